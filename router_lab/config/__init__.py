@@ -1,0 +1,15 @@
+"""Every YAML file that a user writes, as a pydantic model that refuses unknown keys.
+
+`load(Model, path)` and `load_map(Model, path)` are the only ways in: whatever is wrong comes out as one `InputError`
+line that names the file, the key, the value and the rule.
+"""
+
+from router_lab.config.base import Strict, load, load_map, parse, read_yaml
+from router_lab.config.prices import LongContext, Price, Prices, SelfHosted
+from router_lab.config.recipe import CandidateRef, Gate, Gates, Recipe, Rule
+from router_lab.config.sweep import Effort, Example, Limits, ModelSpec, Suite, SuiteUse, Sweep
+
+__all__ = [
+    "CandidateRef", "Effort", "Example", "Gate", "Gates", "Limits", "LongContext", "ModelSpec", "Price", "Prices",
+    "Recipe", "Rule", "SelfHosted", "Strict", "Suite", "SuiteUse", "Sweep", "load", "load_map", "parse", "read_yaml",
+]  # fmt: skip

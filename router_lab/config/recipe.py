@@ -1,0 +1,110 @@
+"""recipe.yaml and gates files: what a policy is to be, and what a deploy must meet."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from router_lab.config.base import Name, Positive, Share, Strict
+
+
+class CandidateRef(Strict):
+    """A candidate by its two fields; `effort: null` is the model at its own default."""
+
+    model: str = Field(min_length=1)
+    effort: str | None = None
+
+
+class Rule(Strict):
+    """What a policy must hold; exactly one of the three kinds.
+
+    margin: lose at most this much quality against the reference (0.03 = 3 points), with probability `confidence`.
+    budget_usd_per_1k: the best quality for at most this many dollars per 1,000 requests.
+    min_quality: the cheapest whose mean quality is at least this, with probability `confidence`.
+    """
+
+    margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    budget_usd_per_1k: Positive | None = None
+    min_quality: Share | None = None
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.90
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_margin(cls, data: Any) -> Any:
+        kinds = {"margin", "budget_usd_per_1k", "min_quality"}
+        if isinstance(data, dict) and not kinds & data.keys():
+            return {"margin": 0.03, **data}
+        return data
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [k for k in ("margin", "budget_usd_per_1k", "min_quality") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of margin, budget_usd_per_1k, min_quality; got {' and '.join(given)}")
+        return self
+
+    @property
+    def kind(self) -> Literal["margin", "budget", "quality"]:
+        if self.margin is not None:
+            return "margin"
+        return "budget" if self.budget_usd_per_1k is not None else "quality"
+
+
+class Gate(Strict):
+    """One threshold. `min`/`max` are absolute; `margin` compares with `against`, paired, at `confidence`.
+
+    suite: a name, `each` for every suite apart, or null for all samples pooled.
+    """
+
+    metric: Name
+    min: float | None = None
+    max: float | None = None
+    margin: Annotated[float, Field(ge=0, lt=1)] | None = None
+    against: Literal["reference", "champion"] | None = None
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.90
+    suite: str | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if self.min is None and self.max is None and self.margin is None:
+            raise ValueError("a gate needs min, max or margin")
+        if self.margin is not None and self.against is None:
+            raise ValueError("margin needs against: reference or against: champion")
+        return self
+
+
+class Recipe(Strict):
+    """recipe.yaml: what a policy is to be. People review it, so everything that decides is here and nothing else."""
+
+    name: Name
+    reference: Literal["best"] | CandidateRef = "best"
+    rule: Rule = Field(default_factory=Rule)
+    fitter: Name = "default"
+    mix: bool = True
+    holdout: Annotated[float, Field(ge=0, lt=0.9)] = 0.2
+    points: dict[Name, Rule] = Field(default_factory=dict)
+    gates: list[Gate] = Field(default_factory=list)
+    candidates: list[CandidateRef] | None = None
+    """Restrict the choice to these; null means every candidate of the outcomes."""
+    min_seen: Share = 0.95
+    """A candidate seen on a smaller share of a suite's samples is predicted there but never chosen."""
+    strict: bool = False
+    """Use betting bounds (Waudby-Smith & Ramdas) instead of t bounds: valid at any n, about 70 % of the saving."""
+    expires: dt.date | None = None
+    escalate: bool = True
+    """Consider `check`-driven escalation where the outcomes hold `check`; it is used only if it wins out of fold."""
+
+    @field_validator("reference", mode="before")
+    @classmethod
+    def _explain_reference(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "best":
+            raise ValueError("write `best`, or a mapping with model and effort (ids are never split)")
+        return value
+
+
+class Gates(Strict):
+    """A gates file of its own: thresholds that a deploy must meet."""
+
+    gates: Annotated[list[Gate], Field(min_length=1)]

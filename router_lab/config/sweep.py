@@ -1,0 +1,126 @@
+"""suites.yaml, efforts.yaml and sweeps/*.yaml: what is measured."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from router_lab.config.base import Name, Positive, Share, Strict
+
+
+class Suite(Strict):
+    """A task and how its score becomes quality. Exactly one of `task` (to run) and `logs` (a folder of .eval logs)."""
+
+    task: str | None = None
+    """`path/file.py@task`, or the registered name of an installed package's task."""
+    logs: str | None = None
+    args: dict[str, Any] = Field(default_factory=dict)
+    scorer: str | None = None
+    """The scorer whose value is the quality; null = the task's first."""
+    quality: dict[str, Share] = Field(default_factory=lambda: {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0})
+    """Text score values to quality; numbers are taken as they are and must lie in [0, 1]."""
+    value: str | None = None
+    """The key to take where a score's value is a mapping."""
+    group: str | None = None
+    """Sample metadata key that holds the cluster; null = equal prompts are one cluster."""
+    check: str | None = None
+    """Score metadata key that tells whether a run-time check of the answer passed; null = it cannot be checked."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.task is None) == (self.logs is None):
+            raise ValueError("give exactly one of task and logs")
+        return self
+
+
+class Example(Strict):
+    """One few-shot exchange, put before the task's own messages."""
+
+    user: str
+    assistant: str
+
+
+class Effort(Strict):
+    """A named preset of request settings. A provider's own level needs none: its name is sent as reasoning_effort."""
+
+    reasoning_effort: str | None = None
+    reasoning_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+    system_message: str | None = None
+    few_shot: list[Example] | dict[str, list[Example]] = Field(default_factory=list)
+    """Exchanges for every suite, or a mapping from suite name to exchanges."""
+    suites: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Overrides of the fields above for single suites, e.g. `suites: {agent: {max_tokens: 64}}`."""
+    task_args: dict[str, Any] = Field(default_factory=dict)
+    """Passed to tasks that declare them: turns, tool results kept, terse observations."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+
+
+class ModelSpec(Strict):
+    """A model as Inspect names it, with what is special about it."""
+
+    model: str = Field(min_length=1)
+    base_url: str | None = None
+    args: dict[str, Any] = Field(default_factory=dict)
+    efforts: list[str | None] | None = None
+    """Instead of the sweep's own list."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """Inspect GenerateConfig fields for every effort of this model."""
+    max_connections: Annotated[int, Field(ge=1)] | None = None
+    name: str | None = None
+    """The candidate's model name in outcomes, where it should not be Inspect's."""
+
+
+class SuiteUse(Strict):
+    """A suite in a sweep, perhaps only the first `limit` samples of its shuffled order."""
+
+    suite: str
+    limit: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[int, Field(ge=1)] = 1
+
+
+def _as_model(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
+
+
+def _as_suite(value: Any) -> Any:
+    return {"suite": value} if isinstance(value, str) else value
+
+
+class Limits(Strict):
+    """Per sample; reaching one ends the sample with status `limit`, scored as it stands."""
+
+    turns: Annotated[int, Field(ge=1)] | None = None
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    usd: Positive | None = None
+    seconds: Positive | None = None
+
+
+class Sweep(Strict):
+    """sweeps/*.yaml: models × efforts over suites."""
+
+    name: Name
+    models: Annotated[list[Annotated[ModelSpec, BeforeValidator(_as_model)]], Field(min_length=1)]
+    efforts: list[str | None] = Field(default=[None], min_length=1)
+    suites: Annotated[list[Annotated[SuiteUse, BeforeValidator(_as_suite)]], Field(min_length=1)]
+    suites_file: str = "../suites.yaml"
+    """Relative to the sweep file, like every path in it."""
+    efforts_file: str = "../efforts.yaml"
+    prices_file: str = "../prices.yaml"
+    seed: int = 0
+    wave: Annotated[int, Field(ge=1)] = 100
+    """Samples per suite in the first wave; each further wave doubles what has been run."""
+    max_connections: Annotated[int, Field(ge=1)] | None = None
+    max_retries: Annotated[int, Field(ge=0)] = 3
+    timeout: Annotated[int, Field(ge=1)] | None = None
+    cache_prompt: bool = False
+    """Provider prompt caching while measuring: off, because it makes cost depend on the order of the arms."""
+    budget_usd: Positive | None = None
+    limits: Limits = Field(default_factory=Limits)
+    config: dict[str, Any] = Field(default_factory=dict)
+    """Inspect GenerateConfig fields for every candidate."""
