@@ -1,0 +1,31 @@
+"""Outcomes and calls: the only tables that pass between stages."""
+
+from router_lab.outcomes.files import read_calls, read_outcomes, write_calls, write_outcomes
+from router_lab.outcomes.matrix import OutcomeMatrix, candidates_of, split_column, split_of
+from router_lab.outcomes.schema import (
+    CALL_COLUMNS,
+    KEY,
+    OUTCOME_COLUMNS,
+    SCORED,
+    STATUSES,
+    validate_calls,
+    validate_outcomes,
+)
+
+__all__ = [
+    "CALL_COLUMNS",
+    "KEY",
+    "OUTCOME_COLUMNS",
+    "SCORED",
+    "STATUSES",
+    "OutcomeMatrix",
+    "candidates_of",
+    "read_calls",
+    "read_outcomes",
+    "split_column",
+    "split_of",
+    "validate_calls",
+    "validate_outcomes",
+    "write_calls",
+    "write_outcomes",
+]

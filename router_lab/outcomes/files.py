@@ -1,0 +1,76 @@
+"""outcomes.parquet and calls.parquet: whole or not there, and the same table gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from router_lab.outcomes.schema import validate_calls, validate_outcomes
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.files import atomic_write
+
+CARRIED = ("candidates", "suites", "provenance")
+"""Keys of `DataFrame.attrs` that travel in the Parquet metadata as `router_lab.<key>`, JSON."""
+
+
+def read_outcomes(path: str | Path) -> pd.DataFrame:
+    """The outcomes table in `path` (Parquet), validated, defaults filled, `attrs` restored. Raises InputError."""
+    return validate_outcomes(_read(Path(path)), where=str(path))
+
+
+def write_outcomes(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Validate `frame` and write it to `path`. Raises InputError; nothing is written then."""
+    return _write(validate_outcomes(frame, where=str(path)), Path(path))
+
+
+def read_calls(path: str | Path) -> pd.DataFrame:
+    """The calls table in `path` (Parquet). Raises InputError."""
+    return validate_calls(_read(Path(path)), where=str(path))
+
+
+def write_calls(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Validate `frame` and write it to `path`. Raises InputError; nothing is written then."""
+    return _write(validate_calls(frame, where=str(path)), Path(path))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory; name the Parquet file, or run `router-lab collect {path}` first")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; `router-lab collect` writes it")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: is not a Parquet file ({reason}); `router-lab collect` reads CSV and JSONL"
+        ) from None
+    metadata = table.schema.metadata or {}
+    frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
+    frame.attrs = {}
+    for key in CARRIED:
+        raw = metadata.get(f"router_lab.{key}".encode())
+        if raw is not None:
+            frame.attrs[key] = json.loads(raw)
+    return frame
+
+
+def _write(frame: pd.DataFrame, path: Path) -> Path:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    # pandas' own metadata names library versions, so the same table would not give the same bytes.
+    table = table.replace_schema_metadata(
+        {f"router_lab.{k}": _json(frame.attrs[k]) for k in CARRIED if k in frame.attrs} or None
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return atomic_write(path, buffer.getvalue())
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)

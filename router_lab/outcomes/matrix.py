@@ -1,0 +1,134 @@
+"""From rows to matrices: one row per sample, one column per candidate; and the split that never moves."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from router_lab.outcomes.schema import SCORED
+from router_lab.runtime.model import Candidate
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def split_of(suite: str, group: str, test_share: float = 0.2) -> str:
+    """`develop` or `test`, from a hash of (suite, group): adding samples moves none, and a larger share only adds."""
+    digest = hashlib.sha256(f"{suite}\0{group}".encode("utf-8", "replace")).digest()
+    return "test" if int.from_bytes(digest[:8], "big") < test_share * 2**64 else "develop"
+
+
+def split_column(frame: pd.DataFrame, test_share: float = 0.2) -> pd.Series[str]:
+    """`split_of` for every row of an outcomes table."""
+    pairs = frame[["suite", "group"]].drop_duplicates()
+    splits = {(s, g): split_of(s, g, test_share) for s, g in zip(pairs["suite"], pairs["group"], strict=True)}
+    values = [splits[key] for key in zip(frame["suite"], frame["group"], strict=True)]
+    return pd.Series(values, index=frame.index, dtype="str")
+
+
+def candidates_of(frame: pd.DataFrame) -> tuple[Candidate, ...]:
+    """The candidates of a table, sorted by (model, effort or "")."""
+    pairs = frame[["model", "effort"]].drop_duplicates()
+    found = [
+        Candidate(m, e if isinstance(e, str) else None) for m, e in zip(pairs["model"], pairs["effort"], strict=True)
+    ]
+    return tuple(sorted(found, key=lambda c: (c.model, c.effort or "")))
+
+
+@dataclass(frozen=True)
+class OutcomeMatrix:
+    """Outcomes as arrays: n samples in the order of (suite, sample_id), c candidates in the order of `candidates`.
+
+    quality, cost_usd: float64[n, c], the mean over the epochs that were scored; NaN where nothing was.
+    check: float64[n, c], the share of epochs whose answer passed its run-time check; NaN where there is none.
+    epochs: int64[n, c], how many epochs stand behind a cell. weight: float64[n, c], 1 / inclusion probability.
+    suite, group: int64[n] codes; a group belongs to one suite. prompts: a text or None per sample.
+    """
+
+    candidates: tuple[Candidate, ...]
+    suites: tuple[str, ...]
+    sample_id: tuple[str, ...]
+    prompts: tuple[str | None, ...]
+    suite: Ints
+    group: Ints
+    groups: tuple[tuple[str, str], ...]
+    quality: Floats
+    cost_usd: Floats
+    check: Floats
+    epochs: Ints
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, candidates: tuple[Candidate, ...] | None = None) -> OutcomeMatrix:
+        """The matrix of a validated outcomes table; rows that are not evidence (`infra`, `budget`) are left out.
+
+        With `candidates`, the columns are those, whether seen or not, and rows of others are left out.
+        """
+        scored = frame[frame["status"].isin(SCORED)]
+        columns = candidates if candidates is not None else candidates_of(scored)
+        index = {c: j for j, c in enumerate(columns)}
+        efforts = [e if isinstance(e, str) else None for e in scored["effort"]]
+        column = np.array(
+            [index.get(Candidate(m, e), -1) for m, e in zip(scored["model"], efforts, strict=True)], np.int64
+        )
+        scored, column = scored[column >= 0], column[column >= 0]
+        samples = scored[["suite", "sample_id", "prompt", "group"]].drop_duplicates(["suite", "sample_id"])
+        samples = samples.sort_values(["suite", "sample_id"], kind="stable")
+        keys = {k: i for i, k in enumerate(zip(samples["suite"], samples["sample_id"], strict=True))}
+        row = np.array([keys[k] for k in zip(scored["suite"], scored["sample_id"], strict=True)], np.int64)
+        shape = (len(samples), len(columns))
+        suites = tuple(sorted(set(samples["suite"])))
+        groups = tuple(sorted(set(zip(samples["suite"], samples["group"], strict=True))))
+        group_codes = {g: i for i, g in enumerate(groups)}
+        suite_codes = {s: i for i, s in enumerate(suites)}
+        return cls(
+            candidates=columns,
+            suites=suites,
+            sample_id=tuple(samples["sample_id"]),
+            prompts=tuple(p if isinstance(p, str) else None for p in samples["prompt"]),
+            suite=np.array([suite_codes[s] for s in samples["suite"]], np.int64),
+            group=np.array([group_codes[g] for g in zip(samples["suite"], samples["group"], strict=True)], np.int64),
+            groups=groups,
+            quality=_cell_means(scored, "quality", row, column, shape),
+            cost_usd=_cell_means(scored, "cost_usd", row, column, shape),
+            check=_cell_means(scored, "check", row, column, shape),
+            epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64),
+            weight=np.nan_to_num(_cell_means(scored, "weight", row, column, shape), nan=1.0),
+        )
+
+    def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> OutcomeMatrix:
+        """The same candidates, suites and groups on a subset of the samples (indices or a mask)."""
+        chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return OutcomeMatrix(
+            candidates=self.candidates,
+            suites=self.suites,
+            sample_id=tuple(self.sample_id[i] for i in chosen),
+            prompts=tuple(self.prompts[i] for i in chosen),
+            suite=self.suite[chosen],
+            group=self.group[chosen],
+            groups=self.groups,
+            quality=self.quality[chosen],
+            cost_usd=self.cost_usd[chosen],
+            check=self.check[chosen],
+            epochs=self.epochs[chosen],
+            weight=self.weight[chosen],
+        )
+
+
+def _cell_means(frame: pd.DataFrame, name: str, row: Ints, column: Ints, shape: tuple[int, int]) -> Floats:
+    if name not in frame.columns:
+        return np.full(shape, np.nan)
+    values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    seen = ~np.isnan(values)
+    flat = (row * shape[1] + column)[seen]
+    total = np.bincount(flat, weights=values[seen], minlength=shape[0] * shape[1])
+    count = np.bincount(flat, minlength=shape[0] * shape[1])
+    with np.errstate(invalid="ignore"):
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(shape)
