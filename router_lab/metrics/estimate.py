@@ -1,0 +1,146 @@
+"""Means, ratios and their errors when rows come in clusters, and tests on them.
+
+The unit of independence is the cluster (near-duplicate prompts, one template, one conversation), so every error
+here is that of cluster sums: `sum_g u_g^2 * G / (G - 1) / n^2` with `u_g` the summed residuals of cluster g (the
+linearised ratio estimator, Cochran, Sampling Techniques, 3rd ed., section 6.3), judged by a t distribution with
+G - 1 degrees of freedom.
+"""
+
+from dataclasses import dataclass, replace
+from math import inf, nan, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean or ratio with the standard error of its cluster sums.
+
+    `pseudo` is the variance that two pseudo-observations of +1 and -1 would add to the mean (see `clustered_mean`).
+    """
+
+    value: float
+    se: float
+    n: int
+    clusters: int
+    pseudo: float = 0.0
+
+    @property
+    def error(self) -> float:
+        """Standard error with the pseudo-observations included: what bounds and tests use."""
+        return sqrt(self.se**2 + self.pseudo)
+
+    def low(self, confidence: float) -> float:
+        """One-sided lower bound; -inf with fewer than two clusters."""
+        return self.value - self._reach(confidence)
+
+    def high(self, confidence: float) -> float:
+        """One-sided upper bound; inf with fewer than two clusters."""
+        return self.value + self._reach(confidence)
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Two-sided interval: `confidence` lies between the two bounds."""
+        side = 0.5 + confidence / 2
+        return self.low(side), self.high(side)
+
+    def p_below(self, floor: float) -> float:
+        """p-value of the hypothesis that the truth is at most `floor` (small: shown to be above it)."""
+        if self.clusters < 2 or np.isnan(self.value):
+            return 1.0
+        if self.error == 0:
+            return 0.0 if self.value > floor else 1.0
+        return float(stdtr(self.clusters - 1, (floor - self.value) / self.error))
+
+    def scaled(self, factor: float) -> "Estimate":
+        """The estimate of `factor` times the quantity."""
+        return replace(
+            self, value=self.value * factor, se=self.se * abs(factor), pseudo=self.pseudo * factor**2
+        )
+
+    def _reach(self, confidence: float) -> float:
+        if self.clusters < 2:
+            return inf
+        return float(stdtrit(self.clusters - 1, confidence)) * self.error
+
+
+def cluster_sums(values: Floats, clusters: Ints) -> Floats:
+    """Sums of `values[n]` by cluster code, one entry for each cluster that occurs."""
+    _, codes = np.unique(clusters, return_inverse=True)
+    sums: Floats = np.bincount(codes, weights=values).astype(np.float64)
+    return sums
+
+
+def clustered_mean(values: Any, clusters: Any = None, *, pseudo: bool = False) -> Estimate:
+    """Mean of `values[n]`; rows with one `clusters` code belong together (default: every row on its own).
+
+    NaN values are left out. `pseudo` adds 2/G to the variance of a paired difference in [-1, 1], as if one more
+    cluster had gained and one had lost: without it a sample that happens to hold no loss claims to be certain
+    (Agresti & Caffo 2000 do the same for two proportions). With clusters of one row this is 2/n.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    return clustered_ratio(numbers, np.where(np.isnan(numbers), nan, 1.0), clusters, pseudo=pseudo)
+
+
+def clustered_ratio(numerator: Any, denominator: Any, clusters: Any = None, *, pseudo: bool = False) -> Estimate:
+    """`sum(numerator) / sum(denominator)` over rows, its error by linearisation over cluster sums.
+
+    Rows where either is NaN are left out. An empty or zero denominator gives a NaN estimate without clusters.
+    """
+    top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
+    seen = ~(np.isnan(top) | np.isnan(bottom))
+    top, bottom = top[seen], bottom[seen]
+    total = float(bottom.sum())
+    if not len(top) or total == 0:
+        return Estimate(nan, nan, 0, 0)
+    value = float(top.sum()) / total
+    codes = np.arange(len(top)) if clusters is None else np.asarray(clusters)[seen]
+    residuals = cluster_sums(top - value * bottom, codes)
+    count = len(residuals)
+    spread = sqrt(float(residuals @ residuals) * count / (count - 1)) / abs(total) if count > 1 else inf
+    return Estimate(value, spread, len(top), count, 2 / count**2 if pseudo else 0.0)
+
+
+def paired_saving(cost: Any, baseline: Any, clusters: Any = None, *, reference: Any = None) -> Estimate:
+    """Saving of `cost[n]` over `baseline[n]` as a share of what `reference[n]` (default: the baseline) costs.
+
+    With `reference` given this is the difference between two savings against one reference, paired row by row.
+    """
+    spent, base = np.asarray(cost, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    return clustered_ratio(base - spent, base if reference is None else reference, clusters)
+
+
+def betting_p(values: Any, sizes: Any, floor: float, span: float = 1.0) -> float:
+    """p-value that the mean of rows in [-span, span] is at most `floor`, valid at any number of clusters.
+
+    `values[G]` are cluster sums, `sizes[G]` the numbers of rows. Under the hypothesis `sum - floor * size` has a
+    mean of at most zero, so a capital that bets on it is a supermartingale; the p-value is one over the most it
+    ever reached (Ville). Bets follow the predictable plug-in of Waudby-Smith & Ramdas 2023, "Estimating means of
+    bounded random variables by betting", section 4. The order of clusters must not depend on their values.
+    """
+    sums, counts = np.asarray(values, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    if not len(sums) or floor <= -span:
+        return 0.0 if len(sums) else 1.0
+    scale = float(counts.max()) * (span + floor)  # no cluster can lose more than this
+    gains = (sums - floor * counts) / scale
+    before = np.arange(1, len(gains) + 1)
+    mean = (np.concatenate([[0.0], np.cumsum(gains)[:-1]])) / before
+    spread = (0.25 + np.concatenate([[0.0], np.cumsum((gains - mean) ** 2)[:-1]])) / before
+    bets = np.clip(mean / (spread + mean**2), 0.0, 0.75)
+    capital = np.cumsum(np.log1p(bets * gains))
+    return float(min(1.0, np.exp(-max(0.0, float(capital.max())))))
+
+
+def holm(p_values: Any) -> Floats:
+    """Holm's step-down adjusted p-values, in the order given."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted

@@ -1,0 +1,102 @@
+"""The one rule that turns an estimate into `pass`, `fail` or `inconclusive`, and the sample sizes beside it."""
+
+from dataclasses import asdict, dataclass
+from math import ceil, inf, isfinite, isnan
+from typing import Any, Literal
+
+from scipy.special import ndtri
+
+from router_lab.metrics.estimate import Estimate
+
+MIN_CLUSTERS = 20
+"""With fewer, the t approximation of cluster sums is not trusted and nothing is concluded."""
+MAX_INFRA = 0.01
+"""Share of runs lost to the infrastructure above which the missing could be the hard ones."""
+POWER = 0.8
+Word = Literal["pass", "fail", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was concluded about "the truth is at least `floor`", from what, and what would settle it."""
+
+    verdict: Word
+    value: float
+    floor: float
+    low: float
+    high: float
+    confidence: float
+    n: int
+    clusters: int
+    samples_needed: int | None
+    dollars_needed: float | None
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, with null for numbers that are not finite."""
+        return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in asdict(self).items()}
+
+
+def verdict(
+    estimate: Estimate, floor: float, confidence: float = 0.95, *, infra: float = 0.0,
+    min_clusters: int = MIN_CLUSTERS, dollars_per_sample: float | None = None,
+) -> Verdict:
+    """Judge whether a quantity is at least `floor` (negate estimate and floor for a ceiling).
+
+    `pass` when the one-sided lower bound at `confidence` reaches the floor, `fail` when the upper bound stays below
+    it, else `inconclusive`, with the further samples (and dollars) that would settle it with power .8 were the
+    estimate the truth. Fewer than `min_clusters` clusters, or a share of runs lost to the infrastructure
+    (`infra`) above 1 %, is always inconclusive.
+    """
+    low, high = estimate.low(confidence), estimate.high(confidence)
+    further = samples_needed(estimate, estimate.value - floor, confidence)
+    word, reason = _word(estimate, floor, low, high, infra, min_clusters)
+    if word != "inconclusive":
+        further = None
+    elif estimate.clusters < min_clusters:
+        least = ceil(min_clusters * max(1.0, estimate.n / max(1, estimate.clusters))) - estimate.n
+        further = max(least, further or 0)
+    dollars = None if further is None or dollars_per_sample is None else further * dollars_per_sample
+    return Verdict(
+        word, estimate.value, floor, low, high, confidence, estimate.n, estimate.clusters, further, dollars, reason
+    )
+
+
+def _word(
+    estimate: Estimate, floor: float, low: float, high: float, infra: float, min_clusters: int
+) -> tuple[Word, str]:
+    if isnan(estimate.value):
+        return "inconclusive", "there is nothing to judge: no row has both values"
+    if estimate.clusters < min_clusters:
+        return "inconclusive", f"{estimate.clusters} clusters; fewer than {min_clusters} conclude nothing"
+    if infra > MAX_INFRA:
+        lost = f"{infra:.1%} of runs were lost to the infrastructure"
+        return "inconclusive", f"{lost}; above {MAX_INFRA:.0%} nothing is concluded"
+    if low >= floor:
+        return "pass", f"lower bound {low:+.4f} reaches {floor:+.4f}"
+    if high < floor:
+        return "fail", f"upper bound {high:+.4f} stays below {floor:+.4f}"
+    return "inconclusive", f"{floor:+.4f} lies between the bounds {low:+.4f} and {high:+.4f}"
+
+
+def samples_needed(estimate: Estimate, gap: float, confidence: float = 0.95, power: float = POWER) -> int | None:
+    """Further samples until a true distance `gap` from the floor is shown at `confidence` with `power`.
+
+    Normal approximation, `((z_confidence + z_power) / gap)^2` times the variance of one sample as clustered here;
+    None when no number would do (no distance) or the variance is unknown.
+    """
+    if not isfinite(estimate.error) or isnan(gap) or gap == 0 or estimate.n == 0:
+        return None
+    variance = estimate.se**2 * estimate.n + 2 / estimate.n * (estimate.pseudo > 0)
+    total = variance * ((float(ndtri(confidence)) + float(ndtri(power))) / gap) ** 2
+    return max(0, ceil(total) - estimate.n) if total < 1e9 else None
+
+
+def certifiable_margin(estimate: Estimate, confidence: float = 0.95, power: float = 0.5) -> float:
+    """The smallest margin at which a candidate exactly as good as the reference would pass with `power`.
+
+    At the default even odds this is the reach of the lower bound; NaN values and single clusters give inf.
+    """
+    if isnan(estimate.value) or estimate.clusters < 2:
+        return inf
+    return estimate.value - estimate.low(confidence) + float(ndtri(power)) * estimate.error

@@ -1,0 +1,130 @@
+"""Intervals, verdicts and curves against numbers worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router_lab import metrics
+
+
+def test_clustered_mean_by_hand() -> None:
+    # Clusters {1, 0}, {1}, {0}: mean 1/2, residual sums 0, 1/2, -1/2, so se^2 = (1/4 + 1/4) * 3/2 / 4^2.
+    estimate = metrics.clustered_mean([1.0, 0.0, 1.0, 0.0], [7, 7, 3, 5])
+    assert estimate.value == 0.5
+    assert estimate.se == pytest.approx(math.sqrt(0.5 * 1.5 / 16))
+    assert (estimate.n, estimate.clusters) == (4, 3)
+    # t quantile at .95 with 2 degrees of freedom is 2.9200.
+    assert estimate.low(0.95) == pytest.approx(0.5 - 2.9200 * estimate.se, abs=1e-4)
+    assert estimate.interval(0.90) == pytest.approx((estimate.low(0.95), estimate.high(0.95)))
+
+
+def test_clusters_of_copies_are_worth_one_row_each() -> None:
+    once = metrics.clustered_mean([1.0, 0.0, 0.0])
+    thrice = metrics.clustered_mean(np.repeat([1.0, 0.0, 0.0], 3), np.repeat([0, 1, 2], 3))
+    assert thrice.se == pytest.approx(once.se)
+
+
+def test_pseudo_observations_forbid_certainty() -> None:
+    plain, wary = metrics.clustered_mean(np.zeros(50)), metrics.clustered_mean(np.zeros(50), pseudo=True)
+    assert plain.low(0.9) == 0.0
+    assert wary.error == pytest.approx(math.sqrt(2) / 50)
+    assert wary.low(0.9) == pytest.approx(-1.2991 * math.sqrt(2) / 50, abs=1e-5)
+    assert wary.scaled(0.5).error == pytest.approx(wary.error / 2)
+
+
+def test_missing_rows_and_empty_samples() -> None:
+    assert metrics.clustered_mean([1.0, math.nan, 0.0]).value == 0.5
+    empty = metrics.clustered_mean([])
+    assert math.isnan(empty.value) and empty.clusters == 0 and empty.p_below(0.0) == 1.0
+    assert metrics.clustered_mean([0.3]).low(0.9) == -math.inf
+
+
+def test_paired_saving_by_hand() -> None:
+    saving = metrics.paired_saving([1.0, 1.0], [2.0, 4.0])
+    assert saving.value == pytest.approx(4 / 6)
+    # Residuals: (2-1) - 2/3*2 = -1/3 and (4-1) - 2/3*4 = 1/3; se^2 = (2/9) * 2 / 6^2.
+    assert saving.se == pytest.approx(math.sqrt(2 / 9 * 2) / 6)
+    against = metrics.paired_saving([1.0, 1.0], [2.0, 4.0], reference=[10.0, 10.0])
+    assert against.value == pytest.approx(4 / 20)
+
+
+def test_holm_by_hand() -> None:
+    assert metrics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert metrics.holm([0.6, 0.9]) == pytest.approx([1.0, 1.0])
+
+
+def test_verdict_has_three_words() -> None:
+    sure = metrics.Estimate(0.0, 0.01, 400, 400)
+    assert metrics.verdict(sure, -0.03).verdict == "pass"
+    assert metrics.verdict(sure, 0.03).verdict == "fail"
+    unsure = metrics.verdict(sure, -0.01, dollars_per_sample=0.5)
+    assert unsure.verdict == "inconclusive"
+    # ((1.6449 + .8416) / .01)^2 * (400 * .0001) = 2473.03, so 2474 samples in all.
+    assert unsure.samples_needed == 2474 - 400
+    assert unsure.dollars_needed == pytest.approx((2474 - 400) * 0.5)
+    assert metrics.verdict(sure, -0.03, infra=0.011).verdict == "inconclusive"
+    assert metrics.verdict(metrics.Estimate(0.0, 0.0001, 400, 19), -0.03).verdict == "inconclusive"
+
+
+def test_a_verdict_without_data_is_inconclusive_and_json() -> None:
+    nothing = metrics.verdict(metrics.clustered_mean([]), -0.02)
+    assert nothing.verdict == "inconclusive"
+    assert nothing.to_json()["value"] is None and nothing.to_json()["low"] is None
+
+
+def test_samples_for_an_equal_arm() -> None:
+    # d = .2 discordant prompts, 2 points: (1.6449 + .8416)^2 * .2 / .0004 = 3091.
+    arm = metrics.Estimate(0.0, math.sqrt(0.2 / 100), 100, 100)
+    assert metrics.samples_needed(arm, 0.02) == 3092 - 100
+    assert metrics.samples_needed(arm, 0.0) is None
+    assert metrics.certifiable_margin(arm, 0.95) == pytest.approx(1.6604 * arm.se, abs=1e-5)
+
+
+def test_betting_is_exact_where_t_is_not() -> None:
+    # 200 rows without a difference: capital prod(1 + bet * floor...) must reach 20 for a margin of 5 points.
+    assert metrics.betting_p(np.zeros(200), np.ones(200), -0.05) < 0.05
+    assert metrics.betting_p(np.zeros(200), np.ones(200), -0.005) > 0.05
+    assert metrics.betting_p(np.full(100, -0.5), np.ones(100), -0.02) == 1.0
+
+
+def test_betting_keeps_its_level_at_the_boundary() -> None:
+    rng = np.random.default_rng(0)
+    draws = rng.choice([-1.0, 0.0, 1.0], p=[0.12, 0.78, 0.10], size=(1000, 300))  # truth -.02
+    share = np.mean([metrics.betting_p(row, np.ones(300), -0.02) <= 0.1 for row in draws])
+    assert share <= 0.1
+
+
+def test_pareto_front_by_hand() -> None:
+    cost, quality = [1.0, 2.0, 3.0, 3.0, 1.0, math.nan], [0.5, 0.4, 0.9, 0.8, 0.5, 1.0]
+    assert metrics.pareto_front(cost, quality).tolist() == [True, False, True, False, True, False]
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=20))
+def test_front_has_no_dominated_point(points: list[tuple[int, int]]) -> None:
+    front = metrics.pareto_front([c for c, _ in points], [q for _, q in points])
+    for (cost, good), kept in zip(points, front, strict=True):
+        beaten = any(c <= cost and q >= good and (c, q) != (cost, good) for c, q in points)
+        assert kept == (not beaten)
+
+
+def test_aiq_by_hand() -> None:
+    # Hull (1, .2) - (3, .8), level to 4; (2, .3) lies below. Over 1..4: area .5*2 + .8*1 = 1.8, mean .6.
+    assert metrics.aiq([1, 2, 3], [0.2, 0.3, 0.8], 1, 4) == pytest.approx(0.6)
+    # Nothing is bought below a cost of 1: over 0..4 the same area is spread over 4.
+    assert metrics.aiq([1, 2, 3], [0.2, 0.3, 0.8], 0, 4) == pytest.approx(0.45)
+    with pytest.raises(ValueError, match="below"):
+        metrics.aiq([1], [1], 2, 2)
+
+
+def test_apgr_and_cpt_by_hand() -> None:
+    weak, strong = [0, 0, 1, 1], [1, 1, 1, 1]
+    # The two rows that gain come first: PGR 0, .5, 1, 1, 1 at shares 0 .. 1; area .75.
+    assert metrics.apgr([4, 3, 2, 1], weak, strong) == pytest.approx(0.75)
+    assert metrics.cpt([4, 3, 2, 1], weak, strong, 0.8) == pytest.approx(0.4)
+    assert metrics.apgr([1, 2, 3, 4], weak, strong) == pytest.approx(0.25)
+    assert metrics.apgr([0, 0, 0, 0], weak, strong) == pytest.approx(0.5)  # ties are split
+    with pytest.raises(ValueError, match="same mean"):
+        metrics.apgr([1], [1], [1])
