@@ -1,1 +1,75 @@
+"""`router-lab`: the one place that wires stages together. Each command lives in a module of its own, imported when it is run."""
 
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from router_lab import __version__
+from router_lab.runtime.errors import RouterLabError
+
+COMMANDS = {
+    "init": ("router_lab.cli.init:init", "Write a first sweep of one's own, ready to edit."),
+    "sweep": ("router_lab.cli.sweep:sweep", "Run suites across candidates; resumes where it stopped."),
+    "collect": ("router_lab.cli.collect:collect", "Logs or tables, and prices, to outcomes."),
+    "prices": ("router_lab.cli.prices:prices", "Show the price table, or add a dated price."),
+    "plan": ("router_lab.cli.plan:plan", "Samples and dollars that a verdict needs."),
+    "fit": ("router_lab.cli.fit:fit", "Outcomes and a recipe to a certified policy."),
+    "replay": ("router_lab.cli.replay:replay", "Score a policy on recorded outcomes."),
+    "gate": ("router_lab.cli.gate:gate", "Pass or fail a policy on thresholds (exit 0, 3 or 4)."),
+    "show": ("router_lab.cli.show:show", "A policy read by a person."),
+    "diff": ("router_lab.cli.show:diff", "What moves between two policies."),
+    "route": ("router_lab.cli.route:route", "Decide for one prompt, with the reason."),
+    "verify": ("router_lab.cli.verify:verify", "Check an artifact's integrity and recompute its certificate."),
+    "report": ("router_lab.cli.report:report", "One self-contained page: the front, the bill, the verdict."),
+    "publish": ("router_lab.cli.publish:publish", "Put a gated policy into production's place."),
+    "rollback": ("router_lab.cli.publish:rollback", "Put the last release back."),
+    "keygen": ("router_lab.cli.publish:keygen", "Make an Ed25519 key pair for signing releases."),
+    "sign": ("router_lab.cli.publish:sign", "Sign a release with a private key."),
+    "demo": ("router_lab.cli.demo:demo", "The whole walk on recorded generations of real models."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line helps without importing them, so that `--help` is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="router-lab")
+def cli() -> None:
+    """Show that a cheaper model would have done, certify it, and route to it in microseconds.
+
+    \b
+    sweep → collect → fit → replay → gate → publish → decide
+
+    Exit status: 0 ok, 1 error, 2 usage, 3 gate failed, 4 inconclusive.
+    """
+
+
+def main() -> None:
+    """Entry point: an error that a user can act on is one line, never a traceback."""
+    try:
+        cli(prog_name="router-lab")
+    except RouterLabError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -40,8 +40,8 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
 
     Exact copies of a row are dropped. Unknown columns are kept, and so is `frame.attrs`.
     Raises InputError for a missing column, an unknown status, a quality outside [0, 1] or missing where the status
-    counts, a negative number, two different rows for one (suite, sample, epoch, candidate), or one candidate name with two
-    `settings_sha`.
+    counts, a negative number, two different rows for one (suite, sample, epoch, candidate), or one candidate name with
+    two `settings_sha`.
     """
     missing = [c for c in REQUIRED if c not in frame.columns]
     if missing:
