@@ -1,0 +1,239 @@
+"""The data of a policy. Nothing here decides anything: `policy` does, on these; `artifact` writes and reads them."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.runtime.features import DENSE, Featuriser, log2ish
+
+SCHEMA_VERSION = 1
+COST_LINKS = ("identity", "log2ish")
+VERDICTS = ("pass", "fail", "inconclusive")
+POOLED = 0
+"""Row of every per-suite table for an unknown or absent suite; suite i of `PolicySpec.suites` is row i + 1."""
+
+
+class Candidate(NamedTuple):
+    """A model and the effort it is asked at (None = the provider's default). Two fields: nothing ever parses a string.
+
+    Being a tuple, it equals and hashes like the plain pair `(model, effort)`. Sorts by (model, effort or "").
+    """
+
+    model: str
+    effort: str | None = None
+
+    def __lt__(self, other: tuple[Any, ...]) -> bool:
+        return (self[0], self[1] or "") < (other[0], other[1] or "")
+
+    def __str__(self) -> str:
+        """For people only; model ids hold '@', ':' and '/', so this is never read back."""
+        return self.model if self.effort is None else f"{self.model} @ {self.effort}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Dollars per million tokens. `tiers` multiplies all of them (`batch: 0.5`); standard is 1 unless listed."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write_5m: float | None = None
+    cache_write_1h: float | None = None
+    tiers: Mapping[str, float] = field(default_factory=dict)
+    price_date: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is known of a candidate: the request as it was measured, prices, capacity, and how long it takes.
+
+    `request` is `{"api": "openai_chat" | "openai_responses" | "anthropic" | None, "arguments": {…},
+    "system": str | None, "few_shot": [{"user": …, "assistant": …}]}`. `tier_seconds` is the time within which a tier
+    answers (the 95th percentile of what was recorded, or what the provider promises). A tier that is neither priced
+    nor timed is not offered, except `standard`, which always is.
+    """
+
+    candidate: Candidate
+    request: Mapping[str, Any] = field(default_factory=dict)
+    prices: Prices | None = None
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    settings_sha: str | None = None
+    tier_seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def profile_from_dict(row: Mapping[str, Any]) -> Profile:
+    """A Profile from the dict that travels with outcomes (`df.attrs["candidates"]`): every key but `model` optional."""
+    prices = row.get("prices")
+    return Profile(
+        candidate=Candidate(row["model"], row.get("effort")),
+        request=dict(row.get("request") or {}),
+        prices=None if prices is None else Prices(**prices),
+        context_window=row.get("context_window"),
+        max_output_tokens=row.get("max_output_tokens"),
+        settings_sha=row.get("settings_sha"),
+        tier_seconds=dict(row.get("tier_seconds") or {}),
+    )
+
+
+class Limits(NamedTuple):
+    """What a request should stay within, from the recorded distribution; None = nothing was recorded."""
+
+    max_tokens: int | None = None
+    turns: int | None = None
+    usd: float | None = None
+
+
+class Point(NamedTuple):
+    """An operating point. Utility is `quality - tradeoff * cost_usd`; another candidate replaces the reference if its
+    utility is greater by more than `guard`, and then with probability `mix`."""
+
+    tradeoff: float
+    guard: float
+    mix: float = 1.0
+
+
+class Route(NamedTuple):
+    """A row of the routing table: the candidate (column) for prompts of a suite, used only with verdict `pass`."""
+
+    candidate: int
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear:
+    """Predictions `P[2c] = bias[suite row] + sum(weights[seen buckets]) * scale / sqrt(k) + (z @ dense) * dense_scale`.
+
+    k is the number of features of the prompt (repeats counted, seen or not), z the standardised dense features in
+    units of 1/Z_UNIT. Columns 0..c-1 predict quality, c..2c-1 cost in dollars (through `cost_link`).
+    Integer sums are exact in any order: that is what makes decisions the same on every machine.
+    """
+
+    seen: NDArray[np.uint32]
+    """[n] sorted bucket numbers that occurred in fitting."""
+    weights: NDArray[np.int8]
+    """[n, 2c]"""
+    scale: NDArray[np.float64]
+    """[2c]"""
+    bias: NDArray[np.float64]
+    """[suites + 1, 2c]; row POOLED, then one per suite."""
+    dense: NDArray[np.int16]
+    """[len(DENSE), 2c]"""
+    dense_scale: NDArray[np.float64]
+    """[2c]"""
+    cost_bounds: NDArray[np.float64]
+    """[2, c]: least and greatest cost in dollars that is ever predicted."""
+    cost_link: str = "identity"
+
+    @classmethod
+    def quantised(
+        cls,
+        *,
+        seen: NDArray[np.integer[Any]],
+        weights: NDArray[np.floating[Any]],
+        bias: NDArray[np.floating[Any]],
+        dense: NDArray[np.floating[Any]],
+        cost_bounds: NDArray[np.floating[Any]],
+        cost_link: str = "identity",
+    ) -> "Linear":
+        """From fitted floats: `weights` [n, 2c] for row sums over sqrt(k), `dense` [13, 2c] for z in units of 1/Z_UNIT
+        (divide a coefficient per standard deviation by Z_UNIT). Each column keeps its own scale."""
+        small, scale = _quantise(weights, 127)
+        medium, dense_scale = _quantise(dense, 32_767)
+        return cls(
+            seen=np.asarray(seen, np.uint32),
+            weights=small.astype(np.int8),
+            scale=scale,
+            bias=np.array(bias, np.float64),
+            dense=medium.astype(np.int16),
+            dense_scale=dense_scale,
+            cost_bounds=np.array(cost_bounds, np.float64),
+            cost_link=cost_link,
+        )
+
+    @classmethod
+    def constant(cls, bias: NDArray[np.floating[Any]], cost_bounds: NDArray[np.floating[Any]]) -> "Linear":
+        """A predictor of rates alone: every prompt of a suite gets `bias` of its row, and coverage is always 0."""
+        columns = np.shape(bias)[1]
+        empty = np.zeros((0, columns))
+        return cls.quantised(
+            seen=np.zeros(0, np.uint32),
+            weights=empty,
+            bias=bias,
+            dense=np.zeros((len(DENSE), columns)),
+            cost_bounds=cost_bounds,
+        )
+
+
+def _quantise(values: NDArray[np.floating[Any]], most: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Whole numbers within ±most, and the scale of each column that turns them back."""
+    peak = np.abs(values).max(axis=0, initial=0.0)
+    scale = np.where(peak > 0, peak / most, 1.0).astype(np.float64)
+    return np.rint(values / scale), scale
+
+
+def cost_to_link(cost_usd: NDArray[np.float64], link: str) -> NDArray[np.float64]:
+    """Dollars -> the scale that `Linear` predicts on: dollars, or `log2ish` of nano-dollars."""
+    cost = np.asarray(cost_usd, np.float64)
+    return cost if link == "identity" else log2ish(cost * 1e9)
+
+
+def cost_from_link(value: NDArray[np.float64], link: str) -> NDArray[np.float64]:
+    """The inverse of `cost_to_link`, in exact IEEE steps (no exp); `log2ish` values are first cut to [0, 60]."""
+    if link == "identity":
+        return value
+    value = np.clip(value, 0.0, 60.0)
+    whole = np.floor(value)
+    return np.asarray((np.ldexp(1.0 + (value - whole), whole.astype(np.int32)) - 1.0) * 1e-9, np.float64)
+
+
+def group_code(suite: str, group: str) -> int:
+    """The 64-bit mark under which a policy remembers that a group was used in its fit; the text is not recoverable
+    from it, but somebody who has a text can test whether it was used."""
+    return int.from_bytes(hashlib.sha256(f"{suite}\0{group}".encode("utf-8", "replace")).digest()[:8], "big")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PolicySpec:
+    """All that `decide` depends on. c = len(profiles); per-suite tables have len(suites) + 1 rows, POOLED first."""
+
+    name: str
+    profiles: tuple[Profile, ...]
+    """Sorted by candidate: the column order of every array."""
+    reference: int
+    suites: tuple[str, ...]
+    """Sorted."""
+    featuriser: Featuriser
+    linear: Linear
+    points: Mapping[str, Point]
+    point: str
+    """Name of the point used when none is asked for."""
+    coverage: float
+    """Least share of a prompt's features seen in fitting for the predictions to be trusted; above 1 = never."""
+    routes: Mapping[str, Route]
+    """By suite; suites without a row stay on the reference."""
+    fallbacks: tuple[int, ...]
+    """All columns, best first: who is asked when the chosen candidate cannot be."""
+    escalation: tuple[int, ...] = ()
+    """Columns in the order in which a failed check of the answer moves through them; empty = use `fallbacks`."""
+    eligible: NDArray[np.bool_] | None = None
+    """[suites + 1, c]: may be chosen (not only predicted) for that suite; None = all. The reference always may."""
+    limits: tuple[tuple[Limits, ...], ...] = ()
+    """[suites + 1][c]; empty = none."""
+    expires: str | None = None
+    """UTC date, YYYY-MM-DD: from its first second on the policy decides the reference."""
+    groups: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """Sorted `group_code`s of the groups that the fit used."""
+    certificate: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """certificate.json, as written by the fit; `decide` never reads it."""
+    provenance: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Free JSON: seed, library versions, recipe digest. Nothing that changes from run to run, or the bytes would."""
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        return tuple(profile.candidate for profile in self.profiles)
