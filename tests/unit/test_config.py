@@ -22,7 +22,7 @@ FAULTS = [
     (Gates, "gates: []\n", "`gates`: List should have at least 1 item"),
     (Gates, "gates: [{metric: quality}]\n", "`gates.0`: a gate needs min, max or margin"),
     (Gates, "gates: [{metric: quality, margin: 0.02}]\n", "margin needs against: reference or against: champion"),
-    (Sweep, "name: s\nmodels: [m]\nsuites: [{suite: a, limt: 3}]\n", "unknown key `suites.0.limt`; known: suite, limit"),
+    (Sweep, "name: s\nmodels: [m]\nsuites: [{suite: a, limt: 3}]\n", "unknown key `suites.0.limt`; known: suite"),
     (Sweep, "name: s\nmodels: []\nsuites: [a]\n", "`models`: List should have at least 1 item"),
     (Suite, "scorer: match\n", "give exactly one of task and logs"),
     (Suite, "task: a.py@t\nquality: {C: 1.7}\n", "`quality.C` is 1.7: Input should be less than or equal to 1"),

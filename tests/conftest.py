@@ -1,0 +1,18 @@
+"""Shared by all tests, tests/runtime included, which run beside numpy alone: nothing heavy is imported here."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A test asserts what is computed, never how long it took: this box is shared and slow at times.
+settings.register_profile("router_lab", deadline=None)
+settings.load_profile("router_lab")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT

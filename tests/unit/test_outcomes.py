@@ -1,0 +1,168 @@
+"""The outcomes table: what is refused, what is filled in, and that nothing depends on the order of rows."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router_lab.outcomes import (
+    OutcomeMatrix,
+    read_outcomes,
+    split_column,
+    split_of,
+    validate_outcomes,
+    write_outcomes,
+)
+from router_lab.runtime.errors import InputError
+
+
+def table(**columns: object) -> pd.DataFrame:
+    base: dict[str, object] = {
+        "suite": ["s", "s", "s", "s"],
+        "sample_id": ["1", "1", "2", "2"],
+        "model": ["a", "b", "a", "b"],
+        "quality": [1.0, 0.0, 0.5, 1.0],
+    }
+    return pd.DataFrame({**base, **columns})
+
+
+REFUSED = [
+    (table().drop(columns="quality"), "column quality is missing"),
+    (table().iloc[:0], "has no rows"),
+    (table(quality=[1.7, 0, 0, 0]), r"row 0: `quality` is 1.7; it must lie in \[0, 1\]"),
+    (table(quality=[1, 0, -0.1, 0]), "row 2: `quality` is -0.1"),
+    (table(quality=[1, None, 0, 0]), "row 1: `quality` is null with status 'ok'"),
+    (table(quality=[1, "good", 0, 0]), "row 1: `quality` is 'good'; it must be a number"),
+    (table(status=["ok", "okay", "ok", "ok"]), "row 1: `status` is 'okay'; known: ok, error, limit, infra, budget"),
+    (table(cost_usd=[1, -2, 0, 0]), "row 1: `cost_usd` is -2.0"),
+    (table(epoch=[0, 1, 1, 1]), "row 0: `epoch` is 0"),
+    (table(model=["a", None, "a", "b"]), "row 1: `model` is empty"),
+    (table(model=["a", "a", "a", "b"]), "two different rows for suite 's', sample '1', epoch 1, 'a' without effort"),
+    (
+        table(settings_sha=["x" * 64, "y" * 64, "z" * 64, "y" * 64]),
+        "candidate 'a' without effort stands for two settings",
+    ),
+]
+
+
+@pytest.mark.parametrize(("frame", "expected"), REFUSED, ids=[e[:40] for _, e in REFUSED])
+def test_a_broken_rule_is_named(frame: pd.DataFrame, expected: str) -> None:
+    with pytest.raises(InputError, match=f"^o: .*{expected}"):
+        validate_outcomes(frame, where="o")
+
+
+def test_nothing_is_written_when_refused(tmp_path: Path) -> None:
+    target = tmp_path / "o.parquet"
+    write_outcomes(table(), target)
+    before = target.read_bytes()
+    with pytest.raises(InputError):
+        write_outcomes(table(quality=[2, 0, 0, 0]), target)
+    assert target.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["o.parquet"]
+
+
+def test_defaults_and_order() -> None:
+    out = validate_outcomes(table().iloc[::-1])
+    assert list(out["sample_id"]) == ["1", "1", "2", "2"]
+    assert list(out["model"]) == ["a", "b", "a", "b"]
+    assert (out["epoch"] == 1).all()
+    assert (out["status"] == "ok").all()
+    assert list(out["group"]) == ["1", "1", "2", "2"]  # no prompt: each sample is a cluster of its own
+
+
+def test_equal_prompts_are_one_cluster_whatever_else_is_in_the_table() -> None:
+    frame = table(prompt=["p", "p", "p", "p"])
+    assert validate_outcomes(frame)["group"].nunique() == 1
+    alone = validate_outcomes(frame.iloc[:1])["group"].iloc[0]
+    assert alone == validate_outcomes(frame)["group"].iloc[0]
+
+
+def test_exact_copies_are_dropped() -> None:
+    assert len(validate_outcomes(pd.concat([table(), table()]))) == 4
+
+
+def test_rows_that_are_not_evidence_carry_no_quality() -> None:
+    out = validate_outcomes(table(status=["ok", "infra", "budget", "ok"], quality=[1, 1, None, 1]))
+    assert out["quality"].isna().tolist() == [False, True, True, False]
+
+
+def test_attrs_and_unknown_columns_survive_a_file(tmp_path: Path) -> None:
+    frame = table(mine=[1, 2, 3, 4])
+    frame.attrs["candidates"] = [{"model": "a", "effort": None, "request": {"arguments": {"seed": 1}}}]
+    back = read_outcomes(write_outcomes(frame, tmp_path / "o.parquet"))
+    assert back.attrs["candidates"] == frame.attrs["candidates"]
+    assert list(back["mine"]) == [1, 2, 3, 4]
+
+
+def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "o.parquet"
+    path.write_text("suite,sample_id\n")
+    with pytest.raises(InputError, match=r"o\.parquet: is not a Parquet file.*router-lab collect"):
+        read_outcomes(path)
+    with pytest.raises(InputError, match="no such file"):
+        read_outcomes(tmp_path / "nowhere.parquet")
+
+
+def test_matrix_by_hand() -> None:
+    frame = validate_outcomes(
+        pd.DataFrame(
+            {
+                "suite": ["t", "s", "s", "s", "s"],
+                "sample_id": ["9", "1", "1", "2", "2"],
+                "epoch": [1, 1, 2, 1, 1],
+                "model": ["m", "m", "m", "m", "m"],
+                "effort": ["low", "low", "low", "low", None],
+                "quality": [1.0, 0.0, 1.0, 0.25, None],
+                "cost_usd": [3.0, 1.0, None, 2.0, 5.0],
+                "status": ["ok", "ok", "error", "ok", "infra"],
+            }
+        )
+    )
+    m = OutcomeMatrix.from_frame(frame)
+    assert [(c.model, c.effort) for c in m.candidates] == [("m", "low")]  # the infra row is no evidence of a candidate
+    assert m.suites == ("s", "t")
+    assert m.sample_id == ("1", "2", "9")
+    np.testing.assert_array_equal(m.quality, [[0.5], [0.25], [1.0]])
+    np.testing.assert_array_equal(m.cost_usd, [[1.0], [2.0], [3.0]])  # a null cost leaves the cost mean, not quality
+    np.testing.assert_array_equal(m.epochs, [[2], [1], [1]])
+    part = m.take(np.array([False, True, True]))
+    assert part.sample_id == ("2", "9")
+    np.testing.assert_array_equal(part.suite, [0, 1])
+
+
+@given(st.text(max_size=20), st.text(max_size=20), st.floats(0, 1), st.floats(0, 1))
+def test_a_larger_test_share_only_adds(suite: str, group: str, a: float, b: float) -> None:
+    small, large = sorted((a, b))
+    assert split_of(suite, group, small) == "develop" or split_of(suite, group, large) == "test"
+
+
+def test_split_share_and_agreement() -> None:
+    frame = validate_outcomes(
+        pd.DataFrame({"suite": "s", "sample_id": [str(i) for i in range(5000)], "model": "m", "quality": 1.0})
+    )
+    splits = split_column(frame)
+    assert splits.tolist() == [split_of("s", g) for g in frame["group"]]
+    assert abs((splits == "test").mean() - 0.2) < 0.02  # 3.5 standard errors; the hash is fixed
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(range(12)))
+def test_same_table_same_bytes_whatever_the_row_order(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int]
+) -> None:
+    frame = pd.DataFrame(
+        {
+            "suite": ["s"] * 6 + ["t"] * 6,
+            "sample_id": [str(i // 2) for i in range(12)],
+            "model": ["a", "b"] * 6,
+            "effort": [None, "low"] * 6,
+            "quality": np.linspace(0, 1, 12),
+        }
+    )
+    folder = tmp_path_factory.mktemp("same")
+    one = write_outcomes(frame, folder / "one.parquet").read_bytes()
+    two = write_outcomes(frame.iloc[order], folder / "two.parquet").read_bytes()
+    assert one == two

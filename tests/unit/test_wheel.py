@@ -1,0 +1,80 @@
+"""What production installs: the wheel beside numpy alone, and `tests/runtime` green there."""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+
+def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """A fresh environment with the built wheel, numpy, and what runs tests, all at the versions of the lock file."""
+    folder = tmp_path_factory.mktemp("bare")
+    wheel_env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    source = folder / "source"
+    run("git", "clone", "--quiet", "--no-hardlinks", root, source, cwd=folder)
+    for name in run("git", "ls-files", "-co", "--exclude-standard", cwd=root).stdout.splitlines():
+        if name.startswith("router_lab/") or name in ("pyproject.toml", "README.md", "LICENSE"):
+            target = source / name  # the work tree as it is, not as it was last committed
+            if (root / name).exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes((root / name).read_bytes())
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", folder, cwd=source, env=wheel_env)
+    [wheel] = folder.glob("*.whl")
+    venv.create(folder / "venv", with_pip=True)
+    python = folder / "venv" / "bin" / "python"
+    lock = folder / "few.lock"
+    lock.write_text(_entries((root / "requirements.lock").read_text(), {"numpy"}))
+    run(python, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", lock, cwd=folder)
+    run(python, "-m", "pip", "install", "-q", "--no-deps", wheel, cwd=folder)
+    return python
+
+
+def _entries(lock: str, names: set[str]) -> str:
+    kept, keep = [], False
+    for line in lock.splitlines():
+        if line and not line.startswith((" ", "#")):
+            keep = line.split("==")[0].strip() in names
+        if keep:
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+def test_only_numpy_is_required(bare: Path) -> None:
+    listed = run(bare, "-m", "pip", "list", "--format=freeze", cwd=bare.parent).stdout.lower()
+    assert {line.split("==")[0] for line in listed.split()} <= {"numpy", "router-lab", "pip", "setuptools"}
+    out = run(
+        bare,
+        "-c",
+        "import router_lab, sys; router_lab.load_policy, router_lab.Policy, router_lab.Decision;"
+        "print([m for m in ('pandas', 'sklearn', 'pydantic', 'yaml', 'mlflow', 'inspect_ai') if m in sys.modules])",
+        cwd=bare.parent,
+    )
+    assert out.stdout.strip() == "[]"
+
+
+def test_runtime_tests_pass_beside_numpy_alone(bare: Path, root: Path, tmp_path: Path) -> None:
+    """pytest and hypothesis are borrowed from this environment by path; no other package of it can be seen."""
+    lent = tmp_path / "lent"
+    lent.mkdir()
+    site = Path(pytest.__file__).parent.parent
+    for name in ("_pytest", "pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "sortedcontainers"):
+        (lent / name).symlink_to(site / name)
+    for dist in ("hypothesis-*.dist-info", "pytest-[0-9]*.dist-info"):
+        for found in site.glob(dist):
+            (lent / found.name).symlink_to(found)
+    env = {**os.environ, "PYTHONPATH": str(lent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    tests = root / "tests" / "runtime"
+    options = ["-q", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib", f"--rootdir={root}"]
+    done = run(bare, "-m", "pytest", *options, "-c", "/dev/null", tests, cwd=tmp_path, env=env)
+    assert " passed" in done.stdout
+    assert "error" not in done.stdout.splitlines()[-1]
