@@ -1,0 +1,175 @@
+"""The candidates' table: what was measured, one row per suite and candidate, and one per candidate over all suites."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from router_lab.metrics import clustered_ratio, pareto_front
+from router_lab.metrics.bounded import bounded_interval
+from router_lab.outcomes import SCORED
+from router_lab.report.format import candidate_label, count, money, percent
+from router_lab.report.marks import Mark
+
+CONFIDENCE = 0.95
+SEEN_ENOUGH = 0.95
+POOLED = "all"
+TOKEN_KINDS = ("input", "cache_read", "cache_write", "output", "reasoning")
+SAMPLE = ["suite", "sample_id"]
+
+
+def candidate_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.DataFrame:
+    """What each candidate achieved and cost, from a validated outcomes table.
+
+    One row per suite and candidate, and one with suite `"all"` over all samples; within a suite the dearest first.
+    Epochs are averaged per sample first; rows with status `infra` or `budget` are left out and counted.
+
+    - n, clusters: samples and groups of them; seen: share of the suite's samples that this candidate was run on
+    - quality, quality_low, quality_high: mean and its two-sided interval at `confidence`, by cluster (Wilson's)
+    - cost_usd_per_1k: mean per thousand requests; cost_p50_usd, cost_p95_usd, cost_p99_usd: per request
+    - usd_per_success: dollars spent per unit of quality, failures paid for (with 0/1 scores: per correct answer)
+    - input_tokens …: mean per request, by kind;  turns, latency_s (median), errors (share of rows that are the
+      candidate's fault), lost (share lost to the infrastructure)
+    - compared: seen on 95 % of the suite's samples or more (if nobody was: on as many as anybody)
+    - on_front: compared, and no other such candidate is cheaper and at least as good, or as cheap and better
+    """
+    parts = [_suite_rows(outcomes, POOLED, confidence)]
+    suites = sorted(outcomes["suite"].unique())
+    if len(suites) > 1:
+        parts += [_suite_rows(outcomes[outcomes["suite"] == suite], suite, confidence) for suite in suites]
+    else:
+        parts += [parts[0].assign(suite=suites[0])]
+    return pd.concat(parts, ignore_index=True)
+
+
+def pooled(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `candidate_table` over all suites."""
+    return table[table["suite"] == POOLED].reset_index(drop=True)
+
+
+def suites_of(table: pd.DataFrame) -> list[str]:
+    """The single suites of a `candidate_table`, sorted."""
+    return [s for s in table["suite"].unique() if s != POOLED]
+
+
+def _suite_rows(frame: pd.DataFrame, suite: str, confidence: float) -> pd.DataFrame:
+    scored = frame[frame["status"].isin(SCORED)]
+    everything = max(1, len(scored[SAMPLE].drop_duplicates()))
+    rows = [
+        {"suite": suite, **_row(part, scored_part, everything, confidence)}
+        for part, scored_part in _by_candidate(frame, scored)
+    ]
+    table = pd.DataFrame(rows)
+    comparable = table["seen"] >= SEEN_ENOUGH
+    if not comparable.any():
+        comparable = table["seen"] >= table["seen"].max()
+    table["compared"] = comparable
+    table["on_front"] = False
+    priced = comparable & table["cost_usd_per_1k"].notna()
+    chosen = table[priced]
+    table.loc[priced, "on_front"] = pareto_front(chosen["cost_usd_per_1k"], chosen["quality"])
+    order = ["cost_usd_per_1k", "quality", "label"]
+    return table.sort_values(order, ascending=[False, False, True], na_position="last", ignore_index=True)
+
+
+def _by_candidate(frame: pd.DataFrame, scored: pd.DataFrame) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """All rows and the scored rows of each candidate; those never scored have no row of their own."""
+    efforts = frame["effort"].fillna("")  # a missing key of a group equals nothing, itself included
+    parts = dict(iter(scored.groupby([scored["model"], efforts[scored.index]])))
+    everything = dict(iter(frame.groupby([frame["model"], efforts])))
+    return [(everything[key], part) for key, part in parts.items()]
+
+
+def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: float) -> dict[str, Any]:
+    model, effort = scored["model"].iloc[0], scored["effort"].iloc[0]
+    effort = effort if isinstance(effort, str) else None
+    samples = scored.groupby(SAMPLE, sort=True).agg(_means(scored))
+    clusters = samples.reset_index().groupby(["suite", "group"], sort=True).ngroup().to_numpy()
+    weight = samples["weight"] if "weight" in samples else pd.Series(1.0, index=samples.index)
+    quality = clustered_ratio(samples["quality"] * weight, weight, clusters)
+    low, high = bounded_interval(quality, confidence)
+    cost = samples["cost_usd"] if "cost_usd" in samples else pd.Series(np.nan, index=samples.index)
+    per_row = scored["cost_usd"] if "cost_usd" in scored else pd.Series(np.nan, index=scored.index)
+    tails = {f"cost_p{p}_usd": _quantile(per_row, p / 100) for p in (50, 95, 99)}
+    return {
+        "model": model,
+        "effort": effort,
+        "label": candidate_label(model, effort),
+        "n": len(samples),
+        "clusters": int(clusters.max()) + 1,
+        "seen": len(samples) / everything,
+        "quality": quality.value,
+        "quality_low": low,
+        "quality_high": high,
+        "cost_usd_per_1k": 1000 * clustered_ratio(cost * weight, weight.where(cost.notna()), clusters).value,
+        **tails,
+        "usd_per_success": clustered_ratio(cost * weight, samples["quality"] * weight, clusters).value,
+        **{f"{kind}_tokens": _mean(scored, f"{kind}_tokens") for kind in TOKEN_KINDS},
+        "turns": _mean(scored, "turns"),
+        "latency_s": _quantile(scored["latency_s"], 0.5) if "latency_s" in scored else math.nan,
+        "errors": float((scored["status"] == "error").mean()),
+        "lost": float((part["status"] == "infra").mean()),
+    }
+
+
+def _means(scored: pd.DataFrame) -> dict[str, str]:
+    numbers = [c for c in ("quality", "cost_usd", "weight") if c in scored.columns]
+    return {**dict.fromkeys(numbers, "mean"), "group": "first"}
+
+
+def _mean(scored: pd.DataFrame, column: str) -> float:
+    return float(scored[column].mean()) if column in scored.columns else math.nan
+
+
+def _quantile(values: pd.Series[Any], share: float) -> float:
+    return float(values.quantile(share))
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as plain dicts."""
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def marks_of(
+    table: pd.DataFrame, reference: tuple[str, str | None] | None = None, known: set[str] | None = None
+) -> list[Mark]:
+    """The rows of one suite of `candidate_table` as marks; rows without a cost cannot be shown and are left out.
+
+    reference: (model, effort) drawn as such.  known: labels of an earlier sweep; whoever is not among them is new.
+    """
+    marks = []
+    for row in records(table):
+        if not math.isfinite(row["cost_usd_per_1k"]):
+            continue
+        effort = row["effort"] if isinstance(row["effort"], str) else None
+        finite = math.isfinite(row["quality_low"])
+        marks.append(
+            Mark(
+                label=row["label"],
+                cost=row["cost_usd_per_1k"],
+                quality=row["quality"],
+                low=row["quality_low"] if finite else None,
+                high=row["quality_high"] if finite else None,
+                kind="reference" if reference == (row["model"], effort) else "candidate",
+                on_front=bool(row["on_front"]),
+                compared=bool(row["compared"]),
+                new=known is not None and row["label"] not in known,
+                detail=_detail(row),
+            )
+        )
+    return marks
+
+
+def _detail(row: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    lines = [
+        ("per success", money(row["usd_per_success"])),
+        ("P95 of one request", money(row["cost_p95_usd"])),
+        ("tokens in / out", f"{count(row['input_tokens'])} / {count(row['output_tokens'])}"),
+        ("samples", f"{count(row['n'])} in {count(row['clusters'])} groups"),
+    ]
+    if not row["compared"]:
+        lines.append(("seen on", f"{percent(row['seen'], 0)} of the samples, so not compared"))
+    return tuple(lines)

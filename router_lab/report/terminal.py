@@ -1,0 +1,158 @@
+"""The Pareto picture and the candidates' table for a terminal: plain text, no colour needed to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from router_lab.report.format import count, interval, money, percent, seconds, tick_money
+from router_lab.report.layout import Box, place_labels
+from router_lab.report.marks import KIND_NAMES, Mark, drawing_order, front_steps
+from router_lab.report.scale import Scale
+from router_lab.report.table import POOLED, records
+
+GLYPHS = {"candidate": "●", "reference": "■", "policy": "◆", "point": "◇", "mix": "△", "oracle": "✳"}
+PALE, APART = "○", "◌"
+_MARGIN = 6
+
+
+def pareto_text(marks: Sequence[Mark], width: int = 96, height: int = 18) -> str:
+    """The picture of `svg.pareto_svg` in characters: cost on a log axis, quality upwards, the front as a line.
+
+    width: of the whole picture, in columns; height: rows of the plot alone. Intervals are in the table, not here.
+    """
+    if not marks:
+        return "nothing to show"
+    flat = [Mark(m.label, m.cost, m.quality, kind=m.kind, on_front=m.on_front, compared=m.compared) for m in marks]
+    columns = width - _MARGIN
+    scale = Scale.fit(flat, Box(0, 0, columns - 1, height - 1), free_lane=8.0)
+    grid = [[" "] * columns for _ in range(height)]
+
+    def at(mark: Mark) -> tuple[int, int]:
+        return round(scale.x(mark.cost)), round(scale.y(mark.quality))
+
+    _draw_front(grid, flat, scale)
+    ordered = drawing_order(flat)
+    _draw_labels(grid, list(reversed(ordered)), at)
+    for mark in ordered:
+        x, y = at(mark)
+        grid[y][x] = PALE if mark.pale and mark.compared else APART if mark.pale else GLYPHS[mark.kind]
+    return "\n".join([*_rows(grid, scale), *_cost_axis(scale, columns), *_key(flat, width)])
+
+
+def _draw_front(grid: list[list[str]], marks: Sequence[Mark], scale: Scale) -> None:
+    steps = front_steps(marks)
+    at = [(round(scale.x(s.cost)), round(scale.y(s.quality))) for s in steps]
+    for (x, y), (end, up) in zip(at, [*at[1:], (len(grid[0]) - 1, at[-1][1])], strict=True) if at else []:
+        for column in range(x, end + 1):
+            grid[y][column] = "─"
+        for row in range(up + 1, y):
+            grid[row][end] = "│"
+        if up < y:
+            grid[y][end], grid[up][end] = "┘", "┌"
+
+
+def _draw_labels(grid: list[list[str]], marks: Sequence[Mark], at: Callable[[Mark], tuple[int, int]]) -> None:
+    """Beside, above or below the mark, where nothing else stands; the rest are in the table."""
+    anchors = [at(m) for m in marks]
+    # Doubled rows and a gap of two columns make the pixel rules of place_labels fit characters.
+    boxes = [Box(x - 1.5, 2 * y - 0.9, x + 1.5, 2 * y + 0.9) for x, y in anchors]
+    lines = [
+        Box(x - 0.5, 2 * y - 0.5, x + 0.5, 2 * y + 0.5)
+        for y, row in enumerate(grid)
+        for x, character in enumerate(row)
+        if character != " "
+    ]
+    area = Box(-0.6, -1.1, len(grid[0]) + 0.1, 2 * len(grid) - 0.9)
+    sizes = [(len(m.label) + 1.0, 1.8) for m in marks]
+    centres = [(float(x), 2.0 * y) for x, y in anchors]
+    placed = place_labels(centres, sizes, boxes, area, soft=lines * 20, reach=[0.0] * len(marks), gap=2.0)
+    for mark, place in zip(marks, placed, strict=True):
+        if place is None:
+            continue
+        row = round((place.box.top + place.box.bottom) / 4)
+        start = round(place.box.left + 0.5)
+        for offset, character in enumerate(mark.label):
+            if 0 <= row < len(grid) and 0 <= start + offset < len(grid[0]):
+                grid[row][start + offset] = character
+
+
+def _rows(grid: list[list[str]], scale: Scale) -> list[str]:
+    ticks = {round(scale.y(q)): f"{100 * q:.0f}" for q in scale.quality_ticks(len(grid) // 4)}
+    return [f"{ticks.get(y, ''):>4} {'┤' if y in ticks else '│'}{''.join(row)}".rstrip() for y, row in enumerate(grid)]
+
+
+def _cost_axis(scale: Scale, columns: int) -> list[str]:
+    line, names = ["─"] * columns, [" "] * (columns + 8)
+    ticks = [(round(scale.x(v)), tick_money(v)) for v in scale.cost_ticks(columns // 12)]
+    for x, text in [(round(scale.x(0)), "$0"), *ticks] if scale.free else ticks:
+        if 0 <= x < columns:
+            line[x] = "┬"
+            start = max(0, x - len(text) // 2)
+            names[start : start + len(text)] = text
+    unit = "quality in % (upwards) over $ per 1,000 requests (log scale)"
+    return [" " * 5 + "└" + "".join(line), " " * _MARGIN + "".join(names).rstrip(), " " * _MARGIN + unit]
+
+
+def _key(marks: Sequence[Mark], width: int) -> list[str]:
+    parts = [
+        f"{GLYPHS[kind]} {name}"
+        for kind, name in KIND_NAMES.items()
+        if any(m.kind == kind and not m.pale for m in marks)
+    ]
+    if any(m.pale and m.compared for m in marks):
+        parts.append(f"{PALE} dominated")
+    if any(m.pale and not m.compared for m in marks):
+        parts.append(f"{APART} ran on too few samples")
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len(lines[-1]) + len(part) + _MARGIN + 3 > width:
+            lines.append("")
+        lines[-1] += ("   " if lines[-1] else "") + part
+    return [" " * _MARGIN + line for line in lines]
+
+
+Column = tuple[str, Callable[[dict[str, Any]], str]]
+COLUMNS: tuple[Column, ...] = (
+    ("quality", lambda r: percent(r["quality"])),
+    ("95 % interval", lambda r: interval(r["quality_low"], r["quality_high"])),
+    ("$/1k", lambda r: money(r["cost_usd_per_1k"])),
+    ("$ P95", lambda r: money(r["cost_p95_usd"])),
+    ("$/success", lambda r: money(r["usd_per_success"])),
+    ("in", lambda r: count(r["input_tokens"])),
+    ("cached", lambda r: count(r["cache_read_tokens"])),
+    ("out", lambda r: count(r["output_tokens"])),
+    ("reasoning", lambda r: count(r["reasoning_tokens"])),
+    ("latency", lambda r: seconds(r["latency_s"])),
+    ("n", lambda r: count(r["n"])),
+)
+"""Heading and cell of each column; one that would be empty for every row is left out. Tokens are means per request."""
+
+
+def format_table(table: pd.DataFrame, most_suites: int = 12) -> str:
+    """`report.candidate_table` as aligned text, one block per suite; `●` marks who is on that suite's front.
+
+    Beyond `most_suites` the smaller suites are left to the report, and counted.
+    """
+    sizes = table.groupby("suite")["n"].max().drop(POOLED, errors="ignore").sort_values(ascending=False, kind="stable")
+    shown = [s for s in table["suite"].unique() if s == POOLED or s in sizes.index[:most_suites]]
+    rows = records(table[table["suite"].isin(shown)])
+    columns = [c for c in COLUMNS if any(c[1](r).strip("– ") for r in rows)]
+    cells = [[f"{'●' if r['on_front'] else ' '} {r['label']}", *(cell(r) for _, cell in columns)] for r in rows]
+    head = ["", *(name for name, _ in columns)]
+    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
+    lines: list[str] = []
+    for suite in shown:
+        name = "all suites" if suite == POOLED else suite
+        lines += [*([""] if lines else []), _line([name, *head[1:]], widths)]
+        lines += [_line(c, widths) for c, r in zip(cells, rows, strict=True) if r["suite"] == suite]
+    if len(sizes) > most_suites:
+        lines += ["", f"{len(sizes) - most_suites} smaller suites are in the report"]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = zip(cells, widths, strict=True)
+    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]).rstrip()
