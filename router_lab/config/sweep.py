@@ -113,8 +113,11 @@ class Sweep(Strict):
     efforts_file: str = "../efforts.yaml"
     prices_file: str = "../prices.yaml"
     seed: int = 0
-    wave: Annotated[int, Field(ge=1)] = 100
-    """Samples per suite in the first wave; each further wave doubles what has been run."""
+    recorded: str = "../../datasets/recorded"
+    """Folder of recorded generations, for models named `recorded/…`."""
+    wave: Annotated[int, Field(ge=1)] | None = None
+    """Samples per suite in the first wave; each further wave doubles what has been run. Null = one wave, or as the
+    budget wants it."""
     max_connections: Annotated[int, Field(ge=1)] | None = None
     max_retries: Annotated[int, Field(ge=0)] = 3
     timeout: Annotated[int, Field(ge=1)] | None = None

@@ -1,0 +1,79 @@
+"""What makes two model requests the same request: canonical JSON and its sha256. Standard library alone.
+
+A request is (candidate, settings, messages, draw). Message ids, times and sources are not part of it, because Inspect
+makes new ones at every run; neither is how a list of equal-role messages was cut, because providers join such messages
+differently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+SHA_LENGTH = 16
+"""Hex digits kept where a hash is a label in a table; file names and request keys keep 64."""
+
+CANDIDATE_KEY = "candidate"
+"""Model argument in which a log keeps the candidate's name, effort and settings."""
+
+SUITE_KEY = "router_lab"
+"""Log metadata key under which a log keeps the suite's name, dataset hash and how its score becomes quality."""
+
+MANIFEST = "sweep.json"
+"""File in a log directory that lists the logs which belong to the sweep as it last ended."""
+
+
+def canonical_json(value: Any) -> str:
+    """`value` as JSON that does not depend on key order, platform or Python version; NaN is refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def sha256_of(value: Any) -> str:
+    """sha256 of the canonical JSON of `value`, 64 hex digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def label_of(value: Any) -> str:
+    """A short sha256 of `value` for tables."""
+    return sha256_of(value)[:SHA_LENGTH]
+
+
+def canonical_messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Messages (as dicts with role, content, perhaps tool_calls and function) reduced to what a model sees.
+
+    Text parts are joined with a newline, and so are consecutive messages of one role, as Inspect joins them for
+    providers that need it. Tool calls keep function and arguments; reasoning and all ids are dropped.
+    """
+    result: list[dict[str, Any]] = []
+    for message in messages:
+        role = str(message["role"])
+        content, media = _content(message.get("content"))
+        calls = [
+            {"function": call["function"], "arguments": call.get("arguments") or {}}
+            for call in message.get("tool_calls") or ()
+        ]
+        last = result[-1] if result else None
+        if last is not None and last["role"] == role and role != "tool":
+            last["content"] = f"{last['content']}\n{content}"
+            last["media"] += media
+            last["tool_calls"] += calls
+        else:
+            result.append({"role": role, "content": content, "media": media, "tool_calls": calls})
+    return [{key: value for key, value in message.items() if value != []} for message in result]
+
+
+def request_key(model: str, effort: str | None, settings_sha: str, messages: list[dict[str, Any]], draw: str) -> str:
+    """The key of one recorded generation; `messages` are canonical, `draw` names the repetition (`epoch.k`)."""
+    return sha256_of([model, effort, settings_sha, messages, draw])
+
+
+def _content(content: Any) -> tuple[str, list[str]]:
+    """Visible text of a message, and the hashes of whatever else it carries (images, audio, documents)."""
+    if content is None or isinstance(content, str):
+        return content or "", []
+    parts = [part for part in content if part.get("type") != "reasoning"]
+    text = "\n".join(part["text"] for part in parts if part.get("type") == "text")
+    stable = ({k: v for k, v in part.items() if k not in ("id", "internal")} for part in parts)
+    return text, [sha256_of(part) for part in stable if part.get("type") != "text"]

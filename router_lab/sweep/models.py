@@ -1,0 +1,98 @@
+"""A candidate as an Inspect model whose every request carries the candidate's settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageAssistant,
+    ChatMessageSystem,
+    ChatMessageUser,
+    GenerateConfig,
+    Model,
+    ModelAPI,
+    get_model,
+)
+from pydantic import ValidationError
+
+from router_lab.providers.keys import CANDIDATE_KEY
+from router_lab.runtime.errors import InputError
+from router_lab.sweep.settings import RECORDED, Cell
+
+
+def build_model(cell: Cell, recorded: Path) -> Model:
+    """The model of `cell`. What identifies it (settings, few-shot text and all) is in the log's model arguments.
+
+    System messages travel in GenerateConfig. Few-shot exchanges are put into every request at the provider, so any
+    task, also a foreign agent, gets them. `recorded`: folder for the `recorded` provider. Raises InputError.
+    """
+    config = _generate_config(cell)
+    arguments = dict(cell.settings.model_args)
+    is_recorded = cell.spec.model.startswith(RECORDED)
+    if is_recorded:
+        arguments = {CANDIDATE_KEY: candidate_arguments(cell), "folder": str(recorded), **arguments}
+    try:
+        model = get_model(cell.spec.model, config=config, base_url=cell.spec.base_url, memoize=False, **arguments)
+    except (PrerequisiteError, ValueError, TypeError, ImportError) as error:
+        raise InputError(f"model {cell.spec.model!r} cannot be made: {_first_line(error)}") from None
+    # A provider would refuse an argument that it does not know; Model.model_args is only what the log records.
+    model.model_args = {**cell.settings.model_args, CANDIDATE_KEY: candidate_arguments(cell)}
+    if cell.settings.few_shot and not is_recorded:
+        _put_few_shot(model.api, cell.settings.few_shot)
+    return model
+
+
+def candidate_arguments(cell: Cell) -> dict[str, Any]:
+    """JSON that identifies the candidate in a log, complete enough to send the same request again."""
+    return {
+        "model": cell.model,
+        "effort": cell.effort,
+        "settings_sha": cell.settings.sha,
+        "config": dict(cell.settings.config),
+        "few_shot": [dict(example) for example in cell.settings.few_shot],
+        "task_args": dict(cell.settings.task_args),
+    }
+
+
+def few_shot_messages(examples: Any) -> list[ChatMessage]:
+    """Exchanges as user and assistant messages, in order."""
+    return [
+        message
+        for example in examples
+        for message in (ChatMessageUser(content=example["user"]), ChatMessageAssistant(content=example["assistant"]))
+    ]
+
+
+def _put_few_shot(api: ModelAPI, examples: Any) -> None:
+    """Make `api` put the exchanges after the leading system messages of whatever it is asked."""
+    ask = api.generate
+    shots = few_shot_messages(examples)
+
+    async def generate(input: list[ChatMessage], *args: Any, **kwargs: Any) -> Any:
+        head = next((i for i, m in enumerate(input) if not isinstance(m, ChatMessageSystem)), len(input))
+        return await ask([*input[:head], *shots, *input[head:]], *args, **kwargs)
+
+    api.generate = generate  # type: ignore[method-assign]
+
+
+def _generate_config(cell: Cell) -> GenerateConfig:
+    fields = {**cell.settings.config, **cell.transport}
+    unknown = fields.keys() - GenerateConfig.model_fields.keys()
+    if unknown:
+        raise InputError(f"candidate {cell.candidate}: `{min(unknown)}` is no field of Inspect's GenerateConfig")
+    if cell.spec.model.startswith("openai/"):
+        # Otherwise Inspect sends one unmetered "hello, world" per model object to see whether summaries are allowed.
+        fields.setdefault("reasoning_summary", "none")
+    try:
+        return GenerateConfig(**fields)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise InputError(f"candidate {cell.candidate}: `{key}` is {fault['input']!r}: {fault['msg']}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

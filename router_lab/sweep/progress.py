@@ -1,0 +1,90 @@
+"""How far a sweep is: one line that rewrites itself on a terminal, a line every few seconds in a log file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TextIO
+
+from inspect_ai.hooks import Hooks, SampleEnd, hooks
+
+LINE_EVERY_S = 15.0
+TERMINAL_EVERY_S = 0.2
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """Counts finished samples against the number needed. `stream=None` keeps silent."""
+
+    def __init__(self, name: str, needed: int, reused: int, stream: TextIO | None) -> None:
+        self.name, self.needed, self.reused, self.stream = name, needed, reused, stream
+        self.finished = 0
+        self.failed = 0
+        self._terminal = stream is not None and stream.isatty()
+        self._started = self._printed = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        _Counter.listener = self
+        self._write(f"{self.name}: {self.needed} samples, {self.reused} already there", end="\n")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _Counter.listener = None
+        if self.finished:
+            self._write(self.line(), end="\n")
+
+    def sample_done(self, failed: bool) -> None:
+        """One more sample has run, well or badly."""
+        self.finished += 1
+        self.failed += failed
+        now = time.monotonic()
+        if now - self._printed >= (TERMINAL_EVERY_S if self._terminal else LINE_EVERY_S):
+            self._printed = now
+            self._write(self.line(), end="" if self._terminal else "\n")
+
+    def line(self) -> str:
+        """`name: done/needed, pace, time left, failures`."""
+        seconds = time.monotonic() - self._started
+        done, pace = self.reused + self.finished, self.finished / max(seconds, 1e-9)
+        left = (self.needed - done) / pace if pace else 0.0
+        failed = f", {self.failed} failed" if self.failed else ""
+        clock = f"{_clock(seconds)} + {_clock(left)} left"
+        return f"{self.name}: {done}/{self.needed} samples, {pace:.1f}/s, {clock}{failed}"
+
+    def note(self, text: str) -> None:
+        """A line of its own, such as the start of a wave."""
+        self._write(f"{self.name}: {text}", end="\n")
+
+    def _write(self, text: str, end: str) -> None:
+        if self.stream is None:
+            return
+        self.stream.write(f"\r{text}\x1b[K{end}" if self._terminal else text + "\n")
+        self.stream.flush()
+
+
+@hooks(name="router_lab_progress", description="Counts finished samples for router-lab's progress line")
+class _Counter(Hooks):
+    """Inspect keeps one instance per process; it forwards to whichever sweep is running."""
+
+    listener: Progress | None = None
+
+    def enabled(self) -> bool:
+        return _Counter.listener is not None
+
+    async def on_sample_end(self, data: SampleEnd) -> None:
+        if _Counter.listener is not None:
+            _Counter.listener.sample_done(data.sample.error is not None)
+
+
+def default_stream() -> TextIO:
+    """Where progress goes: standard error, so that standard output stays the command's result."""
+    return sys.stderr
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

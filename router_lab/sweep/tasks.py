@@ -1,0 +1,116 @@
+"""Any Inspect task as part of a sweep: loaded, put into its fixed order, and told apart by content."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from inspect_ai import Task
+from inspect_ai._eval.loader import load_tasks
+from inspect_ai._eval.task.constants import TASK_FILE_ATTR
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai._util.registry import is_registry_object, registry_info, registry_lookup
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import Model
+
+from router_lab.config import Suite
+from router_lab.providers.keys import SHA_LENGTH, SUITE_KEY, canonical_json, sha256_of
+from router_lab.runtime.errors import InputError
+
+
+def load_task(name: str, suite: Suite, base: Path, seed: int, task_args: Mapping[str, Any]) -> Task:
+    """The suite's task, its samples in the sweep's fixed shuffled order, its version a hash of their content.
+
+    The order sorts by sha256 of (seed, suite, sample id): it does not move when samples are added, so a prefix of it
+    is an unbiased draw. `task_args` of an effort reach only a task that declares them. Raises InputError.
+    """
+    assert suite.task is not None
+    spec = _resolve_spec(suite.task, base)
+    try:
+        task = _load(spec, dict(suite.args), f"suite `{name}`")
+        declared = {key: value for key, value in task_args.items() if key in _parameters(task)}
+        if declared:
+            task = _load(spec, {**suite.args, **declared}, f"suite `{name}`")
+    except PrerequisiteError as error:
+        raise InputError(f"suite `{name}`: task {suite.task!r}: {error}") from None
+    samples = list(task.dataset)
+    if not samples:
+        raise InputError(f"suite `{name}`: task {suite.task!r} has no samples")
+    for position, sample in enumerate(samples, start=1):
+        if sample.id is None:
+            sample.id = position
+    _refuse_double_ids(name, samples)
+    content = dataset_sha(samples)
+    samples.sort(key=lambda s: sha256_of([seed, name, str(s.id)]))
+    task.dataset = MemoryDataset(samples, name=task.dataset.name, location=task.dataset.location)
+    task.version = f"{task.version}+{content}" if task.version else content
+    task.metadata = {**(task.metadata or {}), SUITE_KEY: suite_metadata(name, suite, content)}
+    # The path of the task file is part of a log's identity; without it a sweep resumes from any directory.
+    setattr(task, TASK_FILE_ATTR, None)
+    return task
+
+
+def with_model(task: Task, model: Model, epochs: int) -> Task:
+    """A copy of `task` bound to `model`; the samples are shared."""
+    bound = copy.copy(task)
+    bound.model = model
+    if epochs > 1:
+        bound.epochs = epochs
+    return bound
+
+
+def suite_metadata(name: str, suite: Suite, content: str) -> dict[str, Any]:
+    """What `collect` needs to turn this log's scores into outcomes."""
+    keys = ("scorer", "quality", "value", "group", "check")
+    return {"suite": name, "dataset_sha": content, **{key: getattr(suite, key) for key in keys}}
+
+
+def dataset_sha(samples: list[Sample]) -> str:
+    """Hash of everything a sample says, independent of the samples' order."""
+    dumped = sorted(canonical_json(_dump(sample)) for sample in samples)
+    return hashlib.sha256("\n".join(dumped).encode()).hexdigest()[:SHA_LENGTH]
+
+
+def _dump(sample: Sample) -> dict[str, Any]:
+    data: dict[str, Any] = sample.model_dump(mode="json", exclude_none=True, fallback=str)
+    if isinstance(sample.input, list):
+        data["input"] = [{k: v for k, v in m.items() if k != "id"} for m in data["input"]]
+    return data
+
+
+def _resolve_spec(spec: str, base: Path) -> str:
+    """`file.py@task` with the file looked for beside suites.yaml, then in the working directory."""
+    file, _, name = spec.partition("@")
+    if not file.endswith(".py"):
+        return spec
+    for folder in (base, base.parent, Path.cwd()):
+        if (folder / file).is_file():
+            return f"{(folder / file).resolve()}@{name}" if name else str((folder / file).resolve())
+    raise InputError(f"task file {file!r} is neither in {base} nor in {Path.cwd()}")
+
+
+def _load(spec: str, args: dict[str, Any], where: str) -> Task:
+    tasks = load_tasks([spec], args)
+    if len(tasks) != 1:
+        raise InputError(f"{where}: {spec!r} names {len(tasks)} tasks; write `file.py@task`")
+    if tasks[0].sample_source is not None:
+        raise InputError(f"{where}: {spec!r} makes its samples while it runs; a sweep needs a fixed dataset")
+    return tasks[0]
+
+
+def _parameters(task: Task) -> list[str]:
+    if not is_registry_object(task):
+        return []
+    declared = registry_lookup("task", registry_info(task).name)
+    return list(registry_info(declared).metadata.get("params", [])) if declared else []
+
+
+def _refuse_double_ids(name: str, samples: list[Sample]) -> None:
+    seen: set[str] = set()
+    for sample in samples:
+        if str(sample.id) in seen:
+            raise InputError(f"suite `{name}`: sample id {sample.id!r} occurs twice; ids must be distinct")
+        seen.add(str(sample.id))
