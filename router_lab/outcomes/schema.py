@@ -41,7 +41,7 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
     Exact copies of a row are dropped. Unknown columns are kept, and so is `frame.attrs`.
     Raises InputError for a missing column, an unknown status, a quality outside [0, 1] or missing where the status
     counts, a negative number, two different rows for one (suite, sample, epoch, candidate), or one candidate name with
-    two `settings_sha`.
+    two `settings_sha` in one suite (a preset may have settings of its own for a suite).
     """
     missing = [c for c in REQUIRED if c not in frame.columns]
     if missing:
@@ -162,8 +162,8 @@ def _refuse_conflicts(out: pd.DataFrame, where: str) -> None:
         )
     if "settings_sha" not in out.columns:
         return
-    settings = out.dropna(subset="settings_sha").drop_duplicates(["model", "effort", "settings_sha"])
-    for _, rows in settings.groupby(["model", "effort"], dropna=False, sort=False):
+    settings = out.dropna(subset="settings_sha").drop_duplicates(["suite", "model", "effort", "settings_sha"])
+    for _, rows in settings.groupby(["suite", "model", "effort"], dropna=False, sort=False):
         if len(rows) > 1:
             first, second = rows["settings_sha"].iloc[:2]
             raise InputError(

@@ -1,0 +1,114 @@
+"""Turn the logs of a live sweep into recordings: `python -m router_lab.providers.export LOGS… OUT_DIR`."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from router_lab.providers.evallog import RawLog, event_input, find_logs, model_events, resolve
+from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY, canonical_messages, request_key
+from router_lab.providers.store import write_recording
+from router_lab.runtime.errors import InputError, RouterLabError
+
+USAGE = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write", "output_tokens", "reasoning_tokens")
+
+
+def export_generations(
+    logs: Sequence[str | Path], out_dir: str | Path, model_sha: Mapping[str, str] | None = None
+) -> list[Path]:
+    """Write what the candidates of a sweep answered, one file per candidate and suite, and return the files.
+
+    Generations of one (candidate, suite) in several logs are joined; for one key the first wins, in the order of
+    sample ids. Raises InputError for a log that no sweep of ours made, or two datasets under one suite.
+
+    Args:
+        logs: logs, or log directories.
+        out_dir: usually datasets/recorded.
+        model_sha: sha256 of the weights by candidate model name, kept in the files.
+    """
+    kept: dict[tuple[str, str, str | None, str], dict[str, dict[str, Any]]] = defaultdict(dict)
+    headers: dict[tuple[str, str, str | None, str], dict[str, Any]] = {}
+    for path in find_logs(logs):
+        log = RawLog(path)
+        header = _header(log, model_sha or {})
+        cell = (header["suite"], header["model"], header["effort"], header["settings_sha"])
+        if headers.setdefault(cell, header) != header:
+            raise InputError(f"{path}: suite `{cell[0]}` was recorded on two different datasets or with two weights")
+        for sample in sorted(log.samples(), key=lambda s: (str(s["id"]), s["epoch"])):
+            for record in sample_records(sample, header, log.spec["model"]):
+                kept[cell].setdefault(record["key"], record)
+    folder = Path(out_dir)
+    return [write_recording(folder, headers[cell], rows.values()) for cell, rows in sorted(kept.items(), key=str)]
+
+
+def sample_records(sample: Mapping[str, Any], header: Mapping[str, Any], model: str) -> Iterator[dict[str, Any]]:
+    """The candidate's finished calls of one sample, keyed as the provider will ask for them."""
+    asked: Counter[str] = Counter()
+    who = (header["model"], header["effort"], header["settings_sha"])
+    for event in model_events(dict(sample)):
+        output = event.get("output") or {}
+        if event["model"] != model or event.get("role") or event.get("error") or not output.get("choices"):
+            continue
+        messages = canonical_messages(event_input(dict(sample), event))
+        bare = request_key(*who, messages, "")
+        key = request_key(*who, messages, f"{sample['epoch']}.{asked[bare]}")
+        asked[bare] += 1
+        yield {"key": key, "sample_id": str(sample["id"]), "epoch": sample["epoch"], **_answer(dict(sample), output)}
+
+
+def _answer(sample: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
+    choice = output["choices"][0]
+    message = resolve(sample, choice["message"])
+    usage = output.get("usage") or {}
+    answer = {
+        "content": message["content"],
+        "tool_calls": [
+            {key: call[key] for key in ("id", "function", "arguments", "type", "parse_error") if key in call}
+            for call in message.get("tool_calls") or []
+        ],
+        "stop_reason": choice["stop_reason"],
+        "usage": {key: usage[key] for key in (*USAGE, "total_tokens") if usage.get(key) is not None},
+        "time": output.get("time"),
+        "answered_by": output.get("model") or "",
+        "error": output.get("error"),
+    }
+    return {key: value for key, value in answer.items() if value not in (None, [])}
+
+
+def _header(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Any]:
+    candidate = (log.spec.get("model_args") or {}).get(CANDIDATE_KEY)
+    suite = (log.spec.get("metadata") or {}).get(SUITE_KEY)
+    if not candidate or not suite:
+        raise InputError(f"{log.path}: names no candidate and suite; only logs of `router-lab sweep` can be recorded")
+    settings = {key: candidate[key] for key in ("config", "few_shot", "task_args")}
+    return {
+        "suite": suite["suite"],
+        "model": candidate["model"],
+        "effort": candidate["effort"],
+        "settings_sha": candidate["settings_sha"],
+        "settings": settings,
+        "dataset_sha": suite["dataset_sha"],
+        "model_sha": model_sha.get(candidate["model"]),
+    }
+
+
+@click.command()
+@click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("out_dir", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--model-sha", multiple=True, metavar="MODEL=SHA256", help="Hash of the weights behind a model name.")
+def main(logs: tuple[Path, ...], out_dir: Path, model_sha: tuple[str, ...]) -> None:
+    """Write recorded generations from the LOGS (files or folders) of a live sweep into OUT_DIR."""
+    hashes = dict(pair.rpartition("=")[::2] for pair in model_sha)
+    try:
+        for path in export_generations(logs, out_dir, hashes):
+            click.echo(str(path))
+    except RouterLabError as error:
+        raise click.ClickException(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()
