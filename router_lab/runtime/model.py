@@ -109,7 +109,7 @@ class Route(NamedTuple):
 class Linear:
     """Predictions `P[2c] = bias[suite row] + sum(weights[seen buckets]) * scale / sqrt(k) + (z @ dense) * dense_scale`.
 
-    k is the number of features of the prompt (repeats counted, seen or not), z the standardised dense features in
+    k is the number of distinct features of the prompt (seen in fitting or not), z the standardised dense features in
     units of 1/Z_UNIT. Columns 0..c-1 predict quality, c..2c-1 cost in dollars (through `cost_link`).
     Integer sums are exact in any order: that is what makes decisions the same on every machine.
     """

@@ -1,25 +1,225 @@
 """`Policy`: the data of `model.PolicySpec`, made ready to decide with."""
 
-from router_lab.runtime.model import Candidate, PolicySpec
+import math
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, STANDARD, Cache, Field, Offers
+from router_lab.runtime.decision import Decision
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.features import cap_text
+from router_lab.runtime.messages import last_user_text
+from router_lab.runtime.model import POOLED, Candidate, Point, PolicySpec
+from router_lab.runtime.predict import Floats, Predictions, Predictor
+from router_lab.runtime.rule import (
+    EXPIRED,
+    KEPT,
+    MIXED,
+    ONLY,
+    PREDICTED,
+    STICKY,
+    TABLE,
+    UNCOVERED,
+    blocked,
+    by_prediction,
+    by_prediction_many,
+    draw,
+    stays,
+)
+from router_lab.runtime.validate import check_spec
+
+_UNBOUNDED = (None,) * 5
 
 
 class Policy:
-    """An immutable policy. Build one from a `PolicySpec` (fit does) or load one with `router_lab.load_policy`.
+    """An immutable policy, safe to share among threads. Build one from a `PolicySpec` (fit does) or load one with
+    `router_lab.load_policy`.
 
-    `revision` names the artifact that it came from; None for a policy not yet saved.
+    `revision` names the artifact that it came from; None for a policy not yet saved. `clock` gives UTC seconds and is
+    only looked at for `expires`.
     """
 
-    __slots__ = ("revision", "spec")
+    __slots__ = (
+        "_blocked", "_clock", "_expires", "_offers", "_predictor", "_reference", "_row", "_table", "candidates",
+        "revision", "spec",
+    )  # fmt: skip
 
-    def __init__(self, spec: PolicySpec, *, revision: str | None = None) -> None:
+    def __init__(
+        self, spec: PolicySpec, *, revision: str | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        check_spec(spec)
         self.spec = spec
         self.revision = revision
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
+        self.candidates: tuple[Candidate, ...] = spec.candidates
         """Sorted by (model, effort or ""): the column order of every array."""
-        return self.spec.candidates
+        self._clock = clock
+        self._expires = _first_second(spec.expires)
+        self._reference = spec.reference
+        self._row = {suite: index + 1 for index, suite in enumerate(spec.suites)}
+        self._predictor = Predictor(spec)
+        self._offers = Offers(spec)
+        self._blocked = blocked(spec.eligible, (len(spec.suites) + 1, len(spec.profiles)), spec.reference)
+        self._table = {suite: route.candidate for suite, route in spec.routes.items() if route.verdict == "pass"}
 
     @property
     def reference(self) -> Candidate:
-        return self.spec.profiles[self.spec.reference].candidate
+        """Who the policy is judged against, and who serves whenever nothing is proven."""
+        return self.candidates[self._reference]
+
+    def decide(
+        self,
+        prompt: str | list[dict[str, Any]],
+        *,
+        suite: str | None = None,
+        tiers: Sequence[str] = STANDARD,
+        allowed: Collection[Any] | None = None,
+        max_cost_usd: float | None = None,
+        min_quality: float | None = None,
+        deadline_s: float | None = None,
+        context_tokens: int | None = None,
+        previous: Candidate | tuple[str, str | None] | None = None,
+        cached_tokens: int = 0,
+        point: str | None = None,
+        key: str | bytes | None = None,
+    ) -> Decision:
+        """Choose who serves `prompt` (a text, or chat messages: their last user turn). No I/O, no lock, no logging.
+
+        suite: name of the suite that the prompt belongs to, if known. tiers: those the caller can wait for.
+        allowed: the only candidates that may serve. max_cost_usd, min_quality: bounds on the predictions.
+        deadline_s: seconds until the answer is needed. context_tokens: size of the whole context (None: guessed from
+        the text). previous, cached_tokens: who served the conversation so far, and how much of the context its prompt
+        cache holds. point: name of an operating point. key: what `mix` is drawn by (None: the capped prompt).
+
+        A constraint that nobody meets never raises: the candidates that come nearest are left, and the decision's
+        `unmet` and reason say so. PolicyError only for arguments that can never be valid, whatever the text.
+        """
+        text = prompt if isinstance(prompt, str) else last_user_text(prompt)
+        at = self._point(point)
+        row = POOLED if suite is None else self._row.get(suite, POOLED)
+        quality, cost, coverage = self._predictor.one(text, row)
+
+        field: Field | None = None
+        if context_tokens is None and len(text) > self._offers.short_text:
+            context_tokens = len(text) // CHARACTERS_PER_TOKEN
+        bounds = (allowed, max_cost_usd, min_quality, deadline_s, context_tokens)
+        if bounds != _UNBOUNDED or tiers != STANDARD:
+            field = self._offers.apply(quality, cost, row, tiers, *bounds)
+            cost = field.cost_usd
+        stay = None if previous is None else self._offers.cache(previous, cached_tokens)
+
+        if self._clock() >= self._expires:
+            index, code = self._otherwise(field, EXPIRED)
+        elif coverage < self.spec.coverage:
+            index, code = self._by_table(suite, field, cost, stay)
+        else:
+            utility = quality - at.tradeoff * cost
+            utility += self._blocked[row]
+            if field is not None:
+                utility[~field.open] = -math.inf
+            index, code = self._by_prediction(utility, at, field, stay)
+            if code is PREDICTED and at.mix < 1.0 and draw(self._key(key, text)) >= at.mix:
+                index, code = self._reference, MIXED
+        return Decision(self.spec, self.revision, index, code, quality, cost, coverage, row, at, field)
+
+    def _by_prediction(self, utility: Floats, at: Point, field: Field | None, stay: Cache | None) -> tuple[int, str]:
+        index, code = by_prediction(utility, self._reference, at.guard)
+        if utility.item(index) == -math.inf:  # nobody open may be chosen on a prediction
+            return self._otherwise(field, ONLY)
+        if stay is None:
+            return index, code
+        if stay.column == index:
+            return index, code if index == self._reference else KEPT
+        if stays(utility, index, stay.column, self._reference, at.guard, at.tradeoff * stay.worth_usd):
+            return stay.column, STICKY
+        return index, code
+
+    def _by_table(self, suite: str | None, field: Field | None, cost: Floats, stay: Cache | None) -> tuple[int, str]:
+        """The suite's proven candidate, else the reference; who serves already stays while its cache is worth more."""
+        index = None if suite is None else self._table.get(suite)
+        if index is not None and (field is None or field.open[index]):
+            code = TABLE
+        else:
+            index, code = self._otherwise(field, UNCOVERED)
+        if (
+            stay is None
+            or stay.worth_usd <= 0
+            or stay.column == index
+            or not (field is None or field.open[stay.column])
+        ):
+            return index, code
+        saving = cost.item(stay.column) - cost.item(index)
+        return (index, code) if saving > stay.worth_usd else (stay.column, STICKY)
+
+    def _otherwise(self, field: Field | None, code: str) -> tuple[int, str]:
+        """The reference, or where the constraints exclude it the first fallback that they leave."""
+        if field is None or field.open[self._reference]:
+            return self._reference, code
+        return next(index for index in self.spec.fallbacks if field.open[index]), ONLY
+
+    def _point(self, name: str | None) -> Point:
+        try:
+            return self.spec.points[self.spec.point if name is None else name]
+        except (KeyError, TypeError):
+            known = ", ".join(sorted(self.spec.points))
+            raise PolicyError(f"decide: point {name!r} is not one of this policy's: {known}") from None
+
+    def _key(self, key: str | bytes | None, text: str) -> str | bytes:
+        if key is None:
+            return cap_text(text, self.spec.featuriser.cap)
+        if isinstance(key, str | bytes):
+            return key
+        raise PolicyError(f"decide: key {key!r} is not a str or bytes")
+
+    def _rows(self, suites: Sequence[str | None] | None, count: int) -> NDArray[np.int64]:
+        """Rows of the suites in the tables; None or unknown = POOLED."""
+        if suites is None:
+            return np.zeros(count, np.int64)
+        if len(suites) != count:
+            raise PolicyError(f"predict: {len(suites)} suites for {count} prompts")
+        return np.array([POOLED if suite is None else self._row.get(suite, POOLED) for suite in suites], np.int64)
+
+    def predictions(self, prompts: Sequence[str], suites: Sequence[str | None] | None = None) -> Predictions:
+        """quality [n, c], cost_usd [n, c] and coverage [n]: to the last bit what `decide` sees for each prompt."""
+        return self._predictor.many(prompts, self._rows(suites, len(prompts)))
+
+    def predict(self, prompts: Sequence[str], suites: Sequence[str | None] | None = None) -> tuple[Floats, Floats]:
+        """Predicted quality [n, c] in [0, 1] and cost_usd [n, c]; a suite that is None or unknown gets pooled rates."""
+        found = self.predictions(prompts, suites)
+        return found.quality, found.cost_usd
+
+    def shares(
+        self, prompts: Sequence[str], suites: Sequence[str | None] | None = None, point: str | None = None
+    ) -> Floats:
+        """[n, c]: the probability, over `key`, with which `decide(prompt, suite=…, point=…)` picks each candidate.
+
+        Rows sum to 1. The date is not looked at: an expired policy gets the shares it had.
+        """
+        at = self._point(point)
+        found, rows = self.predictions(prompts, suites), self._rows(suites, len(prompts))
+        utility = found.quality - at.tradeoff * found.cost_usd
+        utility += self._blocked[rows]
+        chosen = by_prediction_many(utility, self._reference, at.guard)
+        routed = np.full(len(self.spec.suites) + 1, self._reference)
+        for suite, index in self._table.items():
+            routed[self._row.get(suite, POOLED)] = index
+        covered = found.coverage >= self.spec.coverage
+        shares = np.zeros(found.quality.shape)
+        every = np.arange(len(rows))
+        mix = np.where(covered, at.mix, 1.0)
+        shares[every, self._reference] = 1.0 - mix
+        shares[every, np.where(covered, chosen, routed[rows])] += mix
+        return shares
+
+    def __repr__(self) -> str:
+        revision = (self.revision or "unsaved")[:12]
+        return f"Policy({self.spec.name!r}, {len(self.candidates)} candidates, revision={revision!r})"
+
+
+def _first_second(expires: str | None) -> float:
+    """The UTC second at which a policy expires; infinity = never."""
+    return math.inf if expires is None else datetime.fromisoformat(expires).replace(tzinfo=UTC).timestamp()

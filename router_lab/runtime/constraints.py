@@ -1,0 +1,173 @@
+"""What a request forbids: which candidates may serve it, on which tier, at which price."""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.model import Candidate, PolicySpec
+
+STANDARD = ("standard",)
+PROMISED_SECONDS = {"batch": 86_400.0, "flex": 900.0}
+"""Time within which providers say a tier answers, for candidates that recorded none; other tiers count as 0."""
+CHARACTERS_PER_TOKEN = 3
+"""A cautious guess for `context_tokens=None`, looked at only for texts that might not fit the smallest window."""
+
+
+class Field(NamedTuple):
+    """The candidates left by the constraints: `open` bool[c], `cost_usd` [c] on the chosen tier, `tier` names [c],
+    and the constraints that nobody met (then those that come nearest are left)."""
+
+    open: NDArray[np.bool_]
+    cost_usd: NDArray[np.float64]
+    tier: tuple[str, ...]
+    unmet: tuple[str, ...]
+
+
+class Cache(NamedTuple):
+    """Who served the conversation so far (a column), and the dollars that its prompt cache saves on this turn."""
+
+    column: int
+    worth_usd: float
+
+
+class Offers:
+    """What each candidate offers, as arrays over the columns."""
+
+    def __init__(self, spec: PolicySpec) -> None:
+        self._columns = {candidate: index for index, candidate in enumerate(spec.candidates)}
+        self._tiers = {
+            tier: (
+                np.array([_multiplier(profile.prices, tier) for profile in spec.profiles]),
+                np.array([_seconds(profile.tier_seconds, tier) for profile in spec.profiles]),
+            )
+            for tier in {"standard"}.union(*(p.prices.tiers for p in spec.profiles if p.prices is not None))
+        }
+        self._prices = tuple(profile.prices for profile in spec.profiles)
+        self._window = np.array([profile.context_window or math.inf for profile in spec.profiles])
+        self._output = np.array([[one.max_tokens or 0 for one in row] for row in spec.limits], np.float64)
+        self.short_text = int(min(2 * CHARACTERS_PER_TOKEN * self._window.min(), 1e15)) // 4
+        """Texts up to this many characters fit every window, so that their length need not be looked at."""
+
+    def column(self, pair: Any, argument: str) -> int | None:
+        """The column of a (model, effort) pair, None if this policy does not have it."""
+        if not (isinstance(pair, tuple | list) and len(pair) == 2):
+            raise PolicyError(f"decide: {argument} {pair!r} is not a Candidate or a (model, effort) pair")
+        try:
+            return self._columns.get(Candidate(pair[0], pair[1]))
+        except TypeError as error:
+            raise PolicyError(
+                f"decide: {argument} {pair!r} is not a (model, effort) pair of str and str or None"
+            ) from error
+
+    def apply(
+        self,
+        quality: NDArray[np.float64],
+        cost_usd: NDArray[np.float64],
+        row: int,
+        tiers: Sequence[str],
+        allowed: Collection[Any] | None,
+        max_cost_usd: float | None,
+        min_quality: float | None,
+        deadline_s: float | None,
+        context_tokens: float | None,
+    ) -> Field:
+        """Narrow the candidates by one constraint after another, the hardest first. Arguments as in `Policy.decide`.
+
+        A constraint that none of those left can meet leaves the ones that come nearest and is named in `unmet`:
+        a request is answered as well as it can be.
+        """
+        left = self._allowed(allowed)
+        unmet: list[str] = []
+        if deadline_s is not None:
+            deadline_s = number(deadline_s, "deadline_s")
+        multiplier, seconds, tier = self._cheapest_tier(tiers, deadline_s)
+        cost_usd = cost_usd * np.where(np.isfinite(multiplier), multiplier, 1.0)
+
+        def narrow(name: str, shortfall: NDArray[np.float64]) -> None:
+            nonlocal left
+            least = shortfall[left].min()
+            if least > 0:
+                unmet.append(name)
+            left = left & (shortfall <= max(least, 0.0))
+
+        narrow("tiers", np.where(np.isfinite(multiplier), 0.0, 1.0))
+        if context_tokens is not None:
+            output = self._output[row] if len(self._output) else 0.0
+            narrow("context_tokens", number(context_tokens, "context_tokens") + output - self._window)
+        if deadline_s is not None:
+            narrow("deadline_s", seconds - deadline_s)
+        if max_cost_usd is not None:
+            narrow("max_cost_usd", cost_usd - number(max_cost_usd, "max_cost_usd"))
+        if min_quality is not None:
+            narrow("min_quality", number(min_quality, "min_quality") - quality)
+        return Field(left, cost_usd, tier, tuple(unmet))
+
+    def cache(self, previous: Any, cached_tokens: float) -> Cache | None:
+        """What a conversation would lose by leaving `previous`; None if this policy does not know that candidate."""
+        tokens = number(cached_tokens, "cached_tokens")
+        column = self.column(previous, "previous")
+        if column is None:
+            return None
+        prices = self._prices[column]
+        if prices is None or prices.cache_read is None:
+            return Cache(column, 0.0)
+        return Cache(column, tokens * max(prices.input - prices.cache_read, 0.0) / 1e6)
+
+    def _allowed(self, allowed: Collection[Any] | None) -> NDArray[np.bool_]:
+        if allowed is None:
+            return np.ones(len(self._columns), np.bool_)
+        if isinstance(allowed, str) or not isinstance(allowed, Iterable):
+            raise PolicyError(f"decide: allowed {allowed!r} is not a collection of Candidates")
+        left = np.zeros(len(self._columns), np.bool_)
+        for pair in allowed:
+            column = self.column(pair, "allowed")
+            if column is not None:
+                left[column] = True
+        if not left.any():
+            raise PolicyError(f"decide: allowed {list(allowed)!r} names no candidate of this policy")
+        return left
+
+    def _cheapest_tier(
+        self, tiers: Sequence[str], deadline_s: float | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]:
+        """Of each candidate: price multiplier, seconds and name of the cheapest tier that keeps the deadline.
+
+        Where none keeps it, of the fastest tier; where none is offered, multiplier infinity.
+        """
+        if isinstance(tiers, str) or not isinstance(tiers, Iterable):
+            raise PolicyError(f"decide: tiers {tiers!r} is not a collection of names such as {STANDARD!r}")
+        known = [tier for tier in tiers if isinstance(tier, str) and tier in self._tiers]
+        if not known:
+            nothing = np.full(len(self._columns), math.inf)
+            return nothing, nothing, ("standard",) * len(nothing)
+        price = np.array([self._tiers[tier][0] for tier in known])
+        seconds = np.array([self._tiers[tier][1] for tier in known])
+        late = np.isinf(price) if deadline_s is None else np.isinf(price) | (seconds > deadline_s)
+        rank = np.where(late, np.inf, price)
+        hurry = np.where(np.isinf(price), np.inf, seconds)
+        best = np.where(late.all(axis=0), hurry.argmin(axis=0), rank.argmin(axis=0))
+        columns = np.arange(len(best))
+        return price[best, columns], seconds[best, columns], tuple(known[index] for index in best.tolist())
+
+
+def _multiplier(prices: Any, tier: str) -> float:
+    """Price of a tier over that of standard; infinity where the candidate does not offer it."""
+    listed = {} if prices is None else prices.tiers
+    return float(listed.get(tier, 1.0 if tier == "standard" else math.inf))
+
+
+def _seconds(recorded: Any, tier: str) -> float:
+    return float(recorded.get(tier, PROMISED_SECONDS.get(tier, 0.0)))
+
+
+def number(value: Any, argument: str, *, least: float = 0.0) -> float:
+    """An argument of `decide` as a float, or PolicyError: bool, str and NaN can never be valid."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise PolicyError(f"decide: {argument} {value!r} is not a number")
+    if not value >= least:
+        raise PolicyError(f"decide: {argument} {value!r} is below {least:g}")
+    return float(value)

@@ -1,0 +1,232 @@
+"""`Decision`: what the runtime answers, with its reason, its fallbacks and its request arguments."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.runtime import clients
+from router_lab.runtime.constraints import Field
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.model import Candidate, Limits, Point, PolicySpec, Profile
+
+FAILURES = ("check", "unavailable", "refused", "malformed", "context", "limit")
+"""What `Decision.next` understands: the answer failed its check; no answer in time; the model declined; the answer
+could not be read; the context did not fit; a limit was reached."""
+
+
+class Decision:
+    """An immutable answer of `Policy.decide`. It keeps the policy's data alive that it was made from, and only that:
+    everything it says belongs to one revision, however often the running policy is swapped.
+    """
+
+    __slots__ = (
+        "_cost", "_coverage", "_field", "_index", "_limits_row", "_point", "_quality", "_revision", "_spec", "_tried",
+        "code",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        spec: PolicySpec,
+        revision: str | None,
+        index: int,
+        code: str,
+        quality: NDArray[np.float64],
+        cost: NDArray[np.float64],
+        coverage: float,
+        row: int,
+        point: Point,
+        field: Field | None = None,
+        tried: tuple[int, ...] = (),
+    ) -> None:
+        self._spec = spec
+        self._revision = revision
+        self._index = index
+        self.code = code
+        self._quality = quality
+        self._cost = cost
+        self._coverage = coverage
+        self._limits_row = row
+        self._point = point
+        self._field = field
+        self._tried = tried
+
+    @property
+    def candidate(self) -> Candidate:
+        return self._spec.profiles[self._index].candidate
+
+    @property
+    def model(self) -> str:
+        return self.candidate.model
+
+    @property
+    def effort(self) -> str | None:
+        return self.candidate.effort
+
+    @property
+    def tier(self) -> str:
+        """Where to run the request: the cheapest of the tiers asked for that keeps the deadline."""
+        return "standard" if self._field is None else self._field.tier[self._index]
+
+    @property
+    def profile(self) -> Profile:
+        return self._spec.profiles[self._index]
+
+    @property
+    def unmet(self) -> tuple[str, ...]:
+        """Names of the constraints that no candidate could meet."""
+        return () if self._field is None else self._field.unmet
+
+    @property
+    def fallbacks(self) -> tuple[Candidate, ...]:
+        """Who to ask, in this order, when the chosen candidate cannot be."""
+        return tuple(self._spec.profiles[index].candidate for index in self._rest(self._spec.fallbacks))
+
+    @property
+    def limits(self) -> Limits:
+        table = self._spec.limits
+        return table[self._limits_row][self._index] if table else Limits()
+
+    @property
+    def quality(self) -> float:
+        """Predicted quality of the chosen candidate on this prompt, in [0, 1]."""
+        return float(self._quality[self._index])
+
+    @property
+    def cost_usd(self) -> float:
+        """Predicted dollars of the request on the chosen tier."""
+        return float(self._cost[self._index])
+
+    @property
+    def revision(self) -> str:
+        """Revision of the artifact that decided; "unsaved" for a policy that never was one."""
+        return self._revision or "unsaved"
+
+    @property
+    def reason(self) -> str:
+        """One sentence; `evidence` has its data and `code` its kind."""
+        sentence = SENTENCES[self.code](self)
+        return sentence + "".join(f"; no candidate met {name}, this one comes nearest" for name in self.unmet)
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """The data behind `reason`."""
+        reference = self._spec.reference
+        return {
+            "code": self.code,
+            "coverage": self._coverage,
+            "coverage_needed": self._spec.coverage,
+            "quality": self.quality,
+            "cost_usd": self.cost_usd,
+            "reference_quality": float(self._quality[reference]),
+            "reference_cost_usd": float(self._cost[reference]),
+            "tradeoff": self._point.tradeoff,
+            "guard": self._point.guard,
+            "mix": self._point.mix,
+            "unmet": list(self.unmet),
+            "tried": [list(self._spec.profiles[index].candidate) for index in self._tried],
+        }
+
+    def next(self, failure: str) -> "Decision":
+        """The decision after this one failed: `failure` is one of FAILURES.
+
+        A failed `check` moves along the policy's escalation order, `context` to the next larger window, everything else
+        to the next fallback. PolicyError when nobody is left, so that a loop over failures ends.
+        """
+        if failure not in FAILURES:
+            raise PolicyError(f"next: failure {failure!r} is not one of {', '.join(FAILURES)}")
+        spec = self._spec
+        rest = self._rest(spec.escalation if failure == "check" and spec.escalation else spec.fallbacks)
+        if failure == "context":
+            window = self.profile.context_window or float("inf")
+            rest = [index for index in rest if (spec.profiles[index].context_window or float("inf")) > window]
+        if not rest:
+            raise PolicyError(f"next: no candidate is left after {self.candidate} failed ({failure})")
+        return Decision(
+            spec, self._revision, rest[0], "escalated" if failure == "check" else "fallback", self._quality, self._cost,
+            self._coverage, self._limits_row, self._point, self._field, (*self._tried, self._index),
+        )  # fmt: skip
+
+    def _rest(self, order: tuple[int, ...]) -> list[int]:
+        """The columns of `order` that come after the chosen one, for `escalation`, or are merely not yet tried."""
+        if order is self._spec.escalation and self._index in order:
+            order = order[order.index(self._index) + 1 :]
+        gone = {self._index, *self._tried}
+        return [i for i in order if i not in gone and (self._field is None or self._field.open[i])]
+
+    def anthropic(self, messages: clients.Messages = None) -> dict[str, Any]:
+        """Arguments for `Anthropic().messages.create(**decision.anthropic(messages))`, as they were measured.
+
+        `messages` (or a prompt) go after the candidate's few-shot examples; leave them out to pass your own.
+        PolicyError if the candidate was measured through another API.
+        """
+        return clients.anthropic(self.profile, self.limits, self.tier, messages)
+
+    def openai_chat(self, messages: clients.Messages = None) -> dict[str, Any]:
+        """Arguments for `OpenAI().chat.completions.create(**…)`; `messages` as in `anthropic`, system message first."""
+        return clients.openai_chat(self.profile, self.limits, self.tier, messages)
+
+    def openai_responses(self, messages: clients.Messages = None) -> dict[str, Any]:
+        """Arguments for `OpenAI().responses.create(**…)`; as `anthropic`, `messages` becoming `input`."""
+        return clients.openai_responses(self.profile, self.limits, self.tier, messages)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; two decisions are equal if these are."""
+        return {
+            "model": self.model,
+            "effort": self.effort,
+            "tier": self.tier,
+            "fallbacks": [list(candidate) for candidate in self.fallbacks],
+            "limits": self.limits._asdict(),
+            "quality": self.quality,
+            "cost_usd": self.cost_usd,
+            "reason": self.reason,
+            "evidence": self.evidence,
+            "revision": self.revision,
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Decision) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.candidate, self.tier, self.code, self.revision))
+
+    def __repr__(self) -> str:
+        return f"Decision({self.candidate}, tier={self.tier!r}, {self.reason!r}, revision={self.revision[:12]!r})"
+
+
+def _against(decision: Decision) -> str:
+    data = decision.evidence
+    return (
+        f"predicted quality {data['quality']:.3f} for ${data['cost_usd']:.6f}, "
+        f"the reference {data['reference_quality']:.3f} for ${data['reference_cost_usd']:.6f}"
+    )
+
+
+def _uncovered(decision: Decision) -> str:
+    data = decision.evidence
+    return f"only {data['coverage']:.0%} of the prompt was seen in fitting ({data['coverage_needed']:.0%} needed)"
+
+
+def _last(decision: Decision) -> str:
+    return str(decision._spec.profiles[decision._tried[-1]].candidate)
+
+
+SENTENCES: dict[str, Callable[[Decision], str]] = {
+    "predicted": lambda d: f"it beats the reference by more than the guard: {_against(d)}",
+    "kept": lambda d: f"it served the conversation so far and still beats the reference: {_against(d)}",
+    "reference": lambda _: "the reference: nobody is predicted to beat it by more than the guard",
+    "mixed": lambda d: f"the reference: another beats it, but this key is not among the {d._point.mix:.0%} that move",
+    "table": lambda d: f"the suite's routing table names it with verdict pass; {_uncovered(d)}",
+    "uncovered": lambda d: f"the reference: {_uncovered(d)} and no proven routing row helps",
+    "sticky": lambda _: (
+        "it served the conversation so far, and a switch saves less than the prompt cache it throws away"
+    ),
+    "expired": lambda d: f"the reference: the policy expired on {d._spec.expires}",
+    "only": lambda _: "the constraints exclude the reference, and of those left it is the best",
+    "escalated": lambda d: f"the answer of {_last(d)} failed its check: next in the escalation order",
+    "fallback": lambda d: f"{_last(d)} could not serve: the next fallback",
+    "default": lambda _: "no policy is loaded: the default named in code",
+}
+"""A sentence for every code of a decision."""

@@ -1,0 +1,90 @@
+"""Predictions of a policy, one prompt or many, by the same steps in the same order: equal to the last bit."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.runtime.features import DENSE, extract
+from router_lab.runtime.model import PolicySpec, cost_from_link
+
+Floats = NDArray[np.float64]
+
+
+class Prediction(NamedTuple):
+    """Of one prompt: `quality` [c] in [0, 1], `cost_usd` [c], `coverage` in [0, 1]."""
+
+    quality: Floats
+    cost_usd: Floats
+    coverage: float
+
+
+class Predictions(NamedTuple):
+    """Of n prompts: `quality` [n, c], `cost_usd` [n, c], `coverage` [n]."""
+
+    quality: Floats
+    cost_usd: Floats
+    coverage: Floats
+
+
+class Predictor:
+    """`Linear` unpacked for speed: bucket -> row of weights, and count -> standard score of each dense feature."""
+
+    def __init__(self, spec: PolicySpec) -> None:
+        linear = spec.linear
+        self._featuriser = spec.featuriser
+        self._link = linear.cost_link
+        self._half = len(spec.profiles)
+        # Row 0 is all zeros and stands for every bucket not seen in fitting.
+        self._row_of = np.zeros(spec.featuriser.buckets, np.int32)
+        self._row_of[linear.seen] = np.arange(1, len(linear.seen) + 1, dtype=np.int32)
+        self._rows = np.zeros((len(linear.seen) + 1, 2 * self._half), np.int8)
+        self._rows[1:] = linear.weights
+        self._scale, self._bias = linear.scale, linear.bias
+        self._dense, self._dense_scale = linear.dense.astype(np.int64), linear.dense_scale
+        self._least, self._most = linear.cost_bounds
+        # Counts past the longest capped text can only be the length of the whole text, which stops mattering there.
+        self._top = 4 * spec.featuriser.cap + 2
+        self._scores = spec.featuriser.standardised_counts(self._top).ravel()
+        self._offsets = np.arange(len(DENSE)) * (self._top + 1)
+
+    def one(self, text: str, row: int) -> Prediction:
+        """Of one text; `row` is the suite's row in the tables."""
+        sums, dense, seen, size = self._sums(text)
+        values = sums * self._scale
+        values /= math.sqrt(size)
+        values += dense * self._dense_scale
+        values += self._bias[row]
+        return Prediction(*self._finish(values), seen / size)
+
+    def many(self, texts: Sequence[str], rows: NDArray[np.integer[Any]]) -> Predictions:
+        """Of n texts; `rows` [n]."""
+        found = [self._sums(text) for text in texts]
+        width = 2 * self._half
+        sums = np.array([one[0] for one in found], np.int32).reshape(-1, width)
+        dense = np.array([one[1] for one in found], np.int64).reshape(-1, width)
+        seen = np.array([one[2] for one in found], np.float64)
+        size = np.array([one[3] for one in found], np.float64)
+        values = sums * self._scale
+        values /= np.sqrt(size)[:, None]
+        values += dense * self._dense_scale
+        values += self._bias[rows]
+        return Predictions(*self._finish(values), seen / size)
+
+    def _sums(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.int64], int, int]:
+        """Integer sums [2c] of hashed and of dense weights; features seen in fitting, and in all (at least 1)."""
+        bag, counts = extract(text, buckets=self._featuriser.buckets, cap=self._featuriser.cap)
+        rows = self._row_of.take(bag)
+        sums = np.add.reduce(self._rows.take(rows, axis=0), axis=0, dtype=np.int32)
+        np.minimum(counts, self._top, out=counts)
+        counts += self._offsets
+        return sums, self._scores.take(counts) @ self._dense, int(np.count_nonzero(rows)), len(rows) or 1
+
+    def _finish(self, values: Floats) -> tuple[Floats, Floats]:
+        quality = values[..., : self._half]
+        np.maximum(quality, 0.0, out=quality)
+        np.minimum(quality, 1.0, out=quality)
+        cost = cost_from_link(values[..., self._half :], self._link)
+        return quality, np.minimum(np.maximum(cost, self._least), self._most)

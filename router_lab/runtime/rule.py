@@ -1,0 +1,64 @@
+"""The rule of a decision, on plain arrays: DESIGN's "What decides", steps 2 to 4.
+
+Utilities of columns that may not be chosen are -inf. Every comparison is written once here and shared by `decide` and
+its batch form, so that a replay cannot differ from what production does.
+"""
+
+import hashlib
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PREDICTED, REFERENCE, MIXED, TABLE, UNCOVERED = "predicted", "reference", "mixed", "table", "uncovered"
+KEPT, STICKY, EXPIRED, ONLY = "kept", "sticky", "expired", "only"
+
+Floats = NDArray[np.float64]
+
+
+def by_prediction(utility: Floats, reference: int, guard: float) -> tuple[int, str]:
+    """The column of greatest utility if it beats the reference by more than `guard`, else the reference.
+
+    Where the reference may not be chosen, the best of the rest.
+    """
+    best = int(utility.argmax())
+    if best == reference:
+        return reference, REFERENCE
+    base = utility.item(reference)
+    if utility.item(best) - base > guard:
+        return best, ONLY if base == -math.inf else PREDICTED
+    return reference, REFERENCE
+
+
+def by_prediction_many(utility: Floats, reference: int, guard: float) -> NDArray[np.int64]:
+    """`by_prediction` for each row of `utility` [n, c]; the reference must be open in all."""
+    best = utility.argmax(axis=1)
+    gain = utility[np.arange(len(best)), best] - utility[:, reference]
+    return np.where(gain > guard, best, reference)
+
+
+def stays(utility: Floats, index: int, previous: int, reference: int, guard: float, bonus: float) -> bool:
+    """Whether a conversation stays with `previous` although `index` was chosen for this turn alone.
+
+    It does unless the switch gains more than `bonus`, the utility of the prompt cache thrown away. The reference's
+    utility counts with the guard that others had to beat.
+    """
+    gain = utility.item(index) + (guard if index == reference else 0.0)
+    gain -= utility.item(previous) + (guard if previous == reference else 0.0)
+    return utility.item(previous) > -math.inf and gain <= bonus
+
+
+def draw(key: str | bytes) -> float:
+    """A number in [0, 1) that depends on `key` alone: the top 53 bits of SHA-256 of "mix:" and the key."""
+    data = key if isinstance(key, bytes) else key.encode("utf-8", "replace")
+    return (int.from_bytes(hashlib.sha256(b"mix:" + data).digest()[:8], "big") >> 11) * 2.0**-53
+
+
+def blocked(eligible: NDArray[Any] | None, shape: tuple[int, int], reference: int) -> Floats:
+    """0 where a column may be chosen, -inf where it may only be predicted; to be added to utilities."""
+    table = np.zeros(shape)
+    if eligible is not None:
+        table[~np.asarray(eligible, np.bool_)] = -math.inf
+    table[:, reference] = 0.0
+    return table

@@ -1,0 +1,167 @@
+"""The semantic rules of a policy, checked whether it was fitted, written by hand or loaded."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.features import DENSE
+from router_lab.runtime.model import COST_LINKS, VERDICTS, PolicySpec
+
+MAX_CANDIDATES = 256
+MAX_SUITES = 4096
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+
+
+def check_spec(spec: PolicySpec) -> None:
+    """Raise PolicyError with the first rule that `spec` breaks."""
+    for problem in _problems(spec):
+        raise PolicyError(f"policy {spec.name!r}: {problem}")
+
+
+def _problems(spec: PolicySpec) -> Iterator[str]:
+    yield from _names(spec)
+    yield from _tables(spec)
+    yield from _numbers(spec)
+    yield from _profiles(spec)
+    yield from _linear(spec)
+
+
+def _names(spec: PolicySpec) -> Iterator[str]:
+    count = len(spec.profiles)
+    if not isinstance(spec.name, str) or not _NAME.match(spec.name):
+        yield f"name {spec.name!r} is not 1 to 100 letters, digits, '.', '_' or '-'"
+    if not 1 <= count <= MAX_CANDIDATES:
+        yield f"{count} candidates, not 1 to {MAX_CANDIDATES}"
+    for candidate in spec.candidates:
+        if not isinstance(candidate.model, str) or not candidate.model:
+            yield f"candidates: model {candidate.model!r} is not a text"
+        if candidate.effort is not None and (not isinstance(candidate.effort, str) or not candidate.effort):
+            yield f"candidates: effort {candidate.effort!r} of {candidate.model} is neither a text nor null"
+    if any(not first < second for first, second in zip(spec.candidates, spec.candidates[1:], strict=False)):
+        yield "candidates are not sorted by (model, effort) without repeats"
+    if len(spec.suites) > MAX_SUITES or not all(isinstance(suite, str) and suite for suite in spec.suites):
+        yield f"suites are not up to {MAX_SUITES} texts"
+    if list(spec.suites) != sorted(set(spec.suites)):
+        yield "suites are not sorted without repeats"
+    if spec.expires is not None:
+        try:
+            date.fromisoformat(spec.expires)
+        except (TypeError, ValueError):
+            yield f"expires {spec.expires!r} is not a date (YYYY-MM-DD)"
+
+
+def _tables(spec: PolicySpec) -> Iterator[str]:
+    columns = range(len(spec.profiles))
+    if spec.reference not in columns:
+        yield f"reference {spec.reference!r} is not a column of {len(columns)} candidates"
+    if sorted(spec.fallbacks) != list(columns):
+        yield f"fallbacks {spec.fallbacks!r} do not name every column once"
+    if len(set(spec.escalation)) != len(spec.escalation) or not all(index in columns for index in spec.escalation):
+        yield f"escalation {spec.escalation!r} names a column twice or one that is not there"
+    for suite, route in spec.routes.items():
+        if suite not in spec.suites:
+            yield f"routes: {suite!r} is not among the suites"
+        if route.candidate not in columns:
+            yield f"routes: candidate {route.candidate!r} of {suite!r} is not a column"
+        if route.verdict not in VERDICTS:
+            yield f"routes: verdict {route.verdict!r} of {suite!r} is not one of {', '.join(VERDICTS)}"
+    rows = len(spec.suites) + 1
+    if spec.eligible is not None and spec.eligible.shape != (rows, len(columns)):
+        yield f"eligible has shape {spec.eligible.shape}, not {(rows, len(columns))}"
+    if spec.limits and (len(spec.limits) != rows or any(len(row) != len(columns) for row in spec.limits)):
+        yield f"limits are not {rows} rows of {len(columns)}"
+
+
+def _numbers(spec: PolicySpec) -> Iterator[str]:
+    if not _real(spec.coverage) or not 0 <= spec.coverage <= 2:
+        yield f"coverage {spec.coverage!r} is not a number from 0 to 2"
+    if spec.point not in spec.points:
+        yield f"point {spec.point!r} is not among the points {sorted(spec.points)}"
+    for name, point in spec.points.items():
+        if not all(_real(value) and value >= 0 for value in point):
+            yield f"points: {name!r} has a tradeoff, guard or mix that is not a finite number of 0 or more"
+        elif point.mix > 1:
+            yield f"points: mix {point.mix!r} of {name!r} is above 1"
+    for row in spec.limits:
+        for limit in row:
+            if not all(value is None or (_real(value) and value >= 0) for value in limit):
+                yield f"limits: {limit!r} is not made of null and numbers of 0 or more"
+
+
+def _profiles(spec: PolicySpec) -> Iterator[str]:
+    for profile in spec.profiles:
+        for key in ("context_window", "max_output_tokens"):
+            value = getattr(profile, key)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                yield f"candidates: {key} {value!r} of {profile.candidate} is not a whole number above 0"
+        if not _positive(profile.tier_seconds):
+            yield f"candidates: tier_seconds of {profile.candidate} are not finite numbers of 0 or more"
+        yield from _request(profile.request, str(profile.candidate))
+        prices = profile.prices
+        if prices is None:
+            continue
+        listed = (prices.input, prices.output, prices.cache_read, prices.cache_write_5m, prices.cache_write_1h)
+        if not all(value is None or (_real(value) and value >= 0) for value in listed) or None in listed[:2]:
+            yield f"candidates: a price of {profile.candidate} is not a finite number of 0 or more"
+        if not _positive(prices.tiers):
+            yield f"candidates: a tier multiplier of {profile.candidate} is not a finite number of 0 or more"
+
+
+def _request(request: Any, candidate: str) -> Iterator[str]:
+    if not isinstance(request, Mapping):
+        yield f"candidates: request of {candidate} is not a mapping"
+        return
+    if request.get("api") not in (None, "anthropic", "openai_chat", "openai_responses"):
+        yield f"candidates: request.api {request['api']!r} of {candidate} is unknown"
+    if not isinstance(request.get("arguments") or {}, Mapping):
+        yield f"candidates: request.arguments of {candidate} is not a mapping"
+    if not isinstance(request.get("system") or "", str):
+        yield f"candidates: request.system of {candidate} is not a text"
+    shots = request.get("few_shot") or []
+    if not isinstance(shots, list | tuple) or not all(
+        isinstance(shot, Mapping) and {"user", "assistant"} <= set(shot) for shot in shots
+    ):
+        yield f"candidates: request.few_shot of {candidate} is not a list of {{user, assistant}}"
+
+
+def _linear(spec: PolicySpec) -> Iterator[str]:
+    linear, width = spec.linear, 2 * len(spec.profiles)
+    seen = len(linear.seen)
+    for key, shape, kind in (
+        ("seen", (seen,), np.uint32),
+        ("weights", (seen, width), np.int8),
+        ("scale", (width,), np.float64),
+        ("bias", (len(spec.suites) + 1, width), np.float64),
+        ("dense", (len(DENSE), width), np.int16),
+        ("dense_scale", (width,), np.float64),
+        ("cost_bounds", (2, width // 2), np.float64),
+    ):
+        array = getattr(linear, key)
+        if array.shape != shape or array.dtype != kind:
+            yield f"linear: {key} is {array.dtype}{list(array.shape)}, not {np.dtype(kind)}{list(shape)}"
+            return
+        if array.dtype == np.float64 and not np.isfinite(array).all():
+            yield f"linear: {key} holds a number that is not finite"
+    if seen and (linear.seen[-1] >= spec.featuriser.buckets or (np.diff(linear.seen.astype(np.int64)) <= 0).any()):
+        yield f"linear: seen is not sorted without repeats below {spec.featuriser.buckets}"
+    if linear.cost_link not in COST_LINKS:
+        yield f"linear: cost_link {linear.cost_link!r} is not one of {', '.join(COST_LINKS)}"
+    if (linear.cost_bounds[0] < 0).any() or (linear.cost_bounds[0] > linear.cost_bounds[1]).any():
+        yield "linear: cost_bounds are not 0 <= least <= greatest"
+    if spec.groups.dtype != np.uint64 or spec.groups.ndim != 1 or (spec.groups[1:] <= spec.groups[:-1]).any():
+        yield "groups are not sorted uint64 codes without repeats"
+
+
+def _real(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _positive(table: Any) -> bool:
+    return isinstance(table, Mapping) and all(
+        isinstance(name, str) and _real(value) and value >= 0 for name, value in table.items()
+    )
