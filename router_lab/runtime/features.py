@@ -4,7 +4,7 @@ A text becomes (a) the set of its hashed words and word pairs and (b) `len(DENSE
 the standardised dense vector is integer arithmetic or single correctly rounded IEEE operations, so it gives the same
 numbers on every build of numpy and can be repeated in another language: docs/artifact-format.md is the specification.
 
-The hash of a word is polynomial, `sum(VALUE[byte_i] * BASE**i) mod 2**32`: differences of one running sum give the
+The hash of a word is polynomial, `SCALE * sum(byte_i * BASE**i) mod 2**32`: differences of one running sum give the
 hashes of all words of a text at once, which is what makes this vectorisable. The bucket is the hash's top bits, on
 which every byte acts.
 """
@@ -25,15 +25,15 @@ DENSE = (
     "length", "words", "digits", "upper", "spaces", "newlines", "sentence", "quotes", "brackets", "operators",
     "marks", "controls", "non_ascii",
 )  # fmt: skip
-"""The dense features, in column order: log2-like counts, of characters (the whole text), then of the capped text's
-words and bytes of each class."""
+"""The dense features, in column order: log2-like counts of the whole text's characters (up to 4 caps), then of the
+capped text's words and bytes of each class."""
 
 MAX_CAP = 16_384
 Z_UNIT = 64
 """Standardised dense features are integers in units of 1/64 standard deviation, at most 8 deviations."""
 _Z_LIMIT = 8 * Z_UNIT
 
-_BASE = 0x9E3779B1
+_BASE, _SCALE = 0x9E3779B1, 0x85EBCA6B
 _PAIR = np.uint32(0x2C1B3C6D)
 _MOD = 1 << 32
 _SHIFT = {1 << bits: np.uint32(32 - bits) for bits in range(1, 23)}
@@ -54,15 +54,12 @@ class Batch(NamedTuple):
     dense: NDArray[np.float64]
 
 
-def _values() -> NDArray[np.uint32]:
-    """The 32-bit value of each byte in a word's hash; upper case has that of lower case, a byte outside words 0."""
-    table = np.zeros(256, np.uint32)
-    state = 1
-    for byte in (*range(33, 127), *range(128, 256)):
-        state = (state * 1_664_525 + 1_013_904_223) % _MOD
-        table[byte] = state | 1
-    table[ord("A") : ord("Z") + 1] = table[ord("a") : ord("z") + 1]
-    return table
+def _lower() -> bytes:
+    """The value of each byte in a word's hash: upper case has that of lower case, spaces and controls have 0."""
+    table = bytearray(range(256)).lower()
+    table[:33] = bytes(33)
+    table[127] = 0
+    return bytes(table)
 
 
 def _kinds() -> bytes:
@@ -71,7 +68,7 @@ def _kinds() -> bytes:
     Kind 2 is the first byte of a CJK or Hangul character: these stand without spaces, so each is a word of its first
     byte and one of its other two, joined again as a pair.
     """
-    kinds = bytearray(3 if value else 0 for value in _VALUE.tolist())
+    kinds = bytearray(3 if value else 0 for value in _LOWER)
     for byte in range(256):
         if byte >= 128 or chr(byte).isalnum():
             kinds[byte] = 1
@@ -101,18 +98,18 @@ def _classes() -> bytes:
     return bytes(table)
 
 
-def _powers(base: int, count: int) -> NDArray[np.uint32]:
+def _powers(base: int, count: int, first: int = 1) -> NDArray[np.uint32]:
     table = np.full(count, base, np.uint32)
-    table[0] = 1
+    table[0] = first
     return np.cumprod(table, dtype=np.uint32)
 
 
-_VALUE = _values()
+_LOWER = _lower()
 _KIND = _kinds()
 _CLASS = _classes()
 # Up to four bytes a character, and a space on either side.
 _POWER = _powers(_BASE, 4 * MAX_CAP + 3)
-_INVERSE = _powers(pow(_BASE, -1, _MOD), 4 * MAX_CAP + 3)
+_INVERSE = _powers(pow(_BASE, -1, _MOD), 4 * MAX_CAP + 3, _SCALE)
 
 
 def cap_text(text: str, cap: int) -> str:
@@ -121,6 +118,11 @@ def cap_text(text: str, cap: int) -> str:
         return text
     tail = cap // 4
     return f"{text[: cap - tail]} {text[len(text) - tail :]}"
+
+
+def most_counted(cap: int) -> int:
+    """The greatest count that `extract` can give: every capped character four bytes, and the two spaces around them."""
+    return 4 * cap + 3
 
 
 def log2ish(count: NDArray[Any]) -> NDArray[np.float64]:
@@ -135,11 +137,11 @@ def extract(text: str, *, buckets: int, cap: int) -> Features:
     `buckets` is a power of two from 2 to 2**22, `cap` at most MAX_CAP characters.
     """
     data = b" %b " % cap_text(text, cap).encode("utf-8", "replace")
-    bag, words = _bag(np.frombuffer(data, np.uint8), np.frombuffer(data.translate(_KIND), np.uint8))
+    bag, words = _bag(np.frombuffer(data.translate(_LOWER), np.uint8), np.frombuffer(data.translate(_KIND), np.uint8))
     bag >>= _SHIFT[buckets]
     bag = _distinct(bag)
     counts = np.bincount(np.frombuffer(data.translate(_CLASS), np.uint8), minlength=len(DENSE))
-    counts[0] = len(text)
+    counts[0] = min(len(text), 4 * cap)
     counts[1] = words
     return Features(bag, counts)
 
@@ -161,9 +163,7 @@ def _bag(codes: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> tuple[NDArray[np
     The first and last byte must not belong to a word. A stretch of spaces has sum 0, and so hash 0: dropped.
     """
     edges = (kinds[1:] != kinds[:-1]).nonzero()[0]
-    values = _VALUE.take(codes)
-    values *= _POWER[: len(values)]
-    sums = np.add.accumulate(values, dtype=np.uint32).take(edges)
+    sums = np.add.accumulate(codes * _POWER[: len(codes)], dtype=np.uint32).take(edges)
     words = sums[1:] - sums[:-1]
     words *= _INVERSE.take(edges[:-1])
     words = words[words != 0]

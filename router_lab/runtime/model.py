@@ -184,10 +184,9 @@ def cost_to_link(cost_usd: NDArray[np.float64], link: str) -> NDArray[np.float64
 
 
 def cost_from_link(value: NDArray[np.float64], link: str) -> NDArray[np.float64]:
-    """The inverse of `cost_to_link`, in exact IEEE steps (no exp); `log2ish` values are first cut to [0, 60]."""
+    """The inverse of `cost_to_link`, in exact IEEE steps (no exp), for values from 0 to 60."""
     if link == "identity":
         return value
-    value = np.clip(value, 0.0, 60.0)
     whole = np.floor(value)
     return np.asarray((np.ldexp(1.0 + (value - whole), whole.astype(np.int32)) - 1.0) * 1e-9, np.float64)
 

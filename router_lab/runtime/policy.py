@@ -63,7 +63,7 @@ class Policy:
         self._row = {suite: index + 1 for index, suite in enumerate(spec.suites)}
         self._predictor = Predictor(spec)
         self._offers = Offers(spec)
-        self._blocked = blocked(spec.eligible, (len(spec.suites) + 1, len(spec.profiles)), spec.reference)
+        self._blocked = blocked(spec.eligible, spec.reference)
         self._table = {suite: route.candidate for suite, route in spec.routes.items() if route.verdict == "pass"}
 
     @property
@@ -118,7 +118,8 @@ class Policy:
             index, code = self._by_table(suite, field, cost, stay)
         else:
             utility = quality - at.tradeoff * cost
-            utility += self._blocked[row]
+            if self._blocked is not None:
+                utility += self._blocked[row]
             if field is not None:
                 utility[~field.open] = -math.inf
             index, code = self._by_prediction(utility, at, field, stay)
@@ -202,7 +203,8 @@ class Policy:
         at = self._point(point)
         found, rows = self.predictions(prompts, suites), self._rows(suites, len(prompts))
         utility = found.quality - at.tradeoff * found.cost_usd
-        utility += self._blocked[rows]
+        if self._blocked is not None:
+            utility += self._blocked[rows]
         chosen = by_prediction_many(utility, self._reference, at.guard)
         routed = np.full(len(self.spec.suites) + 1, self._reference)
         for suite, index in self._table.items():

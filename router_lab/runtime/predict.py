@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime.features import DENSE, extract
-from router_lab.runtime.model import PolicySpec, cost_from_link
+from router_lab.runtime.features import DENSE, extract, most_counted
+from router_lab.runtime.model import PolicySpec, cost_from_link, cost_to_link
 
 Floats = NDArray[np.float64]
 
@@ -43,12 +43,15 @@ class Predictor:
         self._rows = np.zeros((len(linear.seen) + 1, 2 * self._half), np.int8)
         self._rows[1:] = linear.weights
         self._scale, self._bias = linear.scale, linear.bias
-        self._dense, self._dense_scale = linear.dense.astype(np.int64), linear.dense_scale
-        self._least, self._most = linear.cost_bounds
-        # Counts past the longest capped text can only be the length of the whole text, which stops mattering there.
-        self._top = 4 * spec.featuriser.cap + 2
-        self._scores = spec.featuriser.standardised_counts(self._top).ravel()
-        self._offsets = np.arange(len(DENSE)) * (self._top + 1)
+        # Whole numbers, whose products sum to less than 2**53: exact as float64 in whatever order BLAS adds them.
+        self._dense, self._dense_scale = linear.dense.astype(np.float64), linear.dense_scale
+        # The link is monotone, so bounds on dollars can be set before it.
+        least, most = cost_to_link(linear.cost_bounds, linear.cost_link)
+        self._least = np.concatenate([np.zeros(self._half), least])
+        self._most = np.concatenate([np.ones(self._half), most])
+        top = most_counted(spec.featuriser.cap)
+        self._scores = spec.featuriser.standardised_counts(top).astype(np.float64).ravel()
+        self._offsets = np.arange(len(DENSE)) * (top + 1)
 
     def one(self, text: str, row: int) -> Prediction:
         """Of one text; `row` is the suite's row in the tables."""
@@ -64,7 +67,7 @@ class Predictor:
         found = [self._sums(text) for text in texts]
         width = 2 * self._half
         sums = np.array([one[0] for one in found], np.int32).reshape(-1, width)
-        dense = np.array([one[1] for one in found], np.int64).reshape(-1, width)
+        dense = np.array([one[1] for one in found], np.float64).reshape(-1, width)
         seen = np.array([one[2] for one in found], np.float64)
         size = np.array([one[3] for one in found], np.float64)
         values = sums * self._scale
@@ -73,18 +76,15 @@ class Predictor:
         values += self._bias[rows]
         return Predictions(*self._finish(values), seen / size)
 
-    def _sums(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.int64], int, int]:
+    def _sums(self, text: str) -> tuple[NDArray[np.int32], Floats, int, int]:
         """Integer sums [2c] of hashed and of dense weights; features seen in fitting, and in all (at least 1)."""
         bag, counts = extract(text, buckets=self._featuriser.buckets, cap=self._featuriser.cap)
         rows = self._row_of.take(bag)
-        sums = np.add.reduce(self._rows.take(rows, axis=0), axis=0, dtype=np.int32)
-        np.minimum(counts, self._top, out=counts)
+        sums = np.add.reduce(self._rows.take(rows, 0), 0, np.int32)
         counts += self._offsets
         return sums, self._scores.take(counts) @ self._dense, int(np.count_nonzero(rows)), len(rows) or 1
 
     def _finish(self, values: Floats) -> tuple[Floats, Floats]:
-        quality = values[..., : self._half]
-        np.maximum(quality, 0.0, out=quality)
-        np.minimum(quality, 1.0, out=quality)
-        cost = cost_from_link(values[..., self._half :], self._link)
-        return quality, np.minimum(np.maximum(cost, self._least), self._most)
+        np.maximum(values, self._least, out=values)
+        np.minimum(values, self._most, out=values)
+        return values[..., : self._half], cost_from_link(values[..., self._half :], self._link)

@@ -55,10 +55,10 @@ def draw(key: str | bytes) -> float:
     return (int.from_bytes(hashlib.sha256(b"mix:" + data).digest()[:8], "big") >> 11) * 2.0**-53
 
 
-def blocked(eligible: NDArray[Any] | None, shape: tuple[int, int], reference: int) -> Floats:
-    """0 where a column may be chosen, -inf where it may only be predicted; to be added to utilities."""
-    table = np.zeros(shape)
-    if eligible is not None:
-        table[~np.asarray(eligible, np.bool_)] = -math.inf
+def blocked(eligible: NDArray[Any] | None, reference: int) -> Floats | None:
+    """0 where a column may be chosen, -inf where it may only be predicted, to be added to utilities; None = all may."""
+    if eligible is None or eligible.all():
+        return None
+    table = np.where(eligible, 0.0, -math.inf)
     table[:, reference] = 0.0
     return table

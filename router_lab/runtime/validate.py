@@ -153,6 +153,8 @@ def _linear(spec: PolicySpec) -> Iterator[str]:
         yield f"linear: cost_link {linear.cost_link!r} is not one of {', '.join(COST_LINKS)}"
     if (linear.cost_bounds[0] < 0).any() or (linear.cost_bounds[0] > linear.cost_bounds[1]).any():
         yield "linear: cost_bounds are not 0 <= least <= greatest"
+    if linear.cost_bounds[1].max(initial=0.0) > 1e6:
+        yield "linear: cost_bounds reach beyond a million dollars"
     if spec.groups.dtype != np.uint64 or spec.groups.ndim != 1 or (spec.groups[1:] <= spec.groups[:-1]).any():
         yield "groups are not sorted uint64 codes without repeats"
 
