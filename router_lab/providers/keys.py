@@ -21,6 +21,15 @@ CANDIDATE_KEY = "candidate"
 SUITE_KEY = "router_lab"
 """Log metadata key under which a log keeps the suite's name, dataset hash and how its score becomes quality."""
 
+RECORDED = "recorded/"
+"""Prefix of the provider that answers from recorded generations: a way of answering, not part of a model's name."""
+
+TRANSPORT = frozenset(
+    {"max_retries", "timeout", "attempt_timeout", "stream_idle_timeout", "max_connections", "adaptive_connections",
+     "batch", "cache", "cache_prompt"}
+)  # fmt: skip
+"""GenerateConfig fields that change when and how a request travels, not what is asked."""
+
 MANIFEST = "sweep.json"
 """File in a log directory that lists the logs which belong to the sweep as it last ended."""
 

@@ -18,9 +18,9 @@ from inspect_ai.model import (
 )
 from pydantic import ValidationError
 
-from router_lab.providers.keys import CANDIDATE_KEY
+from router_lab.providers.keys import CANDIDATE_KEY, RECORDED
 from router_lab.runtime.errors import InputError
-from router_lab.sweep.settings import RECORDED, Cell
+from router_lab.sweep.settings import Cell
 
 
 def build_model(cell: Cell, recorded: Path) -> Model:

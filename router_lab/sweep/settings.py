@@ -10,20 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from router_lab.config import Effort, ModelSpec, Suite, Sweep, load, load_map, parse
-from router_lab.providers.keys import label_of
+from router_lab.providers.keys import RECORDED, TRANSPORT, label_of
 from router_lab.runtime.errors import InputError
 
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Efforts that a provider knows by name; any other must be a preset in efforts.yaml."""
-
-TRANSPORT = frozenset(
-    {"max_retries", "timeout", "attempt_timeout", "stream_idle_timeout", "max_connections", "adaptive_connections",
-     "batch", "cache", "cache_prompt"}
-)  # fmt: skip
-"""GenerateConfig fields that change when and how a request travels, not what is asked."""
-
-RECORDED = "recorded/"
-"""Prefix of the provider that answers from recorded generations: a way of answering, not part of a model's name."""
 
 
 @dataclass(frozen=True)

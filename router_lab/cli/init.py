@@ -1,0 +1,89 @@
+"""`router-lab init`: a first sweep of one's own, ready to edit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+TASK = '''\
+"""A first suite: your questions, and how an answer is scored. Any Inspect task will do as well."""
+
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+from inspect_ai.scorer import match
+
+
+@task
+def questions() -> Task:
+    """Replace the samples: id, input, target, and in `metadata` whatever tells near-duplicates apart (`topic`)."""
+    samples = [
+        Sample(id="capital-1", input="The capital of France? One word.", target="Paris", metadata={"topic": "capitals"}),
+        Sample(id="sum-1", input="17 + 25? Only the number.", target="42", metadata={"topic": "sums"}),
+        Sample(id="sum-2", input="9 * 13? Only the number.", target="117", metadata={"topic": "products"}),
+    ]
+    return Task(dataset=samples, scorer=match(location="end"))
+'''
+
+SUITES = """\
+# Name a task and say how its score becomes quality in [0, 1]. Tasks from elsewhere need no more than this:
+#   gsm8k:  {task: inspect_evals/gsm8k}
+#   legacy: {logs: ../old-logs, scorer: model_graded_qa}
+questions:
+  task: questions.py@questions
+  group: topic          # sample metadata: samples of one topic are one cluster
+"""
+
+EFFORTS = """\
+# Presets beside the providers' own levels (none, minimal, low, medium, high, xhigh, max), which need no entry.
+brief:
+  system_message: Answer with the result alone.
+  max_tokens: 64
+thinking:
+  system_message: Think step by step, then give the result in the last line.
+  max_tokens: 1024
+"""
+
+PRICES = """\
+# $ per million tokens, dated; what is missing here comes from genai-prices. Add one with:
+#   router-lab prices add MODEL --input X --output Y --source URL
+models: {}
+"""
+
+SWEEP = """\
+name: first
+models:                       # as Inspect names them; keys are read from the environment (OPENAI_API_KEY …)
+  - openai/gpt-5-mini
+  - model: anthropic/claude-haiku-4-5
+    efforts: [brief, thinking]    # instead of the list below
+efforts: [null, brief]        # null: the model as it is
+suites:
+  - suite: questions
+    epochs: 1
+budget_usd: 1.00
+"""
+
+FILES = {
+    "evals/questions.py": TASK,
+    "evals/suites.yaml": SUITES,
+    "evals/efforts.yaml": EFFORTS,
+    "evals/prices.yaml": PRICES,
+    "evals/sweeps/first.yaml": SWEEP,
+}
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> None:
+    """Write a first sweep into DIR, ready to edit, and print its path. Files that are there already are kept."""
+    from router_lab.runtime.errors import InputError
+    from router_lab.runtime.files import atomic_write
+
+    taken = [name for name in FILES if (folder / name).exists()]
+    if taken:
+        raise InputError(f"{folder / taken[0]}: is there already; choose another directory")
+    for name, text in FILES.items():
+        atomic_write(folder / name, text.encode())
+    sweep = folder / "evals/sweeps/first.yaml"
+    click.echo(f"edit evals/questions.py and {sweep.name}, then: router-lab sweep {sweep} --dry-run", err=True)
+    click.echo(str(sweep))

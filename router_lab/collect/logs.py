@@ -1,0 +1,179 @@
+"""One Inspect log as rows of the outcomes and calls tables."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from router_lab.collect.calls import Call, paid, request_cost, sample_calls
+from router_lab.collect.quality import check_of, quality_of, score_of
+from router_lab.collect.status import sample_status
+from router_lab.config import Suite
+from router_lab.prices import PriceTable, Tokens
+from router_lab.providers.evallog import RawLog, resolve
+from router_lab.providers.keys import CANDIDATE_KEY, RECORDED, SUITE_KEY, TRANSPORT, label_of
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.messages import last_user_text
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """A log with its names settled: which candidate it measured, under which suite."""
+
+    log: RawLog
+    model: str
+    effort: str | None
+    settings_sha: str
+    arguments: Mapping[str, Any]
+    """What a sweep wrote about the candidate: config, few_shot, task_args; empty for a foreign log."""
+    suite_name: str
+    suite: Suite
+    dataset_sha: str | None
+
+    @property
+    def tier(self) -> str:
+        """At which tier the requests were really made."""
+        config = self.log.spec.get("model_generate_config") or {}
+        if config.get("batch"):
+            return "batch"
+        arguments = self.log.spec.get("model_args") or {}
+        tier = arguments.get("service_tier") or (config.get("extra_body") or {}).get("service_tier")
+        return tier if tier in ("flex", "priority") else "standard"
+
+
+def open_log(path: Path, suites: Mapping[str, Suite], folders: Mapping[Path, str]) -> LogSource:
+    """Read a log's header and settle its names.
+
+    A suite of `folders` (from `logs:` in suites.yaml) wins, then the suite that the sweep wrote into the log, then the
+    task's own name with the default quality map. Raises InputError.
+    """
+    log = RawLog(path)
+    candidate = (log.spec.get("model_args") or {}).get(CANDIDATE_KEY) or {}
+    written = (log.spec.get("metadata") or {}).get(SUITE_KEY) or {}
+    name = next((folders[f] for f in (path.resolve(), *path.resolve().parents) if f in folders), None)
+    name = name or written.get("suite") or str(log.spec.get("task_display_name") or log.spec["task"])
+    if name in suites:
+        suite = suites[name]
+    else:
+        keys = ("scorer", "quality", "value", "group", "check")
+        suite = Suite(logs=str(path), **{key: written[key] for key in keys if written.get(key) is not None})
+    config = log.spec.get("model_generate_config") or {}
+    asked = {k: v for k, v in config.items() if k not in TRANSPORT}
+    model = str(candidate.get("model") or str(log.spec["model"]).removeprefix(RECORDED))
+    effort = candidate["effort"] if candidate else (config.get("reasoning_effort") or config.get("effort"))
+    sha = candidate.get("settings_sha") or label_of(asked)
+    return LogSource(log, model, effort, sha, candidate, name, suite, written.get("dataset_sha"))
+
+
+def log_rows(
+    source: LogSource, table: PriceTable, caching: str
+) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """(outcome row, call rows) of every sample. Raises InputError, naming log and sample."""
+    for sample in source.log.samples():
+        where = f"{source.log.path}: sample {sample['id']!r}"
+        calls = sample_calls(sample, str(source.log.spec["model"]), source.model)
+        key = {
+            "suite": source.suite_name,
+            "sample_id": str(sample["id"]),
+            "epoch": int(sample["epoch"]),
+            "model": source.model,
+            "effort": source.effort,
+        }
+        row = {**key, **_scored(source, sample, where), **_spent(source, sample, calls, table, caching)}
+        yield row, [{**key, **_call_row(call, source.tier)} for call in calls]
+
+
+def prompt_of(sample: Mapping[str, Any]) -> str:
+    """The text that a runtime would see: the sample's input, of a conversation its last user turn."""
+    text = resolve(dict(sample), sample["input"])
+    return text if isinstance(text, str) else last_user_text(text)
+
+
+def _scored(source: LogSource, sample: Mapping[str, Any], where: str) -> dict[str, Any]:
+    status, reason = sample_status(sample)
+    score = score_of(sample, source.suite, where)
+    quality: float | None = None
+    if status == "error":
+        quality = 0.0
+    elif status != "infra" and score is not None:
+        quality = quality_of(score.get("value"), source.suite, where)
+    elif status == "limit":
+        quality = 0.0
+    elif status == "ok":
+        raise InputError(f"{where}: has no score; only scored logs can be collected (`inspect score` adds scores)")
+    return {
+        "prompt": prompt_of(sample),
+        "quality": quality,
+        "status": status,
+        "reason": reason,
+        "check": check_of(score, source.suite),
+        "group": _group(source, sample, where),
+        "settings_sha": source.settings_sha,
+        "dataset_sha": source.dataset_sha,
+        "log": source.log.path.name,
+        "eval_id": str(source.log.spec.get("eval_id") or source.log.path.stem),
+    }
+
+
+def _spent(
+    source: LogSource, sample: Mapping[str, Any], calls: list[Call], table: PriceTable, caching: str
+) -> dict[str, Any]:
+    last = len(sample.get("error_retries") or []) + 1
+    own = [call for call in calls if call.own and call.attempt == last]
+    tokens = [call.tokens or Tokens() for call in own]
+    spent, judged = paid(calls, table, source.tier)
+    started = own[0].started if own else _time(sample.get("started_at") or source.log.spec["created"])
+    seconds = [call.seconds for call in own if call.seconds is not None]
+    return {
+        "input_tokens": sum(t.input for t in tokens),
+        "cache_read_tokens": sum(t.cache_read for t in tokens),
+        "cache_write_tokens": sum(t.cache_write_5m + t.cache_write_1h for t in tokens),
+        "output_tokens": sum(t.output for t in tokens),
+        "reasoning_tokens": sum(call.reasoning for call in own),
+        "turns": len(own),
+        "cost_usd": request_cost(calls, table, caching, last) if own else None,
+        "paid_usd": spent,
+        "judge_usd": judged,
+        "retries": last - 1,
+        "latency_s": sum(seconds) if seconds and source.tier != "batch" else None,
+        "tier": source.tier,
+        "started_at": started.isoformat(),
+        "price_date": started.date().isoformat(),
+    }
+
+
+def _group(source: LogSource, sample: Mapping[str, Any], where: str) -> str | None:
+    if source.suite.group is None:
+        return None
+    metadata = sample.get("metadata") or {}
+    if source.suite.group not in metadata:
+        raise InputError(
+            f"{where}: metadata has no `{source.suite.group}`, which suite `{source.suite_name}` names as `group`; "
+            f"it has: {', '.join(metadata) or 'nothing'}"
+        )
+    return str(metadata[source.suite.group])
+
+
+def _call_row(call: Call, tier: str) -> dict[str, Any]:
+    tokens = call.tokens
+    return {
+        "turn": call.turn,
+        "attempt": call.attempt,
+        "role": call.role,
+        "call_model": call.model,
+        "input_tokens": None if tokens is None else tokens.input,
+        "cache_read_tokens": None if tokens is None else tokens.cache_read,
+        "cache_write_tokens": None if tokens is None else tokens.cache_write_5m + tokens.cache_write_1h,
+        "output_tokens": None if tokens is None else tokens.output,
+        "reasoning_tokens": call.reasoning,
+        "seconds": call.seconds,
+        "tier": tier,
+        "started_at": call.started.isoformat(),
+    }
+
+
+def _time(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)

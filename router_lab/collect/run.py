@@ -1,0 +1,165 @@
+"""`collect`: every source to one outcomes table and one calls table."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from router_lab.collect.calls import CACHING
+from router_lab.collect.logs import LogSource, log_rows, open_log
+from router_lab.collect.tables import READERS, read_table, reprice
+from router_lab.config import Suite, load_map
+from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
+from router_lab.prices import PriceTable
+from router_lab.providers.evallog import find_logs
+from router_lab.providers.keys import MANIFEST, TRANSPORT, canonical_json
+from router_lab.runtime.errors import InputError
+
+
+def collect(
+    sources: Sequence[str | Path],
+    *,
+    prices: PriceTable | str | Path | None = None,
+    suites: str | Path | None = None,
+    caching: str = "none",
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(outcomes, calls) of logs, log folders, sweeps and tables. Raises InputError.
+
+    Args:
+        sources: .eval or .json logs, folders of them, CSV/JSONL/Parquet tables of outcomes.
+        prices: a prices.yaml or a table; by default genai-prices alone. Tables are re-priced only if it is given.
+        suites: a suites.yaml; its `logs:` suites claim the logs in their folders, its other suites override what a log
+            says about their scores.
+        caching: assumption of `cost_usd`, `none` or `prefix` (see `collect.calls.request_cost`).
+
+    `outcomes.attrs` carries `candidates`, `suites` and `provenance`; calls of tables that bring none are absent.
+    """
+    if caching not in CACHING:
+        raise InputError(f"caching is {caching!r}; known: {', '.join(CACHING)}")
+    table = prices if isinstance(prices, PriceTable) else PriceTable.load(prices)
+    known, folders = _suites(suites)
+    paths = [Path(source) for source in sources]
+    tables = [path for path in paths if path.suffix in READERS]
+    logs = [open_log(p, known, folders) for p in find_logs([p for p in paths if p.suffix not in READERS])]
+    if not tables and not logs:
+        raise InputError("nothing to collect: name logs, a log folder or a table of outcomes")
+    _check_prices(logs, table)
+    frames, calls = [], []
+    if logs:
+        rows = [pair for source in logs for pair in log_rows(source, table, caching)]
+        outcomes = pd.DataFrame([row for row, _ in rows])
+        frames.append(_with_attrs(outcomes, logs, table, caching))
+        calls = [call for _, made in rows for call in made]
+    for path in tables:
+        frame = read_table(path)
+        frames.append(reprice(frame, path, table, caching) if prices is not None else frame)
+    joined = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    joined.attrs = _merge_attrs([frame.attrs for frame in frames])
+    where = ", ".join(map(str, paths[:3])) + (" …" if len(paths) > 3 else "")
+    return validate_outcomes(joined, where=where), _calls_frame(calls, where)
+
+
+def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]:
+    """The suites of a file, and which of them own a folder of logs."""
+    if path is None:
+        return {}, {}
+    known = load_map(Suite, path)
+    base = Path(path).resolve().parent
+    return known, {(base / suite.logs).resolve(): name for name, suite in known.items() if suite.logs}
+
+
+def _check_prices(logs: Sequence[LogSource], table: PriceTable) -> None:
+    """Fail on a model without a price before reading a single sample."""
+    for source in logs:
+        table.rates(source.model, dt.datetime.fromisoformat(source.log.spec["created"]).date())
+
+
+def _calls_frame(calls: list[dict[str, Any]], where: str) -> pd.DataFrame:
+    frame = pd.DataFrame(calls, columns=None if calls else list(CALL_COLUMNS))
+    return validate_calls(frame, where=where)
+
+
+def _with_attrs(frame: pd.DataFrame, logs: Sequence[LogSource], table: PriceTable, caching: str) -> pd.DataFrame:
+    requests = _measured_requests(logs)
+    grouped: dict[tuple[str, str | None], list[LogSource]] = defaultdict(list)
+    for source in logs:
+        grouped[source.model, source.effort].append(source)
+    frame.attrs = {
+        "candidates": [
+            _candidate(name, sources, requests.get(name), table)
+            for name, sources in sorted(grouped.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+        ],
+        "suites": [
+            {"name": name, "check": any(s.suite.check is not None for s in logs if s.suite_name == name)}
+            for name in sorted({source.suite_name for source in logs})
+        ],
+        "provenance": {"caching": caching, "prices": table.where, "logs": len(logs)},
+    }
+    return frame
+
+
+def _candidate(
+    name: tuple[str, str | None], sources: list[LogSource], measured: dict[str, Any] | None, table: PriceTable
+) -> dict[str, Any]:
+    day = max(dt.datetime.fromisoformat(source.log.spec["created"]).date() for source in sources)
+    rates = table.rates(name[0], day)
+    shas = sorted({source.settings_sha for source in sources})
+    return {
+        "model": name[0],
+        "effort": name[1],
+        "settings_sha": shas[0] if len(shas) == 1 else "+".join(shas),
+        "request": measured or _request(sources),
+        "prices": rates.as_dict(),
+        "context_window": rates.context_window,
+        "max_output_tokens": None,
+    }
+
+
+def _request(sources: list[LogSource]) -> dict[str, Any]:
+    """What was asked for, where no recorder has seen the wire: settings that differ by suite stand under `suites`."""
+    asked = {source.suite_name: _asked(source) for source in sources}
+    distinct = {canonical_json(request): request for request in asked.values()}
+    if len(distinct) == 1:
+        return next(iter(distinct.values()))
+    shared = {k: v for k, v in next(iter(asked.values())).items() if all(r.get(k) == v for r in asked.values())}
+    empty: dict[str, Any] = {"api": None, "arguments": {}, "system": None, "few_shot": []}
+    return {**empty, **shared, "suites": asked}
+
+
+def _asked(source: LogSource) -> dict[str, Any]:
+    sent = source.log.spec.get("model_generate_config") or {}
+    config = dict(source.arguments["config"] if source.arguments else _settings_of(sent))
+    system = config.pop("system_message", None)
+    few_shot = list(source.arguments.get("few_shot") or [])
+    return {"api": None, "arguments": config, "system": system, "few_shot": few_shot}
+
+
+def _settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in TRANSPORT}
+
+
+def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None], dict[str, Any]]:
+    """Requests as the sweep's recorder saw them, from the manifests beside the logs."""
+    found: dict[tuple[str, str | None], dict[str, Any]] = {}
+    for folder in sorted({source.log.path.parent for source in logs}):
+        manifest = folder / MANIFEST
+        content: Mapping[str, Any] = json.loads(manifest.read_text()) if manifest.is_file() else {}
+        for candidate in content.get("candidates", []):
+            if candidate.get("request"):
+                found[candidate["model"], candidate["effort"]] = candidate["request"]
+    return found
+
+
+def _merge_attrs(attrs: list[dict[Any, Any]]) -> dict[Any, Any]:
+    """Candidates and suites of all sources, a later source winning for one name."""
+    candidates = {(c["model"], c.get("effort")): c for a in attrs for c in a.get("candidates", [])}
+    suites = {s["name"]: s for a in attrs for s in a.get("suites", [])}
+    merged: dict[Any, Any] = {"candidates": list(candidates.values()), "suites": list(suites.values())}
+    merged["provenance"] = {k: v for a in attrs for k, v in a.get("provenance", {}).items()}
+    return {key: value for key, value in merged.items() if value}

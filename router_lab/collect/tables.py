@@ -1,0 +1,102 @@
+"""Outcomes that come as a table: read, and priced anew if the user gives prices."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from router_lab.collect.calls import Call, request_cost
+from router_lab.outcomes import read_calls, read_outcomes, validate_outcomes
+from router_lab.prices import PriceTable, Tokens
+from router_lab.runtime.errors import InputError
+
+READERS = {
+    ".csv": lambda path: pd.read_csv(path, dtype={"sample_id": "str", "effort": "str", "group": "str"}),
+    ".jsonl": lambda path: pd.read_json(path, lines=True, dtype={"sample_id": str, "effort": str, "group": str}),
+    ".parquet": read_outcomes,
+}
+"""Table formats by file suffix."""
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV, JSONL or Parquet file of outcomes, validated. Raises InputError."""
+    try:
+        frame = READERS[path.suffix](path)
+    except (ValueError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: not a readable {path.suffix[1:]} table: {error}") from None
+    return validate_outcomes(frame, where=str(path))
+
+
+def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) -> pd.DataFrame:
+    """`frame` with `cost_usd` from its tokens and `table`, each row on its own day (`started_at`, else today).
+
+    Calls are priced one by one where `calls.parquet` lies beside `path`; without it only sums are known, which is
+    refused for a model whose price depends on the length of a call. Rows without tokens keep their cost.
+    """
+    calls = _calls_beside(path)
+    out = frame.copy()
+    if "input_tokens" not in out.columns or "output_tokens" not in out.columns:
+        raise InputError(
+            f"{path}: has no token columns; only rows with input_tokens and output_tokens can be re-priced"
+        )
+    costs, days = [], []
+    for row in out.to_dict("records"):
+        day = _day(row.get("started_at"))
+        days.append(day.isoformat())
+        if pd.isna(row["input_tokens"]) or pd.isna(row["output_tokens"]):
+            costs.append(row.get("cost_usd"))
+            continue
+        own = calls.get(_key(row)) if calls is not None else None
+        costs.append(_from_calls(own, table, caching) if own else _from_sums(row, table, day, path))
+    out["cost_usd"], out["price_date"] = costs, days
+    out.attrs = dict(frame.attrs)
+    return validate_outcomes(out, where=str(path))
+
+
+def _calls_beside(path: Path) -> dict[tuple[Any, ...], list[Call]] | None:
+    beside = path.with_name("calls.parquet")
+    if not beside.is_file():
+        return None
+    grouped: dict[tuple[Any, ...], list[Call]] = {}
+    for row in read_calls(beside).to_dict("records"):
+        if isinstance(row.get("role"), str):
+            continue
+        count = {
+            k: 0 if pd.isna(row.get(k)) else int(row[k]) for k in ("input_tokens", "cache_read_tokens", "output_tokens")
+        }
+        written = 0 if pd.isna(row.get("cache_write_tokens")) else int(row["cache_write_tokens"])
+        tokens = Tokens(count["input_tokens"], count["cache_read_tokens"], written, 0, count["output_tokens"])
+        started = dt.datetime.combine(_day(row.get("started_at")), dt.time(), tzinfo=dt.UTC)
+        attempt = int(row.get("attempt") or 1)
+        call = Call(row["model"], None, int(row["turn"]), attempt, tokens, 0, None, started, paid=True)
+        grouped.setdefault(_key(row), []).append(call)
+    return grouped
+
+
+def _from_calls(calls: list[Call], table: PriceTable, caching: str) -> float | None:
+    return request_cost(calls, table, caching, max(call.attempt for call in calls))
+
+
+def _from_sums(row: Mapping[Any, Any], table: PriceTable, day: dt.date, path: Path) -> float:
+    rates = table.rates(row["model"], day)
+    turns = row.get("turns")
+    if not rates.flat and (turns is None or pd.isna(turns) or turns != 1):
+        raise InputError(
+            f"{path}: sample {row['sample_id']!r}: {row['model']!r} charges long calls more ({rates.source}), and sums "
+            "over calls do not say how long each was; put calls.parquet beside the table"
+        )
+    cached = sum(0 if pd.isna(row.get(k)) else row.get(k, 0) for k in ("cache_read_tokens", "cache_write_tokens"))
+    return rates.cost(Tokens(input=int(row["input_tokens"] + cached), output=int(row["output_tokens"])))
+
+
+def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    effort = row.get("effort") if isinstance(row.get("effort"), str) else None
+    return row["suite"], row["sample_id"], int(row.get("epoch") or 1), row["model"], effort
+
+
+def _day(text: Any) -> dt.date:
+    return dt.date.fromisoformat(text[:10]) if isinstance(text, str) else dt.date.today()
