@@ -117,7 +117,7 @@ class Linear:
     seen: NDArray[np.uint32]
     """[n] sorted bucket numbers that occurred in fitting."""
     weights: NDArray[np.int8]
-    """[n, 2c]"""
+    """[n + 1, 2c]; row 0 is zero and stands for every bucket not seen, row i + 1 belongs to seen[i]."""
     scale: NDArray[np.float64]
     """[2c]"""
     bias: NDArray[np.float64]
@@ -143,7 +143,7 @@ class Linear:
     ) -> "Linear":
         """From fitted floats: `weights` [n, 2c] for row sums over sqrt(k), `dense` [13, 2c] for z in units of 1/Z_UNIT
         (divide a coefficient per standard deviation by Z_UNIT). Each column keeps its own scale."""
-        small, scale = _quantise(weights, 127)
+        small, scale = _quantise(np.concatenate([np.zeros((1, np.shape(weights)[1])), weights]), 127)
         medium, dense_scale = _quantise(dense, 32_767)
         return cls(
             seen=np.asarray(seen, np.uint32),

@@ -48,23 +48,49 @@ class Policy:
         "_blocked", "_clock", "_expires", "_offers", "_predictor", "_reference", "_row", "_table", "candidates",
         "revision", "spec",
     )  # fmt: skip
+    spec: PolicySpec
+    revision: str | None
+    candidates: tuple[Candidate, ...]
+    """Sorted by (model, effort or ""): the column order of every array."""
+    _clock: Callable[[], float]
+    _expires: float
+    _reference: int
+    _row: dict[str, int]
+    _predictor: Predictor
+    _offers: Offers
+    _blocked: Floats | None
+    _table: dict[str, int]
 
     def __init__(
         self, spec: PolicySpec, *, revision: str | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         check_spec(spec)
-        self.spec = spec
-        self.revision = revision
-        self.candidates: tuple[Candidate, ...] = spec.candidates
-        """Sorted by (model, effort or ""): the column order of every array."""
-        self._clock = clock
-        self._expires = _first_second(spec.expires)
-        self._reference = spec.reference
-        self._row = {suite: index + 1 for index, suite in enumerate(spec.suites)}
-        self._predictor = Predictor(spec)
-        self._offers = Offers(spec)
-        self._blocked = blocked(spec.eligible, spec.reference)
-        self._table = {suite: route.candidate for suite, route in spec.routes.items() if route.verdict == "pass"}
+        self._set(
+            spec=spec,
+            revision=revision,
+            candidates=spec.candidates,
+            _clock=clock,
+            _expires=_first_second(spec.expires),
+            _reference=spec.reference,
+            _row={suite: index + 1 for index, suite in enumerate(spec.suites)},
+            _predictor=Predictor(spec),
+            _offers=Offers(spec),
+            _blocked=blocked(spec.eligible, spec.reference),
+            _table={suite: route.candidate for suite, route in spec.routes.items() if route.verdict == "pass"},
+        )
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a Policy never changes ({name})")
+
+    def renewed(self, *, revision: str | None, clock: Callable[[], float] = time.time) -> "Policy":
+        """The same policy under another revision and clock, sharing all tables."""
+        twin = object.__new__(Policy)
+        twin._set(**{name: getattr(self, name) for name in Policy.__slots__} | {"revision": revision, "_clock": clock})
+        return twin
 
     @property
     def reference(self) -> Candidate:

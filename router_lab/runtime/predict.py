@@ -37,11 +37,9 @@ class Predictor:
         self._featuriser = spec.featuriser
         self._link = linear.cost_link
         self._half = len(spec.profiles)
-        # Row 0 is all zeros and stands for every bucket not seen in fitting.
         self._row_of = np.zeros(spec.featuriser.buckets, np.int32)
         self._row_of[linear.seen] = np.arange(1, len(linear.seen) + 1, dtype=np.int32)
-        self._rows = np.zeros((len(linear.seen) + 1, 2 * self._half), np.int8)
-        self._rows[1:] = linear.weights
+        self._rows = linear.weights
         self._scale, self._bias = linear.scale, linear.bias
         # Whole numbers, whose products sum to less than 2**53: exact as float64 in whatever order BLAS adds them.
         self._dense, self._dense_scale = linear.dense.astype(np.float64), linear.dense_scale

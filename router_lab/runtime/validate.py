@@ -134,7 +134,7 @@ def _linear(spec: PolicySpec) -> Iterator[str]:
     seen = len(linear.seen)
     for key, shape, kind in (
         ("seen", (seen,), np.uint32),
-        ("weights", (seen, width), np.int8),
+        ("weights", (seen + 1, width), np.int8),
         ("scale", (width,), np.float64),
         ("bias", (len(spec.suites) + 1, width), np.float64),
         ("dense", (len(DENSE), width), np.int16),
@@ -149,6 +149,8 @@ def _linear(spec: PolicySpec) -> Iterator[str]:
             yield f"linear: {key} holds a number that is not finite"
     if seen and (linear.seen[-1] >= spec.featuriser.buckets or (np.diff(linear.seen.astype(np.int64)) <= 0).any()):
         yield f"linear: seen is not sorted without repeats below {spec.featuriser.buckets}"
+    if linear.weights[0].any():
+        yield "linear: row 0 of weights, for buckets never seen, is not zero"
     if linear.cost_link not in COST_LINKS:
         yield f"linear: cost_link {linear.cost_link!r} is not one of {', '.join(COST_LINKS)}"
     if (linear.cost_bounds[0] < 0).any() or (linear.cost_bounds[0] > linear.cost_bounds[1]).any():

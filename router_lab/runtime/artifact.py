@@ -1,0 +1,194 @@
+"""Artifacts: a policy as a directory of data. Save, verify, load. The format is specified in docs/artifact-format.md.
+
+Loading reads every file once, into memory, within a size fixed here, and then looks only at those bytes: hashes,
+signature if the *loader* asks for one, bounded parse, schema, semantic rules, self-test. Nothing in a file can lower
+what the loader asks for, and any failure is a PolicyError naming the file and the rule.
+"""
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from router_lab.runtime import codec, golden, jsonio
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.files import atomic_write, sync_directory
+from router_lab.runtime.model import PolicySpec
+from router_lab.runtime.policy import Policy
+from router_lab.runtime.release import RELEASE, resolve
+
+Verify = Literal["hash", "signature", "off"]
+PathLike = str | os.PathLike[str]
+
+MANIFEST = "MANIFEST.json"
+LARGEST = {
+    MANIFEST: 1 << 16,
+    "policy.json": 1 << 24,
+    "certificate.json": 1 << 24,
+    "golden.jsonl": 1 << 22,
+    "buckets.npy": 1 << 25,
+    "groups.npy": 1 << 25,
+    "weights.npy": 1 << 26,
+}
+"""Most bytes of each file of an artifact; these are also all the files there are."""
+PARTS = tuple(name for name in LARGEST if name != MANIFEST)
+DIRECTORY_DIGITS = 16
+"""Digits of the revision that name its directory under policies/<name>."""
+
+
+def encode_policy(policy: Policy) -> dict[str, bytes]:
+    """All files of the artifact but MANIFEST.json. The same policy gives the same bytes."""
+    value, files = codec.encode(policy.spec)
+    rows = golden.answers(_timeless(policy.spec))
+    try:
+        files["policy.json"] = jsonio.dumps(value)
+        files["certificate.json"] = jsonio.dumps(dict(policy.spec.certificate))
+        files["golden.jsonl"] = b"".join(jsonio.dumps(row) for row in rows)
+    except (TypeError, ValueError) as error:
+        raise PolicyError(
+            f"policy {policy.spec.name!r}: request, certificate or provenance is not JSON: {error}"
+        ) from error
+    for name, data in files.items():
+        if len(data) > LARGEST[name]:
+            raise PolicyError(f"{name}: {len(data)} bytes are more than the {LARGEST[name]} that a loader accepts")
+    return files
+
+
+def revision_of(files: Mapping[str, bytes]) -> str:
+    """SHA-256 over the lines `<sha256> <size> <name>` of the files, sorted by name."""
+    return _revision({name: _entry(data) for name, data in files.items()})
+
+
+def save_policy(policy: Policy, dir: PathLike) -> Path:
+    """Write the artifact into `dir` itself, which must be new or empty, and return it.
+
+    MANIFEST.json comes last, so that a directory without it is an artifact that was never finished.
+    """
+    target = Path(dir)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise PolicyError(f"{target}: not a new or empty directory; a saved policy is never written over")
+    files = encode_policy(policy)
+    entries = {name: _entry(data) for name, data in files.items()}
+    manifest = {"format": codec.FORMAT, "files": entries, "revision": _revision(entries)}
+    for name in sorted(files):
+        atomic_write(target / name, files[name])
+    atomic_write(target / MANIFEST, jsonio.dumps(manifest))
+    sync_directory(target.parent)
+    return target
+
+
+def save_revision(policy: Policy, parent: PathLike) -> Path:
+    """Write the artifact to `parent/<first digits of its revision>`; one that is there already is checked and kept."""
+    revision = revision_of(encode_policy(policy))
+    target = Path(parent) / revision[:DIRECTORY_DIGITS]
+    if (target / MANIFEST).exists():
+        if load_policy(target).revision != revision:
+            raise PolicyError(f"{target}: holds another policy than revision {revision}")
+        return target
+    return save_policy(policy, target)
+
+
+def load_policy(
+    path: PathLike,
+    *,
+    verify: Verify = "hash",
+    public_key: Any = None,
+    clock: Callable[[], float] = time.time,
+) -> Policy:
+    """Load the artifact in directory `path`, or the one that `path/RELEASE.json` publishes.
+
+    verify: "hash" checks every file against the manifest; "signature" besides demands a RELEASE.json beside the
+    revision, signed with `public_key` (32 raw bytes, their hex, or PEM), that names this revision; "off" skips the
+    manifest, for an artifact being edited by hand. All of them parse within bounds, check every rule and run the
+    self-test. Raises PolicyError naming the file and the rule.
+    """
+    if verify not in ("hash", "signature", "off"):
+        raise PolicyError(f'load_policy: verify {verify!r} is not "hash", "signature" or "off"')
+    directory, release = Path(path), None
+    if verify == "signature" or (directory / RELEASE).exists():
+        directory, release = resolve(directory, public_key, signed=verify == "signature")
+    files, revision = read_files(directory, checked=verify != "off")
+    if release is not None and release.revision != revision:
+        raise PolicyError(f"{directory}: its revision {revision} is not the one that {RELEASE} names")
+    timeless = _timeless(_decode(files))
+    golden.check(timeless, [jsonio.loads(line, "golden.jsonl") for line in files["golden.jsonl"].splitlines()])
+    return timeless.renewed(revision=revision, clock=clock)
+
+
+def read_files(directory: Path, *, checked: bool = True) -> tuple[dict[str, bytes], str]:
+    """(the files by name, their revision); with `checked`, exactly what MANIFEST.json lists, or PolicyError."""
+    if not directory.is_dir():
+        raise PolicyError(f"{directory}: not a directory")
+    entries = _manifest(directory) if checked else None
+    files = {name: _read(directory, name) for name in PARTS}
+    found = {name: _entry(data) for name, data in files.items()}
+    for name in PARTS:
+        if entries is not None and entries[name] != found[name]:
+            raise PolicyError(f"{directory / name}: size or sha256 is not the one in {MANIFEST}")
+    return files, _revision(found)
+
+
+def _decode(files: Mapping[str, bytes]) -> PolicySpec:
+    certificate = jsonio.loads(files["certificate.json"], "certificate.json")
+    if not isinstance(certificate, dict):
+        raise PolicyError("certificate.json: not an object")
+    return codec.decode(jsonio.loads(files["policy.json"], "policy.json"), files, certificate)
+
+
+def _timeless(spec: PolicySpec) -> Policy:
+    """The policy as it decides before it expires, for golden answers."""
+    return Policy(spec, clock=lambda: float("-inf"))
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
+    """The entries of MANIFEST.json, which must name exactly the files of an artifact and its own revision."""
+    value = jsonio.loads(_read(directory, MANIFEST), MANIFEST)
+    if (
+        not isinstance(value, dict)
+        or value.keys() != {"format", "files", "revision"}
+        or value["format"] != codec.FORMAT
+    ):
+        raise PolicyError(f"{directory / MANIFEST}: not an object of format {codec.FORMAT!r}, files and revision")
+    entries = value["files"]
+    if not isinstance(entries, dict) or entries.keys() != set(PARTS):
+        raise PolicyError(f"{directory / MANIFEST}: files are not exactly {', '.join(sorted(PARTS))}")
+    for name, entry in entries.items():
+        if not isinstance(entry, dict) or entry.keys() != {"sha256", "size"} or not isinstance(entry["sha256"], str):
+            raise PolicyError(f"{directory / MANIFEST}: {name} is not given as sha256 and size")
+    extra = sorted({entry.name for entry in os.scandir(directory)} - set(LARGEST))
+    if extra:
+        raise PolicyError(f"{directory / extra[0][:100]}: not a file of an artifact")
+    if value["revision"] != _revision(entries):
+        raise PolicyError(f"{directory / MANIFEST}: revision is not that of its list of files")
+    return entries
+
+
+def _read(directory: Path, name: str) -> bytes:
+    """The bytes of a regular file, no symlink, within its size; opened once: nothing is swapped under it."""
+    path, most = directory / name, LARGEST[name]
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read: {error.strerror} (missing, or a symlink)") from error
+    with os.fdopen(descriptor, "rb") as handle:
+        status = os.fstat(handle.fileno())
+        if not stat.S_ISREG(status.st_mode) or path.is_symlink():
+            raise PolicyError(f"{path}: not a regular file")
+        if status.st_size > most:
+            raise PolicyError(f"{path}: {status.st_size} bytes are more than the {most} allowed")
+        data = handle.read(most + 1)
+    if len(data) > most:
+        raise PolicyError(f"{path}: more than the {most} bytes allowed")
+    return data
+
+
+def _entry(data: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+
+
+def _revision(entries: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = "".join(f"{entries[name]['sha256']} {entries[name]['size']} {name}\n" for name in sorted(entries))
+    return hashlib.sha256(lines.encode("utf-8", "replace")).hexdigest()

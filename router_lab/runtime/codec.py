@@ -1,0 +1,279 @@
+"""policy.json and the .npy files <-> `PolicySpec`. Version 1; docs/artifact-format.md is its specification.
+
+Rules for a new version: a key added with a default that means what its absence meant keeps the number; anything else
+takes the next one, gets a reader here, and every older reader stays, with a golden artifact of it in tests/golden.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.runtime import npy
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.features import DENSE, FEATURISER, Featuriser
+from router_lab.runtime.model import (
+    SCHEMA_VERSION,
+    Candidate,
+    Limits,
+    Linear,
+    Point,
+    PolicySpec,
+    Prices,
+    Profile,
+    Route,
+)
+
+FORMAT = "router-lab policy"
+_POLICY_KEYS = frozenset(
+    [
+        "schema_version",
+        "format",
+        "name",
+        "candidates",
+        "reference",
+        "suites",
+        "featuriser",
+        "linear",
+        "points",
+        "point",
+        "coverage",
+        "routes",
+        "fallbacks",
+        "escalation",
+        "eligible",
+        "limits",
+        "expires",
+        "groups_digest",
+        "provenance",
+    ]
+)
+_PROFILE_KEYS = frozenset(
+    ["model", "effort", "request", "prices", "context_window", "max_output_tokens", "settings_sha", "tier_seconds"]
+)
+
+
+def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """(policy.json as a value, the .npy files by name)."""
+    linear, featuriser = spec.linear, spec.featuriser
+    value = {
+        "schema_version": SCHEMA_VERSION,
+        "format": FORMAT,
+        "name": spec.name,
+        "candidates": [_profile_out(profile) for profile in spec.profiles],
+        "reference": int(spec.reference),
+        "suites": list(spec.suites),
+        "featuriser": {
+            "name": FEATURISER,
+            "buckets": featuriser.buckets,
+            "cap": featuriser.cap,
+            "centre": [float(number) for number in featuriser.centre],
+            "spread": [float(number) for number in featuriser.spread],
+        },
+        "linear": {
+            "scale": linear.scale.tolist(),
+            "bias": linear.bias.tolist(),
+            "dense": linear.dense.tolist(),
+            "dense_scale": linear.dense_scale.tolist(),
+            "cost_bounds": linear.cost_bounds.tolist(),
+            "cost_link": linear.cost_link,
+        },
+        "points": {name: [float(number) for number in point] for name, point in spec.points.items()},
+        "point": spec.point,
+        "coverage": float(spec.coverage),
+        "routes": {suite: [int(route.candidate), route.verdict] for suite, route in spec.routes.items()},
+        "fallbacks": [int(index) for index in spec.fallbacks],
+        "escalation": [int(index) for index in spec.escalation],
+        "eligible": None if spec.eligible is None else spec.eligible.astype(int).tolist(),
+        "limits": [[_limits_out(limit) for limit in row] for row in spec.limits],
+        "expires": spec.expires,
+        "groups_digest": digest_of(spec.groups),
+        "provenance": dict(spec.provenance),
+    }
+    arrays: dict[str, NDArray[Any]] = {
+        "weights.npy": linear.weights,
+        "buckets.npy": linear.seen,
+        "groups.npy": spec.groups,
+    }
+    return value, {name: npy.dump(array) for name, array in arrays.items()}
+
+
+def digest_of(groups: NDArray[np.uint64]) -> str:
+    """SHA-256 of the sorted 64-bit group codes, little-endian: equal digests mean the same groups."""
+    return hashlib.sha256(np.ascontiguousarray(groups, "<u8").tobytes()).hexdigest()
+
+
+def decode(value: Any, arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
+    """A PolicySpec from what `encode` gave. PolicyError for an unknown version, key or type; the semantic rules are
+    `validate.check_spec`'s."""
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    reader = READERS.get(version) if isinstance(version, int) and not isinstance(version, bool) else None
+    if reader is None:
+        raise PolicyError(
+            f"policy.json: schema_version {version!r} is not one that this router_lab reads"
+            f" ({', '.join(map(str, READERS))}); a newer artifact needs a newer router_lab"
+        )
+    try:
+        return reader(value, arrays, certificate)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise PolicyError(f"policy.json: a value has the wrong type or is missing: {error!r}"[:300]) from error
+
+
+def _read_version_1(value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
+    _only(value, _POLICY_KEYS, "policy.json")
+    if value["format"] != FORMAT:
+        raise PolicyError(f"policy.json: format {value['format']!r} is not {FORMAT!r}")
+    profiles = tuple(_profile_in(row) for row in value["candidates"])
+    width, suites = 2 * len(profiles), tuple(value["suites"])
+    groups = npy.load(arrays["groups.npy"], "groups.npy", "<u8", (-1,)).astype(np.uint64, copy=False)
+    if digest_of(groups) != value["groups_digest"]:
+        raise PolicyError("policy.json: groups_digest is not that of groups.npy")
+    eligible = value["eligible"]
+    return PolicySpec(
+        name=value["name"],
+        profiles=profiles,
+        reference=_whole(value["reference"]),
+        suites=suites,
+        featuriser=_featuriser_in(value["featuriser"]),
+        linear=_linear_in(value["linear"], arrays, width, len(suites) + 1),
+        points={name: Point(*map(_number, point)) for name, point in value["points"].items()},
+        point=value["point"],
+        coverage=_number(value["coverage"]),
+        routes={suite: Route(_whole(column), verdict) for suite, (column, verdict) in value["routes"].items()},
+        fallbacks=tuple(map(_whole, value["fallbacks"])),
+        escalation=tuple(map(_whole, value["escalation"])),
+        eligible=None if eligible is None else _flags(eligible, (len(suites) + 1, len(profiles))),
+        limits=tuple(tuple(_limits_in(limit) for limit in row) for row in value["limits"]),
+        expires=value["expires"],
+        groups=groups,
+        certificate=certificate,
+        provenance=dict(value["provenance"]),
+    )
+
+
+READERS: dict[int, Callable[[dict[str, Any], Mapping[str, bytes], Mapping[str, Any]], PolicySpec]] = {
+    1: _read_version_1
+}
+
+
+def _profile_out(profile: Profile) -> dict[str, Any]:
+    return {
+        "model": profile.candidate.model,
+        "effort": profile.candidate.effort,
+        "request": dict(profile.request),
+        "prices": None if profile.prices is None else asdict(profile.prices),
+        "context_window": profile.context_window,
+        "max_output_tokens": profile.max_output_tokens,
+        "settings_sha": profile.settings_sha,
+        "tier_seconds": {tier: float(seconds) for tier, seconds in profile.tier_seconds.items()},
+    }
+
+
+def _profile_in(row: dict[str, Any]) -> Profile:
+    _only(row, _PROFILE_KEYS, "policy.json: candidates")
+    return Profile(
+        candidate=Candidate(row["model"], row["effort"]),
+        request=row["request"],
+        prices=None if row["prices"] is None else Prices(**row["prices"]),
+        context_window=row["context_window"],
+        max_output_tokens=row["max_output_tokens"],
+        settings_sha=row["settings_sha"],
+        tier_seconds=row["tier_seconds"],
+    )
+
+
+def _featuriser_in(row: dict[str, Any]) -> Featuriser:
+    _only(row, frozenset({"name", "buckets", "cap", "centre", "spread"}), "policy.json: featuriser")
+    if row["name"] != FEATURISER:
+        raise PolicyError(
+            f"policy.json: featuriser.name {row['name']!r} is not {FEATURISER!r}; it needs another router_lab"
+        )
+    return Featuriser(
+        _whole(row["buckets"]),
+        _whole(row["cap"]),
+        tuple(map(_number, row["centre"])),
+        tuple(map(_number, row["spread"])),
+    )
+
+
+def _linear_in(row: dict[str, Any], arrays: Mapping[str, bytes], width: int, suites: int) -> Linear:
+    _only(row, frozenset(["scale", "bias", "dense", "dense_scale", "cost_bounds", "cost_link"]), "policy.json: linear")
+    seen = npy.load(arrays["buckets.npy"], "buckets.npy", "<u4", (-1,))
+    weights = npy.load(arrays["weights.npy"], "weights.npy", "|i1", (len(seen) + 1, width))
+    dense = _floats(row["dense"], (len(DENSE), width), "dense")
+    if (dense != np.rint(dense)).any() or np.abs(dense).max(initial=0.0) > 32_767:
+        raise PolicyError("policy.json: linear.dense holds a number that is not a whole one within ±32767")
+    return Linear(
+        seen=seen.astype(np.uint32, copy=False),
+        weights=weights.astype(np.int8, copy=False),
+        scale=_floats(row["scale"], (width,), "scale"),
+        bias=_floats(row["bias"], (suites, width), "bias"),
+        dense=dense.astype(np.int16),
+        dense_scale=_floats(row["dense_scale"], (width,), "dense_scale"),
+        cost_bounds=_floats(row["cost_bounds"], (2, width // 2), "cost_bounds"),
+        cost_link=row["cost_link"],
+    )
+
+
+def _limits_out(limit: Limits) -> list[float | None]:
+    tokens, turns, usd = limit
+    return [
+        None if tokens is None else int(tokens),
+        None if turns is None else int(turns),
+        None if usd is None else float(usd),
+    ]
+
+
+def _limits_in(row: list[Any]) -> Limits:
+    tokens, turns, usd = row
+    return Limits(
+        None if tokens is None else _whole(tokens),
+        None if turns is None else _whole(turns),
+        None if usd is None else _number(usd),
+    )
+
+
+def _only(row: Any, keys: frozenset[str], where: str) -> None:
+    """Exactly these keys: a misspelt one is never skipped over."""
+    if not isinstance(row, dict):
+        raise PolicyError(f"{where}: not an object")
+    if row.keys() != keys:
+        raise PolicyError(f"{where}: unknown or missing keys: {', '.join(sorted(row.keys() ^ keys))}"[:300])
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a whole number")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)
+
+
+def _floats(rows: Any, shape: tuple[int, ...], key: str) -> NDArray[np.float64]:
+    """A read-only float64 array from nested lists of numbers that must have this shape."""
+    flat = rows if len(shape) == 1 else [value for row in rows for value in row]
+    if (
+        not isinstance(rows, list)
+        or len(rows) != shape[0]
+        or any(len(row) != shape[-1] for row in rows if len(shape) == 2)
+    ):
+        raise PolicyError(f"policy.json: linear.{key} has not the shape {list(shape)}")
+    array = np.array([_number(value) for value in flat], np.float64).reshape(shape)
+    array.flags.writeable = False
+    return array
+
+
+def _flags(rows: list[list[int]], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    if not all(value in (0, 1) and isinstance(value, int) for row in rows for value in row):
+        raise PolicyError("policy.json: eligible holds something other than 0 and 1")
+    array = np.array(rows, np.bool_)
+    if array.shape != shape:
+        raise PolicyError(f"policy.json: eligible has not the shape {list(shape)}")
+    return array

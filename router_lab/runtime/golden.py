@@ -1,0 +1,82 @@
+"""The self-test that travels with a policy: synthetic prompts from a built-in list, and the decisions they must give.
+
+A loader whose arithmetic differs in the last bit, on whatever machine and in whatever language, finds out before it
+serves. No prompt of a user's is ever written into an artifact.
+"""
+
+from typing import Any
+
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.model import PolicySpec
+
+PROMPTS = (
+    "",
+    "hi",
+    "What is the capital of France?",
+    "A shop sells 12 pens for $3.60. How much do 30 pens cost? Think step by step and give the number only.",
+    "Extract the invoice number, date and total as JSON: Invoice 2041-A, 3 March, EUR 1,204.50.",
+    "Label this ticket as billing, bug or other: I was charged twice and nobody answers my mails!",
+    "def f(xs):\n    return [x ** 2 for x in xs if x % 2]\n\nWhat does f([1, 2, 3]) return?",
+    "Prove that the square root of 2 is irrational.",
+    "Which of the following is true? (A) 7 is even (B) 9 is prime (C) 2 is prime (D) 1 is prime",
+    "WRITE A POEM ABOUT THE SEA, IN CAPITALS, WITHOUT THE LETTER E.",
+    "Übersetze ins Englische: Der Zug fährt um sieben Uhr vom Gleis neun.",
+    "请用一句话解释什么是机器学习。",
+    "اكتب جملة قصيرة عن البحر",
+    "🙂🙂🙂 what do these mean? 🙃",
+    "lone surrogate \ud800 and NUL \x00 and tab\tand bell \x07",
+    "\n\n\n   \n",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "f(x) = 3x^2 - 2x + 1; find f'(x), f(4) and the minimum of f. Show each step (numbers as fractions).",
+    "the of and to in is that it was for on with as be at by this have from or one had not but what all were",
+    "Summarise: " + "The committee met on Tuesday and adjourned without a vote. " * 60,
+    "0123456789 " * 400,
+)
+"""Enough to touch every branch of the featuriser: kinds of bytes, long texts, nothing at all."""
+
+
+def cases(spec: PolicySpec) -> list[dict[str, Any]]:
+    """What is asked of every policy: each prompt, walking through suites (and none), points and keys."""
+    suites: list[str | None] = [None, *spec.suites[:3]]
+    points = sorted(spec.points)
+    return [
+        {
+            "prompt": prompt,
+            "suite": suites[index % len(suites)],
+            "point": points[index % len(points)],
+            "key": f"golden-{index}",
+        }
+        for index, prompt in enumerate(PROMPTS)
+    ]
+
+
+def answers(policy: Any) -> list[dict[str, Any]]:
+    """The cases with what `policy` decides, at a time before any expiry."""
+    rows = []
+    for case in cases(policy.spec):
+        decision = policy.decide(**case)
+        evidence = decision.evidence
+        rows.append(
+            case
+            | {
+                "model": decision.model,
+                "effort": decision.effort,
+                "code": decision.code,
+                "quality": decision.quality,
+                "cost_usd": decision.cost_usd,
+                "coverage": evidence["coverage"],
+                "fallbacks": [list(candidate) for candidate in decision.fallbacks],
+            }
+        )
+    return rows
+
+
+def check(policy: Any, recorded: list[Any]) -> None:
+    """PolicyError unless `policy` answers the recorded cases exactly as recorded, and they are the built-in ones."""
+    expected = answers(policy)
+    if len(recorded) != len(expected):
+        raise PolicyError(f"golden.jsonl: {len(recorded)} cases, not the {len(expected)} that are built in")
+    for number, (have, want) in enumerate(zip(recorded, expected, strict=True), start=1):
+        if have != want:
+            keys = [key for key in want if not isinstance(have, dict) or have.get(key) != want[key]]
+            raise PolicyError(f"golden.jsonl: case {number}: this machine decides otherwise ({', '.join(keys)} differ)")
