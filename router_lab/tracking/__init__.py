@@ -1,0 +1,16 @@
+"""MLflow, and the only importer of it: a mirror of what each stage found, written last and never read by a stage."""
+
+from router_lab.tracking.log import EXPERIMENT, Run, Tracked, log_policy, log_runs, log_sweep
+from router_lab.tracking.store import server_command, store_uri, warning_about_inspect_mlflow
+
+__all__ = [
+    "EXPERIMENT",
+    "Run",
+    "Tracked",
+    "log_policy",
+    "log_runs",
+    "log_sweep",
+    "server_command",
+    "store_uri",
+    "warning_about_inspect_mlflow",
+]
