@@ -1,4 +1,4 @@
-"""`router-lab`: the one place that wires stages together. Each command lives in a module of its own, imported when it is run."""
+"""`router-lab`: the one place that wires stages together. A command is a module of its own, imported when it runs."""
 
 from __future__ import annotations
 
