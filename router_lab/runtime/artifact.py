@@ -5,6 +5,8 @@ signature if the *loader* asks for one, bounded parse, schema, semantic rules, s
 what the loader asks for, and any failure is a PolicyError naming the file and the rule.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import stat

@@ -1,5 +1,7 @@
 """Request arguments for the providers' SDKs: those that were measured, handed out as they are, never derived anew."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any

@@ -4,9 +4,10 @@ Rules for a new version: a key added with a default that means what its absence 
 takes the next one, gets a reader here, and every older reader stays, with a golden artifact of it in tests/golden.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -164,7 +165,7 @@ def _profile_out(profile: Profile) -> dict[str, Any]:
         "model": profile.candidate.model,
         "effort": profile.candidate.effort,
         "request": dict(profile.request),
-        "prices": None if profile.prices is None else asdict(profile.prices),
+        "prices": None if profile.prices is None else profile.prices._asdict() | {"tiers": dict(profile.prices.tiers)},
         "context_window": profile.context_window,
         "max_output_tokens": profile.max_output_tokens,
         "settings_sha": profile.settings_sha,

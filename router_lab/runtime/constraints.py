@@ -1,5 +1,7 @@
 """What a request forbids: which candidates may serve it, on which tier, at which price."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple

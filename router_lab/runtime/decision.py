@@ -1,5 +1,7 @@
 """`Decision`: what the runtime answers, with its reason, its fallbacks and its request arguments."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
@@ -128,7 +130,7 @@ class Decision:
             "tried": [list(self._spec.profiles[index].candidate) for index in self._tried],
         }
 
-    def next(self, failure: str) -> "Decision":
+    def next(self, failure: str) -> Decision:
         """The decision after this one failed: `failure` is one of FAILURES.
 
         A failed `check` moves along the policy's escalation order, `context` to the next larger window, everything else

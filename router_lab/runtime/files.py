@@ -1,5 +1,7 @@
 """Files that are either whole or not there."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 

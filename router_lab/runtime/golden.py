@@ -4,6 +4,8 @@ A loader whose arithmetic differs in the last bit, on whatever machine and in wh
 serves. No prompt of a user's is ever written into an artifact.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from router_lab.runtime.errors import PolicyError

@@ -1,5 +1,7 @@
 """JSON with one way to write a value, and a reader that a hostile file cannot lead astray."""
 
+from __future__ import annotations
+
 import json
 import math
 from typing import Any, NoReturn

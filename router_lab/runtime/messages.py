@@ -1,5 +1,7 @@
 """Which text of a conversation is routed on."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from router_lab.runtime.errors import PolicyError

@@ -1,5 +1,7 @@
 """The data of a policy. Nothing here decides anything: `policy` does, on these; `artifact` writes and reads them."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime.features import DENSE, Featuriser, log2ish
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 SCHEMA_VERSION = 1
 COST_LINKS = ("identity", "log2ish")
@@ -35,8 +39,7 @@ class Candidate(NamedTuple):
         return self.model if self.effort is None else f"{self.model} @ {self.effort}"
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(NamedTuple):
     """Dollars per million tokens. `tiers` multiplies all of them (`batch: 0.5`); standard is 1 unless listed."""
 
     input: float
@@ -44,12 +47,11 @@ class Prices:
     cache_read: float | None = None
     cache_write_5m: float | None = None
     cache_write_1h: float | None = None
-    tiers: Mapping[str, float] = field(default_factory=dict)
+    tiers: Mapping[str, float] = _NOTHING
     price_date: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """What is known of a candidate: the request as it was measured, prices, capacity, and how long it takes.
 
     `request` is `{"api": "openai_chat" | "openai_responses" | "anthropic" | None, "arguments": {…},
@@ -59,12 +61,12 @@ class Profile:
     """
 
     candidate: Candidate
-    request: Mapping[str, Any] = field(default_factory=dict)
+    request: Mapping[str, Any] = _NOTHING
     prices: Prices | None = None
     context_window: int | None = None
     max_output_tokens: int | None = None
     settings_sha: str | None = None
-    tier_seconds: Mapping[str, float] = field(default_factory=dict)
+    tier_seconds: Mapping[str, float] = _NOTHING
 
 
 def profile_from_dict(row: Mapping[str, Any]) -> Profile:
@@ -105,7 +107,7 @@ class Route(NamedTuple):
     verdict: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Linear:
     """Predictions `P[2c] = bias[suite row] + sum(weights[seen buckets]) * scale / sqrt(k) + (z @ dense) * dense_scale`.
 
@@ -140,7 +142,7 @@ class Linear:
         dense: NDArray[np.floating[Any]],
         cost_bounds: NDArray[np.floating[Any]],
         cost_link: str = "identity",
-    ) -> "Linear":
+    ) -> Linear:
         """From fitted floats: `weights` [n, 2c] for row sums over sqrt(k), `dense` [13, 2c] for z in units of 1/Z_UNIT
         (divide a coefficient per standard deviation by Z_UNIT). Each column keeps its own scale."""
         small, scale = _quantise(np.concatenate([np.zeros((1, np.shape(weights)[1])), weights]), 127)
@@ -157,7 +159,7 @@ class Linear:
         )
 
     @classmethod
-    def constant(cls, bias: NDArray[np.floating[Any]], cost_bounds: NDArray[np.floating[Any]]) -> "Linear":
+    def constant(cls, bias: NDArray[np.floating[Any]], cost_bounds: NDArray[np.floating[Any]]) -> Linear:
         """A predictor of rates alone: every prompt of a suite gets `bias` of its row, and coverage is always 0."""
         columns = np.shape(bias)[1]
         empty = np.zeros((0, columns))
@@ -197,7 +199,7 @@ def group_code(suite: str, group: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{suite}\0{group}".encode("utf-8", "replace")).digest()[:8], "big")
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PolicySpec:
     """All that `decide` depends on. c = len(profiles); per-suite tables have len(suites) + 1 rows, POOLED first."""
 
@@ -228,9 +230,9 @@ class PolicySpec:
     """UTC date, YYYY-MM-DD: from its first second on the policy decides the reference."""
     groups: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Sorted `group_code`s of the groups that the fit used."""
-    certificate: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    certificate: Mapping[str, Any] = field(default_factory=dict)
     """certificate.json, as written by the fit; `decide` never reads it."""
-    provenance: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     """Free JSON: seed, library versions, recipe digest. Nothing that changes from run to run, or the bytes would."""
 
     @property

@@ -1,5 +1,7 @@
 """The .npy files of an artifact: dtype and shape are checked against the file's length before anything is allocated."""
 
+from __future__ import annotations
+
 import re
 
 import numpy as np

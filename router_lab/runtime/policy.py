@@ -1,5 +1,7 @@
 """`Policy`: the data of `model.PolicySpec`, made ready to decide with."""
 
+from __future__ import annotations
+
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -86,7 +88,7 @@ class Policy:
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a Policy never changes ({name})")
 
-    def renewed(self, *, revision: str | None, clock: Callable[[], float] = time.time) -> "Policy":
+    def renewed(self, *, revision: str | None, clock: Callable[[], float] = time.time) -> Policy:
         """The same policy under another revision and clock, sharing all tables."""
         twin = object.__new__(Policy)
         twin._set(**{name: getattr(self, name) for name in Policy.__slots__} | {"revision": revision, "_clock": clock})

@@ -1,5 +1,7 @@
 """Predictions of a policy, one prompt or many, by the same steps in the same order: equal to the last bit."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,14 +13,6 @@ from router_lab.runtime.features import DENSE, extract, most_counted
 from router_lab.runtime.model import PolicySpec, cost_from_link, cost_to_link
 
 Floats = NDArray[np.float64]
-
-
-class Prediction(NamedTuple):
-    """Of one prompt: `quality` [c] in [0, 1], `cost_usd` [c], `coverage` in [0, 1]."""
-
-    quality: Floats
-    cost_usd: Floats
-    coverage: float
 
 
 class Predictions(NamedTuple):
@@ -51,14 +45,16 @@ class Predictor:
         self._scores = spec.featuriser.standardised_counts(top).astype(np.float64).ravel()
         self._offsets = np.arange(len(DENSE)) * (top + 1)
 
-    def one(self, text: str, row: int) -> Prediction:
-        """Of one text; `row` is the suite's row in the tables."""
+    def one(self, text: str, row: int) -> tuple[Floats, Floats, float]:
+        """(quality [c], cost_usd [c], coverage) of one text; `row` is the suite's row in the tables."""
         sums, dense, seen, size = self._sums(text)
         values = sums * self._scale
         values /= math.sqrt(size)
         values += dense * self._dense_scale
         values += self._bias[row]
-        return Prediction(*self._finish(values), seen / size)
+        np.maximum(values, self._least, values)
+        np.minimum(values, self._most, values)
+        return values[: self._half], cost_from_link(values[self._half :], self._link), seen / size
 
     def many(self, texts: Sequence[str], rows: NDArray[np.integer[Any]]) -> Predictions:
         """Of n texts; `rows` [n]."""
@@ -72,7 +68,9 @@ class Predictor:
         values /= np.sqrt(size)[:, None]
         values += dense * self._dense_scale
         values += self._bias[rows]
-        return Predictions(*self._finish(values), seen / size)
+        np.maximum(values, self._least, values)
+        np.minimum(values, self._most, values)
+        return Predictions(values[:, : self._half], cost_from_link(values[:, self._half :], self._link), seen / size)
 
     def _sums(self, text: str) -> tuple[NDArray[np.int32], Floats, int, int]:
         """Integer sums [2c] of hashed and of dense weights; features seen in fitting, and in all (at least 1)."""
@@ -81,8 +79,3 @@ class Predictor:
         sums = np.add.reduce(self._rows.take(rows, 0), 0, np.int32)
         counts += self._offsets
         return sums, self._scores.take(counts) @ self._dense, int(np.count_nonzero(rows)), len(rows) or 1
-
-    def _finish(self, values: Floats) -> tuple[Floats, Floats]:
-        np.maximum(values, self._least, out=values)
-        np.minimum(values, self._most, out=values)
-        return values[..., : self._half], cost_from_link(values[..., self._half :], self._link)

@@ -5,13 +5,13 @@ with `build_release`; loaders verify it. What is signed are canonical bytes of t
 no other signature shares. Whether a signature is required is the loader's setting: an unsigned file is then refused.
 """
 
-import base64
+from __future__ import annotations
+
 import binascii
 import hashlib
 import os
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_lab.runtime import jsonio
 from router_lab.runtime.errors import PolicyError
@@ -26,8 +26,7 @@ _LARGEST = 1 << 16
 _DIGITS = set("0123456789abcdef")
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """What is published. `number` grows by one with every release, also when an old revision is put back, so that an
     older release can be told from a newer one; `parent` is the revision that it replaced."""
 
@@ -53,8 +52,8 @@ def build_release(release: Release, private_key: bytes | str | os.PathLike[str] 
     """The bytes of RELEASE.json, signed if a private key (PEM, or the path of a PEM file) is given."""
     _check(release)
     signature = None if private_key is None else _private(private_key).sign(_signed_bytes(release))
-    text = None if signature is None else base64.b64encode(signature).decode("ascii")
-    return jsonio.dumps({"release": asdict(release), "signature": text})
+    text = None if signature is None else binascii.b2a_base64(signature, newline=False).decode("ascii")
+    return jsonio.dumps({"release": release._asdict(), "signature": text})
 
 
 def sign_release(data: bytes, private_key: bytes | str | os.PathLike[str]) -> bytes:
@@ -68,14 +67,14 @@ def parse_release(data: bytes) -> tuple[Release, bytes | None]:
     if not isinstance(value, dict) or value.keys() != {"release", "signature"}:
         raise PolicyError(f"{RELEASE}: not an object of release and signature")
     row, text = value["release"], value["signature"]
-    if not isinstance(row, dict) or row.keys() != {field.name for field in fields(Release)}:
-        raise PolicyError(f"{RELEASE}: release does not have exactly {', '.join(f.name for f in fields(Release))}")
+    if not isinstance(row, dict) or row.keys() != set(Release._fields):
+        raise PolicyError(f"{RELEASE}: release does not have exactly {', '.join(Release._fields)}")
     release = Release(**row)
     _check(release)
     if text is None:
         return release, None
     try:
-        return release, base64.b64decode(text, validate=True)
+        return release, binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, TypeError, ValueError) as error:
         raise PolicyError(f"{RELEASE}: signature is not base64") from error
 
@@ -126,7 +125,7 @@ def resolve(path: Path, public_key: Any, *, signed: bool) -> tuple[Path, Release
     return matches[-1], release
 
 
-def load_public_key(key: Any) -> "Ed25519PublicKey":
+def load_public_key(key: Any) -> Ed25519PublicKey:
     """An Ed25519 public key from 32 raw bytes, their hex, PEM text, or the path of a file with one of the last two."""
     ed25519, serialization = _cryptography()
     public: Ed25519PublicKey
@@ -141,8 +140,9 @@ def load_public_key(key: Any) -> "Ed25519PublicKey":
     data = key.encode("ascii", "replace") if isinstance(key, str) else key
     try:
         if isinstance(data, bytes) and b"BEGIN" in data:
-            public = serialization.load_pem_public_key(data)
-            if isinstance(public, ed25519.Ed25519PublicKey):
+            found = serialization.load_pem_public_key(data)
+            if isinstance(found, ed25519.Ed25519PublicKey):
+                public = found
                 return public
         elif isinstance(data, bytes):
             raw = data if len(data) == 32 else bytes.fromhex(data.decode("ascii").strip())
@@ -158,17 +158,18 @@ def fingerprint(key: Any) -> str:
     return hashlib.sha256(load_public_key(key).public_bytes_raw()).hexdigest()[:16]
 
 
-def _private(key: bytes | str | os.PathLike[str]) -> "Ed25519PrivateKey":
+def _private(key: bytes | str | os.PathLike[str]) -> Ed25519PrivateKey:
     ed25519, serialization = _cryptography()
     try:
         if isinstance(key, os.PathLike) or (isinstance(key, str) and "BEGIN" not in key):
             key = Path(key).read_bytes()
         data = key.encode() if isinstance(key, str) else key
-        private: Ed25519PrivateKey = serialization.load_pem_private_key(data, password=None)
+        found = serialization.load_pem_private_key(data, password=None)
     except (OSError, ValueError, TypeError) as error:
         raise PolicyError(f"private key: not an unencrypted PEM of Ed25519: {error}") from error
-    if not isinstance(private, ed25519.Ed25519PrivateKey):
+    if not isinstance(found, ed25519.Ed25519PrivateKey):
         raise PolicyError("private key: not an Ed25519 key")
+    private: Ed25519PrivateKey = found
     return private
 
 
@@ -182,7 +183,7 @@ def _cryptography() -> tuple[Any, Any]:
 
 
 def _signed_bytes(release: Release) -> bytes:
-    return _PREFIX + jsonio.dumps(asdict(release))
+    return _PREFIX + jsonio.dumps(release._asdict())
 
 
 def _check(release: Release) -> None:

@@ -4,6 +4,8 @@ Utilities of columns that may not be chosen are -inf. Every comparison is writte
 its batch form, so that a replay cannot differ from what production does.
 """
 
+from __future__ import annotations
+
 import hashlib
 import math
 from typing import Any

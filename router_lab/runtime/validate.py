@@ -1,5 +1,7 @@
 """The semantic rules of a policy, checked whether it was fitted, written by hand or loaded."""
 
+from __future__ import annotations
+
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.features import DENSE
+from router_lab.runtime.features import DENSE, MAX_CAP, Featuriser
 from router_lab.runtime.model import COST_LINKS, VERDICTS, PolicySpec
 
 MAX_CANDIDATES = 256
@@ -28,6 +30,7 @@ def _problems(spec: PolicySpec) -> Iterator[str]:
     yield from _tables(spec)
     yield from _numbers(spec)
     yield from _profiles(spec)
+    yield from _featuriser(spec.featuriser)
     yield from _linear(spec)
 
 
@@ -127,6 +130,18 @@ def _request(request: Any, candidate: str) -> Iterator[str]:
         isinstance(shot, Mapping) and {"user", "assistant"} <= set(shot) for shot in shots
     ):
         yield f"candidates: request.few_shot of {candidate} is not a list of {{user, assistant}}"
+
+
+def _featuriser(featuriser: Featuriser) -> Iterator[str]:
+    buckets, cap, centre, spread = featuriser
+    if buckets < 2 or buckets > 1 << 22 or buckets & (buckets - 1):
+        yield f"featuriser: buckets {buckets} is not a power of two from 2 to {1 << 22}"
+    if not 16 <= cap <= MAX_CAP:
+        yield f"featuriser: cap {cap} is not from 16 to {MAX_CAP} characters"
+    if len(centre) != len(DENSE) or len(spread) != len(DENSE):
+        yield f"featuriser: centre and spread need {len(DENSE)} numbers each"
+    if not all(map(_real, centre)) or not all(_real(value) and value > 1e-12 for value in spread):
+        yield "featuriser: centre must be finite, and spread finite and above 0"
 
 
 def _linear(spec: PolicySpec) -> Iterator[str]:
