@@ -18,7 +18,7 @@ from inspect_ai.scorer import match
 def questions() -> Task:
     """Replace the samples: id, input, target, and in `metadata` whatever tells near-duplicates apart (`topic`)."""
     samples = [
-        Sample(id="capital-1", input="The capital of France? One word.", target="Paris", metadata={"topic": "capitals"}),
+        Sample(id="town-1", input="The capital of France, in one word?", target="Paris", metadata={"topic": "towns"}),
         Sample(id="sum-1", input="17 + 25? Only the number.", target="42", metadata={"topic": "sums"}),
         Sample(id="sum-2", input="9 * 13? Only the number.", target="117", metadata={"topic": "products"}),
     ]
@@ -75,7 +75,7 @@ FILES = {
 @click.command()
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
-    """Write a first sweep into DIR, ready to edit, and print its path. Files that are there already are kept."""
+    """Write a first sweep into DIR, ready to edit, and print its path. Refuses to overwrite anything."""
     from router_lab.runtime.errors import InputError
     from router_lab.runtime.files import atomic_write
 
