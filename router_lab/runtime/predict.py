@@ -52,8 +52,8 @@ class Predictor:
         values /= math.sqrt(size)
         values += dense * self._dense_scale
         values += self._bias[row]
-        np.maximum(values, self._least, values)
-        np.minimum(values, self._most, values)
+        np.maximum(values, self._least, out=values)
+        np.minimum(values, self._most, out=values)
         return values[: self._half], cost_from_link(values[self._half :], self._link), seen / size
 
     def many(self, texts: Sequence[str], rows: NDArray[np.integer[Any]]) -> Predictions:
@@ -68,8 +68,8 @@ class Predictor:
         values /= np.sqrt(size)[:, None]
         values += dense * self._dense_scale
         values += self._bias[rows]
-        np.maximum(values, self._least, values)
-        np.minimum(values, self._most, values)
+        np.maximum(values, self._least, out=values)
+        np.minimum(values, self._most, out=values)
         return Predictions(values[:, : self._half], cost_from_link(values[:, self._half :], self._link), seen / size)
 
     def _sums(self, text: str) -> tuple[NDArray[np.int32], Floats, int, int]:
