@@ -1,0 +1,102 @@
+"""`router-lab fit`: outcomes and a recipe to a certified policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from router_lab.cli.common import json_option, print_json, print_path, step
+
+MANY_LOOKS = 5
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the policy's revisions.")
+@click.option("--seed", default=0, show_default=True, help="Deals groups to folds; same seed, same bytes.")
+@json_option
+def fit(recipe: Path, outcomes: Path, out: Path, seed: int, as_json: bool) -> None:
+    """Fit the policy that RECIPE asks for on recorded outcomes, and certify it.
+
+    The artifact is written to OUT/<revision>. An inconclusive verdict is an answer, not an error: the exit status is 0.
+    """
+    from router_lab.config import Recipe, load
+    from router_lab.fit import fit_policy
+    from router_lab.outcomes import read_outcomes
+    from router_lab.runtime.artifact import save_revision
+
+    wanted, table = load(Recipe, recipe), read_outcomes(outcomes)
+    with step(f"fitting {wanted.name} on {len(table)} outcomes"):
+        policy = fit_policy(wanted, table, seed)
+        target = save_revision(policy, out)
+    looks = _looks(out, policy.spec.certificate)
+    if as_json:
+        print_json({"path": str(target), "looks": looks, "certificate": policy.spec.certificate})
+        return
+    for line in summary(policy.spec.certificate):
+        click.echo(line)
+    if looks > MANY_LOOKS:
+        click.echo(f"warning: {looks} policies have looked at this test split; its figures flatter the last", err=True)
+    print_path(target)
+
+
+def summary(certificate: Mapping[str, Any]) -> list[str]:
+    """The certificate in a few lines for a person."""
+    reference, mix = certificate["reference"], certificate["random_mix"]
+    lines = [
+        f"verdict     {certificate['verdict']}: {certificate['reason']}",
+        f"reference   {_name(reference)}",
+        f"quality     {_points(certificate['quality_difference'])} points against it, out of fold",
+        f"savings     {_percent(certificate['savings'])}",
+        f"random mix  {_percent(mix['savings'])} with {_name(mix)} at {mix['probability']:.2f}",
+        f"over it     {_percent(certificate['over_random_mix'])}, paired",
+    ]
+    test = certificate["test"]
+    if test is not None:
+        lines.append(
+            f"test split  {_points(test['quality_difference'])} points, {_percent(test['savings'])} on {test['n']} rows"
+        )
+    if certificate["smallest_margin"] is not None:
+        lines.append(f"margin      {100 * certificate['smallest_margin']:.2f} points is the least {certificate['n']} "
+                     "samples can certify")  # fmt: skip
+    if certificate["samples_needed"]:
+        cost = certificate["dollars_needed"]
+        price = "" if cost is None else f", about ${cost:,.2f}"
+        lines.append(f"needed      {certificate['samples_needed']:,} more samples would settle it{price}")
+    return lines
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return str(row["model"]) if row["effort"] is None else f"{row['model']} @ {row['effort']}"
+
+
+def _points(figure: Mapping[str, Any]) -> str:
+    return _figure(figure, 100, "+.2f", "")
+
+
+def _percent(figure: Mapping[str, Any]) -> str:
+    return _figure(figure, 100, ".1f", " %")
+
+
+def _figure(figure: Mapping[str, Any], factor: float, form: str, unit: str) -> str:
+    value, low, high = (figure[k] for k in ("value", "low", "high"))
+    if value is None:
+        return "unknown"
+    reach = "" if low is None or high is None else f" [{factor * low:{form}}, {factor * high:{form}}]"
+    return f"{factor * value:{form}}{unit}{reach}"
+
+
+def _looks(folder: Path, certificate: Mapping[str, Any]) -> int:
+    """How many revisions in `folder` were reported on the same test split, this one included."""
+    import json
+
+    mine = (certificate["digests"], certificate["test"] is not None)
+    found = 0
+    for path in folder.glob("*/certificate.json"):
+        other = json.loads(path.read_bytes())
+        found += mine == (other.get("digests"), other.get("test") is not None) and mine[1]
+    return found

@@ -1,0 +1,50 @@
+"""`router-lab replay`: a policy scored on recorded outcomes, beside its baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from router_lab.cli.common import json_option, print_json, step
+
+
+@click.command()
+@click.argument("policy", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--point", help="An operating point of the policy; by default its own.")
+@json_option
+def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> None:
+    """Score POLICY on outcomes: rows that its fit did not use, or all of them, labelled in-sample."""
+    from router_lab.outcomes import read_outcomes
+    from router_lab.replay import replay as run
+    from router_lab.runtime.artifact import load_policy
+
+    loaded, table = load_policy(policy), read_outcomes(outcomes)
+    with step(f"replaying {loaded.spec.name} on {len(table)} outcomes"):
+        result = run(loaded, table, point)
+    if as_json:
+        print_json(result.to_json())
+        return
+    rows = [
+        ("policy", result.quality, result.cost_usd, result.savings),
+        ("reference", result.reference_quality, result.reference_cost_usd, 0.0),
+        ("random mix", *(result.random_mix[k] for k in ("quality", "cost_usd", "savings"))),
+        ("oracle (hindsight)", *(result.oracle[k] for k in ("quality", "cost_usd", "savings"))),
+    ]
+    click.echo(f"{'':20}{'quality':>9}{'cost_usd':>12}{'savings':>9}")
+    for name, quality, cost, savings in rows:
+        click.echo(f"{name:20}{quality:9.4f}{cost:12.6f}{100 * savings:8.1f}%")
+    for metric, label in (("quality_difference", "quality against the reference"), ("savings", "savings"),
+                          ("savings_over_mix", "savings over the random mix")):  # fmt: skip
+        low, high = result.interval(metric)
+        click.echo(
+            f"{label}: {100 * result.estimate(metric).value:+.2f} points, 95 % [{100 * low:+.2f}, {100 * high:+.2f}]"
+        )
+    for candidate, share in result.shares.items():
+        if share > 0:
+            click.echo(f"  {100 * share:5.1f}%  {candidate}")
+    sample = "in-sample: no evidence" if result.in_sample else "rows that the fit did not use"
+    click.echo(
+        f"{result.n} rows in {result.clusters} clusters ({sample}), {result.skipped} skipped for a missing outcome"
+    )

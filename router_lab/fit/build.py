@@ -1,0 +1,246 @@
+"""`fit_policy`: outcomes -> predictors -> a nested choice -> its test -> the policy with its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy
+from numpy.typing import NDArray
+
+import router_lab
+from router_lab.config import Recipe
+from router_lab.config.recipe import Rule
+from router_lab.fit.certificate import certify, with_test
+from router_lab.fit.choose import Choice, Evidence, Goal, Option, choose, family
+from router_lab.fit.design import Design
+from router_lab.fit.fitters import FITTERS
+from router_lab.fit.folds import group_folds
+from router_lab.fit.limits import fallbacks_of, limits_of
+from router_lab.fit.predictor import (
+    CrossFit,
+    Settings,
+    Task,
+    compile_model,
+    constant_model,
+    crossfit,
+    fit_model,
+    to_units,
+)
+from router_lab.fit.problem import Problem, column_means, prepare
+from router_lab.fit.table import Cell, routing_table, table_actions
+from router_lab.replay import replay
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Linear, Point, PolicySpec, Profile, Route, group_code, profile_from_dict
+from router_lab.runtime.policy import Policy
+
+Ints = NDArray[np.int64]
+LEAST_COVERED = 0.02
+"""Share of in-domain prompts that the coverage threshold leaves to the routing table."""
+IDLE = Point(0.0, 1.0, 0.0)
+"""The point of a policy that does not route: the reference, whatever is predicted."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Everything that was learned and chosen, before it becomes a spec and a certificate."""
+
+    problem: Problem
+    task: Task
+    settings: Settings
+    evidence: Evidence
+    goals: Mapping[str, Goal]
+    choices: Mapping[str, Choice]
+    random_mix: Choice
+    cells: list[Cell]
+    linear: Linear
+    coverage: float
+
+
+def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0) -> Policy:
+    """The policy that `recipe` asks for, fitted on `outcomes` (DESIGN section 4), with its certificate.
+
+    A `holdout` share of groups (by a hash that never moves) is only ever reported on. Deterministic in the rows (not
+    their order) and `seed`. Raises InputError for outcomes or recipes that cannot be fitted, with the reason.
+    """
+    if recipe.fitter not in FITTERS:
+        raise InputError(f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}")
+    problem = prepare(recipe, outcomes)
+    fitted = learn(problem, seed)
+    spec = _spec(fitted, seed)
+    certificate = certify(problem, fitted.evidence, fitted.goals, fitted.choices, fitted.random_mix, fitted.cells)
+    if problem.held is not None:
+        held = replay(Policy(replace(spec, certificate=certificate)), problem.held)
+        certificate = with_test(certificate, held, fitted.goals["default"])
+    return Policy(replace(spec, certificate=certificate))
+
+
+def learn(problem: Problem, seed: int) -> Fitted:
+    """Predict out of fold, choose every point, and fit the chosen predictor on all rows to choose on."""
+    data = problem.develop
+    design = Design.of(data.prompts)
+    task = Task.of(data, design)
+    folds = group_folds(data.suite, data.group, seed)
+    settings = FITTERS[problem.recipe.fitter](task, folds, seed)
+    goals = _goals(problem.recipe)
+    main = goals["default"]
+    level = main.level if main.kind == "margin" else 0.0
+    cells = _table(problem, np.ones(len(data), bool), level, main.confidence)
+    evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
+    predictions = _predictions(task, crossfit(task, folds, settings), settings)
+    choices = _choices(predictions, evidence, goals)
+    chosen = choices["default"].option
+    model = fit_model(task, np.arange(len(data)), settings)
+    if chosen is None or chosen.predictor == "blend":
+        linear = compile_model(task, model, settings)
+    else:
+        linear, coverage = constant_model(task, model, pooled=chosen.predictor == "pooled"), 0.0
+    return Fitted(
+        problem, task, settings, evidence, goals, choices, _random_mix(problem, evidence, main), cells, linear, coverage
+    )
+
+
+def _goals(recipe: Recipe) -> dict[str, Goal]:
+    """The rule and every further point, sharing one error probability equally."""
+    rules = {"default": recipe.rule, **recipe.points}
+
+    def goal(rule: Rule) -> Goal:
+        level = rule.margin or rule.min_quality or (rule.budget_usd_per_1k or 0.0) / 1000
+        confidence = 1 - (1 - rule.confidence) / len(rules)
+        return Goal(rule.kind, level, confidence, strict=recipe.strict, mix=recipe.mix)
+
+    return {name: goal(rule) for name, rule in rules.items()}
+
+
+def _predictions(task: Task, cross: CrossFit, settings: Settings) -> dict[str, tuple[Any, Any]]:
+    """What may steer the policy, best guess first: prompt and suite, suite alone, or one ranking for all."""
+    found = {"rates": to_units(task, cross.rates), "pooled": to_units(task, cross.pooled)}
+    if max(settings.blend) > 0 and task.texts.any():
+        return {"blend": to_units(task, cross.blended(task.half)), **found}
+    return found
+
+
+def _evidence(
+    problem: Problem, design: Design, folds: Ints, margin: float, confidence: float
+) -> tuple[Evidence, float]:
+    """Outcomes with the coverage of each row and, for those below the threshold, what a table fitted without the
+    row's fold says."""
+    data = problem.develop
+    coverage = design.coverage(folds)
+    texts = np.array([p is not None for p in data.prompts], bool)
+    threshold = float(np.floor(np.quantile(coverage[texts], LEAST_COVERED) * 100) / 100) if texts.any() else 0.0
+    covered = coverage >= threshold
+    table = np.full(len(data), problem.reference, np.int64)
+    if not covered.all():
+        for fold in range(int(folds.max()) + 1):
+            cells = _table(problem, folds != fold, margin, confidence)
+            here = folds == fold
+            table[here] = table_actions(cells, data.suite[here], problem.reference)
+    eligible = problem.eligible[data.suite + 1]
+    return (
+        Evidence(data.quality, data.cost_usd, eligible, covered, table, data.group, folds, problem.reference),
+        threshold,
+    )
+
+
+def _table(problem: Problem, rows: NDArray[np.bool_], margin: float, confidence: float) -> list[Cell]:
+    data = problem.develop
+    if margin <= 0:
+        return []
+    return routing_table(
+        data.quality[rows], data.cost_usd[rows], data.suite[rows], data.group[rows], problem.eligible[1:],
+        problem.reference, margin=margin, confidence=confidence,
+    )  # fmt: skip
+
+
+def _choices(
+    predictions: Mapping[str, tuple[Any, Any]], evidence: Evidence, goals: Mapping[str, Goal]
+) -> dict[str, Choice]:
+    """A choice for each goal. All points share the predictor that the first one, the rule, chose.
+
+    Coverage concerns the prompt's features alone, so predictors that do not read the prompt cover every row.
+    """
+    by_name = {
+        name: (evidence if name == "blend" else replace(evidence, covered=np.ones_like(evidence.covered)))
+        for name in predictions
+    }
+    found: dict[str, Choice] = {}
+    for point, goal in goals.items():
+        options: list[Option] = []
+        actions = []
+        for name, prediction in predictions.items():
+            some, acts = family({name: prediction}, by_name[name])
+            options += some
+            actions.append(acts)
+        found[point] = choose(options, np.concatenate(actions), evidence, goal)
+        first = found["default"].option
+        if first is not None:
+            predictions = {first.predictor: predictions[first.predictor]}
+    return found
+
+
+def _random_mix(problem: Problem, evidence: Evidence, goal: Goal) -> Choice:
+    """The baseline under the same procedure: one cheaper candidate for everything, with the probability shown."""
+    every = replace(evidence, covered=np.ones_like(evidence.covered))
+    columns = [j for j in np.flatnonzero(problem.eligible[0]) if j != problem.reference]
+    options = [Option(str(j), 0.0, 0.0) for j in columns]
+    actions = np.repeat(np.array(columns, np.int16)[:, None], len(evidence.group), axis=1)
+    return choose(options, actions, every, goal)
+
+
+def _spec(fitted: Fitted, seed: int) -> PolicySpec:
+    problem, data = fitted.problem, fitted.problem.develop
+    proven = fitted.choices["default"].mix >= 0
+    routes = {
+        data.suites[cell.suite]: Route(cell.column, cell.verdict if proven else "inconclusive") for cell in fitted.cells
+    }
+    return PolicySpec(
+        name=problem.recipe.name,
+        profiles=_profiles(problem),
+        reference=problem.reference,
+        suites=data.suites,
+        featuriser=fitted.task.design.featuriser,
+        linear=fitted.linear,
+        points={name: _point(choice) for name, choice in fitted.choices.items()},
+        point="default",
+        coverage=fitted.coverage,
+        routes=routes,
+        fallbacks=fallbacks_of(
+            np.nan_to_num(column_means(data.quality), nan=-1.0), np.nan_to_num(column_means(data.cost_usd))
+        ),
+        eligible=problem.eligible,
+        limits=limits_of(problem.frame, data.suites, data.candidates),
+        expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
+        groups=np.array(sorted({group_code(*data.groups[g]) for g in np.unique(data.group)}), np.uint64),
+        provenance=_provenance(problem, fitted.settings, seed),
+    )
+
+
+def _point(choice: Choice) -> Point:
+    if choice.option is None or choice.mix <= 0:
+        return IDLE
+    return Point(choice.option.tradeoff, choice.option.guard, choice.mix)
+
+
+def _profiles(problem: Problem) -> tuple[Profile, ...]:
+    known = {(row["model"], row.get("effort")): row for row in problem.frame.attrs.get("candidates", ())}
+    return tuple(
+        profile_from_dict(known.get((c.model, c.effort), {"model": c.model, "effort": c.effort}))
+        for c in problem.develop.candidates
+    )
+
+
+def _provenance(problem: Problem, settings: Settings, seed: int) -> dict[str, Any]:
+    return {
+        "router_lab": router_lab.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "seed": seed,
+        "fitter": problem.recipe.fitter,
+        "penalty": list(settings.penalty),
+        "blend": list(settings.blend),
+        "recipe": problem.recipe.model_dump(mode="json"),
+    }

@@ -1,0 +1,285 @@
+"""certificate.json: what was shown, how, on which data, beside everything that it has to be compared with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.fit.choose import Choice, Evidence, Goal
+from router_lab.fit.problem import Problem, column_means
+from router_lab.fit.table import Cell
+from router_lab.metrics import (
+    Estimate,
+    Verdict,
+    certifiable_margin,
+    clustered_mean,
+    paired_saving,
+    verdict,
+)
+from router_lab.outcomes import OutcomeMatrix
+from router_lab.replay import Replay, number
+
+Floats = NDArray[np.float64]
+
+PROCEDURE = {
+    "margin": "Learn-then-Test along the mix of the nested choice; one-sided t on cluster sums, G - 1 degrees of "
+    "freedom, two pseudo-clusters",
+    "strict": "Learn-then-Test along the mix of the nested choice; betting (Waudby-Smith & Ramdas) on cluster sums",
+}
+ASSUMPTIONS = (
+    "clusters are independent and future prompts come from the same mixture of suites",
+    "outcomes missing for a candidate are missing independently of their quality, given the suite",
+    "costs are those of the recorded calls at the recorded prices",
+)
+
+
+def certify(
+    problem: Problem,
+    evidence: Evidence,
+    goals: Mapping[str, Goal],
+    choices: Mapping[str, Choice],
+    random_mix: Choice,
+    cells: Sequence[Cell],
+) -> dict[str, Any]:
+    """The certificate as plain JSON data. Figures are of left-out rows, at the mix that is deployed."""
+    goal, choice = goals["default"], choices["default"]
+    outcome = _verdict(problem, evidence, goal, choice)
+    acts = choice.option is not None and choice.mix > 0
+    mine, base = Expected.of(evidence, choice), Expected.of(evidence, random_mix)
+    ref = problem.develop.candidates[problem.reference]
+    return {
+        "certificate_version": 1,
+        "verdict": outcome.verdict,
+        "action": "route" if acts or any(c.verdict == "pass" for c in cells) else "do not route",
+        "reason": outcome.reason,
+        "rule": {"kind": goal.kind, "level": goal.level},
+        "margin": goal.level if goal.kind == "margin" else None,
+        "confidence": goal.confidence,
+        "procedure": PROCEDURE["strict" if goal.strict else "margin"],
+        "steps_tested": choice.tested,
+        "n": outcome.n,
+        "clusters": outcome.clusters,
+        "unpaired": int(np.isnan(mine.gain).sum()),
+        "infra_share": problem.infra,
+        "reference": {"model": ref.model, "effort": ref.effort},
+        "quality_difference": figure(clustered_mean(mine.gain, evidence.group, pseudo=True)),
+        "savings": figure(paired_saving(mine.cost, mine.base, evidence.group)),
+        "mix": max(0.0, choice.mix),
+        "mix_forbidden": not goal.mix,
+        "points": {name: _point(goals[name], chosen) for name, chosen in choices.items()},
+        "suites": _suites(problem.develop, evidence, mine, cells),
+        "fixed": [_fixed(problem.develop, evidence, j) for j in range(len(problem.develop.candidates))],
+        "random_mix": _mix(problem, evidence, random_mix, base),
+        "over_random_mix": figure(paired_saving(mine.cost, base.cost, evidence.group, reference=mine.base)),
+        "oracle_upper_bound": _oracle(problem.develop),
+        "smallest_margin": number(smallest_margin(problem, evidence, goal, choice)),
+        "samples_needed": outcome.samples_needed,
+        "dollars_needed": outcome.dollars_needed,
+        "test": None,
+        "digests": {"develop": digest(problem.develop)},
+        "assumptions": list(ASSUMPTIONS),
+    }
+
+
+class Expected:
+    """Expected gain in quality, cost and reference cost of each row [n] at the mix of a choice; NaN = missing."""
+
+    def __init__(self, gain: Floats, cost: Floats, base: Floats) -> None:
+        self.gain, self.cost, self.base = gain, cost, base
+
+    @classmethod
+    def of(cls, evidence: Evidence, choice: Choice) -> Expected:
+        """Uncovered rows follow the table (once it is shown), covered ones the choice with probability `mix`."""
+        rows = np.arange(len(evidence.group))
+        idle = np.where(evidence.covered | (choice.mix < 0), evidence.reference, evidence.table)
+        share = np.where(choice.action == idle, 0.0, max(0.0, choice.mix))
+        base = evidence.cost_usd[:, evidence.reference]
+        reference = evidence.quality[:, evidence.reference]
+
+        def mixed(values: Floats) -> Floats:
+            still: Floats = values[rows, idle]
+            moved: Floats = np.where(share > 0, share * values[rows, choice.action], 0.0)
+            return (1 - share) * still + moved
+
+        cost = mixed(evidence.cost_usd)
+        known = ~np.isnan(cost + base)
+        return cls(mixed(evidence.quality) - reference, np.where(known, cost, np.nan), np.where(known, base, np.nan))
+
+
+def figure(estimate: Estimate, confidence: float = 0.95) -> dict[str, Any]:
+    """An estimate with its two-sided interval."""
+    low, high = estimate.interval(confidence)
+    return {"value": number(estimate.value), "low": number(low), "high": number(high), "confidence": confidence}
+
+
+def with_test(certificate: Mapping[str, Any], held: Replay, goal: Goal) -> dict[str, Any]:
+    """The certificate with the test split's figures, which chose nothing and can only turn the verdict to `fail`."""
+    result = {**certificate, "test": _test(held)}
+    if held.n and goal.kind == "margin":
+        loss = held.estimate("quality_difference")
+        if loss.high(goal.confidence) < goal.floor:
+            reason = f"the test split shows a loss beyond the margin: {loss.value:+.4f} on {held.n} rows"
+            result |= {"verdict": "fail", "reason": reason}
+    return result
+
+
+def _verdict(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> Verdict:
+    """The verdict of the choice; judged at full mix when nothing was shown, to say what is missing."""
+    mix = choice.mix if choice.mix > 0 else 1.0
+    idle = np.where(evidence.covered, evidence.reference, evidence.table)
+    values = (1 - mix) * evidence.values(idle, goal) + mix * evidence.values(choice.action, goal)
+    estimate = clustered_mean(values, evidence.group, pseudo=goal.kind != "budget")
+    estimate = replace(estimate, pseudo=estimate.pseudo * mix**2)  # as in the walk
+    price = float(np.nansum(column_means(evidence.cost_usd))) if _priced(evidence) else None
+    judged = verdict(estimate, goal.floor, goal.confidence, infra=problem.infra, dollars_per_sample=price)
+    word, reason = judged.verdict, judged.reason
+    if word != "inconclusive" or problem.infra <= 0.01:
+        word, reason = _word(problem, evidence, choice, judged)
+    changes: dict[str, Any] = {"verdict": word, "reason": reason}
+    if word != "inconclusive":
+        changes |= {"samples_needed": None, "dollars_needed": None}
+    return Verdict(**{**judged.__dict__, **changes})
+
+
+def _word(problem: Problem, evidence: Evidence, choice: Choice, judged: Verdict) -> tuple[Any, str]:
+    ref = problem.develop.candidates[problem.reference]
+    if choice.mix > 0 and choice.option is not None:
+        return "pass", f"shown up to a mix of {choice.mix:.2f}; {judged.reason}"
+    if not _priced(evidence):
+        return "inconclusive", f"do not route: no costs are known, so nothing can be saved; {ref} serves"
+    if choice.mix < 0:
+        return "inconclusive", f"do not route: not even {ref} alone is shown to meet the rule; {judged.reason}"
+    if not _cheaper(problem):
+        return "pass", f"do not route: no eligible candidate costs less than {ref}, the best single one"
+    if choice.option is None:
+        return "inconclusive", f"do not route: no choice promised a saving within the rule; {ref} serves"
+    return "inconclusive", f"do not route yet: {judged.reason}"
+
+
+def _priced(evidence: Evidence) -> bool:
+    return bool((~np.isnan(evidence.cost_usd[:, evidence.reference])).any())
+
+
+def _cheaper(problem: Problem) -> bool:
+    """Whether some eligible candidate is cheaper than the reference on the rows where both have a cost."""
+    cost = problem.develop.cost_usd
+    spared = [np.nansum(cost[:, problem.reference] - cost[:, j]) for j in np.flatnonzero(problem.eligible[0])]
+    return bool(max(spared, default=0.0) > 0)
+
+
+def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> float:
+    """The margin that this many samples can just certify for a candidate that differs from the reference as often as
+    the choice did, or, where it never did, as the cheapest candidate does."""
+    action = choice.action
+    if (action == problem.reference).all():
+        cost = np.nan_to_num(column_means(problem.develop.cost_usd))
+        action = np.full(len(action), int(np.argmin(np.where(problem.eligible[0], cost, np.inf))))
+    gain = evidence.values(action, Goal("margin", 0.0, goal.confidence))
+    return certifiable_margin(clustered_mean(gain, evidence.group, pseudo=True), goal.confidence)
+
+
+def _point(goal: Goal, choice: Choice) -> dict[str, Any]:
+    option = choice.option
+    return {
+        "kind": goal.kind,
+        "level": goal.level,
+        "confidence": goal.confidence,
+        "predictor": None if option is None else option.predictor,
+        "tradeoff": None if option is None else option.tradeoff,
+        "guard": None if option is None else option.guard,
+        "mix": max(0.0, choice.mix),
+        "shown": choice.mix > 0,
+    }
+
+
+def _suites(
+    data: OutcomeMatrix, evidence: Evidence, mine: Expected, cells: Sequence[Cell]
+) -> dict[str, dict[str, Any]]:
+    """By suite: the policy's difference and saving on left-out rows, and the routing table's row."""
+    table = {cell.suite: cell for cell in cells}
+    result: dict[str, dict[str, Any]] = {}
+    for code in np.unique(data.suite):
+        here = data.suite == code
+        gain = clustered_mean(mine.gain[here], evidence.group[here], pseudo=True)
+        saving = paired_saving(mine.cost[here], mine.base[here], evidence.group[here])
+        row: dict[str, Any] = {
+            "n": gain.n, "clusters": gain.clusters, "quality_difference": figure(gain), "savings": figure(saving)
+        }  # fmt: skip
+        cell = table.get(int(code))
+        if cell is not None:
+            pair = data.candidates[cell.column]
+            row["table"] = {
+                "model": pair.model, "effort": pair.effort, "verdict": cell.verdict, "p_holm": cell.p,
+                "quality_difference": figure(cell.gain),
+            }  # fmt: skip
+        result[data.suites[code]] = row
+    return result
+
+
+def _fixed(data: OutcomeMatrix, evidence: Evidence, column: int) -> dict[str, Any]:
+    """One candidate for everything, paired with the reference."""
+    constant = np.full(len(data), column, np.int64)
+    gain = evidence.values(constant, Goal("margin", 0.0, 0.9))
+    cost = evidence.cost_usd[:, column]
+    pair = data.candidates[column]
+    return {
+        "model": pair.model,
+        "effort": pair.effort,
+        "quality": number(clustered_mean(data.quality[:, column], data.group).value),
+        "cost_usd": number(clustered_mean(cost, data.group).value),
+        "quality_difference": figure(clustered_mean(gain, evidence.group, pseudo=True)),
+        "savings": figure(paired_saving(cost, evidence.cost_usd[:, evidence.reference], evidence.group)),
+    }
+
+
+def _mix(problem: Problem, evidence: Evidence, choice: Choice, base: Expected) -> dict[str, Any]:
+    """The baseline: candidate and probability that the same procedure finds without looking at prompt or suite."""
+    acts = choice.option is not None and choice.mix > 0
+    column = int(choice.option.predictor) if choice.option is not None and acts else problem.reference
+    pair = problem.develop.candidates[column]
+    return {
+        "model": pair.model,
+        "effort": pair.effort,
+        "probability": choice.mix if acts else 0.0,
+        "quality_difference": figure(clustered_mean(base.gain, evidence.group, pseudo=True)),
+        "savings": figure(paired_saving(base.cost, base.base, evidence.group)),
+    }
+
+
+def _oracle(data: OutcomeMatrix) -> dict[str, Any]:
+    """Hindsight: each row's best outcome among those with a cost, the cheapest of equals."""
+    known = ~np.isnan(data.quality + data.cost_usd)
+    some = known.any(axis=1)
+    if not some.any():
+        return {"quality": None, "cost_usd": None, "n": 0}
+    quality = np.where(known, data.quality, -np.inf)[some]
+    best = quality.max(axis=1, keepdims=True)
+    cost = np.where(known[some] & (quality >= best), data.cost_usd[some], np.inf).min(axis=1)
+    return {"quality": float(best.mean()), "cost_usd": float(cost.mean()), "n": int(some.sum())}
+
+
+def _test(held: Replay) -> dict[str, Any]:
+    """The test split: reported, never chosen on."""
+    return {
+        "n": held.n,
+        "clusters": held.clusters,
+        "skipped": held.skipped,
+        "quality_difference": figure(held.estimate("quality_difference")),
+        "savings": figure(held.estimate("savings")),
+        "over_random_mix": figure(held.estimate("savings_over_mix")),
+    }
+
+
+def digest(data: OutcomeMatrix) -> str:
+    """sha256 of what was fitted on: samples, candidates, qualities and costs, in the order of the matrix."""
+    state = hashlib.sha256(repr((data.candidates, data.suites)).encode())
+    for suite, sample in zip(data.suite, data.sample_id, strict=True):
+        state.update(f"{suite}\0{sample}\0".encode("utf-8", "replace"))
+    for values in (data.quality, data.cost_usd):
+        state.update(np.ascontiguousarray(values, "<f8").tobytes())
+    return state.hexdigest()

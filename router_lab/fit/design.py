@@ -1,0 +1,76 @@
+"""Prompts as a sparse matrix in the runtime's own features, and which part of each prompt was seen in fitting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from router_lab.runtime.features import DENSE, Z_UNIT, Batch, Featuriser
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+MIN_ROWS = 2
+"""A bucket that occurs in one prompt alone cannot generalise: dropping it halves the artifact and costs nothing
+measurable (APGR on MMLU .6691 either way)."""
+DENSE_WEIGHT = 0.1
+"""Size of one standard deviation of a byte count beside a hashed word, whose entry is 1 / sqrt(k). At .3 the counts
+hurt on GSM8K (.657 against .662), at 1 they ruin MMLU."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """`matrix` float32 CSR [n, p + 13]: a row has 1 / sqrt(k) at each of its k distinct buckets that is among the p
+    `kept` ones, then the standardised byte counts times DENSE_WEIGHT. `found`: the raw features, `size` [n] = k."""
+
+    featuriser: Featuriser
+    found: Batch
+    kept: NDArray[np.uint32]
+    matrix: sp.csr_array
+    size: Ints
+
+    @classmethod
+    def of(cls, prompts: Sequence[str | None]) -> Design:
+        """Features of `prompts`, standardised on those that are not null (a null prompt is the empty text)."""
+        featuriser, _ = Featuriser.fitted([p for p in prompts if p is not None])
+        found = featuriser.batch([p or "" for p in prompts])
+        size = np.diff(found.indptr)
+        rows_of = np.bincount(found.buckets, minlength=featuriser.buckets)
+        kept = np.flatnonzero(rows_of >= MIN_ROWS)
+        return cls(featuriser, found, kept.astype(np.uint32), _matrix(featuriser, found, kept, size), size)
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def coverage(self, folds: Ints) -> Floats:
+        """[n] share of a row's buckets that occur in at least MIN_ROWS rows of the other folds: what a policy fitted
+        without the row's fold would find."""
+        width, count = self.featuriser.buckets, int(folds.max()) + 1
+        row = np.repeat(np.arange(len(self)), self.size)
+        fold = folds[row]
+        inside = np.bincount(fold * width + self.found.buckets, minlength=count * width).reshape(count, width)
+        outside = inside.sum(axis=0) - inside
+        seen = outside[fold, self.found.buckets] >= MIN_ROWS
+        return np.bincount(row, weights=seen, minlength=len(self)) / np.maximum(self.size, 1)
+
+
+def _matrix(featuriser: Featuriser, found: Batch, kept: Ints, size: Ints) -> sp.csr_array:
+    column = np.full(featuriser.buckets, -1, np.int32)
+    column[kept] = np.arange(len(kept), dtype=np.int32)
+    columns = column[found.buckets]
+    inside = columns >= 0
+    ends = np.concatenate([[0], np.cumsum(inside)])[found.indptr]
+    values = np.repeat(1 / np.sqrt(np.maximum(size, 1)), size)[inside].astype(np.float32)
+    words = sp.csr_array((values, columns[inside], ends.astype(np.int32)), shape=(len(size), len(kept)))
+    counts = featuriser.standardise(found.dense) * np.float32(DENSE_WEIGHT / Z_UNIT)
+    return sp.csr_array(sp.hstack([words, sp.csr_array(counts.astype(np.float32))], format="csr"))
+
+
+def split_coefficients(coefficients: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Coefficients [p + 13, 2c] of the matrix -> hashed weights [p, 2c] and dense [13, 2c] in the runtime's units."""
+    cut = len(coefficients) - len(DENSE)
+    wide = coefficients.astype(np.float64)
+    return wide[:cut], wide[cut:] * (DENSE_WEIGHT / Z_UNIT)

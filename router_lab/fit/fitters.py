@@ -1,0 +1,27 @@
+"""The named ways to predict; whatever the way, it compiles to the runtime's few forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.fit.predictor import Settings, Task
+from router_lab.fit.settings import choose_settings
+
+Fitter = Callable[[Task, NDArray[np.int64], int], Settings]
+
+
+def _default(task: Task, folds: NDArray[np.int64], seed: int) -> Settings:
+    """Suite rates blended with the hashed ridge, penalty and blend by cross-validation."""
+    return choose_settings(task, folds, seed)
+
+
+def _rates(task: Task, folds: NDArray[np.int64], seed: int) -> Settings:
+    """Shrunken suite rates alone: the prompt is not looked at."""
+    return Settings(blend=(0.0, 0.0))
+
+
+FITTERS: dict[str, Fitter] = {"default": _default, "rates": _rates}
+"""By the name that recipe.yaml uses: (task, folds, seed) -> Settings."""

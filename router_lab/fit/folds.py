@@ -1,0 +1,23 @@
+"""Folds by group: no cluster is ever on both sides, and every suite is spread over all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+FOLDS = 5
+
+
+def group_folds(suite: Ints, group: Ints, seed: int = 0, folds: int = FOLDS) -> Ints:
+    """[n] fold of each row: the groups of a suite are shuffled by `seed` and dealt out in turn, largest first.
+
+    With fewer groups than `folds`, as many folds as groups (at least two rows' worth: one group gives one fold).
+    """
+    codes, first, inverse, sizes = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(codes))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    order = order[np.argsort(suite[first][order], kind="stable")]
+    dealt = np.empty(len(codes), np.int64)
+    dealt[order] = np.arange(len(codes)) % min(folds, len(codes))
+    return dealt[inverse]

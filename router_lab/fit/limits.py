@@ -1,0 +1,70 @@
+"""Limits of a request from the recorded distribution, and who is asked when the chosen candidate cannot be."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from router_lab.outcomes import SCORED
+from router_lab.runtime.model import Candidate, Limits
+
+SLACK = 2.0
+"""Limits stop runaways, not work: twice the 99th percentile of what was recorded."""
+LEAST = 20
+"""With fewer rows a percentile says nothing about the tail: the limit of all suites together is used."""
+
+
+def limits_of(
+    frame: pd.DataFrame, suites: tuple[str, ...], candidates: tuple[Candidate, ...]
+) -> tuple[tuple[Limits, ...], ...]:
+    """[suites + 1][c] limits of output tokens, turns and dollars; the first row is over all suites."""
+    scored = frame[frame["status"].isin(SCORED)]
+    effort = [e if isinstance(e, str) else None for e in scored["effort"]]
+    keys = list(zip(scored["suite"], scored["model"], effort, strict=True))
+    place = {c: j for j, c in enumerate(candidates)}
+    row_of = {s: i + 1 for i, s in enumerate(suites)}
+    cell = np.array([row_of[s] * len(place) + place[Candidate(m, e)] for s, m, e in keys], np.int64)
+    columns = [_bounds(scored, name, cell, len(suites) + 1, len(place)) for name in _NAMES]
+    return tuple(
+        tuple(
+            Limits(_whole(columns[0][i, j]), _whole(columns[1][i, j]), _real(columns[2][i, j]))
+            for j in range(len(candidates))
+        )
+        for i in range(len(suites) + 1)
+    )
+
+
+_NAMES = ("output_tokens", "turns", "cost_usd")
+
+
+def _bounds(frame: pd.DataFrame, name: str, cell: NDArray[np.int64], rows: int, columns: int) -> NDArray[np.float64]:
+    """[rows, columns] SLACK times the 99th percentile of a column; NaN where it was never recorded."""
+    result = np.full((rows, columns), np.nan)
+    if name not in frame.columns:
+        return result
+    values = pd.Series(frame[name].to_numpy(np.float64, na_value=np.nan))
+    by_column = values.groupby(cell % columns).quantile(0.99)
+    result[0, by_column.index.to_numpy()] = by_column.to_numpy()
+    grouped = values.groupby(cell)
+    tail, count = grouped.quantile(0.99), grouped.count()
+    result[1:] = result[0]
+    known = tail.index.to_numpy()[(count >= LEAST).to_numpy()]
+    result.ravel()[known] = tail[known].to_numpy()
+    return result * SLACK
+
+
+def _whole(value: Any) -> int | None:
+    return None if np.isnan(value) or value <= 0 else max(1, ceil(value))
+
+
+def _real(value: Any) -> float | None:
+    return None if np.isnan(value) or value <= 0 else float(value)
+
+
+def fallbacks_of(quality: NDArray[np.float64], cost: NDArray[np.float64]) -> tuple[int, ...]:
+    """All columns, best pooled quality [c] first, the cheaper of equals."""
+    return tuple(int(j) for j in np.lexsort((cost, -np.round(quality, 9))))

@@ -1,0 +1,193 @@
+"""Quality and cost of every candidate from suite and prompt: shrunken suite rates blended with a hashed ridge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.fit.design import Design, split_coefficients
+from router_lab.fit.ridge import Ridge, ridge
+from router_lab.outcomes import OutcomeMatrix
+from router_lab.runtime.model import POOLED, Linear, cost_from_link, cost_to_link
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LINK = "log2ish"
+SHARED, OWN = 5.0, 20.0
+"""Prior strengths, in rows: of a suite's difficulty that all candidates share, and of a candidate's own departure."""
+PENALTIES = (3.0, 6.0, 12.0, 30.0, 100.0)
+BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
+PENALTY_ROWS = 5_000
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned: `targets` and `weights` [n, 2c] (quality, then cost on the link's scale; weight 0 = missing),
+    `suite` [n] as rows of the runtime's tables (1 ... suites), `bounds` [2, c] least and greatest cost in dollars."""
+
+    design: Design
+    targets: Floats
+    weights: Floats
+    suite: Ints
+    suites: int
+    bounds: Floats
+    texts: NDArray[np.bool_]
+    cost_usd: Floats
+
+    @classmethod
+    def of(cls, data: OutcomeMatrix, design: Design) -> Task:
+        """Missing cells get weight 0; a candidate without any cost is taken to cost nothing."""
+        cost = data.cost_usd
+        values = np.hstack([data.quality, cost_to_link(np.nan_to_num(cost), LINK)])
+        present = ~np.isnan(np.hstack([data.quality, cost]))
+        inclusion = np.hstack([data.weight, data.weight])
+        priced = ~np.isnan(cost)
+        least = np.where(priced.any(axis=0), np.nanmin(np.where(priced, cost, np.inf), axis=0), 0.0)
+        most = np.where(priced.any(axis=0), np.nanmax(np.where(priced, cost, -np.inf), axis=0), 0.0)
+        texts = np.array([p is not None for p in data.prompts], bool)
+        weights = np.where(present, inclusion, 0.0)
+        bounds = np.vstack([least, most])
+        return cls(design, np.nan_to_num(values), weights, data.suite + 1, len(data.suites), bounds, texts, cost)
+
+    @property
+    def half(self) -> int:
+        return int(self.targets.shape[1]) // 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Penalties and blends of the quality and of the cost columns; blend is the share of the ridge, 0 = rates alone."""
+
+    penalty: tuple[float, float] = (6.0, 6.0)
+    blend: tuple[float, float] = (0.5, 0.5)
+
+    def columns(self, pair: tuple[float, float], half: int) -> Floats:
+        """[2c]"""
+        return np.repeat(np.array(pair, np.float64), half)
+
+
+def suite_rates(targets: Floats, weights: Floats, suite: Ints, suites: int) -> Floats:
+    """[suites + 1, k] shrunken weighted means by suite, the pooled mean in row POOLED.
+
+    Two steps of shrinkage: a suite's difficulty, common to all columns of a kind, towards the pooled mean by SHARED
+    rows; then each column's own departure by OWN rows. Sparse suites thus move all candidates together, which changes
+    no decision.
+    """
+    count, total = np.zeros((suites + 1, targets.shape[1])), np.zeros((suites + 1, targets.shape[1]))
+    np.add.at(count, suite, weights)
+    np.add.at(total, suite, weights * targets)
+    pooled = total.sum(axis=0) / np.maximum(count.sum(axis=0), 1e-12)
+    residual = total - count * pooled
+    half = targets.shape[1] // 2
+    prior = np.empty_like(count)
+    for block in (slice(0, half), slice(half, None)):
+        rows = count[:, block].sum(axis=1) / np.maximum((count[:, block] > 0).sum(axis=1), 1)
+        mean = residual[:, block].sum(axis=1) / np.maximum(count[:, block].sum(axis=1), 1e-12)
+        prior[:, block] = (mean * rows / (rows + SHARED))[:, None]
+    rates: Floats = pooled + (residual + OWN * prior) / (count + OWN)
+    rates[POOLED] = pooled
+    return rates
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted predictor, before it is compiled: `rates` [suites + 1, 2c] and the ridge on the prompt."""
+
+    rates: Floats
+    text: Ridge
+    factor: Floats
+    """[2c] added to predictions: 0 for quality; makes mean costs right on the link's scale (Duan 1983, smearing)."""
+
+    def parts(self, task: Task, rows: Ints) -> tuple[Floats, Floats]:
+        """Rates and ridge predictions [rows, 2c], apart, so that blends can be compared without refitting."""
+        told = self.text.predict(task.design.matrix[rows]).astype(np.float64)
+        return self.rates[task.suite[rows]] + self.factor, told + self.factor
+
+
+def fit_model(task: Task, rows: Ints, settings: Settings) -> Model:
+    """Fit rates and ridge on `rows` of the task."""
+    targets, weights, suite = task.targets[rows], task.weights[rows], task.suite[rows]
+    half = task.half
+    rates = suite_rates(targets, weights, suite, task.suites)
+    told = weights * task.texts[rows][:, None]
+    text = ridge(task.design.matrix[rows], targets, told, settings.columns(settings.penalty, half))
+    factor = np.zeros(2 * half)
+    blended = _blend(rates[suite], text.predict(task.design.matrix[rows]).astype(np.float64), settings, half)
+    factor[half:] = _smear(blended[:, half:], task.cost_usd[rows], weights[:, half:])
+    return Model(rates, text, factor)
+
+
+def _smear(predicted: Floats, cost: Floats, weights: Floats) -> Floats:
+    """[c] shift on the log2-like scale that makes the mean prediction equal to the mean cost."""
+    expected = (weights * _dollars(predicted)).sum(axis=0)
+    actual = np.nansum(weights * cost, axis=0)
+    known = (expected > 0) & (actual > 0)
+    return np.where(known, np.log2(np.where(known, actual, 1.0) / np.where(known, expected, 1.0)), 0.0)
+
+
+def _blend(rates: Floats, text: Floats, settings: Settings, half: int) -> Floats:
+    share = settings.columns(settings.blend, half)
+    return (1 - share) * rates + share * text
+
+
+def _dollars(values: Floats) -> Floats:
+    return cost_from_link(np.clip(values, 0.0, 60.0), LINK)
+
+
+def to_units(task: Task, values: Floats) -> tuple[Floats, Floats]:
+    """Values [n, 2c] on the fitted scales -> quality in [0, 1] and cost in dollars within its bounds, each [n, c]."""
+    half = task.half
+    cost = np.clip(_dollars(values[:, half:]), task.bounds[0], task.bounds[1])
+    return np.clip(values[:, :half], 0.0, 1.0), cost
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """Out-of-fold predictions: `rates`, `text` [n, 2c] apart, and the pooled means [n, 2c]."""
+
+    rates: Floats
+    text: Floats
+    pooled: Floats
+    settings: Settings = field(default_factory=Settings)
+
+    def blended(self, half: int) -> Floats:
+        return _blend(self.rates, self.text, self.settings, half)
+
+
+def crossfit(task: Task, folds: Ints, settings: Settings) -> CrossFit:
+    """Predict each fold from a fit on the others."""
+    shape = task.targets.shape
+    rates, text, pooled = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for fold in range(int(folds.max()) + 1):
+        out = np.flatnonzero(folds == fold)
+        model = fit_model(task, np.flatnonzero(folds != fold), settings)
+        rates[out], text[out] = model.parts(task, out)
+        pooled[out] = model.rates[POOLED] + model.factor
+    return CrossFit(rates, text, pooled, settings)
+
+
+def constant_model(task: Task, model: Model, *, pooled: bool) -> Linear:
+    """The runtime's form of the rates alone: by suite, or one row for all."""
+    rates = model.rates + model.factor
+    if pooled:
+        rates = np.repeat(rates[POOLED][None], len(rates), axis=0)
+    return Linear.constant(np.hstack(to_units(task, rates)), task.bounds)
+
+
+def compile_model(task: Task, model: Model, settings: Settings) -> Linear:
+    """The runtime's form of a model: blend and smearing move into the biases, the ridge's weights become int8."""
+    half = task.half
+    share = settings.columns(settings.blend, half)
+    weights, dense = split_coefficients(model.text.coefficients)
+    bias = (1 - share) * model.rates + share * model.text.intercept + model.factor
+    return Linear.quantised(
+        seen=task.design.kept,
+        weights=weights * share,
+        bias=bias,
+        dense=dense * share,
+        cost_bounds=task.bounds,
+        cost_link=LINK,
+    )

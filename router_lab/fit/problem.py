@@ -1,0 +1,116 @@
+"""What a fit starts from: rows to choose on, rows kept for the test, who may be chosen where, and the reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from router_lab.config import Recipe
+from router_lab.outcomes import OutcomeMatrix, candidates_of, split_of, validate_outcomes
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`develop` chooses and is fitted on, `held` (a frame) is the test split, None with holdout 0. `eligible`
+    bool [suites + 1, c] in the runtime's row order; `infra`: share of runs lost to the infrastructure."""
+
+    recipe: Recipe
+    frame: pd.DataFrame
+    develop: OutcomeMatrix
+    held: pd.DataFrame | None
+    reference: int
+    eligible: NDArray[np.bool_]
+    infra: float
+
+
+def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
+    """Validate, keep the recipe's candidates, split, and settle the reference.
+
+    Raises InputError for a reference or candidate that the outcomes do not hold, and when nothing is left to fit on.
+    """
+    frame = _restrict(validate_outcomes(outcomes), recipe)
+    whole = OutcomeMatrix.from_frame(frame)
+    if not len(whole):
+        raise InputError(f"recipe {recipe.name!r}: no row of the outcomes was scored; nothing can be fitted")
+    held_group = np.array([split_of(s, g, recipe.holdout) == "test" for s, g in whole.groups], bool)
+    held = held_group[whole.group] if recipe.holdout > 0 else np.zeros(len(whole), bool)
+    if held.all():
+        raise InputError(f"recipe {recipe.name!r}: holdout {recipe.holdout} leaves no group to fit on; set holdout: 0")
+    develop = whole.take(~held)
+    eligible = _eligible(develop, recipe.min_seen)
+    reference = _reference(develop, recipe, eligible)
+    eligible[:, reference] = True
+    run = frame["status"].isin(("ok", "error", "limit", "infra"))
+    infra = float((frame["status"] == "infra").sum() / max(1, int(run.sum())))
+    keys = {(whole.suites[whole.suite[i]], whole.sample_id[i]) for i in np.flatnonzero(held)}
+    test = [key in keys for key in zip(frame["suite"], frame["sample_id"], strict=True)]
+    return Problem(recipe, frame, develop, frame[test] if held.any() else None, reference, eligible, infra)
+
+
+def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    present = candidates_of(frame)
+    if recipe.candidates is None:
+        return frame
+    wanted = {Candidate(c.model, c.effort) for c in recipe.candidates}
+    missing = sorted(wanted - set(present))
+    if missing:
+        raise InputError(
+            f"recipe {recipe.name!r}: candidates: {missing[0]} is not in the outcomes; they hold "
+            f"{', '.join(str(c) for c in present)}"
+        )
+    effort = [e if isinstance(e, str) else None for e in frame["effort"]]
+    keep = [Candidate(m, e) in wanted for m, e in zip(frame["model"], effort, strict=True)]
+    kept = frame[keep]
+    kept.attrs = frame.attrs
+    return kept
+
+
+def _eligible(data: OutcomeMatrix, min_seen: float) -> NDArray[np.bool_]:
+    """[suites + 1, c]: seen on at least `min_seen` of the suite's rows (of all rows, in the first) and with a cost."""
+    seen = ~np.isnan(data.quality)
+    priced = ~np.isnan(data.cost_usd)
+    result = np.zeros((len(data.suites) + 1, len(data.candidates)), bool)
+    for row in range(len(result)):
+        here = data.suite == row - 1 if row else np.ones(len(data), bool)
+        if here.any():
+            result[row] = (seen[here].mean(axis=0) >= min_seen) & priced[here].any(axis=0)
+    return result
+
+
+def _reference(data: OutcomeMatrix, recipe: Recipe, eligible: NDArray[np.bool_]) -> int:
+    """Column of the recipe's reference; `best` = the highest mean quality on rows to choose on, the cheaper of equals.
+
+    Only candidates seen nearly everywhere are compared (all of them where none is); under a budget, only those whose
+    mean cost is within it, or the cheapest.
+    """
+    if recipe.reference != "best":
+        named = Candidate(recipe.reference.model, recipe.reference.effort)
+        if named not in data.candidates:
+            raise InputError(
+                f"recipe {recipe.name!r}: reference {named} is not in the outcomes; they hold "
+                f"{', '.join(str(c) for c in data.candidates)}"
+            )
+        return data.candidates.index(named)
+    seen = ~np.isnan(data.quality)
+    share = seen.mean(axis=0)
+    open_ = share >= min(recipe.min_seen, float(share.max()))
+    quality, cost = column_means(data.quality), column_means(data.cost_usd)
+    if recipe.rule.kind == "budget" and not np.isnan(cost[open_]).all():
+        within = open_ & (np.nan_to_num(cost, nan=np.inf) <= (recipe.rule.budget_usd_per_1k or 0.0) / 1000)
+        open_ = within if within.any() else open_ & (cost == np.nanmin(cost[open_]))
+    ranked = sorted(np.flatnonzero(open_), key=lambda j: (-round(float(quality[j]), 9), float(np.nan_to_num(cost[j]))))
+    return int(ranked[0])
+
+
+def column_means(values: Floats) -> Floats:
+    """[c] means of what is known; NaN for a column without anything."""
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)

@@ -1,0 +1,110 @@
+"""How many more samples, and dollars, until a verdict: from the outcomes that are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from router_lab.metrics import Estimate, certifiable_margin, clustered_mean, samples_needed, verdict
+from router_lab.outcomes import OutcomeMatrix
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
+
+SEEN = 0.95
+"""Only candidates seen on this share of the samples may be the reference: other means do not compare."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one candidate, or one suite of it, needs for a verdict against the reference.
+
+    `suite` None = all together. `samples`, `dollars`: further ones, for both candidates of the pair, at power .8 if the
+    present difference is the truth; `if_equal` the same if it is as good as the reference. None = no number would do.
+    """
+
+    candidate: Candidate
+    suite: str | None
+    n: int
+    difference: float
+    low: float
+    high: float
+    verdict: str
+    smallest_margin: float
+    samples: int | None
+    if_equal: int | None
+    dollars: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Needs of every candidate against `reference`, at `margin` and `confidence`."""
+
+    reference: Candidate
+    margin: float
+    confidence: float
+    needs: tuple[Need, ...]
+
+
+def plan(
+    outcomes: pd.DataFrame,
+    margin: float,
+    confidence: float = 0.95,
+    *,
+    reference: Candidate | None = None,
+    by_suite: bool = False,
+) -> Plan:
+    """Samples and dollars that would show each candidate non-inferior to `reference` (default: the best mean quality).
+
+    Paired and clustered as the verdicts are. Raises InputError for a margin outside (0, 1), a confidence outside
+    (.5, 1), fewer than two candidates, or a reference that the outcomes do not hold.
+    """
+    if not 0 < margin < 1 or not 0.5 < confidence < 1:
+        raise InputError(f"plan: margin {margin} must lie in (0, 1) and confidence {confidence} in (0.5, 1)")
+    data = OutcomeMatrix.from_frame(outcomes)
+    if len(data.candidates) < 2:
+        raise InputError("plan: the outcomes hold fewer than two candidates; there is nothing to compare")
+    if reference is not None and reference not in data.candidates:
+        raise InputError(f"plan: reference {reference} is not in the outcomes")
+    known = ~np.isnan(data.quality)
+    means = np.where(known, data.quality, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    everywhere = known.mean(axis=0) >= min(SEEN, float(known.mean(axis=0).max()))
+    best = int(np.where(everywhere, means, -1).argmax()) if reference is None else data.candidates.index(reference)
+    every = np.ones(len(data), bool)
+    parts: list[tuple[str | None, np.ndarray[tuple[int], np.dtype[np.bool_]]]] = [(None, every)]
+    if by_suite:
+        parts += [(name, data.suite == code) for code, name in enumerate(data.suites)]
+    needs = [
+        _need(data, rows, column, best, suite, margin, confidence)
+        for column in range(len(data.candidates))
+        if column != best
+        for suite, rows in parts
+    ]
+    return Plan(data.candidates[best], margin, confidence, tuple(needs))
+
+
+def _need(
+    data: OutcomeMatrix,
+    rows: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    column: int,
+    reference: int,
+    suite: str | None,
+    margin: float,
+    confidence: float,
+) -> Need:
+    gain = data.quality[rows, column] - data.quality[rows, reference]
+    estimate = clustered_mean(gain, data.group[rows], pseudo=True)
+    judged = verdict(estimate, -margin, confidence)
+    samples = judged.samples_needed if judged.verdict == "inconclusive" else 0
+    pair = data.cost_usd[rows][:, [column, reference]]
+    price = float(np.nansum(np.nanmean(pair, axis=0))) if (~np.isnan(pair)).any(axis=0).all() else None
+    return Need(
+        data.candidates[column], suite, estimate.n, estimate.value, *_bounds(estimate, confidence), judged.verdict,
+        certifiable_margin(estimate, confidence), samples, samples_needed(estimate, margin, confidence),
+        None if price is None or samples is None else price * samples,
+    )  # fmt: skip
+
+
+def _bounds(estimate: Estimate, confidence: float) -> tuple[float, float]:
+    return estimate.low(confidence), estimate.high(confidence)

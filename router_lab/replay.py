@@ -1,0 +1,212 @@
+"""A policy scored on recorded outcomes, beside what else could have been done with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, paired_saving
+from router_lab.outcomes import OutcomeMatrix
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate, group_code
+from router_lab.runtime.policy import Policy
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What was scored, row by row: arrays [n] (shares, qualities, costs [n, c]); NaN where an outcome is missing."""
+
+    shares: Floats
+    qualities: Floats
+    costs: Floats
+    quality: Floats
+    cost_usd: Floats
+    reference_quality: Floats
+    reference_cost_usd: Floats
+    suite: NDArray[np.int64]
+    group: NDArray[np.int64]
+    suites: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Means per sample of a policy on outcomes, chance in expectation, on rows where policy and reference both have
+    outcomes; `skipped` rows have not. Costs are over the rows where both costs are known.
+
+    `shares`: by candidate, the expected share of rows it serves. `in_sample`: the rows were used in the fit, so this
+    is no evidence. `oracle` knows each row's outcomes beforehand: an upper bound, never a promise.
+    """
+
+    quality: float
+    cost_usd: float
+    reference_quality: float
+    reference_cost_usd: float
+    savings: float
+    shares: dict[Candidate, float]
+    n: int
+    clusters: int
+    in_sample: bool
+    skipped: int
+    random_mix: dict[str, Any]
+    oracle: dict[str, float]
+    fixed: tuple[dict[str, Any], ...]
+    rows: Rows
+
+    def estimate(self, metric: str) -> Estimate:
+        """The clustered estimate of `quality`, `cost_usd`, `savings`, `quality_difference` (policy minus reference),
+        `reference_quality`, `reference_cost_usd` or `savings_over_mix` (policy minus random mix)."""
+        r = self.rows
+        paired = {
+            "quality": lambda: clustered_mean(r.quality, r.group),
+            "reference_quality": lambda: clustered_mean(r.reference_quality, r.group),
+            "quality_difference": lambda: clustered_mean(r.quality - r.reference_quality, r.group, pseudo=True),
+            "cost_usd": lambda: clustered_mean(r.cost_usd, r.group),
+            "reference_cost_usd": lambda: clustered_mean(r.reference_cost_usd, r.group),
+            "savings": lambda: paired_saving(r.cost_usd, r.reference_cost_usd, r.group),
+            "savings_over_mix": lambda: paired_saving(r.cost_usd, self._mix(), r.group, reference=r.reference_cost_usd),
+        }
+        if metric not in paired:
+            raise InputError(f"replay: metric {metric!r} is not one of {', '.join(sorted(paired))}")
+        return paired[metric]()
+
+    def interval(self, metric: str, confidence: float = 0.95) -> tuple[float, float]:
+        """Two-sided interval of a metric, as `estimate` names them."""
+        return self.estimate(metric).interval(confidence)
+
+    def _mix(self) -> Floats:
+        share, column = float(self.random_mix["probability"]), int(self.random_mix["column"])
+        mixed: Floats = (1 - share) * self.rows.reference_cost_usd
+        return mixed + share * self.rows.costs[:, column] if share else mixed
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: every figure with its 95 % interval, null for what is not a number."""
+        metrics = ("quality", "cost_usd", "savings", "quality_difference", "savings_over_mix")
+        return {
+            "quality": number(self.quality), "cost_usd": number(self.cost_usd), "savings": number(self.savings),
+            "reference_quality": number(self.reference_quality),
+            "reference_cost_usd": number(self.reference_cost_usd),
+            "intervals": {m: [number(v) for v in self.interval(m)] for m in metrics},
+            "savings_over_mix": number(self.estimate("savings_over_mix").value),
+            "shares": [{"model": c.model, "effort": c.effort, "share": s} for c, s in self.shares.items()],
+            "n": self.n, "clusters": self.clusters, "skipped": self.skipped, "in_sample": self.in_sample,
+            "random_mix": {k: number(v) for k, v in self.random_mix.items() if k != "column"},
+            "oracle_upper_bound": {k: number(v) for k, v in self.oracle.items()},
+            "fixed": [{k: number(v) for k, v in row.items()} for row in self.fixed],
+        }  # fmt: skip
+
+
+def number(value: Any) -> Any:
+    """`value` as JSON holds it: a float that is not finite becomes null."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> Replay:
+    """Score `policy` (at `point`, default its own) on a validated outcomes table.
+
+    Rows of groups that the fit used are left out; where nothing else is left they are scored and labelled in-sample.
+    A null prompt is decided like an empty one. Candidates of the outcomes that the policy does not know are ignored.
+    Raises InputError when no candidate of the policy occurs.
+    """
+    data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
+    if not len(data):
+        raise InputError("replay: the outcomes hold no scored row of this policy's candidates")
+    used = set(policy.spec.groups.tolist())
+    seen = np.array([group_code(suite, group) in used for suite, group in data.groups], bool)[data.group]
+    in_sample = bool(seen.all())
+    if not in_sample:
+        data = data.take(~seen)
+    names = [data.suites[i] for i in data.suite]
+    shares = policy.shares([p or "" for p in data.prompts], names, point)
+    return score(policy, data, shares, in_sample=in_sample)
+
+
+def score(policy: Policy, data: OutcomeMatrix, shares: Floats, *, in_sample: bool) -> Replay:
+    """The Replay of given `shares` [n, c]: the probability with which each row is served by each candidate."""
+    ref = policy.spec.reference
+    quality, cost = _expected(shares, data.quality), _expected(shares, data.cost_usd)
+    ref_quality, ref_cost = data.quality[:, ref], data.cost_usd[:, ref]
+    scored = ~np.isnan(quality + ref_quality)
+    priced = scored & ~np.isnan(cost + ref_cost)
+    rows = Rows(
+        shares, data.quality, np.where(priced[:, None], data.cost_usd, np.nan),
+        np.where(scored, quality, np.nan), np.where(priced, cost, np.nan),
+        np.where(scored, ref_quality, np.nan), np.where(priced, ref_cost, np.nan),
+        data.suite, data.group, data.suites,
+    )  # fmt: skip
+    spent, base = _mean(rows.cost_usd), _mean(rows.reference_cost_usd)
+    served = shares[scored].mean(axis=0) if scored.any() else np.zeros(len(policy.candidates))
+    return Replay(
+        quality=_mean(rows.quality), cost_usd=spent, reference_quality=_mean(rows.reference_quality),
+        reference_cost_usd=base, savings=1 - spent / base if base else 0.0,
+        shares={c: float(s) for c, s in zip(policy.candidates, served, strict=True)},
+        n=int(scored.sum()), clusters=len(np.unique(data.group[scored])), in_sample=in_sample,
+        skipped=int((~scored).sum()), random_mix=_random_mix(policy, rows), oracle=_oracle(rows),
+        fixed=tuple(_fixed(policy, rows, j) for j in range(len(policy.candidates))), rows=rows,
+    )  # fmt: skip
+
+
+def _expected(shares: Floats, values: Floats) -> Floats:
+    """[n] expectation over shares; NaN only where a candidate that may serve has no value."""
+    terms: Floats = np.where(shares > 0, shares * values, 0.0)
+    total: Floats = terms.sum(axis=1)
+    return total
+
+
+def _mean(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _fixed(policy: Policy, rows: Rows, column: int) -> dict[str, Any]:
+    """One candidate for everything: its means over the rows it has, and paired with the reference's."""
+    gain = clustered_mean(rows.qualities[:, column] - rows.reference_quality, rows.group, pseudo=True)
+    low, high = gain.interval()
+    return {
+        "model": policy.candidates[column].model,
+        "effort": policy.candidates[column].effort,
+        "quality": _mean(rows.qualities[:, column]),
+        "cost_usd": _mean(rows.costs[:, column]),
+        "savings": clustered_ratio(
+            rows.reference_cost_usd - rows.costs[:, column], rows.reference_cost_usd, rows.group
+        ).value,
+        "quality_difference": gain.value,
+        "low": low,
+        "high": high,
+        "n": gain.n,
+    }
+
+
+def _random_mix(policy: Policy, rows: Rows) -> dict[str, Any]:
+    """The mix that the fit chose and certified by the same procedure, scored here; without one, the reference."""
+    chosen = policy.spec.certificate.get("random_mix") or {}
+    pair = Candidate(chosen["model"], chosen.get("effort")) if chosen else policy.reference
+    share = float(chosen.get("probability", 0.0))
+    column = policy.candidates.index(pair)
+    quality = (
+        (1 - share) * rows.reference_quality + share * rows.qualities[:, column] if share else (rows.reference_quality)
+    )
+    cost = (1 - share) * rows.reference_cost_usd + share * rows.costs[:, column] if share else rows.reference_cost_usd
+    return {
+        "model": pair.model, "effort": pair.effort, "probability": share, "column": column,
+        "quality": _mean(quality), "cost_usd": _mean(cost),
+        "savings": paired_saving(cost, rows.reference_cost_usd, rows.group).value,
+    }  # fmt: skip
+
+
+def _oracle(rows: Rows) -> dict[str, float]:
+    """Hindsight: the best outcome of each row, the cheapest of equals, over candidates that have both figures."""
+    known = ~np.isnan(rows.qualities + rows.costs) & ~np.isnan(rows.reference_cost_usd)[:, None]
+    some = known.any(axis=1)
+    if not some.any():
+        return {"quality": float("nan"), "cost_usd": float("nan"), "savings": float("nan")}
+    best = np.where(known, rows.qualities, -np.inf)[some].max(axis=1)
+    cheapest = np.where(known[some] & (rows.qualities[some] >= best[:, None]), rows.costs[some], np.inf).min(axis=1)
+    base = float(rows.reference_cost_usd[some].mean())
+    cost = float(cheapest.mean())
+    return {"quality": float(best.mean()), "cost_usd": cost, "savings": 1 - cost / base if base else 0.0}

@@ -1,0 +1,47 @@
+"""Small worlds with a known truth for tests of the fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from router_lab.outcomes import validate_outcomes
+
+EASY, HARD = "add the two numbers", "prove the deep theorem"
+
+
+def two_kinds(n: int = 400, seed: int = 0, *, shuffle: bool = False, prompts: bool = True) -> pd.DataFrame:
+    """Half the prompts say they are easy: there `small` is right 95 % of the time, else 20 %; `large` always 95 %.
+    large costs 10 cents, small 1 cent. Always routing right thus saves 45 % and loses nothing."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(n):
+        easy = bool(rng.random() < 0.5)
+        words = " ".join(rng.choice(["red", "blue", "green", "fast", "slow", "old", "new"], 5))
+        for model, right, cost in (("large", 0.95, 0.10), ("small", 0.95 if easy else 0.2, 0.01)):
+            rows.append({
+                "suite": "mixed", "sample_id": f"s{i:04d}", "model": model, "quality": float(rng.random() < right),
+                "cost_usd": cost * (1 + 0.1 * rng.random()), "prompt": f"{EASY if easy else HARD} {words} {i}",
+                "group": f"g{i:04d}", "output_tokens": int(rng.integers(50, 100)),
+            })  # fmt: skip
+    frame = pd.DataFrame(rows)
+    if not prompts:
+        frame["prompt"] = None
+    if shuffle:
+        for _, part in frame.groupby("model"):
+            frame.loc[part.index, "quality"] = rng.permutation(part["quality"].to_numpy())
+    return validate_outcomes(frame)
+
+
+def constant(qualities: dict[str, float], costs: dict[str, float], n: int = 200, seed: int = 0) -> pd.DataFrame:
+    """Candidates whose quality is a coin that the prompt says nothing about."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            "suite": f"suite-{i % 2}", "sample_id": f"s{i:04d}", "model": model, "prompt": f"question {i} of many",
+            "quality": float(rng.random() < right), "cost_usd": costs[model], "group": f"g{i:04d}",
+        }
+        for i in range(n)
+        for model, right in qualities.items()
+    ]  # fmt: skip
+    return validate_outcomes(pd.DataFrame(rows))
