@@ -44,10 +44,10 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
 
     From 1-2-5 per decade down to every other decade; a range too narrow for those gets evenly spaced numbers.
     """
-    leading: tuple[float, ...]
+    digits: tuple[float, ...]
     first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
-    for leading in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
-        ticks = [digit * 10.0**power for power in range(first, last) for digit in leading]
+    for digits in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        ticks = [digit * 10.0**power for power in range(first, last) for digit in digits]
         ticks = [t for t in ticks if low <= t * (1 + 1e-9) and t <= high * (1 + 1e-9)]
         if 3 <= len(ticks) <= most:
             return ticks
@@ -74,7 +74,7 @@ def text_width(text: str, size: float) -> float:
     return size * sum(0.36 if c in narrow else 0.92 if c in wide else 0.64 for c in text)
 
 
-_AROUND = [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1)]
+_AROUND: list[tuple[float, float]] = [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1)]
 _SPIRAL = [(math.cos(a), math.sin(a)) for a in (math.pi * k / 8 for k in range(16))]
 
 

@@ -122,7 +122,9 @@ def log_runs(
     key = view_key(sweep)
     if any(r.kind == "candidate" for r in runs):
         search = f"tags.`router_lab.sweep` = '{_quoted(sweep)}' and tags.`router_lab.kind` != 'sweep'"
-        client.set_experiment_tag(experiment_id, TAG + key, shared_state(pareto_cards(suites), search))
+        cards, now = pareto_cards(suites), int(time.time() * 1000)
+        view = shared_state(f"Pareto front of {sweep}", cards, search, now)
+        client.set_experiment_tag(experiment_id, TAG + key, view)
         client.set_experiment_tag(experiment_id, f"router_lab.view.{key}", sweep)
     _write_note(client, experiment_id)
     return Tracked(chosen, experiment_id, ids, view_path(experiment_id, key))

@@ -1,7 +1,8 @@
 """A saved chart view: what MLflow's own "share" button writes, so that an experiment opens on its Pareto front.
 
-The format is not documented. It was read in MLflow 3.17 (experiment tag `mlflow.sharedViewState.<key>`, JSON whose
-`state` is "deflate;" + base64 of zlib-compressed JSON) and is checked in tests/browser; hence the narrow pin.
+The format is not documented. It was read in MLflow 3.17 (experiment tag `mlflow.sharedViewState.<key>`, JSON with
+name, times and a `state` that is "deflate;" + base64 of zlib-compressed JSON) and is checked in tests/browser; hence
+the narrow pin.
 """
 
 from __future__ import annotations
@@ -59,8 +60,11 @@ def pareto_cards(suites: Sequence[str]) -> dict[str, list[Scatter]]:
     return {"Pareto: all suites": together, **({"Pareto: by suite": single} if len(suites) > 1 else {})}
 
 
-def shared_state(sections: dict[str, list[Scatter]], search: str) -> str:
-    """The tag's value: every run that `search` (MLflow's filter syntax) finds, in these scatter cards."""
+def shared_state(name: str, sections: dict[str, list[Scatter]], search: str, created_ms: int) -> str:
+    """The tag's value: every run that `search` (MLflow's filter syntax) finds, in these scatter cards.
+
+    `name` stands in the page's menu of views; without it or a time in ms the page silently ignores the view.
+    """
     names = {name: f"router-lab-section-{i}" for i, name in enumerate(sections)}
     charts = [
         _card(card, names[name], f"router-lab-card-{names[name]}-{i}")
@@ -80,7 +84,8 @@ def shared_state(sections: dict[str, list[Scatter]], search: str) -> str:
         "compareRunCharts": charts,
     }  # fmt: skip
     packed = zlib.compress(json.dumps(state, separators=(",", ":")).encode())
-    return json.dumps({"state": "deflate;" + base64.b64encode(packed).decode()})
+    packed_text = "deflate;" + base64.b64encode(packed).decode()
+    return json.dumps({"name": name, "createdAt": created_ms, "updatedAt": created_ms, "state": packed_text})
 
 
 def _card(card: Scatter, section: str, uuid: str) -> dict[str, Any]:
@@ -93,8 +98,11 @@ def _card(card: Scatter, section: str, uuid: str) -> dict[str, Any]:
 
 def note(views: Sequence[tuple[str, str]]) -> str:
     """The experiment's description: (sweep name, path of its saved view), the newest first."""
-    lines = [f"- **[Pareto front of {name}]({path})**" for name, path in views]
+    if not views:
+        return ""
+    links = " · ".join(f"**[{name}]({path})**" for name, path in views)
     return "\n".join(
-        ["Quality against cost, one run per candidate and policy (`on_front` marks the front):", "", *lines, "",
+        [f"Pareto fronts, quality against cost: {links}", "",
+         "One run per candidate and policy; the tag `on_front` marks who is neither dearer nor worse than another.",
          "Each sweep's run holds `pareto.html` and `report.html` among its artifacts, with intervals and a log axis."]
     )  # fmt: skip

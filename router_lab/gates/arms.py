@@ -1,0 +1,99 @@
+"""A policy's expected outcomes row by row, so that two policies can be set side by side on the very same rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from router_lab.outcomes import OutcomeMatrix
+from router_lab.replay import score
+from router_lab.runtime.model import group_code
+from router_lab.runtime.policy import Policy
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Arrays over n rows in the order of `keys` ((suite, sample_id)), chance in expectation; NaN = not recorded.
+
+    shares, costs, latencies: [n, c].  covered: whether the classifier knows enough of the prompt to decide it.
+    infra: share of the recorded runs of these candidates that the infrastructure lost.
+    """
+
+    policy: Policy
+    keys: tuple[tuple[str, str], ...]
+    suite: NDArray[np.object_]
+    group: NDArray[np.int64]
+    quality: Floats
+    cost_usd: Floats
+    latency_s: Floats
+    reference_quality: Floats
+    reference_cost_usd: Floats
+    shares: Floats
+    costs: Floats
+    latencies: Floats
+    covered: Mask
+    infra: float
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
+    """The rows of groups that none of the policies was fitted on: the only ones that are evidence."""
+    used = {int(code) for policy in policies for code in policy.spec.groups}
+    pairs = outcomes[["suite", "group"]].drop_duplicates()
+    fresh = {(s, g) for s, g in zip(pairs["suite"], pairs["group"], strict=True) if group_code(s, g) not in used}
+    keep = [key in fresh for key in zip(outcomes["suite"], outcomes["group"], strict=True)]
+    kept = outcomes[np.array(keep, bool)]
+    kept.attrs = dict(outcomes.attrs)
+    return kept
+
+
+def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
+    """`policy` on every row of `outcomes` (see `unused_rows`), by the arithmetic of `replay`."""
+    data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
+    prompts, suites = [p or "" for p in data.prompts], [data.suites[i] for i in data.suite]
+    shares = policy.shares(prompts, suites)
+    rows = score(policy, data, shares, in_sample=False).rows
+    timed = outcomes.assign(cost_usd=outcomes["latency_s"] if "latency_s" in outcomes.columns else np.nan)
+    latencies = OutcomeMatrix.from_frame(timed, policy.candidates).cost_usd
+    own = outcomes[[(m, e) in set(policy.candidates) for m, e in _pairs(outcomes)]]
+    return Arm(
+        policy=policy,
+        keys=tuple(zip(suites, data.sample_id, strict=True)),
+        suite=np.array(suites, dtype=object),
+        group=data.group,
+        quality=rows.quality,
+        cost_usd=rows.cost_usd,
+        latency_s=_expected(shares, latencies),
+        reference_quality=rows.reference_quality,
+        reference_cost_usd=rows.reference_cost_usd,
+        shares=shares,
+        costs=data.cost_usd,
+        latencies=latencies,
+        covered=policy.predictions(prompts, suites).coverage >= policy.spec.coverage,
+        infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
+    )
+
+
+def aligned(challenger: Arm, champion: Arm, name: str) -> Floats:
+    """The champion's array `name` in the order of the challenger's rows; NaN where it has none."""
+    place = {key: i for i, key in enumerate(champion.keys)}
+    values: Floats = getattr(champion, name)
+    return np.array([values[place[k]] if k in place else np.nan for k in challenger.keys], np.float64)
+
+
+def _expected(shares: Floats, values: Floats) -> Floats:
+    total: Floats = np.where(shares > 0, shares * values, 0.0).sum(axis=1)
+    return total
+
+
+def _pairs(outcomes: pd.DataFrame) -> list[tuple[str, str | None]]:
+    efforts = [e if isinstance(e, str) else None for e in outcomes["effort"]]
+    return list(zip(outcomes["model"], efforts, strict=True))

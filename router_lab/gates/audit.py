@@ -1,0 +1,90 @@
+"""Where a judge scored, human labels of a sample correct the judge's mean and widen its interval by the judge's error.
+
+Prediction-powered inference in its simplest form (Angelopoulos et al. 2023, "Prediction-powered inference"): the mean
+of the judge's scores plus the mean of (label − score) over the audited outcomes, variances added.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from router_lab.gates.arms import Arm, Mask
+from router_lab.metrics import Estimate, clustered_mean
+from router_lab.runtime.errors import InputError
+
+REQUIRED = ("suite", "sample_id", "model", "quality")
+
+
+def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Human labels from a CSV file beside the judge's scores; column `error` is label − score.
+
+    Raises InputError for a missing column, a label outside [0, 1], or a file none of whose rows is in the outcomes.
+    """
+    try:
+        labels = pd.read_csv(path, dtype={"suite": str, "sample_id": str, "model": str, "effort": str})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as CSV: {error}") from None
+    missing = [c for c in REQUIRED if c not in labels.columns]
+    if missing:
+        raise InputError(f"{path}: column {', '.join(missing)} is missing; an audit needs {', '.join(REQUIRED)}")
+    if not labels["quality"].between(0, 1).all():
+        raise InputError(f"{path}: `quality` must lie in [0, 1] in every row")
+    keys = ["suite", "sample_id", "model", "effort"]
+    labels["effort"] = labels["effort"].fillna("") if "effort" in labels.columns else ""
+    scored = outcomes.assign(effort=outcomes["effort"].fillna("")).groupby(keys, as_index=False)["quality"].mean()
+    joined = labels.merge(scored, on=keys, suffixes=("", "_judge"))
+    if joined.empty:
+        raise InputError(f"{path}: no row matches an outcome by suite, sample_id, model and effort")
+    return joined.assign(error=joined["quality"] - joined["quality_judge"])
+
+
+def judge_error(audit: pd.DataFrame, arm: Arm, rows: Mask | None = None) -> Estimate:
+    """The judge's mean error on what this policy serves: audited errors by candidate, weighted by the shares served.
+
+    A candidate without labels of its own takes the error of all labels together.
+    """
+    chosen = slice(None) if rows is None else rows
+    return _weighted(audit, arm, arm.shares[chosen].mean(axis=0))
+
+
+def shifted_quality(estimate: Estimate, arm: Arm, rows: Mask, audit: pd.DataFrame, sign: int) -> Estimate:
+    """The (signed) estimate of a mean quality, corrected and widened."""
+    return _add(estimate, judge_error(audit, arm, rows).scaled(sign))
+
+
+def shifted_difference(estimate: Estimate, mine: Arm, other: Arm | None, audit: pd.DataFrame) -> Estimate:
+    """The estimate of a quality difference against `other`'s policy or the reference, corrected and widened."""
+    own = mine.shares.mean(axis=0)
+    if other is None:
+        own[mine.policy.spec.reference] -= 1.0
+        return _add(estimate, _weighted(audit, mine, own))
+    theirs = _weighted(audit, other, -other.shares.mean(axis=0))
+    return _add(_add(estimate, _weighted(audit, mine, own)), theirs)
+
+
+def _weighted(audit: pd.DataFrame, arm: Arm, weights: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Estimate:
+    everything = clustered_mean(audit["error"].to_numpy(np.float64))
+    value = variance = 0.0
+    clusters = len(audit)
+    for weight, candidate in zip(weights, arm.policy.candidates, strict=True):
+        if weight == 0:
+            continue
+        own = audit[(audit["model"] == candidate.model) & (audit["effort"] == (candidate.effort or ""))]
+        error = clustered_mean(own["error"].to_numpy(np.float64)) if len(own) > 1 else everything
+        value += float(weight) * error.value
+        variance += (float(weight) * error.se) ** 2
+    return Estimate(value, math.sqrt(variance), len(audit), clusters)
+
+
+def _add(first: Estimate, second: Estimate) -> Estimate:
+    """The sum of two independent estimates, with the degrees of freedom of the weaker one."""
+    return replace(
+        first,
+        value=first.value + second.value,
+        se=math.hypot(first.se, second.se),
+        clusters=min(first.clusters, second.clusters),
+    )

@@ -1,0 +1,252 @@
+"""`run_gates`: thresholds from YAML against a policy's fresh outcomes, each judged by the one verdict rule."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from router_lab.config import Gate
+from router_lab.gates.arms import Arm, Mask, aligned, arm, unused_rows
+from router_lab.gates.audit import shifted_difference, shifted_quality
+from router_lab.gates.measure import COMPARED, FACTS, MEASURED, compared, expires_in_days, price_drift
+from router_lab.gates.result import GateReport, Result
+from router_lab.metrics import Estimate, Verdict, certifiable_margin, clustered_mean, verdict
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Prices
+from router_lab.runtime.policy import Policy
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything that gates may look at."""
+
+    challenger: Arm
+    champion: Arm | None
+    prices: Mapping[tuple[str, str | None], Prices]
+    today: dt.date
+    audit: pd.DataFrame | None
+    dollars_per_sample: float | None
+
+    def rows(self, suite: str | None) -> Mask:
+        return np.ones(len(self.challenger), bool) if suite is None else self.challenger.suite == suite
+
+
+def run_gates(
+    policy: Policy,
+    outcomes: pd.DataFrame,
+    gates: Sequence[Gate],
+    *,
+    champion: Policy | None = None,
+    prices: Mapping[tuple[str, str | None], Prices] | None = None,
+    audit: pd.DataFrame | None = None,
+    today: dt.date | None = None,
+) -> GateReport:
+    """Judge every gate on the rows of `outcomes` whose groups neither policy was fitted on.
+
+    prices: what candidates cost now, for `price_drift`; by default those that the outcomes carry.  audit: human labels
+    of some outcomes (columns suite, sample_id, model, quality, optionally effort), where a judge scored.
+    Raises InputError for a metric or suite that does not exist.
+    """
+    fresh = unused_rows(outcomes, policy, *([champion] if champion else []))
+    challenger = arm(policy, fresh)
+    case = Case(
+        challenger,
+        None if champion is None else arm(champion, fresh),
+        carried_prices(outcomes) if prices is None else prices,
+        today or dt.datetime.now(dt.UTC).date(),
+        audit,
+        _dollars(challenger),
+    )
+    results = tuple(result for gate in gates for result in _judge_gate(gate, case))
+    gain = clustered_mean(challenger.quality - challenger.reference_quality, challenger.group, pseudo=True)
+    margin = certifiable_margin(gain, max((g.confidence for g in gates), default=0.9))
+    return GateReport(
+        policy.spec.name,
+        policy.revision,
+        None if champion is None else f"{champion.spec.name} {(champion.revision or 'unsaved')[:12]}",
+        results,
+        len(challenger),
+        margin if math.isfinite(margin) else None,
+    )
+
+
+def carried_prices(outcomes: pd.DataFrame) -> dict[tuple[str, str | None], Prices]:
+    """Prices by candidate that an outcomes table carries in its attributes."""
+    rows = outcomes.attrs.get("candidates") or []
+    return {(r["model"], r.get("effort")): Prices(**r["prices"]) for r in rows if r.get("prices")}
+
+
+def _dollars(challenger: Arm) -> float | None:
+    """What one more sample of every candidate costs."""
+    if not len(challenger) or np.isnan(challenger.costs).all():
+        return None
+    return float(np.nansum(np.nanmean(challenger.costs[:, ~np.isnan(challenger.costs).all(axis=0)], axis=0)))
+
+
+def _judge_gate(gate: Gate, case: Case) -> Iterator[Result]:
+    if gate.metric not in MEASURED and gate.metric not in FACTS:
+        known = ", ".join([*MEASURED, *FACTS])
+        raise InputError(f"gate: metric {gate.metric!r} is not known; known: {known}")
+    if gate.against is not None and gate.metric not in COMPARED:
+        raise InputError(f"gate: metric {gate.metric!r} cannot be compared; against works for {', '.join(COMPARED)}")
+    suites = sorted(set(case.challenger.suite))
+    if gate.suite == "each":
+        chosen: list[str | None] = list(suites)
+    elif gate.suite is None or gate.suite in suites:
+        chosen = [gate.suite]
+    else:
+        raise InputError(f"gate: suite {gate.suite!r} has no fresh outcomes; there are: {', '.join(suites) or 'none'}")
+    for suite in chosen:
+        for bound, sign in _bounds(gate):
+            yield _judge(gate, case, suite, bound, sign, len(chosen))
+
+
+def _bounds(gate: Gate) -> list[tuple[float, int]]:
+    """(bound, +1 for a floor or −1 for a ceiling) of each threshold in a gate."""
+    found = [(gate.min, 1), (gate.max, -1), (None if gate.margin is None else -gate.margin, 1)]
+    return [(bound, sign) for bound, sign in found if bound is not None]
+
+
+def _judge(gate: Gate, case: Case, suite: str | None, bound: float, sign: int, suites: int) -> Result:
+    name = describe(gate, bound, sign)
+    if gate.metric in FACTS:
+        return _judge_fact(gate, case, name, bound, sign)
+    if gate.against == "champion" and case.champion is None:
+        return _unknown(name, suite, gate, bound, "no champion was given; name one with --champion")
+    rows = case.rows(suite)
+    if not rows.any():
+        return _unknown(name, suite, gate, bound, "every row was used in the fit, so nothing here is evidence")
+    shown, estimate, floor = _measure(gate, case, rows, bound, sign)
+    judged = verdict(
+        estimate, floor, gate.confidence, infra=case.challenger.infra, dollars_per_sample=case.dollars_per_sample
+    )
+    word, reason = judged.verdict, _reason(judged, shown, sign, gate)
+    if word == "fail" and suites > 1 and estimate.high(1 - (1 - gate.confidence) / suites) >= floor:
+        word, reason = "inconclusive", f"{reason}; but not after correcting for {suites} suites looked at"
+    if word == "inconclusive" and _certified(gate, case, suite):
+        word, reason = "pass", _certified_reason(gate, case, judged)
+    settled = word != "inconclusive"
+    return Result(
+        name, suite, word, shown, bound, judged.low, judged.high, gate.confidence, judged.n, judged.clusters, reason,
+        None if settled else judged.samples_needed, None if settled else judged.dollars_needed,
+    )  # fmt: skip
+
+
+def _measure(gate: Gate, case: Case, rows: Mask, bound: float, sign: int) -> tuple[float, Estimate, float]:
+    mine = case.challenger
+    if gate.against is None:
+        reading = MEASURED[gate.metric](mine, rows, bound, sign)
+        estimate = reading.estimate
+        if gate.metric == "quality" and case.audit is not None:
+            estimate = shifted_quality(estimate, mine, rows, case.audit, sign)
+            return sign * estimate.value, estimate, reading.floor
+        return reading.shown, estimate, reading.floor
+    base = _base(case, gate.against)
+    own = {"quality": mine.quality[rows], "cost_usd": mine.cost_usd[rows]}
+    other = {name: values[rows] for name, values in base.items()}
+    paired = compared(gate.metric, own, other, mine.group[rows])
+    if gate.metric == "quality" and case.audit is not None:
+        paired = shifted_difference(paired, mine, case.champion if gate.against == "champion" else None, case.audit)
+    return paired.value, paired.scaled(sign), sign * bound
+
+
+def _base(case: Case, against: str) -> dict[str, Any]:
+    mine = case.challenger
+    if against == "reference" or case.champion is None:
+        return {"quality": mine.reference_quality, "cost_usd": mine.reference_cost_usd}
+    return {name: aligned(mine, case.champion, name) for name in ("quality", "cost_usd")}
+
+
+def _certified(gate: Gate, case: Case, suite: str | None) -> bool:
+    """Whether the policy's own certificate has shown this, or more, on the rows that chose it.
+
+    A second test on fresh rows would be failed by half of all sound policies (DESIGN section 8): fresh rows can only
+    contradict a certificate, which they have not done where the verdict on them is `inconclusive`.
+    """
+    shown = case.challenger.policy.spec.certificate
+    return (
+        suite is None
+        and gate.metric == "quality"
+        and gate.against == "reference"
+        and gate.margin is not None
+        and shown.get("verdict") == "pass"
+        and shown.get("margin") is not None
+        and shown["margin"] <= gate.margin + 1e-12
+        and shown["confidence"] >= gate.confidence - 1e-12
+        and case.challenger.infra <= 0.01
+    )
+
+
+def _certified_reason(gate: Gate, case: Case, judged: Verdict) -> str:
+    shown = case.challenger.policy.spec.certificate
+    return (
+        f"certified to lose at most {100 * shown['margin']:.1f} points with confidence {shown['confidence']:.2f} "
+        f"(n = {shown['n']:,}); {judged.n:,} fresh rows ({_signed(judged.value)} points) do not contradict it"
+    )
+
+
+def _judge_fact(gate: Gate, case: Case, name: str, bound: float, sign: int) -> Result:
+    policy = case.challenger.policy
+    if gate.metric == "expires_in_days":
+        value = expires_in_days(policy.spec.expires, case.today)
+        text = "never expires" if math.isinf(value) else f"expires on {policy.spec.expires}, in {value:.0f} days"
+    elif gate.metric == "price_drift":
+        old = {(p.candidate.model, p.candidate.effort): p.prices for p in policy.spec.profiles if p.prices is not None}
+        value = price_drift(old, case.prices)
+        text = f"the largest change of a price since the fit is {100 * value:.1f} %"
+    else:
+        word = str(policy.spec.certificate.get("verdict", "absent"))
+        value = float(word == "pass")
+        text = f"the certificate says {word}: {policy.spec.certificate.get('reason', 'nothing')}"
+        if word == "inconclusive":
+            return _unknown(name, None, gate, bound, text)
+    if math.isnan(value):
+        return _unknown(name, None, gate, bound, "no price of these candidates is known now; give --prices")
+    word = "pass" if sign * value >= sign * bound else "fail"
+    return Result(name, None, word, value, bound, value, value, gate.confidence, 0, 0, text)
+
+
+def _unknown(name: str, suite: str | None, gate: Gate, bound: float, reason: str) -> Result:
+    nan = math.nan
+    return Result(name, suite, "inconclusive", nan, bound, nan, nan, gate.confidence, 0, 0, reason)
+
+
+def _reason(judged: Verdict, shown: float, sign: int, gate: Gate) -> str:
+    """The figure, its bounds the right way round, and on how much data."""
+    untold = (f"{judged.clusters} clusters", "there is nothing")
+    if judged.reason.startswith(untold) or "infrastructure" in judged.reason:
+        return judged.reason
+    data = f"n = {judged.n:,} in {judged.clusters:,} groups"
+    if gate.metric.endswith(("_p95_usd", "_p95_s")):
+        low, high = (judged.low, judged.high) if sign < 0 else (-judged.high, -judged.low)
+        return f"P95 {_number(shown)}; {100 * low:.1f} to {100 * high:.1f} % of requests are within the bound, {data}"
+    low, high = sorted((sign * judged.low, sign * judged.high))
+    if gate.metric == "quality" and gate.against:
+        return f"{_signed(shown)} points (at {judged.confidence:.0%}: from {_signed(low)} to {_signed(high)}), {data}"
+    if gate.metric in ("quality", "uncovered_share"):
+        low, high = max(0.0, low), min(1.0, high)
+    return f"{_number(shown)} (at {judged.confidence:.0%}: from {_number(low)} to {_number(high)}), {data}"
+
+
+def describe(gate: Gate, bound: float, sign: int) -> str:
+    """A gate in words: `quality ≥ reference − 3.0 points`, `cost_p95_usd ≤ 0.02`."""
+    if gate.margin is not None and bound == -gate.margin and gate.against:
+        if gate.metric == "quality":
+            return f"quality ≥ {gate.against} − {100 * gate.margin:.1f} points"
+        return f"cost ≤ {gate.against} + {100 * gate.margin:.1f} %"
+    beside = f" against {gate.against}" if gate.against else ""
+    return f"{gate.metric}{beside} {'≥' if sign > 0 else '≤'} {_number(bound)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−")
+
+
+def _signed(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")

@@ -1,0 +1,130 @@
+"""What a gate answers: for a person, a machine, a CI server and a pull request."""
+
+from __future__ import annotations
+
+import json
+import math
+import xml.etree.ElementTree as ElementTree
+from dataclasses import asdict, dataclass
+from typing import Any
+
+EXIT = {"pass": 0, "fail": 3, "inconclusive": 4}
+SYMBOL = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One threshold judged. value, low, high: the figure asked about and its one-sided bounds, in `unit`."""
+
+    name: str
+    suite: str | None
+    verdict: str
+    value: float
+    bound: float
+    low: float
+    high: float
+    confidence: float
+    n: int
+    clusters: int
+    reason: str
+    samples_needed: int | None = None
+    dollars_needed: float | None = None
+
+    @property
+    def where(self) -> str:
+        return "all suites" if self.suite is None else self.suite
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; numbers that are not finite become null."""
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """Every threshold of a gate: `fail` if one fails, else `inconclusive` if one is, else `pass`."""
+
+    policy: str
+    revision: str | None
+    champion: str | None
+    results: tuple[Result, ...]
+    n: int
+    smallest_margin: float | None
+    """The smallest loss of quality against the reference that this many fresh rows could have shown absent."""
+
+    @property
+    def verdict(self) -> str:
+        words = {r.verdict for r in self.results}
+        return "fail" if "fail" in words else "inconclusive" if "inconclusive" in words or not words else "pass"
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 3 fail, 4 inconclusive."""
+        return EXIT[self.verdict]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "policy": self.policy, "revision": self.revision, "champion": self.champion, "verdict": self.verdict,
+            "exit_code": self.exit_code, "n": self.n, "smallest_margin": self.smallest_margin,
+            "results": [r.to_json() for r in self.results],
+        }  # fmt: skip
+
+    def to_text(self) -> str:
+        """For a terminal."""
+        width = max((len(r.name) for r in self.results), default=0)
+        lines = [f"{SYMBOL[r.verdict]} {r.name.ljust(width)}  {r.where}: {r.verdict}; {r.reason}" for r in self.results]
+        return "\n".join([*lines, "", *self._summary()])
+
+    def to_markdown(self) -> str:
+        """For a pull request."""
+        rows = [
+            f"| {SYMBOL[r.verdict]} {r.verdict} | {_cell(r.name)} | {_cell(r.where)} | {_cell(r.reason)} |"
+            for r in self.results
+        ]
+        head = ["| | gate | suite | reason |", "|---|---|---|---|"]
+        return "\n".join([f"### Gate: {self.verdict}", "", *head, *rows, "", *self._summary(), ""])
+
+    def to_junit(self) -> bytes:
+        """JUnit XML: a failed gate is a failure, an inconclusive one an error, so that CI stops at both."""
+        failed, unsure = self._count("fail"), self._count("inconclusive")
+        counts = {"tests": str(len(self.results)), "failures": str(failed), "errors": str(unsure)}
+        root = ElementTree.Element("testsuites", {"name": "router-lab gate", **counts})
+        suite = ElementTree.SubElement(root, "testsuite", {"name": _xml_text(self.policy), **counts})
+        for r in self.results:
+            case = {"classname": _xml_text(f"{self.policy}.{r.where}"), "name": _xml_text(r.name), "time": "0"}
+            element = ElementTree.SubElement(suite, "testcase", case)
+            if r.verdict != "pass":
+                kind = "failure" if r.verdict == "fail" else "error"
+                note = ElementTree.SubElement(element, kind, {"message": _xml_text(r.reason), "type": r.verdict})
+                note.text = json.dumps(r.to_json(), ensure_ascii=False)
+        ElementTree.indent(root)
+        return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+    def _count(self, word: str) -> int:
+        return sum(r.verdict == word for r in self.results)
+
+    def _summary(self) -> list[str]:
+        lines = [
+            f"{self.policy}: {self.verdict} ({self._count('pass')} passed, {self._count('fail')} failed, "
+            f"{self._count('inconclusive')} inconclusive) on {self.n:,} samples that the fit has not used"
+        ]
+        if self.smallest_margin is not None and math.isfinite(self.smallest_margin):
+            points = 100 * self.smallest_margin
+            lines.append(f"Smallest margin against the reference that these samples can certify: {points:.1f} points")
+        needed = [r.samples_needed for r in self.results if r.verdict == "inconclusive" and r.samples_needed]
+        if needed:
+            dollars = [r.dollars_needed for r in self.results if r.samples_needed == max(needed) and r.dollars_needed]
+            cost = f" (about ${dollars[0]:,.2f})" if dollars else ""
+            lines.append(f"To settle what is inconclusive: about {max(needed):,} more samples{cost}")
+        return lines
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _xml_text(text: str) -> str:
+    """Without the control characters that XML 1.0 cannot hold."""
+    return "".join(c for c in text if c >= " " or c in "\t\n")
+
+
