@@ -175,12 +175,11 @@ def _read(directory: Path, name: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise PolicyError(f"{path}: cannot be read: {error.strerror} (missing, or a symlink)") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or path.is_symlink() or status.st_size > most:
+        os.close(descriptor)
+        raise PolicyError(f"{path}: not a regular file of up to {most} bytes")
     with os.fdopen(descriptor, "rb") as handle:
-        status = os.fstat(handle.fileno())
-        if not stat.S_ISREG(status.st_mode) or path.is_symlink():
-            raise PolicyError(f"{path}: not a regular file")
-        if status.st_size > most:
-            raise PolicyError(f"{path}: {status.st_size} bytes are more than the {most} allowed")
         data = handle.read(most + 1)
     if len(data) > most:
         raise PolicyError(f"{path}: more than the {most} bytes allowed")

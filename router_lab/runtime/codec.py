@@ -127,8 +127,8 @@ def _read_version_1(value: dict[str, Any], arrays: Mapping[str, bytes], certific
     _only(value, _POLICY_KEYS, "policy.json")
     if value["format"] != FORMAT:
         raise PolicyError(f"policy.json: format {value['format']!r} is not {FORMAT!r}")
-    profiles = tuple(_profile_in(row) for row in value["candidates"])
-    width, suites = 2 * len(profiles), tuple(value["suites"])
+    profiles = tuple(_profile_in(row) for row in _list(value["candidates"]))
+    width, suites = 2 * len(profiles), tuple(_list(value["suites"]))
     groups = npy.load(arrays["groups.npy"], "groups.npy", "<u8", (-1,)).astype(np.uint64, copy=False)
     if digest_of(groups) != value["groups_digest"]:
         raise PolicyError("policy.json: groups_digest is not that of groups.npy")
@@ -140,14 +140,14 @@ def _read_version_1(value: dict[str, Any], arrays: Mapping[str, bytes], certific
         suites=suites,
         featuriser=_featuriser_in(value["featuriser"]),
         linear=_linear_in(value["linear"], arrays, width, len(suites) + 1),
-        points={name: Point(*map(_number, point)) for name, point in value["points"].items()},
+        points={name: _point_in(point) for name, point in value["points"].items()},
         point=value["point"],
         coverage=_number(value["coverage"]),
         routes={suite: Route(_whole(column), verdict) for suite, (column, verdict) in value["routes"].items()},
-        fallbacks=tuple(map(_whole, value["fallbacks"])),
-        escalation=tuple(map(_whole, value["escalation"])),
+        fallbacks=tuple(map(_whole, _list(value["fallbacks"]))),
+        escalation=tuple(map(_whole, _list(value["escalation"]))),
         eligible=None if eligible is None else _flags(eligible, (len(suites) + 1, len(profiles))),
-        limits=tuple(tuple(_limits_in(limit) for limit in row) for row in value["limits"]),
+        limits=tuple(tuple(_limits_in(limit) for limit in row) for row in _list(value["limits"])),
         expires=value["expires"],
         groups=groups,
         certificate=certificate,
@@ -229,12 +229,23 @@ def _limits_out(limit: Limits) -> list[float | None]:
 
 
 def _limits_in(row: list[Any]) -> Limits:
-    tokens, turns, usd = row
+    tokens, turns, usd = _list(row)
     return Limits(
         None if tokens is None else _whole(tokens),
         None if turns is None else _whole(turns),
         None if usd is None else _number(usd),
     )
+
+
+def _point_in(row: list[Any]) -> Point:
+    tradeoff, guard, mix = map(_number, _list(row))
+    return Point(tradeoff, guard, mix)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is not a list")
+    return value
 
 
 def _only(row: Any, keys: frozenset[str], where: str) -> None:

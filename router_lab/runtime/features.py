@@ -4,7 +4,7 @@ A text becomes (a) the set of its hashed words and word pairs and (b) `len(DENSE
 the standardised dense vector is integer arithmetic or single correctly rounded IEEE operations, so it gives the same
 numbers on every build of numpy and can be repeated in another language: docs/artifact-format.md is the specification.
 
-The hash of a word is polynomial, `SCALE * sum(byte_i * BASE**i) mod 2**32`: differences of one running sum give the
+The hash of a word is polynomial, `SCALE * sum(byte_i * BASE**(i+1)) mod 2**32`: differences of one running sum give the
 hashes of all words of a text at once, which is what makes this vectorisable. The bucket is the hash's top bits, on
 which every byte acts.
 """

@@ -128,7 +128,9 @@ class Policy:
         """
         text = prompt if isinstance(prompt, str) else last_user_text(prompt)
         at = self._point(point)
-        row = POOLED if suite is None else self._row.get(suite, POOLED)
+        row = POOLED if suite is None else self._suite_row(suite)
+        if key is not None and not isinstance(key, str | bytes):
+            raise PolicyError(f"decide: key {key!r} is not a str or bytes")
         quality, cost, coverage = self._predictor.one(text, row)
 
         field: Field | None = None
@@ -151,7 +153,7 @@ class Policy:
             if field is not None:
                 utility[~field.open] = -math.inf
             index, code = self._by_prediction(utility, at, field, stay)
-            if code is PREDICTED and at.mix < 1.0 and draw(self._key(key, text)) >= at.mix:
+            if code is PREDICTED and at.mix < 1.0 and draw(self._capped(text) if key is None else key) >= at.mix:
                 index, code = self._reference, MIXED
         return Decision(self.spec, self.revision, index, code, quality, cost, coverage, row, at, field)
 
@@ -197,12 +199,13 @@ class Policy:
             known = ", ".join(sorted(self.spec.points))
             raise PolicyError(f"decide: point {name!r} is not one of this policy's: {known}") from None
 
-    def _key(self, key: str | bytes | None, text: str) -> str | bytes:
-        if key is None:
-            return cap_text(text, self.spec.featuriser.cap)
-        if isinstance(key, str | bytes):
-            return key
-        raise PolicyError(f"decide: key {key!r} is not a str or bytes")
+    def _capped(self, text: str) -> str:
+        return cap_text(text, self.spec.featuriser.cap)
+
+    def _suite_row(self, suite: str) -> int:
+        if not isinstance(suite, str):
+            raise PolicyError(f"decide: suite {suite!r} is not a str")
+        return self._row.get(suite, POOLED)
 
     def _rows(self, suites: Sequence[str | None] | None, count: int) -> NDArray[np.int64]:
         """Rows of the suites in the tables; None or unknown = POOLED."""
