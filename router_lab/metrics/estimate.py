@@ -59,9 +59,7 @@ class Estimate:
 
     def scaled(self, factor: float) -> "Estimate":
         """The estimate of `factor` times the quantity."""
-        return replace(
-            self, value=self.value * factor, se=self.se * abs(factor), pseudo=self.pseudo * factor**2
-        )
+        return replace(self, value=self.value * factor, se=self.se * abs(factor), pseudo=self.pseudo * factor**2)
 
     def _reach(self, confidence: float) -> float:
         if self.clusters < 2:

@@ -38,8 +38,13 @@ class Verdict:
 
 
 def verdict(
-    estimate: Estimate, floor: float, confidence: float = 0.95, *, infra: float = 0.0,
-    min_clusters: int = MIN_CLUSTERS, dollars_per_sample: float | None = None,
+    estimate: Estimate,
+    floor: float,
+    confidence: float = 0.95,
+    *,
+    infra: float = 0.0,
+    min_clusters: int = MIN_CLUSTERS,
+    dollars_per_sample: float | None = None,
 ) -> Verdict:
     """Judge whether a quantity is at least `floor` (negate estimate and floor for a ceiling).
 
