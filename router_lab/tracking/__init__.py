@@ -1,7 +1,7 @@
 """MLflow, and the only importer of it: a mirror of what each stage found, written last and never read by a stage."""
 
 from router_lab.tracking.log import EXPERIMENT, Run, Tracked, log_policy, log_runs, log_sweep
-from router_lab.tracking.registry import Version, fetch_version, move_alias, register_version
+from router_lab.tracking.registry import Version, fetch_version, move_alias_to_revision, register_version
 from router_lab.tracking.store import server_command, store_uri, warning_about_inspect_mlflow
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "log_policy",
     "log_runs",
     "log_sweep",
-    "move_alias",
+    "move_alias_to_revision",
     "register_version",
     "server_command",
     "store_uri",

@@ -57,9 +57,18 @@ def register_version(
     return Version(name, str(made.version), run_id, alias)
 
 
-def move_alias(name: str, alias: str, version: str, uri: str | None = None) -> None:
-    """Point `alias` at a version that is registered already (a rollback)."""
-    open_client(uri).set_registered_model_alias(name, alias, version)
+def move_alias_to_revision(name: str, alias: str, revision: str, uri: str | None = None) -> str:
+    """Point `alias` at the newest version tagged with `revision` (a rollback), and return that version.
+
+    Raises InputError when the registry holds none.
+    """
+    client = open_client(uri)
+    found = client.search_model_versions(f"name = '{name.replace(chr(39), '')}'")
+    versions = [int(v.version) for v in found if v.tags.get("revision") == revision]
+    if not versions:
+        raise InputError(f"MLflow registry: {name!r} has no version of revision {revision[:16]}")
+    client.set_registered_model_alias(name, alias, str(max(versions)))
+    return str(max(versions))
 
 
 @contextmanager

@@ -1,0 +1,116 @@
+"""`router-lab publish`, `rollback`, `keygen`, `sign`: what production serves."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+
+import click
+
+from router_lab.cli.common import print_path, step
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(epilog="""\b
+Example:
+  router-lab gate policies/support/3f2a… --outcomes outcomes.parquet --gates gates.yaml --write-json gate.json
+  router-lab publish policies/support/3f2a… --gate gate.json --alias champion
+""")
+@click.argument("policy", type=FOLDER)
+@click.option("--alias", default="champion", show_default=True)
+@click.option("--gate", "gate_file", type=FILE, help="What `gate --write-json` wrote for this revision.")
+@click.option("--force", is_flag=True, help="Publish without a passed gate; RELEASES.jsonl remembers it.")
+@click.option("--key", type=FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`).")
+@click.option("--registry", is_flag=True, help="Also register the files in MLflow and point the alias at them.")
+@click.option("--tracking-uri", help="MLflow store; default: MLFLOW_TRACKING_URI, or mlflow.db here.")
+def publish(
+    policy: Path, alias: str, gate_file: Path | None, force: bool, key: Path | None, registry: bool,
+    tracking_uri: str | None,
+) -> None:  # fmt: skip
+    """Make the revision POLICY what loaders of its parent folder get, atomically."""
+    from router_lab.config import read_yaml
+    from router_lab.publish import publish as run
+    from router_lab.runtime.errors import InputError
+
+    gate = None if gate_file is None else read_yaml(gate_file)  # JSON is YAML, and faults are one line
+    if gate is not None and not isinstance(gate, dict):
+        raise InputError(f"{gate_file}: is not the JSON that `gate --write-json` writes")
+    done = run(policy, alias=alias, gate=gate, force=force, private_key=key, by=_who())
+    release = done.release
+    if done.entry["forced"]:
+        click.echo(f"warning: published by force with verdict {release.verdict}; {done.folder} remembers it", err=True)
+    if registry:
+        from router_lab.tracking import register_version
+
+        tags = {
+            "verdict": release.verdict, "revision": release.revision, "release": str(release.number),
+            "certificate_sha256": str(done.entry["certificate_sha256"]), "forced": str(done.entry["forced"]).lower(),
+        }  # fmt: skip
+        with step("registering in MLflow"):
+            made = register_version(policy, release.name, alias=alias, tags=tags, uri=tracking_uri)
+        click.echo(f"MLflow: models:/{made.name}@{alias} is version {made.version}")
+    click.echo(f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({release.verdict})")
+    print_path(done.folder)
+
+
+@click.command(epilog="\b\nExample:\n  router-lab rollback policies/support\n")
+@click.argument("folder", metavar="NAME", type=FOLDER)
+@click.option("--key", type=FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`).")
+@click.option("--registry", is_flag=True, help="Also move the alias in MLflow back.")
+@click.option("--tracking-uri", help="MLflow store; default: MLFLOW_TRACKING_URI, or mlflow.db here.")
+def rollback(folder: Path, key: Path | None, registry: bool, tracking_uri: str | None) -> None:
+    """Put back what the current release of the policy folder NAME replaced, under a new number."""
+    from router_lab.publish import rollback as run
+
+    done = run(folder, private_key=key, by=_who())
+    release = done.release
+    if registry:
+        from router_lab.tracking import move_alias_to_revision
+
+        version = move_alias_to_revision(release.name, release.alias, release.revision, tracking_uri)
+        click.echo(f"MLflow: models:/{release.name}@{release.alias} is version {version}")
+    click.echo(f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}")
+    print_path(done.folder)
+
+
+@click.command(epilog="\b\nExample:\n  router-lab keygen release.pem\n")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def keygen(file: Path) -> None:
+    """Make an Ed25519 key pair: the private key to FILE (mode 600), the public key printed for loaders."""
+    from router_lab.runtime.errors import InputError
+    from router_lab.runtime.release import keygen as make
+
+    private, public = make()
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise InputError(f"{file}: exists; a key is never written over") from None
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(private)
+    click.echo(f"public key: {public}")
+    print_path(file)
+
+
+@click.command(epilog="\b\nExample:\n  router-lab sign policies/support --key release.pem\n")
+@click.argument("folder", metavar="NAME", type=FOLDER)
+@click.option("--key", type=FILE, required=True, help="Private Ed25519 key (PEM).")
+def sign(folder: Path, key: Path) -> None:
+    """Sign the release that stands in the policy folder NAME, for loaders that require a signature."""
+    from router_lab.runtime.errors import InputError
+    from router_lab.runtime.files import atomic_write
+    from router_lab.runtime.release import RELEASE, sign_release
+
+    path = folder / RELEASE
+    if not path.is_file():
+        raise InputError(f"{folder}: nothing is published there, so there is nothing to sign")
+    print_path(atomic_write(path, sign_release(path.read_bytes(), key)))
+
+
+def _who() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return None
