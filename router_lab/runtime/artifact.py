@@ -13,14 +13,14 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from router_lab.runtime import codec, golden, jsonio
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.files import atomic_write, sync_directory
 from router_lab.runtime.model import PolicySpec
 from router_lab.runtime.policy import Policy
-from router_lab.runtime.release import RELEASE, resolve
+from router_lab.runtime.release import RELEASE, Release, locate
 
 Verify = Literal["hash", "signature", "off"]
 PathLike = str | os.PathLike[str]
@@ -72,7 +72,11 @@ def save_policy(policy: Policy, dir: PathLike) -> Path:
     target = Path(dir)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise PolicyError(f"{target}: not a new or empty directory; a saved policy is never written over")
-    files = encode_policy(policy)
+    return write_files(encode_policy(policy), target)
+
+
+def write_files(files: Mapping[str, bytes], target: Path) -> Path:
+    """Write the files of an artifact and their manifest."""
     entries = {name: _entry(data) for name, data in files.items()}
     manifest = {"format": codec.FORMAT, "files": entries, "revision": _revision(entries)}
     for name in sorted(files):
@@ -107,17 +111,33 @@ def load_policy(
     manifest, for an artifact being edited by hand. All of them parse within bounds, check every rule and run the
     self-test. Raises PolicyError naming the file and the rule.
     """
+    return open_artifact(path, verify=verify, public_key=public_key, clock=clock).policy
+
+
+class Opened(NamedTuple):
+    """An artifact that passed every check: the policy, the bytes it came from, and what published it, if anything."""
+
+    policy: Policy
+    files: Mapping[str, bytes]
+    release: Release | None
+    release_bytes: bytes | None
+
+
+def open_artifact(
+    path: PathLike, *, verify: Verify = "hash", public_key: Any = None, clock: Callable[[], float] = time.time
+) -> Opened:
+    """`load_policy`, for those who keep a copy of what was loaded."""
     if verify not in ("hash", "signature", "off"):
         raise PolicyError(f'load_policy: verify {verify!r} is not "hash", "signature" or "off"')
-    directory, release = Path(path), None
+    directory, release, data = Path(path), None, None
     if verify == "signature" or (directory / RELEASE).exists():
-        directory, release = resolve(directory, public_key, signed=verify == "signature")
+        directory, release, data = locate(directory, public_key, signed=verify == "signature")
     files, revision = read_files(directory, checked=verify != "off")
     if release is not None and release.revision != revision:
         raise PolicyError(f"{directory}: its revision {revision} is not the one that {RELEASE} names")
     timeless = _timeless(_decode(files))
     golden.check(timeless, [jsonio.loads(line, "golden.jsonl") for line in files["golden.jsonl"].splitlines()])
-    return timeless.renewed(revision=revision, clock=clock)
+    return Opened(timeless.renewed(revision=revision, clock=clock), files, release, data)
 
 
 def read_files(directory: Path, *, checked: bool = True) -> tuple[dict[str, bytes], str]:

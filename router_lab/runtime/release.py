@@ -94,8 +94,8 @@ def verify_release(data: bytes, public_key: Any) -> Release:
     return release
 
 
-def read_release(directory: Path, public_key: Any = None) -> Release:
-    """The release in `directory`; its signature is demanded if a public key is given."""
+def read_release_bytes(directory: Path) -> bytes:
+    """The bytes of RELEASE.json in `directory`, at most 64 KiB."""
     path = directory / RELEASE
     try:
         with path.open("rb") as handle:
@@ -104,17 +104,24 @@ def read_release(directory: Path, public_key: Any = None) -> Release:
         raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
     if len(data) > _LARGEST:
         raise PolicyError(f"{path}: more than the {_LARGEST} bytes allowed")
-    return parse_release(data)[0] if public_key is None else verify_release(data, public_key)
+    return data
 
 
 def resolve(path: Path, public_key: Any, *, signed: bool) -> tuple[Path, Release]:
     """The directory of the published revision, and its release. `path` is policies/<name> or a revision in it."""
+    directory, release, _ = locate(path, public_key, signed=signed)
+    return directory, release
+
+
+def locate(path: Path, public_key: Any, *, signed: bool) -> tuple[Path, Release, bytes]:
+    """`resolve`, and the bytes of the RELEASE.json that was believed."""
     if signed and public_key is None:
         raise PolicyError('load_policy: verify="signature" needs public_key')
     inside = (path / RELEASE).is_file()
-    release = read_release(path if inside else path.parent, public_key if signed else None)
+    data = read_release_bytes(path if inside else path.parent)
+    release = verify_release(data, public_key) if signed else parse_release(data)[0]
     if not inside:
-        return path, release
+        return path, release, data
     matches = [
         entry
         for entry in sorted(path.iterdir())
@@ -122,7 +129,7 @@ def resolve(path: Path, public_key: Any, *, signed: bool) -> tuple[Path, Release
     ]
     if not matches:
         raise PolicyError(f"{path / RELEASE}: no directory holds the published revision {release.revision}")
-    return matches[-1], release
+    return matches[-1], release, data
 
 
 def load_public_key(key: Any) -> Ed25519PublicKey:

@@ -1,0 +1,196 @@
+"""`Budget`: an agent loop may not spend more than it was given. Reserve before each call, settle after it.
+
+The promise has two halves. A call is let through only if its input and at least one token of output fit into what is
+left, and `Reservation.max_output_tokens` says how long the answer may be: with that passed on to the provider, the
+limit is never overrun. And nothing else stops a call: an agent whose calls do fit is never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
+
+from router_lab.runtime.errors import RouterLabError
+from router_lab.runtime.model import Prices
+
+if TYPE_CHECKING:
+    from router_lab.runtime.decision import Decision
+
+
+class BudgetExceeded(RouterLabError):
+    """The next call does not fit. `limit` is "turns", "tokens" or "usd"; `needed` and `left` are in its unit."""
+
+    def __init__(self, limit: str, needed: float, left: float) -> None:
+        super().__init__(f"budget: the next call needs {needed:g} {limit} and {max(left, 0.0):g} are left")
+        self.limit, self.needed, self.left = limit, needed, left
+
+
+class Forecast(NamedTuple):
+    """The next turn, if the context goes on growing as it did: tokens in and out, and dollars."""
+
+    input_tokens: int
+    output_tokens: int
+    usd: float
+
+
+class Budget:
+    """Turns, tokens (in and out) and dollars that one agent run may spend; None = no such limit. Thread-safe.
+
+    `prices` are needed for `max_usd`. Input is priced without cache, except for the `cached_tokens` that a reservation
+    states; dollars that a provider reports itself can be settled instead.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_turns: int | None = None,
+        max_tokens: int | None = None,
+        max_usd: float | None = None,
+        prices: Prices | None = None,
+    ) -> None:
+        if max_usd is not None and prices is None:
+            raise ValueError("budget: max_usd needs prices")
+        for name, value in (("max_turns", max_turns), ("max_tokens", max_tokens), ("max_usd", max_usd)):
+            if value is not None and not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"budget: {name} {value!r} is not a finite number of 0 or more")
+        self.max_turns, self.max_tokens, self.max_usd = max_turns, max_tokens, max_usd
+        self._prices = prices
+        self._lock = threading.Lock()
+        self.turns = 0
+        """Calls let through, less those given back."""
+        self.tokens = 0
+        self.usd = 0.0
+        """What settled calls used and cost."""
+        self._held_tokens = 0
+        self._held_usd = 0.0
+        self._turns: list[tuple[int, int]] = []
+        """(input, output) tokens of the last two settled calls: enough to forecast from."""
+
+    @classmethod
+    def of(cls, decision: Decision, *, slack: float = 1.0) -> Budget:
+        """The limits that a decision comes with (from the recorded distribution), times `slack`."""
+        limits, prices = decision.limits, decision.profile.prices
+        return cls(
+            max_turns=None if limits.turns is None else math.ceil(limits.turns * slack),
+            max_usd=None if limits.usd is None or prices is None else limits.usd * slack,
+            prices=prices,
+        )
+
+    def forecast(self) -> Forecast:
+        """The next turn. Its input is the last one with its answer, grown by as much more as last time; its output, as
+        long as the last. Nothing is known before the first call."""
+        if not self._turns:
+            return Forecast(0, 0, 0.0)
+        last_input, last_output = self._turns[-1]
+        more = 0
+        if len(self._turns) > 1:
+            before_input, before_output = self._turns[-2]
+            more = max(last_input - before_input - before_output, 0)
+        tokens = last_input + last_output + more
+        return Forecast(tokens, last_output, self._price(tokens, 0, last_output))
+
+    def reserve(
+        self, input_tokens: int | None = None, *, max_output_tokens: int | None = None, cached_tokens: int = 0
+    ) -> Reservation:
+        """Let the next call through, or raise BudgetExceeded before anything is spent.
+
+        input_tokens: size of the context about to be sent, as the provider counts it; None takes the forecast, which is
+        a guess. max_output_tokens: what the request would ask for. cached_tokens: the part of the input that is sure to
+        be read from the prompt cache. Pass the reservation's `max_output_tokens` on to the provider.
+        """
+        tokens = self.forecast().input_tokens if input_tokens is None else input_tokens
+        if tokens < 0 or cached_tokens < 0 or cached_tokens > tokens:
+            raise ValueError(f"budget: {tokens} input tokens, {cached_tokens} of them cached, cannot be")
+        with self._lock:
+            if self.max_turns is not None and self.turns + 1 > self.max_turns:
+                raise BudgetExceeded("turns", 1, self.max_turns - self.turns)
+            room = math.inf if max_output_tokens is None else float(max_output_tokens)
+            if self.max_tokens is not None:
+                left = self.max_tokens - self.tokens - self._held_tokens
+                if tokens + 1 > left:
+                    raise BudgetExceeded("tokens", tokens + 1, left)
+                room = min(room, left - tokens)
+            if self.max_usd is not None:
+                room = min(room, self._affordable(tokens, cached_tokens))
+            output = None if math.isinf(room) else int(room)
+            hold_tokens, hold_usd = tokens + (output or 0), self._price(tokens, cached_tokens, output or 0)
+            self.turns += 1
+            self._held_tokens += hold_tokens
+            self._held_usd += hold_usd
+        return Reservation(self, hold_tokens, hold_usd, output)
+
+    def _affordable(self, tokens: int, cached: int) -> float:
+        """Tokens of output that the dollars left can pay for after the input; at least 1, or BudgetExceeded."""
+        assert self.max_usd is not None and self._prices is not None
+        left = self.max_usd - self.usd - self._held_usd
+        if self._price(tokens, cached, 1) > left:
+            raise BudgetExceeded("usd", self._price(tokens, cached, 1), left)
+        if self._prices.output <= 0:
+            return math.inf
+        output = math.floor((left - self._price(tokens, cached, 0)) * 1e6 / self._prices.output)
+        # One step of rounding in either direction would break one of the two halves of the promise.
+        while self._price(tokens, cached, output + 1) <= left:
+            output += 1
+        while output > 1 and self._price(tokens, cached, output) > left:
+            output -= 1
+        return output
+
+    def _price(self, tokens: int, cached: int, output: int) -> float:
+        prices = self._prices
+        if prices is None:
+            return 0.0
+        read = prices.input if prices.cache_read is None else prices.cache_read
+        return ((tokens - cached) * prices.input + cached * read + output * prices.output) / 1e6
+
+    def _settle(self, held_tokens: int, held_usd: float, used: tuple[int, int, float] | None) -> None:
+        with self._lock:
+            self._held_tokens -= held_tokens
+            self._held_usd -= held_usd
+            if used is None:
+                self.turns -= 1
+                return
+            self.tokens += used[0] + used[1]
+            self.usd += used[2]
+            self._turns = [*self._turns[-1:], (used[0], used[1])]
+
+
+class Reservation:
+    """One call that was let through. As a context manager: left by an exception before `settle`, the whole reservation
+    counts as spent, since the provider may have done the work."""
+
+    def __init__(self, budget: Budget, tokens: int, usd: float, max_output_tokens: int | None) -> None:
+        self._budget = budget
+        self._held = (tokens, usd)
+        self.max_output_tokens = max_output_tokens
+        """How long the answer may be (None = no limit applies): pass it on to the provider."""
+        self.usd = usd
+        """Dollars that the call costs at most, if that is passed on."""
+        self._open = True
+
+    def settle(
+        self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, usd: float | None = None
+    ) -> None:
+        """Replace the reservation by what was used; `usd` as billed, else from the prices."""
+        spent = self._budget._price(input_tokens, cached_tokens, output_tokens) if usd is None else usd
+        self._close((input_tokens, output_tokens, spent))
+
+    def release(self) -> None:
+        """Give the reservation back: the call was never made."""
+        self._close(None)
+
+    def _close(self, used: tuple[int, int, float] | None) -> None:
+        if not self._open:
+            raise ValueError("budget: this reservation is settled already")
+        self._open = False
+        self._budget._settle(*self._held, used)
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._open:
+            tokens, usd = self._held
+            output = self.max_output_tokens or 0
+            self._close((tokens - output, output, usd))
