@@ -1,0 +1,256 @@
+"""`router-lab demo`: the whole walk on recorded generations of real models, or a small one on a live local model."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from router_lab.cli.common import EXIT_OF_VERDICT, print_path, step
+from router_lab.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from router_lab.runtime.policy import Policy
+
+RECORDED = Path("evals/sweeps/recorded.yaml")
+LIVE = Path("evals/sweeps/live-smoke.yaml")
+RECIPE = Path("policies/demo/recipe.yaml")
+PRICES = Path("evals/prices.yaml")
+LIVE_MODEL = "smollm2-135m"
+
+
+@click.command()
+@click.option(
+    "--out",
+    default=Path("demo-out"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where everything is written; logs of an earlier demo there are used again.",
+)
+@click.option("--quick", is_flag=True, help="Only the first 60 samples of each suite.")
+@click.option("--fresh", is_flag=True, help="Empty --out first.")
+@click.option("--live", is_flag=True, help="Sweep a real local model server instead (downloads SmolLM2-135M once).")
+def demo(out: Path, quick: bool, fresh: bool, live: bool) -> None:
+    """Sweep, collect, fit, gate and decide, on what real language models answered. Needs no key and no server.
+
+    Run it in a clone of the repository: suites, datasets and recordings are not in the wheel.
+
+    \b
+    Example: router-lab demo --quick --out /tmp/demo
+    """
+    if not RECORDED.exists():
+        raise InputError(f"{RECORDED}: no such file; run the demo in a clone of the repository")
+    if fresh:
+        shutil.rmtree(out, ignore_errors=True)
+    start = time.monotonic()
+    if live:
+        show_live(out)
+    else:
+        show_recorded(out, limit=60 if quick else None)
+    click.echo(f"{time.monotonic() - start:.0f} s", err=True)
+
+
+def show_live(out: Path) -> None:
+    """Sweep SmolLM2-135M on a loopback server of its own and print its candidates' table."""
+    with local_server(), heading("1  sweep a live model server"):
+        outcomes = measure(LIVE, out / "live", None)
+    show_candidates(outcomes)
+    print_path(out / "live" / "outcomes.parquet")
+
+
+@contextmanager
+def local_server() -> Iterator[None]:
+    """SmolLM2-135M served on loopback; the first time, server and weights are downloaded by hash."""
+    import sys
+
+    sys.path.insert(0, str(Path.cwd()))  # evals/ belongs to the clone, not to the package
+    from evals.local.server import running_server
+
+    with step(f"starting {LIVE_MODEL} (server and weights, 130 MB, are downloaded once)"), running_server([LIVE_MODEL]):
+        yield
+
+
+def show_recorded(out: Path, limit: int | None) -> None:
+    """The whole walk; ends with the gate's verdict, which does not change the exit status of a demo."""
+    with heading("1  sweep the recorded generations, through Inspect, and collect"):
+        outcomes = measure(RECORDED, out, limit)
+    show_candidates(outcomes)
+    with heading("2  fit: routing table, classifier, certificate"):
+        policy, directory = fit(outcomes, out)
+    with heading("3  decide"):
+        route_three(directory, outcomes)
+    with heading("4  gate"):
+        verdict = gate(directory, outcomes)
+    with heading("5  look"):
+        database = mirror(policy, directory, outcomes, out)
+        page = write_report(policy, outcomes, out)
+    show_paths(out, page, database, directory)
+    click.echo(f"verdict: {verdict} (as a deploy gate: exit {EXIT_OF_VERDICT[verdict]})")
+    print_path(directory)
+
+
+@contextmanager
+def heading(text: str) -> Iterator[None]:
+    """A section of the demo's output."""
+    click.secho(f"\n── {text} " + "─" * max(4, 92 - len(text)), bold=True)
+    yield
+
+
+def measure(sweep_file: Path, out: Path, limit: int | None) -> pd.DataFrame:
+    """Sweep, collect, and write both tables under `out`."""
+    from router_lab.collect import collect
+    from router_lab.outcomes import write_calls, write_outcomes
+    from router_lab.sweep import run_sweep
+
+    result = run_sweep(sweep_file, out / "logs", limit=limit)
+    click.echo(f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed")
+    with step("collecting"):
+        outcomes, calls = collect([result.log_dir], prices=PRICES)
+        write_outcomes(outcomes, out / "outcomes.parquet")
+        write_calls(calls, out / "calls.parquet")
+    return outcomes
+
+
+def show_candidates(outcomes: pd.DataFrame) -> None:
+    """Quality, tokens and dollars by candidate and suite, and the front in characters."""
+    from router_lab.report import candidate_table, format_table, marks_of, pareto_text, pooled
+
+    table = candidate_table(outcomes)
+    click.echo("\n" + format_table(table) + "\n")
+    click.echo(pareto_text(marks_of(pooled(table))))
+
+
+def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
+    """Fit policies/demo/recipe.yaml and print the policy beside what it has to beat."""
+    from router_lab.cli.fit import summary
+    from router_lab.config import Recipe, load
+    from router_lab.fit import fit_policy
+    from router_lab.runtime.artifact import save_revision
+
+    with step("fitting"):
+        policy = fit_policy(load(Recipe, RECIPE), outcomes)
+        directory = save_revision(policy, out / "policy")
+    certificate = policy.spec.certificate
+    click.echo("\n".join(summary(certificate)) + "\n")
+    click.echo("\n".join(comparison(certificate)))
+    return policy, directory
+
+
+def comparison(certificate: Mapping[str, Any]) -> list[str]:
+    """The policy beside each fixed candidate, the random mix and the oracle, on rows that chose nothing about them."""
+    from router_lab.report.format import money, percent
+
+    reference = next(r for r in certificate["fixed"] if _same(r, certificate["reference"]))
+    quality, cost = reference["quality"], reference["cost_usd"]
+
+    def line(name: str, difference: Mapping[str, Any], saving: Mapping[str, Any]) -> str:
+        spent = None if saving["value"] is None or cost is None else 1000 * cost * (1 - saving["value"])
+        reached = None if difference["value"] is None else quality + difference["value"]
+        return f"{name:38} {percent(reached):>8} {money(spent):>9} {_range(difference):>24} {_range(saving):>26}"
+
+    head = f"{'out of fold, 95 % intervals':38} {'quality':>8} {'$/1k':>9} {'quality − reference':>24} {'saved':>26}"
+    lines = [head, line("policy", certificate["quality_difference"], certificate["savings"])]
+    mix = certificate["random_mix"]
+    lines.append(line(f"random mix ({mix['probability']:.2f})", mix["quality_difference"], mix["savings"]))
+    for row in sorted(certificate["fixed"], key=lambda r: -(r["cost_usd"] or 0)):
+        name = row["model"] if row["effort"] is None else f"{row['model']} @ {row['effort']}"
+        mark = " (reference)" if row is reference else ""
+        lines.append(line(f"always {name}{mark}", row["quality_difference"], row["savings"]))
+    oracle = certificate["oracle_upper_bound"]
+    lines.append(
+        f"{'oracle (hindsight: an upper bound)':38} {percent(oracle['quality']):>8} "
+        f"{money(None if oracle['cost_usd'] is None else 1000 * oracle['cost_usd']):>9}"
+    )
+    return lines
+
+
+def _same(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return (row["model"], row["effort"]) == (other["model"], other["effort"])
+
+
+def _range(figure: Mapping[str, Any]) -> str:
+    value, low, high = figure["value"], figure["low"], figure["high"]
+    if value is None:
+        return "–"
+    reach = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * value:+.1f}{reach}".replace("-", "−")
+
+
+def route_three(directory: Path, outcomes: pd.DataFrame) -> None:
+    """Load the artifact as production does and decide for one prompt of the test split per suite."""
+    from router_lab import load_policy
+    from router_lab.outcomes import split_column
+
+    policy = load_policy(directory)
+    held = outcomes[split_column(outcomes) == "test"].dropna(subset="prompt").drop_duplicates(["suite", "sample_id"])
+    for suite, rows in list(held.groupby("suite", sort=True))[:3]:
+        prompt = rows["prompt"].iloc[0]
+        decision = policy.decide(prompt, suite=str(suite))
+        shown = " ".join(prompt.split())
+        click.echo(f"{suite}: {shown[:96]}{'…' if len(shown) > 96 else ''}")
+        click.echo(f"  → {decision.candidate}, quality {decision.quality:.2f}, ${1000 * decision.cost_usd:.4f} per 1k")
+        click.echo(f"    {decision.reason}")
+
+
+def gate(directory: Path, outcomes: pd.DataFrame) -> str:
+    """The recipe's gates on the test split, and the smallest margin that this much data can certify."""
+    from router_lab import load_policy
+    from router_lab.config import Recipe, load
+    from router_lab.gates import run_gates
+
+    policy = load_policy(directory)
+    result = run_gates(policy, outcomes, load(Recipe, RECIPE).gates)
+    click.echo(result.to_text())
+    smallest = policy.spec.certificate["smallest_margin"]
+    if smallest is not None:
+        click.echo(f"the smallest margin that this much data can certify: {100 * smallest:.1f} points")
+    return result.verdict
+
+
+def mirror(policy: Policy, directory: Path, outcomes: pd.DataFrame, out: Path) -> Path:
+    """Log candidates, sweep and policy to an MLflow database under `out`."""
+    from router_lab import tracking
+    from router_lab.replay import replay
+    from router_lab.report import candidate_table
+
+    database = out / "mlflow.db"
+    scored = replay(policy, outcomes)
+    metrics = {"quality": scored.quality, "cost_usd_per_1k": 1000 * scored.cost_usd, "savings": scored.savings}
+    with step("logging to MLflow"):
+        table = candidate_table(outcomes)
+        tracking.log_sweep(table, outcomes, sweep="demo", uri=str(database), files=[], prompts=False)
+        tracking.log_policy(
+            f"policy {directory.name[:12]}",
+            {k: v for k, v in metrics.items() if v == v},
+            sweep="demo",
+            directory=directory,
+            uri=str(database),
+            tags={"verdict": str(policy.spec.certificate["verdict"])},
+        )
+    return database
+
+
+def write_report(policy: Policy, outcomes: pd.DataFrame, out: Path) -> Path:
+    """report.html: the front, the table and the policy on one self-contained page."""
+    from router_lab.report import report_html
+    from router_lab.runtime.files import atomic_write
+
+    with step("writing report.html"):
+        return atomic_write(out / "report.html", report_html(outcomes, policy=policy).encode())
+
+
+def show_paths(out: Path, page: Path, database: Path, directory: Path) -> None:
+    """Where everything is, and the command that opens the MLflow page."""
+    from router_lab.tracking import server_command
+
+    click.echo(f"report    {page}")
+    click.echo(f"outcomes  {out / 'outcomes.parquet'}")
+    click.echo(f"policy    {directory}")
+    click.echo(f"MLflow    .venv/bin/{server_command(str(database))}")
