@@ -1,6 +1,9 @@
 """What people see: the candidates' table, the Pareto picture (SVG and terminal) and the report page."""
 
 from router_lab.report.marks import Mark, front_steps
+from router_lab.report.page import report_html
+from router_lab.report.pareto_page import moved, pareto_html
+from router_lab.report.policy import policy_marks
 from router_lab.report.svg import pareto_svg
 from router_lab.report.table import POOLED, candidate_table, marks_of, pooled, suites_of
 from router_lab.report.terminal import format_table, pareto_text
@@ -12,8 +15,12 @@ __all__ = [
     "format_table",
     "front_steps",
     "marks_of",
+    "moved",
+    "pareto_html",
     "pareto_svg",
     "pareto_text",
+    "policy_marks",
     "pooled",
+    "report_html",
     "suites_of",
 ]

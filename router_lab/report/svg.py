@@ -59,7 +59,7 @@ def pareto_svg(
         _front(scale, front_steps(before), "before") if before else "",
         _front(scale, front_steps(marks), "front"),
         "".join(_interval(scale, m) for m in ordered),
-        _labels(scale, ordered),
+        _labels(scale, ordered, _front_boxes(scale, before)),
         "".join(_mark(scale, m) for m in ordered),
     ]
     return f"{head}{''.join(body)}</svg>"
@@ -140,8 +140,8 @@ def _mark(scale: Scale, mark: Mark) -> str:
     )
 
 
-def _labels(scale: Scale, marks: Sequence[Mark]) -> str:
-    """Labels in order of importance; those without room are counted in a corner."""
+def _labels(scale: Scale, marks: Sequence[Mark], avoid: Sequence[Box]) -> str:
+    """Labels in order of importance, off the lines (and `avoid`) if possible; those without room are counted."""
     wanted = sorted(marks, key=lambda m: (_IMPORTANCE[m.kind] + (3 if m.pale else 0) - (2 if m.new else 0), m.cost))
     anchors = [(scale.x(m.cost), scale.y(m.quality)) for m in wanted]
     texts = [m.label + (" (new)" if m.new else "") for m in wanted]
@@ -156,8 +156,9 @@ def _labels(scale: Scale, marks: Sequence[Mark]) -> str:
         for m, (x, _) in zip(wanted, anchors, strict=True)
         if m.low is not None and m.high is not None
     ]
+    soft = [*bars, *_front_boxes(scale, marks), *avoid]
     reach = [60.0 if m.pale and not m.new else 84.0 for m in wanted]
-    placed = place_labels(anchors, sizes, glyphs, scale.plot, soft=[*bars, *_front_boxes(scale, marks)], reach=reach)
+    placed = place_labels(anchors, sizes, glyphs, scale.plot, soft=soft, reach=reach)
     parts = [
         _label(mark, text, anchor, place)
         for mark, text, anchor, place in zip(wanted, texts, anchors, placed, strict=True)

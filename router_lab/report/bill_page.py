@@ -1,0 +1,138 @@
+"""The parts of the report that are about money: the bill, the tail, and where the tokens go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from router_lab.report.economics import (
+    Bill,
+    batch_saving,
+    context_growth,
+    tail,
+    tail_summary,
+    token_rows,
+)
+from router_lab.report.format import candidate_label, count, money, percent
+from router_lab.report.html import bar, bullets, details, paragraph, section, table
+
+MOST_TAIL = 20
+NUMBERS = ("input", "cache_read", "cache_write", "visible", "reasoning")
+
+
+def bill_section(bills: Sequence[Bill], volume: float, growth: float, basis: str = "") -> str:
+    """P50, P95 and P99 of a request, dollars per success, and the month. basis: on which rows, for the note."""
+    grows = f", growing {percent(growth, 0)} a month" if growth else ""
+    year = [("after a year", lambda b: money(b["bill"].monthly[-1]))] if growth else []
+    rows = [{"bill": b} for b in bills]
+    body = table(
+        rows,
+        [
+            ("", lambda b: b["bill"].name),
+            ("mean", lambda b: money(b["bill"].mean)),
+            ("P50", lambda b: money(b["bill"].p50)),
+            ("P95", lambda b: money(b["bill"].p95)),
+            ("P99", lambda b: money(b["bill"].p99)),
+            ("per success", lambda b: money(b["bill"].per_success)),
+            ("a month", lambda b: money(b["bill"].month)),
+            *year,
+        ],
+    )
+    note = "Dollars per request, all of its calls priced; a success is a unit of quality, so failures are paid for."
+    title = f"The bill, at {count(volume)} requests a month{grows}"
+    return section(title, body, paragraph(f"{note} {basis}".strip(), "note"))
+
+
+def tail_section(outcomes: pd.DataFrame) -> str:
+    """Samples that finished but cost over five times their candidate's median."""
+    summary = tail_summary(outcomes)
+    if not summary:
+        return ""
+    by_candidate = table(
+        summary,
+        [
+            ("", lambda r: r["label"]),
+            ("samples", lambda r: count(r["n"])),
+            ("of its samples", lambda r: percent(r["share"])),
+            ("of its dollars", lambda r: percent(r["share_of_cost"])),
+            ("mean turns", lambda r: "–" if r["turns"] != r["turns"] else f"{r['turns']:.1f}"),
+            ("mean retries", lambda r: "–" if r["retries"] != r["retries"] else f"{r['retries']:.1f}"),
+            ("dearest, × median", lambda r: f"{r['worst']:.0f}"),
+        ],
+    )
+    found = tail(outcomes).head(MOST_TAIL)
+    rows = [{str(k): v for k, v in r.items()} for r in found.to_dict("records")]
+    dearest = table(
+        rows,
+        [
+            ("suite", lambda r: r["suite"]),
+            ("sample", lambda r: str(r["sample_id"])),
+            ("candidate", lambda r: r["label"]),
+            ("cost", lambda r: money(r["cost_usd"])),
+            ("× median", lambda r: f"{r['times']:.1f}"),
+            ("turns", lambda r: _whole(r, "turns")),
+            ("retries", lambda r: _whole(r, "retries")),
+            ("output tokens", lambda r: _whole(r, "output_tokens")),
+            ("quality", lambda r: f"{r['quality']:.2f}"),
+        ],
+        text_columns=3,
+    )
+    return section(
+        "The tail: finished in time, but dear",
+        paragraph("Samples that ended normally and cost more than five times their candidate's median in the suite."),
+        by_candidate,
+        details(f"The {len(rows)} dearest", dearest),
+    )
+
+
+def _whole(row: Mapping[str, Any], name: str) -> str:
+    value = row.get(name)
+    return count(float(value)) if value is not None and value == value else "–"
+
+
+def tokens_section(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> str:
+    """Mean tokens by kind, the context by turn, and what a batch tier would take off."""
+    rows = token_rows(outcomes)
+    if not any(r["output"] == r["output"] for r in rows):
+        return ""
+    most = max(r["output"] for r in rows if r["output"] == r["output"]) or 1.0
+    lines = []
+    for r in rows:
+        reasoning = 0.0 if r["reasoning"] != r["reasoning"] else r["reasoning"]
+        picture = bar(reasoning / most) + bar(max(0.0, r["visible"]) / most, second=True)
+        numbers = "".join(f"<td>{count(r[k])}</td>" for k in NUMBERS)
+        lines.append(f'<tr><td class="text">{escape(r["label"])}</td>{numbers}<td class="text">{picture}</td></tr>')
+    names = ("input", "cache read", "cache written", "answer", "reasoning")
+    head = '<th class="text"></th>' + "".join(f"<th>{n}</th>" for n in names)
+    head += '<th class="text">reasoning, then answer</th>'
+    shown = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    parts = [shown, bullets(_batch_lines(outcomes))]
+    growth = [] if calls is None else context_growth(calls)
+    if growth:
+        parts.append(paragraph("Input by turn of a conversation, cached tokens included:"))
+        columns = [("turn", lambda r: str(r["turn"])), ("mean input tokens", lambda r: count(r["input"])),
+                   ("calls", lambda r: count(r["n"]))]  # fmt: skip
+        parts.append(table(growth, columns))
+        factor = growth[-1]["input"] / growth[0]["input"] if growth[0]["input"] else 0.0
+        parts.append(
+            paragraph(
+                f"The last turn sends {factor:.1f} times the first one's input: what a prompt cache, or a shorter "
+                "context, would save is in the difference.",
+                "note",
+            )
+        )
+    return section("Where the tokens go, mean per request", *parts)
+
+
+def _batch_lines(outcomes: pd.DataFrame) -> list[str]:
+    lines = []
+    for candidate in outcomes.attrs.get("candidates") or []:
+        share = batch_saving(candidate.get("prices"))
+        if share:
+            label = candidate_label(candidate["model"], candidate.get("effort"))
+            lines.append(f"{label}: the batch tier takes {percent(share, 0)} off where an answer may wait.")
+    return lines
+

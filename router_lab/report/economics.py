@@ -1,0 +1,164 @@
+"""Unit economics: what a request, a success and a month cost, where the tail comes from, and where the tokens go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from router_lab.outcomes import SCORED
+from router_lab.replay import Replay
+from router_lab.report.format import candidate_label
+
+Floats = NDArray[np.float64]
+TAIL_FACTOR = 5.0
+KINDS = ("input", "cache_read", "cache_write", "output", "reasoning")
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What serving costs: dollars per request at percentiles and in the mean, per success, and per month.
+
+    `monthly`: 12 entries, dollars in each month from now, the volume growing every month.
+    """
+
+    name: str
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    per_success: float
+    monthly: tuple[float, ...]
+
+    @property
+    def month(self) -> float:
+        return self.monthly[0]
+
+
+def bill(name: str, costs: Floats, weights: Floats, quality: float, volume: float, growth: float) -> Bill:
+    """A bill from request costs `costs` with probabilities `weights` (same shape, NaN costs left out).
+
+    quality: mean quality of the same requests.  volume: requests a month.  growth: by which it grows every month.
+    """
+    known = ~np.isnan(costs) & (weights > 0)
+    if not known.any():
+        nan = math.nan
+        return Bill(name, nan, nan, nan, nan, nan, (nan,) * 12)
+    flat, heavy = costs[known], weights[known]
+    mean = float((flat * heavy).sum() / heavy.sum())
+    p50, p95, p99 = (quantile(flat, heavy, q) for q in (0.5, 0.95, 0.99))
+    monthly = tuple(mean * volume * (1 + growth) ** m for m in range(12))
+    return Bill(name, mean, p50, p95, p99, mean / quality if quality > 0 else math.nan, monthly)
+
+
+def quantile(values: Floats, weights: Floats, share: float) -> float:
+    """The least value with at least `share` of the weight at or below it."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, share * total[-1] * (1 - 1e-12))])
+
+
+def policy_bills(
+    replayed: Replay, reference: str, volume: float, growth: float, *, mean: float, saving: float
+) -> tuple[Bill, Bill]:
+    """(reference, policy): requests on the replay's rows, the very same for both, chance in expectation.
+
+    mean: dollars per request of the reference over all that was measured; with the share `saving` it gives the months,
+    because the replay's rows are few.
+    """
+    rows = replayed.rows
+    base = bill(
+        reference, rows.reference_cost_usd, np.ones(len(rows.reference_cost_usd)), replayed.reference_quality, volume,
+        growth,
+    )  # fmt: skip
+    shares = np.where(np.isnan(rows.costs), 0.0, rows.shares)
+    routed = bill("the policy", rows.costs, shares, replayed.quality, volume, growth)
+    monthly = [mean * volume * (1 + growth) ** m for m in range(12)]
+    return (
+        replace(base, monthly=tuple(monthly)),
+        replace(routed, monthly=tuple((1 - saving) * m for m in monthly)),
+    )
+
+
+def candidate_bills(outcomes: pd.DataFrame, volume: float, growth: float) -> list[Bill]:
+    """A bill for each candidate on all of its own rows, the dearest month first."""
+    scored = outcomes[outcomes["status"].isin(SCORED)]
+    bills = []
+    for (model, effort), part in scored.groupby([scored["model"], scored["effort"].fillna("")], sort=True):
+        costs = part["cost_usd"].to_numpy(np.float64) if "cost_usd" in part else np.full(len(part), np.nan)
+        label = candidate_label(str(model), str(effort) or None)
+        bills.append(bill(label, costs, np.ones(len(part)), float(part["quality"].mean()), volume, growth))
+    return sorted(bills, key=lambda b: -b.mean if math.isfinite(b.mean) else math.inf)
+
+
+def tail(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Samples that finished (status `ok`) but cost over five times their candidate's median in the suite.
+
+    Columns of the outcomes, with `label` and `times` (cost over that median); the most expensive first.
+    """
+    done = outcomes[outcomes["status"] == "ok"]
+    if "cost_usd" not in done.columns or done["cost_usd"].isna().all():
+        return done.iloc[:0].assign(label="", times=math.nan)
+    effort = done["effort"].fillna("")
+    median = done.groupby([done["suite"], done["model"], effort])["cost_usd"].transform("median")
+    times = done["cost_usd"] / median.where(median > 0)
+    labels = [candidate_label(m, e or None) for m, e in zip(done["model"], effort, strict=True)]
+    found = done.assign(label=labels, times=times)[times > TAIL_FACTOR]
+    return found.sort_values(["cost_usd", "suite", "sample_id"], ascending=[False, True, True], kind="stable")
+
+
+def tail_summary(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
+    """By candidate: how many samples are in its tail, their share of its samples and of its dollars, turns, retries."""
+    found = tail(outcomes)
+    done = outcomes[outcomes["status"] == "ok"]
+    efforts = done["effort"].fillna("")
+    labels = np.array([candidate_label(m, e or None) for m, e in zip(done["model"], efforts, strict=True)])
+    rows = []
+    for label, part in found.groupby("label", sort=True):
+        own = done[labels == label]
+        rows.append(
+            {
+                "label": str(label),
+                "n": len(part),
+                "share": len(part) / len(own),
+                "share_of_cost": float(part["cost_usd"].sum() / own["cost_usd"].sum()),
+                "turns": float(part["turns"].mean()) if "turns" in part else math.nan,
+                "retries": float(part["retries"].mean()) if "retries" in part else math.nan,
+                "worst": float(part["times"].max()),
+            }
+        )
+    return sorted(rows, key=lambda r: -r["share_of_cost"])
+
+
+def token_rows(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
+    """By candidate: mean tokens by kind per request; `visible` is output without reasoning."""
+    scored = outcomes[outcomes["status"].isin(SCORED)]
+    rows = []
+    for (model, effort), part in scored.groupby([scored["model"], scored["effort"].fillna("")], sort=True):
+        means = {k: float(part[f"{k}_tokens"].mean()) if f"{k}_tokens" in part else math.nan for k in KINDS}
+        reasoning = 0.0 if math.isnan(means["reasoning"]) else means["reasoning"]
+        label = candidate_label(str(model), str(effort) or None)
+        rows.append({"label": label, **means, "visible": means["output"] - reasoning})
+    return rows
+
+
+def batch_saving(prices: Mapping[str, Any] | None) -> float | None:
+    """The share that the batch tier takes off, from a candidate's `prices`; None where no batch price is known."""
+    multiplier = ((prices or {}).get("tiers") or {}).get("batch")
+    return None if multiplier is None else 1 - float(multiplier)
+
+
+def context_growth(calls: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean input tokens (cached included) by turn of a conversation, where calls have more than one turn."""
+    if calls.empty or int(calls["turn"].max()) < 2:
+        return []
+    columns = [c for c in ("input_tokens", "cache_read_tokens", "cache_write_tokens") if c in calls.columns]
+    total = calls[columns].fillna(0).sum(axis=1)
+    means = total.groupby(calls["turn"]).agg(["mean", "size"])
+    rows = zip(means.index.to_numpy(np.int64), means["mean"], means["size"], strict=True)
+    return [{"turn": int(turn), "input": float(mean), "n": int(size)} for turn, mean, size in rows]

@@ -1,0 +1,274 @@
+"""report.html: one self-contained page for somebody who was not there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from router_lab.replay import Replay, replay
+from router_lab.report.bill_page import bill_section, tail_section, tokens_section
+from router_lab.report.economics import Bill, candidate_bills, policy_bills
+from router_lab.report.format import candidate_label, count, money, percent, points
+from router_lab.report.html import bullets, cards, details, page, paragraph, section, table, verdict_box
+from router_lab.report.pareto_page import fronts_html, moved, tables_html
+from router_lab.report.policy import (
+    compare_rows,
+    figures,
+    policy_marks,
+    price_line,
+    ranged,
+    ranged_percent,
+    reference_row,
+    routing_rows,
+    served_rows,
+)
+from router_lab.report.table import candidate_table, pooled, records, suites_of
+from router_lab.runtime.policy import Policy
+
+VOLUME = 100_000.0
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything the page speaks of, computed once."""
+
+    table: pd.DataFrame
+    outcomes: pd.DataFrame
+    calls: pd.DataFrame | None
+    before: pd.DataFrame | None
+    policy: Policy | None
+    replayed: Replay | None
+    bills: Sequence[Bill]
+    volume: float
+    growth: float
+
+
+def report_html(
+    outcomes: pd.DataFrame,
+    *,
+    policy: Policy | None = None,
+    calls: pd.DataFrame | None = None,
+    before: pd.DataFrame | None = None,
+    volume: float = VOLUME,
+    growth: float = 0.0,
+    title: str | None = None,
+) -> str:
+    """The report of a sweep, and of a policy made from it. Same inputs, same bytes: no clock is looked at.
+
+    outcomes: validated.  calls: for the growth of context by turn.  before: the outcomes of an earlier sweep.
+    volume: requests a month; growth: by which share they grow every month.
+    """
+    known = candidate_table(outcomes)
+    replayed = None if policy is None else replay(policy, outcomes)
+    bills = _bills(outcomes, known, policy, replayed, volume, growth)
+    then = None if before is None else candidate_table(before)
+    story = Story(known, outcomes, calls, then, policy, replayed, bills, volume, growth)
+    name = title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}")
+    body = [
+        f"<h1>{name}</h1>",
+        paragraph(_what_was_tried(story), "by"),
+        _answer(story),
+        section("What was found", fronts_html(known, _marks(story), _reference(story), then), tables_html(known)),
+        section("What the new sweep moved", bullets(moved(then, known))) if then is not None else "",
+        _who_gets_what(story),
+        bill_section(bills, volume, growth, _basis(story)),
+        tail_section(outcomes),
+        tokens_section(outcomes, calls),
+        _how_sure(story),
+    ]
+    return page(name, "\n".join(body))
+
+
+def _bills(
+    outcomes: pd.DataFrame, known: pd.DataFrame, policy: Policy | None, replayed: Replay | None, volume: float,
+    growth: float,
+) -> Sequence[Bill]:  # fmt: skip
+    if policy is None or replayed is None:
+        return candidate_bills(outcomes, volume, growth)
+    row, saving = reference_row(policy, known), figures(policy, replayed)["savings"]["value"]
+    mean = math.nan if row is None else row["cost_usd_per_1k"] / 1000
+    return policy_bills(
+        replayed, candidate_label(*policy.reference), volume, growth, mean=mean, saving=saving or 0.0
+    )  # fmt: skip
+
+
+def _basis(story: Story) -> str:
+    """On which rows the bill stands."""
+    if story.replayed is None:
+        return ""
+    rows = "that the fit has used" if story.replayed.in_sample else "that the fit has not used"
+    return (
+        f"Requests are those of {story.replayed.n:,} rows {rows}, the same for both; the months take the reference's "
+        "mean over everything measured, and the saving shown above."
+    )
+
+
+def _reference(story: Story) -> tuple[str, str | None] | None:
+    return None if story.policy is None else (story.policy.reference.model, story.policy.reference.effort)
+
+
+def _marks(story: Story) -> list[Any]:
+    if story.policy is None or story.replayed is None:
+        return []
+    return policy_marks(story.policy, story.replayed, story.table)
+
+
+def _what_was_tried(story: Story) -> str:
+    rows = pooled(story.table)
+    days = story.outcomes["started_at"].dropna().astype(str).str[:10] if "started_at" in story.outcomes else pd.Series()
+    when = "" if days.empty else f", {days.min()}" + (f" to {days.max()}" if days.max() != days.min() else "")
+    return (
+        f"{len(rows)} candidates on {count(rows['n'].max())} samples in {count(rows['clusters'].max())} groups of "
+        f"{len(suites_of(story.table))} suites ({', '.join(suites_of(story.table)[:8])}){when}."
+    )
+
+
+def _answer(story: Story) -> str:
+    if story.policy is None or story.replayed is None:
+        return _answer_of_sweep(story)
+    shown, found = story.policy.spec.certificate, figures(story.policy, story.replayed)
+    word = str(shown.get("verdict", "inconclusive"))
+    action = "Route." if shown.get("action") == "route" else "Do not route: keep the reference."
+    base, routed = story.bills
+    saved = base.month - routed.month
+    smallest = shown.get("smallest_margin")
+    boxes = [
+        (f"{points(found['quality_difference']['value'])} points", f"quality against {base.name}"),
+        (percent(found["savings"]["value"], 0), "of the reference's cost saved"),
+        (money(saved), f"saved a month at {count(story.volume)} requests"),
+        ("–" if smallest is None else f"{100 * smallest:.1f} points", "smallest loss this much data can rule out"),
+    ]
+    quote = f"<blockquote>{_sentence(story)}</blockquote>"
+    return verdict_box(word, f"{action} {_plain(shown)}") + cards(boxes) + quote
+
+
+def _plain(shown: Mapping[str, Any]) -> str:
+    """The certificate's claim in words; its own reason where it claims nothing."""
+    if shown.get("verdict") == "pass" and shown.get("margin") is not None and shown.get("action") == "route":
+        return (
+            f"Shown with confidence {shown['confidence']:.0%}: the policy loses at most "
+            f"{100 * shown['margin']:.1f} points of quality against the reference."
+        )
+    return str(shown.get("reason", "this policy carries no certificate"))
+
+
+def _answer_of_sweep(story: Story) -> str:
+    rows = [r for r in records(pooled(story.table)) if r["compared"]]
+    if not rows:
+        return ""
+    best = max(rows, key=lambda r: (r["quality"], -_or_inf(r["cost_usd_per_1k"])))
+    dear = best["cost_usd_per_1k"]
+    near = [r for r in rows if r["quality_high"] >= best["quality_low"] and r["cost_usd_per_1k"] < dear]
+    text = f"{best['label']} is best: {percent(best['quality'])} at {money(dear)} per 1,000 requests."
+    if near:
+        cheap = min(near, key=lambda r: r["cost_usd_per_1k"])
+        text += (
+            f" {cheap['label']} costs {money(cheap['cost_usd_per_1k'])} and its interval overlaps the best one's "
+            f"({percent(cheap['quality'])}); whether it is as good takes a paired test: fit a policy."
+        )
+    else:
+        text += " Nothing cheaper comes within its interval on all suites together; a policy may find where it does."
+    return f'<div class="verdict">{escape(text)}</div>'
+
+
+def _or_inf(value: float) -> float:
+    return value if math.isfinite(value) else math.inf
+
+
+def _sentence(story: Story) -> str:
+    """The sentence for the architecture review."""
+    if story.policy is None or story.replayed is None or len(story.bills) != 2:
+        return ""
+    base, routed = story.bills
+    gain = figures(story.policy, story.replayed)["quality_difference"]
+    reach = (gain["high"] - gain["low"]) / 2 if gain.get("low") is not None and gain.get("high") is not None else None
+    spread = "" if reach is None or not math.isfinite(reach) else f" ± {100 * reach:.1f}"
+    return (
+        f"At P95 {base.name} costs {money(base.p95)} per request and {money(base.month)} a month at "
+        f"{count(story.volume)} requests; routed, {money(routed.p95)} and {money(routed.month)}, with quality "
+        f"{points(gain['value'])}{spread} points."
+    )
+
+
+def _who_gets_what(story: Story) -> str:
+    if story.policy is None or story.replayed is None:
+        return ""
+    policy, replayed = story.policy, story.replayed
+    versus = table(
+        compare_rows(policy, replayed),
+        [
+            ("", lambda r: r["name"]),
+            ("quality against the reference, points", lambda r: ranged(r["quality_difference"])),
+            ("cost saved", lambda r: ranged_percent(r["savings"])),
+        ],
+        row_class=lambda r: r["kind"],
+    )
+    served = table(
+        served_rows(replayed),
+        [
+            ("suite", lambda r: r["suite"]),
+            ("served by", lambda r: ", ".join(f"{percent(s, 0)} {lab}" for lab, s in _largest(r["shares"]))),
+            ("quality against the reference, points", lambda r: ranged(r["quality_difference"])),
+            ("cost saved", lambda r: ranged_percent(r["savings"])),
+            ("rows", lambda r: count(r["n"])),
+        ],
+        text_columns=2,
+    )
+    rows = "rows that the fit has not used" if not replayed.in_sample else "rows that the fit has used: no evidence"
+    routes = table(
+        routing_rows(policy),
+        [("suite", lambda r: r["suite"]), ("prompts unlike any seen go to", lambda r: r["serves"]),
+         ("shown", lambda r: r["verdict"])],
+        text_columns=3,
+    )  # fmt: skip
+    return section(
+        "What to do",
+        versus,
+        paragraph(f"Measured on {figures(policy, replayed)['source']}, with 95 % intervals by cluster.", "note"),
+        paragraph(f"Who gets what, by suite, on {replayed.n:,} {rows}:"),
+        served,
+        details("Prompts that the classifier does not know", routes),
+    )
+
+
+def _largest(shares: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(shares.items(), key=lambda item: -item[1])[:4]
+
+
+def _how_sure(story: Story) -> str:
+    if story.policy is None:
+        return ""
+    shown = story.policy.spec.certificate
+    facts = [
+        f"Procedure: {shown.get('procedure', 'unknown')}.",
+        f"Data: {count(shown.get('n'))} paired rows in {count(shown.get('clusters'))} independent groups; "
+        f"{percent(shown.get('infra_share'))} of runs lost to the infrastructure.",
+    ]
+    over = shown.get("over_random_mix")
+    if over and over.get("value") is not None:
+        facts.append(f"Beyond a random mix at the same tolerance it saves {ranged_percent(over)} of the reference.")
+    test = shown.get("test")
+    if test:
+        facts.append(
+            f"The test split, which chose nothing: quality {ranged(test['quality_difference'])} points, "
+            f"{ranged_percent(test['savings'])} saved, on {count(test['n'])} rows."
+        )
+    needed = shown.get("samples_needed")
+    if needed:
+        dollars = f" ({money(shown['dollars_needed'])})" if shown.get("dollars_needed") else ""
+        facts.append(f"About {count(needed)} more samples would settle it{dollars}.")
+    prices = price_line(story.policy)
+    facts += [prices] if prices else []
+    again = "router-lab verify POLICY --outcomes OUTCOMES   # the certificate, from its own recipe and rows"
+    return section(
+        "How sure we are, and what would make us surer",
+        bullets(facts),
+        paragraph(f"It holds as long as: {'; '.join(shown['assumptions'])}.") if shown.get("assumptions") else "",
+        f"<pre>{again}\nrouter-lab report POLICY OUTCOMES --html report.html   # this page, to the last byte\n"
+        f"revision {story.policy.revision or 'not yet saved'}</pre>",
+    )

@@ -1,0 +1,120 @@
+"""pareto.html: the front of all suites and of each, as pictures and as a table; or two sweeps side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from router_lab.report.format import count, interval, money, percent, points, seconds
+from router_lab.report.html import bullets, details, figure, page, paragraph, section, table
+from router_lab.report.marks import Mark
+from router_lab.report.svg import pareto_svg
+from router_lab.report.table import POOLED, candidate_table, marks_of, pooled, records, suites_of
+
+MOST_PANELS = 24
+COLUMNS = (
+    ("candidate", lambda r: r["label"]),
+    ("quality", lambda r: percent(r["quality"])),
+    ("95 % interval", lambda r: interval(r["quality_low"], r["quality_high"])),
+    ("$ / 1,000", lambda r: money(r["cost_usd_per_1k"])),
+    ("$ P95", lambda r: money(r["cost_p95_usd"])),
+    ("$ / success", lambda r: money(r["usd_per_success"])),
+    ("input", lambda r: count(r["input_tokens"])),
+    ("cached", lambda r: count(r["cache_read_tokens"])),
+    ("output", lambda r: count(r["output_tokens"])),
+    ("reasoning", lambda r: count(r["reasoning_tokens"])),
+    ("latency", lambda r: seconds(r["latency_s"])),
+    ("samples", lambda r: count(r["n"])),
+)
+
+
+def candidates_html(rows: pd.DataFrame) -> str:
+    """One suite of a `candidate_table` as an HTML table; who is on the front is bold, the dominated are grey."""
+    return table(records(rows), COLUMNS, row_class=lambda r: "front" if r["on_front"] else "dominated")
+
+
+def fronts_html(
+    table_: pd.DataFrame,
+    extra: Sequence[Mark] = (),
+    reference: tuple[str, str | None] | None = None,
+    before: pd.DataFrame | None = None,
+) -> str:
+    """The picture of all suites with `extra` marks (policies …), and a small one for each suite."""
+    known = None if before is None else set(before["label"])
+    earlier = [] if before is None else marks_of(pooled(before))
+    whole = [*marks_of(pooled(table_), reference, known), *extra]
+    parts = [figure(pareto_svg(whole, title="All suites", before=earlier))]
+    suites = suites_of(table_)
+    if len(suites) > 1:
+        panels = [
+            figure(
+                pareto_svg(
+                    marks_of(table_[table_["suite"] == s], reference, known), title=s, width=500, height=320,
+                    legend=False, before=[] if before is None else marks_of(before[before["suite"] == s]),
+                ),
+                s,
+            )
+            for s in suites[:MOST_PANELS]
+        ]  # fmt: skip
+        parts.append(f'<div class="panels">{"".join(panels)}</div>')
+        if len(suites) > MOST_PANELS:
+            parts.append(paragraph(f"{len(suites) - MOST_PANELS} further suites are in the table.", "note"))
+    unpriced = [r["label"] for r in records(pooled(table_)) if math.isnan(r["cost_usd_per_1k"])]
+    if unpriced:
+        parts.append(paragraph(f"Not in the picture, for want of a price: {', '.join(unpriced)}.", "note"))
+    return "\n".join(parts)
+
+
+def tables_html(table_: pd.DataFrame) -> str:
+    """The pooled table, and those of the suites folded beneath it."""
+    single = "".join(f"<h3>{s}</h3>{candidates_html(table_[table_['suite'] == s])}" for s in suites_of(table_))
+    return candidates_html(pooled(table_)) + details("By suite", single)
+
+
+def pareto_html(
+    outcomes: pd.DataFrame,
+    *,
+    extra: Sequence[Mark] = (),
+    reference: tuple[str, str | None] | None = None,
+    before: pd.DataFrame | None = None,
+    title: str = "Quality over cost",
+) -> str:
+    """A self-contained page with the fronts of a validated outcomes table.
+
+    extra: further marks for the picture of all suites (`policy_marks`).  before: the outcomes of an earlier sweep: its
+    front is drawn dashed, candidates that it did not have are ringed, and what moved is said in words.
+    """
+    now = candidate_table(outcomes)
+    then = None if before is None else candidate_table(before)
+    n, groups = int(pooled(now)["n"].max()), int(pooled(now)["clusters"].max())
+    lead = f"{len(pooled(now))} candidates, {len(suites_of(now))} suites, {n:,} samples in {groups:,} groups."
+    body = [f"<h1>{title}</h1>", paragraph(lead, "by"), fronts_html(now, extra, reference, then)]
+    if then is not None:
+        body.append(section("What the new sweep moved", bullets(moved(then, now))))
+    body.append(section("The front, and who is behind it", tables_html(now)))
+    return page(title, "\n".join(body))
+
+
+def moved(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
+    """What changed between two candidate tables, one sentence each: new candidates, and the front of every suite."""
+    old, new = set(before["label"]), set(now["label"])
+    lines = [f"New: {', '.join(sorted(new - old))}."] if new - old else ["No new candidate."]
+    if old - new:
+        lines.append(f"No longer measured: {', '.join(sorted(old - new))}.")
+    for suite in [POOLED, *suites_of(now)]:
+        lines += _front_change(before[before["suite"] == suite], now[now["suite"] == suite], suite)
+    return lines
+
+
+def _front_change(before: pd.DataFrame, now: pd.DataFrame, suite: str) -> list[str]:
+    was, is_ = set(before[before["on_front"]]["label"]), set(now[now["on_front"]]["label"])
+    if before.empty or was == is_:
+        return []
+    where = "All suites" if suite == POOLED else suite
+    parts = [f"{', '.join(sorted(is_ - was))} joined the front"] if is_ - was else []
+    parts += [f"{', '.join(sorted(was - is_))} fell behind it"] if was - is_ else []
+    best_then, best_now = before["quality"].max(), now["quality"].max()
+    parts.append(f"best quality {percent(best_now)} ({points(best_now - best_then)} points)")
+    return [f"{where}: {'; '.join(parts)}."]
