@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import sys
+from typing import Any
 
 import click
 
@@ -45,6 +45,13 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """An error that a user can act on is one line and exit status 1, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except RouterLabError as error:
+            raise click.ClickException(str(error)) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
@@ -63,12 +70,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: an error that a user can act on is one line, never a traceback."""
-    try:
-        cli(prog_name="router-lab")
-    except RouterLabError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    """Entry point of the `router-lab` script."""
+    cli(prog_name="router-lab")
 
 
 if __name__ == "__main__":
