@@ -60,7 +60,9 @@ efforts: [null, brief]        # null: the model as it is
 suites:
   - suite: questions
     epochs: 1
-budget_usd: 1.00
+config: {max_tokens: 2048}    # a budget needs to know what a call can cost at most
+limits: {usd: 0.05}           # the most that one sample may cost; set aside before it starts
+budget_usd: 1.00              # never passed, all runs of this sweep together
 """
 
 FILES = {

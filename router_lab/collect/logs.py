@@ -86,6 +86,26 @@ def log_rows(
         yield row, [{**key, **_call_row(call, source.tier)} for call in calls]
 
 
+def unrun_rows(source: LogSource, planned: int, seen: set[tuple[str, int]]) -> Iterator[dict[str, Any]]:
+    """Rows with status `budget` for samples of a budgeted sweep that the money did not reach, in the sweep's order."""
+    ids = [str(name) for name in source.log.spec["dataset"].get("sample_ids") or []][:planned]
+    epochs = int(source.log.spec.get("config", {}).get("epochs") or 1)
+    for name, epoch in ((name, epoch) for name in ids for epoch in range(1, epochs + 1)):
+        if (name, epoch) not in seen:
+            yield {
+                "suite": source.suite_name,
+                "sample_id": name,
+                "epoch": epoch,
+                "model": source.model,
+                "effort": source.effort,
+                "status": "budget",
+                "reason": "not run for lack of money",
+                "settings_sha": source.settings_sha,
+                "dataset_sha": source.dataset_sha,
+                "log": source.log.path.name,
+            }
+
+
 def prompt_of(sample: Mapping[str, Any]) -> str:
     """The text that a runtime would see: the sample's input, of a conversation its last user turn."""
     text = resolve(dict(sample), sample["input"])

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from router_lab.collect.calls import CACHING
-from router_lab.collect.logs import LogSource, log_rows, open_log
+from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
 from router_lab.collect.tables import READERS, read_table, reprice
 from router_lab.config import Suite, load_map
 from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
@@ -53,9 +53,10 @@ def collect(
     frames, calls = [], []
     if logs:
         rows = [pair for source in logs for pair in log_rows(source, table, caching)]
-        outcomes = pd.DataFrame([row for row, _ in rows])
+        made = [row for row, _ in rows]
+        outcomes = pd.DataFrame(made + _unrun(logs, made))
         frames.append(_with_attrs(outcomes, logs, table, caching))
-        calls = [call for _, made in rows for call in made]
+        calls = [call for _, answered in rows for call in answered]
     for path in tables:
         frame = read_table(path)
         frames.append(reprice(frame, path, table, caching) if prices is not None else frame)
@@ -80,6 +81,28 @@ def _check_prices(logs: Sequence[LogSource], table: PriceTable) -> None:
         table.rates(source.model, dt.datetime.fromisoformat(source.log.spec["created"]).date())
 
 
+def _unrun(logs: Sequence[LogSource], made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for what a budget left out; prompt and group as other candidates' rows have them."""
+    seen: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    known: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in made:
+        seen[row["log"]].add((row["sample_id"], row["epoch"]))
+        known.setdefault((row["suite"], row["sample_id"]), {"prompt": row["prompt"], "group": row["group"]})
+    rows = []
+    for source in logs:
+        manifest = _manifest(source.log.path.parent)
+        planned = manifest.get("planned", {}).get(source.log.path.name)
+        if planned is not None and manifest.get("budget_usd") is not None:
+            rows += unrun_rows(source, planned, seen[source.log.path.name])
+    return [{**row, **known.get((row["suite"], row["sample_id"]), {})} for row in rows]
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    path = folder / MANIFEST
+    content: Mapping[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return content
+
+
 def _calls_frame(calls: list[dict[str, Any]], where: str) -> pd.DataFrame:
     frame = pd.DataFrame(calls, columns=None if calls else list(CALL_COLUMNS))
     return validate_calls(frame, where=where)
@@ -92,7 +115,7 @@ def _with_attrs(frame: pd.DataFrame, logs: Sequence[LogSource], table: PriceTabl
         grouped[source.model, source.effort].append(source)
     frame.attrs = {
         "candidates": [
-            _candidate(name, sources, requests.get(name), table)
+            _candidate(name, sources, requests.get(name, {}), table)
             for name, sources in sorted(grouped.items(), key=lambda item: (item[0][0], item[0][1] or ""))
         ],
         "suites": [
@@ -105,7 +128,7 @@ def _with_attrs(frame: pd.DataFrame, logs: Sequence[LogSource], table: PriceTabl
 
 
 def _candidate(
-    name: tuple[str, str | None], sources: list[LogSource], measured: dict[str, Any] | None, table: PriceTable
+    name: tuple[str, str | None], sources: list[LogSource], measured: dict[str, dict[str, Any]], table: PriceTable
 ) -> dict[str, Any]:
     day = max(dt.datetime.fromisoformat(source.log.spec["created"]).date() for source in sources)
     rates = table.rates(name[0], day)
@@ -114,16 +137,15 @@ def _candidate(
         "model": name[0],
         "effort": name[1],
         "settings_sha": shas[0] if len(shas) == 1 else "+".join(shas),
-        "request": measured or _request(sources),
+        "request": _request(measured or {source.suite_name: _asked(source) for source in sources}),
         "prices": rates.as_dict(),
         "context_window": rates.context_window,
         "max_output_tokens": None,
     }
 
 
-def _request(sources: list[LogSource]) -> dict[str, Any]:
-    """What was asked for, where no recorder has seen the wire: settings that differ by suite stand under `suites`."""
-    asked = {source.suite_name: _asked(source) for source in sources}
+def _request(asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """One request of a candidate from those of its suites; settings that differ between them stand under `suites`."""
     distinct = {canonical_json(request): request for request in asked.values()}
     if len(distinct) == 1:
         return next(iter(distinct.values()))
@@ -144,15 +166,13 @@ def _settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in TRANSPORT}
 
 
-def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None], dict[str, Any]]:
-    """Requests as the sweep's recorder saw them, from the manifests beside the logs."""
-    found: dict[tuple[str, str | None], dict[str, Any]] = {}
+def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None], dict[str, dict[str, Any]]]:
+    """Requests by candidate and suite as the sweep's recorder saw them, from the manifests beside the logs."""
+    found: dict[tuple[str, str | None], dict[str, dict[str, Any]]] = defaultdict(dict)
     for folder in sorted({source.log.path.parent for source in logs}):
-        manifest = folder / MANIFEST
-        content: Mapping[str, Any] = json.loads(manifest.read_text()) if manifest.is_file() else {}
-        for candidate in content.get("candidates", []):
+        for candidate in _manifest(folder).get("candidates", []):
             if candidate.get("request"):
-                found[candidate["model"], candidate["effort"]] = candidate["request"]
+                found[candidate["model"], candidate["effort"]][candidate["suite"]] = candidate["request"]
     return found
 
 

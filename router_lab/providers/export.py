@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from router_lab.providers.evallog import RawLog, event_input, find_logs, model_events, resolve
-from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY, canonical_messages, request_key
+from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY, canonical_messages, request_key
 from router_lab.providers.store import write_recording
 from router_lab.runtime.errors import InputError, RouterLabError
 
@@ -85,15 +86,24 @@ def _header(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Any]:
     if not candidate or not suite:
         raise InputError(f"{log.path}: names no candidate and suite; only logs of `router-lab sweep` can be recorded")
     settings = {key: candidate[key] for key in ("config", "few_shot", "task_args")}
+    named = (suite["suite"], candidate["model"], candidate["effort"])
     return {
         "suite": suite["suite"],
         "model": candidate["model"],
         "effort": candidate["effort"],
         "settings_sha": candidate["settings_sha"],
         "settings": settings,
+        "request": _requests(log.path.parent).get(named),
         "dataset_sha": suite["dataset_sha"],
         "model_sha": model_sha.get(candidate["model"]),
     }
+
+
+def _requests(folder: Path) -> dict[tuple[str, str, str | None], dict[str, Any]]:
+    """What the sweep's recorder saw each candidate send, by (suite, model, effort)."""
+    manifest = folder / MANIFEST
+    candidates = json.loads(manifest.read_text())["candidates"] if manifest.is_file() else []
+    return {(c["suite"], c["model"], c["effort"]): c["request"] for c in candidates if c.get("request")}
 
 
 @click.command()

@@ -23,11 +23,12 @@ from router_lab.runtime.errors import InputError
 from router_lab.sweep.settings import Cell
 
 
-def build_model(cell: Cell, recorded: Path) -> Model:
+def build_model(cell: Cell, recorded: Path, api_key: str | None = None) -> Model:
     """The model of `cell`. What identifies it (settings, few-shot text and all) is in the log's model arguments.
 
     System messages travel in GenerateConfig. Few-shot exchanges are put into every request at the provider, so any
-    task, also a foreign agent, gets them. `recorded`: folder for the `recorded` provider. Raises InputError.
+    task, also a foreign agent, gets them. `recorded`: folder for the `recorded` provider;
+    `api_key`: instead of the environment's. Raises InputError.
     """
     config = _generate_config(cell)
     arguments = dict(cell.settings.model_args)
@@ -35,11 +36,17 @@ def build_model(cell: Cell, recorded: Path) -> Model:
     if is_recorded:
         arguments = {CANDIDATE_KEY: candidate_arguments(cell), "folder": str(recorded), **arguments}
     try:
-        model = get_model(cell.spec.model, config=config, base_url=cell.spec.base_url, memoize=False, **arguments)
+        model = get_model(
+            cell.spec.model, config=config, base_url=cell.spec.base_url, api_key=api_key, memoize=False, **arguments
+        )
     except (PrerequisiteError, ValueError, TypeError, ImportError) as error:
         raise InputError(f"model {cell.spec.model!r} cannot be made: {_first_line(error)}") from None
     # A provider would refuse an argument that it does not know; Model.model_args is only what the log records.
     model.model_args = {**cell.settings.model_args, CANDIDATE_KEY: candidate_arguments(cell)}
+    client = getattr(model.api, "client", None)
+    if client is not None and hasattr(client, "max_retries"):
+        # Inspect retries as well, and what an SDK retries on its own is seen, limited and accounted for by nobody.
+        client.max_retries = 0
     if cell.settings.few_shot and not is_recorded:
         _put_few_shot(model.api, cell.settings.few_shot)
     return model

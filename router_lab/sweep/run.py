@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 from urllib.parse import unquote, urlsplit
 
-import rich
 from inspect_ai import Task, eval_set
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log, read_eval_log_sample_summaries
 
@@ -19,15 +17,24 @@ from router_lab.config import Sweep
 from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
-from router_lab.sweep.models import build_model, candidate_arguments
+from router_lab.sweep.budget import Spending, meter
+from router_lab.sweep.ledger import Ledger
+from router_lab.sweep.plan import Plan, positions, prepare, silent_console
 from router_lab.sweep.progress import Progress, default_stream
-from router_lab.sweep.settings import Cell, Grid, load_grid
-from router_lab.sweep.tasks import load_task, with_model
+from router_lab.sweep.settings import Cell
+from router_lab.sweep.waves import Prefixes, budget_waves, free_waves
+
+Done = dict[str, set[tuple[str, int]]]
+"""Finished (sample id, epoch) by cell key."""
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep left: the logs that count (others in the folder are superseded), and how many samples it ran."""
+    """What a sweep left: the logs that count (others in the folder are superseded), and how many samples it ran.
+
+    `spent_usd`: all calls of this log directory so far, also of runs before this one. `unrun`: samples × epochs for
+    which the budget did not reach; more money continues them.
+    """
 
     log_dir: Path
     logs: tuple[Path, ...]
@@ -35,47 +42,8 @@ class SweepResult:
     reused: int
     generated: int
     failed: int
-    candidates: tuple[dict[str, Any], ...] = field(repr=False, default=())
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The grid with its tasks loaded and its models made: everything that can fail before a request is sent."""
-
-    grid: Grid
-    tasks: tuple[tuple[Cell, Task], ...]
-
-    def size(self, cell: Cell, task: Task) -> int:
-        """Samples × epochs of a cell."""
-        return min(len(task.dataset), cell.limit or len(task.dataset)) * (task.epochs or 1)
-
-    @property
-    def needed(self) -> int:
-        """Samples × epochs of the whole grid."""
-        return sum(self.size(cell, task) for cell, task in self.tasks)
-
-
-def prepare(source: str | Path | Sweep, *, base: Path | None = None, limit: int | None = None) -> Plan:
-    """Read, check and load everything. Raises InputError before anything is written or sent.
-
-    Args:
-        source: a sweep file, or a Sweep whose relative paths start at `base`.
-        limit: samples per suite at most, for a trial.
-    """
-    grid = load_grid(source, base)
-    cells = tuple(replace(c, limit=min(c.limit or limit, limit)) if limit else c for c in grid.cells)
-    recorded = (grid.base / grid.sweep.recorded).resolve()
-    loaded: dict[str, Task] = {}
-    tasks = []
-    for cell in cells:
-        key = json.dumps([cell.suite, cell.settings.task_args], sort_keys=True)
-        with silent_console():
-            if key not in loaded:
-                suite = grid.suites[cell.suite]
-                loaded[key] = load_task(cell.suite, suite, grid.suites_base, grid.sweep.seed, cell.settings.task_args)
-            model = build_model(cell, recorded)
-        tasks.append((cell, with_model(loaded[key], model, cell.epochs)))
-    return Plan(Grid(grid.sweep, grid.suites, cells, grid.base, grid.suites_base), tuple(tasks))
+    spent_usd: float
+    unrun: int
 
 
 def run_sweep(
@@ -84,54 +52,108 @@ def run_sweep(
     *,
     base: Path | None = None,
     limit: int | None = None,
+    budget_usd: float | None = None,
     progress: TextIO | None = None,
     quiet: bool = False,
 ) -> SweepResult:
     """Generate what is missing in `log_dir` and return the logs that make up the sweep.
 
-    A sample that is finished there is never asked for again, also after kill -9; one that failed is. Raises InputError.
+    A sample that is finished there is never asked for again, also after kill -9; one that failed is. With a budget
+    (`budget_usd`, else the sweep file's), what all runs in `log_dir` have spent never passes it. Raises InputError.
 
     Args:
-        source, base, limit: as in `prepare`.
+        source, base, limit, budget_usd: as in `prepare`.
         log_dir: folder for Inspect logs; made if absent. One sweep, one folder.
         progress: where progress goes, standard error by default; `quiet=True` prints none.
     """
-    plan = prepare(source, base=base, limit=limit)
+    plan = prepare(source, base=base, limit=limit, budget_usd=budget_usd)
     folder = Path(log_dir).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    before = finished_samples(folder, plan)
+    done = finished_samples(folder, plan)
+    reused = sum(map(len, done.values()))
+    spending = _spending(plan, folder)
     stream = None if quiet else (progress or default_stream())
     logs: dict[str, EvalLog] = {}
-    with Progress(plan.grid.sweep.name, plan.needed, len(before), stream) as counter:
-        for wave in waves(plan):
-            for bound, tasks in by_limit(plan, wave).items():
-                for log in _eval_set(plan, tasks, folder, bound):
-                    logs[log.eval.task_id] = log
-    paths = tuple(sorted(_path(log) for log in logs.values()))
+    reach = 0
+    meter(spending)
+    try:
+        with Progress(plan.grid.sweep.name, plan.needed, reused, stream) as counter:
+            for reach in _waves(plan, spending, done):
+                for bound, tasks in _by_limit(plan, reach).items():
+                    logs |= {log.eval.task_id: log for log in _eval_set(plan, tasks, folder, bound)}
+                if spending.fault:
+                    raise InputError(f"sweep {plan.grid.sweep.name}: {spending.fault}")
+    finally:
+        meter(None)
+        spending.ledger.shut()
+    unrun = sum(max(0, positions(c, t) - reach) * (t.epochs or 1) for c, t in plan.tasks)
     result = SweepResult(
         log_dir=folder,
-        logs=paths,
+        logs=tuple(sorted(_path(log) for log in logs.values())),
         needed=plan.needed,
-        reused=len(before),
+        reused=reused,
         generated=counter.finished,
         failed=counter.failed,
-        candidates=tuple(candidate_arguments(cell) for cell in plan.grid.cells),
+        spent_usd=spending.ledger.spent_usd,
+        unrun=unrun,
     )
-    write_manifest(plan, result)
+    _write_manifest(plan, result, logs)
     return result
 
 
-def waves(plan: Plan) -> Iterator[int]:
-    """Growing numbers of samples per suite, doubling until the longest suite is done."""
-    longest = max(min(len(t.dataset), c.limit or len(t.dataset)) for c, t in plan.tasks)
-    size = plan.grid.sweep.wave
-    while size is not None and size < longest:
-        yield size
-        size *= 2
-    yield longest
+def finished_samples(folder: Path, plan: Plan) -> Done:
+    """What the logs in `folder` hold of this very plan, by cell key; crashed logs count what they had written down."""
+    wanted = {_identity(cell, task): _key(cell) for cell, task in plan.tasks}
+    found: Done = defaultdict(set)
+    for info in list_eval_logs(str(folder)):
+        log = read_eval_log(info, header_only=True)
+        candidate = log.eval.model_args.get(CANDIDATE_KEY) or {}
+        suite = (log.eval.metadata or {}).get(SUITE_KEY) or {}
+        identity = (suite.get("suite"), candidate.get("settings_sha"), log.eval.task_version)
+        key = wanted.get((*identity, candidate.get("model"), candidate.get("effort")))
+        if key is not None:
+            summaries = read_eval_log_sample_summaries(info)
+            found[key] |= {(str(s.id), s.epoch) for s in summaries if s.completed and s.error is None}
+    return found
 
 
-def by_limit(plan: Plan, wave: int) -> dict[int, list[Task]]:
+def _identity(cell: Cell, task: Task) -> tuple[str | int | None, ...]:
+    return cell.suite, cell.settings.sha, task.version, cell.model, cell.effort
+
+
+def _key(cell: Cell) -> str:
+    return json.dumps([cell.suite, cell.model, cell.effort])
+
+
+def _spending(plan: Plan, folder: Path) -> Spending:
+    sample_usd = plan.grid.sweep.limits.usd
+    ledger = Ledger(folder, plan.prices(), priced=sample_usd is not None)
+    shots = (json.dumps([dict(shot) for shot in cell.settings.few_shot]) for cell, _ in plan.tasks)
+    return Spending(
+        ledger,
+        {str(task.model): cell.model for cell, task in plan.tasks},
+        budget_usd=plan.budget_usd,
+        sample_usd=sample_usd,
+        extra_bytes=max(len(text.encode()) for text in shots),
+    )
+
+
+def _waves(plan: Plan, spending: Spending, done: Done) -> Iterator[int]:
+    """How many samples of each suite to have after each wave."""
+    first = plan.grid.sweep.wave
+    if plan.budget_usd is None:
+        return free_waves(max(positions(cell, task) for cell, task in plan.tasks), first)
+    keys = {
+        _key(cell): [
+            frozenset((str(sample.id), epoch) for epoch in range(1, (task.epochs or 1) + 1))
+            for sample in task.dataset[: positions(cell, task)]
+        ]
+        for cell, task in plan.tasks
+    }
+    return budget_waves(Prefixes(keys, done), spending.admits, first)
+
+
+def _by_limit(plan: Plan, wave: int) -> dict[int, list[Task]]:
     """Tasks by the number of samples they run in this wave: Inspect takes one `limit` for all tasks of an eval set."""
     groups: dict[int, list[Task]] = defaultdict(list)
     for cell, task in plan.tasks:
@@ -148,7 +170,12 @@ def _eval_set(plan: Plan, tasks: list[Task], folder: Path, limit: int) -> list[E
             model=None,
             limit=limit,
             max_tasks=len(tasks),
-            fail_on_error=False,
+            # A log with a failed sample counts as unfinished, so that the next run asks for that sample again; within
+            # this run Inspect's own retries of a call are enough.
+            fail_on_error=True,
+            continue_on_fail=True,
+            retry_immediate=False,
+            retry_attempts=1,
             log_realtime=True,
             log_dir_allow_dirty=True,
             log_model_api=False,
@@ -162,62 +189,26 @@ def _eval_set(plan: Plan, tasks: list[Task], folder: Path, limit: int) -> list[E
     return logs
 
 
-def finished_samples(folder: Path, plan: Plan) -> set[tuple[str, str | None, str, str, int]]:
-    """(model, effort, suite, sample id, epoch) that finished logs in `folder` hold for this very plan."""
-    wanted = {
-        (cell.suite, cell.settings.sha, task.metadata[SUITE_KEY]["dataset_sha"], cell.candidate)
-        for cell, task in plan.tasks
-        if task.metadata
-    }
-    found = set()
-    for info in list_eval_logs(str(folder)):
-        log = read_eval_log(info, header_only=True)
-        candidate = log.eval.model_args.get(CANDIDATE_KEY)
-        suite = (log.eval.metadata or {}).get(SUITE_KEY)
-        if not candidate or not suite:
-            continue
-        name = (candidate["model"], candidate["effort"])
-        if (suite["suite"], candidate["settings_sha"], suite["dataset_sha"], name) in wanted:
-            found |= {
-                (*name, str(suite["suite"]), str(s.id), s.epoch)
-                for s in read_eval_log_sample_summaries(info)
-                if s.completed and s.error is None
-            }
-    return found
-
-
-def write_manifest(plan: Plan, result: SweepResult) -> Path:
-    """Say in the log directory which logs belong to the sweep."""
+def _write_manifest(plan: Plan, result: SweepResult, logs: dict[str, EvalLog]) -> Path:
+    """Say in the log directory which logs belong to the sweep, how far it was to go, and what candidates send."""
+    planned = {_identity(cell, task): positions(cell, task) for cell, task in plan.tasks}
     content = {
         "sweep": plan.grid.sweep.name,
         "logs": [path.name for path in result.logs],
+        "planned": {_path(log).name: planned[_identity_of(log)] for log in logs.values()},
         "needed": result.needed,
-        "candidates": list(result.candidates),
+        "budget_usd": plan.budget_usd,
+        "spent_usd": result.spent_usd,
+        "unrun": result.unrun,
+        "candidates": plan.candidates(),
     }
     return atomic_write(result.log_dir / MANIFEST, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a log directory, or None. Raises InputError if it is no JSON object."""
-    path = folder / MANIFEST
-    if not path.exists():
-        return None
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    return content
-
-
-@contextmanager
-def silent_console() -> Iterator[None]:
-    """Inspect greets and reports on standard output, which belongs to the command's result."""
-    console = rich.get_console()
-    quiet, console.quiet = console.quiet, True
-    try:
-        yield
-    finally:
-        console.quiet = quiet
+def _identity_of(log: EvalLog) -> tuple[str | int | None, ...]:
+    candidate, suite = log.eval.model_args[CANDIDATE_KEY], (log.eval.metadata or {})[SUITE_KEY]
+    version = log.eval.task_version
+    return suite["suite"], candidate["settings_sha"], version, candidate["model"], candidate["effort"]
 
 
 def _path(log: EvalLog) -> Path:

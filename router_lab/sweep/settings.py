@@ -114,7 +114,8 @@ def resolve(
             f"{where}: effort `{effort}` is neither a provider's level ({', '.join(LEVELS)}) nor a preset in "
             f"{sweep.efforts_file} ({', '.join(sorted(efforts)) or 'which has none'})"
         )
-    transport = {"cache_prompt": sweep.cache_prompt, "max_retries": sweep.max_retries, "timeout": sweep.timeout}
+    transport: dict[str, Any] = {"cache_prompt": sweep.cache_prompt, "max_retries": sweep.max_retries}
+    transport["attempt_timeout"] = sweep.timeout
     transport["max_connections"] = spec.max_connections or sweep.max_connections
     transport |= {key: asked[key] for key in asked.keys() & TRANSPORT}
     config = {k: v for k, v in asked.items() if k not in TRANSPORT and v is not None}

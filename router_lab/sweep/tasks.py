@@ -21,11 +21,14 @@ from router_lab.providers.keys import SHA_LENGTH, SUITE_KEY, canonical_json, sha
 from router_lab.runtime.errors import InputError
 
 
-def load_task(name: str, suite: Suite, base: Path, seed: int, task_args: Mapping[str, Any]) -> Task:
+def load_task(
+    name: str, suite: Suite, base: Path, seed: int, task_args: Mapping[str, Any], sample_usd: float | None = None
+) -> Task:
     """The suite's task, its samples in the sweep's fixed shuffled order, its version a hash of their content.
 
     The order sorts by sha256 of (seed, suite, sample id): it does not move when samples are added, so a prefix of it
-    is an unbiased draw. `task_args` of an effort reach only a task that declares them. Raises InputError.
+    is an unbiased draw. `task_args` of an effort reach only a task that declares them. A sample's dollar limit shapes
+    its outcome, so it is part of the version too. Raises InputError.
     """
     assert suite.task is not None
     spec = _resolve_spec(suite.task, base)
@@ -47,6 +50,8 @@ def load_task(name: str, suite: Suite, base: Path, seed: int, task_args: Mapping
     samples.sort(key=lambda s: sha256_of([seed, name, str(s.id)]))
     task.dataset = MemoryDataset(samples, name=task.dataset.name, location=task.dataset.location)
     task.version = f"{task.version}+{content}" if task.version else content
+    if sample_usd is not None:
+        task.version += f"+${sample_usd:g}"
     task.metadata = {**(task.metadata or {}), SUITE_KEY: suite_metadata(name, suite, content)}
     # The path of the task file is part of a log's identity; without it a sweep resumes from any directory.
     setattr(task, TASK_FILE_ATTR, None)

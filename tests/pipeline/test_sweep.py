@@ -1,5 +1,6 @@
 """A sweep through Inspect against a loopback provider: what is sent, what is kept, what it costs, what resumes."""
 
+import gc
 import json
 import os
 import signal
@@ -42,6 +43,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     with serving() as running:
         monkeypatch.setenv("LOCAL_BASE_URL", running.url)
         yield running
+    gc.collect()  # while the filters above still hold
 
 
 def project(folder: Path, **sweep: Any) -> Path:

@@ -1,0 +1,107 @@
+"""Every call of a sweep as it is made and answered, in a file that outlives the process: what money was really spent.
+
+One JSON object a line in `ledger.jsonl` of the log directory: `{"open": id, "usd": worst case}` before a call under a
+budget, `{"call": id, "model": …, "tokens": […], "day": …}` after any call. A call that was opened and never closed,
+because the process died or the line broke, counts as its worst case: the provider may have charged it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+from router_lab.prices import PriceTable, Tokens
+from router_lab.runtime.errors import InputError
+
+LEDGER = "ledger.jsonl"
+
+
+class Ledger:
+    """Append-only. `spent_usd`: what was answered, and what may have been; `at_risk_usd`: calls not yet answered."""
+
+    def __init__(self, folder: Path, table: PriceTable, *, priced: bool) -> None:
+        """Read what earlier runs wrote. With `priced`, a model without a price is an error; without, it counts nothing.
+
+        Raises InputError for a line that is no ledger entry, save a torn last one.
+        """
+        self.path, self.table, self.priced = folder / LEDGER, table, priced
+        self.spent_usd = 0.0
+        self.calls = 0
+        self._open: dict[str, float] = {}
+        self._next = self._replay() if self.path.exists() else 0
+        self.spent_usd += self.at_risk_usd
+        self._open.clear()
+        self._file = self.path.open("a", encoding="utf-8")
+
+    @property
+    def at_risk_usd(self) -> float:
+        """Worst case of the open calls."""
+        return sum(self._open.values())
+
+    def open(self, worst_usd: float) -> str:
+        """A call is about to be made that costs at most `worst_usd`; returns its id."""
+        self._next += 1
+        name = str(self._next)
+        self._write({"open": name, "usd": worst_usd})
+        self._open[name] = worst_usd
+        return name
+
+    def close(self, name: str | None, model: str, tokens: Tokens) -> float:
+        """A call was answered; returns its dollars. `name=None`: it was never opened, for want of a budget."""
+        day = dt.datetime.now(dt.UTC).date()
+        self._write({"call": name, "model": model, "tokens": list(tokens), "day": day.isoformat()})
+        return self._answered(name, model, tokens, day)
+
+    def void(self, name: str) -> None:
+        """The provider refused the call with a status code: it costs nothing."""
+        self._write({"void": name})
+        self._open.pop(name, None)
+
+    def lose(self, name: str) -> None:
+        """The line broke: the call counts at its worst case for ever."""
+        self._write({"lost": name})
+        self.spent_usd += self._open.pop(name, 0.0)
+
+    def shut(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _answered(self, name: str | None, model: str, tokens: Tokens, day: dt.date) -> float:
+        self._open.pop(name or "", None)
+        self.calls += 1
+        usd = self.table.cost(model, tokens, day) if self.priced or self.table.knows(model, day) else 0.0
+        self.spent_usd += usd
+        return usd
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        # Flushed to the system, so that the death of the process loses nothing; a power cut may cost the last line.
+        self._file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+        self._file.flush()
+
+    def _replay(self) -> int:
+        """Apply the file's entries and return how many there are; a torn last line is cut off."""
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        for number, line in enumerate(lines, start=1):
+            if number == len(lines) and not line.endswith(b"\n"):
+                with self.path.open("r+b") as file:
+                    file.truncate(self.path.stat().st_size - len(line))
+                break
+            try:
+                self._apply(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                rule = "is no ledger entry, so the money spent cannot be known"
+                raise InputError(f"{self.path}: line {number} {rule}; mend it, or use a new log directory") from None
+        return len(lines)
+
+    def _apply(self, entry: dict[str, Any]) -> None:
+        if "open" in entry:
+            self._open[entry["open"]] = float(entry["usd"])
+        elif "call" in entry:
+            day = dt.date.fromisoformat(entry["day"])
+            self._answered(entry["call"], entry["model"], Tokens(*entry["tokens"]), day)
+        elif "lost" in entry:
+            self.spent_usd += self._open.pop(entry["lost"], 0.0)
+        else:
+            self._open.pop(entry["void"], None)

@@ -1,0 +1,151 @@
+"""The grid made ready: tasks loaded, models made, requests recorded. All that can fail before money is spent."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import rich
+from inspect_ai import Task
+
+from router_lab.config import Sweep
+from router_lab.prices import PriceTable
+from router_lab.providers.keys import RECORDED
+from router_lab.providers.store import candidate_label, read_header, recordings
+from router_lab.runtime.errors import InputError
+from router_lab.sweep.budget import report_failure
+from router_lab.sweep.guard import Breaker, guard
+from router_lab.sweep.models import build_model, candidate_arguments
+from router_lab.sweep.recorder import Request, fingerprint, request_dict
+from router_lab.sweep.settings import Cell, Grid, load_grid
+from router_lab.sweep.tasks import load_task, with_model
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells with their tasks, in file order, and what each candidate sends."""
+
+    grid: Grid
+    tasks: tuple[tuple[Cell, Task], ...]
+    requests: Mapping[tuple[str, str | None, str], Request | None]
+    recorded: Path
+    budget_usd: float | None = None
+
+    @property
+    def needed(self) -> int:
+        """Samples × epochs of the whole grid."""
+        return sum(positions(cell, task) * (task.epochs or 1) for cell, task in self.tasks)
+
+    def prices(self) -> PriceTable:
+        """The sweep's price table; without a file of its own, genai-prices alone."""
+        path = self.grid.base / self.grid.sweep.prices_file
+        named = "prices_file" in self.grid.sweep.model_fields_set
+        return PriceTable.load(path if named or path.exists() else None)
+
+    def candidates(self) -> list[dict[str, Any]]:
+        """One JSON object a cell: suite, candidate, settings and the request that was recorded."""
+        return [
+            {"suite": cell.suite, **candidate_arguments(cell), "request": self._request(cell)} for cell, _ in self.tasks
+        ]
+
+    def _request(self, cell: Cell) -> dict[str, Any]:
+        if not cell.spec.model.startswith(RECORDED):
+            return request_dict(self.requests.get((*cell.candidate, cell.suite)), cell)
+        label = candidate_label(cell.model, cell.effort, cell.settings.sha)
+        headers = map(read_header, recordings(self.recorded, label))
+        request: dict[str, Any] | None = next((h.get("request") for h in headers if h["suite"] == cell.suite), None)
+        return request or request_dict(None, cell)
+
+
+def positions(cell: Cell, task: Task) -> int:
+    """Samples that a cell runs, its limit applied."""
+    return min(len(task.dataset), cell.limit or len(task.dataset))
+
+
+def prepare(
+    source: str | Path | Sweep,
+    *,
+    base: Path | None = None,
+    limit: int | None = None,
+    budget_usd: float | None = None,
+) -> Plan:
+    """Read, check and load everything. Raises InputError before anything is written or sent.
+
+    Args:
+        source: a sweep file, or a Sweep whose relative paths start at `base`.
+        limit: samples per suite at most, for a trial.
+        budget_usd: instead of the sweep file's own.
+    """
+    grid = load_grid(source, base)
+    if limit:
+        grid = replace(grid, cells=tuple(replace(c, limit=min(c.limit or limit, limit)) for c in grid.cells))
+    recorded = (grid.base / grid.sweep.recorded).resolve()
+    with silent_console():
+        requests = fingerprint(grid.cells)
+        tasks = _tasks(grid, recorded)
+    budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
+    plan = Plan(grid, tasks, requests, recorded, budget)
+    if budget is not None:
+        _check_budget(plan)
+    return plan
+
+
+def _tasks(grid: Grid, recorded: Path) -> tuple[tuple[Cell, Task], ...]:
+    loaded: dict[str, Task] = {}
+    breakers: dict[tuple[str, str | None], Breaker] = {}
+    tasks = []
+    for cell in grid.cells:
+        key = json.dumps([cell.suite, cell.settings.task_args], sort_keys=True)
+        if key not in loaded:
+            loaded[key] = load_task(
+                cell.suite,
+                grid.suites[cell.suite],
+                grid.suites_base,
+                grid.sweep.seed,
+                cell.settings.task_args,
+                sample_usd=grid.sweep.limits.usd,
+            )
+        model = build_model(cell, recorded)
+        if not cell.spec.model.startswith(RECORDED):
+            server = (cell.spec.model, cell.spec.base_url)
+            breaker = breakers.setdefault(server, Breaker(cell.spec.model))
+            guard(model.api, breaker, report_failure(cell.model))
+        tasks.append((cell, with_model(loaded[key], model, cell.epochs)))
+    return tuple(tasks)
+
+
+def _check_budget(plan: Plan) -> None:
+    """A hard budget needs to know what a sample and a call can cost at most. Raises InputError."""
+    sweep = plan.grid.sweep
+    if sweep.limits.usd is None:
+        raise InputError(
+            f"sweep {sweep.name}: a budget of ${plan.budget_usd:g} needs `limits: {{usd: …}}`, the most that one "
+            "sample may cost, judge included: it is set aside before the sample starts (--dry-run shows what they cost)"
+        )
+    table, today = plan.prices(), dt.datetime.now(dt.UTC).date()
+    for cell, task in plan.tasks:
+        table.rates(cell.model, today)
+        model = task.model
+        assert model is not None
+        config = task.config.merge(model.config)
+        if (config.max_tokens or model.api.max_tokens_for_config(config) or model.api.max_tokens()) is None:
+            raise InputError(
+                f"sweep {sweep.name}: candidate {cell.candidate} has no max_tokens, so a call could cost anything and "
+                "no budget could hold; set it in `config:` or in its effort"
+            )
+
+
+@contextmanager
+def silent_console() -> Iterator[None]:
+    """Inspect greets and reports on standard output, which belongs to the command's result."""
+    console = rich.get_console()
+    quiet, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = quiet
