@@ -135,7 +135,7 @@ def open_artifact(
     files, revision = read_files(directory, checked=verify != "off")
     if release is not None and release.revision != revision:
         raise PolicyError(f"{directory}: its revision {revision} is not the one that {RELEASE} names")
-    timeless = _timeless(_decode(files))
+    timeless = _decode(files)
     golden.check(timeless, [jsonio.loads(line, "golden.jsonl") for line in files["golden.jsonl"].splitlines()])
     return Opened(timeless.renewed(revision=revision, clock=clock), files, release, data)
 
@@ -153,11 +153,15 @@ def read_files(directory: Path, *, checked: bool = True) -> tuple[dict[str, byte
     return files, _revision(found)
 
 
-def _decode(files: Mapping[str, bytes]) -> PolicySpec:
+def _decode(files: Mapping[str, bytes]) -> Policy:
     certificate = jsonio.loads(files["certificate.json"], "certificate.json")
     if not isinstance(certificate, dict):
         raise PolicyError("certificate.json: not an object")
-    return codec.decode(jsonio.loads(files["policy.json"], "policy.json"), files, certificate)
+    spec = codec.decode(jsonio.loads(files["policy.json"], "policy.json"), files, certificate)
+    try:
+        return _timeless(spec)
+    except PolicyError as error:  # a semantic rule, which knows of no files
+        raise PolicyError(f"policy.json: {error}") from error
 
 
 def _timeless(spec: PolicySpec) -> Policy:

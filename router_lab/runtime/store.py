@@ -58,7 +58,8 @@ class PolicyStore:
 
     default: the candidate that serves until a policy is loaded. state: a directory of this store's own, where the last
     good policy is kept across restarts, and the newest release number, below which nothing is accepted unless
-    `accept_older`. verify, public_key: as for `load_policy`. on_refused: called with the PolicyError of a refusal, once for each in a row.
+    `accept_older`. verify, public_key: as for `load_policy`. on_refused: called with the PolicyError of a refusal, once
+    for each in a row.
     interval_s: between looks at the source, in the background once `start`ed (in each worker process, after a fork).
     """
 
@@ -195,7 +196,7 @@ class PolicyStore:
                 return False
 
     def rollback(self) -> bool:
-        """Serve the policy before this one again, and take the present one no more until `check` finds another; False
+        """Serve the policy before this one again, and take the present one no more until another was accepted; False
         if there is none before it."""
         with self._lock:
             previous = self._previous
@@ -275,7 +276,7 @@ def _share(purpose: str, key: str | bytes) -> float:
 
 
 def _fingerprint(path: Path) -> Any:
-    """What changes when somebody publishes: where the path leads, and the stamps of the two files that name a policy."""
+    """What changes when somebody publishes: where the path leads, and the stamps of the files that name a policy."""
     stamps: list[tuple[int, int, int] | None] = []
     for file in (path / RELEASE, path / MANIFEST):
         try:

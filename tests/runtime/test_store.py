@@ -257,7 +257,7 @@ def swap_while_deciding(
                     named[index].add(decision.revision)
                     wanted = expected[decision.revision][text].to_dict() | {"revision": decision.revision}
                     assert decision.to_dict() == wanted  # whole: every part of one policy
-                stop.wait(0.001)  # leaves the interpreter to the thread that swaps
+                stop.wait(0.005)  # leaves the interpreter to the thread that swaps
         except BaseException as error:  # noqa: BLE001
             errors.append(error)
 

@@ -1,0 +1,143 @@
+"""An agent that would loop for ever stops before its limit; one that would finish within it never does."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from router_lab.runtime.budget import Budget, BudgetExceeded
+from router_lab.runtime.model import Prices
+from router_lab.runtime.policy import Policy
+
+PRICES = Prices(1.0, 10.0, cache_read=0.1)  # $1, $10 and $.10 a million tokens
+
+
+def test_dollars_by_hand() -> None:
+    budget = Budget(max_usd=0.01, prices=PRICES)
+    call = budget.reserve(2_000, max_output_tokens=500)  # .002 + .005 at most
+    assert call.max_output_tokens == 500
+    assert call.usd == pytest.approx(0.007)
+    call.settle(2_000, 100)  # .002 + .001
+    assert budget.usd == pytest.approx(0.003)
+    call = budget.reserve(3_000, max_output_tokens=500)  # .007 left, .003 for the input: 400 tokens of output
+    assert call.max_output_tokens == 400
+    with pytest.raises(BudgetExceeded) as error:
+        budget.reserve(1)  # all of it is reserved
+    assert error.value.limit == "usd"
+    call.settle(3_000, 400)
+    assert budget.usd == pytest.approx(0.01)
+    with pytest.raises(BudgetExceeded):
+        budget.reserve(1)
+
+
+def test_cached_tokens_are_priced_as_such() -> None:
+    budget = Budget(max_usd=0.0012, prices=PRICES)
+    with pytest.raises(BudgetExceeded):
+        budget.reserve(2_000)
+    call = budget.reserve(2_000, cached_tokens=1_000, max_output_tokens=9)  # .001 + .0001 + .00009
+    call.settle(2_000, 9, cached_tokens=1_000)
+    assert budget.usd == pytest.approx(0.00119)
+    call = Budget(max_usd=1.0, prices=PRICES).reserve(10)
+    call.settle(10, 10, usd=0.5)
+    assert call._budget.usd == 0.5
+
+
+def test_turns_and_tokens() -> None:
+    budget = Budget(max_turns=2, max_tokens=100)
+    budget.reserve(40).settle(40, 10)
+    assert budget.reserve(30, max_output_tokens=50).max_output_tokens == 20
+    with pytest.raises(BudgetExceeded, match="turns"):
+        budget.reserve(0)
+    with pytest.raises(BudgetExceeded, match="51 tokens and 50 are left"):
+        again = Budget(max_tokens=100)
+        again.reserve(40).settle(40, 10)
+        again.reserve(50)
+
+
+def test_the_forecast_follows_the_growing_context() -> None:
+    budget = Budget(max_usd=1.0, prices=PRICES)
+    assert budget.forecast() == (0, 0, 0.0)
+    budget.reserve(1_000).settle(1_000, 200)
+    # 1,000 + 200 in, 200 out: $.0012 + $.002
+    assert budget.forecast() == (1_200, 200, pytest.approx(0.0032))
+    budget.reserve(1_500).settle(1_500, 100)  # a tool added 300 tokens: 1,500 = 1,000 + 200 + 300
+    assert budget.forecast() == (1_900, 100, pytest.approx(0.0029))
+    tight = Budget(max_usd=0.0045, prices=PRICES)
+    tight.reserve(1_000).settle(1_000, 200)
+    with pytest.raises(BudgetExceeded):  # .0045 − .003 = .0015 are left: enough for 1,200 in, but for 30 tokens out
+        tight.reserve(1_500)
+    assert tight.reserve().max_output_tokens == 30
+
+
+def test_a_call_that_fails_half_way_counts_as_spent_and_one_never_made_does_not() -> None:
+    budget = Budget(max_turns=9, max_usd=1.0, prices=PRICES)
+    with pytest.raises(TimeoutError), budget.reserve(1_000, max_output_tokens=100):
+        raise TimeoutError
+    assert budget.usd == pytest.approx(0.002)
+    assert budget.turns == 1
+    call = budget.reserve(1_000)
+    call.release()
+    assert (budget.turns, budget.usd) == (1, pytest.approx(0.002))
+    with pytest.raises(ValueError, match="settled already"):
+        call.settle(1, 1)
+
+
+def test_a_decision_brings_its_limits(make_spec: Any) -> None:
+    decision = Policy(make_spec()).decide("the quick brown fox")
+    budget = Budget.of(decision, slack=2.0)
+    assert (budget.max_turns, budget.max_usd, budget.max_tokens) == (2, 0.02, None)
+
+
+@pytest.mark.parametrize("asked", [{"max_usd": 1.0}, {"max_turns": -1}, {"max_tokens": float("nan")}])
+def test_limits_that_make_no_sense(asked: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="budget"):
+        Budget(**asked)
+    with pytest.raises(ValueError, match="cannot be"):
+        Budget().reserve(5, cached_tokens=6)
+
+
+def trace(rng: random.Random) -> tuple[Prices, list[tuple[int, int, int]]]:
+    """(prices, turns of (input, cached, output) tokens): a context that grows by each answer and a tool's result."""
+    prices = Prices(rng.uniform(0.05, 20), rng.uniform(0.1, 100), rng.choice([None, rng.uniform(0.01, 2)]))
+    context, turns = rng.randint(1, 5_000), []
+    for _ in range(rng.randint(1, 40)):
+        output = rng.randint(1, 2_000)
+        turns.append((context, rng.choice([0, rng.randint(0, context)]), output))
+        context += output + rng.randint(0, 3_000)
+    return prices, turns
+
+
+def bill(prices: Prices, turns: list[tuple[int, int, int]]) -> float:
+    read = prices.input if prices.cache_read is None else prices.cache_read
+    return sum(((a - c) * prices.input + c * read + o * prices.output) / 1e6 for a, c, o in turns)
+
+
+@pytest.mark.parametrize("limit", ["usd", "tokens", "turns"])
+def test_a_thousand_random_agents(limit: str) -> None:
+    rng = random.Random(limit)
+    for _ in range(1_000):
+        prices, turns = trace(rng)
+        whole = {"usd": bill(prices, turns), "tokens": sum(a + o for a, _, o in turns), "turns": len(turns)}[limit]
+
+        # It finishes within its limit, even exactly at it (dollars: to the last bit of their sum): never stopped.
+        most = whole * (1 + 1e-12) if limit == "usd" else whole
+        budget = Budget(**{f"max_{limit}": most}, prices=prices)
+        for tokens, cached, output in turns:
+            call = budget.reserve(tokens, cached_tokens=cached)
+            assert call.max_output_tokens is None or call.max_output_tokens >= output
+            call.settle(tokens, output, cached_tokens=cached)
+
+        # It loops for ever: stopped, before the limit.
+        most = whole * rng.uniform(0.05, 3) if limit == "usd" else max(int(whole * rng.uniform(0.05, 3)), 0)
+        budget = Budget(**{f"max_{limit}": most}, prices=prices)
+        context = turns[0][0]
+        with pytest.raises(BudgetExceeded):
+            for step in range(100_000):
+                wished = turns[step % len(turns)][2]
+                with budget.reserve(context, max_output_tokens=wished) as call:
+                    assert call.max_output_tokens is not None
+                    call.settle(context, call.max_output_tokens)  # the worst it can do
+                    context += call.max_output_tokens + rng.randint(0, 500)
+        assert {"usd": budget.usd, "tokens": budget.tokens, "turns": budget.turns}[limit] <= most
