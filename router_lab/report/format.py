@@ -61,5 +61,5 @@ def seconds(value: float | None) -> str:
 
 
 def candidate_label(model: str, effort: str | None) -> str:
-    """A candidate for display only (never parsed again): model, then effort after a middle dot."""
-    return model if effort is None else f"{model} · {effort}"
+    """A candidate for display only (never parsed again), as `str(Candidate)` has it."""
+    return model if effort is None else f"{model} @ {effort}"

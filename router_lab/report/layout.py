@@ -86,18 +86,20 @@ def place_labels(
     *,
     soft: Iterable[Box] = (),
     reach: Sequence[float] | None = None,
-    gap: float = 9.0,
+    gaps: Sequence[float] | None = None,
 ) -> list[Placed | None]:
     """Where each label goes, in order of importance; None where there is no room.
 
     anchors: mark centres.  sizes: (width, height) of each label.  obstacles: boxes that no label may touch (the marks).
     soft: boxes better left free (lines).  reach: how far (px) each label may stand off; default 84.
+    gaps: px between a mark's centre and its label; default 9.
     No two of the returned boxes overlap, and all lie in `area`.
     """
     taken = list(obstacles)
     avoid = list(soft)
     placed: list[Placed | None] = []
-    for anchor, size, limit in zip(anchors, sizes, reach or [84.0] * len(anchors), strict=True):
+    count = len(anchors)
+    for anchor, size, limit, gap in zip(anchors, sizes, reach or [84.0] * count, gaps or [9.0] * count, strict=True):
         best: tuple[float, Placed] | None = None
         for rank, (box, far) in enumerate(_positions(anchor, size, gap, limit)):
             if not box.inside(area) or any(box.overlap(other) for other in taken):

@@ -115,6 +115,6 @@ def _front_change(before: pd.DataFrame, now: pd.DataFrame, suite: str) -> list[s
     where = "All suites" if suite == POOLED else suite
     parts = [f"{', '.join(sorted(is_ - was))} joined the front"] if is_ - was else []
     parts += [f"{', '.join(sorted(was - is_))} fell behind it"] if was - is_ else []
-    best_then, best_now = before["quality"].max(), now["quality"].max()
+    best_then, best_now = (t[t["compared"]]["quality"].max() for t in (before, now))
     parts.append(f"best quality {percent(best_now)} ({points(best_now - best_then)} points)")
     return [f"{where}: {'; '.join(parts)}."]

@@ -158,7 +158,7 @@ def _labels(scale: Scale, marks: Sequence[Mark], avoid: Sequence[Box]) -> str:
     ]
     soft = [*bars, *_front_boxes(scale, marks), *avoid]
     reach = [60.0 if m.pale and not m.new else 84.0 for m in wanted]
-    placed = place_labels(anchors, sizes, glyphs, scale.plot, soft=soft, reach=reach)
+    placed = place_labels(anchors, sizes, glyphs, scale.plot, soft=soft, reach=reach, gaps=[r + 2.0 for r in halves])
     parts = [
         _label(mark, text, anchor, place)
         for mark, text, anchor, place in zip(wanted, texts, anchors, placed, strict=True)

@@ -68,7 +68,8 @@ def _draw_labels(grid: list[list[str]], marks: Sequence[Mark], at: Callable[[Mar
     area = Box(-0.6, -1.1, len(grid[0]) + 0.1, 2 * len(grid) - 0.9)
     sizes = [(len(m.label) + 1.0, 1.8) for m in marks]
     centres = [(float(x), 2.0 * y) for x, y in anchors]
-    placed = place_labels(centres, sizes, boxes, area, soft=lines * 20, reach=[0.0] * len(marks), gap=2.0)
+    near, gaps = [0.0] * len(marks), [2.0] * len(marks)
+    placed = place_labels(centres, sizes, boxes, area, soft=lines * 20, reach=near, gaps=gaps)
     for mark, place in zip(marks, placed, strict=True):
         if place is None:
             continue

@@ -1,0 +1,78 @@
+"""`report DECISIONS`: whether a policy's promise still holds. Exit status 0 it does, 3 it does not, 4 not known yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from router_lab.cli.common import GATE_FAILED, INCONCLUSIVE, OK, print_json, print_path
+
+
+def day_after_command(
+    logs: list[Path], policies: list[Path], audit: Path | None, before: Path | None, html: Path | None, as_json: bool
+) -> None:
+    """Run every check on the decision `logs`, print or write the answer, and exit with its status."""
+    from dataclasses import asdict
+
+    from router_lab.report.dayafter import BROKEN, HOLDS, day_after
+    from router_lab.report.dayafter_page import day_after_html
+    from router_lab.runtime.artifact import load_policy
+    from router_lab.runtime.decisions import read_decisions
+    from router_lab.runtime.errors import InputError
+    from router_lab.runtime.files import atomic_write
+
+    rows = [row for log in logs for row in read_decisions(log)]
+    if not rows:
+        raise InputError(f"{logs[0]}: holds no decision")
+    policy = load_policy(policies[0]) if policies else None
+    promise: dict[str, Any] = {}
+    if policy is not None:
+        shown = policy.spec.certificate
+        suites = {name: float(row["n"]) for name, row in (shown.get("suites") or {}).items()}
+        total = sum(suites.values())
+        promise = {
+            "reference": tuple(policy.reference), "margin": shown.get("margin"),
+            "confidence": shown.get("confidence", 0.9),
+            "expected_suites": {name: n / total for name, n in suites.items()} if total else None,
+        }  # fmt: skip
+    labels = None if audit is None else read_reference_qualities(audit, promise.get("reference"))
+    result = day_after(rows, audit=labels, before=read_decisions(before) if before else (), **promise)
+    if html is not None:
+        name = logs[0].stem if policy is None else policy.spec.name
+        atomic_write(html, day_after_html(result, name).encode("utf-8", "replace"))
+    if as_json:
+        print_json({"verdict": result.verdict, **asdict(result)})
+    else:
+        click.echo(result.to_text())
+    if html is not None:
+        print_path(html)
+    raise SystemExit({HOLDS: OK, BROKEN: GATE_FAILED}.get(result.verdict, INCONCLUSIVE))
+
+
+def read_reference_qualities(path: Path, reference: tuple[str, str | None] | None) -> dict[str, float]:
+    """Decision id → the reference's quality, from a CSV, JSONL or Parquet table of audited requests.
+
+    Columns sample_id (the decision's id) and quality; with a `model` column, only the reference's rows count.
+    Raises InputError for a missing column or a quality outside [0, 1].
+    """
+    import pandas as pd
+
+    from router_lab.runtime.errors import InputError
+
+    try:
+        if path.suffix == ".csv":
+            table = pd.read_csv(path)
+        else:
+            table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_json(path, lines=True)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    missing = [c for c in ("sample_id", "quality") if c not in table.columns]
+    if missing:
+        raise InputError(f"{path}: column {', '.join(missing)} is missing; an audit needs sample_id and quality")
+    if not table["quality"].between(0, 1).all():
+        raise InputError(f"{path}: `quality` must lie in [0, 1] in every row")
+    if reference is not None and "model" in table.columns:
+        table = table[table["model"] == reference[0]]
+    return {str(i): float(q) for i, q in zip(table["sample_id"], table["quality"], strict=True)}

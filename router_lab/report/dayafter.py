@@ -1,0 +1,246 @@
+"""The day after: what a policy promised beside what its decision log says happened.
+
+Every check may be looked at every day: quality is judged by betting tests (Ville's inequality bounds the chance of ever
+being wrong), the other checks share one error probability among them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, clustered_mean, clustered_ratio, samples_needed
+from router_lab.report.format import candidate_label, count, interval, money, percent, points
+
+Floats = NDArray[np.float64]
+HOLDS, BROKEN, UNSURE = "still holds", "does not hold", "cannot tell yet"
+ALPHA = 0.05
+"""Chance that a quiet log ever raises an alarm over quality, and that one look at it raises any other."""
+COST_TOLERANCE = 0.10
+SHIFT_TOLERANCE = 0.10
+CALIBRATION_TOLERANCE = 0.02
+NOTICEABLE = 0.05
+_OTHER_CHECKS = 3
+BETTING_FACTOR = 2.0
+"""A betting test needs about this many times the samples of a t test (measured in tests/unit/test_dayafter.py)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check. verdict: still holds, does not hold, or cannot tell yet; more: requests that would settle it."""
+
+    name: str
+    verdict: str
+    text: str
+    more: int | None = None
+
+
+@dataclass(frozen=True)
+class DayAfter:
+    """All checks of a log, and what it served: n decisions, shares by suite, by candidate and by reason code."""
+
+    n: int
+    findings: tuple[Finding, ...]
+    suites: Mapping[str, int]
+    served: Mapping[str, int]
+    codes: Mapping[str, int]
+    bill: Sequence[Mapping[str, Any]]
+
+    @property
+    def verdict(self) -> str:
+        """`does not hold` if any check says so; else what the checks of quality say."""
+        words = [f.verdict for f in self.findings]
+        return BROKEN if BROKEN in words else UNSURE if UNSURE in words or not words else HOLDS
+
+    def to_text(self) -> str:
+        """For a terminal; the verdict last."""
+        lines = [f"{self.n:,} decisions: " + ", ".join(f"{v / self.n:.0%} {k}" for k, v in self.served.items())]
+        lines += [f"  {f.name}: {f.verdict}; {f.text}" for f in self.findings]
+        more = max((f.more or 0 for f in self.findings if f.verdict == UNSURE), default=0)
+        return "\n".join([*lines, self.verdict + (f", about {more:,} more" if self.verdict == UNSURE and more else "")])
+
+
+def day_after(
+    decisions: Iterable[Mapping[str, Any]],
+    *,
+    reference: tuple[str, str | None] | None = None,
+    margin: float | None = None,
+    confidence: float = 0.9,
+    audit: Mapping[str, float] | None = None,
+    expected_suites: Mapping[str, float] | None = None,
+    before: Iterable[Mapping[str, Any]] = (),
+) -> DayAfter:
+    """Judge a decision log (`runtime.decisions.read_decisions`) against the policy's promises.
+
+    reference, margin, confidence: of the policy's certificate.  audit: decision id → quality of the reference on that
+    same request, for a random share of requests (those served by the reference included: their difference is 0).
+    expected_suites: suite → share of requests expected; before: an earlier log, which is then what is expected.
+    """
+    rows = list(decisions)
+    earlier = list(before)
+    findings = [
+        *_audited(rows, audit or {}, reference, margin, confidence),
+        *_calibration(rows),
+        *_cost(rows),
+        *_suites(rows, _suite_shares(earlier) if earlier else expected_suites),
+        *_coverage(rows, earlier),
+    ]
+    served = Counter(candidate_label(r["model"], r["effort"]) for r in rows)
+    return DayAfter(
+        len(rows), tuple(findings), _counted(r.get("suite") or "none" for r in rows), dict(served.most_common()),
+        _counted(r.get("code", "unknown") for r in rows), _bill(rows),
+    )  # fmt: skip
+
+
+def _counted(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _outcomes(rows: Sequence[Mapping[str, Any]], column: str) -> list[tuple[Mapping[str, Any], float]]:
+    return [(r, float(r["outcome"][column])) for r in rows if r.get("outcome") and r["outcome"].get(column) is not None]
+
+
+def _audited(
+    rows: Sequence[Mapping[str, Any]], audit: Mapping[str, float], reference: tuple[str, str | None] | None,
+    margin: float | None, confidence: float,
+) -> list[Finding]:  # fmt: skip
+    """Served minus reference quality on the audited requests, against the certified margin, at any number of looks."""
+    if margin is None:
+        return []
+    differences = []
+    for row in rows:
+        if row["id"] not in audit:
+            continue
+        if (row["model"], row["effort"]) == reference:
+            differences.append(0.0)
+        elif row.get("outcome") and row["outcome"].get("quality") is not None:
+            differences.append(float(row["outcome"]["quality"]) - audit[row["id"]])
+    if not differences:
+        text = "no audited request: answer a random share by the reference too, and name the file with --audit"
+        return [Finding("quality against the reference", UNSURE, text)]
+    return [judge_difference("quality against the reference", np.array(differences), -margin, confidence)]
+
+
+def judge_difference(name: str, differences: Floats, floor: float, confidence: float) -> Finding:
+    """Whether the mean of paired differences in [−1, 1] is at least `floor`, valid at any number of looks."""
+    sizes = np.ones(len(differences))
+    estimate = clustered_mean(differences, pseudo=True)
+    text = f"{points(estimate.value)} points on {len(differences):,} requests, {_interval(estimate)}"
+    if betting_p(-differences, sizes, -floor) <= ALPHA:
+        return Finding(name, BROKEN, f"{text}; below {points(floor)}")
+    if betting_p(differences, sizes, floor) <= 1 - confidence:
+        return Finding(name, HOLDS, f"{text}; shown above {points(floor)}")
+    return Finding(name, UNSURE, text, needed(estimate, floor, confidence))
+
+
+def needed(estimate: Estimate, floor: float, confidence: float) -> int | None:
+    """Further requests until a betting test would tell, were the estimate the truth; None if it is at the floor."""
+    further = samples_needed(estimate, estimate.value - floor, confidence)
+    return None if further is None else math.ceil(BETTING_FACTOR * (further + estimate.n)) - estimate.n
+
+
+def _interval(estimate: Estimate) -> str:
+    low, high = estimate.interval()
+    return f"95 % from {points(low)} to {points(high)}" if math.isfinite(low) else "too few for an interval"
+
+
+def _calibration(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Labelled quality of what was served against what was predicted of it, by candidate: a culprit has a name."""
+    labelled = _outcomes(rows, "quality")
+    if not labelled:
+        return []
+    findings = []
+    names = sorted({candidate_label(r["model"], r["effort"]) for r, _ in labelled})
+    for name in names:
+        gaps = np.array([q - r["quality"] for r, q in labelled if candidate_label(r["model"], r["effort"]) == name])
+        gaps = np.clip(gaps, -1.0, 1.0)
+        text = f"labelled {points(float(gaps.mean()))} points against its prediction on {len(gaps):,} requests"
+        sizes, estimate = np.ones(len(gaps)), clustered_mean(gaps, pseudo=True)
+        if betting_p(-gaps, sizes, CALIBRATION_TOLERANCE) <= ALPHA / len(names):
+            findings.append(Finding(f"quality of {name}", BROKEN, text))
+        elif betting_p(gaps, sizes, -NOTICEABLE) <= 0.1:
+            findings.append(Finding(f"quality of {name}", HOLDS, f"{text}; not {points(NOTICEABLE)[1:]} points worse"))
+        else:
+            more = needed(estimate, -NOTICEABLE, 0.9)
+            findings.append(Finding(f"quality of {name}", UNSURE, text, more))
+    return findings
+
+
+def _cost(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Dollars spent over dollars promised on the same requests."""
+    billed = _outcomes(rows, "cost_usd")
+    if not billed:
+        return []
+    real = np.array([c for _, c in billed])
+    ratio = clustered_ratio(real, np.array([r["cost_usd"] for r, _ in billed]))
+    text = f"{money(float(real.mean()))} a request, {percent(ratio.value, 0)} of what was predicted (n = {len(real):,})"
+    if len(real) < MIN_CLUSTERS:
+        return [Finding("cost", UNSURE, text, MIN_CLUSTERS - len(real))]
+    if ratio.low(1 - ALPHA / _OTHER_CHECKS) > 1 + COST_TOLERANCE:
+        return [Finding("cost", BROKEN, f"{text}; prices, context or retries have grown")]
+    return [Finding("cost", HOLDS, text)]
+
+
+def _suite_shares(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    found = Counter(str(r.get("suite") or "none") for r in rows)
+    return {k: v / len(rows) for k, v in found.items()}
+
+
+def _suites(rows: Sequence[Mapping[str, Any]], expected: Mapping[str, float] | None) -> list[Finding]:
+    """Whether requests still come from the suites in the shares expected: chi-squared, and a shift that matters."""
+    if not expected or not rows:
+        return []
+    names = sorted({*expected, *_suite_shares(rows)})
+    seen = np.array([sum((r.get("suite") or "none") == n for r in rows) for n in names], float)
+    # Half a request of prior keeps a suite that was never expected from being an infinite surprise.
+    share = np.array([expected.get(n, 0.0) * 1000 + 0.5 for n in names])
+    share /= share.sum()
+    statistic = float(((seen - len(rows) * share) ** 2 / (len(rows) * share)).sum())
+    p = float(chi2.sf(statistic, max(1, len(names) - 1)))
+    moved = 0.5 * float(np.abs(seen / len(rows) - share).sum())
+    most = names[int(np.argmax(np.abs(seen / len(rows) - share)))]
+    text = f"{percent(moved, 0)} of requests have moved between suites, most of all {most}"
+    shifted = p <= ALPHA / _OTHER_CHECKS and moved > SHIFT_TOLERANCE
+    return [Finding("suite shares", BROKEN if shifted else HOLDS, text)]
+
+
+def _coverage(rows: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Requests too unlike the fitted ones for the classifier, against an earlier log."""
+    unknown = np.array([float(r.get("code") in ("uncovered", "table")) for r in rows])
+    if not len(unknown) or not earlier:
+        return []
+    old = np.array([float(r.get("code") in ("uncovered", "table")) for r in earlier])
+    now, was = clustered_mean(unknown, pseudo=True), clustered_mean(old, pseudo=True)
+    z = (now.value - was.value) / math.hypot(now.error, was.error)
+    alarmed = z > 2.13 and now.value > was.value + 0.05  # one-sided, ALPHA / _OTHER_CHECKS
+    text = f"{percent(now.value)} of requests are unlike what was fitted, {percent(was.value)} before"
+    return [Finding("coverage", BROKEN if alarmed else HOLDS, text)]
+
+
+def _bill(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """By suite: decisions, promised and real dollars per 1,000, promised and labelled quality with its interval."""
+    result = []
+    for suite in sorted({str(r.get("suite") or "none") for r in rows}):
+        own = [r for r in rows if str(r.get("suite") or "none") == suite]
+        cost, quality = _outcomes(own, "cost_usd"), _outcomes(own, "quality")
+        mean = clustered_mean(np.array([q for _, q in quality])) if quality else None
+        low, high = mean.interval() if mean is not None and mean.clusters > 1 else (math.nan, math.nan)
+        result.append(
+            {
+                "suite": suite, "n": len(own),
+                "promised_cost": 1000 * float(np.mean([r["cost_usd"] for r in own])),
+                "real_cost": 1000 * float(np.mean([c for _, c in cost])) if cost else math.nan,
+                "promised_quality": float(np.mean([r["quality"] for r in own])),
+                "real_quality": math.nan if mean is None else mean.value,
+                "interval": interval(max(0.0, low), min(1.0, high)) if math.isfinite(low) else "–",
+                "labelled": count(len(quality)),
+            }
+        )  # fmt: skip
+    return result

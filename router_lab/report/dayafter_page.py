@@ -1,0 +1,61 @@
+"""The page of `report DECISIONS`: the answer, the checks, and promised beside real by suite."""
+
+from __future__ import annotations
+
+from router_lab.report.dayafter import BROKEN, HOLDS, DayAfter
+from router_lab.report.format import count, money, percent
+from router_lab.report.html import page, paragraph, section, table, verdict_box
+
+_KIND = {HOLDS: "pass", BROKEN: "fail"}
+
+
+def day_after_html(result: DayAfter, name: str) -> str:
+    """A self-contained page for a `DayAfter`. name: of the policy or the log."""
+    kind = _KIND.get(result.verdict, "inconclusive")
+    broken = [f.name for f in result.findings if f.verdict == BROKEN]
+    said = f"{result.verdict}: {', '.join(broken)}" if broken else result.verdict
+    checks = table(
+        [{"f": f} for f in result.findings],
+        [
+            ("check", lambda r: r["f"].name),
+            ("answer", lambda r: r["f"].verdict),
+            ("measured", lambda r: r["f"].text),
+            ("more needed", lambda r: count(r["f"].more) if r["f"].more else "–"),
+        ],
+        text_columns=3,
+    )
+    by_suite = table(
+        result.bill,
+        [
+            ("suite", lambda r: r["suite"]),
+            ("decisions", lambda r: count(r["n"])),
+            ("promised, $ / 1,000", lambda r: money(r["promised_cost"])),
+            ("real, $ / 1,000", lambda r: money(r["real_cost"])),
+            ("promised quality", lambda r: percent(r["promised_quality"])),
+            ("labelled quality", lambda r: percent(r["real_quality"])),
+            ("95 % interval", lambda r: r["interval"]),
+            ("labelled", lambda r: r["labelled"]),
+        ],
+    )
+    return page(
+        f"{name}: the day after",
+        "\n".join(
+            [
+                f"<h1>{name}: the day after</h1>",
+                paragraph(f"{count(result.n)} logged decisions.", "by"),
+                verdict_box(kind, said),
+                section("What was checked", checks),
+                section("Promised and real, by suite", by_suite),
+                section("Who served", _counts(result.served, "candidate", result.n)),
+                section("Why", _counts(result.codes, "reason", result.n)),
+            ]
+        ),
+    )
+
+
+def _counts(found: object, heading: str, n: int) -> str:
+    assert isinstance(found, dict)
+    rows = [{"name": k, "n": v} for k, v in found.items()]
+    columns = [(heading, lambda r: r["name"]), ("decisions", lambda r: count(r["n"])),
+               ("share", lambda r: percent(r["n"] / n))]  # fmt: skip
+    return table(rows, columns)
