@@ -63,7 +63,8 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
     rows = score(policy, data, shares, in_sample=False).rows
     timed = outcomes.assign(cost_usd=outcomes["latency_s"] if "latency_s" in outcomes.columns else np.nan)
     latencies = OutcomeMatrix.from_frame(timed, policy.candidates).cost_usd
-    own = outcomes[[(m, e) in set(policy.candidates) for m, e in _pairs(outcomes)]]
+    known = set(policy.candidates)
+    own = outcomes[[pair in known for pair in _pairs(outcomes)]]
     return Arm(
         policy=policy,
         keys=tuple(zip(suites, data.sample_id, strict=True)),

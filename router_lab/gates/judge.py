@@ -63,7 +63,7 @@ def run_gates(
         audit,
         _dollars(challenger),
     )
-    results = tuple(result for gate in gates for result in _judge_gate(gate, case))
+    results = tuple(result for gate in gates for result in judge_gate(gate, case))
     gain = clustered_mean(challenger.quality - challenger.reference_quality, challenger.group, pseudo=True)
     margin = certifiable_margin(gain, max((g.confidence for g in gates), default=0.9))
     return GateReport(
@@ -89,7 +89,8 @@ def _dollars(challenger: Arm) -> float | None:
     return float(np.nansum(np.nanmean(challenger.costs[:, ~np.isnan(challenger.costs).all(axis=0)], axis=0)))
 
 
-def _judge_gate(gate: Gate, case: Case) -> Iterator[Result]:
+def judge_gate(gate: Gate, case: Case) -> Iterator[Result]:
+    """The results of one gate: one for each of its bounds and suites. Raises InputError (see `run_gates`)."""
     if gate.metric not in MEASURED and gate.metric not in FACTS:
         known = ", ".join([*MEASURED, *FACTS])
         raise InputError(f"gate: metric {gate.metric!r} is not known; known: {known}")
@@ -249,4 +250,5 @@ def _number(value: float) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "−")
+    text = f"{100 * value:+.1f}".replace("-", "−")
+    return "0.0" if text[1:] == "0.0" else text
