@@ -167,9 +167,12 @@ def _seconds(recorded: Any, tier: str) -> float:
 
 
 def number(value: Any, argument: str, *, least: float = 0.0) -> float:
-    """An argument of `decide` as a float, or PolicyError: bool, str and NaN can never be valid."""
+    """An argument of `decide` as a float of at most 1e15, or PolicyError: bool, str and NaN can never be valid.
+
+    Infinity is a fine bound, but not a number to subtract from another.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise PolicyError(f"decide: {argument} {value!r} is not a number")
     if not value >= least:
         raise PolicyError(f"decide: {argument} {value!r} is below {least:g}")
-    return float(value)
+    return float(min(value, 1e15))

@@ -250,3 +250,18 @@ def test_the_data_is_read_only(artifact: Path) -> None:
         linear.weights[0, 0] = 1
     with pytest.raises(ValueError, match="read-only"):
         linear.bias[0, 0] = 1
+
+
+@pytest.mark.parametrize("change", [
+    lambda v: v["linear"]["dense_scale"].__setitem__(0, 1e308),
+    lambda v: v["linear"]["scale"].__setitem__(0, -1e300),
+    lambda v: v["linear"]["bias"][0].__setitem__(0, 1e308),
+    lambda v: v["points"].update(half=[1e308, 0.0, 1.0]),
+    lambda v: v["featuriser"]["centre"].__setitem__(0, 1e308),
+    lambda v: v["featuriser"]["spread"].__setitem__(0, 5e-324),
+])  # fmt: skip
+def test_numbers_that_would_overflow_are_refused(artifact: Path, change: Any) -> None:
+    """Found by tests/bench/fuzz.py: a finite but absurd scale made numpy warn in `decide`."""
+    edit(artifact, change)
+    with pytest.raises(PolicyError, match=r"policy\.json"):
+        load_policy(artifact)

@@ -64,11 +64,11 @@ def test_the_forecast_follows_the_growing_context() -> None:
     assert budget.forecast() == (1_200, 200, pytest.approx(0.0032))
     budget.reserve(1_500).settle(1_500, 100)  # a tool added 300 tokens: 1,500 = 1,000 + 200 + 300
     assert budget.forecast() == (1_900, 100, pytest.approx(0.0029))
-    tight = Budget(max_usd=0.0045, prices=PRICES)
+    tight = Budget(max_usd=0.004515, prices=PRICES)
     tight.reserve(1_000).settle(1_000, 200)
-    with pytest.raises(BudgetExceeded):  # .0045 − .003 = .0015 are left: enough for 1,200 in, but for 30 tokens out
-        tight.reserve(1_500)
-    assert tight.reserve().max_output_tokens == 30
+    with pytest.raises(BudgetExceeded):  # .004515 − .003 = .001515 are left: too little for 1,510 in and 1 out …
+        tight.reserve(1_510)
+    assert tight.reserve().max_output_tokens == 31  # … and enough for the 1,200 forecast, with 31.5 out
 
 
 def test_a_call_that_fails_half_way_counts_as_spent_and_one_never_made_does_not() -> None:

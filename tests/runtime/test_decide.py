@@ -97,6 +97,10 @@ def test_mix_is_reproducible_and_as_frequent_as_it_says(make_spec: Any) -> None:
     ({"deadline_s": 5.0}, (CHEAP, "only"), ()),  # dear takes 9 seconds
     ({"deadline_s": 1.0}, (MIDDLE, "only"), ()),  # nothing was recorded of its time
     ({"tiers": ("priority",)}, (CHEAP, "predicted"), ("tiers",)),
+    ({"context_tokens": 10**400}, (DEAR, "reference"), ("context_tokens",)),
+    ({"max_cost_usd": float("inf"), "deadline_s": float("inf")}, (CHEAP, "predicted"), ()),
+    ({"tiers": (), "deadline_s": float("inf"), "context_tokens": float("inf")}, (DEAR, "reference"),
+     ("tiers", "context_tokens", "deadline_s")),
 ])  # fmt: skip
 def test_constraints_come_first(policy: Policy, asked: dict[str, Any], expected: Any, unmet: Any) -> None:
     decision = policy.decide(SEEN, **asked)

@@ -1,0 +1,172 @@
+"""Request arguments are the measured ones, in the form of each SDK: by hand, by its type hints, and by real calls."""
+
+from __future__ import annotations
+
+import json
+import threading
+import typing
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from router_lab.runtime import clients
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.model import Candidate, Limits, Profile
+from router_lab.runtime.policy import Policy
+
+SHOTS = [{"user": "1+1?", "assistant": "2"}]
+LEAD = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]
+
+
+def profile(api: str | None, **request: Any) -> Profile:
+    return Profile(Candidate("m", "low"), request={"api": api, **request}, max_output_tokens=4096)
+
+
+CHAT = profile("openai_chat", arguments={"model": "m-1", "reasoning_effort": "low"}, system="Be brief.", few_shot=SHOTS)
+RESPONSES = profile("openai_responses", arguments={"model": "m-1", "reasoning": {"effort": "low"}}, system="Be brief.")
+CLAUDE = profile(
+    "anthropic",
+    arguments={"model": "c-1", "thinking": {"type": "enabled", "budget_tokens": 2048}, "max_tokens": 4000},
+    system="Be brief.",
+    few_shot=SHOTS,
+)
+NO_LIMITS = Limits()
+
+
+def test_chat() -> None:
+    system = {"role": "system", "content": "Be brief."}
+    assert clients.openai_chat(CHAT, NO_LIMITS, "standard", "2+2?") == {
+        "model": "m-1",
+        "reasoning_effort": "low",
+        "messages": [system, *LEAD, {"role": "user", "content": "2+2?"}],
+    }
+    assert clients.openai_chat(CHAT, NO_LIMITS, "flex")["service_tier"] == "flex"
+    assert clients.openai_chat(CHAT, NO_LIMITS, "batch")["messages"] == [system, *LEAD]
+
+
+def test_responses() -> None:
+    assert clients.openai_responses(RESPONSES, NO_LIMITS, "priority", "2+2?") == {
+        "model": "m-1",
+        "reasoning": {"effort": "low"},
+        "instructions": "Be brief.",
+        "service_tier": "priority",
+        "input": [{"role": "user", "content": "2+2?"}],
+    }
+    assert "input" not in clients.openai_responses(RESPONSES, NO_LIMITS, "standard")
+
+
+def test_anthropic() -> None:
+    assert clients.anthropic(CLAUDE, NO_LIMITS, "standard", [{"role": "user", "content": "2+2?"}]) == {
+        "model": "c-1",
+        "thinking": {"type": "enabled", "budget_tokens": 2048},
+        "max_tokens": 4000,
+        "system": "Be brief.",
+        "messages": [*LEAD, {"role": "user", "content": "2+2?"}],
+    }
+    bare = profile("anthropic", arguments={"model": "c-1"})
+    assert clients.anthropic(bare, Limits(max_tokens=700), "standard")["max_tokens"] == 700
+    assert clients.anthropic(bare, NO_LIMITS, "standard")["max_tokens"] == 4096
+
+
+def test_nothing_is_derived_anew() -> None:
+    with pytest.raises(PolicyError, match="measured through openai_chat"):
+        clients.anthropic(CHAT, NO_LIMITS, "standard")
+    with pytest.raises(PolicyError, match="not guessed"):
+        clients.openai_chat(profile(None), NO_LIMITS, "standard")
+    plain = Profile(Candidate("m"))
+    assert clients.openai_chat(plain, NO_LIMITS, "standard") == {"model": "m"}
+
+
+def test_the_policys_own_arguments_cannot_be_changed_through_a_decision(make_spec: Any) -> None:
+    decision = Policy(make_spec()).decide("the quick brown fox")
+    decision.openai_chat()["model"] = "spoiled"
+    assert decision.openai_chat("hi") == {
+        "model": "cheap-1",
+        "reasoning_effort": "low",
+        "messages": [{"role": "user", "content": "hi"}],
+    }
+    assert decision.next("unavailable").anthropic("hi")["system"] == "Be brief."
+
+
+def keys(hints: type) -> set[str]:
+    return set(typing.get_type_hints(hints, include_extras=True))
+
+
+def test_every_argument_is_in_the_sdks_type_hints() -> None:
+    openai = pytest.importorskip("openai.types.chat.completion_create_params")
+    responses = pytest.importorskip("openai.types.responses.response_create_params")
+    claude = pytest.importorskip("anthropic.types.message_create_params")
+    assert clients.openai_chat(CHAT, NO_LIMITS, "flex", "x").keys() <= keys(openai.CompletionCreateParamsNonStreaming)
+    asked = clients.openai_responses(RESPONSES, NO_LIMITS, "flex", "x")
+    assert asked.keys() <= keys(responses.ResponseCreateParamsNonStreaming)
+    asked = clients.anthropic(CLAUDE, NO_LIMITS, "priority", "x")
+    assert asked.keys() <= keys(claude.MessageCreateParamsNonStreaming)
+    assert {"max_tokens", "messages", "model"} <= asked.keys()
+
+
+ANSWERS = {
+    "/v1/chat/completions": {
+        "id": "1", "object": "chat.completion", "created": 1, "model": "m-1",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "4"}}],
+    },
+    "/v1/responses": {
+        "id": "1", "object": "response", "created_at": 1, "model": "m-1", "status": "completed", "tools": [],
+        "parallel_tool_calls": False, "tool_choice": "auto", "error": None, "incomplete_details": None, "metadata": {},
+        "output": [{"id": "2", "type": "message", "role": "assistant", "status": "completed",
+                    "content": [{"type": "output_text", "text": "4", "annotations": []}]}],
+    },
+    "/v1/messages": {
+        "id": "1", "type": "message", "role": "assistant", "model": "c-1", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "4"}], "usage": {"input_tokens": 1, "output_tokens": 1},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An address that answers like the providers do, and the bodies that it was sent."""
+    bodies: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            data = json.dumps(ANSWERS[self.path]).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    httpd = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{httpd.server_port}", bodies
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+def test_real_calls_with_the_openai_sdk(server: tuple[str, list[dict[str, Any]]]) -> None:
+    openai = pytest.importorskip("openai")
+    address, bodies = server
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+        asked = clients.openai_chat(CHAT, NO_LIMITS, "flex", "2+2?")
+        assert client.chat.completions.create(**asked).choices[0].message.content == "4"
+        assert bodies[-1] == asked
+        asked = clients.openai_responses(RESPONSES, NO_LIMITS, "standard", "2+2?")
+        assert client.responses.create(**asked).output_text == "4"
+        assert bodies[-1] == asked
+
+
+def test_real_calls_with_the_anthropic_sdk(server: tuple[str, list[dict[str, Any]]]) -> None:
+    anthropic = pytest.importorskip("anthropic")
+    address, bodies = server
+    with anthropic.Anthropic(base_url=address, api_key="none", max_retries=0) as client:
+        asked = clients.anthropic(CLAUDE, NO_LIMITS, "standard", "2+2?")
+        assert client.messages.create(**asked).content[0].text == "4"
+        assert bodies[-1] == asked
