@@ -1,7 +1,7 @@
 """Agent: read files and return fields, in a text protocol that small models can follow.
 
-Quality is the share of right fields. Every turn is one action: `READ file`, `REPAIR file` (a badly formatted file cannot
-be read before that), or the answer as a JSON object. An answer is accepted when it has the keys asked for and every
+Quality is the share of right fields. Every turn is one action: `READ file`, `REPAIR file` (a badly formatted file can
+only be read after that), or the answer as a JSON object. An answer is accepted when it has the keys asked for and every
 value stands in a file that was read. Anything else comes back as an error, is appended to the conversation, and the
 model tries again: the naive loop, whose bill grows with every turn. `max_turns`, `keep_results` and `terse` bound it.
 """
