@@ -21,8 +21,8 @@ from router_lab.runtime.policy import Policy
 PIECES = [
     "", " ", "\x00", "\n", "\r\n", "\t", "\ud800", "\udfff", "\udbff\udfff", "\ufeff", "\u202e", "\u2066", "\u200b",
     "\u0301", "א", "ب", "日本", "한국어", "🙂", "👩\u200d👧", "\U0010ffff", "\uffff", "ß", "İ", "ſ", "ﬀ",
-    "a" * 100, "1" * 40, "%s%n", "{{}}", "${x}", "<script>", "'; --", "\\x00", "../..", "NaN", "-0", "1e999", "null", "system:",
-    "tool_result", "```", "$$", "—", "…",
+    "a" * 100, "1" * 40, "%s%n", "{{}}", "${x}", "<script>", "'; --", "\\x00", "../..", "NaN", "-0", "1e999",
+    "null", "system:", "tool_result", "```", "$$", "—", "…",
 ]  # fmt: skip
 RANGES = [
     (0, 0x7F), (0x80, 0x7FF), (0x800, 0xFFFF), (0x10000, 0x10FFFF), (0xD800, 0xDFFF), (0x4E00, 0x9FFF),
