@@ -1,0 +1,211 @@
+// A router_lab policy loaded and decided with outside Python, from docs/artifact-format.md alone. Node's standard library.
+//
+//     node loader.mjs ARTIFACT [VECTORS.jsonl]
+//
+// Checks the manifest, then the artifact's golden.jsonl and the conformance vectors, and prints how many passed.
+
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const BASE = 0x9e3779b1, SCALE = 0x85ebca6b, PAIR = 0x2c1b3c6d;
+const DENSE = 13;
+
+const sha256 = (data) => createHash("sha256").update(data).digest();
+
+// --- files ---------------------------------------------------------------------------------------------------------
+
+function load(directory) {
+  const manifest = JSON.parse(readFileSync(join(directory, "MANIFEST.json")));
+  const names = ["buckets.npy", "certificate.json", "golden.jsonl", "groups.npy", "policy.json", "weights.npy"];
+  const files = {};
+  let lines = "";
+  for (const name of names) {
+    const data = readFileSync(join(directory, name));
+    const digest = sha256(data).toString("hex");
+    if (manifest.files[name].sha256 !== digest || manifest.files[name].size !== data.length) throw Error(`${name}: tampered`);
+    lines += `${digest} ${data.length} ${name}\n`;
+    files[name] = data;
+  }
+  if (sha256(lines).toString("hex") !== manifest.revision) throw Error("MANIFEST.json: revision");
+  const policy = JSON.parse(files["policy.json"]);
+  if (policy.schema_version !== 1 || policy.featuriser.name !== "words12-bytes13") throw Error("policy.json: version");
+  return {
+    ...policy,
+    seen: new Map(array(files["buckets.npy"], "<u4").map((bucket, index) => [bucket, index + 1])),
+    weights: array(files["weights.npy"], "|i1"),
+    golden: files["golden.jsonl"].toString().trimEnd().split("\n").map((line) => JSON.parse(line)),
+  };
+}
+
+function array(data, dtype) {
+  const start = 10 + data.readUInt16LE(8);
+  if (!data.subarray(10, start).toString().includes(`'${dtype}'`)) throw Error(`dtype is not ${dtype}`);
+  const values = [];
+  const width = dtype === "<u4" ? 4 : 1;
+  for (let at = start; at < data.length; at += width) values.push(width === 4 ? data.readUInt32LE(at) : data.readInt8(at));
+  return values;
+}
+
+// --- features ------------------------------------------------------------------------------------------------------
+
+function capped(characters, cap) {
+  if (characters.length <= cap) return characters;
+  const tail = Math.floor(cap / 4);
+  return [...characters.slice(0, cap - tail), " ", ...characters.slice(characters.length - tail)];
+}
+
+// UTF-8; a lone surrogate becomes "?".
+const bytes = (characters) =>
+  Buffer.from(characters.map((c) => (c.length === 1 && c >= "\ud800" && c <= "\udfff" ? "?" : c)).join(""), "utf8");
+
+function kind(byte) {
+  if (byte >= 0xe3 && byte <= 0xed) return 2;
+  if (byte >= 128 || /[0-9A-Za-z]/.test(String.fromCharCode(byte))) return 1;
+  return byte <= 32 || byte === 127 ? 0 : 3;
+}
+
+const CLASSES = [
+  [2, "0123456789"], [3, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"], [4, " "], [5, "\n"], [6, ".,;:!?"], [7, "'\"`"], [8, "()[]{}"],
+  [9, "+-*/=<>^%"],
+];
+
+function denseClass(byte) {
+  const character = String.fromCharCode(byte);
+  for (const [column, members] of CLASSES) if (byte < 128 && members.includes(character)) return column;
+  if (byte >= 128) return 12;
+  if (byte < 32 || byte === 127) return 11;
+  return character >= "a" && character <= "z" ? 0 : 10;
+}
+
+function features(text, { buckets, cap }) {
+  const characters = Array.from(text);
+  const data = Buffer.concat([Buffer.from(" "), bytes(capped(characters, cap)), Buffer.from(" ")]);
+  const counts = new Array(DENSE).fill(0);
+  const words = [];
+  let before = 0, power = BASE, total = 0;
+  for (const byte of data) {
+    counts[denseClass(byte)] += 1;
+    const now = kind(byte);
+    if (now !== before) {
+      const hash = Math.imul(SCALE, total) >>> 0;
+      if (before !== 0 && hash !== 0) words.push(hash);
+      power = BASE; total = 0; before = now;
+    }
+    if (now === 0) continue;
+    const lower = byte >= 65 && byte <= 90 ? byte + 32 : byte;
+    total = (total + Math.imul(lower, power)) >>> 0;
+    power = Math.imul(power, BASE) >>> 0;
+  }
+  counts[0] = Math.min(characters.length, 4 * cap);
+  counts[1] = words.length;
+  const hashes = [...words];
+  for (let i = 1; i < words.length; i++) hashes.push((Math.imul(words[i - 1], PAIR) + words[i]) >>> 0);
+  const shift = 32 - Math.log2(buckets);
+  return { buckets: [...new Set(hashes.map((hash) => hash >>> shift))].sort((a, b) => a - b), counts };
+}
+
+// --- predictions ---------------------------------------------------------------------------------------------------
+
+function log2ish(count) {
+  const exponent = 31 - Math.clz32(count + 1);
+  return exponent + ((count + 1) / 2 ** exponent - 1);
+}
+
+function roundHalfEven(x) {
+  const low = Math.floor(x);
+  if (x - low !== 0.5) return Math.round(x);
+  return low % 2 === 0 ? low : low + 1;
+}
+
+function predict(policy, text, suite) {
+  const { linear, featuriser } = policy;
+  const found = features(text, featuriser);
+  const columns = policy.candidates.length, width = 2 * columns;
+  const z = found.counts.map((count, j) => {
+    const scaled = roundHalfEven(((log2ish(count) - featuriser.centre[j]) / featuriser.spread[j]) * 64);
+    return Math.min(512, Math.max(-512, scaled));
+  });
+  const rows = found.buckets.map((bucket) => policy.seen.get(bucket) ?? 0);
+  const size = rows.length || 1;
+  const root = Math.sqrt(size);
+  const bias = linear.bias[policy.suites.indexOf(suite) + 1];
+  const quality = [], cost = [];
+  for (let column = 0; column < width; column++) {
+    let sum = 0, dense = 0;
+    for (const row of rows) sum += policy.weights[row * width + column];
+    for (let j = 0; j < DENSE; j++) dense += z[j] * linear.dense[j][column];
+    const value = (sum * linear.scale[column]) / root + dense * linear.dense_scale[column] + bias[column];
+    if (column < columns) {
+      quality.push(Math.min(1, Math.max(0, value)));
+      continue;
+    }
+    const toLink = (dollars) => (linear.cost_link === "identity" ? dollars : linkOf(dollars * 1e9));
+    const [least, most] = linear.cost_bounds.map((row) => toLink(row[column - columns]));
+    const bounded = Math.min(most, Math.max(least, value));
+    const whole = Math.floor(bounded);
+    cost.push(linear.cost_link === "identity" ? bounded : ((1 + (bounded - whole)) * 2 ** whole - 1) * 1e-9);
+  }
+  return { ...found, quality, cost, coverage: rows.filter((row) => row !== 0).length / size };
+}
+
+function linkOf(x) {
+  const exponent = Math.floor(Math.log2(x + 1));
+  return exponent + ((x + 1) / 2 ** exponent - 1);
+}
+
+// --- decisions -----------------------------------------------------------------------------------------------------
+
+function draw(key) {
+  const digest = sha256(Buffer.concat([Buffer.from("mix:"), bytes(Array.from(key))]));
+  return Number(digest.readBigUInt64BE(0) >> 11n) * 2 ** -53;
+}
+
+function decide(policy, { prompt, suite, point, key }) {
+  const found = predict(policy, prompt, suite);
+  const [tradeoff, guard, mix] = policy.points[point];
+  const reference = policy.reference;
+  let index = reference, code = "uncovered";
+  if (found.coverage >= policy.coverage) {
+    const may = policy.eligible?.[policy.suites.indexOf(suite) + 1];
+    const utility = found.quality.map((quality, i) =>
+      may && !may[i] && i !== reference ? -Infinity : quality - tradeoff * found.cost[i]);
+    const best = utility.indexOf(Math.max(...utility));
+    code = "reference";
+    if (best !== reference && utility[best] - utility[reference] > guard) {
+      [index, code] = mix < 1 && draw(key) >= mix ? [reference, "mixed"] : [best, "predicted"];
+    }
+  } else if (policy.routes[suite]?.[1] === "pass") {
+    [index, code] = [policy.routes[suite][0], "table"];
+  }
+  const pair = (i) => [policy.candidates[i].model, policy.candidates[i].effort];
+  const [model, effort] = pair(index);
+  return { ...found, model, effort, code, index, fallbacks: policy.fallbacks.filter((i) => i !== index).map(pair) };
+}
+
+// --- conformance ---------------------------------------------------------------------------------------------------
+
+const [directory, vectors] = process.argv.slice(2);
+const policy = load(directory);
+let passed = 0, failed = 0;
+const check = (where, have, want) => {
+  if (JSON.stringify(have) === JSON.stringify(want)) { passed += 1; return; }
+  failed += 1;
+  console.error(`${where}: ${JSON.stringify(have)} is not ${JSON.stringify(want)}`.slice(0, 400));
+};
+policy.golden.forEach((row, number) => {
+  const made = decide(policy, row);
+  const have = { model: made.model, effort: made.effort, code: made.code, quality: made.quality[made.index],
+    cost_usd: made.cost[made.index], coverage: made.coverage, fallbacks: made.fallbacks };
+  const want = Object.fromEntries(Object.keys(have).map((name) => [name, row[name]]));
+  check(`golden.jsonl ${number + 1}`, have, want);
+});
+const rows = vectors ? readFileSync(vectors, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line)) : [];
+rows.forEach((row, number) => {
+  const made = decide(policy, row);
+  for (const [name, value] of [["buckets", made.buckets], ["counts", made.counts], ["coverage", made.coverage],
+    ["quality", made.quality], ["cost_usd", made.cost], ["model", made.model], ["effort", made.effort],
+    ["code", made.code], ["fallbacks", made.fallbacks]]) check(`vector ${number + 1} ${name}`, value, row[name]);
+});
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);

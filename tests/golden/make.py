@@ -1,0 +1,145 @@
+"""Writes the golden artifact and conformance vectors of one schema_version, once. Never run it for a published version:
+tests/runtime/test_golden.py holds their hashes, and every version loads for ever.
+
+    python tests/golden/make.py tests/golden/v1
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from router_lab.runtime import jsonio
+from router_lab.runtime.artifact import load_policy, save_policy
+from router_lab.runtime.golden import PROMPTS
+from router_lab.runtime.model import Candidate, Limits, Point, Prices, Profile, Route
+from router_lab.runtime.policy import Policy
+
+PIECES = [
+    "the",
+    "sum",
+    "of",
+    "12",
+    "3.5",
+    "(x)",
+    "日本",
+    "é",
+    "🙂",
+    "\n",
+    "\t",
+    "\ud800",
+    "A",
+    "B)",
+    "$",
+    "—",
+    "def f():",
+    "?!",
+    "  ",
+]
+
+
+def golden_spec() -> Any:
+    """A policy that uses everything the format has."""
+    conftest = Path(__file__).parent.parent / "runtime" / "conftest.py"
+    found = importlib.util.spec_from_file_location("runtime_conftest", conftest)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    request = {
+        "api": "openai_chat",
+        "arguments": {"model": "m1-2026", "reasoning_effort": "low", "max_completion_tokens": 512},
+        "system": "Be brief.",
+        "few_shot": [{"user": "1+1?", "assistant": "2"}],
+    }
+    candidates = [
+        Candidate("m0"),
+        Candidate("m1", "high"),
+        Candidate("m1", "low"),
+        Candidate("org/m2:free@x"),
+        Candidate("m3"),
+    ]
+    profiles = tuple(
+        Profile(
+            candidate,
+            request=request if candidate.effort == "low" else {},
+            prices=Prices(0.5, 2.0, 0.05, 0.6, 1.0, {"batch": 0.5}, "2026-11-01"),
+            context_window=128_000,
+            max_output_tokens=8_192,
+            settings_sha="0" * 64,
+            tier_seconds={"standard": 3.5},
+        )
+        for candidate in sorted(candidates)
+    )
+    return module.random_spec(
+        seed=7,
+        name="golden",
+        profiles=profiles,
+        points={"cheap": Point(30.0, 0.0, 1.0), "half": Point(5.0, 0.02, 0.5), "safe": Point(1.0, 0.3, 1.0)},
+        routes={"a": Route(0, "pass"), "b": Route(1, "inconclusive")},
+        escalation=(0, 2, 4),
+        eligible=np.array([[1, 1, 1, 1, 1], [1, 0, 1, 1, 1], [0, 1, 1, 1, 1]], bool),
+        limits=((Limits(800, 1, 0.02), Limits(), Limits(512, 4, None), Limits(), Limits()),) * 3,
+        expires="2999-01-01",
+        groups=np.array([1, 2**40, 2**64 - 1], np.uint64),
+        certificate={"verdict": "pass", "margin": 0.03, "confidence": 0.9, "n": 1200},
+        provenance={"seed": 7},
+    )
+
+
+def vectors(policy: Policy, count: int = 120) -> list[dict[str, Any]]:
+    """Cases with everything that another implementation must reproduce, step by step."""
+    rng = random.Random(7)
+    texts = [*PROMPTS, *(" ".join(rng.choices(PIECES, k=rng.randint(0, 60))) for _ in range(count - len(PROMPTS)))]
+    rows = []
+    for number, text in enumerate(texts):
+        suite = [None, "a", "b", "unknown"][number % 4]
+        point = ["cheap", "half", "safe"][number % 3]
+        features = policy.spec.featuriser(text)
+        quality, cost = policy.predict([text], [suite])
+        decision = policy.decide(text, suite=suite, point=point, key=f"key-{number}")
+        rows.append(
+            {
+                "prompt": text,
+                "suite": suite,
+                "point": point,
+                "key": f"key-{number}",
+                "buckets": features.buckets.tolist(),
+                "counts": features.counts.tolist(),
+                "coverage": decision.evidence["coverage"],
+                "quality": quality[0].tolist(),
+                "cost_usd": cost[0].tolist(),
+                "model": decision.model,
+                "effort": decision.effort,
+                "code": decision.code,
+                "fallbacks": [list(candidate) for candidate in decision.fallbacks],
+            }
+        )
+    return rows
+
+
+def logarithmic(spec: Any) -> Any:
+    """The same policy with costs predicted on the scale `log2ish`: about 2**20 nano-dollars, a tenth of a cent."""
+    count = len(spec.profiles)
+    bias, scale = spec.linear.bias.copy(), spec.linear.scale.copy()
+    bias[:, count:] = 15 + 500 * bias[:, count:]
+    scale[count:] *= 200
+    linear = dataclasses.replace(spec.linear, bias=bias, scale=scale, cost_link="log2ish")
+    return dataclasses.replace(spec, name="golden-log2ish", linear=linear)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    for name, spec in {"identity": golden_spec(), "log2ish": logarithmic(golden_spec())}.items():
+        policy = load_policy(save_policy(Policy(spec), folder / name))
+        (folder / f"{name}.vectors.jsonl").write_bytes(b"".join(jsonio.dumps(row) for row in vectors(policy)))
+        print(name, policy.revision)
+
+
+if __name__ == "__main__":
+    main()

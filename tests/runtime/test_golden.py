@@ -1,0 +1,59 @@
+"""Every published schema_version loads for ever and decides as it did: pinned by hash. The same in another language."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from router_lab import load_policy
+from router_lab.runtime.model import SCHEMA_VERSION
+
+REVISIONS = {
+    ("v1", "identity"): "bb04b2862602785af8afa67f7a82c9d473ab9f91d99ecaf14c9f91e0d67991bb",
+    ("v1", "log2ish"): "1a72720ec1a1254a5a8a645d654994bcdb71a55c487dad9f5b9881a28a98ca54",
+}
+VECTORS = {
+    ("v1", "identity"): "6724a7dfe0535029bbc43e64ee3db12a66075f2fea82ad9fad4d707bfd4f4314",
+    ("v1", "log2ish"): "f1b7d3dd378a4aea75ea96bb65648db6c0541f2a2cc144f3a83a47f97bc63fc1",
+}
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+
+
+def test_every_schema_version_has_golden_artifacts() -> None:
+    assert {version for version, _ in REVISIONS} == {f"v{number}" for number in range(1, SCHEMA_VERSION + 1)}
+
+
+@pytest.mark.parametrize(("version", "name"), REVISIONS)
+def test_a_published_artifact_decides_as_it_did(version: str, name: str) -> None:
+    policy = load_policy(GOLDEN / version / name)
+    assert policy.revision == REVISIONS[version, name]
+    data = (GOLDEN / version / f"{name}.vectors.jsonl").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == VECTORS[version, name]
+    for line in data.splitlines():
+        row = json.loads(line)
+        features = policy.spec.featuriser(row["prompt"])
+        assert features.buckets.tolist() == row["buckets"]
+        assert features.counts.tolist() == row["counts"]
+        quality, cost = policy.predict([row["prompt"]], [row["suite"]])
+        assert quality[0].tolist() == row["quality"]
+        assert cost[0].tolist() == row["cost_usd"]
+        decision = policy.decide(row["prompt"], suite=row["suite"], point=row["point"], key=row["key"])
+        assert (decision.model, decision.effort, decision.code) == (row["model"], row["effort"], row["code"])
+        assert [list(candidate) for candidate in decision.fallbacks] == row["fallbacks"]
+
+
+@pytest.mark.parametrize(("version", "name"), REVISIONS)
+def test_a_loader_in_another_language_decides_the_same(version: str, name: str) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    folder = GOLDEN / version
+    command = [node, GOLDEN / "loader.mjs", folder / name, folder / f"{name}.vectors.jsonl"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1101 passed, 0 failed\n"
