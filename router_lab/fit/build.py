@@ -15,8 +15,9 @@ import router_lab
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import certify, with_test
-from router_lab.fit.choose import Choice, Evidence, Goal, Option, choose, family
+from router_lab.fit.choose import Choice, Option, choose, family
 from router_lab.fit.design import Design
+from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import group_folds
 from router_lab.fit.limits import fallbacks_of, limits_of
@@ -37,6 +38,7 @@ from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Linear, Point, PolicySpec, Profile, Route, group_code, profile_from_dict
 from router_lab.runtime.policy import Policy
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 LEAST_COVERED = 0.02
 """Share of in-domain prompts that the coverage threshold leaves to the routing table."""
@@ -58,6 +60,8 @@ class Fitted:
     cells: list[Cell]
     linear: Linear
     coverage: float
+    predictions: Mapping[str, tuple[Floats, Floats]]
+    """Out of fold, by predictor: quality and cost_usd [n, c]."""
 
 
 def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0) -> Policy:
@@ -70,7 +74,7 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0) -> Policy:
         raise InputError(f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}")
     problem = prepare(recipe, outcomes)
     fitted = learn(problem, seed)
-    spec = _spec(fitted, seed)
+    spec = spec_of(fitted, seed)
     certificate = certify(problem, fitted.evidence, fitted.goals, fitted.choices, fitted.random_mix, fitted.cells)
     if problem.held is not None:
         held = replay(Policy(replace(spec, certificate=certificate)), problem.held)
@@ -98,9 +102,8 @@ def learn(problem: Problem, seed: int) -> Fitted:
         linear = compile_model(task, model, settings)
     else:
         linear, coverage = constant_model(task, model, pooled=chosen.predictor == "pooled"), 0.0
-    return Fitted(
-        problem, task, settings, evidence, goals, choices, _random_mix(problem, evidence, main), cells, linear, coverage
-    )
+    mix = _random_mix(problem, evidence, main)
+    return Fitted(problem, task, settings, evidence, goals, choices, mix, cells, linear, coverage, predictions)
 
 
 def _goals(recipe: Recipe) -> dict[str, Goal]:
@@ -191,7 +194,7 @@ def _random_mix(problem: Problem, evidence: Evidence, goal: Goal) -> Choice:
     return choose(options, actions, every, goal)
 
 
-def _spec(fitted: Fitted, seed: int) -> PolicySpec:
+def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
     problem, data = fitted.problem, fitted.problem.develop
     proven = fitted.choices["default"].mix >= 0
     routes = {

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.fit.choose import Choice, Evidence, Goal
+from router_lab.fit.choose import Choice
+from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.problem import Problem, column_means
 from router_lab.fit.table import Cell
 from router_lab.metrics import (
@@ -97,14 +98,16 @@ class Expected:
         """Uncovered rows follow the table (once it is shown), covered ones the choice with probability `mix`."""
         rows = np.arange(len(evidence.group))
         idle = np.where(evidence.covered | (choice.mix < 0), evidence.reference, evidence.table)
-        share = np.where(choice.action == idle, 0.0, max(0.0, choice.mix))
+        share = max(0.0, choice.mix)
         base = evidence.cost_usd[:, evidence.reference]
         reference = evidence.quality[:, evidence.reference]
 
         def mixed(values: Floats) -> Floats:
             still: Floats = values[rows, idle]
-            moved: Floats = np.where(share > 0, share * values[rows, choice.action], 0.0)
-            return (1 - share) * still + moved
+            if share == 0:
+                return still
+            moved = choice.trial.measure(lambda action: np.asarray(values[rows, action]))
+            return (1 - share) * still + share * moved
 
         cost = mixed(evidence.cost_usd)
         known = ~np.isnan(cost + base)
@@ -132,7 +135,7 @@ def _verdict(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -
     """The verdict of the choice; judged at full mix when nothing was shown, to say what is missing."""
     mix = choice.mix if choice.mix > 0 else 1.0
     idle = np.where(evidence.covered, evidence.reference, evidence.table)
-    values = (1 - mix) * evidence.values(idle, goal) + mix * evidence.values(choice.action, goal)
+    values = (1 - mix) * evidence.values(idle, goal) + mix * choice.trial.measure(lambda a: evidence.values(a, goal))
     estimate = clustered_mean(values, evidence.group, pseudo=goal.kind != "budget")
     estimate = replace(estimate, pseudo=estimate.pseudo * mix**2)  # as in the walk
     price = float(np.nansum(column_means(evidence.cost_usd))) if _priced(evidence) else None
@@ -175,7 +178,7 @@ def _cheaper(problem: Problem) -> bool:
 def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> float:
     """The margin that this many samples can just certify for a candidate that differs from the reference as often as
     the choice did, or, where it never did, as the cheapest candidate does."""
-    action = choice.action
+    action = choice.trial.final
     if (action == problem.reference).all():
         cost = np.nan_to_num(column_means(problem.develop.cost_usd))
         action = np.full(len(action), int(np.argmin(np.where(problem.eligible[0], cost, np.inf))))

@@ -1,7 +1,15 @@
 """Numbers that a verdict may rest on: clustered intervals, one verdict rule, sample sizes, fronts and curves."""
 
 from router_lab.metrics.curves import aiq, apgr, call_curve, cpt, non_decreasing_hull, pareto_front
-from router_lab.metrics.estimate import Estimate, betting_p, clustered_mean, clustered_ratio, holm, paired_saving
+from router_lab.metrics.estimate import (
+    Estimate,
+    betting_p,
+    clustered_mean,
+    clustered_ratio,
+    estimate_of_sums,
+    holm,
+    paired_saving,
+)
 from router_lab.metrics.verdict import MIN_CLUSTERS, Verdict, certifiable_margin, samples_needed, verdict
 
 __all__ = [
@@ -16,6 +24,7 @@ __all__ = [
     "clustered_mean",
     "clustered_ratio",
     "cpt",
+    "estimate_of_sums",
     "holm",
     "non_decreasing_hull",
     "paired_saving",

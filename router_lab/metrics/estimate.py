@@ -67,11 +67,11 @@ class Estimate:
         return float(stdtrit(self.clusters - 1, confidence)) * self.error
 
 
-def cluster_sums(values: Floats, clusters: Ints) -> Floats:
-    """Sums of `values[n]` by cluster code, one entry for each cluster that occurs."""
+def by_cluster(columns: dict[str, Floats], clusters: Ints) -> tuple[dict[str, Floats], Floats]:
+    """Sums [G] of columns [n] by cluster code, and the rows in each, for the clusters that occur, in code order."""
     _, codes = np.unique(clusters, return_inverse=True)
-    sums: Floats = np.bincount(codes, weights=values).astype(np.float64)
-    return sums
+    summed = {name: np.bincount(codes, weights=values).astype(np.float64) for name, values in columns.items()}
+    return summed, np.bincount(codes).astype(np.float64)
 
 
 def clustered_mean(values: Any, clusters: Any = None, *, pseudo: bool = False) -> Estimate:
@@ -96,12 +96,19 @@ def clustered_ratio(numerator: Any, denominator: Any, clusters: Any = None, *, p
     total = float(bottom.sum())
     if not len(top) or total == 0:
         return Estimate(nan, nan, 0, 0)
-    value = float(top.sum()) / total
     codes = np.arange(len(top)) if clusters is None else np.asarray(clusters)[seen]
-    residuals = cluster_sums(top - value * bottom, codes)
-    count = len(residuals)
+    sums, _ = by_cluster({"top": top, "bottom": bottom}, codes)
+    estimate = estimate_of_sums(sums["top"], sums["bottom"], pseudo=pseudo)
+    return replace(estimate, n=len(top))
+
+
+def estimate_of_sums(sums: Floats, sizes: Floats, *, pseudo: bool = False) -> Estimate:
+    """`clustered_ratio` of numerators and denominators that are already summed by cluster, both [G]."""
+    total, count = float(sizes.sum()), len(sums)
+    value = float(sums.sum()) / total
+    residuals = sums - value * sizes
     spread = sqrt(float(residuals @ residuals) * count / (count - 1)) / abs(total) if count > 1 else inf
-    return Estimate(value, spread, len(top), count, 2 / count**2 if pseudo else 0.0)
+    return Estimate(value, spread, round(total), count, 2 / count**2 if pseudo else 0.0)
 
 
 def paired_saving(cost: Any, baseline: Any, clusters: Any = None, *, reference: Any = None) -> Estimate:

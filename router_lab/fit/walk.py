@@ -1,0 +1,93 @@
+"""How far a choice may be followed: the Learn-then-Test walk along its mixes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.fit.evidence import Evidence, Goal
+from router_lab.metrics import MIN_CLUSTERS, betting_p, estimate_of_sums
+from router_lab.metrics.estimate import by_cluster
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+STEPS = np.linspace(0.0, 1.0, 51)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The actions [n] of the choice on all rows (`final`), of each fold's choice on every row (`folds`, with the share
+    of rows in the fold), and of each fold's choice on its own, left-out rows (`nested`)."""
+
+    final: Ints
+    nested: Ints
+    folds: tuple[tuple[Ints, float], ...]
+
+    def measure(self, values: Callable[[Ints], Floats]) -> Floats:
+        """[n] values of the final choice plus what being left out changed: nested minus the mean over the folds'.
+
+        Without the correction a choice bolder than the folds' broke its margin in 17 to 19 % of simulated draws at
+        10 % allowed; without the first term nothing would be said about the choice that is deployed.
+        """
+        total = values(self.final)
+        if all((action == self.final).all() for action, _ in self.folds):
+            return total
+        change = values(self.nested)
+        for action, share in self.folds:
+            change = change - share * values(action)
+        # A row is left out of one of the k choices in the mean as well: what is measured is (k - 1) / k of the change.
+        return total + change * len(self.folds) / (len(self.folds) - 1)
+
+    def unrest(self, values: Callable[[Ints], Floats]) -> float:
+        """Variance that choosing adds: the mean squared distance of the folds' choices from the final one, in mean
+        value on all rows. Nothing where all chose alike."""
+        final = values(self.final)
+        return float(sum(share * _mean(values(action) - final) ** 2 for action, share in self.folds))
+
+
+def _mean(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def walk(trial: Trial, evidence: Evidence, goal: Goal) -> tuple[float, int]:
+    """How far along the path of mixes the goal is shown to hold, and how many steps were tested.
+
+    Step m follows predictions with probability m, the reference otherwise; rows left to the table stay as they are.
+    Without `goal.mix` the path is its two ends. -1 when not even its start, reference and table, is shown (no loss
+    against the reference needs no showing); fewer than MIN_CLUSTERS clusters show nothing.
+    """
+    idle = np.where(evidence.covered, evidence.reference, evidence.table)
+    values = {
+        "start": evidence.values(idle, goal),
+        "end": trial.measure(lambda action: evidence.values(action, goal)),
+        "left out": evidence.values(trial.nested, goal),
+    }
+    unrest = trial.unrest(lambda action: evidence.values(action, goal))
+    free = goal.kind == "margin" and not (idle != evidence.reference).any()
+    reached = 0.0 if free else -1.0
+    steps = (STEPS if goal.mix else STEPS[[0, -1]])[int(free) :]
+    known = ~np.isnan(sum(values.values()))
+    sums, sizes = by_cluster({k: v[known] for k, v in values.items()}, evidence.group[known])
+    if len(sizes) < MIN_CLUSTERS:
+        return reached, 0
+    for count, step in enumerate(steps, 1):
+        span = float(step) if free else 1.0
+        mixed = (1 - step) * sums["start"] + step * sums["end"]
+        estimate = estimate_of_sums(mixed, sizes, pseudo=goal.kind != "budget")
+        p = replace(estimate, pseudo=estimate.pseudo * span**2 + unrest * step**2).p_below(goal.floor)
+        if goal.strict and goal.kind != "budget":  # dollars have no bound to bet within
+            p = max(p, _betting((1 - step) * sums["start"] + step * sums["left out"], sizes, goal, span))
+        if p > 1 - goal.confidence:
+            return reached, count
+        reached = float(step)
+    return reached, len(steps)
+
+
+def _betting(sums: Floats, sizes: Floats, goal: Goal, span: float) -> float:
+    """The same by betting on left-out values in [-span, span], which no correction has widened."""
+    order = np.random.default_rng(0).permutation(len(sums))
+    return betting_p(sums[order], sizes[order], goal.floor, span=span)

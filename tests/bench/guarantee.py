@@ -1,0 +1,223 @@
+"""`make bench-guarantee`: how often a certified loss is larger than certified, and what the caution costs.
+
+Simulated worlds with a known truth. Prints one row a cell, then Holm-corrected binomial tests over all of them, and
+keeps the figures in tests/bench/guarantee.json. `--draws N` (2000), `--pipeline N` (200), `--only NAME`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from pipeline_worlds import CELLS, passes, pipeline_draws
+from worlds import Draw, World, draw
+
+from router_lab.fit.choose import Choice, Option, act, choose, family
+from router_lab.fit.evidence import Evidence, Goal
+from router_lab.fit.folds import group_folds
+from router_lab.fit.table import routing_table
+from router_lab.metrics import holm
+
+DELTA = 0.10
+HERE = Path(__file__).resolve().parent
+
+DYNAMIC: dict[str, tuple[World, int, float, bool]] = {
+    "2 candidates, n 100": (World(2), 100, 0.05, False),
+    "2 candidates, n 1000": (World(2), 1000, 0.02, False),
+    "5 candidates, n 300": (World(5), 300, 0.03, False),
+    "5 candidates, n 1000": (World(5), 1000, 0.02, False),
+    "5 candidates, n 5000": (World(5), 5000, 0.01, False),
+    "10 alike, n 500": (World(10, spread=0.2), 500, 0.03, False),
+    "40 candidates, n 300": (World(40), 300, 0.03, False),
+    "blind predictor, n 500": (World(5, noise=np.inf), 500, 0.03, False),
+    "clusters of 6, n 600": (World(5, cluster=6), 600, 0.03, False),
+    "3 epochs, n 200": (World(3, epochs=3), 200, 0.03, False),
+    "mostly ties, n 300": (World(5, easy=3.5), 300, 0.02, False),
+    "unbalanced, n 500": (World(5, missing=0.04), 500, 0.03, False),
+    "strict, n 500": (World(5), 500, 0.03, True),
+}
+TABLES: dict[str, tuple[World, int, float]] = {
+    "2 x 4 suites, n 400": (World(2, suites=4, spread=0.3), 400, 0.05),
+    "5 x 8 suites, n 2000": (World(5, suites=8, spread=0.4), 2000, 0.05),
+    "10 x 3 suites, clusters of 4, n 1200": (World(10, suites=3, cluster=4, spread=0.3), 1200, 0.05),
+    "40 x 2 suites, n 300": (World(40, suites=2, spread=0.3), 300, 0.05),
+}
+
+
+def evidence_of(rows: Draw, *, fold_seed: int = 0, reference: int | None = None) -> Evidence:
+    """What the fit would see of a draw: the reference is the best mean on it, candidates under 95 % are not open."""
+    seen = ~np.isnan(rows.quality)
+    share = seen.mean(axis=0)
+    means = np.where(seen, rows.quality, 0).sum(axis=0) / np.maximum(1, seen.sum(axis=0))
+    best = int(np.where(share >= 0.9, means, -1).argmax()) if reference is None else reference
+    n = len(rows.group)
+    eligible = np.tile(share >= 0.9, (n, 1))
+    folds = group_folds(np.zeros(n, np.int64), rows.group, fold_seed)
+    idle = np.full(n, best, np.int64)
+    return Evidence(rows.quality, rows.costs, eligible, np.ones(n, bool), idle, rows.group, folds, best)
+
+
+def truth_of(option: Option | None, mix: float, population: Draw, evidence: Evidence) -> tuple[float, float]:
+    """True loss of quality and true saving of a deployed choice, against its reference."""
+    if option is None or mix <= 0:
+        return 0.0, 0.0
+    ref, n = evidence.reference, len(population.group)
+    at = Evidence(
+        population.quality, population.costs, np.tile(evidence.eligible[:1], (n, 1)), np.ones(n, bool),
+        np.full(n, ref, np.int64), population.group, np.zeros(n, np.int64), ref,
+    )  # fmt: skip
+    action = act(population.scores, population.guesses, option, at)
+    every = np.arange(n)
+    loss = population.truth[:, ref] - population.truth[every, action]
+    spared = population.costs[:, ref] - population.costs[every, action]
+    return mix * float(loss.mean()), mix * float(spared.mean() / population.costs[:, ref].mean())
+
+
+def best_true_saving(population: Draw, evidence: Evidence, margin: float) -> float:
+    """What the best operating point of the family saves with the truth known: mixes up to the margin."""
+    few = Draw(*(part[:8000] for part in population.__dict__.values()))
+    known = Evidence(
+        few.truth, few.costs, np.tile(evidence.eligible[:1], (8000, 1)), np.ones(8000, bool),
+        np.full(8000, evidence.reference, np.int64), few.group, np.zeros(8000, np.int64), evidence.reference,
+    )  # fmt: skip
+    options, actions = family({"blend": (few.scores, few.guesses)}, known)
+    best = 0.0
+    for i in range(len(options)):
+        action = actions[i].astype(np.int64)
+        rows = np.arange(8000)
+        loss = float((few.truth[:, evidence.reference] - few.truth[rows, action]).mean())
+        saved = float((few.costs[:, evidence.reference] - few.costs[rows, action]).mean())
+        mix = 1.0 if loss <= margin else margin / loss
+        best = max(best, mix * saved / float(few.costs[:, evidence.reference].mean()))
+    return best
+
+
+def dynamic_draws(name: str, draws: int, seed: int) -> list[tuple[bool, float, float]]:
+    """For each draw: violated, true saving, saving of the oracle threshold."""
+    world, n, margin, strict = DYNAMIC[name]
+    population = draw(world, 20_000 if n <= 1000 else 50_000, np.random.default_rng(10_000))
+    oracle: dict[int, float] = {}
+    result = []
+    for i in range(draws):
+        rows = draw(world, n, np.random.default_rng([seed, i]))
+        evidence = evidence_of(rows, fold_seed=i)
+        options, actions = family({"blend": (rows.scores, rows.guesses)}, evidence)
+        found: Choice = choose(options, actions, evidence, Goal("margin", margin, 1 - DELTA, strict=strict))
+        loss, saving = truth_of(found.option, found.mix, population, evidence)
+        if evidence.reference not in oracle:
+            oracle[evidence.reference] = best_true_saving(population, evidence, margin)
+        result.append((loss > margin, saving, oracle[evidence.reference]))
+    return result
+
+
+def table_draws(name: str, draws: int, seed: int) -> list[tuple[bool, float, float]]:
+    """For each draw: any passed cell that truly loses more, saving of the table, saving of the true table."""
+    world, n, margin = TABLES[name]
+    population = draw(world, 20_000 if n <= 1000 else 50_000, np.random.default_rng(10_000))
+    truth = np.array([population.truth[population.suite == s].mean(axis=0) for s in range(world.suites)])
+    price = population.costs.mean(axis=0)
+    result = []
+    for i in range(draws):
+        rows = draw(world, n, np.random.default_rng([seed, i]))
+        reference = world.candidates - 1
+        cells = routing_table(
+            rows.quality, rows.costs, rows.suite, rows.group, np.ones((world.suites, world.candidates), bool),
+            reference, margin=margin, confidence=1 - DELTA,
+        )  # fmt: skip
+        passed = {cell.suite: cell.column for cell in cells if cell.verdict == "pass"}
+        bad = any(truth[s, reference] - truth[s, column] > margin for s, column in passed.items())
+        saved = sum(1 - price[column] / price[reference] for column in passed.values()) / world.suites
+        fine = [
+            max(
+                (1 - price[j] / price[reference] for j in range(reference) if row[reference] - row[j] <= margin),
+                default=0,
+            )
+            for row in truth
+        ]
+        result.append((bad, saved, float(np.mean(fine))))
+    return result
+
+
+def spread(job: Callable[[str, int, int], list[Any]], name: str, draws: int, workers: int) -> list[Any]:
+    """Run a cell's draws in `workers` processes, with different seeds."""
+    if workers == 1:
+        return job(name, draws, 1)
+    with ProcessPoolExecutor(workers) as pool:
+        parts = [pool.submit(job, name, draws // workers, seed) for seed in range(1, workers + 1)]
+        return [row for part in parts for row in part.result()]
+
+
+def cell(kind: str, name: str, rows: list[tuple[bool, float, float]], seconds: float) -> dict[str, Any]:
+    violated = int(sum(row[0] for row in rows))
+    oracle = float(np.mean([row[2] for row in rows]))
+    saving = float(np.mean([row[1] for row in rows]))
+    return {
+        "kind": kind, "name": name, "draws": len(rows), "violations": violated, "rate": violated / len(rows),
+        "saving": saving, "best_possible": oracle, "power": saving / oracle if oracle > 0 else None,
+        "p": float(binomtest(violated, len(rows), DELTA, alternative="greater").pvalue), "seconds": round(seconds),
+    }  # fmt: skip
+
+
+def pass_shares(draws: int) -> dict[int, tuple[float, float]]:
+    """By n, in a world where a saving truly exists: the share certified, and the share after the test split's veto."""
+    print(f"\n{'n':>6}{'certified':>11}{'verdict pass':>14}   (3 candidates, margin .03, {draws} draws)")
+    shares = {}
+    for n in (100, 300, 1000):
+        shares[n] = passes(n, draws)
+        print(f"{n:6}{shares[n][0]:11.2f}{shares[n][1]:14.2f}", flush=True)
+    return shares
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--pipeline", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--only", default="")
+    asked = parser.parse_args()
+    jobs: list[tuple[str, str, Callable[[str, int, int], list[Any]], int]] = [
+        *(("dynamic", name, dynamic_draws, asked.draws) for name in DYNAMIC),
+        *(("table", name, table_draws, asked.draws) for name in TABLES),
+        *(("pipeline", name, pipeline_draws, asked.pipeline) for name in CELLS),
+    ]
+    cells = []
+    print(f"{'cell':52}{'draws':>7}{'violated':>10}{'saving':>9}{'possible':>10}{'power':>7}{'p':>8}{'s':>7}")
+    for kind, name, job, draws in jobs:
+        if asked.only not in f"{kind}: {name}" or draws == 0:
+            continue
+        start = time.time()
+        found = cell(kind, name, spread(job, name, draws, asked.workers), time.time() - start)
+        found["seconds"] = round(time.time() - start)
+        cells.append(found)
+        power = "-" if found["power"] is None else f"{found['power']:.2f}"
+        print(
+            f"{kind + ': ' + name:52}{found['draws']:7}{found['rate']:10.3f}{found['saving']:9.3f}"
+            f"{found['best_possible']:10.3f}{power:>7}{found['p']:8.3f}{found['seconds']:7}",
+            flush=True,
+        )
+    adjusted = holm([c["p"] for c in cells])
+    worst = int(np.argmin(adjusted))
+    found = "no violation rate above delta was found" if adjusted[worst] > 0.05 else "ABOVE DELTA"
+    least = f"{adjusted[worst]:.3f} ({cells[worst]['name']})"
+    print(f"delta {DELTA}: smallest Holm-adjusted p over {len(cells)} cells is {least}: {found}")
+    shares = {} if asked.only or not asked.pipeline else pass_shares(asked.pipeline // 4)
+    if not asked.only:
+        (HERE / "guarantee.json").write_text(
+            json.dumps({"delta": DELTA, "cells": cells, "pass_shares": shares}, indent=1) + "\n"
+        )
+    sys.exit(int(adjusted[worst] <= 0.05))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Whole-pipeline worlds: prompts whose words tell how hard they are, fitted by `fit_policy`, judged by known truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from router_lab.config import Recipe
+from router_lab.fit import fit_policy
+from router_lab.outcomes import validate_outcomes
+from router_lab.runtime.policy import Policy
+
+WORDS = [f"{a}{b}" for a in ("ba", "ke", "lo", "mi", "nu", "pa", "re", "so", "tu", "vi") for b in "bdfgklmnprst"]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """candidates, rows, mean rows a cluster, suites, and how much the words tell (0 = nothing)."""
+
+    candidates: int
+    n: int
+    margin: float
+    cluster: int = 1
+    suites: int = 2
+    told: float = 1.0
+    holdout: float = 0.0
+
+
+CELLS = {
+    "2 candidates, n 300": Texts(2, 300, 0.05),
+    "4 candidates, n 500": Texts(4, 500, 0.04),
+    "4 candidates, clusters of 4, n 600": Texts(4, 600, 0.05, cluster=4),
+    "8 candidates, words tell nothing, n 300": Texts(8, 300, 0.05, told=0.0),
+}
+Population = tuple[list[str], list[str], NDArray[np.float64], NDArray[np.float64]]
+
+
+def texts(cell: Texts, n: int, rng: np.random.Generator) -> tuple[list[str], list[str], Any, Any, Any]:
+    """Prompts, suites, true probabilities [n, c], mean costs [n, c] and groups of n rows."""
+    group = np.arange(n) // cell.cluster
+    hard = rng.normal(0, 1, n)[group]
+    suite = group % cell.suites
+    prompts = []
+    for i in range(n):
+        tilt = cell.told * hard[i]
+        weights = np.exp(tilt * np.linspace(-1, 1, len(WORDS)))
+        prompts.append(" ".join(rng.choice(WORDS, 12, p=weights / weights.sum())) + f" {i}")
+    strength = np.linspace(0, 1.5, cell.candidates)
+    truth = 1 / (1 + np.exp(-2 * (strength + 0.5 - (hard + 0.5 * suite)[:, None])))
+    costs = 10.0 ** np.linspace(-2, 0, cell.candidates) * np.ones((n, 1))
+    return prompts, [f"suite-{s}" for s in suite], truth, costs, group
+
+
+def table(cell: Texts, rng: np.random.Generator, n: int | None = None) -> pd.DataFrame:
+    """Outcomes of one draw."""
+    prompts, suites, truth, costs, group = texts(cell, n or cell.n, rng)
+    rows = [
+        {
+            "suite": suites[i], "sample_id": f"s{i:06d}", "model": f"m{j}", "prompt": prompts[i],
+            "group": f"g{group[i]}",
+            "quality": float(rng.random() < truth[i, j]), "cost_usd": float(costs[i, j] * rng.uniform(0.8, 1.2)),
+        }
+        for i in range(len(prompts))
+        for j in range(cell.candidates)
+    ]  # fmt: skip
+    return validate_outcomes(pd.DataFrame(rows))
+
+
+def true_loss(policy: Policy, population: Population) -> tuple[float, float]:
+    """True loss of quality and true saving of a deployed policy against its reference."""
+    prompts, suites, truth, costs = population
+    shares = policy.shares(prompts, suites)
+    ref = policy.spec.reference
+    loss = float((truth[:, ref] - (shares * truth).sum(axis=1)).mean())
+    return loss, 1 - float((shares * costs).sum() / costs[:, ref].sum())
+
+
+def fresh(cell: Texts, n: int = 4000) -> Population:
+    """Rows that no fit sees."""
+    prompts, suites, truth, costs, _ = texts(
+        Texts(cell.candidates, n, 0, 1, cell.suites, cell.told), n, np.random.default_rng(99)
+    )
+    return prompts, suites, truth, costs
+
+
+def recipe(cell: Texts) -> Recipe:
+    rule = {"margin": cell.margin, "confidence": 0.9}
+    return Recipe.model_validate({"name": "world", "rule": rule, "holdout": cell.holdout})
+
+
+def pipeline_draws(name: str, draws: int, seed: int) -> list[tuple[bool, float, float]]:
+    """For each draw: violated, true saving, saving of the best threshold on the true difficulty."""
+    cell = CELLS[name]
+    population = fresh(cell)
+    possible = ceiling(cell, population)
+    result = []
+    for i in range(draws):
+        policy = fit_policy(recipe(cell), table(cell, np.random.default_rng([seed, i])), seed=i)
+        loss, saving = true_loss(policy, population)
+        result.append((loss > cell.margin, saving, possible))
+    return result
+
+
+def ceiling(cell: Texts, population: Population) -> float:
+    """Saving of the best rule that knows the truth: per row the best q - lambda cost, for the largest lambda within the
+    margin, the last step mixed."""
+    _, _, truth, costs = population
+    ref = cell.candidates - 1
+    best = 0.0
+    for tradeoff in np.geomspace(0.001, 30, 60):
+        pick = (truth - tradeoff * costs).argmax(axis=1)
+        rows = np.arange(len(pick))
+        loss = float((truth[:, ref] - truth[rows, pick]).mean())
+        saved = 1 - float(costs[rows, pick].sum() / costs[:, ref].sum())
+        best = max(best, saved * (1.0 if loss <= cell.margin else cell.margin / loss))
+    return best
+
+
+def passes(n: int, draws: int, seed: int = 0) -> tuple[float, float]:
+    """Where a saving truly exists: shares of `pass` before and after a test split of 20 % could veto."""
+    cell = Texts(3, n, 0.03, holdout=0.2)
+    before = after = 0
+    for i in range(draws):
+        certificate = fit_policy(
+            recipe(cell), table(cell, np.random.default_rng([seed, n, i])), seed=i
+        ).spec.certificate
+        shown = certificate["points"]["default"]["shown"]
+        before += shown
+        after += shown and certificate["verdict"] == "pass"
+    return before / draws, after / draws
