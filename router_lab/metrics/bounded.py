@@ -28,4 +28,4 @@ def bounded_interval(mean: Estimate, confidence: float = 0.95) -> tuple[float, f
     t = float(stdtrit(mean.clusters - 1, 0.5 + confidence / 2))
     middle = (q + t * t / (2 * size)) / (1 + t * t / size)
     reach = t * sqrt(q * (1 - q) / size + t * t / (4 * size * size)) / (1 + t * t / size)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    return (0.0 if q == 0 else max(0.0, middle - reach)), (1.0 if q == 1 else min(1.0, middle + reach))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,14 @@ def open_client(uri: str | None = None) -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "true")
     for talkative in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(talkative).setLevel(logging.ERROR)
-    import mlflow
-
     chosen = store_uri(uri)
     if chosen.startswith("sqlite:///"):
         Path(chosen.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return mlflow.MlflowClient(tracking_uri=chosen, registry_uri=chosen)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own, about its libraries: nobody here can act on them
+        import mlflow
+
+        return mlflow.MlflowClient(tracking_uri=chosen, registry_uri=chosen)
 
 
 def artifact_location(uri: str) -> str | None:

@@ -1,0 +1,134 @@
+"""The day after: drifts are named, quiet weeks stay quiet. All logs are simulated with fixed seeds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from router_lab.cli.report import report
+from router_lab.metrics import clustered_mean
+from router_lab.report.dayafter import BROKEN, HOLDS, UNSURE, DayAfter, day_after, judge_difference, needed
+from router_lab.report.dayafter_page import day_after_html
+
+REFERENCE = ("dear", None)
+SHARES = {"a": 0.6, "b": 0.4}
+
+
+def log(
+    seed: int, n: int = 400, *, worse: float = 0.0, price: float = 1.0, a: float = 0.6, unknown: float = 0.1
+) -> list[dict[str, Any]]:
+    """n decisions: 70 % cheap ($.001 predicted), 30 % dear ($.01); quality .8 predicted, and .8 − `worse` for cheap."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i in range(n):
+        cheap = random.random() < 0.7
+        predicted = 0.001 if cheap else 0.01
+        quality = float(random.random() < 0.8 - (worse if cheap else 0.0))
+        cost = predicted * price * random.lognormal(-0.02, 0.2)
+        rows.append(
+            {"id": f"{seed}-{i}", "model": "cheap" if cheap else "dear", "effort": None, "quality": 0.8,
+             "cost_usd": predicted, "suite": "a" if random.random() < a else "b",
+             "code": "uncovered" if random.random() < unknown else "predicted",
+             "outcome": {"quality": quality, "cost_usd": cost}}
+        )  # fmt: skip
+    return rows
+
+
+def found(result: DayAfter) -> dict[str, str]:
+    return {f.name: f.verdict for f in result.findings}
+
+
+def judged(rows: list[dict[str, Any]]) -> DayAfter:
+    return day_after(rows, expected_suites=SHARES, before=log(999, 2000))
+
+
+def test_a_quiet_week_raises_no_alarm_beyond_the_stated_rate() -> None:
+    """200 weeks: five checks share two error probabilities of .05, so 20 alarms would be expected at the very worst."""
+    earlier = log(999, 2000)
+    alarms = sum(day_after(log(s, 200), before=earlier).verdict == BROKEN for s in range(200))
+    assert alarms <= 20
+
+
+@pytest.mark.parametrize(
+    ("change", "culprit"),
+    [({"worse": 0.15}, "quality of cheap"), ({"price": 1.5}, "cost"), ({"a": 0.2}, "suite shares"),
+     ({"unknown": 0.55}, "coverage")],
+)  # fmt: skip
+def test_every_drift_is_named(change: dict[str, float], culprit: str) -> None:
+    named = [found(judged(log(seed, 1000, **change))) for seed in range(10)]
+    assert sum(f[culprit] == BROKEN for f in named) >= 9
+    assert sum(v == BROKEN for f in named for k, v in f.items() if k != culprit) <= 1
+
+
+def audit_of(rows: list[dict[str, Any]], seed: int, difference: float) -> dict[str, float]:
+    """The reference's quality on every request: equal to what was served but for a share `difference` that it wins."""
+    random = np.random.default_rng(seed)
+    wins = random.random(len(rows))
+    return {
+        r["id"]: max(r["outcome"]["quality"], float(r["model"] == "cheap" and w < difference))
+        for r, w in zip(rows, wins, strict=True)
+    }
+
+
+def test_the_audit_says_holds_does_not_or_cannot_tell_yet() -> None:
+    rows = log(3, 2000)
+
+    def verdict(difference: float, n: int) -> tuple[str, int | None]:
+        part = rows[:n]
+        result = day_after(part, reference=REFERENCE, margin=0.05, audit=audit_of(part, 4, difference))
+        first = result.findings[0]
+        return first.verdict, first.more
+
+    assert verdict(0.0, 2000)[0] == HOLDS
+    assert verdict(0.9, 2000)[0] == BROKEN
+    word, more = verdict(0.0, 40)
+    assert word == UNSURE and more is not None and 0 < more < 1000
+    assert day_after(rows, reference=REFERENCE, margin=0.05).findings[0].verdict == UNSURE
+
+
+def test_a_model_worse_by_five_points_is_named_within_the_promised_number() -> None:
+    """`needed` promises a number of requests (power .8): with them at least 16 of 20 logs are settled."""
+    settled = 0
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        differences = random.choice([-1.0, 0.0, 1.0], p=[0.12, 0.81, 0.07], size=20_000)  # mean −5 points
+        first = clustered_mean(differences[:300], pseudo=True)
+        promised = (needed(replace(first, value=-0.05), -0.01, 0.9) or 0) + first.n
+        assert 600 < promised < 1800
+        settled += judge_difference("x", differences[:promised], -0.01, 0.9).verdict == BROKEN
+    assert settled >= 16
+
+
+def test_looking_every_day_does_not_raise_the_rate() -> None:
+    """A policy exactly at its margin, judged after every 50 requests: wrong words come no oftener than stated."""
+    holds = broken = 0
+    for seed in range(100):
+        differences = np.random.default_rng(seed).choice([-1.0, 0.0, 1.0], p=[0.08, 0.87, 0.05], size=1000)
+        words = {judge_difference("x", differences[:n], -0.03, 0.9).verdict for n in range(50, 1001, 50)}
+        holds, broken = holds + (HOLDS in words), broken + (BROKEN in words)
+    assert holds <= 10 + 9 and broken <= 5 + 7  # 10 % and 5 %, and three standard errors
+
+
+def test_the_command_answers_with_its_exit_status(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    rows = log(1, 300, price=2.0)
+    lines = []
+    for r in rows:
+        kept = {k: v for k, v in r.items() if k != "outcome"}
+        lines += [{"kind": "decision", "time": 0.0, "tier": "standard", "reason": "", "revision": "r", **kept},
+                  {"kind": "outcome", "id": r["id"], "time": 1.0, **r["outcome"]}]  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = CliRunner().invoke(report, [str(path), "--html", str(tmp_path / "w.html")])
+    assert result.exit_code == 3, result.output
+    assert "cost: does not hold" in result.output and "does not hold" in (tmp_path / "w.html").read_text()
+
+
+def test_the_page_is_whole() -> None:
+    text = day_after_html(judged(log(5, 60)), "support <b>")
+    assert "support &lt;b&gt;" in text and "Promised and real" in text and "://" not in text
