@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import print_path
+from router_lab.cli.common import json_option, print_json, print_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from router_lab.sweep import Plan
 
 
 @click.command()
 @click.argument("sweep_file", metavar="SWEEP.yaml", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Default: logs/NAME of the sweep.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many samples per suite, for a trial.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many samples per suite, for a pilot.")
+@click.option("--dry-run", is_flag=True, help="Only say what it would cost.")
+@click.option(
+    "--history", type=click.Path(path_type=Path), help="Earlier outcomes for --dry-run; default: the log directory."
+)
 @click.option("--budget-usd", type=click.FloatRange(min=0, min_open=True), help="Never spend more, all runs together.")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def sweep(sweep_file: Path, log_dir: Path | None, limit: int | None, budget_usd: float | None, quiet: bool) -> None:
+@json_option
+def sweep(
+    sweep_file: Path,
+    log_dir: Path | None,
+    limit: int | None,
+    dry_run: bool,
+    history: Path | None,
+    budget_usd: float | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Run suites across candidates, and print the log directory.
 
     Run it again after any interruption: finished samples are kept, and only what is missing or failed is asked for.
     """
     from router_lab.config import Sweep, load
-    from router_lab.sweep import run_sweep
 
     folder = log_dir or Path("logs") / load(Sweep, sweep_file).name
+    if dry_run:
+        _estimate(sweep_file, folder, limit, history, as_json)
+        return
+    from router_lab.sweep import run_sweep
+
     result = run_sweep(sweep_file, folder, limit=limit, budget_usd=budget_usd, quiet=quiet)
     click.echo(
         f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed", err=True
@@ -31,4 +55,39 @@ def sweep(sweep_file: Path, log_dir: Path | None, limit: int | None, budget_usd:
     if result.unrun:
         spent = f"budget reached: ${result.spent_usd:.4f} spent"
         click.echo(f"{spent}, {result.unrun} samples not run; a larger budget continues them", err=True)
+    if as_json:
+        numbers = ("needed", "reused", "generated", "failed", "spent_usd", "unrun")
+        print_json({"log_dir": str(folder), **{name: getattr(result, name) for name in numbers}})
+        return
     print_path(folder)
+
+
+def _estimate(sweep_file: Path, folder: Path, limit: int | None, history: Path | None, as_json: bool) -> None:
+    """Print dollars per candidate and suite, for what the log directory does not hold yet."""
+    from dataclasses import asdict
+
+    from router_lab.sweep import estimate, prepare
+    from router_lab.sweep.forecast import render, total
+    from router_lab.sweep.run import missing_samples
+
+    plan = prepare(sweep_file, limit=limit, budget_usd=None, check_budget=False)
+    estimates = estimate(plan, _history(plan, folder, history), missing_samples(plan, folder))
+    if as_json:
+        print_json({"cells": [asdict(one) for one in estimates], "total": total(estimates)})
+    else:
+        click.echo(render(estimates))
+
+
+def _history(plan: Plan, folder: Path, given: Path | None) -> pd.DataFrame | None:
+    """Outcomes of earlier samples: a table or log folder that the user names, else what the log directory holds."""
+    from router_lab.collect import collect
+    from router_lab.runtime.errors import InputError
+
+    if given is None and not folder.is_dir():
+        return None
+    try:
+        return collect([given or folder], prices=plan.prices())[0]
+    except InputError:
+        if given is not None:
+            raise
+        return None

@@ -42,11 +42,12 @@ def sample_calls(sample: Mapping[str, Any], model: str, name: str) -> list[Call]
     calls: list[Call] = []
     for attempt, part in enumerate(attempts, start=1):
         turns: dict[str | None, int] = {}
+        scoring = _scorer_spans(part.get("events") or [])
         for event in model_events(dict(part)):
             output = event.get("output") or {}
             if event.get("error") or not (output.get("choices") or output.get("usage")):
                 continue
-            role = _role(event, model)
+            role = "scorer" if event.get("span_id") in scoring and not event.get("role") else _role(event, model)
             turns[role] = turns.get(role, 0) + 1
             calls.append(_call(event, output, role, turns[role], attempt, name))
     return calls
@@ -85,6 +86,15 @@ def paid(calls: Sequence[Call], table: PriceTable, tier: str) -> tuple[float, fl
             spent_tier = tier if call.own else "standard"
             dollars[call.own] += table.cost(call.model, call.tokens, call.started.date(), spent_tier)
     return dollars[True] + dollars[False], dollars[False]
+
+
+def _scorer_spans(events: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Ids of the spans in which scorers run: there even the candidate's own model is a judge."""
+    inside: set[str] = set()
+    for event in events:
+        if event.get("event") == "span_begin" and (event.get("type") == "scorers" or event.get("parent_id") in inside):
+            inside.add(event["id"])
+    return inside
 
 
 def _role(event: Mapping[str, Any], model: str) -> str | None:

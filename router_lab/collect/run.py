@@ -88,7 +88,7 @@ def _unrun(logs: Sequence[LogSource], made: list[dict[str, Any]]) -> list[dict[s
     for row in made:
         seen[row["log"]].add((row["sample_id"], row["epoch"]))
         known.setdefault((row["suite"], row["sample_id"]), {"prompt": row["prompt"], "group": row["group"]})
-    rows = []
+    rows: list[dict[str, Any]] = []
     for source in logs:
         manifest = _manifest(source.log.path.parent)
         planned = manifest.get("planned", {}).get(source.log.path.name)

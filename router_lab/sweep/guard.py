@@ -10,8 +10,9 @@ from typing import Any
 
 from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelAPI, ModelOutput
 
-FAILURES_TO_OPEN = 8
-"""Failures in a row, over all samples of a model, after which it counts as dead."""
+FAILURES_TO_OPEN = 16
+"""Failures in a row, over all samples of a model, after which it counts as dead: a provider that answers half of the
+time is bad, not dead."""
 
 COOL_S = 60.0
 """Seconds until one call may try a dead model again."""

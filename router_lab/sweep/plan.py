@@ -73,6 +73,7 @@ def prepare(
     base: Path | None = None,
     limit: int | None = None,
     budget_usd: float | None = None,
+    check_budget: bool = True,
 ) -> Plan:
     """Read, check and load everything. Raises InputError before anything is written or sent.
 
@@ -80,6 +81,7 @@ def prepare(
         source: a sweep file, or a Sweep whose relative paths start at `base`.
         limit: samples per suite at most, for a trial.
         budget_usd: instead of the sweep file's own.
+        check_budget: refuse a budget that could not be kept; an estimate, which spends nothing, need not.
     """
     grid = load_grid(source, base)
     if limit:
@@ -90,7 +92,7 @@ def prepare(
         tasks = _tasks(grid, recorded)
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
     plan = Plan(grid, tasks, requests, recorded, budget)
-    if budget is not None:
+    if budget is not None and check_budget:
         _check_budget(plan)
     return plan
 

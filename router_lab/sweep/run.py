@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -115,6 +115,13 @@ def finished_samples(folder: Path, plan: Plan) -> Done:
             summaries = read_eval_log_sample_summaries(info)
             found[key] |= {(str(s.id), s.epoch) for s in summaries if s.completed and s.error is None}
     return found
+
+
+def missing_samples(plan: Plan, folder: Path) -> Callable[[Cell], int]:
+    """How many samples × epochs of a cell `folder` does not hold yet."""
+    done = finished_samples(folder.resolve(), plan) if folder.is_dir() else {}
+    planned = {_key(cell): positions(cell, task) * (task.epochs or 1) for cell, task in plan.tasks}
+    return lambda cell: max(0, planned[_key(cell)] - len(done.get(_key(cell), ())))
 
 
 def _identity(cell: Cell, task: Task) -> tuple[str | int | None, ...]:

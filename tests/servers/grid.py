@@ -11,18 +11,43 @@ import yaml
 TASK = '''
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
-from inspect_ai.scorer import includes
+from inspect_ai.model import ChatMessageUser, get_model
+from inspect_ai.scorer import Score, accuracy, includes, scorer
+from inspect_ai.solver import generate, solver
+
+
+@solver
+def rounds(turns: int):
+    """Ask, then ask again `turns - 1` times in the same conversation."""
+    async def solve(state, generate):
+        state = await generate(state)
+        for turn in range(1, turns):
+            state.messages.append(ChatMessageUser(content=f"again {state.sample_id[1:]}"))
+            state = await generate(state)
+        return state
+    return solve
+
+
+@scorer(metrics=[accuracy()])
+def judged():
+    """The candidate's own model says whether the answer is right."""
+    async def score(state, target):
+        verdict = await get_model().generate(f"is {state.output.completion} the same as {target.text}")
+        right = target.text in state.output.completion
+        return Score(value="C" if right else "I", answer=verdict.completion)
+    return score
 
 
 @task
-def echo(n: int = 12, word: str = "say", marks: str = ""):
+def echo(n: int = 12, word: str = "say", marks: str = "", turns: int = 1, judge: bool = False):
     """Ask for a number; samples whose number stands in `marks` (`3:429,5:down`) carry that marker."""
     extra = dict(pair.split(":") for pair in marks.split(",") if pair)
     samples = []
     for i in range(n):
         mark = f"[[{extra[str(i)]}]] " if str(i) in extra else ""
         samples.append(Sample(id=f"s{i}", input=f"{mark}{word} {i}", target=str(i), metadata={"topic": i % 5}))
-    return Task(dataset=samples, scorer=includes())
+    asking = rounds(turns) if turns > 1 else generate()
+    return Task(dataset=samples, solver=asking, scorer=judged() if judge else includes())
 '''
 
 

@@ -1,0 +1,139 @@
+"""What a sweep will cost, before it starts: from what samples cost before, with a range that says how sure that is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from router_lab.sweep.plan import Plan, positions
+from router_lab.sweep.settings import Cell
+
+Z90 = 1.645
+"""Two-sided 90 % of a normal distribution."""
+
+
+@dataclass(frozen=True)
+class CellEstimate:
+    """Dollars of the samples that a cell still lacks: `usd` expected, `low` to `high` a 90 % range; null = unknown.
+
+    `seen`: earlier samples that it rests on. `batch_usd`: the same at the provider's batch price, null without one.
+    """
+
+    suite: str
+    model: str
+    effort: str | None
+    samples: int
+    input_tokens: float | None
+    output_tokens: float | None
+    usd: float | None
+    low: float | None
+    high: float | None
+    batch_usd: float | None
+    seen: int
+
+
+def estimate(
+    plan: Plan, history: pd.DataFrame | None, missing: Callable[[Cell], int] | None = None
+) -> list[CellEstimate]:
+    """One estimate a cell, in file order. A cell of which nothing was ever run is unknown, never zero.
+
+    Args:
+        plan: a prepared sweep.
+        history: outcomes of earlier sweeps, or of a pilot of this one, with `cost_usd`.
+        missing: samples that a cell still lacks; by default all of them.
+
+    Raises InputError for a candidate without a price.
+    """
+    table, today = plan.prices(), dt.datetime.now(dt.UTC).date()
+    result = []
+    for cell, task in plan.tasks:
+        left = positions(cell, task) * (task.epochs or 1) if missing is None else missing(cell)
+        batch = table.rates(cell.model, today).tiers.get("batch")
+        result.append(_estimate_cell(cell, left, _rows(history, cell), batch))
+    return result
+
+
+def total(estimates: Sequence[CellEstimate]) -> dict[str, Any]:
+    """Sums over the known cells; their ranges add in square, since cells err apart. `unknown` counts other samples."""
+    known = [e for e in estimates if e.usd is not None]
+    usd = sum(e.usd or 0.0 for e in known)
+    spread = math.sqrt(sum(((e.high or 0.0) - (e.usd or 0.0)) ** 2 for e in known))
+    return {
+        "samples": sum(e.samples for e in estimates),
+        "unknown": sum(e.samples for e in estimates if e.usd is None),
+        "usd": usd,
+        "low": max(0.0, usd - spread),
+        "high": usd + spread,
+        "batch_saves_usd": sum((e.usd or 0.0) - e.batch_usd for e in known if e.batch_usd is not None),
+    }
+
+
+def render(estimates: Sequence[CellEstimate]) -> str:
+    """The estimates as a table for people, the total last."""
+    lines = [f"{'suite':16} {'candidate':44} {'samples':>8} {'tokens in / out':>17} {'dollars (90 % range)':>30}"]
+    for e in estimates:
+        name = e.model + (f" ({e.effort})" if e.effort else "")
+        tokens = "–" if e.output_tokens is None else f"{e.input_tokens:,.0f} / {e.output_tokens:,.0f}"
+        lines.append(f"{e.suite:16} {name:44} {e.samples:>8} {tokens:>17} {_dollars(e.usd, e.low, e.high):>30}")
+    t = total(estimates)
+    lines.append(f"{'total':61} {t['samples']:>8} {'':>17} {_dollars(t['usd'], t['low'], t['high']):>30}")
+    if t["batch_saves_usd"]:
+        lines.append(f"the providers' batch prices would save ${t['batch_saves_usd']:.4f} of it")
+    if t["unknown"]:
+        lines.append(
+            f"{t['unknown']} samples are of candidates that never ran here, and not in the total; "
+            "a pilot tells: router-lab sweep … --limit 5"
+        )
+    return "\n".join(lines)
+
+
+def _estimate_cell(cell: Cell, left: int, rows: pd.DataFrame | None, batch: float | None) -> CellEstimate:
+    costs = np.array([]) if rows is None else rows["cost_usd"].to_numpy(dtype=np.float64)
+    usd, spread = _predict(costs, left)
+    return CellEstimate(
+        suite=cell.suite,
+        model=cell.model,
+        effort=cell.effort,
+        samples=left,
+        input_tokens=None if rows is None or rows.empty else float(rows["input_tokens"].mean()),
+        output_tokens=None if rows is None or rows.empty else float(rows["output_tokens"].mean()),
+        usd=usd,
+        low=None if usd is None else max(0.0, usd - spread),
+        high=None if usd is None else usd + spread,
+        batch_usd=None if usd is None or batch is None else usd * batch,
+        seen=len(costs),
+    )
+
+
+def _rows(history: pd.DataFrame | None, cell: Cell) -> pd.DataFrame | None:
+    if history is None:
+        return None
+    effort = history["effort"].isna() if cell.effort is None else history["effort"] == cell.effort
+    own = history[(history["suite"] == cell.suite) & (history["model"] == cell.model) & effort]
+    return own[own["cost_usd"].notna()]
+
+
+def _predict(costs: np.ndarray[Any, np.dtype[np.float64]], left: int) -> tuple[float | None, float]:
+    """(expected sum of `left` further samples, half a 90 % prediction range): its own scatter and the mean's error.
+
+    One sample tells nothing of the scatter; then the range is as wide as the sum.
+    """
+    if left == 0:
+        return 0.0, 0.0
+    if not len(costs):
+        return None, 0.0
+    mean = float(costs.mean())
+    if len(costs) == 1:
+        return mean * left, mean * left
+    deviation = float(costs.std(ddof=1))
+    return mean * left, Z90 * deviation * math.sqrt(left + left**2 / len(costs))
+
+
+def _dollars(usd: float | None, low: float | None, high: float | None) -> str:
+    return "unknown" if usd is None else f"{usd:.4f} ({low:.4f}–{high:.4f})"

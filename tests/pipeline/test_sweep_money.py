@@ -1,0 +1,207 @@
+"""Dollars to the cent against the servers' own meter, and a budget that is never passed."""
+
+import gc
+import random
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router_lab.collect import collect
+from router_lab.runtime.errors import InputError
+from router_lab.sweep import prepare, run_sweep
+from tests.servers.grid import price, write_project
+from tests.servers.loopback import Loopback, serving
+from tests.servers.meter import Tariff
+
+# Providers' SDKs warn of their own plans, and Inspect leaves streams to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Loopback, Loopback]]:
+    """An OpenAI-like and an Anthropic-like provider with prices typed in by hand."""
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "LOCAL_API_KEY"):
+        monkeypatch.setenv(name, "x")
+    openai = {
+        "gpt-5-mini": Tariff("0.25", "2", "0.025", "0.25"),
+        "chatty": Tariff("1", "3", "0.5", "1", long=(200_000, "2", "1", "2", "6")),
+        "tiny": Tariff("0.1", "0.4", "0.05", "0.1"),
+    }
+    anthropic = {
+        "claude-haiku-4-5": Tariff("1", "5", "0.1", "1.25"),
+        "claude-sonnet-4-5": Tariff("3", "15", "0.3", "3.75", long=(200_000, "6", "0.6", "7.5", "22.5")),
+    }
+    with serving(tariffs=openai) as one, serving(tariffs=anthropic) as two:
+        yield one, two
+    gc.collect()
+
+
+def fourteen(one: Loopback, two: Loopback) -> list[dict[str, Any]]:
+    """Two Claudes at four efforts each, three OpenAI-like models at two: 14 candidates."""
+    claude = [{"model": f"anthropic/claude-{name}-4-5", "base_url": two.root} for name in ("haiku", "sonnet")]
+    levels = [{**spec, "efforts": ["low", "medium", "high", "brief"]} for spec in claude]
+    mini = {"model": "openai/gpt-5-mini", "base_url": one.url, "efforts": ["low", "high"]}
+    local = [
+        {"model": f"openai-api/local/{name}", "base_url": one.url, "efforts": [None, "low"]}
+        for name in ("chatty", "tiny")
+    ]
+    return [*levels, mini, *local]
+
+
+PRICES = {
+    "openai/gpt-5-mini": price(0.25, 2, cache_read=0.025, cache_write_5m=0.25),
+    "openai-api/local/chatty": price(
+        1, 3, cache_read=0.5, cache_write_5m=1,
+        long_context=[{"over_input_tokens": 200_000, "input": 2, "output": 6, "cache_read": 1, "cache_write_5m": 2}],
+    ),
+    "openai-api/local/tiny": price(0.1, 0.4, cache_read=0.05, cache_write_5m=0.1),
+}  # fmt: skip
+
+
+def test_fourteen_candidates_on_three_suites_to_the_cent(servers: tuple[Loopback, Loopback], tmp_path: Path) -> None:
+    one, two = servers
+    marks = "0:cached,1:think,2:long,3:429,4:500"
+    suites = {
+        "plain": {"task": "tasks.py@echo", "args": {"n": 6, "marks": marks}, "group": "topic"},
+        "judged": {"task": "tasks.py@echo", "args": {"n": 3, "word": "grade", "judge": True, "marks": "0:cached"}},
+        "agent": {"task": "tasks.py@echo", "args": {"n": 3, "word": "work", "turns": 3}},
+    }
+    sweep = {"models": fourteen(one, two), "max_retries": 2, "config": {"max_tokens": 5000}}
+    efforts = {"brief": {"system_message": "Be brief.", "max_tokens": 99}}
+    file = write_project(tmp_path, sweep, suites, efforts=efforts, prices=PRICES)
+    result = run_sweep(file, tmp_path / "logs", quiet=True)
+    outcomes, calls = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
+
+    assert len(outcomes[["model", "effort"]].drop_duplicates()) == 14
+    assert (result.needed, result.failed, len(outcomes)) == (14 * 12, 0, 14 * 12)
+    metered = one.bill + two.bill
+    assert abs(Decimal(str(outcomes["paid_usd"].sum())) - metered) < Decimal("0.000001")
+    assert result.spent_usd == pytest.approx(float(metered), abs=1e-9)
+    # Needed: 6 + 3×2 + 3×3 calls a candidate; sent: two more each, for the samples that fail once.
+    assert len(calls) == 14 * 21
+    assert len(one.requests) + len(two.requests) == 14 * 23
+    judged = outcomes[outcomes.suite == "judged"]
+    assert (judged["judge_usd"] > 0).all() and (judged["turns"] == 1).all()
+    assert (outcomes[outcomes.suite != "judged"]["judge_usd"] == 0).all()
+    assert set(outcomes[outcomes.suite == "agent"]["turns"]) == {3}
+    assert outcomes["reasoning_tokens"].sum() > 0 and outcomes["cache_read_tokens"].sum() > 0
+    requests = {(c["model"], c["effort"]): c["request"] for c in outcomes.attrs["candidates"]}
+    assert requests["openai/gpt-5-mini", "high"]["arguments"]["reasoning"] == {"effort": "high"}
+    assert requests["openai/gpt-5-mini", "high"]["api"] == "openai_responses"
+    assert requests["anthropic/claude-haiku-4-5", "brief"] == {
+        "api": "anthropic", "arguments": {"max_tokens": 99, "model": "claude-haiku-4-5"}, "system": "Be brief.",
+        "few_shot": [],
+    }  # fmt: skip
+
+
+def budgeted(folder: Path, server: Loopback, usd: float) -> Path:
+    models = [{"model": f"openai-api/local/{name}", "base_url": server.url} for name in ("chatty", "tiny")]
+    suites = {
+        "one": {"task": "tasks.py@echo", "args": {"n": 30}},
+        "many": {"task": "tasks.py@echo", "args": {"n": 30, "word": "work", "turns": 3}},
+    }
+    sweep = {"models": models, "config": {"max_tokens": 100}, "limits": {"usd": 0.003}, "budget_usd": usd}
+    return write_project(folder, sweep, suites, prices=PRICES)
+
+
+def test_a_budget_is_never_passed_and_more_money_continues(servers: tuple[Loopback, Loopback], tmp_path: Path) -> None:
+    server = servers[0]
+    draw = random.Random(6)
+    for i, usd in enumerate(sorted(draw.uniform(0.02, 0.2) for _ in range(3))):
+        before = server.bill
+        result = run_sweep(budgeted(tmp_path / str(i), server, usd), tmp_path / str(i) / "logs", quiet=True)
+        assert server.bill - before <= Decimal(usd)
+        # More only if a connection broke on a busy machine: then the ledger counts what might have been charged.
+        assert float(server.bill - before) <= result.spent_usd + 1e-9 <= usd + 1e-9
+        outcomes, _ = collect([tmp_path / str(i) / "logs"], prices=tmp_path / str(i) / "prices.yaml")
+        counts = outcomes.groupby(["suite", "model"])["status"].value_counts().unstack(fill_value=0)
+        assert (counts.sum(axis=1) == 30).all()
+        assert counts.nunique().max() == 1, "every candidate and suite got the same number of samples"
+        assert result.unrun == int((outcomes["status"] == "budget").sum())
+        assert not outcomes["prompt"].isna().any() or result.unrun == 120
+
+    sent = len(server.requests)
+    done = int((outcomes["status"] == "ok").sum())
+    more = run_sweep(budgeted(tmp_path / "2", server, 5.0), tmp_path / "2/logs", quiet=True)
+    assert (more.unrun, more.reused, more.generated) == (0, done, 120 - done)
+    # Half of the samples are missing in the suite with one call, half in the one with three.
+    assert len(server.requests) - sent == (120 - done) // 2 * 4
+
+
+def test_a_budget_that_cannot_be_kept_is_refused_before_a_request(
+    servers: tuple[Loopback, Loopback], tmp_path: Path
+) -> None:
+    server = servers[0]
+    models = [{"model": "openai-api/local/tiny", "base_url": server.url}]
+    for extra, message in [
+        ({"budget_usd": 1.0}, r"a budget of \$1 needs `limits: \{usd: …\}`"),
+        ({"budget_usd": 1.0, "limits": {"usd": 0.01}}, r"\('openai-api/local/tiny', None\) has no max_tokens"),
+    ]:
+        file = write_project(tmp_path, {"models": models, **extra}, prices=PRICES)
+        with pytest.raises(InputError, match=message):
+            prepare(file)
+    file = write_project(
+        tmp_path,
+        {"models": models, "budget_usd": 1.0, "limits": {"usd": 0.00001}, "config": {"max_tokens": 100}},
+        prices=PRICES,
+    )
+    with pytest.raises(InputError, match=r"limits\.usd is 1e-05, but one call of 'openai-api/local/tiny' may cost"):
+        run_sweep(file, tmp_path / "logs", quiet=True)
+    assert server.requests == []
+
+
+def test_hostile_answers_are_sorted_by_whose_fault_they_are(servers: tuple[Loopback, Loopback], tmp_path: Path) -> None:
+    one, two = servers
+    kinds = ["ok", "refuse", "overflow", "badkey", "nousage", "empty", "malformed", "garbage", "cut", "529"]
+    n = 100
+    marks = ",".join(f"{i}:{kinds[i % len(kinds)]}" for i in range(n))
+    suites = {"hostile": {"task": "tasks.py@echo", "args": {"n": n, "marks": marks}}}
+    models = [
+        {"model": "openai-api/local/tiny", "base_url": one.url},
+        {"model": "anthropic/claude-haiku-4-5", "base_url": two.root, "config": {"max_tokens": 99}},
+    ]
+    sweep = {"models": models, "max_retries": 2}
+    file = write_project(tmp_path, sweep, suites, prices=PRICES)
+    result = run_sweep(file, tmp_path / "logs", quiet=True)
+    outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
+    assert (result.needed, len(outcomes)) == (200, 200)
+    outcomes["kind"] = [kinds[int(i[1:]) % len(kinds)] for i in outcomes["sample_id"]]
+    seen = {kind: set(rows["status"]) for kind, rows in outcomes.groupby("kind")}
+    assert seen["ok"] == seen["empty"] == seen["nousage"] == {"ok"}
+    assert seen["refuse"] == seen["overflow"] == {"error"}
+    assert seen["badkey"] == seen["garbage"] == {"infra"}
+    assert seen["529"] == seen["cut"] == {"ok"}, "answered on the second try"
+    assert outcomes[outcomes.kind == "refuse"]["quality"].eq(0).all()
+    assert outcomes[outcomes.status != "ok"]["reason"].notna().all()
+    assert outcomes[(outcomes.kind == "nousage") & (outcomes.model == "openai-api/local/tiny")]["cost_usd"].isna().all()
+
+
+def test_a_dead_provider_is_left_alone_and_stops_nobody_else(
+    servers: tuple[Loopback, Loopback], tmp_path: Path
+) -> None:
+    one, two = servers
+    n = 60
+    marks = ",".join(f"{i}:down" for i in range(n))
+    suites = {
+        "down": {"task": "tasks.py@echo", "args": {"n": n, "marks": marks}},
+    }
+    models = [
+        {"model": "openai-api/local/tiny", "base_url": one.url, "max_connections": 4},
+        {"model": "anthropic/claude-haiku-4-5", "base_url": two.root, "config": {"max_tokens": 99}},
+    ]
+    two.answer = one.answer
+    two.ignore_marks = True
+    file = write_project(tmp_path, {"models": models, "max_retries": 3}, suites, prices=PRICES)
+    result = run_sweep(file, tmp_path / "logs", quiet=True)
+    assert result.failed == n
+    assert len(one.requests) <= 24, "not 4 × 60"
+    outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
+    assert set(outcomes[outcomes.model == "openai-api/local/tiny"]["status"]) == {"infra"}
+    assert set(outcomes[outcomes.model != "openai-api/local/tiny"]["status"]) == {"ok"}
+    assert outcomes["reason"].dropna().str.contains("circuit breaker|503").all()
