@@ -35,8 +35,6 @@ from router_lab.runtime.rule import (
 )
 from router_lab.runtime.validate import check_spec
 
-_UNBOUNDED = (None,) * 5
-
 
 class Policy:
     """An immutable policy, safe to share among threads. Build one from a `PolicySpec` (fit does) or load one with
@@ -137,7 +135,7 @@ class Policy:
         if context_tokens is None and len(text) > self._offers.short_text:
             context_tokens = len(text) // CHARACTERS_PER_TOKEN
         bounds = (allowed, max_cost_usd, min_quality, deadline_s, context_tokens)
-        if bounds != _UNBOUNDED or tiers != STANDARD:
+        if bounds.count(None) < len(bounds) or tiers != STANDARD:
             field = self._offers.apply(quality, cost, row, tiers, *bounds)
             cost = field.cost_usd
         stay = None if previous is None else self._offers.cache(previous, cached_tokens)

@@ -99,7 +99,7 @@ def random_spec(seed: int = 0, columns: int = 5, suites: tuple[str, ...] = ("a",
     )
     known: dict[str, Any] = {
         "name": "random",
-        "profiles": tuple(Profile(Candidate(f"m{i}"), prices=Prices(1, 2, 0.1)) for i in range(columns)),
+        "profiles": tuple(Profile(Candidate(f"m{i:02d}"), prices=Prices(1, 2, 0.1)) for i in range(columns)),
         "reference": columns - 1,
         "suites": suites,
         "featuriser": Featuriser(buckets=BUCKETS, centre=(3.0,) * len(DENSE), spread=(2.0,) * len(DENSE)),
