@@ -1,0 +1,38 @@
+"""One quick demo, run once for all pipeline tests: everything downstream reads what it wrote."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where a demo wrote, and what it printed."""
+
+    out: Path
+    stdout: str
+    stderr: str
+
+    @property
+    def policy(self) -> Path:
+        return Path(self.stdout.strip().splitlines()[-1])
+
+
+def router_lab(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the installed command as a user would."""
+    command = [str(Path(sys.executable).parent / "router-lab"), *map(str, arguments)]
+    env = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=env, check=False)
+
+
+@pytest.fixture(scope="session")
+def demo(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """`router-lab demo --quick` in a fresh directory."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    done = router_lab("demo", "--quick", "--out", out, cwd=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Demo(out, done.stdout, done.stderr)
