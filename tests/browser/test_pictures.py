@@ -19,8 +19,9 @@ MODELS = [("tiny", None, 0.1, 0.4), ("tiny", "high", 0.4, 0.55), ("middle@v2", N
 
 def outcomes() -> pd.DataFrame:
     rows = [
-        {"suite": suite, "sample_id": str(i), "model": model, "effort": effort, "quality": float(i < round(60 * quality)),
-         "cost_usd": cost / 1000 * (1 + i % 3), "output_tokens": 100, "status": "ok"}
+        {"suite": suite, "sample_id": str(i), "model": model, "effort": effort,
+         "quality": float(i < round(60 * quality)), "cost_usd": cost / 1000 * (1 + i % 3), "output_tokens": 100,
+         "status": "ok"}
         for suite in ("maths", "triage")
         for model, effort, cost, quality in MODELS
         for i in range(60)
@@ -46,7 +47,8 @@ const texts = [...document.querySelector('svg.pareto').querySelectorAll('text.la
 const boxes = texts.map(t => t.getBoundingClientRect());
 let pairs = [];
 boxes.forEach((a, i) => boxes.slice(i + 1).forEach((b, j) => {
-  const w = Math.min(a.right, b.right) - Math.max(a.left, b.left), h = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+  const w = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+  const h = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
   if (w > 1 && h > 2) pairs.push(texts[i].textContent + ' / ' + texts[i + 1 + j].textContent);
 }));
 return pairs;
@@ -81,13 +83,15 @@ def test_hovering_says_what_a_mark_is(browser: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_report_in_both_lights(browser: Any, tmp_path: Path, scheme: str) -> None:
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    light = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": light})
     open_page(browser, tmp_path / "r.html", report_html(outcomes()), 800)
     colours = browser.execute_script(
-        "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor].map(c => c.match(/\\d+/g).map(Number))"
+        "const s = getComputedStyle(document.body);"
+        "return [s.color, s.backgroundColor].map(c => c.match(/\\d+/g).map(Number))"
     )
     ink, paper = (sum(c[:3]) for c in colours)
     assert (ink < paper) == (scheme == "light") and abs(ink - paper) > 400
-    assert [h.text for h in browser.find_elements("css selector", "h2")][0] == "What was found"
+    assert browser.find_element("css selector", "h2").text == "What was found"
     assert requests(browser) == [(tmp_path / "r.html").as_uri()]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

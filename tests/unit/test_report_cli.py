@@ -1,0 +1,99 @@
+"""gate, publish, show, diff and report as commands, and the examples in docs/ against what they claim to be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from router_lab.cli.gate import gate
+from router_lab.cli.publish import publish, rollback
+from router_lab.cli.report import report
+from router_lab.cli.show import diff, show
+from router_lab.config import Gates, load
+from router_lab.gates import FACTS, MEASURED
+from router_lab.outcomes import validate_outcomes, write_outcomes
+from router_lab.runtime.artifact import save_revision
+from router_lab.runtime.features import DENSE, Featuriser
+from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile
+from router_lab.runtime.policy import Policy
+
+
+def save(folder: Path, best: int) -> Path:
+    """A policy that sends everything to `best` (0 cheap, 1 dear); the reference is dear."""
+    linear = Linear.quantised(
+        seen=np.arange(1 << 8), weights=np.zeros((1 << 8, 4)),
+        bias=np.array([[float(best == 0), float(best == 1), 0.001, 0.01]] * 2), dense=np.zeros((len(DENSE), 4)),
+        cost_bounds=np.array([[0.0, 0.0], [1.0, 1.0]]),
+    )  # fmt: skip
+    spec = PolicySpec(
+        name="support", profiles=(Profile(Candidate("cheap")), Profile(Candidate("dear"))), reference=1, suites=("s",),
+        featuriser=Featuriser(buckets=1 << 8), linear=linear, points={"default": Point(0.0, 0.0, 1.0)},
+        point="default", coverage=0.0, routes={}, fallbacks=(1, 0), certificate={"verdict": "pass", "reason": "shown"},
+    )  # fmt: skip
+    return save_revision(Policy(spec), folder)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rows = [
+        {"suite": "s", "sample_id": str(i), "model": model, "quality": float(i % 5 > 0), "cost_usd": cost,
+         "prompt": f"question {i}", "status": "ok"}
+        for i in range(60) for model, cost in (("cheap", 0.001), ("dear", 0.01))
+    ]  # fmt: skip
+    return write_outcomes(validate_outcomes(pd.DataFrame(rows)), tmp_path / "outcomes.parquet")
+
+
+def run(command: object, *arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(a) for a in arguments])  # type: ignore[arg-type]
+
+
+def test_gate_then_publish_then_rollback(tmp_path: Path, table: Path) -> None:
+    folder = tmp_path / "support"
+    old, new = save(folder, 1), save(folder, 0)
+    assert run(publish, old, "--force").exit_code == 0
+    (tmp_path / "gates.yaml").write_text("gates: [{metric: savings, min: 0.5}]")
+    arguments = (new, "--outcomes", table, "--gates", tmp_path / "gates.yaml", "--write-json", tmp_path / "g.json")
+    assert run(gate, *arguments, "--junit", tmp_path / "g.xml", "--markdown", tmp_path / "g.md").exit_code == 0
+    assert "savings ≥ 0.5" in (tmp_path / "g.md").read_text() and b"<testsuites" in (tmp_path / "g.xml").read_bytes()
+    done = run(publish, new, "--gate", tmp_path / "g.json")
+    assert done.exit_code == 0 and f"{new.name} (pass)" in done.output, done.output
+    assert "back to" in run(rollback, folder).output
+    failing = run(gate, old, "--outcomes", table, "--gates", tmp_path / "gates.yaml", "--json")
+    assert failing.exit_code == 3 and json.loads(failing.stdout)["verdict"] == "fail"
+
+
+def test_show_and_diff(tmp_path: Path, table: Path) -> None:
+    old, new = save(tmp_path / "support", 1), save(tmp_path / "support", 0)
+    shown = run(show, new, "--outcomes", table).output
+    assert "reference  dear" in shown and "s (60): 100% cheap" in shown
+    moved = run(diff, old, new, "--outcomes", table, "--json")
+    value = json.loads(moved.stdout)
+    assert value["moves"] == {"dear → cheap": pytest.approx(1.0)}
+    assert value["quality_difference"]["value"] == 0.0 and value["savings"]["value"] == pytest.approx(0.9)
+
+
+def test_report_writes_pages_and_prints_their_paths(tmp_path: Path, table: Path) -> None:
+    policy = save(tmp_path / "support", 0)
+    page, front = tmp_path / "r.html", tmp_path / "p.html"
+    done = run(report, table, policy, "--html", page, "--pareto", front)
+    assert done.output.splitlines()[-2:] == [str(page), str(front)], done.output
+    assert "Routing policy support" in page.read_text() and "data-label=" in front.read_text()
+    assert "● cheap" in run(report, table).output
+
+
+def test_the_example_gates_are_gates(root: Path) -> None:
+    gates = load(Gates, root / "docs" / "examples" / "gates.yaml").gates
+    assert {g.metric for g in gates} <= {*MEASURED, *FACTS}
+
+
+def test_the_example_workflow_gates_with_options_that_exist(root: Path) -> None:
+    workflow = yaml.safe_load((root / "docs" / "examples" / "gate-workflow.yml").read_text())
+    script = next(s["run"] for s in workflow["jobs"]["gate"]["steps"] if s.get("name") == "Gate")
+    known = {option for parameter in gate.params for option in parameter.opts}
+    assert {word for word in script.replace("(", " ").split() if word.startswith("--")} <= known
