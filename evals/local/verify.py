@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ from inspect_ai import Task
 from inspect_ai.dataset import Sample
 from inspect_ai.model import Model
 
-from evals.local.fetch import catalogue
-from evals.local.server import API_KEY, running_server
+from evals.local.fetch import HERE, catalogue
+from evals.local.server import API_KEY, running_server, template_sha
+from evals.local.worker import SETTINGS
 from router_lab.providers.keys import SUITE_KEY, canonical_messages, request_key
 from router_lab.providers.store import read_recording, recordings
 from router_lab.sweep import Cell, prepare
@@ -30,6 +32,7 @@ from router_lab.sweep import Cell, prepare
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "datasets" / "recorded"
 SUMS = "SHA256SUMS"
+PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,24 @@ def sums(folder: Path) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def provenance() -> dict[str, Any]:
+    """What answers under this checkout: the server's pin and settings, the template's hash and the weights'."""
+    return {
+        "server": (HERE / "requirements.lock").read_text().splitlines()[-1],
+        "server_settings": SETTINGS,
+        "chat_template_sha256": template_sha(),
+        "weights_sha256": {name: entry["gguf_sha256"] for name, entry in catalogue().items()},
+    }
+
+
 def faults(folder: Path, cells: dict[tuple[str, str, str | None], Known]) -> Iterator[str]:
     """One line for each broken link of the chain. Prints a line per file that holds."""
     if (folder / SUMS).read_text() != sums(folder):
         yield f"{folder / SUMS}: does not match the files; `cd {folder} && sha256sum -c {SUMS}` names them"
-    weights = {name: entry["gguf_sha256"] for name, entry in catalogue().items()}
+    now = provenance()
+    for key, value in json.loads((folder / PROVENANCE).read_text()).items():
+        if now.get(key) != value:
+            yield f"{folder / PROVENANCE}: {key} was {value} when it was recorded, this checkout has {now.get(key)}"
     for path in recordings(folder):
         header, rows = read_recording(path)
         known = cells.get((header["suite"], header["model"], header["effort"]))
@@ -76,7 +92,7 @@ def faults(folder: Path, cells: dict[tuple[str, str, str | None], Known]) -> Ite
         wanted = {
             "dataset_sha": known.dataset_sha,
             "settings_sha": known.cell.settings.sha,
-            "model_sha": weights.get(header["model"]),
+            "model_sha": now["weights_sha256"].get(header["model"]),
         }
         for key, value in wanted.items():
             if header.get(key) != value:
@@ -166,11 +182,16 @@ def _samples(rows: list[dict[str, Any]]) -> set[str]:
 @click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=RECORDED)
 @click.option("--live", type=click.IntRange(min=1), help="Ask this many random generations again on a live server.")
 @click.option("--seed", type=int, help="Of the random draw; default: a new one, printed.")
-@click.option("--write-sums", is_flag=True, help="Write SHA256SUMS anew, after an export.")
+@click.option(
+    "--write-sums",
+    is_flag=True,
+    help="First write SHA256SUMS and provenance.json anew: right after an export, never to silence a fault.",
+)
 def main(folder: Path, live: int | None, seed: int | None, write_sums: bool) -> None:
     """Check the hash chain of every recorded generation; exit 1 when a link is broken."""
     if write_sums:
         (folder / SUMS).write_text(sums(folder))
+        (folder / PROVENANCE).write_text(json.dumps(provenance(), indent=1) + "\n")
     cells = known_cells()
     wrong = list(faults(folder, cells))
     for line in missing(cells, folder):

@@ -9,15 +9,28 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import operator
 import os
 import sys
 from typing import Any
 
-CONTEXT = 4096
+SETTINGS = {
+    "n_ctx": 4096,
+    "n_parallel": 1,
+    "cpuparams.n_threads": 1,
+    "cpuparams_batch.n_threads": 1,
+    # With the prefix cache on, temperature 0 does not repeat and input tokens depend on the order of requests.
+    "cache_prompt": False,
+    "cache_ram_mib": 0,
+    "use_jinja": True,
+    "offline": True,
+    "ui": False,
+}
+"""The settings under which answers repeat; datasets/recorded/provenance.json keeps them beside the recordings."""
 
 
 def serve(model: dict[str, Any], template: str) -> Any:
-    """Start one model. The settings are those under which answers repeat, and they are part of what is recorded."""
+    """Start one model on loopback."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -25,18 +38,11 @@ def serve(model: dict[str, Any], template: str) -> Any:
     params.model_alias = {model["name"]}
     params.hostnames = ["127.0.0.1"]
     params.port = model["port"]
-    params.n_ctx = CONTEXT
-    params.n_parallel = 1
-    params.cpuparams.n_threads = 1
-    params.cpuparams_batch.n_threads = 1
-    # With the prefix cache on, temperature 0 does not repeat and input tokens depend on the order of requests.
-    params.cache_prompt = False
-    params.cache_ram_mib = 0
-    params.use_jinja = True
     params.chat_template = template
-    params.offline = True
-    params.ui = False
     params.verbosity = -1
+    for name, value in SETTINGS.items():
+        *path, last = name.split(".")
+        setattr(operator.attrgetter(*path)(params) if path else params, last, value)
     return xllamacpp.Server(params)
 
 
