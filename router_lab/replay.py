@@ -116,25 +116,56 @@ def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> 
     data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
     if not len(data):
         raise InputError("replay: the outcomes hold no scored row of this policy's candidates")
+    plain = data
+    if policy.spec.escalation:
+        data = OutcomeMatrix.from_frame(escalated(outcomes, policy.reference), policy.candidates)
     used = set(policy.spec.groups.tolist())
     seen = np.array([group_code(suite, group) in used for suite, group in data.groups], bool)[data.group]
     in_sample = bool(seen.all())
     if not in_sample:
-        data = data.take(~seen)
+        data, plain = data.take(~seen), plain.take(~seen)
     names = [data.suites[i] for i in data.suite]
     shares = policy.shares([p or "" for p in data.prompts], names, point)
-    return score(policy, data, shares, in_sample=in_sample)
+    return score(policy, data, shares, in_sample=in_sample, plain=plain)
 
 
-def score(policy: Policy, data: OutcomeMatrix, shares: Floats, *, in_sample: bool) -> Replay:
-    """The Replay of given `shares` [n, c]: the probability with which each row is served by each candidate."""
+def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
+    """The outcomes as they would be if every answer that fails its run-time `check` were asked again of `reference`.
+
+    Such a row gets the reference's quality of the same sample and epoch, and both costs; where the reference has none,
+    it becomes unknown (NaN). Rows whose check passed, or was not made, stay. Rows keep their order.
+    """
+    frame = outcomes.copy()
+    if "check" not in frame.columns:
+        return frame
+    effort = [e if isinstance(e, str) else None for e in frame["effort"]]
+    mine = [Candidate(m, e) == reference for m, e in zip(frame["model"], effort, strict=True)]
+    failed = (frame["check"].astype("boolean").eq(False).fillna(False).to_numpy(bool)) & ~np.array(mine, bool)
+    keys = ["suite", "sample_id", "epoch"]
+    columns = [c for c in ("quality", "cost_usd") if c in frame.columns]
+    answers = frame.loc[mine, keys + columns].drop_duplicates(keys).set_index(keys)
+    asked = answers.reindex(pd.MultiIndex.from_frame(frame.loc[failed, keys]))
+    frame.loc[failed, "quality"] = asked["quality"].to_numpy()
+    if "cost_usd" in columns:
+        frame.loc[failed, "cost_usd"] = frame.loc[failed, "cost_usd"].to_numpy() + asked["cost_usd"].to_numpy()
+    return frame
+
+
+def score(
+    policy: Policy, data: OutcomeMatrix, shares: Floats, *, in_sample: bool, plain: OutcomeMatrix | None = None
+) -> Replay:
+    """The Replay of given `shares` [n, c]: the probability with which each row is served by each candidate.
+
+    `plain`: the outcomes without escalation, which the baselines are scored on; default `data`.
+    """
+    single = data if plain is None else plain
     ref = policy.spec.reference
     quality, cost = _expected(shares, data.quality), _expected(shares, data.cost_usd)
     ref_quality, ref_cost = data.quality[:, ref], data.cost_usd[:, ref]
     scored = ~np.isnan(quality + ref_quality)
     priced = scored & ~np.isnan(cost + ref_cost)
     rows = Rows(
-        shares, data.quality, np.where(priced[:, None], data.cost_usd, np.nan),
+        shares, single.quality, np.where(priced[:, None], single.cost_usd, np.nan),
         np.where(scored, quality, np.nan), np.where(priced, cost, np.nan),
         np.where(scored, ref_quality, np.nan), np.where(priced, ref_cost, np.nan),
         data.suite, data.group, data.suites,

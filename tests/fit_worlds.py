@@ -45,3 +45,17 @@ def constant(qualities: dict[str, float], costs: dict[str, float], n: int = 200,
         for model, right in qualities.items()
     ]  # fmt: skip
     return validate_outcomes(pd.DataFrame(rows))
+
+
+def checked(n: int = 400, seed: int = 0) -> pd.DataFrame:
+    """`small` is right on 70 % of prompts that say nothing about which; its check fails on nine wrong answers in ten
+    and on no right one. Asking `large` after a failed check costs both and loses 3 points; no router can do it."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(n):
+        right = bool(rng.random() < 0.7)
+        check = right or bool(rng.random() < 0.1)
+        common = {"suite": "s", "sample_id": f"s{i:04d}", "prompt": f"question number {i}", "group": f"g{i:04d}"}
+        rows.append(common | {"model": "small", "quality": float(right), "cost_usd": 0.01, "check": check})
+        rows.append(common | {"model": "large", "quality": 1.0, "cost_usd": 0.10, "check": None})
+    return validate_outcomes(pd.DataFrame(rows))

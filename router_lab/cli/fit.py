@@ -18,8 +18,9 @@ MANY_LOOKS = 5
 @click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the policy's revisions.")
 @click.option("--seed", default=0, show_default=True, help="Deals groups to folds; same seed, same bytes.")
+@click.option("--diagnostics", is_flag=True, help="Add a label-shuffle control and a learning curve (three more fits).")
 @json_option
-def fit(recipe: Path, outcomes: Path, out: Path, seed: int, as_json: bool) -> None:
+def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, as_json: bool) -> None:
     """Fit the policy that RECIPE asks for on recorded outcomes, and certify it.
 
     The artifact is written to OUT/<revision>. An inconclusive verdict is an answer, not an error: the exit status is 0.
@@ -31,7 +32,7 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, as_json: bool) -> No
 
     wanted, table = load(Recipe, recipe), read_outcomes(outcomes)
     with step(f"fitting {wanted.name} on {len(table)} outcomes"):
-        policy = fit_policy(wanted, table, seed)
+        policy = fit_policy(wanted, table, seed, diagnostics=diagnostics)
         target = save_revision(policy, out)
     looks = _looks(out, policy.spec.certificate)
     if as_json:
@@ -63,11 +64,20 @@ def summary(certificate: Mapping[str, Any]) -> list[str]:
     if certificate["smallest_margin"] is not None:
         lines.append(f"margin      {100 * certificate['smallest_margin']:.2f} points is the least {certificate['n']} "
                      "samples can certify")  # fmt: skip
+    for name, row in _diagnosed(certificate):
+        lines.append(f"{name:12}{_percent(row['savings'])}, over the random mix {_percent(row['over_random_mix'])}")
     if certificate["samples_needed"]:
         cost = certificate["dollars_needed"]
         price = "" if cost is None else f", about ${cost:,.2f}"
         lines.append(f"needed      {certificate['samples_needed']:,} more samples would settle it{price}")
     return lines
+
+
+def _diagnosed(certificate: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    found = certificate.get("diagnostics")
+    if found is None:
+        return []
+    return [("shuffled", found["label_shuffle"]), *((f"on {row['n']} rows", row) for row in found["learning_curve"])]
 
 
 def _name(row: Mapping[str, Any]) -> str:

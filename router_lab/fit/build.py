@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 import router_lab
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
-from router_lab.fit.certificate import certify, with_test
+from router_lab.fit.certificate import Expected, certify, figure, with_test
 from router_lab.fit.choose import Choice, Option, choose, family
 from router_lab.fit.design import Design
+from router_lab.fit.diagnose import diagnose
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import group_folds
@@ -33,6 +34,7 @@ from router_lab.fit.predictor import (
 )
 from router_lab.fit.problem import Problem, column_means, prepare
 from router_lab.fit.table import Cell, routing_table, table_actions
+from router_lab.metrics import paired_saving
 from router_lab.replay import replay
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Linear, Point, PolicySpec, Profile, Route, group_code, profile_from_dict
@@ -64,18 +66,26 @@ class Fitted:
     """Out of fold, by predictor: quality and cost_usd [n, c]."""
 
 
-def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0) -> Policy:
+def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnostics: bool = False) -> Policy:
     """The policy that `recipe` asks for, fitted on `outcomes` (DESIGN section 4), with its certificate.
 
     A `holdout` share of groups (by a hash that never moves) is only ever reported on. Deterministic in the rows (not
-    their order) and `seed`. Raises InputError for outcomes or recipes that cannot be fitted, with the reason.
+    their order) and `seed`. `diagnostics` adds a label-shuffle control and a learning curve: three further fits.
+    Raises InputError for outcomes or recipes that cannot be fitted, with the reason.
     """
     if recipe.fitter not in FITTERS:
         raise InputError(f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}")
     problem = prepare(recipe, outcomes)
-    fitted = learn(problem, seed)
+    plain = learn(problem, seed)
+    fitted = _escalated(plain, seed) if recipe.escalate else plain
     spec = spec_of(fitted, seed)
-    certificate = certify(problem, fitted.evidence, fitted.goals, fitted.choices, fitted.random_mix, fitted.cells)
+    if fitted is not plain:
+        spec = replace(spec, escalation=(problem.reference,))
+    certificate = certify(
+        problem, fitted.evidence, fitted.goals, fitted.choices, plain.random_mix, fitted.cells, plain.evidence
+    )
+    if diagnostics:
+        certificate["diagnostics"] = diagnose(problem, lambda part: _figures(learn(part, seed)), seed)
     if problem.held is not None:
         held = replay(Policy(replace(spec, certificate=certificate)), problem.held)
         certificate = with_test(certificate, held, fitted.goals["default"])
@@ -104,6 +114,32 @@ def learn(problem: Problem, seed: int) -> Fitted:
         linear, coverage = constant_model(task, model, pooled=chosen.predictor == "pooled"), 0.0
     mix = _random_mix(problem, evidence, main)
     return Fitted(problem, task, settings, evidence, goals, choices, mix, cells, linear, coverage, predictions)
+
+
+def _figures(fitted: Fitted) -> dict[str, Any]:
+    """Out-of-fold savings of a fit, and over the random mix."""
+    mine = Expected.of(fitted.evidence, fitted.choices["default"])
+    base = Expected.of(fitted.evidence, fitted.random_mix)
+    group = fitted.evidence.group
+    return {
+        "n": len(group),
+        "savings": figure(paired_saving(mine.cost, mine.base, group)),
+        "over_random_mix": figure(paired_saving(mine.cost, base.cost, group, reference=mine.base)),
+    }
+
+
+def _escalated(plain: Fitted, seed: int) -> Fitted:
+    """The fit on outcomes with escalation, if it is shown to save more, paired and out of fold; else `plain`."""
+    problem = plain.problem.escalating()
+    if problem is None:
+        return plain
+    other = learn(problem, seed)
+    if other.choices["default"].mix <= 0:
+        return plain
+    mine = Expected.of(other.evidence, other.choices["default"])
+    before = Expected.of(plain.evidence, plain.choices["default"])
+    more = paired_saving(mine.cost, before.cost, plain.evidence.group, reference=before.base)
+    return other if more.low(0.95) > 0 else plain
 
 
 def _goals(recipe: Recipe) -> dict[str, Goal]:

@@ -46,12 +46,16 @@ def certify(
     choices: Mapping[str, Choice],
     random_mix: Choice,
     cells: Sequence[Cell],
+    plain: Evidence,
 ) -> dict[str, Any]:
-    """The certificate as plain JSON data. Figures are of left-out rows, at the mix that is deployed."""
+    """The certificate as plain JSON data. Figures are of left-out rows, at the mix that is deployed.
+
+    `plain`: the outcomes without escalation, which the baselines are measured on; else `evidence` itself.
+    """
     goal, choice = goals["default"], choices["default"]
     outcome = _verdict(problem, evidence, goal, choice)
     acts = choice.option is not None and choice.mix > 0
-    mine, base = Expected.of(evidence, choice), Expected.of(evidence, random_mix)
+    mine, base = Expected.of(evidence, choice), Expected.of(plain, random_mix)
     ref = problem.develop.candidates[problem.reference]
     return {
         "certificate_version": 1,
@@ -74,9 +78,10 @@ def certify(
         "mix_forbidden": not goal.mix,
         "points": {name: _point(goals[name], chosen) for name, chosen in choices.items()},
         "suites": _suites(problem.develop, evidence, mine, cells),
-        "fixed": [_fixed(problem.develop, evidence, j) for j in range(len(problem.develop.candidates))],
-        "random_mix": _mix(problem, evidence, random_mix, base),
+        "fixed": [_fixed(problem.develop, plain, j) for j in range(len(problem.develop.candidates))],
+        "random_mix": _mix(problem, plain, random_mix, base),
         "over_random_mix": figure(paired_saving(mine.cost, base.cost, evidence.group, reference=mine.base)),
+        "escalation": evidence is not plain,
         "oracle_upper_bound": _oracle(problem.develop),
         "smallest_margin": number(smallest_margin(problem, evidence, goal, choice)),
         "samples_needed": outcome.samples_needed,
@@ -137,7 +142,8 @@ def _verdict(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -
     idle = np.where(evidence.covered, evidence.reference, evidence.table)
     values = (1 - mix) * evidence.values(idle, goal) + mix * choice.trial.measure(lambda a: evidence.values(a, goal))
     estimate = clustered_mean(values, evidence.group, pseudo=goal.kind != "budget")
-    estimate = replace(estimate, pseudo=estimate.pseudo * mix**2)  # as in the walk
+    unrest = choice.trial.unrest(lambda a: evidence.values(a, goal))
+    estimate = replace(estimate, pseudo=(estimate.pseudo + unrest) * mix**2)  # as in the walk
     price = float(np.nansum(column_means(evidence.cost_usd))) if _priced(evidence) else None
     judged = verdict(estimate, goal.floor, goal.confidence, infra=problem.infra, dollars_per_sample=price)
     word, reason = judged.verdict, judged.reason

@@ -35,8 +35,15 @@ class Design:
     @classmethod
     def of(cls, prompts: Sequence[str | None]) -> Design:
         """Features of `prompts`, standardised on those that are not null (a null prompt is the empty text)."""
-        featuriser, _ = Featuriser.fitted([p for p in prompts if p is not None])
-        found = featuriser.batch([p or "" for p in prompts])
+        plain = Featuriser()
+        found = plain.batch([p or "" for p in prompts])
+        told = found.dense[np.array([p is not None for p in prompts], bool)]
+        if len(told):
+            spread = np.where(told.std(axis=0) > 1e-9, told.std(axis=0), 1.0)
+            centre = told.mean(axis=0)
+            featuriser = Featuriser(centre=tuple(centre.tolist()), spread=tuple(spread.tolist()))
+        else:
+            featuriser = plain
         size = np.diff(found.indptr)
         rows_of = np.bincount(found.buckets, minlength=featuriser.buckets)
         kept = np.flatnonzero(rows_of >= MIN_ROWS)

@@ -23,5 +23,10 @@ def _rates(task: Task, folds: NDArray[np.int64], seed: int) -> Settings:
     return Settings(blend=(0.0, 0.0))
 
 
-FITTERS: dict[str, Fitter] = {"default": _default, "rates": _rates}
+def _irt(task: Task, folds: NDArray[np.int64], seed: int) -> Settings:
+    """One difficulty of the prompt for all candidates: for many candidates on few samples."""
+    return choose_settings(task, folds, seed, one_factor=True)
+
+
+FITTERS: dict[str, Fitter] = {"default": _default, "irt": _irt, "rates": _rates}
 """By the name that recipe.yaml uses: (task, folds, seed) -> Settings."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from router_lab.fit.design import Design, split_coefficients
@@ -21,6 +22,8 @@ SHARED, OWN = 5.0, 20.0
 PENALTIES = (3.0, 6.0, 12.0, 30.0, 100.0)
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PENALTY_ROWS = 5_000
+LOADING = 20.0
+"""Rows of prior weight for a candidate's slope of 1 on the shared difficulty."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Settings:
 
     penalty: tuple[float, float] = (6.0, 6.0)
     blend: tuple[float, float] = (0.5, 0.5)
+    one_factor: bool = False
+    """Quality from one difficulty of the prompt, shared by all candidates: see `_one_factor`."""
 
     def columns(self, pair: tuple[float, float], half: int) -> Floats:
         """[2c]"""
@@ -113,11 +118,42 @@ def fit_model(task: Task, rows: Ints, settings: Settings) -> Model:
     half = task.half
     rates = suite_rates(targets, weights, suite, task.suites)
     told = weights * task.texts[rows][:, None]
-    text = ridge(task.design.matrix[rows], targets, told, settings.columns(settings.penalty, half))
+    penalty = settings.columns(settings.penalty, half)
+    fit = _one_factor if settings.one_factor else ridge
+    text = fit(task.design.matrix[rows], targets, told, penalty)
     factor = np.zeros(2 * half)
     blended = _blend(rates[suite], text.predict(task.design.matrix[rows]).astype(np.float64), settings, half)
     factor[half:] = _smear(blended[:, half:], task.cost_usd[rows], weights[:, half:])
     return Model(rates, text, factor)
+
+
+def _one_factor(matrix: sp.csr_array, targets: Floats, weights: Floats, penalty: Floats) -> Ridge:
+    """A ridge whose quality columns share one direction: the linear form of item response theory with one trait.
+
+    The ridge is fitted to each row's mean departure from the candidates' means; candidate j follows it with the slope
+    of its own departures on those of the others, shrunk towards 1 by LOADING rows. With many candidates and few rows
+    one direction is all that can be learned. Cost columns are fitted as ever.
+    """
+    half = targets.shape[1] // 2
+    quality, weight = targets[:, :half], weights[:, :half]
+    mean = (weight * quality).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-12)
+    gone = weight * (quality - mean)
+    count = weight.sum(axis=1, keepdims=True)
+    common = gone.sum(axis=1, keepdims=True) / np.maximum(count, 1e-12)
+    others = (gone.sum(axis=1, keepdims=True) - gone) / np.maximum(count - weight, 1e-12)
+    prior = LOADING * float((common**2).mean()) + 1e-12
+    slope = ((gone * others).sum(axis=0) + prior) / ((weight * others**2).sum(axis=0) + prior)
+    known = (count > 0).astype(np.float64)
+    stacked = ridge(
+        matrix, np.hstack([common, targets[:, half:]]), np.hstack([known, weights[:, half:]]),
+        np.concatenate([penalty[:1], penalty[half:]]),
+    )  # fmt: skip
+    shared = np.outer(stacked.coefficients[:, 0], slope)
+    level = mean + slope * float(stacked.intercept[0])
+    return Ridge(
+        np.hstack([shared, stacked.coefficients[:, 1:]]).astype(np.float32),
+        np.concatenate([level, stacked.intercept[1:]]).astype(np.float32),
+    )
 
 
 def _smear(predicted: Floats, cost: Floats, weights: Floats) -> Floats:

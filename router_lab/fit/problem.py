@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from router_lab.config import Recipe
 from router_lab.outcomes import OutcomeMatrix, candidates_of, split_of, validate_outcomes
+from router_lab.replay import escalated
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 
@@ -28,6 +29,18 @@ class Problem:
     reference: int
     eligible: NDArray[np.bool_]
     infra: float
+    kept: NDArray[np.bool_]
+    """Rows of the whole matrix that `develop` has."""
+
+    def escalating(self) -> Problem | None:
+        """The same problem where a failed run-time check sends the question on to the reference, with both costs; None
+        where no check of another candidate ever failed."""
+        if "check" not in self.frame.columns or not self.frame["check"].eq(False).any():
+            return None
+        frame = escalated(self.frame, self.develop.candidates[self.reference])
+        develop = OutcomeMatrix.from_frame(frame, self.develop.candidates).take(self.kept)
+        same = np.array_equal(develop.quality, self.develop.quality, equal_nan=True)
+        return None if same else replace(self, develop=develop)
 
 
 def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
@@ -51,7 +64,8 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     infra = float((frame["status"] == "infra").sum() / max(1, int(run.sum())))
     keys = {(whole.suites[whole.suite[i]], whole.sample_id[i]) for i in np.flatnonzero(held)}
     test = [key in keys for key in zip(frame["suite"], frame["sample_id"], strict=True)]
-    return Problem(recipe, frame, develop, frame[test] if held.any() else None, reference, eligible, infra)
+    test_rows = frame[test] if held.any() else None
+    return Problem(recipe, frame, develop, test_rows, reference, eligible, infra, ~held)
 
 
 def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:

@@ -27,7 +27,12 @@ def reproduce(policy: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
     provenance = policy.spec.provenance
     if "recipe" not in provenance:
         raise InputError(f"policy {policy.spec.name!r}: provenance holds no recipe, so its fit cannot be repeated")
-    again = fit_policy(Recipe.model_validate(dict(provenance["recipe"])), outcomes, int(provenance.get("seed", 0)))
+    again = fit_policy(
+        Recipe.model_validate(dict(provenance["recipe"])),
+        outcomes,
+        int(provenance.get("seed", 0)),
+        diagnostics="diagnostics" in policy.spec.certificate,
+    )
     was, now = dict(policy.spec.certificate), dict(again.spec.certificate)
     return {
         "same_revision": revision_of(encode_policy(again)) == policy.revision,

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def choose_settings(task: Task, folds: Ints, seed: int = 0) -> Settings:
+def choose_settings(task: Task, folds: Ints, seed: int = 0, *, one_factor: bool = False) -> Settings:
     """The penalty and blend with the least squared error on left-out groups, for quality and for cost apart.
 
     On at most PENALTY_ROWS rows, drawn by `seed`. Up to 1,500 rows every fold is left out once, above that one or two.
@@ -26,12 +26,13 @@ def choose_settings(task: Task, folds: Ints, seed: int = 0) -> Settings:
     for i, penalty in enumerate(PENALTIES):
         for fold in range(last):
             train, out = rows[folds[rows] != fold], rows[folds[rows] == fold]
-            model = fit_model(task, train, Settings((penalty, penalty)))
+            model = fit_model(task, train, Settings((penalty, penalty), one_factor=one_factor))
             loss[:, i] += _losses(task, model, out)
     chosen = [np.unravel_index(int(block.argmin()), block.shape) for block in loss]
     return Settings(
         penalty=(PENALTIES[chosen[0][0]], PENALTIES[chosen[1][0]]),
         blend=(BLENDS[chosen[0][1]], BLENDS[chosen[1][1]]),
+        one_factor=one_factor,
     )
 
 

@@ -1,0 +1,196 @@
+"""The parts of the fit against answers worked out by hand or by plain linear algebra."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router_lab.config import Recipe
+from router_lab.fit import fit_policy
+from router_lab.fit.choose import Option, act, choose, family
+from router_lab.fit.design import Design
+from router_lab.fit.evidence import Evidence, Goal
+from router_lab.fit.folds import group_folds
+from router_lab.fit.predictor import suite_rates
+from router_lab.fit.ridge import ridge
+from router_lab.fit.table import routing_table
+from router_lab.fit.walk import Trial, walk
+from router_lab.outcomes import OutcomeMatrix
+from router_lab.replay import escalated, replay
+from router_lab.runtime.model import Candidate
+from tests.fit_worlds import checked, two_kinds
+
+
+def evidence(quality: np.ndarray, cost: np.ndarray, reference: int, group: np.ndarray | None = None) -> Evidence:
+    n, c = quality.shape
+    groups = np.arange(n) if group is None else group
+    return Evidence(
+        quality, cost, np.ones((n, c), bool), np.ones(n, bool), np.full(n, reference), groups,
+        group_folds(np.zeros(n, np.int64), groups), reference,
+    )  # fmt: skip
+
+
+def test_ridge_is_the_normal_equations() -> None:
+    rng = np.random.default_rng(1)
+    x = sp.random_array((40, 12), density=0.5, rng=rng, format="csr", dtype=np.float32)
+    y, weight = rng.normal(size=(40, 2)), np.ones((40, 2))
+    fitted = ridge(x, y, weight, np.array([0.5, 2.0]), tolerance=1e-6, steps=200)
+    dense = x.toarray().astype(np.float64)
+    middle = dense - dense.mean(axis=0)
+    for column, penalty in enumerate((0.5, 2.0)):
+        solved = np.linalg.solve(
+            middle.T @ middle + penalty * np.eye(12), middle.T @ (y[:, column] - y[:, column].mean())
+        )
+        assert fitted.coefficients[:, column] == pytest.approx(solved, abs=1e-4)
+
+
+def test_ridge_ignores_missing_targets() -> None:
+    rng = np.random.default_rng(2)
+    x = sp.random_array((30, 5), density=0.8, rng=rng, format="csr", dtype=np.float32)
+    y, weight = rng.normal(size=(30, 1)), np.ones((30, 1))
+    weight[:10] = 0
+    other = y.copy()
+    other[:10] = 1e6
+    penalty = np.array([1.0])
+    assert ridge(x, y, weight, penalty).predict(x) == pytest.approx(ridge(x, other, weight, penalty).predict(x))
+
+
+def test_suite_rates_by_hand() -> None:
+    # Two suites of two rows. Quality: pooled 1/2; suite 1 has 1, 1 and suite 2 has 0, 0.
+    targets = np.array([[1.0, 3.0], [1.0, 3.0], [0.0, 3.0], [0.0, 3.0]])
+    rates = suite_rates(targets, np.ones((4, 2)), np.array([1, 1, 2, 2]), 2)
+    assert rates[0] == pytest.approx([0.5, 3.0])
+    # Difficulty +1/2 shrunk by 2/(2+5) = 1/7; own departure (2*.5 + 20/7) / 22 -> .5 + 27/154.
+    assert rates[1] == pytest.approx([0.5 + 27 / 154, 3.0])
+    assert rates[2] == pytest.approx([0.5 - 27 / 154, 3.0])
+
+
+@given(st.lists(st.integers(0, 8), min_size=1, max_size=40), st.integers(0, 3))
+def test_folds_never_split_a_group(groups: list[int], seed: int) -> None:
+    codes = np.array(groups)
+    folds = group_folds(codes % 2, codes, seed)
+    assert all(len(set(folds[codes == g])) == 1 for g in set(groups))
+    assert folds.max() + 1 == min(5, len(set(groups)))
+
+
+@given(st.integers(0, 50))
+def test_a_larger_tradeoff_never_costs_more(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    quality, cost = rng.random((30, 4)), rng.random((30, 4))
+    seen = evidence(quality, cost, 0)
+    spent = [
+        cost[np.arange(30), act(quality, cost, Option("x", tradeoff, 0.0), seen)].sum()
+        for tradeoff in (0.0, 0.1, 0.5, 1.0, 5.0, 100.0)
+    ]
+    assert all(later <= earlier + 1e-12 for earlier, later in pairwise(spent))
+
+
+def test_the_walk_stops_where_the_bound_does() -> None:
+    # 400 rows, the candidate loses on 40 of them: -.1 at full mix. t(.9, 399) = 1.2837, sd = sqrt(.09 * 400/399).
+    quality = np.ones((400, 2))
+    quality[:40, 1] = 0.0
+    seen = evidence(quality, np.tile([1.0, 0.5], (400, 1)), 0)
+    action = np.ones(400, np.int64)
+    error = np.sqrt(0.09 * 400 / 399 / 400 + 2 / 400**2)
+    most = 0.05 / (0.1 + 1.2837 * error)
+    reached, tested = walk(Trial(action, action, ()), seen, Goal("margin", 0.05, 0.9))
+    assert reached == pytest.approx(np.floor(most * 50) / 50)
+    assert tested == round(reached * 50) + 1
+    assert walk(Trial(action, action, ()), seen, Goal("margin", 0.05, 0.9, mix=False))[0] == 0.0
+    strict, _ = walk(Trial(action, action, ()), seen, Goal("margin", 0.05, 0.9, strict=True))
+    assert 0 < strict <= reached
+
+
+def test_nineteen_clusters_show_nothing() -> None:
+    quality = np.ones((190, 2))
+    seen = evidence(quality, np.tile([1.0, 0.5], (190, 1)), 0, np.repeat(np.arange(19), 10))
+    action = np.ones(190, np.int64)
+    assert walk(Trial(action, action, ()), seen, Goal("margin", 0.05, 0.9)) == (0.0, 0)
+
+
+def test_a_trial_corrects_by_what_being_left_out_cost() -> None:
+    # Five folds of one row; every fold chose column 1 elsewhere and gained 1 there, nothing where left out.
+    final, nested = np.ones(5, np.int64), np.zeros(5, np.int64)
+    trial = Trial(final, nested, tuple((final if k else nested, 0.2) for k in range(5)))
+    measured = trial.measure(lambda action: action.astype(float))
+    # 1 + (0 - .8) * 5/4 = 0: all of the gain was optimism.
+    assert measured == pytest.approx(np.zeros(5))
+    assert trial.unrest(lambda action: action.astype(float)) == pytest.approx(0.2)
+
+
+def test_choose_prefers_what_saves_after_its_own_mix() -> None:
+    rng = np.random.default_rng(0)
+    easy = rng.random(1000) < 0.5
+    truth = np.stack([np.full(1000, 0.9), np.where(easy, 0.9, 0.1)], axis=1)
+    quality = (rng.random((1000, 2)) < truth).astype(float)
+    cost = np.tile([1.0, 0.1], (1000, 1))
+    seen = evidence(quality, cost, 0)
+    options, actions = family({"blend": (truth, cost)}, seen)
+    chosen = choose(options, actions, seen, Goal("margin", 0.05, 0.9))
+    assert chosen.mix > 0.9
+    assert (chosen.trial.final == easy).mean() > 0.99
+
+
+def test_table_by_hand() -> None:
+    rng = np.random.default_rng(3)
+    suite = np.repeat([0, 1], 300)
+    quality = np.ones((600, 3))
+    quality[:, 1] = rng.random(600) < np.where(suite == 0, 0.995, 0.5)
+    quality[:, 2] = rng.random(600) < 0.3
+    cost = np.tile([1.0, 0.2, 0.1], (600, 1))
+    cells = routing_table(
+        quality, cost, suite, np.arange(600), np.ones((2, 3), bool), 0, margin=0.05, confidence=0.9
+    )  # fmt: skip
+    assert [(cell.suite, cell.column, cell.verdict) for cell in cells] == [(0, 1, "pass"), (1, 2, "fail")]
+
+
+def test_coverage_counts_rows_of_other_folds() -> None:
+    design = Design.of(["alpha beta", "alpha gamma", "alpha delta", "unseen words"])
+    coverage = design.coverage(np.array([0, 1, 2, 3]))
+    # Of "alpha", "beta" and their pair only "alpha" occurs in two other rows.
+    assert coverage[0] == pytest.approx(1 / 3)
+    assert coverage[3] == 0.0
+
+
+def test_escalated_outcomes_by_hand() -> None:
+    table = checked(50)
+    after = escalated(table, Candidate("large"))
+    failed = (table["model"] == "small") & table["check"].eq(False).fillna(False)
+    assert failed.any()
+    assert (after.loc[failed, "quality"] == 1.0).all()
+    assert after.loc[failed, "cost_usd"].to_numpy() == pytest.approx(0.11)
+    assert after.loc[~failed, "cost_usd"].equals(table.loc[~failed, "cost_usd"])
+
+
+def test_escalation_is_used_where_it_wins_and_not_where_there_is_no_check() -> None:
+    recipe = Recipe.model_validate({"name": "e", "rule": {"margin": 0.05, "confidence": 0.9}})
+    table = checked()
+    policy = fit_policy(recipe, table)
+    assert policy.spec.escalation == (policy.candidates.index(Candidate("large")),)
+    assert policy.spec.certificate["escalation"] is True
+    drawn = [policy.decide("question number 123", suite="s", key=str(k)) for k in range(20)]  # mix may keep some
+    assert next(d for d in drawn if d.model == "small").next("check").model == "large"
+    # Cheap at first, both prices for the 27 % that fail: 1 - (.01 + .27 * .1) / .1 = 63 % at most, times the mix shown.
+    scored = replay(policy, table)
+    assert 0.25 < scored.savings < 0.7
+    assert scored.savings > scored.random_mix["savings"] + 0.1
+    assert fit_policy(recipe.model_copy(update={"escalate": False}), table).spec.escalation == ()
+    assert fit_policy(recipe, two_kinds(100)).spec.escalation == ()
+
+
+def test_diagnostics_are_asked_for() -> None:
+    recipe = Recipe.model_validate({"name": "d", "rule": {"margin": 0.05, "confidence": 0.9}})
+    found = fit_policy(recipe, two_kinds(200), diagnostics=True).spec.certificate["diagnostics"]
+    assert found["label_shuffle"]["over_random_mix"]["low"] <= 0
+    assert [row["n"] for row in found["learning_curve"]] == sorted(row["n"] for row in found["learning_curve"])
+
+
+def test_matrix_weights_reach_the_rates() -> None:
+    table = two_kinds(60)
+    data = OutcomeMatrix.from_frame(table)
+    assert (data.weight == 1).all()
