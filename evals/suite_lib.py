@@ -76,16 +76,18 @@ def to_number(text: str) -> float:
 def final_number(text: str, *, cut: bool = False) -> float | None:
     """The number a text settles on: boxed, else after the last "answer is", else the last one of the last line.
 
-    The last rule needs the text to have ended by itself: in a text that was cut, the last number is some middle step.
+    "The answer is 14 + 2 = 16" settles on 16. The last rule needs the text to have ended by itself: in a text that was
+    cut, the last number is some middle step.
     """
     text = text.replace("**", "").replace("\\$", "$").replace("\\,", ",")
     for pattern in (BOXED, MARKED_NUMBER):
         found = list(pattern.finditer(text))
         if found:
             last = found[-1]
-            if cut and last.end() == len(text):
-                return None
-            return to_number(last[1])
+            sides = re.split(r"(?<![<>=])=", re.split(r"\n|\.\s", text[last.start(1) :])[0])
+            stated = re.search(NUMBER, sides[-1]) if len(sides) > 1 else None
+            ends = last.end(1) if stated is None else len(text)
+            return None if cut and ends == len(text) else to_number(stated[0] if stated else last[1])
     if cut:
         return None
     lines = [line for line in text.strip().splitlines() if re.search(NUMBER, line)]
@@ -95,19 +97,27 @@ def final_number(text: str, *, cut: bool = False) -> float | None:
 
 
 def last_object(text: str) -> dict[str, Any] | None:
-    """The last JSON object that stands complete in `text`, fenced or not; an object inside another is not one."""
+    """The last JSON object that stands complete in `text`, fenced or not; a part of another object is not one."""
     decoder = json.JSONDecoder()
     found: dict[str, Any] | None = None
     at = text.find("{")
     while at >= 0:
         try:
-            value, end = decoder.raw_decode(text, at)
+            found, end = decoder.raw_decode(text, at)
         except (json.JSONDecodeError, RecursionError):
-            end = at + 1
-        else:
-            found = value if isinstance(value, dict) else found
+            end = _closing_brace(text, at)
         at = text.find("{", end)
     return found
+
+
+def _closing_brace(text: str, start: int) -> int:
+    """Just behind the brace that closes the one at `start`; the end of the text if none does."""
+    depth = 0
+    for at in range(start, len(text)):
+        depth += (text[at] == "{") - (text[at] == "}")
+        if depth == 0:
+            return at + 1
+    return len(text)
 
 
 def same_value(got: Any, want: str) -> bool:
