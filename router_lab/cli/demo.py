@@ -150,25 +150,33 @@ def comparison(certificate: Mapping[str, Any]) -> list[str]:
     reference = next(r for r in certificate["fixed"] if _same(r, certificate["reference"]))
     quality, cost = reference["quality"], reference["cost_usd"]
 
-    def line(name: str, difference: Mapping[str, Any], saving: Mapping[str, Any]) -> str:
+    def cells(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+        difference, saving = row["quality_difference"], row["savings"]
         spent = None if saving["value"] is None or cost is None else 1000 * cost * (1 - saving["value"])
         reached = None if difference["value"] is None else quality + difference["value"]
-        return f"{name:38} {percent(reached):>8} {money(spent):>9} {_range(difference):>24} {_range(saving):>26}"
+        return name, percent(reached), money(spent), _range(difference), _range(saving)
 
-    head = f"{'out of fold, 95 % intervals':38} {'quality':>8} {'$/1k':>9} {'quality − reference':>24} {'saved':>26}"
-    lines = [head, line("policy", certificate["quality_difference"], certificate["savings"])]
-    mix = certificate["random_mix"]
-    lines.append(line(f"random mix ({mix['probability']:.2f})", mix["quality_difference"], mix["savings"]))
-    for row in sorted(certificate["fixed"], key=lambda r: -(r["cost_usd"] or 0)):
-        name = row["model"] if row["effort"] is None else f"{row['model']} @ {row['effort']}"
-        mark = " (reference)" if row is reference else ""
-        lines.append(line(f"always {name}{mark}", row["quality_difference"], row["savings"]))
-    oracle = certificate["oracle_upper_bound"]
-    lines.append(
-        f"{'oracle (hindsight: an upper bound)':38} {percent(oracle['quality']):>8} "
-        f"{money(None if oracle['cost_usd'] is None else 1000 * oracle['cost_usd']):>9}"
-    )
-    return lines
+    mix, oracle = certificate["random_mix"], certificate["oracle_upper_bound"]
+    spent = None if oracle["cost_usd"] is None else 1000 * oracle["cost_usd"]
+    lines = [
+        ("out of fold, 95 % intervals", "quality", "$/1k", "quality − reference", "saved"),
+        cells("policy", certificate),
+        cells(f"random mix ({mix['probability']:.2f})", mix),
+        *(
+            cells(f"always {_name(row)}{' (reference)' if row is reference else ''}", row)
+            for row in sorted(certificate["fixed"], key=lambda r: -(r["cost_usd"] or 0))
+        ),
+        ("oracle (hindsight: an upper bound)", percent(oracle["quality"]), money(spent), "", ""),
+    ]
+    widths = [max(len(line[i]) for line in lines) for i in range(5)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        for row in lines
+    ]
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return str(row["model"]) if row["effort"] is None else f"{row['model']} @ {row['effort']}"
 
 
 def _same(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
