@@ -9,6 +9,7 @@ import click
 
 from evals.local.fetch import catalogue
 from evals.local.server import running_server
+from router_lab.runtime.errors import InputError
 
 
 @click.command()
@@ -20,14 +21,16 @@ def main(models: tuple[str, ...], gguf: tuple[str, ...], port: tuple[str, ...]) 
     own = {name: Path(path) for name, _, path in (pair.partition("=") for pair in gguf)}
     ports = {name: int(number) for name, _, number in (pair.partition("=") for pair in port)}
     names = [*models, *(name for name in own if name not in models)] or [next(iter(catalogue()))]
-    with running_server(names, ports=ports, gguf=own) as running:
-        for name, url in running.urls.items():
-            click.echo(f"{name}\t{url}")
-        click.echo(f"ready: {running.build}; export LOCAL_API_KEY=none; Ctrl-C stops", err=True)
-        try:
+    try:
+        with running_server(names, ports=ports, gguf=own) as running:
+            for name, url in running.urls.items():
+                click.echo(f"{name}\t{url}")
+            click.echo(f"ready: {running.build}; export LOCAL_API_KEY=none; Ctrl-C stops", err=True)
             threading.Event().wait()
-        except KeyboardInterrupt:
-            click.echo("stopped", err=True)
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+    except InputError as error:
+        raise click.ClickException(str(error)) from None
 
 
 if __name__ == "__main__":

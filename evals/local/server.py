@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from evals.local.fetch import HERE, catalogue, serving_python, weights
+from router_lab.runtime.errors import InputError
 
 API_KEY = "LOCAL_API_KEY"
 """Inspect's `openai-api/local/…` wants a key; the server asks for none."""
@@ -37,7 +38,8 @@ def running_server(
         ports: by model name; default: the port in weights.yaml, which sweeps/local-*.yaml names. 0 takes a free one.
         gguf: files of your own by model name, used instead of the catalogue's.
 
-    Sets $LOCAL_API_KEY, which Inspect needs for `openai-api/local/…`. Raises RuntimeError if the server does not start.
+    Sets $LOCAL_API_KEY, which Inspect needs for `openai-api/local/…`. Raises InputError if a port is
+    taken or the server does not start.
     """
     known, own, chosen = catalogue(), dict(gguf or {}), dict(ports or {})
     spec = {
@@ -51,6 +53,8 @@ def running_server(
             for name in models
         ],
     }
+    for model in spec["models"]:
+        _refuse_taken(model["name"], model["port"])
     os.environ.setdefault(API_KEY, "none")
     command = [str(serving_python()), str(HERE / "worker.py")]
     # stderr goes through: the engine's complaints (a port in use, no memory) are the best error message there is.
@@ -61,7 +65,7 @@ def running_server(
             process.stdin.flush()
             line = process.stdout.readline()
             if not line:
-                raise RuntimeError(f"the model server did not start (exit code {process.wait()}); see the lines above")
+                raise InputError(f"the model server did not start (exit code {process.wait()}); see the lines above")
             answer = json.loads(line)
             yield Running(answer["ready"], answer["build"])
         finally:
@@ -81,5 +85,11 @@ def template_sha() -> str:
     return hashlib.sha256(template().encode()).hexdigest()
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _refuse_taken(name: str, port: int) -> None:
+    if port == 0:
+        return
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise InputError(
+                f"port {port} for {name} is taken: is another `evals.local.serve` running? --port {name}=0"
+            )

@@ -27,6 +27,7 @@ from evals.local.server import API_KEY, running_server, template_sha
 from evals.local.worker import SETTINGS
 from router_lab.providers.keys import SUITE_KEY, canonical_messages, request_key
 from router_lab.providers.store import read_recording, recordings
+from router_lab.runtime.errors import InputError
 from router_lab.sweep import Cell, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,7 +200,10 @@ def main(folder: Path, live: int | None, seed: int | None, write_sums: bool) -> 
     if live and not wrong:
         drawn = seed if seed is not None else int(np.random.default_rng().integers(2**31))
         click.echo(f"asking {live} again, seed {drawn}")
-        wrong += regenerate(folder, cells, live, drawn)
+        try:
+            wrong += regenerate(folder, cells, live, drawn)
+        except InputError as error:
+            raise click.ClickException(str(error)) from None
     for line in wrong:
         click.echo(f"WRONG {line}", err=True)
     click.echo("every link holds" if not wrong else f"{len(wrong)} faults")

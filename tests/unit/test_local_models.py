@@ -4,9 +4,12 @@ import gzip
 import hashlib
 import json
 import shutil
+import socket
 import zipfile
 
 import pytest
+
+from router_lab.runtime.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +71,18 @@ def test_parts_are_joined_in_the_order_of_the_pins_and_only_the_member_is_taken(
     monkeypatch.setattr(fetch, "serving_python", lambda: "python")
     monkeypatch.setattr(fetch, "catalogue", lambda: {"m": entry})
     assert fetch.weights("m").read_bytes() == whole
+
+
+def test_a_taken_port_is_named_before_anything_is_started(tmp_path):
+    from evals.local.server import running_server
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with (
+            pytest.raises(InputError, match=f"port {port} for own is taken"),
+            running_server(["own"], ports={"own": port}, gguf={"own": tmp_path}),
+        ):
+            pass
 
 
 @pytest.fixture(scope="module")
