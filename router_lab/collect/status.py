@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 INFRA = re.compile(
-    r"rate.?limit|too many requests|overloaded|service.?unavailable|bad gateway|gateway.?time|internal server error"
+    r"rate.?limit|too many requests|overloaded|service.?unavailable|bad gateway|gateway.?time|internal.?server.?error"
     r"|server had an error|insufficient.?quota|quota exceeded|time.?out|timed out|connection|connect(ed|ing)? error"
     r"|network|remoteprotocol|incomplete read|peer closed|broken pipe|reset by peer|name resolution|ssl"
-    r"|(status|code|error)[^0-9a-z]{0,12}(408|409|425|429|5\d\d)\b|circuit.?breaker|NotRecordedError"
+    r"|(status|code|error)[^0-9a-z]{0,12}(408|409|425|429|5\d\d)\b|circuit.?breaker|NotRecordedError|RetryError"
     r"|JSONDecodeError|NoStreamData|StreamIdle|authenticat|permission|unauthori[sz]ed|invalid.?api.?key",
     re.IGNORECASE,
 )
 """What an error says when neither the question nor the answer caused it; keys and quotas are the operator's to mend."""
+
+RETRIED = re.compile(r"RetryError\(<Future at 0x[0-9a-f]+ state=finished raised (\w+)>\)")
+"""How Inspect's retry library says which error outlasted every retry; the address in it changes from run to run."""
 
 OVERFLOW = re.compile(r"context.?(length|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
 
@@ -58,4 +61,4 @@ def _output_status(output: Mapping[str, Any]) -> tuple[str, str | None]:
 
 def _first_line(text: str) -> str:
     line = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
-    return line[:200]
+    return RETRIED.sub(r"retries used up: \1", line)[:200]

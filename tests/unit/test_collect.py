@@ -123,6 +123,7 @@ def test_statuses(tmp_path: Path, prices: Path) -> None:
     [
         ("APIConnectionError('Connection error.')", "infra"),
         ("Error code: 503 - overloaded", "infra"),
+        ("RetryError(<Future at 0x7f92899e6810 state=finished raised InternalServerError>)", "infra"),
         ("APITimeoutError('Request timed out.')", "infra"),
         ('BadRequestError("Error code: 400 - This model\'s maximum context length is 8192 tokens")', "error"),
         ("ValueError: answer 500 is not in the list", "error"),
