@@ -69,7 +69,7 @@ def log_sweep(
 
     table: `report.candidate_table(outcomes)`.  files: put beside outcomes.parquet in the sweep's run (pareto.html …).
     prompts: whether the logged outcomes keep the prompts' text; without, the column is emptied.
-    Logging one sweep name again adds new runs and marks the older ones `router_lab.superseded`.
+    Logging one sweep name again takes the older runs out of its view, tagged `router_lab.superseded`.
     """
     rows = _records(table)
     suites = sorted({r["suite"] for r in rows} - {POOLED})
@@ -113,12 +113,14 @@ def log_runs(
     runs: Sequence[Run], *, sweep: str, suites: Sequence[str], uri: str | None = None, experiment: str = EXPERIMENT
 ) -> Tracked:
     """Write `runs` to the experiment, one `log_batch` each, and bring the sweep's saved view and note up to date."""
+    sweep = _quoted(sweep)
     client, chosen = open_client(uri), store_uri(uri)
     experiment_id = _experiment(client, experiment, chosen)
-    old = _current(client, experiment_id, sweep, {r.kind for r in runs})
+    old = _current(client, experiment_id, sweep, runs)
     ids = tuple(_write(client, experiment_id, run, sweep) for run in runs)
     for run_id in old:
-        client.set_tag(run_id, "router_lab.superseded", "true")
+        client.set_tag(run_id, "router_lab.superseded", sweep)
+        client.set_tag(run_id, "router_lab.sweep", f"{sweep} (superseded)")  # so that the view no longer finds it
     key = view_key(sweep)
     if any(r.kind == "candidate" for r in runs):
         search = f"tags.`router_lab.sweep` = '{_quoted(sweep)}' and tags.`router_lab.kind` != 'sweep'"
@@ -139,14 +141,15 @@ def _experiment(client: Any, name: str, uri: str) -> str:
     return str(created)
 
 
-def _current(client: Any, experiment_id: str, sweep: str, kinds: set[str]) -> list[str]:
-    """Runs of this sweep and these kinds that nothing has superseded; a policy supersedes none."""
-    search = f"tags.`router_lab.sweep` = '{_quoted(sweep)}'"
-    runs = client.search_runs([experiment_id], search, max_results=1000)
+def _current(client: Any, experiment_id: str, sweep: str, runs: Sequence[Run]) -> list[str]:
+    """Ids of what `runs` replace: this sweep's candidates and sweep run by kind, its policies by name."""
+    kinds = {r.kind for r in runs} - {"policy"}
+    policies = {r.name for r in runs if r.kind == "policy"}
+    found = client.search_runs([experiment_id], f"tags.`router_lab.sweep` = '{_quoted(sweep)}'", max_results=1000)
     return [
         r.info.run_id
-        for r in runs
-        if r.data.tags.get("router_lab.kind") in kinds - {"policy"} and "router_lab.superseded" not in r.data.tags
+        for r in found
+        if r.data.tags.get("router_lab.kind") in kinds or r.info.run_name in policies
     ]
 
 
@@ -215,4 +218,5 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _quoted(text: str) -> str:
+    """Without the quote, which MLflow's filters cannot hold."""
     return text.replace("'", "")

@@ -20,8 +20,10 @@ from router_lab.outcomes import validate_outcomes
 from router_lab.report import candidate_table, pareto_html
 
 # MLflow warns about its own libraries, which is not for us to mend.
-pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
+# A server and a browser on a busy machine take minutes.
+pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(1500)]
 MODELS = [("tiny", None, 0.1, 0.4), ("middle", "low", 1.0, 0.7), ("middle", "high", 4.0, 0.8), ("big", None, 9.0, 0.7)]
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def outcomes() -> pd.DataFrame:
@@ -59,9 +61,8 @@ def server(tracked: tracking.Tracked) -> Iterator[str]:
                "--port", str(port), "--workers", "1"]  # fmt: skip
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-            start_new_session=True,
-        )  # fmt: skip
+            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **QUIET}, start_new_session=True
+        )
         try:
             wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), "the server", 300)
             yield f"http://127.0.0.1:{port}/"
@@ -78,7 +79,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_for(condition: Any, what: str, seconds: float = 120) -> None:
+def wait_for(condition: Any, what: str, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"{what} did not come within {seconds:.0f} s"

@@ -95,7 +95,8 @@ def test_a_sweep_logged_again_supersedes_its_runs(store: str, sweep: tracking.Tr
     again = tracking.log_sweep(candidate_table(frame), frame, sweep="again", uri=store)
     tracking.log_sweep(candidate_table(frame), frame, sweep="again", uri=store)
     old = [open_client(store).get_run(i).data.tags for i in again.run_ids]
-    assert all(t["router_lab.superseded"] == "true" for t in old)
+    assert {t["router_lab.superseded"] for t in old} == {"again"}
+    assert {t["router_lab.sweep"] for t in old} == {"again (superseded)"}
     assert "router_lab.superseded" not in open_client(store).get_run(sweep.run_ids[0]).data.tags
 
 
