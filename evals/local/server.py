@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evals.local.fetch import HERE, catalogue, serving_python, weights
 from router_lab.runtime.errors import InputError
@@ -42,19 +43,17 @@ def running_server(
     taken or the server does not start.
     """
     known, own, chosen = catalogue(), dict(gguf or {}), dict(ports or {})
-    spec = {
-        "template": template(),
-        "models": [
-            {
-                "name": name,
-                "path": str(own[name] if name in own else weights(name)),
-                "port": chosen.get(name, known.get(name, {}).get("port", 0)),
-            }
-            for name in models
-        ],
-    }
-    for model in spec["models"]:
+    served: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "path": str(own[name] if name in own else weights(name)),
+            "port": chosen.get(name, known.get(name, {}).get("port", 0)),
+        }
+        for name in models
+    ]
+    for model in served:
         _refuse_taken(model["name"], model["port"])
+    spec = {"template": template(), "models": served}
     os.environ.setdefault(API_KEY, "none")
     command = [str(serving_python()), str(HERE / "worker.py")]
     # stderr goes through: the engine's complaints (a port in use, no memory) are the best error message there is.

@@ -89,8 +89,8 @@ def show_recorded(out: Path, limit: int | None) -> None:
     with heading("4  gate"):
         verdict = gate(directory, outcomes)
     with heading("5  look"):
-        database = mirror(policy, directory, outcomes, out)
         page = write_report(policy, outcomes, out)
+        database = mirror(policy, directory, outcomes, page, out)
     show_paths(out, page, database, directory)
     click.echo(f"verdict: {verdict} (as a deploy gate: exit {EXIT_OF_VERDICT[verdict]})")
     print_path(directory)
@@ -222,18 +222,25 @@ def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     return result.verdict
 
 
-def mirror(policy: Policy, directory: Path, outcomes: pd.DataFrame, out: Path) -> Path:
-    """Log candidates, sweep and policy to an MLflow database under `out`."""
+def mirror(policy: Policy, directory: Path, outcomes: pd.DataFrame, page: Path, out: Path) -> Path:
+    """Log candidates, sweep (with outcomes and report) and policy to an MLflow database under `out`."""
     from router_lab import tracking
     from router_lab.replay import replay
     from router_lab.report import candidate_table
 
     database = out / "mlflow.db"
     scored = replay(policy, outcomes)
-    metrics = {"quality": scored.quality, "cost_usd_per_1k": 1000 * scored.cost_usd, "savings": scored.savings}
+    low, high = scored.interval("quality")
+    metrics = {
+        "quality": scored.quality,
+        "quality_low": low,
+        "quality_high": high,
+        "cost_usd_per_1k": 1000 * scored.cost_usd,
+        "savings": scored.savings,
+    }
     with step("logging to MLflow"):
         table = candidate_table(outcomes)
-        tracking.log_sweep(table, outcomes, sweep="demo", uri=str(database), files=[], prompts=False)
+        tracking.log_sweep(table, outcomes, sweep="demo", uri=str(database), files=[page])
         tracking.log_policy(
             f"policy {directory.name[:12]}",
             {k: v for k, v in metrics.items() if v == v},

@@ -1,4 +1,4 @@
-"""One quick demo, run once for all pipeline tests: everything downstream reads what it wrote."""
+"""One demo, run once for all pipeline tests: everything downstream reads what it wrote."""
 
 import os
 import subprocess
@@ -31,8 +31,8 @@ def router_lab(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess
 
 @pytest.fixture(scope="session")
 def demo(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """`router-lab demo --quick` in a fresh directory."""
+    """`router-lab demo` in a fresh directory."""
     out = tmp_path_factory.mktemp("demo") / "out"
-    done = router_lab("demo", "--quick", "--out", out, cwd=root)
+    done = router_lab("demo", "--out", out, cwd=root)
     assert done.returncode == 0, done.stdout + done.stderr
     return Demo(out, done.stdout, done.stderr)
