@@ -36,18 +36,34 @@ class Sources:
 @click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there.")
 @click.option("--pareto", type=click.Path(dir_okay=False, path_type=Path), help="Write the fronts alone there.")
-@click.option("--calls", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="calls.parquet, for the growth of context; default: the one beside the outcomes, if any.")
-@click.option("--before", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Outcomes of an earlier sweep (or, with decisions, an earlier log) to compare with.")
+@click.option(
+    "--calls",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="calls.parquet, for the growth of context; default: the one beside the outcomes, if any.",
+)
+@click.option(
+    "--before",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Outcomes of an earlier sweep (or, with decisions, an earlier log) to compare with.",
+)
 @click.option("--volume", default=100_000.0, show_default=True, help="Requests a month.")
 @click.option("--growth", default=0.0, show_default=True, help="Share by which they grow every month.")
-@click.option("--audit", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Audited requests: outcomes of the reference (and labels) by decision id.")
+@click.option(
+    "--audit",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Audited requests: outcomes of the reference (and labels) by decision id.",
+)
 @json_option
 def report(
-    sources: tuple[Path, ...], html: Path | None, pareto: Path | None, calls: Path | None, before: Path | None,
-    volume: float, growth: float, audit: Path | None, as_json: bool,
+    sources: tuple[Path, ...],
+    html: Path | None,
+    pareto: Path | None,
+    calls: Path | None,
+    before: Path | None,
+    volume: float,
+    growth: float,
+    audit: Path | None,
+    as_json: bool,
 ) -> None:
     """Make a page of outcomes, with a policy's part if one is named; or say whether DECISIONS keep the promise.
 
@@ -63,8 +79,14 @@ def report(
 
 
 def _outcomes_page(
-    found: Sources, html: Path | None, pareto: Path | None, calls: Path | None, before: Path | None, volume: float,
-    growth: float, as_json: bool,
+    found: Sources,
+    html: Path | None,
+    pareto: Path | None,
+    calls: Path | None,
+    before: Path | None,
+    volume: float,
+    growth: float,
+    as_json: bool,
 ) -> None:
     from router_lab.outcomes import read_calls, read_outcomes
     from router_lab.report import (

@@ -126,5 +126,3 @@ def _cell(text: str) -> str:
 def _xml_text(text: str) -> str:
     """Without the control characters that XML 1.0 cannot hold."""
     return "".join(c for c in text if c >= " " or c in "\t\n")
-
-

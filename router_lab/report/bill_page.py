@@ -135,4 +135,3 @@ def _batch_lines(outcomes: pd.DataFrame) -> list[str]:
             label = candidate_label(candidate["model"], candidate.get("effort"))
             lines.append(f"{label}: the batch tier takes {percent(share, 0)} off where an answer may wait.")
     return lines
-

@@ -123,9 +123,7 @@ def _positions(
             yield _box_beside(anchor, size, dx, dy, distance), True
 
 
-def _box_beside(
-    anchor: tuple[float, float], size: tuple[float, float], dx: float, dy: float, distance: float
-) -> Box:
+def _box_beside(anchor: tuple[float, float], size: tuple[float, float], dx: float, dy: float, distance: float) -> Box:
     """The box whose nearest edge is `distance` away from the anchor in the direction (dx, dy)."""
     (x, y), (width, height) = anchor, size
     centre_x = x + dx * distance + (width / 2) * max(-1.0, min(1.0, 1.6 * dx))

@@ -176,5 +176,3 @@ def price_line(policy: Policy) -> str:
     """The dates of the prices that the policy was fitted with."""
     dates = sorted({p.prices.price_date for p in policy.spec.profiles if p.prices and p.prices.price_date})
     return f"Prices of {', '.join(dates)}." if dates else ""
-
-

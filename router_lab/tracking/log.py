@@ -146,11 +146,7 @@ def _current(client: Any, experiment_id: str, sweep: str, runs: Sequence[Run]) -
     kinds = {r.kind for r in runs} - {"policy"}
     policies = {r.name for r in runs if r.kind == "policy"}
     found = client.search_runs([experiment_id], f"tags.`router_lab.sweep` = '{_quoted(sweep)}'", max_results=1000)
-    return [
-        r.info.run_id
-        for r in found
-        if r.data.tags.get("router_lab.kind") in kinds or r.info.run_name in policies
-    ]
+    return [r.info.run_id for r in found if r.data.tags.get("router_lab.kind") in kinds or r.info.run_name in policies]
 
 
 def _write(client: Any, experiment_id: str, run: Run, sweep: str) -> str:

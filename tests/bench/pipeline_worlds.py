@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
@@ -39,10 +40,13 @@ CELLS = {
 Population = tuple[list[str], list[str], NDArray[np.float64], NDArray[np.float64]]
 
 
-def texts(cell: Texts, n: int, rng: np.random.Generator) -> tuple[list[str], list[str], Any, Any, Any]:
-    """Prompts, suites, true probabilities [n, c], mean costs [n, c] and groups of n rows."""
+def texts(
+    cell: Texts, n: int, rng: np.random.Generator, *, even: bool = False
+) -> tuple[list[str], list[str], Any, Any, Any]:
+    """Prompts, suites, true probabilities [n, c], mean costs [n, c] and groups of n rows; `even` takes the quantiles of
+    the difficulty instead of drawing it, so that the mean over rows is nearly the truth."""
     group = np.arange(n) // cell.cluster
-    hard = rng.normal(0, 1, n)[group]
+    hard = (rng.permutation(ndtri((np.arange(n) + 0.5) / n)) if even else rng.normal(0, 1, n))[group]
     suite = group % cell.suites
     prompts = []
     for i in range(n):
@@ -82,7 +86,7 @@ def true_loss(policy: Policy, population: Population) -> tuple[float, float]:
 def fresh(cell: Texts, n: int = 4000) -> Population:
     """Rows that no fit sees."""
     prompts, suites, truth, costs, _ = texts(
-        Texts(cell.candidates, n, 0, 1, cell.suites, cell.told), n, np.random.default_rng(99)
+        Texts(cell.candidates, n, 0, 1, cell.suites, cell.told), n, np.random.default_rng(99), even=True
     )
     return prompts, suites, truth, costs
 

@@ -1,6 +1,6 @@
 """CPU that `sweep` adds to each sample over bare `inspect_ai.eval_set`, in pairs, set-up excluded.
 
-    python tests/bench/sweep_overhead.py [--samples 10000] [--pairs 5]
+    python tests/bench/sweep.py [--samples 10000] [--pairs 5]
 
 Set-up is measured by a run of the same grid with one sample, and taken off. Both sides run in processes of their own.
 """

@@ -155,7 +155,7 @@ def test_the_front_is_a_staircase_with_a_monotone_band() -> None:
     assert [(s.cost, s.quality, s.low, s.high) for s in front_steps(marks)] == [(1, 0.5, 0.4, 0.7), (2, 0.6, 0.55, 0.7)]
 
 
-NASTY = 'a<b>"&\'</text><script>alert(1)</script>'
+NASTY = "a<b>\"&'</text><script>alert(1)</script>"
 
 
 @pytest.mark.parametrize("label", ["plain", NASTY, "模型 · 高", "x" * 200])
