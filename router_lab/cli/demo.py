@@ -89,9 +89,9 @@ def show_recorded(out: Path, limit: int | None) -> None:
     with heading("4  gate"):
         verdict = gate(directory, outcomes)
     with heading("5  look"):
-        page = write_report(policy, outcomes, out)
-        database = mirror(policy, directory, outcomes, page, out)
-    show_paths(out, page, database, directory)
+        pages = write_pages(policy, outcomes, out)
+        database = mirror(policy, directory, outcomes, pages, out)
+    show_paths(out, database, directory)
     click.echo(f"verdict: {verdict} (as a deploy gate: exit {EXIT_OF_VERDICT[verdict]})")
     print_path(directory)
 
@@ -222,8 +222,8 @@ def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     return result.verdict
 
 
-def mirror(policy: Policy, directory: Path, outcomes: pd.DataFrame, page: Path, out: Path) -> Path:
-    """Log candidates, sweep (with outcomes and report) and policy to an MLflow database under `out`."""
+def mirror(policy: Policy, directory: Path, outcomes: pd.DataFrame, pages: list[Path], out: Path) -> Path:
+    """Log candidates, sweep (with outcomes and pages) and policy to an MLflow database under `out`."""
     from router_lab import tracking
     from router_lab.replay import replay
     from router_lab.report import candidate_table
@@ -240,7 +240,7 @@ def mirror(policy: Policy, directory: Path, outcomes: pd.DataFrame, page: Path, 
     }
     with step("logging to MLflow"):
         table = candidate_table(outcomes)
-        tracking.log_sweep(table, outcomes, sweep="demo", uri=str(database), files=[page])
+        tracking.log_sweep(table, outcomes, sweep="demo", uri=str(database), files=pages)
         tracking.log_policy(
             f"policy {directory.name[:12]}",
             {k: v for k, v in metrics.items() if v == v},
@@ -252,20 +252,23 @@ def mirror(policy: Policy, directory: Path, outcomes: pd.DataFrame, page: Path, 
     return database
 
 
-def write_report(policy: Policy, outcomes: pd.DataFrame, out: Path) -> Path:
-    """report.html: the front, the table and the policy on one self-contained page."""
-    from router_lab.report import report_html
+def write_pages(policy: Policy, outcomes: pd.DataFrame, out: Path) -> list[Path]:
+    """report.html and pareto.html: self-contained pages, the whole finding and the front alone."""
+    from router_lab.report import pareto_html, report_html
     from router_lab.runtime.files import atomic_write
 
-    with step("writing report.html"):
-        return atomic_write(out / "report.html", report_html(outcomes, policy=policy).encode())
+    with step("writing report.html and pareto.html"):
+        return [
+            atomic_write(out / "report.html", report_html(outcomes, policy=policy).encode()),
+            atomic_write(out / "pareto.html", pareto_html(outcomes).encode()),
+        ]
 
 
-def show_paths(out: Path, page: Path, database: Path, directory: Path) -> None:
+def show_paths(out: Path, database: Path, directory: Path) -> None:
     """Where everything is, and the command that opens the MLflow page."""
     from router_lab.tracking import server_command
 
-    click.echo(f"report    {page}")
+    click.echo(f"report    {out / 'report.html'}")
     click.echo(f"outcomes  {out / 'outcomes.parquet'}")
     click.echo(f"policy    {directory}")
     click.echo(f"MLflow    .venv/bin/{server_command(str(database))}")
