@@ -1,4 +1,4 @@
-"""Quality and cost of every candidate from suite and prompt: shrunken suite rates blended with a hashed ridge."""
+"""Quality and cost of every candidate: shrunken suite rates, and by how much a hashed ridge on the prompt departs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Ints = NDArray[np.int64]
 LINK = "log2ish"
 SHARED, OWN = 5.0, 20.0
 """Prior strengths, in rows: of a suite's difficulty that all candidates share, and of a candidate's own departure."""
-PENALTIES = (3.0, 6.0, 12.0, 30.0, 100.0)
-BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
+PENALTIES = (1.0, 2.5, 6.0, 20.0, 80.0)
+BLENDS = (0.0, 0.5, 1.0)
 PENALTY_ROWS = 5_000
 LOADING = 20.0
 """Rows of prior weight for a candidate's slope of 1 on the shared difficulty."""
@@ -62,7 +62,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Settings:
-    """Penalties and blends of the quality and of the cost columns; blend is the share of the ridge, 0 = rates alone."""
+    """Penalties and blends of the quality and of the cost columns; blend is the share of the ridge's departures from
+    its suite's mean that is added to the rates, 0 = rates alone."""
 
     penalty: tuple[float, float] = (6.0, 6.0)
     blend: tuple[float, float] = (0.5, 0.5)
@@ -103,13 +104,18 @@ class Model:
 
     rates: Floats
     text: Ridge
+    centre: Floats
+    """[suites + 1, 2c] shrunken means of the ridge by suite: the rates know a suite's level better than its words do
+    (MMLU, APGR .702 against .697 for a plain weighted mean of the two)."""
     factor: Floats
     """[2c] added to predictions: 0 for quality; makes mean costs right on the link's scale (Duan 1983, smearing)."""
 
     def parts(self, task: Task, rows: Ints) -> tuple[Floats, Floats]:
-        """Rates and ridge predictions [rows, 2c], apart, so that blends can be compared without refitting."""
+        """Rates, and departures of the ridge from its suite's mean, [rows, 2c] apart, so that blends can be compared
+        without refitting."""
         told = self.text.predict(task.design.matrix[rows]).astype(np.float64)
-        return self.rates[task.suite[rows]] + self.factor, told + self.factor
+        suite = task.suite[rows]
+        return self.rates[suite] + self.factor, told - self.centre[suite]
 
 
 def fit_model(task: Task, rows: Ints, settings: Settings) -> Model:
@@ -122,9 +128,11 @@ def fit_model(task: Task, rows: Ints, settings: Settings) -> Model:
     fit = _one_factor if settings.one_factor else ridge
     text = fit(task.design.matrix[rows], targets, told, penalty)
     factor = np.zeros(2 * half)
-    blended = _blend(rates[suite], text.predict(task.design.matrix[rows]).astype(np.float64), settings, half)
+    read = text.predict(task.design.matrix[rows]).astype(np.float64)
+    centre = suite_rates(read, told, suite, task.suites)
+    blended = _blend(rates[suite], read - centre[suite], settings, half)
     factor[half:] = _smear(blended[:, half:], task.cost_usd[rows], weights[:, half:])
-    return Model(rates, text, factor)
+    return Model(rates, text, centre, factor)
 
 
 def _one_factor(matrix: sp.csr_array, targets: Floats, weights: Floats, penalty: Floats) -> Ridge:
@@ -165,8 +173,7 @@ def _smear(predicted: Floats, cost: Floats, weights: Floats) -> Floats:
 
 
 def _blend(rates: Floats, text: Floats, settings: Settings, half: int) -> Floats:
-    share = settings.columns(settings.blend, half)
-    return (1 - share) * rates + share * text
+    return rates + settings.columns(settings.blend, half) * text
 
 
 def _dollars(values: Floats) -> Floats:
@@ -182,7 +189,7 @@ def to_units(task: Task, values: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class CrossFit:
-    """Out-of-fold predictions: `rates`, `text` [n, 2c] apart, and the pooled means [n, 2c]."""
+    """Out-of-fold predictions: `rates`, `text` (departures) [n, 2c] apart, and the pooled means [n, 2c]."""
 
     rates: Floats
     text: Floats
@@ -218,7 +225,7 @@ def compile_model(task: Task, model: Model, settings: Settings) -> Linear:
     half = task.half
     share = settings.columns(settings.blend, half)
     weights, dense = split_coefficients(model.text.coefficients)
-    bias = (1 - share) * model.rates + share * model.text.intercept + model.factor
+    bias = model.rates + share * (model.text.intercept - model.centre) + model.factor
     return Linear.quantised(
         seen=task.design.kept,
         weights=weights * share,

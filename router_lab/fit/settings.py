@@ -14,14 +14,14 @@ Ints = NDArray[np.int64]
 def choose_settings(task: Task, folds: Ints, seed: int = 0, *, one_factor: bool = False) -> Settings:
     """The penalty and blend with the least squared error on left-out groups, for quality and for cost apart.
 
-    On at most PENALTY_ROWS rows, drawn by `seed`. Up to 1,500 rows every fold is left out once, above that one or two.
+    On at most PENALTY_ROWS rows, drawn by `seed`. Up to 1,500 rows every fold is left out once, above that two.
     """
     rows = np.arange(len(folds))
     if len(rows) > PENALTY_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, PENALTY_ROWS, replace=False))
     if not task.texts.any() or folds.max() == 0:
         return Settings(blend=(0.0, 0.0))
-    last = int(folds.max()) + 1 if len(rows) <= 1500 else 2 if len(rows) <= 3000 else 1
+    last = int(folds.max()) + 1 if len(rows) <= 1500 else 2
     loss = np.zeros((2, len(PENALTIES), len(BLENDS)))
     for i, penalty in enumerate(PENALTIES):
         for fold in range(last):
@@ -43,7 +43,7 @@ def _losses(task: Task, model: Model, out: Ints) -> Floats:
     told = weights * task.texts[out][:, None]
     result = np.zeros((2, len(BLENDS)))
     for k, blend in enumerate(BLENDS):
-        error = (1 - blend) * rates + blend * text - targets
+        error = rates + blend * text - targets
         for block, part in enumerate((slice(0, half), slice(half, None))):
             weight, wrong = told[:, part], error[:, part]
             if block == 0 and half > 1:
