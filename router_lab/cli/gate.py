@@ -29,22 +29,43 @@ gates.yaml:
 @click.command(epilog=EXAMPLE)
 @click.argument("policy", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--gates", "gates_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Thresholds in YAML; default: what the certificate promises.")
+@click.option(
+    "--gates",
+    "gates_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Thresholds in YAML; default: what the certificate promises.",
+)
 @click.option("--champion", help="The policy in production: a directory, or models:/NAME@ALIAS of the MLflow registry.")
 @click.option("--tracking-uri", help="MLflow store of a models:/ champion; default: MLFLOW_TRACKING_URI, or mlflow.db.")
-@click.option("--prices", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Prices of today for price_drift; default: those in the outcomes.")
-@click.option("--audit", type=click.Path(exists=True, dir_okay=False),
-              help="CSV of human labels of outcomes that a judge scored: suite, sample_id, model, effort, quality.")
+@click.option(
+    "--prices",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Prices of today for price_drift; default: those in the outcomes.",
+)
+@click.option(
+    "--audit",
+    type=click.Path(exists=True, dir_okay=False),
+    help="CSV of human labels of outcomes that a judge scored: suite, sample_id, model, effort, quality.",
+)
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Also write JUnit XML there.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Also write Markdown there.")
-@click.option("--write-json", type=click.Path(dir_okay=False, path_type=Path),
-              help="Also write JSON there: what `publish --gate` wants to see.")
+@click.option(
+    "--write-json",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write JSON there: what `publish --gate` wants to see.",
+)
 @json_option
 def gate(
-    policy: Path, outcomes: Path, gates_file: Path | None, champion: str | None, tracking_uri: str | None,
-    prices: Path | None, audit: str | None, junit: Path | None, markdown: Path | None, write_json: Path | None,
+    policy: Path,
+    outcomes: Path,
+    gates_file: Path | None,
+    champion: str | None,
+    tracking_uri: str | None,
+    prices: Path | None,
+    audit: str | None,
+    junit: Path | None,
+    markdown: Path | None,
+    write_json: Path | None,
     as_json: bool,
 ) -> None:
     """Judge POLICY by thresholds, on outcomes that its fit has not used.

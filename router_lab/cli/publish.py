@@ -14,11 +14,13 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command(epilog="""\b
+@click.command(
+    epilog="""\b
 Example:
   router-lab gate policies/support/3f2a… --outcomes outcomes.parquet --gates gates.yaml --write-json gate.json
   router-lab publish policies/support/3f2a… --gate gate.json --alias champion
-""")
+"""
+)
 @click.argument("policy", type=FOLDER)
 @click.option("--alias", default="champion", show_default=True)
 @click.option("--gate", "gate_file", type=FILE, help="What `gate --write-json` wrote for this revision.")
