@@ -152,7 +152,7 @@ def test_table_by_hand() -> None:
 def test_coverage_counts_rows_of_other_folds() -> None:
     design = Design.of(["alpha beta", "alpha gamma", "alpha delta", "unseen words"])
     coverage = design.coverage(np.array([0, 1, 2, 3]))
-    # Of "alpha", "beta" and their pair only "alpha" occurs in two other rows.
+    # Of "alpha", "beta" and their pair only "alpha" occurs in another row.
     assert coverage[0] == pytest.approx(1 / 3)
     assert coverage[3] == 0.0
 
