@@ -47,6 +47,23 @@ def openai_responses(profile: Profile, limits: Limits, tier: str, messages: Mess
     return _with_messages(arguments, "input", _few_shot(profile), messages)
 
 
+def for_suite(profile: Profile, suite: str | None) -> Profile:
+    """`profile` with the request that was measured on `suite`, where a candidate's settings differ by suite.
+
+    Raises PolicyError for a suite on which such a candidate was not measured: no one request of it was.
+    """
+    by_suite = profile.request.get("suites")
+    if not by_suite:
+        return profile
+    if suite not in by_suite:
+        raise PolicyError(
+            f"{profile.candidate} was measured with settings of its own for each suite "
+            f"({', '.join(sorted(by_suite))}), and the decision was for "
+            f"{'none' if suite is None else repr(suite)}; call decide(…, suite=…)"
+        )
+    return profile._replace(request=by_suite[suite])
+
+
 def _measured(profile: Profile, api: str) -> dict[str, Any]:
     """A copy of the measured arguments; PolicyError where none can be had for this API."""
     recorded = profile.request.get("api")

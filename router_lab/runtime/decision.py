@@ -157,21 +157,28 @@ class Decision:
         gone = {self._index, *self._tried}
         return [i for i in order if i not in gone and (self._field is None or self._field.open[i])]
 
+    @property
+    def _measured(self) -> Profile:
+        """The profile as it was measured on the suite that was decided for."""
+        row = self._limits_row
+        return clients.for_suite(self.profile, self._spec.suites[row - 1] if row else None)
+
     def anthropic(self, messages: clients.Messages = None) -> dict[str, Any]:
         """Arguments for `Anthropic().messages.create(**decision.anthropic(messages))`, as they were measured.
 
         `messages` (or a prompt) go after the candidate's few-shot examples; leave them out to pass your own.
-        PolicyError if the candidate was measured through another API.
+        PolicyError if the candidate was measured through another API, or with settings of its own for each suite and
+        the decision was for none of them.
         """
-        return clients.anthropic(self.profile, self.limits, self.tier, messages)
+        return clients.anthropic(self._measured, self.limits, self.tier, messages)
 
     def openai_chat(self, messages: clients.Messages = None) -> dict[str, Any]:
         """Arguments for `OpenAI().chat.completions.create(**…)`; `messages` as in `anthropic`, system message first."""
-        return clients.openai_chat(self.profile, self.limits, self.tier, messages)
+        return clients.openai_chat(self._measured, self.limits, self.tier, messages)
 
     def openai_responses(self, messages: clients.Messages = None) -> dict[str, Any]:
         """Arguments for `OpenAI().responses.create(**…)`; as `anthropic`, `messages` becoming `input`."""
-        return clients.openai_responses(self.profile, self.limits, self.tier, messages)
+        return clients.openai_responses(self._measured, self.limits, self.tier, messages)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; two decisions are equal if these are."""
@@ -216,7 +223,7 @@ def _last(decision: Decision) -> str:
 
 
 SENTENCES: dict[str, Callable[[Decision], str]] = {
-    "predicted": lambda d: f"it beats the reference by more than the guard: {_against(d)}",
+    "predicted": lambda d: f"its quality less cost beats the reference's by more than the guard: {_against(d)}",
     "kept": lambda d: f"it served the conversation so far and still beats the reference: {_against(d)}",
     "reference": lambda _: "the reference: nobody is predicted to beat it by more than the guard",
     "mixed": lambda d: f"the reference: another beats it, but this key is not among the {d._point.mix:.0%} that move",

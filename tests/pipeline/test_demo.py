@@ -62,3 +62,12 @@ def test_the_artifact_is_data(demo: Demo) -> None:
     golden = [json.loads(line) for line in (demo.policy / "golden.jsonl").read_text().splitlines()]
     assert golden
     assert not prompts & {row.get("prompt") for row in golden}  # never a user's prompt
+
+
+def test_request_arguments_are_those_that_were_measured(demo: Demo) -> None:
+    policy = load_policy(demo.policy)
+    limits = {"arithmetic": 40, "extraction": 64, "triage": 16}  # max_tokens of evals/efforts.yaml, by suite
+    for suite, most in limits.items():
+        arguments = policy.decide("2 + 2?", suite=suite).openai_chat("2 + 2?")
+        assert (arguments["max_tokens"], arguments["temperature"]) == (most, 0)
+        assert arguments["messages"][-1] == {"role": "user", "content": "2 + 2?"}

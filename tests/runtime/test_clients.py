@@ -170,3 +170,19 @@ def test_real_calls_with_the_anthropic_sdk(server: tuple[str, list[dict[str, Any
         asked = clients.anthropic(CLAUDE, NO_LIMITS, "standard", "2+2?")
         assert client.messages.create(**asked).content[0].text == "4"
         assert bodies[-1] == asked
+
+
+def test_settings_that_differ_by_suite_are_those_of_the_suite() -> None:
+    """A preset may set max_tokens or examples by suite: its own request is handed out, never a common remnant."""
+    by_suite = {
+        "maths": {"api": "openai_chat", "arguments": {"model": "m-1", "max_tokens": 40}, "few_shot": SHOTS},
+        "triage": {"api": "openai_chat", "arguments": {"model": "m-1", "max_tokens": 16}, "few_shot": []},
+    }
+    both = profile("openai_chat", arguments={}, suites=by_suite)
+    maths = clients.openai_chat(clients.for_suite(both, "maths"), NO_LIMITS, "standard", "2+2?")
+    assert maths == {"model": "m-1", "max_tokens": 40, "messages": [*LEAD, {"role": "user", "content": "2+2?"}]}
+    assert clients.openai_chat(clients.for_suite(both, "triage"), NO_LIMITS, "standard")["max_tokens"] == 16
+    for unknown in (None, "poems"):
+        with pytest.raises(PolicyError, match=r"settings of its own for each suite \(maths, triage\)"):
+            clients.for_suite(both, unknown)
+    assert clients.for_suite(CHAT, None) is CHAT
