@@ -49,7 +49,7 @@ def test_losing_the_mlflow_database_loses_nothing_that_fit_needs(demo: Demo, roo
 
 def test_collect_again_gives_the_same_bytes(demo: Demo, root: Path, tmp_path: Path) -> None:
     out = tmp_path / "outcomes.parquet"
-    done = router_lab("collect", demo.out / "logs", "--out", out, "--prices", root / "evals" / "prices.yaml", cwd=root)
+    done = router_lab("collect", demo.out / "logs", "--out", out, "--prices", "evals/prices.yaml", cwd=root)
     assert done.returncode == 0, done.stderr
     assert out.read_bytes() == (demo.out / "outcomes.parquet").read_bytes()
 
