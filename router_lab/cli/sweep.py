@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 @click.argument("sweep_file", metavar="SWEEP.yaml", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Default: logs/NAME of the sweep.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many samples per suite, for a pilot.")
-@click.option("--dry-run", is_flag=True, help="Only say what it would cost.")
+@click.option("--dry-run", is_flag=True, help="Only say what it would cost; needs no keys and names those not set.")
+@click.option(
+    "--pilot", type=click.IntRange(min=1), help="With --dry-run: first run (and pay for) N samples of each cell."
+)
 @click.option(
     "--history", type=click.Path(path_type=Path), help="Earlier outcomes for --dry-run; default: the log directory."
 )
@@ -31,6 +35,7 @@ def sweep(
     log_dir: Path | None,
     limit: int | None,
     dry_run: bool,
+    pilot: int | None,
     history: Path | None,
     budget_usd: float | None,
     quiet: bool,
@@ -39,15 +44,26 @@ def sweep(
     """Run suites across candidates, and print the log directory.
 
     Run it again after any interruption: finished samples are kept, and only what is missing or failed is asked for.
+
+    What an effort becomes in a request is data: presets in efforts.yaml (thinking budget, max_tokens, system message,
+    few-shot, `extra_body` passed on raw), and for a provider's own levels rows of `wire:` in the sweep file, such as
+    {provider: openai-api, family: "local/qwen*", effort: high, config: {extra_body: {…}}}.
     """
     from router_lab.config import Sweep, load
 
     folder = log_dir or Path("logs") / load(Sweep, sweep_file).name
-    if dry_run:
+    if pilot and not dry_run:
+        raise click.UsageError("--pilot goes with --dry-run; to run a few samples use --limit")
+    if dry_run and not pilot:
         _estimate(sweep_file, folder, limit, history, as_json)
         return
     from router_lab.sweep import run_sweep
 
+    _warn_of_double_logging()
+    if pilot:
+        run_sweep(sweep_file, folder, limit=min(pilot, limit or pilot), budget_usd=budget_usd, quiet=quiet)
+        _estimate(sweep_file, folder, limit, history, as_json)
+        return
     result = run_sweep(sweep_file, folder, limit=limit, budget_usd=budget_usd, quiet=quiet)
     click.echo(
         f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed", err=True
@@ -70,12 +86,23 @@ def _estimate(sweep_file: Path, folder: Path, limit: int | None, history: Path |
     from router_lab.sweep.forecast import render, total
     from router_lab.sweep.run import missing_samples
 
-    plan = prepare(sweep_file, limit=limit, budget_usd=None, check_budget=False)
+    plan = prepare(sweep_file, limit=limit, budget_usd=None, spending=False)
     estimates = estimate(plan, _history(plan, folder, history), missing_samples(plan, folder))
     if as_json:
-        print_json({"cells": [asdict(one) for one in estimates], "total": total(estimates)})
+        cells = [asdict(one) for one in estimates]
+        print_json({"cells": cells, "total": total(estimates), "lacking": list(plan.lacking)})
     else:
-        click.echo(render(estimates))
+        click.echo("\n".join([render(estimates), *(f"before it can run: {cause}" for cause in plan.lacking)]))
+
+
+def _warn_of_double_logging() -> None:
+    """The package inspect-mlflow starts by itself where this variable is set."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        from router_lab.tracking.store import warning_about_inspect_mlflow
+
+        warning = warning_about_inspect_mlflow()
+        if warning:
+            click.echo(f"warning: {warning}", err=True)
 
 
 def _history(plan: Plan, folder: Path, given: Path | None) -> pd.DataFrame | None:

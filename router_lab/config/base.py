@@ -78,6 +78,14 @@ def load_map(model: type[M], path: str | Path) -> dict[str, M]:
     return {str(name): parse(model, value, where=f"{path}: {name}") for name, value in data.items()}
 
 
+def load_list(model: type[M], path: str | Path) -> list[M]:
+    """A YAML file that is a list of `model`s (wire.yaml). Raises InputError."""
+    data = read_yaml(path)
+    if not isinstance(data, list):
+        raise InputError(f"{path}: must be a list of {model.__name__} rows, got {type(data).__name__}")
+    return [parse(model, value, where=f"{path}: row {number}") for number, value in enumerate(data, start=1)]
+
+
 def _required(model: type[BaseModel]) -> list[str]:
     return [name for name, field in model.model_fields.items() if field.is_required()]
 

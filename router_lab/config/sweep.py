@@ -61,6 +61,21 @@ class Effort(Strict):
     extra_body: dict[str, Any] = Field(default_factory=dict)
 
 
+class WireRow(Strict):
+    """How a provider's effort level is asked for: one row of the table (provider, family, effort) → request."""
+
+    provider: str = "*"
+    """Shell pattern for the part of Inspect's model name before the first `/`."""
+    family: str = "*"
+    """Shell pattern for the rest of it, such as `claude-haiku-*`."""
+    effort: str = "*"
+    """Shell pattern for the level."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """GenerateConfig fields; a value `$effort` stands for the level. `extra_body` is passed on raw."""
+    args: dict[str, Any] = Field(default_factory=dict)
+    """Raw arguments of the provider, before the model's own."""
+
+
 class ModelSpec(Strict):
     """A model as Inspect names it, with what is special about it."""
 
@@ -112,6 +127,8 @@ class Sweep(Strict):
     """Relative to the sweep file, like every path in it."""
     efforts_file: str = "../efforts.yaml"
     prices_file: str = "../prices.yaml"
+    wire: str | list[WireRow] = Field(default_factory=list)
+    """Rows (or a file of them) that say how effort levels are asked for, before the built-in table."""
     seed: int = 0
     recorded: str = "../../datasets/recorded"
     """Folder of recorded generations, for models named `recorded/…`."""

@@ -88,7 +88,7 @@ def render(estimates: Sequence[CellEstimate]) -> str:
     if t["unknown"]:
         lines.append(
             f"{t['unknown']} samples are of candidates that never ran here, and not in the total; "
-            "a pilot tells: router-lab sweep … --limit 5"
+            "a pilot tells: router-lab sweep … --dry-run --pilot 5"
         )
     return "\n".join(lines)
 

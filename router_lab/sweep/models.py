@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from router_lab.providers.keys import CANDIDATE_KEY, RECORDED
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.settings import Cell
 
+MARKUP = re.compile(r"\[/?[a-z ]+\]")
+"""Colours in Inspect's messages."""
+
 
 def build_model(cell: Cell, recorded: Path, api_key: str | None = None) -> Model:
     """The model of `cell`. What identifies it (settings, few-shot text and all) is in the log's model arguments.
@@ -40,7 +44,7 @@ def build_model(cell: Cell, recorded: Path, api_key: str | None = None) -> Model
             cell.spec.model, config=config, base_url=cell.spec.base_url, api_key=api_key, memoize=False, **arguments
         )
     except (PrerequisiteError, ValueError, TypeError, ImportError) as error:
-        raise InputError(f"model {cell.spec.model!r} cannot be made: {_first_line(error)}") from None
+        raise InputError(f"model {cell.spec.model!r} cannot be made: {_one_line(error)}") from None
     # A provider would refuse an argument that it does not know; Model.model_args is only what the log records.
     model.model_args = {**cell.settings.model_args, CANDIDATE_KEY: candidate_arguments(cell)}
     client = getattr(model.api, "client", None)
@@ -101,5 +105,7 @@ def _generate_config(cell: Cell) -> GenerateConfig:
         raise InputError(f"candidate {cell.candidate}: `{key}` is {fault['input']!r}: {fault['msg']}") from None
 
 
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _one_line(error: Exception) -> str:
+    """Inspect's message without its markup: which client, and which variable is not set."""
+    words = MARKUP.sub("", str(error)).removeprefix("ERROR: ").split()
+    return " ".join(words)[:300] or type(error).__name__

@@ -25,6 +25,9 @@ from router_lab.sweep.recorder import Request, fingerprint, request_dict
 from router_lab.sweep.settings import Cell, Grid, load_grid
 from router_lab.sweep.tasks import load_task, with_model
 
+STAND_IN, NOWHERE = "not-a-key", "http://127.0.0.1:9/v1"
+"""Key and server with which models are made for an estimate: nothing is sent."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -35,6 +38,8 @@ class Plan:
     requests: Mapping[tuple[str, str | None, str], Request | None]
     recorded: Path
     budget_usd: float | None = None
+    lacking: tuple[str, ...] = ()
+    """What a run still needs that an estimate does without: keys that are not set, one sentence a model."""
 
     @property
     def needed(self) -> int:
@@ -73,7 +78,7 @@ def prepare(
     base: Path | None = None,
     limit: int | None = None,
     budget_usd: float | None = None,
-    check_budget: bool = True,
+    spending: bool = True,
 ) -> Plan:
     """Read, check and load everything. Raises InputError before anything is written or sent.
 
@@ -81,7 +86,7 @@ def prepare(
         source: a sweep file, or a Sweep whose relative paths start at `base`.
         limit: samples per suite at most, for a trial.
         budget_usd: instead of the sweep file's own.
-        check_budget: refuse a budget that could not be kept; an estimate, which spends nothing, need not.
+        spending: False for an estimate, which needs no keys and no budget that could be kept; `lacking` names the keys.
     """
     grid = load_grid(source, base)
     if limit:
@@ -89,15 +94,36 @@ def prepare(
     recorded = (grid.base / grid.sweep.recorded).resolve()
     with silent_console():
         requests = fingerprint(grid.cells)
-        tasks = _tasks(grid, recorded)
+        lacking = () if spending else _lacking(grid, recorded)
+        tasks = _tasks(grid if spending else _pointed_nowhere(grid), recorded, None if spending else STAND_IN)
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
-    plan = Plan(grid, tasks, requests, recorded, budget)
-    if budget is not None and check_budget:
+    plan = Plan(grid, tasks, requests, recorded, budget, lacking)
+    if budget is not None and spending:
         _check_budget(plan)
     return plan
 
 
-def _tasks(grid: Grid, recorded: Path) -> tuple[tuple[Cell, Task], ...]:
+def _lacking(grid: Grid, recorded: Path) -> tuple[str, ...]:
+    """Why models cannot be made here and now, one sentence for each cause."""
+    causes: dict[str, None] = {}
+    for cell in {cell.spec.model: cell for cell in grid.cells}.values():
+        try:
+            build_model(cell, recorded)
+        except InputError as error:
+            causes[str(error)] = None
+    return tuple(causes)
+
+
+def _pointed_nowhere(grid: Grid) -> Grid:
+    """The grid with a server for each model, so that none is looked for in the environment."""
+
+    def pointed(cell: Cell) -> Cell:
+        return replace(cell, spec=cell.spec.model_copy(update={"base_url": cell.spec.base_url or NOWHERE}))
+
+    return replace(grid, cells=tuple(map(pointed, grid.cells)))
+
+
+def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tuple[Cell, Task], ...]:
     loaded: dict[str, Task] = {}
     breakers: dict[tuple[str, str | None], Breaker] = {}
     tasks = []
@@ -112,7 +138,7 @@ def _tasks(grid: Grid, recorded: Path) -> tuple[tuple[Cell, Task], ...]:
                 cell.settings.task_args,
                 sample_usd=grid.sweep.limits.usd,
             )
-        model = build_model(cell, recorded)
+        model = build_model(cell, recorded, api_key)
         if not cell.spec.model.startswith(RECORDED):
             server = (cell.spec.model, cell.spec.base_url)
             breaker = breakers.setdefault(server, Breaker(cell.spec.model))

@@ -12,6 +12,8 @@ from inspect_ai.hooks import Hooks, SampleEnd, hooks
 
 LINE_EVERY_S = 15.0
 TERMINAL_EVERY_S = 0.2
+ENOUGH = 5
+"""Samples that must be done before a pace and a time left are worth saying."""
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -46,13 +48,14 @@ class Progress(AbstractContextManager["Progress"]):
             self._write(self.line(), end="" if self._terminal else "\n")
 
     def line(self) -> str:
-        """`name: done/needed, pace, time left, failures`."""
-        seconds = time.monotonic() - self._started
-        done, pace = self.reused + self.finished, self.finished / max(seconds, 1e-9)
-        left = (self.needed - done) / pace if pace else 0.0
+        """`name: done/needed, pace, time left, failures`; neither pace nor time left while few are done."""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        done, pace = self.reused + self.finished, self.finished / seconds
         failed = f", {self.failed} failed" if self.failed else ""
-        clock = f"{_clock(seconds)} + {_clock(left)} left"
-        return f"{self.name}: {done}/{self.needed} samples, {pace:.1f}/s, {clock}{failed}"
+        clock = _clock(seconds)
+        if self.finished >= ENOUGH:
+            clock = f"{pace:.1f}/s, {clock} + {_clock(max(0, self.needed - done) / pace)} left"
+        return f"{self.name}: {done}/{self.needed} samples, {clock}{failed}"
 
     def note(self, text: str) -> None:
         """A line of its own, such as the start of a wave."""

@@ -18,6 +18,7 @@ from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.sweep.budget import Spending, meter
+from router_lab.sweep.buffer import recovery_beside
 from router_lab.sweep.ledger import Ledger
 from router_lab.sweep.plan import Plan, positions, prepare, silent_console
 from router_lab.sweep.progress import Progress, default_stream
@@ -170,7 +171,7 @@ def _by_limit(plan: Plan, wave: int) -> dict[int, list[Task]]:
 
 def _eval_set(plan: Plan, tasks: list[Task], folder: Path, limit: int) -> list[EvalLog]:
     limits = plan.grid.sweep.limits
-    with silent_console():
+    with silent_console(), recovery_beside(folder):
         _, logs = eval_set(
             tasks,
             log_dir=str(folder),

@@ -12,9 +12,7 @@ from typing import Any
 from router_lab.config import Effort, ModelSpec, Suite, Sweep, load, load_map, parse
 from router_lab.providers.keys import RECORDED, TRANSPORT, label_of
 from router_lab.runtime.errors import InputError
-
-LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Efforts that a provider knows by name; any other must be a preset in efforts.yaml."""
+from router_lab.sweep.wire import LEVELS, Wire, load_wire
 
 
 @dataclass(frozen=True)
@@ -82,44 +80,58 @@ def load_grid(source: str | Path | Sweep, base: Path | None = None) -> Grid:
     suites_path = folder / sweep.suites_file
     suites = load_map(Suite, suites_path)
     efforts = _load_efforts(folder / sweep.efforts_file, sweep)
+    wire = load_wire(sweep, folder)
     cells = []
     for use in sweep.suites:
         _check_suite(use.suite, suites, where, suites_path)
         for spec in sweep.models:
             model = spec.name or spec.model.removeprefix(RECORDED)
             for effort in spec.efforts if spec.efforts is not None else sweep.efforts:
-                settings, transport = resolve(sweep, spec, use.suite, effort, efforts, where)
+                settings, transport = resolve(sweep, spec, use.suite, effort, efforts, wire, where)
                 cells.append(Cell(use.suite, model, effort, spec, settings, transport, use.limit, use.epochs))
     _refuse_doubles(cells, where)
     return Grid(sweep, suites, tuple(cells), folder, suites_path.resolve().parent)
 
 
 def resolve(
-    sweep: Sweep, spec: ModelSpec, suite: str, effort: str | None, efforts: Mapping[str, Effort], where: str
+    sweep: Sweep,
+    spec: ModelSpec,
+    suite: str,
+    effort: str | None,
+    efforts: Mapping[str, Effort],
+    wire: Wire,
+    where: str,
 ) -> tuple[Settings, dict[str, Any]]:
-    """Settings and transport of one cell: sweep config, then the model's, then the effort's, the last one winning."""
+    """Settings and transport of one cell: sweep config, then the model's, then the effort's, the last one winning.
+
+    A preset of efforts.yaml comes before a provider's level of that name; a level becomes what `wire` says.
+    """
     asked = {**sweep.config, **spec.config}
     few_shot: tuple[Mapping[str, str], ...] = ()
     task_args: dict[str, Any] = {}
+    raw: dict[str, Any] = {}
     if effort is not None and effort in efforts:
         preset = _for_suite(efforts[effort], suite, effort, where)
         asked |= _config_of(preset)
         examples = preset.few_shot.get(suite, []) if isinstance(preset.few_shot, dict) else preset.few_shot
         few_shot = tuple(example.model_dump() for example in examples)
         task_args = dict(preset.task_args)
-    elif effort in LEVELS:
-        asked["reasoning_effort"] = effort
     elif effort is not None:
-        raise InputError(
-            f"{where}: effort `{effort}` is neither a provider's level ({', '.join(LEVELS)}) nor a preset in "
-            f"{sweep.efforts_file} ({', '.join(sorted(efforts)) or 'which has none'})"
-        )
+        row = wire.row(spec.model.removeprefix(RECORDED), effort)
+        if row is None:
+            raise InputError(
+                f"{where}: effort `{effort}` is neither a provider's level ({', '.join(LEVELS)}) nor a preset in "
+                f"{sweep.efforts_file} ({', '.join(sorted(efforts)) or 'which has none'}) nor a row of `wire:`"
+            )
+        config, raw = row
+        asked |= config
     transport: dict[str, Any] = {"cache_prompt": sweep.cache_prompt, "max_retries": sweep.max_retries}
     transport["attempt_timeout"] = sweep.timeout
     transport["max_connections"] = spec.max_connections or sweep.max_connections
     transport |= {key: asked[key] for key in asked.keys() & TRANSPORT}
     config = {k: v for k, v in asked.items() if k not in TRANSPORT and v is not None}
-    return Settings(config, few_shot, task_args, dict(spec.args)), {k: v for k, v in transport.items() if v is not None}
+    settings = Settings(config, few_shot, task_args, {**raw, **spec.args})
+    return settings, {k: v for k, v in transport.items() if v is not None}
 
 
 def _for_suite(preset: Effort, suite: str, name: str, where: str) -> Effort:

@@ -205,3 +205,33 @@ def test_a_dead_provider_is_left_alone_and_stops_nobody_else(
     assert set(outcomes[outcomes.model == "openai-api/local/tiny"]["status"]) == {"infra"}
     assert set(outcomes[outcomes.model != "openai-api/local/tiny"]["status"]) == {"ok"}
     assert outcomes["reason"].dropna().str.contains("circuit breaker|retries used up").all()
+
+
+def test_a_server_that_never_answers_is_infrastructure_with_its_reason(
+    servers: tuple[Loopback, Loopback], tmp_path: Path
+) -> None:
+    one, two = servers
+    n = 40
+    one.hang = 20.0
+    suites = {"silent": {"task": "tasks.py@echo", "args": {"n": n, "marks": ",".join(f"{i}:silent" for i in range(n))}}}
+    models = [
+        {
+            "model": "openai-api/local/tiny",
+            "base_url": one.url,
+            "max_connections": 10,
+            "config": {"attempt_timeout": 1},
+        },
+        {"model": "anthropic/claude-haiku-4-5", "base_url": two.root, "config": {"max_tokens": 99}},
+    ]  # fmt: skip
+    two.ignore_marks = True
+    file = write_project(tmp_path, {"models": models, "max_retries": 1}, suites, prices=PRICES)
+    result = run_sweep(file, tmp_path / "logs", quiet=True)
+    assert result.failed == n
+    # Ten at a time: the breaker opens at 16 silences in a row, so the third ten are the last ones asked.
+    assert len(one.requests) <= 30, "not 2 × 40"
+    outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
+    silent = outcomes[outcomes.model == "openai-api/local/tiny"]
+    assert set(silent["status"]) == {"infra"} and silent["quality"].isna().all()
+    assert silent["reason"].str.contains("circuit breaker|retries used up: AttemptTimeoutError").all()
+    assert silent["reason"].str.contains("no answer in time").any()
+    assert set(outcomes[outcomes.model != "openai-api/local/tiny"]["status"]) == {"ok"}

@@ -43,6 +43,23 @@ def test_the_request_is_what_the_provider_would_see(tmp_path: Path, monkeypatch:
     assert brief is not None and brief.arguments == {"model": "x", "max_tokens": 32}
 
 
+def test_a_users_row_reaches_the_wire_raw(tmp_path: Path) -> None:
+    wire = [
+        {"provider": "openai-api", "family": "local/*", "effort": "high",
+         "config": {"extra_body": {"chat_template_kwargs": {"thinking": "$effort"}}}},
+        {"provider": "anthropic", "effort": "high", "config": {"max_tokens": 9000, "reasoning_tokens": 5000}},
+    ]  # fmt: skip
+    models = [{"model": "openai-api/local/x", "base_url": "http://192.0.2.1/v1"}, "anthropic/claude-haiku-4-5"]
+    file = write_project(tmp_path, {"models": models, "efforts": ["low", "high"], "wire": wire})
+    found = {(model, effort): r for (model, effort, _), r in fingerprint(load_grid(file).cells).items()}
+    high, low = found["openai-api/local/x", "high"], found["openai-api/local/x", "low"]
+    assert high is not None and low is not None
+    assert high.arguments == {"model": "x", "chat_template_kwargs": {"thinking": "high"}}
+    assert low.arguments == {"model": "x", "reasoning_effort": "low"}
+    claude = found["anthropic/claude-haiku-4-5", "high"]
+    assert claude is not None and claude.arguments["thinking"]["budget_tokens"] == 5000
+
+
 @pytest.mark.parametrize(
     ("model", "efforts"), [("anthropic/claude-haiku-4-5", ["xhigh", "max"]), ("openai/gpt-4o", [None, "low"])]
 )
@@ -73,6 +90,47 @@ def test_an_estimate_sends_nothing_and_says_what_is_unknown(tmp_path: Path, monk
     assert (second["samples"], second["seen"]) == (8, 4)
     assert second["usd"] == pytest.approx(8 * 40e-6) and second["batch_usd"] == pytest.approx(4 * 40e-6)
     assert answer["total"]["unknown"] == 12
+
+
+def test_a_dry_run_needs_no_keys_names_them_and_can_pay_for_a_pilot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "LOCAL_API_KEY", "LOCAL_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    prices = {"openai-api/local/a": price(1, 2, tiers={"batch": 0.5}), "openai/gpt-5-mini": price(1, 2)}
+    with serving() as server:
+        local = {"model": "openai-api/local/a", "base_url": server.url}
+        file = write_project(tmp_path, {"models": ["openai/gpt-5-mini", local]}, prices=prices)
+        command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--quiet", "--dry-run"]
+        result = CliRunner().invoke(cli, command)
+        assert result.exit_code == 0, result.output
+        assert "model 'openai/gpt-5-mini' cannot be made: Unable to initialise OpenAI client" in result.stdout
+        assert "OPENAI_API_KEY" in result.stdout and "No LOCAL_API_KEY defined" in result.stdout
+        assert result.stdout.count("before it can run") == 2 and "--dry-run --pilot 5" in result.stdout
+        assert server.requests == [] and not (tmp_path / "logs").exists()
+
+        monkeypatch.setenv("LOCAL_API_KEY", "x")
+        write_project(tmp_path, {"models": [local]}, prices=prices)
+        result = CliRunner().invoke(cli, [*command, "--pilot", "3", "--json"])
+        assert result.exit_code == 0, result.output
+        answer = json.loads(result.stdout)
+        assert len(server.requests) == 3 and answer["lacking"] == []
+        [cell] = answer["cells"]
+        # 3 of 12 are there; "say 3" is 2 tokens in, "3" 1 out: $ (2 × 1 + 1 × 2) / 1e6 a sample.
+        assert (cell["samples"], cell["seen"], cell["usd"]) == (9, 3, pytest.approx(9 * 4e-6))
+        assert answer["total"]["batch_saves_usd"] == pytest.approx(9 * 2e-6)
+    refused = CliRunner().invoke(cli, [*command[:-1], "--pilot", "3"])
+    assert refused.exit_code == 2 and "--pilot goes with --dry-run" in refused.output
+
+
+def test_a_sweep_says_that_inspect_mlflow_would_log_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router_lab.tracking.store.warning_about_inspect_mlflow", lambda: "inspect-mlflow is installed")
+    file = write_project(tmp_path, {"models": ["nobody/nothing"]})
+    command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs")]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
+    assert "warning: inspect-mlflow is installed" in CliRunner().invoke(cli, command).stderr
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert "warning" not in CliRunner().invoke(cli, command).stderr
 
 
 def test_init_writes_a_sweep_that_can_be_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from tests.servers.meter import Tariff, Usage
 ONCE = ("429", "500", "529", "cut", "malformed", "hang")
 """Misbehaviour on the first try of a prompt; the second try is answered."""
 
-ALWAYS = ("down", "overflow", "refuse", "badkey", "nousage", "empty", "garbage")
+ALWAYS = ("down", "overflow", "refuse", "badkey", "nousage", "empty", "garbage", "silent")
 """Misbehaviour on every try."""
 
 
@@ -43,6 +43,7 @@ class Loopback:
         self.tariffs = dict(tariffs or {})
         self.answer, self.usage, self.delay, self.hang = answer, usage or counted, delay, hang
         self.ignore_marks = False
+        self.closing = threading.Event()
         self.requests: list[dict[str, Any]] = []
         self.bill = Decimal(0)
         self.answered: Counter[str] = Counter()
@@ -57,6 +58,7 @@ class Loopback:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closing.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -85,9 +87,9 @@ class Loopback:
         time.sleep(self.delay)
         words = [] if self.ignore_marks else markers(prompt)
         fault = next((word for word in words if word in ALWAYS or (first and word in ONCE)), None)
-        if fault == "hang":
-            time.sleep(self.hang)
-        if fault not in (None, "hang", "refuse", "nousage", "empty"):
+        if fault in ("hang", "silent"):
+            self.closing.wait(self.hang)
+        if fault not in (None, "hang", "silent", "refuse", "nousage", "empty"):
             return wire.fault(fault, body)
         text = "" if fault == "empty" else self.answer(prompt)
         usage = self.usage(prompt, text)

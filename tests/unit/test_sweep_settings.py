@@ -88,3 +88,29 @@ def test_a_key_forgets_ids_and_how_messages_were_cut_but_not_what_they_say() -> 
         for effort in (None, "low") for sha in ("s", "t") for draw in ("1.0", "1.1", "2.0")
     }  # fmt: skip
     assert len(keys) == 12
+
+
+def test_a_level_becomes_what_the_table_says_and_the_users_rows_come_first(tmp_path: Path) -> None:
+    wire = [
+        {"provider": "p", "family": "m*", "effort": "high", "config": {"reasoning_tokens": 4096}},
+        {"family": "n", "effort": "*", "config": {"extra_body": {"think": {"level": "$effort"}}}, "args": {"raw": 1}},
+        {"provider": "p", "effort": "ultra", "config": {"reasoning_effort": "max", "max_tokens": 9}},
+    ]
+
+    def asked(**sweep: Any) -> dict[tuple[str, str | None], tuple[dict[str, Any], dict[str, Any]]]:
+        cells = grid(tmp_path, models=["p/m-1", "p/n"], efforts=["low", "high"], **sweep).cells
+        return {c.candidate: (dict(c.settings.config), dict(c.settings.model_args)) for c in cells}
+
+    built_in = asked()
+    assert built_in["p/m-1", "high"] == ({"reasoning_effort": "high"}, {})
+    mine = asked(wire=wire)
+    assert mine["p/m-1", "high"] == ({"reasoning_tokens": 4096}, {})
+    assert mine["p/m-1", "low"] == built_in["p/m-1", "low"]
+    assert mine["p/n", "low"] == ({"extra_body": {"think": {"level": "low"}}}, {"raw": 1})
+    (tmp_path / "wire.yaml").write_text("- {family: n, effort: low, config: {reasoning_effort: minimal}}\n")
+    assert asked(wire="wire.yaml")["p/n", "low"] == ({"reasoning_effort": "minimal"}, {})
+    [cell] = grid(tmp_path, models=["p/m"], efforts=["ultra"], wire=wire).cells
+    assert dict(cell.settings.config) == {"reasoning_effort": "max", "max_tokens": 9}
+    (tmp_path / "wire.yaml").write_text("- {famly: n}\n")
+    with pytest.raises(InputError, match=r"wire\.yaml: row 1: unknown key `famly`; known: provider, family, effort"):
+        asked(wire="wire.yaml")

@@ -1,0 +1,37 @@
+"""Where Inspect keeps what a killed run had finished but not yet written to its logs: beside the logs.
+
+By default it is the user's data directory, which a container loses with its home: up to ten finished samples a log
+would be paid for again. Writing every sample to its log at once (`log_buffer=1`) copies the whole log each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from inspect_ai.log._recorders.buffer import database
+from inspect_ai.log._recover import _buffer as recovery
+
+FOLDER = ".recovery"
+
+
+@contextmanager
+def recovery_beside(log_dir: Path) -> Iterator[None]:
+    """Inspect's sample buffers are in `log_dir` for as long as this lasts; both who writes and who reads them look."""
+    folder = log_dir / FOLDER
+    folder.mkdir(exist_ok=True)
+    before = database.resolve_db_dir
+
+    def resolve(db_dir: Path | None = None) -> Path:
+        return db_dir or folder
+
+    for module in (database, recovery):
+        setattr(module, "resolve_db_dir", resolve)  # noqa: B010  # mypy: a module's function is replaced on purpose
+    try:
+        yield
+    finally:
+        for module in (database, recovery):
+            setattr(module, "resolve_db_dir", before)  # noqa: B010
+        with suppress(OSError):  # not empty: another run needs it
+            folder.rmdir()
