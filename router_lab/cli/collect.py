@@ -19,12 +19,16 @@ from router_lab.cli.prices import price_file
 @click.option("--suites", type=click.Path(dir_okay=False, path_type=Path), help="suites.yaml, for logs from elsewhere.")
 @click.option("--caching", default="none", help="Prompt caching assumed in cost_usd: none or prefix.")
 def collect(sources: tuple[Path, ...], out: Path, prices: Path | None, suites: Path | None, caching: str) -> None:
-    """Turn .eval logs, CSV/JSONL/Parquet tables, or outcomes to re-price into OUT, with calls.parquet beside it."""
+    """Turn SOURCES into OUT, with calls.parquet beside it.
+
+    A source is a folder of .eval logs or one of them, a CSV, JSONL or Parquet table of outcomes (re-priced if --prices
+    is given), or the JSONL file of a DecisionLog: the decisions of production whose outcome was logged.
+    """
     from router_lab.collect import collect as run
-    from router_lab.collect.tables import READERS
+    from router_lab.collect.tables import SUFFIXES
     from router_lab.outcomes import write_calls, write_outcomes
 
-    only_tables = all(source.suffix in READERS for source in sources)
+    only_tables = all(source.suffix in SUFFIXES for source in sources)
     file = prices if only_tables else price_file(prices)
     with step(f"collecting {len(sources)} source{'s' * (len(sources) > 1)}"):
         outcomes, calls = run(sources, prices=file, suites=suites, caching=caching)

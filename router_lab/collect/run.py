@@ -13,7 +13,7 @@ import pandas as pd
 
 from router_lab.collect.calls import CACHING
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
-from router_lab.collect.tables import READERS, read_table, reprice
+from router_lab.collect.tables import SUFFIXES, read_table, reprice
 from router_lab.config import Suite, load_map
 from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
 from router_lab.prices import PriceTable
@@ -32,7 +32,8 @@ def collect(
     """(outcomes, calls) of logs, log folders, sweeps and tables. Raises InputError.
 
     Args:
-        sources: .eval or .json logs, folders of them, CSV/JSONL/Parquet tables of outcomes.
+        sources: .eval or .json logs, folders of them, CSV/JSONL/Parquet tables of outcomes, logs of decisions whose
+            outcomes are known (`DecisionLog`, .jsonl).
         prices: a prices.yaml or a table; by default genai-prices alone. Tables are re-priced only if it is given.
         suites: a suites.yaml; its `logs:` suites claim the logs in their folders, its other suites override what a log
             says about their scores.
@@ -45,8 +46,8 @@ def collect(
     table = prices if isinstance(prices, PriceTable) else PriceTable.load(prices)
     known, folders = _suites(suites)
     paths = [Path(source) for source in sources]
-    tables = [path for path in paths if path.suffix in READERS]
-    logs = [open_log(p, known, folders) for p in find_logs([p for p in paths if p.suffix not in READERS])]
+    tables = [path for path in paths if path.suffix in SUFFIXES]
+    logs = [open_log(p, known, folders) for p in find_logs([p for p in paths if p.suffix not in SUFFIXES])]
     if not tables and not logs:
         raise InputError("nothing to collect: name logs, a log folder or a table of outcomes")
     _check_prices(logs, table)
@@ -122,7 +123,7 @@ def _with_attrs(frame: pd.DataFrame, logs: Sequence[LogSource], table: PriceTabl
             {"name": name, "check": any(s.suite.check is not None for s in logs if s.suite_name == name)}
             for name in sorted({source.suite_name for source in logs})
         ],
-        "provenance": {"caching": caching, "prices": table.where, "logs": len(logs)},
+        "provenance": {"caching": caching, "prices": table.label, "logs": len(logs)},
     }
     return frame
 

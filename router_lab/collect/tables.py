@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
+import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,23 +15,74 @@ import pandas as pd
 from router_lab.collect.calls import Call, request_cost
 from router_lab.outcomes import read_calls, read_outcomes, validate_outcomes
 from router_lab.prices import PriceTable, Tokens
+from router_lab.runtime.decisions import outcome_rows
 from router_lab.runtime.errors import InputError
 
-READERS = {
-    ".csv": lambda path: pd.read_csv(path, dtype={"sample_id": "str", "effort": "str", "group": "str"}),
-    ".jsonl": lambda path: pd.read_json(path, lines=True, dtype={"sample_id": str, "effort": str, "group": str}),
-    ".parquet": read_outcomes,
-}
-"""Table formats by file suffix."""
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+"""Files that are tables; everything else is looked at as logs."""
+
+STRINGS = {"sample_id": "str", "effort": "str", "group": "str"}
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A CSV, JSONL or Parquet file of outcomes, validated. Raises InputError."""
+    """A CSV, JSONL or Parquet file of outcomes, or a log of decisions with their outcomes, validated.
+
+    Raises InputError; of a text file it names the line.
+    """
+    if path.suffix == ".parquet":
+        return read_outcomes(path)
     try:
-        frame = READERS[path.suffix](path)
-    except (ValueError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        frame = _csv(text) if path.suffix == ".csv" else _jsonl(path, text)
+    except (OSError, ValueError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: not a readable {path.suffix[1:]} table: {error}") from None
     return validate_outcomes(frame, where=str(path))
+
+
+def _csv(text: str) -> pd.DataFrame:
+    frame = pd.read_csv(io.StringIO(text), dtype=STRINGS)
+    rows = csv.reader(io.StringIO(text))
+    # A quoted prompt may span lines: a row's line is the one it starts on.
+    starts, before = [], 0
+    for row in rows:
+        if row:
+            starts.append(before + 1)
+        before = rows.line_num
+    return _by_line(frame, starts[1:])
+
+
+def _jsonl(path: Path, text: str) -> pd.DataFrame:
+    numbered = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    first = json.loads(numbered[0][1]) if numbered else None
+    if isinstance(first, dict) and first.get("kind") in ("decision", "outcome"):
+        return decisions(path)
+    frame = pd.read_json(io.StringIO(text), lines=True, dtype=STRINGS)
+    return _by_line(frame, [number for number, _ in numbered])
+
+
+def _by_line(frame: pd.DataFrame, lines: list[int]) -> pd.DataFrame:
+    """`frame` indexed by the lines of its file, which errors then name; untouched if they do not fit its rows."""
+    if len(lines) == len(frame):
+        frame.index = pd.Index(lines, name="line")
+    return frame
+
+
+def decisions(path: Path) -> pd.DataFrame:
+    """What `DecisionLog` wrote in production, as outcomes: of decisions whose quality is known. Raises InputError."""
+    rows = outcome_rows(path)
+    if not rows:
+        raise InputError(
+            f"{path}: no decision in it has an outcome with a quality; log them: DecisionLog.outcome(id, quality=…)"
+        )
+    for row in rows:
+        moment = dt.datetime.fromtimestamp(float(row["started_at"]), dt.UTC)
+        row["started_at"] = moment.isoformat(timespec="seconds")
+    frame = pd.DataFrame(rows)
+    frame.attrs["suites"] = [
+        {"name": name, "check": "check" in frame and bool(frame.loc[frame["suite"] == name, "check"].notna().any())}
+        for name in sorted(frame["suite"].unique())
+    ]
+    return frame
 
 
 def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) -> pd.DataFrame:

@@ -38,6 +38,7 @@ CALL_COLUMNS = (
 def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.DataFrame:
     """`frame` with defaults filled in, types settled, rows in a fixed order; `frame` itself is left alone.
 
+    Errors name a row by its index label, and call it what the index is called (`line` of a file), else `row`.
     Exact copies of a row are dropped. Unknown columns are kept, and so is `frame.attrs`.
     Raises InputError for a missing column, an unknown status, a quality outside [0, 1] or missing where the status
     counts, a negative number, two different rows for one (suite, sample, epoch, candidate), or one candidate name with
@@ -91,38 +92,40 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
     for column in ("suite", "sample_id", "model"):
         bad = out[column].isna() | (out[column] == "")
         if bad.any():
-            raise InputError(f"{where}: row {_row(bad)}: `{column}` is empty; every outcome needs one")
+            raise InputError(f"{where}: {_place(out, _row(bad))}: `{column}` is empty; every outcome needs one")
     out["status"] = out["status"].fillna("ok") if "status" in out.columns else "ok"
     unknown = ~out["status"].isin(STATUSES)
     if unknown.any():
         row = _row(unknown)
-        raise InputError(f"{where}: row {row}: `status` is {out['status'][row]!r}; known: {', '.join(STATUSES)}")
+        raise InputError(
+            f"{where}: {_place(out, row)}: `status` is {out['status'][row]!r}; known: {', '.join(STATUSES)}"
+        )
 
 
 def _settle_numbers(out: pd.DataFrame, where: str) -> None:
     out["epoch"] = _number(out, "epoch", where).fillna(1).astype("int64") if "epoch" in out.columns else 1
     if (out["epoch"] < 1).any():
         row = _row(out["epoch"] < 1)
-        raise InputError(f"{where}: row {row}: `epoch` is {out['epoch'][row]}; epochs count from 1")
+        raise InputError(f"{where}: {_place(out, row)}: `epoch` is {out['epoch'][row]}; epochs count from 1")
     for column in [c for c in NUMBERS if c in out.columns]:
         out[column] = _number(out, column, where)
         bad = (out[column] < 0) | np.isinf(out[column])
         if bad.any():
             row = _row(bad)
             raise InputError(
-                f"{where}: row {row}: `{column}` is {out[column][row]}; it must be finite and not negative"
+                f"{where}: {_place(out, row)}: `{column}` is {out[column][row]}; it must be finite and not negative"
             )
     quality = _number(out, "quality", where)
     bad = (quality < 0) | (quality > 1) | np.isinf(quality)
     if bad.any():
         row = _row(bad)
         rule = "it must lie in [0, 1]; map the score with `quality:` in the suite"
-        raise InputError(f"{where}: row {row}: `quality` is {quality[row]:g}; {rule}")
+        raise InputError(f"{where}: {_place(out, row)}: `quality` is {quality[row]:g}; {rule}")
     counts = out["status"].isin(SCORED)
     if (counts & quality.isna()).any():
         row = _row(counts & quality.isna())
         rule = "a row that was not scored must say `infra` or `budget`"
-        raise InputError(f"{where}: row {row}: `quality` is null with status {out['status'][row]!r}; {rule}")
+        raise InputError(f"{where}: {_place(out, row)}: `quality` is null with status {out['status'][row]!r}; {rule}")
     out["quality"] = quality.where(counts)
     if "check" in out.columns:
         out["check"] = out["check"].astype("boolean")
@@ -133,12 +136,16 @@ def _number(out: pd.DataFrame, column: str, where: str) -> pd.Series[Any]:
     bad = values.isna() & out[column].notna()
     if bad.any():
         row = _row(bad)
-        raise InputError(f"{where}: row {row}: `{column}` is {out[column][row]!r}; it must be a number")
+        raise InputError(f"{where}: {_place(out, row)}: `{column}` is {out[column][row]!r}; it must be a number")
     return values
 
 
 def _row(mask: pd.Series[Any]) -> Any:
     return mask.index[int(np.argmax(mask.to_numpy(dtype=bool)))]
+
+
+def _place(out: pd.DataFrame, row: Any) -> str:
+    return f"{out.index.name or 'row'} {row}"
 
 
 def _groups(out: pd.DataFrame) -> pd.Series[Any]:

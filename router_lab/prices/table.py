@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,6 +29,8 @@ class PriceTable:
             days = [entry.starts for entry in rows]
             if len(set(days)) < len(days):
                 raise InputError(f"{where}: model {model!r} has two entries that start on one day")
+        self.label = where
+        """Names the table in what is written down: the file's name and a digest of what is in it, no path."""
         self._resolved: dict[tuple[str, dt.date], Rates] = {}
 
     @classmethod
@@ -35,7 +38,9 @@ class PriceTable:
         """The table of a prices.yaml over genai-prices; without a path genai-prices alone. Raises InputError."""
         if path is None:
             return cls({}, where="(no prices.yaml given)", default=default)
-        return cls(load(Prices, path).models, where=str(path), default=default)
+        table = cls(load(Prices, path).models, where=str(path), default=default)
+        table.label = f"{Path(path).name} sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]}"
+        return table
 
     def rates(self, model: str, day: dt.date) -> Rates:
         """Prices of `model` on `day`. Raises InputError with the command that mends it; never a zero."""

@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.collect.status import failure_class
-from router_lab.outcomes import write_calls, write_outcomes
+from router_lab.outcomes import read_outcomes, write_calls, write_outcomes
 from router_lab.runtime.errors import InputError
 
 PRICES = {
@@ -236,3 +238,58 @@ def test_tables_are_priced_only_with_prices_and_long_calls_only_by_call(tmp_path
     write_outcomes(priced, tmp_path / "o.parquet")
     again, _ = collect([tmp_path / "o.parquet"], prices=prices)
     assert again.cost_usd[0] == priced.cost_usd[0]
+
+
+def test_a_mistake_in_a_table_names_the_line_of_the_file(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text('suite,sample_id,model,prompt,quality\ns,1,m,"two\nlines",1\n\ns,2,m,one,1.5\n')
+    with pytest.raises(InputError, match=r"t\.csv: line 5: `quality` is 1\.5; it must lie in \[0, 1\]"):
+        collect([table])
+    lines = [{"suite": "s", "sample_id": str(i), "model": "m", "quality": 1} for i in range(3)]
+    table = tmp_path / "t.jsonl"
+    text = "\n\n".join(json.dumps(line) for line in lines)
+    table.write_text(text.replace('"2", "model": "m", "quality": 1', '"2", "model": "m", "status": "lost"'))
+    with pytest.raises(InputError, match=r"t\.jsonl: line 5: `status` is 'lost'; known: ok"):
+        collect([table])
+
+
+def test_logged_decisions_with_outcomes_become_outcomes(tmp_path: Path) -> None:
+    log = tmp_path / "decisions.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"kind": "decision", "id": i, "time": 1_780_000_000.5, "suite": suite, "model": "m", "effort": "low",
+         "tier": "standard", "quality": 0.75, "cost_usd": 0.002, "reason": "r", "revision": "v", "code": "predicted",
+         "prompt": f"q{i}"}
+        for i, suite in (("a", "maths"), ("b", None), ("c", "maths"))
+    ]  # fmt: skip
+    rows += [
+        {"kind": "outcome", "id": "a", "time": 1_780_000_001.0, "quality": 1.0, "cost_usd": 0.001, "check": True},
+        {"kind": "outcome", "id": "b", "time": 1_780_000_002.0, "quality": 0.5, "input_tokens": 10, "output_tokens": 5},
+    ]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    outcomes, calls = collect([log])
+    assert outcomes[["suite", "sample_id", "model", "effort", "prompt", "quality"]].to_numpy().tolist() == [
+        ["maths", "a", "m", "low", "qa", 1.0], ["production", "b", "m", "low", "qb", 0.5],
+    ]  # fmt: skip
+    assert outcomes["predicted_quality"].tolist() == [0.75, 0.75] and outcomes["revision"].tolist() == ["v", "v"]
+    assert outcomes["started_at"].tolist()[0] == "2026-05-28T20:26:40+00:00"
+    assert outcomes.attrs["suites"] == [{"name": "maths", "check": True}, {"name": "production", "check": False}]
+    assert calls.empty
+    result = CliRunner().invoke(cli, ["collect", str(log), "--out", str(tmp_path / "o.parquet")])
+    assert result.exit_code == 0, result.output
+    assert "2 outcomes: 2 ok" in result.stderr and len(read_outcomes(tmp_path / "o.parquet")) == 2
+    log.write_text(json.dumps(rows[0]) + "\n")
+    with pytest.raises(InputError, match=r"no decision in it has an outcome with a quality; log them: DecisionLog"):
+        collect([log])
+
+
+def test_the_price_file_is_remembered_by_what_is_in_it_and_not_by_where_it_is(tmp_path: Path, prices: Path) -> None:
+    write_log(tmp_path / "logs", sample())
+    first = collect([tmp_path / "logs"], prices=prices)[0]
+    (tmp_path / "elsewhere").mkdir()
+    moved = prices.rename(tmp_path / "elsewhere/prices.yaml")
+    second = collect([tmp_path / "logs"], prices=moved)[0]
+    said = first.attrs["provenance"]["prices"]
+    assert said.startswith("prices.yaml sha256:") and str(tmp_path) not in str(first.attrs)
+    assert first.attrs == second.attrs
+    moved.write_text(moved.read_text() + "# changed\n")
+    assert collect([tmp_path / "logs"], prices=moved)[0].attrs["provenance"]["prices"] != said
