@@ -3,7 +3,7 @@
     python tests/bench/recorded.py [--limit N] [SWEEP.yaml]
 
 The sweep runs in a process of its own, started as a user would start it, so that its memory is its own: the peak is
-what the kernel counted for it and its children (`ru_maxrss`); the time includes loading, checking and recording requests.
+what the kernel counted for it and its children (`ru_maxrss`); the time includes loading, checking and probing requests.
 """
 
 from __future__ import annotations
