@@ -44,9 +44,10 @@ def table(
 ) -> str:
     """A table: (heading, cell) by column, cells escaped; the first `text_columns` are left-aligned.
 
-    A column that is a dash for every row is left out.
+    A column that is a dash, or a bare 0, for every row is left out.
     """
-    kept = [c for i, c in enumerate(columns) if i < text_columns or any(c[1](r) not in ("", "–") for r in rows)]
+    nothing = ("", "–", "0")
+    kept = [c for i, c in enumerate(columns) if i < text_columns or any(c[1](r) not in nothing for r in rows)]
     aligned = [' class="text"' if i < text_columns else "" for i in range(len(kept))]
     head = "".join(f"<th{a}>{escape(name)}</th>" for a, (name, _) in zip(aligned, kept, strict=True))
     lines = []

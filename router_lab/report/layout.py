@@ -104,7 +104,8 @@ def place_labels(
         for rank, (box, far) in enumerate(_positions(anchor, size, gap, limit)):
             if not box.inside(area) or any(box.overlap(other) for other in taken):
                 continue
-            penalty = rank * 3.0 + (20.0 if far else 0.0) + 0.35 * sum(box.overlap(other) for other in avoid)
+            penalty = rank * (0.8 if far else 2.0) + (22.0 if far else 0.0)
+            penalty += 0.6 * sum(box.overlap(other) for other in avoid)
             if best is None or penalty < best[0]:
                 best = (penalty, Placed(box, far))
         placed.append(best[1] if best else None)

@@ -71,7 +71,7 @@ def report_html(
     name = title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}")
     body = [
         f"<h1>{name}</h1>",
-        paragraph(_what_was_tried(story), "by"),
+        _what_was_tried(story),
         _answer(story),
         section("What was found", fronts_html(known, _marks(story), _reference(story), then), tables_html(known)),
         section("What the new sweep moved", bullets(moved(then, known))) if then is not None else "",
@@ -121,11 +121,12 @@ def _marks(story: Story) -> list[Any]:
 def _what_was_tried(story: Story) -> str:
     rows = pooled(story.table)
     days = story.outcomes["started_at"].dropna().astype(str).str[:10] if "started_at" in story.outcomes else pd.Series()
-    when = "" if days.empty else f", {days.min()}" + (f" to {days.max()}" if days.max() != days.min() else "")
-    return (
+    when = "" if days.empty else ", " + " to ".join(f"<time>{d}</time>" for d in sorted({days.min(), days.max()}))
+    text = (
         f"{len(rows)} candidates on {count(rows['n'].max())} samples in {count(rows['clusters'].max())} groups of "
-        f"{len(suites_of(story.table))} suites ({', '.join(suites_of(story.table)[:8])}){when}."
+        f"{len(suites_of(story.table))} suites ({', '.join(suites_of(story.table)[:8])})"
     )
+    return f'<p class="by">{escape(text)}{when}.</p>'
 
 
 def _answer(story: Story) -> str:
@@ -264,11 +265,11 @@ def _how_sure(story: Story) -> str:
         facts.append(f"About {count(needed)} more samples would settle it{dollars}.")
     prices = price_line(story.policy)
     facts += [prices] if prices else []
-    again = "router-lab verify POLICY --outcomes OUTCOMES   # the certificate, from its own recipe and rows"
+    again = "router-lab verify POLICY --outcomes OUTCOMES"
     return section(
         "How sure we are, and what would make us surer",
         bullets(facts),
         paragraph(f"It holds as long as: {'; '.join(shown['assumptions'])}.") if shown.get("assumptions") else "",
-        f"<pre>{again}\nrouter-lab report POLICY OUTCOMES --html report.html   # this page, to the last byte\n"
+        f"<pre>{again}\nrouter-lab report POLICY OUTCOMES --html report.html\n"
         f"revision {story.policy.revision or 'not yet saved'}</pre>",
     )

@@ -51,7 +51,7 @@ def fronts_html(
         panels = [
             figure(
                 pareto_svg(
-                    marks_of(table_[table_["suite"] == s], reference, known), title=s, width=500, height=320,
+                    marks_of(table_[table_["suite"] == s], reference, known), title=s, width=500, height=330,
                     legend=False, before=[] if before is None else marks_of(before[before["suite"] == s]),
                 ),
                 s,

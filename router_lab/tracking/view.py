@@ -77,8 +77,10 @@ def shared_state(name: str, sections: dict[str, list[Scatter]], search: str, cre
         "selectedColumns": [*(f"metrics.`{m}`" for m in ("quality", "cost_usd_per_1k", "usd_per_success", "on_front"))],
         "runsHiddenMode": "SHOW_ALL", "hideEmptyCharts": True, "isAccordionReordered": True, "viewMaximized": False,
         "runListHidden": False, "useGroupedValuesInCharts": True, "groupBy": None, "autoRefreshEnabled": False,
+        # Two charts in a row: three, the page's default, are too narrow beside its side panels.
         "compareRunSections": [
-            {"uuid": uuid, "name": name, "display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+            {"uuid": uuid, "name": name, "display": True, "isReordered": True, "deleted": False, "isGenerated": False,
+             "columns": 2, "cardHeight": 400}
             for name, uuid in names.items()
         ],
         "compareRunCharts": charts,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,3 +34,30 @@ def browser() -> Iterator[Any]:
     found.set_page_load_timeout(120)
     yield found
     found.quit()
+
+
+def open_at(browser: Any, address: str, width: int, height: int = 1000) -> None:
+    """Open a page at a width, with the log of requests emptied first."""
+    browser.get_log("performance")
+    browser.set_window_size(width, height)
+    browser.get("about:blank")  # a change of the fragment alone would not load the page anew
+    browser.get(address)
+
+
+def requests(browser: Any) -> list[str]:
+    """Every address that was asked for since the log was last read."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    return [url for url in asked if url != "about:blank"]
+
+
+def shot(browser: Any, name: str, width: int, whole: bool = False) -> None:
+    """A picture for a person to look at, where ROUTER_LAB_SCREENSHOTS names a folder; whole: the page to its end."""
+    folder = os.environ.get("ROUTER_LAB_SCREENSHOTS")
+    if folder is None:
+        return
+    browser.set_window_size(width, 1000)
+    if whole:
+        browser.set_window_size(width, browser.execute_script("return document.documentElement.scrollHeight") + 100)
+    time.sleep(1.5)  # charts are drawn anew after a change of width
+    browser.save_screenshot(str(Path(folder) / f"{name}-{width}.png"))

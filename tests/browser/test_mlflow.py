@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,31 @@ import pytest
 
 from router_lab import tracking
 from router_lab.outcomes import validate_outcomes
-from router_lab.report import candidate_table, pareto_html
+from router_lab.report import candidate_table, pareto_html, report_html
+from tests.browser.conftest import open_at, requests, shot
+from tests.servers.postgres import binaries, free_port, postgres
 
 # MLflow warns about its own libraries, which is not for us to mend.
 # A server and a browser on a busy machine take minutes.
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(1500)]
 MODELS = [("tiny", None, 0.1, 0.4), ("middle", "low", 1.0, 0.7), ("middle", "high", 4.0, 0.8), ("big", None, 9.0, 0.7)]
+NAMES = ["tiny", "middle @ low", "middle @ high", "big"]
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A sweep and a policy, logged; where its server answers, and which database keeps it."""
+
+    address: str
+    tracked: tracking.Tracked
+    database: str
+
+    def page(self, path: str) -> str:
+        return self.address + path
+
+    def runs(self, more: str = "") -> str:
+        return self.page(f"#/experiments/{self.tracked.experiment_id}/runs{more}")
 
 
 def outcomes() -> pd.DataFrame:
@@ -35,40 +54,49 @@ def outcomes() -> pd.DataFrame:
     return validate_outcomes(pd.DataFrame(rows))
 
 
-@pytest.fixture(scope="module")
-def tracked(tmp_path_factory: pytest.TempPathFactory) -> tracking.Tracked:
-    folder = tmp_path_factory.mktemp("store")
-    frame = outcomes()
-    (folder / "pareto.html").write_text(pareto_html(frame), encoding="utf-8")
-    store = str(folder / "mlflow.db")
-    (folder / "policy").mkdir()
-    (folder / "policy" / "policy.json").write_text("{}")
-    files = [folder / "pareto.html"]
-    logged = tracking.log_sweep(candidate_table(frame), frame, sweep="release", uri=store, files=files)
-    tracking.log_policy(
-        "routed", {"quality": 0.79, "cost_usd_per_1k": 2.0}, sweep="release", uri=store, directory=folder / "policy"
-    )
-    return logged
-
-
-@pytest.fixture(scope="module")
-def server(tracked: tracking.Tracked) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = Path(tracked.uri.removeprefix("sqlite:///")).parent
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracked.uri, "--host", "127.0.0.1",
-               "--port", str(port), "--workers", "1"]  # fmt: skip
+@contextmanager
+def mlflow_server(folder: Path, store: str, port: int) -> Iterator[None]:
+    """`mlflow server`, as the README starts it, on a backend store, with its artifacts in `folder`."""
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--artifacts-destination",
+               str(folder / "served"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # fmt: skip
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **QUIET}, start_new_session=True
         )
         try:
             wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), "the server", 300)
-            yield f"http://127.0.0.1:{port}/"
+            yield
         finally:
             os.killpg(process.pid, 15)
             process.wait(30)
+
+
+def log_everything(folder: Path, uri: str) -> tracking.Tracked:
+    """A sweep with its two pages, and a policy."""
+    frame = outcomes()
+    files = [folder / "pareto.html", folder / "report.html"]
+    files[0].write_text(pareto_html(frame), encoding="utf-8")
+    files[1].write_text(report_html(frame), encoding="utf-8")
+    policy = folder / "policy"
+    policy.mkdir()
+    (policy / "policy.json").write_text("{}")
+    logged = tracking.log_sweep(candidate_table(frame), frame, sweep="release", uri=uri, files=files)
+    tracking.log_policy("routed", {"quality": 0.79, "cost_usd_per_1k": 2.0}, sweep="release", uri=uri, directory=policy)
+    return logged
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def mirror(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
+    """sqlite is written to directly, as `demo` does; Postgres through its server, as a team does."""
+    folder, port = tmp_path_factory.mktemp(request.param), free_port()
+    if request.param == "postgres" and binaries() is None:
+        pytest.skip("no PostgreSQL server is installed (Debian: postgresql)")
+    address = f"http://127.0.0.1:{port}/"
+    database = folder / "mlflow.db"
+    logged = None if request.param == "postgres" else log_everything(folder, str(database))
+    backend = postgres() if logged is None else nullcontext(f"sqlite:///{database}")
+    with backend as store, mlflow_server(folder, store, port):
+        yield Mirror(address, logged or log_everything(folder, address.rstrip("/")), request.param)
 
 
 def answers(url: str) -> bool:
@@ -92,31 +120,45 @@ return [...document.querySelectorAll('.js-plotly-plot')].map(
 """
 
 
-def test_the_saved_view_shows_every_candidate_and_the_policy(browser: Any, server: str, tracked: Any) -> None:
-    browser.set_window_size(1800, 1400)
-    browser.get(server + tracked.view)
+def test_the_saved_view_shows_every_candidate_and_the_policy(browser: Any, mirror: Mirror) -> None:
+    open_at(browser, mirror.page(mirror.tracked.view), 1800)
     wait_for(lambda: browser.execute_script(POINTS)[:2] == [5, 5], "five points in each scatter")
     text = browser.find_element("css selector", "body").text
     assert "Pareto front of release" in text and "Pareto: all suites" in text and "share key" not in text
-    for name in ("tiny", "middle @ low", "middle @ high", "big", "routed"):
+    for name in [*NAMES, "routed"]:
         assert name in text
-    if "ROUTER_LAB_SCREENSHOTS" in os.environ:
-        browser.save_screenshot(str(Path(os.environ["ROUTER_LAB_SCREENSHOTS"]) / "mlflow-view.png"))
+    for width in (1400, 800):
+        shot(browser, f"mlflow-view-{mirror.database}", width)
+    asked_only_this_machine(browser)
 
 
-def test_the_note_links_to_the_view(browser: Any, server: str, tracked: Any) -> None:
-    browser.get(f"{server}#/experiments/{tracked.experiment_id}/runs?workflowType=machine_learning")
+def test_the_note_links_to_the_view(browser: Any, mirror: Mirror) -> None:
+    open_at(browser, mirror.runs("?workflowType=machine_learning"), 1400)
     wait_for(lambda: browser.find_elements("link text", "release"), "the note's link")
     link = browser.find_element("link text", "release").get_attribute("href")
-    assert link.endswith(tracked.view)
+    assert link.endswith(mirror.tracked.view)
+    for width in (1400, 800):
+        shot(browser, f"mlflow-note-{mirror.database}", width)
+    asked_only_this_machine(browser)
 
 
-def test_the_picture_is_shown_in_the_artifact_pane(browser: Any, server: str, tracked: Any) -> None:
-    browser.get(f"{server}#/experiments/{tracked.experiment_id}/runs/{tracked.run_ids[-1]}/artifacts/pareto.html")
+@pytest.mark.parametrize(("name", "pictures", "marks"), [("pareto", 3, 12), ("report", 3, 12)])
+def test_the_pages_are_shown_in_the_artifact_pane(
+    browser: Any, mirror: Mirror, name: str, pictures: int, marks: int
+) -> None:
+    open_at(browser, mirror.runs(f"/{mirror.tracked.run_ids[-1]}/artifacts/{name}.html"), 1400)
     wait_for(lambda: browser.find_elements("css selector", "iframe"), "the preview")
     browser.switch_to.frame(browser.find_element("css selector", "iframe"))
-    wait_for(lambda: len(browser.find_elements("css selector", "svg.pareto")) == 3, "three pictures")
-    assert len(browser.find_elements("css selector", "svg.pareto g.mark[data-label]")) == 12
+    wait_for(lambda: len(browser.find_elements("css selector", "svg.pareto")) == pictures, "the pictures")
+    assert len(browser.find_elements("css selector", "svg.pareto g.mark[data-label]")) == marks
+    labels = {t.text for t in browser.find_elements("css selector", "svg.pareto text.label")}
+    assert labels == set(NAMES)
     browser.switch_to.default_content()
-    if "ROUTER_LAB_SCREENSHOTS" in os.environ:
-        browser.save_screenshot(str(Path(os.environ["ROUTER_LAB_SCREENSHOTS"]) / "mlflow-artifact.png"))
+    for width in (1400, 800):
+        shot(browser, f"mlflow-{name}-{mirror.database}", width)
+    asked_only_this_machine(browser)
+
+
+def asked_only_this_machine(browser: Any) -> None:
+    local = ("http://127.0.0.1:", "data:", "blob:", "about:")
+    assert [url for url in requests(browser) if not url.startswith(local)] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from router_lab.outcomes import validate_outcomes
 from router_lab.report import Mark, pareto_html, report_html
+from tests.browser.conftest import open_at, requests, shot
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 MODELS = [("tiny", None, 0.1, 0.4), ("tiny", "high", 0.4, 0.55), ("middle@v2", None, 1.0, 0.7), ("old", None, 2.0, 0.5),
@@ -31,15 +31,7 @@ def outcomes() -> pd.DataFrame:
 
 def open_page(browser: Any, path: Path, html: str, width: int) -> None:
     path.write_text(html, encoding="utf-8")
-    browser.get_log("performance")
-    browser.set_window_size(width, 1000)
-    browser.get(path.as_uri())
-
-
-def requests(browser: Any) -> list[str]:
-    """Every address that was asked for since the log was last read."""
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    open_at(browser, path.as_uri(), width)
 
 
 OVERLAPS = """
@@ -69,6 +61,21 @@ def test_the_pareto_page(browser: Any, tmp_path: Path, width: int) -> None:
     assert len(first.find_elements("css selector", "g.mark.reference[data-label]")) == 1
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     assert requests(browser) == [(tmp_path / "p.html").as_uri()]
+    shot(browser, "pareto", width, whole=True)
+
+
+CUT = "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+
+
+@pytest.mark.parametrize("width", [1400, 1200, 800])
+def test_the_report_fits_its_window(browser: Any, tmp_path: Path, width: int) -> None:
+    open_page(browser, tmp_path / "r.html", report_html(outcomes()), width)
+    assert len(browser.find_elements("css selector", "svg.pareto")) == 3
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    assert browser.execute_script(CUT) == 0  # no table needs a scroll bar of its own
+    assert browser.execute_script(OVERLAPS) == []
+    assert requests(browser) == [(tmp_path / "r.html").as_uri()]
+    shot(browser, "report", width, whole=True)
 
 
 def test_hovering_says_what_a_mark_is(browser: Any, tmp_path: Path) -> None:
