@@ -1,0 +1,96 @@
+"""Claims about paired differences that may be tested at every look, at no cost in validity.
+
+The unit is the cluster, as everywhere here. Capital that bets on a claim is a non-negative supermartingale as long as
+the claim is false, so the chance that it ever reaches 1/alpha is at most alpha, whenever one looks and whenever one
+stops (Ville 1939; Waudby-Smith & Ramdas 2023, "Estimating means of bounded random variables by betting", JRSS B 86,
+section 4). Bets are a fixed mixture of stakes, so the capital does not depend on the order of the clusters within a
+look. Means of capital are capital again, which is how several opponents share one error without Bonferroni's price
+(Vovk & Wang 2021, "E-values: calibration, combination and applications", section 3).
+
+Dollars have no bound to bet within: they are compared by an asymptotic confidence sequence (Waudby-Smith, Arbour,
+Sinha, Kennedy & Ramdas 2024, "Time-uniform central limit theory and asymptotic confidence sequences", theorem 2.2, in
+its one-sided form) after a burn-in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+STAKES = np.geomspace(0.02, 0.95, 8)
+"""Shares of the capital staked, each with an eighth of it: some stake is always near the best one."""
+
+BURN_IN = 10
+"""Clusters before dollars are compared: the central limit theorem needs some."""
+
+
+def log_growth(differences: Any, floor: Any) -> Floats:
+    """log of what each stake becomes, [stakes, ...], by betting that the mean difference is above `floor`.
+
+    differences [G, ...] in [-1, 1], one per cluster, NaN where unknown (such a cluster does not bet); floor: in
+    (-1, 1), a number or [G, ...]. Add up the growth of all looks; `log_mean` over the first axis is the log e-value of
+    the claim, and at alpha it may be believed from log(1 / alpha) on.
+    """
+    gains = (np.asarray(differences, dtype=np.float64) - floor) / (1 + np.asarray(floor))
+    gains = np.nan_to_num(gains)
+    return np.stack([np.log1p(stake * gains).sum(axis=0) for stake in STAKES])
+
+
+def log_mean(logs: Any, axis: int = 0) -> Floats:
+    """log of the mean of `exp(logs)` along `axis`, without overflow; -inf counts as nothing."""
+    values = np.asarray(logs, dtype=np.float64)
+    top = np.max(values, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.mean(np.exp(values - top), axis=axis)) + np.squeeze(top, axis=axis))
+
+
+def asymptotic_low(values: Any, alpha: float, *, best_at: int = 100) -> Floats:
+    """Lower bounds [...] of means that hold at all looks together with probability 1 - alpha, asymptotically.
+
+    values [G, ...]: one per cluster, NaN counting as 0; -inf before BURN_IN clusters. alpha below .3. `best_at`:
+    number of clusters at which the bound is tightest.
+    """
+    numbers = np.nan_to_num(np.asarray(values, dtype=np.float64))
+    count = len(numbers)
+    if count < BURN_IN:
+        return np.full(numbers.shape[1:], -np.inf)
+    wide = -2 * np.log(2 * alpha)
+    rho2 = (wide + np.log(wide) + 1) / best_at
+    scaled = count * rho2 + 1
+    reach = np.sqrt(2 * scaled / (count**2 * rho2) * np.log1p(np.sqrt(scaled) / (2 * alpha)))
+    return np.asarray(numbers.mean(axis=0) - numbers.std(axis=0, ddof=1) * reach)
+
+
+def cluster_means(values: Any, clusters: Ints) -> Floats:
+    """Means [G, ...] of rows [n, ...] by cluster, in the order of the codes; a NaN row is left out of its cluster."""
+    numbers = np.asarray(values, dtype=np.float64)
+    _, codes = np.unique(clusters, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(int(codes.max()) + 1))
+    known = ~np.isnan(numbers[order])
+    total = np.add.reduceat(np.where(known, numbers[order], 0.0), starts, axis=0)
+    count = np.add.reduceat(known.astype(np.float64), starts, axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def raced_mean(values: Any, inclusion: Any, guess: float) -> float:
+    """Unbiased mean over n rows of which some were left out at a known probability.
+
+    values [n], NaN = not run; inclusion [n]: probability with which a row was run, 1 before the candidate left;
+    guess: any number fixed before the left-out rows, best the mean until then. Each row counts
+    `guess + (value - guess) / inclusion` if run, else `guess` (augmented inverse-probability weighting, Robins,
+    Rotnitzky & Zhao 1994): unbiased whatever the guess, and steadier the better it is.
+    """
+    return float(augmented(values, inclusion, guess).mean())
+
+
+def augmented(values: Any, inclusion: Any, guess: Any) -> Floats:
+    """[n] stand-ins whose mean is `raced_mean`; errors computed from them count what was left out."""
+    numbers, chance = np.asarray(values, dtype=np.float64), np.asarray(inclusion, dtype=np.float64)
+    return np.asarray(guess + np.where(np.isnan(numbers), 0.0, (numbers - guess) / chance))
