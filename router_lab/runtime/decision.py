@@ -24,8 +24,8 @@ class Decision:
     """
 
     __slots__ = (
-        "_cost", "_coverage", "_field", "_index", "_limits_row", "_point", "_quality", "_revision", "_spec", "_tried",
-        "code",
+        "_cost", "_coverage", "_field", "_index", "_limits_row", "_point", "_quality", "_revision", "_spec", "_suite",
+        "_tried", "code",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +41,7 @@ class Decision:
         point: Point,
         field: Field | None = None,
         tried: tuple[int, ...] = (),
+        suite: str | None = None,
     ) -> None:
         self._spec = spec
         self._revision = revision
@@ -53,6 +54,7 @@ class Decision:
         self._point = point
         self._field = field
         self._tried = tried
+        self._suite = suite
 
     @property
     def candidate(self) -> Candidate:
@@ -79,6 +81,11 @@ class Decision:
     def unmet(self) -> tuple[str, ...]:
         """Names of the constraints that no candidate could meet."""
         return () if self._field is None else self._field.unmet
+
+    @property
+    def unknown_suite(self) -> str | None:
+        """The suite that was asked for, where the policy does not know it: the rates of all suites pooled decided."""
+        return None if self._limits_row else self._suite
 
     @property
     def fallbacks(self) -> tuple[Candidate, ...]:
@@ -109,6 +116,8 @@ class Decision:
     def reason(self) -> str:
         """One sentence; `evidence` has its data and `code` its kind."""
         sentence = SENTENCES[self.code](self)
+        if self.unknown_suite is not None:
+            sentence = f"suite {self.unknown_suite[:80]!r} is not in this policy: {sentence}"
         return sentence + "".join(f"; no candidate met {name}, this one comes nearest" for name in self.unmet)
 
     @property
@@ -127,6 +136,7 @@ class Decision:
             "guard": self._point.guard,
             "mix": self._point.mix,
             "unmet": list(self.unmet),
+            "unknown_suite": self.unknown_suite,
             "tried": [list(self._spec.profiles[index].candidate) for index in self._tried],
         }
 
@@ -148,6 +158,7 @@ class Decision:
         return Decision(
             spec, self._revision, rest[0], "escalated" if failure == "check" else "fallback", self._quality, self._cost,
             self._coverage, self._limits_row, self._point, self._field, (*self._tried, self._index),
+            self._suite,
         )  # fmt: skip
 
     def _rest(self, order: tuple[int, ...]) -> list[int]:

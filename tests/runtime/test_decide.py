@@ -35,6 +35,19 @@ def test_the_greatest_utility_above_the_guard_replaces_the_reference(policy: Pol
     assert decision.revision == "unsaved"
 
 
+def test_a_suite_that_the_policy_does_not_know_is_named_in_the_reason(policy: Policy) -> None:
+    decision = policy.decide(SEEN, suite="poems")
+    assert decision.reason.startswith(
+        "suite 'poems' is not in this policy: its quality less cost beats the reference's"
+    )
+    assert decision.evidence["unknown_suite"] == "poems"
+    assert decision.next("unavailable").reason.startswith("suite 'poems' is not in this policy: cheap @ low could not")
+    for asked in (None, "maths"):
+        known = policy.decide(SEEN, suite=asked)
+        assert "is not in this policy" not in known.reason and known.evidence["unknown_suite"] is None
+    assert len(policy.decide(SEEN, suite="x" * 10_000).reason) < 500
+
+
 def test_the_guard_keeps_the_reference(policy: Policy) -> None:
     # cheap beats dear by .60 − .40 = .20, under the guard of .5
     assert outcome(policy, point="never") == (DEAR, "reference")
