@@ -119,12 +119,21 @@ def measure(sweep_file: Path, out: Path, limit: int | None) -> pd.DataFrame:
 
 
 def show_candidates(outcomes: pd.DataFrame) -> None:
-    """Quality, tokens and dollars by candidate and suite, and the front in characters."""
-    from router_lab.report import candidate_table, format_table, marks_of, pareto_text, pooled
+    """Quality, tokens and dollars by candidate and suite, the front in characters, and what effort bought."""
+    from router_lab.report import (
+        candidate_table,
+        effort_table,
+        effort_text,
+        format_table,
+        marks_of,
+        pareto_text,
+        pooled,
+    )
 
     table = candidate_table(outcomes)
     click.echo("\n" + format_table(table) + "\n")
     click.echo(pareto_text(marks_of(pooled(table))))
+    click.echo("\n" + effort_text(effort_table(outcomes)))
 
 
 def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:

@@ -1,5 +1,6 @@
 """What people see: the candidates' table, the Pareto picture (SVG and terminal) and the report page."""
 
+from router_lab.report.effort import effort_table, effort_text
 from router_lab.report.marks import Mark, front_steps
 from router_lab.report.page import report_html
 from router_lab.report.pareto_page import moved, pareto_html
@@ -12,6 +13,8 @@ __all__ = [
     "POOLED",
     "Mark",
     "candidate_table",
+    "effort_table",
+    "effort_text",
     "format_table",
     "front_steps",
     "marks_of",

@@ -1,0 +1,100 @@
+"""What effort bought: each effort of a model beside the model's cheapest, suite by suite, paired on common samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from router_lab.metrics import clustered_mean, clustered_ratio
+from router_lab.outcomes import OutcomeMatrix
+from router_lab.report.format import MISSING, candidate_label, points
+from router_lab.report.table import CONFIDENCE, records
+
+PAYS, LOSES, UNSHOWN = "pays", "loses", "not shown"
+MARKS = {PAYS: "✓", LOSES: "✗", UNSHOWN: "·"}
+
+
+def effort_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.DataFrame:
+    """One row per suite, model and effort beyond the model's cheapest one; empty where no model has two efforts.
+
+    The base of a model is its effort of least mean cost over the samples that all of its efforts were run on.
+
+    - model, effort, base: the two efforts compared;  suite;  n, clusters: common samples and groups of them
+    - difference, low, high: mean paired difference in quality, effort − base, and its two-sided interval at
+      `confidence`, by cluster (t distribution; two pseudo-observations, so that no small sample claims certainty)
+    - cost_ratio: what the effort costs as a multiple of the base
+    - word: `pays` (the whole interval is above zero), `loses` (all of it is below) or `not shown`
+    """
+    matrix = OutcomeMatrix.from_frame(outcomes)
+    rows = [
+        {"suite": suite, **row}
+        for j, base in _pairs(matrix)
+        for code, suite in enumerate(matrix.suites)
+        if (row := _row(matrix, matrix.suite == code, j, base, confidence))
+    ]
+    columns = ["suite", "model", "effort", "base", "n", "clusters", "difference", "low", "high", "cost_ratio", "word"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def effort_text(table: pd.DataFrame) -> str:
+    """`effort_table` as aligned text: a line per effort, a column per suite, `+31.0 ±9.2 ×2.7 ✓` in the cells."""
+    if table.empty:
+        return "no model was run at two efforts"
+    suites = sorted(table["suite"].unique())
+    head = ["quality, in points, and cost against the same model's cheapest effort", *suites]
+    lines = [head]
+    ordered = sorted(records(table), key=_name)
+    for name, cells in groupby(ordered, key=_name):
+        by_suite = {row["suite"]: _cell(row) for row in cells}
+        lines.append([name, *(by_suite.get(suite, MISSING) for suite in suites)])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    return "\n".join([*text, f"± 95 % interval; {MARKS[PAYS]} pays, {MARKS[LOSES]} loses, {MARKS[UNSHOWN]} not shown"])
+
+
+def _pairs(matrix: OutcomeMatrix) -> Iterator[tuple[int, int]]:
+    """(effort, base) as columns of the matrix, for every model with two efforts or more."""
+    models = [candidate.model for candidate in matrix.candidates]
+    for model in dict.fromkeys(models):
+        columns = [j for j, name in enumerate(models) if name == model]
+        cost = matrix.cost_usd[:, columns]
+        common = ~np.isnan(cost).any(axis=1)
+        if len(columns) > 1 and common.any():
+            base = columns[int(np.argmin(cost[common].mean(axis=0)))]
+            yield from ((j, base) for j in columns if j != base)
+
+
+def _row(matrix: OutcomeMatrix, rows: Any, j: int, base: int, confidence: float) -> dict[str, Any] | None:
+    gain = matrix.quality[rows, j] - matrix.quality[rows, base]
+    common, clusters = ~np.isnan(gain), matrix.group[rows]
+    if not common.any():
+        return None
+    found = clustered_mean(gain, clusters, pseudo=True)
+    low, high = found.interval(confidence)
+    cost = clustered_ratio(matrix.cost_usd[rows, j][common], matrix.cost_usd[rows, base][common], clusters[common])
+    return {
+        "model": matrix.candidates[j].model,
+        "effort": matrix.candidates[j].effort,
+        "base": matrix.candidates[base].effort,
+        "n": found.n,
+        "clusters": found.clusters,
+        "difference": found.value,
+        "low": low,
+        "high": high,
+        "cost_ratio": cost.value,
+        "word": PAYS if low > 0 else LOSES if high < 0 else UNSHOWN,
+    }
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{candidate_label(row['model'], row['effort'])} − {row['base'] or 'no effort set'}"
+
+
+def _cell(row: dict[str, Any]) -> str:
+    reach = 100 * (row["high"] - row["low"]) / 2
+    ratio = f"×{row['cost_ratio']:.1f}" if np.isfinite(row["cost_ratio"]) else ""
+    return f"{points(row['difference'])} ±{reach:.1f} {ratio} {MARKS[row['word']]}"
