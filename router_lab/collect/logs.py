@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,8 @@ def log_rows(
         yield row, [{**key, **_call_row(call, source.tier)} for call in calls]
 
 
-def unrun_rows(source: LogSource, planned: int, seen: set[tuple[str, int]]) -> Iterator[dict[str, Any]]:
-    """Rows with status `budget` for samples of a budgeted sweep that the money did not reach, in the sweep's order."""
-    ids = [str(name) for name in source.log.spec["dataset"].get("sample_ids") or []][:planned]
+def unrun_rows(source: LogSource, ids: Sequence[str], seen: set[tuple[str, int]]) -> Iterator[dict[str, Any]]:
+    """Rows with status `budget` for those of `ids`, planned in a budgeted sweep, that the money did not reach."""
     epochs = int(source.log.spec.get("config", {}).get("epochs") or 1)
     for name, epoch in ((name, epoch) for name in ids for epoch in range(1, epochs + 1)):
         if (name, epoch) not in seen:

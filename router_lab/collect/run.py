@@ -94,7 +94,8 @@ def _unrun(logs: Sequence[LogSource], made: list[dict[str, Any]]) -> list[dict[s
         manifest = _manifest(source.log.path.parent)
         planned = manifest.get("planned", {}).get(source.log.path.name)
         if planned is not None and manifest.get("budget_usd") is not None:
-            rows += unrun_rows(source, planned, seen[source.log.path.name])
+            order = manifest["order"][str(source.log.spec["task_version"])]
+            rows += unrun_rows(source, order[:planned], seen[source.log.path.name])
     return [{**row, **known.get((row["suite"], row["sample_id"]), {})} for row in rows]
 
 

@@ -204,6 +204,8 @@ def _write_manifest(plan: Plan, result: SweepResult, logs: dict[str, EvalLog]) -
         "sweep": plan.grid.sweep.name,
         "logs": [path.name for path in result.logs],
         "planned": {_path(log).name: planned[_identity_of(log)] for log in logs.values()},
+        # A log lists only the samples that its last wave wanted; `collect` says of the others that money ran out.
+        "order": {str(task.version): [str(sample.id) for sample in task.dataset] for _, task in plan.tasks},
         "needed": result.needed,
         "budget_usd": plan.budget_usd,
         "spent_usd": result.spent_usd,
