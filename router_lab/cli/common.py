@@ -8,9 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from router_lab.runtime.policy import Policy
 
 OK, ERROR, USAGE, GATE_FAILED, INCONCLUSIVE = 0, 1, 2, 3, 4
 EXIT_OF_VERDICT = {"pass": OK, "fail": GATE_FAILED, "inconclusive": INCONCLUSIVE}
@@ -40,3 +43,44 @@ def step(text: str) -> Iterator[None]:
         click.echo(f" {seconds:.1f} s" if seconds > 2 else "", err=True)
     elif seconds > 2:
         click.echo(f"{text}: {seconds:.1f} s", err=True)
+
+
+def open_policy(path: str | Path) -> Policy:
+    """The policy in the revision `path`, the one that is published in the folder `path`, or the only one in there.
+
+    Raises InputError for a folder of several revisions of which none is published (they are named), or of none.
+    """
+    from router_lab.runtime.artifact import MANIFEST, load_policy
+    from router_lab.runtime.errors import InputError
+    from router_lab.runtime.release import RELEASE
+
+    folder = Path(path)
+    if (folder / MANIFEST).is_file() or (folder / RELEASE).is_file():
+        return load_policy(folder)
+    found = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
+    if len(found) == 1:
+        return load_policy(found[0])
+    if not found:
+        raise InputError(
+            f"{folder}: holds no policy (no {MANIFEST}, no {RELEASE}); `router-lab fit … --out` writes one"
+        )
+    names = ", ".join(f"{p} ({_verdict(p)})" for p in found)
+    raise InputError(f"{folder}: holds {len(found)} revisions and none is published; name one of {names}")
+
+
+def _verdict(revision: Path) -> str:
+    try:
+        return str(json.loads((revision / "certificate.json").read_bytes())["verdict"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "unreadable"
+
+
+def same_or_fail(path: Path, differences: list[str]) -> None:
+    """Say that the file `path` was recomputed to the last digit; else name what differs and exit with status 3."""
+    if not differences:
+        click.echo(f"{path}: recomputed, the same to the last digit")
+        return
+    click.echo(f"{path}: differs when recomputed", err=True)
+    for line in differences:
+        click.echo(f"  {line}", err=True)
+    raise SystemExit(GATE_FAILED)

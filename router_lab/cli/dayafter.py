@@ -7,18 +7,23 @@ from typing import Any
 
 import click
 
-from router_lab.cli.common import GATE_FAILED, INCONCLUSIVE, OK, print_json, print_path
+from router_lab.cli.common import GATE_FAILED, INCONCLUSIVE, OK, open_policy, print_json, print_path, same_or_fail
 
 
 def day_after_command(
-    logs: list[Path], policies: list[Path], audit: Path | None, before: Path | None, html: Path | None, as_json: bool
+    logs: list[Path],
+    policies: list[Path],
+    audit: Path | None,
+    before: Path | None,
+    html: Path | None,
+    check: Path | None,
+    as_json: bool,
 ) -> None:
     """Run every check on the decision `logs`, print or write the answer, and exit with its status."""
     from dataclasses import asdict
 
     from router_lab.report.dayafter import BROKEN, HOLDS, day_after
     from router_lab.report.dayafter_page import day_after_html
-    from router_lab.runtime.artifact import load_policy
     from router_lab.runtime.decisions import read_decisions
     from router_lab.runtime.errors import InputError
     from router_lab.runtime.files import atomic_write
@@ -26,7 +31,7 @@ def day_after_command(
     rows = [row for log in logs for row in read_decisions(log)]
     if not rows:
         raise InputError(f"{logs[0]}: holds no decision")
-    policy = load_policy(policies[0]) if policies else None
+    policy = open_policy(policies[0]) if policies else None
     promise: dict[str, Any] = {}
     if policy is not None:
         shown = policy.spec.certificate
@@ -39,9 +44,14 @@ def day_after_command(
         }  # fmt: skip
     labels = None if audit is None else read_reference_qualities(audit, promise.get("reference"))
     result = day_after(rows, audit=labels, before=read_decisions(before) if before else (), **promise)
+    page = day_after_html(result, logs[0].stem if policy is None else policy.spec.name)
+    if check is not None:
+        from router_lab.cli.report import page_differences
+
+        same_or_fail(check, page_differences(check, page))
+        return
     if html is not None:
-        name = logs[0].stem if policy is None else policy.spec.name
-        atomic_write(html, day_after_html(result, name).encode("utf-8", "replace"))
+        atomic_write(html, page.encode("utf-8", "replace"))
     if as_json:
         print_json({"verdict": result.verdict, **asdict(result)})
     else:

@@ -89,7 +89,7 @@ def show_recorded(out: Path, limit: int | None) -> None:
     with heading("4  gate"):
         verdict = gate(directory, outcomes)
     with heading("5  look"):
-        pages = write_pages(policy, outcomes, out)
+        pages = write_pages(directory, outcomes, out)
         database = mirror(policy, directory, outcomes, pages, out)
     show_paths(out, database, directory)
     click.echo(f"verdict: {verdict} (as a deploy gate: exit {EXIT_OF_VERDICT[verdict]})")
@@ -210,7 +210,7 @@ def route_three(directory: Path, outcomes: pd.DataFrame) -> None:
     for suite, rows in list(held.groupby("suite", sort=True))[:3]:
         prompt = rows["prompt"].iloc[0]
         decision = policy.decide(prompt, suite=str(suite))
-        shown = " ".join(prompt.split())
+        shown = prompt.replace("\n", " ⏎ ")
         click.echo(f"{suite}: {shown[:96]}{'…' if len(shown) > 96 else ''}")
         click.echo(f"  → {decision.candidate}, quality {decision.quality:.2f}, ${1000 * decision.cost_usd:.4f} per 1k")
         click.echo(f"    {decision.reason}")
@@ -227,7 +227,8 @@ def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     click.echo(result.to_text())
     smallest = policy.spec.certificate["smallest_margin"]
     if smallest is not None:
-        click.echo(f"the smallest margin that this much data can certify: {100 * smallest:.1f} points")
+        rows = f"the {policy.spec.certificate['n']} samples of the fit"
+        click.echo(f"Smallest margin that {rows} can certify: {100 * smallest:.1f} points")
     return result.verdict
 
 
@@ -261,14 +262,17 @@ def mirror(policy: Policy, directory: Path, outcomes: pd.DataFrame, pages: list[
     return database
 
 
-def write_pages(policy: Policy, outcomes: pd.DataFrame, out: Path) -> list[Path]:
+def write_pages(directory: Path, outcomes: pd.DataFrame, out: Path) -> list[Path]:
     """report.html and pareto.html: self-contained pages, the whole finding and the front alone."""
+    from router_lab import load_policy
+    from router_lab.outcomes import read_calls
     from router_lab.report import pareto_html, report_html
     from router_lab.runtime.files import atomic_write
 
+    policy, calls = load_policy(directory), read_calls(out / "calls.parquet")
     with step("writing report.html and pareto.html"):
         return [
-            atomic_write(out / "report.html", report_html(outcomes, policy=policy).encode()),
+            atomic_write(out / "report.html", report_html(outcomes, policy=policy, calls=calls).encode()),
             atomic_write(out / "pareto.html", pareto_html(outcomes).encode()),
         ]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import json_option, print_json, step
+from router_lab.cli.common import json_option, open_policy, print_json, same_or_fail, step
 
 if TYPE_CHECKING:
     from router_lab.config import Gate
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\b
 Example:
-  router-lab gate policies/support --outcomes outcomes.parquet --gates gates.yaml --junit gate.xml
+  router-lab gate policies/support --outcomes outcomes.parquet --gates gates.yaml --write-json gate.json
+  router-lab gate policies/support --outcomes outcomes.parquet --gates gates.yaml --check gate.json
 
 \b
 gates.yaml:
@@ -33,7 +35,7 @@ gates.yaml:
     "--gates",
     "gates_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Thresholds in YAML; default: what the certificate promises.",
+    help="Thresholds in YAML, or a recipe with gates; default: the gates of the recipe that the policy was fitted by.",
 )
 @click.option("--champion", help="The policy in production: a directory, or models:/NAME@ALIAS of the MLflow registry.")
 @click.option("--tracking-uri", help="MLflow store of a models:/ champion; default: MLFLOW_TRACKING_URI, or mlflow.db.")
@@ -54,6 +56,11 @@ gates.yaml:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write JSON there: what `publish --gate` wants to see.",
 )
+@click.option(
+    "--check",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Recompute what --write-json wrote there, as of its date; exit status 3 unless every digit is the same.",
+)
 @json_option
 def gate(
     policy: Path,
@@ -66,6 +73,7 @@ def gate(
     junit: Path | None,
     markdown: Path | None,
     write_json: Path | None,
+    check: Path | None,
     as_json: bool,
 ) -> None:
     """Judge POLICY by thresholds, on outcomes that its fit has not used.
@@ -76,17 +84,22 @@ def gate(
 
     from router_lab.gates import read_audit, run_gates
     from router_lab.outcomes import read_outcomes
-    from router_lab.runtime.artifact import load_policy
     from router_lab.runtime.files import atomic_write
 
-    loaded, table = load_policy(policy), read_outcomes(outcomes)
+    loaded, table = open_policy(policy), read_outcomes(outcomes)
     gates = gates_for(loaded, gates_file)
+    written = None if check is None else read_written(check)
+    today = dt.datetime.now(dt.UTC).date() if written is None else dt.date.fromisoformat(written["date"])
     with step(f"gating {loaded.spec.name} on {len(table)} outcomes"):
         report = run_gates(
             loaded, table, gates, champion=champion_policy(champion, tracking_uri),
-            prices=None if prices is None else prices_today(prices, loaded),
+            prices=None if prices is None else prices_on(prices, loaded, today),
             audit=None if audit is None else read_audit(audit, table),
+            today=today,
         )  # fmt: skip
+    if check is not None:
+        same_or_fail(check, differences(written, json.loads(json.dumps(report.to_json()))))
+        return
     if junit is not None:
         atomic_write(junit, report.to_junit())
     if markdown is not None:
@@ -101,11 +114,16 @@ def gate(
 
 
 def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:
-    """The gates of a file; without one, those that hold a policy to its own certificate."""
-    from router_lab.config import Gate, Gates, load
+    """The gates of a gates file or a recipe; without one, those of the policy's own recipe, or of its certificate."""
+    from router_lab.config import Gate, Gates, Recipe, load, read_yaml
 
     if gates_file is not None:
-        return list(load(Gates, gates_file).gates)
+        read = read_yaml(gates_file)
+        own = load(Recipe, gates_file).gates if isinstance(read, dict) and "name" in read else None
+        return list(load(Gates, gates_file).gates if own is None else own)
+    recipe = policy.spec.provenance.get("recipe") or {}
+    if recipe.get("gates"):
+        return [Gate.model_validate(dict(gate)) for gate in recipe["gates"]]
     shown = policy.spec.certificate
     gates = [Gate(metric="certificate", min=1), Gate(metric="expires_in_days", min=7)]
     if shown.get("margin") is not None:
@@ -121,27 +139,48 @@ def champion_policy(champion: str | None, tracking_uri: str | None) -> Policy | 
     if champion is None:
         return None
     if not champion.startswith("models:/"):
-        return load_policy(champion)
+        return open_policy(champion)
     from router_lab.tracking import fetch_version
 
     with fetch_version(champion, tracking_uri) as directory:
         return load_policy(directory)
 
 
-def prices_today(prices: Path, policy: Policy) -> dict[tuple[str, str | None], Any]:
-    """What the policy's candidates cost today by a prices file; those without a price there are left out."""
-    import datetime as dt
-
+def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[tuple[str, str | None], Any]:
+    """What the policy's candidates cost on a day by a prices file; those without a price there are left out."""
     from router_lab.prices import PriceTable
     from router_lab.runtime.errors import InputError
     from router_lab.runtime.model import Prices
 
-    table, today = PriceTable.load(prices), dt.datetime.now(dt.UTC).date()
+    table = PriceTable.load(prices)
     found: dict[tuple[str, str | None], Any] = {}
     for model, effort in policy.candidates:
         try:
-            rates = table.rates(model, today)
+            rates = table.rates(model, day)
         except InputError:
             continue
         found[(model, effort)] = Prices(input=rates.input, output=rates.output)
     return found
+
+
+def read_written(path: Path) -> dict[str, Any]:
+    """What `--write-json` wrote. Raises InputError for anything else."""
+    from router_lab.config import read_yaml
+    from router_lab.runtime.errors import InputError
+
+    found = read_yaml(path)  # JSON is YAML, and faults are one line
+    if not isinstance(found, dict) or "results" not in found or "date" not in found:
+        raise InputError(f"{path}: is not the JSON that `gate --write-json` writes")
+    return {**found, "date": str(found["date"])}
+
+
+def differences(was: Any, now: Any, where: str = "") -> list[str]:
+    """Every place in which two JSON values are not exactly equal."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = sorted(was.keys() | now.keys())
+        return [line for k in keys for line in differences(was.get(k), now.get(k), f"{where}.{k}" if where else k)]
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        return [
+            line for i, pair in enumerate(zip(was, now, strict=True)) for line in differences(*pair, f"{where}[{i}]")
+        ]
+    return [] if was == now else [f"{where}: {was!r}, now {now!r}"]

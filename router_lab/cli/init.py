@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -65,27 +66,42 @@ limits: {usd: 0.05}           # the most that one sample may cost; set aside bef
 budget_usd: 1.00              # never passed, all runs of this sweep together
 """
 
+RECIPE = """\
+# What the policy is to be. Reviewed like code: everything that decides is here.
+name: {name}
+reference: best       # the best single candidate; in production your incumbent: {{model: …, effort: …}}
+rule:
+  margin: 0.03        # lose at most 3 points of quality against the reference …
+  confidence: 0.90    # … with 90 % confidence
+gates:                # what `router-lab gate` asks of a policy made by this recipe
+  - {{metric: quality, against: reference, margin: 0.03}}
+  - {{metric: savings, min: 0.05}}
+"""
+
 FILES = {
     "evals/questions.py": TASK,
     "evals/suites.yaml": SUITES,
     "evals/efforts.yaml": EFFORTS,
     "evals/prices.yaml": PRICES,
     "evals/sweeps/first.yaml": SWEEP,
+    "recipe.yaml": RECIPE,
 }
 
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
-    """Write a first sweep into DIR, ready to edit, and print its path. Refuses to overwrite anything."""
+    """Write a first sweep and recipe into DIR, ready to edit, and print the sweep. Refuses to overwrite anything."""
     from router_lab.runtime.errors import InputError
     from router_lab.runtime.files import atomic_write
 
     taken = [name for name in FILES if (folder / name).exists()]
     if taken:
         raise InputError(f"{folder / taken[0]}: is there already; choose another directory")
+    policy = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).lstrip("._-")[:80] or "first"
     for name, text in FILES.items():
-        atomic_write(folder / name, text.encode())
+        whole = text.format(name=policy) if text is RECIPE else text
+        atomic_write(folder / name, whole.encode())
     sweep = folder / "evals/sweeps/first.yaml"
     click.echo(f"edit evals/questions.py and {sweep.name}, then: router-lab sweep {sweep} --dry-run", err=True)
     click.echo(str(sweep))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import json_option, print_json, step
+from router_lab.cli.common import json_option, open_policy, print_json, step
 
 
 @click.command()
@@ -18,9 +18,8 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
     """Score POLICY on outcomes: rows that its fit did not use, or all of them, labelled in-sample."""
     from router_lab.outcomes import read_outcomes
     from router_lab.replay import replay as run
-    from router_lab.runtime.artifact import load_policy
 
-    loaded, table = load_policy(policy), read_outcomes(outcomes)
+    loaded, table = open_policy(policy), read_outcomes(outcomes)
     with step(f"replaying {loaded.spec.name} on {len(table)} outcomes"):
         result = run(loaded, table, point)
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import json_option, print_json, print_path, step
+from router_lab.cli.common import json_option, open_policy, print_json, print_path, same_or_fail, step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ Examples:
   router-lab report outcomes.parquet policies/support --html report.html --volume 200000
   router-lab report new.parquet --before old.parquet --pareto pareto.html
   router-lab report decisions.jsonl policies/support --audit audit.csv --html week.html
+  router-lab report outcomes.parquet policies/support --check report.html --volume 200000
 """
 
 
@@ -53,6 +54,11 @@ class Sources:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Audited requests: outcomes of the reference (and labels) by decision id.",
 )
+@click.option(
+    "--check",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Recompute the page there instead of writing one; exit status 3 unless every byte is the same.",
+)
 @json_option
 def report(
     sources: tuple[Path, ...],
@@ -63,6 +69,7 @@ def report(
     volume: float,
     growth: float,
     audit: Path | None,
+    check: Path | None,
     as_json: bool,
 ) -> None:
     """Make a page of outcomes, with a policy's part if one is named; or say whether DECISIONS keep the promise.
@@ -73,9 +80,9 @@ def report(
     if found.decisions:
         from router_lab.cli.dayafter import day_after_command
 
-        day_after_command(found.decisions, found.policies, audit, before, html, as_json)
+        day_after_command(found.decisions, found.policies, audit, before, html, check, as_json)
         return
-    _outcomes_page(found, html, pareto, calls, before, volume, growth, as_json)
+    _outcomes_page(found, html, pareto, calls, before, volume, growth, check, as_json)
 
 
 def _outcomes_page(
@@ -86,6 +93,7 @@ def _outcomes_page(
     before: Path | None,
     volume: float,
     growth: float,
+    check: Path | None,
     as_json: bool,
 ) -> None:
     from router_lab.outcomes import read_calls, read_outcomes
@@ -109,6 +117,10 @@ def _outcomes_page(
     earlier = None if before is None else read_outcomes(before)
     beside = calls or found.outcomes[0].with_name("calls.parquet")
     turns = read_calls(beside) if beside.exists() else None
+    if check is not None:
+        text = report_html(table, policy=policy, calls=turns, before=earlier, volume=volume, growth=growth)
+        same_or_fail(check, page_differences(check, text))
+        return
     if as_json:
         print_json({"candidates": candidate_table(table).to_dict("records")})
     elif html is None and pareto is None:
@@ -126,6 +138,16 @@ def _outcomes_page(
         print_path(atomic_write(pareto, page.encode("utf-8", "replace")))
 
 
+def page_differences(path: Path, text: str) -> list[str]:
+    """The first line in which the page at `path` is not `text`."""
+    was, now = path.read_bytes(), text.encode("utf-8", "replace")
+    if was == now:
+        return []
+    pairs = enumerate(zip(was.splitlines(), now.splitlines(), strict=False), 1)
+    first = next((f"line {i} of {len(was.splitlines())}" for i, (a, b) in pairs if a != b), "its length")
+    return [f"first in {first}; --volume, --growth, --before and --calls must be those that it was made with"]
+
+
 def sort_sources(sources: tuple[Path, ...]) -> Sources:
     """Directories are policies, .jsonl files decision logs, all other files outcomes."""
     found = Sources()
@@ -136,9 +158,7 @@ def sort_sources(sources: tuple[Path, ...]) -> Sources:
 
 
 def _policy(paths: list[Path]) -> Policy | None:
-    from router_lab.runtime.artifact import load_policy
-
-    return load_policy(paths[0]) if paths else None
+    return open_policy(paths[0]) if paths else None
 
 
 def _replayed(policy: Policy, table: pd.DataFrame):  # type: ignore[no-untyped-def]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from router_lab.cli.common import json_option, print_json
+from router_lab.cli.common import json_option, open_policy, print_json
 
 
 @click.command()
@@ -22,9 +22,7 @@ from router_lab.cli.common import json_option, print_json
 @json_option
 def route(policy: str, prompt: str | None, explain: bool, as_json: bool, **asked: Any) -> None:
     """Decide who serves PROMPT (standard input if left out) under POLICY, an artifact or a folder of releases."""
-    from router_lab.runtime.artifact import load_policy
-
-    loaded = load_policy(policy)
+    loaded = open_policy(policy)
     text = sys.stdin.read() if prompt is None else prompt
     decision = loaded.decide(text, **asked)
     quality, cost = loaded.predict([text], [asked["suite"]])

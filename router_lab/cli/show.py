@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import json_option, print_json
+from router_lab.cli.common import json_option, open_policy, print_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +24,7 @@ TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @json_option
 def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
     """Print POLICY for a person: who gets what, why, and how sure that is."""
-    from router_lab.runtime.artifact import load_policy
-
-    loaded = load_policy(policy)
+    loaded = open_policy(policy)
     if as_json:
         print_json(_as_json(loaded))
         return
@@ -125,9 +123,7 @@ def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
 @json_option
 def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:
     """Say what moves from policy A to policy B; with outcomes, what that does, on rows that neither was fitted on."""
-    from router_lab.runtime.artifact import load_policy
-
-    old, new = load_policy(a), load_policy(b)
+    old, new = open_policy(a), open_policy(b)
     result: dict[str, Any] = {"settings": _changes(old, new)}
     if outcomes is not None:
         from router_lab.outcomes import read_outcomes

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from router_lab.cli.common import GATE_FAILED, json_option, print_json, step
+from router_lab.cli.common import GATE_FAILED, json_option, open_policy, print_json, step
 
 
 @click.command()
@@ -19,9 +19,7 @@ def verify(policy: Path, outcomes: Path | None, as_json: bool) -> None:
 
     Exit status 3 when the certificate cannot be reproduced.
     """
-    from router_lab.runtime.artifact import load_policy
-
-    loaded = load_policy(policy)
+    loaded = open_policy(policy)
     result: dict[str, Any] = {"revision": loaded.revision, "intact": True}
     if outcomes is not None:
         from router_lab.fit.reproduce import reproduce

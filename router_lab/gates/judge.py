@@ -73,6 +73,7 @@ def run_gates(
         results,
         len(challenger),
         margin if math.isfinite(margin) else None,
+        case.today.isoformat(),
     )
 
 

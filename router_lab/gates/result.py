@@ -50,6 +50,8 @@ class GateReport:
     n: int
     smallest_margin: float | None
     """The smallest loss of quality against the reference that this many fresh rows could have shown absent."""
+    date: str | None = None
+    """The day (ISO) that expiry and prices were looked at, so that the verdict can be computed again."""
 
     @property
     def verdict(self) -> str:
@@ -66,6 +68,7 @@ class GateReport:
         return {
             "policy": self.policy, "revision": self.revision, "champion": self.champion, "verdict": self.verdict,
             "exit_code": self.exit_code, "n": self.n, "smallest_margin": self.smallest_margin,
+            "date": self.date,
             "results": [r.to_json() for r in self.results],
         }  # fmt: skip
 
@@ -110,7 +113,7 @@ class GateReport:
         ]
         if self.smallest_margin is not None and math.isfinite(self.smallest_margin):
             points = 100 * self.smallest_margin
-            lines.append(f"Smallest margin against the reference that these samples can certify: {points:.1f} points")
+            lines.append(f"Smallest margin that these {self.n:,} samples alone could certify: {points:.1f} points")
         needed = [r.samples_needed for r in self.results if r.verdict == "inconclusive" and r.samples_needed]
         if needed:
             dollars = [r.dollars_needed for r in self.results if r.samples_needed == max(needed) and r.dollars_needed]

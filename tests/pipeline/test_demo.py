@@ -20,7 +20,8 @@ def test_ends_with_a_policy_and_a_verdict(demo: Demo) -> None:
 def test_prints_what_a_stranger_looks_for(demo: Demo) -> None:
     for part in (
         "$/success", "● candidate", "policy  ", "random mix", "oracle (hindsight: an upper bound)", "(reference)",
-        "the smallest margin that this much data can certify", "report.html", "mlflow server --backend-store-uri",
+        "samples of the fit can certify", "samples alone could certify", "report.html",
+        "mlflow server --backend-store-uri",
     ):  # fmt: skip
         assert part in demo.stdout, part
     assert demo.stdout.count("  → ") == 3  # three routed prompts, each with a reason

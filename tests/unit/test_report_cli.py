@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,12 +20,13 @@ from router_lab.config import Gates, load
 from router_lab.gates import FACTS, MEASURED
 from router_lab.outcomes import validate_outcomes, write_outcomes
 from router_lab.runtime.artifact import save_revision
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile
 from router_lab.runtime.policy import Policy
 
 
-def save(folder: Path, best: int) -> Path:
+def save(folder: Path, best: int, **changes: Any) -> Path:
     """A policy that sends everything to `best` (0 cheap, 1 dear); the reference is dear."""
     linear = Linear.quantised(
         seen=np.arange(1 << 8), weights=np.zeros((1 << 8, 4)),
@@ -35,6 +37,7 @@ def save(folder: Path, best: int) -> Path:
         name="support", profiles=(Profile(Candidate("cheap")), Profile(Candidate("dear"))), reference=1, suites=("s",),
         featuriser=Featuriser(buckets=1 << 8), linear=linear, points={"default": Point(0.0, 0.0, 1.0)},
         point="default", coverage=0.0, routes={}, fallbacks=(1, 0), certificate={"verdict": "pass", "reason": "shown"},
+        **changes,
     )  # fmt: skip
     return save_revision(Policy(spec), folder)
 
@@ -97,3 +100,57 @@ def test_the_example_workflow_gates_with_options_that_exist(root: Path) -> None:
     script = next(s["run"] for s in workflow["jobs"]["gate"]["steps"] if s.get("name") == "Gate")
     known = {option for parameter in gate.params for option in parameter.opts}
     assert {word for word in script.replace("(", " ").split() if word.startswith("--")} <= known
+
+
+def test_a_verdict_is_recomputed_to_the_last_digit(tmp_path: Path, table: Path) -> None:
+    policy, written = save(tmp_path / "policies", 1), tmp_path / "gate.json"
+    run(gate, policy, "--outcomes", table, "--write-json", written)
+    again = run(gate, policy, "--outcomes", table, "--check", written)
+    assert again.exit_code == 0 and "the same to the last digit" in again.output
+    changed = json.loads(written.read_text())
+    changed["n"] += 1
+    written.write_text(json.dumps(changed))
+    refused = run(gate, policy, "--outcomes", table, "--check", written)
+    assert refused.exit_code == 3 and "n: 61, now 60" in refused.output
+
+
+def test_the_date_of_a_verdict_is_kept(tmp_path: Path, table: Path) -> None:
+    """A verdict about expiry is checked as of the day it was given."""
+    policy, written, gates = save(tmp_path / "policies", 1), tmp_path / "gate.json", tmp_path / "gates.yaml"
+    gates.write_text("gates: [{metric: expires_in_days, min: 7}]")
+    run(gate, policy, "--outcomes", table, "--gates", gates, "--write-json", written)
+    old = json.loads(written.read_text()) | {"date": "2020-01-01"}
+    written.write_text(json.dumps(old))
+    assert run(gate, policy, "--outcomes", table, "--gates", gates, "--check", written).exit_code == 0
+
+
+def test_a_report_is_recomputed_to_the_last_byte(tmp_path: Path, table: Path) -> None:
+    policy, page = save(tmp_path / "policies", 1), tmp_path / "report.html"
+    run(report, table, policy, "--html", page)
+    assert "the same to the last digit" in run(report, table, policy, "--check", page).output
+    other = run(report, table, policy, "--check", page, "--volume", 5)
+    assert other.exit_code == 3 and "first in line" in other.output
+
+
+def test_a_folder_of_revisions_is_as_good_as_the_only_one(tmp_path: Path, table: Path) -> None:
+    folder = tmp_path / "policies"
+    only = save(folder, 1)
+    assert run(show, folder).output == run(show, only).output
+    other = save(folder, 0)
+    asked = run(show, folder)
+    assert isinstance(asked.exception, InputError)
+    assert f"{only} (pass)" in str(asked.exception) and f"{other} (pass)" in str(asked.exception)
+    assert run(publish, only, "--force").exit_code == 0
+    assert run(show, folder).output == run(show, only).output
+    assert isinstance(run(show, tmp_path).exception, InputError)
+
+
+def test_gates_come_from_the_recipe(tmp_path: Path, table: Path) -> None:
+    """A recipe named as --gates, and without --gates the recipe that the policy was fitted by."""
+    recipe = {"name": "support", "gates": [{"metric": "cost_usd_per_1k", "max": 100}]}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    policy = save(tmp_path / "policies", 1)
+    named = run(gate, policy, "--outcomes", table, "--gates", tmp_path / "recipe.yaml")
+    assert named.exit_code == 0 and "cost_usd_per_1k ≤ 100" in named.output
+    fitted = save(tmp_path / "fitted", 1, provenance={"recipe": recipe})
+    assert run(gate, fitted, "--outcomes", table).output == named.output
