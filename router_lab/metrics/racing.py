@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.metrics.sequential import STAKES, asymptotic_low, cluster_means, log_growth, log_mean
+from router_lab.metrics.sequential import BURN_IN, STAKES, asymptotic_low, cluster_means, log_growth, log_mean
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -145,7 +145,8 @@ class Race:
         left = np.flatnonzero(self.racing)
         for k in left:
             spared = self._costs[:, left] - self._costs[:, [k]]
-            result[k, left] = (asymptotic_low(spared, self._pricing) >= 0) & (left != k)
+            known = (~np.isnan(spared)).sum(axis=0) >= BURN_IN
+            result[k, left] = known & (asymptotic_low(spared, self._pricing) >= 0) & (left != k)
         return result
 
 
