@@ -13,6 +13,8 @@ from router_lab.runtime.features import DENSE, extract, most_counted
 from router_lab.runtime.model import PolicySpec, cost_from_link, cost_to_link
 
 Floats = NDArray[np.float64]
+_ONES = np.ones(9216, np.float32)
+"""As many numbers as OpenBLAS still adds in the calling thread: a decision wakes no other."""
 
 
 class Predictions(NamedTuple):
@@ -72,10 +74,15 @@ class Predictor:
         np.minimum(values, self._most, out=values)
         return Predictions(values[:, : self._half], cost_from_link(values[:, self._half :], self._link), seen / size)
 
-    def _sums(self, text: str) -> tuple[NDArray[np.int32], Floats, int, int]:
-        """Integer sums [2c] of hashed and of dense weights; features seen in fitting, and in all (at least 1)."""
+    def _sums(self, text: str) -> tuple[NDArray[Any], Floats, int, int]:
+        """Whole-number sums [2c] of hashed and of dense weights; features seen in fitting, and in all (at least 1)."""
         bag, counts = extract(text, buckets=self._featuriser.buckets, cap=self._featuriser.cap)
         rows = self._row_of.take(bag)
-        sums = np.add.reduce(self._rows.take(rows, 0), 0, np.int32)
+        weights = self._rows.take(rows, 0)
+        if weights.size < len(_ONES):
+            # A third faster. Exact: whole numbers, of which even MAX_CAP characters have too few to reach 2**24.
+            sums = _ONES[: len(weights)].dot(weights.astype(np.float32))
+        else:
+            sums = np.add.reduce(weights, 0, np.int32)
         counts += self._offsets
         return sums, self._scores.take(counts) @ self._dense, int(np.count_nonzero(rows)), len(rows) or 1
