@@ -50,16 +50,25 @@ def open_policy(path: str | Path) -> Policy:
 
     Raises InputError for a folder of several revisions of which none is published (they are named), or of none.
     """
-    from router_lab.runtime.artifact import MANIFEST, load_policy
+    from router_lab.runtime.artifact import load_policy
+
+    return load_policy(policy_folder(path))
+
+
+def policy_folder(path: str | Path) -> Path:
+    """The directory of the revision that `open_policy` loads."""
+    from router_lab.runtime.artifact import MANIFEST
     from router_lab.runtime.errors import InputError
-    from router_lab.runtime.release import RELEASE
+    from router_lab.runtime.release import RELEASE, resolve
 
     folder = Path(path)
-    if (folder / MANIFEST).is_file() or (folder / RELEASE).is_file():
-        return load_policy(folder)
+    if (folder / MANIFEST).is_file():
+        return folder
+    if (folder / RELEASE).is_file():
+        return resolve(folder, None, signed=False)[0]
     found = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
     if len(found) == 1:
-        return load_policy(found[0])
+        return found[0]
     if not found:
         raise InputError(
             f"{folder}: holds no policy (no {MANIFEST}, no {RELEASE}); `router-lab fit … --out` writes one"

@@ -46,7 +46,7 @@ def day_after_command(
     result = day_after(rows, audit=labels, before=read_decisions(before) if before else (), **promise)
     page = day_after_html(result, logs[0].stem if policy is None else policy.spec.name)
     if check is not None:
-        from router_lab.cli.report import page_differences
+        from router_lab.cli.outcomes_page import page_differences
 
         same_or_fail(check, page_differences(check, page))
         return

@@ -90,7 +90,7 @@ def show_recorded(out: Path, limit: int | None) -> None:
         verdict = gate(directory, outcomes)
     with heading("5  look"):
         pages = write_pages(directory, outcomes, out)
-        database = mirror(policy, directory, outcomes, pages, out)
+        database = mirrored(policy, directory, outcomes, pages, out)
     show_paths(out, database, directory)
     click.echo(f"verdict: {verdict} (as a deploy gate: exit {EXIT_OF_VERDICT[verdict]})")
     print_path(directory)
@@ -232,48 +232,28 @@ def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     return result.verdict
 
 
-def mirror(policy: Policy, directory: Path, outcomes: pd.DataFrame, pages: list[Path], out: Path) -> Path:
+def mirrored(policy: Policy, directory: Path, outcomes: pd.DataFrame, pages: list[Path], out: Path) -> Path:
     """Log candidates, sweep (with outcomes and pages) and policy to an MLflow database under `out`."""
-    from router_lab import tracking
-    from router_lab.replay import replay
-    from router_lab.report import candidate_table
+    from router_lab.cli.mirror import mirror
 
     database = out / "mlflow.db"
-    scored = replay(policy, outcomes)
-    low, high = scored.interval("quality")
-    metrics = {
-        "quality": scored.quality,
-        "quality_low": low,
-        "quality_high": high,
-        "cost_usd_per_1k": 1000 * scored.cost_usd,
-        "savings": scored.savings,
-    }
-    with step("logging to MLflow"):
-        table = candidate_table(outcomes)
-        tracking.log_sweep(table, outcomes, sweep="demo", uri=str(database), files=pages)
-        tracking.log_policy(
-            f"policy {directory.name[:12]}",
-            {k: v for k, v in metrics.items() if v == v},
-            sweep="demo",
-            directory=directory,
-            uri=str(database),
-            tags={"verdict": str(policy.spec.certificate["verdict"])},
-        )
+    mirror(outcomes, "demo", str(database), pages, policy, directory)
     return database
 
 
 def write_pages(directory: Path, outcomes: pd.DataFrame, out: Path) -> list[Path]:
-    """report.html and pareto.html: self-contained pages, the whole finding and the front alone."""
+    """report.html and pareto.html, self-contained pages of the whole finding and of the front alone, and front.svg."""
     from router_lab import load_policy
     from router_lab.outcomes import read_calls
-    from router_lab.report import pareto_html, report_html
+    from router_lab.report import front_svg, pareto_html, report_html
     from router_lab.runtime.files import atomic_write
 
     policy, calls = load_policy(directory), read_calls(out / "calls.parquet")
-    with step("writing report.html and pareto.html"):
+    with step("writing report.html, pareto.html and front.svg"):
         return [
             atomic_write(out / "report.html", report_html(outcomes, policy=policy, calls=calls).encode()),
             atomic_write(out / "pareto.html", pareto_html(outcomes).encode()),
+            atomic_write(out / "front.svg", front_svg(outcomes, policy=policy).encode()),
         ]
 
 

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import json_option, open_policy, print_json, print_path, same_or_fail, step
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from router_lab.runtime.policy import Policy
+from router_lab.cli.common import json_option
 
 EXAMPLES = """\b
 Examples:
   router-lab report outcomes.parquet policies/support --html report.html --volume 200000
   router-lab report new.parquet --before old.parquet --pareto pareto.html
+  router-lab report outcomes.parquet policies/support --html report.html --mlflow release-1
   router-lab report decisions.jsonl policies/support --audit audit.csv --html week.html
   router-lab report outcomes.parquet policies/support --check report.html --volume 200000
 """
@@ -36,7 +31,11 @@ class Sources:
 @click.command(epilog=EXAMPLES)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there.")
-@click.option("--pareto", type=click.Path(dir_okay=False, path_type=Path), help="Write the fronts alone there.")
+@click.option(
+    "--pareto",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the fronts alone there; as FILE.svg, one picture.",
+)
 @click.option(
     "--calls",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -47,6 +46,8 @@ class Sources:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Outcomes of an earlier sweep (or, with decisions, an earlier log) to compare with.",
 )
+@click.option("--mlflow", metavar="NAME", help="Log candidates, policy and pages to MLflow as the sweep NAME.")
+@click.option("--tracking-uri", help="MLflow store or server; default: MLFLOW_TRACKING_URI, or mlflow.db here.")
 @click.option("--volume", default=100_000.0, show_default=True, help="Requests a month.")
 @click.option("--growth", default=0.0, show_default=True, help="Share by which they grow every month.")
 @click.option(
@@ -66,6 +67,8 @@ def report(
     pareto: Path | None,
     calls: Path | None,
     before: Path | None,
+    mlflow: str | None,
+    tracking_uri: str | None,
     volume: float,
     growth: float,
     audit: Path | None,
@@ -82,70 +85,13 @@ def report(
 
         day_after_command(found.decisions, found.policies, audit, before, html, check, as_json)
         return
-    _outcomes_page(found, html, pareto, calls, before, volume, growth, check, as_json)
-
-
-def _outcomes_page(
-    found: Sources,
-    html: Path | None,
-    pareto: Path | None,
-    calls: Path | None,
-    before: Path | None,
-    volume: float,
-    growth: float,
-    check: Path | None,
-    as_json: bool,
-) -> None:
-    from router_lab.outcomes import read_calls, read_outcomes
-    from router_lab.report import (
-        candidate_table,
-        format_table,
-        marks_of,
-        pareto_html,
-        pareto_text,
-        policy_marks,
-        pooled,
-        report_html,
-    )
+    from router_lab.cli.outcomes_page import Asked, show_outcomes
     from router_lab.runtime.errors import InputError
-    from router_lab.runtime.files import atomic_write
 
     if len(found.outcomes) != 1 or len(found.policies) > 1:
         raise InputError("report: name one outcomes table, and at most one policy directory")
-    table = read_outcomes(found.outcomes[0])
-    policy = _policy(found.policies)
-    earlier = None if before is None else read_outcomes(before)
-    beside = calls or found.outcomes[0].with_name("calls.parquet")
-    turns = read_calls(beside) if beside.exists() else None
-    if check is not None:
-        text = report_html(table, policy=policy, calls=turns, before=earlier, volume=volume, growth=growth)
-        same_or_fail(check, page_differences(check, text))
-        return
-    if as_json:
-        print_json({"candidates": candidate_table(table).to_dict("records")})
-    elif html is None and pareto is None:
-        known = candidate_table(table)
-        click.echo(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
-    if html is not None:
-        with step("writing the report"):
-            text = report_html(table, policy=policy, calls=turns, before=earlier, volume=volume, growth=growth)
-            atomic_write(html, text.encode("utf-8", "replace"))
-        print_path(html)
-    if pareto is not None:
-        marks = [] if policy is None else policy_marks(policy, _replayed(policy, table), candidate_table(table))
-        reference = None if policy is None else (policy.reference.model, policy.reference.effort)
-        page = pareto_html(table, extra=marks, reference=reference, before=earlier)
-        print_path(atomic_write(pareto, page.encode("utf-8", "replace")))
-
-
-def page_differences(path: Path, text: str) -> list[str]:
-    """The first line in which the page at `path` is not `text`."""
-    was, now = path.read_bytes(), text.encode("utf-8", "replace")
-    if was == now:
-        return []
-    pairs = enumerate(zip(was.splitlines(), now.splitlines(), strict=False), 1)
-    first = next((f"line {i} of {len(was.splitlines())}" for i, (a, b) in pairs if a != b), "its length")
-    return [f"first in {first}; --volume, --growth, --before and --calls must be those that it was made with"]
+    asked = Asked(found.outcomes[0], next(iter(found.policies), None), calls, before, volume, growth)
+    show_outcomes(asked, html, pareto, mlflow, tracking_uri, check, as_json)
 
 
 def sort_sources(sources: tuple[Path, ...]) -> Sources:
@@ -155,13 +101,3 @@ def sort_sources(sources: tuple[Path, ...]) -> Sources:
         kind = found.policies if path.is_dir() else found.decisions if path.suffix == ".jsonl" else found.outcomes
         kind.append(path)
     return found
-
-
-def _policy(paths: list[Path]) -> Policy | None:
-    return open_policy(paths[0]) if paths else None
-
-
-def _replayed(policy: Policy, table: pd.DataFrame):  # type: ignore[no-untyped-def]
-    from router_lab.replay import replay
-
-    return replay(policy, table)

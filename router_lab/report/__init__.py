@@ -3,7 +3,7 @@
 from router_lab.report.effort import effort_table, effort_text
 from router_lab.report.marks import Mark, front_steps
 from router_lab.report.page import report_html
-from router_lab.report.pareto_page import moved, pareto_html
+from router_lab.report.pareto_page import front_svg, moved, pareto_html
 from router_lab.report.policy import policy_marks
 from router_lab.report.svg import pareto_svg
 from router_lab.report.table import POOLED, candidate_table, marks_of, pooled, suites_of
@@ -17,6 +17,7 @@ __all__ = [
     "effort_text",
     "format_table",
     "front_steps",
+    "front_svg",
     "marks_of",
     "moved",
     "pareto_html",

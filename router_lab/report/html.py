@@ -24,6 +24,13 @@ def page(title: str, body: str) -> str:
     )
 
 
+def svg_style() -> str:
+    """The part of the house's style that a picture outside of a page needs: its colours, light and dark, and marks."""
+    style = (resources.files("router_lab.report") / "style.css").read_text(encoding="utf-8")
+    colours = style[: style.index("* {")]
+    return colours + "".join(f"{line}\n" for line in style.splitlines() if line.startswith(".pareto"))
+
+
 def section(title: str, *parts: str) -> str:
     """A headed section; empty parts are left out, and without any the section too."""
     inside = [p for p in parts if p]

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from router_lab.replay import replay
 from router_lab.report.format import count, interval, money, percent, points, seconds
-from router_lab.report.html import bullets, details, figure, page, paragraph, section, table
+from router_lab.report.html import bullets, details, figure, page, paragraph, section, svg_style, table
 from router_lab.report.marks import Mark
+from router_lab.report.policy import policy_marks
 from router_lab.report.svg import pareto_svg
 from router_lab.report.table import POOLED, candidate_table, marks_of, pooled, records, suites_of
+from router_lab.runtime.policy import Policy
 
 MOST_PANELS = 24
 COLUMNS = (
@@ -95,6 +98,16 @@ def pareto_html(
         body.append(section("What the new sweep moved", bullets(moved(then, now))))
     body.append(section("The front, and who is behind it", tables_html(now)))
     return page(title, "\n".join(body))
+
+
+def front_svg(outcomes: pd.DataFrame, policy: Policy | None = None) -> str:
+    """The picture of all suites as a file of its own, with its style inside: for a README or a slide."""
+    known = candidate_table(outcomes)
+    extra = [] if policy is None else policy_marks(policy, replay(policy, outcomes), known)
+    reference = None if policy is None else (policy.reference.model, policy.reference.effort)
+    picture = pareto_svg([*marks_of(pooled(known), reference), *extra], title="All suites")
+    paper = 'svg { background: var(--paper); font-family: system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }'
+    return picture.replace(">", f"><style>{svg_style()}{paper}</style>", 1) + "\n"
 
 
 def moved(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:

@@ -1,0 +1,125 @@
+"""`report OUTCOMES`: the front in the terminal, as pages, and in MLflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from router_lab.cli.common import open_policy, policy_folder, print_json, print_path, same_or_fail, step
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from router_lab.runtime.policy import Policy
+
+
+@dataclass
+class Asked:
+    """What the command line named, and what is read from it."""
+
+    outcomes_path: Path
+    policy_path: Path | None
+    calls_path: Path | None
+    before_path: Path | None
+    volume: float
+    growth: float
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        from router_lab.outcomes import read_outcomes
+
+        return read_outcomes(self.outcomes_path)
+
+    @cached_property
+    def policy(self) -> Policy | None:
+        return None if self.policy_path is None else open_policy(self.policy_path)
+
+    @cached_property
+    def before(self) -> pd.DataFrame | None:
+        from router_lab.outcomes import read_outcomes
+
+        return None if self.before_path is None else read_outcomes(self.before_path)
+
+    def report(self) -> str:
+        """The page for somebody who was not there; calls.parquet beside the outcomes is read without being named."""
+        from router_lab.outcomes import read_calls
+        from router_lab.report import report_html
+
+        calls = self.calls_path or self.outcomes_path.with_name("calls.parquet")
+        with step("writing the report"):
+            return report_html(
+                self.outcomes, policy=self.policy, calls=read_calls(calls) if calls.exists() else None,
+                before=self.before, volume=self.volume, growth=self.growth,
+            )  # fmt: skip
+
+    def fronts(self, suffix: str) -> str:
+        """The fronts alone: one picture for `.svg`, else a page."""
+        from router_lab.replay import replay
+        from router_lab.report import candidate_table, front_svg, pareto_html, policy_marks
+
+        if suffix == ".svg":
+            return front_svg(self.outcomes, self.policy)
+        policy, table = self.policy, self.outcomes
+        marks = [] if policy is None else policy_marks(policy, replay(policy, table), candidate_table(table))
+        reference = None if policy is None else (policy.reference.model, policy.reference.effort)
+        return pareto_html(table, extra=marks, reference=reference, before=self.before)
+
+
+def show_outcomes(
+    asked: Asked, html: Path | None, pareto: Path | None, mlflow: str | None, tracking_uri: str | None,
+    check: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Answer `report OUTCOMES`; without a file to write and nothing to log, in the terminal."""
+    from router_lab.report import candidate_table
+    from router_lab.runtime.files import atomic_write
+
+    if check is not None:
+        same_or_fail(check, page_differences(check, asked.report()))
+        return
+    if as_json:
+        print_json({"candidates": candidate_table(asked.outcomes).to_dict("records")})
+    elif html is None and pareto is None and mlflow is None:
+        print_front(asked)
+    pages = []
+    if html is not None:
+        pages.append(atomic_write(html, asked.report().encode("utf-8", "replace")))
+    if pareto is not None:
+        pages.append(atomic_write(pareto, asked.fronts(pareto.suffix).encode("utf-8", "replace")))
+    if mlflow is not None:
+        log_to_mlflow(asked, mlflow, tracking_uri, pages)
+    for page in pages:
+        print_path(page)
+
+
+def print_front(asked: Asked) -> None:
+    """Table and picture in characters; with an earlier sweep, what the new one moved."""
+    from router_lab.report import candidate_table, format_table, marks_of, moved, pareto_text, pooled
+
+    known = candidate_table(asked.outcomes)
+    click.echo(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
+    if asked.before is not None:
+        click.echo("\n" + "\n".join(moved(candidate_table(asked.before), known)))
+
+
+def log_to_mlflow(asked: Asked, name: str, uri: str | None, pages: list[Path]) -> None:
+    """Mirror candidates, policy and pages, and say how to look at them."""
+    from router_lab.cli.mirror import mirror
+    from router_lab.tracking import server_command
+
+    directory = None if asked.policy_path is None else policy_folder(asked.policy_path)
+    view = mirror(asked.outcomes, name, uri, pages, asked.policy, directory)
+    click.echo(f"MLflow: {server_command(uri)}\n  the front: http://127.0.0.1:5000/{view}", err=True)
+
+
+def page_differences(path: Path, text: str) -> list[str]:
+    """The first line in which the page at `path` is not `text`."""
+    was, now = path.read_bytes(), text.encode("utf-8", "replace")
+    if was == now:
+        return []
+    pairs = enumerate(zip(was.splitlines(), now.splitlines(), strict=False), 1)
+    first = next((f"line {i} of {len(was.splitlines())}" for i, (a, b) in pairs if a != b), "its length")
+    return [f"first in {first}; --volume, --growth, --before and --calls must be those that it was made with"]
