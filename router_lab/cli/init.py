@@ -52,6 +52,8 @@ models: {}
 """
 
 SWEEP = """\
+# Add `wire:` rows where a provider's level is to be asked for in another way, for instance
+#   wire: [{provider: openai-api, family: "local/qwen*", effort: high, config: {extra_body: {thinking: true}}}]
 name: first
 models:                       # as Inspect names them; keys are read from the environment (OPENAI_API_KEY …)
   - openai/gpt-5-mini

@@ -206,7 +206,7 @@ def test_a_dead_provider_is_left_alone_and_stops_nobody_else(
         "down": {"task": "tasks.py@echo", "args": {"n": n, "marks": marks}},
     }
     models = [
-        {"model": "openai-api/local/tiny", "base_url": one.url, "max_connections": 4},
+        {"model": "openai-api/local/tiny", "base_url": one.url, "max_connections": 20},
         {"model": "anthropic/claude-haiku-4-5", "base_url": two.root, "config": {"max_tokens": 99}},
     ]
     two.answer = one.answer
