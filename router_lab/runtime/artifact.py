@@ -204,9 +204,9 @@ def _read(directory: Path, name: str) -> bytes:
         os.close(descriptor)
         raise PolicyError(f"{path}: not a regular file of up to {most} bytes")
     with os.fdopen(descriptor, "rb") as handle:
-        data = handle.read(most + 1)
-    if len(data) > most:
-        raise PolicyError(f"{path}: more than the {most} bytes allowed")
+        data = handle.read(status.st_size + 1)  # asking for `most` would map that much memory first
+    if len(data) > status.st_size:
+        raise PolicyError(f"{path}: grew beyond its {status.st_size} bytes while it was read")
     return data
 
 
