@@ -59,30 +59,40 @@ def estimate(
     return result
 
 
-def total(estimates: Sequence[CellEstimate]) -> dict[str, Any]:
-    """Sums over the known cells; their ranges add in square, since cells err apart. `unknown` counts other samples."""
+def total(estimates: Sequence[CellEstimate], sample_usd: float | None = None) -> dict[str, Any]:
+    """Sums over the known cells; their ranges add in square, since cells err apart. `unknown` counts other samples.
+
+    `at_most_usd`: what all samples together cannot pass, where each has a dollar limit (`sample_usd`), else null.
+    """
     known = [e for e in estimates if e.usd is not None]
     usd = sum(e.usd or 0.0 for e in known)
     spread = math.sqrt(sum(((e.high or 0.0) - (e.usd or 0.0)) ** 2 for e in known))
+    samples = sum(e.samples for e in estimates)
     return {
-        "samples": sum(e.samples for e in estimates),
+        "samples": samples,
         "unknown": sum(e.samples for e in estimates if e.usd is None),
         "usd": usd,
         "low": max(0.0, usd - spread),
         "high": usd + spread,
+        "at_most_usd": None if sample_usd is None else samples * sample_usd,
         "batch_saves_usd": sum((e.usd or 0.0) - e.batch_usd for e in known if e.batch_usd is not None),
     }
 
 
-def render(estimates: Sequence[CellEstimate]) -> str:
+def render(estimates: Sequence[CellEstimate], sample_usd: float | None = None) -> str:
     """The estimates as a table for people, the total last."""
     lines = [f"{'suite':16} {'candidate':44} {'samples':>8} {'tokens in / out':>17} {'dollars (90 % range)':>30}"]
     for e in estimates:
         name = e.model + (f" ({e.effort})" if e.effort else "")
         tokens = "–" if e.output_tokens is None else f"{e.input_tokens:,.0f} / {e.output_tokens:,.0f}"
         lines.append(f"{e.suite:16} {name:44} {e.samples:>8} {tokens:>17} {_dollars(e.usd, e.low, e.high):>30}")
-    t = total(estimates)
-    lines.append(f"{'total':61} {t['samples']:>8} {'':>17} {_dollars(t['usd'], t['low'], t['high']):>30}")
+    t = total(estimates, sample_usd)
+    none = t["unknown"] == t["samples"] > 0
+    sum_of = "known cells" if t["unknown"] and not none else "total"
+    dollars = _dollars(None if none else t["usd"], t["low"], t["high"])
+    lines.append(f"{sum_of:61} {t['samples'] - (0 if none else t['unknown']):>8} {'':>17} {dollars:>30}")
+    if t["at_most_usd"] is not None:
+        lines.append(f"at most ${t['at_most_usd']:.4f}, by `limits: {{usd: {sample_usd:g}}}` for each sample")
     if t["batch_saves_usd"]:
         lines.append(f"the providers' batch prices would save ${t['batch_saves_usd']:.4f} of it")
     if t["unknown"]:
