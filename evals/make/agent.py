@@ -105,7 +105,7 @@ TASKS: list[tuple[int, str, dict[str, str], dict[str, str]]] = [
 ]  # fmt: skip
 
 
-def rows(n_samples: int = 200) -> list[dict[str, Any]]:
+def rows(n_samples: int = 100) -> list[dict[str, Any]]:
     """`n_samples` tasks as dataset rows; the group is the task template, the target a JSON object of strings.
 
     A file list in another order and another question number make prompts distinct; contents are not in the prompt.

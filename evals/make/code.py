@@ -101,7 +101,7 @@ TEMPLATES: list[tuple[int, str, str, str, str, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-def rows(n_samples: int = 200) -> list[dict[str, Any]]:
+def rows(n_samples: int = 150) -> list[dict[str, Any]]:
     """`n_samples` functions as dataset rows; the group is the template. Examples and tests are [arguments, result]."""
     rng = np.random.default_rng(SEED)
     out: list[dict[str, Any]] = []

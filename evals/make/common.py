@@ -21,8 +21,22 @@ def pick(rng: np.random.Generator, items: tuple[Any, ...] | list[Any] | range) -
     return items[int(rng.integers(len(items)))]
 
 
-def spread(weights: list[int], n_samples: int) -> list[int]:
-    """How many samples each template gives: in proportion to its weight, by largest remainders."""
+def spread(weights: list[int], n_samples: int, most: list[int] | None = None) -> list[int]:
+    """How many samples each template gives: in proportion to its weight, by largest remainders, and none more than
+    its `most`; what one cannot give is spread over the others. Raises ValueError when all together give too few."""
+    limits = most if most is not None else [n_samples] * len(weights)
+    if sum(limits) < n_samples:
+        raise ValueError(f"{n_samples} samples are more than the templates give ({sum(limits)})")
+    counts = [0] * len(weights)
+    while sum(counts) < n_samples:
+        free = [i for i in range(len(weights)) if counts[i] < limits[i]]
+        rest = n_samples - sum(counts)
+        for i, share in zip(free, _remainders([weights[i] for i in free], rest), strict=True):
+            counts[i] = min(counts[i] + share, limits[i])
+    return counts
+
+
+def _remainders(weights: list[int], n_samples: int) -> list[int]:
     exact = [w * n_samples / sum(weights) for w in weights]
     counts = [int(x) for x in exact]
     by_rest = sorted(range(len(weights)), key=lambda i: (counts[i] - exact[i], i))

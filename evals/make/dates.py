@@ -113,11 +113,15 @@ TEMPLATES: list[tuple[int, str, str, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-def rows(n_samples: int = 200) -> list[dict[str, Any]]:
+TRIES = 400
+"""Draws that show how many questions a template has; with fewer than twenty of them all but surely every one."""
+
+
+def rows(n_samples: int = 350) -> list[dict[str, Any]]:
     """`n_samples` questions as dataset rows; the group is the template. A template gives no question twice."""
     rng = np.random.default_rng(SEED)
     out: list[dict[str, Any]] = []
-    counts = spread([WEIGHTS[difficulty] for difficulty, *_ in TEMPLATES], n_samples)
+    counts = spread([WEIGHTS[difficulty] for difficulty, *_ in TEMPLATES], n_samples, [_room(t) for t in TEMPLATES])
     for t, ((difficulty, kind, text, slots, answer), count) in enumerate(zip(TEMPLATES, counts, strict=True)):
         made: dict[str, tuple[str, tuple[str, ...]]] = {}
         while len(made) < count:
@@ -135,6 +139,12 @@ def rows(n_samples: int = 200) -> list[dict[str, Any]]:
                 "options": list(options),
             })  # fmt: skip
     return out
+
+
+def _room(template: tuple[int, str, str, dict[str, Any], str]) -> int:
+    """How many different questions a template can ask, as far as TRIES draws show."""
+    rng = np.random.default_rng(SEED)
+    return len({_write(template[2], _draw(rng, template[3])) for _ in range(TRIES)})
 
 
 def _draw(rng: np.random.Generator, slots: dict[str, Any]) -> dict[str, Any]:

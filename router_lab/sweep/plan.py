@@ -21,7 +21,7 @@ from router_lab.runtime.errors import InputError
 from router_lab.sweep.budget import report_failure
 from router_lab.sweep.guard import Breaker, guard
 from router_lab.sweep.models import build_model, candidate_arguments
-from router_lab.sweep.recorder import Request, fingerprint, request_dict
+from router_lab.sweep.recorder import Request, fingerprint, refuse_twins, request_dict
 from router_lab.sweep.settings import Cell, Grid, load_grid
 from router_lab.sweep.tasks import load_task, with_model
 
@@ -96,6 +96,7 @@ def prepare(
         requests = fingerprint(grid.cells)
         lacking = () if spending else _lacking(grid, recorded)
         tasks = _tasks(grid if spending else _pointed_nowhere(grid), recorded, None if spending else STAND_IN)
+    refuse_twins(tasks, requests)
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
     plan = Plan(grid, tasks, requests, recorded, budget, lacking)
     if budget is not None and spending:

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from inspect_ai import Task
 from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser, GenerateConfig, Model
 
-from router_lab.providers.keys import RECORDED, sha256_of
+from router_lab.providers.keys import RECORDED, canonical_json, sha256_of
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.models import build_model
 from router_lab.sweep.settings import Cell
+from router_lab.sweep.tasks import declared_args
 
 PROBE = "router-lab: which request does this candidate send?"
 APIS = {"/chat/completions": "openai_chat", "/responses": "openai_responses", "/messages": "anthropic"}
@@ -72,10 +74,7 @@ class Recorder(AbstractContextManager["Recorder"]):
 
 
 def fingerprint(cells: Sequence[Cell]) -> dict[tuple[str, str | None, str], Request | None]:
-    """The request of each (model, effort, suite); None where the provider sends nothing that could be recorded.
-
-    Raises InputError if two candidates of a suite would send the same bytes to the same place.
-    """
+    """The request of each (model, effort, suite); None where the provider sends nothing that could be recorded."""
     found: dict[tuple[str, str | None, str], Request | None] = {}
     done: dict[tuple[str, str | None, str], Request | None] = {}
     with Recorder() as recorder:
@@ -84,7 +83,6 @@ def fingerprint(cells: Sequence[Cell]) -> dict[tuple[str, str | None, str], Requ
             if same not in done:
                 done[same] = _record(cell, recorder)
             found[(*cell.candidate, cell.suite)] = done[same]
-    _refuse_twins(cells, found)
     return found
 
 
@@ -136,12 +134,20 @@ async def _ask(model: Model) -> None:
         await model.api.aclose()
 
 
-def _refuse_twins(cells: Sequence[Cell], found: dict[tuple[str, str | None, str], Request | None]) -> None:
+def refuse_twins(
+    tasks: Sequence[tuple[Cell, Task]], found: Mapping[tuple[str, str | None, str], Request | None]
+) -> None:
+    """Raise InputError if two candidates of a suite would send the same bytes to the same place, in the same task.
+
+    Arguments that an effort gives to the task (turns, results kept) make two candidates of one request, but only
+    where the task declares them.
+    """
     owners: dict[tuple[Any, ...], Cell] = {}
-    for cell in cells:
+    for cell, task in tasks:
         request = found[(*cell.candidate, cell.suite)]
         sent = request.fingerprint if request is not None else cell.settings.sha
-        key = (cell.suite, cell.spec.model, cell.spec.base_url, sent)
+        task_args = canonical_json(declared_args(task, cell.settings.task_args))
+        key = (cell.suite, cell.spec.model, cell.spec.base_url, sent, task_args)
         if key in owners and owners[key].candidate != cell.candidate:
             raise InputError(
                 f"suite `{cell.suite}`: candidates {_name(owners[key])} and {_name(cell)} send byte-identical "

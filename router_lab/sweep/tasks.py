@@ -34,7 +34,7 @@ def load_task(
     spec = _resolve_spec(suite.task, base)
     try:
         task = _load(spec, dict(suite.args), f"suite `{name}`")
-        declared = {key: value for key, value in task_args.items() if key in _parameters(task)}
+        declared = declared_args(task, task_args)
         if declared:
             task = _load(spec, {**suite.args, **declared}, f"suite `{name}`")
     except PrerequisiteError as error:
@@ -104,6 +104,11 @@ def _load(spec: str, args: dict[str, Any], where: str) -> Task:
     if tasks[0].sample_source is not None:
         raise InputError(f"{where}: {spec!r} makes its samples while it runs; a sweep needs a fixed dataset")
     return tasks[0]
+
+
+def declared_args(task: Task, task_args: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an effort's `task_args` that the task declares: the only ones that reach it."""
+    return {key: value for key, value in task_args.items() if key in _parameters(task)}
 
 
 def _parameters(task: Task) -> list[str]:

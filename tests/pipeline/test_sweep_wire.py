@@ -67,7 +67,7 @@ def test_twins_on_the_wire_are_refused_by_name(tmp_path: Path, model: str, effor
     with pytest.raises(
         InputError, match=f"candidates '{model}' .* and '{model}' at effort '{efforts[1]}' send byte-identical"
     ):
-        requests_of(tmp_path, [model], efforts)
+        prepare(write_project(tmp_path, {"models": [model], "efforts": efforts}), spending=False)
 
 
 def test_an_estimate_sends_nothing_and_says_what_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,11 +75,12 @@ def test_an_estimate_sends_nothing_and_says_what_is_unknown(tmp_path: Path, monk
     with serving() as server:
         models = [{"model": f"openai-api/local/{name}", "base_url": server.url} for name in "ab"]
         prices = {"openai-api/local/a": price(1, 2), "openai-api/local/b": price(10, 20, tiers={"batch": 0.5})}
-        file = write_project(tmp_path, {"models": models[1:]}, prices=prices)
+        bounds = {"limits": {"usd": 0.01}, "config": {"max_tokens": 100}}
+        file = write_project(tmp_path, {"models": models[1:], **bounds}, prices=prices)
         command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--quiet"]
         assert CliRunner().invoke(cli, [*command, "--limit", "4"]).exit_code == 0
         sent = len(server.requests)
-        write_project(tmp_path, {"models": models, "budget_usd": 1.0}, prices=prices)
+        write_project(tmp_path, {"models": models, "budget_usd": 1.0, **bounds}, prices=prices)
         result = CliRunner().invoke(cli, [*command, "--dry-run", "--json"])
         assert result.exit_code == 0, result.output
         assert len(server.requests) == sent
@@ -89,7 +90,9 @@ def test_an_estimate_sends_nothing_and_says_what_is_unknown(tmp_path: Path, monk
     # "say 3" is 2 tokens in, "3" 1 out: $ (2 × 10 + 1 × 20) / 1e6 a sample; "say 10" is 2 and 1 as well.
     assert (second["samples"], second["seen"]) == (8, 4)
     assert second["usd"] == pytest.approx(8 * 40e-6) and second["batch_usd"] == pytest.approx(4 * 40e-6)
-    assert answer["total"]["unknown"] == 12
+    assert answer["total"]["unknown"] == 12 and answer["total"]["at_most_usd"] == pytest.approx(20 * 0.01)
+    said = CliRunner().invoke(cli, [*command, "--dry-run"]).stdout
+    assert "at most $0.2000, by `limits: {usd: 0.01}` for each sample" in said and "known cells" in said
 
 
 def test_a_dry_run_needs_no_keys_names_them_and_can_pay_for_a_pilot(
@@ -107,6 +110,7 @@ def test_a_dry_run_needs_no_keys_names_them_and_can_pay_for_a_pilot(
         assert "model 'openai/gpt-5-mini' cannot be made: Unable to initialise OpenAI client" in result.stdout
         assert "OPENAI_API_KEY" in result.stdout and "No LOCAL_API_KEY defined" in result.stdout
         assert result.stdout.count("before it can run") == 2 and "--dry-run --pilot 5" in result.stdout
+        assert "0.0000" not in result.stdout, "what is unknown is not free"
         assert server.requests == [] and not (tmp_path / "logs").exists()
 
         monkeypatch.setenv("LOCAL_API_KEY", "x")

@@ -47,7 +47,7 @@ def test_data_is_what_the_generator_makes_and_the_readme_says(root):
 
 def test_groups_are_many_and_small_and_examples_stand_in_the_prompt(rows):
     sizes = Counter(row["group"] for row in rows)
-    assert len(rows) == 200
+    assert len(rows) == 150
     assert len(sizes) >= 60
     assert max(sizes.values()) <= 0.05 * len(rows)
     assert Counter(row["difficulty"] for row in rows).keys() == {1, 2, 3}
