@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.optimize import brentq
+from scipy.stats import chi2, ncx2, norm
 
 from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, clustered_mean, clustered_ratio, samples_needed
 from router_lab.report.format import candidate_label, count, interval, money, percent, points
@@ -27,19 +28,28 @@ COST_TOLERANCE = 0.10
 SHIFT_TOLERANCE = 0.10
 CALIBRATION_TOLERANCE = 0.02
 NOTICEABLE = 0.05
+NOTICEABLE_COST = 0.25
+NOTICEABLE_SHIFT = 0.20
 _OTHER_CHECKS = 3
+Z_OTHER = float(norm.isf(ALPHA / _OTHER_CHECKS))
+_Z_POWER = float(norm.ppf(0.8))
 BETTING_FACTOR = 2.25
 """A betting test needs about this many times the samples of a t test for power .8 (tests/unit/test_dayafter.py)."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check. verdict: still holds, does not hold, or cannot tell yet; more: requests that would settle it."""
+    """One check. verdict: still holds, does not hold, or cannot tell yet; more: requests that would settle it.
+
+    drift, within: a change worth naming, and the requests in which this check names it four times in five.
+    """
 
     name: str
     verdict: str
     text: str
     more: int | None = None
+    drift: str = ""
+    within: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +157,41 @@ def needed(estimate: Estimate, floor: float, confidence: float) -> int | None:
     return None if further is None else math.ceil(BETTING_FACTOR * (further + estimate.n)) - estimate.n
 
 
+def power_of_quality(estimate: Estimate, level: float) -> int | None:
+    """Labelled requests of a candidate in which one NOTICEABLE worse than predicted is named, four times in five."""
+    if not math.isfinite(estimate.se):
+        return None
+    reach = (float(norm.isf(level)) + _Z_POWER) / (NOTICEABLE - CALIBRATION_TOLERANCE)
+    return math.ceil(BETTING_FACTOR * estimate.se**2 * estimate.n * reach**2)
+
+
+def power_of_cost(ratio: Estimate) -> int:
+    """Billed requests in which a bill NOTICEABLE_COST over the prediction is named: z test on a ratio."""
+    spread = ratio.se * math.sqrt(ratio.n) * (1 + NOTICEABLE_COST) / ratio.value
+    return max(MIN_CLUSTERS, math.ceil(((Z_OTHER + _Z_POWER) * spread / (NOTICEABLE_COST - COST_TOLERANCE)) ** 2))
+
+
+def power_of_shift(suites: int) -> int:
+    """Requests in which NOTICEABLE_SHIFT of them moved between suites is named.
+
+    The chi-squared statistic's noncentrality is n Σ d²/p ≥ n (Σ|d|)² = 4 n shift², whichever suites they moved between.
+    """
+    degrees = max(1, suites - 1)
+    limit = float(chi2.isf(ALPHA / _OTHER_CHECKS, degrees))
+    noncentrality = brentq(lambda x: ncx2.sf(limit, degrees, x) - 0.8, 1e-6, 1000.0)
+    return math.ceil(noncentrality / (4 * NOTICEABLE_SHIFT**2))
+
+
+def power_of_coverage(was: Estimate) -> int | None:
+    """Requests in which half of what was covered becoming unknown is named; None where the earlier log is too short."""
+    now = was.value + (1 - was.value) / 2
+    room = ((now - was.value) / (Z_OTHER + _Z_POWER)) ** 2 - was.error**2
+    if room <= 0:
+        return None
+    spread = now * (1 - now)  # the error's square is spread / n, and 2 / n² for the pseudo-observations
+    return math.ceil((spread + math.sqrt(spread**2 + 8 * room)) / (2 * room))
+
+
 def _interval(estimate: Estimate) -> str:
     low, high = estimate.interval()
     return f"95 % from {points(low)} to {points(high)}" if math.isfinite(low) else "too few for an interval"
@@ -159,18 +204,21 @@ def _calibration(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
         return []
     findings = []
     names = sorted({candidate_label(r["model"], r["effort"]) for r, _ in labelled})
+    level = ALPHA / len(names)
     for name in names:
         gaps = np.array([q - r["quality"] for r, q in labelled if candidate_label(r["model"], r["effort"]) == name])
         gaps = np.clip(gaps, -1.0, 1.0)
         text = f"labelled {points(float(gaps.mean()))} points against its prediction on {len(gaps):,} requests"
         sizes, estimate = np.ones(len(gaps)), clustered_mean(gaps, pseudo=True)
-        if betting_p(-gaps, sizes, CALIBRATION_TOLERANCE) <= ALPHA / len(names):
-            findings.append(Finding(f"quality of {name}", BROKEN, text))
+        power = (f"{points(NOTICEABLE)[1:]} points worse", power_of_quality(estimate, level))
+        if betting_p(-gaps, sizes, CALIBRATION_TOLERANCE) <= level:
+            findings.append(Finding(f"quality of {name}", BROKEN, text, None, *power))
         elif betting_p(gaps, sizes, -NOTICEABLE) <= 0.1:
-            findings.append(Finding(f"quality of {name}", HOLDS, f"{text}; not {points(NOTICEABLE)[1:]} points worse"))
+            said = f"{text}; not {points(NOTICEABLE)[1:]} points worse"
+            findings.append(Finding(f"quality of {name}", HOLDS, said, None, *power))
         else:
             more = needed(estimate, -NOTICEABLE, 0.9)
-            findings.append(Finding(f"quality of {name}", UNSURE, text, more))
+            findings.append(Finding(f"quality of {name}", UNSURE, text, more, *power))
     return findings
 
 
@@ -184,9 +232,10 @@ def _cost(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     text = f"{money(float(real.mean()))} a request, {percent(ratio.value, 0)} of what was predicted (n = {len(real):,})"
     if len(real) < MIN_CLUSTERS:
         return [Finding("cost", UNSURE, text, MIN_CLUSTERS - len(real))]
+    power = (f"{percent(NOTICEABLE_COST, 0)} dearer", power_of_cost(ratio))
     if ratio.low(1 - ALPHA / _OTHER_CHECKS) > 1 + COST_TOLERANCE:
-        return [Finding("cost", BROKEN, f"{text}; prices, context or retries have grown")]
-    return [Finding("cost", HOLDS, text)]
+        return [Finding("cost", BROKEN, f"{text}; prices, context or retries have grown", None, *power)]
+    return [Finding("cost", HOLDS, text, None, *power)]
 
 
 def _suite_shares(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -209,7 +258,8 @@ def _suites(rows: Sequence[Mapping[str, Any]], expected: Mapping[str, float] | N
     most = names[int(np.argmax(np.abs(seen / len(rows) - share)))]
     text = f"{percent(moved, 0)} of requests have moved between suites, most of all {most}"
     shifted = p <= ALPHA / _OTHER_CHECKS and moved > SHIFT_TOLERANCE
-    return [Finding("suite shares", BROKEN if shifted else HOLDS, text)]
+    power = (f"{percent(NOTICEABLE_SHIFT, 0)} moved", power_of_shift(len(names)))
+    return [Finding("suite shares", BROKEN if shifted else HOLDS, text, None, *power)]
 
 
 def _coverage(rows: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]]) -> list[Finding]:
@@ -220,9 +270,10 @@ def _coverage(rows: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, 
     old = np.array([float(r.get("code") in ("uncovered", "table")) for r in earlier])
     now, was = clustered_mean(unknown, pseudo=True), clustered_mean(old, pseudo=True)
     z = (now.value - was.value) / math.hypot(now.error, was.error)
-    alarmed = z > 2.13 and now.value > was.value + 0.05  # one-sided, ALPHA / _OTHER_CHECKS
+    alarmed = z > Z_OTHER and now.value > was.value + 0.05
     text = f"{percent(now.value)} of requests are unlike what was fitted, {percent(was.value)} before"
-    return [Finding("coverage", BROKEN if alarmed else HOLDS, text)]
+    power = ("coverage halved", power_of_coverage(was))
+    return [Finding("coverage", BROKEN if alarmed else HOLDS, text, None, *power)]
 
 
 def _bill(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ def day_after_html(result: DayAfter, name: str) -> str:
             ("answer", lambda r: r["f"].verdict),
             ("measured", lambda r: r["f"].text),
             ("more needed", lambda r: count(r["f"].more) if r["f"].more else "–"),
+            ("would name", lambda r: f"{r['f'].drift} in {count(r['f'].within)}" if r["f"].within else "–"),
         ],
         text_columns=3,
     )
