@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from inspect_ai.hooks import BeforeModelGenerate, Hooks, ModelUsageData, SampleEnd, hooks
 from inspect_ai.log._samples import sample_active
 from inspect_ai.util import LimitExceededError
+from inspect_ai.util._limit import turn_limit_tree
 
 from router_lab.prices import PriceTable, Tokens
 from router_lab.providers.keys import RECORDED
@@ -137,6 +138,8 @@ class _Meter(Hooks):
 
     async def on_before_model_generate(self, data: BeforeModelGenerate) -> None:
         spending, sample = _Meter.spending, current_sample()
+        if spending is not None:
+            _stop_before_turn()
         if spending is None or spending.sample_usd is None or sample is None:
             return
         model = spending.names.get(data.model_name, data.model_name.removeprefix(RECORDED))
@@ -160,6 +163,17 @@ class _Meter(Hooks):
     async def on_sample_end(self, data: SampleEnd) -> None:
         if _Meter.spending is not None and data.sample.uuid is not None:
             _Meter.spending.ended(data.sample.uuid)
+
+
+def _stop_before_turn() -> None:
+    """Raise where Inspect's own turn limit would raise after this call, with one turn more paid for than allowed.
+
+    Scorers run outside of it, so a judge is not stopped.
+    """
+    node = None if turn_limit_tree.is_suspended() else turn_limit_tree.get()
+    if node is not None and node.limit is not None and node.usage >= node.limit:
+        reason = f"sample limit: {node.limit} turns"
+        raise LimitExceededError("turn", value=node.usage, limit=node.limit, message=reason)
 
 
 def meter(spending: Spending | None) -> None:

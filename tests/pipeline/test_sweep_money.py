@@ -86,6 +86,7 @@ def test_fourteen_candidates_on_three_suites_to_the_cent(servers: tuple[Loopback
     # Needed: 6 + 3×2 + 3×3 calls a candidate; sent: two more each, for the samples that fail once.
     assert len(calls) == 14 * 21
     assert len(one.requests) + len(two.requests) == 14 * 23
+    assert any(request["body"].get("stream") for request in two.requests)
     judged = outcomes[outcomes.suite == "judged"]
     assert (judged["judge_usd"] > 0).all() and (judged["turns"] == 1).all()
     assert (outcomes[outcomes.suite != "judged"]["judge_usd"] == 0).all()
@@ -249,3 +250,26 @@ def test_a_server_that_never_answers_is_infrastructure_with_its_reason(
     assert silent["reason"].str.contains("circuit breaker|retries used up: AttemptTimeoutError").all()
     assert silent["reason"].str.contains("no answer in time").any()
     assert set(outcomes[outcomes.model != "openai-api/local/tiny"]["status"]) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "turns", "reason"),
+    [({"turns": 2}, {2}, "turn limit"), ({"tokens": 250}, {2}, "token limit"), ({"usd": 0.0009}, {1, 2}, "cost limit")],
+)
+def test_a_sample_of_an_agent_ends_at_its_own_limit(
+    servers: tuple[Loopback, Loopback], tmp_path: Path, limits: dict[str, Any], turns: set[int], reason: str
+) -> None:
+    """Five turns of some 165 tokens ($0.00036) each; a limit ends the sample and not the sweep, scored as it stands."""
+    server = servers[0]
+    server.usage = lambda prompt, text: Usage(len(prompt) + 58, output=100)
+    suites = {"agent": {"task": "tasks.py@echo", "args": {"n": 3, "word": "work", "turns": 5}}}
+    models = [{"model": "openai-api/local/chatty", "base_url": server.url}]
+    sweep = {"models": models, "config": {"max_tokens": 100}, "limits": limits}
+    file = write_project(tmp_path, sweep, suites, prices=PRICES)
+    result = run_sweep(file, tmp_path / "logs", quiet=True)
+    outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
+    assert result.failed == 0 and set(outcomes["status"]) == {"limit"} and set(outcomes["reason"]) == {reason}
+    assert set(outcomes["turns"]) <= turns and outcomes["quality"].notna().all()
+    assert (outcomes["paid_usd"] <= limits.get("usd", 1.0)).all()
+    again = run_sweep(file, tmp_path / "logs", quiet=True)
+    assert again.generated == 0, "a sample at its limit is finished"
