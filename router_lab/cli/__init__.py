@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from router_lab import __version__
+from router_lab.cli.examples import with_example
 from router_lab.runtime.errors import RouterLabError
 
 COMMANDS = {
@@ -43,7 +44,7 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return with_example(cmd_name, command)
 
     def invoke(self, ctx: click.Context) -> Any:
         """An error that a user can act on is one line and exit status 1, never a traceback."""

@@ -1,0 +1,94 @@
+"""Play the README's walks as a new user would: in a fresh directory, with bash, one after another.
+
+`--write` puts what they print into the blocks of the README marked `printed by: make bench-walks`, and the seconds too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+README = ROOT / "README.md"
+WALK = re.compile(
+    r"<!-- walk: (?P<name>[^>]+?) -->\n```sh\n(?P<commands>.*?)```\n(?P<between>.*?)"
+    r"<!-- printed by: make bench-walks -->\n```text\n(?P<printed>.*?)```",
+    flags=re.S,
+)
+TIMES = re.compile(r"(<!-- timed by: make bench-walks -->\n```text\n)(.*?)(```)", flags=re.S)
+STATE = "walk-state.sh"
+
+
+@dataclass(frozen=True)
+class Played:
+    """One walk: what it printed, the exit status it ended with, and how long it took."""
+
+    name: str
+    stdout: str
+    stderr: str
+    status: int
+    seconds: float
+
+
+def play(folder: Path) -> list[Played]:
+    """Every walk of the README, in `folder`, which gets what a clone holds; shell variables live on between walks."""
+    for name in ("evals", "datasets"):
+        shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / STATE).touch()
+    return [_play(folder, m["name"], m["commands"]) for m in WALK.finditer(README.read_text(encoding="utf-8"))]
+
+
+def _play(folder: Path, name: str, commands: str) -> Played:
+    script = f"set -eo pipefail\nsource ./{STATE}\n{commands}\ndeclare -p old new 2>/dev/null > {STATE} || true\n"
+    bin_folder = str(Path(sys.executable).parent)
+    env = {
+        **os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1", "COLUMNS": "100",
+        "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_TRACKING_URI": "", "PYTHONUTF8": "1",
+    }  # fmt: skip
+    start = time.monotonic()
+    done = subprocess.run(["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    return Played(name, done.stdout, done.stderr, done.returncode, time.monotonic() - start)
+
+
+def table(walks: list[Played]) -> str:
+    """Seconds by walk, as the README quotes them."""
+    rows = [(w.name, w.seconds) for w in walks]
+    rows.append(("all of them", sum(w.seconds for w in walks)))
+    return "".join(f"{name:<16}{seconds:6.0f} s\n" for name, seconds in rows)
+
+
+def write(walks: list[Played]) -> None:
+    """Replace the quoted output and the times in the README."""
+    by_name = {w.name: w for w in walks}
+    text = README.read_text(encoding="utf-8")
+    for match in reversed(list(WALK.finditer(text))):
+        text = text[: match.start("printed")] + by_name[match["name"]].stdout + text[match.end("printed") :]
+    README.write_text(TIMES.sub(lambda m: m[1] + table(walks) + m[3], text), encoding="utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="put what was printed into README.md")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="router-lab-walks-") as folder:
+        walks = play(Path(folder))
+    for walk in walks:
+        print(f"── {walk.name} " + "─" * 60 + f"\n{walk.stdout}")
+        if walk.status:
+            print(f"ended with status {walk.status}:\n{walk.stderr}")
+    print(table(walks), end="")
+    if asked.write and not any(w.status for w in walks):
+        write(walks)
+    return max((w.status for w in walks), default=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
