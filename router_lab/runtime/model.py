@@ -107,7 +107,7 @@ class Route(NamedTuple):
     verdict: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Linear:
     """Predictions `P[2c] = bias[suite row] + sum(weights[seen buckets]) * scale / sqrt(k) + (z @ dense) * dense_scale`.
 
@@ -199,7 +199,7 @@ def group_code(suite: str, group: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{suite}\0{group}".encode("utf-8", "replace")).digest()[:8], "big")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class PolicySpec:
     """All that `decide` depends on. c = len(profiles); per-suite tables have len(suites) + 1 rows, POOLED first."""
 

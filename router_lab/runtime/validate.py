@@ -163,7 +163,7 @@ def _linear(spec: PolicySpec) -> Iterator[str]:
             return
         if array.dtype == np.float64 and not (np.abs(array) <= GREATEST).all():
             yield f"linear: {key} holds a number that is not finite, or beyond {GREATEST:g}"
-    if seen and (linear.seen[-1] >= spec.featuriser.buckets or (np.diff(linear.seen.astype(np.int64)) <= 0).any()):
+    if seen and (linear.seen[-1] >= spec.featuriser.buckets or (linear.seen[1:] <= linear.seen[:-1]).any()):
         yield f"linear: seen is not sorted without repeats below {spec.featuriser.buckets}"
     if linear.weights[0].any():
         yield "linear: row 0 of weights, for buckets never seen, is not zero"

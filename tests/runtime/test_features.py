@@ -105,3 +105,12 @@ def test_edges(text: str) -> None:
     assert (found.buckets < 1 << 18).all()
     assert found.counts.min() >= 0
     assert found.counts.max() <= 4 * 2048 + 3
+
+
+def test_the_table_of_counts_is_what_standardise_gives() -> None:
+    random = np.random.default_rng(3)
+    featuriser = Featuriser(cap=64, centre=tuple(random.normal(3, 2, 13)), spread=tuple(random.uniform(0.1, 3, 13)))
+    table = featuriser.standardised_counts(300)
+    assert table.shape == (13, 301) and table.dtype == np.int16
+    for count in (0, 1, 7, 8, 300):
+        assert (table[:, count] == featuriser.standardise(log2ish(np.full(13, count)))).all()
