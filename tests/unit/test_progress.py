@@ -1,0 +1,24 @@
+"""The progress line: what is done, and a time left only once there is something to judge it by."""
+
+import io
+import re
+
+from router_lab.sweep.progress import ENOUGH, Progress
+
+
+def test_neither_pace_nor_time_left_before_a_few_samples_are_done() -> None:
+    out = io.StringIO()
+    with Progress("s", needed=20, reused=4, stream=out) as counter:
+        for done in range(1, ENOUGH):
+            counter.sample_done(failed=done == 1)
+            assert re.fullmatch(rf"s: {4 + done}/20 samples, \d+:\d\d, 1 failed", counter.line())
+        counter.sample_done(failed=False)
+        assert re.fullmatch(r"s: 9/20 samples, [\d.]+/s, \d+:\d\d \+ \d+:\d\d left, 1 failed", counter.line())
+    assert out.getvalue().splitlines()[0] == "s: 20 samples, 4 already there"
+    assert len(out.getvalue().splitlines()) == 2
+
+
+def test_no_stream_no_word() -> None:
+    with Progress("s", needed=1, reused=0, stream=None) as counter:
+        counter.sample_done(failed=False)
+    assert counter.finished == 1
