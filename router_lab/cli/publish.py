@@ -55,7 +55,7 @@ def publish(
             made = register_version(policy, release.name, alias=alias, tags=tags, uri=tracking_uri)
         click.echo(f"MLflow: models:/{made.name}@{alias} is version {made.version}")
     click.echo(f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({release.verdict})")
-    print_path(done.folder)
+    print_path(policy.parent if policy.name else done.folder)
 
 
 @click.command(epilog="\b\nExample:\n  router-lab rollback policies/support\n")

@@ -42,7 +42,7 @@ def test_help_has_an_example_whose_options_exist(name: str, command: click.Comma
 
 
 def test_help_imports_nothing_heavy() -> None:
-    """Under half a second of CPU by what is not imported (numpy is the runtime's own): a clock would judge the machine."""
+    """Under half a second of CPU, judged by what is not imported (numpy is the runtime's own), not by a clock."""
     code = (
         "import sys\nfrom router_lab.cli import cli\n"
         "try:\n    cli(['--help'])\nexcept SystemExit:\n    pass\n"

@@ -1,14 +1,22 @@
-"""What the README quotes is what the commands print, to the last digit."""
+"""What the README quotes is what the commands print, to the last digit; its Python runs as it stands."""
 
+import os
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from router_lab import Policy, load_policy
 from router_lab.cli import COMMANDS, cli
+from router_lab.publish import publish
+from router_lab.runtime.artifact import save_revision
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Demo
+from tests.servers.loopback import serving
 
 README = (ROOT / "README.md").read_text()
 QUOTED = re.findall(r"<!-- printed by: make demo -->\n```text\n(.*?)```", README, flags=re.S)
@@ -32,7 +40,8 @@ def test_figures_in_the_prose_stand_in_the_quoted_output() -> None:
 def test_commands_exist_with_these_options(line: str) -> None:
     name, *rest = line.split()
     assert name in COMMANDS
-    shown = CliRunner().invoke(cli, [name, "--help"]).output
+    inner = [rest[0]] if name == "prices" else []  # a group: the options are its command's
+    shown = CliRunner().invoke(cli, [name, *inner, "--help"]).output
     for option in (word for word in rest if word.startswith("--")):
         assert option in shown, f"{name} has no {option}"
 
@@ -40,3 +49,38 @@ def test_commands_exist_with_these_options(line: str) -> None:
 def test_linked_files_exist() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / Path(target)).exists(), target
+
+
+def test_the_picture_is_the_demos(demo: Demo) -> None:
+    assert (ROOT / "docs" / "front.svg").read_bytes() == (demo.out / "front.svg").read_bytes()
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic"])
+def test_a_request_from_ones_own_python(api: str, demo: Demo, tmp_path: Path) -> None:
+    """The README's file, run as a user runs it, against a server on loopback; only the address comes from outside."""
+    block = re.search(rf"<!-- run: {api} -->\n```python\n(.*?)```", README, flags=re.S)
+    assert block is not None
+    (tmp_path / "mine.py").write_text(block[1])
+    save_revision(measured_through(load_policy(demo.policy), api), tmp_path / "policies" / "support")
+    only = next((tmp_path / "policies" / "support").iterdir())
+    publish(only, force=True)
+    with serving(answer=lambda prompt: "Press reset.") as server:
+        env = {**os.environ, "OPENAI_API_KEY": "x", "OPENAI_BASE_URL": server.url, "ANTHROPIC_API_KEY": "x",
+               "ANTHROPIC_BASE_URL": server.root}  # fmt: skip
+        command = [sys.executable, "mine.py"]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("Press reset.")
+    assert len(server.requests) == 1
+    assert done.stdout.startswith(server.requests[0]["body"]["model"])
+
+
+def measured_through(policy: Policy, api: str) -> Policy:
+    """The demo's policy as it would be had its candidates been measured through Anthropic's API."""
+    if api == "openai":
+        return policy
+    profiles = []
+    for profile in policy.spec.profiles:
+        arguments = {"model": profile.candidate.model, "max_tokens": 64}
+        profiles.append(profile._replace(request={"api": "anthropic", "arguments": arguments}))
+    return Policy(replace(policy.spec, profiles=tuple(profiles)))
