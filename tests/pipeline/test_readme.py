@@ -36,7 +36,11 @@ def test_figures_in_the_prose_stand_in_the_quoted_output() -> None:
         assert number in quoted, number
 
 
-@pytest.mark.parametrize("line", sorted(set(re.findall(r"router-lab ([a-z]+[^\n#|`]*)", README))))
+DOCS = [p for p in sorted((ROOT / "docs").glob("*.md")) if p.stem != "artifact-format"]
+PAGES = README + "".join(p.read_text() for p in DOCS)
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"router-lab ([a-z]+[^\n#|`]*)", PAGES))))
 def test_commands_exist_with_these_options(line: str) -> None:
     name, *rest = line.split()
     assert name in COMMANDS
@@ -47,8 +51,10 @@ def test_commands_exist_with_these_options(line: str) -> None:
 
 
 def test_linked_files_exist() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / Path(target)).exists(), target
+    for page in [ROOT / "README.md", *DOCS]:
+        prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", prose):
+            assert (page.parent / Path(target)).exists(), (page.name, target)
 
 
 def test_the_picture_is_the_demos(demo: Demo) -> None:
