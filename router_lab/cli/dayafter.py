@@ -42,6 +42,10 @@ def day_after_command(
             "confidence": shown.get("confidence", 0.9),
             "expected_suites": {name: n / total for name, n in suites.items()} if total else None,
         }  # fmt: skip
+        others = sum(row.get("revision") != policy.revision for row in rows)
+        if others:
+            text = f"warning: {others:,} of {len(rows):,} decisions were made by another revision than {policies[0]}"
+            click.echo(f"{text}, so the promise beside them is not theirs", err=True)
     labels = None if audit is None else read_reference_qualities(audit, promise.get("reference"))
     result = day_after(rows, audit=labels, before=read_decisions(before) if before else (), **promise)
     page = day_after_html(result, logs[0].stem if policy is None else policy.spec.name)

@@ -13,7 +13,7 @@ def day_after_html(result: DayAfter, name: str) -> str:
     """A self-contained page for a `DayAfter`. name: of the policy or the log."""
     kind = _KIND.get(result.verdict, "inconclusive")
     broken = [f.name for f in result.findings if f.verdict == BROKEN]
-    said = f"{result.verdict}: {', '.join(broken)}" if broken else result.verdict
+    said = f"{result.verdict}: {', '.join(broken)}" if broken else result.to_text().splitlines()[-1]
     checks = table(
         [{"f": f} for f in result.findings],
         [

@@ -159,3 +159,12 @@ def test_the_command_answers_with_its_exit_status(tmp_path: Path) -> None:
 def test_the_page_is_whole() -> None:
     text = day_after_html(judged(log(5, 60)), "support <b>")
     assert "support &lt;b&gt;" in text and "Promised and real" in text and "://" not in text
+
+
+def test_decisions_of_another_revision_are_pointed_out(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    row = {"kind": "decision", "time": 0.0, "tier": "standard", "reason": "", "revision": "another", **log(1, 1)[0]}
+    path.write_text(json.dumps({k: v for k, v in row.items() if k != "outcome"}) + "\n")
+    golden = Path(__file__).parent.parent / "golden" / "v1" / "identity"
+    result = CliRunner().invoke(report, [str(path), str(golden)])
+    assert "1 of 1 decisions were made by another revision" in result.stderr
