@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ def build_model(cell: Cell, recorded: Path, api_key: str | None = None) -> Model
     if client is not None and hasattr(client, "max_retries"):
         # Inspect retries as well, and what an SDK retries on its own is seen, limited and accounted for by nobody.
         client.max_retries = 0
+    if cell.settings.config.get("extra_body") and client is not None:
+        _send_raw(client, cell.settings.config["extra_body"])
     if cell.settings.few_shot and not is_recorded:
         _put_few_shot(model.api, cell.settings.few_shot)
     return model
@@ -75,6 +78,23 @@ def few_shot_messages(examples: Any) -> list[ChatMessage]:
         for example in examples
         for message in (ChatMessageUser(content=example["user"]), ChatMessageAssistant(content=example["assistant"]))
     ]
+
+
+def _send_raw(client: Any, fields: Mapping[str, Any]) -> None:
+    """Make an SDK's client put `fields` into every request body as they are, over whatever is there.
+
+    Inspect does so for some providers, drops them for others and passes on a list of its own for a third; whether
+    they arrive is seen by the recorder.
+    """
+    ask = getattr(client, "request", None)
+    if ask is None:
+        return
+
+    async def request(cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        options.extra_json = {**(options.extra_json or {}), **fields}
+        return await ask(cast_to, options, **kwargs)
+
+    client.request = request
 
 
 def _put_few_shot(api: ModelAPI, examples: Any) -> None:

@@ -103,8 +103,17 @@ def _record(cell: Cell, recorder: Recorder) -> Request | None:
     if len(recorder.seen) == before:
         return None
     path, headers, body = recorder.seen[-1]
+    raw = cell.settings.config.get("extra_body") or {}
+    dropped = sorted(raw.keys() - body.keys())
+    if dropped:
+        raise InputError(
+            f"suite `{cell.suite}`: {_name(cell)}: `extra_body.{dropped[0]}` does not reach this provider: it would "
+            "be measured without it; take it out, or ask for it by `args` or another setting"
+        )
     api = next((name for ending, name in APIS.items() if path.partition("?")[0].endswith(ending)), None)
-    arguments = {key: value for key, value in sorted(body.items()) if key not in CONTENT and value != []}
+    arguments = {key: value for key, value in sorted(body.items()) if key not in {*CONTENT, *raw} and value != []}
+    if raw:  # SDKs refuse arguments that they do not know, and send these as they are
+        arguments["extra_body"] = {key: body[key] for key in sorted(raw)}
     return Request(api, arguments, sha256_of([path, headers, body]))
 
 

@@ -43,21 +43,30 @@ def test_the_request_is_what_the_provider_would_see(tmp_path: Path, monkeypatch:
     assert brief is not None and brief.arguments == {"model": "x", "max_tokens": 32}
 
 
-def test_a_users_row_reaches_the_wire_raw(tmp_path: Path) -> None:
-    wire = [
-        {"provider": "openai-api", "family": "local/*", "effort": "high",
-         "config": {"extra_body": {"chat_template_kwargs": {"thinking": "$effort"}}}},
-        {"provider": "anthropic", "effort": "high", "config": {"max_tokens": 9000, "reasoning_tokens": 5000}},
-    ]  # fmt: skip
-    models = [{"model": "openai-api/local/x", "base_url": "http://192.0.2.1/v1"}, "anthropic/claude-haiku-4-5"]
-    file = write_project(tmp_path, {"models": models, "efforts": ["low", "high"], "wire": wire})
-    found = {(model, effort): r for (model, effort, _), r in fingerprint(load_grid(file).cells).items()}
-    high, low = found["openai-api/local/x", "high"], found["openai-api/local/x", "low"]
-    assert high is not None and low is not None
-    assert high.arguments == {"model": "x", "chat_template_kwargs": {"thinking": "high"}}
-    assert low.arguments == {"model": "x", "reasoning_effort": "low"}
-    claude = found["anthropic/claude-haiku-4-5", "high"]
-    assert claude is not None and claude.arguments["thinking"]["budget_tokens"] == 5000
+@pytest.mark.parametrize("model", ["openai-api/local/x", "openai/gpt-5-mini", "anthropic/claude-haiku-4-5"])
+def test_a_users_row_reaches_the_wire_raw(tmp_path: Path, model: str) -> None:
+    provider, _, family = model.partition("/")
+    raw = {"extra_body": {"switches": {"thinking": "$effort"}}}
+    wire = [{"provider": provider, "family": f"{family[:3]}*", "effort": "high", "config": raw}]
+    spec = {"model": model, "base_url": "http://192.0.2.1/v1"}
+    file = write_project(tmp_path, {"models": [spec], "efforts": ["low", "high"], "wire": wire})
+    found = {effort: r for (_, effort, _), r in fingerprint(load_grid(file).cells).items()}
+    high, low = found["high"], found["low"]
+    assert high is not None and low is not None and high.fingerprint != low.fingerprint
+    # In the artifact it stands where the SDKs take it, and not among the arguments that they know.
+    assert high.arguments["extra_body"] == {"switches": {"thinking": "high"}} and "switches" not in high.arguments
+    assert not {"reasoning", "reasoning_effort", "thinking"} & high.arguments.keys()
+    assert {"reasoning", "reasoning_effort", "thinking"} & low.arguments.keys() and "extra_body" not in low.arguments
+
+
+def test_raw_settings_that_do_not_arrive_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router_lab.sweep.models._send_raw", lambda client, fields: None)
+    models = ["anthropic/claude-haiku-4-5"]
+    file = write_project(tmp_path, {"models": models, "config": {"extra_body": {"zz": 1}}})
+    with pytest.raises(
+        InputError, match=r"claude-haiku-4-5' .* `extra_body\.zz` does not reach this provider"
+    ):
+        fingerprint(load_grid(file).cells)
 
 
 @pytest.mark.parametrize(
