@@ -13,7 +13,7 @@ from router_lab.cli.common import json_option, print_json, print_path
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.sweep import Plan
+    from router_lab.sweep import Plan, RaceOptions
 
 
 @click.command()
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     "--history", type=click.Path(path_type=Path), help="Earlier outcomes for --dry-run; default: the log directory."
 )
 @click.option("--budget-usd", type=click.FloatRange(min=0, min_open=True), help="Never spend more, all runs together.")
+@click.option(
+    "--race", is_flag=True, help="Stop paying for candidates once they are shown not to win; `race:` in SWEEP.yaml."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def sweep(
@@ -38,6 +41,7 @@ def sweep(
     pilot: int | None,
     history: Path | None,
     budget_usd: float | None,
+    race: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -64,18 +68,36 @@ def sweep(
         run_sweep(sweep_file, folder, limit=min(pilot, limit or pilot), budget_usd=budget_usd, quiet=quiet)
         _estimate(sweep_file, folder, limit, history, as_json)
         return
-    result = run_sweep(sweep_file, folder, limit=limit, budget_usd=budget_usd, quiet=quiet)
+    options = _race_options(sweep_file) if race else None
+    result = run_sweep(sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, quiet=quiet)
     click.echo(
         f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed", err=True
     )
     if result.unrun:
         spent = f"budget reached: ${result.spent_usd:.4f} spent"
         click.echo(f"{spent}, {result.unrun} samples not run; a larger budget continues them", err=True)
+    if race:
+        click.echo(
+            f"the race left out {result.spared} samples; who left and why is in {folder / 'sweep.json'}", err=True
+        )
     if as_json:
-        numbers = ("needed", "reused", "generated", "failed", "spent_usd", "unrun")
+        numbers = ("needed", "reused", "generated", "failed", "spent_usd", "unrun", "spared")
         print_json({"log_dir": str(folder), **{name: getattr(result, name) for name in numbers}})
         return
     print_path(folder)
+
+
+def _race_options(sweep_file: Path) -> RaceOptions:
+    """The sweep file's `race:`, with `collect` to measure what came back: stages meet in the command alone."""
+    from router_lab.collect import collect
+    from router_lab.config import Sweep, load
+    from router_lab.metrics.racing import RaceRule
+    from router_lab.sweep import RaceOptions
+
+    spec = load(Sweep, sweep_file).race
+    reference = None if spec.reference is None else (spec.reference.model, spec.reference.effort)
+    rule = RaceRule(spec.margin, spec.confidence, spec.floor)
+    return RaceOptions(rule, lambda logs, prices: collect(list(logs), prices=prices)[0], reference)
 
 
 def _estimate(sweep_file: Path, folder: Path, limit: int | None, history: Path | None, as_json: bool) -> None:
@@ -88,11 +110,12 @@ def _estimate(sweep_file: Path, folder: Path, limit: int | None, history: Path |
 
     plan = prepare(sweep_file, limit=limit, budget_usd=None, spending=False)
     estimates = estimate(plan, _history(plan, folder, history), missing_samples(plan, folder))
+    each = plan.grid.sweep.limits.usd
     if as_json:
         cells = [asdict(one) for one in estimates]
-        print_json({"cells": cells, "total": total(estimates), "lacking": list(plan.lacking)})
+        print_json({"cells": cells, "total": total(estimates, each), "lacking": list(plan.lacking)})
     else:
-        click.echo("\n".join([render(estimates), *(f"before it can run: {cause}" for cause in plan.lacking)]))
+        click.echo("\n".join([render(estimates, each), *(f"before it can run: {cause}" for cause in plan.lacking)]))
 
 
 def _warn_of_double_logging() -> None:

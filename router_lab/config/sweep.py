@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from router_lab.config.base import Name, Positive, Share, Strict
+from router_lab.config.recipe import CandidateRef
 
 
 class Suite(Strict):
@@ -116,6 +117,17 @@ class Limits(Strict):
     seconds: Positive | None = None
 
 
+class RaceSpec(Strict):
+    """How `sweep --race` drops candidates; margin and confidence as in a recipe's rule."""
+
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.90
+    floor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of the clusters, drawn at random, on which a candidate that left still runs."""
+    reference: CandidateRef | None = None
+    """The incumbent, which all are judged against; null = the best candidate, whoever that is."""
+
+
 class Sweep(Strict):
     """sweeps/*.yaml: models × efforts over suites."""
 
@@ -142,5 +154,6 @@ class Sweep(Strict):
     """Provider prompt caching while measuring: off, because it makes cost depend on the order of the arms."""
     budget_usd: Positive | None = None
     limits: Limits = Field(default_factory=Limits)
+    race: RaceSpec = Field(default_factory=RaceSpec)
     config: dict[str, Any] = Field(default_factory=dict)
     """Inspect GenerateConfig fields for every candidate."""

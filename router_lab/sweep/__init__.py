@@ -9,15 +9,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from router_lab.sweep.forecast import estimate
     from router_lab.sweep.plan import Plan, prepare
+    from router_lab.sweep.race import RaceOptions
     from router_lab.sweep.run import SweepResult, run_sweep
     from router_lab.sweep.settings import Cell, Grid, Settings, load_grid
 
-__all__ = ["Cell", "Grid", "Plan", "Settings", "SweepResult", "estimate", "load_grid", "prepare", "run_sweep"]
+__all__ = [
+    "Cell",
+    "Grid",
+    "Plan",
+    "RaceOptions",
+    "Settings",
+    "SweepResult",
+    "estimate",
+    "load_grid",
+    "prepare",
+    "run_sweep",
+]
 
 _HOMES = {
     "estimate": "forecast",
     "Plan": "plan",
     "prepare": "plan",
+    "RaceOptions": "race",
     "SweepResult": "run",
     "run_sweep": "run",
     "Cell": "settings",

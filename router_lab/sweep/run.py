@@ -22,6 +22,7 @@ from router_lab.sweep.buffer import recovery_beside
 from router_lab.sweep.ledger import Ledger
 from router_lab.sweep.plan import Plan, positions, prepare, silent_console
 from router_lab.sweep.progress import Progress, default_stream
+from router_lab.sweep.race import RaceOptions, Racer
 from router_lab.sweep.settings import Cell
 from router_lab.sweep.waves import Prefixes, budget_waves, free_waves
 
@@ -34,7 +35,7 @@ class SweepResult:
     """What a sweep left: the logs that count (others in the folder are superseded), and how many samples it ran.
 
     `spent_usd`: all calls of this log directory so far, also of runs before this one. `unrun`: samples × epochs for
-    which the budget did not reach; more money continues them.
+    which the budget did not reach; more money continues them. `spared`: samples × epochs that a race left out.
     """
 
     log_dir: Path
@@ -45,6 +46,7 @@ class SweepResult:
     failed: int
     spent_usd: float
     unrun: int
+    spared: int = 0
 
 
 def run_sweep(
@@ -54,6 +56,7 @@ def run_sweep(
     base: Path | None = None,
     limit: int | None = None,
     budget_usd: float | None = None,
+    race: RaceOptions | None = None,
     progress: TextIO | None = None,
     quiet: bool = False,
 ) -> SweepResult:
@@ -65,6 +68,7 @@ def run_sweep(
     Args:
         source, base, limit, budget_usd: as in `prepare`.
         log_dir: folder for Inspect logs; made if absent. One sweep, one folder.
+        race: drop candidates that cannot win, as they are shown not to; see `router_lab.metrics.racing`.
         progress: where progress goes, standard error by default; `quiet=True` prints none.
     """
     plan = prepare(source, base=base, limit=limit, budget_usd=budget_usd)
@@ -75,19 +79,17 @@ def run_sweep(
     spending = _spending(plan, folder)
     stream = None if quiet else (progress or default_stream())
     logs: dict[str, EvalLog] = {}
-    reach = 0
+    racer = None if race is None else Racer(plan, folder, race)
     meter(spending)
     try:
         with Progress(plan.grid.sweep.name, plan.needed, reused, stream) as counter:
-            for reach in _waves(plan, spending, done):
-                for bound, tasks in _by_limit(plan, reach).items():
-                    logs |= {log.eval.task_id: log for log in _eval_set(plan, tasks, folder, bound)}
-                if spending.fault:
-                    raise InputError(f"sweep {plan.grid.sweep.name}: {spending.fault}")
+            if racer is None:
+                unrun = _run_waves(plan, folder, spending, done, logs)
+            else:
+                unrun = _run_race(plan, folder, spending, racer, counter, logs)
     finally:
         meter(None)
         spending.ledger.shut()
-    unrun = sum(max(0, positions(c, t) - reach) * (t.epochs or 1) for c, t in plan.tasks)
     result = SweepResult(
         log_dir=folder,
         logs=tuple(sorted(_path(log) for log in logs.values())),
@@ -97,9 +99,43 @@ def run_sweep(
         failed=counter.failed,
         spent_usd=spending.ledger.spent_usd,
         unrun=unrun,
+        spared=racer.spared() if racer is not None else 0,
     )
-    _write_manifest(plan, result, logs)
+    _write_manifest(plan, result, logs, racer)
     return result
+
+
+def _run_waves(plan: Plan, folder: Path, spending: Spending, done: Done, logs: dict[str, EvalLog]) -> int:
+    """All cells to the same length, as far as the money reaches; returns samples × epochs that it does not."""
+    reach = 0
+    for reach in _waves(plan, spending, done):
+        for bound, tasks in _by_limit(plan, reach).items():
+            logs |= {log.eval.task_id: log for log in _eval_set(plan, tasks, folder, bound)}
+        _refuse_fault(plan, spending)
+    return sum(max(0, positions(c, t) - reach) * (t.epochs or 1) for c, t in plan.tasks)
+
+
+def _run_race(
+    plan: Plan, folder: Path, spending: Spending, racer: Racer, counter: Progress, logs: dict[str, EvalLog]
+) -> int:
+    """Wave by wave, those still in and the others' random floor; returns what the money did not reach."""
+    for cells in racer.portions():
+        done = finished_samples(folder, plan)
+        new = sum(len(task.dataset) * (task.epochs or 1) - len(done.get(_key(cell), ())) for cell, task in cells)
+        if not spending.admits(max(0, new)):
+            return plan.needed - racer.spared() - sum(map(len, done.values()))
+        longest = max(len(task.dataset) for _, task in cells)
+        logs |= {log.eval.task_id: log for log in _eval_set(plan, [task for _, task in cells], folder, longest)}
+        _refuse_fault(plan, spending)
+        for line in racer.look([_path(log) for log in logs.values()]):
+            counter.note(line)
+        counter.needed = plan.needed - racer.spared()
+    return 0
+
+
+def _refuse_fault(plan: Plan, spending: Spending) -> None:
+    if spending.fault:
+        raise InputError(f"sweep {plan.grid.sweep.name}: {spending.fault}")
 
 
 def finished_samples(folder: Path, plan: Plan) -> Done:
@@ -197,7 +233,7 @@ def _eval_set(plan: Plan, tasks: list[Task], folder: Path, limit: int) -> list[E
     return logs
 
 
-def _write_manifest(plan: Plan, result: SweepResult, logs: dict[str, EvalLog]) -> Path:
+def _write_manifest(plan: Plan, result: SweepResult, logs: dict[str, EvalLog], racer: Racer | None) -> Path:
     """Say in the log directory which logs belong to the sweep, how far it was to go, and what candidates send."""
     planned = {_identity(cell, task): positions(cell, task) for cell, task in plan.tasks}
     content = {
@@ -211,6 +247,7 @@ def _write_manifest(plan: Plan, result: SweepResult, logs: dict[str, EvalLog]) -
         "spent_usd": result.spent_usd,
         "unrun": result.unrun,
         "candidates": plan.candidates(),
+        **({"race": racer.to_json()} if racer is not None else {}),
     }
     return atomic_write(result.log_dir / MANIFEST, (json.dumps(content, indent=1) + "\n").encode())
 

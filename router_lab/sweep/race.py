@@ -1,0 +1,247 @@
+"""A sweep as a race: waves over the shuffled samples, survivors only, every look written down.
+
+`race.jsonl` in the log directory keeps the rule, and per suite and wave what was seen and who left: a race that is
+killed goes on from there with the same numbers, and so with the same decisions. Who left still runs a random floor of
+the clusters. What a sample scored and cost is measured by the caller's `measure`, for reading logs is another stage.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from inspect_ai import Task
+from inspect_ai.dataset import MemoryDataset, Sample
+
+from router_lab.metrics.racing import Leave, Race, RaceRule, on_floor, waves, whole_clusters
+from router_lab.prices import PriceTable
+from router_lab.providers.keys import sha256_of
+from router_lab.runtime.errors import InputError
+from router_lab.sweep.plan import Plan, positions
+from router_lab.sweep.settings import Cell
+
+RACE = "race.jsonl"
+FIRST_WAVE = 10
+"""Samples per suite in the first wave of a race, where the sweep file does not say."""
+Measure = Callable[[Sequence[Path], PriceTable], pd.DataFrame]
+"""Outcomes (suite, sample_id, model, effort, quality, cost_usd) of logs."""
+
+
+@dataclass(frozen=True)
+class RaceOptions:
+    """How to race: `reference` None = the best candidate; `measure` reads logs."""
+
+    rule: RaceRule
+    measure: Measure
+    reference: tuple[str, str | None] | None = None
+
+
+@dataclass
+class Lane:
+    """One suite of the race: its cells in file order, samples in the race's order, and who left after how many."""
+
+    suite: str
+    cells: list[tuple[Cell, Task]]
+    samples: list[Sample]
+    clusters: list[str]
+    ends: list[int]
+    race: Race
+    floor: list[bool]
+    shown: int = 0
+
+    def __post_init__(self) -> None:
+        self.left_at: dict[int, int] = {}
+        self.leaves: list[tuple[int, Leave]] = []
+
+    def samples_of(self, column: int, size: int) -> list[Sample]:
+        """What a candidate has to have run once the race is `size` samples long."""
+        at = min(self.left_at.get(column, size), size)
+        rest = [sample for sample, kept in zip(self.samples[at:size], self.floor[at:size], strict=True) if kept]
+        return self.samples[:at] + rest
+
+    def take(self, size: int, quality: list[list[float | None]], cost: list[list[float | None]]) -> list[Leave]:
+        """Look at rows `shown` to `size` and remember who leaves."""
+        codes = np.searchsorted(self.ends, np.arange(self.shown, size), side="right")
+        leaves = self.race.look(np.array(quality, float), np.array(cost, float), codes)
+        self.shown = size
+        self.left_at |= {leave.column: size for leave in leaves}
+        self.leaves += [(size, leave) for leave in leaves]
+        return leaves
+
+
+class Racer:
+    """The race of a whole sweep. `portions` yields the tasks of each wave; call `look` after each."""
+
+    def __init__(self, plan: Plan, folder: Path, options: RaceOptions) -> None:
+        """Takes up what `race.jsonl` in `folder` holds. Raises InputError if that was another race."""
+        rule, reference = options.rule, options.reference
+        self.path, self.rule, self.measure = folder / RACE, rule, options.measure
+        self.prices = plan.prices()
+        self.lanes = _lanes(plan, rule, reference)
+        first = plan.grid.sweep.wave or FIRST_WAVE
+        self.sizes = {lane.suite: waves(first, np.array(lane.ends)) for lane in self.lanes}
+        self.wave = 0
+        head = {"race": 1, "rule": asdict(rule), "reference": reference and list(reference), "first": first}
+        head["suites"] = {lane.suite: _fingerprint(lane) for lane in self.lanes}
+        self._resume(json.loads(json.dumps(head)))
+
+    def portions(self) -> Iterator[list[tuple[Cell, Task]]]:
+        """Cells with tasks narrowed to what each wave needs, from the first that was not looked at; once more the last
+        one where all were, to find its logs."""
+        last = max(map(len, self.sizes.values())) - 1
+        for wave in range(min(self.wave, last), last + 1):
+            yield [
+                (cell, narrowed(task, lane.samples_of(column, self._size(lane, wave))))
+                for lane in self.lanes
+                for column, (cell, task) in enumerate(lane.cells)
+            ]
+
+    def look(self, logs: Sequence[Path]) -> list[str]:
+        """Judge the wave that has just run; returns lines that say who left and why."""
+        frame = self.measure(logs, self.prices)
+        frame = frame.set_index(["suite", "model", "sample_id"])
+        looks, lines = [], []
+        for lane in self.lanes:
+            size = self._size(lane, self.wave)
+            if size <= lane.shown or not lane.race.racing.any():
+                continue
+            quality, cost = (_column(frame, lane, size, name) for name in ("quality", "cost_usd"))
+            leaves = lane.take(size, quality, cost)
+            told = [[leave.column, leave.reason, leave.by] for leave in leaves]
+            looks.append({"suite": lane.suite, "upto": size, "quality": quality, "cost_usd": cost, "leaves": told})
+            lines += [_told(lane, size, leave) for leave in leaves] + ([_standing(lane)] if leaves else [])
+        self._write({"wave": self.wave, "looks": looks})
+        self.wave += 1
+        return lines
+
+    def _size(self, lane: Lane, wave: int) -> int:
+        steps = self.sizes[lane.suite]
+        return steps[min(wave, len(steps) - 1)]
+
+    def spared(self) -> int:
+        """Samples × epochs of the full grid that the race does not run."""
+        return sum(
+            (len(lane.samples) - len(lane.samples_of(j, len(lane.samples)))) * (task.epochs or 1)
+            for lane in self.lanes
+            for j, (_, task) in enumerate(lane.cells)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For the manifest: the order of the samples by suite, and who left it when, why, and for whom."""
+        return {
+            "floor": self.rule.floor,
+            "order": {lane.suite: [str(sample.id) for sample in lane.samples] for lane in self.lanes},
+            "left": [
+                {"suite": lane.suite, "model": cell.model, "effort": cell.effort, "after": size,
+                 "reason": leave.reason, "by": list(lane.cells[leave.by][0].candidate)}
+                for lane in self.lanes
+                for size, leave in lane.leaves
+                for cell in [lane.cells[leave.column][0]]
+            ],
+            "winners": {
+                lane.suite: list(lane.cells[lane.race.winner][0].candidate)
+                for lane in self.lanes if lane.race.winner is not None
+            },
+        }  # fmt: skip
+
+    def _resume(self, head: dict[str, Any]) -> None:
+        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        if lines and not lines[-1].endswith(b"\n"):  # torn by the death of the process: that look is made again
+            self.path.write_bytes(b"".join(lines[:-1]))
+            lines = lines[:-1]
+        if not lines:
+            self._write(head)
+            return
+        if json.loads(lines[0]) != head:
+            rule = "belongs to another race: rule, reference, candidates or samples differ"
+            raise InputError(f"{self.path}: {rule}; use a new log directory")
+        lanes = {lane.suite: lane for lane in self.lanes}
+        for look in (look for line in lines[1:] for look in json.loads(line)["looks"]):
+            leaves = lanes[look["suite"]].take(look["upto"], look["quality"], look["cost_usd"])
+            if [[leave.column, leave.reason, leave.by] for leave in leaves] != look["leaves"]:
+                raise InputError(f"{self.path}: was decided by another version of router_lab; use a new log directory")
+        self.wave = len(lines) - 1
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+
+
+def narrowed(task: Task, samples: list[Sample]) -> Task:
+    """The same task with these samples alone; its identity in logs is that of the whole."""
+    part = copy.copy(task)
+    part.dataset = MemoryDataset(samples, name=task.dataset.name, location=task.dataset.location)
+    return part
+
+
+def _lanes(plan: Plan, rule: RaceRule, reference: tuple[str, str | None] | None) -> list[Lane]:
+    lanes = []
+    for suite in dict.fromkeys(cell.suite for cell, _ in plan.tasks):
+        cells = [(cell, task) for cell, task in plan.tasks if cell.suite == suite]
+        candidates = [cell.candidate for cell, _ in cells]
+        if reference is not None and reference not in candidates:
+            known = ", ".join(map(str, candidates))
+            raise InputError(f"race: reference {reference} does not run suite `{suite}`; there are: {known}")
+        cell, task = cells[0]
+        samples = list(task.dataset)[: positions(cell, task)]
+        names = [_cluster(sample, plan.grid.suites[suite].group) for sample in samples]
+        codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
+        order, ends = whole_clusters(np.array([codes[name] for name in names]))
+        clusters = [names[i] for i in order]
+        floor = [on_floor(plan.grid.sweep.seed, suite, name, rule.floor) for name in clusters]
+        race = Race(rule, len(cells), None if reference is None else candidates.index(reference))
+        lanes.append(Lane(suite, cells, [samples[i] for i in order], clusters, ends.tolist(), race, floor))
+    return lanes
+
+
+def _cluster(sample: Sample, group: str | None) -> str:
+    """As `collect` will group it: the suite's metadata key, else equal inputs."""
+    if group is not None:
+        return str((sample.metadata or {}).get(group))
+    content = sample.input if isinstance(sample.input, str) else [m.model_dump(exclude={"id"}) for m in sample.input]
+    return sha256_of(json.loads(json.dumps(content, default=str)))
+
+
+def _fingerprint(lane: Lane) -> str:
+    candidates = [[*cell.candidate, cell.settings.sha] for cell, _ in lane.cells]
+    return sha256_of([candidates, [str(sample.id) for sample in lane.samples]])
+
+
+def _column(frame: pd.DataFrame, lane: Lane, size: int, name: str) -> list[list[float | None]]:
+    """Rows `shown` to `size` by candidate, means over epochs; null where nothing was scored or the candidate left."""
+    ids = [str(sample.id) for sample in lane.samples[lane.shown : size]]
+    columns = []
+    for j, (cell, _) in enumerate(lane.cells):
+        mine = frame[frame["effort"].eq(cell.effort) if cell.effort is not None else frame["effort"].isna()]
+        known = mine.index.isin([(lane.suite, cell.model, i) for i in ids])
+        means = mine[known & (j not in lane.left_at)].groupby(level="sample_id")[name].mean()
+        columns.append(means.reindex(ids).tolist())
+    return [[None if np.isnan(value) else float(value) for value in row] for row in zip(*columns, strict=True)]
+
+
+def _told(lane: Lane, size: int, leave: Leave) -> str:
+    cell, by = lane.cells[leave.column][0], lane.cells[leave.by][0]
+    words = {
+        "dominated": f"{_name(by)} is cheaper and at least as good",
+        "worse": f"{_name(by)} is better by more than the margin",
+        "dearer": f"it costs more than the reference {_name(by)}",
+        "settled": f"the suite is settled on {_name(by)}",
+    }
+    return f"{lane.suite}, after {size} samples: {_name(cell)} leaves: {words[leave.reason]}"
+
+
+def _standing(lane: Lane) -> str:
+    still = [_name(cell) for j, (cell, _) in enumerate(lane.cells) if j not in lane.left_at]
+    total = len(lane.samples)
+    saved = sum(total - len(lane.samples_of(j, total)) for j in range(len(lane.cells)))
+    return f"{lane.suite}: still in: {', '.join(still) or 'nobody'}; {saved} of {total * len(lane.cells)} samples saved"
+
+
+def _name(cell: Cell) -> str:
+    return cell.model + (f" ({cell.effort})" if cell.effort else "")
