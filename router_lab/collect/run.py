@@ -13,6 +13,7 @@ import pandas as pd
 
 from router_lab.collect.calls import CACHING
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
+from router_lab.collect.raced import inclusion_of, raced_reason
 from router_lab.collect.tables import SUFFIXES, read_table, reprice
 from router_lab.config import Suite, load_map
 from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
@@ -55,7 +56,7 @@ def collect(
     if logs:
         rows = [pair for source in logs for pair in log_rows(source, table, caching)]
         made = [row for row, _ in rows]
-        outcomes = pd.DataFrame(made + _unrun(logs, made))
+        outcomes = pd.DataFrame(_with_inclusion(logs, made + _unrun(logs, made)))
         frames.append(_with_attrs(outcomes, logs, table, caching))
         calls = [call for _, answered in rows for call in answered]
     for path in tables:
@@ -93,10 +94,25 @@ def _unrun(logs: Sequence[LogSource], made: list[dict[str, Any]]) -> list[dict[s
     for source in logs:
         manifest = _manifest(source.log.path.parent)
         planned = manifest.get("planned", {}).get(source.log.path.name)
-        if planned is not None and manifest.get("budget_usd") is not None:
-            order = manifest["order"][str(source.log.spec["task_version"])]
-            rows += unrun_rows(source, order[:planned], seen[source.log.path.name])
+        race = manifest.get("race", {}).get("order", {}).get(source.suite_name)
+        if planned is not None and (race is not None or manifest.get("budget_usd") is not None):
+            order = race or manifest["order"][str(source.log.spec["task_version"])]
+            reason = raced_reason(source, manifest)
+            unrun = unrun_rows(source, order[:planned], seen[source.log.path.name])
+            rows += [{**row, "reason": reason} for row in unrun]
     return [{**row, **known.get((row["suite"], row["sample_id"]), {})} for row in rows]
+
+
+def _with_inclusion(logs: Sequence[LogSource], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with `inclusion`, where a race has dealt with them."""
+    chance = {
+        source.log.path.name: inclusion_of(source, manifest)
+        for source in logs
+        if "race" in (manifest := _manifest(source.log.path.parent))
+    }
+    if not chance:
+        return rows
+    return [{**row, "inclusion": chance.get(row["log"], {}).get(row["sample_id"], 1.0)} for row in rows]
 
 
 def _manifest(folder: Path) -> Mapping[str, Any]:

@@ -21,8 +21,10 @@ TEXT = (
     "started_at", "price_date", "log", "eval_id", "reason", "role",
 )  # fmt: skip
 TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
-NUMBERS = (*TOKENS, "turns", "cost_usd", "paid_usd", "judge_usd", "retries", "latency_s", "seconds", "weight")
-"""`weight` is 1 / the known probability that this row was run (racing keeps a random floor); absent means 1."""
+NUMBERS = (*TOKENS, "turns", "cost_usd", "paid_usd", "judge_usd", "retries", "latency_s", "seconds", "weight",
+           "inclusion")  # fmt: skip
+"""`inclusion` is the known probability with which this row was run (racing keeps a random floor), `weight` one over
+it; absent means 1, and the weight follows from the inclusion where only that is given."""
 
 OUTCOME_COLUMNS = (
     "suite", "sample_id", "epoch", "model", "effort", "prompt", "quality", "status", *TOKENS, "turns", "cost_usd",
@@ -115,6 +117,8 @@ def _settle_numbers(out: pd.DataFrame, where: str) -> None:
             raise InputError(
                 f"{where}: {_place(out, row)}: `{column}` is {out[column][row]}; it must be finite and not negative"
             )
+    if "inclusion" in out.columns:
+        _settle_inclusion(out, where)
     quality = _number(out, "quality", where)
     bad = (quality < 0) | (quality > 1) | np.isinf(quality)
     if bad.any():
@@ -129,6 +133,16 @@ def _settle_numbers(out: pd.DataFrame, where: str) -> None:
     out["quality"] = quality.where(counts)
     if "check" in out.columns:
         out["check"] = out["check"].astype("boolean")
+
+
+def _settle_inclusion(out: pd.DataFrame, where: str) -> None:
+    out["inclusion"] = out["inclusion"].fillna(1.0)
+    bad = (out["inclusion"] <= 0) | (out["inclusion"] > 1)
+    if bad.any():
+        row = _row(bad)
+        raise InputError(f"{where}: row {row}: `inclusion` is {out['inclusion'][row]:g}; a probability lies in (0, 1]")
+    if "weight" not in out.columns:
+        out["weight"] = 1 / out["inclusion"]
 
 
 def _number(out: pd.DataFrame, column: str, where: str) -> pd.Series[Any]:
