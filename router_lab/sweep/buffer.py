@@ -6,6 +6,7 @@ would be paid for again. Writing every sample to its log at once (`log_buffer=1`
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,19 @@ from inspect_ai.log._recorders.buffer import database
 from inspect_ai.log._recover import _buffer as recovery
 
 FOLDER = ".recovery"
+
+NOBODY = 2**22 + 1
+"""A process id that no Linux process has."""
+
+
+def disown_buffers(log_dir: Path) -> None:
+    """Call before the first sample: buffers that bear this process's id are another's, which died.
+
+    Inspect does not recover the buffer of a living process, and in containers a run and the next have the same id.
+    """
+    mine = f".{os.getpid()}.db"
+    for file in sorted((log_dir / FOLDER).rglob(f"*{mine}*")):
+        file.rename(file.with_name(file.name.replace(mine, f".{NOBODY}.db")))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.sweep.budget import Spending, meter
-from router_lab.sweep.buffer import recovery_beside
+from router_lab.sweep.buffer import disown_buffers, recovery_beside
 from router_lab.sweep.ledger import Ledger
 from router_lab.sweep.plan import Plan, positions, prepare, silent_console
 from router_lab.sweep.progress import Progress, default_stream
@@ -74,6 +74,7 @@ def run_sweep(
     plan = prepare(source, base=base, limit=limit, budget_usd=budget_usd)
     folder = Path(log_dir).resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    disown_buffers(folder)
     done = finished_samples(folder, plan)
     reused = sum(map(len, done.values()))
     spending = _spending(plan, folder)
