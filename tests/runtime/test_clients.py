@@ -172,6 +172,21 @@ def test_real_calls_with_the_anthropic_sdk(server: tuple[str, list[dict[str, Any
         assert bodies[-1] == asked
 
 
+def test_raw_settings_are_sent_where_they_were_measured(server: tuple[str, list[dict[str, Any]]]) -> None:
+    """Fields that an SDK does not know were recorded under `extra_body`, which all of them take."""
+    openai, anthropic = pytest.importorskip("openai"), pytest.importorskip("anthropic")
+    address, bodies = server
+    raw = {"arguments": {"model": "m-1", "extra_body": {"switches": {"thinking": True}}}}
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+        client.chat.completions.create(**clients.openai_chat(profile("openai_chat", **raw), NO_LIMITS, "standard", "x"))
+        asked = clients.openai_responses(profile("openai_responses", **raw), NO_LIMITS, "standard", "x")
+        client.responses.create(**asked)
+    with anthropic.Anthropic(base_url=address, api_key="none", max_retries=0) as client:
+        client.messages.create(**clients.anthropic(profile("anthropic", **raw), NO_LIMITS, "standard", "x"))
+    assert [body["switches"] for body in bodies] == [{"thinking": True}] * 3
+    assert all("extra_body" not in body for body in bodies)
+
+
 def test_settings_that_differ_by_suite_are_those_of_the_suite() -> None:
     """A preset may set max_tokens or examples by suite: its own request is handed out, never a common remnant."""
     by_suite = {
