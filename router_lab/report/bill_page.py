@@ -20,7 +20,10 @@ from router_lab.report.format import candidate_label, count, money, percent
 from router_lab.report.html import bar, bullets, details, paragraph, section, table
 
 MOST_TAIL = 20
-NUMBERS = ("input", "cache_read", "cache_write", "visible", "reasoning")
+NUMBERS = {
+    "input": "input", "cache_read": "cache read", "cache_write": "cache written", "visible": "answer",
+    "reasoning": "reasoning",
+}  # fmt: skip
 
 
 def bill_section(bills: Sequence[Bill], volume: float, growth: float, basis: str = "") -> str:
@@ -99,14 +102,13 @@ def tokens_section(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> str:
     if not any(r["output"] == r["output"] for r in rows):
         return ""
     most = max(r["output"] for r in rows if r["output"] == r["output"]) or 1.0
-    lines = []
+    lines, kept = [], [k for k in NUMBERS if any(count(r[k]) not in ("–", "0") for r in rows)]
     for r in rows:
         reasoning = 0.0 if r["reasoning"] != r["reasoning"] else r["reasoning"]
         picture = bar(reasoning / most) + bar(max(0.0, r["visible"]) / most, second=True)
-        numbers = "".join(f"<td>{count(r[k])}</td>" for k in NUMBERS)
+        numbers = "".join(f"<td>{count(r[k])}</td>" for k in kept)
         lines.append(f'<tr><td class="text">{escape(r["label"])}</td>{numbers}<td class="text">{picture}</td></tr>')
-    names = ("input", "cache read", "cache written", "answer", "reasoning")
-    head = '<th class="text"></th>' + "".join(f"<th>{n}</th>" for n in names)
+    head = '<th class="text"></th>' + "".join(f"<th>{NUMBERS[k]}</th>" for k in kept)
     head += '<th class="text">reasoning, then answer</th>'
     shown = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
     parts = [shown, bullets(_batch_lines(outcomes))]

@@ -54,6 +54,8 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
     decades = [10.0**p for p in range(first, last) if low <= 10.0**p * (1 + 1e-9) and 10.0**p <= high * (1 + 1e-9)]
     if len(decades) > most:
         return decades[:: math.ceil(len(decades) / most)]
+    if high >= 10 * low and len(decades) > 1:  # evenly spaced dollars would crowd the last decade
+        return decades
     return linear_ticks(low, high, 4)
 
 

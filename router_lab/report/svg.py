@@ -73,7 +73,7 @@ def _axes(scale: Scale) -> str:
         digits = 0 if abs(100 * value - round(100 * value)) < 1e-6 else 1
         parts.append(f'<text class="tick" x="{plot.left - 9}" y="{y + 4:.1f}" text-anchor="end">')
         parts.append(f"{100 * value:.{digits}f}</text>")
-    ticks = [(scale.x(v), tick_money(v)) for v in scale.cost_ticks(int((plot.right - scale.left) / 90))]
+    ticks = [(scale.x(v), tick_money(v)) for v in scale.cost_ticks(int((plot.right - scale.left) / 75))]
     if scale.free:
         ticks.insert(0, (scale.x(0), "$0"))
         broken = scale.left

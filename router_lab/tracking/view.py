@@ -104,7 +104,7 @@ def note(views: Sequence[tuple[str, str]]) -> str:
         return ""
     links = " · ".join(f"**[{name}]({path})**" for name, path in views)
     return "\n".join(
-        [f"Pareto fronts, quality against cost: {links}", "",
-         "One run per candidate and policy; the tag `on_front` marks who is neither dearer nor worse than another.",
+        [f"Pareto fronts: {links}", "",
+         "Quality against cost, one run per candidate and policy; the tag `on_front` marks whom nobody beats on both.",
          "Each sweep's run holds `pareto.html` and `report.html` among its artifacts, with intervals and a log axis."]
     )  # fmt: skip
