@@ -8,7 +8,7 @@ export PYTHONUTF8 = 1
 
 BENCHES := builds fuzz guarantee hostile quality recorded resume runtime scaling sweep walks
 
-.PHONY: help demo demo-live test lint format lock clean $(BENCHES:%=bench-%)
+.PHONY: help demo demo-live test lint format lock readme clean $(BENCHES:%=bench-%)
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -40,6 +40,9 @@ lint: $(STAMP)  ## ruff, mypy --strict, import order
 format: $(STAMP)  ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+readme: $(STAMP)  ## Put what demo and walks print into README.md
+	@$(BIN)/python tests/bench/readme.py
 
 lock:  ## Rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \

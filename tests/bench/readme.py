@@ -1,0 +1,57 @@
+"""`make readme`: run the demo and the walks, and put what they print, and the demo's picture, into README.md and docs/.
+
+What the prose says about these figures is for a person to write; tests/pipeline/test_readme.py holds it to them.
+`--out FOLDER` uses a demo that is there already, whose output was kept in FOLDER/printed.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+README = ROOT / "README.md"
+BLOCK = re.compile(r"(<!-- printed by: make demo -->\n```text\n)(.*?)(```)", flags=re.S)
+
+
+def sections(printed: str) -> list[str]:
+    """The bodies of the demo's first three sections: candidates, certificate, decisions."""
+    bodies = re.split(r"^── \d .*$", printed, flags=re.M)[1:4]
+    candidates = bodies[0].split("\n\n", 1)[1]  # after the line that counts samples
+    return [body.strip("\n") + "\n" for body in (candidates, *bodies[1:])]
+
+
+def write(printed: str, picture: Path) -> None:
+    """Replace the README's blocks and docs/front.svg."""
+    bodies = iter(sections(printed))
+    text = BLOCK.sub(lambda m: m[1] + next(bodies) + m[3], README.read_text(encoding="utf-8"))
+    README.write_text(text, encoding="utf-8")
+    shutil.copyfile(picture, ROOT / "docs" / "front.svg")
+
+
+def run_demo(out: Path) -> str:
+    command = [str(Path(sys.executable).parent / "router-lab"), "demo", "--out", str(out)]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, help="a demo's folder, with its output in printed.txt")
+    out = parser.parse_args().out
+    if out is not None:
+        write((out / "printed.txt").read_text(encoding="utf-8"), out / "front.svg")
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            write(run_demo(Path(folder) / "out"), Path(folder) / "out" / "front.svg")
+    return subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("walks.py")), "--write"], check=False
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
