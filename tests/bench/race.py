@@ -1,0 +1,183 @@
+"""`make bench-race`: what racing saves on recorded outcomes, and how often it errs in worlds with a known truth.
+
+    python tests/bench/race.py [--orders 20] [--draws 2000] [--only replay|worlds] [--recorded outcomes.parquet]
+
+Replay: per data set, all suites as one, the smallest margin at which the full grid's routing table passes a candidate
+(to half a point, and among the round margins of MARGINS), then the dollars of a race at that margin to the same
+decision: the winner it settles on, or the routing table on what it ran. Error 10 %, a floor of 10 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from race_replay import Run, replay_race
+from worlds import World, draw
+
+from router_lab.fit.table import routing_table
+from router_lab.metrics.racing import RaceRule
+from router_lab.metrics.sequential import augmented
+from router_lab.outcomes import OutcomeMatrix, validate_outcomes
+
+Floats = NDArray[np.float64]
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("ROUTER_LAB_BENCH_DATA", ROOT.parent / "shared" / "data"))
+FINE = tuple(np.arange(1, 101) / 200)
+MARGINS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.10)
+CONFIDENCE = 0.90
+WORLDS = {
+    "5 alike, n 300": (World(5, spread=0.0), 300, 0.03),
+    "5 close, n 500": (World(5, spread=0.3), 500, 0.03),
+    "5 spread, n 500": (World(5), 500, 0.03),
+    "5 far, clusters of 4, n 600": (World(5, cluster=4, spread=2.5), 600, 0.05),
+    "12 spread, n 300": (World(12, spread=2.0), 300, 0.05),
+}
+
+
+def main() -> None:
+    """Print the tables that were asked for."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--orders", type=int, default=20)
+    options.add_argument("--draws", type=int, default=2000)
+    options.add_argument("--only", choices=["replay", "worlds"])
+    options.add_argument("--recorded", type=Path, help="outcomes of evals/sweeps/recorded.yaml, by `collect`")
+    given = options.parse_args()
+    if given.only != "worlds":
+        files = [DATA / "lineage_bench.parquet", DATA / "pricerev_prevgen.parquet"]
+        replays([*files, given.recorded] if given.recorded else files, given.orders)
+    if given.only != "replay":
+        worlds(given.draws)
+
+
+def replays(files: Sequence[Path], orders: int) -> None:
+    """A line for each data set, kind of margin and kind of reference, then the mean over data sets."""
+    print(
+        f"{'data':24}{'margins':>9}{'margin':>8}{'reference':>11}{'spent':>8}{'lowest':>8}{'highest':>8}{'same':>6}"
+        "  decision"
+    )
+    for kind, ladder in (("any", FINE), ("round", MARGINS)):
+        for named in (False, True):
+            means = [share for path in files if (share := _replayed(path, kind, ladder, named, orders)) is not None]
+            if means:
+                who = "named" if named else "best"
+                print(f"{'mean of ' + str(len(means)):24}{kind:>9}{'':8}{who:>11}{np.mean(means):8.2f}", flush=True)
+
+
+def _replayed(path: Path, kind: str, ladder: Sequence[float], named: bool, orders: int) -> float | None:
+    if not path.exists():
+        print(f"{path.stem}: skipped, {path} is not there")
+        return None
+    quality, cost, group, names = _complete(path)
+    reference = int(quality.mean(axis=0).argmax())
+    decided = ((margin, _decision(quality, cost, group, reference, margin)) for margin in ladder)
+    margin, decision = next(((m, d) for m, d in decided if d is not None), (None, None))
+    who = "named" if named else "best"
+    if margin is None or decision is None:
+        print(f"{path.stem:24}{kind:>9}{'-':>8}{who:>11}   certifies nothing: reported, not counted")
+        return None
+    shares, same = [], []
+    for seed in range(orders):
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(len(quality))
+        rule = RaceRule(margin, CONFIDENCE)
+        q, c, g = quality[order], cost[order], group[order]
+        run = replay_race(q, c, g, rule, rng, reference=reference if named else None)
+        shares.append(float((c * run.ran).sum() / c.sum()))
+        same.append(_raced_decision(run, q, c, g, reference if named else None, margin) == decision)
+    print(
+        f"{path.stem:24}{kind:>9}{100 * margin:8.1f}{who:>11}{np.mean(shares):8.2f}{min(shares):8.2f}{max(shares):8.2f}"
+        f"{np.mean(same):6.0%}  {names[decision]} for {names[reference]}", flush=True,
+    )  # fmt: skip
+    return float(np.mean(shares))
+
+
+def _complete(path: Path) -> tuple[Floats, Floats, NDArray[np.int64], list[str]]:
+    """Candidates seen on 95 % of the samples, on the samples that all of them have."""
+    data = OutcomeMatrix.from_frame(validate_outcomes(pd.read_parquet(path)))
+    kept = (~np.isnan(data.quality)).mean(axis=0) > 0.95
+    rows = ~np.isnan(data.quality[:, kept]).any(axis=1)
+    names = [str(c) for c, keep in zip(data.candidates, kept, strict=True) if keep]
+    return data.quality[rows][:, kept], np.nan_to_num(data.cost_usd[rows][:, kept]), data.group[rows], names
+
+
+def _decision(quality: Floats, cost: Floats, group: NDArray[np.int64], reference: int, margin: float) -> int | None:
+    """The candidate that the routing table passes, with all suites as one."""
+    zeros, every = np.zeros(len(quality), np.int64), np.ones((1, quality.shape[1]), bool)
+    cells = routing_table(
+        quality, cost, zeros, group, every, reference, margin=margin, confidence=CONFIDENCE
+    )  # fmt: skip
+    return next((cell.column for cell in cells if cell.verdict == "pass"), None)
+
+
+def _raced_decision(
+    run: Run, quality: Floats, cost: Floats, group: NDArray[np.int64], reference: int | None, margin: float
+) -> int | None:
+    """What the race settled on, else the routing table of those that ran to its end."""
+    if run.winner is not None:
+        return run.winner
+    left = np.flatnonzero(run.left_at == len(quality))
+    ours = quality[:, left]
+    best = int(ours.mean(axis=0).argmax()) if reference is None else int(np.flatnonzero(left == reference)[0])
+    found = _decision(ours, cost[:, left], group, best, margin)
+    return None if found is None else int(left[found])
+
+
+def worlds(draws: int) -> None:
+    """Simulated suites: how often one that should stay leaves, what is spent, and how far off means are."""
+    print(f"\n{'world':30}{'reference':>10}{'draws':>7}{'wrong':>8}{'spent':>7}{'bias':>9}{'± 2 se':>8}{'naive':>9}")
+    for name, (world, n, margin) in WORLDS.items():
+        people = draw(world, 50_000, np.random.default_rng(10_000))
+        truth, price = people.truth.mean(axis=0), people.costs.mean(axis=0)
+        best = int(truth.argmax())
+        within = np.flatnonzero(truth >= truth[best] - margin)
+        chosen = int(within[price[within].argmin()])
+        for named in (False, True):
+            rows = np.array(
+                [_drawn(world, n, margin, best if named else None, best, chosen, truth, i) for i in range(draws)]
+            )
+            wrong, spent, bias, naive = rows.mean(axis=0)
+            error = 2 * rows[:, 2].std() / np.sqrt(draws)
+            who = "named" if named else "best"
+            print(
+                f"{name:30}{who:>10}{draws:7}{wrong:8.4f}{spent:7.2f}{bias:+9.4f}{error:8.4f}{naive:+9.4f}", flush=True
+            )
+
+
+def _drawn(
+    world: World, n: int, margin: float, reference: int | None, best: int, chosen: int, truth: Floats, seed: int
+) -> tuple[float, float, float, float]:
+    """(left wrongly, share of dollars, mean error over candidates with the floor weighted, and of the rows as run)."""
+    rng = np.random.default_rng([7, seed])
+    rows = draw(world, n, rng)
+    order = rng.permutation(n)
+    q, c = rows.quality[order], rows.costs[order]
+    run = replay_race(q, c, rows.group[order], RaceRule(margin, CONFIDENCE), rng, reference=reference)
+    gone = {leave.column for leave in run.leaves if leave.reason != "settled"}
+    if reference is not None:
+        gone.discard(best)  # the named reference cannot leave; a dearer one may
+    wrong = bool(gone & {best, chosen}) or (run.winner is not None and truth[run.winner] < truth[best] - margin)
+    seen = np.where(run.ran, q, np.nan)
+    before = np.where(run.inclusion == 1, q, np.nan)
+    guess = np.nanmean(before, axis=0)
+    weighted = augmented(seen, run.inclusion, guess).mean(axis=0)
+    full = q.mean(axis=0)
+    return (
+        float(wrong),
+        float((c * run.ran).sum() / c.sum()),
+        float((weighted - full).mean()),
+        float((guess - full).mean()),
+    )
+
+
+if __name__ == "__main__":
+    main()
