@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--race", is_flag=True, help="Stop paying for candidates once they are shown not to win; `race:` in SWEEP.yaml."
 )
+@click.option("--batch", is_flag=True, help="Through the providers' batch APIs and at their price: slow and cheap.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def sweep(
@@ -42,6 +43,7 @@ def sweep(
     history: Path | None,
     budget_usd: float | None,
     race: bool,
+    batch: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -69,7 +71,7 @@ def sweep(
         _estimate(sweep_file, folder, limit, history, as_json)
         return
     options = _race_options(sweep_file) if race else None
-    result = run_sweep(sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, quiet=quiet)
+    result = run_sweep(sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet)
     click.echo(
         f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed", err=True
     )

@@ -128,6 +128,17 @@ class RaceSpec(Strict):
     """The incumbent, which all are judged against; null = the best candidate, whoever that is."""
 
 
+class BatchSpec(Strict):
+    """How `sweep --batch` uses the providers' batch APIs; what is in flight is lost when the process is killed."""
+
+    in_flight: Annotated[int, Field(ge=1)] = 100
+    """Requests of one model at a time, and so the size of a batch."""
+    send_delay: Positive = 15.0
+    """Seconds to wait for a batch to fill."""
+    tick: Positive = 15.0
+    """Seconds between two looks at a batch."""
+
+
 class Sweep(Strict):
     """sweeps/*.yaml: models × efforts over suites."""
 
@@ -155,5 +166,6 @@ class Sweep(Strict):
     budget_usd: Positive | None = None
     limits: Limits = Field(default_factory=Limits)
     race: RaceSpec = Field(default_factory=RaceSpec)
+    batch: BatchSpec = Field(default_factory=BatchSpec)
     config: dict[str, Any] = Field(default_factory=dict)
     """Inspect GenerateConfig fields for every candidate."""

@@ -21,12 +21,12 @@ LEDGER = "ledger.jsonl"
 class Ledger:
     """Append-only. `spent_usd`: what was answered, and what may have been; `at_risk_usd`: calls not yet answered."""
 
-    def __init__(self, folder: Path, table: PriceTable, *, priced: bool) -> None:
+    def __init__(self, folder: Path, table: PriceTable, *, priced: bool, tier: str = "standard") -> None:
         """Read what earlier runs wrote. With `priced`, a model without a price is an error; without, it counts nothing.
 
         Raises InputError for a line that is no ledger entry, save a torn last one.
         """
-        self.path, self.table, self.priced = folder / LEDGER, table, priced
+        self.path, self.table, self.priced, self.tier = folder / LEDGER, table, priced, tier
         self.spent_usd = 0.0
         self.calls = 0
         self._open: dict[str, float] = {}
@@ -51,8 +51,9 @@ class Ledger:
     def close(self, name: str | None, model: str, tokens: Tokens) -> float:
         """A call was answered; returns its dollars. `name=None`: it was never opened, for want of a budget."""
         day = dt.datetime.now(dt.UTC).date()
-        self._write({"call": name, "model": model, "tokens": list(tokens), "day": day.isoformat()})
-        return self._answered(name, model, tokens, day)
+        entry = {"call": name, "model": model, "tokens": list(tokens), "day": day.isoformat()}
+        self._write(entry if self.tier == "standard" else {**entry, "tier": self.tier})
+        return self._answered(name, model, tokens, day, self.tier)
 
     def void(self, name: str) -> None:
         """The provider refused the call with a status code: it costs nothing."""
@@ -68,10 +69,10 @@ class Ledger:
         """Close the file."""
         self._file.close()
 
-    def _answered(self, name: str | None, model: str, tokens: Tokens, day: dt.date) -> float:
+    def _answered(self, name: str | None, model: str, tokens: Tokens, day: dt.date, tier: str) -> float:
         self._open.pop(name or "", None)
         self.calls += 1
-        usd = self.table.cost(model, tokens, day) if self.priced or self.table.knows(model, day) else 0.0
+        usd = self.table.cost(model, tokens, day, tier) if self.priced or self.table.knows(model, day) else 0.0
         self.spent_usd += usd
         return usd
 
@@ -100,7 +101,7 @@ class Ledger:
             self._open[entry["open"]] = float(entry["usd"])
         elif "call" in entry:
             day = dt.date.fromisoformat(entry["day"])
-            self._answered(entry["call"], entry["model"], Tokens(*entry["tokens"]), day)
+            self._answered(entry["call"], entry["model"], Tokens(*entry["tokens"]), day, entry.get("tier", "standard"))
         elif "lost" in entry:
             self.spent_usd += self._open.pop(entry["lost"], 0.0)
         else:

@@ -18,6 +18,7 @@ from router_lab.prices import PriceTable
 from router_lab.providers.keys import RECORDED
 from router_lab.providers.store import candidate_label, read_header, recordings
 from router_lab.runtime.errors import InputError
+from router_lab.sweep.batch import batched
 from router_lab.sweep.budget import report_failure
 from router_lab.sweep.guard import Breaker, guard
 from router_lab.sweep.models import build_model, candidate_arguments
@@ -40,6 +41,8 @@ class Plan:
     budget_usd: float | None = None
     lacking: tuple[str, ...] = ()
     """What a run still needs that an estimate does without: keys that are not set, one sentence a model."""
+    tier: str = "standard"
+    """At which price its requests run, `standard` or `batch`."""
 
     @property
     def needed(self) -> int:
@@ -79,6 +82,7 @@ def prepare(
     limit: int | None = None,
     budget_usd: float | None = None,
     spending: bool = True,
+    batch: bool = False,
 ) -> Plan:
     """Read, check and load everything. Raises InputError before anything is written or sent.
 
@@ -86,11 +90,14 @@ def prepare(
         source: a sweep file, or a Sweep whose relative paths start at `base`.
         limit: samples per suite at most, for a trial.
         budget_usd: instead of the sweep file's own.
+        batch: run through the providers' batch APIs, at their price.
         spending: False for an estimate, which needs no keys and no budget that could be kept; `lacking` names the keys.
     """
     grid = load_grid(source, base)
     if limit:
         grid = replace(grid, cells=tuple(replace(c, limit=min(c.limit or limit, limit)) for c in grid.cells))
+    if batch:
+        grid = replace(grid, cells=batched(grid.cells, grid.sweep.batch))
     recorded = (grid.base / grid.sweep.recorded).resolve()
     with silent_console():
         requests = fingerprint(grid.cells)
@@ -98,7 +105,7 @@ def prepare(
         tasks = _tasks(grid if spending else _pointed_nowhere(grid), recorded, None if spending else STAND_IN)
     refuse_twins(tasks, requests)
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
-    plan = Plan(grid, tasks, requests, recorded, budget, lacking)
+    plan = Plan(grid, tasks, requests, recorded, budget, lacking, "batch" if batch else "standard")
     if budget is not None and spending:
         _check_budget(plan)
     return plan

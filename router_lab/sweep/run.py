@@ -57,6 +57,7 @@ def run_sweep(
     limit: int | None = None,
     budget_usd: float | None = None,
     race: RaceOptions | None = None,
+    batch: bool = False,
     progress: TextIO | None = None,
     quiet: bool = False,
 ) -> SweepResult:
@@ -69,9 +70,10 @@ def run_sweep(
         source, base, limit, budget_usd: as in `prepare`.
         log_dir: folder for Inspect logs; made if absent. One sweep, one folder.
         race: drop candidates that cannot win, as they are shown not to; see `router_lab.metrics.racing`.
+        batch: through the providers' batch APIs, at their price; see `router_lab.sweep.batch`.
         progress: where progress goes, standard error by default; `quiet=True` prints none.
     """
-    plan = prepare(source, base=base, limit=limit, budget_usd=budget_usd)
+    plan = prepare(source, base=base, limit=limit, budget_usd=budget_usd, batch=batch)
     folder = Path(log_dir).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     disown_buffers(folder)
@@ -172,7 +174,7 @@ def _key(cell: Cell) -> str:
 
 def _spending(plan: Plan, folder: Path) -> Spending:
     sample_usd = plan.grid.sweep.limits.usd
-    ledger = Ledger(folder, plan.prices(), priced=sample_usd is not None)
+    ledger = Ledger(folder, plan.prices(), priced=sample_usd is not None, tier=plan.tier)
     shots = (json.dumps([dict(shot) for shot in cell.settings.few_shot]) for cell, _ in plan.tasks)
     return Spending(
         ledger,

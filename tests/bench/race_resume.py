@@ -61,6 +61,7 @@ def run(kill_at: int | None) -> tuple[list[object], int, int]:
                     time.sleep(0.005)
                 process.send_signal(signal.SIGKILL)
                 process.wait()
+                assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
                 waves = len(decisions(folder / "logs")) - 1
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
