@@ -69,10 +69,16 @@ class DayAfter:
         words = [f.verdict for f in self.findings]
         return BROKEN if BROKEN in words else UNSURE if UNSURE in words or not words else HOLDS
 
+    @property
+    def powers(self) -> list[str]:
+        """Each check's drift and the requests in which it would be named."""
+        return [f"{f.name} {f.drift} in {f.within:,}" for f in self.findings if f.within]
+
     def to_text(self) -> str:
         """For a terminal; the verdict last."""
         lines = [f"{self.n:,} decisions: " + ", ".join(f"{v / self.n:.0%} {k}" for k, v in self.served.items())]
         lines += [f"  {f.name}: {f.verdict}; {f.text}" for f in self.findings]
+        lines += [f"  named four times in five: {', '.join(self.powers)}"] if self.powers else []
         more = max((f.more or 0 for f in self.findings if f.verdict == UNSURE), default=0)
         return "\n".join([*lines, self.verdict + (f", about {more:,} more" if self.verdict == UNSURE and more else "")])
 
