@@ -1,0 +1,44 @@
+"""`plan` says what certificates say: one function for sample sizes, by hand-worked numbers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from router_lab.metrics import clustered_mean, samples_needed, verdict
+from router_lab.outcomes import validate_outcomes
+from router_lab.plan import plan
+from router_lab.runtime.errors import InputError
+
+
+def outcomes() -> pd.DataFrame:
+    """100 samples: `a` is always right and costs $2, `b` misses 10 and costs $1."""
+    rows = [
+        {"suite": "s", "sample_id": f"{i:03}", "model": m, "quality": float(m == "a" or i >= 10), "cost_usd": usd}
+        for i in range(100)
+        for m, usd in (("a", 2.0), ("b", 1.0))
+    ]
+    return validate_outcomes(pd.DataFrame(rows))
+
+
+def test_samples_are_those_of_the_verdict() -> None:
+    found = plan(outcomes(), 0.15, 0.95)
+    assert found.reference.model == "a" and len(found.needs) == 1
+    need = found.needs[0]
+    gain = np.where(np.arange(100) < 10, -1.0, 0.0)
+    estimate = clustered_mean(gain, pseudo=True)
+    judged = verdict(estimate, -0.15, 0.95)
+    assert judged.verdict == need.verdict == "inconclusive"
+    assert need.samples == judged.samples_needed
+    # Variance of a sample .09 × 100/99, plus 2/100 for the pseudo-observations; z .95 = 1.6449, z .8 = .8416; gap .05.
+    total = (0.09 * 100 / 99 + 0.02) * ((1.6449 + 0.8416) / 0.05) ** 2
+    assert need.samples == math.ceil(total) - 100
+    assert need.dollars == pytest.approx(3.0 * need.samples)
+    assert need.if_equal == samples_needed(estimate, 0.15, 0.95)
+
+
+@pytest.mark.parametrize(("margin", "confidence"), [(0.0, 0.95), (1.0, 0.95), (0.1, 0.5)])
+def test_a_margin_or_confidence_out_of_range_is_refused(margin: float, confidence: float) -> None:
+    with pytest.raises(InputError, match=r"must lie in \(0, 1\)"):
+        plan(outcomes(), margin, confidence)
