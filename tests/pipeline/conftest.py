@@ -1,8 +1,11 @@
 """One demo, run once for all pipeline tests: everything downstream reads what it wrote."""
 
+import gc
 import os
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,3 +39,13 @@ def demo(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     done = router_lab("demo", "--out", out, cwd=root)
     assert done.returncode == 0, done.stdout + done.stderr
     return Demo(out, done.stdout, done.stderr)
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Inspect closes its clients' pools when their event loop is gone; what is left would warn in whatever later test
+    the garbage collector happens to run."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
