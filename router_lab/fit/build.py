@@ -15,10 +15,10 @@ import router_lab
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import Expected, certify, figure, with_test
-from router_lab.fit.choose import Choice, Option, choose, family
+from router_lab.fit.choose import READS, Choice, Option, choose, constants, family
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
-from router_lab.fit.evidence import Evidence, Goal
+from router_lab.fit.evidence import Evidence, Goal, column_means
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import group_folds
 from router_lab.fit.limits import fallbacks_of, limits_of
@@ -30,9 +30,10 @@ from router_lab.fit.predictor import (
     constant_model,
     crossfit,
     fit_model,
+    means_model,
     to_units,
 )
-from router_lab.fit.problem import Problem, column_means, prepare
+from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.table import Cell, routing_table, table_actions
 from router_lab.metrics import paired_saving
 from router_lab.replay import replay
@@ -108,11 +109,14 @@ def learn(problem: Problem, seed: int) -> Fitted:
     choices = _choices(predictions, evidence, goals)
     chosen = choices["default"].option
     model = fit_model(task, np.arange(len(data)), settings)
-    if chosen is None or chosen.predictor == "blend":
+    if chosen is None or chosen.predictor == READS:
         linear = compile_model(task, model, settings)
+    elif chosen.column is not None:
+        linear, coverage = means_model(task, data), 0.0
     else:
         linear, coverage = constant_model(task, model, pooled=chosen.predictor == "pooled"), 0.0
-    mix = _random_mix(problem, evidence, main)
+    mix = choose(*constants(evidence, main), evidence.everywhere(), main)
+    evidence = choices["default"].evidence
     return Fitted(problem, task, settings, evidence, goals, choices, mix, cells, linear, coverage, predictions)
 
 
@@ -158,7 +162,7 @@ def _predictions(task: Task, cross: CrossFit, settings: Settings) -> dict[str, t
     """What may steer the policy, best guess first: prompt and suite, suite alone, or one ranking for all."""
     found = {"rates": to_units(task, cross.rates), "pooled": to_units(task, cross.pooled)}
     if max(settings.blend) > 0 and task.texts.any():
-        return {"blend": to_units(task, cross.blended(task.half)), **found}
+        return {READS: to_units(task, cross.blended(task.half)), **found}
     return found
 
 
@@ -198,36 +202,19 @@ def _table(problem: Problem, rows: NDArray[np.bool_], margin: float, confidence:
 def _choices(
     predictions: Mapping[str, tuple[Any, Any]], evidence: Evidence, goals: Mapping[str, Goal]
 ) -> dict[str, Choice]:
-    """A choice for each goal. All points share the predictor that the first one, the rule, chose.
-
-    Coverage concerns the prompt's features alone, so predictors that do not read the prompt cover every row.
-    """
-    by_name = {
-        name: (evidence if name == "blend" else replace(evidence, covered=np.ones_like(evidence.covered)))
-        for name in predictions
-    }
+    """A choice for each goal. All points share the predictor that the first one, the rule, chose."""
     found: dict[str, Choice] = {}
+    first: Option | None = None
     for point, goal in goals.items():
-        options: list[Option] = []
-        actions = []
-        for name, prediction in predictions.items():
-            some, acts = family({name: prediction}, by_name[name])
-            options += some
-            actions.append(acts)
-        found[point] = choose(options, np.concatenate(actions), evidence, goal)
-        first = found["default"].option
+        options, actions = family(predictions, evidence)
+        fixed, always = constants(evidence, goal)
+        options, actions = options + fixed, np.concatenate([actions, always])
         if first is not None:
-            predictions = {first.predictor: predictions[first.predictor]}
+            same = [(o.predictor, o.column) == (first.predictor, first.column) for o in options]
+            options, actions = [o for o, mine in zip(options, same, strict=True) if mine], actions[same]
+        found[point] = choose(options, actions, evidence, goal)
+        first = found["default"].option
     return found
-
-
-def _random_mix(problem: Problem, evidence: Evidence, goal: Goal) -> Choice:
-    """The baseline under the same procedure: one cheaper candidate for everything, with the probability shown."""
-    every = replace(evidence, covered=np.ones_like(evidence.covered))
-    columns = [j for j in np.flatnonzero(problem.eligible[0]) if j != problem.reference]
-    options = [Option(str(j), 0.0, 0.0) for j in columns]
-    actions = np.repeat(np.array(columns, np.int16)[:, None], len(evidence.group), axis=1)
-    return choose(options, actions, every, goal)
 
 
 def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
@@ -250,12 +237,23 @@ def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
         fallbacks=fallbacks_of(
             np.nan_to_num(column_means(data.quality), nan=-1.0), np.nan_to_num(column_means(data.cost_usd))
         ),
-        eligible=problem.eligible,
+        eligible=_open(problem, fitted.choices["default"].option),
         limits=limits_of(problem.frame, data.suites, data.candidates),
         expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
         groups=np.array(sorted({group_code(*data.groups[g]) for g in np.unique(data.group)}), np.uint64),
         provenance=_provenance(problem, fitted.settings, seed),
     )
+
+
+def _open(problem: Problem, option: Option | None) -> NDArray[np.bool_]:
+    """[suites + 1, c] who may be chosen: where one candidate serves every prompt, it and the reference alone; where no
+    prompt was read, the reference alone in a suite that is not known."""
+    result = problem.eligible.copy()
+    if option is not None and option.column is not None:
+        result &= np.isin(np.arange(result.shape[1]), (option.column, problem.reference))
+    if all(prompt is None for prompt in problem.develop.prompts):
+        result[0] = np.arange(result.shape[1]) == problem.reference
+    return result
 
 
 def _point(choice: Choice) -> Point:

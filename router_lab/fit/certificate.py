@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.fit.choose import Choice
-from router_lab.fit.evidence import Evidence, Goal
-from router_lab.fit.problem import Problem, column_means
+from router_lab.fit.evidence import Evidence, Goal, column_means
+from router_lab.fit.problem import Problem
 from router_lab.fit.table import Cell
 from router_lab.metrics import (
     Estimate,
@@ -139,7 +139,7 @@ def with_test(certificate: Mapping[str, Any], held: Replay, goal: Goal) -> dict[
 def _verdict(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> Verdict:
     """The verdict of the choice; judged at full mix when nothing was shown, to say what is missing."""
     mix = choice.mix if choice.mix > 0 else 1.0
-    idle = np.where(evidence.covered, evidence.reference, evidence.table)
+    idle = evidence.idle
     values = (1 - mix) * evidence.values(idle, goal) + mix * choice.trial.measure(lambda a: evidence.values(a, goal))
     estimate = clustered_mean(values, evidence.group, pseudo=goal.kind != "budget")
     unrest = choice.trial.unrest(lambda a: evidence.values(a, goal))
@@ -249,7 +249,8 @@ def _fixed(data: OutcomeMatrix, evidence: Evidence, column: int) -> dict[str, An
 def _mix(problem: Problem, evidence: Evidence, choice: Choice, base: Expected) -> dict[str, Any]:
     """The baseline: candidate and probability that the same procedure finds without looking at prompt or suite."""
     acts = choice.option is not None and choice.mix > 0
-    column = int(choice.option.predictor) if choice.option is not None and acts else problem.reference
+    column = choice.option.column if choice.option is not None and acts else None
+    column = problem.reference if column is None else column
     pair = problem.develop.candidates[column]
     return {
         "model": pair.model,

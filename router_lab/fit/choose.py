@@ -1,16 +1,20 @@
 """Which tradeoff and guard, and how far to go: a nested choice whose left-out outcomes are then tested.
 
 For each fold the operating point is chosen on the rows of the other folds and acts on the fold's own: pooled, these
-left-out actions are evidence that no choice has seen. What is deployed is the choice on all rows, which may be bolder
-than the folds' choices were, so its own figures are used, corrected by what being left out cost those (`Trial`;
-Tibshirani & Tibshirani 2009 correct a minimised cross-validation error likewise). Learn-then-Test (Angelopoulos et al.
-2021, arXiv 2110.01052) then walks a path of ever bolder versions, from the reference alone to the choice itself, each
-step a test at the full level, and stops at the first failure: the fixed sequence needs no further correction.
+left-out actions are evidence that no choice has seen. Options come in classes, one a predictor (the last sends every
+prompt to one candidate: its mixes are the random mixes). A class is chosen by what its own nested choice reaches on
+rows that it did not see, the option within it by all rows, so a large class does not win by its size.
+
+What is deployed is the choice on all rows, which may be bolder than the folds' choices were, so its own figures are
+used, corrected by what being left out cost those (`Trial`; Tibshirani & Tibshirani 2009 correct a minimised
+cross-validation error likewise). Learn-then-Test (Angelopoulos et al. 2021, arXiv 2110.01052) then walks a path of ever
+bolder versions, from the reference alone to the choice itself, each step a test at the full level, and stops at the
+first failure: the fixed sequence needs no further correction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +23,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from router_lab.fit.evidence import Evidence, Goal
+from router_lab.fit.evidence import Evidence, Goal, column_means
 from router_lab.fit.walk import Trial, walk
 
 Floats = NDArray[np.float64]
@@ -27,6 +31,10 @@ Ints = NDArray[np.int64]
 SCALES = (0.0, 0.01, 0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7, 1.2, 2.5, 8.0, 100.0)
 """Tradeoffs tried, in quality per mean cost of the reference."""
 GUARDS = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)
+READS, FIXED = "blend", "fixed"
+"""The class whose predictions read the prompt, and the class that reads nothing."""
+LEAST_CHEAPER = 1e-3
+"""Share of the reference's mean cost that a candidate for everything must at least spare."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class Option:
     predictor: str
     tradeoff: float
     guard: float
+    column: int | None = None
+    """Of class FIXED: the candidate that every prompt goes to."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class Choice:
     testing."""
 
     option: Option | None
+    evidence: Evidence
+    """As the option meets it: only predictions that read the prompt leave uncovered rows to the table."""
     trial: Trial
     mix: float
     """0 = the reference wherever predictions would have decided; -1 = not even the routing table was shown."""
@@ -71,43 +83,106 @@ def _guarded(best: Ints, ahead: Floats, guard: float, evidence: Evidence) -> Int
 def family(
     predictions: Mapping[str, tuple[Floats, Floats]], evidence: Evidence
 ) -> tuple[list[Option], NDArray[np.int16]]:
-    """All options and their actions [options, n], without repeats of the same actions."""
-    base = evidence.cost_usd[:, evidence.reference]
-    unit = float(base[~np.isnan(base)].mean()) if (base > 0).any() else 1.0
+    """All options of the predictors and their actions [options, n], without repeats of the same actions in a class."""
     options: list[Option] = []
     actions: list[NDArray[np.int16]] = []
-    known: set[bytes] = set()
     for name, (quality, cost) in predictions.items():
+        seen = _met(evidence, name)
+        known: set[bytes] = set()
         for scale in SCALES:
-            best, ahead = _leaders(quality, cost, scale / unit, evidence)
+            best, ahead = _leaders(quality, cost, scale / evidence.unit, seen)
             for guard in GUARDS:
-                action = _guarded(best, ahead, guard, evidence).astype(np.int16)
+                action = _guarded(best, ahead, guard, seen).astype(np.int16)
                 key = action.tobytes()
-                if key not in known and (action != evidence.table)[evidence.covered].any():
+                if key not in known and (action != seen.table)[seen.covered].any():
                     known.add(key)
-                    options.append(Option(name, scale / unit, guard))
+                    options.append(Option(name, scale / evidence.unit, guard))
                     actions.append(action)
     return options, np.array(actions, np.int16).reshape(len(actions), len(evidence.group))
 
 
+def constants(evidence: Evidence, goal: Goal) -> tuple[list[Option], NDArray[np.int16]]:
+    """The class FIXED: each candidate that is cheaper than the reference on the mean (under a budget: better), for
+    every row on which it may be chosen. The tradeoff makes the runtime's rule pick it among the two."""
+    quality, cost = column_means(evidence.quality), column_means(evidence.cost_usd)
+    ref = evidence.reference
+    with np.errstate(invalid="ignore"):
+        better = quality > quality[ref] if goal.kind == "budget" else cost < (1 - LEAST_CHEAPER) * cost[ref]
+    columns = [int(j) for j in np.flatnonzero(better & evidence.eligible.any(axis=0))]
+    tradeoff = 0.0 if goal.kind == "budget" else 10 / LEAST_CHEAPER / evidence.unit
+    actions = [np.where(evidence.eligible[:, j], j, ref).astype(np.int16) for j in columns]
+    return (
+        [Option(FIXED, tradeoff, 0.0, j) for j in columns],
+        np.array(actions, np.int16).reshape(len(columns), len(evidence.group)),
+    )
+
+
+def _met(evidence: Evidence, predictor: str) -> Evidence:
+    return evidence if predictor == READS else evidence.everywhere()
+
+
 def choose(options: list[Option], actions: NDArray[np.int16], evidence: Evidence, goal: Goal) -> Choice:
-    """The nested choice and its walk (module docstring). Ties go to the earlier option."""
-    idle = np.where(evidence.covered, evidence.reference, evidence.table)
-    nested, final, folds = idle.copy(), None, []
-    if options:
-        sums, start = _statistics(actions, evidence, goal), _statistics(idle[None], evidence, goal)[0]
-        for fold in range(sums.shape[1]):
-            best = _best(sums.sum(axis=1) - sums[:, fold], start.sum(axis=0) - start[fold], goal)
-            rows = evidence.fold == fold
-            action = idle if best is None else actions[best].astype(np.int64)
-            nested[rows] = action[rows]
-            folds.append((action, float(rows.mean())))
-        final = _best(sums.sum(axis=1), start.sum(axis=0), goal)
+    """The nested choice and its walk (module docstring). Ties go to the earlier class and option."""
+    classes = list(dict.fromkeys(option.predictor for option in options))
+    parts = []
+    sums = _statistics(actions, evidence, goal) if options else np.zeros((0, 1, 8))
+    for name in classes:
+        mine = np.flatnonzero([option.predictor == name for option in options])
+        parts.append(Class(mine, sums[mine], _statistics(_met(evidence, name).idle[None], evidence, goal)[0]))
+    folds = np.unique(evidence.fold)
+    final = _select(parts, folds, goal)
     if final is None:
-        mix, tested = walk(Trial(idle, idle, ()), evidence, goal)
-        return Choice(None, Trial(idle, idle, ()), min(mix, 0.0), tested)
-    trial = Trial(actions[final].astype(np.int64), nested, tuple(folds))
-    return Choice(options[final], trial, *walk(trial, evidence, goal))
+        trial = Trial(evidence.idle, evidence.idle, ())
+        mix, tested = walk(trial, evidence, goal)
+        return Choice(None, evidence, trial, min(mix, 0.0), tested)
+    seen = _met(evidence, options[final].predictor)
+    nested, chosen = seen.idle.copy(), []
+    for fold in folds:
+        best = _select(parts, folds[folds != fold], goal)
+        rows = evidence.fold == fold
+        action = seen.idle if best is None else actions[best].astype(np.int64)
+        nested[rows] = action[rows]
+        chosen.append((action, float(rows.mean())))
+    trial = Trial(actions[final].astype(np.int64), nested, tuple(chosen))
+    return Choice(options[final], seen, trial, *walk(trial, seen, goal))
+
+
+@dataclass(frozen=True)
+class Class:
+    """Options of one predictor: their places [k] among all, their statistics [k, folds, 8] and those of the start of
+    their path [folds, 8] (`_statistics`)."""
+
+    places: Ints
+    sums: Floats
+    start: Floats
+
+
+def _select(parts: Sequence[Class], folds: Ints, goal: Goal) -> int | None:
+    """Place of the option to take, seen from `folds`: the best of the class whose own choices do best left out."""
+    if len(parts) > 1 and len(folds) > 1:
+        scores = [_left_out(part, folds, goal) for part in parts]
+        if max(scores) <= 0:
+            return None
+        parts = [parts[int(np.argmax(scores))]]
+    for part in parts:
+        best = _best(part.sums[:, folds].sum(axis=1), part.start[folds].sum(axis=0), goal)
+        if best is not None:
+            return int(part.places[best])
+    return None
+
+
+def _left_out(part: Class, folds: Ints, goal: Goal) -> float:
+    """What a class reaches when each of `folds` is served by what the others choose."""
+    total = np.zeros(8)
+    means: list[float] = []
+    for fold in folds:
+        others = folds[folds != fold]
+        best = _best(part.sums[:, others].sum(axis=1), part.start[others].sum(axis=0), goal)
+        total += part.start[fold] if best is None else part.sums[best, fold]
+        whole = (part.start if best is None else part.sums[best])[folds].sum(axis=0)
+        means.append(float(whole[2] / whole[0]) if whole[0] else 0.0)
+    unrest = float(np.var(means))
+    return float(_scores(total[None], part.start[folds].sum(axis=0), goal, unrest)[0])
 
 
 def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goal) -> Floats:
@@ -131,25 +206,36 @@ def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goa
 
 
 def _best(sums: Floats, start: Floats, goal: Goal) -> int | None:
-    """The option that gains most after the mix that its own lower bound would allow; None if none gains anything.
+    """The option that gains most after the mix that its own lower bound would allow; None if none gains anything."""
+    if not len(sums):
+        return None
+    score = _scores(sums, start, goal)
+    best = int(score.argmax())
+    return best if score[best] > 0 else None
 
-    sums [options, 8], start [8] the same of the path's start.
-    """
-    low, base = _low(sums, goal), max(goal.floor, float(_low(start, goal, pseudo=False)))
+
+def _scores(sums: Floats, start: Floats, goal: Goal, unrest: float = 0.0) -> Floats:
+    """[options] share gained at the mix that the lower bound allows; sums [options, 8], start [8] the same of the
+    path's start, unrest: further variance of the mean."""
+    low, base = _low(sums, goal, 2.0, unrest), max(goal.floor, float(_low(start, goal, 0.0)))
     with np.errstate(invalid="ignore", divide="ignore"):
         mix = np.where(low >= goal.floor, 1.0, (base - goal.floor) / (base - low))
         worth = np.where(sums[:, 7] > 0, sums[:, 6] / sums[:, 7], 0.0)
     if not goal.mix:
         mix = np.floor(mix)
-    score = np.nan_to_num(np.where(sums[:, 1] >= 2, mix * worth, 0.0))
-    best = int(score.argmax())
-    return best if score[best] > 0 else None
+    return np.nan_to_num(np.where(sums[:, 1] >= 2, mix * worth, 0.0))
 
 
-def _low(sums: Floats, goal: Goal, *, pseudo: bool = True) -> Floats:
+def _low(sums: Floats, goal: Goal, pseudo: float, unrest: float = 0.0) -> Floats:
     n, clusters, total, ss, sm, mm = np.moveaxis(sums, -1, 0)[:6]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / n
         spread = (ss - 2 * mean * sm + mean**2 * mm) * clusters / (clusters - 1) / n**2
-        error = np.sqrt(np.maximum(spread, 0) + (2 / clusters**2 if pseudo and goal.kind != "budget" else 0.0))
-        return np.asarray(mean - stdtrit(np.maximum(clusters - 1, 1), goal.confidence) * error)
+        error = np.sqrt(np.maximum(spread, 0) + unrest + (pseudo / clusters**2 if goal.kind != "budget" else 0.0))
+        return np.asarray(mean - _quantiles(clusters, goal.confidence) * error)
+
+
+def _quantiles(clusters: Floats, confidence: float) -> Floats:
+    """t quantiles at clusters - 1 degrees of freedom, each number looked up once."""
+    degrees, place = np.unique(np.maximum(clusters - 1, 1), return_inverse=True)
+    return np.asarray(stdtrit(degrees, confidence), np.float64)[place].reshape(np.shape(clusters))

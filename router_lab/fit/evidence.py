@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,13 @@ class Goal:
         return -self.level if self.kind == "margin" else 0.0
 
 
+def column_means(values: Floats) -> Floats:
+    """[c] means of what is known; NaN for a column without anything."""
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Outcomes on which an operating point is chosen: n rows, c candidates.
@@ -49,6 +56,21 @@ class Evidence:
     group: Ints
     fold: Ints
     reference: int
+
+    @property
+    def idle(self) -> Ints:
+        """[n] what acts at mix 0: the reference, and the table where predictions are not followed."""
+        return np.where(self.covered, self.reference, self.table)
+
+    @property
+    def unit(self) -> float:
+        """Mean known cost of the reference in dollars; 1 where it costs nothing or nothing is known."""
+        mean = float(np.nan_to_num(column_means(self.cost_usd[:, [self.reference]]))[0])
+        return mean if mean > 0 else 1.0
+
+    def everywhere(self) -> Evidence:
+        """The same, with predictions followed on every row."""
+        return self if self.covered.all() else replace(self, covered=np.ones_like(self.covered))
 
     def values(self, action: NDArray[np.integer[Any]], goal: Goal) -> Floats:
         """What the goal tests, for columns [n] or [n, k] of actions; NaN where an outcome is missing."""

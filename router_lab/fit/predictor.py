@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from router_lab.fit.design import Design, split_coefficients
+from router_lab.fit.design import Design
+from router_lab.fit.evidence import column_means
 from router_lab.fit.ridge import Ridge, ridge
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.runtime.model import POOLED, Linear, cost_from_link, cost_to_link
@@ -19,8 +20,7 @@ Ints = NDArray[np.int64]
 LINK = "log2ish"
 SHARED, OWN = 5.0, 20.0
 """Prior strengths, in rows: of a suite's difficulty that all candidates share, and of a candidate's own departure."""
-PENALTIES = (1.0, 2.5, 6.0, 20.0, 80.0)
-BLENDS = (0.0, 0.5, 1.0)
+PENALTIES = (1.5, 4.0, 10.0, 30.0, 100.0)
 PENALTY_ROWS = 5_000
 LOADING = 20.0
 """Rows of prior weight for a candidate's slope of 1 on the shared difficulty."""
@@ -67,6 +67,8 @@ class Settings:
 
     penalty: tuple[float, float] = (6.0, 6.0)
     blend: tuple[float, float] = (0.5, 0.5)
+    rare: tuple[bool, bool] = (False, False)
+    """Whether rare words may weigh more, for quality and for cost (`Design.rarity`)."""
     one_factor: bool = False
     """Quality from one difficulty of the prompt, shared by all candidates: see `_one_factor`."""
 
@@ -106,7 +108,7 @@ class Model:
     text: Ridge
     centre: Floats
     """[suites + 1, 2c] shrunken means of the ridge by suite: the rates know a suite's level better than its words do
-    (three folds of MMLU at a fixed penalty: APGR .702 against .697 for a weighted mean of the two)."""
+    (the first three folds of MMLU at penalty 2: APGR .702, and .697 for the mean of the rates and the whole ridge)."""
     factor: Floats
     """[2c] added to predictions: 0 for quality; makes mean costs right on the link's scale (Duan 1983, smearing)."""
 
@@ -124,15 +126,36 @@ def fit_model(task: Task, rows: Ints, settings: Settings) -> Model:
     half = task.half
     rates = suite_rates(targets, weights, suite, task.suites)
     told = weights * task.texts[rows][:, None]
-    penalty = settings.columns(settings.penalty, half)
-    fit = _one_factor if settings.one_factor else ridge
-    text = fit(task.design.matrix[rows], targets, told, penalty)
+    matrix = task.design.matrix[rows]
+    text = _text(matrix, targets, told, task.design.rarity, settings)
     factor = np.zeros(2 * half)
-    read = text.predict(task.design.matrix[rows]).astype(np.float64)
+    read = text.predict(matrix).astype(np.float64)
     centre = suite_rates(read, told, suite, task.suites)
     blended = _blend(rates[suite], read - centre[suite], settings, half)
     factor[half:] = _smear(blended[:, half:], task.cost_usd[rows], weights[:, half:])
     return Model(rates, text, centre, factor)
+
+
+def _text(
+    matrix: sp.csr_array, targets: Floats, told: Floats, rarity: NDArray[np.float32], settings: Settings
+) -> Ridge:
+    """The ridge on plain or rarity-weighted columns, its coefficients in units of the plain ones."""
+    half = targets.shape[1] // 2
+    penalty = settings.columns(settings.penalty, half)
+    fit = _one_factor if settings.one_factor else ridge
+    found = {}
+    for rare in sorted(set(settings.rare)):
+        scale = rarity if rare else np.ones_like(rarity)
+        scaled = sp.csr_array((matrix.data * scale[matrix.indices], matrix.indices, matrix.indptr), shape=matrix.shape)
+        raw = fit(scaled, targets, told, penalty)
+        found[rare] = Ridge(raw.coefficients * scale[:, None], raw.intercept)
+    quality, cost = (found[rare] for rare in settings.rare)
+    if quality is cost:
+        return quality
+    return Ridge(
+        np.hstack([quality.coefficients[:, :half], cost.coefficients[:, half:]]),
+        np.concatenate([quality.intercept[:half], cost.intercept[half:]]),
+    )
 
 
 def _one_factor(matrix: sp.csr_array, targets: Floats, weights: Floats, penalty: Floats) -> Ridge:
@@ -220,11 +243,17 @@ def constant_model(task: Task, model: Model, *, pooled: bool) -> Linear:
     return Linear.constant(np.hstack(to_units(task, rates)), task.bounds)
 
 
+def means_model(task: Task, data: OutcomeMatrix) -> Linear:
+    """The runtime's form of every candidate's mean quality and cost, whatever the prompt and suite."""
+    means = np.nan_to_num(np.concatenate([column_means(data.quality), column_means(data.cost_usd)]))
+    return Linear.constant(np.repeat(means[None], task.suites + 1, axis=0), task.bounds)
+
+
 def compile_model(task: Task, model: Model, settings: Settings) -> Linear:
     """The runtime's form of a model: blend and smearing move into the biases, the ridge's weights become int8."""
     half = task.half
     share = settings.columns(settings.blend, half)
-    weights, dense = split_coefficients(model.text.coefficients)
+    weights, dense = task.design.split(model.text.coefficients)
     bias = model.rates + share * (model.text.intercept - model.centre) + model.factor
     return Linear.quantised(
         seen=task.design.kept,

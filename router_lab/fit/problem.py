@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.config import Recipe
+from router_lab.fit.evidence import column_means
 from router_lab.outcomes import OutcomeMatrix, candidates_of, split_of, validate_outcomes
 from router_lab.replay import escalated
 from router_lab.runtime.errors import InputError
@@ -121,10 +122,3 @@ def _reference(data: OutcomeMatrix, recipe: Recipe, eligible: NDArray[np.bool_])
         open_ = within if within.any() else open_ & (cost == np.nanmin(cost[open_]))
     ranked = sorted(np.flatnonzero(open_), key=lambda j: (-round(float(quality[j]), 9), float(np.nan_to_num(cost[j]))))
     return int(ranked[0])
-
-
-def column_means(values: Floats) -> Floats:
-    """[c] means of what is known; NaN for a column without anything."""
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0.0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)

@@ -60,7 +60,7 @@ def walk(trial: Trial, evidence: Evidence, goal: Goal) -> tuple[float, int]:
     Without `goal.mix` the path is its two ends. -1 when not even its start, reference and table, is shown (no loss
     against the reference needs no showing); fewer than MIN_CLUSTERS clusters show nothing.
     """
-    idle = np.where(evidence.covered, evidence.reference, evidence.table)
+    idle = evidence.idle
     values = {
         "start": evidence.values(idle, goal),
         "end": trial.measure(lambda action: evidence.values(action, goal)),
