@@ -192,13 +192,26 @@ def _manifest(directory: Path) -> dict[str, Any]:
     return entries
 
 
+def _hint(directory: Path) -> str:
+    """What to do about a folder that is no artifact but holds some."""
+    try:
+        inside = sorted(entry.name for entry in directory.iterdir() if (entry / MANIFEST).is_file())
+    except OSError:
+        return ""
+    if not inside:
+        return ""
+    return f"; the folder holds revisions: name one, such as {directory / inside[0]}, or `router-lab publish` one"
+
+
 def _read(directory: Path, name: str) -> bytes:
     """The bytes of a regular file, no symlink, within its size; opened once: nothing is swapped under it."""
     path, most = directory / name, LARGEST[name]
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
-        raise PolicyError(f"{path}: cannot be read: {error.strerror} (missing, or a symlink)") from error
+        raise PolicyError(
+            f"{path}: cannot be read: {error.strerror} (missing, or a symlink){_hint(directory)}"
+        ) from error
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or path.is_symlink() or status.st_size > most:
         os.close(descriptor)

@@ -1,6 +1,6 @@
 """CPU that `sweep` adds to each sample over bare `inspect_ai.eval_set`, in pairs, set-up excluded.
 
-    python tests/bench/sweep.py [--samples 1000] [--pairs 10]
+    python tests/bench/sweep.py [--samples 400] [--pairs 25]
 
 Both sides run in turn in one process, so that whatever else the machine does hits them alike. CPU counts from the end
 of the first sample to the return of the call: loading, checking and recording requests are set-up, writing logs is not.
@@ -34,8 +34,8 @@ def many(n: int = 1):
 def main() -> None:
     """Print CPU milliseconds per sample of both, pair by pair, and what the sweep adds."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--samples", type=int, default=1000, help="a run")
-    options.add_argument("--pairs", type=int, default=10)
+    options.add_argument("--samples", type=int, default=400, help="a run")
+    options.add_argument("--pairs", type=int, default=25)
     given = options.parse_args()
     install_mock()
     watch = first_sample_watch()

@@ -81,6 +81,22 @@ def test_a_request_from_ones_own_python(api: str, demo: Demo, tmp_path: Path) ->
     assert done.stdout.startswith(server.requests[0]["body"]["model"])
 
 
+def test_an_agent_loop_ends_before_it_overspends(demo: Demo, tmp_path: Path) -> None:
+    """The README's loop, whose agent never succeeds: it ends by the budget, and by itself."""
+    block = re.search(r"<!-- run: budget -->\n```python\n(.*?)```", README, flags=re.S)
+    assert block is not None
+    (tmp_path / "mine.py").write_text(block[1])
+    save_revision(load_policy(demo.policy), tmp_path / "policies" / "support")
+    publish(next((tmp_path / "policies" / "support").iterdir()), force=True)
+    with serving(answer=lambda prompt: "I have tried.") as server:
+        env = {**os.environ, "OPENAI_API_KEY": "x", "OPENAI_BASE_URL": server.url}
+        command = [sys.executable, "mine.py"]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("budget: the next call needs 1 turns and 0 are left after 8 calls;")
+    assert len(server.requests) == 8
+
+
 def measured_through(policy: Policy, api: str) -> Policy:
     """The demo's policy as it would be had its candidates been measured through Anthropic's API."""
     if api == "openai":

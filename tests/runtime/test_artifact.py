@@ -265,3 +265,9 @@ def test_numbers_that_would_overflow_are_refused(artifact: Path, change: Any) ->
     edit(artifact, change)
     with pytest.raises(PolicyError, match=r"policy\.json"):
         load_policy(artifact)
+
+
+def test_a_folder_of_revisions_names_one(policy: Policy, tmp_path: Path) -> None:
+    saved = save_revision(policy, tmp_path)
+    with pytest.raises(PolicyError, match=f"holds revisions: name one, such as {saved}"):
+        load_policy(tmp_path)
