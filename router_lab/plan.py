@@ -68,7 +68,8 @@ def plan(
     if reference is not None and reference not in data.candidates:
         raise InputError(f"plan: reference {reference} is not in the outcomes")
     known = ~np.isnan(data.quality)
-    means = np.where(known, data.quality, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    counted = np.where(known, data.weight, 0)
+    means = np.where(known, data.quality * counted, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1e-12)
     everywhere = known.mean(axis=0) >= min(SEEN, float(known.mean(axis=0).max()))
     best = int(np.where(everywhere, means, -1).argmax()) if reference is None else data.candidates.index(reference)
     every = np.ones(len(data), bool)
@@ -94,7 +95,8 @@ def _need(
     confidence: float,
 ) -> Need:
     gain = data.quality[rows, column] - data.quality[rows, reference]
-    estimate = clustered_mean(gain, data.group[rows], pseudo=True)
+    weights = data.weight[rows][:, [column, reference]].max(axis=1)
+    estimate = clustered_mean(gain, data.group[rows], weights=weights, pseudo=True)
     judged = verdict(estimate, -margin, confidence)
     samples = judged.samples_needed if judged.verdict == "inconclusive" else 0
     pair = data.cost_usd[rows][:, [column, reference]]

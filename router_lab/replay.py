@@ -20,7 +20,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rows:
-    """What was scored, row by row: arrays [n] (shares, qualities, costs [n, c]); NaN where an outcome is missing."""
+    """What was scored, row by row: arrays [n] (shares, qualities, costs [n, c]); NaN where an outcome is missing.
+
+    weight [n, c]: one over the known probability with which an outcome was observed; None = 1.
+    """
 
     shares: Floats
     qualities: Floats
@@ -32,6 +35,18 @@ class Rows:
     suite: NDArray[np.int64]
     group: NDArray[np.int64]
     suites: tuple[str, ...]
+    reference: int
+    weight: Floats | None = None
+
+    def weights(self, *columns: int) -> Floats | None:
+        """[n] weight of a row for which the outcomes of its shares, the reference and `columns` are all needed: they
+        are observed on nested sets of rows, so the least likely one decides."""
+        if self.weight is None:
+            return None
+        needed = self.shares > 0
+        needed[:, [self.reference, *columns]] = True
+        heaviest: Floats = np.where(needed, self.weight, 1.0).max(axis=1)
+        return heaviest
 
 
 @dataclass(frozen=True)
@@ -62,14 +77,16 @@ class Replay:
         """The clustered estimate of `quality`, `cost_usd`, `savings`, `quality_difference` (policy minus reference),
         `reference_quality`, `reference_cost_usd` or `savings_over_mix` (policy minus random mix)."""
         r = self.rows
+        w, both = r.weights(), r.weights(int(self.random_mix["column"]))
+        base, gain = r.reference_cost_usd, r.quality - r.reference_quality
         paired = {
-            "quality": lambda: clustered_mean(r.quality, r.group),
-            "reference_quality": lambda: clustered_mean(r.reference_quality, r.group),
-            "quality_difference": lambda: clustered_mean(r.quality - r.reference_quality, r.group, pseudo=True),
-            "cost_usd": lambda: clustered_mean(r.cost_usd, r.group),
-            "reference_cost_usd": lambda: clustered_mean(r.reference_cost_usd, r.group),
-            "savings": lambda: paired_saving(r.cost_usd, r.reference_cost_usd, r.group),
-            "savings_over_mix": lambda: paired_saving(r.cost_usd, self._mix(), r.group, reference=r.reference_cost_usd),
+            "quality": lambda: clustered_mean(r.quality, r.group, weights=w),
+            "reference_quality": lambda: clustered_mean(r.reference_quality, r.group, weights=w),
+            "quality_difference": lambda: clustered_mean(gain, r.group, weights=w, pseudo=True),
+            "cost_usd": lambda: clustered_mean(r.cost_usd, r.group, weights=w),
+            "reference_cost_usd": lambda: clustered_mean(base, r.group, weights=w),
+            "savings": lambda: paired_saving(r.cost_usd, base, r.group, weights=w),
+            "savings_over_mix": lambda: paired_saving(r.cost_usd, self._mix(), r.group, reference=base, weights=both),
         }
         if metric not in paired:
             raise InputError(f"replay: metric {metric!r} is not one of {', '.join(sorted(paired))}")
@@ -168,12 +185,15 @@ def score(
         shares, single.quality, np.where(priced[:, None], single.cost_usd, np.nan),
         np.where(scored, quality, np.nan), np.where(priced, cost, np.nan),
         np.where(scored, ref_quality, np.nan), np.where(priced, ref_cost, np.nan),
-        data.suite, data.group, data.suites,
+        data.suite, data.group, data.suites, ref, data.weighting,
     )  # fmt: skip
-    spent, base = _mean(rows.cost_usd), _mean(rows.reference_cost_usd)
-    served = shares[scored].mean(axis=0) if scored.any() else np.zeros(len(policy.candidates))
+    weights = rows.weights()
+    spent, base = _mean(rows.cost_usd, weights), _mean(rows.reference_cost_usd, weights)
+    kept = None if weights is None else weights[scored]
+    served = np.average(shares[scored], axis=0, weights=kept) if scored.any() else np.zeros(len(policy.candidates))
     return Replay(
-        quality=_mean(rows.quality), cost_usd=spent, reference_quality=_mean(rows.reference_quality),
+        quality=_mean(rows.quality, weights), cost_usd=spent,
+        reference_quality=_mean(rows.reference_quality, weights),
         reference_cost_usd=base, savings=1 - spent / base if base else 0.0,
         shares={c: float(s) for c, s in zip(policy.candidates, served, strict=True)},
         n=int(scored.sum()), clusters=len(np.unique(data.group[scored])), in_sample=in_sample,
@@ -189,22 +209,26 @@ def _expected(shares: Floats, values: Floats) -> Floats:
     return total
 
 
-def _mean(values: Floats) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+def _mean(values: Floats, weights: Floats | None = None) -> float:
+    known = ~np.isnan(values)
+    if not known.any():
+        return float("nan")
+    return float(np.average(values[known], weights=None if weights is None else weights[known]))
 
 
 def _fixed(policy: Policy, rows: Rows, column: int) -> dict[str, Any]:
     """One candidate for everything: its means over the rows it has, and paired with the reference's."""
-    gain = clustered_mean(rows.qualities[:, column] - rows.reference_quality, rows.group, pseudo=True)
+    own = None if rows.weight is None else rows.weight[:, column]
+    pair = rows.weights(column)
+    gain = clustered_mean(rows.qualities[:, column] - rows.reference_quality, rows.group, weights=pair, pseudo=True)
     low, high = gain.interval()
     return {
         "model": policy.candidates[column].model,
         "effort": policy.candidates[column].effort,
-        "quality": _mean(rows.qualities[:, column]),
-        "cost_usd": _mean(rows.costs[:, column]),
+        "quality": _mean(rows.qualities[:, column], own),
+        "cost_usd": _mean(rows.costs[:, column], own),
         "savings": clustered_ratio(
-            rows.reference_cost_usd - rows.costs[:, column], rows.reference_cost_usd, rows.group
+            rows.reference_cost_usd - rows.costs[:, column], rows.reference_cost_usd, rows.group, weights=pair
         ).value,
         "quality_difference": gain.value,
         "low": low,
@@ -223,10 +247,11 @@ def _random_mix(policy: Policy, rows: Rows) -> dict[str, Any]:
         (1 - share) * rows.reference_quality + share * rows.qualities[:, column] if share else (rows.reference_quality)
     )
     cost = (1 - share) * rows.reference_cost_usd + share * rows.costs[:, column] if share else rows.reference_cost_usd
+    weights = rows.weights(column)
     return {
         "model": pair.model, "effort": pair.effort, "probability": share, "column": column,
-        "quality": _mean(quality), "cost_usd": _mean(cost),
-        "savings": paired_saving(cost, rows.reference_cost_usd, rows.group).value,
+        "quality": _mean(quality, weights), "cost_usd": _mean(cost, weights),
+        "savings": paired_saving(cost, rows.reference_cost_usd, rows.group, weights=weights).value,
     }  # fmt: skip
 
 

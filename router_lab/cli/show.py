@@ -187,8 +187,10 @@ def _effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
         if was != is_:
             name = f"{was} → {is_}"
             moves[name] = moves.get(name, 0.0) + 1 / len(pairs)
-    gain = clustered_mean(after.quality - aligned(after, before, "quality"), after.group, pseudo=True)
-    saving = paired_saving(after.cost_usd, aligned(after, before, "cost_usd"), after.group)
+    base = {name: aligned(after, before, name) for name in ("quality", "cost_usd", "weight")}
+    weights = np.fmax(after.weight, base["weight"])
+    gain = clustered_mean(after.quality - base["quality"], after.group, weights=weights, pseudo=True)
+    saving = paired_saving(after.cost_usd, base["cost_usd"], after.group, weights=weights)
     return {
         "rows": len(pairs), "moved": sum(moves.values()), "moves": moves,
         "quality_difference": dict(zip(("value", "low", "high"), (gain.value, *gain.interval()), strict=True)),

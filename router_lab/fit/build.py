@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import router_lab
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
-from router_lab.fit.certificate import Expected, certify, figure, with_test
+from router_lab.fit.certificate import Expected, certify, figure, over_mix, with_test
 from router_lab.fit.choose import READS, Choice, Option, choose, constants, family
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
@@ -127,8 +127,8 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
     group = fitted.evidence.group
     return {
         "n": len(group),
-        "savings": figure(paired_saving(mine.cost, mine.base, group)),
-        "over_random_mix": figure(paired_saving(mine.cost, base.cost, group, reference=mine.base)),
+        "savings": figure(paired_saving(mine.cost, mine.base, group, weights=mine.weight)),
+        "over_random_mix": figure(over_mix(mine, base, group)),
     }
 
 
@@ -142,7 +142,7 @@ def _escalated(plain: Fitted, seed: int) -> Fitted:
         return plain
     mine = Expected.of(other.evidence, other.choices["default"])
     before = Expected.of(plain.evidence, plain.choices["default"])
-    more = paired_saving(mine.cost, before.cost, plain.evidence.group, reference=before.base)
+    more = over_mix(mine, before, plain.evidence.group)
     return other if more.low(0.95) > 0 else plain
 
 
@@ -184,7 +184,9 @@ def _evidence(
             table[here] = table_actions(cells, data.suite[here], problem.reference)
     eligible = problem.eligible[data.suite + 1]
     return (
-        Evidence(data.quality, data.cost_usd, eligible, covered, table, data.group, folds, problem.reference),
+        Evidence(
+            data.quality, data.cost_usd, eligible, covered, table, data.group, folds, problem.reference, data.weighting
+        ),
         threshold,
     )
 
@@ -196,6 +198,7 @@ def _table(problem: Problem, rows: NDArray[np.bool_], margin: float, confidence:
     return routing_table(
         data.quality[rows], data.cost_usd[rows], data.suite[rows], data.group[rows], problem.eligible[1:],
         problem.reference, margin=margin, confidence=confidence,
+        weight=None if data.weighting is None else data.weighting[rows],
     )  # fmt: skip
 
 
@@ -235,7 +238,8 @@ def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
         coverage=fitted.coverage,
         routes=routes,
         fallbacks=fallbacks_of(
-            np.nan_to_num(column_means(data.quality), nan=-1.0), np.nan_to_num(column_means(data.cost_usd))
+            np.nan_to_num(column_means(data.quality, data.weight), nan=-1.0),
+            np.nan_to_num(column_means(data.cost_usd, data.weight)),
         ),
         eligible=_open(problem, fitted.choices["default"].option),
         limits=limits_of(problem.frame, data.suites, data.candidates),

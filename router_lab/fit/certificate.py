@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ PROCEDURE = {
 }
 ASSUMPTIONS = (
     "clusters are independent and future prompts come from the same mixture of suites",
-    "outcomes missing for a candidate are missing independently of their quality, given the suite",
+    "outcomes missing for a candidate are missing independently of their quality, given the suite, or at a recorded "
+    "probability that they are weighted by",
     "costs are those of the recorded calls at the recorded prices",
 )
 
@@ -72,15 +73,15 @@ def certify(
         "unpaired": int(np.isnan(mine.gain).sum()),
         "infra_share": problem.infra,
         "reference": {"model": ref.model, "effort": ref.effort},
-        "quality_difference": figure(clustered_mean(mine.gain, evidence.group, pseudo=True)),
-        "savings": figure(paired_saving(mine.cost, mine.base, evidence.group)),
+        "quality_difference": figure(clustered_mean(mine.gain, evidence.group, weights=mine.weight, pseudo=True)),
+        "savings": figure(paired_saving(mine.cost, mine.base, evidence.group, weights=mine.weight)),
         "mix": max(0.0, choice.mix),
         "mix_forbidden": not goal.mix,
         "points": {name: _point(goals[name], chosen) for name, chosen in choices.items()},
         "suites": _suites(problem.develop, evidence, mine, cells),
         "fixed": [_fixed(problem.develop, plain, j) for j in range(len(problem.develop.candidates))],
         "random_mix": _mix(problem, plain, random_mix, base),
-        "over_random_mix": figure(paired_saving(mine.cost, base.cost, evidence.group, reference=mine.base)),
+        "over_random_mix": figure(over_mix(mine, base, evidence.group)),
         "escalation": evidence is not plain,
         "oracle_upper_bound": _oracle(problem.develop),
         "smallest_margin": number(smallest_margin(problem, evidence, goal, choice)),
@@ -92,11 +93,15 @@ def certify(
     }
 
 
+@dataclass(frozen=True)
 class Expected:
-    """Expected gain in quality, cost and reference cost of each row [n] at the mix of a choice; NaN = missing."""
+    """Expected gain in quality, cost and reference cost of each row [n] at the mix of a choice, NaN = missing; `weight`
+    [n]: one over the known probability with which all of it was observed, None = 1."""
 
-    def __init__(self, gain: Floats, cost: Floats, base: Floats) -> None:
-        self.gain, self.cost, self.base = gain, cost, base
+    gain: Floats
+    cost: Floats
+    base: Floats
+    weight: Floats | None
 
     @classmethod
     def of(cls, evidence: Evidence, choice: Choice) -> Expected:
@@ -116,7 +121,15 @@ class Expected:
 
         cost = mixed(evidence.cost_usd)
         known = ~np.isnan(cost + base)
-        return cls(mixed(evidence.quality) - reference, np.where(known, cost, np.nan), np.where(known, base, np.nan))
+        gain = mixed(evidence.quality) - reference
+        weight = evidence.weights(idle, *(choice.trial.actions if share else ()))
+        return cls(gain, np.where(known, cost, np.nan), np.where(known, base, np.nan), weight)
+
+
+def over_mix(mine: Expected, mix: Expected, group: NDArray[np.int64]) -> Estimate:
+    """What is saved more than by the random mix, as a share of the reference's cost, row by row."""
+    weights = mine.weight if mix.weight is None or mine.weight is None else np.maximum(mine.weight, mix.weight)
+    return paired_saving(mine.cost, mix.cost, group, reference=mine.base, weights=weights)
 
 
 def figure(estimate: Estimate, confidence: float = 0.95) -> dict[str, Any]:
@@ -141,10 +154,11 @@ def _verdict(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -
     mix = choice.mix if choice.mix > 0 else 1.0
     idle = evidence.idle
     values = (1 - mix) * evidence.values(idle, goal) + mix * choice.trial.measure(lambda a: evidence.values(a, goal))
-    estimate = clustered_mean(values, evidence.group, pseudo=goal.kind != "budget")
-    unrest = choice.trial.unrest(lambda a: evidence.values(a, goal))
+    weight = evidence.weights(idle, *choice.trial.actions)
+    estimate = clustered_mean(values, evidence.group, weights=weight, pseudo=goal.kind != "budget")
+    unrest = choice.trial.unrest(lambda a: evidence.values(a, goal), weight)
     estimate = replace(estimate, pseudo=(estimate.pseudo + unrest) * mix**2)  # as in the walk
-    price = float(np.nansum(column_means(evidence.cost_usd))) if _priced(evidence) else None
+    price = float(np.nansum(column_means(evidence.cost_usd, evidence.weight))) if _priced(evidence) else None
     judged = verdict(estimate, goal.floor, goal.confidence, infra=problem.infra, dollars_per_sample=price)
     word, reason = judged.verdict, judged.reason
     if word != "inconclusive" or problem.infra <= 0.01:
@@ -186,10 +200,11 @@ def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Ch
     the choice did, or, where it never did, as the cheapest candidate does."""
     action = choice.trial.final
     if (action == problem.reference).all():
-        cost = np.nan_to_num(column_means(problem.develop.cost_usd))
+        cost = np.nan_to_num(column_means(problem.develop.cost_usd, problem.develop.weight))
         action = np.full(len(action), int(np.argmin(np.where(problem.eligible[0], cost, np.inf))))
     gain = evidence.values(action, Goal("margin", 0.0, goal.confidence))
-    return certifiable_margin(clustered_mean(gain, evidence.group, pseudo=True), goal.confidence)
+    weights = evidence.weights(action)
+    return certifiable_margin(clustered_mean(gain, evidence.group, weights=weights, pseudo=True), goal.confidence)
 
 
 def _point(goal: Goal, choice: Choice) -> dict[str, Any]:
@@ -214,8 +229,9 @@ def _suites(
     result: dict[str, dict[str, Any]] = {}
     for code in np.unique(data.suite):
         here = data.suite == code
-        gain = clustered_mean(mine.gain[here], evidence.group[here], pseudo=True)
-        saving = paired_saving(mine.cost[here], mine.base[here], evidence.group[here])
+        weights = None if mine.weight is None else mine.weight[here]
+        gain = clustered_mean(mine.gain[here], evidence.group[here], weights=weights, pseudo=True)
+        saving = paired_saving(mine.cost[here], mine.base[here], evidence.group[here], weights=weights)
         row: dict[str, Any] = {
             "n": gain.n, "clusters": gain.clusters, "quality_difference": figure(gain), "savings": figure(saving)
         }  # fmt: skip
@@ -235,14 +251,18 @@ def _fixed(data: OutcomeMatrix, evidence: Evidence, column: int) -> dict[str, An
     constant = np.full(len(data), column, np.int64)
     gain = evidence.values(constant, Goal("margin", 0.0, 0.9))
     cost = evidence.cost_usd[:, column]
+    own = None if evidence.weight is None else evidence.weight[:, column]
+    weights = evidence.weights(constant)
     pair = data.candidates[column]
     return {
         "model": pair.model,
         "effort": pair.effort,
-        "quality": number(clustered_mean(data.quality[:, column], data.group).value),
-        "cost_usd": number(clustered_mean(cost, data.group).value),
-        "quality_difference": figure(clustered_mean(gain, evidence.group, pseudo=True)),
-        "savings": figure(paired_saving(cost, evidence.cost_usd[:, evidence.reference], evidence.group)),
+        "quality": number(clustered_mean(data.quality[:, column], data.group, weights=own).value),
+        "cost_usd": number(clustered_mean(cost, data.group, weights=own).value),
+        "quality_difference": figure(clustered_mean(gain, evidence.group, weights=weights, pseudo=True)),
+        "savings": figure(
+            paired_saving(cost, evidence.cost_usd[:, evidence.reference], evidence.group, weights=weights)
+        ),
     }
 
 
@@ -256,8 +276,8 @@ def _mix(problem: Problem, evidence: Evidence, choice: Choice, base: Expected) -
         "model": pair.model,
         "effort": pair.effort,
         "probability": choice.mix if acts else 0.0,
-        "quality_difference": figure(clustered_mean(base.gain, evidence.group, pseudo=True)),
-        "savings": figure(paired_saving(base.cost, base.base, evidence.group)),
+        "quality_difference": figure(clustered_mean(base.gain, evidence.group, weights=base.weight, pseudo=True)),
+        "savings": figure(paired_saving(base.cost, base.base, evidence.group, weights=base.weight)),
     }
 
 

@@ -25,6 +25,7 @@ from scipy.special import stdtrit
 
 from router_lab.fit.evidence import Evidence, Goal, column_means
 from router_lab.fit.walk import Trial, walk
+from router_lab.metrics import effective_number
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -104,7 +105,8 @@ def family(
 def constants(evidence: Evidence, goal: Goal) -> tuple[list[Option], NDArray[np.int16]]:
     """The class FIXED: each candidate that is cheaper than the reference on the mean (under a budget: better), for
     every row on which it may be chosen. The tradeoff makes the runtime's rule pick it among the two."""
-    quality, cost = column_means(evidence.quality), column_means(evidence.cost_usd)
+    quality = column_means(evidence.quality, evidence.weight)
+    cost = column_means(evidence.cost_usd, evidence.weight)
     ref = evidence.reference
     with np.errstate(invalid="ignore"):
         better = quality > quality[ref] if goal.kind == "budget" else cost < (1 - LEAST_CHEAPER) * cost[ref]
@@ -125,7 +127,7 @@ def choose(options: list[Option], actions: NDArray[np.int16], evidence: Evidence
     """The nested choice and its walk (module docstring). Ties go to the earlier class and option."""
     classes = list(dict.fromkeys(option.predictor for option in options))
     parts = []
-    sums = _statistics(actions, evidence, goal) if options else np.zeros((0, 1, 8))
+    sums = _statistics(actions, evidence, goal) if options else np.zeros((0, 1, 9))
     for name in classes:
         mine = np.flatnonzero([option.predictor == name for option in options])
         parts.append(Class(mine, sums[mine], _statistics(_met(evidence, name).idle[None], evidence, goal)[0]))
@@ -149,8 +151,8 @@ def choose(options: list[Option], actions: NDArray[np.int16], evidence: Evidence
 
 @dataclass(frozen=True)
 class Class:
-    """Options of one predictor: their places [k] among all, their statistics [k, folds, 8] and those of the start of
-    their path [folds, 8] (`_statistics`)."""
+    """Options of one predictor: their places [k] among all, their statistics [k, folds, 9] and those of the start of
+    their path [folds, 9] (`_statistics`)."""
 
     places: Ints
     sums: Floats
@@ -165,7 +167,7 @@ def _select(parts: Sequence[Class], folds: Ints, goal: Goal) -> int | None:
             return None
         parts = [parts[int(np.argmax(scores))]]
     for part in parts:
-        best = _best(part.sums[:, folds].sum(axis=1), part.start[folds].sum(axis=0), goal)
+        best = _best(_pooled(part.sums[:, folds]), _pooled(part.start[folds]), goal)
         if best is not None:
             return int(part.places[best])
     return None
@@ -173,21 +175,21 @@ def _select(parts: Sequence[Class], folds: Ints, goal: Goal) -> int | None:
 
 def _left_out(part: Class, folds: Ints, goal: Goal) -> float:
     """What a class reaches when each of `folds` is served by what the others choose."""
-    total = np.zeros(8)
+    served: list[Floats] = []
     means: list[float] = []
     for fold in folds:
         others = folds[folds != fold]
-        best = _best(part.sums[:, others].sum(axis=1), part.start[others].sum(axis=0), goal)
-        total += part.start[fold] if best is None else part.sums[best, fold]
-        whole = (part.start if best is None else part.sums[best])[folds].sum(axis=0)
+        best = _best(_pooled(part.sums[:, others]), _pooled(part.start[others]), goal)
+        served.append(part.start[fold] if best is None else part.sums[best, fold])
+        whole = _pooled((part.start if best is None else part.sums[best])[folds])
         means.append(float(whole[2] / whole[0]) if whole[0] else 0.0)
     unrest = float(np.var(means))
-    return float(_scores(total[None], part.start[folds].sum(axis=0), goal, unrest)[0])
+    return float(_scores(_pooled(np.array(served))[None], _pooled(part.start[folds]), goal, unrest)[0])
 
 
 def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goal) -> Floats:
-    """[options, folds, 8]: rows, clusters, summed values; of cluster sums s and sizes m: s.s, s.m, m.m; what was gained
-    and out of how much."""
+    """[options, folds, 9]: weighted rows; the clusters' mean weights; of cluster sums s and sizes m: s, s.s, s.m, m.m;
+    what was gained and out of how much; the heaviest mean weight. `_pooled` adds folds up."""
     rows = np.arange(len(evidence.group))
     _, first, code = np.unique(evidence.group, return_index=True, return_inverse=True)
     by_group = sp.csr_array((np.ones(len(rows)), (code, rows)))
@@ -197,12 +199,24 @@ def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goa
     for start in range(0, len(actions), 64):
         action = actions[start : start + 64].T
         values = evidence.values(action, goal)
-        seen = ~np.isnan(values)
-        sums, sizes = by_group @ np.where(seen, values, 0.0), by_group @ seen.astype(np.float64)
-        money = [by_group @ np.nan_to_num(part) for part in evidence.worth(action, goal)]
-        parts = (sizes, (sizes > 0).astype(np.float64), sums, sums * sums, sums * sizes, sizes * sizes, *money)
-        blocks.append(np.stack([np.asarray(by_fold @ part).T for part in parts], axis=2))
+        seen, weight = ~np.isnan(values), evidence.weights(action)
+        heavy = seen.astype(np.float64) if weight is None else np.where(seen, weight, 0.0)
+        sums, sizes = by_group @ np.where(seen, values * heavy, 0.0), by_group @ heavy
+        money = [by_group @ np.nan_to_num(part * heavy) for part in evidence.worth(action, goal)]
+        rows_of = sizes if weight is None else by_group @ seen.astype(np.float64)
+        share = np.asarray(sizes) / np.maximum(np.asarray(rows_of), 1)
+        parts = (sizes, share, sums, sums * sums, sums * sizes, sizes * sizes, *money)
+        heaviest = [share[fold == f].max(axis=0, initial=0.0) for f in range(by_fold.shape[0])]
+        added = [np.asarray(by_fold @ part).T for part in parts]
+        blocks.append(np.stack([*added, np.transpose(heaviest)], axis=2))
     return np.concatenate(blocks)
+
+
+def _pooled(sums: Floats) -> Floats:
+    """[..., folds, 9] -> [..., 9]"""
+    pooled = sums.sum(axis=-2)
+    pooled[..., 8] = sums[..., 8].max(axis=-1, initial=0.0)
+    return np.asarray(pooled)
 
 
 def _best(sums: Floats, start: Floats, goal: Goal) -> int | None:
@@ -215,7 +229,7 @@ def _best(sums: Floats, start: Floats, goal: Goal) -> int | None:
 
 
 def _scores(sums: Floats, start: Floats, goal: Goal, unrest: float = 0.0) -> Floats:
-    """[options] share gained at the mix that the lower bound allows; sums [options, 8], start [8] the same of the
+    """[options] share gained at the mix that the lower bound allows; sums [options, 9], start [9] the same of the
     path's start, unrest: further variance of the mean."""
     low, base = _low(sums, goal, 2.0, unrest), max(goal.floor, float(_low(start, goal, 0.0)))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -223,11 +237,12 @@ def _scores(sums: Floats, start: Floats, goal: Goal, unrest: float = 0.0) -> Flo
         worth = np.where(sums[:, 7] > 0, sums[:, 6] / sums[:, 7], 0.0)
     if not goal.mix:
         mix = np.floor(mix)
-    return np.nan_to_num(np.where(sums[:, 1] >= 2, mix * worth, 0.0))
+    return np.nan_to_num(np.where(effective_number(sums[:, 1], sums[:, 8]) >= 2, mix * worth, 0.0))
 
 
 def _low(sums: Floats, goal: Goal, pseudo: float, unrest: float = 0.0) -> Floats:
-    n, clusters, total, ss, sm, mm = np.moveaxis(sums, -1, 0)[:6]
+    n, shares, total, ss, sm, mm, _, _, heaviest = np.moveaxis(sums, -1, 0)
+    clusters = effective_number(shares, heaviest)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / n
         spread = (ss - 2 * mean * sm + mean**2 * mm) * clusters / (clusters - 1) / n**2

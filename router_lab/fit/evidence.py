@@ -33,11 +33,12 @@ class Goal:
         return -self.level if self.kind == "margin" else 0.0
 
 
-def column_means(values: Floats) -> Floats:
-    """[c] means of what is known; NaN for a column without anything."""
+def column_means(values: Floats, weight: Floats | None = None) -> Floats:
+    """[c] means of what is known, rows weighted by `weight` [n, c]; NaN for a column without anything."""
     known = ~np.isnan(values)
-    total = np.where(known, values, 0.0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+    counted = known.astype(np.float64) if weight is None else np.where(known, weight, 0.0)
+    total = np.where(known, values * counted, 0.0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(counted.sum(axis=0), 1e-12), np.nan)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Evidence:
 
     quality, cost_usd [n, c] as observed (NaN = missing); eligible [n, c]: may be chosen for that row; covered [n]: rows
     on which predictions are followed; elsewhere the column in `table` [n] acts; group, fold [n]; reference: its column.
+    weight [n, c]: one over the known probability with which an outcome was observed; None = 1 everywhere.
     """
 
     quality: Floats
@@ -56,6 +58,7 @@ class Evidence:
     group: Ints
     fold: Ints
     reference: int
+    weight: Floats | None = None
 
     @property
     def idle(self) -> Ints:
@@ -65,12 +68,26 @@ class Evidence:
     @property
     def unit(self) -> float:
         """Mean known cost of the reference in dollars; 1 where it costs nothing or nothing is known."""
-        mean = float(np.nan_to_num(column_means(self.cost_usd[:, [self.reference]]))[0])
+        weight = None if self.weight is None else self.weight[:, [self.reference]]
+        mean = float(np.nan_to_num(column_means(self.cost_usd[:, [self.reference]], weight))[0])
         return mean if mean > 0 else 1.0
 
     def everywhere(self) -> Evidence:
         """The same, with predictions followed on every row."""
         return self if self.covered.all() else replace(self, covered=np.ones_like(self.covered))
+
+    def weights(self, *actions: NDArray[np.integer[Any]]) -> Floats | None:
+        """Weight of a row for which all of these columns' outcomes and the reference's are needed; [n] or [n, k].
+
+        Who left a race runs on with the same random clusters as all others who left, so what is observed is nested and
+        the least likely of the outcomes decides.
+        """
+        if self.weight is None:
+            return None
+        found = self._like(self.weight, actions[0])
+        for action in actions:
+            found = np.maximum(found, self._of(self.weight, action))
+        return np.asarray(np.broadcast_to(found, actions[0].shape), np.float64)
 
     def values(self, action: NDArray[np.integer[Any]], goal: Goal) -> Floats:
         """What the goal tests, for columns [n] or [n, k] of actions; NaN where an outcome is missing."""

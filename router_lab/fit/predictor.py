@@ -245,7 +245,8 @@ def constant_model(task: Task, model: Model, *, pooled: bool) -> Linear:
 
 def means_model(task: Task, data: OutcomeMatrix) -> Linear:
     """The runtime's form of every candidate's mean quality and cost, whatever the prompt and suite."""
-    means = np.nan_to_num(np.concatenate([column_means(data.quality), column_means(data.cost_usd)]))
+    means = np.concatenate([column_means(values, data.weight) for values in (data.quality, data.cost_usd)])
+    means = np.nan_to_num(means)
     return Linear.constant(np.repeat(means[None], task.suites + 1, axis=0), task.bounds)
 
 

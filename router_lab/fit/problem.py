@@ -88,14 +88,19 @@ def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
 
 
 def _eligible(data: OutcomeMatrix, min_seen: float) -> NDArray[np.bool_]:
-    """[suites + 1, c]: seen on at least `min_seen` of the suite's rows (of all rows, in the first) and with a cost."""
-    seen = ~np.isnan(data.quality)
+    """[suites + 1, c]: seen on at least `min_seen` of the suite's rows (of all rows, in the first) and with a cost.
+
+    A row that was run at a known probability stands for as many as its weight says, give or take two standard errors of
+    that count: a race's floor is a fair sample, so who left a race may be chosen on it.
+    """
+    seen = np.where(np.isnan(data.quality), 0.0, data.weight)
     priced = ~np.isnan(data.cost_usd)
     result = np.zeros((len(data.suites) + 1, len(data.candidates)), bool)
     for row in range(len(result)):
         here = data.suite == row - 1 if row else np.ones(len(data), bool)
         if here.any():
-            result[row] = (seen[here].mean(axis=0) >= min_seen) & priced[here].any(axis=0)
+            error = np.sqrt((seen[here] * np.maximum(seen[here] - 1, 0)).sum(axis=0)) / here.sum()
+            result[row] = (seen[here].mean(axis=0) + 2 * error >= min_seen) & priced[here].any(axis=0)
     return result
 
 
@@ -116,7 +121,7 @@ def _reference(data: OutcomeMatrix, recipe: Recipe, eligible: NDArray[np.bool_])
     seen = ~np.isnan(data.quality)
     share = seen.mean(axis=0)
     open_ = share >= min(recipe.min_seen, float(share.max()))
-    quality, cost = column_means(data.quality), column_means(data.cost_usd)
+    quality, cost = (column_means(values, data.weight) for values in (data.quality, data.cost_usd))
     if recipe.rule.kind == "budget" and not np.isnan(cost[open_]).all():
         within = open_ & (np.nan_to_num(cost, nan=np.inf) <= (recipe.rule.budget_usd_per_1k or 0.0) / 1000)
         open_ = within if within.any() else open_ & (cost == np.nanmin(cost[open_]))

@@ -38,15 +38,21 @@ def routing_table(
     *,
     margin: float,
     confidence: float,
+    weight: Floats | None = None,
 ) -> list[Cell]:
     """A cell for each suite in which some eligible candidate is cheaper than the reference.
 
-    quality, cost_usd [n, c], NaN = missing; suite, group [n]; eligible [suites, c]. Every (suite, cheaper candidate)
+    quality, cost_usd [n, c], NaN = missing; suite, group [n]; eligible [suites, c]; weight [n, c]: one over the known
+    probability with which an outcome was observed. Every (suite, cheaper candidate)
     is one hypothesis "it loses more than the margin"; Holm's step-down keeps the chance of any false `pass` within
     1 - confidence. A cell with fewer than MIN_CLUSTERS clusters cannot pass.
     """
     tests = [
-        (s, int(column), *_compare(quality, cost_usd, group, np.flatnonzero(suite == s), int(column), reference))
+        (
+            s,
+            int(column),
+            *_compare(quality, cost_usd, group, np.flatnonzero(suite == s), int(column), reference, weight),
+        )
         for s in range(len(eligible))
         for column in np.flatnonzero(eligible[s])
         if column != reference
@@ -67,13 +73,15 @@ def routing_table(
 
 
 def _compare(
-    quality: Floats, cost: Floats, group: Ints, rows: Ints, column: int, reference: int
+    quality: Floats, cost: Floats, group: Ints, rows: Ints, column: int, reference: int, weight: Floats | None
 ) -> tuple[Estimate, float]:
     """Paired difference in quality to the reference, and dollars spared per row where both costs are known."""
-    gain = clustered_mean(quality[rows, column] - quality[rows, reference], group[rows], pseudo=True)
+    heavy = None if weight is None else weight[rows][:, [column, reference]].max(axis=1)
+    gain = clustered_mean(quality[rows, column] - quality[rows, reference], group[rows], weights=heavy, pseudo=True)
     spared = cost[rows, reference] - cost[rows, column]
     known = ~np.isnan(spared)
-    return gain, float(spared[known].mean()) if known.any() else 0.0
+    weights = None if heavy is None else heavy[known]
+    return gain, float(np.average(spared[known], weights=weights)) if known.any() else 0.0
 
 
 def table_actions(cells: Sequence[Cell], suite: Ints, reference: int) -> Ints:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.fit.evidence import Evidence, Goal
-from router_lab.metrics import MIN_CLUSTERS, betting_p, estimate_of_sums
+from router_lab.metrics import MIN_CLUSTERS, betting_p, effective_number, estimate_of_sums
 from router_lab.metrics.estimate import by_cluster
 
 Floats = NDArray[np.float64]
@@ -41,16 +41,23 @@ class Trial:
         # A row is left out of one of the k choices in the mean as well: what is measured is (k - 1) / k of the change.
         return total + change * len(self.folds) / (len(self.folds) - 1)
 
-    def unrest(self, values: Callable[[Ints], Floats]) -> float:
+    @property
+    def actions(self) -> list[Ints]:
+        """Every action [n] that `measure` reads."""
+        return [self.final, self.nested, *(action for action, _ in self.folds)]
+
+    def unrest(self, values: Callable[[Ints], Floats], weight: Floats | None = None) -> float:
         """Variance that choosing adds: the mean squared distance of the folds' choices from the final one, in mean
-        value on all rows. Nothing where all chose alike."""
+        value on all rows, weighted by `weight` [n]. Nothing where all chose alike."""
         final = values(self.final)
-        return float(sum(share * _mean(values(action) - final) ** 2 for action, share in self.folds))
+        return float(sum(share * _mean(values(action) - final, weight) ** 2 for action, share in self.folds))
 
 
-def _mean(values: Floats) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else 0.0
+def _mean(values: Floats, weight: Floats | None) -> float:
+    known = ~np.isnan(values)
+    if not known.any():
+        return 0.0
+    return float(np.average(values[known], weights=None if weight is None else weight[known]))
 
 
 def walk(trial: Trial, evidence: Evidence, goal: Goal) -> tuple[float, int]:
@@ -66,18 +73,22 @@ def walk(trial: Trial, evidence: Evidence, goal: Goal) -> tuple[float, int]:
         "end": trial.measure(lambda action: evidence.values(action, goal)),
         "left out": evidence.values(trial.nested, goal),
     }
-    unrest = trial.unrest(lambda action: evidence.values(action, goal))
+    weight = evidence.weights(idle, *trial.actions)
+    unrest = trial.unrest(lambda action: evidence.values(action, goal), weight)
     free = goal.kind == "margin" and not (idle != evidence.reference).any()
     reached = 0.0 if free else -1.0
     steps = (STEPS if goal.mix else STEPS[[0, -1]])[int(free) :]
     known = ~np.isnan(sum(values.values()))
-    sums, sizes = by_cluster({k: v[known] for k, v in values.items()}, evidence.group[known])
-    if len(sizes) < MIN_CLUSTERS:
+    heavy = np.ones(int(known.sum())) if weight is None else weight[known]
+    weighted = {"size": heavy} | {k: v[known] * heavy for k, v in values.items()}
+    sums, rows = by_cluster(weighted, evidence.group[known])
+    sizes, shares = sums["size"], sums["size"] / rows
+    if not len(sizes) or effective_number(shares.sum(), shares.max()) < MIN_CLUSTERS:
         return reached, 0
     for count, step in enumerate(steps, 1):
         span = float(step) if free else 1.0
         mixed = (1 - step) * sums["start"] + step * sums["end"]
-        estimate = estimate_of_sums(mixed, sizes, pseudo=goal.kind != "budget")
+        estimate = estimate_of_sums(mixed, sizes, shares=shares, pseudo=goal.kind != "budget")
         p = replace(estimate, pseudo=estimate.pseudo * span**2 + unrest * step**2).p_below(goal.floor)
         if goal.strict and goal.kind != "budget":  # dollars have no bound to bet within
             p = max(p, _betting((1 - step) * sums["start"] + step * sums["left out"], sizes, goal, span))

@@ -23,6 +23,7 @@ class Arm:
 
     shares, costs, latencies: [n, c].  covered: whether the classifier knows enough of the prompt to decide it.
     infra: share of the recorded runs of these candidates that the infrastructure lost.
+    weight: one over the known probability with which a row's outcomes were observed (a race's floor), else 1.
     """
 
     policy: Policy
@@ -39,6 +40,7 @@ class Arm:
     latencies: Floats
     covered: Mask
     infra: float
+    weight: Floats
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -61,6 +63,7 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
     prompts, suites = [p or "" for p in data.prompts], [data.suites[i] for i in data.suite]
     shares = policy.shares(prompts, suites)
     rows = score(policy, data, shares, in_sample=False).rows
+    weights = rows.weights()
     timed = outcomes.assign(cost_usd=outcomes["latency_s"] if "latency_s" in outcomes.columns else np.nan)
     latencies = OutcomeMatrix.from_frame(timed, policy.candidates).cost_usd
     known = set(policy.candidates)
@@ -80,6 +83,7 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         latencies=latencies,
         covered=policy.predictions(prompts, suites).coverage >= policy.spec.coverage,
         infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
+        weight=np.ones(len(data)) if weights is None else weights,
     )
 
 

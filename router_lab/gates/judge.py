@@ -64,7 +64,8 @@ def run_gates(
         _dollars(challenger),
     )
     results = tuple(result for gate in gates for result in judge_gate(gate, case))
-    gain = clustered_mean(challenger.quality - challenger.reference_quality, challenger.group, pseudo=True)
+    lost = challenger.quality - challenger.reference_quality
+    gain = clustered_mean(lost, challenger.group, weights=challenger.weight, pseudo=True)
     margin = certifiable_margin(gain, max((g.confidence for g in gates), default=0.9))
     return GateReport(
         policy.spec.name,
@@ -150,7 +151,7 @@ def _measure(gate: Gate, case: Case, rows: Mask, bound: float, sign: int) -> tup
             return sign * estimate.value, estimate, reading.floor
         return reading.shown, estimate, reading.floor
     base = _base(case, gate.against)
-    own = {"quality": mine.quality[rows], "cost_usd": mine.cost_usd[rows]}
+    own = {"quality": mine.quality[rows], "cost_usd": mine.cost_usd[rows], "weight": mine.weight[rows]}
     other = {name: values[rows] for name, values in base.items()}
     paired = compared(gate.metric, own, other, mine.group[rows])
     if gate.metric == "quality" and case.audit is not None:
@@ -161,8 +162,8 @@ def _measure(gate: Gate, case: Case, rows: Mask, bound: float, sign: int) -> tup
 def _base(case: Case, against: str) -> dict[str, Any]:
     mine = case.challenger
     if against == "reference" or case.champion is None:
-        return {"quality": mine.reference_quality, "cost_usd": mine.reference_cost_usd}
-    return {name: aligned(mine, case.champion, name) for name in ("quality", "cost_usd")}
+        return {"quality": mine.reference_quality, "cost_usd": mine.reference_cost_usd, "weight": mine.weight}
+    return {name: aligned(mine, case.champion, name) for name in ("quality", "cost_usd", "weight")}
 
 
 def _certified(gate: Gate, case: Case, suite: str | None) -> bool:

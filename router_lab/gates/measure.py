@@ -42,13 +42,14 @@ def against_floor(mean: Estimate, floor: float) -> Estimate:
 
 
 def _quality(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-    mean = clustered_mean(arm.quality[rows], arm.group[rows])
+    mean = clustered_mean(arm.quality[rows], arm.group[rows], weights=arm.weight[rows])
     return Reading(against_floor(mean, bound).scaled(sign), sign * bound, mean.value)
 
 
 def _mean(name: str, factor: float = 1.0) -> Callable[[Arm, Mask, float, int], Reading]:
     def reading(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-        mean = clustered_mean(getattr(arm, name)[rows].astype(np.float64), arm.group[rows]).scaled(factor)
+        values = getattr(arm, name)[rows].astype(np.float64)
+        mean = clustered_mean(values, arm.group[rows], weights=arm.weight[rows]).scaled(factor)
         return Reading(mean.scaled(sign), sign * bound, mean.value)
 
     return reading
@@ -60,12 +61,12 @@ def _uncovered(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
 
 
 def _per_success(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-    ratio = clustered_ratio(arm.cost_usd[rows], arm.quality[rows], arm.group[rows])
+    ratio = clustered_ratio(arm.cost_usd[rows], arm.quality[rows], arm.group[rows], weights=arm.weight[rows])
     return Reading(ratio.scaled(sign), sign * bound, ratio.value)
 
 
 def _savings(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-    saving = paired_saving(arm.cost_usd[rows], arm.reference_cost_usd[rows], arm.group[rows])
+    saving = paired_saving(arm.cost_usd[rows], arm.reference_cost_usd[rows], arm.group[rows], weights=arm.weight[rows])
     return Reading(saving.scaled(sign), sign * bound, saving.value)
 
 
@@ -73,12 +74,13 @@ def _percentile(name: str) -> Callable[[Arm, Mask, float, int], Reading]:
     """P95 ≤ bound is tested as: at least 95 % of requests stay within the bound (so no shape is assumed)."""
 
     def reading(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-        values, shares = getattr(arm, name)[rows], arm.shares[rows]
+        values, shares, weights = getattr(arm, name)[rows], arm.shares[rows], arm.weight[rows]
         known = ~np.isnan(values)
         weight = np.where(known, shares, 0.0).sum(axis=1)
         within = np.where(known & (values <= bound), shares, 0.0).sum(axis=1) / np.where(weight > 0, weight, np.nan)
-        mean = clustered_mean(within, arm.group[rows])
-        return Reading(against_floor(mean, TAIL).scaled(-sign), -sign * TAIL, weighted_quantile(values, shares, TAIL))
+        mean = clustered_mean(within, arm.group[rows], weights=weights)
+        shown = weighted_quantile(values, shares * weights[:, None], TAIL)
+        return Reading(against_floor(mean, TAIL).scaled(-sign), -sign * TAIL, shown)
 
     return reading
 
@@ -109,10 +111,12 @@ uncovered_share: prompts so unlike the fitted ones that the classifier does not 
 
 
 def compared(metric: str, mine: Mapping[str, Floats], base: Mapping[str, Floats], group: NDArray[np.int64]) -> Estimate:
-    """The paired estimate of `metric` against another arm: quality as a difference, cost as the share saved."""
+    """The paired estimate of `metric` against another arm: quality as a difference, cost as the share saved. A row
+    needs the outcomes of both, so the heavier of the two `weight`s counts."""
+    weights = np.fmax(mine["weight"], base["weight"])
     if metric == "quality":
-        return clustered_mean(mine["quality"] - base["quality"], group, pseudo=True)
-    return paired_saving(mine["cost_usd"], base["cost_usd"], group)
+        return clustered_mean(mine["quality"] - base["quality"], group, weights=weights, pseudo=True)
+    return paired_saving(mine["cost_usd"], base["cost_usd"], group, weights=weights)
 
 
 COMPARED = ("quality", "savings", "cost_usd_per_1k")

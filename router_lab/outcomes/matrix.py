@@ -103,6 +103,11 @@ class OutcomeMatrix:
             weight=np.nan_to_num(_cell_means(scored, "weight", row, column, shape), nan=1.0),
         )
 
+    @property
+    def weighting(self) -> Floats | None:
+        """`weight`, or None where every weight is 1: what needs no weighting costs none."""
+        return self.weight if (self.weight != 1).any() else None
+
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> OutcomeMatrix:
         """The same candidates, suites and groups on a subset of the samples (indices or a mask)."""
         chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows

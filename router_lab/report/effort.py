@@ -73,9 +73,12 @@ def _row(matrix: OutcomeMatrix, rows: Any, j: int, base: int, confidence: float)
     common, clusters = ~np.isnan(gain), matrix.group[rows]
     if not common.any():
         return None
-    found = clustered_mean(gain, clusters, pseudo=True)
+    weights = matrix.weight[rows][:, [j, base]].max(axis=1)
+    found = clustered_mean(gain, clusters, weights=weights, pseudo=True)
     low, high = found.interval(confidence)
-    cost = clustered_ratio(matrix.cost_usd[rows, j][common], matrix.cost_usd[rows, base][common], clusters[common])
+    cost = clustered_ratio(
+        matrix.cost_usd[rows, j][common], matrix.cost_usd[rows, base][common], clusters[common], weights=weights[common]
+    )
     return {
         "model": matrix.candidates[j].model,
         "effort": matrix.candidates[j].effort,

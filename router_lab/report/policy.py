@@ -113,13 +113,16 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
     Keys suite, n, shares {label: share}, quality_difference and savings (with intervals).
     """
     rows, result = replayed.rows, []
+    heavy = rows.weights()
     labels = [candidate_label(c.model, c.effort) for c in replayed.shares]
     for code, suite in enumerate(rows.suites):
         here = (rows.suite == code) & ~np.isnan(rows.quality)
         if not here.any():
             continue
-        gain = clustered_mean((rows.quality - rows.reference_quality)[here], rows.group[here], pseudo=True)
-        saving = paired_saving(rows.cost_usd[here], rows.reference_cost_usd[here], rows.group[here])
+        weights = None if heavy is None else heavy[here]
+        lost = (rows.quality - rows.reference_quality)[here]
+        gain = clustered_mean(lost, rows.group[here], weights=weights, pseudo=True)
+        saving = paired_saving(rows.cost_usd[here], rows.reference_cost_usd[here], rows.group[here], weights=weights)
         means = rows.shares[here].mean(axis=0)
         result.append(
             {

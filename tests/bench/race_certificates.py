@@ -1,6 +1,6 @@
 """Certificates after a race: how often the choice, made and tested on what was run, loses more than its margin.
 
-python tests/bench/race_certificates.py [--draws 500]
+python tests/bench/race_certificates.py [--draws 2000]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ N, MARGIN = 500, 0.03
 def main() -> None:
     """A line a world: share of draws whose true loss is above the margin, at DELTA allowed, and the true saving."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--draws", type=int, default=500)
+    options.add_argument("--draws", type=int, default=2000)
     given = options.parse_args()
     print(f"{'spread':>7}{'draws':>7}{'violated':>10}{'saving':>8}   ({DELTA} allowed, n {N}, margin {MARGIN})")
     for spread in (1.5, 3.0):
@@ -44,11 +44,14 @@ def certified(world: World, people, seed: int) -> tuple[float, float]:  # type: 
     rows, rng = draw(world, N, np.random.default_rng([1, seed])), np.random.default_rng([2, seed])
     order = rng.permutation(N)
     run = replay_race(rows.quality[order], rows.costs[order], rows.group[order], RaceRule(MARGIN, 1 - DELTA), rng)
-    quality = rows.quality.copy()
+    quality, weight = rows.quality.copy(), np.ones_like(rows.quality)
     quality[order] = np.where(run.ran, rows.quality[order], np.nan)
-    rows = replace(rows, quality=quality)
-    evidence = evidence_of(rows, fold_seed=seed)
-    evidence.eligible[:, evidence.reference] = True
+    weight[order] = np.where(run.ran, 1 / run.inclusion, 1.0)
+    # As the fit does: the reference is the best of those who ran longest.
+    longest = np.where(run.left_at == run.left_at.max(), np.nanmean(quality, axis=0), -1.0)
+    evidence = evidence_of(replace(rows, quality=quality), fold_seed=seed, reference=int(longest.argmax()))
+    # As the fit does: who left is known on a fair sample, so it may be chosen, with the weights that sample needs.
+    evidence = replace(evidence, weight=weight, eligible=np.ones_like(evidence.eligible))
     options, actions = family({"blend": (rows.scores, rows.guesses)}, evidence)
     found = choose(options, actions, evidence, Goal("margin", MARGIN, 1 - DELTA))
     loss, saving = truth_of(found.option, found.mix, people, evidence)

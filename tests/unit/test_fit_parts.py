@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from hypothesis import given
@@ -20,10 +22,10 @@ from router_lab.fit.predictor import suite_rates
 from router_lab.fit.ridge import ridge
 from router_lab.fit.table import routing_table
 from router_lab.fit.walk import Trial, walk
-from router_lab.outcomes import OutcomeMatrix
+from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.replay import escalated, replay
 from router_lab.runtime.model import Candidate
-from tests.fit_worlds import checked, two_kinds
+from tests.fit_worlds import HARD, checked, two_kinds
 
 
 def evidence(quality: np.ndarray, cost: np.ndarray, reference: int, group: np.ndarray | None = None) -> Evidence:
@@ -194,3 +196,61 @@ def test_matrix_weights_reach_the_rates() -> None:
     table = two_kinds(60)
     data = OutcomeMatrix.from_frame(table)
     assert (data.weight == 1).all()
+
+
+def test_the_least_likely_of_the_outcomes_a_row_needs_gives_its_weight() -> None:
+    weight = np.array([[1.0, 10.0, 1.0], [10.0, 10.0, 1.0], [1.0, 1.0, 1.0]])
+    known = replace(evidence(np.zeros((3, 3)), np.ones((3, 3)), 2), weight=weight)
+    one, two = np.array([0, 0, 0]), np.array([1, 2, 1])
+    assert evidence(np.zeros((3, 3)), np.ones((3, 3)), 2).weights(one) is None
+    assert known.weights(one).tolist() == [1, 10, 1]
+    assert known.weights(one, two).tolist() == [10, 10, 1]
+    assert known.weights(np.stack([one, two], axis=1)).tolist() == [[1, 10], [10, 1], [1, 1]]
+
+
+def test_table_weighs_rows_that_were_run_by_chance() -> None:
+    """60 rows of weight 1 where `small` loses nothing, 40 of weight 10 where it loses a quarter of the time: -.217, not
+    -.1, is what a fresh prompt would lose."""
+    quality = np.ones((100, 2))
+    quality[60:70, 0] = 0.0
+    weight = np.ones((100, 2))
+    weight[60:, 0] = 10.0
+    cost, zeros = np.tile([1.0, 5.0], (100, 1)), np.zeros(100, np.int64)
+    same = {"margin": 0.15, "confidence": 0.9}
+    plain = routing_table(quality, cost, zeros, np.arange(100), np.ones((1, 2), bool), 1, **same)
+    heavy = routing_table(quality, cost, zeros, np.arange(100), np.ones((1, 2), bool), 1, weight=weight, **same)
+    assert (plain[0].verdict, plain[0].gain.value) == ("pass", pytest.approx(-0.1))
+    assert (heavy[0].verdict, heavy[0].gain.value) == ("inconclusive", pytest.approx(-100 / 460))
+
+
+def raced(frame: pd.DataFrame, after: int, floor: float, seed: int = 0) -> pd.DataFrame:
+    """`small` leaves after so many samples and runs on with a random share of the rest."""
+    ids = sorted(frame["sample_id"].unique())
+    kept = np.random.default_rng(seed).random(len(ids)) < floor
+    chance = {name: (1.0 if i < after else floor) for i, name in enumerate(ids)}
+    run = {name for i, name in enumerate(ids) if i < after or kept[i]}
+    small = frame["model"] == "small"
+    part = frame[~small | frame["sample_id"].isin(run)].drop(columns=["weight", "inclusion"], errors="ignore")
+    inclusion = np.where(part["model"] == "small", part["sample_id"].map(chance), 1.0)
+    return validate_outcomes(part.assign(inclusion=inclusion))
+
+
+def test_who_left_a_race_is_chosen_on_its_floor_and_the_floor_is_weighed() -> None:
+    """The first 200 samples are all hard, so `small` leaves; easy ones come after, of which a tenth are run. A policy
+    fitted on that routes the easy half of what is to come; without the weights, `small` would look hopeless."""
+    world = two_kinds(4000, seed=5)
+    hard = world["prompt"].str.startswith(HARD)
+    order = pd.concat([world[hard].head(400), world.drop(world[hard].head(400).index)])
+    order["sample_id"] = [f"t{i // 2:05d}" for i in range(len(order))]
+    part = raced(order, 200, 0.1)
+    recipe = Recipe.model_validate({"name": "r", "rule": {"margin": 0.05, "confidence": 0.9}, "holdout": 0})
+    policy = fit_policy(recipe, part)
+    certificate = policy.spec.certificate
+    assert certificate["verdict"] == "pass" and certificate["points"]["default"]["shown"]
+    every = replay(policy, two_kinds(2000, seed=6))
+    assert every.savings > 0.225  # half of what always routing right would save
+    assert every.quality - every.reference_quality > -0.05
+    mine = next(row for row in certificate["fixed"] if row["model"] == "small")
+    truth = float(order[order["model"] == "small"]["quality"].mean())
+    assert mine["quality"] == pytest.approx(truth, abs=0.06)
+    assert float(part[part["model"] == "small"]["quality"].mean()) < truth - 0.08
