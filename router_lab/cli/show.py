@@ -44,7 +44,7 @@ def _as_json(policy: Policy) -> dict[str, Any]:
         "name": spec.name, "revision": policy.revision, "expires": spec.expires, "suites": list(spec.suites),
         "reference": policy.reference._asdict(), "candidates": [c._asdict() for c in policy.candidates],
         "points": {name: point._asdict() for name, point in spec.points.items()}, "point": spec.point,
-        "coverage": spec.coverage, "certificate": dict(spec.certificate),
+        "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0), "certificate": dict(spec.certificate),
         "routes": {
             suite: {**policy.candidates[route.candidate]._asdict(), "verdict": route.verdict}
             for suite, route in spec.routes.items()
@@ -98,7 +98,13 @@ def _routes(policy: Policy) -> list[str]:
 
     rows = routing_rows(policy)
     width = max((len(r["suite"]) for r in rows), default=0)
-    needed = f"prompts of which less than {policy.spec.coverage:.0%} was seen in fitting go to"
+    spec = policy.spec
+    unknown = spec.coverage_needed(0)
+    strange = "none" if unknown > 1 else f"those seen to {unknown:.0%}" if unknown > 0 else "all"
+    needed = (
+        f"without a known suite, {strange} of the prompts are routed; with one, prompts of which less than "
+        f"{spec.coverage:.0%} was seen in fitting go to"
+    )
     return [needed, *(f"  {r['suite'].ljust(width)}  {r['serves']} ({r['verdict']})" for r in rows)]
 
 

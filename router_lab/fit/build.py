@@ -16,6 +16,7 @@ from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import Expected, certify, figure, over_mix, with_test
 from router_lab.fit.choose import READS, Choice, Option, choose, constants, family
+from router_lab.fit.coverage import Strange, known_threshold, strange_threshold, told
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
 from router_lab.fit.evidence import Evidence, Goal, column_means
@@ -43,8 +44,6 @@ from router_lab.runtime.policy import Policy
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-LEAST_COVERED = 0.02
-"""Share of in-domain prompts that the coverage threshold leaves to the routing table."""
 IDLE = Point(0.0, 1.0, 0.0)
 """The point of a policy that does not route: the reference, whatever is predicted."""
 
@@ -63,6 +62,8 @@ class Fitted:
     cells: list[Cell]
     linear: Linear
     coverage: float
+    strange: Strange | None
+    """What holding suites out showed; None where it could not be tried."""
     predictions: Mapping[str, tuple[Floats, Floats]]
     """Out of fold, by predictor: quality and cost_usd [n, c]."""
 
@@ -85,6 +86,8 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
     certificate = certify(
         problem, fitted.evidence, fitted.goals, fitted.choices, plain.random_mix, fitted.cells, plain.evidence
     )
+    if fitted.strange is not None:
+        certificate["unknown_suites"] = told(fitted.strange, figure)
     if diagnostics:
         certificate["diagnostics"] = diagnose(problem, lambda part: _figures(learn(part, seed)), seed)
     if problem.held is not None:
@@ -116,8 +119,9 @@ def learn(problem: Problem, seed: int) -> Fitted:
     else:
         linear, coverage = constant_model(task, model, pooled=chosen.predictor == "pooled"), 0.0
     mix = choose(*constants(evidence, main), evidence.everywhere(), main)
+    strange = strange_threshold(problem, task, settings, choices["default"], main, coverage, seed)
     evidence = choices["default"].evidence
-    return Fitted(problem, task, settings, evidence, goals, choices, mix, cells, linear, coverage, predictions)
+    return Fitted(problem, task, settings, evidence, goals, choices, mix, cells, linear, coverage, strange, predictions)
 
 
 def _figures(fitted: Fitted) -> dict[str, Any]:
@@ -174,7 +178,7 @@ def _evidence(
     data = problem.develop
     coverage = design.coverage(folds)
     texts = np.array([p is not None for p in data.prompts], bool)
-    threshold = float(np.floor(np.quantile(coverage[texts], LEAST_COVERED) * 100) / 100) if texts.any() else 0.0
+    threshold = known_threshold(coverage, texts)
     covered = coverage >= threshold
     table = np.full(len(data), problem.reference, np.int64)
     if not covered.all():
@@ -236,6 +240,7 @@ def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
         points={name: _point(choice) for name, choice in fitted.choices.items()},
         point="default",
         coverage=fitted.coverage,
+        coverage_unknown=None if fitted.strange is None else fitted.strange.threshold,
         routes=routes,
         fallbacks=fallbacks_of(
             np.nan_to_num(column_means(data.quality, data.weight), nan=-1.0),

@@ -81,7 +81,7 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         shares=shares,
         costs=data.cost_usd,
         latencies=latencies,
-        covered=policy.predictions(prompts, suites).coverage >= policy.spec.coverage,
+        covered=policy.covered(prompts, suites),
         infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
         weight=np.ones(len(data)) if weights is None else weights,
     )

@@ -52,6 +52,7 @@ _POLICY_KEYS = frozenset(
         "provenance",
     ]
 )
+_OPTIONAL_KEYS = frozenset(["coverage_unknown"])
 _PROFILE_KEYS = frozenset(
     ["model", "effort", "request", "prices", "context_window", "max_output_tokens", "settings_sha", "tier_seconds"]
 )
@@ -94,6 +95,8 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
         "groups_digest": digest_of(spec.groups),
         "provenance": dict(spec.provenance),
     }
+    if spec.coverage_unknown is not None:
+        value["coverage_unknown"] = float(spec.coverage_unknown)
     arrays: dict[str, NDArray[Any]] = {
         "weights.npy": linear.weights,
         "buckets.npy": linear.seen,
@@ -124,7 +127,7 @@ def decode(value: Any, arrays: Mapping[str, bytes], certificate: Mapping[str, An
 
 
 def _read_version_1(value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
-    _only(value, _POLICY_KEYS, "policy.json")
+    _only({name: part for name, part in value.items() if name not in _OPTIONAL_KEYS}, _POLICY_KEYS, "policy.json")
     if value["format"] != FORMAT:
         raise PolicyError(f"policy.json: format {value['format']!r} is not {FORMAT!r}")
     profiles = tuple(_profile_in(row) for row in _list(value["candidates"]))
@@ -143,6 +146,7 @@ def _read_version_1(value: dict[str, Any], arrays: Mapping[str, bytes], certific
         points={name: _point_in(point) for name, point in value["points"].items()},
         point=value["point"],
         coverage=_number(value["coverage"]),
+        coverage_unknown=_number(value["coverage_unknown"]) if "coverage_unknown" in value else None,
         routes={suite: Route(_whole(column), verdict) for suite, (column, verdict) in value["routes"].items()},
         fallbacks=tuple(map(_whole, _list(value["fallbacks"]))),
         escalation=tuple(map(_whole, _list(value["escalation"]))),

@@ -127,7 +127,7 @@ class Decision:
         return {
             "code": self.code,
             "coverage": self._coverage,
-            "coverage_needed": self._spec.coverage,
+            "coverage_needed": self._spec.coverage_needed(self._limits_row),
             "quality": self.quality,
             "cost_usd": self.cost_usd,
             "reference_quality": float(self._quality[reference]),
@@ -226,7 +226,11 @@ def _against(decision: Decision) -> str:
 
 def _uncovered(decision: Decision) -> str:
     data = decision.evidence
-    return f"only {data['coverage']:.0%} of the prompt was seen in fitting ({data['coverage_needed']:.0%} needed)"
+    needed = data["coverage_needed"]
+    if needed > 1:
+        return "no suite that was measured is named, and others were not shown to be served well"
+    where = "" if decision._limits_row else " where no measured suite is named"
+    return f"only {data['coverage']:.0%} of the prompt was seen in fitting ({needed:.0%} needed{where})"
 
 
 def _last(decision: Decision) -> str:

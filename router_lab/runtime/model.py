@@ -216,6 +216,8 @@ class PolicySpec:
     """Name of the point used when none is asked for."""
     coverage: float
     """Least share of a prompt's features seen in fitting for the predictions to be trusted; above 1 = never."""
+    coverage_unknown: float | None = None
+    """The same for a prompt whose suite is not named or not known; None = `coverage`."""
     routes: Mapping[str, Route]
     """By suite; suites without a row stay on the reference."""
     fallbacks: tuple[int, ...]
@@ -238,3 +240,7 @@ class PolicySpec:
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         return tuple(profile.candidate for profile in self.profiles)
+
+    def coverage_needed(self, row: int) -> float:
+        """Least coverage for a prompt of the suite in this row of the tables, POOLED = of none that is known."""
+        return self.coverage if row != POOLED or self.coverage_unknown is None else self.coverage_unknown

@@ -45,8 +45,8 @@ class Policy:
     """
 
     __slots__ = (
-        "_blocked", "_clock", "_expires", "_offers", "_predictor", "_reference", "_row", "_table", "candidates",
-        "revision", "spec",
+        "_blocked", "_clock", "_expires", "_needed", "_offers", "_predictor", "_reference", "_row", "_table",
+        "candidates", "revision", "spec",
     )  # fmt: skip
     spec: PolicySpec
     revision: str | None
@@ -59,6 +59,7 @@ class Policy:
     _predictor: Predictor
     _offers: Offers
     _blocked: Floats | None
+    _needed: tuple[float, float]
     _table: dict[str, int]
 
     def __init__(
@@ -76,6 +77,7 @@ class Policy:
             _predictor=Predictor(spec),
             _offers=Offers(spec),
             _blocked=blocked(spec.eligible, spec.reference),
+            _needed=(spec.coverage_needed(POOLED), spec.coverage),
             _table={suite: route.candidate for suite, route in spec.routes.items() if route.verdict == "pass"},
         )
 
@@ -142,7 +144,7 @@ class Policy:
 
         if self._clock() >= self._expires:
             index, code = self._otherwise(field, EXPIRED)
-        elif coverage < self.spec.coverage:
+        elif coverage < self._needed[row > POOLED]:
             index, code = self._by_table(suite, field, cost, stay)
         else:
             utility = quality - at.tradeoff * cost
@@ -213,6 +215,13 @@ class Policy:
             raise PolicyError(f"predict: {len(suites)} suites for {count} prompts")
         return np.array([POOLED if suite is None else self._row.get(suite, POOLED) for suite in suites], np.int64)
 
+    def _covered(self, coverage: Floats, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return coverage >= np.where(rows == POOLED, *self._needed)
+
+    def covered(self, prompts: Sequence[str], suites: Sequence[str | None] | None = None) -> NDArray[np.bool_]:
+        """[n]: whether enough of each prompt was seen in fitting for its predictions to be followed."""
+        return self._covered(self.predictions(prompts, suites).coverage, self._rows(suites, len(prompts)))
+
     def predictions(self, prompts: Sequence[str], suites: Sequence[str | None] | None = None) -> Predictions:
         """quality [n, c], cost_usd [n, c] and coverage [n]: to the last bit what `decide` sees for each prompt."""
         return self._predictor.many(prompts, self._rows(suites, len(prompts)))
@@ -238,7 +247,7 @@ class Policy:
         routed = np.full(len(self.spec.suites) + 1, self._reference)
         for suite, index in self._table.items():
             routed[self._row.get(suite, POOLED)] = index
-        covered = found.coverage >= self.spec.coverage
+        covered = self._covered(found.coverage, rows)
         shares = np.zeros(found.quality.shape)
         every = np.arange(len(rows))
         mix = np.where(covered, at.mix, 1.0)

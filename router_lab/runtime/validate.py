@@ -84,6 +84,9 @@ def _tables(spec: PolicySpec) -> Iterator[str]:
 def _numbers(spec: PolicySpec) -> Iterator[str]:
     if not _real(spec.coverage) or not 0 <= spec.coverage <= 2:
         yield f"coverage {spec.coverage!r} is not a number from 0 to 2"
+    unknown = spec.coverage_unknown
+    if unknown is not None and (not _real(unknown) or not 0 <= unknown <= 2):
+        yield f"coverage_unknown {unknown!r} is not a number from 0 to 2"
     if spec.point not in spec.points:
         yield f"point {spec.point!r} is not among the points {sorted(spec.points)}"
     for name, point in spec.points.items():

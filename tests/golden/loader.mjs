@@ -166,7 +166,8 @@ function decide(policy, { prompt, suite, point, key }) {
   const [tradeoff, guard, mix] = policy.points[point];
   const reference = policy.reference;
   let index = reference, code = "uncovered";
-  if (found.coverage >= policy.coverage) {
+  const known = policy.suites.indexOf(suite) >= 0;
+  if (found.coverage >= (known ? policy.coverage : policy.coverage_unknown ?? policy.coverage)) {
     const may = policy.eligible?.[policy.suites.indexOf(suite) + 1];
     const utility = found.quality.map((quality, i) =>
       may && !may[i] && i !== reference ? -Infinity : quality - tradeoff * found.cost[i]);

@@ -1,0 +1,156 @@
+"""How much of a prompt must have been seen in fitting for its predictions to be followed.
+
+Two thresholds. In a suite that was measured, outcomes of that very suite stand behind the certificate, and only prompts
+unlike nearly all others are left to the routing table. A prompt of an unknown suite (or of none named) has nothing
+behind it, so whole suites are held out, as if they had come later: from the strictest threshold, at which no prompt of
+them is followed, to ever lower ones, each is tested at the full level until the first fails (a fixed sequence, as in
+`walk`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.fit.choose import READS, Choice, act
+from router_lab.fit.evidence import Evidence, Goal
+from router_lab.fit.predictor import Settings, Task, fit_model, to_units
+from router_lab.fit.problem import Problem
+from router_lab.metrics import MIN_CLUSTERS, Estimate, clustered_mean
+from router_lab.runtime.model import POOLED
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+LEAST_COVERED = 0.02
+"""Share of the prompts of measured suites that the threshold leaves to the routing table."""
+NEVER = 2.0
+ROWS = 5_000
+"""Rows that are looked at, at most: a threshold needs no more, and each set of suites costs a fit."""
+SUITE_FOLDS = 5
+QUANTILES = np.linspace(1.0, 0.0, 21)
+
+
+@dataclass(frozen=True)
+class Strange:
+    """What holding suites out showed: the least coverage at which a prompt of an unknown suite follows predictions, the
+    share of held-out rows that then do, and the paired gain in what the rule is about, over all held-out rows."""
+
+    threshold: float
+    followed: float
+    suites: int
+    gain: Estimate
+
+
+def known_threshold(coverage: Floats, texts: NDArray[np.bool_]) -> float:
+    """The coverage that all but LEAST_COVERED of the prompts reach when their fold is left out; 0 without prompts."""
+    if not texts.any():
+        return 0.0
+    return float(np.floor(np.quantile(coverage[texts], LEAST_COVERED) * 100) / 100)
+
+
+def strange_threshold(
+    problem: Problem, task: Task, settings: Settings, choice: Choice, goal: Goal, least: float, seed: int
+) -> Strange | None:
+    """The threshold for unknown suites, at least `least`; None where fewer than two suites were measured or nothing
+    follows predictions anyway.
+
+    The unit is the suite where there are enough of them, else the cluster: with few suites this speaks of those suites.
+    """
+    data = problem.develop
+    codes = np.unique(data.suite)
+    if len(codes) < 2 or choice.option is None or choice.mix <= 0:
+        return None
+    rows = np.arange(len(data))
+    if len(rows) > ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, ROWS, replace=False))
+    seen, action = np.zeros(len(rows)), np.full(len(rows), problem.reference, np.int64)
+    for inside, out in _held_out(data.suite[rows]):
+        action[out] = _actions(problem, task, settings, choice, rows[inside], rows[out])
+        if choice.option.predictor == READS:
+            seen[out] = _coverage(task, rows[inside], rows[out])
+    return _walk(_evidence(problem, rows), seen, action, choice.mix, goal, least, data.suite[rows])
+
+
+def _held_out(suite: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """(rows of the other suites, rows of the suites held out): suites dealt out largest first, to the emptiest fold."""
+    codes, sizes = np.unique(suite, return_counts=True)
+    load = np.zeros(min(SUITE_FOLDS, len(codes)))
+    fold_of = np.zeros(int(codes.max()) + 1, np.int64)
+    for at in np.argsort(-sizes, kind="stable"):
+        fold_of[codes[at]] = load.argmin()
+        load[load.argmin()] += sizes[at]
+    for fold in range(len(load)):
+        yield np.flatnonzero(fold_of[suite] != fold), np.flatnonzero(fold_of[suite] == fold)
+
+
+def _actions(
+    problem: Problem, task: Task, settings: Settings, choice: Choice, inside: Ints, out: Ints
+) -> NDArray[np.int64]:
+    """What the chosen operating point does to rows `out` of unknown suites when only `inside` was measured."""
+    option = choice.option
+    assert option is not None
+    if option.column is not None:
+        return np.full(len(out), option.column, np.int64)
+    model = fit_model(task, inside, settings)
+    values = np.repeat((model.rates[POOLED] + model.factor)[None], len(out), axis=0)
+    if option.predictor == READS:
+        told = model.text.predict(task.design.matrix[out]).astype(np.float64)
+        values += settings.columns(settings.blend, task.half) * (told - model.centre[POOLED])
+    return act(*to_units(task, values), option, _evidence(problem, out).everywhere())
+
+
+def _coverage(task: Task, inside: Ints, out: Ints) -> Floats:
+    """[out] share of each row's buckets that occur in rows `inside`."""
+    found = task.design.found
+    width = task.design.featuriser.buckets
+    spans = [found.buckets[found.indptr[i] : found.indptr[i + 1]] for i in inside]
+    known = np.bincount(np.concatenate(spans), minlength=width) > 0 if spans else np.zeros(width, bool)
+    return np.array([known[found.buckets[found.indptr[i] : found.indptr[i + 1]]].mean() if task.design.size[i] else 0.0
+                     for i in out])  # fmt: skip
+
+
+def _evidence(problem: Problem, rows: Ints) -> Evidence:
+    """Outcomes of rows whose suite is unknown: who may be chosen is what row POOLED says."""
+    data, n = problem.develop, len(rows)
+    weight = None if data.weighting is None else data.weighting[rows]
+    idle = np.full(n, problem.reference, np.int64)
+    return Evidence(
+        data.quality[rows], data.cost_usd[rows], np.repeat(problem.eligible[POOLED][None], n, axis=0), np.ones(n, bool),
+        idle, data.group[rows], np.zeros(n, np.int64), problem.reference, weight,
+    )  # fmt: skip
+
+
+def _walk(evidence: Evidence, seen: Floats, action: Ints, mix: float, goal: Goal, least: float, suite: Ints) -> Strange:
+    """Lower the threshold, quantile by quantile of the held-out rows' coverage, as long as the goal is shown."""
+    suites = len(np.unique(suite))
+    cluster = suite if suites >= MIN_CLUSTERS else evidence.group
+    idle, moved = evidence.values(evidence.table, goal), evidence.values(action, goal)
+    # Just above every held-out prompt nothing of them is followed, yet a prompt made of known words is.
+    top = min(NEVER, max(least, float(np.floor(seen.max() * 100 + 1) / 100)))
+    lower = [max(least, float(np.floor(step * 100) / 100)) for step in np.quantile(seen, QUANTILES)]
+    reached: Strange | None = None
+    for threshold in dict.fromkeys([top, *(step for step in lower if step < top), *([least] if least < top else [])]):
+        follows = seen >= threshold
+        values = np.where(follows, (1 - mix) * idle + mix * moved, idle)
+        heavy = evidence.weights(np.where(follows, action, evidence.reference))
+        estimate = clustered_mean(values, cluster, weights=heavy, pseudo=goal.kind != "budget")
+        estimate = replace(estimate, pseudo=estimate.pseudo * mix**2 * bool(follows.any()))
+        shown = not follows.any() and goal.kind == "margin"  # the reference loses nothing against itself
+        if not shown and (estimate.clusters < MIN_CLUSTERS or estimate.p_below(goal.floor) > 1 - goal.confidence):
+            break
+        reached = Strange(threshold, float(follows.mean()), suites, estimate)
+    return reached or Strange(NEVER, 0.0, suites, clustered_mean(idle, cluster))
+
+
+def told(strange: Strange, figure: Any) -> dict[str, Any]:
+    """For the certificate; `figure` turns an estimate into plain data."""
+    return {
+        "coverage": strange.threshold,
+        "followed": strange.followed,
+        "suites_held_out": strange.suites,
+        "gain": figure(strange.gain),
+    }
