@@ -7,8 +7,8 @@ G - 1 degrees of freedom.
 
 Rows that were run at a known probability only (a race's floor) count with a weight of one over it (Hajek 1971), and
 clusters of unequal weight as the number that the heaviest of them would make up, sum w / max w: what a few heavy rows
-did not show may well be there. Kish's larger number, (sum w)^2 / sum w^2, let certificates after a race break more often
-than they may (tests/bench/race_certificates.py).
+did not show may well be there. With Kish's larger number, (sum w)^2 / sum w^2, certificates after a race broke more
+often than they may (tests/bench/race_certificates.py).
 """
 
 from dataclasses import dataclass, replace

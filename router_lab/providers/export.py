@@ -12,7 +12,7 @@ import click
 
 from router_lab.providers.evallog import RawLog, event_input, find_logs, model_events, resolve
 from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY, canonical_messages, request_key
-from router_lab.providers.store import write_recording
+from router_lab.providers.store import file_name, read_recording, write_recording
 from router_lab.runtime.errors import InputError, RouterLabError
 
 USAGE = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write", "output_tokens", "reasoning_tokens")
@@ -24,7 +24,8 @@ def export_generations(
     """Write what the candidates of a sweep answered, one file per candidate and suite, and return the files.
 
     Generations of one (candidate, suite) in several logs are joined; for one key the first wins, in the order of
-    sample ids. Raises InputError for a log that no sweep of ours made, or two datasets under one suite.
+    sample ids. What a file in `out_dir` holds already stays and comes first. Raises InputError for a log that no sweep
+    of ours made, two datasets under one suite, or a file that was recorded on another dataset or with other weights.
 
     Args:
         logs: logs, or log directories.
@@ -43,7 +44,23 @@ def export_generations(
             for record in sample_records(sample, header, log.spec["model"]):
                 kept[cell].setdefault(record["key"], record)
     folder = Path(out_dir)
-    return [write_recording(folder, headers[cell], rows.values()) for cell, rows in sorted(kept.items(), key=str)]
+    joined = [(headers[cell], _held(folder, headers[cell]) | rows) for cell, rows in sorted(kept.items(), key=str)]
+    return [write_recording(folder, header, rows.values()) for header, rows in joined]
+
+
+def _held(folder: Path, header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """By key, what was recorded of the same candidate and suite before. Nothing recorded is ever lost to an export."""
+    path = folder / file_name(header)
+    if not path.exists():
+        return {}
+    before, rows = read_recording(path)
+    for key in ("suite", "model", "effort", "settings_sha", "dataset_sha", "model_sha"):
+        if before.get(key) != header.get(key):
+            raise InputError(
+                f"{path}: {key} is {before.get(key)!r}, these logs have {header.get(key)!r}; generations of two kinds "
+                "are never joined: move the file away, or export into another folder"
+            )
+    return {row["key"]: row for row in rows}
 
 
 def sample_records(sample: Mapping[str, Any], header: Mapping[str, Any], model: str) -> Iterator[dict[str, Any]]:

@@ -15,6 +15,7 @@ import pytest
 
 from router_lab.collect import collect
 from router_lab.providers.export import export_generations
+from router_lab.providers.store import file_name, read_recording, write_recording
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import prepare, run_sweep
 from tests.servers.grid import price, write_project
@@ -111,6 +112,15 @@ def test_recorded_generations_give_the_same_table(server: Loopback, tmp_path: Pa
     sent = len(server.requests)
     assert len(written) == 4
     assert [p.read_bytes() for p in export_generations([tmp_path / "live/logs"], tmp_path / "x")] == bytes_first
+    header, rows = read_recording(written[0])
+    del header["format"], header["records"]
+    older = {**rows[0], "key": "0" * 64, "content": "recorded in an earlier sweep"}
+    write_recording(tmp_path / "x", header, [*rows[:2], older])
+    export_generations([tmp_path / "live/logs"], tmp_path / "x")
+    assert read_recording(tmp_path / "x" / file_name(header))[1] == [older, *rows]  # joined, and nothing is lost
+    write_recording(tmp_path / "x", {**header, "dataset_sha": "another"}, [older])
+    with pytest.raises(InputError, match="dataset_sha is 'another'"):
+        export_generations([tmp_path / "live/logs"], tmp_path / "x")
 
     models = ["recorded/openai-api/local/a", {"model": "recorded/bee"}]
     file = project(tmp_path / "again", models=models)
