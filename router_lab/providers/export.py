@@ -24,7 +24,7 @@ def export_generations(
     """Write what the candidates of a sweep answered, one file per candidate and suite, and return the files.
 
     Generations of one (candidate, suite) in several logs are joined; for one key the first wins, in the order of
-    sample ids. What a file in `out_dir` holds already stays and comes first. Raises InputError for a log that no sweep
+    sample ids. What a file in `out_dir` holds already stays as it is. Raises InputError for a log that no sweep
     of ours made, two datasets under one suite, or a file that was recorded on another dataset or with other weights.
 
     Args:
@@ -44,7 +44,7 @@ def export_generations(
             for record in sample_records(sample, header, log.spec["model"]):
                 kept[cell].setdefault(record["key"], record)
     folder = Path(out_dir)
-    joined = [(headers[cell], _held(folder, headers[cell]) | rows) for cell, rows in sorted(kept.items(), key=str)]
+    joined = [(headers[cell], rows | _held(folder, headers[cell])) for cell, rows in sorted(kept.items(), key=str)]
     return [write_recording(folder, header, rows.values()) for header, rows in joined]
 
 

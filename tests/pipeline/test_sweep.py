@@ -115,9 +115,11 @@ def test_recorded_generations_give_the_same_table(server: Loopback, tmp_path: Pa
     header, rows = read_recording(written[0])
     del header["format"], header["records"]
     older = {**rows[0], "key": "0" * 64, "content": "recorded in an earlier sweep"}
-    write_recording(tmp_path / "x", header, [*rows[:2], older])
+    kept = {**rows[0], "content": "as it was recorded first"}
+    write_recording(tmp_path / "x", header, [kept, rows[1], older])
     export_generations([tmp_path / "live/logs"], tmp_path / "x")
-    assert read_recording(tmp_path / "x" / file_name(header))[1] == [older, *rows]  # joined, and nothing is lost
+    joined = sorted([older, kept, *rows[1:]], key=lambda row: row["key"])
+    assert read_recording(tmp_path / "x" / file_name(header))[1] == joined  # nothing is lost, nothing replaced
     write_recording(tmp_path / "x", {**header, "dataset_sha": "another"}, [older])
     with pytest.raises(InputError, match="dataset_sha is 'another'"):
         export_generations([tmp_path / "live/logs"], tmp_path / "x")
