@@ -1,6 +1,8 @@
 """One demo, run once for all pipeline tests: everything downstream reads what it wrote."""
 
+import fcntl
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -34,11 +36,17 @@ def router_lab(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess
 
 @pytest.fixture(scope="session")
 def demo(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """`router-lab demo` in a fresh directory."""
-    out = tmp_path_factory.mktemp("demo") / "out"
-    done = router_lab("demo", "--out", out, cwd=root)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Demo(out, done.stdout, done.stderr)
+    """`router-lab demo` in a fresh directory; one for all workers, who wait for the first of them."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    out, printed = shared / "demo" / "out", shared / "demo.json"
+    with (shared / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not printed.exists():
+            done = router_lab("demo", "--out", out, cwd=root)
+            assert done.returncode == 0, done.stdout + done.stderr
+            printed.write_text(json.dumps([done.stdout, done.stderr]))
+    return Demo(out, *json.loads(printed.read_text()))
 
 
 @pytest.fixture(autouse=True)
