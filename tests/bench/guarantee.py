@@ -215,7 +215,8 @@ def keep(cells: list[dict[str, Any]], shares: dict[int, tuple[float, float]]) ->
 def run(jobs: list[Job], workers: int) -> None:
     """Every cell, printed and kept as it is done."""
     print(
-        f"{'cell':52}{'draws':>7}{'violated':>10}{'saving':>9}{'possible':>10}{'power':>7}{'of Holm':>9}{'p':>8}{'s':>7}",
+        f"{'cell':52}{'draws':>7}{'violated':>10}{'saving':>9}{'possible':>10}{'power':>7}"
+        f"{'of Holm':>9}{'p':>8}{'s':>7}",
         flush=True,
     )
     for kind, name, job, draws in jobs:
