@@ -38,13 +38,7 @@ class Design:
         """Features of `prompts`, standardised on those that are not null (a null prompt is the empty text)."""
         plain = Featuriser()
         found = plain.batch([p or "" for p in prompts])
-        told = found.dense[np.array([p is not None for p in prompts], bool)]
-        if len(told):
-            spread = np.where(told.std(axis=0) > 1e-9, told.std(axis=0), 1.0)
-            centre = told.mean(axis=0)
-            featuriser = Featuriser(centre=tuple(centre.tolist()), spread=tuple(spread.tolist()))
-        else:
-            featuriser = plain
+        featuriser = plain.standardised_on(found.dense[np.array([p is not None for p in prompts], bool)])
         size = np.diff(found.indptr)
         rows_of = np.bincount(found.buckets, minlength=featuriser.buckets)
         kept = np.flatnonzero(rows_of >= MIN_ROWS)

@@ -29,6 +29,7 @@ from router_lab.runtime.model import (
 )
 
 FORMAT = "router-lab policy"
+_UNBOUNDED = (Featuriser().least, Featuriser().greatest)
 _POLICY_KEYS = frozenset(
     [
         "schema_version",
@@ -68,13 +69,7 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
         "candidates": [_profile_out(profile) for profile in spec.profiles],
         "reference": int(spec.reference),
         "suites": list(spec.suites),
-        "featuriser": {
-            "name": FEATURISER,
-            "buckets": featuriser.buckets,
-            "cap": featuriser.cap,
-            "centre": [float(number) for number in featuriser.centre],
-            "spread": [float(number) for number in featuriser.spread],
-        },
+        "featuriser": _featuriser_out(featuriser),
         "linear": {
             "scale": linear.scale.tolist(),
             "bias": linear.bias.tolist(),
@@ -190,8 +185,23 @@ def _profile_in(row: dict[str, Any]) -> Profile:
     )
 
 
+def _featuriser_out(featuriser: Featuriser) -> dict[str, Any]:
+    """`least` and `greatest` are left out where they bound nothing, as policies wrote it that knew no bounds."""
+    value = {
+        "name": FEATURISER,
+        "buckets": featuriser.buckets,
+        "cap": featuriser.cap,
+        "centre": [float(number) for number in featuriser.centre],
+        "spread": [float(number) for number in featuriser.spread],
+    }
+    if (featuriser.least, featuriser.greatest) == _UNBOUNDED:
+        return value
+    return value | {"least": list(featuriser.least), "greatest": list(featuriser.greatest)}
+
+
 def _featuriser_in(row: dict[str, Any]) -> Featuriser:
-    _only(row, frozenset({"name", "buckets", "cap", "centre", "spread"}), "policy.json: featuriser")
+    bounds = ("least", "greatest") if isinstance(row, dict) and row.keys() & {"least", "greatest"} else ()
+    _only(row, frozenset({"name", "buckets", "cap", "centre", "spread", *bounds}), "policy.json: featuriser")
     if row["name"] != FEATURISER:
         raise PolicyError(
             f"policy.json: featuriser.name {row['name']!r} is not {FEATURISER!r}; it needs another router_lab"
@@ -201,6 +211,7 @@ def _featuriser_in(row: dict[str, Any]) -> Featuriser:
         _whole(row["cap"]),
         tuple(map(_number, row["centre"])),
         tuple(map(_number, row["spread"])),
+        *(tuple(map(_whole, _list(row[key]))) for key in bounds),
     )
 
 

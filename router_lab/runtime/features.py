@@ -30,7 +30,11 @@ capped text's words and bytes of each class."""
 MAX_CAP = 16_384
 Z_UNIT = 64
 """Standardised dense features are integers in units of 1/64 standard deviation, at most 8 deviations."""
-_Z_LIMIT = 8 * Z_UNIT
+Z_LIMIT = 8 * Z_UNIT
+FEW = 0.025
+"""A dense feature is kept between this quantile and the maximum of a fit's texts: a straight line says nothing about a
+text of two characters where hardly any had fewer than fifty. The few longest keep their length, which costs follow:
+cutting there as well loses .004 of APGR on GSM8K."""
 
 _BASE, _SCALE = 0x9E3779B1, 0x85EBCA6B
 _PAIR = np.uint32(0x2C1B3C6D)
@@ -179,13 +183,16 @@ class Featuriser(NamedTuple):
     """Parameters of the featuriser that a policy was fitted with.
 
     `buckets`: number of hash buckets, a power of two up to 2**22. `cap`: characters looked at. `centre`, `spread`:
-    mean and standard deviation of each dense feature after `log2ish`, in DENSE order.
+    mean and standard deviation of each dense feature after `log2ish`, in DENSE order. `least`, `greatest`: between what
+    it is kept once standardised, in units of 1/Z_UNIT deviations, within ±Z_LIMIT.
     """
 
     buckets: int = 1 << 18
     cap: int = 2048
     centre: tuple[float, ...] = (0.0,) * len(DENSE)
     spread: tuple[float, ...] = (1.0,) * len(DENSE)
+    least: tuple[int, ...] = (-Z_LIMIT,) * len(DENSE)
+    greatest: tuple[int, ...] = (Z_LIMIT,) * len(DENSE)
 
     def __call__(self, text: str) -> Features:
         return extract(text, buckets=self.buckets, cap=self.cap)
@@ -200,25 +207,33 @@ class Featuriser(NamedTuple):
         return Batch(indptr, flat, log2ish(counts))
 
     def standardise(self, dense: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Raw dense features [13] or [n, 13] -> integers in units of 1/Z_UNIT deviations, clipped to 8 deviations."""
+        """Raw dense features [13] or [n, 13] -> integers in units of 1/Z_UNIT deviations, `least` to `greatest`."""
         scaled = np.rint((dense - np.array(self.centre)) / np.array(self.spread) * Z_UNIT)
-        return np.asarray(np.clip(scaled, -_Z_LIMIT, _Z_LIMIT), np.int64)
+        return np.asarray(np.clip(scaled, self.least, self.greatest), np.int64)
 
     def standardised_counts(self, most: int) -> NDArray[np.int16]:
         """int16[13, most + 1]: what `standardise(log2ish(count))` gives each feature at counts 0..most."""
         levels = log2ish(np.arange(most + 1))
         table = np.empty((len(DENSE), most + 1), np.int16)
         # `standardise`, a feature at a time: small arrays cost no page faults, which are most of the time here.
-        for row, centre, spread in zip(table, self.centre, self.spread, strict=True):
-            row[:] = np.clip(np.rint((levels - centre) / spread * Z_UNIT), -_Z_LIMIT, _Z_LIMIT)
+        for row, centre, spread, least, greatest in zip(table, *self[2:], strict=True):
+            row[:] = np.clip(np.rint((levels - centre) / spread * Z_UNIT), least, greatest)
         return table
+
+    def standardised_on(self, dense: NDArray[np.float64]) -> Featuriser:
+        """The same buckets and cap, with centre, spread and bounds of the raw features `dense` [n, 13] of a fit's
+        texts. A constant column gets spread 1; without texts nothing changes."""
+        if not len(dense):
+            return self
+        spread = np.where(dense.std(axis=0) > 1e-9, dense.std(axis=0), 1.0)
+        free = Featuriser(self.buckets, self.cap, tuple(dense.mean(axis=0).tolist()), tuple(spread.tolist()))
+        scores = free.standardise(dense)
+        least = np.floor(np.quantile(scores, FEW, axis=0)).astype(int)
+        return free._replace(least=tuple(least.tolist()), greatest=tuple(scores.max(axis=0).tolist()))
 
     @classmethod
     def fitted(cls, texts: Iterable[str], *, buckets: int = 1 << 18, cap: int = 2048) -> tuple[Featuriser, Batch]:
-        """A featuriser standardised on `texts`, and their features. A constant column gets spread 1."""
+        """A featuriser standardised on `texts`, and their features."""
         plain = cls(buckets=buckets, cap=cap)
         batch = plain.batch(list(texts))
-        centre = batch.dense.mean(axis=0) if len(batch.dense) else np.zeros(len(DENSE))
-        spread = batch.dense.std(axis=0) if len(batch.dense) else np.ones(len(DENSE))
-        spread = np.where(spread > 1e-9, spread, 1.0)
-        return cls(buckets, cap, tuple(centre.tolist()), tuple(spread.tolist())), batch
+        return plain.standardised_on(batch.dense), batch

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.features import DENSE, MAX_CAP, Featuriser
+from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
 from router_lab.runtime.model import COST_LINKS, VERDICTS, PolicySpec
 
 MAX_CANDIDATES = 256
@@ -137,7 +137,7 @@ def _request(request: Any, candidate: str) -> Iterator[str]:
 
 
 def _featuriser(featuriser: Featuriser) -> Iterator[str]:
-    buckets, cap, centre, spread = featuriser
+    buckets, cap, centre, spread, least, greatest = featuriser
     if buckets < 2 or buckets > 1 << 22 or buckets & (buckets - 1):
         yield f"featuriser: buckets {buckets} is not a power of two from 2 to {1 << 22}"
     if not 16 <= cap <= MAX_CAP:
@@ -146,6 +146,11 @@ def _featuriser(featuriser: Featuriser) -> Iterator[str]:
         yield f"featuriser: centre and spread need {len(DENSE)} numbers each"
     if not all(map(_real, centre)) or not all(_real(value) and value >= 1 / GREATEST for value in spread):
         yield "featuriser: centre must be finite, and spread finite and above 0"
+    bounds = [*zip(least, greatest, strict=False)]
+    if not len(least) == len(greatest) == len(DENSE) or not all(
+        -Z_LIMIT <= low <= high <= Z_LIMIT for low, high in bounds
+    ):
+        yield f"featuriser: least and greatest are not {len(DENSE)} pairs within ±{Z_LIMIT}, the lesser first"
 
 
 def _linear(spec: PolicySpec) -> Iterator[str]:

@@ -124,7 +124,7 @@ function predict(policy, text, suite) {
   const columns = policy.candidates.length, width = 2 * columns;
   const z = found.counts.map((count, j) => {
     const scaled = roundHalfEven(((log2ish(count) - featuriser.centre[j]) / featuriser.spread[j]) * 64);
-    return Math.min(512, Math.max(-512, scaled));
+    return Math.min(featuriser.greatest?.[j] ?? 512, Math.max(featuriser.least?.[j] ?? -512, scaled));
   });
   const rows = found.buckets.map((bucket) => policy.seen.get(bucket) ?? 0);
   const size = rows.length || 1;

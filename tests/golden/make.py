@@ -1,7 +1,8 @@
-"""Writes the golden artifact and conformance vectors of one schema_version, once. Never run it for a published version:
-tests/runtime/test_golden.py holds their hashes, and every version loads for ever.
+"""Writes golden artifacts and conformance vectors of one schema_version, each once. Never write a published one again:
+tests/runtime/test_golden.py holds their hashes, and every version loads for ever. A key that is added within a version
+gets an artifact of its own beside them.
 
-    python tests/golden/make.py tests/golden/v1
+    python tests/golden/make.py tests/golden/v1 bounded
 """
 
 from __future__ import annotations
@@ -133,9 +134,19 @@ def logarithmic(spec: Any) -> Any:
     return dataclasses.replace(spec, name="golden-log2ish", linear=linear)
 
 
+def bounded(spec: Any) -> Any:
+    """The same policy with dense features kept between bounds, each feature's its own."""
+    count = len(spec.featuriser.centre)
+    least, greatest = tuple(-9 * i for i in range(count)), tuple(120 - 7 * i for i in range(count))
+    featuriser = spec.featuriser._replace(least=least, greatest=greatest)
+    return dataclasses.replace(spec, name="golden-bounded", featuriser=featuriser)
+
+
 def main() -> None:
-    folder = Path(sys.argv[1])
-    for name, spec in {"identity": golden_spec(), "log2ish": logarithmic(golden_spec())}.items():
+    folder, names = Path(sys.argv[1]), sys.argv[2:]
+    spec = golden_spec()
+    made = {"identity": spec, "log2ish": logarithmic(spec), "bounded": bounded(spec)}
+    for name, spec in ((name, made[name]) for name in names):
         policy = load_policy(save_policy(Policy(spec), folder / name))
         (folder / f"{name}.vectors.jsonl").write_bytes(b"".join(jsonio.dumps(row) for row in vectors(policy)))
         print(name, policy.revision)

@@ -186,6 +186,11 @@ def test_bounded_parse(artifact: Path, name: str, data: bytes) -> None:
     (lambda v: v["featuriser"].update(name="bert"), "bert"),
     (lambda v: v["featuriser"].update(buckets=2**40), "buckets"),
     (lambda v: v["featuriser"].update(cap=2**40), "cap"),
+    (lambda v: v["featuriser"].update(least=[0] * 13), "unknown or missing keys: greatest"),
+    (lambda v: v["featuriser"].update(least=[1] * 13, greatest=[0] * 13), "the lesser first"),
+    (lambda v: v["featuriser"].update(least=[-513] * 13, greatest=[0] * 13), "within ±512"),
+    (lambda v: v["featuriser"].update(least=[0] * 12, greatest=[0] * 12), "13 pairs"),
+    (lambda v: v["featuriser"].update(least=[-0.5] * 13, greatest=[0] * 13), "whole"),
     (lambda v: v["points"].update(x=[1, 2]), "expected 3"),
     (lambda v: v.update(points=[]), "wrong type"),
     (lambda v: v.update(suites="ab"), "'ab' is not a list"),
@@ -199,6 +204,16 @@ def test_semantic_faults_are_named_although_all_hashes_agree(artifact: Path, cha
     edit(artifact, change)
     with pytest.raises(PolicyError, match=message):
         load_policy(artifact)
+
+
+def test_bounds_of_the_dense_features_are_data_and_their_absence_bounds_nothing(make_spec: Any, tmp_path: Path) -> None:
+    free = make_spec()
+    tight = dataclasses.replace(free, featuriser=free.featuriser._replace(least=(-5,) * 13, greatest=(7,) * 13))
+    for name, spec in (("free", free), ("tight", tight)):
+        path = save_policy(Policy(spec), tmp_path / name)
+        assert load_policy(path).spec.featuriser == spec.featuriser
+        written = json.loads((path / "policy.json").read_text())["featuriser"]
+        assert ("least" in written, "greatest" in written) == (name == "tight", name == "tight")
 
 
 def test_nan_weights_cannot_be_written_or_read(artifact: Path) -> None:

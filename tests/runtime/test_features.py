@@ -94,6 +94,23 @@ def test_standard_scores_by_hand_and_by_table() -> None:
     assert table[5, 0] == -32
 
 
+def test_standard_scores_stay_within_what_the_fit_has_seen() -> None:
+    # Lengths 100, 200 … 900 and one text of 2: nothing but the length and the lower case word differs.
+    texts = ["a" * n for n in (2, *range(100, 1000, 100))] * 4
+    featuriser, batch = Featuriser.fitted(texts, cap=2048)
+    free = featuriser._replace(least=(-512,) * 13, greatest=(512,) * 13)
+    seen = free.standardise(batch.dense)[:, 0]
+    assert (featuriser.least[0], featuriser.greatest[0]) == (seen.min(), seen.max())
+    longest = featuriser.standardise(log2ish(featuriser("a" * 5000).counts))
+    assert longest[0] == seen.max() < free.standardise(log2ish(featuriser("a" * 5000).counts))[0]
+    # With 400 texts of 100 to 900 beside it, the two characters are below the 2.5 % that are kept.
+    rare, batch = Featuriser.fitted(["a" * 2, *(["a" * n for n in range(100, 900, 2)])], cap=2048)
+    scores = rare._replace(least=(-512,) * 13, greatest=(512,) * 13).standardise(batch.dense)[:, 0]
+    assert rare.least[0] == np.floor(np.quantile(scores, 0.025)) > scores.min()
+    assert rare.standardise(batch.dense)[0, 0] == rare.least[0]
+    assert (rare.standardised_counts(2048)[0, [0, 2, 50]] == rare.least[0]).all()
+
+
 def test_a_constant_column_is_no_division_by_zero() -> None:
     featuriser, _ = Featuriser.fitted(["same", "same"])
     assert all(math.isfinite(value) and value > 0 for value in featuriser.spread)
@@ -109,7 +126,10 @@ def test_edges(text: str) -> None:
 
 def test_the_table_of_counts_is_what_standardise_gives() -> None:
     random = np.random.default_rng(3)
-    featuriser = Featuriser(cap=64, centre=tuple(random.normal(3, 2, 13)), spread=tuple(random.uniform(0.1, 3, 13)))
+    featuriser = Featuriser(
+        cap=64, centre=tuple(random.normal(3, 2, 13)), spread=tuple(random.uniform(0.1, 3, 13)),
+        least=tuple(range(-300, -287)), greatest=tuple(range(60, 73)),
+    )  # fmt: skip
     table = featuriser.standardised_counts(300)
     assert table.shape == (13, 301) and table.dtype == np.int16
     for count in (0, 1, 7, 8, 300):

@@ -15,10 +15,12 @@ from router_lab.runtime.model import SCHEMA_VERSION
 
 REVISIONS = {
     ("v1", "identity"): "bb04b2862602785af8afa67f7a82c9d473ab9f91d99ecaf14c9f91e0d67991bb",
+    ("v1", "bounded"): "8594c38f396370e33d5eadac7854216dc8bace181deed61adec09d9b30a20515",
     ("v1", "log2ish"): "1a72720ec1a1254a5a8a645d654994bcdb71a55c487dad9f5b9881a28a98ca54",
 }
 VECTORS = {
     ("v1", "identity"): "6724a7dfe0535029bbc43e64ee3db12a66075f2fea82ad9fad4d707bfd4f4314",
+    ("v1", "bounded"): "81c6db09193df8ebd604c6bbb0f3ad6abe6da948242fdb1851c92f7af0c355c8",
     ("v1", "log2ish"): "f1b7d3dd378a4aea75ea96bb65648db6c0541f2a2cc144f3a83a47f97bc63fc1",
 }
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.fit.choose import Option, act, choose, family
-from router_lab.fit.design import Design
+from router_lab.fit.design import DENSE_WEIGHT, Design
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
 from router_lab.fit.predictor import suite_rates
@@ -24,6 +24,7 @@ from router_lab.fit.table import routing_table
 from router_lab.fit.walk import Trial, walk
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.replay import escalated, replay
+from router_lab.runtime.features import DENSE, Z_UNIT, log2ish
 from router_lab.runtime.model import Candidate
 from tests.fit_worlds import HARD, checked, two_kinds
 
@@ -157,6 +158,26 @@ def test_coverage_counts_rows_of_other_folds() -> None:
     # Of "alpha", "beta" and their pair only "alpha" occurs in another row.
     assert coverage[0] == pytest.approx(1 / 3)
     assert coverage[3] == 0.0
+
+
+def test_the_fit_trains_on_what_the_runtime_computes() -> None:
+    prompts = ["a b", *("word " * n for n in range(40, 120)), "word " * 400]
+    design = Design.of(prompts)
+    dense = design.matrix.toarray()[:, -len(DENSE) :]
+    for row, prompt in zip(dense, prompts, strict=True):
+        counted = design.featuriser.standardise(log2ish(design.featuriser(prompt).counts))
+        assert row == pytest.approx(counted * DENSE_WEIGHT / Z_UNIT, abs=1e-6)
+    assert dense[0, 0] == pytest.approx(design.featuriser.least[0] * DENSE_WEIGHT / Z_UNIT)
+    assert dense[-1, 0] == pytest.approx(design.featuriser.greatest[0] * DENSE_WEIGHT / Z_UNIT)
+
+
+def test_a_text_shorter_than_all_that_was_seen_is_judged_as_the_shortest_are() -> None:
+    table = two_kinds(300)  # no prompt has fewer than 40 characters
+    policy = fit_policy(Recipe.model_validate({"name": "s", "rule": {"margin": 0.05}}), table)
+    assert policy.spec.linear.dense.any()
+    quality, cost = policy.predict(["zz", "q", "x" * 9])
+    assert quality[0].tolist() == quality[1].tolist() == quality[2].tolist()
+    assert cost[0].tolist() == cost[1].tolist() == cost[2].tolist()
 
 
 def test_escalated_outcomes_by_hand() -> None:
