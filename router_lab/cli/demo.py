@@ -13,6 +13,7 @@ import click
 
 from router_lab.cli.common import EXIT_OF_VERDICT, print_path, step
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,7 +186,7 @@ def comparison(certificate: Mapping[str, Any]) -> list[str]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return str(row["model"]) if row["effort"] is None else f"{row['model']} @ {row['effort']}"
+    return str(Candidate(row["model"], row["effort"]))
 
 
 def _same(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from router_lab.cli.common import json_option, print_json, print_path, step
+from router_lab.runtime.model import Candidate
 
 MANY_LOOKS = 5
 
@@ -81,7 +82,7 @@ def _diagnosed(certificate: Mapping[str, Any]) -> list[tuple[str, Mapping[str, A
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return str(row["model"]) if row["effort"] is None else f"{row['model']} @ {row['effort']}"
+    return str(Candidate(row["model"], row["effort"]))
 
 
 def _points(figure: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 
 REQUIRED = ("suite", "sample_id", "model", "quality")
 KEY = ("suite", "sample_id", "epoch", "model", "effort")
@@ -194,8 +195,7 @@ def _refuse_conflicts(out: pd.DataFrame, where: str) -> None:
 
 
 def _name(row: Any) -> str:
-    effort = row["effort"]
-    return f"{row['model']!r} at effort {effort!r}" if isinstance(effort, str) else f"{row['model']!r} without effort"
+    return str(Candidate(row["model"], row["effort"] if isinstance(row["effort"], str) else None))
 
 
 def _sha(text: str) -> str:

@@ -27,6 +27,7 @@ from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
 from router_lab.providers.keys import canonical_messages, request_key
 from router_lab.providers.store import candidate_label, read_header, read_recording, recordings
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 
 
 class NotRecordedError(InputError):
@@ -83,8 +84,7 @@ class RecordedAPI(ModelAPI):
         return request_key(*who, messages, f"{epoch}.{draw}")
 
     def _name(self) -> str:
-        effort = self.candidate["effort"]
-        return f"recorded/{self.candidate['model']}" + (f" at effort {effort}" if effort else "")
+        return f"recorded/{Candidate(self.candidate['model'], self.candidate['effort'])}"
 
     def max_connections(self) -> int:
         """Answering takes no time, so more at once only costs memory."""
@@ -117,7 +117,7 @@ def _load(folder: Path, candidate: dict[str, Any]) -> dict[str, dict[str, Any]]:
     paths = recordings(folder, label)
     if not paths:
         raise InputError(
-            f"model recorded/{candidate['model']} at effort {candidate['effort']} with settings "
+            f"model recorded/{Candidate(candidate['model'], candidate['effort'])} with settings "
             f"{candidate['settings_sha']} was never recorded in {folder}; there is: {_inventory(folder)}"
         )
     return {record["key"]: record for path in paths for record in read_recording(path)[1]}
@@ -128,7 +128,7 @@ def _only_settings(folder: Path, model: str, effort: str | None) -> dict[str, An
     found = {h["settings_sha"] for h in headers if (h["model"], h["effort"]) == (model, effort)}
     if len(found) != 1:
         raise InputError(
-            f"model recorded/{model} at effort {effort}: {len(found)} settings recorded in {folder}, need one; "
+            f"model recorded/{Candidate(model, effort)}: {len(found)} settings recorded in {folder}, need one; "
             f"there is: {_inventory(folder)}"
         )
     return {"model": model, "effort": effort, "settings_sha": found.pop()}
@@ -136,7 +136,7 @@ def _only_settings(folder: Path, model: str, effort: str | None) -> dict[str, An
 
 def _inventory(folder: Path) -> str:
     headers = [read_header(path) for path in recordings(folder)]
-    names = sorted({f"{h['model']} ({h['effort']}, {h['settings_sha']})" for h in headers})
+    names = sorted({f"{Candidate(h['model'], h['effort'])} ({h['settings_sha']})" for h in headers})
     return ", ".join(names) or "nothing"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from router_lab.runtime.model import Candidate
+
 MISSING = "–"
 
 
@@ -61,5 +63,5 @@ def seconds(value: float | None) -> str:
 
 
 def candidate_label(model: str, effort: str | None) -> str:
-    """A candidate for display only (never parsed again), as `str(Candidate)` has it."""
-    return model if effort is None else f"{model} @ {effort}"
+    """A candidate for display only, never parsed again."""
+    return str(Candidate(model, effort))

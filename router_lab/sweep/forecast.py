@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab.runtime.model import Candidate
 from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell
 
@@ -83,7 +84,7 @@ def render(estimates: Sequence[CellEstimate], sample_usd: float | None = None) -
     """The estimates as a table for people, the total last."""
     lines = [f"{'suite':16} {'candidate':44} {'samples':>8} {'tokens in / out':>17} {'dollars (90 % range)':>30}"]
     for e in estimates:
-        name = e.model + (f" ({e.effort})" if e.effort else "")
+        name = str(Candidate(e.model, e.effort))
         tokens = "–" if e.output_tokens is None else f"{e.input_tokens:,.0f} / {e.output_tokens:,.0f}"
         lines.append(f"{e.suite:16} {name:44} {e.samples:>8} {tokens:>17} {_dollars(e.usd, e.low, e.high):>30}")
     t = total(estimates, sample_usd)

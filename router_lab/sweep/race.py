@@ -228,20 +228,16 @@ def _column(frame: pd.DataFrame, lane: Lane, size: int, name: str) -> list[list[
 def _told(lane: Lane, size: int, leave: Leave) -> str:
     cell, by = lane.cells[leave.column][0], lane.cells[leave.by][0]
     words = {
-        "dominated": f"{_name(by)} is cheaper and at least as good",
-        "worse": f"{_name(by)} is better by more than the margin",
-        "dearer": f"it costs more than the reference {_name(by)}",
-        "settled": f"the suite is settled on {_name(by)}",
+        "dominated": f"{by.candidate} is cheaper and at least as good",
+        "worse": f"{by.candidate} is better by more than the margin",
+        "dearer": f"it costs more than the reference {by.candidate}",
+        "settled": f"the suite is settled on {by.candidate}",
     }
-    return f"{lane.suite}, after {size} samples: {_name(cell)} leaves: {words[leave.reason]}"
+    return f"{lane.suite}, after {size} samples: {cell.candidate} leaves: {words[leave.reason]}"
 
 
 def _standing(lane: Lane) -> str:
-    still = [_name(cell) for j, (cell, _) in enumerate(lane.cells) if j not in lane.left_at]
+    still = [str(cell.candidate) for j, (cell, _) in enumerate(lane.cells) if j not in lane.left_at]
     total = len(lane.samples)
     saved = sum(total - len(lane.samples_of(j, total)) for j in range(len(lane.cells)))
     return f"{lane.suite}: still in: {', '.join(still) or 'nobody'}; {saved} of {total * len(lane.cells)} samples saved"
-
-
-def _name(cell: Cell) -> str:
-    return cell.model + (f" ({cell.effort})" if cell.effort else "")

@@ -107,7 +107,7 @@ def _record(cell: Cell, recorder: Recorder) -> Request | None:
     dropped = sorted(raw.keys() - body.keys())
     if dropped:
         raise InputError(
-            f"suite `{cell.suite}`: {_name(cell)}: `extra_body.{dropped[0]}` does not reach this provider: it would "
+            f"suite `{cell.suite}`: {cell.candidate}: `extra_body.{dropped[0]}` does not reach this provider: it would "
             "be measured without it; take it out, or ask for it by `args` or another setting"
         )
     api = next((name for ending, name in APIS.items() if path.partition("?")[0].endswith(ending)), None)
@@ -159,14 +159,10 @@ def refuse_twins(
         key = (cell.suite, cell.spec.model, cell.spec.base_url, sent, task_args)
         if key in owners and owners[key].candidate != cell.candidate:
             raise InputError(
-                f"suite `{cell.suite}`: candidates {_name(owners[key])} and {_name(cell)} send byte-identical "
+                f"suite `{cell.suite}`: candidates {owners[key].candidate} and {cell.candidate} send byte-identical "
                 "requests: measuring both pays twice for one; drop one, or give it settings that reach the provider"
             )
         owners.setdefault(key, cell)
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell.model!r} at effort {cell.effort!r}" if cell.effort else f"{cell.model!r} without effort"
 
 
 def _handler(seen: list[tuple[str, dict[str, str], dict[str, Any]]]) -> type[BaseHTTPRequestHandler]:

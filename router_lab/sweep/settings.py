@@ -12,6 +12,7 @@ from typing import Any
 from router_lab.config import Effort, ModelSpec, Suite, Sweep, load, load_map, parse
 from router_lab.providers.keys import RECORDED, TRANSPORT, label_of
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 from router_lab.sweep.wire import LEVELS, Wire, load_wire
 
 
@@ -48,14 +49,14 @@ class Cell:
     epochs: int = 1
 
     @property
-    def candidate(self) -> tuple[str, str | None]:
+    def candidate(self) -> Candidate:
         """(model, effort) as outcomes name it."""
-        return self.model, self.effort
+        return Candidate(self.model, self.effort)
 
     @property
     def label(self) -> str:
         """For people: suite, model and effort."""
-        return f"{self.suite} × {self.model}" + (f" ({self.effort})" if self.effort else "")
+        return f"{self.suite} × {self.candidate}"
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ def test_recorded_generations_give_the_same_table(server: Loopback, tmp_path: Pa
 def test_a_model_or_preset_never_recorded_is_one_clear_error(tmp_path: Path) -> None:
     file = project(tmp_path, models=["recorded/nobody"], efforts=[None])
     with pytest.raises(
-        InputError, match=r"recorded/nobody at effort None .* was never recorded in .*; there is: nothing"
+        InputError, match=r"recorded/nobody with settings .* was never recorded in .*; there is: nothing"
     ):
         prepare(file)
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from router_lab.cli import cli
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 from router_lab.sweep import load_grid, prepare
 from router_lab.sweep.recorder import Request, fingerprint
 from tests.servers.grid import price, write_project
@@ -63,7 +64,7 @@ def test_raw_settings_that_do_not_arrive_are_refused(tmp_path: Path, monkeypatch
     monkeypatch.setattr("router_lab.sweep.models._send_raw", lambda client, fields: None)
     models = ["anthropic/claude-haiku-4-5"]
     file = write_project(tmp_path, {"models": models, "config": {"extra_body": {"zz": 1}}})
-    with pytest.raises(InputError, match=r"claude-haiku-4-5' .* `extra_body\.zz` does not reach this provider"):
+    with pytest.raises(InputError, match=r"claude-haiku-4-5: `extra_body\.zz` does not reach this provider"):
         fingerprint(load_grid(file).cells)
 
 
@@ -72,7 +73,7 @@ def test_raw_settings_that_do_not_arrive_are_refused(tmp_path: Path, monkeypatch
 )
 def test_twins_on_the_wire_are_refused_by_name(tmp_path: Path, model: str, efforts: list[str | None]) -> None:
     with pytest.raises(
-        InputError, match=f"candidates '{model}' .* and '{model}' at effort '{efforts[1]}' send byte-identical"
+        InputError, match=f"candidates {Candidate(model, efforts[0])} and {model} @ {efforts[1]} send byte-identical"
     ):
         prepare(write_project(tmp_path, {"models": [model], "efforts": efforts}), spending=False)
 

@@ -209,7 +209,7 @@ def test_two_settings_under_one_name_are_refused(tmp_path: Path, prices: Path) -
     for i, temperature in enumerate((0.0, 1.0)):
         config = {"temperature": temperature}
         write_log(tmp_path / "logs", sample(i), model_generate_config=config, task_id=f"t{i}")
-    with pytest.raises(InputError, match="'p/m' without effort stands for two settings"):
+    with pytest.raises(InputError, match="candidate p/m stands for two settings"):
         collect([tmp_path / "logs"], prices=prices)
 
 

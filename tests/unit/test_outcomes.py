@@ -40,10 +40,10 @@ REFUSED = [
     (table(cost_usd=[1, -2, 0, 0]), "row 1: `cost_usd` is -2.0"),
     (table(epoch=[0, 1, 1, 1]), "row 0: `epoch` is 0"),
     (table(model=["a", None, "a", "b"]), "row 1: `model` is empty"),
-    (table(model=["a", "a", "a", "b"]), "two different rows for suite 's', sample '1', epoch 1, 'a' without effort"),
+    (table(model=["a", "a", "a", "b"]), "two different rows for suite 's', sample '1', epoch 1, a; keep one"),
     (
         table(settings_sha=["x" * 64, "y" * 64, "z" * 64, "y" * 64]),
-        "candidate 'a' without effort stands for two settings",
+        "candidate a stands for two settings",
     ),
 ]
 

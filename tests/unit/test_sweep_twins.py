@@ -27,7 +27,7 @@ def test_turns_tell_candidates_apart_only_in_a_suite_that_counts_them(tmp_path: 
     file = tmp_path / "sweep.yaml"
     file.write_text(yaml.safe_dump(sweep))
     if twins:
-        with pytest.raises(InputError, match=r"'free' and .* at effort 'bounded' send byte-identical"):
+        with pytest.raises(InputError, match=r"candidates .* @ free and .* @ bounded send byte-identical"):
             prepare(file, spending=False)
     else:
         assert len(prepare(file, spending=False).tasks) == 2
