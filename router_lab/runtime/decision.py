@@ -143,28 +143,50 @@ class Decision:
     def next(self, failure: str) -> Decision:
         """The decision after this one failed: `failure` is one of FAILURES.
 
-        A failed `check` moves along the policy's escalation order, `context` to the next larger window, everything else
-        to the next fallback. PolicyError when nobody is left, so that a loop over failures ends.
+        A failed `check` of the answer goes along the escalation order that was measured, if the policy has one, and
+        then to the next of `fallbacks`, which no figure of the certificate speaks of: its code is `escalated` before,
+        `unmeasured` after. `context` goes to the next fallback with a larger window, everything else to the next
+        fallback. PolicyError once nobody is left, so that a loop over failures ends.
         """
         if failure not in FAILURES:
             raise PolicyError(f"next: failure {failure!r} is not one of {', '.join(FAILURES)}")
         spec = self._spec
-        rest = self._rest(spec.escalation if failure == "check" and spec.escalation else spec.fallbacks)
+        rest, code = self._rest(spec.fallbacks), "fallback"
         if failure == "context":
             window = self.profile.context_window or float("inf")
             rest = [index for index in rest if (spec.profiles[index].context_window or float("inf")) > window]
+        elif failure == "check":
+            measured = self._escalation()
+            rest, code = (measured, "escalated") if measured else (rest, "unmeasured")
         if not rest:
-            raise PolicyError(f"next: no candidate is left after {self.candidate} failed ({failure})")
+            raise PolicyError(f"next: {self._end(failure)}")
         return Decision(
-            spec, self._revision, rest[0], "escalated" if failure == "check" else "fallback", self._quality, self._cost,
-            self._coverage, self._limits_row, self._point, self._field, (*self._tried, self._index),
-            self._suite,
+            spec, self._revision, rest[0], code, self._quality, self._cost, self._coverage, self._limits_row,
+            self._point, self._field, (*self._tried, self._index), self._suite,
         )  # fmt: skip
 
+    def _escalation(self) -> list[int]:
+        """The columns that come after the chosen one in the escalation order, not yet tried."""
+        order = self._spec.escalation
+        return self._rest(order[order.index(self._index) + 1 :] if self._index in order else order)
+
+    def _end(self, failure: str) -> str:
+        """Why nobody is left, and what to do."""
+        tried = ", ".join(str(self._spec.profiles[index].candidate) for index in (*self._tried, self._index))
+        left = self.fallbacks if failure == "context" else ()
+        if left:
+            return (
+                f"no candidate is left with a larger context window than {self.candidate}; shorten the context, or "
+                f"ask one of {', '.join(map(str, left))} with a part of it"
+            )
+        barred = "" if self._field is None else " that the constraints allow"
+        return (
+            f"no candidate is left after {self.candidate} failed ({failure}): every one{barred} was tried ({tried}); "
+            "stop here, or start again with `decide`"
+        )
+
     def _rest(self, order: tuple[int, ...]) -> list[int]:
-        """The columns of `order` that come after the chosen one, for `escalation`, or are merely not yet tried."""
-        if order is self._spec.escalation and self._index in order:
-            order = order[order.index(self._index) + 1 :]
+        """The columns of `order` that may serve and are not yet tried."""
         gone = {self._index, *self._tried}
         return [i for i in order if i not in gone and (self._field is None or self._field.open[i])]
 
@@ -250,6 +272,7 @@ SENTENCES: dict[str, Callable[[Decision], str]] = {
     "expired": lambda d: f"the reference: the policy expired on {d._spec.expires}",
     "only": lambda _: "the constraints exclude the reference, and of those left it is the best",
     "escalated": lambda d: f"the answer of {_last(d)} failed its check: next in the escalation order",
+    "unmeasured": lambda d: f"the answer of {_last(d)} failed its check: the next fallback, a step never measured",
     "fallback": lambda d: f"{_last(d)} could not serve: the next fallback",
     "default": lambda _: "no policy is loaded: the default named in code",
 }

@@ -223,7 +223,7 @@ class PolicySpec:
     fallbacks: tuple[int, ...]
     """All columns, best first: who is asked when the chosen candidate cannot be."""
     escalation: tuple[int, ...] = ()
-    """Columns in the order in which a failed check of the answer moves through them; empty = use `fallbacks`."""
+    """Columns in the order in which a failed check of the answer moves through them, as measured; then `fallbacks`."""
     eligible: NDArray[np.bool_] | None = None
     """[suites + 1, c]: may be chosen (not only predicted) for that suite; None = all. The reference always may."""
     limits: tuple[tuple[Limits, ...], ...] = ()

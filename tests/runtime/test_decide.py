@@ -245,6 +245,36 @@ def test_a_failed_check_walks_the_escalation_order(make_spec: Any) -> None:
     assert limited.next("check").candidate == DEAR
 
 
+def test_a_check_that_fails_at_the_end_of_the_measured_order_goes_to_the_fallbacks(make_spec: Any) -> None:
+    policy = Policy(make_spec(escalation=(2,)))  # as the fit makes it: to the reference
+    escalated = policy.decide(SEEN).next("check")
+    assert (escalated.candidate, escalated.code) == (DEAR, "escalated")
+    for reference in (escalated, policy.decide(SEEN, point="never", allowed=[DEAR, MIDDLE])):
+        assert reference.candidate == DEAR and reference.fallbacks[0] == MIDDLE
+        onwards = reference.next("check")
+        assert (onwards.candidate, onwards.code) == (MIDDLE, "unmeasured")
+        assert onwards.reason == "the answer of dear failed its check: the next fallback, a step never measured"
+    with pytest.raises(PolicyError, match=r"every one that the constraints allow was tried \(dear, cheap @ max\)"):
+        onwards.next("check")
+
+
+def test_without_a_measured_order_a_failed_check_goes_to_the_fallbacks(make_spec: Any) -> None:
+    first = Policy(make_spec()).decide(SEEN)
+    second = first.next("check")
+    assert (second.candidate, second.code) == (first.fallbacks[0], "unmeasured")
+    third = second.next("check")
+    with pytest.raises(PolicyError, match=r"every one was tried \(cheap @ low, dear, cheap @ max\); stop here"):
+        third.next("check")
+
+
+def test_a_context_too_long_for_every_window_says_so(make_spec: Any) -> None:
+    first = Policy(make_spec()).decide(SEEN)
+    largest = first.next("context")
+    assert largest.candidate == DEAR
+    with pytest.raises(PolicyError, match="no candidate is left with a larger context window than dear; shorten"):
+        largest.next("context")
+
+
 def test_candidates_sort_and_compare_as_pairs() -> None:
     assert sorted([DEAR, MIDDLE, Candidate("cheap"), CHEAP]) == [Candidate("cheap"), CHEAP, MIDDLE, DEAR]
     assert Candidate("a:b@c/d", None) == ("a:b@c/d", None)
