@@ -36,3 +36,17 @@ def test_without_numpy_the_error_says_what_to_install() -> None:
         "try:\n    import router_lab\nexcept ImportError as error:\n    print(error)"
     )
     assert run(code) == "router_lab needs numpy, its only dependency: pip install 'numpy>=1.26'"
+
+
+def test_the_runtime_hands_out_its_public_classes_and_loads_each_only_when_asked() -> None:
+    before = "import sys, router_lab; parts = ('budget', 'decisions', 'store')\n"
+    loaded = "print([p for p in parts if f'router_lab.runtime.{p}' in sys.modules])\n"
+    asked = "from router_lab.runtime import Budget, BudgetExceeded, DecisionLog, PolicyError, PolicyStore\n"
+    names = "print(Budget.__name__, BudgetExceeded.__name__, DecisionLog.__name__, PolicyStore.__name__)"
+    assert run(before + loaded + asked + loaded + names).splitlines() == [
+        "[]",
+        "['budget', 'decisions', 'store']",
+        "Budget BudgetExceeded DecisionLog PolicyStore",
+    ]
+    missing = "try:\n    from router_lab.runtime import Bugdet\nexcept ImportError as error:\n    print(error)"
+    assert run(missing).startswith("cannot import name 'Bugdet' from 'router_lab.runtime'")
