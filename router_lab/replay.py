@@ -112,6 +112,7 @@ class Replay:
             "savings_over_mix": number(self.estimate("savings_over_mix").value),
             "shares": [{"model": c.model, "effort": c.effort, "share": s} for c, s in self.shares.items()],
             "n": self.n, "clusters": self.clusters, "skipped": self.skipped, "in_sample": self.in_sample,
+            "rows": "in-sample" if self.in_sample else "fresh",
             "random_mix": {k: number(v) for k, v in self.random_mix.items() if k != "column"},
             "oracle_upper_bound": {k: number(v) for k, v in self.oracle.items()},
             "fixed": [{k: number(v) for k, v in row.items()} for row in self.fixed],

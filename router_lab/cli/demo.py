@@ -194,9 +194,14 @@ def _same(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _range(figure: Mapping[str, Any]) -> str:
+    from router_lab.metrics import too_few
+
     value, low, high = figure["value"], figure["low"], figure["high"]
     if value is None:
         return "–"
+    few = too_few(figure.get("n"), figure.get("clusters"), low, high)
+    if few is not None:
+        return few
     reach = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
     return f"{100 * value:+.1f}{reach}".replace("-", "−")
 
@@ -228,8 +233,11 @@ def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     click.echo(result.to_text())
     smallest = policy.spec.certificate["smallest_margin"]
     if smallest is not None:
+        from router_lab.report.policy import least_margin
+
         rows = f"the {policy.spec.certificate['n']} samples of the fit"
-        click.echo(f"Smallest margin that {rows} can certify: {100 * smallest:.1f} points")
+        least = least_margin(smallest, policy.spec.certificate["clusters"])
+        click.echo(f"Smallest margin that {rows} can certify: {least}")
     return result.verdict
 
 

@@ -48,11 +48,14 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
 
 def summary(certificate: Mapping[str, Any]) -> list[str]:
     """The certificate in a few lines for a person."""
+    from router_lab.report.policy import certificate_rows, least_margin
+
     reference, mix = certificate["reference"], certificate["random_mix"]
     lines = [
         f"verdict     {certificate['verdict']}: {certificate['reason']}",
+        f"judged on   {certificate_rows(certificate)}; `gate` judges fresh rows",
         f"reference   {_name(reference)}",
-        f"quality     {_points(certificate['quality_difference'])} points against it, out of fold",
+        f"quality     {_points(certificate['quality_difference'])} against it, out of fold",
         f"savings     {_percent(certificate['savings'])}",
         f"random mix  {_percent(mix['savings'])} with {_name(mix)} at {mix['probability']:.2f}",
         f"over it     {_percent(certificate['over_random_mix'])}, paired",
@@ -60,11 +63,12 @@ def summary(certificate: Mapping[str, Any]) -> list[str]:
     test = certificate["test"]
     if test is not None:
         lines.append(
-            f"test split  {_points(test['quality_difference'])} points, {_percent(test['savings'])} on {test['n']} rows"
+            f"test split  {_points(_on(test, 'quality_difference'))}, {_percent(_on(test, 'savings'))} on "
+            f"{test['n']} fresh rows"
         )
     if certificate["smallest_margin"] is not None:
-        lines.append(f"margin      {100 * certificate['smallest_margin']:.2f} points is the least {certificate['n']} "
-                     "samples can certify")  # fmt: skip
+        least = least_margin(certificate["smallest_margin"], certificate["clusters"], digits=2)
+        lines.append(f"margin      {least} is the least {certificate['n']} samples can certify")
     for name, row in _diagnosed(certificate):
         lines.append(f"{name:12}{_percent(row['savings'])}, over the random mix {_percent(row['over_random_mix'])}")
     if certificate["samples_needed"]:
@@ -86,19 +90,28 @@ def _name(row: Mapping[str, Any]) -> str:
 
 
 def _points(figure: Mapping[str, Any]) -> str:
-    return _figure(figure, 100, "+.2f", "")
+    return _figure(figure, 100, "+.2f", "", " points")
 
 
 def _percent(figure: Mapping[str, Any]) -> str:
     return _figure(figure, 100, ".1f", " %")
 
 
-def _figure(figure: Mapping[str, Any], factor: float, form: str, unit: str) -> str:
+def _on(part: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {"n": part.get("n"), "clusters": part.get("clusters")} | dict(part[name])
+
+
+def _figure(figure: Mapping[str, Any], factor: float, form: str, unit: str, noun: str = "") -> str:
+    from router_lab.metrics import too_few
+
     value, low, high = (figure[k] for k in ("value", "low", "high"))
     if value is None:
         return "unknown"
+    few = too_few(figure.get("n"), figure.get("clusters"), low, high)
+    if few is not None:
+        return few
     reach = "" if low is None or high is None else f" [{factor * low:{form}}, {factor * high:{form}}]"
-    return f"{factor * value:{form}}{unit}{reach}"
+    return f"{factor * value:{form}}{unit}{reach}{noun}"
 
 
 def _looks(folder: Path, certificate: Mapping[str, Any]) -> int:

@@ -13,11 +13,20 @@ from router_lab.cli.common import json_option, print_json
 @click.command()
 @click.argument("outcomes", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--margin", required=True, type=float, help="Quality that may be lost: 0.02 = 2 points.")
-@click.option("--confidence", default=0.95, show_default=True, type=float)
+@click.option(
+    "--confidence", default=0.95, show_default=True, type=float, help="Of the verdict; a recipe's is 0.90 by default."
+)
 @click.option("--by-suite", is_flag=True, help="Each suite apart as well.")
 @json_option
 def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_json: bool) -> None:
-    """Samples and dollars until each candidate of OUTCOMES is shown to lose at most MARGIN against the best one."""
+    """Samples and dollars until each candidate of OUTCOMES is shown to lose at most MARGIN against the best one.
+
+    \b
+    n          samples that both have        points   the difference in quality
+    least      the smallest margin that n can show; `none` where n shows none
+    samples    further ones if that difference is the truth
+    if equal   further ones if the candidate is as good as the best one
+    """
     from router_lab.outcomes import read_outcomes
     from router_lab.plan import plan as run
 
@@ -25,7 +34,10 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     if as_json:
         print_json(asdict(found))
         return
-    click.echo(f"against {found.reference}, margin {100 * margin:g} points, confidence {confidence:g}")
+    click.echo(
+        f"planned for a margin of {100 * margin:g} points at confidence {confidence:g}, against {found.reference}"
+    )
+    click.echo("--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9")
     click.echo(
         f"{'n':>6}{'points':>8}{'least':>8}  {'verdict':13}{'samples':>10}{'if equal':>10}{'dollars':>12}  candidate"
     )
@@ -33,8 +45,9 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
         count = "never" if need.samples is None else f"{need.samples:,}"
         equal = "never" if need.if_equal is None else f"{need.if_equal:,}"
         cost = "?" if need.dollars is None else f"{need.dollars:,.2f}"
+        least = "none" if need.smallest_margin >= 1 else f"{100 * need.smallest_margin:.2f}"
         where = "" if need.suite is None else f" on {need.suite}"
         click.echo(
-            f"{need.n:6}{100 * need.difference:+8.2f}{100 * need.smallest_margin:8.2f}  {need.verdict:13}{count:>10}"
+            f"{need.n:6}{100 * need.difference:+8.2f}{least:>8}  {need.verdict:13}{count:>10}"
             f"{equal:>10}{cost:>12}  {need.candidate}{where}"
         )

@@ -16,6 +16,7 @@ from router_lab.cli.common import json_option, open_policy, print_json, step
 @json_option
 def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> None:
     """Score POLICY on outcomes: rows that its fit did not use, or all of them, labelled in-sample."""
+    from router_lab.metrics import too_few
     from router_lab.outcomes import read_outcomes
     from router_lab.replay import replay as run
 
@@ -36,14 +37,13 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
         click.echo(f"{name:20}{quality:9.4f}{cost:12.6f}{100 * savings:8.1f}%")
     for metric, label in (("quality_difference", "quality against the reference"), ("savings", "savings"),
                           ("savings_over_mix", "savings over the random mix")):  # fmt: skip
-        low, high = result.interval(metric)
-        click.echo(
-            f"{label}: {100 * result.estimate(metric).value:+.2f} points, 95 % [{100 * low:+.2f}, {100 * high:+.2f}]"
-        )
+        found, (low, high) = result.estimate(metric), result.interval(metric)
+        said = f"{100 * found.value:+.2f} points, 95 % [{100 * low:+.2f}, {100 * high:+.2f}]"
+        click.echo(f"{label}: {too_few(found.n, found.clusters, low, high) or said}")
     for candidate, share in result.shares.items():
         if share > 0:
             click.echo(f"  {100 * share:5.1f}%  {candidate}")
-    sample = "in-sample: no evidence" if result.in_sample else "rows that the fit did not use"
+    sample = "in-sample: no evidence" if result.in_sample else "fresh: the fit did not use them"
     click.echo(
         f"{result.n} rows in {result.clusters} clusters ({sample}), {result.skipped} skipped for a missing outcome"
     )

@@ -12,10 +12,19 @@ from router_lab.cli.common import json_option, open_policy, print_json
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.metrics import Estimate
     from router_lab.runtime.policy import Policy
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+POINT_WORDS = (
+    "tradeoff  (lambda) what a dollar is worth in quality: utility = predicted quality − tradeoff × predicted dollars",
+    "guard     by how much utility a candidate must beat the reference to replace it",
+    "mix       the share of requests on which such a candidate does replace it; the others stay on the reference",
+)
+"""What the three numbers of an operating point mean, a line each."""
 
 
 @click.command(epilog="\b\nExample:\n  router-lab show policies/support --outcomes outcomes.parquet\n")
@@ -23,7 +32,20 @@ TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--outcomes", type=TABLE, help="Also say who gets what on these outcomes, by suite.")
 @json_option
 def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
-    """Print POLICY for a person: who gets what, why, and how sure that is."""
+    """Print POLICY for a person: who gets what, why, and how sure that is.
+
+    The verdict is the certificate's: of rows that the fit chose on, each left out of the fit that it was judged by.
+    `router-lab gate` gives the verdict of fresh rows, which no fit has used.
+
+    \b
+    An operating point is three numbers:
+      tradeoff  (lambda) what a dollar is worth in quality:
+                utility = predicted quality - tradeoff x predicted dollars
+      guard     by how much utility a candidate must beat the reference
+                to replace it
+      mix       the share of requests on which such a candidate does
+                replace it; the others stay on the reference
+    """
     loaded = open_policy(policy)
     if as_json:
         print_json(_as_json(loaded))
@@ -44,7 +66,8 @@ def _as_json(policy: Policy) -> dict[str, Any]:
         "name": spec.name, "revision": policy.revision, "expires": spec.expires, "suites": list(spec.suites),
         "reference": policy.reference._asdict(), "candidates": [c._asdict() for c in policy.candidates],
         "points": {name: point._asdict() for name, point in spec.points.items()}, "point": spec.point,
-        "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0), "certificate": dict(spec.certificate),
+        "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0),
+        "rows": "certificate", "certificate": dict(spec.certificate),
         "routes": {
             suite: {**policy.candidates[route.candidate]._asdict(), "verdict": route.verdict}
             for suite, route in spec.routes.items()
@@ -53,23 +76,25 @@ def _as_json(policy: Policy) -> dict[str, Any]:
 
 
 def _head(policy: Policy) -> list[str]:
-    from router_lab.report.policy import ranged, ranged_percent
+    from router_lab.report.policy import certificate_rows, least_margin, ranged, ranged_percent
 
     shown = policy.spec.certificate
     lines = [
         f"{policy.spec.name}  revision {(policy.revision or 'unsaved')[:16]}",
         f"  verdict    {shown.get('verdict', 'none')}: {shown.get('reason', 'no certificate')}",
+        *([f"  judged on  {certificate_rows(shown)}; `gate` judges fresh rows"] if shown.get("n") else []),
         f"  reference  {policy.reference}: serves whenever nothing is shown",
         f"  expires    {policy.spec.expires or 'never'}",
     ]
     if shown.get("quality_difference"):
         lines += [
-            f"  quality    {ranged(shown['quality_difference'])} points against the reference, "
-            f"{shown['n']:,} left-out rows in {shown['clusters']:,} groups",
-            f"  saved      {ranged_percent(shown['savings'])} of its cost",
+            f"  quality    {ranged(shown['quality_difference'], ' points')} against the reference, "
+            f"{shown['n']:,} rows in {shown['clusters']:,} groups",
+            f"  saved      {ranged_percent(shown['savings'], ' of its cost')}",
         ]
     if shown.get("smallest_margin") is not None:
-        lines.append(f"  margin     {100 * shown['smallest_margin']:.1f} points is the least that can be certified")
+        least = least_margin(shown["smallest_margin"], shown.get("clusters"))
+        lines.append(f"  margin     {least} is the least that can be certified")
     return lines
 
 
@@ -86,7 +111,7 @@ def _candidates(policy: Policy) -> list[str]:
 
 
 def _points(policy: Policy) -> list[str]:
-    lines = ["operating points (utility = quality − tradeoff × dollars)"]
+    lines = ["operating points", *(f"  {line}" for line in POINT_WORDS)]
     for name, point in policy.spec.points.items():
         mark = " (default)" if name == policy.spec.point else ""
         lines.append(f"  {name}{mark}: tradeoff {point.tradeoff:g}, guard {point.guard:g}, mix {point.mix:g}")
@@ -110,15 +135,17 @@ def _routes(policy: Policy) -> list[str]:
 
 def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
     from router_lab.replay import replay
-    from router_lab.report.policy import ranged, ranged_percent, served_rows
+    from router_lab.report.policy import FRESH, IN_SAMPLE, ranged, ranged_percent, served_rows
 
     replayed = replay(policy, outcomes)
-    rows = "rows of the fit itself: no evidence" if replayed.in_sample else "rows that the fit has not used"
+    rows = IN_SAMPLE if replayed.in_sample else FRESH
     lines = [f"who gets what, on {replayed.n:,} {rows}"]
     for row in served_rows(replayed):
         shares = ", ".join(f"{s:.0%} {name}" for name, s in sorted(row["shares"].items(), key=lambda i: -i[1]))
         lines.append(f"  {row['suite']} ({row['n']:,}): {shares}")
-        lines.append(f"    quality {ranged(row['quality_difference'])} points, saved {ranged_percent(row['savings'])}")
+        lines.append(
+            f"    quality {ranged(row['quality_difference'], ' points')}, saved {ranged_percent(row['savings'])}"
+        )
     return lines
 
 
@@ -198,10 +225,14 @@ def _effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
     gain = clustered_mean(after.quality - base["quality"], after.group, weights=weights, pseudo=True)
     saving = paired_saving(after.cost_usd, base["cost_usd"], after.group, weights=weights)
     return {
-        "rows": len(pairs), "moved": sum(moves.values()), "moves": moves,
-        "quality_difference": dict(zip(("value", "low", "high"), (gain.value, *gain.interval()), strict=True)),
-        "savings": dict(zip(("value", "low", "high"), (saving.value, *saving.interval()), strict=True)),
+        "rows": len(pairs), "rows_are": "fresh", "moved": sum(moves.values()), "moves": moves,
+        "quality_difference": _figure(gain), "savings": _figure(saving),
     }  # fmt: skip
+
+
+def _figure(estimate: Estimate) -> dict[str, Any]:
+    low, high = estimate.interval()
+    return {"value": estimate.value, "low": low, "high": high, "n": estimate.n, "clusters": estimate.clusters}
 
 
 def _print_effect(result: dict[str, Any]) -> None:
@@ -210,4 +241,5 @@ def _print_effect(result: dict[str, Any]) -> None:
     click.echo(f"on {result['rows']:,} rows that neither was fitted on, {result['moved']:.0%} of requests move")
     for name, share in sorted(result["moves"].items(), key=lambda item: -item[1])[:8]:
         click.echo(f"  {share:6.1%}  {name}")
-    click.echo(f"quality {ranged(result['quality_difference'])} points, cost saved {ranged_percent(result['savings'])}")
+    quality, saved = ranged(result["quality_difference"], " points"), ranged_percent(result["savings"])
+    click.echo(f"quality {quality}, cost saved {saved}")

@@ -51,6 +51,8 @@ def certify(
 ) -> dict[str, Any]:
     """The certificate as plain JSON data. Figures are of left-out rows, at the mix that is deployed.
 
+    `rows` names what a verdict speaks of, here and wherever one is written: `certificate` (the rows that the fit chose
+    on, each predicted and judged left out), `fresh` (rows that no fit has used) or `in-sample`.
     `plain`: the outcomes without escalation, which the baselines are measured on; else `evidence` itself.
     """
     goal, choice = goals["default"], choices["default"]
@@ -61,6 +63,7 @@ def certify(
     return {
         "certificate_version": 1,
         "verdict": outcome.verdict,
+        "rows": "certificate",
         "action": "route" if acts or any(c.verdict == "pass" for c in cells) else "do not route",
         "reason": outcome.reason,
         "rule": {"kind": goal.kind, "level": goal.level},
@@ -133,9 +136,12 @@ def over_mix(mine: Expected, mix: Expected, group: NDArray[np.int64]) -> Estimat
 
 
 def figure(estimate: Estimate, confidence: float = 0.95) -> dict[str, Any]:
-    """An estimate with its two-sided interval."""
+    """An estimate with its two-sided interval, and the rows and clusters that it stands on."""
     low, high = estimate.interval(confidence)
-    return {"value": number(estimate.value), "low": number(low), "high": number(high), "confidence": confidence}
+    return {
+        "value": number(estimate.value), "low": number(low), "high": number(high), "confidence": confidence,
+        "n": estimate.n, "clusters": estimate.clusters,
+    }  # fmt: skip
 
 
 def with_test(certificate: Mapping[str, Any], held: Replay, goal: Goal) -> dict[str, Any]:
@@ -296,6 +302,7 @@ def _oracle(data: OutcomeMatrix) -> dict[str, Any]:
 def _test(held: Replay) -> dict[str, Any]:
     """The test split: reported, never chosen on."""
     return {
+        "rows": "fresh",
         "n": held.n,
         "clusters": held.clusters,
         "skipped": held.skipped,

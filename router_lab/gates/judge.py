@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from router_lab.gates.arms import Arm, Mask, aligned, arm, unused_rows
 from router_lab.gates.audit import shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, compared, expires_in_days, price_drift
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Estimate, Verdict, certifiable_margin, clustered_mean, verdict
+from router_lab.metrics import Estimate, Verdict, certifiable_margin, clustered_mean, too_few, verdict
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Prices
 from router_lab.runtime.policy import Policy
@@ -75,7 +75,15 @@ def run_gates(
         len(challenger),
         margin if math.isfinite(margin) else None,
         case.today.isoformat(),
+        _certificate(policy),
+        gain.clusters,
     )
+
+
+def _certificate(policy: Policy) -> dict[str, Any]:
+    """What the policy's own certificate says, for who holds a gate's verdict beside it."""
+    shown = policy.spec.certificate
+    return {"rows": "certificate", **{k: shown.get(k) for k in ("verdict", "n", "margin", "confidence")}}
 
 
 def carried_prices(outcomes: pd.DataFrame) -> dict[tuple[str, str | None], Prices]:
@@ -129,15 +137,15 @@ def _judge(gate: Gate, case: Case, suite: str | None, bound: float, sign: int, s
     judged = verdict(
         estimate, floor, gate.confidence, infra=case.challenger.infra, dollars_per_sample=case.dollars_per_sample
     )
-    word, reason = judged.verdict, _reason(judged, shown, sign, gate)
+    word, reason, spoken = judged.verdict, _reason(judged, shown, sign, gate), "fresh"
     if word == "fail" and suites > 1 and estimate.high(1 - (1 - gate.confidence) / suites) >= floor:
         word, reason = "inconclusive", f"{reason}; but not after correcting for {suites} suites looked at"
     if word == "inconclusive" and _certified(gate, case, suite):
-        word, reason = "pass", _certified_reason(gate, case, judged)
+        word, reason, spoken = "pass", _certified_reason(gate, case, judged), "certificate"
     settled = word != "inconclusive"
     return Result(
         name, suite, word, shown, bound, judged.low, judged.high, gate.confidence, judged.n, judged.clusters, reason,
-        None if settled else judged.samples_needed, None if settled else judged.dollars_needed,
+        None if settled else judged.samples_needed, None if settled else judged.dollars_needed, spoken,
     )  # fmt: skip
 
 
@@ -188,9 +196,13 @@ def _certified(gate: Gate, case: Case, suite: str | None) -> bool:
 
 def _certified_reason(gate: Gate, case: Case, judged: Verdict) -> str:
     shown = case.challenger.policy.spec.certificate
+    few = too_few(judged.n, judged.clusters, judged.low, judged.high)
+    fresh = f"{judged.n:,} fresh rows ({_signed(judged.value)} points) do not contradict it"
+    if few is not None:
+        fresh = f"{judged.n:,} fresh rows are too few to contradict it"
     return (
         f"certified to lose at most {100 * shown['margin']:.1f} points with confidence {shown['confidence']:.2f} "
-        f"(n = {shown['n']:,}); {judged.n:,} fresh rows ({_signed(judged.value)} points) do not contradict it"
+        f"on the certificate's {shown['n']:,} rows; {fresh}"
     )
 
 
@@ -208,11 +220,12 @@ def _judge_fact(gate: Gate, case: Case, name: str, bound: float, sign: int) -> R
         value = float(word == "pass")
         text = f"the certificate says {word}: {policy.spec.certificate.get('reason', 'nothing')}"
         if word == "inconclusive":
-            return _unknown(name, None, gate, bound, text)
+            return replace(_unknown(name, None, gate, bound, text), rows="certificate")
     if math.isnan(value):
         return _unknown(name, None, gate, bound, "no price of these candidates is known now; give --prices")
     word = "pass" if sign * value >= sign * bound else "fail"
-    return Result(name, None, word, value, bound, value, value, gate.confidence, 0, 0, text)
+    spoken = "certificate" if gate.metric == "certificate" else None
+    return Result(name, None, word, value, bound, value, value, gate.confidence, 0, 0, text, rows=spoken)
 
 
 def _unknown(name: str, suite: str | None, gate: Gate, bound: float, reason: str) -> Result:
@@ -222,10 +235,10 @@ def _unknown(name: str, suite: str | None, gate: Gate, bound: float, reason: str
 
 def _reason(judged: Verdict, shown: float, sign: int, gate: Gate) -> str:
     """The figure, its bounds the right way round, and on how much data."""
-    untold = (f"{judged.clusters} clusters", "there is nothing")
+    untold = ("too few to say", "there is nothing")
     if judged.reason.startswith(untold) or "infrastructure" in judged.reason:
         return judged.reason
-    data = f"n = {judged.n:,} in {judged.clusters:,} groups"
+    data = f"{judged.n:,} fresh rows in {judged.clusters:,} groups"
     if gate.metric.endswith(("_p95_usd", "_p95_s")):
         low, high = (judged.low, judged.high) if sign < 0 else (-judged.high, -judged.low)
         return f"P95 {_number(shown)}; {100 * low:.1f} to {100 * high:.1f} % of requests are within the bound, {data}"

@@ -8,6 +8,8 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from router_lab.metrics import MIN_CLUSTERS
+
 EXIT = {"pass": 0, "fail": 3, "inconclusive": 4}
 SYMBOL = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 
@@ -29,6 +31,8 @@ class Result:
     reason: str
     samples_needed: int | None = None
     dollars_needed: float | None = None
+    rows: str | None = "fresh"
+    """What the verdict speaks of: `fresh` rows, the `certificate`'s, or None for a fact that stands on no rows."""
 
     @property
     def where(self) -> str:
@@ -52,6 +56,9 @@ class GateReport:
     """The smallest loss of quality against the reference that this many fresh rows could have shown absent."""
     date: str | None = None
     """The day (ISO) that expiry and prices were looked at, so that the verdict can be computed again."""
+    certificate: dict[str, Any] | None = None
+    """verdict, n, margin and confidence of the policy's own certificate, and which rows it speaks of."""
+    clusters: int | None = None
 
     @property
     def verdict(self) -> str:
@@ -68,7 +75,7 @@ class GateReport:
         return {
             "policy": self.policy, "revision": self.revision, "champion": self.champion, "verdict": self.verdict,
             "exit_code": self.exit_code, "n": self.n, "smallest_margin": self.smallest_margin,
-            "date": self.date,
+            "date": self.date, "rows": "fresh", "clusters": self.clusters, "certificate": self.certificate,
             "results": [r.to_json() for r in self.results],
         }  # fmt: skip
 
@@ -106,20 +113,40 @@ class GateReport:
     def _count(self, word: str) -> int:
         return sum(r.verdict == word for r in self.results)
 
+    def _beside(self) -> list[str]:
+        """What the certificate says, where its verdict is another one than this: the two speak of different rows."""
+        shown = self.certificate or {}
+        if shown.get("verdict") in (None, self.verdict):
+            return []
+        counted = "" if shown.get("n") is None else f"{shown['n']:,} "
+        own = f"its own {counted}rows, left out fold by fold"
+        return [
+            f"The certificate says {_sentence(shown)}: that is about {own}; "
+            "the verdict here is about fresh rows unless a line says `certified`"
+        ]
+
     def _summary(self) -> list[str]:
         lines = [
             f"{self.policy}: {self.verdict} ({self._count('pass')} passed, {self._count('fail')} failed, "
-            f"{self._count('inconclusive')} inconclusive) on {self.n:,} samples that the fit has not used"
+            f"{self._count('inconclusive')} inconclusive) on {self.n:,} fresh rows, which the fit has not used",
+            *self._beside(),
         ]
         if self.smallest_margin is not None and math.isfinite(self.smallest_margin):
-            points = 100 * self.smallest_margin
-            lines.append(f"Smallest margin that these {self.n:,} samples alone could certify: {points:.1f} points")
+            nothing = self.smallest_margin >= 1 or (self.clusters is not None and self.clusters < MIN_CLUSTERS)
+            least = "none, they are too few" if nothing else f"{100 * self.smallest_margin:.1f} points"
+            lines.append(f"Smallest margin that these {self.n:,} rows alone could certify: {least}")
         needed = [r.samples_needed for r in self.results if r.verdict == "inconclusive" and r.samples_needed]
         if needed:
             dollars = [r.dollars_needed for r in self.results if r.samples_needed == max(needed) and r.dollars_needed]
             cost = f" (about ${dollars[0]:,.2f})" if dollars else ""
             lines.append(f"To settle what is inconclusive: about {max(needed):,} more samples{cost}")
         return lines
+
+
+def _sentence(shown: dict[str, Any]) -> str:
+    held = "" if shown.get("margin") is None else f", to lose at most {100 * shown['margin']:.1f} points"
+    sure = "" if shown.get("confidence") is None else f" with confidence {shown['confidence']:.2f}"
+    return f"{shown['verdict']}{held}{sure}"
 
 
 def _cell(text: str) -> str:

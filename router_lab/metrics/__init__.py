@@ -11,7 +11,7 @@ from router_lab.metrics.estimate import (
     holm,
     paired_saving,
 )
-from router_lab.metrics.verdict import MIN_CLUSTERS, Verdict, certifiable_margin, samples_needed, verdict
+from router_lab.metrics.verdict import MIN_CLUSTERS, Verdict, certifiable_margin, samples_needed, too_few, verdict
 
 __all__ = [
     "MIN_CLUSTERS",
@@ -32,5 +32,6 @@ __all__ = [
     "paired_saving",
     "pareto_front",
     "samples_needed",
+    "too_few",
     "verdict",
 ]

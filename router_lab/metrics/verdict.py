@@ -14,6 +14,21 @@ MAX_INFRA = 0.01
 """Share of runs lost to the infrastructure above which the missing could be the hard ones."""
 POWER = 0.8
 Word = Literal["pass", "fail", "inconclusive"]
+WIDEST = 2.0
+"""Length of the range in which the mean difference of two qualities in [0, 1] can lie."""
+
+
+def too_few(n: int | None, clusters: int | None, low: float | None = None, high: float | None = None) -> str | None:
+    """`too few to say (6 rows)` where a figure shown with its interval would say nothing, else None.
+
+    That is with fewer than MIN_CLUSTERS clusters (None = not known), or where the interval from `low` to `high` is
+    longer than everything that it could cover (WIDEST; for a saving, as a share of the reference's cost, likewise).
+    """
+    known = low is not None and high is not None and isfinite(low) and isfinite(high)
+    wide = known and float(high or 0.0) - float(low or 0.0) > WIDEST
+    if not wide and (clusters is None or clusters >= MIN_CLUSTERS):
+        return None
+    return "too few to say" if n is None else f"too few to say ({n:,} {'row' if n == 1 else 'rows'})"
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,8 @@ def _word(
     if isnan(estimate.value):
         return "inconclusive", "there is nothing to judge: no row has both values"
     if estimate.clusters < min_clusters:
-        return "inconclusive", f"{estimate.clusters} clusters; fewer than {min_clusters} conclude nothing"
+        few = f"{estimate.n:,} rows in {estimate.clusters:,} groups"
+        return "inconclusive", f"too few to say ({few}); fewer than {min_clusters} groups conclude nothing"
     if infra > MAX_INFRA:
         lost = f"{infra:.1%} of runs were lost to the infrastructure"
         return "inconclusive", f"{lost}; above {MAX_INFRA:.0%} nothing is concluded"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from router_lab.metrics import clustered_mean, clustered_ratio
+from router_lab.metrics import clustered_mean, clustered_ratio, too_few
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.report.format import MISSING, candidate_label, points
 from router_lab.report.table import CONFIDENCE, records
@@ -27,7 +27,8 @@ def effort_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.D
     - difference, low, high: mean paired difference in quality, effort − base, and its two-sided interval at
       `confidence`, by cluster (t distribution; two pseudo-observations, so that no small sample claims certainty)
     - cost_ratio: what the effort costs as a multiple of the base
-    - word: `pays` (the whole interval is above zero), `loses` (all of it is below) or `not shown`
+    - word: `pays` (the whole interval is above zero), `loses` (all of it is below) or `not shown`, as with fewer than
+      20 clusters whatever the interval
     """
     matrix = OutcomeMatrix.from_frame(outcomes)
     rows = [
@@ -89,7 +90,7 @@ def _row(matrix: OutcomeMatrix, rows: Any, j: int, base: int, confidence: float)
         "low": low,
         "high": high,
         "cost_ratio": cost.value,
-        "word": PAYS if low > 0 else LOSES if high < 0 else UNSHOWN,
+        "word": UNSHOWN if too_few(found.n, found.clusters) else PAYS if low > 0 else LOSES if high < 0 else UNSHOWN,
     }
 
 
@@ -98,6 +99,9 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def _cell(row: dict[str, Any]) -> str:
+    few = too_few(row["n"], row["clusters"], row["low"], row["high"])
+    if few is not None:
+        return few
     reach = 100 * (row["high"] - row["low"]) / 2
     ratio = f"×{row['cost_ratio']:.1f}" if np.isfinite(row["cost_ratio"]) else ""
     return f"{points(row['difference'])} ±{reach:.1f} {ratio} {MARKS[row['word']]}"

@@ -71,9 +71,10 @@ def cards(pairs: Sequence[tuple[str, str]]) -> str:
     return f'<div class="cards">{boxes}</div>'
 
 
-def verdict_box(word: str, text: str, more: str = "") -> str:
-    """A verdict in its colour, and in words for who sees none. `more` is HTML."""
-    return f'<div class="verdict {escape(word)}"><b class="word">{escape(word)}</b> · {escape(text)}{more}</div>'
+def verdict_box(word: str, text: str, more: str = "", of: str = "") -> str:
+    """A verdict in its colour, and in words for who sees none; `of`: whose verdict it is. `more` is HTML."""
+    whose = f"{escape(of)}: " if of else ""
+    return f'<div class="verdict {escape(word)}"><b class="word">{whose}{escape(word)}</b> · {escape(text)}{more}</div>'
 
 
 def figure(svg: str, caption: str = "") -> str:

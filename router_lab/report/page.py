@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from router_lab.metrics import too_few
 from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section
 from router_lab.report.economics import Bill, candidate_bills, policy_bills
@@ -17,8 +18,12 @@ from router_lab.report.format import candidate_label, count, money, percent, poi
 from router_lab.report.html import bullets, cards, details, page, paragraph, section, table, verdict_box
 from router_lab.report.pareto_page import fronts_html, moved, tables_html
 from router_lab.report.policy import (
+    FRESH,
+    IN_SAMPLE,
+    certificate_rows,
     compare_rows,
     figures,
+    least_margin,
     policy_marks,
     price_line,
     ranged,
@@ -139,13 +144,28 @@ def _answer(story: Story) -> str:
     saved = base.month - routed.month
     smallest = shown.get("smallest_margin")
     boxes = [
-        (f"{points(found['quality_difference']['value'])} points", f"quality against {base.name}"),
+        (_big(found["quality_difference"]), f"quality against {base.name}"),
         (percent(found["savings"]["value"], 0), "of the reference's cost saved"),
         (money(saved), f"saved a month at {count(story.volume)} requests"),
-        ("–" if smallest is None else f"{100 * smallest:.1f} points", "smallest loss this much data can rule out"),
+        (least_margin(smallest, shown.get("clusters")), "smallest loss this much data can rule out"),
     ]
     quote = f"<blockquote>{_sentence(story)}</blockquote>"
-    return verdict_box(word, f"{action} {_plain(shown)}") + cards(boxes) + quote
+    return verdict_box(word, f"{action} {_plain(shown)}", of="certificate") + cards(boxes) + quote + _which_rows(shown)
+
+
+def _big(figure: Mapping[str, Any]) -> str:
+    few = too_few(figure.get("n"), figure.get("clusters"), figure.get("low"), figure.get("high"))
+    return few or f"{points(figure['value'])} points"
+
+
+def _which_rows(shown: Mapping[str, Any]) -> str:
+    if shown.get("n") is None:
+        return ""
+    return paragraph(
+        f"Verdict and figures are those of {certificate_rows(shown)}. `router-lab gate` judges fresh rows, which "
+        "no fit has used, and may be inconclusive on them where the certificate passes: they are fewer.",
+        "note",
+    )
 
 
 def _plain(shown: Mapping[str, Any]) -> str:
@@ -192,7 +212,7 @@ def _sentence(story: Story) -> str:
     return (
         f"At P95 {base.name} costs {money(base.p95)} per request and {money(base.month)} a month at "
         f"{count(story.volume)} requests; routed, {money(routed.p95)} and {money(routed.month)}, with quality "
-        f"{points(gain['value'])}{spread} points."
+        f"{_big(gain).replace(' points', spread + ' points')}."
     )
 
 
@@ -220,7 +240,7 @@ def _who_gets_what(story: Story) -> str:
         ],
         text_columns=2,
     )
-    rows = "rows that the fit has not used" if not replayed.in_sample else "rows that the fit has used: no evidence"
+    rows = IN_SAMPLE if replayed.in_sample else FRESH
     routes = table(
         routing_rows(policy),
         [("suite", lambda r: r["suite"]), ("prompts unlike any seen go to", lambda r: r["serves"]),
@@ -241,14 +261,19 @@ def _largest(shares: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(shares.items(), key=lambda item: -item[1])[:4]
 
 
+def _on(part: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A figure of a part of the certificate, with the rows and clusters of that part."""
+    return {"n": part.get("n"), "clusters": part.get("clusters")} | dict(part[name])
+
+
 def _how_sure(story: Story) -> str:
     if story.policy is None:
         return ""
     shown = story.policy.spec.certificate
     facts = [
         f"Procedure: {shown.get('procedure', 'unknown')}.",
-        f"Data: {count(shown.get('n'))} paired rows in {count(shown.get('clusters'))} independent groups; "
-        f"{percent(shown.get('infra_share'))} of runs lost to the infrastructure.",
+        f"Data of the certificate: {count(shown.get('n'))} paired rows in {count(shown.get('clusters'))} independent "
+        f"groups; {percent(shown.get('infra_share'))} of runs lost to the infrastructure.",
     ]
     over = shown.get("over_random_mix")
     if over and over.get("value") is not None:
@@ -256,8 +281,9 @@ def _how_sure(story: Story) -> str:
     test = shown.get("test")
     if test:
         facts.append(
-            f"The test split, which chose nothing: quality {ranged(test['quality_difference'])} points, "
-            f"{ranged_percent(test['savings'])} saved, on {count(test['n'])} rows."
+            f"Fresh rows, the test split, which chose nothing: quality "
+            f"{ranged(_on(test, 'quality_difference'), ' points')}, "
+            f"{ranged_percent(_on(test, 'savings'), ' saved')}, on {count(test['n'])} rows."
         )
     needed = shown.get("samples_needed")
     if needed:

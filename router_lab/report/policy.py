@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from router_lab.metrics import clustered_mean, paired_saving
+from router_lab.metrics import MIN_CLUSTERS, clustered_mean, paired_saving, too_few
 from router_lab.replay import Replay
-from router_lab.report.format import candidate_label, percent, points
+from router_lab.report.format import MISSING, candidate_label, percent, points
 from router_lab.report.marks import Kind, Mark
 from router_lab.report.table import pooled, records
 from router_lab.runtime.policy import Policy
@@ -24,9 +24,8 @@ def figures(policy: Policy, replayed: Replay) -> dict[str, Any]:
     """
     shown = policy.spec.certificate
     if shown.get("quality_difference") and shown["quality_difference"].get("value") is not None:
-        source = f"{shown['n']:,} left-out rows of the fit"
-        return {k: shown[k] for k in ("quality_difference", "savings", "n")} | {"source": source}
-    source = f"{replayed.n:,} rows" + (", all of them used in the fit" if replayed.in_sample else "")
+        return {k: shown[k] for k in ("quality_difference", "savings", "n")} | {"source": certificate_rows(shown)}
+    source = f"{replayed.n:,} {IN_SAMPLE if replayed.in_sample else FRESH}"
     return {
         **{name: _figure(replayed, name) for name in ("quality_difference", "savings")},
         "n": replayed.n,
@@ -34,9 +33,19 @@ def figures(policy: Policy, replayed: Replay) -> dict[str, Any]:
     }
 
 
+FRESH = "fresh rows, which the fit has not used"
+IN_SAMPLE = "rows that the fit itself has used: no evidence"
+
+
+def certificate_rows(shown: Mapping[str, Any]) -> str:
+    """The rows that a certificate speaks of, in words."""
+    return f"the certificate's {shown['n']:,} rows, each left out of the fit that it was judged by"
+
+
 def _figure(replayed: Replay, name: str) -> dict[str, Any]:
     low, high = replayed.interval(name)
-    return {"value": replayed.estimate(name).value, "low": low, "high": high, "confidence": 0.95}
+    found = replayed.estimate(name)
+    return _estimated(found.value, (low, high)) | {"n": found.n, "clusters": found.clusters}
 
 
 def policy_marks(policy: Policy, replayed: Replay, table: pd.DataFrame) -> list[Mark]:
@@ -124,13 +133,14 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
         gain = clustered_mean(lost, rows.group[here], weights=weights, pseudo=True)
         saving = paired_saving(rows.cost_usd[here], rows.reference_cost_usd[here], rows.group[here], weights=weights)
         means = rows.shares[here].mean(axis=0)
+        counted = {"n": gain.n, "clusters": gain.clusters}
         result.append(
             {
                 "suite": suite,
                 "n": gain.n,
                 "shares": {lab: float(s) for lab, s in zip(labels, means, strict=True) if s > 0},
-                "quality_difference": _estimated(gain.value, gain.interval()),
-                "savings": _estimated(saving.value, saving.interval()),
+                "quality_difference": _estimated(gain.value, gain.interval()) | counted,
+                "savings": _estimated(saving.value, saving.interval()) | counted,
             }
         )
     return result
@@ -140,24 +150,32 @@ def _estimated(value: float, ends: tuple[float, float]) -> dict[str, Any]:
     return {"value": value, "low": ends[0], "high": ends[1], "confidence": 0.95}
 
 
-def ranged(figure: Mapping[str, Any] | None) -> str:
-    """A difference with its interval in points: `−1.6 (−2.9 to −0.3)`."""
-    if not figure or figure.get("value") is None or not math.isfinite(figure["value"]):
-        return "–"
-    low, high = figure.get("low"), figure.get("high")
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return points(figure["value"])
-    return f"{points(figure['value'])} ({points(low)} to {points(high)})"
+def ranged(figure: Mapping[str, Any] | None, unit: str = "") -> str:
+    """A difference with its interval in points: `−1.6 (−2.9 to −0.3)`, then `unit`; or that there are too few rows."""
+    return _ranged(figure, points, unit)
 
 
-def ranged_percent(figure: Mapping[str, Any] | None) -> str:
-    """A share with its interval: `31.0 % (26.1 to 35.9)`."""
+def ranged_percent(figure: Mapping[str, Any] | None, unit: str = "") -> str:
+    """A share with its interval: `31.0 % (26.1 to 35.9)`, then `unit`; or that there are too few rows."""
+    return _ranged(figure, percent, unit)
+
+
+def _ranged(figure: Mapping[str, Any] | None, form: Callable[[float], str], unit: str) -> str:
     if not figure or figure.get("value") is None or not math.isfinite(figure["value"]):
-        return "–"
+        return MISSING
     low, high = figure.get("low"), figure.get("high")
+    few = too_few(figure.get("n"), figure.get("clusters"), low, high)
+    if few is not None:
+        return few
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return percent(figure["value"])
-    return f"{percent(figure['value'])} ({percent(low)[:-2]} to {percent(high)[:-2]})"
+        return f"{form(figure['value'])}{unit}"
+    return f"{form(figure['value'])} ({form(low).removesuffix(' %')} to {form(high).removesuffix(' %')}){unit}"
+
+
+def least_margin(margin: float | None, clusters: int | None, digits: int = 1) -> str:
+    """The smallest loss of quality that so much data can rule out: `2.1 points`, or `none`."""
+    nothing = margin is None or margin >= 1 or (clusters is not None and clusters < MIN_CLUSTERS)
+    return "none" if nothing else f"{100 * float(margin or 0.0):.{digits}f} points"
 
 
 def routing_rows(policy: Policy) -> list[dict[str, str]]:

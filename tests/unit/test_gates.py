@@ -114,10 +114,10 @@ MATRIX: list[tuple[str, dict[str, Any], Make, str, str]] = [
      lambda: (always(0), world(losses=0.02)), "inconclusive", "−2.0 points"),
     ("certified, but the fresh rows contradict", REFERENCE, lambda: (always(0), world(losses=0.08)), "fail",
      "−8.0 points"),
-    ("too few samples", REFERENCE, lambda: (always(0, **FRESH), world(n=30)), "inconclusive", "n = 30"),
+    ("too few samples", REFERENCE, lambda: (always(0, **FRESH), world(n=30)), "inconclusive", "30 fresh rows"),
     ("fewer than 20 clusters", REFERENCE,
      lambda: (always(0, **FRESH), world().assign(group="one")), "inconclusive",
-     "conclude nothing"),
+     "too few to say (400 rows in 2 groups); fewer than 20 groups conclude nothing"),
     ("the reference itself", REFERENCE, lambda: (always(1, **FRESH), world(losses=0.3)), "pass", "0.0 points"),
     ("an absolute floor, met", {"metric": "quality", "min": 0.7}, lambda: (always(0), world()), "pass", "0.8"),
     ("an absolute floor, missed", {"metric": "quality", "min": 0.9}, lambda: (always(0), world()), "fail", "0.8"),
@@ -301,3 +301,38 @@ def test_price_drift_by_hand() -> None:
     old = {("m", None): Prices(2.0, 8.0)}
     assert price_drift(old, {("m", None): Prices(1.0, 10.0)}) == pytest.approx(0.5)
     assert np.isnan(price_drift(old, {}))
+
+
+def test_a_verdict_says_of_which_rows_it_speaks() -> None:
+    gates = [Gate.model_validate(REFERENCE), Gate(metric="savings", min=0.5), Gate(metric="certificate", min=1)]
+    report = run_gates(always(0, expires="2026-12-31"), world(losses=0.03), gates, today=TODAY)
+    assert [r["rows"] for r in report.to_json()["results"]] == ["certificate", "fresh", "certificate"]
+    assert "on the certificate's 4,000 rows; 400 fresh rows (−3.0 points) do not contradict it" in report.to_text()
+    assert "400 fresh rows in 400 groups" in report.results[1].reason
+    assert "on 400 fresh rows, which the fit has not used" in report.to_text()
+    (fact,) = run({"metric": "expires_in_days", "min": 7}, always(0, expires="2026-12-31"), world()).results
+    assert fact.rows is None
+
+
+def test_where_gate_and_certificate_differ_the_gate_says_why() -> None:
+    report = run({**REFERENCE, "margin": 0.02}, always(0), world(losses=0.02))
+    assert report.verdict == "inconclusive"
+    assert report.to_json()["certificate"] == {
+        "rows": "certificate", "verdict": "pass", "n": 4000, "margin": 0.03, "confidence": 0.9,
+    }  # fmt: skip
+    said = (
+        "The certificate says pass, to lose at most 3.0 points with confidence 0.90: that is about its own 4,000 rows, "
+        "left out fold by fold; the verdict here is about fresh rows unless a line says `certified`"
+    )
+    assert said in report.to_text() and said in report.to_markdown()
+    agreed = run(REFERENCE, always(0), world()).to_text()
+    assert "The certificate says" not in agreed
+
+
+def test_a_handful_of_fresh_rows_is_not_given_an_interval() -> None:
+    few = run(REFERENCE, always(0), world(n=6, losses=0.2))
+    assert "6 fresh rows are too few to contradict it" in few.to_text()
+    assert "these 6 rows alone could certify: none, they are too few" in few.to_text()
+    assert few.smallest_margin is not None and few.to_json()["smallest_margin"] == few.smallest_margin
+    bare = run({"metric": "savings", "min": 0.5}, always(0, **FRESH), world(n=6)).results[0]
+    assert bare.reason == "too few to say (6 rows in 6 groups); fewer than 20 groups conclude nothing"

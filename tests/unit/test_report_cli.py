@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from router_lab.cli.gate import gate
+from router_lab.cli.plan import plan
 from router_lab.cli.publish import publish, rollback
 from router_lab.cli.report import report
 from router_lab.cli.show import diff, show
@@ -36,8 +37,8 @@ def save(folder: Path, best: int, **changes: Any) -> Path:
     spec = PolicySpec(
         name="support", profiles=(Profile(Candidate("cheap")), Profile(Candidate("dear"))), reference=1, suites=("s",),
         featuriser=Featuriser(buckets=1 << 8), linear=linear, points={"default": Point(0.0, 0.0, 1.0)},
-        point="default", coverage=0.0, routes={}, fallbacks=(1, 0), certificate={"verdict": "pass", "reason": "shown"},
-        **changes,
+        point="default", coverage=0.0, routes={}, fallbacks=(1, 0),
+        **({"certificate": {"verdict": "pass", "reason": "shown"}} | changes),
     )  # fmt: skip
     return save_revision(Policy(spec), folder)
 
@@ -79,6 +80,56 @@ def test_show_and_diff(tmp_path: Path, table: Path) -> None:
     value = json.loads(moved.stdout)
     assert value["moves"] == {"dear → cheap": pytest.approx(1.0)}
     assert value["quality_difference"]["value"] == 0.0 and value["savings"]["value"] == pytest.approx(0.9)
+
+
+def shown_certificate(n: int) -> dict[str, Any]:
+    figure = {"value": -0.01, "low": -1.13, "high": 1.11, "confidence": 0.95, "n": n, "clusters": n}
+    test = {"n": 6, "clusters": 6, "quality_difference": figure, "savings": figure, "over_random_mix": figure}
+    return {
+        "verdict": "pass", "action": "route", "reason": "shown", "margin": 0.03, "confidence": 0.9, "n": n,
+        "clusters": n, "quality_difference": figure, "savings": figure, "smallest_margin": 1.12, "test": test,
+    }  # fmt: skip
+
+
+def test_page_and_show_say_which_rows_a_verdict_speaks_of(tmp_path: Path, table: Path) -> None:
+    policy = save(tmp_path / "support", 0, certificate=shown_certificate(257))
+    page = tmp_path / "r.html"
+    run(report, table, policy, "--html", page)
+    text = page.read_text()
+    assert '<b class="word">certificate: pass</b>' in text
+    assert "Verdict and figures are those of the certificate&#x27;s 257 rows, each left out" in text
+    assert "judges fresh rows" in text and "fresh rows, which the fit has not used" in text
+    shown = run(show, policy, "--outcomes", table).output
+    assert "judged on  the certificate's 257 rows, each left out of the fit that it was judged by; `gate`" in shown
+    assert "on 60 fresh rows, which the fit has not used" in shown
+    assert json.loads(run(show, policy, "--json").stdout)["rows"] == "certificate"
+
+
+def test_page_and_show_print_no_interval_that_is_wider_than_its_range(tmp_path: Path, table: Path) -> None:
+    policy = save(tmp_path / "support", 0, certificate=shown_certificate(6))
+    page = tmp_path / "r.html"
+    run(report, table, policy, "--html", page)
+    shown = run(show, policy).output
+    for text in (shown, page.read_text()):
+        assert "too few to say (6 rows)" in text and "112" not in text and "113" not in text
+    assert "margin     none is the least that can be certified" in shown
+    kept = json.loads(run(show, policy, "--json").stdout)["certificate"]["quality_difference"]
+    assert (kept["low"], kept["high"]) == (-1.13, 1.11)
+
+
+def test_show_explains_the_numbers_of_an_operating_point(tmp_path: Path) -> None:
+    shown, asked = run(show, save(tmp_path / "support", 0)).output, run(show, "--help").output
+    for text in (shown, asked):
+        assert "(lambda) what a dollar is worth in quality" in text
+        assert "guard     by how much utility a candidate must beat the reference" in text
+        assert "mix       the share of requests on which such a candidate does" in text
+
+
+def test_plan_says_for_what_it_planned_and_how_to_change_that(table: Path) -> None:
+    first, second, *_ = run(plan, table, "--margin", "0.03").output.splitlines()
+    assert first == "planned for a margin of 3 points at confidence 0.95, against cheap"
+    assert second == "--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9"
+    assert "at confidence 0.9," in run(plan, table, "--margin", "0.03", "--confidence", "0.9").output
 
 
 def test_report_writes_pages_and_prints_their_paths(tmp_path: Path, table: Path) -> None:

@@ -68,3 +68,10 @@ def test_the_base_is_the_cheapest_effort_and_models_with_one_effort_have_no_row(
     assert len(table) == 2
     alone = effort_table(frame(("s", "b", "low", [1, 1], 0.01)))
     assert alone.empty and effort_text(alone) == "no model was run at two efforts"
+
+
+def test_a_handful_of_rows_is_not_given_an_interval() -> None:
+    table = effort_table(frame(("s", "a", "low", [0.0] * 6, 0.01), ("s", "a", "high", [1.0] * 6, 0.02)))
+    # No spread: the two pseudo-observations alone reach past zero, 2.57 × sqrt(2 / 36) = .61; JSON keeps that.
+    assert table["low"][0] == pytest.approx(1 - 2.5705818 * sqrt(2 / 36)) and table["word"][0] == "not shown"
+    assert effort_text(table).splitlines()[1].endswith("too few to say (6 rows)")

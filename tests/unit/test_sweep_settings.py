@@ -1,5 +1,6 @@
 """A sweep file resolved to settings: what wins, what identifies a candidate, and the one line for every mistake."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from router_lab.providers.keys import canonical_messages, request_key
 from router_lab.runtime.errors import InputError
+from router_lab.sweep.forecast import CellEstimate, render
 from router_lab.sweep.settings import Grid, load_grid
 from tests.servers.grid import write_project
 
@@ -34,6 +36,21 @@ def test_sweep_then_model_then_effort_and_transport_is_no_setting(tmp_path: Path
     ]
     assert dict(cells[0].transport) == {"cache_prompt": False, "max_retries": 3, "timeout": 9, "max_connections": 2}
     assert len({c.settings.sha for c in cells}) == 3
+
+
+def test_a_candidate_is_written_in_one_form(tmp_path: Path, root: Path) -> None:
+    cells = grid(tmp_path, models=["p/m"], efforts=[None, "brief"]).cells
+    assert [cell.label for cell in cells] == ["echo × p/m", "echo × p/m @ brief"]
+    line = render([CellEstimate("echo", "p/m", "brief", 3, None, None, None, None, None, None, 0)]).splitlines()[1]
+    assert line.split()[:4] == ["echo", "p/m", "@", "brief"]
+    by_hand = re.compile(r"""\(\{[\w.\[\]"']*effort[\w\[\]"']*[},]|@ \{|\bat effort""")
+    found = [
+        f"{path.name}: {text.strip()}"
+        for path in sorted((root / "router_lab").rglob("*.py"))
+        for text in path.read_text(encoding="utf-8").splitlines()
+        if by_hand.search(text) and path.name != "model.py"
+    ]
+    assert found == []
 
 
 def test_a_preset_may_differ_by_suite(tmp_path: Path) -> None:
