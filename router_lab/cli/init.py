@@ -17,7 +17,10 @@ from inspect_ai.scorer import match
 
 @task
 def questions() -> Task:
-    """Replace the samples: id, input, target, and in `metadata` whatever tells near-duplicates apart (`topic`)."""
+    """Replace the samples: id, input, target, and in `metadata` whatever tells near-duplicates apart (`topic`).
+
+    Samples of one topic count as one for every interval, and fewer than 20 topics conclude nothing.
+    """
     samples = [
         Sample(id="town-1", input="The capital of France, in one word?", target="Paris", metadata={"topic": "towns"}),
         Sample(id="sum-1", input="17 + 25? Only the number.", target="42", metadata={"topic": "sums"}),
@@ -105,5 +108,5 @@ def init(folder: Path) -> None:
         whole = text.format(name=policy) if text is RECIPE else text
         atomic_write(folder / name, whole.encode())
     sweep = folder / "evals/sweeps/first.yaml"
-    click.echo(f"edit evals/questions.py and {sweep.name}, then: router-lab sweep {sweep} --dry-run", err=True)
+    click.echo(f"edit {folder / 'evals/questions.py'} and {sweep}, then: router-lab sweep {sweep} --dry-run", err=True)
     click.echo(str(sweep))

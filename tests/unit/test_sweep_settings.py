@@ -75,7 +75,7 @@ def test_recorded_is_a_way_of_answering_and_not_a_name(tmp_path: Path) -> None:
         ({"suites": ["nope"]}, r"sweep\.yaml: suite `nope` is not in .*suites\.yaml; known: echo, old, other"),
         ({"suites": ["old"]}, "suite `old` is a folder of finished logs; nothing to run"),
         ({"efforts": ["lots"]}, r"effort `lots` is neither a provider's level .* nor a preset in .* \(brief, shots\)"),
-        ({"models": ["p/m", "p/m"]}, r"candidate \('p/m', None\) is written 2 times for suite `echo`"),
+        ({"models": ["p/m", "p/m"]}, r"candidate p/m is written 2 times for suite `echo`"),
         ({"modles": []}, r"sweep\.yaml: unknown key `modles`; known: name, models"),
         ({"budget_usd": -1}, r"sweep\.yaml: `budget_usd` is -1: .*greater than 0"),
         ({"suites_file": "gone.yaml"}, r"gone\.yaml: no such file"),
