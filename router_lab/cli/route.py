@@ -40,7 +40,11 @@ def route(policy: str, prompt: str | None, explain: bool, as_json: bool, **asked
     if limits:
         click.echo("  limits    " + ", ".join(f"{name} {value:g}" for name, value in limits.items()))
     if explain:
+        from router_lab.cli.show import escalates
+
         click.echo("\n  quality   cost_usd  candidate")
         for row, candidate in zip(candidates, loaded.candidates, strict=True):
             click.echo(f"  {row['quality']:7.3f} {row['cost_usd']:10.6f}  {candidate}")
+        if loaded.spec.escalation:
+            click.echo(f"  {escalates(loaded)}")
     click.echo(f"  revision  {decision.revision}")

@@ -86,6 +86,8 @@ def _head(policy: Policy) -> list[str]:
         f"  reference  {policy.reference}: serves whenever nothing is shown",
         f"  expires    {policy.spec.expires or 'never'}",
     ]
+    if policy.spec.escalation:
+        lines.append(f"  escalates  {escalates(policy)}")
     if shown.get("quality_difference"):
         lines += [
             f"  quality    {ranged(shown['quality_difference'], ' points')} against the reference, "
@@ -96,6 +98,15 @@ def _head(policy: Policy) -> list[str]:
         least = least_margin(shown["smallest_margin"], shown.get("clusters"))
         lines.append(f"  margin     {least} is the least that can be certified")
     return lines
+
+
+def escalates(policy: Policy) -> str:
+    """What a policy that was fitted with escalation does, and what its figures thus count."""
+    order = ", then ".join(str(policy.candidates[column]) for column in policy.spec.escalation)
+    return (
+        f'an answer that fails its check is asked again of {order} (`Decision.next("check")`); predicted and measured '
+        "figures of every candidate count both calls"
+    )
 
 
 def _candidates(policy: Policy) -> list[str]:
@@ -143,9 +154,8 @@ def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
     for row in served_rows(replayed):
         shares = ", ".join(f"{s:.0%} {name}" for name, s in sorted(row["shares"].items(), key=lambda i: -i[1]))
         lines.append(f"  {row['suite']} ({row['n']:,}): {shares}")
-        lines.append(
-            f"    quality {ranged(row['quality_difference'], ' points')}, saved {ranged_percent(row['savings'])}"
-        )
+        quality, saved = ranged(row["quality_difference"], " points"), ranged_percent(row["savings"])
+        lines.append(f"    {quality}" if quality == saved else f"    quality {quality}, saved {saved}")
     return lines
 
 

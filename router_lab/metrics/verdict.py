@@ -19,7 +19,7 @@ WIDEST = 2.0
 
 
 def too_few(n: int | None, clusters: int | None, low: float | None = None, high: float | None = None) -> str | None:
-    """`too few to say (6 rows)` where a figure shown with its interval would say nothing, else None.
+    """`too few to say (6 rows)`, or `(90 rows in 12 groups)`, where a figure with its interval says nothing; else None.
 
     That is with fewer than MIN_CLUSTERS clusters (None = not known), or where the interval from `low` to `high` is
     longer than everything that it could cover (WIDEST; for a saving, as a share of the reference's cost, likewise).
@@ -28,7 +28,10 @@ def too_few(n: int | None, clusters: int | None, low: float | None = None, high:
     wide = known and float(high or 0.0) - float(low or 0.0) > WIDEST
     if not wide and (clusters is None or clusters >= MIN_CLUSTERS):
         return None
-    return "too few to say" if n is None else f"too few to say ({n:,} {'row' if n == 1 else 'rows'})"
+    if n is None:
+        return "too few to say"
+    groups = "" if clusters in (None, n) else f" in {clusters:,} groups"
+    return f"too few to say ({n:,} {'row' if n == 1 else 'rows'}{groups})"
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,8 @@ def _word(
     if isnan(estimate.value):
         return "inconclusive", "there is nothing to judge: no row has both values"
     if estimate.clusters < min_clusters:
-        few = f"{estimate.n:,} rows in {estimate.clusters:,} groups"
-        return "inconclusive", f"too few to say ({few}); fewer than {min_clusters} groups conclude nothing"
+        few = too_few(estimate.n, estimate.clusters) or "too few to say"
+        return "inconclusive", f"{few}; fewer than {min_clusters} groups conclude nothing"
     if infra > MAX_INFRA:
         lost = f"{infra:.1%} of runs were lost to the infrastructure"
         return "inconclusive", f"{lost}; above {MAX_INFRA:.0%} nothing is concluded"

@@ -14,7 +14,7 @@ from router_lab.metrics import too_few
 from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section
 from router_lab.report.economics import Bill, candidate_bills, policy_bills
-from router_lab.report.format import candidate_label, count, money, percent, points
+from router_lab.report.format import MISSING, candidate_label, count, money, percent, points
 from router_lab.report.html import bullets, cards, details, page, paragraph, section, table, verdict_box
 from router_lab.report.pareto_page import fronts_html, moved, tables_html
 from router_lab.report.policy import (
@@ -162,8 +162,8 @@ def _which_rows(shown: Mapping[str, Any]) -> str:
     if shown.get("n") is None:
         return ""
     return paragraph(
-        f"Verdict and figures are those of {certificate_rows(shown)}. `router-lab gate` judges fresh rows, which "
-        "no fit has used, and may be inconclusive on them where the certificate passes: they are fewer.",
+        f"Verdict and figures are those of {certificate_rows(shown)}. The command router-lab gate judges fresh "
+        "rows, which no fit has used, and may be inconclusive on them where the certificate passes: they are fewer.",
         "note",
     )
 
@@ -235,7 +235,7 @@ def _who_gets_what(story: Story) -> str:
             ("suite", lambda r: r["suite"]),
             ("served by", lambda r: ", ".join(f"{percent(s, 0)} {lab}" for lab, s in _largest(r["shares"]))),
             ("quality against the reference, points", lambda r: ranged(r["quality_difference"])),
-            ("cost saved", lambda r: ranged_percent(r["savings"])),
+            ("cost saved", _saved),
             ("rows", lambda r: count(r["n"])),
         ],
         text_columns=2,
@@ -255,6 +255,12 @@ def _who_gets_what(story: Story) -> str:
         served,
         details("Prompts that the classifier does not know", routes),
     )
+
+
+def _saved(row: Mapping[str, Any]) -> str:
+    """The saving of a suite; a dash where the column before it says that there are too few rows."""
+    saved = ranged_percent(row["savings"])
+    return MISSING if saved == ranged(row["quality_difference"]) else saved
 
 
 def _largest(shares: Mapping[str, float]) -> list[tuple[str, float]]:

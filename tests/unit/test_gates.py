@@ -335,4 +335,4 @@ def test_a_handful_of_fresh_rows_is_not_given_an_interval() -> None:
     assert "these 6 rows alone could certify: none, they are too few" in few.to_text()
     assert few.smallest_margin is not None and few.to_json()["smallest_margin"] == few.smallest_margin
     bare = run({"metric": "savings", "min": 0.5}, always(0, **FRESH), world(n=6)).results[0]
-    assert bare.reason == "too few to say (6 rows in 6 groups); fewer than 20 groups conclude nothing"
+    assert bare.reason == "too few to say (6 rows); fewer than 20 groups conclude nothing"

@@ -166,7 +166,7 @@ def test_weighted_bounds_hold_where_rows_were_left_out_at_a_known_probability() 
 =======
 @pytest.mark.parametrize(("n", "clusters", "low", "high", "text"), [
     (6, 6, -1.1, 1.1, "too few to say (6 rows)"), (1, 1, None, None, "too few to say (1 row)"),
-    (1200, 19, -0.1, 0.1, "too few to say (1,200 rows)"), (1200, 20, -0.1, 0.1, None),
+    (1200, 19, -0.1, 0.1, "too few to say (1,200 rows in 19 groups)"), (1200, 20, -0.1, 0.1, None),
     (25, 25, -1.0, 1.0, None), (25, 25, -1.1, 1.0, "too few to say (25 rows)"),
     (None, None, -1.3, 0.9, "too few to say"), (None, None, None, None, None), (30, None, -0.2, 0.2, None),
 ])  # fmt: skip

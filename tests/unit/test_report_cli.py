@@ -16,6 +16,7 @@ from router_lab.cli.gate import gate
 from router_lab.cli.plan import plan
 from router_lab.cli.publish import publish, rollback
 from router_lab.cli.report import report
+from router_lab.cli.route import route
 from router_lab.cli.show import diff, show
 from router_lab.config import Gates, load
 from router_lab.gates import FACTS, MEASURED
@@ -123,6 +124,14 @@ def test_show_explains_the_numbers_of_an_operating_point(tmp_path: Path) -> None
         assert "(lambda) what a dollar is worth in quality" in text
         assert "guard     by how much utility a candidate must beat the reference" in text
         assert "mix       the share of requests on which such a candidate does" in text
+
+
+def test_a_policy_that_escalates_says_so(tmp_path: Path) -> None:
+    plain, path = save(tmp_path / "plain", 0), save(tmp_path / "support", 0, escalation=(1,))
+    said = 'an answer that fails its check is asked again of dear (`Decision.next("check")`); predicted and measured'
+    for command, more in ((show, ()), (route, ("hi", "--explain"))):
+        assert said in run(command, path, *more).output
+        assert "fails its check" not in run(command, plain, *more).output
 
 
 def test_plan_says_for_what_it_planned_and_how_to_change_that(table: Path) -> None:
