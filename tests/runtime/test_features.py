@@ -103,12 +103,8 @@ def test_standard_scores_stay_within_what_the_fit_has_seen() -> None:
     assert (featuriser.least[0], featuriser.greatest[0]) == (seen.min(), seen.max())
     longest = featuriser.standardise(log2ish(featuriser("a" * 5000).counts))
     assert longest[0] == seen.max() < free.standardise(log2ish(featuriser("a" * 5000).counts))[0]
-    # With 400 texts of 100 to 900 beside it, the two characters are below the 2.5 % that are kept.
-    rare, batch = Featuriser.fitted(["a" * 2, *(["a" * n for n in range(100, 900, 2)])], cap=2048)
-    scores = rare._replace(least=(-512,) * 13, greatest=(512,) * 13).standardise(batch.dense)[:, 0]
-    assert rare.least[0] == np.floor(np.quantile(scores, 0.025)) > scores.min()
-    assert rare.standardise(batch.dense)[0, 0] == rare.least[0]
-    assert (rare.standardised_counts(2048)[0, [0, 2, 50]] == rare.least[0]).all()
+    assert (featuriser.standardise(batch.dense) == free.standardise(batch.dense)).all()  # the fit's own are untouched
+    assert (featuriser.standardised_counts(2048)[0, [0, 1, 2]] == featuriser.least[0]).all()
 
 
 def test_a_constant_column_is_no_division_by_zero() -> None:
