@@ -130,7 +130,6 @@ def test_apgr_and_cpt_by_hand() -> None:
         metrics.apgr([1], [1], [1])
 
 
-<<<<<<< HEAD
 def test_a_row_run_at_one_in_four_counts_for_four() -> None:
     """Four rows of weight 1 and one of 4: mean (2 + 4) / 8, and 8 / 4 = 2 clusters as heavy as the heaviest. Residuals
     1/4, 1/4, -3/4, -3/4 and 1 sum squares to 36/16; times 2 / (2 - 1), over 8^2."""
@@ -163,7 +162,8 @@ def test_weighted_bounds_hold_where_rows_were_left_out_at_a_known_probability() 
         naive += float(np.nanmean(value)) - 0.55
     assert missed <= 122  # 99 % of Binomial(1000, .1) lie at or below
     assert naive / 1000 == pytest.approx(0.23, abs=0.01)
-=======
+
+
 @pytest.mark.parametrize(("n", "clusters", "low", "high", "text"), [
     (6, 6, -1.1, 1.1, "too few to say (6 rows)"), (1, 1, None, None, "too few to say (1 row)"),
     (1200, 19, -0.1, 0.1, "too few to say (1,200 rows in 19 groups)"), (1200, 20, -0.1, 0.1, None),
@@ -174,4 +174,3 @@ def test_an_interval_wider_than_its_range_or_of_few_clusters_says_nothing(
     n: int | None, clusters: int | None, low: float | None, high: float | None, text: str | None
 ) -> None:
     assert metrics.too_few(n, clusters, low, high) == text
->>>>>>> b5d5ef0 (Every verdict says of which rows it speaks; too few rows are said to be too few; operating points and plan explain themselves)
