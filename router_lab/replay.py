@@ -221,7 +221,9 @@ def _fixed(policy: Policy, rows: Rows, column: int) -> dict[str, Any]:
     """One candidate for everything: its means over the rows it has, and paired with the reference's."""
     own = None if rows.weight is None else rows.weight[:, column]
     pair = rows.weights(column)
-    gain = clustered_mean(rows.qualities[:, column] - rows.reference_quality, rows.group, weights=pair, pseudo=True)
+    gain = clustered_mean(
+        rows.qualities[:, column] - rows.reference_quality, rows.group, weights=pair, pseudo=column != rows.reference
+    )
     low, high = gain.interval()
     return {
         "model": policy.candidates[column].model,

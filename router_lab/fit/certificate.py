@@ -259,13 +259,14 @@ def _fixed(data: OutcomeMatrix, evidence: Evidence, column: int) -> dict[str, An
     cost = evidence.cost_usd[:, column]
     own = None if evidence.weight is None else evidence.weight[:, column]
     weights = evidence.weights(constant)
+    other = column != evidence.reference  # nothing is lost against oneself, for certain
     pair = data.candidates[column]
     return {
         "model": pair.model,
         "effort": pair.effort,
         "quality": number(clustered_mean(data.quality[:, column], data.group, weights=own).value),
         "cost_usd": number(clustered_mean(cost, data.group, weights=own).value),
-        "quality_difference": figure(clustered_mean(gain, evidence.group, weights=weights, pseudo=True)),
+        "quality_difference": figure(clustered_mean(gain, evidence.group, weights=weights, pseudo=other)),
         "savings": figure(
             paired_saving(cost, evidence.cost_usd[:, evidence.reference], evidence.group, weights=weights)
         ),
