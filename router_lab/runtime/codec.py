@@ -1,4 +1,5 @@
-"""policy.json and the .npy files <-> `PolicySpec`. Version 1; docs/artifact-format.md is its specification.
+"""policy.json and the .npy files <-> `PolicySpec`; docs/artifact-format.md is the specification. A policy that takes
+vectors is version 2; one that takes none is still version 1, to the same bytes.
 
 Rules for a new version: a key added with a default that means what its absence meant keeps the number; anything else
 takes the next one, gets a reader here, and every older reader stays, with a golden artifact of it in tests/golden.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,6 @@ from router_lab.runtime import npy
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, FEATURISER, Featuriser
 from router_lab.runtime.model import (
-    SCHEMA_VERSION,
     Candidate,
     Limits,
     Linear,
@@ -27,6 +28,7 @@ from router_lab.runtime.model import (
     Profile,
     Route,
 )
+from router_lab.runtime.vectors import VectorWeights, vector_length
 
 FORMAT = "router-lab policy"
 _UNBOUNDED = (Featuriser().least, Featuriser().greatest)
@@ -62,8 +64,8 @@ _PROFILE_KEYS = frozenset(
 def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     """(policy.json as a value, the .npy files by name)."""
     linear, featuriser = spec.linear, spec.featuriser
-    value = {
-        "schema_version": SCHEMA_VERSION,
+    value: dict[str, Any] = {
+        "schema_version": 1,
         "format": FORMAT,
         "name": spec.name,
         "candidates": [_profile_out(profile) for profile in spec.profiles],
@@ -92,8 +94,12 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     }
     if spec.coverage_unknown is not None:
         value["coverage_unknown"] = float(spec.coverage_unknown)
+    weights = linear.weights
+    if linear.vector is not None:
+        value |= {"schema_version": 2, "vector": linear.vector.to_json()}
+        weights = np.concatenate([weights, linear.vector.weights])
     arrays: dict[str, NDArray[Any]] = {
-        "weights.npy": linear.weights,
+        "weights.npy": weights,
         "buckets.npy": linear.seen,
         "groups.npy": spec.groups,
     }
@@ -154,8 +160,21 @@ def _read_version_1(value: dict[str, Any], arrays: Mapping[str, bytes], certific
     )
 
 
+def _read_version_2(value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
+    """Version 1, and under `vector` what the caller's vectors add: their weights are the last rows of weights.npy."""
+    vector = value["vector"]
+    length, width = vector_length(vector), 2 * len(_list(value["candidates"]))
+    every = npy.load(arrays["weights.npy"], "weights.npy", "|i1", (-1, width)).astype(np.int8, copy=False)
+    cut = max(0, len(every) - length)  # where it is not after the last bucket, version 1 refuses what comes before
+    first = {key: item for key, item in value.items() if key != "vector"}
+    spec = _read_version_1(first, {**arrays, "weights.npy": npy.dump(every[:cut])}, certificate)
+    linear = replace(spec.linear, vector=VectorWeights.from_json(vector, every[cut:]))
+    return replace(spec, linear=linear)
+
+
 READERS: dict[int, Callable[[dict[str, Any], Mapping[str, bytes], Mapping[str, Any]], PolicySpec]] = {
-    1: _read_version_1
+    1: _read_version_1,
+    2: _read_version_2,
 }
 
 

@@ -212,7 +212,8 @@ class Featuriser(NamedTuple):
         levels = log2ish(np.arange(most + 1))
         table = np.empty((len(DENSE), most + 1), np.int16)
         # `standardise`, a feature at a time: small arrays cost no page faults, which are most of the time here.
-        for row, centre, spread, least, greatest in zip(table, *self[2:], strict=True):
+        for row, *parts in zip(table, self.centre, self.spread, self.least, self.greatest, strict=True):
+            centre, spread, least, greatest = parts
             row[:] = np.clip(np.rint((levels - centre) / spread * Z_UNIT), least, greatest)
         return table
 

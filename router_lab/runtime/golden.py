@@ -10,6 +10,7 @@ from typing import Any
 
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import PolicySpec
+from router_lab.runtime.vectors import VectorScale
 
 PROMPTS = (
     "",
@@ -38,10 +39,11 @@ PROMPTS = (
 
 
 def cases(spec: PolicySpec) -> list[dict[str, Any]]:
-    """What is asked of every policy: each prompt, walking through suites (and none), points and keys."""
+    """What is asked of every policy: each prompt, walking through suites (and none), points and keys; and, of one that
+    takes vectors, made-up ones around their mean, and none."""
     suites: list[str | None] = [None, *spec.suites[:3]]
     points = sorted(spec.points)
-    return [
+    rows: list[dict[str, Any]] = [
         {
             "prompt": prompt,
             "suite": suites[index % len(suites)],
@@ -49,6 +51,19 @@ def cases(spec: PolicySpec) -> list[dict[str, Any]]:
             "key": f"golden-{index}",
         }
         for index, prompt in enumerate(PROMPTS)
+    ]
+    if spec.linear.vector is not None:
+        for index, row in enumerate(rows):
+            row["vector"] = made_vector(spec.linear.vector.standard, index) if index % 3 else None
+    return rows
+
+
+def made_vector(standard: VectorScale, index: int) -> list[float]:
+    """Numbers within two deviations of the mean, and far beyond in every seventh vector, to four digits."""
+    reach = 100.0 if index % 7 == 0 else 0.25
+    return [
+        float(f"{centre + spread * ((7 * index + 3 * j) % 17 - 8) * reach:.4g}")
+        for j, (centre, spread) in enumerate(zip(standard.centre.tolist(), standard.spread.tolist(), strict=True))
     ]
 
 

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime.features import DENSE, Featuriser, log2ish
+from router_lab.runtime.vectors import VectorScale, VectorWeights
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest; a policy that takes no vectors is still written as version 1."""
 COST_LINKS = ("identity", "log2ish")
 VERDICTS = ("pass", "fail", "inconclusive")
 POOLED = 0
@@ -109,7 +111,8 @@ class Route(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Linear:
-    """Predictions `P[2c] = bias[suite row] + sum(weights[seen buckets]) * scale / sqrt(k) + (z @ dense) * dense_scale`.
+    """Predictions `P[2c] = bias[suite row] + sum(weights[seen buckets]) * scale / sqrt(k) + (z @ dense) * dense_scale`,
+    and what the user's vector adds, for a policy fitted on vectors.
 
     k is the number of distinct features of the prompt (seen in fitting or not), z the standardised dense features in
     units of 1/Z_UNIT. Columns 0..c-1 predict quality, c..2c-1 cost in dollars (through `cost_link`).
@@ -131,6 +134,8 @@ class Linear:
     cost_bounds: NDArray[np.float64]
     """[2, c]: least and greatest cost in dollars that is ever predicted."""
     cost_link: str = "identity"
+    vector: VectorWeights | None = None
+    """None: fitted without vectors, and none may be passed."""
 
     @classmethod
     def quantised(
@@ -142,9 +147,12 @@ class Linear:
         dense: NDArray[np.floating[Any]],
         cost_bounds: NDArray[np.floating[Any]],
         cost_link: str = "identity",
+        standard: VectorScale | None = None,
+        vector: NDArray[np.floating[Any]] | None = None,
     ) -> Linear:
         """From fitted floats: `weights` [n, 2c] for row sums over sqrt(k), `dense` [13, 2c] for z in units of 1/Z_UNIT
-        (divide a coefficient per standard deviation by Z_UNIT). Each column keeps its own scale."""
+        (divide a coefficient per standard deviation by Z_UNIT), `vector` [d, 2c] likewise for vectors standardised by
+        `standard` (None = no weight). Each column keeps its own scale."""
         small, scale = _quantise(np.concatenate([np.zeros((1, np.shape(weights)[1])), weights]), 127)
         medium, dense_scale = _quantise(dense, 32_767)
         return cls(
@@ -156,11 +164,18 @@ class Linear:
             dense_scale=dense_scale,
             cost_bounds=np.array(cost_bounds, np.float64),
             cost_link=cost_link,
+            vector=None if standard is None else _vector_weights(standard, vector, np.shape(bias)[1]),
         )
 
     @classmethod
-    def constant(cls, bias: NDArray[np.floating[Any]], cost_bounds: NDArray[np.floating[Any]]) -> Linear:
-        """A predictor of rates alone: every prompt of a suite gets `bias` of its row, and coverage is always 0."""
+    def constant(
+        cls,
+        bias: NDArray[np.floating[Any]],
+        cost_bounds: NDArray[np.floating[Any]],
+        standard: VectorScale | None = None,
+    ) -> Linear:
+        """A predictor of rates alone: every prompt of a suite gets `bias` of its row, and coverage is always 0. With
+        `standard` it takes vectors, which change nothing."""
         columns = np.shape(bias)[1]
         empty = np.zeros((0, columns))
         return cls.quantised(
@@ -169,6 +184,7 @@ class Linear:
             bias=bias,
             dense=np.zeros((len(DENSE), columns)),
             cost_bounds=cost_bounds,
+            standard=standard,
         )
 
 
@@ -177,6 +193,11 @@ def _quantise(values: NDArray[np.floating[Any]], most: int) -> tuple[NDArray[np.
     peak = np.abs(values).max(axis=0, initial=0.0)
     scale = np.where(peak > 0, peak / most, 1.0).astype(np.float64)
     return np.rint(values / scale), scale
+
+
+def _vector_weights(standard: VectorScale, values: NDArray[Any] | None, columns: int) -> VectorWeights:
+    weights, scale = _quantise(np.zeros((len(standard.centre), columns)) if values is None else values, 127)
+    return VectorWeights(standard, weights.astype(np.int8), scale)
 
 
 def cost_to_link(cost_usd: NDArray[np.float64], link: str) -> NDArray[np.float64]:

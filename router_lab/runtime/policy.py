@@ -34,6 +34,7 @@ from router_lab.runtime.rule import (
     stays,
 )
 from router_lab.runtime.validate import check_spec
+from router_lab.runtime.vectors import Vector, Vectors
 
 
 class Policy:
@@ -99,6 +100,12 @@ class Policy:
         """Who the policy is judged against, and who serves whenever nothing is proven."""
         return self.candidates[self._reference]
 
+    @property
+    def vector_length(self) -> int | None:
+        """How many numbers a `vector` must have; None where the policy was fitted without vectors and takes none."""
+        known = self.spec.linear.vector
+        return None if known is None else len(known.standard.centre)
+
     def decide(
         self,
         prompt: str | list[dict[str, Any]],
@@ -114,6 +121,7 @@ class Policy:
         cached_tokens: int = 0,
         point: str | None = None,
         key: str | bytes | None = None,
+        vector: Vector | None = None,
     ) -> Decision:
         """Choose who serves `prompt` (a text, or chat messages: their last user turn). No I/O, no lock, no logging.
 
@@ -122,6 +130,8 @@ class Policy:
         deadline_s: seconds until the answer is needed. context_tokens: size of the whole context (None: guessed from
         the text). previous, cached_tokens: who served the conversation so far, and how much of the context its prompt
         cache holds. point: name of an operating point. key: what `mix` is drawn by (None: the capped prompt).
+        vector: the numbers that the fit had for each sample in column `vector`; None, or one with NaN or infinity in
+        it, is missing and counts as their mean.
 
         A constraint that nobody meets never raises: the candidates that come nearest are left, and the decision's
         `unmet` and reason say so. PolicyError only for arguments that can never be valid, whatever the text.
@@ -131,7 +141,8 @@ class Policy:
         row = POOLED if suite is None else self._suite_row(suite)
         if key is not None and not isinstance(key, str | bytes):
             raise PolicyError(f"decide: key {key!r} is not a str or bytes")
-        quality, cost, coverage = self._predictor.one(text, row)
+        added = None if vector is None else self._predictor.steered(vector)
+        quality, cost, coverage = self._predictor.one(text, row, added)
 
         field: Field | None = None
         if context_tokens is None and len(text) > self._offers.short_text:
@@ -218,28 +229,42 @@ class Policy:
     def _covered(self, coverage: Floats, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         return coverage >= np.where(rows == POOLED, *self._needed)
 
-    def covered(self, prompts: Sequence[str], suites: Sequence[str | None] | None = None) -> NDArray[np.bool_]:
+    def covered(
+        self, prompts: Sequence[str], suites: Sequence[str | None] | None = None, vectors: Vectors | None = None
+    ) -> NDArray[np.bool_]:
         """[n]: whether enough of each prompt was seen in fitting for its predictions to be followed."""
-        return self._covered(self.predictions(prompts, suites).coverage, self._rows(suites, len(prompts)))
+        return self._covered(self.predictions(prompts, suites, vectors).coverage, self._rows(suites, len(prompts)))
 
-    def predictions(self, prompts: Sequence[str], suites: Sequence[str | None] | None = None) -> Predictions:
+    def predictions(
+        self, prompts: Sequence[str], suites: Sequence[str | None] | None = None, vectors: Vectors | None = None
+    ) -> Predictions:
         """quality [n, c], cost_usd [n, c] and coverage [n]: to the last bit what `decide` sees for each prompt."""
-        return self._predictor.many(prompts, self._rows(suites, len(prompts)))
+        return self._predictor.many(prompts, self._rows(suites, len(prompts)), vectors)
 
-    def predict(self, prompts: Sequence[str], suites: Sequence[str | None] | None = None) -> tuple[Floats, Floats]:
-        """Predicted quality [n, c] in [0, 1] and cost_usd [n, c]; a suite that is None or unknown gets pooled rates."""
-        found = self.predictions(prompts, suites)
+    def predict(
+        self, prompts: Sequence[str], suites: Sequence[str | None] | None = None, vectors: Vectors | None = None
+    ) -> tuple[Floats, Floats]:
+        """Predicted quality [n, c] in [0, 1] and cost_usd [n, c]; a suite that is None or unknown gets pooled rates.
+
+        `vectors`: [n, d] or n of them, None = missing; PolicyError for another length, or a policy without vectors.
+        """
+        found = self.predictions(prompts, suites, vectors)
         return found.quality, found.cost_usd
 
     def shares(
-        self, prompts: Sequence[str], suites: Sequence[str | None] | None = None, point: str | None = None
+        self,
+        prompts: Sequence[str],
+        suites: Sequence[str | None] | None = None,
+        point: str | None = None,
+        vectors: Vectors | None = None,
     ) -> Floats:
-        """[n, c]: the probability, over `key`, with which `decide(prompt, suite=…, point=…)` picks each candidate.
+        """[n, c]: the probability, over `key`, with which `decide(prompt, suite=…, point=…, vector=…)` picks each
+        candidate.
 
         Rows sum to 1. The date is not looked at: an expired policy gets the shares it had.
         """
         at = self._point(point)
-        found, rows = self.predictions(prompts, suites), self._rows(suites, len(prompts))
+        found, rows = self.predictions(prompts, suites, vectors), self._rows(suites, len(prompts))
         utility = found.quality - at.tradeoff * found.cost_usd
         if self._blocked is not None:
             utility += self._blocked[rows]

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, extract, most_counted
 from router_lab.runtime.model import PolicySpec, cost_from_link, cost_to_link
+from router_lab.runtime.vectors import Steering, Vectors
 
 Floats = NDArray[np.float64]
 _ONES = np.ones(9216, np.float32)
@@ -46,36 +48,57 @@ class Predictor:
         top = most_counted(spec.featuriser.cap)
         self._scores = spec.featuriser.standardised_counts(top).astype(np.float64).ravel()
         self._offsets = np.arange(len(DENSE)) * (top + 1)
+        self._steering = None if linear.vector is None else Steering(linear.vector)
 
-    def one(self, text: str, row: int) -> tuple[Floats, Floats, float]:
-        """(quality [c], cost_usd [c], coverage) of one text; `row` is the suite's row in the tables."""
-        sums, dense, seen, size = self._sums(text)
+    def steered(self, vector: Any) -> Floats | None:
+        """[2c] what the caller's vector adds to predictions, None where it counts as missing. Raises PolicyError."""
+        return self._vectors("decide: vector").one(vector)
+
+    def _vectors(self, what: str) -> Steering:
+        if self._steering is None:
+            raise PolicyError(f"{what} was given, but this policy was fitted without vectors; leave it out")
+        return self._steering
+
+    def one(self, text: str, row: int, added: Floats | None = None) -> tuple[Floats, Floats, float]:
+        """(quality [c], cost_usd [c], coverage) of one text; `row` is the suite's row in the tables, `added` what the
+        vector adds."""
+        sums, dense, seen, found = self._sums(text)
+        size = found or 1
         values = sums * self._scale
         values /= math.sqrt(size)
         values += dense * self._dense_scale
+        if added is not None:
+            values += added
+            seen = seen if found else 1
         values += self._bias[row]
         np.maximum(values, self._least, out=values)
         np.minimum(values, self._most, out=values)
         return values[: self._half], cost_from_link(values[self._half :], self._link), seen / size
 
-    def many(self, texts: Sequence[str], rows: NDArray[np.integer[Any]]) -> Predictions:
-        """Of n texts; `rows` [n]."""
+    def many(self, texts: Sequence[str], rows: NDArray[np.integer[Any]], vectors: Vectors | None = None) -> Predictions:
+        """Of n texts; `rows` [n], `vectors` n of them, None = missing. Raises PolicyError for what is no vector."""
+        steering = None if vectors is None else self._vectors("predict: vectors")
         found = [self._sums(text) for text in texts]
         width = 2 * self._half
         sums = np.array([one[0] for one in found], np.int32).reshape(-1, width)
         dense = np.array([one[1] for one in found], np.float64).reshape(-1, width)
         seen = np.array([one[2] for one in found], np.float64)
-        size = np.array([one[3] for one in found], np.float64)
+        own = np.array([one[3] for one in found], np.float64)
+        size = np.maximum(own, 1.0)
         values = sums * self._scale
         values /= np.sqrt(size)[:, None]
         values += dense * self._dense_scale
+        if steering is not None and vectors is not None:
+            added, present = steering.many(vectors, len(found))
+            values += added
+            seen[present & (own == 0)] = 1.0
         values += self._bias[rows]
         np.maximum(values, self._least, out=values)
         np.minimum(values, self._most, out=values)
         return Predictions(values[:, : self._half], cost_from_link(values[:, self._half :], self._link), seen / size)
 
     def _sums(self, text: str) -> tuple[NDArray[Any], Floats, int, int]:
-        """Whole-number sums [2c] of hashed and of dense weights; features seen in fitting, and in all (at least 1)."""
+        """Whole-number sums [2c] of hashed and of dense weights; features seen in fitting, and in all."""
         bag, counts = extract(text, buckets=self._featuriser.buckets, cap=self._featuriser.cap)
         rows = self._row_of.take(bag)
         weights = self._rows.take(rows, 0)
@@ -85,4 +108,4 @@ class Predictor:
         else:
             sums = np.add.reduce(weights, 0, np.int32)
         counts += self._offsets
-        return sums, self._scores.take(counts) @ self._dense, int(np.count_nonzero(rows)), len(rows) or 1
+        return sums, self._scores.take(counts) @ self._dense, int(np.count_nonzero(rows)), len(rows)

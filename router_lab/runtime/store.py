@@ -107,7 +107,11 @@ class PolicyStore:
         return Status(revision, self._remembered.release, self._since, self._checks, self._refused, self._last_refusal)
 
     def decide(self, prompt: str | list[dict[str, Any]], *, key: str | bytes | None = None, **asked: Any) -> Decision:
-        """`Policy.decide` of the policy that serves this key now."""
+        """`Policy.decide` of the policy that serves this key now.
+
+        A `vector` goes to policies that were fitted on vectors; the others, which may be loaded at any moment, decide
+        without it.
+        """
         policy, other = self._policy, self._challenger
         if other is None:
             return self._by(policy, prompt, key, asked)
@@ -121,7 +125,7 @@ class PolicyStore:
         decision = self._by(policy, prompt, key, asked)
         if ready and other.on_shadow is not None and _share("shadow", key) < other.shadow:
             with contextlib.suppress(Exception):  # a shadow may cost time, never an answer
-                other.on_shadow(decision, rival.decide(prompt, key=key, **asked))
+                other.on_shadow(decision, self._by(rival, prompt, key, asked))
         return decision
 
     def _by(self, policy: Policy, prompt: Any, key: str | bytes | None, asked: dict[str, Any]) -> Decision:
@@ -130,6 +134,8 @@ class PolicyStore:
             decision = policy.decide(prompt)
             decision.code = "default"
             return decision
+        if "vector" in asked and policy.vector_length is None:
+            asked = {name: value for name, value in asked.items() if name != "vector"}
         return policy.decide(prompt, key=key, **asked)
 
     def start(self) -> PolicyStore:

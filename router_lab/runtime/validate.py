@@ -12,6 +12,7 @@ import numpy as np
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
 from router_lab.runtime.model import COST_LINKS, VERDICTS, PolicySpec
+from router_lab.runtime.vectors import MAX_LENGTH, VectorWeights
 
 MAX_CANDIDATES = 256
 MAX_SUITES = 4096
@@ -33,6 +34,8 @@ def _problems(spec: PolicySpec) -> Iterator[str]:
     yield from _profiles(spec)
     yield from _featuriser(spec.featuriser)
     yield from _linear(spec)
+    if spec.linear.vector is not None:
+        yield from _vector(spec.linear.vector, 2 * len(spec.profiles))
 
 
 def _names(spec: PolicySpec) -> Iterator[str]:
@@ -181,6 +184,26 @@ def _linear(spec: PolicySpec) -> Iterator[str]:
         yield "linear: cost_bounds are not 0 <= least <= greatest"
     if spec.groups.dtype != np.uint64 or spec.groups.ndim != 1 or (spec.groups[1:] <= spec.groups[:-1]).any():
         yield "groups are not sorted uint64 codes without repeats"
+
+
+def _vector(vector: VectorWeights, width: int) -> Iterator[str]:
+    centre, spread = vector.standard
+    length = len(centre)
+    if not 1 <= length <= MAX_LENGTH:
+        yield f"vector: {length} numbers, not 1 to {MAX_LENGTH}"
+    for key, array, shape, kind in (
+        ("centre", centre, (length,), np.float64),
+        ("spread", spread, (length,), np.float64),
+        ("weights", vector.weights, (length, width), np.int8),
+        ("scale", vector.scale, (width,), np.float64),
+    ):
+        if array.shape != shape or array.dtype != kind:
+            yield f"vector: {key} is {array.dtype}{list(array.shape)}, not {np.dtype(kind)}{list(shape)}"
+            return
+        if array.dtype == np.float64 and not (np.abs(array) <= GREATEST).all():
+            yield f"vector: {key} holds a number that is not finite, or beyond {GREATEST:g}"
+    if not (spread >= 1 / GREATEST).all():
+        yield f"vector: spread holds a number below {1 / GREATEST:g}"
 
 
 def _real(value: Any) -> bool:

@@ -7,6 +7,7 @@ the features and settings of bench-quality; the rest are noisy mixtures of them,
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import statistics
@@ -16,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +37,12 @@ from router_lab.runtime.decision import Decision
 from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Prices, Profile
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.rule import by_prediction
+from router_lab.runtime.vectors import VectorScale, VectorWeights
 
 DATA = Path(os.environ.get("ROUTER_LAB_BENCH_DATA", "../shared/data"))
 PASSES = 3
 COUNTS = (2, 8, 40)
+DIMENSIONS = 384
 
 
 def main() -> None:
@@ -56,6 +60,16 @@ def main() -> None:
     for count, policy in policies.items():
         medians[count], p99 = show(f"decide, {count} candidates", policy.decide, test)
         worst = max(worst, p99)
+    for count, policy in policies.items():
+        taking = steered(policy.spec)
+        given = np.random.default_rng(0).normal(size=(64, DIMENSIONS))
+        turn = itertools.cycle(given)
+        show(
+            f"vector of {DIMENSIONS}, {count} candidates", lambda t, p=taking, v=turn: p.decide(t, vector=next(v)), test
+        )
+        show("  without one", taking.decide, test)
+    listed = itertools.cycle(given.tolist())
+    show(f"vector of {DIMENSIONS} as a list", lambda t: taking.decide(t, vector=next(listed)), test)
     known = sorted(train["prompt"].unique())[:2000]
     pipeline = sklearn_pipeline(known, np.random.default_rng(0).random((len(known), 2)))
     slow, _ = show("scikit-learn pipeline, 2 candidates", lambda text: pipeline.predict([text]), test[:200])
@@ -119,6 +133,17 @@ def widened(spec: PolicySpec, count: int) -> Policy:
             fallbacks=tuple(reversed(range(count))),
         )
     )
+
+
+def steered(spec: PolicySpec) -> Policy:
+    """The same policy, taking vectors of DIMENSIONS numbers."""
+    draw, columns = np.random.default_rng(1), 2 * len(spec.profiles)
+    vector = VectorWeights(
+        VectorScale(draw.normal(size=DIMENSIONS), draw.uniform(0.5, 2.0, DIMENSIONS)),
+        draw.integers(-127, 128, (DIMENSIONS, columns)).astype(np.int8),
+        np.full(columns, 1e-6),
+    )
+    return Policy(replace(spec, linear=replace(spec.linear, vector=vector)))
 
 
 def sklearn_pipeline(texts: list[str], quality: np.ndarray) -> Pipeline:

@@ -29,7 +29,7 @@ function load(directory) {
   }
   if (sha256(lines).toString("hex") !== manifest.revision) throw Error("MANIFEST.json: revision");
   const policy = JSON.parse(files["policy.json"]);
-  if (policy.schema_version !== 1 || policy.featuriser.name !== "words12-bytes13") throw Error("policy.json: version");
+  if (![1, 2].includes(policy.schema_version) || policy.featuriser.name !== "words12-bytes13") throw Error("policy.json: version");
   return {
     ...policy,
     seen: new Map(array(files["buckets.npy"], "<u4").map((bucket, index) => [bucket, index + 1])),
@@ -118,8 +118,19 @@ function roundHalfEven(x) {
   return low % 2 === 0 ? low : low + 1;
 }
 
-function predict(policy, text, suite) {
-  const { linear, featuriser } = policy;
+// Whole numbers in units of 1/64 standard deviation; null where the vector is missing.
+function standardised({ centre, spread }, given) {
+  if (given.length !== centre.length) throw Error(`vector: ${given.length} numbers, not ${centre.length}`);
+  if (!given.every(Number.isFinite)) return null;
+  return given.map((number, j) => {
+    const near = Math.min(Math.max(number, centre[j] - spread[j] * 8), centre[j] + spread[j] * 8);
+    return roundHalfEven(((near - centre[j]) / spread[j]) * 64);
+  });
+}
+
+function predict(policy, text, suite, given) {
+  const { linear, featuriser, vector } = policy;
+  if (given && !vector) throw Error("vector: this policy was fitted without");
   const found = features(text, featuriser);
   const columns = policy.candidates.length, width = 2 * columns;
   const z = found.counts.map((count, j) => {
@@ -130,12 +141,20 @@ function predict(policy, text, suite) {
   const size = rows.length || 1;
   const root = Math.sqrt(size);
   const bias = linear.bias[policy.suites.indexOf(suite) + 1];
+  const units = given ? standardised(vector, given) : null;
+  const first = (policy.seen.size + 1) * width;  // the vector's weights come after those of the buckets
   const quality = [], cost = [];
   for (let column = 0; column < width; column++) {
     let sum = 0, dense = 0;
     for (const row of rows) sum += policy.weights[row * width + column];
     for (let j = 0; j < DENSE; j++) dense += z[j] * linear.dense[j][column];
-    const value = (sum * linear.scale[column]) / root + dense * linear.dense_scale[column] + bias[column];
+    let value = (sum * linear.scale[column]) / root + dense * linear.dense_scale[column];
+    if (units) {
+      let added = 0;
+      units.forEach((unit, j) => { added += unit * policy.weights[first + j * width + column]; });
+      value += added * vector.scale[column];
+    }
+    value += bias[column];
     if (column < columns) {
       quality.push(Math.min(1, Math.max(0, value)));
       continue;
@@ -146,7 +165,8 @@ function predict(policy, text, suite) {
     const whole = Math.floor(bounded);
     cost.push(linear.cost_link === "identity" ? bounded : ((1 + (bounded - whole)) * 2 ** whole - 1) * 1e-9);
   }
-  return { ...found, quality, cost, coverage: rows.filter((row) => row !== 0).length / size };
+  const seen = units && rows.length === 0 ? 1 : rows.filter((row) => row !== 0).length;
+  return { ...found, quality, cost, coverage: seen / size };
 }
 
 function linkOf(x) {
@@ -161,8 +181,8 @@ function draw(key) {
   return Number(digest.readBigUInt64BE(0) >> 11n) * 2 ** -53;
 }
 
-function decide(policy, { prompt, suite, point, key }) {
-  const found = predict(policy, prompt, suite);
+function decide(policy, { prompt, suite, point, key, vector }) {
+  const found = predict(policy, prompt, suite, vector);
   const [tradeoff, guard, mix] = policy.points[point];
   const reference = policy.reference;
   let index = reference, code = "uncovered";

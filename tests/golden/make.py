@@ -3,6 +3,7 @@ tests/runtime/test_golden.py holds their hashes, and every version loads for eve
 gets an artifact of its own beside them.
 
     python tests/golden/make.py tests/golden/v1 bounded
+    python tests/golden/make.py tests/golden/v2 vector
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.golden import PROMPTS
 from router_lab.runtime.model import Candidate, Limits, Point, Prices, Profile, Route
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.vectors import VectorScale, VectorWeights
 
 PIECES = [
     "the",
@@ -102,10 +104,12 @@ def vectors(policy: Policy, count: int = 120) -> list[dict[str, Any]]:
         suite = [None, "a", "b", "unknown"][number % 4]
         point = ["cheap", "half", "safe"][number % 3]
         features = policy.spec.featuriser(text)
-        quality, cost = policy.predict([text], [suite])
-        decision = policy.decide(text, suite=suite, point=point, key=f"key-{number}")
+        given = {"vector": some_vector(rng, policy.vector_length)} if policy.vector_length else {}
+        quality, cost = policy.predict([text], [suite], [given["vector"]] if given else None)
+        decision = policy.decide(text, suite=suite, point=point, key=f"key-{number}", **given)
         rows.append(
-            {
+            given
+            | {
                 "prompt": text,
                 "suite": suite,
                 "point": point,
@@ -122,6 +126,24 @@ def vectors(policy: Policy, count: int = 120) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def some_vector(rng: random.Random, length: int) -> list[float] | None:
+    """Usual numbers, some far beyond what was fitted, now and then none."""
+    if rng.random() < 0.2:
+        return None
+    return [rng.choice([0.0, 1e300, -1e300]) if rng.random() < 0.1 else rng.gauss(1.0, 3.0) for _ in range(length)]
+
+
+def steered(spec: Any) -> Any:
+    """The same policy, taking vectors of seven numbers, one of which never varied."""
+    draw, columns = np.random.default_rng(11), 2 * len(spec.profiles)
+    standard = VectorScale(draw.normal(1.0, 1.0, 7), np.append(draw.uniform(0.5, 4.0, 6), 1.0))
+    weights = draw.integers(-127, 128, (7, columns)).astype(np.int8)
+    weights[6] = 0
+    half = columns // 2
+    vector = VectorWeights(standard, weights, np.array([2e-5] * half + [4e-5] * half))
+    return dataclasses.replace(spec, name="golden-vector", linear=dataclasses.replace(spec.linear, vector=vector))
 
 
 def logarithmic(spec: Any) -> Any:
@@ -145,7 +167,12 @@ def bounded(spec: Any) -> Any:
 def main() -> None:
     folder, names = Path(sys.argv[1]), sys.argv[2:]
     spec = golden_spec()
-    made = {"identity": spec, "log2ish": logarithmic(spec), "bounded": bounded(spec)}
+    made = {
+        "identity": spec,
+        "log2ish": logarithmic(spec),
+        "bounded": bounded(spec),
+        "vector": steered(logarithmic(spec)),
+    }
     for name, spec in ((name, made[name]) for name in names):
         policy = load_policy(save_policy(Policy(spec), folder / name))
         (folder / f"{name}.vectors.jsonl").write_bytes(b"".join(jsonio.dumps(row) for row in vectors(policy)))
