@@ -128,8 +128,9 @@ def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> 
     """Score `policy` (at `point`, default its own) on a validated outcomes table.
 
     Rows of groups that the fit used are left out; where nothing else is left they are scored and labelled in-sample.
-    A null prompt is decided like an empty one. Candidates of the outcomes that the policy does not know are ignored.
-    Raises InputError when no candidate of the policy occurs.
+    A null prompt is decided like an empty one; column `vector` is passed to a policy that was fitted on one, and a
+    sample without counts as missing its vector. Candidates of the outcomes that the policy does not know are ignored.
+    Raises InputError when no candidate of the policy occurs, or for vectors of another length.
     """
     data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
     if not len(data):
@@ -143,8 +144,20 @@ def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> 
     if not in_sample:
         data, plain = data.take(~seen), plain.take(~seen)
     names = [data.suites[i] for i in data.suite]
-    shares = policy.shares([p or "" for p in data.prompts], names, point)
+    shares = policy.shares([p or "" for p in data.prompts], names, point, vectors_for(policy, data))
     return score(policy, data, shares, in_sample=in_sample, plain=plain)
+
+
+def vectors_for(policy: Policy, data: OutcomeMatrix) -> Floats | None:
+    """[n, d] vectors of the outcomes, where the policy takes any. Raises InputError where it takes others."""
+    if policy.vector_length is None or data.vectors is None:
+        return None
+    if data.vectors.shape[1] != policy.vector_length:
+        raise InputError(
+            f"replay: column `vector` of the outcomes has {data.vectors.shape[1]} numbers; policy {policy.spec.name!r} "
+            f"was fitted on vectors of {policy.vector_length}"
+        )
+    return data.vectors
 
 
 def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.outcomes import OutcomeMatrix
-from router_lab.replay import score
+from router_lab.replay import score, vectors_for
 from router_lab.runtime.model import group_code
 from router_lab.runtime.policy import Policy
 
@@ -61,7 +61,8 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
     """`policy` on every row of `outcomes` (see `unused_rows`), by the arithmetic of `replay`."""
     data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
     prompts, suites = [p or "" for p in data.prompts], [data.suites[i] for i in data.suite]
-    shares = policy.shares(prompts, suites)
+    vectors = vectors_for(policy, data)
+    shares = policy.shares(prompts, suites, vectors=vectors)
     rows = score(policy, data, shares, in_sample=False).rows
     weights = rows.weights()
     timed = outcomes.assign(cost_usd=outcomes["latency_s"] if "latency_s" in outcomes.columns else np.nan)
@@ -81,7 +82,7 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         shares=shares,
         costs=data.cost_usd,
         latencies=latencies,
-        covered=policy.covered(prompts, suites),
+        covered=policy.covered(prompts, suites, vectors),
         infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
         weight=np.ones(len(data)) if weights is None else weights,
     )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from router_lab.outcomes.schema import SCORED
+from router_lab.outcomes.vectors import vectors_of
 from router_lab.runtime.model import Candidate
 
 Floats = npt.NDArray[np.float64]
@@ -47,6 +48,7 @@ class OutcomeMatrix:
     check: float64[n, c], the share of epochs whose answer passed its run-time check; NaN where there is none.
     epochs: int64[n, c], how many epochs stand behind a cell. weight: float64[n, c], 1 / inclusion probability.
     suite, group: int64[n] codes; a group belongs to one suite. prompts: a text or None per sample.
+    vectors: float64[n, d] of the user's own, NaN where a sample has none; None where none has.
     """
 
     candidates: tuple[Candidate, ...]
@@ -61,6 +63,7 @@ class OutcomeMatrix:
     check: Floats
     epochs: Ints
     weight: Floats
+    vectors: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.sample_id)
@@ -101,6 +104,7 @@ class OutcomeMatrix:
             check=_cell_means(scored, "check", row, column, shape),
             epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64),
             weight=np.nan_to_num(_cell_means(scored, "weight", row, column, shape), nan=1.0),
+            vectors=vectors_of(scored, row, len(samples)),
         )
 
     @property
@@ -124,6 +128,7 @@ class OutcomeMatrix:
             check=self.check[chosen],
             epochs=self.epochs[chosen],
             weight=self.weight[chosen],
+            vectors=None if self.vectors is None else self.vectors[chosen],
         )
 
 

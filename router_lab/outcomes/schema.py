@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab.outcomes.vectors import COLUMN as VECTOR
+from router_lab.outcomes.vectors import restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 
@@ -45,7 +47,8 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
     Exact copies of a row are dropped. Unknown columns are kept, and so is `frame.attrs`.
     Raises InputError for a missing column, an unknown status, a quality outside [0, 1] or missing where the status
     counts, a negative number, two different rows for one (suite, sample, epoch, candidate), or one candidate name with
-    two `settings_sha` in one suite (a preset may have settings of its own for a suite).
+    two `settings_sha` in one suite (a preset may have settings of its own for a suite), or a bad `vector`
+    (`settle_vectors`).
     """
     missing = [c for c in REQUIRED if c not in frame.columns]
     if missing:
@@ -58,11 +61,14 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
     _settle_text(out, where)
     _settle_numbers(out, where)
     out["group"] = _groups(out)
+    vectors = settle_vectors(out, where) if VECTOR in out.columns else None
     keys = list(KEY)
     out = out.sort_values(keys, kind="stable", na_position="first", ignore_index=True).drop_duplicates(
         ignore_index=True
     )
     _refuse_conflicts(out, where)
+    if vectors is not None:
+        restore_vectors(out, vectors)
     first = [c for c in OUTCOME_COLUMNS if c in out.columns]
     out = out[first + sorted(c for c in out.columns if c not in first)]
     out.attrs = dict(frame.attrs)
