@@ -59,3 +59,23 @@ def checked(n: int = 400, seed: int = 0) -> pd.DataFrame:
         rows.append(common | {"model": "small", "quality": float(right), "cost_usd": 0.01, "check": check})
         rows.append(common | {"model": "large", "quality": 1.0, "cost_usd": 0.10, "check": None})
     return validate_outcomes(pd.DataFrame(rows))
+
+
+def directions(n: int = 400, seed: int = 0, *, prompts: bool = True, tell: bool = True) -> pd.DataFrame:
+    """What is easy stands in the vector alone: a sample is where components 0 and 1 sum to more than 0. There `small`
+    is right 95 % of the time, else 20 %; `large` always 95 %. Prices as in `two_kinds`, so always routing right saves
+    45 %. Component 2 is noise and 3 never varies. Without `tell` the vectors are dealt to other samples."""
+    rng = np.random.default_rng(seed)
+    vectors = np.column_stack([rng.normal(0, 2, (n, 3)), np.full(n, 7.0)])
+    easy = vectors[:, 0] + vectors[:, 1] > 0
+    shown = vectors if tell else rng.permutation(vectors)
+    rows = []
+    for i in range(n):
+        words = " ".join(rng.choice(["red", "blue", "green", "fast", "slow", "old", "new"], 5))
+        for model, right, cost in (("large", 0.95, 0.10), ("small", 0.95 if easy[i] else 0.2, 0.01)):
+            rows.append({
+                "suite": "mixed", "sample_id": f"s{i:04d}", "model": model, "quality": float(rng.random() < right),
+                "cost_usd": cost, "prompt": f"question {words}" if prompts else None, "group": f"g{i:04d}",
+                "vector": shown[i].tolist(),
+            })  # fmt: skip
+    return validate_outcomes(pd.DataFrame(rows))

@@ -99,7 +99,7 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
 def learn(problem: Problem, seed: int) -> Fitted:
     """Predict out of fold, choose every point, and fit the chosen predictor on all rows to choose on."""
     data = problem.develop
-    design = Design.of(data.prompts)
+    design = Design.of(data.prompts, data.vectors)
     task = Task.of(data, design)
     folds = group_folds(data.suite, data.group, seed)
     settings = FITTERS[problem.recipe.fitter](task, folds, seed)
@@ -246,7 +246,7 @@ def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
             np.nan_to_num(column_means(data.quality, data.weight), nan=-1.0),
             np.nan_to_num(column_means(data.cost_usd, data.weight)),
         ),
-        eligible=_open(problem, fitted.choices["default"].option),
+        eligible=_open(problem, fitted.choices["default"].option, bool(fitted.task.texts.any())),
         limits=limits_of(problem.frame, data.suites, data.candidates),
         expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
         groups=np.array(sorted({group_code(*data.groups[g]) for g in np.unique(data.group)}), np.uint64),
@@ -254,13 +254,13 @@ def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
     )
 
 
-def _open(problem: Problem, option: Option | None) -> NDArray[np.bool_]:
+def _open(problem: Problem, option: Option | None, read: bool) -> NDArray[np.bool_]:
     """[suites + 1, c] who may be chosen: where one candidate serves every prompt, it and the reference alone; where no
-    prompt was read, the reference alone in a suite that is not known."""
+    prompt nor vector was read, the reference alone in a suite that is not known."""
     result = problem.eligible.copy()
     if option is not None and option.column is not None:
         result &= np.isin(np.arange(result.shape[1]), (option.column, problem.reference))
-    if all(prompt is None for prompt in problem.develop.prompts):
+    if not read:
         result[0] = np.arange(result.shape[1]) == problem.reference
     return result
 
@@ -289,4 +289,5 @@ def _provenance(problem: Problem, settings: Settings, seed: int) -> dict[str, An
         "penalty": list(settings.penalty),
         "blend": list(settings.blend),
         "recipe": problem.recipe.model_dump(mode="json"),
+        **settings.notes(),
     }

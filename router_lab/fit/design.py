@@ -9,7 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from router_lab.fit.vectors import Given
 from router_lab.runtime.features import DENSE, Z_UNIT, Batch, Featuriser
+from router_lab.runtime.vectors import VectorScale
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -22,9 +24,9 @@ hurt on GSM8K (.657 against .662), at 1 they ruin MMLU."""
 
 @dataclass(frozen=True)
 class Design:
-    """`matrix` float32 CSR [n, p + 13]: a row has 1 / sqrt(k) at each of its k distinct buckets that is among the p
-    `kept` ones, then the standardised byte counts times DENSE_WEIGHT. `found`: the raw features, `size` [n] = k.
-    `rarity` float32 [p + 13]: see `_rarity`."""
+    """`matrix` float32 CSR [n, p + 13 + d]: a row has 1 / sqrt(k) at each of its k distinct buckets that is among the
+    p `kept` ones, then the standardised byte counts times DENSE_WEIGHT, then those of `vectors`, if there are any.
+    `found`: the raw features, `size` [n] = k. `rarity` float32 [p + 13 + d]: see `_rarity`."""
 
     featuriser: Featuriser
     found: Batch
@@ -32,10 +34,12 @@ class Design:
     rarity: NDArray[np.float32]
     matrix: sp.csr_array
     size: Ints
+    vectors: Given | None = None
 
     @classmethod
-    def of(cls, prompts: Sequence[str | None]) -> Design:
-        """Features of `prompts`, standardised on those that are not null (a null prompt is the empty text)."""
+    def of(cls, prompts: Sequence[str | None], vectors: Floats | None = None) -> Design:
+        """Features of `prompts`, standardised on those that are not null (a null prompt is the empty text), and of
+        `vectors` [n, d], NaN where a sample has none."""
         plain = Featuriser()
         found = plain.batch([p or "" for p in prompts])
         featuriser = plain.standardised_on(found.dense[np.array([p is not None for p in prompts], bool)])
@@ -43,28 +47,51 @@ class Design:
         rows_of = np.bincount(found.buckets, minlength=featuriser.buckets)
         kept = np.flatnonzero(rows_of >= MIN_ROWS)
         matrix = _matrix(featuriser, found, kept, size)
-        return cls(featuriser, found, kept.astype(np.uint32), _rarity(rows_of[kept], len(size)), matrix, size)
+        rarity = _rarity(rows_of[kept], len(size))
+        given = None if vectors is None else Given.of(vectors)
+        if given is not None:
+            matrix = sp.csr_array(sp.hstack([matrix, sp.csr_array(given.columns)], format="csr"))
+            rarity = np.concatenate([rarity, np.ones(given.columns.shape[1], np.float32)])
+        return cls(featuriser, found, kept.astype(np.uint32), rarity, matrix, size, given)
 
     def __len__(self) -> int:
         return len(self.size)
 
     def coverage(self, folds: Ints) -> Floats:
         """[n] share of a row's buckets that occur in at least MIN_ROWS rows of the other folds: what a policy fitted
-        without the row's fold would find."""
+        without the row's fold would find. A vector without words covers its row."""
         width, count = self.featuriser.buckets, int(folds.max()) + 1
         row = np.repeat(np.arange(len(self)), self.size)
         fold = folds[row]
         inside = np.bincount(fold * width + self.found.buckets, minlength=count * width).reshape(count, width)
         outside = inside.sum(axis=0) - inside
         seen = outside[fold, self.found.buckets] >= MIN_ROWS
-        return np.bincount(row, weights=seen, minlength=len(self)) / np.maximum(self.size, 1)
+        share = np.bincount(row, weights=seen, minlength=len(self)) / np.maximum(self.size, 1)
+        return share if self.vectors is None else np.where(self.vectors.present & (self.size == 0), 1.0, share)
 
-    def split(self, coefficients: NDArray[np.float32]) -> tuple[Floats, Floats]:
-        """Coefficients [p + 13, 2c] of the matrix -> hashed weights [p, 2c] and dense [13, 2c] in the runtime's
-        units."""
-        cut = len(coefficients) - len(DENSE)
+    @property
+    def told(self) -> NDArray[np.bool_]:
+        """[n] whether a row's vector is known."""
+        return np.zeros(len(self), bool) if self.vectors is None else self.vectors.present
+
+    @property
+    def standard(self) -> VectorScale | None:
+        return None if self.vectors is None else self.vectors.standard
+
+    def scale(self, *, rare: bool, vector: float) -> NDArray[np.float32]:
+        """[p + 13 + d] what columns are multiplied by: words by `rarity` or not, vectors by their length."""
+        scale = self.rarity.copy() if rare else np.ones_like(self.rarity)
+        scale[len(self.kept) + len(DENSE) :] *= np.float32(vector)
+        return scale
+
+    def split(self, coefficients: NDArray[np.float32]) -> tuple[Floats, Floats, Floats | None]:
+        """Coefficients [p + 13 + d, 2c] of the matrix -> hashed weights [p, 2c], dense [13, 2c] and vector [d, 2c] in
+        the runtime's units."""
+        cut = len(self.kept)
+        end = cut + len(DENSE)
         wide = coefficients.astype(np.float64)
-        return wide[:cut], wide[cut:] * (DENSE_WEIGHT / Z_UNIT)
+        vector = None if self.vectors is None else wide[end:] * (self.vectors.weight / Z_UNIT)
+        return wide[:cut], wide[cut:end] * (DENSE_WEIGHT / Z_UNIT), vector
 
 
 def _rarity(rows_of: Ints, rows: int) -> NDArray[np.float32]:

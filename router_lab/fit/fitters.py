@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.fit.predictor import Settings, Task
-from router_lab.fit.settings import choose_settings
+from router_lab.fit.settings import PLAIN, choose_reaches, choose_settings
 
 Fitter = Callable[[Task, NDArray[np.int64], int], Settings]
 
@@ -25,8 +26,15 @@ def _rates(task: Task, folds: NDArray[np.int64], seed: int) -> Settings:
 
 def _irt(task: Task, folds: NDArray[np.int64], seed: int) -> Settings:
     """One difficulty of the prompt for all candidates: for many candidates on few samples."""
-    return choose_settings(task, folds, seed, one_factor=True)
+    return choose_settings(task, folds, seed, replace(PLAIN, one_factor=True))
 
 
-FITTERS: dict[str, Fitter] = {"default": _default, "irt": _irt, "rates": _rates}
+def _knn(task: Task, folds: NDArray[np.int64], seed: int) -> Settings:
+    """Guarded nearest neighbours, distilled into the ridge: for repeated kinds of prompts with noisy outcomes."""
+    if not task.texts.any() or folds.max() == 0:
+        return Settings(blend=(0.0, 0.0))
+    return choose_settings(task, folds, seed, replace(PLAIN, reaches=choose_reaches(task, folds, seed)))
+
+
+FITTERS: dict[str, Fitter] = {"default": _default, "irt": _irt, "knn": _knn, "rates": _rates}
 """By the name that recipe.yaml uses: (task, folds, seed) -> Settings."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from router_lab.fit.design import Design
 from router_lab.fit.evidence import column_means
+from router_lab.fit.neighbours import Neighbourhood, Reach
 from router_lab.fit.ridge import Ridge, ridge
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.runtime.model import POOLED, Linear, cost_from_link, cost_to_link
@@ -29,12 +32,14 @@ LOADING = 20.0
 @dataclass(frozen=True)
 class Task:
     """What is learned: `targets` and `weights` [n, 2c] (quality, then cost on the link's scale; weight 0 = missing),
-    `suite` [n] as rows of the runtime's tables (1 ... suites), `bounds` [2, c] least and greatest cost in dollars."""
+    `suite` [n] as rows of the runtime's tables (1 ... suites), `group` [n], `bounds` [2, c] least and greatest cost in
+    dollars, `texts` [n] whether anything is known of the request: its prompt or its vector."""
 
     design: Design
     targets: Floats
     weights: Floats
     suite: Ints
+    group: Ints
     suites: int
     bounds: Floats
     texts: NDArray[np.bool_]
@@ -50,10 +55,15 @@ class Task:
         priced = ~np.isnan(cost)
         least = np.where(priced.any(axis=0), np.nanmin(np.where(priced, cost, np.inf), axis=0), 0.0)
         most = np.where(priced.any(axis=0), np.nanmax(np.where(priced, cost, -np.inf), axis=0), 0.0)
-        texts = np.array([p is not None for p in data.prompts], bool)
+        texts = np.array([p is not None for p in data.prompts], bool) | design.told
         weights = np.where(present, inclusion, 0.0)
         bounds = np.vstack([least, most])
-        return cls(design, np.nan_to_num(values), weights, data.suite + 1, len(data.suites), bounds, texts, cost)
+        suite = data.suite + 1
+        return cls(design, np.nan_to_num(values), weights, suite, data.group, len(data.suites), bounds, texts, cost)
+
+    @cached_property
+    def neighbourhood(self) -> Neighbourhood:
+        return Neighbourhood(self.design, self.group)
 
     @property
     def half(self) -> int:
@@ -71,6 +81,19 @@ class Settings:
     """Whether rare words may weigh more, for quality and for cost (`Design.rarity`)."""
     one_factor: bool = False
     """Quality from one difficulty of the prompt, shared by all candidates: see `_one_factor`."""
+    vector: tuple[float, float] = (1.0, 1.0)
+    """Length of the users' vectors beside the text's words, for quality and for cost; 0 leaves them out."""
+    reaches: tuple[Reach, Reach] | None = None
+    """Fit the ridge to what each row's neighbours got, not to what it got itself: see `neighbours`."""
+
+    def notes(self) -> dict[str, Any]:
+        """What else of the settings a policy's provenance names, where they are not the default's."""
+        found: dict[str, Any] = {}
+        if self.vector != (1.0, 1.0):
+            found["vector"] = list(self.vector)
+        if self.reaches is not None:
+            found["reaches"] = [list(reach) for reach in self.reaches]
+        return found
 
     def columns(self, pair: tuple[float, float], half: int) -> Floats:
         """[2c]"""
@@ -127,7 +150,8 @@ def fit_model(task: Task, rows: Ints, settings: Settings) -> Model:
     rates = suite_rates(targets, weights, suite, task.suites)
     told = weights * task.texts[rows][:, None]
     matrix = task.design.matrix[rows]
-    text = _text(matrix, targets, told, task.design.rarity, settings)
+    aims = targets if settings.reaches is None else _heard(task, rows, rates, settings.reaches)
+    text = _text(matrix, aims, told, task.design, settings)
     factor = np.zeros(2 * half)
     read = text.predict(matrix).astype(np.float64)
     centre = suite_rates(read, told, suite, task.suites)
@@ -136,20 +160,28 @@ def fit_model(task: Task, rows: Ints, settings: Settings) -> Model:
     return Model(rates, text, centre, factor)
 
 
-def _text(
-    matrix: sp.csr_array, targets: Floats, told: Floats, rarity: NDArray[np.float32], settings: Settings
-) -> Ridge:
-    """The ridge on plain or rarity-weighted columns, its coefficients in units of the plain ones."""
+def _heard(task: Task, rows: Ints, rates: Floats, reaches: tuple[Reach, Reach]) -> Floats:
+    """[rows, 2c] targets: the suite's rates, and by how much the neighbours of each row, other groups of `rows`, depart
+    from theirs. What a row got itself says nothing here, so one lucky answer teaches nothing."""
+    residual = np.zeros_like(task.targets)
+    residual[rows] = task.targets[rows] - rates[task.suite[rows]]
+    found = task.neighbourhood.among(rows, residual, task.weights, reaches)
+    return np.asarray(rates[task.suite[rows]] + found, np.float64)
+
+
+def _text(matrix: sp.csr_array, targets: Floats, told: Floats, design: Design, settings: Settings) -> Ridge:
+    """The ridge on plain or rescaled columns, its coefficients in units of the plain ones."""
     half = targets.shape[1] // 2
     penalty = settings.columns(settings.penalty, half)
     fit = _one_factor if settings.one_factor else ridge
     found = {}
-    for rare in sorted(set(settings.rare)):
-        scale = rarity if rare else np.ones_like(rarity)
+    ways = tuple(zip(settings.rare, settings.vector, strict=True))
+    for rare, length in sorted(set(ways)):
+        scale = design.scale(rare=rare, vector=length)
         scaled = sp.csr_array((matrix.data * scale[matrix.indices], matrix.indices, matrix.indptr), shape=matrix.shape)
         raw = fit(scaled, targets, told, penalty)
-        found[rare] = Ridge(raw.coefficients * scale[:, None], raw.intercept)
-    quality, cost = (found[rare] for rare in settings.rare)
+        found[rare, length] = Ridge(raw.coefficients * scale[:, None], raw.intercept)
+    quality, cost = (found[way] for way in ways)
     if quality is cost:
         return quality
     return Ridge(
@@ -240,21 +272,21 @@ def constant_model(task: Task, model: Model, *, pooled: bool) -> Linear:
     rates = model.rates + model.factor
     if pooled:
         rates = np.repeat(rates[POOLED][None], len(rates), axis=0)
-    return Linear.constant(np.hstack(to_units(task, rates)), task.bounds)
+    return Linear.constant(np.hstack(to_units(task, rates)), task.bounds, task.design.standard)
 
 
 def means_model(task: Task, data: OutcomeMatrix) -> Linear:
     """The runtime's form of every candidate's mean quality and cost, whatever the prompt and suite."""
     means = np.concatenate([column_means(values, data.weight) for values in (data.quality, data.cost_usd)])
     means = np.nan_to_num(means)
-    return Linear.constant(np.repeat(means[None], task.suites + 1, axis=0), task.bounds)
+    return Linear.constant(np.repeat(means[None], task.suites + 1, axis=0), task.bounds, task.design.standard)
 
 
 def compile_model(task: Task, model: Model, settings: Settings) -> Linear:
     """The runtime's form of a model: blend and smearing move into the biases, the ridge's weights become int8."""
     half = task.half
     share = settings.columns(settings.blend, half)
-    weights, dense = task.design.split(model.text.coefficients)
+    weights, dense, vector = task.design.split(model.text.coefficients)
     bias = model.rates + share * (model.text.intercept - model.centre) + model.factor
     return Linear.quantised(
         seen=task.design.kept,
@@ -263,4 +295,6 @@ def compile_model(task: Task, model: Model, settings: Settings) -> Linear:
         dense=dense * share,
         cost_bounds=task.bounds,
         cost_link=LINK,
+        standard=task.design.standard,
+        vector=None if vector is None else vector * share,
     )

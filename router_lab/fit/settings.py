@@ -7,13 +7,19 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.fit.predictor import PENALTIES, PENALTY_ROWS, Model, Settings, Task, fit_model
+from router_lab.fit.neighbours import COUNTS, STRENGTHS, Reach, departures
+from router_lab.fit.predictor import PENALTIES, PENALTY_ROWS, Model, Settings, Task, fit_model, suite_rates
+from router_lab.fit.vectors import SIZES
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+PLAIN = Settings()
+MOST = 4.0
+"""Greatest blend of a ridge fitted to neighbours: reach and penalty both shrink it, and left-out rows may ask for
+more."""
 
 
-def choose_settings(task: Task, folds: Ints, seed: int = 0, *, one_factor: bool = False) -> Settings:
+def choose_settings(task: Task, folds: Ints, seed: int = 0, base: Settings = PLAIN) -> Settings:
     """Penalty, blend and weighting of rare words, for quality and for cost apart, by leaving out each fold of at most
     PENALTY_ROWS rows.
 
@@ -21,27 +27,71 @@ def choose_settings(task: Task, folds: Ints, seed: int = 0, *, one_factor: bool 
     penalty explains (sum d r)^2 / sum d d of r's squares: the penalty that explains most is taken, rare words weigh
     more where that then explains still more, and the blend is the best one, sum d r / sum d d, within [0, 1].
     A grid of squared errors over penalties and blends let its coarse blends choose the penalty: 80 on MMLU where
-    4 ranks best (APGR .685 against .693).
+    4 ranks best (APGR .685 against .693). Last, where there are vectors, their length beside the words. `base` holds
+    what is not chosen here.
     """
-    rows = np.arange(len(folds))
-    if len(rows) > PENALTY_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, PENALTY_ROWS, replace=False))
+    rows = _some(len(folds), seed)
     if not task.texts.any() or folds.max() == 0:
         return Settings(blend=(0.0, 0.0))
 
     def explained(settings: Settings) -> tuple[Floats, Floats]:
-        """[2] squares explained, and [2] the best blend."""
-        shared, square = np.maximum(_products(task, folds, rows, replace(settings, one_factor=one_factor)), 0.0)
-        square = np.maximum(square, 1e-12)
-        return shared**2 / square, np.minimum(shared / square, 1.0)
+        shared, square = _products(task, folds, rows, settings)
+        return _explained(shared, square, 1.0 if base.reaches is None else MOST)
 
-    found = [explained(Settings((penalty, penalty))) for penalty in PENALTIES]
+    found = [explained(replace(base, penalty=(penalty, penalty))) for penalty in PENALTIES]
     best = np.argmax([squares for squares, _ in found], axis=0)
     penalty = (PENALTIES[best[0]], PENALTIES[best[1]])
-    more, blends = explained(Settings(penalty, rare=(True, True)))
-    rare = [bool(more[k] > found[best[k]][0][k]) for k in range(2)]
-    blend = [float(blends[k] if rare[k] else found[best[k]][1][k]) for k in range(2)]
-    return Settings(penalty, (blend[0], blend[1]), (rare[0], rare[1]), one_factor)
+    squares, blend = ([float(found[best[k]][part][k]) for k in range(2)] for part in range(2))
+    rare, vector = [False, False], [1.0, 1.0]
+    more, blends = explained(replace(base, penalty=penalty, rare=(True, True)))
+    for k in range(2):
+        if more[k] > squares[k]:
+            squares[k], blend[k], rare[k] = float(more[k]), float(blends[k]), True
+    for length in SIZES if task.design.vectors is not None else ():
+        ways = replace(base, penalty=penalty, rare=(rare[0], rare[1]), vector=(length, length))
+        more, blends = explained(ways)
+        for k in range(2):
+            if more[k] > squares[k]:
+                squares[k], blend[k], vector[k] = float(more[k]), float(blends[k]), length
+    return replace(
+        base, penalty=penalty, blend=(blend[0], blend[1]), rare=(rare[0], rare[1]), vector=(vector[0], vector[1])
+    )
+
+
+def choose_reaches(task: Task, folds: Ints, seed: int = 0) -> tuple[Reach, Reach]:
+    """How many neighbours are followed, and how close they must be, for quality and for cost apart: the reach whose
+    departures explain most of rows whose fold is left out, neighbours being sought in the others."""
+    rows = _some(len(folds), seed)
+    reaches = [Reach(count, strength) for count in COUNTS for strength in STRENGTHS]
+    shared, square = np.zeros((len(reaches), 2)), np.zeros((len(reaches), 2))
+    for fold in range(int(folds.max()) + 1):
+        train, out = rows[folds[rows] != fold], rows[folds[rows] == fold]
+        if not len(train) or not len(out):
+            continue
+        rates = suite_rates(task.targets[train], task.weights[train], task.suite[train], task.suites)
+        residual = task.targets - rates[task.suite]
+        near = task.neighbourhood.near(out, train, max(COUNTS))
+        for i, reach in enumerate(reaches):
+            products = _agreement(task, out, departures(near, residual, task.weights, reach), residual[out])
+            shared[i] += products[0]
+            square[i] += products[1]
+    blend = _explained(shared, square)[1]
+    best = (2 * blend * shared - blend**2 * square).argmax(axis=0)  # unlike shared**2 / square: of two alike, the freer
+    return reaches[best[0]], reaches[best[1]]
+
+
+def _some(count: int, seed: int) -> Ints:
+    """All rows, or PENALTY_ROWS of them."""
+    rows = np.arange(count)
+    if count > PENALTY_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, PENALTY_ROWS, replace=False))
+    return rows
+
+
+def _explained(shared: Floats, square: Floats, most: float = 1.0) -> tuple[Floats, Floats]:
+    """Squares explained by the best blend, and that blend, at most `most`."""
+    shared, square = np.maximum(shared, 0.0), np.maximum(square, 1e-12)
+    return shared**2 / square, np.minimum(shared / square, most)
 
 
 def _products(task: Task, folds: Ints, rows: Ints, settings: Settings) -> Floats:
@@ -56,8 +106,12 @@ def _products(task: Task, folds: Ints, rows: Ints, settings: Settings) -> Floats
 
 def _left_out(task: Task, model: Model, out: Ints) -> Floats:
     rates, departed = model.parts(task, out)
+    return _agreement(task, out, departed, task.targets[out] - rates)
+
+
+def _agreement(task: Task, out: Ints, departed: Floats, left: Floats) -> Floats:
+    """[2, 2]: sum d r and sum d d of departures d and what they should have been, r, of quality and of cost."""
     half, weights = task.half, task.weights[out] * task.texts[out][:, None]
-    left = task.targets[out] - rates
     result = np.zeros((2, 2))
     for block, part in enumerate((slice(0, half), slice(half, None))):
         weight, d, r = weights[:, part], departed[:, part], left[:, part]
