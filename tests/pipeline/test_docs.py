@@ -23,6 +23,7 @@ pytestmark = [
 ]
 TEXT = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"<!-- file: (.*?) -->\n```\w+\n(.*?)```", TEXT, flags=re.S))
+VECTOR = re.findall(r"<!-- run: a vector -->\n```python\n(.*?)```", TEXT, flags=re.S)
 FITTER = re.findall(r"<!-- run: a fitter -->\n```python\n(.*?)```", TEXT, flags=re.S)
 
 
@@ -37,7 +38,7 @@ def test_what_the_page_writes_is_swept_and_fitted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOCAL_API_KEY", "x")
-    assert len(FILES) == 5 and len(FITTER) == 1
+    assert len(FILES) == 5 and len(FITTER) == len(VECTOR) == 1
     with serving() as server:
         for name, text in FILES.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -54,3 +55,6 @@ def test_what_the_page_writes_is_swept_and_fitted(
     (tmp_path / "mine.py").write_text(FITTER[0])
     runpy.run_path(str(tmp_path / "mine.py"))
     assert capsys.readouterr().out.split()[0] in ("pass", "inconclusive")  # twelve clusters conclude nothing
+    (tmp_path / "vector.py").write_text(VECTOR[0])
+    runpy.run_path(str(tmp_path / "vector.py"))
+    assert capsys.readouterr().out.split()[0] == "2"
