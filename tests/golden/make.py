@@ -171,6 +171,7 @@ def main() -> None:
         "identity": spec,
         "log2ish": logarithmic(spec),
         "bounded": bounded(spec),
+        "unknown": dataclasses.replace(spec, name="golden-unknown", coverage_unknown=0.7),
         "vector": steered(logarithmic(spec)),
     }
     for name, spec in ((name, made[name]) for name in names):

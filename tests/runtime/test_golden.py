@@ -17,12 +17,14 @@ REVISIONS = {
     ("v1", "identity"): "bb04b2862602785af8afa67f7a82c9d473ab9f91d99ecaf14c9f91e0d67991bb",
     ("v1", "bounded"): "8594c38f396370e33d5eadac7854216dc8bace181deed61adec09d9b30a20515",
     ("v1", "log2ish"): "1a72720ec1a1254a5a8a645d654994bcdb71a55c487dad9f5b9881a28a98ca54",
+    ("v1", "unknown"): "6d0755430e8a69c47d7fe31fa21a19a6c311c2aa0f7b3472a2027206f1c681fd",
     ("v2", "vector"): "012a7e319694d37eabbbe1f437590f49a295e685435a5dbb1fb82339d320f54e",
 }
 VECTORS = {
     ("v1", "identity"): "6724a7dfe0535029bbc43e64ee3db12a66075f2fea82ad9fad4d707bfd4f4314",
     ("v1", "bounded"): "81c6db09193df8ebd604c6bbb0f3ad6abe6da948242fdb1851c92f7af0c355c8",
     ("v1", "log2ish"): "f1b7d3dd378a4aea75ea96bb65648db6c0541f2a2cc144f3a83a47f97bc63fc1",
+    ("v1", "unknown"): "2501316891a2dffa6010b7ad096e0391a705cd370ce88767a8c83e4eeccc5408",
     ("v2", "vector"): "200530c7edb9eaf2882623aa2bc76e3eff751ccdbd34d16b039f4c5783a6acc6",
 }
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
