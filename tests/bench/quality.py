@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -60,7 +61,7 @@ class Set:
 
 def load(name: str) -> Set | None:
     """The named set, or None with a line saying why."""
-    path = ROOT / "datasets" / "recorded" / "outcomes.parquet" if name == "recorded" else DATA / f"{FILE[name]}.parquet"
+    path = recorded_outcomes() if name == "recorded" else DATA / f"{FILE[name]}.parquet"
     if not path.exists():
         print(f"{name}: skipped, {path} is not there")
         return None
@@ -78,6 +79,15 @@ def load(name: str) -> Set | None:
     else:
         fold = group_folds(data.suite, data.group)
     return Set(name, frame, data, fold)
+
+
+def recorded_outcomes() -> Path:
+    """The demo's outcomes of the recorded generations: swept and collected first where they are not there yet."""
+    out = ROOT / "demo-out"
+    if not (out / "outcomes.parquet").exists():
+        command = [str(Path(sys.executable).parent / "router-lab"), "demo", "--out", str(out)]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return out / "outcomes.parquet"
 
 
 def _complete(frame: pd.DataFrame) -> pd.DataFrame:
