@@ -1,4 +1,5 @@
-"""The whole recording through Inspect in a fresh log directory: time, samples per second, peak memory.
+"""The whole recording through Inspect in a fresh log directory: time, samples per second, peak memory; then what the
+suites with more than one call a sample cost, turn by turn.
 
     python tests/bench/recorded.py [--limit N] [SWEEP.yaml]
 
@@ -9,6 +10,7 @@ what the kernel counted for it and its children (`ru_maxrss`); the time includes
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import resource
 import subprocess
 import sys
@@ -43,12 +45,41 @@ def main() -> None:
             raise SystemExit(done.returncode)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         samples, calls, size = counted(folder)
+        loops = by_turn(folder)
     print(f"samples          {samples:>9,}")
     print(f"generations      {calls:>9,}")
     print(f"time             {seconds:>9.1f} s, of them {used.ru_utime + used.ru_stime:.1f} s CPU")
     print(f"samples/s        {samples / seconds:>9.1f}")
     print(f"peak memory      {used.ru_maxrss / 1024:>9.0f} MB")
     print(f"logs on disk     {size / 1e6:>9.1f} MB")
+    print(*loops, sep="\n")
+
+
+def by_turn(folder: str) -> list[str]:
+    """Per candidate of each suite with several calls a sample: quality, dollars per 1,000 samples (mean, median, P95 and
+    their ratio), and the mean dollars per 1,000 calls of the first, second, ... turn among those that came so far."""
+    from router_lab.collect import collect
+    from router_lab.prices import PriceTable, Tokens
+
+    prices = ROOT / "evals" / "prices.yaml"
+    outcomes, calls = collect([folder], prices=prices)
+    table, day = PriceTable.load(prices), dt.date(2026, 11, 25)
+    several = calls.groupby("suite")["turn"].max().loc[lambda most: most > 1].index
+    names = "".join(f"{name:>9}" for name in ("quality", "mean $", "median", "P95", "P95/med"))
+    lines = [f"\n{'suite, candidate':38}{names}  $/1k calls of turn 1, 2, …"]
+    key = ["suite", "model", "effort"]
+    parts = dict(iter(calls.groupby(key)))
+    for (suite, model, effort), rows in outcomes[outcomes["suite"].isin(several)].groupby(key):
+        mine = parts[suite, model, effort]
+        tokens = [Tokens(input=i, output=o) for i, o in zip(mine["input_tokens"], mine["output_tokens"], strict=True)]
+        turns = mine.assign(usd=[table.cost(model, one, day) for one in tokens]).groupby("turn")["usd"].mean() * 1000
+        usd = rows["cost_usd"] * 1000
+        middle, high = usd.median(), usd.quantile(0.95)
+        figures = f"{rows['quality'].mean():9.2f}{usd.mean():9.4f}{middle:9.4f}{high:9.4f}{high / middle:9.1f}"
+        lines.append(
+            f"{suite}, {model} @ {effort}".ljust(38) + figures + "  " + " ".join(f"{value:.3f}" for value in turns)
+        )
+    return lines
 
 
 def counted(folder: str) -> tuple[int, int, int]:
