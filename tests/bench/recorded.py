@@ -56,8 +56,8 @@ def main() -> None:
 
 
 def by_turn(folder: str) -> list[str]:
-    """Per candidate of each suite with several calls a sample: quality, dollars per 1,000 samples (mean, median, P95 and
-    their ratio), and the mean dollars per 1,000 calls of the first, second, ... turn among those that came so far."""
+    """Per candidate of each suite with several calls a sample: quality, dollars per 1,000 samples (mean, median, P95,
+    ratio), and the mean dollars per 1,000 calls of the first, second, ... turn among those that came so far."""
     from router_lab.collect import collect
     from router_lab.prices import PriceTable, Tokens
 
