@@ -120,11 +120,17 @@ return [...document.querySelectorAll('.js-plotly-plot')].map(
 """
 
 
+def told(browser: Any) -> set[str]:
+    """The lines of text that the page shows."""
+    return {line.strip() for line in browser.find_element("css selector", "body").text.splitlines()}
+
+
 def test_the_saved_view_shows_every_candidate_and_the_policy(browser: Any, mirror: Mirror) -> None:
     open_at(browser, mirror.page(mirror.tracked.view), 1800)
     wait_for(lambda: browser.execute_script(POINTS)[:2] == [5, 5], "five points in each scatter")
+    wait_for(lambda: {"Pareto front of release", "Pareto: all suites"} <= told(browser), "titles of view and scatters")
     text = browser.find_element("css selector", "body").text
-    assert "Pareto front of release" in text and "Pareto: all suites" in text and "share key" not in text
+    assert "share key" not in text
     for name in [*NAMES, "routed"]:
         assert name in text
     for width in (1400, 800):

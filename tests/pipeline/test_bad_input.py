@@ -89,7 +89,9 @@ def test_quality_outside_the_unit_interval(home: Path) -> None:
 def test_two_settings_under_one_name(home: Path) -> None:
     table, out = home / "table.csv", home / "outcomes.parquet"
     pd.DataFrame({**ROWS, "settings_sha": ["a" * 64, "b" * 64]}).to_csv(table, index=False)
-    assert_one_line(run("collect", str(table), "--out", str(out)), "table.csv", "'m'", "two settings", "effort name")
+    assert_one_line(
+        run("collect", str(table), "--out", str(out)), "table.csv", "candidate m stands", "two settings", "effort name"
+    )
     assert not out.exists()
 
 

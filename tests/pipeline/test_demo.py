@@ -20,7 +20,7 @@ def test_ends_with_a_policy_and_a_verdict(demo: Demo) -> None:
 def test_prints_what_a_stranger_looks_for(demo: Demo) -> None:
     for part in (
         "$/success", "● candidate", "policy  ", "random mix", "oracle (hindsight: an upper bound)", "(reference)",
-        "samples of the fit can certify", "samples alone could certify", "report.html",
+        "samples of the fit can certify", "rows alone could certify", "report.html",
         "mlflow server --backend-store-uri",
     ):  # fmt: skip
         assert part in demo.stdout, part

@@ -156,7 +156,7 @@ def test_a_budget_that_cannot_be_kept_is_refused_before_a_request(
     models = [{"model": "openai-api/local/tiny", "base_url": server.url}]
     for extra, message in [
         ({"budget_usd": 1.0}, r"a budget of \$1 needs `limits: \{usd: …\}`"),
-        ({"budget_usd": 1.0, "limits": {"usd": 0.01}}, r"\('openai-api/local/tiny', None\) has no max_tokens"),
+        ({"budget_usd": 1.0, "limits": {"usd": 0.01}}, r"candidate openai-api/local/tiny has no max_tokens"),
     ]:
         file = write_project(tmp_path, {"models": models, **extra}, prices=PRICES)
         with pytest.raises(InputError, match=message):
