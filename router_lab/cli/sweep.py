@@ -60,17 +60,17 @@ def sweep(
     folder = log_dir or Path("logs") / load(Sweep, sweep_file).name
     if pilot and not dry_run:
         raise click.UsageError("--pilot goes with --dry-run; to run a few samples use --limit")
+    options = _race_options(sweep_file) if race else None
     if dry_run and not pilot:
-        _estimate(sweep_file, folder, limit, history, as_json)
+        _estimate(sweep_file, folder, limit, history, as_json, options, batch)
         return
     from router_lab.sweep import run_sweep
 
     _warn_of_double_logging()
     if pilot:
         run_sweep(sweep_file, folder, limit=min(pilot, limit or pilot), budget_usd=budget_usd, quiet=quiet)
-        _estimate(sweep_file, folder, limit, history, as_json)
+        _estimate(sweep_file, folder, limit, history, as_json, options, batch)
         return
-    options = _race_options(sweep_file) if race else None
     result = run_sweep(sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet)
     click.echo(
         f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed", err=True
@@ -102,22 +102,29 @@ def _race_options(sweep_file: Path) -> RaceOptions:
     return RaceOptions(rule, lambda logs, prices: collect(list(logs), prices=prices)[0], reference)
 
 
-def _estimate(sweep_file: Path, folder: Path, limit: int | None, history: Path | None, as_json: bool) -> None:
+def _estimate(
+    sweep_file: Path, folder: Path, limit: int | None, history: Path | None, as_json: bool,
+    race: RaceOptions | None, batch: bool,
+) -> None:  # fmt: skip
     """Print dollars per candidate and suite, for what the log directory does not hold yet."""
     from dataclasses import asdict
 
     from router_lab.sweep import estimate, prepare
     from router_lab.sweep.forecast import render, total
+    from router_lab.sweep.outlook import race_outlook, render_race
     from router_lab.sweep.run import missing_samples
 
-    plan = prepare(sweep_file, limit=limit, budget_usd=None, spending=False)
+    plan = prepare(sweep_file, limit=limit, budget_usd=None, batch=batch, spending=False)
     estimates = estimate(plan, _history(plan, folder, history), missing_samples(plan, folder))
     each = plan.grid.sweep.limits.usd
+    racing = None if race is None else race_outlook(plan, estimates, race)
     if as_json:
         cells = [asdict(one) for one in estimates]
-        print_json({"cells": cells, "total": total(estimates, each), "lacking": list(plan.lacking)})
-    else:
-        click.echo("\n".join([render(estimates, each), *(f"before it can run: {cause}" for cause in plan.lacking)]))
+        extra = {} if racing is None else {"race": racing}
+        print_json({"cells": cells, "total": total(estimates, each), "lacking": list(plan.lacking), **extra})
+        return
+    lines = [render(estimates, each)] + ([] if racing is None else [render_race(racing)])
+    click.echo("\n".join([*lines, *(f"before it can run: {cause}" for cause in plan.lacking)]))
 
 
 def _warn_of_double_logging() -> None:

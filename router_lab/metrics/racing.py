@@ -4,32 +4,52 @@ The race of a suite is for the cheapest candidate that loses at most the margin 
 candidate that is named as the reference. After each wave a candidate leaves when it is shown
 
 - `dominated`: somebody cheaper is at least as good,
-- `worse`: it loses more than the margin, so that it can neither be chosen nor be the reference, or
-- `dearer`: it costs more than the named reference, so that choosing it saves nothing;
+- `worse`: it loses more than the margin, so that it can neither be chosen nor be the reference,
+- `dearer`: it costs more than the named reference, so that choosing it saves nothing, or
+- `hopeless`: it is cheaper than what could be settled on, but the whole grid could not pass it any more;
 
-and everybody leaves when the suite is `settled`: one is left, or the cheapest one left is shown to lose at most the
-margin against every other one left. With probability `confidence`, over all candidates and looks of a suite, neither
-the reference nor the candidate that the rule would choose leaves wrongly: .6 of the error is for leaving, .35 for
-settling, .05 for which of two is cheaper. Who leaves goes on with a random floor of the clusters, drawn beforehand, so
-that whatever it is good for can still be seen. The unit is the cluster, and each has one vote.
+and everybody leaves when the suite is `settled`: one is left, or the nominee (`router_lab.metrics.nomination`) is shown
+to lose at most the margin against every other one left, and to be the cheapest of them. Whoever the nominee need not be
+compared with any more waits: it runs nothing but the floor until the suite is settled or somebody else is nominated.
+
+With probability `confidence`, over all candidates and looks of a suite, neither the best one (or the reference) nor the
+one that the rule would choose leaves wrongly, nor is one settled on that loses more than the margin: see LEAVING for
+the shares of the error. Who leaves goes on with a random floor of the clusters,
+drawn beforehand, so that whatever it is good for can still be seen. The unit is the cluster, and each has one vote.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
-from router_lab.metrics.sequential import BURN_IN, STAKES, asymptotic_low, cluster_means, log_growth, log_mean
+from router_lab.metrics.nomination import Nomination, Sums
+from router_lab.metrics.sequential import BURN_IN, asymptotic_low, cluster_means
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-LEAVING, SETTLING, PRICING = 0.6, 0.35, 0.05
+HOPELESS, PRICING = 0.05, 0.05
+LEAVING = (60, 0.1, 0.4)
+"""Shares of the error: HOPELESS, PRICING; for leaving, 60 over the clusters of the grid, from .1 to .4; what is left is
+for settling. Where a grid is long, losers leave early at any price, and settling is what is worth the error."""
+SURE = 0.5
+"""A nominee is compared with 1 instead of with its rivals only where that seems to take no more of the grid."""
+FIRST = 0.8
+"""Of the error left for nominations, the share that each takes."""
+EARLY = 0.8
+"""Share of the error of leaving that bets may spend: most who leave are far behind."""
+SCREENING = (20, 0.04)
+"""Clusters, and share of the grid, that are only looked at before anybody is nominated."""
 GROWTH = 1.25
-"""Each wave makes the race at least this much longer."""
+"""Each wave makes the race at least this much longer, up to STEP."""
+STEP = 0.05
+"""No wave need be longer than this share of the suite: late waves are where stopping in time is worth most."""
 
 
 @dataclass(frozen=True)
@@ -53,48 +73,76 @@ class Leave:
 class Race:
     """One suite. `look` after every wave; `racing` bool[c] says who is still in, `winner` what was settled on."""
 
-    def __init__(self, rule: RaceRule, columns: int, reference: int | None = None) -> None:
-        """`columns` candidates; `reference`: its column, or None for the best one. The reference leaves only when the
-        suite is settled."""
-        self.rule, self.reference = rule, reference
+    def __init__(
+        self, rule: RaceRule, columns: int, reference: int | None = None, looks: Sequence[int] = ()
+    ) -> None:  # fmt: skip
+        """`columns` candidates; `reference`: its column, or None for the best one; the reference leaves only when the
+        suite is settled. `looks`: clusters after each wave, to the end of the grid; without them only bets decide."""
+        self.rule, self.reference, self._looks = rule, reference, tuple(map(int, looks))
         self.racing: Mask = np.ones(columns, bool)
+        self.waiting: Mask = np.zeros(columns, bool)
         self.winner: int | None = None
-        delta, others = 1 - rule.confidence, max(1, columns - 1)
-        self._leaving = np.log(1 / (delta * LEAVING))
-        self._settling = np.log(others / (delta * SETTLING))
-        self._pricing = delta * PRICING / (others * columns)
-        self._against = np.zeros((len(STAKES), columns))
-        self._within = np.zeros((len(STAKES), columns, columns))
-        self._totals, self._clusters = np.zeros(columns), 0
-        self._costs: Floats = np.zeros((0, columns))
+        others = max(1, columns - 1)
+        self._error = 1 - rule.confidence
+        self._pricing = self._error * PRICING / (others * columns)
+        grid = self._looks[-1] if self._looks else LEAVING[0] / LEAVING[2]
+        leaving = min(max(LEAVING[0] / grid, LEAVING[1]), LEAVING[2])
+        self._leaving = self._error * leaving / (2 if reference is None else 1)  # the best and the choice are at risk
+        self._settling = self._error * (1 - HOPELESS - PRICING - leaving)
+        self._against = Sums(columns)
+        self._nominees: list[Nomination] = []
+        self._spent, self._paired = 0, False  # nominations so far; whether "alone" has failed
+        self._means, self._costs = np.zeros((0, columns)), np.zeros((0, columns))
         self._cheaper: Mask = np.zeros((columns, columns), bool)
+
+    @property
+    def running(self) -> Mask:
+        """[c] who runs all samples of the next wave: neither gone nor waiting."""
+        return self.racing & ~self.waiting
 
     def look(self, quality: Floats, cost_usd: Floats, clusters: Ints) -> list[Leave]:
         """Take in the rows [n, c] of a wave and say who leaves, in column order.
 
         Rows in the race's order, of complete clusters; NaN where an outcome is missing. `clusters` [n]: codes that grow
-        in that order. What is not racing is ignored.
+        in that order. What is not running is ignored, so that only what was due may decide.
         """
         if not len(quality) or not self.racing.any():
             return []
-        means = cluster_means(np.where(self.racing, quality, np.nan), clusters)
+        means = cluster_means(np.where(self.running, quality, np.nan), clusters)
         self._bet(means)
-        self._within += log_growth(means[:, :, None] - means[:, None, :], -self.rule.margin)
-        self._totals += np.nansum(means, axis=0)
-        self._clusters += len(means)
-        costs = cluster_means(np.where(self.racing, cost_usd, np.nan), clusters)
+        past = self._means
+        self._means = np.concatenate([past, means])
+        costs = cluster_means(np.where(self.running, cost_usd, np.nan), clusters)
         self._costs = np.concatenate([self._costs, costs])
         self._cheaper = self._shown_cheaper()
-        return self._settle() or self._leave()
+        for nominee in self._nominees:
+            nominee.add(means, past[: nominee.start])
+        leaves = self._settle() or self._leave()
+        if self.racing.any():
+            self._nominate()
+            self.waiting = self._matched_and_dearer()
+        return leaves
+
+    @property
+    def _quality(self) -> Floats:
+        """Mean quality [c] of the clusters that each has run; 0 without any."""
+        known = (~np.isnan(self._means)).sum(axis=0)
+        return np.asarray(np.nansum(self._means, axis=0) / np.maximum(known, 1))
+
+    @property
+    def _price(self) -> Floats:
+        """Mean dollars [c] a cluster; inf where unknown."""
+        known = (~np.isnan(self._costs)).sum(axis=0)
+        return np.where(known > 0, np.nansum(self._costs, axis=0) / np.maximum(known, 1), np.inf)
 
     def _bet(self, means: Floats) -> None:
         """Against each candidate, on whoever led it most before each cluster: the choice of the opponent is free as
         long as the cluster itself has no say in it."""
-        known = np.nan_to_num(means)
-        before = self._totals + np.cumsum(known, axis=0) - known
-        before /= (self._clusters + np.arange(len(means)) + 1)[:, None]
+        known, ours = np.nan_to_num(means), ~np.isnan(means)
+        seen = (~np.isnan(self._means)).sum(axis=0) + np.cumsum(ours, axis=0) - ours
+        before = (np.nansum(self._means, axis=0) + np.cumsum(known, axis=0) - known) / np.maximum(seen, 1)
         floor = np.where(self._cheaper, 0.0, self.rule.margin)  # [k, j]
-        open_ = self.racing[:, None] & ~np.eye(len(self.racing), dtype=bool)
+        open_ = self.running[:, None] & ~np.eye(len(self.racing), dtype=bool)
         if self.reference is not None:
             open_ &= self._cheaper | (np.arange(len(self.racing)) == self.reference)[:, None]
         lead = np.where(open_, before[:, :, None] - before[:, None, :] - floor, -np.inf)
@@ -102,47 +150,155 @@ class Race:
         promising = np.take_along_axis(lead, opponent[:, None, :], axis=1)[:, 0, :] > 0
         gaps = np.take_along_axis(means, opponent, axis=1) - means
         floors = np.take_along_axis(floor, opponent, axis=0)
-        self._against += log_growth(np.where(promising, gaps, np.nan), floors)
+        self._against.add(np.where(promising, gaps, np.nan), floors)
 
     def _leave(self) -> list[Leave]:
-        shown = self.racing & (log_mean(self._against) >= self._leaving)
-        dearer = np.zeros(len(shown), bool)
+        shown = self.racing & self._against.shown(self._leaving, EARLY, self._looks, len(self._means))
+        dearer, hopeless = np.zeros(len(shown), bool), np.zeros(len(shown), bool)
+        for nominee in self._nominees:
+            hopeless |= self.racing & nominee.hopeless & self._below(nominee.column) & ~shown
         if self.reference is not None:
-            shown[self.reference] = False
+            shown[self.reference] = hopeless[self.reference] = False
             dearer = self.racing & self._cheaper[self.reference] & ~self._cheaper[:, self.reference]
-        leaves = [self._told(int(j), bool(shown[j])) for j in np.flatnonzero(shown | dearer)]
+        leaves = [
+            self._told(int(j), bool(shown[j]), bool(hopeless[j])) for j in np.flatnonzero(shown | dearer | hopeless)
+        ]
         self.racing[[leave.column for leave in leaves]] = False
         return leaves + ([] if self.racing.sum() > 1 else self._settle())
 
-    def _told(self, column: int, shown: bool) -> Leave:
+    def _told(self, column: int, shown: bool, hopeless: bool) -> Leave:
         """The reason in words: who leads the one that leaves, and whether that one is cheaper."""
+        if hopeless:
+            return Leave(column, "hopeless", next(n.opponent for n in self._nominees if n.hopeless[column]))
         if not shown:
             assert self.reference is not None
             return Leave(column, "dearer", self.reference)
-        rivals = np.where(self.racing & (np.arange(len(self.racing)) != column), self._totals, -np.inf)
+        quality = self._quality
+        rivals = np.where(self.racing & (np.arange(len(self.racing)) != column), quality, -np.inf)
         cheaper = np.where(self._cheaper[:, column], rivals, -np.inf)
         best = int(cheaper.argmax())
-        if cheaper[best] >= self._totals[column]:
+        if cheaper[best] >= quality[column]:
             return Leave(column, "dominated", best)
         return Leave(column, "worse", int(rivals.argmax()) if self.reference is None else self.reference)
 
     def _settle(self) -> list[Leave]:
-        """Everybody leaves if the cheapest one left is the only one, or stays within the margin of those that count."""
+        """Everybody leaves if one is left, or a nominee stays within the margin of those that count and is the
+        cheapest; at the end of the grid it need only be the cheapest of those that the grid could pass."""
         left = np.flatnonzero(self.racing)
-        capital = log_mean(self._within)
-        for k in left:
+        able = self._able(self.rule.confidence) if self._ended else self.racing
+        winner = int(left[0]) if len(left) == 1 else None
+        for nominee in sorted(self._nominees, key=lambda nominee: self._price[nominee.column]):
+            k = nominee.column
             rivals = left[left != k]
             judged = rivals if self.reference is None else rivals[rivals == self.reference]
-            if self._cheaper[k, rivals].all() and (capital[k, judged] >= self._settling).all():
-                self.winner = int(k)
-                self.racing[:] = False
-                return [Leave(int(j), "settled", int(k)) for j in left]
-        return []
+            beaten = ~able | self._cheaper[k]
+            if winner is None and self.racing[k] and beaten[rivals].all() and nominee.matched[judged].all():
+                winner = k
+        if winner is None:
+            return []
+        self.winner = winner
+        self.racing[:] = False
+        return [Leave(int(j), "settled", winner) for j in left]
+
+    @property
+    def _ended(self) -> bool:
+        return bool(self._looks) and len(self._means) >= self._looks[-1]
+
+    def _below(self, column: int) -> Mask:
+        """[c] who seems to be cheaper than `column`, or is not shown to be dearer."""
+        other = np.arange(len(self.racing)) != column
+        return np.asarray(~self._cheaper[column] & other & (self._price <= self._price[column]))
+
+    def _leader(self) -> int:
+        """Column of the reference, or of the one still racing with the highest mean so far."""
+        if self.reference is not None:
+            return self.reference
+        return int(np.where(self.racing, self._quality, -np.inf).argmax())
+
+    def _able(self, confidence: float) -> Mask:
+        """[c] who would be shown within the margin of the leader by the end, were what was seen the truth."""
+        gaps = self._means - self._means[:, [self._leader()]]
+        return self.racing & (self._distance(gaps, confidence) >= 0)
+
+    def _distance(self, gaps: Floats, confidence: float) -> Floats:
+        """How far [c] the mean of gaps [G, c] lies above minus the margin, less what the whole grid will leave open."""
+        known = np.maximum((~np.isnan(gaps)).sum(axis=0), 1)
+        total = max(len(gaps), self._looks[-1] if self._looks else 0)
+        mean = np.nansum(gaps, axis=0) / known
+        variance = np.maximum(np.nansum(gaps**2, axis=0) / known - mean**2, 0.0)
+        return np.asarray(mean + self.rule.margin - float(ndtri(confidence)) * np.sqrt(variance / total + 2 / total**2))
+
+    def _nominate(self) -> None:
+        """Put forward the cheapest one that seems able to pass. Further ones only if those before seem not to be or
+        are dearer, and only when the race is twice as long; those before stay in as long as they race."""
+        now = len(self._means)
+        failed = [n for n in self._nominees if n.alone and self.racing[n.column] and not self._alone(n.column)]
+        self._paired |= bool(failed)
+        self._nominees = [n for n in self._nominees if self.racing[n.column] and n not in failed]
+        if self._ended or now < max(SCREENING[0], SCREENING[1] * (self._looks or (0,))[-1]):
+            return
+        if self._nominees and now < 2 * self._nominees[-1].start:
+            return
+        able = self._able(0.5)
+        column = int(np.where(able, self._price, np.inf).argmin())
+        standing = [n for n in self._nominees if able[n.column]]
+        if not able.any() or any(self._price[column] >= self._price[n.column] for n in standing):
+            return
+        if column == self._leader() and (self._below(column) & self.racing).any():
+            return  # nothing to settle while somebody cheaper may yet do
+        weight = FIRST * (1 - FIRST) ** self._spent
+        errors = (self._settling * weight, self._error * HOPELESS * weight)
+        self._spent += 1
+        alone = not self._paired and self._alone(column)
+        self._nominees.append(
+            Nomination(
+                column,
+                alone,
+                self._leader(),
+                errors,
+                self.rule.margin,
+                self.rule.confidence,
+                now,
+                self._looks,
+                len(self.racing),
+            )
+        )
+
+    def _alone(self, column: int) -> bool:
+        """Whether it is less dear to show `column` within the margin of 1 than of each rival."""
+        if not self._looks or self.reference == column:
+            return False
+        rivals = self.racing & (np.arange(len(self.racing)) != column)
+        if self.reference is not None:
+            rivals &= np.arange(len(self.racing)) == self.reference
+        own = self._means[:, [column]]
+        alone, paired = self._way(own - 1.0)[0], self._way(own - self._means)
+        price = np.where(np.isfinite(self._price), self._price, 0.0)
+        dear = float(paired[rivals].max(initial=0.0)) * price[column] + float((paired * price)[rivals].sum())
+        return bool(alone < SURE) and float(alone * price[column]) < dear
+
+    def _way(self, gaps: Floats) -> Floats:
+        """Share [c] of the grid, at most 1, after which the mean of gaps [G, c] would be shown above minus the
+        margin, were what was seen the truth."""
+        known = np.maximum((~np.isnan(gaps)).sum(axis=0), 1)
+        mean = np.nansum(gaps, axis=0) / known + self.rule.margin
+        variance = np.maximum(np.nanmean(gaps**2, axis=0) - (mean - self.rule.margin) ** 2, 0.0) + 2 / known
+        return np.asarray(np.minimum(4 * variance / np.maximum(mean, 1e-9) ** 2 / self._looks[-1], 1.0))
+
+    def _matched_and_dearer(self) -> Mask:
+        """[c] who need not run now: shown dearer than every nominee and done with there, or not asked."""
+        waits = self.racing.copy() if self._nominees else np.zeros(len(self.racing), bool)
+        for nominee in self._nominees:
+            k = nominee.column
+            waits &= self._cheaper[k] & (nominee.matched | nominee.alone)
+            if (self._below(k) & self.racing).any() and not (nominee.alone and self.reference is None):
+                waits[nominee.opponent] = False
+        return waits
 
     def _shown_cheaper(self) -> Mask:
         """[k, j]: k is shown to cost no more than j, on clusters where both costs are known."""
         result = self._cheaper.copy()
-        left = np.flatnonzero(self.racing)
+        left = np.flatnonzero(self.running)
         for k in left:
             spared = self._costs[:, left] - self._costs[:, [k]]
             known = (~np.isnan(spared)).sum(axis=0) >= BURN_IN
@@ -151,13 +307,14 @@ class Race:
 
 
 def waves(first: int, ends: Ints) -> list[int]:
-    """Rows run after each wave: at least `first`, each GROWTH times the one before or more, at `ends` of clusters."""
+    """Rows run after each wave, at `ends` of clusters: at least `first`, then GROWTH times the one before, or STEP of
+    all rows more where that is less."""
     sizes: list[int] = []
     wanted = float(first)
     for end in map(int, ends):
         if end >= wanted or end == ends[-1]:
             sizes.append(end)
-            wanted = max(end + 1, end * GROWTH)
+            wanted = max(end + 1, min(end * GROWTH, end + STEP * int(ends[-1])))
     return sizes
 
 

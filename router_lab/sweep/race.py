@@ -27,6 +27,8 @@ from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell
 
 RACE = "race.jsonl"
+FORMAT = 2
+"""Of the rules in `race.jsonl`: a race begun under others cannot be continued, for its waves and bounds differ."""
 FIRST_WAVE = 10
 """Samples per suite in the first wave of a race, where the sweep file does not say."""
 Measure = Callable[[Sequence[Path], PriceTable], pd.DataFrame]
@@ -51,12 +53,15 @@ class Lane:
     samples: list[Sample]
     clusters: list[str]
     ends: list[int]
+    sizes: list[int]
     race: Race
     floor: list[bool]
     shown: int = 0
+    late: bool = False
+    """Whether somebody waited to the end, and nothing was settled."""
 
     def __post_init__(self) -> None:
-        self.left_at: dict[int, int] = {}
+        self.left_at: dict[int, int] = {}  # since when a candidate runs the floor alone, gone or waiting
         self.leaves: list[tuple[int, Leave]] = []
 
     def samples_of(self, column: int, size: int) -> list[Sample]:
@@ -70,8 +75,14 @@ class Lane:
         codes = np.searchsorted(self.ends, np.arange(self.shown, size), side="right")
         leaves = self.race.look(np.array(quality, float), np.array(cost, float), codes)
         self.shown = size
-        self.left_at |= {leave.column: size for leave in leaves}
-        self.leaves += [(size, leave) for leave in leaves]
+        ended = size == len(self.samples)
+        self.late = ended and bool((self.race.racing & self.race.waiting).any())
+        for column in range(len(self.cells)):
+            if self.race.running[column] or (self.race.racing[column] and ended):
+                self.left_at.pop(column, None)  # who waited in vain runs what it has missed
+            else:
+                self.left_at.setdefault(column, size)
+        self.leaves += [(self.left_at[leave.column], leave) for leave in leaves]
         return leaves
 
 
@@ -83,24 +94,30 @@ class Racer:
         rule, reference = options.rule, options.reference
         self.path, self.rule, self.measure = folder / RACE, rule, options.measure
         self.prices = plan.prices()
-        self.lanes = _lanes(plan, rule, reference)
         first = plan.grid.sweep.wave or FIRST_WAVE
-        self.sizes = {lane.suite: waves(first, np.array(lane.ends)) for lane in self.lanes}
+        self.lanes = lanes_of(plan, rule, reference)
+        self.sizes = {lane.suite: lane.sizes for lane in self.lanes}
         self.wave = 0
-        head = {"race": 1, "rule": asdict(rule), "reference": reference and list(reference), "first": first}
+        head = {"race": FORMAT, "rule": asdict(rule), "reference": reference and list(reference), "first": first}
         head["suites"] = {lane.suite: _fingerprint(lane) for lane in self.lanes}
         self._resume(json.loads(json.dumps(head)))
 
     def portions(self) -> Iterator[list[tuple[Cell, Task]]]:
         """Cells with tasks narrowed to what each wave needs, from the first that was not looked at; once more the last
-        one where all were, to find its logs."""
+        one where all were, to find its logs, or where somebody waited in vain, to run what it has missed."""
         last = max(map(len, self.sizes.values())) - 1
-        for wave in range(min(self.wave, last), last + 1):
-            yield [
-                (cell, narrowed(task, lane.samples_of(column, self._size(lane, wave))))
-                for lane in self.lanes
-                for column, (cell, task) in enumerate(lane.cells)
-            ]
+        begun = self.wave
+        for wave in range(min(begun, last), last + 1):
+            yield self._portion(wave)
+        if begun <= last and any(lane.late for lane in self.lanes):
+            yield self._portion(last)
+
+    def _portion(self, wave: int) -> list[tuple[Cell, Task]]:
+        return [
+            (cell, narrowed(task, lane.samples_of(column, self._size(lane, wave))))
+            for lane in self.lanes
+            for column, (cell, task) in enumerate(lane.cells)
+        ]
 
     def look(self, logs: Sequence[Path]) -> list[str]:
         """Judge the wave that has just run; returns lines that say who left and why."""
@@ -115,7 +132,7 @@ class Racer:
             leaves = lane.take(size, quality, cost)
             told = [[leave.column, leave.reason, leave.by] for leave in leaves]
             looks.append({"suite": lane.suite, "upto": size, "quality": quality, "cost_usd": cost, "leaves": told})
-            lines += [_told(lane, size, leave) for leave in leaves] + ([_standing(lane)] if leaves else [])
+            lines += [_told(lane, leave) for leave in leaves] + ([_standing(lane)] if leaves else [])
         self._write({"wave": self.wave, "looks": looks})
         self.wave += 1
         return lines
@@ -158,7 +175,13 @@ class Racer:
         if not lines:
             self._write(head)
             return
-        if json.loads(lines[0]) != head:
+        begun = json.loads(lines[0])
+        if begun.get("race") != FORMAT:
+            rule = f"was begun under rules {begun.get('race')} of racing, this version of router_lab has rules {FORMAT}"
+            raise InputError(
+                f"{self.path}: {rule}; use a new log directory, or finish it with the version that began it"
+            )
+        if begun != head:
             rule = "belongs to another race: rule, reference, candidates or samples differ"
             raise InputError(f"{self.path}: {rule}; use a new log directory")
         lanes = {lane.suite: lane for lane in self.lanes}
@@ -180,8 +203,9 @@ def narrowed(task: Task, samples: list[Sample]) -> Task:
     return part
 
 
-def _lanes(plan: Plan, rule: RaceRule, reference: tuple[str, str | None] | None) -> list[Lane]:
-    lanes = []
+def lanes_of(plan: Plan, rule: RaceRule, reference: tuple[str, str | None] | None) -> list[Lane]:
+    """A lane for each suite of a prepared sweep. Raises InputError for a reference that does not run a suite."""
+    lanes, first = [], plan.grid.sweep.wave or FIRST_WAVE
     for suite in dict.fromkeys(cell.suite for cell, _ in plan.tasks):
         cells = [(cell, task) for cell, task in plan.tasks if cell.suite == suite]
         candidates = [cell.candidate for cell, _ in cells]
@@ -195,8 +219,10 @@ def _lanes(plan: Plan, rule: RaceRule, reference: tuple[str, str | None] | None)
         order, ends = whole_clusters(np.array([codes[name] for name in names]))
         clusters = [names[i] for i in order]
         floor = [on_floor(plan.grid.sweep.seed, suite, name, rule.floor) for name in clusters]
-        race = Race(rule, len(cells), None if reference is None else candidates.index(reference))
-        lanes.append(Lane(suite, cells, [samples[i] for i in order], clusters, ends.tolist(), race, floor))
+        sizes = waves(first, ends)
+        looks = np.searchsorted(ends, sizes, side="right").tolist()
+        race = Race(rule, len(cells), None if reference is None else candidates.index(reference), looks)
+        lanes.append(Lane(suite, cells, [samples[i] for i in order], clusters, ends.tolist(), sizes, race, floor))
     return lanes
 
 
@@ -225,19 +251,21 @@ def _column(frame: pd.DataFrame, lane: Lane, size: int, name: str) -> list[list[
     return [[None if np.isnan(value) else float(value) for value in row] for row in zip(*columns, strict=True)]
 
 
-def _told(lane: Lane, size: int, leave: Leave) -> str:
+def _told(lane: Lane, leave: Leave) -> str:
     cell, by = lane.cells[leave.column][0], lane.cells[leave.by][0]
     words = {
         "dominated": f"{by.candidate} is cheaper and at least as good",
         "worse": f"{by.candidate} is better by more than the margin",
         "dearer": f"it costs more than the reference {by.candidate}",
+        "hopeless": f"it cannot be shown within the margin of {by.candidate} on these samples any more",
         "settled": f"the suite is settled on {by.candidate}",
     }
-    return f"{lane.suite}, after {size} samples: {cell.candidate} leaves: {words[leave.reason]}"
+    return f"{lane.suite}, after {lane.shown} samples: {cell.candidate} leaves: {words[leave.reason]}"
 
 
 def _standing(lane: Lane) -> str:
-    still = [str(cell.candidate) for j, (cell, _) in enumerate(lane.cells) if j not in lane.left_at]
+    names = [str(cell.candidate) + (" (waits)" if lane.race.waiting[j] else "") for j, (cell, _) in enumerate(lane.cells)]
+    still = [name for name, racing in zip(names, lane.race.racing, strict=True) if racing]
     total = len(lane.samples)
     saved = sum(total - len(lane.samples_of(j, total)) for j in range(len(lane.cells)))
     return f"{lane.suite}: still in: {', '.join(still) or 'nobody'}; {saved} of {total * len(lane.cells)} samples saved"

@@ -32,17 +32,18 @@ def replay_race(
     n, c = quality.shape
     order, ends = whole_clusters(clusters)
     codes = np.searchsorted(ends, np.arange(n), side="right")
+    sizes = waves(first, ends)
     left_at = np.full(c, n, np.int64)
     leaves: list[Leave] = []
-    race, shown = Race(rule, c, reference), 0
-    for size in waves(first, ends):
+    race, shown = Race(rule, c, reference, np.searchsorted(ends, sizes, side="right")), 0
+    for size in sizes:
         rows = order[shown:size]
-        gone = race.look(quality[rows], cost_usd[rows], codes[shown:size])
+        leaves += race.look(quality[rows], cost_usd[rows], codes[shown:size])
         shown = size
-        left_at[[leave.column for leave in gone]] = size
-        leaves += gone
+        left_at = np.where(race.running, n, np.minimum(left_at, size))
         if not race.racing.any():
             break
+    left_at[race.racing] = n  # who still waits at the end runs what it has missed
     before = np.empty((n, c), bool)
     before[order] = np.arange(n)[:, None] < left_at[None, :]
     floor = np.empty(n, bool)

@@ -60,16 +60,51 @@ def test_dearer_than_the_reference_leaves() -> None:
 def test_a_reference_cheaper_than_all_settles_at_once() -> None:
     race = Race(RaceRule(0.05), 2, reference=0)
     left = race.look(rows("10" * 30, "10" * 30), np.tile([1.0, 2.0], (60, 1)), np.arange(60))
+    assert left == [Leave(1, "dearer", 0), Leave(0, "settled", 0)] and race.winner == 0
+
+
+def test_a_cheap_equal_is_nominated_on_the_past_and_settles_the_suite_on_what_comes_then() -> None:
+    n = 180
+    race, ones, dollars = Race(RaceRule(0.1, 0.9), 2), rows("1" * n, "1" * n), np.tile([1.0, 9.0], (n, 1))
+    assert race.look(ones[:30], dollars[:30], np.arange(30)) == []
+    left = race.look(ones[30:], dollars[30:], np.arange(30, n))
+    # 150 further ties above a floor of -.1 at the largest stake: (1 + .95 × .1 / .9) ** 150 / 8 > 1 / .04, where .04 =
+    # .1 × (1 - .05 - .05 - .4) × .8 is what the first nomination may spend.
+    assert 150 * math.log1p(0.95 / 9) - math.log(8) > math.log(1 / 0.04)
     assert left == [Leave(0, "settled", 0), Leave(1, "settled", 0)] and race.winner == 0
 
 
-def test_a_cheap_equal_settles_the_suite() -> None:
-    n = 150
-    race = Race(RaceRule(0.1, 0.9), 2)
-    left = race.look(rows("1" * n, "1" * n), np.tile([1.0, 9.0], (n, 1)), np.arange(n))
-    # 150 ties above a floor of -.1 at the largest stake: (1 + .95 × .1 / .9) ** 150 / 8 > 1 / .035.
-    assert 150 * math.log1p(0.95 / 9) - math.log(8) > math.log(1 / 0.035)
-    assert left == [Leave(0, "settled", 0), Leave(1, "settled", 0)] and race.winner == 0
+def test_a_known_end_lets_a_match_be_shown_before_bets_could() -> None:
+    # 100 clusters, looks after 20, 60 and 100; the cheap one loses nothing and wins nothing at a margin of .1. Its test
+    # starts after 20, so at the second look it has 40 ties: the sum 40 × .1 = 4 over the error sqrt(2) of the two
+    # pseudo-observations is a t of 2.83 with 39 degrees of freedom, enough for half of the way; bets have
+    # 40 × log(1 + .95 / 9) = 4.0, less than log(8) + log(1 / (.1 × .04)).
+    quality, dollars = rows("1" * 100, "1" * 100), np.tile([1.0, 9.0], (100, 1))
+    ends = [20, 60, 100]
+    outcomes = []
+    for looks in (ends, []):
+        race, start, left = Race(RaceRule(0.1, 0.9), 2, looks=looks), 0, []
+        for end in ends[:2]:
+            left += race.look(quality[start:end], dollars[start:end], np.arange(start, end))
+            start = end
+        outcomes.append(race.winner)
+    assert outcomes == [0, None]
+
+
+def test_who_is_matched_and_dearer_waits_and_is_needed_again_only_if_nothing_is_settled() -> None:
+    rng = np.random.default_rng(0)
+    n = 120
+    # Column 0 is cheap and perfect, 2 is dear and useless against it, 1 only a little cheaper than 0 and unclear.
+    quality = np.column_stack([np.ones(n), rng.random(n) < 0.93, rng.random(n) < 0.9]).astype(float)
+    race = Race(RaceRule(0.05), 3, looks=[20, 40, 60, 80, 100, 120])
+    waited = False
+    for start in range(0, n, 20):
+        part = slice(start, start + 20)
+        race.look(quality[part], np.tile([2.0, 1.0, 9.0], (n, 1))[part], np.arange(n)[part])
+        assert not race.waiting[0] and not race.waiting[1]
+        waited |= bool(race.waiting[2])
+        assert not (race.running & ~race.racing).any()
+    assert waited or not race.racing[2]
 
 
 def test_without_prices_or_outcomes_nobody_leaves_for_being_cheap() -> None:
@@ -101,7 +136,9 @@ def test_clusters_run_whole_where_their_first_row_stands_and_waves_end_with_them
     order, ends = whole_clusters(np.array([3, 1, 3, 0, 1]))
     assert order.tolist() == [0, 2, 1, 4, 3] and ends.tolist() == [2, 4, 5]
     assert waves(1, ends) == [2, 4, 5]
-    assert waves(10, np.arange(1, 31)) == [10, 13, 17, 22, 28, 30]
+    assert waves(10, np.arange(1, 31)) == [10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30]  # a twentieth of 30 is 1.5
+    assert waves(10, np.arange(1, 1001))[:5] == [10, 13, 17, 22, 28]
+    assert waves(10, np.arange(1, 1001))[-3:] == [915, 965, 1000]
     assert waves(50, np.arange(1, 31)) == [30]
 
 

@@ -1,0 +1,105 @@
+"""Boundaries of a test that is looked at on the way to an end that is known beforehand.
+
+A capital that bets (`router_lab.metrics.sequential`) is valid for ever and pays for it: near the end of a grid it needs
+about twice the samples of a single test. Where the number of clusters to come is known, the error can be spent over
+the looks instead (Lan & DeMets 1983, "Discrete sequential boundaries for clinical trials", Biometrika 70; Kim & DeMets
+1987, the same journal 74, for powers of time), most of it near the end: then the last look is nearly a single test. As
+with the t test of a certificate, validity is that of the central limit theorem.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtr
+
+Floats = NDArray[np.float64]
+
+POWER = 2.0
+"""Share of the error that is spent by time t of the way: t to this power."""
+CLOSEST = 0.02
+"""A look that is followed by another within this share of its time has no boundary of its own."""
+LEAST = 20
+"""Clusters before a normal approximation is trusted, as for verdicts: earlier looks test nothing."""
+POINTS = 120
+
+
+@lru_cache(maxsize=4096)
+def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
+    """What a Brownian motion seen at `times` must reach at each of them; inf = no test there.
+
+    times: growing, above 0; shares: of the error `alpha`, in (0, 1), spent by each, growing to 1. The chance of ever
+    reaching the boundary is `alpha` in all. Computed by the recursion of Armitage, McPherson & Rowe 1969 ("Repeated
+    significance tests on accumulating data", JRSS A 132) on a grid of points.
+    """
+    result = np.full(len(times), np.inf)
+    before, spent, places, density = 0.0, 0.0, np.zeros(1), np.ones(1)  # density already times the points' width
+    for look in _apart(times):
+        step = float(np.sqrt(times[look] - before))
+        bound = _bound(places, density, step, alpha * (shares[look] - spent))
+        result[look] = bound
+        grid = np.linspace(-6.0 * float(np.sqrt(times[look])), bound, POINTS)
+        weight = np.full(POINTS, grid[1] - grid[0])
+        weight[[0, -1]] /= 2
+        kernel = np.exp(-0.5 * ((grid[:, None] - places[None, :]) / step) ** 2) / (step * np.sqrt(2 * np.pi))
+        places, density = grid, (kernel @ density) * weight
+        before, spent = times[look], shares[look]
+    return tuple(float(value) for value in result)
+
+
+def forward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
+    """Boundaries of a sum over clusters, in units of the scatter of a whole grid of looks[-1] clusters."""
+    tested = np.array([look for look in looks if look >= LEAST], np.float64)
+    if not len(tested):
+        return (np.inf,) * len(looks)
+    times = tested / looks[-1]
+    bounds = boundaries(tuple(times.tolist()), tuple((times**POWER).tolist()), alpha)
+    return (np.inf,) * (len(looks) - len(tested)) + bounds
+
+
+def backward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
+    """Normal scores that show, before its end, that the sum of a grid of looks[-1] clusters will stay below a value.
+
+    What is left of a grid is a sample without replacement: at look n the distance to that value, over its scatter
+    `sd * sqrt(n * (1 - n / N))`, is a Brownian motion at time n / (N - n) over the root of that time. inf = no test.
+    """
+    ends = np.array([look for look in looks[:-1] if look >= LEAST], np.float64)
+    if not len(ends):
+        return (np.inf,) * len(looks)
+    times, shares = ends / (looks[-1] - ends), (ends / ends[-1]) ** POWER
+    bounds = np.array(boundaries(tuple(times.tolist()), tuple(shares.tolist()), alpha))
+    return (*[np.inf] * (len(looks) - len(ends) - 1), *(bounds / np.sqrt(times)).tolist(), np.inf)
+
+
+def scores(total: Floats, squares: Floats, count: Floats) -> Floats:
+    """Normal scores [...] of sums of `count` gains with these sums of squares; -inf with fewer than two.
+
+    Two pseudo-observations of +1 and -1 are added to the variance, as in `clustered_mean`, so that ties alone do not
+    look certain, and t distributions are turned into normal ones.
+    """
+    known = np.maximum(count, 2.0)
+    mean = total / known
+    variance = np.maximum(squares / known - mean**2, 0.0) * known / (known - 1) + 2 / known
+    judged = -ndtri(np.maximum(stdtr(known - 1, -total / np.sqrt(variance * known)), 1e-300))
+    return np.asarray(np.where(count >= 2, judged, -np.inf))
+
+
+def _apart(times: tuple[float, ...]) -> list[int]:
+    """Looks that are tested: the last, and backwards from it those far enough from the next one."""
+    kept = [len(times) - 1]
+    for look in range(len(times) - 2, -1, -1):
+        if times[kept[-1]] - times[look] >= CLOSEST * times[kept[-1]]:
+            kept.append(look)
+    return kept[::-1]
+
+
+def _bound(places: Floats, density: Floats, step: float, due: float) -> float:
+    """The point above which a fresh step leaves `due` of the density, by bisection."""
+    low, high = float(places.min()), float(places.max()) + 9 * step
+    for _ in range(32):
+        middle = (low + high) / 2
+        above = float(density @ ndtr((places - middle) / step))
+        low, high = (middle, high) if above > due else (low, middle)
+    return high
