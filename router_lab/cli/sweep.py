@@ -68,7 +68,8 @@ def sweep(
 
     _warn_of_double_logging()
     if pilot:
-        run_sweep(sweep_file, folder, limit=min(pilot, limit or pilot), budget_usd=budget_usd, quiet=quiet)
+        few = min(pilot, limit or pilot)
+        run_sweep(sweep_file, folder, limit=few, budget_usd=budget_usd, batch=batch, quiet=quiet)
         _estimate(sweep_file, folder, limit, history, as_json, options, batch)
         return
     result = run_sweep(sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet)

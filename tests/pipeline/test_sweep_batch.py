@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import prepare, run_sweep
@@ -93,3 +95,15 @@ def test_a_provider_without_batches_is_refused(tmp_path: Path) -> None:
     file = write_project(tmp_path, {"models": ["openai-api/local/a"]})
     with pytest.raises(InputError, match=r"'openai-api/local/a': Inspect has no batch API for provider 'openai-api'"):
         prepare(file, batch=True)
+
+
+def test_a_dry_run_refuses_what_a_batch_could_not_do(tmp_path: Path) -> None:
+    models = [{"model": "openai-api/local/m", "base_url": "http://127.0.0.1:9"}]
+    suites = {"echo": {"task": "tasks.py@echo", "args": {"n": 4}}}
+    file = write_project(tmp_path, {"models": models}, suites, prices={"openai-api/local/m": price(1, 2)})
+    command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--batch"]
+    for extra in (["--dry-run"], ["--dry-run", "--pilot", "1"], []):
+        refused = CliRunner().invoke(cli, [*command, *extra])
+        assert refused.exit_code == 1, refused.output
+        assert "Inspect has no batch API for provider 'openai-api'" in str(refused.exception) + refused.output
+    assert not (tmp_path / "logs").exists()

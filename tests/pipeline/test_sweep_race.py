@@ -10,13 +10,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.metrics.racing import RaceRule
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import RaceOptions, run_sweep
-from tests.servers.race_grid import decisions, race_servers
+from tests.servers.race_grid import RIGHT, decisions, race_servers
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -75,3 +78,39 @@ def test_kill_9_in_the_middle_changes_no_decision(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert "leaves" in done.stderr and "still in" in done.stderr
     assert decisions(tmp_path / "cut/logs") == decisions(tmp_path / "whole/logs")
+
+
+def test_a_dry_run_says_what_the_race_would_do(tmp_path: Path) -> None:
+    with race_servers(tmp_path, 60, race={"margin": 0.05}) as (file, _):
+        command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--race", "--dry-run"]
+        said = CliRunner().invoke(cli, command)
+        assert said.exit_code == 0, said.output
+        assert "race: for the cheapest candidate within 5 points of the best candidate" in said.output
+        assert "echo: 3 candidates, 18 waves (samples 10, 13, 16, 19, … 60)" in said.output
+        history = pd.DataFrame(
+            [
+                {"suite": "echo", "sample_id": str(i), "model": f"openai-api/local/{name}", "effort": None,
+                 "quality": 1.0, "input_tokens": 1, "output_tokens": 1}
+                for i in range(9) for name in RIGHT
+            ]
+        )  # fmt: skip
+        history.to_csv(tmp_path / "history.csv", index=False)
+        told = CliRunner().invoke(cli, [*command, "--history", str(tmp_path / "history.csv"), "--json"])
+        race = json.loads(told.stdout)["race"]
+        # One token in and one out at 9 + 18, 3 + 6 and 1 + 2 dollars a million: 39e-6 dollars for each of 60 samples at
+        # most, and for the first 10 and the floor's at least.
+        assert race["most_usd"] == pytest.approx(60 * 39e-6) and race["unknown"] == 0
+        assert race["least_usd"] == pytest.approx((10 + race["suites"][0]["floor"]) * 39e-6)
+        assert race["rule"] == {"margin": 0.05, "confidence": 0.9, "floor": 0.1}
+        assert not (tmp_path / "logs").exists()
+
+
+def test_a_race_begun_under_older_rules_is_refused_by_name(tmp_path: Path) -> None:
+    with race_servers(tmp_path, 20) as (file, servers):
+        (tmp_path / "logs").mkdir()
+        (tmp_path / "logs/race.jsonl").write_text('{"race":1,"rule":{},"reference":null,"first":10,"suites":{}}\n')
+        with pytest.raises(
+            InputError, match=r"race.jsonl: was begun under rules 1 of racing, .* rules 2; use a new log"
+        ):
+            run_sweep(file, tmp_path / "logs", race=options(), quiet=True)
+        assert sum(len(server.requests) for server in servers) == 0
