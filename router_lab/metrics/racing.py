@@ -20,7 +20,6 @@ drawn beforehand, so that whatever it is good for can still be seen. The unit is
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,8 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from router_lab.metrics.nomination import Nomination, Sums
-from router_lab.metrics.sequential import BURN_IN, asymptotic_low, cluster_means
+from router_lab.metrics.nomination import Nomination
+from router_lab.metrics.sequential import cluster_means
+from router_lab.metrics.tally import Sums, Tally
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,10 +46,6 @@ EARLY = 0.8
 """Share of the error of leaving that bets may spend: most who leave are far behind."""
 SCREENING = (20, 0.04)
 """Clusters, and share of the grid, that are only looked at before anybody is nominated."""
-GROWTH = 1.25
-"""Each wave makes the race at least this much longer, up to STEP."""
-STEP = 0.05
-"""No wave need be longer than this share of the suite: late waves are where stopping in time is worth most."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +88,9 @@ class Race:
         self._against = Sums(columns)
         self._nominees: list[Nomination] = []
         self._spent, self._paired = 0, False  # nominations so far; whether "alone" has failed
-        self._means, self._costs = np.zeros((0, columns)), np.zeros((0, columns))
-        self._cheaper: Mask = np.zeros((columns, columns), bool)
+        self._quality, self._dollars = Tally(columns), Tally(columns)
+        self._cheaper: Mask = np.zeros((columns, columns), bool)  # [k, j]: k is shown to cost no more than j
+        self._price: Floats = np.full(columns, np.inf)
 
     @property
     def running(self) -> Mask:
@@ -110,37 +107,25 @@ class Race:
             return []
         means = cluster_means(np.where(self.running, quality, np.nan), clusters)
         self._bet(means)
-        past = self._means
-        self._means = np.concatenate([past, means])
-        costs = cluster_means(np.where(self.running, cost_usd, np.nan), clusters)
-        self._costs = np.concatenate([self._costs, costs])
-        self._cheaper = self._shown_cheaper()
+        self._quality.add(means)
+        self._dollars.add(cluster_means(np.where(self.running, cost_usd, np.nan), clusters))
+        both = self.running[:, None] & self.running & ~np.eye(len(self.racing), dtype=bool)
+        self._cheaper = np.where(both, self._dollars.lower(self._pricing), self._cheaper)
+        self._price = self._dollars.mean(np.inf)
         for nominee in self._nominees:
-            nominee.add(means, past[: nominee.start])
+            nominee.add(means)
         leaves = self._settle() or self._leave()
         if self.racing.any():
             self._nominate()
             self.waiting = self._matched_and_dearer()
         return leaves
 
-    @property
-    def _quality(self) -> Floats:
-        """Mean quality [c] of the clusters that each has run; 0 without any."""
-        known = (~np.isnan(self._means)).sum(axis=0)
-        return np.asarray(np.nansum(self._means, axis=0) / np.maximum(known, 1))
-
-    @property
-    def _price(self) -> Floats:
-        """Mean dollars [c] a cluster; inf where unknown."""
-        known = (~np.isnan(self._costs)).sum(axis=0)
-        return np.where(known > 0, np.nansum(self._costs, axis=0) / np.maximum(known, 1), np.inf)
-
     def _bet(self, means: Floats) -> None:
         """Against each candidate, on whoever led it most before each cluster: the choice of the opponent is free as
         long as the cluster itself has no say in it."""
         known, ours = np.nan_to_num(means), ~np.isnan(means)
-        seen = (~np.isnan(self._means)).sum(axis=0) + np.cumsum(ours, axis=0) - ours
-        before = (np.nansum(self._means, axis=0) + np.cumsum(known, axis=0) - known) / np.maximum(seen, 1)
+        seen = self._quality.count + np.cumsum(ours, axis=0) - ours
+        before = (self._quality.total + np.cumsum(known, axis=0) - known) / np.maximum(seen, 1)
         floor = np.where(self._cheaper, 0.0, self.rule.margin)  # [k, j]
         open_ = self.running[:, None] & ~np.eye(len(self.racing), dtype=bool)
         if self.reference is not None:
@@ -153,7 +138,7 @@ class Race:
         self._against.add(np.where(promising, gaps, np.nan), floors)
 
     def _leave(self) -> list[Leave]:
-        shown = self.racing & self._against.shown(self._leaving, EARLY, self._looks, len(self._means))
+        shown = self.racing & self._against.shown(self._leaving, EARLY, self._looks, self._quality.rows)
         dearer, hopeless = np.zeros(len(shown), bool), np.zeros(len(shown), bool)
         for nominee in self._nominees:
             hopeless |= self.racing & nominee.hopeless & self._below(nominee.column) & ~shown
@@ -173,7 +158,7 @@ class Race:
         if not shown:
             assert self.reference is not None
             return Leave(column, "dearer", self.reference)
-        quality = self._quality
+        quality = self._quality.mean(0.0)
         rivals = np.where(self.racing & (np.arange(len(self.racing)) != column), quality, -np.inf)
         cheaper = np.where(self._cheaper[:, column], rivals, -np.inf)
         best = int(cheaper.argmax())
@@ -202,7 +187,7 @@ class Race:
 
     @property
     def _ended(self) -> bool:
-        return bool(self._looks) and len(self._means) >= self._looks[-1]
+        return bool(self._looks) and self._quality.rows >= self._looks[-1]
 
     def _below(self, column: int) -> Mask:
         """[c] who seems to be cheaper than `column`, or is not shown to be dearer."""
@@ -213,25 +198,22 @@ class Race:
         """Column of the reference, or of the one still racing with the highest mean so far."""
         if self.reference is not None:
             return self.reference
-        return int(np.where(self.racing, self._quality, -np.inf).argmax())
+        return int(np.where(self.racing, self._quality.mean(0.0), -np.inf).argmax())
 
     def _able(self, confidence: float) -> Mask:
         """[c] who would be shown within the margin of the leader by the end, were what was seen the truth."""
-        gaps = self._means - self._means[:, [self._leader()]]
-        return self.racing & (self._distance(gaps, confidence) >= 0)
-
-    def _distance(self, gaps: Floats, confidence: float) -> Floats:
-        """How far [c] the mean of gaps [G, c] lies above minus the margin, less what the whole grid will leave open."""
-        known = np.maximum((~np.isnan(gaps)).sum(axis=0), 1)
-        total = max(len(gaps), self._looks[-1] if self._looks else 0)
-        mean = np.nansum(gaps, axis=0) / known
-        variance = np.maximum(np.nansum(gaps**2, axis=0) / known - mean**2, 0.0)
-        return np.asarray(mean + self.rule.margin - float(ndtri(confidence)) * np.sqrt(variance / total + 2 / total**2))
+        past, leader = self._quality, self._leader()
+        known = np.maximum(past.both[leader], 1)
+        total = max(past.rows, self._looks[-1] if self._looks else 0)
+        mean = past.gaps[leader] / known
+        variance = np.maximum(past.gap_squares[leader] / known - mean**2, 0.0)
+        open_ = float(ndtri(confidence)) * np.sqrt(variance / total + 2 / total**2)
+        return np.asarray(self.racing & (mean + self.rule.margin >= open_))
 
     def _nominate(self) -> None:
         """Put forward the cheapest one that seems able to pass. Further ones only if those before seem not to be or
         are dearer, and only when the race is twice as long; those before stay in as long as they race."""
-        now = len(self._means)
+        now = self._quality.rows
         failed = [n for n in self._nominees if n.alone and self.racing[n.column] and not self._alone(n.column)]
         self._paired |= bool(failed)
         self._nominees = [n for n in self._nominees if self.racing[n.column] and n not in failed]
@@ -249,19 +231,9 @@ class Race:
         weight = FIRST * (1 - FIRST) ** self._spent
         errors = (self._settling * weight, self._error * HOPELESS * weight)
         self._spent += 1
-        alone = not self._paired and self._alone(column)
+        rule, alone = self.rule, not self._paired and self._alone(column)
         self._nominees.append(
-            Nomination(
-                column,
-                alone,
-                self._leader(),
-                errors,
-                self.rule.margin,
-                self.rule.confidence,
-                now,
-                self._looks,
-                len(self.racing),
-            )
+            Nomination(column, alone, self._leader(), errors, rule.margin, rule.confidence, self._looks, self._quality)
         )
 
     def _alone(self, column: int) -> bool:
@@ -271,19 +243,23 @@ class Race:
         rivals = self.racing & (np.arange(len(self.racing)) != column)
         if self.reference is not None:
             rivals &= np.arange(len(self.racing)) == self.reference
-        own = self._means[:, [column]]
-        alone, paired = self._way(own - 1.0)[0], self._way(own - self._means)
+        past = self._quality
+        short = past.total[column] - past.count[column]
+        squares = past.squares[column] - 2 * past.total[column] + past.count[column]
+        alone = float(self._way(short, squares, past.count[column]))
+        paired = self._way(-past.gaps[column], past.gap_squares[column], past.both[column])
         price = np.where(np.isfinite(self._price), self._price, 0.0)
         dear = float(paired[rivals].max(initial=0.0)) * price[column] + float((paired * price)[rivals].sum())
-        return bool(alone < SURE) and float(alone * price[column]) < dear
+        return bool(alone < SURE) and alone * float(price[column]) < dear
 
-    def _way(self, gaps: Floats) -> Floats:
-        """Share [c] of the grid, at most 1, after which the mean of gaps [G, c] would be shown above minus the
-        margin, were what was seen the truth."""
-        known = np.maximum((~np.isnan(gaps)).sum(axis=0), 1)
-        mean = np.nansum(gaps, axis=0) / known + self.rule.margin
-        variance = np.maximum(np.nanmean(gaps**2, axis=0) - (mean - self.rule.margin) ** 2, 0.0) + 2 / known
-        return np.asarray(np.minimum(4 * variance / np.maximum(mean, 1e-9) ** 2 / self._looks[-1], 1.0))
+    def _way(self, total: Floats, squares: Floats, count: Floats) -> Floats:
+        """Share [...] of the grid, at most 1, after which the mean of `count` gaps with these sums would be shown above
+        minus the margin, were what was seen the truth."""
+        known = np.maximum(count, 1)
+        mean = total / known
+        variance = np.maximum(squares / known - mean**2, 0.0) + 2 / known
+        needed = 4 * variance / np.maximum(mean + self.rule.margin, 1e-9) ** 2
+        return np.asarray(np.minimum(needed / self._looks[-1], 1.0))
 
     def _matched_and_dearer(self) -> Mask:
         """[c] who need not run now: shown dearer than every nominee and done with there, or not asked."""
@@ -294,43 +270,3 @@ class Race:
             if (self._below(k) & self.racing).any() and not (nominee.alone and self.reference is None):
                 waits[nominee.opponent] = False
         return waits
-
-    def _shown_cheaper(self) -> Mask:
-        """[k, j]: k is shown to cost no more than j, on clusters where both costs are known."""
-        result = self._cheaper.copy()
-        left = np.flatnonzero(self.running)
-        for k in left:
-            spared = self._costs[:, left] - self._costs[:, [k]]
-            known = (~np.isnan(spared)).sum(axis=0) >= BURN_IN
-            result[k, left] = known & (asymptotic_low(spared, self._pricing) >= 0) & (left != k)
-        return result
-
-
-def waves(first: int, ends: Ints) -> list[int]:
-    """Rows run after each wave, at `ends` of clusters: at least `first`, then GROWTH times the one before, or STEP of
-    all rows more where that is less."""
-    sizes: list[int] = []
-    wanted = float(first)
-    for end in map(int, ends):
-        if end >= wanted or end == ends[-1]:
-            sizes.append(end)
-            wanted = max(end + 1, min(end * GROWTH, end + STEP * int(ends[-1])))
-    return sizes
-
-
-def on_floor(seed: int, suite: str, cluster: str, share: float) -> bool:
-    """Whether a cluster belongs to the random floor: a hash decides, before anything is known."""
-    digest = hashlib.sha256(f"{seed}\0{suite}\0{cluster}\0floor".encode("utf-8", "replace")).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
-
-
-def whole_clusters(clusters: Ints) -> tuple[Ints, Ints]:
-    """The order [n] in which a race runs rows, and the ends [G] of its clusters in that order.
-
-    clusters [n]: codes in the fixed shuffled order of the suite. A cluster runs where its first row stands, for only
-    complete clusters may be bet on; waves end where clusters do.
-    """
-    _, first, codes = np.unique(clusters, return_index=True, return_inverse=True)
-    place = np.argsort(np.argsort(first, kind="stable"), kind="stable")[codes]
-    order = np.argsort(place, kind="stable")
-    return order.astype(np.int64), np.cumsum(np.bincount(place)).astype(np.int64)

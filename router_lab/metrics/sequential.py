@@ -38,7 +38,7 @@ def log_growth(differences: Any, floor: Any) -> Floats:
     """
     gains = (np.asarray(differences, dtype=np.float64) - floor) / (1 + np.asarray(floor))
     gains = np.nan_to_num(gains)
-    return np.stack([np.log1p(stake * gains).sum(axis=0) for stake in STAKES])
+    return np.asarray(np.log1p(STAKES.reshape(-1, *(1,) * gains.ndim) * gains).sum(axis=1))
 
 
 def log_mean(logs: Any, axis: int = 0) -> Floats:
@@ -60,16 +60,22 @@ def asymptotic_low(values: Any, alpha: float, *, best_at: int = 100) -> Floats:
     count = len(numbers)
     if count < BURN_IN:
         return np.full(numbers.shape[1:], -np.inf)
+    return np.asarray(numbers.mean(axis=0) - numbers.std(axis=0, ddof=1) * asymptotic_reach(count, alpha, best_at))
+
+
+def asymptotic_reach(count: int, alpha: float, best_at: int = 100) -> float:
+    """How many standard deviations of a cluster the bound lies below the mean of `count` clusters."""
     wide = -2 * np.log(2 * alpha)
     rho2 = (wide + np.log(wide) + 1) / best_at
     scaled = count * rho2 + 1
-    reach = np.sqrt(2 * scaled / (count**2 * rho2) * np.log1p(np.sqrt(scaled) / (2 * alpha)))
-    return np.asarray(numbers.mean(axis=0) - numbers.std(axis=0, ddof=1) * reach)
+    return float(np.sqrt(2 * scaled / (count**2 * rho2) * np.log1p(np.sqrt(scaled) / (2 * alpha))))
 
 
 def cluster_means(values: Any, clusters: Ints) -> Floats:
     """Means [G, ...] of rows [n, ...] by cluster, in the order of the codes; a NaN row is left out of its cluster."""
     numbers = np.asarray(values, dtype=np.float64)
+    if (clusters[1:] > clusters[:-1]).all():
+        return numbers.copy()
     _, codes = np.unique(clusters, return_inverse=True)
     order = np.argsort(codes, kind="stable")
     starts = np.searchsorted(codes[order], np.arange(int(codes.max()) + 1))

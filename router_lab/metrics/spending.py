@@ -24,6 +24,7 @@ CLOSEST = 0.02
 LEAST = 20
 """Clusters before a normal approximation is trusted, as for verdicts: earlier looks test nothing."""
 POINTS = 120
+SQRT_2PI = float(np.sqrt(2 * np.pi))
 
 
 @lru_cache(maxsize=4096)
@@ -43,12 +44,13 @@ def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float
         grid = np.linspace(-6.0 * float(np.sqrt(times[look])), bound, POINTS)
         weight = np.full(POINTS, grid[1] - grid[0])
         weight[[0, -1]] /= 2
-        kernel = np.exp(-0.5 * ((grid[:, None] - places[None, :]) / step) ** 2) / (step * np.sqrt(2 * np.pi))
+        kernel = np.exp(-0.5 * ((grid[:, None] - places[None, :]) / step) ** 2) / (step * SQRT_2PI)
         places, density = grid, (kernel @ density) * weight
         before, spent = times[look], shares[look]
     return tuple(float(value) for value in result)
 
 
+@lru_cache(maxsize=4096)
 def forward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     """Boundaries of a sum over clusters, in units of the scatter of a whole grid of looks[-1] clusters."""
     tested = np.array([look for look in looks if look >= LEAST], np.float64)
@@ -59,6 +61,7 @@ def forward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     return (np.inf,) * (len(looks) - len(tested)) + bounds
 
 
+@lru_cache(maxsize=4096)
 def backward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     """Normal scores that show, before its end, that the sum of a grid of looks[-1] clusters will stay below a value.
 
@@ -96,10 +99,20 @@ def _apart(times: tuple[float, ...]) -> list[int]:
 
 
 def _bound(places: Floats, density: Floats, step: float, due: float) -> float:
-    """The point above which a fresh step leaves `due` of the density, by bisection."""
+    """The point above which a fresh step leaves `due` of the density, by Newton's method on its logarithm.
+
+    The logarithm of a normal density's tail is concave, so steps from the left never go past the root; bisection bounds
+    them where the density is not quite normal.
+    """
     low, high = float(places.min()), float(places.max()) + 9 * step
-    for _ in range(32):
-        middle = (low + high) / 2
-        above = float(density @ ndtr((places - middle) / step))
-        low, high = (middle, high) if above > due else (low, middle)
-    return high
+    point, target = max(low, float(places.max()) - step), float(np.log(due))
+    for _ in range(60):
+        away = (places - point) / step
+        above = float(density @ ndtr(away))
+        low, high = (point, high) if above > due else (low, point)
+        slope = float(density @ np.exp(-0.5 * away**2)) / (step * SQRT_2PI)
+        moved = point + above * (np.log(above) - target) / slope if above > 0 < slope else np.inf
+        if abs(moved - point) < 1e-10 * step:
+            break
+        point = float(moved) if low < moved < high else (low + high) / 2
+    return point

@@ -19,7 +19,8 @@ import pandas as pd
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
 
-from router_lab.metrics.racing import Leave, Race, RaceRule, on_floor, waves, whole_clusters
+from router_lab.metrics.race_order import on_floor, waves, whole_clusters
+from router_lab.metrics.racing import Leave, Race, RaceRule
 from router_lab.prices import PriceTable
 from router_lab.providers.keys import sha256_of
 from router_lab.runtime.errors import InputError
@@ -264,7 +265,9 @@ def _told(lane: Lane, leave: Leave) -> str:
 
 
 def _standing(lane: Lane) -> str:
-    names = [str(cell.candidate) + (" (waits)" if lane.race.waiting[j] else "") for j, (cell, _) in enumerate(lane.cells)]
+    names = [
+        str(cell.candidate) + (" (waits)" if lane.race.waiting[j] else "") for j, (cell, _) in enumerate(lane.cells)
+    ]
     still = [name for name, racing in zip(names, lane.race.racing, strict=True) if racing]
     total = len(lane.samples)
     saved = sum(total - len(lane.samples_of(j, total)) for j in range(len(lane.cells)))

@@ -1,6 +1,7 @@
 """`make bench-race`: what racing saves on recorded outcomes, and how often it errs in worlds with a known truth.
 
     python tests/bench/race.py [--orders 20] [--draws 2000] [--only replay|worlds] [--recorded outcomes.parquet]
+        [--world NAME] [--without hopeless|alone|waiting]
 
 Replay: per data set, all suites as one, the smallest margin at which the full grid's routing table passes a candidate
 (to half a point, and among the round margins of MARGINS), then the dollars of a race at that margin to the same
@@ -22,10 +23,12 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from race_replay import Run, replay_race
-from worlds import World, draw
+from race_worlds import WORLDS, Fixed, World, rows_of, truth_of
+from scipy.stats import binomtest
 
 from router_lab.fit.table import routing_table
-from router_lab.metrics.racing import RaceRule
+from router_lab.metrics.nomination import Nomination
+from router_lab.metrics.racing import Race, RaceRule
 from router_lab.metrics.sequential import augmented
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 
@@ -35,13 +38,6 @@ DATA = Path(os.environ.get("ROUTER_LAB_BENCH_DATA", ROOT.parent / "shared" / "da
 FINE = tuple(np.arange(1, 101) / 200)
 MARGINS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.10)
 CONFIDENCE = 0.90
-WORLDS = {
-    "5 alike, n 300": (World(5, spread=0.0), 300, 0.03),
-    "5 close, n 500": (World(5, spread=0.3), 500, 0.03),
-    "5 spread, n 500": (World(5), 500, 0.03),
-    "5 far, clusters of 4, n 600": (World(5, cluster=4, spread=2.5), 600, 0.05),
-    "12 spread, n 300": (World(12, spread=2.0), 300, 0.05),
-}
 
 
 def main() -> None:
@@ -51,12 +47,16 @@ def main() -> None:
     options.add_argument("--draws", type=int, default=2000)
     options.add_argument("--only", choices=["replay", "worlds"])
     options.add_argument("--recorded", type=Path, help="outcomes of evals/sweeps/recorded.yaml, by `collect`")
+    options.add_argument("--world", default="", help="only worlds whose name holds this")
+    options.add_argument("--without", choices=PIECES, action="append", default=[], help="switch a piece off")
     given = options.parse_args()
+    for piece in given.without:
+        switch_off(piece)
     if given.only != "worlds":
         files = [DATA / "lineage_bench.parquet", DATA / "pricerev_prevgen.parquet"]
         replays([*files, given.recorded] if given.recorded else files, given.orders)
     if given.only != "replay":
-        worlds(given.draws)
+        worlds(given.draws, given.world)
 
 
 def replays(files: Sequence[Path], orders: int) -> None:
@@ -132,12 +132,20 @@ def _raced_decision(
     return None if found is None else int(left[found])
 
 
-def worlds(draws: int) -> None:
-    """Simulated suites: how often one that should stay leaves, what is spent, and how far off means are."""
-    print(f"\n{'world':30}{'reference':>10}{'draws':>7}{'wrong':>8}{'spent':>7}{'bias':>9}{'± 2 se':>8}{'naive':>9}")
+COLUMNS = ("wrong", "best", "choice", "settled", "hopeless", "spent", "bias", "naive")
+
+
+def worlds(draws: int, only: str) -> None:
+    """Simulated suites: how often a race errs, what is spent, and how far off means are.
+
+    wrong: the best candidate left (a named one never does), the rule's choice left, or one was settled on that loses
+    more than the margin; then each alone. hopeless: the choice left as hopeless, which is about the grid and no error.
+    """
+    print(f"\n{'world':30}{'reference':>10}{'draws':>7}" + "".join(f"{name:>9}" for name in COLUMNS) + "   ± 2 se")
     for name, (world, n, margin) in WORLDS.items():
-        people = draw(world, 50_000, np.random.default_rng(10_000))
-        truth, price = people.truth.mean(axis=0), people.costs.mean(axis=0)
+        if only not in name:
+            continue
+        truth, price = truth_of(world)
         best = int(truth.argmax())
         within = np.flatnonzero(truth >= truth[best] - margin)
         chosen = int(within[price[within].argmin()])
@@ -145,38 +153,49 @@ def worlds(draws: int) -> None:
             rows = np.array(
                 [_drawn(world, n, margin, best if named else None, best, chosen, truth, i) for i in range(draws)]
             )
-            wrong, spent, bias, naive = rows.mean(axis=0)
-            error = 2 * rows[:, 2].std() / np.sqrt(draws)
-            who = "named" if named else "best"
-            print(
-                f"{name:30}{who:>10}{draws:7}{wrong:8.4f}{spent:7.2f}{bias:+9.4f}{error:8.4f}{naive:+9.4f}", flush=True
-            )
+            error = 2 * rows[:, COLUMNS.index("bias")].std() / np.sqrt(draws)
+            verdict = binomtest(int(rows[:, 0].sum()), draws, 1 - CONFIDENCE, alternative="greater").pvalue
+            figures = "".join(f"{value:9.4f}" for value in rows.mean(axis=0))
+            flag = "" if verdict > 0.05 else f"  TOO OFTEN (p {verdict:.3g})"
+            print(f"{name:30}{'named' if named else 'best':>10}{draws:7}{figures}{error:9.4f}{flag}", flush=True)
 
 
 def _drawn(
-    world: World, n: int, margin: float, reference: int | None, best: int, chosen: int, truth: Floats, seed: int
-) -> tuple[float, float, float, float]:
-    """(left wrongly, share of dollars, mean error over candidates with the floor weighted, and of the rows as run)."""
+    world: World | Fixed, n: int, margin: float, reference: int | None, best: int, chosen: int, truth: Floats, seed: int
+) -> tuple[float, ...]:
+    """The figures of COLUMNS; bias: mean error over candidates with the floor weighed in, naive: of the rows as run."""
     rng = np.random.default_rng([7, seed])
-    rows = draw(world, n, rng)
+    quality, cost, group = rows_of(world, n, rng)
     order = rng.permutation(n)
-    q, c = rows.quality[order], rows.costs[order]
-    run = replay_race(q, c, rows.group[order], RaceRule(margin, CONFIDENCE), rng, reference=reference)
-    gone = {leave.column for leave in run.leaves if leave.reason != "settled"}
-    if reference is not None:
-        gone.discard(best)  # the named reference cannot leave; a dearer one may
-    wrong = bool(gone & {best, chosen}) or (run.winner is not None and truth[run.winner] < truth[best] - margin)
+    q, c = quality[order], cost[order]
+    run = replay_race(q, c, group[order], RaceRule(margin, CONFIDENCE), rng, reference=reference)
+    gone = {leave.column: leave.reason for leave in run.leaves if leave.reason != "settled"}
+    lost = reference is None and best in gone
+    dropped = chosen in gone and gone[chosen] != "hopeless"
+    settled = run.winner is not None and truth[run.winner] < truth[best] - margin
     seen = np.where(run.ran, q, np.nan)
-    before = np.where(run.inclusion == 1, q, np.nan)
-    guess = np.nanmean(before, axis=0)
-    weighted = augmented(seen, run.inclusion, guess).mean(axis=0)
+    guess = np.nanmean(np.where(run.inclusion == 1, q, np.nan), axis=0)
     full = q.mean(axis=0)
     return (
-        float(wrong),
+        float(lost or dropped or settled), float(lost), float(dropped), float(settled),
+        float(gone.get(chosen) == "hopeless"),
         float((c * run.ran).sum() / c.sum()),
-        float((weighted - full).mean()),
+        float((augmented(seen, run.inclusion, guess).mean(axis=0) - full).mean()),
         float((guess - full).mean()),
-    )
+    )  # fmt: skip
+
+
+PIECES = ("hopeless", "alone", "waiting")
+
+
+def switch_off(piece: str) -> None:
+    """Race without one of its pieces, to see what it is worth."""
+    if piece == "hopeless":
+        Nomination._out_of_reach = lambda self: np.zeros(len(self.hopeless), bool)  # type: ignore[method-assign]
+    elif piece == "alone":
+        Race._alone = lambda self, column: False  # type: ignore[method-assign]
+    else:
+        Race._matched_and_dearer = lambda self: np.zeros(len(self.racing), bool)  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.metrics.racing import Leave, Race, RaceRule, waves, whole_clusters
+from router_lab.metrics.race_order import waves, whole_clusters
+from router_lab.metrics.racing import Leave, Race, RaceRule
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

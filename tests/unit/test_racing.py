@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_lab.metrics.racing import Leave, Race, RaceRule, on_floor, waves, whole_clusters
+from router_lab.metrics.race_order import on_floor, waves, whole_clusters
+from router_lab.metrics.racing import Leave, Race, RaceRule
 from router_lab.metrics.sequential import STAKES, asymptotic_low, cluster_means, log_growth, log_mean, raced_mean
 
 

@@ -1,0 +1,44 @@
+"""In which order and in which waves a race runs, and which clusters are its floor: all known before it starts."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+GROWTH = 1.25
+"""Each wave makes the race at least this much longer, up to STEP."""
+STEP = 0.05
+"""No wave need be longer than this share of the suite: late waves are where stopping in time is worth most."""
+
+
+def waves(first: int, ends: Ints) -> list[int]:
+    """Rows run after each wave, at `ends` of clusters: at least `first`, then GROWTH times the one before, or STEP of
+    all rows more where that is less."""
+    sizes: list[int] = []
+    wanted = float(first)
+    for end in map(int, ends):
+        if end >= wanted or end == ends[-1]:
+            sizes.append(end)
+            wanted = max(end + 1, min(end * GROWTH, end + STEP * int(ends[-1])))
+    return sizes
+
+
+def on_floor(seed: int, suite: str, cluster: str, share: float) -> bool:
+    """Whether a cluster belongs to the random floor: a hash decides, before anything is known."""
+    digest = hashlib.sha256(f"{seed}\0{suite}\0{cluster}\0floor".encode("utf-8", "replace")).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def whole_clusters(clusters: Ints) -> tuple[Ints, Ints]:
+    """The order [n] in which a race runs rows, and the ends [G] of its clusters in that order.
+
+    clusters [n]: codes in the fixed shuffled order of the suite. A cluster runs where its first row stands, for only
+    complete clusters may be bet on; waves end where clusters do.
+    """
+    _, first, codes = np.unique(clusters, return_index=True, return_inverse=True)
+    place = np.argsort(np.argsort(first, kind="stable"), kind="stable")[codes]
+    order = np.argsort(place, kind="stable")
+    return order.astype(np.int64), np.cumsum(np.bincount(place)).astype(np.int64)

@@ -1,0 +1,59 @@
+"""Suites with a known truth for races: those of `worlds`, and some whose qualities are set to be hard to judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from worlds import World, draw
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Candidates of these true qualities and prices; on a share `alike` of the rows all have the same luck."""
+
+    truth: tuple[float, ...]
+    price: tuple[float, ...]
+    alike: float = 0.0
+
+
+def edge(margin: float, cheap: int, alike: float) -> Fixed:
+    """The best at .8, `cheap` ones that lose a hair more than the margin, the cheapest first: nobody may settle on one."""
+    return Fixed((*[0.8 - margin - 0.001] * cheap, 0.8), (*np.geomspace(1, 2, cheap).tolist(), 10.0), alike)
+
+
+PERFECT = Fixed((0.7, 0.99, *np.linspace(0.5, 0.98, 10).tolist()), (0.5, 1.0, *np.geomspace(2, 30, 10).tolist()))
+WORLDS: dict[str, tuple[World | Fixed, int, float]] = {
+    "5 alike, n 300": (World(5, spread=0.0), 300, 0.03),
+    "5 close, n 500": (World(5, spread=0.3), 500, 0.03),
+    "5 spread, n 500": (World(5), 500, 0.03),
+    "5 far, clusters of 4, n 600": (World(5, cluster=4, spread=2.5), 600, 0.05),
+    "12 spread, n 300": (World(12, spread=2.0), 300, 0.05),
+    "5 mostly ties, n 300": (World(5, easy=3.0, spread=0.6), 300, 0.03),
+    "12, a cheap one of .99, n 160": (PERFECT, 160, 0.08),
+    "edge, n 500": (edge(0.05, 1, 0.0), 500, 0.05),
+    "edge, same luck on .8, n 500": (edge(0.05, 1, 0.8), 500, 0.05),
+    "edge, 6 cheap, n 300": (edge(0.05, 6, 0.5), 300, 0.05),
+}
+
+
+def truth_of(world: World | Fixed) -> tuple[Floats, Floats]:
+    """True quality and mean price [c]; of a `World` on 50,000 rows."""
+    if isinstance(world, Fixed):
+        return np.array(world.truth), np.array(world.price)
+    people = draw(world, 50_000, np.random.default_rng(10_000))
+    return people.truth.mean(axis=0), people.costs.mean(axis=0)
+
+
+def rows_of(world: World | Fixed, n: int, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Quality and dollars [n, c], clusters [n]."""
+    if isinstance(world, World):
+        rows = draw(world, n, rng)
+        return rows.quality, rows.costs, rows.group
+    truth, price = np.array(world.truth), np.array(world.price)
+    luck = np.where((rng.random(n) < world.alike)[:, None], rng.random((n, 1)), rng.random((n, len(truth))))
+    costs = price * np.exp(rng.normal(0, 0.3, (n, len(truth))) - 0.045)
+    return (luck < truth).astype(np.float64), costs, np.arange(n)
