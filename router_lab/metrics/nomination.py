@@ -50,7 +50,7 @@ class Nomination:
         self._within.add(np.repeat(own - 1.0, means.shape[1], axis=1) if self.alone else own - means, -self._margin)
         self._now += len(means)
         self.matched |= self._within.shown(self._errors[0], EARLY, self._looks, self._now)
-        self._reach.add(means - means[:, [self.opponent]], -self._margin)
+        self._reach.add(means - means[:, [self.opponent]], -self._margin, bets=False)
         self.hopeless |= self._out_of_reach()
 
     def _out_of_reach(self) -> Mask:

@@ -123,7 +123,8 @@ class Race:
     def _bet(self, means: Floats) -> None:
         """Against each candidate, on whoever led it most before each cluster: the choice of the opponent is free as
         long as the cluster itself has no say in it."""
-        known, ours = np.nan_to_num(means), ~np.isnan(means)
+        ours = ~np.isnan(means)
+        known = np.where(ours, means, 0.0)
         seen = self._quality.count + np.cumsum(ours, axis=0) - ours
         before = (self._quality.total + np.cumsum(known, axis=0) - known) / np.maximum(seen, 1)
         floor = np.where(self._cheaper, 0.0, self.rule.margin)  # [k, j]

@@ -37,17 +37,14 @@ def log_growth(differences: Any, floor: Any) -> Floats:
     the claim, and at alpha it may be believed from log(1 / alpha) on.
     """
     gains = (np.asarray(differences, dtype=np.float64) - floor) / (1 + np.asarray(floor))
-    gains = np.nan_to_num(gains)
+    gains = np.where(np.isnan(gains), 0.0, gains)
     return np.asarray(np.log1p(STAKES.reshape(-1, *(1,) * gains.ndim) * gains).sum(axis=1))
 
 
 def log_mean(logs: Any, axis: int = 0) -> Floats:
     """log of the mean of `exp(logs)` along `axis`, without overflow; -inf counts as nothing."""
     values = np.asarray(logs, dtype=np.float64)
-    top = np.max(values, axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.mean(np.exp(values - top), axis=axis)) + np.squeeze(top, axis=axis))
+    return np.asarray(np.logaddexp.reduce(values, axis=axis) - np.log(values.shape[axis]))
 
 
 def asymptotic_low(values: Any, alpha: float, *, best_at: int = 100) -> Floats:

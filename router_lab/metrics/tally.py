@@ -23,16 +23,17 @@ class Tally:
 
     def add(self, means: Floats) -> None:
         """Take in cluster means [G, c]; NaN = not run."""
+        known = ~np.isnan(means)
+        values, ran = np.where(known, means, 0.0), known.astype(np.float64)
         self.rows += len(means)
-        self.total += np.nan_to_num(means).sum(axis=0)
-        self.squares += np.nan_to_num(means**2).sum(axis=0)
-        self.count += (~np.isnan(means)).sum(axis=0)
-        gaps = means[:, None, :] - means[:, :, None]
-        known = ~np.isnan(gaps)
-        gaps[~known] = 0.0
+        self.total += values.sum(axis=0)
+        self.squares += (values**2).sum(axis=0)
+        self.count += ran.sum(axis=0)
+        gaps = values[:, None, :] - values[:, :, None]
+        gaps *= known[:, None, :] & known[:, :, None]
         self.gaps += gaps.sum(axis=0)
-        self.gap_squares += np.einsum("gkj,gkj->kj", gaps, gaps)
-        self.both += known.sum(axis=0)
+        self.gap_squares += (gaps * gaps).sum(axis=0)
+        self.both += ran.T @ ran
 
     def mean(self, empty: float) -> Floats:
         """[c]; `empty` for a column that has run nothing."""
@@ -54,15 +55,15 @@ class Sums:
         self.total, self.squares, self.count = np.zeros(columns), np.zeros(columns), np.zeros(columns)
         self.capital = np.zeros((len(STAKES), columns))
 
-    def add(self, gaps: Floats, floor: Floats | float) -> None:
+    def add(self, gaps: Floats, floor: Floats | float, bets: bool = True) -> None:
         """Take in differences [G, c] in [-1, 1] of which a mean above `floor` is to be shown; NaN = unknown."""
-        gains = gaps - floor
-        known = ~np.isnan(gains)
-        gains[~known] = 0.0
+        known = ~np.isnan(gaps)
+        gains = np.where(known, gaps - floor, 0.0)
         self.total += gains.sum(axis=0)
-        self.squares += (gains**2).sum(axis=0)
+        self.squares += (gains * gains).sum(axis=0)
         self.count += known.sum(axis=0)
-        self.capital += log_growth(gaps, floor)
+        if bets:
+            self.capital += log_growth(gaps, floor)
 
     def shown(self, alpha: float, early: float, looks: tuple[int, ...], now: int) -> Mask:
         """[c] whether the mean is shown to be above the floor after `now` clusters of looks[-1]; `alpha`: the error of
@@ -72,7 +73,7 @@ class Sums:
         if now not in looks or now < LEAST:
             return bets
         bound = forward(looks, alpha * (1 - early))[looks.index(now)]
-        if not np.isfinite(bound):
+        if not np.isfinite(bound) or not (self.total > 0).any():
             return bets
         needed = bound * np.sqrt(looks[-1] / np.maximum(self.count, 1.0))
         return np.asarray(bets | ((self.count >= LEAST) & (scores(self.total, self.squares, self.count) >= needed)))

@@ -1,10 +1,10 @@
 """A specialist in a race: worst on average, best on the tenth of the prompts that one word tells apart.
 
-    python tests/bench/race_specialist.py [--draws 5] [--rows 3000]
+    python tests/bench/race_specialist.py [--draws 5] [--rows 3000] [--floors 0.1 ...]
 
-For each draw: the policy fitted on the full grid, on the full grid without the specialist, and on what a race ran (with
-its weights, `min_seen` lowered so that who left may be chosen), all scored on 4,000 fresh prompts: quality gained over
-the reference, and the share of the specialist's part of it that racing kept.
+For each draw: the policy fitted on the full grid, on the full grid without the specialist, and for each floor on what a
+race ran, with its weights, all scored on 4,000 fresh prompts: quality gained over the reference, and the share of the
+specialist's part of it that racing kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from race_replay import replay_race
+from race_replay import Run, replay_race
 
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
@@ -45,39 +45,44 @@ def world(n: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame(rows), quality
 
 
-def gained(frame: pd.DataFrame, fresh: pd.DataFrame, min_seen: float) -> float:
+def gained(frame: pd.DataFrame, fresh: pd.DataFrame) -> float:
     """Quality of the policy fitted on `frame`, over the reference, on fresh prompts."""
-    recipe = Recipe.model_validate({"name": "r", "rule": RULE, "holdout": 0, "min_seen": min_seen})
+    recipe = Recipe.model_validate({"name": "r", "rule": RULE, "holdout": 0})
     result = replay(fit_policy(recipe, validate_outcomes(frame)), fresh)
     return float(result.quality - result.reference_quality)
 
 
 def main() -> None:
-    """One line a draw, then the share kept over all of them."""
+    """One line a draw, then for each floor the share kept over all of them and what was spent."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--draws", type=int, default=5)
     options.add_argument("--rows", type=int, default=3000)
+    options.add_argument("--floors", type=float, nargs="+", default=[0.1])
     given = options.parse_args()
-    table = []
-    print(f"{'draw':>4}{'left after':>11}{'spent':>7}{'full':>9}{'without':>9}{'raced':>9}")
+    gains, spent = [], []
+    heads = "".join(f"{f'floor {floor:g}':>12}{'spent':>7}" for floor in given.floors)
+    print(f"{'draw':>4}{'left after':>11}{'full':>9}{'without':>9}{heads}")
     for seed in range(given.draws):
         frame, quality = world(given.rows, seed)
         fresh = validate_outcomes(world(4000, 1000 + seed)[0])
-        cost = np.tile(COST, (given.rows, 1))
-        run = replay_race(
-            quality, cost, np.arange(given.rows), RaceRule(0.05), np.random.default_rng([seed, 1]), reference=0
-        )
-        raced = frame.assign(weight=1 / run.inclusion.ravel())[run.ran.ravel()]
-        shares = (
-            gained(frame, fresh, 0.95),
-            gained(frame[frame["model"] != "special"], fresh, 0.95),
-            gained(raced, fresh, 0.01),
-        )
-        table.append(shares)
-        spent = float((cost * run.ran).sum() / cost.sum())
-        print(f"{seed:>4}{run.left_at[2]:>11}{spent:>7.2f}" + "".join(f"{s:+9.4f}" for s in shares), flush=True)
-    full, without, raced_gain = np.mean(table, axis=0)
-    print(f"kept of the specialist's gain: {(raced_gain - without) / (full - without):.0%}")
+        full, without = gained(frame, fresh), gained(frame[frame["model"] != "special"], fresh)
+        runs = [raced(quality, floor, seed) for floor in given.floors]
+        kept = [gained(frame.assign(weight=1 / run.inclusion.ravel())[run.ran.ravel()], fresh) for run in runs]
+        gains.append((full, without, *kept))
+        spent.append([float((COST * run.ran).sum() / (np.array(COST).sum() * given.rows)) for run in runs])
+        told = "".join(f"{gain:+12.4f}{share:7.2f}" for gain, share in zip(kept, spent[-1], strict=True))
+        print(f"{seed:>4}{runs[0].left_at[2]:>11}{full:+9.4f}{without:+9.4f}{told}", flush=True)
+    full, without, *kept = np.mean(gains, axis=0)
+    for floor, gain, share in zip(given.floors, kept, np.mean(spent, axis=0), strict=True):
+        kept_share = (gain - without) / (full - without)
+        print(f"floor {floor:g}: kept {kept_share:.0%} of the specialist's gain, for {share:.0%} of the dollars")
+
+
+def raced(quality: np.ndarray, floor: float, seed: int) -> Run:
+    """What a race with the strong one as reference runs of it, every sample a cluster of its own."""
+    rows, rule = len(quality), RaceRule(0.05, floor=floor)
+    cost, rng = np.tile(COST, (rows, 1)), np.random.default_rng([seed, 1])
+    return replay_race(quality, cost, np.arange(rows), rule, rng, reference=0)
 
 
 if __name__ == "__main__":

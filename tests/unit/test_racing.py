@@ -1,15 +1,20 @@
 """Racing: capital, bounds, who leaves and why, the floor, and means after leaving, by hand-worked numbers."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inspect_ai.dataset import Sample
 
+from router_lab.metrics.nomination import Nomination
 from router_lab.metrics.race_order import on_floor, waves, whole_clusters
 from router_lab.metrics.racing import Leave, Race, RaceRule
 from router_lab.metrics.sequential import STAKES, asymptotic_low, cluster_means, log_growth, log_mean, raced_mean
+from router_lab.metrics.tally import Tally
+from router_lab.sweep.race import Lane
 
 
 def test_capital_is_the_mean_over_stakes_of_what_each_became() -> None:
@@ -34,6 +39,25 @@ def test_asymptotic_bound_waits_and_then_follows_the_paper() -> None:
 def test_clusters_have_one_vote_each() -> None:
     means = cluster_means(np.array([[0.0, 1.0], [1.0, np.nan], [1.0, 0.0]]), np.array([7, 7, 9]))
     assert means.tolist() == [[0.5, 1.0], [1.0, 0.0]]
+
+
+def test_sums_that_grow_say_what_the_whole_past_says() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.random((90, 3))
+    values[40:, 2] = np.nan
+    tally = Tally(3)
+    for part in (values[:10], values[10:55], values[55:]):
+        tally.add(part)
+    gaps = values[:, None, :] - values[:, :, None]
+    assert tally.gaps == pytest.approx(np.nansum(gaps, axis=0))
+    assert tally.gap_squares == pytest.approx(np.nansum(gaps**2, axis=0))
+    assert tally.both.tolist() == [[90, 90, 40], [90, 90, 40], [40, 40, 40]]
+    assert tally.mean(0.0) == pytest.approx(np.nanmean(values, axis=0))
+    shown = np.array([[asymptotic_low(gaps[:, k, j], 0.05) >= 0 for j in range(3)] for k in range(3)])
+    assert tally.lower(0.05).tolist() == shown.tolist()
+    cheap = Tally(2)
+    cheap.add(np.tile([1.0, 1.0], (20, 1)))
+    assert cheap.lower(0.05).all()  # equal prices: each costs no more than the other
 
 
 def rows(*columns: str) -> np.ndarray:
@@ -92,20 +116,88 @@ def test_a_known_end_lets_a_match_be_shown_before_bets_could() -> None:
     assert outcomes == [0, None]
 
 
-def test_who_is_matched_and_dearer_waits_and_is_needed_again_only_if_nothing_is_settled() -> None:
-    rng = np.random.default_rng(0)
-    n = 120
-    # Column 0 is cheap and perfect, 2 is dear and useless against it, 1 only a little cheaper than 0 and unclear.
-    quality = np.column_stack([np.ones(n), rng.random(n) < 0.93, rng.random(n) < 0.9]).astype(float)
-    race = Race(RaceRule(0.05), 3, looks=[20, 40, 60, 80, 100, 120])
-    waited = False
-    for start in range(0, n, 20):
-        part = slice(start, start + 20)
-        race.look(quality[part], np.tile([2.0, 1.0, 9.0], (n, 1))[part], np.arange(n)[part])
-        assert not race.waiting[0] and not race.waiting[1]
-        waited |= bool(race.waiting[2])
+LOOKS = [40, 160, 280, 300, 400]
+
+
+def waiting_outcomes() -> tuple[np.ndarray, np.ndarray]:
+    """Margin .1. Column 0 costs 2 and loses 2 points to column 2; 3 always scores as 0 and is dearer; 1 costs about as
+    much as 0, and loses 23 of the first 160 samples and none later."""
+    n = LOOKS[-1]
+    quality = np.ones((n, 4))
+    quality[::10] = 0
+    quality[1::50, [0]] = quality[1::50, [3]] = 0
+    quality[2:160:7, 1] = 0
+    odd = np.where(np.arange(n) % 2, 0.0, 3.9)
+    return quality, np.column_stack([np.full(n, 2.0), odd, np.full(n, 9.0), np.full(n, 8.0)])
+
+
+def test_who_is_matched_and_dearer_waits_until_somebody_else_is_nominated() -> None:
+    quality, dollars = waiting_outcomes()
+    race, start, waited = Race(RaceRule(0.1), 4, looks=LOOKS), 0, {}
+    for end in LOOKS:
+        assert race.look(quality[start:end], dollars[start:end], np.arange(start, end)) == []
+        waited[end], start = np.flatnonzero(race.waiting).tolist(), end
         assert not (race.running & ~race.racing).any()
-    assert waited or not race.racing[2]
+    # After 40 column 1 is 12 points behind, so 0 is nominated, and by 160 it is matched with 3, which waits. 2 leads, so
+    # 1 must still be compared with it. After 280 column 1 is only 8 points behind and nominated too: 3 runs again until
+    # 1 is matched with it, at 400. Nothing is settled, for 0 and 1 cannot be told apart by price.
+    assert waited == {40: [], 160: [3], 280: [], 300: [], 400: [3]}
+    assert race.winner is None and race.racing.all()
+
+
+def test_who_waited_in_vain_runs_what_it_has_missed() -> None:
+    quality, dollars = waiting_outcomes()
+    n = LOOKS[-1]
+    floor = [i % 10 == 3 for i in range(n)]
+    samples = [Sample(input=str(i), id=i) for i in range(n)]
+    race = Race(RaceRule(0.1), 4, looks=LOOKS)
+    names, ends = [str(i) for i in range(n)], list(range(1, n + 1))
+    lane = Lane("s", [(None, None)] * 4, samples, names, ends, LOOKS, race, floor)
+    due = {}
+    for end in LOOKS:
+        due[end] = len(lane.samples_of(3, end))
+        lane.take(end, quality[lane.shown : end].tolist(), dollars[lane.shown : end].tolist())
+    # While it waits, from 160 to 280, it is due on the floor alone: 12 of those 120 samples. Then it is due on all again,
+    # what it has missed included, and so it is when it waits to the end and nothing is settled.
+    assert due == {40: 40, 160: 160, 280: 172, 300: 300, 400: 400}
+    assert lane.late and len(lane.samples_of(3, n)) == n
+    assert lane.leaves == []
+
+
+def test_who_waits_and_is_settled_upon_has_run_the_floor_since_it_waited() -> None:
+    quality, dollars = waiting_outcomes()
+    dollars[:, 1] = 1.0  # now 1 is cheaper for certain, and once nominated and matched it settles the suite
+    race, start, left = Race(RaceRule(0.1), 4, looks=LOOKS), 0, []
+    for end in LOOKS:
+        left += race.look(quality[start:end], dollars[start:end], np.arange(start, end))
+        start = end
+    assert [leave.reason for leave in left] == ["settled"] * 4 and race.winner == 1
+
+
+@given(st.integers(0, 2**32), st.floats(0.0, 0.9), st.sampled_from([20, 40, 100]))
+def test_who_has_not_lost_to_the_leader_can_never_be_hopeless(seed: int, other: float, start: int) -> None:
+    rng = np.random.default_rng(seed)
+    looks = (start, start + 30, start + 60, start + 100)
+    quality = (rng.random((looks[-1], 3)) < other).astype(float)
+    quality[:, 1] = np.maximum(quality[:, 0], quality[:, 1])  # never below the leader
+    past = Tally(3)
+    past.add(quality[:start])
+    nominee = Nomination(2, False, 0, (0.01, 0.005), 0.05, 0.9, looks, past)
+    for before, end in pairwise(looks):
+        nominee.add(quality[before:end])
+        assert not nominee.hopeless[1]
+
+
+def test_who_would_have_to_win_more_than_is_left_is_hopeless() -> None:
+    # Margin .05, 200 clusters, nominated after 100 of which column 1 lost 30 to the leader, and 30 of the 80 after that:
+    # it is 60 behind where the whole grid allows less than 10, with 20 to come.
+    quality = np.ones((200, 3))
+    quality[:180:3, 1] = 0
+    past = Tally(3)
+    past.add(quality[:100])
+    nominee = Nomination(2, False, 0, (0.01, 0.005), 0.05, 0.9, (100, 180, 200), past)
+    nominee.add(quality[100:180])
+    assert nominee.hopeless.tolist() == [False, True, False]
 
 
 def test_without_prices_or_outcomes_nobody_leaves_for_being_cheap() -> None:
