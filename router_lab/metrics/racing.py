@@ -14,8 +14,8 @@ compared with any more waits: it runs nothing but the floor until the suite is s
 
 With probability `confidence`, over all candidates and looks of a suite, neither the best one (or the reference) nor the
 one that the rule would choose leaves wrongly, nor is one settled on that loses more than the margin: see LEAVING for
-the shares of the error. Who leaves goes on with a random floor of the clusters,
-drawn beforehand, so that whatever it is good for can still be seen. The unit is the cluster, and each has one vote.
+the shares of the error. Who leaves goes on with a random floor of the clusters, drawn beforehand, so that whatever it
+is good for can still be seen. The unit is the cluster, and each has one vote.
 """
 
 from __future__ import annotations
@@ -38,8 +38,6 @@ HOPELESS, PRICING = 0.05, 0.05
 LEAVING = (60, 0.1, 0.4)
 """Shares of the error: HOPELESS, PRICING; for leaving, 60 over the clusters of the grid, from .1 to .4; what is left is
 for settling. Where a grid is long, losers leave early at any price, and settling is what is worth the error."""
-SURE = 0.5
-"""A nominee is compared with 1 instead of with its rivals only where that seems to take no more of the grid."""
 FIRST = 0.8
 """Of the error left for nominations, the share that each takes."""
 EARLY = 0.8
@@ -238,7 +236,7 @@ class Race:
         )
 
     def _alone(self, column: int) -> bool:
-        """Whether it is less dear to show `column` within the margin of 1 than of each rival."""
+        """Whether the grid seems to allow showing `column` within the margin of 1, for fewer dollars than of each rival."""
         if not self._looks or self.reference == column:
             return False
         rivals = self.racing & (np.arange(len(self.racing)) != column)
@@ -251,7 +249,7 @@ class Race:
         paired = self._way(-past.gaps[column], past.gap_squares[column], past.both[column])
         price = np.where(np.isfinite(self._price), self._price, 0.0)
         dear = float(paired[rivals].max(initial=0.0)) * price[column] + float((paired * price)[rivals].sum())
-        return bool(alone < SURE) and alone * float(price[column]) < dear
+        return alone < 1 and alone * float(price[column]) < dear
 
     def _way(self, total: Floats, squares: Floats, count: Floats) -> Floats:
         """Share [...] of the grid, at most 1, after which the mean of `count` gaps with these sums would be shown above

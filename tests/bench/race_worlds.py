@@ -26,6 +26,7 @@ def edge(margin: float, cheap: int, alike: float) -> Fixed:
 
 
 PERFECT = Fixed((0.7, 0.99, *np.linspace(0.5, 0.98, 10).tolist()), (0.5, 1.0, *np.geomspace(2, 30, 10).tolist()))
+SHORT = Fixed((0.72, 0.79, 0.80), (1.0, 4.0, 10.0), 0.5)
 WORLDS: dict[str, tuple[World | Fixed, int, float]] = {
     "5 alike, n 300": (World(5, spread=0.0), 300, 0.03),
     "5 close, n 500": (World(5, spread=0.3), 500, 0.03),
@@ -34,6 +35,7 @@ WORLDS: dict[str, tuple[World | Fixed, int, float]] = {
     "12 spread, n 300": (World(12, spread=2.0), 300, 0.05),
     "5 mostly ties, n 300": (World(5, easy=3.0, spread=0.6), 300, 0.03),
     "12, a cheap one of .99, n 160": (PERFECT, 160, 0.08),
+    "3, the cheapest short, n 2000": (SHORT, 2000, 0.05),
     "edge, n 500": (edge(0.05, 1, 0.0), 500, 0.05),
     "edge, same luck on .8, n 500": (edge(0.05, 1, 0.8), 500, 0.05),
     "edge, 6 cheap, n 300": (edge(0.05, 6, 0.5), 300, 0.05),
