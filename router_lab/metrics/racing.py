@@ -236,7 +236,7 @@ class Race:
         )
 
     def _alone(self, column: int) -> bool:
-        """Whether the grid seems to allow showing `column` within the margin of 1, for fewer dollars than of each rival."""
+        """Whether it seems possible to show `column` within the margin of 1, and less dear than of each rival."""
         if not self._looks or self.reference == column:
             return False
         rivals = self.racing & (np.arange(len(self.racing)) != column)

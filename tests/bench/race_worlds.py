@@ -21,7 +21,7 @@ class Fixed:
 
 
 def edge(margin: float, cheap: int, alike: float) -> Fixed:
-    """The best at .8, `cheap` ones that lose a hair more than the margin, the cheapest first: nobody may settle on one."""
+    """The best at .8, and `cheap` ones that lose a hair more than the margin: nobody may settle on one."""
     return Fixed((*[0.8 - margin - 0.001] * cheap, 0.8), (*np.geomspace(1, 2, cheap).tolist(), 10.0), alike)
 
 

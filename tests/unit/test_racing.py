@@ -138,9 +138,9 @@ def test_who_is_matched_and_dearer_waits_until_somebody_else_is_nominated() -> N
         assert race.look(quality[start:end], dollars[start:end], np.arange(start, end)) == []
         waited[end], start = np.flatnonzero(race.waiting).tolist(), end
         assert not (race.running & ~race.racing).any()
-    # After 40 column 1 is 12 points behind, so 0 is nominated, and by 160 it is matched with 3, which waits. 2 leads, so
-    # 1 must still be compared with it. After 280 column 1 is only 8 points behind and nominated too: 3 runs again until
-    # 1 is matched with it, at 400. Nothing is settled, for 0 and 1 cannot be told apart by price.
+    # After 40 column 1 is 12 points behind, so 0 is nominated, and by 160 it is matched with 3, which waits. 2 leads,
+    # so 1 must still be compared with it. After 280 column 1 is only 8 points behind and nominated too: 3 runs again
+    # until 1 is matched with it, at 400. Nothing is settled, for 0 and 1 cannot be told apart by price.
     assert waited == {40: [], 160: [3], 280: [], 300: [], 400: [3]}
     assert race.winner is None and race.racing.all()
 
@@ -157,14 +157,14 @@ def test_who_waited_in_vain_runs_what_it_has_missed() -> None:
     for end in LOOKS:
         due[end] = len(lane.samples_of(3, end))
         lane.take(end, quality[lane.shown : end].tolist(), dollars[lane.shown : end].tolist())
-    # While it waits, from 160 to 280, it is due on the floor alone: 12 of those 120 samples. Then it is due on all again,
-    # what it has missed included, and so it is when it waits to the end and nothing is settled.
+    # While it waits, from 160 to 280, it is due on the floor alone: 12 of those 120 samples. Then it is due on all
+    # again, what it has missed included, and so it is when it waits to the end and nothing is settled.
     assert due == {40: 40, 160: 160, 280: 172, 300: 300, 400: 400}
     assert lane.late and len(lane.samples_of(3, n)) == n
     assert lane.leaves == []
 
 
-def test_who_waits_and_is_settled_upon_has_run_the_floor_since_it_waited() -> None:
+def test_a_cheaper_one_that_is_nominated_late_settles_the_suite_and_who_waits_leaves_with_it() -> None:
     quality, dollars = waiting_outcomes()
     dollars[:, 1] = 1.0  # now 1 is cheaper for certain, and once nominated and matched it settles the suite
     race, start, left = Race(RaceRule(0.1), 4, looks=LOOKS), 0, []
@@ -189,8 +189,8 @@ def test_who_has_not_lost_to_the_leader_can_never_be_hopeless(seed: int, other: 
 
 
 def test_who_would_have_to_win_more_than_is_left_is_hopeless() -> None:
-    # Margin .05, 200 clusters, nominated after 100 of which column 1 lost 30 to the leader, and 30 of the 80 after that:
-    # it is 60 behind where the whole grid allows less than 10, with 20 to come.
+    # Margin .05, 200 clusters, nominated after 100 of which column 1 lost 34 to the leader, and 26 of the 80 after
+    # that: it is 60 behind where the whole grid allows less than 10, with 20 to come.
     quality = np.ones((200, 3))
     quality[:180:3, 1] = 0
     past = Tally(3)
