@@ -123,8 +123,8 @@ class RaceSpec(Strict):
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.03
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.90
     floor: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Share of the clusters, drawn at random, on which a candidate that left still runs. One that is good for a tenth of
-    the prompts alone needs some 600 clusters on the floor for a policy to find it (docs/racing.md)."""
+    """Share of the clusters, drawn at random, on which a candidate that left still runs. One that is good for a tenth
+    of the prompts alone needs some 600 clusters on the floor for a policy to find it (docs/racing.md)."""
     reference: CandidateRef | None = None
     """The incumbent, which all are judged against; null = the best candidate, whoever that is."""
 
