@@ -137,10 +137,12 @@ def _routes(policy: Policy) -> list[str]:
     spec = policy.spec
     unknown = spec.coverage_needed(0)
     strange = "none" if unknown > 1 else f"those seen to {unknown:.0%}" if unknown > 0 else "all"
-    needed = (
-        f"without a known suite, {strange} of the prompts are routed; with one, prompts of which less than "
-        f"{spec.coverage:.0%} was seen in fitting go to"
+    known = (
+        "all are, and the routing table, which is not asked, says"
+        if spec.coverage <= 0
+        else f"those of which less than {spec.coverage:.0%} was seen in fitting go to"
     )
+    needed = f"without a known suite, {strange} of the prompts are routed; with one, {known}"
     return [needed, *(f"  {r['suite'].ljust(width)}  {r['serves']} ({r['verdict']})" for r in rows)]
 
 
