@@ -48,7 +48,7 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
 
 def summary(certificate: Mapping[str, Any]) -> list[str]:
     """The certificate in a few lines for a person."""
-    from router_lab.report.policy import certificate_rows, least_margin
+    from router_lab.report.policy import certificate_rows, least_margin, worse_than_mix
 
     reference, mix = certificate["reference"], certificate["random_mix"]
     lines = [
@@ -58,7 +58,7 @@ def summary(certificate: Mapping[str, Any]) -> list[str]:
         f"quality     {_points(certificate['quality_difference'])} against it, out of fold",
         f"savings     {_percent(certificate['savings'])}",
         f"random mix  {_percent(mix['savings'])} with {_name(mix)} at {mix['probability']:.2f}",
-        f"over it     {_percent(certificate['over_random_mix'])}, paired",
+        f"over it     {_percent(certificate['over_random_mix'])}, paired{worse_than_mix(certificate)}",
     ]
     test = certificate["test"]
     if test is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +95,38 @@ def _head(policy: Policy) -> list[str]:
             f"{shown['n']:,} rows in {shown['clusters']:,} groups",
             f"  saved      {ranged_percent(shown['savings'], ' of its cost')}",
         ]
+        lines += _mix(shown)
+    lines.append(f"  reads      {READS[_predictor(shown)]}")
     if shown.get("smallest_margin") is not None:
         least = least_margin(shown["smallest_margin"], shown.get("clusters"))
         lines.append(f"  margin     {least} is the least that can be certified")
+    return lines
+
+
+READS = {
+    "blend": "the prompt and its suite",
+    "rates": "the suite alone: reading the prompt as well did not do better on left-out rows",
+    "pooled": "nothing: one ranking of the candidates for every prompt",
+    "fixed": "nothing: one candidate serves a share of all prompts, as the random mix does",
+    None: "nothing: the reference serves",
+}
+"""By the predictor that the fit chose (certificate.json, points): what a decision depends on."""
+
+
+def _predictor(shown: Mapping[str, Any]) -> str | None:
+    found = ((shown.get("points") or {}).get("default") or {}).get("predictor")
+    return found if found in READS else None
+
+
+def _mix(shown: Mapping[str, Any]) -> list[str]:
+    """What needs no router, beside the policy; and a warning where it does better."""
+    from router_lab.report.policy import ranged_percent, worse_than_mix
+
+    over, mix = shown.get("over_random_mix"), shown.get("random_mix")
+    if not over or not mix:
+        return []
+    lines = [f"  random mix {ranged_percent(mix['savings'], ' of its cost')}, without any router"]
+    lines.append(f"  over it    {ranged_percent(over)}, paired{worse_than_mix(shown)}")
     return lines
 
 
@@ -136,13 +166,14 @@ def _routes(policy: Policy) -> list[str]:
     width = max((len(r["suite"]) for r in rows), default=0)
     spec = policy.spec
     unknown = spec.coverage_needed(0)
-    strange = "none" if unknown > 1 else f"those seen to {unknown:.0%}" if unknown > 0 else "all"
-    known = (
-        "all are, and the routing table, which is not asked, says"
-        if spec.coverage <= 0
-        else f"those of which less than {spec.coverage:.0%} was seen in fitting go to"
-    )
-    needed = f"without a known suite, {strange} of the prompts are routed; with one, {known}"
+    strange = "the reference serves" if unknown > 1 else "predictions are followed"
+    if 0 < unknown <= 1:
+        strange += f" where {unknown:.0%} of the prompt was seen, else the reference serves"
+    if spec.coverage <= 0:
+        known = "with one, the suite decides; the routing table, asked only where a prompt is too strange, is"
+    else:
+        known = f"with one, prompts of which less than {spec.coverage:.0%} was seen in fitting go by the routing table:"
+    needed = f"without a known suite, {strange}; {known}"
     return [needed, *(f"  {r['suite'].ljust(width)}  {r['serves']} ({r['verdict']})" for r in rows)]
 
 

@@ -14,6 +14,7 @@ from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, percent, points
 from router_lab.report.marks import Kind, Mark
 from router_lab.report.table import pooled, records
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 
 
@@ -170,6 +171,15 @@ def _ranged(figure: Mapping[str, Any] | None, form: Callable[[float], str], unit
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return f"{form(figure['value'])}{unit}"
     return f"{form(figure['value'])} ({form(low).removesuffix(' %')} to {form(high).removesuffix(' %')}){unit}"
+
+
+def worse_than_mix(certificate: Mapping[str, Any]) -> str:
+    """A warning, empty unless the policy is shown to save less than the random mix under the same procedure."""
+    over, mix = certificate["over_random_mix"], certificate["random_mix"]
+    if over["high"] is None or over["high"] >= 0:
+        return ""
+    who = Candidate(mix["model"], mix["effort"])
+    return f"; better without a router: send {mix['probability']:.0%} of the requests to {who}, at random"
 
 
 def least_margin(margin: float | None, clusters: int | None, digits: int = 1) -> str:

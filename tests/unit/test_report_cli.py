@@ -17,10 +17,13 @@ from router_lab.cli.plan import plan
 from router_lab.cli.publish import publish, rollback
 from router_lab.cli.report import report
 from router_lab.cli.route import route
-from router_lab.cli.show import diff, show
+from router_lab.cli.show import READS, diff, show
 from router_lab.config import Gates, load
+from router_lab.fit.choose import FIXED
+from router_lab.fit.choose import READS as READS_PROMPTS
 from router_lab.gates import FACTS, MEASURED
 from router_lab.outcomes import validate_outcomes, write_outcomes
+from router_lab.report.policy import worse_than_mix
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.features import DENSE, Featuriser
@@ -214,3 +217,15 @@ def test_gates_come_from_the_recipe(tmp_path: Path, table: Path) -> None:
     assert named.exit_code == 0 and "cost_usd_per_1k ≤ 100" in named.output
     fitted = save(tmp_path / "fitted", 1, provenance={"recipe": recipe})
     assert run(gate, fitted, "--outcomes", table).output == named.output
+
+
+def test_a_policy_that_loses_to_the_random_mix_is_told_so() -> None:
+    mix = {"model": "m", "effort": None, "probability": 0.32}
+    worse = {"over_random_mix": {"value": -0.04, "low": -0.06, "high": -0.02}, "random_mix": mix}
+    assert worse_than_mix(worse) == "; better without a router: send 32% of the requests to m, at random"
+    for high in (0.0, 0.03, None):
+        assert worse_than_mix({**worse, "over_random_mix": {"value": -0.01, "low": -0.06, "high": high}}) == ""
+
+
+def test_every_class_of_predictors_is_told_in_words() -> None:
+    assert {READS_PROMPTS, FIXED, "rates", "pooled", None} == set(READS)
