@@ -1,11 +1,15 @@
-"""One candidate at a time is put forward as the one to settle on, and tested on the clusters that come after that.
+"""Who is put forward to be settled on: a front of candidates, tested on the clusters that come after its nomination.
 
-Only the past says who is nominated, so its test owes nothing to how many could have been: the first nomination gets
-most of the error set aside, the next most of what is left. Against several rivals no correction is due either: "within
+Only the past says who is nominated, so no test owes anything to how many could have been. Nor is anything due for the
+length of the front: its members are tested in an order fixed beforehand, from the best and dearest to the cheapest, and
+one counts only when all before it have been shown, so the first that should not be shown stops whoever comes after it
+(fixed-sequence testing, Maurer, Hothorn & Lehmacher 1995). Against several rivals no correction is due either: "within
 the margin of each" is claimed only once it is shown for every one of them (an intersection–union test, Berger 1982).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,34 +26,55 @@ KNOWN = 0.9
 """Share of the clusters that must be known to say what a whole grid cannot show."""
 
 
-class Nomination:
-    """`column` is to be shown within the margin of its rivals; `alone`: of 1, the most that any rival can have.
+class Match:
+    """`column` is to be shown within the margin of its rivals; matched [c]: of whom it is shown."""
 
-    matched [c]: of whom it is shown; hopeless [c]: who is shown to be unable to pass on the whole grid.
-    """
+    def __init__(self, column: int, columns: int, alpha: float, margin: float, start: int, looks: tuple[int, ...]) -> None:
+        """alpha: error of all looks; start: clusters seen before; looks: clusters of the race after each look."""
+        self.column, self.start = column, start
+        self._alpha, self._margin = alpha, margin
+        self._looks = tuple(look - start for look in looks if look > start)
+        self._within, self._now = Sums(columns), 0
+        self.matched: Mask = np.zeros(columns, bool)
+
+    def add(self, means: Floats) -> None:
+        """Take in the cluster means [G, c] of a wave, NaN = not run."""
+        self._now += len(means)
+        self._within.add(means[:, [self.column]] - means, -self._margin)
+        self.matched |= self._within.shown(self._alpha, EARLY, self._looks, self._now)
+
+
+class Nomination:
+    """A front of matches, counted in this order; hopeless [c]: who is shown to be unable to pass on the grid."""
 
     def __init__(
-        self, column: int, alone: bool, opponent: int, errors: tuple[float, float], margin: float, confidence: float,
+        self, opponent: int, errors: tuple[float, float], margin: float, confidence: float,
         looks: tuple[int, ...], past: Tally,
     ) -> None:  # fmt: skip
         """errors: for matching and for hopelessness; looks: clusters after each look of the race; opponent: the one
         against whom the others would have to pass; past: quality until now."""
-        self.column, self.alone, self.opponent, self.start = column, alone, opponent, past.rows
+        self.front: list[Match] = []
+        self.opponent, self.start = opponent, past.rows
         self._errors, self._margin, self._confidence = errors, margin, confidence
+        self._all = looks
         self._looks = tuple(look - self.start for look in looks if look > self.start)
-        self._within, self._reach = Sums(len(past.count)), Sums(len(past.count))
+        self._reach = Sums(len(past.count))
         self._now = 0
         self._lead = past.gaps[opponent] + margin * past.both[opponent]
         self._complete = past.both[opponent] >= KNOWN * self.start
-        self.matched: Mask = np.zeros(len(past.count), bool)
         self.hopeless: Mask = np.zeros(len(past.count), bool)
+
+    def append(self, column: int) -> None:
+        """Test `column` on the clusters to come, after those that are in the front."""
+        self.front.append(
+            Match(column, len(self.hopeless), self._errors[0], self._margin, self.start + self._now, self._all)
+        )
 
     def add(self, means: Floats) -> None:
         """Take in the cluster means [G, c] of a wave, NaN = not run."""
-        own = means[:, [self.column]]
-        self._within.add(np.repeat(own - 1.0, means.shape[1], axis=1) if self.alone else own - means, -self._margin)
         self._now += len(means)
-        self.matched |= self._within.shown(self._errors[0], EARLY, self._looks, self._now)
+        for match in self.front:
+            match.add(means)
         self._reach.add(means - means[:, [self.opponent]], -self._margin, bets=False)
         self.hopeless |= self._out_of_reach()
 

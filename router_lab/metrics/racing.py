@@ -25,19 +25,25 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from router_lab.metrics.nomination import Nomination
 from router_lab.metrics.sequential import cluster_means
+from router_lab.metrics.spending import scores
 from router_lab.metrics.tally import Sums, Tally
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 HOPELESS, PRICING = 0.05, 0.05
-LEAVING = (60, 0.1, 0.4)
+import os
+LEAVING = (60, float(os.environ.get('LMIN','0.1')), float(os.environ.get('LCAP','0.4')))
 """Shares of the error: HOPELESS, PRICING; for leaving, 60 over the clusters of the grid, from .1 to .4; what is left is
 for settling. Where a grid is long, losers leave early at any price, and settling is what is worth the error."""
+import os
+SCOUTS = float(os.environ.get('SCOUTS','.05'))
+ABLE=float(os.environ.get('ABLE','.5'))
+SURE=float(os.environ.get('SURE','.75'))
 FIRST = 0.8
 """Of the error left for nominations, the share that each takes."""
 EARLY = 0.8
@@ -84,8 +90,7 @@ class Race:
         self._leaving = self._error * leaving / (2 if reference is None else 1)  # the best and the choice are at risk
         self._settling = self._error * (1 - HOPELESS - PRICING - leaving)
         self._against = Sums(columns)
-        self._nominees: list[Nomination] = []
-        self._spent, self._paired = 0, False  # nominations so far; whether "alone" has failed
+        self._nominations: list[Nomination] = []
         self._quality, self._dollars = Tally(columns), Tally(columns)
         self._cheaper: Mask = np.zeros((columns, columns), bool)  # [k, j]: k is shown to cost no more than j
         self._price: Floats = np.full(columns, np.inf)
@@ -110,8 +115,8 @@ class Race:
         both = self.running[:, None] & self.running & ~np.eye(len(self.racing), dtype=bool)
         self._cheaper = np.where(both, self._dollars.lower(self._pricing), self._cheaper)
         self._price = self._dollars.mean(np.inf)
-        for nominee in self._nominees:
-            nominee.add(means)
+        for nomination in self._nominations:
+            nomination.add(means)
         leaves = self._settle() or self._leave()
         if self.racing.any():
             self._nominate()
@@ -139,8 +144,9 @@ class Race:
     def _leave(self) -> list[Leave]:
         shown = self.racing & self._against.shown(self._leaving, EARLY, self._looks, self._quality.rows)
         dearer, hopeless = np.zeros(len(shown), bool), np.zeros(len(shown), bool)
-        for nominee in self._nominees:
-            hopeless |= self.racing & nominee.hopeless & self._below(nominee.column) & ~shown
+        for nomination in self._nominations:
+            for k in (match.column for match in nomination.front):
+                hopeless |= self.racing & nomination.hopeless & self._below(k) & ~shown
         if self.reference is not None:
             shown[self.reference] = hopeless[self.reference] = False
             dearer = self.racing & self._cheaper[self.reference] & ~self._cheaper[:, self.reference]
@@ -153,7 +159,7 @@ class Race:
     def _told(self, column: int, shown: bool, hopeless: bool) -> Leave:
         """The reason in words: who leads the one that leaves, and whether that one is cheaper."""
         if hopeless:
-            return Leave(column, "hopeless", next(n.opponent for n in self._nominees if n.hopeless[column]))
+            return Leave(column, "hopeless", next(n.opponent for n in self._nominations if n.hopeless[column]))
         if not shown:
             assert self.reference is not None
             return Leave(column, "dearer", self.reference)
@@ -171,18 +177,27 @@ class Race:
         left = np.flatnonzero(self.racing)
         able = self._able(self.rule.confidence) if self._ended else self.racing
         winner = int(left[0]) if len(left) == 1 else None
-        for nominee in sorted(self._nominees, key=lambda nominee: self._price[nominee.column]):
-            k = nominee.column
+        for k in self._shown():
             rivals = left[left != k]
-            judged = rivals if self.reference is None else rivals[rivals == self.reference]
-            beaten = ~able | self._cheaper[k]
-            if winner is None and self.racing[k] and beaten[rivals].all() and nominee.matched[judged].all():
+            if winner is None and self.racing[k] and (~able | self._cheaper[k])[rivals].all():
                 winner = k
         if winner is None:
             return []
         self.winner = winner
         self.racing[:] = False
         return [Leave(int(j), "settled", winner) for j in left]
+
+    def _shown(self) -> list[int]:
+        """Nominees shown to be within the margin of those that count, and all before them too; the cheapest first."""
+        shown: list[int] = []
+        for nomination in self._nominations:
+            for match in nomination.front:
+                judged = self.racing.copy() if self.reference is None else np.arange(len(self.racing)) == self.reference
+                judged[match.column] = False
+                if not match.matched[judged].all():
+                    break
+                shown.append(match.column)
+        return sorted(shown, key=lambda k: float(self._price[k]))
 
     @property
     def _ended(self) -> bool:
@@ -197,7 +212,8 @@ class Race:
         """Column of the reference, or of the one still racing with the highest mean so far."""
         if self.reference is not None:
             return self.reference
-        return int(np.where(self.racing, self._quality.mean(0.0), -np.inf).argmax())
+        runs = self.running if self.running.any() else self.racing
+        return int(np.where(runs, self._quality.mean(0.0), -np.inf).argmax())
 
     def _able(self, confidence: float) -> Mask:
         """[c] who would be shown within the margin of the leader by the end, were what was seen the truth."""
@@ -210,62 +226,118 @@ class Race:
         return np.asarray(self.racing & (mean + self.rule.margin >= open_))
 
     def _nominate(self) -> None:
-        """Put forward the cheapest one that seems able to pass. Further ones only if those before seem not to be or
-        are dearer, and only when the race is twice as long; those before stay in as long as they race."""
+        """Put forward the front of what was seen so far, without those that seem unable to pass: the best one, then of
+        those cheaper the best one, and so on. A further front only when the race is twice as long."""
         now = self._quality.rows
-        failed = [n for n in self._nominees if n.alone and self.racing[n.column] and not self._alone(n.column)]
-        self._paired |= bool(failed)
-        self._nominees = [n for n in self._nominees if self.racing[n.column] and n not in failed]
         if self._ended or now < max(SCREENING[0], SCREENING[1] * (self._looks or (0,))[-1]):
             return
-        if self._nominees and now < 2 * self._nominees[-1].start:
+        for nomination in self._nominations:
+            for k in self._cheaper_ones(nomination.front[-1].column):
+                nomination.append(k)
+        if self._nominations and now < 2 * self._nominations[-1].start:
             return
-        able = self._able(0.5)
-        column = int(np.where(able, self._price, np.inf).argmin())
-        standing = [n for n in self._nominees if able[n.column]]
-        if not able.any() or any(self._price[column] >= self._price[n.column] for n in standing):
+        within = self._within()
+        sure = np.flatnonzero(within >= SURE)
+        first = int(sure[self._price[sure].argmin()])
+        front = [k for k in [first, *self._cheaper_ones(first)] if k != self.reference]
+        if not front or any(front[-1] == match.column for n in self._nominations for match in n.front):
             return
-        if column == self._leader() and (self._below(column) & self.racing).any():
-            return  # nothing to settle while somebody cheaper may yet do
-        weight = FIRST * (1 - FIRST) ** self._spent
+        if not (self.racing & (self._price > self._price[front[-1]])).any():
+            return  # nobody dearer to be spared
+        weight = FIRST * (1 - FIRST) ** len(self._nominations)
         errors = (self._settling * weight, self._error * HOPELESS * weight)
-        self._spent += 1
-        rule, alone = self.rule, not self._paired and self._alone(column)
-        self._nominees.append(
-            Nomination(column, alone, self._leader(), errors, rule.margin, rule.confidence, self._looks, self._quality)
-        )
+        rule = self.rule
+        nomination = Nomination(self._leader(), errors, rule.margin, rule.confidence, self._looks, self._quality)
+        for k in front:
+            nomination.append(k)
+        self._nominations.append(nomination)
 
-    def _alone(self, column: int) -> bool:
-        """Whether it seems possible to show `column` within the margin of 1, and less dear than of each rival."""
-        if not self._looks or self.reference == column:
-            return False
-        rivals = self.racing & (np.arange(len(self.racing)) != column)
-        if self.reference is not None:
-            rivals &= np.arange(len(self.racing)) == self.reference
-        past = self._quality
-        short = past.total[column] - past.count[column]
-        squares = past.squares[column] - 2 * past.total[column] + past.count[column]
-        alone = float(self._way(short, squares, past.count[column]))
-        paired = self._way(-past.gaps[column], past.gap_squares[column], past.both[column])
-        price = np.where(np.isfinite(self._price), self._price, 0.0)
-        dear = float(paired[rivals].max(initial=0.0)) * price[column] + float((paired * price)[rivals].sum())
-        return alone < 1 and alone * float(price[column]) < dear
+    def _cheaper_ones(self, column: int) -> list[int]:
+        within, front = self._within(), [column]
+        while True:
+            cheaper = (within >= ABLE) & (self._price < self._price[front[-1]])
+            if not cheaper.any():
+                return front[1:]
+            front.append(int(np.where(cheaper, within, -np.inf).argmax()))
 
-    def _way(self, total: Floats, squares: Floats, count: Floats) -> Floats:
-        """Share [...] of the grid, at most 1, after which the mean of `count` gaps with these sums would be shown above
-        minus the margin, were what was seen the truth."""
-        known = np.maximum(count, 1)
-        mean = total / known
-        variance = np.maximum(squares / known - mean**2, 0.0) + 2 / known
-        needed = 4 * variance / np.maximum(mean + self.rule.margin, 1e-9) ** 2
-        return np.asarray(np.minimum(needed / self._looks[-1], 1.0))
+    def _within(self) -> Floats:
+        """[c] How likely each seems to be within the margin of the leader."""
+        past, leader = self._quality, self._leader()
+        known = np.maximum(past.both[leader], 1)
+        mean = past.gaps[leader] / known
+        variance = np.maximum(past.gap_squares[leader] / known - mean**2, 0.0)
+        chance = ndtr((mean + self.rule.margin) / np.sqrt(variance / known + 2 / known**2))
+        chance[leader] = 1.0
+        return np.asarray(np.where(self.racing, chance, 0.0))
+
+    def _target(self) -> tuple[Nomination, int] | None:
+        """The cheapest nominee that seems able to pass: its nomination and its place there."""
+        able, found = self._able(0.5), None
+        for nomination in self._nominations:
+            for place, match in enumerate(nomination.front):
+                k = match.column
+                if able[k] and (found is None or self._price[k] < self._price[found[0].front[found[1]].column]):
+                    found = nomination, place
+        return found
 
     def _matched_and_dearer(self) -> Mask:
-        """[c] who need not run now: shown dearer than every nominee and done with there, or not asked."""
-        waits = self.racing.copy() if self._nominees else np.zeros(len(self.racing), bool)
-        for nominee in self._nominees:
-            k = nominee.column
-            waits &= self._cheaper[k] & (nominee.matched | nominee.alone)
-            if (self._below(k) & self.racing).any() and not (nominee.alone and self.reference is None):
-                waits[nominee.opponent] = False
-        return waits
+        """[c] who need not run now: dearer than the nominee that seems to be the choice, and matched with it and with
+        whoever is tested before it."""
+        waits = np.zeros(len(self.racing), bool)
+        if not self._nominations:
+            return self._after_scouts()
+        target = self._target()
+        if target is None:
+            return waits
+        nomination, place = target
+        k = nomination.front[place].column
+        waits = self.racing & self._cheaper[k]
+        if self.reference is None:
+            for match in nomination.front[: place + 1]:
+                waits &= match.matched
+        else:
+            waits[self.reference] = False
+        if (self._below(k) & self.racing).any():
+            waits[nomination.opponent] = False
+        return np.asarray(waits)
+
+    def unmatched(self) -> Mask:
+        target = self._target()
+        if target is None or not self.waiting.any():
+            return self.racing.copy()
+        return self.running.copy()
+
+    def finish(self, quality: Floats, clusters: Ints) -> list[Leave]:
+        target = self._target()
+        if target is None or not self.waiting.any():
+            return []
+        k = target[0].front[target[1]].column
+        means = cluster_means(quality, clusters)
+        last = Sums(means.shape[1])
+        last.add(means[:, [k]] - means, -self.rule.margin, bets=False)
+        z = scores(last.total, last.squares, last.count)
+        rivals = self.running.copy() if self.reference is None else np.arange(len(self.racing)) == self.reference
+        rivals[k] = False
+        cheap = self._below(k) & rivals & self.racing
+        level = (1 - self.rule.confidence) / max(1, (self._price < self._price[self._leader()]).sum())
+        if os.environ.get('DBG'): print('finish', k, level, -ndtri(level), [(int(j), round(float(z[j]),2)) for j in np.flatnonzero(rivals & ~cheap)], last.count[rivals], self.waiting.sum())
+        if not (z >= float(-ndtri(level)))[rivals & ~cheap].all():
+            return []
+        gone = np.flatnonzero(self.waiting & self.racing)
+        self.racing[gone] = False
+        return [Leave(int(j), "needless", k) for j in gone]
+
+    def _after_scouts(self) -> Mask:
+        none = np.zeros(len(self.racing), bool)
+        if not SCOUTS or not self._looks or self._quality.rows >= max(SCREENING[0], SCREENING[1] * self._looks[-1]):
+            return none
+        price = np.where(np.isfinite(self._price), self._price, 0.0)
+        order = np.argsort(price, kind="stable")
+        scouts = none.copy()
+        scouts[order] = np.cumsum(price[order]) <= SCOUTS * price.sum()
+        within = self._within()
+        if not (within[scouts] >= SURE).any():
+            return none
+        if self.reference is not None:
+            scouts[self.reference] = True
+        return self.racing & ~scouts

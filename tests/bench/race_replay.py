@@ -35,19 +35,25 @@ def replay_race(
     codes = np.searchsorted(ends, np.arange(n), side="right")
     sizes = waves(first, ends)
     left_at = np.full(c, n, np.int64)
+    whole = np.zeros((n, c), bool)
     leaves: list[Leave] = []
     race, shown = Race(rule, c, reference, np.searchsorted(ends, sizes, side="right")), 0
     for size in sizes:
         rows = order[shown:size]
+        whole[rows[:, None], np.flatnonzero(race.running)] = True
         leaves += race.look(quality[rows], cost_usd[rows], codes[shown:size])
         shown = size
-        left_at = np.where(race.running, n, np.minimum(left_at, size))
+        left_at = np.where(race.racing, n, np.minimum(left_at, size))
         if not race.racing.any():
             break
-    left_at[race.racing] = n  # who still waits at the end runs what it has missed
-    before = np.empty((n, c), bool)
-    before[order] = np.arange(n)[:, None] < left_at[None, :]
+    if race.racing.any():
+        run = race.unmatched()
+        whole[:, run] = True
+        gone = race.finish(np.where(whole, quality, np.nan)[order], codes)
+        left_at[[leave.column for leave in gone]] = n - 1
+        leaves += gone
+    whole[:, race.racing] = True  # who waited in vain runs what it has missed
     floor = np.empty(n, bool)
     floor[order] = (rng.random(len(ends)) < rule.floor)[codes]
-    inclusion = np.where(before, 1.0, rule.floor)
-    return Run(before | floor[:, None], inclusion, left_at, tuple(leaves), race.winner)
+    inclusion = np.where(whole, 1.0, rule.floor)
+    return Run(whole | floor[:, None], inclusion, left_at, tuple(leaves), race.winner)

@@ -26,6 +26,10 @@ def edge(margin: float, cheap: int, alike: float) -> Fixed:
 
 
 PERFECT = Fixed((0.7, 0.99, *np.linspace(0.5, 0.98, 10).tolist()), (0.5, 1.0, *np.geomspace(2, 30, 10).tolist()))
+WIDE = Fixed(
+    (0.55, 0.42, 0.7, 0.62, 0.8, 0.5, 0.9, 0.74, 0.66, 0.85, 0.58, 0.78, 0.93, 0.7, 0.88, 0.82, 0.6, 0.9, 0.86, 0.94),
+    tuple(np.geomspace(1, 200, 20).tolist()), 0.4,
+)  # fmt: skip
 SHORT = Fixed((0.72, 0.79, 0.80), (1.0, 4.0, 10.0), 0.5)
 WORLDS: dict[str, tuple[World | Fixed, int, float]] = {
     "5 alike, n 300": (World(5, spread=0.0), 300, 0.03),
@@ -35,6 +39,8 @@ WORLDS: dict[str, tuple[World | Fixed, int, float]] = {
     "12 spread, n 300": (World(12, spread=2.0), 300, 0.05),
     "5 mostly ties, n 300": (World(5, easy=3.0, spread=0.6), 300, 0.03),
     "12, a cheap one of .99, n 160": (PERFECT, 160, 0.08),
+    "20 at prices to 200, n 200": (WIDE, 200, 0.10),
+    "20 at prices to 200, n 1000": (WIDE, 1000, 0.06),
     "3, the cheapest short, n 2000": (SHORT, 2000, 0.05),
     "edge, n 500": (edge(0.05, 1, 0.0), 500, 0.05),
     "edge, same luck on .8, n 500": (edge(0.05, 1, 0.8), 500, 0.05),
