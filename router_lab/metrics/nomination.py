@@ -1,10 +1,11 @@
-"""Who is put forward to be settled on: a front of candidates, tested on the clusters that come after its nomination.
+"""Who is put forward to be settled on, and tested on the clusters that come after that.
 
-Only the past says who is nominated, so no test owes anything to how many could have been. Nor is anything due for the
-length of the front: its members are tested in an order fixed beforehand, from the best and dearest to the cheapest, and
-one counts only when all before it have been shown, so the first that should not be shown stops whoever comes after it
-(fixed-sequence testing, Maurer, Hothorn & Lehmacher 1995). Against several rivals no correction is due either: "within
-the margin of each" is claimed only once it is shown for every one of them (an intersection–union test, Berger 1982).
+Only the past says who is nominated, so no test owes anything to how many could have been. A nomination has a first
+candidate and cheaper ones that may join later. The first is tested with all the error of the nomination, and the others
+count only once it is shown, which costs nothing: if it should not be shown, nobody counts, and if it should, there is
+no error in showing it (a gatekeeper, Westfall & Krishen 2001). The others share the error: the first to join gets most
+of it, the next most of what is left. Against several rivals no correction is due either: "within the margin of each"
+is claimed only once it is shown for every one of them (an intersection–union test, Berger 1982).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 EARLY = 0.1
 """Share of the error of a match that bets may spend: most matches come late."""
+JOINING = 0.9
+"""Of the error left for those who join a nomination, the share that each takes."""
 KNOWN = 0.9
 """Share of the clusters that must be known to say what a whole grid cannot show."""
 
@@ -29,9 +32,11 @@ KNOWN = 0.9
 class Match:
     """`column` is to be shown within the margin of its rivals; matched [c]: of whom it is shown."""
 
-    def __init__(self, column: int, columns: int, alpha: float, margin: float, start: int, looks: tuple[int, ...]) -> None:
-        """alpha: error of all looks; start: clusters seen before; looks: clusters of the race after each look."""
-        self.column, self.start = column, start
+    def __init__(
+        self, column: int, columns: int, alpha: float, margin: float, start: int, looks: tuple[int, ...]
+    ) -> None:  # fmt: skip
+        """alpha: error of all looks together; start: clusters seen before; looks: clusters of the race at each look."""
+        self.column = column
         self._alpha, self._margin = alpha, margin
         self._looks = tuple(look - start for look in looks if look > start)
         self._within, self._now = Sums(columns), 0
@@ -45,30 +50,50 @@ class Match:
 
 
 class Nomination:
-    """A front of matches, counted in this order; hopeless [c]: who is shown to be unable to pass on the grid."""
+    """`front`: matches, the first of them the gatekeeper; hopeless [c]: who is shown to be unable to pass on the grid,
+    against `opponent` and so against anybody better."""
 
     def __init__(
-        self, opponent: int, errors: tuple[float, float], margin: float, confidence: float,
+        self, columns: Sequence[int], opponent: int, errors: tuple[float, float], margin: float, confidence: float,
         looks: tuple[int, ...], past: Tally,
     ) -> None:  # fmt: skip
-        """errors: for matching and for hopelessness; looks: clusters after each look of the race; opponent: the one
-        against whom the others would have to pass; past: quality until now."""
+        """columns: the first, and those that join at once; errors: for matching and for hopelessness; looks: clusters
+        after each look of the race; past: quality until now."""
         self.front: list[Match] = []
         self.opponent, self.start = opponent, past.rows
-        self._errors, self._margin, self._confidence = errors, margin, confidence
-        self._all = looks
+        self._errors, self._margin, self._confidence, self._race = errors, margin, confidence, looks
         self._looks = tuple(look - self.start for look in looks if look > self.start)
-        self._reach = Sums(len(past.count))
-        self._now = 0
+        self._reach, self._now = Sums(len(past.count)), 0
         self._lead = past.gaps[opponent] + margin * past.both[opponent]
         self._complete = past.both[opponent] >= KNOWN * self.start
         self.hopeless: Mask = np.zeros(len(past.count), bool)
+        for column in columns:
+            self.join(column)
 
-    def append(self, column: int) -> None:
-        """Test `column` on the clusters to come, after those that are in the front."""
+    @property
+    def columns(self) -> list[int]:
+        """Of the front, in order."""
+        return [match.column for match in self.front]
+
+    def join(self, column: int) -> None:
+        """Test `column`, cheaper than the first, on the clusters to come."""
+        others = len(self.front) - 1
+        share = 1.0 if others < 0 else JOINING * (1 - JOINING) ** others
+        start = self.start + self._now
         self.front.append(
-            Match(column, len(self.hopeless), self._errors[0], self._margin, self.start + self._now, self._all)
-        )
+            Match(column, len(self.hopeless), self._errors[0] * share, self._margin, start, self._race)
+        )  # fmt: skip
+
+    def shown(self, judged: Mask) -> list[int]:
+        """Columns shown to be within the margin of all `judged` [c]; nobody if the first is not."""
+        first = self.front[0].column
+        shown = [m.column for m in self.front if m.matched[judged & (np.arange(len(judged)) != m.column)].all()]
+        return shown if first in shown else []
+
+    def matched(self, column: int) -> Mask:
+        """[c] of whom both the first and `column` are shown to be within the margin; nobody if it is not nominated."""
+        found = [match.matched for match in self.front if match.column == column]
+        return found[0] & self.front[0].matched if found else np.zeros(len(self.hopeless), bool)
 
     def add(self, means: Floats) -> None:
         """Take in the cluster means [G, c] of a wave, NaN = not run."""

@@ -10,19 +10,20 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 GROWTH = 1.25
 """Each wave makes the race at least this much longer, up to STEP."""
-STEP = 0.05
-"""No wave need be longer than this share of the suite: late waves are where stopping in time is worth most."""
+STEP = 0.025
+"""No wave need be longer than this share of the suite, or than the first one: late waves are where stopping in time is
+worth most."""
 
 
 def waves(first: int, ends: Ints) -> list[int]:
-    """Rows run after each wave, at `ends` of clusters: at least `first`, then GROWTH times the one before, or STEP of
-    all rows more where that is less."""
+    """Rows run after each wave, at `ends` of clusters: at least `first`, then GROWTH times the one before, or where that
+    is less STEP of all rows more, or `first` more."""
     sizes: list[int] = []
     wanted = float(first)
     for end in map(int, ends):
         if end >= wanted or end == ends[-1]:
             sizes.append(end)
-            wanted = max(end + 1, min(end * GROWTH, end + STEP * int(ends[-1])))
+            wanted = max(end + 1, min(end * GROWTH, end + max(first, STEP * int(ends[-1]))))
     return sizes
 
 

@@ -8,9 +8,11 @@ candidate that is named as the reference. After each wave a candidate leaves whe
 - `dearer`: it costs more than the named reference, so that choosing it saves nothing, or
 - `hopeless`: it is cheaper than what could be settled on, but the whole grid could not pass it any more;
 
-and everybody leaves when the suite is `settled`: one is left, or the nominee (`router_lab.metrics.nomination`) is shown
-to lose at most the margin against every other one left, and to be the cheapest of them. Whoever the nominee need not be
-compared with any more waits: it runs nothing but the floor until the suite is settled or somebody else is nominated.
+and everybody leaves when the suite is `settled`: one is left, or a nominee (`router_lab.metrics.nomination`) is shown
+to lose at most the margin against every other one left, and to be the cheapest of them. Whoever need not be compared
+with any more, or not yet, waits: it runs nothing but the floor (`router_lab.metrics.standing` says who). At the end of
+a grid on which nothing was settled, those who wait leave as `needless` if a nominee that is cheaper and shown to be
+within the margin of them passes on the grid; else they run what they have missed.
 
 With probability `confidence`, over all candidates and looks of a suite, neither the best one (or the reference) nor the
 one that the rule would choose leaves wrongly, nor is one settled on that loses more than the margin: see LEAVING for
@@ -25,26 +27,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from router_lab.metrics.nomination import Nomination
 from router_lab.metrics.sequential import cluster_means
 from router_lab.metrics.spending import scores
+from router_lab.metrics.standing import Standing, gap, standing
 from router_lab.metrics.tally import Sums, Tally
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-HOPELESS, PRICING = 0.05, 0.05
-import os
-LEAVING = (60, float(os.environ.get('LMIN','0.1')), float(os.environ.get('LCAP','0.4')))
-"""Shares of the error: HOPELESS, PRICING; for leaving, 60 over the clusters of the grid, from .1 to .4; what is left is
+HOPELESS, PRICING = 0.02, 0.02
+LEAVING = (30, 0.05, 0.2)
+"""Shares of the error: HOPELESS, PRICING; for leaving, 30 over the clusters of the grid, from .05 to .2; what is left is
 for settling. Where a grid is long, losers leave early at any price, and settling is what is worth the error."""
-import os
-SCOUTS = float(os.environ.get('SCOUTS','.05'))
-ABLE=float(os.environ.get('ABLE','.5'))
-SURE=float(os.environ.get('SURE','.75'))
-FIRST = 0.8
+FIRST = 0.95
 """Of the error left for nominations, the share that each takes."""
 EARLY = 0.8
 """Share of the error of leaving that bets may spend: most who leave are far behind."""
@@ -119,9 +117,35 @@ class Race:
             nomination.add(means)
         leaves = self._settle() or self._leave()
         if self.racing.any():
-            self._nominate()
-            self.waiting = self._matched_and_dearer()
+            seems = self._standing()
+            self._nominate(seems)
+            self.waiting = self._needless(seems)
         return leaves
+
+    def release(self, quality: Floats, clusters: Ints) -> list[Leave]:
+        """Who need not run what it has missed, at the end of a grid on which nothing was settled.
+
+        quality [n, c] of all rows, in the race's order, with whatever those who still run had missed. Whoever waits is
+        shown to be no more than the margin above the target. If that passes on the grid against all the others, by the
+        test of the routing table (the target is one of those cheaper than the leader, hence Bonferroni over these),
+        those who wait can be neither the choice nor needed as a reference. A statement about the grid, as `hopeless`.
+        """
+        seems = self._standing()
+        target = self._target(seems)
+        if target is None or not self.waiting.any():
+            return []
+        means = cluster_means(quality, clusters)
+        last = Sums(means.shape[1])
+        last.add(means[:, [target]] - means, -self.rule.margin, bets=False)
+        level = self._error / max(1, int((self._price < self._price[seems.leader]).sum()))
+        passed = scores(last.total, last.squares, last.count) >= -float(ndtri(level))
+        rivals = self._judged(self.running)
+        rivals[target] = False
+        if not passed[rivals].all():
+            return []
+        gone = np.flatnonzero(self.waiting & self.racing)
+        self.racing[gone] = False
+        return [Leave(int(column), "needless", target) for column in gone]
 
     def _bet(self, means: Floats) -> None:
         """Against each candidate, on whoever led it most before each cluster: the choice of the opponent is free as
@@ -144,9 +168,10 @@ class Race:
     def _leave(self) -> list[Leave]:
         shown = self.racing & self._against.shown(self._leaving, EARLY, self._looks, self._quality.rows)
         dearer, hopeless = np.zeros(len(shown), bool), np.zeros(len(shown), bool)
+        seems = self._standing()
         for nomination in self._nominations:
-            for k in (match.column for match in nomination.front):
-                hopeless |= self.racing & nomination.hopeless & self._below(k) & ~shown
+            for column in nomination.columns:
+                hopeless |= self.racing & nomination.hopeless & seems.below(column) & ~shown
         if self.reference is not None:
             shown[self.reference] = hopeless[self.reference] = False
             dearer = self.racing & self._cheaper[self.reference] & ~self._cheaper[:, self.reference]
@@ -175,9 +200,10 @@ class Race:
         """Everybody leaves if one is left, or a nominee stays within the margin of those that count and is the
         cheapest; at the end of the grid it need only be the cheapest of those that the grid could pass."""
         left = np.flatnonzero(self.racing)
-        able = self._able(self.rule.confidence) if self._ended else self.racing
+        able = self._able() if self._ended else self.racing
         winner = int(left[0]) if len(left) == 1 else None
-        for k in self._shown():
+        shown = {k for nomination in self._nominations for k in nomination.shown(self._judged(self.racing))}
+        for k in sorted(shown, key=lambda k: float(self._price[k])):
             rivals = left[left != k]
             if winner is None and self.racing[k] and (~able | self._cheaper[k])[rivals].all():
                 winner = k
@@ -187,157 +213,68 @@ class Race:
         self.racing[:] = False
         return [Leave(int(j), "settled", winner) for j in left]
 
-    def _shown(self) -> list[int]:
-        """Nominees shown to be within the margin of those that count, and all before them too; the cheapest first."""
-        shown: list[int] = []
-        for nomination in self._nominations:
-            for match in nomination.front:
-                judged = self.racing.copy() if self.reference is None else np.arange(len(self.racing)) == self.reference
-                judged[match.column] = False
-                if not match.matched[judged].all():
-                    break
-                shown.append(match.column)
-        return sorted(shown, key=lambda k: float(self._price[k]))
+    def _judged(self, among: Mask) -> Mask:
+        """[c] those of whom a nominee must be within the margin: `among`, or the named reference alone."""
+        if self.reference is None:
+            return among.copy()
+        return np.arange(len(among)) == self.reference
 
     @property
     def _ended(self) -> bool:
         return bool(self._looks) and self._quality.rows >= self._looks[-1]
 
-    def _below(self, column: int) -> Mask:
-        """[c] who seems to be cheaper than `column`, or is not shown to be dearer."""
-        other = np.arange(len(self.racing)) != column
-        return np.asarray(~self._cheaper[column] & other & (self._price <= self._price[column]))
+    def _standing(self) -> Standing:
+        return standing(self._quality, self._price, self._cheaper, self.racing, self.reference, self.rule.margin)
 
-    def _leader(self) -> int:
-        """Column of the reference, or of the one still racing with the highest mean so far."""
-        if self.reference is not None:
-            return self.reference
-        runs = self.running if self.running.any() else self.racing
-        return int(np.where(runs, self._quality.mean(0.0), -np.inf).argmax())
-
-    def _able(self, confidence: float) -> Mask:
-        """[c] who would be shown within the margin of the leader by the end, were what was seen the truth."""
-        past, leader = self._quality, self._leader()
-        known = np.maximum(past.both[leader], 1)
-        total = max(past.rows, self._looks[-1] if self._looks else 0)
-        mean = past.gaps[leader] / known
-        variance = np.maximum(past.gap_squares[leader] / known - mean**2, 0.0)
-        open_ = float(ndtri(confidence)) * np.sqrt(variance / total + 2 / total**2)
+    def _able(self) -> Mask:
+        """[c] who passes on the grid as it was seen, or would if nothing were missing."""
+        mean, variance, _ = gap(self._quality, self._standing().leader)
+        total = self._quality.rows
+        open_ = float(ndtri(self.rule.confidence)) * np.sqrt(variance / total + 2 / total**2)
         return np.asarray(self.racing & (mean + self.rule.margin >= open_))
 
-    def _nominate(self) -> None:
-        """Put forward the front of what was seen so far, without those that seem unable to pass: the best one, then of
-        those cheaper the best one, and so on. A further front only when the race is twice as long."""
+    @property
+    def _screening(self) -> bool:
+        return self._quality.rows < max(SCREENING[0], SCREENING[1] * (self._looks or (0,))[-1])
+
+    def _nominate(self, seems: Standing) -> None:
+        """Let one join each nomination that wants one; make a further one only when the race is twice as long."""
         now = self._quality.rows
-        if self._ended or now < max(SCREENING[0], SCREENING[1] * (self._looks or (0,))[-1]):
+        if self._ended or self._screening:
             return
         for nomination in self._nominations:
-            for k in self._cheaper_ones(nomination.front[-1].column):
-                nomination.append(k)
+            column = seems.further(nomination.columns)
+            if column is not None:
+                nomination.join(column)
         if self._nominations and now < 2 * self._nominations[-1].start:
             return
-        within = self._within()
-        sure = np.flatnonzero(within >= SURE)
-        first = int(sure[self._price[sure].argmin()])
-        front = [k for k in [first, *self._cheaper_ones(first)] if k != self.reference]
-        if not front or any(front[-1] == match.column for n in self._nominations for match in n.front):
+        front = seems.front()
+        if not front or any(front[-1] in nomination.columns for nomination in self._nominations):
             return
-        if not (self.racing & (self._price > self._price[front[-1]])).any():
-            return  # nobody dearer to be spared
         weight = FIRST * (1 - FIRST) ** len(self._nominations)
         errors = (self._settling * weight, self._error * HOPELESS * weight)
+        opponent = front[0] if self.reference is None else self.reference
         rule = self.rule
-        nomination = Nomination(self._leader(), errors, rule.margin, rule.confidence, self._looks, self._quality)
-        for k in front:
-            nomination.append(k)
-        self._nominations.append(nomination)
+        self._nominations.append(
+            Nomination(front, opponent, errors, rule.margin, rule.confidence, self._looks, self._quality)
+        )
 
-    def _cheaper_ones(self, column: int) -> list[int]:
-        within, front = self._within(), [column]
-        while True:
-            cheaper = (within >= ABLE) & (self._price < self._price[front[-1]])
-            if not cheaper.any():
-                return front[1:]
-            front.append(int(np.where(cheaper, within, -np.inf).argmax()))
+    def _target(self, seems: Standing) -> int | None:
+        return seems.target([k for nomination in self._nominations for k in nomination.columns])
 
-    def _within(self) -> Floats:
-        """[c] How likely each seems to be within the margin of the leader."""
-        past, leader = self._quality, self._leader()
-        known = np.maximum(past.both[leader], 1)
-        mean = past.gaps[leader] / known
-        variance = np.maximum(past.gap_squares[leader] / known - mean**2, 0.0)
-        chance = ndtr((mean + self.rule.margin) / np.sqrt(variance / known + 2 / known**2))
-        chance[leader] = 1.0
-        return np.asarray(np.where(self.racing, chance, 0.0))
-
-    def _target(self) -> tuple[Nomination, int] | None:
-        """The cheapest nominee that seems able to pass: its nomination and its place there."""
-        able, found = self._able(0.5), None
-        for nomination in self._nominations:
-            for place, match in enumerate(nomination.front):
-                k = match.column
-                if able[k] and (found is None or self._price[k] < self._price[found[0].front[found[1]].column]):
-                    found = nomination, place
-        return found
-
-    def _matched_and_dearer(self) -> Mask:
-        """[c] who need not run now: dearer than the nominee that seems to be the choice, and matched with it and with
-        whoever is tested before it."""
-        waits = np.zeros(len(self.racing), bool)
+    def _needless(self, seems: Standing) -> Mask:
+        """[c] who waits: the dear while scouts are looked at; then who is dearer than the target, if both it and the
+        first of its nomination are matched with it, or need not be because a reference is named."""
         if not self._nominations:
-            return self._after_scouts()
-        target = self._target()
+            return seems.after_scouts() if self._looks and self._screening else np.zeros(len(self.racing), bool)
+        target = self._target(seems)
         if target is None:
-            return waits
-        nomination, place = target
-        k = nomination.front[place].column
-        waits = self.racing & self._cheaper[k]
-        if self.reference is None:
-            for match in nomination.front[: place + 1]:
-                waits &= match.matched
-        else:
-            waits[self.reference] = False
-        if (self._below(k) & self.racing).any():
-            waits[nomination.opponent] = False
-        return np.asarray(waits)
-
-    def unmatched(self) -> Mask:
-        target = self._target()
-        if target is None or not self.waiting.any():
-            return self.racing.copy()
-        return self.running.copy()
-
-    def finish(self, quality: Floats, clusters: Ints) -> list[Leave]:
-        target = self._target()
-        if target is None or not self.waiting.any():
-            return []
-        k = target[0].front[target[1]].column
-        means = cluster_means(quality, clusters)
-        last = Sums(means.shape[1])
-        last.add(means[:, [k]] - means, -self.rule.margin, bets=False)
-        z = scores(last.total, last.squares, last.count)
-        rivals = self.running.copy() if self.reference is None else np.arange(len(self.racing)) == self.reference
-        rivals[k] = False
-        cheap = self._below(k) & rivals & self.racing
-        level = (1 - self.rule.confidence) / max(1, (self._price < self._price[self._leader()]).sum())
-        if os.environ.get('DBG'): print('finish', k, level, -ndtri(level), [(int(j), round(float(z[j]),2)) for j in np.flatnonzero(rivals & ~cheap)], last.count[rivals], self.waiting.sum())
-        if not (z >= float(-ndtri(level)))[rivals & ~cheap].all():
-            return []
-        gone = np.flatnonzero(self.waiting & self.racing)
-        self.racing[gone] = False
-        return [Leave(int(j), "needless", k) for j in gone]
-
-    def _after_scouts(self) -> Mask:
-        none = np.zeros(len(self.racing), bool)
-        if not SCOUTS or not self._looks or self._quality.rows >= max(SCREENING[0], SCREENING[1] * self._looks[-1]):
-            return none
-        price = np.where(np.isfinite(self._price), self._price, 0.0)
-        order = np.argsort(price, kind="stable")
-        scouts = none.copy()
-        scouts[order] = np.cumsum(price[order]) <= SCOUTS * price.sum()
-        within = self._within()
-        if not (within[scouts] >= SURE).any():
-            return none
+            return np.zeros(len(self.racing), bool)
+        waits = self.racing & self._cheaper[target]
         if self.reference is not None:
-            scouts[self.reference] = True
-        return self.racing & ~scouts
+            waits[self.reference] = False
+            return waits
+        waits &= np.any([nomination.matched(target) for nomination in self._nominations], axis=0)
+        if (seems.below(target) & self.racing).any():
+            waits[[n.opponent for n in self._nominations if target in n.columns]] = False  # others must reach it
+        return waits

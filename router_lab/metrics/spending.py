@@ -17,8 +17,7 @@ from scipy.special import ndtr, ndtri, stdtr
 
 Floats = NDArray[np.float64]
 
-import os
-POWER = float(os.environ.get('POWER','2'))
+POWER = 1.0
 """Share of the error that is spent by time t of the way: t to this power."""
 CLOSEST = 0.02
 """A look that is followed by another within this share of its time has no boundary of its own."""

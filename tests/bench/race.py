@@ -1,7 +1,7 @@
 """`make bench-race`: what racing saves on recorded outcomes, and how often it errs in worlds with a known truth.
 
     python tests/bench/race.py [--orders 20] [--draws 2000] [--only replay|worlds] [--recorded outcomes.parquet]
-        [--world NAME] [--without hopeless|alone|waiting]
+        [--world NAME] [--without PIECE]
 
 Replay: per data set, all suites as one, the smallest margin at which the full grid's routing table passes a candidate
 (to half a point, and among the round margins of MARGINS), then the dollars of a race at that margin to the same
@@ -30,6 +30,7 @@ from router_lab.fit.table import routing_table
 from router_lab.metrics.nomination import Nomination
 from router_lab.metrics.racing import Race, RaceRule
 from router_lab.metrics.sequential import augmented
+from router_lab.metrics.standing import Standing
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 
 Floats = NDArray[np.float64]
@@ -139,7 +140,8 @@ def worlds(draws: int, only: str) -> None:
     """Simulated suites: how often a race errs, what is spent, and how far off means are.
 
     wrong: the best candidate left (a named one never does), the rule's choice left, or one was settled on that loses
-    more than the margin; then each alone. hopeless: the choice left as hopeless, which is about the grid and no error.
+    more than the margin; then each alone. To leave as needless is wrong if the one that it is needless for loses more
+    than the margin. hopeless: the choice left as hopeless, which is about the grid and no error.
     """
     print(f"\n{'world':30}{'reference':>10}{'draws':>7}" + "".join(f"{name:>9}" for name in COLUMNS) + "   ± 2 se")
     for name, (world, n, margin) in WORLDS.items():
@@ -169,10 +171,15 @@ def _drawn(
     order = rng.permutation(n)
     q, c = quality[order], cost[order]
     run = replay_race(q, c, group[order], RaceRule(margin, CONFIDENCE), rng, reference=reference)
-    gone = {leave.column: leave.reason for leave in run.leaves if leave.reason != "settled"}
+    allowed = truth[best] - margin
+    gone = {
+        leave.column: leave.reason
+        for leave in run.leaves
+        if leave.reason != "settled" and not (leave.reason == "needless" and truth[leave.by] >= allowed)
+    }
     lost = reference is None and best in gone
     dropped = chosen in gone and gone[chosen] != "hopeless"
-    settled = run.winner is not None and truth[run.winner] < truth[best] - margin
+    settled = run.winner is not None and truth[run.winner] < allowed
     seen = np.where(run.ran, q, np.nan)
     guess = np.nanmean(np.where(run.inclusion == 1, q, np.nan), axis=0)
     full = q.mean(axis=0)
@@ -185,17 +192,21 @@ def _drawn(
     )  # fmt: skip
 
 
-PIECES = ("hopeless", "alone", "waiting")
+PIECES = ("hopeless", "scouts", "waiting", "joining", "release")
 
 
 def switch_off(piece: str) -> None:
     """Race without one of its pieces, to see what it is worth."""
     if piece == "hopeless":
         Nomination._out_of_reach = lambda self: np.zeros(len(self.hopeless), bool)  # type: ignore[method-assign]
-    elif piece == "alone":
-        Race._alone = lambda self, column: False  # type: ignore[method-assign]
+    elif piece == "scouts":
+        Standing.after_scouts = lambda self: np.zeros(len(self.racing), bool)  # type: ignore[method-assign]
+    elif piece == "joining":
+        Standing.further = lambda self, members: None  # type: ignore[method-assign]
+    elif piece == "release":
+        Race.release = lambda self, quality, clusters: []  # type: ignore[method-assign]
     else:
-        Race._matched_and_dearer = lambda self: np.zeros(len(self.racing), bool)  # type: ignore[method-assign]
+        Race._needless = lambda self, seems: np.zeros(len(self.racing), bool)  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -47,9 +47,9 @@ def replay_race(
         if not race.racing.any():
             break
     if race.racing.any():
-        run = race.unmatched()
+        run = race.running
         whole[:, run] = True
-        gone = race.finish(np.where(whole, quality, np.nan)[order], codes)
+        gone = race.release(np.where(whole, quality, np.nan)[order], codes)
         left_at[[leave.column for leave in gone]] = n - 1
         leaves += gone
     whole[:, race.racing] = True  # who waited in vain runs what it has missed

@@ -1,0 +1,110 @@
+"""What seems to be so in a race: whom to put forward, and who need not run for now.
+
+Nothing here can make a race wrong. It only says on which clusters candidates run and what is tested; what is shown is
+for `router_lab.metrics.racing` and its bounds, which hold however this chooses, as long as it looks at the past alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from router_lab.metrics.tally import Tally
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+LIKELY, SURE = 0.5, 0.8
+"""How probable it must seem that a candidate is within the margin of the leader: to test it, and to rely on it."""
+SCOUTS = 0.05
+"""Share of the bill that the scouts may cost together, if they run everything."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """racing [c]: who is still in; price [c]: mean dollars a cluster; cheaper [k, j]: k is shown to cost no more than
+    j; leader: the named reference, or who looks best; within [c]: how probable it seems that each is within the margin
+    of the leader (normal, with two pseudo-observations; 0 for who is gone)."""
+
+    racing: Mask
+    price: Floats
+    cheaper: Mask
+    leader: int
+    within: Floats
+    named: bool
+
+    def below(self, column: int) -> Mask:
+        """[c] who seems to be cheaper than `column` and is not shown to be dearer."""
+        other = np.arange(len(self.racing)) != column
+        return np.asarray(~self.cheaper[column] & other & (self.price <= self.price[column]))
+
+    def front(self) -> list[int]:
+        """Whom to put forward: the cheapest of those relied on, and the likeliest of those cheaper still.
+
+        Empty where nobody dearer is left to be spared; the named reference is compared with, never put forward.
+        """
+        sure = np.flatnonzero(self.within >= SURE)
+        first = int(sure[self.price[sure].argmin()])
+        front = [k for k in (first, self._likeliest(self.price < self.price[first])) if k is not None]
+        front = [k for k in front if not (self.named and k == self.leader)]
+        spared = bool(front) and bool((self.racing & (self.price > self.price[front[-1]])).any())
+        return front if spared else []
+
+    def further(self, members: Sequence[int]) -> int | None:
+        """Whom to put forward after `members`, if the first of them still seems able to pass: somebody cheaper than
+        the cheapest that is relied on."""
+        if self.within[members[0]] < LIKELY:
+            return None
+        sure = [k for k in members if self.within[k] >= SURE] or [members[0]]
+        cheaper = self.price < self.price[sure].min()
+        cheaper[list(members)] = False
+        return self._likeliest(cheaper)
+
+    def target(self, nominees: Iterable[int]) -> int | None:
+        """Whom the others run for: the cheapest nominee that is relied on, else the likeliest one; None if all seem
+        unable to pass."""
+        able = [k for k in nominees if self.within[k] >= LIKELY]
+        sure = [k for k in able if self.within[k] >= SURE]
+        if sure:
+            return min(sure, key=lambda k: float(self.price[k]))
+        return max(able, key=lambda k: float(self.within[k]), default=None)
+
+    def after_scouts(self) -> Mask:
+        """[c] who waits while the cheapest, whose whole grid costs next to nothing, are looked at: everybody else, as
+        long as one of them seems able to pass."""
+        known = np.where(np.isfinite(self.price), self.price, 0.0)
+        order = np.argsort(known, kind="stable")
+        scouts = np.zeros(len(known), bool)
+        scouts[order] = np.cumsum(known[order]) <= SCOUTS * known.sum()
+        if not (self.within[scouts] >= LIKELY).any():
+            return np.zeros(len(known), bool)
+        if self.named:
+            scouts[self.leader] = True
+        return np.asarray(self.racing & ~scouts)
+
+    def _likeliest(self, among: Mask) -> int | None:
+        able = among & (self.within >= LIKELY)
+        return int(np.where(able, self.within, -np.inf).argmax()) if able.any() else None
+
+
+def standing(
+    quality: Tally, price: Floats, cheaper: Mask, racing: Mask, reference: int | None, margin: float
+) -> Standing:
+    """How a race stands after what `quality` has taken in."""
+    leader = reference
+    if leader is None:  # a miss added to each, for a few clusters prove little
+        leader = int(np.where(racing, quality.total / (quality.count + 1), -np.inf).argmax())
+    mean, variance, known = gap(quality, leader)
+    within = ndtr((mean + margin) / np.sqrt(variance / known + 2 / known**2))
+    within[leader] = 1.0
+    return Standing(racing, price, cheaper, leader, np.where(racing, within, 0.0), reference is not None)
+
+
+def gap(quality: Tally, leader: int) -> tuple[Floats, Floats, Floats]:
+    """Mean and variance [c] of each one's difference to the leader on the clusters that both ran, and their number."""
+    known = np.maximum(quality.both[leader], 1)
+    mean = quality.gaps[leader] / known
+    return mean, np.maximum(quality.gap_squares[leader] / known - mean**2, 0.0), known
