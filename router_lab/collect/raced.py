@@ -16,16 +16,33 @@ def left_after(source: LogSource, manifest: Mapping[str, Any]) -> Mapping[str, A
 
 
 def inclusion_of(source: LogSource, manifest: Mapping[str, Any]) -> dict[str, float]:
-    """Probability with which each sample of the race was run for the log's candidate: 1 until it left."""
-    left, race = left_after(source, manifest), manifest.get("race", {})
+    """Probability with which each sample of the race was run for the log's candidate: 1 but where it was due on the
+    floor alone."""
+    race = manifest.get("race", {})
     order = race.get("order", {}).get(source.suite_name, [])
-    after = len(order) if left is None else int(left["after"])
-    return {name: 1.0 if place < after else float(race["floor"]) for place, name in enumerate(order)}
+    result = dict.fromkeys(order, 1.0)
+    for start, end in _skipped(source, manifest):
+        result.update(dict.fromkeys(order[start:end], float(race["floor"])))
+    return result
 
 
 def raced_reason(source: LogSource, manifest: Mapping[str, Any]) -> str:
     """Why a sample of the race was not run."""
     left = left_after(source, manifest)
-    if left is None:
-        return "not run for lack of money"
-    return f"raced: {left['reason']} after {left['after']} samples"
+    if left is not None:
+        return f"raced: {left['reason']} after {left['after']} samples"
+    return "raced: was not needed then" if _skipped(source, manifest) else "not run for lack of money"
+
+
+def _skipped(source: LogSource, manifest: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Ranges of the race's order in which the log's candidate was due on the floor alone."""
+    race = manifest.get("race", {})
+    if "skipped" not in race:  # written by a version in which all that was left out came after leaving
+        left = left_after(source, manifest)
+        return [] if left is None else [(int(left["after"]), len(race["order"][source.suite_name]))]
+    who = (source.suite_name, source.model, source.effort)
+    return [
+        (int(start), int(end))
+        for entry in race["skipped"] if (entry["suite"], entry["model"], entry["effort"]) == who
+        for start, end in entry["ranges"]
+    ]  # fmt: skip

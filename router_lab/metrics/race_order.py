@@ -16,8 +16,8 @@ worth most."""
 
 
 def waves(first: int, ends: Ints) -> list[int]:
-    """Rows run after each wave, at `ends` of clusters: at least `first`, then GROWTH times the one before, or where that
-    is less STEP of all rows more, or `first` more."""
+    """Rows run after each wave, at `ends` of clusters: at least `first`, then GROWTH times the one before, or where
+    that is less STEP of all rows more, or `first` more."""
     sizes: list[int] = []
     wanted = float(first)
     for end in map(int, ends):

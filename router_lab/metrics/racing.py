@@ -40,8 +40,8 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 HOPELESS, PRICING = 0.02, 0.02
 LEAVING = (30, 0.05, 0.2)
-"""Shares of the error: HOPELESS, PRICING; for leaving, 30 over the clusters of the grid, from .05 to .2; what is left is
-for settling. Where a grid is long, losers leave early at any price, and settling is what is worth the error."""
+"""Shares of the error: HOPELESS, PRICING; for leaving, 30 over the clusters of the grid, from .05 to .2; what is left
+is for settling. Where a grid is long, losers leave early at any price, and settling is what is worth the error."""
 FIRST = 0.95
 """Of the error left for nominations, the share that each takes."""
 EARLY = 0.8
@@ -217,21 +217,25 @@ class Race:
         """[c] those of whom a nominee must be within the margin: `among`, or the named reference alone."""
         if self.reference is None:
             return among.copy()
-        return np.arange(len(among)) == self.reference
+        return np.asarray(np.arange(len(among)) == self.reference)
 
     @property
     def _ended(self) -> bool:
         return bool(self._looks) and self._quality.rows >= self._looks[-1]
 
     def _standing(self) -> Standing:
-        return standing(self._quality, self._price, self._cheaper, self.racing, self.reference, self.rule.margin)
+        margin = self.rule.margin
+        return standing(
+            self._quality, self._price, self._cheaper, self.racing, self.running, self.reference, margin
+        )  # fmt: skip
 
     def _able(self) -> Mask:
-        """[c] who passes on the grid as it was seen, or would if nothing were missing."""
-        mean, variance, _ = gap(self._quality, self._standing().leader)
-        total = self._quality.rows
-        open_ = float(ndtri(self.rule.confidence)) * np.sqrt(variance / total + 2 / total**2)
-        return np.asarray(self.racing & (mean + self.rule.margin >= open_))
+        """[c] who passes on the grid as it was seen."""
+        seems = self._standing()
+        mean, error = gap(self._quality, seems.leader, seems.anchor)
+        passes = mean + self.rule.margin >= float(ndtri(self.rule.confidence)) * error
+        passes[seems.leader] = True
+        return np.asarray(self.racing & passes)
 
     @property
     def _screening(self) -> bool:
@@ -273,8 +277,8 @@ class Race:
         waits = self.racing & self._cheaper[target]
         if self.reference is not None:
             waits[self.reference] = False
-            return waits
+            return np.asarray(waits)
         waits &= np.any([nomination.matched(target) for nomination in self._nominations], axis=0)
         if (seems.below(target) & self.racing).any():
             waits[[n.opponent for n in self._nominations if target in n.columns]] = False  # others must reach it
-        return waits
+        return np.asarray(waits)

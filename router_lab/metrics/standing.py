@@ -25,14 +25,18 @@ SCOUTS = 0.05
 
 @dataclass(frozen=True)
 class Standing:
-    """racing [c]: who is still in; price [c]: mean dollars a cluster; cheaper [k, j]: k is shown to cost no more than
-    j; leader: the named reference, or who looks best; within [c]: how probable it seems that each is within the margin
-    of the leader (normal, with two pseudo-observations; 0 for who is gone)."""
+    """How a race seems to stand.
+
+    racing [c]: who is still in; price [c]: mean dollars a cluster; cheaper [k, j]: k is shown to cost no more than j;
+    leader: the reference, if it is `named`, or who looks best; anchor: who looks best of those that run; within [c]:
+    how probable it seems that each is within the margin of the leader (normal; 0 for who is gone).
+    """
 
     racing: Mask
     price: Floats
     cheaper: Mask
     leader: int
+    anchor: int
     within: Floats
     named: bool
 
@@ -91,20 +95,32 @@ class Standing:
 
 
 def standing(
-    quality: Tally, price: Floats, cheaper: Mask, racing: Mask, reference: int | None, margin: float
+    quality: Tally, price: Floats, cheaper: Mask, racing: Mask, running: Mask, reference: int | None, margin: float
 ) -> Standing:
     """How a race stands after what `quality` has taken in."""
-    leader = reference
-    if leader is None:  # a miss added to each, for a few clusters prove little
-        leader = int(np.where(racing, quality.total / (quality.count + 1), -np.inf).argmax())
-    mean, variance, known = gap(quality, leader)
-    within = ndtr((mean + margin) / np.sqrt(variance / known + 2 / known**2))
+    careful = quality.total / (quality.count + 1)  # a miss added to each, for a few clusters prove little
+    leader = int(np.where(racing, careful, -np.inf).argmax()) if reference is None else reference
+    anchor = int(np.where(running, careful, -np.inf).argmax()) if running.any() else leader
+    mean, error = gap(quality, leader, anchor)
+    within = ndtr((mean + margin) / error)
     within[leader] = 1.0
-    return Standing(racing, price, cheaper, leader, np.where(racing, within, 0.0), reference is not None)
+    return Standing(racing, price, cheaper, leader, anchor, np.where(racing, within, 0.0), reference is not None)
 
 
-def gap(quality: Tally, leader: int) -> tuple[Floats, Floats, Floats]:
-    """Mean and variance [c] of each one's difference to the leader on the clusters that both ran, and their number."""
-    known = np.maximum(quality.both[leader], 1)
-    mean = quality.gaps[leader] / known
-    return mean, np.maximum(quality.gap_squares[leader] / known - mean**2, 0.0), known
+def gap(quality: Tally, leader: int, anchor: int) -> tuple[Floats, Floats]:
+    """Mean [c] of each one's difference to the leader, and its standard error, with two pseudo-observations.
+
+    On the clusters that both have run, or where that is surer by way of the `anchor`, for a leader that waits is not
+    compared with anybody any more.
+    """
+    mean, square = _to(quality, leader)
+    way, further = _to(quality, anchor)
+    chained = square[anchor] + further
+    return np.where(chained < square, way + mean[anchor], mean), np.sqrt(np.minimum(square, chained))
+
+
+def _to(quality: Tally, other: int) -> tuple[Floats, Floats]:
+    """Mean and squared error [c] of each one's difference to `other`."""
+    known = np.maximum(quality.both[other], 1)
+    mean = quality.gaps[other] / known
+    return mean, np.maximum(quality.gap_squares[other] / known - mean**2, 0.0) / known + 2 / known**2

@@ -28,7 +28,7 @@ from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell
 
 RACE = "race.jsonl"
-FORMAT = 2
+FORMAT = 3
 """Of the rules in `race.jsonl`: a race begun under others cannot be continued, for its waves and bounds differ."""
 FIRST_WAVE = 10
 """Samples per suite in the first wave of a race, where the sweep file does not say."""
@@ -47,7 +47,12 @@ class RaceOptions:
 
 @dataclass
 class Lane:
-    """One suite of the race: its cells in file order, samples in the race's order, and who left after how many."""
+    """One suite of the race: its cells in file order, samples in the race's order, and who ran what.
+
+    In each wave a candidate runs all samples or the floor alone; `skipped` has the ranges of the latter by column.
+    Where nothing was settled by the last wave, those who still run catch up on what they have skipped, so that the race
+    may release those who wait, and whoever is left after that runs everything.
+    """
 
     suite: str
     cells: list[tuple[Cell, Task]]
@@ -58,33 +63,64 @@ class Lane:
     race: Race
     floor: list[bool]
     shown: int = 0
-    late: bool = False
-    """Whether somebody waited to the end, and nothing was settled."""
+    asked: bool = False
+    """Whether the race was asked whom it releases."""
 
     def __post_init__(self) -> None:
-        self.left_at: dict[int, int] = {}  # since when a candidate runs the floor alone, gone or waiting
+        self.skipped: dict[int, list[tuple[int, int]]] = {}
         self.leaves: list[tuple[int, Leave]] = []
 
     def samples_of(self, column: int, size: int) -> list[Sample]:
         """What a candidate has to have run once the race is `size` samples long."""
-        at = min(self.left_at.get(column, size), size)
-        rest = [sample for sample, kept in zip(self.samples[at:size], self.floor[at:size], strict=True) if kept]
-        return self.samples[:at] + rest
+        due = [True] * size
+        for start, end in self.ranges(column, size):
+            due[start : min(end, size)] = self.floor[start : min(end, size)]
+        return [sample for sample, now in zip(self.samples, due, strict=False) if now]
+
+    def ranges(self, column: int, size: int) -> list[tuple[int, int]]:
+        """From where to where, in the race's order, a candidate is due on the floor alone, up to `size` samples."""
+        if column in (self.catching_up or ()):
+            return []
+        before = self.skipped.get(column, [])
+        return before if self.race.running[column] or size <= self.shown else _joined(before, self.shown, size)
+
+    @property
+    def catching_up(self) -> list[int] | None:
+        """Columns that run what they have skipped before `finish`; None while there are waves to come, and at last."""
+        if self.shown < len(self.samples) or not self.race.racing.any():
+            return None
+        asks = bool(self.race.waiting.any()) and not self.asked
+        who = self.race.running if asks else self.race.racing
+        late = [column for column in np.flatnonzero(who).tolist() if column in self.skipped]
+        return late if late or asks else None
 
     def take(self, size: int, quality: list[list[float | None]], cost: list[list[float | None]]) -> list[Leave]:
         """Look at rows `shown` to `size` and remember who leaves."""
+        for column in np.flatnonzero(~self.race.running).tolist():
+            self.skipped[column] = _joined(self.skipped.get(column, []), self.shown, size)
         codes = np.searchsorted(self.ends, np.arange(self.shown, size), side="right")
         leaves = self.race.look(np.array(quality, float), np.array(cost, float), codes)
         self.shown = size
-        ended = size == len(self.samples)
-        self.late = ended and bool((self.race.racing & self.race.waiting).any())
-        for column in range(len(self.cells)):
-            if self.race.running[column] or (self.race.racing[column] and ended):
-                self.left_at.pop(column, None)  # who waited in vain runs what it has missed
-            else:
-                self.left_at.setdefault(column, size)
-        self.leaves += [(self.left_at[leave.column], leave) for leave in leaves]
+        self.leaves += [(size, leave) for leave in leaves]
         return leaves
+
+    def finish(self, quality: list[list[float | None]]) -> list[Leave]:
+        """Look at all rows [n, c] once those catching up have caught up, and remember who is released."""
+        for column in self.catching_up or ():
+            del self.skipped[column]
+        leaves: list[Leave] = []
+        if self.race.waiting.any() and not self.asked:
+            codes = np.searchsorted(self.ends, np.arange(len(self.samples)), side="right")
+            leaves = self.race.release(np.array(quality, float), codes)
+        self.asked = True
+        self.leaves += [(self.shown, leave) for leave in leaves]
+        return leaves
+
+
+def _joined(ranges: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
+    if ranges and ranges[-1][1] == start:
+        return [*ranges[:-1], (ranges[-1][0], end)]
+    return [*ranges, (start, end)]
 
 
 class Racer:
@@ -105,12 +141,11 @@ class Racer:
 
     def portions(self) -> Iterator[list[tuple[Cell, Task]]]:
         """Cells with tasks narrowed to what each wave needs, from the first that was not looked at; once more the last
-        one where all were, to find its logs, or where somebody waited in vain, to run what it has missed."""
+        one where all were, to find its logs; then what candidates have to catch up on."""
         last = max(map(len, self.sizes.values())) - 1
-        begun = self.wave
-        for wave in range(min(begun, last), last + 1):
+        for wave in range(min(self.wave, last), last + 1):
             yield self._portion(wave)
-        if begun <= last and any(lane.late for lane in self.lanes):
+        while any(lane.catching_up is not None for lane in self.lanes):
             yield self._portion(last)
 
     def _portion(self, wave: int) -> list[tuple[Cell, Task]]:
@@ -127,12 +162,18 @@ class Racer:
         looks, lines = [], []
         for lane in self.lanes:
             size = self._size(lane, self.wave)
-            if size <= lane.shown or not lane.race.racing.any():
+            if size > lane.shown and lane.race.racing.any():
+                quality, cost = (_column(frame, lane, size, name) for name in ("quality", "cost_usd"))
+                leaves = lane.take(size, quality, cost)
+                look = {"upto": size, "quality": quality, "cost_usd": cost}
+            elif lane.catching_up is not None:
+                quality = _whole(frame, lane)
+                leaves = lane.finish(quality)
+                look = {"upto": None, "quality": quality}
+            else:
                 continue
-            quality, cost = (_column(frame, lane, size, name) for name in ("quality", "cost_usd"))
-            leaves = lane.take(size, quality, cost)
             told = [[leave.column, leave.reason, leave.by] for leave in leaves]
-            looks.append({"suite": lane.suite, "upto": size, "quality": quality, "cost_usd": cost, "leaves": told})
+            looks.append({"suite": lane.suite, **look, "leaves": told})
             lines += [_told(lane, leave) for leave in leaves] + ([_standing(lane)] if leaves else [])
         self._write({"wave": self.wave, "looks": looks})
         self.wave += 1
@@ -151,7 +192,8 @@ class Racer:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """For the manifest: the order of the samples by suite, and who left it when, why, and for whom."""
+        """For the manifest: the order of the samples by suite, who left it when, why, and for whom, and which ranges of
+        that order a candidate was due on the floor alone."""
         return {
             "floor": self.rule.floor,
             "order": {lane.suite: [str(sample.id) for sample in lane.samples] for lane in self.lanes},
@@ -161,6 +203,12 @@ class Racer:
                 for lane in self.lanes
                 for size, leave in lane.leaves
                 for cell in [lane.cells[leave.column][0]]
+            ],
+            "skipped": [
+                {"suite": lane.suite, "model": cell.model, "effort": cell.effort, "ranges": ranges}
+                for lane in self.lanes
+                for j, (cell, _) in enumerate(lane.cells)
+                if (ranges := [list(one) for one in lane.ranges(j, len(lane.samples))])
             ],
             "winners": {
                 lane.suite: list(lane.cells[lane.race.winner][0].candidate)
@@ -187,7 +235,11 @@ class Racer:
             raise InputError(f"{self.path}: {rule}; use a new log directory")
         lanes = {lane.suite: lane for lane in self.lanes}
         for look in (look for line in lines[1:] for look in json.loads(line)["looks"]):
-            leaves = lanes[look["suite"]].take(look["upto"], look["quality"], look["cost_usd"])
+            lane, upto = lanes[look["suite"]], look["upto"]
+            if upto is None:
+                leaves = lane.finish(look["quality"])
+            else:
+                leaves = lane.take(upto, look["quality"], look["cost_usd"])
             if [[leave.column, leave.reason, leave.by] for leave in leaves] != look["leaves"]:
                 raise InputError(f"{self.path}: was decided by another version of router_lab; use a new log directory")
         self.wave = len(lines) - 1
@@ -241,15 +293,27 @@ def _fingerprint(lane: Lane) -> str:
 
 
 def _column(frame: pd.DataFrame, lane: Lane, size: int, name: str) -> list[list[float | None]]:
-    """Rows `shown` to `size` by candidate, means over epochs; null where nothing was scored or the candidate left."""
-    ids = [str(sample.id) for sample in lane.samples[lane.shown : size]]
-    columns = []
+    """Rows `shown` to `size` by candidate, means over epochs; null where nothing was scored or only the floor due."""
+    return _table(frame, lane, lane.samples[lane.shown : size], name, np.flatnonzero(lane.race.running).tolist())
+
+
+def _whole(frame: pd.DataFrame, lane: Lane) -> list[list[float | None]]:
+    """Qualities of all rows of those who have run them, as far as this race goes."""
+    done = [j for j in range(len(lane.cells)) if not lane.ranges(j, len(lane.samples))]
+    return _table(frame, lane, lane.samples, "quality", done)
+
+
+def _table(
+    frame: pd.DataFrame, lane: Lane, samples: Sequence[Sample], name: str, columns: Sequence[int]
+) -> list[list[float | None]]:
+    ids = [str(sample.id) for sample in samples]
+    table = []
     for j, (cell, _) in enumerate(lane.cells):
         mine = frame[frame["effort"].eq(cell.effort) if cell.effort is not None else frame["effort"].isna()]
         known = mine.index.isin([(lane.suite, cell.model, i) for i in ids])
-        means = mine[known & (j not in lane.left_at)].groupby(level="sample_id")[name].mean()
-        columns.append(means.reindex(ids).tolist())
-    return [[None if np.isnan(value) else float(value) for value in row] for row in zip(*columns, strict=True)]
+        means = mine[known & (j in columns)].groupby(level="sample_id")[name].mean()
+        table.append(means.reindex(ids).tolist())
+    return [[None if np.isnan(value) else float(value) for value in row] for row in zip(*table, strict=True)]
 
 
 def _told(lane: Lane, leave: Leave) -> str:
@@ -259,6 +323,7 @@ def _told(lane: Lane, leave: Leave) -> str:
         "worse": f"{by.candidate} is better by more than the margin",
         "dearer": f"it costs more than the reference {by.candidate}",
         "hopeless": f"it cannot be shown within the margin of {by.candidate} on these samples any more",
+        "needless": f"{by.candidate} is cheaper, within the margin of it, and passes on these samples",
         "settled": f"the suite is settled on {by.candidate}",
     }
     return f"{lane.suite}, after {lane.shown} samples: {cell.candidate} leaves: {words[leave.reason]}"

@@ -123,14 +123,15 @@ def _decision(quality: Floats, cost: Floats, group: NDArray[np.int64], reference
 def _raced_decision(
     run: Run, quality: Floats, cost: Floats, group: NDArray[np.int64], reference: int | None, margin: float
 ) -> int | None:
-    """What the race settled on, else the routing table of those that ran to its end."""
+    """What the race settled on, else the routing table of those that ran to its end, for whom the others left then."""
     if run.winner is not None:
         return run.winner
     left = np.flatnonzero(run.left_at == len(quality))
     ours = quality[:, left]
     best = int(ours.mean(axis=0).argmax()) if reference is None else int(np.flatnonzero(left == reference)[0])
     found = _decision(ours, cost[:, left], group, best, margin)
-    return None if found is None else int(left[found])
+    released = next((leave.by for leave in run.leaves if leave.reason == "needless"), None)
+    return released if found is None else int(left[found])
 
 
 COLUMNS = ("wrong", "best", "choice", "settled", "hopeless", "spent", "bias", "naive")

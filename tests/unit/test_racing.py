@@ -93,9 +93,9 @@ def test_a_cheap_equal_is_nominated_on_the_past_and_settles_the_suite_on_what_co
     race, ones, dollars = Race(RaceRule(0.1, 0.9), 2), rows("1" * n, "1" * n), np.tile([1.0, 9.0], (n, 1))
     assert race.look(ones[:30], dollars[:30], np.arange(30)) == []
     left = race.look(ones[30:], dollars[30:], np.arange(30, n))
-    # 150 further ties above a floor of -.1 at the largest stake: (1 + .95 × .1 / .9) ** 150 / 8 > 1 / .04, where .04 =
-    # .1 × (1 - .05 - .05 - .4) × .8 is what the first nomination may spend.
-    assert 150 * math.log1p(0.95 / 9) - math.log(8) > math.log(1 / 0.04)
+    # 150 further ties above a floor of -.1 at the largest stake: (1 + .95 × .1 / .9) ** 150 / 8 > 1 / .0722, where
+    # .0722 = .1 × (1 - .02 - .02 - .2) × .95 is what the first nomination may spend.
+    assert 150 * math.log1p(0.95 / 9) - math.log(8) > math.log(1 / 0.0722)
     assert left == [Leave(0, "settled", 0), Leave(1, "settled", 0)] and race.winner == 0
 
 
@@ -103,7 +103,7 @@ def test_a_known_end_lets_a_match_be_shown_before_bets_could() -> None:
     # 100 clusters, looks after 20, 60 and 100; the cheap one loses nothing and wins nothing at a margin of .1. Its test
     # starts after 20, so at the second look it has 40 ties: the sum 40 × .1 = 4 over the error sqrt(2) of the two
     # pseudo-observations is a t of 2.83 with 39 degrees of freedom, enough for half of the way; bets have
-    # 40 × log(1 + .95 / 9) = 4.0, less than log(8) + log(1 / (.1 × .04)).
+    # 40 × log(1 + .95 / 9) = 4.0, less than log(8) + log(1 / (.1 × .0722)) = 7.0.
     quality, dollars = rows("1" * 100, "1" * 100), np.tile([1.0, 9.0], (100, 1))
     ends = [20, 60, 100]
     outcomes = []
@@ -116,36 +116,48 @@ def test_a_known_end_lets_a_match_be_shown_before_bets_could() -> None:
     assert outcomes == [0, None]
 
 
-LOOKS = [40, 160, 280, 300, 400]
+LOOKS = [40, 160, 280, 400, 520]
 
 
-def waiting_outcomes() -> tuple[np.ndarray, np.ndarray]:
-    """Margin .1. Column 0 costs 2 and loses 2 points to column 2; 3 always scores as 0 and is dearer; 1 costs about as
-    much as 0, and loses 23 of the first 160 samples and none later."""
+def waiting_outcomes(price: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Margin .1. Column 0 costs 2 and loses 2 points to column 2; 3 always scores as 0 and is dearer; 1 costs `price`,
+    or about as much as 0, and loses 23 of the first 160 samples and none later."""
     n = LOOKS[-1]
     quality = np.ones((n, 4))
     quality[::10] = 0
     quality[1::50, [0]] = quality[1::50, [3]] = 0
     quality[2:160:7, 1] = 0
-    odd = np.where(np.arange(n) % 2, 0.0, 3.9)
-    return quality, np.column_stack([np.full(n, 2.0), odd, np.full(n, 9.0), np.full(n, 8.0)])
+    own = np.where(np.arange(n) % 2, 0.0, 3.9) if price is None else np.full(n, price)
+    return quality, np.column_stack([np.full(n, 2.0), own, np.full(n, 9.0), np.full(n, 8.0)])
 
 
-def test_who_is_matched_and_dearer_waits_until_somebody_else_is_nominated() -> None:
-    quality, dollars = waiting_outcomes()
-    race, start, waited = Race(RaceRule(0.1), 4, looks=LOOKS), 0, {}
+def raced(quality: np.ndarray, dollars: np.ndarray) -> tuple[Race, dict[int, list[int]], list[tuple[int, Leave]]]:
+    """The race, who waited after each look, and who left when."""
+    race, start, waited, left = Race(RaceRule(0.1), 4, looks=LOOKS), 0, {}, []
     for end in LOOKS:
-        assert race.look(quality[start:end], dollars[start:end], np.arange(start, end)) == []
+        left += [(end, one) for one in race.look(quality[start:end], dollars[start:end], np.arange(start, end))]
         waited[end], start = np.flatnonzero(race.waiting).tolist(), end
         assert not (race.running & ~race.racing).any()
-    # After 40 column 1 is 12 points behind, so 0 is nominated, and by 160 it is matched with 3, which waits. 2 leads,
-    # so 1 must still be compared with it. After 280 column 1 is only 8 points behind and nominated too: 3 runs again
-    # until 1 is matched with it, at 400. Nothing is settled, for 0 and 1 cannot be told apart by price.
-    assert waited == {40: [], 160: [3], 280: [], 300: [], 400: [3]}
-    assert race.winner is None and race.racing.all()
+    return race, waited, left
 
 
-def test_who_waited_in_vain_runs_what_it_has_missed() -> None:
+def test_who_is_matched_and_dearer_waits_until_somebody_cheaper_joins() -> None:
+    race, waited, left = raced(*waiting_outcomes())
+    # After 40 column 1 is 12 points behind, so 0 is nominated, and by 160 it is matched with 2 and 3, which wait. After
+    # 280 column 1 is only 8 points behind and joins: 2 and 3 run again until it is matched with them, at 400. Nothing
+    # is settled, for 0 and 1 cannot be told apart by price.
+    assert waited == {40: [], 160: [2, 3], 280: [], 400: [2, 3], 520: [2, 3]}
+    assert left == [] and race.winner is None and race.racing.all()
+
+
+def test_a_cheaper_one_that_joins_late_settles_the_suite_and_who_waits_leaves_with_it() -> None:
+    race, waited, left = raced(*waiting_outcomes(1.0))
+    assert waited[160] == [2, 3] and waited[280] == [] and race.winner == 1
+    assert left == [(400, Leave(column, "settled", 1)) for column in range(4)]
+
+
+def ended_lane() -> tuple[Lane, np.ndarray, dict[int, int]]:
+    """After all looks of that race; its quality, and the samples that column 3 was due on after each wave."""
     quality, dollars = waiting_outcomes()
     n = LOOKS[-1]
     floor = [i % 10 == 3 for i in range(n)]
@@ -157,21 +169,37 @@ def test_who_waited_in_vain_runs_what_it_has_missed() -> None:
     for end in LOOKS:
         due[end] = len(lane.samples_of(3, end))
         lane.take(end, quality[lane.shown : end].tolist(), dollars[lane.shown : end].tolist())
-    # While it waits, from 160 to 280, it is due on the floor alone: 12 of those 120 samples. Then it is due on all
-    # again, what it has missed included, and so it is when it waits to the end and nothing is settled.
-    assert due == {40: 40, 160: 160, 280: 172, 300: 300, 400: 400}
-    assert lane.late and len(lane.samples_of(3, n)) == n
-    assert lane.leaves == []
+    return lane, quality, due
 
 
-def test_a_cheaper_one_that_is_nominated_late_settles_the_suite_and_who_waits_leaves_with_it() -> None:
-    quality, dollars = waiting_outcomes()
-    dollars[:, 1] = 1.0  # now 1 is cheaper for certain, and once nominated and matched it settles the suite
-    race, start, left = Race(RaceRule(0.1), 4, looks=LOOKS), 0, []
-    for end in LOOKS:
-        left += race.look(quality[start:end], dollars[start:end], np.arange(start, end))
-        start = end
-    assert [leave.reason for leave in left] == ["settled"] * 4 and race.winner == 1
+def test_who_waits_runs_the_floor_alone_and_is_released_where_the_grid_decides_without_it() -> None:
+    lane, quality, due = ended_lane()
+    # From 160 to 280 and from 400 to 520 it is due on 12 of 120 samples.
+    assert due == {40: 40, 160: 160, 280: 172, 400: 292, 520: 304}
+    assert lane.ranges(3, 520) == [(160, 280), (400, 520)] and lane.ranges(0, 520) == []
+    assert lane.catching_up == []  # those who run have skipped nothing, so the race may be asked at once
+    # 0 and 1 lose 63 and 75 of 520 samples, 11 against each other one way and 23 the other: whichever is the target
+    # passes against the other at a margin of .1. 0 and 1 are cheaper than the leader, so each is tested at .1 / 2 or 3.
+    left = lane.finish(quality.tolist())
+    assert [(one.column, one.reason) for one in left] == [(2, "needless"), (3, "needless")]
+    assert lane.catching_up is None and len(lane.samples_of(3, 520)) == 304
+    assert [size for size, _ in lane.leaves] == [520, 520]
+
+
+def test_who_waited_in_vain_runs_what_it_has_missed() -> None:
+    lane, _, _ = ended_lane()
+    assert lane.finish([[None] * 4] * LOOKS[-1]) == []  # nothing is known, so nobody passes
+    assert lane.catching_up == [2, 3] and len(lane.samples_of(3, 520)) == 520
+    assert lane.finish([[None] * 4] * LOOKS[-1]) == []
+    assert lane.catching_up is None and len(lane.samples_of(3, 520)) == 520 and lane.race.racing.all()
+
+
+def test_nobody_is_released_by_a_target_that_does_not_pass_on_the_grid() -> None:
+    lane, quality, _ = ended_lane()
+    target = lane.finish(quality.tolist())[0].by
+    again, quality, _ = ended_lane()
+    quality[:, target] = 0
+    assert again.finish(quality.tolist()) == [] and again.catching_up == [2, 3]
 
 
 @given(st.integers(0, 2**32), st.floats(0.0, 0.9), st.sampled_from([20, 40, 100]))
@@ -182,7 +210,7 @@ def test_who_has_not_lost_to_the_leader_can_never_be_hopeless(seed: int, other: 
     quality[:, 1] = np.maximum(quality[:, 0], quality[:, 1])  # never below the leader
     past = Tally(3)
     past.add(quality[:start])
-    nominee = Nomination(2, False, 0, (0.01, 0.005), 0.05, 0.9, looks, past)
+    nominee = Nomination([2], 0, (0.01, 0.005), 0.05, 0.9, looks, past)
     for before, end in pairwise(looks):
         nominee.add(quality[before:end])
         assert not nominee.hopeless[1]
@@ -195,7 +223,7 @@ def test_who_would_have_to_win_more_than_is_left_is_hopeless() -> None:
     quality[:180:3, 1] = 0
     past = Tally(3)
     past.add(quality[:100])
-    nominee = Nomination(2, False, 0, (0.01, 0.005), 0.05, 0.9, (100, 180, 200), past)
+    nominee = Nomination([2], 0, (0.01, 0.005), 0.05, 0.9, (100, 180, 200), past)
     nominee.add(quality[100:180])
     assert nominee.hopeless.tolist() == [False, True, False]
 
@@ -229,9 +257,10 @@ def test_clusters_run_whole_where_their_first_row_stands_and_waves_end_with_them
     order, ends = whole_clusters(np.array([3, 1, 3, 0, 1]))
     assert order.tolist() == [0, 2, 1, 4, 3] and ends.tolist() == [2, 4, 5]
     assert waves(1, ends) == [2, 4, 5]
-    assert waves(10, np.arange(1, 31)) == [10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30]  # a twentieth of 30 is 1.5
+    assert waves(10, np.arange(1, 31)) == [10, 13, 17, 22, 28, 30]
+    assert waves(2, np.arange(1, 31))[-4:] == [25, 27, 29, 30]  # 2.5 % of 30 is less than the first wave
     assert waves(10, np.arange(1, 1001))[:5] == [10, 13, 17, 22, 28]
-    assert waves(10, np.arange(1, 1001))[-3:] == [915, 965, 1000]
+    assert waves(10, np.arange(1, 1001))[-3:] == [959, 984, 1000]
     assert waves(50, np.arange(1, 31)) == [30]
 
 
