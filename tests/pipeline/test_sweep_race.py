@@ -19,7 +19,7 @@ from router_lab.collect import collect
 from router_lab.metrics.racing import RaceRule
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import RaceOptions, run_sweep
-from tests.servers.race_grid import RIGHT, decisions, race_servers
+from tests.servers.race_grid import DEAR, RIGHT, decisions, race_servers
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -78,6 +78,47 @@ def test_kill_9_in_the_middle_changes_no_decision(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert "leaves" in done.stderr and "still in" in done.stderr
     assert decisions(tmp_path / "cut/logs") == decisions(tmp_path / "whole/logs")
+
+
+def test_the_dear_wait_for_a_scout_and_catch_up_where_nothing_was_settled(tmp_path: Path) -> None:
+    with race_servers(tmp_path / "whole", 40, grid=DEAR) as (file, servers):
+        result = run_sweep(file, tmp_path / "whole/logs", race=options(margin=0.02), quiet=True)
+        assert [len(server.requests) for server in servers] == [40, 40, 40] and result.spared == 0
+        lines = decisions(tmp_path / "whole/logs")
+        first, second, last = (lines[i]["looks"][0] for i in (1, 2, -1))
+        # One dollar of 151 is a scout's share, and it seems able to pass after 10 samples, so the others wait for it.
+        assert all(None not in row for row in first["quality"])
+        assert all(row[0] is not None and row[1:] == [None, None] for row in second["quality"])
+        assert last["upto"] is None and all(None not in row for row in last["quality"]) and last["leaves"] == []
+        outcomes, _ = collect([tmp_path / "whole/logs"], prices=tmp_path / "whole/prices.yaml")
+        assert set(outcomes["inclusion"]) == {1.0} and set(outcomes["status"]) == {"ok"}
+    with race_servers(tmp_path / "cut", 40, 0.05, DEAR, race={"margin": 0.02}) as (file, servers):
+        command = [ROUTER_LAB, "sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs"), "--quiet"]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        while sum(len(server.requests) for server in servers) < 112 and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert process.returncode == -signal.SIGKILL
+        subprocess.run(command, check=True, capture_output=True)
+    assert decisions(tmp_path / "cut/logs") == lines
+
+
+def test_who_skipped_a_part_weighs_by_the_floor_there_alone(tmp_path: Path) -> None:
+    with race_servers(tmp_path, 60, grid=DEAR) as (file, servers):
+        run_sweep(file, tmp_path / "logs", race=options(margin=0.3), quiet=True)
+        race = json.loads((tmp_path / "logs/sweep.json").read_text())["race"]
+        assert race["winners"] == {"echo": ["openai-api/local/cheap", None]}
+        skipped = {one["model"].rsplit("/")[-1]: one["ranges"] for one in race["skipped"]}
+        (wait, again), (left, end) = skipped["good"]
+        assert (wait, end) == (10, 60) and wait < again < left and skipped["cheap"] == [[left, 60]]
+        outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
+        rows = outcomes[outcomes["model"] == "openai-api/local/good"].set_index("sample_id")
+        place = {name: i for i, name in enumerate(race["order"]["echo"])}
+        apart = [not (wait <= place[str(name)] < again or left <= place[str(name)]) for name in rows.index]
+        assert ((rows["inclusion"] == 1.0) == apart).all() and set(rows["inclusion"]) == {1.0, 0.1}
+        assert (rows["status"] == "ok").sum() == len(servers[1].requests) < 60
+        assert set(rows[rows["status"] == "budget"]["reason"]) == {f"raced: settled after {left} samples"}
 
 
 def test_a_dry_run_says_what_the_race_would_do(tmp_path: Path) -> None:
