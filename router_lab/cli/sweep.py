@@ -80,6 +80,8 @@ def sweep(
         spent = f"budget reached: ${result.spent_usd:.4f} spent"
         click.echo(f"{spent}, {result.unrun} samples not run; a larger budget continues them", err=True)
     if race:
+        for line in result.raced:
+            click.echo(line, err=True)
         click.echo(
             f"the race left out {result.spared} samples; who left and why is in {folder / 'sweep.json'}", err=True
         )
@@ -98,7 +100,7 @@ def _race_options(sweep_file: Path) -> RaceOptions:
     from router_lab.sweep import RaceOptions
 
     spec = load(Sweep, sweep_file).race
-    reference = None if spec.reference is None else (spec.reference.model, spec.reference.effort)
+    reference = None if spec.reference == "best" else (spec.reference.model, spec.reference.effort)
     rule = RaceRule(spec.margin, spec.confidence, spec.floor)
     return RaceOptions(rule, lambda logs, prices: collect(list(logs), prices=prices)[0], reference)
 
@@ -113,12 +115,12 @@ def _estimate(
     from router_lab.sweep import estimate, prepare
     from router_lab.sweep.forecast import render, total
     from router_lab.sweep.outlook import race_outlook, render_race
-    from router_lab.sweep.run import missing_samples
+    from router_lab.sweep.run import finished_samples, missing_samples
 
     plan = prepare(sweep_file, limit=limit, budget_usd=None, batch=batch, spending=False)
     estimates = estimate(plan, _history(plan, folder, history), missing_samples(plan, folder))
     each = plan.grid.sweep.limits.usd
-    racing = None if race is None else race_outlook(plan, estimates, race)
+    racing = None if race is None else race_outlook(plan, estimates, race, folder, finished_samples(folder, plan))
     if as_json:
         cells = [asdict(one) for one in estimates]
         extra = {} if racing is None else {"race": racing}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from router_lab.config.base import Name, Positive, Share, Strict
 from router_lab.config.recipe import CandidateRef
@@ -125,8 +125,15 @@ class RaceSpec(Strict):
     floor: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Share of the clusters, drawn at random, on which a candidate that left still runs. One that is good for a tenth
     of the prompts alone needs some 600 clusters on the floor for a policy to find it (docs/racing.md)."""
-    reference: CandidateRef | None = None
-    """The incumbent, which all are judged against; null = the best candidate, whoever that is."""
+    reference: Literal["best"] | CandidateRef = "best"
+    """The incumbent, which all are judged against; or the best candidate, whoever that is."""
+
+    @field_validator("reference", mode="before")
+    @classmethod
+    def _explain_reference(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "best":
+            raise ValueError("write `best`, or a mapping with model and effort (ids are never split)")
+        return "best" if value is None else value
 
 
 class BatchSpec(Strict):

@@ -99,7 +99,7 @@ def render(estimates: Sequence[CellEstimate], sample_usd: float | None = None) -
     if t["unknown"]:
         lines.append(
             f"{t['unknown']} samples are of candidates that never ran here, and not in the total; "
-            "a pilot tells: router-lab sweep … --dry-run --pilot 5"
+            "a pilot tells, router-lab sweep … --dry-run --pilot 5, or earlier outcomes, --history FILE"
         )
     return "\n".join(lines)
 

@@ -35,7 +35,8 @@ class SweepResult:
     """What a sweep left: the logs that count (others in the folder are superseded), and how many samples it ran.
 
     `spent_usd`: all calls of this log directory so far, also of runs before this one. `unrun`: samples × epochs for
-    which the budget did not reach; more money continues them. `spared`: samples × epochs that a race left out.
+    which the budget did not reach; more money continues them. `spared`: samples × epochs that a race left out; `raced`:
+    what it settled on or who is still in, a line for each suite.
     """
 
     log_dir: Path
@@ -47,6 +48,7 @@ class SweepResult:
     spent_usd: float
     unrun: int
     spared: int = 0
+    raced: tuple[str, ...] = ()
 
 
 def run_sweep(
@@ -103,6 +105,7 @@ def run_sweep(
         spent_usd=spending.ledger.spent_usd,
         unrun=unrun,
         spared=racer.spared() if racer is not None else 0,
+        raced=tuple(racer.outcome()) if racer is not None else (),
     )
     _write_manifest(plan, result, logs, racer)
     return result
@@ -124,7 +127,7 @@ def _run_race(
     """Wave by wave, those still in and the others' random floor; returns what the money did not reach."""
     for cells in racer.portions():
         done = finished_samples(folder, plan)
-        new = sum(len(task.dataset) * (task.epochs or 1) - len(done.get(_key(cell), ())) for cell, task in cells)
+        new = sum(len(task.dataset) * (task.epochs or 1) - len(done.get(cell_key(cell), ())) for cell, task in cells)
         if not spending.admits(max(0, new)):
             return plan.needed - racer.spared() - sum(map(len, done.values()))
         longest = max(len(task.dataset) for _, task in cells)
@@ -143,7 +146,10 @@ def _refuse_fault(plan: Plan, spending: Spending) -> None:
 
 def finished_samples(folder: Path, plan: Plan) -> Done:
     """What the logs in `folder` hold of this very plan, by cell key; crashed logs count what they had written down."""
-    wanted = {_identity(cell, task): _key(cell) for cell, task in plan.tasks}
+    if not folder.is_dir():
+        return {}
+    folder = folder.resolve()
+    wanted = {_identity(cell, task): cell_key(cell) for cell, task in plan.tasks}
     found: Done = defaultdict(set)
     for info in list_eval_logs(str(folder)):
         log = read_eval_log(info, header_only=True)
@@ -159,16 +165,17 @@ def finished_samples(folder: Path, plan: Plan) -> Done:
 
 def missing_samples(plan: Plan, folder: Path) -> Callable[[Cell], int]:
     """How many samples × epochs of a cell `folder` does not hold yet."""
-    done = finished_samples(folder.resolve(), plan) if folder.is_dir() else {}
-    planned = {_key(cell): positions(cell, task) * (task.epochs or 1) for cell, task in plan.tasks}
-    return lambda cell: max(0, planned[_key(cell)] - len(done.get(_key(cell), ())))
+    done = finished_samples(folder, plan)
+    planned = {cell_key(cell): positions(cell, task) * (task.epochs or 1) for cell, task in plan.tasks}
+    return lambda cell: max(0, planned[cell_key(cell)] - len(done.get(cell_key(cell), ())))
 
 
 def _identity(cell: Cell, task: Task) -> tuple[str | int | None, ...]:
     return cell.suite, cell.settings.sha, task.version, cell.model, cell.effort
 
 
-def _key(cell: Cell) -> str:
+def cell_key(cell: Cell) -> str:
+    """Names a cell where finished samples are counted."""
     return json.dumps([cell.suite, cell.model, cell.effort])
 
 
@@ -191,7 +198,7 @@ def _waves(plan: Plan, spending: Spending, done: Done) -> Iterator[int]:
     if plan.budget_usd is None:
         return free_waves(max(positions(cell, task) for cell, task in plan.tasks), first)
     keys = {
-        _key(cell): [
+        cell_key(cell): [
             frozenset((str(sample.id), epoch) for epoch in range(1, (task.epochs or 1) + 1))
             for sample in task.dataset[: positions(cell, task)]
         ]

@@ -57,7 +57,7 @@ def test_losers_leave_and_go_on_with_the_floor_alone(tmp_path: Path) -> None:
         assert set(rows[rows["status"] == "budget"]["reason"]) == {f"raced: worse after {poor['after']} samples"}
         again = run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
         assert again.generated == 0 and sum(len(server.requests) for server in servers) == sum(sent)
-        with pytest.raises(InputError, match=r"race.jsonl: belongs to another race: rule, .* use a new log directory"):
+        with pytest.raises(InputError, match=r"belongs to another race: `race.margin` was 0.05, is 0.1; use a new log"):
             run_sweep(file, tmp_path / "logs", race=options(margin=0.1), quiet=True)
 
 
@@ -76,7 +76,7 @@ def test_kill_9_in_the_middle_changes_no_decision(tmp_path: Path) -> None:
             file_.write('{"wave": 9, "lo')  # a line torn by a power cut
         done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert "leaves" in done.stderr and "still in" in done.stderr
+        assert "leaves" in done.stderr and "echo: settled on openai-api/local/good after" in done.stderr
     assert decisions(tmp_path / "cut/logs") == decisions(tmp_path / "whole/logs")
 
 
@@ -144,6 +144,36 @@ def test_a_dry_run_says_what_the_race_would_do(tmp_path: Path) -> None:
         assert race["least_usd"] == pytest.approx((10 + race["suites"][0]["floor"]) * 39e-6)
         assert race["rule"] == {"margin": 0.05, "confidence": 0.9, "floor": 0.1}
         assert not (tmp_path / "logs").exists()
+
+
+def test_a_dry_run_of_a_race_that_is_over_has_nothing_left_to_pay(tmp_path: Path) -> None:
+    with race_servers(tmp_path, 40, race={"margin": 0.05}) as (file, servers):
+        run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
+        sent = sum(len(server.requests) for server in servers)
+        command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--race", "--dry-run"]
+        said = CliRunner().invoke(cli, command)
+        assert said.exit_code == 0, said.output
+        assert "nothing left to pay: the race is over" in said.output
+        assert "so far echo: settled on openai-api/local/good after" in said.output
+        # Half of it, as if it had been killed: what is there is not paid for, and the range is of the rest.
+        race = tmp_path / "logs/race.jsonl"
+        race.write_text("".join(race.read_text().splitlines(keepends=True)[:2]))
+        told = json.loads(CliRunner().invoke(cli, [*command, "--json"]).stdout)["race"]
+        assert 0 == told["least_usd"] < told["most_usd"] and told["unknown"] == 0
+        assert sum(len(server.requests) for server in servers) == sent
+
+
+def test_a_race_cannot_grow_but_may_be_raced_afresh_over_what_is_there(tmp_path: Path) -> None:
+    with race_servers(tmp_path, 40, race={"margin": 0.05}) as (file, servers):
+        run_sweep(file, tmp_path / "logs", race=options(margin=0.05), limit=20, quiet=True)
+        with pytest.raises(InputError, match=r"suite `echo` had 20 samples, has 40; use a new log directory, or ren"):
+            run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
+        before = sum(len(server.requests) for server in servers)
+        (tmp_path / "logs/race.jsonl").rename(tmp_path / "logs/race-20.jsonl")
+        again = run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
+        assert sum(len(server.requests) for server in servers) == before + again.generated
+        assert all(set(server.prompts().values()) == {1} for server in servers)
+        assert again.raced[0].startswith("echo: settled on openai-api/local/good after ")
 
 
 def test_a_race_begun_under_older_rules_is_refused_by_name(tmp_path: Path) -> None:

@@ -1,0 +1,132 @@
+"""`race.jsonl`: the terms of a race in its first line, then one line a wave with what was seen and who left.
+
+A race goes on from what it holds with the same numbers, and so with the same decisions; under other terms it is
+refused, because waves and bounds depend on them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from router_lab.metrics.racing import RaceRule
+from router_lab.providers.keys import sha256_of
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
+from router_lab.sweep.lane import Lane
+
+NAME = "race.jsonl"
+FORMAT = 3
+"""Of the rules in `race.jsonl`: a race begun under others cannot be continued, for its waves and bounds differ."""
+AFRESH = (
+    "use a new log directory, or rename this file to race afresh in this one, where samples that are there are not "
+    "paid for again"
+)
+
+
+class RaceLog:
+    """The file of one race, and the terms it has to have."""
+
+    def __init__(
+        self, folder: Path, rule: RaceRule, reference: tuple[str, str | None] | None, lanes: Sequence[Lane]
+    ) -> None:
+        self.path, self._lanes = folder / NAME, {lane.suite: lane for lane in lanes}
+        head = {"race": FORMAT, "rule": asdict(rule), "reference": reference and list(reference)}
+        head["suites"] = {lane.suite: _terms(lane) for lane in lanes}
+        self._head = json.loads(json.dumps(head))
+
+    def replay(self) -> int:
+        """Put the lanes where the file says the race is; returns the number of looks.
+
+        A line torn by the death of the process counts as not written. Raises InputError if it is of another race.
+        """
+        lines = self._whole_lines()
+        if not lines:
+            return 0
+        self._check(json.loads(lines[0]))
+        for look in (look for line in lines[1:] for look in json.loads(line)["looks"]):
+            lane, upto = self._lanes[look["suite"]], look["upto"]
+            if upto is None:
+                leaves = lane.finish(look["quality"])
+            else:
+                leaves = lane.take(upto, look["quality"], look["cost_usd"])
+            if [[leave.column, leave.reason, leave.by] for leave in leaves] != look["leaves"]:
+                raise InputError(f"{self.path}: was decided by another version of router_lab; {AFRESH}")
+        return len(lines) - 1
+
+    def write(self, looks: Sequence[Mapping[str, Any]], wave: int) -> None:
+        """Add a wave; the terms before the first, and a torn line cut off."""
+        lines = self._whole_lines()
+        if self.path.exists() and sum(map(len, lines)) < self.path.stat().st_size:
+            self.path.write_bytes(b"".join(lines))
+        with self.path.open("a", encoding="utf-8") as file:
+            for entry in ([] if lines else [self._head]) + [{"wave": wave, "looks": looks}]:
+                file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+
+    def _whole_lines(self) -> list[bytes]:
+        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        return lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
+
+    def _check(self, begun: dict[str, Any]) -> None:
+        if begun.get("race") != FORMAT:
+            version = (
+                f"was begun under rules {begun.get('race')} of racing, this version of router_lab has rules {FORMAT}"
+            )
+            raise InputError(f"{self.path}: {version}; {AFRESH}, or finish it with the version that began it")
+        if begun != self._head:
+            raise InputError(
+                f"{self.path}: belongs to another race: {'; '.join(_differences(begun, self._head))}; {AFRESH}"
+            )
+
+
+def _terms(lane: Lane) -> dict[str, Any]:
+    return {
+        "samples": len(lane.samples),
+        "ids": sha256_of([str(sample.id) for sample in lane.samples]),
+        "waves": sha256_of(lane.sizes),
+        "candidates": [[cell.model, cell.effort, cell.settings.sha] for cell, _ in lane.cells],
+    }
+
+
+def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In words, what was different when the race began."""
+    told = [
+        f"`race.{key}` was {begun['rule'].get(key)}, is {value}"
+        for key, value in now["rule"].items() if begun["rule"].get(key) != value
+    ]  # fmt: skip
+    if begun["reference"] != now["reference"]:
+        told.append(f"`race.reference` was {_candidate(begun['reference'])}, is {_candidate(now['reference'])}")
+    for suite in dict.fromkeys([*begun["suites"], *now["suites"]]):
+        was, is_ = begun["suites"].get(suite), now["suites"].get(suite)
+        if was is None or is_ is None:
+            told.append(f"suite `{suite}` was not there" if was is None else f"suite `{suite}` is gone")
+        elif was != is_:
+            told += _changed(suite, was, is_)
+    return told or ["its terms differ"]
+
+
+def _changed(suite: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    told = []
+    before, after = ([tuple(one) for one in terms["candidates"]] for terms in (was, now))
+    names = {tuple(one[:2]) for one in before}, {tuple(one[:2]) for one in after}
+    for word, those in (("has no", names[0] - names[1]), ("has a new candidate", names[1] - names[0])):
+        told += [f"suite `{suite}` {word} {_candidate(one)}" for one in sorted(those, key=str)]
+    settings = {one[:2]: one[2] for one in before}
+    told += [
+        f"suite `{suite}`: the settings of {_candidate(one)} changed"
+        for one, sha in ((one[:2], one[2]) for one in after) if one in settings and settings[one] != sha
+    ]  # fmt: skip
+    if was["samples"] != now["samples"]:
+        told.append(f"suite `{suite}` had {was['samples']} samples, has {now['samples']}")
+    elif was["ids"] != now["ids"]:
+        told.append(f"suite `{suite}` has other samples, or the same in another order (`seed`)")
+    elif was["waves"] != now["waves"]:
+        told.append(f"suite `{suite}` has other waves (`wave`)")
+    return told or [f"suite `{suite}` lists its candidates in another order"]
+
+
+def _candidate(pair: Sequence[str | None] | None) -> str:
+    return "the best candidate" if pair is None else str(Candidate(str(pair[0]), pair[1]))
