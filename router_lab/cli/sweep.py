@@ -83,7 +83,9 @@ def sweep(
         for line in result.raced:
             click.echo(line, err=True)
         click.echo(
-            f"the race left out {result.spared} samples; who left and why is in {folder / 'sweep.json'}", err=True
+            f"█ ran all, ░ the floor alone; the race left out {result.spared} samples; who left and why is in "
+            f"{folder / 'sweep.json'}",
+            err=True,
         )
     if as_json:
         numbers = ("needed", "reused", "generated", "failed", "spent_usd", "unrun", "spared")

@@ -13,8 +13,9 @@ from router_lab.runtime.model import Candidate
 from router_lab.sweep.forecast import CellEstimate
 from router_lab.sweep.lane import Lane, lanes_of
 from router_lab.sweep.plan import Plan
-from router_lab.sweep.race import RaceOptions, standing_line
+from router_lab.sweep.race import RaceOptions
 from router_lab.sweep.race_log import RaceLog
+from router_lab.sweep.race_picture import standing_line
 from router_lab.sweep.run import cell_key
 
 Done = Mapping[str, set[tuple[str, int]]]

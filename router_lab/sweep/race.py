@@ -23,6 +23,7 @@ from router_lab.prices import PriceTable
 from router_lab.sweep.lane import Lane, lanes_of
 from router_lab.sweep.plan import Plan
 from router_lab.sweep.race_log import RaceLog
+from router_lab.sweep.race_picture import race_picture, standing_line
 from router_lab.sweep.settings import Cell
 
 Measure = Callable[[Sequence[Path], PriceTable], pd.DataFrame]
@@ -91,8 +92,8 @@ class Racer:
         return lines
 
     def outcome(self) -> list[str]:
-        """A line for each suite: what it was settled on, or who is still in."""
-        return [standing_line(lane) for lane in self.lanes]
+        """A picture for each suite: what it was settled on, or who is still in, and what each candidate ran."""
+        return [race_picture(lane) for lane in self.lanes]
 
     def _size(self, lane: Lane, wave: int) -> int:
         steps = self.sizes[lane.suite]
@@ -174,20 +175,3 @@ def _told(lane: Lane, leave: Leave) -> str:
         "settled": f"the suite is settled on {by.candidate}",
     }
     return f"{lane.suite}, after {lane.shown} samples: {cell.candidate} leaves: {words[leave.reason]}"
-
-
-def standing_line(lane: Lane) -> str:
-    """What a suite was settled on, or who is still in, and what is saved."""
-    total = len(lane.samples)
-    saved = sum(total - len(lane.samples_of(j, total)) for j in range(len(lane.cells)))
-    left = f"{saved} of {total * len(lane.cells)} samples saved"
-    if lane.race.winner is not None:
-        return (
-            f"{lane.suite}: settled on {lane.cells[lane.race.winner][0].candidate} after {lane.shown} samples; {left}"
-        )
-    names = [
-        str(cell.candidate) + (" (waits)" if lane.race.waiting[j] and lane.shown < total else "")
-        for j, (cell, _) in enumerate(lane.cells)
-        if lane.race.racing[j]
-    ]
-    return f"{lane.suite}: {'not settled' if lane.shown == total else 'still in'}: {', '.join(names)}; {left}"

@@ -36,7 +36,7 @@ class SweepResult:
 
     `spent_usd`: all calls of this log directory so far, also of runs before this one. `unrun`: samples × epochs for
     which the budget did not reach; more money continues them. `spared`: samples × epochs that a race left out; `raced`:
-    what it settled on or who is still in, a line for each suite.
+    what it settled on or who is still in, a picture for each suite.
     """
 
     log_dir: Path

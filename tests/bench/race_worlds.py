@@ -30,6 +30,8 @@ WIDE = Fixed(
     (0.55, 0.42, 0.7, 0.62, 0.8, 0.5, 0.9, 0.74, 0.66, 0.85, 0.58, 0.78, 0.93, 0.7, 0.88, 0.82, 0.6, 0.9, 0.86, 0.94),
     tuple(np.geomspace(1, 200, 20).tolist()), 0.4,
 )  # fmt: skip
+SCOUTS = Fixed((*[0.749] * 4, 0.8, 0.8, 0.78), (1.0, 1.2, 1.4, 1.6, 60.0, 80.0, 100.0), 0.5)
+GATE = Fixed((*[0.749] * 4, 0.79, 0.8), (1.0, 2.0, 3.0, 4.0, 20.0, 40.0), 0.5)
 SHORT = Fixed((0.72, 0.79, 0.80), (1.0, 4.0, 10.0), 0.5)
 WORLDS: dict[str, tuple[World | Fixed, int, float]] = {
     "5 alike, n 300": (World(5, spread=0.0), 300, 0.03),
@@ -45,6 +47,8 @@ WORLDS: dict[str, tuple[World | Fixed, int, float]] = {
     "edge, n 500": (edge(0.05, 1, 0.0), 500, 0.05),
     "edge, same luck on .8, n 500": (edge(0.05, 1, 0.8), 500, 0.05),
     "edge, 6 cheap, n 300": (edge(0.05, 6, 0.5), 300, 0.05),
+    "edge, 4 scouts, n 400": (SCOUTS, 400, 0.05),
+    "edge, 4 behind a gate, n 500": (GATE, 500, 0.05),
 }
 
 

@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from router_lab.metrics.race_order import on_floor, waves, whole_clusters
 from router_lab.metrics.racing import Leave, Race, RaceRule
 from router_lab.metrics.sequential import STAKES, asymptotic_low, cluster_means, log_growth, log_mean, raced_mean
 from router_lab.metrics.tally import Tally
-from router_lab.sweep.race import Lane
+from router_lab.sweep.lane import Lane
+from router_lab.sweep.race_picture import race_picture
 
 
 def test_capital_is_the_mean_over_stakes_of_what_each_became() -> None:
@@ -184,6 +186,15 @@ def test_who_waits_runs_the_floor_alone_and_is_released_where_the_grid_decides_w
     assert [(one.column, one.reason) for one in left] == [(2, "needless"), (3, "needless")]
     assert lane.catching_up is None and len(lane.samples_of(3, 520)) == 304
     assert [size for size, _ in lane.leaves] == [520, 520]
+    lane.cells[:] = [(SimpleNamespace(candidate=name), None) for name in ("mid", "odd", "best", "dear")]
+    # 13 samples a mark: 160 to 280 are the marks 12.3 to 21.5, of which the first is whole by more than half.
+    assert race_picture(lane).splitlines() == [
+        "s: not settled: mid, odd; 432 of 2080 samples saved",
+        "  mid  " + "█" * 40 + " ran to the end",
+        "  odd  " + "█" * 40 + " ran to the end",
+        "  best " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + " needless after 520",
+        "  dear " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + " needless after 520",
+    ]
 
 
 def test_who_waited_in_vain_runs_what_it_has_missed() -> None:
