@@ -8,6 +8,7 @@ and cost is measured by the caller's `measure`, for reading logs is another stag
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ from router_lab.sweep.settings import Cell
 
 Measure = Callable[[Sequence[Path], PriceTable], pd.DataFrame]
 """Outcomes (suite, sample_id, model, effort, quality, cost_usd) of logs."""
+MEASURED = ("quality", "cost_usd")
+Seen = dict[tuple[str, str, str | None, str], dict[str, float]]
+"""What was measured by suite, model, effort and sample."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +72,16 @@ class Racer:
 
     def look(self, logs: Sequence[Path]) -> list[str]:
         """Judge the wave that has just run; returns lines that say who left and why."""
-        frame = self.measure(logs, self.prices)
-        frame = frame.set_index(["suite", "model", "sample_id"])
+        seen = _means(self.measure(logs, self.prices))
         looks, lines = [], []
         for lane in self.lanes:
             size = self._size(lane, self.wave)
             if size > lane.shown and lane.race.racing.any():
-                quality, cost = (_column(frame, lane, size, name) for name in ("quality", "cost_usd"))
+                quality, cost = (_column(seen, lane, size, name) for name in ("quality", "cost_usd"))
                 leaves = lane.take(size, quality, cost)
                 look = {"upto": size, "quality": quality, "cost_usd": cost}
             elif lane.catching_up is not None:
-                quality = _whole(frame, lane)
+                quality = _whole(seen, lane)
                 leaves = lane.finish(quality)
                 look = {"upto": None, "quality": quality}
             else:
@@ -140,28 +143,35 @@ def narrowed(task: Task, samples: list[Sample]) -> Task:
     return part
 
 
-def _column(frame: pd.DataFrame, lane: Lane, size: int, name: str) -> list[list[float | None]]:
-    """Rows `shown` to `size` by candidate, means over epochs; null where nothing was scored or only the floor due."""
-    return _table(frame, lane, lane.samples[lane.shown : size], name, np.flatnonzero(lane.race.running).tolist())
+def _means(frame: pd.DataFrame) -> Seen:
+    """Means over epochs."""
+    keys = ["suite", "model", "effort", "sample_id"]
+    plain = pd.DataFrame({name: frame[name].to_numpy() for name in [*keys, *MEASURED]})  # no attrs: pandas copies them
+    plain["effort"] = plain["effort"].astype(object).where(plain["effort"].notna(), None)
+    means = plain.groupby(keys, dropna=False, sort=False)[list(MEASURED)].mean()
+    return {
+        (suite, model, None if pd.isna(effort) else effort, sample): dict(zip(MEASURED, values, strict=True))
+        for (suite, model, effort, sample), values in zip(means.index, means.to_numpy(), strict=True)
+    }
 
 
-def _whole(frame: pd.DataFrame, lane: Lane) -> list[list[float | None]]:
+def _column(seen: Seen, lane: Lane, size: int, name: str) -> list[list[float | None]]:
+    """Rows `shown` to `size` by candidate; null where nothing was scored or only the floor due."""
+    return _table(seen, lane, lane.samples[lane.shown : size], name, np.flatnonzero(lane.race.running).tolist())
+
+
+def _whole(seen: Seen, lane: Lane) -> list[list[float | None]]:
     """Qualities of all rows of those who have run them, as far as this race goes."""
     done = [j for j in range(len(lane.cells)) if not lane.ranges(j, len(lane.samples))]
-    return _table(frame, lane, lane.samples, "quality", done)
+    return _table(seen, lane, lane.samples, "quality", done)
 
 
 def _table(
-    frame: pd.DataFrame, lane: Lane, samples: Sequence[Sample], name: str, columns: Sequence[int]
+    seen: Seen, lane: Lane, samples: Sequence[Sample], name: str, columns: Sequence[int]
 ) -> list[list[float | None]]:
-    ids = [str(sample.id) for sample in samples]
-    table = []
-    for j, (cell, _) in enumerate(lane.cells):
-        mine = frame[frame["effort"].eq(cell.effort) if cell.effort is not None else frame["effort"].isna()]
-        known = mine.index.isin([(lane.suite, cell.model, i) for i in ids])
-        means = mine[known & (j in columns)].groupby(level="sample_id")[name].mean()
-        table.append(means.reindex(ids).tolist())
-    return [[None if np.isnan(value) else float(value) for value in row] for row in zip(*table, strict=True)]
+    keys = [(lane.suite, *cell.candidate) if j in columns else None for j, (cell, _) in enumerate(lane.cells)]
+    rows = ([seen.get((*key, str(sample.id)), {}) if key else {} for key in keys] for sample in samples)
+    return [[None if math.isnan(value := row.get(name, math.nan)) else float(value) for row in cells] for cells in rows]
 
 
 def _told(lane: Lane, leave: Leave) -> str:

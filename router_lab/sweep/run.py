@@ -125,13 +125,21 @@ def _run_race(
     plan: Plan, folder: Path, spending: Spending, racer: Racer, counter: Progress, logs: dict[str, EvalLog]
 ) -> int:
     """Wave by wave, those still in and the others' random floor; returns what the money did not reach."""
+    begun = False
     for cells in racer.portions():
         done = finished_samples(folder, plan)
-        new = sum(len(task.dataset) * (task.epochs or 1) - len(done.get(cell_key(cell), ())) for cell, task in cells)
-        if not spending.admits(max(0, new)):
+        lacking = {
+            cell_key(cell): len(task.dataset) * (task.epochs or 1) - len(done.get(cell_key(cell), ()))
+            for cell, task in cells
+        }
+        if not spending.admits(sum(max(0, new) for new in lacking.values())):
             return plan.needed - racer.spared() - sum(map(len, done.values()))
-        longest = max(len(task.dataset) for _, task in cells)
-        logs |= {log.eval.task_id: log for log in _eval_set(plan, [task for _, task in cells], folder, longest)}
+        # Inspect writes a log anew for every task it is given; the first wave of a process asks for all of them.
+        due = [task for cell, task in cells if not begun or lacking[cell_key(cell)] > 0]
+        begun = True
+        if due:
+            longest = max(len(task.dataset) for task in due)
+            logs |= {log.eval.task_id: log for log in _eval_set(plan, due, folder, longest)}
         _refuse_fault(plan, spending)
         for line in racer.look([_path(log) for log in logs.values()]):
             counter.note(line)
