@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from router_lab.cli.common import json_option, print_json, print_path, step
 from router_lab.runtime.model import Candidate
+
+if TYPE_CHECKING:
+    from router_lab.config import Recipe
 
 MANY_LOOKS = 5
 
@@ -29,9 +32,13 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
     from router_lab.config import Recipe, load
     from router_lab.fit import fit_policy
     from router_lab.outcomes import read_outcomes
-    from router_lab.runtime.artifact import save_revision
+    from router_lab.runtime.artifact import refuse_file, save_revision
 
-    wanted, table = load(Recipe, recipe), read_outcomes(outcomes)
+    wanted = load(Recipe, recipe)
+    # Whatever can be known to be wrong is said before minutes are spent on the fit, in the order of the command line.
+    refuse_unknown_names(wanted, recipe)
+    refuse_file(out)
+    table = read_outcomes(outcomes)
     with step(f"fitting {wanted.name} on {len(table)} outcomes"):
         policy = fit_policy(wanted, table, seed, diagnostics=diagnostics)
         target = save_revision(policy, out)
@@ -44,6 +51,18 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
     if looks > MANY_LOOKS:
         click.echo(f"warning: {looks} policies have looked at this test split; its figures flatter the last", err=True)
     print_path(target)
+
+
+def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
+    """Raises InputError for a fitter or a gate of the recipe that no fit, or no gate, will know."""
+    from router_lab.fit import FITTERS
+    from router_lab.gates import refuse_unknown
+    from router_lab.runtime.errors import InputError
+
+    if wanted.fitter not in FITTERS:
+        raise InputError(f"{path}: `fitter` is {wanted.fitter!r}; known: {', '.join(sorted(FITTERS))}")
+    for number, gate in enumerate(wanted.gates):
+        refuse_unknown(gate, where=f"{path}: `gates.{number}`")
 
 
 def summary(certificate: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 M = TypeVar("M", bound=BaseModel)
+LONGEST_SHOWN = 80
+"""Characters of a value that an error quotes: it may be the whole of a file that was meant for something else."""
 
 
 class Strict(BaseModel):
@@ -96,9 +98,14 @@ def _fault(error: Any, model: type[BaseModel]) -> str:
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, error["loc"][:-1])
         return f"unknown key `{key}`" + (f"; known: {', '.join(known)}" if known else "")
+    if error["type"] == "model_type" and not error["loc"]:
+        wanted = ", ".join(_required(model) or list(model.model_fields)[:3])
+        return f"must be a mapping with such keys as {wanted}, got {type(error['input']).__name__}"
     if error["type"] == "missing":
         return f"key `{key}` is missing"
     value = error["input"]
+    if isinstance(value, str) and len(value) > LONGEST_SHOWN:
+        value = value[:LONGEST_SHOWN] + "…"
     shown = f" is {value!r}" if isinstance(value, (str, int, float, bool, type(None))) else ""
     return f"`{key}`{shown}: {rule}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from router_lab.outcomes.schema import validate_calls, validate_outcomes
+from router_lab.outcomes.schema import REQUIRED, validate_calls, validate_outcomes
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 
@@ -47,10 +48,7 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: is not a Parquet file ({reason}); `router-lab collect` reads CSV and JSONL"
-        ) from None
+        raise InputError(_no_parquet(path, str(error).splitlines()[0])) from None
     metadata = table.schema.metadata or {}
     frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
     frame.attrs = {}
@@ -59,6 +57,23 @@ def _read(path: Path) -> pd.DataFrame:
         if raw is not None:
             frame.attrs[key] = json.loads(raw)
     return frame
+
+
+def _no_parquet(path: Path, reason: str) -> str:
+    """Why `path` was refused and what makes outcomes of it; of a CSV file also the columns that this will miss."""
+    if path.suffix not in (".csv", ".jsonl"):
+        return f"{path}: is not a Parquet file ({reason}); `router-lab collect` reads CSV and JSONL"
+    first = ""
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+            found = next(csv.reader(lines), [])
+        missing = [c for c in REQUIRED if c not in found]
+        first = f"column {', '.join(missing)} is missing, and it " if missing else ""
+    target = path.with_suffix(".parquet")
+    return (
+        f"{path}: {first}is {path.suffix[1:].upper()}, which only `collect` reads: "
+        f"router-lab collect {path} --out {target}, then name {target}"
+    )
 
 
 def _write(frame: pd.DataFrame, path: Path) -> Path:

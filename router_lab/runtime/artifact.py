@@ -70,24 +70,38 @@ def save_policy(policy: Policy, dir: PathLike) -> Path:
     MANIFEST.json comes last, so that a directory without it is an artifact that was never finished.
     """
     target = Path(dir)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    refuse_file(target)
+    if target.exists() and any(target.iterdir()):
         raise PolicyError(f"{target}: not a new or empty directory; a saved policy is never written over")
     return write_files(encode_policy(policy), target)
+
+
+def refuse_file(folder: Path) -> None:
+    """PolicyError where `folder`, or what it would lie in, is there and is no directory."""
+    for place in (folder, *folder.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise PolicyError(f"{place}: is a file; policies are written into a folder, so name another place")
+            return
 
 
 def write_files(files: Mapping[str, bytes], target: Path) -> Path:
     """Write the files of an artifact and their manifest."""
     entries = {name: _entry(data) for name, data in files.items()}
     manifest = {"format": codec.FORMAT, "files": entries, "revision": _revision(entries)}
-    for name in sorted(files):
-        atomic_write(target / name, files[name])
-    atomic_write(target / MANIFEST, jsonio.dumps(manifest))
+    try:
+        for name in sorted(files):
+            atomic_write(target / name, files[name])
+        atomic_write(target / MANIFEST, jsonio.dumps(manifest))
+    except OSError as error:
+        raise PolicyError(f"{target}: cannot be written: {error.strerror}; no policy was saved there") from error
     sync_directory(target.parent)
     return target
 
 
 def save_revision(policy: Policy, parent: PathLike) -> Path:
     """Write the artifact to `parent/<first digits of its revision>`; one that is there already is checked and kept."""
+    refuse_file(Path(parent))
     revision = revision_of(encode_policy(policy))
     target = Path(parent) / revision[:DIRECTORY_DIGITS]
     if (target / MANIFEST).exists():

@@ -286,3 +286,12 @@ def test_a_folder_of_revisions_names_one(policy: Policy, tmp_path: Path) -> None
     saved = save_revision(policy, tmp_path)
     with pytest.raises(PolicyError, match=f"holds revisions: name one, such as {saved}"):
         load_policy(tmp_path)
+
+
+def test_a_file_is_not_taken_for_a_folder(random_policy: Policy, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    for save, place in ((save_revision, taken), (save_policy, taken), (save_policy, taken / "deeper" / "still")):
+        with pytest.raises(PolicyError, match=f"^{taken}: is a file; policies are written into a folder"):
+            save(random_policy, place)
+    assert taken.read_text() == "mine"
