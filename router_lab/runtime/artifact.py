@@ -118,14 +118,47 @@ def load_policy(
     public_key: Any = None,
     clock: Callable[[], float] = time.time,
 ) -> Policy:
-    """Load the artifact in directory `path`, or the one that `path/RELEASE.json` publishes.
+    """Load the artifact in directory `path`, the one that `path/RELEASE.json` publishes, or the only one in `path`.
 
     verify: "hash" checks every file against the manifest; "signature" besides demands a RELEASE.json beside the
     revision, signed with `public_key` (32 raw bytes, their hex, or PEM), that names this revision; "off" skips the
     manifest, for an artifact being edited by hand. All of them parse within bounds, check every rule and run the
-    self-test. Raises PolicyError naming the file and the rule.
+    self-test. Raises PolicyError naming the file and the rule; of a folder of several revisions of which none is
+    published, the paths to choose from. (A `PolicyStore` never takes what is not published for being the only one.)
     """
-    return open_artifact(path, verify=verify, public_key=public_key, clock=clock).policy
+    place = path if verify == "off" else revision_in(path)
+    return open_artifact(place, verify=verify, public_key=public_key, clock=clock).policy
+
+
+def revision_in(path: PathLike) -> Path:
+    """`path` itself if it is an artifact or has a RELEASE.json, else the only revision in it.
+
+    Raises PolicyError for a folder that holds none, or several of which none is published: they are named, with the
+    verdict of each.
+    """
+    folder = Path(path)
+    if not folder.is_dir() or (folder / MANIFEST).exists() or (folder / RELEASE).exists():
+        return folder
+    found = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise PolicyError(
+            f"{folder}: holds no policy (no {MANIFEST}, no {RELEASE}); `router-lab fit … --out` writes one"
+        )
+    names = ", ".join(f"{revision} ({_verdict(revision)})" for revision in found)
+    raise PolicyError(
+        f"{folder}: holds {len(found)} revisions and none is published; name one of {names}, or `router-lab publish` "
+        "one"
+    )
+
+
+def _verdict(revision: Path) -> str:
+    """What the certificate in a directory says, unchecked: to tell revisions apart for people."""
+    try:
+        return str(jsonio.loads(_read(revision, "certificate.json"), "certificate.json")["verdict"])
+    except (PolicyError, KeyError, TypeError):
+        return "unreadable"
 
 
 class Opened(NamedTuple):

@@ -25,7 +25,7 @@ from router_lab.gates import FACTS, MEASURED
 from router_lab.outcomes import validate_outcomes, write_outcomes
 from router_lab.report.policy import worse_than_mix
 from router_lab.runtime.artifact import save_revision
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile
 from router_lab.runtime.policy import Policy
@@ -201,11 +201,11 @@ def test_a_folder_of_revisions_is_as_good_as_the_only_one(tmp_path: Path, table:
     assert run(show, folder).output == run(show, only).output
     other = save(folder, 0)
     asked = run(show, folder)
-    assert isinstance(asked.exception, InputError)
+    assert isinstance(asked.exception, PolicyError)
     assert f"{only} (pass)" in str(asked.exception) and f"{other} (pass)" in str(asked.exception)
     assert run(publish, only, "--force").exit_code == 0
     assert run(show, folder).output == run(show, only).output
-    assert isinstance(run(show, tmp_path).exception, InputError)
+    assert isinstance(run(show, tmp_path).exception, PolicyError)
 
 
 def test_gates_come_from_the_recipe(tmp_path: Path, table: Path) -> None:
