@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,28 @@ def print_json(value: Any) -> None:
 def print_path(path: str | Path) -> None:
     """A result's path, alone on the last line, so that scripts can read it."""
     click.echo(str(path))
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print each RouterLabWarning once, as a line on standard error without the place in the code it comes from."""
+    from router_lab.runtime.errors import RouterLabWarning
+
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RouterLabWarning)
+        otherwise = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if not issubclass(category, RouterLabWarning):
+                otherwise(message, category, *place, **more)
+            elif str(message) not in said:
+                said.add(str(message))
+                # On a terminal, `step` may have left its line open.
+                click.echo(f"{chr(10) if sys.stderr.isatty() else ''}warning: {message}", err=True)
+
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager
