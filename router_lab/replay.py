@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, paired_saving
 from router_lab.outcomes import OutcomeMatrix
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate, group_code
 from router_lab.runtime.policy import Policy
 
@@ -129,7 +130,8 @@ def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> 
 
     Rows of groups that the fit used are left out; where nothing else is left they are scored and labelled in-sample.
     A null prompt is decided like an empty one; column `vector` is passed to a policy that was fitted on one, and a
-    sample without counts as missing its vector. Candidates of the outcomes that the policy does not know are ignored.
+    sample without counts as missing its vector, which is warned of (RouterLabWarning). Candidates of the outcomes that
+    the policy does not know are ignored.
     Raises InputError when no candidate of the policy occurs, or for vectors of another length.
     """
     data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
@@ -143,6 +145,7 @@ def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> 
     in_sample = bool(seen.all())
     if not in_sample:
         data, plain = data.take(~seen), plain.take(~seen)
+    warn_of_missing_vectors(policy, data)
     names = [data.suites[i] for i in data.suite]
     shares = policy.shares([p or "" for p in data.prompts], names, point, vectors_for(policy, data))
     return score(policy, data, shares, in_sample=in_sample, plain=plain)
@@ -158,6 +161,19 @@ def vectors_for(policy: Policy, data: OutcomeMatrix) -> Floats | None:
             f"was fitted on vectors of {policy.vector_length}"
         )
     return data.vectors
+
+
+def warn_of_missing_vectors(policy: Policy, data: OutcomeMatrix) -> None:
+    """Say how many samples lack the vector that `policy` was fitted on; nothing where none does."""
+    missing = 0
+    if policy.vector_length is not None:
+        missing = len(data) if data.vectors is None else int(np.isnan(data.vectors).any(axis=1).sum())
+    if missing:
+        text = (
+            f"{missing:,} of {len(data):,} samples have no `vector`, which policy {policy.spec.name!r} was fitted on "
+            f"({policy.vector_length} numbers); they are decided as for the mean vector"
+        )
+        warnings.warn(RouterLabWarning(text), stacklevel=3)
 
 
 def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:

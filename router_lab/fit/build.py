@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,7 +39,7 @@ from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.table import Cell, routing_table, table_actions
 from router_lab.metrics import paired_saving
 from router_lab.replay import replay
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Linear, Point, PolicySpec, Profile, Route, group_code, profile_from_dict
 from router_lab.runtime.policy import Policy
 
@@ -73,7 +74,7 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
 
     A `holdout` share of groups (by a hash that never moves) is only ever reported on. Deterministic in the rows (not
     their order) and `seed`. `diagnostics` adds a label-shuffle control and a learning curve: three further fits.
-    Raises InputError for outcomes or recipes that cannot be fitted, with the reason.
+    Raises InputError for outcomes or recipes that cannot be fitted, with the reason; warns as `prepare` does.
     """
     if recipe.fitter not in FITTERS:
         raise InputError(f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}")
@@ -91,7 +92,9 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
     if diagnostics:
         certificate["diagnostics"] = diagnose(problem, lambda part: _figures(learn(part, seed)), seed)
     if problem.held is not None:
-        held = replay(Policy(replace(spec, certificate=certificate)), problem.held)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RouterLabWarning)  # `prepare` has spoken of all rows
+            held = replay(Policy(replace(spec, certificate=certificate)), problem.held)
         certificate = with_test(certificate, held, fitted.goals["default"])
     return Policy(replace(spec, certificate=certificate))
 

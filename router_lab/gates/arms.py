@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.outcomes import OutcomeMatrix
-from router_lab.replay import score, vectors_for
+from router_lab.replay import score, vectors_for, warn_of_missing_vectors
 from router_lab.runtime.model import group_code
 from router_lab.runtime.policy import Policy
 
@@ -58,10 +58,11 @@ def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
 
 
 def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
-    """`policy` on every row of `outcomes` (see `unused_rows`), by the arithmetic of `replay`."""
+    """`policy` on every row of `outcomes` (see `unused_rows`), by the arithmetic and with the warnings of `replay`."""
     data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
     prompts, suites = [p or "" for p in data.prompts], [data.suites[i] for i in data.suite]
     vectors = vectors_for(policy, data)
+    warn_of_missing_vectors(policy, data)
     shares = policy.shares(prompts, suites, vectors=vectors)
     rows = score(policy, data, shares, in_sample=False).rows
     weights = rows.weights()

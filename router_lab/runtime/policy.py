@@ -166,7 +166,10 @@ class Policy:
             index, code = self._by_prediction(utility, at, field, stay)
             if code is PREDICTED and at.mix < 1.0 and draw(self._capped(text) if key is None else key) >= at.mix:
                 index, code = self._reference, MIXED
-        return Decision(self.spec, self.revision, index, code, quality, cost, coverage, row, at, field, (), suite)
+        missing = added is None and self.spec.linear.vector is not None
+        return Decision(
+            self.spec, self.revision, index, code, quality, cost, coverage, row, at, field, (), suite, missing
+        )
 
     def _by_prediction(self, utility: Floats, at: Point, field: Field | None, stay: Cache | None) -> tuple[int, str]:
         index, code = by_prediction(utility, self._reference, at.guard)
