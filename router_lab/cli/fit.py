@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from router_lab.cli.common import json_option, print_json, print_path, step
+from router_lab.cli.words import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.runtime.model import Candidate
 
 if TYPE_CHECKING:
     from router_lab.config import Recipe
+    from router_lab.runtime.policy import Policy
 
 MANY_LOOKS = 5
 
@@ -46,7 +48,7 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
     if as_json:
         print_json({"path": str(target), "looks": looks, "certificate": policy.spec.certificate})
         return
-    for line in summary(policy.spec.certificate):
+    for line in summary(policy):
         click.echo(line)
     if looks > MANY_LOOKS:
         click.echo(f"warning: {looks} policies have looked at this test split; its figures flatter the last", err=True)
@@ -65,15 +67,19 @@ def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
         refuse_unknown(gate, where=f"{path}: `gates.{number}`")
 
 
-def summary(certificate: Mapping[str, Any]) -> list[str]:
-    """The certificate in a few lines for a person."""
+def summary(policy: Policy) -> list[str]:
+    """What was fitted, and its certificate, in a few lines for a person."""
     from router_lab.report.policy import certificate_rows, least_margin, worse_than_mix
 
-    reference, mix = certificate["reference"], certificate["random_mix"]
+    certificate = policy.spec.certificate
+    reference, mix, vectors = certificate["reference"], certificate["random_mix"], weight_of_vectors(policy)
     lines = [
         f"verdict     {certificate['verdict']}: {certificate['reason']}",
         f"judged on   {certificate_rows(certificate)}; `gate` judges fresh rows",
         f"reference   {_name(reference)}",
+        f"reads       {reads(policy)}{fitted_by(policy)}",
+        *([] if vectors is None else [f"vectors     {vectors}"]),
+        *([f"escalation  on: {escalates(policy)}"] if policy.spec.escalation else []),
         f"quality     {_points(certificate['quality_difference'])} against it, out of fold",
         f"savings     {_percent(certificate['savings'])}",
         f"random mix  {_percent(mix['savings'])} with {_name(mix)} at {mix['probability']:.2f}",

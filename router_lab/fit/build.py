@@ -37,7 +37,7 @@ from router_lab.fit.predictor import (
 )
 from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.table import Cell, routing_table, table_actions
-from router_lab.metrics import paired_saving
+from router_lab.metrics import Estimate, paired_saving
 from router_lab.replay import replay
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Linear, Point, PolicySpec, Profile, Route, group_code, profile_from_dict
@@ -80,13 +80,15 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
         raise InputError(f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}")
     problem = prepare(recipe, outcomes)
     plain = learn(problem, seed)
-    fitted = _escalated(plain, seed) if recipe.escalate else plain
+    fitted, more = _escalated(plain, seed) if recipe.escalate else (plain, None)
     spec = spec_of(fitted, seed)
     if fitted is not plain:
         spec = replace(spec, escalation=(problem.reference,))
     certificate = certify(
         problem, fitted.evidence, fitted.goals, fitted.choices, plain.random_mix, fitted.cells, plain.evidence
     )
+    if more is not None:
+        certificate["escalation_gain"] = figure(more)
     if fitted.strange is not None:
         certificate["unknown_suites"] = told(fitted.strange, figure)
     if diagnostics:
@@ -139,18 +141,19 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _escalated(plain: Fitted, seed: int) -> Fitted:
-    """The fit on outcomes with escalation, if it is shown to save more, paired and out of fold; else `plain`."""
+def _escalated(plain: Fitted, seed: int) -> tuple[Fitted, Estimate | None]:
+    """The fit on outcomes with escalation and what it saves more, as a share of the reference's cost, if that is shown,
+    paired and out of fold; else `plain` and None."""
     problem = plain.problem.escalating()
     if problem is None:
-        return plain
+        return plain, None
     other = learn(problem, seed)
     if other.choices["default"].mix <= 0:
-        return plain
+        return plain, None
     mine = Expected.of(other.evidence, other.choices["default"])
     before = Expected.of(plain.evidence, plain.choices["default"])
     more = over_mix(mine, before, plain.evidence.group)
-    return other if more.low(0.95) > 0 else plain
+    return (other, more) if more.low(0.95) > 0 else (plain, None)
 
 
 def _goals(recipe: Recipe) -> dict[str, Goal]:
