@@ -79,7 +79,7 @@ class Replay:
         `reference_quality`, `reference_cost_usd` or `savings_over_mix` (policy minus random mix)."""
         r = self.rows
         w, both = r.weights(), r.weights(int(self.random_mix["column"]))
-        base, gain = r.reference_cost_usd, r.quality - r.reference_quality
+        base, gain, mixed = r.reference_cost_usd, r.quality - r.reference_quality, self.mix_costs()
         paired = {
             "quality": lambda: clustered_mean(r.quality, r.group, weights=w),
             "reference_quality": lambda: clustered_mean(r.reference_quality, r.group, weights=w),
@@ -87,7 +87,7 @@ class Replay:
             "cost_usd": lambda: clustered_mean(r.cost_usd, r.group, weights=w),
             "reference_cost_usd": lambda: clustered_mean(base, r.group, weights=w),
             "savings": lambda: paired_saving(r.cost_usd, base, r.group, weights=w),
-            "savings_over_mix": lambda: paired_saving(r.cost_usd, self._mix(), r.group, reference=base, weights=both),
+            "savings_over_mix": lambda: paired_saving(r.cost_usd, mixed, r.group, reference=base, weights=both),
         }
         if metric not in paired:
             raise InputError(f"replay: metric {metric!r} is not one of {', '.join(sorted(paired))}")
@@ -97,7 +97,8 @@ class Replay:
         """Two-sided interval of a metric, as `estimate` names them."""
         return self.estimate(metric).interval(confidence)
 
-    def _mix(self) -> Floats:
+    def mix_costs(self) -> Floats:
+        """[n] expected dollars of each row under the random mix; NaN where they are not known."""
         share, column = float(self.random_mix["probability"]), int(self.random_mix["column"])
         mixed: Floats = (1 - share) * self.rows.reference_cost_usd
         return mixed + share * self.rows.costs[:, column] if share else mixed
@@ -179,8 +180,8 @@ def warn_of_missing_vectors(policy: Policy, data: OutcomeMatrix) -> None:
 def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
     """The outcomes as they would be if every answer that fails its run-time `check` were asked again of `reference`.
 
-    Such a row gets the reference's quality of the same sample and epoch, and both costs; where the reference has none,
-    it becomes unknown (NaN). Rows whose check passed, or was not made, stay. Rows keep their order.
+    Such a row gets the reference's quality of the same sample and epoch, both costs and both latencies; where the
+    reference has none, it becomes unknown (NaN). Rows whose check passed, or was not made, stay. Rows keep their order.
     """
     frame = outcomes.copy()
     if "check" not in frame.columns:
@@ -189,12 +190,13 @@ def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
     mine = [Candidate(m, e) == reference for m, e in zip(frame["model"], effort, strict=True)]
     failed = (frame["check"].astype("boolean").eq(False).fillna(False).to_numpy(bool)) & ~np.array(mine, bool)
     keys = ["suite", "sample_id", "epoch"]
-    columns = [c for c in ("quality", "cost_usd") if c in frame.columns]
+    added = [c for c in ("cost_usd", "latency_s") if c in frame.columns]
+    columns = ["quality", *added]
     answers = frame.loc[mine, keys + columns].drop_duplicates(keys).set_index(keys)
     asked = answers.reindex(pd.MultiIndex.from_frame(frame.loc[failed, keys]))
     frame.loc[failed, "quality"] = asked["quality"].to_numpy()
-    if "cost_usd" in columns:
-        frame.loc[failed, "cost_usd"] = frame.loc[failed, "cost_usd"].to_numpy() + asked["cost_usd"].to_numpy()
+    for column in added:
+        frame.loc[failed, column] = frame.loc[failed, column].to_numpy() + asked[column].to_numpy()
     return frame
 
 
