@@ -46,7 +46,8 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
         target = save_revision(policy, out)
     looks = _looks(out, policy.spec.certificate)
     if as_json:
-        print_json({"path": str(target), "looks": looks, "certificate": policy.spec.certificate})
+        told = {"fitter": wanted.fitter, "reads": reads(policy), "vectors": weight_of_vectors(policy)}
+        print_json({"path": str(target), "looks": looks, **told, "certificate": policy.spec.certificate})
         return
     for line in summary(policy):
         click.echo(line)

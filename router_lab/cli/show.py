@@ -64,7 +64,13 @@ def _as_json(policy: Policy) -> dict[str, Any]:
         "points": {name: point._asdict() for name, point in spec.points.items()}, "point": spec.point,
         "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0),
         "reads": reads(policy), "vector_length": policy.vector_length,
-        "who_serves": pick_rows(policy, by_prompt=any(read_by(policy))),
+        "who_serves": [
+            {
+                **row, "unfamiliar": row["unfamiliar"]._asdict(),
+                "shares": [{**candidate._asdict(), "share": share} for candidate, share in row["shares"].items()],
+            }
+            for row in pick_rows(policy, by_prompt=any(read_by(policy)))
+        ],
         "rows": "certificate", "certificate": dict(spec.certificate),
         "routes": {
             suite: {**policy.candidates[route.candidate]._asdict(), "verdict": route.verdict}

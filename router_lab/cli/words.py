@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
+    from router_lab.runtime.model import Candidate
     from router_lab.runtime.policy import Policy
 
 POINT_WORDS = (
@@ -147,7 +148,7 @@ def who_serves(policy: Policy) -> list[str]:
             if found:
                 saved, lost = ranged_percent(found["savings"]), ranged(found["quality_difference"], " points")
                 parts[0] += f": on average {saved} saved, {lost}" if saved != lost else f": {saved}"
-        if row["coverage_needed"] > 0 and parts != [row["unfamiliar"]]:
+        if row["coverage_needed"] > 0 and parts != [str(row["unfamiliar"])]:
             seen = f"where less than {row['coverage_needed']:.0%} of the prompt was seen in fitting, "
             parts.append(f"{seen if parts else ''}{row['unfamiliar']}")
         lines.append(f"  {name.ljust(width)}  {'; '.join(parts)}")
@@ -159,8 +160,8 @@ def who_serves(policy: Policy) -> list[str]:
     return [heading, *lines]
 
 
-def _shares(shares: Mapping[str, float]) -> str:
+def _shares(shares: Mapping[Candidate, float]) -> str:
     """`m`, or `80 % m, 20 % n`."""
     if len(shares) == 1:
-        return next(iter(shares))
-    return ", ".join(f"{100 * share:.0f} % {name}" for name, share in sorted(shares.items(), key=lambda i: -i[1]))
+        return str(next(iter(shares)))
+    return ", ".join(f"{100 * share:.0f} % {one}" for one, share in sorted(shares.items(), key=lambda i: -i[1]))

@@ -207,11 +207,11 @@ def routing_rows(policy: Policy) -> list[dict[str, str]]:
 def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
     """Who serves requests of each suite, and (suite None) of those that name none, at the policy's own point.
 
-    Keys suite; by_prompt: the prompt decides, so nothing more can be said beforehand; shares {label: share}: else what
-    prompts get that are familiar enough; unfamiliar: who serves the others; coverage_needed: how familiar that is
-    (0: all are, above 1: none is). `by_prompt`: whether the policy's predictions read the prompt at all.
+    Keys suite; by_prompt: the prompt decides, so nothing more can be said beforehand; shares {Candidate: share}: else
+    what prompts get that are familiar enough; unfamiliar: the Candidate that serves the others; coverage_needed: how
+    familiar that is (0: all are, above 1: none is). `by_prompt`: whether the policy's predictions read prompts at all.
     """
-    spec, labels = policy.spec, [candidate_label(*candidate) for candidate in policy.candidates]
+    spec, known = policy.spec, policy.candidates
     suites: list[str | None] = [*spec.suites, None]
     # The runtime's own rule, asked as if all prompts were familiar and as if none were.
     followed, left = (
@@ -223,8 +223,8 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
         {
             "suite": suite,
             "by_prompt": moves and needed <= 1,
-            "shares": {} if moves else {name: float(s) for name, s in zip(labels, shares, strict=True) if s > 0},
-            "unfamiliar": labels[int(other.argmax())],
+            "shares": {} if moves else {c: float(share) for c, share in zip(known, shares, strict=True) if share > 0},
+            "unfamiliar": known[int(other.argmax())],
             "coverage_needed": needed,
         }
         for suite, shares, other in zip(suites, followed, left, strict=True)

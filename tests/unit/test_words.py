@@ -21,6 +21,7 @@ from router_lab.runtime.vectors import VectorScale
 
 PLAIN = Featuriser(buckets=1 << 8)
 SEEN = "label this ticket"
+CHEAP, DEAR = Candidate("cheap"), Candidate("dear", "high")
 STANDARD = VectorScale(np.zeros(3), np.ones(3))
 # Rows of all suites pooled, of code and of triage: quality and dollars of cheap and dear. With a tradeoff of 10 the
 # utilities are .59 and .80, .84 and .80, .49 and .80: on code alone, cheap is ahead, by .04.
@@ -44,7 +45,7 @@ def reading(*, words: float = 0.1, vector: float | None = None) -> Linear:
 
 def policy(**changes: Any) -> Policy:
     known: dict[str, Any] = {
-        "name": "support", "profiles": (Profile(Candidate("cheap")), Profile(Candidate("dear", "high"))),
+        "name": "support", "profiles": (Profile(CHEAP), Profile(DEAR)),
         "reference": 1, "suites": ("code", "triage"), "featuriser": PLAIN, "linear": constant(),
         "points": {"default": Point(10.0, 0.02, 0.75)}, "point": "default", "coverage": 0.0, "routes": {},
         "fallbacks": (1, 0), "certificate": {"verdict": "pass", "reason": "shown"},
@@ -99,9 +100,9 @@ def test_who_serves_is_exact_for_familiar_and_for_other_prompts() -> None:
         policy(linear=reading(words=0.0), coverage=0.5, routes={"triage": Route(0, "pass")}), by_prompt=False
     )
     assert [(r["suite"], r["shares"], r["unfamiliar"], r["coverage_needed"]) for r in rows] == [
-        ("code", {"cheap": 0.75, "dear @ high": 0.25}, "dear @ high", 0.5),
-        ("triage", {"dear @ high": 1.0}, "cheap", 0.5),
-        (None, {"dear @ high": 1.0}, "dear @ high", 0.5),
+        ("code", {CHEAP: 0.75, DEAR: 0.25}, DEAR, 0.5),
+        ("triage", {DEAR: 1.0}, CHEAP, 0.5),
+        (None, {DEAR: 1.0}, DEAR, 0.5),
     ]
 
 
@@ -117,7 +118,12 @@ def test_show_prints_who_serves(tmp_path: Path) -> None:
     saved = save_revision(policy(), tmp_path)
     assert "\nwho serves, at point default\n  code        75 % cheap, 25 % dear @ high\n" in run("show", saved).stdout
     rows = json.loads(run("show", saved, "--json").stdout)["who_serves"]
-    assert (rows[0]["suite"], rows[0]["shares"]) == ("code", {"cheap": 0.75, "dear @ high": 0.25})
+    assert rows[0] == {
+        "suite": "code", "by_prompt": False, "coverage_needed": 0.0, "unfamiliar": {"model": "dear", "effort": "high"},
+        "shares": [
+            {"model": "cheap", "effort": None, "share": 0.75}, {"model": "dear", "effort": "high", "share": 0.25},
+        ],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
