@@ -63,7 +63,7 @@ def read_vector(given: str, policy: Policy) -> list[float]:
     """
     from router_lab.runtime.errors import InputError
 
-    where, found = f"--vector {given[:80]}", _numbers(given)
+    where, found = _where(given), _numbers(given)
     if policy.vector_length is None:
         raise InputError(f"{where}: policy {policy.spec.name!r} was fitted without vectors; leave it out")
     if len(found) != policy.vector_length:
@@ -74,6 +74,15 @@ def read_vector(given: str, policy: Policy) -> list[float]:
     return found
 
 
+def _is_list(given: str) -> bool:
+    return given.lstrip().startswith("[")
+
+
+def _where(given: str) -> str:
+    """The option as errors quote it: a path as a whole, of a list the beginning."""
+    return f"--vector {given[:60]}…" if _is_list(given) and len(given) > 60 else f"--vector {given}"
+
+
 def _numbers(given: str) -> list[float]:
     import json
 
@@ -81,8 +90,7 @@ def _numbers(given: str) -> list[float]:
 
     from router_lab.runtime.errors import InputError
 
-    path, listed = Path(given), given.lstrip().startswith("[")
-    where = f"--vector {given[:80]}"
+    path, listed, where = Path(given), _is_list(given), _where(given)
     if not listed and not path.is_file():
         raise InputError(f"{where}: no such file; give a .npy file, a file with a JSON list of numbers, or the list")
     try:

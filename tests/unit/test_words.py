@@ -249,7 +249,8 @@ def test_route_says_that_a_vector_is_missing(tmp_path: Path) -> None:
     ("given", "said"),
     [("[1, 2]", "--vector [1, 2]: has 2 numbers; policy 'support' was fitted on vectors of 3"),
      ("[1, 2", "is not one list of numbers"), ('[1, "x", 2]', "is not one list of numbers"),
-     ("[[1, 2, 3]]", "its shape is [1, 3]"), ("none.npy", "none.npy: no such file; give a .npy file"),
+     ("[[1, 2, 3]]", "its shape is [1, 3]"), (f"[{' ' * 60}1]", f"--vector [{' ' * 59}…: has 1 numbers"),
+     ("none.npy", "none.npy: no such file; give a .npy file"),
      ("text.npy", "text.npy: is not one list of numbers"), ("wide.npy", "its shape is [1, 3]"),
      ("words.json", "words.json: is not one list of numbers")],
 )  # fmt: skip
