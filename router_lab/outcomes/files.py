@@ -83,17 +83,22 @@ def _no_parquet(path: Path, reason: str) -> str:
     """Why `path` was refused and what makes outcomes of it; of a CSV file also the columns that this will miss."""
     if path.suffix not in (".csv", ".jsonl"):
         return f"{path}: is not a Parquet file ({reason}); `router-lab collect` reads CSV and JSONL"
-    first = ""
-    if path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-            found = next(csv.reader(lines), [])
-        missing = [c for c in REQUIRED if c not in found]
-        first = f"column {', '.join(missing)} is missing, and it " if missing else ""
+    missing = [c for c in REQUIRED if c not in _header(path)] if path.suffix == ".csv" else []
+    first = f"column {', '.join(missing)} is missing, and it " if missing else ""
     target = path.with_suffix(".parquet")
     return (
         f"{path}: {first}is {path.suffix[1:].upper()}, which only `collect` reads: "
         f"router-lab collect {path} --out {target}, then name {target}"
     )
+
+
+def _header(path: Path) -> list[str]:
+    """The first row of a CSV file; nothing of what cannot be read as one."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+            return next(csv.reader(lines), [])
+    except (OSError, csv.Error):
+        return []
 
 
 def _write(frame: pd.DataFrame, path: Path) -> Path:

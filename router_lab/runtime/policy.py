@@ -131,7 +131,7 @@ class Policy:
         the text). previous, cached_tokens: who served the conversation so far, and how much of the context its prompt
         cache holds. point: name of an operating point. key: what `mix` is drawn by (None: the capped prompt).
         vector: the numbers that the fit had for each sample in column `vector`; None, or one with NaN or infinity in
-        it, is missing and counts as their mean.
+        it, is missing and counts as their mean (`Decision.vector_missing`).
 
         A constraint that nobody meets never raises: the candidates that come nearest are left, and the decision's
         `unmet` and reason say so. PolicyError only for arguments that can never be valid, whatever the text.
