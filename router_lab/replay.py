@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, paired_saving
 from router_lab.outcomes import OutcomeMatrix
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate, group_code
 from router_lab.runtime.policy import Policy
 
@@ -78,7 +79,7 @@ class Replay:
         `reference_quality`, `reference_cost_usd` or `savings_over_mix` (policy minus random mix)."""
         r = self.rows
         w, both = r.weights(), r.weights(int(self.random_mix["column"]))
-        base, gain = r.reference_cost_usd, r.quality - r.reference_quality
+        base, gain, mixed = r.reference_cost_usd, r.quality - r.reference_quality, self.mix_costs()
         paired = {
             "quality": lambda: clustered_mean(r.quality, r.group, weights=w),
             "reference_quality": lambda: clustered_mean(r.reference_quality, r.group, weights=w),
@@ -86,7 +87,7 @@ class Replay:
             "cost_usd": lambda: clustered_mean(r.cost_usd, r.group, weights=w),
             "reference_cost_usd": lambda: clustered_mean(base, r.group, weights=w),
             "savings": lambda: paired_saving(r.cost_usd, base, r.group, weights=w),
-            "savings_over_mix": lambda: paired_saving(r.cost_usd, self._mix(), r.group, reference=base, weights=both),
+            "savings_over_mix": lambda: paired_saving(r.cost_usd, mixed, r.group, reference=base, weights=both),
         }
         if metric not in paired:
             raise InputError(f"replay: metric {metric!r} is not one of {', '.join(sorted(paired))}")
@@ -96,7 +97,8 @@ class Replay:
         """Two-sided interval of a metric, as `estimate` names them."""
         return self.estimate(metric).interval(confidence)
 
-    def _mix(self) -> Floats:
+    def mix_costs(self) -> Floats:
+        """[n] expected dollars of each row under the random mix; NaN where they are not known."""
         share, column = float(self.random_mix["probability"]), int(self.random_mix["column"])
         mixed: Floats = (1 - share) * self.rows.reference_cost_usd
         return mixed + share * self.rows.costs[:, column] if share else mixed
@@ -129,7 +131,8 @@ def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> 
 
     Rows of groups that the fit used are left out; where nothing else is left they are scored and labelled in-sample.
     A null prompt is decided like an empty one; column `vector` is passed to a policy that was fitted on one, and a
-    sample without counts as missing its vector. Candidates of the outcomes that the policy does not know are ignored.
+    sample without counts as missing its vector, which is warned of (RouterLabWarning). Candidates of the outcomes that
+    the policy does not know are ignored.
     Raises InputError when no candidate of the policy occurs, or for vectors of another length.
     """
     data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
@@ -143,6 +146,7 @@ def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> 
     in_sample = bool(seen.all())
     if not in_sample:
         data, plain = data.take(~seen), plain.take(~seen)
+    warn_of_missing_vectors(policy, data)
     names = [data.suites[i] for i in data.suite]
     shares = policy.shares([p or "" for p in data.prompts], names, point, vectors_for(policy, data))
     return score(policy, data, shares, in_sample=in_sample, plain=plain)
@@ -160,11 +164,24 @@ def vectors_for(policy: Policy, data: OutcomeMatrix) -> Floats | None:
     return data.vectors
 
 
+def warn_of_missing_vectors(policy: Policy, data: OutcomeMatrix) -> None:
+    """Say how many samples lack the vector that `policy` was fitted on; nothing where none does."""
+    missing = 0
+    if policy.vector_length is not None:
+        missing = len(data) if data.vectors is None else int(np.isnan(data.vectors).any(axis=1).sum())
+    if missing:
+        text = (
+            f"{missing:,} of {len(data):,} samples have no `vector`, which policy {policy.spec.name!r} was fitted on "
+            f"({policy.vector_length} numbers); they are decided as for the mean vector"
+        )
+        warnings.warn(RouterLabWarning(text), stacklevel=3)
+
+
 def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
     """The outcomes as they would be if every answer that fails its run-time `check` were asked again of `reference`.
 
-    Such a row gets the reference's quality of the same sample and epoch, and both costs; where the reference has none,
-    it becomes unknown (NaN). Rows whose check passed, or was not made, stay. Rows keep their order.
+    Such a row gets the reference's quality of the same sample and epoch, both costs and both latencies; where the
+    reference has none, it becomes unknown (NaN). Rows whose check passed, or was not made, stay. Rows keep their order.
     """
     frame = outcomes.copy()
     if "check" not in frame.columns:
@@ -173,12 +190,13 @@ def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
     mine = [Candidate(m, e) == reference for m, e in zip(frame["model"], effort, strict=True)]
     failed = (frame["check"].astype("boolean").eq(False).fillna(False).to_numpy(bool)) & ~np.array(mine, bool)
     keys = ["suite", "sample_id", "epoch"]
-    columns = [c for c in ("quality", "cost_usd") if c in frame.columns]
+    added = [c for c in ("cost_usd", "latency_s") if c in frame.columns]
+    columns = ["quality", *added]
     answers = frame.loc[mine, keys + columns].drop_duplicates(keys).set_index(keys)
     asked = answers.reindex(pd.MultiIndex.from_frame(frame.loc[failed, keys]))
     frame.loc[failed, "quality"] = asked["quality"].to_numpy()
-    if "cost_usd" in columns:
-        frame.loc[failed, "cost_usd"] = frame.loc[failed, "cost_usd"].to_numpy() + asked["cost_usd"].to_numpy()
+    for column in added:
+        frame.loc[failed, column] = frame.loc[failed, column].to_numpy() + asked[column].to_numpy()
     return frame
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from router_lab import __version__
+from router_lab.cli.common import plain_warnings
 from router_lab.cli.examples import with_example
 from router_lab.runtime.errors import RouterLabError
 
@@ -47,9 +48,10 @@ class LazyGroup(click.Group):
         return with_example(cmd_name, command)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """An error that a user can act on is one line and exit status 1, never a traceback."""
+        """An error that a user can act on is one line and exit status 1, never a traceback; so is a warning a line."""
         try:
-            return super().invoke(ctx)
+            with plain_warnings():
+                return super().invoke(ctx)
         except RouterLabError as error:
             raise click.ClickException(str(error)) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,28 @@ def print_path(path: str | Path) -> None:
 
 
 @contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print each RouterLabWarning once, as a line on standard error without the place in the code it comes from."""
+    from router_lab.runtime.errors import RouterLabWarning
+
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RouterLabWarning)
+        otherwise = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if not issubclass(category, RouterLabWarning):
+                otherwise(message, category, *place, **more)
+            elif str(message) not in said:
+                said.add(str(message))
+                # On a terminal, `step` may have left its line open.
+                click.echo(f"{chr(10) if sys.stderr.isatty() else ''}warning: {message}", err=True)
+
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
 def step(text: str) -> Iterator[None]:
     """Say on standard error what is being done, and how long it took once it is over two seconds."""
     interactive = sys.stderr.isatty()
@@ -48,40 +71,20 @@ def step(text: str) -> Iterator[None]:
 def open_policy(path: str | Path) -> Policy:
     """The policy in the revision `path`, the one that is published in the folder `path`, or the only one in there.
 
-    Raises InputError for a folder of several revisions of which none is published (they are named), or of none.
+    Raises PolicyError for a folder of several revisions of which none is published (they are named), or of none.
     """
     from router_lab.runtime.artifact import load_policy
 
-    return load_policy(policy_folder(path))
+    return load_policy(path)
 
 
 def policy_folder(path: str | Path) -> Path:
     """The directory of the revision that `open_policy` loads."""
-    from router_lab.runtime.artifact import MANIFEST
-    from router_lab.runtime.errors import InputError
+    from router_lab.runtime.artifact import revision_in
     from router_lab.runtime.release import RELEASE, resolve
 
-    folder = Path(path)
-    if (folder / MANIFEST).is_file():
-        return folder
-    if (folder / RELEASE).is_file():
-        return resolve(folder, None, signed=False)[0]
-    found = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise InputError(
-            f"{folder}: holds no policy (no {MANIFEST}, no {RELEASE}); `router-lab fit … --out` writes one"
-        )
-    names = ", ".join(f"{p} ({_verdict(p)})" for p in found)
-    raise InputError(f"{folder}: holds {len(found)} revisions and none is published; name one of {names}")
-
-
-def _verdict(revision: Path) -> str:
-    try:
-        return str(json.loads((revision / "certificate.json").read_bytes())["verdict"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "unreadable"
+    folder = revision_in(path)
+    return resolve(folder, None, signed=False)[0] if (folder / RELEASE).is_file() else folder
 
 
 def same_or_fail(path: Path, differences: list[str]) -> None:

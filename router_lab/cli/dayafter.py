@@ -46,6 +46,10 @@ def day_after_command(
         if others:
             text = f"warning: {others:,} of {len(rows):,} decisions were made by another revision than {policies[0]}"
             click.echo(f"{text}, so the promise beside them is not theirs", err=True)
+    vectorless = sum(bool(row.get("vector_missing")) for row in rows)
+    if vectorless:
+        text = f"warning: {vectorless:,} of {len(rows):,} decisions had no vector, which their policy was fitted on"
+        click.echo(f"{text}; they were made as for the mean vector", err=True)
     labels = None if audit is None else read_reference_qualities(audit, promise.get("reference"))
     result = day_after(rows, audit=labels, before=read_decisions(before) if before else (), **promise)
     page = day_after_html(result, logs[0].stem if policy is None else policy.spec.name)

@@ -148,7 +148,7 @@ def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
         policy = fit_policy(load(Recipe, RECIPE), outcomes)
         directory = save_revision(policy, out / "policy")
     certificate = policy.spec.certificate
-    click.echo("\n".join(summary(certificate)) + "\n")
+    click.echo("\n".join(summary(policy)) + "\n")
     click.echo("\n".join(comparison(certificate)))
     return policy, directory
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from router_lab.cli.common import json_option, print_json, print_path, step
+from router_lab.cli.words import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.runtime.model import Candidate
+
+if TYPE_CHECKING:
+    from router_lab.config import Recipe
+    from router_lab.runtime.policy import Policy
 
 MANY_LOOKS = 5
 
@@ -29,32 +34,53 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
     from router_lab.config import Recipe, load
     from router_lab.fit import fit_policy
     from router_lab.outcomes import read_outcomes
-    from router_lab.runtime.artifact import save_revision
+    from router_lab.runtime.artifact import refuse_file, save_revision
 
-    wanted, table = load(Recipe, recipe), read_outcomes(outcomes)
+    wanted = load(Recipe, recipe)
+    # Whatever can be known to be wrong is said before minutes are spent on the fit, in the order of the command line.
+    refuse_unknown_names(wanted, recipe)
+    refuse_file(out)
+    table = read_outcomes(outcomes)
     with step(f"fitting {wanted.name} on {len(table)} outcomes"):
         policy = fit_policy(wanted, table, seed, diagnostics=diagnostics)
         target = save_revision(policy, out)
     looks = _looks(out, policy.spec.certificate)
     if as_json:
-        print_json({"path": str(target), "looks": looks, "certificate": policy.spec.certificate})
+        told = {"fitter": wanted.fitter, "reads": reads(policy), "vectors": weight_of_vectors(policy)}
+        print_json({"path": str(target), "looks": looks, **told, "certificate": policy.spec.certificate})
         return
-    for line in summary(policy.spec.certificate):
+    for line in summary(policy):
         click.echo(line)
     if looks > MANY_LOOKS:
         click.echo(f"warning: {looks} policies have looked at this test split; its figures flatter the last", err=True)
     print_path(target)
 
 
-def summary(certificate: Mapping[str, Any]) -> list[str]:
-    """The certificate in a few lines for a person."""
+def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
+    """Raises InputError for a fitter or a gate of the recipe that no fit, or no gate, will know."""
+    from router_lab.fit import FITTERS
+    from router_lab.gates import refuse_unknown
+    from router_lab.runtime.errors import InputError
+
+    if wanted.fitter not in FITTERS:
+        raise InputError(f"{path}: `fitter` is {wanted.fitter!r}; known: {', '.join(sorted(FITTERS))}")
+    for number, gate in enumerate(wanted.gates):
+        refuse_unknown(gate, where=f"{path}: `gates.{number}`")
+
+
+def summary(policy: Policy) -> list[str]:
+    """What was fitted, and its certificate, in a few lines for a person."""
     from router_lab.report.policy import certificate_rows, least_margin, worse_than_mix
 
-    reference, mix = certificate["reference"], certificate["random_mix"]
+    certificate = policy.spec.certificate
+    reference, mix, vectors = certificate["reference"], certificate["random_mix"], weight_of_vectors(policy)
     lines = [
         f"verdict     {certificate['verdict']}: {certificate['reason']}",
         f"judged on   {certificate_rows(certificate)}; `gate` judges fresh rows",
         f"reference   {_name(reference)}",
+        f"reads       {reads(policy)}{fitted_by(policy)}",
+        *([] if vectors is None else [f"vectors     {vectors}"]),
+        *([f"escalation  on: {escalates(policy)}"] if policy.spec.escalation else []),
         f"quality     {_points(certificate['quality_difference'])} against it, out of fold",
         f"savings     {_percent(certificate['savings'])}",
         f"random mix  {_percent(mix['savings'])} with {_name(mix)} at {mix['probability']:.2f}",

@@ -24,6 +24,7 @@ gates.yaml:
   gates:
     - {metric: quality, against: reference, margin: 0.03}
     - {metric: quality, min: 0.70, suite: each}
+    - {metric: over_random_mix, min: 0}
     - {metric: cost_p95_usd, max: 0.02}
 """
 
@@ -102,15 +103,30 @@ def gate(
         return
     if junit is not None:
         atomic_write(junit, report.to_junit())
+    doubt = beside_the_mix(loaded)
     if markdown is not None:
-        atomic_write(markdown, report.to_markdown().encode())
+        atomic_write(markdown, (report.to_markdown() + (f"\n**Warning:** {doubt}\n" if doubt else "")).encode())
     if write_json is not None:
         atomic_write(write_json, json.dumps(report.to_json(), indent=2, ensure_ascii=False).encode())
     if as_json:
         print_json(report.to_json())
     else:
         click.echo(report.to_text())
+    if doubt:
+        click.echo(f"warning: {doubt}", err=True)
     raise SystemExit(report.exit_code)
+
+
+def beside_the_mix(policy: Policy) -> str:
+    """What the certificate says against routing at all, whatever the gates are; empty unless it shows a loss."""
+    from router_lab.report.policy import ranged_percent, worse_than_mix
+
+    shown = policy.spec.certificate
+    advice = worse_than_mix(shown)
+    if not advice:
+        return ""
+    over = ranged_percent(shown["over_random_mix"], " of the reference's cost")
+    return f"the certificate shows the policy to save less than the random mix, {over}, paired{advice}"
 
 
 def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from router_lab.cli.common import json_option, open_policy, print_json
+from router_lab.cli.words import escalates, notes
+
+if TYPE_CHECKING:
+    from router_lab.runtime.decision import Decision
+    from router_lab.runtime.policy import Policy
 
 
 @click.command()
@@ -18,33 +25,130 @@ from router_lab.cli.common import json_option, open_policy, print_json
 @click.option("--max-cost-usd", type=float, help="Dollars that the request may cost at most.")
 @click.option("--min-quality", type=float, help="Predicted quality that the candidate must reach.")
 @click.option("--key", help="What chance (`mix`) is drawn by; by default the prompt.")
-@click.option("--explain", is_flag=True, help="Show the prediction for every candidate as well.")
+@click.option(
+    "--vector", metavar="FILE", help="The request's vector: a .npy file, a file with a JSON list, or the list."
+)
+@click.option("--explain", is_flag=True, help="Show prediction, utility and guard for every candidate as well.")
 @json_option
-def route(policy: str, prompt: str | None, explain: bool, as_json: bool, **asked: Any) -> None:
+def route(policy: str, prompt: str | None, vector: str | None, explain: bool, as_json: bool, **asked: Any) -> None:
     """Decide who serves PROMPT (standard input if left out) under POLICY, an artifact or a folder of releases."""
     loaded = open_policy(policy)
+    numbers = None if vector is None else read_vector(vector, loaded)
     text = sys.stdin.read() if prompt is None else prompt
-    decision = loaded.decide(text, **asked)
-    quality, cost = loaded.predict([text], [asked["suite"]])
-    candidates = [
-        {"model": model, "effort": effort, "quality": float(q), "cost_usd": float(c)}
-        for (model, effort), q, c in zip(loaded.candidates, quality[0], cost[0], strict=True)
-    ]
+    decision = loaded.decide(text, vector=numbers, **asked)
+    told = notes(loaded, decision, asked["suite"])
+    rows = explained(loaded, decision, text, asked["suite"], numbers) if explain else []
     if as_json:
-        print_json(decision.to_dict() | ({"candidates": candidates} if explain else {}))
+        print_json(decision.to_dict() | {"notes": told} | ({"candidates": rows} if explain else {}))
         return
     click.echo(f"{decision.candidate}\n  because   {decision.reason}")
     click.echo(f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}")
+    for note in told:
+        click.echo(f"  note      {note}")
     click.echo(f"  fallbacks {', '.join(map(str, decision.fallbacks)) or 'none'}")
     limits = {name: value for name, value in decision.limits._asdict().items() if value is not None}
     if limits:
         click.echo("  limits    " + ", ".join(f"{name} {value:g}" for name, value in limits.items()))
     if explain:
-        from router_lab.cli.show import escalates
-
-        click.echo("\n  quality   cost_usd  candidate")
-        for row, candidate in zip(candidates, loaded.candidates, strict=True):
-            click.echo(f"  {row['quality']:7.3f} {row['cost_usd']:10.6f}  {candidate}")
+        click.echo("\n" + "\n".join(table(rows, decision)))
         if loaded.spec.escalation:
             click.echo(f"  {escalates(loaded)}")
     click.echo(f"  revision  {decision.revision}")
+
+
+def read_vector(given: str, policy: Policy) -> list[float]:
+    """The numbers of a .npy file, of a file that holds a JSON list, or of such a list itself.
+
+    Raises InputError for what is none of these, another length than the policy's, or a policy that takes no vector.
+    """
+    from router_lab.runtime.errors import InputError
+
+    where, found = _where(given), _numbers(given)
+    if policy.vector_length is None:
+        raise InputError(f"{where}: policy {policy.spec.name!r} was fitted without vectors; leave it out")
+    if len(found) != policy.vector_length:
+        raise InputError(
+            f"{where}: has {len(found):,} numbers; policy {policy.spec.name!r} was fitted on vectors of "
+            f"{policy.vector_length:,}"
+        )
+    return found
+
+
+def _is_list(given: str) -> bool:
+    return given.lstrip().startswith("[")
+
+
+def _where(given: str) -> str:
+    """The option as errors quote it: a path as a whole, of a list the beginning."""
+    return f"--vector {given[:60]}…" if _is_list(given) and len(given) > 60 else f"--vector {given}"
+
+
+def _numbers(given: str) -> list[float]:
+    import json
+
+    import numpy as np
+
+    from router_lab.runtime.errors import InputError
+
+    path, listed, where = Path(given), _is_list(given), _where(given)
+    if not listed and not path.is_file():
+        raise InputError(f"{where}: no such file; give a .npy file, a file with a JSON list of numbers, or the list")
+    try:
+        if path.suffix == ".npy" and not listed:
+            values = np.load(path, allow_pickle=False)
+        else:
+            # `null` is how JSON writes what is not a number; `decide` takes such a vector as missing.
+            values = np.array(json.loads(given if listed else path.read_bytes()), dtype=np.float64)
+        if values.ndim != 1 or values.dtype.kind not in "fiu":
+            raise ValueError(f"its shape is {list(values.shape)} and its kind {values.dtype}")
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise InputError(f"{where}: is not one list of numbers: {str(error).splitlines()[0]}") from None
+    return [float(value) for value in values]
+
+
+def explained(
+    policy: Policy, decision: Decision, text: str, suite: str | None, vector: list[float] | None
+) -> list[dict[str, Any]]:
+    """A row for each candidate: model, effort, quality, cost_usd, utility = quality − tradeoff × cost_usd, ahead (of
+    the reference's utility), and `standing`: in words, how that compares with the guard, or why it may not serve."""
+    spec, evidence = policy.spec, decision.evidence
+    quality, cost = (part[0] for part in policy.predict([text], [suite], None if vector is None else [vector]))
+    utility = quality - evidence["tradeoff"] * cost
+    ahead = utility - utility[spec.reference]
+    row = spec.suites.index(suite) + 1 if suite in spec.suites else 0
+    open_ = {decision.candidate, *decision.fallbacks}  # who is not among them, the constraints exclude
+    rows = []
+    for column, candidate in enumerate(policy.candidates):
+        if candidate not in open_:
+            standing = "excluded by the constraints"
+        elif column == spec.reference:
+            standing = "the reference"
+        elif spec.eligible is not None and not spec.eligible[row, column]:
+            standing = "may not be chosen here: seen on too few samples, or not shown for such requests"
+        else:
+            standing = "beats the guard" if ahead[column] > evidence["guard"] else "does not beat the guard"
+        figures = zip(("quality", "cost_usd", "utility", "ahead"), (quality, cost, utility, ahead), strict=True)
+        rows.append({
+            "model": candidate.model, "effort": candidate.effort, "standing": standing,
+            "chosen": candidate == decision.candidate, **{name: float(values[column]) for name, values in figures},
+        })  # fmt: skip
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]], decision: Decision) -> list[str]:
+    """`explained`, for a person."""
+    from router_lab.runtime.model import Candidate
+
+    evidence = decision.evidence
+    lines = [
+        f"  tradeoff {evidence['tradeoff']:g}, guard {evidence['guard']:g}, mix {evidence['mix']:g}: utility = quality "
+        "− tradeoff × cost; who is ahead of the reference by more than the guard beats it",
+        "  quality   cost_usd   utility     ahead  candidate",
+    ]
+    for row in rows:
+        mark = "→" if row["chosen"] else " "
+        lines.append(
+            f"{mark} {row['quality']:7.3f} {row['cost_usd']:10.6f} {row['utility']:9.4f} {row['ahead']:+9.4f}  "
+            f"{Candidate(row['model'], row['effort'])} ({row['standing']})"
+        )
+    return lines

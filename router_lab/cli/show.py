@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from router_lab.cli.common import json_option, open_policy, print_json
+from router_lab.cli.words import POINT_WORDS, escalates, fitted_by, read_by, reads, weight_of_vectors, who_serves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-POINT_WORDS = (
-    "tradeoff  (lambda) what a dollar is worth in quality: utility = predicted quality − tradeoff × predicted dollars",
-    "guard     by how much utility a candidate must beat the reference to replace it",
-    "mix       the share of requests on which such a candidate does replace it; the others stay on the reference",
-)
-"""What the three numbers of an operating point mean, a line each."""
 
 
 @click.command(epilog="\b\nExample:\n  router-lab show policies/support --outcomes outcomes.parquet\n")
@@ -51,8 +44,8 @@ def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(_as_json(loaded))
         return
-    for line in [*_head(loaded), "", *_candidates(loaded), "", *_points(loaded), "", *_routes(loaded)]:
-        click.echo(line)
+    parts = (_head(loaded), _candidates(loaded), _points(loaded), who_serves(loaded), _routes(loaded))
+    click.echo("\n\n".join("\n".join(part) for part in parts))
     if outcomes is not None:
         from router_lab.outcomes import read_outcomes
 
@@ -62,12 +55,22 @@ def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
 
 
 def _as_json(policy: Policy) -> dict[str, Any]:
+    from router_lab.report.policy import pick_rows
+
     spec = policy.spec
     return {
         "name": spec.name, "revision": policy.revision, "expires": spec.expires, "suites": list(spec.suites),
         "reference": policy.reference._asdict(), "candidates": [c._asdict() for c in policy.candidates],
         "points": {name: point._asdict() for name, point in spec.points.items()}, "point": spec.point,
         "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0),
+        "reads": reads(policy), "vector_length": policy.vector_length,
+        "who_serves": [
+            {
+                **row, "unfamiliar": row["unfamiliar"]._asdict(),
+                "shares": [{**candidate._asdict(), "share": share} for candidate, share in row["shares"].items()],
+            }
+            for row in pick_rows(policy, by_prompt=any(read_by(policy)))
+        ],
         "rows": "certificate", "certificate": dict(spec.certificate),
         "routes": {
             suite: {**policy.candidates[route.candidate]._asdict(), "verdict": route.verdict}
@@ -96,26 +99,14 @@ def _head(policy: Policy) -> list[str]:
             f"  saved      {ranged_percent(shown['savings'], ' of its cost')}",
         ]
         lines += _mix(shown)
-    lines.append(f"  reads      {READS[_predictor(shown)]}")
+    lines.append(f"  reads      {reads(policy)}{fitted_by(policy)}")
+    vectors = weight_of_vectors(policy)
+    if vectors is not None:
+        lines.append(f"  vectors    {vectors}")
     if shown.get("smallest_margin") is not None:
         least = least_margin(shown["smallest_margin"], shown.get("clusters"))
         lines.append(f"  margin     {least} is the least that can be certified")
     return lines
-
-
-READS = {
-    "blend": "the prompt and its suite",
-    "rates": "the suite alone: reading the prompt as well did not do better on left-out rows",
-    "pooled": "nothing: one ranking of the candidates for every prompt",
-    "fixed": "nothing: one candidate serves a share of all prompts, as the random mix does",
-    None: "nothing: the reference serves",
-}
-"""By the predictor that the fit chose (certificate.json, points): what a decision depends on."""
-
-
-def _predictor(shown: Mapping[str, Any]) -> str | None:
-    found = ((shown.get("points") or {}).get("default") or {}).get("predictor")
-    return found if found in READS else None
 
 
 def _mix(shown: Mapping[str, Any]) -> list[str]:
@@ -128,15 +119,6 @@ def _mix(shown: Mapping[str, Any]) -> list[str]:
     lines = [f"  random mix {ranged_percent(mix['savings'], ' of its cost')}, without any router"]
     lines.append(f"  over it    {ranged_percent(over)}, paired{worse_than_mix(shown)}")
     return lines
-
-
-def escalates(policy: Policy) -> str:
-    """What a policy that was fitted with escalation does, and what its figures thus count."""
-    order = ", then ".join(str(policy.candidates[column]) for column in policy.spec.escalation)
-    return (
-        f'an answer that fails its check is asked again of {order} (`Decision.next("check")`); predicted and measured '
-        "figures of every candidate count both calls"
-    )
 
 
 def _candidates(policy: Policy) -> list[str]:

@@ -44,10 +44,14 @@ def collect(
     """
     if caching not in CACHING:
         raise InputError(f"caching is {caching!r}; known: {', '.join(CACHING)}")
+    paths = [Path(source) for source in sources]
+    gone = next((path for path in paths if not path.exists()), None)
+    if gone is not None:
+        raise InputError(f"{gone}: no such file or folder")
+    # Tables before prices: what is wrong is said in the order in which a user named it.
+    tables = [(path, read_table(path)) for path in paths if path.suffix in SUFFIXES]
     table = prices if isinstance(prices, PriceTable) else PriceTable.load(prices)
     known, folders = _suites(suites)
-    paths = [Path(source) for source in sources]
-    tables = [path for path in paths if path.suffix in SUFFIXES]
     logs = [open_log(p, known, folders) for p in find_logs([p for p in paths if p.suffix not in SUFFIXES])]
     if not tables and not logs:
         raise InputError("nothing to collect: name logs, a log folder or a table of outcomes")
@@ -59,8 +63,7 @@ def collect(
         outcomes = pd.DataFrame(_with_inclusion(logs, made + _unrun(logs, made)))
         frames.append(_with_attrs(outcomes, logs, table, caching))
         calls = [call for _, answered in rows for call in answered]
-    for path in tables:
-        frame = read_table(path)
+    for path, frame in tables:
         frames.append(reprice(frame, path, table, caching) if prices is not None else frame)
     joined = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     joined.attrs = _merge_attrs([frame.attrs for frame in frames])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,13 +13,17 @@ from router_lab.runtime.errors import InputError
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound="Strict")
+LONGEST_SHOWN = 80
+"""Characters of a value that an error quotes: it may be the whole of a file that was meant for something else."""
 
 
 class Strict(BaseModel):
     """A mapping whose unknown keys are errors, and whose fields do not change once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    page: ClassVar[str | None] = None
+    """The page of the documentation that lists the keys, for errors."""
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -90,15 +94,21 @@ def _required(model: type[BaseModel]) -> list[str]:
     return [name for name, field in model.model_fields.items() if field.is_required()]
 
 
-def _fault(error: Any, model: type[BaseModel]) -> str:
+def _fault(error: Any, model: type[Strict]) -> str:
     key = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-")) or "(whole file)"
     rule = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, error["loc"][:-1])
-        return f"unknown key `{key}`" + (f"; known: {', '.join(known)}" if known else "")
+        listed = f"; known: {', '.join(known)}" if known else ""
+        return f"unknown key `{key}`{listed}{'' if model.page is None else f'; {model.page} says what each does'}"
+    if error["type"] == "model_type" and not error["loc"]:
+        wanted = ", ".join(_required(model) or list(model.model_fields)[:3])
+        return f"must be a mapping with such keys as {wanted}, got {type(error['input']).__name__}"
     if error["type"] == "missing":
         return f"key `{key}` is missing"
     value = error["input"]
+    if isinstance(value, str) and len(value) > LONGEST_SHOWN:
+        value = value[:LONGEST_SHOWN] + "…"
     shown = f" is {value!r}" if isinstance(value, (str, int, float, bool, type(None))) else ""
     return f"`{key}`{shown}: {rule}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -78,6 +78,8 @@ class Gate(Strict):
 class Recipe(Strict):
     """recipe.yaml: what a policy is to be. People review it, so everything that decides is here and nothing else."""
 
+    page: ClassVar[str | None] = "docs/recipe.md"
+
     name: Name
     reference: Literal["best"] | CandidateRef = "best"
     rule: Rule = Field(default_factory=Rule)
@@ -107,5 +109,7 @@ class Recipe(Strict):
 
 class Gates(Strict):
     """A gates file of its own: thresholds that a deploy must meet."""
+
+    page: ClassVar[str | None] = "docs/recipe.md"
 
     gates: Annotated[list[Gate], Field(min_length=1)]

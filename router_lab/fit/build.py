@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,9 +37,9 @@ from router_lab.fit.predictor import (
 )
 from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.table import Cell, routing_table, table_actions
-from router_lab.metrics import paired_saving
+from router_lab.metrics import Estimate, paired_saving
 from router_lab.replay import replay
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Linear, Point, PolicySpec, Profile, Route, group_code, profile_from_dict
 from router_lab.runtime.policy import Policy
 
@@ -73,25 +74,29 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
 
     A `holdout` share of groups (by a hash that never moves) is only ever reported on. Deterministic in the rows (not
     their order) and `seed`. `diagnostics` adds a label-shuffle control and a learning curve: three further fits.
-    Raises InputError for outcomes or recipes that cannot be fitted, with the reason.
+    Raises InputError for outcomes or recipes that cannot be fitted, with the reason; warns as `prepare` does.
     """
     if recipe.fitter not in FITTERS:
         raise InputError(f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}")
     problem = prepare(recipe, outcomes)
     plain = learn(problem, seed)
-    fitted = _escalated(plain, seed) if recipe.escalate else plain
+    fitted, more = _escalated(plain, seed) if recipe.escalate else (plain, None)
     spec = spec_of(fitted, seed)
     if fitted is not plain:
         spec = replace(spec, escalation=(problem.reference,))
     certificate = certify(
         problem, fitted.evidence, fitted.goals, fitted.choices, plain.random_mix, fitted.cells, plain.evidence
     )
+    if more is not None:
+        certificate["escalation_gain"] = figure(more)
     if fitted.strange is not None:
         certificate["unknown_suites"] = told(fitted.strange, figure)
     if diagnostics:
         certificate["diagnostics"] = diagnose(problem, lambda part: _figures(learn(part, seed)), seed)
     if problem.held is not None:
-        held = replay(Policy(replace(spec, certificate=certificate)), problem.held)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RouterLabWarning)  # `prepare` has spoken of all rows
+            held = replay(Policy(replace(spec, certificate=certificate)), problem.held)
         certificate = with_test(certificate, held, fitted.goals["default"])
     return Policy(replace(spec, certificate=certificate))
 
@@ -136,18 +141,19 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _escalated(plain: Fitted, seed: int) -> Fitted:
-    """The fit on outcomes with escalation, if it is shown to save more, paired and out of fold; else `plain`."""
+def _escalated(plain: Fitted, seed: int) -> tuple[Fitted, Estimate | None]:
+    """The fit on outcomes with escalation and what it saves more, as a share of the reference's cost, if that is shown,
+    paired and out of fold; else `plain` and None."""
     problem = plain.problem.escalating()
     if problem is None:
-        return plain
+        return plain, None
     other = learn(problem, seed)
     if other.choices["default"].mix <= 0:
-        return plain
+        return plain, None
     mine = Expected.of(other.evidence, other.choices["default"])
     before = Expected.of(plain.evidence, plain.choices["default"])
     more = over_mix(mine, before, plain.evidence.group)
-    return other if more.low(0.95) > 0 else plain
+    return (other, more) if more.low(0.95) > 0 else (plain, None)
 
 
 def _goals(recipe: Recipe) -> dict[str, Goal]:

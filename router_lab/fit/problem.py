@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from router_lab.config import Recipe
 from router_lab.fit.evidence import column_means
 from router_lab.outcomes import OutcomeMatrix, candidates_of, split_of, validate_outcomes
 from router_lab.replay import escalated
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 
 Floats = NDArray[np.float64]
@@ -48,11 +49,17 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     """Validate, keep the recipe's candidates, split, and settle the reference.
 
     Raises InputError for a reference or candidate that the outcomes do not hold, and when nothing is left to fit on.
+    Warns (RouterLabWarning) where only some samples have a vector.
     """
     frame = _restrict(validate_outcomes(outcomes), recipe)
     whole = OutcomeMatrix.from_frame(frame)
     if not len(whole):
         raise InputError(f"recipe {recipe.name!r}: no row of the outcomes was scored; nothing can be fitted")
+    missing = 0 if whole.vectors is None else int(np.isnan(whole.vectors).any(axis=1).sum())
+    if missing:
+        lacking = f"{missing:,} of {len(whole):,} samples have no `vector`"
+        text = f"{lacking}; they are fitted as having the mean of the others"
+        warnings.warn(RouterLabWarning(text), stacklevel=3)
     held_group = np.array([split_of(s, g, recipe.holdout) == "test" for s, g in whole.groups], bool)
     held = held_group[whole.group] if recipe.holdout > 0 else np.zeros(len(whole), bool)
     if held.all():

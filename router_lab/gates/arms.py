@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.outcomes import OutcomeMatrix
-from router_lab.replay import score, vectors_for
+from router_lab.replay import escalated, score, vectors_for, warn_of_missing_vectors
 from router_lab.runtime.model import group_code
 from router_lab.runtime.policy import Policy
 
@@ -22,6 +22,7 @@ class Arm:
     """Arrays over n rows in the order of `keys` ((suite, sample_id)), chance in expectation; NaN = not recorded.
 
     shares, costs, latencies: [n, c].  covered: whether the classifier knows enough of the prompt to decide it.
+    mix_cost_usd: what the certificate's random mix costs, and `mix_weight` the weight of a row that needs its outcomes.
     infra: share of the recorded runs of these candidates that the infrastructure lost.
     weight: one over the known probability with which a row's outcomes were observed (a race's floor), else 1.
     """
@@ -41,6 +42,8 @@ class Arm:
     covered: Mask
     infra: float
     weight: Floats
+    mix_cost_usd: Floats
+    mix_weight: Floats
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -58,13 +61,18 @@ def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
 
 
 def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
-    """`policy` on every row of `outcomes` (see `unused_rows`), by the arithmetic of `replay`."""
-    data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
+    """`policy` on every row of `outcomes` (see `unused_rows`), by the arithmetic and with the warnings of `replay`."""
+    plain = data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
+    if policy.spec.escalation:
+        outcomes = escalated(outcomes, policy.reference)
+        data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
     prompts, suites = [p or "" for p in data.prompts], [data.suites[i] for i in data.suite]
     vectors = vectors_for(policy, data)
+    warn_of_missing_vectors(policy, data)
     shares = policy.shares(prompts, suites, vectors=vectors)
-    rows = score(policy, data, shares, in_sample=False).rows
-    weights = rows.weights()
+    replayed = score(policy, data, shares, in_sample=False, plain=plain)
+    rows = replayed.rows
+    weights, beside = rows.weights(), rows.weights(int(replayed.random_mix["column"]))
     timed = outcomes.assign(cost_usd=outcomes["latency_s"] if "latency_s" in outcomes.columns else np.nan)
     latencies = OutcomeMatrix.from_frame(timed, policy.candidates).cost_usd
     known = set(policy.candidates)
@@ -85,6 +93,8 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         covered=policy.covered(prompts, suites, vectors),
         infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
         weight=np.ones(len(data)) if weights is None else weights,
+        mix_cost_usd=replayed.mix_costs(),
+        mix_weight=np.ones(len(data)) if beside is None else beside,
     )
 
 

@@ -101,11 +101,7 @@ def _dollars(challenger: Arm) -> float | None:
 
 def judge_gate(gate: Gate, case: Case) -> Iterator[Result]:
     """The results of one gate: one for each of its bounds and suites. Raises InputError (see `run_gates`)."""
-    if gate.metric not in MEASURED and gate.metric not in FACTS:
-        known = ", ".join([*MEASURED, *FACTS])
-        raise InputError(f"gate: metric {gate.metric!r} is not known; known: {known}")
-    if gate.against is not None and gate.metric not in COMPARED:
-        raise InputError(f"gate: metric {gate.metric!r} cannot be compared; against works for {', '.join(COMPARED)}")
+    refuse_unknown(gate)
     suites = sorted(set(case.challenger.suite))
     if gate.suite == "each":
         chosen: list[str | None] = list(suites)
@@ -116,6 +112,15 @@ def judge_gate(gate: Gate, case: Case) -> Iterator[Result]:
     for suite in chosen:
         for bound, sign in _bounds(gate):
             yield _judge(gate, case, suite, bound, sign, len(chosen))
+
+
+def refuse_unknown(gate: Gate, where: str = "gate") -> None:
+    """Raises InputError for a metric that does not exist, or cannot be compared as the gate asks; `where` begins it."""
+    if gate.metric not in MEASURED and gate.metric not in FACTS:
+        known = ", ".join([*MEASURED, *FACTS])
+        raise InputError(f"{where}: metric {gate.metric!r} is not known; known: {known}")
+    if gate.against is not None and gate.metric not in COMPARED:
+        raise InputError(f"{where}: metric {gate.metric!r} cannot be compared; against works for {', '.join(COMPARED)}")
 
 
 def _bounds(gate: Gate) -> list[tuple[float, int]]:

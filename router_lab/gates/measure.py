@@ -70,6 +70,14 @@ def _savings(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
     return Reading(saving.scaled(sign), sign * bound, saving.value)
 
 
+def _over_random_mix(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
+    more = paired_saving(
+        arm.cost_usd[rows], arm.mix_cost_usd[rows], arm.group[rows], reference=arm.reference_cost_usd[rows],
+        weights=arm.mix_weight[rows],
+    )  # fmt: skip
+    return Reading(more.scaled(sign), sign * bound, more.value)
+
+
 def _percentile(name: str) -> Callable[[Arm, Mask, float, int], Reading]:
     """P95 ≤ bound is tested as: at least 95 % of requests stay within the bound (so no shape is assumed)."""
 
@@ -99,6 +107,7 @@ def weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
 MEASURED: Mapping[str, Callable[[Arm, Mask, float, int], Reading]] = {
     "quality": _quality,
     "savings": _savings,
+    "over_random_mix": _over_random_mix,
     "cost_usd_per_1k": _mean("cost_usd", 1000.0),
     "usd_per_success": _per_success,
     "cost_p95_usd": _percentile("costs"),
@@ -107,6 +116,7 @@ MEASURED: Mapping[str, Callable[[Arm, Mask, float, int], Reading]] = {
     "uncovered_share": _uncovered,
 }
 """Metrics with sampling error, from rows that no fit has used. savings: of the reference's cost, paired.
+over_random_mix: saved more than the certificate's random mix does on the same rows, as a share of the reference's cost.
 uncovered_share: prompts so unlike the fitted ones that the classifier does not decide them."""
 
 

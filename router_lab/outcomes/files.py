@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +14,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from router_lab.outcomes.schema import validate_calls, validate_outcomes
-from router_lab.runtime.errors import InputError
+from router_lab.outcomes.schema import REQUIRED, validate_calls, validate_outcomes
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import atomic_write
 
 CARRIED = ("candidates", "suites", "provenance")
 """Keys of `DataFrame.attrs` that travel in the Parquet metadata as `router_lab.<key>`, JSON."""
+PANDAS_ATTRS = "PANDAS_ATTRS"
+"""Where pandas itself keeps `attrs`: written as well, so that they outlive `pd.read_parquet` and `to_parquet`."""
 
 
 def read_outcomes(path: str | Path) -> pd.DataFrame:
-    """The outcomes table in `path` (Parquet), validated, defaults filled, `attrs` restored. Raises InputError."""
-    return validate_outcomes(_read(Path(path)), where=str(path))
+    """The outcomes table in `path` (Parquet), validated, defaults filled, `attrs` restored. Raises InputError; warns
+    (RouterLabWarning) of a file from pandas that has lost what is known of the candidates."""
+    return validate_outcomes(_read(Path(path), warn=True), where=str(path))
 
 
 def write_outcomes(frame: pd.DataFrame, path: str | Path) -> Path:
@@ -39,7 +45,7 @@ def write_calls(frame: pd.DataFrame, path: str | Path) -> Path:
     return _write(validate_calls(frame, where=str(path)), Path(path))
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, *, warn: bool = False) -> pd.DataFrame:
     if path.is_dir():
         raise InputError(f"{path}: is a directory; name the Parquet file, or run `router-lab collect {path}` first")
     if not path.exists():
@@ -47,26 +53,60 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: is not a Parquet file ({reason}); `router-lab collect` reads CSV and JSONL"
-        ) from None
+        raise InputError(_no_parquet(path, str(error).splitlines()[0])) from None
     metadata = table.schema.metadata or {}
     frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
-    frame.attrs = {}
-    for key in CARRIED:
-        raw = metadata.get(f"router_lab.{key}".encode())
-        if raw is not None:
-            frame.attrs[key] = json.loads(raw)
+    frame.attrs = _attrs(metadata)
+    if warn and b"pandas" in metadata and "candidates" not in frame.attrs:
+        warnings.warn(RouterLabWarning(f"{path}: {LOST}"), stacklevel=3)
     return frame
+
+
+LOST = (
+    "was written by pandas alone and holds no prices and no request settings of its candidates, so a policy fitted on "
+    "it hands out no request arguments and knows no prices (nor does a gate on price_drift); to keep them, change what "
+    "`router_lab.outcomes.read_outcomes` gives and save it by `write_outcomes`"
+)
+"""What is said of a file that pandas read and written again without its metadata, or never had any."""
+
+
+def _attrs(metadata: Mapping[bytes, bytes]) -> dict[Any, Any]:
+    """What is CARRIED, from our own keys, else from where pandas keeps it."""
+    raw = metadata.get(PANDAS_ATTRS.encode())
+    kept = json.loads(raw) if raw is not None else {}
+    found = {key: kept[key] for key in CARRIED if isinstance(kept, dict) and key in kept}
+    own = {key: metadata.get(f"router_lab.{key}".encode()) for key in CARRIED}
+    return found | {key: json.loads(value) for key, value in own.items() if value is not None}
+
+
+def _no_parquet(path: Path, reason: str) -> str:
+    """Why `path` was refused and what makes outcomes of it; of a CSV file also the columns that this will miss."""
+    if path.suffix not in (".csv", ".jsonl"):
+        return f"{path}: is not a Parquet file ({reason}); `router-lab collect` reads CSV and JSONL"
+    missing = [c for c in REQUIRED if c not in _header(path)] if path.suffix == ".csv" else []
+    first = f"column {', '.join(missing)} is missing, and it " if missing else ""
+    target = path.with_suffix(".parquet")
+    return (
+        f"{path}: {first}is {path.suffix[1:].upper()}, which only `collect` reads: "
+        f"router-lab collect {path} --out {target}, then name {target}"
+    )
+
+
+def _header(path: Path) -> list[str]:
+    """The first row of a CSV file; nothing of what cannot be read as one."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+            return next(csv.reader(lines), [])
+    except (OSError, csv.Error):
+        return []
 
 
 def _write(frame: pd.DataFrame, path: Path) -> Path:
     table = pa.Table.from_pandas(frame, preserve_index=False)
     # pandas' own metadata names library versions, so the same table would not give the same bytes.
-    table = table.replace_schema_metadata(
-        {f"router_lab.{k}": _json(frame.attrs[k]) for k in CARRIED if k in frame.attrs} or None
-    )
+    carried = {k: frame.attrs[k] for k in CARRIED if k in frame.attrs}
+    own = {f"router_lab.{key}": _json(value) for key, value in carried.items()}
+    table = table.replace_schema_metadata(own | {PANDAS_ATTRS: _json(carried)} if own else None)
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return atomic_write(path, buffer.getvalue())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -175,8 +176,8 @@ def _ranged(figure: Mapping[str, Any] | None, form: Callable[[float], str], unit
 
 def worse_than_mix(certificate: Mapping[str, Any]) -> str:
     """A warning, empty unless the policy is shown to save less than the random mix under the same procedure."""
-    over, mix = certificate["over_random_mix"], certificate["random_mix"]
-    if over["high"] is None or over["high"] >= 0:
+    over, mix = certificate.get("over_random_mix"), certificate.get("random_mix")
+    if not over or not mix or over["high"] is None or over["high"] >= 0:
         return ""
     who = Candidate(mix["model"], mix["effort"])
     return f"; better without a router: send {mix['probability']:.0%} of the requests to {who}, at random"
@@ -201,6 +202,34 @@ def routing_rows(policy: Policy) -> list[dict[str, str]]:
             kept = meant if route.verdict == "pass" else f"{reference} (not {meant})"
             rows.append({"suite": suite, "serves": kept, "verdict": route.verdict})
     return rows
+
+
+def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
+    """Who serves requests of each suite, and (suite None) of those that name none, at the policy's own point.
+
+    Keys suite; by_prompt: the prompt decides, so nothing more can be said beforehand; shares {Candidate: share}: else
+    what prompts get that are familiar enough; unfamiliar: the Candidate that serves the others; coverage_needed: how
+    familiar that is (0: all are, above 1: none is). `by_prompt`: whether the policy's predictions read prompts at all.
+    """
+    spec, known = policy.spec, policy.candidates
+    suites: list[str | None] = [*spec.suites, None]
+    # The runtime's own rule, asked as if all prompts were familiar and as if none were.
+    followed, left = (
+        Policy(replace(spec, coverage=least, coverage_unknown=least)).shares([""] * len(suites), suites)
+        for least in (0.0, 2.0)
+    )
+    moves = by_prompt and spec.points[spec.point].mix > 0
+    return [
+        {
+            "suite": suite,
+            "by_prompt": moves and needed <= 1,
+            "shares": {} if moves else {c: float(share) for c, share in zip(known, shares, strict=True) if share > 0},
+            "unfamiliar": known[int(other.argmax())],
+            "coverage_needed": needed,
+        }
+        for suite, shares, other in zip(suites, followed, left, strict=True)
+        for needed in [spec.coverage_needed(0 if suite is None else 1)]
+    ]
 
 
 def price_line(policy: Policy) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from router_lab.report.format import tick_money
 from router_lab.report.layout import Box, linear_ticks, log_ticks
 from router_lab.report.marks import Mark
 
@@ -54,11 +55,33 @@ class Scale:
         share = (quality - self.low_quality) / (self.high_quality - self.low_quality)
         return self.plot.bottom - share * (self.plot.bottom - self.plot.top)
 
-    def cost_ticks(self, most: int) -> list[float]:
-        """At most `most` costs for the axis, $0 not among them."""
-        return log_ticks(self.low_cost, self.high_cost, max(3, most))
+    def cost_ticks(
+        self, most: int, span: Callable[[float, str], tuple[float, float]], gap: float
+    ) -> list[tuple[float, str]]:
+        """(x, text) of the cost axis's ticks from the left, `$0` first if something is free: the densest set, of about
+        `most` at most, whose texts differ and keep `gap` apart. span(x, text): where a text at `x` begins and ends.
+        """
+        free = [(self.x(0), "$0")] if self.free else []
+        labels: list[tuple[float, str]] = []
+        for count in range(max(3, most), 1, -1):
+            ticks = log_ticks(self.low_cost, self.high_cost, count)
+            labels = [*free, *((self.x(cost), tick_money(cost)) for cost in ticks)]
+            if len(_apart(labels, span, gap)) == len(labels):
+                return labels
+        return _apart(labels, span, gap)
 
     def quality_ticks(self, about: int) -> list[float]:
         """About `about` qualities, none above 1."""
         about = max(3, about)
         return [q for q in linear_ticks(self.low_quality, self.high_quality, about) if q <= 1 + 1e-9]
+
+
+def _apart(
+    labels: Sequence[tuple[float, str]], span: Callable[[float, str], tuple[float, float]], gap: float
+) -> list[tuple[float, str]]:
+    """The labels without those that say what the one before says, or begin less than `gap` after it ends."""
+    kept: list[tuple[float, str]] = []
+    for x, text in labels:
+        if not kept or (text != kept[-1][1] and span(x, text)[0] - span(*kept[-1])[1] >= gap):
+            kept.append((x, text))
+    return kept

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
-from router_lab.report.format import money, percent, tick_money
+from router_lab.report.format import money, percent
 from router_lab.report.layout import Box, Placed, place_labels, text_width
 from router_lab.report.marks import KIND_NAMES, Kind, Mark, Step, drawing_order, front_steps
 from router_lab.report.scale import Scale
 
 LABEL_SIZE = 12.0
+TICK_GAP = 6.0
+"""Least px between the texts of two ticks."""
 _IMPORTANCE: dict[Kind, int] = {"policy": 0, "reference": 1, "point": 2, "candidate": 3, "mix": 4, "oracle": 5}
 
 _GLYPHS: dict[str, Callable[[float, float], str]] = {
@@ -73,9 +75,8 @@ def _axes(scale: Scale) -> str:
         digits = 0 if abs(100 * value - round(100 * value)) < 1e-6 else 1
         parts.append(f'<text class="tick" x="{plot.left - 9}" y="{y + 4:.1f}" text-anchor="end">')
         parts.append(f"{100 * value:.{digits}f}</text>")
-    ticks = [(scale.x(v), tick_money(v)) for v in scale.cost_ticks(int((plot.right - scale.left) / 75))]
+    ticks = scale.cost_ticks(int((plot.right - scale.left) / 75), centred, TICK_GAP)
     if scale.free:
-        ticks.insert(0, (scale.x(0), "$0"))
         broken = scale.left
         parts.append(f'<path class="axis" d="M{broken - 6} {plot.bottom + 5}l6 -10M{broken} {plot.bottom + 5}l6 -10"/>')
     for x, text in ticks:
@@ -89,6 +90,12 @@ def _axes(scale: Scale) -> str:
     parts.append(f'<text class="axis-name" transform="translate(18 {middle:.0f}) rotate(-90)" text-anchor="middle">')
     parts.append("quality, %</text>")
     return "".join(parts)
+
+
+def centred(x: float, text: str) -> tuple[float, float]:
+    """Where a text of a tick begins and ends."""
+    half = text_width(text, LABEL_SIZE) / 2
+    return x - half, x + half
 
 
 def _front(scale: Scale, steps: Sequence[Step], name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.report.format import count, interval, money, percent, seconds, tick_money
+from router_lab.report.format import count, interval, money, percent, seconds
 from router_lab.report.layout import Box, place_labels
 from router_lab.report.marks import KIND_NAMES, Mark, drawing_order, front_steps
 from router_lab.report.scale import Scale
@@ -87,14 +87,19 @@ def _rows(grid: list[list[str]], scale: Scale) -> list[str]:
 
 def _cost_axis(scale: Scale, columns: int) -> list[str]:
     line, names = ["─"] * columns, [" "] * (columns + 8)
-    ticks = [(round(scale.x(v)), tick_money(v)) for v in scale.cost_ticks(columns // 12)]
-    for x, text in [(round(scale.x(0)), "$0"), *ticks] if scale.free else ticks:
+    for at, text in scale.cost_ticks(columns // 12, _written, 1.0):
+        x, start = round(at), int(_written(at, text)[0])
         if 0 <= x < columns:
             line[x] = "┬"
-            start = max(0, x - len(text) // 2)
             names[start : start + len(text)] = text
     unit = "quality in % (upwards) over $ per 1,000 requests (log scale)"
     return [" " * 5 + "└" + "".join(line), " " * _MARGIN + "".join(names).rstrip(), " " * _MARGIN + unit]
+
+
+def _written(x: float, text: str) -> tuple[float, float]:
+    """The columns in which a text of a tick begins, and ends before."""
+    start = max(0, round(x) - len(text) // 2)
+    return start, start + len(text)
 
 
 def _key(marks: Sequence[Mark], width: int) -> list[str]:

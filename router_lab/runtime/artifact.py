@@ -70,24 +70,38 @@ def save_policy(policy: Policy, dir: PathLike) -> Path:
     MANIFEST.json comes last, so that a directory without it is an artifact that was never finished.
     """
     target = Path(dir)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    refuse_file(target)
+    if target.exists() and any(target.iterdir()):
         raise PolicyError(f"{target}: not a new or empty directory; a saved policy is never written over")
     return write_files(encode_policy(policy), target)
+
+
+def refuse_file(folder: Path) -> None:
+    """PolicyError where `folder`, or what it would lie in, is there and is no directory."""
+    for place in (folder, *folder.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise PolicyError(f"{place}: is a file; policies are written into a folder, so name another place")
+            return
 
 
 def write_files(files: Mapping[str, bytes], target: Path) -> Path:
     """Write the files of an artifact and their manifest."""
     entries = {name: _entry(data) for name, data in files.items()}
     manifest = {"format": codec.FORMAT, "files": entries, "revision": _revision(entries)}
-    for name in sorted(files):
-        atomic_write(target / name, files[name])
-    atomic_write(target / MANIFEST, jsonio.dumps(manifest))
+    try:
+        for name in sorted(files):
+            atomic_write(target / name, files[name])
+        atomic_write(target / MANIFEST, jsonio.dumps(manifest))
+    except OSError as error:
+        raise PolicyError(f"{target}: cannot be written: {error.strerror}; no policy was saved there") from error
     sync_directory(target.parent)
     return target
 
 
 def save_revision(policy: Policy, parent: PathLike) -> Path:
     """Write the artifact to `parent/<first digits of its revision>`; one that is there already is checked and kept."""
+    refuse_file(Path(parent))
     revision = revision_of(encode_policy(policy))
     target = Path(parent) / revision[:DIRECTORY_DIGITS]
     if (target / MANIFEST).exists():
@@ -104,14 +118,47 @@ def load_policy(
     public_key: Any = None,
     clock: Callable[[], float] = time.time,
 ) -> Policy:
-    """Load the artifact in directory `path`, or the one that `path/RELEASE.json` publishes.
+    """Load the artifact in directory `path`, the one that `path/RELEASE.json` publishes, or the only one in `path`.
 
     verify: "hash" checks every file against the manifest; "signature" besides demands a RELEASE.json beside the
     revision, signed with `public_key` (32 raw bytes, their hex, or PEM), that names this revision; "off" skips the
     manifest, for an artifact being edited by hand. All of them parse within bounds, check every rule and run the
-    self-test. Raises PolicyError naming the file and the rule.
+    self-test. Raises PolicyError naming the file and the rule; of a folder of several revisions of which none is
+    published, the paths to choose from. (A `PolicyStore` never takes what is not published for being the only one.)
     """
-    return open_artifact(path, verify=verify, public_key=public_key, clock=clock).policy
+    place = path if verify == "off" else revision_in(path)
+    return open_artifact(place, verify=verify, public_key=public_key, clock=clock).policy
+
+
+def revision_in(path: PathLike) -> Path:
+    """`path` itself if it is an artifact or has a RELEASE.json, else the only revision in it.
+
+    Raises PolicyError for a folder that holds none, or several of which none is published: they are named, with the
+    verdict of each.
+    """
+    folder = Path(path)
+    if not folder.is_dir() or (folder / MANIFEST).exists() or (folder / RELEASE).exists():
+        return folder
+    found = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise PolicyError(
+            f"{folder}: holds no policy (no {MANIFEST}, no {RELEASE}); `router-lab fit … --out` writes one"
+        )
+    names = ", ".join(f"{revision} ({_verdict(revision)})" for revision in found)
+    raise PolicyError(
+        f"{folder}: holds {len(found)} revisions and none is published; name one of {names}, or `router-lab publish` "
+        "one"
+    )
+
+
+def _verdict(revision: Path) -> str:
+    """What the certificate in a directory says, unchecked: to tell revisions apart for people."""
+    try:
+        return str(jsonio.loads(_read(revision, "certificate.json"), "certificate.json")["verdict"])
+    except (PolicyError, KeyError, TypeError):
+        return "unreadable"
 
 
 class Opened(NamedTuple):

@@ -25,7 +25,7 @@ class Decision:
 
     __slots__ = (
         "_cost", "_coverage", "_field", "_index", "_limits_row", "_point", "_quality", "_revision", "_spec", "_suite",
-        "_tried", "code",
+        "_tried", "_vector_missing", "code",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +42,7 @@ class Decision:
         field: Field | None = None,
         tried: tuple[int, ...] = (),
         suite: str | None = None,
+        vector_missing: bool = False,
     ) -> None:
         self._spec = spec
         self._revision = revision
@@ -55,6 +56,7 @@ class Decision:
         self._field = field
         self._tried = tried
         self._suite = suite
+        self._vector_missing = vector_missing
 
     @property
     def candidate(self) -> Candidate:
@@ -86,6 +88,11 @@ class Decision:
     def unknown_suite(self) -> str | None:
         """The suite that was asked for, where the policy does not know it: the rates of all suites pooled decided."""
         return None if self._limits_row else self._suite
+
+    @property
+    def vector_missing(self) -> bool:
+        """Whether the policy was fitted on vectors and none came with the request, or one that was not finite."""
+        return self._vector_missing
 
     @property
     def fallbacks(self) -> tuple[Candidate, ...]:
@@ -137,6 +144,7 @@ class Decision:
             "mix": self._point.mix,
             "unmet": list(self.unmet),
             "unknown_suite": self.unknown_suite,
+            "vector_missing": self.vector_missing,
             "tried": [list(self._spec.profiles[index].candidate) for index in self._tried],
         }
 
@@ -162,7 +170,7 @@ class Decision:
             raise PolicyError(f"next: {self._end(failure)}")
         return Decision(
             spec, self._revision, rest[0], code, self._quality, self._cost, self._coverage, self._limits_row,
-            self._point, self._field, (*self._tried, self._index), self._suite,
+            self._point, self._field, (*self._tried, self._index), self._suite, self._vector_missing,
         )  # fmt: skip
 
     def _escalation(self) -> list[int]:

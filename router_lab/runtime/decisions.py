@@ -45,13 +45,18 @@ class DecisionLog:
     def write(
         self, decision: Decision, *, prompt: str | None = None, suite: str | None = None, id: str | None = None
     ) -> str:
-        """Log a decision and return the id for its outcome; also marks the current OpenTelemetry span, if any."""
+        """Log a decision and return the id for its outcome; also marks the current OpenTelemetry span, if any.
+
+        A decision that lacked the vector its policy was fitted on has `vector_missing: true` in its row.
+        """
         number = id or uuid.uuid4().hex
         data = decision.to_dict()
         row = {"kind": "decision", "id": number, "time": self._clock(), "suite": suite} | {
             key: data[key] for key in ("model", "effort", "tier", "quality", "cost_usd", "reason", "revision")
         }
         row["code"] = decision.code
+        if decision.vector_missing:
+            row["vector_missing"] = True
         if self._prompts and prompt is not None:
             row["prompt"] = prompt
         self._append(row)

@@ -1,4 +1,5 @@
-"""Errors that a user can act on: each message names the file or argument, the key, the value and the rule."""
+"""Errors that a user can act on: each message names the file or argument, the key, the value and the rule. And what is
+said of a table or file that may be meant so, but changes more than one would think."""
 
 
 class RouterLabError(Exception):
@@ -11,3 +12,7 @@ class PolicyError(RouterLabError):
 
 class InputError(RouterLabError):
     """A file, table or setting of the user's that breaks a rule."""
+
+
+class RouterLabWarning(UserWarning):
+    """Something missing that is no error; the command line prints each such text once, as one line."""

@@ -131,7 +131,7 @@ class Policy:
         the text). previous, cached_tokens: who served the conversation so far, and how much of the context its prompt
         cache holds. point: name of an operating point. key: what `mix` is drawn by (None: the capped prompt).
         vector: the numbers that the fit had for each sample in column `vector`; None, or one with NaN or infinity in
-        it, is missing and counts as their mean.
+        it, is missing and counts as their mean (`Decision.vector_missing`).
 
         A constraint that nobody meets never raises: the candidates that come nearest are left, and the decision's
         `unmet` and reason say so. PolicyError only for arguments that can never be valid, whatever the text.
@@ -166,7 +166,10 @@ class Policy:
             index, code = self._by_prediction(utility, at, field, stay)
             if code is PREDICTED and at.mix < 1.0 and draw(self._capped(text) if key is None else key) >= at.mix:
                 index, code = self._reference, MIXED
-        return Decision(self.spec, self.revision, index, code, quality, cost, coverage, row, at, field, (), suite)
+        missing = added is None and self.spec.linear.vector is not None
+        return Decision(
+            self.spec, self.revision, index, code, quality, cost, coverage, row, at, field, (), suite, missing
+        )
 
     def _by_prediction(self, utility: Floats, at: Point, field: Field | None, stay: Cache | None) -> tuple[int, str]:
         index, code = by_prediction(utility, self._reference, at.guard)

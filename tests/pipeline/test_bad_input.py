@@ -119,3 +119,61 @@ def test_recipe_that_names_nobody(home: Path) -> None:
     result = run("fit", str(recipe), "--outcomes", str(out), "--out", str(home / "policies"))
     assert_one_line(result, "'r'", "gpt-9", "they hold m")
     assert not (home / "policies").exists()
+
+
+def test_a_csv_file_where_outcomes_are_wanted(home: Path) -> None:
+    """One line with the command that makes outcomes of it, and with the columns that this command will miss."""
+    (home / "recipe.yaml").write_text("name: r\n")
+    whole, part = home / "whole.csv", home / "part.csv"
+    pd.DataFrame(ROWS).to_csv(whole, index=False)
+    pd.DataFrame(ROWS).drop(columns="quality").to_csv(part, index=False)
+    fit = ("fit", str(home / "recipe.yaml"), "--out", str(home / "policies"), "--outcomes")
+    for command in (fit, ("report",), ("plan", "--margin", "0.03")):
+        said = run(*command, str(whole))
+        assert_one_line(said, f"router-lab collect {whole} --out {home / 'whole.parquet'}")
+        assert "is missing" not in said.output
+    assert_one_line(run(*fit, str(part)), "part.csv: column quality is missing, and it is CSV")
+    assert not (home / "policies").exists()
+
+
+def test_what_is_not_there_is_said_first(home: Path) -> None:
+    """A source that does not exist, then a column, then the prices: in the order in which a user names them."""
+    out, prices = ("--out", str(home / "o.parquet")), ("--prices", str(home / "no-prices.yaml"))
+    whole, part = home / "whole.csv", home / "part.csv"
+    pd.DataFrame(ROWS).to_csv(whole, index=False)
+    pd.DataFrame(ROWS).drop(columns="quality").to_csv(part, index=False)
+    assert_one_line(run("collect", str(part), str(home / "no.csv"), *out, *prices), "no.csv: no such file or folder")
+    assert_one_line(run("collect", str(part), *out, *prices), "part.csv: column quality is missing")
+    assert_one_line(run("collect", str(whole), *out, *prices), "no-prices.yaml: no such file")
+
+
+def test_a_whole_file_is_not_quoted(home: Path) -> None:
+    table = home / "table.csv"
+    pd.DataFrame({**ROWS, "prompt": ["long " * 500] * 2}).to_csv(table, index=False)
+    result = run("collect", str(table), "--out", str(home / "o.parquet"), "--prices", str(table))
+    assert_one_line(result, "table.csv: must be a mapping with such keys as models, got str")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("fitter: defualt\n", "`fitter` is 'defualt'; known: default"),
+     ("gates: [{metric: beauty, min: 1}]\n", "`gates.0`: metric 'beauty' is not known; known: quality")],
+)  # fmt: skip
+def test_a_recipe_is_judged_before_the_outcomes_are_read(home: Path, text: str, said: str) -> None:
+    recipe, table = home / "recipe.yaml", home / "table.csv"
+    recipe.write_text("name: r\n" + text)
+    table.write_text("not a table")
+    result = run("fit", str(recipe), "--outcomes", str(table), "--out", str(home / "policies"))
+    assert_one_line(result, "recipe.yaml: ", said)
+
+
+@pytest.mark.parametrize("inside", ["", "deeper"])
+def test_a_policy_is_not_written_into_a_file(home: Path, inside: str) -> None:
+    """Said before the outcomes are read: a fit may take minutes."""
+    recipe, table, out = home / "recipe.yaml", home / "table.csv", home / "policy"
+    recipe.write_text("name: r\n")
+    table.write_text("not a table")
+    out.write_text("mine")
+    result = run("fit", str(recipe), "--outcomes", str(table), "--out", str(out / inside))
+    assert_one_line(result, f"{out}: is a file; policies are written into a folder")
+    assert out.read_text() == "mine"

@@ -20,6 +20,8 @@ from router_lab.runtime.artifact import LARGEST, PARTS, read_files, revision_of,
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import Candidate, Profile
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.release import Release, build_release
+from router_lab.runtime.store import PolicyStore
 
 TEXTS = ["", "hello", "What is 12 × 7? " * 9, "日本語 text", "a b c d e f g"]
 
@@ -282,7 +284,35 @@ def test_numbers_that_would_overflow_are_refused(artifact: Path, change: Any) ->
         load_policy(artifact)
 
 
-def test_a_folder_of_revisions_names_one(policy: Policy, tmp_path: Path) -> None:
-    saved = save_revision(policy, tmp_path)
-    with pytest.raises(PolicyError, match=f"holds revisions: name one, such as {saved}"):
+def test_a_folder_of_revisions_is_as_good_as_the_only_one(make_random: Any, tmp_path: Path) -> None:
+    """As `router-lab show` has it: the only revision, never one of several, unless one is published."""
+    with pytest.raises(PolicyError, match=r"holds no policy \(no MANIFEST.json, no RELEASE.json\)"):
         load_policy(tmp_path)
+    first = save_revision(Policy(make_random(certificate={"verdict": "pass"})), tmp_path)
+    assert load_policy(tmp_path).revision == load_policy(first).revision
+    second = save_revision(Policy(make_random(seed=1)), tmp_path)
+    (second / "certificate.json").unlink()
+    with pytest.raises(PolicyError, match="holds 2 revisions and none is published; name one of ") as caught:
+        load_policy(tmp_path)
+    assert f"{first} (pass)" in str(caught.value) and f"{second} (unreadable)" in str(caught.value)
+    release = Release("random", "champion", 1, load_policy(first).revision or "")
+    (tmp_path / "RELEASE.json").write_bytes(build_release(release))
+    assert load_policy(tmp_path).revision == release.revision
+
+
+def test_a_store_takes_nothing_for_being_the_only_one(random_policy: Policy, tmp_path: Path) -> None:
+    """What serves without a person looking on is named or published."""
+    saved = save_revision(random_policy, tmp_path)
+    store = PolicyStore(tmp_path, default=("fallback", None))
+    assert not store.check()
+    assert store.status.last_refusal is not None
+    assert f"holds revisions: name one, such as {saved}" in store.status.last_refusal
+
+
+def test_a_file_is_not_taken_for_a_folder(random_policy: Policy, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    for save, place in ((save_revision, taken), (save_policy, taken), (save_policy, taken / "deeper" / "still")):
+        with pytest.raises(PolicyError, match=f"^{taken}: is a file; policies are written into a folder"):
+            save(random_policy, place)
+    assert taken.read_text() == "mine"

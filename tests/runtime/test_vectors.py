@@ -62,6 +62,8 @@ def test_what_a_vector_adds_by_hand(policy: Policy) -> None:
     assert quality[:, 0] == pytest.approx([0.70, 0.80, 0.58, 1.0, 0.70], abs=1e-3)
     assert (quality[:, 1:] == [0.79, 0.90]).all() and (cost == [0.001, 0.002, 0.005]).all()
     assert policy.decide(SEEN, vector=(3.0, 10.0)).quality == quality[1, 0]
+    assert not policy.decide(SEEN, vector=(3.0, 10.0)).next("refused").vector_missing
+    assert policy.decide(SEEN).next("refused").vector_missing
     # Utilities: cheap .58 - .10 = .48, middle .59, dear .40.
     assert policy.decide(SEEN, vector=[-1, 15]).candidate == Candidate("cheap", "max")
     assert policy.decide(SEEN, vector=np.float32([3, 10])).candidate == Candidate("cheap", "low")
@@ -72,6 +74,7 @@ def test_what_a_vector_adds_by_hand(policy: Policy) -> None:
 )
 def test_what_is_not_finite_counts_as_missing(policy: Policy, missing: Any) -> None:
     assert policy.decide(SEEN, vector=missing) == policy.decide(SEEN)
+    assert policy.decide(SEEN, vector=missing).vector_missing and policy.decide(SEEN).evidence["vector_missing"]
     assert (policy.shares([SEEN], vectors=[missing]) == policy.shares([SEEN])).all()
 
 
@@ -97,7 +100,7 @@ def test_what_can_never_be_a_vector_is_refused(policy: Policy, wrong: Any, messa
 
 def test_a_policy_without_vectors_takes_none(make_spec: Any) -> None:
     plain = Policy(make_spec())
-    assert plain.vector_length is None
+    assert plain.vector_length is None and not plain.decide(SEEN).vector_missing
     with pytest.raises(PolicyError, match=r"decide: vector was given, but this policy was fitted without vectors"):
         plain.decide(SEEN, vector=[1.0, 2.0])
     with pytest.raises(PolicyError, match=r"predict: vectors was given"):

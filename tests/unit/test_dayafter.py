@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from router_lab import load_policy
 from router_lab.cli.report import report
 from router_lab.metrics import clustered_mean
 from router_lab.report.dayafter import BROKEN, HOLDS, UNSURE, DayAfter, day_after, judge_difference, needed
 from router_lab.report.dayafter_page import day_after_html
+from router_lab.runtime.decisions import DecisionLog, read_decisions
 
 REFERENCE = ("dear", None)
 SHARES = {"a": 0.6, "b": 0.4}
@@ -168,3 +171,16 @@ def test_decisions_of_another_revision_are_pointed_out(tmp_path: Path) -> None:
     golden = Path(__file__).parent.parent / "golden" / "v1" / "identity"
     result = CliRunner().invoke(report, [str(path), str(golden)])
     assert "1 of 1 decisions were made by another revision" in result.stderr
+
+
+def test_decisions_without_their_vector_are_counted(tmp_path: Path) -> None:
+    folder = Path(__file__).parent.parent / "golden" / "v2" / "vector"
+    policy, decided = load_policy(folder), DecisionLog(tmp_path / "decisions.jsonl")
+    given = [0.0] * (policy.vector_length or 0)
+    for vector in (given, None, [math.nan, *given[1:]]):
+        decided.write(policy.decide("hi", vector=vector))
+    assert [row.get("vector_missing") for row in read_decisions(decided.path)] == [None, True, True]
+    result = CliRunner().invoke(report, [str(decided.path), str(folder)])
+    assert "warning: 2 of 3 decisions had no vector, which their policy was fitted on" in result.stderr
+    decided.path.write_text(decided.path.read_text().splitlines()[0] + "\n")
+    assert "had no vector" not in CliRunner().invoke(report, [str(decided.path), str(folder)]).stderr

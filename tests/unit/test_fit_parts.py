@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router_lab.cli.fit import summary
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.fit.choose import Option, act, choose, family
@@ -196,13 +197,18 @@ def test_escalation_is_used_where_it_wins_and_not_where_there_is_no_check() -> N
     policy = fit_policy(recipe, table)
     assert policy.spec.escalation == (policy.candidates.index(Candidate("large")),)
     assert policy.spec.certificate["escalation"] is True
+    assert policy.spec.certificate["escalation_gain"]["low"] > 0
+    line = next(line for line in summary(policy) if line.startswith("escalation  on: "))
+    assert "asked again of large" in line and "count both calls" in line and "more than without, paired" in line
     drawn = [policy.decide("question number 123", suite="s", key=str(k)) for k in range(20)]  # mix may keep some
     assert next(d for d in drawn if d.model == "small").next("check").model == "large"
     # Cheap at first, both prices for the 27 % that fail: 1 - (.01 + .27 * .1) / .1 = 63 % at most, times the mix shown.
     scored = replay(policy, table)
     assert 0.25 < scored.savings < 0.7
     assert scored.savings > scored.random_mix["savings"] + 0.1
-    assert fit_policy(recipe.model_copy(update={"escalate": False}), table).spec.escalation == ()
+    plain = fit_policy(recipe.model_copy(update={"escalate": False}), table)
+    assert plain.spec.escalation == () and "escalation_gain" not in plain.spec.certificate
+    assert not [line for line in summary(plain) if line.startswith("escalation")]
     assert fit_policy(recipe, two_kinds(100)).spec.escalation == ()
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from router_lab.cli import cli
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.fit.vectors import Given
@@ -17,7 +20,7 @@ from router_lab.gates.arms import arm
 from router_lab.outcomes import OutcomeMatrix, read_outcomes, validate_outcomes, write_outcomes
 from router_lab.replay import replay
 from router_lab.runtime.artifact import encode_policy, load_policy, save_policy
-from router_lab.runtime.errors import InputError, PolicyError
+from router_lab.runtime.errors import InputError, PolicyError, RouterLabWarning
 from tests.fit_worlds import constant, directions, two_kinds
 
 EASY, HARD = (3.0, 3.0, 0.0, 7.0), (-3.0, -3.0, 0.0, 7.0)
@@ -47,7 +50,8 @@ def test_it_learns_the_direction_that_the_text_does_not_tell(tmp_path: Path) -> 
     # 45 % is what always routing right saves; a mix that may lose 5 points of 37.5 saves 12 %.
     assert 0.25 < scored.savings < 0.55
     assert scored.savings > scored.random_mix["savings"] + 0.1
-    blind = replay(policy, fresh.drop(columns="vector"))
+    with pytest.warns(RouterLabWarning, match="400 of 400 samples have no `vector`"):
+        blind = replay(policy, fresh.drop(columns="vector"))
     assert blind.rows.shares[:, small].std() < scored.rows.shares[:, small].std() / 2
     assert (arm(policy, fresh).shares == scored.rows.shares).all()
 
@@ -84,6 +88,8 @@ def test_a_policy_takes_vectors_if_its_outcomes_had_any_whatever_was_chosen() ->
         plain.decide("a", vector=(1.0, 1.0))
 
 
+LACKING = {"half without": 40, "one vector only": 79}
+"""Samples of an odd table below that have no vector, of 80."""
 ODD = {
     "constant vectors": lambda t: t.assign(vector=[(1.0, 2.0)] * len(t)),
     "one number": lambda t: t.assign(vector=[(v[0],) for v in t["vector"]]),
@@ -101,13 +107,20 @@ ODD = {
 @pytest.mark.parametrize("name", sorted(ODD))
 def test_odd_vectors_give_a_policy_and_a_reason(name: str) -> None:
     table = validate_outcomes(ODD[name](directions(80)))
-    policy = fit_policy(recipe(holdout=0), table)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        policy = fit_policy(recipe(holdout=0), table)
+    expected = [f"{LACKING[name]} of 80 samples have no `vector`; they are fitted"] if name in LACKING else []
+    assert [str(w.message)[: len(e)] for w, e in zip(said, expected, strict=True)] == expected
     certificate = policy.spec.certificate
     assert certificate["verdict"] in ("pass", "fail", "inconclusive") and certificate["reason"]
     assert policy.vector_length is not None
     for vector in (None, [1e9] * policy.vector_length, [math.nan] * policy.vector_length):
         assert policy.decide("anything", vector=vector).model in ("large", "small")
-    replay(policy, table).to_json()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        replay(policy, table).to_json()
+    assert len(said) == (name in LACKING)
 
 
 @pytest.mark.parametrize("fitter", ["default", "knn"])
@@ -127,6 +140,33 @@ def test_standardised_by_hand() -> None:
     assert given.columns == pytest.approx(np.array([[-1, 0], [1, 0], [0, 0]]) / math.sqrt(2))
     assert given.present.tolist() == [True, True, False]
     assert given.standard.units(np.array([2.5, 1e300])).tolist() == [32.0, 512.0]
+
+
+def test_missing_vectors_are_warned_of_once_and_by_count(tmp_path: Path) -> None:
+    """A fit speaks of all rows, test split included, and replay and gate of those that they look at: 12 of 60."""
+    lacking = directions(60)
+    lacking["vector"] = lacking["vector"].where(lacking["sample_id"] >= "s0012", None)
+    with pytest.warns(RouterLabWarning) as fitting:
+        fit_policy(recipe(), lacking)
+    assert [str(w.message) for w in fitting] == [
+        "12 of 60 samples have no `vector`; they are fitted as having the mean of the others"
+    ]
+    policy = fit_policy(recipe(holdout=0), directions(60, seed=1))
+    fresh = lacking.assign(group="x" + lacking["group"])
+    said = (
+        r"^12 of 60 samples have no `vector`, which policy 'test' was fitted on \(4 numbers\); they are decided as for "
+        "the mean vector$"
+    )
+    for look in (replay, arm):
+        with pytest.warns(RouterLabWarning, match=said) as looking:
+            look(policy, fresh)
+        assert len(looking) == 1
+    file, saved = write_outcomes(fresh, tmp_path / "o.parquet"), save_policy(policy, tmp_path / "p")
+    shown = CliRunner().invoke(cli, ["show", str(saved), "--outcomes", str(file)])
+    assert [line for line in shown.stderr.splitlines() if line.startswith("warning: ")] == [
+        "warning: 12 of 60 samples have no `vector`, which policy 'test' was fitted on (4 numbers); they are decided "
+        "as for the mean vector"
+    ]
 
 
 def test_replay_wants_the_vectors_that_the_policy_was_fitted_on() -> None:

@@ -18,7 +18,7 @@ from router_lab.config import Gate
 from router_lab.gates import GateReport, read_audit, run_gates
 from router_lab.gates.arms import arm
 from router_lab.gates.judge import Case, judge_gate
-from router_lab.gates.measure import against_floor, price_drift, weighted_quantile
+from router_lab.gates.measure import MEASURED, against_floor, price_drift, weighted_quantile
 from router_lab.metrics import clustered_mean
 from router_lab.outcomes import validate_outcomes
 from router_lab.runtime.errors import InputError
@@ -97,6 +97,13 @@ def slow(frame: pd.DataFrame, share: float, cost: float) -> pd.DataFrame:
 
 
 UNCERTIFIED: dict[str, Any] = {"verdict": "inconclusive", "reason": "too little"}
+
+
+def mixed(probability: float) -> dict[str, Any]:
+    """A certificate whose random mix sends a share of all prompts to cheap."""
+    return {**UNCERTIFIED, "random_mix": {"model": "cheap", "effort": "low", "probability": probability}}
+
+
 Make = Callable[[], tuple[Policy, pd.DataFrame]]
 REFERENCE = {"metric": "quality", "against": "reference", "margin": 0.03}
 FRESH = {"certificate": UNCERTIFIED}
@@ -133,6 +140,16 @@ MATRIX: list[tuple[str, dict[str, Any], Make, str, str]] = [
      lambda: (always(0), world(losses=0.5, base=0.9, only="b")), "fail", "0.4"),
     ("savings shown", {"metric": "savings", "min": 0.5}, lambda: (always(0), world()), "pass", "0.9"),
     ("no savings", {"metric": "savings", "min": 0.5}, lambda: (always(1), world()), "fail", "0 "),
+    ("a mix that sends half to cheap saves half as much", {"metric": "over_random_mix", "min": 0.4},
+     lambda: (always(0, certificate=mixed(0.5)), world()), "pass", "0.45 "),
+    ("no better than the mix", {"metric": "over_random_mix", "min": 0.1},
+     lambda: (always(0, certificate=mixed(1.0)), world()), "fail", "0 "),
+    ("the mix saves more", {"metric": "over_random_mix", "min": 0},
+     lambda: (always(1, certificate=mixed(0.5)), world()), "fail", "−0.45 "),
+    ("a ceiling on it", {"metric": "over_random_mix", "max": 0.1},
+     lambda: (always(0, certificate=mixed(0.5)), world()), "fail", "0.45 "),
+    ("without a mix the reference is what there is beside", {"metric": "over_random_mix", "min": 0.8},
+     lambda: (always(0), world()), "pass", "0.9 "),
     ("mean cost under its ceiling", {"metric": "cost_usd_per_1k", "max": 2}, lambda: (always(0), world()), "pass",
      "1 "),
     ("mean cost over its ceiling", {"metric": "cost_usd_per_1k", "max": 2}, lambda: (always(1), world()), "fail", "10"),
@@ -336,3 +353,28 @@ def test_a_handful_of_fresh_rows_is_not_given_an_interval() -> None:
     assert few.smallest_margin is not None and few.to_json()["smallest_margin"] == few.smallest_margin
     bare = run({"metric": "savings", "min": 0.5}, always(0, **FRESH), world(n=6)).results[0]
     assert bare.reason == "too few to say (6 rows); fewer than 20 groups conclude nothing"
+
+
+def test_what_is_saved_over_the_mix_by_hand() -> None:
+    """Three requests of $.01 at the reference; cheap costs .001, .002 and .004. The mix sends half of all there, so a
+    row costs .0055, .006 and .007 and the policy (all to cheap) spares .0045, .004 and .003 more: 11.5 / 30 of it."""
+    outcomes = world(n=6).query("suite == 'a'").copy()
+    cheap = outcomes["model"] == "cheap"
+    outcomes.loc[cheap, "cost_usd"] = [0.001, 0.002, 0.004]
+    seen = arm(always(0, certificate=mixed(0.5)), outcomes)
+    reading = MEASURED["over_random_mix"](seen, np.ones(3, bool), 0.0, 1)
+    assert reading.shown == pytest.approx(11.5 / 30)
+    assert reading.estimate.value == reading.shown and reading.estimate.clusters == 3
+
+
+def test_a_policy_that_escalates_is_judged_as_it_is_replayed() -> None:
+    """cheap's wrong answers fail a check and go on to dear: quality as dear's, both costs and both latencies."""
+    outcomes = world(losses=0.5)
+    cheap = outcomes["model"] == "cheap"
+    outcomes["check"] = pd.Series(np.where(cheap, outcomes["quality"] == 1, None), dtype="boolean")
+    seen = arm(always(0, escalation=(1,), certificate=mixed(0.5)), outcomes)
+    assert seen.quality.mean() == 0.8 == seen.reference_quality.mean()
+    passed = np.array([100 <= int(sample[1:]) < 160 for _, sample in seen.keys])  # dear is right on 0 to 159
+    assert seen.cost_usd == pytest.approx(np.where(passed, 0.001, 0.011))
+    assert seen.latency_s == pytest.approx(np.where(passed, 1.0, 2.0))
+    assert seen.mix_cost_usd == pytest.approx(np.full(400, 0.0055))  # the mix needs no check

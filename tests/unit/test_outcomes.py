@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router_lab.cli import cli
 from router_lab.outcomes import (
     OutcomeMatrix,
     read_outcomes,
@@ -16,7 +18,7 @@ from router_lab.outcomes import (
     validate_outcomes,
     write_outcomes,
 )
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 
 
 def table(**columns: object) -> pd.DataFrame:
@@ -95,6 +97,33 @@ def test_attrs_and_unknown_columns_survive_a_file(tmp_path: Path) -> None:
     back = read_outcomes(write_outcomes(frame, tmp_path / "o.parquet"))
     assert back.attrs["candidates"] == frame.attrs["candidates"]
     assert list(back["mine"]) == [1, 2, 3, 4]
+
+
+def test_attrs_outlive_pandas_own_way_of_reading_and_writing(tmp_path: Path) -> None:
+    frame = table()
+    frame.attrs["candidates"] = [{"model": "a", "effort": None, "prices": {"input": 1.0, "output": 4.0}}]
+    plain = pd.read_parquet(write_outcomes(frame, tmp_path / "o.parquet"))
+    plain[plain["sample_id"] == "1"].to_parquet(tmp_path / "part.parquet")
+    part = read_outcomes(tmp_path / "part.parquet")
+    assert len(part) == 2 and part.attrs == {"candidates": frame.attrs["candidates"]}
+
+
+def test_a_file_that_lost_what_is_known_of_its_candidates_says_so(tmp_path: Path) -> None:
+    """Only one that pandas wrote: `collect` keeps all that there is, and a table without prices of its own is whole."""
+    lost = tmp_path / "lost.parquet"
+    table().to_parquet(lost)
+    with pytest.warns(RouterLabWarning) as said:
+        read_outcomes(lost)
+    assert str(said[0].message) == (
+        f"{lost}: was written by pandas alone and holds no prices and no request settings of its candidates, so a "
+        "policy fitted on it hands out no request arguments and knows no prices (nor does a gate on price_drift); to "
+        "keep them, change what `router_lab.outcomes.read_outcomes` gives and save it by `write_outcomes`"
+    )
+    assert len(said) == 1
+    read_outcomes(write_outcomes(table(), tmp_path / "ours.parquet"))
+    shown = CliRunner().invoke(cli, ["plan", str(lost), "--margin", "0.03"])
+    assert shown.exit_code == 0 and shown.stderr.startswith(f"warning: {lost}: was written by pandas alone")
+    assert shown.stderr.count("\n") == 1
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:

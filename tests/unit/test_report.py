@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from router_lab.report import (
 )
 from router_lab.report.economics import bill, context_growth, tail_summary
 from router_lab.report.format import interval, money, percent, points, tick_money
-from router_lab.report.layout import Box, linear_ticks, log_ticks, place_labels
+from router_lab.report.layout import Box, linear_ticks, log_ticks, place_labels, text_width
 
 
 def outcomes(**columns: Any) -> pd.DataFrame:
@@ -132,6 +133,31 @@ def test_ticks_lie_inside(low: float, factor: float) -> None:
     ticks = log_ticks(low, low * factor)
     assert ticks and len(ticks) <= 8 and ticks == sorted(ticks)
     assert all(low * (1 - 1e-6) <= t <= low * factor * (1 + 1e-6) for t in ticks)
+
+
+TICK = re.compile(r'<text class="tick" x="([-.0-9]+)" y="[.0-9]+" text-anchor="middle">([^<]+)</text>')
+
+
+@pytest.mark.parametrize(
+    ("costs", "expected"),
+    [((0.0027, 0.023), ["$0.003", "$0.005", "$0.007", "$0.01", "$0.02"]),  # .008, .009 and .01 stood in one another
+     ((0.0, 0.00224, 0.00326), ["$0", "$0.0025", "$0.003", "$0.0035"]),  # as $0 and $0.002 did
+     ((0.2, 0.2), ["$0.18", "$0.2", "$0.22"])],
+)  # fmt: skip
+def test_ticks_of_a_narrow_front_by_hand(costs: tuple[float, ...], expected: list[str]) -> None:
+    marks = [Mark(str(i), cost, 0.5) for i, cost in enumerate(costs)]
+    assert [text for _, text in TICK.findall(pareto_svg(marks, title="t"))] == expected
+
+
+@given(st.floats(1e-5, 1e3), st.floats(1.0, 1e4), st.booleans(), st.sampled_from([360, 420, 860]))
+def test_ticks_never_overlap(low: float, factor: float, free: bool, width: int) -> None:
+    marks = [Mark("a", low, 0.5), Mark("b", low * factor, 0.6), *([Mark("z", 0.0, 0.4)] if free else [])]
+    found = [(float(x), text) for x, text in TICK.findall(pareto_svg(marks, title="t", width=width))]
+    assert len(found) >= 2 and len({text for _, text in found}) == len(found)
+    for (x, text), (after, later) in pairwise(found):
+        assert x + text_width(text, 12) / 2 + 5.8 < after - text_width(later, 12) / 2
+    axis = pareto_text(marks, width=80).split("└")[1].splitlines()[1]
+    assert [word for word in axis.split() if not re.fullmatch(r"\$[.,0-9]+", word)] == []
 
 
 spots = st.lists(st.tuples(st.floats(0, 900), st.floats(0, 500), st.integers(1, 30)), min_size=1, max_size=25)

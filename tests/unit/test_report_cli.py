@@ -17,7 +17,8 @@ from router_lab.cli.plan import plan
 from router_lab.cli.publish import publish, rollback
 from router_lab.cli.report import report
 from router_lab.cli.route import route
-from router_lab.cli.show import READS, diff, show
+from router_lab.cli.show import diff, show
+from router_lab.cli.words import READS
 from router_lab.config import Gates, load
 from router_lab.fit.choose import FIXED
 from router_lab.fit.choose import READS as READS_PROMPTS
@@ -25,7 +26,7 @@ from router_lab.gates import FACTS, MEASURED
 from router_lab.outcomes import validate_outcomes, write_outcomes
 from router_lab.report.policy import worse_than_mix
 from router_lab.runtime.artifact import save_revision
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile
 from router_lab.runtime.policy import Policy
@@ -201,11 +202,11 @@ def test_a_folder_of_revisions_is_as_good_as_the_only_one(tmp_path: Path, table:
     assert run(show, folder).output == run(show, only).output
     other = save(folder, 0)
     asked = run(show, folder)
-    assert isinstance(asked.exception, InputError)
+    assert isinstance(asked.exception, PolicyError)
     assert f"{only} (pass)" in str(asked.exception) and f"{other} (pass)" in str(asked.exception)
     assert run(publish, only, "--force").exit_code == 0
     assert run(show, folder).output == run(show, only).output
-    assert isinstance(run(show, tmp_path).exception, InputError)
+    assert isinstance(run(show, tmp_path).exception, PolicyError)
 
 
 def test_gates_come_from_the_recipe(tmp_path: Path, table: Path) -> None:
@@ -225,6 +226,25 @@ def test_a_policy_that_loses_to_the_random_mix_is_told_so() -> None:
     assert worse_than_mix(worse) == "; better without a router: send 32% of the requests to m, at random"
     for high in (0.0, 0.03, None):
         assert worse_than_mix({**worse, "over_random_mix": {"value": -0.01, "low": -0.06, "high": high}}) == ""
+
+
+def test_gate_warns_of_a_policy_that_loses_to_the_random_mix(tmp_path: Path, table: Path) -> None:
+    """Whatever the gates ask: here they pass."""
+    mix = {"model": "cheap", "effort": None, "probability": 0.32}
+    shown = shown_certificate(257) | {"random_mix": mix}
+    for high, warned in ((-0.02, True), (0.01, False)):
+        over = {"value": -0.04, "low": -0.06, "high": high, "n": 257, "clusters": 257}
+        policy = save(tmp_path / str(high), 0, certificate={**shown, "over_random_mix": over})
+        done = run(gate, policy, "--outcomes", table, "--markdown", tmp_path / "g.md")
+        said = (
+            "the certificate shows the policy to save less than the random mix, −4.0 % (−6.0 to −2.0) of the "
+            "reference's cost, paired; better without a router: send 32% of the requests to cheap, at random"
+        )
+        assert done.exit_code == 0
+        if warned:
+            assert f"warning: {said}\n" in done.stderr and f"**Warning:** {said}\n" in (tmp_path / "g.md").read_text()
+        else:
+            assert "arning" not in done.stderr + (tmp_path / "g.md").read_text()
 
 
 def test_every_class_of_predictors_is_told_in_words() -> None:

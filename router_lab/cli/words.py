@@ -1,0 +1,167 @@
+"""What several commands say of a policy in the same words: what it reads, who serves, how it escalates, and caveats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from router_lab.runtime.decision import Decision
+    from router_lab.runtime.model import Candidate
+    from router_lab.runtime.policy import Policy
+
+POINT_WORDS = (
+    "tradeoff  (lambda) what a dollar is worth in quality: utility = predicted quality − tradeoff × predicted dollars",
+    "guard     by how much utility a candidate must beat the reference to replace it",
+    "mix       the share of requests on which such a candidate does replace it; the others stay on the reference",
+)
+"""What the three numbers of an operating point mean, a line each."""
+
+READS = {
+    "blend": "{text} and its suite",
+    "rates": "the suite alone: reading {text} as well did not do better on left-out rows",
+    "pooled": "nothing: one ranking of the candidates for every prompt",
+    "fixed": "nothing: one candidate serves a share of all prompts, as the random mix does",
+    None: "nothing: the reference serves",
+}
+"""By the predictor that the fit chose (certificate.json, points): what a decision depends on."""
+
+
+def reads(policy: Policy) -> str:
+    """What decides, and where that is less than there was to read, why."""
+    predictor = predictor_of(policy.spec.certificate)
+    if predictor == "rates" and not max(policy.spec.provenance.get("blend") or (1.0,)):
+        if policy.spec.provenance.get("fitter") == "rates":
+            return "the suite alone: fitter `rates` reads nothing else"
+        return "the suite alone: there were no prompts, or they told nothing"
+    words, vector = read_by(policy)
+    text = "the prompt" if policy.vector_length is None else "the prompt, its vector"
+    if predictor == "rates" and policy.vector_length is not None:
+        text = "the prompt and its vector"
+    elif predictor == "blend" and words != vector:
+        text = "the prompt" if words else "the vector"
+    return READS[predictor].format(text=text)
+
+
+def fitted_by(policy: Policy) -> str:
+    """` (fitter default)`; empty for a policy that names none."""
+    fitter = policy.spec.provenance.get("fitter")
+    return f" (fitter {fitter})" if fitter else ""
+
+
+def read_by(policy: Policy) -> tuple[bool, bool]:
+    """Whether predictions depend on the words of a prompt, and on its vector."""
+    linear = policy.spec.linear
+    vector = linear.vector is not None and bool(linear.vector.weights.any())
+    return bool(linear.weights.any() or linear.dense.any()), vector
+
+
+def predictor_of(shown: Mapping[str, Any]) -> str | None:
+    """The predictor that a certificate names for the default point, a key of READS."""
+    found = ((shown.get("points") or {}).get("default") or {}).get("predictor")
+    return found if found in READS else None
+
+
+def weight_of_vectors(policy: Policy) -> str | None:
+    """How much the fit let vectors weigh beside the words; None for a policy without."""
+    if policy.vector_length is None:
+        return None
+    quality, cost = policy.spec.provenance.get("vector") or (1.0, 1.0)
+    said = (
+        f"{policy.vector_length:,} numbers; by cross-validation they weigh {quality:g} for quality and {cost:g} for "
+        "cost, the words of a prompt 1"
+    )
+    return said if read_by(policy)[1] else f"{said}; what decides does not read them"
+
+
+def notes(policy: Policy, decision: Decision, suite: str | None) -> list[str]:
+    """What to know before a decision's predicted figures are believed: one sentence each, empty where nothing is."""
+    found, evidence = [], decision.evidence
+    if policy.spec.suites and suite not in policy.spec.suites:
+        named = "no suite was named" if suite is None else f"suite {suite[:80]!r} is not one of this policy's"
+        found.append(f"{named}, so predictions are of all suites pooled; known: {_some(policy.spec.suites)}")
+    if evidence["coverage"] < evidence["coverage_needed"]:
+        if evidence["coverage_needed"] > 1:
+            found.append("predictions for such a request were not shown to hold, so they are not followed")
+        else:
+            found.append(
+                f"only {evidence['coverage']:.0%} of the prompt was seen in fitting ({evidence['coverage_needed']:.0%} "
+                "needed): the predictions know little of it, and are not followed"
+            )
+    if decision.vector_missing:
+        found.append(
+            f"the policy was fitted on vectors of {policy.vector_length:,} numbers and got none that is finite: "
+            "predictions are as for the mean vector"
+        )
+    return found
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    """At most `most` of the names, and how many more there are."""
+    more = f" and {len(names) - most:,} more (`router-lab show`)" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def escalates(policy: Policy) -> str:
+    """What a policy that was fitted with escalation does, what its figures thus count, and what that gains."""
+    order = ", then ".join(str(policy.candidates[column]) for column in policy.spec.escalation)
+    said = (
+        f'an answer that fails its check is asked again of {order} (`Decision.next("check")`); predicted and measured '
+        "quality and cost of the policy count both calls, those of the baselines beside it one"
+    )
+    more = policy.spec.certificate.get("escalation_gain")
+    if not more:
+        return said
+    from router_lab.report.policy import ranged_percent
+
+    saved = ranged_percent(more, " of the reference's cost")
+    return f"{said}; that saves {saved} more than without, paired"
+
+
+BY = {
+    (False, False): "",
+    (True, False): "by the prompt",
+    (True, True): "by prompt and vector",
+    (False, True): "by the vector",
+}
+"""By what predictions depend on (`read_by`): how it is decided who serves."""
+
+
+def who_serves(policy: Policy) -> list[str]:
+    """A heading, and a line for each suite and for requests that name none: the pick at the policy's own point.
+
+    Exact where only the suite decides. Where the prompt does, what that came to on the certificate's rows.
+    """
+    from router_lab.report.policy import pick_rows, ranged, ranged_percent
+
+    rows = pick_rows(policy, by_prompt=any(read_by(policy)))
+    decides = BY[read_by(policy)]
+    suites = policy.spec.certificate.get("suites") or {}
+    names = ["(no suite)" if row["suite"] is None else row["suite"] for row in rows]
+    width = max(map(len, names))
+    lines = []
+    for name, row in zip(names, rows, strict=True):
+        parts = []
+        if row["coverage_needed"] <= 1:
+            found = suites.get(row["suite"]) if row["by_prompt"] else None
+            parts.append(decides if row["by_prompt"] else _shares(row["shares"]))
+            if found:
+                saved, lost = ranged_percent(found["savings"]), ranged(found["quality_difference"], " points")
+                parts[0] += f": on average {saved} saved, {lost}" if saved != lost else f": {saved}"
+        if row["coverage_needed"] > 0 and parts != [str(row["unfamiliar"])]:
+            seen = f"where less than {row['coverage_needed']:.0%} of the prompt was seen in fitting, "
+            parts.append(f"{seen if parts else ''}{row['unfamiliar']}")
+        lines.append(f"  {name.ljust(width)}  {'; '.join(parts)}")
+    heading = f"who serves, at point {policy.spec.point}"
+    if any(row["by_prompt"] for row in rows):
+        heading += " (averages are of the certificate's rows, against the reference; --outcomes shows who gets what)"
+    if policy.decide("").code == "expired":
+        heading += f"; until it expired on {policy.spec.expires}: now the reference serves everything"
+    return [heading, *lines]
+
+
+def _shares(shares: Mapping[Candidate, float]) -> str:
+    """`m`, or `80 % m, 20 % n`."""
+    if len(shares) == 1:
+        return str(next(iter(shares)))
+    return ", ".join(f"{100 * share:.0f} % {one}" for one, share in sorted(shares.items(), key=lambda i: -i[1]))

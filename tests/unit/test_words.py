@@ -1,0 +1,269 @@
+"""What `fit`, `show` and `route` say of a policy: who serves, what it reads, and what its predictions are worth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from router_lab.cli import cli
+from router_lab.cli.words import escalates, fitted_by, reads, weight_of_vectors, who_serves
+from router_lab.report.policy import pick_rows
+from router_lab.runtime.artifact import save_revision
+from router_lab.runtime.features import DENSE, Featuriser
+from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile, Route
+from router_lab.runtime.policy import Policy
+from router_lab.runtime.vectors import VectorScale
+
+PLAIN = Featuriser(buckets=1 << 8)
+SEEN = "label this ticket"
+CHEAP, DEAR = Candidate("cheap"), Candidate("dear", "high")
+STANDARD = VectorScale(np.zeros(3), np.ones(3))
+# Rows of all suites pooled, of code and of triage: quality and dollars of cheap and dear. With a tradeoff of 10 the
+# utilities are .59 and .80, .84 and .80, .49 and .80: on code alone, cheap is ahead, by .04.
+BIAS = np.array([[0.60, 0.90, 0.001, 0.010], [0.85, 0.90, 0.001, 0.010], [0.50, 0.90, 0.001, 0.010]])
+BOUNDS = np.array([[0.0, 0.0], [1.0, 1.0]])
+
+
+def constant(standard: VectorScale | None = None) -> Linear:
+    return Linear.constant(BIAS, BOUNDS, standard)
+
+
+def reading(*, words: float = 0.1, vector: float | None = None) -> Linear:
+    """Predictions that a seen word moves by `words`, and a vector's deviation by `vector`."""
+    seen = np.unique(PLAIN(SEEN).buckets)
+    known = {} if vector is None else {"standard": STANDARD, "vector": np.full((3, 4), vector)}
+    return Linear.quantised(
+        seen=seen, weights=np.full((len(seen), 4), words), bias=BIAS, dense=np.zeros((len(DENSE), 4)),
+        cost_bounds=BOUNDS, **known,
+    )  # fmt: skip
+
+
+def policy(**changes: Any) -> Policy:
+    known: dict[str, Any] = {
+        "name": "support", "profiles": (Profile(CHEAP), Profile(DEAR)),
+        "reference": 1, "suites": ("code", "triage"), "featuriser": PLAIN, "linear": constant(),
+        "points": {"default": Point(10.0, 0.02, 0.75)}, "point": "default", "coverage": 0.0, "routes": {},
+        "fallbacks": (1, 0), "certificate": {"verdict": "pass", "reason": "shown"},
+    }  # fmt: skip
+    return Policy(PolicySpec(**(known | changes)))
+
+
+def certified(predictor: str | None, **more: Any) -> dict[str, Any]:
+    return {"verdict": "pass", "reason": "shown", "points": {"default": {"predictor": predictor}}, **more}
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+def test_who_serves_where_the_suite_decides() -> None:
+    shown = policy()
+    assert who_serves(shown) == [
+        "who serves, at point default",
+        "  code        75 % cheap, 25 % dear @ high",
+        "  triage      dear @ high",
+        "  (no suite)  dear @ high",
+    ]
+    for suite, who in (("code", {"cheap", "dear"}), ("triage", {"dear"}), (None, {"dear"})):
+        assert {shown.decide("any", suite=suite, key=str(i)).model for i in range(50)} == who
+
+
+def test_who_serves_where_the_prompt_decides() -> None:
+    """Beforehand only this is known: what it came to on left-out rows, and who serves prompts unlike those seen."""
+    figures = {
+        "savings": {"value": 0.21, "low": 0.15, "high": 0.27, "n": 90, "clusters": 90},
+        "quality_difference": {"value": -0.012, "low": -0.03, "high": 0.006, "n": 90, "clusters": 90},
+    }
+    shown = policy(
+        linear=reading(), coverage=0.5, coverage_unknown=2.0, routes={"triage": Route(0, "pass")},
+        certificate=certified("blend", suites={"code": figures}),
+    )  # fmt: skip
+    assert who_serves(shown) == [
+        "who serves, at point default (averages are of the certificate's rows, against the reference; --outcomes shows "
+        "who gets what)",
+        "  code        by the prompt: on average 21.0 % (15.0 to 27.0) saved, −1.2 (−3.0 to +0.6) points; where less "
+        "than 50% of the prompt was seen in fitting, dear @ high",
+        "  triage      by the prompt; where less than 50% of the prompt was seen in fitting, cheap",
+        "  (no suite)  dear @ high",
+    ]
+    assert shown.decide("zyx wvu", suite="triage").model == "cheap"
+    assert shown.decide(SEEN).model == "dear" == shown.decide("zyx wvu").model
+
+
+def test_who_serves_is_exact_for_familiar_and_for_other_prompts() -> None:
+    rows = pick_rows(
+        policy(linear=reading(words=0.0), coverage=0.5, routes={"triage": Route(0, "pass")}), by_prompt=False
+    )
+    assert [(r["suite"], r["shares"], r["unfamiliar"], r["coverage_needed"]) for r in rows] == [
+        ("code", {CHEAP: 0.75, DEAR: 0.25}, DEAR, 0.5),
+        ("triage", {DEAR: 1.0}, CHEAP, 0.5),
+        (None, {DEAR: 1.0}, DEAR, 0.5),
+    ]
+
+
+def test_an_idle_or_expired_policy_leaves_all_to_the_reference() -> None:
+    idle = who_serves(policy(linear=reading(), points={"default": Point(0.0, 1.0, 0.0)}))
+    assert idle[1:] == ["  code        dear @ high", "  triage      dear @ high", "  (no suite)  dear @ high"]
+    assert who_serves(policy(expires="2020-01-01"))[0] == (
+        "who serves, at point default; until it expired on 2020-01-01: now the reference serves everything"
+    )
+
+
+def test_show_prints_who_serves(tmp_path: Path) -> None:
+    saved = save_revision(policy(), tmp_path)
+    assert "\nwho serves, at point default\n  code        75 % cheap, 25 % dear @ high\n" in run("show", saved).stdout
+    rows = json.loads(run("show", saved, "--json").stdout)["who_serves"]
+    assert rows[0] == {
+        "suite": "code", "by_prompt": False, "coverage_needed": 0.0, "unfamiliar": {"model": "dear", "effort": "high"},
+        "shares": [
+            {"model": "cheap", "effort": None, "share": 0.75}, {"model": "dear", "effort": "high", "share": 0.25},
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("predictor", "linear", "text"),
+    [("blend", reading(), "the prompt and its suite"),
+     ("blend", reading(vector=0.1), "the prompt, its vector and its suite"),
+     ("blend", reading(words=0.0, vector=0.1), "the vector and its suite"),
+     ("blend", reading(vector=0.0), "the prompt and its suite"),
+     ("rates", constant(), "the suite alone: reading the prompt as well did not do better on left-out rows"),
+     ("rates", constant(STANDARD),
+      "the suite alone: reading the prompt and its vector as well did not do better on left-out rows"),
+     ("fixed", constant(), "nothing: one candidate serves a share of all prompts, as the random mix does"),
+     (None, constant(), "nothing: the reference serves")],
+)  # fmt: skip
+def test_what_decides_is_told_in_words(predictor: str | None, linear: Linear, text: str) -> None:
+    assert reads(policy(linear=linear, certificate=certified(predictor))) == text
+
+
+def test_why_the_suite_alone_is_read() -> None:
+    by_name = {"blend": [0.0, 0.0], "fitter": "rates"}
+    assert reads(policy(certificate=certified("rates"), provenance=by_name)).endswith(
+        "fitter `rates` reads nothing else"
+    )
+    untold = policy(certificate=certified("rates"), provenance=by_name | {"fitter": "default"})
+    assert reads(untold) == "the suite alone: there were no prompts, or they told nothing"
+    assert fitted_by(untold) == " (fitter default)" and fitted_by(policy()) == ""
+
+
+def test_the_weight_of_vectors() -> None:
+    assert weight_of_vectors(policy()) is None
+    said = "3 numbers; by cross-validation they weigh 3 for quality and 0.3 for cost, the words of a prompt 1"
+    assert weight_of_vectors(policy(linear=reading(vector=0.1), provenance={"vector": [3.0, 0.3]})) == said
+    assert weight_of_vectors(policy(linear=constant(STANDARD))) == (
+        "3 numbers; by cross-validation they weigh 1 for quality and 1 for cost, the words of a prompt 1; what decides "
+        "does not read them"
+    )
+
+
+def test_escalation_says_what_it_gains() -> None:
+    gain = {"value": 0.277, "low": 0.244, "high": 0.309, "n": 300, "clusters": 300}
+    told = escalates(policy(escalation=(1,), certificate=certified("rates", escalation_gain=gain)))
+    assert told == (
+        'an answer that fails its check is asked again of dear @ high (`Decision.next("check")`); predicted and '
+        "measured quality and cost of the policy count both calls, those of the baselines beside it one; that saves "
+        "27.7 % (24.4 to 30.9) of the reference's cost more than without, paired"
+    )
+    assert escalates(policy(escalation=(1,))).endswith("those of the baselines beside it one")
+
+
+NO_SUITE = "no suite was named, so predictions are of all suites pooled; known: code, triage"
+
+
+def test_route_says_when_pooled_rates_are_used(tmp_path: Path) -> None:
+    saved = save_revision(policy(), tmp_path)
+    assert f"  note      {NO_SUITE}\n" in run("route", saved, "hi").stdout
+    unknown = json.loads(run("route", saved, "hi", "--suite", "poems", "--json").stdout)
+    assert unknown["notes"] == [
+        "suite 'poems' is not one of this policy's, so predictions are of all suites pooled; known: code, triage"
+    ]
+    assert "note" not in run("route", saved, "hi", "--suite", "code").stdout
+
+
+def test_many_suites_are_not_all_listed(tmp_path: Path) -> None:
+    names = tuple(f"s{i:02d}" for i in range(15))
+    linear = Linear.constant(np.repeat(BIAS[:1], 16, axis=0), BOUNDS)
+    said = run("route", save_revision(policy(suites=names, linear=linear), tmp_path), "hi").stdout
+    assert "s10, s11 and 3 more (`router-lab show`)\n" in said and "s12" not in said
+
+
+def test_route_says_when_a_prompt_is_unfamiliar(tmp_path: Path) -> None:
+    saved = save_revision(policy(linear=reading(), coverage=0.5, coverage_unknown=2.0), tmp_path)
+    for asked, said in (
+        (
+            ("zyx wvu", "--suite", "code"),
+            "only 0% of the prompt was seen in fitting (50% needed): the "
+            "predictions know little of it, and are not followed",
+        ),
+        ((SEEN,), "predictions for such a request were not shown to hold, so they are not followed"),
+    ):
+        assert f"  note      {said}\n" in run("route", saved, *asked).stdout
+    assert "note" not in run("route", saved, SEEN, "--suite", "code").stdout
+
+
+def test_route_explains_utility_and_guard_by_hand(tmp_path: Path) -> None:
+    saved = save_revision(policy(eligible=np.array([[1, 1], [1, 1], [0, 1]], bool)), tmp_path)
+    shown = run("route", saved, "hi", "--suite", "code", "--explain", "--key", "0").stdout
+    assert "tradeoff 10, guard 0.02, mix 0.75: utility = quality − tradeoff × cost" in shown
+    assert "  0.850   0.001000    0.8400   +0.0400  cheap (beats the guard)\n" in shown
+    assert "  0.900   0.010000    0.8000   +0.0000  dear @ high (the reference)\n" in shown
+    rows = json.loads(run("route", saved, "hi", "--explain", "--json").stdout)["candidates"]
+    assert rows[0]["standing"] == "does not beat the guard" and rows[0]["ahead"] == pytest.approx(0.59 - 0.80)
+    assert [row["chosen"] for row in rows] == [False, True]
+    barred = json.loads(run("route", saved, "hi", "--suite", "triage", "--explain", "--json").stdout)["candidates"]
+    assert barred[0]["standing"].startswith("may not be chosen here")
+    cap = ("--max-cost-usd", "0.005")
+    bound = json.loads(run("route", saved, "hi", "--suite", "code", "--explain", "--json", *cap).stdout)["candidates"]
+    assert [row["standing"] for row in bound] == ["beats the guard", "excluded by the constraints"]
+
+
+@pytest.mark.parametrize("form", ["npy", "json", "inline"])
+def test_route_takes_a_vector(form: str, tmp_path: Path) -> None:
+    """A deviation of each of 3 components moves quality by 64 × .001 × 3 = .192; cost is left at its bound."""
+    saved = save_revision(policy(linear=reading(words=0.0, vector=0.001)), tmp_path / "p")
+    np.save(tmp_path / "v.npy", np.ones(3, np.float32))
+    (tmp_path / "v.json").write_text("[1, 1.0, 1]")
+    given = {"npy": tmp_path / "v.npy", "json": tmp_path / "v.json", "inline": "[1, 1, 1]"}[form]
+    found = json.loads(run("route", saved, "hi", "--suite", "triage", "--vector", given, "--explain", "--json").stdout)
+    assert found["candidates"][0]["quality"] == pytest.approx(0.50 + 0.192, abs=1e-3)
+    assert found["evidence"]["vector_missing"] is False and found["notes"] == []
+
+
+def test_route_says_that_a_vector_is_missing(tmp_path: Path) -> None:
+    saved = save_revision(policy(linear=reading(vector=0.1)), tmp_path)
+    for more in ((), ("--vector", "[1, null, 1]")):
+        said = json.loads(run("route", saved, "hi", "--suite", "code", "--json", *more).stdout)["notes"]
+        assert said == [
+            "the policy was fitted on vectors of 3 numbers and got none that is finite: predictions are as for the "
+            "mean vector"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("[1, 2]", "--vector [1, 2]: has 2 numbers; policy 'support' was fitted on vectors of 3"),
+     ("[1, 2", "is not one list of numbers"), ('[1, "x", 2]', "is not one list of numbers"),
+     ("[[1, 2, 3]]", "its shape is [1, 3]"), (f"[{' ' * 60}1]", f"--vector [{' ' * 59}…: has 1 numbers"),
+     ("none.npy", "none.npy: no such file; give a .npy file"),
+     ("text.npy", "text.npy: is not one list of numbers"), ("wide.npy", "its shape is [1, 3]"),
+     ("words.json", "words.json: is not one list of numbers")],
+)  # fmt: skip
+def test_a_bad_vector_is_one_line(given: str, said: str, tmp_path: Path) -> None:
+    saved = save_revision(policy(linear=reading(vector=0.1)), tmp_path / "p")
+    (tmp_path / "text.npy").write_text("[1, 2, 3]")
+    (tmp_path / "words.json").write_text("one two three")
+    np.save(tmp_path / "wide.npy", np.ones((1, 3)))
+    path = given if given.startswith("[") else str(tmp_path / given)
+    done = run("route", saved, "hi", "--vector", path)
+    assert done.exit_code == 1 and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_vector_for_a_policy_without_is_refused(tmp_path: Path) -> None:
+    done = run("route", save_revision(policy(), tmp_path), "hi", "--vector", "[1]")
+    assert done.stderr == "Error: --vector [1]: policy 'support' was fitted without vectors; leave it out\n"
