@@ -53,6 +53,7 @@ class Racer:
         self.sizes = {lane.suite: lane.sizes for lane in self.lanes}
         self.log = RaceLog(folder, options.rule, options.reference, self.lanes)
         self.wave = self.log.replay()
+        self.log.begin()
 
     def portions(self) -> Iterator[list[tuple[Cell, Task]]]:
         """Cells with tasks narrowed to what each wave needs, from the first that was not looked at; once more the last

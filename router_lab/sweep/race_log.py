@@ -57,14 +57,21 @@ class RaceLog:
                 raise InputError(f"{self.path}: was decided by another version of router_lab; {AFRESH}")
         return len(lines) - 1
 
+    def begin(self) -> None:
+        """Write the terms down, if there are none."""
+        if not self._whole_lines():
+            self._append(self._head)
+
     def write(self, looks: Sequence[Mapping[str, Any]], wave: int) -> None:
-        """Add a wave; the terms before the first, and a torn line cut off."""
+        """Add a wave."""
+        self._append({"wave": wave, "looks": looks})
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
         lines = self._whole_lines()
         if self.path.exists() and sum(map(len, lines)) < self.path.stat().st_size:
-            self.path.write_bytes(b"".join(lines))
+            self.path.write_bytes(b"".join(lines))  # without the torn line
         with self.path.open("a", encoding="utf-8") as file:
-            for entry in ([] if lines else [self._head]) + [{"wave": wave, "looks": looks}]:
-                file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+            file.write(json.dumps(entry, separators=(",", ":")) + "\n")
 
     def _whole_lines(self) -> list[bytes]:
         lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
