@@ -8,22 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-GROWTH = 1.25
-"""Each wave makes the race at least this much longer, up to STEP."""
-STEP = 0.025
-"""No wave need be longer than this share of the suite, or than the first one: late waves are where stopping in time is
-worth most."""
+GROWTH, STEP = 1.25, 0.025
+"""Each wave makes the race at least so many times longer, but none need add more than this share of the suite (or than
+the first wave): late waves are where stopping in time is worth most."""
+BATCH = (1 / 16, 2.0, 0.25)
+"""First share of the suite, GROWTH and STEP where each wave is a batch, which may take a day."""
 
 
-def waves(first: int, ends: Ints) -> list[int]:
+def waves(first: int, ends: Ints, *, batch: bool = False) -> list[int]:
     """Rows run after each wave, at `ends` of clusters: at least `first`, then GROWTH times the one before, or where
     that is less STEP of all rows more, or `first` more."""
     sizes: list[int] = []
-    wanted = float(first)
+    share, growth, step = BATCH if batch else (0.0, GROWTH, STEP)
+    least = wanted = max(float(first), share * int(ends[-1]))
     for end in map(int, ends):
         if end >= wanted or end == ends[-1]:
             sizes.append(end)
-            wanted = max(end + 1, min(end * GROWTH, end + max(first, STEP * int(ends[-1]))))
+            wanted = max(end + 1, min(end * growth, end + max(least, step * int(ends[-1]))))
     return sizes
 
 

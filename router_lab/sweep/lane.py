@@ -119,7 +119,7 @@ def lanes_of(plan: Plan, rule: RaceRule, reference: tuple[str, str | None] | Non
         order, ends = whole_clusters(np.array([codes[name] for name in names]))
         clusters = [names[i] for i in order]
         floor = [on_floor(plan.grid.sweep.seed, suite, name, rule.floor) for name in clusters]
-        sizes = waves(first, ends)
+        sizes = waves(first, ends, batch=plan.tier == "batch")
         looks = np.searchsorted(ends, sizes, side="right").tolist()
         race = Race(rule, len(cells), None if reference is None else candidates.index(reference), looks)
         lanes.append(Lane(suite, cells, [samples[i] for i in order], clusters, ends.tolist(), sizes, race, floor))

@@ -131,7 +131,7 @@ def _changed(suite: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> list
     elif was["ids"] != now["ids"]:
         told.append(f"suite `{suite}` has other samples, or the same in another order (`seed`)")
     elif was["waves"] != now["waves"]:
-        told.append(f"suite `{suite}` has other waves (`wave`)")
+        told.append(f"suite `{suite}` has other waves (`wave`, `--batch`)")
     return told or [f"suite `{suite}` lists its candidates in another order"]
 
 

@@ -1,7 +1,7 @@
 """`make bench-race`: what racing saves on recorded outcomes, and how often it errs in worlds with a known truth.
 
     python tests/bench/race.py [--orders 20] [--draws 2000] [--only replay|worlds] [--recorded outcomes.parquet]
-        [--world NAME] [--without PIECE]
+        [--batch] [--world NAME] [--without PIECE]
 
 Replay: per data set, all suites as one, the smallest margin at which the full grid's routing table passes a candidate
 (to half a point, and among the round margins of MARGINS), then the dollars of a race at that margin to the same
@@ -48,6 +48,7 @@ def main() -> None:
     options.add_argument("--draws", type=int, default=2000)
     options.add_argument("--only", choices=["replay", "worlds"])
     options.add_argument("--recorded", type=Path, help="outcomes of evals/sweeps/recorded.yaml, by `collect`")
+    options.add_argument("--batch", action="store_true", help="replay in the waves of `sweep --race --batch`")
     options.add_argument("--world", default="", help="only worlds whose name holds this")
     options.add_argument("--without", choices=PIECES, action="append", default=[], help="switch a piece off")
     given = options.parse_args()
@@ -55,12 +56,12 @@ def main() -> None:
         switch_off(piece)
     if given.only != "worlds":
         files = [DATA / "lineage_bench.parquet", DATA / "pricerev_prevgen.parquet"]
-        replays([*files, given.recorded] if given.recorded else files, given.orders)
+        replays([*files, given.recorded] if given.recorded else files, given.orders, given.batch)
     if given.only != "replay":
         worlds(given.draws, given.world)
 
 
-def replays(files: Sequence[Path], orders: int) -> None:
+def replays(files: Sequence[Path], orders: int, batch: bool = False) -> None:
     """A line for each data set, kind of margin and kind of reference, then the mean over data sets."""
     print(
         f"{'data':24}{'margins':>9}{'margin':>8}{'reference':>11}{'spent':>8}{'lowest':>8}{'highest':>8}{'same':>6}"
@@ -68,13 +69,15 @@ def replays(files: Sequence[Path], orders: int) -> None:
     )
     for kind, ladder in (("any", FINE), ("round", MARGINS)):
         for named in (False, True):
-            means = [share for path in files if (share := _replayed(path, kind, ladder, named, orders)) is not None]
+            means = [
+                share for path in files if (share := _replayed(path, kind, ladder, named, orders, batch)) is not None
+            ]
             if means:
                 who = "named" if named else "best"
                 print(f"{'mean of ' + str(len(means)):24}{kind:>9}{'':8}{who:>11}{np.mean(means):8.2f}", flush=True)
 
 
-def _replayed(path: Path, kind: str, ladder: Sequence[float], named: bool, orders: int) -> float | None:
+def _replayed(path: Path, kind: str, ladder: Sequence[float], named: bool, orders: int, batch: bool) -> float | None:
     if not path.exists():
         print(f"{path.stem}: skipped, {path} is not there")
         return None
@@ -92,7 +95,7 @@ def _replayed(path: Path, kind: str, ladder: Sequence[float], named: bool, order
         order = rng.permutation(len(quality))
         rule = RaceRule(margin, CONFIDENCE)
         q, c, g = quality[order], cost[order], group[order]
-        run = replay_race(q, c, g, rule, rng, reference=reference if named else None)
+        run = replay_race(q, c, g, rule, rng, reference=reference if named else None, batch=batch)
         shares.append(float((c * run.ran).sum() / c.sum()))
         same.append(_raced_decision(run, q, c, g, reference if named else None, margin) == decision)
     print(

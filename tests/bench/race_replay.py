@@ -27,13 +27,13 @@ class Run:
 
 def replay_race(
     quality: Floats, cost_usd: Floats, clusters: Ints, rule: RaceRule, rng: np.random.Generator,
-    *, first: int = 10, reference: int | None = None,
+    *, first: int = 10, reference: int | None = None, batch: bool = False,
 ) -> Run:  # fmt: skip
-    """One suite, rows [n] in a shuffled order; the floor is drawn from `rng`."""
+    """One suite, rows [n] in a shuffled order; the floor is drawn from `rng`; `batch`: in the few waves of batches."""
     n, c = quality.shape
     order, ends = whole_clusters(clusters)
     codes = np.searchsorted(ends, np.arange(n), side="right")
-    sizes = waves(first, ends)
+    sizes = waves(first, ends, batch=batch)
     left_at = np.full(c, n, np.int64)
     whole = np.zeros((n, c), bool)
     leaves: list[Leave] = []

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from click.testing import CliRunner
 
 from router_lab.cli import cli
 from router_lab.collect import collect
+from router_lab.metrics.racing import RaceRule
 from router_lab.runtime.errors import InputError
-from router_lab.sweep import prepare, run_sweep
+from router_lab.sweep import RaceOptions, prepare, run_sweep
 from tests.servers.batches import BatchLoopback
 from tests.servers.grid import price, write_project
 from tests.servers.meter import Tariff
@@ -43,12 +45,12 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[BatchLoopback, Ba
     gc.collect()
 
 
-def project(folder: Path, one: BatchLoopback, two: BatchLoopback, samples: int) -> Path:
+def project(folder: Path, one: BatchLoopback, two: BatchLoopback, samples: int, in_flight: int = IN_FLIGHT) -> Path:
     models: list[Any] = [
         {"model": "openai/gpt-5-mini", "base_url": one.url},
         {"model": "anthropic/claude-haiku-4-5", "base_url": two.root},
     ]
-    batch = {"in_flight": IN_FLIGHT, "send_delay": 0.2, "tick": 0.05}
+    batch = {"in_flight": in_flight, "send_delay": 0.2, "tick": 0.05}
     suites = {"echo": {"task": "tasks.py@echo", "args": {"n": samples}}}
     return write_project(folder, {"models": models, "batch": batch, "config": {"max_tokens": 50}}, suites, prices=HALF)
 
@@ -89,6 +91,20 @@ def test_kill_9_pays_again_for_what_is_in_flight_and_no_more(
     twice = [sum(count - 1 for count in server.prompts().values()) for server in servers]
     print(f"paid again after kill -9: {sum(twice)} requests of 40, at most {IN_FLIGHT} in flight a model")
     assert max(twice) <= IN_FLIGHT and len(one.prompts()) == len(two.prompts()) == 20
+
+
+def test_the_waves_of_a_race_are_batches(servers: tuple[BatchLoopback, BatchLoopback], tmp_path: Path) -> None:
+    one, two = servers
+    file = project(tmp_path, one, two, 48, in_flight=100)
+    race = RaceOptions(RaceRule(margin=0.6), lambda logs, prices: collect(list(logs), prices=prices)[0])
+    result = run_sweep(file, tmp_path / "logs", race=race, batch=True, quiet=True)
+    # Waves of 10, 20 and 32 samples; 20 are only looked at, and by 32 the cheap one is shown not to lose 60 points.
+    assert all({10, 20, 32} <= set(accumulate(server.sizes)) for server in (one, two))  # no batch is of two waves
+    assert result.raced[0].startswith("echo: settled on openai/gpt-5-mini after 32 of 48 samples")
+    assert result.generated + result.spared == 96 and result.spared > 0
+    assert result.spent_usd == pytest.approx(float(one.bill + two.bill), abs=1e-9)
+    with pytest.raises(InputError, match=r"suite `echo` has other waves \(`wave`, `--batch`\)"):
+        run_sweep(file, tmp_path / "logs", race=race, quiet=True)
 
 
 def test_a_provider_without_batches_is_refused(tmp_path: Path) -> None:

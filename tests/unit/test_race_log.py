@@ -18,7 +18,7 @@ def test_each_part_that_differs_is_named_with_what_it_was_and_is() -> None:
     assert _differences(terms(), terms(ids="b", waves="x")) == [
         "suite `s` has other samples, or the same in another order (`seed`)"
     ]
-    assert _differences(terms(), terms(waves="x")) == ["suite `s` has other waves (`wave`)"]
+    assert _differences(terms(), terms(waves="x")) == ["suite `s` has other waves (`wave`, `--batch`)"]
     assert _differences(terms(), terms(candidates=[["m", None, "1"], ["o", None, "3"]])) == [
         "suite `s` has no n @ low", "suite `s` has a new candidate o",
     ]  # fmt: skip

@@ -273,6 +273,8 @@ def test_clusters_run_whole_where_their_first_row_stands_and_waves_end_with_them
     assert waves(10, np.arange(1, 1001))[:5] == [10, 13, 17, 22, 28]
     assert waves(10, np.arange(1, 1001))[-3:] == [959, 984, 1000]
     assert waves(50, np.arange(1, 31)) == [30]
+    assert waves(10, np.arange(1, 1601), batch=True) == [100, 200, 400, 800, 1200, 1600]
+    assert waves(10, np.arange(1, 61), batch=True) == [10, 20, 35, 50, 60]
 
 
 def test_the_floor_is_drawn_beforehand_at_its_share() -> None:
