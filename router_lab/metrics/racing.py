@@ -126,9 +126,10 @@ class Race:
         """Who need not run what it has missed, at the end of a grid on which nothing was settled.
 
         quality [n, c] of all rows, in the race's order, with whatever those who still run had missed. Whoever waits is
-        shown to be no more than the margin above the target. If that passes on the grid against all the others, by the
-        test of the routing table (the target is one of those cheaper than the leader, hence Bonferroni over these),
-        those who wait can be neither the choice nor needed as a reference. A statement about the grid, as `hopeless`.
+        dearer than the target, and shown to be no more than the margin above it unless a reference is named. If that
+        passes on the grid against all the others, by the test of the routing table (the target is one of those cheaper
+        than the leader, hence Bonferroni over these), those who wait can be neither the choice nor needed as a
+        reference. A statement about the grid, as `hopeless`.
         """
         seems = self._standing()
         target = self._target(seems)
