@@ -104,7 +104,7 @@ def _race_options(sweep_file: Path) -> RaceOptions:
     spec = load(Sweep, sweep_file).race
     reference = None if spec.reference == "best" else (spec.reference.model, spec.reference.effort)
     rule = RaceRule(spec.margin, spec.confidence, spec.floor)
-    return RaceOptions(rule, lambda logs, prices: collect(list(logs), prices=prices)[0], reference)
+    return RaceOptions(rule, lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0], reference)
 
 
 def _estimate(

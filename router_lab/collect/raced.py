@@ -26,6 +26,15 @@ def inclusion_of(source: LogSource, manifest: Mapping[str, Any]) -> dict[str, fl
     return result
 
 
+def not_due(source: LogSource, manifest: Mapping[str, Any]) -> set[str]:
+    """Samples that the log's candidate was not due on, so that what is there of them was run by an earlier race."""
+    race = manifest.get("race", {})
+    kept, order = race.get("on_floor", {}).get(source.suite_name), race.get("order", {}).get(source.suite_name, [])
+    if kept is None:
+        return set()
+    return {name for start, end in _skipped(source, manifest) for name in order[start:end]} - set(kept)
+
+
 def raced_reason(source: LogSource, manifest: Mapping[str, Any]) -> str:
     """Why a sample of the race was not run."""
     left = left_after(source, manifest)

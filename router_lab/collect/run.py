@@ -13,7 +13,7 @@ import pandas as pd
 
 from router_lab.collect.calls import CACHING
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
-from router_lab.collect.raced import inclusion_of, raced_reason
+from router_lab.collect.raced import inclusion_of, not_due, raced_reason
 from router_lab.collect.tables import SUFFIXES, read_table, reprice
 from router_lab.config import Suite, load_map
 from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
@@ -29,6 +29,7 @@ def collect(
     prices: PriceTable | str | Path | None = None,
     suites: str | Path | None = None,
     caching: str = "none",
+    as_logged: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(outcomes, calls) of logs, log folders, sweeps and tables. Raises InputError.
 
@@ -39,6 +40,7 @@ def collect(
         suites: a suites.yaml; its `logs:` suites claim the logs in their folders, its other suites override what a log
             says about their scores.
         caching: assumption of `cost_usd`, `none` or `prefix` (see `collect.calls.request_cost`).
+        as_logged: the rows of logs alone, without what a sweep or a race says of them: for a race on its way.
 
     `outcomes.attrs` carries `candidates`, `suites` and `provenance`; calls of tables that bring none are absent.
     """
@@ -59,8 +61,11 @@ def collect(
     frames, calls = [], []
     if logs:
         rows = [pair for source in logs for pair in log_rows(source, table, caching)]
+        if not as_logged:
+            left_out = {source.log.path.name: not_due(source, _manifest(source.log.path.parent)) for source in logs}
+            rows = [pair for pair in rows if pair[0]["sample_id"] not in left_out[pair[0]["log"]]]
         made = [row for row, _ in rows]
-        outcomes = pd.DataFrame(_with_inclusion(logs, made + _unrun(logs, made)))
+        outcomes = pd.DataFrame(made if as_logged else _with_inclusion(logs, made + _unrun(logs, made)))
         frames.append(_with_attrs(outcomes, logs, table, caching))
         calls = [call for _, answered in rows for call in answered]
     for path, frame in tables:

@@ -117,6 +117,10 @@ class Racer:
         return {
             "floor": self.rule.floor,
             "order": {lane.suite: [str(sample.id) for sample in lane.samples] for lane in self.lanes},
+            "on_floor": {
+                lane.suite: [str(sample.id) for sample, kept in zip(lane.samples, lane.floor, strict=True) if kept]
+                for lane in self.lanes
+            },
             "left": [
                 {"suite": lane.suite, "model": cell.model, "effort": cell.effort, "after": size,
                  "reason": leave.reason, "by": list(lane.cells[leave.by][0].candidate)}

@@ -11,6 +11,7 @@ from typing import TextIO
 from urllib.parse import unquote, urlsplit
 
 from inspect_ai import Task, eval_set
+from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log, read_eval_log_sample_summaries
 
 from router_lab.config import Sweep
@@ -22,7 +23,7 @@ from router_lab.sweep.buffer import disown_buffers, recovery_beside
 from router_lab.sweep.ledger import Ledger
 from router_lab.sweep.plan import Plan, positions, prepare, silent_console
 from router_lab.sweep.progress import Progress, default_stream
-from router_lab.sweep.race import RaceOptions, Racer
+from router_lab.sweep.race import RaceOptions, Racer, narrowed
 from router_lab.sweep.settings import Cell
 from router_lab.sweep.waves import Prefixes, budget_waves, free_waves
 
@@ -125,17 +126,18 @@ def _run_race(
     plan: Plan, folder: Path, spending: Spending, racer: Racer, counter: Progress, logs: dict[str, EvalLog]
 ) -> int:
     """Wave by wave, those still in and the others' random floor; returns what the money did not reach."""
-    begun = False
+    begun, whole = False, {cell_key(cell): task for cell, task in plan.tasks}
     for cells in racer.portions():
         done = finished_samples(folder, plan)
-        lacking = {
-            cell_key(cell): len(task.dataset) * (task.epochs or 1) - len(done.get(cell_key(cell), ()))
-            for cell, task in cells
-        }
-        if not spending.admits(sum(max(0, new) for new in lacking.values())):
-            return plan.needed - racer.spared() - sum(map(len, done.values()))
-        # Inspect writes a log anew for every task it is given; the first wave of a process asks for all of them.
-        due = [task for cell, task in cells if not begun or lacking[cell_key(cell)] > 0]
+        lacking = {cell_key(cell): _lacking(task, done.get(cell_key(cell), set())) for cell, task in cells}
+        if not spending.admits(sum(lacking.values())):
+            return max(0, plan.needed - racer.spared() - sum(map(len, done.values())))
+        # Inspect writes a log anew for every task it is given, without what the task does not ask for: so each asks for
+        # what is there, too, which a race before this one may have run. The first wave of a process asks for all logs.
+        due = [
+            narrowed(whole[cell_key(cell)], _with_finished(whole[cell_key(cell)], task, done.get(cell_key(cell), set())))
+            for cell, task in cells if not begun or lacking[cell_key(cell)]
+        ]  # fmt: skip
         begun = True
         if due:
             longest = max(len(task.dataset) for task in due)
@@ -145,6 +147,17 @@ def _run_race(
             counter.note(line)
         counter.needed = plan.needed - racer.spared()
     return 0
+
+
+def _lacking(task: Task, done: set[tuple[str, int]]) -> int:
+    """Samples × epochs of a task that are not there."""
+    return sum((str(s.id), epoch) not in done for s in task.dataset for epoch in range(1, (task.epochs or 1) + 1))
+
+
+def _with_finished(whole: Task, wave: Task, done: set[tuple[str, int]]) -> list[Sample]:
+    """The samples of a wave, then those of the whole task that are there besides."""
+    due, there = {str(sample.id) for sample in wave.dataset}, {name for name, _ in done}
+    return [*wave.dataset, *(s for s in whole.dataset if str(s.id) in there - due)]
 
 
 def _refuse_fault(plan: Plan, spending: Spending) -> None:

@@ -96,7 +96,7 @@ def test_kill_9_pays_again_for_what_is_in_flight_and_no_more(
 def test_the_waves_of_a_race_are_batches(servers: tuple[BatchLoopback, BatchLoopback], tmp_path: Path) -> None:
     one, two = servers
     file = project(tmp_path, one, two, 48, in_flight=100)
-    race = RaceOptions(RaceRule(margin=0.6), lambda logs, prices: collect(list(logs), prices=prices)[0])
+    race = RaceOptions(RaceRule(margin=0.6), lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0])
     result = run_sweep(file, tmp_path / "logs", race=race, batch=True, quiet=True)
     # Waves of 10, 20 and 32 samples; 20 are only looked at, and by 32 the cheap one is shown not to lose 60 points.
     assert all({10, 20, 32} <= set(accumulate(server.sizes)) for server in (one, two))  # no batch is of two waves

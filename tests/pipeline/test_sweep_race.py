@@ -37,7 +37,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def options(**rule: float) -> RaceOptions:
-    return RaceOptions(RaceRule(**rule), lambda logs, prices: collect(list(logs), prices=prices)[0])
+    return RaceOptions(RaceRule(**rule), lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0])
 
 
 def test_losers_leave_and_go_on_with_the_floor_alone(tmp_path: Path) -> None:
@@ -174,6 +174,14 @@ def test_a_race_cannot_grow_but_may_be_raced_afresh_over_what_is_there(tmp_path:
         assert sum(len(server.requests) for server in servers) == before + again.generated
         assert all(set(server.prompts().values()) == {1} for server in servers)
         assert again.raced[0].startswith("echo: settled on openai-api/local/good after ")
+        looks = [look for line in decisions(tmp_path / "logs")[1:] for look in line["looks"]]
+        assert all(None not in row for row in looks[0]["quality"])
+        # What the first race has run and this one was not due on is left out, and the rest is all there.
+        outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
+        assert len(outcomes) == 120 and (outcomes["status"] == "budget").sum() == again.spared
+    with race_servers(tmp_path / "new", 40, race={"margin": 0.05}) as (file, _):
+        fresh = run_sweep(file, tmp_path / "new/logs", race=options(margin=0.05), quiet=True)
+        assert fresh.raced == again.raced and decisions(tmp_path / "new/logs") == decisions(tmp_path / "logs")
 
 
 def test_a_race_begun_under_older_rules_is_refused_by_name(tmp_path: Path) -> None:
