@@ -83,13 +83,14 @@ def sweep(
         for line in result.raced:
             click.echo(line, err=True)
         click.echo(
-            f"█ ran all, ░ the floor alone; the race left out {result.spared} samples; who left and why is in "
-            f"{folder / 'sweep.json'}",
+            f"█ ran all, ░ the floor alone, · not run yet; the race left out {result.spared} samples; who left and why "
+            f"is in {folder / 'sweep.json'}",
             err=True,
         )
     if as_json:
         numbers = ("needed", "reused", "generated", "failed", "spent_usd", "unrun", "spared")
-        print_json({"log_dir": str(folder), **{name: getattr(result, name) for name in numbers}})
+        extra = {"race": list(result.verdicts)} if race else {}
+        print_json({"log_dir": str(folder), **{name: getattr(result, name) for name in numbers}, **extra})
         return
     print_path(folder)
 
@@ -128,7 +129,8 @@ def _estimate(
         extra = {} if racing is None else {"race": racing}
         print_json({"cells": cells, "total": total(estimates, each), "lacking": list(plan.lacking), **extra})
         return
-    lines = [render(estimates, each)] + ([] if racing is None else [render_race(racing)])
+    grid = [] if racing is None else ["of the whole grid, were it not a race, there is lacking:"]
+    lines = [*grid, render(estimates, each)] + ([] if racing is None else [render_race(racing)])
     click.echo("\n".join([*lines, *(f"before it can run: {cause}" for cause in plan.lacking)]))
 
 

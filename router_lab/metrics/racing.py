@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from scipy.special import ndtri
 
 from router_lab.metrics.nomination import Nomination
 from router_lab.metrics.sequential import cluster_means
-from router_lab.metrics.spending import scores
+from router_lab.metrics.spending import LEAST, scores
 from router_lab.metrics.standing import Standing, gap, standing
 from router_lab.metrics.tally import Sums, Tally
 
@@ -57,6 +58,15 @@ class RaceRule:
     margin: float = 0.03
     confidence: float = 0.90
     floor: float = 0.1
+
+
+def least_clusters(rule: RaceRule) -> int:
+    """About how many clusters a suite needs for anything to be settled: ties alone, of two that are always alike.
+
+    n ties after the screening sum up to n margins, over the error sqrt(2) of two pseudo-observations.
+    """
+    alpha = (1 - rule.confidence) * (1 - HOPELESS - PRICING - LEAVING[2]) * FIRST
+    return SCREENING[0] + ceil(max(LEAST, -float(ndtri(alpha)) * 2**0.5 / rule.margin))
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,11 @@ class Race:
     def running(self) -> Mask:
         """[c] who runs all samples of the next wave: neither gone nor waiting."""
         return self.racing & ~self.waiting
+
+    @property
+    def price(self) -> Floats:
+        """[c] mean dollars a cluster so far; inf where nothing was run."""
+        return self._price
 
     def look(self, quality: Floats, cost_usd: Floats, clusters: Ints) -> list[Leave]:
         """Take in the rows [n, c] of a wave and say who leaves, in column order.
@@ -202,7 +217,7 @@ class Race:
         cheapest; at the end of the grid it need only be the cheapest of those that the grid could pass."""
         left = np.flatnonzero(self.racing)
         able = self._able() if self._ended else self.racing
-        winner = int(left[0]) if len(left) == 1 else None
+        winner = int(left[0]) if len(left) == 1 < len(self.racing) else None  # one alone is no race: it runs everything
         shown = {k for nomination in self._nominations for k in nomination.shown(self._judged(self.racing))}
         for k in sorted(shown, key=lambda k: float(self._price[k])):
             rivals = left[left != k]

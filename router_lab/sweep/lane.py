@@ -105,6 +105,9 @@ def lanes_of(plan: Plan, rule: RaceRule, reference: tuple[str, str | None] | Non
     for suite in dict.fromkeys(cell.suite for cell, _ in plan.tasks):
         cells = [(cell, task) for cell, task in plan.tasks if cell.suite == suite]
         candidates = [cell.candidate for cell, _ in cells]
+        asked = [(str(task.model), cell.effort) for cell, task in cells]  # as the sweep file names them
+        if reference is not None and reference not in candidates and reference in asked:
+            reference = candidates[asked.index(reference)]
         if reference is not None and reference not in candidates:
             known = ", ".join(str(Candidate(*one)) for one in candidates)
             who = Candidate(*reference)

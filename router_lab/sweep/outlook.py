@@ -9,6 +9,7 @@ from typing import Any
 
 from inspect_ai.dataset import Sample
 
+from router_lab.metrics.racing import least_clusters
 from router_lab.runtime.model import Candidate
 from router_lab.sweep.forecast import CellEstimate
 from router_lab.sweep.lane import Lane, lanes_of
@@ -46,8 +47,10 @@ def race_outlook(
             elif known.samples:
                 least += known.usd * low / known.samples
                 most += known.usd * high / known.samples
-        first = lane.sizes[0]
+        first, clusters = lane.sizes[0], len(lane.ends)
+        needed = least_clusters(options.rule)
         suites.append({
+            "clusters": clusters, "short": needed if clusters < needed else None,
             "suite": lane.suite, "candidates": len(lane.cells), "waves": lane.sizes,
             "floor": sum(lane.floor[first:]), "standing": standing_line(lane) if lane.shown else None,
         })  # fmt: skip
@@ -84,13 +87,22 @@ def render_race(outlook: dict[str, Any]) -> str:
     for suite in outlook["suites"]:
         sizes = suite["waves"]
         shown = ", ".join(map(str, sizes[:4])) + (f", … {sizes[-1]}" if len(sizes) > 4 else "")
+        who, in_ = _counted(suite["candidates"], "candidate"), _counted(len(sizes), "wave")
         lines.append(
-            f"  {suite['suite']}: {suite['candidates']} candidates, {len(sizes)} waves (samples {shown}), "
-            f"floor {suite['floor']} further samples"
+            f"  {suite['suite']}: {who}, {in_} (samples {shown}), floor {suite['floor']} further samples of each"
         )
+        if suite["short"]:
+            lines.append(
+                f"    {suite['clusters']} clusters are too few for anything to be settled at this margin, even between "
+                f"equals (it takes about {suite['short']}): losers may leave, the others run to the end"
+            )
         lines += [f"    so far {suite['standing']}"] if suite["standing"] else []
     lines.append("  " + _dollars(outlook))
     return "\n".join(lines)
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _dollars(outlook: dict[str, Any]) -> str:

@@ -89,7 +89,8 @@ class Racer:
                 continue
             told = [[leave.column, leave.reason, leave.by] for leave in leaves]
             looks.append({"suite": lane.suite, **look, "leaves": told})
-            lines += [_told(lane, leave) for leave in leaves] + ([standing_line(lane)] if leaves else [])
+            lines += [_told(lane, leave) for leave in leaves if leave.column != lane.race.winner]
+            lines += [standing_line(lane)] if leaves else []
         if looks:
             self.log.write(looks, self.wave)
         self.wave += 1
@@ -98,6 +99,19 @@ class Racer:
     def outcome(self) -> list[str]:
         """A picture for each suite: what it was settled on, or who is still in, and what each candidate ran."""
         return [race_picture(lane) for lane in self.lanes]
+
+    def verdicts(self) -> list[dict[str, Any]]:
+        """For each suite: `settled_on` a candidate or null, `after` how many of its `samples`, who is `racing` yet."""
+        return [
+            {
+                "suite": lane.suite,
+                "settled_on": None if lane.race.winner is None else list(lane.cells[lane.race.winner][0].candidate),
+                "after": lane.shown,
+                "samples": len(lane.samples),
+                "racing": [list(cell.candidate) for j, (cell, _) in enumerate(lane.cells) if lane.race.racing[j]],
+            }
+            for lane in self.lanes
+        ]
 
     def _size(self, lane: Lane, wave: int) -> int:
         steps = self.sizes[lane.suite]

@@ -46,16 +46,31 @@ class RaceLog:
         lines = self._whole_lines()
         if not lines:
             return 0
-        self._check(json.loads(lines[0]))
-        for look in (look for line in lines[1:] for look in json.loads(line)["looks"]):
-            lane, upto = self._lanes[look["suite"]], look["upto"]
-            if upto is None:
-                leaves = lane.finish(look["quality"])
-            else:
-                leaves = lane.take(upto, look["quality"], look["cost_usd"])
-            if [[leave.column, leave.reason, leave.by] for leave in leaves] != look["leaves"]:
-                raise InputError(f"{self.path}: was decided by another version of router_lab; {AFRESH}")
+        self._check(self._read(lines, 0))
+        for number in range(1, len(lines)):
+            try:
+                agrees = [self._agrees(look) for look in self._read(lines, number)["looks"]]
+            except (LookupError, TypeError, ValueError, AttributeError) as cause:
+                raise InputError(f"{self.path}, line {number + 1}: is no look of this race; {AFRESH}") from cause
+            if not all(agrees):
+                where = f"{self.path}, line {number + 1}"
+                raise InputError(f"{where}: was decided by another version of router_lab, or is damaged; {AFRESH}")
         return len(lines) - 1
+
+    def _read(self, lines: Sequence[bytes], number: int) -> Any:
+        try:
+            return json.loads(lines[number])
+        except ValueError as cause:
+            raise InputError(f"{self.path}, line {number + 1}: is damaged; {AFRESH}") from cause
+
+    def _agrees(self, look: Mapping[str, Any]) -> bool:
+        """Whether the lane, once it has looked as well, decides as it is written."""
+        lane, upto = self._lanes[look["suite"]], look["upto"]
+        if upto is None:
+            leaves = lane.finish(look["quality"])
+        else:
+            leaves = lane.take(upto, look["quality"], look["cost_usd"])
+        return bool([[leave.column, leave.reason, leave.by] for leave in leaves] == look["leaves"])
 
     def begin(self) -> None:
         """Write the terms down, if there are none."""
@@ -77,8 +92,9 @@ class RaceLog:
         lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
         return lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
 
-    def _check(self, begun: dict[str, Any]) -> None:
-        if begun.get("race") != FORMAT:
+    def _check(self, begun: Any) -> None:
+        if not isinstance(begun, dict) or begun.get("race") != FORMAT:
+            begun = begun if isinstance(begun, dict) else {}
             version = (
                 f"was begun under rules {begun.get('race')} of racing, this version of router_lab has rules {FORMAT}"
             )

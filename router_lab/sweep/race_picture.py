@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
+
+import numpy as np
 
 from router_lab.sweep.lane import Lane
 
 WIDTH = 40
-WHOLE, FLOOR = "█", "░"
+WHOLE, FLOOR, AHEAD = "█", "░", "·"
 
 
 def race_picture(lane: Lane) -> str:
-    """A line on the outcome, then a bar for each candidate, in file order: the suite's samples in the race's order."""
+    """A line on the outcome, then a bar for each candidate, in file order: the suite's samples in the race's order, and
+    what lies ahead of a race that has not come to its end."""
     total = len(lane.samples)
     names = [str(cell.candidate) for cell, _ in lane.cells]
     wide = max(map(len, names))
     reasons = {leave.column: f"{leave.reason} after {size}" for size, leave in lane.leaves}
     if lane.race.winner is not None:
         reasons[lane.race.winner] = f"settled on after {lane.shown}"
+    still = "ran to the end" if lane.shown == total else "still in"
     rows = [
-        f"  {name:{wide}} {_bar(lane, column, total)} {reasons.get(column, 'ran to the end')}"
-        for column, name in enumerate(names)
+        f"  {name:{wide}} {_bar(lane, column, total)} {reasons.get(column, still)}" for column, name in enumerate(names)
     ]
     return "\n".join([standing_line(lane), *rows])
 
 
 def standing_line(lane: Lane) -> str:
-    """What a suite was settled on, or who is still in, and what is saved."""
+    """What a suite was settled on, or who is still in, and what is saved: samples, and about what share of dollars."""
     total = len(lane.samples)
-    saved = sum(total - len(lane.samples_of(j, total)) for j in range(len(lane.cells)))
-    left = f"{saved} of {total * len(lane.cells)} samples saved"
+    spared = [total - len(lane.samples_of(j, total)) for j in range(len(lane.cells))]
+    left = f"{sum(spared)} of {total * len(lane.cells)} samples saved"
+    price = lane.race.price
+    if sum(spared) and np.isfinite(price).all() and price.sum() > 0:
+        left += f", about {(price * spared).sum() / (price * total).sum():.0%} of the dollars"
     if lane.race.winner is not None:
         winner = lane.cells[lane.race.winner][0].candidate
         return f"{lane.suite}: settled on {winner} after {lane.shown} of {total} samples; {left}"
@@ -42,9 +48,11 @@ def standing_line(lane: Lane) -> str:
 
 
 def _bar(lane: Lane, column: int, total: int) -> str:
-    whole = [True] * total
+    marks = [WHOLE] * total
     for start, end in lane.ranges(column, total):
-        whole[start:end] = [False] * (end - start)
+        marks[start:end] = [FLOOR] * (end - start)
+    if lane.race.racing[column]:
+        marks[lane.shown :] = [AHEAD] * (total - lane.shown)
     edges = [round(i * total / WIDTH) for i in range(WIDTH + 1)]
-    cells = [whole[start : max(end, start + 1)] for start, end in itertools.pairwise(edges)]
-    return "".join(WHOLE if 2 * sum(cell) >= len(cell) else FLOOR for cell in cells)
+    cells = [marks[start : max(end, start + 1)] for start, end in pairwise(edges)]
+    return "".join(max((WHOLE, FLOOR, AHEAD), key=cell.count) for cell in cells)

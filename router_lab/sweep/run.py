@@ -7,11 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
 from inspect_ai import Task, eval_set
-from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log, read_eval_log_sample_summaries
 
 from router_lab.config import Sweep
@@ -37,7 +36,8 @@ class SweepResult:
 
     `spent_usd`: all calls of this log directory so far, also of runs before this one. `unrun`: samples × epochs for
     which the budget did not reach; more money continues them. `spared`: samples × epochs that a race left out; `raced`:
-    what it settled on or who is still in, a picture for each suite.
+    what it settled on or who is still in, a picture for each suite, and `verdicts` the
+    same as data.
     """
 
     log_dir: Path
@@ -50,6 +50,7 @@ class SweepResult:
     unrun: int
     spared: int = 0
     raced: tuple[str, ...] = ()
+    verdicts: tuple[dict[str, Any], ...] = ()
 
 
 def run_sweep(
@@ -107,6 +108,7 @@ def run_sweep(
         unrun=unrun,
         spared=racer.spared() if racer is not None else 0,
         raced=tuple(racer.outcome()) if racer is not None else (),
+        verdicts=tuple(racer.verdicts()) if racer is not None else (),
     )
     _write_manifest(plan, result, logs, racer)
     return result
@@ -135,7 +137,7 @@ def _run_race(
         # Inspect writes a log anew for every task it is given, without what the task does not ask for: so each asks for
         # what is there, too, which a race before this one may have run. The first wave of a process asks for all logs.
         due = [
-            narrowed(whole[cell_key(cell)], _with_finished(whole[cell_key(cell)], task, done.get(cell_key(cell), set())))
+            _with_finished(whole[cell_key(cell)], task, done.get(cell_key(cell), set()))
             for cell, task in cells if not begun or lacking[cell_key(cell)]
         ]  # fmt: skip
         begun = True
@@ -154,10 +156,10 @@ def _lacking(task: Task, done: set[tuple[str, int]]) -> int:
     return sum((str(s.id), epoch) not in done for s in task.dataset for epoch in range(1, (task.epochs or 1) + 1))
 
 
-def _with_finished(whole: Task, wave: Task, done: set[tuple[str, int]]) -> list[Sample]:
-    """The samples of a wave, then those of the whole task that are there besides."""
+def _with_finished(whole: Task, wave: Task, done: set[tuple[str, int]]) -> Task:
+    """A wave's task, and besides its samples those of the whole task that are there."""
     due, there = {str(sample.id) for sample in wave.dataset}, {name for name, _ in done}
-    return [*wave.dataset, *(s for s in whole.dataset if str(s.id) in there - due)]
+    return narrowed(whole, [*wave.dataset, *(s for s in whole.dataset if str(s.id) in there - due)])
 
 
 def _refuse_fault(plan: Plan, spending: Spending) -> None:

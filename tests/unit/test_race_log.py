@@ -1,6 +1,69 @@
-"""What `race.jsonl` says where a race is not the one that was begun."""
+"""What `race.jsonl` says where a race is not the one that was begun, or the file is damaged."""
 
-from router_lab.sweep.race_log import _differences
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from inspect_ai.dataset import Sample
+
+from router_lab.metrics.racing import Race, RaceRule
+from router_lab.runtime.errors import InputError
+from router_lab.sweep.lane import Lane
+from router_lab.sweep.race_log import RaceLog, _differences
+
+
+def lane() -> Lane:
+    cells = [(SimpleNamespace(model=m, effort=None, settings=SimpleNamespace(sha="1")), None) for m in ("m", "n")]
+    samples = [Sample(input=str(i), id=i) for i in range(60)]
+    ends, sizes = list(range(1, 61)), [30, 60]
+    return Lane("s", cells, samples, [str(i) for i in range(60)], ends, sizes, Race(RaceRule(), 2), [False] * 60)
+
+
+def begun(folder: Path) -> RaceLog:
+    """A race of which one wave was looked at."""
+    first = lane()
+    log = RaceLog(folder, RaceRule(), None, [first])
+    log.begin()
+    quality = np.ones((30, 2)).tolist()
+    leaves = [[one.column, one.reason, one.by] for one in first.take(30, quality, quality)]
+    log.write([{"suite": "s", "upto": 30, "quality": quality, "cost_usd": quality, "leaves": leaves}], 0)
+    return log
+
+
+def test_a_race_is_where_its_file_says_and_a_torn_line_counts_as_not_written(tmp_path: Path) -> None:
+    path = begun(tmp_path).path
+    with path.open("a") as file:
+        file.write('{"wave": 1, "lo')
+    again = lane()
+    assert RaceLog(tmp_path, RaceRule(), None, [again]).replay() == 1 and again.shown == 30
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("garbage", r"race.jsonl, line 3: is damaged; use a new log directory, or rename"),
+        ('{"a": 1}', r"race.jsonl, line 3: is no look of this race; use a new"),
+        ('{"looks": [{"suite": "t", "upto": 60}]}', r"line 3: is no look of this race"),
+        (
+            '{"looks": [{"suite": "s", "upto": 99, "quality": [[1]], "cost_usd": [[1]], "leaves": []}]}',
+            r"line 3: is no",
+        ),
+        ("[]", r"line 3: is no look of this race"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path: Path, line: str, told: str) -> None:
+    log = begun(tmp_path)
+    with log.path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(InputError, match=told):
+        RaceLog(tmp_path, RaceRule(), None, [lane()]).replay()
+
+
+def test_a_first_line_that_holds_no_terms_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "race.jsonl").write_text("[1]\n")
+    with pytest.raises(InputError, match="was begun under rules None of racing"):
+        RaceLog(tmp_path, RaceRule(), None, [lane()]).replay()
 
 
 def terms(**given: object) -> dict[str, object]:

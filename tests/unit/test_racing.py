@@ -12,7 +12,7 @@ from inspect_ai.dataset import Sample
 
 from router_lab.metrics.nomination import Nomination
 from router_lab.metrics.race_order import on_floor, waves, whole_clusters
-from router_lab.metrics.racing import Leave, Race, RaceRule
+from router_lab.metrics.racing import Leave, Race, RaceRule, least_clusters
 from router_lab.metrics.sequential import STAKES, asymptotic_low, cluster_means, log_growth, log_mean, raced_mean
 from router_lab.metrics.tally import Tally
 from router_lab.sweep.lane import Lane
@@ -189,12 +189,35 @@ def test_who_waits_runs_the_floor_alone_and_is_released_where_the_grid_decides_w
     lane.cells[:] = [(SimpleNamespace(candidate=name), None) for name in ("mid", "odd", "best", "dear")]
     # 13 samples a mark: 160 to 280 are the marks 12.3 to 21.5, of which the first is whole by more than half.
     assert race_picture(lane).splitlines() == [
-        "s: not settled: mid, odd; 432 of 2080 samples saved",
+        # 216 each of two that cost 9 and 8, of 520 each of four that cost 2, 1.95, 9 and 8.
+        "s: not settled: mid, odd; 432 of 2080 samples saved, about 34% of the dollars",
         "  mid  " + "█" * 40 + " ran to the end",
         "  odd  " + "█" * 40 + " ran to the end",
         "  best " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + " needless after 520",
         "  dear " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + " needless after 520",
     ]
+
+
+def test_the_picture_of_a_race_that_goes_on_shows_what_lies_ahead() -> None:
+    lane, _, _ = ended_lane()
+    race = Race(RaceRule(0.1), 4, looks=LOOKS)
+    begun = Lane("s", lane.cells, lane.samples, lane.clusters, lane.ends, LOOKS, race, lane.floor)
+    begun.cells[:] = [(SimpleNamespace(candidate=name), None) for name in ("mid", "odd", "best", "dear")]
+    assert race_picture(begun).splitlines()[1] == "  mid  " + "·" * 40 + " still in"
+    quality, dollars = waiting_outcomes()
+    begun.take(40, quality[:40].tolist(), dollars[:40].tolist())
+    assert race_picture(begun).splitlines()[1] == "  mid  " + "█" * 3 + "·" * 37 + " still in"
+
+
+def test_how_many_clusters_it_takes_to_settle_anything() -> None:
+    # .1 × .76 × .95 = .0722 is a normal score of 1.46, so ties must sum up to 1.46 × sqrt(2) = 2.065 margins.
+    assert least_clusters(RaceRule(0.03)) == 20 + 69 and least_clusters(RaceRule(0.5)) == 20 + 20
+
+
+def test_one_candidate_alone_is_no_race_and_runs_everything() -> None:
+    race = Race(RaceRule(0.1), 1, looks=[40, 80])
+    assert race.look(np.ones((40, 1)), np.ones((40, 1)), np.arange(40)) == [] and race.running.all()
+    assert race.look(np.ones((40, 1)), np.ones((40, 1)), np.arange(40, 80)) == [] and race.racing.all()
 
 
 def test_who_waited_in_vain_runs_what_it_has_missed() -> None:
