@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ class Need:
 
     `suite` None = all together. `samples`, `dollars`: further ones, for both candidates of the pair, at power .8 if the
     present difference is the truth; `if_equal` the same if it is as good as the reference. None = no number would do.
+    `raced`: why it left the race of the suite (of all suites, where `suite` is None), which no further samples change.
     """
 
     candidate: Candidate
@@ -35,6 +37,7 @@ class Need:
     samples: int | None
     if_equal: int | None
     dollars: float | None
+    raced: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,17 +75,37 @@ def plan(
     means = np.where(known, data.quality * counted, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1e-12)
     everywhere = known.mean(axis=0) >= min(SEEN, float(known.mean(axis=0).max()))
     best = int(np.where(everywhere, means, -1).argmax()) if reference is None else data.candidates.index(reference)
-    every = np.ones(len(data), bool)
+    every, left = np.ones(len(data), bool), _left(outcomes)
     parts: list[tuple[str | None, np.ndarray[tuple[int], np.dtype[np.bool_]]]] = [(None, every)]
     if by_suite:
         parts += [(name, data.suite == code) for code, name in enumerate(data.suites)]
     needs = [
-        _need(data, rows, column, best, suite, margin, confidence)
+        replace(
+            _need(data, rows, column, best, suite, margin, confidence),
+            raced=_raced(left, data.candidates[column], [suite] if suite is not None else data.suites),
+        )
         for column in range(len(data.candidates))
         if column != best
         for suite, rows in parts
     ]
     return Plan(data.candidates[best], margin, confidence, tuple(needs))
+
+
+def _left(outcomes: pd.DataFrame) -> dict[tuple[Candidate, str], str]:
+    """Why a candidate left the race of a suite, by what `collect` says of the samples that were not run for it."""
+    if "reason" not in outcomes:
+        return {}
+    reasons = outcomes["reason"].astype("string").str.extract(r"^raced: (worse|dominated|hopeless|dearer) ")[0]
+    told = outcomes.assign(why=reasons)[reasons.notna()].drop_duplicates(["model", "effort", "suite"])
+    return {
+        (Candidate(str(model), None if pd.isna(effort) else str(effort)), str(suite)): str(why)
+        for model, effort, suite, why in told[["model", "effort", "suite", "why"]].itertuples(index=False)
+    }
+
+
+def _raced(left: dict[tuple[Candidate, str], str], candidate: Candidate, suites: Sequence[str]) -> str | None:
+    reasons = [left.get((candidate, suite)) for suite in suites]
+    return None if None in reasons else ", ".join(dict.fromkeys(str(reason) for reason in reasons))
 
 
 def _need(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from router_lab.cli.common import json_option, print_json
+
+if TYPE_CHECKING:
+    from router_lab.plan import Need
 
 
 @click.command()
@@ -24,6 +28,7 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     \b
     n          samples that both have        points   the difference in quality
     least      the smallest margin that n can show; `none` where n shows none
+    verdict    or why it left the race (sweep --race): no further samples are due
     samples    further ones if that difference is the truth
     if equal   further ones if the candidate is as good as the best one
     """
@@ -42,12 +47,22 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
         f"{'n':>6}{'points':>8}{'least':>8}  {'verdict':13}{'samples':>10}{'if equal':>10}{'dollars':>12}  candidate"
     )
     for need in found.needs:
-        count = "never" if need.samples is None else f"{need.samples:,}"
-        equal = "never" if need.if_equal is None else f"{need.if_equal:,}"
-        cost = "?" if need.dollars is None else f"{need.dollars:,.2f}"
-        least = "none" if need.smallest_margin >= 1 else f"{100 * need.smallest_margin:.2f}"
         where = "" if need.suite is None else f" on {need.suite}"
+        least = "none" if need.smallest_margin >= 1 else f"{100 * need.smallest_margin:.2f}"
+        word, *further = (f"left: {need.raced}", "–", "–", "–") if need.raced else (need.verdict, *_further(need))
         click.echo(
-            f"{need.n:6}{100 * need.difference:+8.2f}{least:>8}  {need.verdict:13}{count:>10}"
-            f"{equal:>10}{cost:>12}  {need.candidate}{where}"
+            f"{need.n:6}{100 * need.difference:+8.2f}{least:>8}  {word:13}{further[0]:>10}"
+            f"{further[1]:>10}{further[2]:>12}  {need.candidate}{where}"
         )
+    if any(need.raced for need in found.needs):
+        click.echo(
+            "what left a race was run on a random part alone, and each of those rows stands for many: hence wide bounds"
+        )
+
+
+def _further(need: Need) -> tuple[str, str, str]:
+    count = "never" if need.samples is None else f"{need.samples:,}"
+    equal = "never" if need.if_equal is None else f"{need.if_equal:,}"
+    if need.dollars is None:
+        return count, equal, "?"
+    return count, equal, f"{need.dollars:,.2f}" if need.dollars >= 1 or need.dollars == 0 else f"{need.dollars:.4f}"

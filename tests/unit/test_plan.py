@@ -42,3 +42,17 @@ def test_samples_are_those_of_the_verdict() -> None:
 def test_a_margin_or_confidence_out_of_range_is_refused(margin: float, confidence: float) -> None:
     with pytest.raises(InputError, match=r"must lie in \(0, 1\)"):
         plan(outcomes(), margin, confidence)
+
+
+def test_who_left_the_race_of_a_suite_needs_no_further_samples() -> None:
+    frame = outcomes()
+    other = frame.assign(suite="t", sample_id=frame["sample_id"] + "t")
+    frame = validate_outcomes(pd.concat([frame, other], ignore_index=True)).assign(reason=None)
+    frame.loc[(frame["suite"] == "s") & (frame["model"] == "b"), "reason"] = "raced: worse after 9 samples"
+    raced = {need.suite: need.raced for need in plan(frame, 0.15, by_suite=True).needs}
+    assert raced == {None: None, "s": "worse", "t": None}  # still in the race of one suite
+    frame.loc[(frame["suite"] == "t") & (frame["model"] == "b"), "reason"] = "raced: hopeless after 9 samples"
+    raced = {need.suite: need.raced for need in plan(frame, 0.15, by_suite=True).needs}
+    assert raced == {None: "worse, hopeless", "s": "worse", "t": "hopeless"}
+    frame["reason"] = "raced: settled after 9 samples"
+    assert all(need.raced is None for need in plan(frame, 0.15).needs)
