@@ -43,16 +43,18 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
         f"planned for a margin of {100 * margin:g} points at confidence {confidence:g}, against {found.reference}"
     )
     click.echo("--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9")
+    words = [f"left: {need.raced}" if need.raced else need.verdict for need in found.needs]
+    wide = max(13, *map(len, words))
     click.echo(
-        f"{'n':>6}{'points':>8}{'least':>8}  {'verdict':13}{'samples':>10}{'if equal':>10}{'dollars':>12}  candidate"
+        f"{'n':>6}{'points':>8}{'least':>8}  {'verdict':{wide}}{'samples':>10}{'if equal':>10}{'dollars':>12}  candidate"
     )
-    for need in found.needs:
+    for need, word in zip(found.needs, words, strict=True):
         where = "" if need.suite is None else f" on {need.suite}"
         least = "none" if need.smallest_margin >= 1 else f"{100 * need.smallest_margin:.2f}"
-        word, *further = (f"left: {need.raced}", "–", "–", "–") if need.raced else (need.verdict, *_further(need))
+        count, equal, cost = ("–", "–", "–") if need.raced else _further(need)
         click.echo(
-            f"{need.n:6}{100 * need.difference:+8.2f}{least:>8}  {word:13}{further[0]:>10}"
-            f"{further[1]:>10}{further[2]:>12}  {need.candidate}{where}"
+            f"{need.n:6}{100 * need.difference:+8.2f}{least:>8}  {word:{wide}}{count:>10}"
+            f"{equal:>10}{cost:>12}  {need.candidate}{where}"
         )
     if any(need.raced for need in found.needs):
         click.echo(
