@@ -183,9 +183,8 @@ def test_show_says_how_much_of_a_prompt_must_have_been_seen(tmp_path: Path) -> N
         "in a known suite, none needed; without one, predictions are not followed, whatever was seen"
     )
     both = policy(linear=reading(), coverage=0.5, coverage_unknown=0.75)
-    assert run("show", save_revision(both, tmp_path)).stdout.splitlines()[6] == (
-        "  coverage   in a known suite, 50% of the prompt seen in fitting; without one, 75% of the prompt seen in fitting"
-    )
+    said = "in a known suite, 50% of the prompt seen in fitting; without one, 75% of the prompt seen in fitting"
+    assert f"\n  coverage   {said}\n" in run("show", save_revision(both, tmp_path)).stdout
 
 
 NO_SUITE = "no suite was named, so predictions are of all suites pooled; known: code, triage"
