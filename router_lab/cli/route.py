@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from router_lab.cli.common import json_option, open_policy, print_json
-from router_lab.cli.words import escalates, notes
+from router_lab.cli.words import escalates, notes, with_escalation
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
@@ -42,7 +42,8 @@ def route(policy: str, prompt: str | None, vector: str | None, explain: bool, as
         print_json(decision.to_dict() | {"notes": told} | ({"candidates": rows} if explain else {}))
         return
     click.echo(f"{decision.candidate}\n  because   {decision.reason}")
-    click.echo(f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}")
+    both = ", with escalation" if with_escalation(loaded, loaded.candidates.index(decision.candidate)) else ""
+    click.echo(f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}")
     for note in told:
         click.echo(f"  note      {note}")
     click.echo(f"  fallbacks {', '.join(map(str, decision.fallbacks)) or 'none'}")
@@ -110,7 +111,8 @@ def explained(
     policy: Policy, decision: Decision, text: str, suite: str | None, vector: list[float] | None
 ) -> list[dict[str, Any]]:
     """A row for each candidate: model, effort, quality, cost_usd, utility = quality − tradeoff × cost_usd, ahead (of
-    the reference's utility), and `standing`: in words, how that compares with the guard, or why it may not serve."""
+    the reference's utility), `standing`: in words, how that compares with the guard, or why it may not serve; and
+    `with_escalation`: whether these figures count a second call where the answer fails its check."""
     spec, evidence = policy.spec, decision.evidence
     quality, cost = (part[0] for part in policy.predict([text], [suite], None if vector is None else [vector]))
     utility = quality - evidence["tradeoff"] * cost
@@ -130,7 +132,8 @@ def explained(
         figures = zip(("quality", "cost_usd", "utility", "ahead"), (quality, cost, utility, ahead), strict=True)
         rows.append({
             "model": candidate.model, "effort": candidate.effort, "standing": standing,
-            "chosen": candidate == decision.candidate, **{name: float(values[column]) for name, values in figures},
+            "chosen": candidate == decision.candidate, "with_escalation": with_escalation(policy, column),
+            **{name: float(values[column]) for name, values in figures},
         })  # fmt: skip
     return rows
 
@@ -147,8 +150,9 @@ def table(rows: Sequence[Mapping[str, Any]], decision: Decision) -> list[str]:
     ]
     for row in rows:
         mark = "→" if row["chosen"] else " "
+        both = "; figures with escalation" if row["with_escalation"] else ""
         lines.append(
             f"{mark} {row['quality']:7.3f} {row['cost_usd']:10.6f} {row['utility']:9.4f} {row['ahead']:+9.4f}  "
-            f"{Candidate(row['model'], row['effort'])} ({row['standing']})"
+            f"{Candidate(row['model'], row['effort'])} ({row['standing']}{both})"
         )
     return lines

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from router_lab.cli.common import json_option, open_policy, print_json
-from router_lab.cli.words import POINT_WORDS, escalates, fitted_by, read_by, reads, weight_of_vectors, who_serves
+from router_lab.cli.words import (
+    POINT_WORDS,
+    coverage,
+    escalates,
+    fitted_by,
+    read_by,
+    reads,
+    weight_of_vectors,
+    who_serves,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +109,7 @@ def _head(policy: Policy) -> list[str]:
         ]
         lines += _mix(shown)
     lines.append(f"  reads      {reads(policy)}{fitted_by(policy)}")
+    lines.append(f"  coverage   {coverage(policy)}")
     vectors = weight_of_vectors(policy)
     if vectors is not None:
         lines.append(f"  vectors    {vectors}")

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 @click.option(
     "--history", type=click.Path(path_type=Path), help="Earlier outcomes for --dry-run; default: the log directory."
 )
-@click.option("--budget-usd", type=click.FloatRange(min=0, min_open=True), help="Never spend more, all runs together.")
+@click.option(
+    "--budget-usd",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Never spend more, all runs together. Needs `limits: {usd: …}` in SWEEP.yaml, set aside for each sample.",
+)
 @click.option(
     "--race", is_flag=True, help="Stop paying for candidates once they are shown not to win; `race:` in SWEEP.yaml."
 )
@@ -62,7 +66,7 @@ def sweep(
         raise click.UsageError("--pilot goes with --dry-run; to run a few samples use --limit")
     options = _race_options(sweep_file) if race else None
     if dry_run and not pilot:
-        _estimate(sweep_file, folder, limit, history, as_json, options, batch)
+        _estimate(sweep_file, folder, limit, budget_usd, history, as_json, options, batch)
         return
     from router_lab.sweep import run_sweep
 
@@ -70,15 +74,23 @@ def sweep(
     if pilot:
         few = min(pilot, limit or pilot)
         run_sweep(sweep_file, folder, limit=few, budget_usd=budget_usd, batch=batch, quiet=quiet)
-        _estimate(sweep_file, folder, limit, history, as_json, options, batch)
+        _estimate(sweep_file, folder, limit, budget_usd, history, as_json, options, batch)
         return
     result = run_sweep(sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet)
     click.echo(
         f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed", err=True
     )
     if result.unrun:
-        spent = f"budget reached: ${result.spent_usd:.4f} spent"
-        click.echo(f"{spent}, {result.unrun} samples not run; a larger budget continues them", err=True)
+        from router_lab.sweep import prepare
+        from router_lab.sweep.shortfall import shortfall
+
+        if result.generated or result.failed:
+            told = f"budget reached: ${result.spent_usd:.4f} spent, {result.unrun} samples not run"
+            told += "; a larger budget continues them"
+        else:
+            plan = prepare(sweep_file, limit=limit, budget_usd=budget_usd, batch=batch, spending=False)
+            told = f"{shortfall(plan, result, race=race)}; {result.unrun} samples wait for a larger budget"
+        click.echo(told, err=True)
     if race:
         for line in result.raced:
             click.echo(line, err=True)
@@ -109,7 +121,7 @@ def _race_options(sweep_file: Path) -> RaceOptions:
 
 
 def _estimate(
-    sweep_file: Path, folder: Path, limit: int | None, history: Path | None, as_json: bool,
+    sweep_file: Path, folder: Path, limit: int | None, budget_usd: float | None, history: Path | None, as_json: bool,
     race: RaceOptions | None, batch: bool,
 ) -> None:  # fmt: skip
     """Print dollars per candidate and suite, for what the log directory does not hold yet."""
@@ -120,7 +132,7 @@ def _estimate(
     from router_lab.sweep.outlook import race_outlook, render_race
     from router_lab.sweep.run import finished_samples, missing_samples
 
-    plan = prepare(sweep_file, limit=limit, budget_usd=None, batch=batch, spending=False)
+    plan = prepare(sweep_file, limit=limit, budget_usd=budget_usd, batch=batch, spending=False)
     estimates = estimate(plan, _history(plan, folder, history), missing_samples(plan, folder))
     each = plan.grid.sweep.limits.usd
     racing = None if race is None else race_outlook(plan, estimates, race, folder, finished_samples(folder, plan))

@@ -118,6 +118,27 @@ def escalates(policy: Policy) -> str:
     return f"{said}; that saves {saved} more than without, paired"
 
 
+def with_escalation(policy: Policy, column: int) -> bool:
+    """Whether predictions for this column count the call that follows where its answer fails the check."""
+    order = policy.spec.escalation
+    return bool(order) and order[-1] != column
+
+
+def coverage(policy: Policy) -> str:
+    """How much of a prompt must have been seen in fitting for predictions to be followed, with and without a suite."""
+    known, unknown = policy.spec.coverage, policy.spec.coverage_needed(0)
+    if max(known, unknown) <= 0:
+        return f"none needed, suite named or not{'' if any(read_by(policy)) else ': no prompt is read to decide'}"
+    return f"in a known suite, {_needed(known)}; without one, {_needed(unknown)}"
+
+
+def _needed(least: float) -> str:
+    """What a threshold of coverage asks for."""
+    if least > 1:
+        return "predictions are not followed, whatever was seen"
+    return f"{least:.0%} of the prompt seen in fitting" if least > 0 else "none needed"
+
+
 BY = {
     (False, False): "",
     (True, False): "by the prompt",

@@ -83,7 +83,8 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
     fitted, more = _escalated(plain, seed) if recipe.escalate else (plain, None)
     spec = spec_of(fitted, seed)
     if fitted is not plain:
-        spec = replace(spec, escalation=(problem.reference,))
+        # A fallback is asked when the reference may not be there to ask again: what counts is each one's own answer.
+        spec = replace(spec, escalation=(problem.reference,), fallbacks=_fallbacks(problem))
     certificate = certify(
         problem, fitted.evidence, fitted.goals, fitted.choices, plain.random_mix, fitted.cells, plain.evidence
     )
@@ -248,15 +249,21 @@ def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
         coverage=fitted.coverage,
         coverage_unknown=None if fitted.strange is None else fitted.strange.threshold,
         routes=routes,
-        fallbacks=fallbacks_of(
-            np.nan_to_num(column_means(data.quality, data.weight), nan=-1.0),
-            np.nan_to_num(column_means(data.cost_usd, data.weight)),
-        ),
+        fallbacks=_fallbacks(problem),
         eligible=_open(problem, fitted.choices["default"].option, bool(fitted.task.texts.any())),
         limits=limits_of(problem.frame, data.suites, data.candidates),
         expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
         groups=np.array(sorted({group_code(*data.groups[g]) for g in np.unique(data.group)}), np.uint64),
         provenance=_provenance(problem, fitted.settings, seed),
+    )
+
+
+def _fallbacks(problem: Problem) -> tuple[int, ...]:
+    """All columns, best mean quality of the problem's rows first."""
+    data = problem.develop
+    return fallbacks_of(
+        np.nan_to_num(column_means(data.quality, data.weight), nan=-1.0),
+        np.nan_to_num(column_means(data.cost_usd, data.weight)),
     )
 
 

@@ -242,7 +242,7 @@ class PolicySpec:
     routes: Mapping[str, Route]
     """By suite; suites without a row stay on the reference."""
     fallbacks: tuple[int, ...]
-    """All columns, best first: who is asked when the chosen candidate cannot be."""
+    """All columns, best of their own (without escalation) first: who is asked when the chosen candidate cannot be."""
     escalation: tuple[int, ...] = ()
     """Columns in the order in which a failed check of the answer moves through them, as measured; then `fallbacks`."""
     eligible: NDArray[np.bool_] | None = None

@@ -40,7 +40,8 @@ class Plan:
     recorded: Path
     budget_usd: float | None = None
     lacking: tuple[str, ...] = ()
-    """What a run still needs that an estimate does without: keys that are not set, one sentence a model."""
+    """What a run still needs that an estimate does without: keys that are not set, one sentence a model, and whatever
+    a budget needs."""
     tier: str = "standard"
     """At which price its requests run, `standard` or `batch`."""
 
@@ -91,7 +92,7 @@ def prepare(
         limit: samples per suite at most, for a trial.
         budget_usd: instead of the sweep file's own.
         batch: run through the providers' batch APIs, at their price.
-        spending: False for an estimate, which needs no keys and no budget that could be kept; `lacking` names the keys.
+        spending: False for an estimate, which needs no keys and no budget that could be kept; `lacking` names these.
     """
     grid = load_grid(source, base)
     if limit:
@@ -106,8 +107,13 @@ def prepare(
     refuse_twins(tasks, requests)
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
     plan = Plan(grid, tasks, requests, recorded, budget, lacking, "batch" if batch else "standard")
-    if budget is not None and spending:
-        _check_budget(plan)
+    if budget is not None:
+        try:
+            _check_budget(plan)
+        except InputError as error:
+            if spending:
+                raise
+            plan = replace(plan, lacking=(*plan.lacking, str(error)))
     return plan
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import prepare, run_sweep
@@ -113,6 +115,39 @@ def budgeted(folder: Path, server: Loopback, usd: float) -> Path:
     }
     sweep = {"models": models, "config": {"max_tokens": 100}, "limits": {"usd": 0.002}, "budget_usd": usd}
     return write_project(folder, sweep, suites, prices=PRICES)
+
+
+def test_a_budget_too_small_for_one_sample_of_each_cell_says_what_it_lacks(
+    servers: tuple[Loopback, Loopback], tmp_path: Path
+) -> None:
+    """Two cells at $0.002 a sample: the first wave sets aside $0.004 at least."""
+    server = servers[0]
+    file, logs = budgeted(tmp_path, server, 0.003), tmp_path / "logs"
+    command = ["sweep", str(file), "--log-dir", str(logs), "--quiet"]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 0 and server.requests == [], result.output
+    assert result.stderr.splitlines()[-1] == (
+        "nothing was run: the first wave needs up to $0.0040 set aside (`limits: {usd: 0.002}` × 2 samples, one of "
+        "each suite for each candidate), and the budget has $0.0030 left; 24 samples wait for a larger budget"
+    )
+    enough = CliRunner().invoke(cli, [*command, "--budget-usd", "0.004"]).stderr
+    assert len(server.requests) == 1 + 3 and "budget reached: $0.00" in enough
+    again = CliRunner().invoke(cli, [*command, "--budget-usd", "0.004"]).stderr.splitlines()[-1]
+    assert "left, too little for the next wave, which sets aside `limits: {usd: 0.002}` for each of its" in again
+    assert len(server.requests) == 1 + 3
+    raced = CliRunner().invoke(cli, [*command[:3], str(tmp_path / "raced"), "--quiet", "--race"]).stderr
+    assert "nothing was run: the budget has $0.0030 left, too little for the first wave" in raced
+
+
+def test_a_dry_run_says_what_its_budget_needs(servers: tuple[Loopback, Loopback], tmp_path: Path) -> None:
+    models = [{"model": "openai-api/local/chatty", "base_url": servers[0].url}]
+    file = write_project(tmp_path, {"models": models, "config": {"max_tokens": 100}}, prices=PRICES)
+    command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--quiet", "--budget-usd", "2"]
+    needs = "sweep t: a budget of $2 needs `limits: {usd: …}`"
+    dry = CliRunner().invoke(cli, [*command, "--dry-run"])
+    assert dry.exit_code == 0 and f"before it can run: {needs}" in dry.stdout
+    assert needs in str(CliRunner().invoke(cli, command).output)
+    assert "before it can run" not in CliRunner().invoke(cli, [*command[:-2], "--dry-run"]).stdout
 
 
 def test_ten_budgets_are_never_passed_and_more_money_continues(

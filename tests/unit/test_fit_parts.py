@@ -212,6 +212,27 @@ def test_escalation_is_used_where_it_wins_and_not_where_there_is_no_check() -> N
     assert fit_policy(recipe, two_kinds(100)).spec.escalation == ()
 
 
+def test_fallbacks_are_ranked_by_their_own_answers_also_with_escalation() -> None:
+    """`wrong` is never right and always caught: asked again, its quality is the reference's 1; `fair` is right on 80 %
+    and its check lets all pass. On their own: 1, .8, about .7 and 0."""
+    table = checked(200)
+    first = table[table["model"] == "large"]
+    number = first["sample_id"].str[1:].astype(int)
+    fair = first.assign(model="fair", quality=(number % 5 > 0).astype(float), cost_usd=0.05, check=True)
+    wrong = first.assign(model="wrong", quality=0.0, cost_usd=0.001, check=False)
+    table = validate_outcomes(pd.concat([table, fair, wrong], ignore_index=True))
+    after = escalated(table, Candidate("large")).groupby("model")["quality"].mean()
+    assert after["wrong"] == 1.0 and after["fair"] == 0.8
+    recipe = Recipe.model_validate(
+        {"name": "e", "reference": {"model": "large"}, "rule": {"margin": 0.05, "confidence": 0.9}}
+    )
+    policy = fit_policy(recipe, table)
+    assert policy.spec.escalation == (policy.candidates.index(Candidate("large")),)
+    assert [policy.candidates[column].model for column in policy.spec.fallbacks] == ["large", "fair", "small", "wrong"]
+    drawn = next(d for d in (policy.decide("x", suite="s", key=str(k)) for k in range(20)) if d.model == "small")
+    assert [c.model for c in drawn.fallbacks] == ["large", "fair", "wrong"]
+
+
 def test_diagnostics_are_asked_for() -> None:
     recipe = Recipe.model_validate({"name": "d", "rule": {"margin": 0.05, "confidence": 0.9}})
     found = fit_policy(recipe, two_kinds(200), diagnostics=True).spec.certificate["diagnostics"]

@@ -136,6 +136,12 @@ def test_a_policy_that_escalates_says_so(tmp_path: Path) -> None:
     for command, more in ((show, ()), (route, ("hi", "--explain"))):
         assert said in run(command, path, *more).output
         assert "fails its check" not in run(command, plain, *more).output
+    explained = run(route, path, "hi", "--explain").output
+    assert "predicted quality 1.000, $0.001000 on tier standard, with escalation\n" in explained
+    assert "cheap (beats the guard; figures with escalation)\n" in explained and "dear (the reference)\n" in explained
+    assert "with escalation" not in run(route, plain, "hi", "--explain").output
+    rows = json.loads(run(route, path, "hi", "--explain", "--json").stdout)["candidates"]
+    assert [row["with_escalation"] for row in rows] == [True, False]
 
 
 def test_plan_says_for_what_it_planned_and_how_to_change_that(table: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from router_lab.cli import cli
-from router_lab.cli.words import escalates, fitted_by, reads, weight_of_vectors, who_serves
+from router_lab.cli.words import coverage, escalates, fitted_by, reads, weight_of_vectors, who_serves
 from router_lab.report.policy import pick_rows
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.features import DENSE, Featuriser
@@ -171,6 +171,20 @@ def test_escalation_says_what_it_gains() -> None:
         "27.7 % (24.4 to 30.9) of the reference's cost more than without, paired"
     )
     assert escalates(policy(escalation=(1,))).endswith("those of the baselines beside it one")
+
+
+def test_show_says_how_much_of_a_prompt_must_have_been_seen(tmp_path: Path) -> None:
+    assert coverage(policy()) == "none needed, suite named or not: no prompt is read to decide"
+    assert coverage(policy(linear=reading())) == "none needed, suite named or not"
+    assert coverage(policy(linear=reading(), coverage=0.5)) == (
+        "in a known suite, 50% of the prompt seen in fitting; without one, 50% of the prompt seen in fitting"
+    )
+    assert coverage(policy(linear=reading(), coverage_unknown=2.0)) == (
+        "in a known suite, none needed; without one, predictions are not followed, whatever was seen"
+    )
+    both = policy(linear=reading(), coverage=0.5, coverage_unknown=0.75)
+    said = "in a known suite, 50% of the prompt seen in fitting; without one, 75% of the prompt seen in fitting"
+    assert f"\n  coverage   {said}\n" in run("show", save_revision(both, tmp_path)).stdout
 
 
 NO_SUITE = "no suite was named, so predictions are of all suites pooled; known: code, triage"
