@@ -45,9 +45,8 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     click.echo("--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9")
     words = [f"left: {need.raced}" if need.raced else need.verdict for need in found.needs]
     wide = max(13, *map(len, words))
-    click.echo(
-        f"{'n':>6}{'points':>8}{'least':>8}  {'verdict':{wide}}{'samples':>10}{'if equal':>10}{'dollars':>12}  candidate"
-    )
+    head = f"{'samples':>10}{'if equal':>10}{'dollars':>12}  candidate"
+    click.echo(f"{'n':>6}{'points':>8}{'least':>8}  {'verdict':{wide}}{head}")
     for need, word in zip(found.needs, words, strict=True):
         where = "" if need.suite is None else f" on {need.suite}"
         least = "none" if need.smallest_margin >= 1 else f"{100 * need.smallest_margin:.2f}"
