@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from router_lab.cli.common import json_option, print_json, print_path
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +80,13 @@ def sweep(
         run_sweep(sweep_file, folder, limit=few, budget_usd=budget_usd, batch=batch, quiet=quiet)
         _estimate(sweep_file, folder, limit, budget_usd, history, as_json, options, batch)
         return
-    result = run_sweep(sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet)
+    try:
+        result = run_sweep(
+            sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet
+        )
+    except KeyboardInterrupt:
+        click.echo(f"interrupted: what was finished is kept in {folder}; the same command goes on from there", err=True)
+        sys.exit(INTERRUPTED)
     click.echo(
         f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed", err=True
     )

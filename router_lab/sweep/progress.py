@@ -35,7 +35,7 @@ class Progress(AbstractContextManager["Progress"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _Counter.listener = None
-        if self.finished:
+        if self.finished and kind is not KeyboardInterrupt:  # what was cancelled counts as failed there
             self._write(self.line(), end="\n")
 
     def sample_done(self, failed: bool) -> None:

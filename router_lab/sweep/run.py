@@ -67,8 +67,9 @@ def run_sweep(
 ) -> SweepResult:
     """Generate what is missing in `log_dir` and return the logs that make up the sweep.
 
-    A sample that is finished there is never asked for again, also after kill -9; one that failed is. With a budget
-    (`budget_usd`, else the sweep file's), what all runs in `log_dir` have spent never passes it. Raises InputError.
+    A sample that is finished there is never asked for again, also after kill -9 or an interrupt (which is raised as
+    KeyboardInterrupt); one that failed is. With a budget (`budget_usd`, else the sweep file's), what all runs in
+    `log_dir` have spent never passes it. Raises InputError.
 
     Args:
         source, base, limit, budget_usd: as in `prepare`.
@@ -119,8 +120,9 @@ def _run_waves(plan: Plan, folder: Path, spending: Spending, done: Done, logs: d
     reach = 0
     for reach in _waves(plan, spending, done):
         for bound, tasks in _by_limit(plan, reach).items():
-            logs |= {log.eval.task_id: log for log in _eval_set(plan, tasks, folder, bound)}
-        _refuse_fault(plan, spending)
+            made = _eval_set(plan, tasks, folder, bound)
+            _refuse_stop(plan, spending, tasks, made)
+            logs |= {log.eval.task_id: log for log in made}
     return sum(max(0, positions(c, t) - reach) * (t.epochs or 1) for c, t in plan.tasks)
 
 
@@ -143,8 +145,9 @@ def _run_race(
         begun = True
         if due:
             longest = max(len(task.dataset) for task in due)
-            logs |= {log.eval.task_id: log for log in _eval_set(plan, due, folder, longest)}
-        _refuse_fault(plan, spending)
+            made = _eval_set(plan, due, folder, longest)
+            _refuse_stop(plan, spending, due, made)
+            logs |= {log.eval.task_id: log for log in made}
         for line in racer.look([_path(log) for log in logs.values()]):
             counter.note(line)
         counter.needed = plan.needed - racer.spared()
@@ -162,9 +165,13 @@ def _with_finished(whole: Task, wave: Task, done: set[tuple[str, int]]) -> Task:
     return narrowed(whole, [*wave.dataset, *(s for s in whole.dataset if str(s.id) in there - due)])
 
 
-def _refuse_fault(plan: Plan, spending: Spending) -> None:
+def _refuse_stop(plan: Plan, spending: Spending, tasks: list[Task], made: list[EvalLog]) -> None:
+    """Raise what kept a wave from its end: a fault, or an interrupt, which Inspect takes for itself: it cancels what
+    runs and returns what logs there are."""
     if spending.fault:
         raise InputError(f"sweep {plan.grid.sweep.name}: {spending.fault}")
+    if len(made) < len(tasks) or any(log.status == "cancelled" for log in made):
+        raise KeyboardInterrupt
 
 
 def finished_samples(folder: Path, plan: Plan) -> Done:

@@ -80,6 +80,24 @@ def test_kill_9_in_the_middle_changes_no_decision(tmp_path: Path) -> None:
     assert decisions(tmp_path / "cut/logs") == decisions(tmp_path / "whole/logs")
 
 
+@pytest.mark.parametrize("race", [["--race"], []])
+def test_an_interrupt_is_said_and_the_same_command_goes_on(tmp_path: Path, race: list[str]) -> None:
+    with race_servers(tmp_path, 40, delay=0.05) as (file, servers):
+        command = [ROUTER_LAB, "sweep", str(file), *race, "--log-dir", str(tmp_path / "logs")]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        while sum(len(server.requests) for server in servers) < 24 and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+        assert process.returncode == 130, told
+        assert f"interrupted: what was finished is kept in {tmp_path / 'logs'}; the same" in told
+        assert " failed" not in told
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        needed = 120 - (int(done.stderr.split("race left out ")[1].split()[0]) if race else 0)
+        # Two connections a model: what was in flight is asked for again, and nothing else.
+        assert sum(len(server.requests) for server in servers) - needed <= 6
+
+
 def test_the_dear_wait_for_a_scout_and_catch_up_where_nothing_was_settled(tmp_path: Path) -> None:
     with race_servers(tmp_path / "whole", 40, grid=DEAR) as (file, servers):
         result = run_sweep(file, tmp_path / "whole/logs", race=options(margin=0.02), quiet=True)
