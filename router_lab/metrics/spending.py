@@ -3,8 +3,9 @@
 A capital that bets (`router_lab.metrics.sequential`) is valid for ever and pays for it: near the end of a grid it needs
 about twice the samples of a single test. Where the number of clusters to come is known, the error can be spent over
 the looks instead (Lan & DeMets 1983, "Discrete sequential boundaries for clinical trials", Biometrika 70; Kim & DeMets
-1987, the same journal 74, for powers of time), most of it near the end: then the last look is nearly a single test. As
-with the t test of a certificate, validity is that of the central limit theorem.
+1987, the same journal 74, for powers of time), evenly here: a candidate that is far ahead is shown early, and the last
+look still is not far from a single test. As with the t test of a certificate, validity is that of the central limit
+theorem.
 """
 
 from __future__ import annotations
