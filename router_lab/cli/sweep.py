@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ INTERRUPTED = 130
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.sweep import Plan, RaceOptions
+    from router_lab.sweep import Plan, RaceOptions, SweepResult
 
 
 @click.command()
@@ -87,34 +88,44 @@ def sweep(
     except KeyboardInterrupt:
         click.echo(f"interrupted: what was finished is kept in {folder}; the same command goes on from there", err=True)
         sys.exit(INTERRUPTED)
-    click.echo(
-        f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed", err=True
-    )
-    if result.unrun:
-        from router_lab.sweep import prepare
-        from router_lab.sweep.shortfall import shortfall
-
-        if result.generated or result.failed:
-            told = f"budget reached: ${result.spent_usd:.4f} spent, {result.unrun} samples not run"
-            told += "; a larger budget continues them"
-        else:
-            plan = prepare(sweep_file, limit=limit, budget_usd=budget_usd, batch=batch, spending=False)
-            told = f"{shortfall(plan, result, race=race)}; {result.unrun} samples wait for a larger budget"
-        click.echo(told, err=True)
-    if race:
-        for line in result.raced:
-            click.echo(line, err=True)
-        click.echo(
-            f"█ ran all, ░ the floor alone, · not run yet; the race left out {result.spared} samples; who left and why "
-            f"is in {folder / 'sweep.json'}",
-            err=True,
-        )
+    _tell(result, prepared=lambda: _prepared(sweep_file, limit, budget_usd, batch), race=race)
     if as_json:
         numbers = ("needed", "reused", "generated", "failed", "spent_usd", "unrun", "spared")
         extra = {"race": list(result.verdicts)} if race else {}
         print_json({"log_dir": str(folder), **{name: getattr(result, name) for name in numbers}, **extra})
         return
     print_path(folder)
+
+
+def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> None:
+    """Say what was run, what was not and why, and how a race ended."""
+    click.echo(
+        f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed", err=True
+    )
+    if result.unrun:
+        from router_lab.sweep.shortfall import shortfall
+
+        if result.generated or result.failed:
+            told = f"budget reached: ${result.spent_usd:.4f} spent, {result.unrun} samples not run"
+            told += "; a larger budget continues them"
+        else:
+            told = f"{shortfall(prepared(), result, race=race)}; {result.unrun} samples wait for a larger budget"
+        click.echo(told, err=True)
+    if race:
+        for line in result.raced:
+            click.echo(line, err=True)
+        click.echo(
+            f"█ ran all, ░ the floor alone, · not run yet; the race left out {result.spared} samples; who left and why "
+            f"is in {result.log_dir / 'sweep.json'}",
+            err=True,
+        )
+
+
+def _prepared(sweep_file: Path, limit: int | None, budget_usd: float | None, batch: bool) -> Plan:
+    """The sweep as it would run, without keys."""
+    from router_lab.sweep import prepare
+
+    return prepare(sweep_file, limit=limit, budget_usd=budget_usd, batch=batch, spending=False)
 
 
 def _race_options(sweep_file: Path) -> RaceOptions:
@@ -137,12 +148,12 @@ def _estimate(
     """Print dollars per candidate and suite, for what the log directory does not hold yet."""
     from dataclasses import asdict
 
-    from router_lab.sweep import estimate, prepare
+    from router_lab.sweep import estimate
     from router_lab.sweep.forecast import render, total
     from router_lab.sweep.outlook import race_outlook, render_race
     from router_lab.sweep.run import finished_samples, missing_samples
 
-    plan = prepare(sweep_file, limit=limit, budget_usd=budget_usd, batch=batch, spending=False)
+    plan = _prepared(sweep_file, limit, budget_usd, batch)
     estimates = estimate(plan, _history(plan, folder, history), missing_samples(plan, folder))
     each = plan.grid.sweep.limits.usd
     racing = None if race is None else race_outlook(plan, estimates, race, folder, finished_samples(folder, plan))

@@ -22,6 +22,9 @@ from router_lab.providers.evallog import find_logs
 from router_lab.providers.keys import MANIFEST, TRANSPORT, canonical_json
 from router_lab.runtime.errors import InputError
 
+Manifests = Mapping[Path, Mapping[str, Any]]
+"""What sweeps say of their log directories, by directory."""
+
 
 def collect(
     sources: Sequence[str | Path],
@@ -61,11 +64,13 @@ def collect(
     frames, calls = [], []
     if logs:
         rows = [pair for source in logs for pair in log_rows(source, table, caching)]
+        manifests = {folder: _manifest(folder) for folder in {source.log.path.parent for source in logs}}
         if not as_logged:
-            left_out = {source.log.path.name: not_due(source, _manifest(source.log.path.parent)) for source in logs}
+            left_out = {source.log.path.name: not_due(source, manifests[source.log.path.parent]) for source in logs}
             rows = [pair for pair in rows if pair[0]["sample_id"] not in left_out[pair[0]["log"]]]
         made = [row for row, _ in rows]
-        outcomes = pd.DataFrame(made if as_logged else _with_inclusion(logs, made + _unrun(logs, made)))
+        whole = made if as_logged else _with_inclusion(logs, manifests, made + _unrun(logs, manifests, made))
+        outcomes = pd.DataFrame(whole)
         frames.append(_with_attrs(outcomes, logs, table, caching))
         calls = [call for _, answered in rows for call in answered]
     for path, frame in tables:
@@ -91,7 +96,7 @@ def _check_prices(logs: Sequence[LogSource], table: PriceTable) -> None:
         table.rates(source.model, dt.datetime.fromisoformat(source.log.spec["created"]).date())
 
 
-def _unrun(logs: Sequence[LogSource], made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows for what a budget left out; prompt and group as other candidates' rows have them."""
     seen: dict[str, set[tuple[str, int]]] = defaultdict(set)
     known: dict[tuple[str, str], dict[str, Any]] = {}
@@ -100,7 +105,7 @@ def _unrun(logs: Sequence[LogSource], made: list[dict[str, Any]]) -> list[dict[s
         known.setdefault((row["suite"], row["sample_id"]), {"prompt": row["prompt"], "group": row["group"]})
     rows: list[dict[str, Any]] = []
     for source in logs:
-        manifest = _manifest(source.log.path.parent)
+        manifest = manifests[source.log.path.parent]
         planned = manifest.get("planned", {}).get(source.log.path.name)
         race = manifest.get("race", {}).get("order", {}).get(source.suite_name)
         if planned is not None and (race is not None or manifest.get("budget_usd") is not None):
@@ -111,12 +116,14 @@ def _unrun(logs: Sequence[LogSource], made: list[dict[str, Any]]) -> list[dict[s
     return [{**row, **known.get((row["suite"], row["sample_id"]), {})} for row in rows]
 
 
-def _with_inclusion(logs: Sequence[LogSource], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_inclusion(
+    logs: Sequence[LogSource], manifests: Manifests, rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """The rows with `inclusion`, where a race has dealt with them."""
     chance = {
         source.log.path.name: inclusion_of(source, manifest)
         for source in logs
-        if "race" in (manifest := _manifest(source.log.path.parent))
+        if "race" in (manifest := manifests[source.log.path.parent])
     }
     if not chance:
         return rows

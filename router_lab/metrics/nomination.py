@@ -50,7 +50,7 @@ class Match:
 
 
 class Nomination:
-    """`front`: matches, the first of them the gatekeeper; hopeless [c]: who is shown to be unable to pass on the grid,
+    """`matches`, the first of them the gatekeeper; hopeless [c]: who is shown to be unable to pass on the grid,
     against `opponent` and so against anybody better."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Nomination:
     ) -> None:  # fmt: skip
         """columns: the first, and those that join at once; errors: for matching and for hopelessness; looks: clusters
         after each look of the race; past: quality until now."""
-        self.front: list[Match] = []
+        self.matches: list[Match] = []
         self.opponent, self.start = opponent, past.rows
         self._errors, self._margin, self._confidence, self._race = errors, margin, confidence, looks
         self._looks = tuple(look - self.start for look in looks if look > self.start)
@@ -72,33 +72,33 @@ class Nomination:
 
     @property
     def columns(self) -> list[int]:
-        """Of the front, in order."""
-        return [match.column for match in self.front]
+        """Of the matches, in order."""
+        return [match.column for match in self.matches]
 
     def join(self, column: int) -> None:
         """Test `column`, cheaper than the first, on the clusters to come."""
-        others = len(self.front) - 1
+        others = len(self.matches) - 1
         share = 1.0 if others < 0 else JOINING * (1 - JOINING) ** others
         start = self.start + self._now
-        self.front.append(
+        self.matches.append(
             Match(column, len(self.hopeless), self._errors[0] * share, self._margin, start, self._race)
         )  # fmt: skip
 
     def shown(self, judged: Mask) -> list[int]:
         """Columns shown to be within the margin of all `judged` [c]; nobody if the first is not."""
-        first = self.front[0].column
-        shown = [m.column for m in self.front if m.matched[judged & (np.arange(len(judged)) != m.column)].all()]
+        first = self.matches[0].column
+        shown = [m.column for m in self.matches if m.matched[judged & (np.arange(len(judged)) != m.column)].all()]
         return shown if first in shown else []
 
     def matched(self, column: int) -> Mask:
         """[c] of whom both the first and `column` are shown to be within the margin; nobody if it is not nominated."""
-        found = [match.matched for match in self.front if match.column == column]
-        return found[0] & self.front[0].matched if found else np.zeros(len(self.hopeless), bool)
+        found = [match.matched for match in self.matches if match.column == column]
+        return found[0] & self.matches[0].matched if found else np.zeros(len(self.hopeless), bool)
 
     def add(self, means: Floats) -> None:
         """Take in the cluster means [G, c] of a wave, NaN = not run."""
         self._now += len(means)
-        for match in self.front:
+        for match in self.matches:
             match.add(means)
         self._reach.add(means - means[:, [self.opponent]], -self._margin, bets=False)
         self.hopeless |= self._out_of_reach()

@@ -268,15 +268,15 @@ class Race:
                 nomination.join(column)
         if self._nominations and now < 2 * self._nominations[-1].start:
             return
-        front = seems.front()
-        if not front or any(front[-1] in nomination.columns for nomination in self._nominations):
+        nominees = seems.nominees()
+        if not nominees or any(nominees[-1] in nomination.columns for nomination in self._nominations):
             return
         weight = FIRST * (1 - FIRST) ** len(self._nominations)
         errors = (self._settling * weight, self._error * HOPELESS * weight)
-        opponent = front[0] if self.reference is None else self.reference
+        opponent = nominees[0] if self.reference is None else self.reference
         rule = self.rule
         self._nominations.append(
-            Nomination(front, opponent, errors, rule.margin, rule.confidence, self._looks, self._quality)
+            Nomination(nominees, opponent, errors, rule.margin, rule.confidence, self._looks, self._quality)
         )
 
     def _target(self, seems: Standing) -> int | None:

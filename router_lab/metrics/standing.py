@@ -45,17 +45,17 @@ class Standing:
         other = np.arange(len(self.racing)) != column
         return np.asarray(~self.cheaper[column] & other & (self.price <= self.price[column]))
 
-    def front(self) -> list[int]:
+    def nominees(self) -> list[int]:
         """Whom to put forward: the cheapest of those relied on, and the likeliest of those cheaper still.
 
         Empty where nobody dearer is left to be spared; the named reference is compared with, never put forward.
         """
         sure = np.flatnonzero(self.within >= SURE)
         first = int(sure[self.price[sure].argmin()])
-        front = [k for k in (first, self._likeliest(self.price < self.price[first])) if k is not None]
-        front = [k for k in front if not (self.named and k == self.leader)]
-        spared = bool(front) and bool((self.racing & (self.price > self.price[front[-1]])).any())
-        return front if spared else []
+        found = [k for k in (first, self._likeliest(self.price < self.price[first])) if k is not None]
+        found = [k for k in found if not (self.named and k == self.leader)]
+        spared = bool(found) and bool((self.racing & (self.price > self.price[found[-1]])).any())
+        return found if spared else []
 
     def further(self, members: Sequence[int]) -> int | None:
         """Whom to put forward after `members`, if the first of them still seems able to pass: somebody cheaper than

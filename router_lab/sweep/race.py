@@ -64,6 +64,10 @@ class Racer:
         while any(lane.catching_up is not None for lane in self.lanes):
             yield self._portion(last)
 
+    def due(self) -> list[tuple[Cell, Task]]:
+        """Cells with tasks narrowed to all that candidates are due on by the end, if nobody else leaves."""
+        return self._portion(max(map(len, self.sizes.values())) - 1)
+
     def _portion(self, wave: int) -> list[tuple[Cell, Task]]:
         return [
             (cell, narrowed(task, lane.samples_of(column, self._size(lane, wave))))
@@ -119,11 +123,8 @@ class Racer:
 
     def spared(self) -> int:
         """Samples × epochs of the full grid that the race does not run."""
-        return sum(
-            (len(lane.samples) - len(lane.samples_of(j, len(lane.samples)))) * (task.epochs or 1)
-            for lane in self.lanes
-            for j, (_, task) in enumerate(lane.cells)
-        )
+        whole = sum(len(lane.samples) * (task.epochs or 1) for lane in self.lanes for _, task in lane.cells)
+        return whole - sum(len(task.dataset) * (task.epochs or 1) for _, task in self.due())
 
     def to_json(self) -> dict[str, Any]:
         """For the manifest: the order of the samples by suite, who left it when, why, and for whom, and which ranges of

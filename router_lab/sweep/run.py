@@ -135,7 +135,7 @@ def _run_race(
         done = finished_samples(folder, plan)
         lacking = {cell_key(cell): _lacking(task, done.get(cell_key(cell), set())) for cell, task in cells}
         if not spending.admits(sum(lacking.values())):
-            return max(0, plan.needed - racer.spared() - sum(map(len, done.values())))
+            return sum(_lacking(task, done.get(cell_key(cell), set())) for cell, task in racer.due())
         # Inspect writes a log anew for every task it is given, without what the task does not ask for: so each asks for
         # what is there, too, which a race before this one may have run. The first wave of a process asks for all logs.
         due = [

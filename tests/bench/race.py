@@ -1,11 +1,13 @@
 """`make bench-race`: what racing saves on recorded outcomes, and how often it errs in worlds with a known truth.
 
-    python tests/bench/race.py [--orders 20] [--draws 2000] [--only replay|worlds] [--recorded outcomes.parquet]
-        [--batch] [--world NAME] [--without PIECE]
+    python tests/bench/race.py [--orders 20] [--draws 2000] [--only replay|worlds|pairs] [--recorded outcomes.parquet]
+        [--batch] [--world NAME] [--without PIECE] [--constant NAME=VALUE]
 
 Replay: per data set, all suites as one, the smallest margin at which the full grid's routing table passes a candidate
 (to half a point, and among the round margins of MARGINS), then the dollars of a race at that margin to the same
 decision: the winner it settles on, or the routing table on what it ran. Error 10 %, a floor of 10 %.
+`--only pairs`: the same on the two candidates of routellm_binary at RouteLLM's prices, which the design of races has
+not looked at.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from race_worlds import WORLDS, Fixed, World, rows_of, truth_of
 from scipy.stats import binomtest
 
 from router_lab.fit.table import routing_table
+from router_lab.metrics import race_order, spending, standing
 from router_lab.metrics.nomination import Nomination
 from router_lab.metrics.racing import Race, RaceRule
 from router_lab.metrics.sequential import augmented
@@ -39,6 +42,11 @@ DATA = Path(os.environ.get("ROUTER_LAB_BENCH_DATA", ROOT.parent / "shared" / "da
 FINE = tuple(np.arange(1, 101) / 200)
 MARGINS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.10)
 CONFIDENCE = 0.90
+CONSTANTS = {"SURE": standing, "POWER": spending, "STEP": race_order}
+Data = tuple[Floats, Floats, NDArray[np.int64], list[str]]
+"""Quality and dollars [n, c], clusters [n], names of the candidates."""
+COLUMNS_OF = ("margins", 9), ("margin", 8), ("reference", 11), ("spent", 8), ("lowest", 8), ("highest", 8), ("same", 6)
+HEAD = f"{'data':24}" + "".join(f"{name:>{width}}" for name, width in COLUMNS_OF) + "  decision"
 
 
 def main() -> None:
@@ -46,48 +54,69 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--orders", type=int, default=20)
     options.add_argument("--draws", type=int, default=2000)
-    options.add_argument("--only", choices=["replay", "worlds"])
+    options.add_argument("--only", choices=["replay", "worlds", "pairs"])
     options.add_argument("--recorded", type=Path, help="outcomes of evals/sweeps/recorded.yaml, by `collect`")
     options.add_argument("--batch", action="store_true", help="replay in the waves of `sweep --race --batch`")
     options.add_argument("--world", default="", help="only worlds whose name holds this")
     options.add_argument("--without", choices=PIECES, action="append", default=[], help="switch a piece off")
+    options.add_argument(
+        "--constant", action="append", default=[], help=f"one of {', '.join(CONSTANTS)}, such as SURE=.9"
+    )
     given = options.parse_args()
     for piece in given.without:
         switch_off(piece)
-    if given.only != "worlds":
+    for name, value in (one.split("=") for one in given.constant):
+        setattr(CONSTANTS[name], name, float(value))
+    if given.only == "pairs":
+        pairs(given.orders, given.batch)
+    if given.only in (None, "replay"):
         files = [DATA / "lineage_bench.parquet", DATA / "pricerev_prevgen.parquet"]
         replays([*files, given.recorded] if given.recorded else files, given.orders, given.batch)
-    if given.only != "replay":
+    if given.only in (None, "worlds"):
         worlds(given.draws, given.world)
 
 
 def replays(files: Sequence[Path], orders: int, batch: bool = False) -> None:
     """A line for each data set, kind of margin and kind of reference, then the mean over data sets."""
-    print(
-        f"{'data':24}{'margins':>9}{'margin':>8}{'reference':>11}{'spent':>8}{'lowest':>8}{'highest':>8}{'same':>6}"
-        "  decision"
-    )
+    for path in (path for path in files if not path.exists()):
+        print(f"{path.stem}: skipped, {path} is not there")
+    sets = {path.stem: _complete(path) for path in files if path.exists()}
+    print(HEAD)
     for kind, ladder in (("any", FINE), ("round", MARGINS)):
         for named in (False, True):
-            means = [
-                share for path in files if (share := _replayed(path, kind, ladder, named, orders, batch)) is not None
-            ]
+            shares = [_replayed(name, data, kind, ladder, named, orders, batch) for name, data in sets.items()]
+            means = [share for share in shares if share is not None]
             if means:
                 who = "named" if named else "best"
                 print(f"{'mean of ' + str(len(means)):24}{kind:>9}{'':8}{who:>11}{np.mean(means):8.2f}", flush=True)
 
 
-def _replayed(path: Path, kind: str, ladder: Sequence[float], named: bool, orders: int, batch: bool) -> float | None:
+def pairs(orders: int, batch: bool) -> None:
+    """A line for each suite of routellm_binary and kind of reference, at the smallest margin certified."""
+    path = DATA / "routellm_binary.parquet"
     if not path.exists():
         print(f"{path.stem}: skipped, {path} is not there")
-        return None
-    quality, cost, group, names = _complete(path)
+        return
+    quality, _, group, names = _complete(path)
+    cost = np.tile([24.7 if name.startswith("gpt") else 0.24 for name in names], (len(quality), 1))
+    data = OutcomeMatrix.from_frame(validate_outcomes(pd.read_parquet(path)))
+    maths = np.array([data.suites[code].startswith("gsm8k") for code in data.suite])
+    print(HEAD)
+    for name, rows in (("gsm8k", maths), ("mmlu", ~maths)):
+        for named in (False, True):
+            _replayed(name, (quality[rows], cost[rows], group[rows], names), "any", FINE, named, orders, batch)
+
+
+def _replayed(
+    name: str, data: Data, kind: str, ladder: Sequence[float], named: bool, orders: int, batch: bool
+) -> float | None:
+    quality, cost, group, names = data
     reference = int(quality.mean(axis=0).argmax())
     decided = ((margin, _decision(quality, cost, group, reference, margin)) for margin in ladder)
     margin, decision = next(((m, d) for m, d in decided if d is not None), (None, None))
     who = "named" if named else "best"
     if margin is None or decision is None:
-        print(f"{path.stem:24}{kind:>9}{'-':>8}{who:>11}   certifies nothing: reported, not counted")
+        print(f"{name:24}{kind:>9}{'-':>8}{who:>11}   certifies nothing: reported, not counted")
         return None
     shares, same = [], []
     for seed in range(orders):
@@ -99,13 +128,13 @@ def _replayed(path: Path, kind: str, ladder: Sequence[float], named: bool, order
         shares.append(float((c * run.ran).sum() / c.sum()))
         same.append(_raced_decision(run, q, c, g, reference if named else None, margin) == decision)
     print(
-        f"{path.stem:24}{kind:>9}{100 * margin:8.1f}{who:>11}{np.mean(shares):8.2f}{min(shares):8.2f}{max(shares):8.2f}"
+        f"{name:24}{kind:>9}{100 * margin:8.1f}{who:>11}{np.mean(shares):8.2f}{min(shares):8.2f}{max(shares):8.2f}"
         f"{np.mean(same):6.0%}  {names[decision]} for {names[reference]}", flush=True,
     )  # fmt: skip
     return float(np.mean(shares))
 
 
-def _complete(path: Path) -> tuple[Floats, Floats, NDArray[np.int64], list[str]]:
+def _complete(path: Path) -> Data:
     """Candidates seen on 95 % of the samples, on the samples that all of them have."""
     data = OutcomeMatrix.from_frame(validate_outcomes(pd.read_parquet(path)))
     kept = (~np.isnan(data.quality)).mean(axis=0) > 0.95

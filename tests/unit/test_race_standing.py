@@ -17,16 +17,16 @@ def seems(within: list[float], price: list[float], *, named: bool = False, leade
 
 
 def test_the_cheapest_that_is_relied_on_is_put_forward_and_the_likeliest_of_those_cheaper() -> None:
-    assert seems([1.0, 0.9, 0.6, 0.7, 0.3], [9, 5, 3, 2, 1]).front() == [1, 3]
-    assert seems([1.0, 0.9, 0.4], [9, 5, 3]).front() == [1]
-    assert seems([1.0, 0.7, 0.4], [9, 5, 3]).front() == [0, 1]
-    assert seems([1.0, 0.4, 0.4], [9, 5, 3]).front() == []  # the dearest alone would spare nobody
-    assert seems([1.0, 0.4, 0.4, 0.2], [9, 5, 3, 20]).front() == [0]
+    assert seems([1.0, 0.9, 0.6, 0.7, 0.3], [9, 5, 3, 2, 1]).nominees() == [1, 3]
+    assert seems([1.0, 0.9, 0.4], [9, 5, 3]).nominees() == [1]
+    assert seems([1.0, 0.7, 0.4], [9, 5, 3]).nominees() == [0, 1]
+    assert seems([1.0, 0.4, 0.4], [9, 5, 3]).nominees() == []  # the dearest alone would spare nobody
+    assert seems([1.0, 0.4, 0.4, 0.2], [9, 5, 3, 20]).nominees() == [0]
 
 
 def test_a_named_reference_is_never_put_forward() -> None:
-    assert seems([1.0, 0.7, 0.4], [9, 5, 3], named=True).front() == [1]
-    assert seems([1.0, 0.4, 0.4], [9, 5, 3], named=True).front() == []
+    assert seems([1.0, 0.7, 0.4], [9, 5, 3], named=True).nominees() == [1]
+    assert seems([1.0, 0.4, 0.4], [9, 5, 3], named=True).nominees() == []
 
 
 def test_somebody_cheaper_joins_as_long_as_nobody_relied_on_is_cheaper_still() -> None:
@@ -92,7 +92,7 @@ def test_nobody_counts_before_the_first_of_a_nomination_is_shown() -> None:
     wave[::3, 0] = 0  # the first loses a third to both others; the second loses nothing
     nomination.add(wave)
     everybody = np.ones(3, bool)
-    assert nomination.front[1].matched.all() and not nomination.front[0].matched[1:].any()
+    assert nomination.matches[1].matched.all() and not nomination.matches[0].matched[1:].any()
     assert nomination.shown(everybody) == [] and not nomination.matched(1)[1:].any()
     open_gate = Nomination([1, 0, 2], 0, (0.05, 0.005), 0.1, 0.9, looks, past)
     open_gate.add(wave)
@@ -104,5 +104,5 @@ def test_those_who_join_share_the_error_and_the_first_has_all_of_it() -> None:
     past = Tally(4)
     past.add(np.ones((20, 4)))
     nomination = Nomination([3, 2, 1, 0], 0, (0.05, 0.005), 0.1, 0.9, (20, 120), past)
-    assert [m._alpha for m in nomination.front] == pytest.approx([0.05, 0.05 * 0.9, 0.05 * 0.09, 0.05 * 0.009])
-    assert sum(m._alpha for m in nomination.front[1:]) <= 0.05
+    assert [m._alpha for m in nomination.matches] == pytest.approx([0.05, 0.05 * 0.9, 0.05 * 0.09, 0.05 * 0.009])
+    assert sum(m._alpha for m in nomination.matches[1:]) <= 0.05
