@@ -174,7 +174,7 @@ def _labels(scale: Scale, marks: Sequence[Mark], avoid: Sequence[Box]) -> str:
     hidden = placed.count(None)
     if hidden:
         note = f"{hidden} unlabelled for want of room: hover, or see the table"
-        x, y = scale.plot.right - 4, scale.plot.bottom - 8
+        x, y = scale.plot.right, scale.plot.top + 1  # at its upper edge, where labels seldom stand
         parts.append(f'<text class="note" x="{x}" y="{y}" text-anchor="end">{note}</text>')
     return "".join(parts)
 
