@@ -5,6 +5,10 @@ OUT ?= demo-out
 BIN := .venv/bin
 STAMP := .venv/.installed
 export PYTHONUTF8 = 1
+# Where an image forbids bytecode, every start would compile Inspect and MLflow anew: five seconds each time.
+export PYTHONDONTWRITEBYTECODE =
+# Only errors: what pip says of the user's own configuration is not about us.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 BENCHES := builds fuzz guarantee hostile quality race recorded resume runtime scaling sweep walks
 
@@ -18,11 +22,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
 	@test -x $(BIN)/python || { echo "making .venv"; $(PYTHON) -m venv .venv; }
 	@echo "installing requirements.lock into .venv (about two minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) --no-compile --require-hashes -r requirements.lock
+	@$(PIP) --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP)  ## The whole walk on recorded generations of real models; no key, no server
+demo: $(STAMP)  ## The whole walk on recorded generations of real models, in some two minutes; no key, no server
 	@$(BIN)/router-lab demo --out $(OUT)
 
 demo-live: $(STAMP)  ## A small sweep against a real local model server (downloads SmolLM2-135M once)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from router_lab.runtime.policy import Policy
+    from router_lab.sweep.bare import Timed
 
 RECORDED = Path("evals/sweeps/recorded.yaml")
 LIVE = Path("evals/sweeps/live-smoke.yaml")
@@ -81,7 +82,8 @@ def local_server() -> Iterator[None]:
 def show_recorded(out: Path, limit: int | None) -> None:
     """The whole walk; ends with the gate's verdict, which does not change the exit status of a demo."""
     with heading("1  sweep the recorded generations, through Inspect, and collect"):
-        outcomes = measure(RECORDED, out, limit)
+        bare = None if (out / "logs").exists() else bare_inspect(limit)
+        outcomes = measure(RECORDED, out, limit, bare)
     show_candidates(outcomes)
     with heading("2  fit: routing table, classifier, certificate"):
         policy, directory = fit(outcomes, out)
@@ -104,19 +106,45 @@ def heading(text: str) -> Iterator[None]:
     yield
 
 
-def measure(sweep_file: Path, out: Path, limit: int | None) -> pd.DataFrame:
-    """Sweep, collect, and write both tables under `out`."""
+def bare_inspect(limit: int | None) -> Timed:
+    """Say what the demo will take, from what Inspect alone takes on this machine; the sweep is compared with that."""
+    from router_lab.sweep import prepare
+    from router_lab.sweep.bare import bare_times, expected_seconds
+
+    with step("seeing how fast Inspect alone is on this machine"):
+        plan = prepare(RECORDED, limit=limit)
+        times = bare_times(plan, limit)
+    seconds = expected_seconds(plan, times)
+    click.echo(
+        f"{plan.needed:,} samples at {1000 * seconds / plan.needed:.1f} ms: about {_duration(seconds)} to sweep them, "
+        "and half a minute to collect, fit and draw; interrupted, a demo goes on where it was",
+        err=True,
+    )
+    return times
+
+
+def measure(sweep_file: Path, out: Path, limit: int | None, bare: Timed | None = None) -> pd.DataFrame:
+    """Sweep, collect, and write both tables under `out`; compare the sweep's pace with that of Inspect alone."""
     from router_lab.collect import collect
     from router_lab.outcomes import write_calls, write_outcomes
     from router_lab.sweep import run_sweep
+    from router_lab.sweep.bare import added, task_times
 
-    result = run_sweep(sweep_file, out / "logs", limit=limit)
+    with task_times() as times:
+        result = run_sweep(sweep_file, out / "logs", limit=limit)
     click.echo(f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed")
+    if bare is not None:
+        share = added(times, bare)
+        click.echo(f"pace of the sweep: {share:+.0%} to Inspect alone on the same tasks", err=True)
     with step("collecting"):
         outcomes, calls = collect([result.log_dir], prices=PRICES)
         write_outcomes(outcomes, out / "outcomes.parquet")
         write_calls(calls, out / "calls.parquet")
     return outcomes
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
 
 
 def show_candidates(outcomes: pd.DataFrame) -> None:

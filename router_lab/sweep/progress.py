@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TextIO
 
-from inspect_ai.hooks import Hooks, SampleEnd, hooks
+from inspect_ai.hooks import Hooks, SampleEnd, SampleStart, hooks
 
 LINE_EVERY_S = 15.0
 TERMINAL_EVERY_S = 0.2
 ENOUGH = 5
-"""Samples that must be done before a pace and a time left are worth saying."""
+"""Samples that must be done, at least, before a pace and a time left are worth saying."""
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -21,6 +21,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def __init__(self, name: str, needed: int, reused: int, stream: TextIO | None) -> None:
         self.name, self.needed, self.reused, self.stream = name, needed, reused, stream
+        self.started = 0
         self.finished = 0
         self.failed = 0
         self._terminal = stream is not None and stream.isatty()
@@ -48,14 +49,20 @@ class Progress(AbstractContextManager["Progress"]):
             self._write(self.line(), end="" if self._terminal else "\n")
 
     def line(self) -> str:
-        """`name: done/needed, pace, time left, failures`; neither pace nor time left while few are done."""
+        """`name: done/needed, pace, time left, failures`; pace and time left only once they can be known."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         done, pace = self.reused + self.finished, self.finished / seconds
         failed = f", {self.failed} failed" if self.failed else ""
         clock = _clock(seconds)
-        if self.finished >= ENOUGH:
+        if self.paced:
             clock = f"{pace:.1f}/s, {clock} + {_clock(max(0, self.needed - done) / pace)} left"
         return f"{self.name}: {done}/{self.needed} samples, {clock}{failed}"
+
+    @property
+    def paced(self) -> bool:
+        """Whether the pace is known: a few samples are done, and as many as are on their way. Before that, those under
+        way have taken time that the pace would not count."""
+        return self.finished >= max(ENOUGH, self.started - self.finished)
 
     def note(self, text: str) -> None:
         """A line of its own, such as the start of a wave."""
@@ -76,6 +83,10 @@ class _Counter(Hooks):
 
     def enabled(self) -> bool:
         return _Counter.listener is not None
+
+    async def on_sample_start(self, data: SampleStart) -> None:
+        if _Counter.listener is not None:
+            _Counter.listener.started += 1
 
     async def on_sample_end(self, data: SampleEnd) -> None:
         if _Counter.listener is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
-from inspect_ai import Task, eval_set
+from inspect_ai import Task
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log, read_eval_log_sample_summaries
 
 from router_lab.config import Sweep
@@ -18,9 +18,10 @@ from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.sweep.budget import Spending, meter
-from router_lab.sweep.buffer import disown_buffers, recovery_beside
+from router_lab.sweep.buffer import disown_buffers
+from router_lab.sweep.evalset import interrupted, run_tasks
 from router_lab.sweep.ledger import Ledger
-from router_lab.sweep.plan import Plan, positions, prepare, silent_console
+from router_lab.sweep.plan import Plan, positions, prepare
 from router_lab.sweep.progress import Progress, default_stream
 from router_lab.sweep.race import RaceOptions, Racer, narrowed
 from router_lab.sweep.settings import Cell
@@ -120,7 +121,7 @@ def _run_waves(plan: Plan, folder: Path, spending: Spending, done: Done, logs: d
     reach = 0
     for reach in _waves(plan, spending, done):
         for bound, tasks in _by_limit(plan, reach).items():
-            made = _eval_set(plan, tasks, folder, bound)
+            made = run_tasks(tasks, folder, bound, plan.grid.sweep.limits)
             _refuse_stop(plan, spending, tasks, made)
             logs |= {log.eval.task_id: log for log in made}
     return sum(max(0, positions(c, t) - reach) * (t.epochs or 1) for c, t in plan.tasks)
@@ -145,7 +146,7 @@ def _run_race(
         begun = True
         if due:
             longest = max(len(task.dataset) for task in due)
-            made = _eval_set(plan, due, folder, longest)
+            made = run_tasks(due, folder, longest, plan.grid.sweep.limits)
             _refuse_stop(plan, spending, due, made)
             logs |= {log.eval.task_id: log for log in made}
         for line in racer.look([_path(log) for log in logs.values()]):
@@ -170,7 +171,7 @@ def _refuse_stop(plan: Plan, spending: Spending, tasks: list[Task], made: list[E
     runs and returns what logs there are."""
     if spending.fault:
         raise InputError(f"sweep {plan.grid.sweep.name}: {spending.fault}")
-    if len(made) < len(tasks) or any(log.status == "cancelled" for log in made):
+    if interrupted(tasks, made):
         raise KeyboardInterrupt
 
 
@@ -243,34 +244,6 @@ def _by_limit(plan: Plan, wave: int) -> dict[int, list[Task]]:
     for cell, task in plan.tasks:
         groups[min(wave, cell.limit or wave)].append(task)
     return groups
-
-
-def _eval_set(plan: Plan, tasks: list[Task], folder: Path, limit: int) -> list[EvalLog]:
-    limits = plan.grid.sweep.limits
-    with silent_console(), recovery_beside(folder):
-        _, logs = eval_set(
-            tasks,
-            log_dir=str(folder),
-            model=None,
-            limit=limit,
-            max_tasks=len(tasks),
-            # A log with a failed sample counts as unfinished, so that the next run asks for that sample again; within
-            # this run Inspect's own retries of a call are enough.
-            fail_on_error=True,
-            continue_on_fail=True,
-            retry_immediate=False,
-            retry_attempts=1,
-            log_realtime=True,
-            log_dir_allow_dirty=True,
-            log_model_api=False,
-            log_level="warning",
-            display="none",
-            score_display=False,
-            turn_limit=limits.turns,
-            token_limit=limits.tokens,
-            working_limit=None if limits.seconds is None else int(limits.seconds),
-        )
-    return logs
 
 
 def _write_manifest(plan: Plan, result: SweepResult, logs: dict[str, EvalLog], racer: Racer | None) -> Path:

@@ -18,6 +18,14 @@ def test_neither_pace_nor_time_left_before_a_few_samples_are_done() -> None:
     assert len(out.getvalue().splitlines()) == 2
 
 
+def test_no_time_left_while_more_samples_are_on_their_way_than_are_done() -> None:
+    counter = Progress("s", needed=100, reused=0, stream=None)
+    counter.started, counter.finished = 20, 9
+    assert "left" not in counter.line()  # 11 under way
+    counter.finished = 10
+    assert "left" in counter.line()
+
+
 def test_no_stream_no_word() -> None:
     with Progress("s", needed=1, reused=0, stream=None) as counter:
         counter.sample_done(failed=False)

@@ -1,0 +1,99 @@
+"""What Inspect alone takes for the samples of a sweep on this machine: an estimate starts from it, and the sweep's own
+pace is compared with it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from inspect_ai import Task, eval_set
+from inspect_ai.hooks import Hooks, TaskEnd, TaskStart, hooks
+
+from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
+from router_lab.runtime.errors import InputError
+from router_lab.sweep.evalset import ALWAYS, at_once, is_recorded
+from router_lab.sweep.plan import Plan, positions, silent_console
+
+SAMPLES = 100
+"""Of each suite: enough to say how fast a machine is, in about a second."""
+
+Name = tuple[str, str, str | None]
+"""Suite, model, effort."""
+Timed = Mapping[Name, tuple[int, float]]
+"""By task: samples, and seconds from its start to its end. These are its own where tasks run one after the other."""
+
+
+@contextmanager
+def task_times() -> Iterator[Timed]:
+    """Fills with the tasks that a sweep, or Inspect itself on a sweep's tasks, runs while this lasts."""
+    times: dict[Name, tuple[int, float]] = {}
+    _Clock.times = times
+    try:
+        yield times
+    finally:
+        _Clock.times = None
+
+
+@hooks(name="router_lab_clock", description="Times the tasks of a demo")
+class _Clock(Hooks):
+    """Inspect keeps one instance per process. Logs hold whole seconds only."""
+
+    times: dict[Name, tuple[int, float]] | None = None
+    begun: float = 0.0
+
+    def enabled(self) -> bool:
+        return _Clock.times is not None
+
+    async def on_task_start(self, data: TaskStart) -> None:
+        _Clock.begun = time.perf_counter()
+
+    async def on_task_end(self, data: TaskEnd) -> None:
+        if _Clock.times is not None and data.log.results is not None:
+            name = _name(data.log.eval.metadata or {}, data.log.eval.model_args)
+            _Clock.times[name] = data.log.results.completed_samples, time.perf_counter() - _Clock.begun
+
+
+def bare_times(plan: Plan, limit: int | None) -> Timed:
+    """Of each suite's first candidate and first samples, run by `inspect_ai.eval_set` alone, as a sweep sets it, into a
+    folder that is thrown away. One sample runs before them: what is loaded then is not counted.
+
+    Raises InputError if one of these candidates is not recorded: it would be paid for.
+    """
+    tasks = first_tasks(plan)
+    most = min(limit or SAMPLES, SAMPLES)
+    with silent_console():
+        for some, length in ((tasks[:1], 1), (tasks, most)):
+            with tempfile.TemporaryDirectory(prefix="bare-") as folder, task_times() as times:
+                eval_set(some, model=None, log_dir=folder, limit=length, **at_once(some), **ALWAYS)
+    return times
+
+
+def expected_seconds(plan: Plan, times: Timed) -> float:
+    """What the whole of `plan` takes, one task after the other, at the pace of a task of each suite."""
+    per_sample = {suite: seconds / samples for (suite, *_), (samples, seconds) in times.items()}
+    return sum(per_sample[cell.suite] * positions(cell, task) * (task.epochs or 1) for cell, task in plan.tasks)
+
+
+def added(swept: Timed, bare: Timed) -> float:
+    """By which share the tasks of `bare` took longer a sample in `swept`."""
+    alone = sum(swept[name][0] * seconds / samples for name, (samples, seconds) in bare.items())
+    return sum(swept[name][1] for name in bare) / alone - 1
+
+
+def first_tasks(plan: Plan) -> list[Task]:
+    """The first task of each suite. Raises InputError if one is not recorded."""
+    first: dict[str, Task] = {}
+    for cell, task in plan.tasks:
+        if cell.suite not in first:
+            if not is_recorded(task):
+                raise InputError(f"{cell.label}: only recorded models are run for the sake of a measurement")
+            first[cell.suite] = task
+    return list(first.values())
+
+
+def _name(metadata: Mapping[str, Any], model_args: Mapping[str, Any]) -> Name:
+    candidate = model_args[CANDIDATE_KEY]
+    return metadata[SUITE_KEY]["suite"], candidate["model"], candidate["effort"]

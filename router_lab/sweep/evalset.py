@@ -1,0 +1,88 @@
+"""Inspect's `eval_set` as a sweep calls it: what is in flight at once, and what is written down as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from inspect_ai import Task, eval_set
+from inspect_ai.log import EvalLog
+
+from router_lab.config.sweep import Limits
+from router_lab.providers.keys import RECORDED
+from router_lab.sweep.buffer import recovery_beside
+from router_lab.sweep.plan import silent_console
+
+ALWAYS: dict[str, Any] = {
+    # A log with a failed sample counts as unfinished, so that the next run asks for that sample again; within this run
+    # Inspect's own retries of a call are enough.
+    "fail_on_error": True,
+    "continue_on_fail": True,
+    "retry_immediate": False,
+    "retry_attempts": 1,
+    "log_dir_allow_dirty": True,
+    "log_model_api": False,
+    "log_level": "warning",
+    "display": "none",
+    "score_display": False,
+}
+
+RECORDED_SAMPLES = 8
+"""Of a recording, at once: a score may be computed by a program of its own, which the next sample need not wait for."""
+
+
+def run_tasks(tasks: Sequence[Task], folder: Path, limit: int, limits: Limits) -> list[EvalLog]:
+    """The logs of `tasks`, of each the first `limit` samples; what is finished in `folder` is not run again.
+
+    After an interrupt, which Inspect takes for itself: fewer logs than tasks, or one whose status is `cancelled`.
+    """
+    logs: list[EvalLog] = []
+    for part in _parts(tasks):
+        with silent_console(), recovery_beside(folder):
+            _, made = eval_set(
+                list(part),
+                model=None,
+                log_dir=str(folder),
+                limit=limit,
+                turn_limit=limits.turns,
+                token_limit=limits.tokens,
+                working_limit=None if limits.seconds is None else int(limits.seconds),
+                **at_once(part),
+                **ALWAYS,
+            )
+        logs += made
+        if interrupted(part, made):
+            break
+    return logs
+
+
+def interrupted(tasks: Sequence[Task], made: Sequence[EvalLog]) -> bool:
+    """Whether a run of `tasks` that left the logs `made` was cancelled."""
+    return len(made) < len(tasks) or any(log.status == "cancelled" for log in made)
+
+
+def at_once(tasks: Sequence[Task]) -> dict[str, Any]:
+    """How many of `tasks`, all of recorded models or all of others, run side by side, and whether each event is kept.
+
+    A provider is waited for, so all its tasks wait together, bounded by its connections, and what it answered is on
+    disk at once: it was paid for. A recording answers immediately and for nothing: side by side its tasks only get in
+    each other's way (half as much CPU again, and nothing finished for minutes), and a kill costs seconds of work.
+    """
+    recorded = all(is_recorded(task) for task in tasks)
+    if recorded:
+        return {"max_tasks": 1, "max_samples": RECORDED_SAMPLES, "log_realtime": False}
+    return {"max_tasks": len(tasks), "log_realtime": True}
+
+
+def is_recorded(task: Task) -> bool:
+    """Whether the task's answers come from a recording."""
+    return str(task.model).startswith(RECORDED)
+
+
+def _parts(tasks: Sequence[Task]) -> Iterator[list[Task]]:
+    """Tasks of providers, then those of recordings: money's first."""
+    for recorded in (False, True):
+        part = [task for task in tasks if is_recorded(task) is recorded]
+        if part:
+            yield part
