@@ -67,8 +67,9 @@ def _renamed(frame: pd.DataFrame, names: Mapping[str, str], where: str) -> pd.Da
     columns = list(map(str, frame.columns))
     for ours, name in names.items():
         if name not in columns:
-            turned = f"; --map is OURS=YOURS: {as_option({name: ours})}" if ours in columns else ""
-            raise InputError(f"{where}: {no_such_column(name, columns)}{turned}")
+            turned = f"; --map is OURS=YOURS: {as_option({name: ours})}" if ours in columns and name in OURS else ""
+            there = f"; {ours!r} is there already" if ours in columns and not turned else ""
+            raise InputError(f"{where}: {no_such_column(name, columns)}{turned}{there}")
         if ours in columns and ours not in names.values():
             raise InputError(
                 f"{where}: --map {ours}={name}: there is a column {ours!r} too; give it another name, "
@@ -110,7 +111,7 @@ def _long(frame: pd.DataFrame, options: TableOptions, where: str) -> tuple[pd.Da
     made.attrs = dict(frame.attrs)
     empty = {model: count for model, count in unrun.items() if count}
     told = ", ".join(f"{count} of {model}" for model, count in empty.items())
-    text = f"{where}: {sum(empty.values())} cells without a quality make no row: {told}"
+    text = f"{where}: cells without a quality make no row ({told}): that model was not run on that sample"
     return made, [text] if empty else []
 
 

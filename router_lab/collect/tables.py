@@ -33,6 +33,10 @@ def read_table(path: Path, options: TableOptions | None = None) -> pd.DataFrame:
     Warns (RouterLabWarning) of what is probably not meant: columns and efforts by other names, rows that are copies.
     """
     if _is_decision_log(path):
+        if options not in (None, TableOptions()):
+            raise InputError(
+                f"{path}: is a log of decisions and has our columns; collect it apart, without --map and such"
+            )
         return validate_outcomes(decisions(path), where=str(path))
     asked = options or TableOptions()
     names = {*LIKELY, *asked.map.values(), *asked.wide}
@@ -62,17 +66,22 @@ def _doubts(frame: pd.DataFrame, made: pd.DataFrame, where: str) -> list[str]:
     for column in ("effort", "group"):
         words = sorted(NO_EFFORT & set(made[column].dropna().unique())) if column in frame.columns else []
         if words:
-            n, word = int(made[column].isin(words).sum()), words[0]
+            n, word = int((made[column] == words[0]).sum()), words[0]
             said.append(
-                f"{where}: {n} rows have the {column} {word!r}, taken as its name; for none leave the cell empty"
+                f"{where}: {column} {word!r} ({n} of {len(made)} rows) is taken as a name; for none leave it empty"
+            )
+    for column in ("suite", "model", "effort"):
+        padded = [v for v in made[column].dropna().unique() if v != v.strip()]
+        if padded:
+            said.append(
+                f"{where}: the {column} {padded[0]!r} has spaces around it, which are kept as a part of its name"
             )
     if len(made) < len(frame):
-        copies = frame.astype(str).duplicated()
-        lines = [str(label) for label in frame.index[copies.to_numpy(bool)][:3]]
-        told = f" ({frame.index.name or 'row'} {', '.join(lines)}{' …' if copies.sum() > 3 else ''})" if lines else ""
+        labels = frame.index[frame.astype(str).duplicated().to_numpy(bool)]
+        told = f", {frame.index.name or 'row'} {', '.join(map(str, labels[:3]))}" if len(labels) else ""
         said.append(
-            f"{where}: {len(frame) - len(made)} rows repeat an earlier one in every column{told} and are left out; "
-            "runs of one sample are told apart by a column `epoch`, 1, 2, …"
+            f"{where}: rows that repeat an earlier one in every column are left out ({len(frame) - len(made)}{told}"
+            f"{' …' if len(labels) > 3 else ''}); runs of one sample are told apart by a column `epoch`, 1, 2, …"
         )
     return said
 

@@ -111,7 +111,9 @@ def text_column(values: pd.Series[Any], where: str, column: str) -> pd.Series[An
         except UnicodeEncodeError:
             pass  # cell by cell, then
     cells = []
-    for at, value in enumerate(values.astype(object)):
+    # As objects, floats of 32 bits would become floats of 64 that are written with other digits.
+    plain = values.to_numpy() if values.dtype == np.float32 else values.astype(object)
+    for at, value in enumerate(plain):
         try:
             cells.append(text_of(value))
         except ValueError as error:

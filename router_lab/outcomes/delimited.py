@@ -44,18 +44,30 @@ def file_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
     data = file_bytes(path)
     found = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     if encoding is None and found == "utf-8" and b"\0" in data[:1000]:
-        raise InputError(f"{path}: holds zero bytes, as UTF-16 without its mark does; say --encoding utf-16-le")
+        raise InputError(
+            f"{path}: holds zero bytes, as UTF-16 without its mark does; `collect --encoding utf-16-le` reads that, or "
+            "save it as UTF-8"
+        )
     try:
         text = data.decode(encoding or found)
     except LookupError:
         raise InputError(f"{path}: encoding {encoding!r} is not known; utf-8, cp1252 and utf-16 are") from None
     except UnicodeDecodeError as error:
         line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start : error.start + 1].hex()
+        said = f"{path}: line {line}: byte 0x{byte} is not {(encoding or found).upper()}"
         raise InputError(
-            f"{path}: line {line}: byte 0x{byte} is not {(encoding or found).upper()}; name the file's encoding, often "
-            "--encoding cp1252 for a table from Windows"
+            f"{said}; `collect --encoding cp1252` reads most tables from Windows, or save it as UTF-8"
         ) from None
     return text.removeprefix("\ufeff"), encoding or found
+
+
+def header_of(path: Path, names: Collection[str]) -> list[str]:
+    """The column names of a CSV file, none of what cannot be read as one."""
+    try:
+        text, _ = file_text(path)
+        return [cell.strip() for cell in _header(path, text, _delimiter(path, text, names))]
+    except InputError:
+        return []
 
 
 def read_delimited(path: Path, text: str, delimiter: str | None, names: Collection[str]) -> tuple[pd.DataFrame, str]:
@@ -93,7 +105,7 @@ def read_delimited(path: Path, text: str, delimiter: str | None, names: Collecti
     frame: pd.DataFrame = table.to_pandas()
     if len(lines) == len(frame) + 1:
         frame.index = pd.Index(lines[1:], name="line")
-    frame = frame.drop(columns=[c for c in frame if c.startswith("unnamed_") and frame[c].isna().all()])
+    frame = frame.drop(columns=[c for c in columns if c.startswith("unnamed_") and frame[c].isna().all()])
     return frame.dropna(how="all"), sign
 
 
@@ -106,7 +118,10 @@ def _delimiter(path: Path, text: str, names: Collection[str]) -> str:
     fits = [s for s in fits if len(split[s]) > 1] or fits
     if len(fits) > 1 and any(len(split[s]) > 1 for s in fits):
         first, second = (f"{DELIMITERS[s]} ({len(split[s])} columns)" for s in fits[:2])
-        raise InputError(f"{path}: its header may be split by {first} or {second}; say which, as in --delimiter ';'")
+        raise InputError(
+            f"{path}: its header may be split by {first} or {second}; `collect --delimiter ';'` says which, or save it "
+            "with commas"
+        )
     return fits[0] if fits else ","
 
 
@@ -159,7 +174,7 @@ def _uneven(rows: list[Any], lines: list[int], sign: str) -> str | None:
     at = f"line {lines[row.number - 1]}" if row.number and row.number <= len(lines) else f"row {row.number}"
     return (
         f"{at}: has {row.actual_columns} cells, and the header has {row.expected_columns}; quote a cell that holds "
-        f"{DELIMITERS.get(sign, repr(sign))} (and close every quote), or name another delimiter: --delimiter ';'"
+        f"{DELIMITERS.get(sign, repr(sign))} (and close every quote); `collect --delimiter ';'` names another delimiter"
     )
 
 
@@ -178,12 +193,12 @@ def settle_decimals(
         comma, grouped = _first(seen, _COMMA, but=_GROUPED), _first(seen, _GROUPED)
         if (comma or grouped) and point:
             raise InputError(
-                f"{where}: {comma or grouped} and {point} write decimals in two ways; say which is "
-                "meant, --decimal ',' or --decimal '.', and mend the other"
+                f"{where}: {comma or grouped} and {point} write decimals in two ways; `collect "
+                "--decimal ','` or `'.'` says which, and then mend the other"
             )
         if grouped and not comma:
             raise InputError(
-                f"{where}: {grouped} may be a decimal comma or thousands; say --decimal ',' or --decimal '.'"
+                f"{where}: {grouped} may be a decimal comma or thousands; `collect --decimal ','` or `'.'` says which"
             )
         decimal = "," if comma else "."
     if decimal == ".":

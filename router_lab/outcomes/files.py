@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import warnings
@@ -14,7 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from router_lab.outcomes.cells import json_of, text_column
+from router_lab.outcomes.cells import text_column
+from router_lab.outcomes.delimited import header_of
 from router_lab.outcomes.schema import CALL_COLUMNS, OUTCOME_COLUMNS, REQUIRED, validate_calls, validate_outcomes
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import atomic_write
@@ -86,24 +86,16 @@ def _attrs(metadata: Mapping[bytes, bytes]) -> dict[Any, Any]:
 
 def _no_parquet(path: Path, reason: str) -> str:
     """Why `path` was refused and what makes outcomes of it; of a CSV file also the columns that this will miss."""
-    if path.suffix not in (".csv", ".jsonl"):
+    kind = next((s[1:].lower() for s in path.suffixes[-2:] if s.lower() in (".csv", ".tsv", ".jsonl", ".ndjson")), None)
+    if kind is None:
         return f"{path}: is not a Parquet file ({reason}); `router-lab collect` reads CSV and JSONL"
-    missing = [c for c in REQUIRED if c not in _header(path)] if path.suffix == ".csv" else []
+    missing = [c for c in REQUIRED if c not in header_of(path, OUTCOME_COLUMNS)] if kind in ("csv", "tsv") else []
     first = f"column {', '.join(missing)} is missing, and it " if missing else ""
     target = path.with_suffix(".parquet")
     return (
-        f"{path}: {first}is {path.suffix[1:].upper()}, which only `collect` reads: "
+        f"{path}: {first}is {kind.upper()}, which only `collect` reads: "
         f"router-lab collect {path} --out {target}, then name {target}"
     )
-
-
-def _header(path: Path) -> list[str]:
-    """The first row of a CSV file; nothing of what cannot be read as one."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-            return next(csv.reader(lines), [])
-    except (OSError, csv.Error):
-        return []
 
 
 def _write(frame: pd.DataFrame, path: Path) -> Path:
@@ -124,8 +116,7 @@ def _arrow(frame: pd.DataFrame) -> pa.Table:
         try:
             pa.Array.from_pandas(frame[column])
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError):
-            text = frame[column].map(lambda v: v if v is None or isinstance(v, str) else json_of(v))
-            frame = frame.assign(**{column: text_column(text, "outcomes", str(column))})
+            frame = frame.assign(**{column: text_column(frame[column], "outcomes", str(column))})
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 

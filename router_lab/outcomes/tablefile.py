@@ -12,7 +12,6 @@ import pandas as pd
 from router_lab.outcomes.cells import Written, number_column, place, text_column, written
 from router_lab.outcomes.delimited import (
     DELIMITERS,
-    file_bytes,
     file_text,
     read_delimited,
     refuse_doubled,
@@ -22,7 +21,15 @@ from router_lab.outcomes.files import read_parquet
 from router_lab.outcomes.schema import OUTCOME_COLUMNS, TEXT, is_number
 from router_lab.runtime.errors import InputError
 
-_KINDS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_KINDS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
 _OTHERS = {
     ".xlsx": "a spreadsheet; save the sheet as CSV (UTF-8)", ".xls": "a spreadsheet; save the sheet as CSV (UTF-8)",
     ".ods": "a spreadsheet; save the sheet as CSV (UTF-8)",
@@ -40,7 +47,8 @@ def table_kind(path: Path) -> str | None:
     if last and last[0] in _OTHERS and not path.is_dir():
         raise InputError(f"{path}: is {_OTHERS[last[0]]}")
     if last == [".json"] and path.is_file():
-        return "jsonl" if file_bytes(path)[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") else None
+        with path.open("rb") as file:
+            return "jsonl" if file.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") else None
     return _KINDS.get(last[0]) if last else None
 
 
@@ -49,8 +57,9 @@ def read_table_file(
 ) -> tuple[pd.DataFrame, str | None, list[str]]:
     """(table, delimiter, what was found of its dialect) of a table file; rows are indexed by `line` where it has lines.
 
-    CSV cells are `str`; JSONL and Parquet cells are what they are there, integers exact. delimiter, encoding: of text
-    files, None = found out (`delimited`); names: columns that a header is likely to have. Raises InputError.
+    A file without a known ending is read as CSV. CSV cells are `str`; JSONL and Parquet cells are what they are there,
+    integers exact. delimiter, encoding: of text files, None = found out (`delimited`); names: columns that a header is
+    likely to have. Raises InputError.
     """
     kind = table_kind(path)
     if kind == "parquet":
@@ -114,8 +123,6 @@ def read_labels(path: Path, required: Sequence[str]) -> pd.DataFrame:
 
     Raises InputError naming the file, the row, the value and the rule.
     """
-    if table_kind(path) is None:
-        raise InputError(f"{path}: is not a table; an audit is a CSV, JSONL or Parquet file")
     table, sign, _ = read_table_file(path)
     missing = [c for c in required if c not in table.columns]
     if missing:
