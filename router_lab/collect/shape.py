@@ -143,13 +143,13 @@ def _models(columns: Sequence[str], options: TableOptions, where: str) -> dict[s
 def _with_suite(frame: pd.DataFrame, suite: str, where: str) -> pd.DataFrame:
     if "suite" not in frame.columns:
         return frame.assign(suite=suite)
-    other = sorted({str(name) for name in text_column(frame["suite"], where, "suite").unique()} - {suite})
+    other = sorted({str(name) for name in text_column(frame["suite"], where, "suite").dropna().unique()} - {suite})
     if other:
         raise InputError(
             f"{where}: --suite {suite}: the table has a column `suite` that says {listed(other, 5)}; leave "
             "--suite out, or give that column another name: --map table_suite=suite"
         )
-    return frame
+    return frame.assign(suite=suite)
 
 
 def _with_candidates(frame: pd.DataFrame, candidates: Mapping[str, tuple[str, str | None]], where: str) -> pd.DataFrame:

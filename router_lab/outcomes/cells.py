@@ -162,8 +162,8 @@ def missing_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
     absent = values.isna()
     if pd.api.types.is_numeric_dtype(values.dtype):
         return absent
-    words = {word for word in values.dropna().unique() if isinstance(word, str) and word.strip().lower() in MISSING}
-    return absent | values.isin(words) if words else absent
+    words = [isinstance(value, str) and value.strip().lower() in MISSING for value in values]
+    return absent | np.array(words, bool)
 
 
 def _hint(value: Any) -> str:

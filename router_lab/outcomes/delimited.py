@@ -78,6 +78,10 @@ def read_delimited(path: Path, text: str, delimiter: str | None, names: Collecti
     """
     if not text.strip():
         raise InputError(f"{path}: is empty; a table starts with a row of column names")
+    told = re.match(
+        r"sep=([^\r\n])(?=\r?\n)", text
+    )  # what Excel writes for itself: the line stays, so that lines count
+    text, delimiter = (text, delimiter) if told is None else (text[told.end() :], delimiter or told[1])
     sign = delimiter or _delimiter(path, text, {name.lower() for name in names})
     data = text.encode("utf-8", "replace")
     columns = _columns(path, _header(path, text, sign))
@@ -174,7 +178,8 @@ def _uneven(rows: list[Any], lines: list[int], sign: str) -> str | None:
     at = f"line {lines[row.number - 1]}" if row.number and row.number <= len(lines) else f"row {row.number}"
     return (
         f"{at}: has {row.actual_columns} cells, and the header has {row.expected_columns}; quote a cell that holds "
-        f"{DELIMITERS.get(sign, repr(sign))} (and close every quote); `collect --delimiter ';'` names another delimiter"
+        f"{DELIMITERS.get(sign, repr(sign))}, with quotes inside it doubled; `collect --delimiter ';'` names "
+        "another delimiter"
     )
 
 

@@ -75,7 +75,7 @@ def read_table_file(
 
 
 def _from_json(path: Path, text: str) -> pd.DataFrame:
-    decoder = json.JSONDecoder(parse_float=written)
+    decoder = json.JSONDecoder(parse_float=written, object_pairs_hook=_object)
     if text.lstrip().startswith("["):
         rows, lines = _decoded(decoder, text, f"{path}: "), None
         if not isinstance(rows, list):
@@ -94,13 +94,21 @@ def _from_json(path: Path, text: str) -> pd.DataFrame:
     return pd.DataFrame(data, index=lines)
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"has {next(name for name in names if names.count(name) > 1)!r} more than once")
+    return made
+
+
 def _decoded(decoder: json.JSONDecoder, text: str, where: str) -> Any:
     try:
         return decoder.decode(text)
     except json.JSONDecodeError as error:
         rule = "a .jsonl table has one whole object a line"
         raise InputError(f"{where}is not JSON: {error.msg} at character {error.pos + 1}; {rule}") from None
-    except ValueError as error:  # an integer of thousands of digits
+    except ValueError as error:  # a name twice, or an integer of thousands of digits
         raise InputError(f"{where}{error}") from None
 
 

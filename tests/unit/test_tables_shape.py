@@ -74,7 +74,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
      "--map 'suite=Suite,sample_id=Sample ID,model=Model,quality=qualtiy'"),
     (LONG, {"map": {"quality": "scoer"}}, "has no column 'scoer'; did you mean 'score'\\? it has task, question"),
     (LONG, {"map": {"quality": "beauty"}}, "has no column 'beauty'; it has task, question"),
-    ("suite,quality\ns,1\n", {"map": {"quality": "score"}}, "has no column 'score'; it has suite, quality; 'quality' is there already$"),
+    ("suite,quality\ns,1\n", {"map": {"quality": "score"}},
+     "has no column 'score'; it has suite, quality; 'quality' is there already$"),
     ("suite,quality\ns,1\n", {"map": {"suite": "score"}}, "has no column 'score'"),
     (LONG, {"map": {"score": "quality"}}, "has no column 'quality'; .*--map is OURS=YOURS: --map quality=score"),
     (LONG, {"map": {"qualty": "score"}}, "--map qualty=score: 'qualty' is no column of ours; did you mean 'quality'"),
@@ -122,7 +123,8 @@ def test_columns_that_look_like_ours_are_kept_and_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "ours"),
     [("Quality", "quality"), ("qualtiy", "quality"), ("cost", "cost_usd"), ("Cost (USD)", "cost_usd"),
-     ("score", "quality"), ("latency", "latency_s"), ("prompt_tokens", "input_tokens"), ("completionTokens", "output_tokens"),
+     ("score", "quality"), ("latency", "latency_s"), ("prompt_tokens", "input_tokens"),
+     ("completionTokens", "output_tokens"),
      ("Question", "prompt"), ("SampleID", "sample_id"), ("reasoning_effort", "effort"), ("is_correct", "quality"),
      ("latency_ms", None), ("cost_cents", None), ("cost_per_1k", None), ("quality_pct", None), ("region", None),
      ("signal_score", None), ("quality", None), ("log", None), ("ticket", None), ("customer", None)],
@@ -178,9 +180,10 @@ def test_a_mistake_in_a_wide_table_names_its_line(tmp_path: Path) -> None:
 
 
 def test_a_suite_is_for_tables_that_have_none(tmp_path: Path) -> None:
+    """Or that have it in some rows."""
     without = table(tmp_path, "sample_id,model,quality\n1,m,1\n")
-    same = table(tmp_path, "suite,sample_id,model,quality\n007,2,m,1\n", "same.csv")
-    assert collect([without, same], suite="007")[0]["suite"].tolist() == ["007", "007"]
+    same = table(tmp_path, "suite,sample_id,model,quality\n007,2,m,1\n,3,m,1\n", "same.csv")
+    assert collect([without, same], suite="007")[0]["suite"].tolist() == ["007"] * 3
 
 
 def test_options_for_tables_need_a_table(tmp_path: Path) -> None:
@@ -233,6 +236,8 @@ DIALECTS = [
      "';' between columns, decimal commas"),
     ("said", "t.csv", HEAD.format("#") + "q#007#m#a, b#0,5#1,25\nq#2#m#c#1#1e-6\n", "utf-8",
      {"delimiter": "#", "decimal": ","}, "'#' between columns, decimal commas"),
+    ("Excel", "t.csv", "sep=;\r\n" + HEAD.format(";") + "q;007;m;a, b;0,5;1,25\r\nq;2;m;c;1;1e-6\r\n", "utf-8-sig", {},
+     "';' between columns, decimal commas"),
     ("plain", "t.csv", HEAD.format(",") + 'q,007,m,"a, b",0.5,1.25\nq,2,m,c,1,1e-6\n', "utf-8", {}, ""),
     ("old Mac", "t.csv", HEAD.format(",")[:-1] + '\rq,007,m,"a, b",0.5,1.25\rq,2,m,c,1,1e-6\r', "utf-8", {}, ""),
 ]  # fmt: skip
