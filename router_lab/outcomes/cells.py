@@ -132,19 +132,20 @@ def number_column(
         return pd.Series(values.to_numpy("float64", na_value=np.nan), index=values.index)
     if isinstance(values.dtype, pd.StringDtype):
         cells = values.str.strip()
+    elif pd.api.types.infer_dtype(values, skipna=True) in ("integer", "floating", "mixed-integer-float", "empty"):
+        cells = values
     else:
         cells = values.astype(object).map(_plain_number)
-    missing = missing_numbers(cells).to_numpy(bool)
-    if truth:
-        found = cells.astype(object).map(lambda v: _TRUTH.get(v.lower(), v) if isinstance(v, str) else v)
-        cells = found if found.notna().any() else cells
-    numbers = pd.to_numeric(cells.where(~missing, None), errors="coerce").astype("float64")
-    bad = numbers.isna().to_numpy(bool) & ~missing
-    if bad.any():
-        at = int(bad.argmax())
-        said = f"it must be {wanted}{_hint(values.iloc[at])}"
-        raise InputError(f"{where}: {place(values, at)}: `{column}` is {_shown(values.iloc[at])}; {said}")
-    return numbers
+    numbers = pd.to_numeric(cells, errors="coerce").to_numpy("float64", na_value=np.nan).copy()
+    left = np.flatnonzero(np.isnan(numbers) & cells.notna().to_numpy(bool))
+    for at, cell in zip(left.tolist(), cells.iloc[left].astype(str), strict=True):
+        word = cell.lower()
+        if truth and word in _TRUTH:
+            numbers[at] = _TRUTH[word]
+        elif word not in MISSING:
+            said = f"it must be {wanted}{_hint(values.iloc[at])}"
+            raise InputError(f"{where}: {place(values, at)}: `{column}` is {_shown(values.iloc[at])}; {said}")
+    return pd.Series(numbers, index=values.index)
 
 
 def _plain_number(value: Any) -> Any:

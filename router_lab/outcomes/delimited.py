@@ -43,7 +43,7 @@ def file_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
     """(text, encoding) of a file: UTF-8, or what its byte order mark says, or `encoding`. Raises InputError."""
     data = file_bytes(path)
     found = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
-    if encoding is None and found == "utf-8" and b"\0" in data[:1000]:
+    if encoding is None and found == "utf-8" and 3 * data[:1000].count(0) > len(data[:1000]):
         raise InputError(
             f"{path}: holds zero bytes, as UTF-16 without its mark does; `collect --encoding utf-16-le` reads that, or "
             "save it as UTF-8"
@@ -83,9 +83,10 @@ def read_delimited(path: Path, text: str, delimiter: str | None, names: Collecti
     )  # what Excel writes for itself: the line stays, so that lines count
     text, delimiter = (text, delimiter) if told is None else (text[told.end() :], delimiter or told[1])
     sign = delimiter or _delimiter(path, text, {name.lower() for name in names})
-    data = text.encode("utf-8", "replace")
+    text, returned = _without_returns(text)
+    data = text.lstrip("\r\n").encode("utf-8", "replace")
     columns = _columns(path, _header(path, text, sign))
-    lines = _row_lines(text, data, sign)
+    lines = _row_lines(text, sign)
     uneven: list[Any] = []
 
     def refuse(row: Any) -> str:
@@ -107,10 +108,22 @@ def read_delimited(path: Path, text: str, delimiter: str | None, names: Collecti
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: {_uneven(uneven, lines, sign) or str(error).splitlines()[0]}") from None
     frame: pd.DataFrame = table.to_pandas()
+    if returned is not None:
+        frame = frame.apply(lambda cells: cells.str.replace(returned, "\r", regex=False))
     if len(lines) == len(frame) + 1:
         frame.index = pd.Index(lines[1:], name="line")
     frame = frame.drop(columns=[c for c in columns if c.startswith("unnamed_") and frame[c].isna().all()])
     return frame.dropna(how="all"), sign
+
+
+def _without_returns(text: str) -> tuple[str, str | None]:
+    """Where lines end in a newline, a carriage return alone is a part of its cell, though writers (Python's csv) leave
+    it without quotes and readers take it for the end of a line: it is read as a character that the text has not."""
+    end = re.search(r"\r\n?|\n", text)
+    if end is None or end[0] == "\r" or re.search(r"\r(?!\n)", text) is None:
+        return text, None
+    spare = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
+    return re.sub(r"\r(?!\n)", spare, text), spare
 
 
 def _delimiter(path: Path, text: str, names: Collection[str]) -> str:
@@ -154,9 +167,9 @@ def refuse_doubled(path: Path, columns: list[str]) -> None:
             )
 
 
-def _row_lines(text: str, data: bytes, sign: str) -> list[int]:
+def _row_lines(text: str, sign: str) -> list[int]:
     """The line that each row, the header's included, starts on; a quoted cell may span lines, blank lines are none."""
-    if b'"' not in data:
+    if '"' not in text:
         return [at for at, line in enumerate(re.split("\r\n|\n|\r", text), start=1) if line]
     starts, before = [], 0
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=sign)

@@ -266,7 +266,7 @@ UNSURE: list[tuple[str | bytes, dict[str, Any], str]] = [
     (START + "q;a;m;1;1.234\n", {"decimal": ","}, "`input_tokens` '1.234' has a point, and the decimal sign is"),
     (START + "q;a;m;1;1,234,567\n", {}, "`input_tokens` is '1,234,567'; it must be a number"),
     (START + "q;a;m;1\n", {}, "line 2: has 4 cells, and the header has 5"),
-    (START + "\nq;\"a\n\";m;1;1\nq;b;m;1;1;1\n", {}, "line 5: has 6 cells, and the header has 5"),
+    ("\n" + START + "q;\"a\n\";m;1;1\nq;b;m;1;1;1\n", {}, "line 5: has 6 cells, and the header has 5"),
     (START.replace("model", "suite"), {}, "column 'suite' is there more than once \\(columns 1 and 3\\)"),
     ("suite,sample_id,model,quality\nq,a,m,1\nq,é,m,1\n".encode("cp1252"), {},
      "line 3: byte 0xe9 is not UTF-8; `collect --encoding cp1252` reads most tables from Windows"),
