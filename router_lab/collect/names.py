@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from router_lab.outcomes import OUTCOME_COLUMNS
 from router_lab.outcomes.schema import REQUIRED
 
-OURS = (*OUTCOME_COLUMNS, "answer", "harness", "inclusion", "signals_usd", "vector")
+OURS = (*OUTCOME_COLUMNS, "answer", "harness", "inclusion", "signals_usd", "total_tokens", "vector")
 """Columns of an outcomes table that a table may bring (besides `signal_NAME`)."""
 _SYNONYMS = {
     "suite": "task task_name benchmark dataset dataset_name eval eval_name test_set subset",

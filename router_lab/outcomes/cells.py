@@ -35,6 +35,9 @@ class Written(float):
     __slots__ = ("text",)
     text: str
 
+    def __str__(self) -> str:
+        return self.text
+
 
 def written(text: str) -> float:
     """The float of a JSON number: plain where `text_of` gives its text back, else `Written`."""

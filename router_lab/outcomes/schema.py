@@ -28,8 +28,8 @@ TEXT = (
 MAY_BE_EMPTY = ("prompt", "answer")
 """Texts of no characters are texts there; in every other text column they are missing."""
 TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
-NUMBERS = (*TOKENS, "turns", "cost_usd", "paid_usd", "judge_usd", "retries", "latency_s", "seconds", "weight",
-           "inclusion", "signals_usd")  # fmt: skip
+NUMBERS = (*TOKENS, "total_tokens", "turns", "cost_usd", "paid_usd", "judge_usd", "retries", "latency_s", "seconds",
+           "weight", "inclusion", "signals_usd")  # fmt: skip
 """Never negative. `inclusion` is the known probability with which this row was run (racing keeps a random floor),
 `weight` one over it; absent means 1, and the weight follows from the inclusion where only that is given."""
 

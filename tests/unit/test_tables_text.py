@@ -18,6 +18,8 @@ from click.testing import CliRunner
 from router_lab.cli import cli
 from router_lab.cli.dayafter import read_reference_qualities
 from router_lab.collect import collect
+from router_lab.config import Recipe
+from router_lab.fit import fit_policy
 from router_lab.gates import read_audit
 from router_lab.outcomes import read_calls, read_outcomes, validate_outcomes, write_outcomes
 from router_lab.outcomes.cells import text_of, written
@@ -134,6 +136,21 @@ def test_a_dataframe_follows_the_same_rules() -> None:
     assert made["quality"].tolist() == [1.0, 0.0] and made["epoch"].tolist() == [1, 2]
     assert made["effort"].isna().tolist() == [True, False]
     assert made["cost_usd"].fillna(-1).tolist() == [0.5, -1]
+
+
+def test_a_fit_is_the_same_whatever_type_the_ids_come_in() -> None:
+    """As pandas reads a table without asking: suites and ids as integers, groups with a gap as floats."""
+    n = 60
+    plain = pd.DataFrame({"suite": [1, 2] * n, "sample_id": np.repeat(range(n), 2), "model": ["a", "b"] * n})
+    plain["suite"] = np.repeat([1, 2], n)
+    plain["quality"] = [True, False, True] * (2 * n // 3)
+    plain["cost_usd"] = [2, 1] * n
+    plain["group"] = [None if i < 4 else float(i // 2) for i in range(2 * n)]
+    text = plain.assign(suite=plain["suite"].astype(str), sample_id=plain["sample_id"].astype(str),
+                        group=[None if i < 4 else str(i // 2) for i in range(2 * n)])  # fmt: skip
+    recipe = Recipe(name="r")
+    one, two = (fit_policy(recipe, frame) for frame in (plain, text))
+    assert one.spec.certificate == two.spec.certificate and one.spec.suites == ("1", "2")
 
 
 def test_an_empty_cell_is_missing_and_an_empty_text_is_a_prompt(tmp_path: Path) -> None:
