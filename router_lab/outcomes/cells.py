@@ -23,7 +23,7 @@ MISSING = frozenset({"", "-", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"
 """What stands for a missing number, in any case of letters."""
 _TRUTH = {"true": 1.0, "false": 0.0}
 _RULES = (
-    (",", "write 0.5 for 0,5 and no thousands separators; `collect --decimal ','` reads a file of decimal commas"),
+    (",", "write 0.5 for 0,5 and no thousands separators; `collect --decimal ','` reads a CSV of decimal commas"),
     ("%", "write a share, 0.12 for 12 %"),
     ("$€£¥", "write the number alone, in US dollars"),
 )

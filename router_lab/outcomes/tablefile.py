@@ -84,6 +84,8 @@ def _from_json(path: Path, text: str) -> pd.DataFrame:
         numbered = [(at, line) for at, line in enumerate(text.split("\n"), start=1) if line.strip()]
         rows = [_decoded(decoder, line, f"{path}: line {at}: ") for at, line in numbered]
         lines = pd.Index([at for at, _ in numbered], name="line")
+    if not rows:
+        raise InputError(f"{path}: is empty; a table has one JSON object a line")
     columns: dict[str, None] = {}
     for at, row in enumerate(rows):
         if not isinstance(row, dict):

@@ -325,6 +325,7 @@ def test_packed_files_and_lists_are_tables(tmp_path: Path) -> None:
      ("t.jsonl", '{\n "suite": "q"\n}\n', "line 1: is not JSON: .*one whole object a line"),
      ("t.jsonl", '{"suite": ' + "9" * 5000 + "}", "line 1: Exceeds the limit"),
      ("t.jsonl", '{"suite": "q", "quality": 1, "quality": 0}', "line 1: has 'quality' more than once"),
+     ("t.jsonl", "\n\n", "is empty; a table has one JSON object a line"),
      ("t.json", "[1, 2]", "row 0: must be one whole JSON object"),
      ("t.xlsx", "PK", "is a spreadsheet; save the sheet as CSV"),
      ("t.pkl", "", r"is a pickle, which is code; save it as Parquet: pandas\.read_pickle"),
