@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -18,23 +20,83 @@ from router_lab.cli.prices import price_file
 @click.option("--prices", type=click.Path(dir_okay=False, path_type=Path), help="prices.yaml; tables are re-priced.")
 @click.option("--suites", type=click.Path(dir_okay=False, path_type=Path), help="suites.yaml, for logs from elsewhere.")
 @click.option("--caching", default="none", help="Prompt caching assumed in cost_usd: none or prefix.")
-def collect(sources: tuple[Path, ...], out: Path, prices: Path | None, suites: Path | None, caching: str) -> None:
+@click.option("--map", "names", multiple=True, metavar="OURS=YOURS", help="Columns of a table by our names.")
+@click.option("--suite", metavar="NAME", help="The suite of every row, for tables without a column of it.")
+@click.option(
+    "--wide",
+    multiple=True,
+    metavar="COLUMNS",
+    help="Columns that hold the quality of the model that they name: names, globs or {model}_score.",
+)
+@click.option(
+    "--wide-column",
+    "wide_columns",
+    multiple=True,
+    metavar="OURS={model}…",
+    help="What else stands in a column for each model.",
+)
+@click.option(
+    "--candidate",
+    "candidates",
+    multiple=True,
+    nargs=3,
+    metavar="NAME MODEL EFFORT",
+    help="What a table calls a model, and its model and effort ('' = the default).",
+)
+@click.option("--delimiter", help="Between columns: one character, or tab; by default found out.")
+@click.option("--decimal", help="Decimal sign of a text table: , or . (by default found out).")
+@click.option("--encoding", help="Of text tables, such as cp1252; by default UTF-8, or what its first bytes say.")
+def collect(
+    sources: tuple[Path, ...],
+    out: Path,
+    prices: Path | None,
+    suites: Path | None,
+    caching: str,
+    names: tuple[str, ...],
+    suite: str | None,
+    wide: tuple[str, ...],
+    wide_columns: tuple[str, ...],
+    candidates: tuple[tuple[str, str, str], ...],
+    delimiter: str | None,
+    decimal: str | None,
+    encoding: str | None,
+) -> None:
     """Turn SOURCES into OUT, with calls.parquet beside it.
 
-    A source is a folder of .eval logs or one of them, a CSV, JSONL or Parquet table of outcomes (re-priced if --prices
-    is given), or the JSONL file of a DecisionLog: the decisions of production whose outcome was logged.
+    A source is a folder of .eval logs or one of them, a CSV, TSV, JSONL or Parquet table of outcomes (re-priced if
+    --prices is given), or the JSONL file of a DecisionLog: the decisions of production whose outcome was logged.
     """
     from router_lab.collect import collect as run
-    from router_lab.collect.tables import SUFFIXES
     from router_lab.outcomes import write_calls, write_outcomes
+    from router_lab.outcomes.tablefile import table_kind
 
-    only_tables = all(source.suffix in SUFFIXES for source in sources)
+    only_tables = all(table_kind(source) is not None for source in sources)
     file = prices if only_tables else price_file(prices)
     with step(f"collecting {len(sources)} source{'s' * (len(sources) > 1)}"):
-        outcomes, calls = run(sources, prices=file, suites=suites, caching=caching)
+        outcomes, calls = run(
+            sources, prices=file, suites=suites, caching=caching, map=pairs(names, "--map"), suite=suite, wide=wide,
+            wide_columns=pairs(wide_columns, "--wide-column"),
+            candidates={name: (model, effort or None) for name, model, effort in candidates},
+            delimiter={"tab": "\t", r"\t": "\t"}.get(delimiter or "", delimiter), decimal=decimal, encoding=encoding,
+        )  # fmt: skip
         if len(calls):
             write_calls(calls, out.with_name("calls.parquet"))
         write_outcomes(outcomes, out)
+    for note in outcomes.attrs.get("notes", ()):
+        click.echo(f"read as: {note}", err=True)
     counts = outcomes["status"].value_counts()
     click.echo(f"{len(outcomes)} outcomes: " + ", ".join(f"{n} {status}" for status, n in counts.items()), err=True)
     print_path(out)
+
+
+def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    """`OURS=YOURS` texts, several in one behind commas, as a mapping. A comma in a name of yours is no end of it unless
+    another OURS= follows. Raises click.UsageError."""
+    found: dict[str, str] = {}
+    for pair in (part for text in texts for part in re.split(r",(?=\w+=)", text)):
+        ours, sign, name = pair.partition("=")
+        if not (ours and sign and name):
+            raise click.UsageError(f"{option} {pair}: must be OURS=YOURS, such as quality=score")
+        if found.setdefault(ours.strip(), name) != name:
+            raise click.UsageError(f"{option}: {ours} cannot be both {found[ours.strip()]!r} and {name!r}")
+    return found

@@ -72,25 +72,21 @@ def day_after_command(
 def read_reference_qualities(path: Path, reference: tuple[str, str | None] | None) -> dict[str, float]:
     """Decision id → the reference's quality, from a CSV, JSONL or Parquet table of audited requests.
 
-    Columns sample_id (the decision's id) and quality; with a `model` column, only the reference's rows count.
-    Raises InputError for a missing column or a quality outside [0, 1].
+    Columns sample_id (the decision's id) and quality; with `model` (and `effort`), only the reference's rows
+    count. Raises InputError for a missing column, a quality outside [0, 1], or a decision with two different qualities.
     """
-    import pandas as pd
-
+    from router_lab.outcomes.tablefile import read_labels
     from router_lab.runtime.errors import InputError
 
-    try:
-        if path.suffix == ".csv":
-            table = pd.read_csv(path)
-        else:
-            table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_json(path, lines=True)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    missing = [c for c in ("sample_id", "quality") if c not in table.columns]
-    if missing:
-        raise InputError(f"{path}: column {', '.join(missing)} is missing; an audit needs sample_id and quality")
-    if not table["quality"].between(0, 1).all():
-        raise InputError(f"{path}: `quality` must lie in [0, 1] in every row")
+    table = read_labels(path, ("sample_id", "quality"))
     if reference is not None and "model" in table.columns:
         table = table[table["model"] == reference[0]]
-    return {str(i): float(q) for i, q in zip(table["sample_id"], table["quality"], strict=True)}
+        if "effort" in table.columns:
+            table = table[table["effort"].fillna("") == (reference[1] or "")]
+    found: dict[str, float] = {}
+    for number, quality in zip(table["sample_id"], table["quality"], strict=True):
+        if found.setdefault(number, float(quality)) != quality:
+            raise InputError(
+                f"{path}: decision {number!r} has two qualities, {found[number]:g} and {quality:g}; keep one"
+            )
+    return found

@@ -13,6 +13,8 @@ EXAMPLES = {
     "collect": [
         "collect logs/first --out outcomes.parquet",
         "collect ours.csv --out outcomes.parquet --prices evals/prices.yaml",
+        "collect ours.csv --out outcomes.parquet --suite support --map sample_id=id,quality=score,cost_usd=cost",
+        "collect wide.csv --out outcomes.parquet --suite support --wide 'gpt-*' --wide-column 'cost_usd={model}_cost'",
     ],
     "prices": ["prices show", "prices add openai/new-model --input 1 --output 3 --source https://example.com/pricing"],
     "prices show": ["prices show openai/gpt-5-mini"],

@@ -14,9 +14,11 @@ import pandas as pd
 from router_lab.collect.calls import CACHING
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
 from router_lab.collect.raced import inclusion_of, not_due, raced_reason
-from router_lab.collect.tables import SUFFIXES, read_table, reprice
+from router_lab.collect.shape import TableOptions
+from router_lab.collect.tables import read_table, reprice
 from router_lab.config import Suite, load_map
 from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
+from router_lab.outcomes.tablefile import table_kind
 from router_lab.prices import PriceTable
 from router_lab.providers.evallog import find_logs
 from router_lab.providers.keys import MANIFEST, TRANSPORT, canonical_json
@@ -33,19 +35,30 @@ def collect(
     suites: str | Path | None = None,
     caching: str = "none",
     as_logged: bool = False,
+    map: Mapping[str, str] | None = None,
+    suite: str | None = None,
+    wide: Sequence[str] = (),
+    wide_columns: Mapping[str, str] | None = None,
+    candidates: Mapping[str, tuple[str, str | None]] | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(outcomes, calls) of logs, log folders, sweeps and tables. Raises InputError.
 
     Args:
-        sources: .eval or .json logs, folders of them, CSV/JSONL/Parquet tables of outcomes, logs of decisions whose
-            outcomes are known (`DecisionLog`, .jsonl).
+        sources: .eval or .json logs, folders of them, CSV/TSV/JSONL/Parquet tables of outcomes, logs of decisions
+            whose outcomes are known (`DecisionLog`, .jsonl).
         prices: a prices.yaml or a table; by default genai-prices alone. Tables are re-priced only if it is given.
         suites: a suites.yaml; its `logs:` suites claim the logs in their folders, its other suites override what a log
             says about their scores.
         caching: assumption of `cost_usd`, `none` or `prefix` (see `collect.calls.request_cost`).
         as_logged: the rows of logs alone, without what a sweep or a race says of them: for a race on its way.
+        map, suite, wide, wide_columns, candidates, delimiter, decimal, encoding: how the tables among the sources are
+            to be read (`collect.shape.TableOptions`, docs/tables.md); logs and logs of decisions need none of it.
 
-    `outcomes.attrs` carries `candidates`, `suites` and `provenance`; calls of tables that bring none are absent.
+    `outcomes.attrs` carries `candidates`, `suites` and `provenance`, and in `notes` how a table's file was read where
+    that had to be found out; calls of tables that bring none are absent.
     """
     if caching not in CACHING:
         raise InputError(f"caching is {caching!r}; known: {', '.join(CACHING)}")
@@ -53,11 +66,25 @@ def collect(
     gone = next((path for path in paths if not path.exists()), None)
     if gone is not None:
         raise InputError(f"{gone}: no such file or folder")
+    options = TableOptions(
+        map or {},
+        suite,
+        (wide,) if isinstance(wide, str) else tuple(wide),
+        wide_columns or {},
+        candidates or {},
+        delimiter,
+        decimal,
+        encoding,
+    )
+    table_paths = [path for path in paths if table_kind(path) is not None]
+    if options != TableOptions() and not table_paths:
+        raise InputError("the options for tables (--map, --suite, --wide, …) need a table, and no source is one")
     # Tables before prices: what is wrong is said in the order in which a user named it.
-    tables = [(path, read_table(path)) for path in paths if path.suffix in SUFFIXES]
+    tables = [(path, read_table(path, options)) for path in table_paths]
+    notes = [note for _, frame in tables for note in frame.attrs.get("notes", ())]
     table = prices if isinstance(prices, PriceTable) else PriceTable.load(prices)
     known, folders = _suites(suites)
-    logs = [open_log(p, known, folders) for p in find_logs([p for p in paths if p.suffix not in SUFFIXES])]
+    logs = [open_log(p, known, folders) for p in find_logs([p for p in paths if p not in table_paths])]
     if not tables and not logs:
         raise InputError("nothing to collect: name logs, a log folder or a table of outcomes")
     _check_prices(logs, table)
@@ -77,8 +104,10 @@ def collect(
         frames.append(reprice(frame, path, table, caching) if prices is not None else frame)
     joined = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     joined.attrs = _merge_attrs([frame.attrs for frame in frames])
-    where = ", ".join(map(str, paths[:3])) + (" …" if len(paths) > 3 else "")
-    return validate_outcomes(joined, where=where), _calls_frame(calls, where)
+    where = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
+    whole_table = validate_outcomes(joined, where=where)
+    whole_table.attrs |= {"notes": notes} if notes else {}
+    return whole_table, _calls_frame(calls, where)
 
 
 def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,58 +12,90 @@ from typing import Any
 import pandas as pd
 
 from router_lab.collect.calls import Call, request_cost
-from router_lab.outcomes import read_calls, read_outcomes, validate_outcomes
+from router_lab.collect.names import LIKELY, as_option, look_alikes, missing_columns
+from router_lab.collect.shape import TableOptions, shaped
+from router_lab.outcomes import read_calls, validate_outcomes
+from router_lab.outcomes.delimited import settle_decimals
+from router_lab.outcomes.schema import REQUIRED, is_number
+from router_lab.outcomes.tablefile import read_table_file, settle_others, table_kind
 from router_lab.prices import PriceTable, Tokens
 from router_lab.runtime.decisions import outcome_rows
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 
-SUFFIXES = (".csv", ".jsonl", ".parquet")
-"""Files that are tables; everything else is looked at as logs."""
-
-STRINGS = {"sample_id": "str", "effort": "str", "group": "str"}
+NO_EFFORT = frozenset({"None", "null", "NULL", "nan", "NaN", "NA", "N/A", "<NA>"})
+"""Written by programs for "nothing is known"; in a text column they are texts, which is said. (`none` is an effort.)"""
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV, JSONL or Parquet file of outcomes, or a log of decisions with their outcomes, validated.
+def read_table(path: Path, options: TableOptions | None = None) -> pd.DataFrame:
+    """A CSV, TSV, JSONL or Parquet file of outcomes, or a log of decisions with their outcomes, validated.
 
-    Raises InputError; of a text file it names the line.
+    `attrs["notes"]` says what was found of the file's dialect. Raises InputError; of a text file it names the line.
+    Warns (RouterLabWarning) of what is probably not meant: columns and efforts by other names, rows that are copies.
     """
-    if path.suffix == ".parquet":
-        return read_outcomes(path)
+    if _is_decision_log(path):
+        if options not in (None, TableOptions()):
+            raise InputError(
+                f"{path}: is a log of decisions and has our columns; collect it apart, without --map and such"
+            )
+        return validate_outcomes(decisions(path), where=str(path))
+    asked = options or TableOptions()
+    names = {*LIKELY, *asked.map.values(), *asked.wide}
+    raw, sign, notes = read_table_file(path, delimiter=asked.delimiter, encoding=asked.encoding, names=names)
+    frame, said = shaped(raw, asked, str(path))
+    if sign is not None:
+        numbers = [c for c in frame.columns if is_number(c)]
+        frame, decimal = settle_decimals(frame, numbers, asked.decimal, str(path))
+        notes += ["decimal commas"] if decimal == "," else []
+    missing = [c for c in REQUIRED if c not in frame.columns]
+    if missing:
+        raise InputError(f"{path}: {missing_columns(frame.columns, missing)}")
+    made = validate_outcomes(settle_others(frame), where=str(path))
+    for text in [*said, *_doubts(frame, made, str(path))]:
+        warnings.warn(RouterLabWarning(text), stacklevel=2)
+    made.attrs["notes"] = [f"{path}: {', '.join(notes)}"] if notes else []
+    return made
+
+
+def _doubts(frame: pd.DataFrame, made: pd.DataFrame, where: str) -> list[str]:
+    """What a reader of the table should know: nothing of it is an error, and all of it may change a result."""
+    said = []
+    alike = look_alikes(frame.columns)
+    if alike:
+        names = ", ".join(f"`{name}`" for name in alike.values())
+        said.append(f"{where}: {names}: kept, and read by nothing; to have it read: {as_option(alike)}")
+    for column in ("effort", "group"):
+        words = sorted(NO_EFFORT & set(made[column].dropna().unique())) if column in frame.columns else []
+        if words:
+            n, word = int((made[column] == words[0]).sum()), words[0]
+            said.append(
+                f"{where}: {column} {word!r} ({n} of {len(made)} rows) is taken as a name; for none leave it empty"
+            )
+    for column in ("suite", "model", "effort"):
+        padded = [v for v in made[column].dropna().unique() if v != v.strip()]
+        if padded:
+            said.append(
+                f"{where}: the {column} {padded[0]!r} has spaces around it, which are kept as a part of its name"
+            )
+    if len(made) < len(frame):
+        labels = frame.index[frame.astype(str).duplicated().to_numpy(bool)]
+        told = f", {frame.index.name or 'row'} {', '.join(map(str, labels[:3]))}" if len(labels) else ""
+        said.append(
+            f"{where}: rows that repeat an earlier one in every column are left out ({len(frame) - len(made)}{told}"
+            f"{' …' if len(labels) > 3 else ''}); runs of one sample are told apart by a column `epoch`, 1, 2, …"
+        )
+    return said
+
+
+def _is_decision_log(path: Path) -> bool:
+    if table_kind(path) != "jsonl" or path.suffix == ".gz":
+        return False
+    with path.open("rb") as lines:
+        first = next((line for line in lines if line.strip()), b"")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        frame = _csv(text) if path.suffix == ".csv" else _jsonl(path, text)
-    except (OSError, ValueError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: not a readable {path.suffix[1:]} table: {error}") from None
-    return validate_outcomes(frame, where=str(path))
-
-
-def _csv(text: str) -> pd.DataFrame:
-    frame = pd.read_csv(io.StringIO(text), dtype=STRINGS)
-    rows = csv.reader(io.StringIO(text))
-    # A quoted prompt may span lines: a row's line is the one it starts on.
-    starts, before = [], 0
-    for row in rows:
-        if row:
-            starts.append(before + 1)
-        before = rows.line_num
-    return _by_line(frame, starts[1:])
-
-
-def _jsonl(path: Path, text: str) -> pd.DataFrame:
-    numbered = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    first = json.loads(numbered[0][1]) if numbered else None
-    if isinstance(first, dict) and first.get("kind") in ("decision", "outcome"):
-        return decisions(path)
-    frame = pd.read_json(io.StringIO(text), lines=True, dtype=STRINGS)
-    return _by_line(frame, [number for number, _ in numbered])
-
-
-def _by_line(frame: pd.DataFrame, lines: list[int]) -> pd.DataFrame:
-    """`frame` indexed by the lines of its file, which errors then name; untouched if they do not fit its rows."""
-    if len(lines) == len(frame):
-        frame.index = pd.Index(lines, name="line")
-    return frame
+        row = json.loads(first)
+    except ValueError:
+        return False
+    return isinstance(row, dict) and row.get("kind") in ("decision", "outcome")
 
 
 def decisions(path: Path) -> pd.DataFrame:

@@ -8,31 +8,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from router_lab.gates.arms import Arm, Mask
 from router_lab.metrics import Estimate, clustered_mean
+from router_lab.outcomes.tablefile import read_labels
 from router_lab.runtime.errors import InputError
 
 REQUIRED = ("suite", "sample_id", "model", "quality")
 
 
 def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Human labels from a CSV file beside the judge's scores; column `error` is label − score.
+    """Human labels from a CSV, JSONL or Parquet table beside the judge's scores; column `error` is label − score.
 
     Raises InputError for a missing column, a label outside [0, 1], or a file none of whose rows is in the outcomes.
     """
-    try:
-        labels = pd.read_csv(path, dtype={"suite": str, "sample_id": str, "model": str, "effort": str})
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as CSV: {error}") from None
-    missing = [c for c in REQUIRED if c not in labels.columns]
-    if missing:
-        raise InputError(f"{path}: column {', '.join(missing)} is missing; an audit needs {', '.join(REQUIRED)}")
-    if not labels["quality"].between(0, 1).all():
-        raise InputError(f"{path}: `quality` must lie in [0, 1] in every row")
+    labels = read_labels(Path(path), REQUIRED)
     keys = ["suite", "sample_id", "model", "effort"]
     labels["effort"] = labels["effort"].fillna("") if "effort" in labels.columns else ""
     scored = outcomes.assign(effort=outcomes["effort"].fillna("")).groupby(keys, as_index=False)["quality"].mean()

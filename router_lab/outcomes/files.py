@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import warnings
@@ -14,7 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from router_lab.outcomes.schema import REQUIRED, validate_calls, validate_outcomes
+from router_lab.outcomes.cells import text_column
+from router_lab.outcomes.delimited import header_of
+from router_lab.outcomes.schema import CALL_COLUMNS, OUTCOME_COLUMNS, REQUIRED, validate_calls, validate_outcomes
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import atomic_write
 
@@ -27,7 +28,7 @@ PANDAS_ATTRS = "PANDAS_ATTRS"
 def read_outcomes(path: str | Path) -> pd.DataFrame:
     """The outcomes table in `path` (Parquet), validated, defaults filled, `attrs` restored. Raises InputError; warns
     (RouterLabWarning) of a file from pandas that has lost what is known of the candidates."""
-    return validate_outcomes(_read(Path(path), warn=True), where=str(path))
+    return validate_outcomes(read_parquet(Path(path), warn=True), where=str(path))
 
 
 def write_outcomes(frame: pd.DataFrame, path: str | Path) -> Path:
@@ -37,7 +38,7 @@ def write_outcomes(frame: pd.DataFrame, path: str | Path) -> Path:
 
 def read_calls(path: str | Path) -> pd.DataFrame:
     """The calls table in `path` (Parquet). Raises InputError."""
-    return validate_calls(_read(Path(path)), where=str(path))
+    return validate_calls(read_parquet(Path(path)), where=str(path))
 
 
 def write_calls(frame: pd.DataFrame, path: str | Path) -> Path:
@@ -45,7 +46,11 @@ def write_calls(frame: pd.DataFrame, path: str | Path) -> Path:
     return _write(validate_calls(frame, where=str(path)), Path(path))
 
 
-def _read(path: Path, *, warn: bool = False) -> pd.DataFrame:
+def read_parquet(path: Path, *, warn: bool = False) -> pd.DataFrame:
+    """What is in a Parquet file, not validated: integers exact, nulls among them or not; `attrs` restored.
+
+    Raises InputError; with `warn`, warns of what `read_outcomes` warns of.
+    """
     if path.is_dir():
         raise InputError(f"{path}: is a directory; name the Parquet file, or run `router-lab collect {path}` first")
     if not path.exists():
@@ -55,7 +60,7 @@ def _read(path: Path, *, warn: bool = False) -> pd.DataFrame:
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(_no_parquet(path, str(error).splitlines()[0])) from None
     metadata = table.schema.metadata or {}
-    frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
+    frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas(integer_object_nulls=True)
     frame.attrs = _attrs(metadata)
     if warn and b"pandas" in metadata and "candidates" not in frame.attrs:
         warnings.warn(RouterLabWarning(f"{path}: {LOST}"), stacklevel=3)
@@ -81,28 +86,20 @@ def _attrs(metadata: Mapping[bytes, bytes]) -> dict[Any, Any]:
 
 def _no_parquet(path: Path, reason: str) -> str:
     """Why `path` was refused and what makes outcomes of it; of a CSV file also the columns that this will miss."""
-    if path.suffix not in (".csv", ".jsonl"):
+    kind = next((s[1:].lower() for s in path.suffixes[-2:] if s.lower() in (".csv", ".tsv", ".jsonl", ".ndjson")), None)
+    if kind is None:
         return f"{path}: is not a Parquet file ({reason}); `router-lab collect` reads CSV and JSONL"
-    missing = [c for c in REQUIRED if c not in _header(path)] if path.suffix == ".csv" else []
+    missing = [c for c in REQUIRED if c not in header_of(path, OUTCOME_COLUMNS)] if kind in ("csv", "tsv") else []
     first = f"column {', '.join(missing)} is missing, and it " if missing else ""
     target = path.with_suffix(".parquet")
     return (
-        f"{path}: {first}is {path.suffix[1:].upper()}, which only `collect` reads: "
+        f"{path}: {first}is {kind.upper()}, which only `collect` reads: "
         f"router-lab collect {path} --out {target}, then name {target}"
     )
 
 
-def _header(path: Path) -> list[str]:
-    """The first row of a CSV file; nothing of what cannot be read as one."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-            return next(csv.reader(lines), [])
-    except (OSError, csv.Error):
-        return []
-
-
 def _write(frame: pd.DataFrame, path: Path) -> Path:
-    table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = _arrow(frame)
     # pandas' own metadata names library versions, so the same table would not give the same bytes.
     carried = {k: frame.attrs[k] for k in CARRIED if k in frame.attrs}
     own = {f"router_lab.{key}": _json(value) for key, value in carried.items()}
@@ -110,6 +107,17 @@ def _write(frame: pd.DataFrame, path: Path) -> Path:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return atomic_write(path, buffer.getvalue())
+
+
+def _arrow(frame: pd.DataFrame) -> pa.Table:
+    """`frame` for Parquet; a column of the user's whose cells share no type (tables joined) is stored as text."""
+    known = {*OUTCOME_COLUMNS, *CALL_COLUMNS}
+    for column in [c for c in frame.columns if frame[c].dtype == object and c not in known]:
+        try:
+            pa.Array.from_pandas(frame[column])
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError):
+            frame = frame.assign(**{column: text_column(frame[column], "outcomes", str(column))})
+    return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 def _json(value: Any) -> str:

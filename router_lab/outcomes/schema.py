@@ -6,8 +6,10 @@ import hashlib
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from router_lab.outcomes.cells import json_of, number_column, place, text_column, truth_column
 from router_lab.outcomes.vectors import COLUMN as VECTOR
 from router_lab.outcomes.vectors import restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
@@ -21,13 +23,15 @@ SCORED = ("ok", "error", "limit")
 
 TEXT = (
     "suite", "sample_id", "model", "effort", "prompt", "status", "group", "settings_sha", "dataset_sha", "tier",
-    "started_at", "price_date", "log", "eval_id", "reason", "role",
+    "started_at", "price_date", "log", "eval_id", "reason", "role", "answer", "harness",
 )  # fmt: skip
+MAY_BE_EMPTY = ("prompt", "answer")
+"""Texts of no characters are texts there; in every other text column they are missing."""
 TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
-NUMBERS = (*TOKENS, "turns", "cost_usd", "paid_usd", "judge_usd", "retries", "latency_s", "seconds", "weight",
-           "inclusion")  # fmt: skip
-"""`inclusion` is the known probability with which this row was run (racing keeps a random floor), `weight` one over
-it; absent means 1, and the weight follows from the inclusion where only that is given."""
+NUMBERS = (*TOKENS, "total_tokens", "turns", "cost_usd", "paid_usd", "judge_usd", "retries", "latency_s", "seconds",
+           "weight", "inclusion", "signals_usd")  # fmt: skip
+"""Never negative. `inclusion` is the known probability with which this row was run (racing keeps a random floor),
+`weight` one over it; absent means 1, and the weight follows from the inclusion where only that is given."""
 
 OUTCOME_COLUMNS = (
     "suite", "sample_id", "epoch", "model", "effort", "prompt", "quality", "status", *TOKENS, "turns", "cost_usd",
@@ -44,6 +48,7 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
     """`frame` with defaults filled in, types settled, rows in a fixed order; `frame` itself is left alone.
 
     Errors name a row by its index label, and call it what the index is called (`line` of a file), else `row`.
+    Cells are read by `outcomes.cells`: text columns keep what is written, in number columns text is read as numbers.
     Exact copies of a row are dropped. Unknown columns are kept, and so is `frame.attrs`.
     Raises InputError for a missing column, an unknown status, a quality outside [0, 1] or missing where the status
     counts, a negative number, two different rows for one (suite, sample, epoch, candidate), or one candidate name with
@@ -62,11 +67,9 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
     _settle_numbers(out, where)
     out["group"] = _groups(out)
     vectors = settle_vectors(out, where) if VECTOR in out.columns else None
-    keys = list(KEY)
-    out = out.sort_values(keys, kind="stable", na_position="first", ignore_index=True).drop_duplicates(
-        ignore_index=True
-    )
+    out = out[~_copies(out)]
     _refuse_conflicts(out, where)
+    out = out.sort_values(list(KEY), kind="stable", na_position="first", ignore_index=True)
     if vectors is not None:
         restore_vectors(out, vectors)
     first = [c for c in OUTCOME_COLUMNS if c in out.columns]
@@ -83,9 +86,10 @@ def validate_calls(frame: pd.DataFrame, *, where: str = "calls") -> pd.DataFrame
         raise InputError(f"{where}: column {', '.join(missing)} is missing; a calls table needs {', '.join(needed)}")
     out = frame.copy(deep=False)
     for column in [c for c in TEXT if c in out.columns]:
-        out[column] = out[column].astype("str")
+        out[column] = text_column(out[column], where, column)
     for column in [c for c in (*NUMBERS, "epoch", "turn", "attempt") if c in out.columns]:
-        out[column] = pd.to_numeric(out[column])
+        if not pd.api.types.is_numeric_dtype(out[column].dtype):
+            out[column] = number_column(out[column], where, column)
     order = [c for c in (*KEY, "turn", "attempt") if c in out.columns]
     out = out.sort_values(order, kind="stable", na_position="first", ignore_index=True)
     first = [c for c in CALL_COLUMNS if c in out.columns]
@@ -97,96 +101,103 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
         if column not in out.columns:
             out[column] = None
     for column in [c for c in TEXT if c in out.columns]:
-        out[column] = out[column].astype("str")
+        values = text_column(out[column], where, column)
+        out[column] = values if column in MAY_BE_EMPTY else values.where(values != "")
     for column in ("suite", "sample_id", "model"):
-        bad = out[column].isna() | (out[column] == "")
-        if bad.any():
-            raise InputError(f"{where}: {_place(out, _row(bad))}: `{column}` is empty; every outcome needs one")
+        _refuse(out, out[column].isna(), where, f"`{column}` is empty; every outcome needs one")
     out["status"] = out["status"].fillna("ok") if "status" in out.columns else "ok"
-    unknown = ~out["status"].isin(STATUSES)
-    if unknown.any():
-        row = _row(unknown)
-        raise InputError(
-            f"{where}: {_place(out, row)}: `status` is {out['status'][row]!r}; known: {', '.join(STATUSES)}"
-        )
+    rule = f"known: {', '.join(STATUSES)}"
+    _refuse(out, ~out["status"].isin(STATUSES), where, "`status` is {!r}; " + rule, out["status"])
 
 
 def _settle_numbers(out: pd.DataFrame, where: str) -> None:
-    out["epoch"] = _number(out, "epoch", where).fillna(1).astype("int64") if "epoch" in out.columns else 1
-    if (out["epoch"] < 1).any():
-        row = _row(out["epoch"] < 1)
-        raise InputError(f"{where}: {_place(out, row)}: `epoch` is {out['epoch'][row]}; epochs count from 1")
-    for column in [c for c in NUMBERS if c in out.columns]:
-        out[column] = _number(out, column, where)
-        bad = (out[column] < 0) | np.isinf(out[column])
-        if bad.any():
-            row = _row(bad)
-            raise InputError(
-                f"{where}: {_place(out, row)}: `{column}` is {out[column][row]}; it must be finite and not negative"
-            )
+    epoch = number_column(out["epoch"], where, "epoch").fillna(1) if "epoch" in out.columns else None
+    if epoch is not None:
+        rule = "epochs count from 1, in whole numbers"
+        _refuse(out, (epoch < 1) | (epoch != epoch.round()), where, "`epoch` is {:g}; " + rule, epoch)
+    out["epoch"] = 1 if epoch is None else epoch.astype("int64")
+    for column in [c for c in out.columns if is_number(c) and c not in ("quality", "epoch")]:
+        out[column] = number_column(out[column], where, column)
+        if column in NUMBERS:
+            rule = "it must be finite and not negative"
+            wrong = (out[column] < 0) | np.isinf(out[column])
+            _refuse(out, wrong, where, f"`{column}` is {{}}; {rule}", out[column])
     if "inclusion" in out.columns:
         _settle_inclusion(out, where)
-    quality = _number(out, "quality", where)
-    bad = (quality < 0) | (quality > 1) | np.isinf(quality)
-    if bad.any():
-        row = _row(bad)
-        rule = "it must lie in [0, 1]; map the score with `quality:` in the suite"
-        raise InputError(f"{where}: {_place(out, row)}: `quality` is {quality[row]:g}; {rule}")
-    counts = out["status"].isin(SCORED)
-    if (counts & quality.isna()).any():
-        row = _row(counts & quality.isna())
-        rule = "a row that was not scored must say `infra` or `budget`"
-        raise InputError(f"{where}: {_place(out, row)}: `quality` is null with status {out['status'][row]!r}; {rule}")
-    out["quality"] = quality.where(counts)
+    _settle_quality(out, where)
     if "check" in out.columns:
-        out["check"] = out["check"].astype("boolean")
+        out["check"] = truth_column(out["check"], where, "check")
+
+
+def is_number(column: str) -> bool:
+    """Whether `column` of an outcomes table holds numbers."""
+    return column in (*NUMBERS, "quality", "epoch") or str(column).startswith("signal_")
+
+
+def _settle_quality(out: pd.DataFrame, where: str) -> None:
+    quality = number_column(out["quality"], where, "quality", truth=True, wanted="a number, or true or false")
+    rule = "it must lie in [0, 1]; map the score with `quality:` in the suite, or in a table divide it by its maximum"
+    wrong = (quality < 0) | (quality > 1) | np.isinf(quality)
+    _refuse(out, wrong, where, "`quality` is {:g}; " + rule, quality)
+    counts = out["status"].isin(SCORED)
+    rule = "a row that was not scored must say `infra` or `budget`"
+    _refuse(out, counts & quality.isna(), where, "`quality` is null with status {!r}; " + rule, out["status"])
+    out["quality"] = quality.where(counts)
 
 
 def _settle_inclusion(out: pd.DataFrame, where: str) -> None:
     out["inclusion"] = out["inclusion"].fillna(1.0)
-    bad = (out["inclusion"] <= 0) | (out["inclusion"] > 1)
-    if bad.any():
-        row = _row(bad)
-        raise InputError(f"{where}: row {row}: `inclusion` is {out['inclusion'][row]:g}; a probability lies in (0, 1]")
+    wrong = (out["inclusion"] <= 0) | (out["inclusion"] > 1)
+    _refuse(out, wrong, where, "`inclusion` is {:g}; a probability lies in (0, 1]", out["inclusion"])
     if "weight" not in out.columns:
         out["weight"] = 1 / out["inclusion"]
 
 
-def _number(out: pd.DataFrame, column: str, where: str) -> pd.Series[Any]:
-    values = pd.to_numeric(out[column], errors="coerce").astype("float64")
-    bad = values.isna() & out[column].notna()
-    if bad.any():
-        row = _row(bad)
-        raise InputError(f"{where}: {_place(out, row)}: `{column}` is {out[column][row]!r}; it must be a number")
-    return values
-
-
-def _row(mask: pd.Series[Any]) -> Any:
-    return mask.index[int(np.argmax(mask.to_numpy(dtype=bool)))]
-
-
-def _place(out: pd.DataFrame, row: Any) -> str:
-    return f"{out.index.name or 'row'} {row}"
+def _refuse(
+    out: pd.DataFrame, bad: pd.Series[Any], where: str, said: str, values: pd.Series[Any] | None = None
+) -> None:
+    """InputError for the first row where `bad` holds; `said` is formatted with that row's value."""
+    mask = bad.to_numpy(dtype=bool)
+    if mask.any():
+        at = int(mask.argmax())
+        told = said if values is None else said.format(values.iloc[at])
+        raise InputError(f"{where}: {place(out, at)}: {told}")
 
 
 def _groups(out: pd.DataFrame) -> pd.Series[Any]:
-    """The cluster key: as given; else equal prompts of a suite are one cluster, by a hash that ignores other rows."""
+    """The cluster key: as given; else equal prompts of a suite are one cluster, by a hash that ignores other rows.
+
+    A prompt of no characters tells nothing of what is alike: its sample is a cluster of its own, as without a prompt.
+    """
     given: pd.Series[Any]
-    given = out["group"].astype("str") if "group" in out.columns else pd.Series(None, index=out.index, dtype="str")
+    given = out["group"] if "group" in out.columns else pd.Series(None, index=out.index, dtype="str")
     if given.notna().all():
         return given
-    digests = {p: "prompt-" + _sha(p)[:16] for p in out["prompt"].dropna().unique()}
+    digests = {p: "prompt-" + _sha(p)[:16] for p in out["prompt"].dropna().unique() if p}
     default = out["prompt"].map(digests).astype("str")
     return given.where(given.notna(), default.where(default.notna(), out["sample_id"]))
 
 
+def _copies(out: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Rows that repeat an earlier one in every column."""
+    try:
+        return out.duplicated().to_numpy(bool)
+    except TypeError:  # lists or mappings in a column that is not ours
+        plain = {c: out[c].map(json_of) for c in out.columns if out[c].dtype == object}
+        return out.assign(**plain).duplicated().to_numpy(bool)
+
+
 def _refuse_conflicts(out: pd.DataFrame, where: str) -> None:
-    doubled = out.duplicated(list(KEY), keep=False)
+    doubled = out.duplicated(list(KEY), keep=False).to_numpy(bool)
     if doubled.any():
-        row = out[doubled].iloc[0]
+        row = out.iloc[int(doubled.argmax())]
+        alike = np.flatnonzero(doubled & (out[list(KEY)].fillna("") == row[list(KEY)].fillna("")).all(axis=1))
+        first, second = (out.iloc[[at]] for at in alike[:2])
+        differ = [c for c in out.columns if repr(first[c].iloc[0]) != repr(second[c].iloc[0])]
         raise InputError(
-            f"{where}: two different rows for suite {row['suite']!r}, sample {row['sample_id']!r}, "
-            f"epoch {row['epoch']}, {_name(row)}; keep one, or number them as epochs"
+            f"{where}: {place(out, alike[0])} and {place(out, alike[1])}: two different rows for suite "
+            f"{row['suite']!r}, sample {row['sample_id']!r}, epoch {row['epoch']}, {_name(row)}; keep one, or number "
+            f"them as epochs (they differ in {', '.join(map(str, differ[:5]))}; {int(doubled.sum())} rows are doubled)"
         )
     if "settings_sha" not in out.columns:
         return

@@ -82,12 +82,13 @@ def _read(cell: Any, place: str) -> Floats | None:
 def _refuse_two(out: pd.DataFrame, codes: npt.NDArray[np.int64], where: str) -> None:
     """A vector says something of the sample, so all candidates' rows of it agree, or are null."""
     told = out[codes >= 0]
-    doubled = told.drop_duplicates(["suite", "sample_id", COLUMN]).duplicated(["suite", "sample_id"])
+    distinct = told.drop_duplicates(["suite", "sample_id", COLUMN])
+    doubled = distinct.duplicated(["suite", "sample_id"])
     if doubled.any():
-        row = doubled.index[int(np.argmax(doubled.to_numpy(dtype=bool)))]
+        row = distinct[doubled].iloc[0]
         raise InputError(
-            f"{where}: {out.index.name or 'row'} {row}: `{COLUMN}` is not that of other rows of suite "
-            f"{out['suite'][row]!r}, sample {out['sample_id'][row]!r}; a sample has one vector"
+            f"{where}: {out.index.name or 'row'} {row.name}: `{COLUMN}` is not that of other rows of suite "
+            f"{row['suite']!r}, sample {row['sample_id']!r}; a sample has one vector"
         )
 
 
