@@ -49,6 +49,17 @@ class Rows:
         heaviest: Floats = np.where(needed, self.weight, 1.0).max(axis=1)
         return heaviest
 
+    def gain(self, here: NDArray[np.bool_] | None = None) -> Estimate:
+        """Policy minus reference in quality, on the rows `here` [n]; certain where nothing there leaves the reference."""
+        lost = self.quality - self.reference_quality
+        rows = ~np.isnan(lost) if here is None else here & ~np.isnan(lost)
+        weights = self.weights()
+        moved = 1 - self.shares[rows, self.reference]
+        return clustered_mean(
+            lost[rows], self.group[rows], weights=None if weights is None else weights[rows],
+            pseudo=float(moved.max(initial=0.0)),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -79,11 +90,11 @@ class Replay:
         `reference_quality`, `reference_cost_usd` or `savings_over_mix` (policy minus random mix)."""
         r = self.rows
         w, both = r.weights(), r.weights(int(self.random_mix["column"]))
-        base, gain, mixed = r.reference_cost_usd, r.quality - r.reference_quality, self.mix_costs()
+        base, mixed = r.reference_cost_usd, self.mix_costs()
         paired = {
             "quality": lambda: clustered_mean(r.quality, r.group, weights=w),
             "reference_quality": lambda: clustered_mean(r.reference_quality, r.group, weights=w),
-            "quality_difference": lambda: clustered_mean(gain, r.group, weights=w, pseudo=True),
+            "quality_difference": r.gain,
             "cost_usd": lambda: clustered_mean(r.cost_usd, r.group, weights=w),
             "reference_cost_usd": lambda: clustered_mean(base, r.group, weights=w),
             "savings": lambda: paired_saving(r.cost_usd, base, r.group, weights=w),

@@ -38,6 +38,7 @@ from router_lab.fit.predictor import (
 from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.table import Cell, routing_table, table_actions
 from router_lab.metrics import Estimate, paired_saving
+from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.replay import replay
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Linear, Point, PolicySpec, Profile, Route, group_code, profile_from_dict
@@ -116,6 +117,8 @@ def learn(problem: Problem, seed: int) -> Fitted:
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
     predictions = _predictions(task, crossfit(task, folds, settings), settings)
     choices = _choices(predictions, evidence, goals)
+    if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
+        choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
     chosen = choices["default"].option
     model = fit_model(task, np.arange(len(data)), settings)
     if chosen is None or chosen.predictor == READS:

@@ -11,15 +11,26 @@ from router_lab.metrics.estimate import (
     holm,
     paired_saving,
 )
-from router_lab.metrics.verdict import MIN_CLUSTERS, Verdict, certifiable_margin, samples_needed, too_few, verdict
+from router_lab.metrics.verdict import (
+    MIN_CLUSTERS,
+    Verdict,
+    apart,
+    bounds_told,
+    certifiable_margin,
+    samples_needed,
+    too_few,
+    verdict,
+)
 
 __all__ = [
     "MIN_CLUSTERS",
     "Estimate",
     "Verdict",
     "aiq",
+    "apart",
     "apgr",
     "betting_p",
+    "bounds_told",
     "call_curve",
     "certifiable_margin",
     "clustered_mean",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from router_lab.metrics import MIN_CLUSTERS, clustered_mean, paired_saving, too_few
+from router_lab.metrics import MIN_CLUSTERS, paired_saving, too_few
 from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, percent, points
 from router_lab.report.marks import Kind, Mark
@@ -131,10 +131,9 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
         if not here.any():
             continue
         weights = None if heavy is None else heavy[here]
-        lost = (rows.quality - rows.reference_quality)[here]
-        gain = clustered_mean(lost, rows.group[here], weights=weights, pseudo=True)
+        gain = rows.gain(here)
         saving = paired_saving(rows.cost_usd[here], rows.reference_cost_usd[here], rows.group[here], weights=weights)
-        means = rows.shares[here].mean(axis=0)
+        means = np.average(rows.shares[here], axis=0, weights=weights)  # as the shares of a replay are
         counted = {"n": gain.n, "clusters": gain.clusters}
         result.append(
             {
