@@ -70,21 +70,23 @@ def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
 
 def summary(policy: Policy) -> list[str]:
     """What was fitted, and its certificate, in a few lines for a person."""
-    from router_lab.report.policy import certificate_rows, least_margin, worse_than_mix
+    from router_lab.metrics import advice
+    from router_lab.report.policy import certificate_rows, least_margin, quality_told
 
     certificate = policy.spec.certificate
     reference, mix, vectors = certificate["reference"], certificate["random_mix"], weight_of_vectors(policy)
     lines = [
         f"verdict     {certificate['verdict']}: {certificate['reason']}",
+        f"deploy      {advice(certificate).text}",
         f"judged on   {certificate_rows(certificate)}; `gate` judges fresh rows",
         f"reference   {_name(reference)}",
         f"reads       {reads(policy)}{fitted_by(policy)}",
         *([] if vectors is None else [f"vectors     {vectors}"]),
         *([f"escalation  on: {escalates(policy)}"] if policy.spec.escalation else []),
-        f"quality     {_points(certificate['quality_difference'])} against it, out of fold",
+        f"quality     {quality_told(certificate, digits=2)}; out of fold",
         f"savings     {_percent(certificate['savings'])}",
         f"random mix  {_percent(mix['savings'])} with {_name(mix)} at {mix['probability']:.2f}",
-        f"over it     {_percent(certificate['over_random_mix'])}, paired{worse_than_mix(certificate)}",
+        f"over it     {_percent(certificate['over_random_mix'])}, paired; two-sided 95 %, as all in brackets here",
     ]
     test = certificate["test"]
     if test is not None:

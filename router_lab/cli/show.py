@@ -89,12 +89,14 @@ def _as_json(policy: Policy) -> dict[str, Any]:
 
 
 def _head(policy: Policy) -> list[str]:
-    from router_lab.report.policy import certificate_rows, least_margin, ranged, ranged_percent
+    from router_lab.metrics import advice
+    from router_lab.report.policy import certificate_rows, least_margin, quality_told, ranged_percent
 
     shown = policy.spec.certificate
     lines = [
         f"{policy.spec.name}  revision {(policy.revision or 'unsaved')[:16]}",
         f"  verdict    {shown.get('verdict', 'none')}: {shown.get('reason', 'no certificate')}",
+        f"  deploy     {advice(shown).text}",
         *([f"  judged on  {certificate_rows(shown)}; `gate` judges fresh rows"] if shown.get("n") else []),
         f"  reference  {policy.reference}: serves whenever nothing is shown",
         f"  expires    {policy.spec.expires or 'never'}",
@@ -103,8 +105,7 @@ def _head(policy: Policy) -> list[str]:
         lines.append(f"  escalates  {escalates(policy)}")
     if shown.get("quality_difference"):
         lines += [
-            f"  quality    {ranged(shown['quality_difference'], ' points')} against the reference, "
-            f"{shown['n']:,} rows in {shown['clusters']:,} groups",
+            f"  quality    {quality_told(shown, digits=2)}; {shown['n']:,} rows in {shown['clusters']:,} groups",
             f"  saved      {ranged_percent(shown['savings'], ' of its cost')}",
         ]
         lines += _mix(shown)
@@ -121,13 +122,13 @@ def _head(policy: Policy) -> list[str]:
 
 def _mix(shown: Mapping[str, Any]) -> list[str]:
     """What needs no router, beside the policy; and a warning where it does better."""
-    from router_lab.report.policy import ranged_percent, worse_than_mix
+    from router_lab.report.policy import ranged_percent
 
     over, mix = shown.get("over_random_mix"), shown.get("random_mix")
     if not over or not mix:
         return []
     lines = [f"  random mix {ranged_percent(mix['savings'], ' of its cost')}, without any router"]
-    lines.append(f"  over it    {ranged_percent(over)}, paired{worse_than_mix(shown)}")
+    lines.append(f"  over it    {ranged_percent(over)}, paired; two-sided 95 %, as all ranges here")
     return lines
 
 

@@ -17,6 +17,7 @@ from router_lab.fit.problem import Problem
 from router_lab.fit.table import Cell
 from router_lab.metrics import (
     Estimate,
+    advice,
     certifiable_margin,
     clustered_mean,
     paired_saving,
@@ -59,11 +60,10 @@ def certify(
     found = outcome(problem, evidence, goal, choice)
     mine, base = Expected.of(evidence, choice), Expected.of(plain, random_mix)
     ref = problem.develop.candidates[problem.reference]
-    return {
+    shown = {
         "certificate_version": 1,
         "verdict": found.verdict,
         "rows": "certificate",
-        "action": "route" if choice.acts or any(c.verdict == "pass" for c in cells) else "do not route",
         "reason": found.reason,
         "rule": {"kind": goal.kind, "level": goal.level},
         "margin": goal.level if goal.kind == "margin" else None,
@@ -94,6 +94,7 @@ def certify(
         "digests": {"develop": digest(problem.develop)},
         "assumptions": list(ASSUMPTIONS),
     }
+    return shown | {"action": advice(shown).action}
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,7 @@ def with_test(certificate: Mapping[str, Any], held: Replay, goal: Goal) -> dict[
                 "judged": judged_by(loss, goal, at=float(certificate["mix"]), rows="fresh"),
                 "samples_needed": None, "dollars_needed": None,
             }  # fmt: skip
-            result["action"] = "do not route"
-    return result
+    return result | {"action": advice(result).action}
 
 
 def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> float:

@@ -38,14 +38,17 @@ def outcome(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) ->
         return replace(plain, reason=rule.reason)
     if not _priced(evidence):
         return replace(plain, reason=f"do not route: no costs are known, so nothing can be saved; {ref} serves")
+    told = _told(rule, goal, choice)
+    judged = judged_by(found, goal, at=choice.walked.at, rows="certificate")
     if choice.mix >= 0 and not choice.acts:
-        if not _cheaper(problem):
+        if goal.kind == "budget" and choice.option is None and rule.verdict == "pass":
+            reason = f"do not route: nothing within the budget promised to be better than {ref}; {told}"
+            return Outcome("pass", reason, found.n, found.clusters, judged=judged | {"mix": 0.0})
+        if goal.kind != "budget" and not _cheaper(problem):
             reason = f"do not route: no eligible candidate costs less than {ref}, the best single one"
             return Outcome("pass", reason, found.n, found.clusters)
         if choice.option is None:
             return replace(plain, reason=f"do not route: no choice promised a saving within the rule; {ref} serves")
-    told = _told(rule, goal, choice)
-    judged = judged_by(found, goal, at=choice.walked.at, rows="certificate")
     if choice.acts:
         reason = f"shown up to a mix of {choice.mix:.2f}; {told}"
         return Outcome("pass", reason, found.n, found.clusters, judged=judged)
@@ -84,8 +87,8 @@ def _told(rule: Verdict, goal: Goal, choice: Choice) -> str:
 
 
 def told_bounds(rule: Verdict, goal: Goal) -> str:
-    """`lower bound -2.97 reaches -3.00 points (one-sided, 90%)`, or what a budget or a least quality has of it."""
-    sure = f"(one-sided, {goal.confidence:.4g})"
+    """`lower bound −2.97 reaches −3.00 points (one-sided, 90 %)`, or what a budget or a least quality has of it."""
+    sure = f"(one-sided, {100 * goal.confidence:.4g} %)"
     if goal.kind == "margin":
         return f"{bounds_told(rule.verdict, rule.low, rule.high, rule.floor, digits=2, scale=100)} points {sure}"
     if goal.kind == "quality":
@@ -104,7 +107,7 @@ def told_bounds(rule: Verdict, goal: Goal) -> str:
 def _within(dollars: float, limit: float) -> tuple[str, str]:
     """`apart` for a limit from above."""
     near, bound = apart(-dollars, -limit, 4, sign="-")
-    return near.removeprefix("-"), bound.removeprefix("-")
+    return near.removeprefix("−"), bound.removeprefix("−")
 
 
 def _priced(evidence: Evidence) -> bool:

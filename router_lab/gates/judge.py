@@ -16,7 +16,7 @@ from router_lab.gates.arms import Arm, Mask, aligned, arm, unused_rows
 from router_lab.gates.audit import shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, compared, expires_in_days, price_drift
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Estimate, Verdict, certifiable_margin, clustered_mean, too_few, verdict
+from router_lab.metrics import Estimate, Verdict, advice, certifiable_margin, clustered_mean, too_few, verdict
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Prices
 from router_lab.runtime.policy import Policy
@@ -77,6 +77,7 @@ def run_gates(
         case.today.isoformat(),
         _certificate(policy),
         gain.clusters,
+        advice(policy.spec.certificate).text,
     )
 
 

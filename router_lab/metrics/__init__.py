@@ -1,5 +1,6 @@
 """Numbers that a verdict may rest on: clustered intervals, one verdict rule, sample sizes, fronts and curves."""
 
+from router_lab.metrics.advice import Advice, advice, shown_to_lose
 from router_lab.metrics.curves import aiq, apgr, call_curve, cpt, non_decreasing_hull, pareto_front
 from router_lab.metrics.estimate import (
     Estimate,
@@ -24,8 +25,10 @@ from router_lab.metrics.verdict import (
 
 __all__ = [
     "MIN_CLUSTERS",
+    "Advice",
     "Estimate",
     "Verdict",
+    "advice",
     "aiq",
     "apart",
     "apgr",
@@ -43,6 +46,7 @@ __all__ = [
     "paired_saving",
     "pareto_front",
     "samples_needed",
+    "shown_to_lose",
     "too_few",
     "verdict",
 ]

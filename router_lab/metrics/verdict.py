@@ -124,7 +124,8 @@ def apart(value: float, limit: float, digits: int, scale: float = 1.0, sign: str
         near, bound = round(scale * value, places), round(asked, places if exact is None else exact)
         if (near >= bound) == (value >= limit):
             break
-    return f"{near + 0.0:{sign}.{places}f}", f"{bound + 0.0:{sign}.{places if exact is None else exact}f}"
+    texts = f"{near + 0.0:{sign}.{places}f}", f"{bound + 0.0:{sign}.{places if exact is None else exact}f}"
+    return texts[0].replace("-", "−"), texts[1].replace("-", "−")
 
 
 def samples_needed(estimate: Estimate, gap: float, confidence: float = 0.95, power: float = POWER) -> int | None:

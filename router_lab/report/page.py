@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.metrics import too_few
+from router_lab.metrics import advice, too_few
 from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section
 from router_lab.report.economics import Bill, candidate_bills, policy_bills
@@ -20,6 +21,7 @@ from router_lab.report.pareto_page import fronts_html, moved, tables_html
 from router_lab.report.policy import (
     FRESH,
     IN_SAMPLE,
+    bounds_note,
     certificate_rows,
     compare_rows,
     figures,
@@ -139,7 +141,6 @@ def _answer(story: Story) -> str:
         return _answer_of_sweep(story)
     shown, found = story.policy.spec.certificate, figures(story.policy, story.replayed)
     word = str(shown.get("verdict", "inconclusive"))
-    action = "Route." if shown.get("action") == "route" else "Do not route: keep the reference."
     base, routed = story.bills
     saved = base.month - routed.month
     smallest = shown.get("smallest_margin")
@@ -150,7 +151,7 @@ def _answer(story: Story) -> str:
         (least_margin(smallest, shown.get("clusters")), "smallest loss this much data can rule out"),
     ]
     quote = f"<blockquote>{_sentence(story)}</blockquote>"
-    return verdict_box(word, f"{action} {_plain(shown)}", of="certificate") + cards(boxes) + quote + _which_rows(shown)
+    return verdict_box(word, f"{advice(shown).text} {_plain(shown)}", of="certificate") + cards(boxes) + quote + _which_rows(shown)
 
 
 def _big(figure: Mapping[str, Any]) -> str:
@@ -170,12 +171,14 @@ def _which_rows(shown: Mapping[str, Any]) -> str:
 
 def _plain(shown: Mapping[str, Any]) -> str:
     """The certificate's claim in words; its own reason where it claims nothing."""
-    if shown.get("verdict") == "pass" and shown.get("margin") is not None and shown.get("action") == "route":
+    if shown.get("verdict") == "pass" and shown.get("margin") is not None and shown.get("mix", 1) > 0:
         return (
-            f"Shown with confidence {shown['confidence']:.0%}: the policy loses at most "
-            f"{100 * shown['margin']:.1f} points of quality against the reference."
+            f"Shown with confidence {shown['confidence']:.4g}: the policy loses at most "
+            f"{100 * shown['margin']:.4g} points of quality against the reference"
+            f"{'; ' + str(shown['reason']) if shown.get('judged') else ''}."
         )
-    return str(shown.get("reason", "this policy carries no certificate"))
+    reason = str(shown.get("reason", "this policy carries no certificate"))
+    return re.sub("^do not route( yet)?: ", "", reason)
 
 
 def _answer_of_sweep(story: Story) -> str:
@@ -208,18 +211,18 @@ def _sentence(story: Story) -> str:
     base, routed = story.bills
     gain = figures(story.policy, story.replayed)["quality_difference"]
     reach = (gain["high"] - gain["low"]) / 2 if gain.get("low") is not None and gain.get("high") is not None else None
-    spread = "" if reach is None or not math.isfinite(reach) else f" ± {100 * reach:.1f}"
+    spread = "" if reach is None or not math.isfinite(reach) else f" ± {100 * reach:.1f} (two-sided 95 %)"
     return (
         f"At P95 {base.name} costs {money(base.p95)} per request and {money(base.month)} a month at "
         f"{count(story.volume)} requests; routed, {money(routed.p95)} and {money(routed.month)}, with quality "
-        f"{_big(gain).replace(' points', spread + ' points')}."
+        f"{_big(gain).replace(' points', ' points' + spread)}."
     )
 
 
 def _who_gets_what(story: Story) -> str:
     if story.policy is None or story.replayed is None:
         return ""
-    policy, replayed = story.policy, story.replayed
+    policy, replayed, shown = story.policy, story.replayed, story.policy.spec.certificate
     versus = table(
         compare_rows(policy, replayed),
         [
@@ -250,7 +253,9 @@ def _who_gets_what(story: Story) -> str:
     return section(
         "What to do",
         versus,
-        paragraph(f"Measured on {figures(policy, replayed)['source']}, with 95 % intervals by cluster.", "note"),
+        paragraph(
+            f"Measured on {figures(policy, replayed)['source']}, errors by cluster. {bounds_note(shown)}", "note"
+        ),
         paragraph(f"Who gets what, by suite, on {replayed.n:,} {rows}:"),
         served,
         details("Prompts that the classifier does not know", routes),
