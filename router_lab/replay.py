@@ -50,7 +50,7 @@ class Rows:
         return heaviest
 
     def gain(self, here: NDArray[np.bool_] | None = None) -> Estimate:
-        """Policy minus reference in quality, on the rows `here` [n]; certain where nothing there leaves the reference."""
+        """Policy minus reference in quality, on rows `here` [n]; certain where none of them leaves the reference."""
         lost = self.quality - self.reference_quality
         rows = ~np.isnan(lost) if here is None else here & ~np.isnan(lost)
         weights = self.weights()

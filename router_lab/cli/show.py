@@ -23,7 +23,6 @@ from router_lab.cli.words import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.metrics import Estimate
     from router_lab.runtime.policy import Policy
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -183,99 +182,3 @@ def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
         quality, saved = ranged(row["quality_difference"], " points"), ranged_percent(row["savings"])
         lines.append(f"    {quality}" if quality == saved else f"    quality {quality}, saved {saved}")
     return lines
-
-
-@click.command(epilog="\b\nExample:\n  router-lab diff policies/support/3f2a… policies/support/81cc… --outcomes F\n")
-@click.argument("a", type=FOLDER)
-@click.argument("b", type=FOLDER)
-@click.option("--outcomes", type=TABLE, help="Recorded outcomes to say what the change does to quality and cost.")
-@json_option
-def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:
-    """Say what moves from policy A to policy B; with outcomes, what that does, on rows that neither was fitted on."""
-    old, new = open_policy(a), open_policy(b)
-    result: dict[str, Any] = {"settings": _changes(old, new)}
-    if outcomes is not None:
-        from router_lab.outcomes import read_outcomes
-
-        result |= _effect(old, new, read_outcomes(outcomes))
-    if as_json:
-        print_json(result)
-        return
-    click.echo(f"{old.spec.name} {(old.revision or '')[:12]} → {new.spec.name} {(new.revision or '')[:12]}")
-    for line in result["settings"] or ["no setting differs"]:
-        click.echo(f"  {line}")
-    if outcomes is not None:
-        _print_effect(result)
-
-
-def _changes(old: Policy, new: Policy) -> list[str]:
-    lines = [f"new candidate: {c}" for c in new.candidates if c not in old.candidates]
-    lines += [f"candidate gone: {c}" for c in old.candidates if c not in new.candidates]
-    if old.reference != new.reference:
-        lines.append(f"reference: {old.reference} → {new.reference}")
-    if old.spec.expires != new.spec.expires:
-        lines.append(f"expires: {old.spec.expires or 'never'} → {new.spec.expires or 'never'}")
-    for name in sorted({*old.spec.points, *new.spec.points}):
-        before, after = old.spec.points.get(name), new.spec.points.get(name)
-        if before != after:
-            lines.append(f"point {name}: {_point(before)} → {_point(after)}")
-    for suite in sorted({*old.spec.suites, *new.spec.suites}):
-        before_row, after_row = _row(old, suite), _row(new, suite)
-        if before_row != after_row:
-            lines.append(f"unfamiliar prompts of {suite}: {before_row} → {after_row}")
-    return lines
-
-
-def _point(point: Any) -> str:
-    return "none" if point is None else f"tradeoff {point.tradeoff:.4g}, guard {point.guard:.4g}, mix {point.mix:.4g}"
-
-
-def _row(policy: Policy, suite: str) -> str:
-    from router_lab.report.policy import routing_rows
-
-    return next((f"{r['serves']}" for r in routing_rows(policy) if r["suite"] == suite), str(policy.reference))
-
-
-def _effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
-    """What the change does on common fresh rows: what moves, and paired differences with intervals."""
-    import numpy as np
-
-    from router_lab.gates.arms import aligned, arm, unused_rows
-    from router_lab.metrics import clustered_mean, paired_saving
-    from router_lab.runtime.errors import InputError
-
-    fresh = unused_rows(outcomes, old, new)
-    if fresh.empty:
-        raise InputError("diff: every row of these outcomes was used in one of the fits; nothing is left to compare on")
-    before, after = arm(old, fresh), arm(new, fresh)
-    place = {key: i for i, key in enumerate(before.keys)}
-    pairs = [(place[key], i) for i, key in enumerate(after.keys) if key in place]
-    moves: dict[str, float] = {}
-    for i, j in pairs:
-        was, is_ = old.candidates[int(np.argmax(before.shares[i]))], new.candidates[int(np.argmax(after.shares[j]))]
-        if was != is_:
-            name = f"{was} → {is_}"
-            moves[name] = moves.get(name, 0.0) + 1 / len(pairs)
-    base = {name: aligned(after, before, name) for name in ("quality", "cost_usd", "weight")}
-    weights = np.fmax(after.weight, base["weight"])
-    gain = clustered_mean(after.quality - base["quality"], after.group, weights=weights, pseudo=True)
-    saving = paired_saving(after.cost_usd, base["cost_usd"], after.group, weights=weights)
-    return {
-        "rows": len(pairs), "rows_are": "fresh", "moved": sum(moves.values()), "moves": moves,
-        "quality_difference": _figure(gain), "savings": _figure(saving),
-    }  # fmt: skip
-
-
-def _figure(estimate: Estimate) -> dict[str, Any]:
-    low, high = estimate.interval()
-    return {"value": estimate.value, "low": low, "high": high, "n": estimate.n, "clusters": estimate.clusters}
-
-
-def _print_effect(result: dict[str, Any]) -> None:
-    from router_lab.report.policy import ranged, ranged_percent
-
-    click.echo(f"on {result['rows']:,} rows that neither was fitted on, {result['moved']:.0%} of requests move")
-    for name, share in sorted(result["moves"].items(), key=lambda item: -item[1])[:8]:
-        click.echo(f"  {share:6.1%}  {name}")
-    quality, saved = ranged(result["quality_difference"], " points"), ranged_percent(result["savings"])
-    click.echo(f"quality {quality}, cost saved {saved}")

@@ -174,7 +174,8 @@ def with_test(certificate: Mapping[str, Any], held: Replay, goal: Goal) -> dict[
         loss = held.estimate("quality_difference")
         judged = verdict(loss, goal.floor, goal.confidence)
         if judged.verdict == "fail":
-            where = f"on the {held.n:,} fresh rows of the test split, {100 * loss.value:+.2f} points"
+            points = f"{100 * loss.value:+.2f} points".replace("-", "−")
+            where = f"on the {held.n:,} fresh rows of the test split, {points}"
             result |= {
                 "verdict": "fail", "reason": f"{where}: {told_bounds(judged, goal)}",
                 "judged": judged_by(loss, goal, at=float(certificate["mix"]), rows="fresh"),

@@ -14,6 +14,9 @@ from router_lab.metrics import Estimate, Verdict, apart, bounds_told, verdict
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.replay import number
 
+UNTOLD = ("too few", "there is nothing")
+"""How a reason begins that names no bound."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -39,11 +42,12 @@ def outcome(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) ->
     if not _priced(evidence):
         return replace(plain, reason=f"do not route: no costs are known, so nothing can be saved; {ref} serves")
     told = _told(rule, goal, choice)
-    judged = judged_by(found, goal, at=choice.walked.at, rows="certificate")
+    untold = told.startswith(UNTOLD)
+    judged = None if untold else judged_by(found, goal, at=choice.walked.at, rows="certificate")
     if choice.mix >= 0 and not choice.acts:
         if goal.kind == "budget" and choice.option is None and rule.verdict == "pass":
             reason = f"do not route: nothing within the budget promised to be better than {ref}; {told}"
-            return Outcome("pass", reason, found.n, found.clusters, judged=judged | {"mix": 0.0})
+            return Outcome("pass", reason, found.n, found.clusters, judged=judged)
         if goal.kind != "budget" and not _cheaper(problem):
             reason = f"do not route: no eligible candidate costs less than {ref}, the best single one"
             return Outcome("pass", reason, found.n, found.clusters)
@@ -53,8 +57,10 @@ def outcome(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) ->
         reason = f"shown up to a mix of {choice.mix:.2f}; {told}"
         return Outcome("pass", reason, found.n, found.clusters, judged=judged)
     if choice.mix < 0:
-        return replace(plain, reason=f"do not route: not even {ref} alone is shown to meet the rule; {told}", judged=judged)
-    return replace(plain, reason=f"do not route yet: at a mix of {choice.walked.at:.2f}, {told}", judged=judged)
+        reason = f"do not route: not even {ref} alone is shown to meet the rule; {told}"
+        return replace(plain, reason=reason, judged=judged)
+    at = "" if untold else f"at a mix of {choice.walked.at:.2f}, "
+    return replace(plain, reason=f"do not route yet: {at}{told}", judged=judged)
 
 
 def judged_by(found: Estimate, goal: Goal, *, at: float, rows: str) -> dict[str, Any]:
@@ -76,7 +82,7 @@ def judged_by(found: Estimate, goal: Goal, *, at: float, rows: str) -> dict[str,
 
 def _told(rule: Verdict, goal: Goal, choice: Choice) -> str:
     """The bound in the unit of the rule, and what betting says where that decided."""
-    if rule.reason.startswith(("too few", "there is nothing")):
+    if rule.reason.startswith(UNTOLD):
         return rule.reason
     betting, said = choice.walked.betting, told_bounds(rule, goal)
     if betting is None:
@@ -93,7 +99,7 @@ def told_bounds(rule: Verdict, goal: Goal) -> str:
         return f"{bounds_told(rule.verdict, rule.low, rule.high, rule.floor, digits=2, scale=100)} points {sure}"
     if goal.kind == "quality":
         low, high = rule.low + goal.level, rule.high + goal.level
-        return f"{bounds_told(rule.verdict, low, high, goal.level)} {sure}"
+        return f"{bounds_told(rule.verdict, low, high, goal.level).replace('+', '')} {sure}"
     level = 1000 * goal.level
     most, limit = _within(level * (1 - rule.low), level)
     least, _ = _within(level * (1 - rule.high), level)

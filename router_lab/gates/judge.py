@@ -15,6 +15,7 @@ from router_lab.config import Gate
 from router_lab.gates.arms import Arm, Mask, aligned, arm, unused_rows
 from router_lab.gates.audit import shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, compared, expires_in_days, price_drift
+from router_lab.gates.moves import Floats, moves
 from router_lab.gates.result import GateReport, Result
 from router_lab.metrics import Estimate, Verdict, advice, certifiable_margin, clustered_mean, too_few, verdict
 from router_lab.runtime.errors import InputError
@@ -167,7 +168,7 @@ def _measure(gate: Gate, case: Case, rows: Mask, bound: float, sign: int) -> tup
     base = _base(case, gate.against)
     own = {"quality": mine.quality[rows], "cost_usd": mine.cost_usd[rows], "weight": mine.weight[rows]}
     other = {name: values[rows] for name, values in base.items()}
-    paired = compared(gate.metric, own, other, mine.group[rows])
+    paired = compared(gate.metric, own, other, mine.group[rows], _moved(case, gate.against)[rows])
     if gate.metric == "quality" and case.audit is not None:
         paired = shifted_difference(paired, mine, case.champion if gate.against == "champion" else None, case.audit)
     return paired.value, paired.scaled(sign), sign * bound
@@ -178,6 +179,15 @@ def _base(case: Case, against: str) -> dict[str, Any]:
     if against == "reference" or case.champion is None:
         return {"quality": mine.reference_quality, "cost_usd": mine.reference_cost_usd, "weight": mine.weight}
     return {name: aligned(mine, case.champion, name) for name in ("quality", "cost_usd", "weight")}
+
+
+def _moved(case: Case, against: str) -> Floats:
+    """[n] share of a row's requests that the policy serves by another candidate than what it is compared with."""
+    if against == "reference" or case.champion is None:
+        return case.challenger.moved
+    found, share = moves(case.champion, case.challenger), np.ones(len(case.challenger))
+    share[found.after] = found.moved
+    return share
 
 
 def _certified(gate: Gate, case: Case, suite: str | None) -> bool:

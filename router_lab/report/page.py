@@ -151,7 +151,8 @@ def _answer(story: Story) -> str:
         (least_margin(smallest, shown.get("clusters")), "smallest loss this much data can rule out"),
     ]
     quote = f"<blockquote>{_sentence(story)}</blockquote>"
-    return verdict_box(word, f"{advice(shown).text} {_plain(shown)}", of="certificate") + cards(boxes) + quote + _which_rows(shown)
+    heading = verdict_box(word, f"{advice(shown).text} {_plain(shown)}", of="certificate")
+    return heading + cards(boxes) + quote + _which_rows(shown)
 
 
 def _big(figure: Mapping[str, Any]) -> str:

@@ -175,8 +175,8 @@ def _ranged(figure: Mapping[str, Any] | None, form: Callable[[float], str], unit
 def quality_told(shown: Mapping[str, Any], digits: int = 1) -> str:
     """What a certificate says of quality against the reference, with the very bound that its verdict was made of.
 
-    `−1.8 points against the reference, at least −2.97 (one-sided, 90 %: the bound of the verdict)`. Where the verdict rests on something else
-    (other rows, a budget, a least quality), the two-sided interval, labelled as such.
+    `−1.8 points against the reference, at least −2.97 (one-sided, 90 %: the bound of the verdict)`. Where the verdict
+    rests on something else (other rows, a budget, a least quality), the two-sided interval, labelled as such.
     """
     figure, judged = shown["quality_difference"], shown.get("judged") or {}
     value, low, high = (figure.get(k) for k in ("value", "low", "high"))

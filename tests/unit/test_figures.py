@@ -26,8 +26,8 @@ DEAR = {"model": "dear", "effort": None}
 
 
 def world(n: int, seed: int, *, loss: float = 0.0, differ: float = 0.2, copies: int = 1) -> pd.DataFrame:
-    """n samples: `dear` is right on 70 %; `cheap`, at a fifth of the price, differs on a share `differ` and loses `loss`
-    on the mean; every sample `copies` times in its group."""
+    """n samples: `dear` is right on 70 %; `cheap`, at a fifth of the price, differs on a share `differ` and loses
+    `loss` on the mean; every sample `copies` times in its group."""
     random = np.random.default_rng(seed)
     rows = []
     for i in range(n):
@@ -64,16 +64,18 @@ def printed(text: str) -> tuple[str, list[float]] | None:
 
 WORLDS = [
     (rule, more, seed)
-    for rule in ({"margin": 0.05}, {"margin": 0.0333, "confidence": 0.8}, {"min_quality": 0.62})
-    for more in ({}, {"mix": False}, {"strict": True})
-    for seed in (1, 2)
+    for rule in ({"margin": 0.05}, {"margin": 0.0333, "confidence": 0.8}, {"min_quality": 0.62}, {"min_quality": 0.7})
+    for more in ({}, {"strict": True})
+    for seed in (0, 2)
 ]
 
 
 @pytest.mark.parametrize(("rule", "more", "seed"), WORLDS)
-def test_the_printed_bound_is_the_verdict(rule: dict[str, Any], more: dict[str, Any], seed: int, tmp_path: Path) -> None:
+def test_the_printed_bound_is_the_verdict(
+    rule: dict[str, Any], more: dict[str, Any], seed: int, tmp_path: Path
+) -> None:
     """Parsed from what people read: pass if and only if the lower bound reaches the floor, and in one figure only."""
-    outcomes = world(60 + 70 * seed, seed, loss=0.04 * seed)
+    outcomes = world(80 + 60 * seed, seed, loss=0.04 * seed)
     policy = fitted(outcomes, rule, **more)
     shown = policy.spec.certificate
     judged, word = shown["judged"], shown["verdict"]
@@ -95,7 +97,7 @@ def test_the_printed_bound_is_the_verdict(rule: dict[str, Any], more: dict[str, 
         elif word == "inconclusive":
             assert kind.startswith(tuple("X")) and numbers[1] < numbers[0] <= numbers[2]
             assert judged["low"] < judged["floor"] <= judged["high"]
-        assert numbers[1 if word == "pass" else 0] == pytest.approx(scale * judged["floor"])
+        assert numbers[0 if word == "inconclusive" else 1] == pytest.approx(scale * judged["floor"])
     for text in ("\n".join(lines), terminal):
         least = re.search(rf"^ *quality .* at least ({NUMBER})", text, flags=re.M)
         if least:  # the figure beside the verdict is its own bound
@@ -145,6 +147,8 @@ def test_what_is_inconclusive_always_needs_some_more() -> None:
     for _ in range(300):
         clusters = int(random.integers(20, 400))
         rows = clusters * int(random.integers(1, 5))
-        found = Estimate(float(random.normal(-0.01, 0.02)), float(random.uniform(0, 0.05)), rows, clusters, 2 / clusters**2)
+        found = Estimate(
+            float(random.normal(-0.01, 0.02)), float(random.uniform(0, 0.05)), rows, clusters, 2 / clusters**2
+        )
         judged = verdict(found, -0.03, float(random.choice([0.8, 0.9, 0.95])))
         assert (judged.verdict == "inconclusive") == ((judged.samples_needed or 0) > 0)

@@ -13,12 +13,13 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from router_lab.cli.diff import diff
 from router_lab.cli.gate import gate
 from router_lab.cli.plan import plan
 from router_lab.cli.publish import publish, rollback
 from router_lab.cli.report import report
 from router_lab.cli.route import route
-from router_lab.cli.show import diff, show
+from router_lab.cli.show import show
 from router_lab.cli.words import READS
 from router_lab.config import Gates, load
 from router_lab.fit.choose import FIXED
