@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, paired_saving
-from router_lab.outcomes import OutcomeMatrix
+from router_lab.outcomes import OutcomeMatrix, outcomes_for
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate, group_code
 from router_lab.runtime.policy import Policy
@@ -138,14 +138,19 @@ def number(value: Any) -> Any:
 
 
 def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> Replay:
-    """Score `policy` (at `point`, default its own) on a validated outcomes table.
+    """Score `policy` (at `point`, default its own) on outcomes as `fit_policy` takes them, raw or validated.
 
     Rows of groups that the fit used are left out; where nothing else is left they are scored and labelled in-sample.
     A null prompt is decided like an empty one; column `vector` is passed to a policy that was fitted on one, and a
     sample without counts as missing its vector, which is warned of (RouterLabWarning). Candidates of the outcomes that
     the policy does not know are ignored.
-    Raises InputError when no candidate of the policy occurs, or for vectors of another length.
+    Raises InputError for outcomes that are not the policy's (`outcomes_for`), or for vectors of another length.
     """
+    return replay_known(policy, outcomes_for(policy, outcomes, "replay"), point)
+
+
+def replay_known(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> Replay:
+    """`replay` on a validated table that is known to be of the policy's candidates."""
     data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
     if not len(data):
         raise InputError("replay: the outcomes hold no scored row of this policy's candidates")

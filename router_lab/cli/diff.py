@@ -85,9 +85,12 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
     from router_lab.gates.arms import aligned, arm, unused_rows
     from router_lab.gates.measure import compared
     from router_lab.gates.moves import moves
+    from router_lab.outcomes import outcomes_for
     from router_lab.replay import number
     from router_lab.runtime.errors import InputError
 
+    outcomes = outcomes_for(old, outcomes, "diff")
+    outcomes_for(new, outcomes, "diff")
     fresh = unused_rows(outcomes, old, new)
     if fresh.empty:
         raise InputError("diff: every row of these outcomes was used in one of the fits; nothing is left to compare on")

@@ -18,6 +18,7 @@ from router_lab.gates.measure import COMPARED, FACTS, MEASURED, compared, expire
 from router_lab.gates.moves import Floats, moves
 from router_lab.gates.result import GateReport, Result
 from router_lab.metrics import Estimate, Verdict, advice, certifiable_margin, clustered_mean, too_few, verdict
+from router_lab.outcomes import outcomes_for
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Prices
 from router_lab.runtime.policy import Policy
@@ -33,6 +34,8 @@ class Case:
     today: dt.date
     audit: pd.DataFrame | None
     dollars_per_sample: float | None
+    nothing: str = "every row was used in the fit, so nothing here is evidence"
+    """Why there is no row to judge, where there is none."""
 
     def rows(self, suite: str | None) -> Mask:
         return np.ones(len(self.challenger), bool) if suite is None else self.challenger.suite == suite
@@ -48,12 +51,16 @@ def run_gates(
     audit: pd.DataFrame | None = None,
     today: dt.date | None = None,
 ) -> GateReport:
-    """Judge every gate on the rows of `outcomes` whose groups neither policy was fitted on.
+    """Judge every gate on the rows of `outcomes` (raw or validated) whose groups neither policy was fitted on.
 
     prices: what candidates cost now, for `price_drift`; by default those that the outcomes carry.  audit: human labels
     of some outcomes (columns suite, sample_id, model, quality, optionally effort), where a judge scored.
-    Raises InputError for a metric or suite that does not exist.
+    Raises InputError for a metric or suite that does not exist, or outcomes that are not of both policies
+    (`outcomes_for`).
     """
+    outcomes = outcomes_for(policy, outcomes, "gate")
+    if champion is not None:
+        outcomes_for(champion, outcomes, "gate: champion")
     fresh = unused_rows(outcomes, policy, *([champion] if champion else []))
     challenger = arm(policy, fresh)
     case = Case(
@@ -63,6 +70,7 @@ def run_gates(
         today or dt.datetime.now(dt.UTC).date(),
         audit,
         _dollars(challenger),
+        *([] if fresh.empty else ["no row that the fit has not used was scored for a candidate of the policy"]),
     )
     results = tuple(result for gate in gates for result in judge_gate(gate, case))
     lost = challenger.quality - challenger.reference_quality
@@ -73,7 +81,7 @@ def run_gates(
         policy.revision,
         None if champion is None else f"{champion.spec.name} {(champion.revision or 'unsaved')[:12]}",
         results,
-        len(challenger),
+        gain.n,
         margin if math.isfinite(margin) else None,
         case.today.isoformat(),
         _certificate(policy),
@@ -139,7 +147,7 @@ def _judge(gate: Gate, case: Case, suite: str | None, bound: float, sign: int, s
         return _unknown(name, suite, gate, bound, "no champion was given; name one with --champion")
     rows = case.rows(suite)
     if not rows.any():
-        return _unknown(name, suite, gate, bound, "every row was used in the fit, so nothing here is evidence")
+        return _unknown(name, suite, gate, bound, case.nothing)
     shown, estimate, floor = _measure(gate, case, rows, bound, sign)
     judged = verdict(
         estimate, floor, gate.confidence, infra=case.challenger.infra, dollars_per_sample=case.dollars_per_sample

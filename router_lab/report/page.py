@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from router_lab.metrics import advice, too_few
+from router_lab.outcomes import validate_outcomes
 from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section
 from router_lab.report.economics import Bill, candidate_bills, policy_bills
@@ -67,9 +68,10 @@ def report_html(
 ) -> str:
     """The report of a sweep, and of a policy made from it. Same inputs, same bytes: no clock is looked at.
 
-    outcomes: validated.  calls: for the growth of context by turn.  before: the outcomes of an earlier sweep.
+    outcomes: raw or validated.  calls: for the growth of context by turn.  before: the outcomes of an earlier sweep.
     volume: requests a month; growth: by which share they grow every month.
     """
+    outcomes = validate_outcomes(outcomes, where="report: outcomes")
     known = candidate_table(outcomes)
     replayed = None if policy is None else replay(policy, outcomes)
     bills = _bills(outcomes, known, policy, replayed, volume, growth)
