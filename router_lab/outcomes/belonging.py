@@ -30,10 +30,10 @@ def outcomes_for(policy: Policy, outcomes: pd.DataFrame, where: str) -> pd.DataF
     missing = [c for c in policy.candidates if c not in held]
     if len(missing) == len(policy.candidates):
         theirs = f"they hold {_some(held)}" if held else "none of their rows was scored"
+        own = f"any candidate of {name} ({_some(policy.candidates)})"
         raise InputError(
-            f"{where}: the outcomes hold no scored row of any candidate of {name} ({_some(policy.candidates)}); {theirs}"
-            ". Give outcomes of a sweep over the policy's candidates, model and effort written alike, or fit a policy on "
-            "these"
+            f"{where}: the outcomes hold no scored row of {own}; {theirs}. Give outcomes of a sweep over the policy's "
+            "candidates, model and effort written alike, or fit a policy on these"
         )
     if policy.reference in missing:
         raise InputError(

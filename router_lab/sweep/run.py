@@ -18,7 +18,7 @@ from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.sweep.budget import Spending, meter
-from router_lab.sweep.buffer import disown_buffers, recovery_beside
+from router_lab.sweep.buffer import disown_buffers, recovery_beside, unwritten
 from router_lab.sweep.ledger import Ledger
 from router_lab.sweep.plan import Plan, positions, prepare, silent_console
 from router_lab.sweep.progress import Progress, default_stream
@@ -175,7 +175,8 @@ def _refuse_stop(plan: Plan, spending: Spending, tasks: list[Task], made: list[E
 
 
 def finished_samples(folder: Path, plan: Plan) -> Done:
-    """What the logs in `folder` hold of this very plan, by cell key; crashed logs count what they had written down."""
+    """What the logs in `folder` hold of this very plan, by cell key; of a run that was killed also what it had finished
+    and not yet written to its log, which the next run recovers."""
     if not folder.is_dir():
         return {}
     folder = folder.resolve()
@@ -190,6 +191,8 @@ def finished_samples(folder: Path, plan: Plan) -> Done:
         if key is not None:
             summaries = read_eval_log_sample_summaries(info)
             found[key] |= {(str(s.id), s.epoch) for s in summaries if s.completed and s.error is None}
+            if log.status == "started":
+                found[key] |= {(str(s.id), s.epoch) for s in unwritten(folder, info.name)}
     return found
 
 

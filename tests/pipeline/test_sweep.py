@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.providers.export import export_generations
 from router_lab.providers.store import file_name, read_recording, write_recording
@@ -180,7 +182,11 @@ def test_kill_9_then_again_finishes_and_asks_for_no_finished_sample_twice(
     time.sleep(0.3)
     if not keep_buffer:
         environment["XDG_DATA_HOME"] = str(tmp_path / "fresh")
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    lacking = json.loads(CliRunner().invoke(cli, [*command[1:], "--dry-run", "--json"]).stdout)["total"]["samples"]
+    told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stderr
+    # What --dry-run counts as lacking is what the sweep then generates; finished samples are in the buffers, too.
+    assert f"48 samples: {48 - lacking} kept, {lacking} generated, 0 failed" in told
+    assert 48 - lacking >= 24 - 8 and len(server.prompts()) == 48
     twice = sum(count - 1 for count in server.prompts().values())
     # In flight at the kill: two connections for each of two models, and what was answered but not yet written down.
     assert twice <= 8
