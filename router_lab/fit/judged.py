@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def outcome(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) ->
     ref, found = problem.develop.candidates[problem.reference], choice.walked.estimate
     price = float(np.nansum(column_means(evidence.cost_usd, evidence.weight))) if _priced(evidence) else None
     rule = verdict(found, goal.floor, goal.confidence, infra=problem.infra, dollars_per_sample=price)
-    plain = Outcome("inconclusive", "", found.n, found.clusters, rule.samples_needed, rule.dollars_needed)
+    plain = Outcome("inconclusive", "", found.n, found.clusters, *_to_run(rule, problem.recipe.holdout))
     if problem.infra > MAX_INFRA:
         return replace(plain, reason=rule.reason)
     if not _priced(evidence):
@@ -61,6 +62,15 @@ def outcome(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) ->
         return replace(plain, reason=reason, judged=judged)
     at = "" if untold else f"at a mix of {choice.walked.at:.2f}, "
     return replace(plain, reason=f"do not route yet: {at}{told}", judged=judged)
+
+
+def _to_run(rule: Verdict, holdout: float) -> tuple[int | None, float | None]:
+    """Samples and dollars that settle a verdict: the fit chooses on what its holdout leaves, so more must be run."""
+    samples, dollars = rule.samples_needed, rule.dollars_needed
+    return (
+        None if samples is None else ceil(samples / (1 - holdout)),
+        None if dollars is None else dollars / (1 - holdout),
+    )
 
 
 def judged_by(found: Estimate, goal: Goal, *, at: float, rows: str) -> dict[str, Any]:

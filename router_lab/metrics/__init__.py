@@ -12,6 +12,7 @@ from router_lab.metrics.estimate import (
     holm,
     paired_saving,
 )
+from router_lab.metrics.sizes import first_groups, first_samples
 from router_lab.metrics.verdict import (
     MIN_CLUSTERS,
     Verdict,
@@ -41,6 +42,8 @@ __all__ = [
     "cpt",
     "effective_number",
     "estimate_of_sums",
+    "first_groups",
+    "first_samples",
     "holm",
     "non_decreasing_hull",
     "paired_saving",

@@ -83,7 +83,7 @@ def run_sweep(
     folder.mkdir(parents=True, exist_ok=True)
     disown_buffers(folder)
     done = finished_samples(folder, plan)
-    reused = sum(map(len, done.values()))
+    reused = sum(len(_due(cell, task) & done.get(cell_key(cell), set())) for cell, task in plan.tasks)
     spending = _spending(plan, folder)
     stream = None if quiet else (progress or default_stream())
     logs: dict[str, EvalLog] = {}
@@ -197,10 +197,16 @@ def finished_samples(folder: Path, plan: Plan) -> Done:
 
 
 def missing_samples(plan: Plan, folder: Path) -> Callable[[Cell], int]:
-    """How many samples × epochs of a cell `folder` does not hold yet."""
+    """How many samples × epochs of a cell `folder` does not hold yet; what it holds beyond the limit does not count."""
     done = finished_samples(folder, plan)
-    planned = {cell_key(cell): positions(cell, task) * (task.epochs or 1) for cell, task in plan.tasks}
-    return lambda cell: max(0, planned[cell_key(cell)] - len(done.get(cell_key(cell), ())))
+    due = {cell_key(cell): _due(cell, task) for cell, task in plan.tasks}
+    return lambda cell: len(due[cell_key(cell)] - done.get(cell_key(cell), set()))
+
+
+def _due(cell: Cell, task: Task) -> set[tuple[str, int]]:
+    """(sample id, epoch) of all that a cell runs."""
+    samples = task.dataset[: positions(cell, task)]
+    return {(str(sample.id), epoch) for sample in samples for epoch in range(1, (task.epochs or 1) + 1)}
 
 
 def _identity(cell: Cell, task: Task) -> tuple[str | int | None, ...]:

@@ -74,6 +74,10 @@ def test_every_candidate_sends_its_own_settings_and_resuming_sends_nothing(serve
     assert (again.reused, again.generated) == (20, 0)
     more = run_sweep(file, tmp_path / "logs", quiet=True)
     assert (more.needed, more.reused, more.generated) == (48, 20, 28)
+    fewer = run_sweep(file, tmp_path / "logs", limit=5, quiet=True)
+    assert (fewer.needed, fewer.reused, fewer.generated) == (20, 20, 0)  # not 48 kept of 20
+    told = CliRunner().invoke(cli, ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--dry-run", "--json"])
+    assert json.loads(told.stdout)["total"]["samples"] == 0
     assert set(server.prompts().values()) == {1}
 
     outcomes, calls = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")

@@ -108,9 +108,7 @@ def test_what_is_partly_there_is_scored_with_a_warning(world: tuple[Policy, pd.D
     with pytest.warns(RouterLabWarning, match="hold no row of small of policy 'test'; samples that it sends there are"):
         assert replay(policy, table[table["model"] == "large"]).skipped > 0
     both = validate_outcomes(pd.concat([table, table.assign(suite="poems")], ignore_index=True))
-    with pytest.warns(
-        RouterLabWarning, match=r"400 of 800 rows are of suites that .* does not know \(poems\)"
-    ):
+    with pytest.warns(RouterLabWarning, match=r"400 of 800 rows are of suites that .* does not know \(poems\)"):
         replay(policy, both)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
