@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -225,7 +225,7 @@ def _certified_reason(gate: Gate, case: Case, judged: Verdict) -> str:
     if few is not None:
         fresh = f"{judged.n:,} fresh rows are too few to contradict it"
     return (
-        f"certified to lose at most {100 * shown['margin']:.1f} points with confidence {shown['confidence']:.2f} "
+        f"certified to lose at most {_exactly(100 * shown['margin'])} points with confidence {shown['confidence']:.2f} "
         f"on the certificate's {shown['n']:,} rows; {fresh}"
     )
 
@@ -267,27 +267,46 @@ def _reason(judged: Verdict, shown: float, sign: int, gate: Gate) -> str:
         low, high = (judged.low, judged.high) if sign < 0 else (-judged.high, -judged.low)
         return f"P95 {_number(shown)}; {100 * low:.1f} to {100 * high:.1f} % of requests are within the bound, {data}"
     low, high = sorted((sign * judged.low, sign * judged.high))
+    limit = sign * judged.floor
     if gate.metric == "quality" and gate.against:
-        return f"{_signed(shown)} points (at {judged.confidence:.0%}: from {_signed(low)} to {_signed(high)}), {data}"
+        near, far = (_beside(end, limit, _signed, 1, 100) for end in (low, high))
+        return f"{_signed(shown)} points (at {100 * judged.confidence:.4g} %, one-sided: from {near} to {far}), {data}"
     if gate.metric in ("quality", "uncovered_share"):
         low, high = max(0.0, low), min(1.0, high)
-    return f"{_number(shown)} (at {judged.confidence:.0%}: from {_number(low)} to {_number(high)}), {data}"
+    near, far = (_beside(end, limit, _number, 4, 1) for end in (low, high))
+    return f"{_number(shown)} (at {100 * judged.confidence:.4g} %, one-sided: from {near} to {far}), {data}"
+
+
+def _beside(value: float, limit: float, form: Callable[[float, int], str], digits: int, scale: float) -> str:
+    """`value` with as many digits as it takes to see on which side of the gate's limit it lies."""
+    asked = round(scale * limit, 9)
+    for some in range(digits, 13):
+        text = form(value, some)
+        seen = float(text.replace("−", "-"))
+        if (seen > asked) == (value > limit) and (seen < asked) == (value < limit):
+            break
+    return text
 
 
 def describe(gate: Gate, bound: float, sign: int) -> str:
     """A gate in words: `quality ≥ reference − 3.0 points`, `cost_p95_usd ≤ 0.02`."""
     if gate.margin is not None and bound == -gate.margin and gate.against:
         if gate.metric == "quality":
-            return f"quality ≥ {gate.against} − {100 * gate.margin:.1f} points"
-        return f"cost ≤ {gate.against} + {100 * gate.margin:.1f} %"
+            return f"quality ≥ {gate.against} − {_exactly(100 * gate.margin)} points"
+        return f"cost ≤ {gate.against} + {_exactly(100 * gate.margin)} %"
     beside = f" against {gate.against}" if gate.against else ""
     return f"{gate.metric}{beside} {'≥' if sign > 0 else '≤'} {_number(bound)}"
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}".replace("-", "−")
+def _exactly(value: float) -> str:
+    """One decimal, or as many as there are."""
+    return max(f"{value:.1f}", f"{round(value, 9):g}", key=len)
 
 
-def _signed(value: float) -> str:
-    text = f"{100 * value:+.1f}".replace("-", "−")
-    return "0.0" if text[1:] == "0.0" else text
+def _number(value: float, digits: int = 4) -> str:
+    return f"{value + 0.0:.{digits}g}".replace("-", "−")
+
+
+def _signed(value: float, digits: int = 1) -> str:
+    text = f"{100 * value:+.{digits}f}".replace("-", "−")
+    return text[1:] if float(text[1:]) == 0 else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from click.testing import CliRunner
 
 from router_lab.cli.fit import summary
 from router_lab.cli.show import show
-from router_lab.config import Recipe
+from router_lab.config import Gate, Recipe
 from router_lab.fit import fit_policy
+from router_lab.gates import run_gates
+from router_lab.gates.judge import _beside, _signed
 from router_lab.metrics import Estimate, advice, apart, bounds_told, clustered_mean, verdict
 from router_lab.outcomes import validate_outcomes
 from router_lab.report import report_html
@@ -152,3 +155,37 @@ def test_what_is_inconclusive_always_needs_some_more() -> None:
         )
         judged = verdict(found, -0.03, float(random.choice([0.8, 0.9, 0.95])))
         assert (judged.verdict == "inconclusive") == ((judged.samples_needed or 0) > 0)
+
+
+GATES = [
+    {"metric": "quality", "against": "reference", "margin": 0.0333}, {"metric": "quality", "min": 0.7},
+    {"metric": "savings", "min": 0.25}, {"metric": "cost_usd_per_1k", "max": 900.0}, {"metric": "savings", "max": 0.4},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_bounds_that_a_gate_prints_are_its_verdict(seed: int) -> None:
+    """A floor passes where the lower bound reaches it and fails where the upper one does not, a ceiling likewise; in the
+    text as people read it and in JSON."""
+    outcomes = world(200, seed, loss=0.02 * seed)
+    policy = fitted(outcomes[outcomes["sample_id"] < "0100"], {"margin": 0.05}, holdout=0.0)
+    bare = Policy(replace(policy.spec, certificate={**policy.spec.certificate, "margin": 0.99}))  # nothing is certified
+    report = run_gates(bare, outcomes, [Gate.model_validate(gate) for gate in GATES])
+    assert report.n == 100
+    for gate, result in zip(GATES, report.to_json()["results"], strict=True):
+        found = re.search(r"one-sided: from ([+−\d.]+) to ([+−\d.]+)\), 100 fresh rows", result["reason"])
+        assert found is not None
+        low, high = number(found[1]), number(found[2])
+        bound = gate.get("min", gate.get("max", -100 * gate.get("margin", 0.0)))  # type: ignore[operator]
+        under = "max" in gate
+        passed, failed = (high <= bound, low > bound) if under else (low >= bound, high < bound)
+        assert result["verdict"] == ("pass" if passed else "fail" if failed else "inconclusive"), result
+
+
+@pytest.mark.parametrize(
+    ("low", "limit", "texts"),
+    [(-0.0302, -0.03, "−3.02"), (-0.0298, -0.03, "−2.98"), (-0.03, -0.03, "−3.0"), (-0.041, -0.03, "−4.1"),
+     (-0.00004, 0.0, "−0.004"), (0.0, -0.03, "0.0"), (-0.0001, -0.03, "0.0")],
+)  # fmt: skip
+def test_a_gate_adds_digits_where_a_bound_is_near(low: float, limit: float, texts: str) -> None:
+    assert _beside(low, limit, _signed, 1, 100) == texts
