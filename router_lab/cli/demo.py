@@ -233,11 +233,10 @@ def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     click.echo(result.to_text())
     smallest = policy.spec.certificate["smallest_margin"]
     if smallest is not None:
-        from router_lab.report.policy import least_margin
+        from router_lab.report.policy import least_told
 
-        rows = f"the {policy.spec.certificate['n']} samples of the fit"
-        least = least_margin(smallest, policy.spec.certificate["clusters"])
-        click.echo(f"Smallest margin that {rows} can certify: {least}")
+        rows = f"the {policy.spec.certificate['n']:,} samples of the fit"
+        click.echo(f"Smallest margin that {rows} can certify: {least_told(policy.spec.certificate, digits=2)}")
     return result.verdict
 
 

@@ -71,7 +71,7 @@ def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
 def summary(policy: Policy) -> list[str]:
     """What was fitted, and its certificate, in a few lines for a person."""
     from router_lab.metrics import advice
-    from router_lab.report.policy import certificate_rows, least_margin, quality_told
+    from router_lab.report.policy import certificate_rows, least_told, quality_told
 
     certificate = policy.spec.certificate
     reference, mix, vectors = certificate["reference"], certificate["random_mix"], weight_of_vectors(policy)
@@ -95,8 +95,8 @@ def summary(policy: Policy) -> list[str]:
             f"{test['n']} fresh rows"
         )
     if certificate["smallest_margin"] is not None:
-        least = least_margin(certificate["smallest_margin"], certificate["clusters"], digits=2)
-        lines.append(f"margin      {least} is the least {certificate['n']} samples can certify")
+        rows = f"{certificate['n']:,} samples"
+        lines.append(f"margin      the least that {rows} can certify: {least_told(certificate, digits=2)}")
     for name, row in _diagnosed(certificate):
         lines.append(f"{name:12}{_percent(row['savings'])}, over the random mix {_percent(row['over_random_mix'])}")
     if certificate["samples_needed"]:
@@ -138,8 +138,13 @@ def _figure(figure: Mapping[str, Any], factor: float, form: str, unit: str, noun
     few = too_few(figure.get("n"), figure.get("clusters"), low, high)
     if few is not None:
         return few
-    reach = "" if low is None or high is None else f" [{factor * low:{form}}, {factor * high:{form}}]"
-    return f"{factor * value:{form}}{unit}{reach}{noun}"
+
+    def written(number: float) -> str:
+        text = f"{factor * number:{form}}"
+        return (f"{0.0:{form}}" if float(text) == 0 else text).replace("-", "−")
+
+    reach = "" if low is None or high is None else f" [{written(low)}, {written(high)}]"
+    return f"{written(value)}{unit}{reach}{noun}"
 
 
 def _looks(folder: Path, certificate: Mapping[str, Any]) -> int:

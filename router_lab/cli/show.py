@@ -19,6 +19,7 @@ from router_lab.cli.words import (
     weight_of_vectors,
     who_serves,
 )
+from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +90,7 @@ def _as_json(policy: Policy) -> dict[str, Any]:
 
 def _head(policy: Policy) -> list[str]:
     from router_lab.metrics import advice
-    from router_lab.report.policy import certificate_rows, least_margin, quality_told, ranged_percent
+    from router_lab.report.policy import certificate_rows, least_told, quality_told, ranged_percent
 
     shown = policy.spec.certificate
     lines = [
@@ -114,8 +115,8 @@ def _head(policy: Policy) -> list[str]:
     if vectors is not None:
         lines.append(f"  vectors    {vectors}")
     if shown.get("smallest_margin") is not None:
-        least = least_margin(shown["smallest_margin"], shown.get("clusters"))
-        lines.append(f"  margin     {least} is the least that can be certified")
+        rows = f"{shown['n']:,} samples" if shown.get("n") else "so many samples"
+        lines.append(f"  margin     the least that {rows} can certify: {least_told(shown, digits=2)}")
     return lines
 
 
@@ -160,11 +161,13 @@ def _routes(policy: Policy) -> list[str]:
     unknown = spec.coverage_needed(0)
     strange = "the reference serves" if unknown > 1 else "predictions are followed"
     if 0 < unknown <= 1:
-        strange += f" where {unknown:.0%} of the prompt was seen, else the reference serves"
+        strange += f" where {part(unknown)} of the prompt was seen, else the reference serves"
     if spec.coverage <= 0:
         known = "with one, the suite decides; the routing table, asked only where a prompt is too strange, is"
     else:
-        known = f"with one, prompts of which less than {spec.coverage:.0%} was seen in fitting go by the routing table:"
+        known = (
+            f"with one, prompts of which less than {part(spec.coverage)} was seen in fitting go by the routing table:"
+        )
     needed = f"without a known suite, {strange}; {known}"
     return [needed, *(f"  {r['suite'].ljust(width)}  {r['serves']} ({r['verdict']})" for r in rows)]
 
@@ -177,7 +180,7 @@ def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
     rows = IN_SAMPLE if replayed.in_sample else FRESH
     lines = [f"who gets what, on {replayed.n:,} {rows}"]
     for row in served_rows(replayed):
-        shares = ", ".join(f"{s:.0%} {name}" for name, s in sorted(row["shares"].items(), key=lambda i: -i[1]))
+        shares = ", ".join(f"{part(s)} {name}" for name, s in sorted(row["shares"].items(), key=lambda i: -i[1]))
         lines.append(f"  {row['suite']} ({row['n']:,}): {shares}")
         quality, saved = ranged(row["quality_difference"], " points"), ranged_percent(row["savings"])
         lines.append(f"    {quality}" if quality == saved else f"    quality {quality}, saved {saved}")

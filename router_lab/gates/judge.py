@@ -74,7 +74,8 @@ def run_gates(
     )
     results = tuple(result for gate in gates for result in judge_gate(gate, case))
     lost = challenger.quality - challenger.reference_quality
-    gain = clustered_mean(lost, challenger.group, weights=challenger.weight, pseudo=True)
+    span = float(challenger.moved.max(initial=0.0))
+    gain = clustered_mean(lost, challenger.group, weights=challenger.weight, pseudo=span)
     margin = certifiable_margin(gain, max((g.confidence for g in gates), default=0.9))
     return GateReport(
         policy.spec.name,

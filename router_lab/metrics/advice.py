@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.shares import part
 
 EQUAL = 1e-9
 """A share of the reference's cost that is rounding, not money."""
@@ -68,7 +69,7 @@ def mixing(mix: Mapping[str, Any], certificate: Mapping[str, Any]) -> str:
     who = Candidate(mix["model"], mix.get("effort"))
     if mix["probability"] == 1:
         return f"send all requests to {who}"
-    return f"send {100 * mix['probability']:.0f} % of the requests to {who}, at random{others}"
+    return f"send {part(mix['probability'], ' %')} of the requests to {who}, at random{others}"
 
 
 def _keep(certificate: Mapping[str, Any]) -> str:

@@ -99,10 +99,12 @@ def _bills(
 ) -> Sequence[Bill]:  # fmt: skip
     if policy is None or replayed is None:
         return candidate_bills(outcomes, volume, growth)
-    row, saving = reference_row(policy, known), figures(policy, replayed)["savings"]["value"]
-    mean = math.nan if row is None else row["cost_usd_per_1k"] / 1000
+    row, found = reference_row(policy, known), figures(policy, replayed)
+    mean, quality = (math.nan, math.nan) if row is None else (row["cost_usd_per_1k"] / 1000, row["quality"])
+    saving, difference = (found[name]["value"] or 0.0 for name in ("savings", "quality_difference"))
     return policy_bills(
-        replayed, candidate_label(*policy.reference), volume, growth, mean=mean, saving=saving or 0.0
+        replayed, candidate_label(*policy.reference), volume, growth, mean=mean, saving=saving, quality=quality,
+        difference=difference,
     )  # fmt: skip
 
 
@@ -112,8 +114,8 @@ def _basis(story: Story) -> str:
         return ""
     rows = "that the fit has used" if story.replayed.in_sample else "that the fit has not used"
     return (
-        f"Requests are those of {story.replayed.n:,} rows {rows}, the same for both; the months take the reference's "
-        "mean over everything measured, and the saving shown above."
+        f"Percentiles are of {story.replayed.n:,} rows {rows}, the same for both; means, months and dollars per "
+        "success take the reference's over everything measured, and the saving and the difference in quality shown above."
     )
 
 
@@ -150,7 +152,10 @@ def _answer(story: Story) -> str:
         (_big(found["quality_difference"]), f"quality against {base.name}"),
         (percent(found["savings"]["value"], 0), "of the reference's cost saved"),
         (money(saved), f"saved a month at {count(story.volume)} requests"),
-        (least_margin(smallest, shown.get("clusters")), "smallest loss this much data can rule out"),
+        (
+            least_margin(smallest, shown.get("clusters")),
+            "smallest loss this much data can rule out, if all requests moved",
+        ),
     ]
     quote = f"<blockquote>{_sentence(story)}</blockquote>"
     heading = verdict_box(word, f"{advice(shown).text} {_plain(shown)}", of="certificate")

@@ -16,6 +16,7 @@ from router_lab.report.format import MISSING, candidate_label, percent, points
 from router_lab.report.marks import Kind, Mark
 from router_lab.report.table import pooled, records
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.shares import part
 
 
 def figures(policy: Policy, replayed: Replay) -> dict[str, Any]:
@@ -224,6 +225,17 @@ def least_margin(margin: float | None, clusters: int | None, digits: int = 1) ->
     """The smallest loss of quality that so much data can rule out: `2.1 points`, or `none`."""
     nothing = margin is None or margin >= 1 or (clusters is not None and clusters < MIN_CLUSTERS)
     return "none" if nothing else f"{100 * float(margin or 0.0):.{digits}f} points"
+
+
+def least_told(shown: Mapping[str, Any], digits: int = 1) -> str:
+    """The smallest margin of a certificate, with what it comes to at the policy's own mix: who moves few requests risks
+    little, and may pass at a margin at which nobody could be shown to serve all of them."""
+    least, clusters, mix = shown["smallest_margin"], shown.get("clusters"), shown.get("mix") or 0.0
+    whole = least_margin(least, clusters, digits)
+    if whole == "none" or not 0 < mix < 1:
+        return whole
+    own = least_margin(mix * least, clusters, digits)
+    return f"{whole} if all requests moved, {own} for the {part(mix, ' %')} that do"
 
 
 def routing_rows(policy: Policy) -> list[dict[str, str]]:

@@ -165,8 +165,8 @@ GATES = [
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_bounds_that_a_gate_prints_are_its_verdict(seed: int) -> None:
-    """A floor passes where the lower bound reaches it and fails where the upper one does not, a ceiling likewise; in the
-    text as people read it and in JSON."""
+    """A floor passes where the lower bound reaches it and fails where the upper one does not, a ceiling likewise; in
+    the text as people read it and in JSON."""
     outcomes = world(200, seed, loss=0.02 * seed)
     policy = fitted(outcomes[outcomes["sample_id"] < "0100"], {"margin": 0.05}, holdout=0.0)
     bare = Policy(replace(policy.spec, certificate={**policy.spec.certificate, "margin": 0.99}))  # nothing is certified

@@ -118,7 +118,7 @@ def test_page_and_show_print_no_interval_that_is_wider_than_its_range(tmp_path: 
     shown = run(show, policy).output
     for text in (shown, page.read_text()):
         assert "too few to say (6 rows)" in text and "112" not in text and "113" not in text
-    assert "margin     none is the least that can be certified" in shown
+    assert "margin     the least that 6 samples can certify: none" in shown
     kept = json.loads(run(show, policy, "--json").stdout)["certificate"]["quality_difference"]
     assert (kept["low"], kept["high"]) == (-1.13, 1.11)
 
