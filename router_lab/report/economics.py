@@ -70,7 +70,7 @@ def policy_bills(
     """(reference, policy): percentiles on the replay's rows, the very same for both, chance in expectation.
 
     mean, quality: dollars per request, and quality, of the reference over all that was measured; with the share
-    `saving` and the difference in quality they give means, months and dollars per success, because the replay's rows are few.
+    `saving` and the difference in quality they give means, months and dollars per success: the replay's rows are few.
     """
     rows = replayed.rows
     base = bill(

@@ -115,7 +115,7 @@ def _basis(story: Story) -> str:
     rows = "that the fit has used" if story.replayed.in_sample else "that the fit has not used"
     return (
         f"Percentiles are of {story.replayed.n:,} rows {rows}, the same for both; means, months and dollars per "
-        "success take the reference's over everything measured, and the saving and the difference in quality shown above."
+        "success take the reference's over everything measured, with the saving and the quality shown above."
     )
 
 

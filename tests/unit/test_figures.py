@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from scipy.special import stdtrit
 
 from router_lab.cli.fit import summary
+from router_lab.cli.mirror import verdict_tags
 from router_lab.cli.show import show
 from router_lab.config import Gate, Recipe
 from router_lab.fit import fit_policy
@@ -21,9 +23,14 @@ from router_lab.gates import run_gates
 from router_lab.gates.judge import _beside, _signed
 from router_lab.metrics import Estimate, advice, apart, bounds_told, clustered_mean, verdict
 from router_lab.outcomes import validate_outcomes
-from router_lab.report import report_html
+from router_lab.replay import replay
+from router_lab.report import candidate_table, report_html
+from router_lab.report.format import percent
+from router_lab.report.page import _bills
+from router_lab.report.policy import figures, reference_row, served_rows
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.shares import below, part
 
 DEAR = {"model": "dear", "effort": None}
 
@@ -189,3 +196,123 @@ def test_the_bounds_that_a_gate_prints_are_its_verdict(seed: int) -> None:
 )  # fmt: skip
 def test_a_gate_adds_digits_where_a_bound_is_near(low: float, limit: float, texts: str) -> None:
     assert _beside(low, limit, _signed, 1, 100) == texts
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0%"), (1.0, "100%"), (0.4, "40%"), (0.996, "99.6%"), (0.99996, "99.996%"), (0.004, "0.4%"), (0.5049, "50%"),
+     (1 / 3, "33%")],
+)  # fmt: skip
+def test_what_is_not_all_is_not_a_hundred(share: float, text: str) -> None:
+    assert part(share) == text
+
+
+def test_a_share_below_a_limit_is_seen_to_be_below_it() -> None:
+    assert below(0.977, 0.982) == ("97.7%", "98.2%")
+    assert below(0.5, 0.9) == ("50%", "90%") and below(0.98, 0.98) == ("98%", "98%")
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(-0.0, "0.0 %"), (-1e-12, "0.0 %"), (-0.0004, "−0.04 %"), (0.99996, "99.996 %"), (1.0, "100.0 %"),
+     (0.1234, "12.3 %")],
+)  # fmt: skip
+def test_per_cent_is_neither_minus_nothing_nor_all_by_rounding(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_a_bill_agrees_with_itself_and_with_what_is_shown() -> None:
+    """A month is the mean times the requests; the policy's mean is the reference's less the saving that is shown, and a
+    success costs the mean over the quality that is shown, on the same rows."""
+    outcomes = world(200, 1)
+    policy = fitted(outcomes, {"margin": 0.05})
+    table, found = candidate_table(outcomes), figures(policy, replay(policy, outcomes))
+    base, routed = _bills(outcomes, table, policy, replay(policy, outcomes), 1000.0, 0.1)
+    row = reference_row(policy, table)
+    assert row is not None and base.mean == pytest.approx(row["cost_usd_per_1k"] / 1000)
+    for one in (base, routed):
+        assert one.monthly[:2] == pytest.approx((1000 * one.mean, 1100 * one.mean))
+    assert 1 - routed.mean / base.mean == pytest.approx(found["savings"]["value"])
+    assert base.per_success == pytest.approx(row["usd_per_success"])
+    quality = row["quality"] + found["quality_difference"]["value"]
+    assert routed.per_success == pytest.approx(routed.mean / quality)
+
+
+def test_shares_by_suite_add_up_to_those_of_the_replay() -> None:
+    """Rows that a race ran at one in four count for four, in both."""
+    outcomes = world(120, 3)
+    kept = outcomes.assign(inclusion=np.where(outcomes["suite"] == "s0", 0.25, 1.0), weight=None)
+    kept = validate_outcomes(kept.drop(columns="weight"))
+    shown = replay(fitted(kept, {"margin": 0.08}), kept)
+    weight, rows = shown.rows.weights(), served_rows(shown)
+    assert weight is not None
+    totals = [weight[shown.rows.suite == code].sum() for code in range(2)]
+    for candidate, share in shown.shares.items():
+        parts = [row["shares"].get(str(candidate), 0.0) * total for row, total in zip(rows, totals, strict=True)]
+        assert sum(parts) / sum(totals) == pytest.approx(share)
+
+
+def test_where_nothing_is_concluded_nothing_is_routed() -> None:
+    """5 % of runs lost to the infrastructure: inconclusive, and the artifact leaves everything to the reference."""
+    outcomes = world(200, 1)
+    lost = outcomes.index % 20 == 0
+    outcomes = outcomes.assign(status=np.where(lost, "infra", "ok"), quality=outcomes["quality"].where(~lost))
+    policy = fitted(outcomes, {"margin": 0.05})
+    shown = policy.spec.certificate
+    assert shown["verdict"] == "inconclusive" and "infrastructure" in shown["reason"] and shown["judged"] is None
+    assert shown["mix"] == 0 and shown["action"] == "do not route"
+    assert {policy.decide("q", suite="s0", key=str(i)).model for i in range(50)} == {"dear"}
+    figure = shown["quality_difference"]
+    assert (figure["value"], figure["low"], figure["high"]) == (0.0, 0.0, 0.0)
+
+
+def test_further_samples_of_a_certificate_are_those_to_run() -> None:
+    """A fifth of them is held back: with 4 to choose on, 5 must be run; and `plan` counts the former."""
+    policy = fitted(world(200, 2), {"min_quality": 0.7})
+    shown = policy.spec.certificate
+    judged = shown["judged"]
+    assert shown["verdict"] == "inconclusive"
+    reach = 1.2816 + 0.8416
+    error = (judged["value"] - judged["low"]) / stdtrit(judged["clusters"] - 1, 0.9)
+    total = error**2 * judged["n"] * (reach / (judged["value"] - judged["floor"])) ** 2
+    assert shown["samples_needed"] == pytest.approx((total - judged["n"]) / 0.8, rel=1e-3, abs=2)
+
+
+def test_mlflow_is_told_what_to_deploy() -> None:
+    policy = fitted(world(200, 1), {"margin": 0.05})
+    tags = verdict_tags(policy)
+    assert (
+        tags["deploy"] == advice(policy.spec.certificate).text and tags["reason"] == policy.spec.certificate["reason"]
+    )
+    assert tags["mlflow.note.content"].startswith(f"certificate: {tags['verdict']} · {tags['deploy']}")
+
+
+MIX = {"model": "cheap", "effort": "low", "probability": 0.25}
+REFERENCE = {"model": "dear", "effort": None}
+
+
+@pytest.mark.parametrize(
+    ("certificate", "action", "text"),
+    [({"verdict": "pass", "mix": 0.4}, "route", "Route."),
+     ({"verdict": "pass", "mix": 0.0}, "do not route", "Do not route: keep the reference, dear."),
+     ({"verdict": "fail", "mix": 0.4}, "do not route", "Do not deploy this policy: keep the reference, dear."),
+     ({"verdict": "inconclusive", "mix": 0.4}, "do not route", "Do not route yet: keep the reference, dear."),
+     ({}, "do not route", "Do not route yet: keep the reference, dear."),
+     ({"verdict": "pass", "mix": 0.4, "over_random_mix": {"value": -0.05, "high": -0.01}, "random_mix": MIX},
+      "random mix",
+      "Do not route: send 25 % of the requests to cheap @ low, at random, and the others to dear. That is shown to "
+      "save 5.0 % more of the reference's cost, on the same rows."),
+     ({"verdict": "pass", "mix": 1.0, "over_random_mix": {"value": -0.05, "high": 0.01},
+       "random_mix": {**MIX, "probability": 1.0}}, "random mix",
+      "Do not route: send all requests to cheap @ low. That saved 5.0 % more of the reference's cost, on the same "
+      "rows."),
+     ({"verdict": "pass", "mix": 0.4, "over_random_mix": {"value": -1e-12, "high": 0.0}, "random_mix": MIX},
+      "route", "Route."),
+     ({"verdict": "pass", "mix": 0.4, "rule": {"kind": "budget"}, "over_random_mix": {"value": -0.05, "high": -0.01},
+       "random_mix": MIX}, "route", "Route."),
+     ({"verdict": "fail", "mix": 0.4, "over_random_mix": {"value": -0.05, "high": -0.01}, "random_mix": MIX},
+      "do not route", "Do not deploy this policy: keep the reference, dear.")],
+)  # fmt: skip
+def test_what_to_deploy_by_hand(certificate: dict[str, Any], action: str, text: str) -> None:
+    found = advice({"reference": REFERENCE, **certificate})
+    assert (found.action, found.text) == (action, text)
