@@ -94,7 +94,7 @@ class Replay:
         paired = {
             "quality": lambda: clustered_mean(r.quality, r.group, weights=w),
             "reference_quality": lambda: clustered_mean(r.reference_quality, r.group, weights=w),
-            "quality_difference": r.gain,
+            "quality_difference": lambda: r.gain(),
             "cost_usd": lambda: clustered_mean(r.cost_usd, r.group, weights=w),
             "reference_cost_usd": lambda: clustered_mean(base, r.group, weights=w),
             "savings": lambda: paired_saving(r.cost_usd, base, r.group, weights=w),
