@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.metrics import Estimate, certifiable_margin, clustered_mean, samples_needed, verdict
-from router_lab.outcomes import OutcomeMatrix
+from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 
@@ -60,11 +60,12 @@ def plan(
 ) -> Plan:
     """Samples and dollars that would show each candidate non-inferior to `reference` (default: the best mean quality).
 
-    Paired and clustered as the verdicts are. Raises InputError for a margin outside (0, 1), a confidence outside
-    (.5, 1), fewer than two candidates, or a reference that the outcomes do not hold.
+    `outcomes` raw or validated. Paired and clustered as the verdicts are. Raises InputError for a margin outside (0,
+    1), a confidence outside (.5, 1), fewer than two candidates, or a reference that the outcomes do not hold.
     """
     if not 0 < margin < 1 or not 0.5 < confidence < 1:
         raise InputError(f"plan: margin {margin} must lie in (0, 1) and confidence {confidence} in (0.5, 1)")
+    outcomes = validate_outcomes(outcomes, where="plan: outcomes")
     data = OutcomeMatrix.from_frame(outcomes)
     if len(data.candidates) < 2:
         raise InputError("plan: the outcomes hold fewer than two candidates; there is nothing to compare")

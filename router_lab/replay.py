@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, paired_saving
-from router_lab.outcomes import OutcomeMatrix
+from router_lab.outcomes import OutcomeMatrix, outcomes_for
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate, group_code
 from router_lab.runtime.policy import Policy
@@ -49,6 +49,17 @@ class Rows:
         heaviest: Floats = np.where(needed, self.weight, 1.0).max(axis=1)
         return heaviest
 
+    def gain(self, here: NDArray[np.bool_] | None = None) -> Estimate:
+        """Policy minus reference in quality, on rows `here` [n]; certain where none of them leaves the reference."""
+        lost = self.quality - self.reference_quality
+        rows = ~np.isnan(lost) if here is None else here & ~np.isnan(lost)
+        weights = self.weights()
+        moved = 1 - self.shares[rows, self.reference]
+        return clustered_mean(
+            lost[rows], self.group[rows], weights=None if weights is None else weights[rows],
+            pseudo=float(moved.max(initial=0.0)),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -79,11 +90,11 @@ class Replay:
         `reference_quality`, `reference_cost_usd` or `savings_over_mix` (policy minus random mix)."""
         r = self.rows
         w, both = r.weights(), r.weights(int(self.random_mix["column"]))
-        base, gain, mixed = r.reference_cost_usd, r.quality - r.reference_quality, self.mix_costs()
+        base, mixed = r.reference_cost_usd, self.mix_costs()
         paired = {
             "quality": lambda: clustered_mean(r.quality, r.group, weights=w),
             "reference_quality": lambda: clustered_mean(r.reference_quality, r.group, weights=w),
-            "quality_difference": lambda: clustered_mean(gain, r.group, weights=w, pseudo=True),
+            "quality_difference": lambda: r.gain(),
             "cost_usd": lambda: clustered_mean(r.cost_usd, r.group, weights=w),
             "reference_cost_usd": lambda: clustered_mean(base, r.group, weights=w),
             "savings": lambda: paired_saving(r.cost_usd, base, r.group, weights=w),
@@ -127,14 +138,19 @@ def number(value: Any) -> Any:
 
 
 def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> Replay:
-    """Score `policy` (at `point`, default its own) on a validated outcomes table.
+    """Score `policy` (at `point`, default its own) on outcomes as `fit_policy` takes them, raw or validated.
 
     Rows of groups that the fit used are left out; where nothing else is left they are scored and labelled in-sample.
     A null prompt is decided like an empty one; column `vector` is passed to a policy that was fitted on one, and a
     sample without counts as missing its vector, which is warned of (RouterLabWarning). Candidates of the outcomes that
     the policy does not know are ignored.
-    Raises InputError when no candidate of the policy occurs, or for vectors of another length.
+    Raises InputError for outcomes that are not the policy's (`outcomes_for`), or for vectors of another length.
     """
+    return replay_known(policy, outcomes_for(policy, outcomes, "replay"), point)
+
+
+def replay_known(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> Replay:
+    """`replay` on a validated table that is known to be of the policy's candidates."""
     data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
     if not len(data):
         raise InputError("replay: the outcomes hold no scored row of this policy's candidates")

@@ -22,7 +22,7 @@ COMMANDS = {
     "replay": ("router_lab.cli.replay:replay", "Score a policy on recorded outcomes."),
     "gate": ("router_lab.cli.gate:gate", "Pass or fail a policy on thresholds (exit 0, 3 or 4)."),
     "show": ("router_lab.cli.show:show", "A policy read by a person."),
-    "diff": ("router_lab.cli.show:diff", "What moves between two policies."),
+    "diff": ("router_lab.cli.diff:diff", "What moves between two policies."),
     "route": ("router_lab.cli.route:route", "Decide for one prompt, with the reason."),
     "verify": ("router_lab.cli.verify:verify", "Check an artifact's integrity and recompute its certificate."),
     "report": ("router_lab.cli.report:report", "One self-contained page: the front, the bill, the verdict."),

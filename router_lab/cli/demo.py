@@ -197,7 +197,7 @@ def comparison(certificate: Mapping[str, Any]) -> list[str]:
     mix, oracle = certificate["random_mix"], certificate["oracle_upper_bound"]
     spent = None if oracle["cost_usd"] is None else 1000 * oracle["cost_usd"]
     lines = [
-        ("out of fold, 95 % intervals", "quality", "$/1k", "quality − reference", "saved"),
+        ("out of fold, two-sided 95 %", "quality", "$/1k", "quality − reference", "saved"),
         cells("policy", certificate),
         cells(f"random mix ({mix['probability']:.2f})", mix),
         *(
@@ -231,7 +231,7 @@ def _range(figure: Mapping[str, Any]) -> str:
     if few is not None:
         return few
     reach = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{100 * value:+.1f}{reach}".replace("-", "−")
+    return f"{100 * value:+.1f}{reach}".replace("-0.0", "+0.0").replace("-", "−")
 
 
 def route_three(directory: Path, outcomes: pd.DataFrame) -> None:
@@ -261,11 +261,10 @@ def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     click.echo(result.to_text())
     smallest = policy.spec.certificate["smallest_margin"]
     if smallest is not None:
-        from router_lab.report.policy import least_margin
+        from router_lab.report.policy import least_told
 
-        rows = f"the {policy.spec.certificate['n']} samples of the fit"
-        least = least_margin(smallest, policy.spec.certificate["clusters"])
-        click.echo(f"Smallest margin that {rows} can certify: {least}")
+        rows = f"the {policy.spec.certificate['n']:,} samples of the fit"
+        click.echo(f"Smallest margin that {rows} can certify: {least_told(policy.spec.certificate, digits=2)}")
     return result.verdict
 
 

@@ -70,21 +70,23 @@ def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
 
 def summary(policy: Policy) -> list[str]:
     """What was fitted, and its certificate, in a few lines for a person."""
-    from router_lab.report.policy import certificate_rows, least_margin, worse_than_mix
+    from router_lab.metrics import advice
+    from router_lab.report.policy import certificate_rows, least_told, quality_told
 
     certificate = policy.spec.certificate
     reference, mix, vectors = certificate["reference"], certificate["random_mix"], weight_of_vectors(policy)
     lines = [
         f"verdict     {certificate['verdict']}: {certificate['reason']}",
+        f"deploy      {advice(certificate).text}",
         f"judged on   {certificate_rows(certificate)}; `gate` judges fresh rows",
         f"reference   {_name(reference)}",
         f"reads       {reads(policy)}{fitted_by(policy)}",
         *([] if vectors is None else [f"vectors     {vectors}"]),
         *([f"escalation  on: {escalates(policy)}"] if policy.spec.escalation else []),
-        f"quality     {_points(certificate['quality_difference'])} against it, out of fold",
+        f"quality     {quality_told(certificate, digits=2)}; out of fold",
         f"savings     {_percent(certificate['savings'])}",
         f"random mix  {_percent(mix['savings'])} with {_name(mix)} at {mix['probability']:.2f}",
-        f"over it     {_percent(certificate['over_random_mix'])}, paired{worse_than_mix(certificate)}",
+        f"over it     {_percent(certificate['over_random_mix'])}, paired; two-sided 95 %, as all in brackets here",
     ]
     test = certificate["test"]
     if test is not None:
@@ -93,8 +95,8 @@ def summary(policy: Policy) -> list[str]:
             f"{test['n']} fresh rows"
         )
     if certificate["smallest_margin"] is not None:
-        least = least_margin(certificate["smallest_margin"], certificate["clusters"], digits=2)
-        lines.append(f"margin      {least} is the least {certificate['n']} samples can certify")
+        rows = f"{certificate['n']:,} samples"
+        lines.append(f"margin      the least that {rows} can certify: {least_told(certificate, digits=2)}")
     for name, row in _diagnosed(certificate):
         lines.append(f"{name:12}{_percent(row['savings'])}, over the random mix {_percent(row['over_random_mix'])}")
     if certificate["samples_needed"]:
@@ -136,8 +138,13 @@ def _figure(figure: Mapping[str, Any], factor: float, form: str, unit: str, noun
     few = too_few(figure.get("n"), figure.get("clusters"), low, high)
     if few is not None:
         return few
-    reach = "" if low is None or high is None else f" [{factor * low:{form}}, {factor * high:{form}}]"
-    return f"{factor * value:{form}}{unit}{reach}{noun}"
+
+    def written(number: float) -> str:
+        text = f"{factor * number:{form}}"
+        return (f"{0.0:{form}}" if float(text) == 0 else text).replace("-", "−")
+
+    reach = "" if low is None or high is None else f" [{written(low)}, {written(high)}]"
+    return f"{written(value)}{unit}{reach}{noun}"
 
 
 def _looks(folder: Path, certificate: Mapping[str, Any]) -> int:

@@ -119,14 +119,10 @@ def gate(
 
 def beside_the_mix(policy: Policy) -> str:
     """What the certificate says against routing at all, whatever the gates are; empty unless it shows a loss."""
-    from router_lab.report.policy import ranged_percent, worse_than_mix
+    from router_lab.metrics import advice, shown_to_lose
 
     shown = policy.spec.certificate
-    advice = worse_than_mix(shown)
-    if not advice:
-        return ""
-    over = ranged_percent(shown["over_random_mix"], " of the reference's cost")
-    return f"the certificate shows the policy to save less than the random mix, {over}, paired{advice}"
+    return f"by the policy's own certificate: {advice(shown).text}" if shown_to_lose(shown) else ""
 
 
 def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:

@@ -19,12 +19,13 @@ from inspect_ai.scorer import match
 def questions() -> Task:
     """Replace the samples: id, input, target, and in `metadata` whatever tells near-duplicates apart (`topic`).
 
-    Samples of one topic count as one for every interval, and fewer than 20 topics conclude nothing.
+    {size}
+    Samples of one topic count as one for every interval.
     """
     samples = [
-        Sample(id="town-1", input="The capital of France, in one word?", target="Paris", metadata={"topic": "towns"}),
-        Sample(id="sum-1", input="17 + 25? Only the number.", target="42", metadata={"topic": "sums"}),
-        Sample(id="sum-2", input="9 * 13? Only the number.", target="117", metadata={"topic": "products"}),
+        Sample(id="town-1", input="The capital of France, in one word?", target="Paris", metadata={{"topic": "towns"}}),
+        Sample(id="sum-1", input="17 + 25? Only the number.", target="42", metadata={{"topic": "sums"}}),
+        Sample(id="sum-2", input="9 * 13? Only the number.", target="117", metadata={{"topic": "products"}}),
     ]
     return Task(dataset=samples, scorer=match(location="end"))
 '''
@@ -76,12 +77,16 @@ RECIPE = """\
 name: {name}
 reference: best       # the best single candidate; in production your incumbent: {{model: …, effort: …}}
 rule:
-  margin: 0.03        # lose at most 3 points of quality against the reference …
-  confidence: 0.90    # … with 90 % confidence
+  margin: {margin:g}        # lose at most {points:g} points of quality against the reference …
+  confidence: {confidence:.2f}    # … with {sure:g} % confidence
+# {size}
+# A margin of {less:g} would take {more} questions.
 gates:                # what `router-lab gate` asks of a policy made by this recipe
-  - {{metric: quality, against: reference, margin: 0.03}}
-  - {{metric: savings, min: 0.05}}
+  - {{metric: quality, against: reference, margin: {margin:g}}}
+  - {{metric: savings, min: 0}}     # shown not to be dearer; ask for more once you know what there is to save
 """
+
+MARGIN, CONFIDENCE, LESS = 0.05, 0.90, 0.03
 
 FILES = {
     "evals/questions.py": TASK,
@@ -104,9 +109,32 @@ def init(folder: Path) -> None:
     if taken:
         raise InputError(f"{folder / taken[0]}: is there already; choose another directory")
     policy = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).lstrip("._-")[:80] or "first"
+    told = _told(policy)
     for name, text in FILES.items():
-        whole = text.format(name=policy) if text is RECIPE else text
+        whole = text.format(**told) if text in (RECIPE, TASK) else text
         atomic_write(folder / name, whole.encode())
     sweep = folder / "evals/sweeps/first.yaml"
+    click.echo(f"questions.py holds 3 examples, which can conclude nothing. {told['size']}", err=True)
     click.echo(f"edit {folder / 'evals/questions.py'} and {sweep}, then: router-lab sweep {sweep} --dry-run", err=True)
     click.echo(str(sweep))
+
+
+def _told(policy: str) -> dict[str, object]:
+    """What the templates say of the policy, its rule, and the sizes at which that rule and its gates can pass."""
+    from router_lab.config import Recipe
+    from router_lab.metrics import first_groups, first_samples
+
+    holdout = Recipe(name=policy).holdout
+    some, more = (_about(first_samples(margin, CONFIDENCE, holdout=holdout)) for margin in (MARGIN, LESS))
+    topics = _about(first_groups(holdout))
+    rule = f"{100 * MARGIN:g} points and {100 * CONFIDENCE:g} %"
+    size = f"For a verdict at {rule}: about {some} questions, in {topics} topics or more."
+    return {
+        "name": policy, "margin": MARGIN, "points": 100 * MARGIN, "confidence": CONFIDENCE, "sure": 100 * CONFIDENCE,
+        "less": LESS, "more": more, "size": size,
+    }  # fmt: skip
+
+
+def _about(number: int) -> int:
+    """Rounded up to tens."""
+    return -(-number // 10) * 10

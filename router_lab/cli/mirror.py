@@ -30,9 +30,21 @@ def mirror(
         if policy is not None and directory is not None:
             tracking.log_policy(
                 f"policy {(policy.revision or 'unsaved')[:12]}", policy_metrics(policy, outcomes), sweep=sweep,
-                directory=directory, uri=uri, tags={"verdict": str(policy.spec.certificate.get("verdict"))},
+                directory=directory, uri=uri, tags=verdict_tags(policy),
             )  # fmt: skip
     return logged.view
+
+
+def verdict_tags(policy: Policy) -> dict[str, str]:
+    """The verdict with its reason and what to deploy; as the run's description, too."""
+    from router_lab.metrics import advice
+
+    shown = policy.spec.certificate
+    word, reason, text = shown.get("verdict"), shown.get("reason", "no certificate"), advice(shown).text
+    return {
+        "verdict": str(word), "reason": str(reason), "deploy": text,
+        "mlflow.note.content": f"certificate: {word} · {text} {reason}",
+    }  # fmt: skip
 
 
 def policy_metrics(policy: Policy, outcomes: pd.DataFrame) -> dict[str, float]:

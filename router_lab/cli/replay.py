@@ -19,6 +19,8 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
     from router_lab.metrics import too_few
     from router_lab.outcomes import read_outcomes
     from router_lab.replay import replay as run
+    from router_lab.report.format import percent, points
+    from router_lab.runtime.shares import part
 
     loaded, table = open_policy(policy), read_outcomes(outcomes)
     with step(f"replaying {loaded.spec.name} on {len(table)} outcomes"):
@@ -34,15 +36,15 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
     ]
     click.echo(f"{'':20}{'quality':>9}{'cost_usd':>12}{'savings':>9}")
     for name, quality, cost, savings in rows:
-        click.echo(f"{name:20}{quality:9.4f}{cost:12.6f}{100 * savings:8.1f}%")
+        click.echo(f"{name:20}{quality:9.4f}{cost:12.6f}{percent(savings):>9}")
     for metric, label in (("quality_difference", "quality against the reference"), ("savings", "savings"),
                           ("savings_over_mix", "savings over the random mix")):  # fmt: skip
         found, (low, high) = result.estimate(metric), result.interval(metric)
-        said = f"{100 * found.value:+.2f} points, 95 % [{100 * low:+.2f}, {100 * high:+.2f}]"
+        said = f"{points(found.value, 2)} points, two-sided 95 % [{points(low, 2)}, {points(high, 2)}]"
         click.echo(f"{label}: {too_few(found.n, found.clusters, low, high) or said}")
     for candidate, share in result.shares.items():
         if share > 0:
-            click.echo(f"  {100 * share:5.1f}%  {candidate}")
+            click.echo(f"  {part(share):>6}  {candidate}")
     sample = "in-sample: no evidence" if result.in_sample else "fresh: the fit did not use them"
     click.echo(
         f"{result.n} rows in {result.clusters} clusters ({sample}), {result.skipped} skipped for a missing outcome"

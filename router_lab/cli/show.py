@@ -19,11 +19,11 @@ from router_lab.cli.words import (
     weight_of_vectors,
     who_serves,
 )
+from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.metrics import Estimate
     from router_lab.runtime.policy import Policy
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -89,12 +89,14 @@ def _as_json(policy: Policy) -> dict[str, Any]:
 
 
 def _head(policy: Policy) -> list[str]:
-    from router_lab.report.policy import certificate_rows, least_margin, ranged, ranged_percent
+    from router_lab.metrics import advice
+    from router_lab.report.policy import certificate_rows, least_told, quality_told, ranged_percent
 
     shown = policy.spec.certificate
     lines = [
         f"{policy.spec.name}  revision {(policy.revision or 'unsaved')[:16]}",
         f"  verdict    {shown.get('verdict', 'none')}: {shown.get('reason', 'no certificate')}",
+        f"  deploy     {advice(shown).text}",
         *([f"  judged on  {certificate_rows(shown)}; `gate` judges fresh rows"] if shown.get("n") else []),
         f"  reference  {policy.reference}: serves whenever nothing is shown",
         f"  expires    {policy.spec.expires or 'never'}",
@@ -103,8 +105,7 @@ def _head(policy: Policy) -> list[str]:
         lines.append(f"  escalates  {escalates(policy)}")
     if shown.get("quality_difference"):
         lines += [
-            f"  quality    {ranged(shown['quality_difference'], ' points')} against the reference, "
-            f"{shown['n']:,} rows in {shown['clusters']:,} groups",
+            f"  quality    {quality_told(shown, digits=2)}; {shown['n']:,} rows in {shown['clusters']:,} groups",
             f"  saved      {ranged_percent(shown['savings'], ' of its cost')}",
         ]
         lines += _mix(shown)
@@ -114,20 +115,20 @@ def _head(policy: Policy) -> list[str]:
     if vectors is not None:
         lines.append(f"  vectors    {vectors}")
     if shown.get("smallest_margin") is not None:
-        least = least_margin(shown["smallest_margin"], shown.get("clusters"))
-        lines.append(f"  margin     {least} is the least that can be certified")
+        rows = f"{shown['n']:,} samples" if shown.get("n") else "so many samples"
+        lines.append(f"  margin     the least that {rows} can certify: {least_told(shown, digits=2)}")
     return lines
 
 
 def _mix(shown: Mapping[str, Any]) -> list[str]:
     """What needs no router, beside the policy; and a warning where it does better."""
-    from router_lab.report.policy import ranged_percent, worse_than_mix
+    from router_lab.report.policy import ranged_percent
 
     over, mix = shown.get("over_random_mix"), shown.get("random_mix")
     if not over or not mix:
         return []
     lines = [f"  random mix {ranged_percent(mix['savings'], ' of its cost')}, without any router"]
-    lines.append(f"  over it    {ranged_percent(over)}, paired{worse_than_mix(shown)}")
+    lines.append(f"  over it    {ranged_percent(over)}, paired; two-sided 95 %, as all ranges here")
     return lines
 
 
@@ -160,11 +161,13 @@ def _routes(policy: Policy) -> list[str]:
     unknown = spec.coverage_needed(0)
     strange = "the reference serves" if unknown > 1 else "predictions are followed"
     if 0 < unknown <= 1:
-        strange += f" where {unknown:.0%} of the prompt was seen, else the reference serves"
+        strange += f" where {part(unknown)} of the prompt was seen, else the reference serves"
     if spec.coverage <= 0:
         known = "with one, the suite decides; the routing table, asked only where a prompt is too strange, is"
     else:
-        known = f"with one, prompts of which less than {spec.coverage:.0%} was seen in fitting go by the routing table:"
+        known = (
+            f"with one, prompts of which less than {part(spec.coverage)} was seen in fitting go by the routing table:"
+        )
     needed = f"without a known suite, {strange}; {known}"
     return [needed, *(f"  {r['suite'].ljust(width)}  {r['serves']} ({r['verdict']})" for r in rows)]
 
@@ -177,104 +180,8 @@ def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
     rows = IN_SAMPLE if replayed.in_sample else FRESH
     lines = [f"who gets what, on {replayed.n:,} {rows}"]
     for row in served_rows(replayed):
-        shares = ", ".join(f"{s:.0%} {name}" for name, s in sorted(row["shares"].items(), key=lambda i: -i[1]))
+        shares = ", ".join(f"{part(s)} {name}" for name, s in sorted(row["shares"].items(), key=lambda i: -i[1]))
         lines.append(f"  {row['suite']} ({row['n']:,}): {shares}")
         quality, saved = ranged(row["quality_difference"], " points"), ranged_percent(row["savings"])
         lines.append(f"    {quality}" if quality == saved else f"    quality {quality}, saved {saved}")
     return lines
-
-
-@click.command(epilog="\b\nExample:\n  router-lab diff policies/support/3f2a… policies/support/81cc… --outcomes F\n")
-@click.argument("a", type=FOLDER)
-@click.argument("b", type=FOLDER)
-@click.option("--outcomes", type=TABLE, help="Recorded outcomes to say what the change does to quality and cost.")
-@json_option
-def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:
-    """Say what moves from policy A to policy B; with outcomes, what that does, on rows that neither was fitted on."""
-    old, new = open_policy(a), open_policy(b)
-    result: dict[str, Any] = {"settings": _changes(old, new)}
-    if outcomes is not None:
-        from router_lab.outcomes import read_outcomes
-
-        result |= _effect(old, new, read_outcomes(outcomes))
-    if as_json:
-        print_json(result)
-        return
-    click.echo(f"{old.spec.name} {(old.revision or '')[:12]} → {new.spec.name} {(new.revision or '')[:12]}")
-    for line in result["settings"] or ["no setting differs"]:
-        click.echo(f"  {line}")
-    if outcomes is not None:
-        _print_effect(result)
-
-
-def _changes(old: Policy, new: Policy) -> list[str]:
-    lines = [f"new candidate: {c}" for c in new.candidates if c not in old.candidates]
-    lines += [f"candidate gone: {c}" for c in old.candidates if c not in new.candidates]
-    if old.reference != new.reference:
-        lines.append(f"reference: {old.reference} → {new.reference}")
-    if old.spec.expires != new.spec.expires:
-        lines.append(f"expires: {old.spec.expires or 'never'} → {new.spec.expires or 'never'}")
-    for name in sorted({*old.spec.points, *new.spec.points}):
-        before, after = old.spec.points.get(name), new.spec.points.get(name)
-        if before != after:
-            lines.append(f"point {name}: {_point(before)} → {_point(after)}")
-    for suite in sorted({*old.spec.suites, *new.spec.suites}):
-        before_row, after_row = _row(old, suite), _row(new, suite)
-        if before_row != after_row:
-            lines.append(f"unfamiliar prompts of {suite}: {before_row} → {after_row}")
-    return lines
-
-
-def _point(point: Any) -> str:
-    return "none" if point is None else f"tradeoff {point.tradeoff:.4g}, guard {point.guard:.4g}, mix {point.mix:.4g}"
-
-
-def _row(policy: Policy, suite: str) -> str:
-    from router_lab.report.policy import routing_rows
-
-    return next((f"{r['serves']}" for r in routing_rows(policy) if r["suite"] == suite), str(policy.reference))
-
-
-def _effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
-    """What the change does on common fresh rows: what moves, and paired differences with intervals."""
-    import numpy as np
-
-    from router_lab.gates.arms import aligned, arm, unused_rows
-    from router_lab.metrics import clustered_mean, paired_saving
-    from router_lab.runtime.errors import InputError
-
-    fresh = unused_rows(outcomes, old, new)
-    if fresh.empty:
-        raise InputError("diff: every row of these outcomes was used in one of the fits; nothing is left to compare on")
-    before, after = arm(old, fresh), arm(new, fresh)
-    place = {key: i for i, key in enumerate(before.keys)}
-    pairs = [(place[key], i) for i, key in enumerate(after.keys) if key in place]
-    moves: dict[str, float] = {}
-    for i, j in pairs:
-        was, is_ = old.candidates[int(np.argmax(before.shares[i]))], new.candidates[int(np.argmax(after.shares[j]))]
-        if was != is_:
-            name = f"{was} → {is_}"
-            moves[name] = moves.get(name, 0.0) + 1 / len(pairs)
-    base = {name: aligned(after, before, name) for name in ("quality", "cost_usd", "weight")}
-    weights = np.fmax(after.weight, base["weight"])
-    gain = clustered_mean(after.quality - base["quality"], after.group, weights=weights, pseudo=True)
-    saving = paired_saving(after.cost_usd, base["cost_usd"], after.group, weights=weights)
-    return {
-        "rows": len(pairs), "rows_are": "fresh", "moved": sum(moves.values()), "moves": moves,
-        "quality_difference": _figure(gain), "savings": _figure(saving),
-    }  # fmt: skip
-
-
-def _figure(estimate: Estimate) -> dict[str, Any]:
-    low, high = estimate.interval()
-    return {"value": estimate.value, "low": low, "high": high, "n": estimate.n, "clusters": estimate.clusters}
-
-
-def _print_effect(result: dict[str, Any]) -> None:
-    from router_lab.report.policy import ranged, ranged_percent
-
-    click.echo(f"on {result['rows']:,} rows that neither was fitted on, {result['moved']:.0%} of requests move")
-    for name, share in sorted(result["moves"].items(), key=lambda item: -item[1])[:8]:
-        click.echo(f"  {share:6.1%}  {name}")
-    quality, saved = ranged(result["quality_difference"], " points"), ranged_percent(result["savings"])
-    click.echo(f"quality {quality}, cost saved {saved}")

@@ -149,11 +149,13 @@ def _estimate(
     from dataclasses import asdict
 
     from router_lab.sweep import estimate
+    from router_lab.sweep.buffer import disown_buffers
     from router_lab.sweep.forecast import render, total
     from router_lab.sweep.outlook import race_outlook, render_race
     from router_lab.sweep.run import finished_samples, missing_samples
 
     plan = _prepared(sweep_file, limit, budget_usd, batch)
+    disown_buffers(folder)  # as the sweep will, which then finds what is in them
     estimates = estimate(plan, _history(plan, folder, history), missing_samples(plan, folder))
     each = plan.grid.sweep.limits.usd
     racing = None if race is None else race_outlook(plan, estimates, race, folder, finished_samples(folder, plan))

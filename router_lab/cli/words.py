@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from router_lab.runtime.shares import below, part
+
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
     from router_lab.runtime.model import Candidate
@@ -84,9 +86,10 @@ def notes(policy: Policy, decision: Decision, suite: str | None) -> list[str]:
         if evidence["coverage_needed"] > 1:
             found.append("predictions for such a request were not shown to hold, so they are not followed")
         else:
+            seen, least = below(evidence["coverage"], evidence["coverage_needed"])
             found.append(
-                f"only {evidence['coverage']:.0%} of the prompt was seen in fitting ({evidence['coverage_needed']:.0%} "
-                "needed): the predictions know little of it, and are not followed"
+                f"only {seen} of the prompt was seen in fitting ({least} needed): the predictions know little of it, "
+                "and are not followed"
             )
     if decision.vector_missing:
         found.append(
@@ -136,7 +139,7 @@ def _needed(least: float) -> str:
     """What a threshold of coverage asks for."""
     if least > 1:
         return "predictions are not followed, whatever was seen"
-    return f"{least:.0%} of the prompt seen in fitting" if least > 0 else "none needed"
+    return f"{part(least)} of the prompt seen in fitting" if least > 0 else "none needed"
 
 
 BY = {
@@ -170,7 +173,7 @@ def who_serves(policy: Policy) -> list[str]:
                 saved, lost = ranged_percent(found["savings"]), ranged(found["quality_difference"], " points")
                 parts[0] += f": on average {saved} saved, {lost}" if saved != lost else f": {saved}"
         if row["coverage_needed"] > 0 and parts != [str(row["unfamiliar"])]:
-            seen = f"where less than {row['coverage_needed']:.0%} of the prompt was seen in fitting, "
+            seen = f"where less than {part(row['coverage_needed'])} of the prompt was seen in fitting, "
             parts.append(f"{seen if parts else ''}{row['unfamiliar']}")
         lines.append(f"  {name.ljust(width)}  {'; '.join(parts)}")
     heading = f"who serves, at point {policy.spec.point}"
@@ -185,4 +188,4 @@ def _shares(shares: Mapping[Candidate, float]) -> str:
     """`m`, or `80 % m, 20 % n`."""
     if len(shares) == 1:
         return str(next(iter(shares)))
-    return ", ".join(f"{100 * share:.0f} % {one}" for one, share in sorted(shares.items(), key=lambda i: -i[1]))
+    return ", ".join(f"{part(share, ' %')} {one}" for one, share in sorted(shares.items(), key=lambda i: -i[1]))

@@ -38,7 +38,8 @@ from router_lab.fit.predictor import (
 from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.table import Cell, routing_table, table_actions
 from router_lab.metrics import Estimate, paired_saving
-from router_lab.replay import replay
+from router_lab.metrics.verdict import MAX_INFRA
+from router_lab.replay import replay_known
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Linear, Point, PolicySpec, Profile, Route, group_code, profile_from_dict
 from router_lab.runtime.policy import Policy
@@ -97,7 +98,7 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
     if problem.held is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RouterLabWarning)  # `prepare` has spoken of all rows
-            held = replay(Policy(replace(spec, certificate=certificate)), problem.held)
+            held = replay_known(Policy(replace(spec, certificate=certificate)), problem.held)
         certificate = with_test(certificate, held, fitted.goals["default"])
     return Policy(replace(spec, certificate=certificate))
 
@@ -116,6 +117,8 @@ def learn(problem: Problem, seed: int) -> Fitted:
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
     predictions = _predictions(task, crossfit(task, folds, settings), settings)
     choices = _choices(predictions, evidence, goals)
+    if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
+        choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
     chosen = choices["default"].option
     model = fit_model(task, np.arange(len(data)), settings)
     if chosen is None or chosen.predictor == READS:

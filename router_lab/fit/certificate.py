@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from router_lab.fit.choose import Choice
 from router_lab.fit.evidence import Evidence, Goal, column_means
+from router_lab.fit.judged import judged_by, outcome, told_bounds
 from router_lab.fit.problem import Problem
 from router_lab.fit.table import Cell
 from router_lab.metrics import (
     Estimate,
-    Verdict,
+    advice,
     certifiable_margin,
     clustered_mean,
     paired_saving,
@@ -56,55 +57,63 @@ def certify(
     `plain`: the outcomes without escalation, which the baselines are measured on; else `evidence` itself.
     """
     goal, choice = goals["default"], choices["default"]
-    outcome = _verdict(problem, evidence, goal, choice)
-    acts = choice.option is not None and choice.mix > 0
+    found = outcome(problem, evidence, goal, choice)
     mine, base = Expected.of(evidence, choice), Expected.of(plain, random_mix)
     ref = problem.develop.candidates[problem.reference]
-    return {
+    shown = {
         "certificate_version": 1,
-        "verdict": outcome.verdict,
+        "verdict": found.verdict,
         "rows": "certificate",
-        "action": "route" if acts or any(c.verdict == "pass" for c in cells) else "do not route",
-        "reason": outcome.reason,
+        "reason": found.reason,
         "rule": {"kind": goal.kind, "level": goal.level},
         "margin": goal.level if goal.kind == "margin" else None,
         "confidence": goal.confidence,
         "procedure": PROCEDURE["strict" if goal.strict else "margin"],
-        "steps_tested": choice.tested,
-        "n": outcome.n,
-        "clusters": outcome.clusters,
+        "steps_tested": choice.walked.tested,
+        "judged": found.judged,
+        "n": found.n,
+        "clusters": found.clusters,
         "unpaired": int(np.isnan(mine.gain).sum()),
         "infra_share": problem.infra,
         "reference": {"model": ref.model, "effort": ref.effort},
-        "quality_difference": figure(clustered_mean(mine.gain, evidence.group, weights=mine.weight, pseudo=True)),
+        "quality_difference": figure(difference(mine, evidence, goal, choice)),
         "savings": figure(paired_saving(mine.cost, mine.base, evidence.group, weights=mine.weight)),
         "mix": max(0.0, choice.mix),
         "mix_forbidden": not goal.mix,
         "points": {name: _point(goals[name], chosen) for name, chosen in choices.items()},
         "suites": _suites(problem.develop, evidence, mine, cells),
         "fixed": [_fixed(problem.develop, plain, j) for j in range(len(problem.develop.candidates))],
-        "random_mix": _mix(problem, plain, random_mix, base),
+        "random_mix": _mix(problem, plain, goal, random_mix, base),
         "over_random_mix": figure(over_mix(mine, base, evidence.group)),
         "escalation": evidence is not plain,
         "oracle_upper_bound": _oracle(problem.develop),
         "smallest_margin": number(smallest_margin(problem, evidence, goal, choice)),
-        "samples_needed": outcome.samples_needed,
-        "dollars_needed": outcome.dollars_needed,
+        "samples_needed": found.samples_needed,
+        "dollars_needed": found.dollars_needed,
         "test": None,
         "digests": {"develop": digest(problem.develop)},
         "assumptions": list(ASSUMPTIONS),
     }
+    return shown | {"action": advice(shown).action}
 
 
 @dataclass(frozen=True)
 class Expected:
     """Expected gain in quality, cost and reference cost of each row [n] at the mix of a choice, NaN = missing; `weight`
-    [n]: one over the known probability with which all of it was observed, None = 1."""
+    [n]: one over the known probability with which all of it was observed, None = 1; `moved` [n]: the share of a row's
+    requests that may leave the reference."""
 
     gain: Floats
     cost: Floats
     base: Floats
     weight: Floats | None
+    moved: Floats
+
+    def gained(self, rows: NDArray[np.bool_], group: NDArray[np.int64]) -> Estimate:
+        """The mean gain in quality on some rows; certain where nothing there leaves the reference."""
+        weights = None if self.weight is None else self.weight[rows]
+        span = float(self.moved[rows].max(initial=0.0))
+        return clustered_mean(self.gain[rows], group[rows], weights=weights, pseudo=span)
 
     @classmethod
     def of(cls, evidence: Evidence, choice: Choice) -> Expected:
@@ -126,7 +135,21 @@ class Expected:
         known = ~np.isnan(cost + base)
         gain = mixed(evidence.quality) - reference
         weight = evidence.weights(idle, *(choice.trial.actions if share else ()))
-        return cls(gain, np.where(known, cost, np.nan), np.where(known, base, np.nan), weight)
+        differs = np.any([action != idle for action in choice.trial.actions], axis=0)
+        moved = np.where(idle != evidence.reference, 1.0, np.where(differs, share, 0.0))
+        return cls(gain, np.where(known, cost, np.nan), np.where(known, base, np.nan), weight, moved)
+
+
+def difference(mine: Expected, evidence: Evidence, goal: Goal, choice: Choice) -> Estimate:
+    """The difference in quality of what is deployed: under a margin the very estimate that the verdict judged."""
+    if goal.kind == "margin" and choice.acts:
+        return choice.walked.estimate
+    found = mine.gained(np.ones(len(evidence.group), bool), evidence.group)
+    if not choice.acts:
+        return found
+    margin = Goal("margin", 0.0, goal.confidence)
+    unrest = choice.trial.unrest(lambda a: evidence.values(a, margin), mine.weight)
+    return replace(found, pseudo=found.pseudo + unrest * choice.mix**2)
 
 
 def over_mix(mine: Expected, mix: Expected, group: NDArray[np.int64]) -> Estimate:
@@ -149,56 +172,16 @@ def with_test(certificate: Mapping[str, Any], held: Replay, goal: Goal) -> dict[
     result = {**certificate, "test": _test(held)}
     if held.n and goal.kind == "margin":
         loss = held.estimate("quality_difference")
-        if loss.high(goal.confidence) < goal.floor:
-            reason = f"the test split shows a loss beyond the margin: {loss.value:+.4f} on {held.n} rows"
-            result |= {"verdict": "fail", "reason": reason}
-    return result
-
-
-def _verdict(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> Verdict:
-    """The verdict of the choice; judged at full mix when nothing was shown, to say what is missing."""
-    mix = choice.mix if choice.mix > 0 else 1.0
-    idle = evidence.idle
-    values = (1 - mix) * evidence.values(idle, goal) + mix * choice.trial.measure(lambda a: evidence.values(a, goal))
-    weight = evidence.weights(idle, *choice.trial.actions)
-    estimate = clustered_mean(values, evidence.group, weights=weight, pseudo=goal.kind != "budget")
-    unrest = choice.trial.unrest(lambda a: evidence.values(a, goal), weight)
-    estimate = replace(estimate, pseudo=(estimate.pseudo + unrest) * mix**2)  # as in the walk
-    price = float(np.nansum(column_means(evidence.cost_usd, evidence.weight))) if _priced(evidence) else None
-    judged = verdict(estimate, goal.floor, goal.confidence, infra=problem.infra, dollars_per_sample=price)
-    word, reason = judged.verdict, judged.reason
-    if word != "inconclusive" or problem.infra <= 0.01:
-        word, reason = _word(problem, evidence, choice, judged)
-    changes: dict[str, Any] = {"verdict": word, "reason": reason}
-    if word != "inconclusive":
-        changes |= {"samples_needed": None, "dollars_needed": None}
-    return Verdict(**{**judged.__dict__, **changes})
-
-
-def _word(problem: Problem, evidence: Evidence, choice: Choice, judged: Verdict) -> tuple[Any, str]:
-    ref = problem.develop.candidates[problem.reference]
-    if choice.mix > 0 and choice.option is not None:
-        return "pass", f"shown up to a mix of {choice.mix:.2f}; {judged.reason}"
-    if not _priced(evidence):
-        return "inconclusive", f"do not route: no costs are known, so nothing can be saved; {ref} serves"
-    if choice.mix < 0:
-        return "inconclusive", f"do not route: not even {ref} alone is shown to meet the rule; {judged.reason}"
-    if not _cheaper(problem):
-        return "pass", f"do not route: no eligible candidate costs less than {ref}, the best single one"
-    if choice.option is None:
-        return "inconclusive", f"do not route: no choice promised a saving within the rule; {ref} serves"
-    return "inconclusive", f"do not route yet: {judged.reason}"
-
-
-def _priced(evidence: Evidence) -> bool:
-    return bool((~np.isnan(evidence.cost_usd[:, evidence.reference])).any())
-
-
-def _cheaper(problem: Problem) -> bool:
-    """Whether some eligible candidate is cheaper than the reference on the rows where both have a cost."""
-    cost = problem.develop.cost_usd
-    spared = [np.nansum(cost[:, problem.reference] - cost[:, j]) for j in np.flatnonzero(problem.eligible[0])]
-    return bool(max(spared, default=0.0) > 0)
+        judged = verdict(loss, goal.floor, goal.confidence)
+        if judged.verdict == "fail":
+            points = f"{100 * loss.value:+.2f} points".replace("-", "−")
+            where = f"on the {held.n:,} fresh rows of the test split, {points}"
+            result |= {
+                "verdict": "fail", "reason": f"{where}: {told_bounds(judged, goal)}",
+                "judged": judged_by(loss, goal, at=float(certificate["mix"]), rows="fresh"),
+                "samples_needed": None, "dollars_needed": None,
+            }  # fmt: skip
+    return result | {"action": advice(result).action}
 
 
 def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> float:
@@ -236,7 +219,7 @@ def _suites(
     for code in np.unique(data.suite):
         here = data.suite == code
         weights = None if mine.weight is None else mine.weight[here]
-        gain = clustered_mean(mine.gain[here], evidence.group[here], weights=weights, pseudo=True)
+        gain = mine.gained(here, evidence.group)
         saving = paired_saving(mine.cost[here], mine.base[here], evidence.group[here], weights=weights)
         row: dict[str, Any] = {
             "n": gain.n, "clusters": gain.clusters, "quality_difference": figure(gain), "savings": figure(saving)
@@ -273,17 +256,16 @@ def _fixed(data: OutcomeMatrix, evidence: Evidence, column: int) -> dict[str, An
     }
 
 
-def _mix(problem: Problem, evidence: Evidence, choice: Choice, base: Expected) -> dict[str, Any]:
+def _mix(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice, base: Expected) -> dict[str, Any]:
     """The baseline: candidate and probability that the same procedure finds without looking at prompt or suite."""
-    acts = choice.option is not None and choice.mix > 0
-    column = choice.option.column if choice.option is not None and acts else None
+    column = choice.option.column if choice.option is not None and choice.acts else None
     column = problem.reference if column is None else column
     pair = problem.develop.candidates[column]
     return {
         "model": pair.model,
         "effort": pair.effort,
-        "probability": choice.mix if acts else 0.0,
-        "quality_difference": figure(clustered_mean(base.gain, evidence.group, weights=base.weight, pseudo=True)),
+        "probability": choice.mix if choice.acts else 0.0,
+        "quality_difference": figure(difference(base, evidence, goal, choice)),
         "savings": figure(paired_saving(base.cost, base.base, evidence.group, weights=base.weight)),
     }
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from router_lab.fit.evidence import Evidence, Goal, column_means
-from router_lab.fit.walk import Trial, walk
+from router_lab.fit.walk import Trial, Walked, walk
 from router_lab.metrics import effective_number
 
 Floats = NDArray[np.float64]
@@ -58,10 +58,17 @@ class Choice:
     evidence: Evidence
     """As the option meets it: only predictions that read the prompt leave uncovered rows to the table."""
     trial: Trial
-    mix: float
-    """0 = the reference wherever predictions would have decided; -1 = not even the routing table was shown."""
-    tested: int
-    """Steps of the path that were tested."""
+    walked: Walked
+
+    @property
+    def mix(self) -> float:
+        """0 = the reference wherever predictions would have decided; -1 = not even the routing table was shown."""
+        return self.walked.mix if self.option is not None else min(self.walked.mix, 0.0)
+
+    @property
+    def acts(self) -> bool:
+        """Whether a prediction ever moves a request."""
+        return self.option is not None and self.mix > 0
 
 
 def act(quality: Floats, cost: Floats, option: Option, evidence: Evidence) -> Ints:
@@ -135,8 +142,7 @@ def choose(options: list[Option], actions: NDArray[np.int16], evidence: Evidence
     final = _select(parts, folds, goal)
     if final is None:
         trial = Trial(evidence.idle, evidence.idle, ())
-        mix, tested = walk(trial, evidence, goal)
-        return Choice(None, evidence, trial, min(mix, 0.0), tested)
+        return Choice(None, evidence, trial, walk(trial, evidence, goal))
     seen = _met(evidence, options[final].predictor)
     nested, chosen = seen.idle.copy(), []
     for fold in folds:
@@ -146,7 +152,7 @@ def choose(options: list[Option], actions: NDArray[np.int16], evidence: Evidence
         nested[rows] = action[rows]
         chosen.append((action, float(rows.mean())))
     trial = Trial(actions[final].astype(np.int64), nested, tuple(chosen))
-    return Choice(options[final], seen, trial, *walk(trial, seen, goal))
+    return Choice(options[final], seen, trial, walk(trial, seen, goal))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from router_lab.config import Recipe
 from router_lab.fit.build import fit_policy
+from router_lab.outcomes import outcomes_for
 from router_lab.runtime.artifact import encode_policy, revision_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.policy import Policy
@@ -22,8 +23,9 @@ def reproduce(policy: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
 
     `differences` names every figure of the certificate that is not reproduced to six digits; `same_revision` says
     whether the bytes are the same too, which also needs the same library versions. Raises InputError when the artifact
-    does not hold its recipe.
+    does not hold its recipe, or for outcomes that are not the policy's (`outcomes_for`).
     """
+    outcomes = outcomes_for(policy, outcomes, "verify")
     provenance = policy.spec.provenance
     if "recipe" not in provenance:
         raise InputError(f"policy {policy.spec.name!r}: provenance holds no recipe, so its fit cannot be repeated")

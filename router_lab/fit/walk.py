@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import nan
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.fit.evidence import Evidence, Goal
-from router_lab.metrics import MIN_CLUSTERS, betting_p, effective_number, estimate_of_sums
+from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, effective_number, estimate_of_sums
 from router_lab.metrics.estimate import by_cluster
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 STEPS = np.linspace(0.0, 1.0, 51)
+NOTHING = Estimate(nan, nan, 0, 0)
+"""Of no row at all."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,23 @@ def _mean(values: Floats, weight: Floats | None) -> float:
     return float(np.average(values[known], weights=None if weight is None else weight[known]))
 
 
-def walk(trial: Trial, evidence: Evidence, goal: Goal) -> tuple[float, int]:
-    """How far along the path of mixes the goal is shown to hold, and how many steps were tested.
+class Walked(NamedTuple):
+    """How far the goal is shown to hold (`mix`), the steps tested, and the one that a verdict speaks of: the last that
+    was shown, or the first one tested where none was.
+
+    at: the mix of that step.  estimate: of the mean of `Evidence.values` there, just as it was tested.  betting: the
+    p-value by betting, where the goal asks for it.
+    """
+
+    mix: float
+    tested: int
+    at: float
+    estimate: Estimate
+    betting: float | None = None
+
+
+def walk(trial: Trial, evidence: Evidence, goal: Goal) -> Walked:
+    """How far along the path of mixes the goal is shown to hold.
 
     Step m follows predictions with probability m, the reference otherwise; rows left to the table stay as they are.
     Without `goal.mix` the path is its two ends. -1 when not even its start, reference and table, is shown (no loss
@@ -83,19 +102,31 @@ def walk(trial: Trial, evidence: Evidence, goal: Goal) -> tuple[float, int]:
     weighted = {"size": heavy} | {k: v[known] * heavy for k, v in values.items()}
     sums, rows = by_cluster(weighted, evidence.group[known])
     sizes, shares = sums["size"], sums["size"] / rows
-    if not len(sizes) or effective_number(shares.sum(), shares.max()) < MIN_CLUSTERS:
-        return reached, 0
-    for count, step in enumerate(steps, 1):
-        span = float(step) if free else 1.0
+    if not len(sizes):
+        return Walked(reached, 0, 1.0, NOTHING)
+
+    def step_at(step: float, tested: int) -> Walked:
+        span = step if free else 1.0
         mixed = (1 - step) * sums["start"] + step * sums["end"]
-        estimate = estimate_of_sums(mixed, sizes, shares=shares, pseudo=goal.kind != "budget")
-        p = replace(estimate, pseudo=estimate.pseudo * span**2 + unrest * step**2).p_below(goal.floor)
+        found = estimate_of_sums(mixed, sizes, shares=shares, pseudo=0.0 if goal.kind == "budget" else span)
+        found = replace(found, n=int(known.sum()), pseudo=found.pseudo + unrest * step**2)
+        betting = None
         if goal.strict and goal.kind != "budget":  # dollars have no bound to bet within
-            p = max(p, _betting((1 - step) * sums["start"] + step * sums["left out"], sizes, goal, span))
-        if p > 1 - goal.confidence:
-            return reached, count
-        reached = float(step)
-    return reached, len(steps)
+            betting = _betting((1 - step) * sums["start"] + step * sums["left out"], sizes, goal, span)
+        return Walked(step, tested, step, found, betting)
+
+    if effective_number(shares.sum(), shares.max()) < MIN_CLUSTERS:
+        return step_at(1.0, 0)._replace(mix=reached)
+    last: Walked | None = None
+    for count, step in enumerate(steps, 1):
+        now = step_at(float(step), count)
+        if not (now.estimate.low(goal.confidence) >= goal.floor and (now.betting or 0.0) <= 1 - goal.confidence):
+            if last is not None and last.mix > 0:
+                return last._replace(tested=count)
+            return now._replace(mix=reached if last is None else last.mix)
+        last = now
+    assert last is not None
+    return last
 
 
 def _betting(sums: Floats, sizes: Floats, goal: Goal, span: float) -> float:

@@ -21,7 +21,8 @@ Mask = NDArray[np.bool_]
 class Arm:
     """Arrays over n rows in the order of `keys` ((suite, sample_id)), chance in expectation; NaN = not recorded.
 
-    shares, costs, latencies: [n, c].  covered: whether the classifier knows enough of the prompt to decide it.
+    shares, qualities, costs, latencies: [n, c].  covered: whether the classifier knows enough of the prompt to
+    decide it.
     mix_cost_usd: what the certificate's random mix costs, and `mix_weight` the weight of a row that needs its outcomes.
     infra: share of the recorded runs of these candidates that the infrastructure lost.
     weight: one over the known probability with which a row's outcomes were observed (a race's floor), else 1.
@@ -37,6 +38,7 @@ class Arm:
     reference_quality: Floats
     reference_cost_usd: Floats
     shares: Floats
+    qualities: Floats
     costs: Floats
     latencies: Floats
     covered: Mask
@@ -47,6 +49,12 @@ class Arm:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def moved(self) -> Floats:
+        """[n] share of a row's requests that leave the reference."""
+        left: Floats = 1 - self.shares[:, self.policy.spec.reference]
+        return left
 
 
 def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
@@ -88,6 +96,7 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         reference_quality=rows.reference_quality,
         reference_cost_usd=rows.reference_cost_usd,
         shares=shares,
+        qualities=data.quality,
         costs=data.cost_usd,
         latencies=latencies,
         covered=policy.covered(prompts, suites, vectors),

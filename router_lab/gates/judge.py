@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,10 @@ from router_lab.config import Gate
 from router_lab.gates.arms import Arm, Mask, aligned, arm, unused_rows
 from router_lab.gates.audit import shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, compared, expires_in_days, price_drift
+from router_lab.gates.moves import Floats, moves
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Estimate, Verdict, certifiable_margin, clustered_mean, too_few, verdict
+from router_lab.metrics import Estimate, Verdict, advice, certifiable_margin, clustered_mean, too_few, verdict
+from router_lab.outcomes import outcomes_for
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Prices
 from router_lab.runtime.policy import Policy
@@ -32,6 +34,8 @@ class Case:
     today: dt.date
     audit: pd.DataFrame | None
     dollars_per_sample: float | None
+    nothing: str = "every row was used in the fit, so nothing here is evidence"
+    """Why there is no row to judge, where there is none."""
 
     def rows(self, suite: str | None) -> Mask:
         return np.ones(len(self.challenger), bool) if suite is None else self.challenger.suite == suite
@@ -47,12 +51,16 @@ def run_gates(
     audit: pd.DataFrame | None = None,
     today: dt.date | None = None,
 ) -> GateReport:
-    """Judge every gate on the rows of `outcomes` whose groups neither policy was fitted on.
+    """Judge every gate on the rows of `outcomes` (raw or validated) whose groups neither policy was fitted on.
 
     prices: what candidates cost now, for `price_drift`; by default those that the outcomes carry.  audit: human labels
     of some outcomes (columns suite, sample_id, model, quality, optionally effort), where a judge scored.
-    Raises InputError for a metric or suite that does not exist.
+    Raises InputError for a metric or suite that does not exist, or outcomes that are not of both policies
+    (`outcomes_for`).
     """
+    outcomes = outcomes_for(policy, outcomes, "gate")
+    if champion is not None:
+        outcomes_for(champion, outcomes, "gate: champion")
     fresh = unused_rows(outcomes, policy, *([champion] if champion else []))
     challenger = arm(policy, fresh)
     case = Case(
@@ -62,21 +70,24 @@ def run_gates(
         today or dt.datetime.now(dt.UTC).date(),
         audit,
         _dollars(challenger),
+        *([] if fresh.empty else ["no row that the fit has not used was scored for a candidate of the policy"]),
     )
     results = tuple(result for gate in gates for result in judge_gate(gate, case))
     lost = challenger.quality - challenger.reference_quality
-    gain = clustered_mean(lost, challenger.group, weights=challenger.weight, pseudo=True)
+    span = float(challenger.moved.max(initial=0.0))
+    gain = clustered_mean(lost, challenger.group, weights=challenger.weight, pseudo=span)
     margin = certifiable_margin(gain, max((g.confidence for g in gates), default=0.9))
     return GateReport(
         policy.spec.name,
         policy.revision,
         None if champion is None else f"{champion.spec.name} {(champion.revision or 'unsaved')[:12]}",
         results,
-        len(challenger),
+        gain.n,
         margin if math.isfinite(margin) else None,
         case.today.isoformat(),
         _certificate(policy),
         gain.clusters,
+        advice(policy.spec.certificate).text,
     )
 
 
@@ -137,7 +148,7 @@ def _judge(gate: Gate, case: Case, suite: str | None, bound: float, sign: int, s
         return _unknown(name, suite, gate, bound, "no champion was given; name one with --champion")
     rows = case.rows(suite)
     if not rows.any():
-        return _unknown(name, suite, gate, bound, "every row was used in the fit, so nothing here is evidence")
+        return _unknown(name, suite, gate, bound, case.nothing)
     shown, estimate, floor = _measure(gate, case, rows, bound, sign)
     judged = verdict(
         estimate, floor, gate.confidence, infra=case.challenger.infra, dollars_per_sample=case.dollars_per_sample
@@ -166,7 +177,7 @@ def _measure(gate: Gate, case: Case, rows: Mask, bound: float, sign: int) -> tup
     base = _base(case, gate.against)
     own = {"quality": mine.quality[rows], "cost_usd": mine.cost_usd[rows], "weight": mine.weight[rows]}
     other = {name: values[rows] for name, values in base.items()}
-    paired = compared(gate.metric, own, other, mine.group[rows])
+    paired = compared(gate.metric, own, other, mine.group[rows], _moved(case, gate.against)[rows])
     if gate.metric == "quality" and case.audit is not None:
         paired = shifted_difference(paired, mine, case.champion if gate.against == "champion" else None, case.audit)
     return paired.value, paired.scaled(sign), sign * bound
@@ -177,6 +188,15 @@ def _base(case: Case, against: str) -> dict[str, Any]:
     if against == "reference" or case.champion is None:
         return {"quality": mine.reference_quality, "cost_usd": mine.reference_cost_usd, "weight": mine.weight}
     return {name: aligned(mine, case.champion, name) for name in ("quality", "cost_usd", "weight")}
+
+
+def _moved(case: Case, against: str) -> Floats:
+    """[n] share of a row's requests that the policy serves by another candidate than what it is compared with."""
+    if against == "reference" or case.champion is None:
+        return case.challenger.moved
+    found, share = moves(case.champion, case.challenger), np.ones(len(case.challenger))
+    share[found.after] = found.moved
+    return share
 
 
 def _certified(gate: Gate, case: Case, suite: str | None) -> bool:
@@ -206,7 +226,7 @@ def _certified_reason(gate: Gate, case: Case, judged: Verdict) -> str:
     if few is not None:
         fresh = f"{judged.n:,} fresh rows are too few to contradict it"
     return (
-        f"certified to lose at most {100 * shown['margin']:.1f} points with confidence {shown['confidence']:.2f} "
+        f"certified to lose at most {_exactly(100 * shown['margin'])} points with confidence {shown['confidence']:.2f} "
         f"on the certificate's {shown['n']:,} rows; {fresh}"
     )
 
@@ -248,27 +268,46 @@ def _reason(judged: Verdict, shown: float, sign: int, gate: Gate) -> str:
         low, high = (judged.low, judged.high) if sign < 0 else (-judged.high, -judged.low)
         return f"P95 {_number(shown)}; {100 * low:.1f} to {100 * high:.1f} % of requests are within the bound, {data}"
     low, high = sorted((sign * judged.low, sign * judged.high))
+    limit = sign * judged.floor
     if gate.metric == "quality" and gate.against:
-        return f"{_signed(shown)} points (at {judged.confidence:.0%}: from {_signed(low)} to {_signed(high)}), {data}"
+        near, far = (_beside(end, limit, _signed, 1, 100) for end in (low, high))
+        return f"{_signed(shown)} points (at {100 * judged.confidence:.4g} %, one-sided: from {near} to {far}), {data}"
     if gate.metric in ("quality", "uncovered_share"):
         low, high = max(0.0, low), min(1.0, high)
-    return f"{_number(shown)} (at {judged.confidence:.0%}: from {_number(low)} to {_number(high)}), {data}"
+    near, far = (_beside(end, limit, _number, 4, 1) for end in (low, high))
+    return f"{_number(shown)} (at {100 * judged.confidence:.4g} %, one-sided: from {near} to {far}), {data}"
+
+
+def _beside(value: float, limit: float, form: Callable[[float, int], str], digits: int, scale: float) -> str:
+    """`value` with as many digits as it takes to see on which side of the gate's limit it lies."""
+    asked = round(scale * limit, 9)
+    for some in range(digits, 13):
+        text = form(value, some)
+        seen = float(text.replace("−", "-"))
+        if (seen > asked) == (value > limit) and (seen < asked) == (value < limit):
+            break
+    return text
 
 
 def describe(gate: Gate, bound: float, sign: int) -> str:
     """A gate in words: `quality ≥ reference − 3.0 points`, `cost_p95_usd ≤ 0.02`."""
     if gate.margin is not None and bound == -gate.margin and gate.against:
         if gate.metric == "quality":
-            return f"quality ≥ {gate.against} − {100 * gate.margin:.1f} points"
-        return f"cost ≤ {gate.against} + {100 * gate.margin:.1f} %"
+            return f"quality ≥ {gate.against} − {_exactly(100 * gate.margin)} points"
+        return f"cost ≤ {gate.against} + {_exactly(100 * gate.margin)} %"
     beside = f" against {gate.against}" if gate.against else ""
     return f"{gate.metric}{beside} {'≥' if sign > 0 else '≤'} {_number(bound)}"
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}".replace("-", "−")
+def _exactly(value: float) -> str:
+    """One decimal, or as many as there are."""
+    return max(f"{value:.1f}", f"{round(value, 9):g}", key=len)
 
 
-def _signed(value: float) -> str:
-    text = f"{100 * value:+.1f}".replace("-", "−")
-    return "0.0" if text[1:] == "0.0" else text
+def _number(value: float, digits: int = 4) -> str:
+    return f"{value + 0.0:.{digits}g}".replace("-", "−")
+
+
+def _signed(value: float, digits: int = 1) -> str:
+    text = f"{100 * value:+.{digits}f}".replace("-", "−")
+    return text[1:] if float(text[1:]) == 0 else text

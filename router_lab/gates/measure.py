@@ -120,12 +120,16 @@ over_random_mix: saved more than the certificate's random mix does on the same r
 uncovered_share: prompts so unlike the fitted ones that the classifier does not decide them."""
 
 
-def compared(metric: str, mine: Mapping[str, Floats], base: Mapping[str, Floats], group: NDArray[np.int64]) -> Estimate:
+def compared(
+    metric: str, mine: Mapping[str, Floats], base: Mapping[str, Floats], group: NDArray[np.int64], moved: Floats
+) -> Estimate:
     """The paired estimate of `metric` against another arm: quality as a difference, cost as the share saved. A row
-    needs the outcomes of both, so the heavier of the two `weight`s counts."""
+    needs the outcomes of both, so the heavier of the two `weight`s counts. moved [n]: the share of a row's requests
+    that the two serve by different candidates."""
     weights = np.fmax(mine["weight"], base["weight"])
     if metric == "quality":
-        return clustered_mean(mine["quality"] - base["quality"], group, weights=weights, pseudo=True)
+        span = float(moved.max(initial=0.0))
+        return clustered_mean(mine["quality"] - base["quality"], group, weights=weights, pseudo=span)
     return paired_saving(mine["cost_usd"], base["cost_usd"], group, weights=weights)
 
 

@@ -59,6 +59,8 @@ class GateReport:
     certificate: dict[str, Any] | None = None
     """verdict, n, margin and confidence of the policy's own certificate, and which rows it speaks of."""
     clusters: int | None = None
+    deploy: str | None = None
+    """What the policy's certificate says to deploy (`metrics.advice`)."""
 
     @property
     def verdict(self) -> str:
@@ -76,6 +78,7 @@ class GateReport:
             "policy": self.policy, "revision": self.revision, "champion": self.champion, "verdict": self.verdict,
             "exit_code": self.exit_code, "n": self.n, "smallest_margin": self.smallest_margin,
             "date": self.date, "rows": "fresh", "clusters": self.clusters, "certificate": self.certificate,
+            "deploy": self.deploy,
             "results": [r.to_json() for r in self.results],
         }  # fmt: skip
 
@@ -130,6 +133,7 @@ class GateReport:
             f"{self.policy}: {self.verdict} ({self._count('pass')} passed, {self._count('fail')} failed, "
             f"{self._count('inconclusive')} inconclusive) on {self.n:,} fresh rows, which the fit has not used",
             *self._beside(),
+            *([] if self.deploy is None else [f"What to deploy, by the certificate: {self.deploy}"]),
         ]
         if self.smallest_margin is not None and math.isfinite(self.smallest_margin):
             nothing = self.smallest_margin >= 1 or (self.clusters is not None and self.clusters < MIN_CLUSTERS)

@@ -1,5 +1,6 @@
 """Numbers that a verdict may rest on: clustered intervals, one verdict rule, sample sizes, fronts and curves."""
 
+from router_lab.metrics.advice import Advice, advice, shown_to_lose
 from router_lab.metrics.curves import aiq, apgr, call_curve, cpt, non_decreasing_hull, pareto_front
 from router_lab.metrics.estimate import (
     Estimate,
@@ -11,15 +12,29 @@ from router_lab.metrics.estimate import (
     holm,
     paired_saving,
 )
-from router_lab.metrics.verdict import MIN_CLUSTERS, Verdict, certifiable_margin, samples_needed, too_few, verdict
+from router_lab.metrics.sizes import first_groups, first_samples
+from router_lab.metrics.verdict import (
+    MIN_CLUSTERS,
+    Verdict,
+    apart,
+    bounds_told,
+    certifiable_margin,
+    samples_needed,
+    too_few,
+    verdict,
+)
 
 __all__ = [
     "MIN_CLUSTERS",
+    "Advice",
     "Estimate",
     "Verdict",
+    "advice",
     "aiq",
+    "apart",
     "apgr",
     "betting_p",
+    "bounds_told",
     "call_curve",
     "certifiable_margin",
     "clustered_mean",
@@ -27,11 +42,14 @@ __all__ = [
     "cpt",
     "effective_number",
     "estimate_of_sums",
+    "first_groups",
+    "first_samples",
     "holm",
     "non_decreasing_hull",
     "paired_saving",
     "pareto_front",
     "samples_needed",
+    "shown_to_lose",
     "too_few",
     "verdict",
 ]

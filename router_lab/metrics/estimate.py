@@ -79,20 +79,21 @@ def by_cluster(columns: dict[str, Floats], clusters: Ints) -> tuple[dict[str, Fl
     return summed, np.bincount(codes).astype(np.float64)
 
 
-def clustered_mean(values: Any, clusters: Any = None, *, weights: Any = None, pseudo: bool = False) -> Estimate:
+def clustered_mean(values: Any, clusters: Any = None, *, weights: Any = None, pseudo: float = 0.0) -> Estimate:
     """Mean of `values[n]`; rows with one `clusters` code belong together (default: every row on its own).
 
     NaN values are left out. `weights[n]`: one over the known probability with which a row was run (default: 1).
-    `pseudo` adds 2/G^2 to the variance of a paired difference in [-1, 1], as if one more cluster had gained and one had
-    lost: without it a sample that happens to hold no loss claims to be certain (Agresti & Caffo 2000 do the same for
-    two proportions).
+    `pseudo` p adds 2 (p/G)^2 to the variance of a paired difference in [-p, p], as if one more cluster had gained p and
+    one had lost it: without it a sample that happens to hold no loss claims to be certain (Agresti & Caffo 2000 do the
+    same for two proportions). Where two policies differ by chance, p is the greatest probability of a row to differ: 1
+    for two candidates, `mix` for a candidate that replaces another so often, 0 for what is the same.
     """
     numbers = np.asarray(values, dtype=np.float64)
     return clustered_ratio(numbers, np.where(np.isnan(numbers), nan, 1.0), clusters, weights=weights, pseudo=pseudo)
 
 
 def clustered_ratio(
-    numerator: Any, denominator: Any, clusters: Any = None, *, weights: Any = None, pseudo: bool = False
+    numerator: Any, denominator: Any, clusters: Any = None, *, weights: Any = None, pseudo: float = 0.0
 ) -> Estimate:
     """`sum(numerator) / sum(denominator)` over rows, its error by linearisation over cluster sums.
 
@@ -113,7 +114,7 @@ def clustered_ratio(
     return replace(estimate, n=len(top))
 
 
-def estimate_of_sums(sums: Floats, sizes: Floats, *, shares: Floats | None = None, pseudo: bool = False) -> Estimate:
+def estimate_of_sums(sums: Floats, sizes: Floats, *, shares: Floats | None = None, pseudo: float = 0.0) -> Estimate:
     """`clustered_ratio` of numerators and denominators that are already summed by cluster, both [G].
 
     `shares[G]`: the mean weight of each cluster's rows, where rows are weighted.
@@ -123,7 +124,7 @@ def estimate_of_sums(sums: Floats, sizes: Floats, *, shares: Floats | None = Non
     residuals = sums - value * sizes
     effective = float(count) if shares is None else effective_number(shares.sum(), shares.max())
     spread = sqrt(float(residuals @ residuals) * effective / (effective - 1)) / abs(total) if effective > 1 else inf
-    return Estimate(value, spread, round(total), int(effective), 2 / effective**2 if pseudo else 0.0)
+    return Estimate(value, spread, round(total), int(effective), 2 * (pseudo / effective) ** 2)
 
 
 def effective_number(total: Any, heaviest: Any) -> Any:

@@ -97,10 +97,35 @@ def _word(
         lost = f"{infra:.1%} of runs were lost to the infrastructure"
         return "inconclusive", f"{lost}; above {MAX_INFRA:.0%} nothing is concluded"
     if low >= floor:
-        return "pass", f"lower bound {low:+.4f} reaches {floor:+.4f}"
+        return "pass", bounds_told("pass", low, high, floor)
     if high < floor:
-        return "fail", f"upper bound {high:+.4f} stays below {floor:+.4f}"
-    return "inconclusive", f"{floor:+.4f} lies between the bounds {low:+.4f} and {high:+.4f}"
+        return "fail", bounds_told("fail", low, high, floor)
+    return "inconclusive", bounds_told("inconclusive", low, high, floor)
+
+
+def bounds_told(word: Word, low: float, high: float, floor: float, *, digits: int = 4, scale: float = 1.0) -> str:
+    """The bounds that a verdict was made of, in words, with as many digits as it takes to see the verdict in them."""
+    if word == "pass":
+        near, limit = apart(low, floor, digits, scale)
+        return f"lower bound {near} reaches {limit}"
+    if word == "fail":
+        near, limit = apart(high, floor, digits, scale)
+        return f"upper bound {near} stays below {limit}"
+    (below, limit), (above, _) = apart(low, floor, digits, scale), apart(high, floor, digits, scale)
+    return f"{limit} lies between the bounds {below} and {above}"
+
+
+def apart(value: float, limit: float, digits: int, scale: float = 1.0, sign: str = "+") -> tuple[str, str]:
+    """`value` and `limit`, times `scale`, as text: with the fewest decimals, at least `digits`, at which what is
+    printed stands on the side of the limit on which the value does, below it or not. `sign` is that of a format."""
+    asked = round(scale * limit, 9)
+    exact = next((d for d in range(digits, 7) if round(asked, d) == asked), None)
+    for places in range(digits, 13):
+        near, bound = round(scale * value, places), round(asked, places if exact is None else exact)
+        if (near >= bound) == (value >= limit):
+            break
+    texts = f"{near + 0.0:{sign}.{places}f}", f"{bound + 0.0:{sign}.{places if exact is None else exact}f}"
+    return texts[0].replace("-", "−"), texts[1].replace("-", "−")
 
 
 def samples_needed(estimate: Estimate, gap: float, confidence: float = 0.95, power: float = POWER) -> int | None:
@@ -111,7 +136,7 @@ def samples_needed(estimate: Estimate, gap: float, confidence: float = 0.95, pow
     """
     if not isfinite(estimate.error) or isnan(gap) or gap == 0 or estimate.n == 0:
         return None
-    variance = estimate.se**2 * estimate.n + 2 / estimate.n * (estimate.pseudo > 0)
+    variance = estimate.error**2 * estimate.n  # as in the bounds, so that what they leave open always needs some
     total = variance * ((float(ndtri(confidence)) + float(ndtri(power))) / gap) ** 2
     return max(0, ceil(total) - estimate.n) if total < 1e9 else None
 

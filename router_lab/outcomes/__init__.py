@@ -1,5 +1,6 @@
 """Outcomes and calls: the only tables that pass between stages."""
 
+from router_lab.outcomes.belonging import outcomes_for
 from router_lab.outcomes.files import read_calls, read_outcomes, write_calls, write_outcomes
 from router_lab.outcomes.matrix import OutcomeMatrix, candidates_of, split_column, split_of
 from router_lab.outcomes.schema import (
@@ -20,6 +21,7 @@ __all__ = [
     "STATUSES",
     "OutcomeMatrix",
     "candidates_of",
+    "outcomes_for",
     "read_calls",
     "read_outcomes",
     "split_column",

@@ -19,6 +19,7 @@ from scipy.stats import chi2, ncx2, norm
 
 from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, clustered_mean, clustered_ratio, samples_needed
 from router_lab.report.format import candidate_label, count, interval, money, percent, points
+from router_lab.runtime.shares import part
 
 Floats = NDArray[np.float64]
 HOLDS, BROKEN, UNSURE = "still holds", "does not hold", "cannot tell yet"
@@ -76,7 +77,7 @@ class DayAfter:
 
     def to_text(self) -> str:
         """For a terminal; the verdict last."""
-        lines = [f"{self.n:,} decisions: " + ", ".join(f"{v / self.n:.0%} {k}" for k, v in self.served.items())]
+        lines = [f"{self.n:,} decisions: " + ", ".join(f"{part(v / self.n)} {k}" for k, v in self.served.items())]
         lines += [f"  {f.name}: {f.verdict}; {f.text}" for f in self.findings]
         lines += [f"  named four times in five: {', '.join(self.powers)}"] if self.powers else []
         more = max((f.more or 0 for f in self.findings if f.verdict == UNSURE), default=0)

@@ -64,12 +64,13 @@ def quantile(values: Floats, weights: Floats, share: float) -> float:
 
 
 def policy_bills(
-    replayed: Replay, reference: str, volume: float, growth: float, *, mean: float, saving: float
-) -> tuple[Bill, Bill]:
-    """(reference, policy): requests on the replay's rows, the very same for both, chance in expectation.
+    replayed: Replay, reference: str, volume: float, growth: float, *, mean: float, saving: float, quality: float,
+    difference: float,
+) -> tuple[Bill, Bill]:  # fmt: skip
+    """(reference, policy): percentiles on the replay's rows, the very same for both, chance in expectation.
 
-    mean: dollars per request of the reference over all that was measured; with the share `saving` it gives the months,
-    because the replay's rows are few.
+    mean, quality: dollars per request, and quality, of the reference over all that was measured; with the share
+    `saving` and the difference in quality they give means, months and dollars per success: the replay's rows are few.
     """
     rows = replayed.rows
     base = bill(
@@ -78,11 +79,16 @@ def policy_bills(
     )  # fmt: skip
     shares = np.where(np.isnan(rows.costs), 0.0, rows.shares)
     routed = bill("the policy", rows.costs, shares, replayed.quality, volume, growth)
-    monthly = [mean * volume * (1 + growth) ** m for m in range(12)]
     return (
-        replace(base, monthly=tuple(monthly)),
-        replace(routed, monthly=tuple((1 - saving) * m for m in monthly)),
+        _priced(base, mean, quality, volume, growth),
+        _priced(routed, (1 - saving) * mean, quality + difference, volume, growth),
     )
+
+
+def _priced(one: Bill, mean: float, quality: float, volume: float, growth: float) -> Bill:
+    """The bill with another mean, and what follows from it: a month is the mean times the requests."""
+    monthly = tuple(mean * volume * (1 + growth) ** m for m in range(12))
+    return replace(one, mean=mean, per_success=mean / quality if quality > 0 else math.nan, monthly=monthly)
 
 
 def candidate_bills(outcomes: pd.DataFrame, volume: float, growth: float) -> list[Bill]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.shares import part
 
 MISSING = "–"
 
@@ -32,7 +33,10 @@ def percent(share: float | None, digits: int = 1) -> str:
     """A share as per cent: 0.784 → `78.4 %`."""
     if share is None or not math.isfinite(share):
         return MISSING
-    return f"{100 * share:.{digits}f} %".replace("-", "−")
+    text = f"{100 * share:.{digits}f}"
+    if float(text) in (0.0, 100.0) and round(share, 9) not in (0.0, 1.0):
+        return part(share, " %").replace("-", "−")  # .9997 is not all of it
+    return f"{float(text) + 0.0:.{digits}f} %".replace("-", "−")
 
 
 def interval(low: float, high: float) -> str:

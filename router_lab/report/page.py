@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.metrics import too_few
+from router_lab.metrics import advice, too_few
+from router_lab.outcomes import validate_outcomes
 from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section
 from router_lab.report.economics import Bill, candidate_bills, policy_bills
@@ -20,6 +22,7 @@ from router_lab.report.pareto_page import fronts_html, moved, tables_html
 from router_lab.report.policy import (
     FRESH,
     IN_SAMPLE,
+    bounds_note,
     certificate_rows,
     compare_rows,
     figures,
@@ -65,9 +68,10 @@ def report_html(
 ) -> str:
     """The report of a sweep, and of a policy made from it. Same inputs, same bytes: no clock is looked at.
 
-    outcomes: validated.  calls: for the growth of context by turn.  before: the outcomes of an earlier sweep.
+    outcomes: raw or validated.  calls: for the growth of context by turn.  before: the outcomes of an earlier sweep.
     volume: requests a month; growth: by which share they grow every month.
     """
+    outcomes = validate_outcomes(outcomes, where="report: outcomes")
     known = candidate_table(outcomes)
     replayed = None if policy is None else replay(policy, outcomes)
     bills = _bills(outcomes, known, policy, replayed, volume, growth)
@@ -95,10 +99,12 @@ def _bills(
 ) -> Sequence[Bill]:  # fmt: skip
     if policy is None or replayed is None:
         return candidate_bills(outcomes, volume, growth)
-    row, saving = reference_row(policy, known), figures(policy, replayed)["savings"]["value"]
-    mean = math.nan if row is None else row["cost_usd_per_1k"] / 1000
+    row, found = reference_row(policy, known), figures(policy, replayed)
+    mean, quality = (math.nan, math.nan) if row is None else (row["cost_usd_per_1k"] / 1000, row["quality"])
+    saving, difference = (found[name]["value"] or 0.0 for name in ("savings", "quality_difference"))
     return policy_bills(
-        replayed, candidate_label(*policy.reference), volume, growth, mean=mean, saving=saving or 0.0
+        replayed, candidate_label(*policy.reference), volume, growth, mean=mean, saving=saving, quality=quality,
+        difference=difference,
     )  # fmt: skip
 
 
@@ -108,8 +114,8 @@ def _basis(story: Story) -> str:
         return ""
     rows = "that the fit has used" if story.replayed.in_sample else "that the fit has not used"
     return (
-        f"Requests are those of {story.replayed.n:,} rows {rows}, the same for both; the months take the reference's "
-        "mean over everything measured, and the saving shown above."
+        f"Percentiles are of {story.replayed.n:,} rows {rows}, the same for both; means, months and dollars per "
+        "success take the reference's over everything measured, with the saving and the quality shown above."
     )
 
 
@@ -139,7 +145,6 @@ def _answer(story: Story) -> str:
         return _answer_of_sweep(story)
     shown, found = story.policy.spec.certificate, figures(story.policy, story.replayed)
     word = str(shown.get("verdict", "inconclusive"))
-    action = "Route." if shown.get("action") == "route" else "Do not route: keep the reference."
     base, routed = story.bills
     saved = base.month - routed.month
     smallest = shown.get("smallest_margin")
@@ -147,10 +152,14 @@ def _answer(story: Story) -> str:
         (_big(found["quality_difference"]), f"quality against {base.name}"),
         (percent(found["savings"]["value"], 0), "of the reference's cost saved"),
         (money(saved), f"saved a month at {count(story.volume)} requests"),
-        (least_margin(smallest, shown.get("clusters")), "smallest loss this much data can rule out"),
+        (
+            least_margin(smallest, shown.get("clusters")),
+            "smallest loss this much data can rule out, if all requests moved",
+        ),
     ]
     quote = f"<blockquote>{_sentence(story)}</blockquote>"
-    return verdict_box(word, f"{action} {_plain(shown)}", of="certificate") + cards(boxes) + quote + _which_rows(shown)
+    heading = verdict_box(word, f"{advice(shown).text} {_plain(shown)}", of="certificate")
+    return heading + cards(boxes) + quote + _which_rows(shown)
 
 
 def _big(figure: Mapping[str, Any]) -> str:
@@ -170,12 +179,14 @@ def _which_rows(shown: Mapping[str, Any]) -> str:
 
 def _plain(shown: Mapping[str, Any]) -> str:
     """The certificate's claim in words; its own reason where it claims nothing."""
-    if shown.get("verdict") == "pass" and shown.get("margin") is not None and shown.get("action") == "route":
+    if shown.get("verdict") == "pass" and shown.get("margin") is not None and shown.get("mix", 1) > 0:
         return (
-            f"Shown with confidence {shown['confidence']:.0%}: the policy loses at most "
-            f"{100 * shown['margin']:.1f} points of quality against the reference."
+            f"Shown with confidence {shown['confidence']:.4g}: the policy loses at most "
+            f"{100 * shown['margin']:.4g} points of quality against the reference"
+            f"{'; ' + str(shown['reason']) if shown.get('judged') else ''}."
         )
-    return str(shown.get("reason", "this policy carries no certificate"))
+    reason = str(shown.get("reason", "this policy carries no certificate"))
+    return re.sub("^do not route( yet)?: ", "", reason)
 
 
 def _answer_of_sweep(story: Story) -> str:
@@ -208,18 +219,18 @@ def _sentence(story: Story) -> str:
     base, routed = story.bills
     gain = figures(story.policy, story.replayed)["quality_difference"]
     reach = (gain["high"] - gain["low"]) / 2 if gain.get("low") is not None and gain.get("high") is not None else None
-    spread = "" if reach is None or not math.isfinite(reach) else f" ± {100 * reach:.1f}"
+    spread = "" if reach is None or not math.isfinite(reach) else f" ± {100 * reach:.1f} (two-sided 95 %)"
     return (
         f"At P95 {base.name} costs {money(base.p95)} per request and {money(base.month)} a month at "
         f"{count(story.volume)} requests; routed, {money(routed.p95)} and {money(routed.month)}, with quality "
-        f"{_big(gain).replace(' points', spread + ' points')}."
+        f"{_big(gain).replace(' points', ' points' + spread)}."
     )
 
 
 def _who_gets_what(story: Story) -> str:
     if story.policy is None or story.replayed is None:
         return ""
-    policy, replayed = story.policy, story.replayed
+    policy, replayed, shown = story.policy, story.replayed, story.policy.spec.certificate
     versus = table(
         compare_rows(policy, replayed),
         [
@@ -250,7 +261,9 @@ def _who_gets_what(story: Story) -> str:
     return section(
         "What to do",
         versus,
-        paragraph(f"Measured on {figures(policy, replayed)['source']}, with 95 % intervals by cluster.", "note"),
+        paragraph(
+            f"Measured on {figures(policy, replayed)['source']}, errors by cluster. {bounds_note(shown)}", "note"
+        ),
         paragraph(f"Who gets what, by suite, on {replayed.n:,} {rows}:"),
         served,
         details("Prompts that the classifier does not know", routes),

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from router_lab.metrics import MIN_CLUSTERS, clustered_mean, paired_saving, too_few
+from router_lab.metrics import MIN_CLUSTERS, apart, paired_saving, too_few
 from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, percent, points
 from router_lab.report.marks import Kind, Mark
 from router_lab.report.table import pooled, records
-from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.shares import part
 
 
 def figures(policy: Policy, replayed: Replay) -> dict[str, Any]:
@@ -131,10 +131,9 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
         if not here.any():
             continue
         weights = None if heavy is None else heavy[here]
-        lost = (rows.quality - rows.reference_quality)[here]
-        gain = clustered_mean(lost, rows.group[here], weights=weights, pseudo=True)
+        gain = rows.gain(here)
         saving = paired_saving(rows.cost_usd[here], rows.reference_cost_usd[here], rows.group[here], weights=weights)
-        means = rows.shares[here].mean(axis=0)
+        means = np.average(rows.shares[here], axis=0, weights=weights)  # as the shares of a replay are
         counted = {"n": gain.n, "clusters": gain.clusters}
         result.append(
             {
@@ -174,19 +173,69 @@ def _ranged(figure: Mapping[str, Any] | None, form: Callable[[float], str], unit
     return f"{form(figure['value'])} ({form(low).removesuffix(' %')} to {form(high).removesuffix(' %')}){unit}"
 
 
-def worse_than_mix(certificate: Mapping[str, Any]) -> str:
-    """A warning, empty unless the policy is shown to save less than the random mix under the same procedure."""
-    over, mix = certificate.get("over_random_mix"), certificate.get("random_mix")
-    if not over or not mix or over["high"] is None or over["high"] >= 0:
-        return ""
-    who = Candidate(mix["model"], mix["effort"])
-    return f"; better without a router: send {mix['probability']:.0%} of the requests to {who}, at random"
+def quality_told(shown: Mapping[str, Any], digits: int = 1) -> str:
+    """What a certificate says of quality against the reference, with the very bound that its verdict was made of.
+
+    `−1.8 points against the reference, at least −2.97 (one-sided, 90 %: the bound of the verdict)`. Where the verdict
+    rests on something else (other rows, a budget, a least quality), the two-sided interval, labelled as such.
+    """
+    figure, judged = shown["quality_difference"], shown.get("judged") or {}
+    value, low, high = (figure.get(k) for k in ("value", "low", "high"))
+    if value is None or not math.isfinite(value):
+        return "unknown"
+    few = too_few(figure.get("n"), figure.get("clusters"), low, high)
+    if few is not None:
+        return few
+    if low == high == 0:
+        return "0 points against the reference, for certain: it serves everything"
+    if decided_by_figure(shown):
+        least, _ = apart(judged["low"], judged["floor"], max(digits, 2), 100)
+        told = f"at least {least} ({one_sided(judged)}: the bound of the verdict)"
+        return f"{points(value, digits)} points against the reference, {told}"
+    reach = "" if low is None or high is None else f" ({points(low, digits)} to {points(high, digits)}, two-sided 95 %)"
+    return f"{points(value, digits)} points against the reference{reach}"
+
+
+def one_sided(judged: Mapping[str, Any]) -> str:
+    """`one-sided, 90 %`"""
+    return f"one-sided, {100 * judged['confidence']:.4g} %"
+
+
+def decided_by_figure(shown: Mapping[str, Any]) -> bool:
+    """Whether the verdict was made of a bound of the very quality difference that the certificate reports."""
+    judged = shown.get("judged") or {}
+    same = judged.get("unit") == "quality_difference" and judged.get("rows") == "certificate"
+    return same and bool(shown.get("mix")) and judged.get("low") is not None
+
+
+def bounds_note(shown: Mapping[str, Any]) -> str:
+    """What the intervals of a table are beside the verdict's own bound; empty where that is none of quality."""
+    two = "Intervals are two-sided, 95 %"
+    if not decided_by_figure(shown):
+        return f"{two}."
+    judged = shown["judged"]
+    least, limit = apart(judged["low"], judged["floor"], 2, 100)
+    return (
+        f"{two}; their ends lie further out than the bound that the verdict was made of, which is "
+        f"{one_sided(judged)}: at least {least} points, and {limit} were allowed."
+    )
 
 
 def least_margin(margin: float | None, clusters: int | None, digits: int = 1) -> str:
     """The smallest loss of quality that so much data can rule out: `2.1 points`, or `none`."""
     nothing = margin is None or margin >= 1 or (clusters is not None and clusters < MIN_CLUSTERS)
     return "none" if nothing else f"{100 * float(margin or 0.0):.{digits}f} points"
+
+
+def least_told(shown: Mapping[str, Any], digits: int = 1) -> str:
+    """The smallest margin of a certificate, with what it comes to at the policy's own mix: who moves few requests risks
+    little, and may pass at a margin at which nobody could be shown to serve all of them."""
+    least, clusters, mix = shown["smallest_margin"], shown.get("clusters"), shown.get("mix") or 0.0
+    whole = least_margin(least, clusters, digits)
+    if whole == "none" or not 0 < mix < 1:
+        return whole
+    own = least_margin(mix * least, clusters, digits)
+    return f"{whole} if all requests moved, {own} for the {part(mix, ' %')} that do"
 
 
 def routing_rows(policy: Policy) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from router_lab.runtime import clients
 from router_lab.runtime.constraints import Field
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import Candidate, Limits, Point, PolicySpec, Profile
+from router_lab.runtime.shares import below, part
 
 FAILURES = ("check", "unavailable", "refused", "malformed", "context", "limit")
 """What `Decision.next` understands: the answer failed its check; no answer in time; the model declined; the answer
@@ -260,7 +261,8 @@ def _uncovered(decision: Decision) -> str:
     if needed > 1:
         return "no suite that was measured is named, and others were not shown to be served well"
     where = "" if decision._limits_row else " where no measured suite is named"
-    return f"only {data['coverage']:.0%} of the prompt was seen in fitting ({needed:.0%} needed{where})"
+    seen, least = below(data["coverage"], needed)
+    return f"only {seen} of the prompt was seen in fitting ({least} needed{where})"
 
 
 def _last(decision: Decision) -> str:
@@ -271,7 +273,7 @@ SENTENCES: dict[str, Callable[[Decision], str]] = {
     "predicted": lambda d: f"its quality less cost beats the reference's by more than the guard: {_against(d)}",
     "kept": lambda d: f"it served the conversation so far and still beats the reference: {_against(d)}",
     "reference": lambda _: "the reference: nobody is predicted to beat it by more than the guard",
-    "mixed": lambda d: f"the reference: another beats it, but this key is not among the {d._point.mix:.0%} that move",
+    "mixed": lambda d: f"the reference: another beats it, but this key is not among the {part(d._point.mix)} that move",
     "table": lambda d: f"the suite's routing table names it with verdict pass; {_uncovered(d)}",
     "uncovered": lambda d: f"the reference: {_uncovered(d)} and no proven routing row helps",
     "sticky": lambda _: (

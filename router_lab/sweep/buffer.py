@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from inspect_ai.log import EvalSampleSummary
 from inspect_ai.log._recorders.buffer import database
 from inspect_ai.log._recover import _buffer as recovery
 
@@ -28,6 +29,13 @@ def disown_buffers(log_dir: Path) -> None:
     mine = f".{os.getpid()}.db"
     for file in sorted((log_dir / FOLDER).rglob(f"*{mine}*")):
         file.rename(file.with_name(file.name.replace(mine, f".{NOBODY}.db")))
+
+
+def unwritten(log_dir: Path, log: str) -> list[EvalSampleSummary]:
+    """What a run that died had finished of the log at `log` (a path or URI) without writing it there: the next run
+    recovers it, so it is there. Empty while that run lives, and where it left no buffer."""
+    found = recovery.read_buffer_recovery_data(log, log_dir / FOLDER)
+    return [] if found is None else [sample for sample in found.completed if sample.error is None]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.sweep.budget import Spending, meter
-from router_lab.sweep.buffer import disown_buffers
+from router_lab.sweep.buffer import disown_buffers, unwritten
 from router_lab.sweep.evalset import interrupted, run_tasks
 from router_lab.sweep.ledger import Ledger
 from router_lab.sweep.plan import Plan, positions, prepare
@@ -84,7 +84,7 @@ def run_sweep(
     folder.mkdir(parents=True, exist_ok=True)
     disown_buffers(folder)
     done = finished_samples(folder, plan)
-    reused = sum(map(len, done.values()))
+    reused = sum(len(_due(cell, task) & done.get(cell_key(cell), set())) for cell, task in plan.tasks)
     spending = _spending(plan, folder)
     stream = None if quiet else (progress or default_stream())
     logs: dict[str, EvalLog] = {}
@@ -176,7 +176,8 @@ def _refuse_stop(plan: Plan, spending: Spending, tasks: list[Task], made: list[E
 
 
 def finished_samples(folder: Path, plan: Plan) -> Done:
-    """What the logs in `folder` hold of this very plan, by cell key; crashed logs count what they had written down."""
+    """What the logs in `folder` hold of this very plan, by cell key; of a run that was killed also what it had finished
+    and not yet written to its log, which the next run recovers."""
     if not folder.is_dir():
         return {}
     folder = folder.resolve()
@@ -191,14 +192,22 @@ def finished_samples(folder: Path, plan: Plan) -> Done:
         if key is not None:
             summaries = read_eval_log_sample_summaries(info)
             found[key] |= {(str(s.id), s.epoch) for s in summaries if s.completed and s.error is None}
+            if log.status == "started":
+                found[key] |= {(str(s.id), s.epoch) for s in unwritten(folder, info.name)}
     return found
 
 
 def missing_samples(plan: Plan, folder: Path) -> Callable[[Cell], int]:
-    """How many samples × epochs of a cell `folder` does not hold yet."""
+    """How many samples × epochs of a cell `folder` does not hold yet; what it holds beyond the limit does not count."""
     done = finished_samples(folder, plan)
-    planned = {cell_key(cell): positions(cell, task) * (task.epochs or 1) for cell, task in plan.tasks}
-    return lambda cell: max(0, planned[cell_key(cell)] - len(done.get(cell_key(cell), ())))
+    due = {cell_key(cell): _due(cell, task) for cell, task in plan.tasks}
+    return lambda cell: len(due[cell_key(cell)] - done.get(cell_key(cell), set()))
+
+
+def _due(cell: Cell, task: Task) -> set[tuple[str, int]]:
+    """(sample id, epoch) of all that a cell runs."""
+    samples = task.dataset[: positions(cell, task)]
+    return {(str(sample.id), epoch) for sample in samples for epoch in range(1, (task.epochs or 1) + 1)}
 
 
 def _identity(cell: Cell, task: Task) -> tuple[str | int | None, ...]:

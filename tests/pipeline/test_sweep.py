@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.providers.export import export_generations
 from router_lab.providers.store import file_name, read_recording, write_recording
@@ -72,6 +74,10 @@ def test_every_candidate_sends_its_own_settings_and_resuming_sends_nothing(serve
     assert (again.reused, again.generated) == (20, 0)
     more = run_sweep(file, tmp_path / "logs", quiet=True)
     assert (more.needed, more.reused, more.generated) == (48, 20, 28)
+    fewer = run_sweep(file, tmp_path / "logs", limit=5, quiet=True)
+    assert (fewer.needed, fewer.reused, fewer.generated) == (20, 20, 0)  # not 48 kept of 20
+    told = CliRunner().invoke(cli, ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--dry-run", "--json"])
+    assert json.loads(told.stdout)["total"]["samples"] == 0
     assert set(server.prompts().values()) == {1}
 
     outcomes, calls = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
@@ -180,7 +186,11 @@ def test_kill_9_then_again_finishes_and_asks_for_no_finished_sample_twice(
     time.sleep(0.3)
     if not keep_buffer:
         environment["XDG_DATA_HOME"] = str(tmp_path / "fresh")
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    lacking = json.loads(CliRunner().invoke(cli, [*command[1:], "--dry-run", "--json"]).stdout)["total"]["samples"]
+    told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stderr
+    # What --dry-run counts as lacking is what the sweep then generates; finished samples are in the buffers, too.
+    assert f"48 samples: {48 - lacking} kept, {lacking} generated, 0 failed" in told
+    assert 48 - lacking >= 24 - 8 and len(server.prompts()) == 48
     twice = sum(count - 1 for count in server.prompts().values())
     # In flight at the kill: two connections for each of two models, and what was answered but not yet written down.
     assert twice <= 8

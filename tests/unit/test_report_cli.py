@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,19 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from router_lab.cli.diff import diff
 from router_lab.cli.gate import gate
 from router_lab.cli.plan import plan
 from router_lab.cli.publish import publish, rollback
 from router_lab.cli.report import report
 from router_lab.cli.route import route
-from router_lab.cli.show import diff, show
+from router_lab.cli.show import show
 from router_lab.cli.words import READS
 from router_lab.config import Gates, load
 from router_lab.fit.choose import FIXED
 from router_lab.fit.choose import READS as READS_PROMPTS
 from router_lab.gates import FACTS, MEASURED
 from router_lab.outcomes import validate_outcomes, write_outcomes
-from router_lab.report.policy import worse_than_mix
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, Featuriser
@@ -117,7 +118,7 @@ def test_page_and_show_print_no_interval_that_is_wider_than_its_range(tmp_path: 
     shown = run(show, policy).output
     for text in (shown, page.read_text()):
         assert "too few to say (6 rows)" in text and "112" not in text and "113" not in text
-    assert "margin     none is the least that can be certified" in shown
+    assert "margin     the least that 6 samples can certify: none" in shown
     kept = json.loads(run(show, policy, "--json").stdout)["certificate"]["quality_difference"]
     assert (kept["low"], kept["high"]) == (-1.13, 1.11)
 
@@ -226,31 +227,30 @@ def test_gates_come_from_the_recipe(tmp_path: Path, table: Path) -> None:
     assert run(gate, fitted, "--outcomes", table).output == named.output
 
 
-def test_a_policy_that_loses_to_the_random_mix_is_told_so() -> None:
-    mix = {"model": "m", "effort": None, "probability": 0.32}
-    worse = {"over_random_mix": {"value": -0.04, "low": -0.06, "high": -0.02}, "random_mix": mix}
-    assert worse_than_mix(worse) == "; better without a router: send 32% of the requests to m, at random"
-    for high in (0.0, 0.03, None):
-        assert worse_than_mix({**worse, "over_random_mix": {"value": -0.01, "low": -0.06, "high": high}}) == ""
+LOSES = "Do not route: send 32 % of the requests to cheap, at random."
 
 
-def test_gate_warns_of_a_policy_that_loses_to_the_random_mix(tmp_path: Path, table: Path) -> None:
-    """Whatever the gates ask: here they pass."""
-    mix = {"model": "cheap", "effort": None, "probability": 0.32}
-    shown = shown_certificate(257) | {"random_mix": mix}
-    for high, warned in ((-0.02, True), (0.01, False)):
-        over = {"value": -0.04, "low": -0.06, "high": high, "n": 257, "clusters": 257}
-        policy = save(tmp_path / str(high), 0, certificate={**shown, "over_random_mix": over})
+def test_a_policy_that_loses_to_the_random_mix_is_headed_by_the_mix(tmp_path: Path, table: Path) -> None:
+    """Whatever the gates ask (here they pass), and on every page: the same sentence, and never `Route.`"""
+    shown = shown_certificate(257)
+    figures = {name: shown[name] for name in ("quality_difference", "savings")}
+    shown["random_mix"] = {"model": "cheap", "effort": None, "probability": 0.32, **figures}
+    for value, high, sure in ((-0.04, -0.02, "is shown to save"), (-0.04, 0.01, "saved"), (0.04, 0.06, None)):
+        over = {"value": value, "low": -0.06, "high": high, "n": 257, "clusters": 257}
+        policy = save(tmp_path / f"{value}{high}", 0, certificate={**shown, "over_random_mix": over})
         done = run(gate, policy, "--outcomes", table, "--markdown", tmp_path / "g.md")
-        said = (
-            "the certificate shows the policy to save less than the random mix, −4.0 % (−6.0 to −2.0) of the "
-            "reference's cost, paired; better without a router: send 32% of the requests to cheap, at random"
-        )
+        assert run(report, table, policy, "--html", tmp_path / "r.html").exit_code == 0
+        pages = [done.stdout, (tmp_path / "g.md").read_text(), run(show, policy).output]
+        pages.append(unescape((tmp_path / "r.html").read_text()))
+        if sure is None:
+            assert all("Route." in page and "Do not" not in page for page in pages)
+            assert "arning" not in done.stderr
+            continue
+        said = f"{LOSES} That {sure} 4.0 % more of the reference's cost, on the same rows."
         assert done.exit_code == 0
-        if warned:
-            assert f"warning: {said}\n" in done.stderr and f"**Warning:** {said}\n" in (tmp_path / "g.md").read_text()
-        else:
-            assert "arning" not in done.stderr + (tmp_path / "g.md").read_text()
+        assert all(said in page and "Route." not in page for page in pages), pages
+        assert '<b class="word">certificate: pass</b> · Do not route: send 32 %' in pages[-1]
+        assert (f"warning: by the policy's own certificate: {said}\n" in done.stderr) == (high < 0)
 
 
 def test_every_class_of_predictors_is_told_in_words() -> None:

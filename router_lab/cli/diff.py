@@ -1,0 +1,136 @@
+"""`router-lab diff`: what moves from one policy to another."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from router_lab.cli.common import json_option, open_policy, print_json
+from router_lab.runtime.model import Candidate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from router_lab.metrics import Estimate
+    from router_lab.runtime.policy import Policy
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+MOST = 8
+"""Movements that are printed; JSON has all."""
+
+
+@click.command(epilog="\b\nExample:\n  router-lab diff policies/support/3f2a… policies/support/81cc… --outcomes F\n")
+@click.argument("a", type=FOLDER)
+@click.argument("b", type=FOLDER)
+@click.option("--outcomes", type=TABLE, help="Recorded outcomes to say what the change does to quality and cost.")
+@json_option
+def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:
+    """Say what moves from policy A to policy B; with outcomes, what that does, on rows that neither was fitted on."""
+    old, new = open_policy(a), open_policy(b)
+    result: dict[str, Any] = {"settings": _changes(old, new)}
+    if outcomes is not None:
+        from router_lab.outcomes import read_outcomes
+
+        result |= effect(old, new, read_outcomes(outcomes))
+    if as_json:
+        print_json(result)
+        return
+    click.echo(f"{old.spec.name} {(old.revision or '')[:12]} → {new.spec.name} {(new.revision or '')[:12]}")
+    for line in result["settings"] or ["no setting differs"]:
+        click.echo(f"  {line}")
+    if outcomes is not None:
+        _print_effect(result)
+
+
+def _changes(old: Policy, new: Policy) -> list[str]:
+    lines = [f"new candidate: {c}" for c in new.candidates if c not in old.candidates]
+    lines += [f"candidate gone: {c}" for c in old.candidates if c not in new.candidates]
+    if old.reference != new.reference:
+        lines.append(f"reference: {old.reference} → {new.reference}")
+    if old.spec.expires != new.spec.expires:
+        lines.append(f"expires: {old.spec.expires or 'never'} → {new.spec.expires or 'never'}")
+    for name in sorted({*old.spec.points, *new.spec.points}):
+        before, after = old.spec.points.get(name), new.spec.points.get(name)
+        if before != after:
+            lines.append(f"point {name}: {_point(before)} → {_point(after)}")
+    for suite in sorted({*old.spec.suites, *new.spec.suites}):
+        before_row, after_row = _row(old, suite), _row(new, suite)
+        if before_row != after_row:
+            lines.append(f"unfamiliar prompts of {suite}: {before_row} → {after_row}")
+    return lines
+
+
+def _point(point: Any) -> str:
+    return "none" if point is None else f"tradeoff {point.tradeoff:.4g}, guard {point.guard:.4g}, mix {point.mix:.4g}"
+
+
+def _row(policy: Policy, suite: str) -> str:
+    from router_lab.report.policy import routing_rows
+
+    return next((f"{r['serves']}" for r in routing_rows(policy) if r["suite"] == suite), str(policy.reference))
+
+
+def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
+    """What the change does on common fresh rows: what moves, and paired differences with intervals.
+
+    Keys rows, moved (the share of requests that another candidate serves, over the hash of `key`), moves (by pair),
+    pairs (the same with what each does), quality_difference and savings (policy `new` minus `old`).
+    """
+    import numpy as np
+
+    from router_lab.gates.arms import aligned, arm, unused_rows
+    from router_lab.gates.measure import compared
+    from router_lab.gates.moves import moves
+    from router_lab.outcomes import outcomes_for
+    from router_lab.replay import number
+    from router_lab.runtime.errors import InputError
+
+    outcomes = outcomes_for(old, outcomes, "diff")
+    outcomes_for(new, outcomes, "diff")
+    fresh = unused_rows(outcomes, old, new)
+    if fresh.empty:
+        raise InputError("diff: every row of these outcomes was used in one of the fits; nothing is left to compare on")
+    before, after = arm(old, fresh), arm(new, fresh)
+    found = moves(before, after)
+    base = {name: aligned(after, before, name) for name in ("quality", "cost_usd", "weight")}
+    mine = {"quality": after.quality, "cost_usd": after.cost_usd, "weight": after.weight}
+    moved = np.zeros(len(after))
+    moved[found.after] = found.moved
+    gain, saving = (compared(metric, mine, base, after.group, moved) for metric in ("quality", "savings"))
+    return {
+        "rows": len(found.moved), "rows_are": "fresh", "moved": found.share,
+        "moves": {f"{m.was} → {m.now}": m.share for m in found.pairs},
+        "pairs": [
+            {k: number(v) for k, v in asdict(m).items()} | {"was": m.was._asdict(), "now": m.now._asdict()}
+            for m in found.pairs
+        ],
+        "quality_difference": _figure(gain), "savings": _figure(saving),
+    }  # fmt: skip
+
+
+def _figure(estimate: Estimate) -> dict[str, Any]:
+    low, high = estimate.interval()
+    return {"value": estimate.value, "low": low, "high": high, "n": estimate.n, "clusters": estimate.clusters}
+
+
+def _print_effect(result: dict[str, Any]) -> None:
+    from router_lab.report.format import MISSING, money, percent, points
+    from router_lab.report.policy import ranged, ranged_percent
+
+    moved = percent(result["moved"])
+    click.echo(f"on {result['rows']:,} rows that neither was fitted on, {moved} of requests move, one draw for both")
+    for move in result["pairs"][:MOST]:
+        was, now = (Candidate(move[side]["model"], move[side]["effort"]) for side in ("was", "now"))
+        gain, before, after = move["quality_difference"], move["cost_usd_before"], move["cost_usd_after"]
+        told = MISSING if gain is None else f"{points(gain)} points"
+        dollars = MISSING if before is None else f"{money(1000 * before)} → {money(1000 * after)} per 1,000"
+        click.echo(f"  {percent(move['share']):>7}  {was} → {now}: quality {told}, {dollars}")
+    if len(result["pairs"]) > MOST:
+        rest = sum(move["share"] for move in result["pairs"][MOST:])
+        click.echo(f"  {percent(rest):>7}  {len(result['pairs']) - MOST} other movements (--json)")
+    quality, saved = ranged(result["quality_difference"], " points"), ranged_percent(result["savings"])
+    click.echo(f"quality {quality}, cost saved {saved}, of all these rows; two-sided 95 %")

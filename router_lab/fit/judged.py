@@ -1,0 +1,137 @@
+"""The verdict of a choice: the one bound that decides it, in words and as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from router_lab.fit.choose import Choice
+from router_lab.fit.evidence import Evidence, Goal, column_means
+from router_lab.fit.problem import Problem
+from router_lab.metrics import Estimate, Verdict, apart, bounds_told, verdict
+from router_lab.metrics.verdict import MAX_INFRA
+from router_lab.replay import number
+
+UNTOLD = ("too few", "there is nothing")
+"""How a reason begins that names no bound."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict with its reason, what would settle it, and `judged`: what it was judged by; None where no bound was."""
+
+    verdict: Any
+    reason: str
+    n: int
+    clusters: int
+    samples_needed: int | None = None
+    dollars_needed: float | None = None
+    judged: dict[str, Any] | None = None
+
+
+def outcome(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> Outcome:
+    """The verdict of the step that the walk reached; of the one that it could not take, where it reached none."""
+    ref, found = problem.develop.candidates[problem.reference], choice.walked.estimate
+    price = float(np.nansum(column_means(evidence.cost_usd, evidence.weight))) if _priced(evidence) else None
+    rule = verdict(found, goal.floor, goal.confidence, infra=problem.infra, dollars_per_sample=price)
+    plain = Outcome("inconclusive", "", found.n, found.clusters, *_to_run(rule, problem.recipe.holdout))
+    if problem.infra > MAX_INFRA:
+        return replace(plain, reason=rule.reason)
+    if not _priced(evidence):
+        return replace(plain, reason=f"do not route: no costs are known, so nothing can be saved; {ref} serves")
+    told = _told(rule, goal, choice)
+    untold = told.startswith(UNTOLD)
+    judged = None if untold else judged_by(found, goal, at=choice.walked.at, rows="certificate")
+    if choice.mix >= 0 and not choice.acts:
+        if goal.kind == "budget" and choice.option is None and rule.verdict == "pass":
+            reason = f"do not route: nothing within the budget promised to be better than {ref}; {told}"
+            return Outcome("pass", reason, found.n, found.clusters, judged=judged)
+        if goal.kind != "budget" and not _cheaper(problem):
+            reason = f"do not route: no eligible candidate costs less than {ref}, the best single one"
+            return Outcome("pass", reason, found.n, found.clusters)
+        if choice.option is None:
+            return replace(plain, reason=f"do not route: no choice promised a saving within the rule; {ref} serves")
+    if choice.acts:
+        reason = f"shown up to a mix of {choice.mix:.2f}; {told}"
+        return Outcome("pass", reason, found.n, found.clusters, judged=judged)
+    if choice.mix < 0:
+        reason = f"do not route: not even {ref} alone is shown to meet the rule; {told}"
+        return replace(plain, reason=reason, judged=judged)
+    at = "" if untold else f"at a mix of {choice.walked.at:.2f}, "
+    return replace(plain, reason=f"do not route yet: {at}{told}", judged=judged)
+
+
+def _to_run(rule: Verdict, holdout: float) -> tuple[int | None, float | None]:
+    """Samples and dollars that settle a verdict: the fit chooses on what its holdout leaves, so more must be run."""
+    samples, dollars = rule.samples_needed, rule.dollars_needed
+    return (
+        None if samples is None else ceil(samples / (1 - holdout)),
+        None if dollars is None else dollars / (1 - holdout),
+    )
+
+
+def judged_by(found: Estimate, goal: Goal, *, at: float, rows: str) -> dict[str, Any]:
+    """What a verdict was judged by: value and one-sided bounds, each at `confidence`, against `floor` (a budget:
+    against `ceiling`), in `unit`; at which mix, on which `rows`."""
+    low, high = found.low(goal.confidence), found.high(goal.confidence)
+    common = {
+        "confidence": goal.confidence, "sides": 1, "mix": at, "rows": rows, "n": found.n, "clusters": found.clusters,
+    }  # fmt: skip
+    if goal.kind == "budget":  # the share of the budget that is left
+        value, low, high = (1000 * goal.level * (1 - v) for v in (found.value, high, low))
+        own: dict[str, Any] = {"unit": "usd_per_1k", "ceiling": 1000 * goal.level}
+    else:
+        shift = goal.level if goal.kind == "quality" else 0.0
+        value, low, high = (v + shift for v in (found.value, low, high))
+        own = {"unit": "quality" if goal.kind == "quality" else "quality_difference", "floor": goal.floor + shift}
+    return own | {"value": number(value), "low": number(low), "high": number(high)} | common
+
+
+def _told(rule: Verdict, goal: Goal, choice: Choice) -> str:
+    """The bound in the unit of the rule, and what betting says where that decided."""
+    if rule.reason.startswith(UNTOLD):
+        return rule.reason
+    betting, said = choice.walked.betting, told_bounds(rule, goal)
+    if betting is None:
+        return said
+    if not choice.acts and rule.verdict == "pass":
+        return f"betting does not show it: p = {betting:.4f}, at most {1 - goal.confidence:.4f} is needed"
+    return f"{said}; by betting p = {betting:.4f}"
+
+
+def told_bounds(rule: Verdict, goal: Goal) -> str:
+    """`lower bound −2.97 reaches −3.00 points (one-sided, 90 %)`, or what a budget or a least quality has of it."""
+    sure = f"(one-sided, {100 * goal.confidence:.4g} %)"
+    if goal.kind == "margin":
+        return f"{bounds_told(rule.verdict, rule.low, rule.high, rule.floor, digits=2, scale=100)} points {sure}"
+    if goal.kind == "quality":
+        low, high = rule.low + goal.level, rule.high + goal.level
+        return f"{bounds_told(rule.verdict, low, high, goal.level).replace('+', '')} {sure}"
+    level = 1000 * goal.level
+    most, limit = _within(level * (1 - rule.low), level)
+    least, _ = _within(level * (1 - rule.high), level)
+    if rule.verdict == "pass":
+        return f"upper bound ${most} per 1,000 requests is within ${limit} {sure}"
+    if rule.verdict == "fail":
+        return f"lower bound ${least} per 1,000 requests is beyond ${limit} {sure}"
+    return f"${limit} lies between the bounds ${least} and ${most} per 1,000 requests {sure}"
+
+
+def _within(dollars: float, limit: float) -> tuple[str, str]:
+    """`apart` for a limit from above."""
+    near, bound = apart(-dollars, -limit, 4, sign="-")
+    return near.removeprefix("−"), bound.removeprefix("−")
+
+
+def _priced(evidence: Evidence) -> bool:
+    return bool((~np.isnan(evidence.cost_usd[:, evidence.reference])).any())
+
+
+def _cheaper(problem: Problem) -> bool:
+    """Whether some eligible candidate is cheaper than the reference on the rows where both have a cost."""
+    cost = problem.develop.cost_usd
+    spared = [np.nansum(cost[:, problem.reference] - cost[:, j]) for j in np.flatnonzero(problem.eligible[0])]
+    return bool(max(spared, default=0.0) > 0)

@@ -1,0 +1,128 @@
+"""What moves from one policy to another: by hand, and as `decide` does it for many keys."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from router_lab.cli.diff import diff, effect
+from router_lab.gates.arms import arm
+from router_lab.gates.moves import moves
+from router_lab.outcomes import validate_outcomes, write_outcomes
+from router_lab.runtime.artifact import save_revision
+from router_lab.runtime.features import DENSE, Featuriser
+from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile, Route
+from router_lab.runtime.policy import Policy
+
+NAMES = ("cheap", "dear", "mid")
+SUITES = ("a", "b")
+COST = {"cheap": 0.001, "dear": 0.01, "mid": 0.004}
+
+
+def policy(picks: dict[str, str], mix: float, *, reference: str = "dear", **changes: Any) -> Policy:
+    """A policy whose predictions pick a candidate by suite, which replaces the reference with probability `mix`."""
+    bias = np.zeros((len(SUITES) + 1, 6))
+    bias[:, 3:] = [COST[name] for name in NAMES]
+    for row, suite in enumerate((None, *SUITES)):
+        bias[row, NAMES.index(picks.get(suite or "", reference))] = 1.0
+    spec = PolicySpec(
+        name="support", profiles=tuple(Profile(Candidate(name)) for name in NAMES), reference=NAMES.index(reference),
+        suites=SUITES, featuriser=Featuriser(buckets=1 << 8), point="default", coverage=0.0, routes={},
+        linear=Linear.quantised(
+            seen=np.arange(1 << 8), weights=np.zeros((1 << 8, 6)), bias=bias, dense=np.zeros((len(DENSE), 6)),
+            cost_bounds=np.array([[0.0] * 3, [1.0] * 3]),
+        ),
+        points={"default": Point(0.0, 0.0, mix)}, fallbacks=(1, 0, 2), certificate={"verdict": "pass"},
+    )  # fmt: skip
+    return Policy(replace(spec, **changes))
+
+
+def table(n: int = 60) -> pd.DataFrame:
+    """n samples, two thirds in suite a. cheap is right on every other one, mid on all but every fourth, dear on all."""
+    right = {"cheap": 2, "mid": 4, "dear": n + 1}
+    rows = [
+        {"suite": "a" if i % 3 else "b", "sample_id": f"{i:03d}", "model": name, "prompt": f"question {i}",
+         "quality": float((i + 1) % right[name] > 0), "cost_usd": COST[name]}
+        for i in range(n) for name in NAMES
+    ]  # fmt: skip
+    return validate_outcomes(pd.DataFrame(rows))
+
+
+def test_a_mix_moves_only_the_share_by_which_it_changed() -> None:
+    """.30 and .58 of the same candidate: .28 of the requests move, although most are served by another name at most
+    draws; on suite b neither policy moves anything."""
+    old, new = policy({"a": "cheap"}, 0.30), policy({"a": "cheap"}, 0.58)
+    found = effect(old, new, table())
+    assert found["moved"] == pytest.approx(0.28 * 40 / 60)
+    assert found["moves"] == {"dear → cheap": pytest.approx(0.28 * 40 / 60)}
+    (pair,) = found["pairs"]
+    assert pair["was"]["model"] == "dear" and pair["now"]["model"] == "cheap"
+    assert pair["quality_difference"] == pytest.approx(-0.5)
+    assert (pair["cost_usd_before"], pair["cost_usd_after"]) == pytest.approx((0.01, 0.001))
+    assert found["quality_difference"]["value"] == pytest.approx(-0.5 * 0.28 * 40 / 60)
+    before = 20 * 0.01 + 40 * (0.30 * 0.001 + 0.70 * 0.01)
+    assert found["savings"]["value"] == pytest.approx(0.28 * 40 * 0.009 / before)
+    back = effect(new, old, table())
+    assert back["moves"] == {"cheap → dear": pytest.approx(0.28 * 40 / 60)}
+
+
+def test_another_candidate_and_another_reference_by_hand() -> None:
+    """Draws below .3: cheap before, mid after; to .5: dear before, mid after; above: dear before, cheap after."""
+    old, new = policy({"a": "cheap", "b": "cheap"}, 0.3), policy({"a": "mid", "b": "mid"}, 0.5, reference="cheap")
+    found = effect(old, new, table())
+    assert found["moved"] == pytest.approx(1.0)
+    assert found["moves"] == {
+        "dear → cheap": pytest.approx(0.5), "cheap → mid": pytest.approx(0.3), "dear → mid": pytest.approx(0.2),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("mix", "moved"), [(0.0, 0.0), (1.0, 1.0), (0.7, 0.7)])
+def test_an_idle_policy_and_a_certain_one(mix: float, moved: float) -> None:
+    """Against mix 0 exactly the other's mix moves, and one and the same policy moves nothing, whatever its mix."""
+    idle, other = policy({"a": "cheap", "b": "mid"}, 0.0), policy({"a": "cheap", "b": "mid"}, mix)
+    assert effect(idle, other, table())["moved"] == pytest.approx(moved)
+    same = effect(other, other, table())
+    assert same["moved"] == 0 and same["moves"] == {} and same["quality_difference"]["low"] == 0.0
+
+
+WORLDS = [
+    (({"a": "cheap", "b": "mid"}, 0.3, {}), ({"a": "mid", "b": "mid"}, 0.8, {})),
+    (({"a": "cheap"}, 0.9, {}), ({"a": "mid", "b": "cheap"}, 0.4, {"reference": "mid"})),
+    (({"a": "cheap", "b": "mid"}, 0.5, {"coverage": 2.0, "routes": {"a": Route(2, "pass")}}), ({"a": "mid"}, 0.5, {})),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), WORLDS)
+def test_it_is_what_decide_does_over_many_keys(old: Any, new: Any) -> None:
+    outcomes = table(12)
+    before, after = (policy(picks, mix, **more) for picks, mix, more in (old, new))
+    found = effect(before, after, outcomes)
+    asked = outcomes.drop_duplicates(["suite", "sample_id"])[["suite", "prompt"]].itertuples(index=False, name=None)
+    seen: dict[str, float] = {}
+    keys, rows = 300, list(asked)
+    for suite, prompt in rows:
+        for key in range(keys):
+            was, now = (p.decide(prompt, suite=suite, key=f"{prompt} {key}").model for p in (before, after))
+            if was != now:
+                seen[f"{was} → {now}"] = seen.get(f"{was} → {now}", 0.0) + 1 / keys / len(rows)
+    assert found["moves"] == {name: pytest.approx(share, abs=0.035) for name, share in seen.items()}
+    assert found["moved"] == pytest.approx(sum(seen.values()), abs=0.035)
+    rowwise = moves(arm(before, outcomes), arm(after, outcomes)).moved
+    assert rowwise.mean() == pytest.approx(found["moved"])
+
+
+def test_diff_prints_expected_movement(tmp_path: Path) -> None:
+    old, new = (save_revision(policy({"a": "cheap", "b": "cheap"}, mix), tmp_path) for mix in (0.30, 0.58))
+    path = write_outcomes(table(), tmp_path / "o.parquet")
+    said = CliRunner().invoke(diff, [str(old), str(new), "--outcomes", str(path)]).output
+    assert "on 60 rows that neither was fitted on, 28.0 % of requests move, one draw for both\n" in said
+    assert "   28.0 %  dear → cheap: quality −50.0 points, $10.00 → $1.00 per 1,000\n" in said
+    value = json.loads(CliRunner().invoke(diff, [str(old), str(new), "--outcomes", str(path), "--json"]).stdout)
+    assert value["moved"] == pytest.approx(0.28) and value["pairs"][0]["share"] == pytest.approx(0.28)
