@@ -12,10 +12,10 @@ from router_lab.outcomes.vectors import COLUMN as VECTOR
 from router_lab.outcomes.vectors import restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.values import NUMBER_RULE, QUALITY_RULE, STATUS_RULE, STATUSES, TOKENS
 
 REQUIRED = ("suite", "sample_id", "model", "quality")
 KEY = ("suite", "sample_id", "epoch", "model", "effort")
-STATUSES = ("ok", "error", "limit", "infra", "budget")
 SCORED = ("ok", "error", "limit")
 """Statuses whose quality counts; `infra` and `budget` rows are not evidence about a candidate."""
 
@@ -23,7 +23,6 @@ TEXT = (
     "suite", "sample_id", "model", "effort", "prompt", "status", "group", "settings_sha", "dataset_sha", "tier",
     "started_at", "price_date", "log", "eval_id", "reason", "role",
 )  # fmt: skip
-TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 NUMBERS = (*TOKENS, "turns", "cost_usd", "paid_usd", "judge_usd", "retries", "latency_s", "seconds", "weight",
            "inclusion")  # fmt: skip
 """`inclusion` is the known probability with which this row was run (racing keeps a random floor), `weight` one over
@@ -83,7 +82,7 @@ def validate_calls(frame: pd.DataFrame, *, where: str = "calls") -> pd.DataFrame
         raise InputError(f"{where}: column {', '.join(missing)} is missing; a calls table needs {', '.join(needed)}")
     out = frame.copy(deep=False)
     for column in [c for c in TEXT if c in out.columns]:
-        out[column] = out[column].astype("str")
+        out[column] = _text(out[column])
     for column in [c for c in (*NUMBERS, "epoch", "turn", "attempt") if c in out.columns]:
         out[column] = pd.to_numeric(out[column])
     order = [c for c in (*KEY, "turn", "attempt") if c in out.columns]
@@ -97,7 +96,7 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
         if column not in out.columns:
             out[column] = None
     for column in [c for c in TEXT if c in out.columns]:
-        out[column] = out[column].astype("str")
+        out[column] = _text(out[column])
     for column in ("suite", "sample_id", "model"):
         bad = out[column].isna() | (out[column] == "")
         if bad.any():
@@ -106,9 +105,16 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
     unknown = ~out["status"].isin(STATUSES)
     if unknown.any():
         row = _row(unknown)
-        raise InputError(
-            f"{where}: {_place(out, row)}: `status` is {out['status'][row]!r}; known: {', '.join(STATUSES)}"
-        )
+        raise InputError(f"{where}: {_place(out, row)}: `status` is {out['status'][row]!r}; {STATUS_RULE}")
+
+
+def _text(values: pd.Series[Any]) -> pd.Series[Any]:
+    """As text; half a character (a lone surrogate), which no file can hold, becomes `?`, as it does in `decide`."""
+    try:
+        return values.astype("str")
+    except UnicodeEncodeError:
+        whole = values.map(lambda v: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v)
+        return whole.astype("str")
 
 
 def _settle_numbers(out: pd.DataFrame, where: str) -> None:
@@ -121,17 +127,14 @@ def _settle_numbers(out: pd.DataFrame, where: str) -> None:
         bad = (out[column] < 0) | np.isinf(out[column])
         if bad.any():
             row = _row(bad)
-            raise InputError(
-                f"{where}: {_place(out, row)}: `{column}` is {out[column][row]}; it must be finite and not negative"
-            )
+            raise InputError(f"{where}: {_place(out, row)}: `{column}` is {out[column][row]}; {NUMBER_RULE}")
     if "inclusion" in out.columns:
         _settle_inclusion(out, where)
     quality = _number(out, "quality", where)
     bad = (quality < 0) | (quality > 1) | np.isinf(quality)
     if bad.any():
         row = _row(bad)
-        rule = "it must lie in [0, 1]; map the score with `quality:` in the suite"
-        raise InputError(f"{where}: {_place(out, row)}: `quality` is {quality[row]:g}; {rule}")
+        raise InputError(f"{where}: {_place(out, row)}: `quality` is {quality[row]:g}; {QUALITY_RULE}")
     counts = out["status"].isin(SCORED)
     if (counts & quality.isna()).any():
         row = _row(counts & quality.isna())
