@@ -198,7 +198,9 @@ def test_ids_that_an_older_log_wrote_as_numbers_and_outcomes_before_their_decisi
     log.path.write_text(early + written)
     assert [row["sample_id"] for row in outcome_rows(log.path)] == ["7"]
     log.path.write_text(early.replace("7,", "8,") + written)
-    with pytest.warns(RouterLabWarning, match="1 outcomes belong to no decision that is logged there, the first to '8'"):
+    with pytest.warns(
+        RouterLabWarning, match="1 outcomes belong to no decision that is logged there, the first to '8'"
+    ):
         assert outcome_rows(log.path) == []
 
 
