@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import print_path, step
+from router_lab.cli.common import echo, print_path, step
 from router_lab.cli.prices import price_file
 
 
@@ -36,5 +36,5 @@ def collect(sources: tuple[Path, ...], out: Path, prices: Path | None, suites: P
             write_calls(calls, out.with_name("calls.parquet"))
         write_outcomes(outcomes, out)
     counts = outcomes["status"].value_counts()
-    click.echo(f"{len(outcomes)} outcomes: " + ", ".join(f"{n} {status}" for status, n in counts.items()), err=True)
+    echo(f"{len(outcomes)} outcomes: " + ", ".join(f"{n} {status}" for status, n in counts.items()), err=True)
     print_path(out)

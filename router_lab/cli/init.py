@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from router_lab.cli.common import echo
+
 TASK = '''\
 """A first suite: your questions, and how an answer is scored. Any Inspect task will do as well."""
 
@@ -108,5 +110,5 @@ def init(folder: Path) -> None:
         whole = text.format(name=policy) if text is RECIPE else text
         atomic_write(folder / name, whole.encode())
     sweep = folder / "evals/sweeps/first.yaml"
-    click.echo(f"edit {folder / 'evals/questions.py'} and {sweep}, then: router-lab sweep {sweep} --dry-run", err=True)
-    click.echo(str(sweep))
+    echo(f"edit {folder / 'evals/questions.py'} and {sweep}, then: router-lab sweep {sweep} --dry-run", err=True)
+    echo(str(sweep))

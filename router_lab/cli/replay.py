@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import json_option, open_policy, print_json, step
+from router_lab.cli.common import echo, json_option, open_policy, print_json, step
 
 
 @click.command()
@@ -32,18 +32,16 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
         ("random mix", *(result.random_mix[k] for k in ("quality", "cost_usd", "savings"))),
         ("oracle (hindsight)", *(result.oracle[k] for k in ("quality", "cost_usd", "savings"))),
     ]
-    click.echo(f"{'':20}{'quality':>9}{'cost_usd':>12}{'savings':>9}")
+    echo(f"{'':20}{'quality':>9}{'cost_usd':>12}{'savings':>9}")
     for name, quality, cost, savings in rows:
-        click.echo(f"{name:20}{quality:9.4f}{cost:12.6f}{100 * savings:8.1f}%")
+        echo(f"{name:20}{quality:9.4f}{cost:12.6f}{100 * savings:8.1f}%")
     for metric, label in (("quality_difference", "quality against the reference"), ("savings", "savings"),
                           ("savings_over_mix", "savings over the random mix")):  # fmt: skip
         found, (low, high) = result.estimate(metric), result.interval(metric)
         said = f"{100 * found.value:+.2f} points, 95 % [{100 * low:+.2f}, {100 * high:+.2f}]"
-        click.echo(f"{label}: {too_few(found.n, found.clusters, low, high) or said}")
+        echo(f"{label}: {too_few(found.n, found.clusters, low, high) or said}")
     for candidate, share in result.shares.items():
         if share > 0:
-            click.echo(f"  {100 * share:5.1f}%  {candidate}")
+            echo(f"  {100 * share:5.1f}%  {candidate}")
     sample = "in-sample: no evidence" if result.in_sample else "fresh: the fit did not use them"
-    click.echo(
-        f"{result.n} rows in {result.clusters} clusters ({sample}), {result.skipped} skipped for a missing outcome"
-    )
+    echo(f"{result.n} rows in {result.clusters} clusters ({sample}), {result.skipped} skipped for a missing outcome")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import json_option, open_policy, print_json
+from router_lab.cli.common import echo, json_option, open_policy, print_json
 from router_lab.cli.words import (
     POINT_WORDS,
     coverage,
@@ -19,6 +19,7 @@ from router_lab.cli.words import (
     weight_of_vectors,
     who_serves,
 )
+from router_lab.columns import left, named, widest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,13 +55,11 @@ def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
         print_json(_as_json(loaded))
         return
     parts = (_head(loaded), _candidates(loaded), _points(loaded), who_serves(loaded), _routes(loaded))
-    click.echo("\n\n".join("\n".join(part) for part in parts))
+    echo(*[line for part in parts for line in [*part, ""]][:-1])
     if outcomes is not None:
         from router_lab.outcomes import read_outcomes
 
-        click.echo("")
-        for line in _served(loaded, read_outcomes(outcomes)):
-            click.echo(line)
+        echo("", *_served(loaded, read_outcomes(outcomes)))
 
 
 def _as_json(policy: Policy) -> dict[str, Any]:
@@ -155,7 +154,7 @@ def _routes(policy: Policy) -> list[str]:
     from router_lab.report.policy import routing_rows
 
     rows = routing_rows(policy)
-    width = max((len(r["suite"]) for r in rows), default=0)
+    width = widest(named(r["suite"]) for r in rows)
     spec = policy.spec
     unknown = spec.coverage_needed(0)
     strange = "the reference serves" if unknown > 1 else "predictions are followed"
@@ -166,7 +165,7 @@ def _routes(policy: Policy) -> list[str]:
     else:
         known = f"with one, prompts of which less than {spec.coverage:.0%} was seen in fitting go by the routing table:"
     needed = f"without a known suite, {strange}; {known}"
-    return [needed, *(f"  {r['suite'].ljust(width)}  {r['serves']} ({r['verdict']})" for r in rows)]
+    return [needed, *(f"  {left(named(r['suite']), width)}  {r['serves']} ({r['verdict']})" for r in rows)]
 
 
 def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
@@ -200,9 +199,9 @@ def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    click.echo(f"{old.spec.name} {(old.revision or '')[:12]} → {new.spec.name} {(new.revision or '')[:12]}")
+    echo(f"{old.spec.name} {(old.revision or '')[:12]} → {new.spec.name} {(new.revision or '')[:12]}")
     for line in result["settings"] or ["no setting differs"]:
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     if outcomes is not None:
         _print_effect(result)
 
@@ -273,8 +272,8 @@ def _figure(estimate: Estimate) -> dict[str, Any]:
 def _print_effect(result: dict[str, Any]) -> None:
     from router_lab.report.policy import ranged, ranged_percent
 
-    click.echo(f"on {result['rows']:,} rows that neither was fitted on, {result['moved']:.0%} of requests move")
+    echo(f"on {result['rows']:,} rows that neither was fitted on, {result['moved']:.0%} of requests move")
     for name, share in sorted(result["moves"].items(), key=lambda item: -item[1])[:8]:
-        click.echo(f"  {share:6.1%}  {name}")
+        echo(f"  {share:6.1%}  {name}")
     quality, saved = ranged(result["quality_difference"], " points"), ranged_percent(result["savings"])
-    click.echo(f"quality {quality}, cost saved {saved}")
+    echo(f"quality {quality}, cost saved {saved}")
