@@ -10,6 +10,7 @@ import click
 from router_lab import __version__
 from router_lab.cli.common import plain_warnings
 from router_lab.cli.examples import with_example
+from router_lab.masking import masked
 from router_lab.runtime.errors import RouterLabError
 from router_lab.runtime.visible import visible
 
@@ -54,9 +55,9 @@ class LazyGroup(click.Group):
             with plain_warnings():
                 return super().invoke(ctx)
         except RouterLabError as error:
-            raise click.ClickException(visible(error)) from error
+            raise click.ClickException(visible(masked(str(error)))) from error
         except click.ClickException as error:  # click's own of what was typed, which may be a file's name
-            error.message = visible(error.message)
+            error.message = visible(masked(error.message))
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

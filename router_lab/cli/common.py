@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from router_lab.masking import masked, masked_tree
 from router_lab.runtime.visible import visible, visible_json
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 def echo(*lines: object, err: bool = False, nl: bool = True, **style: Any) -> None:
     """Print `lines`, on standard error if `err`: the one way from a command to a terminal.
 
-    Whatever is in a line that could steer the terminal, hide, or begin a line of its own is escaped (`visible`).
+    Whatever is in a line that could steer the terminal, hide, or begin a line of its own is escaped (`visible`), and
+    keys are stars (`masked`).
     style: of `click.style`.
     """
-    click.secho("\n".join(map(visible, lines)), err=err, nl=nl, **style)
+    click.secho("\n".join(visible(masked(str(line))) for line in lines), err=err, nl=nl, **style)
 
 
 def echo_block(text: str, *, err: bool = False) -> None:
@@ -43,7 +45,7 @@ def echo_block(text: str, *, err: bool = False) -> None:
 def print_json(value: Any) -> None:
     """`value` as JSON on standard output, keys sorted so that two runs can be compared; what could not be seen in a
     terminal is escaped as JSON escapes it."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+    text = json.dumps(masked_tree(value), indent=2, sort_keys=True, ensure_ascii=False, default=str)
     click.echo(visible_json(text))
 
 

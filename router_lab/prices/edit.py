@@ -37,7 +37,7 @@ def add_price(path: str | Path, model: str, **fields: Any) -> Price:
             f"{target}: model {model!r} already has an entry that starts {entry.starts}; a past entry is never edited: "
             "choose another --starts"
         )
-    changed = _insert(text, model, _lines(given))
+    changed = _insert(text, model, _lines(given | {"source": entry.source}))
     parse(Prices, yaml.safe_load(changed), where=target)
     atomic_write(target, changed.encode())
     return entry
