@@ -141,24 +141,28 @@ def outcome_rows(path: str | os.PathLike[str], *, default_suite: str = "producti
         outcome = decision["outcome"]
         if outcome is None or "quality" not in outcome:
             continue
-        rows.append(
-            {
-                "suite": decision.get("suite") or default_suite,
-                "sample_id": decision["id"],
-                "epoch": 1,
-                "model": decision["model"],
-                "effort": decision["effort"],
-                "prompt": decision.get("prompt"),
-                "tier": decision["tier"],
-                "started_at": decision["time"],
-                "predicted_quality": decision["quality"],
-                "predicted_cost_usd": decision["cost_usd"],
-                "revision": decision["revision"],
-                "status": "ok",
-                **outcome,
-            }
-        )
+        row = {
+            "suite": decision.get("suite") or default_suite,
+            "sample_id": decision["id"],
+            "epoch": 1,
+            "model": decision["model"],
+            "effort": decision["effort"],
+            "prompt": decision.get("prompt"),
+            "tier": decision["tier"],
+            "started_at": decision["time"],
+            "predicted_quality": decision["quality"],
+            "predicted_cost_usd": decision["cost_usd"],
+            "revision": decision["revision"],
+            "status": "ok",
+            **outcome,
+        }
+        rows.append({key: _whole(value) if isinstance(value, str) else value for key, value in row.items()})
     return rows
+
+
+def _whole(text: str) -> str:
+    """A text that a table can hold: half a character (a lone surrogate) becomes `?`, as it does in `decide`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def span_attributes(decision: Decision) -> dict[str, str | float]:

@@ -11,7 +11,7 @@ _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 surrogates, and the two separators that some programs break lines at."""
 _BLANK = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
 """Characters that are letters or marks by category and show as nothing."""
-_MARKDOWN = re.compile(r"[\\`*_{}\[\]#|~!$]|^\s*(?:[-+=]|\d+[.)])|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]#|~!$]|^\s*(?:[-+=]|\d+[.)](?=\s|$))|:(?=//)|(?<=www)\.", re.IGNORECASE)
 """What Markdown, with GitHub's tables, formulas and bare links, could take for more than itself."""
 
 
