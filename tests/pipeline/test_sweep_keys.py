@@ -100,6 +100,7 @@ def test_keys_reach_the_servers_and_nothing_that_is_written(
     page = run("report", out / "outcomes.parquet", "--html", out / "r.html", "--mlflow", "s",
                "--tracking-uri", f"sqlite:///{out}/m.db")  # fmt: skip
     shown = run("prices", "show", "openai-api/local/body", "--prices", tmp_path / "grid/prices.yaml")
+    assert page.exit_code == 0 and (out / "m.db").is_file(), page.output
     printed = {name: f"{r.output}{r.exception!r}" for name, r in
                {"sweep": done, "collect": collected, "report": page, "prices": shown}.items()}  # fmt: skip
     texts = written(out) | printed

@@ -60,7 +60,7 @@ HIDING = "\u202egnp.exe\u2066\u200b\u200d\ufeff\u00ad\u3164\U000e0041\ufffe"
 FORMULA = '=HYPERLINK("http://x","y")|@SUM(1)|`c`*b*_i_[t](javascript:alert(1))![i](http://x/i)@everyone #12 $x$ ~~s~~'
 HOSTILE = {
     "markup": MARKUP, "steering": STEERING, "hiding": HIDING, "formula": FORMULA,
-    "long": "x" * 5000, "wide": "模型·高" * 30, "all": MARKUP + STEERING + HIDING + FORMULA,
+    "long": "模型·高" * 30 + "x" * 3000, "all": MARKUP + STEERING + HIDING + FORMULA,
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def harmless(tmp_path_factory: pytest.TempPathFactory) -> World:
     return build(tmp_path_factory.mktemp("harmless"), "-name")
 
 
-@pytest.fixture(scope="module", params=["all", "long", "wide"])
+@pytest.fixture(scope="module", params=["all", "long"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
     return build(tmp_path_factory.mktemp("hostile"), HOSTILE[request.param])
 
@@ -200,6 +200,7 @@ def test_a_page_has_the_structure_of_one_with_harmless_names(world: World, harml
     page.encode()
 
 
+@pytest.mark.parametrize("world", ["all"], indirect=True)
 def test_the_picture_is_xml_whatever_is_in_a_name(world: World) -> None:
     root = ElementTree.fromstring(front_svg(world.frame, world.loaded))
     assert {element.tag.rpartition("}")[2] for element in root.iter()} <= {
@@ -281,6 +282,7 @@ def prices(folder: Path, world: World) -> Path:
     return path
 
 
+@pytest.mark.parametrize("world", ["all"], indirect=True)
 def test_every_line_of_every_command_is_its_own(world: World) -> None:
     printed = {}
     for name, arguments in commands(world):
@@ -292,13 +294,14 @@ def test_every_line_of_every_command_is_its_own(world: World) -> None:
     assert not [name for name, text in printed.items() if re.search(r"^FAKE", text, re.MULTILINE)]
     # They did say something of these names, and a JSON output is JSON.
     said = ("report", "show", "route", "gate", "replay", "plan", "prices show", "route unknown", "report decisions")
-    for name in (n for n in said if n != "prices show" or len(world.odd) < 1000):  # YAML has no longer keys
+    for name in said:
         assert visible(world.odd)[:20] in printed[name], name
     assert json.loads(printed["route json"])["model"].endswith(world.odd)
     for name in ("report", "plan", "gate", "show"):
         assert "Traceback" not in printed[name]
 
 
+@pytest.mark.parametrize("world", ["all"], indirect=True)
 def test_files_for_machines_and_reviews(world: World) -> None:
     folder, gates = world.folder, world.folder / "g.yaml"
     gates.write_text("gates: [{metric: quality, min: 0.99, suite: each}, {metric: savings, min: 0.1}]")
@@ -328,6 +331,7 @@ def test_verdicts_of_any_text(odd: str) -> None:
     report.to_markdown().encode()
 
 
+@pytest.mark.parametrize("world", ["all"], indirect=True)
 def test_half_a_character_costs_no_table_and_no_log(world: World, tmp_path: Path) -> None:
     """What JSON and Python can say, and no file can hold, becomes `?`, as it is to the runtime's features."""
     row = {"suite": "s\ud800", "sample_id": "1\udfff", "model": "m\ud83d", "quality": 1.0, "prompt": "half \ud800"}
@@ -342,6 +346,7 @@ def test_half_a_character_costs_no_table_and_no_log(world: World, tmp_path: Path
     assert (kept["suite"], kept["prompt"], kept["group"]) == ("s?", "half ?", "?")
 
 
+@pytest.mark.parametrize("world", ["all"], indirect=True)
 @pytest.mark.skipif(os.name == "nt", reason="such names cannot be on Windows")
 def test_files_with_such_names(world: World, tmp_path: Path) -> None:
     odd = re.sub(r"[/\x00\ufffe]", "", world.odd)[:50]
@@ -362,7 +367,7 @@ def test_a_sweep_of_such_names(tmp_path: Path) -> None:
     suites = {f"echo{odd}": {"task": "tasks.py@echo", "args": {"n": 3}}}
     spec = {"model": "mockllm/model", "name": f"m{odd}", "efforts": [None, f"e{odd}"]}
     file = write_project(tmp_path, {"models": [spec]}, suites, efforts={f"e{odd}": {"max_tokens": 9}})
-    for arguments in (["--dry-run"], ["--dry-run", "--race"], ["--dry-run", "--history", tmp_path / "none"]):
+    for arguments in (["--dry-run", "--race"], ["--dry-run", "--history", tmp_path / "none"]):
         done = run("sweep", file, "--log-dir", tmp_path / "logs", *arguments)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         assert unseen(done.output.replace("\n", "")) == [] and not re.search(r"^FAKE", done.output, re.MULTILINE)
