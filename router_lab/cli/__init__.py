@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
         except RouterLabError as error:
             raise click.ClickException(visible(masked(str(error)))) from error
         except click.ClickException as error:  # click's own of what was typed, which may be a file's name
-            error.message = visible(masked(error.message))
+            error.message = visible(masked(error.message))  # type: ignore[misc]  # its only text
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
