@@ -55,8 +55,8 @@ def build_model(cell: Cell, recorded: Path, api_key: str | None = None, *, sendi
         raise InputError(masked(f"{where} cannot be made: {_one_line(error)}")) from None
     if api_key is None:
         know(getattr(model.api, "api_key", None))
+    know_user(getattr(model.api, "base_url", None) or "")  # which may be of the environment
     if base_url is not None:
-        know_user(base_url)
         model._explicit_base_url = masked(cell.spec.base_url or "")  # what the log says of it
     # A provider would refuse an argument that it does not know; Model.model_args is only what the log records.
     model.model_args = {**cell.settings.model_args, CANDIDATE_KEY: candidate_arguments(cell)}
