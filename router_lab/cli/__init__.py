@@ -10,7 +10,9 @@ import click
 from router_lab import __version__
 from router_lab.cli.common import plain_warnings
 from router_lab.cli.examples import with_example
+from router_lab.masking import masked
 from router_lab.runtime.errors import RouterLabError
+from router_lab.runtime.visible import visible
 
 COMMANDS = {
     "init": ("router_lab.cli.init:init", "Write a first sweep of one's own, ready to edit."),
@@ -53,7 +55,10 @@ class LazyGroup(click.Group):
             with plain_warnings():
                 return super().invoke(ctx)
         except RouterLabError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(visible(masked(str(error)))) from error
+        except click.ClickException as error:  # click's own of what was typed, which may be a file's name
+            error.message = visible(masked(error.message))  # type: ignore[misc]  # its only text
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import print_path, step
+from router_lab.cli.common import echo, print_path, step
 from router_lab.cli.prices import price_file
 
 
@@ -83,9 +83,9 @@ def collect(
             write_calls(calls, out.with_name("calls.parquet"))
         write_outcomes(outcomes, out)
     for note in outcomes.attrs.get("notes", ()):
-        click.echo(f"read as: {note}", err=True)
+        echo(f"read as: {note}", err=True)
     counts = outcomes["status"].value_counts()
-    click.echo(f"{len(outcomes)} outcomes: " + ", ".join(f"{n} {status}" for status, n in counts.items()), err=True)
+    echo(f"{len(outcomes)} outcomes: " + ", ".join(f"{n} {status}" for status, n in counts.items()), err=True)
     print_path(out)
 
 

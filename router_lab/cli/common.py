@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import time
 import warnings
@@ -13,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from router_lab.masking import masked, masked_tree
+from router_lab.runtime.visible import visible, visible_json
+
 if TYPE_CHECKING:
     from router_lab.runtime.policy import Policy
 
@@ -22,14 +27,32 @@ EXIT_OF_VERDICT = {"pass": OK, "fail": GATE_FAILED, "inconclusive": INCONCLUSIVE
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of text.")
 
 
+def echo(*lines: object, err: bool = False, nl: bool = True, **style: Any) -> None:
+    """Print `lines`, on standard error if `err`: the one way from a command to a terminal.
+
+    Whatever is in a line that could steer the terminal, hide, or begin a line of its own is escaped (`visible`), and
+    keys are stars (`masked`).
+    style: of `click.style`.
+    """
+    click.secho("\n".join(visible(masked(str(line))) for line in lines), err=err, nl=nl, **style)
+
+
+def echo_block(text: str, *, err: bool = False) -> None:
+    """Print a text of several lines that was made for a terminal: in it the outside's newlines are escaped already."""
+    echo(*text.split("\n"), err=err)
+
+
 def print_json(value: Any) -> None:
-    """`value` as JSON on standard output, keys sorted so that two runs can be compared."""
-    click.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str))
+    """`value` as JSON on standard output, keys sorted so that two runs can be compared; what could not be seen in a
+    terminal is escaped as JSON escapes it."""
+    text = json.dumps(masked_tree(value), indent=2, sort_keys=True, ensure_ascii=False, default=str)
+    click.echo(visible_json(text))
 
 
 def print_path(path: str | Path) -> None:
-    """A result's path, alone on the last line, so that scripts can read it."""
-    click.echo(str(path))
+    """A result's path, alone on the last line, so that scripts can read it: as it is, unless it steers a terminal."""
+    steers = sys.stdout.isatty() or re.search(r"[\x00-\x1f\x7f-\x9f]", str(path))
+    click.echo(visible(path) if steers else os.fsencode(path))
 
 
 @contextmanager
@@ -48,7 +71,7 @@ def plain_warnings() -> Iterator[None]:
             elif str(message) not in said:
                 said.add(str(message))
                 # On a terminal, `step` may have left its line open.
-                click.echo(f"{chr(10) if sys.stderr.isatty() else ''}warning: {message}", err=True)
+                echo(*([""] if sys.stderr.isatty() else []), f"warning: {message}", err=True)
 
         warnings.showwarning = show
         yield
@@ -59,13 +82,13 @@ def step(text: str) -> Iterator[None]:
     """Say on standard error what is being done, and how long it took once it is over two seconds."""
     interactive = sys.stderr.isatty()
     start = time.perf_counter()
-    click.echo(f"{text} …", err=True, nl=not interactive)
+    echo(f"{text} …", err=True, nl=not interactive)
     yield
     seconds = time.perf_counter() - start
     if interactive:
-        click.echo(f" {seconds:.1f} s" if seconds > 2 else "", err=True)
+        echo(f" {seconds:.1f} s" if seconds > 2 else "", err=True)
     elif seconds > 2:
-        click.echo(f"{text}: {seconds:.1f} s", err=True)
+        echo(f"{text}: {seconds:.1f} s", err=True)
 
 
 def open_policy(path: str | Path) -> Policy:
@@ -90,9 +113,9 @@ def policy_folder(path: str | Path) -> Path:
 def same_or_fail(path: Path, differences: list[str]) -> None:
     """Say that the file `path` was recomputed to the last digit; else name what differs and exit with status 3."""
     if not differences:
-        click.echo(f"{path}: recomputed, the same to the last digit")
+        echo(f"{path}: recomputed, the same to the last digit")
         return
-    click.echo(f"{path}: differs when recomputed", err=True)
+    echo(f"{path}: differs when recomputed", err=True)
     for line in differences:
-        click.echo(f"  {line}", err=True)
+        echo(f"  {line}", err=True)
     raise SystemExit(GATE_FAILED)

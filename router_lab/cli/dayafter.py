@@ -5,9 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
-from router_lab.cli.common import GATE_FAILED, INCONCLUSIVE, OK, open_policy, print_json, print_path, same_or_fail
+from router_lab.cli.common import (
+    GATE_FAILED,
+    INCONCLUSIVE,
+    OK,
+    echo,
+    echo_block,
+    open_policy,
+    print_json,
+    print_path,
+    same_or_fail,
+)
 
 
 def day_after_command(
@@ -45,11 +53,11 @@ def day_after_command(
         others = sum(row.get("revision") != policy.revision for row in rows)
         if others:
             text = f"warning: {others:,} of {len(rows):,} decisions were made by another revision than {policies[0]}"
-            click.echo(f"{text}, so the promise beside them is not theirs", err=True)
+            echo(f"{text}, so the promise beside them is not theirs", err=True)
     vectorless = sum(bool(row.get("vector_missing")) for row in rows)
     if vectorless:
         text = f"warning: {vectorless:,} of {len(rows):,} decisions had no vector, which their policy was fitted on"
-        click.echo(f"{text}; they were made as for the mean vector", err=True)
+        echo(f"{text}; they were made as for the mean vector", err=True)
     labels = None if audit is None else read_reference_qualities(audit, promise.get("reference"))
     result = day_after(rows, audit=labels, before=read_decisions(before) if before else (), **promise)
     page = day_after_html(result, logs[0].stem if policy is None else policy.spec.name)
@@ -63,7 +71,7 @@ def day_after_command(
     if as_json:
         print_json({"verdict": result.verdict, **asdict(result)})
     else:
-        click.echo(result.to_text())
+        echo_block(result.to_text())
     if html is not None:
         print_path(html)
     raise SystemExit({HOLDS: OK, BROKEN: GATE_FAILED}.get(result.verdict, INCONCLUSIVE))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import EXIT_OF_VERDICT, print_path, step
+from router_lab.cli.common import EXIT_OF_VERDICT, echo, echo_block, print_path, step
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 
@@ -56,7 +56,7 @@ def demo(out: Path, quick: bool, fresh: bool, live: bool) -> None:
         show_live(out)
     else:
         show_recorded(out, limit=60 if quick else None)
-    click.echo(f"{time.monotonic() - start:.0f} s", err=True)
+    echo(f"{time.monotonic() - start:.0f} s", err=True)
 
 
 def show_live(out: Path) -> None:
@@ -95,14 +95,14 @@ def show_recorded(out: Path, limit: int | None) -> None:
         pages = write_pages(directory, outcomes, out)
         database = mirrored(policy, directory, outcomes, pages, out)
     show_paths(out, database, directory)
-    click.echo(f"verdict: {verdict} (as a deploy gate: exit {EXIT_OF_VERDICT[verdict]})")
+    echo(f"verdict: {verdict} (as a deploy gate: exit {EXIT_OF_VERDICT[verdict]})")
     print_path(directory)
 
 
 @contextmanager
 def heading(text: str) -> Iterator[None]:
     """A section of the demo's output."""
-    click.secho(f"\n── {text} " + "─" * max(4, 92 - len(text)), bold=True)
+    echo("", f"── {text} " + "─" * max(4, 92 - len(text)), bold=True)
     yield
 
 
@@ -115,7 +115,7 @@ def bare_inspect(limit: int | None) -> Timed:
         plan = prepare(RECORDED, limit=limit)
         times = bare_times(plan, limit)
     seconds = expected_seconds(plan, times)
-    click.echo(
+    echo(
         f"{plan.needed:,} samples at {1000 * seconds / plan.needed:.1f} ms: about {_duration(seconds)} to sweep them, "
         "and half a minute to collect, fit and draw; interrupted, a demo goes on where it was",
         err=True,
@@ -132,10 +132,10 @@ def measure(sweep_file: Path, out: Path, limit: int | None, bare: Timed | None =
 
     with task_times() as times:
         result = run_sweep(sweep_file, out / "logs", limit=limit)
-    click.echo(f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed")
+    echo(f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed")
     if bare is not None:
         share = added(times, bare)
-        click.echo(f"pace of the sweep: {share:+.0%} to Inspect alone on the same tasks", err=True)
+        echo(f"pace of the sweep: {share:+.0%} to Inspect alone on the same tasks", err=True)
     with step("collecting"):
         outcomes, calls = collect([result.log_dir], prices=PRICES)
         write_outcomes(outcomes, out / "outcomes.parquet")
@@ -160,9 +160,9 @@ def show_candidates(outcomes: pd.DataFrame) -> None:
     )
 
     table = candidate_table(outcomes)
-    click.echo("\n" + format_table(table) + "\n")
-    click.echo(pareto_text(marks_of(pooled(table))))
-    click.echo("\n" + effort_text(effort_table(outcomes)))
+    echo_block(f"\n{format_table(table)}\n")
+    echo_block(pareto_text(marks_of(pooled(table))))
+    echo_block(f"\n{effort_text(effort_table(outcomes))}")
 
 
 def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
@@ -176,8 +176,8 @@ def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
         policy = fit_policy(load(Recipe, RECIPE), outcomes)
         directory = save_revision(policy, out / "policy")
     certificate = policy.spec.certificate
-    click.echo("\n".join(summary(policy)) + "\n")
-    click.echo("\n".join(comparison(certificate)))
+    echo(*summary(policy), "")
+    echo(*comparison(certificate))
     return policy, directory
 
 
@@ -245,9 +245,9 @@ def route_three(directory: Path, outcomes: pd.DataFrame) -> None:
         prompt = rows["prompt"].iloc[0]
         decision = policy.decide(prompt, suite=str(suite))
         shown = prompt.replace("\n", " ⏎ ")
-        click.echo(f"{suite}: {shown[:96]}{'…' if len(shown) > 96 else ''}")
-        click.echo(f"  → {decision.candidate}, quality {decision.quality:.2f}, ${1000 * decision.cost_usd:.4f} per 1k")
-        click.echo(f"    {decision.reason}")
+        echo(f"{suite}: {shown[:96]}{'…' if len(shown) > 96 else ''}")
+        echo(f"  → {decision.candidate}, quality {decision.quality:.2f}, ${1000 * decision.cost_usd:.4f} per 1k")
+        echo(f"    {decision.reason}")
 
 
 def gate(directory: Path, outcomes: pd.DataFrame) -> str:
@@ -258,13 +258,13 @@ def gate(directory: Path, outcomes: pd.DataFrame) -> str:
 
     policy = load_policy(directory)
     result = run_gates(policy, outcomes, load(Recipe, RECIPE).gates)
-    click.echo(result.to_text())
+    echo_block(result.to_text())
     smallest = policy.spec.certificate["smallest_margin"]
     if smallest is not None:
         from router_lab.report.policy import least_told
 
         rows = f"the {policy.spec.certificate['n']:,} samples of the fit"
-        click.echo(f"Smallest margin that {rows} can certify: {least_told(policy.spec.certificate, digits=2)}")
+        echo(f"Smallest margin that {rows} can certify: {least_told(policy.spec.certificate, digits=2)}")
     return result.verdict
 
 
@@ -297,7 +297,7 @@ def show_paths(out: Path, database: Path, directory: Path) -> None:
     """Where everything is, and the command that opens the MLflow page."""
     from router_lab.tracking import server_command
 
-    click.echo(f"report    {out / 'report.html'}")
-    click.echo(f"outcomes  {out / 'outcomes.parquet'}")
-    click.echo(f"policy    {directory}")
-    click.echo(f"MLflow    .venv/bin/{server_command(str(database))}")
+    echo(f"report    {out / 'report.html'}")
+    echo(f"outcomes  {out / 'outcomes.parquet'}")
+    echo(f"policy    {directory}")
+    echo(f"MLflow    .venv/bin/{server_command(str(database))}")

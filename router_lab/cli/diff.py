@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import json_option, open_policy, print_json
+from router_lab.cli.common import echo, json_option, open_policy, print_json
 from router_lab.runtime.model import Candidate
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    click.echo(f"{old.spec.name} {(old.revision or '')[:12]} → {new.spec.name} {(new.revision or '')[:12]}")
+    echo(f"{old.spec.name} {(old.revision or '')[:12]} → {new.spec.name} {(new.revision or '')[:12]}")
     for line in result["settings"] or ["no setting differs"]:
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     if outcomes is not None:
         _print_effect(result)
 
@@ -122,15 +122,15 @@ def _print_effect(result: dict[str, Any]) -> None:
     from router_lab.report.policy import ranged, ranged_percent
 
     moved = percent(result["moved"])
-    click.echo(f"on {result['rows']:,} rows that neither was fitted on, {moved} of requests move, one draw for both")
+    echo(f"on {result['rows']:,} rows that neither was fitted on, {moved} of requests move, one draw for both")
     for move in result["pairs"][:MOST]:
         was, now = (Candidate(move[side]["model"], move[side]["effort"]) for side in ("was", "now"))
         gain, before, after = move["quality_difference"], move["cost_usd_before"], move["cost_usd_after"]
         told = MISSING if gain is None else f"{points(gain)} points"
         dollars = MISSING if before is None else f"{money(1000 * before)} → {money(1000 * after)} per 1,000"
-        click.echo(f"  {percent(move['share']):>7}  {was} → {now}: quality {told}, {dollars}")
+        echo(f"  {percent(move['share']):>7}  {was} → {now}: quality {told}, {dollars}")
     if len(result["pairs"]) > MOST:
         rest = sum(move["share"] for move in result["pairs"][MOST:])
-        click.echo(f"  {percent(rest):>7}  {len(result['pairs']) - MOST} other movements (--json)")
+        echo(f"  {percent(rest):>7}  {len(result['pairs']) - MOST} other movements (--json)")
     quality, saved = ranged(result["quality_difference"], " points"), ranged_percent(result["savings"])
-    click.echo(f"quality {quality}, cost saved {saved}, of all these rows; two-sided 95 %")
+    echo(f"quality {quality}, cost saved {saved}, of all these rows; two-sided 95 %")

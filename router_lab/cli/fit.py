@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import json_option, print_json, print_path, step
+from router_lab.cli.common import echo, json_option, print_json, print_path, step
 from router_lab.cli.words import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.runtime.model import Candidate
 
@@ -50,9 +50,9 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
         print_json({"path": str(target), "looks": looks, **told, "certificate": policy.spec.certificate})
         return
     for line in summary(policy):
-        click.echo(line)
+        echo(line)
     if looks > MANY_LOOKS:
-        click.echo(f"warning: {looks} policies have looked at this test split; its figures flatter the last", err=True)
+        echo(f"warning: {looks} policies have looked at this test split; its figures flatter the last", err=True)
     print_path(target)
 
 

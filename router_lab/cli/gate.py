@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import json_option, open_policy, print_json, same_or_fail, step
+from router_lab.cli.common import echo, echo_block, json_option, open_policy, print_json, same_or_fail, step
 
 if TYPE_CHECKING:
     from router_lab.config import Gate
@@ -86,6 +86,7 @@ def gate(
     from router_lab.gates import read_audit, run_gates
     from router_lab.outcomes import read_outcomes
     from router_lab.runtime.files import atomic_write
+    from router_lab.runtime.visible import in_markdown, visible_json
 
     loaded, table = open_policy(policy), read_outcomes(outcomes)
     gates = gates_for(loaded, gates_file)
@@ -105,15 +106,16 @@ def gate(
         atomic_write(junit, report.to_junit())
     doubt = beside_the_mix(loaded)
     if markdown is not None:
-        atomic_write(markdown, (report.to_markdown() + (f"\n**Warning:** {doubt}\n" if doubt else "")).encode())
+        below = f"\n**Warning:** {in_markdown(doubt)}\n" if doubt else ""
+        atomic_write(markdown, (report.to_markdown() + below).encode())
     if write_json is not None:
-        atomic_write(write_json, json.dumps(report.to_json(), indent=2, ensure_ascii=False).encode())
+        atomic_write(write_json, visible_json(json.dumps(report.to_json(), indent=2, ensure_ascii=False)).encode())
     if as_json:
         print_json(report.to_json())
     else:
-        click.echo(report.to_text())
+        echo_block(report.to_text())
     if doubt:
-        click.echo(f"warning: {doubt}", err=True)
+        echo(f"warning: {doubt}", err=True)
     raise SystemExit(report.exit_code)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from router_lab.cli.common import echo
+
 TASK = '''\
 """A first suite: your questions, and how an answer is scored. Any Inspect task will do as well."""
 
@@ -114,9 +116,9 @@ def init(folder: Path) -> None:
         whole = text.format(**told) if text in (RECIPE, TASK) else text
         atomic_write(folder / name, whole.encode())
     sweep = folder / "evals/sweeps/first.yaml"
-    click.echo(f"questions.py holds 3 examples, which can conclude nothing. {told['size']}", err=True)
-    click.echo(f"edit {folder / 'evals/questions.py'} and {sweep}, then: router-lab sweep {sweep} --dry-run", err=True)
-    click.echo(str(sweep))
+    echo(f"questions.py holds 3 examples, which can conclude nothing. {told['size']}", err=True)
+    echo(f"edit {folder / 'evals/questions.py'} and {sweep}, then: router-lab sweep {sweep} --dry-run", err=True)
+    echo(str(sweep))
 
 
 def _told(policy: str) -> dict[str, object]:

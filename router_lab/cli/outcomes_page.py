@@ -7,9 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from router_lab.cli.common import open_policy, policy_folder, print_json, print_path, same_or_fail, step
+from router_lab.cli.common import (
+    echo,
+    echo_block,
+    open_policy,
+    policy_folder,
+    print_json,
+    print_path,
+    same_or_fail,
+    step,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,9 +107,9 @@ def print_front(asked: Asked) -> None:
     from router_lab.report import candidate_table, format_table, marks_of, moved, pareto_text, pooled
 
     known = candidate_table(asked.outcomes)
-    click.echo(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
+    echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
     if asked.before is not None:
-        click.echo("\n" + "\n".join(moved(candidate_table(asked.before), known)))
+        echo("", *moved(candidate_table(asked.before), known))
 
 
 def log_to_mlflow(asked: Asked, name: str, uri: str | None, pages: list[Path]) -> None:
@@ -112,7 +119,7 @@ def log_to_mlflow(asked: Asked, name: str, uri: str | None, pages: list[Path]) -
 
     directory = None if asked.policy_path is None else policy_folder(asked.policy_path)
     view = mirror(asked.outcomes, name, uri, pages, asked.policy, directory)
-    click.echo(f"MLflow: {server_command(uri)}\n  the front: http://127.0.0.1:5000/{view}", err=True)
+    echo(f"MLflow: {server_command(uri)}", f"  the front: http://127.0.0.1:5000/{view}", err=True)
 
 
 def page_differences(path: Path, text: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import json_option, print_json
+from router_lab.cli.common import echo, json_option, print_json
 
 if TYPE_CHECKING:
     from router_lab.plan import Need
@@ -39,25 +39,25 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     if as_json:
         print_json(asdict(found))
         return
-    click.echo(
+    echo(
         f"planned for a margin of {100 * margin:g} points at confidence {confidence:g}, against {found.reference}"
     )
-    click.echo("--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9")
-    click.echo("samples are those judged; a fit holds a fifth back (holdout), so for its certificate run 1/4 more")
+    echo("--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9")
+    echo("samples are those judged; a fit holds a fifth back (holdout), so for its certificate run 1/4 more")
     words = [f"left: {need.raced}" if need.raced else need.verdict for need in found.needs]
     wide = max(13, *map(len, words))
     head = f"{'samples':>10}{'if equal':>10}{'dollars':>12}  candidate"
-    click.echo(f"{'n':>6}{'points':>8}{'least':>8}  {'verdict':{wide}}{head}")
+    echo(f"{'n':>6}{'points':>8}{'least':>8}  {'verdict':{wide}}{head}")
     for need, word in zip(found.needs, words, strict=True):
         where = "" if need.suite is None else f" on {need.suite}"
         least = "none" if need.smallest_margin >= 1 else f"{100 * need.smallest_margin:.2f}"
         count, equal, cost = ("–", "–", "–") if need.raced else _further(need)
-        click.echo(
+        echo(
             f"{need.n:6}{100 * need.difference:+8.2f}{least:>8}  {word:{wide}}{count:>10}"
             f"{equal:>10}{cost:>12}  {need.candidate}{where}"
         )
     if any(need.raced for need in found.needs):
-        click.echo(
+        echo(
             "what left a race was run on a random part alone, and each of those rows stands for many: hence wide bounds"
         )
 

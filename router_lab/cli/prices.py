@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import json_option, print_json, print_path
+from router_lab.cli.common import echo, json_option, print_json, print_path
+from router_lab.columns import left, named
 
 DEFAULT_FILE = Path("evals/prices.yaml")
 
@@ -36,9 +37,7 @@ def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as
     if as_json:
         print_json([{"model": r.model, "source": r.source, **r.as_dict()} for r in rates])
         return
-    click.echo(
-        f"{'$ per million tokens':40} {'input':>9} {'output':>9} {'read':>9} {'write 5m':>9} {'write 1h':>9}  source"
-    )
+    echo(f"{'$ per million tokens':40} {'input':>9} {'output':>9} {'read':>9} {'write 5m':>9} {'write 1h':>9}  source")
     for r in rates:
         values = (r.input, r.output, r.cache_read, r.cache_write_5m, r.cache_write_1h)
         cells = " ".join(f"{'–' if value is None else format(value, '.4g'):>9}" for value in values)
@@ -46,7 +45,7 @@ def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as
         more += "".join(
             f"  over {start:,} input tokens: {rate['input']:g}/{rate['output']:g}" for start, rate in r.over
         )
-        click.echo(f"{r.model:40} {cells}  {r.source}{more}")
+        echo(f"{left(named(r.model), 40)} {cells}  {r.source}{more}")
 
 
 @prices.command()

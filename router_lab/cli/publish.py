@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import print_path, step
+from router_lab.cli.common import echo, print_path, step
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -43,7 +43,7 @@ def publish(
     done = run(policy, alias=alias, gate=gate, force=force, private_key=key, by=_who())
     release = done.release
     if done.entry["forced"]:
-        click.echo(f"warning: published by force with verdict {release.verdict}; {done.folder} remembers it", err=True)
+        echo(f"warning: published by force with verdict {release.verdict}; {done.folder} remembers it", err=True)
     if registry:
         from router_lab.tracking import register_version
 
@@ -53,8 +53,8 @@ def publish(
         }  # fmt: skip
         with step("registering in MLflow"):
             made = register_version(policy, release.name, alias=alias, tags=tags, uri=tracking_uri)
-        click.echo(f"MLflow: models:/{made.name}@{alias} is version {made.version}")
-    click.echo(f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({release.verdict})")
+        echo(f"MLflow: models:/{made.name}@{alias} is version {made.version}")
+    echo(f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({release.verdict})")
     print_path(policy.parent if policy.name else done.folder)
 
 
@@ -73,8 +73,8 @@ def rollback(folder: Path, key: Path | None, registry: bool, tracking_uri: str |
         from router_lab.tracking import move_alias_to_revision
 
         version = move_alias_to_revision(release.name, release.alias, release.revision, tracking_uri)
-        click.echo(f"MLflow: models:/{release.name}@{release.alias} is version {version}")
-    click.echo(f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}")
+        echo(f"MLflow: models:/{release.name}@{release.alias} is version {version}")
+    echo(f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}")
     print_path(done.folder)
 
 
@@ -92,7 +92,7 @@ def keygen(file: Path) -> None:
         raise InputError(f"{file}: exists; a key is never written over") from None
     with os.fdopen(handle, "wb") as stream:
         stream.write(private)
-    click.echo(f"public key: {public}")
+    echo(f"public key: {public}")
     print_path(file)
 
 

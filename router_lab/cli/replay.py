@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import json_option, open_policy, print_json, step
+from router_lab.cli.common import echo, json_option, open_policy, print_json, step
 
 
 @click.command()
@@ -34,18 +34,16 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
         ("random mix", *(result.random_mix[k] for k in ("quality", "cost_usd", "savings"))),
         ("oracle (hindsight)", *(result.oracle[k] for k in ("quality", "cost_usd", "savings"))),
     ]
-    click.echo(f"{'':20}{'quality':>9}{'cost_usd':>12}{'savings':>9}")
+    echo(f"{'':20}{'quality':>9}{'cost_usd':>12}{'savings':>9}")
     for name, quality, cost, savings in rows:
-        click.echo(f"{name:20}{quality:9.4f}{cost:12.6f}{percent(savings):>9}")
+        echo(f"{name:20}{quality:9.4f}{cost:12.6f}{percent(savings):>9}")
     for metric, label in (("quality_difference", "quality against the reference"), ("savings", "savings"),
                           ("savings_over_mix", "savings over the random mix")):  # fmt: skip
         found, (low, high) = result.estimate(metric), result.interval(metric)
         said = f"{points(found.value, 2)} points, two-sided 95 % [{points(low, 2)}, {points(high, 2)}]"
-        click.echo(f"{label}: {too_few(found.n, found.clusters, low, high) or said}")
+        echo(f"{label}: {too_few(found.n, found.clusters, low, high) or said}")
     for candidate, share in result.shares.items():
         if share > 0:
-            click.echo(f"  {part(share):>6}  {candidate}")
+            echo(f"  {part(share):>6}  {candidate}")
     sample = "in-sample: no evidence" if result.in_sample else "fresh: the fit did not use them"
-    click.echo(
-        f"{result.n} rows in {result.clusters} clusters ({sample}), {result.skipped} skipped for a missing outcome"
-    )
+    echo(f"{result.n} rows in {result.clusters} clusters ({sample}), {result.skipped} skipped for a missing outcome")

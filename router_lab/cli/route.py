@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import json_option, open_policy, print_json
+from router_lab.cli.common import echo, json_option, open_policy, print_json
 from router_lab.cli.words import escalates, notes, with_escalation
 
 if TYPE_CHECKING:
@@ -41,20 +41,20 @@ def route(policy: str, prompt: str | None, vector: str | None, explain: bool, as
     if as_json:
         print_json(decision.to_dict() | {"notes": told} | ({"candidates": rows} if explain else {}))
         return
-    click.echo(f"{decision.candidate}\n  because   {decision.reason}")
+    echo(decision.candidate, f"  because   {decision.reason}")
     both = ", with escalation" if with_escalation(loaded, loaded.candidates.index(decision.candidate)) else ""
-    click.echo(f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}")
+    echo(f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}")
     for note in told:
-        click.echo(f"  note      {note}")
-    click.echo(f"  fallbacks {', '.join(map(str, decision.fallbacks)) or 'none'}")
+        echo(f"  note      {note}")
+    echo(f"  fallbacks {', '.join(map(str, decision.fallbacks)) or 'none'}")
     limits = {name: value for name, value in decision.limits._asdict().items() if value is not None}
     if limits:
-        click.echo("  limits    " + ", ".join(f"{name} {value:g}" for name, value in limits.items()))
+        echo("  limits    " + ", ".join(f"{name} {value:g}" for name, value in limits.items()))
     if explain:
-        click.echo("\n" + "\n".join(table(rows, decision)))
+        echo("", *table(rows, decision))
         if loaded.spec.escalation:
-            click.echo(f"  {escalates(loaded)}")
-    click.echo(f"  revision  {decision.revision}")
+            echo(f"  {escalates(loaded)}")
+    echo(f"  revision  {decision.revision}")
 
 
 def read_vector(given: str, policy: Policy) -> list[float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import json_option, open_policy, print_json
+from router_lab.cli.common import echo, json_option, open_policy, print_json
 from router_lab.cli.words import (
     POINT_WORDS,
     coverage,
@@ -19,6 +19,7 @@ from router_lab.cli.words import (
     weight_of_vectors,
     who_serves,
 )
+from router_lab.columns import left, named, widest
 from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
@@ -54,13 +55,11 @@ def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
         print_json(_as_json(loaded))
         return
     parts = (_head(loaded), _candidates(loaded), _points(loaded), who_serves(loaded), _routes(loaded))
-    click.echo("\n\n".join("\n".join(part) for part in parts))
+    echo(*[line for part in parts for line in [*part, ""]][:-1])
     if outcomes is not None:
         from router_lab.outcomes import read_outcomes
 
-        click.echo("")
-        for line in _served(loaded, read_outcomes(outcomes)):
-            click.echo(line)
+        echo("", *_served(loaded, read_outcomes(outcomes)))
 
 
 def _as_json(policy: Policy) -> dict[str, Any]:
@@ -156,7 +155,7 @@ def _routes(policy: Policy) -> list[str]:
     from router_lab.report.policy import routing_rows
 
     rows = routing_rows(policy)
-    width = max((len(r["suite"]) for r in rows), default=0)
+    width = widest(named(r["suite"]) for r in rows)
     spec = policy.spec
     unknown = spec.coverage_needed(0)
     strange = "the reference serves" if unknown > 1 else "predictions are followed"
@@ -169,7 +168,7 @@ def _routes(policy: Policy) -> list[str]:
             f"with one, prompts of which less than {part(spec.coverage)} was seen in fitting go by the routing table:"
         )
     needed = f"without a known suite, {strange}; {known}"
-    return [needed, *(f"  {r['suite'].ljust(width)}  {r['serves']} ({r['verdict']})" for r in rows)]
+    return [needed, *(f"  {left(named(r['suite']), width)}  {r['serves']} ({r['verdict']})" for r in rows)]
 
 
 def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:

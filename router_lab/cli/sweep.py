@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import json_option, print_json, print_path
+from router_lab.cli.common import echo, echo_block, json_option, print_json, print_path
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
@@ -86,7 +86,7 @@ def sweep(
             sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet
         )
     except KeyboardInterrupt:
-        click.echo(f"interrupted: what was finished is kept in {folder}; the same command goes on from there", err=True)
+        echo(f"interrupted: what was finished is kept in {folder}; the same command goes on from there", err=True)
         sys.exit(INTERRUPTED)
     _tell(result, prepared=lambda: _prepared(sweep_file, limit, budget_usd, batch), race=race)
     if as_json:
@@ -99,7 +99,7 @@ def sweep(
 
 def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> None:
     """Say what was run, what was not and why, and how a race ended."""
-    click.echo(
+    echo(
         f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed", err=True
     )
     if result.unrun:
@@ -110,11 +110,11 @@ def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> N
             told += "; a larger budget continues them"
         else:
             told = f"{shortfall(prepared(), result, race=race)}; {result.unrun} samples wait for a larger budget"
-        click.echo(told, err=True)
+        echo(told, err=True)
     if race:
         for line in result.raced:
-            click.echo(line, err=True)
-        click.echo(
+            echo_block(line, err=True)
+        echo(
             f"█ ran all, ░ the floor alone, · not run yet; the race left out {result.spared} samples; who left and why "
             f"is in {result.log_dir / 'sweep.json'}",
             err=True,
@@ -166,7 +166,9 @@ def _estimate(
         return
     grid = [] if racing is None else ["of the whole grid, were it not a race, there is lacking:"]
     lines = [*grid, render(estimates, each)] + ([] if racing is None else [render_race(racing)])
-    click.echo("\n".join([*lines, *(f"before it can run: {cause}" for cause in plan.lacking)]))
+    echo_block("\n".join(lines))
+    if plan.lacking:
+        echo(*(f"before it can run: {cause}" for cause in plan.lacking))
 
 
 def _warn_of_double_logging() -> None:
@@ -176,7 +178,7 @@ def _warn_of_double_logging() -> None:
 
         warning = warning_about_inspect_mlflow()
         if warning:
-            click.echo(f"warning: {warning}", err=True)
+            echo(f"warning: {warning}", err=True)
 
 
 def _history(plan: Plan, folder: Path, given: Path | None) -> pd.DataFrame | None:

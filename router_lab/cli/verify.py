@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from router_lab.cli.common import GATE_FAILED, json_option, open_policy, print_json, step
+from router_lab.cli.common import GATE_FAILED, echo, json_option, open_policy, print_json, step
 
 
 @click.command()
@@ -30,11 +30,11 @@ def verify(policy: Path, outcomes: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(f"intact: every hash, rule and golden decision of {loaded.revision}")
+        echo(f"intact: every hash, rule and golden decision of {loaded.revision}")
         if outcomes is not None:
             same = "the same bytes" if result["same_revision"] else "another artifact"
-            click.echo(f"fitted again: {same}; verdict {result['verdict']} (was {result['was']})")
+            echo(f"fitted again: {same}; verdict {result['verdict']} (was {result['was']})")
             for name in result["differences"]:
-                click.echo(f"  differs: {name}")
+                echo(f"  differs: {name}")
     if result.get("differences"):
         raise SystemExit(GATE_FAILED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from router_lab.columns import left, named, widest
 from router_lab.runtime.shares import below, part
 
 if TYPE_CHECKING:
@@ -161,8 +162,8 @@ def who_serves(policy: Policy) -> list[str]:
     rows = pick_rows(policy, by_prompt=any(read_by(policy)))
     decides = BY[read_by(policy)]
     suites = policy.spec.certificate.get("suites") or {}
-    names = ["(no suite)" if row["suite"] is None else row["suite"] for row in rows]
-    width = max(map(len, names))
+    names = ["(no suite)" if row["suite"] is None else named(row["suite"]) for row in rows]
+    width = widest(names)
     lines = []
     for name, row in zip(names, rows, strict=True):
         parts = []
@@ -175,7 +176,7 @@ def who_serves(policy: Policy) -> list[str]:
         if row["coverage_needed"] > 0 and parts != [str(row["unfamiliar"])]:
             seen = f"where less than {part(row['coverage_needed'])} of the prompt was seen in fitting, "
             parts.append(f"{seen if parts else ''}{row['unfamiliar']}")
-        lines.append(f"  {name.ljust(width)}  {'; '.join(parts)}")
+        lines.append(f"  {left(name, width)}  {'; '.join(parts)}")
     heading = f"who serves, at point {policy.spec.point}"
     if any(row["by_prompt"] for row in rows):
         heading += " (averages are of the certificate's rows, against the reference; --outcomes shows who gets what)"

@@ -17,6 +17,7 @@ from router_lab.collect.raced import inclusion_of, not_due, raced_reason
 from router_lab.collect.shape import TableOptions
 from router_lab.collect.tables import read_table, reprice
 from router_lab.config import Suite, load_map
+from router_lab.masking import hidden
 from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
 from router_lab.outcomes.tablefile import table_kind
 from router_lab.prices import PriceTable
@@ -218,7 +219,7 @@ def _request(asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _asked(source: LogSource) -> dict[str, Any]:
     sent = source.log.spec.get("model_generate_config") or {}
-    config = dict(source.arguments["config"] if source.arguments else _settings_of(sent))
+    config = hidden(source.arguments["config"] if source.arguments else _settings_of(sent), "config", {})
     system = config.pop("system_message", None)
     few_shot = list(source.arguments.get("few_shot") or [])
     return {"api": None, "arguments": config, "system": system, "few_shot": few_shot}

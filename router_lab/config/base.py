@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from router_lab.masking import STARS, is_key
 from router_lab.runtime.errors import InputError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -107,7 +108,9 @@ def _fault(error: Any, model: type[Strict]) -> str:
     if error["type"] == "missing":
         return f"key `{key}` is missing"
     value = error["input"]
-    if isinstance(value, str) and len(value) > LONGEST_SHOWN:
+    if isinstance(value, str) and is_key(key, value):
+        value = STARS
+    elif isinstance(value, str) and len(value) > LONGEST_SHOWN:
         value = value[:LONGEST_SHOWN] + "…"
     shown = f" is {value!r}" if isinstance(value, (str, int, float, bool, type(None))) else ""
     return f"`{key}`{shown}: {rule}"

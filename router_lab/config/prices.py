@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from router_lab.config.base import Positive, Strict
+from router_lab.masking import masked
 
 
 class SelfHosted(Strict):
@@ -42,7 +43,7 @@ class Price(Strict):
     tiers: dict[Literal["batch", "flex", "priority"], Positive] = Field(default_factory=dict)
     """Multipliers of every price above, e.g. `batch: 0.5`."""
     self_hosted: SelfHosted | None = None
-    source: str = Field(min_length=1)
+    source: Annotated[str, AfterValidator(masked)] = Field(min_length=1)
     """URL or command where the number can be read."""
     checked: dt.date
     confirmed: bool = False

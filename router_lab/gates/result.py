@@ -8,7 +8,9 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from router_lab.columns import left, named, widest
 from router_lab.metrics import MIN_CLUSTERS
+from router_lab.runtime.visible import in_markdown, visible, visible_json
 
 EXIT = {"pass": 0, "fail": 3, "inconclusive": 4}
 SYMBOL = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
@@ -84,32 +86,36 @@ class GateReport:
 
     def to_text(self) -> str:
         """For a terminal."""
-        width = max((len(r.name) for r in self.results), default=0)
-        lines = [f"{SYMBOL[r.verdict]} {r.name.ljust(width)}  {r.where}: {r.verdict}; {r.reason}" for r in self.results]
-        return "\n".join([*lines, "", *self._summary()])
+        width = widest(named(r.name) for r in self.results)
+        lines = [
+            f"{SYMBOL[r.verdict]} {left(named(r.name), width)}  {named(r.where)}: {r.verdict}; {r.reason}"
+            for r in self.results
+        ]
+        return "\n".join(map(visible, [*lines, "", *self._summary()]))
 
     def to_markdown(self) -> str:
         """For a pull request."""
         rows = [
-            f"| {SYMBOL[r.verdict]} {r.verdict} | {_cell(r.name)} | {_cell(r.where)} | {_cell(r.reason)} |"
+            f"| {SYMBOL[r.verdict]} {r.verdict} | {' | '.join(map(in_markdown, (r.name, r.where, r.reason)))} |"
             for r in self.results
         ]
         head = ["| | gate | suite | reason |", "|---|---|---|---|"]
-        return "\n".join([f"### Gate: {self.verdict}", "", *head, *rows, "", *self._summary(), ""])
+        below = map(in_markdown, self._summary())
+        return "\n".join([f"### Gate: {self.verdict}", "", *head, *rows, "", *below, ""])
 
     def to_junit(self) -> bytes:
         """JUnit XML: a failed gate is a failure, an inconclusive one an error, so that CI stops at both."""
         failed, unsure = self._count("fail"), self._count("inconclusive")
         counts = {"tests": str(len(self.results)), "failures": str(failed), "errors": str(unsure)}
         root = ElementTree.Element("testsuites", {"name": "router-lab gate", **counts})
-        suite = ElementTree.SubElement(root, "testsuite", {"name": _xml_text(self.policy), **counts})
+        suite = ElementTree.SubElement(root, "testsuite", {"name": visible(self.policy), **counts})
         for r in self.results:
-            case = {"classname": _xml_text(f"{self.policy}.{r.where}"), "name": _xml_text(r.name), "time": "0"}
+            case = {"classname": visible(f"{self.policy}.{r.where}"), "name": visible(r.name), "time": "0"}
             element = ElementTree.SubElement(suite, "testcase", case)
             if r.verdict != "pass":
                 kind = "failure" if r.verdict == "fail" else "error"
-                note = ElementTree.SubElement(element, kind, {"message": _xml_text(r.reason), "type": r.verdict})
-                note.text = json.dumps(r.to_json(), ensure_ascii=False)
+                note = ElementTree.SubElement(element, kind, {"message": visible(r.reason), "type": r.verdict})
+                note.text = visible_json(json.dumps(r.to_json(), ensure_ascii=False))
         ElementTree.indent(root)
         return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
@@ -151,12 +157,3 @@ def _sentence(shown: dict[str, Any]) -> str:
     held = "" if shown.get("margin") is None else f", to lose at most {100 * shown['margin']:.1f} points"
     sure = "" if shown.get("confidence") is None else f" with confidence {shown['confidence']:.2f}"
     return f"{shown['verdict']}{held}{sure}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _xml_text(text: str) -> str:
-    """Without the control characters that XML 1.0 cannot hold."""
-    return "".join(c for c in text if c >= " " or c in "\t\n")

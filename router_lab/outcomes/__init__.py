@@ -8,10 +8,10 @@ from router_lab.outcomes.schema import (
     KEY,
     OUTCOME_COLUMNS,
     SCORED,
-    STATUSES,
     validate_calls,
     validate_outcomes,
 )
+from router_lab.runtime.values import STATUSES
 
 __all__ = [
     "CALL_COLUMNS",

@@ -14,10 +14,10 @@ from router_lab.outcomes.vectors import COLUMN as VECTOR
 from router_lab.outcomes.vectors import restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.values import NUMBER_RULE, QUALITY_RULE, STATUS_RULE, STATUSES, TOKENS
 
 REQUIRED = ("suite", "sample_id", "model", "quality")
 KEY = ("suite", "sample_id", "epoch", "model", "effort")
-STATUSES = ("ok", "error", "limit", "infra", "budget")
 SCORED = ("ok", "error", "limit")
 """Statuses whose quality counts; `infra` and `budget` rows are not evidence about a candidate."""
 
@@ -27,7 +27,6 @@ TEXT = (
 )  # fmt: skip
 MAY_BE_EMPTY = ("prompt", "answer")
 """Texts of no characters are texts there; in every other text column they are missing."""
-TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 NUMBERS = (*TOKENS, "total_tokens", "turns", "cost_usd", "paid_usd", "judge_usd", "retries", "latency_s", "seconds",
            "weight", "inclusion", "signals_usd")  # fmt: skip
 """Never negative. `inclusion` is the known probability with which this row was run (racing keeps a random floor),
@@ -106,8 +105,7 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
     for column in ("suite", "sample_id", "model"):
         _refuse(out, out[column].isna(), where, f"`{column}` is empty; every outcome needs one")
     out["status"] = out["status"].fillna("ok") if "status" in out.columns else "ok"
-    rule = f"known: {', '.join(STATUSES)}"
-    _refuse(out, ~out["status"].isin(STATUSES), where, "`status` is {!r}; " + rule, out["status"])
+    _refuse(out, ~out["status"].isin(STATUSES), where, "`status` is {!r}; " + STATUS_RULE, out["status"])
 
 
 def _settle_numbers(out: pd.DataFrame, where: str) -> None:
@@ -119,9 +117,8 @@ def _settle_numbers(out: pd.DataFrame, where: str) -> None:
     for column in [c for c in out.columns if is_number(c) and c not in ("quality", "epoch")]:
         out[column] = number_column(out[column], where, column)
         if column in NUMBERS:
-            rule = "it must be finite and not negative"
             wrong = (out[column] < 0) | np.isinf(out[column])
-            _refuse(out, wrong, where, f"`{column}` is {{}}; {rule}", out[column])
+            _refuse(out, wrong, where, f"`{column}` is {{}}; {NUMBER_RULE}", out[column])
     if "inclusion" in out.columns:
         _settle_inclusion(out, where)
     _settle_quality(out, where)
@@ -136,9 +133,8 @@ def is_number(column: str) -> bool:
 
 def _settle_quality(out: pd.DataFrame, where: str) -> None:
     quality = number_column(out["quality"], where, "quality", truth=True, wanted="a number, or true or false")
-    rule = "it must lie in [0, 1]; map the score with `quality:` in the suite, or in a table divide it by its maximum"
     wrong = (quality < 0) | (quality > 1) | np.isinf(quality)
-    _refuse(out, wrong, where, "`quality` is {:g}; " + rule, quality)
+    _refuse(out, wrong, where, "`quality` is {:g}; " + QUALITY_RULE, quality)
     counts = out["status"].isin(SCORED)
     rule = "a row that was not scored must say `infra` or `budget`"
     _refuse(out, counts & quality.isna(), where, "`quality` is null with status {!r}; " + rule, out["status"])

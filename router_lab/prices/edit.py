@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import yaml
 from router_lab.config import Price, Prices, parse, read_yaml
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
+
+LONGEST_KEY = 1000
+"""Characters of a model's name as YAML writes it, which takes keys of up to 1,024 on one line."""
 
 
 def add_price(path: str | Path, model: str, **fields: Any) -> Price:
@@ -37,7 +41,7 @@ def add_price(path: str | Path, model: str, **fields: Any) -> Price:
             f"{target}: model {model!r} already has an entry that starts {entry.starts}; a past entry is never edited: "
             "choose another --starts"
         )
-    changed = _insert(text, model, _lines(given))
+    changed = _insert(text, model, _lines(given | {"source": entry.source}))
     parse(Prices, yaml.safe_load(changed), where=target)
     atomic_write(target, changed.encode())
     return entry
@@ -49,7 +53,7 @@ def _lines(fields: dict[str, Any]) -> list[str]:
 
 
 def _insert(text: str, model: str, entry: list[str]) -> str:
-    key = yaml.safe_dump({model: None}, default_flow_style=False).rsplit(":", 1)[0]
+    key = _key(model)
     lines = text.splitlines()
     root = yaml.compose(text, Loader=yaml.SafeLoader) if text.strip() else None
     if root is None:
@@ -67,6 +71,18 @@ def _insert(text: str, model: str, entry: list[str]) -> str:
         entry = [f"{indent}{key}:", *(indent + line[2:] for line in entry)]
         at = _last_line(models) + 1
     return "\n".join([*lines[:at], *entry, *lines[at:]]) + "\n"
+
+
+def _key(model: str) -> str:
+    """A model's name as a key of YAML, on one line. Raises InputError for one that is too long to be a key."""
+    key = yaml.safe_dump({model: None}, default_flow_style=False).rsplit(":", 1)[0]
+    if "\n" in key or key.startswith("? "):  # a long or odd one, which would be written over several lines
+        key = yaml.safe_dump(model, default_style='"', width=math.inf).strip()
+    if len(key) > LONGEST_KEY:
+        raise InputError(
+            f"prices add: the model's name takes {len(key):,} characters in YAML, at most {LONGEST_KEY:,} do"
+        )
+    return key
 
 
 def _last_line(node: yaml.Node) -> int:

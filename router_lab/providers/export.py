@@ -14,6 +14,7 @@ from router_lab.providers.evallog import RawLog, event_input, find_logs, model_e
 from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY, canonical_messages, request_key
 from router_lab.providers.store import file_name, read_recording, write_recording
 from router_lab.runtime.errors import InputError, RouterLabError
+from router_lab.runtime.visible import visible
 
 USAGE = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write", "output_tokens", "reasoning_tokens")
 
@@ -132,9 +133,9 @@ def main(logs: tuple[Path, ...], out_dir: Path, model_sha: tuple[str, ...]) -> N
     hashes = dict(pair.rpartition("=")[::2] for pair in model_sha)
     try:
         for path in export_generations(logs, out_dir, hashes):
-            click.echo(str(path))
+            click.echo(visible(path))  # noqa: TID251  # no command of the command line
     except RouterLabError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(visible(error)) from None
 
 
 if __name__ == "__main__":

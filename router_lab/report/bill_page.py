@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from router_lab.report.economics import (
     Bill,
@@ -17,7 +17,7 @@ from router_lab.report.economics import (
     token_rows,
 )
 from router_lab.report.format import candidate_label, count, money, percent
-from router_lab.report.html import bar, bullets, details, paragraph, section, table
+from router_lab.report.html import bars, bullets, details, paragraph, section, table
 
 MOST_TAIL = 20
 NUMBERS = {
@@ -26,7 +26,7 @@ NUMBERS = {
 }  # fmt: skip
 
 
-def bill_section(bills: Sequence[Bill], volume: float, growth: float, basis: str = "") -> str:
+def bill_section(bills: Sequence[Bill], volume: float, growth: float, basis: str = "") -> Markup:
     """P50, P95 and P99 of a request, dollars per success, and the month. basis: on which rows, for the note."""
     grows = f", growing {percent(growth, 0)} a month" if growth else ""
     year = [("after a year", lambda b: money(b["bill"].monthly[-1]))] if growth else []
@@ -49,11 +49,11 @@ def bill_section(bills: Sequence[Bill], volume: float, growth: float, basis: str
     return section(title, body, paragraph(f"{note} {basis}".strip(), "note"))
 
 
-def tail_section(outcomes: pd.DataFrame) -> str:
+def tail_section(outcomes: pd.DataFrame) -> Markup:
     """Samples that finished but cost over five times their candidate's median."""
     summary = tail_summary(outcomes)
     if not summary:
-        return ""
+        return Markup()
     by_candidate = table(
         summary,
         [
@@ -96,22 +96,15 @@ def _whole(row: Mapping[str, Any], name: str) -> str:
     return count(float(value)) if value is not None and value == value else "–"
 
 
-def tokens_section(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> str:
+def tokens_section(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> Markup:
     """Mean tokens by kind, the context by turn, and what a batch tier would take off."""
     rows = token_rows(outcomes)
     if not any(r["output"] == r["output"] for r in rows):
-        return ""
+        return Markup()
     most = max(r["output"] for r in rows if r["output"] == r["output"]) or 1.0
-    lines, kept = [], [k for k in NUMBERS if any(count(r[k]) not in ("–", "0") for r in rows)]
-    for r in rows:
-        reasoning = 0.0 if r["reasoning"] != r["reasoning"] else r["reasoning"]
-        picture = bar(reasoning / most) + bar(max(0.0, r["visible"]) / most, second=True)
-        numbers = "".join(f"<td>{count(r[k])}</td>" for k in kept)
-        lines.append(f'<tr><td class="text">{escape(r["label"])}</td>{numbers}<td class="text">{picture}</td></tr>')
-    head = '<th class="text"></th>' + "".join(f"<th>{NUMBERS[k]}</th>" for k in kept)
-    head += '<th class="text">reasoning, then answer</th>'
-    shown = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-    parts = [shown, bullets(_batch_lines(outcomes))]
+    numbers = [(NUMBERS[kind], lambda r, kind=kind: count(r[kind])) for kind in NUMBERS]
+    picture = ("reasoning, then answer", lambda r: bars(_or_0(r["reasoning"]) / most, r["visible"] / most))
+    parts = [table(rows, [("", lambda r: r["label"]), *numbers, picture]), bullets(_batch_lines(outcomes))]
     growth = [] if calls is None else context_growth(calls)
     if growth:
         parts.append(paragraph("Input by turn of a conversation, cached tokens included:"))
@@ -127,6 +120,10 @@ def tokens_section(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> str:
             )
         )
     return section("Where the tokens go, mean per request", *parts)
+
+
+def _or_0(value: float) -> float:
+    return value if value == value else 0.0
 
 
 def _batch_lines(outcomes: pd.DataFrame) -> list[str]:

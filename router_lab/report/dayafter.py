@@ -20,6 +20,7 @@ from scipy.stats import chi2, ncx2, norm
 from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, clustered_mean, clustered_ratio, samples_needed
 from router_lab.report.format import candidate_label, count, interval, money, percent, points
 from router_lab.runtime.shares import part
+from router_lab.runtime.visible import visible
 
 Floats = NDArray[np.float64]
 HOLDS, BROKEN, UNSURE = "still holds", "does not hold", "cannot tell yet"
@@ -81,7 +82,8 @@ class DayAfter:
         lines += [f"  {f.name}: {f.verdict}; {f.text}" for f in self.findings]
         lines += [f"  named four times in five: {', '.join(self.powers)}"] if self.powers else []
         more = max((f.more or 0 for f in self.findings if f.verdict == UNSURE), default=0)
-        return "\n".join([*lines, self.verdict + (f", about {more:,} more" if self.verdict == UNSURE and more else "")])
+        last = self.verdict + (f", about {more:,} more" if self.verdict == UNSURE and more else "")
+        return "\n".join(map(visible, [*lines, last]))
 
 
 def day_after(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from markupsafe import Markup
+
 from router_lab.report.dayafter import BROKEN, HOLDS, DayAfter
 from router_lab.report.format import count, money, percent
-from router_lab.report.html import page, paragraph, section, table, verdict_box
+from router_lab.report.html import lead, page, section, table, verdict_box
 
 _KIND = {HOLDS: "pass", BROKEN: "fail"}
 
@@ -40,22 +44,16 @@ def day_after_html(result: DayAfter, name: str) -> str:
     )
     return page(
         f"{name}: the day after",
-        "\n".join(
-            [
-                f"<h1>{name}: the day after</h1>",
-                paragraph(f"{count(result.n)} logged decisions.", "by"),
-                verdict_box(kind, said),
-                section("What was checked", checks),
-                section("Promised and real, by suite", by_suite),
-                section("Who served", _counts(result.served, "candidate", result.n)),
-                section("Why", _counts(result.codes, "reason", result.n)),
-            ]
-        ),
+        lead(f"{count(result.n)} logged decisions"),
+        verdict_box(kind, said),
+        section("What was checked", checks),
+        section("Promised and real, by suite", by_suite),
+        section("Who served", _counts(result.served, "candidate", result.n)),
+        section("Why", _counts(result.codes, "reason", result.n)),
     )
 
 
-def _counts(found: object, heading: str, n: int) -> str:
-    assert isinstance(found, dict)
+def _counts(found: Mapping[str, int], heading: str, n: int) -> Markup:
     rows = [{"name": k, "n": v} for k, v in found.items()]
     columns = [(heading, lambda r: r["name"]), ("decisions", lambda r: count(r["n"])),
                ("share", lambda r: percent(r["n"] / n))]  # fmt: skip

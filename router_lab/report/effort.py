@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab.columns import left, named, right, widest
 from router_lab.metrics import clustered_mean, clustered_ratio, too_few
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.report.format import MISSING, candidate_label, points
@@ -46,14 +47,14 @@ def effort_text(table: pd.DataFrame) -> str:
     if table.empty:
         return "no model was run at two efforts"
     suites = sorted(table["suite"].unique())
-    head = ["quality, in points, and cost against the same model's cheapest effort", *suites]
+    head = ["quality, in points, and cost against the same model's cheapest effort", *map(named, suites)]
     lines = [head]
     ordered = sorted(records(table), key=_name)
     for name, cells in groupby(ordered, key=_name):
         by_suite = {row["suite"]: _cell(row) for row in cells}
-        lines.append([name, *(by_suite.get(suite, MISSING) for suite in suites)])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+        lines.append([named(name), *(by_suite.get(suite, MISSING) for suite in suites)])
+    widths = [widest(line[i] for line in lines) for i in range(len(head))]
+    text = ["  ".join([left(line[0], widths[0]), *map(right, line[1:], widths[1:])]).rstrip() for line in lines]
     return "\n".join([*text, f"± 95 % interval; {MARKS[PAYS]} pays, {MARKS[LOSES]} loses, {MARKS[UNSHOWN]} not shown"])
 
 

@@ -1,45 +1,66 @@
-"""Pieces of a self-contained page: no font, script, style or picture comes from anywhere else."""
+"""Pages and pictures, rendered from `templates/` by the one environment that escapes whatever is put into them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
-from importlib import resources
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined
+from markupsafe import Markup
+
+from router_lab.runtime.visible import visible
 
 Cell = Callable[[Mapping[str, Any]], str]
 
 
-def page(title: str, body: str) -> str:
-    """A whole HTML document with the house's style and the hover script inside it."""
-    files = resources.files("router_lab.report")
-    style = (files / "style.css").read_text(encoding="utf-8")
-    script = (files / "hover.js").read_text(encoding="utf-8")
-    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f"<style>\n{style}</style></head>\n<body>\n{body}\n<script>\n{script}</script>\n</body></html>\n"
-    )
+def _shown(value: Any) -> Any:
+    """What stands between two braces of a template: seen as it is, unless it was rendered here."""
+    return value if isinstance(value, Markup | Undefined) else visible(value)
 
 
-def svg_style() -> str:
-    """The part of the house's style that a picture outside of a page needs: its colours, light and dark, and marks."""
-    style = (resources.files("router_lab.report") / "style.css").read_text(encoding="utf-8")
-    colours = style[: style.index("* {")]
-    return colours + "".join(f"{line}\n" for line in style.splitlines() if line.startswith(".pareto"))
+TEMPLATES = Environment(
+    loader=PackageLoader("router_lab.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_shown,
+)
+TEMPLATES.filters["px"] = lambda value: f"{value:.1f}"
 
 
-def section(title: str, *parts: str) -> str:
+def render(template: str, **values: Any) -> Markup:
+    """The template of that name with `values`, each of which is escaped unless it was itself rendered."""
+    return Markup(TEMPLATES.get_template(template).render(values))  # escaped by the environment
+
+
+def _part(name: str, *values: Any) -> Markup:
+    found: Markup = getattr(TEMPLATES.get_template("parts.html").module, name)(*values)
+    return found
+
+
+def page(title: str, *parts: Markup) -> str:
+    """A whole HTML document headed `title`; nothing in it comes from anywhere else. Empty parts are left out."""
+    return f"{render('page.html', title=title, parts=parts)}\n"
+
+
+def section(title: str, *parts: Markup) -> Markup:
     """A headed section; empty parts are left out, and without any the section too."""
     inside = [p for p in parts if p]
-    return f"<section><h2>{escape(title)}</h2>\n" + "\n".join(inside) + "\n</section>" if inside else ""
+    return _part("section", title, inside) if inside else Markup()
 
 
-def paragraph(text: str, kind: str = "") -> str:
-    """Escaped text as a paragraph."""
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+def titled(title: str, inside: Markup) -> Markup:
+    """A part of a section under a heading of its own."""
+    return _part("titled", title, inside)
+
+
+def paragraph(text: str, kind: str = "") -> Markup:
+    """A paragraph."""
+    return _part("paragraph", text, kind)
+
+
+def lead(text: str, days: Sequence[str] = ()) -> Markup:
+    """The line under a page's heading: what it is made of, and when that was measured."""
+    return _part("lead", text, days)
 
 
 def table(
@@ -48,51 +69,58 @@ def table(
     *,
     row_class: Cell = lambda _: "",
     text_columns: int = 1,
-) -> str:
-    """A table: (heading, cell) by column, cells escaped; the first `text_columns` are left-aligned.
+) -> Markup:
+    """A table: (heading, cell) by column; the first `text_columns`, and pictures, are left-aligned.
 
     A column that is a dash, or a bare 0, for every row is left out.
     """
-    nothing = ("", "–", "0")
-    kept = [c for i, c in enumerate(columns) if i < text_columns or any(c[1](r) not in nothing for r in rows)]
-    aligned = [' class="text"' if i < text_columns else "" for i in range(len(kept))]
-    head = "".join(f"<th{a}>{escape(name)}</th>" for a, (name, _) in zip(aligned, kept, strict=True))
-    lines = []
-    for row in rows:
-        cells = "".join(f"<td{a}>{escape(cell(row))}</td>" for a, (_, cell) in zip(aligned, kept, strict=True))
-        kind = row_class(row)
-        lines.append(f'<tr class="{kind}">{cells}</tr>' if kind else f"<tr>{cells}</tr>")
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    filled = [(name, [cell(row) for row in rows]) for name, cell in columns]
+    kept = [(i, c) for i, c in enumerate(filled) if i < text_columns or not {"", "–", "0"}.issuperset(c[1])]
+    head = [(name, i < text_columns or any(isinstance(c, Markup) for c in cells)) for i, (name, cells) in kept]
+    lines = [(row_class(row), [cells[n] for _, (_, cells) in kept]) for n, row in enumerate(rows)]
+    return _part("table", head, lines)
 
 
-def cards(pairs: Sequence[tuple[str, str]]) -> str:
+def cards(pairs: Sequence[tuple[str, str]]) -> Markup:
     """Big figures with a line under each: (figure, what it is)."""
-    boxes = "".join(f'<div class="card"><b>{escape(big)}</b><span>{escape(small)}</span></div>' for big, small in pairs)
-    return f'<div class="cards">{boxes}</div>'
+    return _part("cards", pairs)
 
 
-def verdict_box(word: str, text: str, more: str = "", of: str = "") -> str:
-    """A verdict in its colour, and in words for who sees none; `of`: whose verdict it is. `more` is HTML."""
-    whose = f"{escape(of)}: " if of else ""
-    return f'<div class="verdict {escape(word)}"><b class="word">{whose}{escape(word)}</b> · {escape(text)}{more}</div>'
+def verdict_box(word: str, text: str, of: str = "") -> Markup:
+    """A verdict in its colour, and in words for who sees none (word "": no verdict, a finding); `of`: whose it is."""
+    return _part("verdict_box", word, text, of)
 
 
-def figure(svg: str, caption: str = "") -> str:
+def quote(text: str) -> Markup:
+    """A sentence to be taken elsewhere."""
+    return _part("quote", text)
+
+
+def figure(picture: Markup, caption: str = "") -> Markup:
     """A picture with its caption above it."""
-    above = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f"<figure>{above}{svg}</figure>"
+    return _part("figure", picture, caption)
 
 
-def details(summary: str, inside: str) -> str:
+def panels(figures: Sequence[Markup]) -> Markup:
+    """Small figures side by side."""
+    return _part("panels", figures)
+
+
+def details(summary: str, *parts: Markup) -> Markup:
     """What only some readers want, folded."""
-    return f"<details><summary>{escape(summary)}</summary>{inside}</details>"
+    return _part("details", summary, parts)
 
 
-def bullets(texts: Sequence[str]) -> str:
-    """A list of sentences."""
-    return "<ul>" + "".join(f"<li>{escape(t)}</li>" for t in texts) + "</ul>" if texts else ""
+def bullets(texts: Sequence[str]) -> Markup:
+    """A list of sentences; nothing of none."""
+    return _part("bullets", texts)
 
 
-def bar(share: float, width: int = 140, second: bool = False) -> str:
-    """A bar of `share` of `width` px, for table cells that are raw HTML."""
-    return f'<span class="bar{" second" if second else ""}" style="width:{max(0.0, share) * width:.1f}px"></span>'
+def commands(*lines: str) -> Markup:
+    """What to type, a line each."""
+    return _part("commands", lines)
+
+
+def bars(*shares: float, width: int = 140) -> Markup:
+    """Bars of `shares` of `width` px in a row, for a cell of a table; all but the first are paler."""
+    return _part("bars", [max(0.0, share) * width for share in shares])

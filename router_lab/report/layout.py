@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from unicodedata import east_asian_width
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def linear_ticks(low: float, high: float, about: int = 6) -> list[float]:
 def text_width(text: str, size: float) -> float:
     """Width in px of `text` in a sans-serif of `size` px, on the safe side for the fonts that browsers fall back to."""
     narrow, wide = set("iljtfrI.,:;|!'()[] ·/-"), set("mwMW@%—")
-    return size * sum(0.36 if c in narrow else 0.92 if c in wide else 0.64 for c in text)
+    return size * sum(
+        0.36 if c in narrow else 0.92 if c in wide else 1.05 if east_asian_width(c) in "WF" else 0.64 for c in text
+    )
 
 
 _AROUND: list[tuple[float, float]] = [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1)]

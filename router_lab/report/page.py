@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from router_lab.metrics import advice, too_few
 from router_lab.outcomes import validate_outcomes
@@ -17,7 +17,19 @@ from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section
 from router_lab.report.economics import Bill, candidate_bills, policy_bills
 from router_lab.report.format import MISSING, candidate_label, count, money, percent, points
-from router_lab.report.html import bullets, cards, details, page, paragraph, section, table, verdict_box
+from router_lab.report.html import (
+    bullets,
+    cards,
+    commands,
+    details,
+    lead,
+    page,
+    paragraph,
+    quote,
+    section,
+    table,
+    verdict_box,
+)
 from router_lab.report.pareto_page import fronts_html, moved, tables_html
 from router_lab.report.policy import (
     FRESH,
@@ -78,19 +90,18 @@ def report_html(
     then = None if before is None else candidate_table(before)
     story = Story(known, outcomes, calls, then, policy, replayed, bills, volume, growth)
     name = title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}")
-    body = [
-        f"<h1>{name}</h1>",
+    return page(
+        name,
         _what_was_tried(story),
-        _answer(story),
-        section("What was found", fronts_html(known, _marks(story), _reference(story), then), tables_html(known)),
-        section("What the new sweep moved", bullets(moved(then, known))) if then is not None else "",
+        *_answer(story),
+        section("What was found", *fronts_html(known, _marks(story), _reference(story), then), *tables_html(known)),
+        section("What the new sweep moved", bullets([] if then is None else moved(then, known))),
         _who_gets_what(story),
         bill_section(bills, volume, growth, _basis(story)),
         tail_section(outcomes),
         tokens_section(outcomes, calls),
         _how_sure(story),
-    ]
-    return page(name, "\n".join(body))
+    )
 
 
 def _bills(
@@ -129,20 +140,20 @@ def _marks(story: Story) -> list[Any]:
     return policy_marks(story.policy, story.replayed, story.table)
 
 
-def _what_was_tried(story: Story) -> str:
+def _what_was_tried(story: Story) -> Markup:
     rows = pooled(story.table)
     days = story.outcomes["started_at"].dropna().astype(str).str[:10] if "started_at" in story.outcomes else pd.Series()
-    when = "" if days.empty else ", " + " to ".join(f"<time>{d}</time>" for d in sorted({days.min(), days.max()}))
+    when = [] if days.empty else sorted({days.min(), days.max()})
     text = (
         f"{len(rows)} candidates on {count(rows['n'].max())} samples in {count(rows['clusters'].max())} groups of "
         f"{len(suites_of(story.table))} suites ({', '.join(suites_of(story.table)[:8])})"
     )
-    return f'<p class="by">{escape(text)}{when}.</p>'
+    return lead(text, when)
 
 
-def _answer(story: Story) -> str:
+def _answer(story: Story) -> list[Markup]:
     if story.policy is None or story.replayed is None:
-        return _answer_of_sweep(story)
+        return [_answer_of_sweep(story)]
     shown, found = story.policy.spec.certificate, figures(story.policy, story.replayed)
     word = str(shown.get("verdict", "inconclusive"))
     base, routed = story.bills
@@ -157,9 +168,8 @@ def _answer(story: Story) -> str:
             "smallest loss this much data can rule out, if all requests moved",
         ),
     ]
-    quote = f"<blockquote>{_sentence(story)}</blockquote>"
-    heading = verdict_box(word, f"{advice(shown).text} {_plain(shown)}", of="certificate")
-    return heading + cards(boxes) + quote + _which_rows(shown)
+    verdict = verdict_box(word, f"{advice(shown).text} {_plain(shown)}", of="certificate")
+    return [verdict, cards(boxes), quote(_sentence(story)), _which_rows(shown)]
 
 
 def _big(figure: Mapping[str, Any]) -> str:
@@ -167,9 +177,9 @@ def _big(figure: Mapping[str, Any]) -> str:
     return few or f"{points(figure['value'])} points"
 
 
-def _which_rows(shown: Mapping[str, Any]) -> str:
+def _which_rows(shown: Mapping[str, Any]) -> Markup:
     if shown.get("n") is None:
-        return ""
+        return Markup()
     return paragraph(
         f"Verdict and figures are those of {certificate_rows(shown)}. The command router-lab gate judges fresh "
         "rows, which no fit has used, and may be inconclusive on them where the certificate passes: they are fewer.",
@@ -189,10 +199,10 @@ def _plain(shown: Mapping[str, Any]) -> str:
     return re.sub("^do not route( yet)?: ", "", reason)
 
 
-def _answer_of_sweep(story: Story) -> str:
+def _answer_of_sweep(story: Story) -> Markup:
     rows = [r for r in records(pooled(story.table)) if r["compared"]]
     if not rows:
-        return ""
+        return Markup()
     best = max(rows, key=lambda r: (r["quality"], -_or_inf(r["cost_usd_per_1k"])))
     dear = best["cost_usd_per_1k"]
     near = [r for r in rows if r["quality_high"] >= best["quality_low"] and r["cost_usd_per_1k"] < dear]
@@ -205,7 +215,7 @@ def _answer_of_sweep(story: Story) -> str:
         )
     else:
         text += " Nothing cheaper comes within its interval on all suites together; a policy may find where it does."
-    return f'<div class="verdict">{escape(text)}</div>'
+    return verdict_box("", text)
 
 
 def _or_inf(value: float) -> float:
@@ -227,9 +237,9 @@ def _sentence(story: Story) -> str:
     )
 
 
-def _who_gets_what(story: Story) -> str:
+def _who_gets_what(story: Story) -> Markup:
     if story.policy is None or story.replayed is None:
-        return ""
+        return Markup()
     policy, replayed, shown = story.policy, story.replayed, story.policy.spec.certificate
     versus = table(
         compare_rows(policy, replayed),
@@ -285,9 +295,9 @@ def _on(part: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {"n": part.get("n"), "clusters": part.get("clusters")} | dict(part[name])
 
 
-def _how_sure(story: Story) -> str:
+def _how_sure(story: Story) -> Markup:
     if story.policy is None:
-        return ""
+        return Markup()
     shown = story.policy.spec.certificate
     facts = [
         f"Procedure: {shown.get('procedure', 'unknown')}.",
@@ -310,11 +320,13 @@ def _how_sure(story: Story) -> str:
         facts.append(f"About {count(needed)} more samples would settle it{dollars}.")
     prices = price_line(story.policy)
     facts += [prices] if prices else []
-    again = "router-lab verify POLICY --outcomes OUTCOMES"
     return section(
         "How sure we are, and what would make us surer",
         bullets(facts),
-        paragraph(f"It holds as long as: {'; '.join(shown['assumptions'])}.") if shown.get("assumptions") else "",
-        f"<pre>{again}\nrouter-lab report POLICY OUTCOMES --html report.html\n"
-        f"revision {story.policy.revision or 'not yet saved'}</pre>",
+        paragraph(f"It holds as long as: {'; '.join(shown['assumptions'])}.") if shown.get("assumptions") else Markup(),
+        commands(
+            "router-lab verify POLICY --outcomes OUTCOMES",
+            "router-lab report POLICY OUTCOMES --html report.html",
+            f"revision {story.policy.revision or 'not yet saved'}",
+        ),
     )

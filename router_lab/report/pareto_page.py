@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 import pandas as pd
+from markupsafe import Markup
 
 from router_lab.replay import replay
 from router_lab.report.format import count, interval, money, percent, points, seconds
-from router_lab.report.html import bullets, details, figure, page, paragraph, section, svg_style, table
+from router_lab.report.html import bullets, details, figure, lead, page, panels, paragraph, section, table, titled
 from router_lab.report.marks import Mark
 from router_lab.report.policy import policy_marks
 from router_lab.report.svg import pareto_svg
@@ -33,7 +34,7 @@ COLUMNS = (
 )
 
 
-def candidates_html(rows: pd.DataFrame) -> str:
+def candidates_html(rows: pd.DataFrame) -> Markup:
     """One suite of a `candidate_table` as an HTML table; who is on the front is bold, the dominated are grey."""
     return table(records(rows), COLUMNS, row_class=lambda r: "front" if r["on_front"] else "dominated")
 
@@ -43,7 +44,7 @@ def fronts_html(
     extra: Sequence[Mark] = (),
     reference: tuple[str, str | None] | None = None,
     before: pd.DataFrame | None = None,
-) -> str:
+) -> list[Markup]:
     """The picture of all suites with `extra` marks (policies …), and a small one for each suite."""
     known = None if before is None else set(before["label"])
     earlier = [] if before is None else marks_of(pooled(before))
@@ -51,7 +52,7 @@ def fronts_html(
     parts = [figure(pareto_svg(whole, title="All suites", before=earlier))]
     suites = suites_of(table_)
     if len(suites) > 1:
-        panels = [
+        small = [
             figure(
                 pareto_svg(
                     marks_of(table_[table_["suite"] == s], reference, known), title=s, width=500, height=330,
@@ -61,19 +62,19 @@ def fronts_html(
             )
             for s in suites[:MOST_PANELS]
         ]  # fmt: skip
-        parts.append(f'<div class="panels">{"".join(panels)}</div>')
+        parts.append(panels(small))
         if len(suites) > MOST_PANELS:
             parts.append(paragraph(f"{len(suites) - MOST_PANELS} further suites are in the table.", "note"))
     unpriced = [r["label"] for r in records(pooled(table_)) if math.isnan(r["cost_usd_per_1k"])]
     if unpriced:
         parts.append(paragraph(f"Not in the picture, for want of a price: {', '.join(unpriced)}.", "note"))
-    return "\n".join(parts)
+    return parts
 
 
-def tables_html(table_: pd.DataFrame) -> str:
+def tables_html(table_: pd.DataFrame) -> list[Markup]:
     """The pooled table, and those of the suites folded beneath it."""
-    single = "".join(f"<h3>{s}</h3>{candidates_html(table_[table_['suite'] == s])}" for s in suites_of(table_))
-    return candidates_html(pooled(table_)) + details("By suite", single)
+    single = [titled(s, candidates_html(table_[table_["suite"] == s])) for s in suites_of(table_)]
+    return [candidates_html(pooled(table_)), details("By suite", *single)]
 
 
 def pareto_html(
@@ -92,12 +93,14 @@ def pareto_html(
     now = candidate_table(outcomes)
     then = None if before is None else candidate_table(before)
     n, groups = int(pooled(now)["n"].max()), int(pooled(now)["clusters"].max())
-    lead = f"{len(pooled(now))} candidates, {len(suites_of(now))} suites, {n:,} samples in {groups:,} groups."
-    body = [f"<h1>{title}</h1>", paragraph(lead, "by"), fronts_html(now, extra, reference, then)]
-    if then is not None:
-        body.append(section("What the new sweep moved", bullets(moved(then, now))))
-    body.append(section("The front, and who is behind it", tables_html(now)))
-    return page(title, "\n".join(body))
+    made_of = f"{len(pooled(now))} candidates, {len(suites_of(now))} suites, {n:,} samples in {groups:,} groups"
+    return page(
+        title,
+        lead(made_of),
+        *fronts_html(now, extra, reference, then),
+        section("What the new sweep moved", bullets([] if then is None else moved(then, now))),
+        section("The front, and who is behind it", *tables_html(now)),
+    )
 
 
 def front_svg(outcomes: pd.DataFrame, policy: Policy | None = None) -> str:
@@ -105,9 +108,7 @@ def front_svg(outcomes: pd.DataFrame, policy: Policy | None = None) -> str:
     known = candidate_table(outcomes)
     extra = [] if policy is None else policy_marks(policy, replay(policy, outcomes), known)
     reference = None if policy is None else (policy.reference.model, policy.reference.effort)
-    picture = pareto_svg([*marks_of(pooled(known), reference), *extra], title="All suites")
-    paper = 'svg { background: var(--paper); font-family: system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }'
-    return picture.replace(">", f"><style>{svg_style()}{paper}</style>", 1) + "\n"
+    return f"{pareto_svg([*marks_of(pooled(known), reference), *extra], title='All suites', alone=True)}\n"
 
 
 def moved(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:

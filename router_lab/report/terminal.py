@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
+from rich.cells import cell_len
 
+from router_lab.columns import left, named, right, widest
 from router_lab.report.format import count, interval, money, percent, seconds
 from router_lab.report.layout import Box, place_labels
 from router_lab.report.marks import KIND_NAMES, Mark, drawing_order, front_steps
@@ -66,18 +68,20 @@ def _draw_labels(grid: list[list[str]], marks: Sequence[Mark], at: Callable[[Mar
         if character != " "
     ]
     area = Box(-0.6, -1.1, len(grid[0]) + 0.1, 2 * len(grid) - 0.9)
-    sizes = [(len(m.label) + 1.0, 1.8) for m in marks]
+    labels = [named(m.label) for m in marks]
+    sizes = [(cell_len(label) + 1.0, 1.8) for label in labels]
     centres = [(float(x), 2.0 * y) for x, y in anchors]
     near, gaps = [0.0] * len(marks), [2.0] * len(marks)
     placed = place_labels(centres, sizes, boxes, area, soft=lines * 20, reach=near, gaps=gaps)
-    for mark, place in zip(marks, placed, strict=True):
+    for label, place in zip(labels, placed, strict=True):
         if place is None:
             continue
         row = round((place.box.top + place.box.bottom) / 4)
         start = round(place.box.left + 0.5)
-        for offset, character in enumerate(mark.label):
-            if 0 <= row < len(grid) and 0 <= start + offset < len(grid[0]):
-                grid[row][start + offset] = character
+        for character in label:
+            if 0 <= row < len(grid) and 0 <= start < len(grid[0]):
+                grid[row][start : start + cell_len(character)] = [character, ""][: cell_len(character)]
+            start += cell_len(character)
 
 
 def _rows(grid: list[list[str]], scale: Scale) -> list[str]:
@@ -146,12 +150,12 @@ def format_table(table: pd.DataFrame, most_suites: int = 12) -> str:
     shown = [s for s in table["suite"].unique() if s == POOLED or s in sizes.index[:most_suites]]
     rows = records(table[table["suite"].isin(shown)])
     columns = [c for c in COLUMNS if any(c[1](r).strip("– ") for r in rows)]
-    cells = [[f"{'●' if r['on_front'] else ' '} {r['label']}", *(cell(r) for _, cell in columns)] for r in rows]
+    cells = [[f"{'●' if r['on_front'] else ' '} {named(r['label'])}", *(cell(r) for _, cell in columns)] for r in rows]
     head = ["", *(name for name, _ in columns)]
-    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
+    names = {suite: "all suites" if suite == POOLED else named(suite) for suite in shown}
+    widths = [widest(line[i] for line in [head, *cells]) for i in range(len(head))]
     lines: list[str] = []
-    for suite in shown:
-        name = "all suites" if suite == POOLED else suite
+    for suite, name in names.items():
         lines += [*([""] if lines else []), _line([name, *head[1:]], widths)]
         lines += [_line(c, widths) for c, r in zip(cells, rows, strict=True) if r["suite"] == suite]
     if len(sizes) > most_suites:
@@ -161,4 +165,4 @@ def format_table(table: pd.DataFrame, most_suites: int = 12) -> str:
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     first, *rest = zip(cells, widths, strict=True)
-    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]).rstrip()
+    return "  ".join([left(*first), *(right(cell, width) for cell, width in rest)]).rstrip()

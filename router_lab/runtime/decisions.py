@@ -6,100 +6,128 @@ Deciding never waits for this: the caller writes when it likes. Prompts are writ
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.messages import last_user_text
+from router_lab.runtime.values import LOGGED, name_of, plain
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
 
-OUTCOME_COLUMNS = (
-    "quality", "status", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
-    "turns", "cost_usd", "paid_usd", "check", "latency_s", "group",
-)  # fmt: skip
-"""What `DecisionLog.outcome` takes: columns of the outcomes table."""
 _PROVIDERS = {"anthropic": "anthropic", "openai_chat": "openai", "openai_responses": "openai"}
 
 
 class DecisionLog:
     """Appends to the file `path`; safe among threads, and among processes for lines up to the system's pipe size.
 
-    prompts=True writes the prompts too. `clock` gives UTC seconds.
+    prompts=True writes the prompts too. `clock` gives UTC seconds. A line that cannot be written (no room, no right)
+    never fails the request: it is counted in `lost`, and the first one is said through `logging`.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], *, prompts: bool = False, clock: Callable[[], float] = time.time
     ) -> None:
         self.path = Path(path)
+        self.lost = 0
         self._prompts = prompts
         self._clock = clock
         self._lock = threading.Lock()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
 
-    def write(
-        self, decision: Decision, *, prompt: str | None = None, suite: str | None = None, id: str | None = None
-    ) -> str:
-        """Log a decision and return the id for its outcome; also marks the current OpenTelemetry span, if any.
+    def write(self, decision: Decision, *, prompt: Any = None, suite: str | None = None, id: Any = None) -> str:
+        """Log a decision and return the id for its outcome (`id` as text, else a new one); never raises.
 
-        A decision that lacked the vector its policy was fitted on has `vector_missing: true` in its row.
+        Also marks the current OpenTelemetry span, if any. prompt: as `decide` takes it. A decision that lacked the
+        vector its policy was fitted on has `vector_missing: true` in its row.
         """
-        number = id or uuid.uuid4().hex
+        number = uuid.uuid4().hex
+        try:
+            number = number if id is None or name_of(id) == "" else name_of(id)
+            self._append(self._row(decision, prompt, suite, number))
+            mark_span(decision)
+        except Exception as error:  # noqa: BLE001  # a log must not fail the request that it is about
+            self._lose(error)
+        return number
+
+    def outcome(self, id: Any, **columns: Any) -> None:
+        """Log what became of decision `id`: columns of the outcomes table (`values.LOGGED`), None where not known.
+
+        Raises InputError for what `collect` would refuse later; never because the file cannot be written.
+        """
+        known = plain(columns, f"{self.path}: outcome of {name_of(id)!r}")
+        try:
+            self._append({"kind": "outcome", "id": name_of(id), "time": self._clock(), **known})
+        except Exception as error:  # noqa: BLE001  # as above
+            self._lose(error)
+
+    def _row(self, decision: Decision, prompt: Any, suite: Any, number: str) -> dict[str, Any]:
         data = decision.to_dict()
-        row = {"kind": "decision", "id": number, "time": self._clock(), "suite": suite} | {
+        named = None if suite is None else name_of(suite)
+        row = {"kind": "decision", "id": number, "time": self._clock(), "suite": named} | {
             key: data[key] for key in ("model", "effort", "tier", "quality", "cost_usd", "reason", "revision")
         }
         row["code"] = decision.code
         if decision.vector_missing:
             row["vector_missing"] = True
         if self._prompts and prompt is not None:
-            row["prompt"] = prompt
-        self._append(row)
-        mark_span(decision)
-        return number
-
-    def outcome(self, id: str, **columns: Any) -> None:
-        """Log what became of decision `id`: columns of the outcomes table (OUTCOME_COLUMNS)."""
-        unknown = sorted(set(columns) - set(OUTCOME_COLUMNS))
-        if unknown:
-            raise InputError(f"{self.path}: outcome has no column {unknown[0]!r}; use {', '.join(OUTCOME_COLUMNS)}")
-        self._append({"kind": "outcome", "id": id, "time": self._clock(), **columns})
+            row["prompt"] = prompt if isinstance(prompt, str) else last_user_text(prompt)
+        return row
 
     def _append(self, row: dict[str, Any]) -> None:
-        line = json.dumps(row, sort_keys=True, ensure_ascii=True).encode("ascii") + b"\n"
-        with self._lock, self.path.open("ab", buffering=0) as handle:
-            handle.write(line)
+        line = json.dumps(row, sort_keys=True, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
+        with self._lock:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab", buffering=0) as handle:
+                if handle.write(line) != len(line):
+                    raise OSError("written in part")
+
+    def _lose(self, error: Exception) -> None:
+        with self._lock:
+            self.lost += 1
+            first = self.lost == 1
+        if first:
+            said = "%s: a line of the decision log was lost: %s: %s; further ones are counted in DecisionLog.lost"
+            logging.getLogger("router_lab").warning(said, self.path, type(error).__name__, error)
 
 
 def read_decisions(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     """The logged decisions in order, each with what was logged of its outcome under "outcome" (None = nothing yet).
 
     A last line cut short by a crash is passed over; any other line that is not JSON is an InputError with its number.
+    So is a value that no outcome can have. Outcomes of no decision in the file are counted in a RouterLabWarning.
     """
     decisions: dict[str, dict[str, Any]] = {}
+    outcomes: dict[str, dict[str, Any]] = {}  # apart: another process may have written one before its decision
     lines = Path(path).read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
         try:
             row = json.loads(line)
-            kind, name = row["kind"], row["id"]
+            kind, name = row["kind"], name_of(row["id"])
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):
                 break
             raise InputError(f"{path}: line {number} is not a line of a decision log: {error}") from error
         if kind == "decision":
-            decisions[name] = row | {"outcome": None}
-        elif name in decisions:
-            decisions[name]["outcome"] = (decisions[name]["outcome"] or {}) | {
-                key: row[key] for key in OUTCOME_COLUMNS if key in row
-            }
-    yield from decisions.values()
+            decisions[name] = row | {"id": name}
+        else:
+            outcomes.setdefault(name, {}).update({key: row[key] for key in LOGGED if row.get(key) is not None})
+    stray = sorted(outcomes.keys() - decisions.keys())
+    if stray:
+        said = f"{path}: {len(stray):,} outcomes belong to no decision that is logged there, the first to {stray[0]!r}"
+        warnings.warn(RouterLabWarning(said), stacklevel=2)
+    for name, row in decisions.items():
+        known = outcomes.get(name)
+        yield row | {"outcome": None if known is None else plain(known, f"{path}: decision {name!r}")}
 
 
 def outcome_rows(path: str | os.PathLike[str], *, default_suite: str = "production") -> list[dict[str, Any]]:
@@ -111,26 +139,30 @@ def outcome_rows(path: str | os.PathLike[str], *, default_suite: str = "producti
     rows = []
     for decision in read_decisions(path):
         outcome = decision["outcome"]
-        if outcome is None or outcome.get("quality") is None:
+        if outcome is None or "quality" not in outcome:
             continue
-        rows.append(
-            {
-                "suite": decision.get("suite") or default_suite,
-                "sample_id": decision["id"],
-                "epoch": 1,
-                "model": decision["model"],
-                "effort": decision["effort"],
-                "prompt": decision.get("prompt"),
-                "tier": decision["tier"],
-                "started_at": decision["time"],
-                "predicted_quality": decision["quality"],
-                "predicted_cost_usd": decision["cost_usd"],
-                "revision": decision["revision"],
-                "status": "ok",
-                **outcome,
-            }
-        )
+        row = {
+            "suite": decision.get("suite") or default_suite,
+            "sample_id": decision["id"],
+            "epoch": 1,
+            "model": decision["model"],
+            "effort": decision["effort"],
+            "prompt": decision.get("prompt"),
+            "tier": decision["tier"],
+            "started_at": decision["time"],
+            "predicted_quality": decision["quality"],
+            "predicted_cost_usd": decision["cost_usd"],
+            "revision": decision["revision"],
+            "status": "ok",
+            **outcome,
+        }
+        rows.append({key: _whole(value) if isinstance(value, str) else value for key, value in row.items()})
     return rows
+
+
+def _whole(text: str) -> str:
+    """A text that a table can hold: half a character (a lone surrogate) becomes `?`, as it does in `decide`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def span_attributes(decision: Decision) -> dict[str, str | float]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from router_lab.runtime.features import DENSE, Featuriser, log2ish
 from router_lab.runtime.vectors import VectorScale, VectorWeights
+from router_lab.runtime.visible import visible
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -37,8 +38,8 @@ class Candidate(NamedTuple):
         return (self[0], self[1] or "") < (other[0], other[1] or "")
 
     def __str__(self) -> str:
-        """For people only; model ids hold '@', ':' and '/', so this is never read back."""
-        return self.model if self.effort is None else f"{self.model} @ {self.effort}"
+        """For people only, escaped for a terminal; model ids hold '@', ':' and '/', so this is never read back."""
+        return visible(self.model if self.effort is None else f"{self.model} @ {self.effort}")
 
 
 class Prices(NamedTuple):

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab.columns import left, named
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.visible import visible
 from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell
 
@@ -84,9 +86,9 @@ def render(estimates: Sequence[CellEstimate], sample_usd: float | None = None) -
     """The estimates as a table for people, the total last."""
     lines = [f"{'suite':16} {'candidate':44} {'samples':>8} {'tokens in / out':>17} {'dollars (90 % range)':>30}"]
     for e in estimates:
-        name = str(Candidate(e.model, e.effort))
+        name = f"{left(named(e.suite), 16)} {left(named(Candidate(e.model, e.effort)), 44)}"
         tokens = "–" if e.output_tokens is None else f"{e.input_tokens:,.0f} / {e.output_tokens:,.0f}"
-        lines.append(f"{e.suite:16} {name:44} {e.samples:>8} {tokens:>17} {_dollars(e.usd, e.low, e.high):>30}")
+        lines.append(f"{name} {e.samples:>8} {tokens:>17} {_dollars(e.usd, e.low, e.high):>30}")
     t = total(estimates, sample_usd)
     none = t["unknown"] == t["samples"] > 0
     sum_of = "known cells" if t["unknown"] and not none else "total"
@@ -101,7 +103,7 @@ def render(estimates: Sequence[CellEstimate], sample_usd: float | None = None) -
             f"{t['unknown']} samples are of candidates that never ran here, and not in the total; "
             "a pilot tells, router-lab sweep … --dry-run --pilot 5, or earlier outcomes, --history FILE"
         )
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _estimate_cell(cell: Cell, left: int, rows: pd.DataFrame | None, batch: float | None) -> CellEstimate:

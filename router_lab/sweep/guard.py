@@ -6,9 +6,13 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelAPI, ModelOutput
+from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelAPI, ModelCall, ModelOutput
+
+from router_lab.masking import mask_error, masked_tree, starred
+
+Model = TypeVar("Model", ModelCall, ModelOutput)
 
 FAILURES_TO_OPEN = 16
 """Failures in a row, over all samples of a model, after which it counts as dead: a provider that answers half of the
@@ -73,15 +77,25 @@ def guard(api: ModelAPI, breaker: Breaker, on_failure: Callable[[bool], None]) -
             on_failure(False)
             raise
         except Exception as error:  # noqa: BLE001  # raised again, unless it is the candidate's own failure
+            mask_error(error)
             return _settle(error, api, breaker, on_failure)
         output, call = result if isinstance(result, tuple) else (result, None)
         if isinstance(output, Exception):
+            mask_error(output)
+            call = call if call is None else _starred(call)
             settled = _settle(output, api, breaker, on_failure)
             return (settled, call) if call is not None else settled
         breaker.succeeded()
-        return result
+        if starred(repr(output)) == repr(output):
+            return result
+        return _starred(output) if call is None else (_starred(output), _starred(call))
 
     api.generate = generate  # type: ignore[method-assign]
+
+
+def _starred(part: Model) -> Model:
+    """A part of Inspect's log in which a server gave a key back, with stars for it."""
+    return type(part).model_validate(masked_tree(part.model_dump(), starred))
 
 
 def _settle(error: Exception, api: ModelAPI, breaker: Breaker, on_failure: Callable[[bool], None]) -> ModelOutput:

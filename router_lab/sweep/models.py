@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from inspect_ai.model import (
 )
 from pydantic import ValidationError
 
+from router_lab.masking import has_references, know, know_user, masked, revealed
 from router_lab.providers.keys import CANDIDATE_KEY, RECORDED
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.settings import Cell
@@ -28,32 +30,41 @@ MARKUP = re.compile(r"\[/?[a-z ]+\]")
 """Colours in Inspect's messages."""
 
 
-def build_model(cell: Cell, recorded: Path, api_key: str | None = None) -> Model:
+def build_model(cell: Cell, recorded: Path, api_key: str | None = None, *, sending: bool = True) -> Model:
     """The model of `cell`. What identifies it (settings, few-shot text and all) is in the log's model arguments.
 
     System messages travel in GenerateConfig. Few-shot exchanges are put into every request at the provider, so any
     task, also a foreign agent, gets them. `recorded`: folder for the `recorded` provider;
-    `api_key`: instead of the environment's. Raises InputError.
+    `api_key`: instead of the environment's. Keys in settings are references in all that is logged; with sending=False
+    they are so in the request too. Raises InputError.
     """
     config = _generate_config(cell)
-    arguments = dict(cell.settings.model_args)
+    where = f"model {cell.spec.model!r}"
+    reveal = partial(revealed, found=cell.keys, where=where) if sending else dict
+    arguments = reveal(cell.settings.model_args)
+    base_url = revealed(cell.spec.base_url, {}, where) if sending else cell.spec.base_url
     is_recorded = cell.spec.model.startswith(RECORDED)
     if is_recorded:
         arguments = {CANDIDATE_KEY: candidate_arguments(cell), "folder": str(recorded), **arguments}
     try:
         model = get_model(
-            cell.spec.model, config=config, base_url=cell.spec.base_url, api_key=api_key, memoize=False, **arguments
-        )
+            cell.spec.model, config=config, base_url=base_url, memoize=False,
+            **arguments | ({} if api_key is None else {"api_key": api_key}),
+        )  # fmt: skip
     except (PrerequisiteError, ValueError, TypeError, ImportError) as error:
-        raise InputError(f"model {cell.spec.model!r} cannot be made: {_one_line(error)}") from None
+        raise InputError(masked(f"{where} cannot be made: {_one_line(error)}")) from None
+    if api_key is None:
+        know(getattr(model.api, "api_key", None))
+    know_user(getattr(model.api, "base_url", None) or "")  # which may be of the environment
+    if base_url is not None:
+        model._explicit_base_url = masked(cell.spec.base_url or "")  # what the log says of it
     # A provider would refuse an argument that it does not know; Model.model_args is only what the log records.
     model.model_args = {**cell.settings.model_args, CANDIDATE_KEY: candidate_arguments(cell)}
     client = getattr(model.api, "client", None)
     if client is not None and hasattr(client, "max_retries"):
         # Inspect retries as well, and what an SDK retries on its own is seen, limited and accounted for by nobody.
         client.max_retries = 0
-    if cell.settings.config.get("extra_body") and client is not None:
-        _send_raw(client, cell.settings.config["extra_body"])
+    _send_raw(model.api, cell, reveal)
     if cell.settings.few_shot and not is_recorded:
         _put_few_shot(model.api, cell.settings.few_shot)
     return model
@@ -80,21 +91,45 @@ def few_shot_messages(examples: Any) -> list[ChatMessage]:
     ]
 
 
-def _send_raw(client: Any, fields: Mapping[str, Any]) -> None:
-    """Make an SDK's client put `fields` into every request body as they are, over whatever is there.
+def _send_raw(api: ModelAPI, cell: Cell, reveal: Callable[[Any], Any]) -> None:
+    """Make the SDK's client of `api` put `extra_body` and `extra_headers` into every request as they are, over whatever
+    is there, with the values of the keys in them.
 
     Inspect does so for some providers, drops them for others and passes on a list of its own for a third; whether
-    they arrive is seen by the recorder.
+    they arrive is seen by the recorder. Raises InputError where keys cannot be put in.
     """
-    ask = getattr(client, "request", None)
-    if ask is None:
+    fields, headers = (cell.settings.config.get(name) or {} for name in ("extra_body", "extra_headers"))
+    if not fields and not headers:
         return
+    if getattr(getattr(api, "client", None), "request", None) is None:
+        if has_references([fields, headers]):
+            raise InputError(
+                f"model {cell.spec.model!r}: its client is none that a key in extra_headers or extra_body could be "
+                "given to at the last moment, and Inspect logs both; use the variable that the provider reads"
+            )
+        return
+    body, heads = reveal(fields), reveal(headers)
+    begin = api.initialize
 
-    async def request(cast_to: Any, options: Any, **kwargs: Any) -> Any:
-        options.extra_json = {**(options.extra_json or {}), **fields}
-        return await ask(cast_to, options, **kwargs)
+    def wrap() -> None:
+        client: Any = api.client  # type: ignore[attr-defined]
+        ask = client.request
 
-    client.request = request
+        async def request(cast_to: Any, options: Any, **kwargs: Any) -> Any:
+            options.extra_json = {**(options.extra_json or {}), **body}
+            if heads:
+                given = options.headers if isinstance(options.headers, Mapping) else {}
+                options.headers = {**given, **heads}
+            return await ask(cast_to, options, **kwargs)
+
+        client.request = request
+
+    def initialize() -> None:
+        begin()  # which makes another client
+        wrap()
+
+    wrap()
+    api.initialize = initialize  # type: ignore[method-assign]
 
 
 def _put_few_shot(api: ModelAPI, examples: Any) -> None:

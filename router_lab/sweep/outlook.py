@@ -11,6 +11,7 @@ from inspect_ai.dataset import Sample
 
 from router_lab.metrics.racing import least_clusters
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.visible import visible
 from router_lab.sweep.forecast import CellEstimate
 from router_lab.sweep.lane import Lane, lanes_of
 from router_lab.sweep.plan import Plan
@@ -98,7 +99,7 @@ def render_race(outlook: dict[str, Any]) -> str:
             )
         lines += [f"    so far {suite['standing']}"] if suite["standing"] else []
     lines.append("  " + _dollars(outlook))
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _counted(number: int, word: str) -> str:

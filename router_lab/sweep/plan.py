@@ -152,7 +152,7 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
                 cell.settings.task_args,
                 sample_usd=grid.sweep.limits.usd,
             )
-        model = build_model(cell, recorded, api_key)
+        model = build_model(cell, recorded, api_key, sending=api_key is None)
         if not cell.spec.model.startswith(RECORDED):
             server = (cell.spec.model, cell.spec.base_url)
             breaker = breakers.setdefault(server, Breaker(cell.spec.model))

@@ -10,6 +10,8 @@ from typing import TextIO
 
 from inspect_ai.hooks import Hooks, SampleEnd, SampleStart, hooks
 
+from router_lab.runtime.visible import visible
+
 LINE_EVERY_S = 15.0
 TERMINAL_EVERY_S = 0.2
 ENOUGH = 5
@@ -71,6 +73,7 @@ class Progress(AbstractContextManager["Progress"]):
     def _write(self, text: str, end: str) -> None:
         if self.stream is None:
             return
+        text = visible(text, keep="\n")  # the name is the user's, and what a race says names models
         self.stream.write(f"\r{text}\x1b[K{end}" if self._terminal else text + "\n")
         self.stream.flush()
 

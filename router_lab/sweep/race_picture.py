@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from router_lab.columns import left, named, widest
+from router_lab.runtime.visible import visible
 from router_lab.sweep.lane import Lane
 
 WIDTH = 40
@@ -16,16 +18,17 @@ def race_picture(lane: Lane) -> str:
     """A line on the outcome, then a bar for each candidate, in file order: the suite's samples in the race's order, and
     what lies ahead of a race that has not come to its end."""
     total = len(lane.samples)
-    names = [str(cell.candidate) for cell, _ in lane.cells]
-    wide = max(map(len, names))
+    names = [named(cell.candidate) for cell, _ in lane.cells]
+    wide = widest(names)
     reasons = {leave.column: f"{leave.reason} after {size}" for size, leave in lane.leaves}
     if lane.race.winner is not None:
         reasons[lane.race.winner] = f"settled on after {lane.shown}"
     still = "ran to the end" if lane.shown == total else "still in"
     rows = [
-        f"  {name:{wide}} {_bar(lane, column, total)} {reasons.get(column, still)}" for column, name in enumerate(names)
+        f"  {left(name, wide)} {_bar(lane, column, total)} {reasons.get(column, still)}"
+        for column, name in enumerate(names)
     ]
-    return "\n".join([standing_line(lane), *rows])
+    return "\n".join(map(visible, [standing_line(lane), *rows]))
 
 
 def standing_line(lane: Lane) -> str:

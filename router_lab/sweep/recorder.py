@@ -123,7 +123,9 @@ def _pointed_at(url: str, cell: Cell) -> Model:
     base = url.removesuffix("/v1") if cell.spec.model.startswith("anthropic/") else url
     spec = cell.spec.model_copy(update={"base_url": base})
     transport = {"max_retries": 0, "timeout": int(TIMEOUT_S), "cache_prompt": cell.transport.get("cache_prompt", False)}
-    return build_model(replace(cell, spec=spec, transport=transport), Path(), api_key="router-lab-recorder")
+    return build_model(
+        replace(cell, spec=spec, transport=transport), Path(), api_key="router-lab-recorder", sending=False
+    )
 
 
 async def _ask(model: Model) -> None:

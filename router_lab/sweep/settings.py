@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from router_lab.config import Effort, ModelSpec, Suite, Sweep, load, load_map, parse
+from router_lab.masking import hidden
 from router_lab.providers.keys import RECORDED, TRANSPORT, label_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
@@ -29,6 +30,11 @@ class Settings:
     task_args: Mapping[str, Any] = field(default_factory=dict)
     model_args: Mapping[str, Any] = field(default_factory=dict)
 
+    def without_keys(self, found: dict[str, str]) -> Settings:
+        """The same with references for keys, whose values `found` then has."""
+        config, arguments = hidden(self.config, "config", found), hidden(self.model_args, "args", found)
+        return replace(self, config=config, model_args=arguments)
+
     @cached_property
     def sha(self) -> str:
         """Label of everything above; two rows of one candidate and suite must agree in it."""
@@ -47,6 +53,8 @@ class Cell:
     transport: Mapping[str, Any]
     limit: int | None = None
     epochs: int = 1
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Values of the keys that the sweep file holds: everything above has references for them."""
 
     @property
     def candidate(self) -> Candidate:
@@ -89,7 +97,9 @@ def load_grid(source: str | Path | Sweep, base: Path | None = None) -> Grid:
             model = spec.name or spec.model.removeprefix(RECORDED)
             for effort in spec.efforts if spec.efforts is not None else sweep.efforts:
                 settings, transport = resolve(sweep, spec, use.suite, effort, efforts, wire, where)
-                cells.append(Cell(use.suite, model, effort, spec, settings, transport, use.limit, use.epochs))
+                keys: dict[str, str] = {}
+                settings = settings.without_keys(keys)
+                cells.append(Cell(use.suite, model, effort, spec, settings, transport, use.limit, use.epochs, keys))
     _refuse_doubles(cells, where)
     return Grid(sweep, suites, tuple(cells), folder, suites_path.resolve().parent)
 

@@ -64,6 +64,26 @@ def test_the_pareto_page(browser: Any, tmp_path: Path, width: int) -> None:
     shot(browser, "pareto", width, whole=True)
 
 
+NASTY = (
+    "<script>document.title='ran'</script>\"'><img src=http://192.0.2.1/x onerror=document.title='ran'></svg></title>"
+)
+
+
+@pytest.mark.parametrize("odd", [NASTY, "x" * 3000, "\u202egnp\x1b[31m\n{{7*7}}"], ids=["markup", "long", "steering"])
+def test_hostile_names_run_nothing_ask_nothing_and_break_nothing(browser: Any, tmp_path: Path, odd: str) -> None:
+    frame = outcomes()
+    frame = validate_outcomes(frame.assign(model=frame["model"] + odd, suite=frame["suite"] + odd))
+    for name, page in (("r.html", report_html(frame, title=odd)), ("p.html", pareto_html(frame, title=odd))):
+        open_page(browser, tmp_path / name, page, 1200)
+        assert browser.title != "ran" and requests(browser) == [(tmp_path / name).as_uri()]
+        count = "return ['script', 'img', 'a', 'iframe', 'svg.pareto'].map(s => document.querySelectorAll(s).length)"
+        assert browser.execute_script(count) == [1, 0, 0, 0, 3]
+        assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+        mark = browser.find_element("css selector", "g.mark[data-label]")
+        browser.execute_script("arguments[0].dispatchEvent(new MouseEvent('mouseenter'))", mark)
+        assert browser.title != "ran" and browser.find_element("id", "hover").is_displayed()
+
+
 CUT = "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
 
 

@@ -23,7 +23,7 @@ from tests.servers.meter import Tariff, Usage
 ONCE = ("429", "500", "529", "cut", "malformed", "hang")
 """Misbehaviour on the first try of a prompt; the second try is answered."""
 
-ALWAYS = ("down", "overflow", "refuse", "badkey", "nousage", "empty", "garbage", "silent")
+ALWAYS = ("down", "overflow", "refuse", "badkey", "leak", "nousage", "empty", "garbage", "silent")
 """Misbehaviour on every try."""
 
 
@@ -75,12 +75,12 @@ class Loopback:
         """(model, body) requests by their number, to find what was sent twice."""
         return Counter(json.dumps(request["body"], sort_keys=True) for request in self.requests)
 
-    def respond(self, path: str, body: dict[str, Any]) -> wires.Reply:
-        """What the server does with one request."""
+    def respond(self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> wires.Reply:
+        """What the server does with one request; with `[[leak]]` it complains and quotes all that it was sent."""
         wire = wires.for_path(path)
         prompt = wire.prompt(body)
         with self._lock:
-            self.requests.append({"path": path, "body": body})
+            self.requests.append({"path": path, "body": body, "headers": dict(headers or {})})
             key = f"{path} {json.dumps(body, sort_keys=True)}"
             self._tries[key] += 1
             first = self._tries[key] == 1
@@ -89,6 +89,10 @@ class Loopback:
         fault = next((word for word in words if word in ALWAYS or (first and word in ONCE)), None)
         if fault in ("hang", "silent"):
             self.closing.wait(self.hang)
+        if fault == "leak":
+            return wires.Reply(
+                wire.error(400, "invalid_request_error", f"not liked: {dict(headers or {})} {body}"), 400
+            )
         if fault not in (None, "hang", "silent", "refuse", "nousage", "empty"):
             return wire.fault(fault, body)
         text = "" if fault == "empty" else self.answer(prompt)
@@ -127,7 +131,7 @@ def _handler(server: Loopback) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            reply = server.respond(self.path, body)
+            reply = server.respond(self.path, body, self.headers)
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)

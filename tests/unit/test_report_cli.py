@@ -103,7 +103,7 @@ def test_page_and_show_say_which_rows_a_verdict_speaks_of(tmp_path: Path, table:
     run(report, table, policy, "--html", page)
     text = page.read_text()
     assert '<b class="word">certificate: pass</b>' in text
-    assert "Verdict and figures are those of the certificate&#x27;s 257 rows, each left out" in text
+    assert "Verdict and figures are those of the certificate&#39;s 257 rows, each left out" in text
     assert "judges fresh rows" in text and "fresh rows, which the fit has not used" in text
     shown = run(show, policy, "--outcomes", table).output
     assert "judged on  the certificate's 257 rows, each left out of the fit that it was judged by; `gate`" in shown

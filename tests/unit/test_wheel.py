@@ -76,3 +76,12 @@ def test_runtime_tests_pass_beside_numpy_alone(bare: Path, root: Path, tmp_path:
     last = done.stdout.strip().splitlines()[-1]
     assert " passed" in last
     assert "error" not in last
+
+
+def test_what_pages_are_rendered_from_is_installed(bare: Path, root: Path) -> None:
+    code = (
+        "from importlib import resources; found = resources.files('router_lab') / 'report' / 'templates'; "
+        "print(*sorted(path.name for path in found.iterdir()))"
+    )
+    shipped = run(bare, "-c", code, cwd=bare.parent).stdout.split()
+    assert shipped == sorted(path.name for path in (root / "router_lab" / "report" / "templates").iterdir())

@@ -1,0 +1,142 @@
+"""Keys stay where they are used: references in what is written, values at the last moment, stars where one slips out.
+
+A setting may name a variable of the environment, `${NAME}`. A key that was written out all the same is taken for such a
+reference to itself (`${config.extra_headers.Authorization}`), so that no log, manifest or artifact ever holds it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from router_lab.runtime.errors import InputError
+
+STARS = "***"
+_NAME = re.compile(
+    r"(^|[-_.])(api[-_]?key|access[-_]?key|subscription[-_]?key|(client[-_]?)?secret([-_]key)?|passw(or)?d|credentials?|"
+    r"authorization|auth|cookie|bearer|sig|signature)$|"
+    r"(^|\.)((x|access|amz|api|auth|bearer|hf|personal|refresh|security|session|user)[-_]?)*token$", re.I,
+)  # fmt: skip
+"""Names of settings, headers, URL parameters and variables whose values are keys; `max_tokens` is none of them."""
+_VALUE = re.compile(r"^(Bearer|Basic|Token) \S{6}|^(sk|pk|rk|hf|gh[a-z]|xox[a-z]|glpat|AKIA|AIza|eyJ)[-_A-Za-z0-9]{12}")
+"""Values that are keys whatever they are called."""
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.-]*)\}")
+_URL = re.compile(r"(\w+://)([^/\s@'\"]+)@")
+_PARAMETER = re.compile(r"([?&])([\w.-]+)=([^&\s'\"#]+)")
+_SHORTEST = 8
+"""Characters from which a value is looked for in texts: `none` and `test` stand in many."""
+_KNOWN: set[str] = set()
+
+
+def hidden(tree: Any, path: str, found: dict[str, str]) -> Any:
+    """`tree` (JSON) with a reference for every key in it, of which `found` then knows the value.
+
+    path: where it stands, such as `args`; the reference is made of that, so it is the same whatever the value is.
+    """
+    if isinstance(tree, Mapping):
+        return {key: hidden(value, f"{path}.{key}", found) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [hidden(value, f"{path}.{number}", found) for number, value in enumerate(tree)]
+    if isinstance(tree, str) and not _REFERENCE.search(tree) and is_key(path, tree):
+        name = re.sub(r"[^\w.-]", "-", path)
+        found[name] = tree
+        return f"${{{name}}}"
+    return tree
+
+
+def revealed(tree: Any, found: Mapping[str, str], where: str) -> Any:
+    """`tree` with the values of its references: of `found`, else of the environment. Raises InputError for one that is
+    not set. From then on the values are stars in every text that `masked` sees."""
+
+    def value(match: re.Match[str]) -> str:
+        known = found.get(match[1], os.environ.get(match[1]))
+        if known is None:
+            raise InputError(f"{where}: {match[0]} is not set in the environment")
+        know(known)
+        return known
+
+    if isinstance(tree, Mapping):
+        return {key: revealed(inner, found, where) for key, inner in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [revealed(inner, found, where) for inner in tree]
+    return _REFERENCE.sub(value, tree) if isinstance(tree, str) else tree
+
+
+def has_references(tree: Any) -> bool:
+    """Whether anything in it waits for a value."""
+    if isinstance(tree, Mapping):
+        return any(map(has_references, tree.values()))
+    if isinstance(tree, list | tuple):
+        return any(map(has_references, tree))
+    return isinstance(tree, str) and _REFERENCE.search(tree) is not None
+
+
+def is_key(name: str, value: str) -> bool:
+    """Whether a setting of that name, and with that value, is a key."""
+    return bool(value) and (_NAME.search(name) is not None or _VALUE.search(value) is not None)
+
+
+def know(value: object) -> None:
+    """Have `masked` put stars for this value."""
+    if isinstance(value, str) and len(value) >= _SHORTEST and not (value.isalpha() and value.islower()):
+        # A header's value is a scheme and the key itself, which a server may quote alone.
+        _KNOWN.update({value, value.rpartition(" ")[2]} if len(value.rpartition(" ")[2]) >= _SHORTEST else {value})
+
+
+def know_user(url: str) -> None:
+    """Have `masked` put stars for the password of a URL, also as a header carries it."""
+    user, separator, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
+    if separator:
+        know(unquote(password))
+        know(base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode())
+
+
+def starred(text: str) -> str:
+    """`text` with stars for keys that were used and those in the environment."""
+    for value in sorted(_values(), key=len, reverse=True):
+        text = text.replace(value, STARS)
+    return text
+
+
+def masked(text: str) -> str:
+    """`starred`, and stars for the passwords and keys in URLs, wherever they come from."""
+    text = starred(text)
+    text = _URL.sub(rf"\1{STARS}@", text) if "://" in text else text
+    return _PARAMETER.sub(_parameter, text) if "=" in text else text
+
+
+def masked_tree(tree: Any, mask: Callable[[str], str] = masked) -> Any:
+    """`tree` (JSON) with every text in it masked."""
+    if isinstance(tree, dict):
+        return {key: masked_tree(value, mask) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [masked_tree(value, mask) for value in tree]
+    return mask(tree) if isinstance(tree, str) else tree
+
+
+def mask_error(error: BaseException) -> None:
+    """Put stars into an exception, its attributes and those that led to it, in place: it is still itself."""
+    waiting, seen = [error], set()
+    while waiting:
+        at = waiting.pop()
+        seen.add(id(at))
+        at.args = tuple(masked(part) if isinstance(part, str) else part for part in at.args)
+        for name, value in list(vars(at).items()):
+            if isinstance(value, str | dict | list):
+                setattr(at, name, masked_tree(value))
+        waiting += [led for led in (at.__cause__, at.__context__) if led is not None and id(led) not in seen]
+
+
+def _parameter(match: re.Match[str]) -> str:
+    return f"{match[1]}{match[2]}={STARS}" if match[2] == "key" or _NAME.search(match[2]) else match[0]
+
+
+def _values() -> set[str]:
+    for name, value in os.environ.items():
+        if _NAME.search(name) or name.endswith(("_KEY", "_TOKEN")):
+            know(value)
+    return _KNOWN

@@ -1,0 +1,82 @@
+"""What may stand in the columns of an outcome, value by value: one rule where it is logged and where it is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from router_lab.runtime.errors import InputError
+
+STATUSES = ("ok", "error", "limit", "infra", "budget")
+TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+LOGGED = ("quality", "status", *TOKENS, "turns", "cost_usd", "paid_usd", "check", "latency_s", "group")
+"""Columns of the outcomes table that can be known of a decision that was served."""
+
+QUALITY_RULE = (
+    "it must lie in [0, 1]; map the score with `quality:` in the suite, or in a table divide it by its maximum"
+)
+NUMBER_RULE = "it must be finite and not negative"
+STATUS_RULE = f"known: {', '.join(STATUSES)}"
+
+
+def plain(columns: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The columns that are known, as JSON has them; a None, and a NaN in another column than `quality`, is unknown.
+
+    Any type that counts as a number will do (numpy's scalars and 0-d arrays, Decimal, Fraction), any str subclass as a
+    text. Raises InputError naming `where`, the column, the value and the rule.
+    """
+    unknown = sorted(set(columns) - set(LOGGED))
+    if unknown:
+        raise InputError(f"{where}: an outcome has no column {unknown[0]!r}; use {', '.join(LOGGED)}")
+    known = {column: _plain(column, value, where) for column, value in columns.items() if value is not None}
+    return {column: value for column, value in known.items() if value is not None}
+
+
+def name_of(value: Any) -> str:
+    """An id or a name as text: `7`, `7.0` and numpy's 7 are all "7"; an Enum of texts is its value."""
+    value = _scalar(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _plain(column: str, value: Any, where: str) -> Any:
+    if column == "group":
+        return None if name_of(value) == "nan" else name_of(value)
+    if column == "status":
+        if name_of(value) not in STATUSES:
+            raise InputError(f"{where}: `status` is {value!r:.80}; {STATUS_RULE}")
+        return name_of(value)
+    number = _number(column, value, where)
+    if column == "quality":
+        if not 0 <= number <= 1:
+            raise InputError(f"{where}: `quality` is {value!r:.80}; {QUALITY_RULE}")
+        return number
+    if math.isnan(number):
+        return None
+    if column == "check":
+        if number not in (0, 1):
+            raise InputError(f"{where}: `check` is {value!r:.80}; it must be true or false")
+        return bool(number)
+    if not 0 <= number < math.inf:
+        raise InputError(f"{where}: `{column}` is {value!r:.80}; {NUMBER_RULE}")
+    return int(number) if number.is_integer() and column not in ("cost_usd", "paid_usd", "latency_s") else number
+
+
+def _number(column: str, value: Any, where: str) -> float:
+    try:
+        if isinstance(value, str | bytes):  # float() would read it, and a table of texts and numbers is none of numbers
+            raise TypeError
+        return float(_scalar(value))
+    except (TypeError, ValueError, ArithmeticError, RuntimeError):
+        wanted = "true or false" if column == "check" else "a number"
+        raise InputError(f"{where}: `{column}` is {value!r:.80}; it must be {wanted}") from None
+
+
+def _scalar(value: Any) -> Any:
+    """What an array or tensor of one number holds; anything else as it is."""
+    try:
+        return value.item()
+    except Exception:  # noqa: BLE001  # it holds none, or many: the caller says what was wanted
+        return value

@@ -1,0 +1,65 @@
+"""Which settings and texts hold keys, and what is shown in their place."""
+
+from __future__ import annotations
+
+import pytest
+
+from router_lab.masking import hidden, is_key, mask_error, masked, revealed
+from router_lab.runtime.errors import InputError
+
+ENV, ARG, BASIC = "env-7Hq2vK9xLm", "arg-6Ye3hW5oBc", "pwd-4Cn9kS6eUq"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [(f"postgresql://me:{BASIC}@db/x", "postgresql://***@db/x"), (f"https://{BASIC}@h/x", "https://***@h/x"),
+     (f"GET /v1?api_key={ARG}&day=1 ", "GET /v1?api_key=***&day=1 "), (f"/x?a=1&key={ARG}", "/x?a=1&key=***"),
+     ("models:/name@champion", "models:/name@champion"), ("a@b.c at http://h/@x?tokens=5", "a@b.c at http://h/@x?tokens=5"),
+     ("max_tokens=5&token_limit=7", "max_tokens=5&token_limit=7"), (f"said {ENV}!", "said ***!")],
+)  # fmt: skip
+def test_what_is_printed_has_stars_for_keys(text: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_API_KEY", ENV)
+    monkeypatch.setenv("OTHER_API_KEY", "none")  # what people give servers that want none: no key
+    assert masked(text) == shown
+    assert masked("none of them") == "none of them"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "key"),
+    [("config.extra_headers.Authorization", "x", True), ("config.extra_headers.x-api-key", "x", True),
+     ("config.extra_headers.Cookie", "x", True), ("args.api_key", "x", True),
+     ("args.default_query.subscription-key", "x", True),
+     ("a.client_secret", "x", True), ("config.extra_body.access_token", "x", True), ("a.password", "x", True),
+     ("config.extra_body.anything", "Bearer abcdefgh", True), ("a.b", "sk-ant-api03-abcdefghijkl", True),
+     ("a.b", "ghp_abcdefghijklmnop", True), ("config.max_tokens", "5", False), ("config.stop_token", "x", False),
+     ("config.extra_body.prompt_cache_key", "x", False), ("a.tokenizer", "x", False), ("a.authority", "x", False),
+     ("args.api_key", "", False), ("config.extra_headers.anthropic-beta", "context-1m-2025-08-07", False)],
+)  # fmt: skip
+def test_which_settings_are_keys(name: str, value: str, key: bool) -> None:
+    assert is_key(name, value) is key
+
+
+def test_a_key_becomes_a_reference_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINE", "value-of-mine")
+    found: dict[str, str] = {}
+    tree = {"list": [{"token": ARG}], "note": "say ${MINE}", "n": 5, "max_tokens": 7}
+    shown = hidden(tree, "args", found)
+    assert shown == {"list": [{"token": "${args.list.0.token}"}], "note": "say ${MINE}", "n": 5, "max_tokens": 7}
+    assert revealed(shown, found, "here") == {**tree, "note": "say value-of-mine"}
+    assert masked(f"{ARG} and value-of-mine") == "*** and ***"
+    with pytest.raises(InputError, match=r"here: \$\{NOT_SET\} is not set in the environment"):
+        revealed("${NOT_SET}", found, "here")
+
+
+def test_an_error_is_masked_with_all_that_led_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_API_KEY", ENV)
+    try:
+        try:
+            raise ValueError(f"first {ENV}")
+        except ValueError as first:
+            raise KeyError(f"second {ENV}", 5) from first
+    except KeyError as error:
+        error.body = {"message": [f"third {ENV}"]}  # type: ignore[attr-defined]
+        mask_error(error)
+        assert error.args == ("second ***", 5) and str(error.__cause__) == "first ***"
+        assert error.body == {"message": ["third ***"]}  # type: ignore[attr-defined]
