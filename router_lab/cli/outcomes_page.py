@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import open_policy, policy_folder, print_json, print_path, same_or_fail, step
+from router_lab.cli.common import ERROR, open_policy, policy_folder, print_json, print_path, same_or_fail, step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +77,10 @@ def show_outcomes(
     from router_lab.report import candidate_table
     from router_lab.runtime.files import atomic_write
 
+    if mlflow is not None:
+        from router_lab.tracking import store_uri
+
+        store_uri(tracking_uri)  # a word that names no store is said before anything is computed
     if check is not None:
         same_or_fail(check, page_differences(check, asked.report()))
         return
@@ -89,10 +93,11 @@ def show_outcomes(
         pages.append(atomic_write(html, asked.report().encode("utf-8", "replace")))
     if pareto is not None:
         pages.append(atomic_write(pareto, asked.fronts(pareto.suffix).encode("utf-8", "replace")))
-    if mlflow is not None:
-        log_to_mlflow(asked, mlflow, tracking_uri, pages)
+    mirrored = mlflow is None or log_to_mlflow(asked, mlflow, tracking_uri, pages)
     for page in pages:
         print_path(page)
+    if not mirrored:
+        raise SystemExit(ERROR)
 
 
 def print_front(asked: Asked) -> None:
@@ -105,14 +110,18 @@ def print_front(asked: Asked) -> None:
         click.echo("\n" + "\n".join(moved(candidate_table(asked.before), known)))
 
 
-def log_to_mlflow(asked: Asked, name: str, uri: str | None, pages: list[Path]) -> None:
-    """Mirror candidates, policy and pages, and say how to look at them."""
+def log_to_mlflow(asked: Asked, name: str, uri: str | None, pages: list[Path]) -> bool:
+    """Mirror candidates, policy and pages, and say how to look at them; whether that could be done."""
     from router_lab.cli.mirror import mirror
-    from router_lab.tracking import server_command
+    from router_lab.tracking import opening
 
     directory = None if asked.policy_path is None else policy_folder(asked.policy_path)
     view = mirror(asked.outcomes, name, uri, pages, asked.policy, directory)
-    click.echo(f"MLflow: {server_command(uri)}\n  the front: http://127.0.0.1:5000/{view}", err=True)
+    if view is None:
+        return False
+    page = opening(uri)
+    click.echo(f"MLflow: {page.command or page.address}\n  the front: {page.to(view)}", err=True)
+    return True
 
 
 def page_differences(path: Path, text: str) -> list[str]:
