@@ -92,8 +92,8 @@ def _in_registry(release: Release, write: Callable[[], str]) -> bool:
             version = write()
     except InputError as error:
         click.echo(
-            f"warning: release {release.number} is in place, but MLflow's registry does not know it; the next publish or "
-            f"rollback with --registry brings it up to date: {error}",
+            f"warning: release {release.number} is in place, but MLflow's registry does not know it; the next publish "
+            f"or rollback with --registry brings it up to date: {error}",
             err=True,
         )
         return False

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from router_lab.tracking.names import folded, key_part, metric_name, suite_names
+from router_lab.tracking.names import folded, key_part, suite_names
 
 TAG = "mlflow.sharedViewState."
 NOTE_TAG = "mlflow.note.content"
