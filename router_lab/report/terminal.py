@@ -144,18 +144,16 @@ def format_table(table: pd.DataFrame, most_suites: int = 12) -> str:
     """
     sizes = single(table).groupby("suite")["n"].max().sort_values(ascending=False, kind="stable")
     rows = records(table[table["pooled"] | table["suite"].isin(sizes.index[:most_suites])])
-    shown = list(dict.fromkeys((r["suite"], r["pooled"]) for r in rows))
+    blocks = [(r["suite"], r["pooled"]) for r in rows]
     columns = [c for c in COLUMNS if any(c[1](r).strip("– ") for r in rows)]
     cells = [[f"{'●' if r['on_front'] else ' '} {r['label']}", *(cell(r) for _, cell in columns)] for r in rows]
     head = ["", *(name for name, _ in columns)]
     widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
     lines: list[str] = []
-    for suite, whole in shown:
+    for suite, whole in dict.fromkeys(blocks):
         name = "all suites" if whole else suite
         lines += [*([""] if lines else []), _line([name, *head[1:]], widths)]
-        lines += [
-            _line(c, widths) for c, r in zip(cells, rows, strict=True) if (r["suite"], r["pooled"]) == (suite, whole)
-        ]
+        lines += [_line(c, widths) for c, block in zip(cells, blocks, strict=True) if block == (suite, whole)]
     if len(sizes) > most_suites:
         lines += ["", f"{len(sizes) - most_suites} smaller suites are in the report"]
     return "\n".join(lines)

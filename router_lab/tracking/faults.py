@@ -50,6 +50,7 @@ def answered(uri: str, status: int, text: str) -> MirrorError | None:
         401: f"refuses the sign-in (401): set {_SIGN_IN}",
         403: f"this account may not use it (403): ask for the permission, or set other {_SIGN_IN}",
         404: "has no MLflow at this address (404): is a path missing (http://host/mlflow), or is it another service?",
+        429: "has too many requests: try again later",
         407: "the proxy wants a sign-in (407): set NO_PROXY for this host, or the proxy's user in HTTPS_PROXY",
     }
     if status == 200:
@@ -71,24 +72,26 @@ _SERVER_CAUSES = (
     (r"CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted here: set MLFLOW_TRACKING_SERVER_CERT_PATH"),
     (r"ProxyError|Unable to connect to proxy", "the proxy does not reach it: set NO_PROXY for this host"),
     (r"NameResolution|Name or service not known|getaddrinfo|nodename", "no host of that name: is it spelled rightly?"),
-    (r"Connection refused|NewConnectionError|Errno 111", "nothing listens there: start the server, or mend the address"),
+    (r"Connection refused|NewConnectionError|Errno 111", "nothing listens there: start the server or mend the address"),
     (r"timed out|Timeout", "does not answer in time: is it busy or down? MLFLOW_HTTP_REQUEST_TIMEOUT allows more"),
-    (r"aborted|reset by peer|RemoteDisconnected|BadStatusLine", "breaks off the connection: is it https, or no MLflow?"),
+    (r"aborted|reset by peer|RemoteDisconnected|BadStatusLine", "breaks off the connection: is it https or no MLflow?"),
+    (r"PermissionError|Read-only file system",
+     "keeps files on its own disk, which is not this one's: start it with --serve-artifacts, and log to a new experiment"),
     (r"(?:error code|Error code:?) 401|UNAUTHENTICATED", f"refuses the sign-in: set {_SIGN_IN}"),
     (r"(?:error code|Error code:?) 403|PERMISSION_DENIED", f"this account may not do that; ask, or set {_SIGN_IN}"),
 )  # fmt: skip
 _DATABASE_CAUSES = (
     (r"database is locked", "another program holds the database: wait for it, or log to a server that many may use"),
     (r"readonly database|read-only", "the database may not be written here: name another with --tracking-uri"),
-    (r"unable to open database|Permission denied|Read-only file system|Not a directory|Is a directory",
+    (r"unable to open database|Permission denied|Errno 2\b|Read-only file system|Not a directory|Is a directory",
      "cannot be opened or made there: name a place that may be written with --tracking-uri"),
     (r"file is not a database|malformed", "is no sqlite database, or a damaged one: move it away, or name another"),
     (r"disk is full|No space left", "the disk is full"),
     (r"password authentication failed|Access denied for user|no password supplied",
      "the database refuses the user or password of the URI"),
-    (r"database \"[^\"]*\" does not exist|Unknown database", "the server has no database of that name: create it first"),
-    (r"Connection refused|could not connect|Can't connect", "nothing listens there: start the database, or mend the URI"),
-    (r"timeout expired|timed out|connection timeout", "does not answer in time: is it busy, down or behind a firewall?"),
+    (r"database \"[^\"]*\" does not exist|Unknown database", "has no database of that name: create it first"),
+    (r"Connection refused|could not connect|Can't connect|on socket", "nothing listens there: start the server or mend the URI"),
+    (r"timeout expired|timed out|connection timeout", "does not answer in time: is it down, or behind a firewall?"),
     (r"Name or service not known|getaddrinfo|resolve", "no host of that name: is it spelled rightly?"),
 )  # fmt: skip
 

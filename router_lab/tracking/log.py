@@ -128,8 +128,8 @@ def _candidate_run(
             fronts += [other["suite"]] if other["on_front"] else []
     for name, values in beside.items():
         metrics |= _with_log_cost(values, (name,))
-    tags = {"on_front": str(bool(row["on_front"])).lower(), "on_front_of_suites": json.dumps(fronts, ensure_ascii=False),
-            "router_lab.rows": EVERY_ROW}  # fmt: skip
+    leads = json.dumps(fronts, ensure_ascii=False)
+    tags = {"on_front": str(bool(row["on_front"])).lower(), "on_front_of_suites": leads, "router_lab.rows": EVERY_ROW}
     return Run(row["label"], "candidate", metrics, {"model": row["model"], "effort": row["effort"]}, tags)
 
 

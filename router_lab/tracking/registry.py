@@ -39,8 +39,8 @@ def register_version(
 ) -> Version:
     """Log the artifact in `directory` as plain files, register it under `name`, and point `alias` at it.
 
-    tags: go to the version (verdict, revision, certificate digest). Raises InputError for a name or an alias that MLflow
-    cannot hold (see `refuse_name`), MirrorError for a registry that cannot be written.
+    tags: go to the version (verdict, revision, certificate digest). Raises InputError for a name or an alias that
+    MLflow cannot hold (see `refuse_name`), MirrorError for a registry that cannot be written.
     """
     refuse_name(name, alias)
     client, kept = open_client(uri), {k: str(v) for k, v in bare(tags or {}).items()}

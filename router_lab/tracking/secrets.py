@@ -20,7 +20,7 @@ _IN_TEXT = re.compile(
 
 
 def secrets() -> tuple[str, ...]:
-    """Values of the environment that are keys by their variable's name (`…_API_KEY`, `…_TOKEN`, …), the longest first."""
+    """Values of the environment that are keys by their variable's name (`…_API_KEY`, `…_TOKEN`), the longest first."""
     found = {v for k, v in os.environ.items() if _SECRET_NAME.search(k) and _hard_to_guess(v)}
     return tuple(sorted(found, key=lambda v: (-len(v), v)))
 

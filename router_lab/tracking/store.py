@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import logging
 import os
+import tempfile
 import time
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 from router_lab.tracking.faults import MirrorError, answered, outdated, plain_faults
@@ -62,7 +65,8 @@ def _ask(uri: str) -> None:
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    patience = min(PATIENCE_S, int(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]))
+    allowed = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+    patience = PATIENCE_S if allowed == _SETTINGS["MLFLOW_HTTP_REQUEST_TIMEOUT"] else int(allowed)
     response = http_request(
         get_default_host_creds(uri), _FIRST_QUESTION, "POST", json={"max_results": 1}, max_retries=0, timeout=patience,
         raise_on_status=False, allow_redirects=False,
@@ -101,12 +105,19 @@ def _moved_away(uri: str) -> bool:
 
 
 def _tables(uri: str, engine: Any) -> None:
-    from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version, _safe_initialize_tables
+    """Raises MirrorError for a database of another version. A version on its way is one that another process makes
+    at this moment, under the lock that MLflow's own server takes: one for a machine."""
+    from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version, _initialize_tables
+    from mlflow.utils.file_utils import ExclusiveFileLock
 
     expected = _get_latest_schema_revision()
-    if _get_schema_version(engine) is None:
-        _safe_initialize_tables(engine)  # under MLflow's own lock, one for a machine
-    found = _get_schema_version(engine)
+    if _get_schema_version(engine) == expected:
+        return
+    digest = hashlib.md5(str(engine.url).encode(), usedforsecurity=False).hexdigest()
+    with nullcontext() if os.name == "nt" else ExclusiveFileLock(f"{tempfile.gettempdir()}/db_init_lock-{digest}"):
+        if _get_schema_version(engine) is None:
+            _initialize_tables(engine)
+        found = _get_schema_version(engine)
     if found != expected:
         raise outdated(uri, str(found), expected, _known(str(found)))
 

@@ -46,6 +46,8 @@ def store_uri(uri: str | None = None) -> str:
         return _database_at(chosen)
     if re.fullmatch(r"(localhost|[\w-]+(\.[\w-]+)*):\d+(/.*)?", chosen):
         raise InputError(f"MLflow store {chosen}: is a server's address without its scheme; write http://{chosen}")
+    if scheme == "sqlite" and database_path(chosen) is None and "file:" not in chosen:
+        raise InputError(f"MLflow store {chosen}: is in memory, gone when the command ends; name a file")
     if scheme in SERVERS and not _host(chosen):
         raise InputError(f"MLflow store {shown(chosen)}: names no host; write {scheme}://HOST:PORT")
     known = scheme == "databricks" or scheme in SERVERS or scheme.split("+")[0] in DATABASES
