@@ -76,7 +76,7 @@ _SERVER_CAUSES = (
     (r"timed out|Timeout", "does not answer in time: is it busy or down? MLFLOW_HTTP_REQUEST_TIMEOUT allows more"),
     (r"aborted|reset by peer|RemoteDisconnected|BadStatusLine", "breaks off the connection: is it https or no MLflow?"),
     (r"PermissionError|Read-only file system",
-     "keeps files on its own disk, which is not this one's: start it with --serve-artifacts, and log to a new experiment"),
+     "keeps files on its own disk, not on this one: start it with --serve-artifacts, and log to a new experiment"),
     (r"(?:error code|Error code:?) 401|UNAUTHENTICATED", f"refuses the sign-in: set {_SIGN_IN}"),
     (r"(?:error code|Error code:?) 403|PERMISSION_DENIED", f"this account may not do that; ask, or set {_SIGN_IN}"),
 )  # fmt: skip
@@ -90,7 +90,8 @@ _DATABASE_CAUSES = (
     (r"password authentication failed|Access denied for user|no password supplied",
      "the database refuses the user or password of the URI"),
     (r"database \"[^\"]*\" does not exist|Unknown database", "has no database of that name: create it first"),
-    (r"Connection refused|could not connect|Can't connect|on socket", "nothing listens there: start the server or mend the URI"),
+    (r"Connection refused|could not connect|Can't connect|on socket",
+     "nothing listens there: start the server or mend the URI"),
     (r"timeout expired|timed out|connection timeout", "does not answer in time: is it down, or behind a firewall?"),
     (r"Name or service not known|getaddrinfo|resolve", "no host of that name: is it spelled rightly?"),
 )  # fmt: skip
