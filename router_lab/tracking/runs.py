@@ -16,7 +16,7 @@ from typing import Any
 
 from router_lab.tracking.faults import MirrorError, plain_faults
 from router_lab.tracking.names import file_name, folded, label, metric_name
-from router_lab.tracking.secrets import bare, holding_secrets
+from router_lab.tracking.secrets import bare, holding_secrets, without_secrets
 from router_lab.tracking.store import open_client, store_uri
 from router_lab.tracking.uri import artifact_location, scheme_of, shown
 from router_lab.tracking.view import MOST_TEXT, NOTE_TAG, NOTED, TAG, chart_view, note, view_key, view_path
@@ -60,7 +60,7 @@ def log_runs(
     default that of the sweep's candidates.  beside: sets of rows that the candidates were also measured on.
     Where one run cannot be written, none of them stays. Raises MirrorError.
     """
-    chosen = store_uri(uri)
+    chosen, sweep = store_uri(uri), without_secrets(sweep)
     _refuse_keys(runs)
     client = open_client(uri)
     with plain_faults(chosen):
@@ -143,7 +143,7 @@ def _replaced(current: Sequence[Any], runs: Sequence[Run], outcomes: str) -> lis
     """Ids of what `runs` replace: the sweep's runs of the same kind; of policies those of the same name, and, with new
     candidates, those that were measured on other outcomes."""
     kinds = {r.kind for r in runs} - {"policy"}
-    policies = {label(r.name) for r in runs if r.kind == "policy"}
+    policies = {_label(r) for r in runs if r.kind == "policy"}
 
     def goes(kind: str | None, name: str, digest: str | None) -> bool:
         if kind != "policy":
@@ -156,11 +156,15 @@ def _replaced(current: Sequence[Any], runs: Sequence[Run], outcomes: str) -> lis
     ]  # fmt: skip
 
 
+def _label(run: Run) -> str:
+    return label(without_secrets(run.name))
+
+
 def _write_all(client: Any, experiment_id: str, runs: Sequence[Run], tags: Mapping[str, str]) -> tuple[str, ...]:
     ids: list[str] = []
     try:
         for run in runs:
-            begun = client.create_run(experiment_id, run_name=label(run.name), start_time=int(time.time() * 1000))
+            begun = client.create_run(experiment_id, run_name=_label(run), start_time=int(time.time() * 1000))
             ids.append(str(begun.info.run_id))
             _write(client, ids[-1], run, tags)
     except BaseException:

@@ -11,6 +11,7 @@ import time
 import warnings
 from contextlib import nullcontext
 from typing import Any
+from urllib.parse import urlsplit
 
 from router_lab.tracking.faults import MirrorError, answered, outdated, plain_faults
 from router_lab.tracking.uri import DATABASES, SERVERS, database_path, scheme_of, store_uri
@@ -61,10 +62,15 @@ def _registry(uri: str) -> str | None:
 
 
 def _ask(uri: str) -> None:
-    """One question to a server, without a retry. Raises MirrorError for what is no MLflow, or refuses."""
+    """One question to a server, without a retry; to this machine's own never through a proxy. Raises MirrorError for
+    what is no MLflow, or refuses."""
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
+    host = urlsplit(uri).hostname or ""
+    if host == "localhost" or host == "::1" or host.startswith("127."):
+        for name in ("NO_PROXY", "no_proxy"):  # `requests` reads the second first, other libraries the first
+            os.environ[name] = ",".join(dict.fromkeys([*filter(None, os.environ.get(name, "").split(",")), host]))
     allowed = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
     patience = PATIENCE_S if allowed == _SETTINGS["MLFLOW_HTTP_REQUEST_TIMEOUT"] else int(allowed)
     response = http_request(

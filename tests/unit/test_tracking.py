@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,10 +43,10 @@ def outcomes() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def store(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        yield str(tmp_path_factory.mktemp("ml") / "mlflow.db")
+        yield str(shutil.copy(mlflow_database, tmp_path_factory.mktemp("ml") / "mlflow.db"))
 
 
 @pytest.fixture(scope="module")
