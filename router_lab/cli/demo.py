@@ -274,4 +274,4 @@ def show_paths(out: Path, command: str | None, directory: Path) -> None:
     click.echo(f"outcomes  {out / 'outcomes.parquet'}")
     click.echo(f"policy    {directory}")
     if command is not None:
-        click.echo(f"MLflow    {command.replace('mlflow server', '.venv/bin/mlflow server', 1)}")
+        click.echo(f"MLflow    {'.venv/bin/' if command.startswith('mlflow ') else ''}{command}")

@@ -14,8 +14,8 @@ from router_lab.runtime.errors import InputError
 from router_lab.tracking.faults import plain_faults
 from router_lab.tracking.runs import Run, log_runs
 from router_lab.tracking.secrets import bare
-from router_lab.tracking.store import open_client, store_uri
-from router_lab.tracking.uri import shown
+from router_lab.tracking.store import open_client
+from router_lab.tracking.uri import shown, store_uri
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from typing import Any
 from router_lab.tracking.faults import MirrorError, plain_faults
 from router_lab.tracking.names import file_name, folded, label, metric_name
 from router_lab.tracking.secrets import bare, holding_secrets, without_secrets
-from router_lab.tracking.store import open_client, store_uri
-from router_lab.tracking.uri import artifact_location, scheme_of, shown
+from router_lab.tracking.store import open_client
+from router_lab.tracking.uri import artifact_location, scheme_of, shown, store_uri
 from router_lab.tracking.view import MOST_TEXT, NOTE_TAG, NOTED, TAG, chart_view, note, view_key, view_path
 
 EXPERIMENT = "router-lab"

@@ -26,7 +26,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": "30",
     "PGCONNECT_TIMEOUT": str(PATIENCE_S),  # libpq's own: without it, for ever
 }  # fmt: skip
-_TALKATIVE = ("alembic", "mlflow", "urllib3.connectionpool", "databricks.sdk")
+_TALKATIVE = ("alembic", "mlflow.store", "mlflow.utils", "mlflow.tracking", "urllib3.connectionpool", "databricks.sdk")
 _FIRST_QUESTION = "/api/2.0/mlflow/experiments/search"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -110,8 +111,11 @@ class Opening:
     address: str
 
     def to(self, fragment: str) -> str:
-        """The address of a path of the page (`#/experiments/…`)."""
-        return f"{self.address}/{fragment}"
+        """The address of a path of the page (`#/experiments/…`); a workspace of Databricks has it without the `#`, and
+        what has no address is named alone."""
+        if "://" not in self.address:
+            return self.address
+        return f"{self.address}/{fragment.removeprefix('#/') if self.address.endswith('/ml') else fragment}"
 
 
 def opening(uri: str | None = None, port: int = 5000) -> Opening:
@@ -145,11 +149,15 @@ def _server(chosen: str, uri: str | None) -> str:
 
 
 def _workspace(uri: str) -> str:
-    """The address of a hosted workspace, where the environment tells it; else its name."""
-    host = os.environ.get("DATABRICKS_HOST", "") if scheme_of(uri) == "databricks" else ""
-    if not host:
+    """The address of a hosted workspace, where its sign-in tells it; else its name."""
+    if scheme_of(uri) != "databricks":
         return shown(uri)
-    return (host if "://" in host else f"https://{host}").rstrip("/") + "/ml"
+    host = os.environ.get("DATABRICKS_HOST", "") if uri == "databricks" else ""
+    with suppress(Exception):  # no sign-in, of any of several kinds; then there is nothing to look at either
+        from mlflow.utils.databricks_utils import get_databricks_host_creds
+
+        host = host or get_databricks_host_creds(uri).host
+    return (host if "://" in host else f"https://{host}").rstrip("/") + "/ml" if host else "databricks"
 
 
 def _host(uri: str) -> str | None:

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,6 +182,16 @@ def test_names_stay_apart_on_a_server(mirror: Mirror) -> None:
         [first.experiment_id], f"tags.`router_lab.view` = '{first.view.split('=')[-1]}'"
     )
     assert {r.info.run_id for r in found} == set(first.run_ids)
+
+
+def test_several_at_once_may_be_the_first_on_a_server(mirror: Mirror) -> None:
+    run, uri = tracking.Run("m", "candidate", {"quality": 1.0}), mirror.address.rstrip("/")
+
+    def log(sweep: str) -> str:
+        return tracking.log_runs([run], sweep=sweep, suites=[], uri=uri, experiment="first use").experiment_id
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(log, "abcd"))) == 1
 
 
 def test_the_note_links_to_the_view(browser: Any, mirror: Mirror) -> None:

@@ -18,7 +18,8 @@ from router_lab.outcomes import read_outcomes, validate_outcomes
 from router_lab.report import candidate_table
 from router_lab.runtime.errors import InputError
 from router_lab.tracking.names import metric_name
-from router_lab.tracking.store import open_client, store_uri
+from router_lab.tracking.store import open_client
+from router_lab.tracking.uri import store_uri
 from router_lab.tracking.view import note, pareto_cards, shared_state
 
 # MLflow warns about its own libraries, which is not for us to mend.

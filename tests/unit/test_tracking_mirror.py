@@ -193,6 +193,8 @@ def test_losing_the_registry_loses_no_release(tmp_path: Path) -> None:
     back = run(rollback, tmp_path / "support", "--registry", "--tracking-uri", AWAY)
     assert back.exit_code == 1 and "release 3 is in place" in back.stderr
     assert load_policy(tmp_path / "support").revision == load_policy(old).revision
+    with pytest.raises(tracking.MirrorError, match="nothing listens"), tracking.fetch_version("models:/a@b", AWAY):
+        pass
     refused = run(publish, new, "--force", "--registry", "--alias", "v1")
     assert "alias 'v1'" in str(refused.exception)  # before anything is published
     assert load_policy(tmp_path / "support").revision == load_policy(old).revision

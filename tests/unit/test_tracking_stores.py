@@ -117,7 +117,7 @@ def test_the_links_of_databases_and_workspaces(monkeypatch: pytest.MonkeyPatch) 
     assert tracking.server_command().startswith('mlflow server --backend-store-uri "$MLFLOW_TRACKING_URI" ')
     assert "hunter22" not in tracking.server_command("postgresql://lab:hunter22@h/d")
     monkeypatch.setenv("DATABRICKS_HOST", "https://w.cloud.databricks.com/")
-    assert tracking.opening("databricks").to("#/x") == "https://w.cloud.databricks.com/ml/#/x"
+    assert tracking.opening("databricks").to("#/x") == "https://w.cloud.databricks.com/ml/x"
 
 
 @pytest.mark.parametrize(
@@ -208,6 +208,12 @@ def test_a_server_that_is_away_hangs_or_speaks_otherwise() -> None:
         assert "MLFLOW_HTTP_REQUEST_TIMEOUT" in one_line(f"http://127.0.0.1:{port}")
     with answering(200) as port:
         assert "write http:// instead" in one_line(f"https://127.0.0.1:{port}")
+
+
+def test_a_sign_in_that_a_server_repeats_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "team-token-12345")
+    with answering(500, b'{"message": "bad token team-token-12345 of Bearer abcdefgh1234"}') as port:
+        assert one_line(f"http://127.0.0.1:{port}").endswith("try again later: bad token [redacted] of [redacted]")
 
 
 def test_this_machine_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
