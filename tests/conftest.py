@@ -16,3 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables, to copy: making them takes a second."""
+    from router_lab.tracking.store import open_client
+
+    path = tmp_path_factory.mktemp("made") / "mlflow.db"
+    open_client(str(path))
+    return path

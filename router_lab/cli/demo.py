@@ -93,8 +93,8 @@ def show_recorded(out: Path, limit: int | None) -> None:
         verdict = gate(directory, outcomes)
     with heading("5  look"):
         pages = write_pages(directory, outcomes, out)
-        database = mirrored(policy, directory, outcomes, pages, out)
-    show_paths(out, database, directory)
+        command = mirrored(policy, directory, outcomes, pages, out)
+    show_paths(out, command, directory)
     echo(f"verdict: {verdict} (as a deploy gate: exit {EXIT_OF_VERDICT[verdict]})")
     print_path(directory)
 
@@ -268,13 +268,15 @@ def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     return result.verdict
 
 
-def mirrored(policy: Policy, directory: Path, outcomes: pd.DataFrame, pages: list[Path], out: Path) -> Path:
-    """Log candidates, sweep (with outcomes and pages) and policy to an MLflow database under `out`."""
+def mirrored(policy: Policy, directory: Path, outcomes: pd.DataFrame, pages: list[Path], out: Path) -> str | None:
+    """Log candidates, sweep (with outcomes and pages) and policy to an MLflow database under `out`, and return the
+    command that shows it; a mirror that cannot be written is a warning, and None."""
     from router_lab.cli.mirror import mirror
+    from router_lab.tracking import server_command
 
-    database = out / "mlflow.db"
-    mirror(outcomes, "demo", str(database), pages, policy, directory)
-    return database
+    database = str((out / "mlflow.db").absolute())
+    view = mirror(outcomes, "demo", database, pages, policy, directory)
+    return None if view is None else server_command(database)
 
 
 def write_pages(directory: Path, outcomes: pd.DataFrame, out: Path) -> list[Path]:
@@ -293,11 +295,10 @@ def write_pages(directory: Path, outcomes: pd.DataFrame, out: Path) -> list[Path
         ]
 
 
-def show_paths(out: Path, database: Path, directory: Path) -> None:
+def show_paths(out: Path, command: str | None, directory: Path) -> None:
     """Where everything is, and the command that opens the MLflow page."""
-    from router_lab.tracking import server_command
-
     echo(f"report    {out / 'report.html'}")
     echo(f"outcomes  {out / 'outcomes.parquet'}")
     echo(f"policy    {directory}")
-    echo(f"MLflow    .venv/bin/{server_command(str(database))}")
+    if command is not None:
+        echo(f"MLflow    {'.venv/bin/' if command.startswith('mlflow ') else ''}{command}")

@@ -1,37 +1,60 @@
-"""Logging to MLflow, for `report --mlflow` and `demo`: candidates, the sweep with its pages, and a policy."""
+"""Logging to MLflow, for `report --mlflow` and `demo`: candidates, the sweep with its pages, and a policy.
+
+Policy and candidates are set beside each other on the same rows: everybody paired with the reference there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from router_lab.cli.common import step
+from router_lab.cli.common import echo, step
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.replay import Replay
     from router_lab.runtime.policy import Policy
+
+Metrics = dict[str, float]
+Pair = tuple[str, str | None]
 
 
 def mirror(
     outcomes: pd.DataFrame, sweep: str, uri: str | None, pages: Sequence[Path], policy: Policy | None = None,
     directory: Path | None = None,
-) -> str:  # fmt: skip
+) -> str | None:  # fmt: skip
     """Log everything under the name `sweep`, and return the path of the saved view behind the server's address.
 
-    directory: the policy's files, logged with it. uri: as `tracking.store_uri` takes it.
+    directory: the policy's files, logged with it. uri: as `tracking.store_uri` takes it. A mirror that cannot be
+    written is a warning, and None: what was found stands in the files that were written before.
     """
     from router_lab import tracking
+    from router_lab.replay import replay
     from router_lab.report import candidate_table
 
-    with step("logging to MLflow"):
-        logged = tracking.log_sweep(candidate_table(outcomes), outcomes, sweep=sweep, uri=uri, files=pages)
-        if policy is not None and directory is not None:
-            tracking.log_policy(
-                f"policy {(policy.revision or 'unsaved')[:12]}", policy_metrics(policy, outcomes), sweep=sweep,
-                directory=directory, uri=uri, tags=verdict_tags(policy),
-            )  # fmt: skip
+    table = candidate_table(outcomes)
+    replayed = None if policy is None or directory is None else replay(policy, outcomes)
+    beside = {} if policy is None or replayed is None else same_rows(policy, replayed)
+    try:
+        with step("logging to MLflow"):
+            each: dict[Pair, dict[str, Metrics]] = {}
+            for rows, (_, fixed) in beside.items():
+                for pair, metrics in fixed.items():
+                    each.setdefault(pair, {})[rows] = metrics
+            logged = tracking.log_sweep(table, outcomes, sweep=sweep, uri=uri, files=pages, beside=each)
+            if policy is not None and directory is not None and replayed is not None:
+                metrics, tags = placed(policy, replayed, table)
+                tracking.log_policy(
+                    f"policy {(policy.revision or 'unsaved')[:12]}", metrics, sweep=sweep, directory=directory, uri=uri,
+                    tags={**verdict_tags(policy), **tags},
+                    beside={rows: mine for rows, (mine, _) in beside.items()},
+                )  # fmt: skip
+    except tracking.MirrorError as error:
+        echo(f"warning: not in MLflow: {error}", err=True)
+        return None
     return logged.view
 
 
@@ -47,14 +70,76 @@ def verdict_tags(policy: Policy) -> dict[str, str]:
     }  # fmt: skip
 
 
-def policy_metrics(policy: Policy, outcomes: pd.DataFrame) -> dict[str, float]:
-    """What the policy reaches on rows that its fit has not used, under the names that candidates have."""
-    from router_lab.replay import replay
+def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict[Pair, Metrics]]]:
+    """Name of a set of rows → metrics of the policy there, and of each candidate: what the charts set side by side.
 
-    scored = replay(policy, outcomes)
-    low, high = scored.interval("quality")
-    metrics = {
-        "quality": scored.quality, "quality_low": low, "quality_high": high,
-        "cost_usd_per_1k": 1000 * scored.cost_usd, "savings": scored.savings,
-    }  # fmt: skip
-    return {name: value for name, value in metrics.items() if value == value}
+    `certificate`: out of fold, as the certificate says; `fresh` (or `in_sample`): the replay's. Each is the reference's
+    mean there, moved by the paired difference and the paired saving, so that all of them stand on the same rows.
+    """
+    found: dict[str, tuple[Metrics, dict[Pair, Metrics]]] = {}
+    shown = policy.spec.certificate
+    fixed = {(row["model"], row["effort"]): row for row in shown.get("fixed", [])}
+    base = fixed.get((policy.reference.model, policy.reference.effort))
+    if base is not None and (shown.get("quality_difference") or {}).get("value") is not None:
+        found["certificate"] = (
+            moved(base["quality"], base["cost_usd"], shown, shown["n"]),
+            {pair: moved(base["quality"], base["cost_usd"], row, shown["n"]) for pair, row in fixed.items()},
+        )
+    quality, cost = replayed.reference_quality, replayed.reference_cost_usd
+    scored = {(row["model"], row["effort"]): row for row in replayed.fixed}
+    found["in_sample" if replayed.in_sample else "fresh"] = (
+        moved(quality, cost, estimates(replayed), replayed.n),
+        {pair: moved(quality, cost, as_figures(row), replayed.n) for pair, row in scored.items()},
+    )
+    return found
+
+
+def moved(quality: float | None, cost: float | None, row: Mapping[str, Any], n: int) -> Metrics:
+    """A reference's mean `quality` and `cost` (dollars a request) moved by a row's paired difference and saving."""
+    difference, saving = row["quality_difference"], row["savings"]
+    numbers = {
+        "quality": _plus(quality, difference["value"]),
+        "quality_difference": difference["value"],
+        "quality_difference_low": difference["low"],
+        "quality_difference_high": difference["high"],
+        "cost_usd_per_1k": None if cost is None or saving["value"] is None else 1000 * cost * (1 - saving["value"]),
+        "savings": saving["value"],
+        "n": n,
+    }
+    return {name: float(value) for name, value in numbers.items() if value is not None and math.isfinite(value)}
+
+
+def _plus(base: float | None, change: float | None) -> float | None:
+    return None if base is None or change is None else base + change
+
+
+def estimates(replayed: Replay) -> dict[str, Any]:
+    """The replay's paired figures in the form of a certificate's."""
+    found = {}
+    for name in ("quality_difference", "savings"):
+        low, high = replayed.interval(name)
+        found[name] = {"value": replayed.estimate(name).value, "low": low, "high": high}
+    return found
+
+
+def as_figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A fixed candidate of a replay in the form of a certificate's."""
+    gain = {"value": row["quality_difference"], "low": row["low"], "high": row["high"]}
+    return {"quality_difference": gain, "savings": {"value": row["savings"], "low": None, "high": None}}
+
+
+def placed(policy: Policy, replayed: Replay, table: pd.DataFrame) -> tuple[Metrics, dict[str, str]]:
+    """Where the policy stands among the candidates on every row of the sweep, as in the report's picture: the
+    reference's place there, moved by the paired difference and saving; and the tag that says so."""
+    from router_lab.report.policy import figures, reference_row
+
+    found, base = figures(policy, replayed), reference_row(policy, table)
+    if base is None:
+        return {}, {"router_lab.rows": "none: the sweep has no outcome of the policy's reference"}
+    difference = found["quality_difference"]
+    metrics = moved(base["quality"], base["cost_usd_per_1k"] / 1000, found, found["n"])
+    metrics = {name: value for name, value in metrics.items() if name in ("quality", "cost_usd_per_1k", "savings")}
+    ends = {end: difference.get(end) for end in ("low", "high")}
+    metrics |= {f"quality_{e}": min(1.0, max(0.0, base["quality"] + v)) for e, v in ends.items() if v is not None}
+    rows = f"the reference's place on every row, moved by what was measured on {found['source']}"
+    return metrics, {"router_lab.rows": rows}

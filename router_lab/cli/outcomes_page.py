@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from router_lab.cli.common import (
+    ERROR,
     echo,
     echo_block,
     open_policy,
@@ -84,6 +85,10 @@ def show_outcomes(
     from router_lab.report import candidate_table
     from router_lab.runtime.files import atomic_write
 
+    if mlflow is not None:
+        from router_lab.tracking import store_uri
+
+        store_uri(tracking_uri)  # a word that names no store is said before anything is computed
     if check is not None:
         same_or_fail(check, page_differences(check, asked.report()))
         return
@@ -96,10 +101,11 @@ def show_outcomes(
         pages.append(atomic_write(html, asked.report().encode("utf-8", "replace")))
     if pareto is not None:
         pages.append(atomic_write(pareto, asked.fronts(pareto.suffix).encode("utf-8", "replace")))
-    if mlflow is not None:
-        log_to_mlflow(asked, mlflow, tracking_uri, pages)
+    mirrored = mlflow is None or log_to_mlflow(asked, mlflow, tracking_uri, pages)
     for page in pages:
         print_path(page)
+    if not mirrored:
+        raise SystemExit(ERROR)
 
 
 def print_front(asked: Asked) -> None:
@@ -112,14 +118,18 @@ def print_front(asked: Asked) -> None:
         echo("", *moved(candidate_table(asked.before), known))
 
 
-def log_to_mlflow(asked: Asked, name: str, uri: str | None, pages: list[Path]) -> None:
-    """Mirror candidates, policy and pages, and say how to look at them."""
+def log_to_mlflow(asked: Asked, name: str, uri: str | None, pages: list[Path]) -> bool:
+    """Mirror candidates, policy and pages, and say how to look at them; whether that could be done."""
     from router_lab.cli.mirror import mirror
-    from router_lab.tracking import server_command
+    from router_lab.tracking import opening
 
     directory = None if asked.policy_path is None else policy_folder(asked.policy_path)
     view = mirror(asked.outcomes, name, uri, pages, asked.policy, directory)
-    echo(f"MLflow: {server_command(uri)}", f"  the front: http://127.0.0.1:5000/{view}", err=True)
+    if view is None:
+        return False
+    page = opening(uri)
+    echo(f"MLflow: {page.command or page.address}", f"  the front: {page.to(view)}", err=True)
+    return True
 
 
 def page_differences(path: Path, text: str) -> list[str]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import echo, print_path, step
+from router_lab.cli.common import ERROR, echo, open_policy, print_path, step
+
+if TYPE_CHECKING:
+    from router_lab.publish import Published
+    from router_lab.runtime.release import Release
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -32,7 +38,11 @@ def publish(
     policy: Path, alias: str, gate_file: Path | None, force: bool, key: Path | None, registry: bool,
     tracking_uri: str | None,
 ) -> None:  # fmt: skip
-    """Make the revision POLICY what loaders of its parent folder get, atomically."""
+    """Make the revision POLICY what loaders of its parent folder get, atomically.
+
+    With --registry, MLflow is told afterwards; where it cannot be, that is a warning and exit status 1, and the release
+    is in place all the same.
+    """
     from router_lab.config import read_yaml
     from router_lab.publish import publish as run
     from router_lab.runtime.errors import InputError
@@ -40,22 +50,55 @@ def publish(
     gate = None if gate_file is None else read_yaml(gate_file)  # JSON is YAML, and faults are one line
     if gate is not None and not isinstance(gate, dict):
         raise InputError(f"{gate_file}: is not the JSON that `gate --write-json` writes")
+    if registry:
+        _refuse_registry(open_policy(policy).spec.name, alias, tracking_uri)
     done = run(policy, alias=alias, gate=gate, force=force, private_key=key, by=_who())
     release = done.release
     if done.entry["forced"]:
         echo(f"warning: published by force with verdict {release.verdict}; {done.folder} remembers it", err=True)
-    if registry:
-        from router_lab.tracking import register_version
-
-        tags = {
-            "verdict": release.verdict, "revision": release.revision, "release": str(release.number),
-            "certificate_sha256": str(done.entry["certificate_sha256"]), "forced": str(done.entry["forced"]).lower(),
-        }  # fmt: skip
-        with step("registering in MLflow"):
-            made = register_version(policy, release.name, alias=alias, tags=tags, uri=tracking_uri)
-        echo(f"MLflow: models:/{made.name}@{alias} is version {made.version}")
+    told = not registry or _in_registry(release, lambda: _register(policy, done, tracking_uri))
     echo(f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({release.verdict})")
     print_path(policy.parent if policy.name else done.folder)
+    if not told:
+        raise SystemExit(ERROR)
+
+
+def _register(policy: Path, done: Published, tracking_uri: str | None) -> str:
+    """Register the files of a release in MLflow; the version's number."""
+    from router_lab.tracking import register_version
+
+    release = done.release
+    tags = {
+        "verdict": release.verdict, "revision": release.revision, "release": str(release.number),
+        "certificate_sha256": str(done.entry["certificate_sha256"]), "forced": str(done.entry["forced"]).lower(),
+    }  # fmt: skip
+    return register_version(policy, release.name, alias=release.alias, tags=tags, uri=tracking_uri).version
+
+
+def _refuse_registry(name: str, alias: str, tracking_uri: str | None) -> None:
+    """Raises InputError, before anything is published, for what no registry could hold."""
+    from router_lab.tracking import refuse_name, store_uri
+
+    refuse_name(name, alias)
+    store_uri(tracking_uri)
+
+
+def _in_registry(release: Release, write: Callable[[], str]) -> bool:
+    """Mirror a release that is in place already; a registry that cannot be written is a warning, and False."""
+    from router_lab.runtime.errors import InputError
+
+    try:
+        with step("registering in MLflow"):
+            version = write()
+    except InputError as error:
+        echo(
+            f"warning: release {release.number} is in place, but MLflow's registry does not know it; the next publish "
+            f"or rollback with --registry brings it up to date: {error}",
+            err=True,
+        )
+        return False
+    echo(f"MLflow: models:/{release.name}@{release.alias} is version {version}")
+    return True
 
 
 @click.command(epilog="\b\nExample:\n  router-lab rollback policies/support\n")
@@ -69,13 +112,17 @@ def rollback(folder: Path, key: Path | None, registry: bool, tracking_uri: str |
 
     done = run(folder, private_key=key, by=_who())
     release = done.release
-    if registry:
-        from router_lab.tracking import move_alias_to_revision
-
-        version = move_alias_to_revision(release.name, release.alias, release.revision, tracking_uri)
-        echo(f"MLflow: models:/{release.name}@{release.alias} is version {version}")
+    told = not registry or _in_registry(release, lambda: _move_alias(release, tracking_uri))
     echo(f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}")
     print_path(done.folder)
+    if not told:
+        raise SystemExit(ERROR)
+
+
+def _move_alias(release: Release, tracking_uri: str | None) -> str:
+    from router_lab.tracking import move_alias_to_revision
+
+    return move_alias_to_revision(release.name, release.alias, release.revision, tracking_uri)
 
 
 @click.command(epilog="\b\nExample:\n  router-lab keygen release.pem\n")

@@ -78,6 +78,8 @@ def report(
     """Make a page of outcomes, with a policy's part if one is named; or say whether DECISIONS keep the promise.
 
     SOURCES: an outcomes table, a policy directory, a decision log (.jsonl), in any order.
+
+    Where MLflow cannot be written, that is a warning and exit status 1; the pages are written all the same.
     """
     found = sort_sources(sources)
     if found.decisions:

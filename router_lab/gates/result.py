@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -100,7 +101,7 @@ class GateReport:
             for r in self.results
         ]
         head = ["| | gate | suite | reason |", "|---|---|---|---|"]
-        below = map(in_markdown, self._summary())
+        below = self._summary(in_markdown)
         return "\n".join([f"### Gate: {self.verdict}", "", *head, *rows, "", *below, ""])
 
     def to_junit(self) -> bytes:
@@ -134,12 +135,13 @@ class GateReport:
             "the verdict here is about fresh rows unless a line says `certified`"
         ]
 
-    def _summary(self) -> list[str]:
+    def _summary(self, written: Callable[[str], str] = str) -> list[str]:
+        """`written`: how text from outside is put."""
         lines = [
-            f"{self.policy}: {self.verdict} ({self._count('pass')} passed, {self._count('fail')} failed, "
+            f"{written(self.policy)}: {self.verdict} ({self._count('pass')} passed, {self._count('fail')} failed, "
             f"{self._count('inconclusive')} inconclusive) on {self.n:,} fresh rows, which the fit has not used",
             *self._beside(),
-            *([] if self.deploy is None else [f"What to deploy, by the certificate: {self.deploy}"]),
+            *([] if self.deploy is None else [f"What to deploy, by the certificate: {written(self.deploy)}"]),
         ]
         if self.smallest_margin is not None and math.isfinite(self.smallest_margin):
             nothing = self.smallest_margin >= 1 or (self.clusters is not None and self.clusters < MIN_CLUSTERS)

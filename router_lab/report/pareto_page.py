@@ -14,7 +14,7 @@ from router_lab.report.html import bullets, details, figure, lead, page, panels,
 from router_lab.report.marks import Mark
 from router_lab.report.policy import policy_marks
 from router_lab.report.svg import pareto_svg
-from router_lab.report.table import POOLED, candidate_table, marks_of, pooled, records, suites_of
+from router_lab.report.table import candidate_table, marks_of, pooled, records, single, suites_of
 from router_lab.runtime.policy import Policy
 
 MOST_PANELS = 24
@@ -55,8 +55,8 @@ def fronts_html(
         small = [
             figure(
                 pareto_svg(
-                    marks_of(table_[table_["suite"] == s], reference, known), title=s, width=500, height=330,
-                    legend=False, before=[] if before is None else marks_of(before[before["suite"] == s]),
+                    marks_of(single(table_, s), reference, known), title=s, width=500, height=330,
+                    legend=False, before=[] if before is None else marks_of(single(before, s)),
                 ),
                 s,
             )
@@ -73,8 +73,8 @@ def fronts_html(
 
 def tables_html(table_: pd.DataFrame) -> list[Markup]:
     """The pooled table, and those of the suites folded beneath it."""
-    single = [titled(s, candidates_html(table_[table_["suite"] == s])) for s in suites_of(table_)]
-    return [candidates_html(pooled(table_)), details("By suite", *single)]
+    each = [titled(s, candidates_html(single(table_, s))) for s in suites_of(table_)]
+    return [candidates_html(pooled(table_)), details("By suite", *each)]
 
 
 def pareto_html(
@@ -117,16 +117,16 @@ def moved(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
     lines = [f"New: {', '.join(sorted(new - old))}."] if new - old else ["No new candidate."]
     if old - new:
         lines.append(f"No longer measured: {', '.join(sorted(old - new))}.")
-    for suite in [POOLED, *suites_of(now)]:
-        lines += _front_change(before[before["suite"] == suite], now[now["suite"] == suite], suite)
+    lines += _front_change(pooled(before), pooled(now), "All suites")
+    for suite in suites_of(now):
+        lines += _front_change(single(before, suite), single(now, suite), suite)
     return lines
 
 
-def _front_change(before: pd.DataFrame, now: pd.DataFrame, suite: str) -> list[str]:
+def _front_change(before: pd.DataFrame, now: pd.DataFrame, where: str) -> list[str]:
     was, is_ = set(before[before["on_front"]]["label"]), set(now[now["on_front"]]["label"])
     if before.empty or was == is_:
         return []
-    where = "All suites" if suite == POOLED else suite
     parts = [f"{', '.join(sorted(is_ - was))} joined the front"] if is_ - was else []
     parts += [f"{', '.join(sorted(was - is_))} fell behind it"] if was - is_ else []
     best_then, best_now = (t[t["compared"]]["quality"].max() for t in (before, now))

@@ -65,11 +65,20 @@ def policy_marks(policy: Policy, replayed: Replay, table: pd.DataFrame) -> list[
     if mix.get("probability"):
         name = f"random mix ({percent(mix['probability'], 0)} {candidate_label(mix['model'], mix['effort'])})"
         marks.append(_moved(base, mix["quality_difference"], mix["savings"], name, "mix", found["source"]))
+    return [*marks, *_oracle(policy, base)]
+
+
+def _oracle(policy: Policy, base: Mapping[str, Any]) -> list[Mark]:
+    """The oracle at the reference's place moved by what it is better and cheaper on its own rows, the certificate's."""
     oracle = policy.spec.certificate.get("oracle_upper_bound") or {}
-    if oracle.get("quality") is not None and oracle.get("cost_usd") is not None:
-        detail = (("hindsight", "knows every answer beforehand; no router can"),)
-        marks.append(Mark("oracle", 1000 * oracle["cost_usd"], oracle["quality"], kind="oracle", detail=detail))
-    return [m for m in marks if m is not None]
+    fixed = policy.spec.certificate.get("fixed", [])
+    own = next((r for r in fixed if (r["model"], r["effort"]) == tuple(policy.reference)), None)
+    if own is None or not own["cost_usd"] or oracle.get("quality") is None or oracle.get("cost_usd") is None:
+        return []
+    better = {"value": oracle["quality"] - own["quality"]}
+    cheaper = {"value": 1 - oracle["cost_usd"] / own["cost_usd"]}
+    moved = _moved(base, better, cheaper, "oracle", "oracle", "")
+    return [replace(moved, detail=(("hindsight", "knows every answer beforehand; no router can"),))]
 
 
 def reference_row(policy: Policy, table: pd.DataFrame) -> dict[str, Any] | None:

@@ -24,9 +24,11 @@ SAMPLE = ["suite", "sample_id"]
 def candidate_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.DataFrame:
     """What each candidate achieved and cost, from a validated outcomes table.
 
-    One row per suite and candidate, and one with suite `"all"` over all samples; within a suite the dearest first.
+    One row per suite and candidate, and one with suite `"all"` over all samples; within a suite the dearest first. A
+    suite may be called `all` itself: `pooled` tells.
     Epochs are averaged per sample first; rows with status `infra` or `budget` are left out and counted.
 
+    - pooled: over all suites
     - n, clusters: samples and groups of them; seen: share of the suite's samples that this candidate was run on
     - quality, quality_low, quality_high: mean and its two-sided interval at `confidence`, by cluster (Wilson's)
     - cost_usd_per_1k: mean per thousand requests; cost_p50_usd, cost_p95_usd, cost_p99_usd: per request
@@ -36,23 +38,30 @@ def candidate_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> p
     - compared: seen on 95 % of the suite's samples or more (if nobody was: on as many as anybody)
     - on_front: compared, and no other such candidate is cheaper and at least as good, or as cheap and better
     """
-    parts = [_suite_rows(outcomes, POOLED, confidence)]
+    parts = [_suite_rows(outcomes, POOLED, confidence).assign(pooled=True)]
     suites = sorted(outcomes["suite"].unique())
     if len(suites) > 1:
-        parts += [_suite_rows(outcomes[outcomes["suite"] == suite], suite, confidence) for suite in suites]
+        each = [_suite_rows(outcomes[outcomes["suite"] == suite], suite, confidence) for suite in suites]
+        parts += [part.assign(pooled=False) for part in each]
     else:
-        parts += [parts[0].assign(suite=suites[0])]
+        parts += [parts[0].assign(suite=suites[0], pooled=False)]
     return pd.concat(parts, ignore_index=True)
 
 
 def pooled(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of `candidate_table` over all suites."""
-    return table[table["suite"] == POOLED].reset_index(drop=True)
+    return table[table["pooled"]].reset_index(drop=True)
 
 
 def suites_of(table: pd.DataFrame) -> list[str]:
     """The single suites of a `candidate_table`, sorted."""
-    return [s for s in table["suite"].unique() if s != POOLED]
+    return list(single(table)["suite"].unique())
+
+
+def single(table: pd.DataFrame, suite: str | None = None) -> pd.DataFrame:
+    """The rows of `candidate_table` of single suites, or of one."""
+    rows = table[~table["pooled"]]
+    return rows if suite is None else rows[rows["suite"] == suite]
 
 
 def _suite_rows(frame: pd.DataFrame, suite: str, confidence: float) -> pd.DataFrame:

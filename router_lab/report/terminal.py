@@ -13,7 +13,7 @@ from router_lab.report.format import count, interval, money, percent, seconds
 from router_lab.report.layout import Box, place_labels
 from router_lab.report.marks import KIND_NAMES, Mark, drawing_order, front_steps
 from router_lab.report.scale import Scale
-from router_lab.report.table import POOLED, records
+from router_lab.report.table import records, single
 
 GLYPHS = {"candidate": "●", "reference": "■", "policy": "◆", "point": "◇", "mix": "△", "oracle": "✳"}
 PALE, APART = "○", "◌"
@@ -146,18 +146,18 @@ def format_table(table: pd.DataFrame, most_suites: int = 12) -> str:
 
     Beyond `most_suites` the smaller suites are left to the report, and counted.
     """
-    sizes = table.groupby("suite")["n"].max().drop(POOLED, errors="ignore").sort_values(ascending=False, kind="stable")
-    shown = [s for s in table["suite"].unique() if s == POOLED or s in sizes.index[:most_suites]]
-    rows = records(table[table["suite"].isin(shown)])
+    sizes = single(table).groupby("suite")["n"].max().sort_values(ascending=False, kind="stable")
+    rows = records(table[table["pooled"] | table["suite"].isin(sizes.index[:most_suites])])
+    blocks = [(r["suite"], r["pooled"]) for r in rows]
     columns = [c for c in COLUMNS if any(c[1](r).strip("– ") for r in rows)]
     cells = [[f"{'●' if r['on_front'] else ' '} {named(r['label'])}", *(cell(r) for _, cell in columns)] for r in rows]
     head = ["", *(name for name, _ in columns)]
-    names = {suite: "all suites" if suite == POOLED else named(suite) for suite in shown}
     widths = [widest(line[i] for line in [head, *cells]) for i in range(len(head))]
     lines: list[str] = []
-    for suite, name in names.items():
+    for suite, whole in dict.fromkeys(blocks):
+        name = "all suites" if whole else named(suite)
         lines += [*([""] if lines else []), _line([name, *head[1:]], widths)]
-        lines += [_line(c, widths) for c, r in zip(cells, rows, strict=True) if r["suite"] == suite]
+        lines += [_line(c, widths) for c, block in zip(cells, blocks, strict=True) if block == (suite, whole)]
     if len(sizes) > most_suites:
         lines += ["", f"{len(sizes) - most_suites} smaller suites are in the report"]
     return "\n".join(lines)

@@ -1,25 +1,27 @@
-"""Flat runs in MLflow: one per candidate, policy and sweep. A mirror: nothing is ever read back for a fit."""
+"""Flat runs in MLflow: one per candidate, policy and sweep. A mirror: nothing is ever read back for a fit.
+
+What is logged under which name, and on which rows: docs/mlflow.md.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from router_lab.outcomes import write_outcomes
-from router_lab.tracking.store import artifact_location, open_client, store_uri
-from router_lab.tracking.view import NOTE_TAG, TAG, metric_name, note, pareto_cards, shared_state, view_key, view_path
+from router_lab.tracking.names import metric_name, suite_names
+from router_lab.tracking.runs import Run, Tracked, log_runs
+from router_lab.tracking.secrets import bare, secrets
 
 if TYPE_CHECKING:
     import pandas as pd
 
-POOLED = "all"
-EXPERIMENT = "router-lab"
+Metrics = Mapping[str, float]
 METRICS = (
     "quality", "quality_low", "quality_high", "cost_usd_per_1k", "cost_p50_usd", "cost_p95_usd", "cost_p99_usd",
     "usd_per_success", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
@@ -29,29 +31,7 @@ SUITE_METRICS = (
     "quality", "quality_low", "quality_high", "cost_usd_per_1k", "cost_p95_usd", "usd_per_success", "output_tokens",
     "n",
 )  # fmt: skip
-_BATCH = 900  # MLflow takes 1,000 at once, tags and params included
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one flat run holds. artifacts: path in the run ("" = its root) → files or directories to copy there."""
-
-    name: str
-    kind: str
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    params: Mapping[str, Any] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    artifacts: Mapping[str, Sequence[Path]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Tracked:
-    """Where runs went: the store, the experiment, run ids in the order given, and the saved view's path."""
-
-    uri: str
-    experiment_id: str
-    run_ids: tuple[str, ...]
-    view: str
+EVERY_ROW = "every scored row of the sweep"
 
 
 def log_sweep(
@@ -60,140 +40,106 @@ def log_sweep(
     *,
     sweep: str,
     uri: str | None = None,
-    experiment: str = EXPERIMENT,
+    experiment: str | None = None,
     params: Mapping[str, Any] | None = None,
     files: Sequence[str | Path] = (),
     prompts: bool = False,
+    beside: Mapping[tuple[str, str | None], Mapping[str, Metrics]] | None = None,
 ) -> Tracked:
     """Log a finished sweep: a run per candidate (flat, so that the charts show them), one for the sweep, and the view.
 
     table: `report.candidate_table(outcomes)`.  files: put beside outcomes.parquet in the sweep's run (pareto.html …).
     prompts: whether the logged outcomes keep the prompts' text; without, the column is emptied.
-    Logging one sweep name again takes the older runs out of its view, tagged `router_lab.superseded`.
+    beside: (model, effort) → name of a set of rows → metrics on those rows, logged as `NAME/metric`; what the policies
+    of this sweep were measured on, so that the view's first charts set like beside like (quality, cost_usd_per_1k).
+    Logging one sweep name again takes the older runs out of its view, tagged `router_lab.superseded`, and so the
+    policies that were measured on other outcomes. Keys (API keys, tokens) are taken out of all that is logged.
+    Raises MirrorError for a store that cannot be written.
     """
     rows = _records(table)
-    suites = sorted({r["suite"] for r in rows} - {POOLED})
-    runs = [_candidate_run(row, rows) for row in rows if row["suite"] == POOLED]
+    suites = sorted({r["suite"] for r in rows if not r["pooled"]})
+    digest, more = outcomes_digest(outcomes), beside or {}
+    names = suite_names(suites)
+    runs = [
+        _candidate_run(row, rows, names, more.get((row["model"], row["effort"]), {})) for row in rows if row["pooled"]
+    ]
     with TemporaryDirectory() as scratch:
-        kept = outcomes if prompts else _without_prompts(outcomes)
+        kept = _without_keys(outcomes if prompts else _without_prompts(outcomes))
         parquet = write_outcomes(kept, Path(scratch) / "outcomes.parquet")
         totals = {"candidates": len(runs), "suites": len(suites), "outcomes": len(outcomes)}
         spent = {c: float(outcomes[c].sum()) for c in ("paid_usd", "judge_usd") if c in outcomes.columns}
         artifacts = {"": [parquet, *(Path(f) for f in files)]}
         runs.append(Run(sweep, "sweep", {**totals, **spent}, params or {}, {}, artifacts))
-        return log_runs(runs, sweep=sweep, suites=suites, uri=uri, experiment=experiment)
+        found = sorted({name for sets in more.values() for name in sets})
+        return log_runs(runs, sweep=sweep, suites=suites, uri=uri, experiment=experiment, outcomes=digest, beside=found)
 
 
 def log_policy(
     name: str,
-    metrics: Mapping[str, float],
+    metrics: Metrics,
     *,
     sweep: str,
     directory: str | Path,
     uri: str | None = None,
-    experiment: str = EXPERIMENT,
-    suites: Mapping[str, Mapping[str, float]] | None = None,
+    experiment: str | None = None,
+    suites: Mapping[str, Metrics] | None = None,
     tags: Mapping[str, str] | None = None,
     params: Mapping[str, Any] | None = None,
     files: Sequence[str | Path] = (),
+    beside: Mapping[str, Metrics] | None = None,
 ) -> Tracked:
     """Log a policy as one more point of its sweep's chart, its artifact as plain files under `policy/`.
 
-    metrics: at least quality and cost_usd_per_1k, as for candidates.  suites: the same by suite.
+    metrics: at least quality and cost_usd_per_1k, as for candidates, placed so that they can be compared with the
+    candidates' on every row of the sweep.  suites: the same by suite, for all suites of the sweep.
+    beside: name of a set of rows → metrics on those rows, as `log_sweep` takes them.
     """
     flat = _with_log_cost(metrics, ())
-    for suite, values in (suites or {}).items():
-        flat |= _with_log_cost(values, ("suite", suite))
+    for suite, part in suite_names(suites or {}).items():
+        flat |= _with_log_cost((suites or {})[suite], ("suite", part))
+    for rows, values in (beside or {}).items():
+        flat |= _with_log_cost(values, (rows,))
     artifacts = {"policy": [Path(directory)], "": [Path(f) for f in files]}
     run = Run(name, "policy", flat, params or {}, tags or {}, artifacts)
     return log_runs([run], sweep=sweep, suites=sorted(suites or {}), uri=uri, experiment=experiment)
 
 
-def log_runs(
-    runs: Sequence[Run], *, sweep: str, suites: Sequence[str], uri: str | None = None, experiment: str = EXPERIMENT
-) -> Tracked:
-    """Write `runs` to the experiment, one `log_batch` each, and bring the sweep's saved view and note up to date."""
-    sweep = _quoted(sweep)
-    client, chosen = open_client(uri), store_uri(uri)
-    experiment_id = _experiment(client, experiment, chosen)
-    old = _current(client, experiment_id, sweep, runs)
-    ids = tuple(_write(client, experiment_id, run, sweep) for run in runs)
-    for run_id in old:
-        client.set_tag(run_id, "router_lab.superseded", sweep)
-        client.set_tag(run_id, "router_lab.sweep", f"{sweep} (superseded)")  # so that the view no longer finds it
-    key = view_key(sweep)
-    if any(r.kind == "candidate" for r in runs):
-        search = f"tags.`router_lab.sweep` = '{_quoted(sweep)}' and tags.`router_lab.kind` != 'sweep'"
-        cards, now = pareto_cards(suites), int(time.time() * 1000)
-        view = shared_state(f"Pareto front of {sweep}", cards, search, now)
-        client.set_experiment_tag(experiment_id, TAG + key, view)
-        client.set_experiment_tag(experiment_id, f"router_lab.view.{key}", sweep)
-    _write_note(client, experiment_id)
-    return Tracked(chosen, experiment_id, ids, view_path(experiment_id, key))
+def outcomes_digest(outcomes: pd.DataFrame) -> str:
+    """What tells whether two runs were measured on the same outcomes: 16 hex digits over who scored what where."""
+    import pandas as pd
+
+    columns = [c for c in ("suite", "sample_id", "epoch", "model", "effort", "quality", "cost_usd", "status")
+               if c in outcomes.columns]  # fmt: skip
+    hashes = pd.util.hash_pandas_object(outcomes[columns].astype("string"), index=False).sort_values()
+    return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()[:16]
 
 
-def _experiment(client: Any, name: str, uri: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    created = client.create_experiment(name, artifact_location=artifact_location(uri))
-    client.set_experiment_tag(created, "mlflow.experimentKind", "custom_model_development")
-    return str(created)
-
-
-def _current(client: Any, experiment_id: str, sweep: str, runs: Sequence[Run]) -> list[str]:
-    """Ids of what `runs` replace: this sweep's candidates and sweep run by kind, its policies by name."""
-    kinds = {r.kind for r in runs} - {"policy"}
-    policies = {r.name for r in runs if r.kind == "policy"}
-    found = client.search_runs([experiment_id], f"tags.`router_lab.sweep` = '{_quoted(sweep)}'", max_results=1000)
-    return [r.info.run_id for r in found if r.data.tags.get("router_lab.kind") in kinds or r.info.run_name in policies]
-
-
-def _write(client: Any, experiment_id: str, run: Run, sweep: str) -> str:
-    from mlflow.entities import Metric, Param, RunTag
-
-    now = int(time.time() * 1000)
-    tags = {"router_lab.kind": run.kind, "router_lab.sweep": sweep, "mlflow.source.name": "router-lab", **run.tags}
-    run_id = str(client.create_run(experiment_id, run_name=run.name, start_time=now).info.run_id)
-    metrics = [Metric(k, float(v), now, 0) for k, v in run.metrics.items() if v is not None and math.isfinite(v)]
-    texts = [RunTag(k, str(v)) for k, v in tags.items()]
-    settings = [Param(k, str(v)[:6000]) for k, v in run.params.items() if v is not None]
-    client.log_batch(run_id, metrics[: _BATCH - len(texts) - len(settings)], settings, texts)
-    for start in range(_BATCH - len(texts) - len(settings), len(metrics), _BATCH):  # more than MLflow takes at once
-        client.log_batch(run_id, metrics[start : start + _BATCH])
-    for place, paths in run.artifacts.items():
-        for path in paths:
-            (client.log_artifacts if path.is_dir() else client.log_artifact)(run_id, str(path), place or None)
-    client.set_terminated(run_id)
-    return run_id
-
-
-def _write_note(client: Any, experiment_id: str) -> None:
-    tags = client.get_experiment(experiment_id).tags
-    sweeps = [(v, view_path(experiment_id, view_key(v))) for k, v in tags.items() if k.startswith("router_lab.view.")]
-    client.set_experiment_tag(experiment_id, NOTE_TAG, note(sorted(sweeps, reverse=True)))
-
-
-def _candidate_run(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Run:
+def _candidate_run(
+    row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], beside: Mapping[str, Metrics]
+) -> Run:
     metrics = _with_log_cost({m: row[m] for m in METRICS if m in row}, ())
     metrics["on_front"] = float(row["on_front"])
     fronts = []
     for other in rows:
-        if other["suite"] != POOLED and other["label"] == row["label"]:
-            metrics |= _with_log_cost({m: other[m] for m in SUITE_METRICS if m in other}, ("suite", other["suite"]))
-            metrics[metric_name("suite", other["suite"], "on_front")] = float(other["on_front"])
+        if not other["pooled"] and (other["model"], other["effort"]) == (row["model"], row["effort"]):
+            place = ("suite", names[other["suite"]])
+            metrics |= _with_log_cost({m: other[m] for m in SUITE_METRICS if m in other}, place)
+            metrics["/".join((*place, "on_front"))] = float(other["on_front"])
             fronts += [other["suite"]] if other["on_front"] else []
-    tags = {"on_front": str(bool(row["on_front"])).lower(), "on_front_of_suites": json.dumps(fronts)}
+    for name, values in beside.items():
+        metrics |= _with_log_cost(values, (name,))
+    leads = json.dumps(fronts, ensure_ascii=False)
+    tags = {"on_front": str(bool(row["on_front"])).lower(), "on_front_of_suites": leads, "router_lab.rows": EVERY_ROW}
     return Run(row["label"], "candidate", metrics, {"model": row["model"], "effort": row["effort"]}, tags)
 
 
-def _with_log_cost(metrics: Mapping[str, float], prefix: tuple[str, ...]) -> dict[str, float]:
-    """Finite metrics under `prefix`, and the logarithm of the cost: MLflow's scatter has no log axis."""
-    found = {metric_name(*prefix, k): float(v) for k, v in metrics.items() if v is not None and math.isfinite(v)}
-    cost = metrics.get("cost_usd_per_1k", math.nan)
-    if cost > 0:
-        found[metric_name(*prefix, "log10_cost_usd_per_1k")] = math.log10(cost)
-    return found
+def _with_log_cost(metrics: Mapping[str, float | None], prefix: tuple[str, ...]) -> dict[str, float]:
+    """Finite metrics under `prefix` (a name that MLflow can hold), and the logarithm of the cost: MLflow's scatter has
+    no log axis."""
+    known = {k: float(v) for k, v in metrics.items() if v is not None and math.isfinite(v)}
+    if known.get("cost_usd_per_1k", 0.0) > 0:
+        known["log10_cost_usd_per_1k"] = math.log10(known["cost_usd_per_1k"])
+    return {"/".join((*prefix, metric_name(k))): v for k, v in known.items()}
 
 
 def _without_prompts(outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -208,11 +154,17 @@ def _bare(candidate: Mapping[str, Any]) -> dict[str, Any]:
     return {**candidate, **({"request": request} if "request" in candidate else {})}
 
 
+def _without_keys(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """The same without keys: in the texts of the table, and in the settings of its candidates."""
+    known = secrets()
+    texts = outcomes.select_dtypes(include=["object", "string"]).columns
+    changed = {c: outcomes[c].map(lambda v: bare(v, known), na_action="ignore") for c in texts}
+    clean = outcomes.assign(**{c: v for c, v in changed.items() if not v.equals(outcomes[c])})
+    clean.attrs = bare(outcomes.attrs, known)
+    return clean
+
+
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain dicts, with `pooled` telling those over all suites from those of a suite."""
     rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
     return [{**r, "effort": r["effort"] if isinstance(r["effort"], str) else None} for r in rows]
-
-
-def _quoted(text: str) -> str:
-    """Without the quote, which MLflow's filters cannot hold."""
-    return text.replace("'", "")

@@ -11,13 +11,19 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from router_lab.tracking.names import folded, key_part, suite_names
+
 TAG = "mlflow.sharedViewState."
 NOTE_TAG = "mlflow.note.content"
+NOTED = "router_lab.view."
+"""Tag of the experiment, with a view's key behind it: the name of its sweep."""
 MOST_SUITES = 24
+MOST_TEXT = 20_000  # characters that MLflow takes in a tag of an experiment
+ROWS = {"certificate": "the certificate's rows", "fresh": "fresh rows", "in_sample": "the fit's own rows, no evidence"}
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,17 @@ class Scatter:
     y: str
 
 
-def metric_name(*parts: str) -> str:
-    """A metric name of `parts` joined by slashes, with the characters that MLflow refuses replaced by `_`."""
-    return "/".join(re.sub(r"[^A-Za-z0-9_. :-]", "_", part) for part in parts)
+def view_key(sweep: str, tags: Mapping[str, str] | None = None) -> str:
+    """The key of a sweep's saved view; stable, so that logging a sweep again replaces its view.
 
-
-def view_key(sweep: str) -> str:
-    """The key of a sweep's saved view; stable, so that logging a sweep again replaces its view."""
-    return "router-lab-" + re.sub(r"[^A-Za-z0-9-]", "-", sweep)
+    tags: the experiment's. A name that differs from another sweep's only in what a database may not tell apart (case)
+    gets a digest; a plain name's key is the name.
+    """
+    noted = {k.removeprefix(NOTED): v for k, v in (tags or {}).items() if k.startswith(NOTED)}
+    plain, apart = (f"router-lab-{key_part(sweep, apart=own)}" for own in (False, True))
+    if noted.get(apart) == sweep:
+        return apart
+    return apart if any(folded(k) == folded(plain) and v != sweep for k, v in noted.items()) else plain
 
 
 def view_path(experiment_id: str, key: str) -> str:
@@ -44,20 +53,46 @@ def view_path(experiment_id: str, key: str) -> str:
     return f"#/experiments/{experiment_id}/runs?compareRunsMode=CHART&viewStateShareKey={key}"
 
 
-def pareto_cards(suites: Sequence[str]) -> dict[str, list[Scatter]]:
-    """Section name → cards: all suites together, then cost against quality for each suite."""
+def pareto_cards(suites: Sequence[str], beside: Sequence[str] = ()) -> dict[str, list[Scatter]]:
+    """Section name → cards: policies and candidates on the same rows, all suites together, then suite by suite.
+
+    beside: names of the sets of rows that policies and candidates were both measured on (`certificate`, `fresh`).
+    """
+    same = {
+        f"Pareto: policy and candidates, on {ROWS.get(rows, rows)}": [
+            Scatter(f"On {ROWS.get(rows, rows)}: quality over cost per 1,000 ({unit})", f"{rows}/{cost}",
+                    f"{rows}/quality")
+            for cost, unit in (("log10_cost_usd_per_1k", "log10 $"), ("cost_usd_per_1k", "$"))
+        ]
+        for rows in beside[:1]
+    }  # fmt: skip
     together = [
         Scatter("Quality over cost per 1,000 requests (log10 $)", "log10_cost_usd_per_1k", "quality"),
         Scatter("Quality over cost per 1,000 requests ($)", "cost_usd_per_1k", "quality"),
         Scatter("Quality over the P95 cost of one request ($)", "cost_p95_usd", "quality"),
         Scatter("Quality over dollars per success", "usd_per_success", "quality"),
     ]
+    names = suite_names(suites)
     single = [
-        Scatter(f"{suite}: quality over log10 $ per 1,000", metric_name("suite", suite, "log10_cost_usd_per_1k"),
-                metric_name("suite", suite, "quality"))
+        Scatter(f"{suite}: quality over log10 $ per 1,000", f"suite/{names[suite]}/log10_cost_usd_per_1k",
+                f"suite/{names[suite]}/quality")
         for suite in suites[:MOST_SUITES]
     ]  # fmt: skip
-    return {"Pareto: all suites": together, **({"Pareto: by suite": single} if len(suites) > 1 else {})}
+    return {**same, "Pareto: all suites": together, **({"Pareto: by suite": single} if len(suites) > 1 else {})}
+
+
+def chart_view(sweep: str, key: str, suites: Sequence[str], beside: Sequence[str], created_ms: int) -> str:
+    """The saved view of a sweep: `shared_state` of its runs, with as many suites as a tag can hold."""
+    kinds = "".join(f" and tags.`router_lab.kind` != '{kind}'" for kind in ("sweep", "release"))
+    search = f"tags.`router_lab.view` = '{key}'{kinds}"
+    for most in range(min(len(suites), MOST_SUITES), -1, -1):
+        sections = pareto_cards(suites, beside)
+        if "Pareto: by suite" in sections:
+            sections["Pareto: by suite"] = sections["Pareto: by suite"][:most]
+        view = shared_state(f"Pareto front of {sweep[:250]}", sections, search, created_ms)
+        if len(view) <= MOST_TEXT:
+            break
+    return view
 
 
 def shared_state(name: str, sections: dict[str, list[Scatter]], search: str, created_ms: int) -> str:
@@ -98,13 +133,28 @@ def _card(card: Scatter, section: str, uuid: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def note(views: Sequence[tuple[str, str]]) -> str:
-    """The experiment's description: (sweep name, path of its saved view), the newest first."""
+def note(views: Sequence[tuple[str, str]], most: int = MOST_TEXT) -> str:
+    """The experiment's description: (sweep name, path of its saved view), the newest first; as many as `most`
+    characters hold."""
     if not views:
         return ""
-    links = " · ".join(f"**[{name}]({path})**" for name, path in views)
-    return "\n".join(
-        [f"Pareto fronts: {links}", "",
+    rest = "\n".join(
+        ["", "",
          "Quality against cost, one run per candidate and policy; the tag `on_front` marks whom nobody beats on both.",
-         "Each sweep's run holds `pareto.html` and `report.html` among its artifacts, with intervals and a log axis."]
+         "Names without a prefix are over every row; `certificate/` and `fresh/` say which rows policy and candidates",
+         "share. Each sweep's run holds `pareto.html` and `report.html` among its artifacts, with intervals and a log",
+         "axis."]
     )  # fmt: skip
+    text = "Pareto fronts: "
+    for number, (name, path) in enumerate(views):
+        link = f"{' · ' if number else ''}**[{_markdown(name)}]({path})**"
+        if len(text) + len(link) + len(rest) > most:
+            break
+        text += link
+    return text + rest
+
+
+def _markdown(name: str) -> str:
+    """A name as Markdown shows it: nothing in it is a link, a tag or emphasis."""
+    line = " ".join(name.split())[:200]
+    return re.sub(r"([\\`*_{}\[\]()#+!|~<>&])", r"\\\1", line)

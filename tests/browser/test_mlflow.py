@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ import pytest
 from router_lab import tracking
 from router_lab.outcomes import validate_outcomes
 from router_lab.report import candidate_table, pareto_html, report_html
+from router_lab.tracking.names import suite_names
+from router_lab.tracking.store import open_client
 from tests.browser.conftest import open_at, requests, shot
 from tests.servers.postgres import binaries, free_port, postgres
 
@@ -80,8 +83,12 @@ def log_everything(folder: Path, uri: str) -> tracking.Tracked:
     policy = folder / "policy"
     policy.mkdir()
     (policy / "policy.json").write_text("{}")
-    logged = tracking.log_sweep(candidate_table(frame), frame, sweep="release", uri=uri, files=files)
-    tracking.log_policy("routed", {"quality": 0.79, "cost_usd_per_1k": 2.0}, sweep="release", uri=uri, directory=policy)
+    same = {(m, e): {"certificate": {"quality": q - 0.05, "cost_usd_per_1k": c}} for m, e, c, q in MODELS}
+    logged = tracking.log_sweep(candidate_table(frame), frame, sweep="release", uri=uri, files=files, beside=same)
+    tracking.log_policy(
+        "routed", {"quality": 0.78, "cost_usd_per_1k": 2.0}, sweep="release", uri=uri, directory=policy,
+        beside={"certificate": {"quality": 0.73, "cost_usd_per_1k": 2.0}},
+    )  # fmt: skip
     return logged
 
 
@@ -120,6 +127,12 @@ return [...document.querySelectorAll('.js-plotly-plot')].map(
 """
 
 
+VALUES = """
+return [...document.querySelectorAll('.js-plotly-plot')].slice(0, 2).map(
+  plot => plot.data.flatMap(trace => [...trace.y]));
+"""
+
+
 def told(browser: Any) -> set[str]:
     """The lines of text that the page shows."""
     return {line.strip() for line in browser.find_element("css selector", "body").text.splitlines()}
@@ -128,14 +141,57 @@ def told(browser: Any) -> set[str]:
 def test_the_saved_view_shows_every_candidate_and_the_policy(browser: Any, mirror: Mirror) -> None:
     open_at(browser, mirror.page(mirror.tracked.view), 1800)
     wait_for(lambda: browser.execute_script(POINTS)[:2] == [5, 5], "five points in each scatter")
-    wait_for(lambda: {"Pareto front of release", "Pareto: all suites"} <= told(browser), "titles of view and scatters")
+    titles = {"Pareto front of release", "Pareto: policy and candidates, on the certificate's rows"}
+    wait_for(lambda: titles <= told(browser), "titles of view and scatters")
     text = browser.find_element("css selector", "body").text
     assert "share key" not in text
     for name in [*NAMES, "routed"]:
         assert name in text
+    # The first charts are those of the rows that policy and candidates share: it loses two points to the best there.
+    for heights in browser.execute_script(VALUES):
+        assert sorted(heights) == pytest.approx([0.35, 0.65, 0.65, 0.73, 0.75])
     for width in (1400, 800):
         shot(browser, f"mlflow-view-{mirror.database}", width)
     asked_only_this_machine(browser)
+
+
+def test_names_stay_apart_on_a_server(mirror: Mirror) -> None:
+    """No browser needed, but the server and the database behind it."""
+    suites = {
+        "a/b": 1.0,
+        "a_b": 0.0,
+        "日本語": 1.0,
+        "中国語": 0.0,
+        "all": 1.0,
+        "..": 0.0,
+        "x" * 300: 1.0,
+        "Maths": 0.0,
+        "maths": 1.0,
+    }
+    rows = [{"suite": s, "sample_id": "1", "model": "m", "quality": q, "cost_usd": 0.01} for s, q in suites.items()]
+    frame = validate_outcomes(pd.DataFrame(rows))
+    uri = mirror.address.rstrip("/")
+    first, other = (
+        tracking.log_sweep(candidate_table(frame), frame, sweep=sweep, uri=uri) for sweep in ("v1.0 it's", "v1-0 its")
+    )
+    metrics = open_client(uri).get_run(first.run_ids[0]).data
+    names = suite_names(suites)
+    assert {s: metrics.metrics[f"suite/{names[s]}/quality"] for s in suites} == suites
+    assert "router_lab.superseded" not in metrics.tags and first.view != other.view
+    found = open_client(uri).search_runs(
+        [first.experiment_id], f"tags.`router_lab.view` = '{first.view.split('=')[-1]}'"
+    )
+    assert {r.info.run_id for r in found} == set(first.run_ids)
+
+
+def test_several_at_once_may_be_the_first_on_a_server(mirror: Mirror) -> None:
+    run, uri = tracking.Run("m", "candidate", {"quality": 1.0}), mirror.address.rstrip("/")
+
+    def log(sweep: str) -> str:
+        return tracking.log_runs([run], sweep=sweep, suites=[], uri=uri, experiment="first use").experiment_id
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(log, "abcd"))) == 1
 
 
 def test_the_note_links_to_the_view(browser: Any, mirror: Mirror) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,10 @@ from router_lab import tracking
 from router_lab.outcomes import read_outcomes, validate_outcomes
 from router_lab.report import candidate_table
 from router_lab.runtime.errors import InputError
-from router_lab.tracking.store import open_client, store_uri
-from router_lab.tracking.view import metric_name, note, pareto_cards, shared_state
+from router_lab.tracking.names import metric_name
+from router_lab.tracking.store import open_client
+from router_lab.tracking.uri import store_uri
+from router_lab.tracking.view import note, pareto_cards, shared_state
 
 # MLflow warns about its own libraries, which is not for us to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -41,10 +44,10 @@ def outcomes() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def store(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        yield str(tmp_path_factory.mktemp("ml") / "mlflow.db")
+        yield str(shutil.copy(mlflow_database, tmp_path_factory.mktemp("ml") / "mlflow.db"))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,7 @@ def test_flat_runs_one_for_each_candidate_and_one_for_the_sweep(store: str, swee
     assert high.params == {"model": "m@v1:free", "effort": "high"}
     assert high.metrics["quality"] == pytest.approx(0.8) and high.metrics["cost_usd_per_1k"] == pytest.approx(10.0)
     assert high.metrics["log10_cost_usd_per_1k"] == pytest.approx(1.0)
-    assert high.metrics["suite/s: two_/quality"] == pytest.approx(0.8)
+    assert high.metrics[metric_name("suite", "s: two!", "quality")] == pytest.approx(0.8)
     assert high.metrics["quality_low"] < 0.8 < high.metrics["quality_high"]
     assert (high.tags["on_front"], high.metrics["on_front"]) == ("true", 1.0)
     assert (found["x"].data.tags["on_front"], found["x"].data.metrics["on_front"]) == ("false", 0.0)
@@ -141,7 +144,7 @@ def test_stores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names_and_notes() -> None:
-    assert metric_name("suite", "a/b@c(d)", "quality") == "suite/a_b_c_d_/quality"
+    assert metric_name("suite", "a/b@c(d)", "quality") == "suite/a_b_c_d_-x4e0fa6312c/quality"
     assert note([]) == "" and "[x](#/y)" in note([("x", "#/y")])
     assert len(pareto_cards(["only"])) == 1 and len(pareto_cards(["a", "b"])) == 2
     assert json.loads(shared_state("n", {}, "", 5))["createdAt"] == 5
