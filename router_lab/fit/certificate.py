@@ -163,7 +163,7 @@ def _verdict(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -
     weight = evidence.weights(idle, *choice.trial.actions)
     estimate = clustered_mean(values, evidence.group, weights=weight, pseudo=goal.kind != "budget")
     unrest = choice.trial.unrest(lambda a: evidence.values(a, goal), weight)
-    estimate = replace(estimate, pseudo=(estimate.pseudo + unrest) * mix**2)  # as in the walk
+    estimate = replace(estimate, pseudo=(estimate.pseudo + unrest) * mix * mix)  # as in the walk
     price = float(np.nansum(column_means(evidence.cost_usd, evidence.weight))) if _priced(evidence) else None
     judged = verdict(estimate, goal.floor, goal.confidence, infra=problem.infra, dollars_per_sample=price)
     word, reason = judged.verdict, judged.reason

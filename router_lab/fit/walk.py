@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,8 @@ class Trial:
         """Variance that choosing adds: the mean squared distance of the folds' choices from the final one, in mean
         value on all rows, weighted by `weight` [n]. Nothing where all chose alike."""
         final = values(self.final)
-        return float(sum(share * _mean(values(action) - final, weight) ** 2 for action, share in self.folds))
+        moved = [(share, _mean(values(action) - final, weight)) for action, share in self.folds]
+        return fsum(share * mean * mean for share, mean in moved)
 
 
 def _mean(values: Floats, weight: Floats | None) -> float:
@@ -89,7 +91,7 @@ def walk(trial: Trial, evidence: Evidence, goal: Goal) -> tuple[float, int]:
         span = float(step) if free else 1.0
         mixed = (1 - step) * sums["start"] + step * sums["end"]
         estimate = estimate_of_sums(mixed, sizes, shares=shares, pseudo=goal.kind != "budget")
-        p = replace(estimate, pseudo=estimate.pseudo * span**2 + unrest * step**2).p_below(goal.floor)
+        p = replace(estimate, pseudo=estimate.pseudo * span * span + unrest * float(step * step)).p_below(goal.floor)
         if goal.strict and goal.kind != "budget":  # dollars have no bound to bet within
             p = max(p, _betting((1 - step) * sums["start"] + step * sums["left out"], sizes, goal, span))
         if p > 1 - goal.confidence:
