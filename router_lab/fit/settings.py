@@ -80,9 +80,8 @@ def choose_reaches(task: Task, folds: Ints, seed: int = 0) -> tuple[Reach, Reach
             shared[i] += products[0]
             square[i] += products[1]
     blend = _explained(shared, square)[1]
-    best = (2 * blend * shared - blend * blend * square).argmax(
-        axis=0
-    )  # unlike shared^2 / square: of two alike, the freer
+    # Unlike the greatest shared^2 / square: of two alike, the freer.
+    best = (2 * blend * shared - blend * blend * square).argmax(axis=0)
     return reaches[best[0]], reaches[best[1]]
 
 

@@ -119,12 +119,9 @@ class Nomination:
         mean = sums.total / known
         scatter = np.maximum(sums.squares / known - mean * mean, 0.0) * known / (known - 1)
         open_ = np.sqrt(scatter * total + 2)
-        passing = (
-            float(normal_quantile(self._confidence)) * open_
-        )  # sum of leads over minus the margin that the grid asks for
-        best = (
-            self._margin * total + float(normal_quantile(self._errors[1])) * open_
-        )  # less than nearly any best one will have
+        # The sum of leads over minus the margin that the grid asks for, and less than nearly any best one will have.
+        passing = float(normal_quantile(self._confidence)) * open_
+        best = self._margin * total + float(normal_quantile(self._errors[1])) * open_
         required = np.minimum(passing, best) - self._lead
         short = required * self._now / self._looks[-1] - sums.total
         spread = np.sqrt((scatter + 2 / known) * self._now * (1 - self._now / self._looks[-1]))

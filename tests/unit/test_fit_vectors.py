@@ -21,6 +21,7 @@ from router_lab.outcomes import OutcomeMatrix, read_outcomes, validate_outcomes,
 from router_lab.replay import replay
 from router_lab.runtime.artifact import encode_policy, load_policy, save_policy
 from router_lab.runtime.errors import InputError, PolicyError, RouterLabWarning
+from router_lab.runtime.features import Z_UNIT
 from tests.fit_worlds import constant, directions, two_kinds
 
 EASY, HARD = (3.0, 3.0, 0.0, 7.0), (-3.0, -3.0, 0.0, 7.0)
