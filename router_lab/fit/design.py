@@ -114,9 +114,9 @@ def _matrix(featuriser: Featuriser, found: Batch, kept: Ints, size: Ints, given:
     ones = np.ones(int(inside.sum()), np.float32)
     words = sp.csr_array((ones, columns[inside], ends.astype(np.int32)), shape=(len(size), len(kept)))
     numbers = featuriser.standardise(found.dense).astype(np.float64)
-    units = [np.ones(len(kept), np.float32), np.full(len(DENSE), DENSE_WEIGHT / Z_UNIT, np.float32)]
+    units = np.full(len(DENSE), DENSE_WEIGHT / Z_UNIT, np.float32)
     if given is not None:
         numbers = np.hstack([numbers, given.numbers])
-        units.append(np.full(given.numbers.shape[1], given.weight / Z_UNIT, np.float32))
+        units = np.concatenate([units, np.full(given.numbers.shape[1], given.weight / Z_UNIT, np.float32)])
     length = (1 / np.sqrt(np.maximum(size, 1))).astype(np.float32)
-    return Rows(words, length, numbers, np.concatenate(units))
+    return Rows(words, length, numbers, units)

@@ -44,11 +44,8 @@ def ridge(
     root = np.sqrt(weights).astype(np.float32)
     shrink = penalty.astype(np.float32)
 
-    def primal(dual: Floats32) -> Floats32:
-        return matrix.back(_centred(root * dual))
-
     def apply(dual: Floats32) -> Floats32:
-        return np.asarray(root * _centred(matrix.times(primal(dual))) + shrink * dual, np.float32)
+        return np.asarray(root * _centred(matrix.gram(_centred(root * dual))) + shrink * dual, np.float32)
 
     residual = (root * np.where(weights > 0, filled - mean, 0.0)).astype(np.float32)
     dual, way = np.zeros_like(residual), residual.copy()
@@ -64,7 +61,7 @@ def ridge(
         after = (residual * residual).sum(axis=0)
         way = residual + after / np.maximum(norm, np.float32(1e-30)) * way
         norm = after
-    coefficients = primal(dual)
+    coefficients = matrix.back(_centred(root * dual))
     return Ridge(coefficients, (mean - _mean(matrix.times(coefficients))).astype(np.float32))
 
 

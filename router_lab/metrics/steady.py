@@ -3,8 +3,8 @@
 The C library, scipy and numpy choose instructions by the processor (AVX-512, fused multiply-add), and the last digits
 of their transcendental functions follow; a number that decides or is written down may not. Here everything is made of
 + - * / and square roots, which IEEE 754 rounds in one way, each an operation of numpy's own, in an order that no
-processor changes. Relative errors are a few 1e-16 for `log`, `log1p` and `exp`; elsewhere 1e-13, and 1e-9 where a tail is below 1e-20.
-All take and return float64 arrays or numbers.
+processor changes. Relative errors are a few 1e-16 for `log`, `log1p` and `exp`, and 1e-13 elsewhere (1e-9 where a tail
+is below 1e-20). All take and return float64 arrays or numbers.
 """
 
 from __future__ import annotations

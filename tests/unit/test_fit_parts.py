@@ -28,7 +28,7 @@ from router_lab.fit.walk import Trial, walk
 from router_lab.fit.whole import product, room, whole
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.replay import escalated, replay
-from router_lab.runtime.features import DENSE, Z_UNIT, log2ish
+from router_lab.runtime.features import Z_UNIT, log2ish
 from router_lab.runtime.model import Candidate
 from tests.fit_worlds import HARD, checked, two_kinds
 
@@ -48,9 +48,9 @@ def rows(n: int, words: int, numbers: int, seed: int, density: float = 0.5) -> t
     there = sp.random_array((n, words), density=density, rng=rng, format="csr", dtype=np.float32)
     there.data[:] = 1
     length, counted = rng.uniform(0.3, 1, n).astype(np.float32), np.rint(rng.uniform(-512, 512, (n, numbers)))
-    scale = np.concatenate([rng.uniform(0.5, 2, words), np.full(numbers, 1 / 512)]).astype(np.float32)
-    plain = np.hstack([there.toarray().astype(np.float64) * length[:, None], counted]) * scale
-    return Rows(there, length, counted, scale), plain
+    scale = rng.uniform(0.5, 2, words + numbers).astype(np.float32)
+    plain = np.hstack([there.toarray().astype(np.float64) * length[:, None], counted / 512]) * scale
+    return Rows(there, length, counted, np.full(numbers, 1 / 512, np.float32)).scaled(scale), plain
 
 
 def test_rows_are_the_matrix_they_stand_for() -> None:
@@ -59,9 +59,8 @@ def test_rows_are_the_matrix_they_stand_for() -> None:
     v, w = rng.normal(size=(15, 4)).astype(np.float32), rng.normal(size=(40, 4)).astype(np.float32)
     assert matrix.times(v) == pytest.approx(plain @ v, abs=1e-5)
     assert matrix.back(w) == pytest.approx(plain.T @ w, abs=1e-5)
-    assert matrix[np.array([3, 1])].scaled(np.full(15, 2, np.float32)).times(v) == pytest.approx(
-        2 * plain[[3, 1]] @ v, abs=1e-5
-    )
+    assert matrix.gram(w) == pytest.approx(plain @ (plain.T @ w), abs=1e-4)
+    assert matrix[np.array([3, 1])].times(v) == pytest.approx(plain[[3, 1]] @ v, abs=1e-5)
 
 
 def test_whole_products_are_exact_in_any_order() -> None:
@@ -205,7 +204,7 @@ def test_coverage_counts_rows_of_other_folds() -> None:
 def test_the_fit_trains_on_what_the_runtime_computes() -> None:
     prompts = ["a b", *("word " * n for n in range(40, 120)), "word " * 400]
     design = Design.of(prompts)
-    dense = (design.matrix.numbers * design.matrix.scale[-len(DENSE) :])[:, -len(DENSE) :]
+    dense = design.matrix.numbers * design.matrix.units
     for row, prompt in zip(dense, prompts, strict=True):
         counted = design.featuriser.standardise(log2ish(design.featuriser(prompt).counts))
         assert row == pytest.approx(counted * DENSE_WEIGHT / Z_UNIT, abs=1e-6)
