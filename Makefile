@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export PYTHONUTF8 = 1
 
-BENCHES := builds fuzz guarantee hostile quality race recorded resume runtime scaling sweep walks
+BENCHES := builds fuzz guarantee hostile kernels quality race recorded resume runtime scaling sweep walks
 
 .PHONY: help demo demo-live test lint format lock readme clean $(BENCHES:%=bench-%)
 

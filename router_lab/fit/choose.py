@@ -252,6 +252,5 @@ def _low(sums: Floats, goal: Goal, pseudo: float, unrest: float = 0.0) -> Floats
 
 
 def _quantiles(clusters: Floats, confidence: float) -> Floats:
-    """t quantiles at clusters - 1 degrees of freedom, each number looked up once."""
-    degrees, place = np.unique(np.maximum(clusters - 1, 1), return_inverse=True)
-    return t_quantiles(degrees, confidence)[place].reshape(np.shape(clusters))
+    """t quantiles at clusters - 1 degrees of freedom, in whole ones, as an `Estimate` counts clusters."""
+    return t_quantiles(np.maximum(np.floor(clusters) - 1, 1), confidence)

@@ -9,7 +9,6 @@ is below 1e-20). All take and return float64 arrays or numbers.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import sqrt
 from typing import Any
 
@@ -34,6 +33,7 @@ ERFC = (
 """Chebyshev coefficients of erfc(z) exp(z^2) / t in 2 t - 1, where t = 2 / (2 + z)."""
 GAMMA = (-1 / 8, 1 / 128, 5 / 1024, -21 / 32768, -399 / 262144, 869 / 4194304, 39325 / 33554432)
 """gamma(a + 1/2) / gamma(a) = sqrt(a) (1 + GAMMA[0] / a + GAMMA[1] / a^2 + ...)."""
+REMEMBERED = 200_000
 LARGE = 200.0
 """Degrees of freedom from which Hill's transformation to a normal score is as good as the continued fraction."""
 
@@ -117,28 +117,43 @@ def t_below(df: Any, t: Any) -> Floats:
 
 
 def t_quantiles(df: Any, p: float) -> Floats:
-    """t below which a number from Student's t distribution with df >= 1 degrees of freedom lies with probability p."""
-    degrees = np.asarray(df, np.float64)
-    if not 0 < p < 1 or p == 0.5:
-        return np.full(degrees.shape, 0.0 if p == 0.5 else -np.inf if p <= 0 else np.inf)
+    """t below which a number from Student's t distribution with df >= 1 degrees of freedom lies with probability p in
+    (0, 1); remembered, for the same few are asked for again and again."""
+    degrees, place = np.unique(np.asarray(df, np.float64), return_inverse=True)
+    wanted = [(degree, p) for degree in degrees.tolist()]
+    new = [key for key in wanted if key not in _KNOWN]
+    if new:
+        if len(_KNOWN) > REMEMBERED:
+            _KNOWN.clear()
+            new = wanted
+        _KNOWN.update(zip(new, _t_quantiles(np.array([degree for degree, _ in new]), p).tolist(), strict=True))
+    return np.array([_KNOWN[key] for key in wanted])[place].reshape(np.shape(df))
+
+
+def t_quantile(df: float, p: float) -> float:
+    """`t_quantiles` of one number."""
+    return float(t_quantiles(df, p))
+
+
+_KNOWN: dict[tuple[float, float], float] = {}
+
+
+def _t_quantiles(df: Floats, p: float) -> Floats:
+    """By Newton's method. What comes out of one number does not depend on those beside it: each stops by itself."""
     tail = min(p, 1 - p)
     z = float(normal_quantile(1 - tail))
-    peak = _gamma_ratio(degrees / 2) / (np.sqrt(degrees) * SQRT_PI)
-    # From below the root of a convex function Newton's method never goes past it.
-    found = np.full(degrees.shape, z)
+    square = z * z
+    bent = z + z * (square + 1) / (4 * df) + z * ((5 * square + 16) * square + 3) / (96 * df * df)
+    found = np.where(df < 5, z, bent)  # where tails are heavy, from below the root of a convex function
+    peak = _gamma_ratio(df / 2) / (np.sqrt(df) * SQRT_PI)
+    ready = np.zeros(df.shape, bool)
     for _ in range(60):
-        density = peak * exp(-(degrees + 1) / 2 * log1p(found * found / degrees))
-        step = (_t_tail(degrees, found) - tail) / density
-        found = found + step
-        if (np.abs(step) <= 1e-13 * found).all():
+        step = (_t_tail(df, found) - tail) / (peak * exp(-(df + 1) / 2 * log1p(found * found / df)))
+        found = np.where(ready, found, found + step)
+        ready |= np.abs(step) <= 1e-13 * found
+        if ready.all():
             break
     return found if p > 0.5 else -found
-
-
-@lru_cache(maxsize=65_536)
-def t_quantile(df: float, p: float) -> float:
-    """`t_quantiles` of one number, remembered."""
-    return float(t_quantiles(df, p))
 
 
 def _t_tail(df: Floats, t: Floats) -> Floats:
@@ -173,19 +188,19 @@ def _incomplete(df: Floats, t: Floats) -> Floats:
 
 
 def _fraction(a: Floats, b: Floats, x: Floats) -> Floats:
-    """The continued fraction of the incomplete beta function, by Lentz's method."""
+    """The continued fraction of the incomplete beta function, by Lentz's method; each number stops by itself."""
     c = np.ones(np.shape(x))
     d = 1 / (1 - (a + b) * x / (a + 1))
-    found = d
+    found, ready = d, np.zeros(np.shape(x), bool)
     for m in range(1, 200):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        d, c = 1 / (1 + even * d), 1 + even / c
-        found = found * d * c
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        d, c = 1 / (1 + odd * d), 1 + odd / c
+        d, c = 1 / (1 + even * d), 1 + even / c
         change = d * c
-        found = found * change
-        if (np.abs(change - 1) < 1e-15).all():
+        d, c = 1 / (1 + odd * d), 1 + odd / c
+        found = np.where(ready, found, found * change * (d * c))
+        ready |= np.abs(d * c - 1) < 1e-15
+        if ready.all():
             break
     return found
 
