@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 AVX512 = [f for f in __cpu_dispatch__ if __cpu_features__.get(f) and (f == "X86_V4" or f.startswith("AVX512"))]
 AVX2 = [f for f in __cpu_dispatch__ if __cpu_features__.get(f) and f in ("X86_V3", "AVX2", "FMA3")]
-NEEDS = {"Prescott": "SSE3", "Sandybridge": "AVX", "Haswell": "AVX2", "Zen": "AVX2", "SkylakeX": "AVX512F"}
+NEEDS = {"Prescott": "SSE3", "Sandybridge": "AVX", "Haswell": "AVX2", "SkylakeX": "AVX512F"}
 """What a machine must have for OpenBLAS to use its kernels for a processor."""
 
 
@@ -75,7 +75,7 @@ def threads(count: int) -> Configuration:
 CORES = ("Prescott", "Sandybridge", "Haswell", "SkylakeX")
 ALL = (
     *(kernels(name, avx512=own) for name in CORES for own in (True, False)),
-    kernels("Zen"), old_machine(), threads(1), threads(3),
+    old_machine(), threads(3),
 )  # fmt: skip
 FEW = (threads(3), kernels("SkylakeX"), kernels("Haswell", avx512=False), old_machine())
 """Enough to differ in each of the ways, and few enough for a test; the first runs everywhere."""
@@ -151,7 +151,7 @@ RECIPES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "rates": ({"rule": {"margin": 0.05}, "fitter": "rates"}, ()),
 }
 """By name: the recipe, and the columns that it does without."""
-FILES = ("margin", "quality", "points", "strict", "no chance", "knn")
+FILES = ("margin", "points", "strict", "knn")
 """Recipes for tables that were measured; a table that has vectors or checks keeps them."""
 
 

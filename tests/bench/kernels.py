@@ -1,6 +1,6 @@
 """`make bench-kernels`: one revision, and one set of decisions, whatever the processor.
 
-Fits small worlds and recorded outcomes under OpenBLAS's kernels for Prescott, Sandybridge, Haswell, SkylakeX and Zen,
+Fits small worlds and recorded outcomes under OpenBLAS's kernels for Prescott, Sandybridge, Haswell and SkylakeX, each
 with and without numpy's AVX-512, as on an x86 machine without AVX2 and FMA, and on several threads (tests/kernels.py
 says how), and prints what each gave: a digest of what the libraries give themselves, which differ, and how many of the
 answers differ from those of the first configuration. Exits with 1 if any does. What a machine lacks is named and left
