@@ -86,6 +86,6 @@ def _add(first: Estimate, second: Estimate) -> Estimate:
     return replace(
         first,
         value=first.value + second.value,
-        se=math.hypot(first.se, second.se),
+        se=math.sqrt(first.se * first.se + second.se * second.se),
         clusters=min(first.clusters, second.clusters),
     )

@@ -41,7 +41,7 @@ LARGE = 200.0
 def log(x: Any) -> Floats:
     """Natural logarithm; -inf at 0, NaN below."""
     values = np.asarray(x, np.float64)
-    part, exponent = np.frexp(values)
+    part, exponent = np.frexp(np.where((values > 0) & np.isfinite(values), values, 1.0))
     small = part < 0.7071067811865476
     part, whole = np.where(small, 2 * part, part), exponent - small
     ratio = (part - 1) / (part + 1)
