@@ -120,14 +120,14 @@ def t_quantiles(df: Any, p: float) -> Floats:
     """t below which a number from Student's t distribution with df >= 1 degrees of freedom lies with probability p in
     (0, 1); remembered, for the same few are asked for again and again."""
     degrees, place = np.unique(np.asarray(df, np.float64), return_inverse=True)
-    wanted = [(degree, p) for degree in degrees.tolist()]
-    new = [key for key in wanted if key not in _KNOWN]
+    found = {degree: _KNOWN.get((degree, p)) for degree in degrees.tolist()}
+    new = [degree for degree, quantile in found.items() if quantile is None]
     if new:
+        found |= dict(zip(new, _t_quantiles(np.array(new), p).tolist(), strict=True))
         if len(_KNOWN) > REMEMBERED:
             _KNOWN.clear()
-            new = wanted
-        _KNOWN.update(zip(new, _t_quantiles(np.array([degree for degree, _ in new]), p).tolist(), strict=True))
-    return np.array([_KNOWN[key] for key in wanted])[place].reshape(np.shape(df))
+        _KNOWN.update({(degree, p): found[degree] for degree in new})
+    return np.array(list(found.values()), np.float64)[place].reshape(np.shape(df))
 
 
 def t_quantile(df: float, p: float) -> float:
@@ -135,7 +135,7 @@ def t_quantile(df: float, p: float) -> float:
     return float(t_quantiles(df, p))
 
 
-_KNOWN: dict[tuple[float, float], float] = {}
+_KNOWN: dict[tuple[float, float], float | None] = {}
 
 
 def _t_quantiles(df: Floats, p: float) -> Floats:
