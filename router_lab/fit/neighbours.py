@@ -119,7 +119,7 @@ def unit_rows(design: Design) -> sp.csr_array:
     parts = [(words, (rare * seldom)[words.indices], squares, np.asarray(words @ seldom.astype(np.float64)) > 0)]
     if design.vectors is not None:
         vectors = sp.csr_array(design.matrix.numbers[:, len(DENSE) :])
-        lengths = np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel()
+        lengths: Floats = np.asarray(vectors.multiply(vectors).sum(axis=1), np.float64).ravel()
         parts.append((vectors, vectors.data, lengths, lengths > 0))
     both = np.maximum(sum(told.astype(np.float64) for *_, told in parts), 1.0)
     columns = []

@@ -65,7 +65,7 @@ def _height(grid: Floats, corners: Floats, heights: Floats) -> Floats:
     before = np.maximum(after - 1, 0)
     wide = np.where(after > before, corners[after] - corners[before], 1.0)
     share = np.minimum((grid - corners[before]) / wide, 1.0)
-    return heights[before] + share * (heights[after] - heights[before])
+    return np.asarray(heights[before] + share * (heights[after] - heights[before]), np.float64)
 
 
 def call_curve(score: Any, weak: Any, strong: Any) -> tuple[Floats, Floats]:

@@ -163,7 +163,7 @@ def betting_p(values: Any, sizes: Any, floor: float, span: float = 1.0) -> float
     spread = (0.25 + np.concatenate([[0.0], np.cumsum(away * away)[:-1]])) / before
     bets = np.clip(mean / (spread + mean * mean), 0.0, 0.75)
     capital = np.cumsum(steady.log1p(bets * gains))
-    return float(min(1.0, steady.exp(-max(0.0, float(capital.max())))))
+    return min(1.0, float(steady.exp(-max(0.0, float(capital.max())))))
 
 
 def holm(p_values: Any) -> Floats:

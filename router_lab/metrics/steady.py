@@ -67,7 +67,7 @@ def _twice_atanh(ratio: Floats) -> Floats:
     total = np.full(np.shape(ratio), 1 / 25)
     for odd in range(23, 0, -2):
         total = total * square + 1 / odd
-    return 2 * ratio * total
+    return np.asarray(2 * ratio * total, np.float64)
 
 
 def exp(x: Any) -> Floats:
