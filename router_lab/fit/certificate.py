@@ -149,7 +149,7 @@ def difference(mine: Expected, evidence: Evidence, goal: Goal, choice: Choice) -
         return found
     margin = Goal("margin", 0.0, goal.confidence)
     unrest = choice.trial.unrest(lambda a: evidence.values(a, margin), mine.weight)
-    return replace(found, pseudo=found.pseudo + unrest * choice.mix**2)
+    return replace(found, pseudo=found.pseudo + unrest * choice.mix * choice.mix)
 
 
 def over_mix(mine: Expected, mix: Expected, group: NDArray[np.int64]) -> Estimate:

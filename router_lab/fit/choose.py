@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from router_lab.fit.evidence import Evidence, Goal, column_means
 from router_lab.fit.walk import Trial, Walked, walk
 from router_lab.metrics import effective_number
+from router_lab.metrics.steady import t_quantiles
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -251,12 +251,12 @@ def _low(sums: Floats, goal: Goal, pseudo: float, unrest: float = 0.0) -> Floats
     clusters = effective_number(shares, heaviest)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / n
-        spread = (ss - 2 * mean * sm + mean**2 * mm) * clusters / (clusters - 1) / n**2
-        error = np.sqrt(np.maximum(spread, 0) + unrest + (pseudo / clusters**2 if goal.kind != "budget" else 0.0))
+        spread = (ss - 2 * mean * sm + mean * mean * mm) * clusters / (clusters - 1) / (n * n)
+        further = pseudo / (clusters * clusters) if goal.kind != "budget" else 0.0
+        error = np.sqrt(np.maximum(spread, 0) + unrest + further)
         return np.asarray(mean - _quantiles(clusters, goal.confidence) * error)
 
 
 def _quantiles(clusters: Floats, confidence: float) -> Floats:
-    """t quantiles at clusters - 1 degrees of freedom, each number looked up once."""
-    degrees, place = np.unique(np.maximum(clusters - 1, 1), return_inverse=True)
-    return np.asarray(stdtrit(degrees, confidence), np.float64)[place].reshape(np.shape(clusters))
+    """t quantiles at clusters - 1 degrees of freedom, in whole ones, as an `Estimate` counts clusters."""
+    return t_quantiles(np.maximum(np.floor(clusters) - 1, 1), confidence)

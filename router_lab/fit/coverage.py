@@ -138,7 +138,7 @@ def _walk(evidence: Evidence, seen: Floats, action: Ints, mix: float, goal: Goal
         values = np.where(follows, (1 - mix) * idle + mix * moved, idle)
         heavy = evidence.weights(np.where(follows, action, evidence.reference))
         estimate = clustered_mean(values, cluster, weights=heavy, pseudo=goal.kind != "budget")
-        estimate = replace(estimate, pseudo=estimate.pseudo * mix**2 * bool(follows.any()))
+        estimate = replace(estimate, pseudo=estimate.pseudo * mix * mix * bool(follows.any()))
         shown = not follows.any() and goal.kind == "margin"  # the reference loses nothing against itself
         if not shown and (estimate.clusters < MIN_CLUSTERS or estimate.p_below(goal.floor) > 1 - goal.confidence):
             break

@@ -9,7 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from router_lab.fit.rows import Rows
 from router_lab.fit.vectors import Given
+from router_lab.metrics.steady import log
 from router_lab.runtime.features import DENSE, Z_UNIT, Batch, Featuriser
 from router_lab.runtime.vectors import VectorScale
 
@@ -24,7 +26,7 @@ hurt on GSM8K (.657 against .662), at 1 they ruin MMLU."""
 
 @dataclass(frozen=True)
 class Design:
-    """`matrix` float32 CSR [n, p + 13 + d]: a row has 1 / sqrt(k) at each of its k distinct buckets that is among the
+    """`matrix` [n, p + 13 + d]: a row has 1 / sqrt(k) at each of its k distinct buckets that is among the
     p `kept` ones, then the standardised byte counts times DENSE_WEIGHT, then those of `vectors`, if there are any.
     `found`: the raw features, `size` [n] = k. `rarity` float32 [p + 13 + d]: see `_rarity`."""
 
@@ -32,7 +34,7 @@ class Design:
     found: Batch
     kept: NDArray[np.uint32]
     rarity: NDArray[np.float32]
-    matrix: sp.csr_array
+    matrix: Rows
     size: Ints
     vectors: Given | None = None
 
@@ -46,12 +48,11 @@ class Design:
         size = np.diff(found.indptr)
         rows_of = np.bincount(found.buckets, minlength=featuriser.buckets)
         kept = np.flatnonzero(rows_of >= MIN_ROWS)
-        matrix = _matrix(featuriser, found, kept, size)
         rarity = _rarity(rows_of[kept], len(size))
         given = None if vectors is None else Given.of(vectors)
+        matrix = _matrix(featuriser, found, kept, size, given)
         if given is not None:
-            matrix = sp.csr_array(sp.hstack([matrix, sp.csr_array(given.columns)], format="csr"))
-            rarity = np.concatenate([rarity, np.ones(given.columns.shape[1], np.float32)])
+            rarity = np.concatenate([rarity, np.ones(given.numbers.shape[1], np.float32)])
         return cls(featuriser, found, kept.astype(np.uint32), rarity, matrix, size, given)
 
     def __len__(self) -> int:
@@ -99,20 +100,23 @@ def _rarity(rows_of: Ints, rows: int) -> NDArray[np.float32]:
     byte counts. Columns that are multiplied by it let rare words weigh more at one penalty (inverse document frequency,
     Sparck Jones 1972): worth .001 to .003 of APGR on MMLU, and it costs .011 on GSM8K, so cross-validation decides.
     """
-    rare = (
-        np.log(rows / np.maximum(rows_of, 1)) + 1e-3
-    )  # a word of every row keeps a trace: one row is all there may be
-    mean = float((rows_of * rare**2).sum() / max(1, int(rows_of.sum())))
+    rare = log(rows / np.maximum(rows_of, 1)) + 1e-3  # a word of every row keeps a trace: one row is all there may be
+    mean = float((rows_of * rare * rare).sum() / max(1, int(rows_of.sum())))
     return np.concatenate([rare / np.sqrt(max(mean, 1e-12)), np.ones(len(DENSE))]).astype(np.float32)
 
 
-def _matrix(featuriser: Featuriser, found: Batch, kept: Ints, size: Ints) -> sp.csr_array:
+def _matrix(featuriser: Featuriser, found: Batch, kept: Ints, size: Ints, given: Given | None) -> Rows:
     column = np.full(featuriser.buckets, -1, np.int32)
     column[kept] = np.arange(len(kept), dtype=np.int32)
     columns = column[found.buckets]
     inside = columns >= 0
     ends = np.concatenate([[0], np.cumsum(inside)])[found.indptr]
-    values = np.repeat(1 / np.sqrt(np.maximum(size, 1)), size)[inside].astype(np.float32)
-    words = sp.csr_array((values, columns[inside], ends.astype(np.int32)), shape=(len(size), len(kept)))
-    counts = featuriser.standardise(found.dense) * np.float32(DENSE_WEIGHT / Z_UNIT)
-    return sp.csr_array(sp.hstack([words, sp.csr_array(counts.astype(np.float32))], format="csr"))
+    ones = np.ones(int(inside.sum()), np.float32)
+    words = sp.csr_array((ones, columns[inside], ends.astype(np.int32)), shape=(len(size), len(kept)))
+    numbers = featuriser.standardise(found.dense).astype(np.float64)
+    units = np.full(len(DENSE), DENSE_WEIGHT / Z_UNIT, np.float32)
+    if given is not None:
+        numbers = np.hstack([numbers, given.numbers])
+        units = np.concatenate([units, np.full(given.numbers.shape[1], given.weight / Z_UNIT, np.float32)])
+    length = (1 / np.sqrt(np.maximum(size, 1))).astype(np.float32)
+    return Rows(words, length, numbers, units)

@@ -46,15 +46,28 @@ def _bounds(frame: pd.DataFrame, name: str, cell: NDArray[np.int64], rows: int, 
     result = np.full((rows, columns), np.nan)
     if name not in frame.columns:
         return result
-    values = pd.Series(frame[name].to_numpy(np.float64, na_value=np.nan))
-    by_column = values.groupby(cell % columns).quantile(0.99)
-    result[0, by_column.index.to_numpy()] = by_column.to_numpy()
-    grouped = values.groupby(cell)
-    tail, count = grouped.quantile(0.99), grouped.count()
+    values = frame[name].to_numpy(np.float64, na_value=np.nan)
+    seen = ~np.isnan(values)
+    values, cell = values[seen], cell[seen]
+    column, tail, _ = _tails(values, cell % columns)
+    result[0, column] = tail
     result[1:] = result[0]
-    known = tail.index.to_numpy()[(count >= LEAST).to_numpy()]
-    result.ravel()[known] = tail[known].to_numpy()
+    known, tail, count = _tails(values, cell)
+    result.ravel()[known[count >= LEAST]] = tail[count >= LEAST]
     return result * SLACK
+
+
+def _tails(values: NDArray[np.float64], cell: NDArray[np.int64]) -> tuple[Any, NDArray[np.float64], NDArray[np.int64]]:
+    """The cells that occur, the 99th percentile of each, between two values in proportion, and its number of values.
+
+    Not pandas' own: that is one expression of a compiler, which some processors round once and others twice.
+    """
+    order = np.lexsort((values, cell))
+    cells, first, count = np.unique(cell[order], return_index=True, return_counts=True)
+    place = (count - 1) * 0.99
+    below = np.floor(place).astype(np.int64)
+    low, high = (values[order][first + np.minimum(at, count - 1)] for at in (below, below + 1))
+    return cells, low + (high - low) * (place - below), count
 
 
 def _whole(value: Any) -> int | None:

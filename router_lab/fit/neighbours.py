@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from router_lab.fit.design import Design
+from router_lab.fit.whole import room, whole
 from router_lab.runtime.features import DENSE
 
 Floats = NDArray[np.float64]
@@ -26,6 +27,9 @@ POOL = 20_000
 COMMON = 1_000
 """Words in more rows than this count in a prompt's length but not as shared: they say little and cost most time."""
 BLOCK = 256
+BITS = 20
+"""Of an entry of a row, and of a closeness where neighbours are added up: whole numbers, so that cosines and sums are
+exact."""
 
 
 class Reach(NamedTuple):
@@ -76,50 +80,53 @@ def departures(near: Near, residual: Floats, weights: Floats, reach: Reach) -> F
     `reach.strength` for none at all."""
     rows, close = near.rows[:, : reach.most], near.closeness[:, : reach.most]
     ends = np.arange(len(rows) + 1) * rows.shape[1]
-    pull = sp.csr_array((close.ravel(), rows.ravel(), ends), shape=(len(rows), len(residual)))
-    return np.asarray((pull @ (weights * residual)) / (pull @ weights + reach.strength), np.float64)
+    pull = sp.csr_array((np.rint(close.ravel() * 2.0**BITS), rows.ravel(), ends), shape=(len(rows), len(residual)))
+
+    def pulled(values: Floats) -> Floats:
+        rounded, powers = whole(values, room(BITS, rows.shape[1]))
+        return np.asarray(np.ldexp(pull @ rounded, -powers - BITS), np.float64)
+
+    return np.asarray(pulled(weights * residual) / (pulled(weights) + reach.strength), np.float64)
 
 
 def nearest(unit: sp.csr_array, asked: Ints, known: Ints, group: Ints, most: int) -> Near:
-    """The `most` rows of `known` with the greatest cosine to each row of `asked`; those of its own group have 0."""
+    """The `most` rows of `known` with the greatest cosine to each row of `asked`, the earlier of equals; those of its
+    own group have 0."""
     most = min(most, len(known))
     base = sp.csr_array(unit[known].T)
+    behind = max(1, (len(known) - 1).bit_length())
+    later = np.arange(len(known))[::-1]
     rows, close = np.empty((len(asked), most), np.int64), np.empty((len(asked), most))
     for start in range(0, len(asked), BLOCK):
         here = asked[start : start + BLOCK]
-        cosine = sp.csr_array(unit[here] @ base).toarray()
-        cosine[group[here][:, None] == group[known]] = 0.0
-        best = np.argpartition(cosine, len(known) - most, axis=1)[:, len(known) - most :]
-        value = np.take_along_axis(cosine, best, axis=1)
-        order = np.argsort(-value, axis=1, kind="stable")
-        rows[start : start + len(here)] = known[np.take_along_axis(best, order, axis=1)]
-        close[start : start + len(here)] = np.take_along_axis(value, order, axis=1)
-    return Near(rows, np.clip(close, 0.0, 1.0))
+        cosine = sp.csr_array(unit[here] @ base).toarray().astype(np.int64)
+        cosine[group[here][:, None] == group[known]] = 0
+        # Number and place in one, so that no two are equal: which of equals a partition keeps depends on the processor.
+        ranked = (np.maximum(cosine, 0) << behind) + later
+        best = np.sort(np.partition(ranked, len(known) - most, axis=1)[:, len(known) - most :], axis=1)[:, ::-1]
+        rows[start : start + len(here)] = known[len(known) - 1 - (best & ((1 << behind) - 1))]
+        close[start : start + len(here)] = np.ldexp((best >> behind).astype(np.float64), -2 * BITS)
+    return Near(rows, np.minimum(close, 1.0))
 
 
 def unit_rows(design: Design) -> sp.csr_array:
-    """float32 CSR [n, p + d] whose rows have length 1: words weighted by rarity and vectors, each of half its square
-    where a row has both; byte counts say too little of a prompt's kind."""
-    cut = len(design.kept)
-    words = sp.csr_array(design.matrix[:, :cut])
-    words = _scaled(words, design.rarity[words.indices])
-    often = np.bincount(words.indices, minlength=cut) > COMMON
-    parts = [_shortened(words, ~often[words.indices])]
+    """float64 CSR [n, p + d] of whole numbers: rows of length 2**BITS, words weighted by rarity and vectors, each of
+    half its square where a row has both; byte counts say too little of a prompt's kind."""
+    words, cut = design.matrix.words, len(design.kept)
+    rare = design.rarity[:cut].astype(np.float64)
+    seldom = np.bincount(words.indices, minlength=cut) <= COMMON
+    squares = np.asarray(words @ (rare * rare))  # common words count in a row's length, and only there
+    parts = [(words, (rare * seldom)[words.indices], squares, np.asarray(words @ seldom.astype(np.float64)) > 0)]
     if design.vectors is not None:
-        parts.append(_shortened(sp.csr_array(design.matrix[:, cut + len(DENSE) :]), None))
-    both = np.sqrt(np.maximum(sum((np.diff(part.indptr) > 0).astype(np.float64) for part in parts), 1.0))
-    stacked = sp.csr_array(sp.hstack(parts, format="csr"))
-    return _scaled(stacked, np.repeat(1 / both, np.diff(stacked.indptr)))
-
-
-def _shortened(part: sp.csr_array, kept: NDArray[np.bool_] | None) -> sp.csr_array:
-    """Rows of length 1, of which then only the `kept` entries stay."""
-    length = np.sqrt(np.asarray(part.multiply(part).sum(axis=1)).ravel())
-    scale = np.repeat(1 / np.maximum(length, 1e-12), np.diff(part.indptr))
-    result = _scaled(part, scale if kept is None else scale * kept)
-    result.eliminate_zeros()
-    return result
-
-
-def _scaled(part: sp.csr_array, by: NDArray[np.floating]) -> sp.csr_array:
-    return sp.csr_array((part.data * by.astype(np.float32), part.indices, part.indptr), shape=part.shape)
+        vectors = sp.csr_array(design.matrix.numbers[:, len(DENSE) :])
+        lengths: Floats = np.asarray(vectors.multiply(vectors).sum(axis=1), np.float64).ravel()
+        parts.append((vectors, vectors.data, lengths, lengths > 0))
+    both = np.maximum(sum(told.astype(np.float64) for *_, told in parts), 1.0)
+    columns = []
+    for part, entries, squares, _ in parts:
+        scale = 2.0**BITS / np.sqrt(np.maximum(squares, 1e-24) * both)
+        numbers = np.rint(entries * np.repeat(scale, np.diff(part.indptr)))
+        columns.append(sp.csr_array((numbers, part.indices, part.indptr), shape=part.shape))
+    stacked = sp.csr_array(sp.hstack(columns, format="csr"))
+    stacked.eliminate_zeros()
+    return stacked

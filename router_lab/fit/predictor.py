@@ -7,13 +7,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from router_lab.fit.design import Design
 from router_lab.fit.evidence import column_means
 from router_lab.fit.neighbours import Neighbourhood, Reach
 from router_lab.fit.ridge import Ridge, ridge
+from router_lab.fit.rows import Rows
+from router_lab.metrics.steady import log2
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.runtime.model import POOLED, Linear, cost_from_link, cost_to_link
 
@@ -169,7 +170,7 @@ def _heard(task: Task, rows: Ints, rates: Floats, reaches: tuple[Reach, Reach]) 
     return np.asarray(rates[task.suite[rows]] + found, np.float64)
 
 
-def _text(matrix: sp.csr_array, targets: Floats, told: Floats, design: Design, settings: Settings) -> Ridge:
+def _text(matrix: Rows, targets: Floats, told: Floats, design: Design, settings: Settings) -> Ridge:
     """The ridge on plain or rescaled columns, its coefficients in units of the plain ones."""
     half = targets.shape[1] // 2
     penalty = settings.columns(settings.penalty, half)
@@ -178,8 +179,7 @@ def _text(matrix: sp.csr_array, targets: Floats, told: Floats, design: Design, s
     ways = tuple(zip(settings.rare, settings.vector, strict=True))
     for rare, length in sorted(set(ways)):
         scale = design.scale(rare=rare, vector=length)
-        scaled = sp.csr_array((matrix.data * scale[matrix.indices], matrix.indices, matrix.indptr), shape=matrix.shape)
-        raw = fit(scaled, targets, told, penalty)
+        raw = fit(matrix.scaled(scale), targets, told, penalty)
         found[rare, length] = Ridge(raw.coefficients * scale[:, None], raw.intercept)
     quality, cost = (found[way] for way in ways)
     if quality is cost:
@@ -190,7 +190,7 @@ def _text(matrix: sp.csr_array, targets: Floats, told: Floats, design: Design, s
     )
 
 
-def _one_factor(matrix: sp.csr_array, targets: Floats, weights: Floats, penalty: Floats) -> Ridge:
+def _one_factor(matrix: Rows, targets: Floats, weights: Floats, penalty: Floats) -> Ridge:
     """A ridge whose quality columns share one direction: the linear form of item response theory with one trait.
 
     The ridge is fitted to each row's mean departure from the candidates' means; candidate j follows it with the slope
@@ -204,8 +204,8 @@ def _one_factor(matrix: sp.csr_array, targets: Floats, weights: Floats, penalty:
     count = weight.sum(axis=1, keepdims=True)
     common = gone.sum(axis=1, keepdims=True) / np.maximum(count, 1e-12)
     others = (gone.sum(axis=1, keepdims=True) - gone) / np.maximum(count - weight, 1e-12)
-    prior = LOADING * float((common**2).mean()) + 1e-12
-    slope = ((gone * others).sum(axis=0) + prior) / ((weight * others**2).sum(axis=0) + prior)
+    prior = LOADING * float((common * common).mean()) + 1e-12
+    slope = ((gone * others).sum(axis=0) + prior) / ((weight * others * others).sum(axis=0) + prior)
     known = (count > 0).astype(np.float64)
     stacked = ridge(
         matrix, np.hstack([common, targets[:, half:]]), np.hstack([known, weights[:, half:]]),
@@ -224,7 +224,7 @@ def _smear(predicted: Floats, cost: Floats, weights: Floats) -> Floats:
     expected = (weights * _dollars(predicted)).sum(axis=0)
     actual = np.nansum(weights * cost, axis=0)
     known = (expected > 0) & (actual > 0)
-    return np.where(known, np.log2(np.where(known, actual, 1.0) / np.where(known, expected, 1.0)), 0.0)
+    return np.where(known, log2(np.where(known, actual, 1.0) / np.where(known, expected, 1.0)), 0.0)
 
 
 def _blend(rates: Floats, text: Floats, settings: Settings, half: int) -> Floats:

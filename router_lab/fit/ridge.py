@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-Floats32 = NDArray[np.float32]
+from router_lab.fit.rows import Floats32, Rows
 
 
 @dataclass(frozen=True)
@@ -18,13 +17,13 @@ class Ridge:
     coefficients: Floats32
     intercept: Floats32
 
-    def predict(self, matrix: sp.csr_array) -> Floats32:
+    def predict(self, matrix: Rows) -> Floats32:
         """[n, k]"""
-        return np.asarray(matrix @ self.coefficients + self.intercept, np.float32)
+        return np.asarray(matrix.times(self.coefficients) + self.intercept, np.float32)
 
 
 def ridge(
-    matrix: sp.csr_array,
+    matrix: Rows,
     targets: NDArray[np.float64],
     weights: NDArray[np.float64],
     penalty: NDArray[np.float64],
@@ -35,30 +34,23 @@ def ridge(
     """Least squares of `targets` [n, k] with `weights` [n, k] (0 = missing) and `penalty` [k] on squared coefficients.
 
     Conjugate gradients on the dual system `(R K R + penalty) a = R y`, K the Gram matrix of the centred rows and R the
-    root weights, all columns side by side (Hestenes & Stiefel 1952). The matrix is never centred nor squared, so memory
-    is a few [p, k] arrays. Targets are centred by their weighted means, which become the intercept; a column without
-    any weight predicts 0.
+    root weights, all columns side by side (Hestenes & Stiefel 1952). The matrix is never squared, and what it is
+    multiplied with is centred in its stead, so memory is a few [p, k] arrays. Targets are centred by their weighted
+    means, which become the intercept; a column without any weight predicts 0.
     """
     total = weights.sum(axis=0)
     filled = np.where(weights > 0, targets, 0.0)
     mean = (filled * weights).sum(axis=0) / np.maximum(total, 1e-12)
     root = np.sqrt(weights).astype(np.float32)
-    middle = np.asarray(matrix.sum(axis=0), np.float32).ravel() / np.float32(max(1, matrix.shape[0]))
-    transposed = matrix.T.tocsr()
     shrink = penalty.astype(np.float32)
 
-    def primal(dual: Floats32) -> Floats32:
-        rooted = root * dual
-        return np.asarray(transposed @ rooted - np.outer(middle, rooted.sum(axis=0)), np.float32)
-
     def apply(dual: Floats32) -> Floats32:
-        coefficients = primal(dual)
-        return np.asarray(root * (matrix @ coefficients - middle @ coefficients) + shrink * dual, np.float32)
+        return np.asarray(root * _centred(matrix.gram(_centred(root * dual))) + shrink * dual, np.float32)
 
     residual = (root * np.where(weights > 0, filled - mean, 0.0)).astype(np.float32)
     dual, way = np.zeros_like(residual), residual.copy()
     norm = (residual * residual).sum(axis=0)
-    goal = norm * np.float32(tolerance**2)
+    goal = norm * np.float32(tolerance * tolerance)
     for _ in range(steps):
         if (norm <= goal).all():
             break
@@ -69,5 +61,14 @@ def ridge(
         after = (residual * residual).sum(axis=0)
         way = residual + after / np.maximum(norm, np.float32(1e-30)) * way
         norm = after
-    coefficients = primal(dual)
-    return Ridge(coefficients, (mean - middle @ coefficients).astype(np.float32))
+    coefficients = matrix.back(_centred(root * dual))
+    return Ridge(coefficients, (mean - _mean(matrix.times(coefficients))).astype(np.float32))
+
+
+def _mean(values: Floats32) -> NDArray[np.float64]:
+    return np.asarray(values.sum(axis=0, dtype=np.float64) / max(1, len(values)))
+
+
+def _centred(values: Floats32) -> Floats32:
+    """Less the mean of each column: as if the matrix that it is multiplied with had been centred."""
+    return np.asarray(values - _mean(values).astype(np.float32), np.float32)

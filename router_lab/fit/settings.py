@@ -80,7 +80,8 @@ def choose_reaches(task: Task, folds: Ints, seed: int = 0) -> tuple[Reach, Reach
             shared[i] += products[0]
             square[i] += products[1]
     blend = _explained(shared, square)[1]
-    best = (2 * blend * shared - blend**2 * square).argmax(axis=0)  # unlike shared**2 / square: of two alike, the freer
+    # Unlike the greatest shared^2 / square: of two alike, the freer.
+    best = (2 * blend * shared - blend * blend * square).argmax(axis=0)
     return reaches[best[0]], reaches[best[1]]
 
 
@@ -96,7 +97,7 @@ def _explained(shared: Floats, square: Floats, most: float = 1.0) -> tuple[Float
     """Squares explained by the best blend, and that blend, at most `most`."""
     shared, square = np.maximum(shared, 0.0), np.maximum(square, 1e-12)
     blend = np.minimum(shared / square, most)
-    return 2 * blend * shared - blend**2 * square, blend
+    return 2 * blend * shared - blend * blend * square, blend
 
 
 def _products(task: Task, folds: Ints, rows: Ints, settings: Settings) -> Floats:

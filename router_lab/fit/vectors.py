@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime.features import Z_UNIT
 from router_lab.runtime.vectors import VectorScale
 
 Floats = NDArray[np.float64]
@@ -19,11 +18,11 @@ LEAST_SPREAD = 1e-9
 
 @dataclass(frozen=True)
 class Given:
-    """`columns` float32 [n, d]: standardised, each times `weight`, so that a usual row has length 1; 0 where a vector
-    is missing, as at the centre. `present` [n]: whether it is not."""
+    """`numbers` float64 [n, d]: standardised, in whole units; 0 where a vector is missing, as at the centre. `present`
+    [n]: whether it is not. `weight`: what a deviation counts for, so that a usual row has length 1."""
 
     standard: VectorScale
-    columns: NDArray[np.float32]
+    numbers: Floats
     present: NDArray[np.bool_]
     weight: float
 
@@ -39,6 +38,6 @@ class Given:
         moves = spread > LEAST_SPREAD * np.maximum(1.0, np.abs(centre))
         standard = VectorScale(centre, np.where(moves, spread, 1.0))
         weight = float(1 / np.sqrt(length))
-        columns = np.zeros(vectors.shape, np.float32)
-        columns[present] = standard.units(told) * moves * (weight / Z_UNIT)
-        return cls(standard, columns, present, weight)
+        numbers = np.zeros(vectors.shape)
+        numbers[present] = standard.units(told) * moves
+        return cls(standard, numbers, present, weight)

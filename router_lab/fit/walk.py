@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import nan
+from math import fsum, nan
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +54,8 @@ class Trial:
         """Variance that choosing adds: the mean squared distance of the folds' choices from the final one, in mean
         value on all rows, weighted by `weight` [n]. Nothing where all chose alike."""
         final = values(self.final)
-        return float(sum(share * _mean(values(action) - final, weight) ** 2 for action, share in self.folds))
+        moved = [(share, _mean(values(action) - final, weight)) for action, share in self.folds]
+        return fsum(share * mean * mean for share, mean in moved)
 
 
 def _mean(values: Floats, weight: Floats | None) -> float:
@@ -109,7 +110,7 @@ def walk(trial: Trial, evidence: Evidence, goal: Goal) -> Walked:
         span = step if free else 1.0
         mixed = (1 - step) * sums["start"] + step * sums["end"]
         found = estimate_of_sums(mixed, sizes, shares=shares, pseudo=0.0 if goal.kind == "budget" else span)
-        found = replace(found, n=int(known.sum()), pseudo=found.pseudo + unrest * step**2)
+        found = replace(found, n=int(known.sum()), pseudo=found.pseudo + unrest * step * step)
         betting = None
         if goal.strict and goal.kind != "budget":  # dollars have no bound to bet within
             betting = _betting((1 - step) * sums["start"] + step * sums["left out"], sizes, goal, span)

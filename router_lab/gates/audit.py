@@ -70,7 +70,8 @@ def _weighted(audit: pd.DataFrame, arm: Arm, weights: np.ndarray[tuple[int], np.
         own = audit[(audit["model"] == candidate.model) & (audit["effort"] == (candidate.effort or ""))]
         error = clustered_mean(own["error"].to_numpy(np.float64)) if len(own) > 1 else everything
         value += float(weight) * error.value
-        variance += (float(weight) * error.se) ** 2
+        spread = float(weight) * error.se
+        variance += spread * spread
     return Estimate(value, math.sqrt(variance), len(audit), clusters)
 
 
@@ -79,6 +80,6 @@ def _add(first: Estimate, second: Estimate) -> Estimate:
     return replace(
         first,
         value=first.value + second.value,
-        se=math.hypot(first.se, second.se),
+        se=math.sqrt(first.se * first.se + second.se * second.se),
         clusters=min(first.clusters, second.clusters),
     )

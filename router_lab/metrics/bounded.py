@@ -2,9 +2,8 @@
 
 from math import isnan, nan, sqrt
 
-from scipy.special import stdtrit
-
 from router_lab.metrics.estimate import Estimate
+from router_lab.metrics.steady import t_quantile
 
 
 def effective_size(mean: Estimate) -> float:
@@ -13,7 +12,7 @@ def effective_size(mean: Estimate) -> float:
     Where every answer was the same nothing is known of the spread, and each cluster counts as one answer.
     """
     spread = mean.value * (1 - mean.value)
-    return spread / mean.se**2 if mean.se > 0 and spread > 0 else float(mean.clusters)
+    return spread / (mean.se * mean.se) if mean.se > 0 and spread > 0 else float(mean.clusters)
 
 
 def bounded_interval(mean: Estimate, confidence: float = 0.95) -> tuple[float, float]:
@@ -25,7 +24,7 @@ def bounded_interval(mean: Estimate, confidence: float = 0.95) -> tuple[float, f
     if mean.clusters < 2 or isnan(mean.value):
         return nan, nan
     size, q = effective_size(mean), mean.value
-    t = float(stdtrit(mean.clusters - 1, 0.5 + confidence / 2))
+    t = t_quantile(mean.clusters - 1, 0.5 + confidence / 2)
     middle = (q + t * t / (2 * size)) / (1 + t * t / size)
     reach = t * sqrt(q * (1 - q) / size + t * t / (4 * size * size)) / (1 + t * t / size)
     return (0.0 if q == 0 else max(0.0, middle - reach)), (1.0 if q == 1 else min(1.0, middle + reach))

@@ -56,7 +56,16 @@ def aiq(cost: Any, quality: Any, low: float, high: float) -> float:
         return 0.0
     start = max(low, float(corners[0]))
     grid = np.concatenate([[start], grid[grid > start]])
-    return float(np.trapezoid(np.interp(grid, corners, heights), grid) / (high - low))
+    return float(np.trapezoid(_height(grid, corners, heights), grid) / (high - low))
+
+
+def _height(grid: Floats, corners: Floats, heights: Floats) -> Floats:
+    """[n] heights at `grid`, none of it left of the first corner, of lines through the corners; level in the end."""
+    after = np.minimum(np.searchsorted(corners, grid, side="right"), len(corners) - 1)
+    before = np.maximum(after - 1, 0)
+    wide = np.where(after > before, corners[after] - corners[before], 1.0)
+    share = np.minimum((grid - corners[before]) / wide, 1.0)
+    return np.asarray(heights[before] + share * (heights[after] - heights[before]), np.float64)
 
 
 def call_curve(score: Any, weak: Any, strong: Any) -> tuple[Floats, Floats]:

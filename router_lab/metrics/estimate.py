@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+
+from router_lab.metrics import steady
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -39,7 +40,7 @@ class Estimate:
     @property
     def error(self) -> float:
         """Standard error with the pseudo-observations included: what bounds and tests use."""
-        return sqrt(self.se**2 + self.pseudo)
+        return sqrt(self.se * self.se + self.pseudo)
 
     def low(self, confidence: float) -> float:
         """One-sided lower bound; -inf with fewer than two clusters."""
@@ -60,16 +61,16 @@ class Estimate:
             return 1.0
         if self.error == 0:
             return 0.0 if self.value > floor else 1.0
-        return float(stdtr(self.clusters - 1, (floor - self.value) / self.error))
+        return float(steady.t_below(self.clusters - 1, (floor - self.value) / self.error))
 
     def scaled(self, factor: float) -> "Estimate":
         """The estimate of `factor` times the quantity."""
-        return replace(self, value=self.value * factor, se=self.se * abs(factor), pseudo=self.pseudo * factor**2)
+        return replace(self, value=self.value * factor, se=self.se * abs(factor), pseudo=self.pseudo * factor * factor)
 
     def _reach(self, confidence: float) -> float:
         if self.clusters < 2:
             return inf
-        return float(stdtrit(self.clusters - 1, confidence)) * self.error
+        return steady.t_quantile(self.clusters - 1, confidence) * self.error
 
 
 def by_cluster(columns: dict[str, Floats], clusters: Ints) -> tuple[dict[str, Floats], Floats]:
@@ -123,8 +124,10 @@ def estimate_of_sums(sums: Floats, sizes: Floats, *, shares: Floats | None = Non
     value = float(sums.sum()) / total
     residuals = sums - value * sizes
     effective = float(count) if shares is None else effective_number(shares.sum(), shares.max())
-    spread = sqrt(float(residuals @ residuals) * effective / (effective - 1)) / abs(total) if effective > 1 else inf
-    return Estimate(value, spread, round(total), int(effective), 2 * (pseudo / effective) ** 2)
+    squares = float((residuals * residuals).sum())  # never `@`: BLAS adds in an order of the processor's
+    spread = sqrt(squares * effective / (effective - 1)) / abs(total) if effective > 1 else inf
+    caution = pseudo / effective
+    return Estimate(value, spread, round(total), int(effective), 2 * caution * caution)
 
 
 def effective_number(total: Any, heaviest: Any) -> Any:
@@ -158,10 +161,11 @@ def betting_p(values: Any, sizes: Any, floor: float, span: float = 1.0) -> float
     gains = (sums - floor * counts) / scale
     before = np.arange(1, len(gains) + 1)
     mean = (np.concatenate([[0.0], np.cumsum(gains)[:-1]])) / before
-    spread = (0.25 + np.concatenate([[0.0], np.cumsum((gains - mean) ** 2)[:-1]])) / before
-    bets = np.clip(mean / (spread + mean**2), 0.0, 0.75)
-    capital = np.cumsum(np.log1p(bets * gains))
-    return float(min(1.0, np.exp(-max(0.0, float(capital.max())))))
+    away = gains - mean
+    spread = (0.25 + np.concatenate([[0.0], np.cumsum(away * away)[:-1]])) / before
+    bets = np.clip(mean / (spread + mean * mean), 0.0, 0.75)
+    capital = np.cumsum(steady.log1p(bets * gains))
+    return min(1.0, float(steady.exp(-max(0.0, float(capital.max())))))
 
 
 def holm(p_values: Any) -> Floats:

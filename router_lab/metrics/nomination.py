@@ -11,12 +11,13 @@ is claimed only once it is shown for every one of them (an intersection–union 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from router_lab.metrics.spending import LEAST, backward
+from router_lab.metrics.steady import normal_quantile
 from router_lab.metrics.tally import Sums, Tally
 
 Floats = NDArray[np.float64]
@@ -78,7 +79,7 @@ class Nomination:
     def join(self, column: int) -> None:
         """Test `column`, cheaper than the first, on the clusters to come."""
         others = len(self.matches) - 1
-        share = 1.0 if others < 0 else JOINING * (1 - JOINING) ** others
+        share = 1.0 if others < 0 else JOINING * prod([1 - JOINING] * others)
         start = self.start + self._now
         self.matches.append(
             Match(column, len(self.hopeless), self._errors[0] * share, self._margin, start, self._race)
@@ -115,10 +116,12 @@ class Nomination:
         if not np.isfinite(bound):
             return none
         known = np.maximum(sums.count, 2.0)
-        scatter = np.maximum(sums.squares / known - (sums.total / known) ** 2, 0.0) * known / (known - 1)
+        mean = sums.total / known
+        scatter = np.maximum(sums.squares / known - mean * mean, 0.0) * known / (known - 1)
         open_ = np.sqrt(scatter * total + 2)
-        passing = float(ndtri(self._confidence)) * open_  # sum of leads over minus the margin that the grid asks for
-        best = self._margin * total + float(ndtri(self._errors[1])) * open_  # less than nearly any best one will have
+        # The sum of leads over minus the margin that the grid asks for, and less than nearly any best one will have.
+        passing = float(normal_quantile(self._confidence)) * open_
+        best = self._margin * total + float(normal_quantile(self._errors[1])) * open_
         required = np.minimum(passing, best) - self._lead
         short = required * self._now / self._looks[-1] - sums.total
         spread = np.sqrt((scatter + 2 / known) * self._now * (1 - self._now / self._looks[-1]))

@@ -24,16 +24,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from router_lab.metrics.nomination import Nomination
 from router_lab.metrics.sequential import cluster_means
 from router_lab.metrics.spending import LEAST, scores
 from router_lab.metrics.standing import Standing, gap, standing
+from router_lab.metrics.steady import normal_quantile
 from router_lab.metrics.tally import Sums, Tally
 
 Floats = NDArray[np.float64]
@@ -66,7 +66,7 @@ def least_clusters(rule: RaceRule) -> int:
     n ties after the screening sum up to n margins, over the error sqrt(2) of two pseudo-observations.
     """
     alpha = (1 - rule.confidence) * (1 - HOPELESS - PRICING - LEAVING[2]) * FIRST
-    return SCREENING[0] + ceil(max(LEAST, -float(ndtri(alpha)) * 2**0.5 / rule.margin))
+    return SCREENING[0] + ceil(max(LEAST, -float(normal_quantile(alpha)) * sqrt(2) / rule.margin))
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Race:
         last = Sums(means.shape[1])
         last.add(means[:, [target]] - means, -self.rule.margin, bets=False)
         level = self._error / max(1, int((self._price < self._price[seems.leader]).sum()))
-        passed = scores(last.total, last.squares, last.count) >= -float(ndtri(level))
+        passed = scores(last.total, last.squares, last.count) >= -float(normal_quantile(level))
         rivals = self._judged(self.running)
         rivals[target] = False
         if not passed[rivals].all():
@@ -249,7 +249,7 @@ class Race:
         """[c] who passes on the grid as it was seen."""
         seems = self._standing()
         mean, error = gap(self._quality, seems.leader, seems.anchor)
-        passes = mean + self.rule.margin >= float(ndtri(self.rule.confidence)) * error
+        passes = mean + self.rule.margin >= float(normal_quantile(self.rule.confidence)) * error
         passes[seems.leader] = True
         return np.asarray(self.racing & passes)
 
@@ -271,7 +271,7 @@ class Race:
         nominees = seems.nominees()
         if not nominees or any(nominees[-1] in nomination.columns for nomination in self._nominations):
             return
-        weight = FIRST * (1 - FIRST) ** len(self._nominations)
+        weight = FIRST * prod([1 - FIRST] * len(self._nominations))
         errors = (self._settling * weight, self._error * HOPELESS * weight)
         opponent = nominees[0] if self.reference is None else self.reference
         rule = self.rule

@@ -14,16 +14,19 @@ its one-sided form) after a burn-in.
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from router_lab.metrics.steady import exp, log, log1p
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-STAKES = np.geomspace(0.02, 0.95, 8)
-"""Shares of the capital staked, each with an eighth of it: some stake is always near the best one."""
+STAKES = np.array([0.02, 0.03472, 0.06027, 0.10462, 0.18161, 0.31526, 0.54726, 0.95])
+"""Shares of the capital staked, each with an eighth of it, in even ratios: some stake is always near the best one."""
 
 BURN_IN = 10
 """Clusters before dollars are compared: the central limit theorem needs some."""
@@ -38,13 +41,15 @@ def log_growth(differences: Any, floor: Any) -> Floats:
     """
     gains = (np.asarray(differences, dtype=np.float64) - floor) / (1 + np.asarray(floor))
     gains = np.where(np.isnan(gains), 0.0, gains)
-    return np.asarray(np.log1p(STAKES.reshape(-1, *(1,) * gains.ndim) * gains).sum(axis=1))
+    return np.asarray(log1p(STAKES.reshape(-1, *(1,) * gains.ndim) * gains).sum(axis=1))
 
 
 def log_mean(logs: Any, axis: int = 0) -> Floats:
     """log of the mean of `exp(logs)` along `axis`, without overflow; -inf counts as nothing."""
     values = np.asarray(logs, dtype=np.float64)
-    return np.asarray(np.logaddexp.reduce(values, axis=axis) - np.log(values.shape[axis]))
+    most = values.max(axis=axis, keepdims=True)
+    above = np.where(most > -np.inf, values - np.where(most > -np.inf, most, 0.0), -np.inf)
+    return np.asarray(most.squeeze(axis) + log(exp(above).mean(axis=axis)))
 
 
 def asymptotic_low(values: Any, alpha: float, *, best_at: int = 100) -> Floats:
@@ -62,10 +67,10 @@ def asymptotic_low(values: Any, alpha: float, *, best_at: int = 100) -> Floats:
 
 def asymptotic_reach(count: int, alpha: float, best_at: int = 100) -> float:
     """How many standard deviations of a cluster the bound lies below the mean of `count` clusters."""
-    wide = -2 * np.log(2 * alpha)
-    rho2 = (wide + np.log(wide) + 1) / best_at
+    wide = -2 * float(log(2 * alpha))
+    rho2 = (wide + float(log(wide)) + 1) / best_at
     scaled = count * rho2 + 1
-    return float(np.sqrt(2 * scaled / (count**2 * rho2) * np.log1p(np.sqrt(scaled) / (2 * alpha))))
+    return sqrt(2 * scaled / (count * count * rho2) * float(log1p(sqrt(scaled) / (2 * alpha))))
 
 
 def cluster_means(values: Any, clusters: Ints) -> Floats:

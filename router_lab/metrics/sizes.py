@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, sqrt
-
-from scipy.special import bdtr
+from math import ceil, prod, sqrt
 
 from router_lab.metrics.estimate import Estimate
 from router_lab.metrics.verdict import MIN_CLUSTERS, samples_needed
@@ -29,6 +27,15 @@ def first_groups(holdout: float, sure: float = 0.95) -> int:
     Which groups those are is settled by a hash, so their number is binomial.
     """
     groups = MIN_CLUSTERS
-    while bdtr(MIN_CLUSTERS - 1, groups, holdout) > 1 - sure:
+    while _at_most(MIN_CLUSTERS - 1, groups, holdout) > 1 - sure:
         groups += 1
     return groups
+
+
+def _at_most(most: int, draws: int, chance: float) -> float:
+    """Probability of `most` or fewer among independent `draws` of a `chance`."""
+    term = total = prod([1 - chance] * draws)
+    for hits in range(most):
+        term *= (draws - hits) / (hits + 1) * chance / (1 - chance)
+        total += term
+    return total

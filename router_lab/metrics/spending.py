@@ -14,7 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtr
+
+from router_lab.metrics.steady import SQRT_2PI, exp, log, normal_below, normal_quantile, t_below
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +26,6 @@ CLOSEST = 0.02
 LEAST = 20
 """Clusters before a normal approximation is trusted, as for verdicts: earlier looks test nothing."""
 POINTS = 120
-SQRT_2PI = float(np.sqrt(2 * np.pi))
 
 
 @lru_cache(maxsize=4096)
@@ -45,8 +45,9 @@ def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float
         grid = np.linspace(-6.0 * float(np.sqrt(times[look])), bound, POINTS)
         weight = np.full(POINTS, grid[1] - grid[0])
         weight[[0, -1]] /= 2
-        kernel = np.exp(-0.5 * ((grid[:, None] - places[None, :]) / step) ** 2) / (step * SQRT_2PI)
-        places, density = grid, (kernel @ density) * weight
+        away = (grid[:, None] - places[None, :]) / step
+        kernel = exp(-0.5 * away * away) / (step * SQRT_2PI)
+        places, density = grid, (kernel * density).sum(axis=1) * weight  # not `@`, whose order is the processor's
         before, spent = times[look], shares[look]
     return tuple(float(value) for value in result)
 
@@ -58,7 +59,7 @@ def forward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     if not len(tested):
         return (np.inf,) * len(looks)
     times = tested / looks[-1]
-    bounds = boundaries(tuple(times.tolist()), tuple((times**POWER).tolist()), alpha)
+    bounds = boundaries(tuple(times.tolist()), tuple(_spent(times).tolist()), alpha)
     return (np.inf,) * (len(looks) - len(tested)) + bounds
 
 
@@ -72,9 +73,13 @@ def backward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     ends = np.array([look for look in looks[:-1] if look >= LEAST], np.float64)
     if not len(ends):
         return (np.inf,) * len(looks)
-    times, shares = ends / (looks[-1] - ends), (ends / ends[-1]) ** POWER
+    times, shares = ends / (looks[-1] - ends), _spent(ends / ends[-1])
     bounds = np.array(boundaries(tuple(times.tolist()), tuple(shares.tolist()), alpha))
     return (*[np.inf] * (len(looks) - len(ends) - 1), *(bounds / np.sqrt(times)).tolist(), np.inf)
+
+
+def _spent(times: Floats) -> Floats:
+    return exp(POWER * log(times))
 
 
 def scores(total: Floats, squares: Floats, count: Floats) -> Floats:
@@ -85,8 +90,8 @@ def scores(total: Floats, squares: Floats, count: Floats) -> Floats:
     """
     known = np.maximum(count, 2.0)
     mean = total / known
-    variance = np.maximum(squares / known - mean**2, 0.0) * known / (known - 1) + 2 / known
-    judged = -ndtri(np.maximum(stdtr(known - 1, -total / np.sqrt(variance * known)), 1e-300))
+    variance = np.maximum(squares / known - mean * mean, 0.0) * known / (known - 1) + 2 / known
+    judged = -normal_quantile(np.maximum(t_below(known - 1, -total / np.sqrt(variance * known)), 1e-300))
     return np.asarray(np.where(count >= 2, judged, -np.inf))
 
 
@@ -106,13 +111,13 @@ def _bound(places: Floats, density: Floats, step: float, due: float) -> float:
     them where the density is not quite normal.
     """
     low, high = float(places.min()), float(places.max()) + 9 * step
-    point, target = max(low, float(places.max()) - step), float(np.log(due))
+    point, target = max(low, float(places.max()) - step), float(log(due))
     for _ in range(60):
         away = (places - point) / step
-        above = float(density @ ndtr(away))
+        above = float((density * normal_below(away)).sum())
         low, high = (point, high) if above > due else (low, point)
-        slope = float(density @ np.exp(-0.5 * away**2)) / (step * SQRT_2PI)
-        moved = point + above * (np.log(above) - target) / slope if above > 0 < slope else np.inf
+        slope = float((density * exp(-0.5 * away * away)).sum()) / (step * SQRT_2PI)
+        moved = point + above * (float(log(above)) - target) / slope if above > 0 < slope else np.inf
         if abs(moved - point) < 1e-10 * step:
             break
         point = float(moved) if low < moved < high else (low + high) / 2

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
+from router_lab.metrics.steady import normal_below
 from router_lab.metrics.tally import Tally
 
 Floats = NDArray[np.float64]
@@ -102,7 +102,7 @@ def standing(
     leader = int(np.where(racing, careful, -np.inf).argmax()) if reference is None else reference
     anchor = int(np.where(running, careful, -np.inf).argmax()) if running.any() else leader
     mean, error = gap(quality, leader, anchor)
-    within = ndtr((mean + margin) / error)
+    within = normal_below((mean + margin) / error)
     within[leader] = 1.0
     return Standing(racing, price, cheaper, leader, anchor, np.where(racing, within, 0.0), reference is not None)
 
@@ -123,4 +123,4 @@ def _to(quality: Tally, other: int) -> tuple[Floats, Floats]:
     """Mean and squared error [c] of each one's difference to `other`."""
     known = np.maximum(quality.both[other], 1)
     mean = quality.gaps[other] / known
-    return mean, np.maximum(quality.gap_squares[other] / known - mean**2, 0.0) / known + 2 / known**2
+    return mean, np.maximum(quality.gap_squares[other] / known - mean * mean, 0.0) / known + 2 / (known * known)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from router_lab.metrics.sequential import BURN_IN, STAKES, asymptotic_reach, log_growth, log_mean
 from router_lab.metrics.spending import LEAST, forward, scores
+from router_lab.metrics.steady import log
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -27,13 +28,13 @@ class Tally:
         values, ran = np.where(known, means, 0.0), known.astype(np.float64)
         self.rows += len(means)
         self.total += values.sum(axis=0)
-        self.squares += (values**2).sum(axis=0)
+        self.squares += (values * values).sum(axis=0)
         self.count += ran.sum(axis=0)
         gaps = values[:, None, :] - values[:, :, None]
         gaps *= known[:, None, :] & known[:, :, None]
         self.gaps += gaps.sum(axis=0)
         self.gap_squares += (gaps * gaps).sum(axis=0)
-        self.both += ran.T @ ran
+        self.both += ran.T @ ran  # whole numbers: exact in whatever order BLAS adds them
 
     def mean(self, empty: float) -> Floats:
         """[c]; `empty` for a column that has run nothing."""
@@ -44,7 +45,7 @@ class Tally:
         if self.rows < BURN_IN:
             return np.zeros(self.both.shape, bool)
         mean = self.gaps / self.rows
-        variance = np.maximum(self.gap_squares - self.rows * mean**2, 0.0) / (self.rows - 1)
+        variance = np.maximum(self.gap_squares - self.rows * mean * mean, 0.0) / (self.rows - 1)
         return np.asarray((self.both >= BURN_IN) & (mean >= np.sqrt(variance) * asymptotic_reach(self.rows, alpha)))
 
 
@@ -69,7 +70,7 @@ class Sums:
         """[c] whether the mean is shown to be above the floor after `now` clusters of looks[-1]; `alpha`: the error of
         all looks together, of which bets may spend `early` and the looks the rest; without looks all is for bets."""
         early = early if looks else 1.0
-        bets = np.asarray(log_mean(self.capital) >= np.log(1 / (alpha * early)))
+        bets = np.asarray(log_mean(self.capital) >= log(1 / (alpha * early)))
         if now not in looks or now < LEAST:
             return bets
         bound = forward(looks, alpha * (1 - early))[looks.index(now)]

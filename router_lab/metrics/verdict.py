@@ -4,9 +4,8 @@ from dataclasses import asdict, dataclass
 from math import ceil, inf, isfinite, isnan
 from typing import Any, Literal
 
-from scipy.special import ndtri
-
 from router_lab.metrics.estimate import Estimate
+from router_lab.metrics.steady import normal_quantile
 
 MIN_CLUSTERS = 20
 """With fewer, the t approximation of cluster sums is not trusted and nothing is concluded."""
@@ -136,8 +135,10 @@ def samples_needed(estimate: Estimate, gap: float, confidence: float = 0.95, pow
     """
     if not isfinite(estimate.error) or isnan(gap) or gap == 0 or estimate.n == 0:
         return None
-    variance = estimate.error**2 * estimate.n  # as in the bounds, so that what they leave open always needs some
-    total = variance * ((float(ndtri(confidence)) + float(ndtri(power))) / gap) ** 2
+    # As in the bounds, so that what they leave open always needs some.
+    variance = estimate.error * estimate.error * estimate.n
+    reach = (float(normal_quantile(confidence)) + float(normal_quantile(power))) / gap
+    total = variance * reach * reach
     return max(0, ceil(total) - estimate.n) if total < 1e9 else None
 
 
@@ -148,4 +149,4 @@ def certifiable_margin(estimate: Estimate, confidence: float = 0.95, power: floa
     """
     if isnan(estimate.value) or estimate.clusters < 2:
         return inf
-    return estimate.value - estimate.low(confidence) + float(ndtri(power)) * estimate.error
+    return estimate.value - estimate.low(confidence) + float(normal_quantile(power)) * estimate.error

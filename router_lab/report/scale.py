@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from router_lab.metrics.steady import exp, log
 from router_lab.report.format import tick_money
 from router_lab.report.layout import Box, linear_ticks, log_ticks
 from router_lab.report.marks import Mark
@@ -26,7 +26,7 @@ class Scale:
     def fit(cls, marks: Sequence[Mark], plot: Box, free_lane: float = 64.0) -> Scale:
         """Room for every mark and its interval, with a little air. free_lane: px for the lane of $0, if needed."""
         costs = [m.cost for m in marks if m.cost > 0] or [1.0]
-        air = max(1.12, (max(costs) / min(costs)) ** 0.06)
+        air = max(1.12, float(exp(0.06 * log(max(costs) / min(costs)))))
         lows = [m.quality if m.low is None else m.low for m in marks] or [0.0]
         highs = [m.quality if m.high is None else m.high for m in marks] or [1.0]
         low, high = min(lows), max(highs)
@@ -48,7 +48,7 @@ class Scale:
     def x(self, cost: float) -> float:
         if cost <= 0:
             return self.plot.left + self.free / 2
-        share = math.log(cost / self.low_cost) / math.log(self.high_cost / self.low_cost)
+        share = float(log(cost / self.low_cost) / log(self.high_cost / self.low_cost))
         return self.left + share * (self.plot.right - self.left)
 
     def y(self, quality: float) -> float:

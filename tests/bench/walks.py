@@ -23,6 +23,8 @@ WALK = re.compile(
     r"<!-- printed by: make bench-walks -->\n```text\n(?P<printed>.*?)```",
     flags=re.S,
 )
+REVISION = re.compile(r"\b[0-9a-f]{12}(?:[0-9a-f]{4}(?:[0-9a-f]{48})?)?\b")
+"""The 12, 16 or 64 first digits of a revision, as commands print them."""
 TIMES = re.compile(r"(<!-- timed by: make bench-walks -->\n```text\n)(.*?)(```)", flags=re.S)
 STATE = "walk-state.sh"
 
@@ -56,6 +58,13 @@ def _play(folder: Path, name: str, commands: str) -> Played:
     start = time.monotonic()
     done = subprocess.run(["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, check=False)
     return Played(name, done.stdout, done.stderr, done.returncode, time.monotonic() - start)
+
+
+def masked(text: str) -> str:
+    """`text` with revisions numbered in the order in which they come: which is the same as which is kept, and how many
+    digits are shown. Their digits are those of library versions and are not a page's to promise."""
+    known: dict[str, int] = {}
+    return REVISION.sub(lambda m: f"revision {known.setdefault(m[0][:12], len(known) + 1)}/{len(m[0])}", text)
 
 
 def table(walks: list[Played]) -> str:

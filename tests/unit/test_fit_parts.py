@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -21,11 +22,13 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
 from router_lab.fit.predictor import suite_rates
 from router_lab.fit.ridge import ridge
+from router_lab.fit.rows import Rows
 from router_lab.fit.table import routing_table
 from router_lab.fit.walk import Trial, walk
+from router_lab.fit.whole import product, room, whole
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.replay import escalated, replay
-from router_lab.runtime.features import DENSE, Z_UNIT, log2ish
+from router_lab.runtime.features import Z_UNIT, log2ish
 from router_lab.runtime.model import Candidate
 from tests.fit_worlds import HARD, checked, two_kinds
 
@@ -39,24 +42,61 @@ def evidence(quality: np.ndarray, cost: np.ndarray, reference: int, group: np.nd
     )  # fmt: skip
 
 
+def rows(n: int, words: int, numbers: int, seed: int, density: float = 0.5) -> tuple[Rows, np.ndarray]:
+    """Rows of some words and whole numbers, rescaled, and the same as a plain float64 matrix."""
+    rng = np.random.default_rng(seed)
+    there = sp.random_array((n, words), density=density, rng=rng, format="csr", dtype=np.float32)
+    there.data[:] = 1
+    length, counted = rng.uniform(0.3, 1, n).astype(np.float32), np.rint(rng.uniform(-512, 512, (n, numbers)))
+    scale = rng.uniform(0.5, 2, words + numbers).astype(np.float32)
+    plain = np.hstack([there.toarray().astype(np.float64) * length[:, None], counted / 512]) * scale
+    return Rows(there, length, counted, np.full(numbers, 1 / 512, np.float32)).scaled(scale), plain
+
+
+def test_rows_are_the_matrix_they_stand_for() -> None:
+    matrix, plain = rows(40, 12, 3, 1)
+    rng = np.random.default_rng(5)
+    v, w = rng.normal(size=(15, 4)).astype(np.float32), rng.normal(size=(40, 4)).astype(np.float32)
+    assert matrix.times(v) == pytest.approx(plain @ v, abs=1e-5)
+    assert matrix.back(w) == pytest.approx(plain.T @ w, abs=1e-5)
+    assert matrix.gram(w) == pytest.approx(plain @ (plain.T @ w), abs=1e-4)
+    assert matrix[np.array([3, 1])].times(v) == pytest.approx(plain[[3, 1]] @ v, abs=1e-5)
+
+
+def test_whole_products_are_exact_in_any_order() -> None:
+    """Numbers of a hundred powers of ten: what is rounded is each one, to 2**-bits of its column's greatest, and then
+    nothing is."""
+    rng = np.random.default_rng(6)
+    numbers = rng.integers(-512, 513, (50, 300)).astype(np.float64)
+    values = rng.normal(size=(300, 3)) * 10.0 ** rng.uniform(-50, 50, (300, 3))
+    found = product(numbers, 9, values)
+    order = rng.permutation(300)
+    assert np.array_equal(found, product(numbers[:, order], 9, values[order]))
+    rounded, powers = whole(values, room(9, 300))
+    for column in range(3):
+        exact = [sum(int(a) * int(b) for a, b in zip(row, rounded[:, column], strict=True)) for row in numbers]
+        assert found[:, column].tolist() == [float(Fraction(e) / Fraction(2) ** int(powers[column])) for e in exact]
+    assert np.abs(values - np.ldexp(rounded, -powers)).max(axis=0) == pytest.approx(0, abs=0.5 * 2.0**-34 * 1e51)
+    assert whole(np.zeros((0, 2)), 10)[0].shape == (0, 2)
+
+
 def test_ridge_is_the_normal_equations() -> None:
-    rng = np.random.default_rng(1)
-    x = sp.random_array((40, 12), density=0.5, rng=rng, format="csr", dtype=np.float32)
-    y, weight = rng.normal(size=(40, 2)), np.ones((40, 2))
+    x, dense = rows(40, 9, 3, 1)
+    y, weight = np.random.default_rng(1).normal(size=(40, 2)), np.ones((40, 2))
     fitted = ridge(x, y, weight, np.array([0.5, 2.0]), tolerance=1e-6, steps=200)
-    dense = x.toarray().astype(np.float64)
     middle = dense - dense.mean(axis=0)
     for column, penalty in enumerate((0.5, 2.0)):
         solved = np.linalg.solve(
             middle.T @ middle + penalty * np.eye(12), middle.T @ (y[:, column] - y[:, column].mean())
         )
         assert fitted.coefficients[:, column] == pytest.approx(solved, abs=1e-4)
+        level = y[:, column].mean() - dense.mean(axis=0) @ solved
+        assert fitted.intercept[column] == pytest.approx(level, abs=1e-4)
 
 
 def test_ridge_ignores_missing_targets() -> None:
-    rng = np.random.default_rng(2)
-    x = sp.random_array((30, 5), density=0.8, rng=rng, format="csr", dtype=np.float32)
-    y, weight = rng.normal(size=(30, 1)), np.ones((30, 1))
+    x, _ = rows(30, 5, 1, 2, density=0.8)
+    y, weight = np.random.default_rng(2).normal(size=(30, 1)), np.ones((30, 1))
     weight[:10] = 0
     other = y.copy()
     other[:10] = 1e6
@@ -164,7 +204,7 @@ def test_coverage_counts_rows_of_other_folds() -> None:
 def test_the_fit_trains_on_what_the_runtime_computes() -> None:
     prompts = ["a b", *("word " * n for n in range(40, 120)), "word " * 400]
     design = Design.of(prompts)
-    dense = design.matrix.toarray()[:, -len(DENSE) :]
+    dense = design.matrix.numbers * design.matrix.units
     for row, prompt in zip(dense, prompts, strict=True):
         counted = design.featuriser.standardise(log2ish(design.featuriser(prompt).counts))
         assert row == pytest.approx(counted * DENSE_WEIGHT / Z_UNIT, abs=1e-6)

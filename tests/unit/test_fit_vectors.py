@@ -21,6 +21,7 @@ from router_lab.outcomes import OutcomeMatrix, read_outcomes, validate_outcomes,
 from router_lab.replay import replay
 from router_lab.runtime.artifact import encode_policy, load_policy, save_policy
 from router_lab.runtime.errors import InputError, PolicyError, RouterLabWarning
+from router_lab.runtime.features import Z_UNIT
 from tests.fit_worlds import constant, directions, two_kinds
 
 EASY, HARD = (3.0, 3.0, 0.0, 7.0), (-3.0, -3.0, 0.0, 7.0)
@@ -137,7 +138,7 @@ def test_standardised_by_hand() -> None:
     # Components 1, 3 (mean 2, deviation 1) and 5, 5; the third row is missing.
     given = Given.of(np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]]))
     assert given.standard.centre.tolist() == [2.0, 5.0] and given.standard.spread.tolist() == [1.0, 1.0]
-    assert given.columns == pytest.approx(np.array([[-1, 0], [1, 0], [0, 0]]) / math.sqrt(2))
+    assert given.numbers * given.weight / Z_UNIT == pytest.approx(np.array([[-1, 0], [1, 0], [0, 0]]) / math.sqrt(2))
     assert given.present.tolist() == [True, True, False]
     assert given.standard.units(np.array([2.5, 1e300])).tolist() == [32.0, 512.0]
 
