@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,4 +39,16 @@ def collect(sources: tuple[Path, ...], out: Path, prices: Path | None, suites: P
         write_outcomes(outcomes, out)
     counts = outcomes["status"].value_counts()
     click.echo(f"{len(outcomes)} outcomes: " + ", ".join(f"{n} {status}" for status, n in counts.items()), err=True)
+    for line in _not_counted(outcomes.attrs.get("provenance", {})):
+        click.echo(line, err=True)
     print_path(out)
+
+
+def _not_counted(provenance: Mapping[str, Any]) -> list[str]:
+    """What is no evidence about a candidate, by kind; and logs that gave none. Nothing where all counts."""
+    from router_lab.collect.evidence import told
+
+    lines = told(provenance.get("left_out", []))
+    head = ["no evidence, so neither right nor wrong:"] if lines else []
+    logs = [f"  {one['log']}: {one['reason']}" for one in provenance.get("logs_left_out", [])]
+    return [*head, *(f"  {line}" for line in lines), *(["logs left out:"] if logs else []), *logs]
