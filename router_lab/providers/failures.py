@@ -76,7 +76,7 @@ INFRA_TEXT = re.compile(
     r"rate.?limit|too many requests|overloaded|service.?unavailable|bad gateway|gateway.?time|internal.?server.?error"
     r"|server had an error|time.?out|timed out|connection|connect(ed|ing)? error"
     r"|network|remoteprotocol|incomplete read|peer closed|broken pipe|reset by peer|ssl"
-    r"|circuit.?breaker|NotRecordedError|RetryError|JSONDecodeError|NoStreamData|StreamIdle|StoppedError"
+    r"|circuit.?breaker|NotRecordedError|RetryError|JSONDecodeError|NoStreamData|StreamIdle|RefusedError|StoppedError"
     r"|authenticat|permission|unauthori[sz]ed|invalid.?api.?key",
     re.I,
 )

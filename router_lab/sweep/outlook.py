@@ -17,7 +17,7 @@ from router_lab.sweep.plan import Plan
 from router_lab.sweep.race import RaceOptions
 from router_lab.sweep.race_log import RaceLog
 from router_lab.sweep.race_picture import standing_line
-from router_lab.sweep.run import cell_key
+from router_lab.sweep.finished import cell_key
 
 Done = Mapping[str, set[tuple[str, int]]]
 
