@@ -7,6 +7,7 @@ Status codes and error codes are those of the providers' public API references.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,13 +71,16 @@ UNREACHABLE_TEXT = re.compile(
     r"|certificate verify failed|all connection attempts failed|invalid url|unsupportedprotocol",
     re.I,
 )
-WEB_PAGE = re.compile(r"<!doctype|<html", re.I)
+PAGE_HINT = "a web page, not an API: is base_url right?"
+WEB_PAGE = re.compile(rf"<!doctype|<html|{re.escape(PAGE_HINT)}", re.I)
 """What a server that speaks no API answers with."""
+OURS = frozenset({"RefusedError", "StoppedError"})
+"""What `router_lab.sweep.guard` raises once it has judged a failure to be the operator's."""
 INFRA_TEXT = re.compile(
     r"rate.?limit|too many requests|overloaded|service.?unavailable|bad gateway|gateway.?time|internal.?server.?error"
     r"|server had an error|time.?out|timed out|connection|connect(ed|ing)? error"
     r"|network|remoteprotocol|incomplete read|peer closed|broken pipe|reset by peer|ssl"
-    r"|circuit.?breaker|NotRecordedError|RetryError|JSONDecodeError|NoStreamData|StreamIdle|RefusedError|StoppedError"
+    r"|circuit.?breaker|NotRecordedError|RetryError|JSONDecodeError|NoStreamData|StreamIdle"
     r"|authenticat|permission|unauthori[sz]ed|invalid.?api.?key",
     re.I,
 )
@@ -114,6 +118,8 @@ def fault(failure: Failure) -> Fault:
     text, status = failure.text, failure.status
     if CANCELLED.search(text) or {"CancelledError", "Cancelled"} & set(failure.names[:1]):
         return Fault.CANCELLED
+    if OURS & set(failure.names):
+        return Fault.OPERATOR
     if status is not None:
         return _by_status(failure, status)
     if OVERFLOW.search(text):
@@ -159,9 +165,11 @@ def of_exception(error: BaseException) -> Failure:
         status = getattr(getattr(error, "response", None), "status_code", None)
     if status is None and isinstance(getattr(error, "code", None), int):
         status = error.code  # type: ignore[attr-defined]  # Google's SDK
-    text = str(error) or type(error).__name__
+    text, body = str(error) or type(error).__name__, getattr(error, "body", None)
+    if isinstance(body, str) and WEB_PAGE.search(body):
+        text = f"{text.splitlines()[0][:100]} - {PAGE_HINT}"
     known = status if isinstance(status, int) and 400 <= status < 600 else None
-    return Failure(names, known, _codes(getattr(error, "body", None)), text)
+    return Failure(names, known, _codes(body), text)
 
 
 def of_sample(sample: Mapping[str, Any]) -> Failure | None:
@@ -180,24 +188,38 @@ def of_sample(sample: Mapping[str, Any]) -> Failure | None:
     call = _failed_call(sample.get("events") or [], message)
     if call is None:
         return Failure(names, _status(message, call=False), (), message or last, call=False)
-    said = str(call["error"])
-    codes = _codes((call.get("call") or {}).get("response"))
+    said, response = str(call["error"]), (call.get("call") or {}).get("response")
+    codes = _codes(response)
+    if isinstance(response, Mapping) and WEB_PAGE.search(str(response.get("body") or "")):
+        said = f"{said.splitlines()[0][:100]} - {PAGE_HINT}"
     names += tuple(_AWS.findall(said[:500]))
     return Failure(names, _status(said, call=True) or _status(last, call=True), codes, said)
 
 
 def reason_of(failure: Failure, *, most: int = 200) -> str:
-    """A failure in one line: the provider's words without its envelope."""
+    """A failure in one line: the provider's words without their envelope."""
     line = next((line.strip() for line in reversed(failure.text.splitlines()) if line.strip()), "")
-    return (_retried(line) or (failure.names[0] if failure.names else "no reason given"))[:most]
+    line = _WRAPPED.sub(r"\2", _RETRIED.sub(r"retries used up: \1", line))
+    match = _ENVELOPE.match(line)
+    if match is not None:
+        line = f"{match[1]} - {_message(match[2])}"
+    return (line or (failure.names[0] if failure.names else "no reason given"))[:most]
 
 
 _RETRIED = re.compile(r"RetryError\(<Future at 0x[0-9a-f]+ state=finished raised (\w+)>\)")
+"""How Inspect's retry library says which error outlasted every retry; the address in it changes from run to run."""
+_WRAPPED = re.compile(rf"^(?:{'|'.join(sorted(OURS))})\((['\"])(.*)\1\)$")
+_ENVELOPE = re.compile(r"^(Error code: \d+) - (\{.*\})$")
 
 
-def _retried(line: str) -> str:
-    """How Inspect's retry library says which error outlasted every retry; the address in it changes from run to run."""
-    return _RETRIED.sub(r"retries used up: \1", line)
+def _message(body: str) -> str:
+    """The message in a provider's error body, which an SDK has printed as Python; the body itself if there is none."""
+    try:
+        value = ast.literal_eval(body)
+    except (ValueError, SyntaxError):
+        return body
+    inner = value.get("error", value)
+    return str(inner.get("message") or body) if isinstance(inner, Mapping) else body
 
 
 def _failed_call(events: Sequence[Mapping[str, Any]], message: str) -> Mapping[str, Any] | None:

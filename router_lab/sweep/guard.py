@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelAPI, ModelOutput
@@ -123,11 +124,12 @@ def _settle(error: Exception, api: ModelAPI, breaker: Breaker, on_failure: Calla
     status, text, whose = failure.status, failure.text, fault(failure)
     on_failure(status is not None or whose is Fault.UNREACHABLE)
     if whose is Fault.OPERATOR or (whose is Fault.UNREACHABLE and not breaker.answered):
-        breaker.refused(_without_key(reason_of(failure), api))
+        said = _without_key(f"{_address(api)}: {text}" if whose is Fault.UNREACHABLE else text, api)[:500]
+        breaker.refused(reason_of(replace(failure, text=said)))
         if breaker.stopped is not None:
-            raise StoppedError(_without_key(text, api)[:500]) from error
-        if status is None or status == 429:  # which Inspect takes for an outage, or a rate limit
-            raise RefusedError(_without_key(text, api)[:500]) from error
+            raise StoppedError(said) from error
+        if status != 401:  # Inspect may have a way to renew a key
+            raise RefusedError(said) from error
     elif status in (400, 403, 413, 422):
         if OVERFLOW.search(text) or REFUSAL.search(text):
             breaker.succeeded()
@@ -138,10 +140,26 @@ def _settle(error: Exception, api: ModelAPI, breaker: Breaker, on_failure: Calla
     raise error
 
 
+def _address(api: ModelAPI) -> str:
+    """Where a model is asked."""
+    return str(api.base_url or getattr(getattr(api, "client", None), "base_url", None) or api.model_name)
+
+
 def _without_key(text: str, api: ModelAPI) -> str:
-    """Some servers say which key they refuse."""
-    key = getattr(api, "api_key", None)
-    return text.replace(key, "…") if isinstance(key, str) and len(key) > 5 else text
+    return without(text, keys_of(api))
+
+
+def keys_of(api: ModelAPI) -> tuple[str, ...]:
+    """What must not be repeated: some servers say which key they refuse."""
+    found = {getattr(api, name, None) for name in ("api_key", "initial_api_key")}
+    return tuple(key for key in found if isinstance(key, str) and len(key) > 5)
+
+
+def without(text: str, keys: Iterable[str]) -> str:
+    """`text` without keys."""
+    for key in keys:
+        text = text.replace(key, "…")
+    return text
 
 
 def failed_answer(model: str, stop_reason: Any, error: str) -> ModelOutput:

@@ -19,6 +19,7 @@ from router_lab.runtime.files import atomic_write
 from router_lab.sweep.budget import Spending, meter
 from router_lab.sweep.buffer import disown_buffers, recovery_beside
 from router_lab.sweep.finished import Done, cell_key, finished_samples, identity, identity_of, log_path, logs_of
+from router_lab.sweep.guard import keys_of
 from router_lab.sweep.ledger import Ledger
 from router_lab.sweep.plan import Plan, positions, prepare, silent_console
 from router_lab.sweep.progress import Progress, default_stream
@@ -91,7 +92,7 @@ def run_sweep(
     meter(spending)
     try:
         with Progress(plan.grid.sweep.name, plan.needed, reused, stream) as counter:
-            stops = Stops(counter.note)
+            stops = Stops(counter.note, _keys(plan))
             watch(stops)
             if racer is None:
                 unrun = _run_waves(plan, folder, spending, done, logs, stops)
@@ -186,6 +187,10 @@ def _refuse_stop(plan: Plan, spending: Spending, tasks: list[Task], made: list[E
         raise InputError(f"sweep {plan.grid.sweep.name}: {spending.fault}")
     if len(made) < len(tasks) or any(log.status == "cancelled" for log in made):
         raise KeyboardInterrupt
+
+
+def _keys(plan: Plan) -> tuple[str, ...]:
+    return tuple({key for _, task in plan.tasks if task.model is not None for key in keys_of(task.model.api)})
 
 
 def _spending(plan: Plan, folder: Path) -> Spending:

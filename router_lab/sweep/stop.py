@@ -17,7 +17,7 @@ from inspect_ai.event import ModelEvent
 from router_lab.providers.failures import Fault, fault, of_sample, reason_of
 from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
 from router_lab.runtime.model import Candidate
-from router_lab.sweep.guard import LATER_REFUSALS_TO_STOP, REFUSALS_TO_STOP, RefusedError, StoppedError
+from router_lab.sweep.guard import LATER_REFUSALS_TO_STOP, REFUSALS_TO_STOP, StoppedError, without
 
 Where = tuple[str, str, str | None]
 """Suite, model and effort."""
@@ -37,6 +37,8 @@ class Stops:
     """What was stopped in one running sweep: `reasons` by suite, model and effort, as the server gave them."""
 
     note: Callable[[str], None]
+    keys: tuple[str, ...] = ()
+    """API keys, never repeated in a reason."""
     reasons: dict[Where, str] = field(default_factory=dict)
     _evals: dict[str, _Eval] = field(default_factory=dict)
 
@@ -52,14 +54,12 @@ class Stops:
         if sample.error is None:
             of.answered, of.refusals = True, 0
             return
-        raw = _raw(sample)
-        failure = of_sample(raw)
-        name = sample.error.message.partition("(")[0]
-        final, refused = name == StoppedError.__name__, name == RefusedError.__name__
-        if failure is None or not (final or refused or fault(failure) is Fault.OPERATOR):
+        failure = of_sample(_raw(sample))
+        if failure is None or fault(failure) is not Fault.OPERATOR:
             return
+        final = StoppedError.__name__ in failure.names
         of.refusals += 1
-        of.reason = of.reason or reason_of(failure)
+        of.reason = of.reason or without(reason_of(failure), self.keys)
         if final or of.refusals >= (LATER_REFUSALS_TO_STOP if of.answered else REFUSALS_TO_STOP):
             self._stop(of)
 

@@ -1,12 +1,12 @@
 """What only the operator can mend stops a candidate at once, is no evidence against it, and is asked again on resume."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from router_lab.cli import cli
 from router_lab.collect import collect
@@ -18,9 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-N = 60
-OPENAI, ANTHROPIC = "openai-api/local/tiny", "anthropic/claude-haiku-4-5"
-PRICES = {OPENAI: price(1, 2), ANTHROPIC: price(1, 5), "openai-api/other/fine": price(1, 2)}
+N = 6
 
 
 def openai(status: int, message: str, code: str) -> Reply:
@@ -32,71 +30,74 @@ def anthropic(status: int, message: str, kind: str) -> Reply:
     return Reply(json.dumps({"type": "error", "error": {"type": kind, "message": message}}).encode(), status)
 
 
-PAGE = Reply(b"<html><body>Not here</body></html>", 404, {"Content-Type": "text/html"})
-FRONT_PAGE = Reply(b"<!DOCTYPE html><html>welcome</html>", 200, {"Content-Type": "text/html"})
 REFUSALS = {
-    "key": (OPENAI, openai(401, "Incorrect API key provided", "invalid_api_key"), "Incorrect API key provided"),
-    "region": (OPENAI, openai(403, "Country not supported", "unsupported_country"), "Country not supported"),
-    "model": (OPENAI, openai(404, "The model `tiny` does not exist", "model_not_found"), "`tiny` does not exist"),
-    "page": (OPENAI, PAGE, "404"),
-    "front": (OPENAI, FRONT_PAGE, "non-ChatCompletion response"),
-    "quota": (OPENAI, openai(429, "You exceeded your current quota", "insufficient_quota"), "exceeded your current"),
-    "setting": (OPENAI, openai(400, "Unsupported parameter: 'top_k'", "unsupported_parameter"), "Unsupported param"),
-    "x-api-key": (ANTHROPIC, anthropic(401, "invalid x-api-key", "authentication_error"), "invalid x-api-key"),
-    "claude": (ANTHROPIC, anthropic(404, "model: claude-haiku-4-5", "not_found_error"), "not_found_error"),
-    "credit": (ANTHROPIC, anthropic(400, "Your credit balance is too low", "invalid_request_error"), "credit balance"),
-    "nobody": (OPENAI, None, "Connection error"),
-}  # fmt: skip
+    "openai-api/local/key": openai(401, "Incorrect API key provided: very-secret-key", "invalid_api_key"),
+    "openai-api/local/page": Reply(b"<html><body>Not here</body></html>", 404, {"Content-Type": "text/html"}),
+    "openai-api/local/quota": openai(429, "You exceeded your current quota", "insufficient_quota"),
+    "anthropic/claude-haiku-4-5": anthropic(404, "model: claude-haiku-4-5", "not_found_error"),
+}
+NOBODY, FINE = "openai-api/local/nobody", "openai-api/local/fine"
+SAID = {
+    "openai-api/local/key": "Error code: 401 - Incorrect API key provided: …",
+    "openai-api/local/page": "Error code: 404 - a web page, not an API: is base_url right?",
+    "openai-api/local/quota": "Error code: 429 - You exceeded your current quota",
+    "anthropic/claude-haiku-4-5": "Error code: 404 - model: claude-haiku-4-5",
+    NOBODY: "http://127.0.0.1:9/v1: Connection error.",
+}
 
 
 @pytest.fixture
-def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Loopback, Loopback]]:
-    for name in ("LOCAL_API_KEY", "OTHER_API_KEY", "ANTHROPIC_API_KEY"):
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
+    for name in ("LOCAL_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(name, "very-secret-key")
-    with serving() as bad, serving() as good:
-        yield bad, good
+    with serving() as running:
+        yield running
 
 
-def sweep(file: Path, logs: Path) -> Result:
-    return CliRunner().invoke(cli, ["sweep", str(file), "--log-dir", str(logs)])
+def project(folder: Path, server: Loopback) -> Path:
+    def model(name: str) -> dict[str, object]:
+        url = server.root if name.startswith("anthropic") else server.url
+        return {"model": name, "base_url": "http://127.0.0.1:9/v1" if name == NOBODY else url, "max_connections": 1}
 
-
-def project(folder: Path, model: str, url: str, good: Loopback, **more: Any) -> Path:
+    names = [*REFUSALS, NOBODY, FINE]
     suites = {"echo": {"task": "tasks.py@echo", "args": {"n": N}}}
-    models = [
-        {"model": model, "base_url": url, "max_connections": 2},
-        {"model": "openai-api/other/fine", "base_url": good.url},
-    ]
-    return write_project(folder, {"models": models, "max_retries": 5, **more}, suites, prices=PRICES)
+    sweep = {"models": list(map(model, names)), "max_retries": 5, "config": {"max_tokens": 99}}
+    return write_project(folder, sweep, suites, prices={FINE: price(1, 2), **{name: price(1, 5) for name in names}})
 
 
-@pytest.mark.parametrize("kind", REFUSALS)
-def test_the_candidate_is_stopped_with_its_servers_reason_and_the_others_go_on(
-    servers: tuple[Loopback, Loopback], tmp_path: Path, kind: str
+def asked(server: Loopback) -> Counter[str]:
+    return Counter(request["body"]["model"] for request in server.requests)
+
+
+def test_each_is_stopped_with_its_servers_reason_the_others_go_on_and_resuming_asks_again(
+    server: Loopback, tmp_path: Path
 ) -> None:
-    bad, good = servers
-    model, bad.refusing, said = REFUSALS[kind]
-    url = "http://127.0.0.1:9/v1" if kind == "nobody" else bad.url if model == OPENAI else bad.root
-    file = project(tmp_path, model, url, good)
-    result = sweep(file, tmp_path / "logs")
+    server.refusing = {name.rpartition("/")[2]: reply for name, reply in REFUSALS.items()}
+    command = ["sweep", str(project(tmp_path, server)), "--log-dir", str(tmp_path / "logs")]
+    result = CliRunner().invoke(cli, command)
     assert result.exit_code == 1, result.output
-    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert line.startswith(f"Error: {model} was stopped on echo: ") and said in line
+    lines = dict(line.removeprefix("Error: ").split(" was stopped on echo: ") for line in result.stderr.splitlines()
+                 if line.startswith("Error: "))  # fmt: skip
+    assert lines == SAID
     assert "Traceback" not in result.output and "very-secret-key" not in result.output
-    # Three refusals are enough; two connections have one more in flight each, and nothing is tried again.
-    assert len(bad.requests) <= 5
-    outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
-    mine = outcomes[outcomes["model"] == model]
-    assert len(mine) == N and mine["quality"].isna().all() and set(mine["status"]) == {"infra", "budget"}
-    assert mine[mine["status"] == "budget"]["reason"].str.startswith("not run").all()
-    fine = outcomes[outcomes["model"] != model]
+    sent = asked(server)
+    # Three refusals are enough, one after the other; nothing is tried again.
+    assert all(sent[name] == 3 for name in server.refusing) and sent["fine"] == N, sent
+    rows, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
+    bad, fine = rows[rows["model"] != FINE], rows[rows["model"] == FINE]
+    assert set(bad["status"]) == {"infra", "budget"} and bad["quality"].isna().all()
+    assert set(bad.groupby("model").size()) == {N}, "none is silently absent"
+    assert bad[bad["status"] == "budget"]["reason"].str.startswith("not run: the log ended early").all()
     assert len(fine) == N and set(fine["status"]) == {"ok"}
+    kinds = Counter(one["kind"] for one in rows.attrs["provenance"]["left_out"])
+    assert kinds == {"lost": len(SAID), "not run": len(SAID)}
 
-    if kind in ("model", "x-api-key"):
-        bad.refusing = None
-        sent, others = len(bad.requests), len(good.requests)
-        again = sweep(file, tmp_path / "logs")
-        assert again.exit_code == 0, again.output
-        assert len(bad.requests) - sent == N and len(good.requests) == others
-        outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
-        assert len(outcomes) == 2 * N and set(outcomes["status"]) == {"ok"}
+    server.refusing = {}
+    again = CliRunner().invoke(cli, [*command, "--json"])
+    assert again.exit_code == 1, again.output
+    assert [one["model"] for one in json.loads(again.stdout)["stopped"]] == [NOBODY]
+    now = asked(server)
+    assert now["fine"] == N and all(now[name] - sent[name] == N for name in now.keys() - {"fine"}), "none is paid twice"
+    rows, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
+    done = rows[rows["model"] != NOBODY]
+    assert len(done) == (len(REFUSALS) + 1) * N and set(done["status"]) == {"ok"}
