@@ -118,7 +118,9 @@ def _end_if_stopped(result: SweepResult) -> None:
     for (candidate, reason), suites in reasons.items():
         click.echo(f"Error: {candidate} was stopped on {', '.join(suites)}: {reason}", err=True)
     if reasons:
-        click.echo("mend it (key, model name, base_url, account) and run the same command again: it asks these anew", err=True)
+        click.echo(
+            "mend it (key, model name, base_url, account) and run the same command again: it asks these anew", err=True
+        )
         sys.exit(1)
 
 
@@ -190,9 +192,9 @@ def _estimate(
     from dataclasses import asdict
 
     from router_lab.sweep import estimate
+    from router_lab.sweep.finished import finished_samples, missing_samples
     from router_lab.sweep.forecast import render, total
     from router_lab.sweep.outlook import race_outlook, render_race
-    from router_lab.sweep.finished import finished_samples, missing_samples
 
     plan = _prepared(sweep_file, limit, budget_usd, batch)
     estimates = estimate(plan, _history(plan, folder, history), missing_samples(plan, folder))

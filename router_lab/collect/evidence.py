@@ -1,4 +1,4 @@
-"""Which of several logs' rows count, and what of them is no evidence: named, by kind and candidate, never only absent."""
+"""Which of several logs' rows count, and what of them is no evidence: named, by kind and candidate."""
 
 from __future__ import annotations
 
@@ -43,9 +43,12 @@ def standing_rows(logs: Sequence[LogRows]) -> tuple[list[tuple[dict[str, Any], l
     """The rows of all logs, one for each sample, epoch and candidate, as far as logs do not contradict each other.
 
     Evidence goes before what is none; a finished log's before a stopped one's; of one task's logs the latest. A run
-    that a person has invalidated counts in no log. Two finished logs of one candidate are left for validation to refuse.
+    that a person has invalidated counts in no log. Two finished logs of one candidate are left to validation, which
+    refuses them.
     """
-    invalid = {row["uuid"] for log in logs for row, _ in log.rows if row["uuid"] and is_kind(row["reason"], INVALIDATED)}
+    invalid = {
+        row["uuid"] for log in logs for row, _ in log.rows if row["uuid"] and is_kind(row["reason"], INVALIDATED)
+    }
     found: dict[RowKey, list[tuple[LogRows, int]]] = defaultdict(list)
     for log in logs:
         for index, (row, _) in enumerate(log.rows):
@@ -85,8 +88,8 @@ def unbegun_rows(logs: Sequence[LogRows], made: Sequence[Mapping[str, Any]]) -> 
 
 
 def was_used(source: LogSource) -> bool:
-    """Whether a log may hold a call that was paid for: one whose model was misnamed, or whose key was refused, has none,
-    and such a model need not have a price."""
+    """Whether a log may hold a call that was paid for: where the model was misnamed, or the key refused, it has none, and
+    such a model need not have a price."""
     used = (source.log.header.get("stats") or {}).get("model_usage")
     return bool(source.log.count) and (source.log.status == "success" or used is None or bool(used))
 
@@ -109,7 +112,9 @@ def why_unbegun(source: LogSource) -> str:
     if source.log.status == "success":
         early = (header.get("results") or {}).get("early_stopping")
         return "the eval was stopped early, as it was set up" if early else "the finished log does not hold them"
-    return "the log was cancelled" if source.log.status == "cancelled" else "the log was never finished: its process died"
+    return (
+        "the log was cancelled" if source.log.status == "cancelled" else "the log was never finished: its process died"
+    )
 
 
 def refuse_two_scorers(logs: Sequence[LogRows]) -> None:

@@ -176,7 +176,9 @@ def _judge(
         elif counts:
             row["quality"] = quality_of(had[scorer or ""]["value"], source.suite, where)
     if source.log.status == "success" and any(finished) and not any(row["status"] in ("ok", "limit") for row in rows):
-        _refuse_unscored(source.suite, scorer, next(pair for pair, counts in zip(scores, finished, strict=True) if counts))
+        _refuse_unscored(
+            source.suite, scorer, next(pair for pair, counts in zip(scores, finished, strict=True) if counts)
+        )
     if source.log.invalidated and not any((row["reason"] or "").startswith(INVALIDATED) for row in rows):
         for row in rows:
             row |= {"status": "budget", "reason": f"{INVALIDATED}: the log as a whole", "quality": None}

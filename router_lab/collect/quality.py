@@ -10,9 +10,7 @@ from router_lab.config import Suite
 from router_lab.runtime.errors import InputError
 
 
-def scorer_of(
-    suite: Suite, declared: Sequence[str], seen: Sequence[Mapping[str, Any]], where: str
-) -> str | None:
+def scorer_of(suite: Suite, declared: Sequence[str], seen: Sequence[Mapping[str, Any]], where: str) -> str | None:
     """The one scorer by which every sample of a log is judged; None if no sample has a score.
 
     The suite's, else the first that the log declares, else (a log that declares none) the first score of the sample

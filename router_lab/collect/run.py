@@ -56,8 +56,8 @@ def collect(
         as_logged: the rows of logs alone, without what a sweep or a race says of them: for a race on its way.
 
     `outcomes.attrs` carries `candidates`, `suites` and `provenance`; calls of tables that bring none are absent.
-    `provenance` names what is no evidence: `left_out` (`collect.evidence.left_out`) of the rows, `logs_left_out` (log and
-    reason) of logs that gave none or whose rows another log has. Neither is there where nothing is left out.
+    `provenance` names what is no evidence: `left_out` of the rows (`collect.evidence.left_out`), `logs_left_out` (log
+    and reason) of logs that gave none or whose rows another log has. Neither is there where nothing is left out.
     """
     if caching not in CACHING:
         raise InputError(f"caching is {caching!r}; known: {', '.join(CACHING)}")

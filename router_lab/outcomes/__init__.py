@@ -8,6 +8,7 @@ from router_lab.outcomes.schema import (
     OUTCOME_COLUMNS,
     SCORED,
     STATUSES,
+    cut_off_share,
     validate_calls,
     validate_outcomes,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "STATUSES",
     "OutcomeMatrix",
     "candidates_of",
+    "cut_off_share",
     "read_calls",
     "read_outcomes",
     "split_column",

@@ -50,7 +50,7 @@ class RawLog:
                     self.header = json.loads(archive.read(name))
                 self.header.setdefault("status", "started")
             self.spec: dict[str, Any] = self.header["eval"]
-            self.spec["model"], self.spec["task"]  # noqa: B018  # what no log can do without
+            self.spec["model"], self.spec["task"]  # what no log can do without
         except (OSError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: not an Inspect log: {error}") from None
 
@@ -162,7 +162,9 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
             if path in named[path.parent]:
                 logs.append(path)
             elif path.stat().st_mtime > (path.parent / MANIFEST).stat().st_mtime:
-                notes.append((path, f"newer than {MANIFEST}, which does not name it: an interrupted sweep; run it again"))
+                notes.append(
+                    (path, f"newer than {MANIFEST}, which does not name it: an interrupted sweep; run it again")
+                )
             continue
         try:
             RawLog(path)

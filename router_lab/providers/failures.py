@@ -42,8 +42,8 @@ OVERFLOW = re.compile(
 )
 REFUSAL = re.compile(r"content.?(policy|filter|management)|safety|flagged|moderation|usage policy", re.I)
 CANCELLED = re.compile(
-    r"^(asyncio\.exceptions\.)?(CancelledError|Cancelled|KeyboardInterrupt|TerminateTaskError)\(|interrupted by operator"
-    r"|unattributed cancellation|Task cancelled by user"
+    r"^(asyncio\.exceptions\.)?(CancelledError|Cancelled|KeyboardInterrupt|TerminateTaskError)\("
+    r"|interrupted by operator|unattributed cancellation|Task cancelled by user"
 )
 """How Inspect writes down a sample that somebody stopped: by Ctrl-C, by a sibling's failure, or in its screen."""
 
@@ -92,8 +92,8 @@ OPERATOR_CODES = frozenset(
      "DeploymentNotFound", "unsupported_country_region_territory", "invalid_authentication", "access_terminated"}
 )  # fmt: skip
 OPERATOR_NAMES = frozenset(
-    {"AuthenticationError", "PermissionDeniedError", "NotFoundError", "NoCredentialsError", "UnrecognizedClientException",
-     "AccessDeniedException", "ResourceNotFoundException", "DefaultCredentialsError", "PrerequisiteError"}
+    {"AuthenticationError", "PermissionDeniedError", "NotFoundError", "NoCredentialsError", "PrerequisiteError",
+     "UnrecognizedClientException", "AccessDeniedException", "ResourceNotFoundException", "DefaultCredentialsError"}
 )  # fmt: skip
 UNREACHABLE_NAMES = frozenset(
     {"ConnectError", "ConnectionRefusedError", "gaierror", "ClientConnectorError", "ClientConnectorDNSError",
@@ -106,15 +106,13 @@ ASKED_WRONG = frozenset({400, 403, 413, 422})
 
 _STATUS = re.compile(r"Error code: ([45]\d\d)\b|^([45]\d\d) [A-Z_]{4,}\b")
 """As the SDKs of OpenAI and Anthropic, and Google's, write it."""
-_LOOSE_STATUS = re.compile(
-    r"(?:status(?:[ _]code)?|code|error|HTTP(?:/\d(?:\.\d)?)?)[^0-9a-z]{0,12}([45]\d\d)\b", re.I
-)
+_LOOSE_STATUS = re.compile(r"(?:status(?:[ _]code)?|code|error|HTTP(?:/\d(?:\.\d)?)?)[^0-9a-z]{0,12}([45]\d\d)\b", re.I)
 _AWS = re.compile(r"\((\w+Exception)\)")
 _CLASS = re.compile(r"^(?:\w+\.)*(\w+)[(:\[]")
 
 
 def fault(failure: Failure) -> Fault:
-    """Whose fault it is. What is not recognised is the candidate's, so that a crash can only lower, never flatter it."""
+    """Whose fault it is. What is not recognised is the candidate's: a crash can only lower it, never flatter it."""
     text, status = failure.text, failure.status
     if CANCELLED.search(text) or {"CancelledError", "Cancelled"} & set(failure.names[:1]):
         return Fault.CANCELLED
@@ -175,8 +173,8 @@ def of_exception(error: BaseException) -> Failure:
 def of_sample(sample: Mapping[str, Any]) -> Failure | None:
     """What a raw Inspect sample has kept of the error that ended it; None if none did.
 
-    An error of a model call is read from the call (its error and the provider's answer): the sample's own message may be
-    the whole request, prompt and all, or only that retries were used up.
+    An error of a model call is read from the call (its error and the provider's answer): the sample's own message may
+    be the whole request, prompt and all.
     """
     error = sample.get("error")
     if not error:

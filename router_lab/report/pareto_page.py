@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from router_lab.replay import replay
-from router_lab.report.format import count, interval, money, percent, points, seconds
+from router_lab.report.format import count, cut_off, interval, money, percent, points, seconds
 from router_lab.report.html import bullets, details, figure, page, paragraph, section, svg_style, table
 from router_lab.report.marks import Mark
 from router_lab.report.policy import policy_marks
@@ -21,6 +21,7 @@ COLUMNS = (
     ("candidate", lambda r: r["label"]),
     ("quality", lambda r: percent(r["quality"])),
     ("95 % interval", lambda r: interval(r["quality_low"], r["quality_high"])),
+    ("cut off", lambda r: cut_off(r["cut_off"])),
     ("$ / 1,000", lambda r: money(r["cost_usd_per_1k"])),
     ("$ P95", lambda r: money(r["cost_p95_usd"])),
     ("$ / success", lambda r: money(r["usd_per_success"])),

@@ -25,7 +25,7 @@ which it is not asked again in this run: before its first answer, and after it."
 
 
 class RefusedError(RuntimeError):
-    """A call that Inspect need not try again, though it would: only the operator can mend what refuses it."""
+    """A call that is not tried again: only the operator can mend what refuses it."""
 
 
 class StoppedError(RefusedError):
@@ -86,8 +86,8 @@ class Breaker:
 
 def guard(api: ModelAPI, breaker: Breaker, on_failure: Callable[[bool], None]) -> None:
     """Wrap `api.generate`. An overflow or a refusal becomes the candidate's (failed) answer, so that it is scored and
-    never paid again. What only the operator can mend is raised as it is, once, and in the end stops the model; any other
-    failure is raised, for Inspect's retries.
+    never paid again. What only the operator can mend is raised so that it is not tried again, and in the end stops the
+    model; any other failure is raised, for Inspect's retries.
 
     on_failure(refused): told of each attempt without an answer; `refused` if it cannot have cost anything: the provider
     sent a status code, or was not asked.

@@ -24,7 +24,6 @@ from router_lab.sweep.ledger import Ledger
 from router_lab.sweep.plan import Plan, positions, prepare, silent_console
 from router_lab.sweep.progress import Progress, default_stream
 from router_lab.sweep.race import RaceOptions, Racer, narrowed
-from router_lab.sweep.settings import Cell
 from router_lab.sweep.stop import Stops, Where, watch
 from router_lab.sweep.waves import Prefixes, budget_waves, free_waves
 
@@ -68,9 +67,9 @@ def run_sweep(
     """Generate what is missing in `log_dir` and return the logs that make up the sweep.
 
     A sample that is finished there is never asked for again, also after kill -9 or an interrupt (which is raised as
-    KeyboardInterrupt); one that failed is, and so is one that a person has invalidated. A candidate whose requests fail for
-    a reason that only the operator can mend is stopped at once (`stopped`). With a budget (`budget_usd`, else the sweep file's), what all runs in
-    `log_dir` have spent never passes it. Raises InputError.
+    KeyboardInterrupt); one that failed is, and so is one that a person has invalidated. A candidate whose requests fail
+    for a reason that only the operator can mend is stopped at once (`stopped`). With a budget (`budget_usd`, else the
+    sweep file's), what all runs in `log_dir` have spent never passes it. Raises InputError.
 
     Args:
         source, base, limit, budget_usd: as in `prepare`.
@@ -124,9 +123,7 @@ def run_sweep(
     )
 
 
-def _run_waves(
-    plan: Plan, folder: Path, spending: Spending, done: Done, logs: dict[str, EvalLog], stops: Stops
-) -> int:
+def _run_waves(plan: Plan, folder: Path, spending: Spending, done: Done, logs: dict[str, EvalLog], stops: Stops) -> int:
     """All cells to the same length, as far as the money reaches; returns samples × epochs that it does not."""
     reach = 0
     for reach in _waves(plan, spending, done):

@@ -1,7 +1,8 @@
-"""A candidate whose every request fails for the operator's reason (key, model name, address, account) is stopped at once.
+"""A candidate whose requests fail for a reason that only the operator can mend is stopped at once.
 
-Whether the candidate's own provider refuses or the judge's: what ends a sample tells. The samples that are running end by
-themselves, the rest is not begun (Inspect's `drain`), other candidates go on, and the next run asks again.
+A wrong key, model name or address, an empty account; the candidate's own or its judge's: what ends a sample tells. The
+samples that are running end by themselves, the rest is not begun (Inspect's `drain`), other candidates go on, and the
+next run asks again.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inspect_ai._control.eval_state import latest_eval_for_task
+from inspect_ai.event import ModelEvent
 from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
 from inspect_ai.log import EvalSample
-from inspect_ai.event import ModelEvent
 
 from router_lab.providers.failures import Fault, fault, of_sample, reason_of
 from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY

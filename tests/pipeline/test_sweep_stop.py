@@ -1,4 +1,4 @@
-"""What only the operator can mend stops a candidate at once, is no evidence against it, and is asked again on resume."""
+"""What only the operator can mend stops a candidate at once, is no evidence against it, is asked again."""
 
 import json
 from collections import Counter
