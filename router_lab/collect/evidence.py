@@ -88,7 +88,7 @@ def unbegun_rows(logs: Sequence[LogRows], made: Sequence[Mapping[str, Any]]) -> 
 
 
 def was_used(source: LogSource) -> bool:
-    """Whether a log may hold a call that was paid for: where the model was misnamed, or the key refused, it has none, and
+    """Whether a log may hold a paid call: where the model was misnamed, or the key refused, it has none, and
     such a model need not have a price."""
     used = (source.log.header.get("stats") or {}).get("model_usage")
     return bool(source.log.count) and (source.log.status == "success" or used is None or bool(used))
