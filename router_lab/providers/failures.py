@@ -242,7 +242,8 @@ def _codes(body: Any) -> tuple[str, ...]:
     """`code` and `type` of a provider's error body, whether or not it stands in an envelope."""
     if not isinstance(body, Mapping):
         return ()
-    inner = body.get("error") if isinstance(body.get("error"), Mapping) else body
+    inner = body.get("error")
+    inner = inner if isinstance(inner, Mapping) else body
     return tuple(str(inner[key]) for key in ("code", "type") if isinstance(inner.get(key), str))
 
 

@@ -1,5 +1,7 @@
-"""What is no evidence about a candidate: cancelled, invalidated, unscored, never begun, refused by a server. It is named,
-left out, and neither right nor wrong. Logs are written here, as Inspect 0.3.285 writes them."""
+"""What is no evidence about a candidate: cancelled, invalidated, unscored, never begun, refused by a server.
+
+It is named, left out, and neither right nor wrong. Logs are written here, as Inspect 0.3.285 writes them.
+"""
 
 import json
 import math
@@ -44,7 +46,8 @@ def sample(name: str, value: Any = "C", *, model: str = "p/m", stop: str = "stop
 
 def failed(name: str, message: str, call: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """A sample that an error ended; `call`: how Inspect records the model call that failed."""
-    event = [{"event": "model", "model": "p/m", "input": [], "output": {}, "timestamp": CREATED, **call}] if call else []
+    made = {"event": "model", "model": "p/m", "input": [], "output": {}, "timestamp": CREATED}
+    event = [made | call] if call else []
     return {**sample(name, None), "error": {"message": message, "traceback": ""}, "events": event, "output": {}, **more}
 
 
@@ -154,7 +157,7 @@ def test_one_scorer_judges_a_log_and_all_logs_of_a_suite(tmp_path: Path, prices:
     assert table(tmp_path / "n", prices)["quality"].fillna(-1).tolist() == [-1, 0]
     log(tmp_path / "f" / name(9), sample("a", scores={"style": {"value": 1}}),
         spec={"scorers": [{"name": "acc"}, {"name": "style"}]})  # fmt: skip
-    with pytest.raises(InputError, match="no sample has a score of `acc`, the first of its scorers; .* `scorer:`"):
+    with pytest.raises(InputError, match=r"no sample has a score of `acc`, the first of its scorers; .* `scorer:`"):
         table(tmp_path / "f", prices)
     log(tmp_path / "two" / name(9), sample("a"))
     other = sample("a", model="p/other", scores={"style": {"value": 1.0}})
@@ -252,7 +255,7 @@ def test_json_logs_count_whatever_their_names_and_what_only_claims_to_be_one_is_
 def test_names_are_listed_as_inspect_lists_them() -> None:
     from inspect_ai.log._file import is_log_file
 
-    stamps = ("2026-01-01T00-00-00", "2026-01-01T00:00:00+00:00", "2026-01-01", "x2026-01-01T00-00-00", "26-01-01T00-00")
+    stamps = ("2026-01-01T00-00-00", "2026-01-01T00:00:00+00:00", "2026-01-01", "x2026-01-01T00-00-00", "26-01-01T00")
     tried = [f"{stamp}{rest}.json" for stamp in stamps for rest in ("", "_qa", "_qa_id", "-qa", "_a_b_c", "_qa-m")]
     tried += ["sweep.json", "logs.json", "eval-set.json", "a_b_c.json"]
     assert [bool(LISTED.match(one)) for one in tried] == [is_log_file(one, [".json"]) for one in tried]
@@ -272,7 +275,8 @@ def test_one_eval_in_two_formats_is_one_eval(tmp_path: Path, prices: Path) -> No
 
 
 def call(status: int, message: str, **body: Any) -> dict[str, Any]:
-    return {"error": f"Error code: {status} - {message}", "call": {"error": True, "response": {"message": message, **body}}}
+    response = {"message": message, **body}
+    return {"error": f"Error code: {status} - {message}", "call": {"error": True, "response": response}}
 
 
 @pytest.mark.parametrize(
@@ -280,7 +284,7 @@ def call(status: int, message: str, **body: Any) -> dict[str, Any]:
     [
         ("Error code: 401 - Incorrect API key provided", None, Fault.OPERATOR),
         ("PermissionDeniedError('Error code: 403 - no access')", None, Fault.OPERATOR),
-        ("Error code: 404 - {'error': {'message': 'model: claude-x', 'type': 'not_found_error'}}", None, Fault.OPERATOR),
+        ("Error code: 404 - {'error': {'message': 'claude-x', 'type': 'not_found_error'}}", None, Fault.OPERATOR),
         ("NotFoundError('The model `x` does not exist')", None, Fault.OPERATOR),
         ("Error code: 402 - Insufficient Balance", None, Fault.OPERATOR),
         ("Error code: 429 - You exceeded your current quota, please check your plan", None, Fault.OPERATOR),
@@ -291,7 +295,7 @@ def call(status: int, message: str, **body: Any) -> dict[str, Any]:
         ("ConnectError('[Errno -2] Name or service not known')", None, Fault.UNREACHABLE),
         ("RefusedError('Connection error.')", None, Fault.OPERATOR),
         # The request is quoted in the message, and speaks of connections, keys and time-outs: the call is read.
-        ("ModelGenerateError('Request: how long is a connection timeout?')", call(400, "odd temperature"), Fault.CANDIDATE),
+        ("ModelGenerateError('How long is a connection timeout?')", call(400, "odd temperature"), Fault.CANDIDATE),
         ("ModelGenerateError('…')", call(400, "no", code="unsupported_parameter"), Fault.OPERATOR),
         ("ModelGenerateError('…')", call(400, "Your credit balance is too low"), Fault.OPERATOR),
         ("Error code: 400 - too long", call(400, "too long", code="context_length_exceeded"), Fault.CANDIDATE),
@@ -333,7 +337,8 @@ def test_answers_cut_off_keep_their_score_and_are_counted(tmp_path: Path, prices
     whole, cut = sample("whole"), sample("cut", "I", stop="max_tokens")
     agent = sample("agent", "C")
     agent["events"] = [sample("x", stop="max_tokens")["events"][0], *agent["events"]]
-    log(tmp_path / "logs" / name(9), whole, cut, agent, sample("cut too", stop="max_tokens"), failed("lost", "Cancelled()"))
+    too = sample("cut too", stop="max_tokens")
+    log(tmp_path / "logs" / name(9), whole, cut, agent, too, failed("lost", "Cancelled()"))
     rows = table(tmp_path / "logs", prices)
     assert rows.loc[["whole", "cut", "agent", "cut too"], "cut_off"].tolist() == [False, True, True, True]
     assert pd.isna(rows.loc["lost", "cut_off"]) and rows["quality"].mean() == 0.75
