@@ -115,9 +115,7 @@ def test_each_is_stopped_with_its_servers_reason_the_others_go_on_and_resuming_a
     assert len(done) == (len(REFUSALS) + 1) * N and set(done["status"]) == {"ok"}
 
 
-def test_sigterm_ends_a_sweep_as_ctrl_c_does_and_resuming_pays_nothing_twice(
-    server: Loopback, tmp_path: Path
-) -> None:
+def test_sigterm_ends_a_sweep_as_ctrl_c_does_and_resuming_pays_nothing_twice(server: Loopback, tmp_path: Path) -> None:
     """What was in flight is no evidence, what was not begun is named, though an earlier run has left its manifest."""
     server.delay = 0.3
     model = {"model": FINE, "base_url": server.url, "max_connections": 2}
