@@ -73,7 +73,8 @@ def collect(
     logs = [open_log(p, known, folders) for p in found]
     if not tables and not logs:
         raise InputError("nothing to collect: name logs, a log folder or a table of outcomes")
-    frames, calls = [], []
+    frames: list[pd.DataFrame] = []
+    calls: list[dict[str, Any]] = []
     notes: list[Note] = [(path.name, why) for path, why in beside]
     if logs:
         _check_prices(logs, table)

@@ -55,7 +55,8 @@ def effort_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.D
 def _cut_off(outcomes: pd.DataFrame) -> dict[tuple[str, str, str | None], float]:
     scored = outcomes[outcomes["status"].isin(SCORED)]
     parts = scored.groupby(["suite", "model", scored["effort"].fillna("")])
-    return {(suite, model, effort or None): cut_off_share(part) for (suite, model, effort), part in parts}
+    shares = ((key, cut_off_share(part)) for key, part in parts)
+    return {(str(suite), str(model), str(effort) or None): share for (suite, model, effort), share in shares}
 
 
 def effort_text(table: pd.DataFrame) -> str:
