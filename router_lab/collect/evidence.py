@@ -113,7 +113,9 @@ def why_unbegun(source: LogSource) -> str:
         early = (header.get("results") or {}).get("early_stopping")
         return "the eval was stopped early, as it was set up" if early else "the finished log does not hold them"
     return (
-        "the log was cancelled" if source.log.status == "cancelled" else "the log was never finished: its process died"
+        "the log was cancelled"
+        if source.log.status == "cancelled"
+        else "the log is unfinished: its process died, or is still running"
     )
 
 

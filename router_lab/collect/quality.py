@@ -30,7 +30,8 @@ def scorer_of(suite: Suite, declared: Sequence[str], seen: Sequence[Mapping[str,
             raise InputError(f"{where}: scorer `{suite.scorer}` is not among {', '.join(there)}; set `scorer:`")
         return suite.scorer
     if not known:
-        return next(iter(max(seen, key=lambda scores: len(scores))))
+        fullest: Mapping[str, Any] = max(seen, key=lambda scores: len(scores))
+        return next(iter(fullest))
     if known[0] != names[0]:
         raise InputError(
             f"{where}: no sample has a score of `{names[0]}`, the first of its scorers; there are scores of "

@@ -198,7 +198,7 @@ def test_dead_processes_leave_what_they_had_finished(tmp_path: Path, prices: Pat
     log(folder / name(9), sample("a"), sample("b", "I"), status="started", spec=ids)
     rows = table(folder, prices)
     assert rows["quality"].fillna(-1).tolist() == [1, 0, -1]
-    assert rows.loc["c", "reason"] == "not run: the log was never finished: its process died"
+    assert rows.loc["c", "reason"] == "not run: the log is unfinished: its process died, or is still running"
     # Run anew from the start, under another id: the finished log goes before the dead one.
     log(folder / name(10), sample("a", "I"), sample("b"), sample("c"), spec={**ids, "task_id": "U"})
     rows = table(folder, prices)
