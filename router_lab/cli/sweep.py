@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,6 +134,9 @@ def _terminated_as_interrupted() -> Iterator[list[int]]:
         came.append(number)
         os.kill(os.getpid(), signal.SIGINT)
 
+    if threading.current_thread() is not threading.main_thread():  # where Python takes no handlers
+        yield came
+        return
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield came

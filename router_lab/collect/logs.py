@@ -101,7 +101,7 @@ def log_rows(source: LogSource, table: PriceTable, caching: str) -> LogRows:
 
 
 def unrun_rows(
-    source: LogSource, ids: Sequence[str], seen: set[tuple[str, int]], reason: str = "not run for lack of money"
+    source: LogSource, ids: Sequence[str], seen: set[tuple[str, int]], reason: str
 ) -> Iterator[dict[str, Any]]:
     """Rows with status `budget` for those of `ids` that were planned and never begun."""
     epochs = int(source.log.spec.get("config", {}).get("epochs") or 1)

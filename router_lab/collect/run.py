@@ -146,9 +146,9 @@ def _as_others_have(rows: list[dict[str, Any]], made: list[dict[str, Any]]) -> l
 
 def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows for what a budget left out."""
-    seen: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    seen: dict[tuple[str, str, str | None], set[tuple[str, int]]] = defaultdict(set)
     for row in made:
-        seen[row["log"]].add((row["sample_id"], row["epoch"]))
+        seen[row["suite"], row["model"], row["effort"]].add((row["sample_id"], row["epoch"]))
     rows: list[dict[str, Any]] = []
     for source in logs:
         manifest = manifests[source.log.path.parent]
@@ -157,8 +157,10 @@ def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str,
         if planned is not None and (race is not None or manifest.get("budget_usd") is not None):
             order = race or manifest["order"][str(source.log.spec["task_version"])]
             reason = raced_reason(source, manifest)
-            unrun = unrun_rows(source, order[:planned], seen[source.log.path.name])
-            rows += [{**row, "reason": reason} for row in unrun]
+            there = seen[source.suite_name, source.model, source.effort]
+            unrun = list(unrun_rows(source, order[:planned], there, reason))
+            there |= {(row["sample_id"], row["epoch"]) for row in unrun}
+            rows += unrun
     return _as_others_have(rows, made)
 
 
