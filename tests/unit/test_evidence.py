@@ -342,3 +342,26 @@ def test_answers_cut_off_keep_their_score_and_are_counted(tmp_path: Path, prices
     rows = table(tmp_path / "logs", prices)
     assert rows.loc[["whole", "cut", "agent", "cut too"], "cut_off"].tolist() == [False, True, True, True]
     assert pd.isna(rows.loc["lost", "cut_off"]) and rows["quality"].mean() == 0.75
+
+
+def test_an_interrupted_sweep_names_each_sample_once_and_logs_that_its_manifest_does_not_know(
+    tmp_path: Path, prices: Path
+) -> None:
+    folder, spec = tmp_path / "logs", {"task_version": "v"}
+    log(folder / name(9), sample("a"), failed("b", CANCELLED["message"]), status="cancelled", spec=spec)
+    log(folder / name(10), sample("a"), status="cancelled", spec={**spec, "created": "2026-03-01T10:00:00+00:00"})
+    names = [name(9), name(10)]
+    manifest = {"logs": names, "planned": dict.fromkeys(names, 3), "order": {"v": ["a", "b", "c"]}, "budget_usd": 1.0}
+    (folder / "sweep.json").write_text(json.dumps({**manifest, "interrupted": True}))
+    rows = table(folder, prices)
+    assert rows["status"].to_dict() == {"a": "ok", "b": "infra", "c": "budget"}
+    assert rows.loc["c", "reason"] == "not run: the sweep was interrupted"
+    (folder / "sweep.json").write_text(json.dumps(manifest))
+    rows = table(folder, prices)
+    assert rows.loc["c", "reason"] == "not run for lack of money" and kinds(rows) == {"cancelled": 1}
+    # Killed, where even that could not be written.
+    late = log(folder / name(11), sample("b"), status="started", spec=spec)
+    os.utime(late, (2e9, 2e9))
+    told = table(folder, prices).attrs["provenance"]["logs_left_out"]
+    [why] = [one["reason"] for one in told if one["log"] == name(11)]
+    assert why.startswith("newer than sweep.json, which does not name it")
