@@ -55,8 +55,7 @@ MONEY = re.compile(
 PACE = re.compile(r"per.?(minute|second|hour|day)|rate.?limit", re.I)
 """A quota that refills by itself."""
 KEY = re.compile(
-    r"authenticat|unauthori[sz]ed|permission.?(denied|error)|access.?denied|forbidden"
-    r"|(invalid|incorrect|missing|no|expired|revoked|wrong).{0,12}\b(api|access|x-api|security).?(key|token)"
+    r"(invalid|incorrect|missing|expired|revoked|wrong).{0,12}\b(api|access|x-api|security).?(key|token)"
     r"|api.?key.{0,20}(not valid|invalid|expired|required|missing|not found)|UnrecognizedClient|NoCredentials",
     re.I,
 )
@@ -85,6 +84,8 @@ INFRA_TEXT = re.compile(
     re.I,
 )
 
+NOT_ASKED = frozenset({"NotRecordedError", "CircuitOpenError"})
+"""Of ours, too: no model was asked. Their texts quote prompts and other errors."""
 OPERATOR_CODES = frozenset(
     {"invalid_api_key", "authentication_error", "permission_error", "permission_denied", "model_not_found",
      "not_found_error", "insufficient_quota", "billing_error", "billing_hard_limit_reached", "billing_not_active",
@@ -118,6 +119,8 @@ def fault(failure: Failure) -> Fault:
         return Fault.CANCELLED
     if OURS & set(failure.names):
         return Fault.OPERATOR
+    if NOT_ASKED & set(failure.names):
+        return Fault.INFRA
     if status is not None:
         return _by_status(failure, status)
     if OVERFLOW.search(text):
@@ -145,14 +148,9 @@ def _by_status(failure: Failure, status: int) -> Fault:
         return Fault.CANDIDATE if REFUSAL.search(text) else Fault.OPERATOR
     if status in INFRA_STATUS or status >= 500:
         return Fault.INFRA
-    typed = OPERATOR_CODES & set(failure.codes)
-    if typed or any(words.search(text) for words in (MONEY, MODEL, SETTING)) or _about_key(text):
-        return Fault.OPERATOR
-    return Fault.CANDIDATE
-
-
-def _about_key(text: str) -> bool:
-    return KEY.search(text) is not None and REFUSAL.search(text) is None
+    # Of what was asked wrong only the beginning is read: some servers quote the whole request.
+    said = any(words.search(text[:400]) for words in (MONEY, KEY, MODEL, SETTING))
+    return Fault.OPERATOR if said or OPERATOR_CODES & set(failure.codes) else Fault.CANDIDATE
 
 
 def of_exception(error: BaseException) -> Failure:

@@ -307,6 +307,8 @@ def call(status: int, message: str, **body: Any) -> dict[str, Any]:
         ("KeyError('payment')", None, Fault.CANDIDATE),
         ("Error code: 503 - overloaded", None, Fault.INFRA),
         (CANCELLED["message"], None, Fault.CANCELLED),
+        ("NotRecordedError(\"nothing recorded in f for 'what is a context window?'\")", None, Fault.INFRA),
+        ("Error code: 400 - bad request: " + 400 * "…" + " the model does not exist", None, Fault.CANDIDATE),
     ],
 )  # fmt: skip
 def test_whose_fault_a_failure_is(message: str, event: dict[str, Any] | None, expected: Fault) -> None:
