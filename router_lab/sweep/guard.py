@@ -127,9 +127,9 @@ def _settle(error: Exception, api: ModelAPI, breaker: Breaker, on_failure: Calla
         said = _without_key(f"{_address(api)}: {text}" if whose is Fault.UNREACHABLE else text, api)[:500]
         breaker.refused(reason_of(replace(failure, text=said)))
         if breaker.stopped is not None:
-            raise StoppedError(said) from error
+            raise StoppedError(said) from None
         if status != 401:  # Inspect may have a way to renew a key
-            raise RefusedError(said) from error
+            raise RefusedError(said) from None  # what it was raised from may quote the key
     elif status in (400, 403, 413, 422):
         if OVERFLOW.search(text) or REFUSAL.search(text):
             breaker.succeeded()

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import httpx
@@ -58,10 +60,17 @@ SAID = {
 }
 
 
+def plain_traceback(kind: type[Any], error: BaseException, trace: TracebackType | None) -> tuple[str, str]:
+    """Inspect colours each one, which takes a third of a second."""
+    return "".join(traceback.format_exception(kind, error, trace)), ""
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     for name in ("LOCAL_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(name, "very-secret-key")
+    for module in ("inspect_ai.log._log", "inspect_ai.model._model"):
+        monkeypatch.setattr(f"{module}.format_traceback", plain_traceback)
     with serving() as running:
         yield running
 
