@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -86,7 +87,19 @@ def collect(
         echo(f"read as: {note}", err=True)
     counts = outcomes["status"].value_counts()
     echo(f"{len(outcomes)} outcomes: " + ", ".join(f"{n} {status}" for status, n in counts.items()), err=True)
+    for line in _not_counted(outcomes.attrs.get("provenance", {})):
+        echo(line, err=True)
     print_path(out)
+
+
+def _not_counted(provenance: Mapping[str, Any]) -> list[str]:
+    """What is no evidence about a candidate, by kind; and logs that gave none. Nothing where all counts."""
+    from router_lab.collect.evidence import told
+
+    lines = told(provenance.get("left_out", []))
+    head = ["no evidence, so neither right nor wrong:"] if lines else []
+    logs = [f"  {one['log']}: {one['reason']}" for one in provenance.get("logs_left_out", [])]
+    return [*head, *(f"  {line}" for line in lines), *(["logs left out:"] if logs else []), *logs]
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

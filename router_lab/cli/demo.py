@@ -183,7 +183,7 @@ def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
 
 def comparison(certificate: Mapping[str, Any]) -> list[str]:
     """The policy beside each fixed candidate, the random mix and the oracle, on rows that chose nothing about them."""
-    from router_lab.report.format import money, percent
+    from router_lab.report.format import cut_off, money, percent
 
     reference = next(r for r in certificate["fixed"] if _same(r, certificate["reference"]))
     quality, cost = reference["quality"], reference["cost_usd"]
@@ -201,7 +201,11 @@ def comparison(certificate: Mapping[str, Any]) -> list[str]:
         cells("policy", certificate),
         cells(f"random mix ({mix['probability']:.2f})", mix),
         *(
-            cells(f"always {_name(row)}{' (reference)' if row is reference else ''}", row)
+            cells(
+                f"always {_name(row)}{' (reference)' if row is reference else ''}"
+                + (f", {cut}" if (cut := cut_off(row.get("cut_off"), words=True)) else ""),
+                row,
+            )
             for row in sorted(certificate["fixed"], key=lambda r: -(r["cost_usd"] or 0))
         ),
         ("oracle (hindsight: an upper bound)", percent(oracle["quality"]), money(spent), "", ""),

@@ -39,9 +39,7 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     if as_json:
         print_json(asdict(found))
         return
-    echo(
-        f"planned for a margin of {100 * margin:g} points at confidence {confidence:g}, against {found.reference}"
-    )
+    echo(f"planned for a margin of {100 * margin:g} points at confidence {confidence:g}, against {found.reference}")
     echo("--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9")
     echo("samples are those judged; a fit holds a fifth back (holdout), so for its certificate run 1/4 more")
     words = [f"left: {need.raced}" if need.raced else need.verdict for need in found.needs]

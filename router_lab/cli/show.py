@@ -132,6 +132,9 @@ def _mix(shown: Mapping[str, Any]) -> list[str]:
 
 
 def _candidates(policy: Policy) -> list[str]:
+    from router_lab.report.format import cut_off
+
+    fixed = {(row["model"], row["effort"]): row.get("cut_off") for row in policy.spec.certificate.get("fixed", [])}
     lines = ["candidates (fallback order)"]
     for column in policy.spec.fallbacks:
         profile = policy.spec.profiles[column]
@@ -139,7 +142,8 @@ def _candidates(policy: Policy) -> list[str]:
         price = "no price" if prices is None else f"${prices.input:g} in, ${prices.output:g} out per million tokens"
         window = "" if profile.context_window is None else f", window {profile.context_window:,}"
         mark = " (reference)" if column == policy.spec.reference else ""
-        lines.append(f"  {profile.candidate}{mark}: {price}{window}")
+        cut = cut_off(fixed.get((profile.candidate.model, profile.candidate.effort)), words=True)
+        lines.append(f"  {profile.candidate}{mark}: {price}{window}{', ' if cut else ''}{cut}")
     return lines
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +15,8 @@ import click
 
 from router_lab.cli.common import echo, echo_block, json_option, print_json, print_path
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
+SIGNALLED = 128
+"""Exit status after Ctrl-C or SIGTERM, as shells have it: this and the number of the signal."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,23 +81,67 @@ def sweep(
     _warn_of_double_logging()
     if pilot:
         few = min(pilot, limit or pilot)
-        run_sweep(sweep_file, folder, limit=few, budget_usd=budget_usd, batch=batch, quiet=quiet)
+        tried = run_sweep(sweep_file, folder, limit=few, budget_usd=budget_usd, batch=batch, quiet=quiet)
         _estimate(sweep_file, folder, limit, budget_usd, history, as_json, options, batch)
+        _end_if_stopped(tried)
         return
-    try:
-        result = run_sweep(
-            sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet
-        )
-    except KeyboardInterrupt:
-        echo(f"interrupted: what was finished is kept in {folder}; the same command goes on from there", err=True)
-        sys.exit(INTERRUPTED)
+    with _terminated_as_interrupted() as signals:
+        try:
+            result = run_sweep(
+                sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet
+            )
+        except KeyboardInterrupt:
+            said = f"interrupted: what was finished is kept in {folder}; the same command goes on from there"
+            echo(said, err=True)
+            sys.exit(SIGNALLED + (signals[0] if signals else signal.SIGINT))
     _tell(result, prepared=lambda: _prepared(sweep_file, limit, budget_usd, batch), race=race)
     if as_json:
         numbers = ("needed", "reused", "generated", "failed", "spent_usd", "unrun", "spared")
         extra = {"race": list(result.verdicts)} if race else {}
+        extra |= {"stopped": [_as_dict(*one) for one in result.stopped]} if result.stopped else {}
         print_json({"log_dir": str(folder), **{name: getattr(result, name) for name in numbers}, **extra})
+    else:
+        print_path(folder)
+    _end_if_stopped(result)
+
+
+def _as_dict(where: tuple[str, str, str | None], reason: str) -> dict[str, str | None]:
+    return {"suite": where[0], "model": where[1], "effort": where[2], "reason": reason}
+
+
+def _end_if_stopped(result: SweepResult) -> None:
+    """Exit status 1, with the servers' reasons, where a candidate was stopped: the others have run."""
+    from router_lab.runtime.model import Candidate
+
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for (suite, model, effort), reason in result.stopped:
+        reasons.setdefault((str(Candidate(model, effort)), reason), []).append(suite)
+    for (candidate, reason), suites in reasons.items():
+        echo(f"Error: {candidate} was stopped on {', '.join(suites)}: {reason}", err=True)
+    if reasons:
+        echo(
+            "mend it (key, model name, base_url, account) and run the same command again: it asks these anew", err=True
+        )
+        sys.exit(1)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[list[int]]:
+    """SIGTERM, as from `kill` or a scheduler, ends a sweep as Ctrl-C does: finished samples are written down first."""
+    came: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        came.append(number)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    if threading.current_thread() is not threading.main_thread():  # where Python takes no handlers
+        yield came
         return
-    print_path(folder)
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> None:
@@ -150,9 +197,9 @@ def _estimate(
 
     from router_lab.sweep import estimate
     from router_lab.sweep.buffer import disown_buffers
+    from router_lab.sweep.finished import finished_samples, missing_samples
     from router_lab.sweep.forecast import render, total
     from router_lab.sweep.outlook import race_outlook, render_race
-    from router_lab.sweep.run import finished_samples, missing_samples
 
     plan = _prepared(sweep_file, limit, budget_usd, batch)
     disown_buffers(folder)  # as the sweep will, which then finds what is in them

@@ -28,6 +28,8 @@ class Call:
     seconds: float | None
     started: dt.datetime
     paid: bool
+    stop: str | None = None
+    """Why the answer ended, in Inspect's words: `stop`, `max_tokens`, …"""
 
     @property
     def own(self) -> bool:
@@ -118,6 +120,7 @@ def _call(
         seconds=output.get("time"),
         started=dt.datetime.fromisoformat(event["timestamp"]).astimezone(dt.UTC),
         paid=event.get("cache") != "read",
+        stop=(output.get("choices") or [{}])[0].get("stop_reason"),
     )
 
 

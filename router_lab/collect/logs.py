@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from router_lab.collect.calls import Call, paid, request_cost, sample_calls
-from router_lab.collect.quality import check_of, quality_of, score_of
-from router_lab.collect.status import sample_status
+from router_lab.collect.quality import check_of, quality_of, scorer_of, unscored
+from router_lab.collect.status import CANCELLED, INVALIDATED, UNSCORED, cut_off, sample_status
 from router_lab.config import Suite
 from router_lab.prices import PriceTable, Tokens
 from router_lab.providers.evallog import RawLog, resolve
@@ -68,10 +68,22 @@ def open_log(path: Path, suites: Mapping[str, Suite], folders: Mapping[Path, str
     return LogSource(log, model, effort, sha, candidate, name, suite, written.get("dataset_sha"))
 
 
-def log_rows(
-    source: LogSource, table: PriceTable, caching: str
-) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """(outcome row, call rows) of every sample. Raises InputError, naming log and sample."""
+@dataclass(frozen=True)
+class LogRows:
+    """What a log gave: (outcome row, call rows) of each sample, and the scorer that judged them all, None without one.
+
+    A row's `uuid` is Inspect's id of that run of the sample: a log that goes on from another holds the same run again.
+    """
+
+    source: LogSource
+    rows: list[tuple[dict[str, Any], list[dict[str, Any]]]]
+    scorer: str | None
+
+
+def log_rows(source: LogSource, table: PriceTable, caching: str) -> LogRows:
+    """The rows of a log. Raises InputError, naming log and sample, for a score that is no quality, and for a finished
+    log in which nothing is scored."""
+    rows, scores = [], []
     for sample in source.log.samples():
         where = f"{source.log.path}: sample {sample['id']!r}"
         calls = sample_calls(sample, str(source.log.spec["model"]), source.model)
@@ -82,12 +94,16 @@ def log_rows(
             "model": source.model,
             "effort": source.effort,
         }
-        row = {**key, **_scored(source, sample, where), **_spent(source, sample, calls, table, caching)}
-        yield row, [{**key, **_call_row(call, source.tier)} for call in calls]
+        row = {**key, **_became(source, sample, where), **_spent(source, sample, calls, table, caching)}
+        rows.append((row, [{**key, **_call_row(call, source.tier)} for call in calls]))
+        scores.append((where, _kept(sample, source.suite)))
+    return LogRows(source, rows, _judge(source, [row for row, _ in rows], scores))
 
 
-def unrun_rows(source: LogSource, ids: Sequence[str], seen: set[tuple[str, int]]) -> Iterator[dict[str, Any]]:
-    """Rows with status `budget` for those of `ids`, planned in a budgeted sweep, that the money did not reach."""
+def unrun_rows(
+    source: LogSource, ids: Sequence[str], seen: set[tuple[str, int]], reason: str
+) -> Iterator[dict[str, Any]]:
+    """Rows with status `budget` for those of `ids` that were planned and never begun."""
     epochs = int(source.log.spec.get("config", {}).get("epochs") or 1)
     for name, epoch in ((name, epoch) for name in ids for epoch in range(1, epochs + 1)):
         if (name, epoch) not in seen:
@@ -98,7 +114,7 @@ def unrun_rows(source: LogSource, ids: Sequence[str], seen: set[tuple[str, int]]
                 "model": source.model,
                 "effort": source.effort,
                 "status": "budget",
-                "reason": "not run for lack of money",
+                "reason": reason,
                 "settings_sha": source.settings_sha,
                 "dataset_sha": source.dataset_sha,
                 "log": source.log.path.name,
@@ -111,30 +127,70 @@ def prompt_of(sample: Mapping[str, Any]) -> str:
     return text if isinstance(text, str) else last_user_text(text)
 
 
-def _scored(source: LogSource, sample: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _became(source: LogSource, sample: Mapping[str, Any], where: str) -> dict[str, Any]:
     status, reason = sample_status(sample)
-    score = score_of(sample, source.suite, where)
-    quality: float | None = None
-    if status == "error":
-        quality = 0.0
-    elif status != "infra" and score is not None:
-        quality = quality_of(score.get("value"), source.suite, where)
-    elif status == "limit":
-        quality = 0.0
-    elif status == "ok":
-        raise InputError(f"{where}: has no score; only scored logs can be collected (`inspect score` adds scores)")
     return {
         "prompt": prompt_of(sample),
-        "quality": quality,
+        "quality": None,
         "status": status,
         "reason": reason,
-        "check": check_of(score, source.suite),
+        "check": None,
         "group": _group(source, sample, where),
         "settings_sha": source.settings_sha,
         "dataset_sha": source.dataset_sha,
         "log": source.log.path.name,
         "eval_id": str(source.log.spec.get("eval_id") or source.log.path.stem),
+        "uuid": sample.get("uuid"),
     }
+
+
+def _kept(sample: Mapping[str, Any], suite: Suite) -> dict[str, dict[str, Any]]:
+    """The sample's scores without what may be long: explanations and the rest of the metadata."""
+    short = {"unscored_reason", suite.check}
+    return {
+        name: {
+            "value": score.get("value"),
+            "reason": score.get("reason"),
+            "metadata": {key: value for key, value in (score.get("metadata") or {}).items() if key in short},
+        }
+        for name, score in (sample.get("scores") or {}).items()
+        if score is not None
+    }
+
+
+def _judge(
+    source: LogSource, rows: Sequence[dict[str, Any]], scores: Sequence[tuple[str, dict[str, dict[str, Any]]]]
+) -> str | None:
+    """Fill in quality and check of every row, by one scorer; returns it."""
+    finished = [row["status"] in ("ok", "limit") for row in rows]
+    declared = [str(scorer["name"]) for scorer in source.log.spec.get("scorers") or []]
+    seen = [had for (_, had), counts in zip(scores, finished, strict=True) if counts]
+    scorer = scorer_of(source.suite, declared, seen, str(source.log.path))
+    for row, (where, had), counts in zip(rows, scores, finished, strict=True):
+        row["check"] = check_of(had.get(scorer or ""), source.suite)
+        if row["status"] == "error" or (row["status"] == "limit" and not had):
+            row["quality"] = 0.0  # at its limit and without any score, as Inspect leaves who never answered
+        elif counts and (why := unscored(had, scorer, source.suite)) is not None:
+            stopped = source.log.status == "cancelled" and not had
+            row |= {"status": "infra", "reason": f"{CANCELLED if stopped else UNSCORED}: {why}"}
+        elif counts:
+            row["quality"] = quality_of(had[scorer or ""]["value"], source.suite, where)
+    if source.log.status == "success" and any(finished) and not any(row["status"] in ("ok", "limit") for row in rows):
+        _refuse_unscored(
+            source.suite, scorer, next(pair for pair, counts in zip(scores, finished, strict=True) if counts)
+        )
+    if source.log.invalidated and not any((row["reason"] or "").startswith(INVALIDATED) for row in rows):
+        for row in rows:
+            row |= {"status": "budget", "reason": f"{INVALIDATED}: the log as a whole", "quality": None}
+    return scorer
+
+
+def _refuse_unscored(suite: Suite, scorer: str | None, first: tuple[str, dict[str, dict[str, Any]]]) -> None:
+    where, had = first
+    if isinstance((had.get(scorer or "") or {}).get("value"), dict):
+        quality_of(had[scorer or ""]["value"], suite, where)
+    why = unscored(had, scorer, suite)
+    raise InputError(f"{where}: has no score; only scored logs can be collected (`inspect score` adds scores): {why}")
 
 
 def _spent(
@@ -153,6 +209,7 @@ def _spent(
         "output_tokens": sum(t.output for t in tokens),
         "reasoning_tokens": sum(call.reasoning for call in own),
         "turns": len(own),
+        "cut_off": cut_off([call.stop for call in own], sample),
         "cost_usd": request_cost(calls, table, caching, last) if own else None,
         "paid_usd": spent,
         "judge_usd": judged,

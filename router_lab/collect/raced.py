@@ -40,7 +40,9 @@ def raced_reason(source: LogSource, manifest: Mapping[str, Any]) -> str:
     left = left_after(source, manifest)
     if left is not None:
         return f"raced: {left['reason']} after {left['after']} samples"
-    return "raced: was not needed then" if _skipped(source, manifest) else "not run for lack of money"
+    if _skipped(source, manifest):
+        return "raced: was not needed then"
+    return "not run: the sweep was interrupted" if manifest.get("interrupted") else "not run for lack of money"
 
 
 def _skipped(source: LogSource, manifest: Mapping[str, Any]) -> list[tuple[int, int]]:

@@ -12,6 +12,16 @@ from typing import Any
 import pandas as pd
 
 from router_lab.collect.calls import CACHING
+from router_lab.collect.evidence import (
+    Note,
+    died,
+    left_out,
+    refuse_two_scorers,
+    standing_logs,
+    standing_rows,
+    unbegun_rows,
+    was_used,
+)
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
 from router_lab.collect.raced import inclusion_of, not_due, raced_reason
 from router_lab.collect.shape import TableOptions
@@ -21,7 +31,7 @@ from router_lab.masking import hidden
 from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
 from router_lab.outcomes.tablefile import table_kind
 from router_lab.prices import PriceTable
-from router_lab.providers.evallog import find_logs
+from router_lab.providers.evallog import all_logs
 from router_lab.providers.keys import MANIFEST, TRANSPORT, canonical_json
 from router_lab.runtime.errors import InputError
 
@@ -59,7 +69,9 @@ def collect(
             to be read (`collect.shape.TableOptions`, docs/tables.md); logs and logs of decisions need none of it.
 
     `outcomes.attrs` carries `candidates`, `suites` and `provenance`, and in `notes` how a table's file was read where
-    that had to be found out; calls of tables that bring none are absent.
+    that had to be found out; calls of tables that bring none are absent. `provenance` names what is no evidence:
+    `left_out` of the rows (`collect.evidence.left_out`), `logs_left_out` (log and reason) of logs that gave none or
+    whose rows another log has. Neither is there where nothing is left out.
     """
     if caching not in CACHING:
         raise InputError(f"caching is {caching!r}; known: {', '.join(CACHING)}")
@@ -85,30 +97,56 @@ def collect(
     notes = [note for _, frame in tables for note in frame.attrs.get("notes", ())]
     table = prices if isinstance(prices, PriceTable) else PriceTable.load(prices)
     known, folders = _suites(suites)
-    logs = [open_log(p, known, folders) for p in find_logs([p for p in paths if p not in table_paths])]
+    found, beside = all_logs([p for p in paths if p not in table_paths])
+    logs = [open_log(p, known, folders) for p in found]
     if not tables and not logs:
         raise InputError("nothing to collect: name logs, a log folder or a table of outcomes")
-    _check_prices(logs, table)
-    frames, calls = [], []
+    frames: list[pd.DataFrame] = []
+    calls: list[dict[str, Any]] = []
+    aside: list[Note] = [(path.name, why) for path, why in beside]
     if logs:
-        rows = [pair for source in logs for pair in log_rows(source, table, caching)]
-        manifests = {folder: _manifest(folder) for folder in {source.log.path.parent for source in logs}}
-        if not as_logged:
-            left_out = {source.log.path.name: not_due(source, manifests[source.log.path.parent]) for source in logs}
-            rows = [pair for pair in rows if pair[0]["sample_id"] not in left_out[pair[0]["log"]]]
-        made = [row for row, _ in rows]
-        whole = made if as_logged else _with_inclusion(logs, manifests, made + _unrun(logs, manifests, made))
-        outcomes = pd.DataFrame(whole)
-        frames.append(_with_attrs(outcomes, logs, table, caching))
-        calls = [call for _, answered in rows for call in answered]
+        _check_prices(logs, table)
+        outcomes, calls = _of_logs(logs, table, caching, as_logged, aside)
+        if outcomes is not None:
+            frames.append(outcomes)
+        elif not tables:
+            said = "; ".join(f"{log}: {why}" for log, why in aside[:3])
+            raise InputError(f"{paths[0]}: none of its logs holds a sample ({said}); run it again")
     for path, frame in tables:
         frames.append(reprice(frame, path, table, caching) if prices is not None else frame)
     joined = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     joined.attrs = _merge_attrs([frame.attrs for frame in frames])
     where = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
-    whole_table = validate_outcomes(joined, where=where)
-    whole_table.attrs |= {"notes": notes} if notes else {}
-    return whole_table, _calls_frame(calls, where)
+    whole = validate_outcomes(joined, where=where)
+    whole.attrs |= {"notes": notes} if notes else {}
+    told = {"left_out": left_out(whole), "logs_left_out": [{"log": log, "reason": why} for log, why in aside]}
+    if any(told.values()):
+        whole.attrs["provenance"] = whole.attrs.get("provenance", {}) | {k: v for k, v in told.items() if v}
+    return whole, _calls_frame(calls, where)
+
+
+def _of_logs(
+    logs: Sequence[LogSource], table: PriceTable, caching: str, as_logged: bool, notes: list[Note]
+) -> tuple[pd.DataFrame | None, list[dict[str, Any]]]:
+    """The rows of logs and their calls; what does not count is added to `notes`. No rows where nothing was ever run."""
+    kept, superseded = standing_logs(logs)
+    read = [log_rows(source, table, caching) for source in kept]
+    refuse_two_scorers(read)
+    rows, taken = standing_rows(read)
+    notes += [*superseded, *died(read), *taken]
+    manifests = {folder: _manifest(folder) for folder in {source.log.path.parent for source in kept}}
+    if not as_logged:
+        not_wanted = {source.log.path.name: not_due(source, manifests[source.log.path.parent]) for source in kept}
+        rows = [pair for pair in rows if pair[0]["sample_id"] not in not_wanted[pair[0]["log"]]]
+    made = [row for row, _ in rows]
+    if made and not as_logged:
+        made += _unrun(kept, manifests, made)
+        made += _as_others_have(unbegun_rows(read, made), made)
+        made = _with_inclusion(kept, manifests, made)
+    if not made:
+        return None, []
+    frame = pd.DataFrame([{key: value for key, value in row.items() if key != "uuid"} for row in made])
+    return _with_attrs(frame, kept, table, caching), [call for _, answered in rows for call in answered]
 
 
 def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]:
@@ -122,17 +160,24 @@ def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]
 
 def _check_prices(logs: Sequence[LogSource], table: PriceTable) -> None:
     """Fail on a model without a price before reading a single sample."""
-    for source in logs:
+    for source in filter(was_used, logs):
         table.rates(source.model, dt.datetime.fromisoformat(source.log.spec["created"]).date())
 
 
-def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows for what a budget left out; prompt and group as other candidates' rows have them."""
-    seen: dict[str, set[tuple[str, int]]] = defaultdict(set)
+def _as_others_have(rows: list[dict[str, Any]], made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of samples that were not run, with prompt and group as other candidates' rows have them."""
     known: dict[tuple[str, str], dict[str, Any]] = {}
     for row in made:
-        seen[row["log"]].add((row["sample_id"], row["epoch"]))
-        known.setdefault((row["suite"], row["sample_id"]), {"prompt": row["prompt"], "group": row["group"]})
+        if "prompt" in row:
+            known.setdefault((row["suite"], row["sample_id"]), {"prompt": row["prompt"], "group": row["group"]})
+    return [{**row, **known.get((row["suite"], row["sample_id"]), {})} for row in rows]
+
+
+def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for what a budget left out."""
+    seen: dict[tuple[str, str, str | None], set[tuple[str, int]]] = defaultdict(set)
+    for row in made:
+        seen[row["suite"], row["model"], row["effort"]].add((row["sample_id"], row["epoch"]))
     rows: list[dict[str, Any]] = []
     for source in logs:
         manifest = manifests[source.log.path.parent]
@@ -141,9 +186,11 @@ def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str,
         if planned is not None and (race is not None or manifest.get("budget_usd") is not None):
             order = race or manifest["order"][str(source.log.spec["task_version"])]
             reason = raced_reason(source, manifest)
-            unrun = unrun_rows(source, order[:planned], seen[source.log.path.name])
-            rows += [{**row, "reason": reason} for row in unrun]
-    return [{**row, **known.get((row["suite"], row["sample_id"]), {})} for row in rows]
+            there = seen[source.suite_name, source.model, source.effort]
+            unrun = list(unrun_rows(source, order[:planned], there, reason))
+            there |= {(row["sample_id"], row["epoch"]) for row in unrun}
+            rows += unrun
+    return _as_others_have(rows, made)
 
 
 def _with_inclusion(
@@ -174,7 +221,7 @@ def _calls_frame(calls: list[dict[str, Any]], where: str) -> pd.DataFrame:
 def _with_attrs(frame: pd.DataFrame, logs: Sequence[LogSource], table: PriceTable, caching: str) -> pd.DataFrame:
     requests = _measured_requests(logs)
     grouped: dict[tuple[str, str | None], list[LogSource]] = defaultdict(list)
-    for source in logs:
+    for source in filter(was_used, logs):
         grouped[source.model, source.effort].append(source)
     frame.attrs = {
         "candidates": [

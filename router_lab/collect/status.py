@@ -1,49 +1,70 @@
-"""Whose fault it was: the candidate's, a limit's, or the infrastructure's."""
+"""What became of a sample: scored, the candidate's failure, or no evidence about it at all; and why, in a line."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-INFRA = re.compile(
-    r"rate.?limit|too many requests|overloaded|service.?unavailable|bad gateway|gateway.?time|internal.?server.?error"
-    r"|server had an error|insufficient.?quota|quota exceeded|time.?out|timed out|connection|connect(ed|ing)? error"
-    r"|network|remoteprotocol|incomplete read|peer closed|broken pipe|reset by peer|name resolution|ssl"
-    r"|(status|code|error)[^0-9a-z]{0,12}(408|409|425|429|5\d\d)\b|circuit.?breaker|NotRecordedError|RetryError"
-    r"|JSONDecodeError|NoStreamData|StreamIdle|authenticat|permission|unauthori[sz]ed|invalid.?api.?key",
-    re.IGNORECASE,
-)
-"""What an error says when neither the question nor the answer caused it; keys and quotas are the operator's to mend."""
+from router_lab.providers.failures import Failure, Fault, fault, of_sample, reason_of
 
-RETRIED = re.compile(r"RetryError\(<Future at 0x[0-9a-f]+ state=finished raised (\w+)>\)")
-"""How Inspect's retry library says which error outlasted every retry; the address in it changes from run to run."""
-
-OVERFLOW = re.compile(r"context.?(length|window)|maximum context|too many tokens|prompt is too long", re.IGNORECASE)
+CANCELLED, INVALIDATED, UNSCORED, UNRUN = "cancelled", "invalidated", "unscored", "not run"
+"""First words of the reason of a row that is no evidence, other than an outage's: what `collect` counts by."""
 
 
 def failure_class(message: str) -> str:
     """`infra` or `error` for the text of an exception that ended a sample.
 
     A context overflow is the candidate's fault whatever status code it came with; what is not recognised as
-    infrastructure is the candidate's too, so that a crash can only lower a candidate, never flatter it.
+    infrastructure, or as the operator's to mend, is the candidate's too, so that a crash can only lower a candidate,
+    never flatter it.
     """
-    if OVERFLOW.search(message):
-        return "error"
-    return "infra" if INFRA.search(message) else "error"
+    failure = of_sample({"error": {"message": message}}) or Failure(text=message)
+    return _status_of(failure)[0]
 
 
 def sample_status(sample: Mapping[str, Any]) -> tuple[str, str | None]:
-    """(status, reason) of a raw Inspect sample, as DESIGN says: ok, error, limit or infra."""
-    error = sample.get("error")
-    if error:
-        message = str(error.get("message", error) if isinstance(error, dict) else error)
-        return failure_class(message), _first_line(message)
+    """(status, reason) of a raw Inspect sample, as DESIGN says, before its score is looked at.
+
+    `infra`: it was begun and something other than the candidate kept it from an answer, somebody who stopped it
+    included. `budget`: a person has set it aside (`invalidate_samples`), whatever its score.
+    """
+    if sample.get("invalidation"):
+        return "budget", _invalidated(sample["invalidation"])
+    failure = of_sample(sample)
+    if failure is not None:
+        return _status_of(failure)
     limit = sample.get("limit")
     if limit:
         kind = limit["type"] if isinstance(limit, dict) else str(limit)
+        if kind == "operator":
+            return "infra", f"{CANCELLED}: stopped by the operator and scored as it stood"
         return ("error" if kind == "context" else "limit"), f"{kind} limit"
     return _output_status(sample.get("output") or {})
+
+
+def cut_off(stops: Sequence[str | None], sample: Mapping[str, Any]) -> bool | None:
+    """Whether an answer of the sample ended at `max_tokens`; None where none was given.
+
+    stops: why each of the candidate's calls ended; Inspect's word for the last one stands in the sample's output, too.
+    """
+    choices = (sample.get("output") or {}).get("choices") or []
+    known = {stop for stop in (*stops, *(choice.get("stop_reason") for choice in choices[:1])) if stop}
+    return "max_tokens" in known if known else None
+
+
+def _status_of(failure: Failure) -> tuple[str, str | None]:
+    whose = fault(failure)
+    if whose is Fault.CANCELLED:
+        return "infra", CANCELLED
+    return ("error" if whose is Fault.CANDIDATE else "infra"), reason_of(failure)
+
+
+def _invalidated(provenance: Any) -> str:
+    """Who set a sample aside, and why; Inspect keeps an author, a time and perhaps a reason."""
+    known = provenance if isinstance(provenance, Mapping) else {}
+    by = f" by {known['author']}" if known.get("author") else ""
+    why = f": {' '.join(str(known['reason']).split())}" if known.get("reason") else ""
+    return f"{INVALIDATED}{by}{why}"[:200]
 
 
 def _output_status(output: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -55,10 +76,5 @@ def _output_status(output: Mapping[str, Any]) -> tuple[str, str | None]:
     if reason == "model_length":
         return "error", "context overflow"
     if output.get("error"):
-        return "error", _first_line(str(output["error"]))
+        return _status_of(of_sample({"error": str(output["error"])}) or Failure())
     return "ok", None
-
-
-def _first_line(text: str) -> str:
-    line = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
-    return RETRIED.sub(r"retries used up: \1", line)[:200]

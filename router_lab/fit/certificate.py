@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.fit.choose import Choice
@@ -23,8 +24,9 @@ from router_lab.metrics import (
     paired_saving,
     verdict,
 )
-from router_lab.outcomes import OutcomeMatrix
+from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
 from router_lab.replay import Replay, number
+from router_lab.runtime.model import Candidate
 
 Floats = NDArray[np.float64]
 
@@ -82,7 +84,10 @@ def certify(
         "mix_forbidden": not goal.mix,
         "points": {name: _point(goals[name], chosen) for name, chosen in choices.items()},
         "suites": _suites(problem.develop, evidence, mine, cells),
-        "fixed": [_fixed(problem.develop, plain, j) for j in range(len(problem.develop.candidates))],
+        "fixed": [
+            {**_fixed(problem.develop, plain, j), **_cut_off(problem.frame, candidate)}
+            for j, candidate in enumerate(problem.develop.candidates)
+        ],
         "random_mix": _mix(problem, plain, goal, random_mix, base),
         "over_random_mix": figure(over_mix(mine, base, evidence.group)),
         "escalation": evidence is not plain,
@@ -233,6 +238,13 @@ def _suites(
             }  # fmt: skip
         result[data.suites[code]] = row
     return result
+
+
+def _cut_off(frame: pd.DataFrame, candidate: Candidate) -> dict[str, float]:
+    """Share of a candidate's answers that ended at max_tokens; nothing where none did, or nobody knows."""
+    of = (frame["model"] == candidate.model) & (frame["effort"].fillna("") == (candidate.effort or ""))
+    share = cut_off_share(frame[of & frame["status"].isin(SCORED)])
+    return {"cut_off": share} if share > 0 else {}
 
 
 def _fixed(data: OutcomeMatrix, evidence: Evidence, column: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from router_lab.outcomes.schema import (
     KEY,
     OUTCOME_COLUMNS,
     SCORED,
+    cut_off_share,
     validate_calls,
     validate_outcomes,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "STATUSES",
     "OutcomeMatrix",
     "candidates_of",
+    "cut_off_share",
     "outcomes_for",
     "read_calls",
     "read_outcomes",

@@ -19,7 +19,9 @@ from router_lab.runtime.values import NUMBER_RULE, QUALITY_RULE, STATUS_RULE, ST
 REQUIRED = ("suite", "sample_id", "model", "quality")
 KEY = ("suite", "sample_id", "epoch", "model", "effort")
 SCORED = ("ok", "error", "limit")
-"""Statuses whose quality counts; `infra` and `budget` rows are not evidence about a candidate."""
+"""Statuses whose quality counts; `infra` and `budget` rows are not evidence about a candidate. `infra`: begun, and kept
+from an answer or a score by something else (the server, the operator, an interrupt, a scorer that gave none). `budget`:
+left out on purpose: for money, by a race, by a person who invalidated it, or never begun. `reason` says which."""
 
 TEXT = (
     "suite", "sample_id", "model", "effort", "prompt", "status", "group", "settings_sha", "dataset_sha", "tier",
@@ -32,9 +34,13 @@ NUMBERS = (*TOKENS, "total_tokens", "turns", "cost_usd", "paid_usd", "judge_usd"
 """Never negative. `inclusion` is the known probability with which this row was run (racing keeps a random floor),
 `weight` one over it; absent means 1, and the weight follows from the inclusion where only that is given."""
 
+FLAGS = ("check", "cut_off")
+"""True, false or null. `cut_off`: an answer of the sample ended at `max_tokens`, so its quality may be the limit's; a
+table without the column, or a null, says nothing of it."""
+
 OUTCOME_COLUMNS = (
     "suite", "sample_id", "epoch", "model", "effort", "prompt", "quality", "status", *TOKENS, "turns", "cost_usd",
-    "paid_usd", "judge_usd", "retries", "check", "latency_s", "group", "settings_sha", "dataset_sha", "tier",
+    "paid_usd", "judge_usd", "retries", "check", "cut_off", "latency_s", "group", "settings_sha", "dataset_sha", "tier",
     "started_at", "price_date", "log", "eval_id", "reason",
 )  # fmt: skip
 CALL_COLUMNS = (
@@ -122,8 +128,8 @@ def _settle_numbers(out: pd.DataFrame, where: str) -> None:
     if "inclusion" in out.columns:
         _settle_inclusion(out, where)
     _settle_quality(out, where)
-    if "check" in out.columns:
-        out["check"] = truth_column(out["check"], where, "check")
+    for column in [c for c in FLAGS if c in out.columns]:
+        out[column] = truth_column(out[column], where, column)
 
 
 def is_number(column: str) -> bool:
@@ -213,3 +219,11 @@ def _name(row: Any) -> str:
 
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def cut_off_share(scored: pd.DataFrame) -> float:
+    """Share of rows with an answer that was cut off at `max_tokens`, of those where it is known; NaN if of none."""
+    if "cut_off" not in scored.columns:
+        return float("nan")
+    known = scored["cut_off"].dropna()
+    return float(known.astype("float64").mean()) if len(known) else float("nan")

@@ -7,6 +7,7 @@ seconds. The files are zip archives of the JSON that Inspect documents as its lo
 from __future__ import annotations
 
 import json
+import re
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,12 @@ if sys.version_info < (3, 14):
 
 ATTACHMENT = "attachment://"
 
+LISTED = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}[:-]\d{2}[:-]\d{2}")
+"""How a JSON file's name begins that Inspect lists as a log (`inspect_ai.log._file.is_log_file`): whatever pattern
+INSPECT_EVAL_LOG_FILE_PATTERN asks for stands after the time. An .eval file is a log by its suffix."""
+OPENING = re.compile(rb'\s*\{\s*"(version|status|eval)"\s*:')
+"""How the content of a JSON log begins; renamed ones are known by it."""
+
 
 class RawLog:
     """One log: `header` (status, eval, plan, results …) and its samples."""
@@ -33,21 +40,29 @@ class RawLog:
             if path.suffix == ".json":
                 content = json.loads(path.read_bytes())
                 self._samples = content.pop("samples", None) or []
+                self.count = len(self._samples)
                 self.header: dict[str, Any] = content
             else:
                 with zipfile.ZipFile(path) as archive:
                     names = set(archive.namelist())
+                    self.count = sum(name.startswith("samples/") for name in names)
                     name = "header.json" if "header.json" in names else "_journal/start.json"
                     self.header = json.loads(archive.read(name))
                 self.header.setdefault("status", "started")
             self.spec: dict[str, Any] = self.header["eval"]
-        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            self.spec["model"], self.spec["task"]  # what no log can do without
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: not an Inspect log: {error}") from None
 
     @property
     def status(self) -> str:
         """`success`, `error`, `cancelled`, or `started` for a run that died or is still going."""
         return str(self.header["status"])
+
+    @property
+    def invalidated(self) -> bool:
+        """Whether a person has set samples of it aside; which ones, the samples say."""
+        return bool(self.header.get("invalidated"))
 
     def samples(self) -> Iterator[dict[str, Any]]:
         """Every sample as a dict, in the order in which it finished; damaged ones raise InputError."""
@@ -92,29 +107,85 @@ def resolve(sample: dict[str, Any], value: Any) -> Any:
 
 
 def find_logs(sources: Sequence[str | Path]) -> list[Path]:
-    """The logs that count among files and folders, sorted.
+    """The finished logs among files and folders, sorted, one for each task: the newest.
 
-    In a folder with a sweep's manifest those that it names; in any other the newest finished log of each task id, since
-    interrupted and superseded ones stay beside it. Raises InputError for a missing or empty place.
+    In a folder with a sweep's manifest those that it names. Raises InputError for a missing or empty place.
+    """
+    newest: dict[tuple[str, str], tuple[float, Path]] = {}
+    listed: list[Path] = []
+    for path in all_logs(sources)[0]:
+        if (path.parent / MANIFEST).is_file() or path in map(Path, sources):
+            listed.append(path)
+            continue
+        log = RawLog(path)
+        key, modified = (str(log.spec.get("task_id", path.name)), str(log.spec["model"])), path.stat().st_mtime
+        if log.status != "started" and (key not in newest or modified >= newest[key][0]):
+            newest[key] = (modified, path)
+    found = sorted({*listed, *(path for _, path in newest.values())})
+    if not found:
+        raise InputError(f"{_NO_LOG.format(', '.join(map(str, sources)))}")
+    return found
+
+
+_NO_LOG = "{}: holds no finished Inspect log (.eval or .json); run `router-lab sweep` first"
+
+
+def all_logs(sources: Sequence[str | Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """(every log among files and folders, sorted; what looks like one and is left out, with the reason).
+
+    In a folder with a sweep's manifest those that it names, in any other whatever Inspect would list, sub-folders
+    included, and JSON files that hold a log under another name. Raises InputError for a missing or empty place.
     """
     found: list[Path] = []
+    notes: list[tuple[Path, str]] = []
     for source in map(Path, sources):
         if not source.exists():
             raise InputError(f"{source}: no such file or folder")
         if source.is_file():
             found.append(source)
             continue
-        logs = _listed(source) or _newest(source)
+        logs, beside = _in_folder(source)
         if not logs:
-            raise InputError(f"{source}: holds no finished Inspect log (.eval or .json); run `router-lab sweep` first")
+            unread = "; ".join(f"{path.name}: {why}" for path, why in beside[:3])
+            raise InputError(_NO_LOG.format(source) + (f" ({unread})" if unread else ""))
         found += logs
-    return sorted(set(found))
+        notes += beside
+    return sorted(set(found)), notes
+
+
+def _in_folder(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    logs: list[Path] = []
+    notes: list[tuple[Path, str]] = []
+    named = {path.parent: _listed(path.parent) for path in sorted(folder.rglob(MANIFEST))}
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".eval", ".json") and _claims(p)):
+        if path.parent in named:
+            if path in named[path.parent]:
+                logs.append(path)
+            elif path.stat().st_mtime > (path.parent / MANIFEST).stat().st_mtime:
+                notes.append(
+                    (path, f"newer than {MANIFEST}, which does not name it: an interrupted sweep; run it again")
+                )
+            continue
+        try:
+            RawLog(path)
+        except InputError as error:
+            notes.append((path, str(error).removeprefix(f"{path}: ")))
+        else:
+            logs.append(path)
+    return logs, notes
+
+
+def _claims(path: Path) -> bool:
+    """Whether a file claims to be a log, by its name or by how its content begins."""
+    if path.suffix == ".eval" or LISTED.match(path.name):
+        return path.is_file()
+    with path.open("rb") as file:
+        return OPENING.match(file.read(200)) is not None
 
 
 def _listed(folder: Path) -> list[Path]:
+    """The logs that the manifest in `folder` names."""
     manifest = folder / MANIFEST
-    if not manifest.is_file():
-        return []
     try:
         names = json.loads(manifest.read_text())["logs"]
     except (ValueError, KeyError) as error:
@@ -123,21 +194,3 @@ def _listed(folder: Path) -> list[Path]:
     if missing:
         raise InputError(f"{manifest}: names {missing[0]}, which is not there; run the sweep again")
     return [folder / name for name in names]
-
-
-def _newest(folder: Path) -> list[Path]:
-    newest: dict[str, tuple[float, Path]] = {}
-    paths = sorted(p for p in folder.rglob("*") if p.suffix == ".eval" or _is_json_log(p))
-    for path in paths:
-        log = RawLog(path)
-        if log.status == "started":
-            continue
-        task, modified = str(log.spec.get("task_id", path.name)), path.stat().st_mtime
-        if task not in newest or modified >= newest[task][0]:
-            newest[task] = (modified, path)
-    return sorted(path for _, path in newest.values())
-
-
-def _is_json_log(path: Path) -> bool:
-    """Inspect names logs `<time>_<task>_<id>.json`; its own bookkeeping files have no underscore."""
-    return path.suffix == ".json" and path.stem.count("_") >= 2

@@ -11,8 +11,8 @@ import pandas as pd
 
 from router_lab.columns import left, named, right, widest
 from router_lab.metrics import clustered_mean, clustered_ratio, too_few
-from router_lab.outcomes import OutcomeMatrix
-from router_lab.report.format import MISSING, candidate_label, points
+from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
+from router_lab.report.format import MISSING, candidate_label, cut_off, points
 from router_lab.report.table import CONFIDENCE, records
 
 PAYS, LOSES, UNSHOWN = "pays", "loses", "not shown"
@@ -28,18 +28,36 @@ def effort_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.D
     - difference, low, high: mean paired difference in quality, effort − base, and its two-sided interval at
       `confidence`, by cluster (t distribution; two pseudo-observations, so that no small sample claims certainty)
     - cost_ratio: what the effort costs as a multiple of the base
+    - cut_off, base_cut_off: shares of the suite's answers that ended at max_tokens, by effort and by base; a loss where
+      more was cut off may be the limit's
     - word: `pays` (the whole interval is above zero), `loses` (all of it is below) or `not shown`, as with fewer than
       20 clusters whatever the interval
     """
     matrix = OutcomeMatrix.from_frame(outcomes)
+    cut = _cut_off(outcomes)
     rows = [
-        {"suite": suite, **row}
+        {
+            "suite": suite,
+            **row,
+            **{
+                key: cut.get((suite, row["model"], row[of]), np.nan)
+                for key, of in (("cut_off", "effort"), ("base_cut_off", "base"))
+            },
+        }
         for j, base in _pairs(matrix)
         for code, suite in enumerate(matrix.suites)
         if (row := _row(matrix, matrix.suite == code, j, base, confidence))
     ]
-    columns = ["suite", "model", "effort", "base", "n", "clusters", "difference", "low", "high", "cost_ratio", "word"]
+    columns = ["suite", "model", "effort", "base", "n", "clusters", "difference", "low", "high", "cost_ratio", "word",
+               "cut_off", "base_cut_off"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+def _cut_off(outcomes: pd.DataFrame) -> dict[tuple[str, str, str | None], float]:
+    scored = outcomes[outcomes["status"].isin(SCORED)]
+    parts = scored.groupby(["suite", "model", scored["effort"].fillna("")])
+    shares = ((key, cut_off_share(part)) for key, part in parts)
+    return {(str(suite), str(model), str(effort) or None): share for (suite, model, effort), share in shares}
 
 
 def effort_text(table: pd.DataFrame) -> str:
@@ -51,8 +69,11 @@ def effort_text(table: pd.DataFrame) -> str:
     lines = [head]
     ordered = sorted(records(table), key=_name)
     for name, cells in groupby(ordered, key=_name):
-        by_suite = {row["suite"]: _cell(row) for row in cells}
-        lines.append([named(name), *(by_suite.get(suite, MISSING) for suite in suites)])
+        by_suite = {row["suite"]: row for row in cells}
+        lines.append([named(name), *(_cell(by_suite[suite]) if suite in by_suite else MISSING for suite in suites)])
+        cut = {suite: _cut(row) for suite, row in by_suite.items()}
+        if any(cut.values()):
+            lines.append(["  cut off at max_tokens, it and its base", *(cut.get(suite, "") for suite in suites)])
     widths = [widest(line[i] for line in lines) for i in range(len(head))]
     text = ["  ".join([left(line[0], widths[0]), *map(right, line[1:], widths[1:])]).rstrip() for line in lines]
     return "\n".join([*text, f"± 95 % interval; {MARKS[PAYS]} pays, {MARKS[LOSES]} loses, {MARKS[UNSHOWN]} not shown"])
@@ -97,6 +118,12 @@ def _row(matrix: OutcomeMatrix, rows: Any, j: int, base: int, confidence: float)
 
 def _name(row: dict[str, Any]) -> str:
     return f"{candidate_label(row['model'], row['effort'])} − {row['base'] or 'no effort set'}"
+
+
+def _cut(row: dict[str, Any]) -> str:
+    """`81 % / 66 %`; nothing where neither was cut off."""
+    shares = [cut_off(row["cut_off"]), cut_off(row["base_cut_off"])]
+    return " / ".join(share or "0 %" for share in shares) if any(shares) else ""
 
 
 def _cell(row: dict[str, Any]) -> str:

@@ -39,6 +39,14 @@ def percent(share: float | None, digits: int = 1) -> str:
     return f"{float(text) + 0.0:.{digits}f} %".replace("-", "−")
 
 
+def cut_off(share: float | None, *, words: bool = False) -> str:
+    """A share of answers cut off at `max_tokens`: `12 %`, with `words` `12 % cut off`; nothing where none was."""
+    if share is None or not math.isfinite(share) or share <= 0:
+        return ""
+    text = "<1 %" if share < 0.005 else percent(share, 0)
+    return f"{text} cut off" if words else text
+
+
 def interval(low: float, high: float) -> str:
     """An interval of shares in per cent: `72.1–74.7`."""
     return MISSING if not (math.isfinite(low) and math.isfinite(high)) else f"{100 * low:.1f}–{100 * high:.1f}"

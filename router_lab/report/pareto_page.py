@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from router_lab.replay import replay
-from router_lab.report.format import count, interval, money, percent, points, seconds
+from router_lab.report.format import count, cut_off, interval, money, percent, points, seconds
 from router_lab.report.html import bullets, details, figure, lead, page, panels, paragraph, section, table, titled
 from router_lab.report.marks import Mark
 from router_lab.report.policy import policy_marks
@@ -22,6 +22,7 @@ COLUMNS = (
     ("candidate", lambda r: r["label"]),
     ("quality", lambda r: percent(r["quality"])),
     ("95 % interval", lambda r: interval(r["quality_low"], r["quality_high"])),
+    ("cut off", lambda r: cut_off(r["cut_off"])),
     ("$ / 1,000", lambda r: money(r["cost_usd_per_1k"])),
     ("$ P95", lambda r: money(r["cost_p95_usd"])),
     ("$ / success", lambda r: money(r["usd_per_success"])),

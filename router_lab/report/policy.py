@@ -12,7 +12,7 @@ import pandas as pd
 
 from router_lab.metrics import MIN_CLUSTERS, apart, paired_saving, too_few
 from router_lab.replay import Replay
-from router_lab.report.format import MISSING, candidate_label, percent, points
+from router_lab.report.format import MISSING, candidate_label, cut_off, percent, points
 from router_lab.report.marks import Kind, Mark
 from router_lab.report.table import pooled, records
 from router_lab.runtime.policy import Policy
@@ -122,7 +122,8 @@ def compare_rows(policy: Policy, replayed: Replay) -> list[dict[str, Any]]:
         rows.append({"name": name, "kind": "", **{k: mix[k] for k in ("quality_difference", "savings")}})
     for fixed in sorted(shown.get("fixed", []), key=lambda f: -(f["cost_usd"] or 0.0)):
         mark = " (reference)" if (fixed["model"], fixed["effort"]) == tuple(policy.reference) else ""
-        name = f"always {candidate_label(fixed['model'], fixed['effort'])}{mark}"
+        cut = cut_off(fixed.get("cut_off"), words=True)
+        name = f"always {candidate_label(fixed['model'], fixed['effort'])}{mark}{', ' if cut else ''}{cut}"
         rows.append({"name": name, "kind": "", **{k: fixed[k] for k in ("quality_difference", "savings")}})
     return rows
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from router_lab.metrics import clustered_ratio, pareto_front
 from router_lab.metrics.bounded import bounded_interval
-from router_lab.outcomes import SCORED
-from router_lab.report.format import candidate_label, count, money, percent
+from router_lab.outcomes import SCORED, cut_off_share
+from router_lab.report.format import candidate_label, count, cut_off, money, percent
 from router_lab.report.marks import Mark
 
 CONFIDENCE = 0.95
@@ -35,6 +35,7 @@ def candidate_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> p
     - usd_per_success: dollars spent per unit of quality, failures paid for (with 0/1 scores: per correct answer)
     - input_tokens …: mean per request, by kind;  turns, latency_s (median), errors (share of rows that are the
       candidate's fault), lost (share lost to the infrastructure)
+    - cut_off: share of rows with an answer that ended at max_tokens; NaN where that is not known
     - compared: seen on 95 % of the suite's samples or more (if nobody was: on as many as anybody)
     - on_front: compared, and no other such candidate is cheaper and at least as good, or as cheap and better
     """
@@ -121,6 +122,7 @@ def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: 
         "latency_s": _quantile(scored["latency_s"], 0.5) if "latency_s" in scored else math.nan,
         "errors": float((scored["status"] == "error").mean()),
         "lost": float((part["status"] == "infra").mean()),
+        "cut_off": cut_off_share(scored),
     }
 
 
@@ -179,6 +181,8 @@ def _detail(row: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         ("tokens in / out", f"{count(row['input_tokens'])} / {count(row['output_tokens'])}"),
         ("samples", f"{count(row['n'])} in {count(row['clusters'])} groups"),
     ]
+    if cut_off(row["cut_off"]):
+        lines.append(("cut off at max_tokens", cut_off(row["cut_off"])))
     if not row["compared"]:
         lines.append(("seen on", f"{percent(row['seen'], 0)} of the samples, so not compared"))
     return tuple(lines)

@@ -9,7 +9,7 @@ import pandas as pd
 from rich.cells import cell_len
 
 from router_lab.columns import left, named, right, widest
-from router_lab.report.format import count, interval, money, percent, seconds
+from router_lab.report.format import count, cut_off, interval, money, percent, seconds
 from router_lab.report.layout import Box, place_labels
 from router_lab.report.marks import KIND_NAMES, Mark, drawing_order, front_steps
 from router_lab.report.scale import Scale
@@ -128,6 +128,7 @@ Column = tuple[str, Callable[[dict[str, Any]], str]]
 COLUMNS: tuple[Column, ...] = (
     ("quality", lambda r: percent(r["quality"])),
     ("95 % interval", lambda r: interval(r["quality_low"], r["quality_high"])),
+    ("cut off", lambda r: cut_off(r["cut_off"])),
     ("$/1k", lambda r: money(r["cost_usd_per_1k"])),
     ("$ P95", lambda r: money(r["cost_p95_usd"])),
     ("$/success", lambda r: money(r["usd_per_success"])),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelAPI, ModelCall, ModelOutput
 
-from router_lab.masking import mask_error, masked_tree, starred
+from router_lab.masking import mask_error, masked, masked_tree, starred
+from router_lab.providers.failures import OVERFLOW, REFUSAL, Fault, fault, of_exception, reason_of
 
 Model = TypeVar("Model", ModelCall, ModelOutput)
 
@@ -21,8 +22,17 @@ time is bad, not dead."""
 COOL_S = 60.0
 """Seconds until one call may try a dead model again."""
 
-OVERFLOW = re.compile(r"context.?(length|window)|maximum context|too many (input )?tokens|prompt is too long", re.I)
-REFUSAL = re.compile(r"content.?(policy|filter|management)|safety|flagged|moderation|usage policy", re.I)
+REFUSALS_TO_STOP, LATER_REFUSALS_TO_STOP = 3, 8
+"""Answers in a row that only the operator can mend (a wrong key, an unknown model), over all samples of a model, after
+which it is not asked again in this run: before its first answer, and after it."""
+
+
+class RefusedError(RuntimeError):
+    """A call that is not tried again: only the operator can mend what refuses it."""
+
+
+class StoppedError(RefusedError):
+    """The same, when it is sure: a call that was the last one, or was not made. The sample runs again on resume."""
 
 
 class CircuitOpenError(RuntimeError):
@@ -38,20 +48,37 @@ class Breaker:
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic, cool_s: float = COOL_S) -> None:
         self.name, self.clock, self.cool_s = name, clock, cool_s
         self.failures = 0
+        self.answered = False
+        self.refusals = 0
+        self.stopped: str | None = None
+        """Why the model is not asked again in this run."""
         self._next_try = 0.0
         self._last = ""
 
     def check(self) -> None:
-        """Raises CircuitOpenError while open, save for one call each `cool_s` seconds."""
+        """Raises StoppedError once stopped, CircuitOpenError while open, save for one call each `cool_s` seconds."""
+        if self.stopped is not None:
+            raise StoppedError(f"not asked again: {self.stopped}")
         if self.failures < FAILURES_TO_OPEN:
             return
         if self.clock() < self._next_try:
             raise CircuitOpenError(f"circuit breaker: {self.name} failed {self.failures} times in a row: {self._last}")
         self._next_try = self.clock() + self.cool_s
 
+    def lives(self) -> None:
+        """The provider refused this one request."""
+        self.failures = 0
+
     def succeeded(self) -> None:
         """An answer, good or bad, came."""
-        self.failures = 0
+        self.failures = self.refusals = 0
+        self.answered = True
+
+    def refused(self, reason: str) -> None:
+        """What only the operator can mend kept the answer back."""
+        self.refusals += 1
+        if self.refusals >= (LATER_REFUSALS_TO_STOP if self.answered else REFUSALS_TO_STOP):
+            self.stopped = self.stopped or reason
 
     def failed(self, error: str) -> None:
         """No answer came."""
@@ -62,14 +89,20 @@ class Breaker:
 
 def guard(api: ModelAPI, breaker: Breaker, on_failure: Callable[[bool], None]) -> None:
     """Wrap `api.generate`. An overflow or a refusal becomes the candidate's (failed) answer, so that it is scored and
-    never paid again; any other failure is raised, for Inspect's retries.
+    never paid again. What only the operator can mend is raised so that it is not tried again, and in the end stops the
+    model; any other failure is raised, for Inspect's retries.
 
-    on_failure(refused): told of each attempt without an answer; `refused` if the provider sent a status code.
+    on_failure(refused): told of each attempt without an answer; `refused` if it cannot have cost anything: the provider
+    sent a status code, or was not asked.
     """
     ask = api.generate
 
     async def generate(*args: Any, **kwargs: Any) -> Any:
-        breaker.check()
+        try:
+            breaker.check()
+        except (CircuitOpenError, StoppedError):
+            on_failure(True)
+            raise
         try:
             result = await ask(*args, **kwargs)
         except asyncio.CancelledError:
@@ -100,18 +133,29 @@ def _starred(part: Model) -> Model:
 
 def _settle(error: Exception, api: ModelAPI, breaker: Breaker, on_failure: Callable[[bool], None]) -> ModelOutput:
     """The failed answer that `error` stands for, or `error` raised."""
-    status = getattr(error, "status_code", None)
-    on_failure(status is not None)
-    text = str(error)
-    if status in (400, 403, 413, 422):
-        breaker.succeeded()
-        if OVERFLOW.search(text):
-            return failed_answer(api.model_name, "model_length", text)
-        if REFUSAL.search(text):
-            return failed_answer(api.model_name, "content_filter", text)
+    failure = of_exception(error)
+    status, text, whose = failure.status, failure.text, fault(failure)
+    on_failure(status is not None or whose is Fault.UNREACHABLE)
+    if whose is Fault.OPERATOR or (whose is Fault.UNREACHABLE and not breaker.answered):
+        said = masked(f"{_address(api)}: {text}" if whose is Fault.UNREACHABLE else text)[:500]
+        breaker.refused(reason_of(replace(failure, text=said)))
+        if breaker.stopped is not None:
+            raise StoppedError(said) from None
+        if status != 401:  # Inspect may have a way to renew a key
+            raise RefusedError(said) from None  # what it was raised from may quote the key
+    elif status in (400, 403, 413, 422):
+        if OVERFLOW.search(text) or REFUSAL.search(text):
+            breaker.succeeded()
+            return failed_answer(api.model_name, "model_length" if OVERFLOW.search(text) else "content_filter", text)
+        breaker.lives()
     elif status != 429:
         breaker.failed(f"{type(error).__name__}: {text}")
     raise error
+
+
+def _address(api: ModelAPI) -> str:
+    """Where a model is asked."""
+    return str(api.base_url or getattr(getattr(api, "client", None), "base_url", None) or api.model_name)
 
 
 def failed_answer(model: str, stop_reason: Any, error: str) -> ModelOutput:

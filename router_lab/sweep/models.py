@@ -54,7 +54,8 @@ def build_model(cell: Cell, recorded: Path, api_key: str | None = None, *, sendi
     except (PrerequisiteError, ValueError, TypeError, ImportError) as error:
         raise InputError(masked(f"{where} cannot be made: {_one_line(error)}")) from None
     if api_key is None:
-        know(getattr(model.api, "api_key", None))
+        for name in ("api_key", "initial_api_key"):
+            know(getattr(model.api, name, None))
     know_user(getattr(model.api, "base_url", None) or "")  # which may be of the environment
     if base_url is not None:
         model._explicit_base_url = masked(cell.spec.base_url or "")  # what the log says of it

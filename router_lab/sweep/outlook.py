@@ -12,13 +12,13 @@ from inspect_ai.dataset import Sample
 from router_lab.metrics.racing import least_clusters
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.visible import visible
+from router_lab.sweep.finished import cell_key
 from router_lab.sweep.forecast import CellEstimate
 from router_lab.sweep.lane import Lane, lanes_of
 from router_lab.sweep.plan import Plan
 from router_lab.sweep.race import RaceOptions
 from router_lab.sweep.race_log import RaceLog
 from router_lab.sweep.race_picture import standing_line
-from router_lab.sweep.run import cell_key
 
 Done = Mapping[str, set[tuple[str, int]]]
 

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
-from urllib.parse import unquote, urlsplit
 
 from inspect_ai import Task
-from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log, read_eval_log_sample_summaries
+from inspect_ai.log import EvalLog
 
 from router_lab.config import Sweep
-from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
+from router_lab.providers.keys import MANIFEST
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.sweep.budget import Spending, meter
-from router_lab.sweep.buffer import disown_buffers, unwritten
+from router_lab.sweep.buffer import disown_buffers
 from router_lab.sweep.evalset import interrupted, run_tasks
+from router_lab.sweep.finished import (
+    Done,
+    cell_key,
+    finished_samples,
+    identity,
+    identity_of,
+    log_path,
+    logs_of,
+    samples_due,
+)
 from router_lab.sweep.ledger import Ledger
 from router_lab.sweep.plan import Plan, positions, prepare
 from router_lab.sweep.progress import Progress, default_stream
 from router_lab.sweep.race import RaceOptions, Racer, narrowed
-from router_lab.sweep.settings import Cell
+from router_lab.sweep.stop import Stops, Where, watch
 from router_lab.sweep.waves import Prefixes, budget_waves, free_waves
-
-Done = dict[str, set[tuple[str, int]]]
-"""Finished (sample id, epoch) by cell key."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class SweepResult:
     `spent_usd`: all calls of this log directory so far, also of runs before this one. `unrun`: samples × epochs for
     which the budget did not reach; more money continues them. `spared`: samples × epochs that a race left out; `raced`:
     what it settled on or who is still in, a picture for each suite, and `verdicts` the
-    same as data.
+    same as data. `stopped`: suite, candidate and the server's reason, where that can only be mended by the operator.
     """
 
     log_dir: Path
@@ -52,6 +58,7 @@ class SweepResult:
     spared: int = 0
     raced: tuple[str, ...] = ()
     verdicts: tuple[dict[str, Any], ...] = ()
+    stopped: tuple[tuple[Where, str], ...] = ()
 
 
 def run_sweep(
@@ -69,8 +76,9 @@ def run_sweep(
     """Generate what is missing in `log_dir` and return the logs that make up the sweep.
 
     A sample that is finished there is never asked for again, also after kill -9 or an interrupt (which is raised as
-    KeyboardInterrupt); one that failed is. With a budget (`budget_usd`, else the sweep file's), what all runs in
-    `log_dir` have spent never passes it. Raises InputError.
+    KeyboardInterrupt); one that failed is, and so is one that a person has invalidated. A candidate whose requests fail
+    for a reason that only the operator can mend is stopped at once (`stopped`). With a budget (`budget_usd`, else the
+    sweep file's), what all runs in `log_dir` have spent never passes it. Raises InputError.
 
     Args:
         source, base, limit, budget_usd: as in `prepare`.
@@ -84,7 +92,7 @@ def run_sweep(
     folder.mkdir(parents=True, exist_ok=True)
     disown_buffers(folder)
     done = finished_samples(folder, plan)
-    reused = sum(len(_due(cell, task) & done.get(cell_key(cell), set())) for cell, task in plan.tasks)
+    reused = sum(len(samples_due(cell, task) & done.get(cell_key(cell), set())) for cell, task in plan.tasks)
     spending = _spending(plan, folder)
     stream = None if quiet else (progress or default_stream())
     logs: dict[str, EvalLog] = {}
@@ -92,16 +100,25 @@ def run_sweep(
     meter(spending)
     try:
         with Progress(plan.grid.sweep.name, plan.needed, reused, stream) as counter:
+            stops = Stops(counter.note)
+            watch(stops)
             if racer is None:
-                unrun = _run_waves(plan, folder, spending, done, logs)
+                unrun = _run_waves(plan, folder, spending, done, logs, stops)
             else:
-                unrun = _run_race(plan, folder, spending, racer, counter, logs)
+                unrun = _run_race(plan, folder, spending, racer, counter, logs, stops)
+    except KeyboardInterrupt:
+        there = {log.location: log for _, _, log in logs_of(folder, plan)}
+        if there:
+            _write_manifest(plan, folder, there.values(), racer, spending, interrupted=True)
+        raise
     finally:
         meter(None)
+        watch(None)
         spending.ledger.shut()
-    result = SweepResult(
+    _write_manifest(plan, folder, logs.values(), racer, spending, unrun=unrun)
+    return SweepResult(
         log_dir=folder,
-        logs=tuple(sorted(_path(log) for log in logs.values())),
+        logs=tuple(sorted(log_path(log) for log in logs.values())),
         needed=plan.needed,
         reused=reused,
         generated=counter.finished,
@@ -111,25 +128,26 @@ def run_sweep(
         spared=racer.spared() if racer is not None else 0,
         raced=tuple(racer.outcome()) if racer is not None else (),
         verdicts=tuple(racer.verdicts()) if racer is not None else (),
+        stopped=tuple(stops.reasons.items()),
     )
-    _write_manifest(plan, result, logs, racer)
-    return result
 
 
-def _run_waves(plan: Plan, folder: Path, spending: Spending, done: Done, logs: dict[str, EvalLog]) -> int:
+def _run_waves(plan: Plan, folder: Path, spending: Spending, done: Done, logs: dict[str, EvalLog], stops: Stops) -> int:
     """All cells to the same length, as far as the money reaches; returns samples × epochs that it does not."""
     reach = 0
     for reach in _waves(plan, spending, done):
-        for bound, tasks in _by_limit(plan, reach).items():
+        for bound, tasks in _by_limit(plan, reach, stops).items():
             made = run_tasks(tasks, folder, bound, plan.grid.sweep.limits)
             _refuse_stop(plan, spending, tasks, made)
             logs |= {log.eval.task_id: log for log in made}
+        stops.close()
     return sum(max(0, positions(c, t) - reach) * (t.epochs or 1) for c, t in plan.tasks)
 
 
 def _run_race(
-    plan: Plan, folder: Path, spending: Spending, racer: Racer, counter: Progress, logs: dict[str, EvalLog]
-) -> int:
+    plan: Plan, folder: Path, spending: Spending, racer: Racer, counter: Progress, logs: dict[str, EvalLog],
+    stops: Stops,
+) -> int:  # fmt: skip
     """Wave by wave, those still in and the others' random floor; returns what the money did not reach."""
     begun, whole = False, {cell_key(cell): task for cell, task in plan.tasks}
     for cells in racer.portions():
@@ -141,7 +159,8 @@ def _run_race(
         # what is there, too, which a race before this one may have run. The first wave of a process asks for all logs.
         due = [
             _with_finished(whole[cell_key(cell)], task, done.get(cell_key(cell), set()))
-            for cell, task in cells if not begun or lacking[cell_key(cell)]
+            for cell, task in cells
+            if (not begun or lacking[cell_key(cell)]) and (cell.suite, cell.model, cell.effort) not in stops.reasons
         ]  # fmt: skip
         begun = True
         if due:
@@ -149,7 +168,8 @@ def _run_race(
             made = run_tasks(due, folder, longest, plan.grid.sweep.limits)
             _refuse_stop(plan, spending, due, made)
             logs |= {log.eval.task_id: log for log in made}
-        for line in racer.look([_path(log) for log in logs.values()]):
+            stops.close()
+        for line in racer.look([log_path(log) for log in logs.values()]):
             counter.note(line)
         counter.needed = plan.needed - racer.spared()
     return 0
@@ -173,50 +193,6 @@ def _refuse_stop(plan: Plan, spending: Spending, tasks: list[Task], made: list[E
         raise InputError(f"sweep {plan.grid.sweep.name}: {spending.fault}")
     if interrupted(tasks, made):
         raise KeyboardInterrupt
-
-
-def finished_samples(folder: Path, plan: Plan) -> Done:
-    """What the logs in `folder` hold of this very plan, by cell key; of a run that was killed also what it had finished
-    and not yet written to its log, which the next run recovers."""
-    if not folder.is_dir():
-        return {}
-    folder = folder.resolve()
-    wanted = {_identity(cell, task): cell_key(cell) for cell, task in plan.tasks}
-    found: Done = defaultdict(set)
-    for info in list_eval_logs(str(folder)):
-        log = read_eval_log(info, header_only=True)
-        candidate = log.eval.model_args.get(CANDIDATE_KEY) or {}
-        suite = (log.eval.metadata or {}).get(SUITE_KEY) or {}
-        identity = (suite.get("suite"), candidate.get("settings_sha"), log.eval.task_version)
-        key = wanted.get((*identity, candidate.get("model"), candidate.get("effort")))
-        if key is not None:
-            summaries = read_eval_log_sample_summaries(info)
-            found[key] |= {(str(s.id), s.epoch) for s in summaries if s.completed and s.error is None}
-            if log.status == "started":
-                found[key] |= {(str(s.id), s.epoch) for s in unwritten(folder, info.name)}
-    return found
-
-
-def missing_samples(plan: Plan, folder: Path) -> Callable[[Cell], int]:
-    """How many samples × epochs of a cell `folder` does not hold yet; what it holds beyond the limit does not count."""
-    done = finished_samples(folder, plan)
-    due = {cell_key(cell): _due(cell, task) for cell, task in plan.tasks}
-    return lambda cell: len(due[cell_key(cell)] - done.get(cell_key(cell), set()))
-
-
-def _due(cell: Cell, task: Task) -> set[tuple[str, int]]:
-    """(sample id, epoch) of all that a cell runs."""
-    samples = task.dataset[: positions(cell, task)]
-    return {(str(sample.id), epoch) for sample in samples for epoch in range(1, (task.epochs or 1) + 1)}
-
-
-def _identity(cell: Cell, task: Task) -> tuple[str | int | None, ...]:
-    return cell.suite, cell.settings.sha, task.version, cell.model, cell.effort
-
-
-def cell_key(cell: Cell) -> str:
-    """Names a cell where finished samples are counted."""
-    return json.dumps([cell.suite, cell.model, cell.effort])
 
 
 def _spending(plan: Plan, folder: Path) -> Spending:
@@ -247,39 +223,36 @@ def _waves(plan: Plan, spending: Spending, done: Done) -> Iterator[int]:
     return budget_waves(Prefixes(keys, done), spending.admits, first)
 
 
-def _by_limit(plan: Plan, wave: int) -> dict[int, list[Task]]:
-    """Tasks by the number of samples they run in this wave: Inspect takes one `limit` for all tasks of an eval set."""
+def _by_limit(plan: Plan, wave: int, stops: Stops) -> dict[int, list[Task]]:
+    """Tasks by the number of samples they run in this wave: Inspect takes one `limit` for all tasks of an eval set.
+
+    Who was stopped in an earlier wave is not asked again.
+    """
     groups: dict[int, list[Task]] = defaultdict(list)
     for cell, task in plan.tasks:
-        groups[min(wave, cell.limit or wave)].append(task)
+        if (cell.suite, cell.model, cell.effort) not in stops.reasons:
+            groups[min(wave, cell.limit or wave)].append(task)
     return groups
 
 
-def _write_manifest(plan: Plan, result: SweepResult, logs: dict[str, EvalLog], racer: Racer | None) -> Path:
+def _write_manifest(
+    plan: Plan, folder: Path, logs: Collection[EvalLog], racer: Racer | None, spending: Spending, *, unrun: int = 0,
+    interrupted: bool = False,
+) -> Path:  # fmt: skip
     """Say in the log directory which logs belong to the sweep, how far it was to go, and what candidates send."""
-    planned = {_identity(cell, task): positions(cell, task) for cell, task in plan.tasks}
+    planned = {identity(cell, task): positions(cell, task) for cell, task in plan.tasks}
     content = {
         "sweep": plan.grid.sweep.name,
-        "logs": [path.name for path in result.logs],
-        "planned": {_path(log).name: planned[_identity_of(log)] for log in logs.values()},
+        "logs": sorted(log_path(log).name for log in logs),
+        "planned": {log_path(log).name: planned[identity_of(log)] for log in logs},
         # A log lists only the samples that its last wave wanted; `collect` says of the others that money ran out.
         "order": {str(task.version): [str(sample.id) for sample in task.dataset] for _, task in plan.tasks},
-        "needed": result.needed,
+        "needed": plan.needed,
         "budget_usd": plan.budget_usd,
-        "spent_usd": result.spent_usd,
-        "unrun": result.unrun,
+        "spent_usd": spending.ledger.spent_usd,
+        "unrun": unrun,
         "candidates": plan.candidates(),
+        **({"interrupted": True} if interrupted else {}),
         **({"race": racer.to_json()} if racer is not None else {}),
     }
-    return atomic_write(result.log_dir / MANIFEST, (json.dumps(content, indent=1) + "\n").encode())
-
-
-def _identity_of(log: EvalLog) -> tuple[str | int | None, ...]:
-    candidate, suite = log.eval.model_args[CANDIDATE_KEY], (log.eval.metadata or {})[SUITE_KEY]
-    version = log.eval.task_version
-    return suite["suite"], candidate["settings_sha"], version, candidate["model"], candidate["effort"]
-
-
-def _path(log: EvalLog) -> Path:
-    parts = urlsplit(log.location)
-    return Path(unquote(parts.path) if parts.scheme == "file" else log.location)
+    return atomic_write(folder / MANIFEST, (json.dumps(content, indent=1) + "\n").encode())

@@ -43,6 +43,8 @@ class Loopback:
         self.tariffs = dict(tariffs or {})
         self.answer, self.usage, self.delay, self.hang = answer, usage or counted, delay, hang
         self.ignore_marks = False
+        self.refusing: dict[str, wires.Reply] = {}
+        """What a model's every request is answered with, as by a server that does not know the key, model or path."""
         self.closing = threading.Event()
         self.requests: list[dict[str, Any]] = []
         self.bill = Decimal(0)
@@ -85,6 +87,8 @@ class Loopback:
             self._tries[key] += 1
             first = self._tries[key] == 1
         time.sleep(self.delay)
+        if body["model"] in self.refusing:
+            return self.refusing[body["model"]]
         words = [] if self.ignore_marks else markers(prompt)
         fault = next((word for word in words if word in ALWAYS or (first and word in ONCE)), None)
         if fault in ("hang", "silent"):

@@ -342,3 +342,15 @@ def test_who_left_a_race_is_chosen_on_its_floor_and_the_floor_is_weighed() -> No
     truth = float(order[order["model"] == "small"]["quality"].mean())
     assert mine["quality"] == pytest.approx(truth, abs=0.06)
     assert float(part[part["model"] == "small"]["quality"].mean()) < truth - 0.08
+
+
+def test_the_certificate_says_whose_answers_were_cut_off() -> None:
+    """A quarter of `small`'s answers whose end is known; nothing is said of `large`, of which none was."""
+    world = two_kinds(100, seed=7).assign(cut_off=pd.NA)
+    ends = {"s0001": True, "s0002": False, "s0003": False, "s0004": False}
+    small = world["model"] == "small"
+    world.loc[small, "cut_off"] = world.loc[small, "sample_id"].map(ends)
+    world.loc[~small, "cut_off"] = False
+    recipe = Recipe.model_validate({"name": "r", "rule": {"margin": 0.05, "confidence": 0.9}, "fitter": "rates"})
+    fixed = fit_policy(recipe, validate_outcomes(world)).spec.certificate["fixed"]
+    assert {row["model"]: row.get("cut_off") for row in fixed} == {"small": 0.25, "large": None}

@@ -19,6 +19,8 @@ from router_lab.outcomes import validate_outcomes
 from router_lab.report import (
     Mark,
     candidate_table,
+    effort_table,
+    effort_text,
     format_table,
     front_steps,
     marks_of,
@@ -30,7 +32,7 @@ from router_lab.report import (
     report_html,
 )
 from router_lab.report.economics import bill, context_growth, tail_summary
-from router_lab.report.format import interval, money, percent, points, tick_money
+from router_lab.report.format import cut_off, interval, money, percent, points, tick_money
 from router_lab.report.layout import Box, linear_ticks, log_ticks, place_labels, text_width
 
 
@@ -240,3 +242,35 @@ def test_the_tail_by_hand() -> None:
 def test_context_growth_by_turn() -> None:
     calls = pd.DataFrame({"turn": [1, 1, 2, 2], "input_tokens": [10, 20, 30, 50], "cache_read_tokens": [0, 0, 5, None]})
     assert context_growth(calls) == [{"turn": 1, "input": 15.0, "n": 2}, {"turn": 2, "input": 42.5, "n": 2}]
+
+
+def test_answers_cut_off_stand_beside_quality_wherever_it_is_shown() -> None:
+    """Low: 1 of 10 answers cut off; high: 4 of the 8 whose end is known. Nothing is printed of a table without them."""
+    rows = [
+        {"suite": "s", "sample_id": f"{i}", "model": "m", "effort": effort, "quality": 1.0, "cost_usd": cost,
+         "status": "ok", "prompt": f"q{i}", "cut_off": cut}
+        for effort, cost, ends in (
+            ("low", 1.0, [True] + 9 * [False]), ("high", 2.0, 4 * [True] + 4 * [False] + 2 * [None])
+        )
+        for i, cut in enumerate(ends)
+    ]  # fmt: skip
+    lost = {**rows[0], "sample_id": "lost", "quality": None, "status": "infra", "cut_off": True}
+    frame = validate_outcomes(pd.DataFrame([*rows, lost]))
+    table = pooled(candidate_table(frame)).set_index("effort")
+    assert table["cut_off"].to_dict() == {"high": 0.5, "low": 0.1}
+    said = format_table(candidate_table(frame))
+    assert "cut off" in said and "50 %" in said and "10 %" in said
+    assert "cut off</th>" in report_html(frame) and ">50 %</td>" in report_html(frame)
+    effort = effort_text(effort_table(frame)).splitlines()
+    [line] = [line for line in effort if "cut off" in line]
+    assert line.startswith("  cut off at max_tokens, it and its base") and line.endswith("50 % / 10 %")
+    silent = validate_outcomes(pd.DataFrame(rows).drop(columns="cut_off"))
+    assert "cut off" not in format_table(candidate_table(silent)) + report_html(silent)
+    assert "cut off" not in effort_text(effort_table(silent))
+    none = frame.assign(cut_off=False)
+    assert "cut off" not in format_table(candidate_table(none)) + report_html(none) + effort_text(effort_table(none))
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.124, "12 %"), (0.001, "<1 %"), (1.0, "100 %"), (0.0, ""), (None, "")])
+def test_a_share_cut_off_is_said_in_whole_per_cents(share: float | None, text: str) -> None:
+    assert cut_off(share) == text and cut_off(share, words=True) == (f"{text} cut off" if text else "")

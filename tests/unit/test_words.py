@@ -281,3 +281,12 @@ def test_a_bad_vector_is_one_line(given: str, said: str, tmp_path: Path) -> None
 def test_a_vector_for_a_policy_without_is_refused(tmp_path: Path) -> None:
     done = run("route", save_revision(policy(), tmp_path), "hi", "--vector", "[1]")
     assert done.stderr == "Error: --vector [1]: policy 'support' was fitted without vectors; leave it out\n"
+
+
+def test_show_says_of_whom_answers_were_cut_off(tmp_path: Path) -> None:
+    fixed = [{"model": "cheap", "effort": None, "cost_usd": 0.001, "cut_off": 0.124},
+             {"model": "dear", "effort": "high", "cost_usd": 0.01}]  # fmt: skip
+    saved = save_revision(policy(certificate=certified("rates", fixed=fixed)), tmp_path)
+    shown = run("show", saved).stdout
+    [line] = [line for line in shown.splitlines() if "cut off" in line]
+    assert line.startswith("  cheap: ") and line.endswith(", 12 % cut off")

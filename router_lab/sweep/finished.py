@@ -1,0 +1,89 @@
+"""What a log directory already holds of a plan: by identity, so that nothing changed is ever taken for finished."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from inspect_ai import Task
+from inspect_ai.log import EvalLog, EvalLogInfo, list_eval_logs, read_eval_log, read_eval_log_sample_summaries
+
+from router_lab.providers.evallog import RawLog
+from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
+from router_lab.sweep.buffer import unwritten
+from router_lab.sweep.plan import Plan, positions
+from router_lab.sweep.settings import Cell
+
+Done = dict[str, set[tuple[str, int]]]
+"""Finished (sample id, epoch) by cell key."""
+Identity = tuple[str | int | None, ...]
+
+
+def finished_samples(folder: Path, plan: Plan) -> Done:
+    """What the logs in `folder` hold of this very plan, by cell key; of a run that was killed also what it had finished
+    and not yet written to its log, which the next run recovers."""
+    found: Done = defaultdict(set)
+    for key, info, log in sorted(logs_of(folder, plan), key=lambda one: one[2].eval.created):
+        set_aside = _invalidated(log_path(log)) if log.invalidated else set()
+        summaries = read_eval_log_sample_summaries(info)
+        found[key] |= {(str(s.id), s.epoch) for s in summaries if s.completed and s.error is None}
+        if log.status == "started":
+            found[key] |= {(str(s.id), s.epoch) for s in unwritten(folder, info.name)}
+        found[key] -= set_aside
+    return found
+
+
+def logs_of(folder: Path, plan: Plan) -> Iterator[tuple[str, EvalLogInfo, EvalLog]]:
+    """(cell key, log, its header) of every log in `folder` that is of this very plan, finished or not."""
+    if not folder.is_dir():
+        return
+    wanted = {identity(cell, task): cell_key(cell) for cell, task in plan.tasks}
+    for info in list_eval_logs(str(folder.resolve())):
+        log = read_eval_log(info, header_only=True)
+        key = wanted.get(identity_of(log))
+        if key is not None:
+            yield key, info, log
+
+
+def _invalidated(path: Path) -> set[tuple[str, int]]:
+    """Samples that a person has set aside: they are run again."""
+    return {(str(s["id"]), int(s["epoch"])) for s in RawLog(path).samples() if s.get("invalidation")}
+
+
+def missing_samples(plan: Plan, folder: Path) -> Callable[[Cell], int]:
+    """How many samples × epochs of a cell `folder` does not hold yet; what it holds beyond the limit does not count."""
+    done = finished_samples(folder, plan)
+    wanted = {cell_key(cell): samples_due(cell, task) for cell, task in plan.tasks}
+    return lambda cell: len(wanted[cell_key(cell)] - done.get(cell_key(cell), set()))
+
+
+def samples_due(cell: Cell, task: Task) -> set[tuple[str, int]]:
+    """(sample id, epoch) of all that a cell runs."""
+    samples = task.dataset[: positions(cell, task)]
+    return {(str(sample.id), epoch) for sample in samples for epoch in range(1, (task.epochs or 1) + 1)}
+
+
+def identity(cell: Cell, task: Task) -> Identity:
+    """What a log of this cell must say of itself: suite, settings, dataset, model and effort."""
+    return cell.suite, cell.settings.sha, task.version, cell.model, cell.effort
+
+
+def cell_key(cell: Cell) -> str:
+    """Names a cell where finished samples are counted."""
+    return json.dumps([cell.suite, cell.model, cell.effort])
+
+
+def identity_of(log: EvalLog) -> Identity:
+    """The same, of a log; of one that no sweep of ours made it equals none."""
+    candidate, suite = log.eval.model_args.get(CANDIDATE_KEY) or {}, (log.eval.metadata or {}).get(SUITE_KEY) or {}
+    named = suite.get("suite"), candidate.get("settings_sha"), log.eval.task_version
+    return *named, candidate.get("model"), candidate.get("effort")
+
+
+def log_path(log: EvalLog) -> Path:
+    """Where a log is."""
+    parts = urlsplit(log.location)
+    return Path(unquote(parts.path) if parts.scheme == "file" else log.location)

@@ -1,0 +1,118 @@
+"""A candidate whose requests fail for a reason that only the operator can mend is stopped at once.
+
+A wrong key, model name or address, an empty account; the candidate's own or its judge's: what ends a sample tells. The
+samples that are running end by themselves, the rest is not begun (Inspect's `drain`), other candidates go on, and the
+next run asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from inspect_ai._control.eval_state import latest_eval_for_task
+from inspect_ai.event import ModelEvent
+from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
+from inspect_ai.log import EvalSample
+
+from router_lab.masking import masked
+from router_lab.providers.failures import Fault, fault, of_sample, reason_of
+from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
+from router_lab.runtime.model import Candidate
+from router_lab.sweep.guard import LATER_REFUSALS_TO_STOP, REFUSALS_TO_STOP, StoppedError
+
+Where = tuple[str, str, str | None]
+"""Suite, model and effort."""
+
+
+@dataclass
+class _Eval:
+    where: Where
+    task_id: str
+    answered: bool = False
+    refusals: int = 0
+    reason: str = ""
+
+
+@dataclass
+class Stops:
+    """What was stopped in one running sweep: `reasons` by suite, model and effort, as the server gave them."""
+
+    note: Callable[[str], None]
+    reasons: dict[Where, str] = field(default_factory=dict)
+    _evals: dict[str, _Eval] = field(default_factory=dict)
+
+    def begun(self, eval_id: str, where: Where, task_id: str) -> None:
+        """An eval of that cell runs."""
+        self._evals[eval_id] = _Eval(where, task_id)
+
+    def ended(self, eval_id: str, sample: EvalSample) -> None:
+        """A sample of it has run, well or badly."""
+        of = self._evals.get(eval_id)
+        if of is None:
+            return
+        if sample.error is None:
+            of.answered, of.refusals = True, 0
+            return
+        failure = of_sample(_raw(sample))
+        if failure is None or fault(failure) is not Fault.OPERATOR:
+            return
+        final = StoppedError.__name__ in failure.names
+        of.refusals += 1
+        of.reason = of.reason or masked(reason_of(failure))
+        if final or of.refusals >= (LATER_REFUSALS_TO_STOP if of.answered else REFUSALS_TO_STOP):
+            self._stop(of)
+
+    def close(self) -> None:
+        """After a wave: a cell of fewer samples than it takes to be sure, all of them refused, is stopped as well."""
+        for of in self._evals.values():
+            if of.refusals and not of.answered:
+                self.reasons.setdefault(of.where, of.reason)
+        self._evals.clear()
+
+    def _stop(self, of: _Eval) -> None:
+        if of.where in self.reasons:
+            return
+        self.reasons[of.where] = of.reason
+        suite, model, effort = of.where
+        self.note(f"{Candidate(model, effort)} is stopped on {suite}: {of.reason}")
+        state = latest_eval_for_task(of.task_id)
+        if state is not None and state.task_cancel is not None:
+            state.task_cancel.cancel_task("drain")
+
+
+@hooks(name="router_lab_stop", description="Stops a candidate of a router-lab sweep whose requests can only fail")
+class _Watch(Hooks):
+    """Inspect keeps one instance per process; it forwards to whichever sweep is running."""
+
+    stops: Stops | None = None
+
+    def enabled(self) -> bool:
+        return _Watch.stops is not None
+
+    async def on_task_start(self, data: TaskStart) -> None:
+        candidate = data.spec.model_args.get(CANDIDATE_KEY)
+        suite = (data.spec.metadata or {}).get(SUITE_KEY)
+        if _Watch.stops is not None and candidate and suite:
+            where = suite["suite"], candidate["model"], candidate["effort"]
+            _Watch.stops.begun(data.eval_id, where, data.spec.task_id)
+
+    async def on_sample_end(self, data: SampleEnd) -> None:
+        if _Watch.stops is not None:
+            _Watch.stops.ended(data.eval_id, data.sample)
+
+
+def watch(stops: Stops | None) -> None:
+    """Let `stops` hear of every sample from now on; None ends it."""
+    _Watch.stops = stops
+
+
+def _raw(sample: EvalSample) -> dict[str, object]:
+    """What `of_sample` reads of a sample, as a log would have it."""
+    assert sample.error is not None
+    calls = [event for event in sample.events if isinstance(event, ModelEvent)][-1:]
+    events = [
+        {"event": "model", "error": call.error, "call": {"response": call.call.response} if call.call else None}
+        for call in calls
+    ]
+    return {"error": {"message": sample.error.message, "traceback": sample.error.traceback}, "events": events}
