@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab.outcomes.prompts import settle_prompts
 from router_lab.outcomes.vectors import COLUMN as VECTOR
 from router_lab.outcomes.vectors import restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
@@ -96,6 +97,7 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
     for column in ("effort", "prompt"):
         if column not in out.columns:
             out[column] = None
+    settle_prompts(out, where)
     for column in [c for c in TEXT if c in out.columns]:
         out[column] = out[column].astype("str")
     for column in ("suite", "sample_id", "model"):
