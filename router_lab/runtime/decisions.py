@@ -135,7 +135,7 @@ def outcome_rows(path: str | os.PathLike[str], *, default_suite: str = "producti
 
 def span_attributes(decision: Decision) -> dict[str, str | float]:
     """Attributes for a span, after OpenTelemetry's GenAI semantic conventions; ours have the prefix `router_lab.`."""
-    request = decision.profile.request
+    request = decision.measured
     model = (request.get("arguments") or {}).get("model", decision.model)
     found: dict[str, str | float] = {
         "gen_ai.operation.name": "chat",
