@@ -2,60 +2,38 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from inspect_ai._util.error import PrerequisiteError
-from inspect_ai.model import (
-    ChatMessage,
-    ChatMessageAssistant,
-    ChatMessageSystem,
-    ChatMessageUser,
-    GenerateConfig,
-    Model,
-    ModelAPI,
-    get_model,
-)
+from inspect_ai.model import GenerateConfig, Model
 from pydantic import ValidationError
 
+from router_lab.providers.asking import make_model
 from router_lab.providers.keys import CANDIDATE_KEY, RECORDED
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.settings import Cell
-
-MARKUP = re.compile(r"\[/?[a-z ]+\]")
-"""Colours in Inspect's messages."""
 
 
 def build_model(cell: Cell, recorded: Path, api_key: str | None = None) -> Model:
     """The model of `cell`. What identifies it (settings, few-shot text and all) is in the log's model arguments.
 
-    System messages travel in GenerateConfig. Few-shot exchanges are put into every request at the provider, so any
-    task, also a foreign agent, gets them. `recorded`: folder for the `recorded` provider;
-    `api_key`: instead of the environment's. Raises InputError.
+    System messages travel in GenerateConfig, few-shot exchanges are put into every request at the provider.
+    `recorded`: folder for the `recorded` provider; `api_key`: instead of the environment's. Raises InputError.
     """
-    config = _generate_config(cell)
     arguments = dict(cell.settings.model_args)
     is_recorded = cell.spec.model.startswith(RECORDED)
     if is_recorded:
         arguments = {CANDIDATE_KEY: candidate_arguments(cell), "folder": str(recorded), **arguments}
-    try:
-        model = get_model(
-            cell.spec.model, config=config, base_url=cell.spec.base_url, api_key=api_key, memoize=False, **arguments
-        )
-    except (PrerequisiteError, ValueError, TypeError, ImportError) as error:
-        raise InputError(f"model {cell.spec.model!r} cannot be made: {_one_line(error)}") from None
+    model = make_model(
+        cell.spec.model,
+        generate_config(cell),
+        base_url=cell.spec.base_url,
+        api_key=api_key,
+        arguments=arguments,
+        few_shot=() if is_recorded else cell.settings.few_shot,
+    )
     # A provider would refuse an argument that it does not know; Model.model_args is only what the log records.
     model.model_args = {**cell.settings.model_args, CANDIDATE_KEY: candidate_arguments(cell)}
-    client = getattr(model.api, "client", None)
-    if client is not None and hasattr(client, "max_retries"):
-        # Inspect retries as well, and what an SDK retries on its own is seen, limited and accounted for by nobody.
-        client.max_retries = 0
-    if cell.settings.config.get("extra_body") and client is not None:
-        _send_raw(client, cell.settings.config["extra_body"])
-    if cell.settings.few_shot and not is_recorded:
-        _put_few_shot(model.api, cell.settings.few_shot)
     return model
 
 
@@ -71,45 +49,8 @@ def candidate_arguments(cell: Cell) -> dict[str, Any]:
     }
 
 
-def few_shot_messages(examples: Any) -> list[ChatMessage]:
-    """Exchanges as user and assistant messages, in order."""
-    return [
-        message
-        for example in examples
-        for message in (ChatMessageUser(content=example["user"]), ChatMessageAssistant(content=example["assistant"]))
-    ]
-
-
-def _send_raw(client: Any, fields: Mapping[str, Any]) -> None:
-    """Make an SDK's client put `fields` into every request body as they are, over whatever is there.
-
-    Inspect does so for some providers, drops them for others and passes on a list of its own for a third; whether
-    they arrive is seen by the recorder.
-    """
-    ask = getattr(client, "request", None)
-    if ask is None:
-        return
-
-    async def request(cast_to: Any, options: Any, **kwargs: Any) -> Any:
-        options.extra_json = {**(options.extra_json or {}), **fields}
-        return await ask(cast_to, options, **kwargs)
-
-    client.request = request
-
-
-def _put_few_shot(api: ModelAPI, examples: Any) -> None:
-    """Make `api` put the exchanges after the leading system messages of whatever it is asked."""
-    ask = api.generate
-    shots = few_shot_messages(examples)
-
-    async def generate(input: list[ChatMessage], *args: Any, **kwargs: Any) -> Any:
-        head = next((i for i, m in enumerate(input) if not isinstance(m, ChatMessageSystem)), len(input))
-        return await ask([*input[:head], *shots, *input[head:]], *args, **kwargs)
-
-    api.generate = generate  # type: ignore[method-assign]
-
-
-def _generate_config(cell: Cell) -> GenerateConfig:
+def generate_config(cell: Cell) -> GenerateConfig:
+    """The GenerateConfig of all requests of `cell`. Raises InputError for a field or a value that Inspect refuses."""
     fields = {**cell.settings.config, **cell.transport}
     unknown = fields.keys() - GenerateConfig.model_fields.keys()
     if unknown:
@@ -123,9 +64,3 @@ def _generate_config(cell: Cell) -> GenerateConfig:
         fault = error.errors()[0]
         key = ".".join(map(str, fault["loc"]))
         raise InputError(f"candidate {cell.candidate}: `{key}` is {fault['input']!r}: {fault['msg']}") from None
-
-
-def _one_line(error: Exception) -> str:
-    """Inspect's message without its markup: which client, and which variable is not set."""
-    words = MARKUP.sub("", str(error)).removeprefix("ERROR: ").split()
-    return " ".join(words)[:300] or type(error).__name__

@@ -101,9 +101,9 @@ def prepare(
         grid = replace(grid, cells=batched(grid.cells, grid.sweep.batch))
     recorded = (grid.base / grid.sweep.recorded).resolve()
     with silent_console():
-        requests = fingerprint(grid.cells)
         lacking = () if spending else _lacking(grid, recorded)
         tasks = _tasks(grid if spending else _pointed_nowhere(grid), recorded, None if spending else STAND_IN)
+        requests = fingerprint(grid.cells, dict(enumerate(task for _, task in tasks)))
     refuse_twins(tasks, requests)
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
     plan = Plan(grid, tasks, requests, recorded, budget, lacking, "batch" if batch else "standard")

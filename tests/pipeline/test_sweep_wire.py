@@ -61,7 +61,7 @@ def test_a_users_row_reaches_the_wire_raw(tmp_path: Path, model: str) -> None:
 
 
 def test_raw_settings_that_do_not_arrive_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router_lab.sweep.models._send_raw", lambda client, fields: None)
+    monkeypatch.setattr("router_lab.providers.asking._send_raw", lambda client, fields: None)
     models = ["anthropic/claude-haiku-4-5"]
     file = write_project(tmp_path, {"models": models, "config": {"extra_body": {"zz": 1}}})
     with pytest.raises(InputError, match=r"claude-haiku-4-5: `extra_body\.zz` does not reach this provider"):

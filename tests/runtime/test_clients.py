@@ -75,7 +75,7 @@ def test_nothing_is_derived_anew() -> None:
         clients.arguments_for(CHAT, "anthropic", NO_LIMITS, "standard")
     for unknown in (profile(None), Profile(Candidate("m")), profile(None, arguments={"stop_seqs": ["END"]})):
         for api in clients.APIS:
-            with pytest.raises(PolicyError, match="which API it was measured is not known.*a column `request`"):
+            with pytest.raises(PolicyError, match=r"which API it was measured is not known.*a column `request`"):
                 clients.arguments_for(unknown, api, NO_LIMITS, "standard", "2+2?")
 
 
