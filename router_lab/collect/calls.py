@@ -28,6 +28,8 @@ class Call:
     seconds: float | None
     started: dt.datetime
     paid: bool
+    event: Mapping[str, Any] | None = None
+    """The log's own record of it, where it comes from a log."""
 
     @property
     def own(self) -> bool:
@@ -118,6 +120,7 @@ def _call(
         seconds=output.get("time"),
         started=dt.datetime.fromisoformat(event["timestamp"]).astimezone(dt.UTC),
         paid=event.get("cache") != "read",
+        event=event,
     )
 
 

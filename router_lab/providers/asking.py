@@ -103,6 +103,9 @@ def record(
         arguments=arguments,
         few_shot=few_shot,
     )
+    base = str(getattr(getattr(model.api, "client", None), "base_url", recorder.root))
+    if not base.startswith(recorder.root):
+        return None  # it goes to a server of its own choice: nothing is sent there
     before = len(recorder.seen)
     # A thread of its own: a notebook's has an event loop that is running.
     with ThreadPoolExecutor(1) as threads:

@@ -66,9 +66,7 @@ def _probe(cell: Cell, task: Task | None = None) -> Ask:
 def _record(cell: Cell, ask: Ask, recorder: Recorder) -> Request | None:
     if cell.spec.model.partition("/")[0] in OFFLINE or not cell.spec.record:
         return None
-    sent = record(
-        cell.spec.model, ask, recorder, arguments=cell.settings.model_args, few_shot=cell.settings.few_shot
-    )
+    sent = record(cell.spec.model, ask, recorder, arguments=cell.settings.model_args, few_shot=cell.settings.few_shot)
     if sent is None:
         raise InputError(
             f"suite `{cell.suite}`: {cell.candidate}: the recorder on loopback saw no request of {cell.spec.model!r} "
@@ -88,7 +86,9 @@ def _record(cell: Cell, ask: Ask, recorder: Recorder) -> Request | None:
     return Request.of(sent, raw)
 
 
-def refuse_twins(tasks: Sequence[tuple[Cell, Task]], found: Mapping[tuple[str, str | None, str], Request | None]) -> None:
+def refuse_twins(
+    tasks: Sequence[tuple[Cell, Task]], found: Mapping[tuple[str, str | None, str], Request | None]
+) -> None:
     """Raise InputError if two candidates of a suite would send the same bytes to the same place, in the same task.
 
     Arguments that an effort gives to the task (turns, results kept) make two candidates of one request, but only
