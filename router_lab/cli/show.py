@@ -16,6 +16,7 @@ from router_lab.cli.words import (
     fitted_by,
     read_by,
     reads,
+    requests_lacking,
     weight_of_vectors,
     who_serves,
 )
@@ -113,6 +114,7 @@ def _head(policy: Policy) -> list[str]:
     vectors = weight_of_vectors(policy)
     if vectors is not None:
         lines.append(f"  vectors    {vectors}")
+    lines += [f"  requests   {line}" for line in requests_lacking(policy)]
     if shown.get("smallest_margin") is not None:
         least = least_margin(shown["smallest_margin"], shown.get("clusters"))
         lines.append(f"  margin     {least} is the least that can be certified")

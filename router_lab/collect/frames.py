@@ -65,11 +65,7 @@ class FrameFinder:
         if self._turns == 0:
             return Frame(None, "no answered model call of its own is in the log")
         if self._turns > 1:
-            return Frame(
-                None,
-                f"its solver goes on after the first answer (up to {self._turns} model calls a sample: several turns, "
-                "or tools that were called)",
-            )
+            return Frame(None, "its solver goes on after the first answer (several turns, or tools that were called)")
         found = self._whole or self._parted or []
         if self._reason or not found:
             return Frame(

@@ -59,6 +59,8 @@ class Requests:
                 return {**known, "reason": _unknown(model)}
             pattern, arguments = STAND_INS[known["api"]]
             model = pattern.format(known["arguments"].get("model", "x"))
+            # Only the frame is taken from it; asking once for all efforts saves time.
+            asked = {**asked, "config": {k: v for k, v in asked["config"].items() if k == "response_schema"}}
         sent, why = self._sent(model, arguments, asked, source.arguments.get("few_shot") or ())
         if sent is None or sent.api is None:
             return {**known, "reason": why or _unknown(model)}

@@ -18,9 +18,10 @@ from router_lab.collect.requests import Requests, joined
 from router_lab.collect.tables import SUFFIXES, read_table, reprice
 from router_lab.config import Suite, load_map
 from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
+from router_lab.outcomes.requests import one_request
 from router_lab.prices import PriceTable
 from router_lab.providers.evallog import find_logs
-from router_lab.providers.keys import MANIFEST, canonical_json
+from router_lab.providers.keys import MANIFEST
 from router_lab.runtime.errors import InputError
 
 Manifests = Mapping[Path, Mapping[str, Any]]
@@ -72,7 +73,7 @@ def collect(
         made = [row for row, _ in rows]
         whole = made if as_logged else _with_inclusion(logs, manifests, made + _unrun(logs, manifests, made))
         outcomes = pd.DataFrame(whole)
-        frames.append(_with_attrs(outcomes, logs, table, caching))
+        frames.append(_with_attrs(outcomes, logs, table, caching, as_logged))
         calls = [call for _, answered in rows for call in answered]
     for path, frame in tables:
         frames.append(reprice(frame, path, table, caching) if prices is not None else frame)
@@ -142,8 +143,11 @@ def _calls_frame(calls: list[dict[str, Any]], where: str) -> pd.DataFrame:
     return validate_calls(frame, where=where)
 
 
-def _with_attrs(frame: pd.DataFrame, logs: Sequence[LogSource], table: PriceTable, caching: str) -> pd.DataFrame:
-    requests = _measured_requests(logs)
+def _with_attrs(
+    frame: pd.DataFrame, logs: Sequence[LogSource], table: PriceTable, caching: str, as_logged: bool
+) -> pd.DataFrame:
+    # While a race is on its way nobody asks for a request, and finding them out takes its time.
+    requests = defaultdict(dict) if as_logged else _measured_requests(logs)
     grouped: dict[tuple[str, str | None], list[LogSource]] = defaultdict(list)
     for source in logs:
         grouped[source.model, source.effort].append(source)
@@ -171,21 +175,11 @@ def _candidate(
         "model": name[0],
         "effort": name[1],
         "settings_sha": shas[0] if len(shas) == 1 else "+".join(shas),
-        "request": _request(measured),
+        "request": one_request(measured) if measured else {},
         "prices": rates.as_dict(),
         "context_window": rates.context_window,
         "max_output_tokens": None,
     }
-
-
-def _request(asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One request of a candidate from those of its suites; requests that differ between them stand under `suites`."""
-    distinct = {canonical_json(request): request for request in asked.values()}
-    if len(distinct) == 1:
-        return next(iter(distinct.values()))
-    shared = {k: v for k, v in next(iter(asked.values())).items() if all(r.get(k) == v for r in asked.values())}
-    empty: dict[str, Any] = {"api": None, "arguments": {}, "system": None, "few_shot": []}
-    return {**empty, **shared, "suites": asked}
 
 
 def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None], dict[str, dict[str, Any]]]:
@@ -204,7 +198,7 @@ def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None]
         for source in logs:
             known = noted.get((source.model, source.effort, source.suite_name))
             found[source.model, source.effort][source.suite_name].append(requests.of(source, known))
-    return {name: {suite: joined(each) for suite, each in suites.items()} for name, suites in found.items()}
+    return {name: {suite: joined(suites[suite]) for suite in sorted(suites)} for name, suites in found.items()}
 
 
 def _merge_attrs(attrs: list[dict[Any, Any]]) -> dict[Any, Any]:

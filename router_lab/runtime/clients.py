@@ -111,6 +111,17 @@ def for_suite(profile: Profile, suite: str | None) -> Profile:
     return profile._replace(request=by_suite[suite])
 
 
+def unreproducible(profiles: Sequence[Profile], suites: Sequence[str]) -> list[dict[str, Any]]:
+    """Of which suites no request can be handed out: `suite`, `reason`, and `candidates` as [model, effort], sorted."""
+    found: dict[tuple[str, str], list[list[str | None]]] = {}
+    for profile in profiles:
+        by_suite = profile.request.get("suites") or dict.fromkeys(suites, profile.request)
+        for suite, request in by_suite.items():
+            if request.get("reproducible") is False:
+                found.setdefault((suite, str(request.get("reason"))), []).append(list(profile.candidate))
+    return [{"suite": suite, "reason": reason, "candidates": who} for (suite, reason), who in sorted(found.items())]
+
+
 def _model(profile: Profile) -> str:
     return str((profile.request.get("arguments") or {}).get("model", profile.candidate.model))
 

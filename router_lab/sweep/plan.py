@@ -16,6 +16,7 @@ from inspect_ai import Task
 from router_lab.config import Sweep
 from router_lab.prices import PriceTable
 from router_lab.providers.keys import RECORDED
+from router_lab.providers.loopback import loopback_direct
 from router_lab.providers.store import candidate_label, read_header, recordings
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.batch import batched
@@ -100,7 +101,7 @@ def prepare(
     if batch:
         grid = replace(grid, cells=batched(grid.cells, grid.sweep.batch))
     recorded = (grid.base / grid.sweep.recorded).resolve()
-    with silent_console():
+    with silent_console(), loopback_direct(cell.spec.base_url for cell in grid.cells):
         lacking = () if spending else _lacking(grid, recorded)
         tasks = _tasks(grid if spending else _pointed_nowhere(grid), recorded, None if spending else STAND_IN)
         requests = fingerprint(grid.cells, dict(enumerate(task for _, task in tasks)))

@@ -15,6 +15,7 @@ from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log, read_eval_log
 
 from router_lab.config import Sweep
 from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
+from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.sweep.budget import Spending, meter
@@ -90,7 +91,8 @@ def run_sweep(
     racer = None if race is None else Racer(plan, folder, race)
     meter(spending)
     try:
-        with Progress(plan.grid.sweep.name, plan.needed, reused, stream) as counter:
+        local = loopback_direct(cell.spec.base_url for cell in plan.grid.cells)
+        with local, Progress(plan.grid.sweep.name, plan.needed, reused, stream) as counter:
             if racer is None:
                 unrun = _run_waves(plan, folder, spending, done, logs)
             else:
