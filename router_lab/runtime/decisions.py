@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.messages import prompt_text
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
@@ -43,9 +44,16 @@ class DecisionLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(
-        self, decision: Decision, *, prompt: str | None = None, suite: str | None = None, id: str | None = None
+        self,
+        decision: Decision,
+        *,
+        prompt: str | list[dict[str, Any]] | None = None,
+        suite: str | None = None,
+        id: str | None = None,
     ) -> str:
         """Log a decision and return the id for its outcome; also marks the current OpenTelemetry span, if any.
+
+        Of a `prompt` that is a list of messages the text is written that `decide` reads.
 
         A decision that lacked the vector its policy was fitted on has `vector_missing: true` in its row.
         """
@@ -58,7 +66,7 @@ class DecisionLog:
         if decision.vector_missing:
             row["vector_missing"] = True
         if self._prompts and prompt is not None:
-            row["prompt"] = prompt
+            row["prompt"] = prompt if isinstance(prompt, str) else prompt_text(prompt)
         self._append(row)
         mark_span(decision)
         return number
