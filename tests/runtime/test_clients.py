@@ -6,6 +6,7 @@ import json
 import threading
 import typing
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from router_lab.runtime import clients
 from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.frame import SLOT
 from router_lab.runtime.model import Candidate, Limits, Profile
 from router_lab.runtime.policy import Policy
 
@@ -212,3 +214,101 @@ def test_settings_that_differ_by_suite_are_those_of_the_suite() -> None:
         with pytest.raises(PolicyError, match=r"settings of its own for each suite \(maths, triage\)"):
             clients.for_suite(both, unknown)
     assert clients.for_suite(CHAT, None) is CHAT
+
+
+def framed_profile(api: str, content: dict[str, Any], **arguments: Any) -> Profile:
+    return profile(api, arguments={"model": "m-1", **arguments}, content=content)
+
+
+def test_a_question_is_put_wherever_it_was_measured() -> None:
+    content = {"instructions": f"Sum up: {SLOT}", "input": [{"role": "user", "content": f"{SLOT}\n\nAgain: {SLOT}"}]}
+    both = framed_profile("openai_responses", content)
+    asked = clients.arguments_for(both, "openai_responses", NO_LIMITS, "standard", f"2 {SLOT}")
+    assert asked["instructions"] == f"Sum up: 2 {SLOT}"
+    assert asked["input"] == [{"role": "user", "content": f"2 {SLOT}\n\nAgain: 2 {SLOT}"}]
+    with pytest.raises(PolicyError, match="several places"):
+        clients.arguments_for(
+            both, "openai_responses", NO_LIMITS, "standard", [*LEAD, {"role": "user", "content": "x"}]
+        )
+
+
+WRAPPED = {
+    "system": [{"type": "text", "text": "Be brief."}],
+    "messages": [{"role": "user", "content": f"Q: {SLOT}"}, {"role": "assistant", "content": "A:"}],
+}
+
+
+def test_conversations_pictures_and_system_messages_in_a_frame() -> None:
+    def ask(messages: Any, content: dict[str, Any] = WRAPPED, **more: Any) -> dict[str, Any]:
+        own = framed_profile("anthropic", content, max_tokens=9)
+        return clients.arguments_for(own, "anthropic", NO_LIMITS, "standard", messages, **more)
+
+    picture = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+    parts = [picture, {"type": "text", "text": "Who?"}]
+    system = {"role": "system", "content": "Be brief."}
+    tail = WRAPPED["messages"][1]
+    assert ask([system, *LEAD, {"role": "user", "content": "Who?"}])["messages"] == [
+        *LEAD, {"role": "user", "content": "Q: Who?"}, tail,
+    ]  # fmt: skip
+    shown = ask([{"role": "user", "content": parts}])["messages"]
+    assert shown == [{"role": "user", "content": [picture, {"type": "text", "text": "Q: Who?"}]}, tail]
+    for wrong, words in (
+        ([{"role": "user", "content": [picture]}], "no user message holds a text"),
+        ([{"role": "user", "content": [*parts, parts[1]]}], "has 2 text parts, not one"),
+        ([{"role": "system", "content": "Be rude."}, {"role": "user", "content": "Who?"}], "another was measured"),
+        (None, "pass it, so that it is put where it was measured"),
+    ):
+        with pytest.raises(PolicyError, match=words):
+            ask(wrong)
+    bare = {"messages": [*LEAD, {"role": "user", "content": SLOT}]}
+    assert ask([{"role": "user", "content": [picture]}], bare)["messages"] == [
+        *LEAD, {"role": "user", "content": [picture]},
+    ]  # fmt: skip
+    assert ask(None, bare)["messages"] == LEAD
+    # None was measured: the caller's own is passed on.
+    assert ask([system, {"role": "user", "content": "x"}], bare)["messages"] == [
+        *LEAD, system, {"role": "user", "content": "x"},
+    ]  # fmt: skip
+
+
+def test_tools_and_streams_are_passed_on_but_never_exchanged() -> None:
+    tools = [{"type": "function", "function": {"name": "add"}}]
+    asked = clients.arguments_for(CHAT, "openai_chat", NO_LIMITS, "standard", "x", tools=tools, stream=False)
+    assert asked["tools"] == tools and asked["stream"] is False
+    own = framed_profile("openai_chat", {"messages": [{"role": "user", "content": SLOT}]}, tools=tools)
+    assert clients.arguments_for(own, "openai_chat", NO_LIMITS, "standard", "x", tools=tools)["tools"] == tools
+    with pytest.raises(PolicyError, match="measured with tools of its own"):
+        clients.arguments_for(own, "openai_chat", NO_LIMITS, "standard", "x", tools=[])
+
+
+def test_the_measured_api_is_the_one_that_is_asked(make_spec: Any) -> None:
+    class Client:
+        class responses:
+            create = staticmethod(lambda **asked: asked)
+
+    spec = make_spec()
+    talk = profile("openai_responses", arguments={"model": "m-1"})._replace(candidate=spec.profiles[0].candidate)
+    policy = Policy(replace(spec, profiles=(talk, *spec.profiles[1:]), reference=0))
+    decision = policy.decide("x", allowed=[talk.candidate])
+    expected = {"model": "m-1", "input": [{"role": "user", "content": "x"}], "stream": True}
+    assert decision.api == "openai_responses"
+    assert decision.send(Client(), "x", stream=True) == decision.request("x", stream=True) == expected
+    assert decision.openai_responses("x", stream=True) == expected
+    with pytest.raises(PolicyError, match=r"decision\.request"):
+        decision.openai_chat("x")
+    with pytest.raises(PolicyError, match=r"has no \.responses\.create.*pass OpenAI\(\)"):
+        decision.send(object(), "x")
+
+
+def test_a_suite_of_no_single_request_is_refused_with_its_reason() -> None:
+    by_suite = {
+        "ask": {"api": "openai_chat", "arguments": {"model": "m-1"}},
+        "agent": {"api": "openai_chat", "arguments": {"model": "m-1"}, "reproducible": False, "reason": "it loops"},
+    }
+    both = profile(None, suites=by_suite)
+    assert clients.arguments_for(clients.for_suite(both, "ask"), "openai_chat", NO_LIMITS, "standard")["model"] == "m-1"
+    with pytest.raises(PolicyError, match="no single request is what was measured: it loops; run what was measured"):
+        clients.arguments_for(clients.for_suite(both, "agent"), "openai_chat", NO_LIMITS, "standard", "x")
+    assert clients.unreproducible([both], ["agent", "ask"]) == [
+        {"suite": "agent", "reason": "it loops", "candidates": [["m", "low"]]}
+    ]
