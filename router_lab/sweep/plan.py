@@ -17,13 +17,14 @@ from router_lab.config import Sweep
 from router_lab.prices import PriceTable
 from router_lab.providers.keys import RECORDED
 from router_lab.providers.loopback import loopback_direct
+from router_lab.providers.recorder import Request
 from router_lab.providers.store import candidate_label, read_header, recordings
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.batch import batched
 from router_lab.sweep.budget import report_failure
 from router_lab.sweep.guard import Breaker, guard
 from router_lab.sweep.models import build_model, candidate_arguments
-from router_lab.sweep.recorder import Request, fingerprint, refuse_twins, request_dict
+from router_lab.sweep.recorder import fingerprint, refuse_twins, request_dict
 from router_lab.sweep.settings import Cell, Grid, load_grid
 from router_lab.sweep.tasks import load_task, with_model
 

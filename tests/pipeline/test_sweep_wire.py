@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from router_lab.cli import cli
+from router_lab.providers.recorder import Request
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 from router_lab.sweep import load_grid, prepare
-from router_lab.sweep.recorder import Request, fingerprint
+from router_lab.sweep.recorder import fingerprint
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import serving
 
