@@ -16,6 +16,7 @@ from router_lab.cli.words import (
     fitted_by,
     read_by,
     reads,
+    requests_lacking,
     weight_of_vectors,
     who_serves,
 )
@@ -113,6 +114,7 @@ def _head(policy: Policy) -> list[str]:
     vectors = weight_of_vectors(policy)
     if vectors is not None:
         lines.append(f"  vectors    {vectors}")
+    lines += [f"  requests   {line}" for line in requests_lacking(policy)]
     if shown.get("smallest_margin") is not None:
         rows = f"{shown['n']:,} samples" if shown.get("n") else "so many samples"
         lines.append(f"  margin     the least that {rows} can certify: {least_told(shown, digits=2)}")

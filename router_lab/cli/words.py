@@ -46,6 +46,19 @@ def reads(policy: Policy) -> str:
     return READS[predictor].format(text=text)
 
 
+def requests_lacking(policy: Policy) -> list[str]:
+    """For each suite whose request no decision hands out: which, why, and for how many candidates if not for all."""
+    from router_lab.runtime.clients import unreproducible
+
+    total = len(policy.candidates)
+    return [
+        f"none to hand out for suite {row['suite']}"
+        + (f" ({len(row['candidates'])} of {total} candidates)" if len(row["candidates"]) < total else "")
+        + f": {row['reason']}"
+        for row in unreproducible(policy.spec.profiles, policy.spec.suites)
+    ]
+
+
 def fitted_by(policy: Policy) -> str:
     """` (fitter default)`; empty for a policy that names none."""
     fitter = policy.spec.provenance.get("fitter")

@@ -30,6 +30,8 @@ class Call:
     paid: bool
     stop: str | None = None
     """Why the answer ended, in Inspect's words: `stop`, `max_tokens`, …"""
+    event: Mapping[str, Any] | None = None
+    """The log's own record of it, where it comes from a log."""
 
     @property
     def own(self) -> bool:
@@ -121,6 +123,7 @@ def _call(
         started=dt.datetime.fromisoformat(event["timestamp"]).astimezone(dt.UTC),
         paid=event.get("cache") != "read",
         stop=(output.get("choices") or [{}])[0].get("stop_reason"),
+        event=event,
     )
 
 

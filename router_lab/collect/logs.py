@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from router_lab.collect.calls import Call, paid, request_cost, sample_calls
+from router_lab.collect.frames import FrameFinder
 from router_lab.collect.quality import check_of, quality_of, scorer_of, unscored
 from router_lab.collect.status import CANCELLED, INVALIDATED, UNSCORED, cut_off, sample_status
 from router_lab.config import Suite
@@ -16,7 +17,7 @@ from router_lab.prices import PriceTable, Tokens
 from router_lab.providers.evallog import RawLog, resolve
 from router_lab.providers.keys import CANDIDATE_KEY, RECORDED, SUITE_KEY, TRANSPORT, label_of
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.messages import last_user_text
+from router_lab.runtime.messages import group_mark, last_user_text
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class LogSource:
     suite_name: str
     suite: Suite
     dataset_sha: str | None
+    frames: FrameFinder = field(default_factory=FrameFinder, compare=False)
+    """What `log_rows` learns of the requests on its way."""
 
     @property
     def tier(self) -> str:
@@ -87,6 +90,8 @@ def log_rows(source: LogSource, table: PriceTable, caching: str) -> LogRows:
     for sample in source.log.samples():
         where = f"{source.log.path}: sample {sample['id']!r}"
         calls = sample_calls(sample, str(source.log.spec["model"]), source.model)
+        last = len(sample.get("error_retries") or []) + 1
+        source.frames.see(sample, [c.event for c in calls if c.own and c.attempt == last and c.event is not None])
         key = {
             "suite": source.suite_name,
             "sample_id": str(sample["id"]),
@@ -121,10 +126,11 @@ def unrun_rows(
             }
 
 
-def prompt_of(sample: Mapping[str, Any]) -> str:
-    """The text that a runtime would see: the sample's input, of a conversation its last user turn."""
+def prompt_of(sample: Mapping[str, Any]) -> str | None:
+    """The text that a runtime would see: the sample's input, of a conversation its last user turn. None if that has no
+    text (an image alone): two of those are not one question."""
     text = resolve(dict(sample), sample["input"])
-    return text if isinstance(text, str) else last_user_text(text)
+    return text if isinstance(text, str) else last_user_text(text) or None
 
 
 def _became(source: LogSource, sample: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -223,7 +229,8 @@ def _spent(
 
 def _group(source: LogSource, sample: Mapping[str, Any], where: str) -> str | None:
     if source.suite.group is None:
-        return None
+        own = resolve(dict(sample), sample["input"])
+        return None if isinstance(own, str) else group_mark(own)
     metadata = sample.get("metadata") or {}
     if source.suite.group not in metadata:
         raise InputError(

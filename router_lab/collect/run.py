@@ -24,15 +24,16 @@ from router_lab.collect.evidence import (
 )
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
 from router_lab.collect.raced import inclusion_of, not_due, raced_reason
+from router_lab.collect.requests import Requests, joined
 from router_lab.collect.shape import TableOptions
 from router_lab.collect.tables import read_table, reprice
 from router_lab.config import Suite, load_map
-from router_lab.masking import hidden
 from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
+from router_lab.outcomes.requests import one_request
 from router_lab.outcomes.tablefile import table_kind
 from router_lab.prices import PriceTable
 from router_lab.providers.evallog import all_logs
-from router_lab.providers.keys import MANIFEST, TRANSPORT, canonical_json
+from router_lab.providers.keys import MANIFEST
 from router_lab.runtime.errors import InputError
 
 Manifests = Mapping[Path, Mapping[str, Any]]
@@ -146,7 +147,7 @@ def _of_logs(
     if not made:
         return None, []
     frame = pd.DataFrame([{key: value for key, value in row.items() if key != "uuid"} for row in made])
-    return _with_attrs(frame, kept, table, caching), [call for _, answered in rows for call in answered]
+    return _with_attrs(frame, kept, table, caching, as_logged), [call for _, answered in rows for call in answered]
 
 
 def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]:
@@ -218,14 +219,17 @@ def _calls_frame(calls: list[dict[str, Any]], where: str) -> pd.DataFrame:
     return validate_calls(frame, where=where)
 
 
-def _with_attrs(frame: pd.DataFrame, logs: Sequence[LogSource], table: PriceTable, caching: str) -> pd.DataFrame:
-    requests = _measured_requests(logs)
+def _with_attrs(
+    frame: pd.DataFrame, logs: Sequence[LogSource], table: PriceTable, caching: str, as_logged: bool
+) -> pd.DataFrame:
+    # While a race is on its way nobody asks for a request, and finding them out takes its time.
+    requests = defaultdict(dict) if as_logged else _measured_requests(logs)
     grouped: dict[tuple[str, str | None], list[LogSource]] = defaultdict(list)
     for source in filter(was_used, logs):
         grouped[source.model, source.effort].append(source)
     frame.attrs = {
         "candidates": [
-            _candidate(name, sources, requests.get(name, {}), table)
+            _candidate(name, sources, requests[name], table)
             for name, sources in sorted(grouped.items(), key=lambda item: (item[0][0], item[0][1] or ""))
         ],
         "suites": [
@@ -247,43 +251,30 @@ def _candidate(
         "model": name[0],
         "effort": name[1],
         "settings_sha": shas[0] if len(shas) == 1 else "+".join(shas),
-        "request": _request(measured or {source.suite_name: _asked(source) for source in sources}),
+        "request": one_request(measured) if measured else {},
         "prices": rates.as_dict(),
         "context_window": rates.context_window,
         "max_output_tokens": None,
     }
 
 
-def _request(asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One request of a candidate from those of its suites; settings that differ between them stand under `suites`."""
-    distinct = {canonical_json(request): request for request in asked.values()}
-    if len(distinct) == 1:
-        return next(iter(distinct.values()))
-    shared = {k: v for k, v in next(iter(asked.values())).items() if all(r.get(k) == v for r in asked.values())}
-    empty: dict[str, Any] = {"api": None, "arguments": {}, "system": None, "few_shot": []}
-    return {**empty, **shared, "suites": asked}
-
-
-def _asked(source: LogSource) -> dict[str, Any]:
-    sent = source.log.spec.get("model_generate_config") or {}
-    config = hidden(source.arguments["config"] if source.arguments else _settings_of(sent), "config", {})
-    system = config.pop("system_message", None)
-    few_shot = list(source.arguments.get("few_shot") or [])
-    return {"api": None, "arguments": config, "system": system, "few_shot": few_shot}
-
-
-def _settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in TRANSPORT}
-
-
 def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None], dict[str, dict[str, Any]]]:
-    """Requests by candidate and suite as the sweep's recorder saw them, from the manifests beside the logs."""
-    found: dict[tuple[str, str | None], dict[str, dict[str, Any]]] = defaultdict(dict)
+    """Requests by candidate and suite, as the logs have them, beside what manifests say of what was sent."""
+    from router_lab.providers.loopback import all_direct
+    from router_lab.providers.recorder import Recorder
+
+    noted: dict[tuple[str, str | None, str], dict[str, Any]] = {}
     for folder in sorted({source.log.path.parent for source in logs}):
         for candidate in _manifest(folder).get("candidates", []):
             if candidate.get("request"):
-                found[candidate["model"], candidate["effort"]][candidate["suite"]] = candidate["request"]
-    return found
+                noted[candidate["model"], candidate["effort"], candidate["suite"]] = candidate["request"]
+    found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    with Recorder() as recorder, all_direct():
+        requests = Requests(recorder)
+        for source in logs:
+            known = noted.get((source.model, source.effort, source.suite_name))
+            found[source.model, source.effort][source.suite_name].append(requests.of(source, known))
+    return {name: {suite: joined(suites[suite]) for suite in sorted(suites)} for name, suites in found.items()}
 
 
 def _merge_attrs(attrs: list[dict[Any, Any]]) -> dict[Any, Any]:

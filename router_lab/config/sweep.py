@@ -88,6 +88,8 @@ class ModelSpec(Strict):
     config: dict[str, Any] = Field(default_factory=dict)
     """Inspect GenerateConfig fields for every effort of this model."""
     max_connections: Annotated[int, Field(ge=1)] | None = None
+    record: bool = True
+    """False for a provider whose requests cannot be recorded on loopback: no decision then hands out its request."""
     name: str | None = None
     """The candidate's model name in outcomes, where it should not be Inspect's."""
 

@@ -40,6 +40,7 @@ from router_lab.fit.table import Cell, routing_table, table_actions
 from router_lab.metrics import Estimate, paired_saving
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.replay import replay_known
+from router_lab.runtime.clients import unreproducible
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Linear, Point, PolicySpec, Profile, Route, group_code, profile_from_dict
 from router_lab.runtime.policy import Policy
@@ -93,6 +94,9 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
         certificate["escalation_gain"] = figure(more)
     if fitted.strange is not None:
         certificate["unknown_suites"] = told(fitted.strange, figure)
+    lacking = unreproducible(spec.profiles, spec.suites)
+    if lacking:
+        certificate["requests_not_reproducible"] = lacking
     if diagnostics:
         certificate["diagnostics"] = diagnose(problem, lambda part: _figures(learn(part, seed)), seed)
     if problem.held is not None:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from router_lab.outcomes.cells import json_of, number_column, place, text_column, truth_column
+from router_lab.outcomes.prompts import settle_prompts
+from router_lab.outcomes.requests import COLUMN as REQUEST
+from router_lab.outcomes.requests import take_requests
 from router_lab.outcomes.vectors import COLUMN as VECTOR
 from router_lab.outcomes.vectors import restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
@@ -68,6 +71,7 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
     if frame.empty:
         raise InputError(f"{where}: has no rows; a sweep or a table with at least one outcome is needed")
     out = frame.copy(deep=False)
+    attrs = take_requests(out, where) if REQUEST in out.columns else dict(frame.attrs)
     _settle_text(out, where)
     _settle_numbers(out, where)
     out["group"] = _groups(out)
@@ -79,7 +83,7 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
         restore_vectors(out, vectors)
     first = [c for c in OUTCOME_COLUMNS if c in out.columns]
     out = out[first + sorted(c for c in out.columns if c not in first)]
-    out.attrs = dict(frame.attrs)
+    out.attrs = attrs
     return out
 
 
@@ -105,6 +109,7 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
     for column in ("effort", "prompt"):
         if column not in out.columns:
             out[column] = None
+    settle_prompts(out, where)
     for column in [c for c in TEXT if c in out.columns]:
         values = text_column(out[column], where, column)
         out[column] = values if column in MAY_BE_EMPTY else values.where(values != "")

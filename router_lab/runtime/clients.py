@@ -1,4 +1,8 @@
-"""Request arguments for the providers' SDKs: those that were measured, handed out as they are, never derived anew."""
+"""Request arguments for the providers' SDKs: those that were measured, handed out as they are, never derived anew.
+
+What was measured is a question in a frame: the messages around it, the text around it in its own message, the tools.
+`request["content"]` holds all that in the API's own form, with `SLOT` where the question stood.
+"""
 
 from __future__ import annotations
 
@@ -7,48 +11,91 @@ from copy import deepcopy
 from typing import Any
 
 from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.frame import SLOT, filled, framed, leading
 from router_lab.runtime.model import Limits, Profile
 
-APIS = ("anthropic", "openai_chat", "openai_responses")
+METHODS = {
+    "openai_chat": ("chat", "completions", "create"),
+    "openai_responses": ("responses", "create"),
+    "anthropic": ("messages", "create"),
+}
+"""The APIs, and the method of the SDK's client that makes a request of each."""
+APIS = tuple(METHODS)
+FIELDS = {"openai_chat": "messages", "openai_responses": "input", "anthropic": "messages"}
 _OPENAI_TIERS = {"flex": "flex", "priority": "priority"}
 
 Messages = str | Sequence[Mapping[str, Any]] | None
+Tools = Sequence[Mapping[str, Any]] | None
 
 
-def anthropic(profile: Profile, limits: Limits, tier: str, messages: Messages = None) -> dict[str, Any]:
-    """For `Anthropic().messages.create(**arguments)`. `max_tokens`, which that API requires, is the measured one, else
-    the limit from the recorded distribution, else the model's maximum."""
-    arguments = _measured(profile, "anthropic")
+def arguments_for(
+    profile: Profile,
+    api: str,
+    limits: Limits,
+    tier: str,
+    messages: Messages = None,
+    *,
+    tools: Tools = None,
+    stream: bool | None = None,
+) -> dict[str, Any]:
+    """The arguments of `api`'s method. PolicyError where none were measured, or they would not be those.
+
+    `max_tokens`, which Anthropic's API requires, is the measured one, else the limit from the recorded distribution,
+    else the model's maximum. `tools` are added where none were measured; others than the measured ones are refused.
+    """
+    check(profile, api)
+    arguments = deepcopy(dict(profile.request.get("arguments") or {}))
+    arguments.setdefault("model", profile.candidate.model)
     room = limits.max_tokens or profile.max_output_tokens
-    if "max_tokens" not in arguments and room is not None:
+    if api == "anthropic" and "max_tokens" not in arguments and room is not None:
         arguments["max_tokens"] = room
-    if profile.request.get("system"):
-        arguments["system"] = profile.request["system"]
-    if tier == "priority":
-        arguments["service_tier"] = "auto"
-    return _with_messages(arguments, "messages", _few_shot(profile), messages)
+    if api == "anthropic":
+        arguments |= {"service_tier": "auto"} if tier == "priority" else {}
+    elif tier in _OPENAI_TIERS:  # a batch is sent through its own API; standard is what was measured
+        arguments["service_tier"] = _OPENAI_TIERS[tier]
+    arguments |= _content(profile, api, messages)
+    if tools is not None:
+        arguments["tools"] = _tools(profile, arguments.get("tools"), tools)
+    return arguments if stream is None else arguments | {"stream": stream}
 
 
-def openai_chat(profile: Profile, limits: Limits, tier: str, messages: Messages = None) -> dict[str, Any]:
-    """For `OpenAI().chat.completions.create(**arguments)`."""
-    del limits  # this API needs no maximum; the measured one, if any, is among the arguments
-    arguments = _measured(profile, "openai_chat") | _openai_tier(tier)
-    system = profile.request.get("system")
-    lead = [{"role": "system", "content": system}] if system else []
-    return _with_messages(arguments, "messages", lead + _few_shot(profile), messages)
+def check(profile: Profile, api: str) -> None:
+    """Raise PolicyError if no request of this profile can be handed out for `api`."""
+    request, who = profile.request, profile.candidate
+    if request.get("reproducible") is False:
+        raise PolicyError(
+            f"{who}: no single request is what was measured: {request.get('reason') or 'it was not recorded'}; run "
+            f"what was measured (the task's solver) with model {_model(profile)!r}, or measure a suite that asks once"
+        )
+    if request.get("api") is None:
+        why = f" ({request['reason']})" if request.get("reason") else ""
+        raise PolicyError(
+            f"{who}: through which API it was measured is not known{why}, so no arguments are made up; add it to the "
+            'outcomes and fit again: a column `request` in the table, JSON such as {"api": "openai_chat", "arguments": '
+            f'{{"model": "…"}}}} (APIs: {", ".join(APIS)}), or `request` in outcomes.attrs["candidates"]'
+        )
+    if request["api"] != api:
+        raise PolicyError(
+            f"{who} was measured through {request['api']}: no request for {api} was shown to do as well; "
+            "`decision.request(…)` has the measured one"
+        )
 
 
-def openai_responses(profile: Profile, limits: Limits, tier: str, messages: Messages = None) -> dict[str, Any]:
-    """For `OpenAI().responses.create(**arguments)`."""
-    del limits
-    arguments = _measured(profile, "openai_responses") | _openai_tier(tier)
-    if profile.request.get("system"):
-        arguments["instructions"] = profile.request["system"]
-    return _with_messages(arguments, "input", _few_shot(profile), messages)
+def send(client: Any, api: str, arguments: Mapping[str, Any]) -> Any:
+    """Call the method of `api` on an SDK's client, async ones included. PolicyError if the client has none."""
+    method = client
+    for name in METHODS[api]:
+        method = getattr(method, name, None)
+    if method is None:
+        raise PolicyError(
+            f"send: {type(client).__module__}.{type(client).__name__} has no .{'.'.join(METHODS[api])}; the request "
+            f"was measured through {api}: pass {'Anthropic()' if api == 'anthropic' else 'OpenAI()'}, sync or async"
+        )
+    return method(**arguments)
 
 
 def for_suite(profile: Profile, suite: str | None) -> Profile:
-    """`profile` with the request that was measured on `suite`, where a candidate's settings differ by suite.
+    """`profile` with the request that was measured on `suite`, where a candidate's requests differ by suite.
 
     Raises PolicyError for a suite on which such a candidate was not measured: no one request of it was.
     """
@@ -64,38 +111,51 @@ def for_suite(profile: Profile, suite: str | None) -> Profile:
     return profile._replace(request=by_suite[suite])
 
 
-def _measured(profile: Profile, api: str) -> dict[str, Any]:
-    """A copy of the measured arguments; PolicyError where none can be had for this API."""
-    recorded = profile.request.get("api")
-    if recorded is not None and recorded != api:
-        raise PolicyError(
-            f"{profile.candidate} was measured through {recorded}: no request for {api} was shown to do as well"
-        )
-    if recorded is None and profile.candidate.effort is not None and not profile.request.get("arguments"):
-        raise PolicyError(
-            f"{profile.candidate}: no request was recorded with its outcomes, and what its effort means is not guessed"
-        )
-    return {"model": profile.candidate.model} | deepcopy(dict(profile.request.get("arguments") or {}))
+def unreproducible(profiles: Sequence[Profile], suites: Sequence[str]) -> list[dict[str, Any]]:
+    """Of which suites no request can be handed out: `suite`, `reason`, and `candidates` as [model, effort], sorted."""
+    found: dict[tuple[str, str], list[list[str | None]]] = {}
+    for profile in profiles:
+        by_suite = profile.request.get("suites") or dict.fromkeys(suites, profile.request)
+        for suite, request in by_suite.items():
+            if request.get("reproducible") is False:
+                found.setdefault((suite, str(request.get("reason"))), []).append(list(profile.candidate))
+    return [{"suite": suite, "reason": reason, "candidates": who} for (suite, reason), who in sorted(found.items())]
 
 
-def _openai_tier(tier: str) -> dict[str, Any]:
-    """A batch is sent through its own API and needs no argument; standard is what was measured."""
-    return {"service_tier": _OPENAI_TIERS[tier]} if tier in _OPENAI_TIERS else {}
+def _model(profile: Profile) -> str:
+    return str((profile.request.get("arguments") or {}).get("model", profile.candidate.model))
 
 
-def _few_shot(profile: Profile) -> list[dict[str, Any]]:
-    return [
+def _content(profile: Profile, api: str, messages: Messages) -> dict[str, Any]:
+    """The fields that say what is asked, with the caller's messages in the place of the measured question."""
+    field, content = FIELDS[api], profile.request.get("content")
+    if content is None:
+        content = _asked(profile, api)
+    if messages is None:
+        return leading(content, field)
+    return filled(content, messages) if isinstance(messages, str) else framed(content, field, list(messages))
+
+
+def _asked(profile: Profile, api: str) -> dict[str, Any]:
+    """The frame of a request that says only which system message and examples it had."""
+    system = profile.request.get("system")
+    shots: list[dict[str, Any]] = [
         {"role": role, "content": shot[role]}
         for shot in profile.request.get("few_shot") or []
         for role in ("user", "assistant")
     ]
+    turns = [*shots, {"role": "user", "content": SLOT}]
+    if api == "openai_chat":
+        return {"messages": [{"role": "system", "content": system}] * bool(system) + turns}
+    name = "system" if api == "anthropic" else "instructions"
+    return {FIELDS[api]: turns} | ({name: system} if system else {})
 
 
-def _with_messages(
-    arguments: dict[str, Any], name: str, lead: list[dict[str, Any]], messages: Messages
-) -> dict[str, Any]:
-    """Put what was measured before the caller's messages. Without either, the argument is left to the caller."""
-    if messages is None:
-        return arguments | ({name: lead} if lead else {})
-    own = [{"role": "user", "content": messages}] if isinstance(messages, str) else [dict(one) for one in messages]
-    return arguments | {name: lead + own}
+def _tools(profile: Profile, measured: Any, given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    asked = [dict(tool) for tool in given]
+    if measured and asked != measured:
+        raise PolicyError(
+            f"{profile.candidate} was measured with tools of its own ({len(measured)}), which the arguments hold "
+            "already; others are another measurement: leave `tools` out, or give the suite's task those tools"
+        )
+    return asked

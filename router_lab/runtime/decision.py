@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -205,22 +205,70 @@ class Decision:
         row = self._limits_row
         return clients.for_suite(self.profile, self._spec.suites[row - 1] if row else None)
 
-    def anthropic(self, messages: clients.Messages = None) -> dict[str, Any]:
-        """Arguments for `Anthropic().messages.create(**decision.anthropic(messages))`, as they were measured.
+    @property
+    def measured(self) -> Mapping[str, Any]:
+        """What is known of the request that was measured: that of the suite decided for, where they differ."""
+        request = self.profile.request
+        row = self._limits_row
+        by_suite: Mapping[str, Mapping[str, Any]] = request.get("suites") or {}
+        return by_suite.get(self._spec.suites[row - 1], request) if row else request
 
-        `messages` (or a prompt) go after the candidate's few-shot examples; leave them out to pass your own.
-        PolicyError if the candidate was measured through another API, or with settings of its own for each suite and
-        the decision was for none of them.
+    @property
+    def api(self) -> str:
+        """The API that the candidate was measured through, on the suite decided for: `openai_chat`, `openai_responses`
+        or `anthropic`. PolicyError if it is not known."""
+        measured = self._measured
+        found = measured.request.get("api")
+        if found is None:
+            clients.check(measured, "")
+        return str(found)
+
+    def request(
+        self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
+    ) -> dict[str, Any]:
+        """The arguments for the API that was measured (`api`), `send` them: the question in the measured frame.
+
+        `messages`: a prompt, or messages in that API's form, of which the last user text is the question. The frame
+        (system message, examples, text around the question, tools) is put around it as it was sent; the turns before
+        and after it stay beside it. A system message that is the measured one counts once, another is refused; where
+        none was measured, the caller's is passed on, and so are `tools`, but nothing was shown of them. Without
+        `messages`, what comes before the question. `stream` is passed on. PolicyError where no request is known, none
+        can be rebuilt, or the candidate's requests differ by suite and the decision was for none of them.
         """
-        return clients.anthropic(self._measured, self.limits, self.tier, messages)
+        return self._arguments(self.api, messages, tools, stream)
 
-    def openai_chat(self, messages: clients.Messages = None) -> dict[str, Any]:
-        """Arguments for `OpenAI().chat.completions.create(**…)`; `messages` as in `anthropic`, system message first."""
-        return clients.openai_chat(self._measured, self.limits, self.tier, messages)
+    def send(
+        self, client: Any, messages: clients.Messages, *, tools: clients.Tools = None, stream: bool | None = None
+    ) -> Any:
+        """What the SDK's client (`OpenAI()`, `Anthropic()`, or their async kin) answers to `request(messages, …)`.
 
-    def openai_responses(self, messages: clients.Messages = None) -> dict[str, Any]:
-        """Arguments for `OpenAI().responses.create(**…)`; as `anthropic`, `messages` becoming `input`."""
-        return clients.openai_responses(self._measured, self.limits, self.tier, messages)
+        PolicyError as for `request`, and for a client of another API than the measured one.
+        """
+        api = self.api
+        return clients.send(client, api, self._arguments(api, messages, tools, stream))
+
+    def anthropic(
+        self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
+    ) -> dict[str, Any]:
+        """`request` for `Anthropic().messages.create(**…)`; PolicyError if another API was measured."""
+        return self._arguments("anthropic", messages, tools, stream)
+
+    def openai_chat(
+        self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
+    ) -> dict[str, Any]:
+        """`request` for `OpenAI().chat.completions.create(**…)`; PolicyError if another API was measured."""
+        return self._arguments("openai_chat", messages, tools, stream)
+
+    def openai_responses(
+        self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
+    ) -> dict[str, Any]:
+        """`request` for `OpenAI().responses.create(**…)`; PolicyError if another API was measured."""
+        return self._arguments("openai_responses", messages, tools, stream)
+
+    def _arguments(
+        self, api: str, messages: clients.Messages, tools: clients.Tools, stream: bool | None
+    ) -> dict[str, Any]:
+        return clients.arguments_for(self._measured, api, self.limits, self.tier, messages, tools=tools, stream=stream)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; two decisions are equal if these are."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router_lab.runtime.errors import InputError, RouterLabWarning
-from router_lab.runtime.messages import last_user_text
+from router_lab.runtime.messages import prompt_text
 from router_lab.runtime.values import LOGGED, name_of, plain
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class DecisionLog:
     def write(self, decision: Decision, *, prompt: Any = None, suite: str | None = None, id: Any = None) -> str:
         """Log a decision and return the id for its outcome (`id` as text, else a new one); never raises.
 
-        Also marks the current OpenTelemetry span, if any. prompt: as `decide` takes it. A decision that lacked the
+        Also marks the current OpenTelemetry span, if any. prompt: as `decide` takes it; of a list of messages the text
+        is written that `decide` reads. A decision that lacked the
         vector its policy was fitted on has `vector_missing: true` in its row.
         """
         number = uuid.uuid4().hex
@@ -78,7 +79,7 @@ class DecisionLog:
         if decision.vector_missing:
             row["vector_missing"] = True
         if self._prompts and prompt is not None:
-            row["prompt"] = prompt if isinstance(prompt, str) else last_user_text(prompt)
+            row["prompt"] = prompt if isinstance(prompt, str) else prompt_text(prompt)
         return row
 
     def _append(self, row: dict[str, Any]) -> None:
@@ -167,7 +168,7 @@ def _whole(text: str) -> str:
 
 def span_attributes(decision: Decision) -> dict[str, str | float]:
     """Attributes for a span, after OpenTelemetry's GenAI semantic conventions; ours have the prefix `router_lab.`."""
-    request = decision.profile.request
+    request = decision.measured
     model = (request.get("arguments") or {}).get("model", decision.model)
     found: dict[str, str | float] = {
         "gen_ai.operation.name": "chat",

@@ -132,6 +132,18 @@ def _request(request: Any, candidate: str) -> Iterator[str]:
         yield f"candidates: request.arguments of {candidate} is not a mapping"
     if not isinstance(request.get("system") or "", str):
         yield f"candidates: request.system of {candidate} is not a text"
+    if not isinstance(request.get("content") or {}, Mapping):
+        yield f"candidates: request.content of {candidate} is not a mapping"
+    if request.get("reproducible") not in (None, True, False):
+        yield f"candidates: request.reproducible {request['reproducible']!r} of {candidate} is not true or false"
+    if not isinstance(request.get("reason") or "", str):
+        yield f"candidates: request.reason of {candidate} is not a text"
+    suites = request.get("suites") or {}
+    if not isinstance(suites, Mapping):
+        yield f"candidates: request.suites of {candidate} is not a mapping"
+        return
+    for suite, own in suites.items():
+        yield from _request(own, f"{candidate} on {suite!r}")
     shots = request.get("few_shot") or []
     if not isinstance(shots, list | tuple) or not all(
         isinstance(shot, Mapping) and {"user", "assistant"} <= set(shot) for shot in shots

@@ -16,13 +16,15 @@ from inspect_ai import Task
 from router_lab.config import Sweep
 from router_lab.prices import PriceTable
 from router_lab.providers.keys import RECORDED
+from router_lab.providers.loopback import loopback_direct
+from router_lab.providers.recorder import Request
 from router_lab.providers.store import candidate_label, read_header, recordings
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.batch import batched
 from router_lab.sweep.budget import report_failure
 from router_lab.sweep.guard import Breaker, guard
 from router_lab.sweep.models import build_model, candidate_arguments
-from router_lab.sweep.recorder import Request, fingerprint, refuse_twins, request_dict
+from router_lab.sweep.recorder import fingerprint, refuse_twins, request_dict
 from router_lab.sweep.settings import Cell, Grid, load_grid
 from router_lab.sweep.tasks import load_task, with_model
 
@@ -100,10 +102,10 @@ def prepare(
     if batch:
         grid = replace(grid, cells=batched(grid.cells, grid.sweep.batch))
     recorded = (grid.base / grid.sweep.recorded).resolve()
-    with silent_console():
-        requests = fingerprint(grid.cells)
+    with silent_console(), loopback_direct(cell.spec.base_url for cell in grid.cells):
         lacking = () if spending else _lacking(grid, recorded)
         tasks = _tasks(grid if spending else _pointed_nowhere(grid), recorded, None if spending else STAND_IN)
+        requests = fingerprint(grid.cells, dict(enumerate(task for _, task in tasks)))
     refuse_twins(tasks, requests)
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
     plan = Plan(grid, tasks, requests, recorded, budget, lacking, "batch" if batch else "standard")

@@ -14,6 +14,7 @@ from inspect_ai.log import EvalLog
 
 from router_lab.config import Sweep
 from router_lab.providers.keys import MANIFEST
+from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.sweep.budget import Spending, meter
@@ -99,7 +100,8 @@ def run_sweep(
     racer = None if race is None else Racer(plan, folder, race)
     meter(spending)
     try:
-        with Progress(plan.grid.sweep.name, plan.needed, reused, stream) as counter:
+        local = loopback_direct(cell.spec.base_url for cell in plan.grid.cells)
+        with local, Progress(plan.grid.sweep.name, plan.needed, reused, stream) as counter:
             stops = Stops(counter.note)
             watch(stops)
             if racer is None:

@@ -149,9 +149,16 @@ def _without_prompts(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _bare(candidate: Mapping[str, Any]) -> dict[str, Any]:
-    """A candidate without its prompt texts: system message and few-shot examples."""
-    request = {k: v for k, v in (candidate.get("request") or {}).items() if k not in ("system", "few_shot")}
-    return {**candidate, **({"request": request} if "request" in candidate else {})}
+    """A candidate without its prompt texts: system message, few-shot examples, tools, what was around the question."""
+    return {**candidate, **({"request": _textless(candidate["request"] or {})} if "request" in candidate else {})}
+
+
+def _textless(request: Mapping[str, Any]) -> dict[str, Any]:
+    bare = {k: v for k, v in request.items() if k not in ("system", "few_shot", "content")}
+    bare["arguments"] = {k: v for k, v in (request.get("arguments") or {}).items() if k != "tools"}
+    if request.get("suites"):
+        bare["suites"] = {suite: _textless(own) for suite, own in request["suites"].items()}
+    return bare
 
 
 def _without_keys(outcomes: pd.DataFrame) -> pd.DataFrame:

@@ -101,11 +101,10 @@ def test_an_agent_loop_ends_before_it_overspends(demo: Demo, tmp_path: Path) -> 
 
 
 def measured_through(policy: Policy, api: str) -> Policy:
-    """The demo's policy as it would be had its candidates been measured through Anthropic's API."""
-    if api == "openai":
-        return policy
+    """The demo's policy as it would be had its candidates been measured through this provider's own models."""
+    named = {"openai": ("openai_responses", "max_output_tokens"), "anthropic": ("anthropic", "max_tokens")}[api]
     profiles = []
     for profile in policy.spec.profiles:
-        arguments = {"model": profile.candidate.model, "max_tokens": 64}
-        profiles.append(profile._replace(request={"api": "anthropic", "arguments": arguments}))
+        arguments = {"model": profile.candidate.model, named[1]: 64}
+        profiles.append(profile._replace(request={"api": named[0], "arguments": arguments}))
     return Policy(replace(policy.spec, profiles=tuple(profiles)))

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.frame import SLOT
 from router_lab.sweep import prepare, run_sweep
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import Loopback, serving
@@ -97,10 +98,13 @@ def test_fourteen_candidates_on_three_suites_to_the_cent(servers: tuple[Loopback
     requests = {(c["model"], c["effort"]): c["request"] for c in outcomes.attrs["candidates"]}
     assert requests["openai/gpt-5-mini", "high"]["arguments"]["reasoning"] == {"effort": "high"}
     assert requests["openai/gpt-5-mini", "high"]["api"] == "openai_responses"
-    assert requests["anthropic/claude-haiku-4-5", "brief"] == {
-        "api": "anthropic", "arguments": {"max_tokens": 99, "model": "claude-haiku-4-5"}, "system": "Be brief.",
-        "few_shot": [],
+    brief = requests["anthropic/claude-haiku-4-5", "brief"]["suites"]
+    assert brief["plain"] == brief["judged"] == {
+        "api": "anthropic", "arguments": {"max_tokens": 99, "model": "claude-haiku-4-5", "tools": []},
+        "system": "Be brief.", "few_shot": [],
+        "content": {"system": [{"type": "text", "text": "Be brief."}], "messages": [{"role": "user", "content": SLOT}]},
     }  # fmt: skip
+    assert brief["agent"]["reproducible"] is False and "goes on after the first answer" in brief["agent"]["reason"]
 
 
 N = 12

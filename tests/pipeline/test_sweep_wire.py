@@ -8,12 +8,14 @@ import pytest
 from click.testing import CliRunner
 
 from router_lab.cli import cli
+from router_lab.providers.recorder import Request
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
-from router_lab.sweep import load_grid, prepare
-from router_lab.sweep.recorder import Request, fingerprint
+from router_lab.sweep import load_grid, prepare, run_sweep
+from router_lab.sweep.recorder import fingerprint
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import serving
+from tests.servers.proxy import HOST, proxying
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),
@@ -61,7 +63,7 @@ def test_a_users_row_reaches_the_wire_raw(tmp_path: Path, model: str) -> None:
 
 
 def test_raw_settings_that_do_not_arrive_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router_lab.sweep.models._send_raw", lambda api, cell, reveal: None)
+    monkeypatch.setattr("router_lab.providers.asking._send_raw", lambda *_: None)
     models = ["anthropic/claude-haiku-4-5"]
     file = write_project(tmp_path, {"models": models, "config": {"extra_body": {"zz": 1}}})
     with pytest.raises(InputError, match=r"claude-haiku-4-5: `extra_body\.zz` does not reach this provider"):
@@ -154,3 +156,29 @@ def test_init_writes_a_sweep_that_can_be_prepared(tmp_path: Path, monkeypatch: p
     assert plan.needed == 12 and plan.budget_usd == 1.0
     again = CliRunner().invoke(cli, ["init", str(tmp_path / "mine")])
     assert again.exit_code == 1 and "is there already; choose another directory" in again.output
+
+
+def test_behind_a_proxy_the_same_is_recorded_and_only_the_outside_goes_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LOCAL_API_KEY", "x")
+    with serving() as server, proxying(server.root) as (proxy, asked):
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, proxy)
+        models = [
+            {"model": "openai-api/local/far", "base_url": f"{HOST}/v1/"},
+            {"model": "openai-api/local/near", "base_url": server.url},
+        ]
+        prices = {spec["model"]: price(1, 2) for spec in models}
+        file = write_project(tmp_path, {"models": models, "config": {"max_tokens": 9}}, prices=prices)
+        result = run_sweep(file, tmp_path / "logs", limit=2, quiet=True)
+        assert (result.generated, result.failed) == (4, 0)
+    written = json.loads((tmp_path / "logs" / "sweep.json").read_text())["candidates"]
+    assert [c["request"]["arguments"] for c in written] == [
+        {"max_tokens": 9, "model": name} for name in ("far", "near")
+    ]
+    assert [c["request"]["api"] for c in written] == ["openai_chat"] * 2
+    assert asked == [f"{HOST}/v1/chat/completions"] * 2, "the recorder and the near server are not asked through it"
+    assert len(server.requests) == 4

@@ -222,7 +222,7 @@ def test_writing_never_fails_the_request(
 
     path = {"folder": tmp_path / "file" / "d.jsonl", "disk": Path("/dev/full")}.get(broken, tmp_path / "d.jsonl")
     log = DecisionLog(path, prompts=True, clock=clock)
-    odd: dict[str, Any] = {"prompt": {"prompt": 3}, "id": {"id": Raises()}}.get(broken, {})
+    odd: dict[str, Any] = {"prompt": {"prompt": Raises()}, "id": {"id": Raises()}}.get(broken, {})
     with caplog.at_level(logging.WARNING, "router_lab"):
         numbers = {log.write(policy.decide(TEXT), **odd) for _ in range(3)}
         if broken in ("folder", "disk"):

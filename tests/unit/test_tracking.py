@@ -38,7 +38,9 @@ def outcomes() -> pd.DataFrame:
         for i in range(10)
     ]  # fmt: skip
     frame = validate_outcomes(pd.DataFrame(rows))
-    request = {"system": SECRET, "few_shot": [{"user": SECRET, "assistant": "a"}], "api": None}
+    content = {"messages": [{"role": "user", "content": SECRET}]}
+    own = {"system": SECRET, "few_shot": [{"user": SECRET, "assistant": "a"}], "api": None, "content": content}
+    request = {**own, "arguments": {"tools": [{"name": "t", "description": SECRET}]}, "suites": {"s one": own}}
     frame.attrs["candidates"] = [{"model": "x", "effort": None, "request": request}]
     return frame
 

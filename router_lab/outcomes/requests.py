@@ -1,0 +1,70 @@
+"""The `request` column of a table: what each candidate was really asked with, where no log says it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from router_lab.runtime.clients import APIS
+from router_lab.runtime.errors import InputError
+
+COLUMN = "request"
+KEYS = ("api", "arguments", "system", "few_shot", "content")
+
+
+def take_requests(out: pd.DataFrame, where: str) -> dict[Any, Any]:
+    """`out.attrs` with the requests of `out["request"]` at their candidates; the column goes.
+
+    A cell is null, or an object (in CSV its JSON) of `api` and `arguments`, perhaps `system` and `few_shot`, the same
+    in all rows of a candidate and suite. Raises InputError naming the row.
+    """
+    found: dict[tuple[str, str | None], dict[str, dict[str, Any]]] = defaultdict(dict)
+    efforts = out["effort"] if "effort" in out.columns else [None] * len(out)
+    rows = zip(out.index, out["model"], efforts, out["suite"], out.pop(COLUMN), strict=True)
+    for label, model, effort, suite, cell in rows:
+        request = _read(cell, f"{where}: {out.index.name or 'row'} {label}")
+        if request is None:
+            continue
+        of = found[str(model), effort if isinstance(effort, str) else None]
+        if of.setdefault(str(suite), request) != request:
+            raise InputError(
+                f"{where}: {out.index.name or 'row'} {label}: `request` differs from that of an earlier row of "
+                f"{model!r} on suite {suite!r}; two requests are two candidates: give one an `effort` of its own"
+            )
+    known = {(row["model"], row.get("effort")): dict(row) for row in out.attrs.get("candidates", ())}
+    for name, by_suite in found.items():
+        known.setdefault(name, {"model": name[0], "effort": name[1]})["request"] = one_request(by_suite)
+    return {**out.attrs, "candidates": list(known.values())} if found else dict(out.attrs)
+
+
+def one_request(by_suite: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """One request of a candidate from those of its suites; requests that differ between them stand under `suites`."""
+    requests = list(by_suite.values())
+    if all(request == requests[0] for request in requests):
+        return requests[0]
+    shared = {k: v for k, v in requests[0].items() if all(r.get(k) == v for r in requests)}
+    empty: dict[str, Any] = {"api": None, "arguments": {}, "system": None, "few_shot": []}
+    return {**empty, **shared, "suites": dict(by_suite)}
+
+
+def _read(cell: Any, where: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(cell) if isinstance(cell, str) else cell
+    except ValueError as error:
+        raise InputError(f"{where}: `request` is not JSON: {error}") from None
+    if value is None or (not isinstance(value, dict) and pd.isna(value)):
+        return None
+    if not isinstance(value, dict) or not value.keys() <= set(KEYS):
+        raise InputError(f"{where}: `request` is {str(value)[:80]!r}; it must be an object of {', '.join(KEYS)}")
+    if value.get("api") not in APIS or not isinstance(value.get("arguments"), dict):
+        raise InputError(
+            f"{where}: `request` needs `api`, one of {', '.join(APIS)}, and `arguments`, an object of what that SDK's "
+            f"method was called with; api is {value.get('api')!r}"
+        )
+    # Parquet fills up the objects of a column with nulls.
+    arguments = {key: item for key, item in value["arguments"].items() if item is not None}
+    return {key: item for key, item in value.items() if item is not None} | {"arguments": arguments}

@@ -1,0 +1,214 @@
+"""Inspect's models, made and asked: with a candidate's own few-shot and raw fields, live or against a recorder."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageAssistant,
+    ChatMessageSystem,
+    ChatMessageUser,
+    GenerateConfig,
+    Model,
+    ModelAPI,
+    get_model,
+)
+from inspect_ai.tool import ToolFunction, ToolInfo
+from pydantic import TypeAdapter
+
+from router_lab.masking import has_references, know, know_user, masked, revealed
+from router_lab.providers.keys import RECORDED
+from router_lab.providers.recorder import KEY, Recorder, Sent
+from router_lab.runtime.errors import InputError
+
+OFFLINE = ("mockllm", "none", RECORDED.rstrip("/"))
+"""Providers that send nothing."""
+
+TIMEOUT_S = 20.0
+MARKUP = re.compile(r"\[/?[a-z ]+\]")
+"""Colours in Inspect's messages."""
+
+_MESSAGES: TypeAdapter[list[ChatMessage]] = TypeAdapter(list[ChatMessage])
+_TOOLS: TypeAdapter[list[ToolInfo]] = TypeAdapter(list[ToolInfo])
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What Inspect hands to a provider for one call, as its logs have it: messages and tools as JSON objects."""
+
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: Any = "none"
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_model(
+    name: str,
+    config: GenerateConfig,
+    *,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    few_shot: Sequence[Mapping[str, str]] = (),
+    keys: Mapping[str, str] | None = None,
+) -> Model:
+    """Inspect's model `name`. Raw fields of `config.extra_body` are put into every body, `config.extra_headers` into
+    its headers, `few_shot` into every request at the provider, so that any task, also a foreign agent, gets them.
+
+    keys: values of references (`masking.hidden`) in arguments, base URL, raw fields and headers, beside those of the
+    environment; they are put in where the request leaves, and no log sees them. None leaves references as they are.
+    Raises InputError.
+    """
+    where = f"model {name!r}"
+
+    def reveal(tree: Any) -> Any:
+        return tree if keys is None else revealed(tree, keys, where)
+
+    given = dict(reveal(arguments or {})) | ({} if api_key is None else {"api_key": api_key})
+    try:
+        model = get_model(name, config=config, base_url=reveal(base_url), memoize=False, **given)
+    except (PrerequisiteError, ValueError, TypeError, ImportError) as error:
+        raise InputError(masked(f"{where} cannot be made: {_one_line(error)}")) from None
+    if api_key is None:
+        for attribute in ("api_key", "initial_api_key"):
+            know(getattr(model.api, attribute, None))
+    know_user(getattr(model.api, "base_url", None) or "")  # which may be of the environment
+    if base_url is not None:
+        model._explicit_base_url = masked(base_url)  # what the log says of it
+    client = getattr(model.api, "client", None)
+    if client is not None and hasattr(client, "max_retries"):
+        # Inspect retries as well, and what an SDK retries on its own is seen, limited and accounted for by nobody.
+        client.max_retries = 0
+    _send_raw(model.api, name, config, reveal)
+    if few_shot:
+        _put_few_shot(model.api, few_shot)
+    return model
+
+
+def recorded_base(name: str, recorder: Recorder) -> str:
+    """The base URL that points Inspect's model `name` at a recorder."""
+    # Anthropic's client appends /v1/messages itself, OpenAI's /chat/completions.
+    return recorder.root if name.partition("/")[0] == "anthropic" else recorder.url
+
+
+def record(
+    name: str,
+    ask: Ask,
+    recorder: Recorder,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    few_shot: Sequence[Mapping[str, str]] = (),
+) -> Sent | None:
+    """What model `name` sends for `ask`, or None if nothing reached the recorder. Raises InputError."""
+    config = {**ask.config, "max_retries": 0, "timeout": int(TIMEOUT_S), "batch": None}
+    if name.startswith("openai/"):
+        # Otherwise Inspect sends one unmetered "hello, world" per model object to see whether summaries are allowed.
+        config["reasoning_summary"] = config.get("reasoning_summary") or "none"
+    model = make_model(
+        name,
+        GenerateConfig.model_validate(config),
+        base_url=recorded_base(name, recorder),
+        api_key=KEY,
+        arguments=arguments,
+        few_shot=few_shot,
+    )
+    base = str(getattr(getattr(model.api, "client", None), "base_url", recorder.root))
+    if not base.startswith(recorder.root):
+        return None  # it goes to a server of its own choice: nothing is sent there
+    before = len(recorder.seen)
+    # A thread of its own: a notebook's has an event loop that is running.
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, _ask(model, ask)).result()
+    return recorder.seen[-1] if len(recorder.seen) > before else None
+
+
+async def _ask(model: Model, ask: Ask) -> None:
+    """One generate call at the provider, past Inspect's connection pools, which belong to the event loop of an eval."""
+    config = model.config.merge(GenerateConfig())
+    if config.max_tokens is None:
+        config.max_tokens = model.api.max_tokens_for_config(config) or model.api.max_tokens()
+    messages = _MESSAGES.validate_python([dict(message) for message in ask.messages])
+    tools = _TOOLS.validate_python([dict(tool) for tool in ask.tools])
+    choice = ToolFunction(**ask.tool_choice) if isinstance(ask.tool_choice, Mapping) else ask.tool_choice
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await model.api.generate(messages, tools, choice, config)
+    except Exception:  # noqa: BLE001  # whatever the provider makes of the recorder's answer: the request is what counts
+        pass
+    finally:
+        await model.api.aclose()
+
+
+def few_shot_messages(examples: Any) -> list[ChatMessage]:
+    """Exchanges as user and assistant messages, in order."""
+    return [
+        message
+        for example in examples
+        for message in (ChatMessageUser(content=example["user"]), ChatMessageAssistant(content=example["assistant"]))
+    ]
+
+
+def _send_raw(api: ModelAPI, name: str, config: GenerateConfig, reveal: Callable[[Any], Any]) -> None:
+    """Make the SDK's client of `api` put `extra_body` and `extra_headers` into every request as they are, over whatever
+    is there, with the values of the keys in them.
+
+    Inspect does so for some providers, drops them for others and passes on a list of its own for a third; whether
+    they arrive is seen by the recorder. Raises InputError where keys cannot be put in.
+    """
+    fields, headers = config.extra_body or {}, config.extra_headers or {}
+    if not fields and not headers:
+        return
+    if getattr(getattr(api, "client", None), "request", None) is None:
+        if has_references([fields, headers]):
+            raise InputError(
+                f"model {name!r}: its client is none that a key in extra_headers or extra_body could be "
+                "given to at the last moment, and Inspect logs both; use the variable that the provider reads"
+            )
+        return
+    body, heads = reveal(fields), reveal(headers)
+    begin = api.initialize
+
+    def wrap() -> None:
+        client: Any = api.client  # type: ignore[attr-defined]
+        ask = client.request
+
+        async def request(cast_to: Any, options: Any, **kwargs: Any) -> Any:
+            options.extra_json = {**(options.extra_json or {}), **body}
+            if heads:
+                given = options.headers if isinstance(options.headers, Mapping) else {}
+                options.headers = {**given, **heads}
+            return await ask(cast_to, options, **kwargs)
+
+        client.request = request
+
+    def initialize() -> None:
+        begin()  # which makes another client
+        wrap()
+
+    wrap()
+    api.initialize = initialize  # type: ignore[method-assign]
+
+
+def _put_few_shot(api: ModelAPI, examples: Any) -> None:
+    """Make `api` put the exchanges after the leading system messages of whatever it is asked."""
+    ask = api.generate
+    shots = few_shot_messages(examples)
+
+    async def generate(input: list[ChatMessage], *args: Any, **kwargs: Any) -> Any:
+        head = next((i for i, m in enumerate(input) if not isinstance(m, ChatMessageSystem)), len(input))
+        return await ask([*input[:head], *shots, *input[head:]], *args, **kwargs)
+
+    api.generate = generate  # type: ignore[method-assign]
+
+
+def _one_line(error: Exception) -> str:
+    """Inspect's message without its markup: which client, and which variable is not set."""
+    words = MARKUP.sub("", str(error)).removeprefix("ERROR: ").split()
+    return " ".join(words)[:300] or type(error).__name__
