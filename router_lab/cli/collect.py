@@ -15,7 +15,11 @@ from router_lab.cli.prices import price_file
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="outcomes.parquet to write."
 )
-@click.option("--prices", type=click.Path(dir_okay=False, path_type=Path), help="prices.yaml; tables are re-priced.")
+@click.option(
+    "--prices",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="prices.yaml; default: what the sweep was run with, else evals/prices.yaml. Tables are re-priced by it.",
+)
 @click.option("--suites", type=click.Path(dir_okay=False, path_type=Path), help="suites.yaml, for logs from elsewhere.")
 @click.option("--caching", default="none", help="Prompt caching assumed in cost_usd: none or prefix.")
 def collect(sources: tuple[Path, ...], out: Path, prices: Path | None, suites: Path | None, caching: str) -> None:
@@ -29,9 +33,9 @@ def collect(sources: tuple[Path, ...], out: Path, prices: Path | None, suites: P
     from router_lab.outcomes import write_calls, write_outcomes
 
     only_tables = all(source.suffix in SUFFIXES for source in sources)
-    file = prices if only_tables else price_file(prices)
+    file = None if only_tables or prices else price_file(None)
     with step(f"collecting {len(sources)} source{'s' * (len(sources) > 1)}"):
-        outcomes, calls = run(sources, prices=file, suites=suites, caching=caching)
+        outcomes, calls = run(sources, prices=prices, otherwise=file, suites=suites, caching=caching)
         if len(calls):
             write_calls(calls, out.with_name("calls.parquet"))
         write_outcomes(outcomes, out)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from router_lab.collect.calls import Call, paid, request_cost, sample_calls
+from router_lab.collect.calls import Call, ToolCall, paid, request_cost, sample_calls
+from router_lab.collect.notes import Notes
 from router_lab.collect.quality import check_of, quality_of, score_of
 from router_lab.collect.status import sample_status
 from router_lab.config import Suite
-from router_lab.prices import PriceTable, Tokens
+from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.providers.evallog import RawLog, resolve
 from router_lab.providers.keys import CANDIDATE_KEY, RECORDED, SUITE_KEY, TRANSPORT, label_of
 from router_lab.runtime.errors import InputError
@@ -69,12 +71,16 @@ def open_log(path: Path, suites: Mapping[str, Suite], folders: Mapping[Path, str
 
 
 def log_rows(
-    source: LogSource, table: PriceTable, caching: str
+    source: LogSource, table: PriceTable, caching: str, notes: Notes | None = None
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """(outcome row, call rows) of every sample. Raises InputError, naming log and sample."""
+    """(outcome row, call rows) of every sample. Raises InputError, naming log and sample; doubts of usage and prices
+    that do not stop anything go to `notes`."""
+    notes = Notes() if notes is None else notes
+    cache_ttl = (source.log.spec.get("model_args") or {}).get("cache_ttl")
     for sample in source.log.samples():
         where = f"{source.log.path}: sample {sample['id']!r}"
-        calls = sample_calls(sample, str(source.log.spec["model"]), source.model)
+        calls, tools = sample_calls(sample, str(source.log.spec["model"]), source.model, cache_ttl)
+        notes.of_calls(calls, tools, table)
         key = {
             "suite": source.suite_name,
             "sample_id": str(sample["id"]),
@@ -82,7 +88,7 @@ def log_rows(
             "model": source.model,
             "effort": source.effort,
         }
-        row = {**key, **_scored(source, sample, where), **_spent(source, sample, calls, table, caching)}
+        row = {**key, **_scored(source, sample, where), **_spent(source, sample, calls, tools, table, caching, notes)}
         yield row, [{**key, **_call_row(call, source.tier)} for call in calls]
 
 
@@ -138,22 +144,23 @@ def _scored(source: LogSource, sample: Mapping[str, Any], where: str) -> dict[st
 
 
 def _spent(
-    source: LogSource, sample: Mapping[str, Any], calls: list[Call], table: PriceTable, caching: str
-) -> dict[str, Any]:
+    source: LogSource, sample: Mapping[str, Any], calls: list[Call], tools: list[ToolCall], table: PriceTable,
+    caching: str, notes: Notes,
+) -> dict[str, Any]:  # fmt: skip
     last = len(sample.get("error_retries") or []) + 1
     own = [call for call in calls if call.own and call.attempt == last]
     tokens = [call.tokens or Tokens() for call in own]
-    spent, judged = paid(calls, table, source.tier)
-    started = own[0].started if own else _time(sample.get("started_at") or source.log.spec["created"])
+    spent, judged = paid(calls, table, source.tier, tools, notes.unpriced_judge)
+    started = own[0].started if own else utc(sample.get("started_at") or source.log.spec["created"])
     seconds = [call.seconds for call in own if call.seconds is not None]
     return {
         "input_tokens": sum(t.input for t in tokens),
         "cache_read_tokens": sum(t.cache_read for t in tokens),
         "cache_write_tokens": sum(t.cache_write_5m + t.cache_write_1h for t in tokens),
         "output_tokens": sum(t.output for t in tokens),
-        "reasoning_tokens": sum(call.reasoning for call in own),
+        "reasoning_tokens": sum(t.reasoning for t in tokens),
         "turns": len(own),
-        "cost_usd": request_cost(calls, table, caching, last) if own else None,
+        "cost_usd": request_cost(calls, table, caching, last, tools) if own else None,
         "paid_usd": spent,
         "judge_usd": judged,
         "retries": last - 1,
@@ -161,7 +168,17 @@ def _spent(
         "tier": source.tier,
         "started_at": started.isoformat(),
         "price_date": started.date().isoformat(),
+        **_tool_calls(own, [tool for tool in tools if tool.own and tool.attempt == last]),
     }
+
+
+def _tool_calls(calls: list[Call], tools: list[ToolCall]) -> dict[str, Any]:
+    """How often which tool was called, as JSON, so that a table can be priced anew; nothing where none was."""
+    counts: dict[str, Counter[str]] = {"provider": Counter(), "own": Counter(tool.name for tool in tools)}
+    for call in calls:
+        counts["provider"].update(call.tools)
+    used = {where: dict(sorted(names.items())) for where, names in counts.items() if names}
+    return {"tool_calls": json.dumps(used)} if used else {}
 
 
 def _group(source: LogSource, sample: Mapping[str, Any], where: str) -> str | None:
@@ -187,12 +204,8 @@ def _call_row(call: Call, tier: str) -> dict[str, Any]:
         "cache_read_tokens": None if tokens is None else tokens.cache_read,
         "cache_write_tokens": None if tokens is None else tokens.cache_write_5m + tokens.cache_write_1h,
         "output_tokens": None if tokens is None else tokens.output,
-        "reasoning_tokens": call.reasoning,
+        "reasoning_tokens": None if tokens is None else tokens.reasoning,
         "seconds": call.seconds,
         "tier": tier,
         "started_at": call.started.isoformat(),
     }
-
-
-def _time(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)

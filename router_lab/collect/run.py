@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,14 +12,19 @@ import pandas as pd
 
 from router_lab.collect.calls import CACHING
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
+from router_lab.collect.notes import Notes
+from router_lab.collect.pricing import Given, Pricing, manifest_of
 from router_lab.collect.raced import inclusion_of, not_due, raced_reason
 from router_lab.collect.tables import SUFFIXES, read_table, reprice
 from router_lab.config import Suite, load_map
 from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
-from router_lab.prices import PriceTable
+from router_lab.prices import PriceTable, utc
 from router_lab.providers.evallog import find_logs
-from router_lab.providers.keys import MANIFEST, TRANSPORT, canonical_json
+from router_lab.providers.keys import TRANSPORT, canonical_json
 from router_lab.runtime.errors import InputError
+
+Tables = Mapping[Path, PriceTable]
+"""The prices of the logs in a directory, by directory."""
 
 Manifests = Mapping[Path, Mapping[str, Any]]
 """What sweeps say of their log directories, by directory."""
@@ -29,7 +33,8 @@ Manifests = Mapping[Path, Mapping[str, Any]]
 def collect(
     sources: Sequence[str | Path],
     *,
-    prices: PriceTable | str | Path | None = None,
+    prices: Given = None,
+    otherwise: str | Path | None = None,
     suites: str | Path | None = None,
     caching: str = "none",
     as_logged: bool = False,
@@ -39,7 +44,9 @@ def collect(
     Args:
         sources: .eval or .json logs, folders of them, CSV/JSONL/Parquet tables of outcomes, logs of decisions whose
             outcomes are known (`DecisionLog`, .jsonl).
-        prices: a prices.yaml or a table; by default genai-prices alone. Tables are re-priced only if it is given.
+        prices: a prices.yaml or a table; by default the file that the sweep of a log folder was run with, which it
+            remembers, else `otherwise`, else genai-prices alone. Tables are re-priced only if it is given.
+        otherwise: a prices.yaml for logs of which no sweep says anything.
         suites: a suites.yaml; its `logs:` suites claim the logs in their folders, its other suites override what a log
             says about their scores.
         caching: assumption of `cost_usd`, `none` or `prefix` (see `collect.calls.request_cost`).
@@ -55,26 +62,29 @@ def collect(
         raise InputError(f"{gone}: no such file or folder")
     # Tables before prices: what is wrong is said in the order in which a user named it.
     tables = [(path, read_table(path)) for path in paths if path.suffix in SUFFIXES]
-    table = prices if isinstance(prices, PriceTable) else PriceTable.load(prices)
+    pricing = Pricing(prices, otherwise)
     known, folders = _suites(suites)
     logs = [open_log(p, known, folders) for p in find_logs([p for p in paths if p.suffix not in SUFFIXES])]
     if not tables and not logs:
         raise InputError("nothing to collect: name logs, a log folder or a table of outcomes")
-    _check_prices(logs, table)
+    manifests = {folder: manifest_of(folder) for folder in sorted({source.log.path.parent for source in logs})}
+    prices_of = {folder: pricing.of(folder, manifest) for folder, manifest in manifests.items()}
+    _check_prices(logs, prices_of)
     frames, calls = [], []
     if logs:
-        rows = [pair for source in logs for pair in log_rows(source, table, caching)]
-        manifests = {folder: _manifest(folder) for folder in {source.log.path.parent for source in logs}}
+        notes = Notes()
+        rows = [pair for log in logs for pair in log_rows(log, prices_of[log.log.path.parent], caching, notes)]
         if not as_logged:
             left_out = {source.log.path.name: not_due(source, manifests[source.log.path.parent]) for source in logs}
             rows = [pair for pair in rows if pair[0]["sample_id"] not in left_out[pair[0]["log"]]]
+            notes.warn()
         made = [row for row, _ in rows]
         whole = made if as_logged else _with_inclusion(logs, manifests, made + _unrun(logs, manifests, made))
         outcomes = pd.DataFrame(whole)
-        frames.append(_with_attrs(outcomes, logs, table, caching))
+        frames.append(_with_attrs(outcomes, logs, prices_of, caching))
         calls = [call for _, answered in rows for call in answered]
     for path, frame in tables:
-        frames.append(reprice(frame, path, table, caching) if prices is not None else frame)
+        frames.append(reprice(frame, path, pricing.table, caching) if prices is not None else frame)
     joined = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     joined.attrs = _merge_attrs([frame.attrs for frame in frames])
     where = ", ".join(map(str, paths[:3])) + (" …" if len(paths) > 3 else "")
@@ -90,10 +100,10 @@ def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]
     return known, {(base / suite.logs).resolve(): name for name, suite in known.items() if suite.logs}
 
 
-def _check_prices(logs: Sequence[LogSource], table: PriceTable) -> None:
+def _check_prices(logs: Sequence[LogSource], tables: Tables) -> None:
     """Fail on a model without a price before reading a single sample."""
     for source in logs:
-        table.rates(source.model, dt.datetime.fromisoformat(source.log.spec["created"]).date())
+        tables[source.log.path.parent].rates(source.model, utc(source.log.spec["created"]).date())
 
 
 def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -130,41 +140,39 @@ def _with_inclusion(
     return [{**row, "inclusion": chance.get(row["log"], {}).get(row["sample_id"], 1.0)} for row in rows]
 
 
-def _manifest(folder: Path) -> Mapping[str, Any]:
-    path = folder / MANIFEST
-    content: Mapping[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return content
-
-
 def _calls_frame(calls: list[dict[str, Any]], where: str) -> pd.DataFrame:
     frame = pd.DataFrame(calls, columns=None if calls else list(CALL_COLUMNS))
     return validate_calls(frame, where=where)
 
 
-def _with_attrs(frame: pd.DataFrame, logs: Sequence[LogSource], table: PriceTable, caching: str) -> pd.DataFrame:
+def _with_attrs(frame: pd.DataFrame, logs: Sequence[LogSource], tables: Tables, caching: str) -> pd.DataFrame:
     requests = _measured_requests(logs)
     grouped: dict[tuple[str, str | None], list[LogSource]] = defaultdict(list)
     for source in logs:
         grouped[source.model, source.effort].append(source)
     frame.attrs = {
         "candidates": [
-            _candidate(name, sources, requests.get(name, {}), table)
+            _candidate(name, sources, requests.get(name, {}), tables)
             for name, sources in sorted(grouped.items(), key=lambda item: (item[0][0], item[0][1] or ""))
         ],
         "suites": [
             {"name": name, "check": any(s.suite.check is not None for s in logs if s.suite_name == name)}
             for name in sorted({source.suite_name for source in logs})
         ],
-        "provenance": {"caching": caching, "prices": table.label, "logs": len(logs)},
+        "provenance": {
+            "caching": caching,
+            "prices": ", ".join(sorted({table.label for table in tables.values()})),
+            "logs": len(logs),
+        },
     }
     return frame
 
 
 def _candidate(
-    name: tuple[str, str | None], sources: list[LogSource], measured: dict[str, dict[str, Any]], table: PriceTable
+    name: tuple[str, str | None], sources: list[LogSource], measured: dict[str, dict[str, Any]], tables: Tables
 ) -> dict[str, Any]:
-    day = max(dt.datetime.fromisoformat(source.log.spec["created"]).date() for source in sources)
-    rates = table.rates(name[0], day)
+    last = max(sources, key=lambda source: utc(source.log.spec["created"]))
+    rates = tables[last.log.path.parent].rates(name[0], utc(last.log.spec["created"]).date())
     shas = sorted({source.settings_sha for source in sources})
     return {
         "model": name[0],
@@ -203,7 +211,7 @@ def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None]
     """Requests by candidate and suite as the sweep's recorder saw them, from the manifests beside the logs."""
     found: dict[tuple[str, str | None], dict[str, dict[str, Any]]] = defaultdict(dict)
     for folder in sorted({source.log.path.parent for source in logs}):
-        for candidate in _manifest(folder).get("candidates", []):
+        for candidate in manifest_of(folder).get("candidates", []):
             if candidate.get("request"):
                 found[candidate["model"], candidate["effort"]][candidate["suite"]] = candidate["request"]
     return found

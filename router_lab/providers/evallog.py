@@ -21,6 +21,9 @@ if sys.version_info < (3, 14):
 
 ATTACHMENT = "attachment://"
 
+OLD_FIELDS = frozenset({"score", "transcript"})
+"""Fields of a sample under which logs once kept what is now in `scores`, `events` and `attachments`."""
+
 
 class RawLog:
     """One log: `header` (status, eval, plan, results …) and its samples."""
@@ -52,15 +55,31 @@ class RawLog:
     def samples(self) -> Iterator[dict[str, Any]]:
         """Every sample as a dict, in the order in which it finished; damaged ones raise InputError."""
         if self._samples is not None:
-            yield from self._samples
+            yield from map(migrated, self._samples)
             return
         with zipfile.ZipFile(self.path) as archive:
             # A sample that was run again is in the archive twice; the later entry is the valid one.
             for name in dict.fromkeys(n for n in archive.namelist() if n.startswith("samples/")):
                 try:
-                    yield json.loads(archive.read(name))
+                    sample = json.loads(archive.read(name))
                 except (ValueError, zipfile.BadZipFile) as error:
                     raise InputError(f"{self.path}: {name} cannot be read: {error}") from None
+                yield migrated(sample)
+
+
+def migrated(sample: dict[str, Any]) -> dict[str, Any]:
+    """A sample of an older log in today's fields, by Inspect's own migrations; a sample of today untouched.
+
+    Inspect is asked only for samples that have a field it no longer writes: its models cost some ten times the reading.
+    """
+    if not OLD_FIELDS & sample.keys():
+        return sample
+    from inspect_ai._util.constants import get_deserializing_context
+    from inspect_ai.log import EvalSample
+
+    read = EvalSample.model_validate(sample, context=get_deserializing_context())
+    current: dict[str, Any] = read.model_dump(mode="json", exclude_none=True, fallback=str)
+    return current
 
 
 def model_events(sample: dict[str, Any]) -> list[dict[str, Any]]:
