@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, utc, written_for_an_hour
-from router_lab.providers.keys import RECORDED
+from router_lab.providers.keys import CACHE_TTL_NOTE, RECORDED
 from router_lab.providers.scenes import Scene, media_of, scenes
 from router_lab.runtime.errors import InputError
 
@@ -124,8 +124,10 @@ def paid(
     for call in calls:
         if call.tokens is None or not call.paid:
             continue
+        # A scorer that asks the candidate's own model asks it as it is set up, at its tier.
+        spent_tier = tier if call.role in (None, "scorer") else "standard"
         try:
-            usd = table.cost(call.model, call.tokens, call.started, tier if call.own else "standard")
+            usd = table.cost(call.model, call.tokens, call.started, spent_tier)
             dollars[call.own] += usd + table.provider_tools(call.model, call.tools, call.started)
         except InputError as error:
             if call.own or unpriced is None:
@@ -152,7 +154,8 @@ def _call(
 ) -> Call:  # fmt: skip
     output = event.get("output") or {}
     usage = output.get("usage")
-    hour = written_for_an_hour(usage, event, cache_ttl if role is None else None)
+    noted = (output.get("metadata") or {}).get(CACHE_TTL_NOTE)
+    hour = written_for_an_hour(usage, event, noted or (cache_ttl if role is None else None))
     tokens, doubt = read_usage(usage, written_1h=hour)
     if tokens is not None:
         tokens = tokens._replace(media=media_of(sample, event))

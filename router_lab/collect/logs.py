@@ -16,7 +16,7 @@ from router_lab.collect.status import sample_status
 from router_lab.config import Suite
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.providers.evallog import RawLog, resolve
-from router_lab.providers.keys import CANDIDATE_KEY, RECORDED, SUITE_KEY, TRANSPORT, label_of
+from router_lab.providers.keys import CANDIDATE_KEY, RECORDED, SUITE_KEY, TRANSPORT, label_of, tier_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.messages import last_user_text
 
@@ -38,12 +38,7 @@ class LogSource:
     @property
     def tier(self) -> str:
         """At which tier the requests were really made."""
-        config = self.log.spec.get("model_generate_config") or {}
-        if config.get("batch"):
-            return "batch"
-        arguments = self.log.spec.get("model_args") or {}
-        tier = arguments.get("service_tier") or (config.get("extra_body") or {}).get("service_tier")
-        return tier if tier in ("flex", "priority") else "standard"
+        return tier_of(self.log.spec.get("model_generate_config") or {}, self.log.spec.get("model_args") or {})
 
 
 def open_log(path: Path, suites: Mapping[str, Suite], folders: Mapping[Path, str]) -> LogSource:

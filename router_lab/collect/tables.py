@@ -143,8 +143,7 @@ def _counted(row: Mapping[Any, Any]) -> Counted:
     columns = {name: name for name in names}
     columns |= {"input_tokens_cache_read": "cache_read_tokens", "input_tokens_cache_write": "cache_write_tokens"}
     usage = {field: row.get(column) for field, column in columns.items()}
-    counted = read_usage({field: None if pd.isna(value) else value for field, value in usage.items()})
-    return counted if usage["total_tokens"] else counted._replace(doubt=None)
+    return read_usage({field: value for field, value in usage.items() if value is not None and not pd.isna(value)})
 
 
 def _from_calls(calls: list[Call], table: PriceTable, caching: str) -> float | None:
@@ -163,8 +162,8 @@ def _from_sums(row: Mapping[Any, Any], table: PriceTable, day: dt.date, path: Pa
         )
     if rates.per_1k_requests and not known:
         raise InputError(
-            f"{where} charges each request ({rates.source}), and the table does not say how many a row made; add a column "
-            "`turns`, or put calls.parquet beside the table"
+            f"{where} charges each request ({rates.source}), and the table does not say how many a row made; add a "
+            "column `turns`, or put calls.parquet beside the table"
         )
     tokens, doubt = _counted(row)
     if doubt:

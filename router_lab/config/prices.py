@@ -15,8 +15,7 @@ TOKEN_KINDS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "outpu
 """What a token can be, as far as its price goes."""
 
 LEAST, MOST = 0.01, 2_000.0
-"""$ per million output tokens between which hosted models lie: below, a figure is per 1,000 tokens or per token, and above
-it is in other units too."""
+"""$ per million output tokens between which hosted models lie; a figure below is per 1,000 tokens or per token."""
 
 
 def price_doubts(prices: Mapping[str, Any]) -> Iterator[str]:

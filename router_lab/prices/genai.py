@@ -79,8 +79,8 @@ def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
     if unknown:
         raise InputError(
             f"model {model!r}: {rates.source} charges `{unknown[0]}` ({kinds[unknown[0]]}), a kind of price that "
-            "is not known here and whose amount no log tells, so no call has a known price; name what a call costs by its "
-            f"tokens yourself: {entry_command(rates)}"
+            "is not known here and whose amount no log tells, so no call has a known price; name what a call costs by "
+            f"its tokens yourself: {entry_command(rates)}"
         )
     return rates
 

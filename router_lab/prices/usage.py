@@ -36,7 +36,8 @@ def read_usage(usage: Mapping[str, Any] | None, *, written_1h: int = 0) -> Count
     | input + cached + output + reasoning | reasoning is outside the output and billed with it |
     | input + output | cached tokens (or the kind that closes the sum) are inside the input |
     | input + output + reasoning | both |
-    | missing, or none of these | as documented, save reasoning that exceeds the output it would be part of |
+    | 0 (the provider told none), or none of these | as documented, with a doubt, save reasoning above the output |
+    | absent, which Inspect never writes | the same without a doubt: written by its documentation |
     """
     if usage is None:
         return Counted(None)
@@ -47,6 +48,7 @@ def read_usage(usage: Mapping[str, Any] | None, *, written_1h: int = 0) -> Count
     except ValueError as error:
         return Counted(None, f"usage that cannot be: {error}; their cost is unknown")
     inside, outside, doubt = _convention(fresh, read, written, output, reasoning, total)
+    doubt = doubt if "total_tokens" in usage else None
     hour = min(max(written_1h, 0), written)
     tokens = Tokens(fresh - inside, read, written - hour, hour, output + outside, reasoning, other=other)
     return Counted(tokens, doubt)
@@ -82,12 +84,7 @@ def written_for_an_hour(usage: Mapping[str, Any] | None, event: Mapping[str, Any
     split = raw.get("cache_creation") if isinstance(raw, Mapping) else None
     if isinstance(split, Mapping):
         return int(split.get("ephemeral_1h_input_tokens") or 0)
-    noted = ((event.get("output") or {}).get("metadata") or {}).get(TTL)
-    return int(written) if "1h" in (noted, asked, *_lifetimes(call.get("request"))) else 0
-
-
-TTL = "cache_write_ttl"
-"""Key of an answer's metadata under which a sweep notes how long its prompt stays in the cache."""
+    return int(written) if "1h" in (asked, *_lifetimes(call.get("request"))) else 0
 
 
 def _convention(

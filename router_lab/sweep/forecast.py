@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab.prices import today
 from router_lab.runtime.model import Candidate
 from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell
@@ -51,11 +51,11 @@ def estimate(
 
     Raises InputError for a candidate without a price.
     """
-    table, today = plan.prices(), dt.datetime.now(dt.UTC).date()
+    table, day = plan.prices(), today()
     result = []
     for cell, task in plan.tasks:
         left = positions(cell, task) * (task.epochs or 1) if missing is None else missing(cell)
-        batch = table.rates(cell.model, today).tiers.get("batch")
+        batch = table.rates(cell.model, day).tiers.get("batch")
         result.append(_estimate_cell(cell, left, _rows(history, cell), batch))
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from inspect_ai import Task, eval_set
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log, read_eval_log_sample_summaries
 
 from router_lab.config import Sweep
-from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
+from router_lab.prices.table import digest
+from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY, tier_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.sweep.budget import Spending, meter
@@ -219,6 +221,10 @@ def _spending(plan: Plan, folder: Path) -> Spending:
         budget_usd=plan.budget_usd,
         sample_usd=sample_usd,
         extra_bytes=max(len(text.encode()) for text in shots),
+        tiers={tier_of({**c.settings.config, **c.transport}, c.settings.model_args) for c, _ in plan.tasks},
+        hour_writes=any(
+            c.transport.get("cache_prompt") or c.settings.model_args.get("cache_ttl") for c, _ in plan.tasks
+        ),
     )
 
 
@@ -285,11 +291,19 @@ def _write_manifest(plan: Plan, result: SweepResult, logs: dict[str, EvalLog], r
         "needed": result.needed,
         "budget_usd": plan.budget_usd,
         "spent_usd": result.spent_usd,
+        "prices": _prices_of(plan, result.log_dir),
         "unrun": result.unrun,
         "candidates": plan.candidates(),
         **({"race": racer.to_json()} if racer is not None else {}),
     }
     return atomic_write(result.log_dir / MANIFEST, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _prices_of(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Where the sweep's prices are, from its log directory, so that both can move together. Null: genai-prices."""
+    file = plan.prices_file()
+    sha = digest(file) if file.is_file() else None
+    return {"file": Path(os.path.relpath(file.resolve(), folder)).as_posix(), "sha256": sha}
 
 
 def _identity_of(log: EvalLog) -> tuple[str | int | None, ...]:
