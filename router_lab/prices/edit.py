@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
-from router_lab.config import Price, Prices, ToolPrice, parse, read_yaml
+from router_lab.config import Price, Prices, ToolPrice, parse
 from router_lab.prices.moments import today
+from router_lab.prices.table import read_prices
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 
@@ -54,11 +55,9 @@ def add_tool(path: str | Path, tool: str, **fields: Any) -> ToolPrice:
 
 
 def _existing(target: Path) -> tuple[str, Prices]:
-    text = target.read_text(encoding="utf-8") if target.exists() else ""
-    content = read_yaml(target) if text.strip() else None
-    if isinstance(content, dict):
-        content = {key: value for key, value in content.items() if value is not None or key not in ONE}
-    return text, Prices() if content is None else parse(Prices, content, where=target)
+    if not target.exists():
+        return "", Prices()
+    return target.read_text(encoding="utf-8"), read_prices(target)
 
 
 def _add(
@@ -112,7 +111,7 @@ def _complete(target: Path, text: str, model: str, old: Price, given: dict[str, 
     return old.model_copy(update={k: {**getattr(old, k), **v} if isinstance(v, dict) else v for k, v in fields.items()})
 
 
-def _into(text: str, node: yaml.Node, key: str, value: Any) -> str:
+def _into(text: str, node: yaml.MappingNode, key: str, value: Any) -> str:
     """`key: value` as the last of a mapping, in the style in which that is written."""
     if node.flow_style:
         return _before_end(text, node, _flow({key: value})[1:-1])
@@ -133,11 +132,13 @@ def _before_end(text: str, node: yaml.Node, more: str) -> str:
 
 
 def _entry_node(text: str, model: str, old: Price) -> yaml.MappingNode:
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     models = next(value for name, value in root.value if name.value == "models")
     rows = next(value for name, value in models.value if name.value == model)
     starts = old.starts.isoformat()
-    return next(row for row in rows.value if any(k.value == "starts" and v.value == starts for k, v in row.value))
+    found: yaml.MappingNode
+    found = next(row for row in rows.value if any(k.value == "starts" and v.value == starts for k, v in row.value))
+    return found
 
 
 def _lines(fields: dict[str, Any]) -> list[str]:

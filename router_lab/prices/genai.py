@@ -12,9 +12,7 @@ from typing import Any
 from genai_prices import types
 from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 
-from router_lab.prices.mend import entry_command
 from router_lab.prices.rates import Rates
-from router_lab.runtime.errors import InputError
 
 NAMES = {
     "input": "input_mtok",
@@ -31,6 +29,7 @@ TOOLS = {
     "code_executions_kcount": "code_execution",
 }
 REQUESTS = "requests_kcount"
+KNOWN = frozenset({*NAMES.values(), *TOOLS, REQUESTS, "cache_write_5m_mtok"})
 MODALITIES = ("audio", "image", "video", "document")
 """Kinds that can be seen in a call's messages; text has the plain price."""
 CONTEXTS = {
@@ -48,8 +47,8 @@ def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
     exactly that model.
 
     genai-prices matches by prefix, so that an unknown new release would get its predecessor's price; here the name must
-    be the listed one, up to a date or version suffix. A listed price of zero is no price. Raises InputError for a model
-    that is charged by a kind of which no log can say that there was none.
+    be the listed one, up to a date or version suffix. A listed price of zero is no price. Kinds of price that are not known
+    here stand in `unknown`.
     """
     provider, info = _listed(model)
     if provider is None or info is None:
@@ -63,7 +62,7 @@ def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
     url = (provider.pricing_urls or [""])[0]
     kinds = {k: value for k, value in vars(standard).items() if value is not None and not k.startswith("_")}
     media = {key: medium for key in kinds if (medium := _medium(key)) is not None}
-    rates = Rates(
+    return Rates(
         model=model,
         **base,  # type: ignore[arg-type]  # input and output are there
         per_1k_requests=_base(kinds.get(REQUESTS)),
@@ -74,15 +73,8 @@ def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
         starts=moment.date(),
         source=f"genai-prices {url}".strip(),
         context_window=info.context_window,
+        unknown=tuple(f"`{key}` ({kinds[key]})" for key in sorted(kinds.keys() - KNOWN - media.keys())),
     )
-    unknown = sorted(kinds.keys() - {*NAMES.values(), *TOOLS, REQUESTS, "cache_write_5m_mtok", *media})
-    if unknown:
-        raise InputError(
-            f"model {model!r}: {rates.source} charges `{unknown[0]}` ({kinds[unknown[0]]}), a kind of price that "
-            "is not known here and whose amount no log tells, so no call has a known price; name what a call costs by "
-            f"its tokens yourself: {entry_command(rates)}"
-        )
-    return rates
 
 
 def depends_on_hour(model: str) -> bool:

@@ -60,6 +60,8 @@ class Rates:
     tools: Mapping[str, float] = field(default_factory=dict)
     other: Mapping[str, float] = field(default_factory=dict)
     media: frozenset[str] = frozenset()
+    unknown: tuple[str, ...] = ()
+    """Kinds of price that the source lists and nobody here knows: then no call has a known price."""
     over: tuple[tuple[int, Mapping[str, float | None]], ...] = ()
     tiers: Mapping[str, float] = field(default_factory=dict)
     starts: dt.date | None = None
@@ -99,7 +101,7 @@ class Rates:
             return self.tiers.get(tier, 1.0)
         if tier not in self.tiers:
             known = ", ".join(["standard", *sorted(self.tiers)])
-            mend = f"; add it: {complete_command(self, tier, 'F')}" if tier == "batch" else ""
+            mend = f"; add it: {complete_command(self, tier, 'X')}" if tier == "batch" else ""
             raise InputError(
                 f"model {self.model!r} has no price for tier `{tier}` ({self.source}); known: {known}{mend}"
             )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from router_lab.config import Price, Prices, ToolPrice, load, price_doubts
+from router_lab.config import Price, Prices, ToolPrice, parse, price_doubts, read_yaml
 from router_lab.prices.mend import entry_command, new_command, tool_command
 from router_lab.prices.moments import midday
 from router_lab.prices.rates import PER_FEE, Rates, Tokens, from_entry
@@ -44,7 +44,7 @@ class PriceTable:
         self.tools = {name: sorted(rows, key=lambda e: e.starts) for name, rows in (tools or {}).items()}
         for kind, named in (("model", self.entries), ("tool", self.tools)):
             for name, rows in named.items():
-                days = [entry.starts for entry in rows]  # type: ignore[attr-defined]
+                days = [entry.starts for entry in rows]
                 if len(set(days)) < len(days):
                     raise InputError(f"{where}: {kind} {name!r} has two entries that start on one day")
         self.label = where
@@ -60,7 +60,7 @@ class PriceTable:
         if path is None or (missing and not Path(path).exists()):
             file = None if path is None else str(path)
             return cls({}, where="(no prices.yaml given)", default=default, file=file)
-        content = load(Prices, path)
+        content = read_prices(path)
         table = cls(content.models, tools=content.tools, where=str(path), default=default, file=str(path))
         table.label = f"{Path(path).name} sha256:{digest(path)[:16]}"
         return table
@@ -143,6 +143,12 @@ class PriceTable:
 
     def _checked(self, rates: Rates, model: str) -> Rates:
         """One's own entries were held to the rules when they were read; others' are warned of, or refused."""
+        if rates.unknown:
+            raise InputError(
+                f"model {model!r}: {rates.source} charges {', '.join(rates.unknown)}, a kind of price that is not known "
+                "here and whose amount no log tells, so no call has a known price; name what a call costs by its tokens "
+                f"yourself: {entry_command(rates)}"
+            )
         doubt = None if rates.own else next(price_doubts({**rates.as_dict(), "tiers": {}}), None)
         if doubt is None:
             return rates
@@ -153,6 +159,14 @@ class PriceTable:
         mend = mend.replace(f" --starts {rates.starts}", "")  # one text for all days is said once
         warnings.warn(RouterLabWarning(f"{said} It is used as listed. {mend}"), stacklevel=4)
         return rates
+
+
+def read_prices(path: str | Path) -> Prices:
+    """A prices.yaml; an empty one, or an empty section, has no entries. Raises InputError."""
+    content = read_yaml(path)
+    if isinstance(content, dict):
+        content = {key: {} if value is None and key in ("models", "tools") else value for key, value in content.items()}
+    return parse(Prices, {} if content is None else content, where=path)
 
 
 def digest(path: str | Path) -> str:

@@ -180,7 +180,8 @@ def worst_call_usd(
     kinds = ["input"] + ["cache_write_5m"] * (rates.cache_write_5m is not None)
     kinds += ["cache_write_1h"] * (hour_writes and rates.cache_write_1h is not None)
     answers = {0, output_tokens} if rates.reasoning is not None else {0}
-    calls = [Tokens(output=output_tokens, reasoning=n)._replace(**{k: prompt_tokens}) for k in kinds for n in answers]
+    counts: list[dict[str, Any]] = [{k: prompt_tokens, "output": output_tokens} for k in kinds]
+    calls = [Tokens(**count, reasoning=n) for count in counts for n in answers]
     priced = [tier for tier in tiers if tier == "standard" or tier in rates.tiers]
     return max(rates.cost(tokens, tier) for tokens in calls for tier in priced)
 
