@@ -51,11 +51,12 @@ class ToolCall:
 
 
 def sample_calls(
-    sample: Mapping[str, Any], model: str, name: str, cache_ttl: str | None = None
+    sample: Mapping[str, Any], model: str, name: str, cache_ttl: str | None = None, begun: str | None = None
 ) -> tuple[list[Call], list[ToolCall]]:
     """Every answered call of a raw sample and every call of a tool, all attempts.
 
     model: Inspect's name of the candidate, `name` ours. cache_ttl: how long its prompts were asked to be cached.
+    begun: when the sample began, for logs from before events: there the answer of a single turn is the only call known.
     """
     earlier = [retry.get("events") or [] for retry in sample.get("error_retries") or []]
     calls: list[Call] = []
@@ -63,7 +64,7 @@ def sample_calls(
     for attempt, events in enumerate([*earlier, sample.get("events") or []], start=1):
         last = attempt == len(earlier) + 1
         turns: dict[str | None, int] = {}
-        for scene in scenes(events, sample.get("output") if last else None):
+        for scene in scenes(events, sample if last else None):
             event = scene.event
             if event["event"] == "tool":
                 if not event.get("error") and not event.get("pending"):
@@ -76,7 +77,15 @@ def sample_calls(
             turns[role] = turns.get(role, 0) + 1
             called = name if role is None else str(event["model"]).removeprefix(RECORDED)
             calls.append(_call(sample, event, called, role, turns[role], attempt, cache_ttl))
+    if begun is not None and not sample.get("events") and _single_turn(sample):
+        event = {"model": model, "output": sample["output"], "timestamp": begun}
+        calls.append(_call(sample, event, name, None, 1, len(earlier) + 1, cache_ttl))
     return calls, tools
+
+
+def _single_turn(sample: Mapping[str, Any]) -> bool:
+    answers = [m for m in sample.get("messages") or () if m.get("role") == "assistant" and m.get("source") != "input"]
+    return len(answers) == 1 and bool((sample.get("output") or {}).get("usage"))
 
 
 def request_cost(

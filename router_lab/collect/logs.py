@@ -74,7 +74,8 @@ def log_rows(
     cache_ttl = (source.log.spec.get("model_args") or {}).get("cache_ttl")
     for sample in source.log.samples():
         where = f"{source.log.path}: sample {sample['id']!r}"
-        calls, tools = sample_calls(sample, str(source.log.spec["model"]), source.model, cache_ttl)
+        begun = str(sample.get("started_at") or source.log.spec["created"])
+        calls, tools = sample_calls(sample, str(source.log.spec["model"]), source.model, cache_ttl, begun)
         notes.of_calls(calls, tools, table)
         key = {
             "suite": source.suite_name,
@@ -145,7 +146,9 @@ def _spent(
     last = len(sample.get("error_retries") or []) + 1
     own = [call for call in calls if call.own and call.attempt == last]
     tokens = [call.tokens or Tokens() for call in own]
-    spent, judged = paid(calls, table, source.tier, tools, notes.unpriced_judge)
+    # Without events nothing says what judges, earlier attempts and further turns cost.
+    told = sample.get("events") or not (sample.get("output") or {}).get("choices")
+    spent, judged = paid(calls, table, source.tier, tools, notes.unpriced_judge) if told else (None, None)
     started = own[0].started if own else utc(sample.get("started_at") or source.log.spec["created"])
     seconds = [call.seconds for call in own if call.seconds is not None]
     return {

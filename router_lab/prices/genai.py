@@ -47,8 +47,8 @@ def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
     exactly that model.
 
     genai-prices matches by prefix, so that an unknown new release would get its predecessor's price; here the name must
-    be the listed one, up to a date or version suffix. A listed price of zero is no price. Kinds of price that are not known
-    here stand in `unknown`.
+    be the listed one, up to a date or version suffix. A listed price of zero is no price. Kinds of price that are not
+    known here stand in `unknown`.
     """
     provider, info = _listed(model)
     if provider is None or info is None:

@@ -145,9 +145,9 @@ class PriceTable:
         """One's own entries were held to the rules when they were read; others' are warned of, or refused."""
         if rates.unknown:
             raise InputError(
-                f"model {model!r}: {rates.source} charges {', '.join(rates.unknown)}, a kind of price that is not known "
-                "here and whose amount no log tells, so no call has a known price; name what a call costs by its tokens "
-                f"yourself: {entry_command(rates)}"
+                f"model {model!r}: {rates.source} charges {', '.join(rates.unknown)}, a kind of price that is not "
+                "known here and whose amount no log tells, so no call has a known price; name what a call costs by its "
+                f"tokens yourself: {entry_command(rates)}"
             )
         doubt = None if rates.own else next(price_doubts({**rates.as_dict(), "tiers": {}}), None)
         if doubt is None:

@@ -18,22 +18,27 @@ class Scene(NamedTuple):
     scoring: bool
 
 
-def scenes(events: Sequence[Mapping[str, Any]], output: Mapping[str, Any] | None = None) -> Iterator[Scene]:
+def scenes(events: Sequence[Mapping[str, Any]], sample: Mapping[str, Any] | None = None) -> Iterator[Scene]:
     """Model and tool events in the order of time, with those that older logs keep inside of subtasks and tools.
 
-    output: the sample's own answer. Logs from before spans and steps say nothing of scorers: there whatever was called
-    after the call that gave this answer was the judge.
+    sample: whose last attempt this is. Where neither spans nor steps say when it was scored, whatever was called after
+    the call that gave its answer was the judge.
     """
-    spans = _scorer_spans(events)
-    found = list(_walk(events, spans, False))
-    if any(event.get("event") in ("span_begin", "step") for event in events):
+    found = list(_walk(events, _scorer_spans(events), False))
+    kinds = {event.get("event") for event in events}
+    if sample is None or "score" not in kinds or kinds & {"span_begin", "step"}:
         yield from found
         return
-    answer = _answer(output)
-    given = [i for i, scene in enumerate(found) if answer and _answer(scene.event.get("output")) == answer]
-    after = given[0] if given else len(found)
+    calls = [i for i, scene in enumerate(found) if scene.event["event"] == "model"]
+    name, answer = _answer(sample.get("output"))
+    given = [_answer(found[i].event.get("output")) for i in calls]
+    gave = [n for n, (other, _) in enumerate(given) if name is not None and other == name]
+    gave = gave or [n for n, (_, other) in enumerate(given) if answer is not None and other == answer]
+    turns = sum(m.get("role") == "assistant" and m.get("source") != "input" for m in sample.get("messages") or ())
+    # An agent may give one answer several times; it gave the last one no earlier than in its last turn.
+    last = next((n for n in gave if n + 1 >= turns), gave[-1] if gave else None)
     for i, scene in enumerate(found):
-        yield scene if i <= after else scene._replace(scoring=True)
+        yield scene if last is None or i <= calls[last] else scene._replace(scoring=True)
 
 
 def media_of(sample: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[str, ...]:
@@ -77,13 +82,13 @@ def _scorer_spans(events: Sequence[Mapping[str, Any]]) -> set[str]:
     return inside
 
 
-def _answer(output: Mapping[str, Any] | None) -> tuple[Any, ...] | None:
-    """What tells one answer from another in logs whose messages have no ids yet: its text, reason and usage."""
+def _answer(output: Mapping[str, Any] | None) -> tuple[str | None, Any]:
+    """What tells one answer from another: the message's id, and, since older logs have none, its text and usage."""
     choices = (output or {}).get("choices") or []
     if not choices:
-        return None
+        return None, None
     message = choices[0].get("message") or {}
-    return message.get("content"), choices[0].get("stop_reason"), (output or {}).get("usage")
+    return message.get("id"), (message.get("content"), choices[0].get("stop_reason"), (output or {}).get("usage"))
 
 
 def _media(direction: str, messages: Sequence[Any]) -> Iterator[str]:

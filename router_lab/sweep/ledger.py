@@ -68,7 +68,12 @@ class Ledger:
         long it took; it is priced when it was made.
         """
         at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds or 0.0)
-        entry: dict[str, Any] = {"call": name, "model": model, "tokens": list(tokens), "at": at.isoformat(timespec="seconds")}
+        entry: dict[str, Any] = {
+            "call": name,
+            "model": model,
+            "tokens": list(tokens),
+            "at": at.isoformat(timespec="seconds"),
+        }
         entry |= {"tools": dict(tools)} if tools else {}
         tier = tier or self.tier
         self._write(entry if tier == "standard" else {**entry, "tier": tier})
