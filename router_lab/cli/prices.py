@@ -108,7 +108,7 @@ def add(
 
 @prices.command()
 @click.argument("name")
-@click.option("--per-1k-calls", type=float, required=True, help="$ per 1,000 calls; 0 if it is free.")
+@click.option("--per-thousand", "per_1k_calls", type=float, required=True, help="$ per 1,000 calls; 0 if it is free.")
 @click.option("--starts", type=click.DateTime(["%Y-%m-%d"]), help="First day of this price, in UTC; default: today.")
 @click.option("--source", required=True, help="URL where the price can be read.")
 @click.option("--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}.")

@@ -51,7 +51,7 @@ class Notes:
             place = f" --prices {shlex.quote(file)}" if file else ""
             self._say(
                 f"tool `{name}` was called {count} times by the harness and counts as free; if its service is paid: "
-                f"router-lab prices tool {name} --per-1k-calls X --source URL{place}"
+                f"router-lab prices tool {name} --per-thousand X --source URL{place}"
             )
 
     def _say(self, text: str) -> None:

@@ -113,5 +113,5 @@ class Prices(Strict):
     `tools`: dated prices of tools that the harness itself runs, by the tool's name.
     """
 
-    models: dict[str, Annotated[list[Price], Field(min_length=1)]] = Field(default_factory=dict)
+    models: dict[str, Annotated[list[Price], Field(min_length=1)]]
     tools: dict[str, Annotated[list[ToolPrice], Field(min_length=1)]] = Field(default_factory=dict)

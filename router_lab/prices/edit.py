@@ -10,7 +10,7 @@ import yaml
 
 from router_lab.config import Price, Prices, ToolPrice, parse
 from router_lab.prices.moments import today
-from router_lab.prices.table import read_prices
+from router_lab.prices.table import parse_prices, read_prices
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 
@@ -56,7 +56,7 @@ def add_tool(path: str | Path, tool: str, **fields: Any) -> ToolPrice:
 
 def _existing(target: Path) -> tuple[str, Prices]:
     if not target.exists():
-        return "", Prices()
+        return "", Prices(models={})
     return target.read_text(encoding="utf-8"), read_prices(target)
 
 
@@ -77,7 +77,7 @@ def _add(
 
 
 def _write(target: Path, text: str) -> None:
-    parse(Prices, yaml.safe_load(text), where=target)
+    parse_prices(yaml.safe_load(text), target)
     atomic_write(target, text.encode())
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from router_lab.config import Price, Prices, ToolPrice, parse, price_doubts, read_yaml
 from router_lab.prices.mend import entry_command, new_command, tool_command
@@ -163,10 +164,16 @@ class PriceTable:
 
 def read_prices(path: str | Path) -> Prices:
     """A prices.yaml; an empty one, or an empty section, has no entries. Raises InputError."""
-    content = read_yaml(path)
-    if isinstance(content, dict):
-        content = {key: {} if value is None and key in ("models", "tools") else value for key, value in content.items()}
-    return parse(Prices, {} if content is None else content, where=path)
+    return parse_prices(read_yaml(path), path)
+
+
+def parse_prices(content: Any, where: str | Path) -> Prices:
+    """The same of what was read from YAML."""
+    if content is None or isinstance(content, dict):
+        sections = ("models", "tools")
+        given = {key: value for key, value in (content or {}).items() if value is not None or key not in sections}
+        content = {"models": {}, **given}
+    return parse(Prices, content, where=where)
 
 
 def digest(path: str | Path) -> str:
