@@ -18,7 +18,11 @@ from router_lab.cli.prices import price_file
 @click.option(
     "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="outcomes.parquet to write."
 )
-@click.option("--prices", type=click.Path(dir_okay=False, path_type=Path), help="prices.yaml; tables are re-priced.")
+@click.option(
+    "--prices",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="prices.yaml; default: what the sweep was run with, else evals/prices.yaml. Tables are re-priced by it.",
+)
 @click.option("--suites", type=click.Path(dir_okay=False, path_type=Path), help="suites.yaml, for logs from elsewhere.")
 @click.option("--caching", default="none", help="Prompt caching assumed in cost_usd: none or prefix.")
 @click.option("--map", "names", multiple=True, metavar="OURS=YOURS", help="Columns of a table by our names.")
@@ -72,11 +76,11 @@ def collect(
     from router_lab.outcomes.tablefile import table_kind
 
     only_tables = all(table_kind(source) is not None for source in sources)
-    file = prices if only_tables else price_file(prices)
+    file = None if only_tables or prices else price_file(None)
     with step(f"collecting {len(sources)} source{'s' * (len(sources) > 1)}"):
         outcomes, calls = run(
-            sources, prices=file, suites=suites, caching=caching, map=pairs(names, "--map"), suite=suite, wide=wide,
-            wide_columns=pairs(wide_columns, "--wide-column"),
+            sources, prices=prices, otherwise=file, suites=suites, caching=caching, map=pairs(names, "--map"),
+            suite=suite, wide=wide, wide_columns=pairs(wide_columns, "--wide-column"),
             candidates={name: (model, effort or None) for name, model, effort in candidates},
             delimiter={"tab": "\t", r"\t": "\t"}.get(delimiter or "", delimiter), decimal=decimal, encoding=encoding,
         )  # fmt: skip

@@ -19,6 +19,7 @@ EXAMPLES = {
     "prices": ["prices show", "prices add openai/new-model --input 1 --output 3 --source https://example.com/pricing"],
     "prices show": ["prices show openai/gpt-5-mini"],
     "prices add": ["prices add openai/new-model --input 1 --output 3 --source https://example.com/pricing"],
+    "prices tool": ["prices tool tavily_search --per-thousand 8 --source https://example.com/pricing"],
     "plan": ["plan outcomes.parquet --margin 0.03"],
     "fit": ["fit policies/support/recipe.yaml --outcomes outcomes.parquet --out policies/support"],
     "replay": ["replay policies/support --outcomes outcomes.parquet"],

@@ -173,7 +173,7 @@ def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[tuple[str, str
             rates = table.rates(model, day)
         except InputError:
             continue
-        found[(model, effort)] = Prices(input=rates.input, output=rates.output)
+        found[(model, effort)] = Prices(**rates.as_dict())
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,17 +26,20 @@ def prices() -> None:
 @json_option
 def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as_json: bool) -> None:
     """Print $ per million tokens of MODELS, by default of every model in the prices file."""
-    from router_lab.prices import PriceTable
+    from router_lab.prices import PriceTable, today
     from router_lab.runtime.errors import InputError
 
     table = PriceTable.load(price_file(file))
-    date = day.date() if day else dt.date.today()
+    date = day.date() if day else today()
     names = models or tuple(table.entries)
     if not names:
         raise InputError("name a model, such as anthropic/claude-haiku-4-5, or give --prices FILE")
     rates = [table.rates(name, date) for name in names]
     if as_json:
-        print_json([{"model": r.model, "source": r.source, **r.as_dict()} for r in rates])
+        print_json([
+            {"model": r.model, "source": r.source, **r.as_dict(), "tools": dict(r.tools), "other": dict(r.other)}
+            for r in rates
+        ])  # fmt: skip
         return
     echo(f"{'$ per million tokens':40} {'input':>9} {'output':>9} {'read':>9} {'write 5m':>9} {'write 1h':>9}  source")
     for r in rates:
@@ -45,37 +49,44 @@ def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as
         more += "".join(
             f"  over {start:,} input tokens: {rate['input']:g}/{rate['output']:g}" for start, rate in r.over
         )
+        more += "" if r.reasoning is None else f"  reasoning {r.reasoning:g}"
+        more += "" if r.per_1k_requests is None else f"  ${r.per_1k_requests:g} per 1,000 requests"
+        more += "".join(f"  ${fee:g} per 1,000 {name}" for name, fee in sorted(r.tools.items()))
+        more += "".join(f"  {kind} {price:g}" for kind, price in sorted(r.other.items()))
         echo(f"{left(named(r.model), 40)} {cells}  {r.source}{more}")
 
 
 @prices.command()
 @click.argument("model")
-@click.option("--input", "input_", type=float, help="$ per million input tokens.")
+@click.option("--input", "input_", type=float, help="$ per million input tokens; 0 if it is free.")
 @click.option("--output", type=float, help="$ per million output tokens.")
 @click.option("--cache-read", type=float)
 @click.option("--cache-write-5m", type=float)
 @click.option("--cache-write-1h", type=float)
-@click.option("--batch", type=float, help="Factor on every price in the batch tier, such as 0.5.")
-@click.option("--starts", type=click.DateTime(["%Y-%m-%d"]), help="First day of this price; default: today.")
-@click.option("--source", required=True, help="URL where the price can be read.")
+@click.option("--reasoning", type=float, help="Where reasoning has a price of its own; default: that of output.")
+@click.option("--per-1k-requests", type=float, help="$ per 1,000 requests, beside their tokens.")
+@click.option("--tool", "tools", multiple=True, metavar="NAME=X", help="$ per 1,000 calls of a tool the provider runs.")
+@click.option("--other", multiple=True, metavar="KIND=X", help="$ per million of another kind of usage.")
+@click.option(
+    "--over",
+    multiple=True,
+    metavar="N:KIND=X,…",
+    help="Prices of requests of more than N input tokens: 200000:input=6,…",
+)
+@click.option("--batch", type=float, help="Factor on every price of tokens in the batch tier, such as 0.5.")
+@click.option("--starts", type=click.DateTime(["%Y-%m-%d"]), help="First day of this price, in UTC; default: today.")
+@click.option("--source", help="URL where the price can be read.")
 @click.option("--context-window", type=click.IntRange(min=1), help="Tokens.")
-@click.option("--confirmed", is_flag=True, help="An output price below the input price is no slip.")
+@click.option("--confirmed", is_flag=True, help="What looks like a slip (swapped columns, another unit) is none.")
 @click.option("--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}.")
 def add(
-    model: str,
-    input_: float | None,
-    output: float | None,
-    cache_read: float | None,
-    cache_write_5m: float | None,
-    cache_write_1h: float | None,
-    batch: float | None,
-    starts: dt.datetime | None,
-    source: str,
-    context_window: int | None,
-    confirmed: bool,
-    file: Path | None,
-) -> None:
-    """Add a dated price of MODEL (its name in the sweep file) and print the file."""
+    model: str, input_: float | None, tools: tuple[str, ...], other: tuple[str, ...], over: tuple[str, ...],
+    batch: float | None, starts: dt.datetime | None, confirmed: bool, file: Path | None, **same: Any,
+) -> None:  # fmt: skip
+    """Add a dated price of MODEL (its name in the sweep file) and print the file.
+
+    Without --input and --output: complete the entry that starts on --starts by a price that it lacks.
+    """
     from router_lab.prices import add_price
 
     target = file or DEFAULT_FILE
@@ -83,17 +94,55 @@ def add(
         target,
         model,
         input=input_,
-        output=output,
-        cache_read=cache_read,
-        cache_write_5m=cache_write_5m,
-        cache_write_1h=cache_write_1h,
+        **same,
+        tools=dict(_pair(text, "--tool") for text in tools),
+        other=dict(_pair(text, "--other") for text in other),
+        long_context=[_over(text) for text in over],
         tiers={"batch": batch} if batch else {},
         starts=starts.date() if starts else None,
-        source=source,
-        context_window=context_window,
         confirmed=confirmed or None,
     )
     print_path(target)
+
+
+@prices.command()
+@click.argument("name")
+@click.option("--per-thousand", "per_1k_calls", type=float, required=True, help="$ per 1,000 calls; 0 if it is free.")
+@click.option("--starts", type=click.DateTime(["%Y-%m-%d"]), help="First day of this price, in UTC; default: today.")
+@click.option("--source", required=True, help="URL where the price can be read.")
+@click.option("--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}.")
+def tool(name: str, per_1k_calls: float, starts: dt.datetime | None, source: str, file: Path | None) -> None:
+    """Add a dated price of a tool of your own, by the NAME under which models call it, and print the file.
+
+    For search and other paid services that your harness calls itself. What a provider runs is priced with its model:
+    prices add MODEL --tool web_search=10.
+    """
+    from router_lab.prices import add_tool
+
+    target = file or DEFAULT_FILE
+    add_tool(target, name, per_1k_calls=per_1k_calls, starts=starts.date() if starts else None, source=source)
+    print_path(target)
+
+
+def _pair(text: str, option: str) -> tuple[str, float]:
+    name, equals, value = text.rpartition("=")
+    try:
+        return (name, float(value)) if equals and name else _refuse(text, option)
+    except ValueError:
+        return _refuse(text, option)
+
+
+def _refuse(text: str, option: str) -> tuple[str, float]:
+    raise click.UsageError(f"{option} is {text!r}; it must be NAME=DOLLARS, such as web_search=10")
+
+
+def _over(text: str) -> dict[str, Any]:
+    start, _, rates = text.partition(":")
+    if not start.isdecimal():
+        raise click.UsageError(
+            f"--over is {text!r}; it must be TOKENS:KIND=DOLLARS,…, such as 200000:input=6,output=22.5"
+        )
+    return {"over_input_tokens": int(start), **dict(_pair(part, "--over") for part in rates.split(","))}
 
 
 def price_file(given: Path | None) -> Path | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from router_lab.prices import PriceTable, Tokens
-from router_lab.providers.evallog import model_events
-from router_lab.providers.keys import RECORDED
+from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, utc, written_for_an_hour
+from router_lab.providers.keys import CACHE_TTL_NOTE, RECORDED
+from router_lab.providers.scenes import Scene, media_of, scenes
+from router_lab.runtime.errors import InputError
 
 CACHING = ("none", "prefix")
 """Assumptions about prompt caching under which `cost_usd` is stated."""
@@ -17,14 +18,16 @@ CACHING = ("none", "prefix")
 
 @dataclass(frozen=True)
 class Call:
-    """One request that was answered. `role` is null for the candidate's own; `tokens` null if no usage was reported."""
+    """One request that was answered. `role` is null for the candidate's own; `tokens` null if no usage was reported.
+
+    `tools`: calls of tools that the provider ran for it, by name. `doubt`: what cannot be told of its usage.
+    """
 
     model: str
     role: str | None
     turn: int
     attempt: int
     tokens: Tokens | None
-    reasoning: int
     seconds: float | None
     started: dt.datetime
     paid: bool
@@ -32,6 +35,8 @@ class Call:
     """Why the answer ended, in Inspect's words: `stop`, `max_tokens`, …"""
     event: Mapping[str, Any] | None = None
     """The log's own record of it, where it comes from a log."""
+    tools: Mapping[str, int] = field(default_factory=dict)
+    doubt: str | None = None
 
     @property
     def own(self) -> bool:
@@ -39,26 +44,59 @@ class Call:
         return self.role is None
 
 
-def sample_calls(sample: Mapping[str, Any], model: str, name: str) -> list[Call]:
-    """Every answered call of a raw sample, all attempts; `model` is Inspect's name of the candidate, `name` ours."""
+@dataclass(frozen=True)
+class ToolCall:
+    """One call of a tool that the harness ran."""
+
+    name: str
+    attempt: int
+    started: dt.datetime
+    own: bool
+
+
+def sample_calls(
+    sample: Mapping[str, Any], model: str, name: str, cache_ttl: str | None = None, begun: str | None = None
+) -> tuple[list[Call], list[ToolCall]]:
+    """Every answered call of a raw sample and every call of a tool, all attempts.
+
+    model: Inspect's name of the candidate, `name` ours. cache_ttl: how long its prompts were asked to be cached.
+    begun: when the sample began, for logs from before events: there the answer of a single turn is the only call known.
+    """
     earlier = [retry.get("events") or [] for retry in sample.get("error_retries") or []]
-    attempts = [*({"events": events} for events in earlier), sample]
     calls: list[Call] = []
-    for attempt, part in enumerate(attempts, start=1):
+    tools: list[ToolCall] = []
+    for attempt, events in enumerate([*earlier, sample.get("events") or []], start=1):
+        last = attempt == len(earlier) + 1
         turns: dict[str | None, int] = {}
-        scoring = _scorer_spans(part.get("events") or [])
-        for event in model_events(dict(part)):
+        for scene in scenes(events, sample if last else None):
+            event = scene.event
+            if event["event"] == "tool":
+                if not event.get("error") and not event.get("pending"):
+                    tools.append(ToolCall(str(event["function"]), attempt, utc(event["timestamp"]), not scene.scoring))
+                continue
             output = event.get("output") or {}
             if event.get("error") or not (output.get("choices") or output.get("usage")):
                 continue
-            role = "scorer" if event.get("span_id") in scoring and not event.get("role") else _role(event, model)
+            role = _role(scene, model)
             turns[role] = turns.get(role, 0) + 1
-            calls.append(_call(event, output, role, turns[role], attempt, name))
-    return calls
+            called = name if role is None else str(event["model"]).removeprefix(RECORDED)
+            calls.append(_call(sample, event, called, role, turns[role], attempt, cache_ttl))
+    if begun is not None and not sample.get("events") and _single_turn(sample):
+        event = {"model": model, "output": sample["output"], "timestamp": begun}
+        calls.append(_call(sample, event, name, None, 1, len(earlier) + 1, cache_ttl))
+    return calls, tools
 
 
-def request_cost(calls: Sequence[Call], table: PriceTable, caching: str, last_attempt: int) -> float | None:
-    """Dollars that the candidate's own calls of the last attempt cost, each priced alone on its day, standard tier.
+def _single_turn(sample: Mapping[str, Any]) -> bool:
+    answers = [m for m in sample.get("messages") or () if m.get("role") == "assistant" and m.get("source") != "input"]
+    return len(answers) == 1 and bool((sample.get("output") or {}).get("usage"))
+
+
+def request_cost(
+    calls: Sequence[Call], table: PriceTable, caching: str, last_attempt: int, tools: Sequence[ToolCall] = ()
+) -> float | None:
+    """Dollars that the candidate's own calls of the last attempt cost, each priced alone at its moment, standard tier;
+    those of tools, the provider's and the harness's, with them.
 
     caching `none`: every prompt token at the input price. `prefix`: what the previous turn already held is read from
     the cache, the rest is written to it (5 minutes) where the model has prices for that and the sample has more turns.
@@ -70,68 +108,81 @@ def request_cost(calls: Sequence[Call], table: PriceTable, caching: str, last_at
     total, held = 0.0, 0
     for call in own:
         assert call.tokens is not None
-        rates = table.rates(call.model, call.started.date())
-        tokens = Tokens(input=call.tokens.prompt, output=call.tokens.output)
+        rates = table.rates(call.model, call.started)
+        tokens = call.tokens._replace(input=call.tokens.prompt, cache_read=0, cache_write_5m=0, cache_write_1h=0)
         if caching == "prefix" and len(own) > 1 and rates.cache_read is not None:
             read = min(held, call.tokens.prompt)
             rest = call.tokens.prompt - read
             written = 0 if rates.cache_write_5m is None else rest
-            tokens = Tokens(rest - written, read, written, 0, call.tokens.output)
+            tokens = tokens._replace(input=rest - written, cache_read=read, cache_write_5m=written)
         held = call.tokens.prompt
-        total += rates.cost(tokens)
-    return total
+        total += rates.cost(tokens) + table.provider_tools(call.model, call.tools, call.started)
+    used = [tool for tool in tools if tool.own and tool.attempt == last_attempt]
+    return total + sum(table.own_tools({tool.name: 1}, tool.started) for tool in used)
 
 
-def paid(calls: Sequence[Call], table: PriceTable, tier: str) -> tuple[float, float]:
-    """(dollars really spent on all attempts and roles, the judges' share of it), with caching as it happened."""
+def paid(
+    calls: Sequence[Call],
+    table: PriceTable,
+    tier: str,
+    tools: Sequence[ToolCall] = (),
+    unpriced: Callable[[str], None] | None = None,
+) -> tuple[float | None, float | None]:
+    """(dollars really spent on all attempts and roles, the judges' share of it), with caching as it happened.
+
+    Raises InputError for a call without a price; a judge's is told to `unpriced`, if given, and then both are None.
+    """
     dollars = {True: 0.0, False: 0.0}
+    unknown = False
     for call in calls:
-        if call.tokens is not None and call.paid:
-            spent_tier = tier if call.own else "standard"
-            dollars[call.own] += table.cost(call.model, call.tokens, call.started.date(), spent_tier)
-    return dollars[True] + dollars[False], dollars[False]
+        if call.tokens is None or not call.paid:
+            continue
+        # A scorer that asks the candidate's own model asks it as it is set up, at its tier.
+        spent_tier = tier if call.role in (None, "scorer") else "standard"
+        try:
+            usd = table.cost(call.model, call.tokens, call.started, spent_tier)
+            dollars[call.own] += usd + table.provider_tools(call.model, call.tools, call.started)
+        except InputError as error:
+            if call.own or unpriced is None:
+                raise
+            unpriced(str(error))
+            unknown = True
+    for tool in tools:
+        dollars[tool.own] += table.own_tools({tool.name: 1}, tool.started)
+    return (None, None) if unknown else (dollars[True] + dollars[False], dollars[False])
 
 
-def _scorer_spans(events: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Ids of the spans in which scorers run: there even the candidate's own model is a judge."""
-    inside: set[str] = set()
-    for event in events:
-        if event.get("event") == "span_begin" and (event.get("type") == "scorers" or event.get("parent_id") in inside):
-            inside.add(event["id"])
-    return inside
-
-
-def _role(event: Mapping[str, Any], model: str) -> str | None:
-    """A judge may be the candidate's own model: then its role tells them apart."""
-    if event.get("role"):
-        return str(event["role"])
-    return None if event["model"] == model else "other"
+def _role(scene: Scene, model: str) -> str | None:
+    """A judge may be the candidate's own model: then its role, or that a scorer called it, tells them apart."""
+    if scene.event.get("role"):
+        return str(scene.event["role"])
+    if scene.scoring:
+        return "scorer"
+    return None if scene.event["model"] == model else "other"
 
 
 def _call(
-    event: Mapping[str, Any], output: Mapping[str, Any], role: str | None, turn: int, attempt: int, name: str
-) -> Call:
+    sample: Mapping[str, Any], event: Mapping[str, Any], called: str, role: str | None, turn: int, attempt: int,
+    cache_ttl: str | None,
+) -> Call:  # fmt: skip
+    output = event.get("output") or {}
     usage = output.get("usage")
+    noted = (output.get("metadata") or {}).get(CACHE_TTL_NOTE)
+    hour = written_for_an_hour(usage, event, noted or (cache_ttl if role is None else None))
+    tokens, doubt = read_usage(usage, written_1h=hour)
+    if tokens is not None:
+        tokens = tokens._replace(media=media_of(sample, event))
     return Call(
-        model=name if role is None else str(event["model"]).removeprefix(RECORDED),
+        model=called,
         role=role,
         turn=turn,
         attempt=attempt,
-        tokens=None if usage is None else _tokens(usage),
-        reasoning=int((usage or {}).get("reasoning_tokens") or 0),
+        tokens=tokens,
         seconds=output.get("time"),
-        started=dt.datetime.fromisoformat(event["timestamp"]).astimezone(dt.UTC),
+        started=utc(event["timestamp"]),
         paid=event.get("cache") != "read",
         stop=(output.get("choices") or [{}])[0].get("stop_reason"),
         event=event,
-    )
-
-
-def _tokens(usage: Mapping[str, Any]) -> Tokens:
-    """Inspect's usage: input excludes cached tokens, output includes reasoning; cache writes have no lifetime there."""
-    return Tokens(
-        input=int(usage.get("input_tokens") or 0),
-        cache_read=int(usage.get("input_tokens_cache_read") or 0),
-        cache_write_5m=int(usage.get("input_tokens_cache_write") or 0),
-        output=int(usage.get("output_tokens") or 0),
+        tools=provider_tools(output, (event.get("call") or {}).get("response")),
+        doubt=doubt,
     )

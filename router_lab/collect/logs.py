@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from router_lab.collect.calls import Call, paid, request_cost, sample_calls
+from router_lab.collect.calls import Call, ToolCall, paid, request_cost, sample_calls
 from router_lab.collect.frames import FrameFinder
+from router_lab.collect.notes import Notes
 from router_lab.collect.quality import check_of, quality_of, scorer_of, unscored
 from router_lab.collect.status import CANCELLED, INVALIDATED, UNSCORED, cut_off, sample_status
 from router_lab.config import Suite
-from router_lab.prices import PriceTable, Tokens
+from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.providers.evallog import RawLog, resolve
-from router_lab.providers.keys import CANDIDATE_KEY, RECORDED, SUITE_KEY, TRANSPORT, label_of
+from router_lab.providers.keys import CANDIDATE_KEY, RECORDED, SUITE_KEY, TRANSPORT, label_of, tier_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.messages import group_mark, last_user_text
 
@@ -39,12 +41,7 @@ class LogSource:
     @property
     def tier(self) -> str:
         """At which tier the requests were really made."""
-        config = self.log.spec.get("model_generate_config") or {}
-        if config.get("batch"):
-            return "batch"
-        arguments = self.log.spec.get("model_args") or {}
-        tier = arguments.get("service_tier") or (config.get("extra_body") or {}).get("service_tier")
-        return tier if tier in ("flex", "priority") else "standard"
+        return tier_of(self.log.spec.get("model_generate_config") or {}, self.log.spec.get("model_args") or {})
 
 
 def open_log(path: Path, suites: Mapping[str, Suite], folders: Mapping[Path, str]) -> LogSource:
@@ -83,13 +80,17 @@ class LogRows:
     scorer: str | None
 
 
-def log_rows(source: LogSource, table: PriceTable, caching: str) -> LogRows:
+def log_rows(source: LogSource, table: PriceTable, caching: str, notes: Notes | None = None) -> LogRows:
     """The rows of a log. Raises InputError, naming log and sample, for a score that is no quality, and for a finished
-    log in which nothing is scored."""
+    log in which nothing is scored; doubts of usage and prices that do not stop anything go to `notes`."""
+    notes = Notes() if notes is None else notes
+    cache_ttl = (source.log.spec.get("model_args") or {}).get("cache_ttl")
     rows, scores = [], []
     for sample in source.log.samples():
         where = f"{source.log.path}: sample {sample['id']!r}"
-        calls = sample_calls(sample, str(source.log.spec["model"]), source.model)
+        begun = str(sample.get("started_at") or source.log.spec["created"])
+        calls, tools = sample_calls(sample, str(source.log.spec["model"]), source.model, cache_ttl, begun)
+        notes.of_calls(calls, tools, table)
         last = len(sample.get("error_retries") or []) + 1
         source.frames.see(sample, [c.event for c in calls if c.own and c.attempt == last and c.event is not None])
         key = {
@@ -99,7 +100,7 @@ def log_rows(source: LogSource, table: PriceTable, caching: str) -> LogRows:
             "model": source.model,
             "effort": source.effort,
         }
-        row = {**key, **_became(source, sample, where), **_spent(source, sample, calls, table, caching)}
+        row = {**key, **_became(source, sample, where), **_spent(source, sample, calls, tools, table, caching, notes)}
         rows.append((row, [{**key, **_call_row(call, source.tier)} for call in calls]))
         scores.append((where, _kept(sample, source.suite)))
     return LogRows(source, rows, _judge(source, [row for row, _ in rows], scores))
@@ -200,23 +201,26 @@ def _refuse_unscored(suite: Suite, scorer: str | None, first: tuple[str, dict[st
 
 
 def _spent(
-    source: LogSource, sample: Mapping[str, Any], calls: list[Call], table: PriceTable, caching: str
-) -> dict[str, Any]:
+    source: LogSource, sample: Mapping[str, Any], calls: list[Call], tools: list[ToolCall], table: PriceTable,
+    caching: str, notes: Notes,
+) -> dict[str, Any]:  # fmt: skip
     last = len(sample.get("error_retries") or []) + 1
     own = [call for call in calls if call.own and call.attempt == last]
     tokens = [call.tokens or Tokens() for call in own]
-    spent, judged = paid(calls, table, source.tier)
-    started = own[0].started if own else _time(sample.get("started_at") or source.log.spec["created"])
+    # Without events nothing says what judges, earlier attempts and further turns cost.
+    told = sample.get("events") or not (sample.get("output") or {}).get("choices")
+    spent, judged = paid(calls, table, source.tier, tools, notes.unpriced_judge) if told else (None, None)
+    started = own[0].started if own else utc(sample.get("started_at") or source.log.spec["created"])
     seconds = [call.seconds for call in own if call.seconds is not None]
     return {
         "input_tokens": sum(t.input for t in tokens),
         "cache_read_tokens": sum(t.cache_read for t in tokens),
         "cache_write_tokens": sum(t.cache_write_5m + t.cache_write_1h for t in tokens),
         "output_tokens": sum(t.output for t in tokens),
-        "reasoning_tokens": sum(call.reasoning for call in own),
+        "reasoning_tokens": sum(t.reasoning for t in tokens),
         "turns": len(own),
         "cut_off": cut_off([call.stop for call in own], sample),
-        "cost_usd": request_cost(calls, table, caching, last) if own else None,
+        "cost_usd": request_cost(calls, table, caching, last, tools) if own else None,
         "paid_usd": spent,
         "judge_usd": judged,
         "retries": last - 1,
@@ -224,7 +228,17 @@ def _spent(
         "tier": source.tier,
         "started_at": started.isoformat(),
         "price_date": started.date().isoformat(),
+        **_tool_calls(own, [tool for tool in tools if tool.own and tool.attempt == last]),
     }
+
+
+def _tool_calls(calls: list[Call], tools: list[ToolCall]) -> dict[str, Any]:
+    """How often which tool was called, as JSON, so that a table can be priced anew; nothing where none was."""
+    counts: dict[str, Counter[str]] = {"provider": Counter(), "own": Counter(tool.name for tool in tools)}
+    for call in calls:
+        counts["provider"].update(call.tools)
+    used = {where: dict(sorted(names.items())) for where, names in counts.items() if names}
+    return {"tool_calls": json.dumps(used)} if used else {}
 
 
 def _group(source: LogSource, sample: Mapping[str, Any], where: str) -> str | None:
@@ -251,12 +265,8 @@ def _call_row(call: Call, tier: str) -> dict[str, Any]:
         "cache_read_tokens": None if tokens is None else tokens.cache_read,
         "cache_write_tokens": None if tokens is None else tokens.cache_write_5m + tokens.cache_write_1h,
         "output_tokens": None if tokens is None else tokens.output,
-        "reasoning_tokens": call.reasoning,
+        "reasoning_tokens": None if tokens is None else tokens.reasoning,
         "seconds": call.seconds,
         "tier": tier,
         "started_at": call.started.isoformat(),
     }
-
-
-def _time(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +21,8 @@ from router_lab.collect.evidence import (
     was_used,
 )
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
+from router_lab.collect.notes import Notes
+from router_lab.collect.pricing import Given, Pricing, manifest_of
 from router_lab.collect.raced import inclusion_of, not_due, raced_reason
 from router_lab.collect.requests import Requests, joined
 from router_lab.collect.shape import TableOptions
@@ -31,10 +31,12 @@ from router_lab.config import Suite, load_map
 from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
 from router_lab.outcomes.requests import one_request
 from router_lab.outcomes.tablefile import table_kind
-from router_lab.prices import PriceTable
+from router_lab.prices import PriceTable, utc
 from router_lab.providers.evallog import all_logs
-from router_lab.providers.keys import MANIFEST
 from router_lab.runtime.errors import InputError
+
+Tables = Mapping[Path, PriceTable]
+"""The prices of the logs in a directory, by directory."""
 
 Manifests = Mapping[Path, Mapping[str, Any]]
 """What sweeps say of their log directories, by directory."""
@@ -43,7 +45,8 @@ Manifests = Mapping[Path, Mapping[str, Any]]
 def collect(
     sources: Sequence[str | Path],
     *,
-    prices: PriceTable | str | Path | None = None,
+    prices: Given = None,
+    otherwise: str | Path | None = None,
     suites: str | Path | None = None,
     caching: str = "none",
     as_logged: bool = False,
@@ -61,7 +64,9 @@ def collect(
     Args:
         sources: .eval or .json logs, folders of them, CSV/TSV/JSONL/Parquet tables of outcomes, logs of decisions
             whose outcomes are known (`DecisionLog`, .jsonl).
-        prices: a prices.yaml or a table; by default genai-prices alone. Tables are re-priced only if it is given.
+        prices: a prices.yaml or a table; by default the file that the sweep of a log folder was run with, which it
+            remembers, else `otherwise`, else genai-prices alone. Tables are re-priced only if it is given.
+        otherwise: a prices.yaml for logs of which no sweep says anything.
         suites: a suites.yaml; its `logs:` suites claim the logs in their folders, its other suites override what a log
             says about their scores.
         caching: assumption of `cost_usd`, `none` or `prefix` (see `collect.calls.request_cost`).
@@ -96,7 +101,7 @@ def collect(
     # Tables before prices: what is wrong is said in the order in which a user named it.
     tables = [(path, read_table(path, options)) for path in table_paths]
     notes = [note for _, frame in tables for note in frame.attrs.get("notes", ())]
-    table = prices if isinstance(prices, PriceTable) else PriceTable.load(prices)
+    pricing = Pricing(prices, otherwise)
     known, folders = _suites(suites)
     found, beside = all_logs([p for p in paths if p not in table_paths])
     logs = [open_log(p, known, folders) for p in found]
@@ -106,15 +111,14 @@ def collect(
     calls: list[dict[str, Any]] = []
     aside: list[Note] = [(path.name, why) for path, why in beside]
     if logs:
-        _check_prices(logs, table)
-        outcomes, calls = _of_logs(logs, table, caching, as_logged, aside)
+        outcomes, calls = _of_logs(logs, pricing, caching, as_logged, aside)
         if outcomes is not None:
             frames.append(outcomes)
         elif not tables:
             said = "; ".join(f"{log}: {why}" for log, why in aside[:3])
             raise InputError(f"{paths[0]}: none of its logs holds a sample ({said}); run it again")
     for path, frame in tables:
-        frames.append(reprice(frame, path, table, caching) if prices is not None else frame)
+        frames.append(reprice(frame, path, pricing.table, caching) if prices is not None else frame)
     joined = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     joined.attrs = _merge_attrs([frame.attrs for frame in frames])
     where = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
@@ -127,16 +131,20 @@ def collect(
 
 
 def _of_logs(
-    logs: Sequence[LogSource], table: PriceTable, caching: str, as_logged: bool, notes: list[Note]
+    logs: Sequence[LogSource], pricing: Pricing, caching: str, as_logged: bool, aside: list[Note]
 ) -> tuple[pd.DataFrame | None, list[dict[str, Any]]]:
-    """The rows of logs and their calls; what does not count is added to `notes`. No rows where nothing was ever run."""
+    """The rows of logs and their calls; what does not count is added to `aside`. No rows where nothing was ever run."""
+    manifests = {folder: manifest_of(folder) for folder in sorted({source.log.path.parent for source in logs})}
+    tables = {folder: pricing.of(folder, manifest) for folder, manifest in manifests.items()}
+    _check_prices(logs, tables)
+    doubts = Notes()
     kept, superseded = standing_logs(logs)
-    read = [log_rows(source, table, caching) for source in kept]
+    read = [log_rows(source, tables[source.log.path.parent], caching, doubts) for source in kept]
     refuse_two_scorers(read)
     rows, taken = standing_rows(read)
-    notes += [*superseded, *died(read), *taken]
-    manifests = {folder: _manifest(folder) for folder in {source.log.path.parent for source in kept}}
+    aside += [*superseded, *died(read), *taken]
     if not as_logged:
+        doubts.warn()
         not_wanted = {source.log.path.name: not_due(source, manifests[source.log.path.parent]) for source in kept}
         rows = [pair for pair in rows if pair[0]["sample_id"] not in not_wanted[pair[0]["log"]]]
     made = [row for row, _ in rows]
@@ -147,7 +155,7 @@ def _of_logs(
     if not made:
         return None, []
     frame = pd.DataFrame([{key: value for key, value in row.items() if key != "uuid"} for row in made])
-    return _with_attrs(frame, kept, table, caching, as_logged), [call for _, answered in rows for call in answered]
+    return _with_attrs(frame, kept, tables, caching, as_logged), [call for _, answered in rows for call in answered]
 
 
 def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]:
@@ -159,10 +167,10 @@ def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]
     return known, {(base / suite.logs).resolve(): name for name, suite in known.items() if suite.logs}
 
 
-def _check_prices(logs: Sequence[LogSource], table: PriceTable) -> None:
+def _check_prices(logs: Sequence[LogSource], tables: Tables) -> None:
     """Fail on a model without a price before reading a single sample."""
     for source in filter(was_used, logs):
-        table.rates(source.model, dt.datetime.fromisoformat(source.log.spec["created"]).date())
+        tables[source.log.path.parent].rates(source.model, utc(source.log.spec["created"]).date())
 
 
 def _as_others_have(rows: list[dict[str, Any]], made: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -208,19 +216,13 @@ def _with_inclusion(
     return [{**row, "inclusion": chance.get(row["log"], {}).get(row["sample_id"], 1.0)} for row in rows]
 
 
-def _manifest(folder: Path) -> Mapping[str, Any]:
-    path = folder / MANIFEST
-    content: Mapping[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return content
-
-
 def _calls_frame(calls: list[dict[str, Any]], where: str) -> pd.DataFrame:
     frame = pd.DataFrame(calls, columns=None if calls else list(CALL_COLUMNS))
     return validate_calls(frame, where=where)
 
 
 def _with_attrs(
-    frame: pd.DataFrame, logs: Sequence[LogSource], table: PriceTable, caching: str, as_logged: bool
+    frame: pd.DataFrame, logs: Sequence[LogSource], tables: Tables, caching: str, as_logged: bool
 ) -> pd.DataFrame:
     # While a race is on its way nobody asks for a request, and finding them out takes its time.
     requests = defaultdict(dict) if as_logged else _measured_requests(logs)
@@ -229,23 +231,27 @@ def _with_attrs(
         grouped[source.model, source.effort].append(source)
     frame.attrs = {
         "candidates": [
-            _candidate(name, sources, requests[name], table)
+            _candidate(name, sources, requests[name], tables)
             for name, sources in sorted(grouped.items(), key=lambda item: (item[0][0], item[0][1] or ""))
         ],
         "suites": [
             {"name": name, "check": any(s.suite.check is not None for s in logs if s.suite_name == name)}
             for name in sorted({source.suite_name for source in logs})
         ],
-        "provenance": {"caching": caching, "prices": table.label, "logs": len(logs)},
+        "provenance": {
+            "caching": caching,
+            "prices": ", ".join(sorted({table.label for table in tables.values()})),
+            "logs": len(logs),
+        },
     }
     return frame
 
 
 def _candidate(
-    name: tuple[str, str | None], sources: list[LogSource], measured: dict[str, dict[str, Any]], table: PriceTable
+    name: tuple[str, str | None], sources: list[LogSource], measured: dict[str, dict[str, Any]], tables: Tables
 ) -> dict[str, Any]:
-    day = max(dt.datetime.fromisoformat(source.log.spec["created"]).date() for source in sources)
-    rates = table.rates(name[0], day)
+    last = max(sources, key=lambda source: utc(source.log.spec["created"]))
+    rates = tables[last.log.path.parent].rates(name[0], utc(last.log.spec["created"]).date())
     shas = sorted({source.settings_sha for source in sources})
     return {
         "model": name[0],
@@ -265,7 +271,7 @@ def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None]
 
     noted: dict[tuple[str, str | None, str], dict[str, Any]] = {}
     for folder in sorted({source.log.path.parent for source in logs}):
-        for candidate in _manifest(folder).get("candidates", []):
+        for candidate in manifest_of(folder).get("candidates", []):
             if candidate.get("request"):
                 noted[candidate["model"], candidate["effort"], candidate["suite"]] = candidate["request"]
     found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))

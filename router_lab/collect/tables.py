@@ -13,12 +13,13 @@ import pandas as pd
 
 from router_lab.collect.calls import Call, request_cost
 from router_lab.collect.names import LIKELY, as_option, look_alikes, missing_columns
+from router_lab.collect.notes import Notes
 from router_lab.collect.shape import TableOptions, shaped
 from router_lab.outcomes import read_calls, validate_outcomes
 from router_lab.outcomes.delimited import settle_decimals
 from router_lab.outcomes.schema import REQUIRED, is_number
 from router_lab.outcomes.tablefile import read_table_file, settle_others, table_kind
-from router_lab.prices import PriceTable, Tokens
+from router_lab.prices import Counted, PriceTable, Tokens, midday, read_usage, today, utc
 from router_lab.runtime.decisions import outcome_rows
 from router_lab.runtime.errors import InputError, RouterLabWarning
 
@@ -128,17 +129,20 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
         raise InputError(
             f"{path}: has no token columns; only rows with input_tokens and output_tokens can be re-priced"
         )
+    notes = Notes()
     costs, days = [], []
     for row in out.to_dict("records"):
-        day = _day(row.get("started_at"))
-        days.append(day.isoformat())
+        moment = _moment(row.get("started_at"), path)
+        days.append((moment.date() if isinstance(moment, dt.datetime) else moment).isoformat())
         if pd.isna(row["input_tokens"]) or pd.isna(row["output_tokens"]):
             costs.append(row.get("cost_usd"))
             continue
         own = calls.get(_key(row)) if calls is not None else None
-        costs.append(_from_calls(own, table, caching) if own else _from_sums(row, table, day, path))
+        cost = _from_calls(own, table, caching) if own else _from_sums(row, table, moment, path, notes)
+        costs.append(None if cost is None else cost + _tools(row, table, moment))
     out["cost_usd"], out["price_date"] = costs, days
     out.attrs = dict(frame.attrs)
+    notes.warn()
     return validate_outcomes(out, where=str(path))
 
 
@@ -150,32 +154,61 @@ def _calls_beside(path: Path) -> dict[tuple[Any, ...], list[Call]] | None:
     for row in read_calls(beside).to_dict("records"):
         if isinstance(row.get("role"), str):
             continue
-        count = {
-            k: 0 if pd.isna(row.get(k)) else int(row[k]) for k in ("input_tokens", "cache_read_tokens", "output_tokens")
-        }
-        written = 0 if pd.isna(row.get("cache_write_tokens")) else int(row["cache_write_tokens"])
-        tokens = Tokens(count["input_tokens"], count["cache_read_tokens"], written, 0, count["output_tokens"])
-        started = dt.datetime.combine(_day(row.get("started_at")), dt.time(), tzinfo=dt.UTC)
-        attempt = int(row.get("attempt") or 1)
-        call = Call(row["model"], None, int(row["turn"]), attempt, tokens, 0, None, started, paid=True)
+        call = Call(
+            model=row["model"],
+            role=None,
+            turn=int(row["turn"]),
+            attempt=int(row.get("attempt") or 1),
+            tokens=None if pd.isna(row.get("output_tokens")) else _counted(row).tokens,
+            seconds=None,
+            started=_as_moment(_moment(row.get("started_at"), beside)),
+            paid=True,
+        )
         grouped.setdefault(_key(row), []).append(call)
     return grouped
+
+
+def _counted(row: Mapping[Any, Any]) -> Counted:
+    """The tokens of a row of ours or of somebody else's, whose `total_tokens`, if it has it, tells how they counted."""
+    names = ("input_tokens", "output_tokens", "total_tokens", "reasoning_tokens")
+    columns = {name: name for name in names}
+    columns |= {"input_tokens_cache_read": "cache_read_tokens", "input_tokens_cache_write": "cache_write_tokens"}
+    usage = {field: row.get(column) for field, column in columns.items()}
+    return read_usage({field: value for field, value in usage.items() if value is not None and not pd.isna(value)})
 
 
 def _from_calls(calls: list[Call], table: PriceTable, caching: str) -> float | None:
     return request_cost(calls, table, caching, max(call.attempt for call in calls))
 
 
-def _from_sums(row: Mapping[Any, Any], table: PriceTable, day: dt.date, path: Path) -> float:
+def _from_sums(row: Mapping[Any, Any], table: PriceTable, day: dt.date, path: Path, notes: Notes) -> float | None:
     rates = table.rates(row["model"], day)
     turns = row.get("turns")
-    if not rates.flat and (turns is None or pd.isna(turns) or turns != 1):
+    known = turns is not None and not pd.isna(turns)
+    where = f"{path}: sample {row['sample_id']!r}: {row['model']!r}"
+    if not rates.flat and (not known or turns != 1):
         raise InputError(
-            f"{path}: sample {row['sample_id']!r}: {row['model']!r} charges long calls more ({rates.source}), and sums "
-            "over calls do not say how long each was; put calls.parquet beside the table"
+            f"{where} charges long calls more ({rates.source}), and sums over calls do not say how long each was; put "
+            "calls.parquet beside the table"
         )
-    cached = sum(0 if pd.isna(row.get(k)) else row.get(k, 0) for k in ("cache_read_tokens", "cache_write_tokens"))
-    return rates.cost(Tokens(input=int(row["input_tokens"] + cached), output=int(row["output_tokens"])))
+    if rates.per_1k_requests and not known:
+        raise InputError(
+            f"{where} charges each request ({rates.source}), and the table does not say how many a row made; add a "
+            "column `turns`, or put calls.parquet beside the table"
+        )
+    tokens, doubt = _counted(row)
+    if doubt:
+        notes.of_row(row["model"], doubt)
+    if tokens is None:
+        return None
+    requests = int(turns) if known and turns is not None else 1
+    return rates.cost(Tokens(input=tokens.prompt, output=tokens.output, reasoning=tokens.reasoning, requests=requests))
+
+
+def _tools(row: Mapping[Any, Any], table: PriceTable, day: dt.date) -> float:
+    """Dollars of the tool calls that `collect` counted in a log, by `tool_calls`."""
+    used = json.loads(row["tool_calls"]) if isinstance(row.get("tool_calls"), str) else {}
+    return table.provider_tools(row["model"], used.get("provider", {}), day) + table.own_tools(used.get("own", {}), day)
 
 
 def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
@@ -183,5 +216,17 @@ def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
     return row["suite"], row["sample_id"], int(row.get("epoch") or 1), row["model"], effort
 
 
-def _day(text: Any) -> dt.date:
-    return dt.date.fromisoformat(text[:10]) if isinstance(text, str) else dt.date.today()
+def _moment(text: Any, path: Path) -> dt.date:
+    """When, in UTC: a timestamp (one without an offset is UTC), a bare day, or today where nothing is said."""
+    if not isinstance(text, str):
+        return today()
+    try:
+        return dt.date.fromisoformat(text) if len(text) == len("2026-01-01") else utc(text)
+    except ValueError:
+        raise InputError(
+            f"{path}: `started_at` is {text!r}; it must be a day or a time as 2026-01-31T12:00:00+00:00"
+        ) from None
+
+
+def _as_moment(day: dt.date) -> dt.datetime:
+    return day if isinstance(day, dt.datetime) else midday(day)

@@ -142,12 +142,13 @@ def expires_in_days(expires: str | None, today: dt.date) -> float:
 
 
 def price_drift(old: Mapping[tuple[str, str | None], Prices], now: Mapping[tuple[str, str | None], Prices]) -> float:
-    """The largest relative change of an input or output price of a candidate; NaN when none can be compared."""
+    """The largest relative change of a price of a candidate: of input, output, reasoning or requests; NaN when none can
+    be compared."""
     changes = [
-        abs(getattr(now[key], kind) / getattr(price, kind) - 1)
+        abs((getattr(now[key], kind) or 0.0) / getattr(price, kind) - 1)
         for key, price in old.items()
         if key in now
-        for kind in ("input", "output")
+        for kind in ("input", "output", "reasoning", "per_1k_requests")
         if getattr(price, kind)
     ]
     return max(changes, default=math.nan)

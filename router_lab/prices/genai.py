@@ -20,7 +20,18 @@ NAMES = {
     "cache_read": "cache_read_mtok",
     "cache_write_5m": "cache_write_mtok",
     "cache_write_1h": "cache_write_1h_mtok",
+    "reasoning": "output_reasoning_mtok",
 }
+TOOLS = {
+    "web_searches_kcount": "web_search",
+    "social_searches_kcount": "x_search",
+    "storage_searches_kcount": "file_search",
+    "code_executions_kcount": "code_execution",
+}
+REQUESTS = "requests_kcount"
+KNOWN = frozenset({*NAMES.values(), *TOOLS, REQUESTS, "cache_write_5m_mtok"})
+MODALITIES = ("audio", "image", "video", "document")
+"""Kinds that can be seen in a call's messages; text has the plain price."""
 CONTEXTS = {
     "batch": {"processing": "batch"},
     "flex": {"service_tier": "flex"},
@@ -31,37 +42,62 @@ VERSION = re.compile(r"[-@:](latest|v\d[\w.:-]*|20\d{2}-?\d{2}-?\d{2})([-@:].*)?
 
 
 @cache
-def genai_rates(model: str, day: dt.date) -> Rates | None:
-    """Rates of an Inspect model name (`provider/model`), or None if genai-prices does not list exactly that model.
+def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
+    """Rates of an Inspect model name (`provider/model`) at a moment (UTC), or None where genai-prices does not list
+    exactly that model.
 
     genai-prices matches by prefix, so that an unknown new release would get its predecessor's price; here the name must
-    be the listed one, up to a date or version suffix. A listed price of zero is no price.
+    be the listed one, up to a date or version suffix. A listed price of zero is no price. Kinds of price that are not
+    known here stand in `unknown`.
     """
+    provider, info = _listed(model)
+    if provider is None or info is None:
+        return None
+    standard = info.get_prices(moment)
+    base = {kind: _base(getattr(standard, name)) for kind, name in NAMES.items()}
+    if base["cache_write_5m"] is None:
+        base["cache_write_5m"] = _base(standard.cache_write_5m_mtok)
+    if not base["input"] or not base["output"]:
+        return None
+    url = (provider.pricing_urls or [""])[0]
+    kinds = {k: value for k, value in vars(standard).items() if value is not None and not k.startswith("_")}
+    media = {key: medium for key in kinds if (medium := _medium(key)) is not None}
+    return Rates(
+        model=model,
+        **base,  # type: ignore[arg-type]  # input and output are there
+        per_1k_requests=_base(kinds.get(REQUESTS)),
+        tools={name: float(_base(kinds[key]) or 0.0) for key, name in TOOLS.items() if key in kinds},
+        media=frozenset(media.values()),
+        over=tuple(_over(standard)),
+        tiers={tier: m for tier in CONTEXTS if (m := _multiplier(info, moment, base, tier)) is not None},
+        starts=moment.date(),
+        source=f"genai-prices {url}".strip(),
+        context_window=info.context_window,
+        unknown=tuple(f"`{key}` ({kinds[key]})" for key in sorted(kinds.keys() - KNOWN - media.keys())),
+    )
+
+
+def depends_on_hour(model: str) -> bool:
+    """Whether the model is cheaper at some hours of the day."""
+    info = _listed(model)[1]
+    rows = info.prices if info is not None and isinstance(info.prices, list) else []
+    return any(isinstance(row.constraint, types.TimeOfDateConstraint) for row in rows)
+
+
+@cache
+def _listed(model: str) -> tuple[types.Provider | None, types.ModelInfo | None]:
     provider_name, _, reference = model.partition("/")
     providers = get_snapshot().providers
     provider = find_provider_by_id(providers, provider_name) if reference else None
     info = provider.find_model(reference) if provider else None
-    if provider is None or info is None or not _names(info, reference.lower()):
-        return None
-    moment = dt.datetime.combine(day, dt.time(12), tzinfo=dt.UTC)
-    standard = info.get_prices(moment)
-    base = {kind: _base(getattr(standard, name)) for kind, name in NAMES.items()}
-    if not base["input"] or not base["output"]:
-        return None
-    url = (provider.pricing_urls or [""])[0]
-    return Rates(
-        model=model,
-        input=base["input"],
-        output=base["output"],
-        cache_read=base["cache_read"],
-        cache_write_5m=base["cache_write_5m"],
-        cache_write_1h=base["cache_write_1h"],
-        over=tuple(_over(standard)),
-        tiers={tier: m for tier in CONTEXTS if (m := _multiplier(info, moment, base, tier)) is not None},
-        starts=day,
-        source=f"genai-prices {url}".strip(),
-        context_window=info.context_window,
-    )
+    return (provider, info) if info is not None and _names(info, reference.lower()) else (None, None)
+
+
+def _medium(key: str) -> str | None:
+    """The kind of media that a price key is for, as `input_audio`; None for another price. Cached media are input."""
+    words = key.split("_")
+    modality = next((m for m in MODALITIES if m in words), None)
+    return None if modality is None else f"{'output' if 'output' in words else 'input'}_{modality}"
 
 
 def _names(info: types.ModelInfo, reference: str) -> bool:

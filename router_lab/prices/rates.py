@@ -8,20 +8,30 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from router_lab.config import Price
+from router_lab.prices.mend import complete_command, entry_command
 from router_lab.runtime.errors import InputError
 
 KINDS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
 PER = 1e6
+PER_FEE = 1e3
 
 
 class Tokens(NamedTuple):
-    """One call's tokens. `input` excludes cached ones; `output` includes reasoning (Inspect's convention)."""
+    """One call's tokens. `input` excludes cached ones; `output` includes reasoning, which `reasoning` counts again.
+
+    requests: how many calls they are the sum of. other: (kind, count) of usage that has no place here. media: kinds
+    such as `input_audio` of which the call had some, their tokens being counted among the others.
+    """
 
     input: int = 0
     cache_read: int = 0
     cache_write_5m: int = 0
     cache_write_1h: int = 0
     output: int = 0
+    reasoning: int = 0
+    requests: int = 1
+    other: tuple[tuple[str, int], ...] = ()
+    media: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> int:
@@ -34,7 +44,9 @@ class Rates:
     """Prices of `model` from `starts` on; null = the source names no price for that kind.
 
     `over` holds (threshold, rates) pairs, ascending: a call whose prompt exceeds the threshold pays those rates for all
-    of its tokens. `tiers` multiply everything.
+    of its tokens. `tiers` multiply everything that is counted in tokens. `reasoning`: null = priced as output.
+    `tools`: $ per 1,000 calls of tools that the provider runs; `other`: $ per million of further kinds of usage;
+    `media`: kinds, such as `input_audio`, that the source prices apart, so that a call with any has no known price.
     """
 
     model: str
@@ -43,11 +55,22 @@ class Rates:
     cache_read: float | None = None
     cache_write_5m: float | None = None
     cache_write_1h: float | None = None
+    reasoning: float | None = None
+    per_1k_requests: float | None = None
+    tools: Mapping[str, float] = field(default_factory=dict)
+    other: Mapping[str, float] = field(default_factory=dict)
+    media: frozenset[str] = frozenset()
+    unknown: tuple[str, ...] = ()
+    """Kinds of price that the source lists and nobody here knows: then no call has a known price."""
     over: tuple[tuple[int, Mapping[str, float | None]], ...] = ()
     tiers: Mapping[str, float] = field(default_factory=dict)
     starts: dt.date | None = None
     source: str = ""
     context_window: int | None = None
+    file: str | None = None
+    """The prices file that commands in errors name; null = the default one."""
+    own: bool = False
+    """Whether this is an entry of that file, which `prices add` completes, or somebody else's figures."""
 
     @property
     def flat(self) -> bool:
@@ -55,52 +78,68 @@ class Rates:
         return not self.over
 
     def cost(self, tokens: Tokens, tier: str = "standard") -> float:
-        """Dollars of one call. Raises InputError for a kind or tier of which no price is known."""
-        rates: Mapping[str, float | None] = {kind: getattr(self, kind) for kind in KINDS}
+        """Dollars of one call (of `tokens.requests` calls). Raises InputError for a kind or tier without a price."""
+        apart = sorted(self.media.intersection(tokens.media))
+        if apart:
+            rule = "and the usage of a call does not say how many of its tokens they are; name one price for all:"
+            raise InputError(f"{self._names(apart[0], 'a price of its own,')} {rule} {entry_command(self)}")
+        rates: Mapping[str, float | None] = {kind: getattr(self, kind) for kind in (*KINDS, "reasoning")}
         for threshold, higher in self.over:
             if tokens.prompt > threshold:
                 rates = {**rates, **{k: v for k, v in higher.items() if v is not None}}
-        total = 0.0
-        for kind, count in zip(KINDS, (tokens.input, *tokens[1:4], tokens.output), strict=True):
-            if not count:
-                continue
-            rate = rates[kind]
-            if rate is None:
-                raise InputError(
-                    f"model {self.model!r} used {count} {kind} tokens, of which {self.source} names no price; add one: "
-                    f"router-lab prices add {self.model!r} --input … --output … --{kind.replace('_', '-')} …"
-                )
-            total += rate * count
-        return total / PER * self.multiplier(tier)
+        counts = dict(zip(KINDS, tokens[:5], strict=True))
+        if rates["reasoning"] is not None:
+            counts["reasoning"] = min(tokens.reasoning, tokens.output)
+            counts["output"] -= counts["reasoning"]
+        total = sum((self._rate(kind, rates[kind], n) * n for kind, n in counts.items() if n), 0.0)
+        total += sum((self._rate(kind, self.other.get(kind), n) * n for kind, n in tokens.other if n), 0.0)
+        return total / PER * self.multiplier(tier) + (self.per_1k_requests or 0.0) * tokens.requests / PER_FEE
 
     def multiplier(self, tier: str) -> float:
-        """Factor of `tier` on every price. Raises InputError for a tier that the source does not list."""
+        """Factor of `tier` on the prices of tokens. Raises InputError for a tier that the source does not list."""
         if tier == "standard":
             return self.tiers.get(tier, 1.0)
         if tier not in self.tiers:
+            known = ", ".join(["standard", *sorted(self.tiers)])
+            mend = f"; add it: {complete_command(self, tier, 'X')}" if tier == "batch" else ""
             raise InputError(
-                f"model {self.model!r} has no price for tier `{tier}` ({self.source}); "
-                f"known: {', '.join(['standard', *sorted(self.tiers)])}"
+                f"model {self.model!r} has no price for tier `{tier}` ({self.source}); known: {known}{mend}"
             )
         return self.tiers[tier]
 
     def as_dict(self) -> dict[str, Any]:
-        """As it travels with a candidate into the artifact."""
+        """As it travels with a candidate into the artifact; kinds that few models have only where this one has them."""
+        few = ("reasoning", "per_1k_requests")
         return {
             **{kind: getattr(self, kind) for kind in ("input", "output", "cache_read")},
             **{kind: getattr(self, kind) for kind in ("cache_write_5m", "cache_write_1h")},
             "tiers": dict(sorted(self.tiers.items())),
             "price_date": self.starts.isoformat() if self.starts else None,
+            **{kind: value for kind in few if (value := getattr(self, kind)) is not None},
         }
 
+    def _rate(self, kind: str, rate: float | None, count: int) -> float:
+        if rate is None:
+            raise InputError(
+                f"model {self.model!r} used {count} {kind} tokens, of which {self.source} names no price; add one: "
+                f"{complete_command(self, kind, 'X')}"
+            )
+        return rate
 
-def from_entry(model: str, entry: Price, source: str) -> Rates:
+    def _names(self, kind: str, what: str) -> str:
+        return f"model {self.model!r} was called with {kind.replace('_', ' ')}, for which {self.source} names {what}"
+
+
+def from_entry(model: str, entry: Price, source: str, file: str | None = None) -> Rates:
     """A prices.yaml entry as rates; self-hosted dollars an hour become dollars a token.
 
     On one's own machine a cached or freshly cached prompt token is priced like any other: the hour is paid anyway.
     """
-    common: dict[str, Any] = {"model": model, "starts": entry.starts, "source": source, "tiers": dict(entry.tiers)}
-    common["context_window"] = entry.context_window
+    common: dict[str, Any] = {
+        "model": model, "starts": entry.starts, "source": source, "tiers": dict(entry.tiers), "file": file, "own": True,
+        "context_window": entry.context_window, "per_1k_requests": entry.per_1k_requests, "tools": dict(entry.tools),
+        "other": dict(entry.other), "reasoning": entry.reasoning,
+    }  # fmt: skip
     if entry.self_hosted is not None:
         per_second = entry.self_hosted.usd_per_hour / 3600
         read = per_second / entry.self_hosted.input_tokens_per_s * PER
@@ -108,7 +147,7 @@ def from_entry(model: str, entry: Price, source: str) -> Rates:
         return Rates(input=read, output=write, cache_read=read, cache_write_5m=read, cache_write_1h=read, **common)
     assert entry.input is not None and entry.output is not None
     over = tuple(
-        (tier.over_input_tokens, tier.model_dump(include=set(KINDS)))
+        (tier.over_input_tokens, tier.model_dump(include={*KINDS, "reasoning"}))
         for tier in sorted(entry.long_context, key=lambda t: t.over_input_tokens)
     )
     cached = {kind: getattr(entry, kind) for kind in ("cache_read", "cache_write_5m", "cache_write_1h")}

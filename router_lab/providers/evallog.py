@@ -27,6 +27,8 @@ LISTED = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}[:-]\d{2}[:-]\d{2}")
 INSPECT_EVAL_LOG_FILE_PATTERN asks for stands after the time. An .eval file is a log by its suffix."""
 OPENING = re.compile(rb'\s*\{\s*"(version|status|eval)"\s*:')
 """How the content of a JSON log begins; renamed ones are known by it."""
+OLD_FIELDS = frozenset({"score", "transcript"})
+"""Fields of a sample under which logs once had what is now in `scores`, `events` and `attachments`."""
 
 
 class RawLog:
@@ -51,6 +53,8 @@ class RawLog:
                 self.header.setdefault("status", "started")
             self.spec: dict[str, Any] = self.header["eval"]
             self.spec["model"], self.spec["task"]  # what no log can do without
+            # Older logs have the settings of the model in the plan.
+            self.spec.setdefault("model_generate_config", (self.header.get("plan") or {}).get("config") or {})
         except (OSError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: not an Inspect log: {error}") from None
 
@@ -67,15 +71,32 @@ class RawLog:
     def samples(self) -> Iterator[dict[str, Any]]:
         """Every sample as a dict, in the order in which it finished; damaged ones raise InputError."""
         if self._samples is not None:
-            yield from self._samples
+            old = any(OLD_FIELDS & sample.keys() for sample in self._samples)
+            yield from self._migrated() if old else self._samples
             return
         with zipfile.ZipFile(self.path) as archive:
             # A sample that was run again is in the archive twice; the later entry is the valid one.
             for name in dict.fromkeys(n for n in archive.namelist() if n.startswith("samples/")):
                 try:
-                    yield json.loads(archive.read(name))
+                    sample = json.loads(archive.read(name))
                 except (ValueError, zipfile.BadZipFile) as error:
                     raise InputError(f"{self.path}: {name} cannot be read: {error}") from None
+                if OLD_FIELDS & sample.keys():
+                    yield from self._migrated()
+                    return
+                yield sample
+
+    def _migrated(self) -> Iterator[dict[str, Any]]:
+        """The samples of an older log as Inspect's own reader migrates them; some ten times as slow as to read them
+        raw, so only where a field stands that today's logs have no more."""
+        from inspect_ai.log import read_eval_log
+
+        try:
+            log = read_eval_log(str(self.path))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{self.path}: Inspect cannot read this older log: {error}") from None
+        for sample in log.samples or []:
+            yield sample.model_dump(mode="json", exclude_none=True, fallback=str)
 
 
 def model_events(sample: dict[str, Any]) -> list[dict[str, Any]]:

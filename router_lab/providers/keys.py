@@ -30,6 +30,18 @@ TRANSPORT = frozenset(
 )  # fmt: skip
 """GenerateConfig fields that change when and how a request travels, not what is asked."""
 
+CACHE_TTL_NOTE = "cache_write_ttl"
+"""Key of an answer's metadata under which a sweep notes that its prompt was written to the cache for an hour."""
+
+
+def tier_of(config: Mapping[str, Any], model_args: Mapping[str, Any]) -> str:
+    """At which tier requests with these settings are made: `standard`, `batch`, `flex` or `priority`."""
+    if config.get("batch"):
+        return "batch"
+    tier = model_args.get("service_tier") or (config.get("extra_body") or {}).get("service_tier")
+    return tier if tier in ("flex", "priority") else "standard"
+
+
 MANIFEST = "sweep.json"
 """File in a log directory that lists the logs which belong to the sweep as it last ended."""
 

@@ -127,9 +127,9 @@ class Budget:
         left = self.max_usd - self.usd - self._held_usd
         if self._price(tokens, cached, 1) > left:
             raise BudgetExceeded("usd", self._price(tokens, cached, 1), left)
-        if self._prices.output <= 0:
+        if self._written() <= 0:
             return math.inf
-        output = math.floor((left - self._price(tokens, cached, 0)) * 1e6 / self._prices.output)
+        output = math.floor((left - self._price(tokens, cached, 0)) * 1e6 / self._written())
         # One step of rounding in either direction would break one of the two halves of the promise.
         while self._price(tokens, cached, output + 1) <= left:
             output += 1
@@ -142,7 +142,13 @@ class Budget:
         if prices is None:
             return 0.0
         read = prices.input if prices.cache_read is None else prices.cache_read
-        return ((tokens - cached) * prices.input + cached * read + output * prices.output) / 1e6
+        usd = ((tokens - cached) * prices.input + cached * read + output * self._written()) / 1e6
+        return usd + (prices.per_1k_requests or 0.0) / 1e3
+
+    def _written(self) -> float:
+        """Dollars per million tokens of an answer, of which all may be reasoning."""
+        assert self._prices is not None
+        return max(self._prices.output, self._prices.reasoning or 0.0)
 
     def _settle(self, held_tokens: int, held_usd: float, used: tuple[int, int, float] | None) -> None:
         with self._lock:
@@ -172,7 +178,7 @@ class Reservation:
     def settle(
         self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, usd: float | None = None
     ) -> None:
-        """Replace the reservation by what was used; `usd` as billed, else from the prices."""
+        """Replace the reservation by what was used; `usd` as billed, else from the prices, reasoning at the dearer."""
         spent = self._budget._price(input_tokens, cached_tokens, output_tokens) if usd is None else usd
         self._close((input_tokens, output_tokens, spent))
 

@@ -183,7 +183,7 @@ def _profile_out(profile: Profile) -> dict[str, Any]:
         "model": profile.candidate.model,
         "effort": profile.candidate.effort,
         "request": dict(profile.request),
-        "prices": None if profile.prices is None else profile.prices._asdict() | {"tiers": dict(profile.prices.tiers)},
+        "prices": None if profile.prices is None else profile.prices.as_dict(),
         "context_window": profile.context_window,
         "max_output_tokens": profile.max_output_tokens,
         "settings_sha": profile.settings_sha,

@@ -43,7 +43,11 @@ class Candidate(NamedTuple):
 
 
 class Prices(NamedTuple):
-    """Dollars per million tokens. `tiers` multiplies all of them (`batch: 0.5`); standard is 1 unless listed."""
+    """Dollars per million tokens. `tiers` multiplies all of them (`batch: 0.5`); standard is 1 unless listed.
+
+    `reasoning`: None = priced as output. `per_1k_requests`: dollars per 1,000 requests beside their tokens. An artifact
+    holds these two only where a model has them.
+    """
 
     input: float
     output: float
@@ -52,6 +56,13 @@ class Prices(NamedTuple):
     cache_write_1h: float | None = None
     tiers: Mapping[str, float] = _NOTHING
     price_date: str | None = None
+    reasoning: float | None = None
+    per_1k_requests: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON, without what few models have and this one has not."""
+        few = [key for key in ("reasoning", "per_1k_requests") if getattr(self, key) is None]
+        return {key: value for key, value in self._asdict().items() if key not in few} | {"tiers": dict(self.tiers)}
 
 
 class Profile(NamedTuple):

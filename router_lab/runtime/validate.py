@@ -115,7 +115,10 @@ def _profiles(spec: PolicySpec) -> Iterator[str]:
         prices = profile.prices
         if prices is None:
             continue
-        listed = (prices.input, prices.output, prices.cache_read, prices.cache_write_5m, prices.cache_write_1h)
+        listed = (
+            prices.input, prices.output, prices.cache_read, prices.cache_write_5m, prices.cache_write_1h,
+            prices.reasoning, prices.per_1k_requests,
+        )  # fmt: skip
         if not all(value is None or (_real(value) and value >= 0) for value in listed) or None in listed[:2]:
             yield f"candidates: a price of {profile.candidate} is not a finite number of 0 or more"
         if not _positive(prices.tiers):

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from inspect_ai.hooks import BeforeModelGenerate, Hooks, ModelUsageData, SampleEnd, hooks
 from inspect_ai.log._samples import sample_active
+from inspect_ai.model import ModelOutput
 from inspect_ai.util import LimitExceededError
 from inspect_ai.util._limit import turn_limit_tree
 
-from router_lab.prices import PriceTable, Tokens
-from router_lab.providers.keys import RECORDED
+from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, today
+from router_lab.prices.table import PAID_TOOLS
+from router_lab.providers.keys import CACHE_TTL_NOTE, RECORDED
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.ledger import Ledger
 
@@ -35,6 +37,14 @@ class _Open(NamedTuple):
     worst: float
 
 
+class Answer(NamedTuple):
+    """What an answer says beside its usage: tools that the provider ran, how long its prompt is cached, its tier."""
+
+    tools: Mapping[str, int]
+    ttl: str | None
+    tier: str | None
+
+
 class Spending:
     """The money of one running sweep; calls arrive through Inspect's hooks and the guard around each candidate."""
 
@@ -46,14 +56,19 @@ class Spending:
         budget_usd: float | None = None,
         sample_usd: float | None = None,
         extra_bytes: int = 0,
+        tiers: Collection[str] = (),
+        hour_writes: bool = False,
     ) -> None:
-        """`names`: Inspect's model name to ours; `sample_usd`: limit of a sample; `extra_bytes`: of few-shot texts."""
+        """`names`: Inspect's model name to ours; `sample_usd`: limit of a sample; `extra_bytes`: of few-shot texts;
+        `tiers`: at which candidates are asked; `hour_writes`: whether prompts may be cached for an hour."""
+        self.tiers, self.hour_writes = {"standard", *tiers} - {"batch"}, hour_writes
         self.ledger, self.names, self.extra_bytes = ledger, names, extra_bytes
         self.budget_usd, self.sample_usd = budget_usd, sample_usd
         self.fault: str | None = None
         """Why the sweep must stop: a limit that not even one call fits into, or a model without a price."""
         self._held: dict[str, float] = defaultdict(float)
         self._open: dict[str, list[_Open]] = defaultdict(list)
+        self._answers: dict[tuple[str, str], list[Answer]] = defaultdict(list)
 
     def admits(self, samples: int) -> bool:
         """Whether that many samples could all cost their limit without passing the budget."""
@@ -76,10 +91,21 @@ class Spending:
         self._held[sample] += worst
         self._open[sample].append(_Open(model, self.ledger.open(worst), worst))
 
-    def answered(self, sample: str, model: str, tokens: Tokens) -> None:
-        """Close the call that `model` answered."""
-        call = self._take(sample, model)
-        usd = self.ledger.close(call.name if call else None, model, tokens)
+    def noted(self, sample: str, model: str, answer: Answer) -> None:
+        """`model` answered; its usage follows."""
+        self._answers[sample, model].append(answer)
+
+    def answered(self, sample: str, model: str, usage: Mapping[str, Any], seconds: float | None = None) -> None:
+        """Close the call that `model` answered with that usage, read and priced as `collect` will."""
+        call, notes = self._take(sample, model), self._answers.get((sample, model))
+        said = notes.pop(0) if notes else Answer({}, None, None if model in self.names.values() else "standard")
+        written = usage.get("input_tokens_cache_write") or 0
+        tokens, _ = read_usage(usage, written_1h=written if said.ttl == "1h" else 0)
+        if tokens is None:  # figures that cannot be: what it cost is not known
+            if call is not None:
+                self.ledger.lose(call.name)
+            return
+        usd = self.ledger.close(call.name if call else None, model, tokens, said.tools, seconds, said.tier)
         if call is not None:
             self._held[sample] += usd - call.worst
 
@@ -99,16 +125,42 @@ class Spending:
         for call in self._open.pop(sample, []):
             self.ledger.lose(call.name)
         self._held.pop(sample, None)
+        for key in [key for key in self._answers if key[0] == sample]:
+            del self._answers[key]
+
+    def used_tools(self, events: Iterable[Any]) -> None:
+        """Count the sample's calls of tools that the harness ran and that have a price."""
+        for event in events:
+            if event.event == "tool" and event.function in self.ledger.table.tools and event.error is None:
+                self.ledger.tool(event.function, event.timestamp)
 
     def stop(self, fault: str) -> None:
         """Remember the first reason to stop the sweep after this wave."""
         self.fault = self.fault or fault
 
     def worst_usd(self, model: str, data: BeforeModelGenerate) -> float:
-        """What the call in `data` can cost at most: a token is at least a byte, and the dearest input kind is paid."""
+        """What the call in `data` can cost at most: a token is at least a byte, and the dearest input kind is paid.
+
+        Raises InputError for a paid tool, since nothing bounds how often a call uses it.
+        """
+        paid = next((tool.name for tool in data.tools if self._is_paid(model, tool)), None)
+        if paid is not None:
+            raise InputError(
+                f"a budget cannot hold with the paid tool `{paid}`, which one call may use any number of times: run "
+                "these suites in a sweep without `limits.usd` and `budget_usd`, or without the tool"
+            )
         prompt = sum(len(_sent(message).encode()) + OVERHEAD_TOKENS for message in data.input) + self.extra_bytes
         prompt += sum(len(tool.model_dump_json().encode()) for tool in data.tools)
-        return worst_call_usd(self.ledger.table, model, prompt, data.config.max_tokens or UNBOUNDED_OUTPUT)
+        output = data.config.max_tokens or UNBOUNDED_OUTPUT
+        return worst_call_usd(self.ledger.table, model, prompt, output, self.tiers, self.hour_writes)
+
+    def _is_paid(self, model: str, tool: Any) -> bool:
+        """Whether calls of a tool cost money: one's own with a price, or one that the provider can run."""
+        table = self.ledger.table
+        if tool.name in table.tools:
+            return True
+        fee = table.rates(model, today()).tools.get(tool.name, 1.0 if tool.name in PAID_TOOLS else 0.0)
+        return bool(getattr(tool, "options", None)) and fee > 0
 
     def _take(self, sample: str, model: str) -> _Open | None:
         calls = self._open.get(sample, [])
@@ -118,13 +170,20 @@ class Spending:
         return found
 
 
-def worst_call_usd(table: PriceTable, model: str, prompt_tokens: int, output_tokens: int) -> float:
-    """Dollars of a call whose prompt and answer are at most that long, whichever way its prompt is cached."""
-    rates = table.rates(model, dt.datetime.now(dt.UTC).date())
-    kinds = [Tokens(input=prompt_tokens, output=output_tokens)]
-    if rates.cache_write_5m is not None:
-        kinds.append(Tokens(cache_write_5m=prompt_tokens, output=output_tokens))
-    return max(rates.cost(tokens) for tokens in kinds)
+def worst_call_usd(
+    table: PriceTable, model: str, prompt_tokens: int, output_tokens: int, tiers: Collection[str] = ("standard",),
+    hour_writes: bool = False,
+) -> float:  # fmt: skip
+    """Dollars of a call whose prompt and answer are at most that long, whichever way its prompt is cached and however
+    much of the answer is reasoning, at the dearest of `tiers` that the model has, its fee included."""
+    rates = table.rates(model, dt.datetime.now(dt.UTC))
+    kinds = ["input"] + ["cache_write_5m"] * (rates.cache_write_5m is not None)
+    kinds += ["cache_write_1h"] * (hour_writes and rates.cache_write_1h is not None)
+    answers = {0, output_tokens} if rates.reasoning is not None else {0}
+    counts: list[dict[str, Any]] = [{k: prompt_tokens, "output": output_tokens} for k in kinds]
+    calls = [Tokens(**count, reasoning=n) for count in counts for n in answers]
+    priced = [tier for tier in tiers if tier == "standard" or tier in rates.tiers]
+    return max(rates.cost(tokens, tier) for tokens in calls for tier in priced)
 
 
 @hooks(name="router_lab_spending", description="Keeps router-lab's ledger and a sample's dollar limit")
@@ -155,14 +214,12 @@ class _Meter(Hooks):
         spending, usage = _Meter.spending, data.usage
         if spending is not None:
             model = spending.names.get(data.model_name, data.model_name.removeprefix(RECORDED))
-            written, read = usage.input_tokens_cache_write or 0, usage.input_tokens_cache_read or 0
-            spending.answered(
-                current_sample(), model, Tokens(usage.input_tokens, read, written, 0, usage.output_tokens)
-            )
+            spending.answered(current_sample(), model, usage.model_dump(exclude_none=True), data.call_duration)
 
     async def on_sample_end(self, data: SampleEnd) -> None:
         if _Meter.spending is not None and data.sample.uuid is not None:
             _Meter.spending.ended(data.sample.uuid)
+            _Meter.spending.used_tools(data.sample.events or ())
 
 
 def _stop_before_turn() -> None:
@@ -187,6 +244,21 @@ def report_failure(model: str) -> Callable[[bool], None]:
     def tell(refused: bool) -> None:
         if _Meter.spending is not None:
             _Meter.spending.failed(current_sample(), model, refused)
+
+    return tell
+
+
+def report_answer(model: str, tier: str) -> Callable[[ModelOutput, str | None], None]:
+    """For the guard around candidate `model`, asked at `tier`: tells the running sweep's money of an answer, and notes
+    in the answer, for `collect`, that its prompt was cached for an hour."""
+
+    def tell(output: ModelOutput, ttl: str | None) -> None:
+        if ttl == "1h":
+            output.metadata = {**(output.metadata or {}), CACHE_TTL_NOTE: ttl}
+        if _Meter.spending is not None and output.usage is not None:
+            parts = any(isinstance(choice.message.content, list) for choice in output.choices)
+            tools = provider_tools(output.model_dump(include={"choices", "metadata"})) if parts else {}
+            _Meter.spending.noted(current_sample(), model, Answer(tools, ttl, tier))
 
     return tell
 

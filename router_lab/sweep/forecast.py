@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.columns import left, named
+from router_lab.prices import today
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.visible import visible
 from router_lab.sweep.plan import Plan, positions
@@ -53,11 +53,11 @@ def estimate(
 
     Raises InputError for a candidate without a price.
     """
-    table, today = plan.prices(), dt.datetime.now(dt.UTC).date()
+    table, day = plan.prices(), today()
     result = []
     for cell, task in plan.tasks:
         left = positions(cell, task) * (task.epochs or 1) if missing is None else missing(cell)
-        batch = table.rates(cell.model, today).tiers.get("batch")
+        batch = table.rates(cell.model, day).tiers.get("batch")
         result.append(_estimate_cell(cell, left, _rows(history, cell), batch))
     return result
 

@@ -87,13 +87,19 @@ class Breaker:
         self._next_try = self.clock() + self.cool_s
 
 
-def guard(api: ModelAPI, breaker: Breaker, on_failure: Callable[[bool], None]) -> None:
+def guard(
+    api: ModelAPI,
+    breaker: Breaker,
+    on_failure: Callable[[bool], None],
+    on_answer: Callable[[ModelOutput, str | None], None] | None = None,
+) -> None:
     """Wrap `api.generate`. An overflow or a refusal becomes the candidate's (failed) answer, so that it is scored and
     never paid again. What only the operator can mend is raised so that it is not tried again, and in the end stops the
     model; any other failure is raised, for Inspect's retries.
 
     on_failure(refused): told of each attempt without an answer; `refused` if it cannot have cost anything: the provider
     sent a status code, or was not asked.
+    on_answer(output, ttl): told of each answer, and how long its prompt stays in the provider's cache, if that is said.
     """
     ask = api.generate
 
@@ -119,6 +125,8 @@ def guard(api: ModelAPI, breaker: Breaker, on_failure: Callable[[bool], None]) -
             settled = _settle(output, api, breaker, on_failure)
             return (settled, call) if call is not None else settled
         breaker.succeeded()
+        if on_answer is not None:
+            on_answer(output, api.cache_write_ttl())
         if starred(repr(output)) == repr(output):
             return result
         return _starred(output) if call is None else (_starred(output), _starred(call))

@@ -1,7 +1,7 @@
 """Every call of a sweep as it is made and answered, in a file that outlives the process: what money was really spent.
 
 One JSON object a line in `ledger.jsonl` of the log directory: `{"open": id, "usd": worst case}` before a call under a
-budget, `{"call": id, "model": …, "tokens": […], "day": …}` after any call. A call that was opened and never closed,
+budget, `{"call": id, "model": …, "tokens": […], "at": …}` after any call. A call that was opened and never closed,
 because the process died or the line broke, counts as its worst case: the provider may have charged it.
 """
 
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from router_lab.prices import PriceTable, Tokens
-from router_lab.runtime.errors import InputError
+from router_lab.prices import PriceTable, Tokens, utc
+from router_lab.prices.table import Moment
+from router_lab.runtime.errors import InputError, RouterLabWarning
 
 LEDGER = "ledger.jsonl"
 
@@ -22,7 +25,8 @@ class Ledger:
     """Append-only. `spent_usd`: what was answered, and what may have been; `at_risk_usd`: calls not yet answered."""
 
     def __init__(self, folder: Path, table: PriceTable, *, priced: bool, tier: str = "standard") -> None:
-        """Read what earlier runs wrote. With `priced`, a model without a price is an error; without, it counts nothing.
+        """Read what earlier runs wrote. With `priced`, a call without a price is an error; without, it counts nothing
+        and is warned of once a model.
 
         Raises InputError for a line that is no ledger entry, save a torn last one.
         """
@@ -30,6 +34,7 @@ class Ledger:
         self.spent_usd = 0.0
         self.calls = 0
         self._open: dict[str, float] = {}
+        self._unpriced: set[str] = set()
         self._next = self._replay() if self.path.exists() else 0
         self.spent_usd += self.at_risk_usd
         self._open.clear()
@@ -48,12 +53,36 @@ class Ledger:
         self._open[name] = worst_usd
         return name
 
-    def close(self, name: str | None, model: str, tokens: Tokens) -> float:
-        """A call was answered; returns its dollars. `name=None`: it was never opened, for want of a budget."""
-        day = dt.datetime.now(dt.UTC).date()
-        entry = {"call": name, "model": model, "tokens": list(tokens), "day": day.isoformat()}
-        self._write(entry if self.tier == "standard" else {**entry, "tier": self.tier})
-        return self._answered(name, model, tokens, day, self.tier)
+    def close(
+        self,
+        name: str | None,
+        model: str,
+        tokens: Tokens,
+        tools: Mapping[str, int] | None = None,
+        seconds: float | None = None,
+        tier: str | None = None,
+    ) -> float:
+        """A call was answered; returns its dollars. `name=None`: it was never opened, for want of a budget.
+
+        tier: at which it was made, by default the sweep's. tools: calls of tools that the provider ran. seconds: how
+        long it took; it is priced when it was made.
+        """
+        at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds or 0.0)
+        entry: dict[str, Any] = {
+            "call": name,
+            "model": model,
+            "tokens": list(tokens),
+            "at": at.isoformat(timespec="seconds"),
+        }
+        entry |= {"tools": dict(tools)} if tools else {}
+        tier = tier or self.tier
+        self._write(entry if tier == "standard" else {**entry, "tier": tier})
+        return self._answered(name, model, tokens, tools or {}, at, tier)
+
+    def tool(self, name: str, at: dt.datetime) -> None:
+        """A tool that the harness runs, and that has a price, was called."""
+        self._write({"tool": name, "at": at.isoformat(timespec="seconds")})
+        self.spent_usd += self.table.own_tools({name: 1}, at)
 
     def void(self, name: str) -> None:
         """The provider refused the call with a status code: it costs nothing."""
@@ -69,10 +98,21 @@ class Ledger:
         """Close the file."""
         self._file.close()
 
-    def _answered(self, name: str | None, model: str, tokens: Tokens, day: dt.date, tier: str) -> float:
+    def _answered(
+        self, name: str | None, model: str, tokens: Tokens, tools: Mapping[str, int], at: Moment, tier: str
+    ) -> float:
         self._open.pop(name or "", None)
         self.calls += 1
-        usd = self.table.cost(model, tokens, day, tier) if self.priced or self.table.knows(model, day) else 0.0
+        try:
+            usd = self.table.cost(model, tokens, at, tier) + self.table.provider_tools(model, tools, at)
+        except InputError as error:
+            if self.priced:
+                raise
+            usd = 0.0
+            if model not in self._unpriced:
+                self._unpriced.add(model)
+                text = f"calls of {model!r} are not in what this sweep says it spent: {error}"
+                warnings.warn(RouterLabWarning(text), stacklevel=3)
         self.spent_usd += usd
         return usd
 
@@ -100,8 +140,12 @@ class Ledger:
         if "open" in entry:
             self._open[entry["open"]] = float(entry["usd"])
         elif "call" in entry:
-            day = dt.date.fromisoformat(entry["day"])
-            self._answered(entry["call"], entry["model"], Tokens(*entry["tokens"]), day, entry.get("tier", "standard"))
+            # `day` alone: written before prices by the hour were known here.
+            at = utc(entry["at"]) if "at" in entry else dt.date.fromisoformat(entry["day"])
+            tokens, tier = Tokens(*entry["tokens"]), entry.get("tier", "standard")
+            self._answered(entry["call"], entry["model"], tokens, entry.get("tools", {}), at, tier)
+        elif "tool" in entry:
+            self.spent_usd += self.table.own_tools({entry["tool"]: 1}, utc(entry["at"]))
         elif "lost" in entry:
             self.spent_usd += self._open.pop(entry["lost"], 0.0)
         else:

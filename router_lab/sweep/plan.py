@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,14 +13,14 @@ import rich
 from inspect_ai import Task
 
 from router_lab.config import Sweep
-from router_lab.prices import PriceTable
-from router_lab.providers.keys import RECORDED
+from router_lab.prices import PriceTable, today
+from router_lab.providers.keys import RECORDED, tier_of
 from router_lab.providers.loopback import loopback_direct
 from router_lab.providers.recorder import Request
 from router_lab.providers.store import candidate_label, read_header, recordings
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.batch import batched
-from router_lab.sweep.budget import report_failure
+from router_lab.sweep.budget import report_answer, report_failure
 from router_lab.sweep.guard import Breaker, guard
 from router_lab.sweep.models import build_model, candidate_arguments
 from router_lab.sweep.recorder import fingerprint, refuse_twins, request_dict
@@ -54,9 +53,14 @@ class Plan:
 
     def prices(self) -> PriceTable:
         """The sweep's price table; without a file of its own, genai-prices alone."""
-        path = self.grid.base / self.grid.sweep.prices_file
         named = "prices_file" in self.grid.sweep.model_fields_set
-        return PriceTable.load(path if named or path.exists() else None)
+        return PriceTable.load(self.prices_file(), missing=not named)
+
+    def prices_file(self) -> Path:
+        """Where its prices are, or would be."""
+        path = self.grid.base / self.grid.sweep.prices_file
+        whole, here = path.resolve(), Path.cwd()
+        return whole.relative_to(here) if whole.is_relative_to(here) else path
 
     def candidates(self) -> list[dict[str, Any]]:
         """One JSON object a cell: suite, candidate, settings and the request that was recorded."""
@@ -158,7 +162,8 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
         if not cell.spec.model.startswith(RECORDED):
             server = (cell.spec.model, cell.spec.base_url)
             breaker = breakers.setdefault(server, Breaker(cell.spec.model))
-            guard(model.api, breaker, report_failure(cell.model))
+            tier = tier_of({**cell.settings.config, **cell.transport}, cell.settings.model_args)
+            guard(model.api, breaker, report_failure(cell.model), report_answer(cell.model, tier))
         tasks.append((cell, with_model(loaded[key], model, cell.epochs)))
     return tuple(tasks)
 
@@ -171,9 +176,9 @@ def _check_budget(plan: Plan) -> None:
             f"sweep {sweep.name}: a budget of ${plan.budget_usd:g} needs `limits: {{usd: …}}`, the most that one "
             "sample may cost, judge included: it is set aside before the sample starts (--dry-run shows what they cost)"
         )
-    table, today = plan.prices(), dt.datetime.now(dt.UTC).date()
+    table, day = plan.prices(), today()
     for cell, task in plan.tasks:
-        table.rates(cell.model, today)
+        table.rates(cell.model, day)
         model = task.model
         assert model is not None
         config = task.config.merge(model.config)

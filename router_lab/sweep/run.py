@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from inspect_ai import Task
 from inspect_ai.log import EvalLog
 
 from router_lab.config import Sweep
-from router_lab.providers.keys import MANIFEST
+from router_lab.prices.table import digest
+from router_lab.providers.keys import MANIFEST, tier_of
 from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
@@ -207,6 +209,10 @@ def _spending(plan: Plan, folder: Path) -> Spending:
         budget_usd=plan.budget_usd,
         sample_usd=sample_usd,
         extra_bytes=max(len(text.encode()) for text in shots),
+        tiers={tier_of({**c.settings.config, **c.transport}, c.settings.model_args) for c, _ in plan.tasks},
+        hour_writes=any(
+            c.transport.get("cache_prompt") or c.settings.model_args.get("cache_ttl") for c, _ in plan.tasks
+        ),
     )
 
 
@@ -252,9 +258,17 @@ def _write_manifest(
         "needed": plan.needed,
         "budget_usd": plan.budget_usd,
         "spent_usd": spending.ledger.spent_usd,
+        "prices": _prices_of(plan, folder),
         "unrun": unrun,
         "candidates": plan.candidates(),
         **({"interrupted": True} if interrupted else {}),
         **({"race": racer.to_json()} if racer is not None else {}),
     }
     return atomic_write(folder / MANIFEST, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _prices_of(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Where the sweep's prices are, from its log directory, so that both can move together. Null: genai-prices."""
+    file = plan.prices_file()
+    sha = digest(file) if file.is_file() else None
+    return {"file": Path(os.path.relpath(file.resolve(), folder)).as_posix(), "sha256": sha}

@@ -2,6 +2,7 @@
 
 import gc
 import random
+import shlex
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 
 from router_lab.cli import cli
 from router_lab.collect import collect
+from router_lab.outcomes import read_outcomes
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.frame import SLOT
 from router_lab.sweep import prepare, run_sweep
@@ -105,6 +107,79 @@ def test_fourteen_candidates_on_three_suites_to_the_cent(servers: tuple[Loopback
         "content": {"system": [{"type": "text", "text": "Be brief."}], "messages": [{"role": "user", "content": SLOT}]},
     }  # fmt: skip
     assert brief["agent"]["reproducible"] is False and "goes on after the first answer" in brief["agent"]["reason"]
+
+
+def odd(server: Loopback) -> list[dict[str, Any]]:
+    """A provider that counts reasoning beside the output and charges each request."""
+    server.tariffs["odd"] = Tariff("1", "10", "0.1", "1", request="0.014")
+    # 200 of the prompt from the cache, 20 tokens said and 300 thought.
+    server.usage = lambda prompt, text: Usage(100, 200, output=320, reasoning=300, apart=True)
+    return [{"model": "openai-api/local/odd", "base_url": server.url}]
+
+
+ODD = {"openai-api/local/odd": price(1, 10, cache_read=0.1, per_1k_requests=14)}
+
+
+def test_a_budget_counts_the_dollars_that_collect_counts_whatever_the_convention(
+    servers: tuple[Loopback, Loopback], tmp_path: Path
+) -> None:
+    server = servers[0]
+    # A request: 300 × 1 + 320 × 10 = 3,500 a million and .014; billed with 200 cached: 100 + 20 + 3,200 = 3,320.
+    sweep = {"models": odd(server), "config": {"max_tokens": 400}, "limits": {"usd": 0.03}, "budget_usd": 0.1}
+    suites = {"judged": {"task": "tasks.py@echo", "args": {"n": 12, "word": "grade"}}}
+    file = write_project(tmp_path, sweep, suites, prices=ODD)
+    result = run_sweep(file, tmp_path / "logs", quiet=True)
+    assert result.unrun > 0 and server.bill == Decimal("0.01732") * len(server.requests) <= Decimal("0.1")
+    assert result.spent_usd == pytest.approx(float(server.bill), abs=1e-12)
+    outcomes, _ = collect([tmp_path / "logs"])
+    done = outcomes[outcomes["status"] == "ok"]
+    assert done["paid_usd"].sum() == pytest.approx(float(server.bill), abs=1e-12)
+    assert set(done["cost_usd"].round(9)) == {0.0175} and set(done["output_tokens"]) == {320}
+    again = run_sweep(file, tmp_path / "logs", budget_usd=1.0, quiet=True)
+    assert again.unrun == 0 and again.spent_usd == pytest.approx(float(server.bill), abs=1e-12)
+
+
+def test_a_sweep_remembers_its_prices_and_moves_with_them(servers: tuple[Loopback, Loopback], tmp_path: Path) -> None:
+    server = servers[0]
+    suites = {"echo": {"task": "tasks.py@echo", "args": {"n": 2}}}
+    file = write_project(tmp_path / "mine", {"models": odd(server), "prices_file": "money/ours.yaml"}, suites)
+    (tmp_path / "mine/money").mkdir()
+    logs, out = tmp_path / "mine/logs", tmp_path / "o.parquet"
+    command = ["sweep", str(file), "--log-dir", str(logs), "--quiet", "--dry-run"]
+    first = CliRunner().invoke(cli, command)
+    assert first.exit_code == 1 and "money/ours.yaml: no such file" in first.output
+    (tmp_path / "mine/money/ours.yaml").write_text("# ours\nmodels: {}\n")
+    unknown = CliRunner().invoke(cli, command)
+    assert unknown.exit_code == 1
+    suggested = unknown.output[unknown.output.index("router-lab prices add") :].split(" (0 if")[0]
+    words = shlex.split(suggested.replace(" X ", " 1 ").replace(" Y ", " 10 ").replace("URL", "u"))[1:]
+    assert CliRunner().invoke(cli, [*words, "--per-1k-requests", "14", "--cache-read", "0.1"]).exit_code == 0
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    assert CliRunner().invoke(cli, command[:-1]).exit_code == 0
+    assert CliRunner().invoke(cli, ["collect", str(logs), "--out", str(out)]).exit_code == 0
+    assert set(read_outcomes(out)["cost_usd"].round(9)) == {0.0175}
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "mine").rename(moved)
+    told = CliRunner().invoke(cli, ["collect", str(moved / "logs"), "--out", str(out)])
+    assert told.exit_code == 0 and "has changed since" not in told.output
+    assert set(read_outcomes(out)["cost_usd"].round(9)) == {0.0175}
+    ours = moved / "money/ours.yaml"
+    ours.write_text(ours.read_text().replace("14", "24"))
+    told = CliRunner().invoke(cli, ["collect", str(moved / "logs"), "--out", str(out)])
+    assert f"{ours} has changed since the sweep in {moved / 'logs'} ended" in told.stderr
+    assert set(read_outcomes(out)["cost_usd"].round(9)) == {0.0275}
+    other = write_project(tmp_path / "other", {"models": []}, prices=ODD).with_name("prices.yaml")
+    assert (
+        CliRunner().invoke(cli, ["collect", str(moved / "logs"), "--out", str(out), "--prices", str(other)]).exit_code
+        == 0
+    )
+    assert set(read_outcomes(out)["cost_usd"].round(9)) == {0.0175}
+    ours.unlink()
+    gone = CliRunner().invoke(cli, ["collect", str(moved / "logs"), "--out", str(out)])
+    assert (
+        gone.exit_code == 1
+        and f"sweep.json: the sweep was run with the prices in {ours}, which is not there" in gone.output
+    )
 
 
 N = 12

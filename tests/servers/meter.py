@@ -16,6 +16,8 @@ class Usage:
     output: int = 0
     reasoning: int = 0
     """Included in `output`."""
+    apart: bool = False
+    """Whether the server reports it beside the completion tokens, as xAI does, and the total alone has all."""
 
     @property
     def prompt(self) -> int:
@@ -31,10 +33,13 @@ class Tariff:
     read: str = "0"
     written: str = "0"
     long: tuple[int, str, str, str, str] | None = None
+    request: str = "0"
+    """Dollars a request, beside its tokens."""
 
     def bill(self, usage: Usage) -> Decimal:
         fresh, read, written, output = self.fresh, self.read, self.written, self.output
         if self.long is not None and usage.prompt > self.long[0]:
             _, fresh, read, written, output = self.long
         parts = ((usage.fresh, fresh), (usage.read, read), (usage.written, written), (usage.output, output))
-        return sum((Decimal(n) * Decimal(price) for n, price in parts), Decimal(0)) / 1_000_000
+        tokens = sum((Decimal(n) * Decimal(price) for n, price in parts), Decimal(0)) / 1_000_000
+        return tokens + Decimal(self.request)

@@ -72,7 +72,7 @@ class Chat(_Base):
             if usage is None
             else {
                 "prompt_tokens": usage.prompt,
-                "completion_tokens": usage.output,
+                "completion_tokens": usage.output - usage.reasoning * usage.apart,
                 "total_tokens": usage.prompt + usage.output,
                 "prompt_tokens_details": {"cached_tokens": usage.read},
                 "completion_tokens_details": {"reasoning_tokens": usage.reasoning},

@@ -1,0 +1,70 @@
+"""Which prices hold for which logs: those that were named, else those that the sweep was run with."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from router_lab.prices import PriceTable
+from router_lab.prices.table import digest
+from router_lab.providers.keys import MANIFEST
+from router_lab.runtime.errors import InputError, RouterLabWarning
+
+Given = PriceTable | str | Path | None
+
+
+class Pricing:
+    """`of(folder)`: the table for the logs in `folder`."""
+
+    def __init__(self, given: Given, otherwise: str | Path | None = None) -> None:
+        """given: a table or a file for everything. otherwise: the file for logs whose sweep names none. Raises
+        InputError."""
+        self.given = given if isinstance(given, PriceTable) or given is None else PriceTable.load(given)
+        self.otherwise = PriceTable.load(otherwise) if given is None else None
+        self._by_file: dict[Path, PriceTable] = {}
+
+    @property
+    def table(self) -> PriceTable:
+        """For what lies in no folder of a sweep."""
+        table = self.given or self.otherwise
+        assert table is not None
+        return table
+
+    def of(self, folder: Path, manifest: Mapping[str, Any]) -> PriceTable:
+        """The named table, else that of the sweep whose manifest lies in `folder`, as its file is now. Raises
+        InputError if that is gone."""
+        named = manifest.get("prices")
+        if self.given is not None or not isinstance(named, dict):
+            return self.table
+        # By the shortest way, as a person would write it: errors suggest commands with it.
+        file = _short((folder / named["file"]).resolve())
+        if file not in self._by_file:
+            self._by_file[file] = self._load(file, folder, named.get("sha256"))
+        return self._by_file[file]
+
+    def _load(self, file: Path, folder: Path, sha: str | None) -> PriceTable:
+        if sha is not None and not file.is_file():
+            raise InputError(
+                f"{folder / MANIFEST}: the sweep was run with the prices in {file}, which is not there; say where they "
+                "are: router-lab collect … --prices FILE"
+            )
+        table = PriceTable.load(file, missing=True)
+        if sha is not None and digest(file) != sha:
+            text = f"{file} has changed since the sweep in {folder} ended; its prices count as they are now"
+            warnings.warn(RouterLabWarning(text), stacklevel=5)
+        return table
+
+
+def manifest_of(folder: Path) -> Mapping[str, Any]:
+    """What a sweep says of its log directory; nothing for another folder."""
+    path = folder / MANIFEST
+    content: Mapping[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return content
+
+
+def _short(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

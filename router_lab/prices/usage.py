@@ -1,0 +1,153 @@
+"""A call's usage, as Inspect or a table has it, as tokens. The one place where a provider's way of counting is read.
+
+Inspect documents `input_tokens` without cached tokens and `output_tokens` with reasoning, but passes on what some
+servers count otherwise: xAI counts reasoning beside the output, OpenAI-like servers cached tokens inside the input.
+`total_tokens` tells: it is the sum of what is counted apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from router_lab.prices.rates import Tokens
+
+FIELDS = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write", "output_tokens", "reasoning_tokens")
+NO_TOKENS = ("total_tokens", "total_cost")
+SEARCHES = ("search", "web_search", "google_search_web", "google_search_image")
+"""Names that providers give to one web search; a page opened or fetched afterwards goes by another name."""
+
+
+class Counted(NamedTuple):
+    """The tokens (None: no figure can be relied on), and what could not be told of them, for a warning."""
+
+    tokens: Tokens | None
+    doubt: str | None = None
+
+
+def read_usage(usage: Mapping[str, Any] | None, *, written_1h: int = 0) -> Counted:
+    """Inspect's usage of one call (`ModelUsage` as a mapping; other keys with a number are further kinds of usage).
+
+    written_1h: how many of the tokens written to the cache are kept for an hour, at most all.
+
+    | `total_tokens` is | so |
+    | input + cached + output | cached is outside the input, reasoning inside the output: Inspect's documentation |
+    | input + cached + output + reasoning | reasoning is outside the output and billed with it |
+    | input + output | cached tokens (or the kind that closes the sum) are inside the input |
+    | input + output + reasoning | both |
+    | 0 (the provider told none), or none of these | as documented, with a doubt, save reasoning above the output |
+    | absent, which Inspect never writes | the same without a doubt: written by its documentation |
+    """
+    if usage is None:
+        return Counted(None)
+    try:
+        total = _count(usage, "total_tokens")
+        fresh, read, written, output, reasoning = (_count(usage, key) for key in FIELDS)
+        other = tuple(_other(usage))
+    except ValueError as error:
+        return Counted(None, f"usage that cannot be: {error}; their cost is unknown")
+    inside, outside, doubt = _convention(fresh, read, written, output, reasoning, total)
+    doubt = doubt if "total_tokens" in usage else None
+    hour = min(max(written_1h, 0), written)
+    tokens = Tokens(fresh - inside, read, written - hour, hour, output + outside, reasoning, other=other)
+    return Counted(tokens, doubt)
+
+
+def provider_tools(output: Mapping[str, Any], response: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """Calls of tools that the provider ran within one answer (Inspect's `ModelOutput` as a mapping), by the tool.
+
+    A call that failed is not charged. `response`: the provider's own answer, where the log has it.
+    """
+    counts: dict[str, int] = {}
+    for choice in output.get("choices") or ():
+        content = (choice.get("message") or {}).get("content")
+        for part in content if isinstance(content, list) else ():
+            if part.get("type") == "tool_use" and not part.get("error"):
+                name = _tool(part)
+                counts[name] = counts.get(name, 0) + 1
+    told = [(output.get("metadata") or {}).get("num_search_queries")]
+    raw = ((response or {}).get("usage") or {}) if isinstance(response, Mapping) else {}
+    told.append((raw.get("server_tool_use") or {}).get("web_search_requests"))
+    searches = max([counts.get("web_search", 0), *(n for n in told if isinstance(n, int))])
+    return {**counts, **({"web_search": searches} if searches else {})}
+
+
+def written_for_an_hour(usage: Mapping[str, Any] | None, event: Mapping[str, Any], asked: str | None) -> int:
+    """Tokens of a call that were written to the cache for an hour: as the provider's answer splits them, where the log
+    has it; else all of them where the request, or the model's arguments (`asked`), said an hour."""
+    written = (usage or {}).get("input_tokens_cache_write") or 0
+    if not written:
+        return 0
+    call = event.get("call") or {}
+    raw = (call.get("response") or {}).get("usage") if isinstance(call.get("response"), Mapping) else None
+    split = raw.get("cache_creation") if isinstance(raw, Mapping) else None
+    if isinstance(split, Mapping):
+        return int(split.get("ephemeral_1h_input_tokens") or 0)
+    return int(written) if "1h" in (asked, *_lifetimes(call.get("request"))) else 0
+
+
+def _convention(
+    fresh: int, read: int, written: int, output: int, reasoning: int, total: int
+) -> tuple[int, int, str | None]:
+    """(cached tokens inside the input, reasoning outside the output, doubt)."""
+    documented = fresh + read + written + output
+    apart = reasoning if reasoning > output else 0
+    if not reasoning and not read and not written:
+        return 0, 0, None if total in (0, documented) else _differs(total, documented)
+    for inside in (0, read + written, read, written):
+        for outside in (0, reasoning):
+            if inside <= fresh and total and documented - inside + outside == total:
+                return inside, outside, None
+    if total:
+        return 0, apart, _differs(total, documented + apart)
+    if apart and not read and not written:
+        return 0, apart, None
+    kinds = " and ".join(["cached"] * bool(read or written) + ["reasoning"] * bool(reasoning and not apart))
+    rule = f"no total_tokens, which would tell how {kinds} tokens were counted; they are read as Inspect documents"
+    return 0, apart, rule
+
+
+def _differs(total: int, parts: int) -> str:
+    word = "more" if total > parts else "fewer"
+    return (
+        f"a total_tokens with {word} tokens than its parts in any way of counting; they are read as Inspect documents"
+    )
+
+
+def _count(usage: Mapping[str, Any], key: str) -> int:
+    value = usage.get(key) or 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"`{key}` is {value!r}")
+    return int(value)
+
+
+def _other(usage: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int]]:
+    for key, value in usage.items():
+        if not prefix and key in (*FIELDS, *NO_TOKENS):
+            continue
+        if isinstance(value, Mapping):
+            yield from _other(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool) and value:
+            yield f"{prefix}{key}", _count({key: value}, key)
+
+
+def _tool(part: Mapping[str, Any]) -> str:
+    name = str(part.get("name") or "").lower()
+    kind = part.get("tool_type")
+    if kind == "web_search":
+        return "web_search" if name in SEARCHES else name
+    return str(kind) if kind == "code_execution" else name
+
+
+def _lifetimes(request: Any) -> Iterator[str]:
+    """Every `cache_control: {ttl: …}` of a request."""
+    if isinstance(request, Mapping):
+        control = request.get("cache_control")
+        if isinstance(control, Mapping) and control.get("ttl"):
+            yield str(control["ttl"])
+        for value in request.values():
+            yield from _lifetimes(value)
+    elif isinstance(request, list):
+        for value in request:
+            yield from _lifetimes(value)
