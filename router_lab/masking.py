@@ -10,6 +10,7 @@ import base64
 import os
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -24,6 +25,8 @@ _NAME = re.compile(
 """Names of settings, headers, URL parameters and variables whose values are keys; `max_tokens` is none of them."""
 _VALUE = re.compile(r"^(Bearer|Basic|Token) \S{6}|^(sk|pk|rk|hf|gh[a-z]|xox[a-z]|glpat|AKIA|AIza|eyJ)[-_A-Za-z0-9]{12}")
 """Values that are keys whatever they are called."""
+_SHAPED = re.compile(r"\b[Bb]earer\s+[\w.~+/=-]{8,}|\bsk-[\w-]{16,}")
+"""What has the form of a key in running text."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.-]*)\}")
 _URL = re.compile(r"(\w+://)([^/\s@'\"]+)@")
 _PARAMETER = re.compile(r"([?&])([\w.-]+)=([^&\s'\"#]+)")
@@ -97,16 +100,29 @@ def know_user(url: str) -> None:
 
 def starred(text: str) -> str:
     """`text` with stars for keys that were used and those in the environment."""
-    for value in sorted(_values(), key=len, reverse=True):
+    for value in keys_known():
         text = text.replace(value, STARS)
     return text
 
 
 def masked(text: str) -> str:
-    """`starred`, and stars for the passwords and keys in URLs, wherever they come from."""
-    text = starred(text)
-    text = _URL.sub(rf"\1{STARS}@", text) if "://" in text else text
-    return _PARAMETER.sub(_parameter, text) if "=" in text else text
+    """`starred`, and stars for what has the form of a key, and for the passwords and keys in URLs, wherever they come
+    from."""
+    return masker()(text)
+
+
+def masker() -> Callable[[str], str]:
+    """`masked` for many texts: the environment is looked at once."""
+    known = keys_known()
+
+    def mask(text: str) -> str:
+        for value in known:
+            text = text.replace(value, STARS)
+        text = _URL.sub(rf"\1{STARS}@", text) if "://" in text else text
+        text = _PARAMETER.sub(_parameter, text) if "=" in text else text
+        return _SHAPED.sub(STARS, text)
+
+    return mask
 
 
 def masked_tree(tree: Any, mask: Callable[[str], str] = masked) -> Any:
@@ -116,6 +132,29 @@ def masked_tree(tree: Any, mask: Callable[[str], str] = masked) -> Any:
     if isinstance(tree, list | tuple):
         return [masked_tree(value, mask) for value in tree]
     return mask(tree) if isinstance(tree, str) else tree
+
+
+def without_keys(tree: Any) -> Any:
+    """`tree` (JSON) masked, with stars for every text whose name says that it is a key."""
+    mask = masker()
+
+    def clean(value: Any, name: str) -> Any:
+        if isinstance(value, Mapping):
+            return {key: clean(inner, str(key)) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(inner, "") for inner in value]
+        if not isinstance(value, str):
+            return value
+        return STARS if value and _NAME.search(name) else mask(value)
+
+    return clean(tree, "")
+
+
+def file_with_key(path: Path) -> Path | None:
+    """The first file at or below `path` that holds a key of the environment or one that was used, or None."""
+    known = [value.encode() for value in keys_known()]
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return next((f for f in files if known and any(value in f.read_bytes() for value in known)), None)
 
 
 def mask_error(error: BaseException) -> None:
@@ -135,8 +174,9 @@ def _parameter(match: re.Match[str]) -> str:
     return f"{match[1]}{match[2]}={STARS}" if match[2] == "key" or _NAME.search(match[2]) else match[0]
 
 
-def _values() -> set[str]:
+def keys_known() -> list[str]:
+    """Values of keys that were used or stand in the environment, the longest first."""
     for name, value in os.environ.items():
         if _NAME.search(name) or name.endswith(("_KEY", "_TOKEN")):
             know(value)
-    return _KNOWN
+    return sorted(_KNOWN, key=lambda value: (-len(value), value))

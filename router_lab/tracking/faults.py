@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from router_lab.masking import masked
 from router_lab.runtime.errors import InputError
-from router_lab.tracking.secrets import without_secrets
 from router_lab.tracking.uri import DATABASES, SERVERS, scheme_of, shown, store_uri
 
 
@@ -126,13 +126,13 @@ def _missing_driver(scheme: str, error: ImportError) -> str:
 def _one_line(error: BaseException) -> str:
     """The first line of an error, without SQL, addresses of the program or secrets."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return without_secrets(shown(re.sub(r"\(Background on this error.*|\[SQL:.*", "", first)))[:300]
+    return masked(shown(re.sub(r"\(Background on this error.*|\[SQL:.*", "", first)))[:300]
 
 
 def _told(text: str) -> str:
     """What an answer says, where it says it in JSON."""
     found = re.search(r'"message"\s*:\s*"([^"]{1,200})', text)
-    return "" if found is None else f": {without_secrets(found.group(1))}"
+    return "" if found is None else f": {masked(found.group(1))}"
 
 
 def outdated(uri: str, found: str, expected: str, known: bool) -> MirrorError:

@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from router_lab.masking import masked_tree, masker, without_keys
 from router_lab.outcomes import write_outcomes
 from router_lab.tracking.names import metric_name, suite_names
 from router_lab.tracking.runs import Run, Tracked, log_runs
-from router_lab.tracking.secrets import bare, secrets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,11 +163,11 @@ def _textless(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_keys(outcomes: pd.DataFrame) -> pd.DataFrame:
     """The same without keys: in the texts of the table, and in the settings of its candidates."""
-    known = secrets()
+    mask = masker()
     texts = outcomes.select_dtypes(include=["object", "string"]).columns
-    changed = {c: outcomes[c].map(lambda v: bare(v, known), na_action="ignore") for c in texts}
+    changed = {c: outcomes[c].map(lambda v: masked_tree(v, mask), na_action="ignore") for c in texts}
     clean = outcomes.assign(**{c: v for c, v in changed.items() if not v.equals(outcomes[c])})
-    clean.attrs = bare(outcomes.attrs, known)
+    clean.attrs = without_keys(outcomes.attrs)
     return clean
 
 

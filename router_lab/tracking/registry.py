@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from router_lab.masking import without_keys
 from router_lab.runtime.errors import InputError
 from router_lab.tracking.faults import plain_faults
 from router_lab.tracking.runs import Run, log_runs
-from router_lab.tracking.secrets import bare
 from router_lab.tracking.store import open_client
 from router_lab.tracking.uri import shown, store_uri
 
@@ -43,7 +43,7 @@ def register_version(
     MLflow cannot hold (see `refuse_name`), MirrorError for a registry that cannot be written.
     """
     refuse_name(name, alias)
-    client, kept = open_client(uri), {k: str(v) for k, v in bare(tags or {}).items()}
+    client, kept = open_client(uri), {k: str(v) for k, v in without_keys(tags or {}).items()}
     release = Run(f"{name} (published)", "release", tags=dict(tags or {}), artifacts={"policy": [Path(directory)]})
     logged = log_runs([release], sweep=f"release of {name}", suites=[], uri=uri, experiment=experiment)
     with plain_faults(uri):

@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from router_lab.masking import file_with_key, masked, without_keys
 from router_lab.tracking.faults import MirrorError, plain_faults
 from router_lab.tracking.names import file_name, folded, label, metric_name
-from router_lab.tracking.secrets import bare, holding_secrets, without_secrets
-from router_lab.tracking.store import open_client
+from router_lab.tracking.store import open_client, patiently
 from router_lab.tracking.uri import artifact_location, scheme_of, shown, store_uri
 from router_lab.tracking.view import MOST_TEXT, NOTE_TAG, NOTED, TAG, chart_view, note, view_key, view_path
 
@@ -60,7 +60,7 @@ def log_runs(
     default that of the sweep's candidates.  beside: sets of rows that the candidates were also measured on.
     Where one run cannot be written, none of them stays. Raises MirrorError.
     """
-    chosen, sweep = store_uri(uri), without_secrets(sweep)
+    chosen, sweep = store_uri(uri), masked(sweep)
     _refuse_keys(runs)
     client = open_client(uri)
     with plain_faults(chosen):
@@ -76,7 +76,7 @@ def log_runs(
             client.set_tag(run_id, VIEW_OF, f"{key}/superseded")  # no view's key holds a slash
         if any(r.kind == "candidate" for r in runs):
             view = chart_view(sweep, key, suites, beside, int(time.time() * 1000))
-            client.set_experiment_tag(experiment_id, TAG + key, view)
+            _tag(client, experiment_id, TAG + key, view)
             _note_down(client, experiment_id, sweep, key)
         _write_note(client, experiment_id)
     return Tracked(chosen, experiment_id, ids, view_path(experiment_id, key))
@@ -85,10 +85,15 @@ def log_runs(
 _OUTCOMES = "router_lab.outcomes"
 
 
+def _tag(client: Any, experiment_id: str, key: str, value: str) -> None:
+    """Set a tag of an experiment; two processes that do so for the first time at once both insert it, and one fails."""
+    patiently(lambda: client.set_experiment_tag(experiment_id, key, value))
+
+
 def _refuse_keys(runs: Sequence[Run]) -> None:
     """Raises MirrorError for a file that holds a key of the environment: what is in MLflow, a whole team can read."""
     for path in (p for run in runs for paths in run.artifacts.values() for p in paths):
-        found = holding_secrets(path)
+        found = file_with_key(path)
         if found is not None:
             raise MirrorError(f"MLflow: {found} holds a key that stands in the environment, so nothing was logged")
 
@@ -108,7 +113,7 @@ def _experiment(client: Any, name: str | None, uri: str) -> str:
                 raise
             found = client.get_experiment_by_name(wanted)  # another process was first
         else:
-            client.set_experiment_tag(created, "mlflow.experimentKind", "custom_model_development")
+            _tag(client, created, "mlflow.experimentKind", "custom_model_development")
             return str(created)
     if found.lifecycle_stage == "deleted":
         raise MirrorError(
@@ -157,7 +162,7 @@ def _replaced(current: Sequence[Any], runs: Sequence[Run], outcomes: str) -> lis
 
 
 def _label(run: Run) -> str:
-    return label(without_secrets(run.name))
+    return label(masked(run.name))
 
 
 def _write_all(client: Any, experiment_id: str, runs: Sequence[Run], tags: Mapping[str, str]) -> tuple[str, ...]:
@@ -181,8 +186,8 @@ def _write(client: Any, run_id: str, run: Run, tags: Mapping[str, str]) -> None:
     now = int(time.time() * 1000)
     own = {"router_lab.kind": run.kind, **tags, "mlflow.source.name": "router-lab", **run.tags}
     metrics = [Metric(k, float(v), now, 0) for k, v in run.metrics.items() if v is not None and math.isfinite(v)]
-    texts = [RunTag(k, str(v)) for k, v in bare(own).items()]
-    settings = [Param(metric_name(k), str(v)[:_VALUE]) for k, v in bare(run.params).items() if v is not None]
+    texts = [RunTag(k, str(v)) for k, v in without_keys(own).items()]
+    settings = [Param(metric_name(k), str(v)[:_VALUE]) for k, v in without_keys(run.params).items() if v is not None]
     # One batch for nearly every run; more is more than MLflow takes at once.
     first = _METRICS_AT_ONCE - min(len(texts), _TEXTS_AT_ONCE // 2) - min(len(settings), _TEXTS_AT_ONCE // 2)
     half = _TEXTS_AT_ONCE // 2
@@ -216,7 +221,7 @@ def _copy(client: Any, run_id: str, place: str | None, paths: Sequence[Path]) ->
 
 def _note_down(client: Any, experiment_id: str, sweep: str, key: str) -> None:
     """The sweep's key in the experiment's tags; an older version's key of the same sweep leaves the note."""
-    client.set_experiment_tag(experiment_id, NOTED + key, sweep)
+    _tag(client, experiment_id, NOTED + key, sweep)
     for tag, name in client.get_experiment(experiment_id).tags.items():
         if tag.startswith(NOTED) and name == sweep and tag != NOTED + key:
             client.delete_experiment_tag(experiment_id, tag)
@@ -228,4 +233,4 @@ def _write_note(client: Any, experiment_id: str) -> None:
     made = {key: json.loads(tags.get(TAG + key, "{}")).get("createdAt", 0) for key in keys}
     newest = sorted(keys, key=lambda key: (-made[key], key))
     links = [(tags[NOTED + key], view_path(experiment_id, key)) for key in newest]
-    client.set_experiment_tag(experiment_id, NOTE_TAG, note(links, MOST_TEXT))
+    _tag(client, experiment_id, NOTE_TAG, note(links, MOST_TEXT))

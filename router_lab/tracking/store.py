@@ -50,7 +50,7 @@ def open_client(uri: str | None = None) -> Any:
             _ask(chosen)
         elif scheme.split("+")[0] in DATABASES:
             _make_ready(chosen)
-        client = _patiently(lambda: mlflow.MlflowClient(tracking_uri=chosen, registry_uri=_registry(chosen)))
+        client = patiently(lambda: mlflow.MlflowClient(tracking_uri=chosen, registry_uri=_registry(chosen)))
         if scheme == "databricks":
             client.search_experiments(max_results=1)
         return client
@@ -100,7 +100,7 @@ def _make_ready(uri: str) -> None:
     engine = create_sqlalchemy_engine(uri)
     with engine.connect():
         pass
-    _patiently(lambda: _tables(uri, engine))
+    patiently(lambda: _tables(uri, engine))
     Tracking._engine_map[uri] = Registry._engine_map[uri] = engine
 
 
@@ -139,7 +139,7 @@ def _known(revision: str) -> bool:
         return False
 
 
-def _patiently(make: Any) -> Any:
+def patiently(make: Any) -> Any:
     """`make()`, tried again for some seconds where another process is making the same thing at the same time."""
     end = time.monotonic() + PATIENCE_S
     while True:

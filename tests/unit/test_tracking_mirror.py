@@ -19,10 +19,10 @@ from router_lab.cli.demo import mirrored, show_paths
 from router_lab.cli.mirror import mirror
 from router_lab.cli.publish import publish, rollback
 from router_lab.cli.report import report
+from router_lab.masking import masked, without_keys
 from router_lab.outcomes import read_outcomes, validate_outcomes, write_outcomes
 from router_lab.report import candidate_table, front_svg
 from router_lab.tracking.log import outcomes_digest
-from router_lab.tracking.secrets import bare, without_secrets
 from router_lab.tracking.store import open_client
 from tests.unit.test_report_cli import save
 
@@ -246,8 +246,8 @@ def test_no_key_reaches_mlflow(tmp_path: Path, store: str, monkeypatch: pytest.M
     table = read_outcomes(path)
     everything = b"\0".join(p.read_bytes() for p in files) + table.to_csv().encode() + json.dumps(table.attrs).encode()
     assert [secret for secret in hidden if secret.encode() in everything] == []
-    assert table["answer"].iloc[0] == "my key is [redacted]" and frame["answer"].iloc[0] == f"my key is {KEY}"
-    assert table.attrs["candidates"][0]["request"]["model_args"] == {"api_key": "[redacted]", "timeout": 3}
+    assert table["answer"].iloc[0] == "my key is ***" and frame["answer"].iloc[0] == f"my key is {KEY}"
+    assert table.attrs["candidates"][0]["request"]["model_args"] == {"api_key": "***", "timeout": 3}
 
 
 def test_a_page_that_holds_a_key_is_not_logged(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,10 +261,10 @@ def test_a_page_that_holds_a_key_is_not_logged(tmp_path: Path, store: str, monke
 
 def test_what_is_no_key_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_PASSWORD", "postgres")  # a word that any page may hold
-    assert without_secrets("postgres over https://h/x, 9 tokens") == "postgres over https://h/x, 9 tokens"
+    assert masked("postgres over https://h/x, 9 tokens") == "postgres over https://h/x, 9 tokens"
     kept = {"max_tokens": 5, "output_tokens": 7, "cluster_key": "g", "stop_token": None, "tokens": "many"}
-    assert bare(kept) == kept
-    assert bare({"x-api-key": "a", "list": [{"secret": "b"}]}) == {
-        "x-api-key": "[redacted]",
-        "list": [{"secret": "[redacted]"}],
+    assert without_keys(kept) == kept
+    assert without_keys({"x-api-key": "a", "list": [{"secret": "b"}]}) == {
+        "x-api-key": "***",
+        "list": [{"secret": "***"}],
     }
