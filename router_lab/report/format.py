@@ -43,7 +43,7 @@ def cut_off(share: float | None, *, words: bool = False) -> str:
     """A share of answers cut off at `max_tokens`: `12 %`, with `words` `12 % cut off`; nothing where none was."""
     if share is None or not math.isfinite(share) or share <= 0:
         return ""
-    text = "<1 %" if share < 0.005 else percent(share, 0)
+    text = "<1 %" if share < 0.01 else percent(share, 0)
     return f"{text} cut off" if words else text
 
 

@@ -76,6 +76,7 @@ def done(logs: Path) -> int:
 
 
 def test_few_are_in_flight_at_once(sweep_file: Path, tmp_path: Path) -> None:
+    Flying.now, Flying.most = 0, 0  # other tests of this process have run samples, too
     run_sweep(sweep_file, tmp_path / "logs", limit=50, quiet=True)
     assert Flying.now == 0
     assert 1 < Flying.most <= RECORDED_SAMPLES  # 300 if the whole grid were under way
