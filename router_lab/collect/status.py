@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from router_lab.providers.failures import Failure, Fault, fault, of_sample, reason_of
+from router_lab.providers.scenes import scenes
 
 CANCELLED, INVALIDATED, UNSCORED, UNRUN = "cancelled", "invalidated", "unscored", "not run"
 """First words of the reason of a row that is no evidence, other than an outage's: what `collect` counts by."""
+
+NEVER_ASKED = "before any model was asked"
+NEVER_ANSWERED = "no request of the candidate's was ever answered in this log"
 
 
 def failure_class(message: str) -> str:
@@ -32,7 +36,9 @@ def sample_status(sample: Mapping[str, Any]) -> tuple[str, str | None]:
         return "budget", _invalidated(sample["invalidation"])
     failure = of_sample(sample)
     if failure is not None:
-        return _status_of(failure)
+        status, reason = _status_of(failure)
+        early = status == "error" and _never_asked(sample)
+        return ("infra", f"{NEVER_ASKED}: {reason}"[:200]) if early else (status, reason)
     limit = sample.get("limit")
     if limit:
         kind = limit["type"] if isinstance(limit, dict) else str(limit)
@@ -56,7 +62,20 @@ def _status_of(failure: Failure) -> tuple[str, str | None]:
     whose = fault(failure)
     if whose is Fault.CANCELLED:
         return "infra", CANCELLED
-    return ("error" if whose is Fault.CANDIDATE else "infra"), reason_of(failure)
+    return ("error" if whose in (Fault.CANDIDATE, Fault.REQUEST) else "infra"), reason_of(failure)
+
+
+def refused_as_asked(sample: Mapping[str, Any]) -> bool:
+    """Whether its request was refused as it stands: no evidence about a candidate none of whose requests was answered."""
+    failure = of_sample(sample)
+    return failure is not None and fault(failure) is Fault.REQUEST
+
+
+def _never_asked(sample: Mapping[str, Any]) -> bool:
+    """Whether the events of a sample say that it ended before any model was asked: what a setup, a sandbox or a solver
+    did before is the same whoever would have answered."""
+    events = sample.get("events") or []
+    return bool(events) and not any(scene.event["event"] == "model" for scene in scenes(events))
 
 
 def _invalidated(provenance: Any) -> str:
