@@ -10,9 +10,9 @@ from router_lab.providers.scenes import scenes
 
 CANCELLED, INVALIDATED, UNSCORED, UNRUN = "cancelled", "invalidated", "unscored", "not run"
 """First words of the reason of a row that is no evidence, other than an outage's: what `collect` counts by."""
-
 NEVER_ASKED = "before any model was asked"
 NEVER_ANSWERED = "no request of the candidate's was ever answered in this log"
+"""First words of what was lost without anybody's answer."""
 
 
 def failure_class(message: str) -> str:
@@ -72,8 +72,8 @@ def refused_as_asked(sample: Mapping[str, Any]) -> bool:
 
 
 def _never_asked(sample: Mapping[str, Any]) -> bool:
-    """Whether the events of a sample say that it ended before any model was asked: what a setup, a sandbox or a solver
-    did before is the same whoever would have answered."""
+    """Whether the events of a sample say that it ended before any model was asked: what a setup, a sandbox or a
+    solver did before is the same whoever would have answered."""
     events = sample.get("events") or []
     return bool(events) and not any(scene.event["event"] == "model" for scene in scenes(events))
 

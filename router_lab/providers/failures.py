@@ -17,8 +17,9 @@ from typing import Any
 
 class Fault(StrEnum):
     """Whose. `UNREACHABLE`: no such server, or one that speaks no API: the operator's until it has answered once.
-    `REQUEST`: refused as it was asked: the candidate's if others of its requests were answered, else the operator's, who
-    chose settings that no request can have (`max_tokens` above the model's, a temperature that it does not take)."""
+    `REQUEST`: refused as it was asked: the candidate's if others of its requests were answered, else the operator's,
+    who chose settings that no request can have (`max_tokens` above the model's, a temperature that it does not take).
+    """
 
     CANDIDATE = "candidate"
     INFRA = "infra"

@@ -270,7 +270,7 @@ def test_what_one_source_says_of_a_suite_holds_for_no_other_suite(tmp_path: Path
     pd.concat([said, said.assign(suite="r", request=None)]).to_csv(tmp_path / "two.csv", index=False)
     policy = fit_policy(Recipe(name="x", rule={"margin": 0.2}), collect([tmp_path / "two.csv"])[0])
     assert policy.decide("Ask 3", suite="q").request("Ask 3")["model"] == "x-2026"
-    with pytest.raises(PolicyError, match="its outcomes on this suite do not say.*a column `request`"):
+    with pytest.raises(PolicyError, match=r"its outcomes on this suite do not say.*a column `request`"):
         policy.decide("Ask 3", suite="r").request("Ask 3")
 
 
