@@ -66,7 +66,7 @@ def _status_of(failure: Failure) -> tuple[str, str | None]:
 
 
 def refused_as_asked(sample: Mapping[str, Any]) -> bool:
-    """Whether its request was refused as it stands: no evidence about a candidate none of whose requests was answered."""
+    """Whether its request was refused as it stands: no evidence about a candidate that was never answered."""
     failure = of_sample(sample)
     return failure is not None and fault(failure) is Fault.REQUEST
 
