@@ -320,3 +320,29 @@ def test_tables_count_as_their_total_says_and_pay_fees(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"sample '1': 'openai/gpt-4o' charges each request .* add a column `turns`"):
         collect([table], prices=prices(per_1k_requests=5))
     assert collect([table], prices=prices())[0].loc[0, "cost_usd"] == pytest.approx(0.0033, abs=1e-12)
+
+
+def test_a_table_priced_anew_costs_what_its_logs_cost(tmp_path: Path) -> None:
+    """Prices doubled: an answer of 100 × 2 + 20 × 20 = $.0006; of what was never answered no cost is known, and the
+    answers of an attempt that was thrown away are no part of the request."""
+    failed = asked({"choices": []}, error="Error code: 400 - prompt is too long")
+    lost: dict[str, Any] = {"error": {"message": "ModelGenerateError('…')", "traceback": ""}, "scores": {}}
+    earlier = {"error_retries": [{"message": "x", "events": [asked(answer()), asked(answer())]}]}
+    path = log(
+        tmp_path,
+        sample(asked(answer()), id="plain"),
+        sample(asked(answer()), id="again", **earlier),
+        sample(failed, id="never", output={"choices": []}, **lost),
+        sample(failed, id="not at last", output={"choices": []}, **lost, **earlier),
+    )
+    outcomes, calls = collect([path], prices=prices())
+    assert outcomes.set_index("sample_id")["cost_usd"].dropna().round(9).to_dict() == {"plain": 3e-4, "again": 3e-4}
+    dear = prices(input=2, output=20)
+    for beside in (True, False):
+        folder = tmp_path / str(beside)
+        folder.mkdir()
+        outcomes.to_parquet(folder / "outcomes.parquet")
+        if beside:
+            calls.to_parquet(folder / "calls.parquet")
+        anew = collect([folder / "outcomes.parquet"], prices=dear)[0].set_index("sample_id")["cost_usd"]
+        assert anew.dropna().round(9).to_dict() == {"plain": 6e-4, "again": 6e-4} and len(anew) == 4
