@@ -137,8 +137,8 @@ def _content(profile: Profile, api: str, messages: Messages) -> dict[str, Any]:
         return filled(content, messages)
     if not isinstance(messages, list | tuple) or not messages or not all(isinstance(m, Mapping) for m in messages):
         raise PolicyError(
-            f"request: messages is {repr(messages)[:60]}; pass a prompt (str), or a list of messages (dicts) that holds "
-            "at least one"
+            f"request: messages is {repr(messages)[:60]}; pass a prompt (str), or a list of messages (dicts) that "
+            "holds at least one"
         )
     return framed(content, field, messages)
 
