@@ -193,8 +193,10 @@ def _judge(
             row["quality"] = 0.0  # at its limit and without any score, as Inspect leaves who never answered
         elif counts and (why := unscored(had, scorer, source.suite)) is not None:
             stopped = source.log.status == "cancelled" and not had
+            why = row["reason"] if row["status"] == "ok" and row["reason"] else why
             row |= {"status": "infra", "reason": f"{CANCELLED if stopped else UNSCORED}: {why}"}
         elif counts:
+            row["reason"] = row["reason"] if row["status"] == "limit" else None
             row["quality"] = quality_of(had[scorer or ""]["value"], source.suite, where)
     if source.log.status == "success" and any(finished) and not any(row["status"] in ("ok", "limit") for row in rows):
         _refuse_unscored(

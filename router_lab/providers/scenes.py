@@ -49,6 +49,15 @@ def tells_scoring(events: Sequence[Mapping[str, Any]]) -> bool:
     return any(event.get("event") in TELLING for event in events)
 
 
+def reached_scoring(events: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether events say that the sample's solver had ended and its scorers had begun."""
+    return any(
+        (event.get("event") == "span_begin" and event.get("type") == "scorers")
+        or (event.get("event") == "step" and event.get("action") == "begin" and event.get("type") == "scorer")
+        for event in events
+    )
+
+
 def media_of(sample: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[str, ...]:
     """Kinds of media that a model call was given or gave, such as `input_image`; text is none."""
     pool = (sample.get("events_data") or {}).get("messages") or []

@@ -134,7 +134,8 @@ def _content(profile: Profile, api: str, messages: Messages) -> dict[str, Any]:
     if messages is None:
         return leading(content, field)
     if isinstance(messages, str):
-        return filled(content, messages)
+        result: dict[str, Any] = filled(content, messages)
+        return result
     if not isinstance(messages, list | tuple) or not messages or not all(isinstance(m, Mapping) for m in messages):
         raise PolicyError(
             f"request: messages is {repr(messages)[:60]}; pass a prompt (str), or a list of messages (dicts) that "

@@ -377,6 +377,37 @@ def test_what_failed_before_any_model_was_asked_is_nobodys_answer(tmp_path: Path
     assert rows["quality"].mean() == 1 / 4 and kinds(rows) == {"lost": 2}
 
 
+def test_a_scorer_that_fails_has_not_judged_the_answer(tmp_path: Path, prices: Path) -> None:
+    """Spans as Inspect 0.3.285 logs them; what failed in the solver after an answer is the candidate's still."""
+    begun = lambda kind: {"event": "span_begin", "id": kind, "type": kind}
+    bug = {"error": {"message": "ValueError('scorer bug')", "traceback": ""}}
+    answered = sample("x")["events"]
+
+    def spans(*kinds: str) -> dict[str, Any]:
+        return {"events": [begun("solvers"), *answered, *map(begun, kinds), {"event": "error"}], **bug}
+
+    refusal = {"choices": [{"message": {"role": "assistant", "content": ""}, "stop_reason": "content_filter"}]}
+    log(
+        tmp_path / "logs" / name(9),
+        sample("right"),
+        sample("unjudged", None) | spans("scorers", "scorer"),
+        sample("judged before another failed", "C") | spans("scorers", "scorer"),
+        sample("its own", None) | spans(),
+        sample("scored on its way", None) | spans("scorer"),
+        sample("refused", None) | spans("scorers") | {"output": refusal},
+        sample("old", None) | bug | {"events": [*answered, {"event": "step", "action": "begin", "type": "scorer"}]},
+    )
+    rows = table(tmp_path / "logs", prices)
+    assert rows["quality"].dropna().to_dict() == {
+        "right": 1.0, "judged before another failed": 1.0, "its own": 0.0, "scored on its way": 0.0, "refused": 0.0,
+    }  # fmt: skip
+    assert rows.loc["unjudged", ["status", "reason"]].tolist() == [
+        "infra",
+        "unscored: a scorer failed: ValueError('scorer bug')",
+    ]
+    assert kinds(rows) == {"unscored": 2} and pd.isna(rows.loc["judged before another failed", "reason"])
+
+
 def test_answers_cut_off_keep_their_score_and_are_counted(tmp_path: Path, prices: Path) -> None:
     whole, cut = sample("whole"), sample("cut", "I", stop="max_tokens")
     agent = sample("agent", "C")
