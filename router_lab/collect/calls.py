@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, utc, written_for_an_hour
+from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, served_by, utc, written_for_an_hour
 from router_lab.providers.keys import CACHE_TTL_NOTE, RECORDED
 from router_lab.providers.scenes import Scene, media_of, scenes, tells_scoring
 from router_lab.runtime.errors import InputError
@@ -176,8 +176,11 @@ def _call(
     tokens, doubt = read_usage(usage, written_1h=hour)
     if tokens is not None:
         tokens = tokens._replace(media=media_of(sample, event))
+    served = served_by(str(event["model"]).removeprefix(RECORDED), output)
+    if served is not None:
+        doubt = f"an answer in the place of {called!r}, whose provider fell back on it; its prices count"
     return Call(
-        model=called,
+        model=served or called,
         role=role,
         turn=turn,
         attempt=attempt,

@@ -20,7 +20,8 @@ def sample_status(sample: Mapping[str, Any]) -> tuple[str, str | None]:
 
     `infra`: it was begun and something other than the candidate kept it from an answer, somebody who stopped it
     included. `error`: the candidate's fault, and whatever is not recognised, so that a crash can only lower a
-    candidate, never flatter it. `ok` with a reason: it was answered, and a scorer failed. `budget`: a person has set it aside (`invalidate_samples`), whatever its score.
+    candidate, never flatter it. `ok` with a reason: it was answered, and a scorer failed. `budget`: a person has set it
+    aside (`invalidate_samples`), whatever its score.
     """
     if sample.get("invalidation"):
         return "budget", _invalidated(sample["invalidation"])

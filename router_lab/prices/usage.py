@@ -57,6 +57,16 @@ def read_usage(usage: Mapping[str, Any] | None, *, written_1h: int = 0) -> Count
     return Counted(tokens, doubt)
 
 
+def served_by(asked: str, output: Mapping[str, Any]) -> str | None:
+    """The model that gave an answer (Inspect's `ModelOutput` as a mapping) and is paid for it, where the provider of
+    `asked` (Inspect's name) fell back on another one; None where it did not."""
+    name = (output.get("fallback") or {}).get("fallback_model")
+    provider = asked.partition("/")[0]
+    if not name:
+        return None
+    return str(name) if str(name).startswith(f"{provider}/") else f"{provider}/{name}"
+
+
 def provider_tools(output: Mapping[str, Any], response: Mapping[str, Any] | None = None) -> dict[str, int]:
     """Calls of tools that the provider ran within one answer (Inspect's `ModelOutput` as a mapping), by the tool.
 
