@@ -47,6 +47,11 @@ class LogSource:
     """What `log_rows` learns of the requests on its way."""
 
     @property
+    def eval_id(self) -> str:
+        """Inspect's id of this run."""
+        return str(self.log.spec.get("eval_id") or self.log.path.stem)
+
+    @property
     def tier(self) -> str:
         """At which tier the requests were really made."""
         return tier_of(self.log.spec.get("model_generate_config") or {}, self.log.spec.get("model_args") or {})
@@ -160,7 +165,7 @@ def _became(source: LogSource, sample: Mapping[str, Any], where: str) -> dict[st
         "settings_sha": source.settings_sha,
         "dataset_sha": source.dataset_sha,
         "log": source.log.path.name,
-        "eval_id": str(source.log.spec.get("eval_id") or source.log.path.stem),
+        "eval_id": source.eval_id,
         "uuid": sample.get("uuid"),
     }
 

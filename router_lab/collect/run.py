@@ -28,7 +28,7 @@ from router_lab.collect.requests import Requests
 from router_lab.collect.shape import TableOptions
 from router_lab.collect.tables import read_table, reprice
 from router_lab.config import Suite, load_map
-from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
+from router_lab.outcomes import CALL_COLUMNS, SCORED, validate_calls, validate_outcomes
 from router_lab.outcomes.requests import joined, merged, one_request
 from router_lab.outcomes.tablefile import table_kind
 from router_lab.prices import PriceTable, utc
@@ -225,7 +225,7 @@ def _with_attrs(
     frame: pd.DataFrame, logs: Sequence[LogSource], tables: Tables, caching: str, as_logged: bool
 ) -> pd.DataFrame:
     # While a race is on its way nobody asks for a request, and finding them out takes its time.
-    requests = defaultdict(dict) if as_logged else _measured_requests(logs)
+    requests = defaultdict(dict) if as_logged else _measured_requests(_evident(logs, frame))
     grouped: dict[tuple[str, str | None], list[LogSource]] = defaultdict(list)
     for source in filter(was_used, logs):
         grouped[source.model, source.effort].append(source)
@@ -247,6 +247,16 @@ def _with_attrs(
     return frame
 
 
+def _evident(logs: Sequence[LogSource], frame: pd.DataFrame) -> list[LogSource]:
+    """The logs that hold evidence; of a candidate and suite without any, all."""
+    scored = frame[frame["status"].isin(SCORED)]
+    there = set(zip(scored["log"], scored["eval_id"], strict=True))
+    has = [(source.log.path.name, source.eval_id) in there for source in logs]
+    cells = [(source.model, source.effort, source.suite_name) for source in logs]
+    shown = {cell for cell, holds in zip(cells, has, strict=True) if holds}
+    return [one for one, cell, holds in zip(logs, cells, has, strict=True) if holds or cell not in shown]
+
+
 def _candidate(
     name: tuple[str, str | None], sources: list[LogSource], measured: dict[str, dict[str, Any]], tables: Tables
 ) -> dict[str, Any]:
@@ -265,7 +275,10 @@ def _candidate(
 
 
 def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None], dict[str, dict[str, Any]]]:
-    """Requests by candidate and suite, as the logs have them, beside what manifests say of what was sent."""
+    """Requests by candidate and suite, as the logs have them, beside what manifests say of what was sent.
+
+    `logs`: those whose rows count. One that was stopped early, or set aside, says nothing of what was measured.
+    """
     from router_lab.providers.loopback import all_direct
     from router_lab.providers.recorder import Recorder
 

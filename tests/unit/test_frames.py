@@ -193,6 +193,27 @@ def test_logs_of_others_give_the_sdks_own_arguments(tmp_path: Path) -> None:
     assert requests["google/gemini"]["api"] is None and "google" in requests["google/gemini"]["reason"]
 
 
+STOPPED: dict[str, Any] = {"error": {"message": "CancelledError('x')", "traceback": ""}, "scores": {}, "output": {}}
+
+
+@pytest.mark.parametrize("how", ["died", "cancelled", "another frame, set aside", "another frame, run again"])
+def test_a_log_that_does_not_count_says_nothing_of_what_was_measured(tmp_path: Path, how: str) -> None:
+    """Stopped, or tried in another frame, and then run as it should be: the request is that of the rows that count."""
+    model, bare = "openai/gpt-4o", lambda question: [("user", question)]
+    good = foreign(tmp_path, model, FRAMED)
+    log = json.loads(good.read_text())
+    log["eval"] |= {"task_id": "first", "eval_id": "first", "created": "2026-02-01T09:00:00+00:00"}
+    for one in log["samples"]:
+        one |= {"events": [], **STOPPED} if how == "cancelled" else {"events": [call(bare(one["input"]), model)]}
+    log |= {"samples": [], "status": "started"} if how == "died" else {"status": "cancelled"}
+    log |= {"invalidated": True, "status": "success"} if how.endswith("aside") else {}
+    (tmp_path / "2025_first.json").write_text(json.dumps(log))
+    outcomes, _ = collect([tmp_path], prices=tmp_path / "p.yaml")
+    assert outcomes["log"].unique().tolist() == [good.name] and outcomes["quality"].count() == 4
+    [candidate] = outcomes.attrs["candidates"]
+    assert [m["content"] for m in candidate["request"]["content"]["messages"]] == ["Be kind.", f"Q: {SLOT}"]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_no_decision_makes_up_what_its_outcomes_do_not_say(tmp_path: Path) -> None:
     for model in ("google/a", "google/b"):
