@@ -120,7 +120,8 @@ def _end_if_stopped(result: SweepResult) -> None:
         echo(f"Error: {candidate} was stopped on {', '.join(suites)}: {reason}", err=True)
     if reasons:
         echo(
-            "mend it (key, model name, base_url, account) and run the same command again: it asks these anew", err=True
+            "mend it (key, model name, base_url, account, settings) and run the same command again: it asks these anew",
+            err=True,
         )
         sys.exit(1)
 

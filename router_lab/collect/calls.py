@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, utc, written_for_an_hour
+from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, served_by, utc, written_for_an_hour
 from router_lab.providers.keys import CACHE_TTL_NOTE, RECORDED
-from router_lab.providers.scenes import Scene, media_of, scenes
+from router_lab.providers.scenes import Scene, media_of, scenes, tells_scoring
 from router_lab.runtime.errors import InputError
 
 CACHING = ("none", "prefix")
@@ -37,6 +37,8 @@ class Call:
     """The log's own record of it, where it comes from a log."""
     tools: Mapping[str, int] = field(default_factory=dict)
     doubt: str | None = None
+    solving: bool = False
+    """Whether it is known to have been made before the sample was scored."""
 
     @property
     def own(self) -> bool:
@@ -68,6 +70,7 @@ def sample_calls(
     for attempt, events in enumerate([*earlier, sample.get("events") or []], start=1):
         last = attempt == len(earlier) + 1
         turns: dict[str | None, int] = {}
+        told = tells_scoring(events)
         for scene in scenes(events, sample if last else None):
             event = scene.event
             if event["event"] == "tool":
@@ -80,7 +83,8 @@ def sample_calls(
             role = _role(scene, model)
             turns[role] = turns.get(role, 0) + 1
             called = name if role is None else str(event["model"]).removeprefix(RECORDED)
-            calls.append(_call(sample, event, called, role, turns[role], attempt, cache_ttl))
+            call = _call(sample, event, called, role, turns[role], attempt, cache_ttl)
+            calls.append(replace(call, solving=told and not scene.scoring))
     if begun is not None and not sample.get("events") and _single_turn(sample):
         event = {"model": model, "output": sample["output"], "timestamp": begun}
         calls.append(_call(sample, event, name, None, 1, len(earlier) + 1, cache_ttl))
@@ -172,8 +176,11 @@ def _call(
     tokens, doubt = read_usage(usage, written_1h=hour)
     if tokens is not None:
         tokens = tokens._replace(media=media_of(sample, event))
+    served = served_by(str(event["model"]).removeprefix(RECORDED), output)
+    if served is not None:
+        doubt = f"an answer in the place of {called!r}, whose provider fell back on it; its prices count"
     return Call(
-        model=called,
+        model=served or called,
         role=role,
         turn=turn,
         attempt=attempt,

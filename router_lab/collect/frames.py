@@ -45,15 +45,21 @@ class FrameFinder:
         self._last: Any = None
         self._reason: str | None = None
 
-    def see(self, sample: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
-        """One sample, and the answered calls of its last attempt that the candidate itself made."""
+    def see(self, sample: Mapping[str, Any], events: Sequence[Mapping[str, Any]], helper: str | None = None) -> None:
+        """One sample, and the answered calls of its last attempt that the candidate itself made; `helper`: another
+        model that its solver asked."""
+        if helper is not None:
+            self._reason = f"its solver asks another model, too ({helper})"
         if not events:
             return
         self._turns = max(self._turns, len(events))
         question, messages = _question(sample, event_input(dict(sample), dict(events[0])))
         asked = _asked(sample, events[0], messages)
         self._last = asked
-        if question is None or (SLOT in question and question != SLOT):
+        if not asked["messages"]:
+            self._reason = "its log does not say what was sent (no events, or calls without their messages)"
+            return
+        if question is None:
             self._reason = "a sample has no question of its own (an empty input, or one without a user turn)"
             return
         parted = _without_history(sample, messages)
@@ -96,7 +102,8 @@ class FrameFinder:
         """Make the templates that the longest of the first questions allows, and try them on the others."""
         if self._whole is not None:
             return
-        early, self._early = sorted(self._early, key=lambda seen: -len(seen[0])), []
+        # Of a question that holds the slot's own text no template is made: its places could not be told apart.
+        early, self._early = sorted(self._early, key=lambda seen: (_holds_more(seen[0]), -len(seen[0]))), []
         self._whole, self._parted = [], []
         if early:
             question, asked, parted = early[0]
@@ -106,8 +113,13 @@ class FrameFinder:
             self._take(seen)
 
 
+def _holds_more(question: str) -> bool:
+    return SLOT in question and question != SLOT
+
+
 def _question(sample: Mapping[str, Any], sent: list[dict[str, Any]]) -> tuple[str | None, list[dict[str, Any]]]:
-    """The sample's question, and what was sent with `SLOT` where a message is the sample's own, pictures and all."""
+    """The sample's question, and what was sent with `SLOT` where a message is the sample's own, pictures and all;
+    then that is the question, too."""
     own = resolve(dict(sample), sample["input"])
     if isinstance(own, str):
         return own or None, sent
@@ -123,7 +135,7 @@ def _question(sample: Mapping[str, Any], sent: list[dict[str, Any]]) -> tuple[st
         {**message, "content": SLOT} if message.get("role") == "user" and message.get("content") == content else message
         for message in sent
     ]
-    return text_of(content) or SLOT, whole
+    return (text_of(content) or SLOT) if whole == sent else SLOT, whole
 
 
 def _asked(sample: Mapping[str, Any], event: Mapping[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -161,8 +173,9 @@ def _without_history(sample: Mapping[str, Any], sent: list[dict[str, Any]]) -> l
 def _templates(asked: Mapping[str, Any], question: str) -> Iterator[Any]:
     """`asked` with `SLOT` at one place of the question's text, at several, at all."""
     texts = asked["messages"]
-    if question == SLOT or holds_slot(texts):
-        yield asked
+    if holds_slot(texts):
+        if question == SLOT:
+            yield asked
         return
     places = _count(texts, question)
     if places > MOST_PLACES:

@@ -13,7 +13,15 @@ from router_lab.collect.calls import Call, ToolCall, paid, request_cost, sample_
 from router_lab.collect.frames import FrameFinder
 from router_lab.collect.notes import Notes
 from router_lab.collect.quality import check_of, quality_of, scorer_of, unscored
-from router_lab.collect.status import CANCELLED, INVALIDATED, UNSCORED, cut_off, sample_status
+from router_lab.collect.status import (
+    CANCELLED,
+    INVALIDATED,
+    NEVER_ANSWERED,
+    UNSCORED,
+    cut_off,
+    refused_as_asked,
+    sample_status,
+)
 from router_lab.config import Suite
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.providers.evallog import RawLog, resolve
@@ -37,6 +45,11 @@ class LogSource:
     dataset_sha: str | None
     frames: FrameFinder = field(default_factory=FrameFinder, compare=False)
     """What `log_rows` learns of the requests on its way."""
+
+    @property
+    def eval_id(self) -> str:
+        """Inspect's id of this run."""
+        return str(self.log.spec.get("eval_id") or self.log.path.stem)
 
     @property
     def tier(self) -> str:
@@ -85,14 +98,16 @@ def log_rows(source: LogSource, table: PriceTable, caching: str, notes: Notes | 
     log in which nothing is scored; doubts of usage and prices that do not stop anything go to `notes`."""
     notes = Notes() if notes is None else notes
     cache_ttl = (source.log.spec.get("model_args") or {}).get("cache_ttl")
-    rows, scores = [], []
+    rows, scores, wrong = [], [], []
     for sample in source.log.samples():
         where = f"{source.log.path}: sample {sample['id']!r}"
         begun = str(sample.get("started_at") or source.log.spec["created"])
         calls, tools = sample_calls(sample, str(source.log.spec["model"]), source.model, cache_ttl, begun)
         notes.of_calls(calls, tools, table)
         last = len(sample.get("error_retries") or []) + 1
-        source.frames.see(sample, [c.event for c in calls if c.own and c.attempt == last and c.event is not None])
+        ended = [call for call in calls if call.attempt == last]
+        helper = next((call.model for call in ended if not call.own and call.solving), None)
+        source.frames.see(sample, [c.event for c in ended if c.own and c.event is not None], helper)
         key = {
             "suite": source.suite_name,
             "sample_id": str(sample["id"]),
@@ -103,6 +118,10 @@ def log_rows(source: LogSource, table: PriceTable, caching: str, notes: Notes | 
         row = {**key, **_became(source, sample, where), **_spent(source, sample, calls, tools, table, caching, notes)}
         rows.append((row, [{**key, **_call_row(call, source.tier)} for call in calls]))
         scores.append((where, _kept(sample, source.suite)))
+        wrong.append(refused_as_asked(sample))
+    if not any(row["turns"] or row["status"] == "ok" for row, _ in rows):
+        for row in (row for (row, _), refused in zip(rows, wrong, strict=True) if refused):
+            row |= {"status": "infra", "reason": f"{NEVER_ANSWERED}: {row['reason']}"[:200]}
     return LogRows(source, rows, _judge(source, [row for row, _ in rows], scores))
 
 
@@ -146,7 +165,7 @@ def _became(source: LogSource, sample: Mapping[str, Any], where: str) -> dict[st
         "settings_sha": source.settings_sha,
         "dataset_sha": source.dataset_sha,
         "log": source.log.path.name,
-        "eval_id": str(source.log.spec.get("eval_id") or source.log.path.stem),
+        "eval_id": source.eval_id,
         "uuid": sample.get("uuid"),
     }
 
@@ -179,8 +198,10 @@ def _judge(
             row["quality"] = 0.0  # at its limit and without any score, as Inspect leaves who never answered
         elif counts and (why := unscored(had, scorer, source.suite)) is not None:
             stopped = source.log.status == "cancelled" and not had
+            why = row["reason"] if row["status"] == "ok" and row["reason"] else why
             row |= {"status": "infra", "reason": f"{CANCELLED if stopped else UNSCORED}: {why}"}
         elif counts:
+            row["reason"] = row["reason"] if row["status"] == "limit" else None
             row["quality"] = quality_of(had[scorer or ""]["value"], source.suite, where)
     if source.log.status == "success" and any(finished) and not any(row["status"] in ("ok", "limit") for row in rows):
         _refuse_unscored(

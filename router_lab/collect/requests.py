@@ -94,16 +94,6 @@ class Requests:
         return result
 
 
-def joined(requests: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One request from those of several logs of one candidate and suite."""
-    first = requests[0]
-    if all(canonical_json(request) == canonical_json(first) for request in requests):
-        return first
-    kept = next((request for request in requests if request.get("reproducible") is False), None)
-    reason = kept["reason"] if kept else "its logs were sent in different frames, or with different settings"
-    return {key: value for key, value in first.items() if key != "content"} | {"reproducible": False, "reason": reason}
-
-
 def _framed(frame: Frame, sent: Request) -> dict[str, Any]:
     if frame.asked is None:
         return {"reproducible": False, "reason": frame.reason}

@@ -24,12 +24,12 @@ from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
 from router_lab.collect.notes import Notes
 from router_lab.collect.pricing import Given, Pricing, manifest_of
 from router_lab.collect.raced import inclusion_of, not_due, raced_reason
-from router_lab.collect.requests import Requests, joined
+from router_lab.collect.requests import Requests
 from router_lab.collect.shape import TableOptions
 from router_lab.collect.tables import read_table, reprice
 from router_lab.config import Suite, load_map
-from router_lab.outcomes import CALL_COLUMNS, validate_calls, validate_outcomes
-from router_lab.outcomes.requests import one_request
+from router_lab.outcomes import CALL_COLUMNS, SCORED, validate_calls, validate_outcomes
+from router_lab.outcomes.requests import joined, merged, one_request
 from router_lab.outcomes.tablefile import table_kind
 from router_lab.prices import PriceTable, utc
 from router_lab.providers.evallog import all_logs
@@ -119,10 +119,10 @@ def collect(
             raise InputError(f"{paths[0]}: none of its logs holds a sample ({said}); run it again")
     for path, frame in tables:
         frames.append(reprice(frame, path, pricing.table, caching) if prices is not None else frame)
-    joined = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-    joined.attrs = _merge_attrs([frame.attrs for frame in frames])
+    table = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    table.attrs = _merge_attrs(frames)
     where = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
-    whole = validate_outcomes(joined, where=where)
+    whole = validate_outcomes(table, where=where)
     whole.attrs |= {"notes": notes} if notes else {}
     told = {"left_out": left_out(whole), "logs_left_out": [{"log": log, "reason": why} for log, why in aside]}
     if any(told.values()):
@@ -225,7 +225,7 @@ def _with_attrs(
     frame: pd.DataFrame, logs: Sequence[LogSource], tables: Tables, caching: str, as_logged: bool
 ) -> pd.DataFrame:
     # While a race is on its way nobody asks for a request, and finding them out takes its time.
-    requests = defaultdict(dict) if as_logged else _measured_requests(logs)
+    requests = defaultdict(dict) if as_logged else _measured_requests(_evident(logs, frame))
     grouped: dict[tuple[str, str | None], list[LogSource]] = defaultdict(list)
     for source in filter(was_used, logs):
         grouped[source.model, source.effort].append(source)
@@ -247,6 +247,16 @@ def _with_attrs(
     return frame
 
 
+def _evident(logs: Sequence[LogSource], frame: pd.DataFrame) -> list[LogSource]:
+    """The logs that hold evidence; of a candidate and suite without any, all."""
+    scored = frame[frame["status"].isin(SCORED)]
+    there = set(zip(scored["log"], scored["eval_id"], strict=True))
+    has = [(source.log.path.name, source.eval_id) in there for source in logs]
+    cells = [(source.model, source.effort, source.suite_name) for source in logs]
+    shown = {cell for cell, holds in zip(cells, has, strict=True) if holds}
+    return [one for one, cell, holds in zip(logs, cells, has, strict=True) if holds or cell not in shown]
+
+
 def _candidate(
     name: tuple[str, str | None], sources: list[LogSource], measured: dict[str, dict[str, Any]], tables: Tables
 ) -> dict[str, Any]:
@@ -265,7 +275,10 @@ def _candidate(
 
 
 def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None], dict[str, dict[str, Any]]]:
-    """Requests by candidate and suite, as the logs have them, beside what manifests say of what was sent."""
+    """Requests by candidate and suite, as the logs have them, beside what manifests say of what was sent.
+
+    `logs`: those whose rows count. One that was stopped early, or set aside, says nothing of what was measured.
+    """
     from router_lab.providers.loopback import all_direct
     from router_lab.providers.recorder import Recorder
 
@@ -283,10 +296,16 @@ def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None]
     return {name: {suite: joined(suites[suite]) for suite in sorted(suites)} for name, suites in found.items()}
 
 
-def _merge_attrs(attrs: list[dict[Any, Any]]) -> dict[Any, Any]:
-    """Candidates and suites of all sources, a later source winning for one name."""
-    candidates = {(c["model"], c.get("effort")): c for a in attrs for c in a.get("candidates", [])}
+def _merge_attrs(frames: Sequence[pd.DataFrame]) -> dict[Any, Any]:
+    """Candidates and suites of all sources, a later source winning for what both say of one name; requests by suite."""
+    attrs = [frame.attrs for frame in frames]
+    candidates: dict[tuple[str, str | None], dict[str, Any]] = {}
+    for candidate in (c for a in attrs for c in a.get("candidates", [])):
+        candidates.setdefault((candidate["model"], candidate.get("effort")), {}).update(candidate)
+    if len(frames) > 1:
+        for name, request in merged(frames).items():
+            candidates[name]["request"] = request
     suites = {s["name"]: s for a in attrs for s in a.get("suites", [])}
-    merged: dict[Any, Any] = {"candidates": list(candidates.values()), "suites": list(suites.values())}
-    merged["provenance"] = {k: v for a in attrs for k, v in a.get("provenance", {}).items()}
-    return {key: value for key, value in merged.items() if value}
+    result: dict[Any, Any] = {"candidates": list(candidates.values()), "suites": list(suites.values())}
+    result["provenance"] = {k: v for a in attrs for k, v in a.get("provenance", {}).items()}
+    return {key: value for key, value in result.items() if value}

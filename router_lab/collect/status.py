@@ -6,33 +6,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from router_lab.providers.failures import Failure, Fault, fault, of_sample, reason_of
+from router_lab.providers.scenes import reached_scoring, scenes
 
 CANCELLED, INVALIDATED, UNSCORED, UNRUN = "cancelled", "invalidated", "unscored", "not run"
 """First words of the reason of a row that is no evidence, other than an outage's: what `collect` counts by."""
-
-
-def failure_class(message: str) -> str:
-    """`infra` or `error` for the text of an exception that ended a sample.
-
-    A context overflow is the candidate's fault whatever status code it came with; what is not recognised as
-    infrastructure, or as the operator's to mend, is the candidate's too, so that a crash can only lower a candidate,
-    never flatter it.
-    """
-    failure = of_sample({"error": {"message": message}}) or Failure(text=message)
-    return _status_of(failure)[0]
+NEVER_ASKED = "before any model was asked"
+NEVER_ANSWERED = "no request of the candidate's was ever answered in this log"
+"""First words of what was lost without anybody's answer."""
 
 
 def sample_status(sample: Mapping[str, Any]) -> tuple[str, str | None]:
     """(status, reason) of a raw Inspect sample, as DESIGN says, before its score is looked at.
 
     `infra`: it was begun and something other than the candidate kept it from an answer, somebody who stopped it
-    included. `budget`: a person has set it aside (`invalidate_samples`), whatever its score.
+    included. `error`: the candidate's fault, and whatever is not recognised, so that a crash can only lower a
+    candidate, never flatter it. `ok` with a reason: it was answered, and a scorer failed. `budget`: a person has set it
+    aside (`invalidate_samples`), whatever its score.
     """
     if sample.get("invalidation"):
         return "budget", _invalidated(sample["invalidation"])
     failure = of_sample(sample)
     if failure is not None:
-        return _status_of(failure)
+        status, reason = _status_of(failure)
+        if status == "error" and _never_asked(sample):
+            return "infra", f"{NEVER_ASKED}: {reason}"[:200]
+        if status == "error" and reached_scoring(sample.get("events") or []):
+            status, own = _output_status(sample.get("output") or {})
+            reason = own or f"a scorer failed: {reason}"[:180]
+        return status, reason
     limit = sample.get("limit")
     if limit:
         kind = limit["type"] if isinstance(limit, dict) else str(limit)
@@ -56,7 +57,20 @@ def _status_of(failure: Failure) -> tuple[str, str | None]:
     whose = fault(failure)
     if whose is Fault.CANCELLED:
         return "infra", CANCELLED
-    return ("error" if whose is Fault.CANDIDATE else "infra"), reason_of(failure)
+    return ("error" if whose in (Fault.CANDIDATE, Fault.REQUEST) else "infra"), reason_of(failure)
+
+
+def refused_as_asked(sample: Mapping[str, Any]) -> bool:
+    """Whether its request was refused as it stands: no evidence about a candidate that was never answered."""
+    failure = of_sample(sample)
+    return failure is not None and fault(failure) is Fault.REQUEST
+
+
+def _never_asked(sample: Mapping[str, Any]) -> bool:
+    """Whether the events of a sample say that it ended before any model was asked: what a setup, a sandbox or a
+    solver did before is the same whoever would have answered."""
+    events = sample.get("events") or []
+    return bool(events) and not any(scene.event["event"] == "model" for scene in scenes(events))
 
 
 def _invalidated(provenance: Any) -> str:

@@ -121,7 +121,8 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
     """`frame` with `cost_usd` from its tokens and `table`, each row on its own day (`started_at`, else today).
 
     Calls are priced one by one where `calls.parquet` lies beside `path`; without it only sums are known, which is
-    refused for a model whose price depends on the length of a call. Rows without tokens keep their cost.
+    refused for a model whose price depends on the length of a call. Rows without tokens, or of a sample that was never
+    answered (`turns` 0), keep their cost.
     """
     calls = _calls_beside(path)
     out = frame.copy()
@@ -134,10 +135,10 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
     for row in out.to_dict("records"):
         moment = _moment(row.get("started_at"), path)
         days.append((moment.date() if isinstance(moment, dt.datetime) else moment).isoformat())
-        if pd.isna(row["input_tokens"]) or pd.isna(row["output_tokens"]):
+        if pd.isna(row["input_tokens"]) or pd.isna(row["output_tokens"]) or row.get("turns") == 0:
             costs.append(row.get("cost_usd"))
             continue
-        own = calls.get(_key(row)) if calls is not None else None
+        own = None if calls is None else _of_last_attempt(calls.get(_key(row), []), row.get("retries"))
         cost = _from_calls(own, table, caching) if own else _from_sums(row, table, moment, path, notes)
         costs.append(None if cost is None else cost + _tools(row, table, moment))
     out["cost_usd"], out["price_date"] = costs, days
@@ -177,8 +178,13 @@ def _counted(row: Mapping[Any, Any]) -> Counted:
     return read_usage({field: value for field, value in usage.items() if value is not None and not pd.isna(value)})
 
 
+def _of_last_attempt(calls: list[Call], retries: Any) -> list[Call]:
+    last = max((c.attempt for c in calls), default=1) if retries is None or pd.isna(retries) else int(retries) + 1
+    return [call for call in calls if call.attempt == last]
+
+
 def _from_calls(calls: list[Call], table: PriceTable, caching: str) -> float | None:
-    return request_cost(calls, table, caching, max(call.attempt for call in calls))
+    return request_cost(calls, table, caching, calls[0].attempt)
 
 
 def _from_sums(row: Mapping[Any, Any], table: PriceTable, day: dt.date, path: Path, notes: Notes) -> float | None:

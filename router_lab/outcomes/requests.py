@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,8 @@ from router_lab.runtime.clients import APIS
 from router_lab.runtime.errors import InputError
 
 COLUMN = "request"
+UNSAID: dict[str, Any] = {"api": None, "arguments": {}, "reason": "its outcomes on this suite do not say"}
+"""The request on a suite of which nothing is said, where something is said of another."""
 KEYS = ("api", "arguments", "system", "few_shot", "content")
 
 
@@ -20,25 +22,30 @@ def take_requests(out: pd.DataFrame, where: str) -> dict[Any, Any]:
     """`out.attrs` with the requests of `out["request"]` at their candidates; the column goes.
 
     A cell is null, or an object (in CSV its JSON) of `api` and `arguments`, perhaps `system` and `few_shot`, the same
-    in all rows of a candidate and suite. Raises InputError naming the row.
+    in all rows of a candidate and suite; one row of these may say it for all. Raises InputError naming the row.
     """
     found: dict[tuple[str, str | None], dict[str, dict[str, Any]]] = defaultdict(dict)
+    unsaid: dict[tuple[str, str | None], set[str]] = defaultdict(set)
     efforts = out["effort"] if "effort" in out.columns else [None] * len(out)
     rows = zip(out.index, out["model"], efforts, out["suite"], out.pop(COLUMN), strict=True)
     for label, model, effort, suite, cell in rows:
         request = _read(cell, f"{where}: {out.index.name or 'row'} {label}")
-        if request is None:
-            continue
         of = found[str(model), effort if isinstance(effort, str) else None]
-        if of.setdefault(str(suite), request) != request:
+        if request is None:
+            unsaid[str(model), effort if isinstance(effort, str) else None].add(str(suite))
+        elif of.setdefault(str(suite), request) != request:
             raise InputError(
                 f"{where}: {out.index.name or 'row'} {label}: `request` differs from that of an earlier row of "
                 f"{model!r} on suite {suite!r}; two requests are two candidates: give one an `effort` of its own"
             )
     known = {(row["model"], row.get("effort")): dict(row) for row in out.attrs.get("candidates", ())}
-    for name, by_suite in found.items():
-        known.setdefault(name, {"model": name[0], "effort": name[1]})["request"] = one_request(by_suite)
-    return {**out.attrs, "candidates": list(known.values())} if found else dict(out.attrs)
+    said = {name: by_suite for name, by_suite in found.items() if by_suite}
+    for name, by_suite in said.items():
+        whole = {**dict.fromkeys(sorted(unsaid[name]), UNSAID), **by_suite}
+        known.setdefault(name, {"model": name[0], "effort": name[1]})["request"] = one_request(
+            dict(sorted(whole.items()))
+        )
+    return {**out.attrs, "candidates": list(known.values())} if said else dict(out.attrs)
 
 
 def one_request(by_suite: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -49,6 +56,37 @@ def one_request(by_suite: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     shared = {k: v for k, v in requests[0].items() if all(r.get(k) == v for r in requests)}
     empty: dict[str, Any] = {"api": None, "arguments": {}, "system": None, "few_shot": []}
     return {**empty, **shared, "suites": dict(by_suite)}
+
+
+def merged(frames: Sequence[pd.DataFrame]) -> dict[tuple[str, str | None], dict[str, Any]]:
+    """The request of each candidate from several tables: what one says of a suite does not hold for another's suites.
+
+    Where two say different things of one suite, or one of them nothing, no request is what was measured there.
+    """
+    found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for frame in frames:
+        said = {(c["model"], c.get("effort")): c.get("request") or UNSAID for c in frame.attrs.get("candidates", ())}
+        efforts = frame["effort"] if "effort" in frame.columns else [None] * len(frame)
+        names = zip(frame["model"], efforts, frame["suite"], strict=True)
+        for model, effort, suite in dict.fromkeys((m, e if isinstance(e, str) else None, s) for m, e, s in names):
+            request = said.get((model, effort), UNSAID)
+            found[model, effort][suite].append((request.get("suites") or {suite: request}).get(suite, UNSAID))
+    return {
+        name: one_request({suite: joined(requests) for suite, requests in sorted(by_suite.items())})
+        for name, by_suite in found.items()
+        if any(request is not UNSAID for requests in by_suite.values() for request in requests)
+    }
+
+
+def joined(requests: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One request from those of several sources of one candidate and suite."""
+    first = requests[0]
+    if all(request == first for request in requests):
+        return first
+    kept = next((request for request in requests if request.get("reproducible") is False), None)
+    reason = kept["reason"] if kept else "it was sent in different frames, or with different settings"
+    reason = reason if UNSAID not in requests else "a part of its outcomes does not say how they were asked for"
+    return {key: value for key, value in first.items() if key != "content"} | {"reproducible": False, "reason": reason}
 
 
 def _read(cell: Any, where: str) -> dict[str, Any] | None:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from router_lab.prices.rates import Tokens
 
 FIELDS = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write", "output_tokens", "reasoning_tokens")
+CLOSE = 2
+"""Servers that count a token or two of their own in the total still say by it how they count."""
 NO_TOKENS = ("total_tokens", "total_cost")
 SEARCHES = ("search", "web_search", "google_search_web", "google_search_image")
 """Names that providers give to one web search; a page opened or fetched afterwards goes by another name."""
@@ -36,6 +38,7 @@ def read_usage(usage: Mapping[str, Any] | None, *, written_1h: int = 0) -> Count
     | input + cached + output + reasoning | reasoning is outside the output and billed with it |
     | input + output | cached tokens (or the kind that closes the sum) are inside the input |
     | input + output + reasoning | both |
+    | one or two tokens from one of these | the closest, with a doubt |
     | 0 (the provider told none), or none of these | as documented, with a doubt, save reasoning above the output |
     | absent, which Inspect never writes | the same without a doubt: written by its documentation |
     """
@@ -52,6 +55,16 @@ def read_usage(usage: Mapping[str, Any] | None, *, written_1h: int = 0) -> Count
     hour = min(max(written_1h, 0), written)
     tokens = Tokens(fresh - inside, read, written - hour, hour, output + outside, reasoning, other=other)
     return Counted(tokens, doubt)
+
+
+def served_by(asked: str, output: Mapping[str, Any]) -> str | None:
+    """The model that gave an answer (Inspect's `ModelOutput` as a mapping) and is paid for it, where the provider of
+    `asked` (Inspect's name) fell back on another one; None where it did not."""
+    name = (output.get("fallback") or {}).get("fallback_model")
+    provider = asked.partition("/")[0]
+    if not name:
+        return None
+    return str(name) if str(name).startswith(f"{provider}/") else f"{provider}/{name}"
 
 
 def provider_tools(output: Mapping[str, Any], response: Mapping[str, Any] | None = None) -> dict[str, int]:
@@ -95,11 +108,18 @@ def _convention(
     apart = reasoning if reasoning > output else 0
     if not reasoning and not read and not written:
         return 0, 0, None if total in (0, documented) else _differs(total, documented)
-    for inside in (0, read + written, read, written):
-        for outside in (0, reasoning):
-            if inside <= fresh and total and documented - inside + outside == total:
-                return inside, outside, None
     if total:
+        ways = [
+            (inside, outside, documented - inside + outside)
+            for inside in (0, read + written, read, written)
+            for outside in ((apart,) if apart else (0, reasoning))
+            if inside <= fresh
+        ]
+        inside, outside, parts = min(ways, key=lambda way: abs(way[2] - total))
+        if parts == total:
+            return inside, outside, None
+        if abs(parts - total) <= CLOSE:
+            return inside, outside, _differs(total, parts, "by what comes closest")
         return 0, apart, _differs(total, documented + apart)
     if apart and not read and not written:
         return 0, apart, None
@@ -108,11 +128,9 @@ def _convention(
     return 0, apart, rule
 
 
-def _differs(total: int, parts: int) -> str:
+def _differs(total: int, parts: int, how: str = "as Inspect documents") -> str:
     word = "more" if total > parts else "fewer"
-    return (
-        f"a total_tokens with {word} tokens than its parts in any way of counting; they are read as Inspect documents"
-    )
+    return f"a total_tokens with {word} tokens than its parts in any way of counting; they are read {how}"
 
 
 def _count(usage: Mapping[str, Any], key: str) -> int:

@@ -67,6 +67,9 @@ def make_model(
     Raises InputError.
     """
     where = f"model {name!r}"
+    if name.startswith("openai/") and config.reasoning_summary is None:
+        # Otherwise Inspect sends one unmetered "hello, world" per model object to see whether summaries are allowed.
+        config = config.model_copy(update={"reasoning_summary": "none"})
 
     def reveal(tree: Any) -> Any:
         return tree if keys is None else revealed(tree, keys, where)
@@ -108,9 +111,6 @@ def record(
 ) -> Sent | None:
     """What model `name` sends for `ask`, or None if nothing reached the recorder. Raises InputError."""
     config = {**ask.config, "max_retries": 0, "timeout": int(TIMEOUT_S), "batch": None}
-    if name.startswith("openai/"):
-        # Otherwise Inspect sends one unmetered "hello, world" per model object to see whether summaries are allowed.
-        config["reasoning_summary"] = config.get("reasoning_summary") or "none"
     model = make_model(
         name,
         GenerateConfig.model_validate(config),

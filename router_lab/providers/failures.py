@@ -16,12 +16,16 @@ from typing import Any
 
 
 class Fault(StrEnum):
-    """Whose. `UNREACHABLE`: no such server, or one that speaks no API: the operator's until it has answered once."""
+    """Whose. `UNREACHABLE`: no such server, or one that speaks no API: the operator's until it has answered once.
+    `REQUEST`: refused as it was asked: the candidate's if others of its requests were answered, else the operator's,
+    who chose settings that no request can have (`max_tokens` above the model's, a temperature that it does not take).
+    """
 
     CANDIDATE = "candidate"
     INFRA = "infra"
     OPERATOR = "operator"
     UNREACHABLE = "unreachable"
+    REQUEST = "request"
     CANCELLED = "cancelled"
 
 
@@ -150,7 +154,9 @@ def _by_status(failure: Failure, status: int) -> Fault:
         return Fault.INFRA
     # Of what was asked wrong only the beginning is read: some servers quote the whole request.
     said = any(words.search(text[:400]) for words in (MONEY, KEY, MODEL, SETTING))
-    return Fault.OPERATOR if said or OPERATOR_CODES & set(failure.codes) else Fault.CANDIDATE
+    if said or OPERATOR_CODES & set(failure.codes):
+        return Fault.OPERATOR
+    return Fault.CANDIDATE if status not in (400, 422) or REFUSAL.search(text) else Fault.REQUEST
 
 
 def of_exception(error: BaseException) -> Failure:

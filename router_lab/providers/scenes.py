@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 SCORING = ("scorer", "scorers")
 """Types of spans, and of the steps that older logs have instead, within which even the candidate's model is a judge."""
 
+TELLING = ("score", "span_begin", "step")
+"""Events without which nobody can say which calls a scorer made."""
+
 MEDIA = ("audio", "image", "video", "document")
 
 
@@ -39,6 +42,20 @@ def scenes(events: Sequence[Mapping[str, Any]], sample: Mapping[str, Any] | None
     last = next((n for n in gave if n + 1 >= turns), gave[-1] if gave else None)
     for i, scene in enumerate(found):
         yield scene if last is None or i <= calls[last] else scene._replace(scoring=True)
+
+
+def tells_scoring(events: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether events say at all when the sample was scored."""
+    return any(event.get("event") in TELLING for event in events)
+
+
+def reached_scoring(events: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether events say that the sample's solver had ended and its scorers had begun."""
+    return any(
+        (event.get("event") == "span_begin" and event.get("type") == "scorers")
+        or (event.get("event") == "step" and event.get("action") == "begin" and event.get("type") == "scorer")
+        for event in events
+    )
 
 
 def media_of(sample: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[str, ...]:

@@ -133,7 +133,15 @@ def _content(profile: Profile, api: str, messages: Messages) -> dict[str, Any]:
         content = _asked(profile, api)
     if messages is None:
         return leading(content, field)
-    return filled(content, messages) if isinstance(messages, str) else framed(content, field, list(messages))
+    if isinstance(messages, str):
+        result: dict[str, Any] = filled(content, messages)
+        return result
+    if not isinstance(messages, list | tuple) or not messages or not all(isinstance(m, Mapping) for m in messages):
+        raise PolicyError(
+            f"request: messages is {repr(messages)[:60]}; pass a prompt (str), or a list of messages (dicts) that "
+            "holds at least one"
+        )
+    return framed(content, field, messages)
 
 
 def _asked(profile: Profile, api: str) -> dict[str, Any]:

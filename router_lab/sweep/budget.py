@@ -18,7 +18,7 @@ from inspect_ai.model import ModelOutput
 from inspect_ai.util import LimitExceededError
 from inspect_ai.util._limit import turn_limit_tree
 
-from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, today
+from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, served_by, today
 from router_lab.prices.table import PAID_TOOLS
 from router_lab.providers.keys import CACHE_TTL_NOTE, RECORDED
 from router_lab.runtime.errors import InputError
@@ -43,6 +43,8 @@ class Answer(NamedTuple):
     tools: Mapping[str, int]
     ttl: str | None
     tier: str | None
+    served: str | None = None
+    """The model that the provider fell back on."""
 
 
 class Spending:
@@ -105,7 +107,8 @@ class Spending:
             if call is not None:
                 self.ledger.lose(call.name)
             return
-        usd = self.ledger.close(call.name if call else None, model, tokens, said.tools, seconds, said.tier)
+        paid = said.served or model
+        usd = self.ledger.close(call.name if call else None, paid, tokens, said.tools, seconds, said.tier)
         if call is not None:
             self._held[sample] += usd - call.worst
 
@@ -248,9 +251,9 @@ def report_failure(model: str) -> Callable[[bool], None]:
     return tell
 
 
-def report_answer(model: str, tier: str) -> Callable[[ModelOutput, str | None], None]:
-    """For the guard around candidate `model`, asked at `tier`: tells the running sweep's money of an answer, and notes
-    in the answer, for `collect`, that its prompt was cached for an hour."""
+def report_answer(model: str, tier: str, asked: str) -> Callable[[ModelOutput, str | None], None]:
+    """For the guard around candidate `model`, which is Inspect's `asked`, at `tier`: tells the running sweep's money of
+    an answer, and notes in the answer, for `collect`, that its prompt was cached for an hour."""
 
     def tell(output: ModelOutput, ttl: str | None) -> None:
         if ttl == "1h":
@@ -258,7 +261,8 @@ def report_answer(model: str, tier: str) -> Callable[[ModelOutput, str | None], 
         if _Meter.spending is not None and output.usage is not None:
             parts = any(isinstance(choice.message.content, list) for choice in output.choices)
             tools = provider_tools(output.model_dump(include={"choices", "metadata"})) if parts else {}
-            _Meter.spending.noted(current_sample(), model, Answer(tools, ttl, tier))
+            served = served_by(asked, output.model_dump(include={"fallback"})) if output.fallback else None
+            _Meter.spending.noted(current_sample(), model, Answer(tools, ttl, tier, served))
 
     return tell
 

@@ -57,9 +57,6 @@ def generate_config(cell: Cell) -> GenerateConfig:
     unknown = fields.keys() - GenerateConfig.model_fields.keys()
     if unknown:
         raise InputError(f"candidate {cell.candidate}: `{min(unknown)}` is no field of Inspect's GenerateConfig")
-    if cell.spec.model.startswith("openai/"):
-        # Otherwise Inspect sends one unmetered "hello, world" per model object to see whether summaries are allowed.
-        fields.setdefault("reasoning_summary", "none")
     try:
         return GenerateConfig(**fields)
     except ValidationError as error:

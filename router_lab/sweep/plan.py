@@ -163,7 +163,7 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
             server = (cell.spec.model, cell.spec.base_url)
             breaker = breakers.setdefault(server, Breaker(cell.spec.model))
             tier = tier_of({**cell.settings.config, **cell.transport}, cell.settings.model_args)
-            guard(model.api, breaker, report_failure(cell.model), report_answer(cell.model, tier))
+            guard(model.api, breaker, report_failure(cell.model), report_answer(cell.model, tier, cell.spec.model))
         tasks.append((cell, with_model(loaded[key], model, cell.epochs)))
     return tuple(tasks)
 

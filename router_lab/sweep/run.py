@@ -104,7 +104,8 @@ def run_sweep(
     try:
         local = loopback_direct(cell.spec.base_url for cell in plan.grid.cells)
         with local, Progress(plan.grid.sweep.name, plan.needed, reused, stream) as counter:
-            stops = Stops(counter.note)
+            answered = {(c.suite, c.model, c.effort) for c, _ in plan.tasks if done.get(cell_key(c))}
+            stops = Stops(counter.note, answered=answered)
             watch(stops)
             if racer is None:
                 unrun = _run_waves(plan, folder, spending, done, logs, stops)

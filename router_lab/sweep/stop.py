@@ -1,6 +1,7 @@
 """A candidate whose requests fail for a reason that only the operator can mend is stopped at once.
 
-A wrong key, model name or address, an empty account; the candidate's own or its judge's: what ends a sample tells. The
+A wrong key, model name or address, an empty account, settings that no request can have; the candidate's own or its
+judge's: what ends a sample tells. The
 samples that are running end by themselves, the rest is not begun (Inspect's `drain`), other candidates go on, and the
 next run asks again.
 """
@@ -40,11 +41,13 @@ class Stops:
 
     note: Callable[[str], None]
     reasons: dict[Where, str] = field(default_factory=dict)
+    answered: set[Where] = field(default_factory=set)
+    """Who has answered before, in this run or one that it goes on from."""
     _evals: dict[str, _Eval] = field(default_factory=dict)
 
     def begun(self, eval_id: str, where: Where, task_id: str) -> None:
         """An eval of that cell runs."""
-        self._evals[eval_id] = _Eval(where, task_id)
+        self._evals[eval_id] = _Eval(where, task_id, where in self.answered)
 
     def ended(self, eval_id: str, sample: EvalSample) -> None:
         """A sample of it has run, well or badly."""
@@ -53,9 +56,11 @@ class Stops:
             return
         if sample.error is None:
             of.answered, of.refusals = True, 0
+            self.answered.add(of.where)
             return
         failure = of_sample(_raw(sample))
-        if failure is None or fault(failure) is not Fault.OPERATOR:
+        whose = None if failure is None else fault(failure)
+        if failure is None or not (whose is Fault.OPERATOR or (whose is Fault.REQUEST and not of.answered)):
             return
         final = StoppedError.__name__ in failure.names
         of.refusals += 1

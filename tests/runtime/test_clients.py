@@ -312,3 +312,10 @@ def test_a_suite_of_no_single_request_is_refused_with_its_reason() -> None:
     assert clients.unreproducible([both], ["agent", "ask"]) == [
         {"suite": "agent", "reason": "it loops", "candidates": [["m", "low"]]}
     ]
+
+
+@pytest.mark.parametrize("messages", [42, [], (), ["hi"], {"role": "user", "content": "hi"}, [[]], b"hi"])
+def test_what_is_no_prompt_and_no_messages_makes_no_request(messages: Any) -> None:
+    for one in (CHAT, RESPONSES, CLAUDE):
+        with pytest.raises(PolicyError, match=r"request: messages is .*pass a prompt \(str\), or a list of messages"):
+            clients.arguments_for(one, one.request["api"], NO_LIMITS, "standard", messages)

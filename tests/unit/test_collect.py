@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from router_lab.cli import cli
 from router_lab.collect import collect
-from router_lab.collect.status import failure_class
+from router_lab.collect.status import sample_status
 from router_lab.outcomes import read_outcomes, write_calls, write_outcomes
 from router_lab.runtime.errors import InputError
 
@@ -132,8 +132,8 @@ def test_statuses(tmp_path: Path, prices: Path) -> None:
         ("KeyError('text')", "error"),
     ],
 )
-def test_failure_class(message: str, expected: str) -> None:
-    assert failure_class(message) == expected
+def test_whose_failure_a_message_speaks_of(message: str, expected: str) -> None:
+    assert sample_status({"error": {"message": message}})[0] == expected
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ import pytest
 
 from router_lab.collect import collect
 from router_lab.config import Price, ToolPrice
-from router_lab.prices import PriceTable
+from router_lab.prices import PriceTable, served_by
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.sweep.budget import Answer, Spending
+from router_lab.sweep.ledger import Ledger
 
 MODEL = "openai/gpt-4o"
 SINCE: dict[str, Any] = {"starts": dt.date(2024, 1, 1), "source": "s", "checked": dt.date(2024, 1, 1)}
@@ -320,3 +322,50 @@ def test_tables_count_as_their_total_says_and_pay_fees(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"sample '1': 'openai/gpt-4o' charges each request .* add a column `turns`"):
         collect([table], prices=prices(per_1k_requests=5))
     assert collect([table], prices=prices())[0].loc[0, "cost_usd"] == pytest.approx(0.0033, abs=1e-12)
+
+
+def test_a_table_priced_anew_costs_what_its_logs_cost(tmp_path: Path) -> None:
+    """Prices doubled: an answer of 100 × 2 + 20 × 20 = $.0006; of what was never answered no cost is known, and the
+    answers of an attempt that was thrown away are no part of the request."""
+    failed = asked({"choices": []}, error="Error code: 400 - prompt is too long")
+    lost: dict[str, Any] = {"error": {"message": "ModelGenerateError('…')", "traceback": ""}, "scores": {}}
+    earlier = {"error_retries": [{"message": "x", "events": [asked(answer()), asked(answer())]}]}
+    path = log(
+        tmp_path,
+        sample(asked(answer()), id="plain"),
+        sample(asked(answer()), id="again", **earlier),
+        sample(failed, id="never", output={"choices": []}, **lost),
+        sample(failed, id="not at last", output={"choices": []}, **lost, **earlier),
+    )
+    outcomes, calls = collect([path], prices=prices())
+    assert outcomes.set_index("sample_id")["cost_usd"].dropna().round(9).to_dict() == {"plain": 3e-4, "again": 3e-4}
+    dear = prices(input=2, output=20)
+    for beside in (True, False):
+        folder = tmp_path / str(beside)
+        folder.mkdir()
+        outcomes.to_parquet(folder / "outcomes.parquet")
+        if beside:
+            calls.to_parquet(folder / "calls.parquet")
+        anew = collect([folder / "outcomes.parquet"], prices=dear)[0].set_index("sample_id")["cost_usd"]
+        assert anew.dropna().round(9).to_dict() == {"plain": 6e-4, "again": 6e-4} and len(anew) == 4
+
+
+def test_an_answer_that_the_provider_fell_back_for_has_the_price_of_who_gave_it(tmp_path: Path) -> None:
+    """Asked at $1 and $10 a million, answered by a model at $5 and $50: 100 × 5 + 20 × 50 = $.0015, and it is said."""
+    entries = {name: [Price(**SINCE, input=n, output=10 * n)] for name, n in ((MODEL, 1), ("openai/gpt-5", 5))}
+    table = PriceTable(entries, default=False)
+    fell = answer(fallback={"model": "gpt-4o", "fallback_model": "gpt-5", "count": 1})
+    path = log(tmp_path, sample(asked(fell)))
+    with pytest.warns(RouterLabWarning, match="gpt-5: 1 call with an answer in the place of 'openai/gpt-4o'"):
+        one = row(path, table)
+    assert (one["cost_usd"], one["paid_usd"]) == (pytest.approx(0.0015), pytest.approx(0.0015))
+    with pytest.raises(InputError, match="does not know the price of model 'openai/gpt-5'"):
+        row(path, prices())
+    ledger = Ledger(tmp_path, table, priced=True)
+    spending = Spending(ledger, {MODEL: MODEL})
+    spending.noted("s", MODEL, Answer({}, None, "standard", served_by(MODEL, fell)))
+    spending.answered("s", MODEL, USAGE)
+    ledger.shut()
+    again = Ledger(tmp_path, table, priced=True)
+    again.shut()
+    assert ledger.spent_usd == again.spent_usd == pytest.approx(0.0015)

@@ -295,12 +295,14 @@ def call(status: int, message: str, **body: Any) -> dict[str, Any]:
         ("ConnectError('[Errno -2] Name or service not known')", None, Fault.UNREACHABLE),
         ("RefusedError('Connection error.')", None, Fault.OPERATOR),
         # The request is quoted in the message, and speaks of connections, keys and time-outs: the call is read.
-        ("ModelGenerateError('How long is a connection timeout?')", call(400, "odd temperature"), Fault.CANDIDATE),
+        ("ModelGenerateError('How long is a connection timeout?')", call(400, "odd temperature"), Fault.REQUEST),
+        ("Error code: 422 - temperature: Input should be less than or equal to 1", None, Fault.REQUEST),
+        ("Error code: 400 - your prompt was flagged by our safety system", None, Fault.CANDIDATE),
         ("ModelGenerateError('…')", call(400, "no", code="unsupported_parameter"), Fault.OPERATOR),
         ("ModelGenerateError('…')", call(400, "Your credit balance is too low"), Fault.OPERATOR),
         ("Error code: 400 - too long", call(400, "too long", code="context_length_exceeded"), Fault.CANDIDATE),
         ("Error code: 403 - your input was flagged by moderation", None, Fault.CANDIDATE),
-        ("Error code: 400 - Invalid 'messages[0].content'", None, Fault.CANDIDATE),
+        ("Error code: 400 - Invalid 'messages[0].content'", None, Fault.REQUEST),
         # Not of the model's server: what the candidate did is its own affair.
         ("HTTPError('404 Client Error: Not Found for url: http://shop')", None, Fault.CANDIDATE),
         ("FileNotFoundError(2, 'No such file')", None, Fault.CANDIDATE),
@@ -308,7 +310,7 @@ def call(status: int, message: str, **body: Any) -> dict[str, Any]:
         ("Error code: 503 - overloaded", None, Fault.INFRA),
         (CANCELLED["message"], None, Fault.CANCELLED),
         ("NotRecordedError(\"nothing recorded in f for 'what is a context window?'\")", None, Fault.INFRA),
-        ("Error code: 400 - bad request: " + 400 * "…" + " the model does not exist", None, Fault.CANDIDATE),
+        ("Error code: 400 - bad request: " + 400 * "…" + " the model does not exist", None, Fault.REQUEST),
     ],
 )  # fmt: skip
 def test_whose_fault_a_failure_is(message: str, event: dict[str, Any] | None, expected: Fault) -> None:
@@ -333,6 +335,77 @@ def test_an_operators_error_is_not_the_models(tmp_path: Path, prices: Path) -> N
     assert rows["quality"].mean() == pytest.approx(1 / 3)
     assert rows.loc["key", "reason"] == "Error code: 401 - invalid x-api-key"
     assert reason_of(Failure(text="StoppedError('http://h/v1: Connection error.')")) == "http://h/v1: Connection error."
+
+
+TOO_LARGE = "max_tokens: 99999 > 64000, which is the maximum allowed number of output tokens for p/m"
+
+
+def test_settings_that_no_request_can_have_are_the_operators(tmp_path: Path, prices: Path) -> None:
+    """A request refused as it stands counts against a candidate that was answered otherwise, and only then."""
+    refused = [failed(f"s{i}", "ModelGenerateError('…')", call(400, TOO_LARGE)) for i in range(3)]
+    log(tmp_path / "all" / name(9), *refused, failed("long", "Error code: 400 - prompt is too long"))
+    rows = table(tmp_path / "all", prices)
+    assert rows["status"].to_dict() == {"s0": "infra", "s1": "infra", "s2": "infra", "long": "error"}
+    assert rows["quality"].count() == 1 and kinds(rows) == {"lost": 3}
+    why = f"no request of the candidate's was ever answered in this log: Error code: 400 - {TOO_LARGE}"
+    assert rows.loc["s0", "reason"] == why
+    log(tmp_path / "some" / name(9), *refused, sample("right"))
+    rows = table(tmp_path / "some", prices)
+    assert rows["quality"].to_dict() == {"s0": 0.0, "s1": 0.0, "s2": 0.0, "right": 1.0}
+
+
+def test_what_failed_before_any_model_was_asked_is_nobodys_answer(tmp_path: Path, prices: Path) -> None:
+    """A sandbox, a setup and a solver that broke first; Inspect 0.3.285 logs these events of such samples."""
+    begun = [{"event": "span_begin", "id": "i", "type": "init"}, {"event": "sample_init"}, {"event": "error"}]
+    asked = {"event": "model", "model": "p/m", "input": [], "output": {}, "timestamp": CREATED, "pending": True}
+    log(
+        tmp_path / "logs" / name(9),
+        sample("right"),
+        failed("sandbox", "RuntimeError('no space left on device')") | {"events": begun},
+        failed("solver", "KeyError('lang')") | {"events": begun},
+        failed("on its way", "KeyError('lang')") | {"events": [*begun[:2], asked]},
+        failed("in a tool", "KeyError('x')")
+        | {"events": [{"event": "subtask", "events": sample("x")["events"]}, *begun[2:]]},
+        failed("too long", "Error code: 400 - prompt is too long") | {"events": [*begun[:2], asked]},
+    )
+    rows = table(tmp_path / "logs", prices)
+    assert rows["status"].to_dict() == {
+        "right": "ok", "sandbox": "infra", "solver": "infra", "on its way": "error", "in a tool": "error",
+        "too long": "error",
+    }  # fmt: skip
+    assert rows.loc["solver", "reason"] == "before any model was asked: KeyError('lang')"
+    assert rows["quality"].mean() == 1 / 4 and kinds(rows) == {"lost": 2}
+
+
+def test_a_scorer_that_fails_has_not_judged_the_answer(tmp_path: Path, prices: Path) -> None:
+    """Spans as Inspect 0.3.285 logs them; what failed in the solver after an answer is the candidate's still."""
+    begun = lambda kind: {"event": "span_begin", "id": kind, "type": kind}
+    bug = {"error": {"message": "ValueError('scorer bug')", "traceback": ""}}
+    answered = sample("x")["events"]
+
+    def spans(*kinds: str) -> dict[str, Any]:
+        return {"events": [begun("solvers"), *answered, *map(begun, kinds), {"event": "error"}], **bug}
+
+    refusal = {"choices": [{"message": {"role": "assistant", "content": ""}, "stop_reason": "content_filter"}]}
+    log(
+        tmp_path / "logs" / name(9),
+        sample("right"),
+        sample("unjudged", None) | spans("scorers", "scorer"),
+        sample("judged before another failed", "C") | spans("scorers", "scorer"),
+        sample("its own", None) | spans(),
+        sample("scored on its way", None) | spans("scorer"),
+        sample("refused", None) | spans("scorers") | {"output": refusal},
+        sample("old", None) | bug | {"events": [*answered, {"event": "step", "action": "begin", "type": "scorer"}]},
+    )
+    rows = table(tmp_path / "logs", prices)
+    assert rows["quality"].dropna().to_dict() == {
+        "right": 1.0, "judged before another failed": 1.0, "its own": 0.0, "scored on its way": 0.0, "refused": 0.0,
+    }  # fmt: skip
+    assert rows.loc["unjudged", ["status", "reason"]].tolist() == [
+        "infra",
+        "unscored: a scorer failed: ValueError('scorer bug')",
+    ]
+    assert kinds(rows) == {"unscored": 2} and pd.isna(rows.loc["judged before another failed", "reason"])
 
 
 def test_answers_cut_off_keep_their_score_and_are_counted(tmp_path: Path, prices: Path) -> None:

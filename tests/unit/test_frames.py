@@ -80,6 +80,52 @@ def test_conversations_and_pictures_are_the_samples_own() -> None:
     assert slotted(frame) == [SYSTEM, ("user", SLOT)]
 
 
+def test_a_question_that_holds_the_slots_own_text_is_a_question() -> None:
+    odd = f"What is {SLOT} for?"
+    sent = lambda q: [SYSTEM, ("user", f"Q: {q}")]
+    assert slotted(found(*[(q, sent(q)) for q in (odd, "a", "bb")])) == sent(SLOT)
+    assert slotted(found((SLOT, sent(SLOT)), ("bb", sent("bb")))) == sent(SLOT)
+    own = lambda q: [("system", f"Never say {SLOT}."), ("user", q)]
+    assert found(*[(q, own(q)) for q in ("a", "bb")]).asked is None, "its places could not be told apart"
+    assert found((odd, sent(odd))).asked is None
+
+
+def test_a_frame_in_which_another_model_takes_part_is_none() -> None:
+    finder = FrameFinder()
+    for q in ("a", "bb"):
+        finder.see({"id": q, "input": q}, [call([("user", q)])], "p/helper")
+    assert finder.frame() == Frame(None, "its solver asks another model, too (p/helper)")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_log_whose_solver_has_its_answer_mended_by_another_model(tmp_path: Path) -> None:
+    """The answer that was scored is the helper's; a judge inside the scorer changes nothing."""
+    for kind, reproducible in (("solver", False), ("scorer", None)):
+        path = foreign(tmp_path / kind, "openai/gpt-4o", FRAMED)
+        log = json.loads(path.read_text())
+        for one in log["samples"]:
+            span = {"event": "span_begin", "id": "x", "type": kind, "timestamp": "2026-03-01T10:00:00+00:00"}
+            helper = call([("user", "Mend it")], "openai/gpt-4o-mini", span_id="x")
+            one["events"] += [span, helper]
+        path.write_text(json.dumps(log))
+        foreign(tmp_path / kind, "openai/gpt-4o-mini", FRAMED).unlink()  # its price
+        outcomes, _ = collect([path], prices=tmp_path / kind / "p.yaml")
+        request = outcomes.attrs["candidates"][0]["request"]
+        assert request.get("reproducible") is reproducible and ("content" in request) == (kind == "scorer")
+
+
+def test_calls_without_their_messages_are_no_frame(tmp_path: Path) -> None:
+    path = foreign(tmp_path, "openai/gpt-4o", FRAMED)
+    log = json.loads(path.read_text())
+    for one in log["samples"]:
+        one["output"], one["events"] = one["events"][0]["output"], []
+        one["messages"] = [{"role": "assistant", "content": "x"}]
+    path.write_text(json.dumps(log))
+    outcomes, _ = collect([path], prices=tmp_path / "p.yaml")
+    request = outcomes.attrs["candidates"][0]["request"]
+    assert request["reproducible"] is False and "its log does not say what was sent" in request["reason"]
+
+
 @pytest.mark.parametrize(
     ("samples", "calls", "reason"),
     [
@@ -147,6 +193,27 @@ def test_logs_of_others_give_the_sdks_own_arguments(tmp_path: Path) -> None:
     assert requests["google/gemini"]["api"] is None and "google" in requests["google/gemini"]["reason"]
 
 
+STOPPED: dict[str, Any] = {"error": {"message": "CancelledError('x')", "traceback": ""}, "scores": {}, "output": {}}
+
+
+@pytest.mark.parametrize("how", ["died", "cancelled", "another frame, set aside", "another frame, run again"])
+def test_a_log_that_does_not_count_says_nothing_of_what_was_measured(tmp_path: Path, how: str) -> None:
+    """Stopped, or tried in another frame, and then run as it should be: the request is that of the rows that count."""
+    model, bare = "openai/gpt-4o", lambda question: [("user", question)]
+    good = foreign(tmp_path, model, FRAMED)
+    log = json.loads(good.read_text())
+    log["eval"] |= {"task_id": "first", "eval_id": "first", "created": "2026-02-01T09:00:00+00:00"}
+    for one in log["samples"]:
+        one |= {"events": [], **STOPPED} if how == "cancelled" else {"events": [call(bare(one["input"]), model)]}
+    log |= {"samples": [], "status": "started"} if how == "died" else {"status": "cancelled"}
+    log |= {"invalidated": True, "status": "success"} if how.endswith("aside") else {}
+    (tmp_path / "2025_first.json").write_text(json.dumps(log))
+    outcomes, _ = collect([tmp_path], prices=tmp_path / "p.yaml")
+    assert outcomes["log"].unique().tolist() == [good.name] and outcomes["quality"].count() == 4
+    [candidate] = outcomes.attrs["candidates"]
+    assert [m["content"] for m in candidate["request"]["content"]["messages"]] == ["Be kind.", f"Q: {SLOT}"]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_no_decision_makes_up_what_its_outcomes_do_not_say(tmp_path: Path) -> None:
     for model in ("google/a", "google/b"):
@@ -193,6 +260,39 @@ def test_a_table_says_by_a_column_what_was_asked(tmp_path: Path, suffix: str) ->
         "reasoning": {"effort": "low"},
         "input": [{"role": "user", "content": "Ask 3"}],
     }
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_one_source_says_of_a_suite_holds_for_no_other_suite(tmp_path: Path) -> None:
+    """A log that framed suite `qa`, and tables of suite `tab`: silent, with a request of their own, of `qa` as well."""
+    log = foreign(tmp_path, "openai/gpt-4o", FRAMED)
+    rows = table().query("model == 'big'").assign(model="openai/gpt-4o", suite="tab")
+    rows.to_csv(tmp_path / "silent.csv", index=False)
+    rows.assign(request=json.dumps(asked("x"))).to_csv(tmp_path / "said.csv", index=False)
+    rows.assign(suite="qa").to_csv(tmp_path / "same.csv", index=False)
+
+    def requests(*names: str) -> dict[str, Any]:
+        sources = [tmp_path / name for name in names]
+        for order in (sources, sources[::-1]):
+            outcomes, _ = collect([log, *order], otherwise=tmp_path / "p.yaml")
+            [candidate] = outcomes.attrs["candidates"]
+            assert candidate["prices"]["output"] == 2, "what only the log says stays"
+        result: dict[str, Any] = candidate["request"]
+        return result
+
+    both = requests("said.csv")["suites"]
+    assert both["tab"] == asked("x") and both["qa"]["content"]["messages"][1]["content"] == f"Q: {SLOT}"
+    silent = requests("silent.csv")["suites"]
+    assert silent["qa"] == both["qa"] and silent["tab"]["api"] is None and "content" not in silent["tab"]
+    mixed = requests("same.csv")
+    assert mixed["reproducible"] is False and "does not say how they were asked for" in mixed["reason"]
+    # The same within one table: a request on suite q, none on suite r.
+    said = table(request=dict.fromkeys(("big", "small"), json.dumps(asked("x"))))
+    pd.concat([said, said.assign(suite="r", request=None)]).to_csv(tmp_path / "two.csv", index=False)
+    policy = fit_policy(Recipe(name="x", rule={"margin": 0.2}), collect([tmp_path / "two.csv"])[0])
+    assert policy.decide("Ask 3", suite="q").request("Ask 3")["model"] == "x-2026"
+    with pytest.raises(PolicyError, match=r"its outcomes on this suite do not say.*a column `request`"):
+        policy.decide("Ask 3", suite="r").request("Ask 3")
 
 
 def test_a_request_that_cannot_be_is_named_with_its_row(tmp_path: Path) -> None:

@@ -61,6 +61,12 @@ def test_the_total_tells_how_a_provider_counts(given: dict[str, int], fresh: int
         # 300 of reasoning cannot be part of an output of 20.
         (usage(100, 20, 0, reasoning=300), 100, 320, None),
         (usage(100, 20, 7, reasoning=300), 100, 320, "a total_tokens with fewer tokens than its parts"),
+        # The sum leaves reasoning out that cannot be a part of the output: 100 + 20 and 300 beside.
+        (usage(100, 20, 120, reasoning=300), 100, 320, "a total_tokens with fewer tokens than its parts"),
+        # A token too many or too few: 100 + 20 with 60 of them read, 100 + 20 + 50 with reasoning outside.
+        (usage(100, 20, 119, 60), 40, 20, "they are read by what comes closest"),
+        (usage(100, 20, 171, reasoning=50), 100, 70, "they are read by what comes closest"),
+        (usage(100, 70, 172, reasoning=50), 100, 70, "they are read by what comes closest"),
         # Gemini counts what its own tools read in the total alone.
         (usage(100, 50, 190), 100, 50, "a total_tokens with more tokens than its parts"),
     ],
