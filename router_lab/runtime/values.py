@@ -21,7 +21,7 @@ STATUS_RULE = f"known: {', '.join(STATUSES)}"
 
 
 def plain(columns: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The columns that are known, as JSON has them; a None, and a NaN in another column than `quality`, is unknown.
+    """The columns that are known, as JSON has them; a None is unknown, and so is a NaN or NA but as `quality`.
 
     Any type that counts as a number will do (numpy's scalars and 0-d arrays, Decimal, Fraction), any str subclass as a
     text. Raises InputError naming `where`, the column, the value and the rule.
@@ -29,7 +29,7 @@ def plain(columns: Mapping[str, Any], where: str) -> dict[str, Any]:
     unknown = sorted(set(columns) - set(LOGGED))
     if unknown:
         raise InputError(f"{where}: an outcome has no column {unknown[0]!r}; use {', '.join(LOGGED)}")
-    known = {column: _plain(column, value, where) for column, value in columns.items() if value is not None}
+    known = {c: _plain(c, v, where) for c, v in columns.items() if v is not None and (c == "quality" or not _absent(v))}
     return {column: value for column, value in known.items() if value is not None}
 
 
@@ -43,7 +43,7 @@ def name_of(value: Any) -> str:
 
 def _plain(column: str, value: Any, where: str) -> Any:
     if column == "group":
-        return None if name_of(value) == "nan" else name_of(value)
+        return name_of(value)
     if column == "status":
         if name_of(value) not in STATUSES:
             raise InputError(f"{where}: `status` is {value!r:.80}; {STATUS_RULE}")
@@ -53,8 +53,6 @@ def _plain(column: str, value: Any, where: str) -> Any:
         if not 0 <= number <= 1:
             raise InputError(f"{where}: `quality` is {value!r:.80}; {QUALITY_RULE}")
         return number
-    if math.isnan(number):
-        return None
     if column == "check":
         if number not in (0, 1):
             raise InputError(f"{where}: `check` is {value!r:.80}; it must be true or false")
@@ -62,6 +60,14 @@ def _plain(column: str, value: Any, where: str) -> Any:
     if not 0 <= number < math.inf:
         raise InputError(f"{where}: `{column}` is {value!r:.80}; {NUMBER_RULE}")
     return int(number) if number.is_integer() and column not in ("cost_usd", "paid_usd", "latency_s") else number
+
+
+def _absent(value: Any) -> bool:
+    """Whether it is how a table has "not known": NaN of any type, and pandas' NA and NaT."""
+    try:
+        return bool(value != value)
+    except Exception:  # noqa: BLE001  # NA answers neither yes nor no, nor does an array
+        return type(value).__name__ == "NAType"
 
 
 def _number(column: str, value: Any, where: str) -> float:
