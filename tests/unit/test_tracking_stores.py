@@ -7,7 +7,7 @@ import shutil
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -135,7 +135,9 @@ def test_no_password_is_shown(uri: str, told: str) -> None:
 
 
 @contextmanager
-def answering(status: int, body: bytes = b"", wait: threading.Event | None = None) -> Iterator[int]:
+def answering(
+    status: int, body: bytes = b"", wait: threading.Event | None = None, headers: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """A server that is no MLflow: one answer to everything, or none until `wait` is set."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -144,7 +146,8 @@ def answering(status: int, body: bytes = b"", wait: threading.Event | None = Non
             if wait is not None:
                 wait.wait(30)
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
@@ -178,6 +181,7 @@ def one_line(uri: str) -> str:
     [
         (401, b"", "set MLFLOW_TRACKING_TOKEN"),
         (403, b'{"message": "no"}', "permission"),
+        (403, b"Invalid Host header - possible DNS rebinding attack detected", "--allowed-hosts"),
         (404, b"", "is a path missing"),
         (
             500,
@@ -208,6 +212,80 @@ def test_a_server_that_is_away_hangs_or_speaks_otherwise() -> None:
         assert "MLFLOW_HTTP_REQUEST_TIMEOUT" in one_line(f"http://127.0.0.1:{port}")
     with answering(200) as port:
         assert "write http:// instead" in one_line(f"https://127.0.0.1:{port}")
+
+
+def test_a_redirect_names_the_host_and_not_what_it_carries() -> None:
+    with answering(302, headers={"Location": "https://sso.example/login?token=hunter22"}) as port:
+        assert "sends elsewhere (302), to https://sso.example: name the address" in one_line(f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("headers", [{"Content-Length": "99"}, {"Content-Encoding": "gzip"}])
+def test_an_answer_that_cannot_be_read_is_one_line(headers: dict[str, str]) -> None:
+    with answering(200, b"{}", headers=headers) as port:
+        assert "breaks off the connection" in one_line(f"http://127.0.0.1:{port}")
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits of sockets begin anew with each byte."""
+    monkeypatch.setattr("router_lab.tracking.store.PATIENCE_S", -0.5)  # half a second in all, a second for each byte
+    monkeypatch.setattr("router_lab.tracking.store._patience", lambda: -0.5)
+    over = threading.Event()
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def drip() -> None:
+            with listening.accept()[0] as connection:
+                while not over.wait(0.05):
+                    connection.sendall(b"H")
+
+        monkeypatch.setattr("mlflow.utils.rest_utils.http_request", lambda *_, **__: _read_all(listening))
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            said = one_line(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        finally:
+            over.set()
+            thread.join()
+    assert "does not answer in time" in said
+
+
+def _read_all(listening: socket.socket) -> bytes:
+    with socket.create_connection(listening.getsockname(), timeout=1) as connection:
+        return b"".join(iter(lambda: connection.recv(1), b""))
+
+
+@pytest.mark.parametrize(
+    ("uri", "advice"),
+    [
+        ("http://127.0.0.1:99999", "is no address"),
+        ("http://my host:5000", "is no address"),
+        (f"http://{'a' * 70}.example", "is no address"),
+    ],
+)
+def test_what_is_no_address_says_so(uri: str, advice: str) -> None:
+    assert advice in one_line(uri)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "soon", "MLFLOW_HTTP_REQUEST_TIMEOUT is 'soon'; it must be a whole number"),
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "0", "whole number of seconds above 0"),
+        ("MLFLOW_TRACKING_TOKEN", "hunter22\nhunter22", "the sign-in has a blank or a newline in it"),
+    ],
+)
+def test_a_variable_that_cannot_be_meant_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with answering(401) as port, pytest.raises(InputError) as caught:
+        open_client(f"http://127.0.0.1:{port}")
+    assert said in str(caught.value) and "hunter22" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["x" * 300 + ".db", "a\0b.db", "/dev/null/x.db"])
+def test_a_path_that_no_file_can_have_is_one_line(path: str) -> None:
+    with pytest.raises(InputError, match="cannot be a database's path: [^\n]+$"):
+        tracking.store_uri(path)
 
 
 def test_a_sign_in_that_a_server_repeats_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
