@@ -94,7 +94,9 @@ def read_delimited(path: Path, text: str, delimiter: str | None, names: Collecti
     header = _header(path, text, sign)
     if any(_is_number(cell) for cell in header) and not any(cell.strip().lower() in known for cell in header):
         shown = sign.join(header)[:60]
-        raise InputError(f"{path}: its first row, {shown!r}, names no columns; a table starts with a row of their names")
+        raise InputError(
+            f"{path}: its first row, {shown!r}, names no columns; a table starts with a row of their names"
+        )
     columns = _columns(path, header)
     lines = _row_lines(path, text, sign)
     uneven: list[Any] = []

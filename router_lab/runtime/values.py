@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -34,11 +35,21 @@ def plain(columns: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def name_of(value: Any) -> str:
-    """An id or a name as text: `7`, `7.0` and numpy's 7 are all "7"; an Enum of texts is its value."""
+    """An id or a name as text, as a table's cell of that type is read (`outcomes.cells.text_of`): `7`, `7.0` and
+    numpy's 7 are all "7", True is "true", bytes are UTF-8, dates ISO 8601; an Enum of texts is its value."""
     value = _scalar(value)
     if isinstance(value, str):
         return str.__str__(value)
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    try:
+        return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    except Exception:  # noqa: BLE001  # a number of thousands of digits, an object whose own text fails
+        raise InputError(f"an id or a name must be a text; {type(value).__name__} gives none") from None
 
 
 def _plain(column: str, value: Any, where: str) -> Any:
@@ -46,19 +57,19 @@ def _plain(column: str, value: Any, where: str) -> Any:
         return name_of(value)
     if column == "status":
         if name_of(value) not in STATUSES:
-            raise InputError(f"{where}: `status` is {value!r:.80}; {STATUS_RULE}")
+            raise InputError(f"{where}: `status` is {_shown(value)}; {STATUS_RULE}")
         return name_of(value)
     number = _number(column, value, where)
     if column == "quality":
         if not 0 <= number <= 1:
-            raise InputError(f"{where}: `quality` is {value!r:.80}; {QUALITY_RULE}")
+            raise InputError(f"{where}: `quality` is {_shown(value)}; {QUALITY_RULE}")
         return number
     if column == "check":
         if number not in (0, 1):
-            raise InputError(f"{where}: `check` is {value!r:.80}; it must be true or false")
+            raise InputError(f"{where}: `check` is {_shown(value)}; it must be true or false")
         return bool(number)
     if not 0 <= number < math.inf:
-        raise InputError(f"{where}: `{column}` is {value!r:.80}; {NUMBER_RULE}")
+        raise InputError(f"{where}: `{column}` is {_shown(value)}; {NUMBER_RULE}")
     return int(number) if number.is_integer() and column not in ("cost_usd", "paid_usd", "latency_s") else number
 
 
@@ -75,9 +86,16 @@ def _number(column: str, value: Any, where: str) -> float:
         if isinstance(value, str | bytes):  # float() would read it, and a table of texts and numbers is none of numbers
             raise TypeError
         return float(_scalar(value))
-    except (TypeError, ValueError, ArithmeticError, RuntimeError):
+    except Exception:  # noqa: BLE001  # of numbers, arrays and tensors of many sorts
         wanted = "true or false" if column == "check" else "a number"
-        raise InputError(f"{where}: `{column}` is {value!r:.80}; it must be {wanted}") from None
+        raise InputError(f"{where}: `{column}` is {_shown(value)}; it must be {wanted}") from None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:80]
+    except Exception:  # noqa: BLE001  # whatever it is, what is wrong with it can be said
+        return f"a {type(value).__name__}"
 
 
 def _scalar(value: Any) -> Any:
