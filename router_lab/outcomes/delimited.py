@@ -55,14 +55,14 @@ def file_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
         )
     try:
         text = data.decode(encoding or found)
-    except LookupError:
-        raise InputError(f"{path}: encoding {encoding!r} is not known; utf-8, cp1252 and utf-16 are") from None
     except UnicodeDecodeError as error:
         line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start : error.start + 1].hex()
         said = f"{path}: line {line}: byte 0x{byte} is not {(encoding or found).upper()}"
         raise InputError(
             f"{said}; `collect --encoding cp1252` reads most tables from Windows, or save it as UTF-8"
         ) from None
+    except (LookupError, ValueError):  # no such name, or one that no name can be
+        raise InputError(f"{path}: encoding {encoding!r} is not known; utf-8, cp1252 and utf-16 are") from None
     return text.removeprefix("\ufeff"), encoding or found
 
 

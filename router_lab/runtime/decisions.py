@@ -41,7 +41,8 @@ if hasattr(os, "register_at_fork"):  # elsewhere there is no fork
 
 
 class DecisionLog:
-    """Appends to the file `path`; safe among threads, after a fork, and among processes for lines up to the system's pipe size.
+    """Appends to the file `path`; safe among threads, after a fork, and among processes for lines up to the system's
+    pipe size.
 
     prompts=True writes the prompts too. `clock` gives UTC seconds. A line that cannot be written (no room, no right)
     never fails the request: it is counted in `lost`, and the first one is said through `logging`.

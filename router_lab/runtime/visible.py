@@ -9,11 +9,8 @@ import unicodedata
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 """Unicode categories: controls (ESC, C1, newline), formats (bidi overrides, zero widths, tags), private use, lone
 surrogates, and the two separators that some programs break lines at."""
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
-    chr(code)
-    for first, last in ((0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
-    for code in range(first, last + 1)
-}
+_SELECTORS = (range(0x180B, 0x1810), range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0").union(*(map(chr, part) for part in _SELECTORS))
 """Characters that are letters or marks by category and show as nothing; variation selectors among them."""
 _MARKS = 8
 """Marks on one letter that are shown; scripts need fewer, and hundreds cover the lines above and below."""

@@ -85,7 +85,8 @@ _SERVER_CAUSES = (
     (r"invalid path: \S+", "MLFLOW_TRACKING_SERVER_CERT_PATH names no certificates: mend or unset it"),
     (r"Invalid leading whitespace|header value", f"the sign-in has a blank or a newline in it: set {_SIGN_IN} anew"),
     (r"Invalid url|InvalidURL|Failed to parse|label (too long|empty)", "is no address: write http://HOST:PORT"),
-    (r"aborted|reset by peer|RemoteDisconnected|BadStatusLine|IncompleteRead|failed to decode", "breaks off the connection: is it https or no MLflow?"),
+    (r"aborted|reset by peer|RemoteDisconnected|BadStatusLine|IncompleteRead|failed to decode",
+     "breaks off the connection: is it https or no MLflow?"),
     (r"PermissionError|Read-only file system",
      "keeps files on its own disk, not on this one: start it with --serve-artifacts, and log to a new experiment"),
     (r"(?:error code|Error code:?) 401|UNAUTHENTICATED", f"refuses the sign-in: set {_SIGN_IN}"),
@@ -94,7 +95,7 @@ _SERVER_CAUSES = (
 _DATABASE_CAUSES = (
     (r"database is locked", "another program holds the database: wait for it, or log to a server that many may use"),
     (r"readonly database|read-only", "the database may not be written here: name another with --tracking-uri"),
-    (r"unable to open database|disk I/O error|Permission denied|Errno 2\b|Read-only file system|Not a directory|Is a directory",
+    (r"unable to open database|disk I/O error|Permission denied|Errno 2\b|Read-only file system|(Not|Is) a directory",
      "cannot be opened or made there: name a place that may be written with --tracking-uri"),
     (r"file is not a database|malformed", "is no sqlite database, or a damaged one: move it away, or name another"),
     (r"disk is full|No space left", "the disk is full"),

@@ -79,7 +79,7 @@ def _database_at(path: str) -> str:
     """The sqlite URI of a path. SQLAlchemy takes everything behind `?` for options, and decodes `%`."""
     place = Path(path).absolute()
     try:
-        os.stat(place)
+        place.stat()
     except FileNotFoundError:
         pass  # to be made
     except (OSError, ValueError) as error:  # too long, a byte that no path holds, a file where a folder must be

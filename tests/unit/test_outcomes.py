@@ -213,7 +213,7 @@ def test_what_pandas_would_make_a_number_of_is_none(column: str, value: object) 
 
 @pytest.mark.parametrize("dtype", ["timedelta64[ns]", "datetime64[ns]", "complex128"])
 def test_columns_of_spans_moments_and_complex_numbers_are_no_numbers(dtype: str) -> None:
-    with pytest.raises(InputError, match="row 0: `latency_s` is .*; it must be a number"):
+    with pytest.raises(InputError, match=r"row 0: `latency_s` is .*; it must be a number"):
         validate_outcomes(table(latency_s=pd.Series([1, 2, 3, 4]).astype(dtype)))
 
 
@@ -228,7 +228,7 @@ def test_fractions_are_numbers_and_what_no_float_holds_is_refused() -> None:
 
 @pytest.mark.parametrize("epoch", [float("inf"), 1e20, 2.0**53])
 def test_an_epoch_that_no_integer_holds_is_refused(epoch: float) -> None:
-    with pytest.raises(InputError, match="row 0: `epoch` is .*; epochs count from 1"):
+    with pytest.raises(InputError, match=r"row 0: `epoch` is .*; epochs count from 1"):
         validate_outcomes(table(epoch=[epoch, 1, 1, 1]))
 
 

@@ -331,7 +331,8 @@ def test_a_table_by_tab_and_a_cell_beyond_the_limit_of_csv(tmp_path: Path) -> No
 HEAD = "suite,sample_id,model,quality,prompt\n"
 MALFORMED: list[tuple[str, dict[str, Any], str]] = [
     (HEAD + 's,1,m,1,x\ns,2,m,1,"a\ns,3,m,0,x\n', {}, "line 3: a cell starts with a quote that never closes"),
-    (HEAD + 's,1,m,1,"two\nlines"\ns,2,m,0,"say "hi" now"\n', {}, "line 4: a cell starts with a quote that closes before"),
+    (HEAD + 's,1,m,1,"two\nlines"\ns,2,m,0,"say "hi" now"\n', {},
+     "line 4: a cell starts with a quote that closes before"),
     ("s,1,m,1\ns,2,m,0\n", {}, "its first row, 's,1,m,1', names no columns"),
     ("suite;sample_id;model;quality;output_tokens\ns;1;m;1;1.234\n", {},
      "line 2: `output_tokens` '1.234' may be thousands; write 1234"),

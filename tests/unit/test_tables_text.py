@@ -343,3 +343,9 @@ def test_half_a_character_in_json_is_a_question_mark_in_values_and_names(tmp_pat
     assert made[["sample_id", "model", "note?"]].to_numpy().tolist() == [["😀", "m?", "?x"]]
     with pytest.raises(InputError, match=r"line 1: `quality` is '\?'; it must be a number"):
         quietly(csv(tmp_path, row.replace('"quality": 1', r'"quality": "\ud800"') + "\n", "t.jsonl"))
+
+
+@pytest.mark.parametrize("encoding", ["latin-99", "a\0b", "base64", "rot13"])
+def test_an_encoding_that_is_none_is_named(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(InputError, match=r"t\.csv: encoding .* is not known; utf-8, cp1252 and utf-16 are"):
+        quietly(csv(tmp_path, "suite,sample_id,model,quality\ns,1,m,1\n"), encoding=encoding)

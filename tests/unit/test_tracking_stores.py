@@ -17,6 +17,7 @@ import pytest
 
 from router_lab import tracking
 from router_lab.runtime.errors import InputError
+from router_lab.tracking import runs
 from router_lab.tracking.store import open_client
 from router_lab.tracking.uri import artifact_location, database_path, shown, store_uri
 
@@ -284,7 +285,7 @@ def test_a_variable_that_cannot_be_meant_is_named(
 
 @pytest.mark.parametrize("path", ["x" * 300 + ".db", "a\0b.db", "/dev/null/x.db"])
 def test_a_path_that_no_file_can_have_is_one_line(path: str) -> None:
-    with pytest.raises(InputError, match="cannot be a database's path: [^\n]+$"):
+    with pytest.raises(InputError, match=r"cannot be a database's path: [^\n]+$"):
         tracking.store_uri(path)
 
 
@@ -372,6 +373,45 @@ def test_half_a_sweep_is_taken_back(tmp_path: Path, mlflow_database: Path) -> No
         tracking.log_runs([RUN, broken], sweep="s", suites=[], uri=store)
     left = open_client(store).search_runs([whole.experiment_id])
     assert [r.info.run_id for r in left] == list(whole.run_ids) and "router_lab.superseded" not in left[0].data.tags
+
+
+def shown_in(store: str, experiment_id: str) -> set[str]:
+    found = open_client(store).search_runs([experiment_id])
+    return {r.info.run_id for r in found if "router_lab.superseded" not in r.data.tags}
+
+
+def test_of_two_processes_that_log_one_sweep_at_once_one_stays(
+    tmp_path: Path, mlflow_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, real, other = str(shutil.copy(mlflow_database, tmp_path / "mlflow.db")), runs._write_all, []
+
+    def meanwhile(*arguments: Any) -> tuple[str, ...]:
+        monkeypatch.setattr(runs, "_write_all", real)
+        other.append(tracking.log_runs([RUN], sweep="s", suites=[], uri=store))
+        return real(*arguments)
+
+    monkeypatch.setattr(runs, "_write_all", meanwhile)
+    first = tracking.log_runs([RUN], sweep="s", suites=[], uri=store)  # begun before the other, ended after it
+    assert shown_in(store, first.experiment_id) == set(other[0].run_ids) and first.run_ids != other[0].run_ids
+    # Whatever the clocks say, what was there before is replaced.
+    monkeypatch.setattr("time.time_ns", lambda: 5)
+    again = tracking.log_runs([RUN], sweep="s", suites=[], uri=store)
+    assert shown_in(store, first.experiment_id) == set(again.run_ids)
+
+
+def test_half_a_sweep_of_another_process_takes_nobodys_place(
+    tmp_path: Path, mlflow_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, real, half = str(shutil.copy(mlflow_database, tmp_path / "mlflow.db")), runs._write_all, []
+
+    def meanwhile(client: Any, experiment_id: str, written: Any, tags: dict[str, str]) -> tuple[str, ...]:
+        later = {**tags, runs._BATCH: f"{'9' * 20}-x-2"}  # two runs, of which one is there
+        half.extend(real(client, experiment_id, written, later))
+        return real(client, experiment_id, written, tags)
+
+    monkeypatch.setattr(runs, "_write_all", meanwhile)
+    mine = tracking.log_runs([RUN], sweep="s", suites=[], uri=store)
+    assert shown_in(store, mine.experiment_id) == {*mine.run_ids, *half} and len(half) == 1
 
 
 def first_use(path: str, sweep: str) -> None:
