@@ -21,6 +21,7 @@ from router_lab.outcomes import (
     write_outcomes,
 )
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.values import plain
 
 
 def table(**columns: object) -> pd.DataFrame:
@@ -236,3 +237,23 @@ def test_a_frame_with_a_column_twice_is_refused_by_its_places() -> None:
     doubled = pd.concat([table(), table()[["quality"]]], axis=1)
     with pytest.raises(InputError, match=r"outcomes: column 'quality' is there more than once \(columns 4 and 5\)"):
         validate_outcomes(doubled)
+
+
+VALUES = [0, 1, True, 0.5, -0.0, -1e-12, 1 + 1e-12, 2**53 + 1, 10**400, 5e-324, float("nan"), float("inf"), -1, 1j,
+          np.float16(0.5), np.int8(1), np.bool_(True), np.longdouble("0.5"), np.timedelta64(1, "s"), Decimal("0.5"),
+          Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Fraction(1, 3), pd.NA, pd.NaT, pd.Timedelta(1), [1],
+          {}]  # fmt: skip
+
+
+@pytest.mark.parametrize("column", ["quality", "output_tokens", "turns", "cost_usd", "latency_s", "check"])
+@pytest.mark.parametrize("value", VALUES, ids=[repr(v)[:20] for v in VALUES])
+def test_the_decision_log_takes_what_a_table_takes_and_nothing_else(column: str, value: object) -> None:
+    cells = pd.Series([value, *[1.0] * 3], dtype=object)
+    try:
+        logged = plain({column: value}, "log")
+    except InputError:
+        with pytest.raises(InputError, match=f"`{column}` is "):
+            validate_outcomes(table(**{column: cells}))
+    else:
+        read = validate_outcomes(table(**{column: cells}))[column].iloc[0]
+        assert (logged[column] == read) if column in logged else pd.isna(read)
