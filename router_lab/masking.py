@@ -7,12 +7,13 @@ reference to itself (`${config.extra_headers.Authorization}`), so that no log, m
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from router_lab.runtime.errors import InputError
 
@@ -85,9 +86,23 @@ def is_key(name: str, value: str) -> bool:
 
 def know(value: object) -> None:
     """Have `masked` put stars for this value."""
-    if isinstance(value, str) and len(value) >= _SHORTEST and not (value.isalpha() and value.islower()):
+    if not isinstance(value, str) or value in _KNOWN:
+        return
+    if len(value) >= _SHORTEST and not (value.isalpha() and value.islower()):
+        _KNOWN.update(_forms(value))
         # A header's value is a scheme and the key itself, which a server may quote alone.
-        _KNOWN.update({value, value.rpartition(" ")[2]} if len(value.rpartition(" ")[2]) >= _SHORTEST else {value})
+        alone = value.rpartition(" ")[2]
+        _KNOWN.update(_forms(alone) if len(alone) >= _SHORTEST else ())
+
+
+def _forms(value: str) -> set[str]:
+    """How a text may hold a key: as it is, in JSON, in a URL or a form, in base64 with its padding or without."""
+    whole = value.encode("utf-8", "replace")
+    coded = {base64.b64encode(whole).decode(), base64.urlsafe_b64encode(whole).decode()}
+    return {
+        value, json.dumps(value)[1:-1], quote(whole, safe=""), quote(whole), quote_plus(whole),
+        *coded, *(text.rstrip("=") for text in coded),
+    }  # fmt: skip
 
 
 def know_user(url: str) -> None:

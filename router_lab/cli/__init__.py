@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from typing import Any
 
@@ -56,6 +57,11 @@ class LazyGroup(click.Group):
                 return super().invoke(ctx)
         except RouterLabError as error:
             raise click.ClickException(visible(masked(str(error)))) from error
+        except OSError as error:  # no room, no right, a file where a folder must be, a name too long
+            if error.errno == errno.EPIPE:  # whoever read our output has seen enough: click ends quietly
+                raise
+            told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+            raise click.ClickException(visible(masked(told))) from error
         except click.ClickException as error:  # click's own of what was typed, which may be a file's name
             error.message = visible(masked(error.message))  # type: ignore[misc]  # its only text
             raise

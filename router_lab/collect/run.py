@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from router_lab.collect.calls import CACHING
@@ -119,7 +120,12 @@ def collect(
             raise InputError(f"{paths[0]}: none of its logs holds a sample ({said}); run it again")
     for path, frame in tables:
         frames.append(reprice(frame, path, pricing.table, caching) if prices is not None else frame)
-    table = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    table = frames[0]
+    if len(frames) > 1:
+        names = [*["the logs"] * (len(frames) - len(tables)), *[str(path) for path, _ in tables]]
+        table = pd.concat(frames, ignore_index=True)
+        # Rows of several tables clash: an error names which.
+        table.index = pd.Index(np.repeat(np.array(names, object), [len(frame) for frame in frames]), name="a row of")
     table.attrs = _merge_attrs(frames)
     where = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
     whole = validate_outcomes(table, where=where)

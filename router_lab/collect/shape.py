@@ -68,7 +68,11 @@ def _renamed(frame: pd.DataFrame, names: Mapping[str, str], where: str) -> pd.Da
     for ours, name in names.items():
         if name not in columns:
             turned = f"; --map is OURS=YOURS: {as_option({name: ours})}" if ours in columns and name in OURS else ""
-            there = f"; {ours!r} is there already" if ours in columns and not turned else ""
+            there = (
+                f"; {ours!r} is there already: collect this table apart, and then both Parquet files together"
+                if ours in columns and not turned
+                else ""
+            )
             raise InputError(f"{where}: {no_such_column(name, columns)}{turned}{there}")
         if ours in columns and ours not in names.values():
             raise InputError(
@@ -107,7 +111,10 @@ def _long(frame: pd.DataFrame, options: TableOptions, where: str) -> tuple[pd.Da
             unrun[model] = int(missing.sum())
             block = block[~missing]
         blocks.append(block)
-    made = pd.concat(blocks)
+    if not any(len(block) for block in blocks):
+        raise InputError(f"{where}: no cell of {listed(models.values(), 5)} (--wide) holds a quality")
+    # An error names the cell by its column and its line.
+    made = pd.concat(blocks, keys=list(models.values()), names=["column", frame.index.name])
     made.attrs = dict(frame.attrs)
     empty = {model: count for model, count in unrun.items() if count}
     told = ", ".join(f"{count} of {model}" for model, count in empty.items())

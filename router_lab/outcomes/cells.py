@@ -9,7 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
+from collections.abc import Iterable
 from decimal import Decimal
+from numbers import Real
 from typing import Any
 from uuid import UUID
 
@@ -23,9 +26,10 @@ MISSING = frozenset({"", "-", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"
 """What stands for a missing number, in any case of letters."""
 _TRUTH = {"true": 1.0, "false": 0.0}
 _RULES = (
+    (r"\d[ \u00a0\u202f\u2009'’_]\d{3}\b", "write the digits alone, 1234 for 1 234"),
     (",", "write 0.5 for 0,5 and no thousands separators; `collect --decimal ','` reads a CSV of decimal commas"),
     ("%", "write a share, 0.12 for 12 %"),
-    ("$€£¥", "write the number alone, in US dollars"),
+    ("[$€£¥]|USD|EUR", "write the number alone, in US dollars"),
 )
 
 
@@ -57,7 +61,7 @@ def text_of(value: Any) -> str | None:
     are `true` and `false`, dates ISO 8601, bytes UTF-8, lists and mappings JSON.
     """
     if isinstance(value, str):
-        return _storable(value)
+        return storable(value)
     if isinstance(value, Written):
         return value.text
     if isinstance(value, bool | np.bool_):
@@ -76,7 +80,7 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, dt.date | dt.time):  # a datetime, and so a Timestamp, is a date
         return value.isoformat()
     if isinstance(value, list | tuple | dict | np.ndarray):
-        return _storable(json_of(value))
+        return storable(json_of(value))
     raise ValueError(f"it must be a text, and it is a {type(value).__name__}")
 
 
@@ -95,7 +99,7 @@ def _text_of_float(value: Any) -> str | None:
     return str(int(value))
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Half of a surrogate pair, which no file can hold, as `?`: what the runtime makes of it too."""
     try:
         text.encode("utf-8")
@@ -131,11 +135,11 @@ def number_column(
 
     Raises InputError naming `where`, the row, the value and the rule: it must be `wanted`.
     """
-    if pd.api.types.is_numeric_dtype(values.dtype) and not isinstance(values.dtype, pd.CategoricalDtype):
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
         return pd.Series(values.to_numpy("float64", na_value=np.nan), index=values.index)
     if isinstance(values.dtype, pd.StringDtype):
         cells = values.str.strip()
-    elif pd.api.types.infer_dtype(values, skipna=True) in ("integer", "floating", "mixed-integer-float", "empty"):
+    elif pd.api.types.infer_dtype(values, skipna=True) in ("floating", "empty"):
         cells = values
     else:
         cells = values.astype(object).map(_plain_number)
@@ -153,12 +157,20 @@ def number_column(
 
 def _plain_number(value: Any) -> Any:
     if isinstance(value, str):
-        return value.strip()
+        return storable(value).strip()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").strip()
-    if isinstance(value, list | tuple | dict | np.ndarray):
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    try:
+        # A date, a span of time, a complex number or a list is no number, though pandas would make one of the first
+        # three; as its text it is refused. So is a number that no float holds.
+        number = isinstance(value, Real | Decimal | np.bool_) and not isinstance(
+            value, np.timedelta64
+        )  # an integer to numpy
+        return float(value) if number else str(value)
+    except (ArithmeticError, ValueError):
         return str(value)
-    return float(value) if isinstance(value, Decimal | bool) else value
 
 
 def missing_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -173,7 +185,7 @@ def missing_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
 def _hint(value: Any) -> str:
     """How to write what is probably meant by a cell that is no number."""
     text = str(value)
-    return next((f": {rule}" for signs, rule in _RULES if any(sign in text for sign in signs)), "")
+    return next((f": {rule}" for signs, rule in _RULES if re.search(signs, text)), "")
 
 
 def truth_column(values: pd.Series[Any], where: str, column: str) -> pd.Series[Any]:
@@ -188,8 +200,25 @@ def truth_column(values: pd.Series[Any], where: str, column: str) -> pd.Series[A
 
 
 def place(values: pd.Series[Any] | pd.DataFrame, at: int) -> str:
-    """Row number `at` of a table by its label, and as what its index is called: `line` of a file, else `row`."""
-    return f"{values.index.name or 'row'} {values.index[at]}"
+    """Row number `at` of a table by its label, and as what its index is called: `line` of a file, else `row`.
+
+    Where the index has levels, each by its name, the last first: `line 7, column gpt-5`.
+    """
+    label = values.index[at]
+    labels = label if isinstance(label, tuple) else (label,)
+    named = [f"{name or 'row'} {one}" for name, one in zip(values.index.names, labels, strict=True)]
+    return ", ".join(reversed(named))
+
+
+def refuse_doubled(columns: Iterable[Any], where: str) -> None:
+    """Raises InputError for a column name that stands there twice, with the places."""
+    names = list(map(str, columns))
+    for name in names:
+        if names.count(name) > 1:
+            places = " and ".join(str(at) for at, other in enumerate(names, start=1) if other == name)
+            raise InputError(
+                f"{where}: column {name!r} is there more than once (columns {places}); rename or remove one"
+            )
 
 
 def _shown(value: Any) -> str:

@@ -17,9 +17,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from router_lab.outcomes.cells import place
+from router_lab.outcomes.cells import place, refuse_doubled
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.values import TOKENS
 
+COUNTS = (*TOKENS, "total_tokens", "turns", "retries", "epoch")
+"""Columns of whole numbers."""
 DELIMITERS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 """What may stand between columns, and how it is called."""
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
@@ -28,6 +31,8 @@ _COMMA = r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*"
 _POINT = r"\s*[+-]?\d*\.\d+(?:[eE][+-]?\d+)?\s*"
 _GROUPED = r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*"
 """`1,234` may be 1234 or 1.234."""
+_GROUPED_POINT = r"\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*"
+"""So may `1.234` where things are counted, which are seldom thousandths."""
 
 
 def file_bytes(path: Path) -> bytes:
@@ -50,14 +55,14 @@ def file_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
         )
     try:
         text = data.decode(encoding or found)
-    except LookupError:
-        raise InputError(f"{path}: encoding {encoding!r} is not known; utf-8, cp1252 and utf-16 are") from None
     except UnicodeDecodeError as error:
         line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start : error.start + 1].hex()
         said = f"{path}: line {line}: byte 0x{byte} is not {(encoding or found).upper()}"
         raise InputError(
             f"{said}; `collect --encoding cp1252` reads most tables from Windows, or save it as UTF-8"
         ) from None
+    except (LookupError, ValueError):  # no such name, or one that no name can be
+        raise InputError(f"{path}: encoding {encoding!r} is not known; utf-8, cp1252 and utf-16 are") from None
     return text.removeprefix("\ufeff"), encoding or found
 
 
@@ -82,11 +87,18 @@ def read_delimited(path: Path, text: str, delimiter: str | None, names: Collecti
         r"sep=([^\r\n])(?=\r?\n)", text
     )  # what Excel writes for itself: the line stays, so that lines count
     text, delimiter = (text, delimiter) if told is None else (text[told.end() :], delimiter or told[1])
-    sign = delimiter or _delimiter(path, text, {name.lower() for name in names})
+    known = {name.lower() for name in names}
+    sign = delimiter or _delimiter(path, text, known)
     text, returned = _without_returns(text)
     data = text.lstrip("\r\n").encode("utf-8", "replace")
-    columns = _columns(path, _header(path, text, sign))
-    lines = _row_lines(text, sign)
+    header = _header(path, text, sign)
+    if any(_is_number(cell) for cell in header) and not any(cell.strip().lower() in known for cell in header):
+        shown = sign.join(header)[:60]
+        raise InputError(
+            f"{path}: its first row, {shown!r}, names no columns; a table starts with a row of their names"
+        )
+    columns = _columns(path, header)
+    lines = _row_lines(path, text, sign)
     uneven: list[Any] = []
 
     def refuse(row: Any) -> str:
@@ -110,10 +122,13 @@ def read_delimited(path: Path, text: str, delimiter: str | None, names: Collecti
     frame: pd.DataFrame = table.to_pandas()
     if returned is not None:
         frame = frame.apply(lambda cells: cells.str.replace(returned, "\r", regex=False))
-    if len(lines) == len(frame) + 1:
-        frame.index = pd.Index(lines[1:], name="line")
+    frame.index = pd.Index(lines[1:], name="line")
     frame = frame.drop(columns=[c for c in columns if c.startswith("unnamed_") and frame[c].isna().all()])
     return frame.dropna(how="all"), sign
+
+
+def _is_number(cell: str) -> bool:
+    return re.fullmatch(r"\s*[+-]?\d+([.,]\d+)?\s*", cell) is not None
 
 
 def _without_returns(text: str) -> tuple[str, str | None]:
@@ -153,34 +168,44 @@ def _header(path: Path, text: str, sign: str) -> list[str]:
 def _columns(path: Path, header: list[str]) -> list[str]:
     """The names of a header, without spaces around them; a column without one is `unnamed_N`. Refuses doubled ones."""
     columns = [cell.strip() or f"unnamed_{number}" for number, cell in enumerate(header, start=1)]
-    refuse_doubled(path, columns)
+    refuse_doubled(columns, str(path))
     return columns
 
 
-def refuse_doubled(path: Path, columns: list[str]) -> None:
-    """Raises InputError for a column name that stands there twice, with the places."""
-    for name in columns:
-        if columns.count(name) > 1:
-            places = " and ".join(str(at) for at, other in enumerate(columns, start=1) if other == name)
-            raise InputError(
-                f"{path}: column {name!r} is there more than once (columns {places}); rename or remove one"
-            )
+def _row_lines(path: Path, text: str, sign: str) -> list[int]:
+    """The line that each row, the header's included, starts on; a quoted cell may span lines, blank lines are none.
 
-
-def _row_lines(text: str, sign: str) -> list[int]:
-    """The line that each row, the header's included, starts on; a quoted cell may span lines, blank lines are none."""
+    Raises InputError for a cell whose quotes do not close, or close before its end: readers would take the rest of the
+    file for it, or drop the quotes.
+    """
     if '"' not in text:
         return [at for at, line in enumerate(re.split("\r\n|\n|\r", text), start=1) if line]
-    starts, before = [], 0
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=sign)
-    try:
-        for row in rows:
-            if row:
-                starts.append(before + 1)
-            before = rows.line_num
-    except csv.Error:  # a cell beyond csv's limit: rows are counted instead
-        return []
+    mark = re.escape(sign)
+    cell = rf'(?>"[^"]*+(?:""[^"]*+)*+"|[^"{mark}\r\n][^{mark}\r\n]*+|)'
+    row = re.compile(rf"(?>{cell}{mark})*+{cell}(?:\r\n|\n|\r|\Z)")
+    starts, line, at = [], 1, 0
+    while at < len(text):
+        found = row.match(text, at)
+        if found is None:
+            raise InputError(f"{path}: {_unclosed(text[at:], line, mark, cell)}")
+        if found[0].strip("\r\n"):
+            starts.append(line)
+        line += len(re.findall("\r\n|\n|\r", found[0]))
+        at = found.end()
     return starts
+
+
+def _unclosed(text: str, line: int, mark: str, cell: str) -> str:
+    """What is said of the first row of `text`, which starts on `line` and has a quote that is not where one may be."""
+    good = re.match(rf"(?>{cell}{mark})*+", text)
+    bad = text[good.end() :] if good else text
+    line += text[: len(text) - len(bad)].count("\n")
+    closed = re.match(cell, bad)
+    ended = f"closes before {bad[closed.end() :][:20]!r}" if closed and closed[0] else "never closes"
+    return (
+        f"line {line}: a cell starts with a quote that {ended}; a quote inside a quoted cell is doubled, and nothing "
+        "but the delimiter follows the last one"
+    )
 
 
 def _uneven(rows: list[Any], lines: list[int], sign: str) -> str | None:
@@ -218,6 +243,9 @@ def settle_decimals(
             raise InputError(
                 f"{where}: {grouped} may be a decimal comma or thousands; `collect --decimal ','` or `'.'` says which"
             )
+        counted = _first({c: s for c, s in text.items() if c in COUNTS}, _GROUPED_POINT)
+        if counted and not comma:
+            raise InputError(f"{where}: {counted} may be thousands; write 1234 for 1.234, or say `collect --decimal .`")
         decimal = "," if comma else "."
     if decimal == ".":
         return frame, decimal

@@ -56,7 +56,8 @@ def read_parquet(path: Path, *, warn: bool = False) -> pd.DataFrame:
     if not path.exists():
         raise InputError(f"{path}: no such file; `router-lab collect` writes it")
     try:
-        table = pq.read_table(path)
+        # The file itself, not a data set of one file: a column that is there twice is refused by whoever needs it once.
+        table = pq.ParquetFile(path).read()
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(_no_parquet(path, str(error).splitlines()[0])) from None
     metadata = table.schema.metadata or {}

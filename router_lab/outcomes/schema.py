@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from router_lab.outcomes.cells import json_of, number_column, place, text_column, truth_column
+from router_lab.outcomes.cells import json_of, number_column, place, refuse_doubled, text_column, truth_column
 from router_lab.outcomes.prompts import settle_prompts
 from router_lab.outcomes.requests import COLUMN as REQUEST
 from router_lab.outcomes.requests import take_requests
@@ -68,6 +68,7 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
         raise InputError(
             f"{where}: column {', '.join(missing)} is missing; an outcomes table needs {', '.join(REQUIRED)}"
         )
+    refuse_doubled(frame.columns, where)
     if frame.empty:
         raise InputError(f"{where}: has no rows; a sweep or a table with at least one outcome is needed")
     out = frame.copy(deep=False)
@@ -123,7 +124,8 @@ def _settle_numbers(out: pd.DataFrame, where: str) -> None:
     epoch = number_column(out["epoch"], where, "epoch").fillna(1) if "epoch" in out.columns else None
     if epoch is not None:
         rule = "epochs count from 1, in whole numbers"
-        _refuse(out, (epoch < 1) | (epoch != epoch.round()), where, "`epoch` is {:g}; " + rule, epoch)
+        wrong = (epoch < 1) | (epoch != epoch.round()) | (epoch >= 2**53)
+        _refuse(out, wrong, where, "`epoch` is {:g}; " + rule, epoch)
     out["epoch"] = 1 if epoch is None else epoch.astype("int64")
     for column in [c for c in out.columns if is_number(c) and c not in ("quality", "epoch")]:
         out[column] = number_column(out[column], where, column)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from router_lab.outcomes.cells import Written, number_column, place, text_column, written
+from router_lab.outcomes.cells import Written, number_column, place, refuse_doubled, storable, text_column, written
 from router_lab.outcomes.delimited import (
     DELIMITERS,
     file_text,
     read_delimited,
-    refuse_doubled,
     settle_decimals,
 )
 from router_lab.outcomes.files import read_parquet
@@ -64,7 +64,7 @@ def read_table_file(
     kind = table_kind(path)
     if kind == "parquet":
         frame = read_parquet(path, warn=True)
-        refuse_doubled(path, list(map(str, frame.columns)))
+        refuse_doubled(frame.columns, str(path))
         return frame, None, []
     text, found = file_text(path, encoding)
     said = [] if found in ("utf-8", "utf-8-sig") else [f"text in {found.upper()}"]
@@ -106,12 +106,21 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _decoded(decoder: json.JSONDecoder, text: str, where: str) -> Any:
     try:
-        return decoder.decode(text)
+        found = decoder.decode(text)
+        return _storable_tree(found) if re.search(r"\\u[dD][89a-fA-F]", text) else found
     except json.JSONDecodeError as error:
         rule = "a .jsonl table has one whole object a line"
         raise InputError(f"{where}is not JSON: {error.msg} at character {error.pos + 1}; {rule}") from None
     except ValueError as error:  # a name twice, or an integer of thousands of digits
         raise InputError(f"{where}{error}") from None
+
+
+def _storable_tree(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return _object([(storable(name), _storable_tree(value)) for name, value in tree.items()])
+    if isinstance(tree, list):
+        return [_storable_tree(value) for value in tree]
+    return storable(tree) if isinstance(tree, str) else tree
 
 
 def settle_others(frame: pd.DataFrame) -> pd.DataFrame:

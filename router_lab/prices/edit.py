@@ -32,6 +32,8 @@ def add_price(path: str | Path, model: str, **fields: Any) -> Price:
     Raises InputError, writing nothing, for an entry that breaks a rule or would stand beside one of the same day: a
     past entry is never edited, since outcomes were priced with it.
     """
+    if not model.strip():
+        raise InputError("prices add: the model's name is empty; write it as in the sweep file")
     given = {key: value for key, value in fields.items() if value not in (None, {}, [])}
     target = Path(path)
     text, existing = _existing(target)
@@ -60,7 +62,7 @@ def add_tool(path: str | Path, tool: str, **fields: Any) -> ToolPrice:
 def _existing(target: Path) -> tuple[str, Prices]:
     if not target.exists():
         return "", Prices(models={})
-    return target.read_text(encoding="utf-8"), read_prices(target)
+    return target.read_text(encoding="utf-8-sig"), read_prices(target)
 
 
 def _add(

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,22 @@ if TYPE_CHECKING:
 _PROVIDERS = {"anthropic": "anthropic", "openai_chat": "openai", "openai_responses": "openai"}
 
 
+_LOGS: weakref.WeakSet[DecisionLog] = weakref.WeakSet()
+
+
+def _unlocked() -> None:
+    """A process that was forked while a thread wrote would wait for ever for a thread that it does not have."""
+    for log in _LOGS:
+        log._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # elsewhere there is no fork
+    os.register_at_fork(after_in_child=_unlocked)
+
+
 class DecisionLog:
-    """Appends to the file `path`; safe among threads, and among processes for lines up to the system's pipe size.
+    """Appends to the file `path`; safe among threads, after a fork, and among processes for lines up to the system's
+    pipe size.
 
     prompts=True writes the prompts too. `clock` gives UTC seconds. A line that cannot be written (no room, no right)
     never fails the request: it is counted in `lost`, and the first one is said through `logging`.
@@ -41,6 +56,7 @@ class DecisionLog:
         self._prompts = prompts
         self._clock = clock
         self._lock = threading.Lock()
+        _LOGS.add(self)
 
     def write(self, decision: Decision, *, prompt: Any = None, suite: str | None = None, id: Any = None) -> str:
         """Log a decision and return the id for its outcome (`id` as text, else a new one); never raises.

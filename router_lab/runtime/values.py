@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,7 @@ STATUS_RULE = f"known: {', '.join(STATUSES)}"
 
 
 def plain(columns: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The columns that are known, as JSON has them; a None, and a NaN in another column than `quality`, is unknown.
+    """The columns that are known, as JSON has them; a None is unknown, and so is a NaN or NA but as `quality`.
 
     Any type that counts as a number will do (numpy's scalars and 0-d arrays, Decimal, Fraction), any str subclass as a
     text. Raises InputError naming `where`, the column, the value and the rule.
@@ -29,39 +30,55 @@ def plain(columns: Mapping[str, Any], where: str) -> dict[str, Any]:
     unknown = sorted(set(columns) - set(LOGGED))
     if unknown:
         raise InputError(f"{where}: an outcome has no column {unknown[0]!r}; use {', '.join(LOGGED)}")
-    known = {column: _plain(column, value, where) for column, value in columns.items() if value is not None}
+    known = {c: _plain(c, v, where) for c, v in columns.items() if v is not None and (c == "quality" or not _absent(v))}
     return {column: value for column, value in known.items() if value is not None}
 
 
 def name_of(value: Any) -> str:
-    """An id or a name as text: `7`, `7.0` and numpy's 7 are all "7"; an Enum of texts is its value."""
+    """An id or a name as text, as a table's cell of that type is read (`outcomes.cells.text_of`): `7`, `7.0` and
+    numpy's 7 are all "7", True is "true", bytes are UTF-8, dates ISO 8601; an Enum of texts is its value."""
     value = _scalar(value)
     if isinstance(value, str):
         return str.__str__(value)
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    try:
+        return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    except Exception:  # noqa: BLE001  # a number of thousands of digits, an object whose own text fails
+        raise InputError(f"an id or a name must be a text; {type(value).__name__} gives none") from None
 
 
 def _plain(column: str, value: Any, where: str) -> Any:
     if column == "group":
-        return None if name_of(value) == "nan" else name_of(value)
+        return name_of(value)
     if column == "status":
         if name_of(value) not in STATUSES:
-            raise InputError(f"{where}: `status` is {value!r:.80}; {STATUS_RULE}")
+            raise InputError(f"{where}: `status` is {_shown(value)}; {STATUS_RULE}")
         return name_of(value)
     number = _number(column, value, where)
     if column == "quality":
         if not 0 <= number <= 1:
-            raise InputError(f"{where}: `quality` is {value!r:.80}; {QUALITY_RULE}")
+            raise InputError(f"{where}: `quality` is {_shown(value)}; {QUALITY_RULE}")
         return number
-    if math.isnan(number):
-        return None
     if column == "check":
         if number not in (0, 1):
-            raise InputError(f"{where}: `check` is {value!r:.80}; it must be true or false")
+            raise InputError(f"{where}: `check` is {_shown(value)}; it must be true or false")
         return bool(number)
     if not 0 <= number < math.inf:
-        raise InputError(f"{where}: `{column}` is {value!r:.80}; {NUMBER_RULE}")
+        raise InputError(f"{where}: `{column}` is {_shown(value)}; {NUMBER_RULE}")
     return int(number) if number.is_integer() and column not in ("cost_usd", "paid_usd", "latency_s") else number
+
+
+def _absent(value: Any) -> bool:
+    """Whether it is how a table has "not known": NaN of any type, and pandas' NA and NaT."""
+    try:
+        return bool(value != value)
+    except Exception:  # noqa: BLE001  # NA answers neither yes nor no, nor does an array
+        return type(value).__name__ == "NAType"
 
 
 def _number(column: str, value: Any, where: str) -> float:
@@ -69,9 +86,16 @@ def _number(column: str, value: Any, where: str) -> float:
         if isinstance(value, str | bytes):  # float() would read it, and a table of texts and numbers is none of numbers
             raise TypeError
         return float(_scalar(value))
-    except (TypeError, ValueError, ArithmeticError, RuntimeError):
+    except Exception:  # noqa: BLE001  # of numbers, arrays and tensors of many sorts
         wanted = "true or false" if column == "check" else "a number"
-        raise InputError(f"{where}: `{column}` is {value!r:.80}; it must be {wanted}") from None
+        raise InputError(f"{where}: `{column}` is {_shown(value)}; it must be {wanted}") from None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:80]
+    except Exception:  # noqa: BLE001  # whatever it is, what is wrong with it can be said
+        return f"a {type(value).__name__}"
 
 
 def _scalar(value: Any) -> Any:

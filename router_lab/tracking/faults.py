@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from router_lab.masking import masked
 from router_lab.runtime.errors import InputError
@@ -41,8 +42,11 @@ def fault(uri: str, error: BaseException) -> MirrorError:
     return MirrorError(f"MLflow at {shown(uri)}: {_advice(uri, error, told)}")
 
 
-def answered(uri: str, status: int, text: str) -> MirrorError | None:
-    """The line about a server's answer to a first question; None where MLflow has answered it."""
+def answered(uri: str, status: int, text: str, location: str = "") -> MirrorError | None:
+    """The line about a server's answer to a first question; None where MLflow has answered it.
+
+    location: the address that a redirect names.
+    """
     host = shown(uri)
     if status == 200 and text.lstrip().startswith("{"):
         return None
@@ -56,7 +60,11 @@ def answered(uri: str, status: int, text: str) -> MirrorError | None:
     if status == 200:
         cause = "answers with a page that is not MLflow's: a login page or another service; name the tracking server"
     elif 300 <= status < 400:
-        cause = f"sends elsewhere ({status}): name the address that it sends to"
+        place = urlsplit(location)
+        to = f"{place.scheme}://{place.hostname}" if place.hostname else "another address"
+        cause = f"sends elsewhere ({status}), to {to}: name the address of MLflow itself, or sign in if that is a login"
+    elif status == 403 and "Invalid Host" in text:
+        cause = "refuses requests under this host name: start it with --allowed-hosts, or name it as it knows itself"
     elif status == 400 and "https" in text.lower():
         cause = f"speaks https: write {re.sub('^http:', 'https:', host)}"
     elif status >= 500:
@@ -74,7 +82,11 @@ _SERVER_CAUSES = (
     (r"NameResolution|Name or service not known|getaddrinfo|nodename", "no host of that name: is it spelled rightly?"),
     (r"Connection refused|NewConnectionError|Errno 111", "nothing listens there: start the server or mend the address"),
     (r"timed out|Timeout", "does not answer in time: is it busy or down? MLFLOW_HTTP_REQUEST_TIMEOUT allows more"),
-    (r"aborted|reset by peer|RemoteDisconnected|BadStatusLine", "breaks off the connection: is it https or no MLflow?"),
+    (r"invalid path: \S+", "MLFLOW_TRACKING_SERVER_CERT_PATH names no certificates: mend or unset it"),
+    (r"Invalid leading whitespace|header value", f"the sign-in has a blank or a newline in it: set {_SIGN_IN} anew"),
+    (r"Invalid url|InvalidURL|Failed to parse|label (too long|empty)", "is no address: write http://HOST:PORT"),
+    (r"aborted|reset by peer|RemoteDisconnected|BadStatusLine|IncompleteRead|failed to decode",
+     "breaks off the connection: is it https or no MLflow?"),
     (r"PermissionError|Read-only file system",
      "keeps files on its own disk, not on this one: start it with --serve-artifacts, and log to a new experiment"),
     (r"(?:error code|Error code:?) 401|UNAUTHENTICATED", f"refuses the sign-in: set {_SIGN_IN}"),
@@ -83,7 +95,7 @@ _SERVER_CAUSES = (
 _DATABASE_CAUSES = (
     (r"database is locked", "another program holds the database: wait for it, or log to a server that many may use"),
     (r"readonly database|read-only", "the database may not be written here: name another with --tracking-uri"),
-    (r"unable to open database|Permission denied|Errno 2\b|Read-only file system|Not a directory|Is a directory",
+    (r"unable to open database|disk I/O error|Permission denied|Errno 2\b|Read-only file system|(Not|Is) a directory",
      "cannot be opened or made there: name a place that may be written with --tracking-uri"),
     (r"file is not a database|malformed", "is no sqlite database, or a damaged one: move it away, or name another"),
     (r"disk is full|No space left", "the disk is full"),

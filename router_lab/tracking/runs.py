@@ -8,6 +8,8 @@ import math
 import os
 import shutil
 import time
+import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,9 +70,15 @@ def log_runs(
         key = view_key(sweep, client.get_experiment(experiment_id).tags)
         current = _current(client, experiment_id, sweep, key)
         digest = outcomes or next((r.data.tags[_OUTCOMES] for r in current if _OUTCOMES in r.data.tags), "")
-        tags = {"router_lab.sweep": sweep, VIEW_OF: key, _OUTCOMES: digest}
+        batch = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}-{len(runs)}"
+        tags = {"router_lab.sweep": sweep, VIEW_OF: key, _OUTCOMES: digest, _BATCH: batch}
         ids = _write_all(client, experiment_id, runs, tags)
-        for run_id in _replaced(current, runs, digest):
+        # Looked at again: another process may have logged the same meanwhile, and one of the two is to stay.
+        others = [r for r in _current(client, experiment_id, sweep, key) if r.info.run_id not in ids]
+        before = {r.info.run_id for r in current}
+        earlier = [r for r in others if r.info.run_id in before or r.data.tags.get(_BATCH, "") < batch]
+        late = _replaced_by(_complete([r for r in others if r not in earlier]), runs)
+        for run_id in [*_replaced(earlier, runs, digest), *(ids[at] for at in late)]:
             client.set_tag(run_id, SUPERSEDED, sweep)
             client.set_tag(run_id, "router_lab.sweep", f"{sweep} (superseded)")
             client.set_tag(run_id, VIEW_OF, f"{key}/superseded")  # no view's key holds a slash
@@ -83,6 +91,8 @@ def log_runs(
 
 
 _OUTCOMES = "router_lab.outcomes"
+_BATCH = "router_lab.batch"
+"""When the runs that were written together were begun, a random part, and how many they are."""
 
 
 def _tag(client: Any, experiment_id: str, key: str, value: str) -> None:
@@ -159,6 +169,20 @@ def _replaced(current: Sequence[Any], runs: Sequence[Run], outcomes: str) -> lis
         r.info.run_id for r in current
         if goes(r.data.tags.get("router_lab.kind"), r.info.run_name, r.data.tags.get(_OUTCOMES))
     ]  # fmt: skip
+
+
+def _complete(runs: Sequence[Any]) -> list[Any]:
+    """Those of `runs` whose whole batch is written: half of one may yet be taken back."""
+    finished = [r for r in runs if r.info.status == "FINISHED"]
+    counts = Counter(r.data.tags[_BATCH] for r in finished)
+    return [r for r in finished if counts[r.data.tags[_BATCH]] == int(r.data.tags[_BATCH].rpartition("-")[2])]
+
+
+def _replaced_by(newer: Sequence[Any], runs: Sequence[Run]) -> list[int]:
+    """Which of `runs` stand once more in `newer`: of a kind, and policies of one name."""
+    there = {(r.data.tags.get("router_lab.kind"), r.info.run_name) for r in newer}
+    kinds = {kind for kind, _ in there} - {"policy"}
+    return [at for at, run in enumerate(runs) if run.kind in kinds or (run.kind, _label(run)) in there]
 
 
 def _label(run: Run) -> str:

@@ -7,12 +7,15 @@ import importlib.util
 import logging
 import os
 import tempfile
+import threading
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
+from router_lab.runtime.errors import InputError
 from router_lab.tracking.faults import MirrorError, answered, outdated, plain_faults
 from router_lab.tracking.uri import DATABASES, SERVERS, database_path, scheme_of, store_uri
 
@@ -71,15 +74,43 @@ def _ask(uri: str) -> None:
     if host == "localhost" or host == "::1" or host.startswith("127."):
         for name in ("NO_PROXY", "no_proxy"):  # `requests` reads the second first, other libraries the first
             os.environ[name] = ",".join(dict.fromkeys([*filter(None, os.environ.get(name, "").split(",")), host]))
-    allowed = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
-    patience = PATIENCE_S if allowed == _SETTINGS["MLFLOW_HTTP_REQUEST_TIMEOUT"] else int(allowed)
-    response = http_request(
+    patience = _patience()
+    response = _within(patience, lambda: http_request(
         get_default_host_creds(uri), _FIRST_QUESTION, "POST", json={"max_results": 1}, max_retries=0, timeout=patience,
         raise_on_status=False, allow_redirects=False,
-    )  # fmt: skip
-    found = answered(uri, response.status_code, response.text)
+    ))  # fmt: skip
+    found = answered(uri, response.status_code, response.text, response.headers.get("Location", ""))
     if found is not None:
         raise found
+
+
+def _patience() -> int:
+    """Seconds for a first answer: ours, or what the environment allows. Raises InputError."""
+    allowed = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+    if not (allowed.isdecimal() and int(allowed) > 0):
+        raise InputError(f"MLFLOW_HTTP_REQUEST_TIMEOUT is {allowed!r}; it must be a whole number of seconds above 0")
+    return PATIENCE_S if allowed == _SETTINGS["MLFLOW_HTTP_REQUEST_TIMEOUT"] else int(allowed)
+
+
+def _within(seconds: float, call: Callable[[], Any]) -> Any:
+    """`call()`, or TimeoutError: the libraries' own limits are for each byte, and a server may send one a second."""
+    found: list[Any] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(call())
+        except BaseException as error:  # noqa: BLE001  # raised again below, where somebody waits for it
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds + 1)
+    if raised:
+        raise raised[0]
+    if not found:
+        raise TimeoutError("timed out")
+    return found[0]
 
 
 def _make_ready(uri: str) -> None:
@@ -98,8 +129,8 @@ def _make_ready(uri: str) -> None:
     if database is not None:
         database.parent.mkdir(parents=True, exist_ok=True)
     engine = create_sqlalchemy_engine(uri)
-    with engine.connect():
-        pass
+    if database is None:
+        _within(PATIENCE_S, lambda: engine.connect().close())
     patiently(lambda: _tables(uri, engine))
     Tracking._engine_map[uri] = Registry._engine_map[uri] = engine
 

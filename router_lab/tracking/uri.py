@@ -78,6 +78,12 @@ def plugins() -> frozenset[str]:
 def _database_at(path: str) -> str:
     """The sqlite URI of a path. SQLAlchemy takes everything behind `?` for options, and decodes `%`."""
     place = Path(path).absolute()
+    try:
+        place.stat()
+    except FileNotFoundError:
+        pass  # to be made
+    except (OSError, ValueError) as error:  # too long, a byte that no path holds, a file where a folder must be
+        raise InputError(f"MLflow store {path[:80]}: cannot be a database's path: {error.args[-1]}") from None
     if place.is_dir():
         raise InputError(f"MLflow store {path}: is a folder; name the database in it, {Path(path) / DEFAULT_DATABASE}")
     return SQLITE + str(place).replace("%", "%25").replace("?", "%3F")

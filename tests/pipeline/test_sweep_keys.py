@@ -99,10 +99,24 @@ def test_keys_reach_the_servers_and_nothing_that_is_written(
     assert collected.exit_code == 0, collected.output
     page = run("report", out / "outcomes.parquet", "--html", out / "r.html", "--mlflow", "s",
                "--tracking-uri", f"sqlite:///{out}/m.db")  # fmt: skip
+    recipe = out / "recipe.yaml"
+    recipe.write_text("name: p\nrule: {margin: 0.5}\ngates:\n  - {metric: quality, min: 0.0}\n")
+    fitted = run("fit", recipe, "--outcomes", out / "outcomes.parquet", "--out", out / "policies")
+    assert fitted.exit_code == 0, fitted.output
+    policy = next(path.parent for path in (out / "policies").rglob("policy.json"))
+    assert "${config.extra_body.metadata.access_token}" in (policy / "policy.json").read_text()
+    gated = run("gate", policy, "--outcomes", out / "outcomes.parquet", "--write-json", out / "gate.json",
+                "--junit", out / "junit.xml", "--markdown", out / "gate.md")  # fmt: skip
+    assert (out / "gate.json").is_file(), gated.output
+    after = {"fit": fitted, "gate": gated, "show": run("show", policy), "json": run("show", policy, "--json"),
+             "route": run("route", policy, "say leak", "--explain", "--json"),
+             "judged": run("report", out / "outcomes.parquet", policy, "--html", out / "judged.html", "--mlflow", "t",
+                           "--tracking-uri", f"sqlite:///{out}/m.db")}  # fmt: skip
+    assert (out / "judged.html").is_file()
     shown = run("prices", "show", "openai-api/local/body", "--prices", tmp_path / "grid/prices.yaml")
     assert page.exit_code == 0 and (out / "m.db").is_file(), page.output
     printed = {name: f"{r.output}{r.exception!r}" for name, r in
-               {"sweep": done, "collect": collected, "report": page, "prices": shown}.items()}  # fmt: skip
+               {"sweep": done, "collect": collected, "report": page, "prices": shown, **after}.items()}  # fmt: skip
     texts = written(out) | printed
     assert len([name for name in texts if name.endswith(".eval:read")]) == 5
     assert leaks(texts) == []

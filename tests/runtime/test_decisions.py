@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import logging
+import os
+import signal
 import sys
 import threading
 from decimal import Decimal
@@ -14,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from router_lab.runtime.decisions import DecisionLog, outcome_rows, read_decisions, span_attributes
@@ -141,7 +145,8 @@ def test_any_number_that_a_metric_returns_is_logged_as_itself(
     ("column", "value", "said"),
     [("quality", "C", "`quality` is 'C'; it must be a number"), ("quality", "0.5", "it must be a number"),
      ("quality", 1.5, r"must lie in \[0, 1\]"), ("quality", np.float32(-0.1), r"must lie in \[0, 1\]"),
-     ("quality", float("nan"), r"must lie in \[0, 1\]"), ("quality", np.array([0.5, 1]), "must be a number"),
+     ("quality", float("nan"), r"must lie in \[0, 1\]"), ("quality", pd.NA, "must be a number"),
+     ("quality", np.array([0.5, 1]), "must be a number"),
      ("quality", {"score": 1}, "must be a number"), ("quality", 1j, "must be a number"),
      ("output_tokens", -1, "must be finite and not negative"), ("output_tokens", "5", "must be a number"),
      ("cost_usd", np.float64("inf"), "must be finite"), ("cost_usd", Decimal("-0.01"), "not negative"),
@@ -170,6 +175,7 @@ def test_what_is_not_known_is_left_out(policy: Policy, tmp_path: Path) -> None:
     number = log.write(policy.decide(TEXT))
     log.outcome(number, quality=0.25, latency_s=1.0)
     log.outcome(number, quality=None, latency_s=np.float32("nan"), group=None)
+    log.outcome(number, latency_s=pd.NA, cost_usd=pd.NaT, check=pd.NA, status=pd.NA, group=Decimal("NaN"))
     [row] = outcome_rows(log.path)
     assert (row["quality"], row["latency_s"]) == (0.25, 1.0) and "group" not in row
     assert "NaN" not in log.path.read_text()
@@ -178,7 +184,8 @@ def test_what_is_not_known_is_left_out(policy: Policy, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "later", "kept"),
     [(7, 7, "7"), (7, "7", "7"), ("7", 7, "7"), (np.int64(7), 7, "7"), (7, 7.0, "7"), (0, 0, "0"),
-     (Path("a"), "a", "a"), ("007", "007", "007"), (np.str_("x"), "x", "x"), (2**70, 2**70, str(2**70))],
+     (Path("a"), "a", "a"), ("007", "007", "007"), (b"ab", "ab", "ab"), (True, "true", "true"),
+     (dt.date(2026, 1, 2), "2026-01-02", "2026-01-02"), (np.str_("x"), "x", "x"), (2**70, 2**70, str(2**70))],
 )  # fmt: skip
 def test_an_id_of_any_type_finds_its_outcome(policy: Policy, tmp_path: Path, given: Any, later: Any, kept: str) -> None:
     log = DecisionLog(tmp_path / "d.jsonl")
@@ -237,3 +244,41 @@ def test_a_conversation_is_logged_as_what_was_routed_on(policy: Policy, tmp_path
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXT}]
     log.write(policy.decide(messages), prompt=messages)
     assert next(read_decisions(log.path))["prompt"] == TEXT
+
+
+class Broken:
+    """Whatever is asked of it fails."""
+
+    def item(self) -> float:
+        raise LookupError
+
+    def __str__(self) -> str:
+        raise LookupError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("column", ["quality", "output_tokens", "check", "status", "group"])
+def test_an_object_that_fails_at_everything_is_refused_in_one_way(policy: Policy, tmp_path: Path, column: str) -> None:
+    log = DecisionLog(tmp_path / "d.jsonl")
+    assert log.write(policy.decide(TEXT), id=Broken()) and log.lost == 1
+    with pytest.raises(InputError, match="Broken"):
+        log.outcome("1", **({"quality": 1.0} | {column: Broken()}))
+    with pytest.raises(InputError, match="Broken"):
+        log.outcome(Broken(), quality=1.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_forked_while_a_line_was_written_still_writes(policy: Policy, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "d.jsonl")
+    decision = policy.decide(TEXT)
+    with log._lock:  # as a thread holds it that the child does not have
+        child = os.fork()
+        if child == 0:  # pragma: no cover  # another process
+            signal.alarm(10)  # where it waits for ever
+            log.write(decision, id="child")
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    log.write(decision, id="parent")
+    assert [row["id"] for row in read_decisions(log.path)] == ["child", "parent"]

@@ -56,7 +56,7 @@ from tests.servers.grid import price, write_project
 
 MARKUP = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)></title></style></svg>]]><!--{{7*7}}{% raw %}{# &lt;"
 STEERING = "\x1b[2J\x1b]0;title\x07\x9b31m\r\nFAKE pass · Route\x0b\x0c\x08\x7f\x85\u2028\u2029"
-HIDING = "\u202egnp.exe\u2066\u200b\u200d\ufeff\u00ad\u3164\U000e0041\ufffe"
+HIDING = "e" + "\u0301" * 40 + "\ufe0f\u202egnp.exe\u2066\u200b\u200d\ufeff\u00ad\u3164\U000e0041\ufffe"
 FORMULA = '=HYPERLINK("http://x","y")|@SUM(1)|`c`*b*_i_[t](javascript:alert(1))![i](http://x/i)@everyone #12 $x$ ~~s~~'
 HOSTILE = {
     "markup": MARKUP, "steering": STEERING, "hiding": HIDING, "formula": FORMULA,
@@ -401,6 +401,8 @@ def test_names_are_cut_in_the_middle_and_padded_by_what_is_seen() -> None:
      ("a\r\nb\tc", r"a\r\nb\tc"),
      ("\u202e\u2066\u200b\u00ad\ufeff", r"\u202e\u2066\u200b\xad\ufeff"), ("\ud800", r"\ud800"),
      ("\U000e0041", r"\U000e0041"), ("\u2028", r"\u2028"), ("\ufffe\uffff", r"\ufffe\uffff"), ("\u3164", r"\u3164"),
+     ("a\ufe0f\ufe00", r"a\ufe0f\ufe00"), ("\U000e0100", r"\U000e0100"), ("\u17b4", r"\u17b4"),
+     ("e" + "\u0301" * 10, "e" + "\u0301" * 8 + r"\u0301\u0301"), ("\u05e9\u05c1\u05b8", "\u05e9\u05c1\u05b8"),
      ("\ue000", r"\ue000"), ("\x7f\x00", r"\x7f\x00"), (r"\n as typed", r"\n as typed")],
 )  # fmt: skip
 def test_what_cannot_be_seen_is_escaped_by_hand(text: str, shown: str) -> None:
@@ -414,6 +416,7 @@ def test_what_cannot_be_seen_is_escaped_by_hand(text: str, shown: str) -> None:
      ("*a* _b_", r"\*a\* \_b\_"),
      ("@team", "@&#8203;team"), ("m @ high", "m @ high"), ("#12", r"\#&#8203;12"), ("https://x.y", r"https\://x.y"),
      ("www.x.y", r"www\.x.y"), ("- item", r"\- item"), ("1. one", r"1\. one"), ("a\nb", r"a\\nb"), ("$x$", r"\$x\$"),
+     ("GH-12", "GH-&#8203;12"), (":tada:", ":&#8203;tada:"), ("m:free", "m:free"),
      ("3.0 points, −1.2", "3.0 points, −1.2")],
 )  # fmt: skip
 def test_markdown_by_hand(text: str, shown: str) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from router_lab.cli import cli
 from router_lab.cli.init import init
 from router_lab.config import Recipe, load
 from router_lab.fit import fit_policy
@@ -89,3 +90,14 @@ def test_twenty_topics_cannot_pass_and_the_gate_says_why(written: tuple[Recipe, 
     report = run_gates(fit_policy(recipe, outcomes), outcomes, recipe.gates)
     assert report.verdict == "inconclusive"
     assert any(f"in {len(held)} groups); fewer than 20 groups conclude nothing" in r.reason for r in report.results)
+
+
+@pytest.mark.parametrize("name", ["file/inside", "x" * 300], ids=["in a file", "too long"])
+def test_a_place_where_nothing_can_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    done = CliRunner().invoke(cli, ["init", name])
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
+    assert re.fullmatch(r"Error: \S+: (Not a directory|File name too long)\n", done.stderr), done.stderr

@@ -63,3 +63,12 @@ def test_an_error_is_masked_with_all_that_led_to_it(monkeypatch: pytest.MonkeyPa
         mask_error(error)
         assert error.args == ("second ***", 5) and str(error.__cause__) == "first ***"
         assert error.body == {"message": ["third ***"]}  # type: ignore[attr-defined]
+
+
+def test_a_key_is_starred_in_every_form_that_a_server_may_send_back() -> None:
+    key = 'k"7/Hq2+vK 9xLm=='
+    revealed("${it}", {"it": key}, "here")
+    sent = ["k%227%2FHq2%2BvK%209xLm%3D%3D", "k%227/Hq2%2BvK%209xLm%3D%3D", "k%227%2FHq2%2BvK+9xLm%3D%3D"]
+    sent += [r"k\"7/Hq2+vK 9xLm==", "ayI3L0hxMit2SyA5eExtPT0=", "ayI3L0hxMit2SyA5eExtPT0"]
+    for text in sent:
+        assert masked(f"<{text}>") == "<***>"

@@ -1,5 +1,7 @@
 """The outcomes table: what is refused, what is filled in, and that nothing depends on the order of rows."""
 
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from router_lab.outcomes import (
     write_outcomes,
 )
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.values import plain
 
 
 def table(**columns: object) -> pd.DataFrame:
@@ -195,3 +198,62 @@ def test_same_table_same_bytes_whatever_the_row_order(
     one = write_outcomes(frame, folder / "one.parquet").read_bytes()
     two = write_outcomes(frame.iloc[order], folder / "two.parquet").read_bytes()
     assert one == two
+
+
+@pytest.mark.parametrize("column", ["cost_usd", "latency_s", "output_tokens", "check"])
+@pytest.mark.parametrize(
+    "value",
+    [pd.Timedelta(seconds=1), pd.Timestamp("2026-01-01"), np.timedelta64(1, "s"), 1j, [1.0], "\ud800"],
+    ids=["span", "moment", "numpy span", "complex", "list", "half a character"],
+)
+def test_what_pandas_would_make_a_number_of_is_none(column: str, value: object) -> None:
+    cells = pd.Series([value, None, None, None], dtype=object)
+    with pytest.raises(InputError, match=f"row 0: `{column}` is .*; it must be"):
+        validate_outcomes(table(**{column: cells}))
+
+
+@pytest.mark.parametrize("dtype", ["timedelta64[ns]", "datetime64[ns]", "complex128"])
+def test_columns_of_spans_moments_and_complex_numbers_are_no_numbers(dtype: str) -> None:
+    with pytest.raises(InputError, match=r"row 0: `latency_s` is .*; it must be a number"):
+        validate_outcomes(table(latency_s=pd.Series([1, 2, 3, 4]).astype(dtype)))
+
+
+def test_fractions_are_numbers_and_what_no_float_holds_is_refused() -> None:
+    cells = pd.Series([Fraction(1, 4), Decimal("0.50"), np.float32(0.125), Decimal("NaN")], dtype=object)
+    assert validate_outcomes(table(cost_usd=cells))["cost_usd"].fillna(-1).tolist() == [0.25, 0.5, 0.125, -1]
+    with pytest.raises(InputError, match="`output_tokens` is inf; it must be finite"):
+        validate_outcomes(table(output_tokens=pd.Series([10**400, 1, 1, 1], dtype=object)))
+    with pytest.raises(InputError, match=r"`cost_usd` is Decimal\('sNaN'\); it must be a number"):
+        validate_outcomes(table(cost_usd=pd.Series([Decimal("sNaN"), 1, 1, 1], dtype=object)))
+
+
+@pytest.mark.parametrize("epoch", [float("inf"), 1e20, 2.0**53])
+def test_an_epoch_that_no_integer_holds_is_refused(epoch: float) -> None:
+    with pytest.raises(InputError, match=r"row 0: `epoch` is .*; epochs count from 1"):
+        validate_outcomes(table(epoch=[epoch, 1, 1, 1]))
+
+
+def test_a_frame_with_a_column_twice_is_refused_by_its_places() -> None:
+    doubled = pd.concat([table(), table()[["quality"]]], axis=1)
+    with pytest.raises(InputError, match=r"outcomes: column 'quality' is there more than once \(columns 4 and 5\)"):
+        validate_outcomes(doubled)
+
+
+VALUES = [0, 1, True, 0.5, -0.0, -1e-12, 1 + 1e-12, 2**53 + 1, 10**400, 5e-324, float("nan"), float("inf"), -1, 1j,
+          np.float16(0.5), np.int8(1), np.bool_(True), np.longdouble("0.5"), np.timedelta64(1, "s"), Decimal("0.5"),
+          Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Fraction(1, 3), pd.NA, pd.NaT, pd.Timedelta(1), [1],
+          {}]  # fmt: skip
+
+
+@pytest.mark.parametrize("column", ["quality", "output_tokens", "turns", "cost_usd", "latency_s", "check"])
+@pytest.mark.parametrize("value", VALUES, ids=[repr(v)[:20] for v in VALUES])
+def test_the_decision_log_takes_what_a_table_takes_and_nothing_else(column: str, value: object) -> None:
+    cells = pd.Series([value, *[1.0] * 3], dtype=object)
+    try:
+        logged = plain({column: value}, "log")
+    except InputError:
+        with pytest.raises(InputError, match=f"`{column}` is "):
+            validate_outcomes(table(**{column: cells}))
+    else:
+        read = validate_outcomes(table(**{column: cells}))[column].iloc[0]
+        assert (logged[column] == read) if column in logged else pd.isna(read)

@@ -265,3 +265,18 @@ def test_the_command_that_an_error_suggests_is_the_one_that_mends(
     assert "#" not in (text or "") or all(
         line in file.read_text() for line in (text or "").splitlines() if line[:1] == "#"
     )
+
+
+def test_a_file_with_a_byte_order_mark_is_added_to(tmp_path: Path) -> None:
+    """As an editor on Windows saves it."""
+    file = tmp_path / "prices.yaml"
+    file.write_bytes(b"\xef\xbb\xbf# ours\r\nmodels: {}\r\n")
+    add_price(file, "m", input=2.5, output=15, source="https://x.example")
+    assert PriceTable.load(file).rates("m", dt.date(2100, 1, 1)).output == 15
+    assert "# ours" in file.read_text(encoding="utf-8")
+
+
+def test_a_price_of_nobody_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the model's name is empty"):
+        add_price(tmp_path / "prices.yaml", " ", input=2.5, output=15, source="https://x.example")
+    assert not (tmp_path / "prices.yaml").exists()

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -75,7 +77,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (LONG, {"map": {"quality": "scoer"}}, "has no column 'scoer'; did you mean 'score'\\? it has task, question"),
     (LONG, {"map": {"quality": "beauty"}}, "has no column 'beauty'; it has task, question"),
     ("suite,quality\ns,1\n", {"map": {"quality": "score"}},
-     "has no column 'score'; it has suite, quality; 'quality' is there already$"),
+     "has no column 'score'; it has suite, quality; 'quality' is there already: collect this table apart"),
     ("suite,quality\ns,1\n", {"map": {"suite": "score"}}, "has no column 'score'"),
     (LONG, {"map": {"score": "quality"}}, "has no column 'quality'; .*--map is OURS=YOURS: --map quality=score"),
     (LONG, {"map": {"qualty": "score"}}, "--map qualty=score: 'qualty' is no column of ours; did you mean 'quality'"),
@@ -174,8 +176,8 @@ def test_a_wide_table_with_statuses_keeps_what_failed(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_mistake_in_a_wide_table_names_its_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"t\.csv: line 3: `quality` is 'good'; it must be a number"):
+def test_a_mistake_in_a_wide_table_names_its_line_and_column(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"t\.csv: line 3, column b: `quality` is 'good'; it must be a number"):
         collect([table(tmp_path, "sample_id,a,b\n1,1,0\n2,1,good\n")], wide="a,b", suite="s")
 
 
@@ -324,3 +326,53 @@ def test_a_table_by_tab_and_a_cell_beyond_the_limit_of_csv(tmp_path: Path) -> No
         warnings.simplefilter("error")
         made = collect([table(tmp_path, text)], delimiter="\t")[0]
     assert made["prompt"].tolist() == [prompt]
+
+
+HEAD = "suite,sample_id,model,quality,prompt\n"
+MALFORMED: list[tuple[str, dict[str, Any], str]] = [
+    (HEAD + 's,1,m,1,x\ns,2,m,1,"a\ns,3,m,0,x\n', {}, "line 3: a cell starts with a quote that never closes"),
+    (HEAD + 's,1,m,1,"two\nlines"\ns,2,m,0,"say "hi" now"\n', {},
+     "line 4: a cell starts with a quote that closes before"),
+    ("s,1,m,1\ns,2,m,0\n", {}, "its first row, 's,1,m,1', names no columns"),
+    ("suite;sample_id;model;quality;output_tokens\ns;1;m;1;1.234\n", {},
+     "line 2: `output_tokens` '1.234' may be thousands; write 1234"),
+    ("suite;sample_id;model;quality;output_tokens\ns;1;m;1;1\u202f234\n", {}, "write the digits alone, 1234 for 1 234"),
+    ("suite,sample_id,model,quality,cost_usd\ns,1,m,1,0.02 USD\n", {}, "the number alone, in US dollars"),
+    ("suite,sample_id,model,quality,epoch\ns,1,m,1,inf\n", {}, "`epoch` is inf; epochs count from 1"),
+    ("suite,sample_id,gpt,haiku\ns,1,1,1\ns,2,1,50%\n", {"wide": ["gpt", "haiku"]},
+     "line 3, column haiku: `quality` is '50%'"),
+    ("suite,sample_id,gpt,haiku\ns,1,,NA\n", {"wide": ["gpt", "haiku"]},
+     "no cell of gpt, haiku \\(--wide\\) holds a quality"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "options", "said"), MALFORMED, ids=[said[:40] for _, _, said in MALFORMED])
+def test_what_would_be_read_wrongly_is_refused_at_its_place(
+    text: str, options: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=said):
+        collect([table(tmp_path, text)], **options)
+
+
+def test_thousandths_of_tokens_may_be_meant(tmp_path: Path) -> None:
+    text = "suite,sample_id,model,quality,output_tokens\ns,1,m,1,1.234\n"
+    assert collect([table(tmp_path, text)], decimal=".")[0]["output_tokens"].tolist() == [1.234]
+    assert collect([table(tmp_path, text.replace("1.234", "2.34"))])[0]["output_tokens"].tolist() == [2.34]
+
+
+def test_lines_are_counted_beside_a_very_long_cell(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line 4: `quality` is 7"):
+        collect([table(tmp_path, HEAD + f's,1,m,1,"{"x" * 200_000}\n"\ns,2,m,7,y\n')])
+
+
+def test_rows_of_two_files_that_clash_are_named_by_their_files(tmp_path: Path) -> None:
+    first, second = table(tmp_path, HEAD + "s,1,m,1,x\n", "a.csv"), table(tmp_path, HEAD + "s,1,m,0,x\n", "b.csv")
+    with pytest.raises(InputError, match=r"a row of \S*a\.csv and a row of \S*b\.csv: two different rows .*in quality"):
+        collect([first, second])
+
+
+def test_a_parquet_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    columns = [pa.array(["s"]), pa.array(["1"]), pa.array(["m"]), pa.array([1.0]), pa.array([0.5])]
+    pq.write_table(pa.table(columns, ["suite", "sample_id", "model", "quality", "quality"]), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"'quality' is there more than once \(columns 4 and 5\)"):
+        collect([tmp_path / "t.parquet"])

@@ -193,7 +193,7 @@ NUMBERS = [
     ("cost_usd", "-0.05", "it must be finite and not negative"),
     ("cost_usd", "0x10", "it must be a number$"),
     ("cost_usd", "True", "it must be a number$"),
-    ("output_tokens", "1_000", "it must be a number$"),
+    ("output_tokens", "1_000", "it must be a number: write the digits alone"),
     ("epoch", "1.5", "epochs count from 1, in whole numbers"),
     ("epoch", "0", "epochs count from 1"),
     ("check", "maybe", "it must be true or false$"),
@@ -335,3 +335,17 @@ def test_packed_files_and_lists_are_tables(tmp_path: Path) -> None:
 def test_a_file_that_is_no_table_says_why(tmp_path: Path, name: str, text: str, said: str) -> None:
     with pytest.raises(InputError, match=rf"{name.replace('.', '[.]')}: {said}"):
         collect([csv(tmp_path, text, name)])
+
+
+def test_half_a_character_in_json_is_a_question_mark_in_values_and_names(tmp_path: Path) -> None:
+    row = r'{"suite": "s", "sample_id": "\ud83d\ude00", "model": "m\ud800", "quality": 1, "note\udfff": "\ud800x"}'
+    made = quietly(csv(tmp_path, row + "\n", "t.jsonl"))
+    assert made[["sample_id", "model", "note?"]].to_numpy().tolist() == [["😀", "m?", "?x"]]
+    with pytest.raises(InputError, match=r"line 1: `quality` is '\?'; it must be a number"):
+        quietly(csv(tmp_path, row.replace('"quality": 1', r'"quality": "\ud800"') + "\n", "t.jsonl"))
+
+
+@pytest.mark.parametrize("encoding", ["latin-99", "a\0b", "base64", "rot13"])
+def test_an_encoding_that_is_none_is_named(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(InputError, match=r"t\.csv: encoding .* is not known; utf-8, cp1252 and utf-16 are"):
+        quietly(csv(tmp_path, "suite,sample_id,model,quality\ns,1,m,1\n"), encoding=encoding)

@@ -7,7 +7,7 @@ import shutil
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 
 from router_lab import tracking
 from router_lab.runtime.errors import InputError
+from router_lab.tracking import runs
 from router_lab.tracking.store import open_client
 from router_lab.tracking.uri import artifact_location, database_path, shown, store_uri
 
@@ -135,7 +136,9 @@ def test_no_password_is_shown(uri: str, told: str) -> None:
 
 
 @contextmanager
-def answering(status: int, body: bytes = b"", wait: threading.Event | None = None) -> Iterator[int]:
+def answering(
+    status: int, body: bytes = b"", wait: threading.Event | None = None, headers: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """A server that is no MLflow: one answer to everything, or none until `wait` is set."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -144,7 +147,8 @@ def answering(status: int, body: bytes = b"", wait: threading.Event | None = Non
             if wait is not None:
                 wait.wait(30)
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
@@ -178,6 +182,7 @@ def one_line(uri: str) -> str:
     [
         (401, b"", "set MLFLOW_TRACKING_TOKEN"),
         (403, b'{"message": "no"}', "permission"),
+        (403, b"Invalid Host header - possible DNS rebinding attack detected", "--allowed-hosts"),
         (404, b"", "is a path missing"),
         (
             500,
@@ -208,6 +213,80 @@ def test_a_server_that_is_away_hangs_or_speaks_otherwise() -> None:
         assert "MLFLOW_HTTP_REQUEST_TIMEOUT" in one_line(f"http://127.0.0.1:{port}")
     with answering(200) as port:
         assert "write http:// instead" in one_line(f"https://127.0.0.1:{port}")
+
+
+def test_a_redirect_names_the_host_and_not_what_it_carries() -> None:
+    with answering(302, headers={"Location": "https://sso.example/login?token=hunter22"}) as port:
+        assert "sends elsewhere (302), to https://sso.example: name the address" in one_line(f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("headers", [{"Content-Length": "99"}, {"Content-Encoding": "gzip"}])
+def test_an_answer_that_cannot_be_read_is_one_line(headers: dict[str, str]) -> None:
+    with answering(200, b"{}", headers=headers) as port:
+        assert "breaks off the connection" in one_line(f"http://127.0.0.1:{port}")
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits of sockets begin anew with each byte."""
+    monkeypatch.setattr("router_lab.tracking.store.PATIENCE_S", -0.5)  # half a second in all, a second for each byte
+    monkeypatch.setattr("router_lab.tracking.store._patience", lambda: -0.5)
+    over = threading.Event()
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def drip() -> None:
+            with listening.accept()[0] as connection:
+                while not over.wait(0.05):
+                    connection.sendall(b"H")
+
+        monkeypatch.setattr("mlflow.utils.rest_utils.http_request", lambda *_, **__: _read_all(listening))
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            said = one_line(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        finally:
+            over.set()
+            thread.join()
+    assert "does not answer in time" in said
+
+
+def _read_all(listening: socket.socket) -> bytes:
+    with socket.create_connection(listening.getsockname(), timeout=1) as connection:
+        return b"".join(iter(lambda: connection.recv(1), b""))
+
+
+@pytest.mark.parametrize(
+    ("uri", "advice"),
+    [
+        ("http://127.0.0.1:99999", "is no address"),
+        ("http://my host:5000", "is no address"),
+        (f"http://{'a' * 70}.example", "is no address"),
+    ],
+)
+def test_what_is_no_address_says_so(uri: str, advice: str) -> None:
+    assert advice in one_line(uri)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "soon", "MLFLOW_HTTP_REQUEST_TIMEOUT is 'soon'; it must be a whole number"),
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "0", "whole number of seconds above 0"),
+        ("MLFLOW_TRACKING_TOKEN", "hunter22\nhunter22", "the sign-in has a blank or a newline in it"),
+    ],
+)
+def test_a_variable_that_cannot_be_meant_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with answering(401) as port, pytest.raises(InputError) as caught:
+        open_client(f"http://127.0.0.1:{port}")
+    assert said in str(caught.value) and "hunter22" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["x" * 300 + ".db", "a\0b.db", "/dev/null/x.db"])
+def test_a_path_that_no_file_can_have_is_one_line(path: str) -> None:
+    with pytest.raises(InputError, match=r"cannot be a database's path: [^\n]+$"):
+        tracking.store_uri(path)
 
 
 def test_a_sign_in_that_a_server_repeats_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,6 +373,45 @@ def test_half_a_sweep_is_taken_back(tmp_path: Path, mlflow_database: Path) -> No
         tracking.log_runs([RUN, broken], sweep="s", suites=[], uri=store)
     left = open_client(store).search_runs([whole.experiment_id])
     assert [r.info.run_id for r in left] == list(whole.run_ids) and "router_lab.superseded" not in left[0].data.tags
+
+
+def shown_in(store: str, experiment_id: str) -> set[str]:
+    found = open_client(store).search_runs([experiment_id])
+    return {r.info.run_id for r in found if "router_lab.superseded" not in r.data.tags}
+
+
+def test_of_two_processes_that_log_one_sweep_at_once_one_stays(
+    tmp_path: Path, mlflow_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, real, other = str(shutil.copy(mlflow_database, tmp_path / "mlflow.db")), runs._write_all, []
+
+    def meanwhile(*arguments: Any) -> tuple[str, ...]:
+        monkeypatch.setattr(runs, "_write_all", real)
+        other.append(tracking.log_runs([RUN], sweep="s", suites=[], uri=store))
+        return real(*arguments)
+
+    monkeypatch.setattr(runs, "_write_all", meanwhile)
+    first = tracking.log_runs([RUN], sweep="s", suites=[], uri=store)  # begun before the other, ended after it
+    assert shown_in(store, first.experiment_id) == set(other[0].run_ids) and first.run_ids != other[0].run_ids
+    # Whatever the clocks say, what was there before is replaced.
+    monkeypatch.setattr("time.time_ns", lambda: 5)
+    again = tracking.log_runs([RUN], sweep="s", suites=[], uri=store)
+    assert shown_in(store, first.experiment_id) == set(again.run_ids)
+
+
+def test_half_a_sweep_of_another_process_takes_nobodys_place(
+    tmp_path: Path, mlflow_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, real, half = str(shutil.copy(mlflow_database, tmp_path / "mlflow.db")), runs._write_all, []
+
+    def meanwhile(client: Any, experiment_id: str, written: Any, tags: dict[str, str]) -> tuple[str, ...]:
+        later = {**tags, runs._BATCH: f"{'9' * 20}-x-2"}  # two runs, of which one is there
+        half.extend(real(client, experiment_id, written, later))
+        return real(client, experiment_id, written, tags)
+
+    monkeypatch.setattr(runs, "_write_all", meanwhile)
+    mine = tracking.log_runs([RUN], sweep="s", suites=[], uri=store)
+    assert shown_in(store, mine.experiment_id) == {*mine.run_ids, *half} and len(half) == 1
 
 
 def first_use(path: str, sweep: str) -> None:
