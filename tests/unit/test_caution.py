@@ -1,0 +1,61 @@
+"""What is not seen may well be there: the caution of a bound on a difference that only some requests make."""
+
+from __future__ import annotations
+
+from math import comb, sqrt
+
+import numpy as np
+import pytest
+
+from router_lab.config import Gate
+from router_lab.gates import run_gates
+from router_lab.metrics import caution, clustered_mean
+from router_lab.replay import replay
+from router_lab.runtime.model import Point
+from tests.unit.test_gates import TODAY, always, world
+
+
+def most_losses(clusters: int, mix: float, margin: float) -> int:
+    """Losses of `mix` each, one a cluster, with which a difference still passes at 90 %; -1 where none would do."""
+    for lost in range(clusters):
+        gain = np.zeros(clusters)
+        gain[:lost] = -mix
+        if clustered_mean(gain, pseudo=caution([mix, 0.0])).low(0.9) < -margin:
+            return lost - 1
+    return clusters
+
+
+@pytest.mark.parametrize("mix", [0.1, 0.25, 0.5])
+def test_rare_losses_pass_no_oftener_than_one_in_ten(mix: float) -> None:
+    """Exact: each cluster loses with the probability that makes the mean loss the margin, and none ever gains."""
+    for clusters in range(60, 111, 5):
+        for margin in (0.01, 0.02, 0.03, 0.05):
+            chance = margin / mix
+            passing = sum(
+                comb(clusters, k) * chance**k * (1 - chance) ** (clusters - k)
+                for k in range(most_losses(clusters, mix, margin) + 1)
+            )
+            assert passing <= 0.1, (clusters, margin)
+
+
+def test_caution_by_hand() -> None:
+    assert caution([0.0, 0.2, 0.1]) == 0.4
+    assert caution([0.6]) == caution([1.0]) == 1.0
+    assert caution([]) == caution([0.0]) == 0.0
+
+
+@pytest.mark.parametrize(("mix", "pseudo"), [(0.25, 0.5), (0.75, 1.0)])
+def test_gate_and_replay_bound_a_mix_alike(mix: float, pseudo: float) -> None:
+    """cheap loses 12 of 400 samples; each counts as `mix` of a loss, and two pseudo-clusters as twice that at most."""
+    policy = always(0, points={"default": Point(0.0, 0.0, mix)}, fallbacks=(1, 0))
+    outcomes = world(losses=0.03)
+    gain = np.where(np.arange(400) < 12, -mix, 0.0)
+    error = sqrt(gain.var() / 399 + 2 * (pseudo / 400) ** 2)
+    found = replay(policy, outcomes)
+    assert found.estimate("quality_difference").value == pytest.approx(-0.03 * mix)
+    assert found.estimate("quality_difference").error == pytest.approx(error)
+    gate = Gate(metric="quality", against="reference", margin=0.05, confidence=0.9)
+    report = run_gates(policy, outcomes, [gate], today=TODAY)
+    low, high = (found.estimate("quality_difference").low(0.9), found.estimate("quality_difference").high(0.9))
+    assert (report.results[0].low, report.results[0].high) == pytest.approx((low, high))
+    assert report.smallest_margin == pytest.approx(-0.03 * mix - low)
