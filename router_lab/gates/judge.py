@@ -82,7 +82,7 @@ def run_gates(
         None if champion is None else f"{champion.spec.name} {(champion.revision or 'unsaved')[:12]}",
         results,
         gain.n,
-        margin if math.isfinite(margin) else None,
+        margin if math.isfinite(margin) and challenger.moved.any() else None,  # who moves nothing has nothing to show
         case.today.isoformat(),
         _certificate(policy),
         gain.clusters,

@@ -59,3 +59,7 @@ def test_gate_and_replay_bound_a_mix_alike(mix: float, pseudo: float) -> None:
     low, high = (found.estimate("quality_difference").low(0.9), found.estimate("quality_difference").high(0.9))
     assert (report.results[0].low, report.results[0].high) == pytest.approx((low, high))
     assert report.smallest_margin == pytest.approx(-0.03 * mix - low)
+
+
+def test_who_moves_nothing_has_no_margin_to_certify() -> None:
+    assert run_gates(always(1), world(), [], today=TODAY).smallest_margin is None
