@@ -110,6 +110,9 @@ def test_the_printed_bound_is_the_verdict(
             assert kind.startswith(tuple("X")) and numbers[1] < numbers[0] <= numbers[2]
             assert judged["low"] < judged["floor"] <= judged["high"]
         assert numbers[0 if word == "inconclusive" else 1] == pytest.approx(scale * judged["floor"])
+    at = re.search(r"(?:at|up to) a mix of (\d\.\d\d)", shown["reason"])
+    if judged is not None and at is not None:  # where nothing was shown: the first step that was not
+        assert number(at[1]) == pytest.approx(judged["mix"]) and judged["mix"] > 0
     for text in ("\n".join(lines), terminal):
         least = re.search(rf"^ *quality .* at least ({NUMBER})", text, flags=re.M)
         if least:  # the figure beside the verdict is its own bound

@@ -34,7 +34,7 @@ def right(*counts: int, of: int) -> np.ndarray:
 
 
 def test_without_a_loss_two_clusters_are_the_caution() -> None:
-    # 25 clusters, no difference: the bound at step s is -t(.9, 24) sqrt(2) / 25 s = -1.3178 * 1.4142 / 25 s = -.07455 s.
+    # 25 clusters, no difference: the bound at step s is -t(.9, 24) sqrt(2) s / 25 = -1.3178 * 1.4142 s / 25 = -.0746 s.
     found = walk(always(25), evidence(np.ones((25, 2))), Goal("margin", 0.03, 0.9))
     assert found[:3] == (pytest.approx(0.40), 21, pytest.approx(0.40))
     assert found.estimate.pseudo == pytest.approx(2 * 0.4**2 / 25**2)
