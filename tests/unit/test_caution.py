@@ -9,7 +9,7 @@ import pytest
 
 from router_lab.config import Gate
 from router_lab.gates import run_gates
-from router_lab.metrics import caution, clustered_mean
+from router_lab.metrics import Estimate, caution, clustered_mean
 from router_lab.replay import replay
 from router_lab.runtime.model import Point
 from tests.unit.test_gates import TODAY, always, world
@@ -63,3 +63,29 @@ def test_gate_and_replay_bound_a_mix_alike(mix: float, pseudo: float) -> None:
 
 def test_who_moves_nothing_has_no_margin_to_certify() -> None:
     assert run_gates(always(1), world(), [], today=TODAY).smallest_margin is None
+
+
+def test_a_suite_among_several_fails_only_beyond_their_correction() -> None:
+    """cheap loses on 5 % of suite a alone; at a margin between the bounds at 90 % and at 95 %, half of the error each,
+    one suite would have failed and the first of two has not."""
+    outcomes = world(losses=0.05, only="a")
+    lost = np.where(np.arange(200) < 10, -1.0, 0.0)
+    mean = clustered_mean(lost, pseudo=1.0)
+    margin = -(mean.high(0.9) + mean.high(0.95)) / 2
+    gate = {"metric": "quality", "against": "reference", "margin": margin, "confidence": 0.9}
+    policy = always(0, certificate={"verdict": "inconclusive"})
+    alone = run_gates(policy, outcomes, [Gate.model_validate(gate | {"suite": "a"})], today=TODAY).results[0]
+    among = run_gates(policy, outcomes, [Gate.model_validate(gate | {"suite": "each"})], today=TODAY).results[0]
+    assert (alone.verdict, among.verdict) == ("fail", "inconclusive")
+    assert "after correcting for 2 suites" in among.reason
+
+
+def test_a_ceiling_on_a_difference_is_judged_from_above() -> None:
+    gate = Gate.model_validate({"metric": "quality", "against": "reference", "max": 0.01, "confidence": 0.9})
+    assert run_gates(always(0), world(wins=0.05), [gate], today=TODAY).results[0].verdict == "fail"
+    assert run_gates(always(0), world(losses=0.05), [gate], today=TODAY).results[0].verdict == "pass"
+
+
+def test_a_p_value_has_the_degrees_of_freedom_of_its_clusters() -> None:
+    # Five clusters, t = -2: .0581 with 4 degrees of freedom (.0510 with 5).
+    assert Estimate(0.0, 1.0, 30, 5).p_below(-2.0) == pytest.approx(0.0581, abs=5e-5)

@@ -45,3 +45,15 @@ def test_what_is_to_run_counts_what_the_holdout_takes() -> None:
     assert rule.samples_needed and rule.dollars_needed == rule.samples_needed * 0.5
     samples, dollars = _to_run(rule, 0.2)
     assert samples == -(-rule.samples_needed * 5 // 4) and dollars == pytest.approx(rule.dollars_needed * 1.25)
+
+
+def test_a_least_quality_is_told_as_a_quality() -> None:
+    rule = verdict(LEFT, 0.0, 0.9)
+    assert told_bounds(rule, Goal("quality", 0.6, 0.9)) == "lower bound 0.7355 reaches 0.6000 (one-sided, 90 %)"
+
+
+def test_few_clusters_need_twenty_of_them_and_what_the_distance_asks() -> None:
+    # Variance .04 * 10 = .4 a sample; ((1.2816 + .8416) / .05)^2 * .4 = 721.3 in all, 712 more than the ten there are.
+    assert verdict(Estimate(0.0, 0.2, 10, 10), -0.05, 0.9).samples_needed == 712
+    # No spread: what is missing to twenty clusters of two rows each.
+    assert verdict(Estimate(0.0, 0.0, 20, 10), -0.05, 0.9).samples_needed == 20
