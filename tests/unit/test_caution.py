@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import comb, sqrt
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from router_lab.config import Gate
 from router_lab.gates import run_gates
-from router_lab.metrics import Estimate, caution, clustered_mean
+from router_lab.metrics import Estimate, caution, certifiable_margin, clustered_mean
 from router_lab.replay import replay
 from router_lab.runtime.model import Point
 from tests.unit.test_gates import TODAY, always, world
@@ -89,3 +90,26 @@ def test_a_ceiling_on_a_difference_is_judged_from_above() -> None:
 def test_a_p_value_has_the_degrees_of_freedom_of_its_clusters() -> None:
     # Five clusters, t = -2: .0581 with 4 degrees of freedom (.0510 with 5).
     assert Estimate(0.0, 1.0, 30, 5).p_below(-2.0) == pytest.approx(0.0581, abs=5e-5)
+
+
+def test_against_a_champion_at_risk_is_what_the_two_serve_differently() -> None:
+    """.75 and 1 of the same candidate: a quarter of the requests, so pseudo-clusters of a half."""
+    champion = always(0, "champion", points={"default": Point(0.0, 0.0, 0.75)})
+    gate = Gate(metric="quality", against="champion", margin=0.05, confidence=0.9)
+    found = run_gates(always(0), world(losses=0.03), [gate], champion=champion, today=TODAY).results[0]
+    same = clustered_mean(np.where(np.arange(400) < 12, -0.25, 0.0), pseudo=0.5)
+    assert (found.value, found.low, found.high) == pytest.approx((same.value, same.low(0.9), same.high(0.9)))
+
+
+def test_a_ceilings_bounds_are_told_from_low_to_high() -> None:
+    gate = Gate.model_validate({"metric": "quality", "max": 0.9, "confidence": 0.9})
+    reason = run_gates(always(0), world(), [gate], today=TODAY).results[0].reason
+    low, high = (float(text) for text in re.findall(r"from ([\d.]+) to ([\d.]+)\)", reason)[0])
+    assert 0.7 < low < 0.8 < high < 0.9
+
+
+def test_a_margin_with_power_is_wider_by_its_quantile() -> None:
+    found = Estimate(-0.01, 0.02, 500, 500)
+    assert certifiable_margin(found, 0.9, 0.8) - certifiable_margin(found, 0.9) == pytest.approx(
+        0.8416 * 0.02, rel=1e-3
+    )
