@@ -113,3 +113,13 @@ def test_a_margin_with_power_is_wider_by_its_quantile() -> None:
     assert certifiable_margin(found, 0.9, 0.8) - certifiable_margin(found, 0.9) == pytest.approx(
         0.8416 * 0.02, rel=1e-3
     )
+
+
+def test_a_replay_beside_its_mix_and_its_candidates() -> None:
+    """Everything to cheap at $.001; a quarter of it at random costs .75 * .01 + .25 * .001, and .675 of .01 more."""
+    mix = {"model": "cheap", "effort": "low", "probability": 0.25}
+    found = replay(always(0, certificate={"verdict": "pass", "random_mix": mix}), world())
+    assert found.estimate("savings_over_mix").value == pytest.approx(0.675)
+    cheap, dear = found.fixed
+    assert cheap["high"] == -cheap["low"] == pytest.approx(1.96593 * sqrt(2) / 400, rel=1e-4)
+    assert (dear["low"], dear["high"]) == (0.0, 0.0)
