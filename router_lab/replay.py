@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, paired_saving
+from router_lab.metrics import Estimate, caution, clustered_mean, clustered_ratio, paired_saving
 from router_lab.outcomes import OutcomeMatrix, outcomes_for
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate, group_code
@@ -57,7 +57,7 @@ class Rows:
         moved = 1 - self.shares[rows, self.reference]
         return clustered_mean(
             lost[rows], self.group[rows], weights=None if weights is None else weights[rows],
-            pseudo=float(moved.max(initial=0.0)),
+            pseudo=caution(moved),
         )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -191,11 +192,14 @@ def with_test(certificate: Mapping[str, Any], held: Replay, goal: Goal) -> dict[
 
 def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> float:
     """The margin that this many samples can just certify for a candidate that differs from the reference as often as
-    the choice did, or, where it never did, as the cheapest candidate does."""
+    the choice did, or, where it never did, as the cheapest other candidate does; infinite where there is no other."""
     action = choice.trial.final
     if (action == problem.reference).all():
+        others = problem.eligible[0] & (np.arange(len(problem.develop.candidates)) != problem.reference)
+        if not others.any():
+            return inf
         cost = np.nan_to_num(column_means(problem.develop.cost_usd, problem.develop.weight))
-        action = np.full(len(action), int(np.argmin(np.where(problem.eligible[0], cost, np.inf))))
+        action = np.full(len(action), int(np.argmin(np.where(others, cost, np.inf))))
     gain = evidence.values(action, Goal("margin", 0.0, goal.confidence))
     weights = evidence.weights(action)
     return certifiable_margin(clustered_mean(gain, evidence.group, weights=weights, pseudo=True), goal.confidence)

@@ -17,7 +17,7 @@ from router_lab.gates.audit import shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, compared, expires_in_days, price_drift
 from router_lab.gates.moves import Floats, moves
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Estimate, Verdict, advice, certifiable_margin, clustered_mean, too_few, verdict
+from router_lab.metrics import Estimate, Verdict, advice, caution, certifiable_margin, clustered_mean, too_few, verdict
 from router_lab.outcomes import outcomes_for
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Prices
@@ -74,8 +74,7 @@ def run_gates(
     )
     results = tuple(result for gate in gates for result in judge_gate(gate, case))
     lost = challenger.quality - challenger.reference_quality
-    span = float(challenger.moved.max(initial=0.0))
-    gain = clustered_mean(lost, challenger.group, weights=challenger.weight, pseudo=span)
+    gain = clustered_mean(lost, challenger.group, weights=challenger.weight, pseudo=caution(challenger.moved))
     margin = certifiable_margin(gain, max((g.confidence for g in gates), default=0.9))
     return GateReport(
         policy.spec.name,
@@ -83,7 +82,7 @@ def run_gates(
         None if champion is None else f"{champion.spec.name} {(champion.revision or 'unsaved')[:12]}",
         results,
         gain.n,
-        margin if math.isfinite(margin) else None,
+        margin if math.isfinite(margin) and challenger.moved.any() else None,  # who moves nothing has nothing to show
         case.today.isoformat(),
         _certificate(policy),
         gain.clusters,

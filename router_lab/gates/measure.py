@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.gates.arms import Arm, Mask
-from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, paired_saving
+from router_lab.metrics import Estimate, caution, clustered_mean, clustered_ratio, paired_saving
 from router_lab.metrics.bounded import effective_size
 from router_lab.runtime.model import Prices
 
@@ -128,8 +128,7 @@ def compared(
     that the two serve by different candidates."""
     weights = np.fmax(mine["weight"], base["weight"])
     if metric == "quality":
-        span = float(moved.max(initial=0.0))
-        return clustered_mean(mine["quality"] - base["quality"], group, weights=weights, pseudo=span)
+        return clustered_mean(mine["quality"] - base["quality"], group, weights=weights, pseudo=caution(moved))
     return paired_saving(mine["cost_usd"], base["cost_usd"], group, weights=weights)
 
 

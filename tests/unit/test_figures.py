@@ -23,12 +23,14 @@ from router_lab.gates import run_gates
 from router_lab.gates.judge import _beside, _signed
 from router_lab.metrics import Estimate, advice, apart, bounds_told, clustered_mean, verdict
 from router_lab.outcomes import validate_outcomes
+from router_lab.plan import plan
 from router_lab.replay import replay
 from router_lab.report import candidate_table, report_html
 from router_lab.report.format import percent
 from router_lab.report.page import _bills
 from router_lab.report.policy import figures, reference_row, served_rows
 from router_lab.runtime.artifact import save_revision
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import below, part
 
@@ -108,6 +110,9 @@ def test_the_printed_bound_is_the_verdict(
             assert kind.startswith(tuple("X")) and numbers[1] < numbers[0] <= numbers[2]
             assert judged["low"] < judged["floor"] <= judged["high"]
         assert numbers[0 if word == "inconclusive" else 1] == pytest.approx(scale * judged["floor"])
+    at = re.search(r"(?:at|up to) a mix of (\d\.\d\d)", shown["reason"])
+    if judged is not None and at is not None:  # where nothing was shown: the first step that was not
+        assert number(at[1]) == pytest.approx(judged["mix"]) and judged["mix"] > 0
     for text in ("\n".join(lines), terminal):
         least = re.search(rf"^ *quality .* at least ({NUMBER})", text, flags=re.M)
         if least:  # the figure beside the verdict is its own bound
@@ -316,3 +321,17 @@ REFERENCE = {"model": "dear", "effort": None}
 def test_what_to_deploy_by_hand(certificate: dict[str, Any], action: str, text: str) -> None:
     found = advice({"reference": REFERENCE, **certificate})
     assert (found.action, found.text) == (action, text)
+
+
+def test_the_least_margin_is_that_of_another_candidate_than_the_reference() -> None:
+    """Nobody cheaper: what these samples can certify is told of the dearer candidate, by the very figures of `plan`;
+    compared with itself the reference would seem to need next to no samples."""
+    outcomes = world(200, 3)
+    dear = {"model": "cheap", "effort": None}
+    policy = fit_policy(Recipe.model_validate({"name": "test", "reference": dear, "holdout": 0}), outcomes)
+    need = plan(outcomes, 0.03, 0.9, reference=Candidate("cheap")).needs[0]
+    assert not policy.spec.certificate["mix"]
+    assert policy.spec.certificate["smallest_margin"] == pytest.approx(need.smallest_margin)
+    assert need.smallest_margin > 2 * 1.3 * np.sqrt(2) / 200
+    alone = {"name": "test", "reference": dear, "candidates": [dear], "holdout": 0}
+    assert fit_policy(Recipe.model_validate(alone), outcomes).spec.certificate["smallest_margin"] is None
