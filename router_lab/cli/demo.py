@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +27,8 @@ RECORDED = Path("evals/sweeps/recorded.yaml")
 LIVE = Path("evals/sweeps/live-smoke.yaml")
 RECIPE = Path("policies/demo/recipe.yaml")
 PRICES = Path("evals/prices.yaml")
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status after Ctrl-C, as shells have it."""
 LIVE_MODEL = "smollm2-135m"
 
 
@@ -52,10 +56,14 @@ def demo(out: Path, quick: bool, fresh: bool, live: bool) -> None:
     if fresh:
         shutil.rmtree(out, ignore_errors=True)
     start = time.monotonic()
-    if live:
-        show_live(out)
-    else:
-        show_recorded(out, limit=60 if quick else None)
+    try:
+        if live:
+            show_live(out)
+        else:
+            show_recorded(out, limit=60 if quick else None)
+    except KeyboardInterrupt:
+        echo(f"interrupted: what was finished is kept in {out}; the same command goes on from there", err=True)
+        sys.exit(INTERRUPTED)
     echo(f"{time.monotonic() - start:.0f} s", err=True)
 
 
@@ -70,8 +78,6 @@ def show_live(out: Path) -> None:
 @contextmanager
 def local_server() -> Iterator[None]:
     """SmolLM2-135M served on loopback; the first time, server and weights are downloaded by hash."""
-    import sys
-
     sys.path.insert(0, str(Path.cwd()))  # evals/ belongs to the clone, not to the package
     from evals.local.server import running_server
 
