@@ -141,7 +141,7 @@ def measure(sweep_file: Path, out: Path, limit: int | None, bare: Timed | None =
     echo(f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed")
     if bare is not None:
         share = added(times, bare)
-        echo(f"pace of the sweep: {share:+.0%} to Inspect alone on the same tasks", err=True)
+        echo(f"CPU of the sweep: {share:+.0%} to Inspect alone on the same tasks", err=True)
     with step("collecting"):
         outcomes, calls = collect([result.log_dir], prices=PRICES)
         write_outcomes(outcomes, out / "outcomes.parquet")

@@ -3,11 +3,12 @@ pace is compared with it."""
 
 from __future__ import annotations
 
+import resource
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from inspect_ai import Task, eval_set
 from inspect_ai.hooks import Hooks, TaskEnd, TaskStart, hooks
@@ -22,14 +23,24 @@ SAMPLES = 100
 
 Name = tuple[str, str, str | None]
 """Suite, model, effort."""
-Timed = Mapping[Name, tuple[int, float]]
-"""By task: samples, and seconds from its start to its end. These are its own where tasks run one after the other."""
+
+
+class Took(NamedTuple):
+    """What a task took, which is its own where tasks run one after the other: `cpu` are the seconds of this process and
+    the programs that it ran, which do not depend on what else the machine does."""
+
+    samples: int
+    seconds: float
+    cpu: float
+
+
+Timed = Mapping[Name, Took]
 
 
 @contextmanager
 def task_times() -> Iterator[Timed]:
     """Fills with the tasks that a sweep, or Inspect itself on a sweep's tasks, runs while this lasts."""
-    times: dict[Name, tuple[int, float]] = {}
+    times: dict[Name, Took] = {}
     _Clock.times = times
     try:
         yield times
@@ -41,19 +52,26 @@ def task_times() -> Iterator[Timed]:
 class _Clock(Hooks):
     """Inspect keeps one instance per process. Logs hold whole seconds only."""
 
-    times: dict[Name, tuple[int, float]] | None = None
-    begun: float = 0.0
+    times: dict[Name, Took] | None = None
+    begun: tuple[float, float] = (0.0, 0.0)
 
     def enabled(self) -> bool:
         return _Clock.times is not None
 
     async def on_task_start(self, data: TaskStart) -> None:
-        _Clock.begun = time.perf_counter()
+        _Clock.begun = _clocks()
 
     async def on_task_end(self, data: TaskEnd) -> None:
         if _Clock.times is not None and data.log.results is not None:
             name = _name(data.log.eval.metadata or {}, data.log.eval.model_args)
-            _Clock.times[name] = data.log.results.completed_samples, time.perf_counter() - _Clock.begun
+            seconds, cpu = (now - then for now, then in zip(_clocks(), _Clock.begun, strict=True))
+            _Clock.times[name] = Took(data.log.results.completed_samples, seconds, cpu)
+
+
+def _clocks() -> tuple[float, float]:
+    """Seconds by the clock and by the processor."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def bare_times(plan: Plan, limit: int | None) -> Timed:
@@ -73,14 +91,14 @@ def bare_times(plan: Plan, limit: int | None) -> Timed:
 
 def expected_seconds(plan: Plan, times: Timed) -> float:
     """What the whole of `plan` takes, one task after the other, at the pace of a task of each suite."""
-    per_sample = {suite: seconds / samples for (suite, *_), (samples, seconds) in times.items()}
+    per_sample = {suite: took.seconds / took.samples for (suite, *_), took in times.items()}
     return sum(per_sample[cell.suite] * positions(cell, task) * (task.epochs or 1) for cell, task in plan.tasks)
 
 
 def added(swept: Timed, bare: Timed) -> float:
-    """By which share the tasks of `bare` took longer a sample in `swept`."""
-    alone = sum(swept[name][0] * seconds / samples for name, (samples, seconds) in bare.items())
-    return sum(swept[name][1] for name in bare) / alone - 1
+    """By which share the tasks of `bare` took more CPU a sample in `swept`."""
+    alone = sum(swept[name].samples * took.cpu / took.samples for name, took in bare.items())
+    return sum(swept[name].cpu for name in bare) / alone - 1
 
 
 def first_tasks(plan: Plan) -> list[Task]:

@@ -17,7 +17,7 @@ from router_lab.config import load
 from router_lab.config.sweep import Sweep
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import prepare, run_sweep
-from router_lab.sweep.bare import added, bare_times, expected_seconds, task_times
+from router_lab.sweep.bare import Took, added, bare_times, expected_seconds, task_times
 from router_lab.sweep.evalset import RECORDED_SAMPLES, at_once
 from tests.servers.grid import price, write_project
 
@@ -109,13 +109,13 @@ def test_the_sweep_is_compared_with_inspect_on_the_same_tasks(sweep_file: Path, 
     first = [("arithmetic", "smollm2-135m", "low"), ("triage", "smollm2-135m", "low")]
     assert sorted(bare) == first
     assert len(swept) == 6
-    for samples, seconds in (*bare.values(), *swept.values()):
-        assert (samples, seconds > 0) == (20, True)
+    for took in (*bare.values(), *swept.values()):
+        assert (took.samples, took.seconds > 0, took.cpu > 0) == (20, True, True)
     # Three candidates on each suite; 10 ms a sample on one, 30 on the other: 60 x .01 + 60 x .03.
-    alone = {first[0]: (10, 0.1), first[1]: (5, 0.15)}
+    alone = {first[0]: Took(10, 0.1, 0.2), first[1]: Took(5, 0.15, 0.3)}
     assert expected_seconds(plan, alone) == pytest.approx(2.4)
-    # 20 samples at 10 ms and 10 at 30 would be .5 s alone; .6 is a fifth more. Other candidates do not count.
-    mine = {first[0]: (20, 0.25), first[1]: (10, 0.35), ("triage", "smollm2-135m", "high"): (10, 9.0)}
+    # 20 samples at 20 ms and 10 at 60 would be 1 s of CPU alone; 1.2 is a fifth more. Other candidates do not count.
+    mine = {first[0]: Took(20, 9, 0.5), first[1]: Took(10, 9, 0.7), ("triage", "smollm2-135m", "high"): Took(10, 9, 9)}
     assert added(mine, alone) == pytest.approx(0.2)
 
 
