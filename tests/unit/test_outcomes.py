@@ -257,3 +257,15 @@ def test_the_decision_log_takes_what_a_table_takes_and_nothing_else(column: str,
     else:
         read = validate_outcomes(table(**{column: cells}))[column].iloc[0]
         assert (logged[column] == read) if column in logged else pd.isna(read)
+
+
+def test_copies_of_a_table_share_what_its_attrs_list(tmp_path: Path) -> None:
+    frame = pd.DataFrame([{"suite": "q", "sample_id": "1", "model": "m", "quality": 1.0}])
+    frame.attrs["candidates"] = [{"model": "m", "effort": None, "request": {"system": "long " * 1000}}]
+    table = validate_outcomes(frame)
+    assert table.attrs == frame.attrs
+    assert table[["suite"]].attrs["candidates"] is table.attrs["candidates"]
+    write_outcomes(table, tmp_path / "o.parquet")
+    again = read_outcomes(tmp_path / "o.parquet")
+    assert again.attrs["candidates"] == frame.attrs["candidates"]
+    assert again.copy().attrs["candidates"] is again.attrs["candidates"]
