@@ -20,7 +20,7 @@ from router_lab.sweep.settings import Cell
 Where = tuple[str, str, str | None]
 """Suite, model and effort."""
 
-INPUT_KINDS = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+INPUT_KINDS = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
 
 Z90 = 1.645
 """Two-sided 90 % of a normal distribution."""
@@ -82,8 +82,8 @@ def total(
 ) -> dict[str, Any]:
     """Sums over the known cells; their ranges add in square, since cells err apart. `unknown` counts other samples.
 
-    `at_most_usd`: what all samples together cannot pass, where each has a dollar limit (`sample_usd`), and what is left of a
-    budget (`budget_left`), whichever is smaller; null without either.
+    `at_most_usd`: what all samples together cannot pass, where each has a dollar limit (`sample_usd`), and
+    what is left of a budget (`budget_left`), whichever is smaller; null without either.
     """
     known = [e for e in estimates if e.usd is not None]
     usd = sum(e.usd or 0.0 for e in known)
