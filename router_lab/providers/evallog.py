@@ -224,7 +224,7 @@ def _listed(folder: Path) -> list[Path]:
     # A sweep that came to its end names one log for each candidate and suite.
     if missing and not content.get("interrupted") and len(set(found.values())) < len(names):
         raise InputError(f"{manifest}: names {missing[0]}, which is not there; run the sweep again")
-    return sorted(found)
+    return sorted({folder / name for name in names if name not in missing} | found.keys())
 
 
 def log_cell(path: Path) -> tuple[str, str, str | None] | None:
