@@ -138,7 +138,7 @@ def measure(sweep_file: Path, out: Path, limit: int | None, bare: Timed | None =
 
     with task_times() as times:
         result = run_sweep(sweep_file, out / "logs", limit=limit)
-    echo(f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed")
+    echo(f"{result.needed} samples: {result.reused} kept, {result.answered} answered, {result.failed} failed")
     if bare is not None:
         share = added(times, bare)
         echo(f"CPU of the sweep: {share:+.0%} to Inspect alone on the same tasks", err=True)

@@ -96,7 +96,10 @@ def sweep(
             sys.exit(SIGNALLED + (signals[0] if signals else signal.SIGINT))
     _tell(result, prepared=lambda: _prepared(sweep_file, limit, budget_usd, batch), race=race)
     if as_json:
-        numbers = ("needed", "reused", "generated", "failed", "spent_usd", "unrun", "spared")
+        numbers = (
+            "needed", "reused", "generated", "answered", "failed", "not_begun", "spent_usd", "reserved_usd", "unrun",
+            "spared",
+        )  # fmt: skip
         extra = {"race": list(result.verdicts)} if race else {}
         extra |= {"stopped": [_as_dict(*one) for one in result.stopped]} if result.stopped else {}
         print_json({"log_dir": str(folder), **{name: getattr(result, name) for name in numbers}, **extra})
@@ -147,15 +150,23 @@ def _terminated_as_interrupted() -> Iterator[list[int]]:
 
 def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> None:
     """Say what was run, what was not and why, and how a race ended."""
-    echo(
-        f"{result.needed} samples: {result.reused} kept, {result.generated} generated, {result.failed} failed", err=True
-    )
+    counted = f"{result.needed} samples: {result.reused} kept, {result.answered} answered, {result.failed} failed"
+    counted += f", {result.not_begun} not begun" if result.not_begun else ""
+    counted += f", {result.spared} left out by the race" if result.spared else ""
+    echo(counted, err=True)
+    if result.paid:
+        told = f"${result.spent_usd:.4f} spent so far, all runs in {result.log_dir.name} together"
+        if result.reserved_usd:
+            told += (
+                f"; ${result.reserved_usd:.4f} of it is set aside for calls that were never answered (in flight at a "
+                "kill, or broken off), which the provider may not have charged"
+            )
+        echo(told, err=True)
     if result.unrun:
-        from router_lab.sweep.shortfall import shortfall
+        from router_lab.sweep.shortfall import lacking, shortfall
 
-        if result.generated or result.failed:
-            told = f"budget reached: ${result.spent_usd:.4f} spent, {result.unrun} samples not run"
-            told += "; a larger budget continues them"
+        if result.generated:
+            told = lacking(prepared(), result)
         else:
             told = f"{shortfall(prepared(), result, race=race)}; {result.unrun} samples wait for a larger budget"
         echo(told, err=True)
@@ -200,20 +211,22 @@ def _estimate(
     from router_lab.sweep.buffer import disown_buffers
     from router_lab.sweep.finished import finished_samples, missing_samples
     from router_lab.sweep.forecast import render, total
+    from router_lab.sweep.ledger import budget_left
     from router_lab.sweep.outlook import race_outlook, render_race
 
     plan = _prepared(sweep_file, limit, budget_usd, batch)
     disown_buffers(folder)  # as the sweep will, which then finds what is in them
-    estimates = estimate(plan, _history(plan, folder, history), missing_samples(plan, folder))
-    each = plan.grid.sweep.limits.usd
+    rows, causes = _history(plan, folder, history)
+    estimates = estimate(plan, rows, missing_samples(plan, folder), causes)
+    each, left = plan.grid.sweep.limits.usd, budget_left(plan, folder)
     racing = None if race is None else race_outlook(plan, estimates, race, folder, finished_samples(folder, plan))
     if as_json:
         cells = [asdict(one) for one in estimates]
         extra = {} if racing is None else {"race": racing}
-        print_json({"cells": cells, "total": total(estimates, each), "lacking": list(plan.lacking), **extra})
+        print_json({"cells": cells, "total": total(estimates, each, left), "lacking": list(plan.lacking), **extra})
         return
     grid = [] if racing is None else ["of the whole grid, were it not a race, there is lacking:"]
-    lines = [*grid, render(estimates, each)] + ([] if racing is None else [render_race(racing)])
+    lines = [*grid, render(estimates, each, left)] + ([] if racing is None else [render_race(racing)])
     echo_block("\n".join(lines))
     if plan.lacking:
         echo(*(f"before it can run: {cause}" for cause in plan.lacking))
@@ -229,16 +242,32 @@ def _warn_of_double_logging() -> None:
             echo(f"warning: {warning}", err=True)
 
 
-def _history(plan: Plan, folder: Path, given: Path | None) -> pd.DataFrame | None:
-    """Outcomes of earlier samples: a table or log folder that the user names, else what the log directory holds."""
+def _history(
+    plan: Plan, folder: Path, given: Path | None
+) -> tuple[pd.DataFrame | None, dict[tuple[str, str, str | None], str]]:
+    """(outcomes of earlier samples: a table or log folder that the user names, else what the log directory holds; by
+    suite, model and effort why what is there could not be read or priced)."""
+    import pandas as pd
+
     from router_lab.collect import collect
+    from router_lab.providers.evallog import all_logs, log_cell
     from router_lab.runtime.errors import InputError
 
-    if given is None and not folder.is_dir():
-        return None
+    if given is None and not (folder.is_dir() and any(folder.rglob("*.eval"))):
+        return None, {}
+    table = plan.prices()
     try:
-        return collect([given or folder], prices=plan.prices())[0]
+        return collect([given or folder], prices=table)[0], {}
     except InputError:
         if given is not None:
             raise
-        return None
+    # One candidate's fault hides no other's figures: each log by itself.
+    frames, causes = [], {}
+    for path in all_logs([folder])[0]:
+        try:
+            frames.append(collect([path], prices=table, as_logged=True)[0])
+        except InputError as error:
+            cell = log_cell(path)
+            if cell is not None:
+                causes[cell] = str(error)
+    return (pd.concat(frames, ignore_index=True) if frames else None), causes

@@ -42,10 +42,10 @@ class Pricing:
         # By the shortest way, as a person would write it: errors suggest commands with it.
         file = _short((folder / named["file"]).resolve())
         if file not in self._by_file:
-            self._by_file[file] = self._load(file, folder, named.get("sha256"))
+            self._by_file[file] = self._load(file, folder, named.get("sha256"), "interrupted" in manifest)
         return self._by_file[file]
 
-    def _load(self, file: Path, folder: Path, sha: str | None) -> PriceTable:
+    def _load(self, file: Path, folder: Path, sha: str | None, begun: bool) -> PriceTable:
         if sha is not None and not file.is_file():
             raise InputError(
                 f"{folder / MANIFEST}: the sweep was run with the prices in {file}, which is not there; say where they "
@@ -53,7 +53,8 @@ class Pricing:
             )
         table = PriceTable.load(file, missing=True)
         if sha is not None and digest(file) != sha:
-            text = f"{file} has changed since the sweep in {folder} ended; its prices count as they are now"
+            since = f"the sweep in {folder} {'began' if begun else 'ended'}"
+            text = f"{file} has changed since {since}; its prices count as they are now"
             warnings.warn(RouterLabWarning(text), stacklevel=5)
         return table
 

@@ -8,6 +8,18 @@ from typing import Any
 from router_lab.collect.logs import LogSource
 
 
+def planned_of(source: LogSource, manifest: Mapping[str, Any]) -> int | None:
+    """How many samples the sweep was to run of the log's cell; None where it does not say. A log that was made after
+    the manifest is known by its suite, candidate, settings and dataset."""
+    by_name: int | None = manifest.get("planned", {}).get(source.log.path.name)
+    if by_name is not None:
+        return by_name
+    who = (source.suite_name, source.model, source.effort, source.settings_sha, source.log.spec.get("task_version"))
+    keys = ("suite", "model", "effort", "settings_sha", "task_version")
+    cells = (one for one in manifest.get("candidates", []) if tuple(map(one.get, keys)) == who)
+    return next((one.get("planned") for one in cells), None)
+
+
 def left_after(source: LogSource, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The manifest's entry for the log's candidate, if it left its suite's race."""
     who = (source.suite_name, source.model, source.effort)
@@ -42,7 +54,12 @@ def raced_reason(source: LogSource, manifest: Mapping[str, Any]) -> str:
         return f"raced: {left['reason']} after {left['after']} samples"
     if _skipped(source, manifest):
         return "raced: was not needed then"
-    return "not run: the sweep was interrupted" if manifest.get("interrupted") else "not run for lack of money"
+    if not manifest.get("interrupted"):
+        return "not run for lack of money"
+    return (
+        "not run: the sweep was interrupted; run it again: what was finished and not yet written to its log is "
+        "recovered, the rest is asked for"
+    )
 
 
 def _skipped(source: LogSource, manifest: Mapping[str, Any]) -> list[tuple[int, int]]:

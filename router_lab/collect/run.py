@@ -24,7 +24,7 @@ from router_lab.collect.evidence import (
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
 from router_lab.collect.notes import Notes
 from router_lab.collect.pricing import Given, Pricing, manifest_of
-from router_lab.collect.raced import inclusion_of, not_due, raced_reason
+from router_lab.collect.raced import inclusion_of, not_due, planned_of, raced_reason
 from router_lab.collect.requests import Requests
 from router_lab.collect.shape import TableOptions
 from router_lab.collect.tables import read_table, reprice
@@ -196,9 +196,10 @@ def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str,
     rows: list[dict[str, Any]] = []
     for source in logs:
         manifest = manifests[source.log.path.parent]
-        planned = manifest.get("planned", {}).get(source.log.path.name)
+        planned = planned_of(source, manifest)
         race = manifest.get("race", {}).get("order", {}).get(source.suite_name)
-        if planned is not None and (race is not None or manifest.get("budget_usd") is not None):
+        stopped = manifest.get("budget_usd") is not None or manifest.get("interrupted")
+        if planned is not None and (race is not None or stopped):
             order = race or manifest["order"][str(source.log.spec["task_version"])]
             reason = raced_reason(source, manifest)
             there = seen[source.suite_name, source.model, source.effort]

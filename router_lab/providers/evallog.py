@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from router_lab.providers.keys import MANIFEST
+from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
 from router_lab.runtime.errors import InputError
 
 if sys.version_info < (3, 14):
@@ -205,13 +205,52 @@ def _claims(path: Path) -> bool:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """The logs that the manifest in `folder` names."""
+    """The logs that the manifest in `folder` names; of a run that did not come to its end, all that are of its sweep by
+    what they say of themselves: Inspect writes a log anew, under another name, when a run goes on from it.
+
+    Raises InputError for a named log that is gone where no other log is of the same suite, candidate, settings and
+    dataset.
+    """
     manifest = folder / MANIFEST
     try:
-        names = json.loads(manifest.read_text())["logs"]
-    except (ValueError, KeyError) as error:
+        content = json.loads(manifest.read_text())
+        names = list(content["logs"])
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{manifest}: not a sweep's manifest: {error}") from None
     missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
+    if not missing and not content.get("interrupted"):
+        return [folder / name for name in names]
+    found = _of_sweep(folder, content)
+    # A sweep that came to its end names one log for each candidate and suite.
+    if missing and not content.get("interrupted") and len(set(found.values())) < len(names):
         raise InputError(f"{manifest}: names {missing[0]}, which is not there; run the sweep again")
-    return [folder / name for name in names]
+    return sorted({folder / name for name in names if name not in missing} | found.keys())
+
+
+def log_cell(path: Path) -> tuple[str, str, str | None] | None:
+    """Suite, model and effort of a log that a sweep made, else None. Raises InputError if it is no log."""
+    spec = RawLog(path).spec
+    suite = (spec.get("metadata") or {}).get(SUITE_KEY) or {}
+    candidate = (spec.get("model_args") or {}).get(CANDIDATE_KEY) or {}
+    return (suite["suite"], candidate["model"], candidate["effort"]) if suite and candidate else None
+
+
+def _of_sweep(folder: Path, manifest: dict[str, Any]) -> dict[Path, tuple[str, ...]]:
+    """Logs in `folder` of the suites, candidates, settings and datasets of a manifest, and which of these."""
+    wanted = {_named(one.get("suite"), one) for one in manifest.get("candidates", [])}
+    versions = set(manifest.get("order", {}))
+    found = {}
+    for path in (p for p in folder.iterdir() if p.suffix in (".eval", ".json") and _claims(p)):
+        try:
+            spec = RawLog(path).spec
+        except InputError:  # killed before it was more than a name
+            continue
+        suite = (spec.get("metadata") or {}).get(SUITE_KEY) or {}
+        name = _named(suite.get("suite"), (spec.get("model_args") or {}).get(CANDIDATE_KEY) or {})
+        if name in wanted and str(spec.get("task_version")) in versions:
+            found[path] = name
+    return found
+
+
+def _named(suite: Any, candidate: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(json.dumps(one) for one in (suite, *map(candidate.get, ("model", "effort", "settings_sha"))))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,11 @@ from router_lab.runtime.visible import visible
 from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell
 
+Where = tuple[str, str, str | None]
+"""Suite, model and effort."""
+
+INPUT_KINDS = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
+
 Z90 = 1.645
 """Two-sided 90 % of a normal distribution."""
 
@@ -25,7 +30,8 @@ Z90 = 1.645
 class CellEstimate:
     """Dollars of the samples that a cell still lacks: `usd` expected, `low` to `high` a 90 % range; null = unknown.
 
-    `seen`: earlier samples that it rests on. `batch_usd`: the same at the provider's batch price, null without one.
+    `seen`: earlier samples that it rests on. `input_tokens`, `output_tokens`: mean of a sample, cached parts of the
+    prompt included. `batch_usd`: the same at the provider's batch price, null without one.
     """
 
     suite: str
@@ -39,10 +45,15 @@ class CellEstimate:
     high: float | None
     batch_usd: float | None
     seen: int
+    cause: str | None = None
+    """Why what is there of the cell could not be priced, and what mends it."""
 
 
 def estimate(
-    plan: Plan, history: pd.DataFrame | None, missing: Callable[[Cell], int] | None = None
+    plan: Plan,
+    history: pd.DataFrame | None,
+    missing: Callable[[Cell], int] | None = None,
+    causes: Mapping[Where, str] | None = None,
 ) -> list[CellEstimate]:
     """One estimate a cell, in file order. A cell of which nothing was ever run is unknown, never zero.
 
@@ -50,6 +61,7 @@ def estimate(
         plan: a prepared sweep.
         history: outcomes of earlier sweeps, or of a pilot of this one, with `cost_usd`.
         missing: samples that a cell still lacks; by default all of them.
+        causes: why what was run of a cell is not in `history`, by suite, model and effort.
 
     Raises InputError for a candidate without a price.
     """
@@ -59,48 +71,65 @@ def estimate(
         left = positions(cell, task) * (task.epochs or 1) if missing is None else missing(cell)
         batch = table.rates(cell.model, day).tiers.get("batch")
         result.append(_estimate_cell(cell, left, _rows(history, cell), batch))
+        cause = (causes or {}).get((cell.suite, cell.model, cell.effort))
+        if cause is not None and result[-1].usd is None:
+            result[-1] = replace(result[-1], cause=cause)
     return result
 
 
-def total(estimates: Sequence[CellEstimate], sample_usd: float | None = None) -> dict[str, Any]:
+def total(
+    estimates: Sequence[CellEstimate], sample_usd: float | None = None, budget_left: float | None = None
+) -> dict[str, Any]:
     """Sums over the known cells; their ranges add in square, since cells err apart. `unknown` counts other samples.
 
-    `at_most_usd`: what all samples together cannot pass, where each has a dollar limit (`sample_usd`), else null.
+    `at_most_usd`: what all samples together cannot pass, where each has a dollar limit (`sample_usd`), and
+    what is left of a budget (`budget_left`), whichever is smaller; null without either.
     """
     known = [e for e in estimates if e.usd is not None]
     usd = sum(e.usd or 0.0 for e in known)
     spread = math.sqrt(sum(((e.high or 0.0) - (e.usd or 0.0)) ** 2 for e in known))
     samples = sum(e.samples for e in estimates)
+    bounds = [] if sample_usd is None else [samples * sample_usd]
+    bounds += [] if budget_left is None else [max(0.0, budget_left)]
     return {
         "samples": samples,
         "unknown": sum(e.samples for e in estimates if e.usd is None),
         "usd": usd,
         "low": max(0.0, usd - spread),
         "high": usd + spread,
-        "at_most_usd": None if sample_usd is None else samples * sample_usd,
+        "at_most_usd": min(bounds, default=None),
         "batch_saves_usd": sum((e.usd or 0.0) - e.batch_usd for e in known if e.batch_usd is not None),
     }
 
 
-def render(estimates: Sequence[CellEstimate], sample_usd: float | None = None) -> str:
+def render(estimates: Sequence[CellEstimate], sample_usd: float | None = None, budget_left: float | None = None) -> str:
     """The estimates as a table for people, the total last."""
     lines = [f"{'suite':16} {'candidate':44} {'samples':>8} {'tokens in / out':>17} {'dollars (90 % range)':>30}"]
     for e in estimates:
         name = f"{left(named(e.suite), 16)} {left(named(Candidate(e.model, e.effort)), 44)}"
         tokens = "–" if e.output_tokens is None else f"{e.input_tokens:,.0f} / {e.output_tokens:,.0f}"
         lines.append(f"{name} {e.samples:>8} {tokens:>17} {_dollars(e.usd, e.low, e.high):>30}")
-    t = total(estimates, sample_usd)
+    t = total(estimates, sample_usd, budget_left)
     none = t["unknown"] == t["samples"] > 0
     sum_of = "known cells" if t["unknown"] and not none else "total"
     dollars = _dollars(None if none else t["usd"], t["low"], t["high"])
     lines.append(f"{sum_of:61} {t['samples'] - (0 if none else t['unknown']):>8} {'':>17} {dollars:>30}")
     if t["at_most_usd"] is not None:
-        lines.append(f"at most ${t['at_most_usd']:.4f}, by `limits: {{usd: {sample_usd:g}}}` for each sample")
+        by_limits = sample_usd is not None and t["at_most_usd"] == t["samples"] * sample_usd
+        by = f"`limits: {{usd: {sample_usd:g}}}` for each sample" if by_limits else "what is left of the budget"
+        lines.append(f"at most ${t['at_most_usd']:.4f}, by {by}")
     if t["batch_saves_usd"]:
         lines.append(f"the providers' batch prices would save ${t['batch_saves_usd']:.4f} of it")
-    if t["unknown"]:
+    causes: dict[str, int] = {}
+    for e in estimates:
+        if e.cause is not None:
+            causes[e.cause] = causes.get(e.cause, 0) + e.samples
+    for cause, samples in causes.items():
+        lines.append(f"{samples} samples are of candidates that ran here and could not be priced: {cause}")
+    never = t["unknown"] - sum(causes.values())
+    if never:
         lines.append(
-            f"{t['unknown']} samples are of candidates that never ran here, and not in the total; "
+            f"{never} samples are of candidates that never ran here, and not in the total; "
             "a pilot tells, router-lab sweep … --dry-run --pilot 5, or earlier outcomes, --history FILE"
         )
     return "\n".join(map(visible, lines))
@@ -114,7 +143,7 @@ def _estimate_cell(cell: Cell, left: int, rows: pd.DataFrame | None, batch: floa
         model=cell.model,
         effort=cell.effort,
         samples=left,
-        input_tokens=None if rows is None or rows.empty else float(rows["input_tokens"].mean()),
+        input_tokens=None if rows is None or rows.empty else _input_tokens(rows),
         output_tokens=None if rows is None or rows.empty else float(rows["output_tokens"].mean()),
         usd=usd,
         low=None if usd is None else max(0.0, usd - spread),
@@ -122,6 +151,12 @@ def _estimate_cell(cell: Cell, left: int, rows: pd.DataFrame | None, batch: floa
         batch_usd=None if usd is None or batch is None else usd * batch,
         seen=len(costs),
     )
+
+
+def _input_tokens(rows: pd.DataFrame) -> float:
+    """Mean of all that a sample's prompts hold, read from a cache, written to one, or neither."""
+    kinds = [name for name in INPUT_KINDS if name in rows]
+    return float(rows[kinds].fillna(0).sum(axis=1).mean())
 
 
 def _rows(history: pd.DataFrame | None, cell: Cell) -> pd.DataFrame | None:

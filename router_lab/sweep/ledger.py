@@ -12,11 +12,14 @@ import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.prices.table import Moment
 from router_lab.runtime.errors import InputError, RouterLabWarning
+
+if TYPE_CHECKING:
+    from router_lab.sweep.plan import Plan
 
 LEDGER = "ledger.jsonl"
 
@@ -24,21 +27,29 @@ LEDGER = "ledger.jsonl"
 class Ledger:
     """Append-only. `spent_usd`: what was answered, and what may have been; `at_risk_usd`: calls not yet answered."""
 
-    def __init__(self, folder: Path, table: PriceTable, *, priced: bool, tier: str = "standard") -> None:
-        """Read what earlier runs wrote. With `priced`, a call without a price is an error; without, it counts nothing
+    def __init__(
+        self, folder: Path, table: PriceTable, *, priced: bool, tier: str = "standard", reading: bool = False
+    ) -> None:
+        """Read what earlier runs wrote; with `reading` no more than that: nothing on disk changes.
+
+        With `priced`, a call without a price is an error; without, it counts nothing
         and is warned of once a model.
 
         Raises InputError for a line that is no ledger entry, save a torn last one.
         """
         self.path, self.table, self.priced, self.tier = folder / LEDGER, table, priced, tier
         self.spent_usd = 0.0
+        self.reserved_usd = 0.0
+        """Part of `spent_usd`: the worst case of calls that were never answered, which may not have been charged."""
+        self.reading = reading
         self.calls = 0
         self._open: dict[str, float] = {}
         self._unpriced: set[str] = set()
         self._next = self._replay() if self.path.exists() else 0
-        self.spent_usd += self.at_risk_usd
-        self._open.clear()
-        self._file = self.path.open("a", encoding="utf-8")
+        for name in list(self._open):
+            self._count_lost(name)
+        if not reading:
+            self._file = self.path.open("a", encoding="utf-8")
 
     @property
     def at_risk_usd(self) -> float:
@@ -92,11 +103,16 @@ class Ledger:
     def lose(self, name: str) -> None:
         """The line broke: the call counts at its worst case for ever."""
         self._write({"lost": name})
-        self.spent_usd += self._open.pop(name, 0.0)
+        self._count_lost(name)
 
     def shut(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _count_lost(self, name: str) -> None:
+        worst = self._open.pop(name, 0.0)
+        self.spent_usd += worst
+        self.reserved_usd += worst
 
     def _answered(
         self, name: str | None, model: str, tokens: Tokens, tools: Mapping[str, int], at: Moment, tier: str
@@ -126,8 +142,9 @@ class Ledger:
         lines = self.path.read_bytes().splitlines(keepends=True)
         for number, line in enumerate(lines, start=1):
             if number == len(lines) and not line.endswith(b"\n"):
-                with self.path.open("r+b") as file:
-                    file.truncate(self.path.stat().st_size - len(line))
+                if not self.reading:
+                    with self.path.open("r+b") as file:
+                        file.truncate(self.path.stat().st_size - len(line))
                 break
             try:
                 self._apply(json.loads(line))
@@ -147,6 +164,13 @@ class Ledger:
         elif "tool" in entry:
             self.spent_usd += self.table.own_tools({entry["tool"]: 1}, utc(entry["at"]))
         elif "lost" in entry:
-            self.spent_usd += self._open.pop(entry["lost"], 0.0)
+            self._count_lost(entry["lost"])
         else:
             self._open.pop(entry["void"], None)
+
+
+def budget_left(plan: Plan, folder: Path) -> float | None:
+    """Dollars of a plan's budget that the runs in `folder` have not spent; None without a budget."""
+    if plan.budget_usd is None:
+        return None
+    return max(0.0, plan.budget_usd - Ledger(folder, plan.prices(), priced=False, reading=True).spent_usd)

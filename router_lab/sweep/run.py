@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,7 +15,7 @@ from inspect_ai.log import EvalLog
 
 from router_lab.config import Sweep
 from router_lab.prices.table import digest
-from router_lab.providers.keys import MANIFEST, tier_of
+from router_lab.providers.keys import MANIFEST, RECORDED, tier_of
 from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
@@ -45,7 +45,10 @@ class SweepResult:
     """What a sweep left: the logs that count (others in the folder are superseded), and how many samples it ran.
 
     `spent_usd`: all calls of this log directory so far, also of runs before this one. `unrun`: samples × epochs for
-    which the budget did not reach; more money continues them. `spared`: samples × epochs that a race left out; `raced`:
+    which the budget did not reach and that are not there; more money continues them. `generated`: asked for by this
+    run, well (`answered`) or badly (`failed`). `reserved_usd`: part of `spent_usd`, the most that calls could cost that
+    were never answered, as those in flight at a kill. `paid`: whether any candidate is more than a recording.
+    `spared`: samples × epochs that a race left out; `raced`:
     what it settled on or who is still in, a picture for each suite, and `verdicts` the
     same as data. `stopped`: suite, candidate and the server's reason, where that can only be mended by the operator.
     """
@@ -62,6 +65,19 @@ class SweepResult:
     raced: tuple[str, ...] = ()
     verdicts: tuple[dict[str, Any], ...] = ()
     stopped: tuple[tuple[Where, str], ...] = ()
+    reserved_usd: float = 0.0
+    paid: bool = True
+
+    @property
+    def answered(self) -> int:
+        """Samples × epochs that this run asked for and that did not fail."""
+        return self.generated - self.failed
+
+    @property
+    def not_begun(self) -> int:
+        """Samples × epochs that are neither there nor were asked for, nor left out by a race: for want of money, or
+        because their candidate was stopped."""
+        return max(0, self.needed - self.reused - self.generated - self.spared)
 
 
 def run_sweep(
@@ -100,6 +116,13 @@ def run_sweep(
     stream = None if quiet else (progress or default_stream())
     logs: dict[str, EvalLog] = {}
     racer = None if race is None else Racer(plan, folder, race)
+
+    def note_begun() -> None:
+        # Before the first sample and after each wave, so that whatever a kill leaves can be read and priced.
+        there = {log.location: log for _, _, log in logs_of(folder, plan)}
+        _write_manifest(plan, folder, there.values(), racer, spending, interrupted=True)
+
+    note_begun()
     meter(spending)
     try:
         local = loopback_direct(cell.spec.base_url for cell in plan.grid.cells)
@@ -108,13 +131,11 @@ def run_sweep(
             stops = Stops(counter.note, answered=answered)
             watch(stops)
             if racer is None:
-                unrun = _run_waves(plan, folder, spending, done, logs, stops)
+                unrun = _run_waves(plan, folder, spending, done, logs, stops, note_begun)
             else:
-                unrun = _run_race(plan, folder, spending, racer, counter, logs, stops)
+                unrun = _run_race(plan, folder, spending, racer, counter, logs, stops, note_begun)
     except KeyboardInterrupt:
-        there = {log.location: log for _, _, log in logs_of(folder, plan)}
-        if there:
-            _write_manifest(plan, folder, there.values(), racer, spending, interrupted=True)
+        note_begun()
         raise
     finally:
         meter(None)
@@ -134,11 +155,17 @@ def run_sweep(
         raced=tuple(racer.outcome()) if racer is not None else (),
         verdicts=tuple(racer.verdicts()) if racer is not None else (),
         stopped=tuple(stops.reasons.items()),
+        reserved_usd=spending.ledger.reserved_usd,
+        paid=any(not cell.spec.model.startswith(RECORDED) for cell, _ in plan.tasks),
     )
 
 
-def _run_waves(plan: Plan, folder: Path, spending: Spending, done: Done, logs: dict[str, EvalLog], stops: Stops) -> int:
-    """All cells to the same length, as far as the money reaches; returns samples × epochs that it does not."""
+def _run_waves(
+    plan: Plan, folder: Path, spending: Spending, done: Done, logs: dict[str, EvalLog], stops: Stops,
+    note_begun: Callable[[], None],
+) -> int:  # fmt: skip
+    """All cells to the same length, as far as the money reaches; returns samples × epochs that it does not and that
+    are not there either."""
     reach = 0
     for reach in _waves(plan, spending, done):
         for bound, tasks in _by_limit(plan, reach, stops).items():
@@ -146,12 +173,17 @@ def _run_waves(plan: Plan, folder: Path, spending: Spending, done: Done, logs: d
             _refuse_stop(plan, spending, tasks, made)
             logs |= {log.eval.task_id: log for log in made}
         stops.close()
-    return sum(max(0, positions(c, t) - reach) * (t.epochs or 1) for c, t in plan.tasks)
+        note_begun()
+    beyond = (
+        (cell, task, task.dataset[min(reach, positions(cell, task)) : positions(cell, task)])
+        for cell, task in plan.tasks
+    )
+    return sum(_lacking(narrowed(task, list(rest)), done.get(cell_key(cell), set())) for cell, task, rest in beyond)
 
 
 def _run_race(
     plan: Plan, folder: Path, spending: Spending, racer: Racer, counter: Progress, logs: dict[str, EvalLog],
-    stops: Stops,
+    stops: Stops, note_begun: Callable[[], None],
 ) -> int:  # fmt: skip
     """Wave by wave, those still in and the others' random floor; returns what the money did not reach."""
     begun, whole = False, {cell_key(cell): task for cell, task in plan.tasks}
@@ -176,6 +208,7 @@ def _run_race(
             stops.close()
         for line in racer.look([log_path(log) for log in logs.values()]):
             counter.note(line)
+        note_begun()
         counter.needed = plan.needed - racer.spared()
     return 0
 
@@ -259,9 +292,14 @@ def _write_manifest(
         "needed": plan.needed,
         "budget_usd": plan.budget_usd,
         "spent_usd": spending.ledger.spent_usd,
+        "reserved_usd": spending.ledger.reserved_usd,
         "prices": _prices_of(plan, folder),
         "unrun": unrun,
-        "candidates": plan.candidates(),
+        # What a log says of itself if it is of this sweep: a log's name changes when a run goes on from it.
+        "candidates": [
+            {**said, "task_version": task.version, "planned": positions(cell, task)}
+            for said, (cell, task) in zip(plan.candidates(), plan.tasks, strict=True)
+        ],
         **({"interrupted": True} if interrupted else {}),
         **({"race": racer.to_json()} if racer is not None else {}),
     }

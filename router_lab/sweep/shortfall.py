@@ -1,4 +1,4 @@
-"""What to say of a budget that did not admit a single sample."""
+"""What to say of a budget that did not admit all samples."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ def shortfall(plan: Plan, result: SweepResult, *, race: bool) -> str:
             f"suite for each candidate), and {has}"
         )
     return f"nothing was run: {why}"
+
+
+def lacking(plan: Plan, result: SweepResult) -> str:
+    """What of a budget remains after a run that it ended, and what would cover all samples that were not run."""
+    each, budget = plan.grid.sweep.limits.usd or 0.0, plan.budget_usd or 0.0
+    left = max(0.0, budget - result.spent_usd)
+    more = max(0.0, result.unrun * each - left)
+    return (
+        f"the budget ends it: ${left:.4f} of ${budget:g} remains, which does not cover what the next samples set aside "
+        f"(`limits: {{usd: {each:g}}}` each); {result.unrun} samples not run; a larger budget continues them, and "
+        f"${more:.4f} more covers them all, whatever they cost"
+    )

@@ -105,7 +105,7 @@ def test_a_changed_preset_or_dataset_is_never_silently_reused(server: Loopback, 
         [ROUTER_LAB, "sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--limit", "3"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert "0 kept, 12 generated" in moved.stderr, moved.stderr
+    assert "0 kept, 12 answered" in moved.stderr, moved.stderr
     outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
     assert len(outcomes) == 12 and set(outcomes["prompt"].str[:4]) == {"tell"}
 
@@ -189,7 +189,7 @@ def test_kill_9_then_again_finishes_and_asks_for_no_finished_sample_twice(
     lacking = json.loads(CliRunner().invoke(cli, [*command[1:], "--dry-run", "--json"]).stdout)["total"]["samples"]
     told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stderr
     # What --dry-run counts as lacking is what the sweep then generates; finished samples are in the buffers, too.
-    assert f"48 samples: {48 - lacking} kept, {lacking} generated, 0 failed" in told
+    assert f"48 samples: {48 - lacking} kept, {lacking} answered, 0 failed" in told
     assert 48 - lacking >= 24 - 8 and len(server.prompts()) == 48
     twice = sum(count - 1 for count in server.prompts().values())
     # In flight at the kill: two connections for each of two models, and what was answered but not yet written down.

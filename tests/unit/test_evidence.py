@@ -430,7 +430,7 @@ def test_an_interrupted_sweep_names_each_sample_once_and_logs_that_its_manifest_
     (folder / "sweep.json").write_text(json.dumps({**manifest, "interrupted": True}))
     rows = table(folder, prices)
     assert rows["status"].to_dict() == {"a": "ok", "b": "infra", "c": "budget"}
-    assert rows.loc["c", "reason"] == "not run: the sweep was interrupted"
+    assert rows.loc["c", "reason"].startswith("not run: the sweep was interrupted; run it again: ")
     (folder / "sweep.json").write_text(json.dumps(manifest))
     rows = table(folder, prices)
     assert rows.loc["c", "reason"] == "not run for lack of money" and kinds(rows) == {"cancelled": 1}
