@@ -90,10 +90,9 @@ def summary(policy: Policy) -> list[str]:
     ]
     test = certificate["test"]
     if test is not None:
-        lines.append(
-            f"test split  {_points(_on(test, 'quality_difference'))}, {_percent(_on(test, 'savings'))} on "
-            f"{test['n']} fresh rows"
-        )
+        told = [_points(_on(test, "quality_difference")), _percent(_on(test, "savings"))]
+        on = f" on {test['n']} fresh rows"  # which is said where they are too few
+        lines.append(f"test split  {', '.join(dict.fromkeys(told))}{'' if len(set(told)) == 1 else on}")
     if certificate["smallest_margin"] is not None:
         rows = f"{certificate['n']:,} samples"
         lines.append(f"margin      the least that {rows} can certify: {least_told(certificate, digits=2)}")

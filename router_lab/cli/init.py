@@ -53,7 +53,7 @@ thinking:
 
 PRICES = """\
 # $ per million tokens, dated; what is missing here comes from genai-prices. Add one with:
-#   router-lab prices add MODEL --input X --output Y --source URL
+#   router-lab prices add MODEL --input X --output Y --source URL --prices THIS_FILE
 models: {}
 """
 
@@ -113,7 +113,7 @@ def init(folder: Path) -> None:
     policy = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).lstrip("._-")[:80] or "first"
     told = _told(policy)
     for name, text in FILES.items():
-        whole = text.format(**told) if text in (RECIPE, TASK) else text
+        whole = text.format(**told) if text in (RECIPE, TASK) else text.replace("THIS_FILE", str(folder / name))
         atomic_write(folder / name, whole.encode())
     sweep = folder / "evals/sweeps/first.yaml"
     echo(f"questions.py holds 3 examples, which can conclude nothing. {told['size']}", err=True)

@@ -92,8 +92,8 @@ def _in_registry(release: Release, write: Callable[[], str]) -> bool:
             version = write()
     except InputError as error:
         echo(
-            f"warning: release {release.number} is in place, but MLflow's registry does not know it; the next publish "
-            f"or rollback with --registry brings it up to date: {error}",
+            f"warning: release {release.number} is in place, but MLflow's registry does not know it: publish "
+            f"revision {release.revision[:16]} again with --registry once it can be reached: {error}",
             err=True,
         )
         return False

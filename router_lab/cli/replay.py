@@ -40,7 +40,8 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
     for metric, label in (("quality_difference", "quality against the reference"), ("savings", "savings"),
                           ("savings_over_mix", "savings over the random mix")):  # fmt: skip
         found, (low, high) = result.estimate(metric), result.interval(metric)
-        said = f"{points(found.value, 2)} points, two-sided 95 % [{points(low, 2)}, {points(high, 2)}]"
+        unit = "points" if metric == "quality_difference" else "%"
+        said = f"{points(found.value, 2)} {unit}, two-sided 95 % [{points(low, 2)}, {points(high, 2)}]"
         echo(f"{label}: {too_few(found.n, found.clusters, low, high) or said}")
     for candidate, share in result.shares.items():
         if share > 0:

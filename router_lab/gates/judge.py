@@ -18,6 +18,7 @@ from router_lab.gates.measure import COMPARED, FACTS, MEASURED, compared, expire
 from router_lab.gates.moves import Floats, moves
 from router_lab.gates.result import GateReport, Result
 from router_lab.metrics import Estimate, Verdict, advice, caution, certifiable_margin, clustered_mean, too_few, verdict
+from router_lab.metrics.verdict import NO_EVIDENCE
 from router_lab.outcomes import outcomes_for
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Prices
@@ -260,12 +261,14 @@ def _unknown(name: str, suite: str | None, gate: Gate, bound: float, reason: str
 def _reason(judged: Verdict, shown: float, sign: int, gate: Gate) -> str:
     """The figure, its bounds the right way round, and on how much data."""
     untold = ("too few to say", "there is nothing")
-    if judged.reason.startswith(untold) or "infrastructure" in judged.reason:
+    if judged.reason.startswith(untold) or NO_EVIDENCE in judged.reason:
         return judged.reason
     data = f"{judged.n:,} fresh rows in {judged.clusters:,} groups"
     if gate.metric.endswith(("_p95_usd", "_p95_s")):
         low, high = (judged.low, judged.high) if sign < 0 else (-judged.high, -judged.low)
-        return f"P95 {_number(shown)}; {100 * low:.1f} to {100 * high:.1f} % of requests are within the bound, {data}"
+        least = judged.floor if sign < 0 else -judged.floor
+        near, far = (_beside(min(1.0, max(0.0, end)), least, _share, 1, 100) for end in (low, high))
+        return f"P95 {_number(shown)}; {near} to {far} % of requests are within the bound, {data}"
     low, high = sorted((sign * judged.low, sign * judged.high))
     limit = sign * judged.floor
     if gate.metric == "quality" and gate.against:
@@ -305,6 +308,10 @@ def _exactly(value: float) -> str:
 
 def _number(value: float, digits: int = 4) -> str:
     return f"{value + 0.0:.{digits}g}".replace("-", "−")
+
+
+def _share(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f}"
 
 
 def _signed(value: float, digits: int = 1) -> str:

@@ -10,7 +10,11 @@ from router_lab.metrics.steady import normal_quantile
 MIN_CLUSTERS = 20
 """With fewer, the t approximation of cluster sums is not trusted and nothing is concluded."""
 MAX_INFRA = 0.01
-"""Share of runs lost to the infrastructure above which the missing could be the hard ones."""
+"""Share of runs that gave no evidence above which the missing could be the hard ones."""
+NO_EVIDENCE = (
+    "gave no evidence (an outage of the infrastructure, the operator's error, cancelled, or not scored: `collect` says "
+    "which; run or score them again)"
+)
 POWER = 0.8
 Word = Literal["pass", "fail", "inconclusive"]
 WIDEST = 2.0
@@ -73,8 +77,8 @@ def verdict(
     low, high = estimate.low(confidence), estimate.high(confidence)
     further = samples_needed(estimate, estimate.value - floor, confidence)
     word, reason = _word(estimate, floor, low, high, infra, min_clusters)
-    if word != "inconclusive":
-        further = None
+    if word != "inconclusive" or infra > MAX_INFRA:
+        further = None  # what was lost has to be mended or run again: more samples settle nothing
     elif estimate.clusters < min_clusters:
         least = ceil(min_clusters * max(1.0, estimate.n / max(1, estimate.clusters))) - estimate.n
         further = max(least, further or 0)
@@ -93,8 +97,7 @@ def _word(
         few = too_few(estimate.n, estimate.clusters) or "too few to say"
         return "inconclusive", f"{few}; fewer than {min_clusters} groups conclude nothing"
     if infra > MAX_INFRA:
-        lost = f"{infra:.1%} of runs were lost to the infrastructure"
-        return "inconclusive", f"{lost}; above {MAX_INFRA:.0%} nothing is concluded"
+        return "inconclusive", f"{infra:.1%} of runs {NO_EVIDENCE}; above {MAX_INFRA:.0%} nothing is concluded"
     if low >= floor:
         return "pass", bounds_told("pass", low, high, floor)
     if high < floor:

@@ -30,7 +30,7 @@ COLUMNS = (
     ("cached", lambda r: count(r["cache_read_tokens"])),
     ("output", lambda r: count(r["output_tokens"])),
     ("reasoning", lambda r: count(r["reasoning_tokens"])),
-    ("latency", lambda r: seconds(r["latency_s"])),
+    ("P50 latency", lambda r: seconds(r["latency_s"])),
     ("samples", lambda r: count(r["n"])),
 )
 

@@ -136,7 +136,7 @@ COLUMNS: tuple[Column, ...] = (
     ("cached", lambda r: count(r["cache_read_tokens"])),
     ("out", lambda r: count(r["output_tokens"])),
     ("reasoning", lambda r: count(r["reasoning_tokens"])),
-    ("latency", lambda r: seconds(r["latency_s"])),
+    ("P50 latency", lambda r: seconds(r["latency_s"])),
     ("n", lambda r: count(r["n"])),
 )
 """Heading and cell of each column; one that would be empty for every row is left out. Tokens are means per request."""

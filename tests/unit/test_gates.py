@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,7 @@ from router_lab.gates import GateReport, read_audit, run_gates
 from router_lab.gates.arms import arm
 from router_lab.gates.judge import Case, judge_gate
 from router_lab.gates.measure import MEASURED, against_floor, price_drift, weighted_quantile
-from router_lab.metrics import clustered_mean
+from router_lab.metrics import Estimate, clustered_mean, verdict
 from router_lab.outcomes import validate_outcomes
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.features import DENSE, Featuriser
@@ -378,3 +379,18 @@ def test_a_policy_that_escalates_is_judged_as_it_is_replayed() -> None:
     assert seen.cost_usd == pytest.approx(np.where(passed, 0.001, 0.011))
     assert seen.latency_s == pytest.approx(np.where(passed, 1.0, 2.0))
     assert seen.mix_cost_usd == pytest.approx(np.full(400, 0.0055))  # the mix needs no check
+
+
+def test_shares_within_a_bound_stay_shares_and_show_their_side_of_the_floor() -> None:
+    """64 cheap rows: the share within $1 is 64 of 64, and what 64 rows can show of it lies short of 95 %."""
+    found = run({"metric": "cost_p95_usd", "max": 1.0}, always(0), world(64))
+    (result,) = found.results
+    low, high = map(float, re.search(r"; ([\d.]+) to ([\d.]+) % of requests", result.reason).groups())  # type: ignore[union-attr]
+    assert high == 100.0
+    assert (low >= 95.0) == (result.verdict == "pass")
+
+
+def test_what_gave_no_evidence_is_not_settled_by_more_samples() -> None:
+    judged = verdict(Estimate(0.0, 0.01, 500, 100), -0.03, 0.9, infra=0.2)
+    assert judged.verdict == "inconclusive" and judged.samples_needed is None
+    assert judged.reason.startswith("20.0% of runs gave no evidence") and "not scored" in judged.reason
