@@ -77,9 +77,20 @@ def _longest(text: str, name: str) -> str | None:
     return None
 
 
+def _tree(source: str, tries: int = 5) -> ast.Module:
+    """CPython now and then fails to parse a valid text (`SystemError: AST constructor recursion depth mismatch`, its
+    issue 106905: another parse in between, in the same interpreter); the same text is parsed the next time."""
+    for _ in range(tries - 1):
+        try:
+            return ast.parse(source)
+        except SystemError:
+            continue
+    return ast.parse(source)
+
+
 def _parsed(source: str, name: str) -> str | None:
     try:
-        tree = ast.parse(source)
+        tree = _tree(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     defined = any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)

@@ -173,3 +173,21 @@ GOOD = "def clamp(x):\n    return max(0, min(9, x))"
 )
 def test_code_is_found_in_its_wrapping_and_the_check_may_be_wrong(coding, reply, quality, check):
     assert coding.grade(reply, ROW)[::2] == (quality, check)
+
+
+def test_a_parser_that_fails_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ast
+
+    from evals import coding
+
+    real, asked = ast.parse, []
+
+    def parse(source: str) -> ast.Module:
+        asked.append(source)
+        if len(asked) < 3:
+            raise SystemError("AST constructor recursion depth mismatch (before=27, after=23)")
+        return real(source)
+
+    monkeypatch.setattr(coding.ast, "parse", parse)
+    assert coding._parsed("def f():\n    return 1\n", "f") == "def f():\n    return 1\n"
+    assert len(asked) == 3
