@@ -31,6 +31,7 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     verdict    or why it left the race (sweep --race): no further samples are due
     samples    further ones if that difference is the truth
     if equal   further ones if the candidate is as good as the best one
+    dollars    what `samples` cost, of the candidate and the best one together
     """
     from router_lab.outcomes import read_outcomes
     from router_lab.plan import plan as run

@@ -39,11 +39,21 @@ def advice(certificate: Mapping[str, Any]) -> Advice:
     if lost is None and (certificate.get("points") or {}).get("default", {}).get("predictor") == "fixed":
         told = "it reads nothing, and sends a share of all requests, at random, to one candidate"
         return Advice(ROUTE, f"Deploy this policy: {told}.")
+    if lost is None and _is_the_mix(certificate):
+        return Advice(ROUTE, "Route. What it does is the random mix itself: nothing was learned beyond that.")
     if lost is None:
         return Advice(ROUTE, "Route.")
     mix = certificate.get("random_mix") or {}
     instead = mixing(mix, certificate) if mix.get("probability") else f"{keep}, which costs less"
     return Advice(MIX if mix.get("probability") else KEEP, f"Do not route: {instead}. {lost}")
+
+
+def _is_the_mix(certificate: Mapping[str, Any]) -> bool:
+    """Whether policy and random mix cost the same on every row: their difference is nothing, and so is its interval."""
+    over = certificate.get("over_random_mix") or {}
+    ends = [over.get(name) for name in ("value", "low", "high")]
+    mixes = bool((certificate.get("random_mix") or {}).get("probability"))
+    return mixes and all(end is not None and abs(end) <= EQUAL for end in ends)
 
 
 def lost_to_mix(certificate: Mapping[str, Any]) -> str | None:

@@ -313,6 +313,8 @@ REFERENCE = {"model": "dear", "effort": None}
       "rows."),
      ({"verdict": "pass", "mix": 0.4, "over_random_mix": {"value": -1e-12, "high": 0.0}, "random_mix": MIX},
       "route", "Route."),
+     ({"verdict": "pass", "mix": 0.4, "over_random_mix": {"value": 0.0, "low": 0.0, "high": 0.0}, "random_mix": MIX},
+      "route", "Route. What it does is the random mix itself: nothing was learned beyond that."),
      ({"verdict": "pass", "mix": 0.4, "rule": {"kind": "budget"}, "over_random_mix": {"value": -0.05, "high": -0.01},
        "random_mix": MIX}, "route", "Route."),
      ({"verdict": "fail", "mix": 0.4, "over_random_mix": {"value": -0.05, "high": -0.01}, "random_mix": MIX},
