@@ -84,7 +84,8 @@ def test_fourteen_candidates_on_three_suites_to_the_cent(servers: tuple[Loopback
     outcomes, calls = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
 
     assert len(outcomes[["model", "effort"]].drop_duplicates()) == 14
-    assert (result.needed, result.failed, len(outcomes)) == (14 * 12, 0, 14 * 12)
+    why = outcomes.loc[outcomes["status"] != "ok", ["model", "suite", "status", "reason"]].value_counts()
+    assert (result.needed, result.failed, len(outcomes)) == (14 * 12, 0, 14 * 12), why.to_string()
     metered = one.bill + two.bill
     assert abs(Decimal(str(outcomes["paid_usd"].sum())) - metered) < Decimal("0.000001")
     assert result.spent_usd == pytest.approx(float(metered), abs=1e-9)
