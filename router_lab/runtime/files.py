@@ -1,30 +1,128 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and files that grow by whole lines.
+
+Every file of this project is written by one of two functions: `atomic_write` for what is replaced, `append_line` for
+what grows. Both may be cut short at any moment, by kill -9 or for want of room, and neither then leaves anything that a
+reader could take for something else.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import json
 import os
+import re
+import stat
 from pathlib import Path
+from typing import Any, NamedTuple
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_TEMPORARY = re.compile(r"\.router-lab-[0-9a-f]{16}\.tmp")
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write `data` to `path` so that a reader, or a crash at any moment, sees the old file or the new one.
 
-    A temporary name in the same directory, fsync, rename, fsync of the directory.
+    A temporary name of its own in the same directory (no process id: two containers may have the same), fsync, rename,
+    fsync of the directory. Raises OSError; the old file is then untouched.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".router-lab-{os.urandom(8).hex()}.tmp")
     try:
-        with temporary.open("wb") as handle:
+        with temporary.open("xb") as handle:
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            temporary.unlink(missing_ok=True)
         raise
     sync_directory(target.parent)
     return target
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Delete what writers that were killed left in `folder`. Only for who holds the folder's lock."""
+    with contextlib.suppress(OSError):
+        for entry in Path(folder).iterdir():
+            if _TEMPORARY.fullmatch(entry.name):
+                entry.unlink(missing_ok=True)
+
+
+def append_line(path: str | os.PathLike[str], line: bytes, *, sync: bool = False) -> None:
+    r"""Add `line`, without its newline, to the file `path`: all of it or nothing, also among processes.
+
+    A line that an earlier writer left torn is ended first, so that it spoils no other. Where the line cannot be written
+    whole (a full disk), what was written of it is taken back. sync: fsync before returning, for what must survive a
+    power cut. Raises OSError, and ValueError for a line that holds a newline.
+    """
+    if b"\n" in line:
+        raise ValueError("append_line: the line holds a newline")
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # O_NONBLOCK: opening a FIFO that nobody reads would wait for ever.
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(target, flags, 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(target))
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n" if hasattr(os, "pread") else False
+        _write_whole(descriptor, (b"\n" if torn else b"") + line + b"\n", size)
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)  # which also unlocks
+
+
+def _write_whole(descriptor: int, data: bytes, size: int) -> None:
+    try:
+        written = os.write(descriptor, data)
+        while written < len(data):  # a signal, or a disk with room for a part: the next write tells which
+            written += os.write(descriptor, data[written:])
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise
+
+
+class Records(NamedTuple):
+    """The JSON objects of a file of lines. `numbers`: the line of each, from 1; `torn`: lines that hold no object."""
+
+    rows: list[dict[str, Any]]
+    numbers: list[int]
+    torn: list[int]
+
+
+def read_records(path: str | os.PathLike[str]) -> Records:
+    """The objects in a file written by `append_line`; a line that a crash or a full disk cut short is passed over and
+    counted. Nothing at all for a file that is not there. Raises OSError."""
+    found = Records([], [], [])
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        return found
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):  # ValueError: also not UTF-8, and integers of too many digits
+            row = None
+        if isinstance(row, dict):
+            found.rows.append(row)
+            found.numbers.append(number)
+        else:
+            found.torn.append(number)
+    return found
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:
