@@ -125,6 +125,28 @@ def read_records(path: str | os.PathLike[str]) -> Records:
     return found
 
 
+def read_bounded(path: str | os.PathLike[str], most: int, *, follow: bool = True) -> bytes:
+    """The bytes of the regular file `path`, up to `most`; opened once, so that nothing is swapped under it.
+
+    For files from outside: a FIFO or a device is never waited for, and no more memory is taken than the file is long.
+    follow: False refuses a symlink. Raises OSError.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most or (not follow and Path(path).is_symlink()):
+            raise OSError(errno.EINVAL, f"not a regular file of up to {most} bytes", os.fspath(path))
+        # Asking for `most` would map that much memory first.
+        with os.fdopen(descriptor, "rb", closefd=False) as handle:
+            data = handle.read(status.st_size + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > status.st_size:
+        raise OSError(errno.EINVAL, f"grew beyond its {status.st_size} bytes while it was read", os.fspath(path))
+    return data
+
+
 def sync_directory(path: str | os.PathLike[str]) -> None:
     """Make a rename in `path` survive a power cut, where the system lets a directory be synced."""
     try:

@@ -40,7 +40,7 @@ def signed(make_random: Any, tmp_path: Path, keys: tuple[bytes, str]) -> Path:
     """A folder of releases with one signed release in it."""
     revision = load_policy(save_revision(Policy(make_random()), tmp_path / "p")).revision
     assert revision is not None
-    release = Release("p", "champion", 3, revision, None, "pass")
+    release = Release("random", "champion", 3, revision, None, "pass")
     (tmp_path / "p" / "RELEASE.json").write_bytes(build_release(release, keys[0]))
     return tmp_path / "p"
 
@@ -136,7 +136,7 @@ def test_a_store_demands_the_signature_on_every_update_and_restart(
     # An older release, rightly signed, is refused all the same.
     older = save_revision(Policy(make_random(seed=5)), signed)
     number = load_policy(older).revision or ""
-    (signed / "RELEASE.json").write_bytes(build_release(Release("p", "champion", 2, number), keys[0]))
+    (signed / "RELEASE.json").write_bytes(build_release(Release("random", "champion", 2, number), keys[0]))
     assert not again.check()
     assert "release 2 is not newer than 3" in str(again.status.last_refusal)
 
