@@ -16,7 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 from router_lab.runtime import codec, golden, jsonio
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.files import atomic_write, read_bounded, sync_directory
+from router_lab.runtime.files import is_leftover, read_bounded
+from router_lab.runtime.folders import is_unfinished, place_folder
 from router_lab.runtime.model import PolicySpec
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.release import RELEASE, Located, Release, locate, moment, release_expired
@@ -36,6 +37,7 @@ LARGEST = {
 }
 """Most bytes of each file of an artifact; these are also all the files there are."""
 PARTS = tuple(name for name in LARGEST if name != MANIFEST)
+_OCCUPIED = "not a new or empty directory; a saved policy is never written over"
 DIRECTORY_DIGITS = 16
 """Digits of the revision that name its directory under policies/<name>."""
 
@@ -66,12 +68,12 @@ def revision_of(files: Mapping[str, bytes]) -> str:
 def save_policy(policy: Policy, dir: PathLike) -> Path:
     """Write the artifact into `dir` itself, which must be new or empty, and return it.
 
-    MANIFEST.json comes last, so that a directory without it is an artifact that was never finished.
+    It is put there whole, or not at all. What a save that was killed left in `dir` counts as nothing.
     """
     target = Path(dir)
     refuse_file(target)
-    if target.exists() and any(target.iterdir()):
-        raise PolicyError(f"{target}: not a new or empty directory; a saved policy is never written over")
+    if target.exists() and not is_unfinished(target, LARGEST, MANIFEST):
+        raise PolicyError(f"{target}: {_OCCUPIED}")
     return write_files(encode_policy(policy), target)
 
 
@@ -89,13 +91,11 @@ def write_files(files: Mapping[str, bytes], target: Path) -> Path:
     entries = {name: _entry(data) for name, data in files.items()}
     manifest = {"format": codec.FORMAT, "files": entries, "revision": _revision(entries)}
     try:
-        for name in sorted(files):
-            atomic_write(target / name, files[name])
-        atomic_write(target / MANIFEST, jsonio.dumps(manifest))
+        return place_folder({**files, MANIFEST: jsonio.dumps(manifest)}, target, MANIFEST)
+    except FileExistsError as error:
+        raise PolicyError(f"{target}: {_OCCUPIED}") from error
     except OSError as error:
         raise PolicyError(f"{target}: cannot be written: {error.strerror}; no policy was saved there") from error
-    sync_directory(target.parent)
-    return target
 
 
 def save_revision(policy: Policy, parent: PathLike) -> Path:
@@ -145,7 +145,7 @@ def revision_in(path: PathLike) -> Path:
     folder = Path(path)
     if not folder.is_dir() or (folder / MANIFEST).exists() or os.path.lexists(folder / RELEASE):
         return folder
-    found = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
+    found = revisions_in(folder)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -157,6 +157,12 @@ def revision_in(path: PathLike) -> Path:
         f"{folder}: holds {len(found)} revisions and none is published; name one of {names}, or `router-lab publish` "
         "one"
     )
+
+
+def revisions_in(folder: Path) -> list[Path]:
+    """The directories in `folder` that hold a whole artifact."""
+    found = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
+    return [revision for revision in found if not is_leftover(revision.name)]
 
 
 def _verdict(revision: Path) -> str:
@@ -282,10 +288,7 @@ def _manifest(directory: Path) -> dict[str, Any]:
 
 def _hint(directory: Path) -> str:
     """What to do about a folder that is no artifact but holds some."""
-    try:
-        inside = sorted(entry.name for entry in directory.iterdir() if (entry / MANIFEST).is_file())
-    except OSError:
-        return ""
+    inside = [revision.name for revision in revisions_in(directory)]
     if not inside:
         return ""
     return f"; the folder holds revisions: name one, such as {directory / inside[0]}, or `router-lab publish` one"
