@@ -42,17 +42,28 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o666
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
-        if new:
-            os.link(temporary, target)  # unlike a rename, it never replaces
-            temporary.unlink()
-        else:
+        if not new:
             temporary.replace(target)
+        else:
+            _link(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):  # the first error is the one to tell
             temporary.unlink(missing_ok=True)
         raise
     sync_directory(target.parent)
     return target
+
+
+def _link(temporary: Path, target: Path) -> None:
+    """Unlike a rename, a link never replaces what is there."""
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if isinstance(error, FileExistsError) or os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "is there already", str(target)) from error
+        temporary.replace(target)  # a disk that knows no links
+    else:
+        temporary.unlink()
 
 
 def temporary_beside(path: Path) -> Path:

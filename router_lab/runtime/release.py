@@ -29,6 +29,7 @@ __all__ = [
     "build_release",
     "find_revision",
     "fingerprint",
+    "is_revision",
     "keygen",
     "load_public_key",
     "locate",
@@ -36,6 +37,7 @@ __all__ = [
     "parse_release",
     "read_release_bytes",
     "release_expired",
+    "release_row",
     "resolve",
     "sign_release",
     "verified_release",
@@ -80,7 +82,7 @@ class Located(NamedTuple):
 def build_release(release: Release, private_key: bytes | str | os.PathLike[str] | None = None) -> bytes:
     """The bytes of RELEASE.json, signed if a private key (PEM, or the path of a PEM file) is given."""
     _check(release)
-    row, key, text = _row(release), None, None
+    row, key, text = release_row(release), None, None
     if private_key is not None:
         private = load_private_key(private_key)
         key = fingerprint(private.public_key())
@@ -197,11 +199,11 @@ def locate(path: Path, public_key: Any, *, signed: bool, name: str | None = None
         raise PolicyError('load_policy: verify="signature" needs public_key')
     inside = os.path.lexists(path / RELEASE)
     folder = path if inside else path.parent
-    data, signer = read_release_bytes(folder), None
-    if signed:
-        release, signer = verified_release(data, public_key)
-    else:
-        release = parse_release(data)[0]
+    data = read_release_bytes(folder)
+    try:
+        release, signer = verified_release(data, public_key) if signed else (parse_release(data)[0], None)
+    except PolicyError as error:
+        raise PolicyError(str(error).replace(f"{RELEASE}: ", f"{folder / RELEASE}: ", 1)) from error
     if name not in (None, release.name) or alias not in (None, release.alias):
         expected = " as ".join(repr(word) if word is not None else "anything" for word in (name, alias))
         raise PolicyError(
@@ -227,11 +229,11 @@ def find_revision(folder: Path, revision: str) -> Path:
 
 
 def _signed_bytes(release: Release) -> bytes:
-    row = _row(release)
+    row = release_row(release)
     return _PREFIX[2 if "expires" in row else 1] + jsonio.dumps(row)
 
 
-def _row(release: Release) -> dict[str, Any]:
+def release_row(release: Release) -> dict[str, Any]:
     """The release as RELEASE.json has it: in the first form where it never expires."""
     row = release._asdict()
     expires = row.pop("expires")
@@ -256,7 +258,7 @@ def _check(release: Release) -> None:
             raise PolicyError(f"{RELEASE}: {key} {str(value)[:100]!r} is not a text of 1 to 100 characters")
     if not isinstance(release.number, int) or isinstance(release.number, bool) or not 1 <= release.number < 2**53:
         raise PolicyError(f"{RELEASE}: number {str(release.number)[:40]} is not a whole number of 1 to 2^53 − 1")
-    if not _is_revision(release.revision) or not (release.parent is None or _is_revision(release.parent)):
+    if not is_revision(release.revision) or not (release.parent is None or is_revision(release.parent)):
         raise PolicyError(f"{RELEASE}: revision and parent must be 64 hex digits (parent may be null)")
     if not isinstance(release.verdict, str) or release.verdict not in VERDICTS:
         raise PolicyError(f"{RELEASE}: verdict {str(release.verdict)[:40]!r} is not one of {', '.join(VERDICTS)}")
@@ -265,5 +267,5 @@ def _check(release: Release) -> None:
         raise PolicyError(f"{RELEASE}: expires {expires!r} is not a whole second of the years 1970 to 9999")
 
 
-def _is_revision(value: Any) -> bool:
+def is_revision(value: Any) -> bool:
     return isinstance(value, str) and len(value) == 64 and set(value) <= _DIGITS
