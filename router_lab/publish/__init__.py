@@ -240,8 +240,8 @@ def _next_back(standing: Standing, back: list[Line]) -> Line:
     if back:
         return back[0]
     assert standing.current is not None
-    number, came = standing.current.number, {line.revision for line in standing.lines}
-    if len(came) < 2:
+    number = standing.current.number
+    if standing.current.parent is None and len({line.revision for line in standing.lines}) < 2:
         raise InputError(f"{standing.folder}: release {number} is the first; there is nothing to go back to")
     raise InputError(
         f"{standing.folder}: nothing came before release {number} that was not itself rolled back from; publish "

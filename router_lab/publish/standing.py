@@ -13,8 +13,9 @@ from router_lab.runtime.release import LARGEST_STEP, RELEASE, Release, parse_rel
 
 @dataclass(frozen=True)
 class Standing:
-    """current: what the next release replaces, None for nothing; signed: whether that is. number: the largest number that a release ever had, or
-    may have had. lines: the history, without what never came to be. problems: what a publisher should know."""
+    """current: what the next release replaces, None for nothing; signed: whether that is. number: the largest number
+    that a release ever had, or may have had. lines: the history, without what never came to be. problems: what a
+    publisher should know."""
 
     folder: Path
     current: Release | None
@@ -49,12 +50,12 @@ def read_standing(folder: Path) -> Standing:
         problems.append(f"{folder / RELEASE}: {fault}; going on from release {largest} of {HISTORY}")
         current = _release(known[-1]) if known else None
     number = 0 if current is None else current.number
-    if [line.number > number for line in known[-2:]] == [True, True]:
+    if known and known[-1].number > number:
+        never = number == 0 or len(known) < 2 or known[-2].number <= number
         problems.append(
+            f"{folder}: release {known[-1]} was begun and never came to be; its number is left out" if never else
             f"{folder / RELEASE}: is release {number}, put back by hand: the history has {known[-1].number}"
-        )
-    elif known and known[-1].number > number:
-        problems.append(f"{folder}: release {known[-1]} was begun and never came to be; its number is left out")
+        )  # fmt: skip
     came = served(known, number)
     # A damaged last line may be that of a release whose number nobody else knows.
     return Standing(folder, current, signed, max(largest, number) + trailing, _with_current(came, current), problems)
