@@ -9,45 +9,60 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
-from anyio import to_thread
+from boundary import check_task, choose, run_answer
 from inspect_ai import Task, task
 from inspect_ai.scorer import Score, Scorer, Target, accuracy, scorer, stderr
 from inspect_ai.solver import TaskState
-from sandbox import run_calls
+from sandbox import Ran
 from suite_lib import scored, suite_task
+
+from router_lab.providers.boundary import BOUNDARY_KEY, CODE_KEY
 
 FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.S)
 
 
 @task
-def code() -> Task:
-    return suite_task("code", tests())
+def code(guard: bool = False, sandbox: str | list[str] | None = None) -> Task:
+    """Args: whether the built-in guard is enough where no kernel boundary is to be had; an Inspect sandbox to run the
+    code in, such as `docker` or `[docker, compose.yaml]`. Raises PrerequisiteError if nothing may run the answers."""
+    provider, *config = [sandbox] if isinstance(sandbox, str) else sandbox or [None]
+    boundary = choose(provider, guard=guard)
+    check_task(boundary)
+    made = suite_task("code", tests(guard), sandbox=(provider, *config) if config else provider)
+    made.metadata = {**(made.metadata or {}), CODE_KEY: boundary.declared("code")}
+    return made
 
 
 @scorer(metrics=[accuracy(), stderr()])
-def tests() -> Scorer:
-    """1.0 when the hidden tests pass; the check is that the code parses and passes the examples of its docstring."""
+def tests(guard: bool = False) -> Scorer:
+    """1.0 when the hidden tests pass; the check is that the code parses and passes the examples of its docstring. The
+    score's metadata says within what the code was run."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        # In a thread, so that other samples go on while the tests run.
-        value, answer, check = await to_thread.run_sync(grade, state.output.completion, state.metadata)
-        return scored(value, answer=answer, check=check)
+        text, row = state.output.completion, state.metadata
+        source = read_code(text, row["name"], row["signature"])
+        if source is None:
+            return scored(0.0, answer=None, check=False)
+        calls = [arguments for arguments, _ in cases(row)]
+        ran, held_by = await run_answer(text, source, row["name"], calls, suite="code", guard=guard)
+        value, check = judge(ran, row)
+        return scored(value, answer=source, check=check, **{BOUNDARY_KEY: held_by})
 
     return score
 
 
-def grade(completion: str, row: dict[str, Any]) -> tuple[float, str | None, bool]:
-    """(quality, the code read, check). `row` has name, signature, examples and tests ([arguments, result] each)."""
-    source = read_code(completion, row["name"], row["signature"])
-    if source is None:
-        return 0.0, None, False
-    cases = [*row["examples"], *row["tests"]]
-    ran = run_calls(source, row["name"], [arguments for arguments, _ in cases])
-    passed = ran.passed([result for _, result in cases])
-    shown = len(row["examples"])
-    return float(all(passed)), source, all(passed[:shown])
+def cases(row: Mapping[str, Any]) -> list[tuple[list[Any], Any]]:
+    """[arguments, result] each, those of the docstring first. Only the arguments ever reach the code."""
+    return [*row["examples"], *row["tests"]]
+
+
+def judge(ran: Ran, row: Mapping[str, Any]) -> tuple[float, bool]:
+    """(quality, check) of what came of the calls of `row`."""
+    passed = ran.passed([result for _, result in cases(row)])
+    return float(all(passed)), all(passed[: len(row["examples"])])
 
 
 def read_code(completion: str, name: str, signature: str) -> str | None:
