@@ -69,7 +69,7 @@ def choose(provider: str | None, *, guard: bool = False) -> Boundary:
     return Boundary(
         "guard",
         "nothing that would do for an answer that does not ship",
-        refuse=f"it runs code of models, and nothing here holds it: {box}. Install bubblewrap (apt install bubblewrap), "
+        refuse=f"it runs code of models and nothing here holds it: {box}. Install bubblewrap (apt install bubblewrap), "
         "or give the task an Inspect sandbox (args: {sandbox: docker}; inspect eval -T sandbox=docker), or, if the "
         f"guard, a jail for slips alone, is enough for these models, say {GUARD_VARIABLE}=yes or args: {{guard: true}}",
     )

@@ -26,6 +26,8 @@ from sandbox_box import Box, real_python
 CPU_SECONDS = 2
 WALL_SECONDS = 30.0
 """Only for code that waits without computing: a busy machine must not turn a right answer into a wrong one."""
+START_SECONDS = 120.0
+"""For the machine to come to the code; later than that it is not run, and nothing is scored."""
 MEMORY_MB = 256
 OUTPUT_BYTES = 1 << 20
 """Of all results together; more ends the process."""
@@ -73,7 +75,7 @@ def run_calls(
     """
     job = make_job(code, name, calls, guard=guard, cpu_seconds=cpu_seconds, memory_mb=memory_mb, boxed=box is not None)
     with _started(box) as process:
-        written, ended = _converse(process, job, time.monotonic() + wall_seconds)
+        written, ended = _converse(process, job, wall_seconds)
         said = _said(process)
     return read_answer(written, calls, ended or _way_out(process.returncode, boxed=box is not None), said)
 
@@ -149,10 +151,12 @@ def _started(box: Box | None) -> Iterator[subprocess.Popen[bytes]]:
                     pipe.close()
 
 
-def _converse(process: subprocess.Popen[bytes], job: bytes, deadline: float) -> tuple[bytes, str | None]:
-    """Send the job, read what is written: (that, and `wall` or `output` if it took too long or wrote too much)."""
+def _converse(process: subprocess.Popen[bytes], job: bytes, wall_seconds: float) -> tuple[bytes, str | None]:
+    """Send the job, read what is written: (that, and `wall` or `output` if it took too long or wrote too much). The
+    code's time starts when the code does."""
     assert process.stdin is not None and process.stdout is not None
     written = bytearray()
+    began, deadline = False, time.monotonic() + START_SECONDS
     with selectors.DefaultSelector() as ready:
         os.set_blocking(process.stdin.fileno(), False)
         ready.register(process.stdin, selectors.EVENT_WRITE)
@@ -174,6 +178,8 @@ def _converse(process: subprocess.Popen[bytes], job: bytes, deadline: float) -> 
                     return bytes(written), _waited(process, deadline)
                 if len(written) > OUTPUT_BYTES + len(BEGAN):
                     return bytes(written), "output"
+                if not began and written.startswith(BEGAN):
+                    began, deadline = True, time.monotonic() + wall_seconds
     return bytes(written), None
 
 

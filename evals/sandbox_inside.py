@@ -71,6 +71,8 @@ def _filter(program):
     no_new_privileges, seccomp, by_program = 38, 22, 2
     if libc.prctl(no_new_privileges, 1, 0, 0, 0) == 0:
         libc.prctl(seccomp, by_program, ctypes.byref(Program(len(program) // 8, program)), 0, 0)
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("ctypes", "_ctypes")]:
+        del sys.modules[name]
 
 
 def _guard(lib):
@@ -105,19 +107,19 @@ def _guard(lib):
 
 def _results(job):
     """Per call `{"value": …}` as JSON holds it, or `{"error": name}`."""
-    loads, dumps = json.loads, json.dumps
+    loads, dumps, kind = json.loads, json.dumps, type
     results, space = [], {"__name__": "answer"}
     try:
         exec(compile(job["code"], "answer.py", "exec"), space)  # noqa: S102  # what this program is for
         function = space[job["name"]]
     except BaseException as error:  # noqa: BLE001
-        return [{"error": type(error).__name__}] * len(job["calls"])
+        return [{"error": kind(error).__name__}] * len(job["calls"])
     for arguments in job["calls"]:
         try:
             # As JSON and at once, so that what a function returns cannot change later.
             results.append({"value": loads(dumps(function(*arguments)))})
         except BaseException as error:  # noqa: BLE001
-            results.append({"error": type(error).__name__})
+            results.append({"error": kind(error).__name__})
     return results
 
 

@@ -60,8 +60,8 @@ def suite_task(suite: str, scorer: Scorer, solver: Solver | None = None, **setti
 
 
 def scored(value: float, *, answer: str | None, check: bool, explanation: str | None = None, **more: Any) -> Score:
-    """A score in [0, 1] with `check`: did what a runtime could test without knowing the answer hold; `more` is what else
-    its metadata says."""
+    """A score in [0, 1] with `check`: did what a runtime could test without knowing the answer hold; `more` is what
+    else its metadata says."""
     return Score(value=float(value), answer=answer, explanation=explanation, metadata={"check": check, **more})
 
 

@@ -85,7 +85,7 @@ def faults(folder: Path, cells: dict[tuple[str, str, str | None], Known]) -> Ite
     if (folder / SUMS).read_text() != sums(folder):
         yield f"{folder / SUMS}: does not match the files; `cd {folder} && sha256sum -c {SUMS}` names them"
     if folder.resolve() == RECORDED and hashlib.sha256((folder / SUMS).read_bytes()).hexdigest() != SUMS_SHA256:
-        yield f"{folder / SUMS}: SUMS_SHA256 in evals/shipped.py is of another list; if this one is meant, write its own"
+        yield f"{folder / SUMS}: SUMS_SHA256 in evals/shipped.py is another list's; if this one is meant, write its own"
     now = provenance()
     for key, value in json.loads((folder / PROVENANCE).read_text()).items():
         if now.get(key) != value:

@@ -1,8 +1,8 @@
 """What a task that runs code of models says of itself, and to whom: shared words, standard library alone.
 
 Such a task has `metadata[CODE_KEY]`, a mapping: `boundary` (what holds the code: `inspect`, `bubblewrap` or `guard`),
-`said` (the same for people), `refuse` (null, or why no candidate's code may be run here and what to do about it) and `trusts`
-(recordings whose answers may be run all the same: their paths and sha256).
+`said` (the same for people), `refuse` (null, or why no candidate's code may be run here and what to do about it) and
+`trusts` (recordings whose answers may be run all the same: their paths and sha256).
 """
 
 from __future__ import annotations
