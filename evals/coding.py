@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from anyio import to_thread
 from boundary import check_task, choose, run_answer
 from inspect_ai import Task, task
 from inspect_ai.scorer import Score, Scorer, Target, accuracy, scorer, stderr
@@ -21,7 +22,9 @@ from suite_lib import scored, suite_task
 
 from router_lab.providers.boundary import BOUNDARY_KEY, CODE_KEY
 
-FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.S)
+FENCE = re.compile(r"```[ \t]*(?:\w+[ \t]*)?\n(.*?)(?:\n[ \t]*```|\Z)", re.S)
+MOST_CHARACTERS, MOST_LINES = 1 << 18, 400
+"""Of an answer that is read, and of its code: each line of code may cost a parse of all before it."""
 
 
 @task
@@ -43,7 +46,7 @@ def tests(guard: bool = False) -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:
         text, row = state.output.completion, state.metadata
-        source = read_code(text, row["name"], row["signature"])
+        source = await to_thread.run_sync(read_code, text, row["name"], row["signature"])
         if source is None:
             return scored(0.0, answer=None, check=False)
         calls = [arguments for arguments, _ in cases(row)]
@@ -68,13 +71,15 @@ def judge(ran: Ran, row: Mapping[str, Any]) -> tuple[float, bool]:
 def read_code(completion: str, name: str, signature: str) -> str | None:
     """The Python source in a reply that defines `name`: the last fenced block that does, else the text from its first
     code line on, else a bare body put under the signature; None if nothing of it parses."""
+    if len(completion) > MOST_CHARACTERS:
+        return None
     blocks = [textwrap.dedent(block) for block in FENCE.findall(completion)]
     for text in [*reversed(blocks), completion]:
         source = _longest(text, name)
         if source is not None:
             return source
     body = blocks[-1] if blocks else completion
-    if re.search(r"^\s*def ", body, re.M) or not re.search(r"^\s*return\b", body, re.M):
+    if re.search(r"^[ \t]*def ", body, re.M) or not re.search(r"^[ \t]*return\b", body, re.M):
         return None
     return _parsed(f"{signature}\n{textwrap.indent(textwrap.dedent(body.strip(chr(10))), '    ')}\n", name)
 
@@ -85,7 +90,7 @@ def _longest(text: str, name: str) -> str | None:
     first = next((i for i, line in enumerate(lines) if re.match(r"(?:def|import|from|@|class)\b", line)), None)
     if first is None:
         return None
-    for end in range(len(lines), first, -1):
+    for end in range(min(len(lines), first + MOST_LINES), first, -1):
         source = _parsed("\n".join(lines[first:end]) + "\n", name)
         if source is not None:
             return source

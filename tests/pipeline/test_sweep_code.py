@@ -1,4 +1,4 @@
-"""A sweep of a suite that runs code: refused before anything is sent where nothing holds the code, and said where it is."""
+"""A sweep of a suite that runs code: refused before anything is sent where nothing holds it, and said where it is."""
 
 import gzip
 import io
@@ -10,12 +10,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from router_lab.cli import main
+from router_lab.cli import cli
 from router_lab.config import Sweep
 from router_lab.providers.boundary import BOUNDARY_KEY, CODE_KEY
 from router_lab.providers.evallog import RawLog
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import prepare, run_sweep
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # Inspect's own
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -79,9 +84,10 @@ def test_a_changed_recording_is_refused_whatever_it_is_called(root, tmp_path):
         prepare(sweep_of(root, [SHIPPED], recorded=str(folder)))
 
 
-def test_the_command_names_it_before_a_run(root, tmp_path):
+def test_an_estimate_says_what_a_run_would_need(root, tmp_path):
     file = tmp_path / "c.yaml"
-    file.write_text(json.dumps(sweep_of(root, [LIVE]).model_dump(mode="json", exclude_unset=True)))
-    ran = CliRunner().invoke(main, ["sweep", str(file), "--log-dir", str(tmp_path / "logs")])
-    assert ran.exit_code == 1
-    assert "apt install bubblewrap" in ran.output
+    file.write_text(json.dumps(sweep_of(root, ["openai/gpt-4o-mini"]).model_dump(mode="json", exclude_unset=True)))
+    estimate = CliRunner().invoke(cli, ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--dry-run"])
+    assert estimate.exit_code == 0, estimate.output
+    assert "before it can run: suite `code`" in estimate.output
+    assert "apt install bubblewrap" in estimate.output

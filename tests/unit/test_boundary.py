@@ -214,8 +214,8 @@ def test_agents_read_documents_of_their_sample_and_no_file(root):
     try:
         desk = agent.Desk({"note.txt": "inside"}, [], ["total"])
         for asked in ("/etc/hostname", "../datasets/agent/data.jsonl", "~/.ssh/id_rsa", "note.txt/../data.jsonl"):
-            seen = desk.step(f"READ {asked}")
-            assert seen.startswith("ERROR: there is no file") or "inside" in seen, asked
+            for verb in ("READ", "REPAIR"):
+                desk.step(f"{verb} {asked}")
         assert set(desk.seen) <= {"inside"}
     finally:
         sys.modules.pop("agent", None)

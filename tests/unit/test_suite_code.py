@@ -238,6 +238,25 @@ def test_code_is_found_in_its_wrapping_and_the_check_may_be_wrong(coding, reply,
     assert graded(coding, reply, ROW) == (quality, check)
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "```" + " " * 200_000,
+        "\n" * 200_000,
+        "x = 1\n" * 30_000 + "def clamp(x):\n    return (\n",
+        "def clamp(x):\n" + "    (\n" * 30_000,
+        "def clamp(x):\n    return " + "-" * 200_000 + "1",
+        "def clamp(x):\n    return " + "(" * 100_000,
+        "```\n" * 60_000,
+        "x" * 10_000_000,
+        "def clamp(x):\n    return '\0'\ud800",
+    ],
+)
+def test_an_answer_cannot_hold_up_those_who_read_it(coding, reply):
+    """Quadratic expressions would take minutes to hours here, and the whole sweep waits."""
+    assert coding.read_code(reply, "clamp", "def clamp(x):") is None
+
+
 def test_a_parser_that_fails_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     import ast
 
