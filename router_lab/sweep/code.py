@@ -42,8 +42,8 @@ def boundaries(tasks: Tasks, recorded: Path) -> list[str]:
 
 
 def _declared(task: Task) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = (task.metadata or {}).get(CODE_KEY) or {}
-    return found
+    found = (task.metadata or {}).get(CODE_KEY)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _is_recorded(cell: Cell) -> bool:
@@ -54,7 +54,7 @@ def _trusted(cell: Cell, declared: Mapping[str, Any], recorded: Path) -> bool:
     """Whether all that is recorded of the cell has a hash that its task trusts."""
     if not _is_recorded(cell):
         return False
-    known = set((declared.get("trusts") or {}).values())
+    known = set(dict(declared.get("trusts") or {}).values())
     label = candidate_label(cell.model, cell.effort, cell.settings.sha)
     files = [path for path in recordings(recorded, label) if read_header(path).get("suite") == cell.suite]
     return bool(files) and all(hashlib.sha256(path.read_bytes()).hexdigest() in known for path in files)

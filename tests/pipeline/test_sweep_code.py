@@ -91,3 +91,29 @@ def test_an_estimate_says_what_a_run_would_need(root, tmp_path):
     assert estimate.exit_code == 0, estimate.output
     assert "before it can run: suite `code`" in estimate.output
     assert "apt install bubblewrap" in estimate.output
+
+
+TASK = """
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+from inspect_ai.scorer import match
+
+@task
+def mine(held=True):
+    why = None if held else "no container is running"
+    said = {"boundary": "inspect", "said": "a container of mine", "refuse": why}
+    samples = [Sample(id=str(i), input=f"say {i}", target=str(i)) for i in range(3)]
+    return Task(dataset=samples, scorer=match(), metadata={"runs_code": said})
+"""
+
+
+def test_a_task_of_ones_own_takes_part(root, tmp_path):
+    (tmp_path / "mine.py").write_text(TASK)
+    (tmp_path / "suites.yaml").write_text(
+        "mine: {task: mine.py@mine}\nnone: {task: mine.py@mine, args: {held: false}}\n"
+    )
+    there = {"suites_file": str(tmp_path / "suites.yaml"), "efforts": [None]}
+    (line,) = prepare(sweep_of(root, [LIVE], suites=["mine"], **there)).boundaries()
+    assert line == "mine: code of models runs within a container of mine"
+    with pytest.raises(InputError, match="suite `none`: candidate .*smollm2-135m: no container is running"):
+        prepare(sweep_of(root, [LIVE], suites=["none"], **there))
