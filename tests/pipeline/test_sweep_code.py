@@ -115,5 +115,5 @@ def test_a_task_of_ones_own_takes_part(root, tmp_path):
     there = {"suites_file": str(tmp_path / "suites.yaml"), "efforts": [None]}
     (line,) = prepare(sweep_of(root, [LIVE], suites=["mine"], **there)).boundaries()
     assert line == "mine: code of models runs within a container of mine"
-    with pytest.raises(InputError, match="suite `none`: candidate .*smollm2-135m: no container is running"):
+    with pytest.raises(InputError, match=r"suite `none`: candidate .*smollm2-135m: no container is running"):
         prepare(sweep_of(root, [LIVE], suites=["none"], **there))
