@@ -251,6 +251,8 @@ def _estimate(
     grid = [] if racing is None else ["of the whole grid, were it not a race, there is lacking:"]
     lines = [*grid, render(estimates, each, left)] + ([] if racing is None else [render_race(racing)])
     echo_block("\n".join(lines))
+    for line in plan.boundaries():
+        echo(line, err=True)
     if plan.lacking:
         echo(*(f"before it can run: {cause}" for cause in plan.lacking))
 
