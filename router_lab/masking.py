@@ -19,24 +19,46 @@ from router_lab.runtime.errors import InputError
 
 STARS = "***"
 _NAME = re.compile(
-    r"(^|[-_.])(api[-_]?key|access[-_]?key|subscription[-_]?key|(client[-_]?)?secret([-_]key)?|passw(or)?d|credentials?|"
-    r"authorization|auth|cookie|bearer|sig|signature)$|"
-    r"(^|\.)((x|access|amz|api|auth|bearer|hf|personal|refresh|security|session|user)[-_]?)*token$", re.I,
+    r"(^|[-_.])(pass(w(or)?d|phrase|code)?s?|pwd|pat|jwt|dsn|pem|credentials?|authorization|auth|cookies?|bearers?|sig|"
+    r"signature|connection[-_]?string|(client[-_]?)?secrets?([-_](key|id|value|string))?|"
+    r"(api|access|account|app|application|auth|client|encryption|gateway|licen[cs]e|master|private|proxy|secret|service|"
+    r"session|shared|signing|subscription|team|user|virtual)[-_]?keys?)$|"
+    r"(?<!bos)(?<!cls)(?<!end)(?<!eos)(?<!mask)(?<!pad)(?<!per)(?<!sep)(?<!start)(?<!stop)(?<!unk)(?<!next)(?<!first)"
+    r"(?<!last)(?<!image)(?<!max)(?<!of)(?<!special)(?<!text)(?<!turn)(?<!tool)(?<!think)[-_.]token$|^token$|"
+    r"(^|[-_.])(access|api|auth|bearer|hf|id|refresh|security|session|user|x)token$", re.I,
 )  # fmt: skip
-"""Names of settings, headers, URL parameters and variables whose values are keys; `max_tokens` is none of them."""
-_VALUE = re.compile(r"^(Bearer|Basic|Token) \S{6}|^(sk|pk|rk|hf|gh[a-z]|xox[a-z]|glpat|AKIA|AIza|eyJ)[-_A-Za-z0-9]{12}")
-"""Values that are keys whatever they are called."""
+"""Names of settings, headers, URL parameters and variables whose values are keys; `max_tokens` and `stop_token` are
+none of them. Camel case is read as if it had underscores."""
+_CARRIER = re.compile(r"(^|[-_.])(headers?|query([-_]params)?)$", re.I)
+"""Mappings in which a gateway's key may have any name: each value is a key there unless it is known to be none."""
+_HARMLESS = re.compile(
+    r"^(accept([-_].*)?|content[-_].*|user[-_]agent|(http[-_])?referr?er|x[-_]title|(anthropic|openai)[-_](beta|version)|"
+    r"api[-_]version|x[-_](stainless|ms[-_]client|request[-_]id).*|.*[-_]?cache[-_]control|date|host|origin|connection|"
+    r"priority|region|model|deployment)$", re.I,
+)  # fmt: skip
+"""Headers and parameters that say nothing secret."""
+_PLAIN = re.compile(r"[a-z]+|\d{4}-\d{2}-\d{2}(-preview|T[\d:.]+Z?)?")
+"""Lower-case words and dates: nothing that anybody would keep to themselves."""
+SOME_VALUE = "a value of some length"
+_VALUE = re.compile(
+    r"^(Bearer|Basic|Token|ApiKey|Key) \S{6}|-----BEGIN |^\w+://[^/\s@]+@|"
+    r"^(sk|pk|rk|hf|gsk|xai|pplx|nvapi|tvly|r8|dop|shp[a-z]{2}|gh[a-z]|github_pat|xox[a-z]|glpat|AKIA|ASIA|AIza|eyJ)"
+    r"[-_A-Za-z0-9]{12}"
+)
+"""Values that are keys whatever they are called; of a URL, that it holds a user."""
 _SHAPED = re.compile(r"\b[Bb]earer\s+[\w.~+/=-]{8,}|\bsk-[\w-]{16,}")
 """What has the form of a key in running text."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.-]*)\}")
 _URL = re.compile(r"(\w+://)([^/\s@'\"]+)@")
 _PARAMETER = re.compile(r"([?&])([\w.-]+)=([^&\s'\"#]+)")
+_FOLDERS = ("PWD", "OLDPWD")
+"""Variables of every shell, where the folder stands in which a command runs."""
 _SHORTEST = 8
 """Characters from which a value is looked for in texts: `none` and `test` stand in many."""
 _KNOWN: set[str] = set()
 
 
-def hidden(tree: Any, path: str, found: dict[str, str]) -> Any:
+def hidden(tree: Any, path: str, found: dict[str, Any]) -> Any:
     """`tree` (JSON) with a reference for every key in it, of which `found` then knows the value.
 
     path: where it stands, such as `args`; the reference is made of that, so it is the same whatever the value is.
@@ -45,29 +67,57 @@ def hidden(tree: Any, path: str, found: dict[str, str]) -> Any:
         return {key: hidden(value, f"{path}.{key}", found) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
         return [hidden(value, f"{path}.{number}", found) for number, value in enumerate(tree)]
-    if isinstance(tree, str) and not _REFERENCE.search(tree) and is_key(path, tree):
-        name = re.sub(r"[^\w.-]", "-", path)
-        found[name] = tree
-        return f"${{{name}}}"
-    return tree
+    if tree is None or isinstance(tree, bool) or not is_key(path, str(tree)):
+        return tree
+    if isinstance(tree, str) and _REFERENCE.search(tree) and not _beside_references(tree):
+        return tree
+    name = re.sub(r"[^\w.-]", "-", path)
+    found[name] = tree
+    return f"${{{name}}}"
 
 
-def revealed(tree: Any, found: Mapping[str, str], where: str) -> Any:
+def revealed(tree: Any, found: Mapping[str, Any], where: str, path: str | None = None) -> Any:
     """`tree` with the values of its references: of `found`, else of the environment. Raises InputError for one that is
-    not set. From then on the values are stars in every text that `masked` sees."""
+    not set. From then on the values are stars in every text that `masked` sees.
+
+    path: where it stands, for what may hold other texts that look like references, such as the arguments of a task: a
+    variable of the environment is then put in only where a key is expected.
+    """
+
+    def of_environment(match: re.Match[str]) -> str:
+        kept = os.environ.get(match[1])
+        if kept is None:
+            raise InputError(f"{where}: {match[0]} is not set in the environment")
+        know(kept)
+        return kept
 
     def value(match: re.Match[str]) -> str:
-        known = found.get(match[1], os.environ.get(match[1]))
-        if known is None:
-            raise InputError(f"{where}: {match[0]} is not set in the environment")
-        know(known)
-        return known
+        if match[1] in found:  # which may hold references itself, beside what is written out
+            known = _REFERENCE.sub(of_environment, str(found[match[1]]))
+            know(known)
+            return known
+        return match[0] if path is not None and not is_key(path, SOME_VALUE) else of_environment(match)
 
     if isinstance(tree, Mapping):
-        return {key: revealed(inner, found, where) for key, inner in tree.items()}
+        below = ((key, None if path is None else f"{path}.{key}") for key in tree)
+        return {key: revealed(tree[key], found, where, at) for key, at in below}
     if isinstance(tree, list | tuple):
-        return [revealed(inner, found, where) for inner in tree]
-    return _REFERENCE.sub(value, tree) if isinstance(tree, str) else tree
+        return [
+            revealed(inner, found, where, None if path is None else f"{path}.{number}")
+            for number, inner in enumerate(tree)
+        ]
+    if not isinstance(tree, str):
+        return tree
+    whole = _REFERENCE.fullmatch(tree)
+    if whole and whole[1] in found and not isinstance(found[whole[1]], str):
+        know(str(found[whole[1]]))
+        return found[whole[1]]
+    return _REFERENCE.sub(value, tree)
+
+
+def _beside_references(text: str) -> bool:
+    """Whether a text holds something of its own beside references: a scheme such as `Bearer ` is none."""
+    return any(len(word) >= _SHORTEST and not _PLAIN.fullmatch(word) for word in _REFERENCE.sub(" ", text).split())
 
 
 def has_references(tree: Any) -> bool:
@@ -80,8 +130,27 @@ def has_references(tree: Any) -> bool:
 
 
 def is_key(name: str, value: str) -> bool:
-    """Whether a setting of that name, and with that value, is a key."""
-    return bool(value) and (_NAME.search(name) is not None or _VALUE.search(value) is not None)
+    """Whether a setting of that name (a path with dots), and with that value, is a key.
+
+    So it is below a name of keys (`auth: [user, password]`), and in a mapping of headers or parameters, where a
+    gateway's key may have any name, unless name or value are known to be harmless.
+    """
+    if not value:
+        return False
+    parts = _snake(name).split(".")
+    if any(_NAME.search(part) for part in parts) or _VALUE.search(value) or _has_key_parameter(value):
+        return True
+    if not any(_CARRIER.search(part) for part in parts[:-1]):
+        return False
+    return not (_HARMLESS.match(parts[-1]) or len(value) < _SHORTEST or _PLAIN.fullmatch(value))
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+
+
+def _has_key_parameter(value: str) -> bool:
+    return "=" in value and _PARAMETER.sub(_parameter, value) != value
 
 
 def know(value: object) -> None:
@@ -160,7 +229,7 @@ def without_keys(tree: Any) -> Any:
             return [clean(inner, "") for inner in value]
         if not isinstance(value, str):
             return value
-        return STARS if value and _NAME.search(name) else mask(value)
+        return STARS if value and _NAME.search(_snake(name)) else mask(value)
 
     return clean(tree, "")
 
@@ -192,6 +261,6 @@ def _parameter(match: re.Match[str]) -> str:
 def keys_known() -> list[str]:
     """Values of keys that were used or stand in the environment, the longest first."""
     for name, value in os.environ.items():
-        if _NAME.search(name) or name.endswith(("_KEY", "_TOKEN")):
+        if name not in _FOLDERS and (_NAME.search(name) or name.endswith(("_KEY", "_TOKEN"))):
             know(value)
     return sorted(_KNOWN, key=lambda value: (-len(value), value))

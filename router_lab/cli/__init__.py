@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
+import os
 from typing import Any
 
 import click
 
 from router_lab import __version__
-from router_lab.cli.common import plain_warnings
+from router_lab.cli.common import ERROR, INTERRUPTED, echo, plain_warnings
 from router_lab.cli.examples import with_example
+from router_lab.cli.faults import TRACEBACK, told_of, traceback_lines
 from router_lab.masking import masked
-from router_lab.runtime.errors import RouterLabError
 from router_lab.runtime.visible import visible
 
 COMMANDS = {
@@ -55,16 +55,17 @@ class LazyGroup(click.Group):
         try:
             with plain_warnings():
                 return super().invoke(ctx)
-        except RouterLabError as error:
-            raise click.ClickException(visible(masked(str(error)))) from error
-        except OSError as error:  # no room, no right, a file where a folder must be, a name too long
-            if error.errno == errno.EPIPE:  # whoever read our output has seen enough: click ends quietly
-                raise
-            told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-            raise click.ClickException(visible(masked(told))) from error
         except click.ClickException as error:  # click's own of what was typed, which may be a file's name
             error.message = visible(masked(error.message))  # type: ignore[misc]  # its only text
             raise
+        except KeyboardInterrupt:
+            echo("", "interrupted", err=True)
+            raise SystemExit(INTERRUPTED) from None
+        except Exception as error:
+            told = None if os.environ.get(TRACEBACK) else told_of(error)
+            if told is None:
+                raise
+            raise click.ClickException(visible(masked(told))) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -85,7 +86,12 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the `router-lab` script."""
-    cli(prog_name="router-lab")
+    try:
+        cli(prog_name="router-lab")
+    except Exception as error:  # noqa: BLE001  # what nobody expected: shown whole, since it is ours to mend
+        for line in traceback_lines(error):
+            echo(line, err=True)
+        raise SystemExit(ERROR) from None
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from router_lab.runtime.policy import Policy
 
 OK, ERROR, USAGE, GATE_FAILED, INCONCLUSIVE = 0, 1, 2, 3, 4
+INTERRUPTED = 130
+"""128 + SIGINT, as a shell has it."""
 EXIT_OF_VERDICT = {"pass": OK, "fail": GATE_FAILED, "inconclusive": INCONCLUSIVE}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of text.")
@@ -34,7 +37,8 @@ def echo(*lines: object, err: bool = False, nl: bool = True, **style: Any) -> No
     keys are stars (`masked`).
     style: of `click.style`.
     """
-    click.secho("\n".join(visible(masked(str(line))) for line in lines), err=err, nl=nl, **style)
+    text = "\n".join(visible(masked(str(line))) for line in lines)
+    _write(click.style(text, **style) if style else text, err=err, nl=nl)
 
 
 def echo_block(text: str, *, err: bool = False) -> None:
@@ -46,13 +50,26 @@ def print_json(value: Any) -> None:
     """`value` as JSON on standard output, keys sorted so that two runs can be compared; what could not be seen in a
     terminal is escaped as JSON escapes it."""
     text = json.dumps(masked_tree(value), indent=2, sort_keys=True, ensure_ascii=False, default=str)
-    click.echo(visible_json(text))
+    _write(visible_json(text))
 
 
 def print_path(path: str | Path) -> None:
     """A result's path, alone on the last line, so that scripts can read it: as it is, unless it steers a terminal."""
     steers = sys.stdout.isatty() or re.search(r"[\x00-\x1f\x7f-\x9f]", str(path))
-    click.echo(visible(path) if steers else os.fsencode(path))
+    _write(visible(path) if steers else os.fsencode(path))
+
+
+def _write(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
+    """Where nobody reads any more (`| head`), what is printed is dropped and the command goes on to its end: its exit
+    status is that of what it did, and a sweep that is paid for is not lost."""
+    try:
+        click.echo(text, err=err, nl=nl)
+    except BrokenPipeError:
+        closed = sys.stderr if err else sys.stdout
+        with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a descriptor
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, closed.fileno())
+            os.close(nowhere)
 
 
 @contextmanager

@@ -134,7 +134,9 @@ def log_to_mlflow(asked: Asked, name: str, uri: str | None, pages: list[Path]) -
 
 def page_differences(path: Path, text: str) -> list[str]:
     """The first line in which the page at `path` is not `text`."""
-    was, now = path.read_bytes(), text.encode("utf-8", "replace")
+    from router_lab.runtime.reading import read_regular
+
+    was, now = read_regular(path), text.encode("utf-8", "replace")
     if was == now:
         return []
     pairs = enumerate(zip(was.splitlines(), now.splitlines(), strict=False), 1)

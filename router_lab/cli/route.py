@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,11 @@ from router_lab.cli.words import escalates, notes, with_escalation
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
     from router_lab.runtime.policy import Policy
+
+
+LARGEST_VECTOR = 16 << 20
+LONGEST_PROMPT = 64 << 20
+"""Bytes; a decision reads the beginning of it."""
 
 
 @click.command()
@@ -34,7 +41,7 @@ def route(policy: str, prompt: str | None, vector: str | None, explain: bool, as
     """Decide who serves PROMPT (standard input if left out) under POLICY, an artifact or a folder of releases."""
     loaded = open_policy(policy)
     numbers = None if vector is None else read_vector(vector, loaded)
-    text = sys.stdin.read() if prompt is None else prompt
+    text = read_prompt() if prompt is None else prompt
     decision = loaded.decide(text, vector=numbers, **asked)
     told = notes(loaded, decision, asked["suite"])
     rows = explained(loaded, decision, text, asked["suite"], numbers) if explain else []
@@ -55,6 +62,16 @@ def route(policy: str, prompt: str | None, vector: str | None, explain: bool, as
         if loaded.spec.escalation:
             echo(f"  {escalates(loaded)}")
     echo(f"  revision  {decision.revision}")
+
+
+def read_prompt() -> str:
+    """The prompt on standard input; what is no UTF-8 becomes `\\ufffd`. Raises InputError for one without an end."""
+    from router_lab.runtime.errors import InputError
+
+    data = sys.stdin.buffer.read(LONGEST_PROMPT + 1)
+    if len(data) > LONGEST_PROMPT:
+        raise InputError(f"standard input: has more than {LONGEST_PROMPT >> 20} MiB, and no prompt is as long")
+    return data.decode("utf-8", "replace")
 
 
 def read_vector(given: str, policy: Policy) -> list[float]:
@@ -85,25 +102,29 @@ def _where(given: str) -> str:
 
 
 def _numbers(given: str) -> list[float]:
-    import json
-
     import numpy as np
 
     from router_lab.runtime.errors import InputError
+    from router_lab.runtime.jsonio import decode
+    from router_lab.runtime.reading import open_regular, read_regular
 
     path, listed, where = Path(given), _is_list(given), _where(given)
-    if not listed and not path.is_file():
+    if not listed and not path.exists():
         raise InputError(f"{where}: no such file; give a .npy file, a file with a JSON list of numbers, or the list")
     try:
         if path.suffix == ".npy" and not listed:
-            values = np.load(path, allow_pickle=False)
+            with open_regular(path) as file:
+                values = np.load(file, allow_pickle=False)
+            if not isinstance(values, np.ndarray):
+                raise ValueError("it is an archive of several arrays")
         else:
             # `null` is how JSON writes what is not a number; `decide` takes such a vector as missing.
-            values = np.array(json.loads(given if listed else path.read_bytes()), dtype=np.float64)
+            values = np.array(decode(given if listed else read_regular(path, LARGEST_VECTOR)), dtype=np.float64)
         if values.ndim != 1 or values.dtype.kind not in "fiu":
             raise ValueError(f"its shape is {list(values.shape)} and its kind {values.dtype}")
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        raise InputError(f"{where}: is not one list of numbers: {str(error).splitlines()[0]}") from None
+    except (OSError, ValueError, TypeError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile) as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{where}: is not one list of numbers: {said}") from None
     return [float(value) for value in values]
 
 

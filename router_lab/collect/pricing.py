@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from router_lab.prices import PriceTable
 from router_lab.prices.table import digest
+from router_lab.providers.evallog import read_manifest
 from router_lab.providers.keys import MANIFEST
 from router_lab.runtime.errors import InputError, RouterLabWarning
 
@@ -61,9 +61,7 @@ class Pricing:
 
 def manifest_of(folder: Path) -> Mapping[str, Any]:
     """What a sweep says of its log directory; nothing for another folder."""
-    path = folder / MANIFEST
-    content: Mapping[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return content
+    return read_manifest(folder) if (folder / MANIFEST).is_file() else {}
 
 
 def _short(path: Path) -> Path:

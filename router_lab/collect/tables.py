@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +21,15 @@ from router_lab.outcomes.tablefile import read_table_file, settle_others, table_
 from router_lab.prices import Counted, PriceTable, Tokens, midday, read_usage, today, utc
 from router_lab.runtime.decisions import outcome_rows
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.jsonio import decode
+from router_lab.runtime.reading import open_regular
 
 NO_EFFORT = frozenset({"None", "null", "NULL", "nan", "NaN", "NA", "N/A", "<NA>"})
 """Written by programs for "nothing is known"; in a text column they are texts, which is said. (`none` is an effort.)"""
+
+
+_LONGEST_LINE = 1 << 20
+"""Bytes in which a line of a decision log says what it is."""
 
 
 def read_table(path: Path, options: TableOptions | None = None) -> pd.DataFrame:
@@ -90,10 +95,10 @@ def _doubts(frame: pd.DataFrame, made: pd.DataFrame, where: str) -> list[str]:
 def _is_decision_log(path: Path) -> bool:
     if table_kind(path) != "jsonl" or path.suffix == ".gz":
         return False
-    with path.open("rb") as lines:
-        first = next((line for line in lines if line.strip()), b"")
+    with open_regular(path) as lines:
+        first = next((line for line in iter(lambda: lines.readline(_LONGEST_LINE), b"") if line.strip()), b"")
     try:
-        row = json.loads(first)
+        row = decode(first)
     except ValueError:
         return False
     return isinstance(row, dict) and row.get("kind") in ("decision", "outcome")
@@ -213,7 +218,7 @@ def _from_sums(row: Mapping[Any, Any], table: PriceTable, day: dt.date, path: Pa
 
 def _tools(row: Mapping[Any, Any], table: PriceTable, day: dt.date) -> float:
     """Dollars of the tool calls that `collect` counted in a log, by `tool_calls`."""
-    used = json.loads(row["tool_calls"]) if isinstance(row.get("tool_calls"), str) else {}
+    used = decode(row["tool_calls"]) if isinstance(row.get("tool_calls"), str) else {}
     return table.provider_tools(row["model"], used.get("provider", {}), day) + table.own_tools(used.get("own", {}), day)
 
 

@@ -4,7 +4,7 @@
 line that names the file, the key, the value and the rule.
 """
 
-from router_lab.config.base import Strict, load, load_list, load_map, parse, read_yaml
+from router_lab.config.base import Strict, load, load_list, load_map, parse, parse_yaml, read_yaml
 from router_lab.config.prices import LongContext, Price, Prices, SelfHosted, ToolPrice, price_doubts
 from router_lab.config.recipe import CandidateRef, Gate, Gates, Recipe, Rule
 from router_lab.config.sweep import BatchSpec, Effort, Example, Limits, ModelSpec, Suite, SuiteUse, Sweep, WireRow
@@ -12,5 +12,5 @@ from router_lab.config.sweep import BatchSpec, Effort, Example, Limits, ModelSpe
 __all__ = [
     "BatchSpec", "CandidateRef", "Effort", "Example", "Gate", "Gates", "Limits", "LongContext", "ModelSpec", "Price",
     "Prices", "Recipe", "Rule", "SelfHosted", "Strict", "Suite", "SuiteUse", "Sweep", "ToolPrice", "WireRow",
-    "load", "load_list", "load_map", "parse", "price_doubts", "read_yaml",
+    "load", "load_list", "load_map", "parse", "parse_yaml", "price_doubts", "read_yaml",
 ]  # fmt: skip

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import codecs
+import json
+import math
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from router_lab.masking import STARS, is_key
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.reading import read_regular
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 M = TypeVar("M", bound="Strict")
+LARGEST_YAML = 16 << 20
+"""Bytes of a YAML file."""
+MOST_VALUES = 1_000_000
+"""Values of a YAML file once every alias (`*name`) is what it stands for: a few lines can stand for billions."""
+MOST_DIGITS = 100
 LONGEST_SHOWN = 80
 """Characters of a value that an error quotes: it may be the whole of a file that was meant for something else."""
+
+
+def _as_json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(value, allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as error:  # a date, a set, bytes; keys of two sorts; NaN
+        raise ValueError(f"holds what JSON does not have: {error}; put dates into quotes") from None
+    return value
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_as_json)]
+"""What is handed on as it is, to a provider or a task, and written into logs."""
 
 
 class Strict(BaseModel):
@@ -27,35 +49,100 @@ class Strict(BaseModel):
     """The page of the documentation that lists the keys, for errors."""
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice, which plain YAML silently resolves to the last."""
+class _Careful(yaml.SafeLoader):
+    """SafeLoader that refuses a key written twice, which plain YAML silently resolves to the last, aliases that stand
+    for more than anybody could have meant, and numbers that are none."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            _refuse_bomb(node)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag.endswith(":int") and len(str(node.value)) > 2 * MOST_DIGITS:  # before it takes seconds
+            raise _fault_at(node, f"an integer of more than {MOST_DIGITS} digits")
+        try:
+            found = super().construct_object(node, deep)
+        except (ValueError, TypeError, OverflowError, AttributeError) as error:
+            # A date such as 2026-13-45, an integer of 5,000 digits, a mapping as a key: PyYAML lets them through.
+            raise _fault_at(node, str(error)) from None
+        if isinstance(found, float) and not math.isfinite(found):
+            raise _fault_at(node, f"{str(node.value)[:LONGEST_SHOWN]} is not a finite number")
+        if isinstance(found, int) and abs(found) >= 10**MOST_DIGITS:
+            raise _fault_at(node, f"an integer of more than {MOST_DIGITS} digits")
+        return found
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
-        for key_node, _ in node.value:
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise _fault_at(key_node, "a key is a list or a mapping; it must be a text or a number")
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is written twice", key_node.start_mark
-                )
+                raise _fault_at(key_node, f"key {key!r} is written twice")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
+def _fault_at(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+def _refuse_bomb(root: yaml.Node) -> None:
+    """Raise for aliases that lead into themselves, and where what all of them stand for is more than MOST_VALUES."""
+    sizes: dict[int, int] = {}
+    above: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        known = sizes.get(id(node))
+        if known is not None:
+            return known
+        if id(node) in above:
+            raise _fault_at(node, "an alias stands inside of what it stands for")
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        above.add(id(node))
+        inner = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
+        total = 1 + sum(map(size, inner))
+        above.discard(id(node))
+        if total > MOST_VALUES:
+            raise _fault_at(node, f"with its aliases it holds more than {MOST_VALUES:,} values")
+        sizes[id(node)] = total
+        return total
+
+    size(root)
+
+
 def read_yaml(path: str | Path) -> Any:
     """The YAML document in `path`. Raises InputError with file and line."""
+    data = read_regular(path, LARGEST_YAML)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = (
+            "UTF-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else f"byte 0x{data[error.start]:02x}"
+        )
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}: line {line}: is not UTF-8 ({found}); save it as UTF-8") from None
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: str | Path) -> Any:
+    """The YAML document `text`, which is of `path`. Raises InputError with file and line."""
     try:
-        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  # a SafeLoader subclass
+        return yaml.load(text, Loader=_Careful)  # noqa: S506  # a SafeLoader subclass
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InputError(
+            f"{path}: line {line}: character U+{ord(str(error.character)[:1]):04X} cannot be in YAML"
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
         raise InputError(f"{path}: {place}{getattr(error, 'problem', None) or error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: is nested too deeply") from None
 
 
 def parse(model: type[M], data: Any, *, where: str | Path) -> M:

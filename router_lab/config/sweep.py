@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from router_lab.config.base import Name, Positive, Share, Strict
+from router_lab.config.base import JsonObject, Name, Positive, Share, Strict
 from router_lab.config.recipe import CandidateRef
 
 
@@ -16,7 +16,7 @@ class Suite(Strict):
     task: str | None = None
     """`path/file.py@task`, or the registered name of an installed package's task."""
     logs: str | None = None
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: JsonObject = Field(default_factory=dict)
     scorer: str | None = None
     """The scorer whose value is the quality; null = the task's first."""
     quality: dict[str, Share] = Field(default_factory=lambda: {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0})
@@ -57,9 +57,9 @@ class Effort(Strict):
     """Exchanges for every suite, or a mapping from suite name to exchanges."""
     suites: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Overrides of the fields above for single suites, e.g. `suites: {agent: {max_tokens: 64}}`."""
-    task_args: dict[str, Any] = Field(default_factory=dict)
+    task_args: JsonObject = Field(default_factory=dict)
     """Passed to tasks that declare them: turns, tool results kept, terse observations."""
-    extra_body: dict[str, Any] = Field(default_factory=dict)
+    extra_body: JsonObject = Field(default_factory=dict)
 
 
 class WireRow(Strict):
@@ -71,9 +71,9 @@ class WireRow(Strict):
     """Shell pattern for the rest of it, such as `claude-haiku-*`."""
     effort: str = "*"
     """Shell pattern for the level."""
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: JsonObject = Field(default_factory=dict)
     """GenerateConfig fields; a value `$effort` stands for the level. `extra_body` is passed on raw."""
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: JsonObject = Field(default_factory=dict)
     """Raw arguments of the provider, before the model's own."""
 
 
@@ -82,10 +82,10 @@ class ModelSpec(Strict):
 
     model: str = Field(min_length=1)
     base_url: str | None = None
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: JsonObject = Field(default_factory=dict)
     efforts: list[str | None] | None = None
     """Instead of the sweep's own list."""
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: JsonObject = Field(default_factory=dict)
     """Inspect GenerateConfig fields for every effort of this model."""
     max_connections: Annotated[int, Field(ge=1)] | None = None
     record: bool = True
@@ -177,5 +177,5 @@ class Sweep(Strict):
     limits: Limits = Field(default_factory=Limits)
     race: RaceSpec = Field(default_factory=RaceSpec)
     batch: BatchSpec = Field(default_factory=BatchSpec)
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: JsonObject = Field(default_factory=dict)
     """Inspect GenerateConfig fields for every candidate."""

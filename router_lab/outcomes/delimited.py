@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import re
 import zlib
@@ -19,6 +18,7 @@ import pyarrow.csv
 
 from router_lab.outcomes.cells import place, refuse_doubled
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.reading import read_regular, unpacked
 from router_lab.runtime.values import TOKENS
 
 COUNTS = (*TOKENS, "total_tokens", "turns", "retries", "epoch")
@@ -37,9 +37,11 @@ _GROUPED_POINT = r"\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*"
 
 def file_bytes(path: Path) -> bytes:
     """What is in the file, unpacked where it is gzipped. Raises InputError."""
+    data = read_regular(path)
+    if data[:2] != b"\x1f\x8b":
+        return data
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        return unpacked(data)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
 

@@ -18,6 +18,8 @@ from router_lab.outcomes.delimited import header_of
 from router_lab.outcomes.schema import CALL_COLUMNS, OUTCOME_COLUMNS, REQUIRED, validate_calls, validate_outcomes
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import atomic_write
+from router_lab.runtime.jsonio import decode
+from router_lab.runtime.reading import open_regular
 
 CARRIED = ("candidates", "suites", "provenance")
 """Keys of `DataFrame.attrs` that travel in the Parquet metadata as `router_lab.<key>`, JSON."""
@@ -57,12 +59,16 @@ def read_parquet(path: Path, *, warn: bool = False) -> pd.DataFrame:
         raise InputError(f"{path}: no such file; `router-lab collect` writes it")
     try:
         # The file itself, not a data set of one file: a column that is there twice is refused by whoever needs it once.
-        table = pq.ParquetFile(path).read()
-    except (pa.ArrowInvalid, OSError) as error:
+        with open_regular(path) as file:
+            table = pq.ParquetFile(file).read()
+    except (pa.ArrowException, OSError) as error:
         raise InputError(_no_parquet(path, str(error).splitlines()[0])) from None
     metadata = table.schema.metadata or {}
     frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas(integer_object_nulls=True)
-    frame.attrs = _attrs(metadata)
+    try:
+        frame.attrs = _attrs(metadata)
+    except ValueError as error:
+        raise InputError(f"{path}: what it says of its candidates is damaged: {error}") from None
     if warn and b"pandas" in metadata and "candidates" not in frame.attrs:
         warnings.warn(RouterLabWarning(f"{path}: {LOST}"), stacklevel=3)
     return frame
@@ -79,10 +85,10 @@ LOST = (
 def _attrs(metadata: Mapping[bytes, bytes]) -> dict[Any, Any]:
     """What is CARRIED, from our own keys, else from where pandas keeps it."""
     raw = metadata.get(PANDAS_ATTRS.encode())
-    kept = json.loads(raw) if raw is not None else {}
+    kept = decode(raw) if raw is not None else {}
     found = {key: kept[key] for key in CARRIED if isinstance(kept, dict) and key in kept}
     own = {key: metadata.get(f"router_lab.{key}".encode()) for key in CARRIED}
-    return found | {key: json.loads(value) for key, value in own.items() if value is not None}
+    return found | {key: decode(value) for key, value in own.items() if value is not None}
 
 
 def _no_parquet(path: Path, reason: str) -> str:

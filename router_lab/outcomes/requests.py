@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import pandas as pd
 
 from router_lab.runtime.clients import APIS
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.jsonio import decode
 
 COLUMN = "request"
 UNSAID: dict[str, Any] = {"api": None, "arguments": {}, "reason": "its outcomes on this suite do not say"}
@@ -91,7 +91,7 @@ def joined(requests: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _read(cell: Any, where: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(cell) if isinstance(cell, str) else cell
+        value = decode(cell) if isinstance(cell, str) else cell
     except ValueError as error:
         raise InputError(f"{where}: `request` is not JSON: {error}") from None
     if value is None or (not isinstance(value, dict) and pd.isna(value)):

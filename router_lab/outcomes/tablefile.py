@@ -20,6 +20,7 @@ from router_lab.outcomes.delimited import (
 from router_lab.outcomes.files import read_parquet
 from router_lab.outcomes.schema import OUTCOME_COLUMNS, TEXT, is_number
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.reading import open_regular
 
 _KINDS = {
     ".csv": "csv",
@@ -47,7 +48,7 @@ def table_kind(path: Path) -> str | None:
     if last and last[0] in _OTHERS and not path.is_dir():
         raise InputError(f"{path}: is {_OTHERS[last[0]]}")
     if last == [".json"] and path.is_file():
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return "jsonl" if file.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") else None
     return _KINDS.get(last[0]) if last else None
 
@@ -113,6 +114,8 @@ def _decoded(decoder: json.JSONDecoder, text: str, where: str) -> Any:
         raise InputError(f"{where}is not JSON: {error.msg} at character {error.pos + 1}; {rule}") from None
     except ValueError as error:  # a name twice, or an integer of thousands of digits
         raise InputError(f"{where}{error}") from None
+    except RecursionError:
+        raise InputError(f"{where}is nested too deeply") from None
 
 
 def _storable_tree(tree: Any) -> Any:

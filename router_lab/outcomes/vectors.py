@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.jsonio import decode
 from router_lab.runtime.vectors import MAX_LENGTH
 
 Floats = npt.NDArray[np.float64]
@@ -64,7 +64,7 @@ def _read(cell: Any, place: str) -> Floats | None:
         if isinstance(cell, np.ndarray) and cell.ndim == 1 and cell.dtype.kind in "fiu":
             values = cell.astype(np.float64)
         else:
-            values = np.array([float(value) for value in (json.loads(cell) if isinstance(cell, str) else cell)])
+            values = np.array([float(value) for value in (decode(cell) if isinstance(cell, str) else cell)])
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{place} is {str(cell)[:60]!r}; it must be a list of numbers") from None
     values += 0.0  # -0 equals 0, but not by its bytes

@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
-from router_lab.config import Price, Prices, ToolPrice, parse
+from router_lab.config import Price, Prices, ToolPrice, parse, parse_yaml
 from router_lab.prices.moments import today
 from router_lab.prices.table import parse_prices, read_prices
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
+from router_lab.runtime.reading import read_regular
 
 LONGEST_KEY = 1000
 """Characters of a model's name as YAML writes it, which takes keys of up to 1,024 on one line."""
@@ -62,7 +63,8 @@ def add_tool(path: str | Path, tool: str, **fields: Any) -> ToolPrice:
 def _existing(target: Path) -> tuple[str, Prices]:
     if not target.exists():
         return "", Prices(models={})
-    return target.read_text(encoding="utf-8-sig"), read_prices(target)
+    prices = read_prices(target)
+    return read_regular(target).decode("utf-8-sig"), prices
 
 
 def _add(
@@ -82,7 +84,7 @@ def _add(
 
 
 def _write(target: Path, text: str) -> None:
-    parse_prices(yaml.safe_load(text), target)
+    parse_prices(parse_yaml(text, target), target)
     atomic_write(target, text.encode())
 
 

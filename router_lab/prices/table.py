@@ -15,6 +15,7 @@ from router_lab.prices.mend import entry_command, new_command, tool_command
 from router_lab.prices.moments import midday
 from router_lab.prices.rates import PER_FEE, Rates, Tokens, from_entry
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.reading import read_regular
 
 Moment = dt.date | dt.datetime
 """A day in UTC, or a moment: some providers are cheaper at night."""
@@ -178,4 +179,4 @@ def parse_prices(content: Any, where: str | Path) -> Prices:
 
 def digest(path: str | Path) -> str:
     """SHA-256 of a prices file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return hashlib.sha256(read_regular(path)).hexdigest()

@@ -6,16 +6,21 @@ seconds. The files are zip archives of the JSON that Inspect documents as its lo
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.jsonio import decode
+from router_lab.runtime.reading import open_regular, read_regular
 
 if sys.version_info < (3, 14):
     import zipfile_zstd  # type: ignore[import-untyped]  # noqa: F401  # teaches zipfile the compression that Inspect uses
@@ -31,6 +36,24 @@ OLD_FIELDS = frozenset({"score", "transcript"})
 """Fields of a sample under which logs once had what is now in `scores`, `events` and `attachments`."""
 
 
+LARGEST_PART = 512 << 20
+"""Bytes of a JSON log, or of one sample in an .eval log, once unpacked: a few bytes can be packed gigabytes."""
+_DAMAGED = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged or forged archive raises: cut short, not JSON, encrypted, packed in a way nobody knows."""
+
+
+_ONE: tuple[type, ...] = (dict,)
+_MANY: tuple[type, ...] = (list,)
+_HEADER = {"stats": _ONE, "results": _ONE, "plan": _ONE, "error": _ONE}
+_SPEC = {"model": (str,), "task": (str,), "created": (str,), "model_args": _ONE, "metadata": _ONE,
+         "model_generate_config": _ONE, "config": _ONE, "dataset": _ONE, "scorers": _MANY}  # fmt: skip
+_SAMPLE = {"id": (str, int), "epoch": (int,), "input": (str, list), "events": _MANY, "messages": _MANY,
+           "error_retries": _MANY, "scores": _ONE, "output": _ONE, "metadata": _ONE, "attachments": _ONE,
+           "events_data": _ONE, "error": _ONE}  # fmt: skip
+_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
+"""What a log must be where it says anything; lists are of objects. All else is read as it comes."""
+
+
 class RawLog:
     """One log: `header` (status, eval, plan, results …) and its samples."""
 
@@ -40,23 +63,26 @@ class RawLog:
         self._samples: list[dict[str, Any]] | None = None
         try:
             if path.suffix == ".json":
-                content = json.loads(path.read_bytes())
+                content = decode(read_regular(path, LARGEST_PART))
                 self._samples = content.pop("samples", None) or []
                 self.count = len(self._samples)
                 self.header: dict[str, Any] = content
             else:
-                with zipfile.ZipFile(path) as archive:
+                with _archive(path) as archive:
                     names = set(archive.namelist())
                     self.count = sum(name.startswith("samples/") for name in names)
                     name = "header.json" if "header.json" in names else "_journal/start.json"
-                    self.header = json.loads(archive.read(name))
+                    self.header = _member(archive, name)
                 self.header.setdefault("status", "started")
             self.spec: dict[str, Any] = self.header["eval"]
             self.spec["model"], self.spec["task"]  # what no log can do without
             # Older logs have the settings of the model in the plan.
             self.spec.setdefault("model_generate_config", (self.header.get("plan") or {}).get("config") or {})
-        except (OSError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: not an Inspect log: {error}") from None
+            _refuse_shape(self.header, _HEADER)
+            _refuse_shape(self.spec, _SPEC)
+            dt.datetime.fromisoformat(self.spec.get("created") or "2000-01-01")
+        except (KeyError, TypeError, AttributeError, *_DAMAGED) as error:
+            raise InputError(f"{path}: not an Inspect log, or a damaged one: {_short(error)}") from None
 
     @property
     def status(self) -> str:
@@ -71,20 +97,31 @@ class RawLog:
     def samples(self) -> Iterator[dict[str, Any]]:
         """Every sample as a dict, in the order in which it finished; damaged ones raise InputError."""
         if self._samples is not None:
+            for number, sample in enumerate(self._samples, start=1):
+                self._refuse(sample, f"sample {number}")
             old = any(OLD_FIELDS & sample.keys() for sample in self._samples)
             yield from self._migrated() if old else self._samples
             return
-        with zipfile.ZipFile(self.path) as archive:
+        with _archive(self.path) as archive:
             # A sample that was run again is in the archive twice; the later entry is the valid one.
             for name in dict.fromkeys(n for n in archive.namelist() if n.startswith("samples/")):
                 try:
-                    sample = json.loads(archive.read(name))
-                except (ValueError, zipfile.BadZipFile) as error:
-                    raise InputError(f"{self.path}: {name} cannot be read: {error}") from None
+                    sample = _member(archive, name)
+                except _DAMAGED as error:
+                    raise InputError(f"{self.path}: {name} cannot be read: {_short(error)}") from None
+                self._refuse(sample, name)
                 if OLD_FIELDS & sample.keys():
                     yield from self._migrated()
                     return
                 yield sample
+
+    def _refuse(self, sample: Any, name: str) -> None:
+        try:
+            if not isinstance(sample, dict) or not {"id", "epoch", "input"} <= sample.keys():
+                raise ValueError("a sample is an object with id, epoch and input")
+            _refuse_shape(sample, _SAMPLE)
+        except ValueError as error:
+            raise InputError(f"{self.path}: {name}: {error}; the log is damaged, or no log of Inspect") from None
 
     def _migrated(self) -> Iterator[dict[str, Any]]:
         """The samples of an older log as Inspect's own reader migrates them; some ten times as slow as to read them
@@ -93,10 +130,41 @@ class RawLog:
 
         try:
             log = read_eval_log(str(self.path))
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{self.path}: Inspect cannot read this older log: {error}") from None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{self.path}: Inspect cannot read this older log: {_short(error)}") from None
         for sample in log.samples or []:
             yield sample.model_dump(mode="json", exclude_none=True, fallback=str)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        yield archive
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> Any:
+    """The JSON object `name` in an archive. Raises one of _DAMAGED, and KeyError where it is not there."""
+    size = archive.getinfo(name).file_size
+    if size > LARGEST_PART:
+        raise ValueError(f"it unpacks to {size:,} bytes, and {LARGEST_PART:,} are the most that is read")
+    found = decode(archive.read(name))
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} holds {type(found).__name__} and no object")
+    return found
+
+
+def _refuse_shape(given: Mapping[str, Any], shapes: Mapping[str, tuple[type, ...]]) -> None:
+    """Raises ValueError where what stands in a log is of another sort than what Inspect writes there."""
+    for name, kinds in shapes.items():
+        value = given.get(name)
+        wrong = value is not None and not isinstance(value, kinds)
+        if wrong or (kinds is _MANY and value and not all(isinstance(one, dict) for one in value)):
+            wanted = "a list of objects" if kinds is _MANY else " or ".join(_NAMES[kind] for kind in kinds)
+            raise ValueError(f"`{name}` is {str(value)[:40]!r}; it must be {wanted}")
+
+
+def _short(error: Exception) -> str:
+    return f"{error}".splitlines()[0][:200] if str(error) else type(error).__name__
 
 
 def model_events(sample: dict[str, Any]) -> list[dict[str, Any]]:
@@ -178,6 +246,7 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     logs: list[Path] = []
     notes: list[tuple[Path, str]] = []
     named = {path.parent: _listed(path.parent) for path in sorted(folder.rglob(MANIFEST))}
+    damaged: list[str] = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".eval", ".json") and _claims(p)):
         if path.parent in named:
             if path in named[path.parent]:
@@ -190,17 +259,24 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
         try:
             RawLog(path)
         except InputError as error:
-            notes.append((path, str(error).removeprefix(f"{path}: ")))
+            damaged.append(str(error))
         else:
             logs.append(path)
+    if damaged:
+        more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+        raise InputError(
+            f"{damaged[0]}{more}; what it held would be missing: mend it, or move it out of {folder} to do without"
+        )
     return logs, notes
 
 
 def _claims(path: Path) -> bool:
     """Whether a file claims to be a log, by its name or by how its content begins."""
     if path.suffix == ".eval" or LISTED.match(path.name):
-        return path.is_file()
-    with path.open("rb") as file:
+        return not path.is_dir()
+    if not path.is_file():
+        return False
+    with open_regular(path) as file:
         return OPENING.match(file.read(200)) is not None
 
 
@@ -211,12 +287,8 @@ def _listed(folder: Path) -> list[Path]:
     Raises InputError for a named log that is gone where no other log is of the same suite, candidate, settings and
     dataset.
     """
-    manifest = folder / MANIFEST
-    try:
-        content = json.loads(manifest.read_text())
-        names = list(content["logs"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{manifest}: not a sweep's manifest: {error}") from None
+    manifest, content = folder / MANIFEST, read_manifest(folder)
+    names = content["logs"]
     missing = [name for name in names if not (folder / name).is_file()]
     if not missing and not content.get("interrupted"):
         return [folder / name for name in names]
@@ -225,6 +297,25 @@ def _listed(folder: Path) -> list[Path]:
     if missing and not content.get("interrupted") and len(set(found.values())) < len(names):
         raise InputError(f"{manifest}: names {missing[0]}, which is not there; run the sweep again")
     return sorted({folder / name for name in names if name not in missing} | found.keys())
+
+
+_MANIFEST = {"logs": (list,), "planned": _ONE, "order": _ONE, "candidates": _MANY, "race": _ONE, "sweep": (str,),
+             "prices": _ONE}  # fmt: skip
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a sweep says of its log directory, `logs` at least. Raises InputError."""
+    path = folder / MANIFEST
+    try:
+        found = decode(read_regular(path, LARGEST_PART))
+        if not isinstance(found, dict):
+            raise ValueError("it must be an object")
+        _refuse_shape(found, _MANIFEST)
+        if not all(isinstance(name, str) for name in found.setdefault("logs", [])):
+            raise ValueError("`logs` must be names of files")
+    except ValueError as error:
+        raise InputError(f"{path}: not a sweep's manifest: {_short(error)}") from None
+    return found
 
 
 def log_cell(path: Path) -> tuple[str, str, str | None] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import click
 
-from router_lab.providers.evallog import RawLog, event_input, find_logs, model_events, resolve
+from router_lab.providers.evallog import RawLog, event_input, find_logs, model_events, read_manifest, resolve
 from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY, canonical_messages, request_key
 from router_lab.providers.store import file_name, read_recording, write_recording
 from router_lab.runtime.errors import InputError, RouterLabError
@@ -119,8 +118,7 @@ def _header(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Any]:
 
 def _requests(folder: Path) -> dict[tuple[str, str, str | None], dict[str, Any]]:
     """What the sweep's recorder saw each candidate send, by (suite, model, effort)."""
-    manifest = folder / MANIFEST
-    candidates = json.loads(manifest.read_text())["candidates"] if manifest.is_file() else []
+    candidates = read_manifest(folder).get("candidates", []) if (folder / MANIFEST).is_file() else []
     return {(c["suite"], c["model"], c["effort"]): c["request"] for c in candidates if c.get("request")}
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,15 @@ from typing import Any
 from router_lab.providers.keys import canonical_json, label_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
+from router_lab.runtime.jsonio import decode
+from router_lab.runtime.reading import open_regular, read_regular, unpacked
 
 FORMAT = "router-lab-recorded/1"
 SUFFIX = ".jsonl.gz"
+
+
+_LONGEST_HEADER = 64 << 20
+"""Characters of a recording's first line."""
 
 
 def candidate_label(model: str, effort: str | None, settings_sha: str) -> str:
@@ -47,22 +53,26 @@ def write_recording(folder: Path, header: Mapping[str, Any], records: Iterable[M
 def read_recording(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Header and generations of one file. Raises InputError for a damaged file or another format."""
     try:
-        header, *rows = map(json.loads, gzip.decompress(path.read_bytes()).splitlines())
-    except (OSError, EOFError, ValueError) as error:
+        header, *rows = map(decode, unpacked(read_regular(path)).splitlines())
+        if not all(isinstance(row, dict) for row in (header, *rows)):
+            raise ValueError("a line is no object")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{path}: not a recording: {error}") from None
     if header.get("format") != FORMAT:
         raise InputError(f"{path}: format is {header.get('format')!r}, this version reads {FORMAT!r}")
-    if header["records"] != len(rows):
-        raise InputError(f"{path}: says {header['records']} records, holds {len(rows)}")
+    if header.get("records") != len(rows):
+        raise InputError(f"{path}: says {header.get('records')} records, holds {len(rows)}")
     return header, rows
 
 
 def read_header(path: Path) -> dict[str, Any]:
     """The first line of a recording. Raises InputError."""
     try:
-        with gzip.open(path, "rt") as lines:
-            header: dict[str, Any] = json.loads(lines.readline())
-    except (OSError, EOFError, ValueError) as error:
+        with open_regular(path) as file, gzip.open(file, "rt", encoding="utf-8") as lines:
+            header = decode(lines.readline(_LONGEST_HEADER))
+        if not isinstance(header, dict):
+            raise ValueError("its first line is no object")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{path}: not a recording: {error}") from None
     return header
 

@@ -16,10 +16,11 @@ from typing import Any, Literal, NamedTuple
 
 from router_lab.runtime import codec, golden, jsonio
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.files import is_leftover, read_bounded
+from router_lab.runtime.files import is_leftover
 from router_lab.runtime.folders import is_unfinished, place_folder
 from router_lab.runtime.model import PolicySpec
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.reading import read_bytes
 from router_lab.runtime.release import RELEASE, Located, Release, locate, moment, release_expired
 
 Verify = Literal["hash", "signature", "off"]
@@ -298,7 +299,7 @@ def _read(directory: Path, name: str) -> bytes:
     """The bytes of a regular file, no symlink, within its size; opened once: nothing is swapped under it."""
     path = directory / name
     try:
-        return read_bounded(path, LARGEST[name], follow=False)
+        return read_bytes(path, LARGEST[name], follow=False)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise PolicyError(f"{path}: cannot be read: {why} (missing, or a symlink){_hint(directory)}") from error

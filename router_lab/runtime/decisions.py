@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.jsonio import decode
 from router_lab.runtime.messages import prompt_text
+from router_lab.runtime.reading import read_regular
 from router_lab.runtime.values import LOGGED, name_of, plain
+from router_lab.runtime.visible import visible
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
@@ -112,7 +115,7 @@ class DecisionLog:
             first = self.lost == 1
         if first:
             said = "%s: a line of the decision log was lost: %s: %s; further ones are counted in DecisionLog.lost"
-            logging.getLogger("router_lab").warning(said, self.path, type(error).__name__, error)
+            logging.getLogger("router_lab").warning(said, visible(self.path), type(error).__name__, visible(error))
 
 
 def read_decisions(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
@@ -123,12 +126,12 @@ def read_decisions(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     """
     decisions: dict[str, dict[str, Any]] = {}
     outcomes: dict[str, dict[str, Any]] = {}  # apart: another process may have written one before its decision
-    lines = Path(path).read_bytes().split(b"\n")
+    lines = read_regular(path).split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
         try:
-            row = json.loads(line)
+            row = decode(line)
             kind, name = row["kind"], name_of(row["id"])
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):

@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from router_lab.runtime.reading import read_bytes
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -138,14 +140,12 @@ class Records(NamedTuple):
 
 def read_records(path: str | os.PathLike[str]) -> Records:
     """The objects in a file written by `append_line`; a line that a crash or a full disk cut short is passed over and
-    counted. Nothing at all for a file that is not there. Raises OSError."""
+    counted. Nothing at all for a file that is not there. Raises OSError, also for what is no regular file."""
     found = Records([], [], [])
     try:
-        descriptor, size = _open_regular(path)
+        data = read_bytes(path)
     except FileNotFoundError:
         return found
-    with os.fdopen(descriptor, "rb") as handle:
-        data = handle.read(size)  # what is added meanwhile may be half a line
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -159,34 +159,6 @@ def read_records(path: str | os.PathLike[str]) -> Records:
         else:
             found.torn.append(number)
     return found
-
-
-def read_bounded(path: str | os.PathLike[str], most: int, *, follow: bool = True) -> bytes:
-    """The bytes of the regular file `path`, up to `most`; opened once, so that nothing is swapped under it.
-
-    For files from outside: a FIFO or a device is never waited for, and no more memory is taken than the file is long.
-    follow: False refuses a symlink. Raises OSError.
-    """
-    descriptor, size = _open_regular(path, follow)
-    # Asking for `most` would map that much memory first.
-    with os.fdopen(descriptor, "rb") as handle:
-        data = handle.read(size + 1) if size <= most else b""
-    if size > most:
-        raise OSError(errno.EINVAL, f"not a regular file of up to {most} bytes", os.fspath(path))
-    if len(data) > size:
-        raise OSError(errno.EINVAL, f"grew beyond its {size} bytes while it was read", os.fspath(path))
-    return data
-
-
-def _open_regular(path: str | os.PathLike[str], follow: bool = True) -> tuple[int, int]:
-    """(descriptor, size) of a regular file; what is none is not waited for. Raises OSError."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and (follow or not Path(path).is_symlink()):
-        return descriptor, status.st_size
-    os.close(descriptor)
-    raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

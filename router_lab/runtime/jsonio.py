@@ -27,6 +27,15 @@ def loads(data: bytes, name: str) -> Any:
         raise PolicyError(f"{name}: not valid JSON: {error}") from error
 
 
+def decode(data: bytes | str, **options: Any) -> Any:
+    """`json.loads`, of which every fault is a ValueError: also what is nested too deeply. Numbers of thousands of
+    digits, which Python refuses to read, are one already; NaN and infinities are read."""
+    try:
+        return json.loads(data, **options)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number")
 

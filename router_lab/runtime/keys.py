@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.files import read_bounded
+from router_lab.runtime.reading import read_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -99,7 +99,7 @@ def load_private_key(key: bytes | str | os.PathLike[str]) -> Ed25519PrivateKey:
     ed25519, serialization = cryptography()
     try:
         if isinstance(key, os.PathLike) or (isinstance(key, str) and "BEGIN" not in key):
-            key = read_bounded(key, _LARGEST)
+            key = read_bytes(key, _LARGEST)
         data = key.encode() if isinstance(key, str) else key
         found = serialization.load_pem_private_key(data, password=None)
     except (OSError, ValueError, TypeError) as error:
@@ -135,7 +135,7 @@ def _collect(given: Any) -> tuple[list[TrustedKey], set[str]]:
         return _parse(given.encode("utf-8", "replace"), "public key")
     if isinstance(given, str | os.PathLike):
         try:
-            return _parse(read_bounded(given, _LARGEST), f"public key {os.fspath(given)}")
+            return _parse(read_bytes(given, _LARGEST), f"public key {os.fspath(given)}")
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise PolicyError(f"public key {os.fspath(given)}: cannot be read: {why}") from error

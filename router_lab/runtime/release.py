@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from router_lab.runtime import jsonio
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.files import read_bounded
 from router_lab.runtime.keys import fingerprint, keygen, load_private_key, load_public_key, named, trusted_keys
 from router_lab.runtime.model import VERDICTS
+from router_lab.runtime.reading import read_bytes
 
 __all__ = [
     "LARGEST_STEP",
@@ -178,7 +178,7 @@ def read_release_bytes(directory: Path) -> bytes:
     """The bytes of RELEASE.json in `directory`: a regular file, or a symlink to one, of at most 64 KiB."""
     path = directory / RELEASE
     try:
-        return read_bounded(path, _LARGEST)
+        return read_bytes(path, _LARGEST)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise PolicyError(f"{path}: cannot be read: {why}") from error

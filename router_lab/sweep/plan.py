@@ -25,7 +25,7 @@ from router_lab.sweep.code import boundaries, refuse_unheld
 from router_lab.sweep.guard import Breaker, guard
 from router_lab.sweep.models import build_model, candidate_arguments
 from router_lab.sweep.recorder import fingerprint, refuse_twins, request_dict
-from router_lab.sweep.settings import Cell, Grid, load_grid
+from router_lab.sweep.settings import TASK_ARGS, Cell, Grid, load_grid
 from router_lab.sweep.tasks import load_task, with_model
 
 STAND_IN, NOWHERE = "not-a-key", "http://127.0.0.1:9/v1"
@@ -159,7 +159,8 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
     breakers: dict[tuple[str, str | None], Breaker] = {}
     tasks = []
     for cell in grid.cells:
-        key = json.dumps([cell.suite, cell.settings.task_args], sort_keys=True)
+        own = {name: str(value) for name, value in cell.keys.items() if name.startswith(f"{TASK_ARGS}.")}
+        key = json.dumps([cell.suite, cell.settings.task_args, own], sort_keys=True)
         if key not in loaded:
             loaded[key] = load_task(
                 cell.suite,
@@ -168,6 +169,7 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
                 grid.sweep.seed,
                 cell.settings.task_args,
                 sample_usd=grid.sweep.limits.usd,
+                keys=own,
             )
         model = build_model(cell, recorded, api_key, sending=api_key is None)
         if not cell.spec.model.startswith(RECORDED):

@@ -16,6 +16,9 @@ from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 from router_lab.sweep.wire import LEVELS, Wire, load_wire
 
+TASK_ARGS = "task_args"
+"""Where the arguments of a task stand, in references for keys."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -33,7 +36,8 @@ class Settings:
     def without_keys(self, found: dict[str, str]) -> Settings:
         """The same with references for keys, whose values `found` then has."""
         config, arguments = hidden(self.config, "config", found), hidden(self.model_args, "args", found)
-        return replace(self, config=config, model_args=arguments)
+        task_args = hidden(self.task_args, TASK_ARGS, found)
+        return replace(self, config=config, model_args=arguments, task_args=task_args)
 
     @cached_property
     def sha(self) -> str:
@@ -53,7 +57,7 @@ class Cell:
     transport: Mapping[str, Any]
     limit: int | None = None
     epochs: int = 1
-    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    keys: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Values of the keys that the sweep file holds: everything above has references for them."""
 
     @property
@@ -97,7 +101,7 @@ def load_grid(source: str | Path | Sweep, base: Path | None = None) -> Grid:
             model = spec.name or spec.model.removeprefix(RECORDED)
             for effort in spec.efforts if spec.efforts is not None else sweep.efforts:
                 settings, transport = resolve(sweep, spec, use.suite, effort, efforts, wire, where)
-                keys: dict[str, str] = {}
+                keys: dict[str, Any] = {}
                 settings = settings.without_keys(keys)
                 cells.append(Cell(use.suite, model, effort, spec, settings, transport, use.limit, use.epochs, keys))
     _refuse_doubles(cells, where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,35 +12,48 @@ from typing import Any
 from inspect_ai import Task
 from inspect_ai._eval.loader import load_tasks
 from inspect_ai._eval.task.constants import TASK_FILE_ATTR
-from inspect_ai._util.error import PrerequisiteError
-from inspect_ai._util.registry import is_registry_object, registry_info, registry_lookup
+from inspect_ai._util.registry import (
+    is_registry_object,
+    registry_info,
+    registry_lookup,
+    registry_params,
+    set_registry_params,
+)
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import Model
 
 from router_lab.config import Suite
+from router_lab.masking import hidden, revealed
 from router_lab.providers.boundary import checking_candidates
 from router_lab.providers.keys import SHA_LENGTH, SUITE_KEY, canonical_json, sha256_of
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.visible import visible
+from router_lab.sweep.settings import TASK_ARGS
 
 
 def load_task(
-    name: str, suite: Suite, base: Path, seed: int, task_args: Mapping[str, Any], sample_usd: float | None = None
-) -> Task:
+    name: str, suite: Suite, base: Path, seed: int, task_args: Mapping[str, Any], sample_usd: float | None = None,
+    keys: Mapping[str, Any] | None = None,
+) -> Task:  # fmt: skip
     """The suite's task, its samples in the sweep's fixed shuffled order, its version a hash of their content.
 
     The order sorts by sha256 of (seed, suite, sample id): it does not move when samples are added, so a prefix of it
     is an unbiased draw. `task_args` of an effort reach only a task that declares them. A sample's dollar limit shapes
-    its outcome, so it is part of the version too. Raises InputError.
+    its outcome, so it is part of the version too. Keys among the arguments, of the suite or (with their values in
+    `keys`) of the effort, reach the task, and its logs say references. Raises InputError.
     """
     assert suite.task is not None
     spec = _resolve_spec(suite.task, base)
-    try:
-        task = _load(spec, dict(suite.args), f"suite `{name}`")
-        declared = declared_args(task, task_args)
-        if declared:
-            task = _load(spec, {**suite.args, **declared}, f"suite `{name}`")
-    except PrerequisiteError as error:
-        raise InputError(f"suite `{name}`: task {suite.task!r}: {error}") from None
+    where = f"suite `{name}`: task {suite.task!r}"
+    own: dict[str, Any] = dict(keys or {})
+    found: dict[str, str] = {}
+    args = revealed(hidden(suite.args, TASK_ARGS, found), found, where, TASK_ARGS)
+    task = _load(spec, args, where)
+    declared = declared_args(task, task_args)
+    if declared:
+        task = _load(spec, args | revealed(declared, own, where, TASK_ARGS), where)
+    if is_registry_object(task):  # where Inspect reads what its logs say of the arguments
+        set_registry_params(task, {**registry_params(task), **hidden(suite.args, TASK_ARGS, {}), **declared})
     samples = list(task.dataset)
     if not samples:
         raise InputError(f"suite `{name}`: task {suite.task!r} has no samples")
@@ -99,13 +113,26 @@ def _resolve_spec(spec: str, base: Path) -> str:
 
 
 def _load(spec: str, args: dict[str, Any], where: str) -> Task:
-    with checking_candidates():  # see router_lab.sweep.code
-        tasks = load_tasks([spec], args)
+    try:
+        with checking_candidates():  # see router_lab.sweep.code
+            tasks = load_tasks([spec], args)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a task file of the user's raises: it is theirs to mend
+        said = visible(f"{type(error).__name__}: {error}")[:500]
+        raise InputError(f"{where}: {said}{_place_in(error, spec)}") from error
     if len(tasks) != 1:
         raise InputError(f"{where}: {spec!r} names {len(tasks)} tasks; write `file.py@task`")
     if tasks[0].sample_source is not None:
         raise InputError(f"{where}: {spec!r} makes its samples while it runs; a sweep needs a fixed dataset")
     return tasks[0]
+
+
+def _place_in(error: Exception, spec: str) -> str:
+    """Where in the user's own file an error arose."""
+    file = spec.partition("@")[0]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" (line {lines[-1]})" if lines else ""
 
 
 def declared_args(task: Task, task_args: Mapping[str, Any]) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def test_a_file_of_keys_is_a_small_regular_file_without_private_keys(
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "huge").write_bytes(b"#" * 70_000)
     (tmp_path / "private").write_bytes(old[0])
-    said = {"fifo": "not a regular file", "huge": "not a regular file of up to 65536", "private": "holds a private key",
+    said = {"fifo": "is a pipe", "huge": "has more than 65,536 bytes", "private": "holds a private key",
             "absent": "No such file", ".": "cannot be read", "a\x00b": "cannot be read"}  # fmt: skip
     for name, why in said.items():
         with pytest.raises(PolicyError, match=f"public key .*{why}"):
