@@ -24,7 +24,11 @@ EXAMPLES = {
     "fit": ["fit policies/support/recipe.yaml --outcomes outcomes.parquet --out policies/support"],
     "replay": ["replay policies/support --outcomes outcomes.parquet"],
     "route": ['route policies/support "Where is my parcel?" --suite triage --explain'],
-    "verify": ["verify policies/support", "verify policies/support --outcomes outcomes.parquet"],
+    "verify": [
+        "verify policies/support",
+        "verify policies/support --outcomes outcomes.parquet",
+        "verify policies/support --public-key trusted.keys --name support --alias champion",
+    ],
 }
 
 

@@ -67,17 +67,18 @@ def _records(folder: Path) -> Records:
 
 
 def _line(row: Mapping[str, Any]) -> Line | None:
-    texts = [row.get(key) for key in ("name", "alias")]
+    name, alias = row.get("name"), row.get("alias")
     number, revision, replaces = row.get("number"), row.get("revision"), row.get("replaces")
-    if not all(isinstance(text, str) for text in texts) or not is_revision(revision) or not _is_number(number):
+    if not isinstance(name, str) or not isinstance(alias, str) or not _is_number(number):
+        return None
+    if not isinstance(revision, str) or not is_revision(revision):
         return None
     if not _is_number(replaces):
         replaces = 0 if "replaces" in row else None
     verdict = row.get("verdict")
-    return Line(
-        *texts, number, revision, str(verdict) if verdict in VERDICTS else "inconclusive",  # type: ignore[arg-type]
-        "rollback" if row.get("action") == "rollback" else "publish", replaces,
-    )  # fmt: skip
+    action = "rollback" if row.get("action") == "rollback" else "publish"
+    word = str(verdict) if verdict in VERDICTS else "inconclusive"
+    return Line(name, alias, int(number or 0), revision, word, action, replaces)
 
 
 def _is_number(value: Any) -> bool:

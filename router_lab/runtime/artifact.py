@@ -102,13 +102,14 @@ def write_files(files: Mapping[str, bytes], target: Path) -> Path:
 def save_revision(policy: Policy, parent: PathLike) -> Path:
     """Write the artifact to `parent/<first digits of its revision>`; one that is there already is checked and kept."""
     refuse_file(Path(parent))
-    revision = revision_of(encode_policy(policy))
+    files = encode_policy(policy)
+    revision = revision_of(files)
     target = Path(parent) / revision[:DIRECTORY_DIGITS]
     if (target / MANIFEST).exists():
         if load_policy(target).revision != revision:
             raise PolicyError(f"{target}: holds another policy than revision {revision}")
         return target
-    return save_policy(policy, target)
+    return write_files(files, target)  # which knows its own work, should another process have been quicker
 
 
 def load_policy(
