@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.asked import Asked
+from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import Candidate, PolicySpec
 
-STANDARD = ("standard",)
 PROMISED_SECONDS = {"batch": 86_400.0, "flex": 900.0}
 """Time within which providers say a tier answers, for candidates that recorded none; other tiers count as 0."""
 CHARACTERS_PER_TOKEN = 3
@@ -40,7 +39,7 @@ class Offers:
     """What each candidate offers, as arrays over the columns."""
 
     def __init__(self, spec: PolicySpec) -> None:
-        self._columns = {candidate: index for index, candidate in enumerate(spec.candidates)}
+        self.columns: dict[Any, int] = {candidate: index for index, candidate in enumerate(spec.candidates)}
         self._tiers = {
             tier: (
                 np.array([_multiplier(profile.prices, tier) for profile in spec.profiles]),
@@ -54,39 +53,24 @@ class Offers:
         self.short_text = int(min(2 * CHARACTERS_PER_TOKEN * self._window.min(), 1e15)) // 4
         """Texts up to this many characters fit every window, so that their length need not be looked at."""
 
-    def column(self, pair: Any, argument: str) -> int | None:
-        """The column of a (model, effort) pair, None if this policy does not have it."""
-        if not (isinstance(pair, tuple | list) and len(pair) == 2):
-            raise PolicyError(f"decide: {argument} {pair!r} is not a Candidate or a (model, effort) pair")
-        try:
-            return self._columns.get(Candidate(pair[0], pair[1]))
-        except TypeError as error:
-            raise PolicyError(
-                f"decide: {argument} {pair!r} is not a (model, effort) pair of str and str or None"
-            ) from error
-
     def apply(
         self,
         quality: NDArray[np.float64],
         cost_usd: NDArray[np.float64],
         row: int,
-        tiers: Sequence[str],
-        allowed: Collection[Any] | None,
-        max_cost_usd: float | None,
-        min_quality: float | None,
-        deadline_s: float | None,
+        asked: Asked,
         context_tokens: float | None,
     ) -> Field:
-        """Narrow the candidates by one constraint after another, the hardest first. Arguments as in `Policy.decide`.
+        """Narrow the candidates by one constraint after another, the hardest first; `context_tokens` as asked, or as
+        guessed from the text. PolicyError where `allowed` names nobody of this policy.
 
         A constraint that none of those left can meet leaves the ones that come nearest and is named in `unmet`:
         a request is answered as well as it can be.
         """
-        left = self._allowed(allowed)
+        left = self._allowed(asked.allowed)
         unmet: list[str] = []
-        if deadline_s is not None:
-            deadline_s = number(deadline_s, "deadline_s")
-        multiplier, seconds, tier = self._cheapest_tier(tiers, deadline_s)
+        deadline_s = asked.deadline_s
+        multiplier, seconds, tier = self._cheapest_tier(asked.tiers, deadline_s)
         cost_usd = cost_usd * np.where(np.isfinite(multiplier), multiplier, 1.0)
 
         def narrow(name: str, shortfall: NDArray[np.float64]) -> None:
@@ -99,52 +83,45 @@ class Offers:
         narrow("tiers", np.where(np.isfinite(multiplier), 0.0, 1.0))
         if context_tokens is not None:
             output = self._output[row] if len(self._output) else 0.0
-            narrow("context_tokens", number(context_tokens, "context_tokens") + output - self._window)
+            narrow("context_tokens", context_tokens + output - self._window)
         if deadline_s is not None:
             narrow("deadline_s", seconds - deadline_s)
-        if max_cost_usd is not None:
-            narrow("max_cost_usd", cost_usd - number(max_cost_usd, "max_cost_usd"))
-        if min_quality is not None:
-            narrow("min_quality", number(min_quality, "min_quality") - quality)
+        if asked.max_cost_usd is not None:
+            narrow("max_cost_usd", cost_usd - asked.max_cost_usd)
+        if asked.min_quality is not None:
+            narrow("min_quality", asked.min_quality - quality)
+        left.flags.writeable = cost_usd.flags.writeable = False  # what a Decision is made of never changes
         return Field(left, cost_usd, tier, tuple(unmet))
 
-    def cache(self, previous: Any, cached_tokens: float) -> Cache | None:
+    def cache(self, previous: Candidate, cached_tokens: float) -> Cache | None:
         """What a conversation would lose by leaving `previous`; None if this policy does not know that candidate."""
-        tokens = number(cached_tokens, "cached_tokens")
-        column = self.column(previous, "previous")
+        column = self.columns.get(previous)
         if column is None:
             return None
         prices = self._prices[column]
         if prices is None or prices.cache_read is None:
             return Cache(column, 0.0)
-        return Cache(column, tokens * max(prices.input - prices.cache_read, 0.0) / 1e6)
+        return Cache(column, cached_tokens * max(prices.input - prices.cache_read, 0.0) / 1e6)
 
-    def _allowed(self, allowed: Collection[Any] | None) -> NDArray[np.bool_]:
+    def _allowed(self, allowed: tuple[Candidate, ...] | None) -> NDArray[np.bool_]:
         if allowed is None:
-            return np.ones(len(self._columns), np.bool_)
-        if isinstance(allowed, str) or not isinstance(allowed, Iterable):
-            raise PolicyError(f"decide: allowed {allowed!r} is not a collection of Candidates")
-        left = np.zeros(len(self._columns), np.bool_)
-        for pair in allowed:
-            column = self.column(pair, "allowed")
-            if column is not None:
-                left[column] = True
+            return np.ones(len(self.columns), np.bool_)
+        left = np.zeros(len(self.columns), np.bool_)
+        left[[self.columns[candidate] for candidate in allowed if candidate in self.columns]] = True
         if not left.any():
-            raise PolicyError(f"decide: allowed {list(allowed)!r} names no candidate of this policy")
+            raise PolicyError(f"decide: allowed {shown(allowed, 300)} names no candidate of this policy")
         return left
 
     def _cheapest_tier(
-        self, tiers: Sequence[str], deadline_s: float | None
+        self, tiers: tuple[str, ...], deadline_s: float | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]:
         """Of each candidate: price multiplier, seconds and name of the cheapest tier that keeps the deadline.
 
         Where none keeps it, of the fastest tier; where none is offered, multiplier infinity.
         """
-        if isinstance(tiers, str) or not isinstance(tiers, Iterable):
-            raise PolicyError(f"decide: tiers {tiers!r} is not a collection of names such as {STANDARD!r}")
-        known = [tier for tier in tiers if isinstance(tier, str) and tier in self._tiers]
+        known = [tier for tier in tiers if tier in self._tiers]
         if not known:
-            nothing = np.full(len(self._columns), math.inf)
+            nothing = np.full(len(self.columns), math.inf)
             return nothing, nothing, ("standard",) * len(nothing)
         price = np.array([self._tiers[tier][0] for tier in known])
         seconds = np.array([self._tiers[tier][1] for tier in known])
@@ -164,15 +141,3 @@ def _multiplier(prices: Any, tier: str) -> float:
 
 def _seconds(recorded: Any, tier: str) -> float:
     return float(recorded.get(tier, PROMISED_SECONDS.get(tier, 0.0)))
-
-
-def number(value: Any, argument: str, *, least: float = 0.0) -> float:
-    """An argument of `decide` as a float of at most 1e15, or PolicyError: bool, str and NaN can never be valid.
-
-    Infinity is a fine bound, but not a number to subtract from another.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise PolicyError(f"decide: {argument} {value!r} is not a number")
-    if not value >= least:
-        raise PolicyError(f"decide: {argument} {value!r} is below {least:g}")
-    return float(min(value, 1e15))

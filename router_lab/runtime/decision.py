@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime import clients
+from router_lab.runtime import clients, pickled
 from router_lab.runtime.constraints import Field
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import Candidate, Limits, Point, PolicySpec, Profile
-from router_lab.runtime.shares import below, part
+from router_lab.runtime.reasons import reason
 
 FAILURES = ("check", "unavailable", "refused", "malformed", "context", "limit")
 """What `Decision.next` understands: the answer failed its check; no answer in time; the model declined; the answer
@@ -26,8 +26,12 @@ class Decision:
 
     __slots__ = (
         "_cost", "_coverage", "_field", "_index", "_limits_row", "_point", "_quality", "_revision", "_spec", "_suite",
-        "_tried", "_vector_missing", "code",
+        "_tried", "_vector_missing", "code", "unknown_point",
     )  # fmt: skip
+    code: str
+    """Which kind of `reason` it has."""
+    unknown_point: str | None
+    """The point that a `PolicyStore` was asked for and its policy does not have: the policy's default point decided."""
 
     def __init__(
         self,
@@ -44,20 +48,37 @@ class Decision:
         tried: tuple[int, ...] = (),
         suite: str | None = None,
         vector_missing: bool = False,
+        unknown_point: str | None = None,
     ) -> None:
-        self._spec = spec
-        self._revision = revision
-        self._index = index
-        self.code = code
-        self._quality = quality
-        self._cost = cost
-        self._coverage = coverage
-        self._limits_row = row
-        self._point = point
-        self._field = field
-        self._tried = tried
-        self._suite = suite
-        self._vector_missing = vector_missing
+        for name, value in zip(
+            _ORDER,
+            (
+                spec, revision, index, code, quality, cost, coverage, row, point, field, tried, suite, vector_missing,
+                unknown_point,
+            ),
+            strict=True,
+        ):  # fmt: skip
+            object.__setattr__(self, name, value)
+
+    def _but(self, **changes: Any) -> Decision:
+        """The same decision but for some of what it is made of, by the names of `__slots__`."""
+        return Decision(*(changes.get(name, getattr(self, name)) for name in _ORDER))
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"a Decision never changes ({name}); `next` and `decide` make another")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a Decision never changes ({name})")
+
+    def __copy__(self) -> Decision:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Decision:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With what its answers need of the policy, and without the weights. For processes of one's own."""
+        return pickled.reduced_decision(self, _ORDER)
 
     @property
     def candidate(self) -> Candidate:
@@ -123,10 +144,7 @@ class Decision:
     @property
     def reason(self) -> str:
         """One sentence; `evidence` has its data and `code` its kind."""
-        sentence = SENTENCES[self.code](self)
-        if self.unknown_suite is not None:
-            sentence = f"suite {self.unknown_suite[:80]!r} is not in this policy: {sentence}"
-        return sentence + "".join(f"; no candidate met {name}, this one comes nearest" for name in self.unmet)
+        return reason(self)
 
     @property
     def evidence(self) -> dict[str, Any]:
@@ -145,6 +163,7 @@ class Decision:
             "mix": self._point.mix,
             "unmet": list(self.unmet),
             "unknown_suite": self.unknown_suite,
+            "unknown_point": self.unknown_point,
             "vector_missing": self.vector_missing,
             "tried": [list(self._spec.profiles[index].candidate) for index in self._tried],
         }
@@ -169,10 +188,7 @@ class Decision:
             rest, code = (measured, "escalated") if measured else (rest, "unmeasured")
         if not rest:
             raise PolicyError(f"next: {self._end(failure)}")
-        return Decision(
-            spec, self._revision, rest[0], code, self._quality, self._cost, self._coverage, self._limits_row,
-            self._point, self._field, (*self._tried, self._index), self._suite, self._vector_missing,
-        )  # fmt: skip
+        return self._but(_index=rest[0], code=code, _tried=(*self._tried, self._index))
 
     def _escalation(self) -> list[int]:
         """The columns that come after the chosen one in the escalation order, not yet tried."""
@@ -295,43 +311,8 @@ class Decision:
         return f"Decision({self.candidate}, tier={self.tier!r}, {self.reason!r}, revision={self.revision[:12]!r})"
 
 
-def _against(decision: Decision) -> str:
-    data = decision.evidence
-    return (
-        f"predicted quality {data['quality']:.3f} for ${data['cost_usd']:.6f}, "
-        f"the reference {data['reference_quality']:.3f} for ${data['reference_cost_usd']:.6f}"
-    )
-
-
-def _uncovered(decision: Decision) -> str:
-    data = decision.evidence
-    needed = data["coverage_needed"]
-    if needed > 1:
-        return "no suite that was measured is named, and others were not shown to be served well"
-    where = "" if decision._limits_row else " where no measured suite is named"
-    seen, least = below(data["coverage"], needed)
-    return f"only {seen} of the prompt was seen in fitting ({least} needed{where})"
-
-
-def _last(decision: Decision) -> str:
-    return str(decision._spec.profiles[decision._tried[-1]].candidate)
-
-
-SENTENCES: dict[str, Callable[[Decision], str]] = {
-    "predicted": lambda d: f"its quality less cost beats the reference's by more than the guard: {_against(d)}",
-    "kept": lambda d: f"it served the conversation so far and still beats the reference: {_against(d)}",
-    "reference": lambda _: "the reference: nobody is predicted to beat it by more than the guard",
-    "mixed": lambda d: f"the reference: another beats it, but this key is not among the {part(d._point.mix)} that move",
-    "table": lambda d: f"the suite's routing table names it with verdict pass; {_uncovered(d)}",
-    "uncovered": lambda d: f"the reference: {_uncovered(d)} and no proven routing row helps",
-    "sticky": lambda _: (
-        "it served the conversation so far, and a switch saves less than the prompt cache it throws away"
-    ),
-    "expired": lambda d: f"the reference: the policy expired on {d._spec.expires}",
-    "only": lambda _: "the constraints exclude the reference, and of those left it is the best",
-    "escalated": lambda d: f"the answer of {_last(d)} failed its check: next in the escalation order",
-    "unmeasured": lambda d: f"the answer of {_last(d)} failed its check: the next fallback, a step never measured",
-    "fallback": lambda d: f"{_last(d)} could not serve: the next fallback",
-    "default": lambda _: "no policy is loaded: the default named in code",
-}
-"""A sentence for every code of a decision."""
+_ORDER = (
+    "_spec", "_revision", "_index", "code", "_quality", "_cost", "_coverage", "_limits_row", "_point", "_field",
+    "_tried", "_suite", "_vector_missing", "unknown_point",
+)  # fmt: skip
+"""What a Decision is made of, in the order of `__init__`."""

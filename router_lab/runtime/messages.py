@@ -43,7 +43,7 @@ def last_user_turn(messages: list[Any] | tuple[Any, ...]) -> int | None:
 def text_of(content: Any) -> str:
     """Plain text of a message's content: a str, or the text parts of a list, one per line."""
     if isinstance(content, str):
-        return content
+        return plain_text(content)
     if not isinstance(content, list | tuple):
         return ""
     parts = (
@@ -51,7 +51,12 @@ def text_of(content: Any) -> str:
         for part in content
         if isinstance(part, str) or (isinstance(part, dict) and part.get("type") in _TEXT_PARTS)
     )
-    return "\n".join(part for part in parts if isinstance(part, str))
+    return "\n".join(plain_text(part) for part in parts if isinstance(part, str))
+
+
+def plain_text(text: str) -> str:
+    """The text itself: a subclass (numpy's, an Enum's, a hostile one) may measure, cut or encode it otherwise."""
+    return text if type(text) is str else str.__str__(text)
 
 
 def prompt_text(value: Any) -> str | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,27 @@ from router_lab.runtime.features import DENSE, Featuriser, log2ish
 from router_lab.runtime.vectors import VectorScale, VectorWeights
 from router_lab.runtime.visible import visible
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+class _Nothing(Mapping[str, Any]):
+    """An empty mapping that nobody can fill, and that comes out of a pickle as itself."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __reduce__(self) -> str:
+        return "_NOTHING"
+
+    def __repr__(self) -> str:
+        return "{}"
+
+
+_NOTHING = _Nothing()
 
 SCHEMA_VERSION = 2
 """The newest; a policy that takes no vectors is still written as version 1."""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, STANDARD, Cache, Field, Offers
+from router_lab.runtime import pickled
+from router_lab.runtime.asked import STANDARD, Asked, read, shared_key
+from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, Cache, Field, Offers
 from router_lab.runtime.decision import Decision
-from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.features import cap_text
-from router_lab.runtime.messages import last_user_text
+from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import POOLED, Candidate, Point, PolicySpec
 from router_lab.runtime.predict import Floats, Predictions, Predictor
 from router_lab.runtime.rule import (
@@ -89,6 +89,17 @@ class Policy:
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a Policy never changes ({name})")
 
+    def __copy__(self) -> Policy:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Policy:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For processes of one's own; what others are to load is the artifact. PolicyError for a clock that cannot be
+        pickled."""
+        return restored, pickled.policy_parts(self.spec, self.revision, self._clock)
+
     def renewed(self, *, revision: str | None, clock: Callable[[], float] = time.time) -> Policy:
         """The same policy under another revision and clock, sharing all tables."""
         twin = object.__new__(Policy)
@@ -105,6 +116,10 @@ class Policy:
         """How many numbers a `vector` must have; None where the policy was fitted without vectors and takes none."""
         known = self.spec.linear.vector
         return None if known is None else len(known.standard.centre)
+
+    def knows(self, candidate: Candidate) -> bool:
+        """Whether the candidate is one of this policy's."""
+        return candidate in self._offers.columns
 
     def decide(
         self,
@@ -136,22 +151,30 @@ class Policy:
         A constraint that nobody meets never raises: the candidates that come nearest are left, and the decision's
         `unmet` and reason say so. PolicyError only for arguments that can never be valid, whatever the text.
         """
-        text = prompt if isinstance(prompt, str) else last_user_text(prompt)
-        at = self._point(point)
-        row = POOLED if suite is None else self._suite_row(suite)
-        if key is not None and not isinstance(key, str | bytes):
-            raise PolicyError(f"decide: key {key!r} is not a str or bytes")
-        added = None if vector is None else self._predictor.steered(vector)
+        return self.answer(
+            read(
+                prompt, suite, tiers, allowed, max_cost_usd, min_quality, deadline_s, context_tokens, previous,
+                cached_tokens, point, key, vector,
+            )
+        )  # fmt: skip
+
+    def answer(self, asked: Asked) -> Decision:
+        """`decide`, for what was read before; PolicyError only for a point that is not this policy's, `allowed` that
+        names nobody it knows, and a vector that it cannot take."""
+        text, suite = asked.text, asked.suite
+        at = self._point(asked.point)
+        row = POOLED if suite is None else self._row.get(suite, POOLED)
+        added = None if asked.vector is None else self._predictor.steered(asked.vector)
         quality, cost, coverage = self._predictor.one(text, row, added)
 
         field: Field | None = None
+        context_tokens = asked.context_tokens
         if context_tokens is None and len(text) > self._offers.short_text:
-            context_tokens = len(text) // CHARACTERS_PER_TOKEN
-        bounds = (allowed, max_cost_usd, min_quality, deadline_s, context_tokens)
-        if bounds.count(None) < len(bounds) or tiers != STANDARD:
-            field = self._offers.apply(quality, cost, row, tiers, *bounds)
+            context_tokens = float(len(text) // CHARACTERS_PER_TOKEN)
+        if context_tokens is not None or asked.bounded:
+            field = self._offers.apply(quality, cost, row, asked, context_tokens)
             cost = field.cost_usd
-        stay = None if previous is None else self._offers.cache(previous, cached_tokens)
+        stay = None if asked.previous is None else self._offers.cache(asked.previous, asked.cached_tokens)
 
         if self._clock() >= self._expires:
             index, code = self._otherwise(field, EXPIRED)
@@ -164,9 +187,10 @@ class Policy:
             if field is not None:
                 utility[~field.open] = -math.inf
             index, code = self._by_prediction(utility, at, field, stay)
-            if code is PREDICTED and at.mix < 1.0 and draw(self._capped(text) if key is None else key) >= at.mix:
+            if code is PREDICTED and at.mix < 1.0 and draw(shared_key(asked, self.spec.featuriser.cap)) >= at.mix:
                 index, code = self._reference, MIXED
         missing = added is None and self.spec.linear.vector is not None
+        quality.flags.writeable = cost.flags.writeable = False  # what a Decision is made of never changes
         return Decision(
             self.spec, self.revision, index, code, quality, cost, coverage, row, at, field, (), suite, missing
         )
@@ -211,15 +235,7 @@ class Policy:
             return self.spec.points[self.spec.point if name is None else name]
         except (KeyError, TypeError):
             known = ", ".join(sorted(self.spec.points))
-            raise PolicyError(f"decide: point {name!r} is not one of this policy's: {known}") from None
-
-    def _capped(self, text: str) -> str:
-        return cap_text(text, self.spec.featuriser.cap)
-
-    def _suite_row(self, suite: str) -> int:
-        if not isinstance(suite, str):
-            raise PolicyError(f"decide: suite {suite!r} is not a str")
-        return self._row.get(suite, POOLED)
+            raise PolicyError(f"decide: point {shown(name)} is not one of this policy's: {known}"[:1000]) from None
 
     def _rows(self, suites: Sequence[str | None] | None, count: int) -> NDArray[np.int64]:
         """Rows of the suites in the tables; None or unknown = POOLED."""
@@ -286,6 +302,11 @@ class Policy:
     def __repr__(self) -> str:
         revision = (self.revision or "unsaved")[:12]
         return f"Policy({self.spec.name!r}, {len(self.candidates)} candidates, revision={revision!r})"
+
+
+def restored(spec: PolicySpec, revision: str | None, clock: Callable[[], float]) -> Policy:
+    """A policy from its pickle: checked like any other, its arrays read-only."""
+    return Policy(pickled.hardened(spec), revision=revision, clock=clock)
 
 
 def _first_second(expires: str | None) -> float:

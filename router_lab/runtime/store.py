@@ -10,22 +10,21 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from router_lab.runtime.artifact import MANIFEST, Opened, Verify, open_artifact
+from router_lab.runtime.asked import read, shared_key
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.features import Featuriser, cap_text
-from router_lab.runtime.messages import last_user_text
-from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile
+from router_lab.runtime.features import Featuriser
+from router_lab.runtime.model import Candidate, Profile
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.release import RELEASE
 from router_lab.runtime.rule import draw
+from router_lab.runtime.serve import Requires, Serving
 from router_lab.runtime.state import Remembered, State
 
 Source = str | os.PathLike[str] | Callable[[], str | os.PathLike[str]]
@@ -60,6 +59,8 @@ class PolicyStore:
     good policy is kept across restarts, and the newest release number, below which nothing is accepted unless
     `accept_older`. verify, public_key: as for `load_policy`. on_refused: called with the PolicyError of a refusal, once
     for each in a row.
+    requires: `{"points": …, "candidates": …, "suites": …}` that callers rely on; a policy that lacks one of them is
+    refused, whether published, kept in `state`, or a challenger's.
     interval_s: between looks at the source, in the background once `start`ed (in each worker process, after a fork).
     """
 
@@ -76,14 +77,19 @@ class PolicyStore:
         on_refused: Callable[[PolicyError], None] | None = None,
         challenger: Challenger | None = None,
         clock: Callable[[], float] = time.time,
+        requires: Requires | Mapping[str, Any] | None = None,
     ) -> None:
         self._source = source
-        self._policy = self._default = default_policy(default)
+        self._serving = Serving(default, requires)
+        self._policy = self._default = self._serving.default
         self._state = None if state is None else State(state)
         self._verify, self._public_key = verify, public_key
         self._interval, self._accept_older = interval_s, accept_older
         self._on_refused = on_refused
         self._challenger = challenger
+        if challenger is not None:  # it answers this store's callers, who rely on the same
+            rival = challenger.store._serving
+            rival.requires = rival.requires.both(self._serving.requires)
         self._clock = clock
         self._lock = threading.Lock()  # of everything below; `decide` takes none
         self._remembered = Remembered()
@@ -106,37 +112,26 @@ class PolicyStore:
         revision = self._policy.revision
         return Status(revision, self._remembered.release, self._since, self._checks, self._refused, self._last_refusal)
 
-    def decide(self, prompt: str | list[dict[str, Any]], *, key: str | bytes | None = None, **asked: Any) -> Decision:
-        """`Policy.decide` of the policy that serves this key now.
+    def decide(self, prompt: str | list[dict[str, Any]], **asked: Any) -> Decision:
+        """`Policy.decide` of the policy that serves this key now, with the same arguments.
 
-        A `vector` goes to policies that were fitted on vectors; the others, which may be loaded at any moment, decide
-        without it.
+        PolicyError only for what no policy could take (a point that is no text, dollars below 0), with every policy and
+        with the default alike; never for what a swap can change (`serve` says what happens instead).
         """
+        question = read(prompt, **asked)
         policy, other = self._policy, self._challenger
         if other is None:
-            return self._by(policy, prompt, key, asked)
-        if key is None:
-            text = prompt if isinstance(prompt, str) else last_user_text(prompt)
-            key = cap_text(text, policy.spec.featuriser.cap)
+            return self._serving.decide(policy, question)
+        key = shared_key(question, Featuriser().cap)  # the same whatever policy, or none, serves
         rival = other.store.policy
-        ready = rival is not other.store._default
+        ready = self._serving.fits(rival)
         if ready and _share("canary", key) < other.canary:
-            return self._by(rival, prompt, key, asked)
-        decision = self._by(policy, prompt, key, asked)
+            return self._serving.decide(rival, question)
+        decision = self._serving.decide(policy, question)
         if ready and other.on_shadow is not None and _share("shadow", key) < other.shadow:
             with contextlib.suppress(Exception):  # a shadow may cost time, never an answer
-                other.on_shadow(decision, self._by(rival, prompt, key, asked))
+                other.on_shadow(decision, self._serving.decide(rival, question))
         return decision
-
-    def _by(self, policy: Policy, prompt: Any, key: str | bytes | None, asked: dict[str, Any]) -> Decision:
-        if policy is self._default:
-            # The caller's constraints are about candidates that only a policy knows.
-            decision = policy.decide(prompt)
-            decision.code = "default"
-            return decision
-        if "vector" in asked and policy.vector_length is None:
-            asked = {name: value for name, value in asked.items() if name != "vector"}
-        return policy.decide(prompt, key=key, **asked)
 
     def start(self) -> PolicyStore:
         """Begin to load and to look for news in the background; returns at once."""
@@ -222,7 +217,9 @@ class PolicyStore:
             return True
 
     def _open(self, path: Path) -> Opened:
-        return open_artifact(path, verify=self._verify, public_key=self._public_key, clock=self._clock)
+        opened = open_artifact(path, verify=self._verify, public_key=self._public_key, clock=self._clock)
+        self._serving.requires.check(opened.policy)
+        return opened
 
     def _accept(self, opened: Opened) -> None:
         """Everything that may fail comes before the swap."""
@@ -252,27 +249,6 @@ class PolicyStore:
         if news and self._on_refused is not None:
             with contextlib.suppress(Exception):
                 self._on_refused(told)
-
-
-def default_policy(candidate: Candidate | tuple[str, str | None] | Profile) -> Policy:
-    """A policy that knows one candidate and nothing of it."""
-    profile = candidate if isinstance(candidate, Profile) else Profile(Candidate(*candidate))
-    return Policy(
-        PolicySpec(
-            name="default",
-            profiles=(profile,),
-            reference=0,
-            suites=(),
-            featuriser=Featuriser(buckets=2, cap=16),
-            linear=Linear.constant(np.zeros((1, 2)), np.zeros((2, 1))),
-            points={"default": Point(0.0, 0.0)},
-            point="default",
-            coverage=2.0,
-            routes={},
-            fallbacks=(0,),
-        ),
-        revision="default",
-    )
 
 
 def _share(purpose: str, key: str | bytes) -> float:

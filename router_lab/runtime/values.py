@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, shown
 
 STATUSES = ("ok", "error", "limit", "infra", "budget")
 TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
@@ -57,19 +57,19 @@ def _plain(column: str, value: Any, where: str) -> Any:
         return name_of(value)
     if column == "status":
         if name_of(value) not in STATUSES:
-            raise InputError(f"{where}: `status` is {_shown(value)}; {STATUS_RULE}")
+            raise InputError(f"{where}: `status` is {shown(value)}; {STATUS_RULE}")
         return name_of(value)
     number = _number(column, value, where)
     if column == "quality":
         if not 0 <= number <= 1:
-            raise InputError(f"{where}: `quality` is {_shown(value)}; {QUALITY_RULE}")
+            raise InputError(f"{where}: `quality` is {shown(value)}; {QUALITY_RULE}")
         return number
     if column == "check":
         if number not in (0, 1):
-            raise InputError(f"{where}: `check` is {_shown(value)}; it must be true or false")
+            raise InputError(f"{where}: `check` is {shown(value)}; it must be true or false")
         return bool(number)
     if not 0 <= number < math.inf:
-        raise InputError(f"{where}: `{column}` is {_shown(value)}; {NUMBER_RULE}")
+        raise InputError(f"{where}: `{column}` is {shown(value)}; {NUMBER_RULE}")
     return int(number) if number.is_integer() and column not in ("cost_usd", "paid_usd", "latency_s") else number
 
 
@@ -88,14 +88,7 @@ def _number(column: str, value: Any, where: str) -> float:
         return float(_scalar(value))
     except Exception:  # noqa: BLE001  # of numbers, arrays and tensors of many sorts
         wanted = "true or false" if column == "check" else "a number"
-        raise InputError(f"{where}: `{column}` is {_shown(value)}; it must be {wanted}") from None
-
-
-def _shown(value: Any) -> str:
-    try:
-        return repr(value)[:80]
-    except Exception:  # noqa: BLE001  # whatever it is, what is wrong with it can be said
-        return f"a {type(value).__name__}"
+        raise InputError(f"{where}: `{column}` is {shown(value)}; it must be {wanted}") from None
 
 
 def _scalar(value: Any) -> Any:

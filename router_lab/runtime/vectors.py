@@ -129,18 +129,28 @@ class Steering:
         return added, present
 
     def _read(self, vector: Any, where: str) -> Floats:
-        """[d] float64; an integer or a long double beyond its range makes it missing, like infinity."""
-        kind = getattr(getattr(vector, "dtype", None), "kind", "f")
-        try:
-            if kind not in "fiubO":
-                raise TypeError(f"its numbers are of kind {kind!r}")
-            with np.errstate(over="ignore"):
-                values = np.asarray(vector, np.float64)
-        except OverflowError:
-            values = np.full(len(vector), np.nan)
-        except (TypeError, ValueError) as error:
-            raise PolicyError(f"{where} is not a sequence of numbers: {error}"[:300]) from None
-        if values.shape != (self._length,):
-            shape = str(len(values)) if values.ndim == 1 else f"the shape {list(values.shape)} of"
-            raise PolicyError(f"{where} has {shape} numbers; this policy was fitted on vectors of {self._length}")
+        """[d] float64 of this policy's length."""
+        values = as_numbers(vector, where)
+        if len(values) != self._length:
+            raise PolicyError(f"{where} has {len(values)} numbers; this policy was fitted on vectors of {self._length}")
         return values
+
+
+def as_numbers(vector: Any, where: str) -> Floats:
+    """A vector as [d] float64; an integer or a long double beyond its range makes it missing, like infinity.
+
+    PolicyError for what is no sequence of numbers.
+    """
+    kind = getattr(getattr(vector, "dtype", None), "kind", "f")
+    try:
+        if kind not in "fiubO":
+            raise TypeError(f"its numbers are of kind {kind!r}")
+        with np.errstate(over="ignore"):
+            values = np.asarray(vector, np.float64)
+    except OverflowError:
+        values = np.full(len(vector), np.nan)
+    except Exception as error:  # noqa: BLE001  # an array type of the caller's may fail in any way
+        raise PolicyError(f"{where} is not a sequence of numbers: {error}"[:300]) from None
+    if values.ndim != 1:
+        raise PolicyError(f"{where} has the shape {list(values.shape)}, not one row of numbers")
+    return values

@@ -44,7 +44,7 @@ def two(make_random: Any) -> tuple[Policy, Policy]:
 def test_the_default_serves_until_something_is_loaded(tmp_path: Path) -> None:
     refusals: list[PolicyError] = []
     store = PolicyStore(tmp_path / "absent", default=DEFAULT, on_refused=refusals.append)
-    decision = store.decide("hello", max_cost_usd=0.1, allowed=[("x", None)])
+    decision = store.decide("hello", max_cost_usd=0.1)
     assert (decision.candidate, decision.code, decision.revision) == (DEFAULT, "default", "default")
     assert "default" in decision.reason
     assert not store.check()

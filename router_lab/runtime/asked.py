@@ -1,0 +1,155 @@
+"""What a caller asks of `decide`, read and checked once: the same errors whatever policy, or none, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.runtime.errors import PolicyError, shown
+from router_lab.runtime.features import cap_text
+from router_lab.runtime.messages import last_user_text, plain_text
+from router_lab.runtime.model import Candidate
+from router_lab.runtime.vectors import as_numbers
+
+STANDARD = ("standard",)
+MOST_NAMED = 10_000
+"""Most candidates, or tiers, that one request may name; an endless generator ends here."""
+_LARGEST = 1e15
+
+
+class Asked(NamedTuple):
+    """The arguments of one `Policy.decide`, of plain types: no text is a subclass with methods of its own, what was a
+    generator is a tuple, numbers are finite floats of 0 or more, a vector is float64 [d]."""
+
+    text: str
+    suite: str | None = None
+    tiers: tuple[str, ...] = STANDARD
+    allowed: tuple[Candidate, ...] | None = None
+    max_cost_usd: float | None = None
+    min_quality: float | None = None
+    deadline_s: float | None = None
+    context_tokens: float | None = None
+    previous: Candidate | None = None
+    cached_tokens: float = 0.0
+    point: str | None = None
+    key: str | bytes | None = None
+    vector: NDArray[np.float64] | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether anything narrows who may serve, and where."""
+        return self.tiers != STANDARD or self[3:8].count(None) < 5
+
+
+def read(
+    prompt: Any,
+    suite: Any = None,
+    tiers: Any = STANDARD,
+    allowed: Any = None,
+    max_cost_usd: Any = None,
+    min_quality: Any = None,
+    deadline_s: Any = None,
+    context_tokens: Any = None,
+    previous: Any = None,
+    cached_tokens: Any = 0,
+    point: Any = None,
+    key: Any = None,
+    vector: Any = None,
+) -> Asked:
+    """Arguments as in `Policy.decide`. PolicyError for what no policy could ever take; exceptions of the caller's own
+    objects (a dict whose `get` fails, a generator that raises) become such errors too, interrupts pass."""
+    return Asked(
+        _prompt(prompt),
+        None if suite is None else _text(suite, "suite"),
+        tiers if tiers is STANDARD else _tiers(tiers),
+        None if allowed is None else _allowed(allowed),
+        None if max_cost_usd is None else number(max_cost_usd, "max_cost_usd"),
+        None if min_quality is None else number(min_quality, "min_quality"),
+        None if deadline_s is None else number(deadline_s, "deadline_s"),
+        None if context_tokens is None else number(context_tokens, "context_tokens"),
+        None if previous is None else pair(previous, "decide: previous"),
+        number(cached_tokens, "cached_tokens"),
+        None if point is None else _text(point, "point"),
+        None if key is None else _key(key),
+        None if vector is None else as_numbers(vector, "decide: vector"),
+    )
+
+
+def number(value: Any, argument: str, *, least: float = 0.0) -> float:
+    """An argument of `decide` as a float of at most 1e15, or PolicyError: bool, str and NaN can never be valid.
+
+    Infinity is a fine bound, but not a number to subtract from another.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise PolicyError(f"decide: {argument} {shown(value)} is not a number")
+    if not value >= least:
+        raise PolicyError(f"decide: {argument} {shown(value)} is below {least:g}")
+    return float(min(value, _LARGEST))
+
+
+def pair(value: Any, where: str) -> Candidate:
+    """A Candidate from one, or from a (model, effort) pair, or PolicyError."""
+    if not (isinstance(value, tuple | list) and len(value) == 2):
+        raise PolicyError(f"{where} {shown(value)} is not a Candidate or a (model, effort) pair")
+    model, effort = value
+    if not (isinstance(model, str) and model and (effort is None or (isinstance(effort, str) and effort))):
+        raise PolicyError(f"{where} {shown(value)} is not a (model, effort) pair of str and str or None")
+    return Candidate(plain_text(model), None if effort is None else plain_text(effort))
+
+
+def shared_key(asked: Asked, cap: int) -> str | bytes:
+    """What a request is told apart by: its key, or the part of its text that a policy of `cap` looks at."""
+    return cap_text(asked.text, cap) if asked.key is None else asked.key
+
+
+def _prompt(prompt: Any) -> str:
+    if isinstance(prompt, str):
+        return plain_text(prompt)
+    try:
+        return last_user_text(prompt)
+    except PolicyError:
+        raise
+    except Exception as error:  # a dict of the caller's own kind may fail in any way
+        raise PolicyError(f"decide: prompt cannot be read: {shown(error)}") from error
+
+
+def _text(value: Any, argument: str) -> str:
+    if not isinstance(value, str):
+        raise PolicyError(f"decide: {argument} {shown(value)} is not a str")
+    return plain_text(value)
+
+
+def _key(key: Any) -> str | bytes:
+    if isinstance(key, str):
+        return plain_text(key)
+    if not isinstance(key, bytes):
+        raise PolicyError(f"decide: key {shown(key)} is not a str or bytes")
+    return key if type(key) is bytes else bytes.__getitem__(key, slice(None))
+
+
+def _tiers(tiers: Any) -> tuple[str, ...]:
+    return tuple(_text(tier, "tiers: name") for tier in _items(tiers, "tiers", f"names such as {STANDARD!r}"))
+
+
+def _allowed(allowed: Any) -> tuple[Candidate, ...]:
+    """In the order given, without repeats; a set has none, and is sorted, so that every process has the same first."""
+    found = dict.fromkeys(pair(item, "decide: allowed") for item in _items(allowed, "allowed", "Candidates"))
+    if not found:
+        raise PolicyError("decide: allowed names no candidate at all; leave it out to allow every one")
+    return tuple(sorted(found) if isinstance(allowed, Set) else found)
+
+
+def _items(values: Any, argument: str, of: str) -> list[Any]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise PolicyError(f"decide: {argument} {shown(values)} is not a collection of {of}")
+    try:
+        found = list(islice(values, MOST_NAMED + 1))
+    except Exception as error:  # a generator of the caller's may fail in any way
+        raise PolicyError(f"decide: {argument} cannot be read: {shown(error)}") from error
+    if len(found) > MOST_NAMED:
+        raise PolicyError(f"decide: {argument} names more than {MOST_NAMED:,} {of}")
+    return found

@@ -1,0 +1,88 @@
+"""Why: a sentence for every code of a decision, and the sentences about what it could not do as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from router_lab.runtime.errors import shown
+from router_lab.runtime.shares import below, part
+
+if TYPE_CHECKING:
+    from router_lab.runtime.decision import Decision
+
+NO_POLICY = "default"
+"""The revision of what serves before a policy is loaded."""
+BARE = ("default", "outside")
+"""Codes of a `PolicyStore`'s decisions for a candidate of which no policy knows anything: no figure, no request that
+was measured, and no bound on predictions that could be shown to be met."""
+
+
+def reason(decision: Decision) -> str:
+    """The sentence of the code, before it what of the request this policy does not know, after it what is unmet."""
+    sentence = SENTENCES[decision.code](decision)
+    if decision.unknown_suite is not None:
+        sentence = f"suite {decision.unknown_suite[:80]!r} is not in this policy: {sentence}"
+    if decision.unknown_point is not None:
+        sentence = (
+            f"point {shown(decision.unknown_point)} is not in this policy, so its default point decides: {sentence}"
+        )
+    return sentence + "".join(_unmet(decision))
+
+
+def _unmet(decision: Decision) -> Iterator[str]:
+    for name in decision.unmet:
+        if decision.code in BARE and name in ("max_cost_usd", "min_quality"):
+            yield f"; nothing is predicted of it, so {name} cannot be shown to be met"
+        else:
+            yield f"; no candidate met {name}, this one comes nearest"
+
+
+def _against(decision: Decision) -> str:
+    data = decision.evidence
+    return (
+        f"predicted quality {data['quality']:.3f} for ${data['cost_usd']:.6f}, "
+        f"the reference {data['reference_quality']:.3f} for ${data['reference_cost_usd']:.6f}"
+    )
+
+
+def _uncovered(decision: Decision) -> str:
+    data = decision.evidence
+    needed = data["coverage_needed"]
+    if needed > 1:
+        return "no suite that was measured is named, and others were not shown to be served well"
+    where = "" if decision._limits_row else " where no measured suite is named"
+    seen, least = below(data["coverage"], needed)
+    return f"only {seen} of the prompt was seen in fitting ({least} needed{where})"
+
+
+def _serving(decision: Decision) -> str:
+    return "the default, which serves until a policy is loaded" if decision.revision == NO_POLICY else "this policy"
+
+
+def _last(decision: Decision) -> str:
+    return str(decision._spec.profiles[decision._tried[-1]].candidate)
+
+
+SENTENCES: dict[str, Callable[[Decision], str]] = {
+    "predicted": lambda d: f"its quality less cost beats the reference's by more than the guard: {_against(d)}",
+    "kept": lambda d: f"it served the conversation so far and still beats the reference: {_against(d)}",
+    "reference": lambda _: "the reference: nobody is predicted to beat it by more than the guard",
+    "mixed": lambda d: f"the reference: another beats it, but this key is not among the {part(d._point.mix)} that move",
+    "table": lambda d: f"the suite's routing table names it with verdict pass; {_uncovered(d)}",
+    "uncovered": lambda d: f"the reference: {_uncovered(d)} and no proven routing row helps",
+    "sticky": lambda _: (
+        "it served the conversation so far, and a switch saves less than the prompt cache it throws away"
+    ),
+    "expired": lambda d: f"the reference: the policy expired on {d._spec.expires}",
+    "only": lambda _: "the constraints exclude the reference, and of those left it is the best",
+    "escalated": lambda d: f"the answer of {_last(d)} failed its check: next in the escalation order",
+    "unmeasured": lambda d: f"the answer of {_last(d)} failed its check: the next fallback, a step never measured",
+    "fallback": lambda d: f"{_last(d)} could not serve: the next fallback",
+    "default": lambda _: "no policy is loaded: the default named in code",
+    "outside": lambda d: (
+        f"nobody who is allowed is in {_serving(d)}: the default named in code where it is allowed, else the first "
+        "who is; nothing was measured of it"
+    ),
+}
+"""A sentence for every code of a decision."""
