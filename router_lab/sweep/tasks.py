@@ -46,7 +46,7 @@ def load_task(
     spec = _resolve_spec(suite.task, base)
     where = f"suite `{name}`: task {suite.task!r}"
     own: dict[str, Any] = dict(keys or {})
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     args = revealed(hidden(suite.args, TASK_ARGS, found), found, where, TASK_ARGS)
     task = _load(spec, args, where)
     declared = declared_args(task, task_args)
