@@ -24,12 +24,13 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def unheld(monkeypatch, tmp_path):
-    """A machine without bubblewrap, whatever this one has: Inspect loads the suite anew for this test."""
+def unheld(request, monkeypatch, tmp_path):
+    """A machine without bubblewrap, whatever this one has, but for tests of the box: Inspect loads the suite anew."""
     for name in ("boundary", "sandbox", "sandbox_box", "shipped", "coding"):
         sys.modules.pop(name, None)
     real = shutil.which
-    monkeypatch.setattr(shutil, "which", lambda name, *a, **k: None if name == "bwrap" else real(name, *a, **k))
+    if request.node.get_closest_marker("sandbox") is None:
+        monkeypatch.setattr(shutil, "which", lambda name, *a, **k: None if name == "bwrap" else real(name, *a, **k))
     monkeypatch.delenv("ROUTER_LAB_CODE_GUARD", raising=False)
     monkeypatch.setenv("LOCAL_API_KEY", "none")
     yield
@@ -91,6 +92,53 @@ def test_an_estimate_says_what_a_run_would_need(root, tmp_path):
     assert estimate.exit_code == 0, estimate.output
     assert "before it can run: suite `code`" in estimate.output
     assert "apt install bubblewrap" in estimate.output
+
+
+CHEAT = """```python
+import json, os
+def {name}(*a):
+    lib = os.path.dirname(os.__file__)
+    for path in ("{root}", lib + "/" + "../" * 20 + "{root}"[1:]):
+        try:
+            rows = [json.loads(line) for line in open(path + "/datasets/code/data.jsonl")]
+        except OSError:
+            continue
+        row = next(r for r in rows if r["name"] == "{name}" and "def {name}" in r["signature"])
+        return next(result for given, result in row["examples"] + row["tests"] if given == list(a))
+    raise LookupError
+```"""
+
+
+@pytest.mark.sandbox
+def test_a_model_that_looks_its_tests_up_scores_nothing_and_an_honest_one_does(root, tmp_path):
+    """The whole way: asked on loopback, run in the box, scored, logged."""
+    from tests.servers.loopback import serving
+
+    rows = [json.loads(line) for line in (root / "datasets/code/data.jsonl").read_text().splitlines()]
+    of = {row["input"]: row for row in rows}
+    honest: set[str] = set()
+
+    def answer(prompt: str) -> str:
+        row = next(row for asked, row in of.items() if asked in prompt)
+        if not honest:
+            honest.add(row["id"])
+        if row["id"] in honest:
+            return f"{row['signature']}\n    {row['target']}\n"
+        return CHEAT.format(name=row["name"], root=root)
+
+    with serving(answer=answer) as server:
+        live = LIVE | {"base_url": server.url, "max_connections": 1}
+        plan = sweep_of(root, [live])
+        estimate = prepare(plan, spending=False)
+        if "within bubblewrap" not in estimate.boundaries()[0]:
+            pytest.skip("; ".join(estimate.lacking))
+        result = run_sweep(plan, tmp_path / "logs", limit=4, quiet=True)
+    assert (result.answered, result.failed) == (4, 0)
+    (log,) = (RawLog(path) for path in result.logs)
+    scores = {str(sample["id"]): next(iter(sample["scores"].values())) for sample in log.samples()}
+    assert {name: score["value"] for name, score in scores.items()} == {name: float(name in honest) for name in scores}
+    assert {score["metadata"][BOUNDARY_KEY] for score in scores.values()} == {"bubblewrap"}
+    assert log.spec["metadata"][CODE_KEY]["boundary"] == "bubblewrap"
 
 
 TASK = """

@@ -202,11 +202,15 @@ def test_an_inspect_sandbox_runs_the_code_and_is_not_told_what_is_expected(unhel
     assert within(Container(137, "began\n"), unheld)[0].results == ({"error": "cpu"},) * 2
 
 
-def test_inspects_local_sandbox_holds_nothing(unheld, tmp_path):
+def test_inspects_local_sandbox_holds_nothing(unheld):
     from inspect_ai.util._sandbox.local import LocalSandboxEnvironment
 
-    with pytest.raises(unheld.NotRunError, match="nothing here holds it"):
-        within(LocalSandboxEnvironment(), unheld)
+    host = LocalSandboxEnvironment()
+    try:
+        with pytest.raises(unheld.NotRunError, match="nothing here holds it"):
+            within(host, unheld)
+    finally:
+        host.directory.cleanup()
 
 
 def test_agents_read_documents_of_their_sample_and_no_file(root):
