@@ -44,7 +44,7 @@ def _decision(kind: type[Decision], parts: tuple[Any, ...]) -> Decision:
     return kind(*map(hardened, parts))
 
 
-def _light(spec: PolicySpec) -> PolicySpec:
+def _light(spec: PolicySpec) -> Any:
     """The same but for what only deciding reads: weights, groups, certificate, provenance."""
     columns = 2 * len(spec.profiles)
     return plain(

@@ -41,13 +41,17 @@ class Requires(NamedTuple):
             raise PolicyError(f"requires: {unknown[0]!r} is not one of {', '.join(cls._fields)}")
         return cls(
             _texts(given.get("points", ()), "points"),
-            tuple(pair(item, "requires: candidates:") for item in _each(given.get("candidates", ()), "candidates")),
+            tuple([pair(item, "requires: candidates:") for item in _each(given.get("candidates", ()), "candidates")]),
             _texts(given.get("suites", ()), "suites"),
         )
 
     def both(self, other: Requires) -> Requires:
         """What either asks for."""
-        return Requires(*(tuple(dict.fromkeys((*one, *two))) for one, two in zip(self, other, strict=True)))
+        return Requires(
+            tuple(dict.fromkeys(self.points + other.points)),
+            tuple(dict.fromkeys(self.candidates + other.candidates)),
+            tuple(dict.fromkeys(self.suites + other.suites)),
+        )
 
     def missing(self, policy: Policy) -> list[str]:
         """What `policy` lacks, in words."""
