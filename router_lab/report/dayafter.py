@@ -292,7 +292,7 @@ def _suites(rows: Sequence[Mapping[str, Any]], expected: Mapping[str, float] | N
     text = f"{percent(moved, 0)} of requests have moved between suites, most of all {most}"
     shifted = p <= ALPHA / _OTHER_CHECKS and moved > SHIFT_TOLERANCE
     power = (f"{percent(NOTICEABLE_SHIFT, 0)} moved", power_of_shift(len(names)))
-    return [Finding("suite shares", BROKEN if shifted else HOLDS, text, None, *power)]
+    return [_enough("suite shares", shifted, text, len(rows), power)]
 
 
 def _coverage(rows: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]]) -> list[Finding]:
@@ -306,7 +306,14 @@ def _coverage(rows: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, 
     alarmed = z > Z_OTHER and now.value > was.value + 0.05
     text = f"{percent(now.value)} of requests are unlike what was fitted, {percent(was.value)} before"
     power = ("coverage halved", power_of_coverage(was))
-    return [Finding("coverage", BROKEN if alarmed else HOLDS, text, None, *power)]
+    return [_enough("coverage", alarmed, text, len(rows), power)]
+
+
+def _enough(name: str, alarmed: bool, text: str, n: int, power: tuple[str, int | None]) -> Finding:
+    """Of a handful of requests no share is known to hold."""
+    if n < MIN_CLUSTERS:
+        return Finding(name, UNSURE, text, MIN_CLUSTERS - n, *power)
+    return Finding(name, BROKEN if alarmed else HOLDS, text, None, *power)
 
 
 def _bill(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

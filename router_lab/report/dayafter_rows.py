@@ -22,7 +22,7 @@ def usable(decisions: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, An
         wrong = [row.pop("refused")] if "refused" in row else []
         for column in ("quality", "cost_usd"):
             value = row.get(column)
-            if value is not None and not 0 <= value <= (1 if column == "quality" else 1e300) or value != value:
+            if value is not None and not 0 <= value <= (1 if column == "quality" else 1e300):  # nor is NaN
                 wrong.append(f"decision {row.get('id')!r}: predicted `{column}` is {value!r}")
                 row[column] = None
         outcome = row.get("outcome")

@@ -153,3 +153,15 @@ def test_a_folder_that_cannot_be_locked_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match="cannot be opened to lock"), FolderLock(tmp_path / "file", "it"):
         pass
+
+
+def test_a_line_waits_for_another_writer_no_longer_than_it_is_told(tmp_path: Path) -> None:
+    import fcntl
+
+    with (tmp_path / "x").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError, match="another process holds the file"):
+            append_line(tmp_path / "x", b"a", wait_s=0.01)
+        fcntl.flock(held, fcntl.LOCK_UN)
+    append_line(tmp_path / "x", b"b", wait_s=0.01)
+    assert (tmp_path / "x").read_bytes() == b"b\n"

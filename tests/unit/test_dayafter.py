@@ -224,3 +224,9 @@ def test_report_reads_rotated_parts_and_says_which(tmp_path: Path) -> None:
     assert "60 decisions" in answer.output and "x.jsonl.1, x.jsonl" in answer.output
     alone = CliRunner().invoke(report, [str(tmp_path / "x.jsonl.1")])
     assert "known of none of 60 decisions" in alone.output
+
+
+def test_a_handful_of_requests_holds_no_share() -> None:
+    rows = [row | {"outcome": None, "suite": "a", "code": "predicted"} for row in log(1, 3)]
+    result = day_after(rows, expected_suites={"a": 1.0}, before=rows)
+    assert set(found(result).values()) == {UNSURE}
