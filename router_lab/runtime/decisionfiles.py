@@ -11,14 +11,14 @@ import os
 import re
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.values import name_of
 
-_OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _ROTATED = re.compile(r"(?:\.(?P<number>\d{1,6})|[-.](?P<date>\d{4}-?\d\d-?\d\d(?:[-_T]?\d+)*))(?:\.gz|\.bz2|\.xz)?")
 LINE_BYTES = 4 << 20
 """No line of a log is longer; what is longer is passed over as damaged, without being held in memory."""

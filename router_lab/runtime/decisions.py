@@ -144,7 +144,7 @@ class DecisionLog:
         if decision.vector_missing:
             row["vector_missing"] = True
         if self._prompts and prompt is not None and not self._masks("prompt"):
-            text = prompt if isinstance(prompt, str) else prompt_text(prompt)
+            text = prompt if isinstance(prompt, str) else prompt_text(prompt) or ""
             row["prompt"] = text[:PROMPT_CHARS]
             if len(text) > PROMPT_CHARS:
                 row["prompt_cut"] = len(text)
@@ -236,7 +236,7 @@ def read_decisions(
     outcomes: dict[str, dict[str, Any]] = {}  # apart: another process may have written one before its decision
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     parts = list(dict.fromkeys(part for each in paths for part in log_parts(each)))
-    shown = ", ".join(map(os.fspath, paths))
+    shown = ", ".join(str(each) for each in paths)
     again = 0
     for row in read_parts(parts):
         name = row["id"]
