@@ -144,9 +144,9 @@ class DecisionLog:
         if decision.vector_missing:
             row["vector_missing"] = True
         if self._prompts and prompt is not None and not self._masks("prompt"):
-            text = prompt if isinstance(prompt, str) else prompt_text(prompt) or ""
-            row["prompt"] = text[:PROMPT_CHARS]
-            if len(text) > PROMPT_CHARS:
+            text = prompt if isinstance(prompt, str) else prompt_text(prompt)
+            row["prompt"] = None if text is None else text[:PROMPT_CHARS]
+            if text is not None and len(text) > PROMPT_CHARS:
                 row["prompt_cut"] = len(text)
         return row
 
