@@ -32,11 +32,15 @@ def day_after_command(
 
     from router_lab.report.dayafter import BROKEN, HOLDS, day_after
     from router_lab.report.dayafter_page import day_after_html
+    from router_lab.runtime.decisionfiles import log_parts
     from router_lab.runtime.decisions import read_decisions
     from router_lab.runtime.errors import InputError
     from router_lab.runtime.files import atomic_write
 
-    rows = [row for log in logs for row in read_decisions(log)]
+    parts = list(dict.fromkeys(part for log in logs for part in log_parts(log)))
+    if len(parts) > len(logs):
+        echo(f"read {len(parts)} files, oldest first: {', '.join(part.name for part in parts)}", err=True)
+    rows = list(read_decisions(logs, strict=False))
     if not rows:
         raise InputError(f"{logs[0]}: holds no decision")
     policy = open_policy(policies[0]) if policies else None
@@ -59,7 +63,7 @@ def day_after_command(
         text = f"warning: {vectorless:,} of {len(rows):,} decisions had no vector, which their policy was fitted on"
         echo(f"{text}; they were made as for the mean vector", err=True)
     labels = None if audit is None else read_reference_qualities(audit, promise.get("reference"))
-    result = day_after(rows, audit=labels, before=read_decisions(before) if before else (), **promise)
+    result = day_after(rows, audit=labels, before=read_decisions(before, strict=False) if before else (), **promise)
     page = day_after_html(result, logs[0].stem if policy is None else policy.spec.name)
     if check is not None:
         from router_lab.cli.outcomes_page import page_differences

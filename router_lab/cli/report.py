@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,9 @@ Examples:
   router-lab report decisions.jsonl policies/support --audit audit.csv --html week.html
   router-lab report outcomes.parquet policies/support --check report.html --volume 200000
 """
+
+
+_LOG = re.compile(r"\.jsonl(?:[-.]\d[-_T\d]*)?(?:\.gz|\.bz2|\.xz)?$")
 
 
 @dataclass
@@ -97,9 +101,9 @@ def report(
 
 
 def sort_sources(sources: tuple[Path, ...]) -> Sources:
-    """Directories are policies, .jsonl files decision logs, all other files outcomes."""
+    """Directories are policies, .jsonl files and rotated parts of them decision logs, all other files outcomes."""
     found = Sources()
     for path in sources:
-        kind = found.policies if path.is_dir() else found.decisions if path.suffix == ".jsonl" else found.outcomes
+        kind = found.policies if path.is_dir() else found.decisions if _LOG.search(path.name) else found.outcomes
         kind.append(path)
     return found

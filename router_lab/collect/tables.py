@@ -96,12 +96,22 @@ def _is_decision_log(path: Path) -> bool:
     if table_kind(path) != "jsonl" or path.suffix == ".gz":
         return False
     with open_regular(path) as lines:
-        first = next((line for line in iter(lambda: lines.readline(_LONGEST_LINE), b"") if line.strip()), b"")
+        read = iter(lambda: lines.readline(_LONGEST_LINE), b"")
+        first = next((line for line in read if line.strip() and _is_json(line)), b"")
     try:
         row = decode(first)
     except ValueError:
         return False
     return isinstance(row, dict) and row.get("kind") in ("decision", "outcome")
+
+
+def _is_json(line: bytes) -> bool:
+    """A log may begin with a line that a crash left torn."""
+    try:
+        decode(line)
+    except ValueError:
+        return False
+    return True
 
 
 def decisions(path: Path) -> pd.DataFrame:
@@ -112,7 +122,12 @@ def decisions(path: Path) -> pd.DataFrame:
             f"{path}: no decision in it has an outcome with a quality; log them: DecisionLog.outcome(id, quality=…)"
         )
     for row in rows:
-        moment = dt.datetime.fromtimestamp(float(row["started_at"]), dt.UTC)
+        try:
+            moment = dt.datetime.fromtimestamp(float(row["started_at"]), dt.UTC)
+        except (TypeError, ValueError, OverflowError, OSError) as error:
+            raise InputError(
+                f"{path}: decision {row['sample_id']!r}: `time` is {row['started_at']!r}; it must be UTC seconds"
+            ) from error
         row["started_at"] = moment.isoformat(timespec="seconds")
     frame = pd.DataFrame(rows)
     frame.attrs["suites"] = [

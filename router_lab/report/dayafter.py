@@ -18,6 +18,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2, norm
 
 from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, clustered_mean, clustered_ratio, samples_needed
+from router_lab.report.dayafter_rows import usable
 from router_lab.report.format import candidate_label, count, interval, money, percent, points
 from router_lab.runtime.shares import part
 from router_lab.runtime.visible import visible
@@ -102,9 +103,10 @@ def day_after(
     same request, for a random share of requests (those served by the reference included: their difference is 0).
     expected_suites: suite → share of requests expected; before: an earlier log, which is then what is expected.
     """
-    rows = list(decisions)
-    earlier = list(before)
+    rows, refused = usable(decisions)
+    earlier, refused_before = usable(before)
     findings = [
+        *_evidence(rows, refused + refused_before),
         *_audited(rows, audit or {}, reference, margin, confidence),
         *_calibration(rows),
         *_cost(rows),
@@ -118,8 +120,30 @@ def day_after(
     )  # fmt: skip
 
 
+def _evidence(rows: Sequence[Mapping[str, Any]], refused: Sequence[str]) -> list[Finding]:
+    """What no other check says: values that count nowhere, and whether any quality is known at all.
+
+    Over 1 % of values that are none (as of infrastructure errors in a verdict) leave nothing to be sure of: which rows
+    a fault chose is not known.
+    """
+    findings = []
+    labelled = len(_outcomes(rows, "quality"))
+    if refused:
+        text = f"{len(refused):,} decisions hold values that are none and count in no figure, the first: {refused[0]}"
+        few = len(refused) <= 0.01 * (labelled + len(refused))
+        findings.append(Finding("values", HOLDS if few else UNSURE, text))
+    if not labelled:
+        findings.append(Finding("quality", UNSURE, f"known of none of {len(rows):,} decisions"))
+    return findings
+
+
 def _counted(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
+
+
+def _promised(rows: Sequence[Mapping[str, Any]], column: str) -> float:
+    known = [r[column] for r in rows if r[column] is not None]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _outcomes(rows: Sequence[Mapping[str, Any]], column: str) -> list[tuple[Mapping[str, Any], float]]:
@@ -208,7 +232,7 @@ def _interval(estimate: Estimate) -> str:
 
 def _calibration(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Labelled quality of what was served against what was predicted of it, by candidate: a culprit has a name."""
-    labelled = _outcomes(rows, "quality")
+    labelled = [(r, q) for r, q in _outcomes(rows, "quality") if r["quality"] is not None]
     if not labelled:
         return []
     findings = []
@@ -233,8 +257,8 @@ def _calibration(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
 
 def _cost(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Dollars spent over dollars promised on the same requests."""
-    billed = _outcomes(rows, "cost_usd")
-    if not billed:
+    billed = [(r, c) for r, c in _outcomes(rows, "cost_usd") if r["cost_usd"] is not None]
+    if not any(r["cost_usd"] for r, _ in billed):  # a share of nothing is no figure
         return []
     real = np.array([c for _, c in billed])
     ratio = clustered_ratio(real, np.array([r["cost_usd"] for r, _ in billed]))
@@ -268,7 +292,7 @@ def _suites(rows: Sequence[Mapping[str, Any]], expected: Mapping[str, float] | N
     text = f"{percent(moved, 0)} of requests have moved between suites, most of all {most}"
     shifted = p <= ALPHA / _OTHER_CHECKS and moved > SHIFT_TOLERANCE
     power = (f"{percent(NOTICEABLE_SHIFT, 0)} moved", power_of_shift(len(names)))
-    return [Finding("suite shares", BROKEN if shifted else HOLDS, text, None, *power)]
+    return [_enough("suite shares", shifted, text, len(rows), power)]
 
 
 def _coverage(rows: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]]) -> list[Finding]:
@@ -282,7 +306,14 @@ def _coverage(rows: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, 
     alarmed = z > Z_OTHER and now.value > was.value + 0.05
     text = f"{percent(now.value)} of requests are unlike what was fitted, {percent(was.value)} before"
     power = ("coverage halved", power_of_coverage(was))
-    return [Finding("coverage", BROKEN if alarmed else HOLDS, text, None, *power)]
+    return [_enough("coverage", alarmed, text, len(rows), power)]
+
+
+def _enough(name: str, alarmed: bool, text: str, n: int, power: tuple[str, int | None]) -> Finding:
+    """Of a handful of requests no share is known to hold."""
+    if n < MIN_CLUSTERS:
+        return Finding(name, UNSURE, text, MIN_CLUSTERS - n, *power)
+    return Finding(name, BROKEN if alarmed else HOLDS, text, None, *power)
 
 
 def _bill(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -296,9 +327,9 @@ def _bill(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         result.append(
             {
                 "suite": suite, "n": len(own),
-                "promised_cost": 1000 * float(np.mean([r["cost_usd"] for r in own])),
+                "promised_cost": 1000 * _promised(own, "cost_usd"),
                 "real_cost": 1000 * float(np.mean([c for _, c in cost])) if cost else math.nan,
-                "promised_quality": float(np.mean([r["quality"] for r in own])),
+                "promised_quality": _promised(own, "quality"),
                 "real_quality": math.nan if mean is None else mean.value,
                 "interval": interval(max(0.0, low), min(1.0, high)) if math.isfinite(low) else "–",
                 "labelled": count(len(quality)),

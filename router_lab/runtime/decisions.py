@@ -5,22 +5,26 @@ Deciding never waits for this: the caller writes when it likes. Prompts are writ
 
 from __future__ import annotations
 
+import atexit
+import hashlib
 import json
 import logging
+import math
 import os
 import threading
 import time
 import uuid
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from router_lab.runtime.decisionfiles import log_parts, read_parts
 from router_lab.runtime.errors import InputError, RouterLabWarning
-from router_lab.runtime.jsonio import decode
+from router_lab.runtime.files import append_line
 from router_lab.runtime.messages import prompt_text
-from router_lab.runtime.reading import read_regular
 from router_lab.runtime.values import LOGGED, name_of, plain
 from router_lab.runtime.visible import visible
 
@@ -30,36 +34,65 @@ if TYPE_CHECKING:
 _PROVIDERS = {"anthropic": "anthropic", "openai_chat": "openai", "openai_responses": "openai"}
 
 
+PROMPT_CHARS = 100_000
+"""A longer prompt is cut to this many characters; the row then has its length as `prompt_cut`."""
+NAME_CHARS = 500
+"""A longer id or suite is its first characters and a digest of all of it, alike where an outcome names it."""
+MASKABLE = ("id", "suite", "prompt", "reason", "group")
+WAIT_S = 0.25
+"""How long a line waits for another process that writes; for a second after one waited in vain, a fiftieth of it."""
+Mask = Iterable[str] | Callable[[dict[str, Any]], dict[str, Any]]
 _LOGS: weakref.WeakSet[DecisionLog] = weakref.WeakSet()
 
 
-def _unlocked() -> None:
-    """A process that was forked while a thread wrote would wait for ever for a thread that it does not have."""
+def _forked() -> None:
+    """The child has neither its parent's threads nor the right to the lines that they are yet to write."""
     for log in _LOGS:
-        log._lock = threading.Lock()
+        log._anew()
+
+
+def _at_exit() -> None:
+    for log in list(_LOGS):
+        log.flush(timeout_s=5.0)
 
 
 if hasattr(os, "register_at_fork"):  # elsewhere there is no fork
-    os.register_at_fork(after_in_child=_unlocked)
+    os.register_at_fork(after_in_child=_forked)
+atexit.register(_at_exit)
 
 
 class DecisionLog:
-    """Appends to the file `path`; safe among threads, after a fork, and among processes for lines up to the system's
-    pipe size.
+    """Appends to the file `path`; safe among threads and processes, after a fork, and under a log that is renamed.
 
-    prompts=True writes the prompts too. `clock` gives UTC seconds. A line that cannot be written (no room, no right)
-    never fails the request: it is counted in `lost`, and the first one is said through `logging`.
+    prompts=True writes the prompts too. `clock` gives UTC seconds. buffer: 0 writes in the caller's thread; n keeps up
+    to n lines for a thread that writes them, and drops what comes while n wait. mask: fields that are never written
+    (of MASKABLE; an id is replaced by its SHA-256), or a function from row to row. A line that cannot be written never
+    fails the request, nor holds it longer than WAIT_S: it is counted in `lost`, by cause in `dropped`, and the first
+    one is said through `logging`. Raises InputError for a mask or a buffer that cannot be.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, prompts: bool = False, clock: Callable[[], float] = time.time
-    ) -> None:
+        self, path: str | os.PathLike[str], *, prompts: bool = False, clock: Callable[[], float] = time.time,
+        buffer: int = 0, mask: Mask = (),
+    ) -> None:  # fmt: skip
+        if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 0:
+            raise InputError(f"DecisionLog: buffer is {buffer!r}; it must be a number of lines, 0 for none")
         self.path = Path(path)
-        self.lost = 0
-        self._prompts = prompts
-        self._clock = clock
-        self._lock = threading.Lock()
+        self.dropped: dict[str, int] = {}
+        self._prompts, self._clock, self._buffer = prompts, clock, buffer
+        self._mask: Callable[[dict[str, Any]], dict[str, Any]] | frozenset[str] = (
+            mask if callable(mask) else frozenset([mask] if isinstance(mask, str) else mask)
+        )
+        if isinstance(self._mask, frozenset) and (wrong := sorted(map(str, self._mask - set(MASKABLE)))):
+            raise InputError(f"DecisionLog: mask names {wrong[0]!r}; use {', '.join(MASKABLE)}, or a function")
+        self._impatient_until = 0.0
+        self._anew()
         _LOGS.add(self)
+
+    @property
+    def lost(self) -> int:
+        """Lines that were not written, for whatever cause."""
+        return sum(self.dropped.copy().values())
 
     def write(self, decision: Decision, *, prompt: Any = None, suite: str | None = None, id: Any = None) -> str:
         """Log a decision and return the id for its outcome (`id` as text, else a new one); never raises.
@@ -70,7 +103,7 @@ class DecisionLog:
         """
         number = uuid.uuid4().hex
         try:
-            number = number if id is None or name_of(id) == "" else name_of(id)
+            number = number if id is None or name_of(id) == "" else _short(name_of(id))
             self._append(self._row(decision, prompt, suite, number))
             mark_span(decision)
         except Exception as error:  # noqa: BLE001  # a log must not fail the request that it is about
@@ -82,72 +115,152 @@ class DecisionLog:
 
         Raises InputError for what `collect` would refuse later; never because the file cannot be written.
         """
-        known = plain(columns, f"{self.path}: outcome of {name_of(id)!r}")
+        number = _short(name_of(id))
+        known = plain(columns, f"{self.path}: outcome of {number!r}")
         try:
-            self._append({"kind": "outcome", "id": name_of(id), "time": self._clock(), **known})
+            self._append({"kind": "outcome", "id": number, "time": self._clock(), **known})
         except Exception as error:  # noqa: BLE001  # as above
             self._lose(error)
 
+    def flush(self, *, timeout_s: float = 5.0) -> bool:
+        """Wait until the buffer is written; whether it was in that time. Called when the program ends."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._lines and not self._writing, timeout_s)
+
+    close = flush
+
+    def _anew(self) -> None:
+        self._changed = threading.Condition()
+        self._lines: deque[bytes] = deque()
+        self._writing = False
+        self._thread: threading.Thread | None = None
+
     def _row(self, decision: Decision, prompt: Any, suite: Any, number: str) -> dict[str, Any]:
         data = decision.to_dict()
-        named = None if suite is None else name_of(suite)
+        named = None if suite is None else _short(name_of(suite))
         row = {"kind": "decision", "id": number, "time": self._clock(), "suite": named} | {
             key: data[key] for key in ("model", "effort", "tier", "quality", "cost_usd", "reason", "revision")
         }
         row["code"] = decision.code
         if decision.vector_missing:
             row["vector_missing"] = True
-        if self._prompts and prompt is not None:
-            row["prompt"] = prompt if isinstance(prompt, str) else prompt_text(prompt)
+        if self._prompts and prompt is not None and not self._masks("prompt"):
+            text = prompt if isinstance(prompt, str) else prompt_text(prompt)
+            row["prompt"] = None if text is None else text[:PROMPT_CHARS]
+            if text is not None and len(text) > PROMPT_CHARS:
+                row["prompt_cut"] = len(text)
         return row
 
+    def _masks(self, field: str) -> bool:
+        return isinstance(self._mask, frozenset) and field in self._mask
+
+    def _masked(self, row: dict[str, Any]) -> dict[str, Any]:
+        if callable(self._mask):
+            return self._mask(row)
+        if "id" in self._mask:
+            row["id"] = _digest(row["id"])
+        return {key: value for key, value in row.items() if key == "id" or key not in self._mask}
+
     def _append(self, row: dict[str, Any]) -> None:
-        line = json.dumps(row, sort_keys=True, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
-        with self._lock:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab", buffering=0) as handle:
-                if handle.write(line) != len(line):
-                    raise OSError("written in part")
+        row = {key: None if _no_number(value) else value for key, value in self._masked(row).items()}
+        line = json.dumps(row, sort_keys=True, ensure_ascii=True, allow_nan=False).encode("ascii")
+        if not self._buffer:
+            self._put(line)
+            return
+        with self._changed:
+            full = len(self._lines) >= self._buffer
+            if not full:
+                self._lines.append(line)
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._drain, name="router-lab-log", daemon=True)
+                    self._thread.start()
+                if not self._writing:
+                    self._changed.notify_all()
+        if full:
+            raise BufferError(f"{self._buffer:,} lines wait to be written")
+
+    def _put(self, line: bytes) -> None:
+        patient = time.monotonic() >= self._impatient_until
+        try:
+            append_line(self.path, line, wait_s=WAIT_S if patient else WAIT_S / 50)
+        except TimeoutError:
+            self._impatient_until = time.monotonic() + 1.0
+            raise
+
+    def _drain(self) -> None:
+        while True:
+            with self._changed:
+                self._writing = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: bool(self._lines))
+                line = self._lines.popleft()
+                self._writing = True
+            try:
+                self._put(line)
+            except Exception as error:  # noqa: BLE001  # the next line may have room
+                self._lose(error)
 
     def _lose(self, error: Exception) -> None:
-        with self._lock:
-            self.lost += 1
-            first = self.lost == 1
+        known = {TimeoutError: "held", BufferError: "buffer full"}
+        cause = known.get(type(error), "disk" if isinstance(error, OSError) else "row")
+        with self._changed:
+            first = not self.dropped
+            self.dropped[cause] = self.dropped.get(cause, 0) + 1
         if first:
             said = "%s: a line of the decision log was lost: %s: %s; further ones are counted in DecisionLog.lost"
             logging.getLogger("router_lab").warning(said, visible(self.path), type(error).__name__, visible(error))
 
 
-def read_decisions(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+def _no_number(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 33]}-{_digest(name)}"
+
+
+def read_decisions(
+    path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, strict: bool = True
+) -> Iterator[dict[str, Any]]:
     """The logged decisions in order, each with what was logged of its outcome under "outcome" (None = nothing yet).
 
-    A last line cut short by a crash is passed over; any other line that is not JSON is an InputError with its number.
-    So is a value that no outcome can have. Outcomes of no decision in the file are counted in a RouterLabWarning.
+    path: a log, with the parts that were rotated away from it (`decisionfiles.log_parts`), or several files. What is no
+    line of a log (torn, damaged) is passed over; an id written twice with different decisions counts once, the last
+    one. Both, and outcomes of no decision there, are counted in a RouterLabWarning. A value that no outcome can have is
+    an InputError; with strict=False that decision has no outcome, and the error's words under "refused".
     """
     decisions: dict[str, dict[str, Any]] = {}
     outcomes: dict[str, dict[str, Any]] = {}  # apart: another process may have written one before its decision
-    lines = read_regular(path).split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        try:
-            row = decode(line)
-            kind, name = row["kind"], name_of(row["id"])
-        except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines):
-                break
-            raise InputError(f"{path}: line {number} is not a line of a decision log: {error}") from error
-        if kind == "decision":
-            decisions[name] = row | {"id": name}
+    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+    parts = list(dict.fromkeys(part for each in paths for part in log_parts(each)))
+    shown = ", ".join(str(each) for each in paths)
+    again = 0
+    for row in read_parts(parts):
+        name = row["id"]
+        if row["kind"] == "decision":
+            again += name in decisions and decisions[name] != row
+            decisions[name] = row
         else:
             outcomes.setdefault(name, {}).update({key: row[key] for key in LOGGED if row.get(key) is not None})
+    if again:
+        said = f"{shown}: {again:,} decisions have the id of an earlier one; the last of an id counts"
+        warnings.warn(RouterLabWarning(said), stacklevel=2)
     stray = sorted(outcomes.keys() - decisions.keys())
     if stray:
-        said = f"{path}: {len(stray):,} outcomes belong to no decision that is logged there, the first to {stray[0]!r}"
+        said = f"{shown}: {len(stray):,} outcomes belong to no decision that is logged there, the first to {stray[0]!r}"
         warnings.warn(RouterLabWarning(said), stacklevel=2)
     for name, row in decisions.items():
         known = outcomes.get(name)
-        yield row | {"outcome": None if known is None else plain(known, f"{path}: decision {name!r}")}
+        try:
+            yield row | {"outcome": None if known is None else plain(known, f"{shown}: decision {name!r}")}
+        except InputError as error:
+            if strict:
+                raise
+            yield row | {"outcome": None, "refused": str(error)}
 
 
 def outcome_rows(path: str | os.PathLike[str], *, default_suite: str = "production") -> list[dict[str, Any]]:

@@ -91,12 +91,13 @@ def is_leftover(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def append_line(path: str | os.PathLike[str], line: bytes, *, sync: bool = False) -> None:
+def append_line(path: str | os.PathLike[str], line: bytes, *, sync: bool = False, wait_s: float | None = None) -> None:
     r"""Add `line`, without its newline, to the file `path`: all of it or nothing, also among processes.
 
     A line that an earlier writer left torn is ended first, so that it spoils no other. Where the line cannot be written
     whole (a full disk), what was written of it is taken back. sync: fsync before returning, for what must survive a
-    power cut. Raises OSError, and ValueError for a line that holds a newline.
+    power cut. wait_s: how long to wait for another writer (one that was stopped holds the file until it goes on), then
+    TimeoutError; None waits. Raises OSError, and ValueError for a line that holds a newline.
     """
     if b"\n" in line:
         raise ValueError("append_line: the line holds a newline")
@@ -109,14 +110,32 @@ def append_line(path: str | os.PathLike[str], line: bytes, *, sync: bool = False
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(target))
         if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor, wait_s)
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n" if hasattr(os, "pread") else False
         _write_whole(descriptor, (b"\n" if torn else b"") + line + b"\n", size)
         if sync:
             os.fsync(descriptor)
     finally:
-        os.close(descriptor)  # which also unlocks
+        if fcntl is not None:  # by name: a process forked meanwhile has the descriptor too, and closing keeps its lock
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, wait_s: float | None) -> None:
+    if wait_s is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise TimeoutError(errno.ETIMEDOUT, "another process holds the file") from None
+            time.sleep(0.001)
 
 
 def _write_whole(descriptor: int, data: bytes, size: int) -> None:

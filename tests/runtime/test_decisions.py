@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
 import logging
 import os
+import resource
 import signal
+import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
@@ -19,9 +24,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from router_lab.runtime.decisions import DecisionLog, outcome_rows, read_decisions, span_attributes
+from router_lab.runtime.decisionfiles import log_parts
+from router_lab.runtime.decisions import PROMPT_CHARS, DecisionLog, outcome_rows, read_decisions, span_attributes
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.files import read_records
 from router_lab.runtime.policy import Policy
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """As test_files': no file may grow beyond `size` bytes, after a short write."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
 
 TEXT = "the quick brown fox, a secret"
 
@@ -53,15 +74,177 @@ def test_prompts_only_if_asked_for(policy: Policy, tmp_path: Path) -> None:
     assert next(read_decisions(log.path))["prompt"] == TEXT + "\ud800\n"
 
 
-def test_a_line_cut_short_is_passed_over_only_at_the_end(policy: Policy, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage", [b'{"kind": "dec', b"\xff\xfe", b"[1]", b"[" * 9999, b"9" * 5000, b'{"kind": "decision"}']
+)
+@pytest.mark.parametrize("ends", [b"", b"\n"])
+def test_a_damaged_line_costs_itself_alone_and_is_counted(
+    policy: Policy, tmp_path: Path, damage: bytes, ends: bytes
+) -> None:
     log = DecisionLog(tmp_path / "d.jsonl")
-    log.write(policy.decide(TEXT))
-    whole = log.path.read_bytes()
-    log.path.write_bytes(whole + whole[:40])
-    assert len(list(read_decisions(log.path))) == 1
-    log.path.write_bytes(whole[:40] + b"\n" + whole)
-    with pytest.raises(InputError, match="line 1"):
+    log.write(policy.decide(TEXT), id="a")
+    with log.path.open("ab") as handle:
+        handle.write(damage + ends)
+    log.write(policy.decide(TEXT), id="b")
+    with pytest.warns(RouterLabWarning, match="d.jsonl: 1 lines .* the first is line 2"):
+        assert [row["id"] for row in read_decisions(log.path)] == ["a", "b"]
+
+
+def test_all_parts_of_a_rotated_log_are_read_and_joined(policy: Policy, tmp_path: Path) -> None:
+    log, decision = DecisionLog(tmp_path / "d.jsonl"), policy.decide(TEXT)
+    log.write(decision, id="dated")
+    log.path.rename(tmp_path / "d.jsonl-20261128")
+    log.write(decision, id="second")
+    (tmp_path / "d.jsonl.2.gz").write_bytes(gzip.compress(log.path.read_bytes()))
+    log.path.unlink()
+    log.write(decision, id="first")
+    (tmp_path / "d.jsonl.1").write_bytes(log.path.read_bytes())  # as copytruncate does, before it truncates
+    log.outcome("second", quality=0.5)
+    log.outcome("dated", quality=1.0)
+    log.write(decision, id="now")
+    (tmp_path / "d.jsonl.bak").write_text("not a part")
+    names = ["d.jsonl-20261128", "d.jsonl.2.gz", "d.jsonl.1", "d.jsonl"]
+    assert [part.name for part in log_parts(log.path)] == names
+    assert [row["id"] for row in read_decisions(log.path)] == ["dated", "second", "first", "now"]
+    assert [row["quality"] for row in outcome_rows(log.path)] == [1.0, 0.5]
+    log.path.unlink()  # rotated without `create`
+    with pytest.warns(RouterLabWarning, match="cannot be read to its end"):
+        (tmp_path / "d.jsonl.2.gz").write_bytes((tmp_path / "d.jsonl.2.gz").read_bytes()[:-12])
         list(read_decisions(log.path))
+    with pytest.raises(InputError, match="there is no decision log"):
+        list(read_decisions(tmp_path / "other.jsonl"))
+
+
+def test_the_last_decision_of_an_id_counts_and_that_is_said(policy: Policy, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "d.jsonl")
+    log.write(policy.decide(TEXT), id="a", suite="one")
+    log.write(policy.decide(TEXT), id="a", suite="two")
+    with pytest.warns(RouterLabWarning, match="1 decisions have the id of an earlier one"):
+        assert [row["suite"] for row in read_decisions(log.path)] == ["two"]
+
+
+@pytest.mark.parametrize("buffer", [0, 100])
+def test_a_full_disk_is_a_lost_line_and_leaves_none_torn(policy: Policy, tmp_path: Path, buffer: int) -> None:
+    log, decision = DecisionLog(tmp_path / "d.jsonl", buffer=buffer), policy.decide(TEXT)
+    log.write(decision, id="a")
+    assert log.flush()
+    size = log.path.stat().st_size
+    with room_for(size + 20):
+        log.write(decision, id="b")
+        assert log.flush()
+    assert (log.lost, log.dropped) == (1, {"disk": 1}) and log.path.stat().st_size == size
+    log.write(decision, id="c")
+    assert log.flush()
+    assert [row["id"] for row in read_decisions(log.path)] == ["a", "c"]
+
+
+HOLDER = """
+import fcntl, os, signal, sys
+handle = open(sys.argv[1], "ab")
+fcntl.flock(handle, fcntl.LOCK_EX)
+print("held", flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no stopping here")
+def test_a_stopped_process_that_holds_the_file_holds_no_request(policy: Policy, tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        plain_log, buffered = DecisionLog(path), DecisionLog(path, buffer=2)
+        for _ in range(3):
+            plain_log.write(policy.decide(TEXT))
+        for _ in range(9):
+            buffered.write(policy.decide(TEXT))
+        assert plain_log.dropped == {"held": 3}
+        assert buffered.dropped.get("buffer full", 0) >= 6
+        holder.kill()
+    assert buffered.flush()
+    plain_log.write(policy.decide(TEXT), id="after")
+    assert "after" in [row["id"] for row in read_decisions(path)]
+
+
+WRITER = """
+import sys
+from types import SimpleNamespace
+from router_lab.runtime.decisions import DecisionLog
+log = DecisionLog(sys.argv[1])
+number = 0
+while True:
+    log.outcome(number, quality=1.0)
+    if not log.lost:
+        print(number, flush=True)
+    number += 1
+"""
+
+
+def test_what_was_written_before_kill_9_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        said = [int(writer.stdout.readline()) for _ in range(50)]
+        writer.kill()
+        said += [int(line) for line in writer.stdout if line.endswith(b"\n")]
+    assert {str(n) for n in said} <= {row["id"] for row in read_records(path).rows}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("buffer", [0, 1000])
+def test_children_forked_under_load_write_their_own_lines_once(policy: Policy, tmp_path: Path, buffer: int) -> None:
+    log, decision = DecisionLog(tmp_path / "d.jsonl", buffer=buffer), policy.decide(TEXT)
+    children = []
+    for child in range(8):
+        log.write(decision, id=f"parent-{child}")
+        number = os.fork()
+        if number == 0:  # pragma: no cover  # another process
+            signal.alarm(20)
+            for i in range(20):
+                log.write(decision, id=f"{child}-{i}")
+            os._exit(0 if log.flush() and not log.lost else 1)
+        children.append(number)
+    assert [os.waitstatus_to_exitcode(os.waitpid(n, 0)[1]) for n in children] == [0] * 8
+    assert log.flush()
+    lines = [json.loads(line)["id"] for line in log.path.read_text().splitlines()]
+    wanted = [f"{c}-{i}" for c in range(8) for i in range(20)] + [f"parent-{c}" for c in range(8)]
+    assert sorted(lines) == sorted(wanted)
+
+
+def test_masked_fields_never_reach_the_file(policy: Policy, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "d.jsonl", prompts=True, mask=("id", "prompt", "suite"))
+    number = log.write(policy.decide(TEXT), prompt=TEXT, suite="clinic", id="ann@example.org")
+    log.outcome(number, quality=1.0)
+    written = log.path.read_text()
+    assert not any(word in written for word in ("secret", "clinic", "ann@"))
+    assert [row["quality"] for row in outcome_rows(log.path)] == [1.0]
+
+    def fails(row: dict[str, Any]) -> dict[str, Any]:
+        raise LookupError
+
+    broken = DecisionLog(tmp_path / "e.jsonl", mask=fails)  # then nothing is written, rather than all of it
+    broken.write(policy.decide(TEXT))
+    assert broken.dropped == {"row": 1} and not broken.path.exists()
+    with pytest.raises(InputError, match="mask names 'promt'; use id, suite"):
+        DecisionLog(tmp_path / "f.jsonl", mask=["promt"])
+    with pytest.raises(InputError, match="buffer is -1"):
+        DecisionLog(tmp_path / "f.jsonl", buffer=-1)
+
+
+def test_lines_are_bounded_and_say_what_was_cut(policy: Policy, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "d.jsonl", prompts=True)
+    name = "x" * 1_000_000
+    log.outcome(log.write(policy.decide(TEXT), prompt="y" * 3_000_000, id=name), quality=1.0)
+    log.outcome(name, latency_s=2.0)
+    [row] = read_decisions(log.path)
+    assert (len(row["prompt"]), row["prompt_cut"], len(row["id"])) == (PROMPT_CHARS, 3_000_000, 500)
+    assert row["outcome"] == {"quality": 1.0, "latency_s": 2.0}
+
+
+def test_a_prediction_that_is_no_number_is_written_as_unknown(policy: Policy, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "d.jsonl", clock=lambda: float("nan"))
+    log.write(policy.decide(TEXT))
+    assert "NaN" not in log.path.read_text() and next(read_decisions(log.path))["time"] is None
 
 
 def test_an_unknown_column_is_named(tmp_path: Path) -> None:
@@ -272,7 +455,7 @@ def test_an_object_that_fails_at_everything_is_refused_in_one_way(policy: Policy
 def test_a_process_forked_while_a_line_was_written_still_writes(policy: Policy, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "d.jsonl")
     decision = policy.decide(TEXT)
-    with log._lock:  # as a thread holds it that the child does not have
+    with log._changed:  # as a thread holds it that the child does not have
         child = os.fork()
         if child == 0:  # pragma: no cover  # another process
             signal.alarm(10)  # where it waits for ever

@@ -187,3 +187,15 @@ def test_what_is_read_is_a_regular_file_of_a_bounded_size(tmp_path: Path) -> Non
             read_bytes(tmp_path / path, most, follow=follow)
     with pytest.raises(OSError, match="is a pipe"):
         read_records(tmp_path / "fifo")  # without waiting for who might write into it
+
+
+def test_a_line_waits_for_another_writer_no_longer_than_it_is_told(tmp_path: Path) -> None:
+    import fcntl
+
+    with (tmp_path / "x").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError, match="another process holds the file"):
+            append_line(tmp_path / "x", b"a", wait_s=0.01)
+        fcntl.flock(held, fcntl.LOCK_UN)
+    append_line(tmp_path / "x", b"b", wait_s=0.01)
+    assert (tmp_path / "x").read_bytes() == b"b\n"

@@ -184,3 +184,49 @@ def test_decisions_without_their_vector_are_counted(tmp_path: Path) -> None:
     assert "warning: 2 of 3 decisions had no vector, which their policy was fitted on" in result.stderr
     decided.path.write_text(decided.path.read_text().splitlines()[0] + "\n")
     assert "had no vector" not in CliRunner().invoke(report, [str(decided.path), str(folder)]).stderr
+
+
+@pytest.mark.parametrize("wrong", [7, 85.0, -0.1, float("nan"), "0.9"])
+def test_a_quality_that_is_none_enters_no_figure_and_no_verdict_holds_beside_it(wrong: Any) -> None:
+    rows = log(1, 2000)
+    sound = day_after(rows[50:])
+    for row in rows[:50]:  # 2.5 % of them
+        row["outcome"]["quality"] = wrong
+    result = day_after(rows)
+    named = {f.name: f for f in result.findings}
+    assert result.verdict == UNSURE and "50 decisions hold values" in named["values"].text
+    texts = {f.name: f.text for f in sound.findings}
+    assert named["quality of cheap"].text == texts["quality of cheap"]
+
+
+def test_seven_is_not_a_hundred_points_and_still_holds() -> None:
+    result = day_after([row | {"outcome": {"quality": 7}} for row in log(1, 100)])
+    assert result.verdict == UNSURE and "+100" not in result.to_text()
+    assert "quality: cannot tell yet; known of none of 100 decisions" in result.to_text()
+
+
+def test_predictions_that_are_none_and_negative_dollars_enter_no_figure() -> None:
+    rows = log(1, 400)
+    rows[0] |= {"quality": float("nan"), "cost_usd": float("inf")}
+    rows[1]["outcome"] = {"quality": 1.0, "cost_usd": -1e9}
+    result = day_after(rows)
+    assert "nan" not in result.to_text().replace("nan; it", "").split("predicted `quality` is ")[0]
+    assert all(math.isfinite(row["real_cost"]) and row["real_cost"] > 0 for row in result.bill)
+    assert all(math.isfinite(row["promised_quality"]) for row in result.bill)
+
+
+def test_report_reads_rotated_parts_and_says_which(tmp_path: Path) -> None:
+    lines = [{"kind": "decision", "time": 0, "tier": "standard", "revision": "r", "reason": ""} | r for r in log(1, 60)]
+    outcomes = [{"kind": "outcome", "id": r["id"], **r.pop("outcome")} for r in lines]
+    (tmp_path / "x.jsonl.1").write_text("".join(json.dumps(r) + "\n" for r in lines))
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(r) + "\n" for r in outcomes))
+    answer = CliRunner().invoke(report, [str(tmp_path / "x.jsonl")])
+    assert "60 decisions" in answer.output and "x.jsonl.1, x.jsonl" in answer.output
+    alone = CliRunner().invoke(report, [str(tmp_path / "x.jsonl.1")])
+    assert "known of none of 60 decisions" in alone.output
+
+
+def test_a_handful_of_requests_holds_no_share() -> None:
+    rows = [row | {"outcome": None, "suite": "a", "code": "predicted"} for row in log(1, 3)]
+    result = day_after(rows, expected_suites={"a": 1.0}, before=rows)
+    assert set(found(result).values()) == {UNSURE}
