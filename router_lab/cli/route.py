@@ -66,7 +66,8 @@ def read_prompt() -> str:
     """The prompt on standard input; what is no UTF-8 becomes `\\ufffd`. Raises InputError for one without an end."""
     from router_lab.runtime.errors import InputError
 
-    data = click.get_binary_stream("stdin").read(LONGEST_PROMPT + 1)
+    stream: Any = click.get_binary_stream("stdin")
+    data: bytes = stream.read(LONGEST_PROMPT + 1)
     if len(data) > LONGEST_PROMPT:
         raise InputError(f"standard input: has more than {LONGEST_PROMPT >> 20} MiB, and no prompt is as long")
     return data.decode("utf-8", "replace")
