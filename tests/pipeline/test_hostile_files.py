@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -152,7 +153,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     rows = [
         {"suite": "s", "sample_id": f"{n}", "model": model, "prompt": f"question {n}",
-         "quality": float(rng.random() < q), "cost_usd": usd, "input_tokens": 9, "output_tokens": 4, "started_at": "2026-01-02T00:00:00"}
+         "quality": float(rng.random() < q), "cost_usd": usd, "input_tokens": 9, "output_tokens": 4,
+         "started_at": "2026-01-02T00:00:00"}
         for n in range(40) for model, q, usd in (("big", 0.9, 0.01), ("tiny", 0.7, 0.001))
     ]  # fmt: skip
     frame = validate_outcomes(pd.DataFrame(rows))

@@ -64,7 +64,8 @@ def test_keys_of_every_nesting_come_back_as_they_were(monkeypatch: pytest.Monkey
     monkeypatch.setenv("TEAM", "team-of-mine")
     tree = {
         "auth": ("me", "pw12"), "password": 12345678, "user": "${TEAM}:sk-live-abcdef1234567890", "api_key": "${TEAM}",
-        "inner": [{"headers": [["X-K", "zQ81-whatever"]]}], "flag": True, "token": None, "Authorization": "Bearer ${TEAM}",
+        "inner": [{"headers": [["X-K", "zQ81-whatever"]]}], "flag": True, "token": None,
+        "Authorization": "Bearer ${TEAM}",
     }  # fmt: skip
     found: dict[str, object] = {}
     shown = hidden(tree, "args", found)
