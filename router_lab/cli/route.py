@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,8 +67,7 @@ def read_prompt() -> str:
     """The prompt on standard input; what is no UTF-8 becomes `\\ufffd`. Raises InputError for one without an end."""
     from router_lab.runtime.errors import InputError
 
-    stream: Any = click.get_binary_stream("stdin")
-    data: bytes = stream.read(LONGEST_PROMPT + 1)
+    data = sys.stdin.buffer.read(LONGEST_PROMPT + 1)
     if len(data) > LONGEST_PROMPT:
         raise InputError(f"standard input: has more than {LONGEST_PROMPT >> 20} MiB, and no prompt is as long")
     return data.decode("utf-8", "replace")

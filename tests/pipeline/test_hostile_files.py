@@ -268,6 +268,11 @@ USES: dict[str, tuple[str, ...]] = {
 """The file (spaces tell its uses apart) and the command that is given it."""
 
 
+WHOLE = {"t.csv", "t.jsonl", "logs/2026-01-01T00-00-00_t_x.eval", "recipe.yaml", "v.json", "v.npy", "o.parquet"}
+"""One command for each function that reads: the others, which share them, see a few kinds of hostile files."""
+FEW = ("empty", "fifo", "zero", "loop", "sparse", "deep list", "digits inside", "null")
+
+
 def trial(world: Path, file: str, arguments: tuple[str, ...], name: str) -> list[str]:
     """What is wrong with the answer of a command to one hostile file; the file is put back."""
     path = world / file.strip()
@@ -300,7 +305,8 @@ def trial(world: Path, file: str, arguments: tuple[str, ...], name: str) -> list
 @pytest.mark.parametrize("file", USES)
 def test_a_hostile_file_is_one_line(world: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     monkeypatch.chdir(world)
-    found = {name: trial(world, file, USES[file], name) for name in HOSTILE}
+    kinds = HOSTILE if file in WHOLE else FEW
+    found = {name: trial(world, file, USES[file], name) for name in kinds}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 from router_lab.cli import LazyGroup, cli
 from router_lab.cli.faults import TRACEBACK, told_of, traceback_lines
 
-
 START = "from router_lab.cli import main; main()"
 
 
