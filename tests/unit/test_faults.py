@@ -34,7 +34,8 @@ def failing(error: BaseException) -> click.Group:
 @pytest.mark.parametrize(
     ("error", "said"),
     [(MemoryError(), "not enough memory"), (OSError(28, "No space left", "a\x1b/b"), r"a\x1b/b: No space left"),
-     (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "UnicodeDecodeError"), (zipfile.BadZipFile("end"), "BadZipFile: end"),
+     (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "UnicodeDecodeError"),
+     (zipfile.BadZipFile("end"), "BadZipFile: end"),
      (RuntimeError("Symlink loop from 'x'"), "Symlink loop from 'x'")],
     ids=["memory", "disk", "unicode", "end", "loop"],
 )  # fmt: skip
