@@ -40,6 +40,7 @@ _HARMLESS = re.compile(
 _PLAIN = re.compile(r"[a-z]+|\d{4}-\d{2}-\d{2}(-preview|T[\d:.]+Z?)?")
 """Lower-case words and dates: nothing that anybody would keep to themselves."""
 SOME_VALUE = "a value of some length"
+_SCHEMA = "properties"
 _VALUE = re.compile(
     r"^(Bearer|Basic|Token|ApiKey|Key) \S{6}|-----BEGIN |^\w+://[^/\s@]+@|"
     r"^(sk|pk|rk|hf|gsk|xai|pplx|nvapi|tvly|r8|dop|shp[a-z]{2}|gh[a-z]|github_pat|xox[a-z]|glpat|AKIA|ASIA|AIza|eyJ)"
@@ -67,9 +68,14 @@ def hidden(tree: Any, path: str, found: dict[str, Any]) -> Any:
         return {key: hidden(value, f"{path}.{key}", found) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
         return [hidden(value, f"{path}.{number}", found) for number, value in enumerate(tree)]
-    if tree is None or isinstance(tree, bool) or not is_key(path, str(tree)):
+    if not isinstance(tree, str | int | float) or isinstance(tree, bool):
         return tree
-    if isinstance(tree, str) and _REFERENCE.search(tree) and not _beside_references(tree):
+    # Beside references only what could be a key itself: a scheme, such as `Bearer`, is none.
+    parts = _REFERENCE.split(str(tree))
+    words = (
+        [str(tree)] if len(parts) == 1 else [w for part in parts[::2] for w in part.strip(" :;,").split() if _own(w)]
+    )
+    if not any(is_key(path, word) for word in words):
         return tree
     name = re.sub(r"[^\w.-]", "-", path)
     found[name] = tree
@@ -115,9 +121,9 @@ def revealed(tree: Any, found: Mapping[str, Any], where: str, path: str | None =
     return _REFERENCE.sub(value, tree)
 
 
-def _beside_references(text: str) -> bool:
-    """Whether a text holds something of its own beside references: a scheme such as `Bearer ` is none."""
-    return any(len(word) >= _SHORTEST and not _PLAIN.fullmatch(word) for word in _REFERENCE.sub(" ", text).split())
+def _own(word: str) -> bool:
+    """Whether a word beside references may be a key itself: a scheme such as `Bearer` is none."""
+    return len(word) >= _SHORTEST and not _PLAIN.fullmatch(word)
 
 
 def has_references(tree: Any) -> bool:
@@ -138,11 +144,15 @@ def is_key(name: str, value: str) -> bool:
     if not value:
         return False
     parts = _snake(name).split(".")
-    if any(_NAME.search(part) for part in parts) or _VALUE.search(value) or _has_key_parameter(value):
+    if _VALUE.search(value) or _has_key_parameter(value):
+        return True
+    if _SCHEMA in parts:  # which describes what may be called a password, and holds none
+        return False
+    if any(_NAME.search(part) for part in parts):
         return True
     if not any(_CARRIER.search(part) for part in parts[:-1]):
         return False
-    return not (_HARMLESS.match(parts[-1]) or len(value) < _SHORTEST or _PLAIN.fullmatch(value))
+    return _own(value) and not _HARMLESS.match(parts[-1])
 
 
 def _snake(name: str) -> str:

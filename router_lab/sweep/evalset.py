@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from inspect_ai import Task, eval_set
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog
 
 from router_lab.config.sweep import Limits
+from router_lab.providers.asking import MARKUP
 from router_lab.providers.keys import RECORDED
+from router_lab.runtime.errors import InputError
 from router_lab.sweep.buffer import recovery_beside
 from router_lab.sweep.plan import silent_console
 
@@ -39,7 +46,7 @@ def run_tasks(tasks: Sequence[Task], folder: Path, limit: int, limits: Limits) -
     """
     logs: list[EvalLog] = []
     for part in _parts(tasks):
-        with silent_console(), recovery_beside(folder):
+        with _told(folder), silent_console(), recovery_beside(folder):
             _, made = eval_set(
                 list(part),
                 model=None,
@@ -55,6 +62,19 @@ def run_tasks(tasks: Sequence[Task], folder: Path, limit: int, limits: Limits) -
         if interrupted(part, made):
             break
     return logs
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """What the log folder does to Inspect is said in one line: no room, no right, a log that cannot be read."""
+    try:
+        yield
+    except (OSError, sqlite3.Error, zipfile.BadZipFile, zlib.error, EOFError, PrerequisiteError) as error:
+        said = " ".join(MARKUP.sub("", str(error)).split())[:300] or type(error).__name__
+        raise InputError(
+            f"{folder}: logs cannot be written or read there: {said}; what is finished is kept: mend it (room, rights) "
+            "and run the same command again"
+        ) from error
 
 
 def interrupted(tasks: Sequence[Task], made: Sequence[EvalLog]) -> bool:

@@ -13,6 +13,7 @@ from inspect_ai.log import EvalLog, EvalLogInfo, list_eval_logs, read_eval_log, 
 
 from router_lab.providers.evallog import RawLog
 from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
+from router_lab.runtime.errors import InputError
 from router_lab.sweep.buffer import unwritten
 from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell
@@ -42,7 +43,15 @@ def logs_of(folder: Path, plan: Plan) -> Iterator[tuple[str, EvalLogInfo, EvalLo
         return
     wanted = {identity(cell, task): cell_key(cell) for cell, task in plan.tasks}
     for info in list_eval_logs(str(folder.resolve())):
-        log = read_eval_log(info, header_only=True)
+        try:
+            log = read_eval_log(info, header_only=True)
+        except Exception as error:  # whatever Inspect's readers make of a damaged file
+            path = Path(unquote(urlsplit(info.name).path)) if "://" in info.name else Path(info.name)
+            said = next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
+            raise InputError(
+                f"{path}: not an Inspect log, or a damaged one: {said}; move it out of {folder}, and its samples are "
+                "asked again"
+            ) from error
         key = wanted.get(identity_of(log))
         if key is not None:
             yield key, info, log

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TextIO
 
 from inspect_ai.hooks import Hooks, SampleEnd, SampleStart, hooks
 
+from router_lab.masking import masked
 from router_lab.runtime.visible import visible
 
 LINE_EVERY_S = 15.0
@@ -73,9 +74,10 @@ class Progress(AbstractContextManager["Progress"]):
     def _write(self, text: str, end: str) -> None:
         if self.stream is None:
             return
-        text = visible(text, keep="\n")  # the name is the user's, and what a race says names models
-        self.stream.write(f"\r{text}\x1b[K{end}" if self._terminal else text + "\n")
-        self.stream.flush()
+        text = visible(masked(text), keep="\n")  # the name is the user's, and what a race says names models
+        with suppress(OSError):  # nobody reads any more, or there is no room: no reason to stop what is paid for
+            self.stream.write(f"\r{text}\x1b[K{end}" if self._terminal else text + "\n")
+            self.stream.flush()
 
 
 @hooks(name="router_lab_progress", description="Counts finished samples for router-lab's progress line")

@@ -11,7 +11,7 @@ from typing import Any
 
 from inspect_ai import Task
 from inspect_ai._eval.loader import load_tasks
-from inspect_ai._eval.task.constants import TASK_FILE_ATTR
+from inspect_ai._eval.task.constants import TASK_ALL_PARAMS_ATTR, TASK_FILE_ATTR
 from inspect_ai._util.registry import (
     is_registry_object,
     registry_info,
@@ -53,7 +53,9 @@ def load_task(
     if declared:
         task = _load(spec, args | revealed(declared, own, where, TASK_ARGS), where)
     if is_registry_object(task):  # where Inspect reads what its logs say of the arguments
-        set_registry_params(task, {**registry_params(task), **hidden(suite.args, TASK_ARGS, {}), **declared})
+        shown = {**hidden(suite.args, TASK_ARGS, {}), **declared}
+        set_registry_params(task, {**registry_params(task), **shown})
+        setattr(task, TASK_ALL_PARAMS_ATTR, {**getattr(task, TASK_ALL_PARAMS_ATTR, {}), **shown})
     samples = list(task.dataset)
     if not samples:
         raise InputError(f"suite `{name}`: task {suite.task!r} has no samples")

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -16,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -151,8 +153,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     rows = [
         {"suite": "s", "sample_id": f"{n}", "model": model, "prompt": f"question {n}",
-         "quality": float(rng.random() < q),
-         "cost_usd": usd, "input_tokens": 9, "output_tokens": 4, "started_at": "2026-01-02T00:00:00"}
+         "quality": float(rng.random() < q), "cost_usd": usd, "input_tokens": 9, "output_tokens": 4,
+         "started_at": "2026-01-02T00:00:00"}
         for n in range(40) for model, q, usd in (("big", 0.9, 0.01), ("tiny", 0.7, 0.001))
     ]  # fmt: skip
     frame = validate_outcomes(pd.DataFrame(rows))
@@ -218,7 +220,6 @@ USES: dict[str, tuple[str, ...]] = {
     "efforts.yaml": ("sweep", "sweep.yaml", "--dry-run", "--log-dir", "l"),
     "prices.yaml ": ("sweep", "sweep.yaml", "--dry-run", "--log-dir", "l"),
     "wire.yaml": ("sweep", "sweep.yaml", "--dry-run", "--log-dir", "l"),
-    "tasks.py": ("sweep", "sweep.yaml", "--dry-run", "--log-dir", "l"),
     "o.parquet  ": ("sweep", "sweep.yaml", "--dry-run", "--log-dir", "l", "--history", "o.parquet"),
     "l": ("sweep", "sweep.yaml", "--dry-run", "--log-dir", "l"),
     "l ": ("sweep", "sweep.yaml", "--log-dir", "l", "--quiet"),
@@ -267,6 +268,11 @@ USES: dict[str, tuple[str, ...]] = {
 """The file (spaces tell its uses apart) and the command that is given it."""
 
 
+WHOLE = {"t.csv", "t.jsonl", "logs/2026-01-01T00-00-00_t_x.eval", "recipe.yaml", "v.json", "v.npy", "o.parquet"}
+"""One command for each function that reads: the others, which share them, see a few kinds of hostile files."""
+FEW = ("empty", "fifo", "zero", "loop", "sparse", "deep list", "digits inside", "null")
+
+
 def trial(world: Path, file: str, arguments: tuple[str, ...], name: str) -> list[str]:
     """What is wrong with the answer of a command to one hostile file; the file is put back."""
     path = world / file.strip()
@@ -293,14 +299,63 @@ def trial(world: Path, file: str, arguments: tuple[str, ...], name: str) -> list
     lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     if done.exit_code in (1, 2) and len(lines) != 1:
         wrong.append(f"exit {done.exit_code} with {done.output[-300:]!r}")
-    if os.environ.get("SHOW"):
-        said = " ".join(lines)[:300] or repr(done.output[-150:])
-        print(f"{done.exit_code} {' '.join(arguments[:3])} {file.strip()} | {name} | {said}")
     return wrong
 
 
 @pytest.mark.parametrize("file", USES)
 def test_a_hostile_file_is_one_line(world: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     monkeypatch.chdir(world)
-    found = {name: trial(world, file, USES[file], name) for name in HOSTILE}
+    kinds = HOSTILE if file in WHOLE else FEW
+    found = {name: trial(world, file, USES[file], name) for name in kinds}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_a_zip_bomb_is_refused_by_what_it_says_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from router_lab.providers import evallog
+
+    monkeypatch.setattr(evallog, "LARGEST_PART", 1000)
+    (tmp_path / "x.eval").write_bytes(zipped(header=b" " * 2000))
+    done = run("collect", tmp_path / "x.eval", "--out", tmp_path / "o.parquet")
+    assert done.exit_code == 1 and "unpacks to 2,000 bytes" in done.stderr, done.output
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"id": None}, {"epoch": "one"}, {"events": [1]}, {"scores": []}, {"output": "x"}, {"metadata": 5}, {"input": 7}],
+    ids=str,
+)
+def test_a_log_of_other_things_than_inspect_writes_is_named(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    made = sample(1) | wrong
+    if wrong.get("id", 0) is None:
+        del made["id"]
+    path = write_log(tmp_path, made, model="big")
+    (tmp_path / "prices.yaml").write_text(json.dumps({"models": {"big": price(1, 2), "p/m": price(1, 2)}}))
+    done = run("collect", path, "--out", tmp_path / "o.parquet", "--prices", tmp_path / "prices.yaml")
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert done.exit_code == 1 and path.name in line and "damaged" in line, line
+
+
+@pytest.mark.parametrize("name", ["a\nError: all is well", "b\x1b[2J", os.fsdecode(b"c\xff\xfe")])
+def test_a_file_whose_name_forges_a_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("no table")
+    for arguments in (("report", tmp_path / name), ("prices", "show", "--prices", tmp_path / name)):
+        done = run(*arguments)
+        assert done.exit_code in (1, 2) and not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.output)
+        assert len([line for line in done.stderr.splitlines() if line.startswith("Error: ")]) == 1, done.output
+
+
+def test_what_the_arguments_of_a_task_may_not_hold_is_named(tmp_path: Path) -> None:
+    """Inspect writes them into logs as JSON."""
+    for value in ("2026-01-01", ".nan", "!!set {a}"):
+        file = write_project(tmp_path, {"models": ["mockllm/model"]})
+        (tmp_path / "suites.yaml").write_text(f"echo: {{task: tasks.py@echo, args: {{n: {value}}}}}\n")
+        done = run("sweep", file, "--dry-run", "--log-dir", tmp_path / "logs")
+        assert done.exit_code == 1 and "suites.yaml" in done.stderr and "Error: " in done.stderr, done.output
+
+
+def test_an_error_in_a_task_file_names_its_line(tmp_path: Path) -> None:
+    file = write_project(tmp_path, {"models": ["mockllm/model"]})
+    (tmp_path / "broken.py").write_text("from inspect_ai import task\n\n@task\ndef t():\n    raise KeyError('gone')\n")
+    (tmp_path / "suites.yaml").write_text("echo: {task: broken.py@t}\n")
+    done = run("sweep", file, "--dry-run", "--log-dir", tmp_path / "logs")
+    assert done.exit_code == 1 and "KeyError: 'gone' (line 5)" in done.stderr, (done.output, done.exception)

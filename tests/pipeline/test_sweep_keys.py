@@ -24,7 +24,21 @@ pytestmark = [
 ENV, HEADER, NAMED, BODY = "env-7Hq2vK9xLm", "hdr-3Tz8wQ1yNd", "ref-5Rb6nC4uXe", "bdy-9Jf1sG7aPo"
 USER, ARG, SOURCE, BASIC = "usr-2Mk4dV8iZt", "arg-6Ye3hW5oBc", "src-8Lp7gT2rAj", "pwd-4Cn9kS6eUq"
 PLAIN = "Zx81-no-key-by-name"
-ALL = (ENV, HEADER, NAMED, BODY, USER, ARG, SOURCE, PLAIN, BASIC, base64.b64encode(f"me:{BASIC}".encode()).decode())
+ODD, TASK = "odd-5Vb2jQ7wRs", "tsk-3Kp9zX6mLd"
+ALL = (
+    ODD,
+    TASK,
+    ENV,
+    HEADER,
+    NAMED,
+    BODY,
+    USER,
+    ARG,
+    SOURCE,
+    PLAIN,
+    BASIC,
+    base64.b64encode(f"me:{BASIC}".encode()).decode(),
+)
 
 
 @pytest.fixture
@@ -38,7 +52,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def models(server: Loopback) -> list[dict[str, Any]]:
-    headers = {"Authorization": f"Bearer {HEADER}", "X-Team": "${MY_SECRET}", "X-Plain": "p ${SOMETHING}"}
+    headers = {
+        "Authorization": f"Bearer {HEADER}",
+        "X-Team": "${MY_SECRET}",
+        "X-Plain": "p ${SOMETHING}",
+        "X-Gateway": ODD,
+    }
     body = {"metadata": {"access_token": BODY, "who": "me"}, "user": "${MY_SECRET}"}
     with_user = server.url.replace("http://", f"http://me:{BASIC}@")
     return [
@@ -89,7 +108,7 @@ def test_keys_reach_the_servers_and_nothing_that_is_written(
     monkeypatch.chdir(tmp_path)
     source = f"https://me:{SOURCE}@prices.example/list?api_key={SOURCE}&day=1"
     prices = {spec["model"]: [{**price(1, 2)[0], "source": source}] for spec in models(server)}
-    suites = {"echo": {"task": "tasks.py@echo", "args": {"n": 4, "marks": "1:leak"}}}
+    suites = {"echo": {"task": "tasks.py@echo", "args": {"n": 4, "marks": "1:leak", "api_key": TASK}}}
     file = write_project(tmp_path / "grid", {"models": models(server)}, suites, prices=prices)
     mine = {path.name for path in (tmp_path / "grid").iterdir()}
     done = run("sweep", file, "--log-dir", tmp_path / "out" / "logs", "--quiet")
@@ -126,6 +145,7 @@ def test_keys_reach_the_servers_and_nothing_that_is_written(
     lower = {model: {k.lower(): v for k, v in request["headers"].items()} for model, request in sent.items()}
     for model in ("headers", "claude-haiku-4-5"):
         assert lower[model]["authorization"] == f"Bearer {HEADER}"  # over what the SDK sends of itself
+        assert lower[model]["x-gateway"] == ODD  # a header of any name
         assert (lower[model]["x-team"], lower[model]["x-plain"]) == (NAMED, f"p {PLAIN}")
     assert sent["body"]["body"]["metadata"] == {"access_token": BODY, "who": "me"}
     assert sent["body"]["body"]["user"] == NAMED

@@ -39,7 +39,7 @@ def judged():
 
 
 @task
-def echo(n: int = 12, word: str = "say", marks: str = "", turns: int = 1, judge: bool = False):
+def echo(n: int = 12, word: str = "say", marks: str = "", turns: int = 1, judge: bool = False, api_key: str = ""):
     """Ask for a number; samples whose number stands in `marks` (`3:429,5:down`) carry that marker."""
     extra = dict(pair.split(":") for pair in marks.split(",") if pair)
     samples = []
