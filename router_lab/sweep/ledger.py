@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.prices.table import Moment
+from router_lab.prices.usage import MOST_TOKENS
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import append_line
 
@@ -164,11 +166,17 @@ class Ledger:
 
     def _apply(self, entry: dict[str, Any]) -> None:
         if "open" in entry:
-            self._open[entry["open"]] = float(entry["usd"])
+            worst = float(entry["usd"])
+            if not (math.isfinite(worst) and worst >= 0):
+                raise ValueError(worst)
+            self._open[entry["open"]] = worst
         elif "call" in entry:
             # `day` alone: written before prices by the hour were known here.
             at = utc(entry["at"]) if "at" in entry else dt.date.fromisoformat(entry["day"])
             tokens, tier = Tokens(*entry["tokens"]), entry.get("tier", "standard")
+            tools = entry.get("tools", {}).values()
+            if not all(_is_count(n) for n in (*tokens[:6], *(n for _, n in tokens.other), *tools)):
+                raise ValueError(tokens)
             self._answered(entry["call"], entry["model"], tokens, entry.get("tools", {}), at, tier)
         elif "tool" in entry:
             self.spent_usd += self.table.own_tools({entry["tool"]: 1}, utc(entry["at"]))
@@ -176,6 +184,10 @@ class Ledger:
             self._count_lost(entry["lost"])
         else:
             self._open.pop(entry["void"], None)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
 
 
 def budget_left(plan: Plan, folder: Path) -> float | None:
