@@ -50,6 +50,8 @@ class Ledger:
         self.calls = 0
         self._open: dict[str, float] = {}
         self._unpriced: set[str] = set()
+        if self.path.exists() and not self.path.is_file():
+            raise InputError(f"{self.path}: is no regular file, so the money spent cannot be known; move it away")
         self._next = self._replay() if self.path.exists() else 0
         for name in list(self._open):
             self._count_lost(name)

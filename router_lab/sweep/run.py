@@ -192,14 +192,18 @@ def _run_race(
     begun, whole = False, {cell_key(cell): task for cell, task in plan.tasks}
     for cells in racer.portions():
         done = finished_samples(folder, plan)
-        lacking = {cell_key(cell): _lacking(task, done.get(cell_key(cell), set())) for cell, task in cells}
+        # Of the tasks as they will be given to Inspect, for what an earlier race failed at is asked again with them.
+        asked = {
+            cell_key(c): _with_finished(whole[cell_key(c)], task, done.get(cell_key(c), set())) for c, task in cells
+        }
+        lacking = {key: _lacking(task, done.get(key, set())) for key, task in asked.items()}
         if not spending.admits(sum(lacking.values())):
             return sum(_lacking(task, done.get(cell_key(cell), set())) for cell, task in racer.due())
         # Inspect writes a log anew for every task it is given, without what the task does not ask for: so each asks for
         # what is there, too, which a race before this one may have run. The first wave of a process asks for all logs.
         due = [
-            _with_finished(whole[cell_key(cell)], task, done.get(cell_key(cell), set()))
-            for cell, task in cells
+            asked[cell_key(cell)]
+            for cell, _ in cells
             if (not begun or lacking[cell_key(cell)]) and (cell.suite, cell.model, cell.effort) not in stops.reasons
         ]  # fmt: skip
         begun = True
