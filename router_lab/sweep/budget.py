@@ -93,8 +93,8 @@ class Spending:
         spent = self.ledger.spent_usd + self.ledger.at_risk_usd
         if self.budget_usd is not None and spent + worst > self.budget_usd * (1 + 1e-12):
             self._refuse(
-                f"the budget of ${self.budget_usd:g} does not hold one more call: ${spent:.6f} are spent or at risk, and "
-                f"it may cost ${worst:.6f}; what was not run continues with a larger budget"
+                f"the budget of ${self.budget_usd:g} does not hold one more call: ${spent:.6f} are spent or at risk, "
+                f"and it may cost ${worst:.6f}; what was not run continues with a larger budget"
             )
         try:
             name = self.ledger.open(worst)
