@@ -56,7 +56,8 @@ def budget_waves(
     """Sizes that `admits`, asked before each wave what the money allows; stops where the next wave does not fit.
 
     finished: what is there after a wave, for what failed in it is asked again in the next and has to be admitted once
-    more; None takes all as finished. Doubling at most, so that an estimate is never needed; the last waves shrink as the money does.
+    more; None takes all as finished. Doubling at most, so that an estimate is never needed; the last waves shrink as
+    the money does.
     """
     size = _complete(prefixes)
     if size == prefixes.longest:

@@ -26,12 +26,19 @@ TABLE = PriceTable({"m": [Price(starts=DAY, input=1, output=1, source="s", check
 @given(st.integers(1, 40), st.integers(1, 2), st.floats(0, 60), st.floats(0, 1), st.integers(0, 2**32 - 1))
 def test_failed_samples_are_admitted_again(length: int, epochs: int, budget: float, bad: float, seed: int) -> None:
     """Each sample costs its whole dollar, failed or not; runs follow one another on the same folder."""
-    rng, spent = np.random.default_rng(seed), 0.0
+    rng, spent = np.random.default_rng(seed), 0
     keys = {"c": [frozenset((str(i), e) for e in range(1, epochs + 1)) for i in range(length)]}
     done: set[tuple[str, int]] = set()
+
+    def admits(samples: int) -> bool:
+        return spent + samples <= budget
+
+    def finished() -> dict[str, set[tuple[str, int]]]:
+        return {"c": set(done)}
+
     for _ in range(3):
         prefixes = Prefixes(keys, {"c": set(done)})
-        for size in budget_waves(prefixes, lambda n: spent + n <= budget, None, lambda: {"c": set(done)}):
+        for size in budget_waves(prefixes, admits, None, finished):
             due = [key for position in keys["c"][:size] for key in position if key not in done]
             spent += len(due)
             done |= {key for key in due if rng.uniform() >= bad}
