@@ -170,7 +170,8 @@ class Sweep(Strict):
     budget wants it."""
     max_connections: Annotated[int, Field(ge=1)] | None = None
     max_retries: Annotated[int, Field(ge=0)] = 3
-    timeout: Annotated[int, Field(ge=1)] | None = None
+    timeout: Annotated[int, Field(ge=1)] | None = 1800
+    """Seconds for one whole answer, however slowly it trickles; null = no limit. Batches have none."""
     cache_prompt: bool = False
     """Provider prompt caching while measuring: off, because it makes cost depend on the order of the arms."""
     budget_usd: Positive | None = None

@@ -7,13 +7,14 @@ servers count otherwise: xAI counts reasoning beside the output, OpenAI-like ser
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from router_lab.prices.rates import Tokens
 
 FIELDS = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write", "output_tokens", "reasoning_tokens")
+MOST_TOKENS = 10**12
+"""No call uses more: a larger figure is damage, not use."""
 CLOSE = 2
 """Servers that count a token or two of their own in the total still say by it how they count."""
 NO_TOKENS = ("total_tokens", "total_cost")
@@ -135,7 +136,8 @@ def _differs(total: int, parts: int, how: str = "as Inspect documents") -> str:
 
 def _count(usage: Mapping[str, Any], key: str) -> int:
     value = usage.get(key) or 0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= MOST_TOKENS or value != int(value):  # a NaN is in no range
         raise ValueError(f"`{key}` is {value!r}")
     return int(value)
 

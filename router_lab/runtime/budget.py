@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
-from router_lab.runtime.errors import RouterLabError
+from router_lab.runtime.errors import RouterLabError, RouterLabWarning
 from router_lab.runtime.model import Prices
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
+
+
+MOST_TOKENS = 10**12
+"""No call uses more: a larger figure is damage, not use."""
 
 
 class BudgetExceeded(RouterLabError):
@@ -69,9 +74,22 @@ class Budget:
         """(input, output) tokens of the last two settled calls: enough to forecast from."""
 
     @classmethod
-    def of(cls, decision: Decision, *, slack: float = 1.0) -> Budget:
-        """The limits that a decision comes with (from the recorded distribution), times `slack`."""
+    def of(cls, decision: Decision, *, slack: float = 1.0, unlimited: bool = False) -> Budget:
+        """The limits that a decision comes with (from the recorded distribution), times `slack`.
+
+        Raises ValueError for a decision that has no limits, or none that can be held without prices, unless it may be
+        `unlimited`, and for a slack that is no finite number above 0.
+        """
+        if not (math.isfinite(slack) and slack > 0):
+            raise ValueError(f"budget: slack {slack!r} is not a finite number above 0")
         limits, prices = decision.limits, decision.profile.prices
+        unpriced = limits.usd is not None and prices is None
+        if not unlimited and (unpriced or (limits.usd is None and limits.turns is None)):
+            lacks = "a limit in dollars but no prices" if unpriced else "no limits (turns, usd)"
+            raise ValueError(
+                f"budget: the decision for {decision.model!r} has {lacks}: make Budget(max_turns=…, max_usd=…, "
+                "prices=…) yourself, or say unlimited=True"
+            )
         return cls(
             max_turns=None if limits.turns is None else math.ceil(limits.turns * slack),
             max_usd=None if limits.usd is None or prices is None else limits.usd * slack,
@@ -101,8 +119,10 @@ class Budget:
         be read from the prompt cache. Pass the reservation's `max_output_tokens` on to the provider.
         """
         tokens = self.forecast().input_tokens if input_tokens is None else input_tokens
-        if tokens < 0 or cached_tokens < 0 or cached_tokens > tokens:
+        if not (_is_count(tokens) and _is_count(cached_tokens) and cached_tokens <= tokens):
             raise ValueError(f"budget: {tokens} input tokens, {cached_tokens} of them cached, cannot be")
+        if max_output_tokens is not None and not _is_count(max_output_tokens):
+            raise ValueError(f"budget: max_output_tokens {max_output_tokens!r} is not a count of tokens")
         with self._lock:
             if self.max_turns is not None and self.turns + 1 > self.max_turns:
                 raise BudgetExceeded("turns", 1, self.max_turns - self.turns)
@@ -178,7 +198,17 @@ class Reservation:
     def settle(
         self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, usd: float | None = None
     ) -> None:
-        """Replace the reservation by what was used; `usd` as billed, else from the prices, reasoning at the dearer."""
+        """Replace the reservation by what was used; `usd` as billed, else from the prices, reasoning at the dearer.
+
+        Figures that cannot be (negative, not finite, no numbers) never refill a budget: the whole reservation then
+        counts as spent, and a RouterLabWarning says so.
+        """
+        figures = (input_tokens, output_tokens, cached_tokens)
+        if not all(map(_is_count, figures)) or cached_tokens > input_tokens or not (usd is None or _is_money(usd)):
+            self._spend_all()
+            text = f"budget: settled with {figures} tokens (input, output, cached) and usd={usd!r}, which cannot be"
+            warnings.warn(RouterLabWarning(f"{text}; the whole reservation counts as spent"), stacklevel=2)
+            return
         spent = self._budget._price(input_tokens, cached_tokens, output_tokens) if usd is None else usd
         self._close((input_tokens, output_tokens, spent))
 
@@ -197,6 +227,20 @@ class Reservation:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._open:
-            tokens, usd = self._held
-            output = self.max_output_tokens or 0
-            self._close((tokens - output, output, usd))
+            self._spend_all()
+
+    def _spend_all(self) -> None:
+        tokens, usd = self._held
+        output = self.max_output_tokens or 0
+        self._close((tokens - output, output, usd))
+
+
+def _is_count(value: object) -> bool:
+    """Whether a call can have that many tokens."""
+    whole = hasattr(value, "__index__") and not isinstance(value, bool)
+    return whole and 0 <= value <= MOST_TOKENS  # type: ignore[operator]
+
+
+def _is_money(value: object) -> bool:
+    number = hasattr(value, "__float__") and not isinstance(value, bool)
+    return number and math.isfinite(value) and value >= 0  # type: ignore[arg-type,operator]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from inspect_ai.hooks import BeforeModelGenerate, Hooks, ModelUsageData, SampleEnd, hooks
 from inspect_ai.log._samples import sample_active
@@ -90,8 +90,28 @@ class Spending:
                 )
             reason = f"sample limit: ${held:.6f} held, and the next call may cost ${worst:.6f}"
             raise LimitExceededError("cost", value=held + worst, limit=self.sample_usd, message=reason)
+        spent = self.ledger.spent_usd + self.ledger.at_risk_usd
+        if self.budget_usd is not None and spent + worst > self.budget_usd * (1 + 1e-12):
+            self._refuse(
+                f"the budget of ${self.budget_usd:g} does not hold one more call: ${spent:.6f} are spent or at risk, "
+                f"and it may cost ${worst:.6f}; what was not run continues with a larger budget"
+            )
+        try:
+            name = self.ledger.open(worst)
+        except InputError as error:
+            self._refuse(str(error))
         self._held[sample] += worst
-        self._open[sample].append(_Open(model, self.ledger.open(worst), worst))
+        self._open[sample].append(_Open(model, name, worst))
+
+    def check(self) -> None:
+        """Raises LimitExceededError once the ledger cannot be written: no call may be made whose money is not known."""
+        if self.ledger.broken:
+            self._refuse(self.ledger.broken)
+
+    def _refuse(self, reason: str) -> NoReturn:
+        # The one error that Inspect lets a hook raise: any other it swallows, and makes the call.
+        self.stop(reason)
+        raise LimitExceededError("cost", value=0, limit=0, message=reason)
 
     def noted(self, sample: str, model: str, answer: Answer) -> None:
         """`model` answered; its usage follows."""
@@ -202,6 +222,7 @@ class _Meter(Hooks):
         spending, sample = _Meter.spending, current_sample()
         if spending is not None:
             _stop_before_turn()
+            spending.check()
         if spending is None or spending.sample_usd is None or sample is None:
             return
         model = spending.names.get(data.model_name, data.model_name.removeprefix(RECORDED))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.prices.table import Moment
+from router_lab.prices.usage import MOST_TOKENS
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.files import append_line
 
 if TYPE_CHECKING:
     from router_lab.sweep.plan import Plan
@@ -42,14 +45,16 @@ class Ledger:
         self.reserved_usd = 0.0
         """Part of `spent_usd`: the worst case of calls that were never answered, which may not have been charged."""
         self.reading = reading
+        self.broken: str | None = None
+        """Why a line could not be written: no further call may be made, for its money would not be known."""
         self.calls = 0
         self._open: dict[str, float] = {}
         self._unpriced: set[str] = set()
+        if self.path.exists() and not self.path.is_file():
+            raise InputError(f"{self.path}: is no regular file, so the money spent cannot be known; move it away")
         self._next = self._replay() if self.path.exists() else 0
         for name in list(self._open):
             self._count_lost(name)
-        if not reading:
-            self._file = self.path.open("a", encoding="utf-8")
 
     @property
     def at_risk_usd(self) -> float:
@@ -57,10 +62,12 @@ class Ledger:
         return sum(self._open.values())
 
     def open(self, worst_usd: float) -> str:
-        """A call is about to be made that costs at most `worst_usd`; returns its id."""
+        """A call is about to be made that costs at most `worst_usd`; returns its id. Raises InputError, and the call
+        must not be made, if that cannot be written down."""
         self._next += 1
         name = str(self._next)
-        self._write({"open": name, "usd": worst_usd})
+        if not self._write({"open": name, "usd": worst_usd}):
+            raise InputError(str(self.broken))
         self._open[name] = worst_usd
         return name
 
@@ -87,7 +94,10 @@ class Ledger:
         }
         entry |= {"tools": dict(tools)} if tools else {}
         tier = tier or self.tier
-        self._write(entry if tier == "standard" else {**entry, "tier": tier})
+        if not self._write(entry if tier == "standard" else {**entry, "tier": tier}) and name is not None:
+            worst = self._open.get(name, 0.0)  # what the file says of it: opened, and so its worst case
+            self._count_lost(name)
+            return worst
         return self._answered(name, model, tokens, tools or {}, at, tier)
 
     def tool(self, name: str, at: dt.datetime) -> None:
@@ -97,17 +107,15 @@ class Ledger:
 
     def void(self, name: str) -> None:
         """The provider refused the call with a status code: it costs nothing."""
-        self._write({"void": name})
-        self._open.pop(name, None)
+        if self._write({"void": name}):
+            self._open.pop(name, None)
+        else:
+            self._count_lost(name)
 
     def lose(self, name: str) -> None:
         """The line broke: the call counts at its worst case for ever."""
         self._write({"lost": name})
         self._count_lost(name)
-
-    def shut(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def _count_lost(self, name: str) -> None:
         worst = self._open.pop(name, 0.0)
@@ -132,10 +140,15 @@ class Ledger:
         self.spent_usd += usd
         return usd
 
-    def _write(self, entry: dict[str, Any]) -> None:
-        # Flushed to the system, so that the death of the process loses nothing; a power cut may cost the last line.
-        self._file.write(json.dumps(entry, separators=(",", ":")) + "\n")
-        self._file.flush()
+    def _write(self, entry: dict[str, Any]) -> bool:
+        """Whether the line is in the file; a power cut may cost the last ones, the death of the process none."""
+        try:
+            append_line(self.path, json.dumps(entry, separators=(",", ":")).encode())
+        except OSError as error:
+            rule = f"the ledger cannot be written: {error.strerror}; mend that (free some room) and run the sweep again"
+            self.broken = self.broken or f"{self.path}: {rule}"
+            return False
+        return True
 
     def _replay(self) -> int:
         """Apply the file's entries and return how many there are; a torn last line is cut off."""
@@ -155,11 +168,17 @@ class Ledger:
 
     def _apply(self, entry: dict[str, Any]) -> None:
         if "open" in entry:
-            self._open[entry["open"]] = float(entry["usd"])
+            worst = float(entry["usd"])
+            if not (math.isfinite(worst) and worst >= 0):
+                raise ValueError(worst)
+            self._open[entry["open"]] = worst
         elif "call" in entry:
             # `day` alone: written before prices by the hour were known here.
             at = utc(entry["at"]) if "at" in entry else dt.date.fromisoformat(entry["day"])
             tokens, tier = Tokens(*entry["tokens"]), entry.get("tier", "standard")
+            tools = entry.get("tools", {}).values()
+            if not all(_is_count(n) for n in (*tokens[:6], *(n for _, n in tokens.other), *tools)):
+                raise ValueError(tokens)
             self._answered(entry["call"], entry["model"], tokens, entry.get("tools", {}), at, tier)
         elif "tool" in entry:
             self.spent_usd += self.table.own_tools({entry["tool"]: 1}, utc(entry["at"]))
@@ -167,6 +186,10 @@ class Ledger:
             self._count_lost(entry["lost"])
         else:
             self._open.pop(entry["void"], None)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
 
 
 def budget_left(plan: Plan, folder: Path) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -123,6 +124,8 @@ def prepare(
         requests = fingerprint(grid.cells, dict(enumerate(task for _, task in tasks)))
     refuse_twins(tasks, requests)
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
+    if budget is not None and not 0 <= budget < math.inf:  # NaN is in no range
+        raise InputError(f"sweep {grid.sweep.name}: budget_usd {budget!r} is not a finite number of 0 or more")
     plan = Plan(grid, tasks, requests, recorded, budget, lacking, "batch" if batch else "standard")
     if budget is not None:
         try:

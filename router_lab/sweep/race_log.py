@@ -15,6 +15,7 @@ from typing import Any
 from router_lab.metrics.racing import RaceRule
 from router_lab.providers.keys import sha256_of
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.files import append_line, atomic_write
 from router_lab.runtime.model import Candidate
 from router_lab.sweep.lane import Lane
 
@@ -84,9 +85,8 @@ class RaceLog:
     def _append(self, entry: Mapping[str, Any]) -> None:
         lines = self._whole_lines()
         if self.path.exists() and sum(map(len, lines)) < self.path.stat().st_size:
-            self.path.write_bytes(b"".join(lines))  # without the torn line
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+            atomic_write(self.path, b"".join(lines))  # without the torn line
+        append_line(self.path, json.dumps(entry, separators=(",", ":")).encode())
 
     def _whole_lines(self) -> list[bytes]:
         lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []

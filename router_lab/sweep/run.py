@@ -19,6 +19,7 @@ from router_lab.providers.keys import MANIFEST, RECORDED, tier_of
 from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
+from router_lab.runtime.locks import FolderLock
 from router_lab.sweep.budget import Spending, meter
 from router_lab.sweep.buffer import disown_buffers
 from router_lab.sweep.evalset import interrupted, run_tasks
@@ -101,19 +102,22 @@ def run_sweep(
 
     Args:
         source, base, limit, budget_usd: as in `prepare`.
-        log_dir: folder for Inspect logs; made if absent. One sweep, one folder.
+        log_dir: folder for Inspect logs; made if absent, and locked: a second sweep there raises InputError.
         race: drop candidates that cannot win, as they are shown not to; see `router_lab.metrics.racing`.
         batch: through the providers' batch APIs, at their price; see `router_lab.sweep.batch`.
         progress: where progress goes, standard error by default; `quiet=True` prints none.
     """
     plan = prepare(source, base=base, limit=limit, budget_usd=budget_usd, batch=batch)
     folder = Path(log_dir).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    with FolderLock(folder, f"sweep {plan.grid.sweep.name}"):
+        return _run(plan, folder, race, None if quiet else (progress or default_stream()))
+
+
+def _run(plan: Plan, folder: Path, race: RaceOptions | None, stream: TextIO | None) -> SweepResult:
     disown_buffers(folder)
     done = finished_samples(folder, plan)
     reused = sum(len(samples_due(cell, task) & done.get(cell_key(cell), set())) for cell, task in plan.tasks)
     spending = _spending(plan, folder)
-    stream = None if quiet else (progress or default_stream())
     logs: dict[str, EvalLog] = {}
     racer = None if race is None else Racer(plan, folder, race)
 
@@ -142,7 +146,6 @@ def run_sweep(
     finally:
         meter(None)
         watch(None)
-        spending.ledger.shut()
     _write_manifest(plan, folder, logs.values(), racer, spending, unrun=unrun)
     return SweepResult(
         log_dir=folder,
@@ -169,7 +172,7 @@ def _run_waves(
     """All cells to the same length, as far as the money reaches; returns samples × epochs that it does not and that
     are not there either."""
     reach = 0
-    for reach in _waves(plan, spending, done):
+    for reach in _waves(plan, folder, spending, done):
         for bound, tasks in _by_limit(plan, reach, stops).items():
             made = run_tasks(tasks, folder, bound, plan.grid.sweep.limits)
             _refuse_stop(plan, spending, tasks, made)
@@ -191,14 +194,18 @@ def _run_race(
     begun, whole = False, {cell_key(cell): task for cell, task in plan.tasks}
     for cells in racer.portions():
         done = finished_samples(folder, plan)
-        lacking = {cell_key(cell): _lacking(task, done.get(cell_key(cell), set())) for cell, task in cells}
+        # Of the tasks as they will be given to Inspect, for what an earlier race failed at is asked again with them.
+        asked = {
+            cell_key(c): _with_finished(whole[cell_key(c)], task, done.get(cell_key(c), set())) for c, task in cells
+        }
+        lacking = {key: _lacking(task, done.get(key, set())) for key, task in asked.items()}
         if not spending.admits(sum(lacking.values())):
             return sum(_lacking(task, done.get(cell_key(cell), set())) for cell, task in racer.due())
         # Inspect writes a log anew for every task it is given, without what the task does not ask for: so each asks for
         # what is there, too, which a race before this one may have run. The first wave of a process asks for all logs.
         due = [
-            _with_finished(whole[cell_key(cell)], task, done.get(cell_key(cell), set()))
-            for cell, task in cells
+            asked[cell_key(cell)]
+            for cell, _ in cells
             if (not begun or lacking[cell_key(cell)]) and (cell.suite, cell.model, cell.effort) not in stops.reasons
         ]  # fmt: skip
         begun = True
@@ -229,8 +236,9 @@ def _with_finished(whole: Task, wave: Task, done: set[tuple[str, int]]) -> Task:
 def _refuse_stop(plan: Plan, spending: Spending, tasks: list[Task], made: list[EvalLog]) -> None:
     """Raise what kept a wave from its end: a fault, or an interrupt, which Inspect takes for itself: it cancels what
     runs and returns what logs there are."""
-    if spending.fault:
-        raise InputError(f"sweep {plan.grid.sweep.name}: {spending.fault}")
+    fault = spending.fault or spending.ledger.broken
+    if fault:
+        raise InputError(f"sweep {plan.grid.sweep.name}: {fault}")
     if interrupted(tasks, made):
         raise KeyboardInterrupt
 
@@ -252,7 +260,7 @@ def _spending(plan: Plan, folder: Path) -> Spending:
     )
 
 
-def _waves(plan: Plan, spending: Spending, done: Done) -> Iterator[int]:
+def _waves(plan: Plan, folder: Path, spending: Spending, done: Done) -> Iterator[int]:
     """How many samples of each suite to have after each wave."""
     first = plan.grid.sweep.wave
     if plan.budget_usd is None:
@@ -264,7 +272,7 @@ def _waves(plan: Plan, spending: Spending, done: Done) -> Iterator[int]:
         ]
         for cell, task in plan.tasks
     }
-    return budget_waves(Prefixes(keys, done), spending.admits, first)
+    return budget_waves(Prefixes(keys, done), spending.admits, first, lambda: finished_samples(folder, plan))
 
 
 def _by_limit(plan: Plan, wave: int, stops: Stops) -> dict[int, list[Task]]:

@@ -47,10 +47,17 @@ def free_waves(longest: int, first: int | None) -> Iterator[int]:
     yield longest
 
 
-def budget_waves(prefixes: Prefixes, admits: Callable[[int], bool], first: int | None) -> Iterator[int]:
+def budget_waves(
+    prefixes: Prefixes,
+    admits: Callable[[int], bool],
+    first: int | None,
+    finished: Callable[[], Mapping[str, set[tuple[str, int]]]] | None = None,
+) -> Iterator[int]:
     """Sizes that `admits`, asked before each wave what the money allows; stops where the next wave does not fit.
 
-    Doubling at most, so that an estimate is never needed; the last waves shrink as the money does.
+    finished: what is there after a wave, for what failed in it is asked again in the next and has to be admitted once
+    more; None takes all as finished. Doubling at most, so that an estimate is never needed; the last waves shrink as
+    the money does.
     """
     size = _complete(prefixes)
     if size == prefixes.longest:
@@ -62,7 +69,10 @@ def budget_waves(prefixes: Prefixes, admits: Callable[[int], bool], first: int |
         if fitting == size or (fitting < target and fitting - size < WORTH * size):
             return
         yield fitting
-        prefixes.mark(fitting)
+        if finished is None:
+            prefixes.mark(fitting)
+        else:
+            prefixes.done = dict(finished())
         size = fitting
 
 

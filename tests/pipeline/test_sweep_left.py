@@ -152,7 +152,6 @@ def test_what_was_in_flight_at_a_kill_is_said_apart(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, PriceTable.load(None), priced=False)
     ledger.open(0.125)
     ledger.lose(ledger.open(0.25))
-    ledger.shut()
     torn = (tmp_path / "ledger.jsonl").read_bytes() + b'{"open":"9'
     (tmp_path / "ledger.jsonl").write_bytes(torn)
     again = Ledger(tmp_path, PriceTable.load(None), priced=False, reading=True)

@@ -109,17 +109,14 @@ def test_a_ledger_outlives_its_process_and_counts_what_may_have_been_paid(tmp_pa
     assert ledger.close(first, "m", Tokens(input=100_000)) == pytest.approx(0.1)
     ledger.void(second)
     assert (ledger.spent_usd, ledger.at_risk_usd) == (pytest.approx(0.1), pytest.approx(0.125))
-    ledger.shut()
     with (tmp_path / LEDGER).open("a") as file:
         file.write('{"open": "9", "us')  # the process died while it wrote
     again = Ledger(tmp_path, TABLE, priced=True)
     assert third and again.spent_usd == pytest.approx(0.225)
     again.close(again.open(1.0), "m", Tokens(output=1_000_000))
-    again.shut()
     assert [json.loads(line) for line in (tmp_path / LEDGER).read_text().splitlines()]
     last = Ledger(tmp_path, TABLE, priced=True)
     assert last.spent_usd == pytest.approx(1.225)
-    last.shut()
 
 
 def test_a_ledger_that_cannot_be_read_stops_everything(tmp_path: Path) -> None:

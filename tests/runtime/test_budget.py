@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from router_lab.runtime.budget import Budget, BudgetExceeded
+from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.model import Prices
 from router_lab.runtime.policy import Policy
 
@@ -141,3 +142,28 @@ def test_a_thousand_random_agents(limit: str) -> None:
                     call.settle(context, call.max_output_tokens)  # the worst it can do
                     context += call.max_output_tokens + rng.randint(0, 500)
         assert {"usd": budget.usd, "tokens": budget.tokens, "turns": budget.turns}[limit] <= most
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"input_tokens": -10**9}, {"output_tokens": -1}, {"cached_tokens": -1}, {"cached_tokens": 1001}, {"usd": -6000.0},
+     {"usd": NAN}, {"usd": INF}, {"input_tokens": NAN}, {"output_tokens": 10**18}, {"output_tokens": True},
+     {"input_tokens": "1000"}],
+)  # fmt: skip
+def test_figures_that_cannot_be_never_refill_a_budget(said: dict[str, Any]) -> None:
+    budget = Budget(max_usd=0.01, max_tokens=5_000, prices=PRICES)
+    call = budget.reserve(1_000, max_output_tokens=500)  # .001 + .005
+    with pytest.warns(RouterLabWarning, match="the whole reservation counts as spent"):
+        call.settle(**{"input_tokens": 1_000, "output_tokens": 10, **said})
+    assert (budget.tokens, budget.usd) == (1_500, pytest.approx(0.006))
+
+
+@pytest.mark.parametrize("most", [-1, -(10**9), NAN, 1.5, True, 10**18])
+def test_a_length_that_cannot_be_is_refused_and_reserves_nothing(most: Any) -> None:
+    budget = Budget(max_usd=0.01, prices=PRICES)
+    with pytest.raises(ValueError, match="max_output_tokens"):
+        budget.reserve(10, max_output_tokens=most)
+    assert budget.turns == 0 and budget.reserve(1_000).max_output_tokens == 900  # (.01 - .001) / .00001

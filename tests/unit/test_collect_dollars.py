@@ -365,7 +365,5 @@ def test_an_answer_that_the_provider_fell_back_for_has_the_price_of_who_gave_it(
     spending = Spending(ledger, {MODEL: MODEL})
     spending.noted("s", MODEL, Answer({}, None, "standard", served_by(MODEL, fell)))
     spending.answered("s", MODEL, USAGE)
-    ledger.shut()
     again = Ledger(tmp_path, table, priced=True)
-    again.shut()
     assert ledger.spent_usd == again.spent_usd == pytest.approx(0.0015)
