@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import siege_kills
+from tests.bench import siege_kills, siege_together
 from tests.bench.siege_common import HEAD, Row, generator, shown
 
 KILLS = {"publish": 50, "rollback": 42, "save": 32, "reload": 32, "log": 32, "sweep": 12}
@@ -43,6 +43,10 @@ def main() -> None:
 
 def attacks(given: argparse.Namespace, base: Path) -> Iterator[Row]:
     """Each attack's row as it ends. Those without Inspect come first: it is imported once, for the others."""
+    if wanted(given, "publishers"):
+        yield siege_together.publishers(given.rounds, generator(given.seed, "publishers"), base)
+    if wanted(given, "forks"):
+        yield siege_together.forks(given.forks, generator(given.seed, "forks"), base)
     for name in ("publish", "rollback", "save", "reload", "log"):
         count = share(given.kills, name)
         if wanted(given, "kills", name) and count:

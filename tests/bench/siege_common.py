@@ -222,6 +222,13 @@ def store_of(source: Any, **settings: Any) -> Any:
     return PolicyStore(source, default=DEFAULT, **settings)
 
 
+def flushed(log: Any) -> None:
+    """A log that writes behind the caller's back acknowledges at `flush`; one that does not, in `write`."""
+    flush = getattr(log, "flush", None)
+    if flush is not None:
+        flush()
+
+
 def serves_default(store: Any) -> bool:
     """Whether the store has no policy yet."""
     return bool(store.policy.revision == "default")

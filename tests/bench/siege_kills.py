@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench.siege_common import Child, Row, Tell, acknowledged, policies, serves_default, store_of
+from tests.bench.siege_common import Child, Row, Tell, acknowledged, flushed, policies, serves_default, store_of
 
 SPAN_S = 0.12
 """A kill comes at a random moment within this after the writer's first word; an operation takes 5 to 40 ms."""
@@ -233,13 +233,6 @@ def kill_log(count: int, draw: np.random.Generator, base: Path) -> Row:
             row.promise(not any(lost), "the log counts lines as lost though the disk is free")
         check_log(row, path, kept)
     return row
-
-
-def flushed(log: Any) -> None:
-    """A log that writes behind the caller's back acknowledges at `flush`; one that does not, in `write`."""
-    flush = getattr(log, "flush", None)
-    if flush is not None:
-        flush()
 
 
 def check_log(row: Row, path: Path, kept: dict[str, bool]) -> None:
