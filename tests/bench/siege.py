@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import siege_kills, siege_together
+from tests.bench import siege_forged, siege_kills, siege_together
 from tests.bench.siege_common import HEAD, Row, generator, shown
 
 KILLS = {"publish": 50, "rollback": 42, "save": 32, "reload": 32, "log": 32, "sweep": 12}
@@ -47,6 +47,9 @@ def attacks(given: argparse.Namespace, base: Path) -> Iterator[Row]:
         yield siege_together.publishers(given.rounds, generator(given.seed, "publishers"), base)
     if wanted(given, "forks"):
         yield siege_together.forks(given.forks, generator(given.seed, "forks"), base)
+    if wanted(given, "forged"):
+        yield siege_forged.forged(given.seed, base)
+        yield siege_forged.fast_forward(base)
     for name in ("publish", "rollback", "save", "reload", "log"):
         count = share(given.kills, name)
         if wanted(given, "kills", name) and count:

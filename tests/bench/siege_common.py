@@ -66,7 +66,7 @@ HEAD = f"{'attack':<34}{'rounds':>7}{'acknowledged':>14}{'lost':>6}{'refused':>9
 
 def shown(row: Row) -> str:
     """The row, and below it each broken promise once, the most frequent first."""
-    said = [f"    {count:>4} × {text}" for text, count in row.broken.most_common(8)]
+    said = [f"    {count:>4} × {text}" for text, count in row.broken.most_common(30)]
     said += [f"           {note}" for note in row.notes]
     figures = f"{row.rounds:>7,}{row.acknowledged:>14,}{row.lost:>6,}{row.refused:>9,}{row.broken.total():>8,}"
     return "\n".join([f"{row.attack:<34}{figures}", *said])

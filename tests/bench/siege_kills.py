@@ -61,9 +61,7 @@ def release_folder(folder: Path, count: int = 3) -> tuple[Path, list[Path]]:
     return folder, [save_revision(policy, folder) for policy in policies(count)]
 
 
-def _kill_releases(
-    row: Row, count: int, draw: np.random.Generator, folder: Path, work: Callable[[Tell], None]
-) -> Row:
+def _kill_releases(row: Row, count: int, draw: np.random.Generator, folder: Path, work: Callable[[Tell], None]) -> Row:
     known: dict[int, str] = {}
     doubled = 0
     for _ in range(count):
