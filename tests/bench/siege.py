@@ -3,13 +3,14 @@
     python tests/bench/siege.py [--kills 200] [--rounds 60] [--forks 40] [--seed 0] [--only NAME …] [--quick]
 
 Real processes, real kill -9, real full disks, real servers on loopback. Prints a row an attack: rounds, what was
-acknowledged (an operation had returned, or a server had answered), what of that was lost, what was refused with a reason,
-and promises broken, each by its text. Exit status 1 if any was. --quick: no Inspect, some 15 seconds.
+acknowledged (an operation had returned, or a server had answered), what of that was lost, what was refused with a
+reason, and promises broken, each by its text. Exit status 1 if any was. --quick: no Inspect, some 15 seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import siege_forged, siege_kills, siege_together
+from tests.bench import siege_disk, siege_forged, siege_kills, siege_together
 from tests.bench.siege_common import HEAD, Row, generator, shown
 
 KILLS = {"publish": 50, "rollback": 42, "save": 32, "reload": 32, "log": 32, "sweep": 12}
@@ -28,6 +29,7 @@ KILLS = {"publish": 50, "rollback": 42, "save": 32, "reload": 32, "log": 32, "sw
 def main() -> None:
     """Print the table; exit status 1 where a promise was broken."""
     given = arguments()
+    logging.getLogger("router_lab").addHandler(logging.NullHandler())  # what is lost is in the table
     base = Path(tempfile.mkdtemp(prefix="siege-"))
     broken = 0
     print(HEAD)
@@ -50,10 +52,36 @@ def attacks(given: argparse.Namespace, base: Path) -> Iterator[Row]:
     if wanted(given, "forged"):
         yield siege_forged.forged(given.seed, base)
         yield siege_forged.fast_forward(base)
+    if wanted(given, "disk"):
+        yield from siege_disk.disk_attacks(given.turns, generator(given.seed, "disk"), base, siege_disk.LIGHT)
     for name in ("publish", "rollback", "save", "reload", "log"):
         count = share(given.kills, name)
         if wanted(given, "kills", name) and count:
             yield getattr(siege_kills, f"kill_{name}")(count, generator(given.seed, "kill", name), base)
+    if given.quick:
+        return
+    import_everything()
+    if wanted(given, "stages"):
+        yield from siege_disk.disk_attacks(given.turns, generator(given.seed, "stages"), base, siege_disk.HEAVY)
+
+
+def import_everything() -> None:
+    """What the commands import, so that forked processes have it. None of it may start a thread."""
+    import inspect_ai.model._providers.openai_compatible
+    import openai
+
+    import router_lab.cli.collect
+    import router_lab.cli.fit
+    import router_lab.cli.gate
+    import router_lab.cli.prices
+    import router_lab.cli.report
+    import router_lab.collect
+    import router_lab.fit
+    import router_lab.gates
+    import router_lab.report
+    import router_lab.sweep.run
+
+    assert inspect_ai and openai and router_lab
 
 
 def share(kills: int, name: str) -> int:
@@ -71,6 +99,7 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--kills", type=int, default=200)
     options.add_argument("--rounds", type=int, default=60, help="of two publishers at once")
     options.add_argument("--forks", type=int, default=40)
+    options.add_argument("--turns", type=int, default=12, help="of each writer on a full disk")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--only", nargs="*", default=[], help="kills publish rollback save reload log …")
     options.add_argument("--quick", action="store_true", help="small numbers, and nothing that imports Inspect")

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -74,9 +75,9 @@ def shown(row: Row) -> str:
 
 def one_line(error: BaseException) -> str:
     """An error as a line, without what differs from run to run, so that the same ones are counted together."""
-    text = f"{type(error).__name__}: {error}".replace("\n", " ")
-    words = [word for word in text.split(" ") if word]
-    return " ".join("…" + word[word.rindex("/") :] if word.startswith(("/", "'/")) else word for word in words)[:200]
+    words = f"{type(error).__name__}: {error}".split()
+    text = " ".join("…" + word[word.rindex("/") :] if word.startswith(("/", "'/")) else word for word in words)
+    return re.sub(r"\b[0-9a-f]{12,64}\b|\d+", "N", text)[:200]
 
 
 class Child:

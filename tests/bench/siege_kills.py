@@ -9,7 +9,6 @@ import itertools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -174,9 +173,8 @@ def _check_state(tell: Tell, state: Path, folder: Path, old: bytes | None, newes
     """Start a store whose source is gone, and one whose source is older than what was accepted."""
     gone = store_of(folder.parent / "gone", state=state)
     gone.recover()
-    if newest:
-        if serves_default(gone) or gone.status.release < newest:
-            tell("lost", "a store whose source is gone does not serve what it kept")
+    if newest and (serves_default(gone) or gone.status.release < newest):
+        tell("lost", "a store whose source is gone does not serve what it kept")
     gone.close()
     if old is None:
         return

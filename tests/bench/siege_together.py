@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench.siege_common import Child, Row, Tell, acknowledged, flushed, policies, serves_default, store_of
+from tests.bench.siege_common import Child, Row, Tell, acknowledged, flushed, serves_default, store_of
 from tests.bench.siege_kills import check_log, check_releases, release_folder
 
 BOUND_S = 20.0
