@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import siege_disk, siege_forged, siege_kills, siege_together
+from tests.bench import siege_disk, siege_forged, siege_kills, siege_money, siege_together
 from tests.bench.siege_common import HEAD, Row, generator, shown
 
 KILLS = {"publish": 50, "rollback": 42, "save": 32, "reload": 32, "log": 32, "sweep": 12}
@@ -63,6 +64,14 @@ def attacks(given: argparse.Namespace, base: Path) -> Iterator[Row]:
     import_everything()
     if wanted(given, "stages"):
         yield from siege_disk.disk_attacks(given.turns, generator(given.seed, "stages"), base, siege_disk.HEAVY)
+    if wanted(given, "kills", "sweep") and given.kills:
+        yield siege_money.kill_sweep(share(given.kills, "sweep"), generator(given.seed, "kill", "sweep"), base)
+    if wanted(given, "doubled"):
+        yield siege_money.two_sweeps(max(1, given.turns // 4), generator(given.seed, "doubled"), base)
+    if wanted(given, "sweep-disk"):
+        yield siege_money.full_disk(max(1, given.turns // 3), generator(given.seed, "sweep-disk"), base)
+    if wanted(given, "liar"):
+        yield from siege_money.lies(base)
 
 
 def import_everything() -> None:
@@ -82,6 +91,7 @@ def import_everything() -> None:
     import router_lab.sweep.run
 
     assert inspect_ai and openai and router_lab
+    os.environ["LOCAL_API_KEY"] = "x"
 
 
 def share(kills: int, name: str) -> int:
@@ -105,7 +115,9 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--quick", action="store_true", help="small numbers, and nothing that imports Inspect")
     given = options.parse_args()
     if given.quick:
-        given.kills, given.rounds, given.forks = min(given.kills, 6), min(given.rounds, 3), min(given.forks, 4)
+        given.kills, given.rounds, given.forks = min(given.kills, 20), min(given.rounds, 3), min(given.forks, 4)
+        given.turns = min(given.turns, 3)
+    siege_disk.Disk.may_mount = not given.quick
     return given
 
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import inspect
+import io
 import json
 import os
 import re
@@ -163,16 +164,14 @@ def acknowledged(row: Row, said: list[list[Any]], what: str) -> list[list[Any]]:
     return found
 
 
-def command(*words: str | os.PathLike[str], into: Path) -> Callable[[Tell], None]:
-    """Work for a `Child`: the command line, in a process that has imported it; what it prints goes to `into`."""
+def command(*words: str | os.PathLike[str]) -> Callable[[Tell], None]:
+    """Work for a `Child`: the command line, in a process that has imported it; tells its exit status and its words."""
 
     def work(tell: Tell) -> None:
         from router_lab.cli import cli
 
-        handle = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+        printed = io.BytesIO()  # in memory: a file could not grow either
+        sys.stdout = sys.stderr = io.TextIOWrapper(printed, encoding="utf-8", write_through=True)
         status: Any = 0
         try:
             cli([str(word) for word in words], prog_name="router-lab")
@@ -181,19 +180,9 @@ def command(*words: str | os.PathLike[str], into: Path) -> Callable[[Tell], None
         except BaseException:  # noqa: BLE001  # what Python does with it
             traceback.print_exc()
             status = 1
-        tell("status", status)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        tell("status", status, printed.getvalue().decode())
 
     return work
-
-
-def run_command(*words: str | os.PathLike[str], into: Path, within: float = 120.0) -> tuple[Any, str]:
-    """(exit status or None if it hung, everything printed) of a command line."""
-    child = Child(command(*words, into=into))
-    said = child.ended(within)
-    status = next((line[1] for line in said if line[0] == "status"), None)
-    return status, into.read_text(errors="replace") if into.exists() else ""
 
 
 @functools.cache

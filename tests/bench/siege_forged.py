@@ -259,7 +259,7 @@ HOSTS: dict[str, Callable[[Tell, Source, Forge], None]] = {
     "torn": _restarted(_torn, True),
     "bare": _restarted(_without, True),
 }
-"""`checked`: it calls `check` and never `start`; `torn`, `bare`: state.json is damaged, or gone, its copies are there."""
+"""`checked` calls `check`, never `start`; of `torn` and `bare` state.json is damaged, or gone, and its copies stay."""
 
 _ALL = ("new", "running", "restarted", "checked")
 FORGERIES: dict[str, tuple[Forge, tuple[str, ...]]] = {
