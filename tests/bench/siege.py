@@ -53,6 +53,7 @@ def attacks(given: argparse.Namespace, base: Path) -> Iterator[Row]:
     if wanted(given, "forged"):
         yield siege_forged.forged(given.seed, base)
         yield siege_forged.fast_forward(base)
+        yield siege_forged.hung_source(base)
     if wanted(given, "disk"):
         yield from siege_disk.disk_attacks(given.turns, generator(given.seed, "disk"), base, siege_disk.LIGHT)
     for name in ("publish", "rollback", "save", "reload", "log"):

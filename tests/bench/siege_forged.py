@@ -4,7 +4,9 @@ new host: none serves what it may not, and what served before goes on serving.""
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +44,7 @@ def forged(seed: int, base: Path) -> Row:
             shutil.copytree(template.folder.parent, place)
             source = _moved(template, place)
             child = Child(lambda tell: HOSTS[host](tell, source, forge))  # noqa: B023  # ends within the turn
-            said = child.ended(30.0)
+            said = child.ended(10.0)
             row.rounds += 1
             row.promise(child.status is not None, f"{name}: the store of a {host} host hangs")
             for kind, *_ in acknowledged(row, said, f"{name}, {host} host"):
@@ -150,18 +152,33 @@ def expired(source: Source) -> None:
     """A release whose time is over; where releases never expire, whoever holds an old one holds it for ever."""
     from router_lab.runtime.release import Release
 
-    field = next((name for name in Release._fields if "expire" in name), None)
-    if field is None:
+    if "expires" not in Release._fields:
         raise LookupError("a release has no field that says when it expires")
-    kept = parse_field(source, field)
-    past: Any = time.time() - 60 if isinstance(kept, (int, float)) else "2020-01-01T00:00:00+00:00"
-    changed(source, source.key, number=9, revision=_whole(source.revisions[0]), **{field: past})
+    past = float(int(time.time()) - 60)
+    changed(source, source.key, number=9, revision=_whole(source.revisions[0]), expires=past)
 
 
-def parse_field(source: Source, field: str) -> Any:
-    from router_lab.runtime.release import parse_release
+def fifo(source: Source) -> None:
+    """Whoever opens it waits for a writer that never comes."""
+    (source.folder / "RELEASE.json").unlink()
+    os.mkfifo(source.folder / "RELEASE.json")
 
-    return getattr(parse_release((source.folder / "RELEASE.json").read_bytes())[0], field)
+
+def deep(source: Source) -> None:
+    """JSON that no parser should follow to its end."""
+    (source.folder / "RELEASE.json").write_bytes(b"[" * 60_000)
+
+
+def sparse(source: Source) -> None:
+    """A gigabyte that costs the attacker nothing."""
+    with (source.folder / "RELEASE.json").open("r+b") as file:
+        file.truncate(1 << 30)
+
+
+def digits(source: Source) -> None:
+    """A number of sixty thousand digits."""
+    path = source.folder / "RELEASE.json"
+    path.write_bytes(path.read_bytes().replace(b'"number":3', b'"number":' + b"9" * 60_000))
 
 
 def _whole(folder: Path) -> str:
@@ -261,7 +278,7 @@ HOSTS: dict[str, Callable[[Tell, Source, Forge], None]] = {
 }
 """`checked` calls `check`, never `start`; of `torn` and `bare` state.json is damaged, or gone, and its copies stay."""
 
-_ALL = ("new", "running", "restarted", "checked")
+_ALL: tuple[str, ...] = ("new", "running", "restarted", "checked")
 FORGERIES: dict[str, tuple[Forge, tuple[str, ...]]] = {
     "another policy's release": (another_policy, _ALL),
     "another alias": (another_alias, _ALL),
@@ -273,6 +290,10 @@ FORGERIES: dict[str, tuple[Forge, tuple[str, ...]]] = {
     "another policy's weights": (other_weights, _ALL),
     "a bit of the weights": (flipped, _ALL),
     "expired": (expired, _ALL),
+    "a FIFO as RELEASE.json": (fifo, _ALL),
+    "60,000 brackets": (deep, _ALL),
+    "a gigabyte of nothing": (sparse, _ALL),
+    "60,000 digits": (digits, _ALL),
 }
 
 
@@ -303,4 +324,47 @@ def fast_forward(base: Path) -> Row:
         row.refused += kind == "refused"
         row.acknowledged -= kind != "publish"
         row.promise(kind != "broken", str(rest[0]))
+    return row
+
+
+def hung_source(base: Path) -> Row:
+    """A source that never answers: what serves goes on serving, and `rollback` and `close` do not wait for it."""
+    row = Row("a source that hangs")
+    source = _source(base / "hung", 0)
+
+    def work(tell: Tell) -> None:
+        calls, never = [0], threading.Event()
+
+        def place() -> Path:
+            calls[0] += 1
+            if calls[0] > 2:
+                never.wait()
+            return source.folder
+
+        from router_lab.publish import publish
+
+        store = store_of(place, verify="signature", public_key=source.public, interval_s=0.01)
+        store.check()
+        publish(source.revisions[0], force=True, private_key=source.key)
+        store.check()
+        served = store.policy.revision
+        tell("served", served)
+        store.start()
+        while calls[0] < 3:
+            time.sleep(0.01)
+        if not store.rollback() or store.policy.revision == served:
+            tell("broken", "rollback does not go back while the source hangs")
+        store.decide("and still it decides")
+        tell("rolled back")
+        store.close()
+        tell("closed")
+
+    child = Child(work)
+    found = acknowledged(row, child.ended(20.0), "while the source hangs")
+    row.rounds = 1
+    for kind, *rest in found:
+        row.promise(kind != "broken", str(rest))
+    done = [line[0] for line in found]
+    row.promise("rolled back" in done, "rollback waits for a source that hangs")
+    row.promise(child.status == 0, "close waits for a source that hangs")
     return row

@@ -13,7 +13,8 @@ from tests.conftest import ROOT
 ROW = re.compile(r"(?P<attack>\S.*?) {2,}(?P<rounds>[\d,]+) +(?P<acknowledged>[\d,]+) +(?P<lost>[\d,]+) +"
                  r"(?P<refused>[\d,]+) +(?P<broken>[\d,]+)")  # fmt: skip
 ATTACKS = (
-    "two publishers at once", "forks under load", "forged releases", "number 2^53 − 1", "kill -9 in publish",
+    "two publishers at once", "forks under load", "forged releases", "number 2^53 − 1", "a source that hangs",
+    "kill -9 in publish",
     "kill -9 in rollback", "kill -9 in save", "kill -9 in reload (store state)", "kill -9 in the decision log",
     "full disk: publish, rollback", "full disk: keygen, sign", "full disk: save", "full disk: store state",
     "full disk: decision log",
