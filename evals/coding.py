@@ -9,57 +9,77 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from anyio import to_thread
+from boundary import check_task, choose, run_answer
 from inspect_ai import Task, task
 from inspect_ai.scorer import Score, Scorer, Target, accuracy, scorer, stderr
 from inspect_ai.solver import TaskState
-from sandbox import run_calls
+from sandbox import Ran
 from suite_lib import scored, suite_task
 
-FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.S)
+from router_lab.providers.boundary import BOUNDARY_KEY, CODE_KEY
+
+FENCE = re.compile(r"```[ \t]*(?:\w+[ \t]*)?\n(.*?)(?:\n[ \t]*```|\Z)", re.S)
+MOST_CHARACTERS, MOST_LINES = 1 << 18, 400
+"""Of an answer that is read, and of its code: each line of code may cost a parse of all before it."""
 
 
 @task
-def code() -> Task:
-    return suite_task("code", tests())
+def code(guard: bool = False, sandbox: str | list[str] | None = None) -> Task:
+    """Args: whether the built-in guard is enough where no kernel boundary is to be had; an Inspect sandbox to run the
+    code in, such as `docker` or `[docker, compose.yaml]`. Raises PrerequisiteError if nothing may run the answers."""
+    provider, *config = [sandbox] if isinstance(sandbox, str) else sandbox or [None]
+    boundary = choose(provider, guard=guard)
+    check_task(boundary)
+    made = suite_task("code", tests(guard), sandbox=(provider, *config) if config else provider)
+    made.metadata = {**(made.metadata or {}), CODE_KEY: boundary.declared("code")}
+    return made
 
 
 @scorer(metrics=[accuracy(), stderr()])
-def tests() -> Scorer:
-    """1.0 when the hidden tests pass; the check is that the code parses and passes the examples of its docstring."""
+def tests(guard: bool = False) -> Scorer:
+    """1.0 when the hidden tests pass; the check is that the code parses and passes the examples of its docstring. The
+    score's metadata says within what the code was run."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        # In a thread, so that other samples go on while the tests run.
-        value, answer, check = await to_thread.run_sync(grade, state.output.completion, state.metadata)
-        return scored(value, answer=answer, check=check)
+        text, row = state.output.completion, state.metadata
+        source = await to_thread.run_sync(read_code, text, row["name"], row["signature"])
+        if source is None:
+            return scored(0.0, answer=None, check=False)
+        calls = [arguments for arguments, _ in cases(row)]
+        ran, held_by = await run_answer(text, source, row["name"], calls, suite="code", guard=guard)
+        value, check = judge(ran, row)
+        return scored(value, answer=source, check=check, **{BOUNDARY_KEY: held_by})
 
     return score
 
 
-def grade(completion: str, row: dict[str, Any]) -> tuple[float, str | None, bool]:
-    """(quality, the code read, check). `row` has name, signature, examples and tests ([arguments, result] each)."""
-    source = read_code(completion, row["name"], row["signature"])
-    if source is None:
-        return 0.0, None, False
-    cases = [*row["examples"], *row["tests"]]
-    ran = run_calls(source, row["name"], [arguments for arguments, _ in cases])
-    passed = ran.passed([result for _, result in cases])
-    shown = len(row["examples"])
-    return float(all(passed)), source, all(passed[:shown])
+def cases(row: Mapping[str, Any]) -> list[tuple[list[Any], Any]]:
+    """[arguments, result] each, those of the docstring first. Only the arguments ever reach the code."""
+    return [*row["examples"], *row["tests"]]
+
+
+def judge(ran: Ran, row: Mapping[str, Any]) -> tuple[float, bool]:
+    """(quality, check) of what came of the calls of `row`."""
+    passed = ran.passed([result for _, result in cases(row)])
+    return float(all(passed)), all(passed[: len(row["examples"])])
 
 
 def read_code(completion: str, name: str, signature: str) -> str | None:
     """The Python source in a reply that defines `name`: the last fenced block that does, else the text from its first
     code line on, else a bare body put under the signature; None if nothing of it parses."""
+    if len(completion) > MOST_CHARACTERS:
+        return None
     blocks = [textwrap.dedent(block) for block in FENCE.findall(completion)]
     for text in [*reversed(blocks), completion]:
         source = _longest(text, name)
         if source is not None:
             return source
     body = blocks[-1] if blocks else completion
-    if re.search(r"^\s*def ", body, re.M) or not re.search(r"^\s*return\b", body, re.M):
+    if re.search(r"^[ \t]*def ", body, re.M) or not re.search(r"^[ \t]*return\b", body, re.M):
         return None
     return _parsed(f"{signature}\n{textwrap.indent(textwrap.dedent(body.strip(chr(10))), '    ')}\n", name)
 
@@ -70,7 +90,7 @@ def _longest(text: str, name: str) -> str | None:
     first = next((i for i, line in enumerate(lines) if re.match(r"(?:def|import|from|@|class)\b", line)), None)
     if first is None:
         return None
-    for end in range(len(lines), first, -1):
+    for end in range(min(len(lines), first + MOST_LINES), first, -1):
         source = _parsed("\n".join(lines[first:end]) + "\n", name)
         if source is not None:
             return source

@@ -59,9 +59,10 @@ def suite_task(suite: str, scorer: Scorer, solver: Solver | None = None, **setti
     )
 
 
-def scored(value: float, *, answer: str | None, check: bool, explanation: str | None = None) -> Score:
-    """A score in [0, 1] with `check`: did what a runtime could test without knowing the answer hold."""
-    return Score(value=float(value), answer=answer, explanation=explanation, metadata={"check": check})
+def scored(value: float, *, answer: str | None, check: bool, explanation: str | None = None, **more: Any) -> Score:
+    """A score in [0, 1] with `check`: did what a runtime could test without knowing the answer hold; `more` is what
+    else its metadata says."""
+    return Score(value=float(value), answer=answer, explanation=explanation, metadata={"check": check, **more})
 
 
 def was_cut(state: TaskState) -> bool:

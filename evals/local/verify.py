@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 import numpy as np
@@ -25,6 +26,8 @@ from inspect_ai.model import Model
 from evals.local.fetch import HERE, catalogue
 from evals.local.server import API_KEY, running_server, template_sha
 from evals.local.worker import SETTINGS
+from evals.shipped import SUMS_SHA256
+from router_lab.providers.boundary import GUARD_VARIABLE
 from router_lab.providers.keys import SUITE_KEY, canonical_messages, request_key
 from router_lab.providers.store import read_recording, recordings
 from router_lab.runtime.errors import InputError
@@ -56,7 +59,8 @@ def known_cells() -> dict[tuple[str, str, str | None], Known]:
     """Every (suite, model, effort) that sweeps/local-*.yaml name, as this checkout would run it."""
     os.environ.setdefault(API_KEY, "none")
     files = sorted((ROOT / "evals" / "sweeps").glob("local-*.yaml"))
-    found = [Known(cell, task) for file in files for cell, task in prepare(file).tasks]
+    with mock.patch.dict(os.environ, {GUARD_VARIABLE: "yes"}):  # no answer is scored here, so no code is run
+        found = [Known(cell, task) for file in files for cell, task in prepare(file).tasks]
     return {known.name: known for known in found}
 
 
@@ -80,6 +84,8 @@ def faults(folder: Path, cells: dict[tuple[str, str, str | None], Known]) -> Ite
     """One line for each broken link of the chain. Prints a line per file that holds."""
     if (folder / SUMS).read_text() != sums(folder):
         yield f"{folder / SUMS}: does not match the files; `cd {folder} && sha256sum -c {SUMS}` names them"
+    if folder.resolve() == RECORDED and hashlib.sha256((folder / SUMS).read_bytes()).hexdigest() != SUMS_SHA256:
+        yield f"{folder / SUMS}: SUMS_SHA256 in evals/shipped.py is another list's; if this one is meant, write its own"
     now = provenance()
     for key, value in json.loads((folder / PROVENANCE).read_text()).items():
         if now.get(key) != value:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import getpass
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,10 +16,20 @@ from router_lab.cli.common import ERROR, echo, open_policy, print_path, step
 
 if TYPE_CHECKING:
     from router_lab.publish import Published
-    from router_lab.runtime.release import Release
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+key_option = click.option("--key", type=FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`).")
+trusted_option = click.option(
+    "--trusted", type=FILE, help="Keys that loaders believe, as they read them: refuse what they would refuse."
+)
+expires_option = click.option(
+    "--expires", metavar="WHEN", help="From when no loader takes the release: 12h, 30d, 8w, 2027-01-31. Default: never."
+)
+registry_option = click.option(
+    "--registry", is_flag=True, help="Also tell MLflow's registry: the files, and the alias."
+)
+uri_option = click.option("--tracking-uri", help="MLflow store; default: MLFLOW_TRACKING_URI, or mlflow.db here.")
 
 
 @click.command(
@@ -25,23 +37,26 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 Example:
   router-lab gate policies/support/3f2a… --outcomes outcomes.parquet --gates gates.yaml --write-json gate.json
   router-lab publish policies/support/3f2a… --gate gate.json --alias champion
+  router-lab publish policies/support/3f2a… --gate gate.json --key release.pem --trusted trusted.keys --expires 30d
 """
 )
 @click.argument("policy", type=FOLDER)
 @click.option("--alias", default="champion", show_default=True)
 @click.option("--gate", "gate_file", type=FILE, help="What `gate --write-json` wrote for this revision.")
 @click.option("--force", is_flag=True, help="Publish without a passed gate; RELEASES.jsonl remembers it.")
-@click.option("--key", type=FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`).")
-@click.option("--registry", is_flag=True, help="Also register the files in MLflow and point the alias at them.")
-@click.option("--tracking-uri", help="MLflow store; default: MLFLOW_TRACKING_URI, or mlflow.db here.")
+@key_option
+@trusted_option
+@expires_option
+@registry_option
+@uri_option
 def publish(
-    policy: Path, alias: str, gate_file: Path | None, force: bool, key: Path | None, registry: bool,
-    tracking_uri: str | None,
+    policy: Path, alias: str, gate_file: Path | None, force: bool, key: Path | None, trusted: Path | None,
+    expires: str | None, registry: bool, tracking_uri: str | None,
 ) -> None:  # fmt: skip
     """Make the revision POLICY what loaders of its parent folder get, atomically.
 
-    With --registry, MLflow is told afterwards; where it cannot be, that is a warning and exit status 1, and the release
-    is in place all the same.
+    Of two at once the second waits, half a minute at most. With --registry, MLflow is told afterwards; where it cannot
+    be, that is a warning and exit status 1, and the release is in place all the same.
     """
     from router_lab.config import read_yaml
     from router_lab.publish import publish as run
@@ -52,15 +67,87 @@ def publish(
         raise InputError(f"{gate_file}: is not the JSON that `gate --write-json` writes")
     if registry:
         _refuse_registry(open_policy(policy).spec.name, alias, tracking_uri)
-    done = run(policy, alias=alias, gate=gate, force=force, private_key=key, by=_who())
+    done = run(
+        policy, alias=alias, gate=gate, force=force, private_key=_careful(key), trusted=trusted,
+        expires=_until(expires), by=_who(),
+    )  # fmt: skip
     release = done.release
     if done.entry["forced"]:
         echo(f"warning: published by force with verdict {release.verdict}; {done.folder} remembers it", err=True)
-    told = not registry or _in_registry(release, lambda: _register(policy, done, tracking_uri))
+    told = not registry or _in_registry(done, lambda: _register(policy, done, tracking_uri), tracking_uri)
     echo(f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({release.verdict})")
+    _say_how(done)
     print_path(policy.parent if policy.name else done.folder)
     if not told:
         raise SystemExit(ERROR)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  router-lab rollback policies/support
+  router-lab rollback policies/support --to 7
+"""
+)
+@click.argument("folder", metavar="NAME", type=FOLDER)
+@click.option("--to", metavar="NUMBER|REVISION", help="The release to put back, instead of the last good one.")
+@key_option
+@trusted_option
+@expires_option
+@registry_option
+@uri_option
+def rollback(
+    folder: Path, to: str | None, key: Path | None, trusted: Path | None, expires: str | None, registry: bool,
+    tracking_uri: str | None,
+) -> None:  # fmt: skip
+    """Put back, under a new number, what was published in the policy folder NAME before the current release.
+
+    What was itself rolled back from is passed over, so that a second rollback goes further back. --to names a release
+    by its number in RELEASES.jsonl, or by the first digits of its revision.
+    """
+    from router_lab.publish import rollback as run
+
+    done = run(folder, to=to, private_key=_careful(key), trusted=trusted, expires=_until(expires), by=_who())
+    release = done.release
+    told = not registry or _in_registry(done, lambda: _move_alias(release, tracking_uri), tracking_uri)
+    echo(f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}")
+    _say_how(done)
+    print_path(done.folder)
+    if not told:
+        raise SystemExit(ERROR)
+
+
+def _say_how(done: Published) -> None:
+    from router_lab.runtime.release import moment
+
+    if done.entry["key"] is not None:
+        echo(f"signed by {done.entry['key']}")
+    if done.release.expires is not None:
+        echo(f"expires {moment(done.release.expires)}")
+
+
+def _until(text: str | None) -> dt.datetime | None:
+    """What --expires says, as a moment. Raises InputError."""
+    from router_lab.runtime.errors import InputError
+
+    if text is None:
+        return None
+    units = {"h": "hours", "d": "days", "w": "weeks"}
+    span = re.fullmatch(r"([1-9][0-9]{0,5})([hdw])", text)
+    try:
+        if span is not None:
+            return dt.datetime.now(dt.UTC) + dt.timedelta(**{units[span[2]]: int(span[1])})
+        found = dt.datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise InputError(f"--expires {text[:40]!r}: is not 12h, 30d, 8w or a date such as 2027-01-31") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=dt.UTC)
+
+
+def _careful(key: Path | None) -> Path | None:
+    """The file of a private key; a word to who leaves it open."""
+    if key is not None and os.name == "posix" and key.stat().st_mode & 0o006:
+        echo(f"warning: {key}: everybody on this machine may read or change this private key; `chmod 600` it", err=True)
+    return key
 
 
 def _register(policy: Path, done: Published, tracking_uri: str | None) -> str:
@@ -75,6 +162,12 @@ def _register(policy: Path, done: Published, tracking_uri: str | None) -> str:
     return register_version(policy, release.name, alias=release.alias, tags=tags, uri=tracking_uri).version
 
 
+def _move_alias(release: Any, tracking_uri: str | None) -> str:
+    from router_lab.tracking import move_alias_to_revision
+
+    return move_alias_to_revision(release.name, release.alias, release.revision, tracking_uri)
+
+
 def _refuse_registry(name: str, alias: str, tracking_uri: str | None) -> None:
     """Raises InputError, before anything is published, for what no registry could hold."""
     from router_lab.tracking import refuse_name, store_uri
@@ -83,13 +176,20 @@ def _refuse_registry(name: str, alias: str, tracking_uri: str | None) -> None:
     store_uri(tracking_uri)
 
 
-def _in_registry(release: Release, write: Callable[[], str]) -> bool:
+def _in_registry(done: Published, write: Callable[[], str], tracking_uri: str | None) -> bool:
     """Mirror a release that is in place already; a registry that cannot be written is a warning, and False."""
+    from router_lab.publish import current_release
     from router_lab.runtime.errors import InputError
 
+    release = done.release
     try:
         with step("registering in MLflow"):
             version = write()
+            newest = current_release(done.folder)
+            if newest is not None and newest.number > release.number:
+                # Another published meanwhile, and may have told MLflow before us.
+                echo(f"MLflow: release {newest.number} is in place by now, so the alias goes there", err=True)
+                version = _move_alias(newest, tracking_uri)
     except InputError as error:
         echo(
             f"warning: release {release.number} is in place, but MLflow's registry does not know it: publish "
@@ -101,61 +201,38 @@ def _in_registry(release: Release, write: Callable[[], str]) -> bool:
     return True
 
 
-@click.command(epilog="\b\nExample:\n  router-lab rollback policies/support\n")
-@click.argument("folder", metavar="NAME", type=FOLDER)
-@click.option("--key", type=FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`).")
-@click.option("--registry", is_flag=True, help="Also move the alias in MLflow back.")
-@click.option("--tracking-uri", help="MLflow store; default: MLFLOW_TRACKING_URI, or mlflow.db here.")
-def rollback(folder: Path, key: Path | None, registry: bool, tracking_uri: str | None) -> None:
-    """Put back what the current release of the policy folder NAME replaced, under a new number."""
-    from router_lab.publish import rollback as run
-
-    done = run(folder, private_key=key, by=_who())
-    release = done.release
-    told = not registry or _in_registry(release, lambda: _move_alias(release, tracking_uri))
-    echo(f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}")
-    print_path(done.folder)
-    if not told:
-        raise SystemExit(ERROR)
-
-
-def _move_alias(release: Release, tracking_uri: str | None) -> str:
-    from router_lab.tracking import move_alias_to_revision
-
-    return move_alias_to_revision(release.name, release.alias, release.revision, tracking_uri)
-
-
 @click.command(epilog="\b\nExample:\n  router-lab keygen release.pem\n")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def keygen(file: Path) -> None:
     """Make an Ed25519 key pair: the private key to FILE (mode 600), the public key printed for loaders."""
     from router_lab.runtime.errors import InputError
-    from router_lab.runtime.release import keygen as make
+    from router_lab.runtime.files import atomic_write
+    from router_lab.runtime.keys import fingerprint
+    from router_lab.runtime.keys import keygen as make
 
     private, public = make()
     try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        atomic_write(file, private, mode=0o600, new=True)
     except FileExistsError:
         raise InputError(f"{file}: exists; a key is never written over") from None
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(private)
-    echo(f"public key: {public}")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror}; no key was made") from error
+    echo(f"public key: {public}", f"fingerprint: {fingerprint(public)}")
     print_path(file)
 
 
 @click.command(epilog="\b\nExample:\n  router-lab sign policies/support --key release.pem\n")
 @click.argument("folder", metavar="NAME", type=FOLDER)
 @click.option("--key", type=FILE, required=True, help="Private Ed25519 key (PEM).")
-def sign(folder: Path, key: Path) -> None:
+@trusted_option
+def sign(folder: Path, key: Path, trusted: Path | None) -> None:
     """Sign the release that stands in the policy folder NAME, for loaders that require a signature."""
-    from router_lab.runtime.errors import InputError
-    from router_lab.runtime.files import atomic_write
-    from router_lab.runtime.release import RELEASE, sign_release
+    from router_lab.publish import sign as run
+    from router_lab.runtime.keys import fingerprint, load_private_key
 
-    path = folder / RELEASE
-    if not path.is_file():
-        raise InputError(f"{folder}: nothing is published there, so there is nothing to sign")
-    print_path(atomic_write(path, sign_release(path.read_bytes(), key)))
+    path = run(folder, _careful(key) or key, trusted=trusted)
+    echo(f"signed by {fingerprint(load_private_key(key).public_key())}")
+    print_path(path)
 
 
 def _who() -> str | None:

@@ -19,6 +19,8 @@ SIGNALLED = 128
 """Exit status after Ctrl-C or SIGTERM, as shells have it: this and the number of the signal."""
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     import pandas as pd
 
     from router_lab.sweep import Plan, RaceOptions, SweepResult
@@ -81,19 +83,15 @@ def sweep(
     _warn_of_double_logging()
     if pilot:
         few = min(pilot, limit or pilot)
-        tried = run_sweep(sweep_file, folder, limit=few, budget_usd=budget_usd, batch=batch, quiet=quiet)
+        with _ended_by_signals(folder):
+            tried = run_sweep(sweep_file, folder, limit=few, budget_usd=budget_usd, batch=batch, quiet=quiet)
         _estimate(sweep_file, folder, limit, budget_usd, history, as_json, options, batch)
         _end_if_stopped(tried)
         return
-    with _terminated_as_interrupted() as signals:
-        try:
-            result = run_sweep(
-                sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet
-            )
-        except KeyboardInterrupt:
-            said = f"interrupted: what was finished is kept in {folder}; the same command goes on from there"
-            echo(said, err=True)
-            sys.exit(SIGNALLED + (signals[0] if signals else signal.SIGINT))
+    with _ended_by_signals(folder):
+        result = run_sweep(
+            sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet
+        )
     _tell(result, prepared=lambda: _prepared(sweep_file, limit, budget_usd, batch), race=race)
     if as_json:
         numbers = (
@@ -130,22 +128,47 @@ def _end_if_stopped(result: SweepResult) -> None:
 
 
 @contextmanager
+def _ended_by_signals(folder: Path) -> Iterator[None]:
+    """Say what is kept where Ctrl-C or SIGTERM ends a sweep, and exit as shells expect."""
+    with _terminated_as_interrupted() as signals:
+        try:
+            yield
+        except KeyboardInterrupt:
+            said = f"interrupted: what was finished is kept in {folder}; the same command goes on from there"
+            echo(said, err=True)
+            sys.exit(SIGNALLED + (signals[0] if signals else signal.SIGINT))
+
+
+@contextmanager
 def _terminated_as_interrupted() -> Iterator[list[int]]:
-    """SIGTERM, as from `kill` or a scheduler, ends a sweep as Ctrl-C does: finished samples are written down first."""
+    """SIGTERM, as from `kill` or a scheduler, ends a sweep as Ctrl-C does: finished samples are written down first.
+
+    Also where a shell started it in the background, and SIGINT, which Ctrl-C sends, is ignored: there it goes on being
+    ignored, but what answers it (asyncio's, and Python's own) is needed.
+    """
     came: list[int] = []
 
-    def interrupt(number: int, _: object) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         came.append(number)
-        os.kill(os.getpid(), signal.SIGINT)
+        answers = signal.getsignal(signal.SIGINT)
+        if callable(answers):
+            answers(signal.SIGINT, frame)
 
     if threading.current_thread() is not threading.main_thread():  # where Python takes no handlers
         yield came
         return
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if ignored:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield came
     finally:
         signal.signal(signal.SIGTERM, before)
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> None:
@@ -228,6 +251,8 @@ def _estimate(
     grid = [] if racing is None else ["of the whole grid, were it not a race, there is lacking:"]
     lines = [*grid, render(estimates, each, left)] + ([] if racing is None else [render_race(racing)])
     echo_block("\n".join(lines))
+    for line in plan.boundaries():
+        echo(line, err=True)
     if plan.lacking:
         echo(*(f"before it can run: {cause}" for cause in plan.lacking))
 

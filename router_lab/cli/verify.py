@@ -7,20 +7,39 @@ from typing import Any
 
 import click
 
-from router_lab.cli.common import GATE_FAILED, echo, json_option, open_policy, print_json, step
+from router_lab.cli.common import GATE_FAILED, echo, json_option, print_json, step
 
 
 @click.command()
 @click.argument("policy", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--outcomes", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What it was fitted on.")
+@click.option(
+    "--public-key",
+    "keys",
+    multiple=True,
+    metavar="KEY|FILE",
+    help="Check the signature of the release too, as a loader with these keys does. May be repeated.",
+)
+@click.option("--name", help="The name that the policy must have.")
+@click.option("--alias", help="The alias that it must be published under.")
 @json_option
-def verify(policy: Path, outcomes: Path | None, as_json: bool) -> None:
+def verify(
+    policy: Path, outcomes: Path | None, keys: tuple[str, ...], name: str | None, alias: str | None, as_json: bool
+) -> None:  # fmt: skip
     """Check POLICY's hashes, rules and self-test; with --outcomes, fit again from its own recipe and compare.
 
-    Exit status 3 when the certificate cannot be reproduced.
+    With --public-key, --name or --alias, check its release as a loader does that was given these. Exit status 3 when
+    the certificate cannot be reproduced.
     """
-    loaded = open_policy(policy)
+    from router_lab.runtime.artifact import open_artifact, revision_in
+
+    opened = open_artifact(revision_in(policy), public_key=keys or None, name=name, alias=alias)
+    loaded, release = opened.policy, opened.release
     result: dict[str, Any] = {"revision": loaded.revision, "intact": True}
+    if release is not None and (keys or alias is not None):
+        from router_lab.runtime.release import release_row
+
+        result |= {"release": release_row(release), "signer": opened.signer}
     if outcomes is not None:
         from router_lab.fit.reproduce import reproduce
         from router_lab.outcomes import read_outcomes
@@ -31,10 +50,18 @@ def verify(policy: Path, outcomes: Path | None, as_json: bool) -> None:
         print_json(result)
     else:
         echo(f"intact: every hash, rule and golden decision of {loaded.revision}")
+        if "release" in result:
+            echo(_release(result["release"], opened.signer))
         if outcomes is not None:
             same = "the same bytes" if result["same_revision"] else "another artifact"
             echo(f"fitted again: {same}; verdict {result['verdict']} (was {result['was']})")
-            for name in result["differences"]:
-                echo(f"  differs: {name}")
+            for part in result["differences"]:
+                echo(f"  differs: {part}")
     if result.get("differences"):
         raise SystemExit(GATE_FAILED)
+
+
+def _release(row: dict[str, Any], signer: str | None) -> str:
+    by = "" if signer is None else f", signed by {signer}"
+    until = f", expires {row['expires']}" if "expires" in row else ""
+    return f"release {row['number']} of {row['name']} as {row['alias']}{by}{until}"

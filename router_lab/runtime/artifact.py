@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,10 +16,11 @@ from typing import Any, Literal, NamedTuple
 
 from router_lab.runtime import codec, golden, jsonio
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.files import atomic_write, sync_directory
+from router_lab.runtime.files import is_leftover, read_bounded
+from router_lab.runtime.folders import is_unfinished, place_folder
 from router_lab.runtime.model import PolicySpec
 from router_lab.runtime.policy import Policy
-from router_lab.runtime.release import RELEASE, Release, locate
+from router_lab.runtime.release import RELEASE, Located, Release, locate, moment, release_expired
 
 Verify = Literal["hash", "signature", "off"]
 PathLike = str | os.PathLike[str]
@@ -37,6 +37,7 @@ LARGEST = {
 }
 """Most bytes of each file of an artifact; these are also all the files there are."""
 PARTS = tuple(name for name in LARGEST if name != MANIFEST)
+_OCCUPIED = "not a new or empty directory; a saved policy is never written over"
 DIRECTORY_DIGITS = 16
 """Digits of the revision that name its directory under policies/<name>."""
 
@@ -67,12 +68,12 @@ def revision_of(files: Mapping[str, bytes]) -> str:
 def save_policy(policy: Policy, dir: PathLike) -> Path:
     """Write the artifact into `dir` itself, which must be new or empty, and return it.
 
-    MANIFEST.json comes last, so that a directory without it is an artifact that was never finished.
+    It is put there whole, or not at all. What a save that was killed left in `dir` counts as nothing.
     """
     target = Path(dir)
     refuse_file(target)
-    if target.exists() and any(target.iterdir()):
-        raise PolicyError(f"{target}: not a new or empty directory; a saved policy is never written over")
+    if target.exists() and not is_unfinished(target, LARGEST, MANIFEST):
+        raise PolicyError(f"{target}: {_OCCUPIED}")
     return write_files(encode_policy(policy), target)
 
 
@@ -90,13 +91,11 @@ def write_files(files: Mapping[str, bytes], target: Path) -> Path:
     entries = {name: _entry(data) for name, data in files.items()}
     manifest = {"format": codec.FORMAT, "files": entries, "revision": _revision(entries)}
     try:
-        for name in sorted(files):
-            atomic_write(target / name, files[name])
-        atomic_write(target / MANIFEST, jsonio.dumps(manifest))
+        return place_folder({**files, MANIFEST: jsonio.dumps(manifest)}, target, MANIFEST)
+    except FileExistsError as error:
+        raise PolicyError(f"{target}: {_OCCUPIED}") from error
     except OSError as error:
         raise PolicyError(f"{target}: cannot be written: {error.strerror}; no policy was saved there") from error
-    sync_directory(target.parent)
-    return target
 
 
 def save_revision(policy: Policy, parent: PathLike) -> Path:
@@ -114,20 +113,27 @@ def save_revision(policy: Policy, parent: PathLike) -> Path:
 def load_policy(
     path: PathLike,
     *,
-    verify: Verify = "hash",
+    verify: Verify | None = None,
     public_key: Any = None,
+    name: str | None = None,
+    alias: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Policy:
     """Load the artifact in directory `path`, the one that `path/RELEASE.json` publishes, or the only one in `path`.
 
     verify: "hash" checks every file against the manifest; "signature" besides demands a RELEASE.json beside the
-    revision, signed with `public_key` (32 raw bytes, their hex, or PEM), that names this revision; "off" skips the
-    manifest, for an artifact being edited by hand. All of them parse within bounds, check every rule and run the
-    self-test. Raises PolicyError naming the file and the rule; of a folder of several revisions of which none is
-    published, the paths to choose from. (A `PolicyStore` never takes what is not published for being the only one.)
+    revision, signed with a key in `public_key`, that names this revision; "off" skips the manifest, for an artifact
+    being edited by hand. Left out, it is "signature" if a `public_key` is given and "hash" if none is; a key beside one
+    of the others is refused, since it would not be looked at. All of them parse within bounds, check every rule and
+    run the self-test.
+    public_key: a key (32 raw bytes, their hex, or PEM), a sequence of keys, or the path of a file of keys
+    (`runtime.keys.trusted_keys`), which is read anew at each load.
+    name, alias: the policy and the alias that are expected; a release of another is refused, and one that has expired.
+    Raises PolicyError naming the file and the rule; of a folder of several revisions of which none is published, the
+    paths to choose from. (A `PolicyStore` never takes what is not published for being the only one.)
     """
     place = path if verify == "off" else revision_in(path)
-    return open_artifact(place, verify=verify, public_key=public_key, clock=clock).policy
+    return open_artifact(place, verify=verify, public_key=public_key, name=name, alias=alias, clock=clock).policy
 
 
 def revision_in(path: PathLike) -> Path:
@@ -137,9 +143,9 @@ def revision_in(path: PathLike) -> Path:
     verdict of each.
     """
     folder = Path(path)
-    if not folder.is_dir() or (folder / MANIFEST).exists() or (folder / RELEASE).exists():
+    if not folder.is_dir() or (folder / MANIFEST).exists() or os.path.lexists(folder / RELEASE):
         return folder
-    found = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
+    found = revisions_in(folder)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -153,6 +159,12 @@ def revision_in(path: PathLike) -> Path:
     )
 
 
+def revisions_in(folder: Path) -> list[Path]:
+    """The directories in `folder` that hold a whole artifact."""
+    found = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
+    return [revision for revision in found if not is_leftover(revision.name)]
+
+
 def _verdict(revision: Path) -> str:
     """What the certificate in a directory says, unchecked: to tell revisions apart for people."""
     try:
@@ -162,29 +174,64 @@ def _verdict(revision: Path) -> str:
 
 
 class Opened(NamedTuple):
-    """An artifact that passed every check: the policy, the bytes it came from, and what published it, if anything."""
+    """An artifact that passed every check: the policy, the bytes it came from, what published it, if anything, and the
+    fingerprint of the key that signed that, if a signature was asked for."""
 
     policy: Policy
     files: Mapping[str, bytes]
     release: Release | None
     release_bytes: bytes | None
+    signer: str | None = None
 
 
 def open_artifact(
-    path: PathLike, *, verify: Verify = "hash", public_key: Any = None, clock: Callable[[], float] = time.time
+    path: PathLike,
+    *,
+    verify: Verify | None = None,
+    public_key: Any = None,
+    name: str | None = None,
+    alias: str | None = None,
+    accept_expired: bool = False,
+    clock: Callable[[], float] = time.time,
 ) -> Opened:
-    """`load_policy`, for those who keep a copy of what was loaded."""
-    if verify not in ("hash", "signature", "off"):
-        raise PolicyError(f'load_policy: verify {verify!r} is not "hash", "signature" or "off"')
-    directory, release, data = Path(path), None, None
-    if verify == "signature" or (directory / RELEASE).exists():
-        directory, release, data = locate(directory, public_key, signed=verify == "signature")
-    files, revision = read_files(directory, checked=verify != "off")
-    if release is not None and release.revision != revision:
+    """`load_policy`, for those who keep a copy of what was loaded.
+
+    accept_expired: take a release whose time is over, for who has served it before.
+    """
+    how, directory = verification(verify, public_key), Path(path)
+    found: Located | None = None
+    if how == "signature" or alias is not None or os.path.lexists(directory / RELEASE):
+        found = locate(directory, public_key, signed=how == "signature", name=name, alias=alias)
+        directory = found.directory
+        if not accept_expired and release_expired(found.release, clock()):
+            raise PolicyError(
+                f"{directory.parent / RELEASE}: release {found.release.number} of {found.release.name!r} expired on "
+                f"{moment(found.release.expires or 0.0)}; publish it again"
+            )
+    files, revision = read_files(directory, checked=how != "off")
+    if found is not None and found.release.revision != revision:
         raise PolicyError(f"{directory}: its revision {revision} is not the one that {RELEASE} names")
     timeless = _decode(files)
+    expected = name if found is None else found.release.name
+    if expected not in (None, timeless.spec.name):
+        who = "this loader expects" if found is None else f"{RELEASE} publishes"
+        raise PolicyError(f"{directory}: is a policy named {timeless.spec.name!r}, and {who} {expected!r}")
     golden.check(timeless, [jsonio.loads(line, "golden.jsonl") for line in files["golden.jsonl"].splitlines()])
-    return Opened(timeless.renewed(revision=revision, clock=clock), files, release, data)
+    policy = timeless.renewed(revision=revision, clock=clock)
+    return Opened(policy, files, *((None, None, None) if found is None else found[1:]))
+
+
+def verification(verify: Verify | None, public_key: Any) -> Verify:
+    """What a loader checks, of what it was told. Raises PolicyError for a key that would not be looked at."""
+    if verify is None:
+        return "hash" if public_key is None else "signature"
+    if verify not in ("hash", "signature", "off"):
+        raise PolicyError(f'load_policy: verify {verify!r} is not "hash", "signature" or "off"')
+    if verify != "signature" and public_key is not None:
+        raise PolicyError(
+            f'load_policy: verify="{verify}" never looks at public_key; pass verify="signature", or leave the key out'
+        )
+    return verify
 
 
 def read_files(directory: Path, *, checked: bool = True) -> tuple[dict[str, bytes], str]:
@@ -241,10 +288,7 @@ def _manifest(directory: Path) -> dict[str, Any]:
 
 def _hint(directory: Path) -> str:
     """What to do about a folder that is no artifact but holds some."""
-    try:
-        inside = sorted(entry.name for entry in directory.iterdir() if (entry / MANIFEST).is_file())
-    except OSError:
-        return ""
+    inside = [revision.name for revision in revisions_in(directory)]
     if not inside:
         return ""
     return f"; the folder holds revisions: name one, such as {directory / inside[0]}, or `router-lab publish` one"
@@ -252,22 +296,12 @@ def _hint(directory: Path) -> str:
 
 def _read(directory: Path, name: str) -> bytes:
     """The bytes of a regular file, no symlink, within its size; opened once: nothing is swapped under it."""
-    path, most = directory / name, LARGEST[name]
+    path = directory / name
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError as error:
-        raise PolicyError(
-            f"{path}: cannot be read: {error.strerror} (missing, or a symlink){_hint(directory)}"
-        ) from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or path.is_symlink() or status.st_size > most:
-        os.close(descriptor)
-        raise PolicyError(f"{path}: not a regular file of up to {most} bytes")
-    with os.fdopen(descriptor, "rb") as handle:
-        data = handle.read(status.st_size + 1)  # asking for `most` would map that much memory first
-    if len(data) > status.st_size:
-        raise PolicyError(f"{path}: grew beyond its {status.st_size} bytes while it was read")
-    return data
+        return read_bounded(path, LARGEST[name], follow=False)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise PolicyError(f"{path}: cannot be read: {why} (missing, or a symlink){_hint(directory)}") from error
 
 
 def _entry(data: bytes) -> dict[str, Any]:

@@ -12,7 +12,9 @@ import errno
 import json
 import os
 import re
+import shutil
 import stat
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,21 +26,26 @@ except ImportError:  # Windows
 _TEMPORARY = re.compile(r"\.router-lab-[0-9a-f]{16}\.tmp")
 
 
-def atomic_write(path: str | os.PathLike[str], data: bytes) -> Path:
+def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o666, new: bool = False) -> Path:
     """Write `data` to `path` so that a reader, or a crash at any moment, sees the old file or the new one.
 
     A temporary name of its own in the same directory (no process id: two containers may have the same), fsync, rename,
-    fsync of the directory. Raises OSError; the old file is then untouched.
+    fsync of the directory. mode: the file's, less the umask. new: FileExistsError where `path` is there already.
+    Raises OSError; the old file is then untouched.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".router-lab-{os.urandom(8).hex()}.tmp")
+    temporary = temporary_beside(target)
     try:
-        with temporary.open("xb") as handle:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode)
+        with os.fdopen(descriptor, "wb") as handle:
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
-        temporary.replace(target)
+        if not new:
+            temporary.replace(target)
+        else:
+            _link(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):  # the first error is the one to tell
             temporary.unlink(missing_ok=True)
@@ -47,12 +54,39 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> Path:
     return target
 
 
-def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Delete what writers that were killed left in `folder`. Only for who holds the folder's lock."""
+def _link(temporary: Path, target: Path) -> None:
+    """Unlike a rename, a link never replaces what is there."""
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if isinstance(error, FileExistsError) or os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "is there already", str(target)) from error
+        temporary.replace(target)  # a disk that knows no links
+    else:
+        temporary.unlink()
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name for what is not finished, in the same directory, that nobody else has; readers pass over such names."""
+    return path.with_name(f".router-lab-{os.urandom(8).hex()}.tmp")
+
+
+def remove_leftovers(folder: str | os.PathLike[str], *, older_s: float = 0.0) -> None:
+    """Delete what writers that were killed left in `folder`. Only for who holds the folder's lock; where others write
+    without it, older_s spares what they touched in the last so many seconds."""
     with contextlib.suppress(OSError):
         for entry in Path(folder).iterdir():
-            if _TEMPORARY.fullmatch(entry.name):
+            if not is_leftover(entry.name) or time.time() - entry.lstat().st_mtime < older_s:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
                 entry.unlink(missing_ok=True)
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file is called as `temporary_beside` calls what is not finished."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def append_line(path: str | os.PathLike[str], line: bytes, *, sync: bool = False) -> None:
@@ -107,9 +141,11 @@ def read_records(path: str | os.PathLike[str]) -> Records:
     counted. Nothing at all for a file that is not there. Raises OSError."""
     found = Records([], [], [])
     try:
-        data = Path(path).read_bytes()
+        descriptor, size = _open_regular(path)
     except FileNotFoundError:
         return found
+    with os.fdopen(descriptor, "rb") as handle:
+        data = handle.read(size)  # what is added meanwhile may be half a line
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -123,6 +159,34 @@ def read_records(path: str | os.PathLike[str]) -> Records:
         else:
             found.torn.append(number)
     return found
+
+
+def read_bounded(path: str | os.PathLike[str], most: int, *, follow: bool = True) -> bytes:
+    """The bytes of the regular file `path`, up to `most`; opened once, so that nothing is swapped under it.
+
+    For files from outside: a FIFO or a device is never waited for, and no more memory is taken than the file is long.
+    follow: False refuses a symlink. Raises OSError.
+    """
+    descriptor, size = _open_regular(path, follow)
+    # Asking for `most` would map that much memory first.
+    with os.fdopen(descriptor, "rb") as handle:
+        data = handle.read(size + 1) if size <= most else b""
+    if size > most:
+        raise OSError(errno.EINVAL, f"not a regular file of up to {most} bytes", os.fspath(path))
+    if len(data) > size:
+        raise OSError(errno.EINVAL, f"grew beyond its {size} bytes while it was read", os.fspath(path))
+    return data
+
+
+def _open_regular(path: str | os.PathLike[str], follow: bool = True) -> tuple[int, int]:
+    """(descriptor, size) of a regular file; what is none is not waited for. Raises OSError."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and (follow or not Path(path).is_symlink()):
+        return descriptor, status.st_size
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

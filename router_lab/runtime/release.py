@@ -2,33 +2,63 @@
 
 It stands beside the revisions, in policies/<name>/, because publishing is not part of an artifact. `publish` writes it
 with `build_release`; loaders verify it. What is signed are canonical bytes of the release's fields after a prefix that
-no other signature shares. Whether a signature is required is the loader's setting: an unsigned file is then refused.
+no other signature shares. Whether a signature is required, by which key, and of which policy and alias, is the loader's
+setting. There are two forms, both specified in docs/artifact-format.md: a release that never expires is written in the
+first, which every loader reads.
 """
 
 from __future__ import annotations
 
 import binascii
-import hashlib
+import datetime as dt
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from router_lab.runtime import jsonio
 from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.files import read_bounded
+from router_lab.runtime.keys import fingerprint, keygen, load_private_key, load_public_key, named, trusted_keys
 from router_lab.runtime.model import VERDICTS
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+__all__ = [
+    "LARGEST_STEP",
+    "RELEASE",
+    "Located",
+    "Release",
+    "build_release",
+    "find_revision",
+    "fingerprint",
+    "is_revision",
+    "keygen",
+    "load_public_key",
+    "locate",
+    "moment",
+    "parse_release",
+    "read_release_bytes",
+    "release_expired",
+    "release_row",
+    "resolve",
+    "sign_release",
+    "verified_release",
+    "verify_release",
+]  # fmt: skip
 
 RELEASE = "RELEASE.json"
-_PREFIX = b"router-lab release 1\n"
+LARGEST_STEP = 1_000_000
+"""A release number may be this much above the one before. A greater step is no publisher's: it would leave no number
+for those that come after (TUF calls it a fast-forward attack)."""
+_PREFIX = {1: b"router-lab release 1\n", 2: b"router-lab release 2\n"}
 _LARGEST = 1 << 16
 _DIGITS = set("0123456789abcdef")
+_LEAST_DIGITS = 12
+_FOR_EVER = 253_402_300_800.0  # the year 10000
 
 
 class Release(NamedTuple):
-    """What is published. `number` grows by one with every release, also when an old revision is put back, so that an
-    older release can be told from a newer one; `parent` is the revision that it replaced."""
+    """What is published. `number` grows with every release, also when an old revision is put back, so that an older
+    release can be told from a newer one; `parent` is the revision that it replaced; `expires` is the moment from which
+    no loader takes it any more, in whole UTC seconds, None for never."""
 
     name: str
     alias: str
@@ -36,24 +66,28 @@ class Release(NamedTuple):
     revision: str
     parent: str | None = None
     verdict: str = "inconclusive"
+    expires: float | None = None
 
 
-def keygen() -> tuple[bytes, str]:
-    """A new key pair: (private key as unencrypted PKCS#8 PEM, public key as 64 hex digits)."""
-    ed25519, serialization = _cryptography()
-    private = ed25519.Ed25519PrivateKey.generate()
-    pem: bytes = private.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return pem, private.public_key().public_bytes_raw().hex()
+class Located(NamedTuple):
+    """A published revision's directory, its release, the bytes of the RELEASE.json that was believed, and the
+    fingerprint of the key that signed it, where a signature was asked for."""
+
+    directory: Path
+    release: Release
+    data: bytes
+    signer: str | None
 
 
 def build_release(release: Release, private_key: bytes | str | os.PathLike[str] | None = None) -> bytes:
     """The bytes of RELEASE.json, signed if a private key (PEM, or the path of a PEM file) is given."""
     _check(release)
-    signature = None if private_key is None else _private(private_key).sign(_signed_bytes(release))
-    text = None if signature is None else binascii.b2a_base64(signature, newline=False).decode("ascii")
-    return jsonio.dumps({"release": release._asdict(), "signature": text})
+    row, key, text = release_row(release), None, None
+    if private_key is not None:
+        private = load_private_key(private_key)
+        key = fingerprint(private.public_key())
+        text = binascii.b2a_base64(private.sign(_signed_bytes(release)), newline=False).decode("ascii")
+    return jsonio.dumps({"release": row, "signature": text, **({"key": key} if "expires" in row else {})})
 
 
 def sign_release(data: bytes, private_key: bytes | str | os.PathLike[str]) -> bytes:
@@ -63,148 +97,175 @@ def sign_release(data: bytes, private_key: bytes | str | os.PathLike[str]) -> by
 
 def parse_release(data: bytes) -> tuple[Release, bytes | None]:
     """(release, signature or None) of the bytes of a RELEASE.json; nothing is verified but the form."""
+    release, signature, _ = _parse(data)
+    return release, signature
+
+
+def _parse(data: bytes) -> tuple[Release, bytes | None, str | None]:
+    """`parse_release`, and the fingerprint of the key that the second form says signed it."""
     value = jsonio.loads(data, RELEASE)
-    if not isinstance(value, dict) or value.keys() != {"release", "signature"}:
+    if not isinstance(value, dict) or not isinstance(row := value.get("release"), dict):
         raise PolicyError(f"{RELEASE}: not an object of release and signature")
-    row, text = value["release"], value["signature"]
-    if not isinstance(row, dict) or row.keys() != set(Release._fields):
-        raise PolicyError(f"{RELEASE}: release does not have exactly {', '.join(Release._fields)}")
-    release = Release(**row)
+    second = "expires" in row
+    fields = [field for field in Release._fields if second or field != "expires"]
+    if value.keys() != {"release", "signature"} | ({"key"} if second else set()):
+        raise PolicyError(f"{RELEASE}: not an object of release and signature{', and key' if second else ''}")
+    if row.keys() != set(fields):
+        raise PolicyError(f"{RELEASE}: release does not have exactly {', '.join(fields)}")
+    release = Release(**(row | {"expires": _seconds(row["expires"])} if second else row))
     _check(release)
+    text, key = value["signature"], value.get("key")
+    if key is not None and not (isinstance(key, str) and len(key) == 16 and set(key) <= _DIGITS):
+        raise PolicyError(f"{RELEASE}: key is not a fingerprint of 16 hex digits")
     if text is None:
-        return release, None
+        return release, None, None
     try:
-        return release, binascii.a2b_base64(text, strict_mode=True)
+        return release, binascii.a2b_base64(text, strict_mode=True), key
     except (binascii.Error, TypeError, ValueError) as error:
         raise PolicyError(f"{RELEASE}: signature is not base64") from error
 
 
 def verify_release(data: bytes, public_key: Any) -> Release:
-    """The release in `data` if it is signed with `public_key` (32 raw bytes, hex, PEM, or a file's path)."""
-    release, signature = parse_release(data)
+    """The release in `data` if it is signed with a key in `public_key` (any form of `keys.trusted_keys`)."""
+    return verified_release(data, public_key)[0]
+
+
+def verified_release(data: bytes, public_key: Any) -> tuple[Release, str]:
+    """(release, fingerprint of the key that signed it), by a key of `public_key` whose scope covers the release.
+
+    Raises PolicyError naming the keys that are trusted.
+    """
+    release, signature, said = _parse(data)
+    trusted = trusted_keys(public_key)
     if signature is None:
-        raise PolicyError(f"{RELEASE}: not signed, and this loader requires a signature")
-    key = load_public_key(public_key)
+        raise PolicyError(
+            f"{RELEASE}: not signed, and this loader requires a signature (trusted: {named(trusted)}); "
+            "`router-lab sign` it"
+        )
     from cryptography.exceptions import InvalidSignature
 
-    try:
-        key.verify(signature, _signed_bytes(release))
-    except InvalidSignature:
-        raise PolicyError(f"{RELEASE}: the signature is not of this release by this key") from None
-    return release
+    signers = []
+    for key in trusted:
+        try:
+            key.key.verify(signature, _signed_bytes(release))
+        except InvalidSignature:
+            continue
+        signers.append(key)
+    for key in signers:
+        if key.covers(release.name, release.alias):
+            return release, fingerprint(key.key)
+    if signers:
+        raise PolicyError(
+            f"{RELEASE}: signed by {named(signers)}, which does not cover {release.name!r} as {release.alias!r}"
+        )
+    by = "" if said is None else f"; it says that {said} signed it"
+    raise PolicyError(
+        f"{RELEASE}: the signature is not of this release by a trusted key{by}; trusted: {named(trusted)}"
+    )
+
+
+def release_expired(release: Release, now: float) -> bool:
+    """Whether loaders refuse the release at `now` (UTC seconds). A clock that tells no time leaves nothing valid."""
+    return release.expires is not None and not now < release.expires
+
+
+def moment(seconds: float) -> str:
+    """UTC seconds as RELEASE.json writes them: 2026-12-24T18:00:00Z."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read_release_bytes(directory: Path) -> bytes:
-    """The bytes of RELEASE.json in `directory`, at most 64 KiB."""
+    """The bytes of RELEASE.json in `directory`: a regular file, or a symlink to one, of at most 64 KiB."""
     path = directory / RELEASE
     try:
-        with path.open("rb") as handle:
-            data = handle.read(_LARGEST + 1)
-    except OSError as error:
-        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > _LARGEST:
-        raise PolicyError(f"{path}: more than the {_LARGEST} bytes allowed")
-    return data
+        return read_bounded(path, _LARGEST)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise PolicyError(f"{path}: cannot be read: {why}") from error
 
 
 def resolve(path: Path, public_key: Any, *, signed: bool) -> tuple[Path, Release]:
     """The directory of the published revision, and its release. `path` is policies/<name> or a revision in it."""
-    directory, release, _ = locate(path, public_key, signed=signed)
-    return directory, release
+    found = locate(path, public_key, signed=signed)
+    return found.directory, found.release
 
 
-def locate(path: Path, public_key: Any, *, signed: bool) -> tuple[Path, Release, bytes]:
-    """`resolve`, and the bytes of the RELEASE.json that was believed."""
+def locate(path: Path, public_key: Any, *, signed: bool, name: str | None = None, alias: str | None = None) -> Located:
+    """What RELEASE.json publishes in `path`, which is policies/<name> or a revision in it.
+
+    signed: it must be signed with a key in `public_key`. name, alias: what the release must be of, if given.
+    """
     if signed and public_key is None:
         raise PolicyError('load_policy: verify="signature" needs public_key')
-    inside = (path / RELEASE).is_file()
-    data = read_release_bytes(path if inside else path.parent)
-    release = verify_release(data, public_key) if signed else parse_release(data)[0]
-    if not inside:
-        return path, release, data
-    matches = [
-        entry
-        for entry in sorted(path.iterdir())
-        if len(entry.name) >= 12 and release.revision.startswith(entry.name) and entry.is_dir()
-    ]
-    if not matches:
-        raise PolicyError(f"{path / RELEASE}: no directory holds the published revision {release.revision}")
-    return matches[-1], release, data
-
-
-def load_public_key(key: Any) -> Ed25519PublicKey:
-    """An Ed25519 public key from 32 raw bytes, their hex, PEM text, or the path of a file with one of the last two."""
-    ed25519, serialization = _cryptography()
-    public: Ed25519PublicKey
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        public = key
-        return public
-    if isinstance(key, os.PathLike) or (isinstance(key, str) and len(key) != 64 and "BEGIN" not in key):
-        try:
-            key = Path(key).read_bytes()
-        except OSError as error:
-            raise PolicyError(f"public key {key}: cannot be read: {error.strerror}") from error
-    data = key.encode("ascii", "replace") if isinstance(key, str) else key
+    inside = os.path.lexists(path / RELEASE)
+    folder = path if inside else path.parent
+    data = read_release_bytes(folder)
     try:
-        if isinstance(data, bytes) and b"BEGIN" in data:
-            found = serialization.load_pem_public_key(data)
-            if isinstance(found, ed25519.Ed25519PublicKey):
-                public = found
-                return public
-        elif isinstance(data, bytes):
-            raw = data if len(data) == 32 else bytes.fromhex(data.decode("ascii").strip())
-            public = ed25519.Ed25519PublicKey.from_public_bytes(raw)
-            return public
-    except ValueError as error:
-        raise PolicyError(f"public key: not 32 bytes, 64 hex digits or PEM of Ed25519: {error}") from error
-    raise PolicyError("public key: not 32 bytes, 64 hex digits or PEM of Ed25519")
+        release, signer = verified_release(data, public_key) if signed else (parse_release(data)[0], None)
+    except PolicyError as error:
+        raise PolicyError(str(error).replace(f"{RELEASE}: ", f"{folder / RELEASE}: ", 1)) from error
+    if name not in (None, release.name) or alias not in (None, release.alias):
+        expected = " as ".join(repr(word) if word is not None else "anything" for word in (name, alias))
+        raise PolicyError(
+            f"{folder / RELEASE}: publishes {release.name!r} as {release.alias!r}, and this loader expects {expected}"
+        )
+    return Located(find_revision(path, release.revision) if inside else path, release, data, signer)
 
 
-def fingerprint(key: Any) -> str:
-    """The first 16 hex digits of the SHA-256 of a public key: for people to compare."""
-    return hashlib.sha256(load_public_key(key).public_bytes_raw()).hexdigest()[:16]
-
-
-def _private(key: bytes | str | os.PathLike[str]) -> Ed25519PrivateKey:
-    ed25519, serialization = _cryptography()
+def find_revision(folder: Path, revision: str) -> Path:
+    """The directory in `folder` that is named by the first digits (12 or more) of `revision`."""
     try:
-        if isinstance(key, os.PathLike) or (isinstance(key, str) and "BEGIN" not in key):
-            key = Path(key).read_bytes()
-        data = key.encode() if isinstance(key, str) else key
-        found = serialization.load_pem_private_key(data, password=None)
-    except (OSError, ValueError, TypeError) as error:
-        raise PolicyError(f"private key: not an unencrypted PEM of Ed25519: {error}") from error
-    if not isinstance(found, ed25519.Ed25519PrivateKey):
-        raise PolicyError("private key: not an Ed25519 key")
-    private: Ed25519PrivateKey = found
-    return private
-
-
-def _cryptography() -> tuple[Any, Any]:
-    try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ed25519
-    except ImportError as error:
-        raise PolicyError("signatures need the extra `sign`: pip install 'router-lab[sign]'") from error
-    return ed25519, serialization
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    except OSError as error:
+        raise PolicyError(f"{folder}: cannot be read: {error.strerror}") from error
+    found = [name for name in names if len(name) >= _LEAST_DIGITS and revision.startswith(name)]
+    if not found:
+        shown = ", ".join(name for name in names if not name.startswith(".")) or "no directory"
+        raise PolicyError(
+            f"{folder / RELEASE}: no directory holds the published revision {revision}: it would be named "
+            f"{revision[:16]}, and there is {shown[:300]}"
+        )
+    return folder / found[-1]
 
 
 def _signed_bytes(release: Release) -> bytes:
-    return _PREFIX + jsonio.dumps(release._asdict())
+    row = release_row(release)
+    return _PREFIX[2 if "expires" in row else 1] + jsonio.dumps(row)
+
+
+def release_row(release: Release) -> dict[str, Any]:
+    """The release as RELEASE.json has it: in the first form where it never expires."""
+    row = release._asdict()
+    expires = row.pop("expires")
+    return row if expires is None else {**row, "expires": moment(expires)}
+
+
+def _seconds(text: Any) -> float:
+    """What `moment` wrote, in this one spelling."""
+    try:
+        found = dt.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=dt.UTC).timestamp()
+        if moment(found) == text:
+            return found
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise PolicyError(f"{RELEASE}: expires {str(text)[:40]!r} is not a moment such as 2026-12-24T18:00:00Z")
 
 
 def _check(release: Release) -> None:
     for key in ("name", "alias"):
         value = getattr(release, key)
         if not isinstance(value, str) or not value or len(value) > 100:
-            raise PolicyError(f"{RELEASE}: {key} {value!r} is not a text of 1 to 100 characters")
+            raise PolicyError(f"{RELEASE}: {key} {str(value)[:100]!r} is not a text of 1 to 100 characters")
     if not isinstance(release.number, int) or isinstance(release.number, bool) or not 1 <= release.number < 2**53:
-        raise PolicyError(f"{RELEASE}: number {release.number!r} is not a whole number of 1 or more")
-    if not _is_revision(release.revision) or not (release.parent is None or _is_revision(release.parent)):
+        raise PolicyError(f"{RELEASE}: number {str(release.number)[:40]} is not a whole number of 1 to 2^53 − 1")
+    if not is_revision(release.revision) or not (release.parent is None or is_revision(release.parent)):
         raise PolicyError(f"{RELEASE}: revision and parent must be 64 hex digits (parent may be null)")
-    if release.verdict not in VERDICTS:
-        raise PolicyError(f"{RELEASE}: verdict {release.verdict!r} is not one of {', '.join(VERDICTS)}")
+    if not isinstance(release.verdict, str) or release.verdict not in VERDICTS:
+        raise PolicyError(f"{RELEASE}: verdict {str(release.verdict)[:40]!r} is not one of {', '.join(VERDICTS)}")
+    expires = release.expires
+    if expires is not None and not (0 <= expires < _FOR_EVER and expires == int(expires)):
+        raise PolicyError(f"{RELEASE}: expires {expires!r} is not a whole second of the years 1970 to 9999")
 
 
-def _is_revision(value: Any) -> bool:
+def is_revision(value: Any) -> bool:
     return isinstance(value, str) and len(value) == 64 and set(value) <= _DIGITS

@@ -21,6 +21,7 @@ from router_lab.providers.store import candidate_label, read_header, recordings
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.batch import batched
 from router_lab.sweep.budget import report_answer, report_failure
+from router_lab.sweep.code import boundaries, refuse_unheld
 from router_lab.sweep.guard import Breaker, guard
 from router_lab.sweep.models import build_model, candidate_arguments
 from router_lab.sweep.recorder import fingerprint, refuse_twins, request_dict
@@ -61,6 +62,10 @@ class Plan:
         path = self.grid.base / self.grid.sweep.prices_file
         whole, here = path.resolve(), Path.cwd()
         return whole.relative_to(here) if whole.is_relative_to(here) else path
+
+    def boundaries(self) -> list[str]:
+        """What holds the code that models write, a line for each suite that runs any."""
+        return boundaries(self.tasks, self.recorded)
 
     def candidates(self) -> list[dict[str, Any]]:
         """One JSON object a cell: suite, candidate, settings and the request that was recorded."""
@@ -109,6 +114,12 @@ def prepare(
     with silent_console(), loopback_direct(cell.spec.base_url for cell in grid.cells):
         lacking = () if spending else _lacking(grid, recorded)
         tasks = _tasks(grid if spending else _pointed_nowhere(grid), recorded, None if spending else STAND_IN)
+        try:
+            refuse_unheld(tasks, recorded)
+        except InputError as error:
+            if spending:
+                raise
+            lacking = (*lacking, str(error))
         requests = fingerprint(grid.cells, dict(enumerate(task for _, task in tasks)))
     refuse_twins(tasks, requests)
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd

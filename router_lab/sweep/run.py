@@ -127,6 +127,8 @@ def run_sweep(
     try:
         local = loopback_direct(cell.spec.base_url for cell in plan.grid.cells)
         with local, Progress(plan.grid.sweep.name, plan.needed, reused, stream) as counter:
+            for line in plan.boundaries():
+                counter.note(line)
             answered = {(c.suite, c.model, c.effort) for c, _ in plan.tasks if done.get(cell_key(c))}
             stops = Stops(counter.note, answered=answered)
             watch(stops)

@@ -17,6 +17,7 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import Model
 
 from router_lab.config import Suite
+from router_lab.providers.boundary import checking_candidates
 from router_lab.providers.keys import SHA_LENGTH, SUITE_KEY, canonical_json, sha256_of
 from router_lab.runtime.errors import InputError
 
@@ -98,7 +99,8 @@ def _resolve_spec(spec: str, base: Path) -> str:
 
 
 def _load(spec: str, args: dict[str, Any], where: str) -> Task:
-    tasks = load_tasks([spec], args)
+    with checking_candidates():  # see router_lab.sweep.code
+        tasks = load_tasks([spec], args)
     if len(tasks) != 1:
         raise InputError(f"{where}: {spec!r} names {len(tasks)} tasks; write `file.py@task`")
     if tasks[0].sample_source is not None:

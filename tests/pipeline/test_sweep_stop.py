@@ -131,7 +131,9 @@ def test_each_is_stopped_with_its_servers_reason_the_others_go_on_and_resuming_a
 
 
 def test_sigterm_ends_a_sweep_as_ctrl_c_does_and_resuming_pays_nothing_twice(server: Loopback, tmp_path: Path) -> None:
-    """What was in flight is no evidence, what was not begun is named, though an earlier run has left its manifest."""
+    """What was in flight is no evidence, what was not begun is named, though an earlier run has left its manifest.
+
+    As a script's `router-lab sweep … &` has it: with SIGINT ignored."""
     server.delay = 0.3
     model = {"model": FINE, "base_url": server.url, "max_connections": 2}
     file = write_project(tmp_path, {"models": [model]}, prices={FINE: price(1, 2)})
@@ -144,7 +146,10 @@ def test_sigterm_ends_a_sweep_as_ctrl_c_does_and_resuming_pays_nothing_twice(ser
     ]
     first = CliRunner().invoke(cli, [*command[1:], "--limit", "2", "--quiet"])
     assert first.exit_code == 0, first.output
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command],
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
     while sum(server.answered.values()) < 5 and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.files import append_line, atomic_write, read_records, remove_leftovers
+from router_lab.runtime.files import append_line, atomic_write, read_bounded, read_records, remove_leftovers
 from router_lab.runtime.locks import FolderLock
 
 
@@ -153,3 +153,36 @@ def test_a_folder_that_cannot_be_locked_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match="cannot be opened to lock"), FolderLock(tmp_path / "file", "it"):
         pass
+
+
+def test_a_new_file_never_replaces_another_and_has_its_mode_from_the_start(tmp_path: Path) -> None:
+    atomic_write(tmp_path / "key", b"one", mode=0o600, new=True)
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        atomic_write(tmp_path / "key", b"two", new=True)
+    assert (tmp_path / "key").read_bytes() == b"one"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
+
+
+def test_leftovers_that_are_young_may_be_somebodys_and_folders_go_too(tmp_path: Path) -> None:
+    young, old = (tmp_path / f".router-lab-{digit * 16}.tmp" for digit in "01")
+    for folder in (young, old):
+        folder.mkdir()
+        (folder / "weights.npy").write_bytes(b"x")
+    os.utime(old, (1e9, 1e9))
+    remove_leftovers(tmp_path, older_s=3600)
+    assert [entry.name for entry in tmp_path.iterdir()] == [young.name]
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_read_is_a_regular_file_of_a_bounded_size(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("file")
+    assert read_bounded(tmp_path / "link", 5) == b"12345"
+    for path, most, follow in (("file", 4, True), ("fifo", 9, True), ("link", 9, False), (".", 9, True)):
+        with pytest.raises(OSError):
+            read_bounded(tmp_path / path, most, follow=follow)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_records(tmp_path / "fifo")  # without waiting for who might write into it

@@ -24,7 +24,7 @@ def publish(folder: Path, policy: Policy, number: int) -> str:
     """Save a revision and point RELEASE.json at it, as `router-lab publish` does."""
     path = save_revision(policy, folder)
     revision = Policy(policy.spec).revision or str(_revision(path))
-    (folder / "RELEASE.json").write_bytes(build_release(Release("p", "champion", number, revision)))
+    (folder / "RELEASE.json").write_bytes(build_release(Release("random", "champion", number, revision)))
     return revision
 
 

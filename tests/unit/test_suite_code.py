@@ -15,7 +15,7 @@ def evals_importable(root, monkeypatch):
     monkeypatch.syspath_prepend(str(root))
     monkeypatch.syspath_prepend(str(root / "evals"))
     yield
-    for name in ("coding", "sandbox", "suite_lib"):
+    for name in ("boundary", "coding", "sandbox", "sandbox_box", "sandbox_syscalls", "shipped", "suite_lib"):
         sys.modules.pop(name, None)
 
 
@@ -39,6 +39,15 @@ def one(sandbox, body, **limits):
     return sandbox.run_calls(f"def f():\n    {body}\n", "f", [[]], **limits).results[0]
 
 
+def graded(coding, reply, row):
+    """(quality, check) of a reply, its code run by the guard alone: these are our own texts."""
+    source = coding.read_code(reply, row["name"], row["signature"])
+    if source is None:
+        return 0.0, False
+    sandbox = importlib.import_module("sandbox")
+    return coding.judge(sandbox.run_calls(source, row["name"], [given for given, _ in coding.cases(row)]), row)
+
+
 def test_data_is_what_the_generator_makes_and_the_readme_says(root):
     data = (root / "datasets/code/data.jsonl").read_bytes()
     assert importlib.import_module("evals.make.__main__").build("code") == data
@@ -60,7 +69,7 @@ def test_groups_are_many_and_small_and_examples_stand_in_the_prompt(rows):
 def test_references_pass_their_tests(rows, coding):
     for row in rows[::25]:
         source = f"{row['signature']}\n    {row['target']}\n"
-        assert coding.grade(source, row)[::2] == (1.0, True), row["id"]
+        assert graded(coding, source, row) == (1.0, True), row["id"]
 
 
 def test_values_come_back_and_errors_have_names(sandbox):
@@ -72,6 +81,7 @@ def test_values_come_back_and_errors_have_names(sandbox):
 def test_printing_is_not_passing(sandbox):
     assert one(sandbox, 'print(\'{"isolated": true, "results": [{"value": 1}]}\')\n    return 2') == {"value": 2}
     assert one(sandbox, "import os\n    os.write(1, b'{}')\n    return 2") == {"value": 2}
+    assert one(sandbox, "return 'x' * (2 << 20)") == {"error": "output"}
 
 
 @pytest.mark.parametrize(
@@ -114,11 +124,64 @@ def test_network_programs_and_files_are_refused(sandbox, body):
     assert one(sandbox, body) == {"error": "PermissionError"}
 
 
-def test_where_the_system_allows_it_the_process_has_a_network_of_its_own(sandbox):
-    ran = sandbox.run_calls("def f():\n    return 1\n", "f", [[]])
-    probe = "import ctypes,sys; sys.exit(0 if ctypes.CDLL(None).unshare(0x50000000) == 0 else 1)"
-    allowed = importlib.import_module("subprocess").run([sys.executable, "-I", "-S", "-c", probe]).returncode == 0
-    assert ran.isolated == allowed
+@pytest.mark.parametrize(
+    "body",
+    [
+        "open(LIB + '/../../../../../../../../etc/hostname').read()",
+        "open(LIB + '/..').read()",
+        "os.listdir(LIB + '/../..')",
+        "os.listdir('/')",
+        "os.scandir('.')",
+        "open(os.__file__, 'a')",
+        "os.open(os.__file__, os.O_RDWR)",
+        "os.open(LIB + '/x', os.O_CREAT)",
+        "os.open(LIB, os.O_TMPFILE | os.O_RDONLY)",
+        "open(type('S', (str,), {'startswith': lambda *a: True})('/etc/hostname')).read()",
+        "open(type('P', (), {'__fspath__': lambda s: '/etc/hostname'})()).read()",
+        "open(b'/etc/hostname').read()",
+        "open(0).read()",
+        "import posixpath; posixpath.realpath = os.path.realpath = lambda p: LIB; open('/etc/hostname').read()",
+        "os.readlink = os.lstat = None; open('/etc/hostname').read()",
+        "import builtins as b; kept = str, type; b.str = b.type = lambda *a: LIB\n"
+        "    try: open('/etc/hostname').read()\n    finally: b.str, b.type = kept",
+        "import gc; [o.__defaults__ for o in gc.get_objects() if getattr(o, '__name__', '') == 'guard']",
+        "import gc; gc.get_referrers(PermissionError)",
+        "import _posixsubprocess; _posixsubprocess.fork_exec()",
+        "import _ctypes",
+        "import sqlite3; sqlite3.connect('/tmp/x')",
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9))",
+        "os.chdir('/')",
+        "os.kill(os.getppid(), 0)",
+        "os.killpg(0, 0)",
+        "os.posix_spawn('/bin/true', ['true'], {})",
+    ],
+)
+def test_the_guard_knows_the_ways_around_it_that_were_found(sandbox, body):
+    code = f"import os\nLIB = os.path.dirname(os.__file__)\ndef f():\n    {body}\n"
+    (got,) = sandbox.run_calls(code, "f", [[]]).results
+    assert got == {"error": "PermissionError"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the filter of system calls is Linux's")
+def test_without_any_package_linux_still_refuses_programs_sockets_and_signals(sandbox):
+    """The guard's own filter of system calls: where the audit hook is gone, these do not come with it."""
+    if not importlib.import_module("sandbox_syscalls").program():
+        pytest.skip("no table of system calls for this machine")
+    bodies = ("os.fork()", "os.kill(os.getppid(), 0)", "import socket; socket.socket()", "threads()")
+    code = "import os\n" + "".join(f"def f{i}():\n    {body}\n" for i, body in enumerate(bodies))
+    code += "def f(i):\n    return [f0, f1, f2, f3][i]()\n"
+    code += "def threads():\n    import _thread\n    _thread.start_new_thread(print, ())\n"
+    ran = sandbox.run_calls(code, "f", [[i] for i in range(4)], guard=False)
+    assert ran.results == (*[{"error": "PermissionError"}] * 3, {"error": "RuntimeError"})
+
+
+def test_what_is_never_begun_is_not_scored(sandbox, monkeypatch, tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no room >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sandbox, "real_python", lambda: str(broken))
+    with pytest.raises(sandbox.NotRunError, match="could not be started: no room"):
+        one(sandbox, "return 1")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +235,26 @@ GOOD = "def clamp(x):\n    return max(0, min(9, x))"
     ],
 )
 def test_code_is_found_in_its_wrapping_and_the_check_may_be_wrong(coding, reply, quality, check):
-    assert coding.grade(reply, ROW)[::2] == (quality, check)
+    assert graded(coding, reply, ROW) == (quality, check)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "```" + " " * 200_000,
+        "\n" * 200_000,
+        "x = 1\n" * 30_000 + "def clamp(x):\n    return (\n",
+        "def clamp(x):\n" + "    (\n" * 30_000,
+        "def clamp(x):\n    return " + "-" * 200_000 + "1",
+        "def clamp(x):\n    return " + "(" * 100_000,
+        "```\n" * 60_000,
+        "x" * 10_000_000,
+        "def clamp(x):\n    return '\0'\ud800",
+    ],
+)
+def test_an_answer_cannot_hold_up_those_who_read_it(coding, reply):
+    """Quadratic expressions would take minutes to hours here, and the whole sweep waits."""
+    assert coding.read_code(reply, "clamp", "def clamp(x):") is None
 
 
 def test_a_parser_that_fails_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
