@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,7 @@ KILLS = {"publish": 50, "rollback": 42, "save": 32, "reload": 32, "log": 32, "sw
 def main() -> None:
     """Print the table; exit status 1 where a promise was broken."""
     given = arguments()
+    warnings.simplefilter("ignore")  # torn lines and leftovers are said there, and expected here
     logging.getLogger("router_lab").addHandler(logging.NullHandler())  # what is lost is in the table
     base = Path(tempfile.mkdtemp(prefix="siege-"))
     broken = 0

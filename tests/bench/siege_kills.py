@@ -14,8 +14,8 @@ import numpy as np
 
 from tests.bench.siege_common import Child, Row, Tell, acknowledged, flushed, policies, serves_default, store_of
 
-SPAN_S = 0.12
-"""A kill comes at a random moment within this after the writer's first word; an operation takes 5 to 40 ms."""
+SPAN_S = 0.3
+"""A kill comes at a random moment within this after the writer's first word; an operation takes 5 to 60 ms."""
 
 
 def kill_publish(count: int, draw: np.random.Generator, base: Path) -> Row:
@@ -222,7 +222,7 @@ def kill_log(count: int, draw: np.random.Generator, base: Path) -> Row:
         return log
 
     for turn in range(count):
-        said = Child(work(turn)).killed_after(draw.uniform(0, SPAN_S / 2))
+        said = Child(work(turn)).killed_after(draw.uniform(0, SPAN_S / 4))
         row.rounds += 1
         for kind, name, *lost in acknowledged(row, said, "the log after a kill"):
             kept[name] = kind == "outcome"
