@@ -174,7 +174,8 @@ def lies(base: Path, names: tuple[str, ...] = LIES) -> Iterator[Row]:
             row.acknowledged -= sum(line[0] == "end" for line in found)
             row.promise(child.status is not None, f"{name}: the sweep does not end within {BOUND_S:g} s")
             ledger = spent(file, folder / "logs")
-            settle(row, name, ledger, float(server.billed()), budget)
+            # A figure that is too small, and could be true, deceives any ledger: then the sweep need only end.
+            settle(row, name, ledger, 0.0 if name == "zero" else float(server.billed()), budget)
             took = time.monotonic() - start
             row.notes += [f"{name}: {took:.0f} s, billed ${server.billed()}, ledger ${ledger:.4f} of ${budget}"]
     yield row
