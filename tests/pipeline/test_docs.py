@@ -1,10 +1,14 @@
-"""docs/extending.md: its files are written as named, its sweep runs against a server on loopback, its fitter fits."""
+"""docs/extending.md: its files are written as named, its sweep runs against a server on loopback, its fitter fits.
+docs/operations.md: its drills are played as they stand, and leave in place what the page says."""
 
 from __future__ import annotations
 
 import gc
+import os
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,9 @@ from click.testing import CliRunner
 from router_lab.cli import cli
 from router_lab.fit.fitters import FITTERS
 from router_lab.outcomes import read_outcomes
+from router_lab.publish import current_release
+from router_lab.runtime.artifact import save_revision
+from tests.bench.siege_common import policies
 from tests.conftest import ROOT
 from tests.servers.loopback import serving
 
@@ -58,3 +65,35 @@ def test_what_the_page_writes_is_swept_and_fitted(
     (tmp_path / "vector.py").write_text(VECTOR[0])
     runpy.run_path(str(tmp_path / "vector.py"))
     assert capsys.readouterr().out.split()[0] == "2"
+
+
+DRILLS = dict(re.findall(r"<!-- drill: (.*?) -->\n```bash\n(.*?)```",
+                         (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"), flags=re.S))  # fmt: skip
+LEFT = {
+    "roll back": (4, "NEW"),
+    "keys": (1, "NEW"),
+    "fast-forward": (2, "NEW"),
+    "damaged": (2, "OLD"),
+    "kill": (None, "NEW"),
+    "source gone": (1, "NEW"),
+}
+"""The number (None: any) and the revision that are published after each drill."""
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_a_drill_ends_as_the_page_says(name: str, tmp_path: Path) -> None:
+    assert DRILLS.keys() == LEFT.keys()
+    folder = tmp_path / "policies" / "support"
+    paths = [save_revision(policy, folder).relative_to(tmp_path) for policy in policies(2)]
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    env |= {"OLD": str(paths[0]), "NEW": str(paths[1]), "NO_COLOR": "1"}
+    command = ["bash", "-euo", "pipefail", "-c", DRILLS[name]]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    release, (number, revision) = current_release(folder), LEFT[name]
+    assert release is not None and release.number == (number or release.number)
+    assert release.revision.startswith(Path(env[revision]).name)
+    if name == "source gone":
+        first, second = (line.split(maxsplit=2) for line in done.stdout.splitlines()[-2:])
+        assert first == [release.revision[:12], "1", "None"]
+        assert second[:2] == first[:2] and second[2] != "None"
