@@ -37,6 +37,8 @@ LARGEST = {
     "weights.npy": 1 << 26,
 }
 """Most bytes of each file of an artifact; these are also all the files there are."""
+LARGEST_TOTAL = 96 << 20
+"""Most bytes of all of them. With what JSON may take (`jsonio.MOST`), loading stays under 200 MB."""
 PARTS = tuple(name for name in LARGEST if name != MANIFEST)
 _OCCUPIED = "not a new or empty directory; a saved policy is never written over"
 DIRECTORY_DIGITS = 16
@@ -55,10 +57,20 @@ def encode_policy(policy: Policy) -> dict[str, bytes]:
         raise PolicyError(
             f"policy {policy.spec.name!r}: request, certificate or provenance is not JSON: {error}"
         ) from error
+    _refuse_large(files)
+    return files
+
+
+def _refuse_large(files: Mapping[str, bytes]) -> None:
+    """PolicyError for files that no loader would take."""
     for name, data in files.items():
         if len(data) > LARGEST[name]:
             raise PolicyError(f"{name}: {len(data)} bytes are more than the {LARGEST[name]} that a loader accepts")
-    return files
+        if not name.endswith(".npy"):
+            jsonio.refuse_large(data, name)
+    total = sum(map(len, files.values()))
+    if total > LARGEST_TOTAL:
+        raise PolicyError(f"all files: {total} bytes are more than the {LARGEST_TOTAL} that a loader accepts")
 
 
 def revision_of(files: Mapping[str, bytes]) -> str:
@@ -218,7 +230,7 @@ def open_artifact(
     if expected not in (None, timeless.spec.name):
         who = "this loader expects" if found is None else f"{RELEASE} publishes"
         raise PolicyError(f"{directory}: is a policy named {timeless.spec.name!r}, and {who} {expected!r}")
-    golden.check(timeless, [jsonio.loads(line, "golden.jsonl") for line in files["golden.jsonl"].splitlines()])
+    golden.check(timeless, _golden(files["golden.jsonl"]))
     policy = timeless.renewed(revision=revision, clock=clock)
     return Opened(policy, files, *((None, None, None) if found is None else found[1:]))
 
@@ -241,12 +253,23 @@ def read_files(directory: Path, *, checked: bool = True) -> tuple[dict[str, byte
     if not directory.is_dir():
         raise PolicyError(f"{directory}: not a directory")
     entries = _manifest(directory) if checked else None
-    files = {name: _read(directory, name) for name in PARTS}
+    files: dict[str, bytes] = {}
+    for name in PARTS:
+        files[name] = _read(directory, name, LARGEST_TOTAL - sum(map(len, files.values())))
     found = {name: _entry(data) for name, data in files.items()}
     for name in PARTS:
         if entries is not None and entries[name] != found[name]:
             raise PolicyError(f"{directory / name}: size or sha256 is not the one in {MANIFEST}")
     return files, _revision(found)
+
+
+def _golden(data: bytes) -> list[Any]:
+    """The recorded cases; more lines than there are cases are refused before any is parsed."""
+    jsonio.refuse_large(data, "golden.jsonl")
+    lines = data.count(b"\n")
+    if lines != len(golden.PROMPTS):
+        raise PolicyError(f"golden.jsonl: {lines} cases, not the {len(golden.PROMPTS)} that are built in")
+    return [jsonio.loads(line, "golden.jsonl") for line in data.split(b"\n")[:-1]]
 
 
 def _decode(files: Mapping[str, bytes]) -> Policy:
@@ -296,11 +319,11 @@ def _hint(directory: Path) -> str:
     return f"; the folder holds revisions: name one, such as {directory / inside[0]}, or `router-lab publish` one"
 
 
-def _read(directory: Path, name: str) -> bytes:
-    """The bytes of a regular file, no symlink, within its size; opened once: nothing is swapped under it."""
+def _read(directory: Path, name: str, room: int = LARGEST_TOTAL) -> bytes:
+    """The bytes of a regular file, no symlink, within its size and `room`; opened once: nothing is swapped under it."""
     path = directory / name
     try:
-        return read_bytes(path, LARGEST[name], follow=False)
+        return read_bytes(path, min(LARGEST[name], room), follow=False)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise PolicyError(f"{path}: cannot be read: {why} (missing, or a symlink){_hint(directory)}") from error

@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 
 from router_lab.runtime.errors import PolicyError
 
-MOST = 64_000_000
+MOST = 32_000_000
 """Bytes of memory that a parsed file may take unless its reader allows less."""
 DEEPEST = 64
 """Lists and objects within each other: what walks through them later, such as a copy, does so by recursion."""
-_CONTAINER, _ITEM = 260, 110
+_CONTAINER, _ITEM = 260, 140
 """Bytes of a list or an object, and of a value in one (a key with its value counts twice), beside its characters."""
 
 
@@ -29,12 +29,7 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes, name: str, most: int = MOST) -> Any:
     """Parse; PolicyError naming `name` for anything but plain JSON without repeated keys and infinite numbers, for what
     would take more than `most` bytes of memory, and for more than DEEPEST levels."""
-    size = memory(data, most)
-    if size > most:
-        raise PolicyError(
-            f"{name}: would take some {size / 1e6:,.0f} MB of memory once parsed, and a loader allows "
-            f"{most / 1e6:,.0f}: fewer suites, candidates or examples"
-        )
+    refuse_large(data, name, most)
     try:
         value = json.loads(
             data.decode("utf-8"), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_without_repeats
@@ -48,13 +43,24 @@ def loads(data: bytes, name: str, most: int = MOST) -> Any:
     return value
 
 
+def refuse_large(data: bytes, name: str, most: int = MOST) -> None:
+    """PolicyError for JSON that would take more than `most` bytes of memory: for who writes what `loads` is to read."""
+    size = memory(data, most)
+    if size > most:
+        raise PolicyError(
+            f"{name}: would take some {size / 1e6:,.0f} MB of memory once parsed, and a loader allows "
+            f"{most / 1e6:,.0f}: fewer suites, candidates or examples"
+        )
+
+
 def memory(data: bytes, most: int) -> int:
     """At least as many bytes as parsing `data` takes at its peak, `data` itself apart. Nothing is parsed for it, and
     beyond `most` it need not be exact."""
     plain = data.isascii()
-    # A text is as wide as its widest character: one emoji makes four bytes of every letter beside it.
+    # A text is as wide as its widest character: one emoji makes four bytes of every letter beside it. Escapes are
+    # written into a buffer that grows ahead of them.
     width = 4 if not plain or b"\\ud" in data or b"\\uD" in data else 2 if b"\\u" in data else 1
-    size = len(data) * ((1 if plain else 4) + width)
+    size = 4096 + len(data) * ((1 if plain else 4) + width + (width if b"\\" in data else 0))
     if size > most:
         return size
     texts = data.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of quotes begins or ends a text
