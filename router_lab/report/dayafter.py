@@ -310,8 +310,8 @@ def _coverage(rows: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, 
 
 
 def _enough(name: str, alarmed: bool, text: str, n: int, power: tuple[str, int | None]) -> Finding:
-    """Of a handful of requests no share is known to hold."""
-    if n < MIN_CLUSTERS:
+    """Of a handful of requests no share is known to hold; an alarm has its own test."""
+    if n < MIN_CLUSTERS and not alarmed:
         return Finding(name, UNSURE, text, MIN_CLUSTERS - n, *power)
     return Finding(name, BROKEN if alarmed else HOLDS, text, None, *power)
 

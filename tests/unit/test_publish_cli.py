@@ -196,4 +196,4 @@ def test_no_file_is_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for option in ("--key", "--trusted"):
         done = run("publish", path, "--force", option, tmp_path / "fifo")
-        assert done.exit_code == 1 and "not a regular file" in done.output
+        assert done.exit_code == 1 and "is a pipe" in done.output
