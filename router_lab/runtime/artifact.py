@@ -29,14 +29,20 @@ MANIFEST = "MANIFEST.json"
 LARGEST = {
     MANIFEST: 1 << 16,
     "policy.json": 1 << 24,
-    "certificate.json": 1 << 24,
+    "certificate.json": 1 << 22,
     "golden.jsonl": 1 << 22,
-    "buckets.npy": 1 << 25,
+    "buckets.npy": (1 << 24) + 128,
     "groups.npy": 1 << 25,
     "weights.npy": 1 << 26,
 }
 """Most bytes of each file of an artifact; these are also all the files there are."""
+LARGEST_IN_ALL = 72 << 20
+"""Most bytes of all files together, so that loading stays within 200 MB whatever is in them."""
+PARSED = {"policy.json": 64_000_000, "certificate.json": jsonio.MOST}
+"""Most bytes of memory that these files may take once parsed."""
 PARTS = tuple(name for name in LARGEST if name != MANIFEST)
+_LONGEST = 1000
+"""Characters of an error about a file's content: a forged list of a million numbers is not printed into a log."""
 DIRECTORY_DIGITS = 16
 """Digits of the revision that name its directory under policies/<name>."""
 
@@ -56,7 +62,14 @@ def encode_policy(policy: Policy) -> dict[str, bytes]:
     for name, data in files.items():
         if len(data) > LARGEST[name]:
             raise PolicyError(f"{name}: {len(data)} bytes are more than the {LARGEST[name]} that a loader accepts")
+    _in_all(sum(map(len, files.values())), f"policy {policy.spec.name!r}")
+    _decode(files)  # what a loader would refuse is not written
     return files
+
+
+def _in_all(size: int, what: str) -> None:
+    if size > LARGEST_IN_ALL:
+        raise PolicyError(f"{what}: its files have {size} bytes, more than the {LARGEST_IN_ALL} that a loader accepts")
 
 
 def revision_of(files: Mapping[str, bytes]) -> str:
@@ -183,7 +196,7 @@ def open_artifact(
     if release is not None and release.revision != revision:
         raise PolicyError(f"{directory}: its revision {revision} is not the one that {RELEASE} names")
     timeless = _decode(files)
-    golden.check(timeless, [jsonio.loads(line, "golden.jsonl") for line in files["golden.jsonl"].splitlines()])
+    golden.check(timeless, files["golden.jsonl"])
     return Opened(timeless.renewed(revision=revision, clock=clock), files, release, data)
 
 
@@ -192,7 +205,10 @@ def read_files(directory: Path, *, checked: bool = True) -> tuple[dict[str, byte
     if not directory.is_dir():
         raise PolicyError(f"{directory}: not a directory")
     entries = _manifest(directory) if checked else None
-    files = {name: _read(directory, name) for name in PARTS}
+    files: dict[str, bytes] = {}
+    for name in PARTS:
+        files[name] = _read(directory, name)
+        _in_all(sum(map(len, files.values())), str(directory / name))
     found = {name: _entry(data) for name, data in files.items()}
     for name in PARTS:
         if entries is not None and entries[name] != found[name]:
@@ -201,14 +217,18 @@ def read_files(directory: Path, *, checked: bool = True) -> tuple[dict[str, byte
 
 
 def _decode(files: Mapping[str, bytes]) -> Policy:
-    certificate = jsonio.loads(files["certificate.json"], "certificate.json")
+    certificate = _parsed(files, "certificate.json")
     if not isinstance(certificate, dict):
         raise PolicyError("certificate.json: not an object")
-    spec = codec.decode(jsonio.loads(files["policy.json"], "policy.json"), files, certificate)
+    spec = codec.decode(_parsed(files, "policy.json"), files, certificate)
     try:
         return _timeless(spec)
     except PolicyError as error:  # a semantic rule, which knows of no files
-        raise PolicyError(f"policy.json: {error}") from error
+        raise PolicyError(f"policy.json: {error}"[:_LONGEST]) from error
+
+
+def _parsed(files: Mapping[str, bytes], name: str) -> Any:
+    return jsonio.loads(files[name], name, PARSED[name])
 
 
 def _timeless(spec: PolicySpec) -> Policy:
@@ -231,9 +251,10 @@ def _manifest(directory: Path) -> dict[str, Any]:
     for name, entry in entries.items():
         if not isinstance(entry, dict) or entry.keys() != {"sha256", "size"} or not isinstance(entry["sha256"], str):
             raise PolicyError(f"{directory / MANIFEST}: {name} is not given as sha256 and size")
-    extra = sorted({entry.name for entry in os.scandir(directory)} - set(LARGEST))
-    if extra:
-        raise PolicyError(f"{directory / extra[0][:100]}: not a file of an artifact")
+    with os.scandir(directory) as found:  # of a million of them the first will do
+        extra = next((entry.name for entry in found if entry.name not in LARGEST), None)
+    if extra is not None:
+        raise PolicyError(f"{directory / extra[:100]}: not a file of an artifact")
     if value["revision"] != _revision(entries):
         raise PolicyError(f"{directory / MANIFEST}: revision is not that of its list of files")
     return entries
