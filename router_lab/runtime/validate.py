@@ -113,7 +113,7 @@ def _profiles(spec: PolicySpec) -> Iterator[str]:
             if value is not None and (
                 not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= GREATEST
             ):
-                yield f"candidates: {key} {shown(value)} of {profile.candidate} is not a whole number above 0 and up to 1e9"
+                yield f"candidates: {key} {shown(value)} of {profile.candidate} is not a whole number from 1 to 1e9"
         if not _positive(profile.tier_seconds):
             yield f"candidates: tier_seconds of {profile.candidate} are not finite numbers of 0 or more"
         yield from _request(profile.request, str(profile.candidate))
