@@ -30,16 +30,20 @@ MANIFEST = "MANIFEST.json"
 LARGEST = {
     MANIFEST: 1 << 16,
     "policy.json": 1 << 24,
-    "certificate.json": 1 << 24,
+    "certificate.json": 1 << 22,
     "golden.jsonl": 1 << 22,
-    "buckets.npy": 1 << 25,
+    "buckets.npy": (1 << 24) + 128,
     "groups.npy": 1 << 25,
     "weights.npy": 1 << 26,
 }
 """Most bytes of each file of an artifact; these are also all the files there are."""
-LARGEST_TOTAL = 96 << 20
-"""Most bytes of all of them. With what JSON may take (`jsonio.MOST`), loading stays under 200 MB."""
+LARGEST_IN_ALL = 72 << 20
+"""Most bytes of all files together, so that loading stays within 200 MB whatever is in them."""
+PARSED = {"policy.json": 64_000_000, "certificate.json": jsonio.MOST}
+"""Most bytes of memory that these files may take once parsed."""
 PARTS = tuple(name for name in LARGEST if name != MANIFEST)
+_LONGEST = 1000
+"""Characters of an error about a file's content: a forged list of a million numbers is not printed into a log."""
 _OCCUPIED = "not a new or empty directory; a saved policy is never written over"
 DIRECTORY_DIGITS = 16
 """Digits of the revision that name its directory under policies/<name>."""
@@ -57,20 +61,17 @@ def encode_policy(policy: Policy) -> dict[str, bytes]:
         raise PolicyError(
             f"policy {policy.spec.name!r}: request, certificate or provenance is not JSON: {error}"
         ) from error
-    _refuse_large(files)
-    return files
-
-
-def _refuse_large(files: Mapping[str, bytes]) -> None:
-    """PolicyError for files that no loader would take."""
     for name, data in files.items():
         if len(data) > LARGEST[name]:
             raise PolicyError(f"{name}: {len(data)} bytes are more than the {LARGEST[name]} that a loader accepts")
-        if not name.endswith(".npy"):
-            jsonio.refuse_large(data, name)
-    total = sum(map(len, files.values()))
-    if total > LARGEST_TOTAL:
-        raise PolicyError(f"all files: {total} bytes are more than the {LARGEST_TOTAL} that a loader accepts")
+    _in_all(sum(map(len, files.values())), f"policy {policy.spec.name!r}")
+    _decode(files)  # what a loader would refuse is not written
+    return files
+
+
+def _in_all(size: int, what: str) -> None:
+    if size > LARGEST_IN_ALL:
+        raise PolicyError(f"{what}: its files have {size} bytes, more than the {LARGEST_IN_ALL} that a loader accepts")
 
 
 def revision_of(files: Mapping[str, bytes]) -> str:
@@ -230,7 +231,7 @@ def open_artifact(
     if expected not in (None, timeless.spec.name):
         who = "this loader expects" if found is None else f"{RELEASE} publishes"
         raise PolicyError(f"{directory}: is a policy named {timeless.spec.name!r}, and {who} {expected!r}")
-    golden.check(timeless, _golden(files["golden.jsonl"]))
+    golden.check(timeless, files["golden.jsonl"])
     policy = timeless.renewed(revision=revision, clock=clock)
     return Opened(policy, files, *((None, None, None) if found is None else found[1:]))
 
@@ -255,7 +256,8 @@ def read_files(directory: Path, *, checked: bool = True) -> tuple[dict[str, byte
     entries = _manifest(directory) if checked else None
     files: dict[str, bytes] = {}
     for name in PARTS:
-        files[name] = _read(directory, name, LARGEST_TOTAL - sum(map(len, files.values())))
+        files[name] = _read(directory, name)
+        _in_all(sum(map(len, files.values())), str(directory / name))
     found = {name: _entry(data) for name, data in files.items()}
     for name in PARTS:
         if entries is not None and entries[name] != found[name]:
@@ -263,24 +265,19 @@ def read_files(directory: Path, *, checked: bool = True) -> tuple[dict[str, byte
     return files, _revision(found)
 
 
-def _golden(data: bytes) -> list[Any]:
-    """The recorded cases; more lines than there are cases are refused before any is parsed."""
-    jsonio.refuse_large(data, "golden.jsonl")
-    lines = data.count(b"\n")
-    if lines != len(golden.PROMPTS):
-        raise PolicyError(f"golden.jsonl: {lines} cases, not the {len(golden.PROMPTS)} that are built in")
-    return [jsonio.loads(line, "golden.jsonl") for line in data.split(b"\n")[:-1]]
-
-
 def _decode(files: Mapping[str, bytes]) -> Policy:
-    certificate = jsonio.loads(files["certificate.json"], "certificate.json")
+    certificate = _parsed(files, "certificate.json")
     if not isinstance(certificate, dict):
         raise PolicyError("certificate.json: not an object")
-    spec = codec.decode(jsonio.loads(files["policy.json"], "policy.json"), files, certificate)
+    spec = codec.decode(_parsed(files, "policy.json"), files, certificate)
     try:
         return _timeless(spec)
     except PolicyError as error:  # a semantic rule, which knows of no files
-        raise PolicyError(f"policy.json: {error}") from error
+        raise PolicyError(f"policy.json: {error}"[:_LONGEST]) from error
+
+
+def _parsed(files: Mapping[str, bytes], name: str) -> Any:
+    return jsonio.loads(files[name], name, PARSED[name])
 
 
 def _timeless(spec: PolicySpec) -> Policy:
@@ -303,9 +300,10 @@ def _manifest(directory: Path) -> dict[str, Any]:
     for name, entry in entries.items():
         if not isinstance(entry, dict) or entry.keys() != {"sha256", "size"} or not isinstance(entry["sha256"], str):
             raise PolicyError(f"{directory / MANIFEST}: {name} is not given as sha256 and size")
-    extra = sorted({entry.name for entry in os.scandir(directory)} - set(LARGEST))
-    if extra:
-        raise PolicyError(f"{directory / extra[0][:100]}: not a file of an artifact")
+    with os.scandir(directory) as found:  # of a million of them the first will do
+        extra = next((entry.name for entry in found if entry.name not in LARGEST), None)
+    if extra is not None:
+        raise PolicyError(f"{directory / extra[:100]}: not a file of an artifact")
     if value["revision"] != _revision(entries):
         raise PolicyError(f"{directory / MANIFEST}: revision is not that of its list of files")
     return entries
@@ -319,11 +317,11 @@ def _hint(directory: Path) -> str:
     return f"; the folder holds revisions: name one, such as {directory / inside[0]}, or `router-lab publish` one"
 
 
-def _read(directory: Path, name: str, room: int = LARGEST_TOTAL) -> bytes:
-    """The bytes of a regular file, no symlink, within its size and `room`; opened once: nothing is swapped under it."""
+def _read(directory: Path, name: str) -> bytes:
+    """The bytes of a regular file, no symlink, within its size; opened once: nothing is swapped under it."""
     path = directory / name
     try:
-        return read_bytes(path, min(LARGEST[name], room), follow=False)
+        return read_bytes(path, LARGEST[name], follow=False)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise PolicyError(f"{path}: cannot be read: {why} (missing, or a symlink){_hint(directory)}") from error

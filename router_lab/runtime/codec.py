@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime import npy
-from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, FEATURISER, Featuriser
 from router_lab.runtime.model import (
     Candidate,
@@ -118,19 +118,25 @@ def decode(value: Any, arrays: Mapping[str, bytes], certificate: Mapping[str, An
     reader = READERS.get(version) if isinstance(version, int) and not isinstance(version, bool) else None
     if reader is None:
         raise PolicyError(
-            f"policy.json: schema_version {version!r} is not one that this router_lab reads"
+            f"policy.json: schema_version {shown(version)} is not one that this router_lab reads"
             f" ({', '.join(map(str, READERS))}); a newer artifact needs a newer router_lab"
         )
     try:
         return reader(value, arrays, certificate)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise PolicyError(f"policy.json: a value has the wrong type or is missing: {error!r}"[:300]) from error
+        raise PolicyError(f"policy.json: a value has the wrong type or is missing: {shown(error, 300)}") from error
 
 
-def _read_version_1(value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
+def _read_version_1(
+    value: dict[str, Any],
+    arrays: Mapping[str, bytes],
+    certificate: Mapping[str, Any],
+    weights: NDArray[np.int8] | None = None,
+) -> PolicySpec:
+    """`weights`: of a reader that has taken them from the file already."""
     _only({name: part for name, part in value.items() if name not in _OPTIONAL_KEYS}, _POLICY_KEYS, "policy.json")
     if value["format"] != FORMAT:
-        raise PolicyError(f"policy.json: format {value['format']!r} is not {FORMAT!r}")
+        raise PolicyError(f"policy.json: format {shown(value['format'])} is not {FORMAT!r}")
     profiles = tuple(_profile_in(row) for row in _list(value["candidates"]))
     width, suites = 2 * len(profiles), tuple(_list(value["suites"]))
     groups = npy.load(arrays["groups.npy"], "groups.npy", "<u8", (-1,)).astype(np.uint64, copy=False)
@@ -143,7 +149,7 @@ def _read_version_1(value: dict[str, Any], arrays: Mapping[str, bytes], certific
         reference=_whole(value["reference"]),
         suites=suites,
         featuriser=_featuriser_in(value["featuriser"]),
-        linear=_linear_in(value["linear"], arrays, width, len(suites) + 1),
+        linear=_linear_in(value["linear"], arrays, width, len(suites) + 1, weights),
         points={name: _point_in(point) for name, point in value["points"].items()},
         point=value["point"],
         coverage=_number(value["coverage"]),
@@ -167,7 +173,7 @@ def _read_version_2(value: dict[str, Any], arrays: Mapping[str, bytes], certific
     every = npy.load(arrays["weights.npy"], "weights.npy", "|i1", (-1, width)).astype(np.int8, copy=False)
     cut = max(0, len(every) - length)  # where it is not after the last bucket, version 1 refuses what comes before
     first = {key: item for key, item in value.items() if key != "vector"}
-    spec = _read_version_1(first, {**arrays, "weights.npy": npy.dump(every[:cut])}, certificate)
+    spec = _read_version_1(first, arrays, certificate, every[:cut])
     linear = replace(spec.linear, vector=VectorWeights.from_json(vector, every[cut:]))
     return replace(spec, linear=linear)
 
@@ -223,7 +229,7 @@ def _featuriser_in(row: dict[str, Any]) -> Featuriser:
     _only(row, frozenset({"name", "buckets", "cap", "centre", "spread", *bounds}), "policy.json: featuriser")
     if row["name"] != FEATURISER:
         raise PolicyError(
-            f"policy.json: featuriser.name {row['name']!r} is not {FEATURISER!r}; it needs another router_lab"
+            f"policy.json: featuriser.name {shown(row['name'])} is not {FEATURISER!r}; it needs another router_lab"
         )
     return Featuriser(
         _whole(row["buckets"]),
@@ -234,16 +240,23 @@ def _featuriser_in(row: dict[str, Any]) -> Featuriser:
     )
 
 
-def _linear_in(row: dict[str, Any], arrays: Mapping[str, bytes], width: int, suites: int) -> Linear:
+def _linear_in(
+    row: dict[str, Any], arrays: Mapping[str, bytes], width: int, suites: int, weights: NDArray[np.int8] | None
+) -> Linear:
     _only(row, frozenset(["scale", "bias", "dense", "dense_scale", "cost_bounds", "cost_link"]), "policy.json: linear")
     seen = npy.load(arrays["buckets.npy"], "buckets.npy", "<u4", (-1,))
-    weights = npy.load(arrays["weights.npy"], "weights.npy", "|i1", (len(seen) + 1, width))
+    if weights is None:
+        weights = npy.load(arrays["weights.npy"], "weights.npy", "|i1", (len(seen) + 1, width)).astype(
+            np.int8, copy=False
+        )
+    elif len(weights) != len(seen) + 1:
+        raise PolicyError(f"weights.npy: shape {weights.shape} before the vector's rows, not {(len(seen) + 1, width)}")
     dense = _floats(row["dense"], (len(DENSE), width), "dense")
     if (dense != np.rint(dense)).any() or np.abs(dense).max(initial=0.0) > 32_767:
         raise PolicyError("policy.json: linear.dense holds a number that is not a whole one within ±32767")
     return Linear(
         seen=seen.astype(np.uint32, copy=False),
-        weights=weights.astype(np.int8, copy=False),
+        weights=weights,
         scale=_floats(row["scale"], (width,), "scale"),
         bias=_floats(row["bias"], (suites, width), "bias"),
         dense=dense.astype(np.int16),
@@ -278,7 +291,7 @@ def _point_in(row: list[Any]) -> Point:
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError(f"{value!r} is not a list")
+        raise TypeError(f"{shown(value)} is not a list")
     return value
 
 
@@ -292,13 +305,13 @@ def _only(row: Any, keys: frozenset[str], where: str) -> None:
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is not a whole number")
+        raise TypeError(f"{shown(value)} is not a whole number")
     return value
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is not a number")
+        raise TypeError(f"{shown(value)} is not a number")
     return float(value)
 
 

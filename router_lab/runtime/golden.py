@@ -6,8 +6,10 @@ serves. No prompt of a user's is ever written into an artifact.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+from router_lab.runtime import jsonio
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import PolicySpec
 from router_lab.runtime.vectors import VectorScale
@@ -36,6 +38,9 @@ PROMPTS = (
     "0123456789 " * 400,
 )
 """Enough to touch every branch of the featuriser: kinds of bytes, long texts, nothing at all."""
+
+MOST_PARSED = 8_000_000
+"""Bytes of memory that one case may take once parsed."""
 
 
 def cases(spec: PolicySpec) -> list[dict[str, Any]]:
@@ -69,31 +74,31 @@ def made_vector(standard: VectorScale, index: int) -> list[float]:
 
 def answers(policy: Any) -> list[dict[str, Any]]:
     """The cases with what `policy` decides, at a time before any expiry."""
-    rows = []
-    for case in cases(policy.spec):
-        decision = policy.decide(**case)
-        evidence = decision.evidence
-        rows.append(
-            case
-            | {
-                "model": decision.model,
-                "effort": decision.effort,
-                "code": decision.code,
-                "quality": decision.quality,
-                "cost_usd": decision.cost_usd,
-                "coverage": evidence["coverage"],
-                "fallbacks": [list(candidate) for candidate in decision.fallbacks],
-            }
-        )
-    return rows
+    return [_answer(policy, case) for case in cases(policy.spec)]
 
 
-def check(policy: Any, recorded: list[Any]) -> None:
-    """PolicyError unless `policy` answers the recorded cases exactly as recorded, and they are the built-in ones."""
-    expected = answers(policy)
-    if len(recorded) != len(expected):
-        raise PolicyError(f"golden.jsonl: {len(recorded)} cases, not the {len(expected)} that are built in")
-    for number, (have, want) in enumerate(zip(recorded, expected, strict=True), start=1):
+def _answer(policy: Any, case: dict[str, Any]) -> dict[str, Any]:
+    decision = policy.decide(**case)
+    return case | {
+        "model": decision.model,
+        "effort": decision.effort,
+        "code": decision.code,
+        "quality": decision.quality,
+        "cost_usd": decision.cost_usd,
+        "coverage": decision.evidence["coverage"],
+        "fallbacks": [list(candidate) for candidate in decision.fallbacks],
+    }
+
+
+def check(policy: Any, data: bytes) -> None:
+    """PolicyError unless `policy` answers the cases in `data` (golden.jsonl) exactly as recorded there, and they are
+    the built-in ones. Nothing is parsed before their number is right, and then one at a time."""
+    count = data.count(b"\n") + (not data.endswith(b"\n"))
+    if count != len(PROMPTS):
+        raise PolicyError(f"golden.jsonl: {count} lines, not the {len(PROMPTS)} cases that are built in")
+    for number, (line, case) in enumerate(zip(data.split(b"\n"), cases(policy.spec), strict=False), start=1):
+        have, want = jsonio.loads(line, "golden.jsonl", MOST_PARSED), _answer(policy, case)
         if have != want:
             keys = [key for key in want if not isinstance(have, dict) or have.get(key) != want[key]]
             raise PolicyError(f"golden.jsonl: case {number}: this machine decides otherwise ({', '.join(keys)} differ)")
+        time.sleep(0)  # lets a request be answered that came meanwhile

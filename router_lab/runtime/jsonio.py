@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 
 from router_lab.runtime.errors import PolicyError
 
-MOST = 32_000_000
-"""Bytes of memory that a parsed file may take unless its reader allows less."""
+MOST = 16_000_000
+"""Bytes of memory that a parsed file may take unless its reader allows more."""
 DEEPEST = 64
 """Lists and objects within each other: what walks through them later, such as a copy, does so by recursion."""
-_CONTAINER, _ITEM = 260, 140
-"""Bytes of a list or an object, and of a value in one (a key with its value counts twice), beside its characters."""
+_CONTAINER, _ITEM, _ALWAYS = 100, 120, 4096
+"""Bytes of a list or an object, and of a comma or a colon: the value or key beside it, and its place."""
 
 
 def dumps(value: Any) -> bytes:
@@ -29,7 +29,12 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes, name: str, most: int = MOST) -> Any:
     """Parse; PolicyError naming `name` for anything but plain JSON without repeated keys and infinite numbers, for what
     would take more than `most` bytes of memory, and for more than DEEPEST levels."""
-    refuse_large(data, name, most)
+    size = memory(data, most)
+    if size > most:
+        raise PolicyError(
+            f"{name}: may take {size / 1e6:,.0f} MB of memory once parsed, and a loader allows {most / 1e6:,.0f}; "
+            "it needs fewer suites, candidates or examples"
+        )
     try:
         value = json.loads(
             data.decode("utf-8"), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_without_repeats
@@ -43,24 +48,23 @@ def loads(data: bytes, name: str, most: int = MOST) -> Any:
     return value
 
 
-def refuse_large(data: bytes, name: str, most: int = MOST) -> None:
-    """PolicyError for JSON that would take more than `most` bytes of memory: for who writes what `loads` is to read."""
-    size = memory(data, most)
-    if size > most:
-        raise PolicyError(
-            f"{name}: would take some {size / 1e6:,.0f} MB of memory once parsed, and a loader allows "
-            f"{most / 1e6:,.0f}: fewer suites, candidates or examples"
-        )
+def decode(data: bytes | str, **options: Any) -> Any:
+    """`json.loads`, of which every fault is a ValueError: also what is nested too deeply. Numbers of thousands of
+    digits, which Python refuses to read, are one already; NaN and infinities are read."""
+    try:
+        return json.loads(data, **options)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def memory(data: bytes, most: int) -> int:
     """At least as many bytes as parsing `data` takes at its peak, `data` itself apart. Nothing is parsed for it, and
     beyond `most` it need not be exact."""
     plain = data.isascii()
-    # A text is as wide as its widest character: one emoji makes four bytes of every letter beside it. Escapes are
-    # written into a buffer that grows ahead of them.
+    # A text is as wide as its widest character: one emoji makes four bytes of every letter beside it.
     width = 4 if not plain or b"\\ud" in data or b"\\uD" in data else 2 if b"\\u" in data else 1
-    size = 4096 + len(data) * ((1 if plain else 4) + width + (width if b"\\" in data else 0))
+    # The text as a str, and its pieces once more, with the room that a growing text takes.
+    size = _ALWAYS + len(data) * (1 if plain else 4) + len(data) * width * 7 // 4
     if size > most:
         return size
     texts = data.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of quotes begins or ends a text
@@ -69,13 +73,13 @@ def memory(data: bytes, most: int) -> int:
         return size + quotes // 2 * _ITEM
     around = b"".join(texts.split(b'"')[::2])
     containers = around.count(b"[") + around.count(b"{")
-    return size + _CONTAINER * containers + _ITEM * (around.count(b",") + around.count(b":") + containers)
+    return size + _CONTAINER * containers + _ITEM * (around.count(b",") + around.count(b":"))
 
 
 def _deeper(value: Any, levels: int) -> bool:
     """Whether lists and objects stand in each other more than `levels` deep; walked level by level."""
     level = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         level = [
             item
             for box in level
@@ -83,18 +87,7 @@ def _deeper(value: Any, levels: int) -> bool:
             for item in (box.values() if isinstance(box, dict) else box)
             if isinstance(item, list | dict)
         ]
-        if not level:
-            return False
-    return True
-
-
-def decode(data: bytes | str, **options: Any) -> Any:
-    """`json.loads`, of which every fault is a ValueError: also what is nested too deeply. Numbers of thousands of
-    digits, which Python refuses to read, are one already; NaN and infinities are read."""
-    try:
-        return json.loads(data, **options)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    return bool(level)
 
 
 def _refuse(constant: str) -> NoReturn:

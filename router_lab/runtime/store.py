@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from router_lab.runtime.artifact import MANIFEST, Opened, Verify, open_artifact
 from router_lab.runtime.asked import read, shared_key
@@ -101,6 +101,12 @@ class PolicyStore:
         self._last_refusal: str | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise PolicyError(
+            "a PolicyStore has a thread and a folder of its own: make one in each process (its policy and decisions "
+            "can be pickled)"
+        )
 
     @property
     def policy(self) -> Policy:

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
 from router_lab.runtime.model import COST_LINKS, VERDICTS, PolicySpec
 from router_lab.runtime.vectors import MAX_LENGTH, VectorWeights
 
 MAX_CANDIDATES = 256
 MAX_SUITES = 4096
+MAX_TIERS = 64
+"""Each takes an array over the candidates; providers have four."""
 GREATEST = 1e9
 """No number of a policy is greater: dollars, scores, seconds and rates all stay far below."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
@@ -70,8 +72,9 @@ def _tables(spec: PolicySpec) -> Iterator[str]:
         yield f"fallbacks {spec.fallbacks!r} do not name every column once"
     if len(set(spec.escalation)) != len(spec.escalation) or not all(index in columns for index in spec.escalation):
         yield f"escalation {spec.escalation!r} names a column twice or one that is not there"
+    suites = set(spec.suites)
     for suite, route in spec.routes.items():
-        if suite not in spec.suites:
+        if suite not in suites:
             yield f"routes: {suite!r} is not among the suites"
         if route.candidate not in columns:
             yield f"routes: candidate {route.candidate!r} of {suite!r} is not a column"
@@ -107,8 +110,10 @@ def _profiles(spec: PolicySpec) -> Iterator[str]:
     for profile in spec.profiles:
         for key in ("context_window", "max_output_tokens"):
             value = getattr(profile, key)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                yield f"candidates: {key} {value!r} of {profile.candidate} is not a whole number above 0"
+            if value is not None and (
+                not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= GREATEST
+            ):
+                yield f"candidates: {key} {shown(value)} of {profile.candidate} is not a whole number from 1 to 1e9"
         if not _positive(profile.tier_seconds):
             yield f"candidates: tier_seconds of {profile.candidate} are not finite numbers of 0 or more"
         yield from _request(profile.request, str(profile.candidate))
@@ -123,6 +128,10 @@ def _profiles(spec: PolicySpec) -> Iterator[str]:
             yield f"candidates: a price of {profile.candidate} is not a finite number of 0 or more"
         if not _positive(prices.tiers):
             yield f"candidates: a tier multiplier of {profile.candidate} is not a finite number of 0 or more"
+    tables = (table for p in spec.profiles for table in (p.tier_seconds, p.prices and p.prices.tiers))
+    tiers = {tier for table in tables for tier in table or ()}
+    if len(tiers) > MAX_TIERS:
+        yield f"candidates: prices and tier_seconds name {len(tiers)} tiers, not up to {MAX_TIERS}"
 
 
 def _request(request: Any, candidate: str) -> Iterator[str]:

@@ -130,6 +130,8 @@ def test_a_stores_decisions_too(make_random: Any, tmp_path: Path) -> None:
             assert (again, again.unknown_point) == (decision, decision.unknown_point)
             assert again.reason == decision.reason and again.fallbacks == decision.fallbacks
         store.check()
+    with pytest.raises(PolicyError, match="make one in each process"):
+        pickle.dumps(store)
 
 
 def test_what_was_loaded_never_runs_a_pickle() -> None:

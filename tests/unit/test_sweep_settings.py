@@ -34,7 +34,13 @@ def test_sweep_then_model_then_effort_and_transport_is_no_setting(tmp_path: Path
         {"temperature": 0.5, "seed": 1, "max_tokens": 16, "stop_seqs": ["\n"]},
         {"temperature": 0.5, "seed": 1, "max_tokens": 8, "reasoning_effort": "low"},
     ]
-    assert dict(cells[0].transport) == {"cache_prompt": False, "max_retries": 3, "timeout": 9, "max_connections": 2, "attempt_timeout": 1800}
+    assert dict(cells[0].transport) == {
+        "cache_prompt": False,
+        "max_retries": 3,
+        "timeout": 9,
+        "max_connections": 2,
+        "attempt_timeout": 1800,
+    }
     assert len({c.settings.sha for c in cells}) == 3
 
 
