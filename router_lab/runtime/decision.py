@@ -28,6 +28,18 @@ class Decision:
         "_cost", "_coverage", "_field", "_index", "_limits_row", "_point", "_quality", "_revision", "_spec", "_suite",
         "_tried", "_vector_missing", "code", "unknown_point",
     )  # fmt: skip
+    _spec: PolicySpec
+    _revision: str | None
+    _index: int
+    _quality: NDArray[np.float64]
+    _cost: NDArray[np.float64]
+    _coverage: float
+    _limits_row: int
+    _point: Point
+    _field: Field | None
+    _tried: tuple[int, ...]
+    _suite: str | None
+    _vector_missing: bool
     code: str
     """Which kind of `reason` it has."""
     unknown_point: str | None

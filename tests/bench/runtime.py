@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import threads
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-import threads
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.outcomes import validate_outcomes
