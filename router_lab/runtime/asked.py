@@ -39,11 +39,6 @@ class Asked(NamedTuple):
     key: str | bytes | None = None
     vector: NDArray[np.float64] | None = None
 
-    @property
-    def bounded(self) -> bool:
-        """Whether anything narrows who may serve, and where."""
-        return self.tiers != STANDARD or self[3:8].count(None) < 5
-
 
 def read(
     prompt: Any,
@@ -63,7 +58,7 @@ def read(
     """Arguments as in `Policy.decide`. PolicyError for what no policy could ever take; exceptions of the caller's own
     objects (a dict whose `get` fails, a generator that raises) become such errors too, interrupts pass."""
     return Asked(
-        _prompt(prompt),
+        prompt if type(prompt) is str else _prompt(prompt),
         None if suite is None else _text(suite, "suite"),
         tiers if tiers is STANDARD else _tiers(tiers),
         None if allowed is None else _allowed(allowed),
@@ -72,7 +67,7 @@ def read(
         None if deadline_s is None else number(deadline_s, "deadline_s"),
         None if context_tokens is None else number(context_tokens, "context_tokens"),
         None if previous is None else pair(previous, "decide: previous"),
-        number(cached_tokens, "cached_tokens"),
+        0.0 if type(cached_tokens) is int and cached_tokens == 0 else number(cached_tokens, "cached_tokens"),
         None if point is None else _text(point, "point"),
         None if key is None else _key(key),
         None if vector is None else as_numbers(vector, "decide: vector"),

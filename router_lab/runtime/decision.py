@@ -28,6 +28,18 @@ class Decision:
         "_cost", "_coverage", "_field", "_index", "_limits_row", "_point", "_quality", "_revision", "_spec", "_suite",
         "_tried", "_vector_missing", "code", "unknown_point",
     )  # fmt: skip
+    _spec: PolicySpec
+    _revision: str | None
+    _index: int
+    _quality: NDArray[np.float64]
+    _cost: NDArray[np.float64]
+    _coverage: float
+    _limits_row: int
+    _point: Point
+    _field: Field | None
+    _tried: tuple[int, ...]
+    _suite: str | None
+    _vector_missing: bool
     code: str
     """Which kind of `reason` it has."""
     _spec: PolicySpec
@@ -62,15 +74,21 @@ class Decision:
         vector_missing: bool = False,
         unknown_point: str | None = None,
     ) -> None:
-        for name, value in zip(
-            _ORDER,
-            (
-                spec, revision, index, code, quality, cost, coverage, row, point, field, tried, suite, vector_missing,
-                unknown_point,
-            ),
-            strict=True,
-        ):  # fmt: skip
-            object.__setattr__(self, name, value)
+        put = object.__setattr__  # a line each: a loop over the names takes twice as long, on every request
+        put(self, "_spec", spec)
+        put(self, "_revision", revision)
+        put(self, "_index", index)
+        put(self, "code", code)
+        put(self, "_quality", quality)
+        put(self, "_cost", cost)
+        put(self, "_coverage", coverage)
+        put(self, "_limits_row", row)
+        put(self, "_point", point)
+        put(self, "_field", field)
+        put(self, "_tried", tried)
+        put(self, "_suite", suite)
+        put(self, "_vector_missing", vector_missing)
+        put(self, "unknown_point", unknown_point)
 
     def _but(self, **changes: Any) -> Decision:
         """The same decision but for some of what it is made of, by the names of `__slots__`."""

@@ -47,7 +47,7 @@ def _decision(kind: type[Decision], parts: tuple[Any, ...]) -> Decision:
 def _light(spec: PolicySpec) -> Any:
     """The same but for what only deciding reads: weights, groups, certificate, provenance."""
     columns = 2 * len(spec.profiles)
-    return plain(
+    light: PolicySpec = plain(
         dataclasses.replace(
             spec,
             linear=Linear.constant(np.zeros((1, columns)), np.zeros((2, columns // 2))),
@@ -56,6 +56,7 @@ def _light(spec: PolicySpec) -> Any:
             provenance={},
         )
     )
+    return light
 
 
 def plain(value: Any) -> Any:

@@ -171,7 +171,8 @@ class Policy:
         context_tokens = asked.context_tokens
         if context_tokens is None and len(text) > self._offers.short_text:
             context_tokens = float(len(text) // CHARACTERS_PER_TOKEN)
-        if context_tokens is not None or asked.bounded:
+        bounds = (asked.allowed, asked.max_cost_usd, asked.min_quality, asked.deadline_s, context_tokens)
+        if bounds.count(None) < len(bounds) or asked.tiers != STANDARD:
             field = self._offers.apply(quality, cost, row, asked, context_tokens)
             cost = field.cost_usd
         stay = None if asked.previous is None else self._offers.cache(asked.previous, asked.cached_tokens)
@@ -190,7 +191,8 @@ class Policy:
             if code is PREDICTED and at.mix < 1.0 and draw(shared_key(asked, self.spec.featuriser.cap)) >= at.mix:
                 index, code = self._reference, MIXED
         missing = added is None and self.spec.linear.vector is not None
-        quality.flags.writeable = cost.flags.writeable = False  # what a Decision is made of never changes
+        quality.setflags(write=False)  # what a Decision is made of never changes
+        cost.setflags(write=False)
         return Decision(
             self.spec, self.revision, index, code, quality, cost, coverage, row, at, field, (), suite, missing
         )

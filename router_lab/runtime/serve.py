@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from router_lab.runtime.asked import Asked, pair
-from router_lab.runtime.constraints import Field
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import Featuriser
@@ -115,7 +114,7 @@ class Serving:
         decision = bare.answer(plain)
         field = decision._field
         if field is not None and asked.max_cost_usd is not None and "max_cost_usd" not in field.unmet:
-            field = Field(*field[:3], (*field.unmet, "max_cost_usd"))  # no price was measured: $0 is no prediction
+            field = field._replace(unmet=(*field.unmet, "max_cost_usd"))  # no price was measured: $0 is no prediction
         return decision._but(code="default" if own else "outside", _revision=policy.revision, _field=field)
 
     def _among(self, allowed: tuple[Candidate, ...]) -> Policy:

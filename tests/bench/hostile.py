@@ -1,4 +1,5 @@
-"""`make bench-hostile`: a million random and hostile texts; `decide` returns a known candidate each time.
+"""`make bench-hostile`: a million random and hostile texts; `decide` returns a known candidate each time. And forged
+artifacts, with what each costs to refuse.
 
 python tests/bench/hostile.py [COUNT] [SEED]
 """
@@ -8,7 +9,10 @@ from __future__ import annotations
 import collections
 import importlib.util
 import random
+import re
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.policy import Policy
 
 PIECES = [
@@ -79,6 +84,20 @@ def main() -> None:
 
     every()
     print(f"{tried:,} texts by hypothesis: a known candidate each time")
+    forged(policy)
+
+
+def forged(policy: Policy) -> None:
+    """Peak memory and CPU of loading each artifact of tests/runtime/forged.py, which may not have more than 200 MB."""
+    program = Path(__file__).parent.parent / "runtime" / "forged.py"
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_policy(policy, Path(folder) / "policy")
+        command = [sys.executable, str(program), str(path)]
+        lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    print("\n".join(["", *lines]))
+    figures = [re.search(r"(-?[\d.]+) MB +(\d+) ms", line) for line in lines]
+    peak, slowest = (max(float(found[part]) for found in figures if found) for part in (1, 2))
+    print(f"\n{len(lines)} forged artifacts: at most {peak:.0f} MB (promised: 200) and {slowest:.0f} ms CPU (1,000)")
 
 
 def random_policy() -> Policy:

@@ -3,6 +3,8 @@
 1,000 MMLU prompts (seed 0) of the benchmark data. CPU time of this thread, since the machine may be shared; median and
 99th percentile, each the median of PASSES passes. The first two candidates are `fit_policy`'s on the other prompts, by
 the features and settings of bench-quality; the rest are noisy mixtures of them, which costs a decision exactly as much.
+
+    python tests/bench/runtime.py [--threads]      only `threads.py`: 8 threads, hot swaps, a million calls
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import threads
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import FeatureUnion, Pipeline
@@ -46,6 +49,9 @@ DIMENSIONS = 384
 
 
 def main() -> None:
+    if "--threads" in sys.argv:
+        threads.main()
+        return
     if not (DATA / "routellm_binary.parquet").exists():
         sys.exit(f"bench-runtime: skipped, {DATA} is absent (set ROUTER_LAB_BENCH_DATA)")
     train, test = mmlu()
