@@ -15,6 +15,7 @@ import re
 import shutil
 import stat
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,7 +100,14 @@ def append_line(path: str | os.PathLike[str], line: bytes, *, sync: bool = False
     power cut. wait_s: how long to wait for another writer (one that was stopped holds the file until it goes on), then
     TimeoutError; None waits. Raises OSError, and ValueError for a line that holds a newline.
     """
-    if b"\n" in line:
+    append_lines(path, [line], sync=sync, wait_s=wait_s)
+
+
+def append_lines(
+    path: str | os.PathLike[str], lines: Sequence[bytes], *, sync: bool = False, wait_s: float | None = None
+) -> None:
+    """`append_line` of several at once: all of them or none, under one lock. A kill may leave the first of them."""
+    if any(b"\n" in line for line in lines):
         raise ValueError("append_line: the line holds a newline")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +121,7 @@ def append_line(path: str | os.PathLike[str], line: bytes, *, sync: bool = False
             _lock(descriptor, wait_s)
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n" if hasattr(os, "pread") else False
-        _write_whole(descriptor, (b"\n" if torn else b"") + line + b"\n", size)
+        _write_whole(descriptor, (b"\n" if torn else b"") + b"".join(line + b"\n" for line in lines), size)
         if sync:
             os.fsync(descriptor)
     finally:

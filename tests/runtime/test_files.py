@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.files import append_line, atomic_write, read_records, remove_leftovers
+from router_lab.runtime.files import append_line, append_lines, atomic_write, read_records, remove_leftovers
 from router_lab.runtime.locks import FolderLock
 from router_lab.runtime.reading import read_bytes
 
@@ -199,3 +199,15 @@ def test_a_line_waits_for_another_writer_no_longer_than_it_is_told(tmp_path: Pat
         fcntl.flock(held, fcntl.LOCK_UN)
     append_line(tmp_path / "x", b"b", wait_s=0.01)
     assert (tmp_path / "x").read_bytes() == b"b\n"
+
+
+def test_several_lines_are_all_there_or_none(tmp_path: Path) -> None:
+    append_line(tmp_path / "a", b"old")
+    with room_for(10), pytest.raises(OSError):
+        append_lines(tmp_path / "a", [b"one", b"two" * 10])
+    assert (tmp_path / "a").read_bytes() == b"old\n"
+    append_lines(tmp_path / "a", [b"one", b"two"])
+    append_lines(tmp_path / "a", [])
+    assert (tmp_path / "a").read_bytes() == b"old\none\ntwo\n"
+    with pytest.raises(ValueError, match="newline"):
+        append_lines(tmp_path / "a", [b"one", b"t\nwo"])
