@@ -42,18 +42,6 @@ class Decision:
     _vector_missing: bool
     code: str
     """Which kind of `reason` it has."""
-    _spec: PolicySpec
-    _revision: str | None
-    _index: int
-    _quality: NDArray[np.float64]
-    _cost: NDArray[np.float64]
-    _coverage: float
-    _limits_row: int
-    _point: Point
-    _field: Field | None
-    _tried: tuple[int, ...]
-    _suite: str | None
-    _vector_missing: bool
     unknown_point: str | None
     """The point that a `PolicyStore` was asked for and its policy does not have: the policy's default point decided."""
 

@@ -1,92 +1,171 @@
 """What a `PolicyStore` keeps on disk: the last good policy, the one before it, and the newest release ever accepted.
 
 Laid out like policies/<name>: revisions in directories of their own, and state.json. It is written only after a policy
-passed every check, and read with the same suspicion as anything else.
+passed every check, and read with the same suspicion as anything else. The worker processes of a service may share one:
+writes are under a lock, and what another worker has kept is never taken back.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from router_lab.runtime import jsonio
-from router_lab.runtime.artifact import DIRECTORY_DIGITS, MANIFEST, Opened, write_files
+from router_lab.runtime.artifact import DIRECTORY_DIGITS, Opened, read_files, write_files
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.files import atomic_write
-from router_lab.runtime.release import RELEASE
+from router_lab.runtime.files import atomic_write, remove_leftovers, temporary_beside
+from router_lab.runtime.locks import FolderLock
+from router_lab.runtime.reading import read_bytes
+from router_lab.runtime.release import RELEASE, is_revision, parse_release, read_release_bytes
 
 _STATE = "state.json"
+_LARGEST = 1 << 16
+_WAIT_S = 5.0
 
 
 class Remembered(NamedTuple):
-    """`current` and `previous` name directories under the state directory; `release` is the newest number accepted."""
+    """`current` and `previous` name directories under the state directory; `release` is the newest number accepted, of
+    policy `name` as `alias`, signed by `signer` (None: not known); `rejected` are revisions rolled back from."""
 
     current: str | None = None
     previous: str | None = None
     release: int = 0
+    name: str | None = None
+    alias: str | None = None
+    signer: str | None = None
+    rejected: tuple[str, ...] = ()
 
 
 class State:
-    """The state directory of one store. Two stores must not share one."""
+    """The state directory of a service's stores, which may be several processes on one machine."""
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, directory: str | PathLike[str]) -> None:
         self.directory = Path(directory)
 
-    def read(self) -> Remembered:
-        """What was remembered; nothing if nothing was, PolicyError if state.json is damaged."""
+    def read(self) -> tuple[Remembered, str | None]:
+        """(what was remembered, what is wrong with state.json or None).
+
+        Where state.json is damaged, or missing beside kept policies, their own RELEASE.json files say what is known.
+        """
         path = self.directory / _STATE
         try:
-            data = path.read_bytes()
+            return _parsed(read_bytes(path, _LARGEST), str(path)), None
         except FileNotFoundError:
-            return Remembered()
-        value = jsonio.loads(data[:4096], str(path))
-        if not isinstance(value, dict) or value.keys() != set(Remembered._fields):
-            raise PolicyError(f"{path}: not an object of {', '.join(Remembered._fields)}")
-        found = Remembered(**value)
-        if not isinstance(found.release, int) or not all(_is_name(name) for name in (found.current, found.previous)):
-            raise PolicyError(f"{path}: not the state of a policy store")
-        return found
+            kept = self._from_copies()
+            return kept, f"{path}: is missing beside kept policies" if kept.current else None
+        except (OSError, PolicyError) as error:
+            told = error.strerror if isinstance(error, OSError) else error
+            return self._from_copies(), str(told) if str(path) in str(told) else f"{path}: {told}"
 
     def path(self, name: str) -> Path:
         """The folder to open a remembered policy from: an artifact with its RELEASE.json, if it had one, around it."""
         return self.directory / name / "policy"
 
-    def keep(self, opened: Opened, remembered: Remembered) -> Remembered:
-        """Copy a policy that passed all checks, make it `current`, and forget all but it and the one before."""
+    def keep(self, opened: Opened, known: Remembered, *, restart: bool = False) -> Remembered:
+        """Copy a policy that passed all checks, make it `current`, and forget all but it and the one before.
+
+        restart: the number may be lower than what the disk remembers. Raises OSError, PolicyError, InputError.
+        """
         revision = opened.policy.revision or ""
         number = 0 if opened.release is None else opened.release.number
         # The release is part of the name: the same revision may be published again under a newer number.
         name = f"{revision[:DIRECTORY_DIGITS]}-{number}"
-        folder = self.directory / name
-        if not (folder / "policy" / MANIFEST).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            write_files(opened.files, folder / "policy")
-            if opened.release_bytes is not None:
-                atomic_write(folder / RELEASE, opened.release_bytes)
-        previous = remembered.current if remembered.current != name else remembered.previous
-        return self.write(Remembered(name, previous, max(number, remembered.release)))
+        with FolderLock(self.directory, "a policy store", wait_s=_WAIT_S):
+            remove_leftovers(self.directory)
+            disk = self.read()[0]
+            self._place(name, opened)
+            previous = disk.current if disk.current != name else disk.previous
+            newest = number if restart else max(number, known.release, disk.release)
+            return self._write(known._replace(current=name, previous=previous, release=newest))
 
     def write(self, remembered: Remembered) -> Remembered:
+        """Remember that, and forget every other policy. Raises OSError, InputError."""
+        with FolderLock(self.directory, "a policy store", wait_s=_WAIT_S):
+            return self._write(remembered)
+
+    def _write(self, remembered: Remembered) -> Remembered:
         value: dict[str, Any] = remembered._asdict()
         atomic_write(self.directory / _STATE, jsonio.dumps(value))
-        for entry in self.directory.iterdir():
-            if entry.is_dir() and _is_name(entry.name) and entry.name not in (remembered.current, remembered.previous):
+        for entry in self._copies():
+            if entry.name not in (remembered.current, remembered.previous):
                 shutil.rmtree(entry, ignore_errors=True)
         return remembered
+
+    def _place(self, name: str, opened: Opened) -> None:
+        """The copy `name`, whole or not at all; one that is there and intact stays."""
+        folder = self.directory / name
+        if _intact(folder, opened):
+            return
+        whole = temporary_beside(folder)
+        try:
+            write_files(opened.files, whole / "policy")
+            if opened.release_bytes is not None:
+                atomic_write(whole / RELEASE, opened.release_bytes)
+            if folder.exists():
+                folder.rename(temporary_beside(folder))  # damaged; the next to keep something removes it
+            whole.rename(folder)
+        finally:
+            shutil.rmtree(whole, ignore_errors=True)
+
+    def _copies(self) -> list[Path]:
+        if not self.directory.is_dir():
+            return []
+        return [entry for entry in self.directory.iterdir() if entry.is_dir() and _is_name(entry.name)]
+
+    def _from_copies(self) -> Remembered:
+        found = []
+        for entry in self._copies():
+            try:
+                release = parse_release(read_release_bytes(entry))[0] if (entry / RELEASE).is_file() else None
+            except PolicyError:
+                release = None
+            number = int(entry.name.partition("-")[2]) if release is None else release.number
+            found.append((number, entry.stat().st_mtime_ns, entry.name, release))
+        found.sort(key=lambda row: row[:3])
+        if not found:
+            return Remembered()
+        number, _, current, release = found[-1]
+        known = Remembered(current, found[-2][2] if len(found) > 1 else None, number)
+        return known if release is None else known._replace(name=release.name, alias=release.alias)
+
+
+def _intact(folder: Path, opened: Opened) -> bool:
+    try:
+        same = read_files(folder / "policy")[1] == opened.policy.revision
+        return same and (opened.release_bytes is None or read_release_bytes(folder) == opened.release_bytes)
+    except (PolicyError, OSError):
+        return False
+
+
+def _parsed(data: bytes, path: str) -> Remembered:
+    value = jsonio.loads(data, path)
+    first = ("current", "previous", "release")  # all that versions before December 2026 wrote
+    if not isinstance(value, dict) or not set(first) <= value.keys() <= set(Remembered._fields):
+        raise PolicyError(f"{path}: not an object of {', '.join(Remembered._fields)}")
+    rejected = value.get("rejected", [])
+    texts = [value.get(key) for key in ("name", "alias", "signer")]
+    release = value["release"]
+    if (
+        not isinstance(release, int) or isinstance(release, bool) or release < 0
+        or not all(name is None or _is_name(name) for name in (value["current"], value["previous"]))
+        or not all(text is None or isinstance(text, str) for text in texts)
+        or not isinstance(rejected, list) or not all(map(is_revision, rejected))
+    ):  # fmt: skip
+        raise PolicyError(f"{path}: not the state of a policy store")
+    return Remembered(**{**value, "rejected": tuple(rejected)})
 
 
 def _is_name(name: Any) -> bool:
     """A directory that `keep` made: hex digits, a dash, digits; never a path."""
-    if name is None:
-        return True
     if not isinstance(name, str):
         return False
     revision, dash, number = name.partition("-")
     return (
         bool(dash)
         and number.isdecimal()
+        and number.isascii()
         and len(revision) == DIRECTORY_DIGITS
         and set(revision) <= set("0123456789abcdef")
     )
