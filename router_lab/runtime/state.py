@@ -18,7 +18,7 @@ from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.files import atomic_write, remove_leftovers, temporary_beside
 from router_lab.runtime.locks import FolderLock
 from router_lab.runtime.reading import read_bytes
-from router_lab.runtime.release import RELEASE, is_revision, parse_release, read_release_bytes
+from router_lab.runtime.release import RELEASE, Release, is_revision, parse_release, read_release_bytes
 
 _STATE = "state.json"
 _LARGEST = 1 << 16
@@ -62,6 +62,13 @@ class State:
     def path(self, name: str) -> Path:
         """The folder to open a remembered policy from: an artifact with its RELEASE.json, if it had one, around it."""
         return self.directory / name / "policy"
+
+    def release(self, name: str) -> Release | None:
+        """What published a remembered policy, if anything did; unchecked, for what is said of it."""
+        try:
+            return parse_release(read_release_bytes(self.directory / name))[0]
+        except PolicyError:
+            return None
 
     def keep(self, opened: Opened, known: Remembered, *, restart: bool = False) -> Remembered:
         """Copy a policy that passed all checks, make it `current`, and forget all but it and the one before.
@@ -117,10 +124,7 @@ class State:
     def _from_copies(self) -> Remembered:
         found = []
         for entry in self._copies():
-            try:
-                release = parse_release(read_release_bytes(entry))[0] if (entry / RELEASE).is_file() else None
-            except PolicyError:
-                release = None
+            release = self.release(entry.name)
             number = int(entry.name.partition("-")[2]) if release is None else release.number
             found.append((number, entry.stat().st_mtime_ns, entry.name, release))
         found.sort(key=lambda row: row[:3])

@@ -169,6 +169,8 @@ class PolicyStore:
         policy, other = self._policy, self._challenger
         if other is None:
             return self._serving.decide(policy, question)
+        if other.store._looks.asleep:
+            other.store.start()
         key = shared_key(question, Featuriser().cap)  # the same whatever policy, or none, serves
         rival = other.store.policy
         ready = self._serving.fits(rival)
@@ -211,6 +213,7 @@ class PolicyStore:
                 continue
             try:
                 opened = self._open(self._state.path(name), accept_expired=True)
+                opened = opened._replace(release=opened.release or self._state.release(name))
             except Exception as error:  # noqa: BLE001 - a service never fails for what lies on its disk
                 self._refuse(error)
                 continue
@@ -255,6 +258,7 @@ class PolicyStore:
             self._save()  # what the disk had no room for
             return False
         opened = self._open(path)
+        self._read_state(again=True)
         with self._lock:
             if turn != self._looks.turn:
                 return False
@@ -325,21 +329,24 @@ class PolicyStore:
         self._policy, self._serves = opened.policy, opened.release
         self._told(since=self._clock(), origin=origin)
 
-    def _read_state(self) -> None:
-        """Before the first acceptance, whatever the way to it."""
-        if self._state_read or self._state is None:
+    def _read_state(self, *, again: bool = False) -> None:
+        """Before the first acceptance, whatever the way to it; `again` for what another process may have accepted."""
+        if self._state is None or (self._state_read and not again):
             return
         known, fault = self._state.read()
         with self._lock:
-            if self._state_read:
-                return
-            name, alias = self._bound
-            self._remembered = known._replace(
-                release=max(known.release, self._remembered.release), name=name or known.name,
-                alias=alias or known.alias,
-            )  # fmt: skip
+            mine, (name, alias) = self._remembered, self._bound
+            if not self._state_read:
+                self._remembered = known._replace(
+                    release=max(known.release, mine.release), name=name or known.name, alias=alias or known.alias
+                )
+            elif known.release > mine.release and known.signer == mine.signer:
+                self._remembered = mine._replace(
+                    release=known.release, current=known.current, previous=known.previous,
+                    name=name or known.name, alias=alias or known.alias,
+                )  # fmt: skip
             self._state_read = True
-        if fault is not None:
+        if fault is not None and not again:
             self._told(state_fault=fault)
             self._refuse(PolicyError(f"state: {fault}"))
 
@@ -358,7 +365,7 @@ class PolicyStore:
             known = write(self._state)
         except (OSError, RouterLabError) as error:
             fault = f"{self._state.directory}: cannot be written: {error}; what serves is not kept"
-            news = fault != self._status.state_fault
+            news = self._status.state_fault is None
             self._told(state_fault=fault)
             if news:
                 self._refuse(PolicyError(fault))
