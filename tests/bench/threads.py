@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import statistics
 import sys
 import tempfile
@@ -294,7 +295,10 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=10.0, help="of each round")
     options.add_argument("--calls", type=int, default=1_000_000)
     options.add_argument("--swaps", type=int, default=500)
+    options.add_argument("--pinned", action="store_true", help="to one core, as `taskset -c 0` does")
     given = options.parse_args()
+    if given.pinned:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as place:
         kept = [not given.rounds or wait_table(Path(place) / "waits", given.rounds, given.seconds)]
         kept.append(not given.calls or million(Path(place), given.calls, given.swaps))
