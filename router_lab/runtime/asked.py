@@ -57,21 +57,26 @@ def read(
 ) -> Asked:
     """Arguments as in `Policy.decide`. PolicyError for what no policy could ever take; exceptions of the caller's own
     objects (a dict whose `get` fails, a generator that raises) become such errors too, interrupts pass."""
-    return Asked(
-        prompt if type(prompt) is str else _prompt(prompt),
-        None if suite is None else _text(suite, "suite"),
-        tiers if tiers is STANDARD else _tiers(tiers),
-        None if allowed is None else _allowed(allowed),
-        None if max_cost_usd is None else number(max_cost_usd, "max_cost_usd"),
-        None if min_quality is None else number(min_quality, "min_quality"),
-        None if deadline_s is None else number(deadline_s, "deadline_s"),
-        None if context_tokens is None else number(context_tokens, "context_tokens"),
-        None if previous is None else pair(previous, "decide: previous"),
-        0.0 if type(cached_tokens) is int and cached_tokens == 0 else number(cached_tokens, "cached_tokens"),
-        None if point is None else _text(point, "point"),
-        None if key is None else _key(key),
-        None if vector is None else as_numbers(vector, "decide: vector"),
-    )
+    try:
+        return Asked(
+            prompt if type(prompt) is str else _prompt(prompt),
+            None if suite is None else _text(suite, "suite"),
+            tiers if tiers is STANDARD else _tiers(tiers),
+            None if allowed is None else _allowed(allowed),
+            None if max_cost_usd is None else number(max_cost_usd, "max_cost_usd"),
+            None if min_quality is None else number(min_quality, "min_quality"),
+            None if deadline_s is None else number(deadline_s, "deadline_s"),
+            None if context_tokens is None else number(context_tokens, "context_tokens"),
+            None if previous is None else pair(previous, "decide: previous"),
+            0.0 if type(cached_tokens) is int and cached_tokens == 0 else number(cached_tokens, "cached_tokens"),
+            None if point is None else _text(point, "point"),
+            None if key is None else _key(key),
+            None if vector is None else as_numbers(vector, "decide: vector"),
+        )
+    except PolicyError:
+        raise
+    except Exception as error:  # a text, number or list of the caller's own kind may fail in any way
+        raise PolicyError(f"decide: an argument cannot be read: {shown(error)}") from error
 
 
 def number(value: Any, argument: str, *, least: float = 0.0) -> float:
@@ -90,10 +95,10 @@ def pair(value: Any, where: str) -> Candidate:
     """A Candidate from one, or from a (model, effort) pair, or PolicyError."""
     if not (isinstance(value, tuple | list) and len(value) == 2):
         raise PolicyError(f"{where} {shown(value)} is not a Candidate or a (model, effort) pair")
-    model, effort = value
+    model, effort = (plain_text(part) if isinstance(part, str) else part for part in value)
     if not (isinstance(model, str) and model and (effort is None or (isinstance(effort, str) and effort))):
         raise PolicyError(f"{where} {shown(value)} is not a (model, effort) pair of str and str or None")
-    return Candidate(plain_text(model), None if effort is None else plain_text(effort))
+    return Candidate(model, effort)
 
 
 def shared_key(asked: Asked, cap: int) -> str | bytes:

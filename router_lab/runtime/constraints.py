@@ -35,6 +35,16 @@ class Cache(NamedTuple):
     worth_usd: float
 
 
+class Tier(NamedTuple):
+    """Of each candidate [c]: the tier's name, its price over that of standard (1 where it is not offered, which
+    `lacking` says: 1 there, else 0; None where all offer it), and its seconds."""
+
+    names: tuple[str, ...]
+    price: NDArray[np.float64]
+    lacking: NDArray[np.float64] | None
+    seconds: NDArray[np.float64]
+
+
 class Offers:
     """What each candidate offers, as arrays over the columns."""
 
@@ -47,6 +57,7 @@ class Offers:
             )
             for tier in {"standard"}.union(*(p.prices.tiers for p in spec.profiles if p.prices is not None))
         }
+        self._alone = {tier: _tier((tier,) * len(self.columns), *offered) for tier, offered in self._tiers.items()}
         self._prices = tuple(profile.prices for profile in spec.profiles)
         self._window = np.array([profile.context_window or math.inf for profile in spec.profiles])
         self._output = np.array([[one.max_tokens or 0 for one in row] for row in spec.limits], np.float64)
@@ -70,8 +81,8 @@ class Offers:
         left = self._allowed(asked.allowed)
         unmet: list[str] = []
         deadline_s = asked.deadline_s
-        multiplier, seconds, tier = self._cheapest_tier(asked.tiers, deadline_s)
-        cost_usd = cost_usd * np.where(np.isfinite(multiplier), multiplier, 1.0)
+        tier = self._cheapest_tier(asked.tiers, deadline_s)
+        cost_usd = cost_usd * tier.price
 
         def narrow(name: str, shortfall: NDArray[np.float64]) -> None:
             nonlocal left
@@ -80,18 +91,19 @@ class Offers:
                 unmet.append(name)
             left = left & (shortfall <= max(least, 0.0))
 
-        narrow("tiers", np.where(np.isfinite(multiplier), 0.0, 1.0))
+        if tier.lacking is not None:
+            narrow("tiers", tier.lacking)
         if context_tokens is not None:
             output = self._output[row] if len(self._output) else 0.0
             narrow("context_tokens", context_tokens + output - self._window)
         if deadline_s is not None:
-            narrow("deadline_s", seconds - deadline_s)
+            narrow("deadline_s", tier.seconds - deadline_s)
         if asked.max_cost_usd is not None:
             narrow("max_cost_usd", cost_usd - asked.max_cost_usd)
         if asked.min_quality is not None:
             narrow("min_quality", asked.min_quality - quality)
         left.flags.writeable = cost_usd.flags.writeable = False  # what a Decision is made of never changes
-        return Field(left, cost_usd, tier, tuple(unmet))
+        return Field(left, cost_usd, tier.names, tuple(unmet))
 
     def cache(self, previous: Candidate, cached_tokens: float) -> Cache | None:
         """What a conversation would lose by leaving `previous`; None if this policy does not know that candidate."""
@@ -106,23 +118,22 @@ class Offers:
     def _allowed(self, allowed: tuple[Candidate, ...] | None) -> NDArray[np.bool_]:
         if allowed is None:
             return np.ones(len(self.columns), np.bool_)
+        known = [self.columns[candidate] for candidate in allowed if candidate in self.columns]
         left = np.zeros(len(self.columns), np.bool_)
-        left[[self.columns[candidate] for candidate in allowed if candidate in self.columns]] = True
-        if not left.any():
+        for column in known:
+            left[column] = True
+        if not known:
             raise PolicyError(f"decide: allowed {shown(allowed, 300)} names no candidate of this policy")
         return left
 
-    def _cheapest_tier(
-        self, tiers: tuple[str, ...], deadline_s: float | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]:
-        """Of each candidate: price multiplier, seconds and name of the cheapest tier that keeps the deadline.
-
-        Where none keeps it, of the fastest tier; where none is offered, multiplier infinity.
-        """
+    def _cheapest_tier(self, tiers: tuple[str, ...], deadline_s: float | None) -> Tier:
+        """Of each candidate the cheapest tier that keeps the deadline, or where none does the fastest."""
         known = [tier for tier in tiers if tier in self._tiers]
+        if len(known) == 1:  # there is nothing to choose
+            return self._alone[known[0]]
         if not known:
             nothing = np.full(len(self.columns), math.inf)
-            return nothing, nothing, ("standard",) * len(nothing)
+            return _tier(("standard",) * len(nothing), nothing, nothing)
         price = np.array([self._tiers[tier][0] for tier in known])
         seconds = np.array([self._tiers[tier][1] for tier in known])
         late = np.isinf(price) if deadline_s is None else np.isinf(price) | (seconds > deadline_s)
@@ -130,7 +141,14 @@ class Offers:
         hurry = np.where(np.isinf(price), np.inf, seconds)
         best = np.where(late.all(axis=0), hurry.argmin(axis=0), rank.argmin(axis=0))
         columns = np.arange(len(best))
-        return price[best, columns], seconds[best, columns], tuple(known[index] for index in best.tolist())
+        return _tier(tuple(known[index] for index in best.tolist()), price[best, columns], seconds[best, columns])
+
+
+def _tier(names: tuple[str, ...], multiplier: NDArray[np.float64], seconds: NDArray[np.float64]) -> Tier:
+    """`multiplier` is infinite where the candidate does not offer the tier."""
+    offered = np.isfinite(multiplier)
+    lacking = None if offered.all() else np.where(offered, 0.0, 1.0)
+    return Tier(names, np.where(offered, multiplier, 1.0), lacking, seconds)
 
 
 def _multiplier(prices: Any, tier: str) -> float:

@@ -45,8 +45,8 @@ class Decision:
     unknown_point: str | None
     """The point that a `PolicyStore` was asked for and its policy does not have: the policy's default point decided."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         spec: PolicySpec,
         revision: str | None,
         index: int,
@@ -61,7 +61,8 @@ class Decision:
         suite: str | None = None,
         vector_missing: bool = False,
         unknown_point: str | None = None,
-    ) -> None:
+    ) -> Decision:
+        self = object.__new__(cls)  # not __init__, which could be called again
         put = object.__setattr__  # a line each: a loop over the names takes twice as long, on every request
         put(self, "_spec", spec)
         put(self, "_revision", revision)
@@ -77,6 +78,7 @@ class Decision:
         put(self, "_suite", suite)
         put(self, "_vector_missing", vector_missing)
         put(self, "unknown_point", unknown_point)
+        return self
 
     def _but(self, **changes: Any) -> Decision:
         """The same decision but for some of what it is made of, by the names of `__slots__`."""
@@ -333,4 +335,4 @@ _ORDER = (
     "_spec", "_revision", "_index", "code", "_quality", "_cost", "_coverage", "_limits_row", "_point", "_field",
     "_tried", "_suite", "_vector_missing", "unknown_point",
 )  # fmt: skip
-"""What a Decision is made of, in the order of `__init__`."""
+"""What a Decision is made of, in the order of `__new__`."""

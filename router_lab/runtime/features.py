@@ -107,6 +107,7 @@ def _powers(base: int, count: int, first: int = 1) -> NDArray[np.uint32]:
 _LOWER = _lower()
 _KIND = _kinds()
 _CLASS = _classes()
+_COUNTED = range(2, len(DENSE))
 # Up to four bytes a character, and a space on either side.
 _POWER = _powers(_BASE, 4 * MAX_CAP + 3)
 _INVERSE = _powers(pow(_BASE, -1, _MOD), 4 * MAX_CAP + 3, _SCALE)
@@ -139,9 +140,9 @@ def extract(text: str, *, buckets: int, cap: int) -> Features:
     data = b" %b " % cap_text(text, cap).encode("utf-8", "replace")
     bag, words = _bag(np.frombuffer(data.translate(_LOWER), np.uint8), np.frombuffer(data.translate(_KIND), np.uint8))
     bag >>= _SHIFT[buckets]
-    counts = np.bincount(np.frombuffer(data.translate(_CLASS), np.uint8), minlength=len(DENSE))
-    counts[0] = min(len(text), 4 * cap)
-    counts[1] = words
+    classes = data.translate(_CLASS)
+    # Not by np.bincount: it lets go of the interpreter, which another thread then takes.
+    counts = np.array([min(len(text), 4 * cap), words, *map(classes.count, _COUNTED)], np.int64)
     return Features(_distinct(bag), counts)
 
 
@@ -151,10 +152,10 @@ def _bag(codes: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> tuple[NDArray[np
     The first and last byte must not belong to a word. A stretch of spaces has sum 0, and so hash 0: dropped.
     """
     edges = (kinds[1:] != kinds[:-1]).nonzero()[0]
-    sums = np.add.accumulate(codes * _POWER[: len(codes)], 0, np.uint32).take(edges)
+    sums = np.add.accumulate(codes * _POWER[: len(codes)], 0, np.uint32)[edges]
     words = sums[1:] - sums[:-1]
-    words *= _INVERSE.take(edges[:-1])
-    words = words.take(words.nonzero()[0])
+    words *= _INVERSE[edges[:-1]]
+    words = words[words.nonzero()[0]]
     count = len(words)
     bag = np.empty(2 * count or 1, np.uint32)
     bag[:count] = words
@@ -172,7 +173,7 @@ def _distinct(bag: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """
     bag[-1] = _BEHIND
     bag.sort()
-    return np.asarray(bag.take((bag[1:] != bag[:-1]).nonzero()[0]), np.uint32)
+    return np.asarray(bag[(bag[1:] != bag[:-1]).nonzero()[0]], np.uint32)
 
 
 class Featuriser(NamedTuple):

@@ -66,6 +66,8 @@ class Policy:
     def __init__(
         self, spec: PolicySpec, *, revision: str | None = None, clock: Callable[[], float] = time.time
     ) -> None:
+        if hasattr(self, "spec"):
+            raise AttributeError("a Policy never changes (__init__)")
         check_spec(spec)
         self._set(
             spec=spec,
@@ -87,6 +89,9 @@ class Policy:
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a Policy never changes ({name})")
+
+    def __delattr__(self, name: str) -> None:
         raise AttributeError(f"a Policy never changes ({name})")
 
     def __copy__(self) -> Policy:

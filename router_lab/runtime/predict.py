@@ -100,12 +100,12 @@ class Predictor:
     def _sums(self, text: str) -> tuple[NDArray[Any], Floats, int, int]:
         """Whole-number sums [2c] of hashed and of dense weights; features seen in fitting, and in all."""
         bag, counts = extract(text, buckets=self._featuriser.buckets, cap=self._featuriser.cap)
-        rows = self._row_of.take(bag)
+        rows = self._row_of[bag]
         weights = self._rows.take(rows, 0)
         if weights.size < len(_ONES):
             # A third faster. Exact: whole numbers, of which even MAX_CAP characters have too few to reach 2**24.
-            sums = _ONES[: len(weights)].dot(weights.astype(np.float32))
+            sums = _ONES[: len(weights)] @ weights.astype(np.float32)
         else:
             sums = np.add.reduce(weights, 0, np.int32)
         counts += self._offsets
-        return sums, self._scores.take(counts) @ self._dense, int(np.count_nonzero(rows)), len(rows)
+        return sums, self._scores[counts] @ self._dense, int(np.count_nonzero(rows)), len(rows)

@@ -4,7 +4,7 @@
 99th percentile, each the median of PASSES passes. The first two candidates are `fit_policy`'s on the other prompts, by
 the features and settings of bench-quality; the rest are noisy mixtures of them, which costs a decision exactly as much.
 
-    python tests/bench/runtime.py [--threads]      only `threads.py`: 8 threads, hot swaps, a million calls
+`make bench-threads` has the waits of 8 threads, with and without hot swaps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import threads
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import FeatureUnion, Pipeline
@@ -49,9 +48,6 @@ DIMENSIONS = 384
 
 
 def main() -> None:
-    if "--threads" in sys.argv:
-        threads.main()
-        return
     if not (DATA / "routellm_binary.parquet").exists():
         sys.exit(f"bench-runtime: skipped, {DATA} is absent (set ROUTER_LAB_BENCH_DATA)")
     train, test = mmlu()
