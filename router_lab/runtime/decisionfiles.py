@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import json
 import lzma
 import math
 import os
 import re
-import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
-from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.reading import open_regular
 from router_lab.runtime.values import name_of
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -45,51 +46,96 @@ def log_parts(path: str | os.PathLike[str]) -> list[Path]:
     return parts
 
 
-def read_parts(parts: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """The rows of the files in order, ids as text; damaged lines are counted in one RouterLabWarning a file."""
-    for part in parts:
-        bad, first, error = 0, 0, ""
-        try:
-            for number, line in enumerate(_lines(part), start=1):
-                row = _row(line) if line is not None else None
-                if row is not None:
-                    yield row
-                elif line is None or line.strip():
-                    bad, first = bad + 1, first or number
-        except (EOFError, OSError, zlib.error, lzma.LZMAError) as problem:
-            error = f"{part}: cannot be read to its end ({problem}); what came before counts"
-        if bad:
-            said = (
-                f"{part}: {bad:,} lines are not lines of a decision log and were passed over, the first is line {first}"
-            )
-            warnings.warn(RouterLabWarning(said), stacklevel=3)
-        if error:
-            warnings.warn(RouterLabWarning(error), stacklevel=3)
+def is_log_name(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is called as a decision log, or as a rotated part of one, is: `x.jsonl`, `x.jsonl.2.gz`."""
+    name = Path(path).name
+    stem, dot, rest = name.rpartition(".jsonl")
+    return bool(dot) and bool(stem) and (rest in ("", *_OPENERS) or _ROTATED.fullmatch(rest) is not None)
 
 
-def _lines(path: Path) -> Iterator[bytes | None]:
-    """Each line; None for one that is too long to be one."""
-    opener = _OPENERS.get(path.suffix)
-    with cast(BinaryIO, path.open("rb") if opener is None else opener(path, "rb")) as handle:
-        while line := handle.readline(LINE_BYTES):
-            if len(line) < LINE_BYTES or line.endswith(b"\n"):
-                yield line
+class Parts:
+    """The open files of a log, oldest first: a rotation while they are read changes nothing.
+
+    `names`: of the files; `notes`: what could not be read, a text each. Raises InputError if there is no such log.
+    """
+
+    def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
+        asked = list(paths)
+        self.notes: list[str] = []
+        for _ in range(5):  # a rotation between listing and opening: look again
+            with contextlib.ExitStack() as stack:
+                self._open(asked, stack)
+                if all(entry.exists() and _same(entry, key) for key, entry in self._entries.items()):
+                    self._stack = stack.pop_all()
+                    break
+        else:
+            raise InputError(f"{asked[0]}: is rotated faster than it can be opened; read a copy")
+        self.names = [str(entry) for entry in self._entries.values()]
+
+    def _open(self, asked: list[str | os.PathLike[str]], stack: contextlib.ExitStack) -> None:
+        self._entries: dict[tuple[int, int], Path] = {}
+        self._files: list[BinaryIO] = []
+        self.notes = []
+        for part in (part for each in asked for part in log_parts(each)):
+            try:
+                raw = stack.enter_context(open_regular(part))
+            except InputError as error:
+                self.notes.append(f"{error}; none of its lines count")
                 continue
-            while line and not line.endswith(b"\n"):
-                line = handle.readline(LINE_BYTES)
-            yield None
+            status = os.fstat(raw.fileno())
+            if (status.st_dev, status.st_ino) in self._entries:
+                continue
+            self._entries[status.st_dev, status.st_ino] = part
+            opener = _OPENERS.get(part.suffix)
+            self._files.append(raw if opener is None else stack.enter_context(opener(raw, "rb")))
+
+    def __enter__(self) -> Parts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def lines(self) -> Iterator[tuple[str, int, bytes | None]]:
+        """(file, number from 1, line) of all of them, from the first; None for a line that is too long to be one."""
+        for name, file in zip(self.names, self._files, strict=True):
+            try:
+                file.seek(0)
+                for number, line in enumerate(_lines(file), start=1):
+                    yield name, number, line
+            except (EOFError, OSError, zlib.error, lzma.LZMAError) as problem:
+                said = f"{name}: cannot be read to its end ({problem}); what came before counts"
+                if said not in self.notes:
+                    self.notes.append(said)
 
 
-def _row(line: bytes) -> dict[str, Any] | None:
+def _same(entry: Path, key: tuple[int, int]) -> bool:
+    status = entry.stat()
+    return (status.st_dev, status.st_ino) == key
+
+
+def _lines(handle: BinaryIO) -> Iterator[bytes | None]:
+    """Each line; None for one that is too long to be one."""
+    while line := handle.readline(LINE_BYTES):
+        if len(line) < LINE_BYTES or line.endswith(b"\n"):
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = handle.readline(LINE_BYTES)
+        yield None
+
+
+def log_row(line: bytes | None) -> dict[str, Any] | None:
+    """The row of a line, its id as text; None for what is no line of a log."""
     try:
-        row = json.loads(line)
-        row["id"] = name_of(row["id"])
+        row = json.loads(line or b"")
+        if type(row["id"]) is not str:
+            row["id"] = name_of(row["id"])
         kind = row["kind"]
         if kind == "decision":
-            texts = ("model", "revision", "tier")
-            fits = all(isinstance(row[k], str) for k in texts) and isinstance(row["effort"], str | None)
-            fits = fits and all(_number(row[k]) for k in ("quality", "cost_usd"))
-            return row if fits else None
+            effort = row["effort"]
+            fits = isinstance(row["model"], str) and isinstance(row["revision"], str) and isinstance(row["tier"], str)
+            fits = fits and (effort is None or isinstance(effort, str))
+            return row if fits and _number(row["quality"]) and _number(row["cost_usd"]) else None
         return row if kind == "outcome" else None
     except (ValueError, KeyError, TypeError, RecursionError, InputError):
         return None
@@ -97,11 +143,6 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 def _number(value: Any) -> bool:
     """Null is a prediction that was no number; older logs may hold NaN itself, which is no figure either."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and _finite(value))
-
-
-def _finite(value: float) -> bool:
-    try:
+    if type(value) is float:
         return math.isfinite(value)
-    except OverflowError:
-        return False
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53)

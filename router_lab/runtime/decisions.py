@@ -14,23 +14,24 @@ import os
 import threading
 import time
 import uuid
-import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from router_lab.runtime.decisionfiles import log_parts, read_parts
-from router_lab.runtime.errors import InputError, RouterLabWarning
-from router_lab.runtime.files import append_line
+from router_lab.runtime.decisionfiles import LINE_BYTES
+from router_lab.runtime.decisionrows import outcome_rows, read_decisions
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.files import append_lines
 from router_lab.runtime.messages import prompt_text
-from router_lab.runtime.values import LOGGED, name_of, plain
+from router_lab.runtime.values import name_of, plain
 from router_lab.runtime.visible import visible
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
 
+__all__ = ["DecisionLog", "mark_span", "outcome_rows", "read_decisions", "span_attributes"]
 _PROVIDERS = {"anthropic": "anthropic", "openai_chat": "openai", "openai_responses": "openai"}
 
 
@@ -41,6 +42,8 @@ NAME_CHARS = 500
 MASKABLE = ("id", "suite", "prompt", "reason", "group")
 WAIT_S = 0.25
 """How long a line waits for another process that writes; for a second after one waited in vain, a fiftieth of it."""
+BATCH = 256
+"""Lines that the thread of a buffer writes at once, under one lock."""
 Mask = Iterable[str] | Callable[[dict[str, Any]], dict[str, Any]]
 _LOGS: weakref.WeakSet[DecisionLog] = weakref.WeakSet()
 
@@ -117,6 +120,8 @@ class DecisionLog:
         """
         number = _short(name_of(id))
         known = plain(columns, f"{self.path}: outcome of {number!r}")
+        if "group" in known:
+            known["group"] = _short(known["group"])
         try:
             self._append({"kind": "outcome", "id": number, "time": self._clock(), **known})
         except Exception as error:  # noqa: BLE001  # as above
@@ -164,8 +169,10 @@ class DecisionLog:
     def _append(self, row: dict[str, Any]) -> None:
         row = {key: None if _no_number(value) else value for key, value in self._masked(row).items()}
         line = json.dumps(row, sort_keys=True, ensure_ascii=True, allow_nan=False).encode("ascii")
+        if len(line) + 2 > LINE_BYTES:  # no reader would take it
+            raise ValueError(f"the line has {len(line):,} bytes, more than {LINE_BYTES:,}")
         if not self._buffer:
-            self._put(line)
+            self._put([line])
             return
         with self._changed:
             full = len(self._lines) >= self._buffer
@@ -179,10 +186,10 @@ class DecisionLog:
         if full:
             raise BufferError(f"{self._buffer:,} lines wait to be written")
 
-    def _put(self, line: bytes) -> None:
+    def _put(self, lines: list[bytes]) -> None:
         patient = time.monotonic() >= self._impatient_until
         try:
-            append_line(self.path, line, wait_s=WAIT_S if patient else WAIT_S / 50)
+            append_lines(self.path, lines, wait_s=WAIT_S if patient else WAIT_S / 50)
         except TimeoutError:
             self._impatient_until = time.monotonic() + 1.0
             raise
@@ -193,12 +200,27 @@ class DecisionLog:
                 self._writing = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: bool(self._lines))
-                line = self._lines.popleft()
+                lines = [self._lines.popleft() for _ in range(min(BATCH, len(self._lines)))]
                 self._writing = True
-            try:
-                self._put(line)
-            except Exception as error:  # noqa: BLE001  # the next line may have room
-                self._lose(error)
+            while not self._written(lines):
+                pass
+
+    def _written(self, lines: list[bytes]) -> bool:
+        """Whether nothing of `lines` waits any more. No request waits for this thread: what is held stays held."""
+        try:
+            append_lines(self.path, lines, wait_s=1.0)
+        except TimeoutError:
+            return False
+        except Exception:  # noqa: BLE001  # one of them may fit where all do not
+            for line in lines:
+                self._put_or_lose(line)
+        return True
+
+    def _put_or_lose(self, line: bytes) -> None:
+        try:
+            self._put([line])
+        except Exception as error:  # noqa: BLE001  # the next line may have room
+            self._lose(error)
 
     def _lose(self, error: Exception) -> None:
         known = {TimeoutError: "held", BufferError: "buffer full"}
@@ -221,81 +243,6 @@ def _digest(text: str) -> str:
 
 def _short(name: str) -> str:
     return name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 33]}-{_digest(name)}"
-
-
-def read_decisions(
-    path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, strict: bool = True
-) -> Iterator[dict[str, Any]]:
-    """The logged decisions in order, each with what was logged of its outcome under "outcome" (None = nothing yet).
-
-    path: a log, with the parts that were rotated away from it (`decisionfiles.log_parts`), or several files. What is no
-    line of a log (torn, damaged) is passed over; an id written twice with different decisions counts once, the last
-    one. Both, and outcomes of no decision there, are counted in a RouterLabWarning. A value that no outcome can have is
-    an InputError; with strict=False that decision has no outcome, and the error's words under "refused".
-    """
-    decisions: dict[str, dict[str, Any]] = {}
-    outcomes: dict[str, dict[str, Any]] = {}  # apart: another process may have written one before its decision
-    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
-    parts = list(dict.fromkeys(part for each in paths for part in log_parts(each)))
-    shown = ", ".join(str(each) for each in paths)
-    again = 0
-    for row in read_parts(parts):
-        name = row["id"]
-        if row["kind"] == "decision":
-            again += name in decisions and decisions[name] != row
-            decisions[name] = row
-        else:
-            outcomes.setdefault(name, {}).update({key: row[key] for key in LOGGED if row.get(key) is not None})
-    if again:
-        said = f"{shown}: {again:,} decisions have the id of an earlier one; the last of an id counts"
-        warnings.warn(RouterLabWarning(said), stacklevel=2)
-    stray = sorted(outcomes.keys() - decisions.keys())
-    if stray:
-        said = f"{shown}: {len(stray):,} outcomes belong to no decision that is logged there, the first to {stray[0]!r}"
-        warnings.warn(RouterLabWarning(said), stacklevel=2)
-    for name, row in decisions.items():
-        known = outcomes.get(name)
-        try:
-            yield row | {"outcome": None if known is None else plain(known, f"{shown}: decision {name!r}")}
-        except InputError as error:
-            if strict:
-                raise
-            yield row | {"outcome": None, "refused": str(error)}
-
-
-def outcome_rows(path: str | os.PathLike[str], *, default_suite: str = "production") -> list[dict[str, Any]]:
-    """Rows of an outcomes table (DESIGN §4) for the decisions whose quality is known.
-
-    sample_id is the decision's id; predictions and revision come along as extra columns, so that what was promised can
-    be laid beside what happened.
-    """
-    rows = []
-    for decision in read_decisions(path):
-        outcome = decision["outcome"]
-        if outcome is None or "quality" not in outcome:
-            continue
-        row = {
-            "suite": decision.get("suite") or default_suite,
-            "sample_id": decision["id"],
-            "epoch": 1,
-            "model": decision["model"],
-            "effort": decision["effort"],
-            "prompt": decision.get("prompt"),
-            "tier": decision["tier"],
-            "started_at": decision["time"],
-            "predicted_quality": decision["quality"],
-            "predicted_cost_usd": decision["cost_usd"],
-            "revision": decision["revision"],
-            "status": "ok",
-            **outcome,
-        }
-        rows.append({key: _whole(value) if isinstance(value, str) else value for key, value in row.items()})
-    return rows
-
-
-def _whole(text: str) -> str:
-    """A text that a table can hold: half a character (a lone surrogate) becomes `?`, as it does in `decide`."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def span_attributes(decision: Decision) -> dict[str, str | float]:

@@ -1,0 +1,265 @@
+"""A decision log read back: each decision with what became of it, in memory of some 300 bytes a decision.
+
+The files are read twice: once for the ids and the outcomes, which are kept as columns, and once for the decisions, one
+at a time. So prompts are never held, and an outcome may stand before its decision, or in another file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import warnings
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from router_lab.runtime.decisionfiles import Parts, log_row
+from router_lab.runtime.errors import InputError, RouterLabWarning, shown
+from router_lab.runtime.values import LOGGED, TOKENS, name_of, plain
+
+Source = str | os.PathLike[str]
+_TEXTS = ("status", "group")
+_WHOLE = frozenset((*TOKENS, "turns"))
+_HIGHEST = dict.fromkeys(LOGGED, math.inf) | {"quality": 1.0, "check": 1.0}
+
+
+def read_decisions(path: Source | Iterable[Source], *, strict: bool = True) -> Iterator[dict[str, Any]]:
+    """The logged decisions in order, each with what was logged of its outcome under "outcome" (None = nothing yet).
+
+    path: a log, with the parts that were rotated away from it (`decisionfiles.log_parts`), or several files. What is no
+    line of a log (torn, damaged) is passed over; the same line twice counts once; of an id written with different
+    decisions the last counts, and of an outcome's column the last value. All of it is counted in RouterLabWarnings, as
+    are outcomes of no decision there and times that lie ahead. A value that no outcome can have is an InputError; with
+    strict=False that decision has no outcome, and the error's words under "refused".
+    """
+    with Reading(path) as reading:
+        for note in reading.notes:
+            warnings.warn(RouterLabWarning(note), stacklevel=2)
+        yield from reading.decisions(strict=strict)
+        for note in reading.later:
+            warnings.warn(RouterLabWarning(note), stacklevel=2)
+
+
+class Reading:
+    """A log whose ids and outcomes have been read.
+
+    `names`: its files; `n`: decisions; `rows`, `damaged`: lines that are one of a log, and that are none; `notes`: what
+    was passed over or counted once, a text each; `later`: what was found while the decisions were read. Raises
+    InputError if there is no such log.
+    """
+
+    def __init__(self, path: Source | Iterable[Source]) -> None:
+        paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+        self._where = ", ".join(str(each) for each in paths[:3]) + (" …" if len(paths) > 3 else "")
+        self._parts = Parts(paths)
+        try:
+            self._scan()
+        except BaseException:
+            self._parts.__exit__()
+            raise
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.__exit__()
+
+    def decisions(self, *, strict: bool = True) -> Iterator[dict[str, Any]]:
+        """As `read_decisions`."""
+        seen, at, ahead, first, soon = 0, -1, 0, "", time.time() + 86_400
+        for at, (_, _, line) in zip(range(len(self._wanted)), self._parts.lines(), strict=False):
+            if not self._wanted[at]:
+                continue
+            row = log_row(line)
+            if row is None or (slot := self._slots.get(row["id"])) is None:
+                break  # another file than before
+            seen += 1
+            if not _of_the_past(row.get("time"), soon):
+                ahead, first = ahead + 1, first or f"{row['id']!r} at {shown(row.get('time'), 40)}"
+            yield row | self._outcomes.of(slot, f"{self._where}: decision {row['id']!r}", strict)
+        if seen < self.n:
+            text = f"{self._where}: changed while it was read; {self.n - seen:,} decisions are missing: read it again"
+            self.later.append(text)
+        if ahead:
+            text = f"{ahead:,} decisions have a time that is no UTC second of the past, the first {first}"
+            self.later.append(f"{self._where}: {text}; milliseconds are divided by 1,000")
+
+    def _scan(self) -> None:
+        self._slots: dict[str, int] = {}
+        self._outcomes = Outcomes()
+        self._wanted = bytearray()
+        self.later: list[str] = []
+        lines, hashes = array("q"), array("q")  # by slot: where the decision that counts stands, and what it says
+        bad: Counter[str] = Counter()
+        first: dict[str, int] = {}
+        again, self.rows = 0, 0
+        for name, number, line in self._parts.lines():
+            self._wanted.append(0)
+            row = log_row(line)
+            if row is None:
+                if line is None or line.strip():
+                    bad[name] += 1
+                    first.setdefault(name, number)
+                continue
+            self.rows += 1
+            slot = self._slots.setdefault(row["id"], len(lines))
+            if slot == len(lines):
+                lines.append(-1)
+                hashes.append(0)
+                self._outcomes.grow()
+            if row["kind"] == "outcome":
+                self._outcomes.add(slot, row)
+                continue
+            said = hash(line.rstrip()) if line else 0
+            if lines[slot] >= 0:
+                if hashes[slot] == said:
+                    continue
+                again += 1
+                self._wanted[lines[slot]] = 0
+            lines[slot], hashes[slot] = len(self._wanted) - 1, said
+            self._wanted[-1] = 1
+        self.n, self.damaged, self.names = sum(self._wanted), bad.total(), self._parts.names
+        stray = (name for name, slot in self._slots.items() if lines[slot] < 0)
+        self.notes = self._told(bad, first, again, next(stray, None), len(lines) - self.n)
+
+    def _told(self, bad: Counter[str], first: dict[str, int], again: int, lone: str | None, stray: int) -> list[str]:
+        notes = list(self._parts.notes)
+        for name, n in bad.items():
+            what = "lines are not lines of a decision log and were passed over"
+            notes.append(f"{name}: {n:,} {what}, the first is line {first[name]}")
+        if again:
+            notes.append(f"{self._where}: {again:,} decisions have the id of an earlier one; the last of an id counts")
+        if lone is not None:
+            text = f"{stray:,} outcomes belong to no decision that is logged there, the first to {shown(lone)}"
+            notes.append(f"{self._where}: {text}")
+        if self._outcomes.changed:
+            text = f"{self._outcomes.changed:,} outcomes contradict an earlier one of the same decision"
+            notes.append(f"{self._where}: {text}; the last value of a column counts")
+        return notes
+
+
+class Outcomes:
+    """Columns of numbers by slot, NaN where nothing is known; a value that cannot be is kept beside them.
+
+    `changed`: values that took the place of another one.
+    """
+
+    def __init__(self) -> None:
+        self.changed = 0
+        self._size = 0
+        self._columns: dict[str, array[float]] = {}
+        self._texts: dict[str, float] = {}
+        self._names: list[str] = []
+        self._odd: dict[int, dict[str, Any]] = {}
+
+    def grow(self) -> None:
+        """One slot more, of which nothing is known."""
+        self._size += 1
+
+    def add(self, slot: int, row: dict[str, Any]) -> None:
+        """Note the columns of `row` that are known."""
+        for name in row:
+            if name not in _HIGHEST or (value := row[name]) is None:
+                continue
+            number = self._number(name, value)
+            if number is None:
+                self._odd.setdefault(slot, {})[name] = value
+                continue
+            if number != number:  # how a table has "not known"
+                continue
+            column = self._columns.get(name)
+            if column is None:
+                column = self._columns[name] = array("d")
+            if len(column) <= slot:
+                column.extend([math.nan] * (max(slot + 1, self._size) - len(column)))
+            self.changed += column[slot] == column[slot] and column[slot] != number
+            column[slot] = number
+            if slot in self._odd:
+                self._odd[slot].pop(name, None)
+
+    def of(self, slot: int, where: str, strict: bool) -> dict[str, Any]:
+        """The outcome as `plain` gives it; with strict=False the words of its error instead."""
+        known: dict[str, Any] = {}
+        for name, column in self._columns.items():
+            if slot < len(column) and (value := column[slot]) == value:
+                known[name] = self._value(name, value)
+        odd = self._odd.get(slot)
+        if not odd:
+            return {"outcome": known or None}
+        try:
+            return {"outcome": plain(known | odd, where)}
+        except InputError as error:
+            if strict:
+                raise
+            return {"outcome": None, "refused": str(error)}
+
+    def _number(self, name: str, value: Any) -> float | None:
+        """What stands in the column for a value that an outcome may have; None for one that it may not."""
+        if name in _TEXTS:
+            if name == "status":
+                try:
+                    plain({name: value}, "")
+                except InputError:
+                    return None
+            return self._texts.setdefault(name_of(value), float(len(self._texts)))
+        if not isinstance(value, int | float):
+            return None
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        if number != number:
+            return None if name == "quality" else number
+        fits = 0 <= number <= _HIGHEST[name] and number != math.inf and (name != "check" or number in (0, 1))
+        return number if fits else None
+
+    def _value(self, name: str, number: float) -> Any:
+        if name in _TEXTS:
+            if len(self._names) < len(self._texts):
+                self._names = list(self._texts)
+            return self._names[int(number)]
+        if name == "check":
+            return bool(number)
+        return int(number) if name in _WHOLE and number.is_integer() else number
+
+
+def _of_the_past(moment: Any, soon: float) -> bool:
+    """An unknown time is no wrong one."""
+    return moment is None or (isinstance(moment, int | float) and -1e10 < moment < soon)
+
+
+def outcome_rows(path: Source | Iterable[Source], *, default_suite: str = "production") -> list[dict[str, Any]]:
+    """Rows of an outcomes table (DESIGN §4) for the decisions whose quality is known.
+
+    sample_id is the decision's id; predictions and revision come along as extra columns, so that what was promised can
+    be laid beside what happened.
+    """
+    rows = []
+    for decision in read_decisions(path):
+        outcome = decision["outcome"]
+        if outcome is None or "quality" not in outcome:
+            continue
+        row = {
+            "suite": decision.get("suite") or default_suite,
+            "sample_id": decision["id"],
+            "epoch": 1,
+            "model": decision["model"],
+            "effort": decision["effort"],
+            "prompt": decision.get("prompt"),
+            "tier": decision["tier"],
+            "started_at": decision.get("time"),
+            "predicted_quality": decision["quality"],
+            "predicted_cost_usd": decision["cost_usd"],
+            "revision": decision["revision"],
+            "status": "ok",
+            **outcome,
+        }
+        rows.append({key: _whole(value) if isinstance(value, str) else value for key, value in row.items()})
+    return rows
+
+
+def _whole(text: str) -> str:
+    """A text that a table can hold: half a character (a lone surrogate) becomes `?`, as it does in `decide`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
