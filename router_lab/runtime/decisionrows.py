@@ -77,7 +77,7 @@ class Reading:
                 break  # another file than before
             seen += 1
             if not _of_the_past(row.get("time"), soon):
-                ahead, first = ahead + 1, first or f"{row['id']!r} at {shown(row.get('time'), 40)}"
+                ahead, first = ahead + 1, first or f"{shown(row['id'])} at {shown(row.get('time'), 40)}"
             yield row | self._outcomes.of(slot, f"{self._where}: decision {row['id']!r}", strict)
         if seen < self.n:
             text = f"{self._where}: changed while it was read; {self.n - seen:,} decisions are missing: read it again"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from inspect_ai.hooks import BeforeModelGenerate, Hooks, ModelUsageData, SampleEnd, hooks
 from inspect_ai.log._samples import sample_active
@@ -29,6 +29,10 @@ OVERHEAD_TOKENS = 64
 
 UNBOUNDED_OUTPUT = 16_384
 """Output tokens assumed of a judge's call that names no max_tokens; candidates must name theirs."""
+
+
+class HeldBackError(RuntimeError):
+    """A call that the sweep as a whole cannot pay or write down: it is not made; its sample runs again on resume."""
 
 
 class _Open(NamedTuple):
@@ -79,12 +83,13 @@ class Spending:
         return self.ledger.spent_usd + samples * (self.sample_usd or 0.0) <= self.budget_usd
 
     def before(self, sample: str, model: str, worst: float) -> None:
-        """Open a call. Raises LimitExceededError if its worst case does not fit into the sample's limit."""
+        """Open a call. Raises LimitExceededError if its worst case does not fit into what is left of the sample's
+        limit, HeldBackError if it can never fit, if the budget does not hold it, or if it cannot be written down."""
         assert self.sample_usd is not None
         held = self._held[sample]
         if held + worst > self.sample_usd:
             if held == 0.0:
-                self.stop(
+                raise HeldBackError(
                     f"limits.usd is {self.sample_usd:g}, but one call of {model!r} may cost ${worst:.6f} (its prompt's "
                     "bytes as tokens, and max_tokens of output); raise limits.usd or lower max_tokens"
                 )
@@ -92,26 +97,21 @@ class Spending:
             raise LimitExceededError("cost", value=held + worst, limit=self.sample_usd, message=reason)
         spent = self.ledger.spent_usd + self.ledger.at_risk_usd
         if self.budget_usd is not None and spent + worst > self.budget_usd * (1 + 1e-12):
-            self._refuse(
+            raise HeldBackError(
                 f"the budget of ${self.budget_usd:g} does not hold one more call: ${spent:.6f} are spent or at risk, "
                 f"and it may cost ${worst:.6f}; what was not run continues with a larger budget"
             )
         try:
             name = self.ledger.open(worst)
         except InputError as error:
-            self._refuse(str(error))
+            raise HeldBackError(str(error)) from error
         self._held[sample] += worst
         self._open[sample].append(_Open(model, name, worst))
 
     def check(self) -> None:
-        """Raises LimitExceededError once the ledger cannot be written: no call may be made whose money is not known."""
+        """Raises HeldBackError once the ledger cannot be written: no call may be made whose money is not known."""
         if self.ledger.broken:
-            self._refuse(self.ledger.broken)
-
-    def _refuse(self, reason: str) -> NoReturn:
-        # The one error that Inspect lets a hook raise: any other it swallows, and makes the call.
-        self.stop(reason)
-        raise LimitExceededError("cost", value=0, limit=0, message=reason)
+            raise HeldBackError(self.ledger.broken)
 
     def noted(self, sample: str, model: str, answer: Answer) -> None:
         """`model` answered; its usage follows."""
@@ -220,19 +220,20 @@ class _Meter(Hooks):
 
     async def on_before_model_generate(self, data: BeforeModelGenerate) -> None:
         spending, sample = _Meter.spending, current_sample()
-        if spending is not None:
-            _stop_before_turn()
-            spending.check()
-        if spending is None or spending.sample_usd is None or sample is None:
+        if spending is None:
             return
-        model = spending.names.get(data.model_name, data.model_name.removeprefix(RECORDED))
+        _stop_before_turn()
         try:
-            worst = spending.worst_usd(model, data)
-        except InputError as error:
-            # Inspect swallows a hook's errors, and then the call would be made without a limit.
+            spending.check()
+            if spending.sample_usd is not None and sample is not None:
+                model = spending.names.get(data.model_name, data.model_name.removeprefix(RECORDED))
+                spending.before(sample, model, spending.worst_usd(model, data))
+        except (HeldBackError, InputError) as error:
             spending.stop(str(error))
-            raise LimitExceededError("cost", value=0, limit=0, message=str(error)) from None
-        spending.before(sample, model, worst)
+            # A candidate's own guard then keeps the call back, so that its sample fails and runs again. Of any other
+            # model Inspect would swallow a hook's error, save this one, and make the call.
+            if data.model_name not in spending.names or turn_limit_tree.is_suspended():
+                raise LimitExceededError("cost", value=0, limit=0, message=str(error)) from None
 
     async def on_model_usage(self, data: ModelUsageData) -> None:
         spending, usage = _Meter.spending, data.usage
@@ -260,6 +261,11 @@ def _stop_before_turn() -> None:
 def meter(spending: Spending | None) -> None:
     """Let `spending` receive every call from now on; None ends it."""
     _Meter.spending = spending
+
+
+def held_back() -> str | None:
+    """For the guards: why the running sweep makes no further call."""
+    return None if _Meter.spending is None else _Meter.spending.fault
 
 
 def report_failure(model: str) -> Callable[[bool], None]:

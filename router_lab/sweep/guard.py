@@ -27,6 +27,11 @@ REFUSALS_TO_STOP, LATER_REFUSALS_TO_STOP = 3, 8
 which it is not asked again in this run: before its first answer, and after it."""
 
 
+UNREACHABLE_S = 2.0
+"""A server that has never answered may be about to: for this long after the first vain try it counts as a failure
+like any other, which Inspect tries again, and only then as a wrong address."""
+
+
 class RefusedError(RuntimeError):
     """A call that is not tried again: only the operator can mend what refuses it."""
 
@@ -54,6 +59,7 @@ class Breaker:
         """Why the model is not asked again in this run."""
         self._next_try = 0.0
         self._last = ""
+        self._unreached_since: float | None = None
 
     def check(self) -> None:
         """Raises StoppedError once stopped, CircuitOpenError while open, save for one call each `cool_s` seconds."""
@@ -74,6 +80,12 @@ class Breaker:
         self.failures = self.refusals = 0
         self.answered = True
 
+    def unreachable(self) -> bool:
+        """No connection; whether the address must be wrong, as nobody ever answered there and some time has passed."""
+        now = self.clock()
+        self._unreached_since = now if self._unreached_since is None else self._unreached_since
+        return not self.answered and now - self._unreached_since >= UNREACHABLE_S
+
     def refused(self, reason: str) -> None:
         """What only the operator can mend kept the answer back."""
         self.refusals += 1
@@ -92,6 +104,7 @@ def guard(
     breaker: Breaker,
     on_failure: Callable[[bool], None],
     on_answer: Callable[[ModelOutput, str | None], None] | None = None,
+    held_back: Callable[[], str | None] = lambda: None,
 ) -> None:
     """Wrap `api.generate`. An overflow or a refusal becomes the candidate's (failed) answer, so that it is scored and
     never paid again. What only the operator can mend is raised so that it is not tried again, and in the end stops the
@@ -99,12 +112,16 @@ def guard(
 
     on_failure(refused): told of each attempt without an answer; `refused` if it cannot have cost anything: the provider
     sent a status code, or was not asked.
+    held_back(): why no call may be made any more, for the sweep as a whole; its sample runs again on resume.
     on_answer(output, ttl): told of each answer, and how long its prompt stays in the provider's cache, if that is said.
     """
     ask = api.generate
 
     async def generate(*args: Any, **kwargs: Any) -> Any:
         try:
+            reason = held_back()
+            if reason is not None:
+                raise StoppedError(f"not asked: {reason}")
             breaker.check()
         except (CircuitOpenError, StoppedError):
             on_failure(True)
@@ -144,7 +161,7 @@ def _settle(error: Exception, api: ModelAPI, breaker: Breaker, on_failure: Calla
     failure = of_exception(error)
     status, text, whose = failure.status, failure.text, fault(failure)
     on_failure(status is not None or whose is Fault.UNREACHABLE)
-    if whose is Fault.OPERATOR or (whose is Fault.UNREACHABLE and not breaker.answered):
+    if whose is Fault.OPERATOR or (whose is Fault.UNREACHABLE and breaker.unreachable()):
         said = masked(f"{_address(api)}: {text}" if whose is Fault.UNREACHABLE else text)[:500]
         breaker.refused(reason_of(replace(failure, text=said)))
         if breaker.stopped is not None:

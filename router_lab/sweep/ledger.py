@@ -13,13 +13,13 @@ import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.prices.table import Moment
 from router_lab.prices.usage import MOST_TOKENS
 from router_lab.runtime.errors import InputError, RouterLabWarning
-from router_lab.runtime.files import append_line
+from router_lab.runtime.files import append_line, read_records
 
 if TYPE_CHECKING:
     from router_lab.sweep.plan import Plan
@@ -38,7 +38,7 @@ class Ledger:
         With `priced`, a call without a price is an error; without, it counts nothing
         and is warned of once a model.
 
-        Raises InputError for a line that is no ledger entry, save a torn last one.
+        Raises InputError for a whole line that is no ledger entry.
         """
         self.path, self.table, self.priced, self.tier = folder / LEDGER, table, priced, tier
         self.spent_usd = 0.0
@@ -151,20 +151,35 @@ class Ledger:
         return True
 
     def _replay(self) -> int:
-        """Apply the file's entries and return how many there are; a torn last line is cut off."""
-        lines = self.path.read_bytes().splitlines(keepends=True)
-        for number, line in enumerate(lines, start=1):
-            if number == len(lines) and not line.endswith(b"\n"):
-                if not self.reading:
-                    with self.path.open("r+b") as file:
-                        file.truncate(self.path.stat().st_size - len(line))
-                break
+        """Apply the file's entries and return a number that no call of it has; lines cut short are passed over, any
+        other that is no entry is an InputError.
+
+        Passing over is safe under a budget, where each call was opened on a line of its own before it was made: without
+        its answer it counts at its worst case, and without that line it was not made. Elsewhere its money is unknown.
+        """
+        try:
+            records, lines = read_records(self.path), self.path.read_bytes().split(b"\n")
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read, so the money spent is not known: {error}") from error
+        for number in records.torn:
+            begun = lines[number - 1]
+            if not b'{"'.startswith(begun[:2]) or begun.endswith(b"}"):
+                self._refuse(number)
+        opened = any("open" in row for row in records.rows)
+        for number, row in zip(records.numbers, records.rows, strict=True):
             try:
-                self._apply(json.loads(line))
+                self._apply(row)
             except (ValueError, KeyError, TypeError):
-                rule = "is no ledger entry, so the money spent cannot be known"
-                raise InputError(f"{self.path}: line {number} {rule}; mend it, or use a new log directory") from None
-        return len(lines)
+                self._refuse(number)
+        if records.torn and not self.reading:
+            what = "calls under way count at their worst case" if opened else "what these calls cost is not known"
+            told = f"{self.path}: {len(records.torn)} lines were cut short, the first is line {records.torn[0]}; {what}"
+            warnings.warn(RouterLabWarning(told), stacklevel=3)
+        return max([0, *records.numbers, *records.torn])
+
+    def _refuse(self, number: int) -> NoReturn:
+        rule = "is no ledger entry, so the money spent cannot be known"
+        raise InputError(f"{self.path}: line {number} {rule}; mend it, or use a new log directory") from None
 
     def _apply(self, entry: dict[str, Any]) -> None:
         if "open" in entry:

@@ -1,6 +1,10 @@
-"""What would hold a sweep: another sweep on its folder, and a server whose answer trickles for ever."""
+"""What would make a sweep spend more than it may, or hold it: failures, twins, a full disk, answers that trickle."""
 
+import errno
+import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.files import append_line
 from router_lab.runtime.locks import FolderLock
-from router_lab.sweep import run_sweep
+from router_lab.sweep import ledger, run_sweep
 from tests.servers.grid import price, write_project
+from tests.servers.loopback import serving
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),
@@ -83,3 +89,71 @@ def test_one_sweep_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with FolderLock(tmp_path / "logs", "sweep t"), pytest.raises(InputError, match=r"sweep t \(process \d+ on .*holds"):
         run_sweep(file, tmp_path / "logs", quiet=True)
     assert [path.name for path in (tmp_path / "logs").iterdir()] == [".router-lab.lock"], "nothing was written"
+
+
+def _project(tmp_path: Path, url: str, **sweep: object) -> Path:
+    models = [{"model": NAME, "base_url": url, "max_connections": 4}]
+    settings = {"models": models, "max_retries": 0, "config": {"max_tokens": 1000}, "limits": {"usd": 0.02}, **sweep}
+    suites = {"echo": {"task": "tasks.py@echo", "args": {"n": 48}}}
+    return write_project(tmp_path, settings, suites, prices={NAME: price(1, 15)})
+
+
+def test_samples_that_fail_and_are_paid_are_admitted_again_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call may cost $0.0152, a sample $0.02, so $0.31 hold 15 samples at the least; two in three are cut off after
+    the provider has done its work, and cost the whole of it, in every wave and every run."""
+    monkeypatch.setenv("LOCAL_API_KEY", "x")
+
+    def answer(prompt: str) -> str:
+        number = int(prompt.rsplit(maxsplit=1)[-1])
+        if number % 3:
+            raise ConnectionError
+        return str(number)
+
+    with serving(answer=answer) as server:
+        file = _project(tmp_path, server.url, budget_usd=0.31)
+        for _ in range(3):
+            result = run_sweep(file, tmp_path / "logs", quiet=True)
+            assert 0.2 < result.spent_usd <= 0.31
+        assert result.failed + result.answered + result.reused < 48
+
+
+def test_two_sweeps_at_once_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_API_KEY", "x")
+    with serving(delay=0.2) as server:
+        file = _project(tmp_path, server.url)
+        command = [str(Path(sys.executable).with_name("router-lab")), "sweep", str(file), "--log-dir"]
+        command += [str(tmp_path / "logs"), "--quiet", "--limit", "12"]
+        twins = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        said = [twin.communicate()[1] for twin in twins]
+        assert sorted(twin.returncode for twin in twins) == [0, 1], said
+        loser = said[0] if twins[0].returncode else said[1]
+        assert "sweep t (process" in loser and "holds this folder" in loser, loser
+        assert sum(server.answered.values()) == 12
+
+
+def test_a_full_disk_under_the_ledger_stops_the_sweep_and_its_samples_are_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_API_KEY", "x")
+    lines: list[bytes] = []
+
+    def full(path: Path, line: bytes, **more: bool) -> None:
+        if len(lines) >= 11:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append_line(path, line, **more)
+        lines.append(line)
+
+    with serving(delay=0.02) as server:
+        file = _project(tmp_path, server.url, budget_usd=2.0)
+        monkeypatch.setattr(ledger, "append_line", full)
+        with pytest.raises(InputError, match=r"ledger.jsonl: the ledger cannot be written: No space left on device"):
+            run_sweep(file, tmp_path / "logs", quiet=True)
+        opened = sum("open" in json.loads(line) for line in lines)
+        assert len(server.requests) <= opened, "no call without its line"
+        monkeypatch.setattr(ledger, "append_line", append_line)
+        result = run_sweep(file, tmp_path / "logs", quiet=True)
+        assert (result.reused + result.answered, result.failed, result.unrun) == (48, 0, 0)
+        assert result.spent_usd <= 2.0
+        assert set(server.prompts().values()) <= {1, 2}

@@ -249,9 +249,13 @@ def test_a_call_that_is_not_made_costs_nothing_and_an_outage_after_an_answer_sto
     nobody = httpx.ConnectError("[Errno 111] Connection refused")
     assert ask("yes") == "yes"
     assert [ask(nobody) for _ in range(8)] == [f"ConnectError: {nobody}"] * 8 and breaker.stopped is None
-    breaker = Breaker("m")
+    now = [100.0]
+    breaker = Breaker("m", clock=lambda: now[0])
     guard(api, breaker, free.append)
     free.clear()
+    # A server that is about to start, or whose queue is full, is tried again by Inspect at first.
+    assert [ask(nobody) for _ in range(3)] == [f"ConnectError: {nobody}"] * 3 and breaker.stopped is None
+    now[0] = 102.0
     said = [ask(nobody) for _ in range(4)]
     assert said[0].startswith("RefusedError: http://h/v1: [Errno 111]") and said[2].startswith("StoppedError: http://h")
     assert said[3] == f"StoppedError: not asked again: http://h/v1: {nobody}" and answers == [nobody]

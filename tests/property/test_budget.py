@@ -1,7 +1,6 @@
 """A budget is never passed whatever samples cost, and where it stops says nothing about the samples."""
 
 import datetime as dt
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from router_lab.config import Price
 from router_lab.prices import PriceTable, Tokens
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.sweep.ledger import LEDGER, Ledger
 from router_lab.sweep.waves import Prefixes, budget_waves, free_waves
 
@@ -111,11 +110,12 @@ def test_a_ledger_outlives_its_process_and_counts_what_may_have_been_paid(tmp_pa
     assert (ledger.spent_usd, ledger.at_risk_usd) == (pytest.approx(0.1), pytest.approx(0.125))
     with (tmp_path / LEDGER).open("a") as file:
         file.write('{"open": "9", "us')  # the process died while it wrote
-    again = Ledger(tmp_path, TABLE, priced=True)
+    with pytest.warns(RouterLabWarning, match="1 lines were cut short, the first is line 6"):
+        again = Ledger(tmp_path, TABLE, priced=True)
     assert third and again.spent_usd == pytest.approx(0.225)
     again.close(again.open(1.0), "m", Tokens(output=1_000_000))
-    assert [json.loads(line) for line in (tmp_path / LEDGER).read_text().splitlines()]
-    last = Ledger(tmp_path, TABLE, priced=True)
+    with pytest.warns(RouterLabWarning, match="1 lines were cut short"):
+        last = Ledger(tmp_path, TABLE, priced=True)
     assert last.spent_usd == pytest.approx(1.225)
 
 

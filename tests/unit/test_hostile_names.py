@@ -112,7 +112,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def logged(world: World) -> Path:
     path = world.folder / "decisions.jsonl"
     path.unlink(missing_ok=True)
-    log = DecisionLog(path, prompts=True, clock=lambda: 1.8e9)
+    log = DecisionLog(path, prompts=True, clock=lambda: 1.7e9)
     for number in range(40):
         decision = world.loaded.decide(f"question {number}", suite="one" + world.odd)
         name = log.write(decision, prompt=f"question {world.odd}", suite="one" + world.odd, id=f"{number}{world.odd}")
