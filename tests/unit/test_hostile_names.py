@@ -86,7 +86,8 @@ def build(folder: Path, odd: str) -> World:
         {"suite": suite + odd, "sample_id": f"{number}{odd}", "model": model + odd, "effort": effort,
          "prompt": f"question {number} {odd}", "quality": float(rng.random() < q),
          "cost_usd": usd * (40 if number % 29 == 0 else 1), "input_tokens": 90, "output_tokens": 40, "turns": 1,
-         "retries": 0, "reasoning_tokens": 9, "latency_s": 1.0, "started_at": "2026-01-02", "group": f"{number}{odd}"}
+         "retries": 0, "reasoning_tokens": 9, "latency_s": 1.0, "started_at": f"2026-01-02{odd}",
+         "group": f"{number}{odd}"}
         for suite in ("one", "two") for number in range(60) for model, effort, q, usd in arms
     ]  # fmt: skip
     frame = validate_outcomes(pd.DataFrame(rows))
