@@ -29,7 +29,8 @@ class Rules(NamedTuple):
         """
         release = opened.release
         found = (opened.policy.spec.name, None if release is None else release.alias)
-        if known.name is not None and found != (known.name, known.alias if release is not None else None):
+        other = known.alias is not None and release is not None and release.alias != known.alias
+        if other or known.name not in (None, found[0]):
             raise PolicyError(
                 f"{RELEASE}: {_called(*found)} is not what this store serves, {_called(known.name, known.alias)}"
             )

@@ -82,8 +82,11 @@ class State:
         with FolderLock(self.directory, "a policy store", wait_s=_WAIT_S):
             remove_leftovers(self.directory)
             disk = self.read()[0]
+            if disk.name not in (None, known.name):
+                disk = Remembered()
             self._place(name, opened)
-            previous = disk.current if disk.current != name else disk.previous
+            again = (disk.current or "").startswith(f"{revision[:DIRECTORY_DIGITS]}-")  # under another number perhaps
+            previous = disk.previous if again else disk.current
             newest = number if restart else max(number, known.release, disk.release)
             return self._write(known._replace(current=name, previous=previous, release=newest))
 

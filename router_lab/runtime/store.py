@@ -336,15 +336,17 @@ class PolicyStore:
         known, fault = self._state.read()
         with self._lock:
             mine, (name, alias) = self._remembered, self._bound
-            if not self._state_read:
+            other = any(want and had and want != had for want, had in zip((name, alias), known[3:5], strict=True))
+            if other:  # it is of what served under another setting
+                pass
+            elif not self._state_read:
                 self._remembered = known._replace(
                     release=max(known.release, mine.release), name=name or known.name, alias=alias or known.alias
                 )
-            elif known.release > mine.release and known.signer == mine.signer:
-                self._remembered = mine._replace(
-                    release=known.release, current=known.current, previous=known.previous,
-                    name=name or known.name, alias=alias or known.alias,
-                )  # fmt: skip
+            elif known.signer == mine.signer and known.release > mine.release:
+                self._remembered = known._replace(name=name or known.name, alias=alias or known.alias)
+            elif known.release == mine.release:  # another process may have rolled back from it
+                self._remembered = mine._replace(rejected=tuple(dict.fromkeys(mine.rejected + known.rejected)))
             self._state_read = True
         if fault is not None and not again:
             self._told(state_fault=fault)
@@ -357,6 +359,9 @@ class PolicyStore:
         opened, restart = self._unsaved
         if self._on_disk(lambda state: state.keep(opened, self._remembered, restart=restart)):
             self._unsaved = None
+        elif self._state is not None:  # there may be room for the number alone
+            with contextlib.suppress(OSError, RouterLabError):
+                self._state.write(self._remembered)
 
     def _on_disk(self, write: Callable[[State], Remembered]) -> bool:
         if self._state is None:

@@ -51,6 +51,8 @@ def test_a_store_is_bound_to_its_name_and_alias(make: Any, tmp_path: Path) -> No
     assert not told.check() and "toy-experiment" in str(told.status.last_refusal)
     first = publish(tmp_path, make(2), 1, private)
     state = tmp_path.with_name(tmp_path.name + "-state")
+    for bound in ({"name": "support"}, {"alias": "champion"}):
+        assert PolicyStore(tmp_path, default=DEFAULT, **bound).check()
     learnt = PolicyStore(tmp_path, default=DEFAULT, public_key=public, state=state)
     assert learnt.check() and served(learnt) == first
     for again in (learnt, PolicyStore(tmp_path, default=DEFAULT, public_key=public, state=state)):
@@ -424,3 +426,47 @@ def test_workers_that_share_a_state_folder_lose_nothing_of_each_other(make: Any,
         assert again.recover() and again.status.release == number and again.status.origin == "kept"
     publish(folder, policies[1], 2)
     assert not mine.check()  # who slept meanwhile has not heard of 4 from the source
+
+
+def test_the_same_revision_under_a_new_number_is_not_the_one_before(make: Any, tmp_path: Path) -> None:
+    folder, state = tmp_path / "p", tmp_path / "state"
+    store = PolicyStore(folder, default=DEFAULT, state=state)
+    first = publish(folder, make(1), 1)
+    store.check()
+    for number in (2, 3):
+        publish(folder, make(2), number)
+        store.check()
+    again = PolicyStore(folder, default=DEFAULT, state=state)
+    assert again.recover() and again.rollback() and served(again) == first
+
+
+def test_another_name_by_setting_ends_what_was_remembered_of_the_old_one(make: Any, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    publish(tmp_path / "p", make(1), 900)
+    assert PolicyStore(tmp_path / "p", default=DEFAULT, state=state).check()
+    publish(tmp_path / "q", make(1, "sales"), 1)
+    store = PolicyStore(tmp_path / "q", default=DEFAULT, state=state, name="sales")
+    assert not store.recover() and store.check() and store.status.release == 1
+
+
+def test_another_process_that_rolled_back_is_heard(make: Any, tmp_path: Path) -> None:
+    folder, state = tmp_path / "p", tmp_path / "state"
+    late, quick = (PolicyStore(folder, default=DEFAULT, state=state) for _ in range(2))
+    first = publish(folder, make(1), 1)
+    assert late.check() and quick.check()
+    publish(folder, make(2), 2)
+    assert quick.check() and quick.rollback()
+    assert not late.check() and served(late) == first
+
+
+def test_a_number_is_kept_where_there_is_room_for_it_alone(make: Any, tmp_path: Path, room_for: Any) -> None:
+    folder, state = tmp_path / "p", tmp_path / "state"
+    first = publish(folder, make(1), 1)
+    assert PolicyStore(folder, default=DEFAULT, state=state).check()
+    publish(folder, make(2), 7)
+    with room_for(600):
+        assert PolicyStore(folder, default=DEFAULT, state=state).check()
+    publish(folder, make(3), 6)
+    again = PolicyStore(folder, default=DEFAULT, state=state)
+    assert not again.check() and "release 6 is not newer than 7" in str(again.status.last_refusal)
+    assert again.recover() and served(again) == first
