@@ -71,5 +71,5 @@ def _refuse_number(release: Release, newest: int, known: Remembered, served: tup
         )
 
 
-def _called(name: str, alias: str | None) -> str:
-    return f"{name!r}" if alias is None else f"{name!r} as {alias!r}"
+def _called(name: str | None, alias: str | None) -> str:
+    return " as ".join(repr(word) for word in (name, alias) if word is not None)
