@@ -58,6 +58,10 @@ class FolderLock:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if fcntl is not None and self._descriptor is not None:
+            # By name: a process forked while the lock was taken may have the descriptor, and `_not_mine` not know it.
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self._release()
 
     def _release(self) -> None:

@@ -31,7 +31,7 @@ def project(folder: Path, url: str, names: tuple[str, ...], samples: int, budget
     models = [{"model": f"openai-api/local/{name}", "base_url": url, "max_connections": 4} for name in names]
     suites = {"echo": {"task": "tasks.py@echo", "args": {"n": samples}}}
     sweep = {"models": models, "budget_usd": budget, "limits": {"usd": SAMPLE_USD}, "config": {"max_tokens": 50},
-             "max_retries": 1} | more  # fmt: skip
+             "max_retries": 1, "timeout": 5} | more  # fmt: skip
     return write_project(folder, sweep, suites, prices={model["model"]: price(100, 200) for model in models})
 
 
