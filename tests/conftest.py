@@ -1,5 +1,7 @@
 """Shared by all tests, tests/runtime included, which run beside numpy alone: nothing heavy is imported here."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,14 @@ def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("made") / "mlflow.db"
     open_client(str(path))
     return path
+
+
+@pytest.fixture(autouse=True)
+def no_keys_of_other_tests() -> Iterator[None]:
+    """Keys that a process has used are starred in all that it writes later; a test's end with it."""
+    masking = sys.modules.get("router_lab.masking")
+    before = set(masking._KNOWN) if masking is not None else set()
+    yield
+    masking = sys.modules.get("router_lab.masking")
+    if masking is not None:
+        masking._KNOWN.intersection_update(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,10 @@ def test_a_damaged_log_among_the_others_is_named_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("room", [0, 3000, 9000])
-def test_a_full_log_disk_is_one_line_and_the_same_command_goes_on(tmp_path: Path, server: Loopback, room: int) -> None:
+def test_a_full_log_disk_is_one_line_and_the_same_command_goes_on(
+    tmp_path: Path, server: Loopback, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # CPython leaves a torn .pyc of the task file there
     file, logs = project(tmp_path, server), tmp_path / "logs"
     with room_for(room):
         full = sweep(file, logs)

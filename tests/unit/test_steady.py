@@ -117,7 +117,7 @@ BANNED = {
 PLACES = ("fit", "metrics", "outcomes", "gates", "runtime", "replay.py", "plan.py")
 EXACT = {
     ("fit/whole.py", "@"), ("fit/choose.py", "@"), ("fit/rows.py", "@"), ("fit/neighbours.py", "@"),
-    ("metrics/tally.py", "@"), ("runtime/predict.py", "@"), ("runtime/predict.py", "dot"), ("runtime/vectors.py", "@"),
+    ("metrics/tally.py", "@"), ("runtime/predict.py", "@"), ("runtime/vectors.py", "@"),
 }  # fmt: skip
 """Products of whole numbers, or with sparse matrices of ones: their sums are exact, or in the order of the rows."""
 
