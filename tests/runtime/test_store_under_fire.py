@@ -45,6 +45,7 @@ def served(store: PolicyStore) -> str:
 
 
 def test_a_store_is_bound_to_its_name_and_alias(make: Any, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
     private, public = keygen()
     publish(tmp_path, make(1, "toy-experiment"), 9, private, alias="scratch", verdict="fail")
     told = PolicyStore(tmp_path, default=DEFAULT, name="support", alias="champion", public_key=public)
@@ -133,6 +134,7 @@ def test_a_number_that_ran_ahead_is_never_taken_and_forgetting_recovers(make: An
 
 
 def test_numbers_start_anew_where_the_signer_is_trusted_no_more(make: Any, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
     folder, state, keys = tmp_path / "p", tmp_path / "state", tmp_path / "keys"
     (old, old_public), (new, new_public) = keygen(), keygen()
     keys.write_text(f"{old_public}\n")
