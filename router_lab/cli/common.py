@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import sys
@@ -72,26 +73,41 @@ def _write(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
             os.close(nowhere)
 
 
+class _Logged(logging.Handler):
+    """What is logged where nobody set up a log: a line like every other, whatever a library quotes in it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+        except Exception:  # noqa: BLE001  # as every handler: a broken message must not end the command
+            self.handleError(record)
+
+
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Print each RouterLabWarning once, as a line on standard error without the place in the code it comes from."""
+    """Print each RouterLabWarning once, as a line on standard error without the place in the code it comes from.
+
+    Warnings and log messages of the libraries beneath, which quote what they were given, are a line too."""
     from router_lab.runtime.errors import RouterLabWarning
 
     said: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", RouterLabWarning)
-        otherwise = warnings.showwarning
 
-        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        def show(message: Warning | str, category: type[Warning], file: str, line: int, *_: Any, **__: Any) -> None:
             if not issubclass(category, RouterLabWarning):
-                otherwise(message, category, *place, **more)
+                echo(f"{file}:{line}: {category.__name__}: {message}", err=True)
             elif str(message) not in said:
                 said.add(str(message))
                 # On a terminal, `step` may have left its line open.
                 echo(*([""] if sys.stderr.isatty() else []), f"warning: {message}", err=True)
 
         warnings.showwarning = show
-        yield
+        before, logging.lastResort = logging.lastResort, _Logged(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.lastResort = before
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import warnings
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ NO_EFFORT = frozenset({"None", "null", "NULL", "nan", "NaN", "NA", "N/A", "<NA>"
 
 _LONGEST_LINE = 1 << 20
 """Bytes in which a line of a decision log says what it is."""
+_TORN = 64
+"""Lines that crashes may have torn before the first whole one; a file that begins with more is no log."""
 
 
 def read_table(path: Path, options: TableOptions | None = None) -> pd.DataFrame:
@@ -96,7 +99,7 @@ def _is_decision_log(path: Path) -> bool:
     if table_kind(path) != "jsonl" or path.suffix == ".gz":
         return False
     with open_regular(path) as lines:
-        read = iter(lambda: lines.readline(_LONGEST_LINE), b"")
+        read = islice(iter(lambda: lines.readline(_LONGEST_LINE), b""), _TORN)
         first = next((line for line in read if line.strip() and _is_json(line)), b"")
     try:
         row = decode(first)

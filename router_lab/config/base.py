@@ -25,6 +25,8 @@ LARGEST_YAML = 16 << 20
 MOST_VALUES = 1_000_000
 """Values of a YAML file once every alias (`*name`) is what it stands for: a few lines can stand for billions."""
 MOST_DIGITS = 100
+MOST_DEEP = 100
+"""Lists and mappings of a YAML file that stand in brackets inside of each other; PyYAML takes the square of it."""
 LONGEST_SHOWN = 80
 """Characters of a value that an error quotes: it may be the whole of a file that was meant for something else."""
 
@@ -52,6 +54,11 @@ class Strict(BaseModel):
 class _Careful(yaml.SafeLoader):
     """SafeLoader that refuses a key written twice, which plain YAML silently resolves to the last, aliases that stand
     for more than anybody could have meant, and numbers that are none."""
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        if self.flow_level >= MOST_DEEP:
+            raise RecursionError
+        super().fetch_flow_collection_start(token)
 
     def get_single_node(self) -> yaml.Node | None:
         node: yaml.Node | None = super().get_single_node()

@@ -123,7 +123,7 @@ class GateReport:
     def _count(self, word: str) -> int:
         return sum(r.verdict == word for r in self.results)
 
-    def _beside(self) -> list[str]:
+    def _beside(self, written: Callable[[str], str]) -> list[str]:
         """What the certificate says, where its verdict is another one than this: the two speak of different rows."""
         shown = self.certificate or {}
         if shown.get("verdict") in (None, self.verdict):
@@ -131,7 +131,7 @@ class GateReport:
         counted = "" if shown.get("n") is None else f"{shown['n']:,} "
         own = f"its own {counted}rows, left out fold by fold"
         return [
-            f"The certificate says {_sentence(shown)}: that is about {own}; "
+            f"The certificate says {written(_sentence(shown))}: that is about {own}; "
             "the verdict here is about fresh rows unless a line says `certified`"
         ]
 
@@ -140,7 +140,7 @@ class GateReport:
         lines = [
             f"{written(self.policy)}: {self.verdict} ({self._count('pass')} passed, {self._count('fail')} failed, "
             f"{self._count('inconclusive')} inconclusive) on {self.n:,} fresh rows, which the fit has not used",
-            *self._beside(),
+            *self._beside(written),
             *([] if self.deploy is None else [f"What to deploy, by the certificate: {written(self.deploy)}"]),
         ]
         if self.smallest_margin is not None and math.isfinite(self.smallest_margin):

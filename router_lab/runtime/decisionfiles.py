@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import json
 import lzma
@@ -23,6 +24,8 @@ _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, "
 _ROTATED = re.compile(r"(?:\.(?P<number>\d{1,6})|[-.](?P<date>\d{4}-?\d\d-?\d\d(?:[-_T]?\d+)*))(?:\.gz|\.bz2|\.xz)?")
 LINE_BYTES = 4 << 20
 """No line of a log is longer; what is longer is passed over as damaged, without being held in memory."""
+ENDLESS_BYTES = 256 << 20
+"""What goes on for longer without an end of line is another file, or a hole of gigabytes in this one."""
 
 
 def log_parts(path: str | os.PathLike[str]) -> list[Path]:
@@ -119,8 +122,12 @@ def _lines(handle: BinaryIO) -> Iterator[bytes | None]:
         if len(line) < LINE_BYTES or line.endswith(b"\n"):
             yield line
             continue
+        passed = len(line)
         while line and not line.endswith(b"\n"):
+            if passed > ENDLESS_BYTES:
+                raise OSError(errno.EFBIG, f"more than {ENDLESS_BYTES >> 20} MiB without an end of line")
             line = handle.readline(LINE_BYTES)
+            passed += len(line)
         yield None
 
 

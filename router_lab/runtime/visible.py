@@ -18,11 +18,10 @@ _MARKDOWN = re.compile(r"[\\`*_{}\[\]#|~!$]|^\s*(?:[-+=]|\d+[.)](?=\s|$))|:(?=//
 """What Markdown, with GitHub's tables, formulas and bare links, could take for more than itself."""
 
 
-def visible(text: object, keep: str = "") -> str:
+def visible(text: object) -> str:
     r"""`text` with every character that nobody could see as itself escaped as Python does: `\x1b`, `\n`, `\u202e`.
 
-    keep: characters that stay as they are, such as newlines where they are our own. The result can be encoded, and be
-    put into XML.
+    The result is one line, can be encoded, and be put into XML.
     """
     shown = str(text)
     if shown.isascii() and shown.isprintable():
@@ -30,7 +29,7 @@ def visible(text: object, keep: str = "") -> str:
     found, marks = [], 0
     for char in shown:
         marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
-        hidden = char not in keep and (marks > _MARKS or _unseen(char))
+        hidden = marks > _MARKS or _unseen(char)
         found.append(char.encode("unicode_escape").decode("ascii") if hidden else char)
     return "".join(found)
 

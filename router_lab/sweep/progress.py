@@ -74,7 +74,7 @@ class Progress(AbstractContextManager["Progress"]):
     def _write(self, text: str, end: str) -> None:
         if self.stream is None:
             return
-        text = visible(masked(text), keep="\n")  # the name is the user's, and what a race says names models
+        text = visible(masked(text))  # the name is the user's, a reason a server's: one line, whatever is in them
         with suppress(OSError):  # nobody reads any more, or there is no room: no reason to stop what is paid for
             self.stream.write(f"\r{text}\x1b[K{end}" if self._terminal else text + "\n")
             self.stream.flush()
