@@ -89,7 +89,8 @@ def main() -> None:
     try:
         cli(prog_name="router-lab")
     except Exception as error:  # noqa: BLE001  # what nobody expected: shown whole, since it is ours to mend
-        for line in traceback_lines(error):
+        told = None if os.environ.get(TRACEBACK) else told_of(error)  # such as a full disk under `--help >file`
+        for line in traceback_lines(error) if told is None else [f"Error: {told}"]:
             echo(line, err=True)
         raise SystemExit(ERROR) from None
 

@@ -61,11 +61,16 @@ def print_path(path: str | Path) -> None:
 
 
 def _write(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
-    """Where nobody reads any more (`| head`), what is printed is dropped and the command goes on to its end: its exit
-    status is that of what it did, and a sweep that is paid for is not lost."""
+    """Where nobody reads any more (`| head`), or standard error has no room, what is printed is dropped and the command
+    goes on to its end: its exit status is that of what it did, and a sweep that is paid for is not lost. Raises
+    InputError where the result has no room."""
     try:
         click.echo(text, err=err, nl=nl)
-    except BrokenPipeError:
+    except OSError as error:
+        if not err and not isinstance(error, BrokenPipeError):
+            from router_lab.runtime.errors import InputError
+
+            raise InputError(f"standard output: cannot be written: {error.strerror or error}") from error
         closed = sys.stderr if err else sys.stdout
         with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a descriptor
             nowhere = os.open(os.devnull, os.O_WRONLY)
