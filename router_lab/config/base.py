@@ -74,6 +74,9 @@ class _Careful(yaml.SafeLoader):
         except (ValueError, TypeError, OverflowError, AttributeError) as error:
             # A date such as 2026-13-45, an integer of 5,000 digits, a mapping as a key: PyYAML lets them through.
             raise _fault_at(node, str(error)) from None
+        if isinstance(found, str) and not found.isascii():
+            # JSON writes a character beyond U+FFFF as two halves, which PyYAML leaves apart.
+            found = found.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         if isinstance(found, float) and not math.isfinite(found):
             raise _fault_at(node, f"{str(node.value)[:LONGEST_SHOWN]} is not a finite number")
         if isinstance(found, int) and abs(found) >= 10**MOST_DIGITS:

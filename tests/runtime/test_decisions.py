@@ -465,3 +465,11 @@ def test_a_process_forked_while_a_line_was_written_still_writes(policy: Policy, 
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     log.write(decision, id="parent")
     assert [row["id"] for row in read_decisions(log.path)] == ["child", "parent"]
+
+
+def test_a_hole_of_gigabytes_ends_the_reading_and_costs_no_line_before_it(policy: Policy, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "d.jsonl")
+    log.write(policy.decide("x"), id="1")
+    os.truncate(log.path, 5 << 30)
+    with pytest.warns(RouterLabWarning, match="256 MiB without an end of line"):
+        assert [row["id"] for row in read_decisions(log.path)] == ["1"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from router_lab.config import Effort, Gates, Prices, Recipe, Suite, Sweep, load, load_map
+from router_lab.config.base import read_yaml
 from router_lab.runtime.errors import InputError
 
 FAULTS = [
@@ -77,3 +78,16 @@ def test_short_forms_of_a_sweep(tmp_path: Path) -> None:
     assert [m.model for m in sweep.models] == ["a/b@c", "d"]
     assert [(s.suite, s.limit) for s in sweep.suites] == [("x", None), ("y", 5)]
     assert sweep.efforts == [None]
+
+
+def test_halves_of_a_character_that_json_wrote_become_one_again(tmp_path: Path) -> None:
+    (tmp_path / "g.json").write_text('{"na\\ud83d\\udc4dme": ["\\ud83d\\udc4d", "\\ud83d", "é"]}')
+    assert read_yaml(tmp_path / "g.json") == {"na👍me": ["👍", "\ud83d", "é"]}
+
+
+def test_brackets_inside_of_brackets_end_before_they_take_the_square_of_their_number(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("[" * 99 + "]" * 99)
+    assert read_yaml(tmp_path / "x.yaml") is not None
+    (tmp_path / "x.yaml").write_text("[" * 101 + "]" * 101)
+    with pytest.raises(InputError, match=r"x.yaml: is nested too deeply"):
+        read_yaml(tmp_path / "x.yaml")

@@ -217,6 +217,17 @@ def test_no_module_makes_markup_by_hand(root: Path) -> None:
         said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
         texts = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
         assert not [text.value for text in texts if id(text) not in said and tag.search(text.value)], path
+        # One environment, which escapes, and one place that says of a text that it is markup already.
+        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+        named = [(ast.unparse(n.func).rpartition(".")[2], n) for n in calls]
+        made = [ast.unparse(n) for name, n in named if name == "Markup" and (n.args or n.keywords)]
+        rendering = [ast.unparse(n) for name, n in named if name in ("Environment", "Template", "from_string")]
+        if path == root / "router_lab/report/html.py":
+            assert made == ["Markup(TEMPLATES.get_template(template).render(values))"]
+            assert len(rendering) == 1 and "autoescape=True" in rendering[0] and "finalize=_shown" in rendering[0]
+        else:
+            assert made == rendering == [], path
+        assert not re.search(r"\bmark_safe\b|__html__|_escape_table|html\.unescape", path.read_text()), path
     templates = [p for p in (root / "router_lab").rglob("*") if p.suffix in (".html", ".svg")]
     assert templates and not any(re.search(r"\|\s*safe\b|autoescape\s+false", p.read_text()) for p in templates)
 

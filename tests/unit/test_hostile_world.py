@@ -1,5 +1,5 @@
-"""Texts from outside that nobody sees every day: of logs, servers, histories, certificates and decision logs, in whatever
-the commands print and write. What holds for all of it is checked in one place, `faults`."""
+"""Texts from outside that nobody sees every day: of logs, servers, histories, certificates and decision logs, in
+whatever the commands print and write. What holds for all of it is checked in one place, `faults`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def forged(world: World) -> Path:
     """A policy whose certificate and provenance somebody wrote by hand."""
     spec = world.loaded.spec
     certificate: dict[str, Any] = {
-        **spec.certificate, "verdict": ODD, "procedure": ODD, "judged": ODD, "action": ODD, "rows": ODD,
+        **spec.certificate, "verdict": ODD, "procedure": ODD, "action": ODD, "rows": ODD,
     }  # fmt: skip
     provenance = {**spec.provenance, "fitter": ODD, "by": ODD, "git": ODD}
     points = {**spec.points, ODD: Point(1.0, 0.0, 1.0)}
@@ -95,7 +95,7 @@ def logs(world: World) -> Path:
     ]  # fmt: skip
     named = [one | {"id": f"{one['id']}{ODD}", "metadata": {"g": ODD}} for one in samples]
     suite = {"suite": "s" + ODD, "dataset_sha": ODD, "scorer": None, "quality": {"C": 1, "I": 0}, "value": None,
-             "group": "metadata.g", "check": None}  # fmt: skip
+             "group": "g", "check": None}  # fmt: skip
     made = write_log(folder, *named, suite=suite, model="big" + ODD, task_args={"x": ODD}, tags=[ODD])
     made.rename(folder / f"2026_{IN_A_FILE}_x.json")
     (folder / f"2026_broken{IN_A_FILE}.json").write_text('{"status": "success", "eval": {}}')
@@ -123,9 +123,9 @@ def published(world: World) -> Path:
     """A policy folder, and in its history a line by somebody whose name is odd."""
     folder = world.folder / "served"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(world.policy, folder / world.policy.name)
-    run("publish", folder / world.policy.name, "--force")
-    run("publish", folder / world.policy.name, "--force")
+    for revision in (forged(world), world.policy, forged(world), world.policy):
+        shutil.copytree(revision, folder / revision.name, dirs_exist_ok=True)
+        assert run("publish", folder / revision.name, "--force").exit_code == 0
     history = folder / "RELEASES.jsonl"
     rows = [{**json.loads(line), "by": ODD, "at": ODD, "key": ODD} for line in history.read_text().splitlines()]
     odd = [{**rows[0], "alias": ODD, "verdict": ODD, "action": ODD, "number": 1 + n, "name": ODD} for n in range(2)]
@@ -140,8 +140,8 @@ def commands(world: World) -> Iterator[tuple[str, list[object]]]:
     entry = {**price(1, 2)[0], "source": ODD}
     table.write_text(json.dumps({"models": {f"{name}{ODD}": [entry] for name in ("big", "mid", "tiny")}}))
     gates = folder / "gates.yaml"
-    gates.write_text(json.dumps({"gates": [{"metric": "quality", "min": 0.99, "suite": "each"},
-                                           {"metric": "certificate", "min": 1}, {"metric": "savings", "min": 0.1}]}))  # fmt: skip
+    asked = [{"metric": "quality", "min": 0.99, "suite": "each"}, {"metric": "certificate", "min": 1}]
+    gates.write_text(json.dumps({"gates": asked}))
     no_gates = folder / "no-gates.yaml"
     no_gates.write_text(json.dumps({"gates": [{"metric": ODD, "min": 0.99, "suite": ODD, ODD: ODD}]}))
     recipes = [folder / "recipe.yaml", folder / "no-recipe.yaml"]
@@ -153,7 +153,14 @@ def commands(world: World) -> Iterator[tuple[str, list[object]]]:
     (folder / "logs" / f"2026_broken{IN_A_FILE}.json").unlink()
     yield "collect rest", ["collect", folder / "logs", "--out", folder / "l.parquet", "--prices", table]
     yield "collect unpriced", ["collect", folder / "logs", "--out", folder / "m.parquet"]
-    yield "collect week", ["collect", week, "--out", folder / "w.parquet"]
+    whole = folder / "whole.jsonl"
+    rows = [json.loads(line) for line in week.read_text().splitlines()]
+    possible = [row for row in rows if ODD not in (row.get("quality"), row.get("status"))]
+    odd = [row | {"time": 1.8e9} if row.get("time") == ODD else row for row in possible]
+    whole.write_text("".join(f"{json.dumps(row)}\n" for row in odd))
+    yield "collect bad week", ["collect", week, "--out", folder / "w.parquet"]
+    yield "collect week", ["collect", whole, "--out", folder / "w.parquet"]
+    yield "report collected", ["report", folder / "w.parquet"]
     yield "collect strange", ["collect", outcomes, "--out", folder / "s.parquet", "--map", f"quality={ODD}"]
     yield "report rest", ["report", folder / "l.parquet", "--html", folder / "rest.html"]
     yield "report week", ["report", week, "--html", folder / "week.html"]
@@ -165,7 +172,7 @@ def commands(world: World) -> Iterator[tuple[str, list[object]]]:
         "show": [bad, "--outcomes", outcomes], "diff": [world.policy, bad], "verify": [bad, "--name", ODD],
         "route": [bad, ODD, "--explain", "--point", ODD], "replay": [bad, "--outcomes", outcomes, "--point", ODD],
         "gate": [bad, "--outcomes", outcomes, "--gates", gates, "--junit", folder / "g.xml", "--markdown",
-                 folder / "g.md", "--write-json", folder / "g.json", "--champion", world.policy],
+                 folder / "g.md", "--write-json", folder / "g.json"],
     }.items():  # fmt: skip
         yield name, [name, *arguments]
         yield f"{name}.json", [name, *arguments, "--json"]
@@ -186,13 +193,13 @@ def commands(world: World) -> Iterator[tuple[str, list[object]]]:
     yield "publish again", ["publish", served / world.policy.name, "--force", "--key", key]
     yield "sign", ["sign", served, "--key", key]
     yield "show served", ["show", served]
-    release = json.loads((served / "RELEASE.json").read_text())
-    for changed in ({"name": ODD}, {"alias": ODD}, {"revision": ODD}, {"verdict": ODD}, {ODD: ODD}):
-        (served / "RELEASE.json").write_text(json.dumps(release | changed))
-        for command in ("show", "rollback", "verify"):
-            yield f"{command} {[*changed][0][:9]}", [command, served]
-        yield f"publish {[*changed][0][:9]}", ["publish", served / world.policy.name, "--force"]
-        yield f"sign {[*changed][0][:9]}", ["sign", served, "--key", key]
+    for changed in ({"name": ODD}, {"alias": "a" + ODD[:40]}, {"revision": ODD}, {"verdict": ODD}, {ODD: ODD}):
+        for command, *more in (["show"], ["verify"], ["sign", "--key", key], ["rollback"], ["publish", "--force"]):
+            stands = json.loads((served / "RELEASE.json").read_text())
+            stands["release"] |= changed
+            (served / "RELEASE.json").write_text(json.dumps(stands))
+            place = served / world.policy.name if command == "publish" else served
+            yield f"{command} {next(iter(changed))[:9]}", [command, place, *more]
 
 
 def test_nothing_from_outside_is_more_than_text_anywhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +216,7 @@ def test_nothing_from_outside_is_more_than_text_anywhere(world: World, monkeypat
     assert wrong == []
     written = {file.name for file in world.folder.iterdir()}
     assert written >= {"rest.html", "week.html", "forged.html", "f.html", "g.xml", "g.md", "g.json"}
-    assert said > 30  # outputs in which such a text is quoted at all
+    assert said > 25  # outputs in which such a text is quoted at all
 
 
 def test_a_certificates_verdict_is_text_in_markdown() -> None:
@@ -250,9 +257,8 @@ START = "from router_lab.cli import main; main()"
 
 @pytest.mark.skipif(not FULL.exists(), reason="a device of Linux")
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["prices", "show"], ["prices", "show", "--json"], ["prices", "add", "--help"]],
-    ids=" ".join,
-)  # fmt: skip
+    "arguments", [["--help"], ["--version"], ["prices", "show"], ["prices", "show", "--json"]], ids=" ".join
+)
 def test_no_room_for_the_result_is_one_line_and_status_1(root: Path, arguments: list[str]) -> None:
     with FULL.open("w") as full:
         done = subprocess.run(
@@ -265,10 +271,6 @@ def test_no_room_for_the_result_is_one_line_and_status_1(root: Path, arguments: 
 @pytest.mark.skipif(not FULL.exists(), reason="a device of Linux")
 def test_every_result_goes_where_a_full_disk_is_told(world: World) -> None:
     """In one process, by the descriptor's own error."""
-
-    class Full(io.TextIOWrapper):
-        def write(self, text: str) -> int:
-            raise OSError(28, "No space left on device")
 
     arguments: list[list[object]] = [
         ["report", world.outcomes], ["show", world.policy], ["show", world.policy, "--json"],
