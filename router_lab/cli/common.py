@@ -99,7 +99,9 @@ def plain_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("always", RouterLabWarning)
 
-        def show(message: Warning | str, category: type[Warning], file: str, line: int, *_: Any, **__: Any) -> None:
+        def show(
+            message: Warning | str, category: type[Warning], file: str, line: int, _to: Any = None, _: Any = None
+        ) -> None:
             if not issubclass(category, RouterLabWarning):
                 echo(f"{file}:{line}: {category.__name__}: {message}", err=True)
             elif str(message) not in said:

@@ -24,7 +24,7 @@ _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, "
 _ROTATED = re.compile(r"(?:\.(?P<number>\d{1,6})|[-.](?P<date>\d{4}-?\d\d-?\d\d(?:[-_T]?\d+)*))(?:\.gz|\.bz2|\.xz)?")
 LINE_BYTES = 4 << 20
 """No line of a log is longer; what is longer is passed over as damaged, without being held in memory."""
-ENDLESS_BYTES = 256 << 20
+ENDLESS_BYTES = 64 << 20
 """What goes on for longer without an end of line is another file, or a hole of gigabytes in this one."""
 
 

@@ -17,6 +17,7 @@ from router_lab.providers.keys import sha256_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import append_line, atomic_write
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.reading import read_regular
 from router_lab.sweep.lane import Lane
 
 NAME = "race.jsonl"
@@ -61,7 +62,7 @@ class RaceLog:
     def _read(self, lines: Sequence[bytes], number: int) -> Any:
         try:
             return json.loads(lines[number])
-        except ValueError as cause:
+        except (ValueError, RecursionError) as cause:
             raise InputError(f"{self.path}, line {number + 1}: is damaged; {AFRESH}") from cause
 
     def _agrees(self, look: Mapping[str, Any]) -> bool:
@@ -89,7 +90,7 @@ class RaceLog:
         append_line(self.path, json.dumps(entry, separators=(",", ":")).encode())
 
     def _whole_lines(self) -> list[bytes]:
-        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        lines = read_regular(self.path).splitlines(keepends=True) if self.path.exists() else []
         return lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
 
     def _check(self, begun: Any) -> None:
@@ -100,9 +101,11 @@ class RaceLog:
             )
             raise InputError(f"{self.path}: {version}; {AFRESH}, or finish it with the version that began it")
         if begun != self._head:
-            raise InputError(
-                f"{self.path}: belongs to another race: {'; '.join(_differences(begun, self._head))}; {AFRESH}"
-            )
+            try:
+                told = "; ".join(_differences(begun, self._head))
+            except (LookupError, TypeError, ValueError, AttributeError) as cause:
+                raise InputError(f"{self.path}, line 1: holds no terms of a race; {AFRESH}") from cause
+            raise InputError(f"{self.path}: belongs to another race: {told}; {AFRESH}")
 
 
 def _terms(lane: Lane) -> dict[str, Any]:

@@ -28,8 +28,9 @@ from router_lab.cli import cli
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.outcomes import validate_outcomes, write_calls, write_outcomes
-from router_lab.runtime.artifact import save_policy
+from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.decisions import DecisionLog
+from router_lab.runtime.keys import load_private_key
 from tests.servers.grid import price, write_project
 from tests.unit.test_collect import sample, write_log
 
@@ -173,7 +174,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "t.csv.gz").write_bytes(gzip.compress((home / "t.csv").read_bytes()))
     shutil.copy(home / "o.parquet", home / "t.parquet")
     policy = fit_policy(Recipe(name="support"), frame)
-    folder = save_policy(policy, home / "policies" / "support" / "one")
+    folder = home / P
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(save_revision(policy, folder.parent).name)
     log = DecisionLog(home / "d.jsonl", prompts=True)
     for n in range(30):
         log.outcome(log.write(policy.decide(f"question {n}", suite="s"), suite="s", id=str(n)), quality=1.0)
@@ -189,7 +192,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
                "--write-json", home / "gate.json").exit_code in (0, 3, 4)  # fmt: skip
     run("report", home / "o.parquet", "--html", home / "r.html")
     run("keygen", home / "key.pem")
-    run("publish", folder, "--force")
+    done = run("publish", folder, "--force", "--key", home / "key.pem")
+    public = load_private_key(home / "key.pem").public_key().public_bytes_raw().hex()
+    (home / "trusted.keys").write_text(f"{public} name=support\n")
+    assert done.exit_code == 0, done.output
+    (home / "held").mkdir()
+    for name in ("ledger.jsonl", "race.jsonl"):
+        (home / "held" / name).write_text("")
     path = write_log(home / "logs", sample(1), sample(2), model="big")
     made = json.loads(path.rename(home / LOG.replace("_x.eval", "_y.json")).read_text())
     made["eval"] |= {"task_id": "another", "eval_id": "f", "model": "tiny"}
@@ -251,7 +260,27 @@ USES: dict[str, tuple[str, ...]] = {
     "prices.yaml    ": ("gate", P, *RECORDED, "--prices", "prices.yaml"),
     "gate.json": ("gate", P, *RECORDED, "--check", "gate.json"),
     "gate.json ": ("publish", P, "--gate", "gate.json"),
-    "policies/support/RELEASE.json ": ("show", "policies/support"),
+    **{
+        f"policies/support/RELEASE.json{' ' * n}": arguments
+        for n, arguments in enumerate(
+            (
+                ("show", "policies/support"),
+                ("publish", P, "--force"),
+                ("rollback", "policies/support"),
+                ("sign", "policies/support", "--key", "key.pem"),
+                ("verify", "policies/support"),
+            )
+        )
+    },
+    "policies/support/RELEASES.jsonl": ("publish", P, "--force"),
+    "policies/support/RELEASES.jsonl ": ("rollback", "policies/support"),
+    "key.pem": ("publish", P, "--force", "--key", "key.pem"),
+    "key.pem ": ("sign", "policies/support", "--key", "key.pem"),
+    "key.pem  ": ("keygen", "key.pem"),
+    "trusted.keys": ("verify", "policies/support", "--public-key", "trusted.keys"),
+    "trusted.keys ": ("publish", P, "--force", "--key", "key.pem", "--trusted", "trusted.keys"),
+    "held/ledger.jsonl": ("sweep", "sweep.yaml", "--dry-run", "--log-dir", "held"),
+    "held/race.jsonl": ("sweep", "sweep.yaml", "--dry-run", "--race", "--log-dir", "held"),
     **{
         f"{P}/{name}": ("show", P)
         for name in ("policy.json", "weights.npz", "certificate.json", "golden.jsonl", "MANIFEST.json")
@@ -272,9 +301,13 @@ USES: dict[str, tuple[str, ...]] = {
 """The file (spaces tell its uses apart) and the command that is given it."""
 
 
-WHOLE = {"t.csv", "t.jsonl", "logs/2026-01-01T00-00-00_t_x.eval", "recipe.yaml", "v.json", "v.npy", "o.parquet"}
+WHOLE = {
+    "t.csv", "t.jsonl", "d.jsonl", "logs/2026-01-01T00-00-00_t_x.eval", "logs/2026-01-01T00-00-00_t_y.json",
+    "recipe.yaml", "v.json", "v.npy", "o.parquet", "policies/support/RELEASE.json", "policies/support/RELEASES.jsonl",
+    f"{P}/policy.json", f"{P}/golden.jsonl", "key.pem", "trusted.keys", "held/ledger.jsonl", "held/race.jsonl",
+}  # fmt: skip
 """One command for each function that reads: the others, which share them, see a few kinds of hostile files."""
-FEW = ("empty", "fifo", "zero", "loop", "sparse", "deep list", "digits inside", "null")
+FEW = ("empty", "fifo", "sparse", "deep list", "null")
 
 
 def trial(world: Path, file: str, arguments: tuple[str, ...], name: str) -> list[str]:

@@ -471,5 +471,5 @@ def test_a_hole_of_gigabytes_ends_the_reading_and_costs_no_line_before_it(policy
     log = DecisionLog(tmp_path / "d.jsonl")
     log.write(policy.decide("x"), id="1")
     os.truncate(log.path, 5 << 30)
-    with pytest.warns(RouterLabWarning, match="256 MiB without an end of line"):
+    with pytest.warns(RouterLabWarning, match="64 MiB without an end of line"):
         assert [row["id"] for row in read_decisions(log.path)] == ["1"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -303,3 +304,16 @@ def test_a_full_standard_error_stops_nothing(world: World) -> None:
         patch.setattr("router_lab.cli.common.click.echo", echo)
         done = CliRunner().invoke(cli, ["replay", str(world.policy), "--outcomes", str(world.outcomes)])
     assert done.exit_code == 0, done.exception
+
+
+def test_another_revisions_damaged_certificate_is_said_and_no_fault_of_a_fit(world: World) -> None:
+    (world.folder / "recipe2.yaml").write_text("name: support\n")
+    out = world.folder / "several"
+    for name, content in (("a", "[" * 100_000), ("b", "7"), ("c", None)):
+        (out / name).mkdir(parents=True)
+        if content is None:
+            os.mkfifo(out / name / "certificate.json")
+        else:
+            (out / name / "certificate.json").write_text(content)
+    done = run("fit", world.folder / "recipe2.yaml", "--outcomes", world.outcomes, "--out", out)
+    assert done.exit_code == 0 and done.stderr.count("is no certificate") == 3, done.output
