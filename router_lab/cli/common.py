@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -100,10 +100,11 @@ def plain_warnings() -> Iterator[None]:
         warnings.simplefilter("always", RouterLabWarning)
 
         def show(
-            message: Warning | str, category: type[Warning], file: str, line: int, _to: Any = None, _: Any = None
-        ) -> None:
+            message: Warning | str, category: type[Warning], filename: str, lineno: int,
+            file: TextIO | None = None, line: str | None = None,
+        ) -> None:  # fmt: skip
             if not issubclass(category, RouterLabWarning):
-                echo(f"{file}:{line}: {category.__name__}: {message}", err=True)
+                echo(f"{filename}:{lineno}: {category.__name__}: {message}", err=True)
             elif str(message) not in said:
                 said.add(str(message))
                 # On a terminal, `step` may have left its line open.
