@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_TOKENS = 10**12
 """No call uses more: a larger figure is damage, not use."""
+MOST_USD = 1e6
+"""No call costs more."""
 
 
 class BudgetExceeded(RouterLabError):
@@ -58,7 +60,7 @@ class Budget:
         if max_usd is not None and prices is None:
             raise ValueError("budget: max_usd needs prices")
         for name, value in (("max_turns", max_turns), ("max_tokens", max_tokens), ("max_usd", max_usd)):
-            if value is not None and not (value >= 0 and math.isfinite(value)):
+            if value is not None and not _is_money(value):
                 raise ValueError(f"budget: {name} {value!r} is not a finite number of 0 or more")
         self.max_turns, self.max_tokens, self.max_usd = max_turns, max_tokens, max_usd
         self._prices = prices
@@ -204,7 +206,7 @@ class Reservation:
         counts as spent, and a RouterLabWarning says so.
         """
         figures = (input_tokens, output_tokens, cached_tokens)
-        if not all(map(_is_count, figures)) or cached_tokens > input_tokens or not (usd is None or _is_money(usd)):
+        if not all(map(_is_count, figures)) or cached_tokens > input_tokens or not (usd is None or _is_price(usd)):
             self._spend_all()
             text = f"budget: settled with {figures} tokens (input, output, cached) and usd={usd!r}, which cannot be"
             warnings.warn(RouterLabWarning(f"{text}; the whole reservation counts as spent"), stacklevel=2)
@@ -241,6 +243,12 @@ def _is_count(value: object) -> bool:
     return whole and 0 <= value <= MOST_TOKENS  # type: ignore[operator]
 
 
+def _is_price(value: object) -> bool:
+    """Whether a call can cost that much."""
+    return _is_money(value) and value <= MOST_USD  # type: ignore[operator]
+
+
 def _is_money(value: object) -> bool:
+    """Whether this is a finite number of 0 or more."""
     number = hasattr(value, "__float__") and not isinstance(value, bool)
     return number and math.isfinite(value) and value >= 0  # type: ignore[arg-type,operator]

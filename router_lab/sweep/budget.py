@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from anyio.lowlevel import checkpoint
 from inspect_ai.hooks import BeforeModelGenerate, Hooks, ModelUsageData, SampleEnd, hooks
 from inspect_ai.log._samples import sample_active
 from inspect_ai.model import ModelOutput
@@ -126,6 +127,8 @@ class Spending:
         if tokens is None:  # figures that cannot be: what it cost is not known
             if call is not None:
                 self.ledger.lose(call.name)
+            else:
+                self.ledger.unknown(model)
             return
         paid = said.served or model
         usd = self.ledger.close(call.name if call else None, paid, tokens, said.tools, seconds, said.tier)
@@ -230,10 +233,9 @@ class _Meter(Hooks):
                 spending.before(sample, model, spending.worst_usd(model, data))
         except (HeldBackError, InputError) as error:
             spending.stop(str(error))
-            # A candidate's own guard then keeps the call back, so that its sample fails and runs again. Of any other
-            # model Inspect would swallow a hook's error, save this one, and make the call.
-            if data.model_name not in spending.names or turn_limit_tree.is_suspended():
-                raise LimitExceededError("cost", value=0, limit=0, message=str(error)) from None
+            await _cancel_sample()
+            # In a scorer, which this does not cancel. Inspect swallows any other error of a hook, and makes the call.
+            raise LimitExceededError("cost", value=0, limit=0, message=str(error)) from None
 
     async def on_model_usage(self, data: ModelUsageData) -> None:
         spending, usage = _Meter.spending, data.usage
@@ -245,6 +247,14 @@ class _Meter(Hooks):
         if _Meter.spending is not None and data.sample.uuid is not None:
             _Meter.spending.ended(data.sample.uuid)
             _Meter.spending.used_tools(data.sample.events or ())
+
+
+async def _cancel_sample() -> None:
+    """End the sample that is being solved, as one that runs again on resume: a limit would end it with a score."""
+    active = sample_active()
+    if active is not None and not turn_limit_tree.is_suspended():
+        active.interrupt("cancel")
+        await checkpoint()
 
 
 def _stop_before_turn() -> None:
@@ -261,11 +271,6 @@ def _stop_before_turn() -> None:
 def meter(spending: Spending | None) -> None:
     """Let `spending` receive every call from now on; None ends it."""
     _Meter.spending = spending
-
-
-def held_back() -> str | None:
-    """For the guards: why the running sweep makes no further call."""
-    return None if _Meter.spending is None else _Meter.spending.fault
 
 
 def report_failure(model: str) -> Callable[[bool], None]:

@@ -104,7 +104,6 @@ def guard(
     breaker: Breaker,
     on_failure: Callable[[bool], None],
     on_answer: Callable[[ModelOutput, str | None], None] | None = None,
-    held_back: Callable[[], str | None] = lambda: None,
 ) -> None:
     """Wrap `api.generate`. An overflow or a refusal becomes the candidate's (failed) answer, so that it is scored and
     never paid again. What only the operator can mend is raised so that it is not tried again, and in the end stops the
@@ -112,16 +111,12 @@ def guard(
 
     on_failure(refused): told of each attempt without an answer; `refused` if it cannot have cost anything: the provider
     sent a status code, or was not asked.
-    held_back(): why no call may be made any more, for the sweep as a whole; its sample runs again on resume.
     on_answer(output, ttl): told of each answer, and how long its prompt stays in the provider's cache, if that is said.
     """
     ask = api.generate
 
     async def generate(*args: Any, **kwargs: Any) -> Any:
         try:
-            reason = held_back()
-            if reason is not None:
-                raise StoppedError(f"not asked: {reason}")
             breaker.check()
         except (CircuitOpenError, StoppedError):
             on_failure(True)

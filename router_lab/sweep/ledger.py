@@ -117,6 +117,17 @@ class Ledger:
         self._write({"lost": name})
         self._count_lost(name)
 
+    def unknown(self, model: str) -> None:
+        """A call that was never opened, for want of a budget, was answered with figures that cannot be."""
+        self.calls += 1
+        self._unknown(model, "the server's figures of what they used cannot be")
+
+    def _unknown(self, model: str, reason: object) -> None:
+        if model not in self._unpriced:
+            self._unpriced.add(model)
+            text = f"calls of {model!r} are not in what this sweep says it spent: {reason}"
+            warnings.warn(RouterLabWarning(text), stacklevel=4)
+
     def _count_lost(self, name: str) -> None:
         worst = self._open.pop(name, 0.0)
         self.spent_usd += worst
@@ -133,10 +144,7 @@ class Ledger:
             if self.priced:
                 raise
             usd = 0.0
-            if model not in self._unpriced:
-                self._unpriced.add(model)
-                text = f"calls of {model!r} are not in what this sweep says it spent: {error}"
-                warnings.warn(RouterLabWarning(text), stacklevel=3)
+            self._unknown(model, error)
         self.spent_usd += usd
         return usd
 
@@ -183,10 +191,11 @@ class Ledger:
 
     def _apply(self, entry: dict[str, Any]) -> None:
         if "open" in entry:
-            worst = float(entry["usd"])
-            if not (math.isfinite(worst) and worst >= 0):
+            worst = entry["usd"]
+            if isinstance(worst, bool) or not isinstance(worst, int | float) or not 0 <= worst < math.inf:
                 raise ValueError(worst)
-            self._open[entry["open"]] = worst
+            self._count_lost(entry["open"])  # two sweeps once wrote here at a time, by the same numbers
+            self._open[entry["open"]] = float(worst)
         elif "call" in entry:
             # `day` alone: written before prices by the hour were known here.
             at = utc(entry["at"]) if "at" in entry else dt.date.fromisoformat(entry["day"])

@@ -21,7 +21,7 @@ from router_lab.providers.recorder import Request
 from router_lab.providers.store import candidate_label, read_header, recordings
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.batch import batched
-from router_lab.sweep.budget import held_back, report_answer, report_failure
+from router_lab.sweep.budget import report_answer, report_failure
 from router_lab.sweep.code import boundaries, refuse_unheld
 from router_lab.sweep.guard import Breaker, guard
 from router_lab.sweep.models import build_model, candidate_arguments
@@ -179,13 +179,7 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
             server = (cell.spec.model, cell.spec.base_url)
             breaker = breakers.setdefault(server, Breaker(cell.spec.model))
             tier = tier_of({**cell.settings.config, **cell.transport}, cell.settings.model_args)
-            guard(
-                model.api,
-                breaker,
-                report_failure(cell.model),
-                report_answer(cell.model, tier, cell.spec.model),
-                held_back,
-            )
+            guard(model.api, breaker, report_failure(cell.model), report_answer(cell.model, tier, cell.spec.model))
         tasks.append((cell, with_model(loaded[key], model, cell.epochs)))
     return tuple(tasks)
 

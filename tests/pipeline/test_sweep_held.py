@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import append_line
@@ -98,6 +99,14 @@ def _project(tmp_path: Path, url: str, **sweep: object) -> Path:
     return write_project(tmp_path, settings, suites, prices={NAME: price(1, 15)})
 
 
+def _with_helper(folder: Path, url: str) -> None:
+    (folder / "tasks.py").write_text((folder / "tasks.py").read_text() + HELPED)
+    suites = {"echo": {"task": "tasks.py@helped", "args": {"n": 48, "url": url}}}
+    (folder / "suites.yaml").write_text(yaml.safe_dump(suites))
+    prices = {"models": {NAME: price(1, 15), "openai-api/local/helper": price(1, 15)}}
+    (folder / "prices.yaml").write_text(yaml.safe_dump(prices))
+
+
 def test_samples_that_fail_and_are_paid_are_admitted_again_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,8 +142,29 @@ def test_two_sweeps_at_once_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert sum(server.answered.values()) == 12
 
 
+HELPED = '''
+
+@solver
+def hinted(url):
+    """A model that is no candidate is asked for a hint first."""
+    async def solve(state, generate):
+        helper = get_model("openai-api/local/helper", base_url=url, api_key="x")
+        await helper.generate(f"hint {state.sample_id[1:]}", config={"max_tokens": 1000})
+        return await generate(state)
+    return solve
+
+
+@task
+def helped(n: int, url: str):
+    found = echo(n)
+    found.solver = hinted(url)
+    return found
+'''
+
+
+@pytest.mark.parametrize("helped", [False, True])
 def test_a_full_disk_under_the_ledger_stops_the_sweep_and_its_samples_are_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helped: bool
 ) -> None:
     monkeypatch.setenv("LOCAL_API_KEY", "x")
     lines: list[bytes] = []
@@ -146,7 +176,9 @@ def test_a_full_disk_under_the_ledger_stops_the_sweep_and_its_samples_are_asked_
         lines.append(line)
 
     with serving(delay=0.02) as server:
-        file = _project(tmp_path, server.url, budget_usd=2.0)
+        file = _project(tmp_path, server.url, budget_usd=4.0, limits={"usd": 0.04})
+        if helped:
+            _with_helper(tmp_path, server.url)
         monkeypatch.setattr(ledger, "append_line", full)
         with pytest.raises(InputError, match=r"ledger.jsonl: the ledger cannot be written: No space left on device"):
             run_sweep(file, tmp_path / "logs", quiet=True)
@@ -155,5 +187,5 @@ def test_a_full_disk_under_the_ledger_stops_the_sweep_and_its_samples_are_asked_
         monkeypatch.setattr(ledger, "append_line", append_line)
         result = run_sweep(file, tmp_path / "logs", quiet=True)
         assert (result.reused + result.answered, result.failed, result.unrun) == (48, 0, 0)
-        assert result.spent_usd <= 2.0
+        assert result.spent_usd <= 4.0
         assert set(server.prompts().values()) <= {1, 2}

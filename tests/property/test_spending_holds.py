@@ -110,3 +110,25 @@ def test_lines_cut_short_are_passed_over_and_said(tmp_path: Path) -> None:
         ledger = Ledger(tmp_path, TABLE, priced=True)
     assert (ledger.spent_usd, ledger.reserved_usd) == (0.5, 0.5)
     assert ledger.open(0.1) == "6", "no number that a line had"
+
+
+@pytest.mark.parametrize("usd", ["true", '"0.5"', "-1", "NaN", "1e400"])
+def test_a_worst_case_that_cannot_be_is_refused(tmp_path: Path, usd: str) -> None:
+    (tmp_path / LEDGER).write_text(f'{{"open": "1", "usd": {usd}}}\n')
+    with pytest.raises(InputError, match="line 1 is no ledger entry"):
+        Ledger(tmp_path, TABLE, priced=True)
+
+
+def test_a_call_opened_twice_lowers_nothing(tmp_path: Path) -> None:
+    """Two sweeps once wrote to one ledger, by the same numbers: $0.5 and $0.01 are both at risk."""
+    (tmp_path / LEDGER).write_text('{"open": "1", "usd": 0.5}\n{"open": "1", "usd": 0.01}\n')
+    assert Ledger(tmp_path, TABLE, priced=True).spent_usd == pytest.approx(0.51)
+
+
+@pytest.mark.parametrize("tokens", [-5, float("nan"), 10**18, "7", True])
+def test_usage_that_cannot_be_is_said_without_a_budget_too(tmp_path: Path, tokens: object) -> None:
+    spending = Spending(Ledger(tmp_path, TABLE, priced=False), {})
+    with pytest.warns(RouterLabWarning, match=r"calls of 'm' are not in what this sweep says it spent: the server's"):
+        spending.answered("a", "m", {"input_tokens": tokens, "total_tokens": tokens})
+        spending.answered("a", "m", {"input_tokens": tokens, "total_tokens": tokens})
+    assert (spending.ledger.calls, spending.ledger.spent_usd) == (2, 0.0)

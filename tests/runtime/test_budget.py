@@ -9,7 +9,7 @@ import pytest
 
 from router_lab.runtime.budget import Budget, BudgetExceeded
 from router_lab.runtime.errors import RouterLabWarning
-from router_lab.runtime.model import Prices
+from router_lab.runtime.model import Limits, Prices
 from router_lab.runtime.policy import Policy
 
 PRICES = Prices(1.0, 10.0, cache_read=0.1)  # $1, $10 and $.10 a million tokens
@@ -91,7 +91,29 @@ def test_a_decision_brings_its_limits(make_spec: Any) -> None:
     assert (budget.max_turns, budget.max_usd, budget.max_tokens) == (2, 0.02, None)
 
 
-@pytest.mark.parametrize("asked", [{"max_usd": 1.0}, {"max_turns": -1}, {"max_tokens": float("nan")}])
+def test_a_decision_without_limits_is_unlimited_only_where_it_is_told_so(make_spec: Any) -> None:
+    bare = Policy(make_spec(limits=())).decide("the quick brown fox")
+    with pytest.raises(ValueError, match=r"'cheap' has no limits \(turns, usd\): make Budget"):
+        Budget.of(bare)
+    free = Budget.of(bare, unlimited=True)
+    assert (free.max_turns, free.max_usd, free.max_tokens) == (None, None, None)
+    dollars = ((Limits(100, None, 0.01),) * 3,) * 3
+    profiles = tuple(profile._replace(prices=None) for profile in make_spec().profiles)
+    unpriced = Policy(make_spec(limits=dollars, profiles=profiles)).decide("the quick brown fox")
+    with pytest.raises(ValueError, match="has a limit in dollars but no prices"):
+        Budget.of(unpriced)
+    assert Budget.of(unpriced, unlimited=True).max_usd is None
+    for slack in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"slack .* is not a finite number above 0"):
+            Budget.of(Policy(make_spec()).decide("the quick brown fox"), slack=slack)
+
+
+IMPOSSIBLE: list[dict[str, Any]] = [
+    {"max_usd": 1.0}, {"max_turns": -1}, {"max_tokens": float("nan")}, {"max_turns": True}, {"max_tokens": "5"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", IMPOSSIBLE)
 def test_limits_that_make_no_sense(asked: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="budget"):
         Budget(**asked)
@@ -150,8 +172,8 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     "said",
     [{"input_tokens": -10**9}, {"output_tokens": -1}, {"cached_tokens": -1}, {"cached_tokens": 1001}, {"usd": -6000.0},
-     {"usd": NAN}, {"usd": INF}, {"input_tokens": NAN}, {"output_tokens": 10**18}, {"output_tokens": True},
-     {"input_tokens": "1000"}],
+     {"usd": NAN}, {"usd": INF}, {"usd": 1e18}, {"input_tokens": NAN}, {"output_tokens": 10**18},
+     {"output_tokens": True}, {"input_tokens": "1000"}],
 )  # fmt: skip
 def test_figures_that_cannot_be_never_refill_a_budget(said: dict[str, Any]) -> None:
     budget = Budget(max_usd=0.01, max_tokens=5_000, prices=PRICES)
