@@ -81,19 +81,24 @@ class State:
         name = f"{revision[:DIRECTORY_DIGITS]}-{number}"
         with FolderLock(self.directory, "a policy store", wait_s=_WAIT_S):
             remove_leftovers(self.directory)
-            disk = self.read()[0]
-            if disk.name not in (None, known.name):
-                disk = Remembered()
+            disk = self._of_the_same(known)
             self._place(name, opened)
             again = (disk.current or "").startswith(f"{revision[:DIRECTORY_DIGITS]}-")  # under another number perhaps
             previous = disk.previous if again else disk.current
             newest = number if restart else max(number, known.release, disk.release)
             return self._write(known._replace(current=name, previous=previous, release=newest))
 
-    def write(self, remembered: Remembered) -> Remembered:
-        """Remember that, and forget every other policy. Raises OSError, InputError."""
+    def write(self, remembered: Remembered, *, restart: bool = False) -> Remembered:
+        """Remember that, and forget every other policy; `restart` as in `keep`. Raises OSError, InputError."""
         with FolderLock(self.directory, "a policy store", wait_s=_WAIT_S):
-            return self._write(remembered)
+            disk = self._of_the_same(remembered)
+            newest = remembered.release if restart else max(remembered.release, disk.release)
+            return self._write(remembered._replace(release=newest))
+
+    def _of_the_same(self, known: Remembered) -> Remembered:
+        """What the disk remembers; nothing, where that is another policy's."""
+        disk = self.read()[0]
+        return disk if disk.name in (None, known.name) else Remembered()
 
     def _write(self, remembered: Remembered) -> Remembered:
         value: dict[str, Any] = remembered._asdict()

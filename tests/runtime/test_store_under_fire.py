@@ -472,3 +472,41 @@ def test_a_number_is_kept_where_there_is_room_for_it_alone(make: Any, tmp_path: 
     again = PolicyStore(folder, default=DEFAULT, state=state)
     assert not again.check() and "release 6 is not newer than 7" in str(again.status.last_refusal)
     assert again.recover() and served(again) == first
+
+
+def test_a_rollback_before_anything_else_is_one_from_what_was_kept(make: Any, tmp_path: Path) -> None:
+    folder, state = tmp_path / "p", tmp_path / "state"
+    store = PolicyStore(folder, default=DEFAULT, state=state)
+    first = publish(folder, make(1), 1)
+    store.check()
+    publish(folder, make(2), 2)
+    store.check()
+    fresh = PolicyStore(folder, default=DEFAULT, state=state)
+    assert fresh.rollback() and served(fresh) == first
+    again = PolicyStore(folder, default=DEFAULT, state=state)
+    assert again.recover() and again.status.state_fault is None and not again.check()
+    nothing = PolicyStore(tmp_path / "q", default=DEFAULT, state=tmp_path / "none")
+    assert not nothing.rollback() and nothing.status.state_fault is None
+
+
+def test_a_process_that_lags_behind_lowers_no_number_by_its_rollback(make: Any, tmp_path: Path) -> None:
+    folder, state = tmp_path / "p", tmp_path / "state"
+    late, quick = (PolicyStore(folder, default=DEFAULT, state=state) for _ in range(2))
+    for number in (1, 2):
+        publish(folder, make(number), number)
+        assert late.check() and quick.check()
+    publish(folder, make(7), 7)
+    assert quick.check() and late.rollback()
+    publish(folder, make(3), 3)
+    again = PolicyStore(folder, default=DEFAULT, state=state)
+    assert not again.check() and "not newer than 7" in str(again.status.last_refusal)
+
+
+def test_a_status_loses_no_count_among_threads(tmp_path: Path) -> None:
+    store = PolicyStore(tmp_path / "absent", default=DEFAULT)
+    threads = [threading.Thread(target=lambda: [store.check() for _ in range(50)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (store.status.checks, store.status.refused) == (400, 400)
