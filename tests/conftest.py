@@ -1,7 +1,11 @@
 """Shared by all tests, tests/runtime included, which run beside numpy alone: nothing heavy is imported here."""
 
+import resource
+import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,3 +43,42 @@ def no_keys_of_other_tests() -> Iterator[None]:
     masking = sys.modules.get("router_lab.masking")
     if masking is not None:
         masking._KNOWN.intersection_update(before)
+
+
+@pytest.fixture
+def room_for() -> Callable[[int], AbstractContextManager[None]]:
+    """While it lasts no file may grow beyond so many bytes: EFBIG, after a short write, as on a disk that is full."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, handler)
+
+    return limited
+
+
+@pytest.fixture
+def at_once() -> Callable[..., list[tuple[str, str, int]]]:
+    """Run a program in so many processes, all of which have imported what they need before any goes on.
+
+    The program prints "ready" and then reads a line. Of each: what it printed after that, its errors, its status.
+    """
+
+    def run(program: str, *arguments: str, processes: int = 2) -> list[tuple[str, str, int]]:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        jobs = [subprocess.Popen([sys.executable, "-c", program, *arguments], **pipes) for _ in range(processes)]
+        for job in jobs:
+            assert job.stdout is not None and job.stdout.readline() == "ready\n"
+        for job in jobs:
+            assert job.stdin is not None
+            job.stdin.write("go\n")
+            job.stdin.flush()
+        return [(*job.communicate(), job.returncode) for job in jobs]
+
+    return run

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from router_lab.cli import cli
-from tests.runtime.test_files import room_for
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import Loopback, serving
 
@@ -61,7 +61,7 @@ def test_a_damaged_log_among_the_others_is_named_before_anything_is_sent(
 
 @pytest.mark.parametrize("room", [0, 3000, 9000])
 def test_a_full_log_disk_is_one_line_and_the_same_command_goes_on(
-    tmp_path: Path, server: Loopback, room: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: Loopback, room: int, monkeypatch: pytest.MonkeyPatch, room_for: Any
 ) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # CPython leaves a torn .pyc of the task file there
     file, logs = project(tmp_path, server), tmp_path / "logs"

@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.sweep.budget import HeldBackError, Spending
 from router_lab.sweep.ledger import LEDGER, Ledger
 from router_lab.sweep.waves import Prefixes, budget_waves
-from tests.runtime.test_files import room_for
 
 DAY = dt.date(2020, 1, 1)
 TABLE = PriceTable({"m": [Price(starts=DAY, input=1, output=1, source="s", checked=DAY)]}, default=False)
@@ -54,7 +54,7 @@ def test_a_call_that_the_whole_budget_does_not_hold_is_not_let_through(tmp_path:
     assert spending.ledger.spent_usd + spending.ledger.at_risk_usd == pytest.approx(0.9)
 
 
-def test_no_call_is_made_whose_line_is_not_on_a_full_disk(tmp_path: Path) -> None:
+def test_no_call_is_made_whose_line_is_not_on_a_full_disk(tmp_path: Path, room_for: Any) -> None:
     spending = Spending(Ledger(tmp_path, TABLE, priced=True), {}, budget_usd=1.0, sample_usd=1.0)
     spending.before("a", "m", 0.25)
     size = (tmp_path / LEDGER).stat().st_size
@@ -68,7 +68,7 @@ def test_no_call_is_made_whose_line_is_not_on_a_full_disk(tmp_path: Path) -> Non
     assert Ledger(tmp_path, TABLE, priced=True).spent_usd == 0.25
 
 
-def test_without_a_budget_money_whose_line_is_lost_is_counted_and_ends_the_sweep(tmp_path: Path) -> None:
+def test_without_a_budget_money_whose_line_is_lost_is_counted_and_ends_the_sweep(tmp_path: Path, room_for: Any) -> None:
     ledger = Ledger(tmp_path, TABLE, priced=False)
     ledger.close(None, "m", Tokens(input=10_000))
     with room_for((tmp_path / LEDGER).stat().st_size):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -141,21 +138,3 @@ def _saved(random_policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> P
 def artifact(_saved: Path, tmp_path: Path) -> Path:
     """A saved `random_policy` for this test to spoil."""
     return Path(shutil.copytree(_saved, tmp_path / "artifact"))
-
-
-@pytest.fixture
-def room_for() -> Callable[[int], AbstractContextManager[None]]:
-    """While it lasts no file may grow beyond so many bytes: EFBIG, after a short write, as on a disk that is full."""
-
-    @contextmanager
-    def limited(size: int) -> Iterator[None]:
-        before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-            signal.signal(signal.SIGXFSZ, handler)
-
-    return limited

@@ -7,13 +7,10 @@ import gzip
 import json
 import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
@@ -29,20 +26,6 @@ from router_lab.runtime.decisions import PROMPT_CHARS, DecisionLog, outcome_rows
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import read_records
 from router_lab.runtime.policy import Policy
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """As test_files': no file may grow beyond `size` bytes, after a short write."""
-    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-
 
 TEXT = "the quick brown fox, a secret"
 
@@ -124,7 +107,9 @@ def test_the_last_decision_of_an_id_counts_and_that_is_said(policy: Policy, tmp_
 
 
 @pytest.mark.parametrize("buffer", [0, 100])
-def test_a_full_disk_is_a_lost_line_and_leaves_none_torn(policy: Policy, tmp_path: Path, buffer: int) -> None:
+def test_a_full_disk_is_a_lost_line_and_leaves_none_torn(
+    policy: Policy, tmp_path: Path, buffer: int, room_for: Any
+) -> None:
     log, decision = DecisionLog(tmp_path / "d.jsonl", buffer=buffer), policy.decide(TEXT)
     log.write(decision, id="a")
     assert log.flush()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,20 +18,7 @@ from router_lab.runtime.locks import FolderLock
 from router_lab.runtime.reading import read_bytes
 
 
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """No file may grow beyond `size` bytes: EFBIG as on a disk that is full, after a short write."""
-    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
-def test_a_full_disk_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, room_for: Any) -> None:
     atomic_write(tmp_path / "a", b"old")
     with room_for(10), pytest.raises(OSError):
         atomic_write(tmp_path / "a", b"new" * 100)
@@ -72,7 +57,7 @@ def test_leftovers_of_killed_writers_go_and_nothing_else_does(tmp_path: Path) ->
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(kept)
 
 
-def test_a_line_without_room_is_taken_back_whole(tmp_path: Path) -> None:
+def test_a_line_without_room_is_taken_back_whole(tmp_path: Path, room_for: Any) -> None:
     path = tmp_path / "lines"
     append_line(path, b'{"n": 1}')
     with room_for(12), pytest.raises(OSError):
@@ -201,7 +186,7 @@ def test_a_line_waits_for_another_writer_no_longer_than_it_is_told(tmp_path: Pat
     assert (tmp_path / "x").read_bytes() == b"b\n"
 
 
-def test_several_lines_are_all_there_or_none(tmp_path: Path) -> None:
+def test_several_lines_are_all_there_or_none(tmp_path: Path, room_for: Any) -> None:
     append_line(tmp_path / "a", b"old")
     with room_for(10), pytest.raises(OSError):
         append_lines(tmp_path / "a", [b"one", b"two" * 10])

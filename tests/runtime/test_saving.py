@@ -130,23 +130,11 @@ for n in range(20):
 """
 
 
-def test_two_fits_that_save_the_same_at_once_both_succeed(artifact: Path, tmp_path: Path) -> None:
+def test_two_fits_that_save_the_same_at_once_both_succeed(artifact: Path, tmp_path: Path, at_once: Any) -> None:
     for n in range(20):
         (tmp_path / "at" / f"half{n}").mkdir(parents=True)
         (tmp_path / "at" / f"half{n}" / "policy.json").write_bytes(b"torn")
-    jobs = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACE, str(artifact), str(tmp_path / "at")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        ) for _ in range(2)
-    ]  # fmt: skip
-    for job in jobs:
-        assert job.stdout is not None and job.stdout.readline() == "ready\n"
-    for job in jobs:
-        assert job.stdin is not None
-        job.stdin.write("go\n")
-        job.stdin.flush()
-    assert [job.communicate()[0] is not None and job.returncode for job in jobs] == [0, 0]
+    assert [status for _, _, status in at_once(RACE, str(artifact), str(tmp_path / "at"))] == [0, 0]
     revision = load_policy(artifact).revision
     for n in range(20):
         [saved] = revisions_in(tmp_path / "at" / f"revision{n}")

@@ -116,9 +116,7 @@ def test_two_that_make_one_key_at_once_make_one(tmp_path: Path) -> None:
     assert not [entry for entry in tmp_path.iterdir() if entry.name.endswith(".tmp")]
 
 
-def test_a_key_without_room_is_not_begun(tmp_path: Path) -> None:
-    from tests.runtime.test_files import room_for
-
+def test_a_key_without_room_is_not_begun(tmp_path: Path, room_for: Any) -> None:
     with room_for(10):
         done = run("keygen", tmp_path / "k.pem")
     assert done.exit_code == 1 and "k.pem: cannot be written: File too large; no key was made" in done.output

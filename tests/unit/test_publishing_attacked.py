@@ -17,7 +17,6 @@ from router_lab import load_policy
 from router_lab.publish import HISTORY, current_release, history, publish, rollback, sign
 from router_lab.runtime.errors import InputError, PolicyError, RouterLabWarning
 from router_lab.runtime.release import LARGEST_STEP, RELEASE, Release, build_release, keygen
-from tests.runtime.test_files import room_for
 from tests.unit.test_publish import gate, save
 
 KEYS_OF_A_LINE = {"action", "alias", "at", "by", "certificate_sha256", "forced", "gate_sha256", "key", "name", "number",
@@ -51,25 +50,13 @@ for n in range(12):
 """
 
 
-def test_of_two_publishers_at_once_both_succeed_one_after_the_other(tmp_path: Path) -> None:
+def test_of_two_publishers_at_once_both_succeed_one_after_the_other(tmp_path: Path, at_once: Any) -> None:
     first, second = save(tmp_path, 0.1), save(tmp_path, 0.2)
-    jobs = [
-        subprocess.Popen(
-            [sys.executable, "-c", PUBLISHER, str(first), str(second)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        ) for _ in range(2)
-    ]  # fmt: skip
-    for job in jobs:
-        assert job.stdout is not None and job.stdout.readline() == "ready\n"
-    for job in jobs:
-        assert job.stdin is not None
-        job.stdin.write("go\n")
-        job.stdin.flush()
-    said = [job.communicate() for job in jobs]
+    said = at_once(PUBLISHER, str(first), str(second))
     # A rollback with nothing left to go back to ends a publisher, in one line; nothing else may.
-    for job, (_, err) in zip(jobs, said, strict=True):
-        assert job.returncode == 0 or "nothing came before" in err or "is the first" in err, err
-    numbers = sorted(int(line) for out, _ in said for line in out.splitlines())
+    for _, err, status in said:
+        assert status == 0 or "nothing came before" in err or "is the first" in err, err
+    numbers = sorted(int(line) for out, _, _ in said for line in out.splitlines())
     assert len(numbers) >= 6
     assert numbers == list(range(1, len(numbers) + 1))
     lines = [json.loads(line) for line in (tmp_path / HISTORY).read_text().splitlines()]
@@ -168,7 +155,7 @@ def test_a_release_that_never_came_to_be_is_said_and_not_gone_back_to(tmp_path: 
 ])  # fmt: skip
 @pytest.mark.parametrize("extra", [0, 50, 100])
 def test_on_a_full_disk_nothing_is_published_and_afterwards_all_goes_on(
-    tmp_path: Path, run: Callable[[Path], Any], extra: int
+    tmp_path: Path, run: Callable[[Path], Any], extra: int, room_for: Any
 ) -> None:
     found = three(tmp_path)
     before = {name: (tmp_path / name).read_bytes() for name in (RELEASE, HISTORY)}
