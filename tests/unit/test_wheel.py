@@ -72,7 +72,8 @@ def test_runtime_tests_pass_beside_numpy_alone(bare: Path, root: Path, tmp_path:
     env = {**os.environ, "PYTHONPATH": str(lent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     tests = root / "tests" / "runtime"
     options = ["-q", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib", f"--rootdir={root}"]
-    done = run(bare, "-m", "pytest", *options, "-c", "/dev/null", tests, cwd=tmp_path, env=env)
+    hung = ["-o", "faulthandler_timeout=120", "-o", "faulthandler_exit_on_timeout=true"]  # and named
+    done = run(bare, "-m", "pytest", *options, *hung, "-c", "/dev/null", tests, cwd=tmp_path, env=env)
     last = done.stdout.strip().splitlines()[-1]
     assert " passed" in last
     assert "error" not in last
