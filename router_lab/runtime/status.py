@@ -54,7 +54,7 @@ class Telling:
         with self._lock:
             self.now = self.now._replace(checks=self.now.checks + 1)
 
-    def refuse(self, error: Exception, *, of_source: bool = False) -> None:
+    def refuse(self, error: BaseException, *, of_source: bool = False) -> None:
         """Count it, and tell who asked to be told; `of_source`: the source could not be used."""
         told = error if isinstance(error, PolicyError) else PolicyError(f"policy store: the source failed: {error!r}")
         with self._lock:

@@ -169,9 +169,13 @@ class PolicyStore:
         self.close()
 
     def _look_in_background(self, turn: int) -> None:
-        if self._policy is self._default:
-            self.recover()
-        self._check(turn)
+        try:
+            if self._policy is self._default:
+                self.recover()
+            self._check(turn)
+        except BaseException as error:  # noqa: BLE001 - a source that calls sys.exit would end the looking, unseen
+            with contextlib.suppress(BaseException):  # and so would a callback
+                self._telling.refuse(error, of_source=True)
 
     def recover(self) -> bool:
         """Serve the last good policy on disk, or the one before it where that is damaged, if nothing better serves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -235,6 +236,34 @@ def test_a_hung_source_holds_up_nothing(make: Any, tmp_path: Path) -> None:
             thread.join(60)
     assert served(store) == one
     assert store.check() and store.status.release == 3
+
+
+@pytest.mark.parametrize("fault", [SystemExit(3), asyncio.CancelledError(), KeyboardInterrupt(), GeneratorExit()])
+def test_nothing_that_a_source_or_a_callback_raises_ends_the_looking(
+    make: Any, tmp_path: Path, fault: BaseException
+) -> None:
+    folder = tmp_path / "policies"
+    revision = publish(folder, make(1), 1)
+    ready, told = threading.Event(), threading.Event()
+
+    def source() -> Path:
+        if ready.is_set():
+            return folder
+        raise fault
+
+    def on_refused(error: PolicyError) -> None:
+        told.set()
+        raise fault
+
+    with PolicyStore(source, default=DEFAULT, interval_s=0.01, on_refused=on_refused) as store:
+        assert told.wait(20)
+        assert type(fault).__name__ in str(store.status.last_refusal) and store.status.interrupted_since is not None
+        ready.set()
+        for _ in range(2_000):
+            if (served(store), store.status.interrupted_since) == (revision, None):
+                break
+            time.sleep(0.01)
+        assert (served(store), store.status.interrupted_since) == (revision, None)
 
 
 def test_a_pipe_for_a_release_is_refused_without_waiting(make: Any, tmp_path: Path) -> None:
