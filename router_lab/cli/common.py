@@ -135,11 +135,15 @@ def step(text: str) -> Iterator[None]:
 def open_policy(path: str | Path) -> Policy:
     """The policy in the revision `path`, the one that is published in the folder `path`, or the only one in there.
 
-    Raises PolicyError for a folder of several revisions of which none is published (they are named), or of none.
+    Raises PolicyError for a folder of several revisions of which none is published (they are named), or of none, and
+    for a certificate that could not be read out.
     """
+    from router_lab.certificate import check_certificate
     from router_lab.runtime.artifact import load_policy
 
-    return load_policy(path)
+    policy = load_policy(path)
+    check_certificate(policy.spec.certificate)
+    return policy
 
 
 def policy_folder(path: str | Path) -> Path:

@@ -148,8 +148,6 @@ def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:
 
 def champion_policy(champion: str | None, tracking_uri: str | None) -> Policy | None:
     """The champion named on the command line, from a directory or the MLflow registry."""
-    from router_lab.runtime.artifact import load_policy
-
     if champion is None:
         return None
     if not champion.startswith("models:/"):
@@ -157,7 +155,7 @@ def champion_policy(champion: str | None, tracking_uri: str | None) -> Policy | 
     from router_lab.tracking import fetch_version
 
     with fetch_version(champion, tracking_uri) as directory:
-        return load_policy(directory)
+        return open_policy(directory)
 
 
 def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[tuple[str, str | None], Any]:

@@ -78,7 +78,7 @@ def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict
     """
     found: dict[str, tuple[Metrics, dict[Pair, Metrics]]] = {}
     shown = policy.spec.certificate
-    fixed = {(row["model"], row["effort"]): row for row in shown.get("fixed", [])}
+    fixed = {(row["model"], row["effort"]): row for row in shown.get("fixed") or []}
     base = fixed.get((policy.reference.model, policy.reference.effort))
     if base is not None and (shown.get("quality_difference") or {}).get("value") is not None:
         found["certificate"] = (

@@ -136,7 +136,7 @@ def _mix(shown: Mapping[str, Any]) -> list[str]:
 def _candidates(policy: Policy) -> list[str]:
     from router_lab.report.format import cut_off
 
-    fixed = {(row["model"], row["effort"]): row.get("cut_off") for row in policy.spec.certificate.get("fixed", [])}
+    fixed = {(row["model"], row["effort"]): row.get("cut_off") for row in policy.spec.certificate.get("fixed") or []}
     lines = ["candidates (fallback order)"]
     for column in policy.spec.fallbacks:
         profile = policy.spec.profiles[column]

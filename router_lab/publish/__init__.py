@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from router_lab.certificate import check_certificate
 from router_lab.publish.history import HISTORY, Line, history, way_back
 from router_lab.publish.standing import Standing, current_release, read_standing
 from router_lab.runtime import jsonio
@@ -188,7 +189,9 @@ def _revision(path: Path) -> Policy:
         found = [revision.name for revision in revisions_in(path)]
         hint = f"; name one of its revisions: {', '.join(found)}" if found else "; `router-lab fit` writes one"
         raise InputError(f"{path}: is not an artifact (no {MANIFEST}){hint}")
-    return load_policy(path)
+    policy = load_policy(path)
+    check_certificate(policy.spec.certificate)
+    return policy
 
 
 def _folder(revision: Path) -> Path:

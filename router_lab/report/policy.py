@@ -71,7 +71,7 @@ def policy_marks(policy: Policy, replayed: Replay, table: pd.DataFrame) -> list[
 def _oracle(policy: Policy, base: Mapping[str, Any]) -> list[Mark]:
     """The oracle at the reference's place moved by what it is better and cheaper on its own rows, the certificate's."""
     oracle = policy.spec.certificate.get("oracle_upper_bound") or {}
-    fixed = policy.spec.certificate.get("fixed", [])
+    fixed = policy.spec.certificate.get("fixed") or []
     own = next((r for r in fixed if (r["model"], r["effort"]) == tuple(policy.reference)), None)
     if own is None or not own["cost_usd"] or oracle.get("quality") is None or oracle.get("cost_usd") is None:
         return []
@@ -120,7 +120,7 @@ def compare_rows(policy: Policy, replayed: Replay) -> list[dict[str, Any]]:
     if mix.get("quality_difference"):
         name = f"random mix, {percent(mix['probability'], 0)} {candidate_label(mix['model'], mix['effort'])}"
         rows.append({"name": name, "kind": "", **{k: mix[k] for k in ("quality_difference", "savings")}})
-    for fixed in sorted(shown.get("fixed", []), key=lambda f: -(f["cost_usd"] or 0.0)):
+    for fixed in sorted(shown.get("fixed") or [], key=lambda f: -(f["cost_usd"] or 0.0)):
         mark = " (reference)" if (fixed["model"], fixed["effort"]) == tuple(policy.reference) else ""
         cut = cut_off(fixed.get("cut_off"), words=True)
         name = f"always {candidate_label(fixed['model'], fixed['effort'])}{mark}{', ' if cut else ''}{cut}"
