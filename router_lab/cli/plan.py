@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import echo, json_option, print_json
+from router_lab.cli.common import Finite, echo, json_option, print_json
 
 if TYPE_CHECKING:
     from router_lab.plan import Need
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("outcomes", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--margin", required=True, type=float, help="Quality that may be lost: 0.02 = 2 points.")
+@click.option("--margin", required=True, type=Finite(), help="Quality that may be lost: 0.02 = 2 points.")
 @click.option(
-    "--confidence", default=0.95, show_default=True, type=float, help="Of the verdict; a recipe's is 0.90 by default."
+    "--confidence",
+    default=0.95,
+    show_default=True,
+    type=Finite(),
+    help="Of the verdict; a recipe's is 0.90 by default.",
 )
 @click.option("--by-suite", is_flag=True, help="Each suite apart as well.")
 @json_option

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from router_lab.cli.common import echo, json_option, print_json, print_path
+from router_lab.cli.common import Finite, echo, json_option, print_json, print_path
 from router_lab.columns import left, named
 
 DEFAULT_FILE = Path("evals/prices.yaml")
@@ -58,13 +58,13 @@ def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as
 
 @prices.command()
 @click.argument("model")
-@click.option("--input", "input_", type=float, help="$ per million input tokens; 0 if it is free.")
-@click.option("--output", type=float, help="$ per million output tokens.")
-@click.option("--cache-read", type=float)
-@click.option("--cache-write-5m", type=float)
-@click.option("--cache-write-1h", type=float)
-@click.option("--reasoning", type=float, help="Where reasoning has a price of its own; default: that of output.")
-@click.option("--per-1k-requests", type=float, help="$ per 1,000 requests, beside their tokens.")
+@click.option("--input", "input_", type=Finite(), help="$ per million input tokens; 0 if it is free.")
+@click.option("--output", type=Finite(), help="$ per million output tokens.")
+@click.option("--cache-read", type=Finite())
+@click.option("--cache-write-5m", type=Finite())
+@click.option("--cache-write-1h", type=Finite())
+@click.option("--reasoning", type=Finite(), help="Where reasoning has a price of its own; default: that of output.")
+@click.option("--per-1k-requests", type=Finite(), help="$ per 1,000 requests, beside their tokens.")
 @click.option("--tool", "tools", multiple=True, metavar="NAME=X", help="$ per 1,000 calls of a tool the provider runs.")
 @click.option("--other", multiple=True, metavar="KIND=X", help="$ per million of another kind of usage.")
 @click.option(
@@ -73,7 +73,7 @@ def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as
     metavar="N:KIND=X,…",
     help="Prices of requests of more than N input tokens: 200000:input=6,…",
 )
-@click.option("--batch", type=float, help="Factor on every price of tokens in the batch tier, such as 0.5.")
+@click.option("--batch", type=Finite(), help="Factor on every price of tokens in the batch tier, such as 0.5.")
 @click.option("--starts", type=click.DateTime(["%Y-%m-%d"]), help="First day of this price, in UTC; default: today.")
 @click.option("--source", help="URL where the price can be read.")
 @click.option("--context-window", type=click.IntRange(min=1), help="Tokens.")
@@ -107,7 +107,9 @@ def add(
 
 @prices.command()
 @click.argument("name")
-@click.option("--per-thousand", "per_1k_calls", type=float, required=True, help="$ per 1,000 calls; 0 if it is free.")
+@click.option(
+    "--per-thousand", "per_1k_calls", type=Finite(), required=True, help="$ per 1,000 calls; 0 if it is free."
+)
 @click.option("--starts", type=click.DateTime(["%Y-%m-%d"]), help="First day of this price, in UTC; default: today.")
 @click.option("--source", required=True, help="URL where the price can be read.")
 @click.option("--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}.")

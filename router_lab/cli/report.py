@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import json_option
+from router_lab.cli.common import Finite, json_option
 
 EXAMPLES = """\b
 Examples:
@@ -52,8 +52,10 @@ class Sources:
 )
 @click.option("--mlflow", metavar="NAME", help="Log candidates, policy and pages to MLflow as the sweep NAME.")
 @click.option("--tracking-uri", help="MLflow store or server; default: MLFLOW_TRACKING_URI, or mlflow.db here.")
-@click.option("--volume", default=100_000.0, show_default=True, help="Requests a month.")
-@click.option("--growth", default=0.0, show_default=True, help="Share by which they grow every month.")
+@click.option("--volume", default=100_000.0, show_default=True, type=Finite(min=0), help="Requests a month.")
+@click.option(
+    "--growth", default=0.0, show_default=True, type=Finite(min=-1), help="Share by which they grow every month."
+)
 @click.option(
     "--audit",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import echo, json_option, open_policy, print_json
+from router_lab.cli.common import Finite, echo, json_option, open_policy, print_json
 from router_lab.cli.words import escalates, notes, with_escalation
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ LONGEST_PROMPT = 64 << 20
 @click.argument("prompt", required=False)
 @click.option("--suite", help="The suite that the prompt belongs to, if known.")
 @click.option("--point", help="An operating point of the policy; by default its own.")
-@click.option("--max-cost-usd", type=float, help="Dollars that the request may cost at most.")
-@click.option("--min-quality", type=float, help="Predicted quality that the candidate must reach.")
+@click.option("--max-cost-usd", type=Finite(), help="Dollars that the request may cost at most.")
+@click.option("--min-quality", type=Finite(), help="Predicted quality that the candidate must reach.")
 @click.option("--key", help="What chance (`mix`) is drawn by; by default the prompt.")
 @click.option(
     "--vector", metavar="FILE", help="The request's vector: a .npy file, a file with a JSON list, or the list."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import echo, echo_block, json_option, print_json, print_path
+from router_lab.cli.common import Finite, echo, echo_block, json_option, print_json, print_path
 
 SIGNALLED = 128
 """Exit status after Ctrl-C or SIGTERM, as shells have it: this and the number of the signal."""
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--budget-usd",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     help="Never spend more, all runs together. Needs `limits: {usd: …}` in SWEEP.yaml, set aside for each sample.",
 )
 @click.option(

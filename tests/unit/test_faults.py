@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from router_lab.cli import LazyGroup, cli
+from router_lab.cli.common import Finite
 from router_lab.cli.faults import TRACEBACK, told_of, traceback_lines
 
 START = "from router_lab.cli import main; main()"
@@ -51,6 +53,27 @@ def test_a_fault_of_ours_is_not_hidden() -> None:
     assert told_of(error) is None
     assert CliRunner().invoke(failing(error), ["fail"]).exception is error
     assert "please report it" in list(traceback_lines(error))[-1]
+
+
+def number_options(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ...], click.Parameter]]:
+    if isinstance(command, click.Group):
+        ctx = click.Context(command)
+        for name in command.list_commands(ctx):
+            one = command.get_command(ctx, name)
+            assert one is not None
+            yield from number_options(one, *path, name)
+    yield from ((path, p) for p in command.params if isinstance(p.type, click.types.FloatParamType))
+
+
+def test_no_option_takes_a_number_that_is_none() -> None:
+    options = list(number_options(cli))
+    assert len(options) > 12 and (("sweep",), "budget_usd") in [(path, p.name) for path, p in options]
+    for path, option in options:
+        assert isinstance(option.type, Finite), (path, option.name)
+        for value in ("nan", "inf", "-inf", "1e999"):
+            with pytest.raises(click.BadParameter):
+                option.type.convert(value, option, None)
+        assert option.type.convert("0.5", option, None) == 0.5
 
 
 def test_an_interrupt_is_130() -> None:

@@ -1,5 +1,6 @@
 """A sweep file resolved to settings: what wins, what identifies a candidate, and the one line for every mistake."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from router_lab.providers.keys import canonical_messages, request_key
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.forecast import CellEstimate, render
+from router_lab.sweep.plan import prepare
 from router_lab.sweep.settings import Grid, load_grid
 from tests.servers.grid import write_project
 
@@ -84,6 +86,8 @@ def test_recorded_is_a_way_of_answering_and_not_a_name(tmp_path: Path) -> None:
         ({"models": ["p/m", "p/m"]}, r"candidate p/m is written 2 times for suite `echo`"),
         ({"modles": []}, r"sweep\.yaml: unknown key `modles`; known: name, models"),
         ({"budget_usd": -1}, r"sweep\.yaml: `budget_usd` is -1: .*greater than 0"),
+        ({"budget_usd": math.nan}, r"sweep\.yaml: line \d+: \.nan is not a finite number"),
+        ({"budget_usd": math.inf}, r"sweep\.yaml: line \d+: \.inf is not a finite number"),
         ({"suites_file": "gone.yaml"}, r"gone\.yaml: no such file"),
         ({"efforts_file": "gone.yaml"}, r"gone\.yaml: no such file"),
     ],
@@ -137,3 +141,10 @@ def test_a_level_becomes_what_the_table_says_and_the_users_rows_come_first(tmp_p
     (tmp_path / "wire.yaml").write_text("- {famly: n}\n")
     with pytest.raises(InputError, match=r"wire\.yaml: row 1: unknown key `famly`; known: provider, family, effort"):
         asked(wire="wire.yaml")
+
+
+@pytest.mark.parametrize("budget", [math.nan, math.inf, -0.01])
+def test_a_budget_of_a_call_is_a_number_that_can_be_held(tmp_path: Path, budget: float) -> None:
+    sweep = write_project(tmp_path, {"models": ["mockllm/model"], "limits": {"usd": 0.1}})
+    with pytest.raises(InputError, match=r"budget_usd .* is not a finite number of 0 or more"):
+        prepare(sweep, base=tmp_path, budget_usd=budget)
