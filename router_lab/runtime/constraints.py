@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +59,7 @@ class Offers:
             for tier in {"standard"}.union(*(p.prices.tiers for p in spec.profiles if p.prices is not None))
         }
         self._alone = {tier: _tier((tier,) * len(self.columns), *offered) for tier, offered in self._tiers.items()}
+        self._timeless = lru_cache(maxsize=64)(self._cheapest)
         self._prices = tuple(profile.prices for profile in spec.profiles)
         self._window = np.array([profile.context_window or math.inf for profile in spec.profiles])
         self._output = np.array([[one.max_tokens or 0 for one in row] for row in spec.limits], np.float64)
@@ -131,6 +133,9 @@ class Offers:
         known = [tier for tier in tiers if tier in self._tiers]
         if len(known) == 1:  # there is nothing to choose
             return self._alone[known[0]]
+        return self._timeless(tuple(known)) if deadline_s is None else self._cheapest(tuple(known), deadline_s)
+
+    def _cheapest(self, known: tuple[str, ...], deadline_s: float | None = None) -> Tier:
         if not known:
             nothing = np.full(len(self.columns), math.inf)
             return _tier(("standard",) * len(nothing), nothing, nothing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any, NoReturn
 
 import numpy as np
@@ -82,7 +83,7 @@ class Decision:
 
     def _but(self, **changes: Any) -> Decision:
         """The same decision but for some of what it is made of, by the names of `__slots__`."""
-        return Decision(*(changes.get(name, getattr(self, name)) for name in _ORDER))
+        return Decision(*{**dict(zip(_ORDER, _PARTS(self), strict=True)), **changes}.values())
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"a Decision never changes ({name}); `next` and `decide` make another")
@@ -336,3 +337,4 @@ _ORDER = (
     "_tried", "_suite", "_vector_missing", "unknown_point",
 )  # fmt: skip
 """What a Decision is made of, in the order of `__new__`."""
+_PARTS = attrgetter(*_ORDER)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime import pickled
+from router_lab.runtime import pickled, turns
 from router_lab.runtime.asked import STANDARD, Asked, read, shared_key
 from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, Cache, Field, Offers
 from router_lab.runtime.decision import Decision
@@ -143,7 +143,7 @@ class Policy:
         key: str | bytes | None = None,
         vector: Vector | None = None,
     ) -> Decision:
-        """Choose who serves `prompt` (a text, or chat messages: their last user turn). No I/O, no lock, no logging.
+        """Choose who serves `prompt` (a text, or chat messages: their last user turn). No I/O, no logging.
 
         suite: name of the suite that the prompt belongs to, if known. tiers: those the caller can wait for.
         allowed: the only candidates that may serve. max_cost_usd, min_quality: bounds on the predictions.
@@ -166,6 +166,11 @@ class Policy:
     def answer(self, asked: Asked) -> Decision:
         """`decide`, for what was read before; PolicyError only for a point that is not this policy's, `allowed` that
         names nobody it knows, and a vector that it cannot take."""
+        now = self._clock()  # a caller's own: not within the turn
+        with turns.TURN:
+            return self._answer(asked, now)
+
+    def _answer(self, asked: Asked, now: float) -> Decision:
         text, suite = asked.text, asked.suite
         at = self._point(asked.point)
         row = POOLED if suite is None else self._row.get(suite, POOLED)
@@ -182,7 +187,7 @@ class Policy:
             cost = field.cost_usd
         stay = None if asked.previous is None else self._offers.cache(asked.previous, asked.cached_tokens)
 
-        if self._clock() >= self._expires:
+        if now >= self._expires:
             index, code = self._otherwise(field, EXPIRED)
         elif coverage < self._needed[row > POOLED]:
             index, code = self._by_table(suite, field, cost, stay)

@@ -141,6 +141,8 @@ def as_numbers(vector: Any, where: str) -> Floats:
 
     PolicyError for what is no sequence of numbers.
     """
+    if type(vector) is np.ndarray and vector.dtype == np.float64 and vector.ndim == 1:
+        return vector
     kind = getattr(getattr(vector, "dtype", None), "kind", "f")
     try:
         if kind not in "fiubO":

@@ -1,0 +1,111 @@
+"""Decisions are made one after the other, and nothing that happens to a process makes one wait for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from router_lab.runtime import turns
+from router_lab.runtime.policy import Policy
+
+TEXT = "the quick brown fox"
+
+
+def in_another_thread(call: Any) -> Any:
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(call()), daemon=True)
+    thread.start()
+    thread.join(20)
+    return found[0] if found else "waits"
+
+
+def test_a_decision_waits_for_the_one_before(random_policy: Policy) -> None:
+    begun, done = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        begun.set()
+        random_policy.decide(TEXT)
+        done.set()
+
+    with turns.TURN:
+        assert random_policy.decide(TEXT).candidate  # one's own turn may be taken again
+        threading.Thread(target=ask, daemon=True).start()
+        assert begun.wait(20) and not done.wait(0.2)
+    assert done.wait(20)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_forked_during_a_decision_decides(random_policy: Policy) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with turns.TURN:
+            entered.set()
+            leave.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert entered.wait(20)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        random_policy.decide(TEXT)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    leave.set()
+    holder.join()
+    assert status == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs signals")
+def test_a_signals_handler_may_decide_during_a_decision(random_policy: Policy) -> None:
+    found: list[Any] = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        found.append(random_policy.decide(TEXT))
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with turns.TURN:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert random_policy.decide(TEXT).candidate
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert found == [random_policy.decide(TEXT)]
+
+
+def test_what_a_caller_brings_runs_outside_of_the_turn(make_random: Any) -> None:
+    """A clock, a text or a vector of the caller's own may ask another thread for a decision, and wait for it."""
+    plain = Policy(make_random(1))
+
+    def elsewhere() -> Any:
+        return in_another_thread(lambda: plain.decide(TEXT).code)
+
+    class Text(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            said.append(elsewhere())
+            return TEXT
+
+    class Numbers:
+        def __array__(self, *arguments: Any, **more: Any) -> Any:
+            said.append(elsewhere())
+            raise TypeError("none")
+
+    def clock() -> float:
+        said.append(elsewhere())
+        return 0.0
+
+    said: list[Any] = []
+    asked = Policy(make_random(1), clock=clock)
+    asked.decide(Text(TEXT), suite=Text("a"), key=Text("k"), tiers=[Text("standard")])
+    with pytest.raises(Exception, match="vector"):
+        asked.decide(TEXT, vector=Numbers())  # type: ignore[arg-type]
+    assert said and set(said) == {plain.decide(TEXT).code}
