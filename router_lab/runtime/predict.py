@@ -35,9 +35,13 @@ class Predictor:
         self._featuriser = spec.featuriser
         self._link = linear.cost_link
         self._half = len(spec.profiles)
-        self._row_of = np.zeros(spec.featuriser.buckets, np.int32)
-        self._row_of[linear.seen] = np.arange(1, len(linear.seen) + 1, dtype=np.int32)
+        # As small as it can be: where a request finds it out of the processor's caches, half of the time is its.
+        self._row_of: NDArray[Any] = np.zeros(
+            spec.featuriser.buckets, np.uint16 if len(linear.seen) < 1 << 16 else np.int32
+        )
+        self._row_of[linear.seen] = np.arange(1, len(linear.seen) + 1, dtype=self._row_of.dtype)
         self._rows = linear.weights
+        self._blind = not (len(linear.seen) or linear.dense.any())
         self._scale, self._bias = linear.scale, linear.bias
         # Whole numbers, whose products sum to less than 2**53: exact as float64 in whatever order BLAS adds them.
         self._dense, self._dense_scale = linear.dense.astype(np.float64), linear.dense_scale
@@ -62,18 +66,22 @@ class Predictor:
     def one(self, text: str, row: int, added: Floats | None = None) -> tuple[Floats, Floats, float]:
         """(quality [c], cost_usd [c], coverage) of one text; `row` is the suite's row in the tables, `added` what the
         vector adds."""
-        sums, dense, seen, found = self._sums(text)
-        size = found or 1
-        values = sums * self._scale
-        values /= math.sqrt(size)
-        values += dense * self._dense_scale
-        if added is not None:
-            values += added
-            seen = seen if found else 1
-        values += self._bias[row]
+        if self._blind and added is None:  # no text changes anything
+            values, coverage = self._bias[row].copy(), 0.0
+        else:
+            sums, dense, seen, found = self._sums(text)
+            size = found or 1
+            values = sums * self._scale
+            values /= math.sqrt(size)
+            values += dense * self._dense_scale
+            if added is not None:
+                values += added
+                seen = seen if found else 1
+            values += self._bias[row]
+            coverage = seen / size
         np.maximum(values, self._least, out=values)
         np.minimum(values, self._most, out=values)
-        return values[: self._half], cost_from_link(values[self._half :], self._link), seen / size
+        return values[: self._half], cost_from_link(values[self._half :], self._link), coverage
 
     def many(self, texts: Sequence[str], rows: NDArray[np.integer[Any]], vectors: Vectors | None = None) -> Predictions:
         """Of n texts; `rows` [n], `vectors` n of them, None = missing. Raises PolicyError for what is no vector."""

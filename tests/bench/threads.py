@@ -52,6 +52,7 @@ ALLOWED = (
 )  # fmt: skip
 PREVIOUS = (None, Candidate("ant"), Candidate("zebu"), STRANGER)
 TIERS = (("standard",), ("batch", "standard"), ("flex",))
+STEADY = ("prompts alone", "all kinds of arguments")
 BOUNDS = (None, 0.005, 1e-9, None)
 VECTORS = (None, np.ones(64), [0.5] * 32, np.full(32, np.nan), [1.0])
 
@@ -179,8 +180,8 @@ def arrivals(
     return Waits(whole, alone, swaps, raised.total(), clock() - begin)
 
 
-def show_waits(name: str, rounds: list[Waits]) -> float:
-    """Median and best of the rounds; the best 99th percentile."""
+def show_waits(name: str, rounds: list[Waits]) -> tuple[float, float]:
+    """Print median and best of the rounds; the best 99th percentile of the call, and from arrival, in ms."""
     for kind, pick in (("median", statistics.median), ("best", min)):
         figures = [pick([float(np.percentile(one.whole, share)) for one in rounds]) for share in (50, 99, 99.9)]
         most = pick([float(one.whole.max()) for one in rounds])
@@ -193,11 +194,12 @@ def show_waits(name: str, rounds: list[Waits]) -> float:
             + f"{swaps:>7,}{raised:>8,}",
             flush=True,
         )
-    return min(float(np.percentile(one.whole, 99)) for one in rounds)
+    call, whole = (min(float(np.percentile(getattr(one, kind), 99)) for one in rounds) for kind in ("alone", "whole"))
+    return call / 1000, whole / 1000
 
 
 def wait_table(place: Path, rounds: int, seconds: float) -> bool:
-    """Print how long callers wait; whether the 99th percentile without swaps is at most 1 ms."""
+    """Print how long callers wait; whether the 99th percentile of the call without swaps is at most 1 ms."""
     folder = Folder(place)
     store = PolicyStore(place, default=DEFAULT)
     store.check()
@@ -219,8 +221,8 @@ def wait_table(place: Path, rounds: int, seconds: float) -> bool:
     print(f"  {'':39s}" + "".join(f"{head:>{width}s}" for head, width in zip(heads, widths, strict=True)))
     runs: list[tuple[str, Callable[[int], Any], Callable[[], bool] | None, float]] = [
         ("no call at all", lambda _: None, None, 0.0),
-        ("prompts alone", plain, None, 0.0),
-        ("all kinds of arguments", decide, None, 0.0),
+        (STEADY[0], plain, None, 0.0),
+        (STEADY[1], decide, None, 0.0),
         ("… one swap a second", decide, swap, 1.0),
         ("… swap after swap", decide, swap, 0.0),
     ]
@@ -229,9 +231,12 @@ def wait_table(place: Path, rounds: int, seconds: float) -> bool:
         for name, call, swapper, every_s in runs:
             found[name].append(arrivals(call, seconds, seed, swapper, every_s))
     best = {name: show_waits(name, of) for name, of in found.items()}
-    worst = max(best["prompts alone"], best["all kinds of arguments"])
-    print(f"\n  p99 without swaps {worst / 1000:.2f} ms in the best round (required: 1.00)")
-    return worst <= 1000 and not any(one.raised for of in found.values() for one in of)
+    print("\n  99th percentile without swaps, in the best round:")
+    for name in STEADY:
+        call, whole = best[name]
+        print(f"    {name:24s}{call:5.2f} ms in `decide` (required: 1.00), {whole:5.2f} ms from arrival")
+    kept = all(best[name][0] <= 1.0 for name in STEADY)
+    return kept and not any(one.raised for of in found.values() for one in of)
 
 
 def million(place: Path, calls: int, swaps: int, known: int = 60_000) -> bool:
