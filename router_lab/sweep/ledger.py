@@ -221,3 +221,11 @@ def budget_left(plan: Plan, folder: Path) -> float | None:
     if plan.budget_usd is None:
         return None
     return max(0.0, plan.budget_usd - Ledger(folder, plan.prices(), priced=False, reading=True).spent_usd)
+
+
+def refuse_forgotten(folder: Path, paid: int) -> None:
+    """Raises InputError where `paid` samples in `folder` were paid for, and what they cost is not there any more."""
+    path = folder / LEDGER
+    if paid and not path.exists():
+        rule = "so what is left of a budget is not known; put the file back, use a new log directory, or no budget"
+        raise InputError(f"{path}: is gone, and {paid:,} samples beside it were paid for, {rule}")

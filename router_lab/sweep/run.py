@@ -33,10 +33,11 @@ from router_lab.sweep.finished import (
     logs_of,
     samples_due,
 )
-from router_lab.sweep.ledger import Ledger
+from router_lab.sweep.ledger import Ledger, refuse_forgotten
 from router_lab.sweep.plan import Plan, positions, prepare
 from router_lab.sweep.progress import Progress, default_stream
 from router_lab.sweep.race import RaceOptions, Racer, narrowed
+from router_lab.sweep.settings import Cell
 from router_lab.sweep.stop import Stops, Where, watch
 from router_lab.sweep.waves import Prefixes, budget_waves, free_waves
 
@@ -117,6 +118,8 @@ def _run(plan: Plan, folder: Path, race: RaceOptions | None, stream: TextIO | No
     disown_buffers(folder)
     done = finished_samples(folder, plan)
     reused = sum(len(samples_due(cell, task) & done.get(cell_key(cell), set())) for cell, task in plan.tasks)
+    if plan.budget_usd is not None:
+        refuse_forgotten(folder, sum(len(done.get(cell_key(c), ())) for c, _ in plan.tasks if _is_paid(c)))
     spending = _spending(plan, folder)
     logs: dict[str, EvalLog] = {}
     racer = None if race is None else Racer(plan, folder, race)
@@ -161,7 +164,7 @@ def _run(plan: Plan, folder: Path, race: RaceOptions | None, stream: TextIO | No
         verdicts=tuple(racer.verdicts()) if racer is not None else (),
         stopped=tuple(stops.reasons.items()),
         reserved_usd=spending.ledger.reserved_usd,
-        paid=any(not cell.spec.model.startswith(RECORDED) for cell, _ in plan.tasks),
+        paid=any(_is_paid(cell) for cell, _ in plan.tasks),
     )
 
 
@@ -241,6 +244,10 @@ def _refuse_stop(plan: Plan, spending: Spending, tasks: list[Task], made: list[E
         raise InputError(f"sweep {plan.grid.sweep.name}: {fault}")
     if interrupted(tasks, made):
         raise KeyboardInterrupt
+
+
+def _is_paid(cell: Cell) -> bool:
+    return not cell.spec.model.startswith(RECORDED)
 
 
 def _spending(plan: Plan, folder: Path) -> Spending:

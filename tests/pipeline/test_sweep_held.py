@@ -126,6 +126,9 @@ def test_samples_that_fail_and_are_paid_are_admitted_again_each_time(
             result = run_sweep(file, tmp_path / "logs", quiet=True)
             assert 0.2 < result.spent_usd <= 0.31
         assert result.failed + result.answered + result.reused < 48
+        (tmp_path / "logs" / ledger.LEDGER).unlink()  # and what was spent would be forgotten
+        with pytest.raises(InputError, match=r"ledger.jsonl: is gone, and \d+ samples beside it .*put the file back"):
+            run_sweep(file, tmp_path / "logs", quiet=True)
 
 
 def test_two_sweeps_at_once_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
