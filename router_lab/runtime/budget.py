@@ -84,7 +84,7 @@ class Budget:
         """
         if not (math.isfinite(slack) and slack > 0):
             raise ValueError(f"budget: slack {slack!r} is not a finite number above 0")
-        limits, prices = decision.limits, decision.profile.prices
+        limits, prices = decision.limits, decision._profile.prices
         unpriced = limits.usd is not None and prices is None
         if not unlimited and (unpriced or (limits.usd is None and limits.turns is None)):
             lacks = "a limit in dollars but no prices" if unpriced else "no limits (turns, usd)"

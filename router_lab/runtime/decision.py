@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from operator import attrgetter
 from typing import Any, NoReturn
 
@@ -120,6 +121,11 @@ class Decision:
 
     @property
     def profile(self) -> Profile:
+        """A copy of one's own: whatever is written into it reaches no other request."""
+        return deepcopy(self._profile)
+
+    @property
+    def _profile(self) -> Profile:
         return self._spec.profiles[self._index]
 
     @property
@@ -202,7 +208,7 @@ class Decision:
         spec = self._spec
         rest, code = self._rest(spec.fallbacks), "fallback"
         if failure == "context":
-            window = self.profile.context_window or float("inf")
+            window = self._profile.context_window or float("inf")
             rest = [index for index in rest if (spec.profiles[index].context_window or float("inf")) > window]
         elif failure == "check":
             measured = self._escalation()
@@ -240,15 +246,16 @@ class Decision:
     def _measured(self) -> Profile:
         """The profile as it was measured on the suite that was decided for."""
         row = self._limits_row
-        return clients.for_suite(self.profile, self._spec.suites[row - 1] if row else None)
+        return clients.for_suite(self._profile, self._spec.suites[row - 1] if row else None)
 
     @property
-    def measured(self) -> Mapping[str, Any]:
-        """What is known of the request that was measured: that of the suite decided for, where they differ."""
-        request = self.profile.request
+    def measured(self) -> dict[str, Any]:
+        """What is known of the request that was measured: that of the suite decided for, where they differ. A copy."""
+        request = self._profile.request
         row = self._limits_row
         by_suite: Mapping[str, Mapping[str, Any]] = request.get("suites") or {}
-        return by_suite.get(self._spec.suites[row - 1], request) if row else request
+        found: dict[str, Any] = pickled.plain(by_suite.get(self._spec.suites[row - 1], request) if row else request)
+        return found
 
     @property
     def api(self) -> str:

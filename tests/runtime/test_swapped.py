@@ -174,6 +174,15 @@ def test_no_way_of_writing_changes_a_decision_or_a_policy(policy: Policy) -> Non
     for attempt in attempts:
         with pytest.raises((AttributeError, TypeError)):
             attempt()
+    for handed in (decision.profile.request, decision.measured):  # a copy each: one's own to write into
+        handed["arguments"]["reasoning_effort"] = "forged"
+    decision.profile.prices.tiers["batch"] = 0.0
+    assert decision.profile.prices.tiers["batch"] == 0.5
+    assert (
+        decision.openai_chat("hi")["reasoning_effort"]
+        == policy.decide(TEXT).measured["arguments"]["reasoning_effort"]
+        == "low"
+    )
     decision.__init__(*parts, 2, "forged")  # type: ignore[misc]  # made by __new__: there is nothing to do again
     assert (decision.to_dict(), repr(policy)) == (before, said)
     assert policy.decide(TEXT) == decision
