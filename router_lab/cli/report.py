@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +17,6 @@ Examples:
   router-lab report decisions.jsonl policies/support --audit audit.csv --html week.html
   router-lab report outcomes.parquet policies/support --check report.html --volume 200000
 """
-
-
-_LOG = re.compile(r"\.jsonl(?:[-.]\d[-_T\d]*)?(?:\.gz|\.bz2|\.xz)?$")
 
 
 @dataclass
@@ -104,8 +100,10 @@ def report(
 
 def sort_sources(sources: tuple[Path, ...]) -> Sources:
     """Directories are policies, .jsonl files and rotated parts of them decision logs, all other files outcomes."""
+    from router_lab.runtime.decisionfiles import is_log_name
+
     found = Sources()
     for path in sources:
-        kind = found.policies if path.is_dir() else found.decisions if _LOG.search(path.name) else found.outcomes
+        kind = found.policies if path.is_dir() else found.decisions if is_log_name(path) else found.outcomes
         kind.append(path)
     return found

@@ -20,6 +20,7 @@ from router_lab.outcomes.delimited import settle_decimals
 from router_lab.outcomes.schema import REQUIRED, is_number
 from router_lab.outcomes.tablefile import read_table_file, settle_others, table_kind
 from router_lab.prices import Counted, PriceTable, Tokens, midday, read_usage, today, utc
+from router_lab.runtime.decisionfiles import is_rotated
 from router_lab.runtime.decisions import outcome_rows
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.jsonio import decode
@@ -96,6 +97,8 @@ def _doubts(frame: pd.DataFrame, made: pd.DataFrame, where: str) -> list[str]:
 
 
 def _is_decision_log(path: Path) -> bool:
+    if is_rotated(path):
+        return True
     if table_kind(path) != "jsonl" or path.suffix == ".gz":
         return False
     with open_regular(path) as lines:

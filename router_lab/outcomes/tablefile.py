@@ -19,6 +19,7 @@ from router_lab.outcomes.delimited import (
 )
 from router_lab.outcomes.files import read_parquet
 from router_lab.outcomes.schema import OUTCOME_COLUMNS, TEXT, is_number
+from router_lab.runtime.decisionfiles import is_rotated
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.reading import open_regular
 
@@ -42,7 +43,8 @@ _OTHERS = {
 
 def table_kind(path: Path) -> str | None:
     """`csv` (also of tabs), `jsonl` or `parquet` by the file's name, with or without `.gz`; a `.json` file that holds a
-    list is a table too, since a log is a mapping. None = no table. Raises InputError for a sort of table not read."""
+    list is a table too, since a log is a mapping, and so is a part of a decision log (`x.jsonl.1`). None = no table.
+    Raises InputError for a sort of table not read."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     last = suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:]
     if last and last[0] in _OTHERS and not path.is_dir():
@@ -50,7 +52,7 @@ def table_kind(path: Path) -> str | None:
     if last == [".json"] and path.is_file():
         with open_regular(path) as file:
             return "jsonl" if file.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") else None
-    return _KINDS.get(last[0]) if last else None
+    return _KINDS.get(last[0]) or ("jsonl" if is_rotated(path) else None) if last else None
 
 
 def read_table_file(

@@ -51,9 +51,14 @@ def log_parts(path: str | os.PathLike[str]) -> list[Path]:
 
 def is_log_name(path: str | os.PathLike[str]) -> bool:
     """Whether a file is called as a decision log, or as a rotated part of one, is: `x.jsonl`, `x.jsonl.2.gz`."""
-    name = Path(path).name
-    stem, dot, rest = name.rpartition(".jsonl")
-    return bool(dot) and bool(stem) and (rest in ("", *_OPENERS) or _ROTATED.fullmatch(rest) is not None)
+    stem, dot, rest = Path(path).name.rpartition(".jsonl")
+    return bool(stem and dot) and (rest in ("", *_OPENERS) or is_rotated(path))
+
+
+def is_rotated(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is called as a part of a log that was rotated away is: `x.jsonl.1`, `x.jsonl-20261128.gz`."""
+    stem, dot, rest = Path(path).name.rpartition(".jsonl")
+    return bool(stem and dot) and _ROTATED.fullmatch(rest) is not None
 
 
 class Parts:

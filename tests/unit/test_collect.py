@@ -1,5 +1,6 @@
 """From raw logs and tables to outcomes, with numbers worked out by hand. Logs are written here, as JSON."""
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -277,6 +278,10 @@ def test_logged_decisions_with_outcomes_become_outcomes(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["collect", str(log), "--out", str(tmp_path / "o.parquet")])
     assert result.exit_code == 0, result.output
     assert "2 outcomes: 2 ok" in result.stderr and len(read_outcomes(tmp_path / "o.parquet")) == 2
+    for name in ("old.jsonl.1", "old.jsonl-20261128", "old.jsonl.2026-11-28.gz"):  # rotated away, and named
+        lines = log.read_bytes()
+        (tmp_path / name).write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
+        assert collect([tmp_path / name])[0]["sample_id"].tolist() == ["a", "b"], name
     log.write_text(json.dumps(rows[0]) + "\n")
     with pytest.raises(InputError, match=r"no decision in it has an outcome with a quality; log them: DecisionLog"):
         collect([log])
