@@ -85,7 +85,7 @@ def _refuse(where: str, value: Any, rule: str) -> NoReturn:
 text, flag = _is(str, "text"), _is(bool, "true or false")
 number = _is((int, float), f"a number within ±{MOST:g}", lambda value: -MOST <= value <= MOST)
 share = _is((int, float), "a share from 0 to 1", lambda value: 0 <= value <= 1)
-count = _is(int, "a whole number of 0 or more", lambda value: value >= 0)
+count = _is(int, "a whole number from 0 to 10^12", lambda value: 0 <= value <= MOST)
 words = _each(text)
 
 FIGURE = Keys(dict.fromkeys(("value", "low", "high", "confidence"), number) | {"n": count, "clusters": count})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from router_lab.cli.common import (
     GATE_FAILED,
@@ -16,6 +18,9 @@ from router_lab.cli.common import (
     print_path,
     same_or_fail,
 )
+
+if TYPE_CHECKING:
+    from router_lab.runtime.policy import Policy
 
 
 def day_after_command(
@@ -40,30 +45,16 @@ def day_after_command(
     parts = list(dict.fromkeys(part for log in logs for part in log_parts(log)))
     if len(parts) > len(logs):
         echo(f"read {len(parts)} files, oldest first: {', '.join(part.name for part in parts)}", err=True)
-    rows = list(read_decisions(logs, strict=False))
-    if not rows:
-        raise InputError(f"{logs[0]}: holds no decision")
     policy = open_policy(policies[0]) if policies else None
-    promise: dict[str, Any] = {}
-    if policy is not None:
-        shown = policy.spec.certificate
-        suites = {name: float(row["n"]) for name, row in (shown.get("suites") or {}).items()}
-        total = sum(suites.values())
-        promise = {
-            "reference": tuple(policy.reference), "margin": shown.get("margin"),
-            "confidence": shown.get("confidence", 0.9),
-            "expected_suites": {name: n / total for name, n in suites.items()} if total else None,
-        }  # fmt: skip
-        others = sum(row.get("revision") != policy.revision for row in rows)
-        if others:
-            text = f"warning: {others:,} of {len(rows):,} decisions were made by another revision than {policies[0]}"
-            echo(f"{text}, so the promise beside them is not theirs", err=True)
-    vectorless = sum(bool(row.get("vector_missing")) for row in rows)
-    if vectorless:
-        text = f"warning: {vectorless:,} of {len(rows):,} decisions had no vector, which their policy was fitted on"
-        echo(f"{text}; they were made as for the mean vector", err=True)
+    promise = {} if policy is None else promised(policy)
     labels = None if audit is None else read_reference_qualities(audit, promise.get("reference"))
+    odd = Counter[str]()
+    rows = _noting(read_decisions(logs, strict=False), policy, odd)
     result = day_after(rows, audit=labels, before=read_decisions(before, strict=False) if before else (), **promise)
+    if not result.n:
+        raise InputError(f"{logs[0]}: holds no decision")
+    for text, n in odd.items():
+        echo(f"warning: {n:,} of {result.n:,} decisions {text}", err=True)
     page = day_after_html(result, logs[0].stem if policy is None else policy.spec.name)
     if check is not None:
         from router_lab.cli.outcomes_page import page_differences
@@ -79,6 +70,28 @@ def day_after_command(
     if html is not None:
         print_path(html)
     raise SystemExit({HOLDS: OK, BROKEN: GATE_FAILED}.get(result.verdict, INCONCLUSIVE))
+
+
+def promised(policy: Policy) -> dict[str, Any]:
+    """What `day_after` holds a log against: reference, margin, confidence and shares of suites of the certificate."""
+    shown = policy.spec.certificate
+    suites = {name: float(row.get("n") or 0) for name, row in (shown.get("suites") or {}).items()}
+    total = sum(suites.values())
+    return {
+        "reference": tuple(policy.reference), "margin": shown.get("margin"),
+        "confidence": shown.get("confidence") or 0.9,
+        "expected_suites": {name: n / total for name, n in suites.items()} if total else None,
+    }  # fmt: skip
+
+
+def _noting(rows: Iterator[dict[str, Any]], policy: Policy | None, odd: Counter[str]) -> Iterator[dict[str, Any]]:
+    """`rows` one by one, of which those are counted that the policy's promise does not speak of."""
+    for row in rows:
+        if policy is not None and row.get("revision") != policy.revision:
+            odd["were made by another revision than the policy's, so its promise is not theirs"] += 1
+        if row.get("vector_missing"):
+            odd["had no vector, which their policy was fitted on; they were made as for the mean vector"] += 1
+        yield row
 
 
 def read_reference_qualities(path: Path, reference: tuple[str, str | None] | None) -> dict[str, float]:

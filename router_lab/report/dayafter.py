@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2, norm
 
 from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, clustered_mean, clustered_ratio, samples_needed
 from router_lab.report.dayafter_rows import usable
-from router_lab.report.format import candidate_label, count, interval, money, percent, points
+from router_lab.report.format import count, interval, money, percent, points
 from router_lab.runtime.shares import part
 from router_lab.runtime.visible import visible
 
@@ -103,31 +104,28 @@ def day_after(
     same request, for a random share of requests (those served by the reference included: their difference is 0).
     expected_suites: suite → share of requests expected; before: an earlier log, which is then what is expected.
     """
-    rows, refused = usable(decisions)
+    rows, refused = usable(decisions, audit, reference)
     earlier, refused_before = usable(before)
     findings = [
         *_evidence(rows, refused + refused_before),
-        *_audited(rows, audit or {}, reference, margin, confidence),
+        *_audited(rows, margin, confidence),
         *_calibration(rows),
         *_cost(rows),
-        *_suites(rows, _suite_shares(earlier) if earlier else expected_suites),
+        *_suites(rows, _shares(earlier) if len(earlier) else expected_suites),
         *_coverage(rows, earlier),
     ]
-    served = Counter(candidate_label(r["model"], r["effort"]) for r in rows)
-    return DayAfter(
-        len(rows), tuple(findings), _counted(r.get("suite") or "none" for r in rows), dict(served.most_common()),
-        _counted(r.get("code", "unknown") for r in rows), _bill(rows),
-    )  # fmt: skip
+    suites, labels, codes = (_counted(rows[column]) for column in ("suite", "label", "code"))
+    return DayAfter(len(rows), tuple(findings), suites, labels, codes, _bill(rows))
 
 
-def _evidence(rows: Sequence[Mapping[str, Any]], refused: Sequence[str]) -> list[Finding]:
+def _evidence(rows: pd.DataFrame, refused: Sequence[str]) -> list[Finding]:
     """What no other check says: values that count nowhere, and whether any quality is known at all.
 
     Over 1 % of values that are none (as of infrastructure errors in a verdict) leave nothing to be sure of: which rows
     a fault chose is not known.
     """
     findings = []
-    labelled = len(_outcomes(rows, "quality"))
+    labelled = int(rows["quality"].notna().sum())
     if refused:
         text = f"{len(refused):,} decisions hold values that are none and count in no figure, the first: {refused[0]}"
         few = len(refused) <= 0.01 * (labelled + len(refused))
@@ -141,34 +139,21 @@ def _counted(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
 
 
-def _promised(rows: Sequence[Mapping[str, Any]], column: str) -> float:
-    known = [r[column] for r in rows if r[column] is not None]
-    return float(np.mean(known)) if known else math.nan
+def _known(rows: pd.DataFrame, *columns: str) -> list[Floats]:
+    """These columns [n] of the rows in which all of them are known."""
+    there = rows[list(columns)].dropna()
+    return [there[column].to_numpy(np.float64) for column in columns]
 
 
-def _outcomes(rows: Sequence[Mapping[str, Any]], column: str) -> list[tuple[Mapping[str, Any], float]]:
-    return [(r, float(r["outcome"][column])) for r in rows if r.get("outcome") and r["outcome"].get(column) is not None]
-
-
-def _audited(
-    rows: Sequence[Mapping[str, Any]], audit: Mapping[str, float], reference: tuple[str, str | None] | None,
-    margin: float | None, confidence: float,
-) -> list[Finding]:  # fmt: skip
+def _audited(rows: pd.DataFrame, margin: float | None, confidence: float) -> list[Finding]:
     """Served minus reference quality on the audited requests, against the certified margin, at any number of looks."""
     if margin is None:
         return []
-    differences = []
-    for row in rows:
-        if row["id"] not in audit:
-            continue
-        if (row["model"], row["effort"]) == reference:
-            differences.append(0.0)
-        elif row.get("outcome") and row["outcome"].get("quality") is not None:
-            differences.append(float(row["outcome"]["quality"]) - audit[row["id"]])
-    if not differences:
+    [differences] = _known(rows, "audited")
+    if not len(differences):
         text = "no audited request: answer a random share by the reference too, and name the file with --audit"
         return [Finding("quality against the reference", UNSURE, text)]
-    return [judge_difference("quality against the reference", np.array(differences), -margin, confidence)]
+    return [judge_difference("quality against the reference", differences, -margin, confidence)]
 
 
 def judge_difference(name: str, differences: Floats, floor: float, confidence: float) -> Finding:
@@ -230,16 +215,14 @@ def _interval(estimate: Estimate) -> str:
     return f"95 % from {points(low)} to {points(high)}" if math.isfinite(low) else "too few for an interval"
 
 
-def _calibration(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+def _calibration(rows: pd.DataFrame) -> list[Finding]:
     """Labelled quality of what was served against what was predicted of it, by candidate: a culprit has a name."""
-    labelled = [(r, q) for r, q in _outcomes(rows, "quality") if r["quality"] is not None]
-    if not labelled:
-        return []
+    labelled = rows[["label", "quality", "promised_quality"]].dropna()
     findings = []
-    names = sorted({candidate_label(r["model"], r["effort"]) for r, _ in labelled})
-    level = ALPHA / len(names)
+    names = sorted(set(labelled["label"]))
     for name in names:
-        gaps = np.array([q - r["quality"] for r, q in labelled if candidate_label(r["model"], r["effort"]) == name])
+        level, own = ALPHA / len(names), labelled[labelled["label"] == name]
+        gaps = (own["quality"] - own["promised_quality"]).to_numpy(np.float64)
         gaps = np.clip(gaps, -1.0, 1.0)
         text = f"labelled {points(float(gaps.mean()))} points against its prediction on {len(gaps):,} requests"
         sizes, estimate = np.ones(len(gaps)), clustered_mean(gaps, pseudo=True)
@@ -255,13 +238,12 @@ def _calibration(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     return findings
 
 
-def _cost(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+def _cost(rows: pd.DataFrame) -> list[Finding]:
     """Dollars spent over dollars promised on the same requests."""
-    billed = [(r, c) for r, c in _outcomes(rows, "cost_usd") if r["cost_usd"] is not None]
-    if not any(r["cost_usd"] for r, _ in billed):  # a share of nothing is no figure
+    real, promised = _known(rows, "cost", "promised_cost")
+    if not promised.any():  # a share of nothing is no figure
         return []
-    real = np.array([c for _, c in billed])
-    ratio = clustered_ratio(real, np.array([r["cost_usd"] for r, _ in billed]))
+    ratio = clustered_ratio(real, promised)
     text = f"{money(float(real.mean()))} a request, {percent(ratio.value, 0)} of what was predicted (n = {len(real):,})"
     if len(real) < MIN_CLUSTERS:
         return [Finding("cost", UNSURE, text, MIN_CLUSTERS - len(real))]
@@ -271,17 +253,17 @@ def _cost(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     return [Finding("cost", HOLDS, text, None, *power)]
 
 
-def _suite_shares(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    found = Counter(str(r.get("suite") or "none") for r in rows)
-    return {k: v / len(rows) for k, v in found.items()}
+def _shares(rows: pd.DataFrame) -> dict[str, float]:
+    return {name: n / len(rows) for name, n in _counted(rows["suite"]).items()}
 
 
-def _suites(rows: Sequence[Mapping[str, Any]], expected: Mapping[str, float] | None) -> list[Finding]:
+def _suites(rows: pd.DataFrame, expected: Mapping[str, float] | None) -> list[Finding]:
     """Whether requests still come from the suites in the shares expected: chi-squared, and a shift that matters."""
-    if not expected or not rows:
+    if not expected or rows.empty:
         return []
-    names = sorted({*expected, *_suite_shares(rows)})
-    seen = np.array([sum((r.get("suite") or "none") == n for r in rows) for n in names], float)
+    found = _counted(rows["suite"])
+    names = sorted({*expected, *found})
+    seen = np.array([found.get(name, 0) for name in names], float)
     # Half a request of prior keeps a suite that was never expected from being an infinite surprise.
     share = np.array([expected.get(n, 0.0) * 1000 + 0.5 for n in names])
     share /= share.sum()
@@ -295,12 +277,11 @@ def _suites(rows: Sequence[Mapping[str, Any]], expected: Mapping[str, float] | N
     return [_enough("suite shares", shifted, text, len(rows), power)]
 
 
-def _coverage(rows: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]]) -> list[Finding]:
+def _coverage(rows: pd.DataFrame, earlier: pd.DataFrame) -> list[Finding]:
     """Requests too unlike the fitted ones for the classifier, against an earlier log."""
-    unknown = np.array([float(r.get("code") in ("uncovered", "table")) for r in rows])
-    if not len(unknown) or not earlier:
+    if rows.empty or earlier.empty:
         return []
-    old = np.array([float(r.get("code") in ("uncovered", "table")) for r in earlier])
+    unknown, old = (part["code"].isin(["uncovered", "table"]).to_numpy(np.float64) for part in (rows, earlier))
     now, was = clustered_mean(unknown, pseudo=True), clustered_mean(old, pseudo=True)
     z = (now.value - was.value) / math.hypot(now.error, was.error)
     alarmed = z > Z_OTHER and now.value > was.value + 0.05
@@ -316,20 +297,20 @@ def _enough(name: str, alarmed: bool, text: str, n: int, power: tuple[str, int |
     return Finding(name, BROKEN if alarmed else HOLDS, text, None, *power)
 
 
-def _bill(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _bill(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """By suite: decisions, promised and real dollars per 1,000, promised and labelled quality with its interval."""
     result = []
-    for suite in sorted({str(r.get("suite") or "none") for r in rows}):
-        own = [r for r in rows if str(r.get("suite") or "none") == suite]
-        cost, quality = _outcomes(own, "cost_usd"), _outcomes(own, "quality")
-        mean = clustered_mean(np.array([q for _, q in quality])) if quality else None
+    for suite in sorted(set(rows["suite"])):
+        own = rows[rows["suite"] == suite]
+        [quality] = _known(own, "quality")
+        mean = clustered_mean(quality) if len(quality) else None
         low, high = mean.interval() if mean is not None and mean.clusters > 1 else (math.nan, math.nan)
         result.append(
             {
                 "suite": suite, "n": len(own),
-                "promised_cost": 1000 * _promised(own, "cost_usd"),
-                "real_cost": 1000 * float(np.mean([c for _, c in cost])) if cost else math.nan,
-                "promised_quality": _promised(own, "quality"),
+                "promised_cost": 1000 * float(own["promised_cost"].mean()),
+                "real_cost": 1000 * float(own["cost"].mean()),
+                "promised_quality": float(own["promised_quality"].mean()),
                 "real_quality": math.nan if mean is None else mean.value,
                 "interval": interval(max(0.0, low), min(1.0, high)) if math.isfinite(low) else "–",
                 "labelled": count(len(quality)),

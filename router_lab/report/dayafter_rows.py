@@ -2,36 +2,82 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
+
+from router_lab.report.format import candidate_label
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.values import LOGGED, plain
 
+FIGURES = ("promised_quality", "promised_cost", "quality", "cost", "audited")
+PREDICTED = {"quality": 1.0, "cost_usd": 1e300}
+"""The most that a prediction can be."""
 
-def usable(decisions: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """(rows, reasons). A prediction or an outcome that cannot be is taken out of its row, and the reason is kept.
 
-    A quality outside [0, 1], negative or infinite dollars or tokens: the outcome is unknown as a whole, since nobody
-    can tell which of its values the same fault has spoiled. Prompts are dropped; no figure needs them.
+class _Names:
+    """A column of texts of which there are few: a number each."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._column = array("i")
+
+    def append(self, name: str) -> None:
+        self._column.append(self._numbers.setdefault(name, len(self._numbers)))
+
+    def categories(self) -> Any:
+        return pd.Categorical.from_codes(list(self._column), categories=pd.Index(list(self._numbers)))
+
+
+def usable(
+    decisions: Iterable[Mapping[str, Any]],
+    audit: Mapping[str, float] | None = None,
+    reference: tuple[str, str | None] | None = None,
+) -> tuple[pd.DataFrame, list[str]]:
+    """(rows, reasons): a row a decision, in order, in some 60 bytes.
+
+    Columns: suite, label (the candidate's), code; promised_quality and promised_cost, what was predicted; quality and
+    cost, what was logged of its outcome; audited, where `audit` knows the request, the quality of who served it less
+    that of `reference`. NaN is unknown.
+
+    A prediction or an outcome that cannot be is taken out of its row, and the reason is kept. A quality outside [0, 1],
+    negative or infinite dollars or tokens: the outcome is unknown as a whole, since nobody can tell which of its values
+    the same fault has spoiled.
     """
-    rows: list[Mapping[str, Any]] = []
+    audit = audit or {}
+    names = {column: _Names() for column in ("suite", "label", "code")}
+    figures = {column: array("d") for column in FIGURES}
     reasons: list[str] = []
     for decision in decisions:
-        row = {key: value for key, value in decision.items() if key not in ("prompt", "reason")}
-        wrong = [row.pop("refused")] if "refused" in row else []
-        for column in ("quality", "cost_usd"):
-            value = row.get(column)
-            if value is not None and not 0 <= value <= (1 if column == "quality" else 1e300):  # nor is NaN
-                wrong.append(f"decision {row.get('id')!r}: predicted `{column}` is {value!r}")
-                row[column] = None
-        outcome = row.get("outcome")
-        if outcome:
-            try:
-                row["outcome"] = plain({k: v for k, v in outcome.items() if k in LOGGED}, f"decision {row.get('id')!r}")
-            except InputError as error:
-                wrong.append(str(error))
-                row["outcome"] = None
-        rows.append(row)
+        wrong = [decision["refused"]] if "refused" in decision else []
+        for column, most in PREDICTED.items():
+            value = decision.get(column)
+            if value is not None and not 0 <= value <= most:  # nor is NaN
+                wrong.append(f"decision {decision.get('id')!r}: predicted `{column}` is {value!r}")
+                value = None
+            figures["promised_quality" if column == "quality" else "promised_cost"].append(_number(value))
+        outcome: Mapping[str, Any] = {}
+        try:
+            logged = {k: v for k, v in (decision.get("outcome") or {}).items() if k in LOGGED}
+            outcome = plain(logged, f"decision {decision.get('id')!r}")
+        except InputError as error:
+            wrong.append(str(error))
+        quality = _number(outcome.get("quality"))
+        figures["quality"].append(quality)
+        figures["cost"].append(_number(outcome.get("cost_usd")))
+        base = audit.get(decision["id"], math.nan) if audit else math.nan
+        served = (decision["model"], decision["effort"]) == reference
+        figures["audited"].append(0.0 * base if served else quality - base)
+        names["suite"].append(str(decision.get("suite") or "none"))
+        names["label"].append(candidate_label(decision["model"], decision["effort"]))
+        names["code"].append(str(decision.get("code", "unknown")))
         reasons += wrong[:1]
-    return rows, reasons
+    columns: dict[str, Any] = {name: column.categories() for name, column in names.items()}
+    return pd.DataFrame(columns | {name: pd.Series(column, dtype=float) for name, column in figures.items()}), reasons
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from router_lab.certificate import SHAPE, check_certificate
 from router_lab.cli import cli
+from router_lab.cli.dayafter import promised
 from router_lab.cli.show import _as_json, _candidates, _head, _routes
 from router_lab.cli.words import who_serves
 from router_lab.config import Gate, Recipe
@@ -71,7 +72,7 @@ def forged(certificate: dict[str, Any], place: tuple[Any, ...], value: Any) -> d
 def read_out(policy: Policy, outcomes: pd.DataFrame) -> None:
     """Everything that reads a certificate out, but for what is slow."""
     told = [*_head(policy), *_candidates(policy), *who_serves(policy), *_routes(policy)]
-    assert "forged" in told[0] and json.dumps(_as_json(policy))
+    assert "forged" in told[0] and json.dumps(_as_json(policy)) and "margin" in promised(policy)
 
 
 def test_what_is_fitted_has_that_shape_and_nothing_beside_it(policy: Policy) -> None:
