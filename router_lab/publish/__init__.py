@@ -178,7 +178,10 @@ def _how(
     moment_ = now or dt.datetime.now(dt.UTC)
     if private_key is not None:
         load_private_key(private_key)
-    until = None if expires is None else float(-(-expires.timestamp() // 1))
+    try:
+        until = None if expires is None else float(-(-expires.timestamp() // 1))
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"expires {expires!r}: is no moment of this calendar: {error}") from error
     if until is not None and not moment_.timestamp() < until:
         raise InputError(f"expires {moment(until)}: is not after now, {moment_.isoformat(timespec='seconds')}")
     return _How(private_key, trusted, by, moment_, until)
@@ -202,6 +205,8 @@ def _folder(revision: Path) -> Path:
 
 def _gated(policy: Policy, gate: Mapping[str, Any] | None, force: bool) -> str:
     """The verdict of the gate. Raises InputError where it does not allow publishing and nobody forces it."""
+    if gate is not None and not isinstance(gate, Mapping):
+        raise InputError(f"gate: {gate!r:.60} is not the JSON object that `router-lab gate --write-json` writes")
     if gate is not None and gate.get("revision") != policy.revision:
         raise InputError(
             f"gate: was run on revision {str(gate.get('revision'))[:12]}, not on {str(policy.revision)[:12]}; "
@@ -218,6 +223,8 @@ def _gated(policy: Policy, gate: Mapping[str, Any] | None, force: bool) -> str:
 
 
 def _refuse_alias(alias: str) -> None:
+    if not isinstance(alias, str):
+        raise InputError(f"alias {alias!r:.60}: is not a text; say what loaders ask for")
     if not alias.isprintable() or alias != alias.strip() or not 1 <= len(alias) <= 100:
         raise InputError(f"alias {alias[:100]!r}: is not 1 to 100 printable characters; say what loaders ask for")
 

@@ -8,10 +8,11 @@ limit is never overrun. And nothing else stops a call: an agent whose calls do f
 from __future__ import annotations
 
 import math
+import operator
 import threading
 import warnings
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_lab.runtime.errors import RouterLabError, RouterLabWarning
 from router_lab.runtime.model import Prices
@@ -59,10 +60,10 @@ class Budget:
     ) -> None:
         if max_usd is not None and prices is None:
             raise ValueError("budget: max_usd needs prices")
-        for name, value in (("max_turns", max_turns), ("max_tokens", max_tokens), ("max_usd", max_usd)):
-            if value is not None and not _is_money(value):
-                raise ValueError(f"budget: {name} {value!r} is not a finite number of 0 or more")
-        self.max_turns, self.max_tokens, self.max_usd = max_turns, max_tokens, max_usd
+        self.max_turns, self.max_tokens, self.max_usd = (
+            _limit(name, value)
+            for name, value in (("max_turns", max_turns), ("max_tokens", max_tokens), ("max_usd", max_usd))
+        )
         self._prices = prices
         self._lock = threading.Lock()
         self.turns = 0
@@ -120,24 +121,28 @@ class Budget:
         a guess. max_output_tokens: what the request would ask for. cached_tokens: the part of the input that is sure to
         be read from the prompt cache. Pass the reservation's `max_output_tokens` on to the provider.
         """
-        tokens = self.forecast().input_tokens if input_tokens is None else input_tokens
-        if not (_is_count(tokens) and _is_count(cached_tokens) and cached_tokens <= tokens):
-            raise ValueError(f"budget: {tokens} input tokens, {cached_tokens} of them cached, cannot be")
-        if max_output_tokens is not None and not _is_count(max_output_tokens):
+        tokens, cached = (
+            _count(self.forecast().input_tokens if input_tokens is None else input_tokens),
+            _count(cached_tokens),
+        )
+        if tokens is None or cached is None or cached > tokens:
+            raise ValueError(f"budget: {input_tokens!r} input tokens, {cached_tokens!r} of them cached, cannot be")
+        most = None if max_output_tokens is None else _count(max_output_tokens)
+        if max_output_tokens is not None and most is None:
             raise ValueError(f"budget: max_output_tokens {max_output_tokens!r} is not a count of tokens")
         with self._lock:
             if self.max_turns is not None and self.turns + 1 > self.max_turns:
                 raise BudgetExceeded("turns", 1, self.max_turns - self.turns)
-            room = math.inf if max_output_tokens is None else float(max_output_tokens)
+            room = math.inf if most is None else float(most)
             if self.max_tokens is not None:
                 left = self.max_tokens - self.tokens - self._held_tokens
                 if tokens + 1 > left:
                     raise BudgetExceeded("tokens", tokens + 1, left)
                 room = min(room, left - tokens)
             if self.max_usd is not None:
-                room = min(room, self._affordable(tokens, cached_tokens))
+                room = min(room, self._affordable(tokens, cached))
             output = None if math.isinf(room) else int(room)
-            hold_tokens, hold_usd = tokens + (output or 0), self._price(tokens, cached_tokens, output or 0)
+            hold_tokens, hold_usd = tokens + (output or 0), self._price(tokens, cached, output or 0)
             self.turns += 1
             self._held_tokens += hold_tokens
             self._held_usd += hold_usd
@@ -151,9 +156,9 @@ class Budget:
             raise BudgetExceeded("usd", self._price(tokens, cached, 1), left)
         if self._written() <= 0:
             return math.inf
-        output = math.floor((left - self._price(tokens, cached, 0)) * 1e6 / self._written())
+        output = math.floor(min((left - self._price(tokens, cached, 0)) * 1e6 / self._written(), MOST_TOKENS))
         # One step of rounding in either direction would break one of the two halves of the promise.
-        while self._price(tokens, cached, output + 1) <= left:
+        while output < MOST_TOKENS and self._price(tokens, cached, output + 1) <= left:
             output += 1
         while output > 1 and self._price(tokens, cached, output) > left:
             output -= 1
@@ -205,14 +210,16 @@ class Reservation:
         Figures that cannot be (negative, not finite, no numbers) never refill a budget: the whole reservation then
         counts as spent, and a RouterLabWarning says so.
         """
-        figures = (input_tokens, output_tokens, cached_tokens)
-        if not all(map(_is_count, figures)) or cached_tokens > input_tokens or not (usd is None or _is_price(usd)):
+        read, written, cached = _count(input_tokens), _count(output_tokens), _count(cached_tokens)
+        billed = None if usd is None else _money(usd)
+        unbilled = usd is not None and (billed is None or billed > MOST_USD)
+        if read is None or written is None or cached is None or cached > read or unbilled:
             self._spend_all()
-            text = f"budget: settled with {figures} tokens (input, output, cached) and usd={usd!r}, which cannot be"
-            warnings.warn(RouterLabWarning(f"{text}; the whole reservation counts as spent"), stacklevel=2)
+            figures = f"{(input_tokens, output_tokens, cached_tokens)} tokens (input, output, cached) and usd={usd!r}"
+            told = f"budget: settled with {figures}, which cannot be; the whole reservation counts as spent"
+            warnings.warn(RouterLabWarning(told), stacklevel=2)
             return
-        spent = self._budget._price(input_tokens, cached_tokens, output_tokens) if usd is None else usd
-        self._close((input_tokens, output_tokens, spent))
+        self._close((read, written, self._budget._price(read, cached, written) if billed is None else billed))
 
     def release(self) -> None:
         """Give the reservation back: the call was never made."""
@@ -237,18 +244,27 @@ class Reservation:
         self._close((tokens - output, output, usd))
 
 
-def _is_count(value: object) -> bool:
-    """Whether a call can have that many tokens."""
-    whole = hasattr(value, "__index__") and not isinstance(value, bool)
-    return whole and 0 <= value <= MOST_TOKENS  # type: ignore[operator]
+def _count(value: Any) -> int | None:
+    """A number of tokens that a call can have as a plain int, which no sum overflows; None for anything else."""
+    try:
+        whole = None if isinstance(value, bool) else operator.index(value)
+    except Exception:  # noqa: BLE001  # whatever a caller's own kind of number does
+        return None
+    return whole if whole is not None and 0 <= whole <= MOST_TOKENS else None
 
 
-def _is_price(value: object) -> bool:
-    """Whether a call can cost that much."""
-    return _is_money(value) and value <= MOST_USD  # type: ignore[operator]
+def _money(value: Any) -> float | None:
+    """A finite number of 0 or more as a plain float; None for anything else."""
+    try:
+        number = math.nan if isinstance(value, bool | str) or hasattr(value, "__len__") else float(value)
+    except Exception:  # noqa: BLE001
+        return None
+    return number if 0 <= number < math.inf else None
 
 
-def _is_money(value: object) -> bool:
-    """Whether this is a finite number of 0 or more."""
-    number = hasattr(value, "__float__") and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0  # type: ignore[arg-type,operator]
+def _limit(name: str, value: Any) -> float | None:
+    """Raises ValueError for what is no limit."""
+    number = _money(value)
+    if value is not None and number is None:
+        raise ValueError(f"budget: {name} {value!r:.80} is not a finite number of 0 or more")
+    return int(number) if number is not None and name != "max_usd" and number.is_integer() else number

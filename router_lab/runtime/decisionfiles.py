@@ -142,6 +142,9 @@ def log_row(line: bytes | None) -> dict[str, Any] | None:
         row = json.loads(line or b"")
         if type(row["id"]) is not str:
             row["id"] = name_of(row["id"])
+        for column in ("suite", "code"):
+            if not isinstance(row.get(column, ""), str | None):
+                row[column] = name_of(row[column])
         kind = row["kind"]
         if kind == "decision":
             effort = row["effort"]

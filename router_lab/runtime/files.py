@@ -177,7 +177,7 @@ def read_records(path: str | os.PathLike[str]) -> Records:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_once)
         except (ValueError, RecursionError):  # ValueError: also not UTF-8, and integers of too many digits
             row = None
         if isinstance(row, dict):
@@ -186,6 +186,13 @@ def read_records(path: str | os.PathLike[str]) -> Records:
         else:
             found.torn.append(number)
     return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a key stands there twice")
+    return row
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from os import PathLike
 
+from router_lab.runtime.accepting import Rules
 from router_lab.runtime.artifact import Opened
 from router_lab.runtime.errors import PolicyError, RouterLabError
 from router_lab.runtime.state import Remembered, State
@@ -22,11 +23,11 @@ class Kept:
     alias that the store was given."""
 
     def __init__(
-        self, state: str | PathLike[str] | None, bound: tuple[str | None, str | None], telling: Telling
+        self, state: str | PathLike[str] | None, bound: tuple[str | None, str | None], telling: Telling, rules: Rules
     ) -> None:
         self.state = None if state is None else State(state)
         self.known = Remembered(name=bound[0], alias=bound[1])
-        self._bound, self._telling = bound, telling
+        self._bound, self._telling, self._rules = bound, telling, rules
         self._read = state is None
         self._unsaved: tuple[Opened, bool] | None = None
         self.renew()
@@ -80,7 +81,9 @@ class Kept:
 
     def _heard(self, disk: Remembered) -> Remembered:
         mine = self.known
-        if disk.signer == mine.signer and disk.release > mine.release:
+        # Keys that are trusted at a time sign one row of numbers; of one that no longer is, numbers say nothing.
+        same = disk.signer == mine.signer or self._rules.counts(disk.signer)
+        if same and disk.release > mine.release:
             return self._loaded(disk)
         if disk.release == mine.release:  # another process may have rolled back from it
             return mine._replace(rejected=tuple(dict.fromkeys(mine.rejected + disk.rejected)))

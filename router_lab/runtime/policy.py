@@ -167,8 +167,13 @@ class Policy:
         """`decide`, for what was read before; PolicyError only for a point that is not this policy's, `allowed` that
         names nobody it knows, and a vector that it cannot take."""
         now = self._clock()  # a caller's own: not within the turn
-        with turns.TURN:
+        turn = turns.TURN
+        taken = turn.acquire(timeout=turns.PATIENCE_S)
+        try:
             return self._answer(asked, now)
+        finally:
+            if taken:
+                turn.release()
 
     def _answer(self, asked: Asked, now: float) -> Decision:
         text, suite = asked.text, asked.suite

@@ -45,6 +45,8 @@ __all__ = [
 ]  # fmt: skip
 
 RELEASE = "RELEASE.json"
+NUMBERS = 2**53
+"""Numbers of releases lie below."""
 LARGEST_STEP = 1_000_000
 """A release number may be this much above the one before. A greater step is no publisher's: it would leave no number
 for those that come after (TUF calls it a fast-forward attack)."""
@@ -256,7 +258,7 @@ def _check(release: Release) -> None:
         value = getattr(release, key)
         if not isinstance(value, str) or not value or len(value) > 100:
             raise PolicyError(f"{RELEASE}: {key} {str(value)[:100]!r} is not a text of 1 to 100 characters")
-    if not isinstance(release.number, int) or isinstance(release.number, bool) or not 1 <= release.number < 2**53:
+    if not isinstance(release.number, int) or isinstance(release.number, bool) or not 1 <= release.number < NUMBERS:
         raise PolicyError(f"{RELEASE}: number {str(release.number)[:40]} is not a whole number of 1 to 2^53 − 1")
     if not is_revision(release.revision) or not (release.parent is None or is_revision(release.parent)):
         raise PolicyError(f"{RELEASE}: revision and parent must be 64 hex digits (parent may be null)")

@@ -18,11 +18,12 @@ from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.files import atomic_write, remove_leftovers, temporary_beside
 from router_lab.runtime.locks import FolderLock
 from router_lab.runtime.reading import read_bytes
-from router_lab.runtime.release import RELEASE, Release, is_revision, parse_release, read_release_bytes
+from router_lab.runtime.release import NUMBERS, RELEASE, Release, is_revision, parse_release, read_release_bytes
 
 _STATE = "state.json"
 _LARGEST = 1 << 16
 _WAIT_S = 5.0
+_DIGITS = len(str(NUMBERS))
 
 
 class Remembered(NamedTuple):
@@ -50,14 +51,19 @@ class State:
         Where state.json is damaged, or missing beside kept policies, their own RELEASE.json files say what is known.
         """
         path = self.directory / _STATE
+        fault: str | None = None
         try:
             return _parsed(read_bytes(path, _LARGEST), str(path)), None
         except FileNotFoundError:
-            kept = self._from_copies()
-            return kept, f"{path}: is missing beside kept policies" if kept.current else None
+            pass
         except (OSError, PolicyError) as error:
             told = error.strerror if isinstance(error, OSError) else error
-            return self._from_copies(), str(told) if str(path) in str(told) else f"{path}: {told}"
+            fault = str(told) if str(path) in str(told) else f"{path}: {told}"
+        try:
+            kept = self._from_copies()
+        except OSError as error:  # a folder that cannot be listed
+            return Remembered(), fault or f"{self.directory}: cannot be read: {error.strerror}"
+        return kept, fault or (f"{path}: is missing beside kept policies" if kept.current else None)
 
     def path(self, name: str) -> Path:
         """The folder to open a remembered policy from: an artifact with its RELEASE.json, if it had one, around it."""
@@ -71,7 +77,8 @@ class State:
             return None
 
     def keep(self, opened: Opened, known: Remembered, *, restart: bool = False) -> Remembered:
-        """Copy a policy that passed all checks, make it `current`, and forget all but it and the one before.
+        """Copy a policy that passed all checks, make it `current`, and forget all but it and the one before; where
+        another process has kept a newer release meanwhile, that stays.
 
         restart: the number may be lower than what the disk remembers. Raises OSError, PolicyError, InputError.
         """
@@ -82,6 +89,8 @@ class State:
         with FolderLock(self.directory, "a policy store", wait_s=_WAIT_S):
             remove_leftovers(self.directory)
             disk = self._of_the_same(known)
+            if not restart and disk.release > known.release:
+                return disk
             self._place(name, opened)
             again = (disk.current or "").startswith(f"{revision[:DIRECTORY_DIGITS]}-")  # under another number perhaps
             previous = disk.previous if again else disk.current
@@ -160,9 +169,9 @@ def _parsed(data: bytes, path: str) -> Remembered:
     texts = [value.get(key) for key in ("name", "alias", "signer")]
     release = value["release"]
     if (
-        not isinstance(release, int) or isinstance(release, bool) or release < 0
+        not isinstance(release, int) or isinstance(release, bool) or not 0 <= release < NUMBERS
         or not all(name is None or _is_name(name) for name in (value["current"], value["previous"]))
-        or not all(text is None or isinstance(text, str) for text in texts)
+        or not all(text is None or (isinstance(text, str) and text and text.isprintable()) for text in texts)
         or not isinstance(rejected, list) or not all(map(is_revision, rejected))
     ):  # fmt: skip
         raise PolicyError(f"{path}: not the state of a policy store")
@@ -178,6 +187,8 @@ def _is_name(name: Any) -> bool:
         bool(dash)
         and number.isdecimal()
         and number.isascii()
+        and len(number) <= _DIGITS
+        and int(number) < NUMBERS
         and len(revision) == DIRECTORY_DIGITS
         and set(revision) <= set("0123456789abcdef")
     )

@@ -95,8 +95,8 @@ class PolicyStore:
         self._verify, self._public_key = verification(verify, public_key), public_key
         self._bound, self._ack = (name, alias), ack
         self._telling = Telling(on_refused, clock)
-        self._kept = Kept(state, (name, alias), self._telling)
         self._rules = Rules(frozenset(verdicts), accept_older, public_key)
+        self._kept = Kept(state, (name, alias), self._telling, self._rules)
         self._challenger = challenger
         if challenger is not None:  # it answers this store's callers, who rely on the same
             rival = challenger.store._serving

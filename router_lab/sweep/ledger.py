@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,10 @@ if TYPE_CHECKING:
     from router_lab.sweep.plan import Plan
 
 LEDGER = "ledger.jsonl"
+MOST_USD = 1e9
+"""No call can cost more."""
+WRITTEN = 5
+"""Of Tokens at least the input's three kinds, cached an hour, and the output are in every line ever written."""
 
 
 class Ledger:
@@ -177,7 +180,7 @@ class Ledger:
         for number, row in zip(records.numbers, records.rows, strict=True):
             try:
                 self._apply(row)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
                 self._refuse(number)
         if records.torn and not self.reading:
             what = "calls under way count at their worst case" if opened else "what these calls cost is not known"
@@ -192,7 +195,7 @@ class Ledger:
     def _apply(self, entry: dict[str, Any]) -> None:
         if "open" in entry:
             worst = entry["usd"]
-            if isinstance(worst, bool) or not isinstance(worst, int | float) or not 0 <= worst < math.inf:
+            if isinstance(worst, bool) or not isinstance(worst, int | float) or not 0 <= worst <= MOST_USD:
                 raise ValueError(worst)
             self._count_lost(entry["open"])  # two sweeps once wrote here at a time, by the same numbers
             self._open[entry["open"]] = float(worst)
@@ -200,6 +203,8 @@ class Ledger:
             # `day` alone: written before prices by the hour were known here.
             at = utc(entry["at"]) if "at" in entry else dt.date.fromisoformat(entry["day"])
             tokens, tier = Tokens(*entry["tokens"]), entry.get("tier", "standard")
+            if len(entry["tokens"]) < WRITTEN or not isinstance(entry["model"], str):
+                raise ValueError(entry)
             tools = entry.get("tools", {}).values()
             if not all(_is_count(n) for n in (*tokens[:6], *(n for _, n in tokens.other), *tools)):
                 raise ValueError(tokens)

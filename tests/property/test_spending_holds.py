@@ -78,7 +78,10 @@ def test_without_a_budget_money_whose_line_is_lost_is_counted_and_ends_the_sweep
         Spending(ledger, {}).check()
 
 
-@pytest.mark.parametrize("tokens", ["[-6000000000]", "[NaN]", "[1e400]", "[1000000000000000000]", "[true]", "[0.5]"])
+FIGURES = ["-6000000000", "NaN", "1e400", "1000000000000000000", "true", "0.5", "null", '"1"']
+
+
+@pytest.mark.parametrize("tokens", [*(f"[0,0,0,0,{one}]" for one in FIGURES), "[]", "[1]", "[0,0,0,0]", "null", "5"])
 def test_a_ledger_whose_figures_cannot_be_is_refused(tmp_path: Path, tokens: str) -> None:
     line = f'{{"call": null, "model": "m", "tokens": {tokens}, "at": "2025-01-01T00:00:00+00:00"}}\n'
     (tmp_path / LEDGER).write_text(line)
@@ -105,7 +108,21 @@ def test_lines_cut_short_are_passed_over_and_said(tmp_path: Path) -> None:
     assert ledger.open(0.1) == "6", "no number that a line had"
 
 
-@pytest.mark.parametrize("usd", ["true", '"0.5"', "-1", "NaN", "1e400"])
+@pytest.mark.parametrize(
+    "rest",
+    ['"model": null', '"model": 5', '"model": "m", "tools": [1]', '"model": "m", "tools": null',
+     '"model": "m", "at": "0001-01-01T00:00:00+23:00"', '"model": "m", "at": "9999-12-31T23:59:59-23:00"',
+     '"model": "m", "at": 5', '"model": "m", "call": "2"', '"model": "m", "tokens": [0,0,0,0,0]'],
+)  # fmt: skip
+def test_a_line_that_nobody_wrote_is_refused(tmp_path: Path, rest: str) -> None:
+    """The last two have a key twice, of which one would be passed over."""
+    line = f'{{"call": null, "tokens": [1,0,0,0,1,0,1,[],[]], "at": "2025-01-01T00:00:00+00:00", {rest}}}\n'
+    (tmp_path / LEDGER).write_text('{"open": "1", "usd": 0.5}\n' + line)
+    with pytest.raises(InputError, match="line 2 is no ledger entry"):
+        Ledger(tmp_path, TABLE, priced=True)
+
+
+@pytest.mark.parametrize("usd", ["true", '"0.5"', "-1", "NaN", "1e400", "1e308", "9" * 400, '5, "usd": 0'])
 def test_a_worst_case_that_cannot_be_is_refused(tmp_path: Path, usd: str) -> None:
     (tmp_path / LEDGER).write_text(f'{{"open": "1", "usd": {usd}}}\n')
     with pytest.raises(InputError, match="line 1 is no ledger entry"):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 from router_lab.runtime.budget import Budget, BudgetExceeded
@@ -189,3 +192,26 @@ def test_a_length_that_cannot_be_is_refused_and_reserves_nothing(most: Any) -> N
     with pytest.raises(ValueError, match="max_output_tokens"):
         budget.reserve(10, max_output_tokens=most)
     assert budget.turns == 0 and budget.reserve(1_000).max_output_tokens == 900  # (.01 - .001) / .00001
+
+
+def test_numbers_of_narrow_types_are_counted_in_full() -> None:
+    budget = Budget(max_tokens=50_000)
+    reservation = budget.reserve(np.int16(20_000), max_output_tokens=np.int16(20_000))  # type: ignore[arg-type]
+    reservation.settle(np.int16(20_000), np.int16(20_000))  # type: ignore[arg-type]
+    assert (budget.tokens, type(budget.tokens)) == (40_000, int)
+    with pytest.raises(BudgetExceeded, match="needs 20001 tokens and 10000 are left"):
+        budget.reserve(20_000)
+
+
+@pytest.mark.parametrize("most", [1e6, 1e18, float(np.finfo(np.float64).max), np.float64(1e18), Decimal(10**18)])
+def test_a_budget_of_any_size_says_how_long_an_answer_may_be(most: Any) -> None:
+    reservation = Budget(max_usd=most, prices=Prices(0.01, 0.01)).reserve(100)
+    assert reservation.max_output_tokens == 10**12
+    assert reservation.usd <= most
+
+
+@pytest.mark.parametrize("name", ["max_turns", "max_tokens", "max_usd"])
+@pytest.mark.parametrize("value", [10**400, np.array([1.0]), "5", True, NAN, -1, math.inf, [1]])
+def test_what_is_no_limit_is_refused_at_once(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"budget: {name} .* is not a finite number of 0 or more"):
+        Budget(**{name: value}, prices=Prices(1.0, 1.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -539,3 +540,90 @@ def test_a_status_loses_no_count_among_threads(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert (store.status.checks, store.status.refused) == (400, 400)
+
+
+def test_a_state_folder_that_cannot_be_listed_stops_nothing(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a folder of another user's (0700), or one's own that lost its rights: by errno, since root may list all."""
+    folder, state = tmp_path / "p", tmp_path / "state"
+    first, second = publish(folder, make(1), 1), None
+    state.mkdir()
+    listed = Path.iterdir
+
+    def refused(path: Path) -> Any:
+        if path == state:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    store = PolicyStore(folder, default=DEFAULT, state=state)
+    assert store.check() and served(store) == first
+    assert "Permission denied" in str(store.status.state_fault)
+    second = publish(folder, make(2), 2)
+    assert store.check() and served(store) == second
+    assert not store.recover() and store.rollback() and served(store) == first
+    store.forget_release()
+
+
+def test_numbers_of_all_keys_that_are_trusted_at_a_time_are_one_row(make: Any, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    folder, late, state = tmp_path / "p", tmp_path / "late", tmp_path / "state"
+    (one, one_public), (two, two_public) = keygen(), keygen()
+    keys = [one_public, two_public]
+    for place in (folder, late):
+        publish(place, make(1), 1, one)
+    ahead = PolicyStore(folder, default=DEFAULT, state=state, public_key=keys)
+    behind = PolicyStore(late, default=DEFAULT, state=state, public_key=keys)
+    assert ahead.check() and behind.check()
+    third = publish(folder, make(3), 3, two)
+    publish(late, make(2), 2, one)
+    assert ahead.check() and not behind.check()
+    assert "release 2 is not newer than 3" in str(behind.status.last_refusal)
+    again = PolicyStore(folder, default=DEFAULT, state=state, public_key=keys)
+    assert again.recover() and (served(again), again.status.release) == (third, 3)
+
+
+def test_a_newer_release_that_another_process_kept_meanwhile_stays(make: Any, tmp_path: Path) -> None:
+    folder, state = tmp_path / "p", tmp_path / "state"
+    publish(folder, make(1), 1)
+    stores = [PolicyStore(folder, default=DEFAULT, state=state) for _ in range(2)]
+    assert all(store.check() for store in stores)
+    publish(folder, make(2), 2)
+    kept = stores[0]._kept
+    hear, kept.read = kept.read, lambda **_: None  # type: ignore[method-assign]  # it has read before the other wrote
+    save, kept.save = kept.save, lambda: None  # type: ignore[method-assign]  # and writes after it
+    assert stores[0].check()
+    newest = publish(folder, make(3), 3)
+    assert stores[1].check()
+    kept.read, kept.save = hear, save  # type: ignore[method-assign]
+    kept.save()
+    again = PolicyStore(folder, default=DEFAULT, state=state)
+    assert again.recover() and (served(again), again.status.release) == (newest, 3)
+
+
+def test_a_store_that_asks_for_no_key_goes_on_from_a_signed_state(make: Any, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    folder, state = tmp_path / "p", tmp_path / "state"
+    private, public = keygen()
+    publish(folder, make(1), 5, private)
+    assert PolicyStore(folder, default=DEFAULT, state=state, public_key=public).check()
+    revision = publish(folder, make(2), 6)
+    store = PolicyStore(folder, default=DEFAULT, state=state)
+    assert store.check() and served(store) == revision
+    publish(folder, make(3), 4)
+    assert not store.check() and "release 4 is not newer than 6" in str(store.status.last_refusal)
+
+
+@pytest.mark.parametrize("wrong", [{"release": 2**53}, {"release": 10**30}, {"name": ""}, {"alias": "\ud800"}])
+def test_a_state_that_no_release_can_have_made_is_damaged(make: Any, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    folder, state = tmp_path / "p", tmp_path / "state"
+    publish(folder, make(1), 1)
+    assert PolicyStore(folder, default=DEFAULT, state=state).check()
+    path = state / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | wrong))
+    (state / f"{'0' * 16}-{'9' * 30}").mkdir()  # nor is such a folder anything that was kept
+    store = PolicyStore(folder, default=DEFAULT, state=state)
+    revision = publish(folder, make(2), 2)
+    assert store.check() and served(store) == revision and store.status.release == 2
+    assert "state.json" in str(store.status.last_refusal)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -109,3 +112,33 @@ def test_what_a_caller_brings_runs_outside_of_the_turn(make_random: Any) -> None
     with pytest.raises(Exception, match="vector"):
         asked.decide(TEXT, vector=Numbers())  # type: ignore[arg-type]
     assert said and set(said) == {plain.decide(TEXT).code}
+
+
+ENDING = """
+import builtins, sys, threading, time
+sys.path[:0] = [%r, %r]
+from router_lab.runtime.artifact import load_policy
+policy, begun = load_policy(sys.argv[1]), threading.Event()
+
+def ask():
+    while True:
+        policy.decide("the quick brown fox " * 400)
+        begun.set()
+
+class Last:
+    def __del__(self):
+        print(policy.decide("x").candidate.model, flush=True)
+
+for _ in range(8):
+    threading.Thread(target=ask, daemon=True).start()
+begun.wait()
+builtins.last = Last()
+"""
+
+
+def test_an_interpreter_that_ends_among_deciding_threads_ends(root: Path) -> None:
+    """Its daemon threads are left where they are, perhaps in the middle of a decision."""
+    policy = root / "tests" / "golden" / "v1" / "identity"
+    program = ENDING % (str(root), str(Path(turns.__file__).parents[2]))
+    done = subprocess.run([sys.executable, "-c", program, str(policy)], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr

@@ -215,6 +215,19 @@ def test_predictions_that_are_none_and_negative_dollars_enter_no_figure() -> Non
     assert all(math.isfinite(row["promised_quality"]) for row in result.bill)
 
 
+def test_a_suite_or_a_code_of_another_type_is_a_name(tmp_path: Path) -> None:
+    """Whoever writes the log by hand: a list, an object, a number."""
+    more = {"kind": "decision", "time": 1.0, "revision": "r", "tier": "standard"}
+    lines = [row | more for row in log(1, 5)]
+    for line, odd in zip(lines, ([1], {"a": 1}, 5, 0.5, True), strict=True):
+        line |= {"suite": odd, "code": odd}
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    answer = CliRunner().invoke(report, [str(path)])
+    assert "5 decisions" in answer.output and answer.exit_code in (0, 3, 4), answer.output
+    assert [row["suite"] for row in read_decisions(path)] == ["[1]", "{'a': 1}", "5", "0.5", "true"]
+
+
 def test_report_reads_rotated_parts_and_says_which(tmp_path: Path) -> None:
     lines = [{"kind": "decision", "time": 0, "tier": "standard", "revision": "r", "reason": ""} | r for r in log(1, 60)]
     outcomes = [{"kind": "outcome", "id": r["id"], **r.pop("outcome")} for r in lines]

@@ -114,6 +114,19 @@ for kind in ("publish", "rollback"):
 """
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"expires": dt.datetime.min}, "expires .* is no moment"), ({"alias": 5}, "alias 5: is not a text"),
+     ({"alias": None}, "alias None: is not a text"), ({"gate": []}, r"gate: \[\] is not the JSON object"),
+     ({"gate": "x"}, "gate: 'x' is not the JSON object")],
+)  # fmt: skip
+def test_arguments_of_another_type_are_named(tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
+    revision = save(tmp_path, 0.1)
+    with pytest.raises(InputError, match=said):
+        publish(revision, **{"force": True, **wrong})
+    assert not (tmp_path / RELEASE).exists()
+
+
 def test_after_kill_9_at_any_step_the_next_publisher_goes_on(tmp_path: Path) -> None:
     origin = tmp_path / "origin"
     found = [save(origin, guard) for guard in (0.1, 0.2, 0.3)]
