@@ -112,7 +112,7 @@ SHAPE: dict[str, Check] = {
     "fixed": _each(
         Keys(
             {**CANDIDATE, **COMPARED, "quality": number, "cost_usd": number, "cut_off": share},
-            ("model",), ("effort", "cost_usd", *COMPARED),
+            ("model",), ("effort", "cost_usd"),
         )
     ),
     "random_mix": Keys(
@@ -132,4 +132,5 @@ SHAPE: dict[str, Check] = {
 def check_certificate(certificate: Mapping[str, Any]) -> None:
     """Raises PolicyError for a value that no certificate has there; a key that is not known is left alone."""
     told = certificate.get("quality_difference") is not None
-    Keys(SHAPE, ("n", "clusters", "mix") if told else (), ("savings",) if told else ())(dict(certificate), "")
+    needs = [*(("n", "clusters") if told else ()), *(("confidence",) if certificate.get("margin") is not None else ())]
+    Keys(SHAPE, tuple(needs), ("savings",) if told else ())(dict(certificate), "")

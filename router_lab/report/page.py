@@ -189,7 +189,7 @@ def _which_rows(shown: Mapping[str, Any]) -> Markup:
 
 def _plain(shown: Mapping[str, Any]) -> str:
     """The certificate's claim in words; its own reason where it claims nothing."""
-    if shown.get("verdict") == "pass" and shown.get("margin") is not None and shown.get("mix", 1) > 0:
+    if shown.get("verdict") == "pass" and shown.get("margin") is not None and shown.get("mix") != 0:
         return (
             f"Shown with confidence {shown['confidence']:.4g}: the policy loses at most "
             f"{100 * shown['margin']:.4g} points of quality against the reference"

@@ -124,7 +124,7 @@ def compare_rows(policy: Policy, replayed: Replay) -> list[dict[str, Any]]:
         mark = " (reference)" if (fixed["model"], fixed["effort"]) == tuple(policy.reference) else ""
         cut = cut_off(fixed.get("cut_off"), words=True)
         name = f"always {candidate_label(fixed['model'], fixed['effort'])}{mark}{', ' if cut else ''}{cut}"
-        rows.append({"name": name, "kind": "", **{k: fixed[k] for k in ("quality_difference", "savings")}})
+        rows.append({"name": name, "kind": "", **{k: fixed.get(k) for k in ("quality_difference", "savings")}})
     return rows
 
 

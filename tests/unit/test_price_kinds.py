@@ -151,7 +151,8 @@ def test_a_price_is_a_finite_number_of_0_or_more(tmp_path: Path, bad: str) -> No
         str(tmp_path / "p"),
     ]
     result = CliRunner().invoke(cli, command)
-    assert result.exit_code == 1 and "`output` is" in result.stderr and not (tmp_path / "p").exists()
+    said = ("`output` is", 1) if bad == "-1" else (f"'--output': '{bad}' is not a finite number", 2)
+    assert (said[0] in result.stderr, result.exit_code) == (True, said[1]) and not (tmp_path / "p").exists()
 
 
 def test_a_zero_that_is_written_down_is_a_price(tmp_path: Path) -> None:
