@@ -33,7 +33,7 @@ demo-live: $(STAMP)  ## A small sweep against a real local model server (downloa
 	@$(BIN)/router-lab demo --live --out $(OUT)
 
 test: $(STAMP)  ## All tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ def day_after_command(
     from router_lab.report.dayafter import BROKEN, HOLDS, day_after
     from router_lab.report.dayafter_page import day_after_html
     from router_lab.runtime.decisionfiles import log_parts
-    from router_lab.runtime.decisions import read_decisions
+    from router_lab.runtime.decisions import masked_id, read_decisions
     from router_lab.runtime.errors import InputError
     from router_lab.runtime.files import atomic_write
 
@@ -50,11 +50,21 @@ def day_after_command(
     labels = None if audit is None else read_reference_qualities(audit, promise.get("reference"))
     odd = Counter[str]()
     rows = _noting(read_decisions(logs, strict=False), policy, odd)
+    audited = labels or {}
+    labels = audited | {masked_id(number): quality for number, quality in audited.items()}  # as a masked log has them
+    met: set[str] = set()
+    rows = _meeting(rows, labels, met)
     result = day_after(rows, audit=labels, before=read_decisions(before, strict=False) if before else (), **promise)
     if not result.n:
         raise InputError(f"{logs[0]}: holds no decision")
     for text, n in odd.items():
         echo(f"warning: {n:,} of {result.n:,} decisions {text}", err=True)
+    lost = [number for number in audited if not {number, masked_id(number)} & met]
+    if lost:
+        told = (
+            f"{len(lost):,} of {len(audited):,} audited requests are no decision of this log, the first {lost[0]!r:.80}"
+        )
+        echo(f"warning: {audit}: {told}; sample_id is the decision's id", err=True)
     page = day_after_html(result, logs[0].stem if policy is None else policy.spec.name)
     if check is not None:
         from router_lab.cli.outcomes_page import page_differences
@@ -91,6 +101,14 @@ def _noting(rows: Iterator[dict[str, Any]], policy: Policy | None, odd: Counter[
             odd["were made by another revision than the policy's, so its promise is not theirs"] += 1
         if row.get("vector_missing"):
             odd["had no vector, which their policy was fitted on; they were made as for the mean vector"] += 1
+        yield row
+
+
+def _meeting(rows: Iterator[dict[str, Any]], audit: Mapping[str, float], met: set[str]) -> Iterator[dict[str, Any]]:
+    """`rows` one by one; `met` gets the ids of those that were audited."""
+    for row in rows:
+        if row["id"] in audit:
+            met.add(row["id"])
         yield row
 
 

@@ -104,6 +104,7 @@ def sweep(
     else:
         print_path(folder)
     _end_if_stopped(result)
+    _end_if_none_answered(result)
 
 
 def _as_dict(where: tuple[str, str, str | None], reason: str) -> dict[str, str | None]:
@@ -125,6 +126,17 @@ def _end_if_stopped(result: SweepResult) -> None:
             err=True,
         )
         sys.exit(1)
+
+
+def _end_if_none_answered(result: SweepResult) -> None:
+    """Exit status 1, with the first error, where all that was asked for failed."""
+    if not result.failed or result.answered or result.reused:
+        return
+    from router_lab.sweep.finished import first_error
+
+    said = first_error(result.logs) or "no reason was logged"
+    echo(f"Error: no sample was answered, {result.failed:,} failed, the first with: {said}", err=True)
+    sys.exit(1)
 
 
 @contextmanager

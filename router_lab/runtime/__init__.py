@@ -1,7 +1,7 @@
 """What production installs: load, decide, log, and stay within a budget. Standard library and numpy alone.
 
-`Budget`, `BudgetExceeded`, `DecisionLog`, `PolicyError` and `PolicyStore` can be imported from here; each is loaded
-when it is first asked for, so that a program which only decides pays for nothing else.
+`Budget`, `BudgetExceeded`, `DecisionLog`, `InputError`, `PolicyError` and `PolicyStore` can be imported from here; each
+is loaded when it is first asked for, so that a program which only decides pays for nothing else.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from router_lab.runtime.budget import Budget, BudgetExceeded
     from router_lab.runtime.decisions import DecisionLog
-    from router_lab.runtime.errors import PolicyError
+    from router_lab.runtime.errors import InputError, PolicyError
     from router_lab.runtime.store import PolicyStore
 
-__all__ = ["Budget", "BudgetExceeded", "DecisionLog", "PolicyError", "PolicyStore"]
+__all__ = ["Budget", "BudgetExceeded", "DecisionLog", "InputError", "PolicyError", "PolicyStore"]
 
 _HOME = {
-    "Budget": "budget", "BudgetExceeded": "budget", "DecisionLog": "decisions", "PolicyError": "errors",
-    "PolicyStore": "store",
+    "Budget": "budget", "BudgetExceeded": "budget", "DecisionLog": "decisions", "InputError": "errors",
+    "PolicyError": "errors", "PolicyStore": "store",
 }  # fmt: skip
 
 

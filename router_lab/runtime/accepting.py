@@ -11,8 +11,17 @@ from typing import Any, NamedTuple
 from router_lab.runtime.artifact import Opened
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.keys import fingerprint, trusted_keys
+from router_lab.runtime.model import VERDICTS
 from router_lab.runtime.release import LARGEST_STEP, RELEASE, Release
 from router_lab.runtime.state import Remembered
+
+
+def known_verdicts(verdicts: Any) -> frozenset[str]:
+    """Raises PolicyError for a verdict that no release can have, and for none at all."""
+    asked = [verdicts] if isinstance(verdicts, str) else list(verdicts)
+    if not asked or any(word not in VERDICTS for word in asked):
+        raise PolicyError(f"policy store: verdicts {asked!r:.100}: name some of {', '.join(VERDICTS)}")
+    return frozenset(asked)
 
 
 class Rules(NamedTuple):

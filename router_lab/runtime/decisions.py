@@ -163,7 +163,7 @@ class DecisionLog:
         if callable(self._mask):
             return self._mask(row)
         if "id" in self._mask:
-            row["id"] = _digest(row["id"])
+            row["id"] = masked_id(row["id"])
         return {key: value for key, value in row.items() if key == "id" or key not in self._mask}
 
     def _append(self, row: dict[str, Any]) -> None:
@@ -235,6 +235,11 @@ class DecisionLog:
 
 def _no_number(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
+
+
+def masked_id(text: str) -> str:
+    """What a log with a masked `id` holds in place of one: the first 32 hex digits of its SHA-256."""
+    return _digest(text)
 
 
 def _digest(text: str) -> str:

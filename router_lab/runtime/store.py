@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from router_lab.runtime.accepting import Rules
+from router_lab.runtime.accepting import Rules, known_verdicts
 from router_lab.runtime.acks import Ack, write_ack
 from router_lab.runtime.artifact import MANIFEST, Opened, Verify, open_artifact, verification
 from router_lab.runtime.asked import read, shared_key
@@ -95,7 +95,7 @@ class PolicyStore:
         self._verify, self._public_key = verification(verify, public_key), public_key
         self._bound, self._ack = (name, alias), ack
         self._telling = Telling(on_refused, clock)
-        self._rules = Rules(frozenset(verdicts), accept_older, public_key)
+        self._rules = Rules(known_verdicts(verdicts), accept_older, public_key)
         self._kept = Kept(state, (name, alias), self._telling, self._rules)
         self._challenger = challenger
         if challenger is not None:  # it answers this store's callers, who rely on the same
@@ -106,6 +106,7 @@ class PolicyStore:
         self._previous: Policy | None = None
         self._last_seen: Any = None
         self._serves: Release | None = None
+        self._expired = 0
         _ALL.add(self)
 
     def __reduce__(self) -> NoReturn:
@@ -229,6 +230,7 @@ class PolicyStore:
         seen = _fingerprint(path)
         if seen == self._last_seen:
             self._kept.save()  # what the disk had no room for
+            self._tell_of_expiry()
             return False
         opened = self._open(path)
         self._kept.read(again=True)
@@ -242,6 +244,15 @@ class PolicyStore:
         self._last_seen = seen if _fingerprint(path) == seen else None
         self._kept.save()
         return fresh
+
+    def _tell_of_expiry(self) -> None:
+        """Once of each release: it goes on serving, and no restart would take it from the source."""
+        serves = self._serves
+        if serves is None or serves.expires is None or serves.number == self._expired or self._clock() < serves.expires:
+            return
+        self._expired = serves.number
+        told = f"release {serves.number} expired while it served, and serves on; publish it again to renew it"
+        self._telling.refuse(PolicyError(told))
 
     def rollback(self) -> bool:
         """Serve the policy before this one again, and take the present one no more until another was accepted; False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -55,6 +55,15 @@ def logs_of(folder: Path, plan: Plan) -> Iterator[tuple[str, EvalLogInfo, EvalLo
         key = wanted.get(identity_of(log))
         if key is not None:
             yield key, info, log
+
+
+def first_error(logs: Iterable[Path]) -> str | None:
+    """The last line of the first error that samples in `logs` ended with."""
+    for path in logs:
+        for summary in read_eval_log_sample_summaries(str(path)):
+            if summary.error:
+                return next(reversed(summary.error.strip().splitlines()), "")[:300]
+    return None
 
 
 def _invalidated(path: Path) -> set[tuple[str, int]]:

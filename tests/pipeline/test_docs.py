@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from router_lab.cli import cli
 from router_lab.fit.fitters import FITTERS
 from router_lab.outcomes import read_outcomes
-from router_lab.publish import current_release
+from router_lab.publish import current_release, publish
 from router_lab.runtime.artifact import save_revision
 from tests.bench.siege_common import policies
 from tests.conftest import ROOT
@@ -97,3 +97,18 @@ def test_a_drill_ends_as_the_page_says(name: str, tmp_path: Path) -> None:
         first, second = (line.split(maxsplit=2) for line in done.stdout.splitlines()[-2:])
         assert first == [release.revision[:12], "1", "None"]
         assert second[:2] == first[:2] and second[2] != "None"
+
+
+def test_the_service_of_the_page_serves_what_was_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"<!-- service -->\n```python\n(.*?)```", page, flags=re.S)
+    revision = save_revision(policies(1)[0], tmp_path / "policies" / "support")
+    publish(revision, force=True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "service.py").write_text(code)
+    found = runpy.run_path("service.py")
+    store = found["store"]
+    assert store.check() or store.status.origin == "source"
+    assert store.status.revision.startswith(revision.name) and store.status.release == 1
+    assert found["decision"].candidate == ("gpt-5", None) or found["decision"].revision == store.status.revision
+    assert found["seen"].origin in ("source", "default") and (tmp_path / "state" / "support" / "state.json").exists()

@@ -131,6 +131,24 @@ def test_samples_that_fail_and_are_paid_are_admitted_again_each_time(
             run_sweep(file, tmp_path / "logs", quiet=True)
 
 
+def test_a_sweep_without_one_answer_ends_with_the_reason_and_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_API_KEY", "x")
+
+    def answer(prompt: str) -> str:
+        raise ConnectionError
+
+    with serving(answer=answer) as server:
+        file = _project(tmp_path, server.url, budget_usd=0.31)
+        command = [str(Path(sys.executable).with_name("router-lab")), "sweep", str(file), "--log-dir"]
+        command += [str(tmp_path / "logs"), "--quiet", "--limit", "4"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "Error: no sample was answered, 4 failed, the first with: " in done.stderr
+    assert "onnection" in done.stderr.splitlines()[-1]
+
+
 def test_two_sweeps_at_once_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_API_KEY", "x")
     with serving(delay=0.2) as server:

@@ -627,3 +627,27 @@ def test_a_state_that_no_release_can_have_made_is_damaged(make: Any, tmp_path: P
     revision = publish(folder, make(2), 2)
     assert store.check() and served(store) == revision and store.status.release == 2
     assert "state.json" in str(store.status.last_refusal)
+
+
+def test_a_verdict_that_no_release_has_is_refused_at_once(make: Any, tmp_path: Path) -> None:
+    for verdicts in (("passed",), "a", [], ("pass", 5)):
+        with pytest.raises(PolicyError, match=r"verdicts .*: name some of pass, fail, inconclusive"):
+            PolicyStore(tmp_path, default=DEFAULT, verdicts=verdicts)
+    revision = publish(tmp_path, make(1), 1, verdict="pass")
+    store = PolicyStore(tmp_path, default=DEFAULT, verdicts="pass")
+    assert store.check() and served(store) == revision
+
+
+def test_a_release_that_expires_while_it_serves_is_told_once(make: Any, tmp_path: Path) -> None:
+    now, told = [1_000.0], list[str]()
+    folder = tmp_path / "p"
+    revision = publish(folder, make(1), 1, expires=2_000.0)
+    store = PolicyStore(folder, default=DEFAULT, clock=lambda: now[0], on_refused=lambda e: told.append(str(e)))
+    assert store.check() and not store.check() and told == []
+    now[0] = 2_000.0
+    for _ in range(3):
+        assert not store.check()
+    assert told == ["release 1 expired while it served, and serves on; publish it again to renew it"]
+    assert served(store) == revision and store.status.refused == 1
+    publish(folder, make(1), 2, expires=3_000.0)
+    assert store.check() and store.status.expires == 3_000.0

@@ -215,6 +215,19 @@ def test_predictions_that_are_none_and_negative_dollars_enter_no_figure() -> Non
     assert all(math.isfinite(row["promised_quality"]) for row in result.bill)
 
 
+def test_an_audit_finds_masked_ids_and_says_which_requests_it_does_not_find(tmp_path: Path) -> None:
+    folder = Path(__file__).parent.parent / "golden" / "v1" / "identity"
+    policy = load_policy(folder)
+    log_file = DecisionLog(tmp_path / "week.jsonl", mask=("id",))
+    for n in range(40):
+        log_file.outcome(log_file.write(policy.decide(f"q{n}"), id=f"user-{n}"), quality=1.0)
+    (tmp_path / "audit.csv").write_text("sample_id,quality\n" + "".join(f"user-{n},1.0\n" for n in range(0, 80, 2)))
+    answer = CliRunner().invoke(report, [str(log_file.path), str(folder), "--audit", str(tmp_path / "audit.csv")])
+    assert "20 of 40 audited requests are no decision" in answer.stderr.replace("\n", " "), answer.output
+    assert "the first 'user-40'" in answer.stderr and "user-" not in (tmp_path / "week.jsonl").read_text()
+    assert "points on 20 requests" in answer.output
+
+
 def test_a_suite_or_a_code_of_another_type_is_a_name(tmp_path: Path) -> None:
     """Whoever writes the log by hand: a list, an object, a number."""
     more = {"kind": "decision", "time": 1.0, "revision": "r", "tier": "standard"}
