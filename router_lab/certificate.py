@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 from router_lab.runtime.errors import PolicyError
 
-MOST = 1e12
+MOST = 1e100
 """No dollars, shares or counts of ours come near it; beyond, arithmetic on pages overflows."""
+ROUNDING = 1e-9
 Check = Callable[[Any, str], None]
 
 
@@ -84,8 +85,8 @@ def _refuse(where: str, value: Any, rule: str) -> NoReturn:
 
 text, flag = _is(str, "text"), _is(bool, "true or false")
 number = _is((int, float), f"a number within ±{MOST:g}", lambda value: -MOST <= value <= MOST)
-share = _is((int, float), "a share from 0 to 1", lambda value: 0 <= value <= 1)
-count = _is(int, "a whole number from 0 to 10^12", lambda value: 0 <= value <= MOST)
+share = _is((int, float), "a share from 0 to 1", lambda value: -ROUNDING <= value <= 1 + ROUNDING)
+count = _is(int, "a whole number of 0 or more", lambda value: 0 <= value <= MOST)
 words = _each(text)
 
 FIGURE = Keys(dict.fromkeys(("value", "low", "high", "confidence"), number) | {"n": count, "clusters": count})

@@ -105,9 +105,10 @@ class State:
             return self._write(remembered._replace(release=newest))
 
     def _of_the_same(self, known: Remembered) -> Remembered:
-        """What the disk remembers; nothing, where that is another policy's."""
+        """What the disk remembers; nothing, where that is another policy's, or of another alias."""
         disk = self.read()[0]
-        return disk if disk.name in (None, known.name) else Remembered()
+        same = disk.name in (None, known.name) and disk.alias in (None, known.alias)
+        return disk if same else Remembered()
 
     def _write(self, remembered: Remembered) -> Remembered:
         value: dict[str, Any] = remembered._asdict()

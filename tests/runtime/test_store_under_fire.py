@@ -651,3 +651,21 @@ def test_a_release_that_expires_while_it_serves_is_told_once(make: Any, tmp_path
     assert served(store) == revision and store.status.refused == 1
     publish(folder, make(1), 2, expires=3_000.0)
     assert store.check() and store.status.expires == 3_000.0
+
+
+def test_stores_of_two_aliases_that_share_a_state_folder_keep_each_their_own(make: Any, tmp_path: Path) -> None:
+    """Whichever kept last is there after a restart; the other starts from its source, and takes no number for its."""
+    state, folders = tmp_path / "state", [tmp_path / "a", tmp_path / "b"]
+    publish(folders[0], make(1), 900, alias="champion")
+    publish(folders[1], make(2), 3, alias="canary")
+    stores = [
+        PolicyStore(folder, default=DEFAULT, state=state, alias=alias)
+        for folder, alias in zip(folders, ("champion", "canary"), strict=True)
+    ]
+    assert all(store.check() for store in stores)
+    revision = publish(folders[1], make(3), 4, alias="canary")
+    assert stores[1].check() and stores[1].status.release == 4
+    again = PolicyStore(folders[1], default=DEFAULT, state=state, alias="canary")
+    assert again.recover() and (served(again), again.status.release) == (revision, 4)
+    publish(folders[0], make(4), 899, alias="champion")
+    assert not stores[0].check() and "not newer than 900" in str(stores[0].status.last_refusal)
