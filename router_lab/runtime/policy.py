@@ -167,13 +167,8 @@ class Policy:
         """`decide`, for what was read before; PolicyError only for a point that is not this policy's, `allowed` that
         names nobody it knows, and a vector that it cannot take."""
         now = self._clock()  # a caller's own: not within the turn
-        turn = turns.TURN
-        taken = turn.acquire(timeout=turns.PATIENCE_S)
-        try:
+        with turns.TURN:
             return self._answer(asked, now)
-        finally:
-            if taken:
-                turn.release()
 
     def _answer(self, asked: Asked, now: float) -> Decision:
         text, suite = asked.text, asked.suite

@@ -114,6 +114,40 @@ def test_what_a_caller_brings_runs_outside_of_the_turn(make_random: Any) -> None
     assert said and set(said) == {plain.decide(TEXT).code}
 
 
+STOPPED = """
+import ctypes, sys, threading, time
+sys.path[:0] = [%r]
+from router_lab.runtime import turns
+from router_lab.runtime.artifact import load_policy
+policy = load_policy(sys.argv[1])
+threading.excepthook = lambda _: None
+stop, error = ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.py_object(KeyboardInterrupt)
+
+def ask(begun):
+    begun.set()
+    while True:
+        policy.decide("x")
+
+for number in range(100):
+    begun = threading.Event()
+    thread = threading.Thread(target=ask, args=(begun,), daemon=True)
+    with turns.TURN if number & 1 else threading.Lock():  # every second one is stopped while it waits for its turn
+        thread.start()
+        begun.wait()
+        time.sleep(0.002)
+        stop(ctypes.c_ulong(thread.ident), error)
+    thread.join()
+print(turns.TURN.acquire(blocking=False))
+"""
+
+
+def test_an_exception_at_any_moment_leaves_the_turn_to_others(root: Path) -> None:
+    """As a Ctrl-C that a service catches; in a process of its own, whose threads may die of it anywhere."""
+    program, policy = STOPPED % str(Path(turns.__file__).parents[2]), root / "tests" / "golden" / "v1" / "identity"
+    done = subprocess.run([sys.executable, "-c", program, str(policy)], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
 ENDING = """
 import builtins, sys, threading, time
 sys.path[:0] = [%r, %r]
