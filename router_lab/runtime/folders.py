@@ -6,9 +6,11 @@ is full, leaves a folder with a temporary name, and nothing under the name that 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from router_lab.runtime.files import atomic_write, is_leftover, sync_directory, 
 from router_lab.runtime.locks import FolderLock
 
 _WAIT_S = 30.0
+_TRIES = 100
 _EARLIER = re.compile(r"\.(.+)\.\d+\.tmp")  # what this project's versions before November 2026 left
 
 
@@ -46,15 +49,18 @@ def place_folder(files: Mapping[str, bytes], target: Path, last: str) -> Path:
 
 def is_unfinished(folder: Path, names: Mapping[str, object], last: str) -> bool:
     """Whether nothing is in `folder` but what a writer of a folder of `names` leaves that was stopped before `last`."""
-    return all(
-        not entry.is_symlink() and entry.is_file() and entry.name != last and _ours(entry.name, names)
-        for entry in folder.iterdir()
-    )
+    with contextlib.suppress(FileNotFoundError):  # another writer put it aside, or put it in place
+        return all(entry.name != last and _ours(entry, names) for entry in folder.iterdir())
+    return True
 
 
-def _ours(name: str, names: Mapping[str, object]) -> bool:
-    earlier = _EARLIER.fullmatch(name)
-    return name in names or is_leftover(name) or (earlier is not None and earlier[1] in names)
+def _ours(entry: Path, names: Mapping[str, object]) -> bool:
+    """Also what is gone again since it was listed: the unfinished file of another writer of the same."""
+    earlier = _EARLIER.fullmatch(entry.name)
+    named = entry.name in names or is_leftover(entry.name) or (earlier is not None and earlier[1] in names)
+    with contextlib.suppress(FileNotFoundError):
+        return named and stat.S_ISREG(entry.lstat().st_mode)
+    return named
 
 
 def _move(whole: Path, files: Mapping[str, bytes], target: Path, last: str) -> None:
@@ -87,11 +93,21 @@ def _move(whole: Path, files: Mapping[str, bytes], target: Path, last: str) -> N
 
 def _stays(target: Path) -> bool:
     """Whether a folder must not be replaced: a symlink or a mount would go, and a process would lose where it is."""
-    return target.is_dir() and (target.is_symlink() or target.is_mount() or target.samefile("."))
+    with contextlib.suppress(FileNotFoundError):  # another writer just puts it aside
+        return target.is_dir() and (target.is_symlink() or target.is_mount() or target.samefile("."))
+    return False
 
 
 def _complete(files: Mapping[str, bytes], target: Path, last: str) -> Path:
-    """File by file, `last` last: for a folder that only its files can be put into."""
+    """File by file, `last` last: for a folder that only its files can be put into. No lock is to be had there: another
+    writer of the same may take an unfinished file of ours for a leftover, and then it is written again."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(FileNotFoundError):
+            return _fill(files, target, last)
+    return _fill(files, target, last)
+
+
+def _fill(files: Mapping[str, bytes], target: Path, last: str) -> Path:
     if _same(files, target, last):
         return target
     _refuse_other(files, target, last)
@@ -111,5 +127,5 @@ def _same(files: Mapping[str, bytes], target: Path, last: str) -> bool:
 
 
 def _refuse_other(files: Mapping[str, bytes], target: Path, last: str) -> None:
-    if not is_unfinished(target, files, last):
+    if not is_unfinished(target, files, last) and not _same(files, target, last):  # placed since we looked
         raise FileExistsError(errno.EEXIST, "not a new or empty directory", str(target))

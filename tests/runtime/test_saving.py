@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from router_lab import load_policy
-from router_lab.runtime.artifact import PARTS, revisions_in, save_policy, save_revision
+from router_lab.runtime import files, folders
+from router_lab.runtime.artifact import LARGEST, MANIFEST, PARTS, revisions_in, save_policy, save_revision
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.policy import Policy
 
@@ -124,9 +125,11 @@ from router_lab.runtime.artifact import encode_policy, load_policy, save_revisio
 policy, folder = load_policy(sys.argv[1]), Path(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
+files = encode_policy(policy)
 for n in range(20):
     save_revision(policy, folder / f"revision{n}")
-    write_files(encode_policy(policy), folder / f"half{n}")
+    write_files(files, folder / f"half{n}")
+    write_files(files, folder / f"linked{n}")
 """
 
 
@@ -134,12 +137,62 @@ def test_two_fits_that_save_the_same_at_once_both_succeed(artifact: Path, tmp_pa
     for n in range(20):
         (tmp_path / "at" / f"half{n}").mkdir(parents=True)
         (tmp_path / "at" / f"half{n}" / "policy.json").write_bytes(b"torn")
-    assert [status for _, _, status in at_once(RACE, str(artifact), str(tmp_path / "at"))] == [0, 0]
+        (tmp_path / "at" / f"place{n}").mkdir()
+        (tmp_path / "at" / f"linked{n}").symlink_to(f"place{n}")
+    for _, errors, status in at_once(RACE, str(artifact), str(tmp_path / "at"), processes=4):
+        assert (errors, status) == ("", 0)
     revision = load_policy(artifact).revision
     for n in range(20):
         [saved] = revisions_in(tmp_path / "at" / f"revision{n}")
-        assert load_policy(saved).revision == load_policy(tmp_path / "at" / f"half{n}").revision == revision
+        for folder in (saved, tmp_path / "at" / f"half{n}", tmp_path / "at" / f"linked{n}"):
+            assert load_policy(folder).revision == revision
         assert not [p for p in (tmp_path / "at" / f"revision{n}").iterdir() if p.name.endswith(".tmp")]
+
+
+def test_a_folder_that_another_puts_aside_meanwhile(
+    make_random: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two looks at the same folder it is gone, as it is while another process replaces a half-written one."""
+    target, policy = tmp_path / "saved", Policy(make_random())
+    target.mkdir()
+    (target / PARTS[0]).write_bytes(b"torn")
+    looked = Path.is_mount
+
+    def gone(self: Path) -> bool:
+        if self == target and self.exists():
+            self.rename(tmp_path / "aside")
+        return looked(self)
+
+    monkeypatch.setattr(Path, "is_mount", gone)
+    assert load_policy(save_policy(policy, target)).revision == load_policy(target).revision
+
+
+def test_an_unfinished_file_that_another_cleans_up_is_written_again(
+    make_random: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    refused: list[str] = []
+
+    def once(path: Path, data: bytes) -> Path:
+        if path.parent.name == "link" and path.name not in refused:
+            refused.append(path.name)
+            raise FileNotFoundError(2, "cleaned up", str(path))
+        return files.atomic_write(path, data)
+
+    monkeypatch.setattr(folders, "atomic_write", once)
+    load_policy(save_policy(Policy(make_random()), tmp_path / "link"))
+    assert sorted(refused) == sorted(LARGEST)
+
+
+def test_what_is_gone_since_it_was_listed_occupies_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [tmp_path / ".router-lab-0123456789abcdef.tmp", tmp_path / PARTS[0]]
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter(listed))
+    assert folders.is_unfinished(tmp_path, LARGEST, MANIFEST)
+    listed.append(tmp_path / "notes.txt")
+    assert not folders.is_unfinished(tmp_path, LARGEST, MANIFEST)
+    monkeypatch.undo()
+    assert folders.is_unfinished(tmp_path / "gone", LARGEST, MANIFEST)
 
 
 def test_a_save_in_progress_is_no_revision(artifact: Path, tmp_path: Path) -> None:
