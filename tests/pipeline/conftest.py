@@ -36,7 +36,13 @@ def router_lab(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess
 
 @pytest.fixture(scope="session")
 def demo(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """`router-lab demo` in a fresh directory; one for all workers, who wait for the first of them."""
+    """`router-lab demo` in a fresh directory; one for all workers, who wait for the first of them.
+
+    Where ROUTER_LAB_DEMO names a folder, the demo that `.ci/run` has just made there: out, stdout, stderr.
+    """
+    if made := os.environ.get("ROUTER_LAB_DEMO"):
+        folder = Path(made)
+        return Demo(folder / "out", *((folder / name).read_text() for name in ("stdout", "stderr")))
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     out, printed = shared / "demo" / "out", shared / "demo.json"
