@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from router_lab.certificate import Certificate
 from router_lab.metrics import Estimate, caution, clustered_mean, clustered_ratio, paired_saving
 from router_lab.outcomes import OutcomeMatrix, outcomes_for
 from router_lab.runtime.errors import InputError, RouterLabWarning
@@ -289,9 +290,8 @@ def _fixed(policy: Policy, rows: Rows, column: int) -> dict[str, Any]:
 
 def _random_mix(policy: Policy, rows: Rows) -> dict[str, Any]:
     """The mix that the fit chose and certified by the same procedure, scored here; without one, the reference."""
-    chosen = policy.spec.certificate.get("random_mix") or {}
-    pair = Candidate(chosen["model"], chosen.get("effort")) if chosen else policy.reference
-    share = float(chosen.get("probability", 0.0))
+    chosen = Certificate.of(policy).random_mix
+    pair, share = (policy.reference, 0.0) if chosen is None else (chosen.candidate, float(chosen.probability))
     column = policy.candidates.index(pair)
     quality = (
         (1 - share) * rows.reference_quality + share * rows.qualities[:, column] if share else (rows.reference_quality)

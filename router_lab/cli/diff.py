@@ -118,6 +118,7 @@ def _figure(estimate: Estimate) -> dict[str, Any]:
 
 
 def _print_effect(result: dict[str, Any]) -> None:
+    from router_lab.certificate import Figure
     from router_lab.report.format import MISSING, money, percent, points
     from router_lab.report.policy import ranged, ranged_percent
 
@@ -132,5 +133,6 @@ def _print_effect(result: dict[str, Any]) -> None:
     if len(result["pairs"]) > MOST:
         rest = sum(move["share"] for move in result["pairs"][MOST:])
         echo(f"  {percent(rest):>7}  {len(result['pairs']) - MOST} other movements (--json)")
-    quality, saved = ranged(result["quality_difference"], " points"), ranged_percent(result["savings"])
+    gain, saving = (Figure(**result[name]) for name in ("quality_difference", "savings"))
+    quality, saved = ranged(gain, " points"), ranged_percent(saving)
     echo(f"quality {quality}, cost saved {saved}, of all these rows; two-sided 95 %")

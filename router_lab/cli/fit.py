@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from router_lab.cli.common import echo, json_option, print_json, print_path, step
 from router_lab.cli.words import escalates, fitted_by, reads, weight_of_vectors
-from router_lab.runtime.model import Candidate
 
 if TYPE_CHECKING:
+    from router_lab.certificate import Certificate
     from router_lab.config import Recipe
     from router_lab.runtime.policy import Policy
 
@@ -31,6 +30,7 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
 
     The artifact is written to OUT/<revision>. An inconclusive verdict is an answer, not an error: the exit status is 0.
     """
+    from router_lab.certificate import Certificate
     from router_lab.config import Recipe, load
     from router_lab.fit import fit_policy
     from router_lab.outcomes import read_outcomes
@@ -44,10 +44,10 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
     with step(f"fitting {wanted.name} on {len(table)} outcomes"):
         policy = fit_policy(wanted, table, seed, diagnostics=diagnostics)
         target = save_revision(policy, out)
-    looks = _looks(out, policy.spec.certificate)
+    looks = _looks(out, Certificate.of(policy))
     if as_json:
         told = {"fitter": wanted.fitter, "reads": reads(policy), "vectors": weight_of_vectors(policy)}
-        print_json({"path": str(target), "looks": looks, **told, "certificate": policy.spec.certificate})
+        print_json({"path": str(target), "looks": looks, **told, "certificate": dict(policy.spec.certificate)})
         return
     for line in summary(policy):
         echo(line)
@@ -70,90 +70,65 @@ def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
 
 def summary(policy: Policy) -> list[str]:
     """What was fitted, and its certificate, in a few lines for a person."""
+    from router_lab.certificate import Certificate, Figure, Refit
     from router_lab.metrics import advice
-    from router_lab.report.policy import certificate_rows, least_told, quality_told
+    from router_lab.report.policy import certificate_rows, least_told, quality_told, told
 
-    certificate = policy.spec.certificate
-    reference, mix, vectors = certificate["reference"], certificate["random_mix"], weight_of_vectors(policy)
+    def percent(figure: Figure | None) -> str:
+        return told(figure, lambda v: f"{_written(v, '.1f')} %", reach=" [{}, {}]", unknown="unknown")
+
+    def points(figure: Figure | None) -> str:
+        return told(figure, lambda v: _written(v, "+.2f"), reach=" [{}, {}]", unit=" points", unknown="unknown")
+
+    shown, vectors = Certificate.of(policy), weight_of_vectors(policy)
     lines = [
-        f"verdict     {certificate['verdict']}: {certificate['reason']}",
-        f"deploy      {advice(certificate).text}",
-        f"judged on   {certificate_rows(certificate)}; `gate` judges fresh rows",
-        f"reference   {_name(reference)}",
+        f"verdict     {shown.verdict}: {shown.reason}",
+        f"deploy      {advice(shown).text}",
+        f"judged on   {certificate_rows(shown)}; `gate` judges fresh rows",
+        f"reference   {policy.reference}",
         f"reads       {reads(policy)}{fitted_by(policy)}",
         *([] if vectors is None else [f"vectors     {vectors}"]),
         *([f"escalation  on: {escalates(policy)}"] if policy.spec.escalation else []),
-        f"quality     {quality_told(certificate, digits=2)}; out of fold",
-        f"savings     {_percent(certificate['savings'])}",
-        f"random mix  {_percent(mix['savings'])} with {_name(mix)} at {mix['probability']:.2f}",
-        f"over it     {_percent(certificate['over_random_mix'])}, paired; two-sided 95 %, as all in brackets here",
+        f"quality     {quality_told(shown, digits=2)}; out of fold",
+        f"savings     {percent(shown.savings)}",
     ]
-    test = certificate["test"]
-    if test is not None:
-        told = [_points(_on(test, "quality_difference")), _percent(_on(test, "savings"))]
-        on = f" on {test['n']} fresh rows"  # which is said where they are too few
-        lines.append(f"test split  {', '.join(dict.fromkeys(told))}{'' if len(set(told)) == 1 else on}")
-    if certificate["smallest_margin"] is not None:
-        rows = f"{certificate['n']:,} samples"
-        lines.append(f"margin      the least that {rows} can certify: {least_told(certificate, digits=2)}")
-    for name, row in _diagnosed(certificate):
-        lines.append(f"{name:12}{_percent(row['savings'])}, over the random mix {_percent(row['over_random_mix'])}")
-    if certificate["samples_needed"]:
-        cost = certificate["dollars_needed"]
-        price = "" if cost is None else f", about ${cost:,.2f}"
-        lines.append(f"needed      {certificate['samples_needed']:,} more samples would settle it{price}")
+    if shown.random_mix is not None:
+        mix = shown.random_mix
+        lines += [
+            f"random mix  {percent(mix.savings)} with {mix.candidate} at {mix.probability:.2f}",
+            f"over it     {percent(shown.over_random_mix)}, paired; two-sided 95 %, as all in brackets here",
+        ]
+    if shown.test is not None:
+        test = shown.test
+        both = [points(test.on(test.quality_difference)), percent(test.on(test.savings))]
+        on = f" on {test.n} fresh rows"  # which is said where they are too few
+        lines.append(f"test split  {', '.join(dict.fromkeys(both))}{'' if len(set(both)) == 1 else on}")
+    if shown.smallest_margin is not None:
+        lines.append(f"margin      the least that {shown.samples} can certify: {least_told(shown, digits=2)}")
+    if shown.diagnostics is not None:
+        fits = [(f"on {fit.n} rows", fit) for fit in shown.diagnostics.learning_curve or ()]
+        for name, fit in [("shuffled", shown.diagnostics.label_shuffle or Refit()), *fits]:
+            lines.append(f"{name:12}{percent(fit.savings)}, over the random mix {percent(fit.over_random_mix)}")
+    if shown.samples_needed:
+        price = "" if shown.dollars_needed is None else f", about ${shown.dollars_needed:,.2f}"
+        lines.append(f"needed      {shown.samples_needed:,} more samples would settle it{price}")
     return lines
 
 
-def _diagnosed(certificate: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    found = certificate.get("diagnostics")
-    if found is None:
-        return []
-    return [("shuffled", found["label_shuffle"]), *((f"on {row['n']} rows", row) for row in found["learning_curve"])]
+def _written(value: float, form: str) -> str:
+    """A share times a hundred; what rounds to nothing has no sign."""
+    text = f"{100 * value:{form}}"
+    return (f"{0.0:{form}}" if float(text) == 0 else text).replace("-", "−")
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    return str(Candidate(row["model"], row["effort"]))
-
-
-def _points(figure: Mapping[str, Any]) -> str:
-    return _figure(figure, 100, "+.2f", "", " points")
-
-
-def _percent(figure: Mapping[str, Any]) -> str:
-    return _figure(figure, 100, ".1f", " %")
-
-
-def _on(part: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {"n": part.get("n"), "clusters": part.get("clusters")} | dict(part[name])
-
-
-def _figure(figure: Mapping[str, Any], factor: float, form: str, unit: str, noun: str = "") -> str:
-    from router_lab.metrics import too_few
-
-    value, low, high = (figure[k] for k in ("value", "low", "high"))
-    if value is None:
-        return "unknown"
-    few = too_few(figure.get("n"), figure.get("clusters"), low, high)
-    if few is not None:
-        return few
-
-    def written(number: float) -> str:
-        text = f"{factor * number:{form}}"
-        return (f"{0.0:{form}}" if float(text) == 0 else text).replace("-", "−")
-
-    reach = "" if low is None or high is None else f" [{written(low)}, {written(high)}]"
-    return f"{written(value)}{unit}{reach}{noun}"
-
-
-def _looks(folder: Path, certificate: Mapping[str, Any]) -> int:
+def _looks(folder: Path, shown: Certificate) -> int:
     """How many revisions in `folder` were reported on the same test split, this one included."""
     import json
 
     from router_lab.runtime.errors import InputError
     from router_lab.runtime.reading import read_regular
 
-    mine = (certificate["digests"], certificate["test"] is not None)
+    mine = (shown.digests, shown.test is not None)
     found = 0
     for path in folder.glob("*/certificate.json"):
         try:

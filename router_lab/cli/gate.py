@@ -121,14 +121,16 @@ def gate(
 
 def beside_the_mix(policy: Policy) -> str:
     """What the certificate says against routing at all, whatever the gates are; empty unless it shows a loss."""
+    from router_lab.certificate import Certificate
     from router_lab.metrics import advice, shown_to_lose
 
-    shown = policy.spec.certificate
+    shown = Certificate.of(policy)
     return f"by the policy's own certificate: {advice(shown).text}" if shown_to_lose(shown) else ""
 
 
 def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:
     """The gates of a gates file or a recipe; without one, those of the policy's own recipe, or of its certificate."""
+    from router_lab.certificate import Certificate
     from router_lab.config import Gate, Gates, Recipe, load, read_yaml
 
     if gates_file is not None:
@@ -138,11 +140,11 @@ def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:
     recipe = policy.spec.provenance.get("recipe") or {}
     if recipe.get("gates"):
         return [Gate.model_validate(dict(gate)) for gate in recipe["gates"]]
-    shown = policy.spec.certificate
+    shown = Certificate.of(policy)
     gates = [Gate(metric="certificate", min=1), Gate(metric="expires_in_days", min=7)]
-    if shown.get("margin") is not None:
-        loss = {"metric": "quality", "against": "reference", "margin": shown["margin"]}
-        gates.insert(0, Gate.model_validate({**loss, "confidence": shown["confidence"]}))
+    if shown.margin is not None:
+        loss = {"metric": "quality", "against": "reference", "margin": shown.margin, "confidence": shown.confidence}
+        gates.insert(0, Gate.model_validate(loss))
     return gates
 
 

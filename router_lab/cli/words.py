@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from router_lab.columns import left, named, widest
 from router_lab.runtime.shares import below, part
@@ -32,7 +32,7 @@ READS = {
 
 def reads(policy: Policy) -> str:
     """What decides, and where that is less than there was to read, why."""
-    predictor = predictor_of(policy.spec.certificate)
+    predictor = predictor_of(policy)
     if predictor == "rates" and not max(policy.spec.provenance.get("blend") or (1.0,)):
         if policy.spec.provenance.get("fitter") == "rates":
             return "the suite alone: fitter `rates` reads nothing else"
@@ -72,10 +72,12 @@ def read_by(policy: Policy) -> tuple[bool, bool]:
     return bool(linear.weights.any() or linear.dense.any()), vector
 
 
-def predictor_of(shown: Mapping[str, Any]) -> str | None:
-    """The predictor that a certificate names for the default point, a key of READS."""
-    found = ((shown.get("points") or {}).get("default") or {}).get("predictor")
-    return found if found in READS else None
+def predictor_of(policy: Policy) -> str | None:
+    """The predictor that the certificate names for the default point, a key of READS."""
+    from router_lab.certificate import Certificate
+
+    found = (Certificate.of(policy).points or {}).get("default")
+    return found.predictor if found is not None and found.predictor in READS else None
 
 
 def weight_of_vectors(policy: Policy) -> str | None:
@@ -126,11 +128,12 @@ def escalates(policy: Policy) -> str:
         f'an answer that fails its check is asked again of {order} (`Decision.next("check")`); predicted and measured '
         "quality and cost of the policy count both calls, those of the baselines beside it one"
     )
-    more = policy.spec.certificate.get("escalation_gain")
-    if not more:
-        return said
+    from router_lab.certificate import Certificate
     from router_lab.report.policy import ranged_percent
 
+    more = Certificate.of(policy).escalation_gain
+    if more is None:
+        return said
     saved = ranged_percent(more, " of the reference's cost")
     return f"{said}; that saves {saved} more than without, paired"
 
@@ -170,11 +173,12 @@ def who_serves(policy: Policy) -> list[str]:
 
     Exact where only the suite decides. Where the prompt does, what that came to on the certificate's rows.
     """
+    from router_lab.certificate import Certificate
     from router_lab.report.policy import pick_rows, ranged, ranged_percent
 
     rows = pick_rows(policy, by_prompt=any(read_by(policy)))
     decides = BY[read_by(policy)]
-    suites = policy.spec.certificate.get("suites") or {}
+    suites = Certificate.of(policy).suites or {}
     names = ["(no suite)" if row["suite"] is None else named(row["suite"]) for row in rows]
     width = widest(names)
     lines = []
@@ -184,7 +188,7 @@ def who_serves(policy: Policy) -> list[str]:
             found = suites.get(row["suite"]) if row["by_prompt"] else None
             parts.append(decides if row["by_prompt"] else _shares(row["shares"]))
             if found:
-                saved, lost = ranged_percent(found["savings"]), ranged(found["quality_difference"], " points")
+                saved, lost = ranged_percent(found.savings), ranged(found.quality_difference, " points")
                 parts[0] += f": on average {saved} saved, {lost}" if saved != lost else f": {saved}"
         if row["coverage_needed"] > 0 and parts != [str(row["unfamiliar"])]:
             seen = f"where less than {part(row['coverage_needed'])} of the prompt was seen in fitting, "

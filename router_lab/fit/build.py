@@ -13,6 +13,7 @@ import scipy
 from numpy.typing import NDArray
 
 import router_lab
+from router_lab.certificate import NotReproducible, Refit
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import Expected, certify, figure, over_mix, with_test
@@ -90,21 +91,20 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
     certificate = certify(
         problem, fitted.evidence, fitted.goals, fitted.choices, plain.random_mix, fitted.cells, plain.evidence
     )
-    if more is not None:
-        certificate["escalation_gain"] = figure(more)
-    if fitted.strange is not None:
-        certificate["unknown_suites"] = told(fitted.strange, figure)
-    lacking = unreproducible(spec.profiles, spec.suites)
-    if lacking:
-        certificate["requests_not_reproducible"] = lacking
-    if diagnostics:
-        certificate["diagnostics"] = diagnose(problem, lambda part: _figures(learn(part, seed)), seed)
+    lacking = tuple(NotReproducible.from_json(row) for row in unreproducible(spec.profiles, spec.suites))
+    certificate = replace(
+        certificate,
+        escalation_gain=None if more is None else figure(more),
+        unknown_suites=None if fitted.strange is None else told(fitted.strange, figure),
+        requests_not_reproducible=lacking or None,
+        diagnostics=diagnose(problem, lambda p: _figures(learn(p, seed)), seed) if diagnostics else None,
+    )
     if problem.held is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RouterLabWarning)  # `prepare` has spoken of all rows
-            held = replay_known(Policy(replace(spec, certificate=certificate)), problem.held)
+            held = replay_known(Policy(replace(spec, certificate=certificate.to_json())), problem.held)
         certificate = with_test(certificate, held, fitted.goals["default"])
-    return Policy(replace(spec, certificate=certificate))
+    return Policy(replace(spec, certificate=certificate.to_json()))
 
 
 def learn(problem: Problem, seed: int) -> Fitted:
@@ -137,16 +137,16 @@ def learn(problem: Problem, seed: int) -> Fitted:
     return Fitted(problem, task, settings, evidence, goals, choices, mix, cells, linear, coverage, strange, predictions)
 
 
-def _figures(fitted: Fitted) -> dict[str, Any]:
+def _figures(fitted: Fitted) -> Refit:
     """Out-of-fold savings of a fit, and over the random mix."""
     mine = Expected.of(fitted.evidence, fitted.choices["default"])
     base = Expected.of(fitted.evidence, fitted.random_mix)
     group = fitted.evidence.group
-    return {
-        "n": len(group),
-        "savings": figure(paired_saving(mine.cost, mine.base, group, weights=mine.weight)),
-        "over_random_mix": figure(over_mix(mine, base, group)),
-    }
+    return Refit(
+        n=len(group),
+        savings=figure(paired_saving(mine.cost, mine.base, group, weights=mine.weight)),
+        over_random_mix=figure(over_mix(mine, base, group)),
+    )
 
 
 def _escalated(plain: Fitted, seed: int) -> tuple[Fitted, Estimate | None]:

@@ -9,13 +9,13 @@ them is followed, to ever lower ones, each is tested at the full level until the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from router_lab.certificate import Figure, UnknownSuites
 from router_lab.fit.choose import READS, Choice, act
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.predictor import Settings, Task, fit_model, to_units
@@ -146,11 +146,11 @@ def _walk(evidence: Evidence, seen: Floats, action: Ints, mix: float, goal: Goal
     return reached or Strange(NEVER, 0.0, suites, clustered_mean(idle, cluster))
 
 
-def told(strange: Strange, figure: Any) -> dict[str, Any]:
-    """For the certificate; `figure` turns an estimate into plain data."""
-    return {
-        "coverage": strange.threshold,
-        "followed": strange.followed,
-        "suites_held_out": strange.suites,
-        "gain": figure(strange.gain),
-    }
+def told(strange: Strange, figure: Callable[[Estimate], Figure]) -> UnknownSuites:
+    """For the certificate; `figure` puts an estimate there."""
+    return UnknownSuites(
+        coverage=strange.threshold,
+        followed=strange.followed,
+        suites_held_out=strange.suites,
+        gain=figure(strange.gain),
+    )

@@ -117,7 +117,7 @@ def test_a_margin_with_power_is_wider_by_its_quantile() -> None:
 
 def test_a_replay_beside_its_mix_and_its_candidates() -> None:
     """Everything to cheap at $.001; a quarter of it at random costs .75 * .01 + .25 * .001, and .675 of .01 more."""
-    mix = {"model": "cheap", "effort": "low", "probability": 0.25}
+    mix = {"model": "cheap", "effort": "low", "probability": 0.25, "quality_difference": None, "savings": None}
     found = replay(always(0, certificate={"verdict": "pass", "random_mix": mix}), world())
     assert found.estimate("savings_over_mix").value == pytest.approx(0.675)
     cheap, dear = found.fixed

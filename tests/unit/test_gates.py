@@ -102,7 +102,8 @@ UNCERTIFIED: dict[str, Any] = {"verdict": "inconclusive", "reason": "too little"
 
 def mixed(probability: float) -> dict[str, Any]:
     """A certificate whose random mix sends a share of all prompts to cheap."""
-    return {**UNCERTIFIED, "random_mix": {"model": "cheap", "effort": "low", "probability": probability}}
+    mix = {"model": "cheap", "effort": "low", "probability": probability, "quality_difference": None, "savings": None}
+    return {**UNCERTIFIED, "random_mix": mix}
 
 
 Make = Callable[[], tuple[Policy, pd.DataFrame]]

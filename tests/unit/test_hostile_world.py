@@ -22,6 +22,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from router_lab.certificate import Certificate
 from router_lab.cli import cli
 from router_lab.cli.common import plain_warnings
 from router_lab.gates.result import GateReport
@@ -221,7 +222,7 @@ def test_nothing_from_outside_is_more_than_text_anywhere(world: World, monkeypat
 
 
 def test_a_certificates_verdict_is_text_in_markdown() -> None:
-    certificate = {"verdict": "[x](http://x)<b>", "n": 5}
+    certificate = Certificate(verdict="[x](http://x)<b>", n=5)
     report = GateReport("p", None, None, (), 60, None, certificate=certificate, clusters=60)
     assert faults("g.md", report.to_markdown()) == [] and r"\[x\](http\://x)&lt;b&gt;" in report.to_markdown()
     assert "[x](http://x)<b>" in report.to_text()
