@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import router_lab
 from router_lab.certificate import Certificate, Figure, RandomMix, Reference
 from router_lab.certificate.shape import Part
 from router_lab.config import Recipe
@@ -175,3 +177,22 @@ def test_any_object_is_refused_by_a_key_of_it_or_given_back(said: dict[str, Any]
         return
     assert json.dumps(read.to_json()) == json.dumps(said)
     assert Certificate.from_json(read.to_json()) == read
+
+
+def test_no_reader_looks_up_a_key() -> None:
+    """Outside the runtime, which only carries it, a policy's certificate is handed on as a whole or read as the type."""
+    package = Path(router_lab.__file__).parent
+    kept = []
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] in ("certificate", "runtime"):
+            continue
+        tree = ast.parse(path.read_text())
+        whole = {id(one) for call in ast.walk(tree) if isinstance(call, ast.Call) for one in call.args}
+        for one in ast.walk(tree):
+            if isinstance(one, ast.Attribute) and one.attr == "certificate" and ast.unparse(one.value).endswith("spec"):
+                kept.append(f"{path.name}: {ast.unparse(one)}" if id(one) in whole else f"{path}: read by key")
+    assert kept == [
+        "fit.py: policy.spec.certificate",
+        "show.py: spec.certificate",
+        "__init__.py: policy.spec.certificate",
+    ]
