@@ -19,13 +19,16 @@ from router_lab.cli import cli
 from router_lab.cli.dayafter import promised
 from router_lab.cli.demo import comparison
 from router_lab.cli.fit import summary
+from router_lab.cli.gate import gates_for
+from router_lab.cli.mirror import placed, same_rows
 from router_lab.cli.show import _as_json, _candidates, _head, _routes
 from router_lab.cli.words import who_serves
 from router_lab.config import Gate, Recipe
 from router_lab.fit import fit_policy
 from router_lab.gates import run_gates
 from router_lab.outcomes import validate_outcomes, write_outcomes
-from router_lab.report import report_html
+from router_lab.replay import replay
+from router_lab.report import candidate_table, front_svg, report_html
 from router_lab.runtime.artifact import load_policy, save_revision
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.policy import Policy
@@ -110,6 +113,26 @@ def test_pages_and_gates_do_without(policy: Policy, outcomes: pd.DataFrame, plac
         less = Policy(replace(policy.spec, certificate=certificate), revision=policy.revision)
         assert "forged" in report_html(outcomes, policy=less)
         assert run_gates(less, outcomes, [Gate(metric="certificate", min=1)]).results
+
+
+@pytest.mark.parametrize(
+    "places",
+    [[("savings",)], [("random_mix", "savings")], [("test", "savings"), ("test", "clusters")], [("test", "n")],
+     [("fixed", 0, "quality")], [("confidence",), ("margin",)], [("quality_difference",), ("n",), ("clusters",)]],
+)  # fmt: skip
+def test_what_is_null_is_coped_with_by_every_reader(
+    policy: Policy, outcomes: pd.DataFrame, places: list[tuple[Any, ...]]
+) -> None:
+    """A figure of which nothing is known, though its object is there: said to be unknown, or left out."""
+    certificate = dict(policy.spec.certificate)
+    for place in places:
+        certificate = forged(certificate, place, None)
+    less = Policy(replace(policy.spec, certificate=certificate), revision=policy.revision)
+    read_out(less, outcomes)
+    assert "forged" in report_html(outcomes, policy=less) and "forged" in front_svg(outcomes, policy=less)
+    replayed = replay(less, outcomes)
+    assert "fresh" in same_rows(less, replayed) and placed(less, replayed, candidate_table(outcomes))[1]
+    assert run_gates(less, outcomes, gates_for(less, None)).to_text()
 
 
 def test_commands_say_it_in_a_line(policy: Policy, outcomes: pd.DataFrame, tmp_path: Path) -> None:
