@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from router_lab.cli.common import echo, json_option, print_json, print_path, step
+from router_lab.cli.looks import look_of_fit, looks_json
 from router_lab.cli.words import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.runtime.model import Candidate
 
@@ -16,20 +17,24 @@ if TYPE_CHECKING:
     from router_lab.config import Recipe
     from router_lab.runtime.policy import Policy
 
-MANY_LOOKS = 5
-
 
 @click.command()
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the policy's revisions.")
-@click.option("--seed", default=0, show_default=True, help="Deals groups to folds; same seed, same bytes.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Of --diagnostics alone: its shuffle and its parts. Nothing of the policy or its verdict depends on it.",
+)
 @click.option("--diagnostics", is_flag=True, help="Add a label-shuffle control and a learning curve (three more fits).")
 @json_option
 def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, as_json: bool) -> None:
     """Fit the policy that RECIPE asks for on recorded outcomes, and certify it.
 
     The artifact is written to OUT/<revision>. An inconclusive verdict is an answer, not an error: the exit status is 0.
+    Looks at the same rows are counted beside the outcomes, in .router-lab-looks.jsonl; a second one is told.
     """
     from router_lab.config import Recipe, load
     from router_lab.fit import fit_policy
@@ -43,16 +48,17 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
     table = read_outcomes(outcomes)
     with step(f"fitting {wanted.name} on {len(table)} outcomes"):
         policy = fit_policy(wanted, table, seed, diagnostics=diagnostics)
+        # Before anything is to be seen: a look that a kill leaves uncounted would be one for free.
+        looks = look_of_fit(outcomes, table, wanted, policy)
         target = save_revision(policy, out)
-    looks = _looks(out, policy.spec.certificate)
     if as_json:
         told = {"fitter": wanted.fitter, "reads": reads(policy), "vectors": weight_of_vectors(policy)}
-        print_json({"path": str(target), "looks": looks, **told, "certificate": policy.spec.certificate})
+        print_json({"path": str(target), **looks_json(looks), **told, "certificate": policy.spec.certificate})
         return
     for line in summary(policy):
         echo(line)
-    if looks > MANY_LOOKS:
-        echo(f"warning: {looks} policies have looked at this test split; its figures flatter the last", err=True)
+    if looks.told() is not None:
+        echo(f"looks       {looks.told()}")
     print_path(target)
 
 
@@ -144,24 +150,3 @@ def _figure(figure: Mapping[str, Any], factor: float, form: str, unit: str, noun
 
     reach = "" if low is None or high is None else f" [{written(low)}, {written(high)}]"
     return f"{written(value)}{unit}{reach}{noun}"
-
-
-def _looks(folder: Path, certificate: Mapping[str, Any]) -> int:
-    """How many revisions in `folder` were reported on the same test split, this one included."""
-    import json
-
-    from router_lab.runtime.errors import InputError
-    from router_lab.runtime.reading import read_regular
-
-    mine = (certificate["digests"], certificate["test"] is not None)
-    found = 0
-    for path in folder.glob("*/certificate.json"):
-        try:
-            other = json.loads(read_regular(path))
-        except (InputError, ValueError, RecursionError):
-            other = None
-        if not isinstance(other, dict):
-            echo(f"warning: {path}: is no certificate, so a look at the same test split may not be counted", err=True)
-            continue
-        found += mine == (other.get("digests"), other.get("test") is not None) and mine[1]
-    return found

@@ -22,7 +22,7 @@ from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
 from router_lab.fit.evidence import Evidence, Goal, column_means
 from router_lab.fit.fitters import FITTERS
-from router_lab.fit.folds import group_folds
+from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.limits import fallbacks_of, limits_of
 from router_lab.fit.predictor import (
     CrossFit,
@@ -74,15 +74,24 @@ class Fitted:
 def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnostics: bool = False) -> Policy:
     """The policy that `recipe` asks for, fitted on `outcomes` (DESIGN section 4), with its certificate.
 
-    A `holdout` share of groups (by a hash that never moves) is only ever reported on. Deterministic in the rows (not
-    their order) and `seed`. `diagnostics` adds a label-shuffle control and a learning curve: three further fits.
+    A `holdout` share of groups (by a hash that never moves) is only ever reported on. Deterministic in the rows, not in
+    their order. `diagnostics` adds a label-shuffle control and a learning curve: three further fits, whose shuffle and
+    parts are all that `seed` is for: folds are dealt by a digest of the groups (`folds.deal_of`).
+    Counts no look: who fits the same rows often counts himself, or uses the command, which does (outcomes/looks.py).
     Raises InputError for outcomes or recipes that cannot be fitted, with the reason; warns as `prepare` does.
     """
     if recipe.fitter not in FITTERS:
         raise InputError(f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}")
     problem = prepare(recipe, outcomes)
-    plain = learn(problem, seed)
-    fitted, more = _escalated(plain, seed) if recipe.escalate else (plain, None)
+    return fit_problem(problem, deal_of(problem.develop), seed if diagnostics else None)
+
+
+def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
+    """`fit_policy` with a deal of the folds that is given, which a bench varies to see what it moves. seed: of the
+    diagnostics, None = without."""
+    recipe = problem.recipe
+    plain = learn(problem, deal)
+    fitted, more = _escalated(plain, deal) if recipe.escalate else (plain, None)
     spec = spec_of(fitted, seed)
     if fitted is not plain:
         # A fallback is asked when the reference may not be there to ask again: what counts is each one's own answer.
@@ -97,8 +106,8 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
     lacking = unreproducible(spec.profiles, spec.suites)
     if lacking:
         certificate["requests_not_reproducible"] = lacking
-    if diagnostics:
-        certificate["diagnostics"] = diagnose(problem, lambda part: _figures(learn(part, seed)), seed)
+    if seed is not None:
+        certificate["diagnostics"] = diagnose(problem, lambda part: _figures(learn(part, deal)), seed)
     if problem.held is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RouterLabWarning)  # `prepare` has spoken of all rows
@@ -107,13 +116,14 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
     return Policy(replace(spec, certificate=certificate))
 
 
-def learn(problem: Problem, seed: int) -> Fitted:
-    """Predict out of fold, choose every point, and fit the chosen predictor on all rows to choose on."""
+def learn(problem: Problem, deal: int) -> Fitted:
+    """Predict out of fold, choose every point, and fit the chosen predictor on all rows to choose on. deal: the seed
+    of the folds, and of the rows that are drawn where not all are looked at."""
     data = problem.develop
     design = Design.of(data.prompts, data.vectors)
     task = Task.of(data, design)
-    folds = group_folds(data.suite, data.group, seed)
-    settings = FITTERS[problem.recipe.fitter](task, folds, seed)
+    folds = group_folds(data.suite, data.group, deal)
+    settings = FITTERS[problem.recipe.fitter](task, folds, deal)
     goals = _goals(problem.recipe)
     main = goals["default"]
     level = main.level if main.kind == "margin" else 0.0
@@ -132,7 +142,7 @@ def learn(problem: Problem, seed: int) -> Fitted:
     else:
         linear, coverage = constant_model(task, model, pooled=chosen.predictor == "pooled"), 0.0
     mix = choose(*constants(evidence, main), evidence.everywhere(), main)
-    strange = strange_threshold(problem, task, settings, choices["default"], main, coverage, seed)
+    strange = strange_threshold(problem, task, settings, choices["default"], main, coverage, deal)
     evidence = choices["default"].evidence
     return Fitted(problem, task, settings, evidence, goals, choices, mix, cells, linear, coverage, strange, predictions)
 
@@ -149,13 +159,13 @@ def _figures(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _escalated(plain: Fitted, seed: int) -> tuple[Fitted, Estimate | None]:
+def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
     """The fit on outcomes with escalation and what it saves more, as a share of the reference's cost, if that is shown,
     paired and out of fold; else `plain` and None."""
     problem = plain.problem.escalating()
     if problem is None:
         return plain, None
-    other = learn(problem, seed)
+    other = learn(problem, deal)
     if other.choices["default"].mix <= 0:
         return plain, None
     mine = Expected.of(other.evidence, other.choices["default"])
@@ -238,7 +248,7 @@ def _choices(
     return found
 
 
-def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
+def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
     problem, data = fitted.problem, fitted.problem.develop
     proven = fitted.choices["default"].mix >= 0
     routes = {
@@ -299,12 +309,12 @@ def _profiles(problem: Problem) -> tuple[Profile, ...]:
     )
 
 
-def _provenance(problem: Problem, settings: Settings, seed: int) -> dict[str, Any]:
+def _provenance(problem: Problem, settings: Settings, seed: int | None) -> dict[str, Any]:
     return {
         "router_lab": router_lab.__version__,
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        "seed": seed,
+        **({} if seed is None else {"seed": seed}),
         "fitter": problem.recipe.fitter,
         "penalty": list(settings.penalty),
         "blend": list(settings.blend),
