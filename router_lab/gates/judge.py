@@ -56,6 +56,7 @@ def run_gates(
 
     prices: what candidates cost now, for `price_drift`; by default those that the outcomes carry.  audit: human labels
     of some outcomes (columns suite, sample_id, model, quality, optionally effort), where a judge scored.
+    Counts no look, as the command does (outcomes/looks.py).
     Raises InputError for a metric or suite that does not exist, or outcomes that are not of both policies
     (`outcomes_for`).
     """

@@ -79,11 +79,13 @@ class Look:
 
 
 class Looks(NamedTuple):
-    """number: different looks at these rows, this one included; error: the most with which one of them may be wrong."""
+    """number: different looks at these rows, this one included; error: the most with which one of them may be wrong;
+    exact: whether all were at exactly these rows."""
 
     number: int
     error: float
     deltas: tuple[float, ...]
+    exact: bool
     first: str
     """The first look in words: its command, verdict and day."""
     path: Path
@@ -93,8 +95,9 @@ class Looks(NamedTuple):
         if self.number < 2:
             return None
         promised = " or ".join(f"{delta:.3g}" for delta in sorted(set(self.deltas)))
+        rows = "these rows" if self.exact else "these rows, or most of them"
         return (
-            f"look {self.number} at these rows: {self.number} different questions have been asked of them, and that "
+            f"look {self.number} at {rows}: {self.number} different questions have been asked of them, and that "
             f"one of the answers is wrong can be as likely as {self.error:.3g}, where each alone promised {promised}. "
             f"Trust the first ({self.first}), or ask rows that nobody has looked at"
         )
@@ -129,7 +132,8 @@ def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
     deltas = tuple(float(row["delta"]) for row in different.values())
     first = next(iter(different.values()))
     when = f"{first['command']} on {first['time'][:10]}: {first['verdict']}"
-    return Looks(len(different), min(1.0, round(math.fsum(deltas), 12)), deltas, when, path)
+    exact = {row["rows"] for row in different.values()} == {look.rows.digest}
+    return Looks(len(different), min(1.0, round(math.fsum(deltas), 12)), deltas, exact, when, path)
 
 
 def _line(look: Look) -> dict[str, Any]:
