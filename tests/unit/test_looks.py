@@ -153,6 +153,14 @@ def test_other_rows_in_the_same_folder_are_not_counted_with_these(home: Path) ->
     assert len(lines(home)) == 3
 
 
+def test_a_further_candidate_on_the_same_samples_is_new_evidence(home: Path) -> None:
+    fit(home)
+    large = TABLE[TABLE["model"] == "large"]
+    write_outcomes(validate_outcomes(pd.concat([TABLE, large.assign(model="new")])), home / "data" / "new.parquet")
+    assert fit(home, RULES[0], "out", "new.parquet")["looks"] == 1
+    assert fit(home, candidates=[{"model": "large"}])["looks"] == 2  # a recipe that leaves one out adds none
+
+
 def test_what_is_promised_is_never_above_one(tmp_path: Path) -> None:
     rows = Rows.of(TABLE)
     found = [count_look(tmp_path / "o.csv", look(rows, i, delta=0.3)) for i in range(4)]

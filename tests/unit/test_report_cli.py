@@ -224,7 +224,8 @@ def test_gates_come_from_the_recipe(tmp_path: Path, table: Path) -> None:
     named = run(gate, policy, "--outcomes", table, "--gates", tmp_path / "recipe.yaml")
     assert named.exit_code == 0 and "cost_usd_per_1k ≤ 100" in named.output
     fitted = save(tmp_path / "fitted", 1, provenance={"recipe": recipe})
-    assert run(gate, fitted, "--outcomes", table).output == named.output
+    again = run(gate, fitted, "--outcomes", table).output
+    assert again.startswith(named.output) and "look 2 at these rows" in again  # another revision asks the same rows
 
 
 LOSES = "Do not route: send 32 % of the requests to cheap, at random."
