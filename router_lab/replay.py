@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from router_lab.metrics import Estimate, caution, clustered_mean, clustered_ratio, paired_saving
 from router_lab.outcomes import OutcomeMatrix, outcomes_for
+from router_lab.outcomes.copies import used_names
 from router_lab.runtime.errors import InputError, RouterLabWarning
-from router_lab.runtime.model import Candidate, group_code
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 
 Floats = NDArray[np.float64]
@@ -140,7 +141,8 @@ def number(value: Any) -> Any:
 def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> Replay:
     """Score `policy` (at `point`, default its own) on outcomes as `fit_policy` takes them, raw or validated.
 
-    Rows of groups that the fit used are left out; where nothing else is left they are scored and labelled in-sample.
+    Rows of groups that the fit used, and copies of their prompts (`outcomes.copies.used_names`), are left out; where
+    nothing else is left they are scored and labelled in-sample.
     A null prompt is decided like an empty one; column `vector` is passed to a policy that was fitted on one, and a
     sample without counts as missing its vector, which is warned of (RouterLabWarning). Candidates of the outcomes that
     the policy does not know are ignored.
@@ -157,8 +159,7 @@ def replay_known(policy: Policy, outcomes: pd.DataFrame, point: str | None = Non
     plain = data
     if policy.spec.escalation:
         data = OutcomeMatrix.from_frame(escalated(outcomes, policy.reference), policy.candidates)
-    used = set(policy.spec.groups.tolist())
-    seen = np.array([group_code(suite, group) in used for suite, group in data.groups], bool)[data.group]
+    seen = used_names(data.groups, data.name, data.prompts, data.joined, policy.spec)[data.name]
     in_sample = bool(seen.all())
     if not in_sample:
         data, plain = data.take(~seen), plain.take(~seen)

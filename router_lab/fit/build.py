@@ -260,7 +260,7 @@ def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
         eligible=_open(problem, fitted.choices["default"].option, bool(fitted.task.texts.any())),
         limits=limits_of(problem.frame, data.suites, data.candidates),
         expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
-        groups=np.array(sorted({group_code(*data.groups[g]) for g in np.unique(data.group)}), np.uint64),
+        groups=np.array(sorted({group_code(*name) for name in data.used_groups}), np.uint64),
         provenance=_provenance(problem, fitted.settings, seed),
     )
 

@@ -68,15 +68,20 @@ def strange_threshold(
     if len(rows) > ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, ROWS, replace=False))
     seen, action = np.zeros(len(rows)), np.full(len(rows), problem.reference, np.int64)
-    for inside, out in _held_out(data.suite[rows]):
+    for inside, out in _held_out(data.suite[rows], data.group[rows]):
+        if not len(inside):
+            continue
         action[out] = _actions(problem, task, settings, choice, rows[inside], rows[out])
         if choice.option.predictor == READS:
             seen[out] = _coverage(task, rows[inside], rows[out])
     return _walk(_evidence(problem, rows), seen, action, choice.mix, goal, least, data.suite[rows])
 
 
-def _held_out(suite: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """(rows of the other suites, rows of the suites held out): suites dealt out largest first, to the emptiest fold."""
+def _held_out(suite: Ints, group: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """(rows of the other suites, rows of the suites held out): suites dealt out largest first, to the emptiest fold.
+
+    Copies of what is held out are on neither side: had the suite come later, its prompts would not have been known.
+    """
     codes, sizes = np.unique(suite, return_counts=True)
     load = np.zeros(min(SUITE_FOLDS, len(codes)))
     fold_of = np.zeros(int(codes.max()) + 1, np.int64)
@@ -84,7 +89,8 @@ def _held_out(suite: Ints) -> Iterator[tuple[Ints, Ints]]:
         fold_of[codes[at]] = load.argmin()
         load[load.argmin()] += sizes[at]
     for fold in range(len(load)):
-        yield np.flatnonzero(fold_of[suite] != fold), np.flatnonzero(fold_of[suite] == fold)
+        out = fold_of[suite] == fold
+        yield np.flatnonzero(~out & ~np.isin(group, group[out])), np.flatnonzero(out)
 
 
 def _actions(

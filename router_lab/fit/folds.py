@@ -12,6 +12,8 @@ FOLDS = 5
 def group_folds(suite: Ints, group: Ints, seed: int = 0, folds: int = FOLDS) -> Ints:
     """[n] fold of each row: the groups of a suite are shuffled by `seed` and dealt out in turn, largest first.
 
+    A group with rows in several suites (copies of one prompt) is dealt out with those of its first row's suite.
+
     With fewer groups than `folds`, as many folds as groups (at least two rows' worth: one group gives one fold).
     """
     codes, first, inverse, sizes = np.unique(group, return_index=True, return_inverse=True, return_counts=True)

@@ -33,6 +33,9 @@ class Problem:
     infra: float
     kept: NDArray[np.bool_]
     """Rows of the whole matrix that `develop` has."""
+    copied: int
+    """Rows of the test split that are no fresh evidence: a copy of their prompt, or of one of their cluster, is among
+    the rows to choose on. They are neither chosen on nor tested on."""
 
     def escalating(self) -> Problem | None:
         """The same problem where a failed run-time check sends the question on to the reference, with both costs; None
@@ -60,8 +63,8 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
         lacking = f"{missing:,} of {len(whole):,} samples have no `vector`"
         text = f"{lacking}; they are fitted as having the mean of the others"
         warnings.warn(RouterLabWarning(text), stacklevel=3)
-    held_group = np.array([split_of(s, g, recipe.holdout) == "test" for s, g in whole.groups], bool)
-    held = held_group[whole.group] if recipe.holdout > 0 else np.zeros(len(whole), bool)
+    held_name = np.array([split_of(s, g, recipe.holdout) == "test" for s, g in whole.groups], bool)
+    held = held_name[whole.name] if recipe.holdout > 0 else np.zeros(len(whole), bool)
     if held.all():
         raise InputError(f"recipe {recipe.name!r}: holdout {recipe.holdout} leaves no group to fit on; set holdout: 0")
     develop = whole.take(~held)
@@ -70,10 +73,21 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     eligible[:, reference] = True
     run = frame["status"].isin(("ok", "error", "limit", "infra"))
     infra = float((frame["status"] == "infra").sum() / max(1, int(run.sum())))
-    keys = {(whole.suites[whole.suite[i]], whole.sample_id[i]) for i in np.flatnonzero(held)}
+    fresh = held & ~np.isin(whole.group, develop.group)
+    keys = {(whole.suites[whole.suite[i]], whole.sample_id[i]) for i in np.flatnonzero(fresh)}
     test = [key in keys for key in zip(frame["suite"], frame["sample_id"], strict=True)]
-    test_rows = frame[test] if held.any() else None
-    return Problem(recipe, frame, develop, test_rows, reference, eligible, infra, ~held)
+    test_rows = frame[test] if fresh.any() else None
+    copied = int((held & ~fresh).sum())
+    if copied:
+        warnings.warn(RouterLabWarning(_told_copies(copied, int(held.sum()))), stacklevel=3)
+    return Problem(recipe, frame, develop, test_rows, reference, eligible, infra, ~held, copied)
+
+
+def _told_copies(copied: int, held: int) -> str:
+    return (
+        f"{copied:,} of {held:,} samples of the test split are copies of prompts to choose on, under another suite or "
+        "group; they are left out of the test, for they are no fresh evidence"
+    )
 
 
 def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.outcomes import OutcomeMatrix
+from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_names
 from router_lab.replay import escalated, score, vectors_for, warn_of_missing_vectors
-from router_lab.runtime.model import group_code
 from router_lab.runtime.policy import Policy
 
 Floats = NDArray[np.float64]
@@ -58,11 +58,15 @@ class Arm:
 
 
 def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
-    """The rows of groups that none of the policies was fitted on: the only ones that are evidence."""
-    used = {int(code) for policy in policies for code in policy.spec.groups}
-    pairs = outcomes[["suite", "group"]].drop_duplicates()
-    fresh = {(s, g) for s, g in zip(pairs["suite"], pairs["group"], strict=True) if group_code(s, g) not in used}
-    keep = [key in fresh for key in zip(outcomes["suite"], outcomes["group"], strict=True)]
+    """The rows of groups that none of the policies was fitted on, nor on a copy of one of their prompts: the only ones
+    that are evidence."""
+    samples = outcomes.drop_duplicates(["suite", "sample_id", "group"])
+    names, key = names_of(samples)
+    prompts = prompts_of(samples)
+    joined = join_names(names, key, prompts).component
+    used = used_names(names, key, prompts, joined, *(policy.spec for policy in policies))
+    stale = {name for name, seen in zip(names, used, strict=True) if seen}
+    keep = [name not in stale for name in zip(outcomes["suite"], outcomes["group"], strict=True)]
     kept = outcomes[np.array(keep, bool)]
     kept.attrs = dict(outcomes.attrs)
     return kept

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from router_lab.outcomes.copies import join_names, names_of, prompts_of
 from router_lab.outcomes.schema import SCORED
 from router_lab.outcomes.vectors import vectors_of
 from router_lab.runtime.model import Candidate
@@ -47,7 +48,10 @@ class OutcomeMatrix:
     quality, cost_usd: float64[n, c], the mean over the epochs that were scored; NaN where nothing was.
     check: float64[n, c], the share of epochs whose answer passed its run-time check; NaN where there is none.
     epochs: int64[n, c], how many epochs stand behind a cell. weight: float64[n, c], 1 / inclusion probability.
-    suite, group: int64[n] codes; a group belongs to one suite. prompts: a text or None per sample.
+    suite: int64[n] codes. group: int64[n] clusters: what errors, folds and neighbours take for one. A cluster is a name
+    (suite, group) with all that hold a copy of one of its prompts (`outcomes.copies`), so it may span suites.
+    name: int64[n] codes into `groups`, the names; joined: int64[names] the cluster of each. The split goes by name.
+    prompts: a text or None per sample.
     vectors: float64[n, d] of the user's own, NaN where a sample has none; None where none has.
     """
 
@@ -57,7 +61,9 @@ class OutcomeMatrix:
     prompts: tuple[str | None, ...]
     suite: Ints
     group: Ints
+    name: Ints
     groups: tuple[tuple[str, str], ...]
+    joined: Ints
     quality: Floats
     cost_usd: Floats
     check: Floats
@@ -88,17 +94,20 @@ class OutcomeMatrix:
         row = np.array([keys[k] for k in zip(scored["suite"], scored["sample_id"], strict=True)], np.int64)
         shape = (len(samples), len(columns))
         suites = tuple(sorted(set(samples["suite"])))
-        groups = tuple(sorted(set(zip(samples["suite"], samples["group"], strict=True))))
-        group_codes = {g: i for i, g in enumerate(groups)}
+        groups, name = names_of(samples)
+        prompts = tuple(prompts_of(samples))
+        joined = join_names(groups, name, prompts).component
         suite_codes = {s: i for i, s in enumerate(suites)}
         return cls(
             candidates=columns,
             suites=suites,
             sample_id=tuple(samples["sample_id"]),
-            prompts=tuple(p if isinstance(p, str) else None for p in samples["prompt"]),
+            prompts=prompts,
             suite=np.array([suite_codes[s] for s in samples["suite"]], np.int64),
-            group=np.array([group_codes[g] for g in zip(samples["suite"], samples["group"], strict=True)], np.int64),
+            group=joined[name],
+            name=name,
             groups=groups,
+            joined=joined,
             quality=_cell_means(scored, "quality", row, column, shape),
             cost_usd=_cell_means(scored, "cost_usd", row, column, shape),
             check=_cell_means(scored, "check", row, column, shape),
@@ -106,6 +115,11 @@ class OutcomeMatrix:
             weight=np.nan_to_num(_cell_means(scored, "weight", row, column, shape), nan=1.0),
             vectors=vectors_of(scored, row, len(samples)),
         )
+
+    @property
+    def used_groups(self) -> tuple[tuple[str, str], ...]:
+        """The names of these rows' clusters: their own, and those of their copies that were left out by `take`."""
+        return tuple(self.groups[k] for k in np.flatnonzero(np.isin(self.joined, self.group)))
 
     @property
     def weighting(self) -> Floats | None:
@@ -122,7 +136,9 @@ class OutcomeMatrix:
             prompts=tuple(self.prompts[i] for i in chosen),
             suite=self.suite[chosen],
             group=self.group[chosen],
+            name=self.name[chosen],
             groups=self.groups,
+            joined=self.joined,
             quality=self.quality[chosen],
             cost_usd=self.cost_usd[chosen],
             check=self.check[chosen],
