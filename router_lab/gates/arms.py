@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_names
+from router_lab.outcomes.vectors import vectors_of
 from router_lab.replay import escalated, score, vectors_for, warn_of_missing_vectors
 from router_lab.runtime.policy import Policy
 
@@ -63,7 +64,8 @@ def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
     samples = outcomes.drop_duplicates(["suite", "sample_id", "group"])
     names, key = names_of(samples)
     prompts = prompts_of(samples)
-    joined = join_names(names, key, prompts).component
+    vectors = vectors_of(samples, np.arange(len(samples)), len(samples))
+    joined = join_names(names, key, prompts, vectors).component
     used = used_names(names, key, prompts, joined, *(policy.spec for policy in policies))
     stale = {name for name, seen in zip(names, used, strict=True) if seen}
     keep = [name not in stale for name in zip(outcomes["suite"], outcomes["group"], strict=True)]

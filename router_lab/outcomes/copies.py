@@ -19,8 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from router_lab.outcomes.near import near_copies
+from router_lab.outcomes.vectors import vectors_of
 from router_lab.runtime.model import PolicySpec, group_code
 
+Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Name = tuple[str, str]
 """(suite, group)."""
@@ -28,6 +31,9 @@ Name = tuple[str, str]
 APART = 20
 """A text under at least so many groups of one suite is an instruction ("Fix the failing test."), not the question: who
 gave those groups says that the questions differ, and joining them would leave too few clusters for any verdict."""
+
+SAME_VECTOR = 0.05
+"""Vectors of one text that are no farther apart than this share of the vectors' spread are one, asked for twice."""
 
 _MARK = re.compile(r"prompt-[0-9a-f]{16}")
 
@@ -75,25 +81,50 @@ class Links:
         return np.fromiter((self.least(code) for code in range(len(self._above))), np.int64, len(self._above))
 
 
-def join_names(names: Sequence[Name], key: Ints, prompts: Sequence[str | None]) -> Joined:
-    """The clusters of names [k], from rows [n] with the code of their name and their prompt or None.
+def join_names(
+    names: Sequence[Name], key: Ints, prompts: Sequence[str | None], vectors: Floats | None = None
+) -> Joined:
+    """The clusters of names [k], from rows [n] with the code of their name, their prompt or None, and perhaps a vector.
 
     A null prompt, or one without a visible character, joins nothing. Rows whose messages hold more than text (their
-    group is a mark of the whole content, `runtime.messages.group_mark`) are joined by that mark alone.
+    group is a mark of the whole content, `runtime.messages.group_mark`) are joined by that mark alone. One text with
+    two vectors [n, d] that lie apart is two questions, for the fit reads both.
     """
-    holders: dict[str, set[int]] = {}
-    for code, prompt in dict.fromkeys(zip(key.tolist(), prompts, strict=True)):
+    holders: dict[str, dict[int, int]] = {}  # by what is shared: each name's first row
+    for row, (code, prompt) in enumerate(zip(key.tolist(), prompts, strict=True)):
         for shared in _shared(names[code][1], prompt):
-            holders.setdefault(shared, set()).add(code)
+            holders.setdefault(shared, {}).setdefault(code, row)
     links, apart = Links(len(names)), {}
-    for shared, codes in holders.items():
-        if len(codes) < 2:
+    near = None if vectors is None else SAME_VECTOR * _spread(vectors)
+    for shared, found in holders.items():
+        if len(found) < 2:
             continue
-        if max(Counter(names[code][0] for code in codes).values()) >= APART:
-            apart[shared] = len(codes)
+        if max(Counter(names[code][0] for code in found).values()) >= APART:
+            apart[shared] = len(found)
+        elif vectors is None or near is None:
+            links.join(found)
         else:
-            links.join(codes)
+            first = _first_alike(vectors[list(found.values())], near)
+            codes = list(found)
+            for at, code in enumerate(codes):
+                links.join((codes[first[at]], code))
     return Joined(links.components(), apart)
+
+
+def _spread(vectors: Floats) -> float:
+    """Root mean square distance of the vectors from their mean, of those that are known."""
+    known = vectors[~np.isnan(vectors).any(axis=1)]
+    return float(np.sqrt(((known - known.mean(axis=0)) ** 2).sum(axis=1).mean())) if len(known) else 0.0
+
+
+def _first_alike(vectors: Floats, near: float) -> list[int]:
+    """For each vector [m, d] the first that is no farther than `near`; for an unknown one the very first."""
+    first: list[int] = []
+    for at, vector in enumerate(vectors):
+        far = np.sqrt(((vectors[:at] - vector) ** 2).sum(axis=1))
+        close = [i for i in range(at) if first[i] == i and not far[i] > near]
+        first.append(close[0] if close else at)
+    return first
 
 
 def _shared(group: str, prompt: str | None) -> Iterator[str]:
@@ -107,10 +138,27 @@ def _shared(group: str, prompt: str | None) -> Iterator[str]:
             yield text
 
 
+def with_near(names: Sequence[Name], key: Ints, suite: Ints, prompts: Sequence[str | None], joined: Ints) -> Ints:
+    """[k] the clusters `joined` of names, and in one with them those that hold near copies (`outcomes.near`) of their
+    prompts. Groups that were given are taken as given: only names that are the mark of their own prompt take part.
+
+    names, key, prompts as `join_names` takes them, suite [n]: a code for each row's suite.
+    """
+    own = [i for i, prompt in enumerate(prompts) if prompt and names[key[i]][1] == prompt_mark(prompt)]
+    near = near_copies(suite[own], [prompts[i] or "" for i in own])
+    links = Links(len(names))
+    for code, least in enumerate(joined.tolist()):
+        links.join((code, least))
+    for i in np.flatnonzero(near != np.arange(len(own))):
+        links.join((int(key[own[i]]), int(key[own[near[i]]])))
+    return links.components()
+
+
 def clusters_of(frame: pd.DataFrame) -> Ints:
     """[rows] the cluster of each row of a validated outcomes table, or of any table with `suite` and `group`."""
     names, key = names_of(frame)
-    return join_names(names, key, prompts_of(frame)).component[key]
+    vectors = vectors_of(frame, np.arange(len(frame)), len(frame))
+    return join_names(names, key, prompts_of(frame), vectors).component[key]
 
 
 def names_of(frame: pd.DataFrame) -> tuple[tuple[Name, ...], Ints]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from router_lab.outcomes.copies import join_names, names_of, prompts_of
+from router_lab.outcomes.copies import join_names, names_of, prompts_of, with_near
 from router_lab.outcomes.schema import SCORED
 from router_lab.outcomes.vectors import vectors_of
 from router_lab.runtime.model import Candidate
@@ -48,10 +48,10 @@ class OutcomeMatrix:
     quality, cost_usd: float64[n, c], the mean over the epochs that were scored; NaN where nothing was.
     check: float64[n, c], the share of epochs whose answer passed its run-time check; NaN where there is none.
     epochs: int64[n, c], how many epochs stand behind a cell. weight: float64[n, c], 1 / inclusion probability.
-    suite: int64[n] codes. group: int64[n] clusters: what errors, folds and neighbours take for one. A cluster is a name
-    (suite, group) with all that hold a copy of one of its prompts (`outcomes.copies`), so it may span suites.
-    name: int64[n] codes into `groups`, the names; joined: int64[names] the cluster of each. The split goes by name.
-    prompts: a text or None per sample.
+    suite: int64[n] codes. name: int64[n] codes into `groups`, the names (suite, group); the split goes by name.
+    joined: int64[names] which names hold copies of one another's prompts (`outcomes.copies`), so they may span suites.
+    group: int64[n] clusters, what errors, folds and neighbours take for one: names that are joined, and near copies
+    among prompts without a `group` of their own (`outcomes.near`). prompts: a text or None per sample.
     vectors: float64[n, d] of the user's own, NaN where a sample has none; None where none has.
     """
 
@@ -96,15 +96,17 @@ class OutcomeMatrix:
         suites = tuple(sorted(set(samples["suite"])))
         groups, name = names_of(samples)
         prompts = tuple(prompts_of(samples))
-        joined = join_names(groups, name, prompts).component
+        vectors = vectors_of(scored, row, len(samples))
+        joined = join_names(groups, name, prompts, vectors).component
         suite_codes = {s: i for i, s in enumerate(suites)}
+        suite = np.array([suite_codes[s] for s in samples["suite"]], np.int64)
         return cls(
             candidates=columns,
             suites=suites,
             sample_id=tuple(samples["sample_id"]),
             prompts=prompts,
-            suite=np.array([suite_codes[s] for s in samples["suite"]], np.int64),
-            group=joined[name],
+            suite=suite,
+            group=with_near(groups, name, suite, prompts, joined)[name],
             name=name,
             groups=groups,
             joined=joined,
@@ -113,13 +115,13 @@ class OutcomeMatrix:
             check=_cell_means(scored, "check", row, column, shape),
             epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64),
             weight=np.nan_to_num(_cell_means(scored, "weight", row, column, shape), nan=1.0),
-            vectors=vectors_of(scored, row, len(samples)),
+            vectors=vectors,
         )
 
     @property
     def used_groups(self) -> tuple[tuple[str, str], ...]:
-        """The names of these rows' clusters: their own, and those of their copies that were left out by `take`."""
-        return tuple(self.groups[k] for k in np.flatnonzero(np.isin(self.joined, self.group)))
+        """The names of these rows and of copies of their prompts, which `take` may have left out."""
+        return tuple(self.groups[k] for k in np.flatnonzero(np.isin(self.joined, self.joined[self.name])))
 
     @property
     def weighting(self) -> Floats | None:

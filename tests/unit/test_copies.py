@@ -24,12 +24,12 @@ from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.model import Candidate, group_code
 
 RECIPE = Recipe.model_validate({"name": "copies", "rule": {"margin": 0.05}})
-WORDS = ("red", "blue", "green", "fast", "slow", "old", "new", "dark", "wide", "calm", "loud", "tiny")
+WORDS = tuple(f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("ra", "te", "mo", "si", "lun"))
 
 
 def question(i: int) -> str:
     """One of many prompts no two of which are alike."""
-    return " ".join(np.random.default_rng([7, i]).choice(WORDS, 9)) + f" {chr(97 + i % 26)}{chr(97 + i // 26 % 26)}"
+    return " ".join(np.random.default_rng([7, i]).choice(WORDS, 12))
 
 
 def copied(prompts: int, suites: int, *, groups: str | None = None, seed: int = 0) -> pd.DataFrame:
@@ -103,6 +103,19 @@ def test_pictures_are_told_apart_and_joined_by_their_content() -> None:
     })  # fmt: skip
     group = OutcomeMatrix.from_frame(validate_outcomes(frame)).group.tolist()
     assert group[0] == group[2] and len(set(group)) == 3
+
+
+def test_one_text_with_two_vectors_is_two_questions() -> None:
+    """Spread of the four others about their mean: near 1. A hundredth apart is one vector measured twice."""
+    asked = [("a", "g1", (1.0, 0.0)), ("b", "g1", (1.01, 0.0)), ("b", "g2", (0.0, 1.0)), ("c", "g1", None)]
+    others = [("d", f"o{i}", v) for i, v in enumerate([(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)])]
+    frame = pd.DataFrame(
+        [(s, f"{g}", g, "Rate it." if s in "abc" else f"{g} {v}", v) for s, g, v in asked + others],
+        columns=["suite", "sample_id", "group", "prompt", "vector"],
+    )
+    group = OutcomeMatrix.from_frame(validate_outcomes(frame.assign(model="m", quality=1.0))).group.tolist()
+    assert group[0] == group[1] == group[3] != group[2]  # an unknown vector is taken for that of the first
+    assert len(set(group)) == 6
 
 
 def test_a_text_that_a_suite_keeps_apart_is_an_instruction() -> None:
