@@ -234,7 +234,7 @@ def test_a_prompt_that_was_fitted_is_known_under_another_suite_and_group() -> No
 
 
 def test_a_given_group_in_a_new_file_alone_cannot_be_recognised() -> None:
-    """A policy holds no prompts: this is the limit that docs/statistics.md states."""
+    """A policy holds no prompts: this is the limit that docs/certificate.md states."""
     named = copied(100, 1, groups="own-{i}")
     policy = fit_policy(Recipe.model_validate({"name": "copies", "rule": {"margin": 0.05}, "holdout": 0}), named)
     later = copied(100, 1, groups="later-{i}").assign(suite="elsewhere")

@@ -101,7 +101,8 @@ def test_any_text_is_taken(prompts: list[str]) -> None:
 def test_fit_says_what_near_copies_do_to_the_evidence() -> None:
     said = (
         r"240 of 240 samples without a `group` are near copies, as if of one template \('\d\d-\d\d' of suite 's' and "
-        r"'\d\d-\d\d' of suite 's'\): they count as 40 clusters, all samples as 40 instead of 240\. Give a column `group`"
+        r"'\d\d-\d\d' of suite 's'\): they count as 40 clusters, all samples as 40 instead of 240\. "
+        r"Give a column `group`"
     )
     with pytest.warns(RouterLabWarning, match=said):
         problem = prepare(RECIPE, table(40, 6))
