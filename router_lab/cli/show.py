@@ -21,11 +21,13 @@ from router_lab.cli.words import (
     who_serves,
 )
 from router_lab.columns import left, named, widest
+from router_lab.runtime.points import Follow, described, mix_of
 from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.runtime.points import Point
     from router_lab.runtime.policy import Policy
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -50,6 +52,8 @@ def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
                 to replace it
       mix       the share of requests on which such a candidate does
                 replace it; the others stay on the reference
+    Or it is several pieces, each with its share of the requests: such a rule, or
+    one candidate for every prompt of a suite, whatever is predicted.
     """
     loaded = open_policy(policy)
     if as_json:
@@ -70,13 +74,16 @@ def _as_json(policy: Policy) -> dict[str, Any]:
     return {
         "name": spec.name, "revision": policy.revision, "expires": spec.expires, "suites": list(spec.suites),
         "reference": policy.reference._asdict(), "candidates": [c._asdict() for c in policy.candidates],
-        "points": {name: point._asdict() for name, point in spec.points.items()}, "point": spec.point,
+        "points": {name: _point(policy, point) for name, point in spec.points.items()}, "point": spec.point,
         "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0),
         "reads": reads(policy), "vector_length": policy.vector_length,
         "who_serves": [
             {
                 **row, "unfamiliar": row["unfamiliar"]._asdict(),
-                "shares": [{**candidate._asdict(), "share": share} for candidate, share in row["shares"].items()],
+                **{
+                    key: [{**candidate._asdict(), "share": share} for candidate, share in row[key].items()]
+                    for key in ("shares", "unfamiliar_shares")
+                },
             }
             for row in pick_rows(policy, by_prompt=any(read_by(policy)))
         ],
@@ -86,6 +93,18 @@ def _as_json(policy: Policy) -> dict[str, Any]:
             for suite, route in spec.routes.items()
         },
     }  # fmt: skip
+
+
+def _point(policy: Policy, point: Point) -> dict[str, Any]:
+    """A point of one piece that follows predictions is its three numbers, any other its pieces."""
+    if len(point) == 1 and isinstance(point[0], Follow):
+        return {"tradeoff": point[0].tradeoff, "guard": point[0].guard, "mix": point[0].share}
+    named = policy.candidates
+    pieces = [
+        piece._asdict() | ({} if isinstance(piece, Follow) else {"table": [named[c]._asdict() for c in piece.table]})
+        for piece in point
+    ]
+    return {"mix": mix_of(point), "pieces": pieces}
 
 
 def _head(policy: Policy) -> list[str]:
@@ -153,7 +172,7 @@ def _points(policy: Policy) -> list[str]:
     lines = ["operating points", *(f"  {line}" for line in POINT_WORDS)]
     for name, point in policy.spec.points.items():
         mark = " (default)" if name == policy.spec.point else ""
-        lines.append(f"  {name}{mark}: tradeoff {point.tradeoff:g}, guard {point.guard:g}, mix {point.mix:g}")
+        lines.append(f"  {name}{mark}: {described(point, policy.candidates)}")
     return lines
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from router_lab.columns import left, named, widest
+from router_lab.runtime.points import follows
 from router_lab.runtime.shares import below, part
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ def fitted_by(policy: Policy) -> str:
 
 
 def read_by(policy: Policy) -> tuple[bool, bool]:
-    """Whether predictions depend on the words of a prompt, and on its vector."""
+    """Whether what decides at the policy's own point depends on the words of a prompt, and on its vector."""
     linear = policy.spec.linear
+    if not follows(policy.spec.points[policy.spec.point]):
+        return False, False
     vector = linear.vector is not None and bool(linear.vector.weights.any())
     return bool(linear.weights.any() or linear.dense.any()), vector
 
@@ -186,9 +189,10 @@ def who_serves(policy: Policy) -> list[str]:
             if found:
                 saved, lost = ranged_percent(found["savings"]), ranged(found["quality_difference"], " points")
                 parts[0] += f": on average {saved} saved, {lost}" if saved != lost else f": {saved}"
-        if row["coverage_needed"] > 0 and parts != [str(row["unfamiliar"])]:
+        unfamiliar = _shares(row["unfamiliar_shares"])
+        if row["coverage_needed"] > 0 and parts != [unfamiliar]:
             seen = f"where less than {part(row['coverage_needed'])} of the prompt was seen in fitting, "
-            parts.append(f"{seen if parts else ''}{row['unfamiliar']}")
+            parts.append(f"{seen if parts else ''}{unfamiliar}")
         lines.append(f"  {left(name, width)}  {'; '.join(parts)}")
     heading = f"who serves, at point {policy.spec.point}"
     if any(row["by_prompt"] for row in rows):

@@ -24,15 +24,15 @@ from router_lab.fit.evidence import Evidence, Goal, column_means
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import group_folds
 from router_lab.fit.limits import fallbacks_of, limits_of
+from router_lab.fit.pieces import piece_of
 from router_lab.fit.predictor import (
     CrossFit,
     Settings,
     Task,
     compile_model,
-    constant_model,
     crossfit,
     fit_model,
-    means_model,
+    suite_table,
     to_units,
 )
 from router_lab.fit.problem import Problem, prepare
@@ -42,12 +42,13 @@ from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.replay import replay_known
 from router_lab.runtime.clients import unreproducible
 from router_lab.runtime.errors import InputError, RouterLabWarning
-from router_lab.runtime.model import Linear, Point, PolicySpec, Profile, Route, group_code, profile_from_dict
+from router_lab.runtime.model import Linear, PolicySpec, Profile, Route, group_code, profile_from_dict
+from router_lab.runtime.points import Follow, Point
 from router_lab.runtime.policy import Policy
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-IDLE = Point(0.0, 1.0, 0.0)
+IDLE: Point = (Follow(0.0, 1.0, 0.0),)
 """The point of a policy that does not route: the reference, whatever is predicted."""
 
 
@@ -64,6 +65,8 @@ class Fitted:
     random_mix: Choice
     cells: list[Cell]
     linear: Linear
+    rates: tuple[Floats, Floats]
+    """Quality and cost_usd [suites + 1, c] of the suites alone, fitted on all rows: what a table decides by."""
     coverage: float
     strange: Strange | None
     """What holding suites out showed; None where it could not be tried."""
@@ -125,16 +128,15 @@ def learn(problem: Problem, seed: int) -> Fitted:
         choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
     chosen = choices["default"].option
     model = fit_model(task, np.arange(len(data)), settings)
-    if chosen is None or chosen.predictor == READS:
-        linear = compile_model(task, model, settings)
-    elif chosen.column is not None:
-        linear, coverage = means_model(task, data), 0.0
-    else:
-        linear, coverage = constant_model(task, model, pooled=chosen.predictor == "pooled"), 0.0
+    linear, rates = compile_model(task, model, settings), suite_table(task, model)
+    if chosen is not None and chosen.predictor != READS:
+        coverage = 0.0
     mix = choose(*constants(evidence, main), evidence.everywhere(), main)
     strange = strange_threshold(problem, task, settings, choices["default"], main, coverage, seed)
     evidence = choices["default"].evidence
-    return Fitted(problem, task, settings, evidence, goals, choices, mix, cells, linear, coverage, strange, predictions)
+    return Fitted(
+        problem, task, settings, evidence, goals, choices, mix, cells, linear, rates, coverage, strange, predictions
+    )
 
 
 def _figures(fitted: Fitted) -> dict[str, Any]:
@@ -251,13 +253,13 @@ def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
         suites=data.suites,
         featuriser=fitted.task.design.featuriser,
         linear=fitted.linear,
-        points={name: _point(choice) for name, choice in fitted.choices.items()},
+        points={name: _point(fitted, choice) for name, choice in fitted.choices.items()},
         point="default",
         coverage=fitted.coverage,
         coverage_unknown=None if fitted.strange is None else fitted.strange.threshold,
         routes=routes,
         fallbacks=_fallbacks(problem),
-        eligible=_open(problem, fitted.choices["default"].option, bool(fitted.task.texts.any())),
+        eligible=problem.eligible,
         limits=limits_of(problem.frame, data.suites, data.candidates),
         expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
         groups=np.array(sorted({group_code(*data.groups[g]) for g in np.unique(data.group)}), np.uint64),
@@ -274,21 +276,11 @@ def _fallbacks(problem: Problem) -> tuple[int, ...]:
     )
 
 
-def _open(problem: Problem, option: Option | None, read: bool) -> NDArray[np.bool_]:
-    """[suites + 1, c] who may be chosen: where one candidate serves every prompt, it and the reference alone; where no
-    prompt nor vector was read, the reference alone in a suite that is not known."""
-    result = problem.eligible.copy()
-    if option is not None and option.column is not None:
-        result &= np.isin(np.arange(result.shape[1]), (option.column, problem.reference))
-    if not read:
-        result[0] = np.arange(result.shape[1]) == problem.reference
-    return result
-
-
-def _point(choice: Choice) -> Point:
+def _point(fitted: Fitted, choice: Choice) -> Point:
     if choice.option is None or choice.mix <= 0:
         return IDLE
-    return Point(choice.option.tradeoff, choice.option.guard, choice.mix)
+    problem, told = fitted.problem, bool(fitted.task.texts.any())
+    return (piece_of(choice.option, choice.mix, fitted.rates, problem.eligible, problem.reference, told=told),)
 
 
 def _profiles(problem: Problem) -> tuple[Profile, ...]:

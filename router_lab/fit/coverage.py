@@ -72,7 +72,12 @@ def strange_threshold(
         action[out] = _actions(problem, task, settings, choice, rows[inside], rows[out])
         if choice.option.predictor == READS:
             seen[out] = _coverage(task, rows[inside], rows[out])
-    return _walk(_evidence(problem, rows), seen, action, choice.mix, goal, least, data.suite[rows])
+    # Just above every held-out prompt nothing of them is followed, yet a prompt made of known words is. What reads no
+    # prompt acts on all of them or on none.
+    top = NEVER
+    if choice.option.predictor == READS:
+        top = min(NEVER, max(least, float(np.floor(seen.max() * 100 + 1) / 100)))
+    return _walk(_evidence(problem, rows), seen, action, choice.mix, goal, (least, top), data.suite[rows])
 
 
 def _held_out(suite: Ints) -> Iterator[tuple[Ints, Ints]]:
@@ -124,13 +129,15 @@ def _evidence(problem: Problem, rows: Ints) -> Evidence:
     )  # fmt: skip
 
 
-def _walk(evidence: Evidence, seen: Floats, action: Ints, mix: float, goal: Goal, least: float, suite: Ints) -> Strange:
-    """Lower the threshold, quantile by quantile of the held-out rows' coverage, as long as the goal is shown."""
+def _walk(
+    evidence: Evidence, seen: Floats, action: Ints, mix: float, goal: Goal, ends: tuple[float, float], suite: Ints
+) -> Strange:
+    """Lower the threshold from the greater of its `ends` to the least, quantile by quantile of the held-out rows'
+    coverage, as long as the goal is shown."""
+    least, top = ends
     suites = len(np.unique(suite))
     cluster = suite if suites >= MIN_CLUSTERS else evidence.group
     idle, moved = evidence.values(evidence.table, goal), evidence.values(action, goal)
-    # Just above every held-out prompt nothing of them is followed, yet a prompt made of known words is.
-    top = min(NEVER, max(least, float(np.floor(seen.max() * 100 + 1) / 100)))
     lower = [max(least, float(np.floor(step * 100) / 100)) for step in np.quantile(seen, QUANTILES)]
     reached: Strange | None = None
     for threshold in dict.fromkeys([top, *(step for step in lower if step < top), *([least] if least < top else [])]):

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from router_lab.metrics import MIN_CLUSTERS, apart, paired_saving, too_few
 from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, cut_off, percent, points
 from router_lab.report.marks import Kind, Mark
 from router_lab.report.table import pooled, records
+from router_lab.runtime.model import Candidate
+from router_lab.runtime.points import follows, mix_of
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import part
 
@@ -267,8 +270,9 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
     """Who serves requests of each suite, and (suite None) of those that name none, at the policy's own point.
 
     Keys suite; by_prompt: the prompt decides, so nothing more can be said beforehand; shares {Candidate: share}: else
-    what prompts get that are familiar enough; unfamiliar: the Candidate that serves the others; coverage_needed: how
-    familiar that is (0: all are, above 1: none is). `by_prompt`: whether the policy's predictions read prompts at all.
+    what prompts get that are familiar enough; unfamiliar_shares, and unfamiliar, the Candidate of the greatest: what
+    the others get; coverage_needed: how familiar that is (0: all are, above 1: none is). `by_prompt`: whether what
+    decides reads prompts at all.
     """
     spec, known = policy.spec, policy.candidates
     suites: list[str | None] = [*spec.suites, None]
@@ -277,17 +281,23 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
         Policy(replace(spec, coverage=least, coverage_unknown=least)).shares([""] * len(suites), suites)
         for least in (0.0, 2.0)
     )
-    moves = by_prompt and spec.points[spec.point].mix > 0
+    point = spec.points[spec.point]
+    moves = by_prompt and mix_of(point) > 0
+
+    def named(shares: NDArray[np.float64]) -> dict[Candidate, float]:
+        return {c: float(share) for c, share in zip(known, shares, strict=True) if share > 0}
+
     return [
         {
             "suite": suite,
             "by_prompt": moves and needed <= 1,
-            "shares": {} if moves else {c: float(share) for c, share in zip(known, shares, strict=True) if share > 0},
+            "shares": {} if moves else named(shares),
             "unfamiliar": known[int(other.argmax())],
+            "unfamiliar_shares": named(other),
             "coverage_needed": needed,
         }
         for suite, shares, other in zip(suites, followed, left, strict=True)
-        for needed in [spec.coverage_needed(0 if suite is None else 1)]
+        for needed in [0.0 if suite is not None and not follows(point) else spec.coverage_needed(suite is not None)]
     ]
 
 

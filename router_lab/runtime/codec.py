@@ -1,5 +1,6 @@
-"""policy.json and the .npy files <-> `PolicySpec`; docs/artifact-format.md is the specification. A policy that takes
-vectors is version 2; one that takes none is still version 1, to the same bytes.
+"""policy.json and the .npy files <-> `PolicySpec`; docs/artifact-format.md is the specification. A policy with a
+point of several pieces, or of one that assigns candidates to suites, is version 3; any other is version 2 if it takes
+vectors, else version 1, to the same bytes as before there was a version 3.
 
 Rules for a new version: a key added with a default that means what its absence meant keeps the number; anything else
 takes the next one, gets a reader here, and every older reader stays, with a golden artifact of it in tests/golden.
@@ -22,12 +23,12 @@ from router_lab.runtime.model import (
     Candidate,
     Limits,
     Linear,
-    Point,
     PolicySpec,
     Prices,
     Profile,
     Route,
 )
+from router_lab.runtime.points import MOST_PIECES, Assign, Follow, Piece, Point
 from router_lab.runtime.vectors import VectorWeights, vector_length
 
 FORMAT = "router-lab policy"
@@ -80,7 +81,7 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
             "cost_bounds": linear.cost_bounds.tolist(),
             "cost_link": linear.cost_link,
         },
-        "points": {name: [float(number) for number in point] for name, point in spec.points.items()},
+        "points": {},
         "point": spec.point,
         "coverage": float(spec.coverage),
         "routes": {suite: [int(route.candidate), route.verdict] for suite, route in spec.routes.items()},
@@ -98,6 +99,10 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     if linear.vector is not None:
         value |= {"schema_version": 2, "vector": linear.vector.to_json()}
         weights = np.concatenate([weights, linear.vector.weights])
+    value["points"] = {name: _point_out(point) for name, point in spec.points.items()}
+    if None in value["points"].values():
+        value["schema_version"] = 3
+        value["points"] = {name: [_piece_out(piece) for piece in point] for name, point in spec.points.items()}
     arrays: dict[str, NDArray[Any]] = {
         "weights.npy": weights,
         "buckets.npy": linear.seen,
@@ -132,8 +137,9 @@ def _read_version_1(
     arrays: Mapping[str, bytes],
     certificate: Mapping[str, Any],
     weights: NDArray[np.int8] | None = None,
+    point_in: Callable[[str, Any], Point] | None = None,
 ) -> PolicySpec:
-    """`weights`: of a reader that has taken them from the file already."""
+    """`weights`: of a reader that has taken them from the file already. `point_in`: how a newer version has points."""
     _only({name: part for name, part in value.items() if name not in _OPTIONAL_KEYS}, _POLICY_KEYS, "policy.json")
     if value["format"] != FORMAT:
         raise PolicyError(f"policy.json: format {shown(value['format'])} is not {FORMAT!r}")
@@ -150,7 +156,7 @@ def _read_version_1(
         suites=suites,
         featuriser=_featuriser_in(value["featuriser"]),
         linear=_linear_in(value["linear"], arrays, width, len(suites) + 1, weights),
-        points={name: _point_in(point) for name, point in value["points"].items()},
+        points={name: (point_in or _point_in)(name, point) for name, point in value["points"].items()},
         point=value["point"],
         coverage=_number(value["coverage"]),
         coverage_unknown=_number(value["coverage_unknown"]) if "coverage_unknown" in value else None,
@@ -166,21 +172,34 @@ def _read_version_1(
     )
 
 
-def _read_version_2(value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
+def _read_version_2(
+    value: dict[str, Any],
+    arrays: Mapping[str, bytes],
+    certificate: Mapping[str, Any],
+    point_in: Callable[[str, Any], Point] | None = None,
+) -> PolicySpec:
     """Version 1, and under `vector` what the caller's vectors add: their weights are the last rows of weights.npy."""
     vector = value["vector"]
     length, width = vector_length(vector), 2 * len(_list(value["candidates"]))
     every = npy.load(arrays["weights.npy"], "weights.npy", "|i1", (-1, width)).astype(np.int8, copy=False)
     cut = max(0, len(every) - length)  # where it is not after the last bucket, version 1 refuses what comes before
     first = {key: item for key, item in value.items() if key != "vector"}
-    spec = _read_version_1(first, arrays, certificate, every[:cut])
+    spec = _read_version_1(first, arrays, certificate, every[:cut], point_in)
     linear = replace(spec.linear, vector=VectorWeights.from_json(vector, every[cut:]))
     return replace(spec, linear=linear)
+
+
+def _read_version_3(value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
+    """Version 2, `vector` being optional, and every point a list of pieces."""
+    if "vector" in value:
+        return _read_version_2(value, arrays, certificate, _pieces_in)
+    return _read_version_1(value, arrays, certificate, point_in=_pieces_in)
 
 
 READERS: dict[int, Callable[[dict[str, Any], Mapping[str, bytes], Mapping[str, Any]], PolicySpec]] = {
     1: _read_version_1,
     2: _read_version_2,
+    3: _read_version_3,
 }
 
 
@@ -284,9 +303,41 @@ def _limits_in(row: list[Any]) -> Limits:
     )
 
 
-def _point_in(row: list[Any]) -> Point:
+def _point_out(point: Point) -> list[float] | None:
+    """As versions 1 and 2 have it; None for a point that they cannot have."""
+    piece = point[0]
+    return [float(number) for number in piece] if len(point) == 1 and isinstance(piece, Follow) else None
+
+
+def _point_in(name: str, row: list[Any]) -> Point:
     tradeoff, guard, mix = map(_number, _list(row))
-    return Point(tradeoff, guard, mix)
+    return (Follow(tradeoff, guard, mix),)
+
+
+def _piece_out(piece: Piece) -> dict[str, Any]:
+    if isinstance(piece, Assign):
+        return {"share": float(piece.share), "table": [int(column) for column in piece.table]}
+    return {"share": float(piece.share), "tradeoff": float(piece.tradeoff), "guard": float(piece.guard)}
+
+
+def _pieces_in(name: str, rows: list[Any]) -> Point:
+    where = f"policy.json: points: {shown(name)}"
+    if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_PIECES:
+        size = f"{len(rows):,} pieces" if isinstance(rows, list) else shown(rows)
+        raise PolicyError(f"{where}: {size}, not a list of 1 to {MOST_PIECES}")
+    return tuple(_piece_in(f"{where}, piece {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _piece_in(where: str, row: Any) -> Piece:
+    if not isinstance(row, dict) or ("table" in row) == bool(row.keys() & {"tradeoff", "guard"}):
+        raise PolicyError(f"{where}: needs `share` and either `tradeoff` and `guard` or `table`, not {shown(row)}")
+    _only(row, frozenset({"share", *(["table"] if "table" in row else ["tradeoff", "guard"])}), where)
+    try:
+        if "table" in row:
+            return Assign(tuple(map(_whole, _list(row["table"]))), _number(row["share"]))
+        return Follow(_number(row["tradeoff"]), _number(row["guard"]), _number(row["share"]))
+    except TypeError as error:
+        raise PolicyError(f"{where}: {error}") from error
 
 
 def _list(value: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from router_lab.config import Gate
 from router_lab.gates import run_gates
 from router_lab.metrics import Estimate, caution, certifiable_margin, clustered_mean
 from router_lab.replay import replay
-from router_lab.runtime.model import Point
+from router_lab.runtime.points import Follow
 from tests.unit.test_gates import TODAY, always, world
 
 
@@ -48,7 +48,7 @@ def test_caution_by_hand() -> None:
 @pytest.mark.parametrize(("mix", "pseudo"), [(0.25, 0.5), (0.75, 1.0)])
 def test_gate_and_replay_bound_a_mix_alike(mix: float, pseudo: float) -> None:
     """cheap loses 12 of 400 samples; each counts as `mix` of a loss, and two pseudo-clusters as twice that at most."""
-    policy = always(0, points={"default": Point(0.0, 0.0, mix)}, fallbacks=(1, 0))
+    policy = always(0, points={"default": (Follow(0.0, 0.0, mix),)}, fallbacks=(1, 0))
     outcomes = world(losses=0.03)
     gain = np.where(np.arange(400) < 12, -mix, 0.0)
     error = sqrt(gain.var() / 399 + 2 * (pseudo / 400) ** 2)
@@ -94,7 +94,7 @@ def test_a_p_value_has_the_degrees_of_freedom_of_its_clusters() -> None:
 
 def test_against_a_champion_at_risk_is_what_the_two_serve_differently() -> None:
     """.75 and 1 of the same candidate: a quarter of the requests, so pseudo-clusters of a half."""
-    champion = always(0, "champion", points={"default": Point(0.0, 0.0, 0.75)})
+    champion = always(0, "champion", points={"default": (Follow(0.0, 0.0, 0.75),)})
     gate = Gate(metric="quality", against="champion", margin=0.05, confidence=0.9)
     found = run_gates(always(0), world(losses=0.03), [gate], champion=champion, today=TODAY).results[0]
     same = clustered_mean(np.where(np.arange(400) < 12, -0.25, 0.0), pseudo=0.5)

@@ -18,7 +18,8 @@ from router_lab.gates.moves import moves
 from router_lab.outcomes import validate_outcomes, write_outcomes
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile, Route
+from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile, Route
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 
 NAMES = ("cheap", "dear", "mid")
@@ -39,7 +40,7 @@ def policy(picks: dict[str, str], mix: float, *, reference: str = "dear", **chan
             seen=np.arange(1 << 8), weights=np.zeros((1 << 8, 6)), bias=bias, dense=np.zeros((len(DENSE), 6)),
             cost_bounds=np.array([[0.0] * 3, [1.0] * 3]),
         ),
-        points={"default": Point(0.0, 0.0, mix)}, fallbacks=(1, 0, 2), certificate={"verdict": "pass"},
+        points={"default": (Follow(0.0, 0.0, mix),)}, fallbacks=(1, 0, 2), certificate={"verdict": "pass"},
     )  # fmt: skip
     return Policy(replace(spec, **changes))
 

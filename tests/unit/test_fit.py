@@ -13,6 +13,7 @@ from router_lab.outcomes import validate_outcomes
 from router_lab.replay import replay
 from router_lab.runtime.artifact import encode_policy, load_policy, save_policy
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.points import mix_of
 from tests.fit_worlds import EASY, HARD, constant, two_kinds
 
 
@@ -79,7 +80,7 @@ def test_points_share_the_error_and_order_by_margin() -> None:
 
 def test_without_chance_no_point_mixes() -> None:
     policy = fit_policy(recipe(mix=False), two_kinds())
-    assert {point.mix for point in policy.spec.points.values()} <= {0.0, 1.0}
+    assert {mix_of(point) for point in policy.spec.points.values()} <= {0.0, 1.0}
 
 
 def test_a_budget_buys_quality_within_it() -> None:

@@ -27,7 +27,7 @@ from router_lab.cli.common import plain_warnings
 from router_lab.gates.result import GateReport
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.decisions import DecisionLog
-from router_lab.runtime.model import Point
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.visible import visible
 from router_lab.sweep.progress import Progress
@@ -76,7 +76,7 @@ def forged(world: World) -> Path:
         **spec.certificate, "verdict": ODD, "procedure": ODD, "action": ODD, "rows": ODD,
     }  # fmt: skip
     provenance = {**spec.provenance, "fitter": ODD, "by": ODD, "git": ODD}
-    points = {**spec.points, ODD: Point(1.0, 0.0, 1.0)}
+    points = {**spec.points, ODD: (Follow(1.0, 0.0, 1.0),)}
     return save_revision(
         Policy(replace(spec, certificate=certificate, provenance=provenance, points=points)), world.folder / "forged"
     )

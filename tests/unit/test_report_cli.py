@@ -29,7 +29,8 @@ from router_lab.outcomes import validate_outcomes, write_outcomes
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile
+from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 
 
@@ -42,7 +43,7 @@ def save(folder: Path, best: int, **changes: Any) -> Path:
     )  # fmt: skip
     spec = PolicySpec(
         name="support", profiles=(Profile(Candidate("cheap")), Profile(Candidate("dear"))), reference=1, suites=("s",),
-        featuriser=Featuriser(buckets=1 << 8), linear=linear, points={"default": Point(0.0, 0.0, 1.0)},
+        featuriser=Featuriser(buckets=1 << 8), linear=linear, points={"default": (Follow(0.0, 0.0, 1.0),)},
         point="default", coverage=0.0, routes={}, fallbacks=(1, 0),
         **({"certificate": {"verdict": "pass", "reason": "shown"}} | changes),
     )  # fmt: skip

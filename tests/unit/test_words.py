@@ -15,7 +15,8 @@ from router_lab.cli.words import coverage, escalates, fitted_by, reads, weight_o
 from router_lab.report.policy import pick_rows
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile, Route
+from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile, Route
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.vectors import VectorScale
 
@@ -47,7 +48,7 @@ def policy(**changes: Any) -> Policy:
     known: dict[str, Any] = {
         "name": "support", "profiles": (Profile(CHEAP), Profile(DEAR)),
         "reference": 1, "suites": ("code", "triage"), "featuriser": PLAIN, "linear": constant(),
-        "points": {"default": Point(10.0, 0.02, 0.75)}, "point": "default", "coverage": 0.0, "routes": {},
+        "points": {"default": (Follow(10.0, 0.02, 0.75),)}, "point": "default", "coverage": 0.0, "routes": {},
         "fallbacks": (1, 0), "certificate": {"verdict": "pass", "reason": "shown"},
     }  # fmt: skip
     return Policy(PolicySpec(**(known | changes)))
@@ -107,7 +108,7 @@ def test_who_serves_is_exact_for_familiar_and_for_other_prompts() -> None:
 
 
 def test_an_idle_or_expired_policy_leaves_all_to_the_reference() -> None:
-    idle = who_serves(policy(linear=reading(), points={"default": Point(0.0, 1.0, 0.0)}))
+    idle = who_serves(policy(linear=reading(), points={"default": (Follow(0.0, 1.0, 0.0),)}))
     assert idle[1:] == ["  code        dear @ high", "  triage      dear @ high", "  (no suite)  dear @ high"]
     assert who_serves(policy(expires="2020-01-01"))[0] == (
         "who serves, at point default; until it expired on 2020-01-01: now the reference serves everything"
@@ -123,6 +124,7 @@ def test_show_prints_who_serves(tmp_path: Path) -> None:
         "shares": [
             {"model": "cheap", "effort": None, "share": 0.75}, {"model": "dear", "effort": "high", "share": 0.25},
         ],
+        "unfamiliar_shares": [{"model": "dear", "effort": "high", "share": 1.0}],
     }  # fmt: skip
 
 
