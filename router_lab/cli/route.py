@@ -167,8 +167,8 @@ def _rule(evidence: Mapping[str, Any]) -> str:
     """The numbers of the rule that decided, or that none on predictions did."""
     tradeoff, share, mix = evidence["tradeoff"], evidence["share"], f"mix {evidence['mix']:g}"
     if tradeoff is None:
-        drawn = "no piece" if share is None else f"a piece of {share:g}"
-        return f"  {mix}: this key draws {drawn} of it, and no rule on predictions decides"
+        acts = "no piece of it acts" if share is None else f"for this key a piece of {share:g} acts"
+        return f"  {mix}: {acts}, and no rule on predictions decides"
     drawn = "" if share in (None, evidence["mix"]) else f" (this key draws a piece of {share:g})"
     return (
         f"  tradeoff {tradeoff:g}, guard {evidence['guard']:g}, {mix}{drawn}: utility = quality − tradeoff × cost; "

@@ -10,6 +10,7 @@ import click
 
 from router_lab.cli.common import echo, json_option, open_policy, print_json
 from router_lab.cli.words import (
+    PIECE_WORDS,
     POINT_WORDS,
     coverage,
     escalates,
@@ -21,7 +22,7 @@ from router_lab.cli.words import (
     who_serves,
 )
 from router_lab.columns import left, named, widest
-from router_lab.runtime.points import Follow, described, mix_of
+from router_lab.runtime.points import Follow, described, follows, mix_of
 from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _as_json(policy: Policy) -> dict[str, Any]:
                 **row, "unfamiliar": row["unfamiliar"]._asdict(),
                 **{
                     key: [{**candidate._asdict(), "share": share} for candidate, share in row[key].items()]
-                    for key in ("shares", "unfamiliar_shares")
+                    for key in ("shares", "assigned", "unfamiliar_shares")
                 },
             }
             for row in pick_rows(policy, by_prompt=any(read_by(policy)))
@@ -169,7 +170,9 @@ def _candidates(policy: Policy) -> list[str]:
 
 
 def _points(policy: Policy) -> list[str]:
-    lines = ["operating points", *(f"  {line}" for line in POINT_WORDS)]
+    several = any(len(point) > 1 or not follows(point) for point in policy.spec.points.values())
+    words = POINT_WORDS + PIECE_WORDS * several
+    lines = ["operating points", *(f"  {line}" for line in words)]
     for name, point in policy.spec.points.items():
         mark = " (default)" if name == policy.spec.point else ""
         lines.append(f"  {name}{mark}: {described(point, policy.candidates)}")

@@ -20,6 +20,10 @@ POINT_WORDS = (
     "mix       the share of requests on which such a candidate does replace it; the others stay on the reference",
 )
 """What the three numbers of an operating point mean, a line each."""
+PIECE_WORDS = (
+    "pieces    each with its share of the requests, drawn by `key`: such a rule, or one candidate for all of a suite",
+)
+"""What a point that has others than one such rule is made of."""
 
 READS = {
     "blend": "{text} and its suite",
@@ -186,6 +190,9 @@ def who_serves(policy: Policy) -> list[str]:
         if row["coverage_needed"] <= 1:
             found = suites.get(row["suite"]) if row["by_prompt"] else None
             parts.append(decides if row["by_prompt"] else _shares(row["shares"]))
+            if row["by_prompt"] and row["assigned"]:
+                fixed = ", ".join(f"{part(share, ' %')} {who}" for who, share in row["assigned"].items())
+                parts[0] += f" (but {fixed} whatever it says)"
             if found:
                 saved, lost = ranged_percent(found["savings"]), ranged(found["quality_difference"], " points")
                 parts[0] += f": on average {saved} saved, {lost}" if saved != lost else f": {saved}"

@@ -16,8 +16,8 @@ from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, cut_off, percent, points
 from router_lab.report.marks import Kind, Mark
 from router_lab.report.table import pooled, records
-from router_lab.runtime.model import Candidate
-from router_lab.runtime.points import follows, mix_of
+from router_lab.runtime.model import POOLED, Candidate
+from router_lab.runtime.points import Assign, follows, mix_of
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import part
 
@@ -270,9 +270,9 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
     """Who serves requests of each suite, and (suite None) of those that name none, at the policy's own point.
 
     Keys suite; by_prompt: the prompt decides, so nothing more can be said beforehand; shares {Candidate: share}: else
-    what prompts get that are familiar enough; unfamiliar_shares, and unfamiliar, the Candidate of the greatest: what
-    the others get; coverage_needed: how familiar that is (0: all are, above 1: none is). `by_prompt`: whether what
-    decides reads prompts at all.
+    what prompts get that are familiar enough; assigned {Candidate: share}: what they get whatever they say;
+    unfamiliar_shares, and unfamiliar, the Candidate of the greatest: what the others get; coverage_needed: how
+    familiar that is (0: all are, above 1: none is). `by_prompt`: whether what decides reads prompts at all.
     """
     spec, known = policy.spec, policy.candidates
     suites: list[str | None] = [*spec.suites, None]
@@ -292,6 +292,7 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
             "suite": suite,
             "by_prompt": moves and needed <= 1,
             "shares": {} if moves else named(shares),
+            "assigned": _assigned(policy, suite),
             "unfamiliar": known[int(other.argmax())],
             "unfamiliar_shares": named(other),
             "coverage_needed": needed,
@@ -299,6 +300,16 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
         for suite, shares, other in zip(suites, followed, left, strict=True)
         for needed in [0.0 if suite is not None and not follows(point) else spec.coverage_needed(suite is not None)]
     ]
+
+
+def _assigned(policy: Policy, suite: str | None) -> dict[Candidate, float]:
+    row = POOLED if suite is None else policy.spec.suites.index(suite) + 1
+    found: dict[Candidate, float] = {}
+    for piece in policy.spec.points[policy.spec.point]:
+        if isinstance(piece, Assign):
+            candidate = policy.candidates[piece.table[row]]
+            found[candidate] = found.get(candidate, 0.0) + piece.share
+    return found
 
 
 def price_line(policy: Policy) -> str:

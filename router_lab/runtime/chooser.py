@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from router_lab.runtime.asked import Asked, shared_key
 from router_lab.runtime.constraints import Cache, Field
 from router_lab.runtime.model import POOLED, PolicySpec
 from router_lab.runtime.points import Assign, Follow, Piece, Point, ends_of, follows
@@ -82,36 +82,33 @@ class Ready(NamedTuple):
 
 
 class Chooser:
-    """The rule of one policy. Its `points` are by name."""
+    """The rule of one policy. Its `points` are by name; `needed` is the least coverage of a prompt that is `covered`,
+    without a known suite and with one."""
 
     def __init__(self, spec: PolicySpec) -> None:
         self.points = {name: Ready.of(point) for name, point in spec.points.items()}
         self._reference = spec.reference
         self._fallbacks = spec.fallbacks
+        self._cap = spec.featuriser.cap
         self._blocked = blocked(spec.eligible, spec.reference)
-        self._needed = (spec.coverage_needed(POOLED), spec.coverage)
+        self.needed = (spec.coverage_needed(POOLED), spec.coverage)
         self._routes: list[int | None] = [None, *(_proven(spec, suite) for suite in spec.suites)]
 
-    def covered(self, coverage: float, row: int) -> bool:
-        """Whether enough of a prompt is known for its predictions to be followed."""
-        return coverage >= self._needed[row > POOLED]
-
-    def choose(self, point: Ready, case: Case, key: Callable[[], str | bytes]) -> Choice:
-        """Who serves. `key` is only asked for where chance decides."""
+    def choose(self, point: Ready, case: Case, asked: Asked) -> Choice:
+        """Who serves. The key of `asked` is only looked at where chance decides."""
         if not case.covered and (case.row == POOLED or not point.assigns):
             return (*self._by_table(case), None)
         if len(point.pieces) > 1:
-            return self._drawn(point, case, draw(key()))
-        index, code = self._outcome(point.pieces[0], case)
-        if point.mix < 1.0 and self._moves(index, code, case) and draw(key()) >= point.mix:
+            return self._drawn(point, case, draw(shared_key(asked, self._cap)))
+        (piece,), mix = point.pieces, point.mix
+        index, code = self._assigned(piece, case) if isinstance(piece, Assign) else self._followed(piece, case)
+        # Chance may leave with the reference what the piece would move, if the constraints leave the reference.
+        moves = code is PREDICTED or (
+            code is ASSIGNED and index != self._reference and self._open(self._reference, case.field)
+        )
+        if moves and mix < 1.0 and draw(shared_key(asked, self._cap)) >= mix:
             return self._left(point, MIXED, case)
         return index, code, 0
-
-    def _moves(self, index: int, code: str, case: Case) -> bool:
-        """Whether a piece moves the request away from the reference, which chance could leave it with."""
-        if code is PREDICTED:
-            return True
-        return code is ASSIGNED and index != self._reference and self._open(self._reference, case.field)
 
     def _drawn(self, point: Ready, case: Case, at: float) -> Choice:
         """Of several pieces the one in whose stretch the draw `at` lies. But chance moves no conversation: whoever
@@ -122,8 +119,9 @@ class Chooser:
                 if code is KEPT:
                     return index, code, number
         number = bisect_right(point.ends, at)
-        if number < len(point.pieces):
-            return (*self._outcome(point.pieces[number], case), number)
+        piece = point.pieces[number] if number < len(point.pieces) else None
+        if isinstance(piece, Assign) or (piece is not None and case.covered):
+            return (*self._outcome(piece, case), number)
         if not case.covered and point.follows:
             return (*self._by_table(case), None)
         if not self._open(self._reference, case.field):
@@ -225,8 +223,8 @@ class Chooser:
         return Stretches(np.array([*point.ends, 1.0]), columns)
 
     def covered_many(self, coverage: Floats, rows: Ints) -> NDArray[np.bool_]:
-        """[n] `covered` of each."""
-        return coverage >= np.where(rows == POOLED, *self._needed)
+        """[n] whether enough of each prompt is known for its predictions to be followed."""
+        return coverage >= np.where(rows == POOLED, *self.needed)
 
 
 def _proven(spec: PolicySpec, suite: str) -> int | None:

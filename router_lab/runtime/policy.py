@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime import pickled, turns
-from router_lab.runtime.asked import STANDARD, Asked, read, shared_key
+from router_lab.runtime.asked import STANDARD, Asked, read
 from router_lab.runtime.chooser import Case, Chooser, Ready, Stretches
 from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, Field, Offers
 from router_lab.runtime.decision import Decision
@@ -170,8 +170,9 @@ class Policy:
         if now >= self._expires:
             index, code, piece = self._chooser.otherwise(field, EXPIRED)
         else:
-            case = Case(quality, cost, row, self._chooser.covered(coverage, row), field, stay)
-            index, code, piece = self._chooser.choose(at, case, lambda: shared_key(asked, self.spec.featuriser.cap))
+            chooser = self._chooser
+            case = Case(quality, cost, row, coverage >= chooser.needed[row > POOLED], field, stay)
+            index, code, piece = chooser.choose(at, case, asked)
         missing = added is None and self.spec.linear.vector is not None
         quality.setflags(write=False)  # what a Decision is made of never changes
         cost.setflags(write=False)
