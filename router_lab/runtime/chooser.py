@@ -119,9 +119,9 @@ class Chooser:
                 if code is KEPT:
                     return index, code, number
         number = bisect_right(point.ends, at)
-        piece = point.pieces[number] if number < len(point.pieces) else None
-        if isinstance(piece, Assign) or (piece is not None and case.covered):
-            return (*self._outcome(piece, case), number)
+        acting = point.pieces[number] if number < len(point.pieces) else None
+        if isinstance(acting, Assign) or (acting is not None and case.covered):
+            return (*self._outcome(acting, case), number)
         if not case.covered and point.follows:
             return (*self._by_table(case), None)
         if not self._open(self._reference, case.field):
