@@ -112,12 +112,14 @@ class Chooser:
 
     def _drawn(self, point: Ready, case: Case, at: float) -> Choice:
         """Of several pieces the one in whose stretch the draw `at` lies. But chance moves no conversation: whoever
-        serves it so far stays where any piece picks them."""
+        serves it so far stays where any piece, or the routing table in its place, picks them."""
         if case.stay is not None and case.stay.column != self._reference:
             for number, piece in enumerate(point.pieces):
                 index, code = self._outcome(piece, case)
                 if code is KEPT:
                     return index, code, number
+                if code is TABLE and index == case.stay.column:
+                    return index, code, None
         number = bisect_right(point.ends, at)
         acting = point.pieces[number] if number < len(point.pieces) else None
         if isinstance(acting, Assign) or (acting is not None and case.covered):

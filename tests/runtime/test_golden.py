@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from router_lab import load_policy
+from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.model import SCHEMA_VERSION
 
 REVISIONS = {
@@ -56,6 +57,12 @@ def test_a_published_artifact_decides_as_it_did(version: str, name: str) -> None
         decision = policy.decide(row["prompt"], suite=row["suite"], point=row["point"], key=row["key"], **given)
         assert (decision.model, decision.effort, decision.code) == (row["model"], row["effort"], row["code"])
         assert [list(candidate) for candidate in decision.fallbacks] == row["fallbacks"]
+
+
+@pytest.mark.parametrize(("version", "name"), REVISIONS)
+def test_a_published_artifact_is_written_to_the_same_bytes(version: str, name: str, tmp_path: Path) -> None:
+    path = save_policy(load_policy(GOLDEN / version / name), tmp_path / "again")
+    assert load_policy(path).revision == REVISIONS[version, name]
 
 
 @pytest.mark.parametrize(("version", "name"), REVISIONS)

@@ -218,6 +218,26 @@ def test_shares_are_how_often_decide_picks(
             assert shares[i, column] > 0
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    pieces(),
+    st.floats(0, 1),
+    st.sampled_from([None, "a", "b", "nobody's"]),
+    st.sampled_from(TEXTS),
+    st.text(max_size=3),
+)
+def test_chance_moves_no_conversation_at_any_point(
+    random_policy: Policy, point: Point, least: float, suite: str | None, text: str, key: str
+) -> None:
+    """Whoever is not the reference and was picked at one draw stays at every other, whatever their cache is worth."""
+    policy = Policy(dataclasses.replace(random_policy.spec, points={"half": point}, coverage=least))
+    first = policy.decide(text, suite=suite, key=key).candidate
+    for number in range(12):
+        if first != policy.reference:
+            again = policy.decide(text, suite=suite, key=f"{number}", previous=first)
+            assert again.candidate == first
+
+
 def test_the_frequencies_of_many_keys_are_the_shares(make_random: Any) -> None:
     point = (Follow(30.0, 0.0, 0.2), Assign((4, 1, 2), 0.35), Follow(5.0, 0.02, 0.15))
     policy = Policy(make_random(points={"half": point}))
