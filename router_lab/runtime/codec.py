@@ -336,7 +336,7 @@ def _piece_in(where: str, row: Any) -> Piece:
         if "table" in row:
             return Assign(tuple(map(_whole, _list(row["table"]))), _number(row["share"]))
         return Follow(_number(row["tradeoff"]), _number(row["guard"]), _number(row["share"]))
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise PolicyError(f"{where}: {error}") from error
 
 

@@ -6,10 +6,12 @@ are .50, .39 and −.10; at 0 .70, .79 and .90, and nobody beats the reference.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import pickle
 from bisect import bisect_right
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 
 from router_lab.runtime import chooser
 from router_lab.runtime.artifact import load_policy, save_policy
+from router_lab.runtime.codec import decode, encode
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.golden import cases
 from router_lab.runtime.model import Candidate
@@ -329,6 +332,49 @@ def test_forged_pieces_are_named_although_all_hashes_agree(artifact: Path, piece
     edit(artifact, schema_version=3, eligible=eligible, points={"half": pieces})
     with pytest.raises(PolicyError, match=message):
         load_policy(artifact, verify="off")
+
+
+ODD: list[Any] = [
+    None, True, -1, 0, 1, 7, 2**63, 10**400, -0.0, 0.5, 1e-9, 1e308, 5e-324, "", "x", [], {}, [[]], [0, 1, 2], [FOLLOW],
+    FOLLOW, ASSIGN,
+]  # fmt: skip
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container inside with each of its keys."""
+    for key in list(value if isinstance(value, dict) else range(len(value))):
+        yield value, key
+        if isinstance(value[key], dict | list):
+            yield from places(value[key])
+
+
+def test_whatever_stands_in_a_point_is_refused_or_decides(make_random: Any) -> None:
+    """Each value in the points replaced by each odd one, and each left out: a PolicyError, or a policy of which shares
+    and decisions agree and that is written as it was read."""
+    points = {"half": (Follow(5.0, 0.02, 0.3), Assign((4, 1, 2), 0.25)), "cheap": (Assign((0, 1, 2)),)}
+    original, arrays = encode(make_random(points=points))
+    loaded = refused = 0
+    for number in range(sum(1 for _ in places(original["points"]))):
+        for odd in [*ODD, ...]:
+            value = copy.deepcopy(original)
+            container, key = list(places(value["points"]))[number]
+            if odd is ...:
+                del container[key]
+            else:
+                container[key] = copy.deepcopy(odd)
+            try:
+                policy = Policy(decode(value, arrays, {}))
+            except PolicyError as error:
+                assert "point" in str(error)
+                refused += 1
+                continue
+            loaded += 1
+            again, _ = encode(policy.spec)
+            assert Policy(decode(again, arrays, {})).spec.points == policy.spec.points
+            for point in policy.spec.points:
+                column = policy.candidates.index(policy.decide("hello", suite="a", point=point).candidate)
+                assert policy.shares(["hello"], ["a"], point)[0, column] > 0
+    assert loaded > 20 and refused > 300
 
 
 def test_numbers_that_json_has_not_are_refused_in_pieces(artifact: Path) -> None:
