@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from router_lab.runtime.errors import PolicyError, shown
+from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
 
 MOST_PIECES = 16
 NEAR = 1e-9
@@ -76,3 +79,40 @@ def _assigned(table: tuple[int, ...], candidates: Sequence[object]) -> str:
     counts = Counter(table[1:]).most_common()
     suites = ", ".join(f"{candidates[column]} for {n} suite{'s' * (n > 1)}" for column, n in counts)
     return f"{suites}, {candidates[table[0]]} for no known suite"
+
+
+def numbers_out(point: Point) -> list[float] | None:
+    """As versions 1 and 2 have it; None for a point that they cannot have."""
+    piece = point[0]
+    return [float(number) for number in piece] if len(point) == 1 and isinstance(piece, Follow) else None
+
+
+def point_in_numbers(_: str, row: list[Any]) -> Point:
+    tradeoff, guard, mix = map(as_number, as_list(row))
+    return (Follow(tradeoff, guard, mix),)
+
+
+def piece_out(piece: Piece) -> dict[str, Any]:
+    if isinstance(piece, Assign):
+        return {"share": float(piece.share), "table": [int(column) for column in piece.table]}
+    return {"share": float(piece.share), "tradeoff": float(piece.tradeoff), "guard": float(piece.guard)}
+
+
+def point_in_pieces(name: str, rows: list[Any]) -> Point:
+    where = f"policy.json: points: {shown(name)}"
+    if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_PIECES:
+        size = f"{len(rows):,} pieces" if isinstance(rows, list) else shown(rows)
+        raise PolicyError(f"{where}: {size}, not a list of 1 to {MOST_PIECES}")
+    return tuple(_piece_in(f"{where}, piece {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _piece_in(where: str, row: Any) -> Piece:
+    if not isinstance(row, dict) or ("table" in row) == bool(row.keys() & {"tradeoff", "guard"}):
+        raise PolicyError(f"{where}: needs `share` and either `tradeoff` and `guard` or `table`, not {shown(row)}")
+    only_keys(row, frozenset({"share", *(["table"] if "table" in row else ["tradeoff", "guard"])}), where)
+    try:
+        if "table" in row:
+            return Assign(tuple(map(as_whole, as_list(row["table"]))), as_number(row["share"]))
+        return Follow(as_number(row["tradeoff"]), as_number(row["guard"]), as_number(row["share"]))
+    except (TypeError, OverflowError) as error:
+        raise PolicyError(f"{where}: {error}") from error
