@@ -120,7 +120,7 @@ def _need(
 ) -> Need:
     gain = data.quality[rows, column] - data.quality[rows, reference]
     weights = data.weight[rows][:, [column, reference]].max(axis=1)
-    estimate = clustered_mean(gain, data.group[rows], weights=weights, pseudo=True)
+    estimate = clustered_mean(gain, data.group[rows], weights=weights, span=1.0)
     judged = verdict(estimate, -margin, confidence)
     samples = judged.samples_needed if judged.verdict == "inconclusive" else 0
     pair = data.cost_usd[rows][:, [column, reference]]

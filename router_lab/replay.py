@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from router_lab.metrics import Estimate, caution, clustered_mean, clustered_ratio, paired_saving
+from router_lab.certificate import Certificate
+from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, paired_saving
 from router_lab.outcomes import OutcomeMatrix, outcomes_for
+from router_lab.outcomes.copies import used_names
 from router_lab.runtime.errors import InputError, RouterLabWarning
-from router_lab.runtime.model import Candidate, group_code
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 
 Floats = NDArray[np.float64]
@@ -57,7 +59,7 @@ class Rows:
         moved = 1 - self.shares[rows, self.reference]
         return clustered_mean(
             lost[rows], self.group[rows], weights=None if weights is None else weights[rows],
-            pseudo=caution(moved),
+            span=float(np.max(moved, initial=0.0)),
         )  # fmt: skip
 
 
@@ -140,7 +142,8 @@ def number(value: Any) -> Any:
 def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> Replay:
     """Score `policy` (at `point`, default its own) on outcomes as `fit_policy` takes them, raw or validated.
 
-    Rows of groups that the fit used are left out; where nothing else is left they are scored and labelled in-sample.
+    Rows of groups that the fit used, and copies of their prompts (`outcomes.copies.used_names`), are left out; where
+    nothing else is left they are scored and labelled in-sample.
     A null prompt is decided like an empty one; column `vector` is passed to a policy that was fitted on one, and a
     sample without counts as missing its vector, which is warned of (RouterLabWarning). Candidates of the outcomes that
     the policy does not know are ignored.
@@ -157,8 +160,7 @@ def replay_known(policy: Policy, outcomes: pd.DataFrame, point: str | None = Non
     plain = data
     if policy.spec.escalation:
         data = OutcomeMatrix.from_frame(escalated(outcomes, policy.reference), policy.candidates)
-    used = set(policy.spec.groups.tolist())
-    seen = np.array([group_code(suite, group) in used for suite, group in data.groups], bool)[data.group]
+    seen = used_names(data.groups, data.name, data.prompts, data.joined, policy.spec)[data.name]
     in_sample = bool(seen.all())
     if not in_sample:
         data, plain = data.take(~seen), plain.take(~seen)
@@ -269,7 +271,10 @@ def _fixed(policy: Policy, rows: Rows, column: int) -> dict[str, Any]:
     own = None if rows.weight is None else rows.weight[:, column]
     pair = rows.weights(column)
     gain = clustered_mean(
-        rows.qualities[:, column] - rows.reference_quality, rows.group, weights=pair, pseudo=column != rows.reference
+        rows.qualities[:, column] - rows.reference_quality,
+        rows.group,
+        weights=pair,
+        span=float(column != rows.reference),
     )
     low, high = gain.interval()
     return {
@@ -289,9 +294,8 @@ def _fixed(policy: Policy, rows: Rows, column: int) -> dict[str, Any]:
 
 def _random_mix(policy: Policy, rows: Rows) -> dict[str, Any]:
     """The mix that the fit chose and certified by the same procedure, scored here; without one, the reference."""
-    chosen = policy.spec.certificate.get("random_mix") or {}
-    pair = Candidate(chosen["model"], chosen.get("effort")) if chosen else policy.reference
-    share = float(chosen.get("probability", 0.0))
+    chosen = Certificate.of(policy).random_mix
+    pair, share = (policy.reference, 0.0) if chosen is None else (chosen.candidate, float(chosen.probability))
     column = policy.candidates.index(pair)
     quality = (
         (1 - share) * rows.reference_quality + share * rows.qualities[:, column] if share else (rows.reference_quality)

@@ -198,6 +198,7 @@ def uses(policy: Any, table: pd.DataFrame) -> list[Any]:
 def _tie(policy: Any, i: int, prompts: Any, suites: Any, vectors: Any, quality: Any, cost: Any) -> Any:
     """The decision at a guard that is the gain of prompt i to the last bit, and at the next smaller number: `keep` and
     `replace`. One bit more or less in a prediction would change one of them."""
+    from router_lab.runtime.points import Follow
     from router_lab.runtime.policy import Policy
 
     tradeoff = 7.3
@@ -205,8 +206,7 @@ def _tie(policy: Any, i: int, prompts: Any, suites: Any, vectors: Any, quality: 
     gain = float(utility.max() - utility[policy.spec.reference])
     found = []
     for guard in (gain, math.nextafter(gain, -1.0)):
-        point = policy.spec.points[policy.spec.point]._replace(tradeoff=tradeoff, guard=max(guard, 0.0), mix=1.0)
-        points = {**policy.spec.points, policy.spec.point: point}
+        points = {**policy.spec.points, policy.spec.point: (Follow(tradeoff, max(guard, 0.0)),)}
         asked = {} if vectors is None else {"vector": vectors[i]}
         found.append(Policy(replace(policy.spec, points=points)).decide(prompts[i], suite=suites[i], **asked).to_dict())
     return found

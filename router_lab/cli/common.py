@@ -152,11 +152,11 @@ def open_policy(path: str | Path) -> Policy:
     Raises PolicyError for a folder of several revisions of which none is published (they are named), or of none, and
     for a certificate that could not be read out.
     """
-    from router_lab.certificate import check_certificate
+    from router_lab.certificate import Certificate
     from router_lab.runtime.artifact import load_policy
 
     policy = load_policy(path)
-    check_certificate(policy.spec.certificate)
+    Certificate.of(policy)  # raises here, before anything is printed
     return policy
 
 

@@ -84,12 +84,13 @@ def day_after_command(
 
 def promised(policy: Policy) -> dict[str, Any]:
     """What `day_after` holds a log against: reference, margin, confidence and shares of suites of the certificate."""
-    shown = policy.spec.certificate
-    suites = {name: float(row.get("n") or 0) for name, row in (shown.get("suites") or {}).items()}
+    from router_lab.certificate import Certificate
+
+    shown = Certificate.of(policy)
+    suites = {name: float(row.n or 0) for name, row in (shown.suites or {}).items()}
     total = sum(suites.values())
     return {
-        "reference": tuple(policy.reference), "margin": shown.get("margin"),
-        "confidence": shown.get("confidence") or 0.9,
+        "reference": tuple(policy.reference), "margin": shown.margin, "confidence": shown.confidence or 0.9,
         "expected_suites": {name: n / total for name, n in suites.items()} if total else None,
     }  # fmt: skip
 

@@ -6,20 +6,20 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from router_lab.cli.common import EXIT_OF_VERDICT, echo, echo_block, print_path, step
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.model import Candidate
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.certificate import Certificate
     from router_lab.runtime.policy import Policy
     from router_lab.sweep.bare import Timed
 
@@ -173,6 +173,7 @@ def show_candidates(outcomes: pd.DataFrame) -> None:
 
 def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
     """Fit policies/demo/recipe.yaml and print the policy beside what it has to beat."""
+    from router_lab.certificate import Certificate
     from router_lab.cli.fit import summary
     from router_lab.config import Recipe, load
     from router_lab.fit import fit_policy
@@ -181,40 +182,40 @@ def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
     with step("fitting"):
         policy = fit_policy(load(Recipe, RECIPE), outcomes)
         directory = save_revision(policy, out / "policy")
-    certificate = policy.spec.certificate
     echo(*summary(policy), "")
-    echo(*comparison(certificate))
+    echo(*comparison(Certificate.of(policy)))
     return policy, directory
 
 
-def comparison(certificate: Mapping[str, Any]) -> list[str]:
+def comparison(shown: Certificate) -> list[str]:
     """The policy beside each fixed candidate, the random mix and the oracle, on rows that chose nothing about them."""
-    from router_lab.report.format import cut_off, money, percent
+    from router_lab.certificate import Compared, Figure, Fixed, Oracle
+    from router_lab.report.format import MISSING, cut_off, money, percent
+    from router_lab.report.policy import told
 
-    reference = next(r for r in certificate["fixed"] if _same(r, certificate["reference"]))
-    quality, cost = reference["quality"], reference["cost_usd"]
+    mine = None if shown.reference is None else shown.reference.candidate
+    base = shown.always.get(mine) if mine is not None else None
+    quality, cost = (None, None) if base is None else (base.quality, base.cost_usd)
 
-    def cells(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-        difference, saving = row["quality_difference"], row["savings"]
-        spent = None if saving["value"] is None or cost is None else 1000 * cost * (1 - saving["value"])
-        reached = None if difference["value"] is None else quality + difference["value"]
-        return name, percent(reached), money(spent), _range(difference), _range(saving)
+    def cells(name: str, row: Compared) -> tuple[str, ...]:
+        gain, saved = (row.quality_difference or Figure()).value, (row.savings or Figure()).value
+        spent = None if saved is None or cost is None else 1000 * cost * (1 - saved)
+        reached = None if gain is None or quality is None else quality + gain
+        ranges = (told(f, _signed, reach=" [{}, {}]", unknown=MISSING) for f in (row.quality_difference, row.savings))
+        return name, percent(reached), money(spent), *ranges
 
-    mix, oracle = certificate["random_mix"], certificate["oracle_upper_bound"]
-    spent = None if oracle["cost_usd"] is None else 1000 * oracle["cost_usd"]
+    def always(row: Fixed) -> str:
+        cut = cut_off(row.cut_off, words=True)
+        return f"always {row.candidate}{' (reference)' if row.candidate == mine else ''}{f', {cut}' if cut else ''}"
+
+    mix, oracle = shown.random_mix, shown.oracle_upper_bound or Oracle()
+    spent = None if oracle.cost_usd is None else 1000 * oracle.cost_usd
     lines = [
         ("out of fold, two-sided 95 %", "quality", "$/1k", "quality − reference", "saved"),
-        cells("policy", certificate),
-        cells(f"random mix ({mix['probability']:.2f})", mix),
-        *(
-            cells(
-                f"always {_name(row)}{' (reference)' if row is reference else ''}"
-                + (f", {cut}" if (cut := cut_off(row.get("cut_off"), words=True)) else ""),
-                row,
-            )
-            for row in sorted(certificate["fixed"], key=lambda r: -(r["cost_usd"] or 0))
-        ),
-        ("oracle (hindsight: an upper bound)", percent(oracle["quality"]), money(spent), "", ""),
+        cells("policy", shown),
+        *([] if mix is None else [cells(f"random mix ({mix.probability:.2f})", mix)]),
+        *(cells(always(row), row) for row in sorted(shown.fixed or (), key=lambda row: -(row.cost_usd or 0))),
+        ("oracle (hindsight: an upper bound)", percent(oracle.quality), money(spent), "", ""),
     ]
     widths = [max(len(line[i]) for line in lines) for i in range(5)]
     return [
@@ -223,25 +224,8 @@ def comparison(certificate: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    return str(Candidate(row["model"], row["effort"]))
-
-
-def _same(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return (row["model"], row["effort"]) == (other["model"], other["effort"])
-
-
-def _range(figure: Mapping[str, Any]) -> str:
-    from router_lab.metrics import too_few
-
-    value, low, high = figure["value"], figure["low"], figure["high"]
-    if value is None:
-        return "–"
-    few = too_few(figure.get("n"), figure.get("clusters"), low, high)
-    if few is not None:
-        return few
-    reach = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{100 * value:+.1f}{reach}".replace("-0.0", "+0.0").replace("-", "−")
+def _signed(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-0.0", "+0.0").replace("-", "−")
 
 
 def route_three(directory: Path, outcomes: pd.DataFrame) -> None:
@@ -263,18 +247,17 @@ def route_three(directory: Path, outcomes: pd.DataFrame) -> None:
 def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     """The recipe's gates on the test split, and the smallest margin that this much data can certify."""
     from router_lab import load_policy
+    from router_lab.certificate import Certificate
     from router_lab.config import Recipe, load
     from router_lab.gates import run_gates
+    from router_lab.report.policy import least_told
 
     policy = load_policy(directory)
     result = run_gates(policy, outcomes, load(Recipe, RECIPE).gates)
     echo_block(result.to_text())
-    smallest = policy.spec.certificate["smallest_margin"]
-    if smallest is not None:
-        from router_lab.report.policy import least_told
-
-        rows = f"the {policy.spec.certificate['n']:,} samples of the fit"
-        echo(f"Smallest margin that {rows} can certify: {least_told(policy.spec.certificate, digits=2)}")
+    shown = Certificate.of(policy)
+    if shown.smallest_margin is not None:
+        echo(f"Smallest margin that the {shown.samples} of the fit can certify: {least_told(shown, digits=2)}")
     return result.verdict
 
 

@@ -10,6 +10,7 @@ import click
 
 from router_lab.cli.common import echo, json_option, open_policy, print_json
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.points import described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,16 +57,16 @@ def _changes(old: Policy, new: Policy) -> list[str]:
     for name in sorted({*old.spec.points, *new.spec.points}):
         before, after = old.spec.points.get(name), new.spec.points.get(name)
         if before != after:
-            lines.append(f"point {name}: {_point(before)} → {_point(after)}")
+            was, now = (
+                "none" if point is None else described(point, policy.candidates, 4)
+                for point, policy in ((before, old), (after, new))
+            )
+            lines.append(f"point {name}: {was} → {now}")
     for suite in sorted({*old.spec.suites, *new.spec.suites}):
         before_row, after_row = _row(old, suite), _row(new, suite)
         if before_row != after_row:
             lines.append(f"unfamiliar prompts of {suite}: {before_row} → {after_row}")
     return lines
-
-
-def _point(point: Any) -> str:
-    return "none" if point is None else f"tradeoff {point.tradeoff:.4g}, guard {point.guard:.4g}, mix {point.mix:.4g}"
 
 
 def _row(policy: Policy, suite: str) -> str:
@@ -118,6 +119,7 @@ def _figure(estimate: Estimate) -> dict[str, Any]:
 
 
 def _print_effect(result: dict[str, Any]) -> None:
+    from router_lab.certificate import Figure
     from router_lab.report.format import MISSING, money, percent, points
     from router_lab.report.policy import ranged, ranged_percent
 
@@ -132,5 +134,6 @@ def _print_effect(result: dict[str, Any]) -> None:
     if len(result["pairs"]) > MOST:
         rest = sum(move["share"] for move in result["pairs"][MOST:])
         echo(f"  {percent(rest):>7}  {len(result['pairs']) - MOST} other movements (--json)")
-    quality, saved = ranged(result["quality_difference"], " points"), ranged_percent(result["savings"])
+    gain, saving = (Figure(**result[name]) for name in ("quality_difference", "savings"))
+    quality, saved = ranged(gain, " points"), ranged_percent(saving)
     echo(f"quality {quality}, cost saved {saved}, of all these rows; two-sided 95 %")

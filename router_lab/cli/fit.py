@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from router_lab.cli.common import echo, json_option, print_json, print_path, step
+from router_lab.cli.looks import look_of_fit, looks_json
 from router_lab.cli.words import escalates, fitted_by, reads, weight_of_vectors
-from router_lab.runtime.model import Candidate
 
 if TYPE_CHECKING:
     from router_lab.config import Recipe
     from router_lab.runtime.policy import Policy
-
-MANY_LOOKS = 5
 
 
 @click.command()
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the policy's revisions.")
-@click.option("--seed", default=0, show_default=True, help="Deals groups to folds; same seed, same bytes.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Of --diagnostics alone: its shuffle and its parts. Nothing of the policy or its verdict depends on it.",
+)
 @click.option("--diagnostics", is_flag=True, help="Add a label-shuffle control and a learning curve (three more fits).")
 @json_option
 def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, as_json: bool) -> None:
     """Fit the policy that RECIPE asks for on recorded outcomes, and certify it.
 
     The artifact is written to OUT/<revision>. An inconclusive verdict is an answer, not an error: the exit status is 0.
+    Looks at the same rows are counted beside the outcomes, in .router-lab-looks.jsonl; a second one is told.
     """
     from router_lab.config import Recipe, load
     from router_lab.fit import fit_policy
@@ -43,16 +46,17 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
     table = read_outcomes(outcomes)
     with step(f"fitting {wanted.name} on {len(table)} outcomes"):
         policy = fit_policy(wanted, table, seed, diagnostics=diagnostics)
+        # Before anything is to be seen: a look that a kill leaves uncounted would be one for free.
+        looks = look_of_fit(outcomes, table, wanted, policy)
         target = save_revision(policy, out)
-    looks = _looks(out, policy.spec.certificate)
     if as_json:
         told = {"fitter": wanted.fitter, "reads": reads(policy), "vectors": weight_of_vectors(policy)}
-        print_json({"path": str(target), "looks": looks, **told, "certificate": policy.spec.certificate})
+        print_json({"path": str(target), **looks_json(looks), **told, "certificate": dict(policy.spec.certificate)})
         return
     for line in summary(policy):
         echo(line)
-    if looks > MANY_LOOKS:
-        echo(f"warning: {looks} policies have looked at this test split; its figures flatter the last", err=True)
+    if looks.told() is not None:
+        echo(f"looks       {looks.told()}")
     print_path(target)
 
 
@@ -70,98 +74,52 @@ def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
 
 def summary(policy: Policy) -> list[str]:
     """What was fitted, and its certificate, in a few lines for a person."""
+    from router_lab.certificate import Certificate, Figure, Refit
     from router_lab.metrics import advice
-    from router_lab.report.policy import certificate_rows, least_told, quality_told
+    from router_lab.report.policy import certificate_rows, least_told, quality_told, told
 
-    certificate = policy.spec.certificate
-    reference, mix, vectors = certificate["reference"], certificate["random_mix"], weight_of_vectors(policy)
+    def percent(figure: Figure | None) -> str:
+        return told(figure, lambda v: f"{_written(v, '.1f')} %", reach=" [{}, {}]", unknown="unknown")
+
+    def points(figure: Figure | None) -> str:
+        return told(figure, lambda v: _written(v, "+.2f"), reach=" [{}, {}]", unit=" points", unknown="unknown")
+
+    shown, vectors = Certificate.of(policy), weight_of_vectors(policy)
     lines = [
-        f"verdict     {certificate['verdict']}: {certificate['reason']}",
-        f"deploy      {advice(certificate).text}",
-        f"judged on   {certificate_rows(certificate)}; `gate` judges fresh rows",
-        f"reference   {_name(reference)}",
+        f"verdict     {shown.verdict}: {shown.reason}",
+        f"deploy      {advice(shown).text}",
+        f"judged on   {certificate_rows(shown)}; `gate` judges fresh rows",
+        f"reference   {policy.reference}",
         f"reads       {reads(policy)}{fitted_by(policy)}",
         *([] if vectors is None else [f"vectors     {vectors}"]),
         *([f"escalation  on: {escalates(policy)}"] if policy.spec.escalation else []),
-        f"quality     {quality_told(certificate, digits=2)}; out of fold",
-        f"savings     {_percent(certificate['savings'])}",
-        f"random mix  {_percent(mix['savings'])} with {_name(mix)} at {mix['probability']:.2f}",
-        f"over it     {_percent(certificate['over_random_mix'])}, paired; two-sided 95 %, as all in brackets here",
+        f"quality     {quality_told(shown, digits=2)}; out of fold",
+        f"savings     {percent(shown.savings)}",
     ]
-    test = certificate["test"]
-    if test is not None:
-        told = [_points(_on(test, "quality_difference")), _percent(_on(test, "savings"))]
-        on = f" on {test['n']} fresh rows"  # which is said where they are too few
-        lines.append(f"test split  {', '.join(dict.fromkeys(told))}{'' if len(set(told)) == 1 else on}")
-    if certificate["smallest_margin"] is not None:
-        rows = f"{certificate['n']:,} samples"
-        lines.append(f"margin      the least that {rows} can certify: {least_told(certificate, digits=2)}")
-    for name, row in _diagnosed(certificate):
-        lines.append(f"{name:12}{_percent(row['savings'])}, over the random mix {_percent(row['over_random_mix'])}")
-    if certificate["samples_needed"]:
-        cost = certificate["dollars_needed"]
-        price = "" if cost is None else f", about ${cost:,.2f}"
-        lines.append(f"needed      {certificate['samples_needed']:,} more samples would settle it{price}")
+    if shown.random_mix is not None:
+        mix = shown.random_mix
+        lines += [
+            f"random mix  {percent(mix.savings)} with {mix.candidate} at {mix.probability:.2f}",
+            f"over it     {percent(shown.over_random_mix)}, paired; two-sided 95 %, as all in brackets here",
+        ]
+    if shown.test is not None:
+        test = shown.test
+        both = [points(test.on(test.quality_difference)), percent(test.on(test.savings))]
+        on = f" on {test.n} fresh rows"  # which is said where they are too few
+        lines.append(f"test split  {', '.join(dict.fromkeys(both))}{'' if len(set(both)) == 1 else on}")
+    if shown.smallest_margin is not None:
+        lines.append(f"margin      the least that {shown.samples} can certify: {least_told(shown, digits=2)}")
+    if shown.diagnostics is not None:
+        fits = [(f"on {fit.n} rows", fit) for fit in shown.diagnostics.learning_curve or ()]
+        for name, fit in [("shuffled", shown.diagnostics.label_shuffle or Refit()), *fits]:
+            lines.append(f"{name:12}{percent(fit.savings)}, over the random mix {percent(fit.over_random_mix)}")
+    if shown.samples_needed:
+        price = "" if shown.dollars_needed is None else f", about ${shown.dollars_needed:,.2f}"
+        lines.append(f"needed      {shown.samples_needed:,} more samples would settle it{price}")
     return lines
 
 
-def _diagnosed(certificate: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    found = certificate.get("diagnostics")
-    if found is None:
-        return []
-    return [("shuffled", found["label_shuffle"]), *((f"on {row['n']} rows", row) for row in found["learning_curve"])]
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    return str(Candidate(row["model"], row["effort"]))
-
-
-def _points(figure: Mapping[str, Any]) -> str:
-    return _figure(figure, 100, "+.2f", "", " points")
-
-
-def _percent(figure: Mapping[str, Any]) -> str:
-    return _figure(figure, 100, ".1f", " %")
-
-
-def _on(part: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {"n": part.get("n"), "clusters": part.get("clusters")} | dict(part[name])
-
-
-def _figure(figure: Mapping[str, Any], factor: float, form: str, unit: str, noun: str = "") -> str:
-    from router_lab.metrics import too_few
-
-    value, low, high = (figure[k] for k in ("value", "low", "high"))
-    if value is None:
-        return "unknown"
-    few = too_few(figure.get("n"), figure.get("clusters"), low, high)
-    if few is not None:
-        return few
-
-    def written(number: float) -> str:
-        text = f"{factor * number:{form}}"
-        return (f"{0.0:{form}}" if float(text) == 0 else text).replace("-", "−")
-
-    reach = "" if low is None or high is None else f" [{written(low)}, {written(high)}]"
-    return f"{written(value)}{unit}{reach}{noun}"
-
-
-def _looks(folder: Path, certificate: Mapping[str, Any]) -> int:
-    """How many revisions in `folder` were reported on the same test split, this one included."""
-    import json
-
-    from router_lab.runtime.errors import InputError
-    from router_lab.runtime.reading import read_regular
-
-    mine = (certificate["digests"], certificate["test"] is not None)
-    found = 0
-    for path in folder.glob("*/certificate.json"):
-        try:
-            other = json.loads(read_regular(path))
-        except (InputError, ValueError, RecursionError):
-            other = None
-        if not isinstance(other, dict):
-            echo(f"warning: {path}: is no certificate, so a look at the same test split may not be counted", err=True)
-            continue
-        found += mine == (other.get("digests"), other.get("test") is not None) and mine[1]
-    return found
+def _written(value: float, form: str) -> str:
+    """A share times a hundred; what rounds to nothing has no sign."""
+    text = f"{100 * value:{form}}"
+    return (f"{0.0:{form}}" if float(text) == 0 else text).replace("-", "−")

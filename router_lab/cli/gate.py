@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from router_lab.cli.common import echo, echo_block, json_option, open_policy, print_json, same_or_fail, step
+from router_lab.cli.looks import look_of_gate, looks_json
 
 if TYPE_CHECKING:
     from router_lab.config import Gate
@@ -79,7 +80,8 @@ def gate(
 ) -> None:
     """Judge POLICY by thresholds, on outcomes that its fit has not used.
 
-    Exit status: 0 every gate passed, 3 one failed, 4 one is inconclusive.
+    Exit status: 0 every gate passed, 3 one failed, 4 one is inconclusive. Looks at the same fresh rows are counted
+    beside the outcomes, in .router-lab-looks.jsonl; a second one is told. --check, which asks nothing new, is none.
     """
     import json
 
@@ -89,12 +91,12 @@ def gate(
     from router_lab.runtime.visible import in_markdown, visible_json
 
     loaded, table = open_policy(policy), read_outcomes(outcomes)
-    gates = gates_for(loaded, gates_file)
+    gates, rival = gates_for(loaded, gates_file), champion_policy(champion, tracking_uri)
     written = None if check is None else read_written(check)
     today = dt.datetime.now(dt.UTC).date() if written is None else dt.date.fromisoformat(written["date"])
     with step(f"gating {loaded.spec.name} on {len(table)} outcomes"):
         report = run_gates(
-            loaded, table, gates, champion=champion_policy(champion, tracking_uri),
+            loaded, table, gates, champion=rival,
             prices=None if prices is None else prices_on(prices, loaded, today),
             audit=None if audit is None else read_audit(audit, table),
             today=today,
@@ -102,6 +104,7 @@ def gate(
     if check is not None:
         same_or_fail(check, differences(written, json.loads(json.dumps(report.to_json()))))
         return
+    looks = look_of_gate(outcomes, table, loaded, rival, gates, report)
     if junit is not None:
         atomic_write(junit, report.to_junit())
     doubt = beside_the_mix(loaded)
@@ -111,9 +114,11 @@ def gate(
     if write_json is not None:
         atomic_write(write_json, visible_json(json.dumps(report.to_json(), indent=2, ensure_ascii=False)).encode())
     if as_json:
-        print_json(report.to_json())
+        print_json(report.to_json() | looks_json(looks))
     else:
         echo_block(report.to_text())
+        if looks is not None and looks.told() is not None:
+            echo(looks.told())
     if doubt:
         echo(f"warning: {doubt}", err=True)
     raise SystemExit(report.exit_code)
@@ -121,14 +126,16 @@ def gate(
 
 def beside_the_mix(policy: Policy) -> str:
     """What the certificate says against routing at all, whatever the gates are; empty unless it shows a loss."""
+    from router_lab.certificate import Certificate
     from router_lab.metrics import advice, shown_to_lose
 
-    shown = policy.spec.certificate
+    shown = Certificate.of(policy)
     return f"by the policy's own certificate: {advice(shown).text}" if shown_to_lose(shown) else ""
 
 
 def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:
     """The gates of a gates file or a recipe; without one, those of the policy's own recipe, or of its certificate."""
+    from router_lab.certificate import Certificate
     from router_lab.config import Gate, Gates, Recipe, load, read_yaml
 
     if gates_file is not None:
@@ -138,11 +145,11 @@ def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:
     recipe = policy.spec.provenance.get("recipe") or {}
     if recipe.get("gates"):
         return [Gate.model_validate(dict(gate)) for gate in recipe["gates"]]
-    shown = policy.spec.certificate
+    shown = Certificate.of(policy)
     gates = [Gate(metric="certificate", min=1), Gate(metric="expires_in_days", min=7)]
-    if shown.get("margin") is not None:
-        loss = {"metric": "quality", "against": "reference", "margin": shown["margin"]}
-        gates.insert(0, Gate.model_validate({**loss, "confidence": shown["confidence"]}))
+    if shown.margin is not None:
+        loss = {"metric": "quality", "against": "reference", "margin": shown.margin, "confidence": shown.confidence}
+        gates.insert(0, Gate.model_validate(loss))
     return gates
 
 

@@ -15,6 +15,7 @@ from router_lab.cli.common import echo, step
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.certificate import Compared
     from router_lab.replay import Replay
     from router_lab.runtime.policy import Policy
 
@@ -60,12 +61,13 @@ def mirror(
 
 def verdict_tags(policy: Policy) -> dict[str, str]:
     """The verdict with its reason and what to deploy; as the run's description, too."""
+    from router_lab.certificate import Certificate
     from router_lab.metrics import advice
 
-    shown = policy.spec.certificate
-    word, reason, text = shown.get("verdict"), shown.get("reason", "no certificate"), advice(shown).text
+    shown = Certificate.of(policy)
+    word, reason, text = str(shown.verdict), shown.reason or "no certificate", advice(shown).text
     return {
-        "verdict": str(word), "reason": str(reason), "deploy": text,
+        "verdict": word, "reason": reason, "deploy": text,
         "mlflow.note.content": f"certificate: {word} · {text} {reason}",
     }  # fmt: skip
 
@@ -76,34 +78,36 @@ def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict
     `certificate`: out of fold, as the certificate says; `fresh` (or `in_sample`): the replay's. Each is the reference's
     mean there, moved by the paired difference and the paired saving, so that all of them stand on the same rows.
     """
+    from router_lab.certificate import Certificate
+
     found: dict[str, tuple[Metrics, dict[Pair, Metrics]]] = {}
-    shown = policy.spec.certificate
-    fixed = {(row["model"], row["effort"]): row for row in shown.get("fixed") or []}
-    base = fixed.get((policy.reference.model, policy.reference.effort))
-    if base is not None and (shown.get("quality_difference") or {}).get("value") is not None:
+    shown = Certificate.of(policy)
+    base, figure = shown.always.get(policy.reference), shown.quality_difference
+    if base is not None and figure is not None and figure.value is not None and shown.n is not None:
         found["certificate"] = (
-            moved(base["quality"], base["cost_usd"], shown, shown["n"]),
-            {pair: moved(base["quality"], base["cost_usd"], row, shown["n"]) for pair, row in fixed.items()},
+            moved(base.quality, base.cost_usd, shown, shown.n),
+            {(c.model, c.effort): moved(base.quality, base.cost_usd, r, shown.n) for c, r in shown.always.items()},
         )
     quality, cost = replayed.reference_quality, replayed.reference_cost_usd
-    scored = {(row["model"], row["effort"]): row for row in replayed.fixed}
     found["in_sample" if replayed.in_sample else "fresh"] = (
-        moved(quality, cost, estimates(replayed), replayed.n),
-        {pair: moved(quality, cost, as_figures(row), replayed.n) for pair, row in scored.items()},
+        moved(quality, cost, _estimates(replayed), replayed.n),
+        {(row["model"], row["effort"]): moved(quality, cost, _as_row(row), replayed.n) for row in replayed.fixed},
     )
     return found
 
 
-def moved(quality: float | None, cost: float | None, row: Mapping[str, Any], n: int) -> Metrics:
+def moved(quality: float | None, cost: float | None, row: Compared, n: int) -> Metrics:
     """A reference's mean `quality` and `cost` (dollars a request) moved by a row's paired difference and saving."""
-    difference, saving = row["quality_difference"], row["savings"]
+    from router_lab.certificate import Figure
+
+    difference, saving = row.quality_difference or Figure(), (row.savings or Figure()).value
     numbers = {
-        "quality": _plus(quality, difference["value"]),
-        "quality_difference": difference["value"],
-        "quality_difference_low": difference["low"],
-        "quality_difference_high": difference["high"],
-        "cost_usd_per_1k": None if cost is None or saving["value"] is None else 1000 * cost * (1 - saving["value"]),
-        "savings": saving["value"],
+        "quality": _plus(quality, difference.value),
+        "quality_difference": difference.value,
+        "quality_difference_low": difference.low,
+        "quality_difference_high": difference.high,
+        "cost_usd_per_1k": None if cost is None or saving is None else 1000 * cost * (1 - saving),
+        "savings": saving,
         "n": n,
     }
     return {name: float(value) for name, value in numbers.items() if value is not None and math.isfinite(value)}
@@ -113,19 +117,23 @@ def _plus(base: float | None, change: float | None) -> float | None:
     return None if base is None or change is None else base + change
 
 
-def estimates(replayed: Replay) -> dict[str, Any]:
+def _estimates(replayed: Replay) -> Compared:
     """The replay's paired figures in the form of a certificate's."""
-    found = {}
-    for name in ("quality_difference", "savings"):
+    from router_lab.certificate import Figure, SuiteRow
+
+    def figure(name: str) -> Figure:
         low, high = replayed.interval(name)
-        found[name] = {"value": replayed.estimate(name).value, "low": low, "high": high}
-    return found
+        return Figure(value=replayed.estimate(name).value, low=low, high=high)
+
+    return SuiteRow(quality_difference=figure("quality_difference"), savings=figure("savings"))
 
 
-def as_figures(row: Mapping[str, Any]) -> dict[str, Any]:
+def _as_row(row: Mapping[str, Any]) -> Compared:
     """A fixed candidate of a replay in the form of a certificate's."""
-    gain = {"value": row["quality_difference"], "low": row["low"], "high": row["high"]}
-    return {"quality_difference": gain, "savings": {"value": row["savings"], "low": None, "high": None}}
+    from router_lab.certificate import Figure, SuiteRow
+
+    gain = Figure(value=row["quality_difference"], low=row["low"], high=row["high"])
+    return SuiteRow(quality_difference=gain, savings=Figure(value=row["savings"]))
 
 
 def placed(policy: Policy, replayed: Replay, table: pd.DataFrame) -> tuple[Metrics, dict[str, str]]:
@@ -136,10 +144,10 @@ def placed(policy: Policy, replayed: Replay, table: pd.DataFrame) -> tuple[Metri
     found, base = figures(policy, replayed), reference_row(policy, table)
     if base is None:
         return {}, {"router_lab.rows": "none: the sweep has no outcome of the policy's reference"}
-    difference = found["quality_difference"]
-    metrics = moved(base["quality"], base["cost_usd_per_1k"] / 1000, found, found["n"])
+    difference = found.quality_difference
+    metrics = moved(base["quality"], base["cost_usd_per_1k"] / 1000, found, found.n)
     metrics = {name: value for name, value in metrics.items() if name in ("quality", "cost_usd_per_1k", "savings")}
-    ends = {end: difference.get(end) for end in ("low", "high")}
+    ends = {"low": difference.low, "high": difference.high}
     metrics |= {f"quality_{e}": min(1.0, max(0.0, base["quality"] + v)) for e, v in ends.items() if v is not None}
-    rows = f"the reference's place on every row, moved by what was measured on {found['source']}"
+    rows = f"the reference's place on every row, moved by what was measured on {found.source}"
     return metrics, {"router_lab.rows": rows}

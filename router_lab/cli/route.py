@@ -131,11 +131,13 @@ def explained(
     policy: Policy, decision: Decision, text: str, suite: str | None, vector: list[float] | None
 ) -> list[dict[str, Any]]:
     """A row for each candidate: model, effort, quality, cost_usd, utility = quality − tradeoff × cost_usd, ahead (of
-    the reference's utility), `standing`: in words, how that compares with the guard, or why it may not serve; and
-    `with_escalation`: whether these figures count a second call where the answer fails its check."""
+    the reference's utility; both None where no rule on predictions decided), `standing`: in words, how that compares
+    with the guard, or why it may not serve; and `with_escalation`: whether these figures count a second call where the
+    answer fails its check."""
     spec, evidence = policy.spec, decision.evidence
     quality, cost = (part[0] for part in policy.predict([text], [suite], None if vector is None else [vector]))
-    utility = quality - evidence["tradeoff"] * cost
+    known = evidence["tradeoff"] is not None
+    utility = quality - (evidence["tradeoff"] if known else 0.0) * cost
     ahead = utility - utility[spec.reference]
     row = spec.suites.index(suite) + 1 if suite in spec.suites else 0
     open_ = {decision.candidate, *decision.fallbacks}  # who is not among them, the constraints exclude
@@ -147,32 +149,45 @@ def explained(
             standing = "the reference"
         elif spec.eligible is not None and not spec.eligible[row, column]:
             standing = "may not be chosen here: seen on too few samples, or not shown for such requests"
+        elif not known:
+            standing = "predictions do not decide"
         else:
             standing = "beats the guard" if ahead[column] > evidence["guard"] else "does not beat the guard"
         figures = zip(("quality", "cost_usd", "utility", "ahead"), (quality, cost, utility, ahead), strict=True)
         rows.append({
             "model": candidate.model, "effort": candidate.effort, "standing": standing,
             "chosen": candidate == decision.candidate, "with_escalation": with_escalation(policy, column),
-            **{name: float(values[column]) for name, values in figures},
+            **{name: float(values[column]) if known or name in ("quality", "cost_usd") else None
+               for name, values in figures},
         })  # fmt: skip
     return rows
+
+
+def _rule(evidence: Mapping[str, Any]) -> str:
+    """The numbers of the rule that decided, or that none on predictions did."""
+    tradeoff, share, mix = evidence["tradeoff"], evidence["share"], f"mix {evidence['mix']:g}"
+    if tradeoff is None:
+        acts = "no piece of it acts" if share is None else f"for this key a piece of {share:g} acts"
+        return f"  {mix}: {acts}, and no rule on predictions decides"
+    drawn = "" if share in (None, evidence["mix"]) else f" (this key draws a piece of {share:g})"
+    return (
+        f"  tradeoff {tradeoff:g}, guard {evidence['guard']:g}, {mix}{drawn}: utility = quality − tradeoff × cost; "
+        "who is ahead of the reference by more than the guard beats it"
+    )
 
 
 def table(rows: Sequence[Mapping[str, Any]], decision: Decision) -> list[str]:
     """`explained`, for a person."""
     from router_lab.runtime.model import Candidate
 
-    evidence = decision.evidence
-    lines = [
-        f"  tradeoff {evidence['tradeoff']:g}, guard {evidence['guard']:g}, mix {evidence['mix']:g}: utility = quality "
-        "− tradeoff × cost; who is ahead of the reference by more than the guard beats it",
-        "  quality   cost_usd   utility     ahead  candidate",
-    ]
+    known = decision.evidence["tradeoff"] is not None
+    lines = [_rule(decision.evidence), f"  quality   cost_usd{'   utility     ahead' if known else ''}  candidate"]
     for row in rows:
         mark = "→" if row["chosen"] else " "
         both = "; figures with escalation" if row["with_escalation"] else ""
+        ranked = f"{row['utility']:9.4f} {row['ahead']:+9.4f}  " if known else " "
         lines.append(
-            f"{mark} {row['quality']:7.3f} {row['cost_usd']:10.6f} {row['utility']:9.4f} {row['ahead']:+9.4f}  "
+            f"{mark} {row['quality']:7.3f} {row['cost_usd']:10.6f} {ranked}"
             f"{Candidate(row['model'], row['effort'])} ({row['standing']}{both})"
         )
     return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 
 from router_lab.cli.common import echo, json_option, open_policy, print_json
 from router_lab.cli.words import (
+    PIECE_WORDS,
     POINT_WORDS,
     coverage,
     escalates,
@@ -21,11 +21,14 @@ from router_lab.cli.words import (
     who_serves,
 )
 from router_lab.columns import left, named, widest
+from router_lab.runtime.points import Follow, described, follows, mix_of
 from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.certificate import Certificate
+    from router_lab.runtime.points import Point
     from router_lab.runtime.policy import Policy
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -50,6 +53,8 @@ def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
                 to replace it
       mix       the share of requests on which such a candidate does
                 replace it; the others stay on the reference
+    Or it is several pieces, each with its share of the requests: such a rule, or
+    one candidate for every prompt of a suite, whatever is predicted.
     """
     loaded = open_policy(policy)
     if as_json:
@@ -70,13 +75,16 @@ def _as_json(policy: Policy) -> dict[str, Any]:
     return {
         "name": spec.name, "revision": policy.revision, "expires": spec.expires, "suites": list(spec.suites),
         "reference": policy.reference._asdict(), "candidates": [c._asdict() for c in policy.candidates],
-        "points": {name: point._asdict() for name, point in spec.points.items()}, "point": spec.point,
+        "points": {name: _point(policy, point) for name, point in spec.points.items()}, "point": spec.point,
         "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0),
         "reads": reads(policy), "vector_length": policy.vector_length,
         "who_serves": [
             {
                 **row, "unfamiliar": row["unfamiliar"]._asdict(),
-                "shares": [{**candidate._asdict(), "share": share} for candidate, share in row["shares"].items()],
+                **{
+                    key: [{**candidate._asdict(), "share": share} for candidate, share in row[key].items()]
+                    for key in ("shares", "assigned", "unfamiliar_shares")
+                },
             }
             for row in pick_rows(policy, by_prompt=any(read_by(policy)))
         ],
@@ -88,25 +96,38 @@ def _as_json(policy: Policy) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _point(policy: Policy, point: Point) -> dict[str, Any]:
+    """A point of one piece that follows predictions is its three numbers, any other its pieces."""
+    if len(point) == 1 and isinstance(point[0], Follow):
+        return {"tradeoff": point[0].tradeoff, "guard": point[0].guard, "mix": point[0].share}
+    named = policy.candidates
+    pieces = [
+        piece._asdict() | ({} if isinstance(piece, Follow) else {"table": [named[c]._asdict() for c in piece.table]})
+        for piece in point
+    ]
+    return {"mix": mix_of(point), "pieces": pieces}
+
+
 def _head(policy: Policy) -> list[str]:
+    from router_lab.certificate import Certificate
     from router_lab.metrics import advice
     from router_lab.report.policy import certificate_rows, least_told, quality_told, ranged_percent
 
-    shown = policy.spec.certificate
+    shown = Certificate.of(policy)
     lines = [
         f"{policy.spec.name}  revision {(policy.revision or 'unsaved')[:16]}",
-        f"  verdict    {shown.get('verdict', 'none')}: {shown.get('reason', 'no certificate')}",
+        f"  verdict    {shown.verdict or 'none'}: {shown.reason or 'no certificate'}",
         f"  deploy     {advice(shown).text}",
-        *([f"  judged on  {certificate_rows(shown)}; `gate` judges fresh rows"] if shown.get("n") else []),
+        *([f"  judged on  {certificate_rows(shown)}; `gate` judges fresh rows"] if shown.n else []),
         f"  reference  {policy.reference}: serves whenever nothing is shown",
         f"  expires    {policy.spec.expires or 'never'}",
     ]
     if policy.spec.escalation:
         lines.append(f"  escalates  {escalates(policy)}")
-    if shown.get("quality_difference"):
+    if shown.quality_difference is not None:
         lines += [
-            f"  quality    {quality_told(shown, digits=2)}; {shown['n']:,} rows in {shown['clusters']:,} groups",
-            f"  saved      {ranged_percent(shown['savings'], ' of its cost')}",
+            f"  quality    {quality_told(shown, digits=2)}; {shown.counted} in {shown.clusters:,} groups",
+            f"  saved      {ranged_percent(shown.savings, ' of its cost')}",
         ]
         lines += _mix(shown)
     lines.append(f"  reads      {reads(policy)}{fitted_by(policy)}")
@@ -115,28 +136,29 @@ def _head(policy: Policy) -> list[str]:
     if vectors is not None:
         lines.append(f"  vectors    {vectors}")
     lines += [f"  requests   {line}" for line in requests_lacking(policy)]
-    if shown.get("smallest_margin") is not None:
-        rows = f"{shown['n']:,} samples" if shown.get("n") else "so many samples"
-        lines.append(f"  margin     the least that {rows} can certify: {least_told(shown, digits=2)}")
+    if shown.smallest_margin is not None:
+        lines.append(f"  margin     the least that {shown.samples} can certify: {least_told(shown, digits=2)}")
     return lines
 
 
-def _mix(shown: Mapping[str, Any]) -> list[str]:
+def _mix(shown: Certificate) -> list[str]:
     """What needs no router, beside the policy; and a warning where it does better."""
     from router_lab.report.policy import ranged_percent
 
-    over, mix = shown.get("over_random_mix"), shown.get("random_mix")
-    if not over or not mix:
+    over, mix = shown.over_random_mix, shown.random_mix
+    if over is None or mix is None:
         return []
-    lines = [f"  random mix {ranged_percent(mix['savings'], ' of its cost')}, without any router"]
-    lines.append(f"  over it    {ranged_percent(over)}, paired; two-sided 95 %, as all ranges here")
-    return lines
+    return [
+        f"  random mix {ranged_percent(mix.savings, ' of its cost')}, without any router",
+        f"  over it    {ranged_percent(over)}, paired; two-sided 95 %, as all ranges here",
+    ]
 
 
 def _candidates(policy: Policy) -> list[str]:
+    from router_lab.certificate import Certificate
     from router_lab.report.format import cut_off
 
-    fixed = {(row["model"], row["effort"]): row.get("cut_off") for row in policy.spec.certificate.get("fixed") or []}
+    fixed = Certificate.of(policy).always
     lines = ["candidates (fallback order)"]
     for column in policy.spec.fallbacks:
         profile = policy.spec.profiles[column]
@@ -144,16 +166,19 @@ def _candidates(policy: Policy) -> list[str]:
         price = "no price" if prices is None else f"${prices.input:g} in, ${prices.output:g} out per million tokens"
         window = "" if profile.context_window is None else f", window {profile.context_window:,}"
         mark = " (reference)" if column == policy.spec.reference else ""
-        cut = cut_off(fixed.get((profile.candidate.model, profile.candidate.effort)), words=True)
+        own = fixed.get(profile.candidate)
+        cut = cut_off(None if own is None else own.cut_off, words=True)
         lines.append(f"  {profile.candidate}{mark}: {price}{window}{', ' if cut else ''}{cut}")
     return lines
 
 
 def _points(policy: Policy) -> list[str]:
-    lines = ["operating points", *(f"  {line}" for line in POINT_WORDS)]
+    several = any(len(point) > 1 or not follows(point) for point in policy.spec.points.values())
+    words = POINT_WORDS + PIECE_WORDS * several
+    lines = ["operating points", *(f"  {line}" for line in words)]
     for name, point in policy.spec.points.items():
         mark = " (default)" if name == policy.spec.point else ""
-        lines.append(f"  {name}{mark}: tradeoff {point.tradeoff:g}, guard {point.guard:g}, mix {point.mix:g}")
+        lines.append(f"  {name}{mark}: {described(point, policy.candidates)}")
     return lines
 
 

@@ -31,12 +31,12 @@ def verify(
     With --public-key, --name or --alias, check its release as a loader does that was given these. Exit status 3 when
     the certificate cannot be reproduced.
     """
-    from router_lab.certificate import check_certificate
+    from router_lab.certificate import Certificate
     from router_lab.runtime.artifact import open_artifact, revision_in
 
     opened = open_artifact(revision_in(policy), public_key=keys or None, name=name, alias=alias)
     loaded, release = opened.policy, opened.release
-    check_certificate(loaded.spec.certificate)
+    Certificate.of(loaded)  # raises where it cannot be read
     result: dict[str, Any] = {"revision": loaded.revision, "intact": True}
     if release is not None and (keys or alias is not None):
         from router_lab.runtime.release import release_row

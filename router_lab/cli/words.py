@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from router_lab.columns import left, named, widest
+from router_lab.runtime.points import follows
 from router_lab.runtime.shares import below, part
 
 if TYPE_CHECKING:
@@ -19,12 +20,17 @@ POINT_WORDS = (
     "mix       the share of requests on which such a candidate does replace it; the others stay on the reference",
 )
 """What the three numbers of an operating point mean, a line each."""
+PIECE_WORDS = (
+    "pieces    each with its share of the requests, drawn by `key`: such a rule, or one candidate for all of a suite",
+)
+"""What a point that has others than one such rule is made of."""
 
 READS = {
     "blend": "{text} and its suite",
     "rates": "the suite alone: reading {text} as well did not do better on left-out rows",
     "pooled": "nothing: one ranking of the candidates for every prompt",
     "fixed": "nothing: one candidate serves a share of all prompts, as the random mix does",
+    "several": "{text} and its suite in some of its pieces, the suite alone or nothing in the others",
     None: "nothing: the reference serves",
 }
 """By the predictor that the fit chose (certificate.json, points): what a decision depends on."""
@@ -32,12 +38,14 @@ READS = {
 
 def reads(policy: Policy) -> str:
     """What decides, and where that is less than there was to read, why."""
-    predictor = predictor_of(policy.spec.certificate)
+    predictor = predictor_of(policy)
     if predictor == "rates" and not max(policy.spec.provenance.get("blend") or (1.0,)):
         if policy.spec.provenance.get("fitter") == "rates":
             return "the suite alone: fitter `rates` reads nothing else"
         return "the suite alone: there were no prompts, or they told nothing"
     words, vector = read_by(policy)
+    if predictor == "several" and not follows(policy.spec.points[policy.spec.point]):
+        return "the suite alone in some of its pieces, nothing in the others: one candidate for every prompt"
     text = "the prompt" if policy.vector_length is None else "the prompt, its vector"
     if predictor == "rates" and policy.vector_length is not None:
         text = "the prompt and its vector"
@@ -66,16 +74,20 @@ def fitted_by(policy: Policy) -> str:
 
 
 def read_by(policy: Policy) -> tuple[bool, bool]:
-    """Whether predictions depend on the words of a prompt, and on its vector."""
+    """Whether what decides at the policy's own point depends on the words of a prompt, and on its vector."""
     linear = policy.spec.linear
+    if not follows(policy.spec.points[policy.spec.point]):
+        return False, False
     vector = linear.vector is not None and bool(linear.vector.weights.any())
     return bool(linear.weights.any() or linear.dense.any()), vector
 
 
-def predictor_of(shown: Mapping[str, Any]) -> str | None:
-    """The predictor that a certificate names for the default point, a key of READS."""
-    found = ((shown.get("points") or {}).get("default") or {}).get("predictor")
-    return found if found in READS else None
+def predictor_of(policy: Policy) -> str | None:
+    """The predictor that the certificate names for the default point, a key of READS."""
+    from router_lab.certificate import Certificate
+
+    found = (Certificate.of(policy).points or {}).get("default")
+    return found.predictor if found is not None and found.predictor in READS else None
 
 
 def weight_of_vectors(policy: Policy) -> str | None:
@@ -126,11 +138,12 @@ def escalates(policy: Policy) -> str:
         f'an answer that fails its check is asked again of {order} (`Decision.next("check")`); predicted and measured '
         "quality and cost of the policy count both calls, those of the baselines beside it one"
     )
-    more = policy.spec.certificate.get("escalation_gain")
-    if not more:
-        return said
+    from router_lab.certificate import Certificate
     from router_lab.report.policy import ranged_percent
 
+    more = Certificate.of(policy).escalation_gain
+    if more is None:
+        return said
     saved = ranged_percent(more, " of the reference's cost")
     return f"{said}; that saves {saved} more than without, paired"
 
@@ -170,11 +183,12 @@ def who_serves(policy: Policy) -> list[str]:
 
     Exact where only the suite decides. Where the prompt does, what that came to on the certificate's rows.
     """
+    from router_lab.certificate import Certificate
     from router_lab.report.policy import pick_rows, ranged, ranged_percent
 
     rows = pick_rows(policy, by_prompt=any(read_by(policy)))
     decides = BY[read_by(policy)]
-    suites = policy.spec.certificate.get("suites") or {}
+    suites = Certificate.of(policy).suites or {}
     names = ["(no suite)" if row["suite"] is None else named(row["suite"]) for row in rows]
     width = widest(names)
     lines = []
@@ -183,12 +197,16 @@ def who_serves(policy: Policy) -> list[str]:
         if row["coverage_needed"] <= 1:
             found = suites.get(row["suite"]) if row["by_prompt"] else None
             parts.append(decides if row["by_prompt"] else _shares(row["shares"]))
+            if row["by_prompt"] and row["assigned"]:
+                fixed = ", ".join(f"{part(share, ' %')} {who}" for who, share in row["assigned"].items())
+                parts[0] += f" (but {fixed} whatever it says)"
             if found:
-                saved, lost = ranged_percent(found["savings"]), ranged(found["quality_difference"], " points")
+                saved, lost = ranged_percent(found.savings), ranged(found.quality_difference, " points")
                 parts[0] += f": on average {saved} saved, {lost}" if saved != lost else f": {saved}"
-        if row["coverage_needed"] > 0 and parts != [str(row["unfamiliar"])]:
+        unfamiliar = _shares(row["unfamiliar_shares"])
+        if row["coverage_needed"] > 0 and parts != [unfamiliar]:
             seen = f"where less than {part(row['coverage_needed'])} of the prompt was seen in fitting, "
-            parts.append(f"{seen if parts else ''}{row['unfamiliar']}")
+            parts.append(f"{seen if parts else ''}{unfamiliar}")
         lines.append(f"  {left(name, width)}  {'; '.join(parts)}")
     heading = f"who serves, at point {policy.spec.point}"
     if any(row["by_prompt"] for row in rows):

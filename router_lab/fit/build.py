@@ -13,26 +13,27 @@ import scipy
 from numpy.typing import NDArray
 
 import router_lab
+from router_lab.certificate import NotReproducible, Refit
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import Expected, certify, figure, over_mix, with_test
-from router_lab.fit.choose import READS, Choice, Option, choose, constants, family
+from router_lab.fit.choose import CHOOSING, READS, Choice, choose, constants, family, mixed
 from router_lab.fit.coverage import Strange, known_threshold, strange_threshold, told
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
 from router_lab.fit.evidence import Evidence, Goal, column_means
 from router_lab.fit.fitters import FITTERS
-from router_lab.fit.folds import group_folds
+from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.limits import fallbacks_of, limits_of
+from router_lab.fit.pieces import piece_of
 from router_lab.fit.predictor import (
     CrossFit,
     Settings,
     Task,
     compile_model,
-    constant_model,
     crossfit,
     fit_model,
-    means_model,
+    suite_table,
     to_units,
 )
 from router_lab.fit.problem import Problem, prepare
@@ -42,13 +43,16 @@ from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.replay import replay_known
 from router_lab.runtime.clients import unreproducible
 from router_lab.runtime.errors import InputError, RouterLabWarning
-from router_lab.runtime.model import Linear, Point, PolicySpec, Profile, Route, group_code, profile_from_dict
+from router_lab.runtime.model import Linear, PolicySpec, Profile, Route, group_code, profile_from_dict
+from router_lab.runtime.points import Assign, Follow, Piece, Point
 from router_lab.runtime.policy import Policy
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-IDLE = Point(0.0, 1.0, 0.0)
+IDLE: Point = (Follow(0.0, 1.0, 0.0),)
 """The point of a policy that does not route: the reference, whatever is predicted."""
+SHARE_DIGITS = 12
+"""Decimals of a piece's share, so that parts that were cut and joined again add up."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Fitted:
     random_mix: Choice
     cells: list[Cell]
     linear: Linear
+    rates: tuple[Floats, Floats]
+    """Quality and cost_usd [suites + 1, c] of the suites alone, fitted on all rows: what a table decides by."""
     coverage: float
     strange: Strange | None
     """What holding suites out showed; None where it could not be tried."""
@@ -74,15 +80,24 @@ class Fitted:
 def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnostics: bool = False) -> Policy:
     """The policy that `recipe` asks for, fitted on `outcomes` (DESIGN section 4), with its certificate.
 
-    A `holdout` share of groups (by a hash that never moves) is only ever reported on. Deterministic in the rows (not
-    their order) and `seed`. `diagnostics` adds a label-shuffle control and a learning curve: three further fits.
+    A `holdout` share of groups (by a hash that never moves) is only ever reported on. Deterministic in the rows, not in
+    their order. `diagnostics` adds a label-shuffle control and a learning curve: three further fits, whose shuffle and
+    parts are all that `seed` is for: folds are dealt by a digest of the groups (`folds.deal_of`).
+    Counts no look: who fits the same rows often counts himself, or uses the command, which does (outcomes/looks.py).
     Raises InputError for outcomes or recipes that cannot be fitted, with the reason; warns as `prepare` does.
     """
     if recipe.fitter not in FITTERS:
         raise InputError(f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}")
     problem = prepare(recipe, outcomes)
-    plain = learn(problem, seed)
-    fitted, more = _escalated(plain, seed) if recipe.escalate else (plain, None)
+    return fit_problem(problem, deal_of(problem.develop), seed if diagnostics else None)
+
+
+def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
+    """`fit_policy` with a deal of the folds that is given, which a bench varies to see what it moves. seed: of the
+    diagnostics, None = without."""
+    recipe = problem.recipe
+    plain = learn(problem, deal)
+    fitted, more = _escalated(plain, deal) if recipe.escalate else (plain, None)
     spec = spec_of(fitted, seed)
     if fitted is not plain:
         # A fallback is asked when the reference may not be there to ask again: what counts is each one's own answer.
@@ -90,72 +105,71 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
     certificate = certify(
         problem, fitted.evidence, fitted.goals, fitted.choices, plain.random_mix, fitted.cells, plain.evidence
     )
-    if more is not None:
-        certificate["escalation_gain"] = figure(more)
-    if fitted.strange is not None:
-        certificate["unknown_suites"] = told(fitted.strange, figure)
-    lacking = unreproducible(spec.profiles, spec.suites)
-    if lacking:
-        certificate["requests_not_reproducible"] = lacking
-    if diagnostics:
-        certificate["diagnostics"] = diagnose(problem, lambda part: _figures(learn(part, seed)), seed)
+    lacking = tuple(NotReproducible.from_json(row) for row in unreproducible(spec.profiles, spec.suites))
+    certificate = replace(
+        certificate,
+        escalation_gain=None if more is None else figure(more),
+        unknown_suites=None if fitted.strange is None else told(fitted.strange, figure),
+        requests_not_reproducible=lacking or None,
+        diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),
+    )
     if problem.held is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RouterLabWarning)  # `prepare` has spoken of all rows
-            held = replay_known(Policy(replace(spec, certificate=certificate)), problem.held)
+            held = replay_known(Policy(replace(spec, certificate=certificate.to_json())), problem.held)
         certificate = with_test(certificate, held, fitted.goals["default"])
-    return Policy(replace(spec, certificate=certificate))
+    return Policy(replace(spec, certificate=certificate.to_json()))
 
 
-def learn(problem: Problem, seed: int) -> Fitted:
-    """Predict out of fold, choose every point, and fit the chosen predictor on all rows to choose on."""
+def learn(problem: Problem, deal: int) -> Fitted:
+    """Predict out of fold, choose every point, and fit the chosen predictor on all rows to choose on. deal: the seed
+    of the folds, and of the rows that are drawn where not all are looked at."""
     data = problem.develop
     design = Design.of(data.prompts, data.vectors)
     task = Task.of(data, design)
-    folds = group_folds(data.suite, data.group, seed)
-    settings = FITTERS[problem.recipe.fitter](task, folds, seed)
+    folds = group_folds(data.suite, data.group, deal)
+    settings = FITTERS[problem.recipe.fitter](task, folds, deal)
     goals = _goals(problem.recipe)
     main = goals["default"]
     level = main.level if main.kind == "margin" else 0.0
     cells = _table(problem, np.ones(len(data), bool), level, main.confidence)
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
+    evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
     predictions = _predictions(task, crossfit(task, folds, settings), settings)
     choices = _choices(predictions, evidence, goals)
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
         choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
-    chosen = choices["default"].option
     model = fit_model(task, np.arange(len(data)), settings)
-    if chosen is None or chosen.predictor == READS:
-        linear = compile_model(task, model, settings)
-    elif chosen.column is not None:
-        linear, coverage = means_model(task, data), 0.0
-    else:
-        linear, coverage = constant_model(task, model, pooled=chosen.predictor == "pooled"), 0.0
-    mix = choose(*constants(evidence, main), evidence.everywhere(), main)
-    strange = strange_threshold(problem, task, settings, choices["default"], main, coverage, seed)
+    linear, rates = compile_model(task, model, settings), suite_table(task, model)
+    if all(c.by_suite for c in choices.values()):
+        coverage = 0.0
+    mix = _random_mix(evidence.everywhere(), main)
+    strange = strange_threshold(problem, task, settings, choices["default"], main, coverage, deal)
     evidence = choices["default"].evidence
-    return Fitted(problem, task, settings, evidence, goals, choices, mix, cells, linear, coverage, strange, predictions)
+    return Fitted(
+        problem, task, settings, evidence, goals, choices, mix, cells, linear, rates, coverage, strange, predictions
+    )
 
 
-def _figures(fitted: Fitted) -> dict[str, Any]:
+def _figures(fitted: Fitted) -> Refit:
     """Out-of-fold savings of a fit, and over the random mix."""
     mine = Expected.of(fitted.evidence, fitted.choices["default"])
     base = Expected.of(fitted.evidence, fitted.random_mix)
     group = fitted.evidence.group
-    return {
-        "n": len(group),
-        "savings": figure(paired_saving(mine.cost, mine.base, group, weights=mine.weight)),
-        "over_random_mix": figure(over_mix(mine, base, group)),
-    }
+    return Refit(
+        n=len(group),
+        savings=figure(paired_saving(mine.cost, mine.base, group, weights=mine.weight)),
+        over_random_mix=figure(over_mix(mine, base, group)),
+    )
 
 
-def _escalated(plain: Fitted, seed: int) -> tuple[Fitted, Estimate | None]:
+def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
     """The fit on outcomes with escalation and what it saves more, as a share of the reference's cost, if that is shown,
     paired and out of fold; else `plain` and None."""
     problem = plain.problem.escalating()
     if problem is None:
         return plain, None
-    other = learn(problem, seed)
+    other = learn(problem, deal)
     if other.choices["default"].mix <= 0:
         return plain, None
     mine = Expected.of(other.evidence, other.choices["default"])
@@ -223,22 +237,27 @@ def _table(problem: Problem, rows: NDArray[np.bool_], margin: float, confidence:
 def _choices(
     predictions: Mapping[str, tuple[Any, Any]], evidence: Evidence, goals: Mapping[str, Goal]
 ) -> dict[str, Choice]:
-    """A choice for each goal. All points share the predictor that the first one, the rule, chose."""
+    """A choice for each goal."""
     found: dict[str, Choice] = {}
-    first: Option | None = None
+    options, actions = family(predictions, evidence)
     for point, goal in goals.items():
-        options, actions = family(predictions, evidence)
         fixed, always = constants(evidence, goal)
-        options, actions = options + fixed, np.concatenate([actions, always])
-        if first is not None:
-            same = [(o.predictor, o.column) == (first.predictor, first.column) for o in options]
-            options, actions = [o for o, mine in zip(options, same, strict=True) if mine], actions[same]
-        found[point] = choose(options, actions, evidence, goal)
-        first = found["default"].option
+        found[point] = choose(options + fixed, np.concatenate([actions, always]), evidence, goal)
     return found
 
 
-def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
+def _random_mix(evidence: Evidence, goal: Goal) -> Choice:
+    """The baseline: of the candidates that halves chose for everything the most frequent, and how far it may go."""
+    options, actions = constants(evidence, goal)
+    found = choose(options, actions, evidence, goal)
+    if not found.promising:
+        return found
+    most = max((piece for piece in found.pieces if piece.option is not None), key=lambda piece: piece.share).option
+    assert most is not None
+    return mixed(most, actions[options.index(most)], evidence, goal)
+
+
+def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
     problem, data = fitted.problem, fitted.problem.develop
     proven = fitted.choices["default"].mix >= 0
     routes = {
@@ -251,16 +270,16 @@ def spec_of(fitted: Fitted, seed: int) -> PolicySpec:
         suites=data.suites,
         featuriser=fitted.task.design.featuriser,
         linear=fitted.linear,
-        points={name: _point(choice) for name, choice in fitted.choices.items()},
+        points={name: _point(fitted, choice) for name, choice in fitted.choices.items()},
         point="default",
         coverage=fitted.coverage,
         coverage_unknown=None if fitted.strange is None else fitted.strange.threshold,
         routes=routes,
         fallbacks=_fallbacks(problem),
-        eligible=_open(problem, fitted.choices["default"].option, bool(fitted.task.texts.any())),
+        eligible=problem.eligible,
         limits=limits_of(problem.frame, data.suites, data.candidates),
         expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
-        groups=np.array(sorted({group_code(*data.groups[g]) for g in np.unique(data.group)}), np.uint64),
+        groups=np.array(sorted({group_code(*name) for name in data.used_groups}), np.uint64),
         provenance=_provenance(problem, fitted.settings, seed),
     )
 
@@ -274,21 +293,18 @@ def _fallbacks(problem: Problem) -> tuple[int, ...]:
     )
 
 
-def _open(problem: Problem, option: Option | None, read: bool) -> NDArray[np.bool_]:
-    """[suites + 1, c] who may be chosen: where one candidate serves every prompt, it and the reference alone; where no
-    prompt nor vector was read, the reference alone in a suite that is not known."""
-    result = problem.eligible.copy()
-    if option is not None and option.column is not None:
-        result &= np.isin(np.arange(result.shape[1]), (option.column, problem.reference))
-    if not read:
-        result[0] = np.arange(result.shape[1]) == problem.reference
-    return result
-
-
-def _point(choice: Choice) -> Point:
-    if choice.option is None or choice.mix <= 0:
+def _point(fitted: Fitted, choice: Choice) -> Point:
+    if not choice.acts and not choice.by_suite:
         return IDLE
-    return Point(choice.option.tradeoff, choice.option.guard, choice.mix)
+    if not choice.acts:  # unlike IDLE, judged without the routing table
+        return (Assign((fitted.problem.reference,) * len(fitted.problem.eligible)),)
+    problem, told = fitted.problem, bool(fitted.task.texts.any())
+    shares: dict[Piece, float] = {}
+    for share, option in choice.pieces:
+        if option is not None:
+            whole = piece_of(option, 1.0, fitted.rates, problem.eligible, problem.reference, told=told)
+            shares[whole] = shares.get(whole, 0.0) + choice.mix * share
+    return tuple(piece._replace(share=round(share, SHARE_DIGITS)) for piece, share in shares.items())
 
 
 def _profiles(problem: Problem) -> tuple[Profile, ...]:
@@ -299,12 +315,12 @@ def _profiles(problem: Problem) -> tuple[Profile, ...]:
     )
 
 
-def _provenance(problem: Problem, settings: Settings, seed: int) -> dict[str, Any]:
+def _provenance(problem: Problem, settings: Settings, seed: int | None) -> dict[str, Any]:
     return {
         "router_lab": router_lab.__version__,
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        "seed": seed,
+        **({} if seed is None else {"seed": seed}),
         "fitter": problem.recipe.fitter,
         "penalty": list(settings.penalty),
         "blend": list(settings.blend),

@@ -6,12 +6,24 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from router_lab.certificate import (
+    Certificate,
+    Figure,
+    Fixed,
+    Oracle,
+    PointShown,
+    RandomMix,
+    Reference,
+    Rule,
+    SuiteRow,
+    TableRow,
+    TestSplit,
+)
 from router_lab.fit.choose import Choice
 from router_lab.fit.evidence import Evidence, Goal, column_means
 from router_lab.fit.judged import judged_by, outcome, told_bounds
@@ -31,10 +43,12 @@ from router_lab.runtime.model import Candidate
 
 Floats = NDArray[np.float64]
 
+SEVERAL = "several"
+"""Predictor of a point whose pieces have different ones."""
+_WALKED = "Learn-then-Test along the mix of the choices of halves, each judged on the other; "
 PROCEDURE = {
-    "margin": "Learn-then-Test along the mix of the nested choice; one-sided t on cluster sums, G - 1 degrees of "
-    "freedom, two pseudo-clusters",
-    "strict": "Learn-then-Test along the mix of the nested choice; betting (Waudby-Smith & Ramdas) on cluster sums",
+    "margin": f"{_WALKED}one-sided bound on cluster sums for rare losses, skew and uneven clusters (metrics.bound)",
+    "strict": f"{_WALKED}betting (Waudby-Smith & Ramdas) on cluster sums",
 }
 ASSUMPTIONS = (
     "clusters are independent and future prompts come from the same mixture of suites",
@@ -52,8 +66,8 @@ def certify(
     random_mix: Choice,
     cells: Sequence[Cell],
     plain: Evidence,
-) -> dict[str, Any]:
-    """The certificate as plain JSON data. Figures are of left-out rows, at the mix that is deployed.
+) -> Certificate:
+    """What the fit has shown. Figures are of left-out rows, at the mix that is deployed.
 
     `rows` names what a verdict speaks of, here and wherever one is written: `certificate` (the rows that the fit chose
     on, each predicted and judged left out), `fresh` (rows that no fit has used) or `in-sample`.
@@ -63,44 +77,40 @@ def certify(
     found = outcome(problem, evidence, goal, choice)
     mine, base = Expected.of(evidence, choice), Expected.of(plain, random_mix)
     ref = problem.develop.candidates[problem.reference]
-    shown = {
-        "certificate_version": 1,
-        "verdict": found.verdict,
-        "rows": "certificate",
-        "reason": found.reason,
-        "rule": {"kind": goal.kind, "level": goal.level},
-        "margin": goal.level if goal.kind == "margin" else None,
-        "confidence": goal.confidence,
-        "procedure": PROCEDURE["strict" if goal.strict else "margin"],
-        "steps_tested": choice.walked.tested,
-        "judged": found.judged,
-        "n": found.n,
-        "clusters": found.clusters,
-        "unpaired": int(np.isnan(mine.gain).sum()),
-        "infra_share": problem.infra,
-        "reference": {"model": ref.model, "effort": ref.effort},
-        "quality_difference": figure(difference(mine, evidence, goal, choice)),
-        "savings": figure(paired_saving(mine.cost, mine.base, evidence.group, weights=mine.weight)),
-        "mix": max(0.0, choice.mix),
-        "mix_forbidden": not goal.mix,
-        "points": {name: _point(goals[name], chosen) for name, chosen in choices.items()},
-        "suites": _suites(problem.develop, evidence, mine, cells),
-        "fixed": [
-            {**_fixed(problem.develop, plain, j), **_cut_off(problem.frame, candidate)}
-            for j, candidate in enumerate(problem.develop.candidates)
-        ],
-        "random_mix": _mix(problem, plain, goal, random_mix, base),
-        "over_random_mix": figure(over_mix(mine, base, evidence.group)),
-        "escalation": evidence is not plain,
-        "oracle_upper_bound": _oracle(problem.develop),
-        "smallest_margin": number(smallest_margin(problem, evidence, goal, choice)),
-        "samples_needed": found.samples_needed,
-        "dollars_needed": found.dollars_needed,
-        "test": None,
-        "digests": {"develop": digest(problem.develop)},
-        "assumptions": list(ASSUMPTIONS),
-    }
-    return shown | {"action": advice(shown).action}
+    shown = Certificate(
+        certificate_version=1,
+        verdict=found.verdict,
+        rows="certificate",
+        reason=found.reason,
+        rule=Rule(kind=goal.kind, level=goal.level),
+        margin=goal.level if goal.kind == "margin" else None,
+        confidence=goal.confidence,
+        procedure=PROCEDURE["strict" if goal.strict else "margin"],
+        steps_tested=choice.walked.tested,
+        judged=found.judged,
+        n=found.n,
+        clusters=found.clusters,
+        unpaired=int(np.isnan(mine.gain).sum()),
+        infra_share=problem.infra,
+        reference=Reference(model=ref.model, effort=ref.effort),
+        quality_difference=figure(difference(mine, evidence, goal, choice)),
+        savings=figure(paired_saving(mine.cost, mine.base, evidence.group, weights=mine.weight)),
+        mix=max(0.0, choice.mix),
+        mix_forbidden=not goal.mix,
+        points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
+        suites=_suites(problem.develop, evidence, mine, cells),
+        fixed=tuple(_fixed(problem, plain, j) for j in range(len(problem.develop.candidates))),
+        random_mix=_mix(problem, plain, goal, random_mix, base),
+        over_random_mix=figure(over_mix(mine, base, evidence.group)),
+        escalation=evidence is not plain,
+        oracle_upper_bound=_oracle(problem.develop),
+        smallest_margin=number(smallest_margin(problem, evidence, goal, choice)),
+        samples_needed=found.samples_needed,
+        dollars_needed=found.dollars_needed,
+        digests={"develop": digest(problem.develop)},
+        assumptions=ASSUMPTIONS,
+    )
+    return replace(shown, action=advice(shown).action)
 
 
 @dataclass(frozen=True)
@@ -119,7 +129,7 @@ class Expected:
         """The mean gain in quality on some rows; certain where nothing there leaves the reference."""
         weights = None if self.weight is None else self.weight[rows]
         span = float(self.moved[rows].max(initial=0.0))
-        return clustered_mean(self.gain[rows], group[rows], weights=weights, pseudo=span)
+        return clustered_mean(self.gain[rows], group[rows], weights=weights, span=span)
 
     @classmethod
     def of(cls, evidence: Evidence, choice: Choice) -> Expected:
@@ -134,14 +144,14 @@ class Expected:
             still: Floats = values[rows, idle]
             if share == 0:
                 return still
-            moved = choice.trial.measure(lambda action: np.asarray(values[rows, action]))
+            moved: Floats = np.take_along_axis(values, choice.action, axis=1).mean(axis=1)
             return (1 - share) * still + share * moved
 
         cost = mixed(evidence.cost_usd)
         known = ~np.isnan(cost + base)
         gain = mixed(evidence.quality) - reference
-        weight = evidence.weights(idle, *(choice.trial.actions if share else ()))
-        differs = np.any([action != idle for action in choice.trial.actions], axis=0)
+        weight = evidence.weights(idle, *(choice.action.T if share else ()))
+        differs = (choice.action != idle[:, None]).any(axis=1)
         moved = np.where(idle != evidence.reference, 1.0, np.where(differs, share, 0.0))
         return cls(gain, np.where(known, cost, np.nan), np.where(known, base, np.nan), weight, moved)
 
@@ -150,12 +160,7 @@ def difference(mine: Expected, evidence: Evidence, goal: Goal, choice: Choice) -
     """The difference in quality of what is deployed: under a margin the very estimate that the verdict judged."""
     if goal.kind == "margin" and choice.acts:
         return choice.walked.estimate
-    found = mine.gained(np.ones(len(evidence.group), bool), evidence.group)
-    if not choice.acts:
-        return found
-    margin = Goal("margin", 0.0, goal.confidence)
-    unrest = choice.trial.unrest(lambda a: evidence.values(a, margin), mine.weight)
-    return replace(found, pseudo=found.pseudo + unrest * choice.mix * choice.mix)
+    return mine.gained(np.ones(len(evidence.group), bool), evidence.group)
 
 
 def over_mix(mine: Expected, mix: Expected, group: NDArray[np.int64]) -> Estimate:
@@ -164,95 +169,94 @@ def over_mix(mine: Expected, mix: Expected, group: NDArray[np.int64]) -> Estimat
     return paired_saving(mine.cost, mix.cost, group, reference=mine.base, weights=weights)
 
 
-def figure(estimate: Estimate, confidence: float = 0.95) -> dict[str, Any]:
+def figure(estimate: Estimate, confidence: float = 0.95) -> Figure:
     """An estimate with its two-sided interval, and the rows and clusters that it stands on."""
     low, high = estimate.interval(confidence)
-    return {
-        "value": number(estimate.value), "low": number(low), "high": number(high), "confidence": confidence,
-        "n": estimate.n, "clusters": estimate.clusters,
-    }  # fmt: skip
+    return Figure(
+        value=number(estimate.value), low=number(low), high=number(high), confidence=confidence,
+        n=estimate.n, clusters=estimate.clusters,
+    )  # fmt: skip
 
 
-def with_test(certificate: Mapping[str, Any], held: Replay, goal: Goal) -> dict[str, Any]:
+def with_test(certificate: Certificate, held: Replay, goal: Goal) -> Certificate:
     """The certificate with the test split's figures, which chose nothing and can only turn the verdict to `fail`."""
-    result = {**certificate, "test": _test(held)}
+    result = replace(certificate, test=_test(held))
     if held.n and goal.kind == "margin":
         loss = held.estimate("quality_difference")
         judged = verdict(loss, goal.floor, goal.confidence)
         if judged.verdict == "fail":
             points = f"{100 * loss.value:+.2f} points".replace("-", "−")
             where = f"on the {held.n:,} fresh rows of the test split, {points}"
-            result |= {
-                "verdict": "fail", "reason": f"{where}: {told_bounds(judged, goal)}",
-                "judged": judged_by(loss, goal, at=float(certificate["mix"]), rows="fresh"),
-                "samples_needed": None, "dollars_needed": None,
-            }  # fmt: skip
-    return result | {"action": advice(result).action}
+            result = replace(
+                result, verdict="fail", reason=f"{where}: {told_bounds(judged, goal)}",
+                judged=judged_by(loss, goal, at=certificate.mix or 0.0, rows="fresh"),
+                samples_needed=None, dollars_needed=None,
+            )  # fmt: skip
+    return replace(result, action=advice(result).action)
 
 
 def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> float:
     """The margin that this many samples can just certify for a candidate that differs from the reference as often as
     the choice did, or, where it never did, as the cheapest other candidate does; infinite where there is no other."""
-    action = choice.trial.final
+    action = choice.action
     if (action == problem.reference).all():
         others = problem.eligible[0] & (np.arange(len(problem.develop.candidates)) != problem.reference)
         if not others.any():
             return inf
         cost = np.nan_to_num(column_means(problem.develop.cost_usd, problem.develop.weight))
-        action = np.full(len(action), int(np.argmin(np.where(others, cost, np.inf))))
-    gain = evidence.values(action, Goal("margin", 0.0, goal.confidence))
-    weights = evidence.weights(action)
-    return certifiable_margin(clustered_mean(gain, evidence.group, weights=weights, pseudo=True), goal.confidence)
+        action = np.full((len(action), 1), int(np.argmin(np.where(others, cost, np.inf))))
+    gain = evidence.values(action, Goal("margin", 0.0, goal.confidence)).mean(axis=1)
+    weights = evidence.weights(*action.T)
+    return certifiable_margin(clustered_mean(gain, evidence.group, weights=weights, span=1.0), goal.confidence)
 
 
-def _point(goal: Goal, choice: Choice) -> dict[str, Any]:
-    option = choice.option
-    return {
-        "kind": goal.kind,
-        "level": goal.level,
-        "confidence": goal.confidence,
-        "predictor": None if option is None else option.predictor,
-        "tradeoff": None if option is None else option.tradeoff,
-        "guard": None if option is None else option.guard,
-        "mix": max(0.0, choice.mix),
-        "shown": choice.mix > 0,
-    }
+def _point(goal: Goal, choice: Choice) -> PointShown:
+    predictors = {option.predictor for option in choice.options}
+    alone = choice.options[0] if len(choice.options) == 1 else None
+    return PointShown(
+        kind=goal.kind,
+        level=goal.level,
+        confidence=goal.confidence,
+        predictor=predictors.pop() if len(predictors) == 1 else SEVERAL if predictors else None,
+        tradeoff=None if alone is None else alone.tradeoff,
+        guard=None if alone is None else alone.guard,
+        mix=max(0.0, choice.mix),
+        shown=choice.mix > 0,
+    )
 
 
-def _suites(
-    data: OutcomeMatrix, evidence: Evidence, mine: Expected, cells: Sequence[Cell]
-) -> dict[str, dict[str, Any]]:
+def _suites(data: OutcomeMatrix, evidence: Evidence, mine: Expected, cells: Sequence[Cell]) -> dict[str, SuiteRow]:
     """By suite: the policy's difference and saving on left-out rows, and the routing table's row."""
-    table = {cell.suite: cell for cell in cells}
-    result: dict[str, dict[str, Any]] = {}
+    table = {cell.suite: _row(data.candidates[cell.column], cell) for cell in cells}
+    result: dict[str, SuiteRow] = {}
     for code in np.unique(data.suite):
         here = data.suite == code
         weights = None if mine.weight is None else mine.weight[here]
         gain = mine.gained(here, evidence.group)
         saving = paired_saving(mine.cost[here], mine.base[here], evidence.group[here], weights=weights)
-        row: dict[str, Any] = {
-            "n": gain.n, "clusters": gain.clusters, "quality_difference": figure(gain), "savings": figure(saving)
-        }  # fmt: skip
-        cell = table.get(int(code))
-        if cell is not None:
-            pair = data.candidates[cell.column]
-            row["table"] = {
-                "model": pair.model, "effort": pair.effort, "verdict": cell.verdict, "p_holm": cell.p,
-                "quality_difference": figure(cell.gain),
-            }  # fmt: skip
-        result[data.suites[code]] = row
+        result[data.suites[code]] = SuiteRow(
+            n=gain.n, clusters=gain.clusters, quality_difference=figure(gain), savings=figure(saving),
+            table=table.get(int(code)),
+        )  # fmt: skip
     return result
 
 
-def _cut_off(frame: pd.DataFrame, candidate: Candidate) -> dict[str, float]:
-    """Share of a candidate's answers that ended at max_tokens; nothing where none did, or nobody knows."""
+def _row(pair: Candidate, cell: Cell) -> TableRow:
+    return TableRow(
+        model=pair.model, effort=pair.effort, verdict=cell.verdict, p_holm=cell.p, quality_difference=figure(cell.gain)
+    )
+
+
+def _cut_off(frame: pd.DataFrame, candidate: Candidate) -> float | None:
+    """Share of a candidate's answers that ended at max_tokens; None where none did, or nobody knows."""
     of = (frame["model"] == candidate.model) & (frame["effort"].fillna("") == (candidate.effort or ""))
     share = cut_off_share(frame[of & frame["status"].isin(SCORED)])
-    return {"cut_off": share} if share > 0 else {}
+    return share if share > 0 else None
 
 
-def _fixed(data: OutcomeMatrix, evidence: Evidence, column: int) -> dict[str, Any]:
+def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
     """One candidate for everything, paired with the reference."""
+    data = problem.develop
     constant = np.full(len(data), column, np.int64)
     gain = evidence.values(constant, Goal("margin", 0.0, 0.9))
     cost = evidence.cost_usd[:, column]
@@ -260,55 +264,54 @@ def _fixed(data: OutcomeMatrix, evidence: Evidence, column: int) -> dict[str, An
     weights = evidence.weights(constant)
     other = column != evidence.reference  # nothing is lost against oneself, for certain
     pair = data.candidates[column]
-    return {
-        "model": pair.model,
-        "effort": pair.effort,
-        "quality": number(clustered_mean(data.quality[:, column], data.group, weights=own).value),
-        "cost_usd": number(clustered_mean(cost, data.group, weights=own).value),
-        "quality_difference": figure(clustered_mean(gain, evidence.group, weights=weights, pseudo=other)),
-        "savings": figure(
-            paired_saving(cost, evidence.cost_usd[:, evidence.reference], evidence.group, weights=weights)
-        ),
-    }
+    return Fixed(
+        model=pair.model,
+        effort=pair.effort,
+        quality=number(clustered_mean(data.quality[:, column], data.group, weights=own).value),
+        cost_usd=number(clustered_mean(cost, data.group, weights=own).value),
+        quality_difference=figure(clustered_mean(gain, evidence.group, weights=weights, span=float(other))),
+        savings=figure(paired_saving(cost, evidence.cost_usd[:, evidence.reference], evidence.group, weights=weights)),
+        cut_off=_cut_off(problem.frame, pair),
+    )
 
 
-def _mix(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice, base: Expected) -> dict[str, Any]:
+def _mix(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice, base: Expected) -> RandomMix:
     """The baseline: candidate and probability that the same procedure finds without looking at prompt or suite."""
-    column = choice.option.column if choice.option is not None and choice.acts else None
+    column = choice.options[0].column if choice.acts else None
     column = problem.reference if column is None else column
     pair = problem.develop.candidates[column]
-    return {
-        "model": pair.model,
-        "effort": pair.effort,
-        "probability": choice.mix if choice.acts else 0.0,
-        "quality_difference": figure(difference(base, evidence, goal, choice)),
-        "savings": figure(paired_saving(base.cost, base.base, evidence.group, weights=base.weight)),
-    }
+    return RandomMix(
+        model=pair.model,
+        effort=pair.effort,
+        probability=choice.mix if choice.acts else 0.0,
+        quality_difference=figure(difference(base, evidence, goal, choice)),
+        savings=figure(paired_saving(base.cost, base.base, evidence.group, weights=base.weight)),
+    )
 
 
-def _oracle(data: OutcomeMatrix) -> dict[str, Any]:
+def _oracle(data: OutcomeMatrix) -> Oracle:
     """Hindsight: each row's best outcome among those with a cost, the cheapest of equals."""
     known = ~np.isnan(data.quality + data.cost_usd)
     some = known.any(axis=1)
     if not some.any():
-        return {"quality": None, "cost_usd": None, "n": 0}
+        return Oracle(n=0)
     quality = np.where(known, data.quality, -np.inf)[some]
     best = quality.max(axis=1, keepdims=True)
     cost = np.where(known[some] & (quality >= best), data.cost_usd[some], np.inf).min(axis=1)
-    return {"quality": float(best.mean()), "cost_usd": float(cost.mean()), "n": int(some.sum())}
+    return Oracle(quality=float(best.mean()), cost_usd=float(cost.mean()), n=int(some.sum()))
 
 
-def _test(held: Replay) -> dict[str, Any]:
+def _test(held: Replay) -> TestSplit:
     """The test split: reported, never chosen on."""
-    return {
-        "rows": "fresh",
-        "n": held.n,
-        "clusters": held.clusters,
-        "skipped": held.skipped,
-        "quality_difference": figure(held.estimate("quality_difference")),
-        "savings": figure(held.estimate("savings")),
-        "over_random_mix": figure(held.estimate("savings_over_mix")),
-    }
+    return TestSplit(
+        rows="fresh",
+        n=held.n,
+        clusters=held.clusters,
+        skipped=held.skipped,
+        quality_difference=figure(held.estimate("quality_difference")),
+        savings=figure(held.estimate("savings")),
+        over_random_mix=figure(held.estimate("savings_over_mix")),
+    )
 
 
 def digest(data: OutcomeMatrix) -> str:

@@ -9,14 +9,14 @@ them is followed, to ever lower ones, each is tested at the full level until the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.fit.choose import READS, Choice, act
+from router_lab.certificate import Figure, UnknownSuites
+from router_lab.fit.choose import READS, Choice, Option, act
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.predictor import Settings, Task, fit_model, to_units
 from router_lab.fit.problem import Problem
@@ -62,21 +62,32 @@ def strange_threshold(
     """
     data = problem.develop
     codes = np.unique(data.suite)
-    if len(codes) < 2 or choice.option is None or choice.mix <= 0:
+    if len(codes) < 2 or not choice.acts:
         return None
     rows = np.arange(len(data))
     if len(rows) > ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, ROWS, replace=False))
-    seen, action = np.zeros(len(rows)), np.full(len(rows), problem.reference, np.int64)
-    for inside, out in _held_out(data.suite[rows]):
+    seen, action = np.zeros(len(rows)), np.full((len(rows), len(choice.options)), problem.reference, np.int64)
+    for inside, out in _held_out(data.suite[rows], data.group[rows]):
+        if not len(inside):
+            continue
         action[out] = _actions(problem, task, settings, choice, rows[inside], rows[out])
-        if choice.option.predictor == READS:
+        if choice.reads:
             seen[out] = _coverage(task, rows[inside], rows[out])
-    return _walk(_evidence(problem, rows), seen, action, choice.mix, goal, least, data.suite[rows])
+    # Just above every held-out prompt nothing of them is followed, yet a prompt made of known words is. What reads no
+    # prompt acts on all of them or on none.
+    top = NEVER
+    if choice.reads:
+        top = min(NEVER, max(least, float(np.floor(seen.max() * 100 + 1) / 100)))
+    shares = choice.mix * np.array([piece.share for piece in choice.pieces if piece.option is not None])
+    return _walk(_evidence(problem, rows), seen, action, shares, goal, (least, top), data.suite[rows])
 
 
-def _held_out(suite: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """(rows of the other suites, rows of the suites held out): suites dealt out largest first, to the emptiest fold."""
+def _held_out(suite: Ints, group: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """(rows of the other suites, rows of the suites held out): suites dealt out largest first, to the emptiest fold.
+
+    Copies of what is held out are on neither side: had the suite come later, its prompts would not have been known.
+    """
     codes, sizes = np.unique(suite, return_counts=True)
     load = np.zeros(min(SUITE_FOLDS, len(codes)))
     fold_of = np.zeros(int(codes.max()) + 1, np.int64)
@@ -84,23 +95,32 @@ def _held_out(suite: Ints) -> Iterator[tuple[Ints, Ints]]:
         fold_of[codes[at]] = load.argmin()
         load[load.argmin()] += sizes[at]
     for fold in range(len(load)):
-        yield np.flatnonzero(fold_of[suite] != fold), np.flatnonzero(fold_of[suite] == fold)
+        out = fold_of[suite] == fold
+        yield np.flatnonzero(~out & ~np.isin(group, group[out])), np.flatnonzero(out)
 
 
 def _actions(
     problem: Problem, task: Task, settings: Settings, choice: Choice, inside: Ints, out: Ints
 ) -> NDArray[np.int64]:
-    """What the chosen operating point does to rows `out` of unknown suites when only `inside` was measured."""
-    option = choice.option
-    assert option is not None
-    if option.column is not None:
-        return np.full(len(out), option.column, np.int64)
-    model = fit_model(task, inside, settings)
-    values = np.repeat((model.rates[POOLED] + model.factor)[None], len(out), axis=0)
-    if option.predictor == READS:
-        told = model.text.predict(task.design.matrix[out]).astype(np.float64)
-        values += settings.columns(settings.blend, task.half) * (told - model.centre[POOLED])
-    return act(*to_units(task, values), option, _evidence(problem, out).everywhere())
+    """[out, options] what each chosen option does to rows of unknown suites when only `inside` was measured."""
+    evidence = _evidence(problem, out)
+    rates = reading = None
+    if any(option.column is None for option in choice.options):
+        model = fit_model(task, inside, settings)
+        values = np.repeat((model.rates[POOLED] + model.factor)[None], len(out), axis=0)
+        rates = to_units(task, values)
+        if choice.reads:
+            told = model.text.predict(task.design.matrix[out]).astype(np.float64)
+            told = settings.columns(settings.blend, task.half) * (told - model.centre[POOLED])
+            reading = to_units(task, values + told)
+
+    def of(option: Option) -> Ints:
+        predicted = reading if option.predictor == READS else rates
+        if predicted is None:
+            return np.full(len(out), option.column, np.int64)
+        return act(*predicted, option, evidence)
+
+    return np.stack([of(option) for option in choice.options], axis=1)
 
 
 def _coverage(task: Task, inside: Ints, out: Ints) -> Floats:
@@ -124,33 +144,39 @@ def _evidence(problem: Problem, rows: Ints) -> Evidence:
     )  # fmt: skip
 
 
-def _walk(evidence: Evidence, seen: Floats, action: Ints, mix: float, goal: Goal, least: float, suite: Ints) -> Strange:
-    """Lower the threshold, quantile by quantile of the held-out rows' coverage, as long as the goal is shown."""
+def _walk(
+    evidence: Evidence, seen: Floats, action: Ints, shares: Floats, goal: Goal, ends: tuple[float, float], suite: Ints
+) -> Strange:
+    """Lower the threshold from the greater of its `ends` to the least, quantile by quantile of the held-out rows'
+    coverage, as long as the goal is shown."""
+    least, top = ends
     suites = len(np.unique(suite))
     cluster = suite if suites >= MIN_CLUSTERS else evidence.group
-    idle, moved = evidence.values(evidence.table, goal), evidence.values(action, goal)
-    # Just above every held-out prompt nothing of them is followed, yet a prompt made of known words is.
-    top = min(NEVER, max(least, float(np.floor(seen.max() * 100 + 1) / 100)))
+    idle = evidence.values(evidence.table, goal)
+    moved, mix = (
+        (1 - float(shares.sum())) * idle + (evidence.values(action, goal) * shares).sum(axis=1),
+        float(shares.sum()),
+    )
     lower = [max(least, float(np.floor(step * 100) / 100)) for step in np.quantile(seen, QUANTILES)]
     reached: Strange | None = None
     for threshold in dict.fromkeys([top, *(step for step in lower if step < top), *([least] if least < top else [])]):
         follows = seen >= threshold
-        values = np.where(follows, (1 - mix) * idle + mix * moved, idle)
-        heavy = evidence.weights(np.where(follows, action, evidence.reference))
-        estimate = clustered_mean(values, cluster, weights=heavy, pseudo=goal.kind != "budget")
-        estimate = replace(estimate, pseudo=estimate.pseudo * mix * mix * bool(follows.any()))
+        values = np.where(follows, moved, idle)
+        heavy = evidence.weights(*np.where(follows, action.T, evidence.reference))
+        span = mix if follows.any() and goal.kind != "budget" else 0.0
+        estimate = clustered_mean(values, cluster, weights=heavy, span=span)
         shown = not follows.any() and goal.kind == "margin"  # the reference loses nothing against itself
-        if not shown and (estimate.clusters < MIN_CLUSTERS or estimate.p_below(goal.floor) > 1 - goal.confidence):
+        if not shown and (estimate.independent < MIN_CLUSTERS or estimate.p_below(goal.floor) > 1 - goal.confidence):
             break
         reached = Strange(threshold, float(follows.mean()), suites, estimate)
     return reached or Strange(NEVER, 0.0, suites, clustered_mean(idle, cluster))
 
 
-def told(strange: Strange, figure: Any) -> dict[str, Any]:
-    """For the certificate; `figure` turns an estimate into plain data."""
-    return {
-        "coverage": strange.threshold,
-        "followed": strange.followed,
-        "suites_held_out": strange.suites,
-        "gain": figure(strange.gain),
-    }
+def told(strange: Strange, figure: Callable[[Estimate], Figure]) -> UnknownSuites:
+    """For the certificate; `figure` puts an estimate there."""
+    return UnknownSuites(
+        coverage=strange.threshold,
+        followed=strange.followed,
+        suites_held_out=strange.suites,
+        gain=figure(strange.gain),
+    )

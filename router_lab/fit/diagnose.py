@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from router_lab.certificate import Diagnostics, Refit
 from router_lab.fit.problem import Problem
 
 SHARES = (0.25, 0.5)
 
 
-def diagnose(problem: Problem, figures: Callable[[Problem], dict[str, Any]], seed: int) -> dict[str, Any]:
+def diagnose(problem: Problem, figures: Callable[[Problem], Refit], seed: int) -> Diagnostics:
     """`label_shuffle`: the figures when outcomes are dealt to other prompts, so that there is nothing to learn;
     `learning_curve`: the figures on a quarter and on half of the groups. `figures` fits a problem and returns its
     figures."""
@@ -32,4 +32,4 @@ def diagnose(problem: Problem, figures: Callable[[Problem], dict[str, Any]], see
     for share in SHARES:
         some = np.isin(data.group, groups[: max(1, round(share * len(groups)))])
         curve.append(figures(replace(problem, develop=data.take(some))))
-    return {"label_shuffle": figures(replace(problem, develop=shuffled)), "learning_curve": curve}
+    return Diagnostics(label_shuffle=figures(replace(problem, develop=shuffled)), learning_curve=tuple(curve))

@@ -72,6 +72,11 @@ class Evidence:
         mean = float(np.nan_to_num(column_means(self.cost_usd[:, [self.reference]], weight))[0])
         return mean if mean > 0 else 1.0
 
+    def only(self, rows: NDArray[np.bool_]) -> Evidence:
+        """The same with the outcomes of these rows alone; the others count as unpaired."""
+        quality, cost = (np.where(rows[:, None], part, np.nan) for part in (self.quality, self.cost_usd))
+        return replace(self, quality=quality, cost_usd=cost)
+
     def everywhere(self) -> Evidence:
         """The same, with predictions followed on every row."""
         return self if self.covered.all() else replace(self, covered=np.ones_like(self.covered))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from router_lab.certificate import Judged
 from router_lab.fit.choose import Choice
 from router_lab.fit.evidence import Evidence, Goal, column_means
 from router_lab.fit.problem import Problem
@@ -29,7 +30,7 @@ class Outcome:
     clusters: int
     samples_needed: int | None = None
     dollars_needed: float | None = None
-    judged: dict[str, Any] | None = None
+    judged: Judged | None = None
 
 
 def outcome(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> Outcome:
@@ -46,13 +47,13 @@ def outcome(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) ->
     untold = told.startswith(UNTOLD)
     judged = None if untold else judged_by(found, goal, at=choice.walked.at, rows="certificate")
     if choice.mix >= 0 and not choice.acts:
-        if goal.kind == "budget" and choice.option is None and rule.verdict == "pass":
+        if goal.kind == "budget" and not choice.promising and rule.verdict == "pass":
             reason = f"do not route: nothing within the budget promised to be better than {ref}; {told}"
             return Outcome("pass", reason, found.n, found.clusters, judged=judged)
         if goal.kind != "budget" and not _cheaper(problem):
             reason = f"do not route: no eligible candidate costs less than {ref}, the best single one"
             return Outcome("pass", reason, found.n, found.clusters)
-        if choice.option is None:
+        if not choice.promising:
             return replace(plain, reason=f"do not route: no choice promised a saving within the rule; {ref} serves")
     if choice.acts:
         reason = f"shown up to a mix of {choice.mix:.2f}; {told}"
@@ -73,21 +74,23 @@ def _to_run(rule: Verdict, holdout: float) -> tuple[int | None, float | None]:
     )
 
 
-def judged_by(found: Estimate, goal: Goal, *, at: float, rows: str) -> dict[str, Any]:
+def judged_by(found: Estimate, goal: Goal, *, at: float, rows: str) -> Judged:
     """What a verdict was judged by: value and one-sided bounds, each at `confidence`, against `floor` (a budget:
     against `ceiling`), in `unit`; at which mix, on which `rows`."""
-    low, high = found.low(goal.confidence), found.high(goal.confidence)
-    common = {
-        "confidence": goal.confidence, "sides": 1, "mix": at, "rows": rows, "n": found.n, "clusters": found.clusters,
-    }  # fmt: skip
+    value, low, high = found.value, found.low(goal.confidence), found.high(goal.confidence)
+    floor: float | None = None
+    ceiling: float | None = None
     if goal.kind == "budget":  # the share of the budget that is left
-        value, low, high = (1000 * goal.level * (1 - v) for v in (found.value, high, low))
-        own: dict[str, Any] = {"unit": "usd_per_1k", "ceiling": 1000 * goal.level}
+        value, low, high = (1000 * goal.level * (1 - v) for v in (value, high, low))
+        unit, ceiling = "usd_per_1k", 1000 * goal.level
     else:
         shift = goal.level if goal.kind == "quality" else 0.0
-        value, low, high = (v + shift for v in (found.value, low, high))
-        own = {"unit": "quality" if goal.kind == "quality" else "quality_difference", "floor": goal.floor + shift}
-    return own | {"value": number(value), "low": number(low), "high": number(high)} | common
+        value, low, high = (v + shift for v in (value, low, high))
+        unit, floor = "quality" if goal.kind == "quality" else "quality_difference", goal.floor + shift
+    return Judged(
+        unit=unit, floor=floor, ceiling=ceiling, value=number(value), low=number(low), high=number(high),
+        confidence=goal.confidence, sides=1, mix=at, rows=rows, n=found.n, clusters=found.clusters,
+    )  # fmt: skip
 
 
 def _told(rule: Verdict, goal: Goal, choice: Choice) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.fit.design import Design
-from router_lab.fit.evidence import column_means
 from router_lab.fit.neighbours import Neighbourhood, Reach
 from router_lab.fit.ridge import Ridge, ridge
 from router_lab.fit.rows import Rows
@@ -267,19 +266,9 @@ def crossfit(task: Task, folds: Ints, settings: Settings) -> CrossFit:
     return CrossFit(rates, text, pooled, settings)
 
 
-def constant_model(task: Task, model: Model, *, pooled: bool) -> Linear:
-    """The runtime's form of the rates alone: by suite, or one row for all."""
-    rates = model.rates + model.factor
-    if pooled:
-        rates = np.repeat(rates[POOLED][None], len(rates), axis=0)
-    return Linear.constant(np.hstack(to_units(task, rates)), task.bounds, task.design.standard)
-
-
-def means_model(task: Task, data: OutcomeMatrix) -> Linear:
-    """The runtime's form of every candidate's mean quality and cost, whatever the prompt and suite."""
-    means = np.concatenate([column_means(values, data.weight) for values in (data.quality, data.cost_usd)])
-    means = np.nan_to_num(means)
-    return Linear.constant(np.repeat(means[None], task.suites + 1, axis=0), task.bounds, task.design.standard)
+def suite_table(task: Task, model: Model) -> tuple[Floats, Floats]:
+    """Quality and cost_usd [suites + 1, c] of the rates alone, in the runtime's row order."""
+    return to_units(task, model.rates + model.factor)
 
 
 def compile_model(task: Task, model: Model, settings: Settings) -> Linear:

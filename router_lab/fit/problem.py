@@ -17,6 +17,8 @@ from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 
 Floats = NDArray[np.float64]
+NEAR = 0.05
+"""Share of the clusters, or of the test split, that copies may take away unsaid."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class Problem:
     infra: float
     kept: NDArray[np.bool_]
     """Rows of the whole matrix that `develop` has."""
+    copied: int
+    """Samples of the test split that are no fresh evidence: they, or others of their group, are copies of prompts to
+    choose on. They are neither chosen on nor tested on."""
 
     def escalating(self) -> Problem | None:
         """The same problem where a failed run-time check sends the question on to the reference, with both costs; None
@@ -60,8 +65,8 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
         lacking = f"{missing:,} of {len(whole):,} samples have no `vector`"
         text = f"{lacking}; they are fitted as having the mean of the others"
         warnings.warn(RouterLabWarning(text), stacklevel=3)
-    held_group = np.array([split_of(s, g, recipe.holdout) == "test" for s, g in whole.groups], bool)
-    held = held_group[whole.group] if recipe.holdout > 0 else np.zeros(len(whole), bool)
+    held_name = np.array([split_of(s, g, recipe.holdout) == "test" for s, g in whole.groups], bool)
+    held = held_name[whole.name] if recipe.holdout > 0 else np.zeros(len(whole), bool)
     if held.all():
         raise InputError(f"recipe {recipe.name!r}: holdout {recipe.holdout} leaves no group to fit on; set holdout: 0")
     develop = whole.take(~held)
@@ -70,10 +75,43 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     eligible[:, reference] = True
     run = frame["status"].isin(("ok", "error", "limit", "infra"))
     infra = float((frame["status"] == "infra").sum() / max(1, int(run.sum())))
-    keys = {(whole.suites[whole.suite[i]], whole.sample_id[i]) for i in np.flatnonzero(held)}
+    fresh = held & ~np.isin(whole.joined[whole.name], develop.joined[develop.name])
+    keys = {(whole.suites[whole.suite[i]], whole.sample_id[i]) for i in np.flatnonzero(fresh)}
     test = [key in keys for key in zip(frame["suite"], frame["sample_id"], strict=True)]
-    test_rows = frame[test] if held.any() else None
-    return Problem(recipe, frame, develop, test_rows, reference, eligible, infra, ~held)
+    test_rows = frame[test] if fresh.any() else None
+    copied = int((held & ~fresh).sum())
+    if copied > NEAR * held.sum():
+        warnings.warn(RouterLabWarning(_told_copies(copied, int(held.sum()))), stacklevel=3)
+    _warn_of_near_copies(whole)
+    return Problem(recipe, frame, develop, test_rows, reference, eligible, infra, ~held, copied)
+
+
+def _told_copies(copied: int, held: int) -> str:
+    return (
+        f"{copied:,} of {held:,} samples of the test split are copies of prompts to choose on, under another suite or "
+        "group; they are left out of the test, for they are no fresh evidence"
+    )
+
+
+def _warn_of_near_copies(data: OutcomeMatrix) -> None:
+    """Say what near copies do to the evidence, where it is more than NEAR of the clusters."""
+    alone, all_ = data.joined[data.name], len(np.unique(data.group))
+    before = len(np.unique(alone))
+    if before - all_ <= NEAR * before:
+        return
+    _, first, inverse, sizes = np.unique(data.group, return_index=True, return_inverse=True, return_counts=True)
+    near = np.array([alone[i] != alone[first[inverse[i]]] for i in range(len(data))], bool)
+    mixed = np.isin(inverse, inverse[near])
+    largest = np.flatnonzero(mixed & (sizes[inverse] == sizes[inverse[mixed]].max()))
+    other = largest[near[largest]][0]
+    one = first[inverse[other]]
+    named = " and ".join(f"{data.sample_id[i]!r} of suite {data.suites[data.suite[i]]!r}" for i in (one, other))
+    text = (
+        f"{int(mixed.sum()):,} of {len(data):,} samples without a `group` are near copies, as if of one template "
+        f"({named}): they count as {len(np.unique(inverse[mixed])):,} clusters, all samples as {all_:,} instead of "
+        f"{before:,}. Give a column `group` that says which samples belong together, and it is taken as given"
+    )
+    warnings.warn(RouterLabWarning(text), stacklevel=4)
 
 
 def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:

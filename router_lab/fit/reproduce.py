@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from router_lab.certificate import Certificate
 from router_lab.config import Recipe
 from router_lab.fit.build import fit_policy
 from router_lab.outcomes import outcomes_for
@@ -29,18 +30,19 @@ def reproduce(policy: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
     provenance = policy.spec.provenance
     if "recipe" not in provenance:
         raise InputError(f"policy {policy.spec.name!r}: provenance holds no recipe, so its fit cannot be repeated")
+    was = Certificate.of(policy)
     again = fit_policy(
         Recipe.model_validate(dict(provenance["recipe"])),
         outcomes,
         int(provenance.get("seed", 0)),
-        diagnostics="diagnostics" in policy.spec.certificate,
+        diagnostics=was.diagnostics is not None,
     )
-    was, now = dict(policy.spec.certificate), dict(again.spec.certificate)
+    now = Certificate.of(again)
     return {
         "same_revision": revision_of(encode_policy(again)) == policy.revision,
-        "verdict": now.get("verdict"),
-        "was": was.get("verdict"),
-        "differences": list(_differences(was, now, "")),
+        "verdict": now.verdict,
+        "was": was.verdict,
+        "differences": list(_differences(was.to_json(), now.to_json(), "")),
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.metrics import MIN_CLUSTERS, Estimate, clustered_mean, holm
+from router_lab.metrics.estimate import p_values_below
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -58,7 +59,8 @@ def routing_table(
         if column != reference
     ]
     cheaper = [t for t in tests if t[3] > 0]
-    p = [t[2].p_below(-margin) if t[2].clusters >= MIN_CLUSTERS else 1.0 for t in cheaper]
+    shown = p_values_below([t[2] for t in cheaper], -margin)
+    p = [float(one) if t[2].independent >= MIN_CLUSTERS else 1.0 for t, one in zip(cheaper, shown, strict=True)]
     adjusted = holm(p) if p else np.zeros(0)
     cells = []
     for s in sorted({t[0] for t in cheaper}):
@@ -77,7 +79,7 @@ def _compare(
 ) -> tuple[Estimate, float]:
     """Paired difference in quality to the reference, and dollars spared per row where both costs are known."""
     heavy = None if weight is None else weight[rows][:, [column, reference]].max(axis=1)
-    gain = clustered_mean(quality[rows, column] - quality[rows, reference], group[rows], weights=heavy, pseudo=True)
+    gain = clustered_mean(quality[rows, column] - quality[rows, reference], group[rows], weights=heavy, span=1.0)
     spared = cost[rows, reference] - cost[rows, column]
     known = ~np.isnan(spared)
     weights = None if heavy is None else heavy[known]

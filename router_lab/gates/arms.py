@@ -9,8 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.outcomes import OutcomeMatrix
+from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_names
+from router_lab.outcomes.vectors import vectors_of
 from router_lab.replay import escalated, score, vectors_for, warn_of_missing_vectors
-from router_lab.runtime.model import group_code
+from router_lab.runtime.chooser import Stretches
 from router_lab.runtime.policy import Policy
 
 Floats = NDArray[np.float64]
@@ -21,8 +23,8 @@ Mask = NDArray[np.bool_]
 class Arm:
     """Arrays over n rows in the order of `keys` ((suite, sample_id)), chance in expectation; NaN = not recorded.
 
-    shares, qualities, costs, latencies: [n, c].  covered: whether the classifier knows enough of the prompt to
-    decide it.
+    shares, qualities, costs, latencies: [n, c].  stretches: which draw by `key` gives a row to whom.  covered: whether
+    enough is known of the prompt for the policy's point to decide it.
     mix_cost_usd: what the certificate's random mix costs, and `mix_weight` the weight of a row that needs its outcomes.
     infra: share of the recorded runs of these candidates that the infrastructure lost.
     weight: one over the known probability with which a row's outcomes were observed (a race's floor), else 1.
@@ -37,6 +39,7 @@ class Arm:
     latency_s: Floats
     reference_quality: Floats
     reference_cost_usd: Floats
+    stretches: Stretches
     shares: Floats
     qualities: Floats
     costs: Floats
@@ -58,11 +61,16 @@ class Arm:
 
 
 def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
-    """The rows of groups that none of the policies was fitted on: the only ones that are evidence."""
-    used = {int(code) for policy in policies for code in policy.spec.groups}
-    pairs = outcomes[["suite", "group"]].drop_duplicates()
-    fresh = {(s, g) for s, g in zip(pairs["suite"], pairs["group"], strict=True) if group_code(s, g) not in used}
-    keep = [key in fresh for key in zip(outcomes["suite"], outcomes["group"], strict=True)]
+    """The rows of groups that none of the policies was fitted on, nor on a copy of one of their prompts: the only ones
+    that are evidence."""
+    samples = outcomes.drop_duplicates(["suite", "sample_id", "group"])
+    names, key = names_of(samples)
+    prompts = prompts_of(samples)
+    vectors = vectors_of(samples, np.arange(len(samples)), len(samples))
+    joined = join_names(names, key, prompts, vectors).component
+    used = used_names(names, key, prompts, joined, *(policy.spec for policy in policies))
+    stale = {name for name, seen in zip(names, used, strict=True) if seen}
+    keep = [name not in stale for name in zip(outcomes["suite"], outcomes["group"], strict=True)]
     kept = outcomes[np.array(keep, bool)]
     kept.attrs = dict(outcomes.attrs)
     return kept
@@ -77,7 +85,8 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
     prompts, suites = [p or "" for p in data.prompts], [data.suites[i] for i in data.suite]
     vectors = vectors_for(policy, data)
     warn_of_missing_vectors(policy, data)
-    shares = policy.shares(prompts, suites, vectors=vectors)
+    stretches = policy.stretches(prompts, suites, vectors=vectors)
+    shares = stretches.shares(len(policy.candidates))
     replayed = score(policy, data, shares, in_sample=False, plain=plain)
     rows = replayed.rows
     weights, beside = rows.weights(), rows.weights(int(replayed.random_mix["column"]))
@@ -95,6 +104,7 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         latency_s=_expected(shares, latencies),
         reference_quality=rows.reference_quality,
         reference_cost_usd=rows.reference_cost_usd,
+        stretches=stretches,
         shares=shares,
         qualities=data.quality,
         costs=data.cost_usd,

@@ -6,18 +6,20 @@ import datetime as dt
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from router_lab.certificate import Certificate
 from router_lab.config import Gate
 from router_lab.gates.arms import Arm, Mask, aligned, arm, unused_rows
 from router_lab.gates.audit import shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, compared, expires_in_days, price_drift
 from router_lab.gates.moves import Floats, moves
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Estimate, Verdict, advice, caution, certifiable_margin, clustered_mean, too_few, verdict
+from router_lab.metrics import Estimate, Verdict, advice, certifiable_margin, clustered_mean, too_few, verdict
 from router_lab.metrics.verdict import NO_EVIDENCE
 from router_lab.outcomes import outcomes_for
 from router_lab.runtime.errors import InputError
@@ -38,6 +40,11 @@ class Case:
     nothing: str = "every row was used in the fit, so nothing here is evidence"
     """Why there is no row to judge, where there is none."""
 
+    @cached_property
+    def shown(self) -> Certificate:
+        """The challenger's own certificate."""
+        return Certificate.of(self.challenger.policy)
+
     def rows(self, suite: str | None) -> Mask:
         return np.ones(len(self.challenger), bool) if suite is None else self.challenger.suite == suite
 
@@ -56,6 +63,7 @@ def run_gates(
 
     prices: what candidates cost now, for `price_drift`; by default those that the outcomes carry.  audit: human labels
     of some outcomes (columns suite, sample_id, model, quality, optionally effort), where a judge scored.
+    Counts no look, as the command does (outcomes/looks.py).
     Raises InputError for a metric or suite that does not exist, or outcomes that are not of both policies
     (`outcomes_for`).
     """
@@ -75,7 +83,8 @@ def run_gates(
     )
     results = tuple(result for gate in gates for result in judge_gate(gate, case))
     lost = challenger.quality - challenger.reference_quality
-    gain = clustered_mean(lost, challenger.group, weights=challenger.weight, pseudo=caution(challenger.moved))
+    span = float(challenger.moved.max(initial=0.0))
+    gain = clustered_mean(lost, challenger.group, weights=challenger.weight, span=span)
     margin = certifiable_margin(gain, max((g.confidence for g in gates), default=0.9))
     return GateReport(
         policy.spec.name,
@@ -85,16 +94,10 @@ def run_gates(
         gain.n,
         margin if math.isfinite(margin) and challenger.moved.any() else None,  # who moves nothing has nothing to show
         case.today.isoformat(),
-        _certificate(policy),
+        case.shown,
         gain.clusters,
-        advice(policy.spec.certificate).text,
+        advice(case.shown).text,
     )
-
-
-def _certificate(policy: Policy) -> dict[str, Any]:
-    """What the policy's own certificate says, for who holds a gate's verdict beside it."""
-    shown = policy.spec.certificate
-    return {"rows": "certificate", **{k: shown.get(k) for k in ("verdict", "n", "margin", "confidence")}}
 
 
 def carried_prices(outcomes: pd.DataFrame) -> dict[tuple[str, str | None], Prices]:
@@ -205,29 +208,30 @@ def _certified(gate: Gate, case: Case, suite: str | None) -> bool:
     A second test on fresh rows would be failed by half of all sound policies (DESIGN section 8): fresh rows can only
     contradict a certificate, which they have not done where the verdict on them is `inconclusive`.
     """
-    shown = case.challenger.policy.spec.certificate
+    shown = case.shown
     return (
         suite is None
         and gate.metric == "quality"
         and gate.against == "reference"
         and gate.margin is not None
-        and shown.get("verdict") == "pass"
-        and shown.get("margin") is not None
-        and shown["margin"] <= gate.margin + 1e-12
-        and shown["confidence"] >= gate.confidence - 1e-12
+        and shown.verdict == "pass"
+        and shown.margin is not None
+        and shown.confidence is not None
+        and shown.margin <= gate.margin + 1e-12
+        and shown.confidence >= gate.confidence - 1e-12
         and case.challenger.infra <= 0.01
     )
 
 
 def _certified_reason(gate: Gate, case: Case, judged: Verdict) -> str:
-    shown = case.challenger.policy.spec.certificate
+    shown = case.shown
     few = too_few(judged.n, judged.clusters, judged.low, judged.high)
     fresh = f"{judged.n:,} fresh rows ({_signed(judged.value)} points) do not contradict it"
     if few is not None:
         fresh = f"{judged.n:,} fresh rows are too few to contradict it"
     return (
-        f"certified to lose at most {_exactly(100 * shown['margin'])} points with confidence {shown['confidence']:.2f} "
-        f"on the certificate's {shown['n']:,} rows; {fresh}"
+        f"certified to lose at most {_exactly(100 * (shown.margin or 0.0))} points with confidence "
+        f"{shown.confidence or 0.0:.2f} on the certificate's {shown.counted}; {fresh}"
     )
 
 
@@ -241,9 +245,9 @@ def _judge_fact(gate: Gate, case: Case, name: str, bound: float, sign: int) -> R
         value = price_drift(old, case.prices)
         text = f"the largest change of a price since the fit is {100 * value:.1f} %"
     else:
-        word = str(policy.spec.certificate.get("verdict", "absent"))
+        word = case.shown.verdict or "absent"
         value = float(word == "pass")
-        text = f"the certificate says {word}: {policy.spec.certificate.get('reason', 'nothing')}"
+        text = f"the certificate says {word}: {case.shown.reason or 'nothing'}"
         if word == "inconclusive":
             return replace(_unknown(name, None, gate, bound, text), rows="certificate")
     if math.isnan(value):

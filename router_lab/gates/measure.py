@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.gates.arms import Arm, Mask
-from router_lab.metrics import Estimate, caution, clustered_mean, clustered_ratio, paired_saving
+from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, paired_saving
 from router_lab.metrics.bounded import effective_size
 from router_lab.runtime.model import Prices
 
@@ -36,7 +36,7 @@ def against_floor(mean: Estimate, floor: float) -> Estimate:
 
     This is the score test (Wilson): twenty right answers of twenty do not show a quality of .99.
     """
-    if mean.clusters < 2 or math.isnan(mean.value) or not 0 < floor < 1:
+    if mean.independent < 2 or math.isnan(mean.value) or not 0 < floor < 1:
         return mean
     return replace(mean, se=max(mean.se, math.sqrt(floor * (1 - floor) / effective_size(mean))))
 
@@ -128,7 +128,9 @@ def compared(
     that the two serve by different candidates."""
     weights = np.fmax(mine["weight"], base["weight"])
     if metric == "quality":
-        return clustered_mean(mine["quality"] - base["quality"], group, weights=weights, pseudo=caution(moved))
+        return clustered_mean(
+            mine["quality"] - base["quality"], group, weights=weights, span=float(np.max(moved, initial=0.0))
+        )
     return paired_saving(mine["cost_usd"], base["cost_usd"], group, weights=weights)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from router_lab.gates.arms import Arm
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.points import NEAR
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,43 +49,33 @@ class Moves:
 def moves(before: Arm, after: Arm) -> Moves:
     """What moves from `before` to `after`, as `decide` has it: one draw by `key` serves both policies.
 
-    A policy replaces its reference where the draw is below its `mix`, so two policies of mix .3 and .5 that pick the
-    same candidate differ on .2 of the requests, not on half of them.
+    Each piece of a policy's point has its own stretch of the draw and its reference the rest, so two policies of mix .3
+    and .5 that pick the same candidate differ on .2 of the requests, not on half of them.
     """
     place = {key: i for i, key in enumerate(before.keys)}
     common = [(place[key], i) for i, key in enumerate(after.keys) if key in place]
     rows = np.array(common, np.int64).reshape(len(common), 2)
-    was, now = _picks(before, rows[:, 0]), _picks(after, rows[:, 1])
-    both, most = np.minimum(was[1], now[1]), np.maximum(was[1], now[1])
-    further = was[1] > now[1]
-    segments = (  # of the draw, in [0, 1): columns before, columns after, length
-        (was[0], now[0], both),
-        (np.where(further, was[0], was[2]), np.where(further, now[2], now[0]), most - both),
-        (was[2], now[2], 1 - most),
-    )
     found: dict[tuple[int, int], list[Floats]] = {}
     moved = np.zeros(len(rows))
-    for old, new, length in segments:
-        for a in np.unique(old):
-            for b in np.unique(new):
-                if before.policy.candidates[a] == after.policy.candidates[b]:
-                    continue
+    for old, new, length in _segments(before, after, rows):
+        pairs = np.unique(np.stack([old, new], axis=1), axis=0)
+        for a, b in pairs.tolist():
+            if before.policy.candidates[a] != after.policy.candidates[b]:
                 part = np.where((old == a) & (new == b), length, 0.0)
-                if part.any():
-                    moved += part
-                    found.setdefault((int(a), int(b)), []).append(part)
-    pairs = [_move(before, after, rows, pair, np.sum(parts, axis=0)) for pair, parts in found.items()]
-    return Moves(rows[:, 0], rows[:, 1], moved, tuple(sorted(pairs, key=lambda m: (-m.share, str(m.was), str(m.now)))))
+                moved += part
+                found.setdefault((a, b), []).append(part)
+    made = [_move(before, after, rows, pair, np.sum(parts, axis=0)) for pair, parts in found.items()]
+    return Moves(rows[:, 0], rows[:, 1], moved, tuple(sorted(made, key=lambda m: (-m.share, str(m.was), str(m.now)))))
 
 
-def _picks(arm: Arm, rows: Ints) -> tuple[Ints, Floats, Ints]:
-    """[m] the column that replaces the reference, the share of the draw on which it does, and the reference."""
-    shares, reference = arm.shares[rows].copy(), arm.policy.spec.reference
-    shares[:, reference] = 0.0
-    pick = shares.argmax(axis=1) if len(shares) else np.zeros(0, np.int64)
-    share = shares[np.arange(len(shares)), pick]
-    fixed = np.full(len(shares), reference, np.int64)
-    return np.where(share > 0, pick, reference), share, fixed
+def _segments(before: Arm, after: Arm, rows: Ints) -> Iterator[tuple[Ints, Ints, float]]:
+    """([m] columns before, [m] columns after, length) of each part of the draw in which neither changes its piece."""
+    was, now = before.stretches, after.stretches
+    ends = np.union1d(was.ends, now.ends)
+    for end, length in zip(ends, np.diff(ends, prepend=0.0), strict=True):
+        if length > NEAR:  # what is shorter is no piece's, but how two sums of shares were rounded
+            old, new = (int(np.searchsorted(arm.ends, end)) for arm in (was, now))
+            yield was.columns[rows[:, 0], old], now.columns[rows[:, 1], new], float(length)
 
 
 def _move(before: Arm, after: Arm, rows: Ints, pair: tuple[int, int], length: Floats) -> Move:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from router_lab.certificate import Certificate
 from router_lab.columns import left, named, widest
 from router_lab.metrics import MIN_CLUSTERS
 from router_lab.runtime.visible import in_markdown, visible, visible_json
@@ -59,8 +60,8 @@ class GateReport:
     """The smallest loss of quality against the reference that this many fresh rows could have shown absent."""
     date: str | None = None
     """The day (ISO) that expiry and prices were looked at, so that the verdict can be computed again."""
-    certificate: dict[str, Any] | None = None
-    """verdict, n, margin and confidence of the policy's own certificate, and which rows it speaks of."""
+    certificate: Certificate | None = None
+    """The policy's own."""
     clusters: int | None = None
     deploy: str | None = None
     """What the policy's certificate says to deploy (`metrics.advice`)."""
@@ -80,7 +81,8 @@ class GateReport:
         return {
             "policy": self.policy, "revision": self.revision, "champion": self.champion, "verdict": self.verdict,
             "exit_code": self.exit_code, "n": self.n, "smallest_margin": self.smallest_margin,
-            "date": self.date, "rows": "fresh", "clusters": self.clusters, "certificate": self.certificate,
+            "date": self.date, "rows": "fresh", "clusters": self.clusters,
+            "certificate": None if self.certificate is None else _for_machines(self.certificate),
             "deploy": self.deploy,
             "results": [r.to_json() for r in self.results],
         }  # fmt: skip
@@ -125,14 +127,12 @@ class GateReport:
 
     def _beside(self, written: Callable[[str], str]) -> list[str]:
         """What the certificate says, where its verdict is another one than this: the two speak of different rows."""
-        shown = self.certificate or {}
-        if shown.get("verdict") in (None, self.verdict):
+        shown = self.certificate
+        if shown is None or shown.verdict in (None, self.verdict):
             return []
-        counted = "" if shown.get("n") is None else f"{shown['n']:,} "
-        own = f"its own {counted}rows, left out fold by fold"
         return [
-            f"The certificate says {written(_sentence(shown))}: that is about {own}; "
-            "the verdict here is about fresh rows unless a line says `certified`"
+            f"The certificate says {written(_sentence(shown))}: that is about its own {shown.counted}, left out fold "
+            "by fold; the verdict here is about fresh rows unless a line says `certified`"
         ]
 
     def _summary(self, written: Callable[[str], str] = str) -> list[str]:
@@ -155,7 +155,15 @@ class GateReport:
         return lines
 
 
-def _sentence(shown: dict[str, Any]) -> str:
-    held = "" if shown.get("margin") is None else f", to lose at most {100 * shown['margin']:.1f} points"
-    sure = "" if shown.get("confidence") is None else f" with confidence {shown['confidence']:.2f}"
-    return f"{shown['verdict']}{held}{sure}"
+def _for_machines(shown: Certificate) -> dict[str, Any]:
+    """What a machine may hold a gate's verdict beside."""
+    return {
+        "rows": "certificate", "verdict": shown.verdict, "n": shown.n, "margin": shown.margin,
+        "confidence": shown.confidence,
+    }  # fmt: skip
+
+
+def _sentence(shown: Certificate) -> str:
+    held = "" if shown.margin is None else f", to lose at most {100 * shown.margin:.1f} points"
+    sure = "" if shown.confidence is None else f" with confidence {shown.confidence:.2f}"
+    return f"{shown.verdict}{held}{sure}"

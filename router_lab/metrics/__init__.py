@@ -5,7 +5,6 @@ from router_lab.metrics.curves import aiq, apgr, call_curve, cpt, non_decreasing
 from router_lab.metrics.estimate import (
     Estimate,
     betting_p,
-    caution,
     clustered_mean,
     clustered_ratio,
     effective_number,
@@ -37,7 +36,6 @@ __all__ = [
     "betting_p",
     "bounds_told",
     "call_curve",
-    "caution",
     "certifiable_margin",
     "clustered_mean",
     "clustered_ratio",

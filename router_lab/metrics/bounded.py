@@ -12,7 +12,7 @@ def effective_size(mean: Estimate) -> float:
     Where every answer was the same nothing is known of the spread, and each cluster counts as one answer.
     """
     spread = mean.value * (1 - mean.value)
-    return spread / (mean.se * mean.se) if mean.se > 0 and spread > 0 else float(mean.clusters)
+    return spread / (mean.se * mean.se) if mean.se > 0 and spread > 0 else float(mean.independent)
 
 
 def bounded_interval(mean: Estimate, confidence: float = 0.95) -> tuple[float, float]:
@@ -21,10 +21,10 @@ def bounded_interval(mean: Estimate, confidence: float = 0.95) -> tuple[float, f
     Does not shrink to nothing when every answer was right (Franco, Little, Louis & Slud 2019, "Comparative study of
     confidence intervals for proportions in complex sample surveys"). NaN with fewer than two clusters.
     """
-    if mean.clusters < 2 or isnan(mean.value):
+    if mean.independent < 2 or isnan(mean.value):
         return nan, nan
     size, q = effective_size(mean), mean.value
-    t = t_quantile(mean.clusters - 1, 0.5 + confidence / 2)
+    t = t_quantile(mean.independent - 1, 0.5 + confidence / 2)
     middle = (q + t * t / (2 * size)) / (1 + t * t / size)
     reach = t * sqrt(q * (1 - q) / size + t * t / (4 * size * size)) / (1 + t * t / size)
     return (0.0 if q == 0 else max(0.0, middle - reach)), (1.0 if q == 1 else min(1.0, middle + reach))

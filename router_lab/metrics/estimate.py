@@ -2,15 +2,16 @@
 
 The unit of independence is the cluster (near-duplicate prompts, one template, one conversation), so every error
 here is that of cluster sums: `sum_g u_g^2 * G / (G - 1) / n^2` with `u_g` the summed residuals of cluster g (the
-linearised ratio estimator, Cochran, Sampling Techniques, 3rd ed., section 6.3), judged by a t distribution with
-G - 1 degrees of freedom.
+linearised ratio estimator, Cochran, Sampling Techniques, 3rd ed., section 6.3) and G Kish's number of clusters,
+n^2 / sum m^2 of their sizes m. How far bounds lie from it: `metrics.bound`.
 
 Rows that were run at a known probability only (a race's floor) count with a weight of one over it (Hajek 1971), and
 clusters of unequal weight as the number that the heaviest of them would make up, sum w / max w: what a few heavy rows
-did not show may well be there. With Kish's larger number, (sum w)^2 / sum w^2, certificates after a race broke more
-often than they may (tests/bench/race_certificates.py).
+did not show may well be there. With Kish's larger number certificates after a race broke more often than they may
+(tests/bench/race_certificates.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf, nan, sqrt
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.metrics import steady
+from router_lab.metrics.bound import Spread, p_values, reach
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,29 +28,36 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or ratio with the standard error of its cluster sums.
+    """A mean or ratio with what its bounds are made of: see `metrics.bound`, whose `Spread` has the units.
 
-    `pseudo` is the variance that two pseudo-observations of +1 and -1 would add to the mean (see `clustered_mean`).
+    n: rows. clusters: of them. alike: as how many clusters of one size they count (Kish 1965: n^2 / sum m^2), which is
+    what degrees of freedom and least numbers go by; 0 = all are.
     """
 
     value: float
     se: float
     n: int
     clusters: int
-    pseudo: float = 0.0
+    size: float = 0.0
+    lost: float = 0.0
+    alike: int = 0
+
+    @property
+    def independent(self) -> int:
+        return self.alike or self.clusters
 
     @property
     def error(self) -> float:
-        """Standard error with the pseudo-observations included: what bounds and tests use."""
-        return sqrt(self.se * self.se + self.pseudo)
+        """Standard error with the pseudo-observation included."""
+        return sqrt(self.se * self.se + self.size * self.size)
 
     def low(self, confidence: float) -> float:
         """One-sided lower bound; -inf with fewer than two clusters."""
-        return self.value - self._reach(confidence)
+        return self.value - self._reach(confidence, self.lost)
 
     def high(self, confidence: float) -> float:
         """One-sided upper bound; inf with fewer than two clusters."""
-        return self.value + self._reach(confidence)
+        return self.value + self._reach(confidence, -self.lost)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Two-sided interval: `confidence` lies between the two bounds."""
@@ -56,21 +65,34 @@ class Estimate:
         return self.low(side), self.high(side)
 
     def p_below(self, floor: float) -> float:
-        """p-value of the hypothesis that the truth is at most `floor` (small: shown to be above it)."""
-        if self.clusters < 2 or np.isnan(self.value):
-            return 1.0
-        if self.error == 0:
-            return 0.0 if self.value > floor else 1.0
-        return float(steady.t_below(self.clusters - 1, (floor - self.value) / self.error))
+        """p-value of the hypothesis that the truth is at most `floor`: the least error at which `low` reaches it."""
+        return float(p_values_below([self], floor)[0])
 
     def scaled(self, factor: float) -> "Estimate":
         """The estimate of `factor` times the quantity."""
-        return replace(self, value=self.value * factor, se=self.se * abs(factor), pseudo=self.pseudo * factor * factor)
+        return replace(
+            self, value=self.value * factor, se=self.se * abs(factor), size=self.size * abs(factor),
+            lost=self.lost * factor * factor * factor,
+        )  # fmt: skip
 
-    def _reach(self, confidence: float) -> float:
-        if self.clusters < 2:
+    def _reach(self, confidence: float, lost: float) -> float:
+        if self.independent < 2:
             return inf
-        return steady.t_quantile(self.clusters - 1, confidence) * self.error
+        return float(reach(self._spread(lost), self.independent - 1, confidence))
+
+    def _spread(self, lost: float) -> Spread:
+        return Spread(self.se * self.se, lost, self.size)
+
+
+def p_values_below(estimates: Sequence[Estimate], floor: float) -> Floats:
+    """`Estimate.p_below` of many at once; 1 for what has fewer than two clusters."""
+    told = [e.independent >= 2 and not np.isnan(e.value) for e in estimates]
+    found = np.ones(len(told))
+    known = [e for e, one in zip(estimates, told, strict=True) if one]
+    if known:
+        columns = np.array([(e.value - floor, e.se * e.se, e.lost, e.size, e.independent - 1) for e in known]).T
+        found[told] = p_values(columns[0], Spread(columns[1], columns[2], columns[3]), columns[4])
+    return found
 
 
 def by_cluster(columns: dict[str, Floats], clusters: Ints) -> tuple[dict[str, Floats], Floats]:
@@ -80,32 +102,19 @@ def by_cluster(columns: dict[str, Floats], clusters: Ints) -> tuple[dict[str, Fl
     return summed, np.bincount(codes).astype(np.float64)
 
 
-def clustered_mean(values: Any, clusters: Any = None, *, weights: Any = None, pseudo: float = 0.0) -> Estimate:
+def clustered_mean(values: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0) -> Estimate:
     """Mean of `values[n]`; rows with one `clusters` code belong together (default: every row on its own).
 
-    NaN values are left out. `weights[n]`: one over the known probability with which a row was run (default: 1).
-    `pseudo` p adds 2 (p/G)^2 to the variance of a paired difference in [-p, p], as if one more cluster had gained p and
-    one had lost it: without it a sample that happens to hold no loss claims to be certain (Agresti & Caffo 2000 do the
-    same for two proportions). p is 1 for two candidates and 0 for what is the same; where two policies differ by
-    chance, `caution` says it.
+    NaN values are left out. `weights[n]`: one over the known probability with which a row was run (default: 1). `span`:
+    the most that a row can lose, of a paired difference: 1 for two candidates, the share of requests that may move for
+    a mix, 0 for what is the same or is no difference; of that size is the loss that was not seen (`metrics.bound`).
     """
     numbers = np.asarray(values, dtype=np.float64)
-    return clustered_ratio(numbers, np.where(np.isnan(numbers), nan, 1.0), clusters, weights=weights, pseudo=pseudo)
-
-
-def caution(moved: Any) -> float:
-    """`pseudo` of the difference between two policies that serve a share `moved[n]` of each row's requests by
-    different candidates: twice the greatest of them, at most 1.
-
-    Once that share itself would be right in scale, but where losses are rare and never made up for, a gate at 10 %
-    passed 15 % of policies that lose just more than it allows (90 clusters, a mix of .25, a margin of 2 points), for
-    sums of few losses are skew; with twice that 10 % (tests/unit/test_caution.py).
-    """
-    return min(1.0, 2 * float(np.max(moved, initial=0.0)))
+    return clustered_ratio(numbers, np.where(np.isnan(numbers), nan, 1.0), clusters, weights=weights, span=span)
 
 
 def clustered_ratio(
-    numerator: Any, denominator: Any, clusters: Any = None, *, weights: Any = None, pseudo: float = 0.0
+    numerator: Any, denominator: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0
 ) -> Estimate:
     """`sum(numerator) / sum(denominator)` over rows, its error by linearisation over cluster sums.
 
@@ -122,23 +131,27 @@ def clustered_ratio(
     codes = np.arange(len(top)) if clusters is None else np.asarray(clusters)[seen]
     sums, rows = by_cluster({"top": top, "bottom": bottom, "weight": weight}, codes)
     shares = None if weights is None else sums["weight"] / rows
-    estimate = estimate_of_sums(sums["top"], sums["bottom"], shares=shares, pseudo=pseudo)
+    estimate = estimate_of_sums(sums["top"], sums["bottom"], shares=shares, span=span)
     return replace(estimate, n=len(top))
 
 
-def estimate_of_sums(sums: Floats, sizes: Floats, *, shares: Floats | None = None, pseudo: float = 0.0) -> Estimate:
+def estimate_of_sums(sums: Floats, sizes: Floats, *, shares: Floats | None = None, span: float = 0.0) -> Estimate:
     """`clustered_ratio` of numerators and denominators that are already summed by cluster, both [G].
 
     `shares[G]`: the mean weight of each cluster's rows, where rows are weighted.
     """
-    total, count = float(sizes.sum()), len(sums)
+    total = float(sizes.sum())
     value = float(sums.sum()) / total
-    residuals = sums - value * sizes
-    effective = float(count) if shares is None else effective_number(shares.sum(), shares.max())
-    squares = float((residuals * residuals).sum())  # never `@`: BLAS adds in an order of the processor's
-    spread = sqrt(squares * effective / (effective - 1)) / abs(total) if effective > 1 else inf
-    caution = pseudo / effective
-    return Estimate(value, spread, round(total), int(effective), 2 * caution * caution)
+    left = (sums - value * sizes) / total
+    part = np.abs(sizes) / abs(total)
+    alike = effective_number(1.0, float((part * part).sum()))
+    if shares is not None:
+        alike = min(alike, effective_number(shares.sum(), shares.max()))
+    square = float((left * left).sum())  # never `@`: BLAS adds in an order of the processor's
+    se = sqrt(square * alike / (alike - 1)) if alike > 1 else inf
+    unseen = max(sqrt(float((part * part * part).sum())), 0.0 if shares is None else 1 / alike)
+    lost = -float((left * left * left).sum())
+    return Estimate(value, se, round(total), len(sums), span * unseen, lost, int(alike))
 
 
 def effective_number(total: Any, heaviest: Any) -> Any:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from math import ceil, inf, isfinite, isnan
 from typing import Any, Literal
 
+from router_lab.metrics.bound import Spread, growth_needed
 from router_lab.metrics.estimate import Estimate
 from router_lab.metrics.steady import normal_quantile
 
@@ -79,8 +80,8 @@ def verdict(
     word, reason = _word(estimate, floor, low, high, infra, min_clusters)
     if word != "inconclusive" or infra > MAX_INFRA:
         further = None  # what was lost has to be mended or run again: more samples settle nothing
-    elif estimate.clusters < min_clusters:
-        least = ceil(min_clusters * max(1.0, estimate.n / max(1, estimate.clusters))) - estimate.n
+    elif estimate.independent < min_clusters:
+        least = ceil(min_clusters * max(1.0, estimate.n / max(1, estimate.independent))) - estimate.n
         further = max(least, further or 0)
     dollars = None if further is None or dollars_per_sample is None else further * dollars_per_sample
     return Verdict(
@@ -93,8 +94,9 @@ def _word(
 ) -> tuple[Word, str]:
     if isnan(estimate.value):
         return "inconclusive", "there is nothing to judge: no row has both values"
-    if estimate.clusters < min_clusters:
-        few = too_few(estimate.n, estimate.clusters) or "too few to say"
+    if estimate.independent < min_clusters:
+        uneven = f"in {estimate.clusters:,} groups, so uneven that they count as {estimate.independent:,}"
+        few = too_few(estimate.n, estimate.clusters) or f"too few to say ({estimate.n:,} rows {uneven})"
         return "inconclusive", f"{few}; fewer than {min_clusters} groups conclude nothing"
     if infra > MAX_INFRA:
         return "inconclusive", f"{infra:.1%} of runs {NO_EVIDENCE}; above {MAX_INFRA:.0%} nothing is concluded"
@@ -133,15 +135,15 @@ def apart(value: float, limit: float, digits: int, scale: float = 1.0, sign: str
 def samples_needed(estimate: Estimate, gap: float, confidence: float = 0.95, power: float = POWER) -> int | None:
     """Further samples until a true distance `gap` from the floor is shown at `confidence` with `power`.
 
-    Normal approximation, `((z_confidence + z_power) / gap)^2` times the variance of one sample as clustered here;
-    None when no number would do (no distance) or the variance is unknown.
+    By the formula of the bounds with normal quantiles, so that what they leave open always needs some, were further
+    samples of the kind of those there are. None when no number would do (no distance, or 1e9 and more) or the variance
+    is unknown.
     """
     if not isfinite(estimate.error) or isnan(gap) or gap == 0 or estimate.n == 0:
         return None
-    # As in the bounds, so that what they leave open always needs some.
-    variance = estimate.error * estimate.error * estimate.n
-    reach = (float(normal_quantile(confidence)) + float(normal_quantile(power))) / gap
-    total = variance * reach * reach
+    lost = estimate.lost if gap > 0 else -estimate.lost
+    spread = Spread(estimate.se * estimate.se, lost, estimate.size)
+    total = estimate.n * growth_needed(abs(gap), spread, confidence, power)
     return max(0, ceil(total) - estimate.n) if total < 1e9 else None
 
 
@@ -150,6 +152,6 @@ def certifiable_margin(estimate: Estimate, confidence: float = 0.95, power: floa
 
     At the default even odds this is the reach of the lower bound; NaN values and single clusters give inf.
     """
-    if isnan(estimate.value) or estimate.clusters < 2:
+    if isnan(estimate.value) or estimate.independent < 2:
         return inf
     return estimate.value - estimate.low(confidence) + float(normal_quantile(power)) * estimate.error

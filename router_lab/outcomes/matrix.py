@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from router_lab.outcomes.copies import join_names, names_of, prompts_of, with_near
 from router_lab.outcomes.schema import SCORED
 from router_lab.outcomes.vectors import vectors_of
 from router_lab.runtime.model import Candidate
@@ -47,7 +48,10 @@ class OutcomeMatrix:
     quality, cost_usd: float64[n, c], the mean over the epochs that were scored; NaN where nothing was.
     check: float64[n, c], the share of epochs whose answer passed its run-time check; NaN where there is none.
     epochs: int64[n, c], how many epochs stand behind a cell. weight: float64[n, c], 1 / inclusion probability.
-    suite, group: int64[n] codes; a group belongs to one suite. prompts: a text or None per sample.
+    suite: int64[n] codes. name: int64[n] codes into `groups`, the names (suite, group); the split goes by name.
+    joined: int64[names] which names hold copies of one another's prompts (`outcomes.copies`), so they may span suites.
+    group: int64[n] clusters, what errors, folds and neighbours take for one: names that are joined, and near copies
+    among prompts without a `group` of their own (`outcomes.near`). prompts: a text or None per sample.
     vectors: float64[n, d] of the user's own, NaN where a sample has none; None where none has.
     """
 
@@ -57,7 +61,9 @@ class OutcomeMatrix:
     prompts: tuple[str | None, ...]
     suite: Ints
     group: Ints
+    name: Ints
     groups: tuple[tuple[str, str], ...]
+    joined: Ints
     quality: Floats
     cost_usd: Floats
     check: Floats
@@ -88,24 +94,34 @@ class OutcomeMatrix:
         row = np.array([keys[k] for k in zip(scored["suite"], scored["sample_id"], strict=True)], np.int64)
         shape = (len(samples), len(columns))
         suites = tuple(sorted(set(samples["suite"])))
-        groups = tuple(sorted(set(zip(samples["suite"], samples["group"], strict=True))))
-        group_codes = {g: i for i, g in enumerate(groups)}
+        groups, name = names_of(samples)
+        prompts = tuple(prompts_of(samples))
+        vectors = vectors_of(scored, row, len(samples))
+        joined = join_names(groups, name, prompts, vectors).component
         suite_codes = {s: i for i, s in enumerate(suites)}
+        suite = np.array([suite_codes[s] for s in samples["suite"]], np.int64)
         return cls(
             candidates=columns,
             suites=suites,
             sample_id=tuple(samples["sample_id"]),
-            prompts=tuple(p if isinstance(p, str) else None for p in samples["prompt"]),
-            suite=np.array([suite_codes[s] for s in samples["suite"]], np.int64),
-            group=np.array([group_codes[g] for g in zip(samples["suite"], samples["group"], strict=True)], np.int64),
+            prompts=prompts,
+            suite=suite,
+            group=with_near(groups, name, suite, prompts, joined)[name],
+            name=name,
             groups=groups,
+            joined=joined,
             quality=_cell_means(scored, "quality", row, column, shape),
             cost_usd=_cell_means(scored, "cost_usd", row, column, shape),
             check=_cell_means(scored, "check", row, column, shape),
             epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64),
             weight=np.nan_to_num(_cell_means(scored, "weight", row, column, shape), nan=1.0),
-            vectors=vectors_of(scored, row, len(samples)),
+            vectors=vectors,
         )
+
+    @property
+    def used_groups(self) -> tuple[tuple[str, str], ...]:
+        """The names of these rows and of copies of their prompts, which `take` may have left out."""
+        return tuple(self.groups[k] for k in np.flatnonzero(np.isin(self.joined, self.joined[self.name])))
 
     @property
     def weighting(self) -> Floats | None:
@@ -122,7 +138,9 @@ class OutcomeMatrix:
             prompts=tuple(self.prompts[i] for i in chosen),
             suite=self.suite[chosen],
             group=self.group[chosen],
+            name=self.name[chosen],
             groups=self.groups,
+            joined=self.joined,
             quality=self.quality[chosen],
             cost_usd=self.cost_usd[chosen],
             check=self.check[chosen],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from router_lab.outcomes.cells import json_of, number_column, place, refuse_doubled, text_column, truth_column
+from router_lab.outcomes.copies import prompt_mark
 from router_lab.outcomes.prompts import settle_prompts
 from router_lab.outcomes.requests import COLUMN as REQUEST
 from router_lab.outcomes.requests import take_requests
@@ -191,7 +191,7 @@ def _groups(out: pd.DataFrame) -> pd.Series[Any]:
     given = out["group"] if "group" in out.columns else pd.Series(None, index=out.index, dtype="str")
     if given.notna().all():
         return given
-    digests = {p: "prompt-" + _sha(p)[:16] for p in out["prompt"].dropna().unique() if p}
+    digests = {p: prompt_mark(p) for p in out["prompt"].dropna().unique() if p}
     default = out["prompt"].map(digests).astype("str")
     return given.where(given.notna(), default.where(default.notna(), out["sample_id"]))
 
@@ -231,10 +231,6 @@ def _refuse_conflicts(out: pd.DataFrame, where: str) -> None:
 
 def _name(row: Any) -> str:
     return str(Candidate(row["model"], row["effort"] if isinstance(row["effort"], str) else None))
-
-
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def cut_off_share(scored: pd.DataFrame) -> float:

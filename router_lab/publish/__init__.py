@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from router_lab.certificate import check_certificate
+from router_lab.certificate import Certificate
 from router_lab.publish.history import HISTORY, Line, history, way_back
 from router_lab.publish.standing import Standing, current_release, read_standing
 from router_lab.runtime import jsonio
@@ -193,7 +193,7 @@ def _revision(path: Path) -> Policy:
         hint = f"; name one of its revisions: {', '.join(found)}" if found else "; `router-lab fit` writes one"
         raise InputError(f"{path}: is not an artifact (no {MANIFEST}){hint}")
     policy = load_policy(path)
-    check_certificate(policy.spec.certificate)
+    Certificate.of(policy)  # what nobody can read is not published
     return policy
 
 

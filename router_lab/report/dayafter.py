@@ -159,7 +159,7 @@ def _audited(rows: pd.DataFrame, margin: float | None, confidence: float) -> lis
 def judge_difference(name: str, differences: Floats, floor: float, confidence: float) -> Finding:
     """Whether the mean of paired differences in [−1, 1] is at least `floor`, valid at any number of looks."""
     sizes = np.ones(len(differences))
-    estimate = clustered_mean(differences, pseudo=True)
+    estimate = clustered_mean(differences, span=1.0)
     text = f"{points(estimate.value)} points on {len(differences):,} requests, {_interval(estimate)}"
     if betting_p(-differences, sizes, -floor) <= ALPHA:
         return Finding(name, BROKEN, f"{text}; below {points(floor)}")
@@ -206,8 +206,8 @@ def power_of_coverage(was: Estimate) -> int | None:
     room = ((now - was.value) / (Z_OTHER + _Z_POWER)) ** 2 - was.error**2
     if room <= 0:
         return None
-    spread = now * (1 - now)  # the error's square is spread / n, and 2 / n² for the pseudo-observations
-    return math.ceil((spread + math.sqrt(spread**2 + 8 * room)) / (2 * room))
+    spread = now * (1 - now)  # the error's square is spread / n, and 1 / n² for the pseudo-observation
+    return math.ceil((spread + math.sqrt(spread**2 + 4 * room)) / (2 * room))
 
 
 def _interval(estimate: Estimate) -> str:
@@ -225,7 +225,7 @@ def _calibration(rows: pd.DataFrame) -> list[Finding]:
         gaps = (own["quality"] - own["promised_quality"]).to_numpy(np.float64)
         gaps = np.clip(gaps, -1.0, 1.0)
         text = f"labelled {points(float(gaps.mean()))} points against its prediction on {len(gaps):,} requests"
-        sizes, estimate = np.ones(len(gaps)), clustered_mean(gaps, pseudo=True)
+        sizes, estimate = np.ones(len(gaps)), clustered_mean(gaps, span=1.0)
         power = (f"{points(NOTICEABLE)[1:]} points worse", power_of_quality(estimate, level))
         if betting_p(-gaps, sizes, CALIBRATION_TOLERANCE) <= level:
             findings.append(Finding(f"quality of {name}", BROKEN, text, None, *power))
@@ -282,7 +282,7 @@ def _coverage(rows: pd.DataFrame, earlier: pd.DataFrame) -> list[Finding]:
     if rows.empty or earlier.empty:
         return []
     unknown, old = (part["code"].isin(["uncovered", "table"]).to_numpy(np.float64) for part in (rows, earlier))
-    now, was = clustered_mean(unknown, pseudo=True), clustered_mean(old, pseudo=True)
+    now, was = clustered_mean(unknown, span=1.0), clustered_mean(old, span=1.0)
     z = (now.value - was.value) / math.hypot(now.error, was.error)
     alarmed = z > Z_OTHER and now.value > was.value + 0.05
     text = f"{percent(now.value)} of requests are unlike what was fitted, {percent(was.value)} before"

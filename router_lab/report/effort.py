@@ -97,7 +97,7 @@ def _row(matrix: OutcomeMatrix, rows: Any, j: int, base: int, confidence: float)
     if not common.any():
         return None
     weights = matrix.weight[rows][:, [j, base]].max(axis=1)
-    found = clustered_mean(gain, clusters, weights=weights, pseudo=True)
+    found = clustered_mean(gain, clusters, weights=weights, span=1.0)
     low, high = found.interval(confidence)
     cost = clustered_ratio(
         matrix.cost_usd[rows, j][common], matrix.cost_usd[rows, base][common], clusters[common], weights=weights[common]

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from router_lab.metrics import advice, too_few
+from router_lab.certificate import Certificate, Figure
+from router_lab.metrics import advice
 from router_lab.outcomes import validate_outcomes
 from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section
@@ -37,6 +38,7 @@ from router_lab.report.policy import (
     bounds_note,
     certificate_rows,
     compare_rows,
+    few_of,
     figures,
     least_margin,
     policy_marks,
@@ -112,7 +114,7 @@ def _bills(
         return candidate_bills(outcomes, volume, growth)
     row, found = reference_row(policy, known), figures(policy, replayed)
     mean, quality = (math.nan, math.nan) if row is None else (row["cost_usd_per_1k"] / 1000, row["quality"])
-    saving, difference = (found[name]["value"] or 0.0 for name in ("savings", "quality_difference"))
+    saving, difference = found.savings.value or 0.0, found.quality_difference.value or 0.0
     return policy_bills(
         replayed, candidate_label(*policy.reference), volume, growth, mean=mean, saving=saving, quality=quality,
         difference=difference,
@@ -154,17 +156,16 @@ def _what_was_tried(story: Story) -> Markup:
 def _answer(story: Story) -> list[Markup]:
     if story.policy is None or story.replayed is None:
         return [_answer_of_sweep(story)]
-    shown, found = story.policy.spec.certificate, figures(story.policy, story.replayed)
-    word = str(shown.get("verdict", "inconclusive"))
+    shown, found = Certificate.of(story.policy), figures(story.policy, story.replayed)
+    word = shown.verdict or "inconclusive"
     base, routed = story.bills
     saved = base.month - routed.month
-    smallest = shown.get("smallest_margin")
     boxes = [
-        (_big(found["quality_difference"]), f"quality against {base.name}"),
-        (percent(found["savings"]["value"], 0), "of the reference's cost saved"),
+        (_big(found.quality_difference), f"quality against {base.name}"),
+        (percent(found.savings.value, 0), "of the reference's cost saved"),
         (money(saved), f"saved a month at {count(story.volume)} requests"),
         (
-            least_margin(smallest, shown.get("clusters")),
+            least_margin(shown.smallest_margin, shown.clusters),
             "smallest loss this much data can rule out, if all requests moved",
         ),
     ]
@@ -172,13 +173,12 @@ def _answer(story: Story) -> list[Markup]:
     return [verdict, cards(boxes), quote(_sentence(story)), _which_rows(shown)]
 
 
-def _big(figure: Mapping[str, Any]) -> str:
-    few = too_few(figure.get("n"), figure.get("clusters"), figure.get("low"), figure.get("high"))
-    return few or f"{points(figure['value'])} points"
+def _big(figure: Figure) -> str:
+    return few_of(figure) or f"{points(figure.value)} points"
 
 
-def _which_rows(shown: Mapping[str, Any]) -> Markup:
-    if shown.get("n") is None:
+def _which_rows(shown: Certificate) -> Markup:
+    if shown.n is None:
         return Markup()
     return paragraph(
         f"Verdict and figures are those of {certificate_rows(shown)}. The command router-lab gate judges fresh "
@@ -187,15 +187,15 @@ def _which_rows(shown: Mapping[str, Any]) -> Markup:
     )
 
 
-def _plain(shown: Mapping[str, Any]) -> str:
+def _plain(shown: Certificate) -> str:
     """The certificate's claim in words; its own reason where it claims nothing."""
-    if shown.get("verdict") == "pass" and shown.get("margin") is not None and shown.get("mix") != 0:
+    if shown.verdict == "pass" and shown.margin is not None and shown.mix != 0:
         return (
-            f"Shown with confidence {shown['confidence']:.4g}: the policy loses at most "
-            f"{100 * shown['margin']:.4g} points of quality against the reference"
-            f"{'; ' + str(shown['reason']) if shown.get('judged') else ''}."
+            f"Shown with confidence {shown.confidence or 0.0:.4g}: the policy loses at most "
+            f"{100 * shown.margin:.4g} points of quality against the reference"
+            f"{f'; {shown.reason}' if shown.judged else ''}."
         )
-    reason = str(shown.get("reason", "this policy carries no certificate"))
+    reason = shown.reason or "this policy carries no certificate"
     return re.sub("^do not route( yet)?: ", "", reason)
 
 
@@ -227,8 +227,8 @@ def _sentence(story: Story) -> str:
     if story.policy is None or story.replayed is None or len(story.bills) != 2:
         return ""
     base, routed = story.bills
-    gain = figures(story.policy, story.replayed)["quality_difference"]
-    reach = (gain["high"] - gain["low"]) / 2 if gain.get("low") is not None and gain.get("high") is not None else None
+    gain = figures(story.policy, story.replayed).quality_difference
+    reach = None if gain.low is None or gain.high is None else (gain.high - gain.low) / 2
     spread = "" if reach is None or not math.isfinite(reach) else f" ± {100 * reach:.1f} (two-sided 95 %)"
     return (
         f"At P95 {base.name} costs {money(base.p95)} per request and {money(base.month)} a month at "
@@ -240,7 +240,7 @@ def _sentence(story: Story) -> str:
 def _who_gets_what(story: Story) -> Markup:
     if story.policy is None or story.replayed is None:
         return Markup()
-    policy, replayed, shown = story.policy, story.replayed, story.policy.spec.certificate
+    policy, replayed = story.policy, story.replayed
     versus = table(
         compare_rows(policy, replayed),
         [
@@ -272,7 +272,8 @@ def _who_gets_what(story: Story) -> Markup:
         "What to do",
         versus,
         paragraph(
-            f"Measured on {figures(policy, replayed)['source']}, errors by cluster. {bounds_note(shown)}", "note"
+            f"Measured on {figures(policy, replayed).source}, errors by cluster. {bounds_note(Certificate.of(policy))}",
+            "note",
         ),
         paragraph(f"Who gets what, by suite, on {replayed.n:,} {rows}:"),
         served,
@@ -290,40 +291,34 @@ def _largest(shares: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(shares.items(), key=lambda item: -item[1])[:4]
 
 
-def _on(part: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A figure of a part of the certificate, with the rows and clusters of that part."""
-    return {"n": part.get("n"), "clusters": part.get("clusters")} | dict(part[name])
-
-
 def _how_sure(story: Story) -> Markup:
     if story.policy is None:
         return Markup()
-    shown = story.policy.spec.certificate
+    shown = Certificate.of(story.policy)
     facts = [
-        f"Procedure: {shown.get('procedure', 'unknown')}.",
-        f"Data of the certificate: {count(shown.get('n'))} paired rows in {count(shown.get('clusters'))} independent "
-        f"groups; {percent(shown.get('infra_share'))} of runs lost to the infrastructure.",
+        f"Procedure: {shown.procedure or 'unknown'}.",
+        f"Data of the certificate: {count(shown.n)} paired rows in {count(shown.clusters)} independent "
+        f"groups; {percent(shown.infra_share)} of runs lost to the infrastructure.",
     ]
-    over = shown.get("over_random_mix")
-    if over and over.get("value") is not None:
-        facts.append(f"Beyond a random mix at the same tolerance it saves {ranged_percent(over)} of the reference.")
-    test = shown.get("test")
-    if test:
+    if shown.over_mix.value is not None:
+        over = ranged_percent(shown.over_mix)
+        facts.append(f"Beyond a random mix at the same tolerance it saves {over} of the reference.")
+    test = shown.test
+    if test is not None:
         facts.append(
             f"Fresh rows, the test split, which chose nothing: quality "
-            f"{ranged(_on(test, 'quality_difference'), ' points')}, "
-            f"{ranged_percent(_on(test, 'savings'), ' saved')}, on {count(test['n'])} rows."
+            f"{ranged(test.on(test.quality_difference), ' points')}, "
+            f"{ranged_percent(test.on(test.savings), ' saved')}, on {count(test.n)} rows."
         )
-    needed = shown.get("samples_needed")
-    if needed:
-        dollars = f" ({money(shown['dollars_needed'])})" if shown.get("dollars_needed") else ""
-        facts.append(f"About {count(needed)} more samples would settle it{dollars}.")
+    if shown.samples_needed:
+        dollars = f" ({money(shown.dollars_needed)})" if shown.dollars_needed else ""
+        facts.append(f"About {count(shown.samples_needed)} more samples would settle it{dollars}.")
     prices = price_line(story.policy)
     facts += [prices] if prices else []
     return section(
         "How sure we are, and what would make us surer",
         bullets(facts),
-        paragraph(f"It holds as long as: {'; '.join(shown['assumptions'])}.") if shown.get("assumptions") else Markup(),
+        paragraph(f"It holds as long as: {'; '.join(shown.assumptions)}.") if shown.assumptions else Markup(),
         commands(
             "router-lab verify POLICY --outcomes OUTCOMES",
             "router-lab report POLICY OUTCOMES --html report.html",

@@ -4,50 +4,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from router_lab.metrics import MIN_CLUSTERS, apart, paired_saving, too_few
+from router_lab.certificate import Certificate, Compared, Figure
+from router_lab.metrics import MIN_CLUSTERS, Estimate, apart, paired_saving, too_few
 from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, cut_off, percent, points
 from router_lab.report.marks import Kind, Mark
 from router_lab.report.table import pooled, records
+from router_lab.runtime.model import POOLED, Candidate
+from router_lab.runtime.points import Assign, follows, mix_of
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import part
 
 
-def figures(policy: Policy, replayed: Replay) -> dict[str, Any]:
-    """What is known of the policy: the certificate's figures (out of fold), or the replay's where there are none.
+@dataclass(frozen=True)
+class Known:
+    """What is known of a policy against its reference, on `n` rows; `source`: which those are, for the reader."""
 
-    Keys quality_difference and savings ({value, low, high, confidence}), n, source (for the reader).
-    """
-    shown = policy.spec.certificate
-    if shown.get("quality_difference") and shown["quality_difference"].get("value") is not None:
-        return {k: shown[k] for k in ("quality_difference", "savings", "n")} | {"source": certificate_rows(shown)}
+    quality_difference: Figure
+    savings: Figure
+    n: int
+    source: str
+
+
+def figures(policy: Policy, replayed: Replay) -> Known:
+    """The certificate's figures (out of fold), or the replay's where there are none."""
+    shown = Certificate.of(policy)
+    gain = shown.quality_difference
+    if gain is not None and gain.value is not None:
+        return Known(gain, shown.savings or Figure(), shown.n or 0, certificate_rows(shown))
     source = f"{replayed.n:,} {IN_SAMPLE if replayed.in_sample else FRESH}"
-    return {
-        **{name: _figure(replayed, name) for name in ("quality_difference", "savings")},
-        "n": replayed.n,
-        "source": source,
-    }
+    difference, saving = (_estimated(replayed.estimate(name)) for name in ("quality_difference", "savings"))
+    return Known(difference, saving, replayed.n, source)
 
 
 FRESH = "fresh rows, which the fit has not used"
 IN_SAMPLE = "rows that the fit itself has used: no evidence"
 
 
-def certificate_rows(shown: Mapping[str, Any]) -> str:
+def certificate_rows(shown: Certificate) -> str:
     """The rows that a certificate speaks of, in words."""
-    return f"the certificate's {shown['n']:,} rows, each left out of the fit that it was judged by"
-
-
-def _figure(replayed: Replay, name: str) -> dict[str, Any]:
-    low, high = replayed.interval(name)
-    found = replayed.estimate(name)
-    return _estimated(found.value, (low, high)) | {"n": found.n, "clusters": found.clusters}
+    return f"the certificate's {shown.counted}, each left out of the fit that it was judged by"
 
 
 def policy_marks(policy: Policy, replayed: Replay, table: pd.DataFrame) -> list[Mark]:
@@ -60,24 +63,24 @@ def policy_marks(policy: Policy, replayed: Replay, table: pd.DataFrame) -> list[
     if base is None or not math.isfinite(base["cost_usd_per_1k"]):
         return []
     found = figures(policy, replayed)
-    marks = [_moved(base, found["quality_difference"], found["savings"], policy.spec.name, "policy", found["source"])]
-    mix = policy.spec.certificate.get("random_mix") or {}
-    if mix.get("probability"):
-        name = f"random mix ({percent(mix['probability'], 0)} {candidate_label(mix['model'], mix['effort'])})"
-        marks.append(_moved(base, mix["quality_difference"], mix["savings"], name, "mix", found["source"]))
+    marks = [_moved(base, found, policy.spec.name, "policy", found.source)]
+    mix = Certificate.of(policy).random_mix
+    if mix is not None and mix.probability:
+        name = f"random mix ({percent(mix.probability, 0)} {candidate_label(*mix.candidate)})"
+        marks.append(_moved(base, mix, name, "mix", found.source))
     return [*marks, *_oracle(policy, base)]
 
 
 def _oracle(policy: Policy, base: Mapping[str, Any]) -> list[Mark]:
     """The oracle at the reference's place moved by what it is better and cheaper on its own rows, the certificate's."""
-    oracle = policy.spec.certificate.get("oracle_upper_bound") or {}
-    fixed = policy.spec.certificate.get("fixed") or []
-    own = next((r for r in fixed if (r["model"], r["effort"]) == tuple(policy.reference)), None)
-    if own is None or not own["cost_usd"] or oracle.get("quality") is None or oracle.get("cost_usd") is None:
+    shown = Certificate.of(policy)
+    oracle, own = shown.oracle_upper_bound, shown.always.get(policy.reference)
+    if own is None or own.quality is None or not own.cost_usd:
         return []
-    better = {"value": oracle["quality"] - own["quality"]}
-    cheaper = {"value": 1 - oracle["cost_usd"] / own["cost_usd"]}
-    moved = _moved(base, better, cheaper, "oracle", "oracle", "")
+    if oracle is None or oracle.quality is None or oracle.cost_usd is None:
+        return []
+    better, cheaper = Figure(value=oracle.quality - own.quality), Figure(value=1 - oracle.cost_usd / own.cost_usd)
+    moved = _moved(base, Known(better, cheaper, oracle.n or 0, ""), "oracle", "oracle", "")
     return [replace(moved, detail=(("hindsight", "knows every answer beforehand; no router can"),))]
 
 
@@ -87,22 +90,19 @@ def reference_row(policy: Policy, table: pd.DataFrame) -> dict[str, Any] | None:
     return next((r for r in rows if (r["model"], _text(r["effort"])) == tuple(policy.reference)), None)
 
 
-def _moved(
-    base: Mapping[str, Any], difference: Mapping[str, Any], saving: Mapping[str, Any], label: str, kind: Kind,
-    source: str,
-) -> Mark:  # fmt: skip
-    quality = base["quality"]
-    ends = [difference.get("low"), difference.get("high")]
+def _moved(base: Mapping[str, Any], row: Compared, label: str, kind: Kind, source: str) -> Mark:
+    quality, difference, saved = base["quality"], row.quality_difference or Figure(), (row.savings or Figure()).value
+    ends = [difference.low, difference.high]
     low, high = [None if e is None else min(1.0, max(0.0, quality + e)) for e in ends]
     return Mark(
         label=label,
-        cost=base["cost_usd_per_1k"] * (1 - (saving["value"] or 0.0)),
-        quality=min(1.0, max(0.0, quality + (difference["value"] or 0.0))),
+        cost=base["cost_usd_per_1k"] * (1 - (saved or 0.0)),
+        quality=min(1.0, max(0.0, quality + (difference.value or 0.0))),
         low=low,
         high=high,
         kind=kind,
         detail=(
-            ("against the reference", f"{points(difference['value'])} points, {percent(saving['value'])} saved"),
+            ("against the reference", f"{points(difference.value)} points, {percent(saved)} saved"),
             ("measured on", source),
         ),
     )
@@ -114,24 +114,25 @@ def _text(value: object) -> str | None:
 
 def compare_rows(policy: Policy, replayed: Replay) -> list[dict[str, Any]]:
     """The policy, the random mix, each fixed candidate and the oracle: name, quality difference, saving, kind."""
-    shown, found = policy.spec.certificate, figures(policy, replayed)
-    rows = [{"name": policy.spec.name, "kind": "policy", **found}]
-    mix = shown.get("random_mix") or {}
-    if mix.get("quality_difference"):
-        name = f"random mix, {percent(mix['probability'], 0)} {candidate_label(mix['model'], mix['effort'])}"
-        rows.append({"name": name, "kind": "", **{k: mix[k] for k in ("quality_difference", "savings")}})
-    for fixed in sorted(shown.get("fixed") or [], key=lambda f: -(f["cost_usd"] or 0.0)):
-        mark = " (reference)" if (fixed["model"], fixed["effort"]) == tuple(policy.reference) else ""
-        cut = cut_off(fixed.get("cut_off"), words=True)
-        name = f"always {candidate_label(fixed['model'], fixed['effort'])}{mark}{', ' if cut else ''}{cut}"
-        rows.append({"name": name, "kind": "", **{k: fixed.get(k) for k in ("quality_difference", "savings")}})
-    return rows
+    shown = Certificate.of(policy)
+    rows: list[tuple[str, str, Compared]] = [(policy.spec.name, "policy", figures(policy, replayed))]
+    mix = shown.random_mix
+    if mix is not None and mix.quality_difference is not None:
+        rows.append((f"random mix, {percent(mix.probability, 0)} {candidate_label(*mix.candidate)}", "", mix))
+    for fixed in sorted(shown.fixed or (), key=lambda f: -(f.cost_usd or 0.0)):
+        mark = " (reference)" if fixed.candidate == policy.reference else ""
+        cut = cut_off(fixed.cut_off, words=True)
+        rows.append((f"always {candidate_label(*fixed.candidate)}{mark}{', ' if cut else ''}{cut}", "", fixed))
+    return [
+        {"name": name, "kind": kind, "quality_difference": row.quality_difference, "savings": row.savings}
+        for name, kind, row in rows
+    ]
 
 
 def served_rows(replayed: Replay) -> list[dict[str, Any]]:
     """Who gets what: by suite, the expected share of requests of each candidate, and what that does, paired.
 
-    Keys suite, n, shares {label: share}, quality_difference and savings (with intervals).
+    Keys suite, n, shares {label: share}, quality_difference and savings (Figures).
     """
     rows, result = replayed.rows, []
     heavy = rows.weights()
@@ -144,90 +145,100 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
         gain = rows.gain(here)
         saving = paired_saving(rows.cost_usd[here], rows.reference_cost_usd[here], rows.group[here], weights=weights)
         means = np.average(rows.shares[here], axis=0, weights=weights)  # as the shares of a replay are
-        counted = {"n": gain.n, "clusters": gain.clusters}
         result.append(
             {
                 "suite": suite,
                 "n": gain.n,
                 "shares": {lab: float(s) for lab, s in zip(labels, means, strict=True) if s > 0},
-                "quality_difference": _estimated(gain.value, gain.interval()) | counted,
-                "savings": _estimated(saving.value, saving.interval()) | counted,
+                "quality_difference": _estimated(gain),
+                "savings": replace(_estimated(saving), n=gain.n, clusters=gain.clusters),
             }
         )
     return result
 
 
-def _estimated(value: float, ends: tuple[float, float]) -> dict[str, Any]:
-    return {"value": value, "low": ends[0], "high": ends[1], "confidence": 0.95}
+def _estimated(found: Estimate) -> Figure:
+    low, high = found.interval()
+    return Figure(value=found.value, low=low, high=high, confidence=0.95, n=found.n, clusters=found.clusters)
 
 
-def ranged(figure: Mapping[str, Any] | None, unit: str = "") -> str:
+def ranged(figure: Figure | None, unit: str = "") -> str:
     """A difference with its interval in points: `−1.6 (−2.9 to −0.3)`, then `unit`; or that there are too few rows."""
-    return _ranged(figure, points, unit)
+    return told(figure, points, unit=unit)
 
 
-def ranged_percent(figure: Mapping[str, Any] | None, unit: str = "") -> str:
+def ranged_percent(figure: Figure | None, unit: str = "") -> str:
     """A share with its interval: `31.0 % (26.1 to 35.9)`, then `unit`; or that there are too few rows."""
-    return _ranged(figure, percent, unit)
+    return told(figure, percent, unit=unit)
 
 
-def _ranged(figure: Mapping[str, Any] | None, form: Callable[[float], str], unit: str) -> str:
-    if not figure or figure.get("value") is None or not math.isfinite(figure["value"]):
-        return MISSING
-    low, high = figure.get("low"), figure.get("high")
-    few = too_few(figure.get("n"), figure.get("clusters"), low, high)
+def told(
+    figure: Figure | None, form: Callable[[float], str], *, reach: str = " ({} to {})", unit: str = "",
+    unknown: str = MISSING,
+) -> str:  # fmt: skip
+    """A figure as `form` writes it, its interval as `reach` has it, then `unit`; or that there are too few rows; or
+    `unknown`."""
+    if figure is None or figure.value is None or not math.isfinite(figure.value):
+        return unknown
+    few = few_of(figure)
     if few is not None:
         return few
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return f"{form(figure['value'])}{unit}"
-    return f"{form(figure['value'])} ({form(low).removesuffix(' %')} to {form(high).removesuffix(' %')}){unit}"
+    ends = (figure.low, figure.high)
+    known = [form(end).removesuffix(" %") for end in ends if end is not None and math.isfinite(end)]
+    return f"{form(figure.value)}{reach.format(*known) if len(known) == 2 else ''}{unit}"
 
 
-def quality_told(shown: Mapping[str, Any], digits: int = 1) -> str:
+def few_of(figure: Figure) -> str | None:
+    """`too_few` of a figure."""
+    return too_few(figure.n, figure.clusters, figure.low, figure.high)
+
+
+def quality_told(shown: Certificate, digits: int = 1) -> str:
     """What a certificate says of quality against the reference, with the very bound that its verdict was made of.
 
     `−1.8 points against the reference, at least −2.97 (one-sided, 90 %: the bound of the verdict)`. Where the verdict
     rests on something else (other rows, a budget, a least quality), the two-sided interval, labelled as such.
     """
-    figure, judged = shown["quality_difference"], shown.get("judged") or {}
-    value, low, high = (figure.get(k) for k in ("value", "low", "high"))
+    figure = shown.quality_difference or Figure()
+    value, low, high = figure.value, figure.low, figure.high
     if value is None or not math.isfinite(value):
         return "unknown"
-    few = too_few(figure.get("n"), figure.get("clusters"), low, high)
+    few = few_of(figure)
     if few is not None:
         return few
     if low == high == 0:
         return "0 points against the reference, for certain: it serves everything"
-    if decided_by_figure(shown):
-        least, _ = apart(judged["low"], judged["floor"], max(digits, 2), 100)
-        told = f"at least {least} ({one_sided(judged)}: the bound of the verdict)"
-        return f"{points(value, digits)} points against the reference, {told}"
+    bound = _bound(shown, max(digits, 2))
+    if bound is not None:
+        least, _, kind = bound
+        return (
+            f"{points(value, digits)} points against the reference, at least {least} ({kind}: the bound of the verdict)"
+        )
     reach = "" if low is None or high is None else f" ({points(low, digits)} to {points(high, digits)}, two-sided 95 %)"
     return f"{points(value, digits)} points against the reference{reach}"
 
 
-def one_sided(judged: Mapping[str, Any]) -> str:
-    """`one-sided, 90 %`"""
-    return f"one-sided, {100 * judged['confidence']:.4g} %"
+def _bound(shown: Certificate, digits: int) -> tuple[str, str, str] | None:
+    """The bound that the verdict was made of, its floor, both in points, and of which kind it is; None unless it is one
+    of the very quality difference that the certificate reports."""
+    judged = shown.judged
+    if judged is None or judged.unit != "quality_difference" or judged.rows != "certificate" or not shown.mix:
+        return None
+    if judged.low is None or judged.floor is None:
+        return None
+    return *apart(judged.low, judged.floor, digits, 100), f"one-sided, {100 * judged.confidence:.4g} %"
 
 
-def decided_by_figure(shown: Mapping[str, Any]) -> bool:
-    """Whether the verdict was made of a bound of the very quality difference that the certificate reports."""
-    judged = shown.get("judged") or {}
-    same = judged.get("unit") == "quality_difference" and judged.get("rows") == "certificate"
-    return same and bool(shown.get("mix")) and judged.get("low") is not None
-
-
-def bounds_note(shown: Mapping[str, Any]) -> str:
+def bounds_note(shown: Certificate) -> str:
     """What the intervals of a table are beside the verdict's own bound; empty where that is none of quality."""
     two = "Intervals are two-sided, 95 %"
-    if not decided_by_figure(shown):
+    bound = _bound(shown, 2)
+    if bound is None:
         return f"{two}."
-    judged = shown["judged"]
-    least, limit = apart(judged["low"], judged["floor"], 2, 100)
+    least, limit, kind = bound
     return (
         f"{two}; their ends lie further out than the bound that the verdict was made of, which is "
-        f"{one_sided(judged)}: at least {least} points, and {limit} were allowed."
+        f"{kind}: at least {least} points, and {limit} were allowed."
     )
 
 
@@ -237,14 +248,14 @@ def least_margin(margin: float | None, clusters: int | None, digits: int = 1) ->
     return "none" if nothing else f"{100 * float(margin or 0.0):.{digits}f} points"
 
 
-def least_told(shown: Mapping[str, Any], digits: int = 1) -> str:
+def least_told(shown: Certificate, digits: int = 1) -> str:
     """The smallest margin of a certificate, with what it comes to at the policy's own mix: who moves few requests risks
     little, and may pass at a margin at which nobody could be shown to serve all of them."""
-    least, clusters, mix = shown["smallest_margin"], shown.get("clusters"), shown.get("mix") or 0.0
-    whole = least_margin(least, clusters, digits)
-    if whole == "none" or not 0 < mix < 1:
+    least, mix = shown.smallest_margin, shown.mix or 0.0
+    whole = least_margin(least, shown.clusters, digits)
+    if least is None or whole == "none" or not 0 < mix < 1:
         return whole
-    own = least_margin(mix * least, clusters, digits)
+    own = least_margin(mix * least, shown.clusters, digits)
     return f"{whole} if all requests moved, {own} for the {part(mix, ' %')} that do"
 
 
@@ -267,8 +278,9 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
     """Who serves requests of each suite, and (suite None) of those that name none, at the policy's own point.
 
     Keys suite; by_prompt: the prompt decides, so nothing more can be said beforehand; shares {Candidate: share}: else
-    what prompts get that are familiar enough; unfamiliar: the Candidate that serves the others; coverage_needed: how
-    familiar that is (0: all are, above 1: none is). `by_prompt`: whether the policy's predictions read prompts at all.
+    what prompts get that are familiar enough; assigned {Candidate: share}: what they get whatever they say;
+    unfamiliar_shares, and unfamiliar, the Candidate of the greatest: what the others get; coverage_needed: how
+    familiar that is (0: all are, above 1: none is). `by_prompt`: whether what decides reads prompts at all.
     """
     spec, known = policy.spec, policy.candidates
     suites: list[str | None] = [*spec.suites, None]
@@ -277,18 +289,35 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
         Policy(replace(spec, coverage=least, coverage_unknown=least)).shares([""] * len(suites), suites)
         for least in (0.0, 2.0)
     )
-    moves = by_prompt and spec.points[spec.point].mix > 0
+    point = spec.points[spec.point]
+    moves = by_prompt and mix_of(point) > 0
+
+    def named(shares: NDArray[np.float64]) -> dict[Candidate, float]:
+        return {c: float(share) for c, share in zip(known, shares, strict=True) if share > 0}
+
     return [
         {
             "suite": suite,
             "by_prompt": moves and needed <= 1,
-            "shares": {} if moves else {c: float(share) for c, share in zip(known, shares, strict=True) if share > 0},
+            "shares": {} if moves else named(shares),
+            "assigned": _assigned(policy, suite),
             "unfamiliar": known[int(other.argmax())],
+            "unfamiliar_shares": named(other),
             "coverage_needed": needed,
         }
         for suite, shares, other in zip(suites, followed, left, strict=True)
-        for needed in [spec.coverage_needed(0 if suite is None else 1)]
+        for needed in [0.0 if suite is not None and not follows(point) else spec.coverage_needed(suite is not None)]
     ]
+
+
+def _assigned(policy: Policy, suite: str | None) -> dict[Candidate, float]:
+    row = POOLED if suite is None else policy.spec.suites.index(suite) + 1
+    found: dict[Candidate, float] = {}
+    for piece in policy.spec.points[policy.spec.point]:
+        if isinstance(piece, Assign):
+            candidate = policy.candidates[piece.table[row]]
+            found[candidate] = found.get(candidate, 0.0) + piece.share
+    return found
 
 
 def price_line(policy: Policy) -> str:

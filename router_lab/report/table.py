@@ -11,6 +11,7 @@ import pandas as pd
 from router_lab.metrics import clustered_ratio, pareto_front
 from router_lab.metrics.bounded import bounded_interval
 from router_lab.outcomes import SCORED, cut_off_share
+from router_lab.outcomes.copies import clusters_of
 from router_lab.report.format import candidate_label, count, cut_off, money, percent
 from router_lab.report.marks import Mark
 
@@ -97,7 +98,7 @@ def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: 
     model, effort = scored["model"].iloc[0], scored["effort"].iloc[0]
     effort = effort if isinstance(effort, str) else None
     samples = scored.groupby(SAMPLE, sort=True).agg(_means(scored))
-    clusters = samples.reset_index().groupby(["suite", "group"], sort=True).ngroup().to_numpy()
+    clusters = clusters_of(samples.reset_index())
     weight = samples["weight"] if "weight" in samples else pd.Series(1.0, index=samples.index)
     quality = clustered_ratio(samples["quality"] * weight, weight, clusters)
     low, high = bounded_interval(quality, confidence)
@@ -109,7 +110,7 @@ def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: 
         "effort": effort,
         "label": candidate_label(model, effort),
         "n": len(samples),
-        "clusters": int(clusters.max()) + 1,
+        "clusters": len(np.unique(clusters)),
         "seen": len(samples) / everything,
         "quality": quality.value,
         "quality_low": low,
@@ -128,7 +129,8 @@ def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: 
 
 def _means(scored: pd.DataFrame) -> dict[str, str]:
     numbers = [c for c in ("quality", "cost_usd", "weight") if c in scored.columns]
-    return {**dict.fromkeys(numbers, "mean"), "group": "first"}
+    texts = [c for c in ("group", "prompt") if c in scored.columns]
+    return {**dict.fromkeys(numbers, "mean"), **dict.fromkeys(texts, "first")}
 
 
 def _mean(scored: pd.DataFrame, column: str) -> float:

@@ -1,5 +1,6 @@
-"""policy.json and the .npy files <-> `PolicySpec`; docs/artifact-format.md is the specification. A policy that takes
-vectors is version 2; one that takes none is still version 1, to the same bytes.
+"""policy.json and the .npy files <-> `PolicySpec`; docs/artifact-format.md is the specification. A policy with a
+point of several pieces, or of one that assigns candidates to suites, is version 3; any other is version 2 if it takes
+vectors, else version 1, to the same bytes as before there was a version 3.
 
 Rules for a new version: a key added with a default that means what its absence meant keeps the number; anything else
 takes the next one, gets a reader here, and every older reader stays, with a golden artifact of it in tests/golden.
@@ -22,12 +23,13 @@ from router_lab.runtime.model import (
     Candidate,
     Limits,
     Linear,
-    Point,
     PolicySpec,
     Prices,
     Profile,
     Route,
 )
+from router_lab.runtime.points import Point, numbers_out, piece_out, point_in_numbers, point_in_pieces
+from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
 from router_lab.runtime.vectors import VectorWeights, vector_length
 
 FORMAT = "router-lab policy"
@@ -80,7 +82,7 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
             "cost_bounds": linear.cost_bounds.tolist(),
             "cost_link": linear.cost_link,
         },
-        "points": {name: [float(number) for number in point] for name, point in spec.points.items()},
+        "points": {},
         "point": spec.point,
         "coverage": float(spec.coverage),
         "routes": {suite: [int(route.candidate), route.verdict] for suite, route in spec.routes.items()},
@@ -98,6 +100,10 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     if linear.vector is not None:
         value |= {"schema_version": 2, "vector": linear.vector.to_json()}
         weights = np.concatenate([weights, linear.vector.weights])
+    value["points"] = {name: numbers_out(point) for name, point in spec.points.items()}
+    if None in value["points"].values():
+        value["schema_version"] = 3
+        value["points"] = {name: [piece_out(piece) for piece in point] for name, point in spec.points.items()}
     arrays: dict[str, NDArray[Any]] = {
         "weights.npy": weights,
         "buckets.npy": linear.seen,
@@ -132,13 +138,14 @@ def _read_version_1(
     arrays: Mapping[str, bytes],
     certificate: Mapping[str, Any],
     weights: NDArray[np.int8] | None = None,
+    point_in: Callable[[str, Any], Point] = point_in_numbers,
 ) -> PolicySpec:
-    """`weights`: of a reader that has taken them from the file already."""
-    _only({name: part for name, part in value.items() if name not in _OPTIONAL_KEYS}, _POLICY_KEYS, "policy.json")
+    """`weights`: of a reader that has taken them from the file already. `point_in`: how a newer version has points."""
+    only_keys({name: part for name, part in value.items() if name not in _OPTIONAL_KEYS}, _POLICY_KEYS, "policy.json")
     if value["format"] != FORMAT:
         raise PolicyError(f"policy.json: format {shown(value['format'])} is not {FORMAT!r}")
-    profiles = tuple(_profile_in(row) for row in _list(value["candidates"]))
-    width, suites = 2 * len(profiles), tuple(_list(value["suites"]))
+    profiles = tuple(_profile_in(row) for row in as_list(value["candidates"]))
+    width, suites = 2 * len(profiles), tuple(as_list(value["suites"]))
     groups = npy.load(arrays["groups.npy"], "groups.npy", "<u8", (-1,)).astype(np.uint64, copy=False)
     if digest_of(groups) != value["groups_digest"]:
         raise PolicyError("policy.json: groups_digest is not that of groups.npy")
@@ -146,19 +153,19 @@ def _read_version_1(
     return PolicySpec(
         name=value["name"],
         profiles=profiles,
-        reference=_whole(value["reference"]),
+        reference=as_whole(value["reference"]),
         suites=suites,
         featuriser=_featuriser_in(value["featuriser"]),
         linear=_linear_in(value["linear"], arrays, width, len(suites) + 1, weights),
-        points={name: _point_in(point) for name, point in value["points"].items()},
+        points={name: point_in(name, point) for name, point in value["points"].items()},
         point=value["point"],
-        coverage=_number(value["coverage"]),
-        coverage_unknown=_number(value["coverage_unknown"]) if "coverage_unknown" in value else None,
-        routes={suite: Route(_whole(column), verdict) for suite, (column, verdict) in value["routes"].items()},
-        fallbacks=tuple(map(_whole, _list(value["fallbacks"]))),
-        escalation=tuple(map(_whole, _list(value["escalation"]))),
+        coverage=as_number(value["coverage"]),
+        coverage_unknown=as_number(value["coverage_unknown"]) if "coverage_unknown" in value else None,
+        routes={suite: Route(as_whole(column), verdict) for suite, (column, verdict) in value["routes"].items()},
+        fallbacks=tuple(map(as_whole, as_list(value["fallbacks"]))),
+        escalation=tuple(map(as_whole, as_list(value["escalation"]))),
         eligible=None if eligible is None else _flags(eligible, (len(suites) + 1, len(profiles))),
-        limits=tuple(tuple(_limits_in(limit) for limit in row) for row in _list(value["limits"])),
+        limits=tuple(tuple(_limits_in(limit) for limit in row) for row in as_list(value["limits"])),
         expires=value["expires"],
         groups=groups,
         certificate=certificate,
@@ -166,21 +173,34 @@ def _read_version_1(
     )
 
 
-def _read_version_2(value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
+def _read_version_2(
+    value: dict[str, Any],
+    arrays: Mapping[str, bytes],
+    certificate: Mapping[str, Any],
+    point_in: Callable[[str, Any], Point] = point_in_numbers,
+) -> PolicySpec:
     """Version 1, and under `vector` what the caller's vectors add: their weights are the last rows of weights.npy."""
     vector = value["vector"]
-    length, width = vector_length(vector), 2 * len(_list(value["candidates"]))
+    length, width = vector_length(vector), 2 * len(as_list(value["candidates"]))
     every = npy.load(arrays["weights.npy"], "weights.npy", "|i1", (-1, width)).astype(np.int8, copy=False)
     cut = max(0, len(every) - length)  # where it is not after the last bucket, version 1 refuses what comes before
     first = {key: item for key, item in value.items() if key != "vector"}
-    spec = _read_version_1(first, arrays, certificate, every[:cut])
+    spec = _read_version_1(first, arrays, certificate, every[:cut], point_in)
     linear = replace(spec.linear, vector=VectorWeights.from_json(vector, every[cut:]))
     return replace(spec, linear=linear)
+
+
+def _read_version_3(value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
+    """Version 2, `vector` being optional, and every point a list of pieces."""
+    if "vector" in value:
+        return _read_version_2(value, arrays, certificate, point_in_pieces)
+    return _read_version_1(value, arrays, certificate, point_in=point_in_pieces)
 
 
 READERS: dict[int, Callable[[dict[str, Any], Mapping[str, bytes], Mapping[str, Any]], PolicySpec]] = {
     1: _read_version_1,
     2: _read_version_2,
+    3: _read_version_3,
 }
 
 
@@ -198,7 +218,7 @@ def _profile_out(profile: Profile) -> dict[str, Any]:
 
 
 def _profile_in(row: dict[str, Any]) -> Profile:
-    _only(row, _PROFILE_KEYS, "policy.json: candidates")
+    only_keys(row, _PROFILE_KEYS, "policy.json: candidates")
     return Profile(
         candidate=Candidate(row["model"], row["effort"]),
         request=row["request"],
@@ -226,24 +246,26 @@ def _featuriser_out(featuriser: Featuriser) -> dict[str, Any]:
 
 def _featuriser_in(row: dict[str, Any]) -> Featuriser:
     bounds = ("least", "greatest") if isinstance(row, dict) and row.keys() & {"least", "greatest"} else ()
-    _only(row, frozenset({"name", "buckets", "cap", "centre", "spread", *bounds}), "policy.json: featuriser")
+    only_keys(row, frozenset({"name", "buckets", "cap", "centre", "spread", *bounds}), "policy.json: featuriser")
     if row["name"] != FEATURISER:
         raise PolicyError(
             f"policy.json: featuriser.name {shown(row['name'])} is not {FEATURISER!r}; it needs another router_lab"
         )
     return Featuriser(
-        _whole(row["buckets"]),
-        _whole(row["cap"]),
-        tuple(map(_number, row["centre"])),
-        tuple(map(_number, row["spread"])),
-        *(tuple(map(_whole, _list(row[key]))) for key in bounds),
+        as_whole(row["buckets"]),
+        as_whole(row["cap"]),
+        tuple(map(as_number, row["centre"])),
+        tuple(map(as_number, row["spread"])),
+        *(tuple(map(as_whole, as_list(row[key]))) for key in bounds),
     )
 
 
 def _linear_in(
     row: dict[str, Any], arrays: Mapping[str, bytes], width: int, suites: int, weights: NDArray[np.int8] | None
 ) -> Linear:
-    _only(row, frozenset(["scale", "bias", "dense", "dense_scale", "cost_bounds", "cost_link"]), "policy.json: linear")
+    only_keys(
+        row, frozenset(["scale", "bias", "dense", "dense_scale", "cost_bounds", "cost_link"]), "policy.json: linear"
+    )
     seen = npy.load(arrays["buckets.npy"], "buckets.npy", "<u4", (-1,))
     if weights is None:
         weights = npy.load(arrays["weights.npy"], "weights.npy", "|i1", (len(seen) + 1, width)).astype(
@@ -276,43 +298,12 @@ def _limits_out(limit: Limits) -> list[float | None]:
 
 
 def _limits_in(row: list[Any]) -> Limits:
-    tokens, turns, usd = _list(row)
+    tokens, turns, usd = as_list(row)
     return Limits(
-        None if tokens is None else _whole(tokens),
-        None if turns is None else _whole(turns),
-        None if usd is None else _number(usd),
+        None if tokens is None else as_whole(tokens),
+        None if turns is None else as_whole(turns),
+        None if usd is None else as_number(usd),
     )
-
-
-def _point_in(row: list[Any]) -> Point:
-    tradeoff, guard, mix = map(_number, _list(row))
-    return Point(tradeoff, guard, mix)
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"{shown(value)} is not a list")
-    return value
-
-
-def _only(row: Any, keys: frozenset[str], where: str) -> None:
-    """Exactly these keys: a misspelt one is never skipped over."""
-    if not isinstance(row, dict):
-        raise PolicyError(f"{where}: not an object")
-    if row.keys() != keys:
-        raise PolicyError(f"{where}: unknown or missing keys: {', '.join(sorted(row.keys() ^ keys))}"[:300])
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{shown(value)} is not a whole number")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{shown(value)} is not a number")
-    return float(value)
 
 
 def _floats(rows: Any, shape: tuple[int, ...], key: str) -> NDArray[np.float64]:
@@ -324,7 +315,7 @@ def _floats(rows: Any, shape: tuple[int, ...], key: str) -> NDArray[np.float64]:
         or any(len(row) != shape[-1] for row in rows if len(shape) == 2)
     ):
         raise PolicyError(f"policy.json: linear.{key} has not the shape {list(shape)}")
-    array = np.array([_number(value) for value in flat], np.float64).reshape(shape)
+    array = np.array([as_number(value) for value in flat], np.float64).reshape(shape)
     array.flags.writeable = False
     return array
 

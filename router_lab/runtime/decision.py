@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from router_lab.runtime import clients, pickled
 from router_lab.runtime.constraints import Field
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.model import Candidate, Limits, Point, PolicySpec, Profile
+from router_lab.runtime.model import Candidate, Limits, PolicySpec, Profile
+from router_lab.runtime.points import Follow, Point, mix_of
 from router_lab.runtime.reasons import reason
 
 FAILURES = ("check", "unavailable", "refused", "malformed", "context", "limit")
@@ -27,8 +28,8 @@ class Decision:
     """
 
     __slots__ = (
-        "_cost", "_coverage", "_field", "_index", "_limits_row", "_point", "_quality", "_revision", "_spec", "_suite",
-        "_tried", "_vector_missing", "code", "unknown_point",
+        "_cost", "_coverage", "_field", "_index", "_limits_row", "_piece", "_point", "_quality", "_revision", "_spec",
+        "_suite", "_tried", "_vector_missing", "code", "unknown_point",
     )  # fmt: skip
     _spec: PolicySpec
     _revision: str | None
@@ -38,6 +39,7 @@ class Decision:
     _coverage: float
     _limits_row: int
     _point: Point
+    _piece: int | None
     _field: Field | None
     _tried: tuple[int, ...]
     _suite: str | None
@@ -58,6 +60,7 @@ class Decision:
         coverage: float,
         row: int,
         point: Point,
+        piece: int | None = None,
         field: Field | None = None,
         tried: tuple[int, ...] = (),
         suite: str | None = None,
@@ -75,6 +78,7 @@ class Decision:
         put(self, "_coverage", coverage)
         put(self, "_limits_row", row)
         put(self, "_point", point)
+        put(self, "_piece", piece)
         put(self, "_field", field)
         put(self, "_tried", tried)
         put(self, "_suite", suite)
@@ -175,8 +179,13 @@ class Decision:
 
     @property
     def evidence(self) -> dict[str, Any]:
-        """The data behind `reason`."""
-        reference = self._spec.reference
+        """The data behind `reason`. `piece` is the place of the point's piece that acted, `share` its share, null where
+        none did; `tradeoff` and `guard` are its own (or the only piece's), null where it follows no prediction; `mix`
+        is the sum of the shares."""
+        reference, pieces = self._spec.reference, self._point
+        acted = None if self._piece is None else pieces[self._piece]
+        rule = pieces[0] if len(pieces) == 1 else acted
+        tradeoff, guard = (rule.tradeoff, rule.guard) if isinstance(rule, Follow) else (None, None)
         return {
             "code": self.code,
             "coverage": self._coverage,
@@ -185,9 +194,11 @@ class Decision:
             "cost_usd": self.cost_usd,
             "reference_quality": float(self._quality[reference]),
             "reference_cost_usd": float(self._cost[reference]),
-            "tradeoff": self._point.tradeoff,
-            "guard": self._point.guard,
-            "mix": self._point.mix,
+            "tradeoff": tradeoff,
+            "guard": guard,
+            "mix": mix_of(pieces),
+            "piece": self._piece,
+            "share": None if acted is None else acted.share,
             "unmet": list(self.unmet),
             "unknown_suite": self.unknown_suite,
             "unknown_point": self.unknown_point,
@@ -340,8 +351,8 @@ class Decision:
 
 
 _ORDER = (
-    "_spec", "_revision", "_index", "code", "_quality", "_cost", "_coverage", "_limits_row", "_point", "_field",
-    "_tried", "_suite", "_vector_missing", "unknown_point",
+    "_spec", "_revision", "_index", "code", "_quality", "_cost", "_coverage", "_limits_row", "_point", "_piece",
+    "_field", "_tried", "_suite", "_vector_missing", "unknown_point",
 )  # fmt: skip
 """What a Decision is made of, in the order of `__new__`."""
 _PARTS = attrgetter(*_ORDER)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime.features import DENSE, Featuriser, log2ish
+from router_lab.runtime.points import Point
 from router_lab.runtime.vectors import VectorScale, VectorWeights
 from router_lab.runtime.visible import visible
 
@@ -36,8 +37,9 @@ class _Nothing(Mapping[str, Any]):
 
 _NOTHING = _Nothing()
 
-SCHEMA_VERSION = 2
-"""The newest; a policy that takes no vectors is still written as version 1."""
+SCHEMA_VERSION = 3
+"""The newest. A policy whose points each follow predictions in one piece is still written as version 2, and as
+version 1 where it takes no vectors."""
 COST_LINKS = ("identity", "log2ish")
 VERDICTS = ("pass", "fail", "inconclusive")
 POOLED = 0
@@ -122,15 +124,6 @@ class Limits(NamedTuple):
     max_tokens: int | None = None
     turns: int | None = None
     usd: float | None = None
-
-
-class Point(NamedTuple):
-    """An operating point. Utility is `quality - tradeoff * cost_usd`; another candidate replaces the reference if its
-    utility is greater by more than `guard`, and then with probability `mix`."""
-
-    tradeoff: float
-    guard: float
-    mix: float = 1.0
 
 
 class Route(NamedTuple):

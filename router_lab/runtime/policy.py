@@ -12,27 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime import pickled, turns
-from router_lab.runtime.asked import STANDARD, Asked, read, shared_key
-from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, Cache, Field, Offers
+from router_lab.runtime.asked import STANDARD, Asked, read
+from router_lab.runtime.chooser import Case, Chooser, Ready, Stretches
+from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, Field, Offers
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, shown
-from router_lab.runtime.model import POOLED, Candidate, Point, PolicySpec
+from router_lab.runtime.model import POOLED, Candidate, PolicySpec
 from router_lab.runtime.predict import Floats, Predictions, Predictor
-from router_lab.runtime.rule import (
-    EXPIRED,
-    KEPT,
-    MIXED,
-    ONLY,
-    PREDICTED,
-    STICKY,
-    TABLE,
-    UNCOVERED,
-    blocked,
-    by_prediction,
-    by_prediction_many,
-    draw,
-    stays,
-)
+from router_lab.runtime.rule import EXPIRED
 from router_lab.runtime.validate import check_spec
 from router_lab.runtime.vectors import Vector, Vectors
 
@@ -46,8 +33,7 @@ class Policy:
     """
 
     __slots__ = (
-        "_blocked", "_clock", "_expires", "_needed", "_offers", "_predictor", "_reference", "_row", "_table",
-        "candidates", "revision", "spec",
+        "_chooser", "_clock", "_expires", "_offers", "_predictor", "_row", "candidates", "revision", "spec",
     )  # fmt: skip
     spec: PolicySpec
     revision: str | None
@@ -55,13 +41,10 @@ class Policy:
     """Sorted by (model, effort or ""): the column order of every array."""
     _clock: Callable[[], float]
     _expires: float
-    _reference: int
     _row: dict[str, int]
     _predictor: Predictor
     _offers: Offers
-    _blocked: Floats | None
-    _needed: tuple[float, float]
-    _table: dict[str, int]
+    _chooser: Chooser
 
     def __init__(
         self, spec: PolicySpec, *, revision: str | None = None, clock: Callable[[], float] = time.time
@@ -75,13 +58,10 @@ class Policy:
             candidates=spec.candidates,
             _clock=clock,
             _expires=_first_second(spec.expires),
-            _reference=spec.reference,
             _row={suite: index + 1 for index, suite in enumerate(spec.suites)},
             _predictor=Predictor(spec),
             _offers=Offers(spec),
-            _blocked=blocked(spec.eligible, spec.reference),
-            _needed=(spec.coverage_needed(POOLED), spec.coverage),
-            _table={suite: route.candidate for suite, route in spec.routes.items() if route.verdict == "pass"},
+            _chooser=Chooser(spec),
         )
 
     def _set(self, **values: Any) -> None:
@@ -114,7 +94,7 @@ class Policy:
     @property
     def reference(self) -> Candidate:
         """Who the policy is judged against, and who serves whenever nothing is proven."""
-        return self.candidates[self._reference]
+        return self.candidates[self.spec.reference]
 
     @property
     def vector_length(self) -> int | None:
@@ -149,7 +129,7 @@ class Policy:
         allowed: the only candidates that may serve. max_cost_usd, min_quality: bounds on the predictions.
         deadline_s: seconds until the answer is needed. context_tokens: size of the whole context (None: guessed from
         the text). previous, cached_tokens: who served the conversation so far, and how much of the context its prompt
-        cache holds. point: name of an operating point. key: what `mix` is drawn by (None: the capped prompt).
+        cache holds. point: name of an operating point. key: what chance is drawn by (None: the capped prompt).
         vector: the numbers that the fit had for each sample in column `vector`; None, or one with NaN or infinity in
         it, is missing and counts as their mean (`Decision.vector_missing`).
 
@@ -188,63 +168,22 @@ class Policy:
         stay = None if asked.previous is None else self._offers.cache(asked.previous, asked.cached_tokens)
 
         if now >= self._expires:
-            index, code = self._otherwise(field, EXPIRED)
-        elif coverage < self._needed[row > POOLED]:
-            index, code = self._by_table(suite, field, cost, stay)
+            index, code, piece = self._chooser.otherwise(field, EXPIRED)
         else:
-            utility = quality - at.tradeoff * cost
-            if self._blocked is not None:
-                utility += self._blocked[row]
-            if field is not None:
-                utility[~field.open] = -math.inf
-            index, code = self._by_prediction(utility, at, field, stay)
-            if code is PREDICTED and at.mix < 1.0 and draw(shared_key(asked, self.spec.featuriser.cap)) >= at.mix:
-                index, code = self._reference, MIXED
+            chooser = self._chooser
+            case = Case(quality, cost, row, coverage >= chooser.needed[row > POOLED], field, stay)
+            index, code, piece = chooser.choose(at, case, asked)
         missing = added is None and self.spec.linear.vector is not None
         quality.setflags(write=False)  # what a Decision is made of never changes
         cost.setflags(write=False)
         return Decision(
-            self.spec, self.revision, index, code, quality, cost, coverage, row, at, field, (), suite, missing
-        )
+            self.spec, self.revision, index, code, quality, cost, coverage, row, at.pieces, piece, field, (), suite,
+            missing,
+        )  # fmt: skip
 
-    def _by_prediction(self, utility: Floats, at: Point, field: Field | None, stay: Cache | None) -> tuple[int, str]:
-        index, code = by_prediction(utility, self._reference, at.guard)
-        if utility.item(index) == -math.inf:  # nobody open may be chosen on a prediction
-            return self._otherwise(field, ONLY)
-        if stay is None:
-            return index, code
-        if stay.column == index:
-            return index, code if index == self._reference else KEPT
-        if stays(utility, index, stay.column, self._reference, at.guard, at.tradeoff * stay.worth_usd):
-            return stay.column, STICKY
-        return index, code
-
-    def _by_table(self, suite: str | None, field: Field | None, cost: Floats, stay: Cache | None) -> tuple[int, str]:
-        """The suite's proven candidate, else the reference; who serves already stays while its cache is worth more."""
-        index = None if suite is None else self._table.get(suite)
-        if index is not None and (field is None or field.open[index]):
-            code = TABLE
-        else:
-            index, code = self._otherwise(field, UNCOVERED)
-        if (
-            stay is None
-            or stay.worth_usd <= 0
-            or stay.column == index
-            or not (field is None or field.open[stay.column])
-        ):
-            return index, code
-        saving = cost.item(stay.column) - cost.item(index)
-        return (index, code) if saving > stay.worth_usd else (stay.column, STICKY)
-
-    def _otherwise(self, field: Field | None, code: str) -> tuple[int, str]:
-        """The reference, or where the constraints exclude it the first fallback that they leave."""
-        if field is None or field.open[self._reference]:
-            return self._reference, code
-        return next(index for index in self.spec.fallbacks if field.open[index]), ONLY
-
-    def _point(self, name: str | None) -> Point:
+    def _point(self, name: str | None) -> Ready:
         try:
-            return self.spec.points[self.spec.point if name is None else name]
+            return self._chooser.points[self.spec.point if name is None else name]
         except (KeyError, TypeError):
             known = ", ".join(sorted(self.spec.points))
             raise PolicyError(f"decide: point {shown(name)} is not one of this policy's: {known}"[:1000]) from None
@@ -257,14 +196,18 @@ class Policy:
             raise PolicyError(f"predict: {len(suites)} suites for {count} prompts")
         return np.array([POOLED if suite is None else self._row.get(suite, POOLED) for suite in suites], np.int64)
 
-    def _covered(self, coverage: Floats, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return coverage >= np.where(rows == POOLED, *self._needed)
-
     def covered(
-        self, prompts: Sequence[str], suites: Sequence[str | None] | None = None, vectors: Vectors | None = None
+        self,
+        prompts: Sequence[str],
+        suites: Sequence[str | None] | None = None,
+        vectors: Vectors | None = None,
+        point: str | None = None,
     ) -> NDArray[np.bool_]:
-        """[n]: whether enough of each prompt was seen in fitting for its predictions to be followed."""
-        return self._covered(self.predictions(prompts, suites, vectors).coverage, self._rows(suites, len(prompts)))
+        """[n]: whether enough is known of each prompt for its point to decide, not the routing table: enough of it was
+        seen in fitting, or its suite is known and the point follows no prediction."""
+        at, rows = self._point(point), self._rows(suites, len(prompts))
+        known = self._chooser.covered_many(self.predictions(prompts, suites, vectors).coverage, rows)
+        return known if at.follows else known | (rows != POOLED)
 
     def predictions(
         self, prompts: Sequence[str], suites: Sequence[str | None] | None = None, vectors: Vectors | None = None
@@ -294,22 +237,18 @@ class Policy:
 
         Rows sum to 1. The date is not looked at: an expired policy gets the shares it had.
         """
-        at = self._point(point)
-        found, rows = self.predictions(prompts, suites, vectors), self._rows(suites, len(prompts))
-        utility = found.quality - at.tradeoff * found.cost_usd
-        if self._blocked is not None:
-            utility += self._blocked[rows]
-        chosen = by_prediction_many(utility, self._reference, at.guard)
-        routed = np.full(len(self.spec.suites) + 1, self._reference)
-        for suite, index in self._table.items():
-            routed[self._row.get(suite, POOLED)] = index
-        covered = self._covered(found.coverage, rows)
-        shares = np.zeros(found.quality.shape)
-        every = np.arange(len(rows))
-        mix = np.where(covered, at.mix, 1.0)
-        shares[every, self._reference] = 1.0 - mix
-        shares[every, np.where(covered, chosen, routed[rows])] += mix
-        return shares
+        return self.stretches(prompts, suites, point, vectors).shares(len(self.candidates))
+
+    def stretches(
+        self,
+        prompts: Sequence[str],
+        suites: Sequence[str | None] | None = None,
+        point: str | None = None,
+        vectors: Vectors | None = None,
+    ) -> Stretches:
+        """Which draw by `key` gives a prompt to whom: `shares`, before they are added up."""
+        at, found = self._point(point), self.predictions(prompts, suites, vectors)
+        return self._chooser.stretches(at, found, self._rows(suites, len(prompts)))
 
     def __repr__(self) -> str:
         revision = (self.revision or "unsaved")[:12]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from router_lab.runtime.errors import shown
+from router_lab.runtime.points import Assign, follows, mix_of
 from router_lab.runtime.shares import below, part
 
 if TYPE_CHECKING:
@@ -56,6 +57,19 @@ def _uncovered(decision: Decision) -> str:
     return f"only {seen} of the prompt was seen in fitting ({least} needed{where})"
 
 
+def _kept(decision: Decision) -> str:
+    piece = None if decision._piece is None else decision._point[decision._piece]
+    return f"has {_group(decision)} assigned" if isinstance(piece, Assign) else "beats the reference"
+
+
+def _another(decision: Decision) -> str:
+    return "another beats it" if follows(decision._point) else f"{_group(decision)} is assigned to another"
+
+
+def _group(decision: Decision) -> str:
+    return "this suite" if decision._limits_row else "no known suite"
+
+
 def _serving(decision: Decision) -> str:
     return "the default, which serves until a policy is loaded" if decision.revision == NO_POLICY else "this policy"
 
@@ -66,9 +80,13 @@ def _last(decision: Decision) -> str:
 
 SENTENCES: dict[str, Callable[[Decision], str]] = {
     "predicted": lambda d: f"its quality less cost beats the reference's by more than the guard: {_against(d)}",
-    "kept": lambda d: f"it served the conversation so far and still beats the reference: {_against(d)}",
+    "kept": lambda d: f"it served the conversation so far and still {_kept(d)}: {_against(d)}",
     "reference": lambda _: "the reference: nobody is predicted to beat it by more than the guard",
-    "mixed": lambda d: f"the reference: another beats it, but this key is not among the {part(d._point.mix)} that move",
+    "mixed": lambda d: (
+        f"the reference: {_another(d)}, but this key is not among the {part(mix_of(d._point))} that move"
+    ),
+    "assigned": lambda d: f"the policy assigns it every prompt of {_group(d)}, whatever is predicted: {_against(d)}",
+    "barred": lambda d: f"the reference: the constraints exclude the candidate that the policy assigns {_group(d)} to",
     "table": lambda d: f"the suite's routing table names it with verdict pass; {_uncovered(d)}",
     "uncovered": lambda d: f"the reference: {_uncovered(d)} and no proven routing row helps",
     "sticky": lambda _: (

@@ -16,7 +16,8 @@ from router_lab.runtime.asked import Asked, pair
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import Featuriser
-from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile
+from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.reasons import NO_POLICY
 from router_lab.runtime.validate import MAX_CANDIDATES
@@ -136,7 +137,7 @@ def bare_policy(order: tuple[Profile, ...]) -> Policy:
             suites=(),
             featuriser=Featuriser(buckets=2, cap=16),
             linear=Linear.constant(np.zeros((1, 2 * count)), np.zeros((2, count))),
-            points={"default": Point(0.0, 0.0)},
+            points={"default": (Follow(0.0, 0.0),)},
             point="default",
             coverage=2.0,
             routes={},

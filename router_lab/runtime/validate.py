@@ -12,6 +12,7 @@ import numpy as np
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
 from router_lab.runtime.model import COST_LINKS, VERDICTS, PolicySpec
+from router_lab.runtime.points import MOST_PIECES, NEAR, Assign, Follow
 from router_lab.runtime.vectors import MAX_LENGTH, VectorWeights
 
 MAX_CANDIDATES = 256
@@ -33,6 +34,8 @@ def _problems(spec: PolicySpec) -> Iterator[str]:
     yield from _names(spec)
     yield from _tables(spec)
     yield from _numbers(spec)
+    for name, point in spec.points.items():
+        yield from _point(spec, f"points: {shown(name)}", point)
     yield from _profiles(spec)
     yield from _featuriser(spec.featuriser)
     yield from _linear(spec)
@@ -95,15 +98,49 @@ def _numbers(spec: PolicySpec) -> Iterator[str]:
         yield f"coverage_unknown {unknown!r} is not a number from 0 to 2"
     if spec.point not in spec.points:
         yield f"point {spec.point!r} is not among the points {sorted(spec.points)}"
-    for name, point in spec.points.items():
-        if not all(_real(value) and value >= 0 for value in point):
-            yield f"points: {name!r} has a tradeoff, guard or mix that is not a finite number of 0 or more"
-        elif point.mix > 1:
-            yield f"points: mix {point.mix!r} of {name!r} is above 1"
     for row in spec.limits:
         for limit in row:
             if not all(value is None or (_real(value) and value >= 0) for value in limit):
                 yield f"limits: {limit!r} is not made of null and numbers of 0 or more"
+
+
+def _point(spec: PolicySpec, where: str, point: Any) -> Iterator[str]:
+    if not isinstance(point, tuple) or not 1 <= len(point) <= MOST_PIECES:
+        size = f"{len(point)} pieces" if isinstance(point, tuple) else shown(point)
+        yield f"{where} has {size}, not a tuple of 1 to {MOST_PIECES}"
+        return
+    for number, piece in enumerate(point, 1):
+        one = where if len(point) == 1 else f"{where}, piece {number},"
+        if not isinstance(piece, Follow | Assign):
+            yield f"{one} is {shown(piece)}, neither a Follow nor an Assign"
+            return
+        if not _real(piece.share) or not 0 <= piece.share <= 1 + NEAR:
+            yield f"{one} has the share (mix) {shown(piece.share)}, not a number above 0 and up to 1"
+            return
+        if piece.share == 0 and (len(point) > 1 or isinstance(piece, Assign)):
+            yield f"{one} has the share 0; leave it out (only a point's one piece that follows predictions may have 0)"
+        if isinstance(piece, Assign):
+            yield from _assigned(spec, one, piece.table)
+        elif not all(_real(value) and value >= 0 for value in piece[:2]):
+            yield f"{one} has a tradeoff or guard that is not a finite number of 0 or more"
+    total = sum(piece.share for piece in point)
+    if total > 1 + NEAR:
+        yield f"{where} has shares (mix) that add up to {total!r}, above 1"
+
+
+def _assigned(spec: PolicySpec, where: str, table: Any) -> Iterator[str]:
+    rows = len(spec.suites) + 1
+    if not isinstance(table, tuple) or len(table) != rows:
+        size = f"of {len(table)} columns" if isinstance(table, tuple) else shown(table)
+        yield f"{where} has a table {size}, not a tuple of {rows}: one for no known suite, then one for each suite"
+        return
+    count = len(spec.profiles)
+    for row, column in enumerate(table):
+        suite = shown(spec.suites[row - 1]) if row else "no known suite"
+        if isinstance(column, bool) or not isinstance(column, int) or not 0 <= column < count:
+            yield f"{where} has {shown(column)} in its table for {suite}, not a column of {count} candidates"
+        elif spec.eligible is not None and not spec.eligible[row, column] and column != spec.reference:
+            yield f"{where} has column {column} in its table for {suite}, where it may not be chosen (`eligible`)"
 
 
 def _profiles(spec: PolicySpec) -> Iterator[str]:

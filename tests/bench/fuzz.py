@@ -29,6 +29,7 @@ from typing import Any
 from router_lab.runtime.artifact import MANIFEST, PARTS, load_policy, revision_of, save_revision
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.points import Assign, Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.release import RELEASE, Release, build_release, keygen
 from router_lab.runtime.store import PolicyStore
@@ -231,7 +232,12 @@ def original(folder: Path) -> tuple[bytes, str]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     private, public = keygen()
-    policy = Policy(module.random_spec(certificate={"margin": 0.03, "n": 500, "looks": [1, 2]}, expires="2999-01-01"))
+    points = {
+        "half": (Follow(5.0, 0.02, 0.3), Assign((4, 1, 2), 0.25), Follow(30.0, 0.0, 0.2)),
+        "cheap": (Assign((0, 1, 2), 0.5),),
+    }
+    certificate = {"margin": 0.03, "n": 500, "looks": [1, 2]}
+    policy = Policy(module.random_spec(certificate=certificate, expires="2999-01-01", points=points))
     revision = load_policy(save_revision(policy, folder)).revision
     assert revision is not None
     (folder / RELEASE).write_bytes(build_release(Release("random", "champion", 7, revision, None, "pass"), private))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,12 @@ WORDS = [f"{a}{b}" for a in ("ba", "ke", "lo", "mi", "nu", "pa", "re", "so", "tu
 
 @dataclass(frozen=True)
 class Texts:
-    """candidates, rows, mean rows a cluster, suites, and how much the words tell (0 = nothing)."""
+    """candidates, rows, mean rows a cluster, suites, and how much the words tell (0 = nothing).
+
+    copies_across: each prompt stands in that many suites. template: rows of one template, which differ in a name and a
+    number. Copies get the same answers, whatever the suite, and the table has no `group`. vocabulary: words that there
+    are; with few, fresh prompts are made of what was seen, so that their coverage keeps no policy from being followed.
+    """
 
     candidates: int
     n: int
@@ -29,6 +34,14 @@ class Texts:
     suites: int = 2
     told: float = 1.0
     holdout: float = 0.0
+    copies_across: int = 1
+    template: int = 1
+    vocabulary: int = len(WORDS)
+
+    @property
+    def alike(self) -> int:
+        """Rows that get the same answers."""
+        return max(self.copies_across, self.template)
 
 
 CELLS = {
@@ -36,7 +49,16 @@ CELLS = {
     "4 candidates, n 500": Texts(4, 500, 0.04),
     "4 candidates, clusters of 4, n 600": Texts(4, 600, 0.05, cluster=4),
     "8 candidates, words tell nothing, n 300": Texts(8, 300, 0.05, told=0.0),
+    "2 candidates, the same 60 prompts in 5 suites": Texts(
+        2, 300, 0.05, suites=5, told=0.0, copies_across=5, vocabulary=10
+    ),
+    "4 candidates, the same 60 prompts in 5 suites": Texts(
+        4, 300, 0.05, suites=5, told=0.3, copies_across=5, vocabulary=10
+    ),
+    "4 candidates, 30 templates of 10 without group": Texts(4, 300, 0.05, told=0.0, template=10, vocabulary=10),
+    "4 candidates, 60 templates of 5 without group": Texts(4, 300, 0.05, told=0.3, template=5, vocabulary=10),
 }
+NAMES = ("Ana", "Farid", "Gita", "Hugo", "Ines", "Jack", "Kira", "Liam", "Mona", "Nils", "Omar", "Priya")
 Population = tuple[list[str], list[str], NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -48,13 +70,15 @@ def texts(
     group = np.arange(n) // cell.cluster
     hard = (rng.permutation(ndtri((np.arange(n) + 0.5) / n)) if even else rng.normal(0, 1, n))[group]
     suite = group % cell.suites
-    prompts = []
+    prompts, words = [], WORDS[: cell.vocabulary]
     for i in range(n):
         tilt = cell.told * hard[i]
-        weights = np.exp(tilt * np.linspace(-1, 1, len(WORDS)))
-        prompts.append(" ".join(rng.choice(WORDS, 12, p=weights / weights.sum())) + f" {i}")
+        weights = np.exp(tilt * np.linspace(-1, 1, len(words)))
+        prompts.append(" ".join(rng.choice(words, 12, p=weights / weights.sum())))
+        prompts[i] += f" for {NAMES[i % len(NAMES)]} and {i % 29 + 2}" if cell.template > 1 else ""
+        prompts[i] += f" {i}" if cell.alike == 1 else ""
     strength = np.linspace(0, 1.5, cell.candidates)
-    truth = 1 / (1 + np.exp(-2 * (strength + 0.5 - (hard + 0.5 * suite)[:, None])))
+    truth = 1 / (1 + np.exp(-2 * (strength + 0.5 - (hard + (0.5 if cell.alike == 1 else 0) * suite)[:, None])))
     costs = 10.0 ** np.linspace(-2, 0, cell.candidates) * np.ones((n, 1))
     return prompts, [f"suite-{s}" for s in suite], truth, costs, group
 
@@ -62,6 +86,8 @@ def texts(
 def table(cell: Texts, rng: np.random.Generator, n: int | None = None) -> pd.DataFrame:
     """Outcomes of one draw."""
     prompts, suites, truth, costs, group = texts(cell, n or cell.n, rng)
+    if cell.alike > 1:
+        return _alike(cell, (prompts, suites, truth, costs), rng)
     rows = [
         {
             "suite": suites[i], "sample_id": f"s{i:06d}", "model": f"m{j}", "prompt": prompts[i],
@@ -71,6 +97,29 @@ def table(cell: Texts, rng: np.random.Generator, n: int | None = None) -> pd.Dat
         for i in range(len(prompts))
         for j in range(cell.candidates)
     ]  # fmt: skip
+    return validate_outcomes(pd.DataFrame(rows))
+
+
+def _alike(cell: Texts, first: Population, rng: np.random.Generator) -> pd.DataFrame:
+    """The first row of every `cell.alike` rows, told again: in other suites, or with another name and number."""
+    prompts, suites, truth, costs = first
+    rows = []
+    for i in range(0, len(prompts), cell.alike):
+        draws = rng.random(cell.candidates) < truth[i]
+        for again in range(cell.alike):
+            prompt, suite = prompts[i], suites[i]
+            if cell.copies_across > 1:
+                suite = f"suite-{again}"
+            else:
+                at = i + 7 * again
+                prompt = f"{prompt.rsplit(' for ', 1)[0]} for {NAMES[at % len(NAMES)]} and {at % 29 + 2}"
+            rows += [
+                {
+                    "suite": suite, "sample_id": f"s{i + again:06d}", "model": f"m{j}", "prompt": prompt,
+                    "quality": float(draws[j]), "cost_usd": float(costs[i, j] * rng.uniform(0.8, 1.2)),
+                }
+                for j in range(cell.candidates)
+            ]  # fmt: skip
     return validate_outcomes(pd.DataFrame(rows))
 
 
@@ -85,9 +134,7 @@ def true_loss(policy: Policy, population: Population) -> tuple[float, float]:
 
 def fresh(cell: Texts, n: int = 20_000) -> Population:
     """Rows that no fit sees: so many that their mean loss is within .002 of the truth, which all draws share."""
-    prompts, suites, truth, costs, _ = texts(
-        Texts(cell.candidates, n, 0, 1, cell.suites, cell.told), n, np.random.default_rng(99), even=True
-    )
+    prompts, suites, truth, costs, _ = texts(replace(cell, cluster=1), n, np.random.default_rng(99), even=True)
     return prompts, suites, truth, costs
 
 

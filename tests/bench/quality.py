@@ -23,8 +23,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.config import Recipe
-from router_lab.fit import FITTERS, fit_policy
-from router_lab.fit.build import learn, spec_of
+from router_lab.fit import FITTERS
+from router_lab.fit.build import fit_problem, learn, spec_of
 from router_lab.fit.choose import family
 from router_lab.fit.folds import group_folds
 from router_lab.fit.predictor import compile_model, fit_model
@@ -150,7 +150,7 @@ def deployed(found: Set, seed: int, fitter: str = "default") -> dict[str, Any]:
     parts = {k: np.full(len(found.data), np.nan) for k in ("gain", "cost", "mix_gain", "mix_cost", "base")}
     notes = []
     for frame, rows in found.splits():
-        policy = fit_policy(recipe(fitter), frame, seed)
+        policy = fit_problem(prepare(recipe(fitter), frame), seed)
         here = found.data.take(rows)
         names = [found.data.suites[s] for s in here.suite]
         result = score(policy, here, policy.shares([p or "" for p in here.prompts], names), in_sample=False)

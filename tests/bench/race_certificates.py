@@ -54,7 +54,7 @@ def certified(world: World, people, seed: int) -> tuple[float, float]:  # type: 
     evidence = replace(evidence, weight=weight, eligible=np.ones_like(evidence.eligible))
     options, actions = family({"blend": (rows.scores, rows.guesses)}, evidence)
     found = choose(options, actions, evidence, Goal("margin", MARGIN, 1 - DELTA))
-    loss, saving = truth_of(found.option, found.mix, people, evidence)
+    loss, saving = truth_of(found, people, evidence)
     return float(loss > MARGIN), saving
 
 

@@ -36,7 +36,8 @@ from router_lab.outcomes import validate_outcomes
 from router_lab.runtime import features as f
 from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.decision import Decision
-from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Prices, Profile
+from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.rule import by_prediction
 from router_lab.runtime.vectors import VectorScale, VectorWeights
@@ -128,7 +129,7 @@ def widened(spec: PolicySpec, count: int) -> Policy:
             suites=spec.suites,
             featuriser=spec.featuriser,
             linear=wide,
-            points={"default": Point(10.0, 0.02, 0.8)},
+            points={"default": (Follow(10.0, 0.02, 0.8),)},
             point="default",
             coverage=0.3,
             routes={},

@@ -28,7 +28,8 @@ import numpy as np
 from router_lab.runtime.artifact import encode_policy, revision_of, save_revision
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.files import atomic_write
-from router_lab.runtime.model import Candidate, Limits, Linear, Point, PolicySpec, Prices, Profile, Route
+from router_lab.runtime.model import Candidate, Limits, Linear, PolicySpec, Prices, Profile, Route
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.release import RELEASE, Release, build_release
 from router_lab.runtime.store import Challenger, PolicyStore
@@ -85,7 +86,7 @@ def made(number: int, known: int = 60_000) -> Policy:
             suites=suites,
             featuriser=Featuriser(centre=(3.0,) * len(DENSE), spread=(2.0,) * len(DENSE)),
             linear=replace(linear, vector=vector),
-            points={name: Point(10.0 + place, 0.01, 0.5 + place / 4) for place, name in enumerate(points)},
+            points={name: (Follow(10.0 + place, 0.01, 0.5 + place / 4),) for place, name in enumerate(points)},
             point=point,
             coverage=0.2,
             routes={suites[0]: Route(0, "pass")} if suites else {},

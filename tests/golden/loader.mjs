@@ -29,7 +29,7 @@ function load(directory) {
   }
   if (sha256(lines).toString("hex") !== manifest.revision) throw Error("MANIFEST.json: revision");
   const policy = JSON.parse(files["policy.json"]);
-  if (![1, 2].includes(policy.schema_version) || policy.featuriser.name !== "words12-bytes13") throw Error("policy.json: version");
+  if (![1, 2, 3].includes(policy.schema_version) || policy.featuriser.name !== "words12-bytes13") throw Error("policy.json: version");
   return {
     ...policy,
     seen: new Map(array(files["buckets.npy"], "<u4").map((bucket, index) => [bucket, index + 1])),
@@ -181,24 +181,43 @@ function draw(key) {
   return Number(digest.readBigUInt64BE(0) >> 11n) * 2 ** -53;
 }
 
+// Versions 1 and 2 have a point of one piece, which follows predictions.
+function pieces(policy, point) {
+  const found = policy.points[point];
+  return policy.schema_version > 2 ? found : [{ tradeoff: found[0], guard: found[1], share: found[2] }];
+}
+
+function choose(policy, found, suite, point, draw) {
+  const reference = policy.reference;
+  const row = policy.suites.indexOf(suite) + 1;
+  const covered = found.coverage >= (row ? policy.coverage : policy.coverage_unknown ?? policy.coverage);
+  const follows = point.some((piece) => !piece.table), assigns = point.some((piece) => piece.table);
+  const routed = policy.routes[suite]?.[1] === "pass" ? [policy.routes[suite][0], "table"] : [reference, "uncovered"];
+  if (!covered && (!row || !assigns)) return routed;
+  const outcome = (piece) => {
+    if (piece.table) return [piece.table[row], "assigned"];
+    if (!covered) return routed;
+    const may = policy.eligible?.[row];
+    const utility = found.quality.map((quality, i) =>
+      may && !may[i] && i !== reference ? -Infinity : quality - piece.tradeoff * found.cost[i]);
+    const best = utility.indexOf(Math.max(...utility));
+    return best !== reference && utility[best] - utility[reference] > piece.guard ? [best, "predicted"] : [reference, "reference"];
+  };
+  const u = draw();
+  let end = 0;
+  for (const [number, piece] of point.entries()) {
+    end += piece.share;
+    if (number === point.length - 1 && end >= 1 - 1e-9) end = 1;
+    if (u < end) return outcome(piece);
+  }
+  if (!covered && follows) return routed;
+  const moved = point.some((piece) => outcome(piece)[0] !== reference);
+  return [reference, moved ? "mixed" : follows ? "reference" : "assigned"];
+}
+
 function decide(policy, { prompt, suite, point, key, vector }) {
   const found = predict(policy, prompt, suite, vector);
-  const [tradeoff, guard, mix] = policy.points[point];
-  const reference = policy.reference;
-  let index = reference, code = "uncovered";
-  const known = policy.suites.indexOf(suite) >= 0;
-  if (found.coverage >= (known ? policy.coverage : policy.coverage_unknown ?? policy.coverage)) {
-    const may = policy.eligible?.[policy.suites.indexOf(suite) + 1];
-    const utility = found.quality.map((quality, i) =>
-      may && !may[i] && i !== reference ? -Infinity : quality - tradeoff * found.cost[i]);
-    const best = utility.indexOf(Math.max(...utility));
-    code = "reference";
-    if (best !== reference && utility[best] - utility[reference] > guard) {
-      [index, code] = mix < 1 && draw(key) >= mix ? [reference, "mixed"] : [best, "predicted"];
-    }
-  } else if (policy.routes[suite]?.[1] === "pass") {
-    [index, code] = [policy.routes[suite][0], "table"];
-  }
+  const [index, code] = choose(policy, found, suite, pieces(policy, point), () => draw(key));
   const pair = (i) => [policy.candidates[i].model, policy.candidates[i].effort];
   const [model, effort] = pair(index);
   return { ...found, model, effort, code, index, fallbacks: policy.fallbacks.filter((i) => i !== index).map(pair) };

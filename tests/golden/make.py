@@ -4,6 +4,7 @@ gets an artifact of its own beside them.
 
     python tests/golden/make.py tests/golden/v1 bounded
     python tests/golden/make.py tests/golden/v2 vector
+    python tests/golden/make.py tests/golden/v3 pieces steered
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import numpy as np
 from router_lab.runtime import jsonio
 from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.golden import PROMPTS
-from router_lab.runtime.model import Candidate, Limits, Point, Prices, Profile, Route
+from router_lab.runtime.model import Candidate, Limits, Prices, Profile, Route
+from router_lab.runtime.points import Assign, Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.vectors import VectorScale, VectorWeights
 
@@ -83,7 +85,11 @@ def golden_spec() -> Any:
         seed=7,
         name="golden",
         profiles=profiles,
-        points={"cheap": Point(30.0, 0.0, 1.0), "half": Point(5.0, 0.02, 0.5), "safe": Point(1.0, 0.3, 1.0)},
+        points={
+            "cheap": (Follow(30.0, 0.0, 1.0),),
+            "half": (Follow(5.0, 0.02, 0.5),),
+            "safe": (Follow(1.0, 0.3, 1.0),),
+        },
         routes={"a": Route(0, "pass"), "b": Route(1, "inconclusive")},
         escalation=(0, 2, 4),
         eligible=np.array([[1, 1, 1, 1, 1], [1, 0, 1, 1, 1], [0, 1, 1, 1, 1]], bool),
@@ -102,7 +108,7 @@ def vectors(policy: Policy, count: int = 120) -> list[dict[str, Any]]:
     rows = []
     for number, text in enumerate(texts):
         suite = [None, "a", "b", "unknown"][number % 4]
-        point = ["cheap", "half", "safe"][number % 3]
+        point = sorted(policy.spec.points)[number % len(policy.spec.points)]
         features = policy.spec.featuriser(text)
         given = {"vector": some_vector(rng, policy.vector_length)} if policy.vector_length else {}
         quality, cost = policy.predict([text], [suite], [given["vector"]] if given else None)
@@ -164,6 +170,18 @@ def bounded(spec: Any) -> Any:
     return dataclasses.replace(spec, name="golden-bounded", featuriser=featuriser)
 
 
+def in_pieces(spec: Any) -> Any:
+    """The same policy with points of several pieces of both kinds, of both alone, and one that leaves all as it is."""
+    points = {
+        "assigned": (Assign((2, 0, 4), 0.25), Assign((0, 2, 1), 0.5)),
+        "followed": (Follow(30.0, 0.0, 0.2), Follow(5.0, 0.02, 0.2), Follow(1.0, 0.3, 0.6)),
+        "mixed": (Follow(5.0, 0.02, 0.3), Assign((1, 3, 2), 0.3), Follow(30.0, 0.0, 0.1)),
+        "one": (Assign((3, 2, 3)),),
+        "still": (Follow(0.0, 1.0, 0.0),),
+    }
+    return dataclasses.replace(spec, name="golden-pieces", points=points, point="mixed", coverage_unknown=0.7)
+
+
 def main() -> None:
     folder, names = Path(sys.argv[1]), sys.argv[2:]
     spec = golden_spec()
@@ -173,6 +191,8 @@ def main() -> None:
         "bounded": bounded(spec),
         "unknown": dataclasses.replace(spec, name="golden-unknown", coverage_unknown=0.7),
         "vector": steered(logarithmic(spec)),
+        "pieces": in_pieces(spec),
+        "steered": in_pieces(steered(logarithmic(spec))),
     }
     for name, spec in ((name, made[name]) for name in names):
         policy = load_policy(save_policy(Policy(spec), folder / name))

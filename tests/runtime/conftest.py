@@ -12,7 +12,8 @@ import pytest
 
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Limits, Linear, Point, PolicySpec, Prices, Profile, Route
+from router_lab.runtime.model import Candidate, Limits, Linear, PolicySpec, Prices, Profile, Route
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 
 SpecMaker = Callable[..., PolicySpec]
@@ -71,7 +72,7 @@ def make_spec() -> SpecMaker:
             "suites": ("maths", "triage"),
             "featuriser": Featuriser(buckets=BUCKETS),
             "linear": rates_only([0.70, 0.79, 0.90], [0.001, 0.002, 0.005]),
-            "points": {"default": Point(100.0, 0.05, 1.0), "never": Point(100.0, 0.5, 1.0)},
+            "points": {"default": (Follow(100.0, 0.05, 1.0),), "never": (Follow(100.0, 0.5, 1.0),)},
             "point": "default",
             "coverage": 0.5,
             "routes": {"triage": Route(0, "pass"), "maths": Route(1, "inconclusive")},
@@ -110,7 +111,7 @@ def random_spec(seed: int = 0, columns: int = 5, suites: tuple[str, ...] = ("a",
             dense=random.normal(0, 1e-3, (len(DENSE), 2 * columns)) * ([1.0] * columns + [0.01] * columns),
             cost_bounds=np.array([[1e-6] * columns, [1.0] * columns]),
         ),
-        "points": {"cheap": Point(30.0, 0.0, 1.0), "half": Point(5.0, 0.02, 0.5)},
+        "points": {"cheap": (Follow(30.0, 0.0, 1.0),), "half": (Follow(5.0, 0.02, 0.5),)},
         "point": "half",
         "coverage": 0.6,
         "routes": {"a": Route(0, "pass")},

@@ -101,6 +101,10 @@ def changes(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "fallbacks", {"fallbacks": list(range(300_000))}
     yield "escalation", {"escalation": [0] * 300_000}
     yield "points", {"points": policy["points"] | {f"p{n}": [1, 1, 1] for n in range(60_000)}}
+    several = {"schema_version": 3}
+    yield "pieces", several | {"points": {"half": [{"share": 0.5, "table": [0]}] * 60_000}}
+    yield "a table without end", several | {"points": {"half": [{"share": 0.5, "table": [0] * 400_000}]}}
+    yield "points of pieces", several | {"points": {f"p{n}": [{"share": 1, "table": [0]}] for n in range(60_000)}}
     yield "routes", {"routes": {f"s{n}": [0, "pass"] for n in range(60_000)}}
     yield "suites", {"suites": [f"s{n:07}" for n in range(200_000)]}
     yield "a format of megabytes", {"format": "x" * 10**7}

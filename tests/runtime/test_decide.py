@@ -10,7 +10,8 @@ import pytest
 
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, Point, Profile, Route
+from router_lab.runtime.model import Candidate, Linear, Profile, Route
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 
 SEEN = "the quick brown fox jumps over the lazy dog"
@@ -86,7 +87,7 @@ def test_a_linear_prediction_by_hand(make_spec: Any) -> None:
 
 
 def test_mix_is_reproducible_and_as_frequent_as_it_says(make_spec: Any) -> None:
-    policy = Policy(make_spec(points={"default": Point(100.0, 0.05, 0.3)}))
+    policy = Policy(make_spec(points={"default": (Follow(100.0, 0.05, 0.3),)}))
     codes = [policy.decide(SEEN, key=str(key)).code for key in range(2000)]
     assert codes == [policy.decide(SEEN, key=str(key)).code for key in range(2000)]
     assert set(codes) == {"predicted", "mixed"}
@@ -162,7 +163,7 @@ def test_a_short_follow_up_does_not_throw_the_cache_away(policy: Policy) -> None
 
 
 def test_chance_does_not_move_a_conversation_back(make_spec: Any) -> None:
-    policy = Policy(make_spec(points={"default": Point(100.0, 0.05, 0.0)}))
+    policy = Policy(make_spec(points={"default": (Follow(100.0, 0.05, 0.0),)}))
     assert outcome(policy) == (DEAR, "mixed")
     assert outcome(policy, previous=CHEAP, cached_tokens=1) == (CHEAP, "kept")
 
@@ -290,8 +291,8 @@ def test_a_policy_never_changes(policy: Policy) -> None:
     ({"name": "../up"}, "name"), ({"reference": 9}, "reference"), ({"fallbacks": (0, 1)}, "fallbacks"),
     ({"point": "x"}, "point"), ({"coverage": float("nan")}, "coverage"), ({"expires": "soon"}, "expires"),
     ({"routes": {"x": Route(0, "pass")}}, "routes"), ({"routes": {"maths": Route(7, "pass")}}, "routes"),
-    ({"routes": {"maths": Route(0, "yes")}}, "verdict"), ({"points": {"default": Point(-1, 0)}}, "points"),
-    ({"points": {"default": Point(1, 0, 2.0)}}, "mix"), ({"escalation": (0, 0)}, "escalation"),
+    ({"routes": {"maths": Route(0, "yes")}}, "verdict"), ({"points": {"default": (Follow(-1, 0),)}}, "points"),
+    ({"points": {"default": (Follow(1, 0, 2.0),)}}, "mix"), ({"escalation": (0, 0)}, "escalation"),
     ({"suites": ("triage", "maths")}, "sorted"), ({"limits": ((),)}, "limits"),
     ({"featuriser": Featuriser(buckets=1000)}, "buckets"), ({"featuriser": Featuriser(cap=1)}, "cap"),
     ({"featuriser": Featuriser(buckets=4)}, "seen"), ({"eligible": np.ones((1, 1), bool)}, "eligible"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from router_lab import load_policy
+from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.model import SCHEMA_VERSION
 
 REVISIONS = {
@@ -19,6 +20,8 @@ REVISIONS = {
     ("v1", "log2ish"): "1a72720ec1a1254a5a8a645d654994bcdb71a55c487dad9f5b9881a28a98ca54",
     ("v1", "unknown"): "6d0755430e8a69c47d7fe31fa21a19a6c311c2aa0f7b3472a2027206f1c681fd",
     ("v2", "vector"): "012a7e319694d37eabbbe1f437590f49a295e685435a5dbb1fb82339d320f54e",
+    ("v3", "pieces"): "1c551d25ae056feb7ee8d84fecb582553749d83f02827905d301ac01fd10550b",
+    ("v3", "steered"): "fb6fb0d196e8580fe703e7ba176ccfac36857006ebcc8c78e8febd699a5d6cf7",
 }
 VECTORS = {
     ("v1", "identity"): "6724a7dfe0535029bbc43e64ee3db12a66075f2fea82ad9fad4d707bfd4f4314",
@@ -26,6 +29,8 @@ VECTORS = {
     ("v1", "log2ish"): "f1b7d3dd378a4aea75ea96bb65648db6c0541f2a2cc144f3a83a47f97bc63fc1",
     ("v1", "unknown"): "2501316891a2dffa6010b7ad096e0391a705cd370ce88767a8c83e4eeccc5408",
     ("v2", "vector"): "200530c7edb9eaf2882623aa2bc76e3eff751ccdbd34d16b039f4c5783a6acc6",
+    ("v3", "pieces"): "ceda63b61241147182269239a8a2faacb214977fdafa9b0ca5b12cad0dc88a4c",
+    ("v3", "steered"): "d33aca1a6f774f39e67e1d16e738bbfb5310630266a5c70a26ddac61c5ffa56c",
 }
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
@@ -52,6 +57,12 @@ def test_a_published_artifact_decides_as_it_did(version: str, name: str) -> None
         decision = policy.decide(row["prompt"], suite=row["suite"], point=row["point"], key=row["key"], **given)
         assert (decision.model, decision.effort, decision.code) == (row["model"], row["effort"], row["code"])
         assert [list(candidate) for candidate in decision.fallbacks] == row["fallbacks"]
+
+
+@pytest.mark.parametrize(("version", "name"), REVISIONS)
+def test_a_published_artifact_is_written_to_the_same_bytes(version: str, name: str, tmp_path: Path) -> None:
+    path = save_policy(load_policy(GOLDEN / version / name), tmp_path / "again")
+    assert load_policy(path).revision == REVISIONS[version, name]
 
 
 @pytest.mark.parametrize(("version", "name"), REVISIONS)

@@ -20,6 +20,7 @@ from router_lab.runtime import jsonio
 from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import Candidate, Limits, Linear, Prices, Profile, Route
+from router_lab.runtime.points import Assign
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.vectors import VectorScale
 
@@ -155,6 +156,7 @@ def big(make_random: Any, candidates: int, suites: int) -> Policy:
             fallbacks=tuple(range(candidates)),
             limits=((Limits(1_000, 12, 0.123456789),) * candidates,) * (suites + 1),
             routes={name: Route(0, "pass") for name in names}, eligible=np.ones((suites + 1, candidates), bool),
+            points={"half": (Assign((0,) * (suites + 1), 0.0625),) * 16},
             certificate={"rows": [{"suite": name, "quality": 0.123456789, "low": 0.1, "n": 100} for name in names]},
         )
     )  # fmt: skip

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router_lab.runtime.model import Point, cost_from_link, cost_to_link
+from router_lab.runtime.model import cost_from_link, cost_to_link
+from router_lab.runtime.points import Follow, mix_of
 from router_lab.runtime.policy import Policy
 
 TEXTS = st.text(max_size=200) | st.text("abc 12.?", max_size=200)
@@ -53,9 +54,14 @@ def test_batches_say_what_single_decisions_say_to_the_last_bit(
             column = policy.candidates.index(decision.candidate)
             assert decision.quality == quality[i, column]
             assert decision.cost_usd == cost[i, column]
-            expected = {"predicted": policy.spec.points[point].mix, "table": 1.0, "uncovered": 1.0, "reference": 1.0}
+            expected = {
+                "predicted": mix_of(policy.spec.points[point]),
+                "table": 1.0,
+                "uncovered": 1.0,
+                "reference": 1.0,
+            }
             if decision.code == "mixed":
-                assert shares[i, column] == 1 - policy.spec.points[point].mix
+                assert shares[i, column] == 1 - mix_of(policy.spec.points[point])
             else:
                 assert shares[i, column] == expected[decision.code]
 
@@ -67,7 +73,7 @@ def test_a_larger_tradeoff_never_picks_a_dearer_candidate(
 ) -> None:
     low, high = sorted((one, two))
     spec = random_policy.spec
-    points = {"low": Point(low, 0.0), "high": Point(high, 0.0)}
+    points = {"low": (Follow(low, 0.0),), "high": (Follow(high, 0.0),)}
     policy = Policy(dataclasses.replace(spec, points=points, point="low", coverage=0.0))
     assert policy.decide(text, point="high").cost_usd <= policy.decide(text, point="low").cost_usd
 

@@ -13,7 +13,8 @@ import pytest
 
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.model import Candidate, Point, Prices, Profile
+from router_lab.runtime.model import Candidate, Prices, Profile
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.serve import Requires
 from router_lab.runtime.store import Challenger, PolicyStore
@@ -279,7 +280,7 @@ def test_requests_in_flight_live_through_swaps(make_spec: Any, make_random: Any,
     """20,000 requests by 8 threads while 50 swaps change points, suites, candidates and whether vectors are taken."""
     policies = [
         Policy(make_spec()),
-        Policy(make_spec(name="other", points={"thrifty": Point(100.0, 0.0)}, point="thrifty")),
+        Policy(make_spec(name="other", points={"thrifty": (Follow(100.0, 0.0),)}, point="thrifty")),
         Policy(make_random(seed=3)),
         Policy(make_random(seed=4, columns=2, suites=("c",), routes={})),
     ]

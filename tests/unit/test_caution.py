@@ -10,9 +10,9 @@ import pytest
 
 from router_lab.config import Gate
 from router_lab.gates import run_gates
-from router_lab.metrics import Estimate, caution, certifiable_margin, clustered_mean
+from router_lab.metrics import Estimate, certifiable_margin, clustered_mean
 from router_lab.replay import replay
-from router_lab.runtime.model import Point
+from router_lab.runtime.points import Follow
 from tests.unit.test_gates import TODAY, always, world
 
 
@@ -21,7 +21,7 @@ def most_losses(clusters: int, mix: float, margin: float) -> int:
     for lost in range(clusters):
         gain = np.zeros(clusters)
         gain[:lost] = -mix
-        if clustered_mean(gain, pseudo=caution([mix, 0.0])).low(0.9) < -margin:
+        if clustered_mean(gain, span=mix).low(0.9) < -margin:
             return lost - 1
     return clusters
 
@@ -39,19 +39,13 @@ def test_rare_losses_pass_no_oftener_than_one_in_ten(mix: float) -> None:
             assert passing <= 0.1, (clusters, margin)
 
 
-def test_caution_by_hand() -> None:
-    assert caution([0.0, 0.2, 0.1]) == 0.4
-    assert caution([0.6]) == caution([1.0]) == 1.0
-    assert caution([]) == caution([0.0]) == 0.0
-
-
-@pytest.mark.parametrize(("mix", "pseudo"), [(0.25, 0.5), (0.75, 1.0)])
-def test_gate_and_replay_bound_a_mix_alike(mix: float, pseudo: float) -> None:
-    """cheap loses 12 of 400 samples; each counts as `mix` of a loss, and two pseudo-clusters as twice that at most."""
-    policy = always(0, points={"default": Point(0.0, 0.0, mix)}, fallbacks=(1, 0))
+@pytest.mark.parametrize("mix", [0.25, 0.75])
+def test_gate_and_replay_bound_a_mix_alike(mix: float) -> None:
+    """cheap loses 12 of 400 samples; each counts as `mix` of a loss, and so does the one that was not seen."""
+    policy = always(0, points={"default": (Follow(0.0, 0.0, mix),)}, fallbacks=(1, 0))
     outcomes = world(losses=0.03)
     gain = np.where(np.arange(400) < 12, -mix, 0.0)
-    error = sqrt(gain.var() / 399 + 2 * (pseudo / 400) ** 2)
+    error = sqrt(gain.var() / 399 + (mix / 400) ** 2)
     found = replay(policy, outcomes)
     assert found.estimate("quality_difference").value == pytest.approx(-0.03 * mix)
     assert found.estimate("quality_difference").error == pytest.approx(error)
@@ -71,7 +65,7 @@ def test_a_suite_among_several_fails_only_beyond_their_correction() -> None:
     one suite would have failed and the first of two has not."""
     outcomes = world(losses=0.05, only="a")
     lost = np.where(np.arange(200) < 10, -1.0, 0.0)
-    mean = clustered_mean(lost, pseudo=1.0)
+    mean = clustered_mean(lost, span=1.0)
     margin = -(mean.high(0.9) + mean.high(0.95)) / 2
     gate = {"metric": "quality", "against": "reference", "margin": margin, "confidence": 0.9}
     policy = always(0, certificate={"verdict": "inconclusive"})
@@ -93,11 +87,11 @@ def test_a_p_value_has_the_degrees_of_freedom_of_its_clusters() -> None:
 
 
 def test_against_a_champion_at_risk_is_what_the_two_serve_differently() -> None:
-    """.75 and 1 of the same candidate: a quarter of the requests, so pseudo-clusters of a half."""
-    champion = always(0, "champion", points={"default": Point(0.0, 0.0, 0.75)})
+    """.75 and 1 of the same candidate: a quarter of the requests, and so is a loss that was not seen."""
+    champion = always(0, "champion", points={"default": (Follow(0.0, 0.0, 0.75),)})
     gate = Gate(metric="quality", against="champion", margin=0.05, confidence=0.9)
     found = run_gates(always(0), world(losses=0.03), [gate], champion=champion, today=TODAY).results[0]
-    same = clustered_mean(np.where(np.arange(400) < 12, -0.25, 0.0), pseudo=0.5)
+    same = clustered_mean(np.where(np.arange(400) < 12, -0.25, 0.0), span=0.25)
     assert (found.value, found.low, found.high) == pytest.approx((same.value, same.low(0.9), same.high(0.9)))
 
 
@@ -117,9 +111,10 @@ def test_a_margin_with_power_is_wider_by_its_quantile() -> None:
 
 def test_a_replay_beside_its_mix_and_its_candidates() -> None:
     """Everything to cheap at $.001; a quarter of it at random costs .75 * .01 + .25 * .001, and .675 of .01 more."""
-    mix = {"model": "cheap", "effort": "low", "probability": 0.25}
+    mix = {"model": "cheap", "effort": "low", "probability": 0.25, "quality_difference": None, "savings": None}
     found = replay(always(0, certificate={"verdict": "pass", "random_mix": mix}), world())
     assert found.estimate("savings_over_mix").value == pytest.approx(0.675)
     cheap, dear = found.fixed
-    assert cheap["high"] == -cheap["low"] == pytest.approx(1.96593 * sqrt(2) / 400, rel=1e-4)
+    reach = 1.96593 * sqrt(0.789703) + (1.96593**2 + 2) / 3  # nobody ever loses: one loss that was not seen
+    assert cheap["high"] == -cheap["low"] == pytest.approx(reach / 400, rel=1e-4)
     assert (dear["low"], dear["high"]) == (0.0, 0.0)

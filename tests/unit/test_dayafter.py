@@ -128,7 +128,7 @@ def test_a_model_worse_by_five_points_is_named_within_the_promised_number() -> N
     for seed in range(20):
         random = np.random.default_rng(seed)
         differences = random.choice([-1.0, 0.0, 1.0], p=[0.12, 0.81, 0.07], size=20_000)  # mean −5 points
-        first = clustered_mean(differences[:300], pseudo=True)
+        first = clustered_mean(differences[:300], span=1.0)
         promised = (needed(replace(first, value=-0.05), -0.01, 0.9) or 0) + first.n
         assert 1000 < promised < 3000
         settled += judge_difference("x", differences[:promised], -0.01, 0.9).verdict == BROKEN

@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from router_lab.cli.diff import diff, effect
+from router_lab.cli.diff import _changes, diff, effect
 from router_lab.gates.arms import arm
 from router_lab.gates.moves import moves
 from router_lab.outcomes import validate_outcomes, write_outcomes
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile, Route
+from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile, Route
+from router_lab.runtime.points import Assign, Follow
 from router_lab.runtime.policy import Policy
 
 NAMES = ("cheap", "dear", "mid")
@@ -39,7 +40,7 @@ def policy(picks: dict[str, str], mix: float, *, reference: str = "dear", **chan
             seen=np.arange(1 << 8), weights=np.zeros((1 << 8, 6)), bias=bias, dense=np.zeros((len(DENSE), 6)),
             cost_bounds=np.array([[0.0] * 3, [1.0] * 3]),
         ),
-        points={"default": Point(0.0, 0.0, mix)}, fallbacks=(1, 0, 2), certificate={"verdict": "pass"},
+        points={"default": (Follow(0.0, 0.0, mix),)}, fallbacks=(1, 0, 2), certificate={"verdict": "pass"},
     )  # fmt: skip
     return Policy(replace(spec, **changes))
 
@@ -83,6 +84,33 @@ def test_another_candidate_and_another_reference_by_hand() -> None:
     }  # fmt: skip
 
 
+def test_pieces_move_where_their_stretches_differ() -> None:
+    """On suite a, 40 of 60 rows. Draws to .25: cheap before, mid after; to .5: cheap and cheap; to .75: mid and cheap;
+    the rest: dear and cheap. On suite b dear serves before and after."""
+    old = policy({}, 0.0, points={"default": (Assign((1, 0, 1), 0.5), Assign((1, 2, 1), 0.25))})
+    new = policy({"a": "cheap"}, 0.0, points={"default": (Assign((1, 2, 1), 0.25), Follow(0.0, 0.0, 0.75))})
+    found = effect(old, new, table())
+    share = 40 / 60
+    assert found["moved"] == pytest.approx(0.75 * share)
+    assert found["moves"] == {
+        "cheap → mid": pytest.approx(0.25 * share), "mid → cheap": pytest.approx(0.25 * share),
+        "dear → cheap": pytest.approx(0.25 * share),
+    }  # fmt: skip
+    assert effect(new, new, table())["moved"] == 0
+    # Sums of shares that are rounded in another way (.6 and .6000000000000001) move nobody.
+    thirds = policy({}, 0.0, points={"default": (Assign((1, 0, 1), 0.2),) * 3})
+    assert effect(thirds, policy({}, 0.0, points={"default": (Assign((1, 0, 1), 0.6),)}), table())["moves"] == {}
+
+
+def test_diff_names_who_is_assigned() -> None:
+    before = policy({"a": "cheap"}, 0.3)
+    after = policy({}, 0.0, points={"default": (Assign((1, 0, 2), 0.3), Assign((1, 1, 1), 0.1))})
+    assert _changes(before, after) == [
+        "point default: tradeoff 0, guard 0, mix 0.3 → mix 0.4: 0.3 cheap for 1 suite, mid for 1 suite, dear for no "
+        "known suite; 0.1 dear for all"
+    ]
+
+
 @pytest.mark.parametrize(("mix", "moved"), [(0.0, 0.0), (1.0, 1.0), (0.7, 0.7)])
 def test_an_idle_policy_and_a_certain_one(mix: float, moved: float) -> None:
     """Against mix 0 exactly the other's mix moves, and one and the same policy moves nothing, whatever its mix."""
@@ -92,10 +120,20 @@ def test_an_idle_policy_and_a_certain_one(mix: float, moved: float) -> None:
     assert same["moved"] == 0 and same["moves"] == {} and same["quality_difference"]["low"] == 0.0
 
 
+PIECES = (Follow(0.0, 0.0, 0.25), Assign((1, 0, 2), 0.3), Assign((2, 2, 0), 0.125))
 WORLDS = [
     (({"a": "cheap", "b": "mid"}, 0.3, {}), ({"a": "mid", "b": "mid"}, 0.8, {})),
     (({"a": "cheap"}, 0.9, {}), ({"a": "mid", "b": "cheap"}, 0.4, {"reference": "mid"})),
     (({"a": "cheap", "b": "mid"}, 0.5, {"coverage": 2.0, "routes": {"a": Route(2, "pass")}}), ({"a": "mid"}, 0.5, {})),
+    (({"a": "cheap"}, 0.6, {}), ({"b": "mid"}, 0.0, {"points": {"default": PIECES}})),
+    (
+        ({}, 0.0, {"points": {"default": PIECES[1:]}}),
+        ({"a": "mid", "b": "cheap"}, 0.0, {"points": {"default": PIECES}}),
+    ),
+    (
+        ({}, 0.0, {"points": {"default": PIECES}, "coverage": 2.0, "routes": {"a": Route(2, "pass")}}),
+        ({"b": "cheap"}, 0.0, {"points": {"default": PIECES[::-1]}, "reference": "mid"}),
+    ),
 ]
 
 

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.special import stdtrit
 
+from router_lab.certificate import Certificate
 from router_lab.cli.fit import summary
 from router_lab.cli.mirror import verdict_tags
 from router_lab.cli.show import show
@@ -89,51 +90,51 @@ def test_the_printed_bound_is_the_verdict(
     """Parsed from what people read: pass if and only if the lower bound reaches the floor, and in one figure only."""
     outcomes = world(80 + 60 * seed, seed, loss=0.04 * seed)
     policy = fitted(outcomes, rule, **more)
-    shown = policy.spec.certificate
-    judged, word = shown["judged"], shown["verdict"]
+    shown = Certificate.of(policy)
+    judged, word = shown.judged, shown.verdict
     lines = summary(policy)
     terminal = CliRunner().invoke(show, [str(save_revision(policy, tmp_path))]).output
     page = unescape(re.sub("<[^>]+>", "", report_html(outcomes, policy=policy)))
-    said = {printed(text) for text in (lines[0], shown["reason"], terminal)} if judged is None else set()
+    said = {printed(text) for text in (lines[0], shown.reason, terminal)} if judged is None else set()
     assert said <= {None}
-    if judged is not None and "betting does not" not in shown["reason"]:
-        places = [printed(text) for text in (lines[0], shown["reason"], terminal)]
+    if judged is not None and "betting does not" not in shown.reason:
+        places = [printed(text) for text in (lines[0], shown.reason, terminal)]
         places += [printed(page)] if word != "inconclusive" else []
         assert all(place == places[0] for place in places) and places[0] is not None
         kind, numbers = places[0]
-        scale = 100 if judged["unit"] == "quality_difference" else 1
+        scale = 100 if judged.unit == "quality_difference" else 1
         if word == "pass":
             assert kind.startswith("lower") and numbers[0] >= numbers[1]
-            assert judged["low"] >= judged["floor"]
-            assert numbers[0] == pytest.approx(scale * judged["low"], abs=0.0051 * scale / 100)
+            assert judged.low >= judged.floor
+            assert numbers[0] == pytest.approx(scale * judged.low, abs=0.0051 * scale / 100)
         elif word == "inconclusive":
             assert kind.startswith(tuple("X")) and numbers[1] < numbers[0] <= numbers[2]
-            assert judged["low"] < judged["floor"] <= judged["high"]
-        assert numbers[0 if word == "inconclusive" else 1] == pytest.approx(scale * judged["floor"])
-    at = re.search(r"(?:at|up to) a mix of (\d\.\d\d)", shown["reason"])
+            assert judged.low < judged.floor <= judged.high
+        assert numbers[0 if word == "inconclusive" else 1] == pytest.approx(scale * judged.floor)
+    at = re.search(r"(?:at|up to) a mix of (\d\.\d\d)", shown.reason)
     if judged is not None and at is not None:  # where nothing was shown: the first step that was not
-        assert number(at[1]) == pytest.approx(judged["mix"]) and judged["mix"] > 0
+        assert number(at[1]) == pytest.approx(judged.mix) and judged.mix > 0
     for text in ("\n".join(lines), terminal):
         least = re.search(rf"^ *quality .* at least ({NUMBER})", text, flags=re.M)
         if least:  # the figure beside the verdict is its own bound
-            assert word == "pass" and number(least[1]) >= 100 * judged["floor"] - 1e-9
+            assert word == "pass" and number(least[1]) >= 100 * judged.floor - 1e-9
             assert number(least[1]) == printed(lines[0])[1][0]  # type: ignore[index]
-            assert shown["quality_difference"]["value"] == judged["value"]
+            assert shown.quality_difference.value == judged.value
         else:
-            assert word != "pass" or not shown["mix"] or judged["unit"] != "quality_difference"
+            assert word != "pass" or not shown.mix or judged.unit != "quality_difference"
     assert advice(shown).text in page and advice(shown).text in terminal and advice(shown).text in lines[1]
-    assert shown["action"] == advice(shown).action
+    assert shown.action == advice(shown).action
 
 
 def test_little_moved_is_little_risked() -> None:
     """A policy that sends 40 of 400 rows' requests elsewhere half of the time, and loses half of that on 4 of them: the
-    one gained and the one lost cluster of caution count half as well, so the interval is that of the verdict."""
+    loss that was not seen counts half as well, so the interval is that of the verdict."""
     gain = np.zeros(400)
     gain[:4] = -0.5
-    found = clustered_mean(gain, pseudo=0.5)
-    assert found.pseudo == pytest.approx(2 * 0.25 / 400**2)
-    assert found.error == pytest.approx(np.sqrt(np.var(gain) * 400 / 399 / 400 + 0.5 / 400**2))
-    assert clustered_mean(gain, pseudo=True).pseudo == 2 / 400**2 and clustered_mean(gain).pseudo == 0
+    found = clustered_mean(gain, span=0.5)
+    assert found.size == pytest.approx(0.5 / 400)
+    assert found.error == pytest.approx(np.sqrt(np.var(gain) * 400 / 399 / 400 + 0.25 / 400**2))
+    assert clustered_mean(gain, span=1.0).size == pytest.approx(1 / 400) and clustered_mean(gain).size == 0
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_what_is_inconclusive_always_needs_some_more() -> None:
         clusters = int(random.integers(20, 400))
         rows = clusters * int(random.integers(1, 5))
         found = Estimate(
-            float(random.normal(-0.01, 0.02)), float(random.uniform(0, 0.05)), rows, clusters, 2 / clusters**2
+            float(random.normal(-0.01, 0.02)), float(random.uniform(0, 0.05)), rows, clusters, 1 / clusters
         )
         judged = verdict(found, -0.03, float(random.choice([0.8, 0.9, 0.95])))
         assert (judged.verdict == "inconclusive") == ((judged.samples_needed or 0) > 0)
@@ -237,9 +238,9 @@ def test_a_bill_agrees_with_itself_and_with_what_is_shown() -> None:
     assert row is not None and base.mean == pytest.approx(row["cost_usd_per_1k"] / 1000)
     for one in (base, routed):
         assert one.monthly[:2] == pytest.approx((1000 * one.mean, 1100 * one.mean))
-    assert 1 - routed.mean / base.mean == pytest.approx(found["savings"]["value"])
+    assert 1 - routed.mean / base.mean == pytest.approx(found.savings.value)
     assert base.per_success == pytest.approx(row["usd_per_success"])
-    quality = row["quality"] + found["quality_difference"]["value"]
+    quality = row["quality"] + found.quality_difference.value
     assert routed.per_success == pytest.approx(routed.mean / quality)
 
 
@@ -263,36 +264,34 @@ def test_where_nothing_is_concluded_nothing_is_routed() -> None:
     lost = outcomes.index % 20 == 0
     outcomes = outcomes.assign(status=np.where(lost, "infra", "ok"), quality=outcomes["quality"].where(~lost))
     policy = fitted(outcomes, {"margin": 0.05})
-    shown = policy.spec.certificate
-    assert shown["verdict"] == "inconclusive" and "infrastructure" in shown["reason"] and shown["judged"] is None
-    assert shown["mix"] == 0 and shown["action"] == "do not route"
+    shown = Certificate.of(policy)
+    assert shown.verdict == "inconclusive" and "infrastructure" in shown.reason and shown.judged is None
+    assert shown.mix == 0 and shown.action == "do not route"
     assert {policy.decide("q", suite="s0", key=str(i)).model for i in range(50)} == {"dear"}
-    figure = shown["quality_difference"]
-    assert (figure["value"], figure["low"], figure["high"]) == (0.0, 0.0, 0.0)
+    figure = shown.quality_difference
+    assert (figure.value, figure.low, figure.high) == (0.0, 0.0, 0.0)
 
 
 def test_further_samples_of_a_certificate_are_those_to_run() -> None:
     """A fifth of them is held back: with 4 to choose on, 5 must be run; and `plan` counts the former."""
     policy = fitted(world(200, 2), {"min_quality": 0.7})
-    shown = policy.spec.certificate
-    judged = shown["judged"]
-    assert shown["verdict"] == "inconclusive"
-    reach = 1.2816 + 0.8416
-    error = (judged["value"] - judged["low"]) / stdtrit(judged["clusters"] - 1, 0.9)
-    total = error**2 * judged["n"] * (reach / (judged["value"] - judged["floor"])) ** 2
-    assert shown["samples_needed"] == pytest.approx((total - judged["n"]) / 0.8, rel=1e-3, abs=2)
+    shown = Certificate.of(policy)
+    judged = shown.judged
+    assert shown.verdict == "inconclusive"
+    # What is uncertain at n rows, t(.9) E + s (t^2 + 2) / 3, is at f n: (1.2816 + .8416) E / sqrt(f) and little more.
+    error = (judged.value - judged.low) / stdtrit(judged.clusters - 1, 0.9)
+    total = error**2 * judged.n * ((1.2816 + 0.8416) / (judged.value - judged.floor)) ** 2
+    assert shown.samples_needed == pytest.approx((total - judged.n) / 0.8, rel=0.2)
 
 
 def test_mlflow_is_told_what_to_deploy() -> None:
     policy = fitted(world(200, 1), {"margin": 0.05})
     tags = verdict_tags(policy)
-    assert (
-        tags["deploy"] == advice(policy.spec.certificate).text and tags["reason"] == policy.spec.certificate["reason"]
-    )
+    assert tags["deploy"] == advice(Certificate.of(policy)).text and tags["reason"] == Certificate.of(policy).reason
     assert tags["mlflow.note.content"].startswith(f"certificate: {tags['verdict']} · {tags['deploy']}")
 
 
-MIX = {"model": "cheap", "effort": "low", "probability": 0.25}
+MIX = {"model": "cheap", "effort": "low", "probability": 0.25, "quality_difference": None, "savings": None}
 REFERENCE = {"model": "dear", "effort": None}
 
 
@@ -321,7 +320,7 @@ REFERENCE = {"model": "dear", "effort": None}
       "do not route", "Do not deploy this policy: keep the reference, dear.")],
 )  # fmt: skip
 def test_what_to_deploy_by_hand(certificate: dict[str, Any], action: str, text: str) -> None:
-    found = advice({"reference": REFERENCE, **certificate})
+    found = advice(Certificate.from_json({"reference": REFERENCE, **certificate}))
     assert (found.action, found.text) == (action, text)
 
 
@@ -332,8 +331,8 @@ def test_the_least_margin_is_that_of_another_candidate_than_the_reference() -> N
     dear = {"model": "cheap", "effort": None}
     policy = fit_policy(Recipe.model_validate({"name": "test", "reference": dear, "holdout": 0}), outcomes)
     need = plan(outcomes, 0.03, 0.9, reference=Candidate("cheap")).needs[0]
-    assert not policy.spec.certificate["mix"]
-    assert policy.spec.certificate["smallest_margin"] == pytest.approx(need.smallest_margin)
+    assert not Certificate.of(policy).mix
+    assert Certificate.of(policy).smallest_margin == pytest.approx(need.smallest_margin)
     assert need.smallest_margin > 2 * 1.3 * np.sqrt(2) / 200
     alone = {"name": "test", "reference": dear, "candidates": [dear], "holdout": 0}
-    assert fit_policy(Recipe.model_validate(alone), outcomes).spec.certificate["smallest_margin"] is None
+    assert Certificate.of(fit_policy(Recipe.model_validate(alone), outcomes)).smallest_margin is None

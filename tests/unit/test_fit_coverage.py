@@ -39,7 +39,7 @@ def alike() -> Policy:
 
 @pytest.fixture(scope="module")
 def contrary() -> Policy:
-    return fit_policy(RECIPE, several(flipped=("b",)))
+    return fit_policy(RECIPE, several(flipped=("b",), n=500))
 
 
 def test_suites_that_resemble_each_other_lend_their_threshold_to_unknown_ones(alike: Policy) -> None:

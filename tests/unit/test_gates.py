@@ -24,7 +24,8 @@ from router_lab.metrics import Estimate, clustered_mean, verdict
 from router_lab.outcomes import validate_outcomes
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Prices, Profile, group_code
+from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile, group_code
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 
 TODAY = dt.date(2026, 11, 22)
@@ -44,7 +45,7 @@ def always(column: int, name: str = "always", **changes: Any) -> Policy:
             seen=np.arange(1 << 8), weights=np.zeros((1 << 8, 4)), bias=np.array([[*quality, 0.001, 0.01]] * 3),
             dense=np.zeros((len(DENSE), 4)), cost_bounds=np.array([[0.0, 0.0], [1.0, 1.0]]),
         ),
-        "points": {"default": Point(0.0, 0.0, 1.0)},
+        "points": {"default": (Follow(0.0, 0.0, 1.0),)},
         "point": "default",
         "coverage": 0.0,
         "routes": {},
@@ -102,7 +103,8 @@ UNCERTIFIED: dict[str, Any] = {"verdict": "inconclusive", "reason": "too little"
 
 def mixed(probability: float) -> dict[str, Any]:
     """A certificate whose random mix sends a share of all prompts to cheap."""
-    return {**UNCERTIFIED, "random_mix": {"model": "cheap", "effort": "low", "probability": probability}}
+    mix = {"model": "cheap", "effort": "low", "probability": probability, "quality_difference": None, "savings": None}
+    return {**UNCERTIFIED, "random_mix": mix}
 
 
 Make = Callable[[], tuple[Policy, pd.DataFrame]]

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import unicodedata
+import warnings
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -50,6 +51,7 @@ from router_lab.report.dayafter import day_after
 from router_lab.report.dayafter_page import day_after_html
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.decisions import DecisionLog, read_decisions
+from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.visible import in_markdown, visible, visible_json
 from tests.servers.grid import price, write_project
@@ -91,7 +93,9 @@ def build(folder: Path, odd: str) -> World:
         for suite in ("one", "two") for number in range(60) for model, effort, q, usd in arms
     ]  # fmt: skip
     frame = validate_outcomes(pd.DataFrame(rows))
-    fitted = fit_policy(Recipe(name="support"), frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RouterLabWarning)  # both suites ask the same
+        fitted = fit_policy(Recipe(name="support"), frame)
     said = {**fitted.spec.certificate, "reason": f"because {odd}", "procedure": odd, "assumptions": [odd, odd]}
     policy = Policy(replace(fitted.spec, certificate=said))
     rates = {"input": 1.0, "output": 2.0, "tiers": {"batch": 0.5}}

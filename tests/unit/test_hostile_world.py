@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 import re
 import shutil
 import subprocess
@@ -22,12 +21,14 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from router_lab.certificate import Certificate
 from router_lab.cli import cli
 from router_lab.cli.common import plain_warnings
 from router_lab.gates.result import GateReport
+from router_lab.outcomes.looks import LOOKS
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.decisions import DecisionLog
-from router_lab.runtime.model import Point
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.visible import visible
 from router_lab.sweep.progress import Progress
@@ -76,7 +77,7 @@ def forged(world: World) -> Path:
         **spec.certificate, "verdict": ODD, "procedure": ODD, "action": ODD, "rows": ODD,
     }  # fmt: skip
     provenance = {**spec.provenance, "fitter": ODD, "by": ODD, "git": ODD}
-    points = {**spec.points, ODD: Point(1.0, 0.0, 1.0)}
+    points = {**spec.points, ODD: (Follow(1.0, 0.0, 1.0),)}
     return save_revision(
         Policy(replace(spec, certificate=certificate, provenance=provenance, points=points)), world.folder / "forged"
     )
@@ -221,7 +222,7 @@ def test_nothing_from_outside_is_more_than_text_anywhere(world: World, monkeypat
 
 
 def test_a_certificates_verdict_is_text_in_markdown() -> None:
-    certificate = {"verdict": "[x](http://x)<b>", "n": 5}
+    certificate = Certificate(verdict="[x](http://x)<b>", n=5)
     report = GateReport("p", None, None, (), 60, None, certificate=certificate, clusters=60)
     assert faults("g.md", report.to_markdown()) == [] and r"\[x\](http\://x)&lt;b&gt;" in report.to_markdown()
     assert "[x](http://x)<b>" in report.to_text()
@@ -306,14 +307,21 @@ def test_a_full_standard_error_stops_nothing(world: World) -> None:
     assert done.exit_code == 0, done.exception
 
 
-def test_another_revisions_damaged_certificate_is_said_and_no_fault_of_a_fit(world: World) -> None:
-    (world.folder / "recipe2.yaml").write_text("name: support\n")
-    out = world.folder / "several"
-    for name, content in (("a", "[" * 100_000), ("b", "7"), ("c", None)):
-        (out / name).mkdir(parents=True)
-        if content is None:
-            os.mkfifo(out / name / "certificate.json")
-        else:
-            (out / name / "certificate.json").write_text(content)
-    done = run("fit", world.folder / "recipe2.yaml", "--outcomes", world.outcomes, "--out", out)
-    assert done.exit_code == 0 and done.stderr.count("is no certificate") == 3, done.output
+def test_a_forged_file_of_looks_is_told_by_its_lines_and_quoted_nowhere(world: World, tmp_path: Path) -> None:
+    outcomes, recipe, looks = tmp_path / "outcomes.parquet", tmp_path / "recipe.yaml", tmp_path / LOOKS
+    outcomes.write_bytes(world.outcomes.read_bytes())
+    done = []
+    for margin in (0.03, 0.04):
+        recipe.write_text(f"name: support\nrule: {{margin: {margin}}}\n")
+        done.append(run("fit", recipe, "--outcomes", outcomes, "--out", tmp_path / "out"))
+        if margin == 0.03:
+            first = json.loads(looks.read_text())
+            forged = [first | {key: ODD} for key in ("time", "command", "verdict", "delta", "samples", "sketch")]
+            asked = first | {"asked": ODD, "question": ODD}  # a look by its form, of which no text is printed
+            looks.write_text("\n".join(["[" * 100_000, "7", *map(json.dumps, [*forged, asked, first])]))
+    assert [one.exit_code for one in done] == [0, 0]
+    assert "line 1, 2, 3, 4, 5 and 3 more: is no look" in done[1].stderr
+    assert (
+        "look 3 at these rows" in done[1].stdout and "as likely as 0.3," in done[1].stdout
+    )  # that, the first, the new
+    assert [faults("fit", one.stdout + one.stderr) for one in done] == [[], []]

@@ -14,19 +14,19 @@ LEFT = Estimate(0.2, 0.05, 200, 100)
 
 def test_a_budget_is_judged_in_dollars_per_thousand() -> None:
     found = judged_by(LEFT, Goal("budget", 0.004, 0.9), at=0.5, rows="certificate")
-    assert found["value"] == pytest.approx(4 * 0.8)
-    assert (found["low"], found["high"]) == pytest.approx((4 * (1 - 0.264508), 4 * (1 - 0.135492)), rel=1e-5)
-    assert (found["ceiling"], found["unit"], found["mix"], found["n"]) == (4.0, "usd_per_1k", 0.5, 200)
+    assert found.value == pytest.approx(4 * 0.8)
+    assert (found.low, found.high) == pytest.approx((4 * (1 - 0.264508), 4 * (1 - 0.135492)), rel=1e-5)
+    assert (found.ceiling, found.unit, found.mix, found.n) == (4.0, "usd_per_1k", 0.5, 200)
 
 
 @pytest.mark.parametrize(("kind", "shift", "floor"), [("margin", 0.0, -0.03), ("quality", 0.7, 0.7)])
 def test_quality_is_judged_as_a_difference_or_as_itself(kind: str, shift: float, floor: float) -> None:
     goal = Goal(kind, 0.7 if shift else 0.03, 0.9)
     found = judged_by(LEFT, goal, at=1.0, rows="certificate")
-    assert (found["value"], found["low"], found["high"]) == pytest.approx(
+    assert (found.value, found.low, found.high) == pytest.approx(
         (0.2 + shift, 0.135492 + shift, 0.264508 + shift), rel=1e-5
     )
-    assert found["floor"] == pytest.approx(floor)
+    assert found.floor == pytest.approx(floor)
 
 
 @pytest.mark.parametrize(

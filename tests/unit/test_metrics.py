@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import chdtri
 
 from router_lab import metrics
 
 
 def test_clustered_mean_by_hand() -> None:
-    # Clusters {1, 0}, {1}, {0}: mean 1/2, residual sums 0, 1/2, -1/2, so se^2 = (1/4 + 1/4) * 3/2 / 4^2.
+    # Clusters {1, 0}, {1}, {0}: mean 1/2, residual sums 0, 1/2, -1/2; they count as 4^2 / (2^2 + 1 + 1) = 8/3 clusters,
+    # so se^2 = (1/4 + 1/4) * (8/3) / (5/3) / 4^2, with one degree of freedom.
     estimate = metrics.clustered_mean([1.0, 0.0, 1.0, 0.0], [7, 7, 3, 5])
     assert estimate.value == 0.5
-    assert estimate.se == pytest.approx(math.sqrt(0.5 * 1.5 / 16))
-    assert (estimate.n, estimate.clusters) == (4, 3)
-    # t quantile at .95 with 2 degrees of freedom is 2.9200.
-    assert estimate.low(0.95) == pytest.approx(0.5 - 2.9200 * estimate.se, abs=1e-4)
+    assert estimate.se == pytest.approx(math.sqrt(0.5 * 1.6 / 16))
+    assert (estimate.n, estimate.clusters, estimate.independent) == (4, 3, 2)
+    # t quantile at .95 with 1 degree of freedom is 6.3138.
+    assert estimate.low(0.95) == pytest.approx(0.5 - 6.3138 * estimate.se, abs=1e-4)
     assert estimate.interval(0.90) == pytest.approx((estimate.low(0.95), estimate.high(0.95)))
 
 
@@ -27,12 +29,56 @@ def test_clusters_of_copies_are_worth_one_row_each() -> None:
     assert thrice.se == pytest.approx(once.se)
 
 
-def test_pseudo_observations_forbid_certainty() -> None:
-    plain, wary = metrics.clustered_mean(np.zeros(50)), metrics.clustered_mean(np.zeros(50), pseudo=True)
+def test_what_was_not_seen_forbids_certainty() -> None:
+    plain, wary = metrics.clustered_mean(np.zeros(50)), metrics.clustered_mean(np.zeros(50), span=1.0)
     assert plain.low(0.9) == 0.0
-    assert wary.error == pytest.approx(math.sqrt(2) / 50)
-    assert wary.low(0.9) == pytest.approx(-1.2991 * math.sqrt(2) / 50, abs=1e-5)
+    assert wary.error == pytest.approx(1 / 50)
+    # t(.9, 49) = 1.2991; k = ((ln 10 - (1.2816^2 + 2) / 3) / 1.2816)^2 = .7211; one unseen loss of 1/50.
+    assert wary.low(0.9) == pytest.approx(-(1.2991 * math.sqrt(0.7211) + (1.2991**2 + 2) / 3) / 50, abs=1e-5)
+    assert wary.high(0.9) == pytest.approx(-wary.low(0.9))
     assert wary.scaled(0.5).error == pytest.approx(wary.error / 2)
+    assert wary.scaled(0.5).low(0.9) == pytest.approx(wary.low(0.9) / 2)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2, 5])
+@pytest.mark.parametrize("chance", [0.1, 0.05, 0.01, 0.001])
+def test_few_losses_are_bounded_as_a_poisson_number_is(lost: int, chance: float) -> None:
+    """Garwood's exact upper limit of a Poisson number, chi2(1 - chance, 2 k + 2) / 2, within 3 %."""
+    gain = np.where(np.arange(20_000) < lost, -1.0, 0.0)
+    limit = float(chdtri(2 * lost + 2, chance)) / 2
+    assert -20_000 * metrics.clustered_mean(gain, span=1.0).low(1 - chance) == pytest.approx(limit, rel=0.03)
+
+
+def test_gains_are_no_losses() -> None:
+    """Three gains and three losses have no skew: what is left is the unseen one's, one of seven squares."""
+    both = metrics.clustered_mean(np.repeat([1.0, -1.0, 0.0], [3, 3, 94]), span=1.0)
+    lost = metrics.clustered_mean(np.repeat([-1.0, 0.0], [6, 94]), span=1.0)
+    square = both.se * both.se
+    assert both.lost == pytest.approx(0.0)
+    skew = 0.01**3 / (0.01**2 + square)
+    reach = 1.2902 * math.sqrt(square + 0.7211e-4) + skew * (1.2902**2 + 2) / 3
+    assert both.low(0.9) == pytest.approx(-reach, abs=1e-5)
+    assert lost.value - lost.low(0.9) > lost.high(0.9) - lost.value
+
+
+def test_uneven_clusters_count_as_fewer() -> None:
+    """One cluster of 8 rows and 12 of 1: 20^2 / (64 + 12) = 5.26 clusters, and what was not seen is as large as
+    sqrt((512 + 12) / 20^3)."""
+    found = metrics.clustered_mean(np.zeros(20), np.minimum(np.arange(20), 12), span=1.0)
+    assert (found.clusters, found.independent) == (13, 5)
+    assert found.size == pytest.approx(math.sqrt(524 / 8000))
+
+
+@given(
+    values=st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.5, 1.0]), min_size=3, max_size=40),
+    chance=st.floats(0.0005, 0.4),
+    span=st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_a_p_value_is_the_error_at_which_the_bound_is_reached(values: list[float], chance: float, span: float) -> None:
+    found = metrics.clustered_mean(values, np.arange(len(values)) // 2, span=span)
+    floor = found.low(1 - chance)
+    if found.independent >= 2 and found.error > 1e-9:
+        assert found.p_below(floor) == pytest.approx(min(chance, 1.0), rel=1e-3)
 
 
 def test_missing_rows_and_empty_samples() -> None:
@@ -45,8 +91,9 @@ def test_missing_rows_and_empty_samples() -> None:
 def test_paired_saving_by_hand() -> None:
     saving = metrics.paired_saving([1.0, 1.0], [2.0, 4.0])
     assert saving.value == pytest.approx(4 / 6)
-    # Residuals: (2-1) - 2/3*2 = -1/3 and (4-1) - 2/3*4 = 1/3; se^2 = (2/9) * 2 / 6^2.
-    assert saving.se == pytest.approx(math.sqrt(2 / 9 * 2) / 6)
+    # Residuals: (2-1) - 2/3*2 = -1/3 and (4-1) - 2/3*4 = 1/3; 6^2 / (2^2 + 4^2) = 1.8 rows alike, so
+    # se^2 = (2/9) * 1.8 / .8 / 6^2.
+    assert saving.se == pytest.approx(math.sqrt(2 / 9 * 2.25) / 6)
     against = metrics.paired_saving([1.0, 1.0], [2.0, 4.0], reference=[10.0, 10.0])
     assert against.value == pytest.approx(4 / 20)
 
@@ -133,20 +180,21 @@ def test_apgr_and_cpt_by_hand() -> None:
 def test_a_row_run_at_one_in_four_counts_for_four() -> None:
     """Four rows of weight 1 and one of 4: mean (2 + 4) / 8, and 8 / 4 = 2 clusters as heavy as the heaviest. Residuals
     1/4, 1/4, -3/4, -3/4 and 1 sum squares to 36/16; times 2 / (2 - 1), over 8^2."""
-    found = metrics.clustered_mean([1.0, 1.0, 0.0, 0.0, 1.0], weights=[1.0, 1.0, 1.0, 1.0, 4.0], pseudo=True)
+    found = metrics.clustered_mean([1.0, 1.0, 0.0, 0.0, 1.0], weights=[1.0, 1.0, 1.0, 1.0, 4.0], span=1.0)
     assert found.value == pytest.approx(6 / 8)
-    assert found.clusters == 2
+    assert found.independent == 2
     assert found.se == pytest.approx(math.sqrt(36 / 16 * 2 / 64))
-    assert found.pseudo == pytest.approx(2 / 4)
+    assert found.size == pytest.approx(1 / 2)
 
 
 def test_equal_weights_change_nothing() -> None:
     rng = np.random.default_rng(3)
     values, clusters = rng.integers(-1, 2, 50).astype(float), rng.integers(0, 20, 50)
-    plain = metrics.clustered_mean(values, clusters, pseudo=True)
-    weighted = metrics.clustered_mean(values, clusters, weights=np.full(50, 10.0), pseudo=True)
+    plain = metrics.clustered_mean(values, clusters, span=1.0)
+    weighted = metrics.clustered_mean(values, clusters, weights=np.full(50, 10.0), span=1.0)
     assert (weighted.value, weighted.se) == pytest.approx((plain.value, plain.se))
-    assert (weighted.n, weighted.clusters, weighted.pseudo) == (plain.n, plain.clusters, plain.pseudo)
+    assert (weighted.n, weighted.independent) == (plain.n, plain.independent)
+    assert weighted.size == pytest.approx(plain.size)
 
 
 def test_weighted_bounds_hold_where_rows_were_left_out_at_a_known_probability() -> None:

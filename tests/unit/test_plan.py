@@ -27,13 +27,20 @@ def test_samples_are_those_of_the_verdict() -> None:
     assert found.reference.model == "a" and len(found.needs) == 1
     need = found.needs[0]
     gain = np.where(np.arange(100) < 10, -1.0, 0.0)
-    estimate = clustered_mean(gain, pseudo=True)
+    estimate = clustered_mean(gain, span=1.0)
     judged = verdict(estimate, -0.15, 0.95)
     assert judged.verdict == need.verdict == "inconclusive"
     assert need.samples == judged.samples_needed
-    # Variance of a sample .09 × 100/99, plus 2/100 for the pseudo-observations; z .95 = 1.6449, z .8 = .8416; gap .05.
-    total = (0.09 * 100 / 99 + 0.02) * ((1.6449 + 0.8416) / 0.05) ** 2
-    assert need.samples == math.ceil(total) - 100
+
+    # At N samples: variance v = .09 × 100/99 / N, the unseen loss 1/N, ten of a hundred lost: a skew of .072 / N over v
+    # and what is unseen; z .95 = 1.6449 with k = .7521, z .8 = .8416. The gap of .05 is reached at N.
+    def short(count: float) -> bool:
+        v, unseen = 0.09 * 100 / 99 / count, 1 / count
+        skew = (unseen**3 + 0.072 / count**2) / (unseen**2 + v)
+        reach = 1.6449 * math.sqrt(v + 0.7521 * unseen**2) + skew * (1.6449**2 + 2) / 3
+        return reach + 0.8416 * math.sqrt(v + unseen**2) > 0.05
+
+    assert need.samples == pytest.approx(next(count for count in range(100, 1000) if not short(count)) - 100, abs=1)
     assert need.dollars == pytest.approx(3.0 * need.samples)
     assert need.if_equal == samples_needed(estimate, 0.15, 0.95)
 

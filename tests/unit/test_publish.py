@@ -14,7 +14,8 @@ from router_lab.publish import HISTORY, current_release, history, publish, rollb
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile
+from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
@@ -27,7 +28,7 @@ def save(folder: Path, guard: float, name: str = "support") -> Path:
     )  # fmt: skip
     spec = PolicySpec(
         name=name, profiles=(Profile(Candidate("cheap")), Profile(Candidate("dear"))), reference=1, suites=(),
-        featuriser=Featuriser(buckets=1 << 8), linear=linear, points={"default": Point(1.0, guard, 1.0)},
+        featuriser=Featuriser(buckets=1 << 8), linear=linear, points={"default": (Follow(1.0, guard, 1.0),)},
         point="default", coverage=0.5, routes={}, fallbacks=(1, 0), certificate={"verdict": "pass"},
     )  # fmt: skip
     return save_revision(Policy(spec), folder)

@@ -29,10 +29,11 @@ def test_a_gain_with_its_interval_by_hand() -> None:
     table = effort_table(frame(("s", "a", "low", [0, 0, 1, 0], 0.01), ("s", "a", "high", [1, 1, 1, 0], 0.03)))
     (row,) = table.to_dict("records")
     assert (row["effort"], row["base"], row["n"], row["clusters"]) == ("high", "low", 4, 4)
-    # Gains 1, 1, 0, 0: residuals of .5, sum of squares 1, × 4/3, over 4²; two pseudo-observations add 2/4².
-    reach = T_3 * sqrt(1 * 4 / 3 / 16 + 2 / 16)
+    # Gains 1, 1, 0, 0: residuals of .5, sum of squares 1, × 4/3, over 4²; a loss that was not seen is 1/4. z .975 =
+    # 1.96: k = ((3.6889 − (1.96² + 2) / 3) / 1.96)² = .7897. Gains and losses are alike: the skew is the unseen one's.
+    reach = T_3 * sqrt(1 / 12 + 0.789703 / 16) + (1 / 64) / (1 / 12 + 1 / 16) * (T_3**2 + 2) / 3
     assert row["difference"] == 0.5 and row["cost_ratio"] == pytest.approx(3)
-    assert (row["low"], row["high"]) == (pytest.approx(0.5 - reach), pytest.approx(0.5 + reach))
+    assert (row["low"], row["high"]) == (pytest.approx(0.5 - reach, rel=1e-4), pytest.approx(0.5 + reach, rel=1e-4))
     assert row["word"] == "not shown"
 
 
@@ -44,8 +45,8 @@ def test_one_effort_pays_on_one_suite_and_loses_on_another() -> None:
         )
     )  # fmt: skip
     assert dict(zip(table["suite"], table["word"], strict=True)) == {"easy": "loses", "hard": "pays"}
-    reach = T_39 * sqrt(2 / 40**2)  # no spread at all: only the pseudo-observations are left
-    assert table["high"].tolist() == [pytest.approx(-1 + reach), pytest.approx(1 + reach)]
+    reach = (T_39 * sqrt(0.789703) + (T_39**2 + 2) / 3) / 40  # no spread at all: only what was not seen is left
+    assert table["high"].tolist() == [pytest.approx(-1 + reach, rel=1e-4), pytest.approx(1 + reach, rel=1e-4)]
     heading, line, key = effort_text(table).splitlines()
     assert heading.split()[-2:] == ["easy", "hard"] and "✓ pays" in key
     assert line.split("  ")[0] == "a @ high − low"
@@ -72,6 +73,7 @@ def test_the_base_is_the_cheapest_effort_and_models_with_one_effort_have_no_row(
 
 def test_a_handful_of_rows_is_not_given_an_interval() -> None:
     table = effort_table(frame(("s", "a", "low", [0.0] * 6, 0.01), ("s", "a", "high", [1.0] * 6, 0.02)))
-    # No spread: the two pseudo-observations alone reach past zero, 2.57 × sqrt(2 / 36) = .61; JSON keeps that.
-    assert table["low"][0] == pytest.approx(1 - 2.5705818 * sqrt(2 / 36)) and table["word"][0] == "not shown"
+    # No spread: what was not seen alone, (2.57 × sqrt(.789) + (2.57² + 2) / 3) / 6 = .86; JSON keeps that.
+    reach = (2.5705818 * sqrt(0.789703) + (2.5705818**2 + 2) / 3) / 6
+    assert table["low"][0] == pytest.approx(1 - reach, rel=1e-4) and table["word"][0] == "not shown"
     assert effort_text(table).splitlines()[1].endswith("too few to say (6 rows)")

@@ -68,7 +68,7 @@ def certificate() -> dict[str, Any]:
             {"model": "dear", "effort": None, "quality": 0.7, "cost_usd": 0.011,
              "quality_difference": figure(0.0, 0.0, 0.0), "savings": figure(0.0, 0.0, 0.0)},
         ],
-        "random_mix": {}, "oracle_upper_bound": {"quality": 0.75, "cost_usd": 0.0055, "n": 40},
+        "random_mix": None, "oracle_upper_bound": {"quality": 0.75, "cost_usd": 0.0055, "n": 40},
     }  # fmt: skip
 
 

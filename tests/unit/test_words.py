@@ -15,8 +15,10 @@ from router_lab.cli.words import coverage, escalates, fitted_by, reads, weight_o
 from router_lab.report.policy import pick_rows
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, Point, PolicySpec, Profile, Route
+from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile, Route
+from router_lab.runtime.points import Assign, Follow
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.rule import draw
 from router_lab.runtime.vectors import VectorScale
 
 PLAIN = Featuriser(buckets=1 << 8)
@@ -47,7 +49,7 @@ def policy(**changes: Any) -> Policy:
     known: dict[str, Any] = {
         "name": "support", "profiles": (Profile(CHEAP), Profile(DEAR)),
         "reference": 1, "suites": ("code", "triage"), "featuriser": PLAIN, "linear": constant(),
-        "points": {"default": Point(10.0, 0.02, 0.75)}, "point": "default", "coverage": 0.0, "routes": {},
+        "points": {"default": (Follow(10.0, 0.02, 0.75),)}, "point": "default", "coverage": 0.0, "routes": {},
         "fallbacks": (1, 0), "certificate": {"verdict": "pass", "reason": "shown"},
     }  # fmt: skip
     return Policy(PolicySpec(**(known | changes)))
@@ -107,7 +109,7 @@ def test_who_serves_is_exact_for_familiar_and_for_other_prompts() -> None:
 
 
 def test_an_idle_or_expired_policy_leaves_all_to_the_reference() -> None:
-    idle = who_serves(policy(linear=reading(), points={"default": Point(0.0, 1.0, 0.0)}))
+    idle = who_serves(policy(linear=reading(), points={"default": (Follow(0.0, 1.0, 0.0),)}))
     assert idle[1:] == ["  code        dear @ high", "  triage      dear @ high", "  (no suite)  dear @ high"]
     assert who_serves(policy(expires="2020-01-01"))[0] == (
         "who serves, at point default; until it expired on 2020-01-01: now the reference serves everything"
@@ -123,6 +125,7 @@ def test_show_prints_who_serves(tmp_path: Path) -> None:
         "shares": [
             {"model": "cheap", "effort": None, "share": 0.75}, {"model": "dear", "effort": "high", "share": 0.25},
         ],
+        "assigned": [], "unfamiliar_shares": [{"model": "dear", "effort": "high", "share": 1.0}],
     }  # fmt: skip
 
 
@@ -290,3 +293,65 @@ def test_show_says_of_whom_answers_were_cut_off(tmp_path: Path) -> None:
     shown = run("show", saved).stdout
     [line] = [line for line in shown.splitlines() if "cut off" in line]
     assert line.startswith("  cheap: ") and line.endswith(", 12 % cut off")
+
+
+PIECES = (Follow(10.0, 0.02, 0.5), Assign((1, 0, 1), 0.25))
+"""On code by the prompt or cheap; elsewhere dear has both pieces."""
+
+
+def test_who_serves_at_a_point_of_pieces(tmp_path: Path) -> None:
+    shown = policy(linear=reading(), coverage=0.5, points={"default": PIECES}, routes={"triage": Route(0, "pass")})
+    strange = "where less than 50% of the prompt was seen in fitting, "
+    assert who_serves(shown)[1:] == [
+        f"  code        by the prompt (but 25 % cheap whatever it says); {strange}75 % dear @ high, 25 % cheap",
+        f"  triage      by the prompt (but 25 % dear @ high whatever it says); {strange}75 % cheap, 25 % dear @ high",
+        f"  (no suite)  by the prompt (but 25 % dear @ high whatever it says); {strange}dear @ high",
+    ]
+    assigned = policy(linear=reading(), coverage=0.5, coverage_unknown=2.0, points={"default": PIECES[1:]})
+    assert who_serves(assigned) == [
+        "who serves, at point default",
+        "  code        75 % dear @ high, 25 % cheap",
+        "  triage      dear @ high",
+        "  (no suite)  dear @ high",
+    ]
+    for one, told in ((shown, PIECES), (assigned, PIECES[1:])):
+        assert pick_rows(one, by_prompt=False)[0]["unfamiliar_shares"] == {CHEAP: 0.25, DEAR: 0.75}
+        assert {one.decide("zyx wvu", suite="code", key=str(i)).model for i in range(50)} == {"cheap", "dear"}
+        value = json.loads(run("show", save_revision(one, tmp_path), "--json").stdout)
+        assert len(value["points"]["default"]["pieces"]) == len(told)
+    assert value["points"]["default"] == {
+        "mix": 0.25,
+        "pieces": [{"share": 0.25, "table": [{"model": "dear", "effort": "high"}, {"model": "cheap", "effort": None},
+                                             {"model": "dear", "effort": "high"}]}],
+    }  # fmt: skip
+
+
+def test_what_reads_no_prompt_is_not_said_to_whatever_the_model_could_predict() -> None:
+    """The predictions read words, but the suite alone decides."""
+    by_suite = policy(linear=reading(), points={"default": PIECES[1:]}, certificate=certified("rates"))
+    assert reads(by_suite) == "the suite alone: reading the prompt as well did not do better on left-out rows"
+    assert coverage(by_suite) == "none needed, suite named or not: no prompt is read to decide"
+
+
+def test_show_and_route_explain_pieces(tmp_path: Path) -> None:
+    saved = save_revision(policy(linear=reading(words=0.0), points={"default": PIECES}), tmp_path)
+    said = run("show", saved).stdout
+    assert (
+        "  pieces    each with its share of the requests, drawn by `key`: such a rule, or one candidate for all of a "
+        "suite\n  default (default): mix 0.75: 0.5 tradeoff 10, guard 0.02; 0.25 cheap for 1 suite, dear @ high for 1 "
+        "suite, dear @ high for no known suite\n"
+    ) in said
+    heads = {}
+    for key in range(20):
+        lines = run("route", saved, SEEN, "--suite", "code", "--key", key, "--explain").stdout.splitlines()
+        heads[next(line for line in lines if "mix 0.75" in line)] = lines[0]
+    assert heads == {
+        "  tradeoff 10, guard 0.02, mix 0.75 (this key draws a piece of 0.5): utility = quality − tradeoff × cost; who "
+        "is ahead of the reference by more than the guard beats it": "cheap",
+        "  mix 0.75: for this key a piece of 0.25 acts, and no rule on predictions decides": "cheap",
+        "  mix 0.75: no piece of it acts, and no rule on predictions decides": "dear @ high",
+    }
+    key = next(str(k) for k in range(20) if 0.5 <= draw(str(k)) < 0.75)
+    found = json.loads(run("route", saved, SEEN, "--suite", "code", "--key", key, "--explain", "--json").stdout)
+    assert (found["evidence"]["tradeoff"], found["evidence"]["piece"], found["evidence"]["share"]) == (None, 1, 0.25)
+    assert {(row["utility"], row["ahead"]) for row in found["candidates"]} == {(None, None)}

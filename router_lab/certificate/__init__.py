@@ -1,0 +1,44 @@
+"""The certificate of a policy as a frozen type, and the one check of what may stand in certificate.json.
+
+A policy decides without its certificate, so the runtime takes any object there; people and gates read it through this.
+"""
+
+from router_lab.certificate.types import (
+    Certificate,
+    Compared,
+    Diagnostics,
+    Figure,
+    Fixed,
+    Judged,
+    NotReproducible,
+    Oracle,
+    PointShown,
+    RandomMix,
+    Reference,
+    Refit,
+    Rule,
+    SuiteRow,
+    TableRow,
+    TestSplit,
+    UnknownSuites,
+)
+
+__all__ = [
+    "Certificate",
+    "Compared",
+    "Diagnostics",
+    "Figure",
+    "Fixed",
+    "Judged",
+    "NotReproducible",
+    "Oracle",
+    "PointShown",
+    "RandomMix",
+    "Reference",
+    "Refit",
+    "Rule",
+    "SuiteRow",
+    "TableRow",
+    "TestSplit",
+    "UnknownSuites",
+]

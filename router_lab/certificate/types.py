@@ -1,0 +1,290 @@
+"""What a certificate says: one type for each object of certificate.json. None = not known, or does not apply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from router_lab.certificate.shape import OMITTED, Count, Flag, Number, Part, Share, Text, TextOrNull
+from router_lab.runtime.model import Candidate
+
+if TYPE_CHECKING:
+    from router_lab.runtime.policy import Policy
+
+
+class Compared(Protocol):
+    """Something with a difference in quality to the reference, and a share of the reference's cost that it saves."""
+
+    @property
+    def quality_difference(self) -> Figure | None: ...
+    @property
+    def savings(self) -> Figure | None: ...
+
+
+class _OfCandidate:
+    model: str
+    effort: str | None
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(self.model, self.effort)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(Part):
+    """An estimate with its two-sided interval at `confidence`, and the rows and clusters that it stands on."""
+
+    value: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    confidence: Number | None = None
+    n: Count | None = None
+    clusters: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule(Part):
+    """The recipe's rule: `margin`, `quality` or `budget`, at which level (of a request, in dollars, for a budget)."""
+
+    kind: Text | None = None
+    level: Number | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged(Part):
+    """What a verdict was judged by: value and one-sided bounds at `confidence`, in `unit`, against a floor or, under a
+    budget, a ceiling; at which mix, on which rows."""
+
+    unit: Text
+    floor: Number | None = field(default=None, metadata=OMITTED)
+    ceiling: Number | None = field(default=None, metadata=OMITTED)
+    value: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    confidence: Share
+    sides: Count | None = None
+    mix: Share | None = None
+    rows: Text
+    n: Count | None = None
+    clusters: Count | None = None
+
+    @classmethod
+    def lacking(cls, value: Mapping[str, Any]) -> list[str]:
+        limit = "ceiling" if value.get("unit") == "usd_per_1k" else "floor"
+        return [limit] if value.get(limit) is None else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference(_OfCandidate, Part):
+    """The candidate that the policy was judged against."""
+
+    model: Text
+    effort: Text | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointShown(Part):
+    """An operating point: its rule, its share of the error probability, and what was chosen for it."""
+
+    kind: Text | None = None
+    level: Number | None = None
+    confidence: Number | None = None
+    predictor: Text | None = None
+    tradeoff: Number | None = None
+    guard: Number | None = None
+    mix: Share | None = None
+    shown: Flag | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRow(Part):
+    """The routing table's row of a suite."""
+
+    model: Text | None = None
+    effort: Text | None = None
+    verdict: Text | None = None
+    p_holm: Share | None = None
+    quality_difference: Figure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteRow(Part):
+    """The policy's figures on the left-out rows of one suite."""
+
+    n: Count | None = None
+    clusters: Count | None = None
+    quality_difference: Figure | None = None
+    savings: Figure | None = None
+    table: TableRow | None = field(default=None, metadata=OMITTED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed(_OfCandidate, Part):
+    """One candidate for everything: mean quality and dollars a request, and paired with the reference; `cut_off`: the
+    share of its answers that ended at max_tokens."""
+
+    model: Text
+    effort: Text | None
+    quality: Number | None = None
+    cost_usd: Number | None
+    quality_difference: Figure | None = None
+    savings: Figure | None = None
+    cut_off: Share | None = field(default=None, metadata=OMITTED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomMix(_OfCandidate, Part):
+    """The baseline that reads nothing: a candidate, and the probability with which it serves."""
+
+    model: Text
+    effort: Text | None = None
+    probability: Share
+    quality_difference: Figure | None
+    savings: Figure | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle(Part):
+    """Hindsight: mean quality and dollars a request of each row's best outcome."""
+
+    quality: Number | None = None
+    cost_usd: Number | None = None
+    n: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestSplit(Part):
+    """The policy on the test split, which chose nothing."""
+
+    __test__ = False  # no test of pytest's
+
+    rows: Text | None = None
+    n: Count | None = None
+    clusters: Count | None = None
+    skipped: Count | None = None
+    quality_difference: Figure | None = None
+    savings: Figure | None = None
+    over_random_mix: Figure | None = None
+
+    def on(self, figure: Figure | None) -> Figure | None:
+        """One of its figures, which stands on the split's rows and clusters where it names none."""
+        if figure is None or figure.n is not None:
+            return figure
+        return replace(figure, n=self.n, clusters=self.clusters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownSuites(Part):
+    """What holding suites out showed: from which coverage predictions are followed, and for which share of rows."""
+
+    coverage: Number | None = None
+    followed: Share | None = None
+    suites_held_out: Count | None = None
+    gain: Figure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotReproducible(Part):
+    """A suite whose request no decision can hand out, why, and for which candidates ([model, effort])."""
+
+    suite: Text | None = None
+    reason: Text | None = None
+    candidates: tuple[tuple[TextOrNull, ...], ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refit(Part):
+    """The figures of another fit than the one that is certified."""
+
+    n: Count | None = None
+    savings: Figure | None = None
+    over_random_mix: Figure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnostics(Part):
+    """Fits on outcomes dealt to other prompts, and on parts of the outcomes."""
+
+    label_shuffle: Refit | None = None
+    learning_curve: tuple[Refit, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate(Part):
+    """What was shown, how, on which data, beside what it has to be compared with.
+
+    Figures are of left-out rows, at the mix that is deployed. `from_json` and `to_json` are the one way from and to
+    certificate.json and `PolicySpec.certificate`, which the runtime never reads.
+    """
+
+    certificate_version: Count | None = None
+    verdict: Text | None = None
+    rows: Text | None = None
+    reason: Text | None = None
+    rule: Rule | None = None
+    margin: Number | None = None
+    confidence: Share | None = None
+    procedure: Text | None = None
+    steps_tested: Count | None = None
+    judged: Judged | None = None
+    n: Count | None = None
+    clusters: Count | None = None
+    unpaired: Count | None = None
+    infra_share: Share | None = None
+    reference: Reference | None = None
+    quality_difference: Figure | None = None
+    savings: Figure | None = None
+    mix: Share | None = None
+    mix_forbidden: Flag | None = None
+    points: Mapping[str, PointShown] | None = None
+    suites: Mapping[str, SuiteRow] | None = None
+    fixed: tuple[Fixed, ...] | None = None
+    random_mix: RandomMix | None = None
+    over_random_mix: Figure | None = None
+    escalation: Flag | None = None
+    oracle_upper_bound: Oracle | None = None
+    smallest_margin: Number | None = None
+    samples_needed: Count | None = None
+    dollars_needed: Number | None = None
+    test: TestSplit | None = None
+    digests: Mapping[str, Text] | None = None
+    assumptions: tuple[Text, ...] | None = None
+    action: Text | None = None
+    escalation_gain: Figure | None = field(default=None, metadata=OMITTED)
+    unknown_suites: UnknownSuites | None = field(default=None, metadata=OMITTED)
+    requests_not_reproducible: tuple[NotReproducible, ...] | None = field(default=None, metadata=OMITTED)
+    diagnostics: Diagnostics | None = field(default=None, metadata=OMITTED)
+
+    @classmethod
+    def of(cls, policy: Policy) -> Self:
+        """What a policy's certificate says; every field None where it carries none. Raises PolicyError where it cannot
+        be read: an artifact may be forged with hashes that agree."""
+        return cls.from_json(policy.spec.certificate)
+
+    @classmethod
+    def lacking(cls, value: Mapping[str, Any]) -> list[str]:
+        told = value.get("quality_difference") is not None
+        needed = [*(("n", "clusters") if told else ()), *(("confidence",) if value.get("margin") is not None else ())]
+        lost = [name for name in needed if value.get(name) is None]
+        return lost + (["savings"] if told and "savings" not in value else [])
+
+    @property
+    def counted(self) -> str:
+        """`4,000 rows`, of which the certificate speaks."""
+        return "rows" if self.n is None else f"{self.n:,} rows"
+
+    @property
+    def samples(self) -> str:
+        """`4,000 samples`, on which it stands."""
+        return f"{self.n:,} samples" if self.n else "so many samples"
+
+    @property
+    def always(self) -> Mapping[Candidate, Fixed]:
+        """What each candidate alone would have done."""
+        return {row.candidate: row for row in self.fixed or ()}
+
+    @property
+    def over_mix(self) -> Figure:
+        """`over_random_mix`, of which nothing is known where it is missing."""
+        return self.over_random_mix or Figure()

@@ -1,0 +1,118 @@
+"""Operating points: a few pieces, one of which acts on a request, drawn by the hash of its `key`.
+
+A point is a tuple of pieces. Piece i acts where the draw lies between the sum of the shares before it and that sum and
+its own; where it lies beyond them all, the reference serves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from router_lab.runtime.errors import PolicyError, shown
+from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
+
+MOST_PIECES = 32
+NEAR = 1e-9
+"""Shares that add up to no more than this above or below 1 add up to 1."""
+
+
+class Follow(NamedTuple):
+    """Follows predictions: utility is `quality - tradeoff * cost_usd`; another candidate replaces the reference if its
+    utility is greater by more than `guard`. `share`: of all requests, drawn by `key`."""
+
+    tradeoff: float
+    guard: float
+    share: float = 1.0
+
+
+class Assign(NamedTuple):
+    """The same candidate for every prompt of a suite, whatever is predicted: `table` has its column by suite, row
+    POOLED (no suite, or an unknown one) first. `share`: of all requests, drawn by `key`."""
+
+    table: tuple[int, ...]
+    share: float = 1.0
+
+
+Piece = Follow | Assign
+Point = tuple[Piece, ...]
+"""1 to MOST_PIECES pieces."""
+
+
+def ends_of(point: Point) -> tuple[float, ...]:
+    """Where each piece's stretch of the draw ends, in [0, 1]; the reference's goes from the last to 1."""
+    ends = [min(end, 1.0) for end in accumulate(piece.share for piece in point)]
+    if ends[-1] >= 1.0 - NEAR:
+        ends[-1] = 1.0
+    return tuple(ends)
+
+
+def mix_of(point: Point) -> float:
+    """The share of requests on which some piece acts."""
+    return ends_of(point)[-1]
+
+
+def follows(point: Point) -> bool:
+    """Whether a piece of it follows predictions."""
+    return any(isinstance(piece, Follow) for piece in point)
+
+
+def described(point: Point, candidates: Sequence[object], digits: int = 6) -> str:
+    """For people: `tradeoff 10, guard 0.02, mix 0.75`, or each piece with its share; `candidates` by column."""
+    if len(point) == 1 and isinstance(point[0], Follow):
+        return f"{_rule(point[0], digits)}, mix {point[0].share:.{digits}g}"
+    told = (_rule(p, digits) if isinstance(p, Follow) else _assigned(p.table, candidates) for p in point)
+    pieces = "; ".join(f"{piece.share:.{digits}g} {text}" for piece, text in zip(point, told, strict=True))
+    return f"mix {mix_of(point):.{digits}g}: {pieces}"
+
+
+def _rule(piece: Follow, digits: int) -> str:
+    return f"tradeoff {piece.tradeoff:.{digits}g}, guard {piece.guard:.{digits}g}"
+
+
+def _assigned(table: tuple[int, ...], candidates: Sequence[object]) -> str:
+    """`cheap for all`, or who has how many suites."""
+    if len(set(table)) == 1:
+        return f"{candidates[table[0]]} for all"
+    counts = Counter(table[1:]).most_common()
+    suites = ", ".join(f"{candidates[column]} for {n} suite{'s' * (n > 1)}" for column, n in counts)
+    return f"{suites}, {candidates[table[0]]} for no known suite"
+
+
+def numbers_out(point: Point) -> list[float] | None:
+    """As versions 1 and 2 have it; None for a point that they cannot have."""
+    piece = point[0]
+    return [float(number) for number in piece] if len(point) == 1 and isinstance(piece, Follow) else None
+
+
+def point_in_numbers(_: str, row: list[Any]) -> Point:
+    tradeoff, guard, mix = map(as_number, as_list(row))
+    return (Follow(tradeoff, guard, mix),)
+
+
+def piece_out(piece: Piece) -> dict[str, Any]:
+    if isinstance(piece, Assign):
+        return {"share": float(piece.share), "table": [int(column) for column in piece.table]}
+    return {"share": float(piece.share), "tradeoff": float(piece.tradeoff), "guard": float(piece.guard)}
+
+
+def point_in_pieces(name: str, rows: list[Any]) -> Point:
+    where = f"policy.json: points: {shown(name)}"
+    if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_PIECES:
+        size = f"{len(rows):,} pieces" if isinstance(rows, list) else shown(rows)
+        raise PolicyError(f"{where}: {size}, not a list of 1 to {MOST_PIECES}")
+    return tuple(_piece_in(f"{where}, piece {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _piece_in(where: str, row: Any) -> Piece:
+    if not isinstance(row, dict) or ("table" in row) == bool(row.keys() & {"tradeoff", "guard"}):
+        raise PolicyError(f"{where}: needs `share` and either `tradeoff` and `guard` or `table`, not {shown(row)}")
+    only_keys(row, frozenset({"share", *(["table"] if "table" in row else ["tradeoff", "guard"])}), where)
+    try:
+        if "table" in row:
+            return Assign(tuple(map(as_whole, as_list(row["table"]))), as_number(row["share"]))
+        return Follow(as_number(row["tradeoff"]), as_number(row["guard"]), as_number(row["share"]))
+    except (TypeError, OverflowError) as error:
+        raise PolicyError(f"{where}: {error}") from error
