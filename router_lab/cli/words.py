@@ -29,7 +29,7 @@ READS = {
     "blend": "{text} and its suite",
     "rates": "the suite alone: reading {text} as well did not do better on left-out rows",
     "pooled": "nothing: one ranking of the candidates for every prompt",
-    "fixed": "nothing: one candidate serves a share of all prompts, as the random mix does",
+    "fixed": "nothing: a share of all prompts goes to one candidate or a few, as in a random mix",
     "several": "{text} and its suite in some of its pieces, the suite alone or nothing in the others",
     None: "nothing: the reference serves",
 }

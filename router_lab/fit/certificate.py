@@ -90,7 +90,7 @@ def certify(
         judged=found.judged,
         n=found.n,
         clusters=found.clusters,
-        unpaired=int(np.isnan(mine.gain).sum()),
+        unpaired=int(np.isnan(mine.gain[choice.judged]).sum()),
         infra_share=problem.infra,
         reference=Reference(model=ref.model, effort=ref.effort),
         quality_difference=figure(difference(mine, evidence, goal, choice)),

@@ -70,8 +70,11 @@ class Choice:
     action: Ints
     """[n, splits] columns: each row under the choice of the half without it, by split."""
     evidence: Evidence
-    """As the pieces meet it: where all go by the suite, no row is left to the table."""
+    """As the pieces meet it: where all go by the suite, no row is left to the table. Without chance (`Goal.mix`) only
+    the rows of the half that did not choose have outcomes."""
     walked: Walked
+    judged: NDArray[np.bool_]
+    """[n] rows that judge it: all, or without chance those that did not choose."""
 
     @property
     def mix(self) -> float:
@@ -169,11 +172,13 @@ def choose(options: list[Option], actions: NDArray[np.int16], evidence: Evidence
     sums = _statistics(actions, evidence, goal) if options else np.zeros((0, 1, COLUMNS))
     for name in dict.fromkeys(option.predictor for option in options):
         mine = np.flatnonzero([option.predictor == name for option in options])
-        parts.append(Class(mine, sums[mine], _statistics(_met(evidence, name).idle[None], evidence, goal)[0]))
-    split = splits(evidence.fold)
+        start = _statistics(_met(evidence, name).idle[None], evidence, goal)[0]
+        parts.append(Class(mine, sums[mine], start, len(start) if goal.mix else len(start) // 2))
+    split, judged = splits(evidence.fold), np.ones(len(evidence.group), bool)
     if not goal.mix:  # one choice for all requests: one half makes it, the other alone judges it
         split = split[:1]
-        evidence = evidence.only(~np.isin(evidence.fold, split[0][0]))
+        judged = ~np.isin(evidence.fold, split[0][0])
+        evidence = evidence.only(judged)
     found = [[_select(parts, half, goal) if len(half) else None for half in halves] for halves in split]
     if not goal.mix:
         found[0][1] = found[0][0]
@@ -190,13 +195,14 @@ def choose(options: list[Option], actions: NDArray[np.int16], evidence: Evidence
             if place is not None:
                 action[rows, column] = actions[place][rows]
     pieces = tuple(Piece(rows / action.size, option) for option, rows in served.items() if rows)
-    return Choice(pieces, action, seen, walk(action, seen, goal))
+    return Choice(pieces, action, seen, walk(action, seen, goal), judged)
 
 
 def mixed(option: Option, action: NDArray[np.integer[Any]], evidence: Evidence, goal: Goal) -> Choice:
     """One option, `action` [n], and its walk. For a baseline: whoever tests what he picked on these rows is lucky."""
     columns = action.astype(np.int64)[:, None]
-    return Choice((Piece(1.0, option),), columns, evidence, walk(columns, evidence, goal))
+    every = np.ones(len(columns), bool)
+    return Choice((Piece(1.0, option),), columns, evidence, walk(columns, evidence, goal), every)
 
 
 def splits(fold: Ints) -> list[tuple[Ints, Ints]]:
@@ -215,15 +221,12 @@ COLUMNS = 13
 @dataclass(frozen=True)
 class Class:
     """Options of one predictor: their places [k] among all, their statistics [k, folds, 13] and those of the start of
-    their path [folds, 13] (`_statistics`)."""
+    their path [folds, 13] (`_statistics`), and how many folds will judge what is chosen."""
 
     places: Ints
     sums: Floats
     start: Floats
-
-    @property
-    def folds(self) -> int:
-        return int(self.sums.shape[1])
+    judging: int
 
 
 def _select(parts: Sequence[Class], folds: Ints, goal: Goal) -> int | None:
@@ -234,7 +237,7 @@ def _select(parts: Sequence[Class], folds: Ints, goal: Goal) -> int | None:
             return None
         parts = [parts[int(np.argmax(scores))]]
     for part in parts:
-        best = _best(_pooled(part.sums[:, folds]), _pooled(part.start[folds]), goal, part.folds / len(folds))
+        best = _best(_pooled(part.sums[:, folds]), _pooled(part.start[folds]), goal, part.judging / len(folds))
         if best is not None:
             return int(part.places[best])
     return None
@@ -245,9 +248,9 @@ def _left_out(part: Class, folds: Ints, goal: Goal) -> float:
     served: list[Floats] = []
     for fold in folds:
         others = folds[folds != fold]
-        best = _best(_pooled(part.sums[:, others]), _pooled(part.start[others]), goal, part.folds / len(others))
+        best = _best(_pooled(part.sums[:, others]), _pooled(part.start[others]), goal, part.judging / len(others))
         served.append(part.start[fold] if best is None else part.sums[best, fold])
-    grown = part.folds / len(folds)
+    grown = part.judging / len(folds)
     return float(_scores(_pooled(np.array(served))[None], _pooled(part.start[folds]), goal, grown)[0])
 
 

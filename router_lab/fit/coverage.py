@@ -115,9 +115,10 @@ def _actions(
             reading = to_units(task, values + told)
 
     def of(option: Option) -> Ints:
-        predicted = reading if option.predictor == READS else rates
-        if predicted is None:
+        if option.column is not None:
             return np.full(len(out), option.column, np.int64)
+        predicted = reading if option.predictor == READS else rates
+        assert predicted is not None
         return act(*predicted, option, evidence)
 
     return np.stack([of(option) for option in choice.options], axis=1)
@@ -153,10 +154,8 @@ def _walk(
     suites = len(np.unique(suite))
     cluster = suite if suites >= MIN_CLUSTERS else evidence.group
     idle = evidence.values(evidence.table, goal)
-    moved, mix = (
-        (1 - float(shares.sum())) * idle + (evidence.values(action, goal) * shares).sum(axis=1),
-        float(shares.sum()),
-    )
+    mix = float(shares.sum())
+    moved = (1 - mix) * idle + (evidence.values(action, goal) * shares).sum(axis=1)
     lower = [max(least, float(np.floor(step * 100) / 100)) for step in np.quantile(seen, QUANTILES)]
     reached: Strange | None = None
     for threshold in dict.fromkeys([top, *(step for step in lower if step < top), *([least] if least < top else [])]):

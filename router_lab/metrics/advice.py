@@ -36,7 +36,8 @@ def advice(shown: Certificate) -> Advice:
     lost, mix = lost_to_mix(shown), shown.random_mix
     default = (shown.points or {}).get("default")
     if lost is None and default is not None and default.predictor == "fixed":
-        told = "it reads nothing, and sends a share of all requests, at random, to one candidate"
+        who = "one candidate" if default.tradeoff is not None else "a few candidates"
+        told = f"it reads nothing, and sends a share of all requests, at random, to {who}"
         return Advice(ROUTE, f"Deploy this policy: {told}.")
     if lost is None and _is_the_mix(shown):
         return Advice(ROUTE, "Route. What it does is the random mix itself: nothing was learned beyond that.")

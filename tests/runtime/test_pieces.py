@@ -119,11 +119,15 @@ def test_what_is_covered_is_what_the_point_decides_and_not_the_table(make_spec: 
 
 
 def test_no_draw_where_chance_decides_nothing(make_spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chooser, "draw", lambda _: pytest.fail("drawn"))
+    drawn: list[Any] = []
+    monkeypatch.setattr(chooser, "draw", lambda key: drawn.append(key) or 0.0)
     for point in ((Assign((0, 1, 2)),), (Assign((2, 2, 2), 0.5),), (Follow(0.0, 0.0, 0.5),), (Follow(100.0, 0.05),)):
         made(make_spec, point).decide(SEEN, suite="maths")
     made(make_spec).decide(UNSEEN)
     made(make_spec, (Assign((0, 0, 0), 0.5),)).decide(SEEN, allowed=[CHEAP, MIDDLE])
+    assert drawn == []
+    made(make_spec).decide(SEEN, suite="maths")
+    assert len(drawn) == 1
 
 
 @pytest.mark.parametrize(("asked", "by_key"), [

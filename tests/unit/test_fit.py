@@ -84,6 +84,9 @@ def test_points_share_the_error_and_order_by_margin() -> None:
 def test_without_chance_no_point_mixes() -> None:
     policy = fit_policy(recipe(mix=False), two_kinds())
     assert {mix_of(point) for point in policy.spec.points.values()} <= {0.0, 1.0}
+    # One half chooses and the other judges: its rows are those the certificate speaks of, and none of them is unpaired.
+    shown, rows = policy.spec.certificate, fit_policy(recipe(), two_kinds()).spec.certificate["n"]
+    assert 0.4 * rows < shown["n"] < 0.6 * rows and shown["unpaired"] == 0
 
 
 def test_a_budget_buys_quality_within_it() -> None:

@@ -10,6 +10,11 @@ import pytest
 
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
+from router_lab.fit.choose import FIXED, READS, Choice, Option, Piece
+from router_lab.fit.coverage import _actions
+from router_lab.fit.design import Design
+from router_lab.fit.predictor import Settings, Task
+from router_lab.fit.problem import prepare
 from router_lab.outcomes import validate_outcomes
 from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.policy import Policy
@@ -89,3 +94,19 @@ def test_the_threshold_survives_the_artifact_and_is_absent_where_it_says_nothing
     written = (save_policy(plain, tmp_path / "without") / "policy.json").read_text()
     assert "coverage_unknown" not in written
     assert np.isclose(load_policy(tmp_path / "without").spec.coverage_needed(0), contrary.spec.coverage)
+
+
+def test_a_candidate_for_everything_stays_itself_beside_pieces_that_read() -> None:
+    """Held out with options that follow predictions, an option of one column is that column, not whom its tradeoff
+    would make the cheapest of all."""
+    recipe = Recipe.model_validate({"name": "c", "rule": {"margin": 0.05, "confidence": 0.9}, "holdout": 0})
+    problem = prepare(recipe, several())
+    data = problem.develop
+    task = Task.of(data, Design.of(data.prompts, data.vectors))
+    rows = np.arange(len(data))
+    large = int(np.nanargmax(np.nanmean(data.cost_usd, axis=0)))
+    options = (Option(READS, 0.0, 0.0), Option("rates", 0.0, 0.0), Option(FIXED, 1e9, 0.0, large))
+    nothing = np.zeros((len(data), 1), np.int64)
+    choice = Choice(tuple(Piece(1 / 3, option) for option in options), nothing, *[None] * 3)  # type: ignore[arg-type]
+    found = _actions(problem, task, Settings(blend=(0.5, 0.5)), choice, rows[::2], rows[1::2])
+    assert found.shape == (len(rows[1::2]), 3) and (found[:, 2] == large).all()

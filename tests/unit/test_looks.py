@@ -282,38 +282,28 @@ def test_what_asks_the_fresh_rows_nothing_is_no_look(home: Path, fitted: Path) -
 
 
 CONTEND = """
-import sys, time
+import os, sys
 import pandas as pd
 from router_lab.outcomes import validate_outcomes
 from router_lab.outcomes.looks import Look, Rows, count_look
 rows = Rows.of(validate_outcomes(pd.DataFrame({"suite": "s", "sample_id": ["a", "b"], "model": "m", "quality": 1.0})))
-print(flush=True)
+print("ready", flush=True)
 sys.stdin.readline()
 for i in range(20):
-    found = count_look(sys.argv[1], Look("fit", rows, [sys.argv[2], i], 0, "pass", 0.001, {}))
+    found = count_look(sys.argv[1], Look("fit", rows, [os.getpid(), i], 0, "pass", 0.001, {}))
     count_look(sys.argv[1], Look("fit", rows, ["both", i], 0, "pass", 0.001, {}))
 print(found.number)
 """
 
 
-def test_processes_that_look_at_once_lose_no_look(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", CONTEND, str(tmp_path / "o.csv")]
-    both = [subprocess.Popen([*command, n], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for n in "ab"]
-    for one in both:
-        assert one.stdout is not None and one.stdout.readline() == "\n"
-    for one in both:
-        assert one.stdin is not None
-        one.stdin.write("\n")
-        one.stdin.flush()
-    numbers = [int(one.communicate()[0]) for one in both]
-    assert [one.returncode for one in both] == [0, 0]
-    rows = Rows.of(
-        validate_outcomes(pd.DataFrame({"suite": "s", "sample_id": ["a", "b"], "model": "m", "quality": 1.0}))
-    )
-    assert (
-        count_look(tmp_path / "o.csv", look(rows, ["both", 0], answer=0)).number == 60
-    )  # 2 × 20, and 20 that both asked
-    assert max(numbers) >= 59  # who came last has seen all but the other's last shared one
+def test_processes_that_look_at_once_lose_no_look(tmp_path: Path, at_once: Any) -> None:
+    """Twenty looks of each of two, and twenty that both take: sixty, of which who came last has seen all but one."""
+    found = at_once(CONTEND, str(tmp_path / "o.csv"))
+    assert [(errors, status) for _, errors, status in found] == [("", 0)] * 2
+    assert max(int(printed) for printed, _, _ in found) >= 59
+    table = pd.DataFrame({"suite": "s", "sample_id": ["a", "b"], "model": "m", "quality": 1.0})
+    again = look(Rows.of(validate_outcomes(table)), ["both", 0], answer=0)
+    assert count_look(tmp_path / "o.csv", again).number == 60
 
 
 FULL = """

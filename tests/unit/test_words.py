@@ -138,7 +138,7 @@ def test_show_prints_who_serves(tmp_path: Path) -> None:
      ("rates", constant(), "the suite alone: reading the prompt as well did not do better on left-out rows"),
      ("rates", constant(STANDARD),
       "the suite alone: reading the prompt and its vector as well did not do better on left-out rows"),
-     ("fixed", constant(), "nothing: one candidate serves a share of all prompts, as the random mix does"),
+     ("fixed", constant(), "nothing: a share of all prompts goes to one candidate or a few, as in a random mix"),
      (None, constant(), "nothing: the reference serves")],
 )  # fmt: skip
 def test_what_decides_is_told_in_words(predictor: str | None, linear: Linear, text: str) -> None:
