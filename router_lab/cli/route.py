@@ -12,6 +12,7 @@ import click
 
 from router_lab.cli.common import Finite, echo, json_option, open_policy, print_json
 from router_lab.cli.words import escalates, notes, with_escalation
+from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
@@ -167,9 +168,9 @@ def _rule(evidence: Mapping[str, Any]) -> str:
     """The numbers of the rule that decided, or that none on predictions did."""
     tradeoff, share, mix = evidence["tradeoff"], evidence["share"], f"mix {evidence['mix']:g}"
     if tradeoff is None:
-        acts = "no piece of it acts" if share is None else f"for this key a piece of {share:g} acts"
+        acts = "no piece of it acts" if share is None else f"for this key a piece of {part(share)} acts"
         return f"  {mix}: {acts}, and no rule on predictions decides"
-    drawn = "" if share in (None, evidence["mix"]) else f" (this key draws a piece of {share:g})"
+    drawn = "" if share in (None, evidence["mix"]) else f" (this key draws a piece of {part(share)})"
     return (
         f"  tradeoff {tradeoff:g}, guard {evidence['guard']:g}, {mix}{drawn}: utility = quality − tradeoff × cost; "
         "who is ahead of the reference by more than the guard beats it"

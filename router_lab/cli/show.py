@@ -21,7 +21,7 @@ from router_lab.cli.words import (
     who_serves,
 )
 from router_lab.columns import left, named, widest
-from router_lab.runtime.points import Follow, described, follows, mix_of
+from router_lab.runtime.points import FEW, Follow, described, follows, mix_of, pieces_described
 from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
@@ -179,6 +179,8 @@ def _points(policy: Policy) -> list[str]:
     for name, point in policy.spec.points.items():
         mark = " (default)" if name == policy.spec.point else ""
         lines.append(f"  {name}{mark}: {described(point, policy.candidates)}")
+        if len(point) > FEW:
+            lines += [f"    {line}" for line in pieces_described(point, policy.candidates, 3)]
     return lines
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
+from math import fsum
 from typing import Any, NamedTuple
 
 from router_lab.runtime.errors import PolicyError, shown
@@ -59,13 +60,32 @@ def follows(point: Point) -> bool:
     return any(isinstance(piece, Follow) for piece in point)
 
 
+FEW = 3
+"""Pieces that are told in one line."""
+
+
 def described(point: Point, candidates: Sequence[object], digits: int = 6) -> str:
-    """For people: `tradeoff 10, guard 0.02, mix 0.75`, or each piece with its share; `candidates` by column."""
+    """For people, in a line: `tradeoff 10, guard 0.02, mix 0.75`, a few pieces with their shares, or how much of what
+    more of them do; `candidates` by column."""
     if len(point) == 1 and isinstance(point[0], Follow):
         return f"{_rule(point[0], digits)}, mix {point[0].share:.{digits}g}"
+    told = pieces_described(point, candidates, digits) if len(point) <= FEW else [_summed(point, digits)]
+    return f"mix {mix_of(point):.{digits}g}: {'; '.join(told)}"
+
+
+def pieces_described(point: Point, candidates: Sequence[object], digits: int = 6) -> list[str]:
+    """For people, a line for each piece: its share and what it does, in the order in which they are drawn."""
     told = (_rule(p, digits) if isinstance(p, Follow) else _assigned(p.table, candidates) for p in point)
-    pieces = "; ".join(f"{piece.share:.{digits}g} {text}" for piece, text in zip(point, told, strict=True))
-    return f"mix {mix_of(point):.{digits}g}: {pieces}"
+    return [f"{piece.share:.{digits}g} {text}" for piece, text in zip(point, told, strict=True)]
+
+
+def _summed(point: Point, digits: int) -> str:
+    rules = [piece for piece in point if isinstance(piece, Follow)]
+    least, most = (f"{end(p.tradeoff for p in rules):.{digits}g}" for end in (min, max)) if rules else ("", "")
+    shares = [fsum(piece.share for piece in point if isinstance(piece, kind)) for kind in (Follow, Assign)]
+    told = [f"{shares[0]:.{digits}g} by predictions (tradeoff {least} to {most})"] if rules else []
+    told += [f"{shares[1]:.{digits}g} one candidate by suite"] if len(rules) < len(point) else []
+    return f"{len(point)} pieces, {', '.join(told)}"
 
 
 def _rule(piece: Follow, digits: int) -> str:

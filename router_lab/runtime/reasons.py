@@ -62,6 +62,13 @@ def _kept(decision: Decision) -> str:
     return f"has {_group(decision)} assigned" if isinstance(piece, Assign) else "beats the reference"
 
 
+def _assigning(decision: Decision) -> str:
+    piece = None if decision._piece is None else decision._point[decision._piece]
+    if piece is None or piece.share == 1.0:
+        return "the policy assigns"
+    return f"this key draws a piece, of {part(piece.share)} of the requests, that assigns"
+
+
 def _another(decision: Decision) -> str:
     return "another beats it" if follows(decision._point) else f"{_group(decision)} is assigned to another"
 
@@ -85,7 +92,7 @@ SENTENCES: dict[str, Callable[[Decision], str]] = {
     "mixed": lambda d: (
         f"the reference: {_another(d)}, but this key is not among the {part(mix_of(d._point))} that move"
     ),
-    "assigned": lambda d: f"the policy assigns it every prompt of {_group(d)}, whatever is predicted: {_against(d)}",
+    "assigned": lambda d: f"{_assigning(d)} it every prompt of {_group(d)}, whatever is predicted: {_against(d)}",
     "barred": lambda d: f"the reference: the constraints exclude the candidate that the policy assigns {_group(d)} to",
     "table": lambda d: f"the suite's routing table names it with verdict pass; {_uncovered(d)}",
     "uncovered": lambda d: f"the reference: {_uncovered(d)} and no proven routing row helps",

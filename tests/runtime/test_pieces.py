@@ -26,7 +26,7 @@ from router_lab.runtime.codec import decode, encode
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.golden import cases
 from router_lab.runtime.model import Candidate
-from router_lab.runtime.points import Assign, Follow, Point, described, ends_of, follows, mix_of
+from router_lab.runtime.points import Assign, Follow, Point, described, ends_of, follows, mix_of, pieces_described
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.rule import draw
 
@@ -65,7 +65,10 @@ def test_each_piece_acts_in_its_own_stretch_of_the_draw(make_spec: Any) -> None:
         [0, 0.25, 100.0, 0.05, 0.75], [1, 0.25, None, None, 0.75], [2, 0.25, 0.0, 0.0, 0.75],
         [None, None, None, None, 0.75],
     ]  # fmt: skip
-    assert seen[SECOND].reason.startswith("the policy assigns it every prompt of this suite, whatever is predicted: ")
+    drawn = "this key draws a piece, of 25% of the requests, that assigns it every prompt of this suite, whatever is "
+    assert seen[SECOND].reason.startswith(f"{drawn}predicted: ")
+    whole = made(make_spec, (Assign((2, 1, 1)),)).decide(SEEN, suite="maths").reason
+    assert whole.startswith("the policy assigns it every prompt of this suite, whatever is predicted: ")
     assert seen[REST].reason == "the reference: another beats it, but this key is not among the 75% that move"
     assert policy.shares([SEEN], ["maths"])[0].tolist() == [0.25, 0.25, 0.5]
     # Without a known suite the table's first row acts: the reference.
@@ -423,4 +426,14 @@ def test_a_point_in_words() -> None:
         "0.25 tradeoff 0, guard 0"
     )
     assert described((Assign((0, 0, 0), 0.3),), names) == "mix 0.3: 0.3 cheap for all"
+    many = (*MIXED, Follow(20.0, 0.1, 0.125))
+    assert described(many, names) == (
+        "mix 0.875: 4 pieces, 0.625 by predictions (tradeoff 0 to 100), 0.25 one candidate by suite"
+    )
+    assert pieces_described(many, names) == [
+        "0.25 tradeoff 100, guard 0.05", "0.25 middle for 2 suites, dear for no known suite",
+        "0.25 tradeoff 0, guard 0", "0.125 tradeoff 20, guard 0.1",
+    ]  # fmt: skip
+    tables = (Assign((0, 0, 0), 0.2), Assign((1, 1, 1), 0.2), Assign((0, 1, 0), 0.2), Assign((0, 0, 1), 0.2))
+    assert described(tables, names) == "mix 0.8: 4 pieces, 0.8 one candidate by suite"
     assert [follows(MIXED), follows(MIXED[1:2])] == [True, False]

@@ -346,9 +346,9 @@ def test_show_and_route_explain_pieces(tmp_path: Path) -> None:
         lines = run("route", saved, SEEN, "--suite", "code", "--key", key, "--explain").stdout.splitlines()
         heads[next(line for line in lines if "mix 0.75" in line)] = lines[0]
     assert heads == {
-        "  tradeoff 10, guard 0.02, mix 0.75 (this key draws a piece of 0.5): utility = quality − tradeoff × cost; who "
+        "  tradeoff 10, guard 0.02, mix 0.75 (this key draws a piece of 50%): utility = quality − tradeoff × cost; who "
         "is ahead of the reference by more than the guard beats it": "cheap",
-        "  mix 0.75: for this key a piece of 0.25 acts, and no rule on predictions decides": "cheap",
+        "  mix 0.75: for this key a piece of 25% acts, and no rule on predictions decides": "cheap",
         "  mix 0.75: no piece of it acts, and no rule on predictions decides": "dear @ high",
     }
     key = next(str(k) for k in range(20) if 0.5 <= draw(str(k)) < 0.75)
