@@ -69,6 +69,15 @@ def test_uneven_clusters_count_as_fewer() -> None:
     assert found.size == pytest.approx(math.sqrt(524 / 8000))
 
 
+def test_uneven_clusters_conclude_nothing_where_as_many_alike_would_not() -> None:
+    """24 clusters of 1 and one of 24: 48^2 / (24 + 576) = 3.84 clusters, though there are 25."""
+    found = metrics.clustered_mean(np.zeros(48), np.minimum(np.arange(48), 24))
+    judged = metrics.verdict(found, -0.5, 0.9)
+    assert (found.clusters, found.independent, judged.verdict) == (25, 3, "inconclusive")
+    assert "too few to say (48 rows in 25 groups, so uneven that they count as 3)" in judged.reason
+    assert metrics.verdict(metrics.clustered_mean(np.zeros(48), np.arange(48) // 2), -0.5, 0.9).verdict == "pass"
+
+
 @given(
     values=st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.5, 1.0]), min_size=3, max_size=40),
     chance=st.floats(0.0005, 0.4),
