@@ -81,6 +81,15 @@ def test_points_share_the_error_and_order_by_margin() -> None:
     assert saved["bold"] >= saved["default"]
 
 
+@pytest.mark.parametrize("margin", [0.003, 0.01, 0.1])
+def test_as_much_moves_as_was_shown(margin: float) -> None:
+    """The pieces of a point add up to the mix of the certificate, less what the halves left to the reference."""
+    policy = fit_policy(recipe(rule={"margin": margin, "confidence": 0.8}), two_kinds())
+    shown = policy.spec.certificate["points"]["default"]
+    assert mix_of(policy.spec.points["default"]) <= shown["mix"] + 1e-9
+    assert (mix_of(policy.spec.points["default"]) > 0.5 * shown["mix"]) or not shown["shown"]
+
+
 def test_without_chance_no_point_mixes() -> None:
     policy = fit_policy(recipe(mix=False), two_kinds())
     assert {mix_of(point) for point in policy.spec.points.values()} <= {0.0, 1.0}

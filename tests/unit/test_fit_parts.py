@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from router_lab.cli.fit import summary
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
-from router_lab.fit.choose import Option, act, choose, constants, family, splits
+from router_lab.fit.choose import Choice, Option, act, choose, constants, family, splits
 from router_lab.fit.design import DENSE_WEIGHT, Design
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
@@ -26,6 +26,7 @@ from router_lab.fit.rows import Rows
 from router_lab.fit.table import routing_table
 from router_lab.fit.walk import walk
 from router_lab.fit.whole import product, room, whole
+from router_lab.metrics import clustered_mean
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.replay import escalated, replay
 from router_lab.runtime.features import Z_UNIT, log2ish
@@ -207,6 +208,24 @@ def test_no_row_is_served_by_what_it_helped_to_choose() -> None:
     assert changed
 
 
+def test_without_chance_those_who_chose_do_not_judge() -> None:
+    """Whatever the judging half holds, the same option is chosen; and what the other half holds beside that choice is
+    not in the estimate."""
+    quality, plain, goal = crowd(0)
+    goal = replace(goal, mix=False, level=0.4)
+
+    def chosen(values: np.ndarray) -> Choice:
+        seen = replace(plain, quality=values)
+        return choose(*constants(seen, goal), seen, goal)
+
+    found = chosen(quality)
+    assert [piece.share for piece in found.pieces] == [1.0] and found.judged.sum() == 60
+    assert (chosen(np.where(found.judged[:, None], 1 - quality, quality)).options) == found.options
+    (column,) = {option.column for option in found.options}
+    gain = (quality[:, column] - quality[:, 0])[found.judged]
+    assert (found.walked.estimate.n, found.walked.estimate.value) == (60, pytest.approx(found.walked.at * gain.mean()))
+
+
 def test_choose_prefers_what_saves_after_its_own_mix() -> None:
     rng = np.random.default_rng(0)
     easy = rng.random(1000) < 0.5
@@ -231,6 +250,26 @@ def test_table_by_hand() -> None:
         quality, cost, suite, np.arange(600), np.ones((2, 3), bool), 0, margin=0.05, confidence=0.9
     )  # fmt: skip
     assert [(cell.suite, cell.column, cell.verdict) for cell in cells] == [(0, 1, "pass"), (1, 2, "fail")]
+
+
+def test_a_table_of_two_suites_needs_more_than_one_alone() -> None:
+    """A candidate that loses 10 of 200 rows is shown to lose less than 7.9 points, p = .07 of .10 allowed; of two such
+    suites neither is, for Holm's correction asks .05 of the first."""
+    quality = np.ones((400, 2))
+    quality[:10, 1] = quality[200:210, 1] = 0.0
+    cost, group = np.tile([1.0, 0.2], (400, 1)), np.arange(400)
+    margin = -clustered_mean(quality[:200, 1] - 1, span=1.0).low(0.93)
+
+    def words(rows: int, suites: int) -> list[str]:
+        suite = group[:rows] // 200
+        opened = np.ones((suites, 2), bool)
+        cells = routing_table(
+            quality[:rows], cost[:rows], suite, group[:rows], opened, 0, margin=margin, confidence=0.9
+        )
+        return [cell.verdict for cell in cells]
+
+    assert margin == pytest.approx(0.079, abs=0.002)
+    assert words(200, 1) == ["pass"] and words(400, 2) == ["inconclusive"] * 2
 
 
 def test_coverage_counts_rows_of_other_folds() -> None:
