@@ -221,6 +221,8 @@ def test_without_chance_those_who_chose_do_not_judge() -> None:
     found = chosen(quality)
     assert [piece.share for piece in found.pieces] == [1.0] and found.judged.sum() == 60
     assert (chosen(np.where(found.judged[:, None], 1 - quality, quality)).options) == found.options
+    told = np.where(found.judged[:, None], quality, [1.0, 1.0, 0.0, 0.0])
+    assert [option.column for option in chosen(told).options] == [1]
     (column,) = {option.column for option in found.options}
     gain = (quality[:, column] - quality[:, 0])[found.judged]
     assert (found.walked.estimate.n, found.walked.estimate.value) == (60, pytest.approx(found.walked.at * gain.mean()))

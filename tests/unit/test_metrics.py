@@ -74,6 +74,7 @@ def test_uneven_clusters_conclude_nothing_where_as_many_alike_would_not() -> Non
     found = metrics.clustered_mean(np.zeros(48), np.minimum(np.arange(48), 24))
     judged = metrics.verdict(found, -0.5, 0.9)
     assert (found.clusters, found.independent, judged.verdict) == (25, 3, "inconclusive")
+    assert judged.samples_needed == 20 * 48 // 3 - 48  # as uneven as these, until they count as 20
     assert "too few to say (48 rows in 25 groups, so uneven that they count as 3)" in judged.reason
     assert metrics.verdict(metrics.clustered_mean(np.zeros(48), np.arange(48) // 2), -0.5, 0.9).verdict == "pass"
 
