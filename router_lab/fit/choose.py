@@ -4,8 +4,8 @@ The rows are cut into two halves in every way that six folds allow. Of each half
 rows and acts on the rows of the other: pooled, these left-out outcomes are evidence of the twenty choices that none of
 them has seen, and the twenty choices, in equal shares, are what is deployed; most are the same few. A single choice on
 all rows would have to be corrected for what being left out cost, by terms as noisy as what they correct, and where five
-folds of a fifth each choose on nearly the same rows, all five agree on whom luck favoured: many candidates at the edge
-of the margin then broke it in .17 of draws at .10 allowed. Halves have no row in common, and over all cuts an agreement
+folds of a fifth each choose on nearly the same rows, all five agree on whom luck favoured: with many candidates at the
+edge of the margin that breaks it. Halves have no row in common, and over all cuts an agreement
 by luck is made up for by the cuts in which the lucky rows were judged (`make bench-guarantee`, the crowds). On what
 cross-validated estimates estimate: Bayle, Bayle, Janson & Mackey 2020.
 

@@ -51,6 +51,7 @@ DYNAMIC: dict[str, tuple[World, int, float, bool]] = {
     "3 epochs, n 200": (World(3, epochs=3), 200, 0.03, False),
     "mostly ties, n 300": (World(5, easy=3.5), 300, 0.02, False),
     "unbalanced, n 500": (World(5, missing=0.04), 500, 0.03, False),
+    "5 candidates, n 500": (World(5), 500, 0.03, False),
     "strict, n 500": (World(5), 500, 0.03, True),
 }
 TABLES: dict[str, tuple[World, int, float]] = {
