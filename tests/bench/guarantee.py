@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from edge_worlds import BOUNDS, CROWDS, bound_draws, crowd_draws
 from pipeline_worlds import CELLS, passes, pipeline_draws
+from savings_worlds import INTERVALS, SIDES, interval_draws
 from worlds import Draw, World, draw
 
 from router_lab.fit.choose import Choice, act, choose, family
@@ -35,6 +36,8 @@ from router_lab.metrics.steady import t_below
 Job = tuple[str, str, Callable[[str, int, int], list[Any]], int, float]
 DELTAS = (0.10, 0.05, 0.01, 0.001)
 """Of the bound alone; all else promises DELTA."""
+SIDE_DELTAS = (0.025, 0.10)
+"""Of each side of a saving's interval: as it is shown, and as a gate asks for it."""
 DELTA = 0.10
 HERE = Path(__file__).resolve().parent
 
@@ -268,6 +271,12 @@ def main() -> None:
             (f"bound at {delta:g}", name, partial(bound_draws, delta=delta), asked.draws, delta)
             for name in BOUNDS
             for delta in DELTAS
+        ),
+        *(
+            (f"interval at {delta:g}", f"{name}: {side}", partial(interval_draws, delta=delta), asked.draws, delta)
+            for name in INTERVALS
+            for side in SIDES
+            for delta in SIDE_DELTAS
         ),
     ]
     run([job for job in jobs if asked.only in f"{job[0]}: {job[1]}" and job[3]], asked.workers)
