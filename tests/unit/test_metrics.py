@@ -101,8 +101,8 @@ def test_missing_rows_and_empty_samples() -> None:
 def test_paired_saving_by_hand() -> None:
     saving = metrics.paired_saving([1.0, 1.0], [2.0, 4.0])
     assert saving.value == pytest.approx(4 / 6)
-    # Residuals: (2-1) - 2/3*2 = -1/3 and (4-1) - 2/3*4 = 1/3 of 6, each over one less its share of the cost: against the
-    # other row alone, which saves 3/4 or 1/2, it is (1/18) / (2/3) and (1/18) / (1/3).
+    # Residuals: (2-1) - 2/3*2 = -1/3 and (4-1) - 2/3*4 = 1/3 of 6, each over one less its share of the cost: against
+    # the other row alone, which saves 3/4 or 1/2, it is (1/18) / (2/3) and (1/18) / (1/3).
     assert saving.se == pytest.approx(math.hypot(1 / 12, 1 / 6))
     assert saving.lost == pytest.approx(-2 * (1 / 6**3 - 1 / 12**3))
     # A further row as in metrics.bound, sqrt((1/3)^3 + (2/3)^3) = .577, less what remains: / (1 + 3 * .577).
