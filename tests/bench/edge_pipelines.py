@@ -8,19 +8,15 @@ both lose a little more than is allowed.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pipeline_worlds import WORDS
+from pipeline_worlds import WORDS, fitted
 
 from router_lab.config import Recipe
-from router_lab.fit import fit_policy
-from router_lab.outcomes import validate_outcomes
-from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.policy import Policy
 
 BEYOND = 1.02
@@ -33,7 +29,7 @@ class Edge:
     dollars of an answer. level: the margin, or under `min_quality` the least quality, with reference `best`.
     hidden: share of rows on which the first candidate was wrong and its outcome is missing. missing: of all outcomes,
     at random. infra: share of the runs that an outage took. fits: of the same rows, in other orders and with other
-    seeds; one that breaks the promise breaks it."""
+    seeds; one that breaks the promise breaks it. told: whether there are prompts to read, which takes twice as long."""
 
     right: tuple[tuple[float, ...], ...]
     costs: tuple[float, ...]
@@ -44,6 +40,7 @@ class Edge:
     missing: float = 0.0
     infra: float = 0.0
     fits: int = 1
+    told: bool = False
 
     @property
     def recipe(self) -> Recipe:
@@ -62,7 +59,7 @@ def both(n: int, margin: float) -> Edge:
     """A candidate for everything and, still cheaper, two that are as good on one of two kinds of prompts each: both
     ways lose BEYOND margins."""
     loss = 0.8 - BEYOND * margin
-    return Edge(((loss, 0.3, loss, 0.8), (0.3, loss, loss, 0.8)), (0.05, 0.05, 0.1, 1.0), n, margin)
+    return Edge(((loss, 0.3, loss, 0.8), (0.3, loss, loss, 0.8)), (0.05, 0.05, 0.1, 1.0), n, margin, told=True)
 
 
 def below(candidates: int, n: int, by: float) -> Edge:
@@ -79,8 +76,10 @@ EDGES = {
     "5 candidates below a least quality, reference best, n 300": below(5, 300, 0.01),
     "5 candidates below a least quality, reference best, n 1000": below(5, 1000, 0.005),
     "5 candidates above a least quality, reference best, n 500": below(5, 500, -0.07),
-    "1 candidate at the edge, one fit, n 300": cheap(BEYOND * 0.05, n=300, level=0.05),
-    "1 candidate at the edge, 8 fits of the same rows, n 300": cheap(BEYOND * 0.05, n=300, level=0.05, fits=8),
+    "1 candidate at the edge, one fit, n 300": cheap(BEYOND * 0.05, n=300, level=0.05, told=True),
+    "1 candidate at the edge, 8 fits of the same rows, n 300": cheap(
+        BEYOND * 0.05, n=300, level=0.05, fits=8, told=True
+    ),
     "2 % infra, an equal that costs a tenth, n 500": cheap(0.0, n=500, level=0.05, infra=0.02),
     "a reader and a fixed candidate at the edge, n 300": both(300, 0.05),
     "a reader and a fixed candidate at the edge, n 1000": both(1000, 0.03),
@@ -99,7 +98,7 @@ def prompts(kinds: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
 
 
 def table(edge: Edge, rng: np.random.Generator) -> pd.DataFrame:
-    """Outcomes of one draw."""
+    """Outcomes of one draw, raw."""
     right = np.array(edge.right)
     kinds = rng.integers(0, len(right), edge.n)
     good = rng.random((edge.n, right.shape[1])) < right[kinds]
@@ -108,7 +107,7 @@ def table(edge: Edge, rng: np.random.Generator) -> pd.DataFrame:
     wrong = 1 - right[kinds, 0]
     gone[:, 0] |= ~good[:, 0] & (rng.random(edge.n) < edge.hidden / wrong)
     lost = rng.random(good.shape) < edge.infra
-    told = prompts(kinds, rng)
+    told = prompts(kinds, rng) if edge.told else [None] * edge.n
     rows = [
         {
             "suite": "suite", "sample_id": f"s{i:06d}", "model": model(j), "prompt": told[i],
@@ -119,7 +118,7 @@ def table(edge: Edge, rng: np.random.Generator) -> pd.DataFrame:
         for j in range(right.shape[1])
         if not gone[i, j]
     ]  # fmt: skip
-    return validate_outcomes(pd.DataFrame(rows))
+    return pd.DataFrame(rows)
 
 
 def judged(edge: Edge, policy: Policy, fresh: tuple[list[str], NDArray[np.int64]]) -> tuple[bool, float]:
@@ -148,9 +147,7 @@ def edge_draws(name: str, draws: int, seed: int) -> list[tuple[bool, float, floa
         outcomes, found = table(edge, rng), []
         for again in range(edge.fits):
             rows = outcomes if not again else outcomes.iloc[rng.permutation(len(outcomes))].reset_index(drop=True)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RouterLabWarning)
-                found.append(judged(edge, fit_policy(edge.recipe, rows, seed=again), fresh))
+            found.append(judged(edge, fitted(edge.recipe, rows, seed=again), fresh))
         result.append((any(broken for broken, _ in found), found[0][1], possible))
     return result
 

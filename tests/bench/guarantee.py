@@ -253,13 +253,14 @@ def cell(job: Job, rows: list[tuple[Any, ...]], seconds: float) -> dict[str, Any
     }  # fmt: skip
 
 
-def pass_shares(draws: int) -> dict[int, tuple[float, float]]:
+def pass_shares(draws: int, workers: int) -> dict[int, tuple[float, float]]:
     """By n, in a world where a saving truly exists: the share certified, and the share after the test split's veto."""
     print(f"\n{'n':>6}{'certified':>11}{'verdict pass':>14}   (3 candidates, margin .03, {draws} draws)")
     shares = {}
-    for n in (100, 300, 1000):
-        shares[n] = passes(n, draws)
-        print(f"{n:6}{shares[n][0]:11.2f}{shares[n][1]:14.2f}", flush=True)
+    for job, rows, _ in results([Job("pass", str(n), passes, draws, DELTA, 25) for n in (100, 300, 1000)], workers):
+        before, after = (float(np.mean(column)) for column in zip(*rows, strict=True))
+        shares[int(job.name)] = before, after
+        print(f"{job.name:>6}{before:11.2f}{after:14.2f}", flush=True)
     return shares
 
 
@@ -328,7 +329,9 @@ def main() -> None:
     jobs = every_job(asked.draws, asked.pipeline)
     known = {(job.kind, job.name) for job in jobs}
     run([job for job in jobs if asked.only in f"{job.kind}: {job.name}" and job.draws], asked.workers, known)
-    cells = keep([], pass_shares(max(1, asked.pipeline // 4)) if asked.only in ("", "pass") else {}, known)
+    cells = keep(
+        [], pass_shares(max(1, asked.pipeline // 4), asked.workers) if asked.only in ("", "pass") else {}, known
+    )
     adjusted = holm([c["p"] for c in cells])
     worst = int(np.argmin(adjusted))
     sound = adjusted[worst] > 0.05
