@@ -134,6 +134,21 @@ def test_a_saving_has_room_for_a_row_that_saves_nothing_and_for_none_that_saves_
     assert saving.high(0.975) < 0.92
 
 
+def test_a_difference_of_savings_has_room_for_a_row_that_saves_as_much_less_as_was_seen() -> None:
+    """Nine rows at .1 and one at 1, where the mix pays .55: +.45 nine times and -.45 once of the reference's dollar."""
+    cost, mix = np.where(np.arange(10) < 9, 0.1, 1.0), np.full(10, 0.55)
+    over = metrics.paired_saving(cost, mix, reference=np.ones(10))
+    assert over.value == pytest.approx(0.36)
+    assert over.size == pytest.approx((0.36 + 0.45) * 0.1 / 1.3)
+    assert over.above == pytest.approx((0.45 - 0.36) * 0.1 / 1.3)
+    assert over.error == pytest.approx(math.hypot(over.se, over.size))
+    assert over.scaled(-1).error == pytest.approx(over.error)
+    # A row that costs five times the reference is taken for one that costs all of it more.
+    dear = metrics.paired_saving(np.where(cost < 1, 0.1, 5.0), mix, reference=np.ones(10))
+    assert dear.value == pytest.approx(-0.04)
+    assert dear.size == pytest.approx((1 - 0.04) * 0.1 / 1.3)
+
+
 def test_a_saving_turned_round_has_its_bounds_turned_round() -> None:
     rng = np.random.default_rng(3)
     base = np.exp(1.5 * rng.normal(size=60))
