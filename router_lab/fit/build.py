@@ -21,6 +21,7 @@ from router_lab.fit.choose import CHOOSING, READS, Choice, choose, constants, fa
 from router_lab.fit.coverage import Strange, known_threshold, strange_threshold, told
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
+from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal, column_means
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of, group_folds
@@ -135,6 +136,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     cells = _table(problem, np.ones(len(data), bool), level, main.confidence)
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
+    evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
     predictions = _predictions(task, crossfit(task, folds, settings), settings)
     choices = _choices(predictions, evidence, goals)
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
@@ -158,7 +160,7 @@ def _figures(fitted: Fitted) -> Refit:
     group = fitted.evidence.group
     return Refit(
         n=len(group),
-        savings=figure(paired_saving(mine.cost, mine.base, group, weights=mine.weight)),
+        savings=figure(paired_saving(mine.cost, mine.base, group, weights=mine.weight, drawn=mine.drawn)),
         over_random_mix=figure(over_mix(mine, base, group)),
     )
 

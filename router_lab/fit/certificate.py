@@ -94,7 +94,7 @@ def certify(
         infra_share=problem.infra,
         reference=Reference(model=ref.model, effort=ref.effort),
         quality_difference=figure(difference(mine, evidence, goal, choice)),
-        savings=figure(paired_saving(mine.cost, mine.base, evidence.group, weights=mine.weight)),
+        savings=figure(paired_saving(mine.cost, mine.base, evidence.group, weights=mine.weight, drawn=mine.drawn)),
         mix=max(0.0, choice.mix),
         mix_forbidden=not goal.mix,
         points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
@@ -117,19 +117,24 @@ def certify(
 class Expected:
     """Expected gain in quality, cost and reference cost of each row [n] at the mix of a choice, NaN = missing; `weight`
     [n]: one over the known probability with which all of it was observed, None = 1; `moved` [n]: the share of a row's
-    requests that may leave the reference."""
+    requests that may leave the reference; `drawn` [n]: as `Evidence` has it."""
 
     gain: Floats
     cost: Floats
     base: Floats
     weight: Floats | None
     moved: Floats
+    drawn: NDArray[np.bool_] | None = None
 
     def gained(self, rows: NDArray[np.bool_], group: NDArray[np.int64]) -> Estimate:
         """The mean gain in quality on some rows; certain where nothing there leaves the reference."""
         weights = None if self.weight is None else self.weight[rows]
         span = float(self.moved[rows].max(initial=0.0))
-        return clustered_mean(self.gain[rows], group[rows], weights=weights, span=span)
+        return clustered_mean(self.gain[rows], group[rows], weights=weights, span=span, drawn=self.real(rows))
+
+    def real(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """`drawn` of some rows."""
+        return None if self.drawn is None else self.drawn[rows]
 
     @classmethod
     def of(cls, evidence: Evidence, choice: Choice) -> Expected:
@@ -153,7 +158,7 @@ class Expected:
         weight = evidence.weights(idle, *(choice.action.T if share else ()))
         differs = (choice.action != idle[:, None]).any(axis=1)
         moved = np.where(idle != evidence.reference, 1.0, np.where(differs, share, 0.0))
-        return cls(gain, np.where(known, cost, np.nan), np.where(known, base, np.nan), weight, moved)
+        return cls(gain, np.where(known, cost, np.nan), np.where(known, base, np.nan), weight, moved, evidence.drawn)
 
 
 def difference(mine: Expected, evidence: Evidence, goal: Goal, choice: Choice) -> Estimate:
@@ -166,7 +171,7 @@ def difference(mine: Expected, evidence: Evidence, goal: Goal, choice: Choice) -
 def over_mix(mine: Expected, mix: Expected, group: NDArray[np.int64]) -> Estimate:
     """What is saved more than by the random mix, as a share of the reference's cost, row by row."""
     weights = mine.weight if mix.weight is None or mine.weight is None else np.maximum(mine.weight, mix.weight)
-    return paired_saving(mine.cost, mix.cost, group, reference=mine.base, weights=weights)
+    return paired_saving(mine.cost, mix.cost, group, reference=mine.base, weights=weights, drawn=mine.drawn)
 
 
 def figure(estimate: Estimate, confidence: float = 0.95) -> Figure:
@@ -207,7 +212,8 @@ def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Ch
         action = np.full((len(action), 1), int(np.argmin(np.where(others, cost, np.inf))))
     gain = evidence.values(action, Goal("margin", 0.0, goal.confidence)).mean(axis=1)
     weights = evidence.weights(*action.T)
-    return certifiable_margin(clustered_mean(gain, evidence.group, weights=weights, span=1.0), goal.confidence)
+    found = clustered_mean(gain, evidence.group, weights=weights, span=1.0, drawn=evidence.drawn)
+    return certifiable_margin(found, goal.confidence)
 
 
 def _point(goal: Goal, choice: Choice) -> PointShown:
@@ -233,7 +239,8 @@ def _suites(data: OutcomeMatrix, evidence: Evidence, mine: Expected, cells: Sequ
         here = data.suite == code
         weights = None if mine.weight is None else mine.weight[here]
         gain = mine.gained(here, evidence.group)
-        saving = paired_saving(mine.cost[here], mine.base[here], evidence.group[here], weights=weights)
+        real, group = mine.real(here), evidence.group[here]
+        saving = paired_saving(mine.cost[here], mine.base[here], group, weights=weights, drawn=real)
         result[data.suites[code]] = SuiteRow(
             n=gain.n, clusters=gain.clusters, quality_difference=figure(gain), savings=figure(saving),
             table=table.get(int(code)),
@@ -269,8 +276,14 @@ def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
         effort=pair.effort,
         quality=number(clustered_mean(data.quality[:, column], data.group, weights=own).value),
         cost_usd=number(clustered_mean(cost, data.group, weights=own).value),
-        quality_difference=figure(clustered_mean(gain, evidence.group, weights=weights, span=float(other))),
-        savings=figure(paired_saving(cost, evidence.cost_usd[:, evidence.reference], evidence.group, weights=weights)),
+        quality_difference=figure(
+            clustered_mean(gain, evidence.group, weights=weights, span=float(other), drawn=evidence.drawn)
+        ),
+        savings=figure(
+            paired_saving(
+                cost, evidence.cost_usd[:, evidence.reference], evidence.group, weights=weights, drawn=evidence.drawn
+            )
+        ),
         cut_off=_cut_off(problem.frame, pair),
     )
 
@@ -285,7 +298,7 @@ def _mix(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice, base:
         effort=pair.effort,
         probability=choice.mix if choice.acts else 0.0,
         quality_difference=figure(difference(base, evidence, goal, choice)),
-        savings=figure(paired_saving(base.cost, base.base, evidence.group, weights=base.weight)),
+        savings=figure(paired_saving(base.cost, base.base, evidence.group, weights=base.weight, drawn=base.drawn)),
     )
 
 

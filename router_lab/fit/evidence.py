@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from router_lab.fit.drawn import Phases
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,7 +50,8 @@ class Evidence:
 
     quality, cost_usd [n, c] as observed (NaN = missing); eligible [n, c]: may be chosen for that row; covered [n]: rows
     on which predictions are followed; elsewhere the column in `table` [n] acts; group, fold [n]; reference: its column.
-    weight [n, c]: one over the known probability with which an outcome was observed; None = 1 everywhere.
+    weight [n, c]: one over the known probability with which an outcome was observed; None = 1 everywhere. phases: how
+    the reference's outcomes were completed, where it ran on a drawn part alone.
     """
 
     quality: Floats
@@ -59,6 +63,12 @@ class Evidence:
     fold: Ints
     reference: int
     weight: Floats | None = None
+    phases: Phases | None = None
+
+    @property
+    def drawn(self) -> NDArray[np.bool_] | None:
+        """[n] rows of which the reference's outcome is no prediction; None = it is none of any row."""
+        return self.phases.drawn if self.phases is not None and self.phases.completed else None
 
     @property
     def idle(self) -> Ints:
