@@ -20,6 +20,7 @@ from router_lab.certificate.types import (
     SuiteRow,
     TableRow,
     TestSplit,
+    TwoPhase,
     UnknownSuites,
 )
 
@@ -40,5 +41,6 @@ __all__ = [
     "SuiteRow",
     "TableRow",
     "TestSplit",
+    "TwoPhase",
     "UnknownSuites",
 ]

@@ -98,7 +98,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     diagnostics, None = without."""
     recipe = problem.recipe
     plain = learn(problem, deal)
-    fitted, more = _escalated(plain, deal) if recipe.escalate else (plain, None)
+    fitted, more = _escalated(plain, deal) if recipe.escalate and plain.evidence.phases is None else (plain, None)
     spec = spec_of(fitted, seed)
     if fitted is not plain:
         # A fallback is asked when the reference may not be there to ask again: what counts is each one's own answer.

@@ -23,6 +23,7 @@ from router_lab.certificate import (
     SuiteRow,
     TableRow,
     TestSplit,
+    TwoPhase,
 )
 from router_lab.fit.choose import Choice
 from router_lab.fit.evidence import Evidence, Goal, column_means
@@ -109,6 +110,7 @@ def certify(
         dollars_needed=found.dollars_needed,
         digests={"develop": digest(problem.develop)},
         assumptions=ASSUMPTIONS,
+        two_phase=_two_phase(evidence),
     )
     return replace(shown, action=advice(shown).action)
 
@@ -214,6 +216,19 @@ def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Ch
     weights = evidence.weights(*action.T)
     found = clustered_mean(gain, evidence.group, weights=weights, span=1.0, drawn=evidence.drawn)
     return certifiable_margin(found, goal.confidence)
+
+
+def _two_phase(evidence: Evidence) -> TwoPhase | None:
+    phases = evidence.phases
+    if phases is None:
+        return None
+    return TwoPhase(
+        share=phases.share,
+        drawn=int(phases.drawn.sum()),
+        clusters=len(np.unique(evidence.group[phases.drawn])),
+        estimator="regression" if phases.completed else "weighting",
+        explained=phases.explained,
+    )
 
 
 def _point(goal: Goal, choice: Choice) -> PointShown:

@@ -82,6 +82,14 @@ class Evidence:
         mean = float(np.nan_to_num(column_means(self.cost_usd[:, [self.reference]], weight))[0])
         return mean if mean > 0 else 1.0
 
+    @property
+    def sample_usd(self) -> float:
+        """Dollars that one more sample costs: of every candidate, and of a drawn reference its share."""
+        means = column_means(self.cost_usd, self.weight)
+        if self.phases is not None:
+            means[self.reference] *= self.phases.share
+        return float(np.nansum(means))
+
     def only(self, rows: NDArray[np.bool_]) -> Evidence:
         """The same with the outcomes of these rows alone; the others count as unpaired."""
         quality, cost = (np.where(rows[:, None], part, np.nan) for part in (self.quality, self.cost_usd))

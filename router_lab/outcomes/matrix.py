@@ -133,9 +133,8 @@ class OutcomeMatrix:
         any other. Whatever group it ran a sample of was drawn: where another sample of it has no outcome, that is
         missing."""
         known = ~np.isnan(self.quality[:, column])
-        if not known.any() or (self.weight[known, column] <= 1).any():
-            return None
-        return np.isin(self.name, self.name[known])
+        rows = np.isin(self.name, self.name[known])
+        return rows if known.any() and not rows.all() and (self.weight[known, column] > 1).all() else None
 
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> OutcomeMatrix:
         """The same candidates, suites and groups on a subset of the samples (indices or a mask)."""
