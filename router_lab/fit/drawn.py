@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.fit.evidence import Evidence
-from router_lab.metrics.twophase import paired_spread, regress
+from router_lab.metrics.twophase import features, paired_spread, regress, run_throughout, suites_of
 from router_lab.runtime.model import cost_to_link
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 LINK = "log2ish"
-KNOWN = 0.95
-"""Share of the samples on which a candidate must have run for its outcomes to say something of the reference's."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +67,6 @@ def completed(evidence: Evidence, drawn: NDArray[np.bool_] | None, suite: Ints, 
     )
 
 
-def features(values: Floats) -> Floats:
-    """[n, q] of values [n, k]: themselves, and of several the least and the greatest; means where one is missing."""
-    if not values.shape[1]:
-        return values
-    known = ~np.isnan(values)
-    mean = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
-    full = np.where(known, values, mean)
-    ends = [full.min(axis=1), full.max(axis=1)] if full.shape[1] > 1 else []
-    return np.column_stack([full, *ends])
-
-
-def suites_of(suite: Ints) -> Floats:
-    """[n, suites - 1] which suite a row is of, one of them left out."""
-    return np.asarray(suite[:, None] == np.unique(suite)[1:], np.float64)
-
-
 def _with(values: Floats, column: int, put: Floats) -> Floats:
     full = np.array(values)
     full[:, column] = put
@@ -92,7 +74,4 @@ def _with(values: Floats, column: int, put: Floats) -> Floats:
 
 
 def _others(values: Floats, evidence: Evidence) -> list[int]:
-    """Columns besides the reference that are known nearly everywhere, of candidates that ran on all samples."""
-    known = ~np.isnan(values)
-    whole = True if evidence.weight is None else (np.where(known, evidence.weight, 1.0) == 1).all(axis=0)
-    return [int(j) for j in np.flatnonzero((known.mean(axis=0) >= KNOWN) & whole) if j != evidence.reference]
+    return [j for j in run_throughout(values, evidence.weight) if j != evidence.reference]

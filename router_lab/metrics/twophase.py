@@ -15,16 +15,31 @@ by the drawn ones (`estimate_of_sums(drawn=)`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+
+from router_lab.metrics.estimate import Estimate
+from router_lab.metrics.verdict import MIN_CLUSTERS, samples_needed
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 SHRINK = 4.0
 """Rows of prior weight for each coefficient being 0, on features of variance 1."""
+
+
+KNOWN = 0.95
+"""Share of the samples on which a candidate must have run for its outcomes to say something of the reference's."""
+
+SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+"""Shares that are looked at."""
+LEAST = 5 * MIN_CLUSTERS
+"""Drawn samples below which no regression is planned on."""
+WORTH = 0.05
+"""Share of the dollars that a drawn part must spare to be proposed."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,29 @@ def regress(values: Floats, drawn: Flags, inclusion: Floats, features: Floats, f
     )
 
 
+def features(values: Floats) -> Floats:
+    """[n, q] of values [n, k]: themselves, and of several the least and the greatest; means where one is missing."""
+    if not values.shape[1]:
+        return values
+    known = ~np.isnan(values)
+    mean = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
+    full = np.where(known, values, mean)
+    ends = [full.min(axis=1), full.max(axis=1)] if full.shape[1] > 1 else []
+    return np.column_stack([full, *ends])
+
+
+def suites_of(suite: Ints) -> Floats:
+    """[n, suites - 1] which suite a row is of, one of them left out."""
+    return np.asarray(suite[:, None] == np.unique(suite)[1:], np.float64)
+
+
+def run_throughout(values: Floats, weight: Floats | None) -> list[int]:
+    """Columns of [n, c] that are known nearly everywhere, of candidates that ran on all samples (weight 1)."""
+    known = ~np.isnan(values)
+    whole = np.ones(values.shape[1], bool) if weight is None else (np.where(known, weight, 1.0) == 1).all(axis=0)
+    return [int(j) for j in np.flatnonzero((known.mean(axis=0) >= KNOWN) & whole)]
+
+
 def paired_spread(values: Floats, other: Floats, known: Flags, fold: Ints) -> float:
     """Mean squared error, on `known` rows, of predicting `values` by `other` and the mean difference of other folds."""
     difference = (values - other)[known]
@@ -104,3 +142,45 @@ def solved(matrix: Floats, right: Floats) -> Floats:
     for j in range(size - 1, -1, -1):
         found[j] = (found[j] - (left[j, j + 1 :] * found[j + 1 :]).sum()) / left[j, j]
     return found
+
+
+@dataclass(frozen=True)
+class Share:
+    """A drawn part that shows the same for fewer dollars.
+
+    share: of the samples on which the reference runs. samples: further ones, of all other candidates; `of_reference`:
+    of the reference. dollars: of these all; `whole`: of as many as it takes where the reference runs on every one.
+    explained: as `Regression.explained`, of the paired difference.
+    """
+
+    share: float
+    samples: int
+    of_reference: int
+    dollars: float
+    whole: float
+    explained: float
+
+
+def best_share(
+    found: Estimate, gap: float, confidence: float, explained: float, others_usd: float, reference_usd: float
+) -> Share | None:
+    """The share that shows a distance `gap` with the fewest dollars; None where running the reference on every sample
+    costs hardly more, or nothing can show it.
+
+    found: the paired difference on samples that both ran. others_usd, reference_usd: of one sample. The part of its
+    variance that the others' outcomes explain goes by all samples, the rest, and what was not seen, by the drawn ones.
+    """
+    needed = samples_needed(found, gap, confidence)
+    if not needed or reference_usd <= 0 or explained <= 0:
+        return None
+    whole, best = needed * (others_usd + reference_usd), None
+    for share in SHARES:
+        left = explained + (1 - explained) / share
+        part = replace(found, se=found.se * sqrt(left), size=found.size / share, lost=found.lost / (share * share))
+        more = samples_needed(part, gap, confidence)
+        if more is None or share * (found.n + more) < LEAST:
+            continue
+        dollars = more * (others_usd + share * reference_usd)
+        if dollars <= (1 - WORTH) * whole and (best is None or dollars < best.dollars):
+            best = Share(share, more, ceil(share * more), dollars, whole, explained)
+    return best

@@ -7,11 +7,11 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from router_lab.fit.drawn import completed, features, suites_of
+from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.walk import walk
 from router_lab.metrics import clustered_mean, estimate_of_sums, paired_saving
-from router_lab.metrics.twophase import SHRINK, least_squares, paired_spread, regress, solved
+from router_lab.metrics.twophase import SHRINK, features, least_squares, paired_spread, regress, solved, suites_of
 
 RNG = np.random.default_rng(5)
 BOTH = np.array([0, 0, 0, 0, 1, 1, 1, 1])
