@@ -151,7 +151,8 @@ def _need(
 
 def _two_phases(data: OutcomeMatrix, column: int, reference: int, margin: float, confidence: float) -> Share | None:
     """What a drawn part of the reference would spare, by what the outcomes of the others explain of its own."""
-    quality, fold = data.quality, data.group % FOLDS
+    quality = data.quality
+    fold = np.random.default_rng(0).permutation(int(data.group.max()) + 1)[data.group] % FOLDS
     others = [j for j in run_throughout(quality, data.weighting) if j != reference]
     known = ~np.isnan(quality[:, [column, reference]]).any(axis=1)
     priced = ~np.isnan(data.cost_usd)

@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from router_lab.cli import cli
 from router_lab.metrics import Estimate, clustered_mean, samples_needed, verdict
 from router_lab.metrics.twophase import best_share
 from router_lab.outcomes import validate_outcomes
@@ -86,10 +89,12 @@ def test_the_share_that_costs_least_by_hand() -> None:
 
 
 def pilot() -> pd.DataFrame:
-    """500 samples: `a` costs $10, `b` $1; each is wrong on a fifth, of which nothing of the other tells."""
+    """300 samples: `a` costs $10, `b` $1; each is wrong on a fifth, of which the other tells nothing."""
+    rng = np.random.default_rng(7)
+    a, b = (rng.permutation(300) % 5 == 0 for _ in range(2))
     rows = []
-    for i in range(500):
-        for model, wrong, usd in (("a", i % 5 == 0, 10.0), ("b", i // 5 % 5 == 0, 1.0)):
+    for i in range(300):
+        for model, wrong, usd in (("a", a[i], 10.0), ("b", b[i], 1.0)):
             row = {"suite": "s", "sample_id": f"{i:03}", "model": model, "quality": float(not wrong), "cost_usd": usd}
             rows.append(row)
     return validate_outcomes(pd.DataFrame(rows))
@@ -97,11 +102,11 @@ def pilot() -> pd.DataFrame:
 
 def test_a_drawn_reference_is_proposed_where_it_costs_less() -> None:
     """`b` never tells of `a`, so the mean of `a` is the best prediction: variance .16 of a difference's .32 is left."""
-    need = plan(pilot(), 0.03, 0.9).needs[0]
+    need = plan(pilot(), 0.02, 0.9).needs[0]
     part = need.two_phases
-    assert part is not None and part.explained == pytest.approx(0.5, abs=0.02)
-    assert part.share == 0.3 and part.whole == pytest.approx(11 * (need.samples or 0)) > part.dollars / 0.85
-    assert part.of_reference < (need.samples or 0) < part.samples
+    assert part is not None and part.explained == pytest.approx(0.5, abs=0.07)
+    assert part.share in (0.25, 0.3, 0.4) and part.whole == pytest.approx(11 * (need.samples or 0))
+    assert part.dollars < 0.9 * part.whole and part.of_reference < (need.samples or 0) < part.samples
     assert plan(pilot(), 0.2, 0.9).needs[0].two_phases is None  # that is shown
 
 
@@ -110,3 +115,11 @@ def test_who_ran_on_a_drawn_part_is_the_reference() -> None:
     drawn = (frame["model"] == "b") | (frame["sample_id"].str[1] < "5")
     part = frame.assign(inclusion=np.where(frame["model"] == "b", 1.0, 0.5))[drawn]
     assert plan(part, 0.03, 0.9).reference.model == "a"
+
+
+def test_the_command_says_what_a_share_costs(tmp_path: Path) -> None:
+    pilot().to_parquet(tmp_path / "o.parquet")
+    told = CliRunner().invoke(cli, ["plan", str(tmp_path / "o.parquet"), "--margin", "0.02", "--confidence", "0.9"])
+    part = plan(pilot(), 0.02, 0.9).needs[0].two_phases
+    assert part is not None and f"two phases for b: `reference_share: {part.share:g}`, " in told.stdout
+    assert f"${part.dollars:,.2f} instead of ${part.whole:,.2f} for all on all" in told.stdout
