@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -15,6 +15,7 @@ from router_lab.certificate import (
     Certificate,
     Figure,
     Fixed,
+    Mixed,
     Oracle,
     PointShown,
     RandomMix,
@@ -46,15 +47,18 @@ Floats = NDArray[np.float64]
 
 SEVERAL = "several"
 """Predictor of a point whose pieces have different ones."""
-_WALKED = "Learn-then-Test along the mix of the choices of halves, each judged on the other; "
+_WALKED = (
+    "Learn-then-Test along the mix of the choices of halves, each judged on the other, and along the random mix, "
+    "which share the error probability; "
+)
 PROCEDURE = {
     "margin": f"{_WALKED}one-sided bound on cluster sums for rare losses, skew and uneven clusters (metrics.bound)",
     "strict": f"{_WALKED}betting (Waudby-Smith & Ramdas) on cluster sums",
 }
 ASSUMPTIONS = (
     "clusters are independent and future prompts come from the same mixture of suites",
-    "outcomes missing for a candidate are missing independently of their quality, given the suite, or at a recorded "
-    "probability that they are weighted by",
+    "what a budget, a race or a draw at a recorded probability left out was left out whatever its quality; any other "
+    "outcome that is missing counts as lost",
     "costs are those of the recorded calls at the recorded prices",
 )
 
@@ -67,15 +71,17 @@ def certify(
     random_mix: Choice,
     cells: Sequence[Cell],
     plain: Evidence,
+    closed: Collection[int] = (),
 ) -> Certificate:
     """What the fit has shown. Figures are of left-out rows, at the mix that is deployed.
 
     `rows` names what a verdict speaks of, here and wherever one is written: `certificate` (the rows that the fit chose
     on, each predicted and judged left out), `fresh` (rows that no fit has used) or `in-sample`.
+    `closed`: suites that were left to the reference.
     `plain`: the outcomes without escalation, which the baselines are measured on; else `evidence` itself.
     """
     goal, choice = goals["default"], choices["default"]
-    found = outcome(problem, evidence, goal, choice)
+    found = outcome(problem, evidence, choice)
     mine, base = Expected.of(evidence, choice), Expected.of(plain, random_mix)
     ref = problem.develop.candidates[problem.reference]
     shown = Certificate(
@@ -92,20 +98,21 @@ def certify(
         n=found.n,
         clusters=found.clusters,
         unpaired=int(np.isnan(mine.gain[choice.judged]).sum()),
+        missing=_missing(problem) or None,
         infra_share=problem.infra,
         reference=Reference(model=ref.model, effort=ref.effort),
-        quality_difference=figure(difference(mine, evidence, goal, choice)),
+        quality_difference=figure(difference(mine, evidence, choice)),
         savings=figure(paired_saving(mine.cost, mine.base, evidence.group, weights=mine.weight, drawn=mine.drawn)),
         mix=max(0.0, choice.mix),
         mix_forbidden=not goal.mix,
         points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
-        suites=_suites(problem.develop, evidence, mine, cells),
+        suites=_suites(problem.develop, evidence, mine, cells, closed),
         fixed=tuple(_fixed(problem, plain, j) for j in range(len(problem.develop.candidates))),
-        random_mix=_mix(problem, plain, goal, random_mix, base),
+        random_mix=_mix(problem, plain, random_mix, base),
         over_random_mix=figure(over_mix(mine, base, evidence.group)),
         escalation=evidence is not plain,
         oracle_upper_bound=_oracle(problem.develop),
-        smallest_margin=number(smallest_margin(problem, evidence, goal, choice)),
+        smallest_margin=number(smallest_margin(problem, evidence, choice)),
         samples_needed=found.samples_needed,
         dollars_needed=found.dollars_needed,
         digests={"develop": digest(problem.develop)},
@@ -141,31 +148,25 @@ class Expected:
     @classmethod
     def of(cls, evidence: Evidence, choice: Choice) -> Expected:
         """Uncovered rows follow the table (once it is shown), covered ones the choice with probability `mix`."""
-        rows = np.arange(len(evidence.group))
-        idle = np.where(evidence.covered | (choice.mix < 0), evidence.reference, evidence.table)
+        idle = evidence.idle if choice.acts else np.full(len(evidence.group), evidence.reference, np.int64)
         share = max(0.0, choice.mix)
         base = evidence.cost_usd[:, evidence.reference]
-        reference = evidence.quality[:, evidence.reference]
 
-        def mixed(values: Floats) -> Floats:
-            still: Floats = values[rows, idle]
-            if share == 0:
-                return still
-            moved: Floats = np.take_along_axis(values, choice.action, axis=1).mean(axis=1)
-            return (1 - share) * still + share * moved
+        def mixed(of: Callable[[NDArray[np.int64]], Floats]) -> Floats:
+            return (1 - share) * of(idle) + share * of(choice.action).mean(axis=1) if share else of(idle)
 
-        cost = mixed(evidence.cost_usd)
+        cost = mixed(evidence.spent)
         known = ~np.isnan(cost + base)
-        gain = mixed(evidence.quality) - reference
+        gain = mixed(evidence.gain)
         weight = evidence.weights(idle, *(choice.action.T if share else ()))
         differs = (choice.action != idle[:, None]).any(axis=1)
         moved = np.where(idle != evidence.reference, 1.0, np.where(differs, share, 0.0))
         return cls(gain, np.where(known, cost, np.nan), np.where(known, base, np.nan), weight, moved, evidence.drawn)
 
 
-def difference(mine: Expected, evidence: Evidence, goal: Goal, choice: Choice) -> Estimate:
+def difference(mine: Expected, evidence: Evidence, choice: Choice) -> Estimate:
     """The difference in quality of what is deployed: under a margin the very estimate that the verdict judged."""
-    if goal.kind == "margin" and choice.acts:
+    if choice.goal.kind == "margin" and choice.acts:
         return choice.walked.estimate
     return mine.gained(np.ones(len(evidence.group), bool), evidence.group)
 
@@ -202,7 +203,7 @@ def with_test(certificate: Certificate, held: Replay, goal: Goal) -> Certificate
     return replace(result, action=advice(result).action)
 
 
-def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> float:
+def smallest_margin(problem: Problem, evidence: Evidence, choice: Choice) -> float:
     """The margin that this many samples can just certify for a candidate that differs from the reference as often as
     the choice did, or, where it never did, as the cheapest other candidate does; infinite where there is no other."""
     action = choice.action
@@ -212,10 +213,10 @@ def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Ch
             return inf
         cost = np.nan_to_num(column_means(problem.develop.cost_usd, problem.develop.weight))
         action = np.full((len(action), 1), int(np.argmin(np.where(others, cost, np.inf))))
-    gain = evidence.values(action, Goal("margin", 0.0, goal.confidence)).mean(axis=1)
+    gain = evidence.gain(action).mean(axis=1)
     weights = evidence.weights(*action.T)
     found = clustered_mean(gain, evidence.group, weights=weights, span=1.0, drawn=evidence.drawn)
-    return certifiable_margin(found, goal.confidence)
+    return certifiable_margin(found, choice.goal.confidence)
 
 
 def _two_phase(evidence: Evidence) -> TwoPhase | None:
@@ -246,7 +247,9 @@ def _point(goal: Goal, choice: Choice) -> PointShown:
     )
 
 
-def _suites(data: OutcomeMatrix, evidence: Evidence, mine: Expected, cells: Sequence[Cell]) -> dict[str, SuiteRow]:
+def _suites(
+    data: OutcomeMatrix, evidence: Evidence, mine: Expected, cells: Sequence[Cell], closed: Collection[int]
+) -> dict[str, SuiteRow]:
     """By suite: the policy's difference and saving on left-out rows, and the routing table's row."""
     table = {cell.suite: _row(data.candidates[cell.column], cell) for cell in cells}
     result: dict[str, SuiteRow] = {}
@@ -258,7 +261,7 @@ def _suites(data: OutcomeMatrix, evidence: Evidence, mine: Expected, cells: Sequ
         saving = paired_saving(mine.cost[here], mine.base[here], group, weights=weights, drawn=real)
         result[data.suites[code]] = SuiteRow(
             n=gain.n, clusters=gain.clusters, quality_difference=figure(gain), savings=figure(saving),
-            table=table.get(int(code)),
+            closed=True if code in closed else None, table=table.get(int(code)),
         )  # fmt: skip
     return result
 
@@ -280,7 +283,7 @@ def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
     """One candidate for everything, paired with the reference."""
     data = problem.develop
     constant = np.full(len(data), column, np.int64)
-    gain = evidence.values(constant, Goal("margin", 0.0, 0.9))
+    gain = evidence.gain(constant)
     cost = evidence.cost_usd[:, column]
     own = None if evidence.weight is None else evidence.weight[:, column]
     weights = evidence.weights(constant)
@@ -303,18 +306,33 @@ def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
     )
 
 
-def _mix(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice, base: Expected) -> RandomMix:
-    """The baseline: candidate and probability that the same procedure finds without looking at prompt or suite."""
-    column = choice.options[0].column if choice.acts else None
-    column = problem.reference if column is None else column
-    pair = problem.develop.candidates[column]
+def _mix(problem: Problem, evidence: Evidence, choice: Choice, base: Expected) -> RandomMix:
+    """The baseline: who serves with which probability, as the same procedure finds it without looking at prompts."""
+    chances: dict[int, float] = {}
+    for share, option in choice.pieces if choice.acts else ():
+        if option is not None and option.column is not None:
+            chances[option.column] = chances.get(option.column, 0.0) + choice.mix * share
+    parts = [
+        Mixed(model=pair.model, effort=pair.effort, probability=round(chance, 12))
+        for pair, chance in sorted(
+            ((problem.develop.candidates[j], chance) for j, chance in chances.items()), key=lambda part: -part[1]
+        )
+    ]
+    ref = problem.develop.candidates[problem.reference]
+    first, *others = parts or [Mixed(model=ref.model, effort=ref.effort, probability=0.0)]
     return RandomMix(
-        model=pair.model,
-        effort=pair.effort,
-        probability=choice.mix if choice.acts else 0.0,
-        quality_difference=figure(difference(base, evidence, goal, choice)),
+        model=first.model,
+        effort=first.effort,
+        probability=first.probability,
+        others=tuple(others) or None,
+        quality_difference=figure(difference(base, evidence, choice)),
         savings=figure(paired_saving(base.cost, base.base, evidence.group, weights=base.weight, drawn=base.drawn)),
     )
+
+
+def _missing(problem: Problem) -> int:
+    """Outcomes that no plan left out, of who may be chosen there."""
+    return int((problem.develop.missing & problem.eligible[problem.develop.suite + 1]).sum())
 
 
 def _oracle(data: OutcomeMatrix) -> Oracle:

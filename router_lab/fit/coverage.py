@@ -141,7 +141,7 @@ def _evidence(problem: Problem, rows: Ints) -> Evidence:
     idle = np.full(n, problem.reference, np.int64)
     return Evidence(
         data.quality[rows], data.cost_usd[rows], np.repeat(problem.eligible[POOLED][None], n, axis=0), np.ones(n, bool),
-        idle, data.group[rows], np.zeros(n, np.int64), problem.reference, weight,
+        idle, data.group[rows], np.zeros(n, np.int64), problem.reference, weight, data.missing[rows],
     )  # fmt: skip
 
 

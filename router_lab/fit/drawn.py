@@ -43,8 +43,9 @@ def completed(evidence: Evidence, drawn: NDArray[np.bool_] | None, suite: Ints, 
     others = _others(quality, evidence)
     inside = np.hstack([features(quality[:, others]), suites_of(suite)])
     known = drawn & ~np.isnan(quality[:, ref])
-    inclusion = np.where(known, 1 / evidence.weight[:, ref], 1.0)
-    found = regress(quality[:, ref], drawn, inclusion, inside, fold)
+    inclusion = np.where(known, 1 / evidence.weight[:, ref], 1 / evidence.weight[known, ref].max())
+    worst = np.where(drawn & np.isnan(quality[:, ref]), 1.0, quality[:, ref])  # drawn and lost: as `missing` has it
+    found = regress(worst, drawn, inclusion, inside, fold)
     least = min(
         (paired_spread(quality[:, ref], quality[:, j], known & ~np.isnan(quality[:, j]), fold) for j in others),
         default=0.0,

@@ -21,7 +21,8 @@ class Goal:
 
     kind `margin`: lose at most `level` of mean quality against the reference; `quality`: a mean quality of at least
     `level`; `budget`: at most `level` dollars a request. The first two save as much as they can, a budget buys quality.
-    `strict` tests by betting. `mix` allows chance.
+    `strict` tests by betting. `mix` allows chance. `compared`: the reference is the best of so many candidates, by
+    these very rows; where it is itself tested, each of them could have been it, and they share the error.
     """
 
     kind: str
@@ -29,6 +30,12 @@ class Goal:
     confidence: float
     strict: bool = False
     mix: bool = True
+    compared: int = 1
+
+    @property
+    def sure(self) -> float:
+        """The confidence that a test needs: nothing is gained by luck against a reference that luck favoured."""
+        return self.confidence if self.kind == "margin" else 1 - (1 - self.confidence) / self.compared
 
     @property
     def floor(self) -> float:
@@ -50,8 +57,10 @@ class Evidence:
 
     quality, cost_usd [n, c] as observed (NaN = missing); eligible [n, c]: may be chosen for that row; covered [n]: rows
     on which predictions are followed; elsewhere the column in `table` [n] acts; group, fold [n]; reference: its column.
-    weight [n, c]: one over the known probability with which an outcome was observed; None = 1 everywhere. phases: how
-    the reference's outcomes were completed, where it ran on a drawn part alone.
+    weight [n, c]: one over the known probability with which an outcome was observed; None = 1 everywhere.
+    missing [n, c]: outcomes that no plan left out. What kept them away may be what they would have been, so they count
+    as lost: a candidate's as 0, the reference's as 1 (the bound of Manski 1989); None = none.
+    phases: how the reference's outcomes were completed, where it ran on a drawn part alone.
     """
 
     quality: Floats
@@ -63,6 +72,7 @@ class Evidence:
     fold: Ints
     reference: int
     weight: Floats | None = None
+    missing: NDArray[np.bool_] | None = None
     phases: Phases | None = None
 
     @property
@@ -93,7 +103,8 @@ class Evidence:
     def only(self, rows: NDArray[np.bool_]) -> Evidence:
         """The same with the outcomes of these rows alone; the others count as unpaired."""
         quality, cost = (np.where(rows[:, None], part, np.nan) for part in (self.quality, self.cost_usd))
-        return replace(self, quality=quality, cost_usd=cost)
+        missing = None if self.missing is None else self.missing & rows[:, None]
+        return replace(self, quality=quality, cost_usd=cost, missing=missing)
 
     def everywhere(self) -> Evidence:
         """The same, with predictions followed on every row."""
@@ -115,9 +126,26 @@ class Evidence:
     def values(self, action: NDArray[np.integer[Any]], goal: Goal) -> Floats:
         """What the goal tests, for columns [n] or [n, k] of actions; NaN where an outcome is missing."""
         if goal.kind == "budget":
-            return 1 - self._of(self.cost_usd, action) / goal.level
-        picked = self._of(self.quality, action)
-        return picked - (goal.level if goal.kind == "quality" else self._like(self.quality, action))
+            return 1 - self.spent(action) / goal.level
+        return self.picked(action) - goal.level if goal.kind == "quality" else self.gain(action)
+
+    def spent(self, action: NDArray[np.integer[Any]]) -> Floats:
+        """Dollars under columns [n] or [n, k] of actions."""
+        return self._of(self.cost_usd, action)
+
+    def picked(self, action: NDArray[np.integer[Any]]) -> Floats:
+        """Quality under columns [n] or [n, k] of actions, at least."""
+        quality = self.quality if self.missing is None else np.where(self.missing, 0.0, self.quality)
+        return self._of(quality, action)
+
+    def gain(self, action: NDArray[np.integer[Any]]) -> Floats:
+        """Quality under columns [n] or [n, k] of actions minus the reference's, at least."""
+        base = self.quality if self.missing is None else np.where(self.missing, 1.0, self.quality)
+        gained: Floats = self.picked(action) - self._like(base, action)
+        if self.missing is None or not self.missing.any():
+            return gained
+        same = (action == self.reference) & self._like(self.missing, action)
+        return np.asarray(np.where(same, 0.0, gained), np.float64)
 
     def worth(self, action: NDArray[np.integer[Any]], goal: Goal) -> tuple[Floats, Floats]:
         """What is gained and out of how much: dollars spared and the reference's; under a budget, quality and rows."""
@@ -125,7 +153,7 @@ class Evidence:
             gained = self._of(self.quality, action) - self._like(self.quality, action)
             return gained, np.where(np.isnan(gained), np.nan, 1.0)
         base = self._like(self.cost_usd, action)
-        spared = base - self._of(self.cost_usd, action)
+        spared = base - self.spent(action)
         return spared, np.where(np.isnan(spared), np.nan, base)
 
     @staticmethod
@@ -133,5 +161,5 @@ class Evidence:
         wide = action.astype(np.int64).reshape(len(values), -1)
         return np.take_along_axis(values, wide, axis=1).reshape(action.shape)
 
-    def _like(self, values: Floats, action: NDArray[np.integer[Any]]) -> Floats:
+    def _like(self, values: NDArray[Any], action: NDArray[np.integer[Any]]) -> Any:
         return values[:, self.reference].reshape(-1, *(1 for _ in action.shape[1:]))

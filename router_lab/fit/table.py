@@ -40,14 +40,18 @@ def routing_table(
     margin: float,
     confidence: float,
     weight: Floats | None = None,
+    missing: NDArray[np.bool_] | None = None,
 ) -> list[Cell]:
     """A cell for each suite in which some eligible candidate is cheaper than the reference.
 
     quality, cost_usd [n, c], NaN = missing; suite, group [n]; eligible [suites, c]; weight [n, c]: one over the known
-    probability with which an outcome was observed. Every (suite, cheaper candidate)
-    is one hypothesis "it loses more than the margin"; Holm's step-down keeps the chance of any false `pass` within
-    1 - confidence. A cell with fewer than MIN_CLUSTERS clusters cannot pass.
+    probability with which an outcome was observed; missing [n, c]: outcomes that count as lost (`Evidence`). Every
+    (suite, cheaper candidate) is one hypothesis "it loses more than the margin"; Holm's step-down keeps the chance of
+    any false `pass` within 1 - confidence. A cell with fewer than MIN_CLUSTERS clusters cannot pass.
     """
+    if missing is not None and missing.any():
+        lost = np.repeat((np.arange(quality.shape[1]) == reference)[None].astype(np.float64), len(quality), axis=0)
+        quality = np.where(missing, lost, quality)
     tests = [
         (
             s,
