@@ -43,7 +43,7 @@ def completed(evidence: Evidence, drawn: NDArray[np.bool_] | None, suite: Ints, 
     others = _others(quality, evidence)
     inside = np.hstack([features(quality[:, others]), suites_of(suite)])
     known = drawn & ~np.isnan(quality[:, ref])
-    inclusion = np.where(known, 1 / evidence.weight[:, ref], 1 / evidence.weight[known, ref].max())
+    inclusion = np.where(known, 1 / evidence.weight[:, ref], (1 / evidence.weight[known, ref]).min())
     worst = np.where(drawn & np.isnan(quality[:, ref]), 1.0, quality[:, ref])  # drawn and lost: as `missing` has it
     found = regress(worst, drawn, inclusion, inside, fold)
     least = min(
