@@ -1,12 +1,18 @@
 """A fit on outcomes whose reference ran on a drawn part alone: what the certificate says, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from router_lab.certificate import Certificate
 from router_lab.config import Recipe
-from router_lab.fit import fit_policy
+from router_lab.fit import build, fit_policy
+from router_lab.fit.build import learn
+from router_lab.fit.certificate import Expected, certify, figure
+from router_lab.fit.problem import prepare
+from router_lab.metrics import paired_saving
 from router_lab.metrics.race_order import on_floor
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.report.policy import two_phases_told
@@ -82,11 +88,25 @@ def test_the_best_of_what_did_not_all_run_cannot_be_told() -> None:
         fit_policy(recipe(reference="best"), outcomes(0.4, n=100))
 
 
-def test_no_question_is_sent_on_to_who_did_not_run() -> None:
-    """Where a check fails and the reference was not drawn, nobody knows what it would have said."""
+def test_no_question_is_sent_on_to_who_did_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a check fails and the reference was not drawn, nobody knows what it would have said: that is not tried."""
     frame = outcomes(0.4)
     frame["check"] = (frame["quality"] == 1).where(frame["model"] == TINY, None)
+    monkeypatch.setattr(build, "_escalated", lambda *_: pytest.fail("an escalation was looked at"))
     assert Certificate.of(fit_policy(recipe(), frame)).escalation is False
+
+
+def test_savings_are_told_by_the_drawn() -> None:
+    problem = prepare(recipe(), outcomes(0.4))
+    fitted = learn(problem, 1)
+    mine = Expected.of(fitted.evidence, fitted.choices["default"])
+    saved = paired_saving(mine.cost, mine.base, fitted.evidence.group, drawn=fitted.evidence.drawn)
+    assert saved.independent < N / 2
+    shown = certify(
+        problem, fitted.evidence, fitted.goals, fitted.choices, fitted.random_mix, fitted.cells, fitted.evidence,
+        fitted.closed,
+    )  # fmt: skip
+    assert shown.savings == figure(saved) and shown.savings.low < shown.savings.value  # type: ignore[operator]
 
 
 def test_which_candidates_were_drawn() -> None:
@@ -95,6 +115,9 @@ def test_which_candidates_were_drawn() -> None:
     drawn = data.drawn(column[DEAR])
     assert drawn is not None and (drawn == ~np.isnan(data.quality[:, column[DEAR]])).all()
     assert data.drawn(column[SMALL]) is None
+    pairs = replace(data, name=data.name // 2)  # a group was drawn if any of its samples was run
+    wanted = [bool(drawn[pairs.name == name].any()) for name in pairs.name]
+    assert pairs.drawn(column[DEAR]).tolist() == wanted != drawn.tolist()  # type: ignore[union-attr]
     assert data.take(drawn).drawn(column[DEAR]) is None  # on what was drawn, it ran on everything
     raced = OutcomeMatrix.from_frame(
         outcomes(0.4, n=100).assign(weight=lambda f: np.where(f.sample_id < "0020", 1, 2.5))

@@ -7,6 +7,8 @@ from math import sqrt
 import numpy as np
 import pytest
 
+from router_lab.fit.certificate import Expected
+from router_lab.fit.choose import _alike, _low, _pooled, _statistics
 from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.walk import walk
@@ -168,3 +170,56 @@ def test_features_by_hand() -> None:
     assert features(np.array([[0.5], [1]])).tolist() == [[0.5], [1]]
     assert features(np.zeros((2, 0))).shape == (2, 0)
     assert suites_of(np.array([0, 2, 1])).tolist() == [[0, 0], [0, 1], [1, 0]]
+
+
+def test_what_was_drawn_and_lost_counts_as_right() -> None:
+    """Two rows a group; of one group that was drawn the second outcome is gone: as if the reference had been right."""
+    drawn = np.repeat(RNG.random(200) < 0.5, 2)
+    drawn[:2] = True
+    before = evidence(400, drawn)
+    before.quality[1, 1] = np.nan
+    after = completed(before, drawn, np.zeros(400, np.int64))
+    full = np.where(drawn, np.nan_to_num(before.quality[:, 1], nan=1.0), np.nan)
+    wanted = regress(full, drawn, np.full(400, 0.5), features(before.quality[:, [0]]), before.fold).values
+    assert after.quality[:, 1] == pytest.approx(wanted) and not np.isnan(wanted).any()
+
+
+def test_dollars_are_predicted_by_what_predicts_them_best() -> None:
+    """A reference that costs ten times what the other does; and one whose dollars the suite alone tells."""
+    drawn = np.arange(400) % 2 == 0
+    known = evidence(400, drawn)
+    cheap = 0.1 + RNG.random(400)
+    tenfold = replace(known, cost_usd=np.column_stack([cheap, np.where(drawn, 10 * cheap, np.nan)]))
+    found = completed(tenfold, drawn, np.zeros(400, np.int64)).cost_usd[:, 1]
+    assert np.abs(found - 10 * cheap).mean() < 0.3 * np.abs(10 * cheap - 10 * cheap.mean()).mean()
+    two = (np.arange(400) // 2 % 2).astype(np.int64)
+    by_suite = replace(known, cost_usd=np.column_stack([cheap, np.where(drawn, 1.0 + 4 * two, np.nan)]))
+    assert completed(by_suite, drawn, two).cost_usd[:, 1] == pytest.approx(1.0 + 4 * two, rel=0.15)
+
+
+def test_a_further_sample_costs_the_reference_its_share() -> None:
+    drawn = np.arange(400) % 4 == 0
+    known = evidence(400, drawn, share=0.25)
+    after = completed(known, drawn, np.zeros(400, np.int64))
+    cheap, dear = after.cost_usd.mean(axis=0)
+    assert after.sample_usd == pytest.approx(cheap + 0.25 * dear)
+    assert known.sample_usd == pytest.approx(cheap + np.nanmean(known.cost_usd[:, 1]))
+
+
+def test_a_choice_is_no_bolder_than_the_bound_that_tests_it() -> None:
+    """The sums by which options are compared give the bound of the walk: the same clusters count, and hide as much."""
+    drawn = RNG.random(400) < 0.25
+    after = completed(evidence(400, drawn, share=0.25), drawn, np.zeros(400, np.int64))
+    goal, everywhere = Goal("margin", 0.9, 0.9), np.zeros(400, np.int64)
+    sums = _pooled(_statistics(everywhere[None], after, goal))
+    tested = walk(everywhere[:, None], after, goal).estimate
+    assert _alike(sums)[0] == drawn.sum() == tested.independent
+    assert _low(sums, goal, 1.0)[0] == pytest.approx(tested.low(0.9))
+
+
+def test_what_is_deployed_is_told_by_the_drawn_too() -> None:
+    drawn = np.arange(100) < 25
+    deployed = Expected(np.zeros(100), np.ones(100), np.ones(100), None, np.ones(100), drawn)
+    half = np.arange(100) % 2 == 0
+    assert deployed.gained(np.ones(100, bool), np.arange(100)).independent == 25
+    assert deployed.gained(half, np.arange(100)).independent == 13
