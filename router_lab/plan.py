@@ -154,7 +154,7 @@ def _two_phases(data: OutcomeMatrix, column: int, reference: int, margin: float,
     quality = data.quality
     fold = np.random.default_rng(0).permutation(int(data.group.max()) + 1)[data.group] % FOLDS
     others = [j for j in run_throughout(quality, data.weighting) if j != reference]
-    known = ~np.isnan(quality[:, [column, reference]]).any(axis=1)
+    known = np.asarray(~np.isnan(quality[:, [column, reference]]).any(axis=1), np.bool_)
     priced = ~np.isnan(data.cost_usd)
     if column not in others or not known.any() or not priced[:, [*others, reference]].any(axis=0).all():
         return None
