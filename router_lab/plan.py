@@ -11,10 +11,10 @@ import pandas as pd
 from router_lab.metrics import Estimate, certifiable_margin, clustered_mean, samples_needed, verdict
 from router_lab.metrics.twophase import (
     Share,
+    best_regression,
     best_share,
     features,
     paired_spread,
-    regress,
     run_throughout,
     suites_of,
 )
@@ -154,7 +154,7 @@ def _two_phases(data: OutcomeMatrix, column: int, reference: int, margin: float,
     quality = data.quality
     fold = np.random.default_rng(0).permutation(int(data.group.max()) + 1)[data.group] % FOLDS
     others = [j for j in run_throughout(quality, data.weighting) if j != reference]
-    known = np.asarray(~np.isnan(quality[:, [column, reference]]).any(axis=1), bool)
+    known = np.asarray(~np.isnan(quality[:, [column, reference]]).any(axis=1), np.bool_)
     priced = ~np.isnan(data.cost_usd)
     if column not in others or not known.any() or not priced[:, [*others, reference]].any(axis=0).all():
         return None
@@ -162,8 +162,9 @@ def _two_phases(data: OutcomeMatrix, column: int, reference: int, margin: float,
     estimate = clustered_mean(quality[:, column] - quality[:, reference], data.group, weights=weights, span=1.0)
     if verdict(estimate, -margin, confidence).verdict != "inconclusive":
         return None
-    inside = np.hstack([features(quality[:, others]), suites_of(data.suite)])
-    left = regress(quality[:, reference], known, 1 / weights, inside, fold).left
+    alone = suites_of(data.suite)
+    inside = np.hstack([features(quality[:, others]), alone])
+    left = best_regression(quality[:, reference], known, 1 / weights, [inside, alone], fold).left
     spread = paired_spread(quality[:, reference], quality[:, column], known, fold)
     usd = np.where(priced, data.cost_usd, 0.0).sum(axis=0) / np.maximum(priced.sum(axis=0), 1)
     return best_share(
