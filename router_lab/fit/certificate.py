@@ -24,6 +24,7 @@ from router_lab.certificate import (
     SuiteRow,
     TableRow,
     TestSplit,
+    TwoPhase,
 )
 from router_lab.fit.choose import Choice
 from router_lab.fit.evidence import Evidence, Goal, column_means
@@ -102,7 +103,7 @@ def certify(
         infra_share=problem.infra,
         reference=Reference(model=ref.model, effort=ref.effort),
         quality_difference=figure(difference(mine, evidence, choice)),
-        savings=figure(paired_saving(mine.cost, mine.base, evidence.group, weights=mine.weight)),
+        savings=figure(paired_saving(mine.cost, mine.base, evidence.group, weights=mine.weight, drawn=mine.drawn)),
         mix=max(0.0, choice.mix),
         mix_forbidden=not goal.mix,
         points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
@@ -117,6 +118,7 @@ def certify(
         dollars_needed=found.dollars_needed,
         digests={"develop": digest(problem.develop)},
         assumptions=ASSUMPTIONS,
+        two_phase=_two_phase(evidence),
     )
     return replace(shown, action=advice(shown).action)
 
@@ -125,19 +127,24 @@ def certify(
 class Expected:
     """Expected gain in quality, cost and reference cost of each row [n] at the mix of a choice, NaN = missing; `weight`
     [n]: one over the known probability with which all of it was observed, None = 1; `moved` [n]: the share of a row's
-    requests that may leave the reference."""
+    requests that may leave the reference; `drawn` [n]: as `Evidence` has it."""
 
     gain: Floats
     cost: Floats
     base: Floats
     weight: Floats | None
     moved: Floats
+    drawn: NDArray[np.bool_] | None = None
 
     def gained(self, rows: NDArray[np.bool_], group: NDArray[np.int64]) -> Estimate:
         """The mean gain in quality on some rows; certain where nothing there leaves the reference."""
         weights = None if self.weight is None else self.weight[rows]
         span = float(self.moved[rows].max(initial=0.0))
-        return clustered_mean(self.gain[rows], group[rows], weights=weights, span=span)
+        return clustered_mean(self.gain[rows], group[rows], weights=weights, span=span, drawn=self.real(rows))
+
+    def real(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """`drawn` of some rows."""
+        return None if self.drawn is None else self.drawn[rows]
 
     @classmethod
     def of(cls, evidence: Evidence, choice: Choice) -> Expected:
@@ -155,7 +162,7 @@ class Expected:
         weight = evidence.weights(idle, *(choice.action.T if share else ()))
         differs = (choice.action != idle[:, None]).any(axis=1)
         moved = np.where(idle != evidence.reference, 1.0, np.where(differs, share, 0.0))
-        return cls(gain, np.where(known, cost, np.nan), np.where(known, base, np.nan), weight, moved)
+        return cls(gain, np.where(known, cost, np.nan), np.where(known, base, np.nan), weight, moved, evidence.drawn)
 
 
 def difference(mine: Expected, evidence: Evidence, choice: Choice) -> Estimate:
@@ -168,7 +175,7 @@ def difference(mine: Expected, evidence: Evidence, choice: Choice) -> Estimate:
 def over_mix(mine: Expected, mix: Expected, group: NDArray[np.int64]) -> Estimate:
     """What is saved more than by the random mix, as a share of the reference's cost, row by row."""
     weights = mine.weight if mix.weight is None or mine.weight is None else np.maximum(mine.weight, mix.weight)
-    return paired_saving(mine.cost, mix.cost, group, reference=mine.base, weights=weights)
+    return paired_saving(mine.cost, mix.cost, group, reference=mine.base, weights=weights, drawn=mine.drawn)
 
 
 def figure(estimate: Estimate, confidence: float = 0.95) -> Figure:
@@ -209,7 +216,21 @@ def smallest_margin(problem: Problem, evidence: Evidence, choice: Choice) -> flo
         action = np.full((len(action), 1), int(np.argmin(np.where(others, cost, np.inf))))
     gain = evidence.gain(action).mean(axis=1)
     weights = evidence.weights(*action.T)
-    return certifiable_margin(clustered_mean(gain, evidence.group, weights=weights, span=1.0), choice.goal.confidence)
+    found = clustered_mean(gain, evidence.group, weights=weights, span=1.0, drawn=evidence.drawn)
+    return certifiable_margin(found, choice.goal.confidence)
+
+
+def _two_phase(evidence: Evidence) -> TwoPhase | None:
+    phases = evidence.phases
+    if phases is None:
+        return None
+    return TwoPhase(
+        share=phases.share,
+        drawn=int(phases.drawn.sum()),
+        clusters=len(np.unique(evidence.group[phases.drawn])),
+        estimator="regression" if phases.completed else "weighting",
+        explained=phases.explained,
+    )
 
 
 def _point(goal: Goal, choice: Choice) -> PointShown:
@@ -237,7 +258,8 @@ def _suites(
         here = data.suite == code
         weights = None if mine.weight is None else mine.weight[here]
         gain = mine.gained(here, evidence.group)
-        saving = paired_saving(mine.cost[here], mine.base[here], evidence.group[here], weights=weights)
+        real, group = mine.real(here), evidence.group[here]
+        saving = paired_saving(mine.cost[here], mine.base[here], group, weights=weights, drawn=real)
         result[data.suites[code]] = SuiteRow(
             n=gain.n, clusters=gain.clusters, quality_difference=figure(gain), savings=figure(saving),
             closed=True if code in closed else None, table=table.get(int(code)),
@@ -273,8 +295,14 @@ def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
         effort=pair.effort,
         quality=number(clustered_mean(data.quality[:, column], data.group, weights=own).value),
         cost_usd=number(clustered_mean(cost, data.group, weights=own).value),
-        quality_difference=figure(clustered_mean(gain, evidence.group, weights=weights, span=float(other))),
-        savings=figure(paired_saving(cost, evidence.cost_usd[:, evidence.reference], evidence.group, weights=weights)),
+        quality_difference=figure(
+            clustered_mean(gain, evidence.group, weights=weights, span=float(other), drawn=evidence.drawn)
+        ),
+        savings=figure(
+            paired_saving(
+                cost, evidence.cost_usd[:, evidence.reference], evidence.group, weights=weights, drawn=evidence.drawn
+            )
+        ),
         cut_off=_cut_off(problem.frame, pair),
     )
 
@@ -299,7 +327,7 @@ def _mix(problem: Problem, evidence: Evidence, choice: Choice, base: Expected) -
         probability=first.probability,
         others=tuple(others) or None,
         quality_difference=figure(difference(base, evidence, choice)),
-        savings=figure(paired_saving(base.cost, base.base, evidence.group, weights=base.weight)),
+        savings=figure(paired_saving(base.cost, base.base, evidence.group, weights=base.weight, drawn=base.drawn)),
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from router_lab.fit.drawn import Phases
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -57,6 +60,7 @@ class Evidence:
     weight [n, c]: one over the known probability with which an outcome was observed; None = 1 everywhere.
     missing [n, c]: outcomes that no plan left out. What kept them away may be what they would have been, so they count
     as lost: a candidate's as 0, the reference's as 1 (the bound of Manski 1989); None = none.
+    phases: how the reference's outcomes were completed, where it ran on a drawn part alone.
     """
 
     quality: Floats
@@ -69,6 +73,12 @@ class Evidence:
     reference: int
     weight: Floats | None = None
     missing: NDArray[np.bool_] | None = None
+    phases: Phases | None = None
+
+    @property
+    def drawn(self) -> NDArray[np.bool_] | None:
+        """[n] rows of which the reference's outcome is no prediction; None = it is none of any row."""
+        return self.phases.drawn if self.phases is not None and self.phases.completed else None
 
     @property
     def idle(self) -> Ints:
@@ -81,6 +91,14 @@ class Evidence:
         weight = None if self.weight is None else self.weight[:, [self.reference]]
         mean = float(np.nan_to_num(column_means(self.cost_usd[:, [self.reference]], weight))[0])
         return mean if mean > 0 else 1.0
+
+    @property
+    def sample_usd(self) -> float:
+        """Dollars that one more sample costs: of every candidate, and of a drawn reference its share."""
+        means = column_means(self.cost_usd, self.weight)
+        if self.phases is not None:
+            means[self.reference] *= self.phases.share
+        return float(np.nansum(means))
 
     def only(self, rows: NDArray[np.bool_]) -> Evidence:
         """The same with the outcomes of these rows alone; the others count as unpaired."""

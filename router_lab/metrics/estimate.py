@@ -14,7 +14,7 @@ did not show may well be there. With Kish's larger number certificates after a r
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf, nan, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,37 +113,51 @@ def by_cluster(columns: dict[str, Floats], clusters: Ints) -> tuple[dict[str, Fl
     return summed, np.bincount(codes).astype(np.float64)
 
 
-def clustered_mean(values: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0) -> Estimate:
+def clustered_mean(
+    values: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0, drawn: Any = None
+) -> Estimate:
     """Mean of `values[n]`; rows with one `clusters` code belong together (default: every row on its own).
 
     NaN values are left out. `weights[n]`: one over the known probability with which a row was run (default: 1). `span`:
     the most that a row can lose, of a paired difference: 1 for two candidates, the share of requests that may move for
     a mix, 0 for what is the same or is no difference; of that size is the loss that was not seen (`metrics.bound`).
+    `drawn[n]`: the rows whose values are no predictions (`metrics.twophase`); default: all.
     """
     numbers = np.asarray(values, dtype=np.float64)
-    return clustered_ratio(numbers, np.where(np.isnan(numbers), nan, 1.0), clusters, weights=weights, span=span)
+    return clustered_ratio(
+        numbers, np.where(np.isnan(numbers), nan, 1.0), clusters, weights=weights, span=span, drawn=drawn
+    )
 
 
 def clustered_ratio(
-    numerator: Any, denominator: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0
+    numerator: Any, denominator: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0, drawn: Any = None
 ) -> Estimate:
     """`sum(numerator) / sum(denominator)` over rows, its error by linearisation over cluster sums.
 
     Rows where either is NaN are left out; `weights[n]` multiplies both. An empty or zero denominator gives a NaN
     estimate without clusters.
     """
-    summed = _summed(numerator, denominator, clusters, weights)
-    if summed is None:
-        return Estimate(nan, nan, 0, 0)
-    sums, sizes, shares, n = summed
-    return replace(estimate_of_sums(sums, sizes, shares=shares, span=span), n=n)
+    summed = _summed(numerator, denominator, clusters, weights, drawn)
+    return Estimate(nan, nan, 0, 0) if summed is None else summed.estimate(span)
 
 
-def _summed(
-    numerator: Any, denominator: Any, clusters: Any, weights: Any
-) -> tuple[Floats, Floats, Floats | None, int] | None:
-    """Weighted numerators and denominators by cluster, both [G]; the mean weights of the clusters' rows, where rows are
-    weighted; the rows that have both. None without a denominator."""
+class Summed(NamedTuple):
+    """Weighted numerators and denominators by cluster, both [G]; of the clusters' rows the mean weight, where they are
+    weighted, and how many were drawn, where not all were; n: rows that have both."""
+
+    sums: Floats
+    sizes: Floats
+    shares: Floats | None
+    drawn: Floats | None
+    n: int
+
+    def estimate(self, span: float = 0.0) -> Estimate:
+        found = estimate_of_sums(self.sums, self.sizes, shares=self.shares, span=span, drawn=self.drawn)
+        return replace(found, n=self.n)
+
+
+def _summed(numerator: Any, denominator: Any, clusters: Any, weights: Any, drawn: Any) -> Summed | None:
+    """None without a denominator."""
     top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     seen = ~(np.isnan(top) | np.isnan(bottom))
     weight = np.ones(int(seen.sum())) if weights is None else np.asarray(weights, dtype=np.float64)[seen]
@@ -151,20 +165,28 @@ def _summed(
     if not len(top) or float(bottom.sum()) == 0:
         return None
     codes = np.arange(len(top)) if clusters is None else np.asarray(clusters)[seen]
-    sums, rows = by_cluster({"top": top, "bottom": bottom, "weight": weight}, codes)
-    return sums["top"], sums["bottom"], None if weights is None else sums["weight"] / rows, len(top)
+    real = np.ones(len(top)) if drawn is None else np.asarray(drawn)[seen].astype(np.float64)
+    sums, rows = by_cluster({"top": top, "bottom": bottom, "weight": weight, "drawn": real}, codes)
+    shares = None if weights is None else sums["weight"] / rows
+    return Summed(sums["top"], sums["bottom"], shares, None if drawn is None else sums["drawn"], len(top))
 
 
-def estimate_of_sums(sums: Floats, sizes: Floats, *, shares: Floats | None = None, span: float = 0.0) -> Estimate:
+def estimate_of_sums(
+    sums: Floats, sizes: Floats, *, shares: Floats | None = None, span: float = 0.0, drawn: Floats | None = None
+) -> Estimate:
     """`clustered_ratio` of numerators and denominators that are already summed by cluster, both [G].
 
-    `shares[G]`: the mean weight of each cluster's rows, where rows are weighted.
+    `shares[G]`: the mean weight of each cluster's rows, where rows are weighted. `drawn[G]`: how many of its rows were
+    drawn, where some of the values are predictions (`metrics.twophase`): what hides, hides among as many.
     """
     total = float(sizes.sum())
     value = float(sums.sum()) / total
     left = (sums - value * sizes) / total
     part = np.abs(sizes) / abs(total)
     alike = effective_number(1.0, float((part * part).sum()))
+    if drawn is not None:
+        part = drawn / max(1.0, float(drawn.sum()))
+        alike = min(alike, effective_number(float(part.sum()), float((part * part).sum())))
     if shares is not None:
         alike = min(alike, effective_number(shares.sum(), shares.max()))
     square = float((left * left).sum())  # never `@`: BLAS adds in an order of the processor's
@@ -180,7 +202,7 @@ def effective_number(total: Any, heaviest: Any) -> Any:
 
 
 def paired_saving(
-    cost: Any, baseline: Any, clusters: Any = None, *, reference: Any = None, weights: Any = None
+    cost: Any, baseline: Any, clusters: Any = None, *, reference: Any = None, weights: Any = None, drawn: Any = None
 ) -> Estimate:
     """Saving of `cost[n]` over `baseline[n]` as a share of what `reference[n]` (default: the baseline) costs.
 
@@ -188,12 +210,10 @@ def paired_saving(
     can carry most dollars, so its bounds are wider than those of a mean: see `_wary`.
     """
     spent, base = np.asarray(cost, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
-    summed = _summed(base - spent, base if reference is None else reference, clusters, weights)
+    summed = _summed(base - spent, base if reference is None else reference, clusters, weights, drawn)
     if summed is None:
         return Estimate(nan, nan, 0, 0)
-    sums, sizes, shares, n = summed
-    found = replace(estimate_of_sums(sums, sizes, shares=shares), n=n)
-    return _wary(found, sums, sizes, least=0.0 if reference is None else -1.0, weighted=shares is not None)
+    return _wary(summed, least=0.0 if reference is None else -1.0)
 
 
 LONGER = 2.0
@@ -202,7 +222,7 @@ REMAINS = 3.0
 """What an unseen cluster takes shrinks as the bound comes nearer to it; so many are unseen at d = .05, ln(1/d)."""
 
 
-def _wary(found: Estimate, sums: Floats, sizes: Floats, *, least: float, weighted: bool) -> Estimate:
+def _wary(summed: Summed, *, least: float) -> Estimate:
     """A saving's estimate with bounds that hold where few clusters carry most dollars (bench-guarantee, `interval`).
 
     A large cluster pulls the ratio to itself and leaves a small residual, so each is measured against the ratio of the
@@ -210,6 +230,8 @@ def _wary(found: Estimate, sums: Floats, sizes: Floats, *, least: float, weighte
     were seen: there is room for one, of the size in `metrics.bound`, that saves as little as any did (at worst `least`:
     nothing, or of a difference everything less), and for one that saves as much as any did (at best everything).
     """
+    found, sums, sizes = summed.estimate(), summed.sums, summed.sizes
+    weighted = summed.shares is not None or summed.drawn is not None
     part = np.maximum(sizes, 0.0) / float(sizes.sum())
     left = (sums / float(sizes.sum()) - found.value * part) / np.maximum(1 - part, 1e-9)
     unseen = max(sqrt(float((part * part * part).sum())), 1 / max(found.alike, 1) if weighted else 0.0)

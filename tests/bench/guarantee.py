@@ -30,11 +30,13 @@ from edge_pipelines import EDGES, edge_draws
 from edge_worlds import BOUNDS, CROWDS, bound_draws, crowd_draws
 from pipeline_worlds import CELLS, passes, pipeline_draws
 from savings_worlds import INTERVALS, SIDES, interval_draws
+from twophase_worlds import CHOSEN, PHASED, phased_choices, phased_draws
 from worlds import Draw, World, draw
 
-from router_lab.fit.choose import Choice, act, choose, family
+from router_lab.fit.choose import Choice, act, constants, family
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
+from router_lab.fit.rivals import rivals
 from router_lab.fit.table import routing_table
 from router_lab.metrics import clustered_mean, holm
 from router_lab.metrics.steady import t_below
@@ -112,6 +114,8 @@ def truth_of(choice: Choice, population: Draw, evidence: Evidence) -> tuple[floa
         if option is None:
             continue
         action = act(population.scores, population.guesses, option, at)
+        if option.column is not None:
+            action = np.where(at.eligible[:, option.column], option.column, ref)
         loss = population.truth[:, ref] - population.truth[every, action]
         spared = population.costs[:, ref] - population.costs[every, action]
         lost += share * float(loss.mean())
@@ -153,7 +157,8 @@ def dynamic_draws(name: str, draws: int, seed: int) -> list[tuple[bool, float, f
         rows = draw(world, n, np.random.default_rng([seed, i]))
         evidence = evidence_of(rows, fold_seed=i)
         options, actions = family({"blend": (rows.scores, rows.guesses)}, evidence)
-        found: Choice = choose(options, actions, evidence, Goal("margin", margin, 1 - DELTA, strict=strict))
+        goal = Goal("margin", margin, 1 - DELTA, strict=strict)
+        found = rivals(options, actions, *constants(evidence, goal), evidence, goal).deployed
         loss, saving = truth_of(found, population, evidence)
         if evidence.reference not in oracle:
             oracle[evidence.reference] = best_true_saving(population, evidence, margin)
@@ -314,6 +319,12 @@ def every_job(draws: int, pipeline: int) -> list[Job]:
             for side in SIDES
             for delta in SIDE_DELTAS
         ),
+        *(
+            Job(f"two-phase bound at {delta:g}", name, partial(phased_draws, delta=delta), draws, delta)
+            for name in PHASED
+            for delta in DELTAS
+        ),
+        *(Job("two-phase choice", name, phased_choices, pipeline, DELTA) for name in CHOSEN),
     ]
 
 
