@@ -102,8 +102,8 @@ def test_paired_saving_by_hand() -> None:
     saving = metrics.paired_saving([1.0, 1.0], [2.0, 4.0])
     assert saving.value == pytest.approx(4 / 6)
     # Residuals: (2-1) - 2/3*2 = -1/3 and (4-1) - 2/3*4 = 1/3 of 6, each over one less its share of the cost: against
-    # the other row alone, which saves 3/4 or 1/2, it is (1/18) / (2/3) and (1/18) / (1/3).
-    assert saving.se == pytest.approx(math.hypot(1 / 12, 1 / 6))
+    # the other row alone, which saves 3/4 or 1/2, it is (1/18) / (2/3) and (1/18) / (1/3); as 1.8 rows alike.
+    assert saving.se == pytest.approx(math.hypot(1 / 12, 1 / 6) * math.sqrt(1.8 / 0.8))
     assert saving.lost == pytest.approx(-2 * (1 / 6**3 - 1 / 12**3))
     # A further row as in metrics.bound, sqrt((1/3)^3 + (2/3)^3) = .577, less what remains: / (1 + 3 * .577).
     assert saving.size == pytest.approx((2 / 3 - 1 / 2) * 0.57735 / 2.73205, abs=1e-6)
@@ -168,7 +168,7 @@ def test_the_dearest_row_is_judged_by_the_others() -> None:
     saving = metrics.paired_saving(np.where(np.arange(50) == 0, 24.5, 1.0), base)
     assert saving.value == pytest.approx(0.25)
     small = 49 * (0.25 / 98 / (1 - 1 / 98)) ** 2
-    assert saving.se == pytest.approx(math.sqrt(0.25**2 + small))
+    assert saving.se == pytest.approx(math.sqrt((0.25**2 + small) / (1 - 0.25 - 49 / 98**2)))
 
 
 def test_holm_by_hand() -> None:
