@@ -33,7 +33,8 @@ class _OfCandidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure(Part):
-    """An estimate with its two-sided interval at `confidence`, and the rows and clusters that it stands on."""
+    """An estimate with its two-sided interval at `confidence`, and the rows and clusters that it stands on; `alike`: as
+    how many of one size these count, where a few large (of dollars: dear) ones carry it."""
 
     value: Number | None = None
     low: Number | None = None
@@ -41,6 +42,7 @@ class Figure(Part):
     confidence: Number | None = None
     n: Count | None = None
     clusters: Count | None = None
+    alike: Count | None = field(default=None, metadata=OMITTED)
 
 
 @dataclass(frozen=True, kw_only=True)

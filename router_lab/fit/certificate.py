@@ -37,6 +37,7 @@ from router_lab.metrics import (
     certifiable_margin,
     clustered_mean,
     paired_saving,
+    uneven,
     verdict,
 )
 from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
@@ -182,7 +183,7 @@ def figure(estimate: Estimate, confidence: float = 0.95) -> Figure:
     low, high = estimate.interval(confidence)
     return Figure(
         value=number(estimate.value), low=number(low), high=number(high), confidence=confidence,
-        n=estimate.n, clusters=estimate.clusters,
+        n=estimate.n, clusters=estimate.clusters, alike=uneven(estimate),
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from math import ceil, inf, isfinite, isnan
 from typing import Any, Literal
 
-from router_lab.metrics.bound import Spread, growth_needed
+from router_lab.metrics.bound import growth_needed
 from router_lab.metrics.estimate import Estimate
 from router_lab.metrics.steady import normal_quantile
 
@@ -36,6 +36,18 @@ def too_few(n: int | None, clusters: int | None, low: float | None = None, high:
         return "too few to say"
     groups = "" if clusters in (None, n) else f" in {clusters:,} groups"
     return f"too few to say ({n:,} {'row' if n == 1 else 'rows'}{groups})"
+
+
+def uneven(estimate: Estimate) -> int | None:
+    """As how many clusters alike an estimate's count, where there are enough of them and these are too few to conclude
+    anything: a few large ones, or for dollars a few dear ones, carry it. None elsewhere."""
+    few = estimate.independent < MIN_CLUSTERS <= estimate.clusters
+    return estimate.independent if few else None
+
+
+def uneven_told(alike: int | None) -> str:
+    """What to say of a figure beside its interval, which may then miss more often than it says; `` for None."""
+    return "" if alike is None else f", carried by few: all groups count as {alike:,}"
 
 
 @dataclass(frozen=True)
@@ -141,8 +153,7 @@ def samples_needed(estimate: Estimate, gap: float, confidence: float = 0.95, pow
     """
     if not isfinite(estimate.error) or isnan(gap) or gap == 0 or estimate.n == 0:
         return None
-    lost = estimate.lost if gap > 0 else -estimate.lost
-    spread = Spread(estimate.se * estimate.se, lost, estimate.size)
+    spread = estimate.below if gap > 0 else estimate.beyond
     total = estimate.n * growth_needed(abs(gap), spread, confidence, power)
     return max(0, ceil(total) - estimate.n) if total < 1e9 else None
 

@@ -22,11 +22,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from router_lab.certificate import Certificate
 from router_lab.config import Recipe
 from router_lab.fit import FITTERS
 from router_lab.fit.build import fit_problem, learn, spec_of
 from router_lab.fit.choose import family
-from router_lab.fit.folds import group_folds
+from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.predictor import compile_model, fit_model
 from router_lab.fit.problem import prepare
 from router_lab.metrics import apgr, clustered_mean, cpt, non_decreasing_hull, paired_saving
@@ -178,11 +179,8 @@ def deployed(found: Set, seed: int, fitter: str = "default", margin: float = MAR
         parts["base"][rows] = result.rows.reference_cost_usd
         parts["gain"][rows] = result.rows.quality - result.rows.reference_quality
         parts["cost"][rows] = result.rows.cost_usd
-        mixed = result.rows.qualities[:, column] - result.rows.reference_quality
-        parts["mix_gain"][rows] = share * mixed if share else 0.0
-        parts["mix_cost"][rows] = (1 - share) * result.rows.reference_cost_usd + (
-            share * result.rows.costs[:, column] if share else 0.0
-        )
+        parts["mix_gain"][rows] = result.mix.quality - result.mix.reference_quality
+        parts["mix_cost"][rows] = result.mix.cost_usd
         certificate = policy.spec.certificate
         notes.append({k: certificate[k] for k in ("verdict", "action", "reason", "smallest_margin", "mix")})
     return {"rows": parts, "folds": notes}
@@ -254,7 +252,16 @@ def bench(found: Set, seeds: int, fitter: str) -> dict[str, Any]:
     for note in result["folds"][:1]:
         margin = "unknown" if note["smallest_margin"] is None else f"{100 * note['smallest_margin']:.2f} points"
         print(f"  fold 0: {note['verdict']}, {note['action']}: {note['reason']}; smallest certifiable margin {margin}")
+    result["below_mix"] = missed = below_mix(found, fitter)
+    fits = len(MARGINS) * (1 + int(found.fold.max()))
+    print(f"  fits shown to save less than the mix, of {fits} at margins {MARGINS}: {missed or 'none'}")
     if found.name in ("lineage_bench", "recorded"):
+        for margin in MORE_MARGINS:
+            runs = [deployed(found, seed, fitter, margin)["rows"] for seed in range(seeds)]
+            f = figures(found, {k: np.mean([run[k] for run in runs], axis=0) for k in runs[0]})
+            result[f"margin {margin}"] = f
+            told = f"{f['quality_points']:.2f} points, saving {f['saving']:.1f}, over the mix {f['difference']:+.1f}"
+            print(f"  margin {margin}: {told}")
         result["hindsight_hull_saving_upper_bound"] = hull = hull_saving(found, 0, fitter)
         print(f"  hindsight hull, saving at parity (upper bound): {100 * hull:.1f} %")
     return result
@@ -277,7 +284,16 @@ def judge(results: dict[str, Any]) -> list[tuple[str, float, float]]:
                 0.0,
             )
         ]
+    scored = {name: result for name, result in results.items() if "mean" in result}
+    if len(scored) == len(NAMES):
+        lines.append(("mean saving", float(np.mean([r["mean"]["saving"] for r in scored.values()])), MEAN_SAVING))
+    for name in ("lineage_bench", "recorded"):
+        for part in ("mean", *(f"margin {margin}" for margin in MORE_MARGINS)) if name in scored else ():
+            label = f"{name}: over the random mix, {part if part != 'mean' else f'margin {MARGIN}'}"
+            lines.append((label, scored[name][part]["difference"], 0.0))
     for name, result in results.items():
+        lines.append((f"{name}: fits below the mix", -float(len(result["below_mix"])), 0.0))
+    for name, result in scored.items():
         low = result["mean"]["difference_low95"]
         if not np.isnan(low):
             lines.append((f"{name}: over the random mix, lower 95 % bound", low, -3.0))
@@ -295,11 +311,16 @@ def main() -> None:
         found = load(name) if asked.only in name else None
         if found is not None:
             results[name] = bench(found, asked.seeds, asked.fitter)
+    for name in CERTIFIED:
+        found = load(name) if asked.only in name else None
+        if found is not None:
+            results[name] = {"n": len(found.data), "below_mix": below_mix(found, asked.fitter)}
+            print(f"\n{name}: {len(found.data)} samples, fits below the mix: {results[name]['below_mix'] or 'none'}")
     print("\nacceptance")
     missed = 0
     for what, reached, needed in judge(results):
         missed += reached < needed
-        print(f"  {what:52}{reached:9.3f}  at least {needed:6.3f}  {'ok' if reached >= needed else 'MISSED'}")
+        print(f"  {what:52}{reached + 0.0:9.3f}  at least {needed:6.3f}  {'ok' if reached >= needed else 'MISSED'}")
     if not asked.only and asked.fitter == "default":
         text = json.dumps(results, indent=1, default=float)
         (HERE / "quality.json").write_text(text.replace("NaN", "null") + "\n")
