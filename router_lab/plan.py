@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from router_lab.metrics import Estimate, certifiable_margin, clustered_mean, samples_needed, verdict
+from router_lab.metrics import Estimate, certifiable_margin, samples_needed, verdict
+from router_lab.metrics.paired import Recorded, column_means
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
@@ -72,8 +73,7 @@ def plan(
     if reference is not None and reference not in data.candidates:
         raise InputError(f"plan: reference {reference} is not in the outcomes")
     known = ~np.isnan(data.quality)
-    counted = np.where(known, data.weight, 0)
-    means = np.where(known, data.quality * counted, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1e-12)
+    means = column_means(data.quality, data.weighting)
     everywhere = known.mean(axis=0) >= min(SEEN, float(known.mean(axis=0).max()))
     best = int(np.where(everywhere, means, -1).argmax()) if reference is None else data.candidates.index(reference)
     every, left = np.ones(len(data), bool), _left(outcomes)
@@ -118,9 +118,7 @@ def _need(
     margin: float,
     confidence: float,
 ) -> Need:
-    gain = data.quality[rows, column] - data.quality[rows, reference]
-    weights = data.weight[rows][:, [column, reference]].max(axis=1)
-    estimate = clustered_mean(gain, data.group[rows], weights=weights, span=1.0)
+    estimate = Recorded.of(data, reference).take(rows).always(column).gain()
     judged = verdict(estimate, -margin, confidence)
     samples = judged.samples_needed if judged.verdict == "inconclusive" else 0
     pair = data.cost_usd[rows][:, [column, reference]]

@@ -16,12 +16,12 @@ import router_lab
 from router_lab.certificate import NotReproducible, Refit
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
-from router_lab.fit.certificate import Expected, certify, figure, over_mix, with_test
+from router_lab.fit.certificate import certify, figure, with_test
 from router_lab.fit.choose import CHOOSING, READS, Choice, choose, constants, family, mixed
 from router_lab.fit.coverage import Strange, known_threshold, strange_threshold, told
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
-from router_lab.fit.evidence import Evidence, Goal, column_means
+from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.limits import fallbacks_of, limits_of
@@ -38,7 +38,8 @@ from router_lab.fit.predictor import (
 )
 from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.table import Cell, routing_table, table_actions
-from router_lab.metrics import Estimate, paired_saving
+from router_lab.metrics import Estimate
+from router_lab.metrics.paired import Recorded, column_means
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.replay import replay_known
 from router_lab.runtime.clients import unreproducible
@@ -153,14 +154,10 @@ def learn(problem: Problem, deal: int) -> Fitted:
 
 def _figures(fitted: Fitted) -> Refit:
     """Out-of-fold savings of a fit, and over the random mix."""
-    mine = Expected.of(fitted.evidence, fitted.choices["default"])
-    base = Expected.of(fitted.evidence, fitted.random_mix)
-    group = fitted.evidence.group
-    return Refit(
-        n=len(group),
-        savings=figure(paired_saving(mine.cost, mine.base, group, weights=mine.weight)),
-        over_random_mix=figure(over_mix(mine, base, group)),
+    mine, base = (
+        fitted.evidence.follow(choice.action, choice.mix) for choice in (fitted.choices["default"], fitted.random_mix)
     )
+    return Refit(n=len(mine.group), savings=figure(mine.saving()), over_random_mix=figure(mine.over(base)))
 
 
 def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
@@ -172,9 +169,11 @@ def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
     other = learn(problem, deal)
     if other.choices["default"].mix <= 0:
         return plain, None
-    mine = Expected.of(other.evidence, other.choices["default"])
-    before = Expected.of(plain.evidence, plain.choices["default"])
-    more = over_mix(mine, before, plain.evidence.group)
+    mine, before = (
+        fitted.evidence.follow(fitted.choices["default"].action, fitted.choices["default"].mix)
+        for fitted in (other, plain)
+    )
+    more = mine.over(before)
     return (other, more) if more.low(0.95) > 0 else (plain, None)
 
 
@@ -215,23 +214,15 @@ def _evidence(
             here = folds == fold
             table[here] = table_actions(cells, data.suite[here], problem.reference)
     eligible = problem.eligible[data.suite + 1]
-    return (
-        Evidence(
-            data.quality, data.cost_usd, eligible, covered, table, data.group, folds, problem.reference, data.weighting
-        ),
-        threshold,
-    )
+    found = Recorded.of(data, problem.reference)
+    return Evidence(**vars(found), eligible=eligible, covered=covered, table=table, fold=folds), threshold
 
 
 def _table(problem: Problem, rows: NDArray[np.bool_], margin: float, confidence: float) -> list[Cell]:
-    data = problem.develop
     if margin <= 0:
         return []
-    return routing_table(
-        data.quality[rows], data.cost_usd[rows], data.suite[rows], data.group[rows], problem.eligible[1:],
-        problem.reference, margin=margin, confidence=confidence,
-        weight=None if data.weighting is None else data.weighting[rows],
-    )  # fmt: skip
+    known = Recorded.of(problem.develop, problem.reference).take(rows)
+    return routing_table(known, problem.eligible[1:], margin=margin, confidence=confidence)
 
 
 def _choices(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -25,7 +25,7 @@ from router_lab.certificate import (
     TestSplit,
 )
 from router_lab.fit.choose import Choice
-from router_lab.fit.evidence import Evidence, Goal, column_means
+from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.judged import judged_by, outcome, told_bounds
 from router_lab.fit.problem import Problem
 from router_lab.fit.table import Cell
@@ -34,9 +34,9 @@ from router_lab.metrics import (
     advice,
     certifiable_margin,
     clustered_mean,
-    paired_saving,
     verdict,
 )
+from router_lab.metrics.paired import Paired, Recorded, column_means
 from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
 from router_lab.replay import Replay, number
 from router_lab.runtime.model import Candidate
@@ -75,7 +75,7 @@ def certify(
     """
     goal, choice = goals["default"], choices["default"]
     found = outcome(problem, evidence, goal, choice)
-    mine, base = Expected.of(evidence, choice), Expected.of(plain, random_mix)
+    mine, base = evidence.follow(choice.action, choice.mix), plain.follow(random_mix.action, random_mix.mix)
     ref = problem.develop.candidates[problem.reference]
     shown = Certificate(
         certificate_version=1,
@@ -90,20 +90,20 @@ def certify(
         judged=found.judged,
         n=found.n,
         clusters=found.clusters,
-        unpaired=int(np.isnan(mine.gain[choice.judged]).sum()),
+        unpaired=int((~mine.scored[choice.judged]).sum()),
         infra_share=problem.infra,
         reference=Reference(model=ref.model, effort=ref.effort),
-        quality_difference=figure(difference(mine, evidence, goal, choice)),
-        savings=figure(paired_saving(mine.cost, mine.base, evidence.group, weights=mine.weight)),
+        quality_difference=figure(difference(mine, goal, choice)),
+        savings=figure(mine.saving()),
         mix=max(0.0, choice.mix),
         mix_forbidden=not goal.mix,
         points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
-        suites=_suites(problem.develop, evidence, mine, cells),
+        suites=_suites(problem.develop, mine, cells),
         fixed=tuple(_fixed(problem, plain, j) for j in range(len(problem.develop.candidates))),
-        random_mix=_mix(problem, plain, goal, random_mix, base),
-        over_random_mix=figure(over_mix(mine, base, evidence.group)),
+        random_mix=_mix(problem, goal, random_mix, base),
+        over_random_mix=figure(mine.over(base)),
         escalation=evidence is not plain,
-        oracle_upper_bound=_oracle(problem.develop),
+        oracle_upper_bound=_oracle(Recorded.of(problem.develop, problem.reference)),
         smallest_margin=number(smallest_margin(problem, evidence, goal, choice)),
         samples_needed=found.samples_needed,
         dollars_needed=found.dollars_needed,
@@ -113,60 +113,9 @@ def certify(
     return replace(shown, action=advice(shown).action)
 
 
-@dataclass(frozen=True)
-class Expected:
-    """Expected gain in quality, cost and reference cost of each row [n] at the mix of a choice, NaN = missing; `weight`
-    [n]: one over the known probability with which all of it was observed, None = 1; `moved` [n]: the share of a row's
-    requests that may leave the reference."""
-
-    gain: Floats
-    cost: Floats
-    base: Floats
-    weight: Floats | None
-    moved: Floats
-
-    def gained(self, rows: NDArray[np.bool_], group: NDArray[np.int64]) -> Estimate:
-        """The mean gain in quality on some rows; certain where nothing there leaves the reference."""
-        weights = None if self.weight is None else self.weight[rows]
-        span = float(self.moved[rows].max(initial=0.0))
-        return clustered_mean(self.gain[rows], group[rows], weights=weights, span=span)
-
-    @classmethod
-    def of(cls, evidence: Evidence, choice: Choice) -> Expected:
-        """Uncovered rows follow the table (once it is shown), covered ones the choice with probability `mix`."""
-        rows = np.arange(len(evidence.group))
-        idle = np.where(evidence.covered | (choice.mix < 0), evidence.reference, evidence.table)
-        share = max(0.0, choice.mix)
-        base = evidence.cost_usd[:, evidence.reference]
-        reference = evidence.quality[:, evidence.reference]
-
-        def mixed(values: Floats) -> Floats:
-            still: Floats = values[rows, idle]
-            if share == 0:
-                return still
-            moved: Floats = np.take_along_axis(values, choice.action, axis=1).mean(axis=1)
-            return (1 - share) * still + share * moved
-
-        cost = mixed(evidence.cost_usd)
-        known = ~np.isnan(cost + base)
-        gain = mixed(evidence.quality) - reference
-        weight = evidence.weights(idle, *(choice.action.T if share else ()))
-        differs = (choice.action != idle[:, None]).any(axis=1)
-        moved = np.where(idle != evidence.reference, 1.0, np.where(differs, share, 0.0))
-        return cls(gain, np.where(known, cost, np.nan), np.where(known, base, np.nan), weight, moved)
-
-
-def difference(mine: Expected, evidence: Evidence, goal: Goal, choice: Choice) -> Estimate:
+def difference(mine: Paired, goal: Goal, choice: Choice) -> Estimate:
     """The difference in quality of what is deployed: under a margin the very estimate that the verdict judged."""
-    if goal.kind == "margin" and choice.acts:
-        return choice.walked.estimate
-    return mine.gained(np.ones(len(evidence.group), bool), evidence.group)
-
-
-def over_mix(mine: Expected, mix: Expected, group: NDArray[np.int64]) -> Estimate:
-    """What is saved more than by the random mix, as a share of the reference's cost, row by row."""
-    weights = mine.weight if mix.weight is None or mine.weight is None else np.maximum(mine.weight, mix.weight)
-    return paired_saving(mine.cost, mix.cost, group, reference=mine.base, weights=weights)
+    return choice.walked.estimate if goal.kind == "margin" and choice.acts else mine.gain()
 
 
 def figure(estimate: Estimate, confidence: float = 0.95) -> Figure:
@@ -225,18 +174,15 @@ def _point(goal: Goal, choice: Choice) -> PointShown:
     )
 
 
-def _suites(data: OutcomeMatrix, evidence: Evidence, mine: Expected, cells: Sequence[Cell]) -> dict[str, SuiteRow]:
+def _suites(data: OutcomeMatrix, mine: Paired, cells: Sequence[Cell]) -> dict[str, SuiteRow]:
     """By suite: the policy's difference and saving on left-out rows, and the routing table's row."""
     table = {cell.suite: _row(data.candidates[cell.column], cell) for cell in cells}
     result: dict[str, SuiteRow] = {}
-    for code in np.unique(data.suite):
-        here = data.suite == code
-        weights = None if mine.weight is None else mine.weight[here]
-        gain = mine.gained(here, evidence.group)
-        saving = paired_saving(mine.cost[here], mine.base[here], evidence.group[here], weights=weights)
+    for code, here in mine.by_suite().items():
+        gain = here.gain()
         result[data.suites[code]] = SuiteRow(
-            n=gain.n, clusters=gain.clusters, quality_difference=figure(gain), savings=figure(saving),
-            table=table.get(int(code)),
+            n=gain.n, clusters=gain.clusters, quality_difference=figure(gain), savings=figure(here.saving()),
+            table=table.get(code),
         )  # fmt: skip
     return result
 
@@ -256,26 +202,24 @@ def _cut_off(frame: pd.DataFrame, candidate: Candidate) -> float | None:
 
 def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
     """One candidate for everything, paired with the reference."""
-    data = problem.develop
-    constant = np.full(len(data), column, np.int64)
-    gain = evidence.values(constant, Goal("margin", 0.0, 0.9))
-    cost = evidence.cost_usd[:, column]
+    data, paired = problem.develop, evidence.always(column)
     own = None if evidence.weight is None else evidence.weight[:, column]
-    weights = evidence.weights(constant)
-    other = column != evidence.reference  # nothing is lost against oneself, for certain
     pair = data.candidates[column]
+    quality, cost = (
+        clustered_mean(values[:, column], data.group, weights=own) for values in (data.quality, evidence.cost_usd)
+    )
     return Fixed(
         model=pair.model,
         effort=pair.effort,
-        quality=number(clustered_mean(data.quality[:, column], data.group, weights=own).value),
-        cost_usd=number(clustered_mean(cost, data.group, weights=own).value),
-        quality_difference=figure(clustered_mean(gain, evidence.group, weights=weights, span=float(other))),
-        savings=figure(paired_saving(cost, evidence.cost_usd[:, evidence.reference], evidence.group, weights=weights)),
+        quality=number(quality.value),
+        cost_usd=number(cost.value),
+        quality_difference=figure(paired.gain()),
+        savings=figure(paired.saving()),
         cut_off=_cut_off(problem.frame, pair),
     )
 
 
-def _mix(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice, base: Expected) -> RandomMix:
+def _mix(problem: Problem, goal: Goal, choice: Choice, base: Paired) -> RandomMix:
     """The baseline: candidate and probability that the same procedure finds without looking at prompt or suite."""
     column = choice.options[0].column if choice.acts else None
     column = problem.reference if column is None else column
@@ -284,21 +228,18 @@ def _mix(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice, base:
         model=pair.model,
         effort=pair.effort,
         probability=choice.mix if choice.acts else 0.0,
-        quality_difference=figure(difference(base, evidence, goal, choice)),
-        savings=figure(paired_saving(base.cost, base.base, evidence.group, weights=base.weight)),
+        quality_difference=figure(difference(base, goal, choice)),
+        savings=figure(base.saving()),
     )
 
 
-def _oracle(data: OutcomeMatrix) -> Oracle:
-    """Hindsight: each row's best outcome among those with a cost, the cheapest of equals."""
-    known = ~np.isnan(data.quality + data.cost_usd)
-    some = known.any(axis=1)
+def _oracle(recorded: Recorded) -> Oracle:
+    """Hindsight, on every row with an outcome and a cost."""
+    quality, cost = recorded.oracle()
+    some = ~np.isnan(quality)
     if not some.any():
         return Oracle(n=0)
-    quality = np.where(known, data.quality, -np.inf)[some]
-    best = quality.max(axis=1, keepdims=True)
-    cost = np.where(known[some] & (quality >= best), data.cost_usd[some], np.inf).min(axis=1)
-    return Oracle(quality=float(best.mean()), cost_usd=float(cost.mean()), n=int(some.sum()))
+    return Oracle(quality=float(quality[some].mean()), cost_usd=float(cost[some].mean()), n=int(some.sum()))
 
 
 def _test(held: Replay) -> TestSplit:

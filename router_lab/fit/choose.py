@@ -28,10 +28,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from router_lab.fit.evidence import Evidence, Goal, column_means
+from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.walk import Walked, walk
 from router_lab.metrics import effective_number
 from router_lab.metrics.bound import Spread, reach
+from router_lab.metrics.paired import column_means
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -21,6 +21,7 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.predictor import Settings, Task, fit_model, to_units
 from router_lab.fit.problem import Problem
 from router_lab.metrics import MIN_CLUSTERS, Estimate, clustered_mean
+from router_lab.metrics.paired import Recorded
 from router_lab.runtime.model import POOLED
 
 Floats = NDArray[np.float64]
@@ -136,13 +137,8 @@ def _coverage(task: Task, inside: Ints, out: Ints) -> Floats:
 
 def _evidence(problem: Problem, rows: Ints) -> Evidence:
     """Outcomes of rows whose suite is unknown: who may be chosen is what row POOLED says."""
-    data, n = problem.develop, len(rows)
-    weight = None if data.weighting is None else data.weighting[rows]
-    idle = np.full(n, problem.reference, np.int64)
-    return Evidence(
-        data.quality[rows], data.cost_usd[rows], np.repeat(problem.eligible[POOLED][None], n, axis=0), np.ones(n, bool),
-        idle, data.group[rows], np.zeros(n, np.int64), problem.reference, weight,
-    )  # fmt: skip
+    found = Recorded.of(problem.develop, problem.reference).take(rows)
+    return Evidence.bare(found, eligible=np.repeat(problem.eligible[POOLED][None], len(rows), axis=0))
 
 
 def _walk(

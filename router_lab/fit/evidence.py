@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from router_lab.metrics.paired import Columns, Floats, Ints, Mask, Paired, Recorded, column_means
 
 
 @dataclass(frozen=True)
@@ -33,32 +30,28 @@ class Goal:
         return -self.level if self.kind == "margin" else 0.0
 
 
-def column_means(values: Floats, weight: Floats | None = None) -> Floats:
-    """[c] means of what is known, rows weighted by `weight` [n, c]; NaN for a column without anything."""
-    known = ~np.isnan(values)
-    counted = known.astype(np.float64) if weight is None else np.where(known, weight, 0.0)
-    total = np.where(known, values * counted, 0.0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(counted.sum(axis=0), 1e-12), np.nan)
-
-
-@dataclass(frozen=True)
-class Evidence:
+@dataclass(frozen=True, kw_only=True)
+class Evidence(Recorded):
     """Outcomes on which an operating point is chosen: n rows, c candidates.
 
-    quality, cost_usd [n, c] as observed (NaN = missing); eligible [n, c]: may be chosen for that row; covered [n]: rows
-    on which predictions are followed; elsewhere the column in `table` [n] acts; group, fold [n]; reference: its column.
-    weight [n, c]: one over the known probability with which an outcome was observed; None = 1 everywhere.
+    eligible [n, c]: may be chosen for that row; covered [n]: rows on which predictions are followed; elsewhere the
+    column in `table` [n] acts; fold [n].
     """
 
-    quality: Floats
-    cost_usd: Floats
-    eligible: NDArray[np.bool_]
-    covered: NDArray[np.bool_]
+    eligible: Mask
+    covered: Mask
     table: Ints
-    group: Ints
     fold: Ints
-    reference: int
-    weight: Floats | None = None
+
+    @classmethod
+    def bare(cls, known: Recorded, *, eligible: Mask | None = None, fold: Ints | None = None) -> Evidence:
+        """Of rows that are all covered, by default with every candidate open and in one fold."""
+        n = len(known.group)
+        return Evidence(
+            **vars(known), eligible=np.ones(known.quality.shape, bool) if eligible is None else eligible,
+            covered=np.ones(n, bool), table=np.full(n, known.reference, np.int64),
+            fold=np.zeros(n, np.int64) if fold is None else fold,
+        )  # fmt: skip
 
     @property
     def idle(self) -> Ints:
@@ -72,7 +65,7 @@ class Evidence:
         mean = float(np.nan_to_num(column_means(self.cost_usd[:, [self.reference]], weight))[0])
         return mean if mean > 0 else 1.0
 
-    def only(self, rows: NDArray[np.bool_]) -> Evidence:
+    def only(self, rows: Mask) -> Evidence:
         """The same with the outcomes of these rows alone; the others count as unpaired."""
         quality, cost = (np.where(rows[:, None], part, np.nan) for part in (self.quality, self.cost_usd))
         return replace(self, quality=quality, cost_usd=cost)
@@ -81,27 +74,23 @@ class Evidence:
         """The same, with predictions followed on every row."""
         return self if self.covered.all() else replace(self, covered=np.ones_like(self.covered))
 
-    def weights(self, *actions: NDArray[np.integer[Any]]) -> Floats | None:
-        """Weight of a row for which all of these columns' outcomes and the reference's are needed; [n] or [n, k].
+    def follow(self, action: Ints, mix: float) -> Paired:
+        """What is given where covered rows follow `action` [n, k], columns in equal shares, with probability `mix`;
+        uncovered ones follow the table, once that is shown (`mix` of 0 and more)."""
+        idle = np.where(self.covered | (mix < 0), self.reference, self.table)
+        share = max(0.0, mix)
+        found = self.mixture((1 - share, idle), (share, action))
+        differs = (action != idle[:, None]).any(axis=1)
+        return replace(found, moved=np.where(idle != self.reference, 1.0, np.where(differs, share, 0.0)))
 
-        Who left a race runs on with the same random clusters as all others who left, so what is observed is nested and
-        the least likely of the outcomes decides.
-        """
-        if self.weight is None:
-            return None
-        found = self._like(self.weight, actions[0])
-        for action in actions:
-            found = np.maximum(found, self._of(self.weight, action))
-        return np.asarray(np.broadcast_to(found, actions[0].shape), np.float64)
-
-    def values(self, action: NDArray[np.integer[Any]], goal: Goal) -> Floats:
+    def values(self, action: Columns, goal: Goal) -> Floats:
         """What the goal tests, for columns [n] or [n, k] of actions; NaN where an outcome is missing."""
         if goal.kind == "budget":
             return 1 - self._of(self.cost_usd, action) / goal.level
         picked = self._of(self.quality, action)
         return picked - (goal.level if goal.kind == "quality" else self._like(self.quality, action))
 
-    def worth(self, action: NDArray[np.integer[Any]], goal: Goal) -> tuple[Floats, Floats]:
+    def worth(self, action: Columns, goal: Goal) -> tuple[Floats, Floats]:
         """What is gained and out of how much: dollars spared and the reference's; under a budget, quality and rows."""
         if goal.kind == "budget":
             gained = self._of(self.quality, action) - self._like(self.quality, action)
@@ -109,11 +98,3 @@ class Evidence:
         base = self._like(self.cost_usd, action)
         spared = base - self._of(self.cost_usd, action)
         return spared, np.where(np.isnan(spared), np.nan, base)
-
-    @staticmethod
-    def _of(values: Floats, action: NDArray[np.integer[Any]]) -> Floats:
-        wide = action.astype(np.int64).reshape(len(values), -1)
-        return np.take_along_axis(values, wide, axis=1).reshape(action.shape)
-
-    def _like(self, values: Floats, action: NDArray[np.integer[Any]]) -> Floats:
-        return values[:, self.reference].reshape(-1, *(1 for _ in action.shape[1:]))

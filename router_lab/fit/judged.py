@@ -10,9 +10,10 @@ import numpy as np
 
 from router_lab.certificate import Judged
 from router_lab.fit.choose import Choice
-from router_lab.fit.evidence import Evidence, Goal, column_means
+from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.problem import Problem
 from router_lab.metrics import Estimate, Verdict, apart, bounds_told, verdict
+from router_lab.metrics.paired import column_means
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.replay import number
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.config import Recipe
-from router_lab.fit.evidence import column_means
+from router_lab.metrics.paired import column_means
 from router_lab.outcomes import OutcomeMatrix, candidates_of, split_of, validate_outcomes
 from router_lab.replay import escalated
 from router_lab.runtime.errors import InputError, RouterLabWarning

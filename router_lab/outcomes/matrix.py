@@ -45,7 +45,7 @@ def candidates_of(frame: pd.DataFrame) -> tuple[Candidate, ...]:
 class OutcomeMatrix:
     """Outcomes as arrays: n samples in the order of (suite, sample_id), c candidates in the order of `candidates`.
 
-    quality, cost_usd: float64[n, c], the mean over the epochs that were scored; NaN where nothing was.
+    quality, cost_usd, latency_s: float64[n, c], the mean over the epochs that were scored; NaN where nothing was.
     check: float64[n, c], the share of epochs whose answer passed its run-time check; NaN where there is none.
     epochs: int64[n, c], how many epochs stand behind a cell. weight: float64[n, c], 1 / inclusion probability.
     suite: int64[n] codes. name: int64[n] codes into `groups`, the names (suite, group); the split goes by name.
@@ -69,6 +69,7 @@ class OutcomeMatrix:
     check: Floats
     epochs: Ints
     weight: Floats
+    latency_s: Floats
     vectors: Floats | None = None
 
     def __len__(self) -> int:
@@ -115,6 +116,7 @@ class OutcomeMatrix:
             check=_cell_means(scored, "check", row, column, shape),
             epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64),
             weight=np.nan_to_num(_cell_means(scored, "weight", row, column, shape), nan=1.0),
+            latency_s=_cell_means(scored, "latency_s", row, column, shape),
             vectors=vectors,
         )
 
@@ -146,6 +148,7 @@ class OutcomeMatrix:
             check=self.check[chosen],
             epochs=self.epochs[chosen],
             weight=self.weight[chosen],
+            latency_s=self.latency_s[chosen],
             vectors=None if self.vectors is None else self.vectors[chosen],
         )
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.certificate import Certificate, Compared, Figure
-from router_lab.metrics import MIN_CLUSTERS, Estimate, apart, paired_saving, too_few
+from router_lab.metrics import MIN_CLUSTERS, Estimate, apart, too_few
 from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, cut_off, percent, points
 from router_lab.report.marks import Kind, Mark
@@ -134,20 +134,16 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
 
     Keys suite, n, shares {label: share}, quality_difference and savings (Figures).
     """
-    rows, result = replayed.rows, []
-    heavy = rows.weights()
+    result = []
     labels = [candidate_label(c.model, c.effort) for c in replayed.shares]
-    for code, suite in enumerate(rows.suites):
-        here = (rows.suite == code) & ~np.isnan(rows.quality)
-        if not here.any():
-            continue
-        weights = None if heavy is None else heavy[here]
-        gain = rows.gain(here)
-        saving = paired_saving(rows.cost_usd[here], rows.reference_cost_usd[here], rows.group[here], weights=weights)
-        means = np.average(rows.shares[here], axis=0, weights=weights)  # as the shares of a replay are
+    scored = replayed.rows.scored
+    rows, served = replayed.rows.take(scored), replayed.served[scored]
+    for code, here in rows.by_suite().items():
+        gain, saving = here.gain(), here.saving()
+        means = np.average(served[rows.suite == code], axis=0, weights=here.weight)  # as the shares of a replay are
         result.append(
             {
-                "suite": suite,
+                "suite": replayed.suites[code],
                 "n": gain.n,
                 "shares": {lab: float(s) for lab, s in zip(labels, means, strict=True) if s > 0},
                 "quality_difference": _estimated(gain),

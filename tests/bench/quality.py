@@ -154,16 +154,12 @@ def deployed(found: Set, seed: int, fitter: str = "default") -> dict[str, Any]:
         here = found.data.take(rows)
         names = [found.data.suites[s] for s in here.suite]
         result = score(policy, here, policy.shares([p or "" for p in here.prompts], names), in_sample=False)
-        mix = result.random_mix
-        share, column = mix["probability"], mix["column"]
-        parts["base"][rows] = result.rows.reference_cost_usd
-        parts["gain"][rows] = result.rows.quality - result.rows.reference_quality
-        parts["cost"][rows] = result.rows.cost_usd
-        mixed = result.rows.qualities[:, column] - result.rows.reference_quality
-        parts["mix_gain"][rows] = share * mixed if share else 0.0
-        parts["mix_cost"][rows] = (1 - share) * result.rows.reference_cost_usd + (
-            share * result.rows.costs[:, column] if share else 0.0
-        )
+        mine, mix = result.rows, result.mix
+        parts["base"][rows] = mine.reference_cost_usd
+        parts["gain"][rows] = mine.quality - mine.reference_quality
+        parts["cost"][rows] = mine.cost_usd
+        parts["mix_gain"][rows] = mix.quality - mix.reference_quality
+        parts["mix_cost"][rows] = mix.cost_usd
         certificate = policy.spec.certificate
         notes.append({k: certificate[k] for k in ("verdict", "action", "reason", "smallest_margin", "mix")})
     return {"rows": parts, "folds": notes}
