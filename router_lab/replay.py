@@ -86,7 +86,7 @@ class Replay:
             "shares": [{"model": c.model, "effort": c.effort, "share": s} for c, s in self.shares.items()],
             "n": self.n, "clusters": self.clusters, "skipped": self.skipped, "in_sample": self.in_sample,
             "rows": "in-sample" if self.in_sample else "fresh",
-            "random_mix": {k: number(v) for k, v in self.random_mix.items() if k != "column"},
+            "random_mix": {k: number(v) for k, v in self.random_mix.items()},
             "oracle_upper_bound": {k: number(v) for k, v in self.oracle.items()},
             "fixed": [{k: number(v) for k, v in row.items()} for row in self.fixed],
         }  # fmt: skip
@@ -189,8 +189,8 @@ def score(
     recorded = replace(recorded, cost_usd=np.where(np.isnan(rows.cost_usd)[:, None], np.nan, recorded.cost_usd))
     chosen = Certificate.of(policy).random_mix  # that the fit chose and certified; without one, the reference
     pair, share = (policy.reference, 0.0) if chosen is None else (chosen.candidate, float(chosen.probability))
-    column = policy.candidates.index(pair)
-    mix = recorded.chance(column, share).within(rows)
+    chances = {} if chosen is None else {policy.candidates.index(c): p for c, p in chosen.parts.items()}
+    mix = recorded.chance(chances).within(rows)
     gain, means = rows.gain(), {name: rows.mean(name).value for name in MEANS}
     spent, base = means["cost_usd"], means["reference_cost_usd"]
     kept = None if rows.weight is None else rows.weight[rows.scored]
@@ -200,7 +200,7 @@ def score(
         shares={c: float(s) for c, s in zip(policy.candidates, served, strict=True)},
         n=gain.n, clusters=gain.clusters, in_sample=in_sample, skipped=len(data) - gain.n,
         random_mix={
-            "model": pair.model, "effort": pair.effort, "probability": share, "column": column,
+            "model": pair.model, "effort": pair.effort, "probability": share,
             "quality": mix.mean("quality").value, "cost_usd": mix.mean("cost_usd").value,
             "savings": mix.saving().value,
         },

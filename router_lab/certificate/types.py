@@ -116,6 +116,8 @@ class SuiteRow(Part):
     clusters: Count | None = None
     quality_difference: Figure | None = None
     savings: Figure | None = None
+    closed: Flag | None = field(default=None, metadata=OMITTED)
+    """Left to the reference: what would have been deployed was shown to lose more than the margin here."""
     table: TableRow | None = field(default=None, metadata=OMITTED)
 
 
@@ -134,14 +136,36 @@ class Fixed(_OfCandidate, Part):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomMix(_OfCandidate, Part):
-    """The baseline that reads nothing: a candidate, and the probability with which it serves."""
+class Mixed(_OfCandidate, Part):
+    """A candidate, and the probability with which it serves, whatever is asked."""
 
     model: Text
     effort: Text | None = None
     probability: Share
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomMix(_OfCandidate, Part):
+    """The baseline that reads nothing: the candidate that serves most beside the reference with its probability, and
+    `others` where halves of the rows chose more than one; the figures are of all of it."""
+
+    model: Text
+    effort: Text | None = None
+    probability: Share
+    others: tuple[Mixed, ...] | None = field(default=None, metadata=OMITTED)
     quality_difference: Figure | None
     savings: Figure | None
+
+    @property
+    def parts(self) -> dict[Candidate, float]:
+        """The probability of each of its candidates, the reference's left out."""
+        rows: tuple[RandomMix | Mixed, ...] = (self, *(self.others or ()))
+        return {row.candidate: row.probability for row in rows if row.probability}
+
+    @property
+    def moved(self) -> float:
+        """Share of the requests that leave the reference."""
+        return sum(self.parts.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,6 +255,8 @@ class Certificate(Part):
     n: Count | None = None
     clusters: Count | None = None
     unpaired: Count | None = None
+    missing: Count | None = field(default=None, metadata=OMITTED)
+    """Outcomes of all candidates that no plan left out; they count as lost."""
     infra_share: Share | None = None
     reference: Reference | None = None
     quality_difference: Figure | None = None

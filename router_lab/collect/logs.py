@@ -15,7 +15,6 @@ from router_lab.collect.notes import Notes
 from router_lab.collect.quality import check_of, quality_of, scorer_of, unscored
 from router_lab.collect.status import (
     CANCELLED,
-    INVALIDATED,
     NEVER_ANSWERED,
     UNSCORED,
     cut_off,
@@ -23,6 +22,7 @@ from router_lab.collect.status import (
     sample_status,
 )
 from router_lab.config import Suite
+from router_lab.outcomes.schema import INVALIDATED
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.providers.evallog import RawLog, resolve
 from router_lab.providers.keys import CANDIDATE_KEY, RECORDED, SUITE_KEY, TRANSPORT, label_of, tier_of

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from router_lab.outcomes.schema import INVALIDATED
 from router_lab.providers.failures import Failure, Fault, fault, of_sample, reason_of
 from router_lab.providers.scenes import reached_scoring, scenes
 
-CANCELLED, INVALIDATED, UNSCORED, UNRUN = "cancelled", "invalidated", "unscored", "not run"
+CANCELLED, UNSCORED, UNRUN = "cancelled", "unscored", "not run"
 """First words of the reason of a row that is no evidence, other than an outage's: what `collect` counts by."""
 NEVER_ASKED = "before any model was asked"
 NEVER_ANSWERED = "no request of the candidate's was ever answered in this log"

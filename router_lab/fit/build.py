@@ -17,7 +17,7 @@ from router_lab.certificate import NotReproducible, Refit
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import certify, figure, with_test
-from router_lab.fit.choose import CHOOSING, READS, Choice, choose, constants, family, mixed
+from router_lab.fit.choose import CHOOSING, READS, Choice, constants, family
 from router_lab.fit.coverage import Strange, known_threshold, strange_threshold, told
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
@@ -37,6 +37,7 @@ from router_lab.fit.predictor import (
     to_units,
 )
 from router_lab.fit.problem import Problem, prepare
+from router_lab.fit.rivals import Rivals, lost_suites, rivals
 from router_lab.fit.table import Cell, routing_table, table_actions
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Recorded, column_means
@@ -76,6 +77,8 @@ class Fitted:
     """What holding suites out showed; None where it could not be tried."""
     predictions: Mapping[str, tuple[Floats, Floats]]
     """Out of fold, by predictor: quality and cost_usd [n, c]."""
+    closed: frozenset[int]
+    """Suites left to the reference, since the choice was shown to lose too much there."""
 
 
 def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnostics: bool = False) -> Policy:
@@ -104,7 +107,14 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
         # A fallback is asked when the reference may not be there to ask again: what counts is each one's own answer.
         spec = replace(spec, escalation=(problem.reference,), fallbacks=_fallbacks(problem))
     certificate = certify(
-        problem, fitted.evidence, fitted.goals, fitted.choices, plain.random_mix, fitted.cells, plain.evidence
+        fitted.problem,
+        fitted.evidence,
+        fitted.goals,
+        fitted.choices,
+        plain.random_mix,
+        fitted.cells,
+        plain.evidence,
+        fitted.closed,
     )
     lacking = tuple(NotReproducible.from_json(row) for row in unreproducible(spec.profiles, spec.suites))
     certificate = replace(
@@ -130,33 +140,51 @@ def learn(problem: Problem, deal: int) -> Fitted:
     task = Task.of(data, design)
     folds = group_folds(data.suite, data.group, deal)
     settings = FITTERS[problem.recipe.fitter](task, folds, deal)
-    goals = _goals(problem.recipe)
+    goals = _goals(problem.recipe, problem.compared)
     main = goals["default"]
     level = main.level if main.kind == "margin" else 0.0
     cells = _table(problem, np.ones(len(data), bool), level, main.confidence)
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
     predictions = _predictions(task, crossfit(task, folds, settings), settings)
-    choices = _choices(predictions, evidence, goals)
+    found = _rivals(predictions, evidence, goals)
+    closed: set[int] = set()
+    while lost := lost_suites(data.suite, found.values()):
+        closed |= lost
+        problem = problem.without(lost)
+        evidence = replace(evidence, eligible=problem.eligible[data.suite + 1])
+        found = _rivals(predictions, evidence, goals)
+    choices = {name: pair.deployed for name, pair in found.items()}
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
         choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
     model = fit_model(task, np.arange(len(data)), settings)
     linear, rates = compile_model(task, model, settings), suite_table(task, model)
     if all(c.by_suite for c in choices.values()):
         coverage = 0.0
-    mix = _random_mix(evidence.everywhere(), main)
+    mix = found["default"].random_mix
     strange = strange_threshold(problem, task, settings, choices["default"], main, coverage, deal)
     evidence = choices["default"].evidence
     return Fitted(
-        problem, task, settings, evidence, goals, choices, mix, cells, linear, rates, coverage, strange, predictions
+        problem,
+        task,
+        settings,
+        evidence,
+        goals,
+        choices,
+        mix,
+        cells,
+        linear,
+        rates,
+        coverage,
+        strange,
+        predictions,
+        frozenset(closed),
     )
 
 
 def _figures(fitted: Fitted) -> Refit:
     """Out-of-fold savings of a fit, and over the random mix."""
-    mine, base = (
-        fitted.evidence.follow(choice.action, choice.mix) for choice in (fitted.choices["default"], fitted.random_mix)
-    )
+    mine, base = (choice.paired(fitted.evidence) for choice in (fitted.choices["default"], fitted.random_mix))
     return Refit(n=len(mine.group), savings=figure(mine.saving()), over_random_mix=figure(mine.over(base)))
 
 
@@ -169,29 +197,25 @@ def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
     other = learn(problem, deal)
     if other.choices["default"].mix <= 0:
         return plain, None
-    mine, before = (
-        fitted.evidence.follow(fitted.choices["default"].action, fitted.choices["default"].mix)
-        for fitted in (other, plain)
-    )
-    more = mine.over(before)
+    more = other.choices["default"].paired(other.evidence).over(plain.choices["default"].paired(plain.evidence))
     return (other, more) if more.low(0.95) > 0 else (plain, None)
 
 
-def _goals(recipe: Recipe) -> dict[str, Goal]:
+def _goals(recipe: Recipe, compared: int) -> dict[str, Goal]:
     """The rule and every further point, sharing one error probability equally."""
     rules = {"default": recipe.rule, **recipe.points}
 
     def goal(rule: Rule) -> Goal:
         level = rule.margin or rule.min_quality or (rule.budget_usd_per_1k or 0.0) / 1000
         confidence = 1 - (1 - rule.confidence) / len(rules)
-        return Goal(rule.kind, level, confidence, strict=recipe.strict, mix=recipe.mix)
+        return Goal(rule.kind, level, confidence, strict=recipe.strict, mix=recipe.mix, compared=compared)
 
     return {name: goal(rule) for name, rule in rules.items()}
 
 
 def _predictions(task: Task, cross: CrossFit, settings: Settings) -> dict[str, tuple[Any, Any]]:
-    """What may steer the policy, best guess first: prompt and suite, suite alone, or one ranking for all."""
-    found = {"rates": to_units(task, cross.rates), "pooled": to_units(task, cross.pooled)}
+    """What may steer the policy, best guess first: prompt and suite, or the suite alone."""
+    found = {"rates": to_units(task, cross.rates)}
     if max(settings.blend) > 0 and task.texts.any():
         return {READS: to_units(task, cross.blended(task.half)), **found}
     return found
@@ -214,43 +238,30 @@ def _evidence(
             here = folds == fold
             table[here] = table_actions(cells, data.suite[here], problem.reference)
     eligible = problem.eligible[data.suite + 1]
-    found = Recorded.of(data, problem.reference)
+    found = Recorded.of(data, problem.reference, data.missing)
     return Evidence(**vars(found), eligible=eligible, covered=covered, table=table, fold=folds), threshold
 
 
 def _table(problem: Problem, rows: NDArray[np.bool_], margin: float, confidence: float) -> list[Cell]:
     if margin <= 0:
         return []
-    known = Recorded.of(problem.develop, problem.reference).take(rows)
+    known = Recorded.of(problem.develop, problem.reference, problem.develop.missing).take(rows)
     return routing_table(known, problem.eligible[1:], margin=margin, confidence=confidence)
 
 
-def _choices(
+def _rivals(
     predictions: Mapping[str, tuple[Any, Any]], evidence: Evidence, goals: Mapping[str, Goal]
-) -> dict[str, Choice]:
-    """A choice for each goal."""
-    found: dict[str, Choice] = {}
+) -> dict[str, Rivals]:
+    """A choice and its random mix for each goal."""
     options, actions = family(predictions, evidence)
-    for point, goal in goals.items():
-        fixed, always = constants(evidence, goal)
-        found[point] = choose(options + fixed, np.concatenate([actions, always]), evidence, goal)
-    return found
-
-
-def _random_mix(evidence: Evidence, goal: Goal) -> Choice:
-    """The baseline: of the candidates that halves chose for everything the most frequent, and how far it may go."""
-    options, actions = constants(evidence, goal)
-    found = choose(options, actions, evidence, goal)
-    if not found.promising:
-        return found
-    most = max((piece for piece in found.pieces if piece.option is not None), key=lambda piece: piece.share).option
-    assert most is not None
-    return mixed(most, actions[options.index(most)], evidence, goal)
+    return {
+        point: rivals(options, actions, *constants(evidence, goal), evidence, goal) for point, goal in goals.items()
+    }
 
 
 def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
     problem, data = fitted.problem, fitted.problem.develop
-    proven = fitted.choices["default"].mix >= 0
+    proven = fitted.choices["default"].acts
     routes = {
         data.suites[cell.suite]: Route(cell.column, cell.verdict if proven else "inconclusive") for cell in fitted.cells
     }

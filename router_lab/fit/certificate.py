@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -15,6 +15,7 @@ from router_lab.certificate import (
     Certificate,
     Figure,
     Fixed,
+    Mixed,
     Oracle,
     PointShown,
     RandomMix,
@@ -45,15 +46,18 @@ Floats = NDArray[np.float64]
 
 SEVERAL = "several"
 """Predictor of a point whose pieces have different ones."""
-_WALKED = "Learn-then-Test along the mix of the choices of halves, each judged on the other; "
+_WALKED = (
+    "Learn-then-Test along the mix of the choices of halves, each judged on the other, and along the random mix, "
+    "which share the error probability; "
+)
 PROCEDURE = {
     "margin": f"{_WALKED}one-sided bound on cluster sums for rare losses, skew and uneven clusters (metrics.bound)",
     "strict": f"{_WALKED}betting (Waudby-Smith & Ramdas) on cluster sums",
 }
 ASSUMPTIONS = (
     "clusters are independent and future prompts come from the same mixture of suites",
-    "outcomes missing for a candidate are missing independently of their quality, given the suite, or at a recorded "
-    "probability that they are weighted by",
+    "what a budget, a race or a draw at a recorded probability left out was left out whatever its quality; any other "
+    "outcome that is missing counts as lost",
     "costs are those of the recorded calls at the recorded prices",
 )
 
@@ -66,16 +70,18 @@ def certify(
     random_mix: Choice,
     cells: Sequence[Cell],
     plain: Evidence,
+    closed: Collection[int] = (),
 ) -> Certificate:
     """What the fit has shown. Figures are of left-out rows, at the mix that is deployed.
 
     `rows` names what a verdict speaks of, here and wherever one is written: `certificate` (the rows that the fit chose
     on, each predicted and judged left out), `fresh` (rows that no fit has used) or `in-sample`.
+    `closed`: suites that were left to the reference.
     `plain`: the outcomes without escalation, which the baselines are measured on; else `evidence` itself.
     """
     goal, choice = goals["default"], choices["default"]
-    found = outcome(problem, evidence, goal, choice)
-    mine, base = evidence.follow(choice.action, choice.mix), plain.follow(random_mix.action, random_mix.mix)
+    found = outcome(problem, evidence, choice)
+    mine, base = choice.paired(evidence), random_mix.paired(plain)
     ref = problem.develop.candidates[problem.reference]
     shown = Certificate(
         certificate_version=1,
@@ -91,20 +97,21 @@ def certify(
         n=found.n,
         clusters=found.clusters,
         unpaired=int((~mine.scored[choice.judged]).sum()),
+        missing=_missing(problem) or None,
         infra_share=problem.infra,
         reference=Reference(model=ref.model, effort=ref.effort),
-        quality_difference=figure(difference(mine, goal, choice)),
+        quality_difference=figure(difference(mine, choice)),
         savings=figure(mine.saving()),
         mix=max(0.0, choice.mix),
         mix_forbidden=not goal.mix,
         points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
-        suites=_suites(problem.develop, mine, cells),
+        suites=_suites(problem.develop, mine, cells, closed),
         fixed=tuple(_fixed(problem, plain, j) for j in range(len(problem.develop.candidates))),
-        random_mix=_mix(problem, goal, random_mix, base),
+        random_mix=_mix(problem, random_mix, base),
         over_random_mix=figure(mine.over(base)),
         escalation=evidence is not plain,
         oracle_upper_bound=_oracle(Recorded.of(problem.develop, problem.reference)),
-        smallest_margin=number(smallest_margin(problem, evidence, goal, choice)),
+        smallest_margin=number(smallest_margin(problem, evidence, choice)),
         samples_needed=found.samples_needed,
         dollars_needed=found.dollars_needed,
         digests={"develop": digest(problem.develop)},
@@ -113,9 +120,9 @@ def certify(
     return replace(shown, action=advice(shown).action)
 
 
-def difference(mine: Paired, goal: Goal, choice: Choice) -> Estimate:
+def difference(mine: Paired, choice: Choice) -> Estimate:
     """The difference in quality of what is deployed: under a margin the very estimate that the verdict judged."""
-    return choice.walked.estimate if goal.kind == "margin" and choice.acts else mine.gain()
+    return choice.walked.estimate if choice.goal.kind == "margin" and choice.acts else mine.gain()
 
 
 def figure(estimate: Estimate, confidence: float = 0.95) -> Figure:
@@ -144,7 +151,7 @@ def with_test(certificate: Certificate, held: Replay, goal: Goal) -> Certificate
     return replace(result, action=advice(result).action)
 
 
-def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> float:
+def smallest_margin(problem: Problem, evidence: Evidence, choice: Choice) -> float:
     """The margin that this many samples can just certify for a candidate that differs from the reference as often as
     the choice did, or, where it never did, as the cheapest other candidate does; infinite where there is no other."""
     action = choice.action
@@ -154,9 +161,9 @@ def smallest_margin(problem: Problem, evidence: Evidence, goal: Goal, choice: Ch
             return inf
         cost = np.nan_to_num(column_means(problem.develop.cost_usd, problem.develop.weight))
         action = np.full((len(action), 1), int(np.argmin(np.where(others, cost, np.inf))))
-    gain = evidence.values(action, Goal("margin", 0.0, goal.confidence)).mean(axis=1)
+    gain = evidence.gain(action).mean(axis=1)
     weights = evidence.weights(*action.T)
-    return certifiable_margin(clustered_mean(gain, evidence.group, weights=weights, span=1.0), goal.confidence)
+    return certifiable_margin(clustered_mean(gain, evidence.group, weights=weights, span=1.0), choice.goal.confidence)
 
 
 def _point(goal: Goal, choice: Choice) -> PointShown:
@@ -174,7 +181,7 @@ def _point(goal: Goal, choice: Choice) -> PointShown:
     )
 
 
-def _suites(data: OutcomeMatrix, mine: Paired, cells: Sequence[Cell]) -> dict[str, SuiteRow]:
+def _suites(data: OutcomeMatrix, mine: Paired, cells: Sequence[Cell], closed: Collection[int]) -> dict[str, SuiteRow]:
     """By suite: the policy's difference and saving on left-out rows, and the routing table's row."""
     table = {cell.suite: _row(data.candidates[cell.column], cell) for cell in cells}
     result: dict[str, SuiteRow] = {}
@@ -182,7 +189,7 @@ def _suites(data: OutcomeMatrix, mine: Paired, cells: Sequence[Cell]) -> dict[st
         gain = here.gain()
         result[data.suites[code]] = SuiteRow(
             n=gain.n, clusters=gain.clusters, quality_difference=figure(gain), savings=figure(here.saving()),
-            table=table.get(code),
+            closed=True if code in closed else None, table=table.get(code),
         )  # fmt: skip
     return result
 
@@ -219,18 +226,33 @@ def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
     )
 
 
-def _mix(problem: Problem, goal: Goal, choice: Choice, base: Paired) -> RandomMix:
-    """The baseline: candidate and probability that the same procedure finds without looking at prompt or suite."""
-    column = choice.options[0].column if choice.acts else None
-    column = problem.reference if column is None else column
-    pair = problem.develop.candidates[column]
+def _mix(problem: Problem, choice: Choice, base: Paired) -> RandomMix:
+    """The baseline: who serves with which probability, as the same procedure finds it without looking at prompts."""
+    chances: dict[int, float] = {}
+    for share, option in choice.pieces if choice.acts else ():
+        if option is not None and option.column is not None:
+            chances[option.column] = chances.get(option.column, 0.0) + choice.mix * share
+    parts = [
+        Mixed(model=pair.model, effort=pair.effort, probability=round(chance, 12))
+        for pair, chance in sorted(
+            ((problem.develop.candidates[j], chance) for j, chance in chances.items()), key=lambda part: -part[1]
+        )
+    ]
+    ref = problem.develop.candidates[problem.reference]
+    first, *others = parts or [Mixed(model=ref.model, effort=ref.effort, probability=0.0)]
     return RandomMix(
-        model=pair.model,
-        effort=pair.effort,
-        probability=choice.mix if choice.acts else 0.0,
-        quality_difference=figure(difference(base, goal, choice)),
+        model=first.model,
+        effort=first.effort,
+        probability=first.probability,
+        others=tuple(others) or None,
+        quality_difference=figure(difference(base, choice)),
         savings=figure(base.saving()),
     )
+
+
+def _missing(problem: Problem) -> int:
+    """Outcomes that no plan left out, of who may be chosen there."""
+    return int((problem.develop.missing & problem.eligible[problem.develop.suite + 1]).sum())
 
 
 def _oracle(recorded: Recorded) -> Oracle:

@@ -9,18 +9,17 @@ edge of the margin that breaks it. Halves have no row in common, and over all cu
 by luck is made up for by the cuts in which the lucky rows were judged (`make bench-guarantee`, the crowds). On what
 cross-validated estimates estimate: Bayle, Bayle, Janson & Mackey 2020.
 
-Options come in classes, one a predictor (the last sends every prompt to one candidate: its mixes are the random mixes).
-A class is chosen by what its own nested choice reaches on rows that it did not see, the option within it by all rows of
-the half, so a large class does not win by its size. Bounds are those that all rows would allow. Learn-then-Test
-(Angelopoulos et al. 2021, arXiv 2110.01052) then walks a path of ever bolder versions, from the reference alone to the
-choice itself, each step a test at the full level, and stops at the first failure: the fixed sequence needs no further
-correction.
+A half takes the option that would gain most after the mix that its own bound allows, with bounds as all rows would
+allow them; what luck there is in that shows on the other half. Options that send every prompt to one candidate are
+among them: their mixes are the random mixes. Learn-then-Test (Angelopoulos et al. 2021, arXiv 2110.01052) then walks a
+path of ever bolder versions, from the reference alone to the choice itself, each step a test at the full level, and
+stops at the first failure: the fixed sequence needs no further correction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -32,7 +31,7 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.walk import Walked, walk
 from router_lab.metrics import effective_number
 from router_lab.metrics.bound import Spread, reach
-from router_lab.metrics.paired import column_means
+from router_lab.metrics.paired import Paired, column_means
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -73,9 +72,16 @@ class Choice:
     evidence: Evidence
     """As the pieces meet it: where all go by the suite, no row is left to the table. Without chance (`Goal.mix`) only
     the rows of the half that did not choose have outcomes."""
+    goal: Goal
+    """As it was tested."""
     walked: Walked
     judged: NDArray[np.bool_]
     """[n] rows that judge it: all, or without chance those that did not choose."""
+
+    def tested(self, confidence: float) -> Choice:
+        """The same choice, walked at another confidence."""
+        goal = replace(self.goal, confidence=confidence)
+        return replace(self, goal=goal, walked=walk(self.action, self.evidence, goal))
 
     @property
     def mix(self) -> float:
@@ -101,6 +107,10 @@ class Choice:
     def promising(self) -> bool:
         """Whether any half found something worth testing."""
         return bool(self.options)
+
+    def paired(self, evidence: Evidence | None = None) -> Paired:
+        """What is deployed gives these rows; evidence: by other outcomes of them."""
+        return (evidence or self.evidence).follow(self.action, self.mix)
 
     @property
     def acts(self) -> bool:
@@ -196,14 +206,7 @@ def choose(options: list[Option], actions: NDArray[np.int16], evidence: Evidence
             if place is not None:
                 action[rows, column] = actions[place][rows]
     pieces = tuple(Piece(rows / action.size, option) for option, rows in served.items() if rows)
-    return Choice(pieces, action, seen, walk(action, seen, goal), judged)
-
-
-def mixed(option: Option, action: NDArray[np.integer[Any]], evidence: Evidence, goal: Goal) -> Choice:
-    """One option, `action` [n], and its walk. For a baseline: whoever tests what he picked on these rows is lucky."""
-    columns = action.astype(np.int64)[:, None]
-    every = np.ones(len(columns), bool)
-    return Choice((Piece(1.0, option),), columns, evidence, walk(columns, evidence, goal), every)
+    return Choice(pieces, action, seen, goal, walk(action, seen, goal), judged)
 
 
 def splits(fold: Ints) -> list[tuple[Ints, Ints]]:
@@ -231,28 +234,15 @@ class Class:
 
 
 def _select(parts: Sequence[Class], folds: Ints, goal: Goal) -> int | None:
-    """Place of the option to take, seen from `folds`: the best of the class whose own choices do best left out."""
-    if len(parts) > 1 and len(folds) > 1:
-        scores = [_left_out(part, folds, goal) for part in parts]
-        if max(scores) <= 0:
-            return None
-        parts = [parts[int(np.argmax(scores))]]
+    """Place of the option that gains most, seen from `folds`; None where none gains anything."""
+    found, most = None, 0.0
     for part in parts:
-        best = _best(_pooled(part.sums[:, folds]), _pooled(part.start[folds]), goal, part.judging / len(folds))
-        if best is not None:
-            return int(part.places[best])
-    return None
-
-
-def _left_out(part: Class, folds: Ints, goal: Goal) -> float:
-    """What a class reaches when each of `folds` is served by what the others choose."""
-    served: list[Floats] = []
-    for fold in folds:
-        others = folds[folds != fold]
-        best = _best(_pooled(part.sums[:, others]), _pooled(part.start[others]), goal, part.judging / len(others))
-        served.append(part.start[fold] if best is None else part.sums[best, fold])
-    grown = part.judging / len(folds)
-    return float(_scores(_pooled(np.array(served))[None], _pooled(part.start[folds]), goal, grown)[0])
+        grown = part.judging / len(folds)
+        score = _scores(_pooled(part.sums[:, folds]), _pooled(part.start[folds]), goal, grown)
+        best = int(score.argmax())
+        if score[best] > most:
+            found, most = int(part.places[best]), float(score[best])
+    return found
 
 
 def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goal) -> Floats:
@@ -286,15 +276,6 @@ def _pooled(sums: Floats) -> Floats:
     pooled = sums.sum(axis=-2)
     pooled[..., -1] = sums[..., -1].max(axis=-1, initial=0.0)
     return np.asarray(pooled)
-
-
-def _best(sums: Floats, start: Floats, goal: Goal, grown: float) -> int | None:
-    """The option that gains most after the mix that its own lower bound would allow; None if none gains anything."""
-    if not len(sums):
-        return None
-    score = _scores(sums, start, goal, grown)
-    best = int(score.argmax())
-    return best if score[best] > 0 else None
 
 
 def _scores(sums: Floats, start: Floats, goal: Goal, grown: float) -> Floats:

@@ -137,7 +137,7 @@ def _coverage(task: Task, inside: Ints, out: Ints) -> Floats:
 
 def _evidence(problem: Problem, rows: Ints) -> Evidence:
     """Outcomes of rows whose suite is unknown: who may be chosen is what row POOLED says."""
-    found = Recorded.of(problem.develop, problem.reference).take(rows)
+    found = Recorded.of(problem.develop, problem.reference, problem.develop.missing).take(rows)
     return Evidence.bare(found, eligible=np.repeat(problem.eligible[POOLED][None], len(rows), axis=0))
 
 

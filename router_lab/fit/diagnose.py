@@ -26,6 +26,7 @@ def diagnose(problem: Problem, figures: Callable[[Problem], Refit], seed: int) -
         cost_usd=data.cost_usd[dealt],
         check=data.check[dealt],
         weight=data.weight[dealt],
+        missing=data.missing[dealt],
     )
     groups = rng.permutation(np.unique(data.group))
     curve = []

@@ -15,7 +15,8 @@ class Goal:
 
     kind `margin`: lose at most `level` of mean quality against the reference; `quality`: a mean quality of at least
     `level`; `budget`: at most `level` dollars a request. The first two save as much as they can, a budget buys quality.
-    `strict` tests by betting. `mix` allows chance.
+    `strict` tests by betting. `mix` allows chance. `compared`: the reference is the best of so many candidates, by
+    these very rows; where it is itself tested, each of them could have been it, and they share the error.
     """
 
     kind: str
@@ -23,6 +24,12 @@ class Goal:
     confidence: float
     strict: bool = False
     mix: bool = True
+    compared: int = 1
+
+    @property
+    def sure(self) -> float:
+        """The confidence that a test needs: nothing is gained by luck against a reference that luck favoured."""
+        return self.confidence if self.kind == "margin" else 1 - (1 - self.confidence) / self.compared
 
     @property
     def floor(self) -> float:
@@ -68,27 +75,28 @@ class Evidence(Recorded):
     def only(self, rows: Mask) -> Evidence:
         """The same with the outcomes of these rows alone; the others count as unpaired."""
         quality, cost = (np.where(rows[:, None], part, np.nan) for part in (self.quality, self.cost_usd))
-        return replace(self, quality=quality, cost_usd=cost)
+        missing = None if self.missing is None else self.missing & rows[:, None]
+        return replace(self, quality=quality, cost_usd=cost, missing=missing)
 
     def everywhere(self) -> Evidence:
         """The same, with predictions followed on every row."""
         return self if self.covered.all() else replace(self, covered=np.ones_like(self.covered))
 
     def follow(self, action: Ints, mix: float) -> Paired:
-        """What is given where covered rows follow `action` [n, k], columns in equal shares, with probability `mix`;
-        uncovered ones follow the table, once that is shown (`mix` of 0 and more)."""
-        idle = np.where(self.covered | (mix < 0), self.reference, self.table)
-        share = max(0.0, mix)
-        found = self.mixture((1 - share, idle), (share, action))
-        differs = (action != idle[:, None]).any(axis=1)
-        return replace(found, moved=np.where(idle != self.reference, 1.0, np.where(differs, share, 0.0)))
+        """What is given where `action` [n, k], columns in equal shares, is followed with probability `mix`, and else
+        `idle`; the reference alone where `mix` shows nothing (0 or less)."""
+        if mix <= 0:
+            return self.always(self.reference)
+        return self.mixture((1 - mix, self.idle), (mix, action))
 
     def values(self, action: Columns, goal: Goal) -> Floats:
         """What the goal tests, for columns [n] or [n, k] of actions; NaN where an outcome is missing."""
         if goal.kind == "budget":
             return 1 - self._of(self.cost_usd, action) / goal.level
-        picked = self._of(self.quality, action)
-        return picked - (goal.level if goal.kind == "quality" else self._like(self.quality, action))
+        if goal.kind == "margin":
+            return self.gain(action)
+        quality = self.quality if self.missing is None else np.where(self.missing, 0.0, self.quality)
+        return self._of(quality, action) - goal.level
 
     def worth(self, action: Columns, goal: Goal) -> tuple[Floats, Floats]:
         """What is gained and out of how much: dollars spared and the reference's; under a budget, quality and rows."""

@@ -34,9 +34,10 @@ class Outcome:
     judged: Judged | None = None
 
 
-def outcome(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) -> Outcome:
+def outcome(problem: Problem, evidence: Evidence, choice: Choice) -> Outcome:
     """The verdict of the step that the walk reached; of the one that it could not take, where it reached none."""
-    ref, found = problem.develop.candidates[problem.reference], choice.walked.estimate
+    goal, found = choice.goal, choice.walked.estimate
+    ref = problem.develop.candidates[problem.reference]
     price = float(np.nansum(column_means(evidence.cost_usd, evidence.weight))) if _priced(evidence) else None
     rule = verdict(found, goal.floor, goal.confidence, infra=problem.infra, dollars_per_sample=price)
     plain = Outcome("inconclusive", "", found.n, found.clusters, *_to_run(rule, problem.recipe.holdout))
@@ -44,7 +45,7 @@ def outcome(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice) ->
         return replace(plain, reason=rule.reason)
     if not _priced(evidence):
         return replace(plain, reason=f"do not route: no costs are known, so nothing can be saved; {ref} serves")
-    told = _told(rule, goal, choice)
+    told = _told(rule, choice)
     untold = told.startswith(UNTOLD)
     judged = None if untold else judged_by(found, goal, at=choice.walked.at, rows="certificate")
     if choice.mix >= 0 and not choice.acts:
@@ -94,15 +95,15 @@ def judged_by(found: Estimate, goal: Goal, *, at: float, rows: str) -> Judged:
     )  # fmt: skip
 
 
-def _told(rule: Verdict, goal: Goal, choice: Choice) -> str:
+def _told(rule: Verdict, choice: Choice) -> str:
     """The bound in the unit of the rule, and what betting says where that decided."""
     if rule.reason.startswith(UNTOLD):
         return rule.reason
-    betting, said = choice.walked.betting, told_bounds(rule, goal)
+    betting, said = choice.walked.betting, told_bounds(rule, choice.goal)
     if betting is None:
         return said
     if not choice.acts and rule.verdict == "pass":
-        return f"betting does not show it: p = {betting:.4f}, at most {1 - goal.confidence:.4f} is needed"
+        return f"betting does not show it: p = {betting:.4f}, at most {1 - choice.goal.confidence:.4f} is needed"
     return f"{said}; by betting p = {betting:.4f}"
 
 

@@ -35,8 +35,6 @@ def piece_of(
         columns = np.where(eligible[:, option.column], option.column, reference)
     else:
         quality, cost = rates
-        if option.predictor == "pooled":
-            quality, cost = (np.repeat(part[[POOLED]], len(part), axis=0) for part in rates)
         utility = quality - option.tradeoff * cost
         closed = blocked(eligible, reference)
         columns = by_prediction_many(utility if closed is None else utility + closed, reference, option.guard)

@@ -243,11 +243,10 @@ def to_units(task: Task, values: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class CrossFit:
-    """Out-of-fold predictions: `rates`, `text` (departures) [n, 2c] apart, and the pooled means [n, 2c]."""
+    """Out-of-fold predictions: `rates` and `text` (departures) [n, 2c] apart."""
 
     rates: Floats
     text: Floats
-    pooled: Floats
     settings: Settings = field(default_factory=Settings)
 
     def blended(self, half: int) -> Floats:
@@ -257,13 +256,12 @@ class CrossFit:
 def crossfit(task: Task, folds: Ints, settings: Settings) -> CrossFit:
     """Predict each fold from a fit on the others."""
     shape = task.targets.shape
-    rates, text, pooled = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    rates, text = np.zeros(shape), np.zeros(shape)
     for fold in range(int(folds.max()) + 1):
         out = np.flatnonzero(folds == fold)
         model = fit_model(task, np.flatnonzero(folds != fold), settings)
         rates[out], text[out] = model.parts(task, out)
-        pooled[out] = model.rates[POOLED] + model.factor
-    return CrossFit(rates, text, pooled, settings)
+    return CrossFit(rates, text, settings)
 
 
 def suite_table(task: Task, model: Model) -> tuple[Floats, Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,11 +34,19 @@ class Problem:
     reference: int
     eligible: NDArray[np.bool_]
     infra: float
+    compared: int
+    """Candidates of which the reference is the best on these rows; 1 where the recipe names it."""
     kept: NDArray[np.bool_]
     """Rows of the whole matrix that `develop` has."""
     copied: int
     """Samples of the test split that are no fresh evidence: they, or others of their group, are copies of prompts to
     choose on. They are neither chosen on nor tested on."""
+
+    def without(self, suites: Collection[int]) -> Problem:
+        """The same problem where the reference alone may be chosen in `suites`."""
+        eligible = self.eligible.copy()
+        eligible[[suite + 1 for suite in suites]] = np.arange(eligible.shape[1]) == self.reference
+        return replace(self, eligible=eligible)
 
     def escalating(self) -> Problem | None:
         """The same problem where a failed run-time check sends the question on to the reference, with both costs; None
@@ -71,7 +80,7 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
         raise InputError(f"recipe {recipe.name!r}: holdout {recipe.holdout} leaves no group to fit on; set holdout: 0")
     develop = whole.take(~held)
     eligible = _eligible(develop, recipe.min_seen)
-    reference = _reference(develop, recipe, eligible)
+    reference, compared = _reference(develop, recipe)
     eligible[:, reference] = True
     run = frame["status"].isin(("ok", "error", "limit", "infra"))
     infra = float((frame["status"] == "infra").sum() / max(1, int(run.sum())))
@@ -83,7 +92,7 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     if copied > NEAR * held.sum():
         warnings.warn(RouterLabWarning(_told_copies(copied, int(held.sum()))), stacklevel=3)
     _warn_of_near_copies(whole)
-    return Problem(recipe, frame, develop, test_rows, reference, eligible, infra, ~held, copied)
+    return Problem(recipe, frame, develop, test_rows, reference, eligible, infra, compared, ~held, copied)
 
 
 def _told_copies(copied: int, held: int) -> str:
@@ -149,8 +158,9 @@ def _eligible(data: OutcomeMatrix, min_seen: float) -> NDArray[np.bool_]:
     return result
 
 
-def _reference(data: OutcomeMatrix, recipe: Recipe, eligible: NDArray[np.bool_]) -> int:
-    """Column of the recipe's reference; `best` = the highest mean quality on rows to choose on, the cheaper of equals.
+def _reference(data: OutcomeMatrix, recipe: Recipe) -> tuple[int, int]:
+    """Column of the recipe's reference, and how many it was picked from. `best` = the highest mean quality on rows to
+    choose on, the cheaper of equals.
 
     Only candidates seen nearly everywhere are compared (all of them where none is); under a budget, only those whose
     mean cost is within it, or the cheapest.
@@ -162,13 +172,14 @@ def _reference(data: OutcomeMatrix, recipe: Recipe, eligible: NDArray[np.bool_])
                 f"recipe {recipe.name!r}: reference {named} is not in the outcomes; they hold "
                 f"{', '.join(str(c) for c in data.candidates)}"
             )
-        return data.candidates.index(named)
+        return data.candidates.index(named), 1
     seen = ~np.isnan(data.quality)
     share = seen.mean(axis=0)
     open_ = share >= min(recipe.min_seen, float(share.max()))
+    compared = int(open_.sum())
     quality, cost = (column_means(values, data.weight) for values in (data.quality, data.cost_usd))
     if recipe.rule.kind == "budget" and not np.isnan(cost[open_]).all():
         within = open_ & (np.nan_to_num(cost, nan=np.inf) <= (recipe.rule.budget_usd_per_1k or 0.0) / 1000)
         open_ = within if within.any() else open_ & (cost == np.nanmin(cost[open_]))
     ranked = sorted(np.flatnonzero(open_), key=lambda j: (-round(float(quality[j]), 9), float(np.nan_to_num(cost[j]))))
-    return int(ranked[0])
+    return int(ranked[0]), compared

@@ -18,6 +18,7 @@ Measured, with the worlds in which it was, by `make bench-guarantee`.
 
 from __future__ import annotations
 
+from functools import cache
 from math import inf, sqrt
 from typing import Any, NamedTuple
 
@@ -50,7 +51,7 @@ class Spread(NamedTuple):
 
 def reach(spread: Spread, df: Any, confidence: float) -> Any:
     """How far below the estimate its one-sided bound lies; df >= 1 degrees of freedom. confidence in [.5, 1)."""
-    return _reach(spread, steady.t_quantiles(df, confidence), caution(steady.normal_quantile(confidence)))
+    return _reach(spread, steady.t_quantiles(df, confidence), caution_at(confidence))
 
 
 def _reach(spread: Spread, t: Any, k: Any) -> Any:
@@ -71,6 +72,12 @@ def caution(z: Any) -> Any:
     least = np.maximum(z, _TENTH)
     missing = -steady.log(steady.normal_below(-least)) - (least * least + 2) / 3
     return missing * missing / (least * least)
+
+
+@cache
+def caution_at(confidence: float) -> float:
+    """`caution` of the quantile of one confidence."""
+    return float(caution(steady.normal_quantile(confidence)))
 
 
 _FARTHEST = 30.0

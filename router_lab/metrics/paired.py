@@ -7,7 +7,7 @@ beside its champion, one candidate for everything, the random mix. How they are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Self
@@ -128,7 +128,9 @@ class Recorded(ByRow):
     """What c candidates, one of them the reference, were recorded to give n rows.
 
     quality, cost_usd, latency_s [n, c], NaN = missing; reference: its column. weight [n, c]: one over the known
-    probability with which an outcome was observed, None = 1.
+    probability with which an outcome was observed, None = 1. missing [n, c]: outcomes that no plan left out. What kept
+    them away may be what they would have been, so they count as lost: a candidate's as 0, the reference's as 1 (the
+    bound of Manski 1989); None = those that are missing are left out.
     """
 
     quality: Floats
@@ -136,12 +138,26 @@ class Recorded(ByRow):
     reference: int
     weight: Floats | None = None
     latency_s: Floats | None = None
+    missing: Mask | None = None
 
     @classmethod
-    def of(cls, data: OutcomeMatrix, reference: int) -> Recorded:
+    def of(cls, data: OutcomeMatrix, reference: int, missing: Mask | None = None) -> Recorded:
         return Recorded(
-            data.quality, data.cost_usd, reference, data.weighting, data.latency_s, group=data.group, suite=data.suite
-        )
+            data.quality, data.cost_usd, reference, data.weighting, data.latency_s, missing, group=data.group,
+            suite=data.suite,
+        )  # fmt: skip
+
+    @property
+    def least(self) -> Floats:
+        """[n, c] qualities that differ from the reference's by no more than the true ones do to its disadvantage."""
+        if self.missing is None or not self.missing.any():
+            return self.quality
+        return np.where(self.missing, np.arange(self.quality.shape[1]) == self.reference, self.quality)
+
+    def gain(self, action: Columns) -> Floats:
+        """Quality under columns [n] or [n, k] of actions minus the reference's, at least."""
+        quality = self.least
+        return np.asarray(self._of(quality, action) - self._like(quality, action))
 
     def weights(self, *actions: Columns) -> Floats | None:
         """[n] or [n, k] weight of rows that need the outcomes of all of these columns, [n] or [n, k], and the
@@ -172,12 +188,12 @@ class Recorded(ByRow):
 
     def always(self, column: int) -> Paired:
         """One candidate for everything."""
-        return self.mixture((1.0, np.full(len(self.group), column)))
+        return self.chance({column: 1.0})
 
-    def chance(self, column: int, share: float) -> Paired:
-        """One candidate for a share of the requests, whatever they ask."""
-        rows = len(self.group)
-        return self.mixture((1 - share, np.full(rows, self.reference)), (share, np.full(rows, column)))
+    def chance(self, shares: Mapping[int, float]) -> Paired:
+        """Candidates for a share of the requests each, whatever they ask, the reference for the rest."""
+        rows, rest = len(self.group), {self.reference: 1 - sum(shares.values())}
+        return self.mixture(*((share, np.full(rows, column)) for column, share in [*rest.items(), *shares.items()]))
 
     def oracle(self) -> tuple[Floats, Floats]:
         """Hindsight: [n] the best quality of each row and what the cheapest of equals costs, over candidates that have
@@ -189,11 +205,15 @@ class Recorded(ByRow):
         return np.where(some, best, np.nan), np.where(some, cheapest, np.nan)
 
     def _paired(self, expected: Callable[[Floats], Floats], moved: Floats, weight: Floats | None) -> Paired:
-        latency = None if self.latency_s is None else expected(self.latency_s)
-        return Paired(
-            expected(self.quality), expected(self.cost_usd), self.quality[:, self.reference],
-            self.cost_usd[:, self.reference], moved, weight, latency, group=self.group, suite=self.suite,
-        )  # fmt: skip
+        """Rows that nothing moves are the reference's to the last digit."""
+
+        def beside(values: Floats) -> tuple[Floats, Floats]:
+            base = values[:, self.reference]
+            return np.where(moved > 0, expected(values), base), base
+
+        (quality, base), (cost, dollars) = beside(self.least), beside(self.cost_usd)
+        latency = None if self.latency_s is None else beside(self.latency_s)[0]
+        return Paired(quality, cost, base, dollars, moved, weight, latency, group=self.group, suite=self.suite)
 
     def _of(self, values: Floats, action: Columns) -> Floats:
         return np.take_along_axis(values, _wide(action).astype(np.int64), axis=1).reshape(action.shape)

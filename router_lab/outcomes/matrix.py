@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, with_near
-from router_lab.outcomes.schema import SCORED
+from router_lab.outcomes.schema import INVALIDATED, SCORED
 from router_lab.outcomes.vectors import vectors_of
 from router_lab.runtime.model import Candidate
 
@@ -48,6 +48,7 @@ class OutcomeMatrix:
     quality, cost_usd, latency_s: float64[n, c], the mean over the epochs that were scored; NaN where nothing was.
     check: float64[n, c], the share of epochs whose answer passed its run-time check; NaN where there is none.
     epochs: int64[n, c], how many epochs stand behind a cell. weight: float64[n, c], 1 / inclusion probability.
+    missing: bool[n, c], cells without a quality that no plan left out: not a budget, a race or a known probability.
     suite: int64[n] codes. name: int64[n] codes into `groups`, the names (suite, group); the split goes by name.
     joined: int64[names] which names hold copies of one another's prompts (`outcomes.copies`), so they may span suites.
     group: int64[n] clusters, what errors, folds and neighbours take for one: names that are joined, and near copies
@@ -69,6 +70,7 @@ class OutcomeMatrix:
     check: Floats
     epochs: Ints
     weight: Floats
+    missing: npt.NDArray[np.bool_]
     latency_s: Floats
     vectors: Floats | None = None
 
@@ -101,6 +103,9 @@ class OutcomeMatrix:
         joined = join_names(groups, name, prompts, vectors).component
         suite_codes = {s: i for i, s in enumerate(suites)}
         suite = np.array([suite_codes[s] for s in samples["suite"]], np.int64)
+        quality = _cell_means(scored, "quality", row, column, shape)
+        weight = np.nan_to_num(_cell_means(scored, "weight", row, column, shape), nan=1.0)
+        planned = _planned(frame, keys, index, shape) | (weight > 1).any(axis=0)
         return cls(
             candidates=columns,
             suites=suites,
@@ -111,11 +116,12 @@ class OutcomeMatrix:
             name=name,
             groups=groups,
             joined=joined,
-            quality=_cell_means(scored, "quality", row, column, shape),
+            quality=quality,
             cost_usd=_cell_means(scored, "cost_usd", row, column, shape),
             check=_cell_means(scored, "check", row, column, shape),
             epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64),
-            weight=np.nan_to_num(_cell_means(scored, "weight", row, column, shape), nan=1.0),
+            weight=weight,
+            missing=np.isnan(quality) & ~planned,
             latency_s=_cell_means(scored, "latency_s", row, column, shape),
             vectors=vectors,
         )
@@ -148,9 +154,27 @@ class OutcomeMatrix:
             check=self.check[chosen],
             epochs=self.epochs[chosen],
             weight=self.weight[chosen],
+            missing=self.missing[chosen],
             latency_s=self.latency_s[chosen],
             vectors=None if self.vectors is None else self.vectors[chosen],
         )
+
+
+def _planned(
+    frame: pd.DataFrame, keys: dict[tuple[str, str], int], index: dict[Candidate, int], shape: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """[n, c] cells that a plan left out. What a person set aside is no plan: he may have seen the answer."""
+    found = np.zeros(shape, bool)
+    left = frame[frame["status"] == "budget"]
+    reasons = left["reason"] if "reason" in left.columns else [None] * len(left)
+    efforts = [e if isinstance(e, str) else None for e in left["effort"]]
+    for suite, sample, model, effort, reason in zip(
+        left["suite"], left["sample_id"], left["model"], efforts, reasons, strict=True
+    ):
+        at = keys.get((suite, sample)), index.get(Candidate(model, effort))
+        if None not in at and not str(reason).startswith(INVALIDATED):
+            found[at] = True
+    return found
 
 
 def _cell_means(frame: pd.DataFrame, name: str, row: Ints, column: Ints, shape: tuple[int, int]) -> Floats:

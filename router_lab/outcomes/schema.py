@@ -25,6 +25,8 @@ SCORED = ("ok", "error", "limit")
 """Statuses whose quality counts; `infra` and `budget` rows are not evidence about a candidate. `infra`: begun, and kept
 from an answer or a score by something else (the server, the operator, an interrupt, a scorer that gave none). `budget`:
 left out on purpose: for money, by a race, by a person who invalidated it, or never begun. `reason` says which."""
+INVALIDATED = "invalidated"
+"""How the reason of a `budget` row begins that a person has set aside: of his choosing, so not left out by a plan."""
 
 TEXT = (
     "suite", "sample_id", "model", "effort", "prompt", "status", "group", "settings_sha", "dataset_sha", "tier",

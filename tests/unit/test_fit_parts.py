@@ -353,7 +353,7 @@ def test_fallbacks_are_ranked_by_their_own_answers_also_with_escalation() -> Non
 def test_diagnostics_are_asked_for() -> None:
     recipe = Recipe.model_validate({"name": "d", "rule": {"margin": 0.05, "confidence": 0.9}})
     found = fit_policy(recipe, two_kinds(200), diagnostics=True).spec.certificate["diagnostics"]
-    assert found["label_shuffle"]["over_random_mix"]["low"] <= 0
+    assert found["label_shuffle"]["over_random_mix"]["value"] < 0.01  # .27 where labels are not shuffled
     assert [row["n"] for row in found["learning_curve"]] == sorted(row["n"] for row in found["learning_curve"])
 
 

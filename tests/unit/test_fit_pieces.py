@@ -40,7 +40,7 @@ def imitated(option: Option, share: float, rates: tuple[np.ndarray, np.ndarray],
              reference: int) -> Policy:  # fmt: skip
     """The same choice as artifacts had it before there were pieces: a linear model without weights whose predictions,
     followed everywhere, lead to it; and who may be chosen narrowed to those that it means."""
-    quality, cost = (np.repeat(part[[POOLED]], 3, axis=0) if option.predictor == "pooled" else part for part in rates)
+    quality, cost = rates
     may = eligible.copy()
     if option.column is not None:
         may &= np.isin(np.arange(may.shape[1]), (option.column, reference))
@@ -60,7 +60,7 @@ def reading(count: int) -> Linear:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(["rates", "pooled", FIXED]), st.booleans(), st.floats(0.01, 1.0))
+@given(st.integers(0, 10**6), st.sampled_from(["rates", FIXED]), st.booleans(), st.floats(0.01, 1.0))
 def test_a_table_decides_what_the_model_that_imitated_it_decided(
     seed: int, name: str, told: bool, share: float
 ) -> None:
@@ -97,7 +97,6 @@ def test_pieces_by_hand() -> None:
     some[2, 1] = False
     assert piece_of(Option("rates", 2.0, 0.05), 0.5, rates, every, 2) == Assign((1, 0, 1), 0.5)
     assert piece_of(Option("rates", 2.0, 0.05), 0.5, rates, some, 2) == Assign((1, 0, 2), 0.5)  # .3 against .3
-    assert piece_of(Option("pooled", 2.0, 0.05), 0.5, rates, some, 2) == Assign((1, 1, 0), 0.5)
     assert piece_of(Option("rates", 2.0, 0.35), 0.5, rates, every, 2) == Assign((2, 0, 1), 0.5)
     assert piece_of(Option("rates", 2.0, 0.05), 0.5, rates, every, 2, told=False) == Assign((2, 0, 1), 0.5)
     assert piece_of(Option(FIXED, 9.0, 0.0, 1), 0.5, rates, some, 2) == Assign((1, 1, 2), 0.5)

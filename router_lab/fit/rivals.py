@@ -1,0 +1,94 @@
+"""What is deployed, the choice among all options or the random mix: whichever saves more, both tested together.
+
+A policy that saves less than the mix of one candidate and the reference has learned nothing about prompts, and the mix
+is a policy like any other. Both come from the same procedure (`choose`), and whoever takes the better of two tests on
+the same rows errs more often than either: so they share the error probability, the more of it each the more alike
+they are (`metrics.together`). Where one is shown to its end it needs no more, and the other is tested at the full level
+(Holm 1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.fit.choose import Choice, Option, choose
+from router_lab.fit.evidence import Evidence, Goal
+from router_lab.metrics import MIN_CLUSTERS
+from router_lab.metrics.bound import caution_at
+from router_lab.metrics.estimate import by_cluster
+from router_lab.metrics.together import confidence_of_each
+
+Actions = NDArray[np.int16]
+
+
+class Rivals(NamedTuple):
+    """What is deployed, and the random mix: the same where none does better."""
+
+    deployed: Choice
+    random_mix: Choice
+
+
+def rivals(
+    options: list[Option], actions: Actions, fixed: list[Option], always: Actions, evidence: Evidence, goal: Goal
+) -> Rivals:
+    """The better of two: chosen from `options` (actions [options, n]) and `fixed`, or from `fixed` alone, each of which
+    sends all rows to one candidate. Options are chosen by bounds of half the error each."""
+    sure = goal.sure
+    careful = replace(goal, confidence=(1 + sure) / 2)
+    mix = choose(fixed, always, evidence.everywhere(), careful)
+    found = choose([*options, *fixed], np.concatenate([actions, always]), evidence, careful)
+    if not (found.promising and mix.promising):
+        return Rivals(found.tested(sure), mix.tested(sure))
+    each = confidence_of_each(sure, 0.0 if goal.strict else correlation(found, mix))
+    found, mix = found.tested(each), mix.tested(each)
+    if mix.mix >= 1:
+        found = found.tested(sure)
+    elif found.mix >= 1:
+        mix = mix.tested(sure)
+    return Rivals(found if ahead(found, mix) > 0 else mix, mix)
+
+
+def lost_suites(suite: NDArray[np.int64], found: Iterable[Rivals]) -> set[int]:
+    """The suites [n] in which what is deployed is shown to lose more than its margin, after Bonferroni's correction."""
+    codes, lost = np.unique(suite), set()
+    for choice in (pair.deployed for pair in found):
+        if choice.goal.kind != "margin" or not choice.acts:
+            continue
+        mine, sure = choice.paired(), 1 - (1 - choice.goal.confidence) / len(codes)
+        for code in codes:
+            gain = mine.take(suite == code).gain()
+            if gain.independent >= MIN_CLUSTERS and gain.high(sure) < choice.goal.floor:
+                lost.add(int(code))
+    return lost
+
+
+def correlation(one: Choice, other: Choice) -> float:
+    """Of the two means that are tested, over clusters; what was not seen of losses counts as each one's own."""
+    if one.action.shape == other.action.shape and (one.action == other.action).all():
+        return 1.0
+    first, second = (c.evidence.values(c.action, c.goal).mean(axis=1) for c in (one, other))
+    both = ~np.isnan(first + second)
+    columns = {"one": first[both], "other": second[both]}
+    sums, sizes = by_cluster(columns, one.evidence.group[both])
+    n = sizes.sum()
+    gone = {name: total - total.sum() / n * sizes for name, total in sums.items()}
+    unseen = 0.0
+    if one.goal.kind != "budget":
+        unseen = float(caution_at(one.goal.confidence) * (sizes * sizes * sizes).sum() / n)
+    squares = [float((part * part).sum()) + unseen for part in gone.values()]
+    if not min(squares) > 0:
+        return 0.0
+    return float((gone["one"] * gone["other"]).sum() / np.sqrt(squares[0] * squares[1]))
+
+
+def ahead(one: Choice, other: Choice) -> float:
+    """How much more `one` gains than `other` on left-out rows: of the reference's cost, under a budget of quality."""
+    mine, base = one.paired(), other.paired()
+    if one.goal.kind == "budget":
+        return mine.against(base, mine.moved).gain().value
+    return mine.over(base).value
