@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from router_lab.certificate import Certificate
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Paired, Recorded, column_means
-from router_lab.outcomes import OutcomeMatrix, outcomes_for
+from router_lab.outcomes import OutcomeMatrix, by_row, outcomes_for
 from router_lab.outcomes.copies import used_names
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
@@ -122,35 +122,33 @@ def replay_known(policy: Policy, outcomes: pd.DataFrame, point: str | None = Non
     in_sample = bool(seen.all())
     if not in_sample:
         data, plain = data.take(~seen), plain.take(~seen)
-    warn_of_missing_vectors(policy, data)
-    names = [data.suites[i] for i in data.suite]
-    shares = policy.shares([p or "" for p in data.prompts], names, point, vectors_for(policy, data))
+    prompts, names, vectors = requests_of(policy, data)
+    shares = policy.shares(prompts, names, point, vectors)
     return score(policy, data, shares, in_sample=in_sample, plain=plain)
 
 
-def vectors_for(policy: Policy, data: OutcomeMatrix) -> Floats | None:
-    """[n, d] vectors of the outcomes, where the policy takes any. Raises InputError where it takes others."""
-    if policy.vector_length is None or data.vectors is None:
-        return None
-    if data.vectors.shape[1] != policy.vector_length:
+def requests_of(policy: Policy, data: OutcomeMatrix) -> tuple[list[str], list[str], Floats | None]:
+    """Prompts, suites and vectors [n, d] of the outcomes, as `policy` is asked; None where it takes no vectors.
+
+    Raises InputError for vectors of another length; warns of samples without the vector that it was fitted on.
+    """
+    prompts, suites = [p or "" for p in data.prompts], [data.suites[i] for i in data.suite]
+    name, length, vectors = policy.spec.name, policy.vector_length, data.vectors
+    if length is None:
+        return prompts, suites, None
+    if vectors is not None and vectors.shape[1] != length:
         raise InputError(
-            f"replay: column `vector` of the outcomes has {data.vectors.shape[1]} numbers; policy {policy.spec.name!r} "
-            f"was fitted on vectors of {policy.vector_length}"
+            f"replay: column `vector` of the outcomes has {vectors.shape[1]} numbers; policy {name!r} was fitted on "
+            f"vectors of {length}"
         )
-    return data.vectors
-
-
-def warn_of_missing_vectors(policy: Policy, data: OutcomeMatrix) -> None:
-    """Say how many samples lack the vector that `policy` was fitted on; nothing where none does."""
-    missing = 0
-    if policy.vector_length is not None:
-        missing = len(data) if data.vectors is None else int(np.isnan(data.vectors).any(axis=1).sum())
+    missing = len(data) if vectors is None else int(np.isnan(vectors).any(axis=1).sum())
     if missing:
         text = (
-            f"{missing:,} of {len(data):,} samples have no `vector`, which policy {policy.spec.name!r} was fitted on "
-            f"({policy.vector_length} numbers); they are decided as for the mean vector"
+            f"{missing:,} of {len(data):,} samples have no `vector`, which policy {name!r} was fitted on "
+            f"({length} numbers); they are decided as for the mean vector"
         )
         warnings.warn(RouterLabWarning(text), stacklevel=3)
+    return prompts, suites, vectors
 
 
 def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
@@ -162,8 +160,7 @@ def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
     frame = outcomes.copy()
     if "check" not in frame.columns:
         return frame
-    effort = [e if isinstance(e, str) else None for e in frame["effort"]]
-    mine = [Candidate(m, e) == reference for m, e in zip(frame["model"], effort, strict=True)]
+    mine = [candidate == reference for candidate in by_row(frame)]
     failed = (frame["check"].astype("boolean").eq(False).fillna(False).to_numpy(bool)) & ~np.array(mine, bool)
     keys = ["suite", "sample_id", "epoch"]
     added = [c for c in ("cost_usd", "latency_s") if c in frame.columns]

@@ -213,7 +213,7 @@ def comparison(shown: Certificate) -> list[str]:
     lines = [
         ("out of fold, two-sided 95 %", "quality", "$/1k", "quality − reference", "saved"),
         cells("policy", shown),
-        *([] if mix is None else [cells(f"random mix ({mix.probability:.2f})", mix)]),
+        *([] if mix is None else [cells(f"random mix ({mix.moved:.2f})", mix)]),
         *(cells(always(row), row) for row in sorted(shown.fixed or (), key=lambda row: -(row.cost_usd or 0))),
         ("oracle (hindsight: an upper bound)", percent(oracle.quality), money(spent), "", ""),
     ]

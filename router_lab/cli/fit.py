@@ -75,8 +75,8 @@ def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
 def summary(policy: Policy) -> list[str]:
     """What was fitted, and its certificate, in a few lines for a person."""
     from router_lab.certificate import Certificate, Figure, Refit
-    from router_lab.metrics import advice
-    from router_lab.report.policy import certificate_rows, least_told, quality_told, told
+    from router_lab.metrics import advice, who_mixes
+    from router_lab.report.policy import certificate_rows, least_told, lost_told, quality_told, told
 
     def percent(figure: Figure | None) -> str:
         return told(figure, lambda v: f"{_written(v, '.1f')} %", reach=" [{}, {}]", unknown="unknown")
@@ -95,11 +95,12 @@ def summary(policy: Policy) -> list[str]:
         *([f"escalation  on: {escalates(policy)}"] if policy.spec.escalation else []),
         f"quality     {quality_told(shown, digits=2)}; out of fold",
         f"savings     {percent(shown.savings)}",
+        *(f"counted     {line}" for line in lost_told(shown)),
     ]
     if shown.random_mix is not None:
         mix = shown.random_mix
         lines += [
-            f"random mix  {percent(mix.savings)} with {mix.candidate} at {mix.probability:.2f}",
+            f"random mix  {percent(mix.savings)} with {who_mixes(mix)}",
             f"over it     {percent(shown.over_random_mix)}, paired; two-sided 95 %, as all in brackets here",
         ]
     if shown.test is not None:

@@ -111,7 +111,7 @@ def _point(policy: Policy, point: Point) -> dict[str, Any]:
 def _head(policy: Policy) -> list[str]:
     from router_lab.certificate import Certificate
     from router_lab.metrics import advice
-    from router_lab.report.policy import certificate_rows, least_told, quality_told, ranged_percent
+    from router_lab.report.policy import certificate_rows, least_told, lost_told, quality_told, ranged_percent
 
     shown = Certificate.of(policy)
     lines = [
@@ -130,6 +130,7 @@ def _head(policy: Policy) -> list[str]:
             f"  saved      {ranged_percent(shown.savings, ' of its cost')}",
         ]
         lines += _mix(shown)
+    lines += [f"  counted    {line}" for line in lost_told(shown)]
     lines.append(f"  reads      {reads(policy)}{fitted_by(policy)}")
     lines.append(f"  coverage   {coverage(policy)}")
     vectors = weight_of_vectors(policy)
@@ -143,13 +144,14 @@ def _head(policy: Policy) -> list[str]:
 
 def _mix(shown: Certificate) -> list[str]:
     """What needs no router, beside the policy; and a warning where it does better."""
+    from router_lab.metrics import who_mixes
     from router_lab.report.policy import ranged_percent
 
     over, mix = shown.over_random_mix, shown.random_mix
     if over is None or mix is None:
         return []
     return [
-        f"  random mix {ranged_percent(mix.savings, ' of its cost')}, without any router",
+        f"  random mix {ranged_percent(mix.savings, ' of its cost')}, without any router: {who_mixes(mix)}",
         f"  over it    {ranged_percent(over)}, paired; two-sided 95 %, as all ranges here",
     ]
 

@@ -13,11 +13,11 @@ import scipy
 from numpy.typing import NDArray
 
 import router_lab
-from router_lab.certificate import NotReproducible, Refit
+from router_lab.certificate import Figure, NotReproducible, Refit
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
-from router_lab.fit.certificate import certify, figure, with_test
-from router_lab.fit.choose import CHOOSING, READS, Choice, constants, family
+from router_lab.fit.certificate import certify, with_test
+from router_lab.fit.choose import CHOOSING, Choice, constants, family
 from router_lab.fit.coverage import Strange, known_threshold, strange_threshold, told
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
@@ -27,14 +27,12 @@ from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.limits import fallbacks_of, limits_of
 from router_lab.fit.pieces import piece_of
 from router_lab.fit.predictor import (
-    CrossFit,
     Settings,
     Task,
     compile_model,
     crossfit,
     fit_model,
     suite_table,
-    to_units,
 )
 from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.rivals import Rivals, lost_suites, rivals
@@ -119,8 +117,8 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     lacking = tuple(NotReproducible.from_json(row) for row in unreproducible(spec.profiles, spec.suites))
     certificate = replace(
         certificate,
-        escalation_gain=None if more is None else figure(more),
-        unknown_suites=None if fitted.strange is None else told(fitted.strange, figure),
+        escalation_gain=None if more is None else Figure.of(more),
+        unknown_suites=None if fitted.strange is None else told(fitted.strange),
         requests_not_reproducible=lacking or None,
         diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),
     )
@@ -146,7 +144,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     cells = _table(problem, np.ones(len(data), bool), level, main.confidence)
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
-    predictions = _predictions(task, crossfit(task, folds, settings), settings)
+    predictions = crossfit(task, folds, settings)
     found = _rivals(predictions, evidence, goals)
     closed: set[int] = set()
     while lost := lost_suites(data.suite, found.values()):
@@ -185,7 +183,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
 def _figures(fitted: Fitted) -> Refit:
     """Out-of-fold savings of a fit, and over the random mix."""
     mine, base = (choice.paired(fitted.evidence) for choice in (fitted.choices["default"], fitted.random_mix))
-    return Refit(n=len(mine.group), savings=figure(mine.saving()), over_random_mix=figure(mine.over(base)))
+    return Refit(n=len(mine.group), savings=Figure.of(mine.saving()), over_random_mix=Figure.of(mine.over(base)))
 
 
 def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
@@ -211,14 +209,6 @@ def _goals(recipe: Recipe, compared: int) -> dict[str, Goal]:
         return Goal(rule.kind, level, confidence, strict=recipe.strict, mix=recipe.mix, compared=compared)
 
     return {name: goal(rule) for name, rule in rules.items()}
-
-
-def _predictions(task: Task, cross: CrossFit, settings: Settings) -> dict[str, tuple[Any, Any]]:
-    """What may steer the policy, best guess first: prompt and suite, or the suite alone."""
-    found = {"rates": to_units(task, cross.rates)}
-    if max(settings.blend) > 0 and task.texts.any():
-        return {READS: to_units(task, cross.blended(task.half)), **found}
-    return found
 
 
 def _evidence(
@@ -250,7 +240,7 @@ def _table(problem: Problem, rows: NDArray[np.bool_], margin: float, confidence:
 
 
 def _rivals(
-    predictions: Mapping[str, tuple[Any, Any]], evidence: Evidence, goals: Mapping[str, Goal]
+    predictions: Mapping[str, tuple[Floats, Floats]], evidence: Evidence, goals: Mapping[str, Goal]
 ) -> dict[str, Rivals]:
     """A choice and its random mix for each goal."""
     options, actions = family(predictions, evidence)

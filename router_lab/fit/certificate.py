@@ -100,15 +100,15 @@ def certify(
         missing=_missing(problem) or None,
         infra_share=problem.infra,
         reference=Reference(model=ref.model, effort=ref.effort),
-        quality_difference=figure(difference(mine, choice)),
-        savings=figure(mine.saving()),
+        quality_difference=Figure.of(difference(mine, choice)),
+        savings=Figure.of(mine.saving()),
         mix=max(0.0, choice.mix),
         mix_forbidden=not goal.mix,
         points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
         suites=_suites(problem.develop, mine, cells, closed),
         fixed=tuple(_fixed(problem, plain, j) for j in range(len(problem.develop.candidates))),
         random_mix=_mix(problem, random_mix, base),
-        over_random_mix=figure(mine.over(base)),
+        over_random_mix=Figure.of(mine.over(base)),
         escalation=evidence is not plain,
         oracle_upper_bound=_oracle(Recorded.of(problem.develop, problem.reference)),
         smallest_margin=number(smallest_margin(problem, evidence, choice)),
@@ -123,15 +123,6 @@ def certify(
 def difference(mine: Paired, choice: Choice) -> Estimate:
     """The difference in quality of what is deployed: under a margin the very estimate that the verdict judged."""
     return choice.walked.estimate if choice.goal.kind == "margin" and choice.acts else mine.gain()
-
-
-def figure(estimate: Estimate, confidence: float = 0.95) -> Figure:
-    """An estimate with its two-sided interval, and the rows and clusters that it stands on."""
-    low, high = estimate.interval(confidence)
-    return Figure(
-        value=number(estimate.value), low=number(low), high=number(high), confidence=confidence,
-        n=estimate.n, clusters=estimate.clusters,
-    )  # fmt: skip
 
 
 def with_test(certificate: Certificate, held: Replay, goal: Goal) -> Certificate:
@@ -161,9 +152,7 @@ def smallest_margin(problem: Problem, evidence: Evidence, choice: Choice) -> flo
             return inf
         cost = np.nan_to_num(column_means(problem.develop.cost_usd, problem.develop.weight))
         action = np.full((len(action), 1), int(np.argmin(np.where(others, cost, np.inf))))
-    gain = evidence.gain(action).mean(axis=1)
-    weights = evidence.weights(*action.T)
-    return certifiable_margin(clustered_mean(gain, evidence.group, weights=weights, span=1.0), choice.goal.confidence)
+    return certifiable_margin(evidence.mixture((1.0, action)).gain(), choice.goal.confidence)
 
 
 def _point(goal: Goal, choice: Choice) -> PointShown:
@@ -188,16 +177,15 @@ def _suites(data: OutcomeMatrix, mine: Paired, cells: Sequence[Cell], closed: Co
     for code, here in mine.by_suite().items():
         gain = here.gain()
         result[data.suites[code]] = SuiteRow(
-            n=gain.n, clusters=gain.clusters, quality_difference=figure(gain), savings=figure(here.saving()),
+            n=gain.n, clusters=gain.clusters, quality_difference=Figure.of(gain), savings=Figure.of(here.saving()),
             closed=True if code in closed else None, table=table.get(code),
         )  # fmt: skip
     return result
 
 
 def _row(pair: Candidate, cell: Cell) -> TableRow:
-    return TableRow(
-        model=pair.model, effort=pair.effort, verdict=cell.verdict, p_holm=cell.p, quality_difference=figure(cell.gain)
-    )
+    gain = Figure.of(cell.gain)
+    return TableRow(model=pair.model, effort=pair.effort, verdict=cell.verdict, p_holm=cell.p, quality_difference=gain)
 
 
 def _cut_off(frame: pd.DataFrame, candidate: Candidate) -> float | None:
@@ -220,8 +208,8 @@ def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
         effort=pair.effort,
         quality=number(quality.value),
         cost_usd=number(cost.value),
-        quality_difference=figure(paired.gain()),
-        savings=figure(paired.saving()),
+        quality_difference=Figure.of(paired.gain()),
+        savings=Figure.of(paired.saving()),
         cut_off=_cut_off(problem.frame, pair),
     )
 
@@ -245,8 +233,8 @@ def _mix(problem: Problem, choice: Choice, base: Paired) -> RandomMix:
         effort=first.effort,
         probability=first.probability,
         others=tuple(others) or None,
-        quality_difference=figure(difference(base, choice)),
-        savings=figure(base.saving()),
+        quality_difference=Figure.of(difference(base, choice)),
+        savings=Figure.of(base.saving()),
     )
 
 
@@ -271,9 +259,9 @@ def _test(held: Replay) -> TestSplit:
         n=held.n,
         clusters=held.clusters,
         skipped=held.skipped,
-        quality_difference=figure(held.estimate("quality_difference")),
-        savings=figure(held.estimate("savings")),
-        over_random_mix=figure(held.estimate("savings_over_mix")),
+        quality_difference=Figure.of(held.estimate("quality_difference")),
+        savings=Figure.of(held.estimate("savings")),
+        over_random_mix=Figure.of(held.estimate("savings_over_mix")),
     )
 
 

@@ -9,16 +9,16 @@ them is followed, to ever lower ones, each is tested at the full level until the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.certificate import Figure, UnknownSuites
-from router_lab.fit.choose import READS, Choice, Option, act
+from router_lab.fit.choose import Choice, Option, act
 from router_lab.fit.evidence import Evidence, Goal
-from router_lab.fit.predictor import Settings, Task, fit_model, to_units
+from router_lab.fit.predictor import READS, Settings, Task, fit_model, to_units
 from router_lab.fit.problem import Problem
 from router_lab.metrics import MIN_CLUSTERS, Estimate, clustered_mean
 from router_lab.metrics.paired import Recorded
@@ -167,11 +167,9 @@ def _walk(
     return reached or Strange(NEVER, 0.0, suites, clustered_mean(idle, cluster))
 
 
-def told(strange: Strange, figure: Callable[[Estimate], Figure]) -> UnknownSuites:
-    """For the certificate; `figure` puts an estimate there."""
+def told(strange: Strange) -> UnknownSuites:
+    """For the certificate."""
     return UnknownSuites(
-        coverage=strange.threshold,
-        followed=strange.followed,
-        suites_held_out=strange.suites,
-        gain=figure(strange.gain),
-    )
+        coverage=strange.threshold, followed=strange.followed, suites_held_out=strange.suites,
+        gain=Figure.of(strange.gain),
+    )  # fmt: skip

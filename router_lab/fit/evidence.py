@@ -68,8 +68,7 @@ class Evidence(Recorded):
     @property
     def unit(self) -> float:
         """Mean known cost of the reference in dollars; 1 where it costs nothing or nothing is known."""
-        weight = None if self.weight is None else self.weight[:, [self.reference]]
-        mean = float(np.nan_to_num(column_means(self.cost_usd[:, [self.reference]], weight))[0])
+        mean = float(np.nan_to_num(column_means(self.cost_usd, self.weight)[self.reference]))
         return mean if mean > 0 else 1.0
 
     def only(self, rows: Mask) -> Evidence:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.fit.choose import READS, Option
+from router_lab.fit.choose import Option
+from router_lab.fit.predictor import READS
 from router_lab.runtime.model import POOLED
 from router_lab.runtime.points import Assign, Follow, Piece
 from router_lab.runtime.rule import blocked, by_prediction_many

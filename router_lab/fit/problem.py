@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from router_lab.config import Recipe
 from router_lab.metrics.paired import column_means
-from router_lab.outcomes import OutcomeMatrix, candidates_of, split_of, validate_outcomes
+from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, split_of, validate_outcomes
 from router_lab.replay import escalated
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
@@ -134,9 +134,7 @@ def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
             f"recipe {recipe.name!r}: candidates: {missing[0]} is not in the outcomes; they hold "
             f"{', '.join(str(c) for c in present)}"
         )
-    effort = [e if isinstance(e, str) else None for e in frame["effort"]]
-    keep = [Candidate(m, e) in wanted for m, e in zip(frame["model"], effort, strict=True)]
-    kept = frame[keep]
+    kept = frame[[candidate in wanted for candidate in by_row(frame)]]
     kept.attrs = frame.attrs
     return kept
 

@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.metrics.paired import Mask, Paired, Recorded
-from router_lab.outcomes import OutcomeMatrix
+from router_lab.outcomes import OutcomeMatrix, by_row
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_names
 from router_lab.outcomes.vectors import vectors_of
-from router_lab.replay import escalated, score, vectors_for, warn_of_missing_vectors
+from router_lab.replay import escalated, requests_of, score
 from router_lab.runtime.chooser import Stretches
 from router_lab.runtime.policy import Policy
 
@@ -66,14 +66,12 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
     if policy.spec.escalation:
         outcomes = escalated(outcomes, policy.reference)
         data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
-    prompts, suites = [p or "" for p in data.prompts], [data.suites[i] for i in data.suite]
-    vectors = vectors_for(policy, data)
-    warn_of_missing_vectors(policy, data)
+    prompts, suites, vectors = requests_of(policy, data)
     stretches = policy.stretches(prompts, suites, vectors=vectors)
     shares = stretches.shares(len(policy.candidates))
     replayed = score(policy, data, shares, in_sample=False, plain=plain)
     known = set(policy.candidates)
-    own = outcomes[[pair in known for pair in _pairs(outcomes)]]
+    own = outcomes[[candidate in known for candidate in by_row(outcomes)]]
     return Arm(
         policy=policy,
         keys=tuple(zip(suites, data.sample_id, strict=True)),
@@ -86,8 +84,3 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         covered=policy.covered(prompts, suites, vectors),
         infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
     )
-
-
-def _pairs(outcomes: pd.DataFrame) -> list[tuple[str, str | None]]:
-    efforts = [e if isinstance(e, str) else None for e in outcomes["effort"]]
-    return list(zip(outcomes["model"], efforts, strict=True))

@@ -1,6 +1,6 @@
 """Numbers that a verdict may rest on: clustered intervals, one verdict rule, sample sizes, fronts and curves."""
 
-from router_lab.metrics.advice import Advice, advice, shown_to_lose
+from router_lab.metrics.advice import Advice, advice, shown_to_lose, who_mixes
 from router_lab.metrics.curves import aiq, apgr, call_curve, cpt, non_decreasing_hull, pareto_front
 from router_lab.metrics.estimate import (
     Estimate,
@@ -52,4 +52,5 @@ __all__ = [
     "shown_to_lose",
     "too_few",
     "verdict",
+    "who_mixes",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from router_lab.certificate import Certificate, RandomMix
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.shares import part
 
 EQUAL = 1e-9
@@ -78,4 +80,12 @@ def _mixing(mix: RandomMix, shown: Certificate) -> str:
     if mix.probability == 1:
         return f"send all requests to {mix.candidate}"
     others = "" if shown.reference is None else f", and the others to {shown.reference.candidate}"
-    return f"send {part(mix.probability, ' %')} of the requests to {mix.candidate}, at random{others}"
+    (first, share), *more = mix.parts.items()
+    also = "".join(f" and {part(share, ' %')} to {who}" for who, share in more)
+    return f"send {part(share, ' %')} of the requests to {first}{also}, at random{others}"
+
+
+def who_mixes(mix: RandomMix, named: Callable[[Candidate], str] = str) -> str:
+    """`m at 0.32, n at 0.10`"""
+    parts = mix.parts or {mix.candidate: mix.probability}
+    return ", ".join(f"{named(who)} at {share:.2f}" for who, share in parts.items())

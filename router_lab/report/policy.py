@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from router_lab.certificate import Certificate, Compared, Figure
-from router_lab.metrics import MIN_CLUSTERS, Estimate, apart, too_few
+from router_lab.certificate import Certificate, Compared, Figure, RandomMix
+from router_lab.metrics import MIN_CLUSTERS, apart, too_few
 from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, cut_off, percent, points
 from router_lab.report.marks import Kind, Mark
@@ -40,7 +40,7 @@ def figures(policy: Policy, replayed: Replay) -> Known:
     if gain is not None and gain.value is not None:
         return Known(gain, shown.savings or Figure(), shown.n or 0, certificate_rows(shown))
     source = f"{replayed.n:,} {IN_SAMPLE if replayed.in_sample else FRESH}"
-    difference, saving = (_estimated(replayed.estimate(name)) for name in ("quality_difference", "savings"))
+    difference, saving = (Figure.of(replayed.estimate(name)) for name in ("quality_difference", "savings"))
     return Known(difference, saving, replayed.n, source)
 
 
@@ -66,7 +66,7 @@ def policy_marks(policy: Policy, replayed: Replay, table: pd.DataFrame) -> list[
     marks = [_moved(base, found, policy.spec.name, "policy", found.source)]
     mix = Certificate.of(policy).random_mix
     if mix is not None and mix.probability:
-        name = f"random mix ({percent(mix.probability, 0)} {candidate_label(*mix.candidate)})"
+        name = f"random mix ({_mixed(mix)})"
         marks.append(_moved(base, mix, name, "mix", found.source))
     return [*marks, *_oracle(policy, base)]
 
@@ -112,13 +112,31 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _mixed(mix: RandomMix) -> str:
+    """`32% m, 10% n`"""
+    parts = mix.parts or {mix.candidate: mix.probability}
+    return ", ".join(f"{percent(share, 0)} {candidate_label(*who)}" for who, share in parts.items())
+
+
+def lost_told(shown: Certificate) -> list[str]:
+    """What counts as lost although nobody saw it, and the suites that are left to the reference; empty for neither."""
+    lines = []
+    if shown.missing:
+        what = "outcome that is missing counts" if shown.missing == 1 else "outcomes that are missing count"
+        lines.append(f"{shown.missing:,} {what} as lost: no budget, race or known probability left them out")
+    closed = [name for name, row in (shown.suites or {}).items() if row.closed]
+    if closed:
+        lines.append(f"the reference serves all of {', '.join(closed)}, where more than the margin was lost")
+    return lines
+
+
 def compare_rows(policy: Policy, replayed: Replay) -> list[dict[str, Any]]:
     """The policy, the random mix, each fixed candidate and the oracle: name, quality difference, saving, kind."""
     shown = Certificate.of(policy)
     rows: list[tuple[str, str, Compared]] = [(policy.spec.name, "policy", figures(policy, replayed))]
     mix = shown.random_mix
     if mix is not None and mix.quality_difference is not None:
-        rows.append((f"random mix, {percent(mix.probability, 0)} {candidate_label(*mix.candidate)}", "", mix))
+        rows.append((f"random mix, {_mixed(mix)}", "", mix))
     for fixed in sorted(shown.fixed or (), key=lambda f: -(f.cost_usd or 0.0)):
         mark = " (reference)" if fixed.candidate == policy.reference else ""
         cut = cut_off(fixed.cut_off, words=True)
@@ -146,16 +164,11 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
                 "suite": replayed.suites[code],
                 "n": gain.n,
                 "shares": {lab: float(s) for lab, s in zip(labels, means, strict=True) if s > 0},
-                "quality_difference": _estimated(gain),
-                "savings": replace(_estimated(saving), n=gain.n, clusters=gain.clusters),
+                "quality_difference": Figure.of(gain),
+                "savings": replace(Figure.of(saving), n=gain.n, clusters=gain.clusters),
             }
         )
     return result
-
-
-def _estimated(found: Estimate) -> Figure:
-    low, high = found.interval()
-    return Figure(value=found.value, low=low, high=high, confidence=0.95, n=found.n, clusters=found.clusters)
 
 
 def ranged(figure: Figure | None, unit: str = "") -> str:

@@ -13,9 +13,10 @@ from router_lab.config import Recipe
 from router_lab.config.recipe import CandidateRef
 from router_lab.fit import fit_policy
 from router_lab.fit.build import learn, spec_of
-from router_lab.fit.choose import CHOOSING, READS, Option, choose, constants
+from router_lab.fit.choose import CHOOSING, Option, choose, constants
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
+from router_lab.fit.predictor import READS
 from router_lab.fit.problem import prepare
 from router_lab.fit.rivals import ahead, correlation, lost_suites, rivals
 from router_lab.metrics.paired import Recorded
