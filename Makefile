@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE =
 # Only errors: what pip says of the user's own configuration is not about us.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
-BENCHES := builds copies fuzz guarantee hostile kernels quality race recorded resume runtime scaling siege sweep threads walks
+BENCHES := builds copies fuzz guarantee hostile kernels quality race recorded resume runtime scaling siege sweep threads twophase walks
 
 .PHONY: help demo demo-live test lint format lock readme clean $(BENCHES:%=bench-%)
 

@@ -10,12 +10,23 @@ import pandas as pd
 
 from router_lab.metrics import Estimate, certifiable_margin, samples_needed, verdict
 from router_lab.metrics.paired import Recorded, column_means
+from router_lab.metrics.twophase import (
+    Share,
+    best_share,
+    features,
+    paired_spread,
+    regress,
+    run_throughout,
+    suites_of,
+)
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 
 SEEN = 0.95
 """Only candidates seen on this share of the samples may be the reference: other means do not compare."""
+
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,8 @@ class Need:
     if_equal: int | None
     dollars: float | None
     raced: str | None = None
+    two_phases: Share | None = None
+    """A share of the samples on which running the reference is enough, where that costs less (`reference_share`)."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +72,8 @@ def plan(
     reference: Candidate | None = None,
     by_suite: bool = False,
 ) -> Plan:
-    """Samples and dollars that would show each candidate non-inferior to `reference` (default: the best mean quality).
+    """Samples and dollars that would show each candidate non-inferior to `reference` (default: who ran on a drawn part
+    alone, as a sweep's `reference_share` has it, else the best mean quality).
 
     `outcomes` raw or validated. Paired and clustered as the verdicts are. Raises InputError for a margin outside (0,
     1), a confidence outside (.5, 1), fewer than two candidates, or a reference that the outcomes do not hold.
@@ -75,7 +89,9 @@ def plan(
     known = ~np.isnan(data.quality)
     means = column_means(data.quality, data.weighting)
     everywhere = known.mean(axis=0) >= min(SEEN, float(known.mean(axis=0).max()))
-    best = int(np.where(everywhere, means, -1).argmax()) if reference is None else data.candidates.index(reference)
+    drawn = [j for j in range(len(data.candidates)) if data.drawn(j) is not None]
+    best = int(np.where(everywhere, means, -1).argmax()) if not drawn else drawn[0]
+    best = best if reference is None else data.candidates.index(reference)
     every, left = np.ones(len(data), bool), _left(outcomes)
     parts: list[tuple[str | None, np.ndarray[tuple[int], np.dtype[np.bool_]]]] = [(None, every)]
     if by_suite:
@@ -84,6 +100,7 @@ def plan(
         replace(
             _need(data, rows, column, best, suite, margin, confidence),
             raced=_raced(left, data.candidates[column], [suite] if suite is not None else data.suites),
+            two_phases=_two_phases(data, column, best, margin, confidence) if suite is None else None,
         )
         for column in range(len(data.candidates))
         if column != best
@@ -127,6 +144,28 @@ def _need(
         data.candidates[column], suite, estimate.n, estimate.value, *_bounds(estimate, confidence), judged.verdict,
         certifiable_margin(estimate, confidence), samples, samples_needed(estimate, margin, confidence),
         None if price is None or samples is None else price * samples,
+    )  # fmt: skip
+
+
+def _two_phases(data: OutcomeMatrix, column: int, reference: int, margin: float, confidence: float) -> Share | None:
+    """What a drawn part of the reference would spare, by what the outcomes of the others explain of its own."""
+    quality = data.quality
+    fold = np.random.default_rng(0).permutation(int(data.group.max()) + 1)[data.group] % FOLDS
+    others = [j for j in run_throughout(quality, data.weighting) if j != reference]
+    known = ~np.isnan(quality[:, column] + quality[:, reference])
+    priced = ~np.isnan(data.cost_usd)
+    if column not in others or not known.any() or not priced[:, [*others, reference]].any(axis=0).all():
+        return None
+    estimate = Recorded.of(data, reference).always(column).gain()
+    if verdict(estimate, -margin, confidence).verdict != "inconclusive":
+        return None
+    inside = np.hstack([features(quality[:, others]), suites_of(data.suite)])
+    left = regress(quality[:, reference], known, 1 / data.weight[:, reference], inside, fold).left
+    spread = paired_spread(quality[:, reference], quality[:, column], known, fold)
+    usd = np.where(priced, data.cost_usd, 0.0).sum(axis=0) / np.maximum(priced.sum(axis=0), 1)
+    return best_share(
+        estimate, estimate.value + margin, confidence, 1 - left / spread if spread > 0 else 0.0,
+        float(usd[others].sum()), float(usd[reference]),
     )  # fmt: skip
 
 

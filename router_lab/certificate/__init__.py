@@ -21,6 +21,7 @@ from router_lab.certificate.types import (
     SuiteRow,
     TableRow,
     TestSplit,
+    TwoPhase,
     UnknownSuites,
 )
 
@@ -42,5 +43,6 @@ __all__ = [
     "SuiteRow",
     "TableRow",
     "TestSplit",
+    "TwoPhase",
     "UnknownSuites",
 ]

@@ -227,6 +227,19 @@ class NotReproducible(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TwoPhase(Part):
+    """Of a reference that ran on a drawn part of the rows alone: the probability with which a row's group was drawn,
+    the rows and clusters that were, the `estimator` (`regression` on the other candidates' outcomes, or `weighting`),
+    and the share of a paired difference's variance that these outcomes explain, cross-fitted."""
+
+    share: Share
+    drawn: Count
+    clusters: Count
+    estimator: Text
+    explained: Share | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Refit(Part):
     """The figures of another fit than the one that is certified."""
 
@@ -289,6 +302,7 @@ class Certificate(Part):
     escalation_gain: Figure | None = field(default=None, metadata=OMITTED)
     unknown_suites: UnknownSuites | None = field(default=None, metadata=OMITTED)
     requests_not_reproducible: tuple[NotReproducible, ...] | None = field(default=None, metadata=OMITTED)
+    two_phase: TwoPhase | None = field(default=None, metadata=OMITTED)
     diagnostics: Diagnostics | None = field(default=None, metadata=OMITTED)
 
     @classmethod

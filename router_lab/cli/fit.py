@@ -76,7 +76,7 @@ def summary(policy: Policy) -> list[str]:
     """What was fitted, and its certificate, in a few lines for a person."""
     from router_lab.certificate import Certificate, Figure, Refit
     from router_lab.metrics import advice, who_mixes
-    from router_lab.report.policy import certificate_rows, least_told, lost_told, quality_told, told
+    from router_lab.report.policy import certificate_rows, least_told, lost_told, quality_told, told, two_phases_told
 
     def percent(figure: Figure | None) -> str:
         return told(figure, lambda v: f"{_written(v, '.1f')} %", reach=" [{}, {}]", unknown="unknown")
@@ -110,6 +110,8 @@ def summary(policy: Policy) -> list[str]:
         lines.append(f"test split  {', '.join(dict.fromkeys(both))}{'' if len(set(both)) == 1 else on}")
     if shown.smallest_margin is not None:
         lines.append(f"margin      the least that {shown.samples} can certify: {least_told(shown, digits=2)}")
+    if shown.two_phase is not None:
+        lines.append(f"two phases  {two_phases_told(shown.two_phase)}")
     if shown.diagnostics is not None:
         fits = [(f"on {fit.n} rows", fit) for fit in shown.diagnostics.learning_curve or ()]
         for name, fit in [("shuffled", shown.diagnostics.label_shuffle or Refit()), *fits]:

@@ -11,7 +11,9 @@ import click
 from router_lab.cli.common import Finite, echo, json_option, print_json
 
 if TYPE_CHECKING:
+    from router_lab.metrics.twophase import Share
     from router_lab.plan import Need
+    from router_lab.runtime.model import Candidate
 
 
 @click.command()
@@ -59,10 +61,22 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
             f"{need.n:6}{100 * need.difference:+8.2f}{least:>8}  {word:{wide}}{count:>10}"
             f"{equal:>10}{cost:>12}  {need.candidate}{where}"
         )
+    for need in found.needs:
+        if need.two_phases is not None and not need.raced:
+            echo(_two_phases(need.two_phases, need.candidate, found.reference))
     if any(need.raced for need in found.needs):
         echo(
             "what left a race was run on a random part alone, and each of those rows stands for many: hence wide bounds"
         )
+
+
+def _two_phases(part: Share, candidate: Candidate, reference: Candidate) -> str:
+    """What a drawn part of the reference spares, and how to ask for it."""
+    return (
+        f"two phases for {candidate}: `reference_share: {part.share:g}`, {part.samples:,} more samples of the others, "
+        f"{part.of_reference:,} of {reference}: ${part.dollars:,.2f} instead of ${part.whole:,.2f} for all on all; the "
+        f"others' outcomes explain {part.explained:.0%} of the difference (docs/two-phases.md)"
+    )
 
 
 def _further(need: Need) -> tuple[str, str, str]:

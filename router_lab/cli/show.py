@@ -111,7 +111,14 @@ def _point(policy: Policy, point: Point) -> dict[str, Any]:
 def _head(policy: Policy) -> list[str]:
     from router_lab.certificate import Certificate
     from router_lab.metrics import advice
-    from router_lab.report.policy import certificate_rows, least_told, lost_told, quality_told, ranged_percent
+    from router_lab.report.policy import (
+        certificate_rows,
+        least_told,
+        lost_told,
+        quality_told,
+        ranged_percent,
+        two_phases_told,
+    )
 
     shown = Certificate.of(policy)
     lines = [
@@ -139,6 +146,8 @@ def _head(policy: Policy) -> list[str]:
     lines += [f"  requests   {line}" for line in requests_lacking(policy)]
     if shown.smallest_margin is not None:
         lines.append(f"  margin     the least that {shown.samples} can certify: {least_told(shown, digits=2)}")
+    if shown.two_phase is not None:
+        lines.append(f"  two phases {two_phases_told(shown.two_phase)}")
     return lines
 
 

@@ -244,6 +244,7 @@ def _estimate(
 
     from router_lab.sweep import estimate
     from router_lab.sweep.buffer import disown_buffers
+    from router_lab.sweep.drawn import spared_usd, told
     from router_lab.sweep.finished import finished_samples, missing_samples
     from router_lab.sweep.forecast import render, total
     from router_lab.sweep.ledger import budget_left
@@ -257,11 +258,14 @@ def _estimate(
     racing = None if race is None else race_outlook(plan, estimates, race, folder, finished_samples(folder, plan))
     if as_json:
         cells = [asdict(one) for one in estimates]
-        extra = {} if racing is None else {"race": racing}
+        extra: dict[str, object] = {} if racing is None else {"race": racing}
+        if plan.drawn is not None:
+            extra["reference_share"] = {"share": plan.drawn.share, "spared_usd": spared_usd(plan.drawn, estimates)}
         print_json({"cells": cells, "total": total(estimates, each, left), "lacking": list(plan.lacking), **extra})
         return
     grid = [] if racing is None else ["of the whole grid, were it not a race, there is lacking:"]
     lines = [*grid, render(estimates, each, left)] + ([] if racing is None else [render_race(racing)])
+    lines += [] if plan.drawn is None else [told(plan.drawn, estimates)]
     echo_block("\n".join(lines))
     for line in plan.boundaries():
         echo(line, err=True)

@@ -1,4 +1,4 @@
-"""What a race left out of a log, and at which known probability what it has was run."""
+"""What a race, or the share of a reference, left out of a log, and at which known probability what it has was run."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ def planned_of(source: LogSource, manifest: Mapping[str, Any]) -> int | None:
     return next((one.get("planned") for one in cells), None)
 
 
+def drawn_of(source: LogSource, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The manifest's entry for the log's candidate, if it ran on a drawn part of its suite alone."""
+    entry: Mapping[str, Any] = manifest.get("drawn", {})
+    mine = (entry.get("model"), entry.get("effort")) == (source.model, source.effort)
+    return entry if mine and source.suite_name in entry["samples"] else None
+
+
 def left_after(source: LogSource, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The manifest's entry for the log's candidate, if it left its suite's race."""
     who = (source.suite_name, source.model, source.effort)
@@ -28,8 +35,11 @@ def left_after(source: LogSource, manifest: Mapping[str, Any]) -> Mapping[str, A
 
 
 def inclusion_of(source: LogSource, manifest: Mapping[str, Any]) -> dict[str, float]:
-    """Probability with which each sample of the race was run for the log's candidate: 1 but where it was due on the
-    floor alone."""
+    """Probability with which each sample was run for the log's candidate: 1 but where it was due on a race's floor, or
+    on a drawn part, alone."""
+    drawn = drawn_of(source, manifest)
+    if drawn is not None:
+        return dict.fromkeys(drawn["order"][source.suite_name], float(drawn["share"]))
     race = manifest.get("race", {})
     order = race.get("order", {}).get(source.suite_name, [])
     result = dict.fromkeys(order, 1.0)
@@ -39,7 +49,11 @@ def inclusion_of(source: LogSource, manifest: Mapping[str, Any]) -> dict[str, fl
 
 
 def not_due(source: LogSource, manifest: Mapping[str, Any]) -> set[str]:
-    """Samples that the log's candidate was not due on, so that what is there of them was run by an earlier race."""
+    """Samples that the log's candidate was not due on, so that what is there of them was run by an earlier race, or for
+    a larger share."""
+    drawn = drawn_of(source, manifest)
+    if drawn is not None:
+        return set(drawn["order"][source.suite_name]) - set(drawn["samples"][source.suite_name])
     race = manifest.get("race", {})
     kept, order = race.get("on_floor", {}).get(source.suite_name), race.get("order", {}).get(source.suite_name, [])
     if kept is None:

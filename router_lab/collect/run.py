@@ -24,7 +24,7 @@ from router_lab.collect.evidence import (
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
 from router_lab.collect.notes import Notes
 from router_lab.collect.pricing import Given, Pricing, manifest_of
-from router_lab.collect.raced import inclusion_of, not_due, planned_of, raced_reason
+from router_lab.collect.raced import drawn_of, inclusion_of, not_due, planned_of, raced_reason
 from router_lab.collect.requests import Requests
 from router_lab.collect.shape import TableOptions
 from router_lab.collect.tables import read_table, reprice
@@ -199,24 +199,29 @@ def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str,
         planned = planned_of(source, manifest)
         race = manifest.get("race", {}).get("order", {}).get(source.suite_name)
         stopped = manifest.get("budget_usd") is not None or manifest.get("interrupted")
+        drawn, there = drawn_of(source, manifest), seen[source.suite_name, source.model, source.effort]
+        unrun: list[dict[str, Any]] = []
+        if drawn is not None:
+            spared = sorted(not_due(source, manifest))
+            unrun += unrun_rows(source, spared, there, f"not drawn: share {drawn['share']:g}")
         if planned is not None and (race is not None or stopped):
-            order = race or manifest["order"][str(source.log.spec["task_version"])]
-            reason = raced_reason(source, manifest)
-            there = seen[source.suite_name, source.model, source.effort]
-            unrun = list(unrun_rows(source, order[:planned], there, reason))
-            there |= {(row["sample_id"], row["epoch"]) for row in unrun}
-            rows += unrun
+            order = race if drawn is None else drawn["samples"][source.suite_name]
+            if order is None:
+                order = manifest["order"][str(source.log.spec["task_version"])]
+            unrun += unrun_rows(source, order[:planned], there, raced_reason(source, manifest))
+        there |= {(row["sample_id"], row["epoch"]) for row in unrun}
+        rows += unrun
     return _as_others_have(rows, made)
 
 
 def _with_inclusion(
     logs: Sequence[LogSource], manifests: Manifests, rows: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The rows with `inclusion`, where a race has dealt with them."""
+    """The rows with `inclusion`, where a race, or the share of a reference, has dealt with them."""
     chance = {
         source.log.path.name: inclusion_of(source, manifest)
         for source in logs
-        if "race" in (manifest := manifests[source.log.path.parent])
+        if {"race", "drawn"} & (manifest := manifests[source.log.path.parent]).keys()
     }
     if not chance:
         return rows

@@ -175,8 +175,22 @@ class Sweep(Strict):
     cache_prompt: bool = False
     """Provider prompt caching while measuring: off, because it makes cost depend on the order of the arms."""
     budget_usd: Positive | None = None
+    reference: CandidateRef | None = None
+    """The dear candidate that `reference_share` is of; a recipe then names it too."""
+    reference_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the clusters, drawn at random, on which the reference runs; all others run on every sample. What it
+    would have done elsewhere is estimated from what they did there (docs/two-phases.md)."""
     limits: Limits = Field(default_factory=Limits)
     race: RaceSpec = Field(default_factory=RaceSpec)
     batch: BatchSpec = Field(default_factory=BatchSpec)
     config: JsonObject = Field(default_factory=dict)
     """Inspect GenerateConfig fields for every candidate."""
+
+    @model_validator(mode="after")
+    def _names_who_is_drawn(self) -> Self:
+        if self.reference_share < 1 and self.reference is None:
+            raise ValueError(
+                f"reference_share {self.reference_share:g} is of the reference: name it, `reference: {{model: …, "
+                "effort: …}}`, as the sweep has it"
+            )
+        return self

@@ -21,6 +21,7 @@ from router_lab.fit.choose import CHOOSING, Choice, constants, family
 from router_lab.fit.coverage import Strange, known_threshold, strange_threshold, told
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
+from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of, group_folds
@@ -99,7 +100,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     diagnostics, None = without."""
     recipe = problem.recipe
     plain = learn(problem, deal)
-    fitted, more = _escalated(plain, deal) if recipe.escalate else (plain, None)
+    fitted, more = _escalated(plain, deal) if recipe.escalate and plain.evidence.phases is None else (plain, None)
     spec = spec_of(fitted, seed)
     if fitted is not plain:
         # A fallback is asked when the reference may not be there to ask again: what counts is each one's own answer.
@@ -144,6 +145,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     cells = _table(problem, np.ones(len(data), bool), level, main.confidence)
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
+    evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
     predictions = crossfit(task, folds, settings)
     found = _rivals(predictions, evidence, goals)
     closed: set[int] = set()

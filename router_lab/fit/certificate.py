@@ -24,6 +24,7 @@ from router_lab.certificate import (
     SuiteRow,
     TableRow,
     TestSplit,
+    TwoPhase,
 )
 from router_lab.fit.choose import Choice
 from router_lab.fit.evidence import Evidence, Goal
@@ -116,6 +117,7 @@ def certify(
         dollars_needed=found.dollars_needed,
         digests={"develop": digest(problem.develop)},
         assumptions=ASSUMPTIONS,
+        two_phase=_two_phase(evidence),
     )
     return replace(shown, action=advice(shown).action)
 
@@ -153,6 +155,19 @@ def smallest_margin(problem: Problem, evidence: Evidence, choice: Choice) -> flo
         cost = np.nan_to_num(column_means(problem.develop.cost_usd, problem.develop.weight))
         action = np.full((len(action), 1), int(np.argmin(np.where(others, cost, np.inf))))
     return certifiable_margin(evidence.mixture((1.0, action)).gain(), choice.goal.confidence)
+
+
+def _two_phase(evidence: Evidence) -> TwoPhase | None:
+    phases = evidence.phases
+    if phases is None:
+        return None
+    return TwoPhase(
+        share=phases.share,
+        drawn=int(phases.drawn.sum()),
+        clusters=len(np.unique(evidence.group[phases.drawn])),
+        estimator="regression" if phases.completed else "weighting",
+        explained=phases.explained,
+    )
 
 
 def _point(goal: Goal, choice: Choice) -> PointShown:

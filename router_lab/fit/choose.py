@@ -264,6 +264,8 @@ def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goa
         money = [by_group @ np.nan_to_num(part * heavy) for part in evidence.worth(action, goal)]
         rows_of = m if weight is None else by_group @ seen.astype(np.float64)
         share = np.asarray(m) / np.maximum(np.asarray(rows_of), 1)
+        if evidence.drawn is not None:  # what is predicted counts for the bound as those that were drawn
+            share = share * (by_group @ evidence.drawn.astype(np.float64) > 0)[:, None]
         squares, mixed = s * s, s * m
         powers = (m, share, s, squares, mixed, m * m, squares * s, squares * m, mixed * m, m * m * m)
         heaviest = [share[fold == f].max(axis=0, initial=0.0) for f in range(by_fold.shape[0])]
@@ -307,7 +309,8 @@ def _low(sums: Floats, goal: Goal, grown: float, span: float = 1.0) -> Floats:
         mean = s / n
         square = np.maximum(ss - 2 * mean * sm + mean * mean * mm, 0) * clusters / (clusters - 1) / (n * n)
         lost = -(sss - 3 * mean * ssm + 3 * mean * mean * smm - mean * mean * mean * mmm) / (n * n * n)
-        size = (0.0 if goal.kind == "budget" else span) * np.sqrt(mmm / (n * n * n))
+        heavy = effective_number(sums[..., 1], sums[..., 12])
+        size = (0.0 if goal.kind == "budget" else span) * np.maximum(np.sqrt(mmm / (n * n * n)), 1 / heavy)
         spread = Spread(square, lost, size).grown(grown)
         low: Floats = np.asarray(mean) - np.asarray(reach(spread, np.maximum(grown * clusters - 1, 1), goal.confidence))
         return low

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from router_lab.metrics.paired import Columns, Floats, Ints, Mask, Paired, Recorded, column_means
+
+if TYPE_CHECKING:
+    from router_lab.fit.drawn import Phases
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,14 @@ class Evidence(Recorded):
 
     eligible [n, c]: may be chosen for that row; covered [n]: rows on which predictions are followed; elsewhere the
     column in `table` [n] acts; fold [n].
+    phases: how the reference's outcomes were completed, where it ran on a drawn part alone.
     """
 
     eligible: Mask
     covered: Mask
     table: Ints
     fold: Ints
+    phases: Phases | None = None
 
     @classmethod
     def bare(cls, known: Recorded, *, eligible: Mask | None = None, fold: Ints | None = None) -> Evidence:
@@ -70,6 +76,14 @@ class Evidence(Recorded):
         """Mean known cost of the reference in dollars; 1 where it costs nothing or nothing is known."""
         mean = float(np.nan_to_num(column_means(self.cost_usd, self.weight)[self.reference]))
         return mean if mean > 0 else 1.0
+
+    @property
+    def sample_usd(self) -> float:
+        """Dollars that one more sample costs: of every candidate, and of a drawn reference its share."""
+        means = column_means(self.cost_usd, self.weight)
+        if self.phases is not None:
+            means[self.reference] *= self.phases.share
+        return float(np.nansum(means))
 
     def only(self, rows: Mask) -> Evidence:
         """The same with the outcomes of these rows alone; the others count as unpaired."""

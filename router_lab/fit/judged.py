@@ -13,7 +13,6 @@ from router_lab.fit.choose import Choice
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.problem import Problem
 from router_lab.metrics import Estimate, Verdict, apart, bounds_told, verdict
-from router_lab.metrics.paired import column_means
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.replay import number
 
@@ -38,7 +37,7 @@ def outcome(problem: Problem, evidence: Evidence, choice: Choice) -> Outcome:
     """The verdict of the step that the walk reached; of the one that it could not take, where it reached none."""
     goal, found = choice.goal, choice.walked.estimate
     ref = problem.develop.candidates[problem.reference]
-    price = float(np.nansum(column_means(evidence.cost_usd, evidence.weight))) if _priced(evidence) else None
+    price = evidence.sample_usd if _priced(evidence) else None
     rule = verdict(found, goal.floor, goal.confidence, infra=problem.infra, dollars_per_sample=price)
     plain = Outcome("inconclusive", "", found.n, found.clusters, *_to_run(rule, problem.recipe.holdout))
     if problem.infra > MAX_INFRA:

@@ -26,7 +26,9 @@ READS = "blend"
 SHARED, OWN = 5.0, 20.0
 """Prior strengths, in rows: of a suite's difficulty that all candidates share, and of a candidate's own departure."""
 PENALTIES = (1.5, 4.0, 10.0, 30.0, 100.0)
-PENALTY_ROWS = 5_000
+PENALTY_ROWS, PENALTY_OUTCOMES = 5_000, 50_000
+"""Rows that settings are chosen on: so many, or as many more as keep within so many outcomes. What two candidates
+differ by within a suite is little, and half of MMLU's rows do not tell it from noise."""
 LOADING = 20.0
 """Rows of prior weight for a candidate's slope of 1 on the shared difficulty."""
 

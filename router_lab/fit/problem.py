@@ -158,7 +158,7 @@ def _eligible(data: OutcomeMatrix, min_seen: float) -> NDArray[np.bool_]:
 
 def _reference(data: OutcomeMatrix, recipe: Recipe) -> tuple[int, int]:
     """Column of the recipe's reference, and how many it was picked from. `best` = the highest mean quality on rows to
-    choose on, the cheaper of equals.
+    choose on, the cheaper of equals. Raises InputError for `best` where a candidate ran on a drawn part alone.
 
     Only candidates seen nearly everywhere are compared (all of them where none is); under a budget, only those whose
     mean cost is within it, or the cheapest.
@@ -171,6 +171,13 @@ def _reference(data: OutcomeMatrix, recipe: Recipe) -> tuple[int, int]:
                 f"{', '.join(str(c) for c in data.candidates)}"
             )
         return data.candidates.index(named), 1
+    part = [str(one) for j, one in enumerate(data.candidates) if data.drawn(j) is not None]
+    if part:
+        raise InputError(
+            f"recipe {recipe.name!r}: `reference: best` cannot be told: {', '.join(part)} ran on a drawn part of the "
+            "samples alone (its rows say `inclusion`), and means of other rows do not compare; name the reference: "
+            "`reference: {model: …, effort: …}`"
+        )
     seen = ~np.isnan(data.quality)
     share = seen.mean(axis=0)
     open_ = share >= min(recipe.min_seen, float(share.max()))

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.fit.neighbours import COUNTS, STRENGTHS, Reach, departures
-from router_lab.fit.predictor import PENALTIES, PENALTY_ROWS, Model, Settings, Task, fit_model, suite_rates
+from router_lab.fit.predictor import (
+    PENALTIES,
+    PENALTY_OUTCOMES,
+    PENALTY_ROWS,
+    Model,
+    Settings,
+    Task,
+    fit_model,
+    suite_rates,
+)
 from router_lab.fit.vectors import SIZES
 
 Floats = NDArray[np.float64]
@@ -21,8 +30,8 @@ more."""
 
 
 def choose_settings(task: Task, folds: Ints, seed: int = 0, base: Settings = PLAIN) -> Settings:
-    """Penalty, blend and weighting of rare words, for quality and for cost apart, by leaving out each fold of at most
-    PENALTY_ROWS rows.
+    """Penalty, blend and weighting of rare words, for quality and for cost apart, by leaving out each fold of the
+    rows that `_some` takes.
 
     With d the ridge's departures on left-out rows and r what the suite rates leave to explain, a blend b of a penalty
     explains 2 b sum d r - b^2 sum d d of r's squares: the penalty that explains most at its best blend,
@@ -33,7 +42,7 @@ def choose_settings(task: Task, folds: Ints, seed: int = 0, base: Settings = PLA
     4 ranks best (APGR .685 against .693). Last, where there are vectors, their length beside the words. `base` holds
     what is not chosen here.
     """
-    rows = _some(len(folds), seed)
+    rows = _some(task, seed)
     if not task.texts.any() or folds.max() == 0:
         return Settings(blend=(0.0, 0.0))
 
@@ -65,7 +74,7 @@ def choose_settings(task: Task, folds: Ints, seed: int = 0, base: Settings = PLA
 def choose_reaches(task: Task, folds: Ints, seed: int = 0) -> tuple[Reach, Reach]:
     """How many neighbours are followed, and how close they must be, for quality and for cost apart: the reach whose
     departures explain most of rows whose fold is left out, neighbours being sought in the others."""
-    rows = _some(len(folds), seed)
+    rows = _some(task, seed)
     reaches = [Reach(count, strength) for count in COUNTS for strength in STRENGTHS]
     shared, square = np.zeros((len(reaches), 2)), np.zeros((len(reaches), 2))
     for fold in range(int(folds.max()) + 1):
@@ -85,11 +94,12 @@ def choose_reaches(task: Task, folds: Ints, seed: int = 0) -> tuple[Reach, Reach
     return reaches[best[0]], reaches[best[1]]
 
 
-def _some(count: int, seed: int) -> Ints:
-    """All rows, or PENALTY_ROWS of them."""
-    rows = np.arange(count)
-    if count > PENALTY_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, PENALTY_ROWS, replace=False))
+def _some(task: Task, seed: int) -> Ints:
+    """All rows, or PENALTY_ROWS of them, more where that is no more than PENALTY_OUTCOMES."""
+    rows = np.arange(len(task.targets))
+    most = max(PENALTY_ROWS, PENALTY_OUTCOMES // task.half)
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
     return rows
 
 

@@ -50,17 +50,21 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     steps = (STEPS if goal.mix else STEPS[[0, -1]])[int(free) :]
     known = ~np.isnan(start + end)
     heavy = np.ones(int(known.sum())) if weight is None else weight[known]
+    real = np.ones(len(known)) if evidence.drawn is None else evidence.drawn.astype(np.float64)
     sums, rows = by_cluster(
-        {"size": heavy, "start": start[known] * heavy, "end": end[known] * heavy}, evidence.group[known]
+        {"size": heavy, "start": start[known] * heavy, "end": end[known] * heavy, "drawn": real[known]},
+        evidence.group[known],
     )
     if not len(rows):
         return Walked(reached, 0, 1.0, NOTHING)
     shares = None if weight is None else sums["size"] / rows
+    drawn = None if evidence.drawn is None else sums["drawn"]
 
     def step_at(step: float, tested: int) -> Walked:
         span = 0.0 if goal.kind == "budget" else step if free else 1.0
         mixed = (1 - step) * sums["start"] + step * sums["end"]
-        found = replace(estimate_of_sums(mixed, sums["size"], shares=shares, span=span), n=int(known.sum()))
+        found = estimate_of_sums(mixed, sums["size"], shares=shares, span=span, drawn=drawn)
+        found = replace(found, n=int(known.sum()))
         betting = None
         if goal.strict and goal.kind != "budget":  # dollars have no bound to bet within
             betting = _betting(mixed, sums["size"], goal, span)

@@ -102,19 +102,24 @@ def by_cluster(columns: dict[str, Floats], clusters: Ints) -> tuple[dict[str, Fl
     return summed, np.bincount(codes).astype(np.float64)
 
 
-def clustered_mean(values: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0) -> Estimate:
+def clustered_mean(
+    values: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0, drawn: Any = None
+) -> Estimate:
     """Mean of `values[n]`; rows with one `clusters` code belong together (default: every row on its own).
 
     NaN values are left out. `weights[n]`: one over the known probability with which a row was run (default: 1). `span`:
     the most that a row can lose, of a paired difference: 1 for two candidates, the share of requests that may move for
     a mix, 0 for what is the same or is no difference; of that size is the loss that was not seen (`metrics.bound`).
+    `drawn[n]`: the rows whose values are no predictions (`metrics.twophase`); default: all.
     """
     numbers = np.asarray(values, dtype=np.float64)
-    return clustered_ratio(numbers, np.where(np.isnan(numbers), nan, 1.0), clusters, weights=weights, span=span)
+    return clustered_ratio(
+        numbers, np.where(np.isnan(numbers), nan, 1.0), clusters, weights=weights, span=span, drawn=drawn
+    )
 
 
 def clustered_ratio(
-    numerator: Any, denominator: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0
+    numerator: Any, denominator: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0, drawn: Any = None
 ) -> Estimate:
     """`sum(numerator) / sum(denominator)` over rows, its error by linearisation over cluster sums.
 
@@ -129,22 +134,30 @@ def clustered_ratio(
     if not len(top) or total == 0:
         return Estimate(nan, nan, 0, 0)
     codes = np.arange(len(top)) if clusters is None else np.asarray(clusters)[seen]
-    sums, rows = by_cluster({"top": top, "bottom": bottom, "weight": weight}, codes)
+    real = np.ones(len(top)) if drawn is None else np.asarray(drawn)[seen].astype(np.float64)
+    sums, rows = by_cluster({"top": top, "bottom": bottom, "weight": weight, "drawn": real}, codes)
     shares = None if weights is None else sums["weight"] / rows
-    estimate = estimate_of_sums(sums["top"], sums["bottom"], shares=shares, span=span)
+    told = None if drawn is None else sums["drawn"]
+    estimate = estimate_of_sums(sums["top"], sums["bottom"], shares=shares, span=span, drawn=told)
     return replace(estimate, n=len(top))
 
 
-def estimate_of_sums(sums: Floats, sizes: Floats, *, shares: Floats | None = None, span: float = 0.0) -> Estimate:
+def estimate_of_sums(
+    sums: Floats, sizes: Floats, *, shares: Floats | None = None, span: float = 0.0, drawn: Floats | None = None
+) -> Estimate:
     """`clustered_ratio` of numerators and denominators that are already summed by cluster, both [G].
 
-    `shares[G]`: the mean weight of each cluster's rows, where rows are weighted.
+    `shares[G]`: the mean weight of each cluster's rows, where rows are weighted. `drawn[G]`: how many of its rows were
+    drawn, where some of the values are predictions (`metrics.twophase`): what hides, hides among as many.
     """
     total = float(sizes.sum())
     value = float(sums.sum()) / total
     left = (sums - value * sizes) / total
     part = np.abs(sizes) / abs(total)
     alike = effective_number(1.0, float((part * part).sum()))
+    if drawn is not None:
+        part = drawn / max(1.0, float(drawn.sum()))
+        alike = min(alike, effective_number(float(part.sum()), float((part * part).sum())))
     if shares is not None:
         alike = min(alike, effective_number(shares.sum(), shares.max()))
     square = float((left * left).sum())  # never `@`: BLAS adds in an order of the processor's
@@ -160,14 +173,16 @@ def effective_number(total: Any, heaviest: Any) -> Any:
 
 
 def paired_saving(
-    cost: Any, baseline: Any, clusters: Any = None, *, reference: Any = None, weights: Any = None
+    cost: Any, baseline: Any, clusters: Any = None, *, reference: Any = None, weights: Any = None, drawn: Any = None
 ) -> Estimate:
     """Saving of `cost[n]` over `baseline[n]` as a share of what `reference[n]` (default: the baseline) costs.
 
     With `reference` given this is the difference between two savings against one reference, paired row by row.
     """
     spent, base = np.asarray(cost, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
-    return clustered_ratio(base - spent, base if reference is None else reference, clusters, weights=weights)
+    return clustered_ratio(
+        base - spent, base if reference is None else reference, clusters, weights=weights, drawn=drawn
+    )
 
 
 def betting_p(values: Any, sizes: Any, floor: float, span: float = 1.0) -> float:

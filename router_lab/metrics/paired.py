@@ -67,7 +67,8 @@ class Paired(ByRow):
 
     What only one of the two knows is left out: both qualities are known on the same rows (`scored`), both costs on some
     of these. moved: the share of a row's requests that may leave the reference. weight: one over the known probability
-    with which all outcomes that a row needs were observed, None = 1.
+    with which all outcomes that a row needs were observed, None = 1. drawn: the rows of which no reference is predicted
+    (`metrics.twophase`), None = all.
     """
 
     quality: Floats
@@ -77,6 +78,7 @@ class Paired(ByRow):
     moved: Floats
     weight: Floats | None = None
     latency_s: Floats | None = None
+    drawn: Mask | None = None
 
     def __post_init__(self) -> None:
         scored = ~np.isnan(self.quality + self.reference_quality)
@@ -96,24 +98,28 @@ class Paired(ByRow):
     def gain(self) -> Estimate:
         """The mean difference in quality to the reference; certain where no row leaves it, known or not."""
         span = float(self.moved.max(initial=0.0))
-        return clustered_mean(self.quality - self.reference_quality, self.group, weights=self.weight, span=span)
+        gain = self.quality - self.reference_quality
+        return clustered_mean(gain, self.group, weights=self.weight, span=span, drawn=self.drawn)
 
     def saving(self) -> Estimate:
         """The share of the reference's cost that is saved."""
-        return paired_saving(self.cost_usd, self.reference_cost_usd, self.group, weights=self.weight)
+        base, weights = self.reference_cost_usd, self.weight
+        return paired_saving(self.cost_usd, base, self.group, weights=weights, drawn=self.drawn)
 
     def over(self, other: Paired) -> Estimate:
         """What is saved more than by another way to serve the same rows, as a share of the reference's cost."""
         base, weights = self.reference_cost_usd, heaviest(self.weight, other.weight)
-        return paired_saving(self.cost_usd, other.cost_usd, self.group, reference=base, weights=weights)
+        return paired_saving(
+            self.cost_usd, other.cost_usd, self.group, reference=base, weights=weights, drawn=self.drawn
+        )
 
     def against(self, other: Paired, moved: Floats) -> Paired:
         """The same with another way to serve these rows in the reference's place. moved [n]: the share of a row's
         requests that the two serve by different candidates."""
         weight = heaviest(self.weight, other.weight)
         return Paired(
-            self.quality, self.cost_usd, other.quality, other.cost_usd, moved, weight, group=self.group,
-            suite=self.suite,
+            self.quality, self.cost_usd, other.quality, other.cost_usd, moved, weight, drawn=self.drawn,
+            group=self.group, suite=self.suite,
         )  # fmt: skip
 
     def within(self, other: Paired) -> Paired:
@@ -130,7 +136,8 @@ class Recorded(ByRow):
     quality, cost_usd, latency_s [n, c], NaN = missing; reference: its column. weight [n, c]: one over the known
     probability with which an outcome was observed, None = 1. missing [n, c]: outcomes that no plan left out. What kept
     them away may be what they would have been, so they count as lost: a candidate's as 0, the reference's as 1 (the
-    bound of Manski 1989); None = those that are missing are left out.
+    bound of Manski 1989); None = those that are missing are left out. drawn [n]: rows of which the reference's outcome
+    is no prediction, None = all.
     """
 
     quality: Floats
@@ -139,6 +146,7 @@ class Recorded(ByRow):
     weight: Floats | None = None
     latency_s: Floats | None = None
     missing: Mask | None = None
+    drawn: Mask | None = None
 
     @classmethod
     def of(cls, data: OutcomeMatrix, reference: int, missing: Mask | None = None) -> Recorded:
@@ -213,7 +221,9 @@ class Recorded(ByRow):
 
         (quality, base), (cost, dollars) = beside(self.least), beside(self.cost_usd)
         latency = None if self.latency_s is None else beside(self.latency_s)[0]
-        return Paired(quality, cost, base, dollars, moved, weight, latency, group=self.group, suite=self.suite)
+        return Paired(
+            quality, cost, base, dollars, moved, weight, latency, self.drawn, group=self.group, suite=self.suite
+        )
 
     def _of(self, values: Floats, action: Columns) -> Floats:
         return np.take_along_axis(values, _wide(action).astype(np.int64), axis=1).reshape(action.shape)

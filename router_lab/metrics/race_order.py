@@ -28,9 +28,10 @@ def waves(first: int, ends: Ints, *, batch: bool = False) -> list[int]:
     return sizes
 
 
-def on_floor(seed: int, suite: str, cluster: str, share: float) -> bool:
-    """Whether a cluster belongs to the random floor: a hash decides, before anything is known."""
-    digest = hashlib.sha256(f"{seed}\0{suite}\0{cluster}\0floor".encode("utf-8", "replace")).digest()
+def on_floor(seed: int, suite: str, cluster: str, share: float, *, part: str = "floor") -> bool:
+    """Whether a cluster belongs to the random floor: a hash decides, before anything is known, and a larger share only
+    adds. `part`: another random part, which is drawn independently."""
+    digest = hashlib.sha256(f"{seed}\0{suite}\0{cluster}\0{part}".encode("utf-8", "replace")).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 

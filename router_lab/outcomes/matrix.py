@@ -136,6 +136,14 @@ class OutcomeMatrix:
         """`weight`, or None where every weight is 1: what needs no weighting costs none."""
         return self.weight if (self.weight != 1).any() else None
 
+    def drawn(self, column: int) -> npt.NDArray[np.bool_] | None:
+        """[n] rows on which a candidate was to run that ran on a drawn part alone, from its first sample on; None for
+        any other. Whatever group it ran a sample of was drawn: where another sample of it has no outcome, that is
+        missing."""
+        known = ~np.isnan(self.quality[:, column])
+        rows = np.isin(self.name, self.name[known])
+        return rows if known.any() and not rows.all() and (self.weight[known, column] > 1).all() else None
+
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> OutcomeMatrix:
         """The same candidates, suites and groups on a subset of the samples (indices or a mask)."""
         chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows

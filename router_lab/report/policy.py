@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from router_lab.certificate import Certificate, Compared, Figure, RandomMix
+from router_lab.certificate import Certificate, Compared, Figure, RandomMix, TwoPhase
 from router_lab.metrics import MIN_CLUSTERS, apart, too_few
 from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, cut_off, percent, points
@@ -266,6 +266,15 @@ def least_told(shown: Certificate, digits: int = 1) -> str:
         return whole
     own = least_margin(mix * least, shown.clusters, digits)
     return f"{whole} if all requests moved, {own} for the {part(mix, ' %')} that do"
+
+
+def two_phases_told(phases: TwoPhase) -> str:
+    """Of a reference that ran on a drawn part: on how many rows, and what the other candidates' outcomes did for it."""
+    ran = f"the reference ran on {phases.drawn:,} rows in {phases.clusters:,} groups, drawn with probability "
+    if phases.estimator == "weighting":
+        return f"{ran}{phases.share:g}; these were weighted, for the others' outcomes explain no more of it"
+    told = "" if phases.explained is None else f", which explain {phases.explained:.0%} of what pairing leaves open"
+    return f"{ran}{phases.share:g}; elsewhere it is predicted from the others' outcomes{told}"
 
 
 def routing_rows(policy: Policy) -> list[dict[str, str]]:

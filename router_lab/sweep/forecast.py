@@ -45,6 +45,9 @@ class CellEstimate:
     high: float | None
     batch_usd: float | None
     seen: int
+    epochs: int = 1
+    sample_usd: float | None = None
+    """Mean of the earlier samples."""
     cause: str | None = None
     """Why what is there of the cell could not be priced, and what mends it."""
 
@@ -150,6 +153,8 @@ def _estimate_cell(cell: Cell, left: int, rows: pd.DataFrame | None, batch: floa
         high=None if usd is None else usd + spread,
         batch_usd=None if usd is None or batch is None else usd * batch,
         seen=len(costs),
+        epochs=cell.epochs,
+        sample_usd=float(costs.mean()) if len(costs) else None,
     )
 
 

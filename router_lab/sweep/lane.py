@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,9 @@ from inspect_ai.dataset import Sample
 
 from router_lab.metrics.race_order import on_floor, waves, whole_clusters
 from router_lab.metrics.racing import Leave, Race, RaceRule
-from router_lab.providers.keys import sha256_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
+from router_lab.sweep.cluster import cluster_of
 from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell
 
@@ -100,7 +99,13 @@ def _joined(ranges: list[tuple[int, int]], start: int, end: int) -> list[tuple[i
 
 
 def lanes_of(plan: Plan, rule: RaceRule, reference: tuple[str, str | None] | None) -> list[Lane]:
-    """A lane for each suite of a prepared sweep. Raises InputError for a reference that does not run a suite."""
+    """A lane for each suite of a prepared sweep. Raises InputError for a reference that does not run a suite, and
+    for one that runs a drawn part alone."""
+    if plan.drawn is not None:
+        raise InputError(
+            "a race compares all candidates on the same samples, and `reference_share` keeps the reference from some "
+            "of them; run the sweep without --race, or with reference_share: 1"
+        )
     lanes, first = [], plan.grid.sweep.wave or FIRST_WAVE
     for suite in dict.fromkeys(cell.suite for cell, _ in plan.tasks):
         cells = [(cell, task) for cell, task in plan.tasks if cell.suite == suite]
@@ -117,7 +122,7 @@ def lanes_of(plan: Plan, rule: RaceRule, reference: tuple[str, str | None] | Non
             )
         cell, task = cells[0]
         samples = list(task.dataset)[: positions(cell, task)]
-        names = [_cluster(sample, plan.grid.suites[suite].group) for sample in samples]
+        names = [cluster_of(sample, plan.grid.suites[suite].group) for sample in samples]
         codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
         order, ends = whole_clusters(np.array([codes[name] for name in names]))
         clusters = [names[i] for i in order]
@@ -127,11 +132,3 @@ def lanes_of(plan: Plan, rule: RaceRule, reference: tuple[str, str | None] | Non
         race = Race(rule, len(cells), None if reference is None else candidates.index(reference), looks)
         lanes.append(Lane(suite, cells, [samples[i] for i in order], clusters, ends.tolist(), sizes, race, floor))
     return lanes
-
-
-def _cluster(sample: Sample, group: str | None) -> str:
-    """As `collect` will group it: the suite's metadata key, else equal inputs."""
-    if group is not None:
-        return str((sample.metadata or {}).get(group))
-    content = sample.input if isinstance(sample.input, str) else [m.model_dump(exclude={"id"}) for m in sample.input]
-    return sha256_of(json.loads(json.dumps(content, default=str)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from router_lab.runtime.errors import InputError
 from router_lab.sweep.batch import batched
 from router_lab.sweep.budget import report_answer, report_failure
 from router_lab.sweep.code import boundaries, refuse_unheld
+from router_lab.sweep.drawn import Drawn, draw_reference
 from router_lab.sweep.guard import Breaker, guard
 from router_lab.sweep.models import build_model, candidate_arguments
 from router_lab.sweep.recorder import fingerprint, refuse_twins, request_dict
@@ -47,11 +48,24 @@ class Plan:
     a budget needs."""
     tier: str = "standard"
     """At which price its requests run, `standard` or `batch`."""
+    drawn: Drawn | None = None
+    """Which samples the reference runs, where that is a part of them (`reference_share`)."""
 
     @property
     def needed(self) -> int:
         """Samples × epochs of the whole grid."""
         return sum(positions(cell, task) * (task.epochs or 1) for cell, task in self.tasks)
+
+    @property
+    def longest(self) -> int:
+        """Samples of the longest suite, as far as it is run."""
+        return max(max(self.places(cell, task), default=-1) + 1 for cell, task in self.tasks)
+
+    def places(self, cell: Cell, task: Task) -> Sequence[int]:
+        """Where a cell's samples stand in its suite's order."""
+        if self.drawn is not None and self.drawn.has(cell):
+            return self.drawn.places[cell.suite]
+        return range(positions(cell, task))
 
     def prices(self) -> PriceTable:
         """The sweep's price table; without a file of its own, genai-prices alone."""
@@ -126,7 +140,8 @@ def prepare(
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
     if budget is not None and not 0 <= budget < math.inf:  # NaN is in no range
         raise InputError(f"sweep {grid.sweep.name}: budget_usd {budget!r} is not a finite number of 0 or more")
-    plan = Plan(grid, tasks, requests, recorded, budget, lacking, "batch" if batch else "standard")
+    tasks, drawn = draw_reference(grid, tasks)
+    plan = Plan(grid, tasks, requests, recorded, budget, lacking, "batch" if batch else "standard", drawn)
     if budget is not None:
         try:
             _check_budget(plan)

@@ -7,7 +7,6 @@ and cost is measured by the caller's `measure`, for reading logs is another stag
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from inspect_ai import Task
-from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.dataset import Sample
 
 from router_lab.metrics.racing import Leave, RaceRule
 from router_lab.prices import PriceTable
+from router_lab.sweep.cluster import narrowed
 from router_lab.sweep.lane import Lane, lanes_of
 from router_lab.sweep.plan import Plan
 from router_lab.sweep.race_log import RaceLog
@@ -154,13 +154,6 @@ class Racer:
                 for lane in self.lanes if lane.race.winner is not None
             },
         }  # fmt: skip
-
-
-def narrowed(task: Task, samples: list[Sample]) -> Task:
-    """The same task with these samples alone; its identity in logs is that of the whole."""
-    part = copy.copy(task)
-    part.dataset = MemoryDataset(samples, name=task.dataset.name, location=task.dataset.location)
-    return part
 
 
 def _means(frame: pd.DataFrame) -> Seen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from router_lab.runtime.files import atomic_write
 from router_lab.runtime.locks import FolderLock
 from router_lab.sweep.budget import Spending, meter
 from router_lab.sweep.buffer import disown_buffers
+from router_lab.sweep.cluster import narrowed
 from router_lab.sweep.evalset import interrupted, run_tasks
 from router_lab.sweep.finished import (
     Done,
@@ -36,7 +38,7 @@ from router_lab.sweep.finished import (
 from router_lab.sweep.ledger import Ledger, refuse_forgotten
 from router_lab.sweep.plan import Plan, positions, prepare
 from router_lab.sweep.progress import Progress, default_stream
-from router_lab.sweep.race import RaceOptions, Racer, narrowed
+from router_lab.sweep.race import RaceOptions, Racer
 from router_lab.sweep.settings import Cell
 from router_lab.sweep.stop import Stops, Where, watch
 from router_lab.sweep.waves import Prefixes, budget_waves, free_waves
@@ -183,7 +185,7 @@ def _run_waves(
         stops.close()
         note_begun()
     beyond = (
-        (cell, task, task.dataset[min(reach, positions(cell, task)) : positions(cell, task)])
+        (cell, task, task.dataset[bisect_left(plan.places(cell, task), reach) : positions(cell, task)])
         for cell, task in plan.tasks
     )
     return sum(_lacking(narrowed(task, list(rest)), done.get(cell_key(cell), set())) for cell, task, rest in beyond)
@@ -271,14 +273,15 @@ def _waves(plan: Plan, folder: Path, spending: Spending, done: Done) -> Iterator
     """How many samples of each suite to have after each wave."""
     first = plan.grid.sweep.wave
     if plan.budget_usd is None:
-        return free_waves(max(positions(cell, task) for cell, task in plan.tasks), first)
-    keys = {
-        cell_key(cell): [
-            frozenset((str(sample.id), epoch) for epoch in range(1, (task.epochs or 1) + 1))
-            for sample in task.dataset[: positions(cell, task)]
+        return free_waves(plan.longest, first)
+    keys = {}
+    for cell, task in plan.tasks:
+        places = plan.places(cell, task)
+        at = dict(zip(places, task.dataset, strict=False))
+        keys[cell_key(cell)] = [
+            frozenset((str(at[i].id), epoch) for epoch in range(1, (task.epochs or 1) + 1) if i in at)
+            for i in range(max(places, default=-1) + 1)
         ]
-        for cell, task in plan.tasks
-    }
     return budget_waves(Prefixes(keys, done), spending.admits, first, lambda: finished_samples(folder, plan))
 
 
@@ -289,8 +292,9 @@ def _by_limit(plan: Plan, wave: int, stops: Stops) -> dict[int, list[Task]]:
     """
     groups: dict[int, list[Task]] = defaultdict(list)
     for cell, task in plan.tasks:
-        if (cell.suite, cell.model, cell.effort) not in stops.reasons:
-            groups[min(wave, cell.limit or wave)].append(task)
+        due = bisect_left(plan.places(cell, task), wave) if plan.drawn is not None else min(wave, cell.limit or wave)
+        if due and (cell.suite, cell.model, cell.effort) not in stops.reasons:
+            groups[due].append(task)
     return groups
 
 
@@ -305,7 +309,11 @@ def _write_manifest(
         "logs": sorted(log_path(log).name for log in logs),
         "planned": {log_path(log).name: planned[identity_of(log)] for log in logs},
         # A log lists only the samples that its last wave wanted; `collect` says of the others that money ran out.
-        "order": {str(task.version): [str(sample.id) for sample in task.dataset] for _, task in plan.tasks},
+        "order": {
+            str(task.version): [str(sample.id) for sample in task.dataset]
+            for cell, task in plan.tasks
+            if plan.drawn is None or not plan.drawn.has(cell)
+        },
         "needed": plan.needed,
         "budget_usd": plan.budget_usd,
         "spent_usd": spending.ledger.spent_usd,
@@ -319,6 +327,7 @@ def _write_manifest(
         ],
         **({"interrupted": True} if interrupted else {}),
         **({"race": racer.to_json()} if racer is not None else {}),
+        **({"drawn": plan.drawn.to_json()} if plan.drawn is not None else {}),
     }
     return atomic_write(folder / MANIFEST, (json.dumps(content, indent=1) + "\n").encode())
 

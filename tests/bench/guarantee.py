@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from edge_worlds import BOUNDS, CROWDS, bound_draws, crowd_draws
 from pipeline_worlds import CELLS, passes, pipeline_draws
+from twophase_worlds import CHOSEN, PHASED, phased_choices, phased_draws
 from worlds import Draw, World, draw
 
 from router_lab.fit.choose import Choice, act, choose, family
@@ -265,6 +266,12 @@ def main() -> None:
             for name in BOUNDS
             for delta in DELTAS
         ),
+        *(
+            (f"two-phase bound at {delta:g}", name, partial(phased_draws, delta=delta), asked.draws, delta)
+            for name in PHASED
+            for delta in DELTAS
+        ),
+        *(("two-phase choice", name, phased_choices, asked.pipeline, DELTA) for name in CHOSEN),
     ]
     run([job for job in jobs if asked.only in f"{job[0]}: {job[1]}" and job[3]], asked.workers)
     cells = keep([], pass_shares(max(1, asked.pipeline // 4)) if asked.only in ("", "pass") else {})

@@ -1,12 +1,17 @@
 """`plan` says what certificates say: one function for sample sizes, by hand-worked numbers."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
-from router_lab.metrics import clustered_mean, samples_needed, verdict
+from router_lab.cli import cli
+from router_lab.metrics import Estimate, clustered_mean, samples_needed, verdict
+from router_lab.metrics.twophase import best_share
 from router_lab.outcomes import validate_outcomes
 from router_lab.plan import plan
 from router_lab.runtime.errors import InputError
@@ -63,3 +68,60 @@ def test_who_left_the_race_of_a_suite_needs_no_further_samples() -> None:
     assert raced == {None: "worse, hopeless", "s": "worse", "t": "hopeless"}
     frame["reason"] = "raced: settled after 9 samples"
     assert all(need.raced is None for need in plan(frame, 0.15).needs)
+
+
+def test_the_share_that_costs_least_by_hand() -> None:
+    """Variance .0025 at 100 rows, a gap of .02, z .9 + z .8 = 2.1232: 2,817 rows in all. Where half is explained, a
+    share p needs .5 + .5 / p times as many; with $1 for the others and $10 for the reference, the best share is
+    sqrt(.5 * 1 / (.5 * 10)) = .32, and of those that are looked at .3: 6,104 rows less the 100, at $4 each."""
+    found = Estimate(0.0, 0.05, 100, 100)
+    best = best_share(found, 0.02, 0.9, 0.5, 1.0, 10.0)
+    assert best is not None and best.share == 0.3
+    assert best.samples == pytest.approx(6004, abs=2) and best.of_reference == math.ceil(0.3 * best.samples)
+    assert best.dollars == pytest.approx(4 * best.samples) and best.whole == pytest.approx(11 * 2717, abs=22)
+    assert best_share(found, 0.02, 0.9, 0.5, 10.0, 1.0) is None  # the others are the dear ones
+    assert best_share(found, 0.02, 0.9, 0.0, 1.0, 10.0) is None and best_share(found, 0.02, 0.9, 0.5, 1.0, 0.0) is None
+    assert best_share(found, 0.3, 0.9, 0.5, 1.0, 10.0) is None  # enough is there
+    few = best_share(found, 0.09, 0.9, 0.9, 0.001, 10.0)  # 139 rows: a tenth of five times as many is no hundred
+    assert few is None or few.share * (100 + few.samples) >= 100
+    rare = best_share(replace(found, size=0.01), 0.02, 0.9, 0.6, 1.0, 10.0)  # what nobody saw hides among the drawn
+    assert rare is not None
+    part = replace(found, se=0.05 * math.sqrt(0.6 + 0.4 / rare.share), size=0.01 / rare.share)
+    assert rare.samples == samples_needed(part, 0.02, 0.9)
+
+
+def pilot() -> pd.DataFrame:
+    """300 samples: `a` costs $10, `b` $1; each is wrong on a fifth, of which the other tells nothing."""
+    rng = np.random.default_rng(7)
+    a, b = (rng.permutation(300) % 5 == 0 for _ in range(2))
+    rows = []
+    for i in range(300):
+        for model, wrong, usd in (("a", a[i], 10.0), ("b", b[i], 1.0)):
+            row = {"suite": "s", "sample_id": f"{i:03}", "model": model, "quality": float(not wrong), "cost_usd": usd}
+            rows.append(row)
+    return validate_outcomes(pd.DataFrame(rows))
+
+
+def test_a_drawn_reference_is_proposed_where_it_costs_less() -> None:
+    """`b` never tells of `a`, so the mean of `a` is the best prediction: variance .16 of a difference's .32 is left."""
+    need = plan(pilot(), 0.02, 0.9).needs[0]
+    part = need.two_phases
+    assert part is not None and part.explained == pytest.approx(0.5, abs=0.07)
+    assert part.share in (0.25, 0.3, 0.4) and part.whole == pytest.approx(11 * (need.samples or 0))
+    assert part.dollars < 0.9 * part.whole and part.of_reference < (need.samples or 0) < part.samples
+    assert plan(pilot(), 0.2, 0.9).needs[0].two_phases is None  # that is shown
+
+
+def test_who_ran_on_a_drawn_part_is_the_reference() -> None:
+    frame = pilot()
+    drawn = (frame["model"] == "b") | (frame["sample_id"].str[1] < "5")
+    part = frame.assign(inclusion=np.where(frame["model"] == "b", 1.0, 0.5))[drawn]
+    assert plan(part, 0.03, 0.9).reference.model == "a"
+
+
+def test_the_command_says_what_a_share_costs(tmp_path: Path) -> None:
+    pilot().to_parquet(tmp_path / "o.parquet")
+    told = CliRunner().invoke(cli, ["plan", str(tmp_path / "o.parquet"), "--margin", "0.02", "--confidence", "0.9"])
+    part = plan(pilot(), 0.02, 0.9).needs[0].two_phases
+    assert part is not None and f"two phases for b: `reference_share: {part.share:g}`, " in told.stdout
+    assert f"${part.dollars:,.2f} instead of ${part.whole:,.2f} for all on all" in told.stdout

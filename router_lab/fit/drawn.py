@@ -1,0 +1,79 @@
+"""The reference ran on a drawn part of the samples alone: its outcomes completed from those of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.fit.evidence import Evidence
+from router_lab.metrics.twophase import features, paired_spread, regress, run_throughout, suites_of
+from router_lab.runtime.model import cost_to_link
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+LINK = "log2ish"
+
+
+@dataclass(frozen=True)
+class Phases:
+    """How the outcomes of a reference were completed that ran on a drawn part alone.
+
+    drawn [n]: rows on which it was to run. share: the probability with which. explained: share of the variance of its
+    difference to the candidate most like it that the others' outcomes explain, cross-fitted; where that is nothing,
+    weighting the drawn rows does as well, and so it is done (`completed` False).
+    """
+
+    drawn: NDArray[np.bool_]
+    share: float
+    explained: float
+    completed: bool
+
+
+def completed(evidence: Evidence, drawn: NDArray[np.bool_] | None, suite: Ints, *, strict: bool = False) -> Evidence:
+    """The evidence with the reference's quality and cost as if on every row, where that is worth it.
+
+    drawn [n]: the rows on which it was to run (`OutcomeMatrix.drawn`), None = all; suite [n]: codes. Without a drawn
+    part the evidence itself, and with `strict` its values, for what bets are made on has bounds.
+    """
+    if drawn is None or evidence.weight is None:
+        return evidence
+    ref, quality, fold = evidence.reference, evidence.quality, evidence.fold
+    others = _others(quality, evidence)
+    inside = np.hstack([features(quality[:, others]), suites_of(suite)])
+    known = drawn & ~np.isnan(quality[:, ref])
+    inclusion = np.where(known, 1 / evidence.weight[:, ref], (1 / evidence.weight[known, ref]).min())
+    worst = np.where(drawn & np.isnan(quality[:, ref]), 1.0, quality[:, ref])  # drawn and lost: as `missing` has it
+    found = regress(worst, drawn, inclusion, inside, fold)
+    least = min(
+        (paired_spread(quality[:, ref], quality[:, j], known & ~np.isnan(quality[:, j]), fold) for j in others),
+        default=0.0,
+    )
+    explained = max(0.0, 1 - found.left / least) if least > 0 else 0.0
+    phases = Phases(drawn, float(inclusion[known].min()), explained, explained > 0 and not strict)
+    if not phases.completed:
+        return replace(evidence, phases=phases)
+    linked = np.where(np.isnan(evidence.cost_usd), np.nan, cost_to_link(np.nan_to_num(evidence.cost_usd), LINK))
+    dear = np.hstack([features(linked[:, _others(linked, evidence)]), inside])
+    tried = [regress(evidence.cost_usd[:, ref], drawn, inclusion, part, fold) for part in (dear, suites_of(suite))]
+    cost = min(tried, key=lambda one: one.left)
+    weight = _with(evidence.weight, ref, np.ones(len(suite)))
+    return replace(
+        evidence,
+        quality=_with(quality, ref, found.values),
+        cost_usd=_with(evidence.cost_usd, ref, cost.values),
+        weight=weight if (weight != 1).any() else None,
+        phases=phases,
+        drawn=drawn,
+    )
+
+
+def _with(values: Floats, column: int, put: Floats) -> Floats:
+    full = np.array(values)
+    full[:, column] = put
+    return full
+
+
+def _others(values: Floats, evidence: Evidence) -> list[int]:
+    return [j for j in run_throughout(values, evidence.weight) if j != evidence.reference]
