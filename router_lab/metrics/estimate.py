@@ -14,7 +14,7 @@ did not show may well be there. With Kish's larger number certificates after a r
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf, nan, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,8 @@ class Estimate:
     """A mean or ratio with what its bounds are made of: see `metrics.bound`, whose `Spread` has the units.
 
     n: rows. clusters: of them. alike: as how many clusters of one size they count (Kish 1965: n^2 / sum m^2), which is
-    what degrees of freedom and least numbers go by; 0 = all are.
+    what degrees of freedom and least numbers go by; 0 = all are. above: what one more cluster that was not seen could
+    raise the value by, where that is not the `size` by which it could lower it.
     """
 
     value: float
@@ -41,6 +42,7 @@ class Estimate:
     size: float = 0.0
     lost: float = 0.0
     alike: int = 0
+    above: float | None = None
 
     @property
     def independent(self) -> int:
@@ -49,15 +51,16 @@ class Estimate:
     @property
     def error(self) -> float:
         """Standard error with the pseudo-observation included."""
-        return sqrt(self.se * self.se + self.size * self.size)
+        unseen = max(self.size, self.above or 0.0)
+        return sqrt(self.se * self.se + unseen * unseen)
 
     def low(self, confidence: float) -> float:
         """One-sided lower bound; -inf with fewer than two clusters."""
-        return self.value - self._reach(confidence, self.lost)
+        return self.value - self._reach(confidence, self.below)
 
     def high(self, confidence: float) -> float:
         """One-sided upper bound; inf with fewer than two clusters."""
-        return self.value + self._reach(confidence, -self.lost)
+        return self.value + self._reach(confidence, self.beyond)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Two-sided interval: `confidence` lies between the two bounds."""
@@ -70,18 +73,26 @@ class Estimate:
 
     def scaled(self, factor: float) -> "Estimate":
         """The estimate of `factor` times the quantity."""
+        down, up = (self.below, self.beyond) if factor >= 0 else (self.beyond, self.below)
         return replace(
-            self, value=self.value * factor, se=self.se * abs(factor), size=self.size * abs(factor),
-            lost=self.lost * factor * factor * factor,
+            self, value=self.value * factor, se=self.se * abs(factor), size=down.size * abs(factor),
+            lost=self.lost * factor * factor * factor, above=None if self.above is None else up.size * abs(factor),
         )  # fmt: skip
 
-    def _reach(self, confidence: float, lost: float) -> float:
+    @property
+    def below(self) -> Spread:
+        """What the lower bound is made of."""
+        return Spread(self.se * self.se, self.lost, self.size)
+
+    @property
+    def beyond(self) -> Spread:
+        """What the upper bound is made of."""
+        return Spread(self.se * self.se, -self.lost, self.size if self.above is None else self.above)
+
+    def _reach(self, confidence: float, spread: Spread) -> float:
         if self.independent < 2:
             return inf
-        return float(reach(self._spread(lost), self.independent - 1, confidence))
-
-    def _spread(self, lost: float) -> Spread:
-        return Spread(self.se * self.se, lost, self.size)
+        return float(reach(spread, self.independent - 1, confidence))
 
 
 def p_values_below(estimates: Sequence[Estimate], floor: float) -> Floats:
@@ -126,20 +137,38 @@ def clustered_ratio(
     Rows where either is NaN are left out; `weights[n]` multiplies both. An empty or zero denominator gives a NaN
     estimate without clusters.
     """
+    summed = _summed(numerator, denominator, clusters, weights, drawn)
+    return Estimate(nan, nan, 0, 0) if summed is None else summed.estimate(span)
+
+
+class Summed(NamedTuple):
+    """Weighted numerators and denominators by cluster, both [G]; of the clusters' rows the mean weight, where they are
+    weighted, and how many were drawn, where not all were; n: rows that have both."""
+
+    sums: Floats
+    sizes: Floats
+    shares: Floats | None
+    drawn: Floats | None
+    n: int
+
+    def estimate(self, span: float = 0.0) -> Estimate:
+        found = estimate_of_sums(self.sums, self.sizes, shares=self.shares, span=span, drawn=self.drawn)
+        return replace(found, n=self.n)
+
+
+def _summed(numerator: Any, denominator: Any, clusters: Any, weights: Any, drawn: Any) -> Summed | None:
+    """None without a denominator."""
     top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     seen = ~(np.isnan(top) | np.isnan(bottom))
     weight = np.ones(int(seen.sum())) if weights is None else np.asarray(weights, dtype=np.float64)[seen]
     top, bottom = top[seen] * weight, bottom[seen] * weight
-    total = float(bottom.sum())
-    if not len(top) or total == 0:
-        return Estimate(nan, nan, 0, 0)
+    if not len(top) or float(bottom.sum()) == 0:
+        return None
     codes = np.arange(len(top)) if clusters is None else np.asarray(clusters)[seen]
     real = np.ones(len(top)) if drawn is None else np.asarray(drawn)[seen].astype(np.float64)
     sums, rows = by_cluster({"top": top, "bottom": bottom, "weight": weight, "drawn": real}, codes)
     shares = None if weights is None else sums["weight"] / rows
-    told = None if drawn is None else sums["drawn"]
-    estimate = estimate_of_sums(sums["top"], sums["bottom"], shares=shares, span=span, drawn=told)
-    return replace(estimate, n=len(top))
+    return Summed(sums["top"], sums["bottom"], shares, None if drawn is None else sums["drawn"], len(top))
 
 
 def estimate_of_sums(
@@ -177,12 +206,43 @@ def paired_saving(
 ) -> Estimate:
     """Saving of `cost[n]` over `baseline[n]` as a share of what `reference[n]` (default: the baseline) costs.
 
-    With `reference` given this is the difference between two savings against one reference, paired row by row.
+    With `reference` given this is the difference between two savings against one reference, paired row by row. Few rows
+    can carry most dollars, so its bounds are wider than those of a mean: see `_wary`.
     """
     spent, base = np.asarray(cost, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
-    return clustered_ratio(
-        base - spent, base if reference is None else reference, clusters, weights=weights, drawn=drawn
-    )
+    summed = _summed(base - spent, base if reference is None else reference, clusters, weights, drawn)
+    if summed is None:
+        return Estimate(nan, nan, 0, 0)
+    return _wary(summed, least=0.0 if reference is None else -1.0)
+
+
+LONGER = 2.0
+"""A saving's third moment counts so many times: few samples of a long tail do not show how long it is."""
+REMAINS = 3.0
+"""What an unseen cluster takes shrinks as the bound comes nearer to it; so many are unseen at d = .05, ln(1/d)."""
+
+
+def _wary(summed: Summed, *, least: float) -> Estimate:
+    """A saving's estimate with bounds that hold where few clusters carry most dollars (bench-guarantee, `interval`).
+
+    A large cluster pulls the ratio to itself and leaves a small residual, so each is measured against the ratio of the
+    others, which is u / (1 - its share) (Efron 1982, the jackknife). And the next large one need not be like those that
+    were seen: there is room for one, of the size in `metrics.bound`, that saves as little as any did (at worst `least`:
+    nothing, or of a difference everything less), and for one that saves as much as any did (at best everything).
+    """
+    found, sums, sizes = summed.estimate(), summed.sums, summed.sizes
+    weighted = summed.shares is not None or summed.drawn is not None
+    part = np.maximum(sizes, 0.0) / float(sizes.sum())
+    left = (sums / float(sizes.sum()) - found.value * part) / np.maximum(1 - part, 1e-9)
+    unseen = max(sqrt(float((part * part * part).sum())), 1 / max(found.alike, 1) if weighted else 0.0)
+    unseen = unseen / (1 + REMAINS * unseen)
+    saved = sums[part > 0] / sizes[part > 0]
+    low, high = max(float(saved.min()), least), min(float(saved.max()), 1.0)
+    return replace(
+        found, se=sqrt(float((left * left).sum())) if len(part) > 1 else inf,
+        lost=-LONGER * float((left * left * left).sum()),
+        size=unseen * max(0.0, found.value - low), above=unseen * max(0.0, high - found.value),
+    )  # fmt: skip
 
 
 def betting_p(values: Any, sizes: Any, floor: float, span: float = 1.0) -> float:

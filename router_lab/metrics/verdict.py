@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil, inf, isfinite, isnan
 from typing import Literal
 
-from router_lab.metrics.bound import Spread, growth_needed
+from router_lab.metrics.bound import growth_needed
 from router_lab.metrics.estimate import Estimate
 from router_lab.metrics.steady import normal_quantile
 
@@ -137,8 +137,7 @@ def samples_needed(estimate: Estimate, gap: float, confidence: float = 0.95, pow
     """
     if not isfinite(estimate.error) or isnan(gap) or gap == 0 or estimate.n == 0:
         return None
-    lost = estimate.lost if gap > 0 else -estimate.lost
-    spread = Spread(estimate.se * estimate.se, lost, estimate.size)
+    spread = estimate.below if gap > 0 else estimate.beyond
     total = estimate.n * growth_needed(abs(gap), spread, confidence, power)
     return max(0, ceil(total) - estimate.n) if total < 1e9 else None
 

@@ -1,42 +1,66 @@
 """`make bench-guarantee`: how often a certified loss is larger than certified, and what the caution costs.
 
 Simulated worlds with a known truth. Prints one row a cell, then Holm-corrected binomial tests over all of them, and
-keeps the figures in tests/bench/guarantee.json. `--draws N` (2000), `--pipeline N` (200), `--only NAME`.
+keeps the figures in tests/bench/guarantee.json, cell by cell: whatever is run alone leaves the others as they are.
+`--draws N` (2000), `--pipeline N` (200), `--only NAME`, `--workers N` (1; figures do not depend on it).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import nullcontext
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is there: the draws are what runs side by side
 
 import numpy as np
 from scipy.stats import binomtest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from edge_pipelines import EDGES, edge_draws
 from edge_worlds import BOUNDS, CROWDS, bound_draws, crowd_draws
 from pipeline_worlds import CELLS, passes, pipeline_draws
+from savings_worlds import INTERVALS, SIDES, interval_draws
 from twophase_worlds import CHOSEN, PHASED, phased_choices, phased_draws
 from worlds import Draw, World, draw
 
-from router_lab.fit.choose import Choice, act, choose, family
+from router_lab.fit.choose import Choice, act, constants, family
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
+from router_lab.fit.rivals import rivals
 from router_lab.fit.table import routing_table
 from router_lab.metrics import clustered_mean, holm
 from router_lab.metrics.paired import Recorded
 from router_lab.metrics.steady import t_below
+from router_lab.runtime.files import atomic_write
 
-Job = tuple[str, str, Callable[[str, int, int], list[Any]], int, float]
+Draws = Callable[[str, int, int], list[Any]]
+
+
+class Job(NamedTuple):
+    """A cell: its draws, how many, and the promised error. one: draws of a part, each with a seed of its own."""
+
+    kind: str
+    name: str
+    draws_of: Draws
+    draws: int
+    delta: float
+    one: int = 500
+
+
 DELTAS = (0.10, 0.05, 0.01, 0.001)
 """Of the bound alone; all else promises DELTA."""
+SIDE_DELTAS = (0.025, 0.10)
+"""Of each side of a saving's interval: as it is shown, and as a gate asks for it."""
 DELTA = 0.10
 HERE = Path(__file__).resolve().parent
 
@@ -89,6 +113,8 @@ def truth_of(choice: Choice, population: Draw, evidence: Evidence) -> tuple[floa
         if option is None:
             continue
         action = act(population.scores, population.guesses, option, at)
+        if option.column is not None:
+            action = np.where(at.eligible[:, option.column], option.column, ref)
         loss = population.truth[:, ref] - population.truth[every, action]
         spared = population.costs[:, ref] - population.costs[every, action]
         lost += share * float(loss.mean())
@@ -113,17 +139,23 @@ def best_true_saving(population: Draw, evidence: Evidence, margin: float) -> flo
     return best
 
 
+@lru_cache
+def population_of(world: World, n: int) -> Draw:
+    return draw(world, 20_000 if n <= 1000 else 50_000, np.random.default_rng(10_000))
+
+
 def dynamic_draws(name: str, draws: int, seed: int) -> list[tuple[bool, float, float]]:
     """For each draw: violated, true saving, saving of the oracle threshold."""
     world, n, margin, strict = DYNAMIC[name]
-    population = draw(world, 20_000 if n <= 1000 else 50_000, np.random.default_rng(10_000))
+    population = population_of(world, n)
     oracle: dict[int, float] = {}
     result = []
     for i in range(draws):
         rows = draw(world, n, np.random.default_rng([seed, i]))
         evidence = evidence_of(rows, fold_seed=i)
         options, actions = family({"blend": (rows.scores, rows.guesses)}, evidence)
-        found: Choice = choose(options, actions, evidence, Goal("margin", margin, 1 - DELTA, strict=strict))
+        goal = Goal("margin", margin, 1 - DELTA, strict=strict)
+        found = rivals(options, actions, *constants(evidence, goal), evidence, goal).deployed
         loss, saving = truth_of(found, population, evidence)
         if evidence.reference not in oracle:
             oracle[evidence.reference] = best_true_saving(population, evidence, margin)
@@ -135,7 +167,7 @@ def table_draws(name: str, draws: int, seed: int) -> list[tuple[bool, float, flo
     """For each draw: any passed cell that truly loses more, saving of the table, saving of the true table, and what
     plain paired t-tests with Holm's correction would have let through."""
     world, n, margin = TABLES[name]
-    population = draw(world, 20_000 if n <= 1000 else 50_000, np.random.default_rng(10_000))
+    population = population_of(world, n)
     truth = np.array([population.truth[population.suite == s].mean(axis=0) for s in range(world.suites)])
     price = population.costs.mean(axis=0)
     result = []
@@ -182,69 +214,114 @@ def plain_table(rows: Draw, price: Any, reference: int, margin: float) -> float:
     return float(np.mean(saved))
 
 
-def spread(job: Callable[[str, int, int], list[Any]], name: str, draws: int, workers: int) -> list[Any]:
-    """Run a cell's draws in `workers` processes, with different seeds."""
-    if workers == 1:
-        return job(name, draws, 1)
-    with ProcessPoolExecutor(workers) as pool:
-        parts = [pool.submit(job, name, draws // workers, seed) for seed in range(1, workers + 1)]
-        return [row for part in parts for row in part.result()]
+def timed(job: Draws, name: str, draws: int, seed: int) -> tuple[list[Any], float]:
+    start = time.process_time()
+    return job(name, draws, seed), time.process_time() - start
 
 
-def cell(kind: str, name: str, rows: list[tuple[Any, ...]], seconds: float, delta: float) -> dict[str, Any]:
+def parts(job: Job) -> list[int]:
+    """Draws of each part: the same whoever runs them."""
+    return [min(job.one, job.draws - first) for first in range(0, job.draws, job.one)]
+
+
+def results(jobs: list[Job], workers: int) -> Iterator[tuple[Job, list[Any], float]]:
+    """Each job's draws and the seconds of a processor that they took, in order; in `workers` processes."""
+    with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
+        begun = [[begin(pool, job, draws, seed) for seed, draws in enumerate(parts(job), 1)] for job in jobs]
+        for job, pieces in zip(jobs, begun, strict=True):
+            found = [piece.result() if isinstance(piece, Future) else piece() for piece in pieces]
+            yield job, [row for rows, _ in found for row in rows], sum(seconds for _, seconds in found)
+
+
+def begin(pool: Executor | None, job: Job, draws: int, seed: int) -> Any:
+    """A part under way in `pool`; without one what does it when called."""
+    one = partial(timed, job.draws_of, job.name, draws, seed)
+    return one if pool is None else pool.submit(one)
+
+
+def cell(job: Job, rows: list[tuple[Any, ...]], seconds: float) -> dict[str, Any]:
     violated = int(sum(row[0] for row in rows))
     oracle = float(np.mean([row[2] for row in rows]))
     saving = float(np.mean([row[1] for row in rows]))
     plain = float(np.mean([row[3] for row in rows])) if len(rows[0]) > 3 else 0.0
+    bound = job.kind.startswith(("bound", "interval"))
     return {
-        "kind": kind, "name": name, "delta": delta, "draws": len(rows), "violations": violated,
-        "rate": violated / len(rows),
+        "kind": job.kind, "name": job.name, "delta": job.delta, "draws": len(rows), "violations": violated,
+        "rate": violated / len(rows), "acts": None if bound else float(np.mean([row[1] > 1e-9 for row in rows])),
         "saving": saving, "best_possible": oracle, "power": saving / oracle if oracle > 0 else None,
         "of_holm": saving / plain if plain > 0 else None,
-        "p": float(binomtest(violated, len(rows), delta, alternative="greater").pvalue), "seconds": round(seconds),
+        "p": float(binomtest(violated, len(rows), job.delta, alternative="greater").pvalue), "seconds": round(seconds),
     }  # fmt: skip
 
 
-def pass_shares(draws: int) -> dict[int, tuple[float, float]]:
+def pass_shares(draws: int, workers: int) -> dict[int, tuple[float, float]]:
     """By n, in a world where a saving truly exists: the share certified, and the share after the test split's veto."""
     print(f"\n{'n':>6}{'certified':>11}{'verdict pass':>14}   (3 candidates, margin .03, {draws} draws)")
     shares = {}
-    for n in (100, 300, 1000):
-        shares[n] = passes(n, draws)
-        print(f"{n:6}{shares[n][0]:11.2f}{shares[n][1]:14.2f}", flush=True)
+    for job, rows, _ in results([Job("pass", str(n), passes, draws, DELTA, 25) for n in (100, 300, 1000)], workers):
+        before, after = (float(np.mean(column)) for column in zip(*rows, strict=True))
+        shares[int(job.name)] = before, after
+        print(f"{job.name:>6}{before:11.2f}{after:14.2f}", flush=True)
     return shares
 
 
-def keep(cells: list[dict[str, Any]], shares: dict[int, tuple[float, float]]) -> list[dict[str, Any]]:
-    """Merge new cells into tests/bench/guarantee.json, and return all that it now holds."""
+def keep(
+    cells: list[dict[str, Any]], shares: dict[int, tuple[float, float]], known: set[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """Merge new cells into tests/bench/guarantee.json, leave out those of no `known` world, return all it now holds."""
     path = HERE / "guarantee.json"
     kept = json.loads(path.read_text()) if path.exists() else {"cells": [], "pass_shares": {}}
-    new = {(c["kind"], c["name"]) for c in cells}
-    every = [c for c in kept["cells"] if (c["kind"], c["name"]) not in new] + cells
-    every.sort(key=lambda c: (c["kind"], c["name"]))
+    every = {(c["kind"], c["name"]): c for c in [*kept["cells"], *cells]}
+    told = [every[key] for key in sorted(every) if key in known]
     passed = kept["pass_shares"] | {str(n): share for n, share in shares.items()}
-    path.write_text(json.dumps({"delta": DELTA, "cells": every, "pass_shares": passed}, indent=1) + "\n")
-    return every
+    text = json.dumps({"delta": DELTA, "cells": told, "pass_shares": passed}, indent=1)
+    atomic_write(path, f"{text}\n".encode())
+    return told
 
 
-def run(jobs: list[Job], workers: int) -> None:
+def run(jobs: list[Job], workers: int, known: set[tuple[str, str]]) -> None:
     """Every cell, printed and kept as it is done."""
     print(
-        f"{'cell':68}{'draws':>7}{'violated':>10}{'saving':>9}{'possible':>10}{'power':>7}"
+        f"{'cell':80}{'draws':>7}{'violated':>10}{'acts':>7}{'saving':>9}{'possible':>10}{'power':>7}"
         f"{'of Holm':>9}{'p':>8}{'s':>7}",
         flush=True,
     )
-    for kind, name, job, draws, delta in jobs:
-        start = time.time()
-        rows = spread(job, name, draws, workers)
-        one = cell(kind, name, rows, time.time() - start, delta)
-        keep([one], {})
-        power, of_holm = ("-" if one[k] is None else f"{one[k]:.2f}" for k in ("power", "of_holm"))
+    for job, rows, seconds in results(jobs, workers):
+        one = cell(job, rows, seconds)
+        keep([one], {}, known)
+        acts, power, of_holm = ("-" if one[k] is None else f"{one[k]:.2f}" for k in ("acts", "power", "of_holm"))
         print(
-            f"{kind + ': ' + name:68}{one['draws']:7}{one['rate']:10.3f}{one['saving']:9.3f}"
+            f"{job.kind + ': ' + job.name:80}{one['draws']:7}{one['rate']:10.3f}{acts:>7}{one['saving']:9.3f}"
             f"{one['best_possible']:10.3f}{power:>7}{of_holm:>9}{one['p']:8.3f}{one['seconds']:7}",
             flush=True,
         )
+
+
+def every_job(draws: int, pipeline: int) -> list[Job]:
+    return [
+        *(Job("dynamic", name, dynamic_draws, draws, DELTA) for name in DYNAMIC),
+        *(Job("crowd", name, partial(crowd_draws, delta=DELTA), draws, DELTA) for name in CROWDS),
+        *(Job("table", name, table_draws, draws, DELTA) for name in TABLES),
+        *(Job("pipeline", name, pipeline_draws, pipeline, DELTA, 50) for name in CELLS),
+        *(Job("pipeline", name, edge_draws, max(1, pipeline // edge.fits), DELTA, 50) for name, edge in EDGES.items()),
+        *(
+            Job(f"bound at {delta:g}", name, partial(bound_draws, delta=delta), draws, delta)
+            for name in BOUNDS
+            for delta in DELTAS
+        ),
+        *(
+            Job(f"interval at {delta:g}", f"{name}: {side}", partial(interval_draws, delta=delta), draws, delta)
+            for name in INTERVALS
+            for side in SIDES
+            for delta in SIDE_DELTAS
+        ),
+        *(
+            Job(f"two-phase bound at {delta:g}", name, partial(phased_draws, delta=delta), draws, delta)
+            for name in PHASED
+            for delta in DELTAS
+        ),
+        *(Job("two-phase choice", name, phased_choices, pipeline, DELTA) for name in CHOSEN),
+    ]
 
 
 def main() -> None:
@@ -256,25 +333,12 @@ def main() -> None:
         "--only", default="", help="cells whose `kind: name` holds this text; `pass` = the shares alone"
     )
     asked = parser.parse_args()
-    jobs: list[Job] = [
-        *(("dynamic", name, dynamic_draws, asked.draws, DELTA) for name in DYNAMIC),
-        *(("crowd", name, partial(crowd_draws, delta=DELTA), asked.draws, DELTA) for name in CROWDS),
-        *(("table", name, table_draws, asked.draws, DELTA) for name in TABLES),
-        *(("pipeline", name, pipeline_draws, asked.pipeline, DELTA) for name in CELLS),
-        *(
-            (f"bound at {delta:g}", name, partial(bound_draws, delta=delta), asked.draws, delta)
-            for name in BOUNDS
-            for delta in DELTAS
-        ),
-        *(
-            (f"two-phase bound at {delta:g}", name, partial(phased_draws, delta=delta), asked.draws, delta)
-            for name in PHASED
-            for delta in DELTAS
-        ),
-        *(("two-phase choice", name, phased_choices, asked.pipeline, DELTA) for name in CHOSEN),
-    ]
-    run([job for job in jobs if asked.only in f"{job[0]}: {job[1]}" and job[3]], asked.workers)
-    cells = keep([], pass_shares(max(1, asked.pipeline // 4)) if asked.only in ("", "pass") else {})
+    jobs = every_job(asked.draws, asked.pipeline)
+    known = {(job.kind, job.name) for job in jobs}
+    run([job for job in jobs if asked.only in f"{job.kind}: {job.name}" and job.draws], asked.workers, known)
+    cells = keep(
+        [], pass_shares(max(1, asked.pipeline // 4), asked.workers) if asked.only in ("", "pass") else {}, known
+    )
     adjusted = holm([c["p"] for c in cells])
     worst = int(np.argmin(adjusted))
     sound = adjusted[worst] > 0.05

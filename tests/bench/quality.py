@@ -176,12 +176,11 @@ def deployed(found: Set, seed: int, fitter: str = "default", margin: float = MAR
         here = found.data.take(rows)
         names = [found.data.suites[s] for s in here.suite]
         result = score(policy, here, policy.shares([p or "" for p in here.prompts], names), in_sample=False)
-        mine, mix = result.rows, result.mix
-        parts["base"][rows] = mine.reference_cost_usd
-        parts["gain"][rows] = mine.quality - mine.reference_quality
-        parts["cost"][rows] = mine.cost_usd
-        parts["mix_gain"][rows] = mix.quality - mix.reference_quality
-        parts["mix_cost"][rows] = mix.cost_usd
+        parts["base"][rows] = result.rows.reference_cost_usd
+        parts["gain"][rows] = result.rows.quality - result.rows.reference_quality
+        parts["cost"][rows] = result.rows.cost_usd
+        parts["mix_gain"][rows] = result.mix.quality - result.mix.reference_quality
+        parts["mix_cost"][rows] = result.mix.cost_usd
         certificate = policy.spec.certificate
         notes.append({k: certificate[k] for k in ("verdict", "action", "reason", "smallest_margin", "mix")})
     return {"rows": parts, "folds": notes}

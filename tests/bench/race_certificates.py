@@ -18,8 +18,9 @@ from guarantee import DELTA, evidence_of, truth_of
 from race_replay import replay_race
 from worlds import World, draw
 
-from router_lab.fit.choose import choose, family
+from router_lab.fit.choose import constants, family
 from router_lab.fit.evidence import Goal
+from router_lab.fit.rivals import rivals
 from router_lab.metrics.racing import RaceRule
 
 N, MARGIN = 500, 0.03
@@ -53,7 +54,8 @@ def certified(world: World, people, seed: int) -> tuple[float, float]:  # type: 
     # As the fit does: who left is known on a fair sample, so it may be chosen, with the weights that sample needs.
     evidence = replace(evidence, weight=weight, eligible=np.ones_like(evidence.eligible))
     options, actions = family({"blend": (rows.scores, rows.guesses)}, evidence)
-    found = choose(options, actions, evidence, Goal("margin", MARGIN, 1 - DELTA))
+    goal = Goal("margin", MARGIN, 1 - DELTA)
+    found = rivals(options, actions, *constants(evidence, goal), evidence, goal).deployed
     loss, saving = truth_of(found, people, evidence)
     return float(loss > MARGIN), saving
 

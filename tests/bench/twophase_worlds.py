@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from worlds import World, draw
 
-from router_lab.fit.choose import choose, family
+from router_lab.fit.choose import constants, family
 from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
+from router_lab.fit.rivals import rivals
 from router_lab.metrics import clustered_mean
 from router_lab.metrics.paired import Recorded
 
@@ -127,7 +128,8 @@ def phased_choices(name: str, draws: int, seed: int) -> list[tuple[bool, float, 
         told = []
         for evidence in (part, whole):
             options, actions = family({"blend": (rows.scores, rows.guesses)}, evidence)
-            found = choose(options, actions, evidence, Goal("margin", margin, 0.9))
+            goal = Goal("margin", margin, 0.9)
+            found = rivals(options, actions, *constants(evidence, goal), evidence, goal).deployed
             told.append(truth_of(found, population, evidence))
         result.append((told[0][0] > margin, told[0][1], told[1][1]))
     return result

@@ -101,11 +101,59 @@ def test_missing_rows_and_empty_samples() -> None:
 def test_paired_saving_by_hand() -> None:
     saving = metrics.paired_saving([1.0, 1.0], [2.0, 4.0])
     assert saving.value == pytest.approx(4 / 6)
-    # Residuals: (2-1) - 2/3*2 = -1/3 and (4-1) - 2/3*4 = 1/3; 6^2 / (2^2 + 4^2) = 1.8 rows alike, so
-    # se^2 = (2/9) * 1.8 / .8 / 6^2.
-    assert saving.se == pytest.approx(math.sqrt(2 / 9 * 2.25) / 6)
+    # Residuals: (2-1) - 2/3*2 = -1/3 and (4-1) - 2/3*4 = 1/3 of 6, each over one less its share of the cost: against
+    # the other row alone, which saves 3/4 or 1/2, it is (1/18) / (2/3) and (1/18) / (1/3).
+    assert saving.se == pytest.approx(math.hypot(1 / 12, 1 / 6))
+    assert saving.lost == pytest.approx(-2 * (1 / 6**3 - 1 / 12**3))
+    # A further row as in metrics.bound, sqrt((1/3)^3 + (2/3)^3) = .577, less what remains: / (1 + 3 * .577).
+    assert saving.size == pytest.approx((2 / 3 - 1 / 2) * 0.57735 / 2.73205, abs=1e-6)
+    assert saving.above == pytest.approx((3 / 4 - 2 / 3) * 0.57735 / 2.73205, abs=1e-6)
     against = metrics.paired_saving([1.0, 1.0], [2.0, 4.0], reference=[10.0, 10.0])
     assert against.value == pytest.approx(4 / 20)
+    assert (against.n, against.clusters, against.independent) == (2, 2, 2)
+    unknown = metrics.paired_saving([math.nan], [1.0])
+    assert math.isnan(unknown.value) and unknown.clusters == 0
+
+
+def test_a_saving_that_nothing_can_change_is_certain() -> None:
+    """Nothing moves, or all cost the same share: no unseen row of those kinds would tell otherwise."""
+    idle = metrics.paired_saving([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
+    assert idle.interval() == (0.0, 0.0)
+    tenth = metrics.paired_saving([0.125, 0.25, 0.5], [1.0, 2.0, 4.0])
+    assert tenth.interval() == (0.875, 0.875)
+
+
+def test_a_saving_has_room_for_a_row_that_saves_nothing_and_for_none_that_saves_more_than_any() -> None:
+    """99 rows that save .9 and one of like cost that saves nothing: at .975 the bound is Garwood's for the one seen."""
+    cost = np.where(np.arange(100) < 99, 0.1, 1.0)
+    saving = metrics.paired_saving(cost, np.ones(100))
+    assert saving.value == pytest.approx(0.891)
+    assert saving.size == pytest.approx(0.891 * 0.01 / 1.03)
+    assert saving.above == pytest.approx(0.009 * 0.01 / 1.03)
+    assert 0.9 - saving.low(0.975) > 0.9 * float(chdtri(4, 0.025)) / 2 / 100  # 5.57 rows of 100
+    assert saving.high(0.975) < 0.92
+
+
+def test_a_saving_turned_round_has_its_bounds_turned_round() -> None:
+    rng = np.random.default_rng(3)
+    base = np.exp(1.5 * rng.normal(size=60))
+    saving = metrics.paired_saving(base * np.where(rng.random(60) < 0.8, 0.1, 1.0), base)
+    turned = saving.scaled(-2.0)
+    assert turned.low(0.9) == pytest.approx(-2 * saving.high(0.9))
+    assert turned.high(0.95) == pytest.approx(-2 * saving.low(0.95))
+    assert turned.scaled(-0.5).interval() == pytest.approx(saving.interval())
+    assert saving.p_below(saving.low(0.93)) == pytest.approx(0.07, rel=1e-3)
+    assert metrics.samples_needed(saving, 0.1, 0.9) != metrics.samples_needed(saving, -0.1, 0.9)
+
+
+def test_the_dearest_row_is_judged_by_the_others() -> None:
+    """One row of 50 with half of the cost that saves half: the others save nothing, so alone it moves the ratio by 1/4;
+    against theirs by 1/2."""
+    base = np.where(np.arange(50) == 0, 49.0, 1.0)
+    saving = metrics.paired_saving(np.where(np.arange(50) == 0, 24.5, 1.0), base)
+    assert saving.value == pytest.approx(0.25)
+    small = 49 * (0.25 / 98 / (1 - 1 / 98)) ** 2
+    assert saving.se == pytest.approx(math.sqrt(0.25**2 + small))
 
 
 def test_holm_by_hand() -> None:
