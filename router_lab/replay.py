@@ -10,19 +10,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from router_lab.certificate import Certificate
 from router_lab.metrics import Estimate
-from router_lab.metrics.paired import Paired, Recorded, column_means
+from router_lab.metrics.paired import Floats, Paired, Recorded, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, outcomes_for
 from router_lab.outcomes.copies import used_names
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
-
-Floats = NDArray[np.float64]
-
 
 MEANS = ("quality", "cost_usd", "reference_quality", "reference_cost_usd")
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy
-from numpy.typing import NDArray
 
 import router_lab
 from router_lab.certificate import Figure, NotReproducible, Refit
@@ -39,7 +38,7 @@ from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.rivals import Rivals, lost_suites, rivals
 from router_lab.fit.table import Cell, routing_table, table_actions
 from router_lab.metrics import Estimate
-from router_lab.metrics.paired import Recorded, column_means
+from router_lab.metrics.paired import Floats, Ints, Mask, Recorded, column_means
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.replay import replay_known
 from router_lab.runtime.clients import unreproducible
@@ -48,8 +47,6 @@ from router_lab.runtime.model import Linear, PolicySpec, Profile, Route, group_c
 from router_lab.runtime.points import Assign, Follow, Piece, Point
 from router_lab.runtime.policy import Policy
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 IDLE: Point = (Follow(0.0, 1.0, 0.0),)
 """The point of a policy that does not route: the reference, whatever is predicted."""
 SHARE_DIGITS = 12
@@ -234,7 +231,7 @@ def _evidence(
     return Evidence(**vars(found), eligible=eligible, covered=covered, table=table, fold=folds), threshold
 
 
-def _table(problem: Problem, rows: NDArray[np.bool_], margin: float, confidence: float) -> list[Cell]:
+def _table(problem: Problem, rows: Mask, margin: float, confidence: float) -> list[Cell]:
     if margin <= 0:
         return []
     known = Recorded.of(problem.develop, problem.reference, problem.develop.missing).take(rows)

@@ -9,7 +9,6 @@ from math import inf
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from router_lab.certificate import (
     Certificate,
@@ -42,8 +41,6 @@ from router_lab.metrics.paired import Paired, Recorded, column_means
 from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
 from router_lab.replay import Replay, number
 from router_lab.runtime.model import Candidate
-
-Floats = NDArray[np.float64]
 
 SEVERAL = "several"
 """Predictor of a point whose pieces have different ones."""

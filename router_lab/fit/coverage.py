@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.certificate import Figure, UnknownSuites
 from router_lab.fit.choose import Choice, Option, act
@@ -21,11 +20,9 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.predictor import READS, Settings, Task, fit_model, to_units
 from router_lab.fit.problem import Problem
 from router_lab.metrics import MIN_CLUSTERS, Estimate, clustered_mean
-from router_lab.metrics.paired import Recorded
+from router_lab.metrics.paired import Floats, Ints, Mask, Recorded
 from router_lab.runtime.model import POOLED
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 LEAST_COVERED = 0.02
 """Share of the prompts of measured suites that the threshold leaves to the routing table."""
 NEVER = 2.0
@@ -46,7 +43,7 @@ class Strange:
     gain: Estimate
 
 
-def known_threshold(coverage: Floats, texts: NDArray[np.bool_]) -> float:
+def known_threshold(coverage: Floats, texts: Mask) -> float:
     """The coverage that all but LEAST_COVERED of the prompts reach when their fold is left out; 0 without prompts."""
     if not texts.any():
         return 0.0
@@ -100,9 +97,7 @@ def _held_out(suite: Ints, group: Ints) -> Iterator[tuple[Ints, Ints]]:
         yield np.flatnonzero(~out & ~np.isin(group, group[out])), np.flatnonzero(out)
 
 
-def _actions(
-    problem: Problem, task: Task, settings: Settings, choice: Choice, inside: Ints, out: Ints
-) -> NDArray[np.int64]:
+def _actions(problem: Problem, task: Task, settings: Settings, choice: Choice, inside: Ints, out: Ints) -> Ints:
     """[out, options] what each chosen option does to rows of unknown suites when only `inside` was measured."""
     evidence = _evidence(problem, out)
     rates = reading = None

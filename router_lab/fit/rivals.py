@@ -21,6 +21,7 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.metrics import MIN_CLUSTERS
 from router_lab.metrics.bound import caution_at
 from router_lab.metrics.estimate import by_cluster
+from router_lab.metrics.paired import Ints
 from router_lab.metrics.together import confidence_of_each
 
 Actions = NDArray[np.int16]
@@ -53,7 +54,7 @@ def rivals(
     return Rivals(found if ahead(found, mix) > 0 else mix, mix)
 
 
-def lost_suites(suite: NDArray[np.int64], found: Iterable[Rivals]) -> set[int]:
+def lost_suites(suite: Ints, found: Iterable[Rivals]) -> set[int]:
     """The suites [n] in which what is deployed is shown to lose more than its margin, after Bonferroni's correction."""
     codes, lost = np.unique(suite), set()
     for choice in (pair.deployed for pair in found):

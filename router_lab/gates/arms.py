@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from router_lab.metrics.paired import Mask, Paired, Recorded
+from router_lab.metrics.paired import Floats, Mask, Paired, Recorded
 from router_lab.outcomes import OutcomeMatrix, by_row
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_names
 from router_lab.outcomes.vectors import vectors_of
 from router_lab.replay import escalated, requests_of, score
 from router_lab.runtime.chooser import Stretches
 from router_lab.runtime.policy import Policy
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.gates.arms import Arm
 from router_lab.metrics import Estimate, clustered_mean, clustered_ratio
 from router_lab.metrics.bounded import effective_size
-from router_lab.metrics.paired import Mask
+from router_lab.metrics.paired import Floats, Mask
 from router_lab.runtime.model import Prices
 
-Floats = NDArray[np.float64]
 TAIL = 0.95
 
 

@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.gates.arms import Arm
-from router_lab.metrics.paired import Mask, Paired, heaviest
+from router_lab.metrics.paired import Floats, Ints, Mask, Paired, heaviest
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import NEAR
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
