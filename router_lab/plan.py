@@ -12,10 +12,10 @@ from router_lab.metrics import Estimate, certifiable_margin, samples_needed, ver
 from router_lab.metrics.paired import Recorded, column_means
 from router_lab.metrics.twophase import (
     Share,
+    best_regression,
     best_share,
     features,
     paired_spread,
-    regress,
     run_throughout,
     suites_of,
 )
@@ -159,8 +159,9 @@ def _two_phases(data: OutcomeMatrix, column: int, reference: int, margin: float,
     estimate = Recorded.of(data, reference).always(column).gain()
     if verdict(estimate, -margin, confidence).verdict != "inconclusive":
         return None
-    inside = np.hstack([features(quality[:, others]), suites_of(data.suite)])
-    left = regress(quality[:, reference], known, 1 / data.weight[:, reference], inside, fold).left
+    alone = suites_of(data.suite)
+    inside = np.hstack([features(quality[:, others]), alone])
+    left = best_regression(quality[:, reference], known, 1 / data.weight[:, reference], [inside, alone], fold).left
     spread = paired_spread(quality[:, reference], quality[:, column], known, fold)
     usd = np.where(priced, data.cost_usd, 0.0).sum(axis=0) / np.maximum(priced.sum(axis=0), 1)
     return best_share(

@@ -35,7 +35,8 @@ class _OfCandidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure(Part):
-    """An estimate with its two-sided interval at `confidence`, and the rows and clusters that it stands on."""
+    """An estimate with its two-sided interval at `confidence`, and the rows and clusters that it stands on; `alike`: as
+    how many of one size these count, where a few large (of dollars: dear) ones carry it."""
 
     value: Number | None = None
     low: Number | None = None
@@ -43,13 +44,19 @@ class Figure(Part):
     confidence: Number | None = None
     n: Count | None = None
     clusters: Count | None = None
+    alike: Count | None = field(default=None, metadata=OMITTED)
 
     @classmethod
     def of(cls, estimate: Estimate, confidence: float = 0.95) -> Self:
         """What is not finite is not known."""
+        from router_lab.metrics.verdict import uneven  # which advises by certificates, so it knows this module
+
         ends = (estimate.value, *estimate.interval(confidence))
         value, low, high = (end if isfinite(end) else None for end in ends)
-        return cls(value=value, low=low, high=high, confidence=confidence, n=estimate.n, clusters=estimate.clusters)
+        return cls(
+            value=value, low=low, high=high, confidence=confidence, n=estimate.n, clusters=estimate.clusters,
+            alike=uneven(estimate),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

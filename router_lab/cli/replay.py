@@ -16,7 +16,7 @@ from router_lab.cli.common import echo, json_option, open_policy, print_json, st
 @json_option
 def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> None:
     """Score POLICY on outcomes: rows that its fit did not use, or all of them, labelled in-sample."""
-    from router_lab.metrics import too_few
+    from router_lab.metrics import too_few, uneven, uneven_told
     from router_lab.outcomes import read_outcomes
     from router_lab.replay import replay as run
     from router_lab.report.format import percent, points
@@ -42,7 +42,7 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
         found, (low, high) = result.estimate(metric), result.interval(metric)
         unit = "points" if metric == "quality_difference" else "%"
         said = f"{points(found.value, 2)} {unit}, two-sided 95 % [{points(low, 2)}, {points(high, 2)}]"
-        echo(f"{label}: {too_few(found.n, found.clusters, low, high) or said}")
+        echo(f"{label}: {too_few(found.n, found.clusters, low, high) or said + uneven_told(uneven(found))}")
     for candidate, share in result.shares.items():
         if share > 0:
             echo(f"  {part(share):>6}  {candidate}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from router_lab.fit.evidence import Evidence
 from router_lab.metrics.paired import Floats, Ints, Mask
-from router_lab.metrics.twophase import features, paired_spread, regress, run_throughout, suites_of
+from router_lab.metrics.twophase import best_regression, features, paired_spread, run_throughout, suites_of
 from router_lab.runtime.model import cost_to_link
 
 LINK = "log2ish"
@@ -39,11 +39,12 @@ def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bo
         return evidence
     ref, quality, fold = evidence.reference, evidence.quality, evidence.fold
     others = _others(quality, evidence)
-    inside = np.hstack([features(quality[:, others]), suites_of(suite)])
+    alone = suites_of(suite)
+    inside = np.hstack([features(quality[:, others]), alone])
     known = drawn & ~np.isnan(quality[:, ref])
     inclusion = np.where(known, 1 / evidence.weight[:, ref], (1 / evidence.weight[known, ref]).min())
     worst = np.where(drawn & np.isnan(quality[:, ref]), 1.0, quality[:, ref])  # drawn and lost: as `missing` has it
-    found = regress(worst, drawn, inclusion, inside, fold)
+    found = best_regression(worst, drawn, inclusion, [inside, alone], fold)
     least = min(
         (paired_spread(quality[:, ref], quality[:, j], known & ~np.isnan(quality[:, j]), fold) for j in others),
         default=0.0,
@@ -54,8 +55,7 @@ def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bo
         return replace(evidence, phases=phases)
     linked = np.where(np.isnan(evidence.cost_usd), np.nan, cost_to_link(np.nan_to_num(evidence.cost_usd), LINK))
     dear = np.hstack([features(linked[:, _others(linked, evidence)]), inside])
-    tried = [regress(evidence.cost_usd[:, ref], drawn, inclusion, part, fold) for part in (dear, suites_of(suite))]
-    cost = min(tried, key=lambda one: one.left)
+    cost = best_regression(evidence.cost_usd[:, ref], drawn, inclusion, [dear, alone], fold)
     weight = _with(evidence.weight, ref, np.ones(len(suite)))
     return replace(
         evidence,

@@ -21,6 +21,8 @@ from router_lab.metrics.verdict import (
     certifiable_margin,
     samples_needed,
     too_few,
+    uneven,
+    uneven_told,
     verdict,
 )
 
@@ -51,6 +53,8 @@ __all__ = [
     "samples_needed",
     "shown_to_lose",
     "too_few",
+    "uneven",
+    "uneven_told",
     "verdict",
     "who_mixes",
 ]

@@ -15,6 +15,7 @@ by the drawn ones (`estimate_of_sums(drawn=)`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
 
@@ -27,8 +28,8 @@ from router_lab.metrics.verdict import MIN_CLUSTERS, samples_needed
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-SHRINK = 4.0
-"""Rows of prior weight for each coefficient being 0, on features of variance 1."""
+SHRINKS = (4.0, 16.0, 64.0)
+"""Rows of prior weight for each coefficient being 0, on features of variance 1; the one is taken that predicts best."""
 
 
 KNOWN = 0.95
@@ -57,7 +58,15 @@ class Regression:
         return 1 - self.left / self.spread if self.spread > 0 else 0.0
 
 
-def regress(values: Floats, drawn: Flags, inclusion: Floats, features: Floats, fold: Ints) -> Regression:
+def best_regression(values: Floats, drawn: Flags, inclusion: Floats, tried: Sequence[Floats], fold: Ints) -> Regression:
+    """`regress` with those of the `tried` features, each [n, q], and that prior weight that leave least."""
+    found = [regress(values, drawn, inclusion, one, fold, shrink) for one in tried for shrink in SHRINKS]
+    return min(found, key=lambda one: one.left)
+
+
+def regress(
+    values: Floats, drawn: Flags, inclusion: Floats, features: Floats, fold: Ints, shrink: float = SHRINKS[0]
+) -> Regression:
     """`values` [n] (what of them is not `drawn` is not looked at) completed as the module says.
 
     inclusion [n]: the probability with which a row is drawn, in (0, 1]. features [n, q]: known of every row, without
@@ -69,7 +78,7 @@ def regress(values: Floats, drawn: Flags, inclusion: Floats, features: Floats, f
     for part in np.unique(fold):
         here, others = fold == part, known & (fold != part)
         if others.any():
-            guess[here] = least_squares(features[others], seen[others], features[here])
+            guess[here] = least_squares(features[others], seen[others], features[here], shrink)
             plain[here] = seen[others].mean()
     missed = np.where(known, seen - guess, 0.0)
     made_good = np.where(known, guess + missed / inclusion, guess)
@@ -115,7 +124,7 @@ def paired_spread(values: Floats, other: Floats, known: Flags, fold: Ints) -> fl
     return float((away * away).mean()) if len(away) else 0.0
 
 
-def least_squares(features: Floats, values: Floats, asked: Floats) -> Floats:
+def least_squares(features: Floats, values: Floats, asked: Floats, shrink: float = SHRINKS[0]) -> Floats:
     """Ridge regression of `values` [m] on `features` [m, q], at the rows `asked` [k, q]; the mean is not shrunk."""
     centre = features.mean(axis=0)
     scale = np.sqrt(((features - centre) * (features - centre)).mean(axis=0))
@@ -124,7 +133,7 @@ def least_squares(features: Floats, values: Floats, asked: Floats) -> Floats:
         return np.full(len(asked), values.mean())
     unit, mean = ((features - centre) / np.where(used, scale, 1.0))[:, used], values.mean()
     gram = np.stack([(unit[:, [j]] * unit).sum(axis=0) for j in range(unit.shape[1])])
-    gram[np.diag_indices(len(gram))] += SHRINK
+    gram[np.diag_indices(len(gram))] += shrink
     slopes = solved(gram, (unit * (values - mean)[:, None]).sum(axis=0))
     inside = ((asked - centre) / np.where(used, scale, 1.0))[:, used]
     return np.asarray(mean + (inside * slopes).sum(axis=1))

@@ -38,6 +38,18 @@ def too_few(n: int | None, clusters: int | None, low: float | None = None, high:
     return f"too few to say ({n:,} {'row' if n == 1 else 'rows'}{groups})"
 
 
+def uneven(estimate: Estimate) -> int | None:
+    """As how many clusters alike an estimate's count, where there are enough of them and these are too few to conclude
+    anything: a few large ones, or for dollars a few dear ones, carry it. None elsewhere."""
+    few = estimate.independent < MIN_CLUSTERS <= estimate.clusters
+    return estimate.independent if few else None
+
+
+def uneven_told(alike: int | None) -> str:
+    """What to say of a figure beside its interval, which may then miss more often than it says; `` for None."""
+    return "" if alike is None else f", carried by few: all groups count as {alike:,}"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What was concluded about "the truth is at least `floor`", from what, and what would settle it."""

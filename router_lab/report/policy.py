@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.certificate import Certificate, Compared, Figure, RandomMix, TwoPhase
-from router_lab.metrics import MIN_CLUSTERS, apart, too_few
+from router_lab.metrics import MIN_CLUSTERS, apart, too_few, uneven_told
 from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, cut_off, percent, points
 from router_lab.report.marks import Kind, Mark
@@ -194,7 +194,7 @@ def told(
         return few
     ends = (figure.low, figure.high)
     known = [form(end).removesuffix(" %") for end in ends if end is not None and math.isfinite(end)]
-    return f"{form(figure.value)}{reach.format(*known) if len(known) == 2 else ''}{unit}"
+    return f"{form(figure.value)}{reach.format(*known) if len(known) == 2 else ''}{unit}{uneven_told(figure.alike)}"
 
 
 def few_of(figure: Figure) -> str | None:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from router_lab.metrics import paired_saving
+from router_lab.certificate import Figure
+from router_lab.metrics import paired_saving, uneven
+from router_lab.report.policy import ranged_percent
 
 Floats = NDArray[np.float64]
 DRAWS = 400
@@ -70,3 +72,21 @@ def test_a_row_that_stands_for_many_leaves_room_for_as_many() -> None:
     assert heavy.independent == 11  # 114 / 10
     assert heavy.size == pytest.approx(heavy.value * (1 / 11) / (1 + 3 / 11))
     assert heavy.size > 4 * plain.size
+
+
+def test_a_saving_that_few_dear_rows_carry_says_so() -> None:
+    """50 rows of 1 dollar and 12 of 30: (50 + 360)^2 / (50 + 12 * 900) = 15.5 rows alike."""
+    base = np.r_[np.ones(50), np.full(12, 30.0)]
+    found = paired_saving(np.where(np.arange(62) % 2 == 0, 0.1, 1.0) * base, base)
+    shown = Figure.of(found)
+    assert (found.independent, uneven(found), shown.alike) == (15, 15, 15)
+    assert Figure.from_json(shown.to_json()) == shown
+    said = ranged_percent(shown, " of its cost")
+    assert said == "45.0 % (17.9 to 72.1) of its cost, carried by few: all groups count as 15"
+
+
+def test_a_saving_of_rows_alike_or_of_too_few_says_nothing_of_it() -> None:
+    for n in (12, 62):
+        found = paired_saving(np.where(np.arange(n) % 2 == 0, 0.1, 1.0), np.ones(n))
+        assert uneven(found) is None and "alike" not in Figure.of(found).to_json()
+        assert "carried" not in ranged_percent(Figure.of(found))

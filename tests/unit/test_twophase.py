@@ -13,7 +13,16 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.walk import walk
 from router_lab.metrics import clustered_mean, estimate_of_sums, paired_saving
 from router_lab.metrics.paired import Paired, Recorded
-from router_lab.metrics.twophase import SHRINK, features, least_squares, paired_spread, regress, solved, suites_of
+from router_lab.metrics.twophase import (
+    SHRINKS,
+    best_regression,
+    features,
+    least_squares,
+    paired_spread,
+    regress,
+    solved,
+    suites_of,
+)
 
 RNG = np.random.default_rng(5)
 BOTH = np.array([0, 0, 0, 0, 1, 1, 1, 1])
@@ -23,10 +32,10 @@ def test_predicted_and_made_good_by_hand() -> None:
     """Two folds of four; drawn with probability 1/2: two rows in each, x the one feature.
 
     Fold 1's drawn rows have (x, v) = (0, 1), (1, 0): centred x -.5, .5 of scale .5, so +-1; the mean of v is .5, the
-    slope (-1 * .5 + 1 * -.5) / (2 + SHRINK) = -1/6. So fold 0 is predicted .5 + 1/6 at x 0, .5 - 1/6 at x 1. Fold 0's
+    slope (-1 * .5 + 1 * -.5) / (2 + 4) = -1/6. So fold 0 is predicted .5 + 1/6 at x 0, .5 - 1/6 at x 1. Fold 0's
     drawn rows have (0, 0), (0, 1): nothing tells them apart, so fold 1 is predicted .5.
     """
-    assert SHRINK == 4
+    assert SHRINKS[0] == 4
     x = np.array([0, 0, 0, 1, 0, 1, 0, 1.0])
     v = np.array([0, 1, 9, 9, 1, 0, 9, 9.0])
     drawn = np.array([1, 1, 0, 0, 1, 1, 0, 0], bool)
@@ -69,7 +78,7 @@ def test_the_mean_over_all_draws_is_the_truth(chance: float) -> None:
 def test_least_squares_as_the_normal_equations_have_it() -> None:
     x, y, at = RNG.normal(size=(30, 4)), RNG.random(30), RNG.normal(size=(5, 4))
     unit = (x - x.mean(axis=0)) / x.std(axis=0)
-    slopes = np.linalg.solve(unit.T @ unit + SHRINK * np.eye(4), unit.T @ (y - y.mean()))
+    slopes = np.linalg.solve(unit.T @ unit + SHRINKS[0] * np.eye(4), unit.T @ (y - y.mean()))
     wanted = y.mean() + (at - x.mean(axis=0)) / x.std(axis=0) @ slopes
     assert least_squares(x, y, at) == pytest.approx(wanted, rel=1e-12)
     still = np.column_stack([x, np.full(30, 3.0)])  # a feature that never moves says nothing
@@ -178,7 +187,9 @@ def test_what_was_drawn_and_lost_counts_as_right() -> None:
     before.quality[1, 1] = np.nan
     after = completed(before, drawn, np.zeros(400, np.int64))
     full = np.where(drawn, np.nan_to_num(before.quality[:, 1], nan=1.0), np.nan)
-    wanted = regress(full, drawn, np.full(400, 0.5), features(before.quality[:, [0]]), before.fold).values
+    wanted = best_regression(
+        full, drawn, np.full(400, 0.5), [features(before.quality[:, [0]]), np.zeros((400, 0))], before.fold
+    ).values
     assert after.quality[:, 1] == pytest.approx(wanted) and not np.isnan(wanted).any()
 
 
