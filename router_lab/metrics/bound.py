@@ -91,11 +91,15 @@ def p_values(gap: Any, spread: Spread, df: Any) -> Floats:
     gap, df = np.asarray(gap, np.float64), np.asarray(df, np.float64)
     tail, k = np.asarray(skewed(spread)) / 3, caution(np.zeros(gap.shape))
     chance = np.ones(gap.shape)
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
+        before = chance
+        if turn:
+            k = caution(np.minimum(_FARTHEST, steady.normal_quantile(1 - chance)))
         error = np.sqrt(spread.square + k * spread.size * spread.size)
         t = _root(tail, error, gap - 2 * tail)
         chance = np.where(np.isfinite(t), steady.t_below(df, -np.where(np.isfinite(t), t, 0.0)), t < 0)
-        k = caution(np.minimum(_FARTHEST, steady.normal_quantile(1 - chance)))
+        if (chance == before).all():  # to the last bit: no further turn would change any
+            break
     return chance
 
 

@@ -234,12 +234,14 @@ def _wary(summed: Summed, *, least: float) -> Estimate:
     weighted = summed.shares is not None or summed.drawn is not None
     part = np.maximum(sizes, 0.0) / float(sizes.sum())
     left = (sums / float(sizes.sum()) - found.value * part) / np.maximum(1 - part, 1e-9)
-    unseen = max(sqrt(float((part * part * part).sum())), 1 / max(found.alike, 1) if weighted else 0.0)
+    heaviest = 1 / max(found.alike, 1) if weighted else 0.0
+    alone = max(float((part * part).sum()), heaviest)  # one over the number of clusters alike, as for a mean
+    unseen = max(sqrt(float((part * part * part).sum())), heaviest)
     unseen = unseen / (1 + REMAINS * unseen)
     saved = sums[part > 0] / sizes[part > 0]
     low, high = max(float(saved.min()), least), min(float(saved.max()), 1.0)
     return replace(
-        found, se=sqrt(float((left * left).sum())) if len(part) > 1 else inf,
+        found, se=sqrt(float((left * left).sum()) / (1 - alone)) if alone < 1 else inf,
         lost=-LONGER * float((left * left * left).sum()),
         size=unseen * max(0.0, found.value - low), above=unseen * max(0.0, high - found.value),
     )  # fmt: skip

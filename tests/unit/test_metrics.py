@@ -102,8 +102,8 @@ def test_paired_saving_by_hand() -> None:
     saving = metrics.paired_saving([1.0, 1.0], [2.0, 4.0])
     assert saving.value == pytest.approx(4 / 6)
     # Residuals: (2-1) - 2/3*2 = -1/3 and (4-1) - 2/3*4 = 1/3 of 6, each over one less its share of the cost: against
-    # the other row alone, which saves 3/4 or 1/2, it is (1/18) / (2/3) and (1/18) / (1/3).
-    assert saving.se == pytest.approx(math.hypot(1 / 12, 1 / 6))
+    # the other row alone, which saves 3/4 or 1/2, it is (1/18) / (2/3) and (1/18) / (1/3); as 1.8 rows alike.
+    assert saving.se == pytest.approx(math.hypot(1 / 12, 1 / 6) * math.sqrt(1.8 / 0.8))
     assert saving.lost == pytest.approx(-2 * (1 / 6**3 - 1 / 12**3))
     # A further row as in metrics.bound, sqrt((1/3)^3 + (2/3)^3) = .577, less what remains: / (1 + 3 * .577).
     assert saving.size == pytest.approx((2 / 3 - 1 / 2) * 0.57735 / 2.73205, abs=1e-6)
@@ -134,6 +134,21 @@ def test_a_saving_has_room_for_a_row_that_saves_nothing_and_for_none_that_saves_
     assert saving.high(0.975) < 0.92
 
 
+def test_a_difference_of_savings_has_room_for_a_row_that_saves_as_much_less_as_was_seen() -> None:
+    """Nine rows at .1 and one at 1, where the mix pays .55: +.45 nine times and -.45 once of the reference's dollar."""
+    cost, mix = np.where(np.arange(10) < 9, 0.1, 1.0), np.full(10, 0.55)
+    over = metrics.paired_saving(cost, mix, reference=np.ones(10))
+    assert over.value == pytest.approx(0.36)
+    assert over.size == pytest.approx((0.36 + 0.45) * 0.1 / 1.3)
+    assert over.above == pytest.approx((0.45 - 0.36) * 0.1 / 1.3)
+    assert over.error == pytest.approx(math.hypot(over.se, over.size))
+    assert over.scaled(-1).error == pytest.approx(over.error)
+    # A row that costs five times the reference is taken for one that costs all of it more.
+    dear = metrics.paired_saving(np.where(cost < 1, 0.1, 5.0), mix, reference=np.ones(10))
+    assert dear.value == pytest.approx(-0.04)
+    assert dear.size == pytest.approx((1 - 0.04) * 0.1 / 1.3)
+
+
 def test_a_saving_turned_round_has_its_bounds_turned_round() -> None:
     rng = np.random.default_rng(3)
     base = np.exp(1.5 * rng.normal(size=60))
@@ -153,7 +168,7 @@ def test_the_dearest_row_is_judged_by_the_others() -> None:
     saving = metrics.paired_saving(np.where(np.arange(50) == 0, 24.5, 1.0), base)
     assert saving.value == pytest.approx(0.25)
     small = 49 * (0.25 / 98 / (1 - 1 / 98)) ** 2
-    assert saving.se == pytest.approx(math.sqrt(0.25**2 + small))
+    assert saving.se == pytest.approx(math.sqrt((0.25**2 + small) / (1 - 0.25 - 49 / 98**2)))
 
 
 def test_holm_by_hand() -> None:

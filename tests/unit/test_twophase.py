@@ -234,3 +234,15 @@ def test_what_is_deployed_is_told_by_the_drawn_too() -> None:
     assert {one.independent for one in (half.gain(), half.saving(), half.over(half))} == {13}
     always = replace(evidence(100, drawn), drawn=drawn).always(0)
     assert always.gain().independent == 25
+
+
+def test_the_regression_that_predicts_best_is_taken() -> None:
+    """Where features tell nothing the mean is best, and then the heaviest prior; where they tell all, the lightest."""
+    drawn = RNG.random(120) < 0.5
+    noise, told, fold = RNG.normal(size=(120, 20)), RNG.normal(size=(120, 1)), np.arange(120) % 6
+    share, none = np.full(120, 0.5), np.zeros((120, 0))
+    blind = best_regression(RNG.random(120), drawn, share, [noise, none], fold)
+    assert blind.left == pytest.approx(blind.spread)
+    value = told[:, 0] * 3
+    clear = best_regression(value, drawn, share, [none, told], fold)
+    assert clear.left == regress(value, drawn, share, told, fold, min(SHRINKS)).left < 0.1 * clear.spread
