@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from router_lab.metrics import Estimate, certifiable_margin, clustered_mean, samples_needed, verdict
+from router_lab.metrics import Estimate, certifiable_margin, samples_needed, verdict
+from router_lab.metrics.paired import Recorded, column_means
 from router_lab.metrics.twophase import (
     Share,
     best_regression,
@@ -86,8 +87,7 @@ def plan(
     if reference is not None and reference not in data.candidates:
         raise InputError(f"plan: reference {reference} is not in the outcomes")
     known = ~np.isnan(data.quality)
-    counted = np.where(known, data.weight, 0)
-    means = np.where(known, data.quality * counted, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1e-12)
+    means = column_means(data.quality, data.weighting)
     everywhere = known.mean(axis=0) >= min(SEEN, float(known.mean(axis=0).max()))
     drawn = [j for j in range(len(data.candidates)) if data.drawn(j) is not None]
     best = int(np.where(everywhere, means, -1).argmax()) if not drawn else drawn[0]
@@ -135,9 +135,7 @@ def _need(
     margin: float,
     confidence: float,
 ) -> Need:
-    gain = data.quality[rows, column] - data.quality[rows, reference]
-    weights = data.weight[rows][:, [column, reference]].max(axis=1)
-    estimate = clustered_mean(gain, data.group[rows], weights=weights, span=1.0)
+    estimate = Recorded.of(data, reference).take(rows).always(column).gain()
     judged = verdict(estimate, -margin, confidence)
     samples = judged.samples_needed if judged.verdict == "inconclusive" else 0
     pair = data.cost_usd[rows][:, [column, reference]]
@@ -154,17 +152,16 @@ def _two_phases(data: OutcomeMatrix, column: int, reference: int, margin: float,
     quality = data.quality
     fold = np.random.default_rng(0).permutation(int(data.group.max()) + 1)[data.group] % FOLDS
     others = [j for j in run_throughout(quality, data.weighting) if j != reference]
-    known = np.asarray(~np.isnan(quality[:, [column, reference]]).any(axis=1), np.bool_)
+    known = ~np.isnan(quality[:, column] + quality[:, reference])
     priced = ~np.isnan(data.cost_usd)
     if column not in others or not known.any() or not priced[:, [*others, reference]].any(axis=0).all():
         return None
-    weights = data.weight[:, reference]
-    estimate = clustered_mean(quality[:, column] - quality[:, reference], data.group, weights=weights, span=1.0)
+    estimate = Recorded.of(data, reference).always(column).gain()
     if verdict(estimate, -margin, confidence).verdict != "inconclusive":
         return None
     alone = suites_of(data.suite)
     inside = np.hstack([features(quality[:, others]), alone])
-    left = best_regression(quality[:, reference], known, 1 / weights, [inside, alone], fold).left
+    left = best_regression(quality[:, reference], known, 1 / data.weight[:, reference], [inside, alone], fold).left
     spread = paired_spread(quality[:, reference], quality[:, column], known, fold)
     usd = np.where(priced, data.cost_usd, 0.0).sum(axis=0) / np.maximum(priced.sum(axis=0), 1)
     return best_share(

@@ -174,15 +174,14 @@ def uses(policy: Any, table: pd.DataFrame) -> list[Any]:
     from router_lab.config import Gate
     from router_lab.gates import run_gates
     from router_lab.outcomes import OutcomeMatrix, validate_outcomes
-    from router_lab.replay import replay, vectors_for
+    from router_lab.replay import replay, requests_of
     from router_lab.runtime.policy import Policy
 
     frame = validate_outcomes(table)
     keys = frame["sample_id"].drop_duplicates()[:80]
     some = frame[frame["sample_id"].isin(keys)]
     data = OutcomeMatrix.from_frame(some)
-    prompts, suites = [p or "" for p in data.prompts], [data.suites[s] for s in data.suite]
-    vectors = vectors_for(policy, data)
+    prompts, suites, vectors = requests_of(policy, data)
     quality, cost = policy.predict(prompts, suites, vectors)
     told: list[Any] = [quality.tobytes(), cost.tobytes(), policy.shares(prompts, suites, vectors=vectors).tobytes()]
     told += [_tie(policy, i, prompts, suites, vectors, quality, cost) for i in range(0, len(prompts), 10)]

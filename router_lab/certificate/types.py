@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from router_lab.certificate.shape import OMITTED, Count, Flag, Number, Part, Share, Text, TextOrNull
 from router_lab.runtime.model import Candidate
 
 if TYPE_CHECKING:
+    from router_lab.metrics import Estimate
     from router_lab.runtime.policy import Policy
 
 
@@ -43,6 +45,18 @@ class Figure(Part):
     n: Count | None = None
     clusters: Count | None = None
     alike: Count | None = field(default=None, metadata=OMITTED)
+
+    @classmethod
+    def of(cls, estimate: Estimate, confidence: float = 0.95) -> Self:
+        """What is not finite is not known."""
+        from router_lab.metrics.verdict import uneven  # which advises by certificates, so it knows this module
+
+        ends = (estimate.value, *estimate.interval(confidence))
+        value, low, high = (end if isfinite(end) else None for end in ends)
+        return cls(
+            value=value, low=low, high=high, confidence=confidence, n=estimate.n, clusters=estimate.clusters,
+            alike=uneven(estimate),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,11 +81,8 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
     Keys rows, moved (the share of requests that another candidate serves, over the hash of `key`), moves (by pair),
     pairs (the same with what each does), quality_difference and savings (policy `new` minus `old`).
     """
-    import numpy as np
-
-    from router_lab.gates.arms import aligned, arm, unused_rows
-    from router_lab.gates.measure import compared
-    from router_lab.gates.moves import moves
+    from router_lab.gates.arms import arm, unused_rows
+    from router_lab.gates.moves import change, moves
     from router_lab.outcomes import outcomes_for
     from router_lab.replay import number
     from router_lab.runtime.errors import InputError
@@ -97,11 +94,7 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
         raise InputError("diff: every row of these outcomes was used in one of the fits; nothing is left to compare on")
     before, after = arm(old, fresh), arm(new, fresh)
     found = moves(before, after)
-    base = {name: aligned(after, before, name) for name in ("quality", "cost_usd", "weight")}
-    mine = {"quality": after.quality, "cost_usd": after.cost_usd, "weight": after.weight}
-    moved = np.zeros(len(after))
-    moved[found.after] = found.moved
-    gain, saving = (compared(metric, mine, base, after.group, moved) for metric in ("quality", "savings"))
+    beside = change(before, after, found)
     return {
         "rows": len(found.moved), "rows_are": "fresh", "moved": found.share,
         "moves": {f"{m.was} → {m.now}": m.share for m in found.pairs},
@@ -109,7 +102,7 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
             {k: number(v) for k, v in asdict(m).items()} | {"was": m.was._asdict(), "now": m.now._asdict()}
             for m in found.pairs
         ],
-        "quality_difference": _figure(gain), "savings": _figure(saving),
+        "quality_difference": _figure(beside.gain()), "savings": _figure(beside.saving()),
     }  # fmt: skip
 
 

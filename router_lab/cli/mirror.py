@@ -121,11 +121,8 @@ def _estimates(replayed: Replay) -> Compared:
     """The replay's paired figures in the form of a certificate's."""
     from router_lab.certificate import Figure, SuiteRow
 
-    def figure(name: str) -> Figure:
-        low, high = replayed.interval(name)
-        return Figure(value=replayed.estimate(name).value, low=low, high=high)
-
-    return SuiteRow(quality_difference=figure("quality_difference"), savings=figure("savings"))
+    difference, saving = (Figure.of(replayed.estimate(name)) for name in ("quality_difference", "savings"))
+    return SuiteRow(quality_difference=difference, savings=saving)
 
 
 def _as_row(row: Mapping[str, Any]) -> Compared:

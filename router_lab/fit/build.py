@@ -10,37 +10,35 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy
-from numpy.typing import NDArray
 
 import router_lab
-from router_lab.certificate import NotReproducible, Refit
+from router_lab.certificate import Figure, NotReproducible, Refit
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
-from router_lab.fit.certificate import Expected, certify, figure, over_mix, with_test
-from router_lab.fit.choose import CHOOSING, READS, Choice, constants, family
+from router_lab.fit.certificate import certify, with_test
+from router_lab.fit.choose import CHOOSING, Choice, constants, family
 from router_lab.fit.coverage import Strange, known_threshold, strange_threshold, told
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
 from router_lab.fit.drawn import completed
-from router_lab.fit.evidence import Evidence, Goal, column_means
+from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.limits import fallbacks_of, limits_of
 from router_lab.fit.pieces import piece_of
 from router_lab.fit.predictor import (
-    CrossFit,
     Settings,
     Task,
     compile_model,
     crossfit,
     fit_model,
     suite_table,
-    to_units,
 )
 from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.rivals import Rivals, lost_suites, rivals
 from router_lab.fit.table import Cell, routing_table, table_actions
-from router_lab.metrics import Estimate, paired_saving
+from router_lab.metrics import Estimate
+from router_lab.metrics.paired import Floats, Ints, Mask, Recorded, column_means
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.replay import replay_known
 from router_lab.runtime.clients import unreproducible
@@ -49,8 +47,6 @@ from router_lab.runtime.model import Linear, PolicySpec, Profile, Route, group_c
 from router_lab.runtime.points import Assign, Follow, Piece, Point
 from router_lab.runtime.policy import Policy
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 IDLE: Point = (Follow(0.0, 1.0, 0.0),)
 """The point of a policy that does not route: the reference, whatever is predicted."""
 SHARE_DIGITS = 12
@@ -119,8 +115,8 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     lacking = tuple(NotReproducible.from_json(row) for row in unreproducible(spec.profiles, spec.suites))
     certificate = replace(
         certificate,
-        escalation_gain=None if more is None else figure(more),
-        unknown_suites=None if fitted.strange is None else told(fitted.strange, figure),
+        escalation_gain=None if more is None else Figure.of(more),
+        unknown_suites=None if fitted.strange is None else told(fitted.strange),
         requests_not_reproducible=lacking or None,
         diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),
     )
@@ -147,7 +143,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
     evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
-    predictions = _predictions(task, crossfit(task, folds, settings), settings)
+    predictions = crossfit(task, folds, settings)
     found = _rivals(predictions, evidence, goals)
     closed: set[int] = set()
     while lost := lost_suites(data.suite, found.values()):
@@ -185,14 +181,8 @@ def learn(problem: Problem, deal: int) -> Fitted:
 
 def _figures(fitted: Fitted) -> Refit:
     """Out-of-fold savings of a fit, and over the random mix."""
-    mine = Expected.of(fitted.evidence, fitted.choices["default"])
-    base = Expected.of(fitted.evidence, fitted.random_mix)
-    group = fitted.evidence.group
-    return Refit(
-        n=len(group),
-        savings=figure(paired_saving(mine.cost, mine.base, group, weights=mine.weight, drawn=mine.drawn)),
-        over_random_mix=figure(over_mix(mine, base, group)),
-    )
+    mine, base = (choice.paired(fitted.evidence) for choice in (fitted.choices["default"], fitted.random_mix))
+    return Refit(n=len(mine.group), savings=Figure.of(mine.saving()), over_random_mix=Figure.of(mine.over(base)))
 
 
 def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
@@ -204,9 +194,7 @@ def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
     other = learn(problem, deal)
     if other.choices["default"].mix <= 0:
         return plain, None
-    mine = Expected.of(other.evidence, other.choices["default"])
-    before = Expected.of(plain.evidence, plain.choices["default"])
-    more = over_mix(mine, before, plain.evidence.group)
+    more = other.choices["default"].paired(other.evidence).over(plain.choices["default"].paired(plain.evidence))
     return (other, more) if more.low(0.95) > 0 else (plain, None)
 
 
@@ -220,14 +208,6 @@ def _goals(recipe: Recipe, compared: int) -> dict[str, Goal]:
         return Goal(rule.kind, level, confidence, strict=recipe.strict, mix=recipe.mix, compared=compared)
 
     return {name: goal(rule) for name, rule in rules.items()}
-
-
-def _predictions(task: Task, cross: CrossFit, settings: Settings) -> dict[str, tuple[Any, Any]]:
-    """What may steer the policy, best guess first: prompt and suite, or the suite alone."""
-    found = {"rates": to_units(task, cross.rates)}
-    if max(settings.blend) > 0 and task.texts.any():
-        return {READS: to_units(task, cross.blended(task.half)), **found}
-    return found
 
 
 def _evidence(
@@ -247,36 +227,19 @@ def _evidence(
             here = folds == fold
             table[here] = table_actions(cells, data.suite[here], problem.reference)
     eligible = problem.eligible[data.suite + 1]
-    return (
-        Evidence(
-            data.quality,
-            data.cost_usd,
-            eligible,
-            covered,
-            table,
-            data.group,
-            folds,
-            problem.reference,
-            data.weighting,
-            data.missing,
-        ),
-        threshold,
-    )
+    found = Recorded.of(data, problem.reference, data.missing)
+    return Evidence(**vars(found), eligible=eligible, covered=covered, table=table, fold=folds), threshold
 
 
-def _table(problem: Problem, rows: NDArray[np.bool_], margin: float, confidence: float) -> list[Cell]:
-    data = problem.develop
+def _table(problem: Problem, rows: Mask, margin: float, confidence: float) -> list[Cell]:
     if margin <= 0:
         return []
-    return routing_table(
-        data.quality[rows], data.cost_usd[rows], data.suite[rows], data.group[rows], problem.eligible[1:],
-        problem.reference, margin=margin, confidence=confidence,
-        weight=None if data.weighting is None else data.weighting[rows], missing=data.missing[rows],
-    )  # fmt: skip
+    known = Recorded.of(problem.develop, problem.reference, problem.develop.missing).take(rows)
+    return routing_table(known, problem.eligible[1:], margin=margin, confidence=confidence)
 
 
 def _rivals(
-    predictions: Mapping[str, tuple[Any, Any]], evidence: Evidence, goals: Mapping[str, Goal]
+    predictions: Mapping[str, tuple[Floats, Floats]], evidence: Evidence, goals: Mapping[str, Goal]
 ) -> dict[str, Rivals]:
     """A choice and its random mix for each goal."""
     options, actions = family(predictions, evidence)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from router_lab.certificate import (
     Certificate,
@@ -27,7 +26,7 @@ from router_lab.certificate import (
     TwoPhase,
 )
 from router_lab.fit.choose import Choice
-from router_lab.fit.evidence import Evidence, Goal, column_means
+from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.judged import judged_by, outcome, told_bounds
 from router_lab.fit.problem import Problem
 from router_lab.fit.table import Cell
@@ -36,15 +35,12 @@ from router_lab.metrics import (
     advice,
     certifiable_margin,
     clustered_mean,
-    paired_saving,
-    uneven,
     verdict,
 )
+from router_lab.metrics.paired import Paired, Recorded, column_means
 from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
 from router_lab.replay import Replay, number
 from router_lab.runtime.model import Candidate
-
-Floats = NDArray[np.float64]
 
 SEVERAL = "several"
 """Predictor of a point whose pieces have different ones."""
@@ -83,7 +79,7 @@ def certify(
     """
     goal, choice = goals["default"], choices["default"]
     found = outcome(problem, evidence, choice)
-    mine, base = Expected.of(evidence, choice), Expected.of(plain, random_mix)
+    mine, base = choice.paired(evidence), random_mix.paired(plain)
     ref = problem.develop.candidates[problem.reference]
     shown = Certificate(
         certificate_version=1,
@@ -98,21 +94,21 @@ def certify(
         judged=found.judged,
         n=found.n,
         clusters=found.clusters,
-        unpaired=int(np.isnan(mine.gain[choice.judged]).sum()),
+        unpaired=int((~mine.scored[choice.judged]).sum()),
         missing=_missing(problem) or None,
         infra_share=problem.infra,
         reference=Reference(model=ref.model, effort=ref.effort),
-        quality_difference=figure(difference(mine, evidence, choice)),
-        savings=figure(paired_saving(mine.cost, mine.base, evidence.group, weights=mine.weight, drawn=mine.drawn)),
+        quality_difference=Figure.of(difference(mine, choice)),
+        savings=Figure.of(mine.saving()),
         mix=max(0.0, choice.mix),
         mix_forbidden=not goal.mix,
         points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
-        suites=_suites(problem.develop, evidence, mine, cells, closed),
+        suites=_suites(problem.develop, mine, cells, closed),
         fixed=tuple(_fixed(problem, plain, j) for j in range(len(problem.develop.candidates))),
-        random_mix=_mix(problem, plain, random_mix, base),
-        over_random_mix=figure(over_mix(mine, base, evidence.group)),
+        random_mix=_mix(problem, random_mix, base),
+        over_random_mix=Figure.of(mine.over(base)),
         escalation=evidence is not plain,
-        oracle_upper_bound=_oracle(problem.develop),
+        oracle_upper_bound=_oracle(Recorded.of(problem.develop, problem.reference)),
         smallest_margin=number(smallest_margin(problem, evidence, choice)),
         samples_needed=found.samples_needed,
         dollars_needed=found.dollars_needed,
@@ -123,68 +119,9 @@ def certify(
     return replace(shown, action=advice(shown).action)
 
 
-@dataclass(frozen=True)
-class Expected:
-    """Expected gain in quality, cost and reference cost of each row [n] at the mix of a choice, NaN = missing; `weight`
-    [n]: one over the known probability with which all of it was observed, None = 1; `moved` [n]: the share of a row's
-    requests that may leave the reference; `drawn` [n]: as `Evidence` has it."""
-
-    gain: Floats
-    cost: Floats
-    base: Floats
-    weight: Floats | None
-    moved: Floats
-    drawn: NDArray[np.bool_] | None = None
-
-    def gained(self, rows: NDArray[np.bool_], group: NDArray[np.int64]) -> Estimate:
-        """The mean gain in quality on some rows; certain where nothing there leaves the reference."""
-        weights = None if self.weight is None else self.weight[rows]
-        span = float(self.moved[rows].max(initial=0.0))
-        return clustered_mean(self.gain[rows], group[rows], weights=weights, span=span, drawn=self.real(rows))
-
-    def real(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-        """`drawn` of some rows."""
-        return None if self.drawn is None else self.drawn[rows]
-
-    @classmethod
-    def of(cls, evidence: Evidence, choice: Choice) -> Expected:
-        """Uncovered rows follow the table (once it is shown), covered ones the choice with probability `mix`."""
-        idle = evidence.idle if choice.acts else np.full(len(evidence.group), evidence.reference, np.int64)
-        share = max(0.0, choice.mix)
-        base = evidence.cost_usd[:, evidence.reference]
-
-        def mixed(of: Callable[[NDArray[np.int64]], Floats]) -> Floats:
-            return (1 - share) * of(idle) + share * of(choice.action).mean(axis=1) if share else of(idle)
-
-        cost = mixed(evidence.spent)
-        known = ~np.isnan(cost + base)
-        gain = mixed(evidence.gain)
-        weight = evidence.weights(idle, *(choice.action.T if share else ()))
-        differs = (choice.action != idle[:, None]).any(axis=1)
-        moved = np.where(idle != evidence.reference, 1.0, np.where(differs, share, 0.0))
-        return cls(gain, np.where(known, cost, np.nan), np.where(known, base, np.nan), weight, moved, evidence.drawn)
-
-
-def difference(mine: Expected, evidence: Evidence, choice: Choice) -> Estimate:
+def difference(mine: Paired, choice: Choice) -> Estimate:
     """The difference in quality of what is deployed: under a margin the very estimate that the verdict judged."""
-    if choice.goal.kind == "margin" and choice.acts:
-        return choice.walked.estimate
-    return mine.gained(np.ones(len(evidence.group), bool), evidence.group)
-
-
-def over_mix(mine: Expected, mix: Expected, group: NDArray[np.int64]) -> Estimate:
-    """What is saved more than by the random mix, as a share of the reference's cost, row by row."""
-    weights = mine.weight if mix.weight is None or mine.weight is None else np.maximum(mine.weight, mix.weight)
-    return paired_saving(mine.cost, mix.cost, group, reference=mine.base, weights=weights, drawn=mine.drawn)
-
-
-def figure(estimate: Estimate, confidence: float = 0.95) -> Figure:
-    """An estimate with its two-sided interval, and the rows and clusters that it stands on."""
-    low, high = estimate.interval(confidence)
-    return Figure(
-        value=number(estimate.value), low=number(low), high=number(high), confidence=confidence,
-        n=estimate.n, clusters=estimate.clusters, alike=uneven(estimate),
-    )  # fmt: skip
+    return choice.walked.estimate if choice.goal.kind == "margin" and choice.acts else mine.gain()
 
 
 def with_test(certificate: Certificate, held: Replay, goal: Goal) -> Certificate:
@@ -214,10 +151,7 @@ def smallest_margin(problem: Problem, evidence: Evidence, choice: Choice) -> flo
             return inf
         cost = np.nan_to_num(column_means(problem.develop.cost_usd, problem.develop.weight))
         action = np.full((len(action), 1), int(np.argmin(np.where(others, cost, np.inf))))
-    gain = evidence.gain(action).mean(axis=1)
-    weights = evidence.weights(*action.T)
-    found = clustered_mean(gain, evidence.group, weights=weights, span=1.0, drawn=evidence.drawn)
-    return certifiable_margin(found, choice.goal.confidence)
+    return certifiable_margin(evidence.mixture((1.0, action)).gain(), choice.goal.confidence)
 
 
 def _two_phase(evidence: Evidence) -> TwoPhase | None:
@@ -248,29 +182,22 @@ def _point(goal: Goal, choice: Choice) -> PointShown:
     )
 
 
-def _suites(
-    data: OutcomeMatrix, evidence: Evidence, mine: Expected, cells: Sequence[Cell], closed: Collection[int]
-) -> dict[str, SuiteRow]:
+def _suites(data: OutcomeMatrix, mine: Paired, cells: Sequence[Cell], closed: Collection[int]) -> dict[str, SuiteRow]:
     """By suite: the policy's difference and saving on left-out rows, and the routing table's row."""
     table = {cell.suite: _row(data.candidates[cell.column], cell) for cell in cells}
     result: dict[str, SuiteRow] = {}
-    for code in np.unique(data.suite):
-        here = data.suite == code
-        weights = None if mine.weight is None else mine.weight[here]
-        gain = mine.gained(here, evidence.group)
-        real, group = mine.real(here), evidence.group[here]
-        saving = paired_saving(mine.cost[here], mine.base[here], group, weights=weights, drawn=real)
+    for code, here in mine.by_suite().items():
+        gain = here.gain()
         result[data.suites[code]] = SuiteRow(
-            n=gain.n, clusters=gain.clusters, quality_difference=figure(gain), savings=figure(saving),
-            closed=True if code in closed else None, table=table.get(int(code)),
+            n=gain.n, clusters=gain.clusters, quality_difference=Figure.of(gain), savings=Figure.of(here.saving()),
+            closed=True if code in closed else None, table=table.get(code),
         )  # fmt: skip
     return result
 
 
 def _row(pair: Candidate, cell: Cell) -> TableRow:
-    return TableRow(
-        model=pair.model, effort=pair.effort, verdict=cell.verdict, p_holm=cell.p, quality_difference=figure(cell.gain)
-    )
+    gain = Figure.of(cell.gain)
+    return TableRow(model=pair.model, effort=pair.effort, verdict=cell.verdict, p_holm=cell.p, quality_difference=gain)
 
 
 def _cut_off(frame: pd.DataFrame, candidate: Candidate) -> float | None:
@@ -282,32 +209,24 @@ def _cut_off(frame: pd.DataFrame, candidate: Candidate) -> float | None:
 
 def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
     """One candidate for everything, paired with the reference."""
-    data = problem.develop
-    constant = np.full(len(data), column, np.int64)
-    gain = evidence.gain(constant)
-    cost = evidence.cost_usd[:, column]
+    data, paired = problem.develop, evidence.always(column)
     own = None if evidence.weight is None else evidence.weight[:, column]
-    weights = evidence.weights(constant)
-    other = column != evidence.reference  # nothing is lost against oneself, for certain
     pair = data.candidates[column]
+    quality, cost = (
+        clustered_mean(values[:, column], data.group, weights=own) for values in (data.quality, evidence.cost_usd)
+    )
     return Fixed(
         model=pair.model,
         effort=pair.effort,
-        quality=number(clustered_mean(data.quality[:, column], data.group, weights=own).value),
-        cost_usd=number(clustered_mean(cost, data.group, weights=own).value),
-        quality_difference=figure(
-            clustered_mean(gain, evidence.group, weights=weights, span=float(other), drawn=evidence.drawn)
-        ),
-        savings=figure(
-            paired_saving(
-                cost, evidence.cost_usd[:, evidence.reference], evidence.group, weights=weights, drawn=evidence.drawn
-            )
-        ),
+        quality=number(quality.value),
+        cost_usd=number(cost.value),
+        quality_difference=Figure.of(paired.gain()),
+        savings=Figure.of(paired.saving()),
         cut_off=_cut_off(problem.frame, pair),
     )
 
 
-def _mix(problem: Problem, evidence: Evidence, choice: Choice, base: Expected) -> RandomMix:
+def _mix(problem: Problem, choice: Choice, base: Paired) -> RandomMix:
     """The baseline: who serves with which probability, as the same procedure finds it without looking at prompts."""
     chances: dict[int, float] = {}
     for share, option in choice.pieces if choice.acts else ():
@@ -326,8 +245,8 @@ def _mix(problem: Problem, evidence: Evidence, choice: Choice, base: Expected) -
         effort=first.effort,
         probability=first.probability,
         others=tuple(others) or None,
-        quality_difference=figure(difference(base, evidence, choice)),
-        savings=figure(paired_saving(base.cost, base.base, evidence.group, weights=base.weight, drawn=base.drawn)),
+        quality_difference=Figure.of(difference(base, choice)),
+        savings=Figure.of(base.saving()),
     )
 
 
@@ -336,16 +255,13 @@ def _missing(problem: Problem) -> int:
     return int((problem.develop.missing & problem.eligible[problem.develop.suite + 1]).sum())
 
 
-def _oracle(data: OutcomeMatrix) -> Oracle:
-    """Hindsight: each row's best outcome among those with a cost, the cheapest of equals."""
-    known = ~np.isnan(data.quality + data.cost_usd)
-    some = known.any(axis=1)
+def _oracle(recorded: Recorded) -> Oracle:
+    """Hindsight, on every row with an outcome and a cost."""
+    quality, cost = recorded.oracle()
+    some = ~np.isnan(quality)
     if not some.any():
         return Oracle(n=0)
-    quality = np.where(known, data.quality, -np.inf)[some]
-    best = quality.max(axis=1, keepdims=True)
-    cost = np.where(known[some] & (quality >= best), data.cost_usd[some], np.inf).min(axis=1)
-    return Oracle(quality=float(best.mean()), cost_usd=float(cost.mean()), n=int(some.sum()))
+    return Oracle(quality=float(quality[some].mean()), cost_usd=float(cost[some].mean()), n=int(some.sum()))
 
 
 def _test(held: Replay) -> TestSplit:
@@ -355,9 +271,9 @@ def _test(held: Replay) -> TestSplit:
         n=held.n,
         clusters=held.clusters,
         skipped=held.skipped,
-        quality_difference=figure(held.estimate("quality_difference")),
-        savings=figure(held.estimate("savings")),
-        over_random_mix=figure(held.estimate("savings_over_mix")),
+        quality_difference=Figure.of(held.estimate("quality_difference")),
+        savings=Figure.of(held.estimate("savings")),
+        over_random_mix=Figure.of(held.estimate("savings_over_mix")),
     )
 
 

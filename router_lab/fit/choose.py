@@ -27,18 +27,20 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from router_lab.fit.evidence import Evidence, Goal, column_means
+from router_lab.fit.evidence import Evidence, Goal
+from router_lab.fit.predictor import READS
 from router_lab.fit.walk import Walked, walk
 from router_lab.metrics import effective_number
 from router_lab.metrics.bound import Spread, reach
+from router_lab.metrics.paired import Paired, column_means
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SCALES = (0.0, 0.01, 0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7, 1.2, 2.5, 8.0, 100.0)
 """Tradeoffs tried, in quality per mean cost of the reference."""
 GUARDS = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)
-READS, FIXED = "blend", "fixed"
-"""The class whose predictions read the prompt, and the class that reads nothing."""
+FIXED = "fixed"
+"""The class that reads nothing."""
 LEAST_CHEAPER = 1e-3
 """Share of the reference's mean cost that a candidate for everything must at least spare."""
 
@@ -106,6 +108,10 @@ class Choice:
     def promising(self) -> bool:
         """Whether any half found something worth testing."""
         return bool(self.options)
+
+    def paired(self, evidence: Evidence | None = None) -> Paired:
+        """What is deployed gives these rows; evidence: by other outcomes of them."""
+        return (evidence or self.evidence).follow(self.action, self.mix)
 
     @property
     def acts(self) -> bool:

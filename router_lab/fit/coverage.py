@@ -9,22 +9,20 @@ them is followed, to ever lower ones, each is tested at the full level until the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.certificate import Figure, UnknownSuites
-from router_lab.fit.choose import READS, Choice, Option, act
+from router_lab.fit.choose import Choice, Option, act
 from router_lab.fit.evidence import Evidence, Goal
-from router_lab.fit.predictor import Settings, Task, fit_model, to_units
+from router_lab.fit.predictor import READS, Settings, Task, fit_model, to_units
 from router_lab.fit.problem import Problem
 from router_lab.metrics import MIN_CLUSTERS, Estimate, clustered_mean
+from router_lab.metrics.paired import Floats, Ints, Mask, Recorded
 from router_lab.runtime.model import POOLED
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 LEAST_COVERED = 0.02
 """Share of the prompts of measured suites that the threshold leaves to the routing table."""
 NEVER = 2.0
@@ -45,7 +43,7 @@ class Strange:
     gain: Estimate
 
 
-def known_threshold(coverage: Floats, texts: NDArray[np.bool_]) -> float:
+def known_threshold(coverage: Floats, texts: Mask) -> float:
     """The coverage that all but LEAST_COVERED of the prompts reach when their fold is left out; 0 without prompts."""
     if not texts.any():
         return 0.0
@@ -99,9 +97,7 @@ def _held_out(suite: Ints, group: Ints) -> Iterator[tuple[Ints, Ints]]:
         yield np.flatnonzero(~out & ~np.isin(group, group[out])), np.flatnonzero(out)
 
 
-def _actions(
-    problem: Problem, task: Task, settings: Settings, choice: Choice, inside: Ints, out: Ints
-) -> NDArray[np.int64]:
+def _actions(problem: Problem, task: Task, settings: Settings, choice: Choice, inside: Ints, out: Ints) -> Ints:
     """[out, options] what each chosen option does to rows of unknown suites when only `inside` was measured."""
     evidence = _evidence(problem, out)
     rates = reading = None
@@ -136,13 +132,8 @@ def _coverage(task: Task, inside: Ints, out: Ints) -> Floats:
 
 def _evidence(problem: Problem, rows: Ints) -> Evidence:
     """Outcomes of rows whose suite is unknown: who may be chosen is what row POOLED says."""
-    data, n = problem.develop, len(rows)
-    weight = None if data.weighting is None else data.weighting[rows]
-    idle = np.full(n, problem.reference, np.int64)
-    return Evidence(
-        data.quality[rows], data.cost_usd[rows], np.repeat(problem.eligible[POOLED][None], n, axis=0), np.ones(n, bool),
-        idle, data.group[rows], np.zeros(n, np.int64), problem.reference, weight, data.missing[rows],
-    )  # fmt: skip
+    found = Recorded.of(problem.develop, problem.reference, problem.develop.missing).take(rows)
+    return Evidence.bare(found, eligible=np.repeat(problem.eligible[POOLED][None], len(rows), axis=0))
 
 
 def _walk(
@@ -171,11 +162,9 @@ def _walk(
     return reached or Strange(NEVER, 0.0, suites, clustered_mean(idle, cluster))
 
 
-def told(strange: Strange, figure: Callable[[Estimate], Figure]) -> UnknownSuites:
-    """For the certificate; `figure` puts an estimate there."""
+def told(strange: Strange) -> UnknownSuites:
+    """For the certificate."""
     return UnknownSuites(
-        coverage=strange.threshold,
-        followed=strange.followed,
-        suites_held_out=strange.suites,
-        gain=figure(strange.gain),
-    )
+        coverage=strange.threshold, followed=strange.followed, suites_held_out=strange.suites,
+        gain=Figure.of(strange.gain),
+    )  # fmt: skip

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.fit.evidence import Evidence
+from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.metrics.twophase import best_regression, features, paired_spread, run_throughout, suites_of
 from router_lab.runtime.model import cost_to_link
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 LINK = "log2ish"
 
 
@@ -25,13 +23,13 @@ class Phases:
     weighting the drawn rows does as well, and so it is done (`completed` False).
     """
 
-    drawn: NDArray[np.bool_]
+    drawn: Mask
     share: float
     explained: float
     completed: bool
 
 
-def completed(evidence: Evidence, drawn: NDArray[np.bool_] | None, suite: Ints, *, strict: bool = False) -> Evidence:
+def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bool = False) -> Evidence:
     """The evidence with the reference's quality and cost as if on every row, where that is worth it.
 
     drawn [n]: the rows on which it was to run (`OutcomeMatrix.drawn`), None = all; suite [n]: codes. Without a drawn
@@ -65,6 +63,7 @@ def completed(evidence: Evidence, drawn: NDArray[np.bool_] | None, suite: Ints, 
         cost_usd=_with(evidence.cost_usd, ref, cost.values),
         weight=weight if (weight != 1).any() else None,
         phases=phases,
+        drawn=drawn,
     )
 
 

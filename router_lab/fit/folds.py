@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from numpy.typing import NDArray
 
+from router_lab.metrics.paired import Ints
 from router_lab.outcomes import OutcomeMatrix
 
-Ints = NDArray[np.int64]
 FOLDS = 5
 
 

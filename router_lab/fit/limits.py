@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from router_lab.outcomes import SCORED
+from router_lab.outcomes import SCORED, by_row
 from router_lab.runtime.model import Candidate, Limits
 
 SLACK = 2.0
@@ -23,11 +23,10 @@ def limits_of(
 ) -> tuple[tuple[Limits, ...], ...]:
     """[suites + 1][c] limits of output tokens, turns and dollars; the first row is over all suites."""
     scored = frame[frame["status"].isin(SCORED)]
-    effort = [e if isinstance(e, str) else None for e in scored["effort"]]
-    keys = list(zip(scored["suite"], scored["model"], effort, strict=True))
     place = {c: j for j, c in enumerate(candidates)}
     row_of = {s: i + 1 for i, s in enumerate(suites)}
-    cell = np.array([row_of[s] * len(place) + place[Candidate(m, e)] for s, m, e in keys], np.int64)
+    keys = zip(scored["suite"], by_row(scored), strict=True)
+    cell = np.array([row_of[suite] * len(place) + place[candidate] for suite, candidate in keys], np.int64)
     columns = [_bounds(scored, name, cell, len(suites) + 1, len(place)) for name in _NAMES]
     return tuple(
         tuple(

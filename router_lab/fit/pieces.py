@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.fit.choose import READS, Option
+from router_lab.fit.choose import Option
+from router_lab.fit.predictor import READS
+from router_lab.metrics.paired import Floats, Mask
 from router_lab.runtime.model import POOLED
 from router_lab.runtime.points import Assign, Follow, Piece
 from router_lab.runtime.rule import blocked, by_prediction_many
-
-Floats = NDArray[np.float64]
 
 
 def piece_of(
     option: Option,
     share: float,
     rates: tuple[Floats, Floats],
-    eligible: NDArray[np.bool_],
+    eligible: Mask,
     reference: int,
     *,
     told: bool = True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LINK = "log2ish"
+READS = "blend"
+"""The predictions that read the prompt."""
 SHARED, OWN = 5.0, 20.0
 """Prior strengths, in rows: of a suite's difficulty that all candidates share, and of a candidate's own departure."""
 PENALTIES = (1.5, 4.0, 10.0, 30.0, 100.0)
@@ -243,27 +245,19 @@ def to_units(task: Task, values: Floats) -> tuple[Floats, Floats]:
     return np.clip(values[:, :half], 0.0, 1.0), cost
 
 
-@dataclass(frozen=True)
-class CrossFit:
-    """Out-of-fold predictions: `rates` and `text` (departures) [n, 2c] apart."""
-
-    rates: Floats
-    text: Floats
-    settings: Settings = field(default_factory=Settings)
-
-    def blended(self, half: int) -> Floats:
-        return _blend(self.rates, self.text, self.settings, half)
-
-
-def crossfit(task: Task, folds: Ints, settings: Settings) -> CrossFit:
-    """Predict each fold from a fit on the others."""
+def crossfit(task: Task, folds: Ints, settings: Settings) -> dict[str, tuple[Floats, Floats]]:
+    """What may steer a policy, best guess first, each fold predicted from a fit on the others: quality and cost_usd
+    [n, c] by prompt and suite (READS), where a prompt tells anything, and by suite alone."""
     shape = task.targets.shape
     rates, text = np.zeros(shape), np.zeros(shape)
     for fold in range(int(folds.max()) + 1):
         out = np.flatnonzero(folds == fold)
         model = fit_model(task, np.flatnonzero(folds != fold), settings)
         rates[out], text[out] = model.parts(task, out)
-    return CrossFit(rates, text, settings)
+    found = {"rates": to_units(task, rates)}
+    if max(settings.blend) > 0 and task.texts.any():
+        return {READS: to_units(task, _blend(rates, text, settings, task.half)), **found}
+    return found
 
 
 def suite_table(task: Task, model: Model) -> tuple[Floats, Floats]:

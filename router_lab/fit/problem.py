@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from router_lab.config import Recipe
-from router_lab.fit.evidence import column_means
-from router_lab.outcomes import OutcomeMatrix, candidates_of, split_of, validate_outcomes
+from router_lab.metrics.paired import Mask, column_means
+from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, split_of, validate_outcomes
 from router_lab.replay import escalated
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 
-Floats = NDArray[np.float64]
 NEAR = 0.05
 """Share of the clusters, or of the test split, that copies may take away unsaid."""
 
@@ -32,11 +30,11 @@ class Problem:
     develop: OutcomeMatrix
     held: pd.DataFrame | None
     reference: int
-    eligible: NDArray[np.bool_]
+    eligible: Mask
     infra: float
     compared: int
     """Candidates of which the reference is the best on these rows; 1 where the recipe names it."""
-    kept: NDArray[np.bool_]
+    kept: Mask
     """Rows of the whole matrix that `develop` has."""
     copied: int
     """Samples of the test split that are no fresh evidence: they, or others of their group, are copies of prompts to
@@ -134,14 +132,12 @@ def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
             f"recipe {recipe.name!r}: candidates: {missing[0]} is not in the outcomes; they hold "
             f"{', '.join(str(c) for c in present)}"
         )
-    effort = [e if isinstance(e, str) else None for e in frame["effort"]]
-    keep = [Candidate(m, e) in wanted for m, e in zip(frame["model"], effort, strict=True)]
-    kept = frame[keep]
+    kept = frame[[candidate in wanted for candidate in by_row(frame)]]
     kept.attrs = frame.attrs
     return kept
 
 
-def _eligible(data: OutcomeMatrix, min_seen: float) -> NDArray[np.bool_]:
+def _eligible(data: OutcomeMatrix, min_seen: float) -> Mask:
     """[suites + 1, c]: seen on at least `min_seen` of the suite's rows (of all rows, in the first) and with a cost.
 
     A row that was run at a known probability stands for as many as its weight says, give or take two standard errors of

@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.fit.certificate import Expected, over_mix
 from router_lab.fit.choose import Choice, Option, choose
 from router_lab.fit.evidence import Evidence, Goal
-from router_lab.metrics import MIN_CLUSTERS, clustered_mean
+from router_lab.metrics import MIN_CLUSTERS
 from router_lab.metrics.bound import caution_at
 from router_lab.metrics.estimate import by_cluster
+from router_lab.metrics.paired import Ints
 from router_lab.metrics.together import confidence_of_each
 
 Actions = NDArray[np.int16]
@@ -54,15 +54,15 @@ def rivals(
     return Rivals(found if ahead(found, mix) > 0 else mix, mix)
 
 
-def lost_suites(suite: NDArray[np.int64], found: Iterable[Rivals]) -> set[int]:
+def lost_suites(suite: Ints, found: Iterable[Rivals]) -> set[int]:
     """The suites [n] in which what is deployed is shown to lose more than its margin, after Bonferroni's correction."""
     codes, lost = np.unique(suite), set()
     for choice in (pair.deployed for pair in found):
         if choice.goal.kind != "margin" or not choice.acts:
             continue
-        expected, sure = Expected.of(choice.evidence, choice), 1 - (1 - choice.goal.confidence) / len(codes)
+        mine, sure = choice.paired(), 1 - (1 - choice.goal.confidence) / len(codes)
         for code in codes:
-            gain = expected.gained(suite == code, choice.evidence.group)
+            gain = mine.take(suite == code).gain()
             if gain.independent >= MIN_CLUSTERS and gain.high(sure) < choice.goal.floor:
                 lost.add(int(code))
     return lost
@@ -89,7 +89,7 @@ def correlation(one: Choice, other: Choice) -> float:
 
 def ahead(one: Choice, other: Choice) -> float:
     """How much more `one` gains than `other` on left-out rows: of the reference's cost, under a budget of quality."""
-    mine, base = (Expected.of(choice.evidence, choice) for choice in (one, other))
+    mine, base = one.paired(), other.paired()
     if one.goal.kind == "budget":
-        return float(clustered_mean(mine.gain - base.gain, one.evidence.group, weights=mine.weight).value)
-    return over_mix(mine, base, one.evidence.group).value
+        return mine.against(base, mine.moved).gain().value
+    return mine.over(base).value

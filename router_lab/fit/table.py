@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.metrics import MIN_CLUSTERS, Estimate, clustered_mean, holm
+from router_lab.metrics import MIN_CLUSTERS, Estimate, holm
 from router_lab.metrics.estimate import p_values_below
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from router_lab.metrics.paired import Ints, Mask, Recorded
 
 
 @dataclass(frozen=True)
@@ -29,39 +26,19 @@ class Cell:
     p: float
 
 
-def routing_table(
-    quality: Floats,
-    cost_usd: Floats,
-    suite: Ints,
-    group: Ints,
-    eligible: NDArray[np.bool_],
-    reference: int,
-    *,
-    margin: float,
-    confidence: float,
-    weight: Floats | None = None,
-    missing: NDArray[np.bool_] | None = None,
-) -> list[Cell]:
-    """A cell for each suite in which some eligible candidate is cheaper than the reference.
+def routing_table(recorded: Recorded, eligible: Mask, *, margin: float, confidence: float) -> list[Cell]:
+    """A cell for each suite in which some eligible candidate is cheaper than the reference; eligible [suites, c].
 
-    quality, cost_usd [n, c], NaN = missing; suite, group [n]; eligible [suites, c]; weight [n, c]: one over the known
-    probability with which an outcome was observed; missing [n, c]: outcomes that count as lost (`Evidence`). Every
-    (suite, cheaper candidate) is one hypothesis "it loses more than the margin"; Holm's step-down keeps the chance of
-    any false `pass` within 1 - confidence. A cell with fewer than MIN_CLUSTERS clusters cannot pass.
+    Every (suite, cheaper candidate) is one hypothesis "it loses more than the margin"; Holm's step-down keeps the
+    chance of any false `pass` within 1 - confidence. A cell with fewer than MIN_CLUSTERS clusters cannot pass.
     """
-    if missing is not None and missing.any():
-        lost = np.repeat((np.arange(quality.shape[1]) == reference)[None].astype(np.float64), len(quality), axis=0)
-        quality = np.where(missing, lost, quality)
-    tests = [
-        (
-            s,
-            int(column),
-            *_compare(quality, cost_usd, group, np.flatnonzero(suite == s), int(column), reference, weight),
-        )
-        for s in range(len(eligible))
-        for column in np.flatnonzero(eligible[s])
-        if column != reference
-    ]
+    tests = []
+    for s, here in recorded.by_suite().items():
+        for column in np.flatnonzero(eligible[s]):
+            if column != recorded.reference:
+                paired = here.always(int(column))
+                spared = paired.mean("reference_cost_usd").value - paired.mean("cost_usd").value
+                tests.append((s, int(column), paired.gain(), 0.0 if np.isnan(spared) else spared))
     cheaper = [t for t in tests if t[3] > 0]
     shown = p_values_below([t[2] for t in cheaper], -margin)
     p = [float(one) if t[2].independent >= MIN_CLUSTERS else 1.0 for t, one in zip(cheaper, shown, strict=True)]
@@ -76,18 +53,6 @@ def routing_table(
         word = "pass" if passed else "fail" if accused else "inconclusive"
         cells.append(Cell(s, int(cheaper[best][1]), word, cheaper[best][2], float(adjusted[best])))
     return cells
-
-
-def _compare(
-    quality: Floats, cost: Floats, group: Ints, rows: Ints, column: int, reference: int, weight: Floats | None
-) -> tuple[Estimate, float]:
-    """Paired difference in quality to the reference, and dollars spared per row where both costs are known."""
-    heavy = None if weight is None else weight[rows][:, [column, reference]].max(axis=1)
-    gain = clustered_mean(quality[rows, column] - quality[rows, reference], group[rows], weights=heavy, span=1.0)
-    spared = cost[rows, reference] - cost[rows, column]
-    known = ~np.isnan(spared)
-    weights = None if heavy is None else heavy[known]
-    return gain, float(np.average(spared[known], weights=weights)) if known.any() else 0.0
 
 
 def table_actions(cells: Sequence[Cell], suite: Ints, reference: int) -> Ints:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from router_lab.gates.arms import Arm, Mask
+from router_lab.gates.arms import Arm
 from router_lab.metrics import Estimate, clustered_mean
+from router_lab.metrics.paired import Mask
 from router_lab.outcomes.tablefile import read_labels
 from router_lab.runtime.errors import InputError
 
@@ -42,7 +43,7 @@ def judge_error(audit: pd.DataFrame, arm: Arm, rows: Mask | None = None) -> Esti
     A candidate without labels of its own takes the error of all labels together.
     """
     chosen = slice(None) if rows is None else rows
-    return _weighted(audit, arm, arm.shares[chosen].mean(axis=0))
+    return _weighted(audit, arm, arm.served[chosen].mean(axis=0))
 
 
 def shifted_quality(estimate: Estimate, arm: Arm, rows: Mask, audit: pd.DataFrame, sign: int) -> Estimate:
@@ -52,11 +53,11 @@ def shifted_quality(estimate: Estimate, arm: Arm, rows: Mask, audit: pd.DataFram
 
 def shifted_difference(estimate: Estimate, mine: Arm, other: Arm | None, audit: pd.DataFrame) -> Estimate:
     """The estimate of a quality difference against `other`'s policy or the reference, corrected and widened."""
-    own = mine.shares.mean(axis=0)
+    own = mine.served.mean(axis=0)
     if other is None:
         own[mine.policy.spec.reference] -= 1.0
         return _add(estimate, _weighted(audit, mine, own))
-    theirs = _weighted(audit, other, -other.shares.mean(axis=0))
+    theirs = _weighted(audit, other, -other.served.mean(axis=0))
     return _add(_add(estimate, _weighted(audit, mine, own)), theirs)
 
 

@@ -7,19 +7,19 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from router_lab.certificate import Certificate
 from router_lab.config import Gate
-from router_lab.gates.arms import Arm, Mask, aligned, arm, unused_rows
+from router_lab.gates.arms import Arm, arm, unused_rows
 from router_lab.gates.audit import shifted_difference, shifted_quality
-from router_lab.gates.measure import COMPARED, FACTS, MEASURED, compared, expires_in_days, price_drift
-from router_lab.gates.moves import Floats, moves
+from router_lab.gates.measure import COMPARED, FACTS, MEASURED, expires_in_days, price_drift
+from router_lab.gates.moves import Moves, change, moves
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Estimate, Verdict, advice, certifiable_margin, clustered_mean, too_few, verdict
+from router_lab.metrics import Estimate, Verdict, advice, certifiable_margin, too_few, verdict
+from router_lab.metrics.paired import Mask, Paired, column_means
 from router_lab.metrics.verdict import NO_EVIDENCE
 from router_lab.outcomes import outcomes_for
 from router_lab.runtime.errors import InputError
@@ -44,6 +44,18 @@ class Case:
     def shown(self) -> Certificate:
         """The challenger's own certificate."""
         return Certificate.of(self.challenger.policy)
+
+    @cached_property
+    def moves(self) -> Moves:
+        """From the champion to the challenger."""
+        assert self.champion is not None
+        return moves(self.champion, self.challenger)
+
+    def beside(self, against: str, rows: Mask) -> Paired:
+        """The challenger on some of its rows, beside its reference or the champion."""
+        if against == "reference" or self.champion is None:
+            return self.challenger.rows.take(rows)
+        return change(self.champion, self.challenger, self.moves, rows)
 
     def rows(self, suite: str | None) -> Mask:
         return np.ones(len(self.challenger), bool) if suite is None else self.challenger.suite == suite
@@ -82,17 +94,16 @@ def run_gates(
         *([] if fresh.empty else ["no row that the fit has not used was scored for a candidate of the policy"]),
     )
     results = tuple(result for gate in gates for result in judge_gate(gate, case))
-    lost = challenger.quality - challenger.reference_quality
-    span = float(challenger.moved.max(initial=0.0))
-    gain = clustered_mean(lost, challenger.group, weights=challenger.weight, span=span)
+    gain = challenger.rows.gain()
     margin = certifiable_margin(gain, max((g.confidence for g in gates), default=0.9))
+    moved = challenger.rows.moved.any()  # who moves nothing has nothing to show
     return GateReport(
         policy.spec.name,
         policy.revision,
         None if champion is None else f"{champion.spec.name} {(champion.revision or 'unsaved')[:12]}",
         results,
         gain.n,
-        margin if math.isfinite(margin) and challenger.moved.any() else None,  # who moves nothing has nothing to show
+        margin if math.isfinite(margin) and moved else None,
         case.today.isoformat(),
         case.shown,
         gain.clusters,
@@ -108,9 +119,8 @@ def carried_prices(outcomes: pd.DataFrame) -> dict[tuple[str, str | None], Price
 
 def _dollars(challenger: Arm) -> float | None:
     """What one more sample of every candidate costs."""
-    if not len(challenger) or np.isnan(challenger.costs).all():
-        return None
-    return float(np.nansum(np.nanmean(challenger.costs[:, ~np.isnan(challenger.costs).all(axis=0)], axis=0)))
+    means = column_means(challenger.recorded.cost_usd)
+    return None if np.isnan(means).all() else float(np.nansum(means))
 
 
 def judge_gate(gate: Gate, case: Case) -> Iterator[Result]:
@@ -177,29 +187,11 @@ def _measure(gate: Gate, case: Case, rows: Mask, bound: float, sign: int) -> tup
             estimate = shifted_quality(estimate, mine, rows, case.audit, sign)
             return sign * estimate.value, estimate, reading.floor
         return reading.shown, estimate, reading.floor
-    base = _base(case, gate.against)
-    own = {"quality": mine.quality[rows], "cost_usd": mine.cost_usd[rows], "weight": mine.weight[rows]}
-    other = {name: values[rows] for name, values in base.items()}
-    paired = compared(gate.metric, own, other, mine.group[rows], _moved(case, gate.against)[rows])
+    beside = case.beside(gate.against, rows)
+    paired = beside.gain() if gate.metric == "quality" else beside.saving()
     if gate.metric == "quality" and case.audit is not None:
         paired = shifted_difference(paired, mine, case.champion if gate.against == "champion" else None, case.audit)
     return paired.value, paired.scaled(sign), sign * bound
-
-
-def _base(case: Case, against: str) -> dict[str, Any]:
-    mine = case.challenger
-    if against == "reference" or case.champion is None:
-        return {"quality": mine.reference_quality, "cost_usd": mine.reference_cost_usd, "weight": mine.weight}
-    return {name: aligned(mine, case.champion, name) for name in ("quality", "cost_usd", "weight")}
-
-
-def _moved(case: Case, against: str) -> Floats:
-    """[n] share of a row's requests that the policy serves by another candidate than what it is compared with."""
-    if against == "reference" or case.champion is None:
-        return case.challenger.moved
-    found, share = moves(case.champion, case.challenger), np.ones(len(case.challenger))
-    share[found.after] = found.moved
-    return share
 
 
 def _certified(gate: Gate, case: Case, suite: str | None) -> bool:

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.gates.arms import Arm, Mask
-from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, paired_saving
+from router_lab.gates.arms import Arm
+from router_lab.metrics import Estimate, clustered_mean, clustered_ratio
 from router_lab.metrics.bounded import effective_size
+from router_lab.metrics.paired import Floats, Mask
 from router_lab.runtime.model import Prices
 
-Floats = NDArray[np.float64]
 TAIL = 0.95
 
 
@@ -31,6 +30,10 @@ class Reading:
     shown: float
 
 
+Measure = Callable[[Arm, Mask, float, int], Reading]
+"""Of an arm, on some rows: against a bound, +1 for a floor or −1 for a ceiling."""
+
+
 def against_floor(mean: Estimate, floor: float) -> Estimate:
     """The estimate of a mean in [0, 1] with at least the spread that it would have if `floor` were the truth.
 
@@ -41,53 +44,35 @@ def against_floor(mean: Estimate, floor: float) -> Estimate:
     return replace(mean, se=max(mean.se, math.sqrt(floor * (1 - floor) / effective_size(mean))))
 
 
-def _quality(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-    mean = clustered_mean(arm.quality[rows], arm.group[rows], weights=arm.weight[rows])
-    return Reading(against_floor(mean, bound).scaled(sign), sign * bound, mean.value)
+def _reading(estimate: Estimate, bound: float, sign: int, *, share: bool = False) -> Reading:
+    """share: of a mean in [0, 1]."""
+    tested = against_floor(estimate, bound) if share else estimate
+    return Reading(tested.scaled(sign), sign * bound, estimate.value)
 
 
-def _mean(name: str, factor: float = 1.0) -> Callable[[Arm, Mask, float, int], Reading]:
-    def reading(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-        values = getattr(arm, name)[rows].astype(np.float64)
-        mean = clustered_mean(values, arm.group[rows], weights=arm.weight[rows]).scaled(factor)
-        return Reading(mean.scaled(sign), sign * bound, mean.value)
-
-    return reading
+def _uncovered(arm: Arm, rows: Mask) -> Estimate:
+    return clustered_mean((~arm.covered[rows]).astype(np.float64), arm.rows.group[rows])
 
 
-def _uncovered(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-    mean = clustered_mean((~arm.covered[rows]).astype(np.float64), arm.group[rows])
-    return Reading(against_floor(mean, bound).scaled(sign), sign * bound, mean.value)
+def _per_success(arm: Arm, rows: Mask) -> Estimate:
+    paid = arm.rows.take(rows)
+    return clustered_ratio(paid.cost_usd, paid.quality, paid.group, weights=paid.weight)
 
 
-def _per_success(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-    ratio = clustered_ratio(arm.cost_usd[rows], arm.quality[rows], arm.group[rows], weights=arm.weight[rows])
-    return Reading(ratio.scaled(sign), sign * bound, ratio.value)
+def _plain(estimate: Callable[[Arm, Mask], Estimate], *, share: bool = False) -> Measure:
+    return lambda arm, rows, bound, sign: _reading(estimate(arm, rows), bound, sign, share=share)
 
 
-def _savings(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-    saving = paired_saving(arm.cost_usd[rows], arm.reference_cost_usd[rows], arm.group[rows], weights=arm.weight[rows])
-    return Reading(saving.scaled(sign), sign * bound, saving.value)
-
-
-def _over_random_mix(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-    more = paired_saving(
-        arm.cost_usd[rows], arm.mix_cost_usd[rows], arm.group[rows], reference=arm.reference_cost_usd[rows],
-        weights=arm.mix_weight[rows],
-    )  # fmt: skip
-    return Reading(more.scaled(sign), sign * bound, more.value)
-
-
-def _percentile(name: str) -> Callable[[Arm, Mask, float, int], Reading]:
+def _percentile(name: str) -> Measure:
     """P95 ≤ bound is tested as: at least 95 % of requests stay within the bound (so no shape is assumed)."""
 
     def reading(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-        values, shares, weights = getattr(arm, name)[rows], arm.shares[rows], arm.weight[rows]
+        values, shares, mine = getattr(arm.recorded, name)[rows], arm.served[rows], arm.rows.take(rows)
         known = ~np.isnan(values)
         weight = np.where(known, shares, 0.0).sum(axis=1)
         within = np.where(known & (values <= bound), shares, 0.0).sum(axis=1) / np.where(weight > 0, weight, np.nan)
-        mean = clustered_mean(within, arm.group[rows], weights=weights)
-        shown = weighted_quantile(values, shares * weights[:, None], TAIL)
+        mean = clustered_mean(within, mine.group, weights=mine.weight)
+        shown = weighted_quantile(values, shares if mine.weight is None else shares * mine.weight[:, None], TAIL)
         return Reading(against_floor(mean, TAIL).scaled(-sign), -sign * TAIL, shown)
 
     return reading
@@ -104,34 +89,20 @@ def weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
     return float(flat[keep][order][np.searchsorted(total, share * total[-1] * (1 - 1e-12))])
 
 
-MEASURED: Mapping[str, Callable[[Arm, Mask, float, int], Reading]] = {
-    "quality": _quality,
-    "savings": _savings,
-    "over_random_mix": _over_random_mix,
-    "cost_usd_per_1k": _mean("cost_usd", 1000.0),
-    "usd_per_success": _per_success,
-    "cost_p95_usd": _percentile("costs"),
-    "latency_s": _mean("latency_s"),
-    "latency_p95_s": _percentile("latencies"),
-    "uncovered_share": _uncovered,
+MEASURED: Mapping[str, Measure] = {
+    "quality": _plain(lambda arm, rows: arm.rows.take(rows).mean("quality"), share=True),
+    "savings": _plain(lambda arm, rows: arm.rows.take(rows).saving()),
+    "over_random_mix": _plain(lambda arm, rows: arm.rows.take(rows).over(arm.mix.take(rows))),
+    "cost_usd_per_1k": _plain(lambda arm, rows: arm.rows.take(rows).mean("cost_usd").scaled(1000.0)),
+    "usd_per_success": _plain(_per_success),
+    "cost_p95_usd": _percentile("cost_usd"),
+    "latency_s": _plain(lambda arm, rows: arm.rows.take(rows).mean("latency_s")),
+    "latency_p95_s": _percentile("latency_s"),
+    "uncovered_share": _plain(_uncovered, share=True),
 }
 """Metrics with sampling error, from rows that no fit has used. savings: of the reference's cost, paired.
 over_random_mix: saved more than the certificate's random mix does on the same rows, as a share of the reference's cost.
 uncovered_share: prompts so unlike the fitted ones that the classifier does not decide them."""
-
-
-def compared(
-    metric: str, mine: Mapping[str, Floats], base: Mapping[str, Floats], group: NDArray[np.int64], moved: Floats
-) -> Estimate:
-    """The paired estimate of `metric` against another arm: quality as a difference, cost as the share saved. A row
-    needs the outcomes of both, so the heavier of the two `weight`s counts. moved [n]: the share of a row's requests
-    that the two serve by different candidates."""
-    weights = np.fmax(mine["weight"], base["weight"])
-    if metric == "quality":
-        return clustered_mean(
-            mine["quality"] - base["quality"], group, weights=weights, span=float(np.max(moved, initial=0.0))
-        )
-    return paired_saving(mine["cost_usd"], base["cost_usd"], group, weights=weights)
 
 
 COMPARED = ("quality", "savings", "cost_usd_per_1k")

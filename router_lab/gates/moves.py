@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.gates.arms import Arm
+from router_lab.metrics.paired import Floats, Ints, Mask, Paired, heaviest
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import NEAR
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,14 @@ class Moves:
     def share(self) -> float:
         """Of all requests."""
         return float(self.moved.mean()) if len(self.moved) else 0.0
+
+
+def change(before: Arm, after: Arm, found: Moves, rows: Mask | None = None) -> Paired:
+    """What `after` gives the rows that both were asked about, `before` in the reference's place; rows [n]: of those of
+    `after` to look at."""
+    kept = slice(None) if rows is None else rows[found.after]
+    was, now = before.rows.take(found.before[kept]), after.rows.take(found.after[kept])
+    return now.against(was, found.moved[kept])
 
 
 def moves(before: Arm, after: Arm) -> Moves:
@@ -80,9 +85,10 @@ def _segments(before: Arm, after: Arm, rows: Ints) -> Iterator[tuple[Ints, Ints,
 
 def _move(before: Arm, after: Arm, rows: Ints, pair: tuple[int, int], length: Floats) -> Move:
     (i, j), (a, b) = rows.T, pair
-    gain = after.qualities[j, b] - before.qualities[i, a]
-    was, now = before.costs[i, a], after.costs[j, b]
-    weight = length * np.fmax(before.weight[i], after.weight[j])
+    gain = after.recorded.quality[j, b] - before.recorded.quality[i, a]
+    was, now = before.recorded.cost_usd[i, a], after.recorded.cost_usd[j, b]
+    heavy = heaviest(before.rows.take(i).weight, after.rows.take(j).weight)
+    weight = length if heavy is None else length * heavy
     paid = np.where(np.isnan(was + now), 0.0, weight)
     return Move(
         before.policy.candidates[a], after.policy.candidates[b], float(length.mean()),

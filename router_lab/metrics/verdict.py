@@ -1,8 +1,8 @@
 """The one rule that turns an estimate into `pass`, `fail` or `inconclusive`, and the sample sizes beside it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil, inf, isfinite, isnan
-from typing import Any, Literal
+from typing import Literal
 
 from router_lab.metrics.bound import growth_needed
 from router_lab.metrics.estimate import Estimate
@@ -65,10 +65,6 @@ class Verdict:
     samples_needed: int | None
     dollars_needed: float | None
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, with null for numbers that are not finite."""
-        return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in asdict(self).items()}
 
 
 def verdict(

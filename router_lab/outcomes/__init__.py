@@ -2,7 +2,7 @@
 
 from router_lab.outcomes.belonging import outcomes_for
 from router_lab.outcomes.files import read_calls, read_outcomes, write_calls, write_outcomes
-from router_lab.outcomes.matrix import OutcomeMatrix, candidates_of, split_column, split_of
+from router_lab.outcomes.matrix import OutcomeMatrix, by_row, candidates_of, split_column, split_of
 from router_lab.outcomes.schema import (
     CALL_COLUMNS,
     KEY,
@@ -21,6 +21,7 @@ __all__ = [
     "SCORED",
     "STATUSES",
     "OutcomeMatrix",
+    "by_row",
     "candidates_of",
     "cut_off_share",
     "outcomes_for",

@@ -32,12 +32,15 @@ def split_column(frame: pd.DataFrame, test_share: float = 0.2) -> pd.Series[str]
     return pd.Series(values, index=frame.index, dtype="str")
 
 
+def by_row(frame: pd.DataFrame) -> list[Candidate]:
+    """The candidate of each row of a table."""
+    efforts = [e if isinstance(e, str) else None for e in frame["effort"]]
+    return [Candidate(m, e) for m, e in zip(frame["model"], efforts, strict=True)]
+
+
 def candidates_of(frame: pd.DataFrame) -> tuple[Candidate, ...]:
     """The candidates of a table, sorted by (model, effort or "")."""
-    pairs = frame[["model", "effort"]].drop_duplicates()
-    found = [
-        Candidate(m, e if isinstance(e, str) else None) for m, e in zip(pairs["model"], pairs["effort"], strict=True)
-    ]
+    found = by_row(frame[["model", "effort"]].drop_duplicates())
     return tuple(sorted(found, key=lambda c: (c.model, c.effort or "")))
 
 
@@ -45,7 +48,7 @@ def candidates_of(frame: pd.DataFrame) -> tuple[Candidate, ...]:
 class OutcomeMatrix:
     """Outcomes as arrays: n samples in the order of (suite, sample_id), c candidates in the order of `candidates`.
 
-    quality, cost_usd: float64[n, c], the mean over the epochs that were scored; NaN where nothing was.
+    quality, cost_usd, latency_s: float64[n, c], the mean over the epochs that were scored; NaN where nothing was.
     check: float64[n, c], the share of epochs whose answer passed its run-time check; NaN where there is none.
     epochs: int64[n, c], how many epochs stand behind a cell. weight: float64[n, c], 1 / inclusion probability.
     missing: bool[n, c], cells without a quality that no plan left out: not a budget, a race or a known probability.
@@ -71,6 +74,7 @@ class OutcomeMatrix:
     epochs: Ints
     weight: Floats
     missing: npt.NDArray[np.bool_]
+    latency_s: Floats
     vectors: Floats | None = None
 
     def __len__(self) -> int:
@@ -85,10 +89,7 @@ class OutcomeMatrix:
         scored = frame[frame["status"].isin(SCORED)]
         columns = candidates if candidates is not None else candidates_of(scored)
         index = {c: j for j, c in enumerate(columns)}
-        efforts = [e if isinstance(e, str) else None for e in scored["effort"]]
-        column = np.array(
-            [index.get(Candidate(m, e), -1) for m, e in zip(scored["model"], efforts, strict=True)], np.int64
-        )
+        column = np.array([index.get(candidate, -1) for candidate in by_row(scored)], np.int64)
         scored, column = scored[column >= 0], column[column >= 0]
         samples = scored[["suite", "sample_id", "prompt", "group"]].drop_duplicates(["suite", "sample_id"])
         samples = samples.sort_values(["suite", "sample_id"], kind="stable")
@@ -121,6 +122,7 @@ class OutcomeMatrix:
             epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64),
             weight=weight,
             missing=np.isnan(quality) & ~planned,
+            latency_s=_cell_means(scored, "latency_s", row, column, shape),
             vectors=vectors,
         )
 
@@ -161,6 +163,7 @@ class OutcomeMatrix:
             epochs=self.epochs[chosen],
             weight=self.weight[chosen],
             missing=self.missing[chosen],
+            latency_s=self.latency_s[chosen],
             vectors=None if self.vectors is None else self.vectors[chosen],
         )
 
@@ -172,11 +175,8 @@ def _planned(
     found = np.zeros(shape, bool)
     left = frame[frame["status"] == "budget"]
     reasons = left["reason"] if "reason" in left.columns else [None] * len(left)
-    efforts = [e if isinstance(e, str) else None for e in left["effort"]]
-    for suite, sample, model, effort, reason in zip(
-        left["suite"], left["sample_id"], left["model"], efforts, reasons, strict=True
-    ):
-        at = keys.get((suite, sample)), index.get(Candidate(model, effort))
+    for suite, sample, candidate, reason in zip(left["suite"], left["sample_id"], by_row(left), reasons, strict=True):
+        at = keys.get((suite, sample)), index.get(candidate)
         if None not in at and not str(reason).startswith(INVALIDATED):
             found[at] = True
     return found

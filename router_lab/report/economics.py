@@ -72,13 +72,9 @@ def policy_bills(
     mean, quality: dollars per request, and quality, of the reference over all that was measured; with the share
     `saving` and the difference in quality they give means, months and dollars per success: the replay's rows are few.
     """
-    rows = replayed.rows
-    base = bill(
-        reference, rows.reference_cost_usd, np.ones(len(rows.reference_cost_usd)), replayed.reference_quality, volume,
-        growth,
-    )  # fmt: skip
-    shares = np.where(np.isnan(rows.costs), 0.0, rows.shares)
-    routed = bill("the policy", rows.costs, shares, replayed.quality, volume, growth)
+    paid, costs = replayed.rows.reference_cost_usd, replayed.recorded.cost_usd
+    base = bill(reference, paid, np.ones(len(paid)), replayed.reference_quality, volume, growth)
+    routed = bill("the policy", costs, replayed.served, replayed.quality, volume, growth)
     return (
         _priced(base, mean, quality, volume, growth),
         _priced(routed, (1 - saving) * mean, quality + difference, volume, growth),

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from router_lab.columns import left, named, right, widest
-from router_lab.metrics import clustered_mean, clustered_ratio, too_few
+from router_lab.metrics import clustered_ratio, too_few
+from router_lab.metrics.paired import Recorded
 from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
 from router_lab.report.format import MISSING, candidate_label, cut_off, points
 from router_lab.report.table import CONFIDENCE, records
@@ -92,16 +93,12 @@ def _pairs(matrix: OutcomeMatrix) -> Iterator[tuple[int, int]]:
 
 
 def _row(matrix: OutcomeMatrix, rows: Any, j: int, base: int, confidence: float) -> dict[str, Any] | None:
-    gain = matrix.quality[rows, j] - matrix.quality[rows, base]
-    common, clusters = ~np.isnan(gain), matrix.group[rows]
-    if not common.any():
+    paired = Recorded.of(matrix, base).take(rows).always(j)
+    if not paired.scored.any():
         return None
-    weights = matrix.weight[rows][:, [j, base]].max(axis=1)
-    found = clustered_mean(gain, clusters, weights=weights, span=1.0)
+    found = paired.gain()
     low, high = found.interval(confidence)
-    cost = clustered_ratio(
-        matrix.cost_usd[rows, j][common], matrix.cost_usd[rows, base][common], clusters[common], weights=weights[common]
-    )
+    cost = clustered_ratio(paired.cost_usd, paired.reference_cost_usd, paired.group, weights=paired.weight)
     return {
         "model": matrix.candidates[j].model,
         "effort": matrix.candidates[j].effort,

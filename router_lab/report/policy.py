@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.certificate import Certificate, Compared, Figure, RandomMix, TwoPhase
-from router_lab.metrics import MIN_CLUSTERS, Estimate, apart, paired_saving, too_few, uneven, uneven_told
+from router_lab.metrics import MIN_CLUSTERS, apart, too_few, uneven_told
 from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, cut_off, percent, points
 from router_lab.report.marks import Kind, Mark
@@ -40,7 +40,7 @@ def figures(policy: Policy, replayed: Replay) -> Known:
     if gain is not None and gain.value is not None:
         return Known(gain, shown.savings or Figure(), shown.n or 0, certificate_rows(shown))
     source = f"{replayed.n:,} {IN_SAMPLE if replayed.in_sample else FRESH}"
-    difference, saving = (_estimated(replayed.estimate(name)) for name in ("quality_difference", "savings"))
+    difference, saving = (Figure.of(replayed.estimate(name)) for name in ("quality_difference", "savings"))
     return Known(difference, saving, replayed.n, source)
 
 
@@ -152,34 +152,23 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
 
     Keys suite, n, shares {label: share}, quality_difference and savings (Figures).
     """
-    rows, result = replayed.rows, []
-    heavy = rows.weights()
+    result = []
     labels = [candidate_label(c.model, c.effort) for c in replayed.shares]
-    for code, suite in enumerate(rows.suites):
-        here = (rows.suite == code) & ~np.isnan(rows.quality)
-        if not here.any():
-            continue
-        weights = None if heavy is None else heavy[here]
-        gain = rows.gain(here)
-        saving = paired_saving(rows.cost_usd[here], rows.reference_cost_usd[here], rows.group[here], weights=weights)
-        means = np.average(rows.shares[here], axis=0, weights=weights)  # as the shares of a replay are
+    scored = replayed.rows.scored
+    rows, served = replayed.rows.take(scored), replayed.served[scored]
+    for code, here in rows.by_suite().items():
+        gain, saving = here.gain(), here.saving()
+        means = np.average(served[rows.suite == code], axis=0, weights=here.weight)  # as the shares of a replay are
         result.append(
             {
-                "suite": suite,
+                "suite": replayed.suites[code],
                 "n": gain.n,
                 "shares": {lab: float(s) for lab, s in zip(labels, means, strict=True) if s > 0},
-                "quality_difference": _estimated(gain),
-                "savings": replace(_estimated(saving), n=gain.n, clusters=gain.clusters),
+                "quality_difference": Figure.of(gain),
+                "savings": replace(Figure.of(saving), n=gain.n, clusters=gain.clusters),
             }
         )
     return result
-
-
-def _estimated(found: Estimate) -> Figure:
-    low, high = found.interval()
-    return Figure(
-        value=found.value, low=low, high=high, confidence=0.95, n=found.n, clusters=found.clusters, alike=uneven(found)
-    )  # fmt: skip
 
 
 def ranged(figure: Figure | None, unit: str = "") -> str:

@@ -12,6 +12,7 @@ from router_lab.fit.choose import CHOOSING, choose, constants
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
 from router_lab.metrics import estimate_of_sums
+from router_lab.metrics.paired import Recorded
 
 Floats = NDArray[np.float64]
 BEYOND = 1.02
@@ -52,10 +53,8 @@ def crowd_draws(name: str, draws: int, seed: int, delta: float) -> list[tuple[bo
         kept = rng.random((n, c))
         quality = (kept >= loss) if world.alone else kept < 0.7 - loss
         folds = group_folds(np.zeros(n, np.int64), np.arange(n), i, CHOOSING)
-        evidence = Evidence(
-            np.column_stack([quality.astype(np.float64), base]), cost, np.ones((n, c + 1), bool), np.ones(n, bool),
-            np.full(n, c, np.int64), np.arange(n), folds, c,
-        )  # fmt: skip
+        outcomes = Recorded(np.column_stack([quality.astype(np.float64), base]), cost, c, group=np.arange(n))
+        evidence = Evidence.bare(outcomes, fold=folds)
         found = choose(*constants(evidence, goal), evidence, goal)
         moved = found.mix * sum(piece.share for piece in found.pieces if piece.option is not None) if found.acts else 0
         result.append((moved * loss > world.margin, float(moved), 1 / BEYOND))

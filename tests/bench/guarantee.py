@@ -39,6 +39,7 @@ from router_lab.fit.folds import group_folds
 from router_lab.fit.rivals import rivals
 from router_lab.fit.table import routing_table
 from router_lab.metrics import clustered_mean, holm
+from router_lab.metrics.paired import Recorded
 from router_lab.metrics.steady import t_below
 from router_lab.runtime.files import atomic_write
 
@@ -96,8 +97,8 @@ def evidence_of(rows: Draw, *, fold_seed: int = 0, reference: int | None = None)
     n = len(rows.group)
     eligible = np.tile(share >= 0.9, (n, 1))
     folds = group_folds(np.zeros(n, np.int64), rows.group, fold_seed, 6)
-    idle = np.full(n, best, np.int64)
-    return Evidence(rows.quality, rows.costs, eligible, np.ones(n, bool), idle, rows.group, folds, best)
+    outcomes = Recorded(rows.quality, rows.costs, best, group=rows.group)
+    return Evidence.bare(outcomes, eligible=eligible, fold=folds)
 
 
 def truth_of(choice: Choice, population: Draw, evidence: Evidence) -> tuple[float, float]:
@@ -105,10 +106,8 @@ def truth_of(choice: Choice, population: Draw, evidence: Evidence) -> tuple[floa
     if not choice.acts:
         return 0.0, 0.0
     ref, n = evidence.reference, len(population.group)
-    at = Evidence(
-        population.quality, population.costs, np.tile(evidence.eligible[:1], (n, 1)), np.ones(n, bool),
-        np.full(n, ref, np.int64), population.group, np.zeros(n, np.int64), ref,
-    )  # fmt: skip
+    everybody = Recorded(population.quality, population.costs, ref, group=population.group)
+    at = Evidence.bare(everybody, eligible=np.tile(evidence.eligible[:1], (n, 1)))
     every, lost, saved = np.arange(n), 0.0, 0.0
     for share, option in choice.pieces:
         if option is None:
@@ -126,10 +125,8 @@ def truth_of(choice: Choice, population: Draw, evidence: Evidence) -> tuple[floa
 def best_true_saving(population: Draw, evidence: Evidence, margin: float) -> float:
     """What the best operating point of the family saves with the truth known: mixes up to the margin."""
     few = Draw(*(part[:8000] for part in population.__dict__.values()))
-    known = Evidence(
-        few.truth, few.costs, np.tile(evidence.eligible[:1], (8000, 1)), np.ones(8000, bool),
-        np.full(8000, evidence.reference, np.int64), few.group, np.zeros(8000, np.int64), evidence.reference,
-    )  # fmt: skip
+    truth = Recorded(few.truth, few.costs, evidence.reference, group=few.group)
+    known = Evidence.bare(truth, eligible=np.tile(evidence.eligible[:1], (8000, 1)))
     options, actions = family({"blend": (few.scores, few.guesses)}, known)
     best = 0.0
     for i in range(len(options)):
@@ -177,10 +174,9 @@ def table_draws(name: str, draws: int, seed: int) -> list[tuple[bool, float, flo
     for i in range(draws):
         rows = draw(world, n, np.random.default_rng([seed, i]))
         reference = world.candidates - 1
-        cells = routing_table(
-            rows.quality, rows.costs, rows.suite, rows.group, np.ones((world.suites, world.candidates), bool),
-            reference, margin=margin, confidence=1 - DELTA,
-        )  # fmt: skip
+        outcomes = Recorded(rows.quality, rows.costs, reference, group=rows.group, suite=rows.suite)
+        opened = np.ones((world.suites, world.candidates), bool)
+        cells = routing_table(outcomes, opened, margin=margin, confidence=1 - DELTA)
         passed = {cell.suite: cell.column for cell in cells if cell.verdict == "pass"}
         bad = any(truth[s, reference] - truth[s, column] > margin for s, column in passed.items())
         saved = sum(1 - price[column] / price[reference] for column in passed.values()) / world.suites

@@ -31,6 +31,7 @@ from scipy.stats import binomtest
 from router_lab.fit.table import routing_table
 from router_lab.metrics import race_order, spending, standing
 from router_lab.metrics.nomination import Nomination
+from router_lab.metrics.paired import Recorded
 from router_lab.metrics.racing import Race, RaceRule
 from router_lab.metrics.sequential import augmented
 from router_lab.metrics.standing import Standing
@@ -146,9 +147,8 @@ def _complete(path: Path) -> Data:
 def _decision(quality: Floats, cost: Floats, group: NDArray[np.int64], reference: int, margin: float) -> int | None:
     """The candidate that the routing table passes, with all suites as one."""
     zeros, every = np.zeros(len(quality), np.int64), np.ones((1, quality.shape[1]), bool)
-    cells = routing_table(
-        quality, cost, zeros, group, every, reference, margin=margin, confidence=CONFIDENCE
-    )  # fmt: skip
+    outcomes = Recorded(quality, cost, reference, group=group, suite=zeros)
+    cells = routing_table(outcomes, every, margin=margin, confidence=CONFIDENCE)
     return next((cell.column for cell in cells if cell.verdict == "pass"), None)
 
 

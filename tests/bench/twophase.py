@@ -29,7 +29,7 @@ from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence
 from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.problem import prepare
-from router_lab.metrics import clustered_mean, paired_saving
+from router_lab.metrics.paired import Recorded
 from router_lab.metrics.race_order import on_floor
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.runtime.errors import RouterLabWarning
@@ -55,13 +55,8 @@ def without(data: OutcomeMatrix, reference: int, drawn: np.ndarray, share: float
 
 
 def evidence_of(data: OutcomeMatrix, reference: int) -> Evidence:
-    n, c = data.quality.shape
     folds = group_folds(data.suite, data.group, deal_of(data), 6)
-    idle = np.full(n, reference, np.int64)
-    everywhere = np.ones((n, c), bool)
-    return Evidence(
-        data.quality, data.cost_usd, everywhere, np.ones(n, bool), idle, data.group, folds, reference, data.weight
-    )
+    return Evidence.bare(Recorded.of(data, reference), fold=folds)
 
 
 def reference_of(data: OutcomeMatrix) -> tuple[int, list[int]]:
@@ -85,20 +80,8 @@ def pairs(one: Set, share: float, draws: int) -> None:
         after = completed(before, drawn, data.suite)
         assert after.phases is not None
         for j in ratios:
-            action = np.full(len(data), j, np.int64)
-            found = [
-                (
-                    clustered_mean(
-                        e.quality[:, j] - e.quality[:, reference], data.group, weights=e.weights(action), span=1.0,
-                        drawn=e.drawn,
-                    ),
-                    paired_saving(
-                        e.cost_usd[:, j], e.cost_usd[:, reference], data.group, weights=e.weights(action), drawn=e.drawn
-                    ),
-                )
-                for e in (after, before)
-            ]  # fmt: skip
-            (gain, saved), (plain, spared) = found
+            found = [e.always(j) for e in (after, before)]
+            (gain, saved), (plain, spared) = [(paired.gain(), paired.saving()) for paired in found]
             squares = [one.se * one.se for one in (gain, plain, saved, spared)]
             reaches = [one.value - one.low(0.9) for one in (gain, plain)]
             ratios[j].append((*squares, *reaches, float(after.phases.completed)))

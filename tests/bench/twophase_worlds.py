@@ -14,6 +14,7 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
 from router_lab.fit.rivals import rivals
 from router_lab.metrics import clustered_mean
+from router_lab.metrics.paired import Recorded
 
 Floats = NDArray[np.float64]
 
@@ -73,9 +74,7 @@ def phased_evidence(quality: Floats, cost: Floats, group: NDArray[np.int64], dra
     seen[~drawn, -1] = paid[~drawn, -1] = np.nan
     weight[:, -1] = 1 / share
     folds = group_folds(np.zeros(n, np.int64), group, deal, 6)
-    evidence = Evidence(
-        seen, paid, np.ones((n, c), bool), np.ones(n, bool), np.full(n, c - 1, np.int64), group, folds, c - 1, weight
-    )
+    evidence = Evidence.bare(Recorded(seen, paid, c - 1, weight, group=group), fold=folds)
     return completed(evidence, drawn, np.zeros(n, np.int64))
 
 

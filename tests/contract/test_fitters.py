@@ -11,7 +11,7 @@ from router_lab.config import Recipe
 from router_lab.fit import FITTERS, fit_policy
 from router_lab.fit.design import Design
 from router_lab.fit.folds import group_folds
-from router_lab.fit.predictor import Settings, Task, crossfit, to_units
+from router_lab.fit.predictor import Settings, Task, crossfit
 from router_lab.fit.settings import MOST
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.replay import replay
@@ -46,8 +46,10 @@ class TestFitter:
         changed.targets[folds == 1] = 0.0
         after = crossfit(changed, folds, settings)
         here = folds == 1
-        assert (before.blended(task.half)[here] == after.blended(task.half)[here]).all()
-        quality, cost = to_units(task, before.blended(task.half))
+        assert list(before) == list(after)
+        for name, (quality, cost) in before.items():
+            assert (quality[here] == after[name][0][here]).all() and (cost[here] == after[name][1][here]).all()
+        quality, cost = next(iter(before.values()))
         assert quality.min() >= 0 and quality.max() <= 1 and (cost >= task.bounds[0]).all()
 
     def test_a_loaded_policy_predicts_within_bounds(self, fitter: str, tmp_path: Path) -> None:

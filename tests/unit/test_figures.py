@@ -250,7 +250,7 @@ def test_shares_by_suite_add_up_to_those_of_the_replay() -> None:
     kept = outcomes.assign(inclusion=np.where(outcomes["suite"] == "s0", 0.25, 1.0), weight=None)
     kept = validate_outcomes(kept.drop(columns="weight"))
     shown = replay(fitted(kept, {"margin": 0.08}), kept)
-    weight, rows = shown.rows.weights(), served_rows(shown)
+    weight, rows = shown.rows.weight, served_rows(shown)
     assert weight is not None
     totals = [weight[shown.rows.suite == code].sum() for code in range(2)]
     for candidate, share in shown.shares.items():

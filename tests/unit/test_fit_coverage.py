@@ -10,10 +10,10 @@ import pytest
 
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
-from router_lab.fit.choose import FIXED, READS, Choice, Option, Piece
+from router_lab.fit.choose import FIXED, Choice, Option, Piece
 from router_lab.fit.coverage import _actions
 from router_lab.fit.design import Design
-from router_lab.fit.predictor import Settings, Task
+from router_lab.fit.predictor import READS, Settings, Task
 from router_lab.fit.problem import prepare
 from router_lab.outcomes import validate_outcomes
 from router_lab.runtime.artifact import load_policy, save_policy

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from router_lab.certificate import Certificate
+from router_lab.certificate import Certificate, Figure
 from router_lab.config import Recipe
 from router_lab.fit import build, fit_policy
 from router_lab.fit.build import learn
-from router_lab.fit.certificate import Expected, certify, figure
+from router_lab.fit.certificate import certify
 from router_lab.fit.problem import prepare
-from router_lab.metrics import paired_saving
 from router_lab.metrics.race_order import on_floor
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.report.policy import two_phases_told
@@ -99,14 +98,13 @@ def test_no_question_is_sent_on_to_who_did_not_run(monkeypatch: pytest.MonkeyPat
 def test_savings_are_told_by_the_drawn() -> None:
     problem = prepare(recipe(), outcomes(0.4))
     fitted = learn(problem, 1)
-    mine = Expected.of(fitted.evidence, fitted.choices["default"])
-    saved = paired_saving(mine.cost, mine.base, fitted.evidence.group, drawn=fitted.evidence.drawn)
+    saved = fitted.choices["default"].paired().saving()
     assert saved.independent < N / 2
     shown = certify(
         problem, fitted.evidence, fitted.goals, fitted.choices, fitted.random_mix, fitted.cells, fitted.evidence,
         fitted.closed,
     )  # fmt: skip
-    assert shown.savings == figure(saved) and shown.savings.low < shown.savings.value  # type: ignore[operator]
+    assert shown.savings == Figure.of(saved) and shown.savings.low < shown.savings.value  # type: ignore[operator]
 
 
 def test_which_candidates_were_drawn() -> None:

@@ -27,6 +27,7 @@ from router_lab.fit.table import routing_table
 from router_lab.fit.walk import walk
 from router_lab.fit.whole import product, room, whole
 from router_lab.metrics import clustered_mean
+from router_lab.metrics.paired import Recorded
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.replay import escalated, replay
 from router_lab.runtime.features import Z_UNIT, log2ish
@@ -35,12 +36,9 @@ from tests.fit_worlds import HARD, checked, two_kinds
 
 
 def evidence(quality: np.ndarray, cost: np.ndarray, reference: int, group: np.ndarray | None = None) -> Evidence:
-    n, c = quality.shape
-    groups = np.arange(n) if group is None else group
-    return Evidence(
-        quality, cost, np.ones((n, c), bool), np.ones(n, bool), np.full(n, reference), groups,
-        group_folds(np.zeros(n, np.int64), groups), reference,
-    )  # fmt: skip
+    groups = np.arange(len(quality)) if group is None else group
+    folds = group_folds(np.zeros(len(quality), np.int64), groups)
+    return Evidence.bare(Recorded(quality, cost, reference, group=groups), fold=folds)
 
 
 def rows(n: int, words: int, numbers: int, seed: int, density: float = 0.5) -> tuple[Rows, np.ndarray]:
@@ -248,9 +246,8 @@ def test_table_by_hand() -> None:
     quality[:, 1] = rng.random(600) < np.where(suite == 0, 0.995, 0.5)
     quality[:, 2] = rng.random(600) < 0.3
     cost = np.tile([1.0, 0.2, 0.1], (600, 1))
-    cells = routing_table(
-        quality, cost, suite, np.arange(600), np.ones((2, 3), bool), 0, margin=0.05, confidence=0.9
-    )  # fmt: skip
+    recorded = Recorded(quality, cost, 0, group=np.arange(600), suite=suite)
+    cells = routing_table(recorded, np.ones((2, 3), bool), margin=0.05, confidence=0.9)
     assert [(cell.suite, cell.column, cell.verdict) for cell in cells] == [(0, 1, "pass"), (1, 2, "fail")]
 
 
@@ -265,9 +262,8 @@ def test_a_table_of_two_suites_needs_more_than_one_alone() -> None:
     def words(rows: int, suites: int) -> list[str]:
         suite = group[:rows] // 200
         opened = np.ones((suites, 2), bool)
-        cells = routing_table(
-            quality[:rows], cost[:rows], suite, group[:rows], opened, 0, margin=margin, confidence=0.9
-        )
+        recorded = Recorded(quality[:rows], cost[:rows], 0, group=group[:rows], suite=suite)
+        cells = routing_table(recorded, opened, margin=margin, confidence=0.9)
         return [cell.verdict for cell in cells]
 
     assert margin == pytest.approx(0.079, abs=0.002)
@@ -386,8 +382,9 @@ def test_table_weighs_rows_that_were_run_by_chance() -> None:
     weight[60:, 0] = 10.0
     cost, zeros = np.tile([1.0, 5.0], (100, 1)), np.zeros(100, np.int64)
     same = {"margin": 0.16, "confidence": 0.9}
-    plain = routing_table(quality, cost, zeros, np.arange(100), np.ones((1, 2), bool), 1, **same)
-    heavy = routing_table(quality, cost, zeros, np.arange(100), np.ones((1, 2), bool), 1, weight=weight, **same)
+    recorded = Recorded(quality, cost, 1, group=np.arange(100), suite=zeros)
+    plain = routing_table(recorded, np.ones((1, 2), bool), **same)
+    heavy = routing_table(replace(recorded, weight=weight), np.ones((1, 2), bool), **same)
     assert (plain[0].verdict, plain[0].gain.value) == ("pass", pytest.approx(-0.1))
     assert (heavy[0].verdict, heavy[0].gain.value) == ("inconclusive", pytest.approx(-100 / 460))
 

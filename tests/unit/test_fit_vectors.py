@@ -53,8 +53,8 @@ def test_it_learns_the_direction_that_the_text_does_not_tell(tmp_path: Path) -> 
     assert scored.savings > scored.random_mix["savings"] + 0.1
     with pytest.warns(RouterLabWarning, match="400 of 400 samples have no `vector`"):
         blind = replay(policy, fresh.drop(columns="vector"))
-    assert blind.rows.shares[:, small].std() < scored.rows.shares[:, small].std() / 2
-    assert (arm(policy, fresh).shares == scored.rows.shares).all()
+    assert blind.served[:, small].std() < scored.served[:, small].std() / 2
+    assert (arm(policy, fresh).served == scored.served).all()
 
 
 def test_vectors_of_other_samples_save_no_more_than_the_random_mix() -> None:

@@ -273,7 +273,8 @@ def test_null_challengers_pass_no_oftener_than_the_confidence_allows() -> None:
         # Of all rows 8 % are lost and 5 % are won: a true difference of −3 points.
         right, flip = random.random(200) < 0.8, random.random(200)
         mine = np.where(right, flip >= 0.08 / 0.8, flip < 0.05 / 0.2)
-        drawn = replace(challenger, quality=mine.astype(float), reference_quality=right.astype(float))
+        rows = replace(challenger.rows, quality=mine.astype(float), reference_quality=right.astype(float))
+        drawn = replace(challenger, rows=rows)
         (result,) = judge_gate(gate, Case(drawn, None, {}, TODAY, None, None))
         passed += result.verdict == "pass"
     assert passed <= 500 * 0.10 + 3 * np.sqrt(500 * 0.10 * 0.90)
@@ -376,11 +377,11 @@ def test_a_policy_that_escalates_is_judged_as_it_is_replayed() -> None:
     cheap = outcomes["model"] == "cheap"
     outcomes["check"] = pd.Series(np.where(cheap, outcomes["quality"] == 1, None), dtype="boolean")
     seen = arm(always(0, escalation=(1,), certificate=mixed(0.5)), outcomes)
-    assert seen.quality.mean() == 0.8 == seen.reference_quality.mean()
+    assert seen.rows.quality.mean() == 0.8 == seen.rows.reference_quality.mean()
     passed = np.array([100 <= int(sample[1:]) < 160 for _, sample in seen.keys])  # dear is right on 0 to 159
-    assert seen.cost_usd == pytest.approx(np.where(passed, 0.001, 0.011))
-    assert seen.latency_s == pytest.approx(np.where(passed, 1.0, 2.0))
-    assert seen.mix_cost_usd == pytest.approx(np.full(400, 0.0055))  # the mix needs no check
+    assert seen.rows.cost_usd == pytest.approx(np.where(passed, 0.001, 0.011))
+    assert seen.rows.latency_s == pytest.approx(np.where(passed, 1.0, 2.0))
+    assert seen.mix.cost_usd == pytest.approx(np.full(400, 0.0055))  # the mix needs no check
 
 
 def test_shares_within_a_bound_stay_shares_and_show_their_side_of_the_floor() -> None:

@@ -13,12 +13,13 @@ from router_lab.config import Recipe
 from router_lab.config.recipe import CandidateRef
 from router_lab.fit import fit_policy
 from router_lab.fit.build import learn, spec_of
-from router_lab.fit.certificate import Expected
-from router_lab.fit.choose import CHOOSING, READS, Option, choose, constants
+from router_lab.fit.choose import CHOOSING, Option, choose, constants
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
+from router_lab.fit.predictor import READS
 from router_lab.fit.problem import prepare
 from router_lab.fit.rivals import ahead, correlation, lost_suites, rivals
+from router_lab.metrics.paired import Recorded
 from router_lab.metrics.steady import normal_quantile
 from router_lab.metrics.together import confidence_of_each
 from router_lab.outcomes import validate_outcomes
@@ -39,13 +40,10 @@ def test_one_test_needs_no_sharing_and_strangers_half_each() -> None:
 
 
 def evidence(quality: np.ndarray, cost: list[float], reference: int, missing: np.ndarray | None = None) -> Evidence:
-    n, c = quality.shape
+    n = len(quality)
     folds = group_folds(np.zeros(n, np.int64), np.arange(n), 0, CHOOSING)
-    idle = np.full(n, reference, np.int64)
     costs = np.tile(np.array(cost), (n, 1))
-    return Evidence(
-        quality, costs, np.ones((n, c), bool), np.ones(n, bool), idle, np.arange(n), folds, reference, missing=missing
-    )
+    return Evidence.bare(Recorded(quality, costs, reference, missing=missing, group=np.arange(n)), fold=folds)
 
 
 def by_hand(first: list[float], second: list[float]) -> float:
@@ -239,4 +237,4 @@ def test_a_choice_that_is_not_shown_leaves_the_table_idle_too() -> None:
     spec = spec_of(replace(fitted, choices={"default": idle}))
     assert spec.routes["a"].verdict == "inconclusive"
     assert Policy(spec).shares(["x", "y"], ["a", "b"]).tolist() == [[0.0, 1.0]] * 2
-    assert Expected.of(idle.evidence, idle).moved.max() == 0
+    assert idle.paired().moved.max() == 0

@@ -5,7 +5,6 @@ import pytest
 from numpy.typing import NDArray
 
 from router_lab.certificate import Figure
-from router_lab.fit.certificate import figure
 from router_lab.metrics import paired_saving, uneven
 from router_lab.report.policy import ranged_percent
 
@@ -79,7 +78,7 @@ def test_a_saving_that_few_dear_rows_carry_says_so() -> None:
     """50 rows of 1 dollar and 12 of 30: (50 + 360)^2 / (50 + 12 * 900) = 15.5 rows alike."""
     base = np.r_[np.ones(50), np.full(12, 30.0)]
     found = paired_saving(np.where(np.arange(62) % 2 == 0, 0.1, 1.0) * base, base)
-    shown = figure(found)
+    shown = Figure.of(found)
     assert (found.independent, uneven(found), shown.alike) == (15, 15, 15)
     assert Figure.from_json(shown.to_json()) == shown
     said = ranged_percent(shown, " of its cost")
@@ -89,5 +88,5 @@ def test_a_saving_that_few_dear_rows_carry_says_so() -> None:
 def test_a_saving_of_rows_alike_or_of_too_few_says_nothing_of_it() -> None:
     for n in (12, 62):
         found = paired_saving(np.where(np.arange(n) % 2 == 0, 0.1, 1.0), np.ones(n))
-        assert uneven(found) is None and "alike" not in figure(found).to_json()
-        assert "carried" not in ranged_percent(figure(found))
+        assert uneven(found) is None and "alike" not in Figure.of(found).to_json()
+        assert "carried" not in ranged_percent(Figure.of(found))

@@ -7,12 +7,12 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from router_lab.fit.certificate import Expected
 from router_lab.fit.choose import _alike, _low, _pooled, _statistics
 from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.walk import walk
 from router_lab.metrics import clustered_mean, estimate_of_sums, paired_saving
+from router_lab.metrics.paired import Paired, Recorded
 from router_lab.metrics.twophase import (
     SHRINKS,
     best_regression,
@@ -127,9 +127,7 @@ def evidence(n: int, drawn: np.ndarray, *, share: float = 0.5) -> Evidence:
     cost = np.column_stack([0.1 + 0.02 * RNG.random(n), np.where(drawn, 1 + RNG.random(n), np.nan)])
     weight = np.column_stack([np.ones(n), np.full(n, 1 / share)])
     rows = np.arange(n)
-    return Evidence(
-        quality, cost, np.ones((n, 2), bool), np.ones(n, bool), np.ones(n, np.int64), rows, rows % 6, 1, weight
-    )
+    return Evidence.bare(Recorded(quality, cost, 1, weight, group=rows), fold=rows % 6)
 
 
 def test_what_the_others_explain_is_used() -> None:
@@ -229,11 +227,13 @@ def test_a_choice_is_no_bolder_than_the_bound_that_tests_it() -> None:
 
 
 def test_what_is_deployed_is_told_by_the_drawn_too() -> None:
-    drawn = np.arange(100) < 25
-    deployed = Expected(np.zeros(100), np.ones(100), np.ones(100), None, np.ones(100), drawn)
-    half = np.arange(100) % 2 == 0
-    assert deployed.gained(np.ones(100, bool), np.arange(100)).independent == 25
-    assert deployed.gained(half, np.arange(100)).independent == 13
+    drawn, ones = np.arange(100) < 25, np.ones(100)
+    deployed = Paired(ones, ones, ones, 2 * ones, ones, drawn=drawn, group=np.arange(100))
+    half = deployed.take(np.arange(100) % 2 == 0)
+    assert {one.independent for one in (deployed.gain(), deployed.saving(), deployed.over(deployed))} == {25}
+    assert {one.independent for one in (half.gain(), half.saving(), half.over(half))} == {13}
+    always = replace(evidence(100, drawn), drawn=drawn).always(0)
+    assert always.gain().independent == 25
 
 
 def test_the_regression_that_predicts_best_is_taken() -> None:

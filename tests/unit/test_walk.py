@@ -11,14 +11,14 @@ from scipy.special import stdtrit
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.walk import Walked, walk
 from router_lab.metrics import betting_p, clustered_mean
+from router_lab.metrics.paired import Recorded
 
 
 def evidence(quality: np.ndarray, cost: np.ndarray | None = None, group: np.ndarray | None = None) -> Evidence:
     n = len(quality)
     costs = np.tile([1.0, 0.5], (n, 1)) if cost is None else cost
     groups = np.arange(n) if group is None else group
-    idle = np.zeros(n, np.int64)
-    return Evidence(quality, costs, np.ones((n, 2), bool), np.ones(n, bool), idle, groups, idle, 0)
+    return Evidence.bare(Recorded(quality, costs, 0, group=groups))
 
 
 def always(n: int) -> np.ndarray:
