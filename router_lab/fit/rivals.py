@@ -2,9 +2,10 @@
 
 A policy that saves less than the mix of one candidate and the reference has learned nothing about prompts, and the mix
 is a policy like any other. Both come from the same procedure (`choose`), and whoever takes the better of two tests on
-the same rows errs more often than either: so they share the error probability, the more of it each the more alike
-they are (`metrics.together`). Where one is shown to its end it needs no more, and the other is tested at the full level
-(Holm 1979).
+the same rows errs more often than either. So they share the error probability: the choice among all takes FIRST of it
+and is compared with the mix tested alike; where that saves more, the mix is deployed as far as it is shown at what
+error is left, which is the more the more alike the two are (`metrics.together`). Where one is shown to its end it needs
+no more, and the other is tested at the full level (Holm 1979).
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from router_lab.metrics import MIN_CLUSTERS
 from router_lab.metrics.bound import caution_at
 from router_lab.metrics.estimate import by_cluster
 from router_lab.metrics.paired import Ints
-from router_lab.metrics.together import confidence_of_each
+from router_lab.metrics.together import ALIKE, confidence_of_second
 
 Actions = NDArray[np.int16]
+FIRST = 0.8
+"""Share of the error for the choice among all: where it reads something that tells, the mix hardly ever saves more."""
 
 
 class Rivals(NamedTuple):
-    """What is deployed, and the random mix: the same where none does better."""
+    """What is deployed, and the random mix that it was compared with: the same where nothing saves more."""
 
     deployed: Choice
     random_mix: Choice
@@ -45,13 +48,15 @@ def rivals(
     found = choose([*options, *fixed], np.concatenate([actions, always]), evidence, careful)
     if not (found.promising and mix.promising):
         return Rivals(found.tested(sure), mix.tested(sure))
-    each = confidence_of_each(sure, 0.0 if goal.strict else correlation(found, mix))
-    found, mix = found.tested(each), mix.tested(each)
-    if mix.mix >= 1:
-        found = found.tested(sure)
-    elif found.mix >= 1:
-        mix = mix.tested(sure)
-    return Rivals(found if ahead(found, mix) > 0 else mix, mix)
+    alike = 0.0 if goal.strict else correlation(found, mix)
+    first = sure if alike >= ALIKE else 1 - FIRST * (1 - sure)
+    found, beside = found.tested(first), mix.tested(first)
+    mix = mix.tested(confidence_of_second(sure, first, alike))
+    if found.mix >= 1:
+        beside = mix = mix.tested(sure)
+    elif mix.mix >= 1:
+        found, beside = found.tested(sure), mix.tested(sure)
+    return Rivals(found, beside) if ahead(found, beside) > 0 else Rivals(mix, mix)
 
 
 def lost_suites(suite: Ints, found: Iterable[Rivals]) -> set[int]:
