@@ -105,7 +105,7 @@ class OutcomeMatrix:
         suite = np.array([suite_codes[s] for s in samples["suite"]], np.int64)
         quality = _cell_means(scored, "quality", row, column, shape)
         weight = np.nan_to_num(_cell_means(scored, "weight", row, column, shape), nan=1.0)
-        planned = _planned(frame, keys, index, shape) | (weight > 1).any(axis=0)
+        planned = _planned(frame, keys, index, np.asarray((weight > 1).any(axis=0), bool))
         return cls(
             candidates=columns,
             suites=suites,
@@ -169,16 +169,18 @@ class OutcomeMatrix:
 
 
 def _planned(
-    frame: pd.DataFrame, keys: dict[tuple[str, str], int], index: dict[Candidate, int], shape: tuple[int, int]
+    frame: pd.DataFrame, keys: dict[tuple[str, str], int], index: dict[Candidate, int], weighted: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.bool_]:
-    """[n, c] cells that a plan left out. What a person set aside is no plan: he may have seen the answer."""
-    found = np.zeros(shape, bool)
-    left = frame[frame["status"] == "budget"]
-    reasons = left["reason"] if "reason" in left.columns else [None] * len(left)
-    for suite, sample, candidate, reason in zip(left["suite"], left["sample_id"], by_row(left), reasons, strict=True):
+    """[n, c] cells that a plan left out: of `weighted` [c], who ran at a known probability, all that have no row. What
+    a person set aside is no plan: he may have seen the answer."""
+    found = np.tile(weighted, (len(keys), 1))
+    left = frame[~frame["status"].isin(SCORED)]
+    aside = left["reason"].str.startswith(INVALIDATED, na=False) if "reason" in left.columns else False
+    planned = left["status"].eq("budget") & ~np.asarray(aside, bool)
+    for suite, sample, candidate, plan in zip(left["suite"], left["sample_id"], by_row(left), planned, strict=True):
         at = keys.get((suite, sample)), index.get(candidate)
-        if None not in at and not str(reason).startswith(INVALIDATED):
-            found[at] = True
+        if None not in at:
+            found[at] = plan
     return found
 
 

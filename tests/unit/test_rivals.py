@@ -22,7 +22,7 @@ from router_lab.fit.rivals import FIRST, ahead, correlation, lost_suites, rivals
 from router_lab.metrics.paired import Recorded
 from router_lab.metrics.steady import normal_quantile
 from router_lab.metrics.together import confidence_of_second
-from router_lab.outcomes import validate_outcomes
+from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.runtime.policy import Policy
 
 
@@ -120,7 +120,10 @@ def test_a_reference_that_was_picked_pays_for_that_where_it_is_itself_tested() -
     assert Goal("margin", 0.02, 0.9, compared=5).sure == 0.9
 
 
-def table(rows: list[tuple[str, str, str, float | None, float]]) -> pd.DataFrame:
+Row = tuple[str, str, str, float | None, float]
+
+
+def table(rows: list[Row]) -> pd.DataFrame:
     names = ["suite", "sample_id", "model", "quality", "cost_usd"]
     return pd.DataFrame(rows, columns=names)
 
@@ -143,10 +146,10 @@ def test_the_best_of_many_at_the_edge_is_seldom_shown_to_be_above_it() -> None:
     assert passed <= 2
 
 
-def halves(seed: int = 0) -> list[tuple[str, str, str, float | None, float]]:
+def halves(seed: int = 0) -> list[Row]:
     """Two suites: the cheap candidate is as good in `a`, and loses thirty points in `b`, a tenth of the rows."""
     rng = np.random.default_rng(seed)
-    rows: list[tuple[str, str, str, float | None, float]] = []
+    rows: list[Row] = []
     for i in range(1000):
         suite = "b" if i < 100 else "a"
         right = rng.random() < 0.9
@@ -227,6 +230,18 @@ def test_a_drawn_part_is_missing_by_plan() -> None:
     frame.loc[frame["model"] == "dear", "weight"] = 2.0
     shown = fit_policy(against_dear(0.05), frame).spec.certificate
     assert "missing" not in shown and shown["verdict"] == "pass"
+
+
+def test_what_was_drawn_and_lost_is_missing() -> None:
+    """The dear one ran on half of the samples, by a draw: sample 2 was drawn and lost, sample 1 was not drawn."""
+    frame = table(
+        [("s", str(i), "cheap", 1.0, 0.1) for i in range(4)] + [("s", str(i), "dear", 1.0, 1.0) for i in (0, 2)]
+    )
+    frame["weight"] = np.where(frame["model"] == "dear", 2.0, 1.0)
+    frame["status"], frame["reason"] = "ok", None
+    frame.loc[5, ["quality", "status", "reason"]] = [None, "infra", "no answer"]
+    data = OutcomeMatrix.from_frame(validate_outcomes(frame))
+    assert data.missing[:, 1].tolist() == [False, False, True, False] and not data.missing[:, 0].any()
 
 
 def test_a_choice_that_is_not_shown_leaves_the_table_idle_too() -> None:
