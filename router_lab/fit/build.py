@@ -181,7 +181,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
 
 def _figures(fitted: Fitted) -> Refit:
     """Out-of-fold savings of a fit, and over the random mix."""
-    mine, base = (choice.paired(fitted.evidence) for choice in (fitted.choices["default"], fitted.random_mix))
+    mine, base = fitted.choices["default"].paired(), fitted.random_mix.paired()
     return Refit(n=len(mine.group), savings=Figure.of(mine.saving()), over_random_mix=Figure.of(mine.over(base)))
 
 
@@ -194,7 +194,7 @@ def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
     other = learn(problem, deal)
     if other.choices["default"].mix <= 0:
         return plain, None
-    more = other.choices["default"].paired(other.evidence).over(plain.choices["default"].paired(plain.evidence))
+    more = other.choices["default"].paired().over(plain.choices["default"].paired())
     return (other, more) if more.low(0.95) > 0 else (plain, None)
 
 

@@ -79,7 +79,7 @@ def certify(
     """
     goal, choice = goals["default"], choices["default"]
     found = outcome(problem, evidence, choice)
-    mine, base = choice.paired(evidence), random_mix.paired(plain)
+    mine, base = choice.paired(), random_mix.paired()
     ref = problem.develop.candidates[problem.reference]
     shown = Certificate(
         certificate_version=1,

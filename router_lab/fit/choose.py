@@ -109,9 +109,9 @@ class Choice:
         """Whether any half found something worth testing."""
         return bool(self.options)
 
-    def paired(self, evidence: Evidence | None = None) -> Paired:
-        """What is deployed gives these rows; evidence: by other outcomes of them."""
-        return (evidence or self.evidence).follow(self.action, self.mix)
+    def paired(self) -> Paired:
+        """What is deployed gives the rows that it has not seen."""
+        return self.evidence.follow(self.action, self.mix)
 
     @property
     def acts(self) -> bool:
