@@ -152,13 +152,14 @@ def learn(problem: Problem, deal: int) -> Fitted:
         evidence = replace(evidence, eligible=problem.eligible[data.suite + 1])
         found = _rivals(predictions, evidence, goals)
     choices = {name: pair.deployed for name, pair in found.items()}
+    mix = found["default"].random_mix
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
         choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
+        mix = replace(mix, walked=mix.walked._replace(mix=-1.0))
     model = fit_model(task, np.arange(len(data)), settings)
     linear, rates = compile_model(task, model, settings), suite_table(task, model)
     if all(c.by_suite for c in choices.values()):
         coverage = 0.0
-    mix = found["default"].random_mix
     strange = strange_threshold(problem, task, settings, choices["default"], main, coverage, deal)
     evidence = choices["default"].evidence
     return Fitted(

@@ -251,8 +251,10 @@ def _mix(problem: Problem, choice: Choice, base: Paired) -> RandomMix:
 
 
 def _missing(problem: Problem) -> int:
-    """Outcomes that no plan left out, of who may be chosen there."""
-    return int((problem.develop.missing & problem.eligible[problem.develop.suite + 1]).sum())
+    """Outcomes that no plan left out, each epoch one, of who may be chosen there."""
+    data = problem.develop
+    share = np.where(problem.eligible[data.suite + 1], data.missing, 0.0)
+    return int(np.where(share < 1, np.rint(share * data.epochs / np.maximum(1 - share, 1e-9)), 1).sum())
 
 
 def _oracle(recorded: Recorded) -> Oracle:

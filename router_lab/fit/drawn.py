@@ -42,8 +42,12 @@ def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bo
     alone = suites_of(suite)
     inside = np.hstack([features(quality[:, others]), alone])
     known = drawn & ~np.isnan(quality[:, ref])
-    inclusion = np.where(known, 1 / evidence.weight[:, ref], (1 / evidence.weight[known, ref]).min())
-    worst = np.where(drawn & np.isnan(quality[:, ref]), 1.0, quality[:, ref])  # drawn and lost: as `missing` has it
+    weighed = evidence.weight
+    own = weighed[:, ref]
+    inclusion = np.where(own > 1, 1 / own, (1 / own[known]).min())
+    lost = np.where(drawn & np.isnan(quality[:, ref]), 1.0, _none(evidence)[:, ref])
+    evidence = replace(evidence, missing=_with(_none(evidence), ref, lost))
+    worst = evidence.least[:, ref]
     found = best_regression(worst, drawn, inclusion, [inside, alone], fold)
     least = min(
         (paired_spread(quality[:, ref], quality[:, j], known & ~np.isnan(quality[:, j]), fold) for j in others),
@@ -52,19 +56,24 @@ def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bo
     explained = max(0.0, 1 - found.left / least) if least > 0 else 0.0
     phases = Phases(drawn, float(inclusion[known].min()), explained, explained > 0 and not strict)
     if not phases.completed:
-        return replace(evidence, phases=phases)
+        return replace(evidence, phases=phases, weight=_with(weighed, ref, np.where(drawn, 1 / inclusion, own)))
     linked = np.where(np.isnan(evidence.cost_usd), np.nan, cost_to_link(np.nan_to_num(evidence.cost_usd), LINK))
     dear = np.hstack([features(linked[:, _others(linked, evidence)]), inside])
     cost = best_regression(evidence.cost_usd[:, ref], drawn, inclusion, [dear, alone], fold)
-    weight = _with(evidence.weight, ref, np.ones(len(suite)))
+    weight = _with(weighed, ref, np.ones(len(suite)))
     return replace(
         evidence,
         quality=_with(quality, ref, found.values),
         cost_usd=_with(evidence.cost_usd, ref, cost.values),
         weight=weight if (weight != 1).any() else None,
         phases=phases,
+        missing=_with(_none(evidence), ref, np.zeros(len(suite))),
         drawn=drawn,
     )
+
+
+def _none(evidence: Evidence) -> Floats:
+    return np.zeros_like(evidence.quality) if evidence.missing is None else evidence.missing
 
 
 def _with(values: Floats, column: int, put: Floats) -> Floats:

@@ -88,7 +88,7 @@ class Evidence(Recorded):
     def only(self, rows: Mask) -> Evidence:
         """The same with the outcomes of these rows alone; the others count as unpaired."""
         quality, cost = (np.where(rows[:, None], part, np.nan) for part in (self.quality, self.cost_usd))
-        missing = None if self.missing is None else self.missing & rows[:, None]
+        missing = None if self.missing is None else np.where(rows[:, None], self.missing, 0.0)
         return replace(self, quality=quality, cost_usd=cost, missing=missing)
 
     def everywhere(self) -> Evidence:
@@ -108,8 +108,7 @@ class Evidence(Recorded):
             return 1 - self._of(self.cost_usd, action) / goal.level
         if goal.kind == "margin":
             return self.gain(action)
-        quality = self.quality if self.missing is None else np.where(self.missing, 0.0, self.quality)
-        return self._of(quality, action) - goal.level
+        return self._of(self.filled(0.0), action) - goal.level
 
     def worth(self, action: Columns, goal: Goal) -> tuple[Floats, Floats]:
         """What is gained and out of how much: dollars spared and the reference's; under a budget, quality and rows."""

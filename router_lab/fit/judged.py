@@ -52,7 +52,8 @@ def outcome(problem: Problem, evidence: Evidence, choice: Choice) -> Outcome:
             reason = f"do not route: nothing within the budget promised to be better than {ref}; {told}"
             return Outcome("pass", reason, found.n, found.clusters, judged=judged)
         if goal.kind != "budget" and not _cheaper(problem):
-            reason = f"do not route: no eligible candidate costs less than {ref}, the best single one"
+            best = ", the best single one" if problem.recipe.reference == "best" else ""
+            reason = f"do not route: no eligible candidate costs less than {ref}{best}"
             return Outcome("pass", reason, found.n, found.clusters)
         if not choice.promising:
             return replace(plain, reason=f"do not route: no choice promised a saving within the rule; {ref} serves")

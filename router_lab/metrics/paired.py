@@ -134,10 +134,10 @@ class Recorded(ByRow):
     """What c candidates, one of them the reference, were recorded to give n rows.
 
     quality, cost_usd, latency_s [n, c], NaN = missing; reference: its column. weight [n, c]: one over the known
-    probability with which an outcome was observed, None = 1. missing [n, c]: outcomes that no plan left out. What kept
-    them away may be what they would have been, so they count as lost: a candidate's as 0, the reference's as 1 (the
-    bound of Manski 1989); None = those that are missing are left out. drawn [n]: rows of which the reference's outcome
-    is no prediction, None = all.
+    probability with which an outcome was observed, None = 1. missing [n, c]: the share of an outcome's epochs that no
+    plan left out. What kept them away may be what they would have been, so they count as lost: a candidate's as 0, the
+    reference's as 1 (the bound of Manski 1989); None = those that are missing are left out. drawn [n]: rows of which
+    the reference's outcome is no prediction, None = all.
     """
 
     quality: Floats
@@ -145,11 +145,11 @@ class Recorded(ByRow):
     reference: int
     weight: Floats | None = None
     latency_s: Floats | None = None
-    missing: Mask | None = None
+    missing: Floats | None = None
     drawn: Mask | None = None
 
     @classmethod
-    def of(cls, data: OutcomeMatrix, reference: int, missing: Mask | None = None) -> Recorded:
+    def of(cls, data: OutcomeMatrix, reference: int, missing: Floats | None = None) -> Recorded:
         return Recorded(
             data.quality, data.cost_usd, reference, data.weighting, data.latency_s, missing, group=data.group,
             suite=data.suite,
@@ -158,9 +158,14 @@ class Recorded(ByRow):
     @property
     def least(self) -> Floats:
         """[n, c] qualities that differ from the reference's by no more than the true ones do to its disadvantage."""
+        return self.filled(np.arange(self.quality.shape[1]) == self.reference)
+
+    def filled(self, lost: Any) -> Floats:
+        """[n, c] qualities where an epoch that is missing counts as `lost`, a number or [c]."""
         if self.missing is None or not self.missing.any():
             return self.quality
-        return np.where(self.missing, np.arange(self.quality.shape[1]) == self.reference, self.quality)
+        mean = np.nan_to_num(self.quality) * (1 - self.missing) + lost * self.missing
+        return np.where(self.missing > 0, mean, self.quality)
 
     def gain(self, action: Columns) -> Floats:
         """Quality under columns [n] or [n, k] of actions minus the reference's, at least."""

@@ -51,7 +51,8 @@ class OutcomeMatrix:
     quality, cost_usd, latency_s: float64[n, c], the mean over the epochs that were scored; NaN where nothing was.
     check: float64[n, c], the share of epochs whose answer passed its run-time check; NaN where there is none.
     epochs: int64[n, c], how many epochs stand behind a cell. weight: float64[n, c], 1 / inclusion probability.
-    missing: bool[n, c], cells without a quality that no plan left out: not a budget, a race or a known probability.
+    missing: float64[n, c], the share of a cell's epochs that have no quality though no plan left them out: no budget,
+    race or known probability (`_missing`).
     suite: int64[n] codes. name: int64[n] codes into `groups`, the names (suite, group); the split goes by name.
     joined: int64[names] which names hold copies of one another's prompts (`outcomes.copies`), so they may span suites.
     group: int64[n] clusters, what errors, folds and neighbours take for one: names that are joined, and near copies
@@ -73,7 +74,7 @@ class OutcomeMatrix:
     check: Floats
     epochs: Ints
     weight: Floats
-    missing: npt.NDArray[np.bool_]
+    missing: Floats
     latency_s: Floats
     vectors: Floats | None = None
 
@@ -104,8 +105,9 @@ class OutcomeMatrix:
         suite_codes = {s: i for i, s in enumerate(suites)}
         suite = np.array([suite_codes[s] for s in samples["suite"]], np.int64)
         quality = _cell_means(scored, "quality", row, column, shape)
-        weight = np.nan_to_num(_cell_means(scored, "weight", row, column, shape), nan=1.0)
-        planned = _planned(frame, keys, index, np.asarray((weight > 1).any(axis=0), bool))
+        every = _Placed.of(frame, keys, index, shape)
+        weight = every.weight()
+        missing = every.missing(suite, np.asarray((weight > 1).any(axis=0), bool))
         return cls(
             candidates=columns,
             suites=suites,
@@ -121,7 +123,7 @@ class OutcomeMatrix:
             check=_cell_means(scored, "check", row, column, shape),
             epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64),
             weight=weight,
-            missing=np.isnan(quality) & ~planned,
+            missing=missing,
             latency_s=_cell_means(scored, "latency_s", row, column, shape),
             vectors=vectors,
         )
@@ -139,8 +141,8 @@ class OutcomeMatrix:
     def drawn(self, column: int) -> npt.NDArray[np.bool_] | None:
         """[n] rows on which a candidate was to run that ran on a drawn part alone, from its first sample on; None for
         any other. Whatever group it ran a sample of was drawn: where another sample of it has no outcome, that is
-        missing."""
-        known = ~np.isnan(self.quality[:, column])
+        missing. So is what it began and what was lost."""
+        known = ~np.isnan(self.quality[:, column]) | (self.missing[:, column] > 0)
         rows = np.isin(self.name, self.name[known])
         return rows if known.any() and not rows.all() and (self.weight[known, column] > 1).all() else None
 
@@ -168,20 +170,70 @@ class OutcomeMatrix:
         )
 
 
-def _planned(
-    frame: pd.DataFrame, keys: dict[tuple[str, str], int], index: dict[Candidate, int], weighted: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """[n, c] cells that a plan left out: of `weighted` [c], who ran at a known probability, all that have no row. What
-    a person set aside is no plan: he may have seen the answer."""
-    found = np.tile(weighted, (len(keys), 1))
-    left = frame[~frame["status"].isin(SCORED)]
-    aside = left["reason"].str.startswith(INVALIDATED, na=False) if "reason" in left.columns else False
-    planned = left["status"].eq("budget") & ~np.asarray(aside, bool)
-    for suite, sample, candidate, plan in zip(left["suite"], left["sample_id"], by_row(left), planned, strict=True):
-        at = keys.get((suite, sample)), index.get(candidate)
-        if None not in at:
-            found[at] = plan
-    return found
+@dataclass(frozen=True)
+class _Placed:
+    """All rows of a table that belong to a cell [n, c] of a matrix, evidence or not: their cells, epochs, whether they
+    have a quality, and whether a plan left them out. What a person set aside is no plan: he may have seen it.
+    """
+
+    row: Ints
+    column: Ints
+    epoch: Ints
+    shape: tuple[int, int]
+    known: npt.NDArray[np.bool_]
+    planned: npt.NDArray[np.bool_]
+    frame: pd.DataFrame
+
+    @classmethod
+    def of(
+        cls, frame: pd.DataFrame, keys: dict[tuple[str, str], int], index: dict[Candidate, int], shape: tuple[int, int]
+    ) -> _Placed:
+        row = np.array([keys.get(k, -1) for k in zip(frame["suite"], frame["sample_id"], strict=True)], np.int64)
+        column = np.array([index.get(candidate, -1) for candidate in by_row(frame)], np.int64)
+        inside = (row >= 0) & (column >= 0)
+        kept = frame[inside]
+        aside = kept["reason"].astype("str").str.startswith(INVALIDATED) if "reason" in kept.columns else False
+        return cls(
+            row=row[inside],
+            column=column[inside],
+            epoch=kept["epoch"].to_numpy(np.int64),
+            shape=shape,
+            known=(kept["status"].isin(SCORED) & kept["quality"].notna()).to_numpy(bool),
+            planned=np.asarray(kept["status"].eq("budget") & ~np.asarray(aside, bool), bool),
+            frame=kept,
+        )
+
+    def weight(self) -> Floats:
+        """[n, c] of what was scored; where nothing was, of what was begun; else 1."""
+        found = np.ones(self.shape)
+        for rows in (~self.planned, self.known):
+            of = _cell_means(self.frame[rows], "weight", self.row[rows], self.column[rows], self.shape)
+            found = np.where(np.isnan(of), found, of)
+        return found
+
+    def missing(self, suite: Ints, drawn: npt.NDArray[np.bool_]) -> Floats:
+        """[n, c] the share of epochs without a quality that no plan left out. Of a column that was `drawn` [c], by a
+        race or otherwise, a row must say so. Of any other an epoch is due on a sample where somebody ran it, and it
+        ran that epoch somewhere in the suite; and one epoch is due where it ran none."""
+        known, lost, left = np.zeros(self.shape), np.zeros(self.shape), np.zeros(self.shape, bool)
+        for epoch in np.unique(self.epoch):
+            here = self.epoch == epoch
+            row, column = self.row[here], self.column[here]
+            at, plan, said = (np.zeros(self.shape, bool) for _ in range(3))
+            ran = np.zeros((int(suite.max()) + 1, self.shape[1]), bool)
+            ran[suite[row], column] = True
+            some = np.zeros(self.shape[0], bool)
+            some[row] = True
+            due = some[:, None] & ran[suite] & ~drawn
+            at[row[self.known[here]], column[self.known[here]]] = True
+            plan[row[self.planned[here]], column[self.planned[here]]] = True
+            other = ~self.known[here] & ~self.planned[here]
+            said[row[other], column[other]] = True
+            known += at
+            lost += (due | said) & ~at & ~plan
+            left |= plan
+        never = (known + lost == 0) & ~left & ~drawn
+        return np.where(never, 1.0, lost / np.maximum(known + lost, 1))
 
 
 def _cell_means(frame: pd.DataFrame, name: str, row: Ints, column: Ints, shape: tuple[int, int]) -> Floats:

@@ -158,7 +158,8 @@ def test_strict_and_what_explains_nothing_stay_weighted() -> None:
     for before, strict in ((bets, True), (like, False)):
         after = completed(before, drawn, np.zeros(400, np.int64), strict=strict)
         assert after.phases is not None and not after.phases.completed and after.drawn is None
-        assert after.quality is before.quality and after.weight is before.weight
+        assert after.weight is not None and (after.weight == before.weight).all()
+        assert after.quality is before.quality and after.missing is not None and not after.missing.any()
         assert (after.phases.explained > 0) == strict and after.phases.explained >= 0
 
 
