@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, estimate_of_sums
-from router_lab.metrics.estimate import by_cluster
+from router_lab.metrics.estimate import by_cluster, left_of_budget
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,9 +61,12 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     drawn = None if evidence.drawn is None else sums["drawn"]
 
     def step_at(step: float, tested: int) -> Walked:
-        span = 0.0 if goal.kind == "budget" else step if free else 1.0
+        span = step if free else 1.0
         mixed = (1 - step) * sums["start"] + step * sums["end"]
-        found = estimate_of_sums(mixed, sums["size"], shares=shares, span=span, drawn=drawn)
+        if goal.kind == "budget":
+            found = left_of_budget(mixed, sums["size"], shares=shares, drawn=drawn)
+        else:
+            found = estimate_of_sums(mixed, sums["size"], shares=shares, span=span, drawn=drawn)
         found = replace(found, n=int(known.sum()))
         betting = None
         if goal.strict and goal.kind != "budget":  # dollars have no bound to bet within

@@ -216,6 +216,13 @@ def paired_saving(
     return _wary(summed, least=0.0 if reference is None else -1.0)
 
 
+def left_of_budget(
+    sums: Floats, sizes: Floats, *, shares: Floats | None = None, drawn: Floats | None = None
+) -> Estimate:
+    """`estimate_of_sums` of what is left of a budget: few clusters can carry most dollars, see `_wary`."""
+    return _wary(Summed(sums, sizes, shares, drawn, round(float(sizes.sum()))), least=-inf)
+
+
 LONGER = 2.0
 """A saving's third moment counts so many times: few samples of a long tail do not show how long it is."""
 REMAINS = 3.0
