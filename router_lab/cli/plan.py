@@ -51,7 +51,7 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     echo("samples are those judged; a fit holds a fifth back (holdout), so for its certificate run 1/4 more")
     words = [f"left: {need.raced}" if need.raced else need.verdict for need in found.needs]
     wide = max(13, *map(len, words))
-    head = f"{'samples':>10}{'if equal':>10}{'dollars':>12}  candidate"
+    head = f"{'samples':>10} {'if equal':>9} {'dollars':>11}  candidate"
     echo(f"{'n':>6}{'points':>8}{'least':>8}  {'verdict':{wide}}{head}")
     for need, word in zip(found.needs, words, strict=True):
         where = "" if need.suite is None else f" on {need.suite}"
@@ -59,7 +59,7 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
         count, equal, cost = ("–", "–", "–") if need.raced else _further(need)
         echo(
             f"{need.n:6}{100 * need.difference:+8.2f}{least:>8}  {word:{wide}}{count:>10}"
-            f"{equal:>10}{cost:>12}  {need.candidate}{where}"
+            f" {equal:>9} {cost:>11}  {need.candidate}{where}"
         )
     for need in found.needs:
         if need.two_phases is not None and not need.raced:

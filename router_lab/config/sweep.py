@@ -191,6 +191,6 @@ class Sweep(Strict):
         if self.reference_share < 1 and self.reference is None:
             raise ValueError(
                 f"reference_share {self.reference_share:g} is of the reference: name it, `reference: {{model: …, "
-                "effort: …}}`, as the sweep has it"
+                "effort: …}`, as the sweep has it"
             )
         return self

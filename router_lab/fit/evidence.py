@@ -29,6 +29,8 @@ class Goal:
     strict: bool = False
     mix: bool = True
     compared: int = 1
+    promised: float | None = None
+    """The confidence that all of the procedure keeps, where this test is made at a higher one for that."""
 
     @property
     def sure(self) -> float:

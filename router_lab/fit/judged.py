@@ -15,6 +15,7 @@ from router_lab.fit.problem import Problem
 from router_lab.metrics import Estimate, Verdict, apart, bounds_told, verdict
 from router_lab.metrics.verdict import MAX_INFRA
 from router_lab.replay import number
+from router_lab.runtime.shares import below
 
 UNTOLD = ("too few", "there is nothing")
 """How a reason begins that names no bound."""
@@ -54,7 +55,7 @@ def outcome(problem: Problem, evidence: Evidence, choice: Choice) -> Outcome:
         if goal.kind != "budget" and not _cheaper(problem):
             best = ", the best single one" if problem.recipe.reference == "best" else ""
             reason = f"do not route: no eligible candidate costs less than {ref}{best}"
-            return Outcome("pass", reason, found.n, found.clusters)
+            return Outcome("pass", reason + _unseen(problem), found.n, found.clusters)
         if not choice.promising:
             return replace(plain, reason=f"do not route: no choice promised a saving within the rule; {ref} serves")
     if choice.acts:
@@ -109,7 +110,7 @@ def _told(rule: Verdict, choice: Choice) -> str:
 
 def told_bounds(rule: Verdict, goal: Goal) -> str:
     """`lower bound −2.97 reaches −3.00 points (one-sided, 90 %)`, or what a budget or a least quality has of it."""
-    sure = f"(one-sided, {100 * goal.confidence:.4g} %)"
+    sure = f"(one-sided, {100 * goal.confidence:.4g} %{_why(goal)})"
     if goal.kind == "margin":
         return f"{bounds_told(rule.verdict, rule.low, rule.high, rule.floor, digits=2, scale=100)} points {sure}"
     if goal.kind == "quality":
@@ -125,6 +126,13 @@ def told_bounds(rule: Verdict, goal: Goal) -> str:
     return f"${limit} lies between the bounds ${least} and ${most} per 1,000 requests {sure}"
 
 
+def _why(goal: Goal) -> str:
+    """Why a test is made at more than the rule's confidence."""
+    if goal.promised is None or goal.confidence - goal.promised < 1e-9:
+        return ""
+    return f", so that all of it holds at {100 * goal.promised:.4g} %"
+
+
 def _within(dollars: float, limit: float) -> tuple[str, str]:
     """`apart` for a limit from above."""
     near, bound = apart(-dollars, -limit, 4, sign="-")
@@ -133,6 +141,20 @@ def _within(dollars: float, limit: float) -> tuple[str, str]:
 
 def _priced(evidence: Evidence) -> bool:
     return bool((~np.isnan(evidence.cost_usd[:, evidence.reference])).any())
+
+
+def _unseen(problem: Problem) -> str:
+    """`; m costs less, and ran on 94.7 % of the samples, where 95 % are needed`, of the one that spares most."""
+    cost, ref = problem.develop.cost_usd, problem.reference
+    spared = [
+        0.0 if problem.eligible[0, j] else float(np.nansum(cost[:, ref] - cost[:, j])) for j in range(cost.shape[1])
+    ]
+    most = int(np.argmax(spared))
+    if spared[most] <= 0:
+        return ""
+    seen, need = below(float((~np.isnan(problem.develop.quality[:, most])).mean()), problem.recipe.min_seen)
+    who = problem.develop.candidates[most]
+    return f"; {who} costs less, and ran on {seen} of the samples, where {need} are needed (`min_seen`)"
 
 
 def _cheaper(problem: Problem) -> bool:

@@ -26,7 +26,7 @@ from router_lab.metrics.paired import Ints
 from router_lab.metrics.together import ALIKE, confidence_of_second
 
 Actions = NDArray[np.int16]
-FIRST = 0.8
+FIRST = 0.85
 """Share of the error for the choice among all: where it reads something that tells, the mix hardly ever saves more."""
 
 
@@ -43,7 +43,7 @@ def rivals(
     """The better of two: chosen from `options` (actions [options, n]) and `fixed`, or from `fixed` alone, each of which
     sends all rows to one candidate. Options are chosen by bounds of half the error each."""
     sure = goal.sure
-    careful = replace(goal, confidence=(1 + sure) / 2)
+    careful = replace(goal, confidence=(1 + sure) / 2, promised=goal.confidence)
     mix = choose(fixed, always, evidence.everywhere(), careful)
     found = choose([*options, *fixed], np.concatenate([actions, always]), evidence, careful)
     if not (found.promising and mix.promising):

@@ -16,6 +16,8 @@ from router_lab.runtime.model import Candidate
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+DRAWN_ERRORS = 3.0
+"""Standard errors by which the rows that a draw left may be fewer than their probabilities say."""
 
 
 def split_of(suite: str, group: str, test_share: float = 0.2) -> str:
@@ -107,7 +109,7 @@ class OutcomeMatrix:
         quality = _cell_means(scored, "quality", row, column, shape)
         every = _Placed.of(frame, keys, index, shape)
         weight = every.weight()
-        missing = every.missing(suite, np.asarray((weight > 1).any(axis=0), bool))
+        missing = every.missing(suite, every.drawn(suite, weight))
         return cls(
             candidates=columns,
             suites=suites,
@@ -211,8 +213,21 @@ class _Placed:
             found = np.where(np.isnan(of), found, of)
         return found
 
+    def drawn(self, suite: Ints, weight: Floats) -> npt.NDArray[np.bool_]:
+        """[n, c] cells of suites in which a candidate ran at known probabilities, and on about as many rows as these
+        say: weights add up to all rows, within three standard errors. Where they do not, something else left rows out.
+        """
+        begun = np.zeros(self.shape, bool)
+        begun[self.row[~self.planned], self.column[~self.planned]] = True
+        codes = int(suite.max()) + 1
+        told, error, rows = np.zeros((codes, self.shape[1])), np.zeros((codes, self.shape[1])), np.bincount(suite)
+        np.add.at(told, suite, np.where(begun, weight, 0.0))
+        np.add.at(error, suite, np.where(begun, weight * (weight - 1), 0.0))
+        explained = told + DRAWN_ERRORS * np.sqrt(error) >= rows[:, None]
+        return np.asarray(explained[suite] & (weight > 1).any(axis=0), bool)
+
     def missing(self, suite: Ints, drawn: npt.NDArray[np.bool_]) -> Floats:
-        """[n, c] the share of epochs without a quality that no plan left out. Of a column that was `drawn` [c], by a
+        """[n, c] the share of epochs without a quality that no plan left out. Of cells that were `drawn` [n, c], by a
         race or otherwise, a row must say so. Of any other an epoch is due on a sample where somebody ran it, and it
         ran that epoch somewhere in the suite; and one epoch is due where it ran none."""
         known, lost, left = np.zeros(self.shape), np.zeros(self.shape), np.zeros(self.shape, bool)

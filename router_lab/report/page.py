@@ -41,6 +41,7 @@ from router_lab.report.policy import (
     few_of,
     figures,
     least_margin,
+    lost_told,
     policy_marks,
     price_line,
     ranged,
@@ -313,6 +314,7 @@ def _how_sure(story: Story) -> Markup:
     if shown.samples_needed:
         dollars = f" ({money(shown.dollars_needed)})" if shown.dollars_needed else ""
         facts.append(f"About {count(shown.samples_needed)} more samples would settle it{dollars}.")
+    facts += [f"{line[0].upper()}{line[1:]}." for line in lost_told(shown)]
     prices = price_line(story.policy)
     facts += [prices] if prices else []
     return section(

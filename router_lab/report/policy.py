@@ -123,7 +123,10 @@ def lost_told(shown: Certificate) -> list[str]:
     lines = []
     if shown.missing:
         what = "outcome that is missing counts" if shown.missing == 1 else "outcomes that are missing count"
-        lines.append(f"{shown.missing:,} {what} as lost: no budget, race or known probability left them out")
+        lines.append(
+            f"{shown.missing:,} {what} as lost: no budget, race or recorded probability left them out; run them again, "
+            "or record why (docs/certificate.md, What is missing)"
+        )
     closed = [name for name, row in (shown.suites or {}).items() if row.closed]
     if closed:
         lines.append(f"the reference serves all of {', '.join(closed)}, where more than the margin was lost")
@@ -316,16 +319,25 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
     return [
         {
             "suite": suite,
-            "by_prompt": moves and needed <= 1,
-            "shares": {} if moves else named(shares),
-            "assigned": _assigned(policy, suite),
+            "by_prompt": moves and needed <= 1 and not closed,
+            "shares": named(shares) if closed or not moves else {},
+            "assigned": {} if closed else _assigned(policy, suite),
             "unfamiliar": known[int(other.argmax())],
             "unfamiliar_shares": named(other),
             "coverage_needed": needed,
         }
         for suite, shares, other in zip(suites, followed, left, strict=True)
-        for needed in [0.0 if suite is not None and not follows(point) else spec.coverage_needed(suite is not None)]
+        for closed in [suite is not None and _closed(policy, suite)]
+        for needed in [
+            0.0 if closed or (suite is not None and not follows(point)) else spec.coverage_needed(suite is not None)
+        ]
     ]
+
+
+def _closed(policy: Policy, suite: str) -> bool:
+    """Whether the reference alone may serve a suite."""
+    may = policy.spec.eligible
+    return may is not None and int(may[policy.spec.suites.index(suite) + 1].sum()) == 1
 
 
 def _assigned(policy: Policy, suite: str | None) -> dict[Candidate, float]:
