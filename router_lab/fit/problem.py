@@ -170,8 +170,8 @@ def _hardly_drawn(data: OutcomeMatrix, reference: int) -> list[int]:
             found.append(int(suite))
             who, share, rows = data.candidates[reference], (1 / weight[drawn]).min(), int(here.sum())
             text = (
-                f"suite {data.suites[suite]!r}: {who} ran on {len(own):,} of {rows:,} samples, and its rows say that it "
-                f"is drawn with probability {share:.4g}; so it was not drawn there, nothing can be shown, and it "
+                f"suite {data.suites[suite]!r}: {who} ran on {len(own):,} of {rows:,} samples, and its rows say that "
+                f"it is drawn with probability {share:.4g}; so it was not drawn there, nothing can be shown, and it "
                 "serves all of the suite"
             )
             warnings.warn(RouterLabWarning(text), stacklevel=4)
