@@ -107,7 +107,7 @@ class OutcomeMatrix:
         quality = _cell_means(scored, "quality", row, column, shape)
         every = _Placed.of(frame, keys, index, shape)
         weight = every.weight()
-        missing = every.missing(suite, (weight > 1).any(axis=0))
+        missing = every.missing(suite, np.asarray((weight > 1).any(axis=0), bool))
         return cls(
             candidates=columns,
             suites=suites,
@@ -192,14 +192,15 @@ class _Placed:
         column = np.array([index.get(candidate, -1) for candidate in by_row(frame)], np.int64)
         inside = (row >= 0) & (column >= 0)
         kept = frame[inside]
-        aside = kept["reason"].astype("str").str.startswith(INVALIDATED) if "reason" in kept.columns else False
+        reasons = kept["reason"] if "reason" in kept.columns else [None] * len(kept)
+        aside = np.array([str(reason).startswith(INVALIDATED) for reason in reasons], bool)
         return cls(
             row=row[inside],
             column=column[inside],
             epoch=kept["epoch"].to_numpy(np.int64),
             shape=shape,
             known=(kept["status"].isin(SCORED) & kept["quality"].notna()).to_numpy(bool),
-            planned=((kept["status"] == "budget") & ~aside).to_numpy(bool),
+            planned=np.asarray((kept["status"] == "budget").to_numpy(bool) & ~aside, bool),
             frame=kept,
         )
 
