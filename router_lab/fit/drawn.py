@@ -35,15 +35,15 @@ def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bo
     drawn [n]: the rows on which it was to run (`OutcomeMatrix.drawn`), None = all; suite [n]: codes. Without a drawn
     part the evidence itself, and with `strict` its values, for what bets are made on has bounds.
     """
-    if drawn is None or evidence.weight is None:
+    weight = evidence.weight
+    if drawn is None or weight is None:
         return evidence
     ref, quality, fold = evidence.reference, evidence.quality, evidence.fold
     others = _others(quality, evidence)
     alone = suites_of(suite)
     inside = np.hstack([features(quality[:, others]), alone])
     known = drawn & ~np.isnan(quality[:, ref])
-    weighed = evidence.weight
-    own = weighed[:, ref]
+    own = weight[:, ref]
     inclusion = np.where(own > 1, 1 / own, (1 / own[known]).min())
     lost = np.where(drawn & np.isnan(quality[:, ref]), 1.0, _none(evidence)[:, ref])
     evidence = replace(evidence, missing=_with(_none(evidence), ref, lost))
@@ -56,11 +56,11 @@ def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bo
     explained = max(0.0, 1 - found.left / least) if least > 0 else 0.0
     phases = Phases(drawn, float(inclusion[known].min()), explained, explained > 0 and not strict)
     if not phases.completed:
-        return replace(evidence, phases=phases, weight=_with(weighed, ref, np.where(drawn, 1 / inclusion, own)))
+        return replace(evidence, phases=phases, weight=_with(weight, ref, np.where(drawn, 1 / inclusion, own)))
     linked = np.where(np.isnan(evidence.cost_usd), np.nan, cost_to_link(np.nan_to_num(evidence.cost_usd), LINK))
     dear = np.hstack([features(linked[:, _others(linked, evidence)]), inside])
     cost = best_regression(evidence.cost_usd[:, ref], drawn, inclusion, [dear, alone], fold)
-    weight = _with(weighed, ref, np.ones(len(suite)))
+    weight = _with(weight, ref, np.ones(len(suite)))
     return replace(
         evidence,
         quality=_with(quality, ref, found.values),

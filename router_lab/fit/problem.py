@@ -80,6 +80,8 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     eligible = _eligible(develop, recipe.min_seen)
     reference, compared = _reference(develop, recipe)
     eligible[:, reference] = True
+    for suite in _hardly_drawn(develop, reference):
+        eligible[suite + 1] = np.arange(eligible.shape[1]) == reference
     run = frame["status"].isin(("ok", "error", "limit", "infra"))
     infra = float((frame["status"] == "infra").sum() / max(1, int(run.sum())))
     fresh = held & ~np.isin(whole.joined[whole.name], develop.joined[develop.name])
@@ -152,6 +154,28 @@ def _eligible(data: OutcomeMatrix, min_seen: float) -> Mask:
             error = np.sqrt((seen[here] * np.maximum(seen[here] - 1, 0)).sum(axis=0)) / here.sum()
             result[row] = (seen[here].mean(axis=0) + 2 * error >= min_seen) & priced[here].any(axis=0)
     return result
+
+
+def _hardly_drawn(data: OutcomeMatrix, reference: int) -> list[int]:
+    """Suites in which a reference that ran on a drawn part ran on far fewer samples than its rows' probability says:
+    three standard errors. It was not drawn there, so nobody knows what it would have done. Warns of them."""
+    drawn = data.drawn(reference)
+    if drawn is None:
+        return []
+    weight, found = data.weight[:, reference], []
+    for suite in np.unique(data.suite):
+        here = data.suite == suite
+        own = weight[drawn & here]
+        if own.sum() + 3 * np.sqrt((own * (own - 1)).sum()) < here.sum():
+            found.append(int(suite))
+            who, share, rows = data.candidates[reference], (1 / weight[drawn]).min(), int(here.sum())
+            text = (
+                f"suite {data.suites[suite]!r}: {who} ran on {len(own):,} of {rows:,} samples, and its rows say that "
+                f"it is drawn with probability {share:.4g}; so it was not drawn there, nothing can be shown, and it "
+                "serves all of the suite"
+            )
+            warnings.warn(RouterLabWarning(text), stacklevel=4)
+    return found
 
 
 def _reference(data: OutcomeMatrix, recipe: Recipe) -> tuple[int, int]:

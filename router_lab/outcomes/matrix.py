@@ -194,7 +194,8 @@ class _Placed:
         column = np.array([index.get(candidate, -1) for candidate in by_row(frame)], np.int64)
         inside = (row >= 0) & (column >= 0)
         kept = frame[inside]
-        aside = kept["reason"].astype("str").str.startswith(INVALIDATED) if "reason" in kept.columns else False
+        reasons = kept["reason"] if "reason" in kept.columns else [None] * len(kept)
+        aside = np.array([str(reason).startswith(INVALIDATED) for reason in reasons], bool)
         return cls(
             row=row[inside],
             column=column[inside],

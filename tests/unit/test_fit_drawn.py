@@ -15,7 +15,7 @@ from router_lab.fit.problem import prepare
 from router_lab.metrics.race_order import on_floor
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.report.policy import two_phases_told
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 
 N = 500
 DEAR, SMALL, TINY = "dear", "small", "tiny"
@@ -121,3 +121,22 @@ def test_which_candidates_were_drawn() -> None:
         outcomes(0.4, n=100).assign(weight=lambda f: np.where(f.sample_id < "0020", 1, 2.5))
     )
     assert raced.drawn(column[DEAR]) is None  # all of the first rows: that is who left a race
+
+
+def test_a_suite_in_which_the_reference_was_not_drawn_stays_with_it() -> None:
+    """It ran on 2 of 60 samples of a second suite, and its rows say two in five: that was no draw."""
+    frame = outcomes(0.4)
+    other = frame["sample_id"] >= "0440"
+    frame.loc[other, "suite"] = "t"
+    ran = frame.index[other & (frame["model"] == DEAR) & (frame["status"] == "ok")]
+    kept = frame.drop(ran[2:])
+    with pytest.warns(RouterLabWarning, match=r"suite 't': dear ran on 2 of 60 samples, .* probability 0.4;"):
+        policy = fit_policy(recipe(), kept)
+    shown = Certificate.of(policy)
+    assert shown.mix and shown.suites is not None
+    lost = shown.suites["t"].quality_difference
+    assert lost is not None and (lost.value, lost.low, lost.high) == (0.0, 0.0, 0.0)
+    assert shown.suites["s"].savings is not None and (shown.suites["s"].savings.value or 0) > 0.3
+    shares = policy.shares([f"greet number {i}" for i in range(20)], ["t"] * 20)
+    assert (shares[:, policy.candidates.index(policy.reference)] == 1).all()
+    prepare(recipe(), frame)  # all of them: a draw as recorded, and no warning
