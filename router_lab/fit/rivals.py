@@ -29,6 +29,10 @@ Actions = NDArray[np.int16]
 FIRST = 0.85
 """Share of the error for the choice among all: where it reads something that tells, the mix hardly ever saves more."""
 
+LEAST_AHEAD = 0.005
+"""Of the reference's cost (under a budget: of quality) that a choice must save more than the mix: for less, nobody
+would keep a router, and on fresh rows such a lead is as often none."""
+
 
 class Rivals(NamedTuple):
     """What is deployed, and the random mix that it was compared with: the same where nothing saves more."""
@@ -47,7 +51,8 @@ def rivals(
     mix = choose(fixed, always, evidence.everywhere(), careful)
     found = choose([*options, *fixed], np.concatenate([actions, always]), evidence, careful)
     if not (found.promising and mix.promising):
-        return Rivals(found.tested(sure), mix.tested(sure))
+        found, mix = kept(found.tested(sure)), kept(mix.tested(sure))
+        return Rivals(mix if mix.promising else found, mix)
     alike = 0.0 if goal.strict else correlation(found, mix)
     first = sure if alike >= ALIKE else 1 - FIRST * (1 - sure)
     found, beside = found.tested(first), mix.tested(first)
@@ -56,7 +61,17 @@ def rivals(
         beside = mix = mix.tested(sure)
     elif mix.mix >= 1:
         found, beside = found.tested(sure), mix.tested(sure)
-    return Rivals(found, beside) if ahead(found, beside) > 0 else Rivals(mix, mix)
+    found, beside, mix = kept(found), kept(beside), kept(mix)
+    return Rivals(found, beside) if ahead(found, beside) > LEAST_AHEAD else Rivals(mix, mix)
+
+
+def kept(choice: Choice) -> Choice:
+    """The choice, or nothing in its place where it gains nothing on the rows that it has not seen."""
+    if not choice.acts:
+        return choice
+    mine = choice.paired()
+    gained = mine.gain() if choice.goal.kind == "budget" else mine.saving()
+    return choice if gained.value > 0 else replace(choice, pieces=())
 
 
 def lost_suites(suite: Ints, found: Iterable[Rivals]) -> set[int]:

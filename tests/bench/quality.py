@@ -281,7 +281,7 @@ def judge(results: dict[str, Any]) -> list[tuple[str, float, float]]:
             (
                 "pricerev: over the random mix, lower 90 % bound",
                 results["pricerev_prevgen"]["mean"]["difference_low90"],
-                0.0,
+                5.0,
             )
         ]
     scored = {name: result for name, result in results.items() if "mean" in result}

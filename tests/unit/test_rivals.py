@@ -18,7 +18,7 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
 from router_lab.fit.predictor import READS
 from router_lab.fit.problem import prepare
-from router_lab.fit.rivals import FIRST, ahead, correlation, lost_suites, rivals
+from router_lab.fit.rivals import FIRST, LEAST_AHEAD, ahead, correlation, kept, lost_suites, rivals
 from router_lab.metrics.paired import Ints, Recorded
 from router_lab.metrics.steady import normal_quantile
 from router_lab.metrics.together import confidence_of_second
@@ -88,7 +88,9 @@ def test_what_is_deployed_never_saves_less_than_the_mix(
     seen, options, actions = world(np.random.default_rng(seed), 150, candidates)
     goal = Goal("margin", margin, 0.9, strict=strict, mix=mix)
     found = rivals(options, actions, *constants(seen, goal), seen, goal)
-    assert ahead(found.deployed, found.random_mix) >= 0
+    lead = ahead(found.deployed, found.random_mix)
+    assert lead > LEAST_AHEAD or found.deployed is found.random_mix or (lead >= 0 and not found.random_mix.acts)
+    assert not found.deployed.acts or found.deployed.paired().saving().value > 0
     for one in found:
         assert 0.9 <= one.goal.confidence <= 1 - (1 - FIRST) * 0.1 + 1e-9
         assert one.mix <= one.tested(0.9).mix  # nothing is shown at a shared level that is not at the full one
@@ -108,6 +110,16 @@ def test_what_is_deployed_never_saves_less_than_the_mix(
         assert found.random_mix.goal.confidence in (0.9, second)
     else:
         assert found.deployed.goal.confidence == (second if found.deployed is found.random_mix else first)
+
+
+def test_what_costs_more_on_rows_that_it_has_not_seen_is_not_kept() -> None:
+    """The same quality, and a candidate that costs a tenth, or ten times as much as the reference."""
+    seen = evidence(np.ones((100, 2)), [0.1, 1.0], 1)
+    goal = Goal("margin", 0.05, 0.9)
+    cheap = choose(*constants(seen, goal), seen, goal)
+    assert kept(cheap) is cheap and cheap.acts
+    dear = replace(cheap, evidence=replace(seen, cost_usd=seen.cost_usd[:, ::-1]))
+    assert not kept(dear).acts and not kept(dear).promising
 
 
 def test_where_all_is_the_mix_it_is_tested_once() -> None:
