@@ -41,6 +41,8 @@ class Edge:
     infra: float = 0.0
     fits: int = 1
     told: bool = False
+    suites: int = 1
+    """Every candidate is as good in each."""
 
     @property
     def recipe(self) -> Recipe:
@@ -60,6 +62,12 @@ def both(n: int, margin: float) -> Edge:
     ways lose BEYOND margins."""
     loss = 0.8 - BEYOND * margin
     return Edge(((loss, 0.3, loss, 0.8), (0.3, loss, loss, 0.8)), (0.05, 0.05, 0.1, 1.0), n, margin, told=True)
+
+
+def crowd(candidates: int, suites: int, n: int, margin: float) -> Edge:
+    """Candidates that each lose BEYOND margins in every suite: in each of them another may be the luckiest."""
+    right = (*(0.95 - BEYOND * margin,) * candidates, 0.95)
+    return Edge((right,), (*(0.1 + 0.001 * j for j in range(candidates)), 1.0), n, margin, suites=suites)
 
 
 def below(candidates: int, n: int, by: float) -> Edge:
@@ -83,6 +91,8 @@ EDGES = {
     "2 % infra, an equal that costs a tenth, n 500": cheap(0.0, n=500, level=0.05, infra=0.02),
     "a reader and a fixed candidate at the edge, n 300": both(300, 0.05),
     "a reader and a fixed candidate at the edge, n 1000": both(1000, 0.03),
+    "8 candidates at the edge in 5 suites, n 500": crowd(8, 5, 500, 0.03),
+    "3 candidates at the edge in 12 suites, n 1200": crowd(3, 12, 1200, 0.03),
 }
 
 
@@ -110,7 +120,7 @@ def table(edge: Edge, rng: np.random.Generator) -> pd.DataFrame:
     told = prompts(kinds, rng) if edge.told else [None] * edge.n
     rows = [
         {
-            "suite": "suite", "sample_id": f"s{i:06d}", "model": model(j), "prompt": told[i],
+            "suite": f"suite {i % edge.suites}", "sample_id": f"s{i:06d}", "model": model(j), "prompt": told[i],
             "quality": None if lost[i, j] else float(good[i, j]), "cost_usd": float(cost[i, j]),
             "status": "infra" if lost[i, j] else "ok",
         }
@@ -125,7 +135,7 @@ def judged(edge: Edge, policy: Policy, fresh: tuple[list[str], NDArray[np.int64]
     """Whether the promise is broken, and what is truly saved of the reference's cost."""
     told, kinds = fresh
     truth, cost, ref = np.array(edge.right)[kinds], np.array(edge.costs), policy.spec.reference
-    shares = policy.shares(told, ["suite"] * len(told))
+    shares = policy.shares(told, [f"suite {i % edge.suites}" for i in range(len(told))])
     quality = float((shares * truth).sum(axis=1).mean())
     saved = 1 - float((shares @ cost).mean()) / edge.costs[ref]
     if edge.infra:
