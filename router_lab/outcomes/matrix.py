@@ -16,7 +16,7 @@ from router_lab.runtime.model import Candidate
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-DRAWN_ERRORS = 3.0
+DRAWN_ERRORS = 4.0
 """Standard errors by which the rows that a draw left may be fewer than their probabilities say."""
 
 
@@ -215,20 +215,20 @@ class _Placed:
         return found
 
     def drawn(self, suite: Ints, weight: Floats) -> npt.NDArray[np.bool_]:
-        """[n, c] cells of suites in which a candidate ran at known probabilities, and on about as many rows as these
-        say: weights add up to all rows, within three standard errors. Where they do not, something else left rows out.
+        """[c] who ran at known probabilities, and on about as many rows of their suites as these say: weights add up to
+        all of them, within DRAWN_ERRORS standard errors. Where they do not, something else left rows out.
         """
         begun = np.zeros(self.shape, bool)
         begun[self.row[~self.planned], self.column[~self.planned]] = True
-        codes = int(suite.max()) + 1
-        told, error, rows = np.zeros((codes, self.shape[1])), np.zeros((codes, self.shape[1])), np.bincount(suite)
-        np.add.at(told, suite, np.where(begun, weight, 0.0))
-        np.add.at(error, suite, np.where(begun, weight * (weight - 1), 0.0))
-        explained = told + DRAWN_ERRORS * np.sqrt(error) >= rows[:, None]
-        return np.asarray(explained[suite] & (weight > 1).any(axis=0), bool)
+        ran = np.zeros((int(suite.max(initial=-1)) + 1, self.shape[1]), bool)
+        ran[suite[self.row], self.column] = True
+        told = np.where(begun, weight, 0.0).sum(axis=0)
+        error = np.sqrt(np.where(begun, weight * np.maximum(weight - 1, 0.0), 0.0).sum(axis=0))
+        explained = told + DRAWN_ERRORS * error >= ran[suite].sum(axis=0)
+        return np.asarray(explained & (weight > 1).any(axis=0), bool)
 
     def missing(self, suite: Ints, drawn: npt.NDArray[np.bool_]) -> Floats:
-        """[n, c] the share of epochs without a quality that no plan left out. Of cells that were `drawn` [n, c], by a
+        """[n, c] the share of epochs without a quality that no plan left out. Of a column that was `drawn` [c], by a
         race or otherwise, a row must say so. Of any other an epoch is due on a sample where somebody ran it, and it
         ran that epoch somewhere in the suite; and one epoch is due where it ran none."""
         known, lost, left = np.zeros(self.shape), np.zeros(self.shape), np.zeros(self.shape, bool)
@@ -236,7 +236,7 @@ class _Placed:
             here = self.epoch == epoch
             row, column = self.row[here], self.column[here]
             at, plan, said = (np.zeros(self.shape, bool) for _ in range(3))
-            ran = np.zeros((int(suite.max()) + 1, self.shape[1]), bool)
+            ran = np.zeros((int(suite.max(initial=-1)) + 1, self.shape[1]), bool)
             ran[suite[row], column] = True
             some = np.zeros(self.shape[0], bool)
             some[row] = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -277,7 +278,7 @@ def test_an_interrupt_passes(stores: list[PolicyStore], interrupt: type[BaseExce
 
 
 def test_requests_in_flight_live_through_swaps(make_spec: Any, make_random: Any, tmp_path: Path) -> None:
-    """20,000 requests by 8 threads while 50 swaps change points, suites, candidates and whether vectors are taken."""
+    """20,000 requests or more by 8 threads, and 50 swaps of policies, so of points, suites, candidates and vectors."""
     policies = [
         Policy(make_spec()),
         Policy(make_spec(name="other", points={"thrifty": (Follow(100.0, 0.0),)}, point="thrifty")),
@@ -293,8 +294,12 @@ def test_requests_in_flight_live_through_swaps(make_spec: Any, make_random: Any,
     wrong: list[Any] = []
     codes: list[set[str]] = [set() for _ in range(8)]
 
+    swapped = threading.Event()
+
     def ask(thread: int) -> None:
-        for number in range(2_500):
+        for number in itertools.count():
+            if number >= 2_500 and swapped.is_set():
+                return
             own = allowed[(number + thread) % 6]
             try:
                 decision = store.decide(
@@ -314,6 +319,7 @@ def test_requests_in_flight_live_through_swaps(make_spec: Any, make_random: Any,
         now[0] = paths[(number + 1) % 4]
         assert store.check()
         rival.check()
+    swapped.set()
     for thread in threads:
         thread.join()
     assert wrong == []
