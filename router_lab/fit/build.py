@@ -36,7 +36,7 @@ from router_lab.fit.predictor import (
 )
 from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.rivals import Rivals, lost_suites, rivals
-from router_lab.fit.table import Cell, routing_table, table_actions
+from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Floats, Ints, Mask, Recorded, column_means
 from router_lab.metrics.verdict import MAX_INFRA
@@ -149,7 +149,10 @@ def learn(problem: Problem, deal: int) -> Fitted:
     while lost := lost_suites(data.suite, found.values()):
         closed |= lost
         problem = problem.without(lost)
-        evidence = replace(evidence, eligible=problem.eligible[data.suite + 1])
+        cells = without_suites(cells, lost)
+        here = np.isin(data.suite, list(lost))
+        table = np.where(here, problem.reference, evidence.table)  # the routing table asks nobody's leave to be chosen
+        evidence = replace(evidence, eligible=problem.eligible[data.suite + 1], table=table)
         found = _rivals(predictions, evidence, goals)
     choices = {name: pair.deployed for name, pair in found.items()}
     mix = found["default"].random_mix

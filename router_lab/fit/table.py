@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,6 +53,11 @@ def routing_table(recorded: Recorded, eligible: Mask, *, margin: float, confiden
         word = "pass" if passed else "fail" if accused else "inconclusive"
         cells.append(Cell(s, int(cheaper[best][1]), word, cheaper[best][2], float(adjusted[best])))
     return cells
+
+
+def without_suites(cells: Sequence[Cell], suites: Collection[int]) -> list[Cell]:
+    """The same table where nothing is shown of `suites`, which are left to the reference."""
+    return [replace(c, verdict="inconclusive") if c.suite in suites and c.verdict == "pass" else c for c in cells]
 
 
 def table_actions(cells: Sequence[Cell], suite: Ints, reference: int) -> Ints:

@@ -19,6 +19,8 @@ from router_lab.fit.folds import group_folds
 from router_lab.fit.predictor import READS
 from router_lab.fit.problem import prepare
 from router_lab.fit.rivals import FIRST, LEAST_AHEAD, ahead, correlation, kept, lost_suites, rivals
+from router_lab.fit.table import Cell, table_actions, without_suites
+from router_lab.metrics import clustered_mean
 from router_lab.metrics.paired import Ints, Recorded
 from router_lab.metrics.steady import normal_quantile
 from router_lab.metrics.together import confidence_of_second
@@ -192,6 +194,15 @@ def test_a_suite_that_is_shown_to_lose_goes_to_the_reference() -> None:
     assert policy.shares(["x"], ["b"]).tolist() == [[0.0, 1.0]] and policy.shares(["x"], ["a"])[0, 0] > 0.9
     assert shown["suites"]["b"]["savings"]["value"] == 0 == shown["suites"]["b"]["quality_difference"]["value"]
     assert shown["over_random_mix"]["value"] >= 0
+
+
+def test_the_table_routes_nothing_of_a_suite_that_is_left_to_the_reference() -> None:
+    """The runtime's table asks nobody who may be chosen: a row of it that passed would take strange prompts away."""
+    gain = clustered_mean([0.0, 0.0])
+    cells = [Cell(s, 1, verdict, gain, 0.5) for s, verdict in enumerate(("pass", "pass", "fail"))]
+    kept_cells = without_suites(cells, {1, 2})
+    assert [c.verdict for c in kept_cells] == ["pass", "inconclusive", "fail"]
+    assert table_actions(kept_cells, np.array([0, 1, 2]), 0).tolist() == [1, 0, 0]
 
 
 def test_lost_suites_by_hand() -> None:
