@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from router_lab import __version__
-from router_lab.cli.common import ERROR, INTERRUPTED, echo, plain_warnings
+from router_lab.cli.common import ERROR, INTERRUPTED, echo, leave_nothing, plain_warnings
 from router_lab.cli.examples import with_example
 from router_lab.cli.faults import TRACEBACK, told_of, traceback_lines
 from router_lab.masking import masked
@@ -92,6 +92,7 @@ def main() -> None:
         told = None if os.environ.get(TRACEBACK) else told_of(error)  # such as a full disk under `--help >file`
         for line in traceback_lines(error) if told is None else [f"Error: {told}"]:
             echo(line, err=True)
+        leave_nothing()
         raise SystemExit(ERROR) from None
 
 

@@ -84,15 +84,27 @@ def _write(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
     try:
         click.echo(text, err=err, nl=nl)
     except OSError as error:
+        _drop(sys.stderr if err else sys.stdout)
         if not err and not isinstance(error, BrokenPipeError):
             from router_lab.runtime.errors import InputError
 
             raise InputError(f"standard output: cannot be written: {error.strerror or error}") from error
-        closed = sys.stderr if err else sys.stdout
-        with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a descriptor
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, closed.fileno())
-            os.close(nowhere)
+
+
+def leave_nothing() -> None:
+    """What standard output still holds is written, or goes nowhere: at its end some versions of Python (3.11.2) would
+    try once more, and tell of the error in words and with a status of their own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop(sys.stdout)
+
+
+def _drop(stream: TextIO) -> None:
+    with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a descriptor
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 class _Logged(logging.Handler):
