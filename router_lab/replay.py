@@ -194,6 +194,7 @@ def score(
         n=gain.n, clusters=gain.clusters, in_sample=in_sample, skipped=len(data) - gain.n,
         random_mix={
             "model": pair.model, "effort": pair.effort, "probability": share,
+            **({} if chosen is None or not chosen.others else {"others": [row.to_json() for row in chosen.others]}),
             "quality": mix.mean("quality").value, "cost_usd": mix.mean("cost_usd").value,
             "savings": mix.saving().value,
         },

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
+from router_lab.certificate import Certificate
 from router_lab.config import Recipe
 from router_lab.config.recipe import CandidateRef
 from router_lab.fit import fit_policy
@@ -20,11 +21,12 @@ from router_lab.fit.predictor import READS
 from router_lab.fit.problem import prepare
 from router_lab.fit.rivals import FIRST, LEAST_AHEAD, ahead, correlation, kept, lost_suites, rivals
 from router_lab.fit.table import Cell, table_actions, without_suites
-from router_lab.metrics import clustered_mean
+from router_lab.metrics import advice, clustered_mean, who_mixes
 from router_lab.metrics.paired import Ints, Recorded
 from router_lab.metrics.steady import normal_quantile
 from router_lab.metrics.together import confidence_of_second
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
+from router_lab.replay import replay
 from router_lab.runtime.policy import Policy
 
 
@@ -318,3 +320,28 @@ def test_a_choice_that_is_not_shown_leaves_the_table_idle_too() -> None:
     assert spec.routes["a"].verdict == "inconclusive"
     assert Policy(spec).shares(["x", "y"], ["a", "b"]).tolist() == [[0.0, 1.0]] * 2
     assert idle.paired().moved.max() == 0
+
+
+def test_a_mix_of_two_candidates_is_told_and_replayed_whole() -> None:
+    """All are always right, at .1, .2 and 1 dollars. The mix: .3 * .1 + .2 * .2 + .5 * 1 = .57; the policy: .1."""
+    rows: list[Row] = [
+        ("s", f"{i:03}", model, 1.0, cost)
+        for i in range(200)
+        for model, cost in (("a", 0.1), ("b", 0.2), ("dear", 1.0))
+    ]
+    spec = fit_policy(against_dear(0.05), table(rows)).spec
+    none = {"quality_difference": None, "savings": None}
+    mix = {"model": "a", "effort": None, "probability": 0.3, **none}
+    mix["others"] = [{"model": "b", "effort": None, "probability": 0.2}]
+    over = {"value": -0.02, "low": -0.03, "high": -0.01}
+    told = {"verdict": "pass", "mix": 0.4, "over_random_mix": over, "random_mix": mix,
+            "reference": {"model": "dear", "effort": None}}  # fmt: skip
+    shown = Certificate.from_json(told)
+    assert shown.random_mix is not None and shown.random_mix.moved == 0.5
+    assert who_mixes(shown.random_mix) == "a at 0.30, b at 0.20"
+    assert "send 30 % of the requests to a and 20 % to b, at random, and the others to dear." in advice(shown).text
+    fresh = table([("s", f"new {i}", model, quality, cost) for _, i, model, quality, cost in rows])
+    found = replay(Policy(replace(spec, certificate=told)), fresh)
+    assert found.estimate("savings_over_mix").value == pytest.approx(0.47)
+    assert found.random_mix["savings"] == pytest.approx(0.43)
+    assert found.to_json()["random_mix"]["others"] == mix["others"]
