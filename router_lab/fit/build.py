@@ -16,7 +16,7 @@ from router_lab.certificate import Figure, NotReproducible, Refit
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import certify, with_test
-from router_lab.fit.choose import CHOOSING, Choice, constants, family
+from router_lab.fit.choose import CHOOSING, Choice, Option, act, constants, family, met
 from router_lab.fit.coverage import Strange, known_threshold, strange_threshold, told
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
@@ -27,6 +27,7 @@ from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.limits import fallbacks_of, limits_of
 from router_lab.fit.pieces import piece_of
 from router_lab.fit.predictor import (
+    Predicted,
     Settings,
     Task,
     compile_model,
@@ -71,8 +72,8 @@ class Fitted:
     coverage: float
     strange: Strange | None
     """What holding suites out showed; None where it could not be tried."""
-    predictions: Mapping[str, tuple[Floats, Floats]]
-    """Out of fold, by predictor: quality and cost_usd [n, c]."""
+    predicted: Predicted
+    """Out of fold."""
     closed: frozenset[int]
     """Suites left to the reference, since the choice was shown to lose too much there."""
 
@@ -143,8 +144,8 @@ def learn(problem: Problem, deal: int) -> Fitted:
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
     evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
-    predictions = crossfit(task, folds, settings)
-    found = _rivals(predictions, evidence, goals)
+    predicted = crossfit(task, folds, settings)
+    found = _rivals(predicted, evidence, goals)
     closed: set[int] = set()
     while lost := lost_suites(data.suite, found.values()):
         closed |= lost
@@ -153,7 +154,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
         here = np.isin(data.suite, list(lost))
         table = np.where(here, problem.reference, evidence.table)  # the routing table asks nobody's leave to be chosen
         evidence = replace(evidence, eligible=problem.eligible[data.suite + 1], table=table)
-        found = _rivals(predictions, evidence, goals)
+        found = _rivals(predicted, evidence, goals)
     choices = {name: pair.deployed for name, pair in found.items()}
     mix = found["default"].random_mix
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
@@ -178,7 +179,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
         rates,
         coverage,
         strange,
-        predictions,
+        predicted,
         frozenset(closed),
     )
 
@@ -242,13 +243,16 @@ def _table(problem: Problem, rows: Mask, margin: float, confidence: float) -> li
     return routing_table(known, problem.eligible[1:], margin=margin, confidence=confidence)
 
 
-def _rivals(
-    predictions: Mapping[str, tuple[Floats, Floats]], evidence: Evidence, goals: Mapping[str, Goal]
-) -> dict[str, Rivals]:
+def _rivals(predicted: Predicted, evidence: Evidence, goals: Mapping[str, Goal]) -> dict[str, Rivals]:
     """A choice and its random mix for each goal."""
-    options, actions = family(predictions, evidence)
+    options, actions = family(predicted.found, evidence)
+
+    def acting(option: Option, rows: Mask) -> Ints:
+        return act(*predicted.knowing(rows)[option.predictor], option, met(evidence, option.predictor))
+
     return {
-        point: rivals(options, actions, *constants(evidence, goal), evidence, goal) for point, goal in goals.items()
+        point: rivals(options, actions, *constants(evidence, goal), evidence, goal, acting)
+        for point, goal in goals.items()
     }
 
 

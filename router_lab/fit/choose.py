@@ -18,7 +18,7 @@ stops at the first failure: the fixed sequence needs no further correction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ from router_lab.fit.predictor import READS
 from router_lab.fit.walk import Walked, walk
 from router_lab.metrics import effective_number
 from router_lab.metrics.bound import Spread, reach
-from router_lab.metrics.paired import Paired, column_means
+from router_lab.metrics.paired import Mask, Paired, column_means
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -143,7 +143,7 @@ def family(
     options: list[Option] = []
     actions: list[NDArray[np.int16]] = []
     for name, (quality, cost) in predictions.items():
-        seen = _met(evidence, name)
+        seen = met(evidence, name)
         known: set[bytes] = set()
         for scale in SCALES:
             best, ahead = _leaders(quality, cost, scale / evidence.unit, seen)
@@ -174,17 +174,24 @@ def constants(evidence: Evidence, goal: Goal) -> tuple[list[Option], NDArray[np.
     )
 
 
-def _met(evidence: Evidence, predictor: str) -> Evidence:
+def met(evidence: Evidence, predictor: str) -> Evidence:
     return evidence if predictor == READS else evidence.everywhere()
 
 
-def choose(options: list[Option], actions: NDArray[np.int16], evidence: Evidence, goal: Goal) -> Choice:
-    """The halves' choices and their walk (module docstring). Ties go to the earlier class and option."""
+Acting = Callable[[Option, Mask], Ints]
+"""What an option does to every row [n], by what was learned from the rows of a mask [n] alone."""
+
+
+def choose(
+    options: list[Option], actions: NDArray[np.int16], evidence: Evidence, goal: Goal, acting: Acting | None = None
+) -> Choice:
+    """The halves' choices and their walk (module docstring). Ties go to the earlier class and option. `acting`: of
+    options that follow what was learned from these rows, so that each half acts by what it knows."""
     parts = []
     sums = _statistics(actions, evidence, goal) if options else np.zeros((0, 1, COLUMNS))
     for name in dict.fromkeys(option.predictor for option in options):
         mine = np.flatnonzero([option.predictor == name for option in options])
-        start = _statistics(_met(evidence, name).idle[None], evidence, goal)[0]
+        start = _statistics(met(evidence, name).idle[None], evidence, goal)[0]
         parts.append(Class(mine, sums[mine], start, len(start) if goal.mix else len(start) // 2))
     split, judged = splits(evidence.fold), np.ones(len(evidence.group), bool)
     if not goal.mix:  # one choice for all requests: one half makes it, the other alone judges it
@@ -201,11 +208,13 @@ def choose(options: list[Option], actions: NDArray[np.int16], evidence: Evidence
     served: dict[Option | None, int] = {}
     for column, (halves, pair) in enumerate(zip(split, found, strict=True)):
         for half, place in zip(halves, pair, strict=True):
-            rows = ~np.isin(evidence.fold, half)
+            known = np.isin(evidence.fold, half)
             option = None if place is None else options[place]
-            served[option] = served.get(option, 0) + int(rows.sum())
-            if place is not None:
-                action[rows, column] = actions[place][rows]
+            served[option] = served.get(option, 0) + int((~known).sum())
+            if place is not None and option is not None:
+                learned = acting is not None and option.column is None
+                does = acting(option, known) if acting is not None and learned else actions[place]
+                action[~known, column] = does[~known]
     pieces = tuple(Piece(rows / action.size, option) for option, rows in served.items() if rows)
     return Choice(pieces, action, seen, goal, walk(action, seen, goal), judged)
 

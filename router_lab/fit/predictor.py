@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LINK = "log2ish"
-READS = "blend"
-"""The predictions that read the prompt."""
+READS, RATES = "blend", "rates"
+"""The predictions that read the prompt, and those by suite alone."""
 SHARED, OWN = 5.0, 20.0
 """Prior strengths, in rows: of a suite's difficulty that all candidates share, and of a candidate's own departure."""
 PENALTIES = (1.5, 4.0, 10.0, 30.0, 100.0)
@@ -245,19 +245,48 @@ def to_units(task: Task, values: Floats) -> tuple[Floats, Floats]:
     return np.clip(values[:, :half], 0.0, 1.0), cost
 
 
-def crossfit(task: Task, folds: Ints, settings: Settings) -> dict[str, tuple[Floats, Floats]]:
-    """What may steer a policy, best guess first, each fold predicted from a fit on the others: quality and cost_usd
-    [n, c] by prompt and suite (READS), where a prompt tells anything, and by suite alone."""
-    shape = task.targets.shape
+@dataclass(frozen=True)
+class Predicted:
+    """What may steer a policy, each row predicted from a fit without its fold: `rates` and `text` [n, 2c], the ridge's
+    departures from its suite's mean, on the fitted scales; `factor` [2c] their mean smearing."""
+
+    task: Task
+    settings: Settings
+    rates: Floats
+    text: Floats
+    factor: Floats
+
+    @property
+    def found(self) -> dict[str, tuple[Floats, Floats]]:
+        """Best guess first: quality and cost_usd [n, c] by prompt and suite (READS), where a prompt tells anything, and
+        by suite alone."""
+        return self._by(self.rates)
+
+    def knowing(self, rows: NDArray[np.bool_]) -> dict[str, tuple[Floats, Floats]]:
+        """The same of every row, with the suite rates of `rows` [n] alone, as whoever saw no other has them: in each of
+        many suites another of many candidates may have been lucky, and who chooses by all rows but one fold chooses the
+        luckiest nearly as one does who chooses by all."""
+        task = self.task
+        rates = suite_rates(task.targets[rows], task.weights[rows], task.suite[rows], task.suites) + self.factor
+        return self._by(rates[task.suite])
+
+    def _by(self, rates: Floats) -> dict[str, tuple[Floats, Floats]]:
+        by_suite = {RATES: to_units(self.task, rates)}
+        if max(self.settings.blend) > 0 and self.task.texts.any():
+            return {READS: to_units(self.task, _blend(rates, self.text, self.settings, self.task.half)), **by_suite}
+        return by_suite
+
+
+def crossfit(task: Task, folds: Ints, settings: Settings) -> Predicted:
+    """Predictions of each fold from a fit on the others."""
+    shape, factors = task.targets.shape, []
     rates, text = np.zeros(shape), np.zeros(shape)
     for fold in range(int(folds.max()) + 1):
         out = np.flatnonzero(folds == fold)
         model = fit_model(task, np.flatnonzero(folds != fold), settings)
         rates[out], text[out] = model.parts(task, out)
-    found = {"rates": to_units(task, rates)}
-    if max(settings.blend) > 0 and task.texts.any():
-        return {READS: to_units(task, _blend(rates, text, settings, task.half)), **found}
-    return found
+        factors.append(model.factor)
+    return Predicted(task, settings, rates, text, np.mean(factors, axis=0))
 
 
 def suite_table(task: Task, model: Model) -> tuple[Floats, Floats]:

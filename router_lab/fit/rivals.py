@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.fit.choose import Choice, Option, choose
+from router_lab.fit.choose import Acting, Choice, Option, choose
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.metrics import MIN_CLUSTERS
 from router_lab.metrics.bound import caution_at
@@ -42,14 +42,15 @@ class Rivals(NamedTuple):
 
 
 def rivals(
-    options: list[Option], actions: Actions, fixed: list[Option], always: Actions, evidence: Evidence, goal: Goal
-) -> Rivals:
+    options: list[Option], actions: Actions, fixed: list[Option], always: Actions, evidence: Evidence, goal: Goal,
+    acting: Acting | None = None,
+) -> Rivals:  # fmt: skip
     """The better of two: chosen from `options` (actions [options, n]) and `fixed`, or from `fixed` alone, each of which
-    sends all rows to one candidate. Options are chosen by bounds of half the error each."""
+    sends all rows to one candidate. Options are chosen by bounds of half the error each. `acting`: see `choose`."""
     sure = goal.sure
     careful = replace(goal, confidence=(1 + sure) / 2, promised=goal.confidence)
     mix = choose(fixed, always, evidence.everywhere(), careful)
-    found = choose([*options, *fixed], np.concatenate([actions, always]), evidence, careful)
+    found = choose([*options, *fixed], np.concatenate([actions, always]), evidence, careful, acting)
     if not (found.promising and mix.promising):
         found, mix = kept(found.tested(sure)), kept(mix.tested(sure))
         return Rivals(mix if mix.promising else found, mix)

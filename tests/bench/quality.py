@@ -207,7 +207,7 @@ def hull_saving(found: Set, seed: int, fitter: str = "default") -> float:
     fitted = learn(problem, seed)
     evidence, rows = fitted.evidence, np.arange(len(problem.develop))
     quality, cost = [], []
-    options, actions = family(fitted.predictions, replace(evidence, covered=np.ones_like(evidence.covered)))
+    options, actions = family(fitted.predicted.found, replace(evidence, covered=np.ones_like(evidence.covered)))
     fixed = [np.full(len(rows), j) for j in np.flatnonzero(problem.eligible[0])]
     for action in [*(actions[i].astype(np.int64) for i in range(len(options))), *fixed]:
         pair = np.stack([evidence.quality[rows, action], evidence.cost_usd[rows, action]])

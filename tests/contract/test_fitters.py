@@ -41,10 +41,10 @@ class TestFitter:
         task, data = task_of(two_kinds(100))
         folds = group_folds(data.suite, data.group)
         settings = FITTERS[fitter](task, folds, 0)
-        before = crossfit(task, folds, settings)
+        before = crossfit(task, folds, settings).found
         changed, _ = task_of(two_kinds(100))
         changed.targets[folds == 1] = 0.0
-        after = crossfit(changed, folds, settings)
+        after = crossfit(changed, folds, settings).found
         here = folds == 1
         assert list(before) == list(after)
         for name, (quality, cost) in before.items():
