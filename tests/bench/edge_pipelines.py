@@ -42,7 +42,8 @@ class Edge:
     fits: int = 1
     told: bool = False
     suites: int = 1
-    """Every candidate is as good in each."""
+    """Every candidate is as good in each, unless there are as many kinds, and they are `apart`: one a suite."""
+    apart: bool = False
 
     @property
     def recipe(self) -> Recipe:
@@ -64,10 +65,22 @@ def both(n: int, margin: float) -> Edge:
     return Edge(((loss, 0.3, loss, 0.8), (0.3, loss, loss, 0.8)), (0.05, 0.05, 0.1, 1.0), n, margin, told=True)
 
 
-def crowd(candidates: int, suites: int, n: int, margin: float) -> Edge:
+def crowd(candidates: int, suites: int, n: int, margin: float, *, kinds: int = 1, told: bool = False) -> Edge:
     """Candidates that each lose BEYOND margins in every suite: in each of them another may be the luckiest."""
     right = (*(0.95 - BEYOND * margin,) * candidates, 0.95)
-    return Edge((right,), (*(0.1 + 0.001 * j for j in range(candidates)), 1.0), n, margin, suites=suites)
+    return Edge((right,) * kinds, crowded(candidates), n, margin, suites=suites, told=told)
+
+
+def uneven(candidates: int, suites: int, n: int, margin: float, most: float) -> Edge:
+    """Candidates that each lose between nothing and `most` in a suite, as drawn once: there is much to choose from."""
+    lost = np.random.default_rng(5).uniform(0, most, (suites, candidates))
+    right = tuple((*(float(0.9 - loss) for loss in row), 0.9) for row in lost)
+    return Edge(right, crowded(candidates), n, margin, suites=suites, apart=True)
+
+
+def crowded(candidates: int) -> tuple[float, ...]:
+    """Dollars of an answer: nearly alike, and the reference ten times as dear."""
+    return (*(0.1 + 0.001 * j for j in range(candidates)), 1.0)
 
 
 def below(candidates: int, n: int, by: float) -> Edge:
@@ -93,6 +106,9 @@ EDGES = {
     "a reader and a fixed candidate at the edge, n 1000": both(1000, 0.03),
     "8 candidates at the edge in 5 suites, n 500": crowd(8, 5, 500, 0.03),
     "3 candidates at the edge in 12 suites, n 1200": crowd(3, 12, 1200, 0.03),
+    "8 candidates at the edge in 5 suites with 5 kinds of prompts, n 500": crowd(8, 5, 500, 0.03, kinds=5, told=True),
+    "4 candidates that lose otherwise in each of 6 suites, n 600": uneven(4, 6, 600, 0.03, 0.12),
+    "3 candidates that lose otherwise in each of 12 suites, n 1200": uneven(3, 12, 1200, 0.03, 0.12),
 }
 
 
@@ -110,7 +126,7 @@ def prompts(kinds: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
 def table(edge: Edge, rng: np.random.Generator) -> pd.DataFrame:
     """Outcomes of one draw, raw."""
     right = np.array(edge.right)
-    kinds = rng.integers(0, len(right), edge.n)
+    kinds = np.arange(edge.n) % edge.suites if edge.apart else rng.integers(0, len(right), edge.n)
     good = rng.random((edge.n, right.shape[1])) < right[kinds]
     cost = np.array(edge.costs) * rng.uniform(0.8, 1.2, good.shape)
     gone = rng.random(good.shape) < edge.missing

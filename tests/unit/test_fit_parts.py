@@ -20,7 +20,7 @@ from router_lab.fit.choose import Choice, Option, act, choose, constants, family
 from router_lab.fit.design import DENSE_WEIGHT, Design
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
-from router_lab.fit.predictor import suite_rates
+from router_lab.fit.predictor import Predicted, Settings, Task, suite_rates
 from router_lab.fit.ridge import ridge
 from router_lab.fit.rows import Rows
 from router_lab.fit.table import routing_table
@@ -224,6 +224,50 @@ def test_without_chance_those_who_chose_do_not_judge() -> None:
     (column,) = {option.column for option in found.options}
     gain = (quality[:, column] - quality[:, 0])[found.judged]
     assert (found.walked.estimate.n, found.walked.estimate.value) == (60, pytest.approx(found.walked.at * gain.mean()))
+
+
+def test_each_half_acts_by_what_it_knows() -> None:
+    """What an option does to a half's rows is what the other half has learned, and that half is the pieces' too."""
+    quality, seen, goal = crowd(0)
+    options, asked = [Option("rates", 1.0, 0.0)], []
+
+    def acting(option: Option, rows: np.ndarray) -> np.ndarray:
+        asked.append(rows)
+        return np.full(120, 1 + int(rows[:60].sum()) % 3)
+
+    found = choose(options, np.full((1, 120), 1, np.int16), seen, goal, acting)
+    halves = [np.isin(seen.fold, half) for pair in splits(seen.fold) for half in pair]
+    assert {rows.tobytes() for rows in asked} <= {half.tobytes() for half in halves} and len(asked) > 10
+    for column, (one, other) in enumerate(splits(seen.fold)):
+        for half in (one, other):
+            known = np.isin(seen.fold, half)
+            if any((known == rows).all() for rows in asked):
+                assert (found.action[~known, column] == 1 + int(known[:60].sum()) % 3).all()
+            else:
+                assert (found.action[~known, column] == 0).all()
+
+
+def test_half_of_the_rows_has_suite_rates_of_its_own() -> None:
+    """Two suites of four rows, no prompt: by hand the rates of the first half, whatever the other's rows say."""
+    targets = np.array([[1, 0], [1, 0], [0, 0], [1, 0], [0, 0], [0, 0], [0, 0], [1, 0]], np.float64)
+    suite, half = np.repeat([1, 2], 4), np.array([1, 1, 0, 0, 1, 1, 0, 0], bool)
+
+    def known(values: np.ndarray) -> np.ndarray:
+        task = Task(
+            Design.of([None] * 8, None), values, np.ones((8, 2)), suite, np.arange(8), 2,
+            np.array([[0.0], [1.0]]), np.zeros(8, bool), np.zeros((8, 1)),
+        )  # fmt: skip
+        predicted = Predicted(task, Settings(), np.full((8, 2), 0.9), np.zeros((8, 2)), np.zeros(2))
+        assert list(predicted.found) == ["rates"] and (predicted.found["rates"][0] == 0.9).all()
+        return predicted.knowing(half)["rates"][0]
+
+    # Both of the first suite's two rows were right, none of the second's: 1/2 on the mean of four. A suite's residual
+    # is 1, its mean .5; the difficulty .5 * 2 / (2 + 5) = 1/7, and .5 + (1 + 20/7) / 22 = .5 + 27/154.
+    found = known(targets)
+    assert found[:, 0] == pytest.approx([0.5 + 27 / 154] * 4 + [0.5 - 27 / 154] * 4)
+    turned = targets.copy()
+    turned[~half] = 1 - turned[~half]
+    assert (known(turned) == found).all()
 
 
 def test_choose_prefers_what_saves_after_its_own_mix() -> None:
