@@ -25,19 +25,13 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.limits import fallbacks_of, limits_of
+from router_lab.fit.model import Fitter
 from router_lab.fit.pieces import piece_of
-from router_lab.fit.predictor import (
-    Predicted,
-    Settings,
-    Task,
-    compile_model,
-    crossfit,
-    fit_model,
-    suite_table,
-)
+from router_lab.fit.predicted import Predicted, crossfit
 from router_lab.fit.problem import Problem, prepare
 from router_lab.fit.rivals import Rivals, lost_suites, rivals
 from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
+from router_lab.fit.task import Task
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Floats, Ints, Mask, Recorded, column_means
 from router_lab.metrics.verdict import MAX_INFRA
@@ -60,7 +54,7 @@ class Fitted:
 
     problem: Problem
     task: Task
-    settings: Settings
+    fitter: Fitter
     evidence: Evidence
     goals: Mapping[str, Goal]
     choices: Mapping[str, Choice]
@@ -136,7 +130,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     design = Design.of(data.prompts, data.vectors)
     task = Task.of(data, design)
     folds = group_folds(data.suite, data.group, deal)
-    settings = FITTERS[problem.recipe.fitter](task, folds, deal)
+    fitter = FITTERS[problem.recipe.fitter].tuned(task, folds, deal)
     goals = _goals(problem.recipe, problem.compared)
     main = goals["default"]
     level = main.level if main.kind == "margin" else 0.0
@@ -144,7 +138,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     evidence, coverage = _evidence(problem, design, folds, level, main.confidence)
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
     evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
-    predicted = crossfit(task, folds, settings)
+    predicted = crossfit(task, folds, fitter)
     found = _rivals(predicted, evidence, goals)
     closed: set[int] = set()
     while lost := lost_suites(data.suite, found.values()):
@@ -160,16 +154,16 @@ def learn(problem: Problem, deal: int) -> Fitted:
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
         choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
         mix = replace(mix, walked=mix.walked._replace(mix=-1.0))
-    model = fit_model(task, np.arange(len(data)), settings)
-    linear, rates = compile_model(task, model, settings), suite_table(task, model)
+    model = fitter.fit(task, np.arange(len(data)))
+    linear, rates = model.compile(task), model.table(task)
     if all(c.by_suite for c in choices.values()):
         coverage = 0.0
-    strange = strange_threshold(problem, task, settings, choices["default"], main, coverage, deal)
+    strange = strange_threshold(problem, task, fitter, choices["default"], main, coverage, deal)
     evidence = choices["default"].evidence
     return Fitted(
         problem,
         task,
-        settings,
+        fitter,
         evidence,
         goals,
         choices,
@@ -279,7 +273,7 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
         limits=limits_of(problem.frame, data.suites, data.candidates),
         expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
         groups=np.array(sorted({group_code(*name) for name in data.used_groups}), np.uint64),
-        provenance=_provenance(problem, fitted.settings, seed),
+        provenance=_provenance(problem, fitted.fitter, seed),
     )
 
 
@@ -314,15 +308,13 @@ def _profiles(problem: Problem) -> tuple[Profile, ...]:
     )
 
 
-def _provenance(problem: Problem, settings: Settings, seed: int | None) -> dict[str, Any]:
+def _provenance(problem: Problem, fitter: Fitter, seed: int | None) -> dict[str, Any]:
     return {
         "router_lab": router_lab.__version__,
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         **({} if seed is None else {"seed": seed}),
         "fitter": problem.recipe.fitter,
-        "penalty": list(settings.penalty),
-        "blend": list(settings.blend),
         "recipe": problem.recipe.model_dump(mode="json"),
-        **settings.notes(),
+        **fitter.notes(),
     }

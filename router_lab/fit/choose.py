@@ -28,7 +28,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from router_lab.fit.evidence import Evidence, Goal
-from router_lab.fit.predictor import READS
+from router_lab.fit.model import READS
 from router_lab.fit.walk import Walked, walk
 from router_lab.metrics import effective_number
 from router_lab.metrics.bound import Spread, reach

@@ -17,8 +17,9 @@ import numpy as np
 from router_lab.certificate import Figure, UnknownSuites
 from router_lab.fit.choose import Choice, Option, act
 from router_lab.fit.evidence import Evidence, Goal
-from router_lab.fit.predictor import READS, Settings, Task, fit_model, to_units
+from router_lab.fit.model import READS, Fitter
 from router_lab.fit.problem import Problem
+from router_lab.fit.task import Task, to_units
 from router_lab.metrics import MIN_CLUSTERS, Estimate, clustered_mean
 from router_lab.metrics.paired import Floats, Ints, Mask, Recorded
 from router_lab.runtime.model import POOLED
@@ -51,7 +52,7 @@ def known_threshold(coverage: Floats, texts: Mask) -> float:
 
 
 def strange_threshold(
-    problem: Problem, task: Task, settings: Settings, choice: Choice, goal: Goal, least: float, seed: int
+    problem: Problem, task: Task, fitter: Fitter, choice: Choice, goal: Goal, least: float, seed: int
 ) -> Strange | None:
     """The threshold for unknown suites, at least `least`; None where fewer than two suites were measured or nothing
     follows predictions anyway.
@@ -69,7 +70,7 @@ def strange_threshold(
     for inside, out in _held_out(data.suite[rows], data.group[rows]):
         if not len(inside):
             continue
-        action[out] = _actions(problem, task, settings, choice, rows[inside], rows[out])
+        action[out] = _actions(problem, task, fitter, choice, rows[inside], rows[out])
         if choice.reads:
             seen[out] = _coverage(task, rows[inside], rows[out])
     # Just above every held-out prompt nothing of them is followed, yet a prompt made of known words is. What reads no
@@ -97,17 +98,17 @@ def _held_out(suite: Ints, group: Ints) -> Iterator[tuple[Ints, Ints]]:
         yield np.flatnonzero(~out & ~np.isin(group, group[out])), np.flatnonzero(out)
 
 
-def _actions(problem: Problem, task: Task, settings: Settings, choice: Choice, inside: Ints, out: Ints) -> Ints:
+def _actions(problem: Problem, task: Task, fitter: Fitter, choice: Choice, inside: Ints, out: Ints) -> Ints:
     """[out, options] what each chosen option does to rows of unknown suites when only `inside` was measured."""
     evidence = _evidence(problem, out)
     rates = reading = None
     if any(option.column is None for option in choice.options):
-        model = fit_model(task, inside, settings)
+        model = fitter.fit(task, inside)
         values = np.repeat((model.rates[POOLED] + model.factor)[None], len(out), axis=0)
         rates = to_units(task, values)
         if choice.reads:
             told = model.text.predict(task.design.matrix[out]).astype(np.float64)
-            told = settings.columns(settings.blend, task.half) * (told - model.centre[POOLED])
+            told = model.blend * (told - model.centre[POOLED])
             reading = to_units(task, values + told)
 
     def of(option: Option) -> Ints:

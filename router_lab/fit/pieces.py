@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from router_lab.fit.choose import Option
-from router_lab.fit.predictor import READS
+from router_lab.fit.model import READS
 from router_lab.metrics.paired import Floats, Mask
 from router_lab.runtime.model import POOLED
 from router_lab.runtime.points import Assign, Follow, Piece

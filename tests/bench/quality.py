@@ -28,7 +28,6 @@ from router_lab.fit import FITTERS
 from router_lab.fit.build import fit_problem, learn, spec_of
 from router_lab.fit.choose import family
 from router_lab.fit.folds import deal_of, group_folds
-from router_lab.fit.predictor import compile_model, fit_model
 from router_lab.fit.problem import prepare
 from router_lab.metrics import apgr, clustered_mean, cpt, non_decreasing_hull, paired_saving
 from router_lab.outcomes import OutcomeMatrix, read_outcomes, validate_outcomes
@@ -141,7 +140,7 @@ def ranking(found: Set, seed: int, fitter: str = "default") -> dict[str, float]:
     for frame, rows in found.splits():
         fitted = learn(prepare(recipe(fitter), frame), seed)
         every = np.arange(len(fitted.problem.develop))
-        linear = compile_model(fitted.task, fit_model(fitted.task, every, fitted.settings), fitted.settings)
+        linear = fitted.fitter.fit(fitted.task, every).compile(fitted.task)
         policy = Policy(spec_of(replace(fitted, linear=linear), seed))
         prompts = [found.data.prompts[i] or "" for i in rows]
         for store, suites in ((known, [found.data.suites[found.data.suite[i]] for i in rows]), (unknown, None)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from router_lab.config import Recipe
 from router_lab.fit import FITTERS, fit_policy
 from router_lab.fit.design import Design
+from router_lab.fit.fitters.blend import Blend
 from router_lab.fit.folds import group_folds
-from router_lab.fit.predictor import Settings, Task, crossfit
-from router_lab.fit.settings import MOST
+from router_lab.fit.predicted import crossfit
+from router_lab.fit.task import Task
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.replay import replay
 from router_lab.runtime.artifact import encode_policy, load_policy, save_policy
@@ -33,14 +35,15 @@ class TestFitter:
     def test_settings_are_in_range_and_repeatable(self, fitter: str) -> None:
         task, data = task_of(two_kinds(100))
         folds = group_folds(data.suite, data.group)
-        settings = FITTERS[fitter](task, folds, 0)
-        assert isinstance(settings, Settings) and settings == FITTERS[fitter](task, folds, 0)
-        assert min(settings.penalty) > 0 and 0 <= min(settings.blend) <= max(settings.blend) <= MOST
+        found, notes = FITTERS[fitter].tuned(task, folds, 0), FITTERS[fitter].tuned(task, folds, 0).notes()
+        assert found.notes() == notes == json.loads(json.dumps(notes))
+        if isinstance(found, Blend):
+            assert min(found.penalty) > 0 and 0 <= min(found.blend) <= max(found.blend) <= found.most
 
     def test_out_of_fold_predictions_do_not_depend_on_the_fold(self, fitter: str) -> None:
         task, data = task_of(two_kinds(100))
         folds = group_folds(data.suite, data.group)
-        settings = FITTERS[fitter](task, folds, 0)
+        settings = FITTERS[fitter].tuned(task, folds, 0)
         before = crossfit(task, folds, settings).found
         changed, _ = task_of(two_kinds(100))
         changed.targets[folds == 1] = 0.0

@@ -13,7 +13,7 @@ from router_lab.outcomes import validate_outcomes
 
 
 def test_no_half_is_served_by_rates_that_it_helped_to_make() -> None:
-    """Six candidates, of which two to four, alike, are fit for a suite: whom a half takes there is luck, so halves disagree."""
+    """Of six candidates some, alike, are fit for a suite: whom a half takes there is luck, so halves disagree."""
     rng = np.random.default_rng(2)
     fit_for = (np.arange(240)[:, None] + np.arange(6)) % 4 < 2
     good = rng.random((240, 7)) < np.hstack([np.where(fit_for, 0.88, 0.3), np.full((240, 1), 0.9)])

@@ -13,8 +13,10 @@ from router_lab.fit import fit_policy
 from router_lab.fit.choose import FIXED, Choice, Option, Piece
 from router_lab.fit.coverage import _actions
 from router_lab.fit.design import Design
-from router_lab.fit.predictor import READS, Settings, Task
+from router_lab.fit.fitters.blend import Blend
+from router_lab.fit.model import READS
 from router_lab.fit.problem import prepare
+from router_lab.fit.task import Task
 from router_lab.outcomes import validate_outcomes
 from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.policy import Policy
@@ -108,5 +110,5 @@ def test_a_candidate_for_everything_stays_itself_beside_pieces_that_read() -> No
     options = (Option(READS, 0.0, 0.0), Option("rates", 0.0, 0.0), Option(FIXED, 1e9, 0.0, large))
     nothing = np.zeros((len(data), 1), np.int64)
     choice = Choice(tuple(Piece(1 / 3, option) for option in options), nothing, *[None] * 4)  # type: ignore[arg-type]
-    found = _actions(problem, task, Settings(blend=(0.5, 0.5)), choice, rows[::2], rows[1::2])
+    found = _actions(problem, task, Blend(blend=(0.5, 0.5)), choice, rows[::2], rows[1::2])
     assert found.shape == (len(rows[1::2]), 3) and (found[:, 2] == large).all()

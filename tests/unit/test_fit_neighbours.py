@@ -7,9 +7,10 @@ import pytest
 
 from router_lab.fit.design import Design
 from router_lab.fit.fitters import FITTERS
+from router_lab.fit.fitters.knn import Neighbours
+from router_lab.fit.fitters.neighbours import Near, Neighbourhood, Reach, departures, nearest, unit_rows
 from router_lab.fit.folds import group_folds
-from router_lab.fit.neighbours import Near, Neighbourhood, Reach, departures, nearest, unit_rows
-from router_lab.fit.predictor import Task, fit_model
+from router_lab.fit.task import Task
 from router_lab.outcomes import OutcomeMatrix
 from tests.fit_worlds import EASY, two_kinds
 
@@ -65,13 +66,14 @@ def test_no_row_teaches_itself_nor_its_group() -> None:
 def test_left_out_rows_are_never_looked_at() -> None:
     task, data = world()
     folds = group_folds(data.suite, data.group)
-    settings = FITTERS["knn"](task, folds, 0)
-    assert settings.reaches is not None and settings.notes()["reaches"] == [list(g) for g in settings.reaches]
+    fitter = FITTERS["knn"].tuned(task, folds, 0)
+    assert isinstance(fitter, Neighbours) and fitter.reaches is not None
+    assert fitter.notes()["reaches"] == [list(g) for g in fitter.reaches]
     train = np.flatnonzero(folds != 0)
-    before = fit_model(task, train, settings)
+    before = fitter.fit(task, train)
     other = Task.of(data, task.design)
     other.targets[folds == 0] = 1e6
-    after = fit_model(other, train, settings)
+    after = fitter.fit(other, train)
     assert (before.text.coefficients == after.text.coefficients).all() and (before.rates == after.rates).all()
 
 
@@ -81,10 +83,10 @@ def test_neighbours_are_followed_where_they_agree_and_not_where_they_are_noise(
 ) -> None:
     data = OutcomeMatrix.from_frame(two_kinds(200, shuffle=shuffle))
     task = Task.of(data, Design.of(data.prompts))
-    settings = FITTERS["knn"](task, group_folds(data.suite, data.group), 0)
+    fitter = FITTERS["knn"].tuned(task, group_folds(data.suite, data.group), 0)
     rows = np.arange(len(data))
-    _, departed = fit_model(task, rows, settings).parts(task, rows)
-    told = settings.blend[0] * departed[:, data.candidates.index(("small", None))]
+    _, departed = fitter.fit(task, rows).parts(task, rows)
+    told = fitter.notes()["blend"][0] * departed[:, data.candidates.index(("small", None))]
     easy = np.array([str(p).startswith(EASY) for p in data.prompts])
     # In truth .95 - .20 = .75, shrunk; nothing once outcomes are dealt to other prompts.
     assert least < told[easy].mean() - told[~easy].mean() < most

@@ -20,10 +20,11 @@ from router_lab.fit.choose import Choice, Option, act, choose, constants, family
 from router_lab.fit.design import DENSE_WEIGHT, Design
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
-from router_lab.fit.predictor import Predicted, Settings, Task, suite_rates
+from router_lab.fit.predicted import Predicted
 from router_lab.fit.ridge import ridge
 from router_lab.fit.rows import Rows
 from router_lab.fit.table import routing_table
+from router_lab.fit.task import Task, suite_rates
 from router_lab.fit.walk import walk
 from router_lab.fit.whole import product, room, whole
 from router_lab.metrics import clustered_mean
@@ -228,7 +229,7 @@ def test_without_chance_those_who_chose_do_not_judge() -> None:
 
 def test_each_half_acts_by_what_it_knows() -> None:
     """What an option does to a half's rows is what the other half has learned, and that half is the pieces' too."""
-    quality, seen, goal = crowd(0)
+    _, seen, goal = crowd(0)
     options, asked = [Option("rates", 1.0, 0.0)], []
 
     def acting(option: Option, rows: np.ndarray) -> np.ndarray:
@@ -257,7 +258,7 @@ def test_half_of_the_rows_has_suite_rates_of_its_own() -> None:
             Design.of([None] * 8, None), values, np.ones((8, 2)), suite, np.arange(8), 2,
             np.array([[0.0], [1.0]]), np.zeros(8, bool), np.zeros((8, 1)),
         )  # fmt: skip
-        predicted = Predicted(task, Settings(), np.full((8, 2), 0.9), np.zeros((8, 2)), np.zeros(2))
+        predicted = Predicted(task, np.full((8, 2), 0.9), np.zeros((8, 2)), np.zeros(2), np.full(2, 0.5))
         assert list(predicted.found) == ["rates"] and (predicted.found["rates"][0] == 0.9).all()
         return predicted.knowing(half)["rates"][0]
 

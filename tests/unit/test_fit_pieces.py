@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.fit.choose import FIXED, Option
+from router_lab.fit.model import READS
 from router_lab.fit.pieces import piece_of
-from router_lab.fit.predictor import READS
 from router_lab.outcomes import validate_outcomes
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.model import POOLED, Candidate, Linear, PolicySpec, Profile

@@ -24,7 +24,7 @@ from router_lab.cli.words import READS
 from router_lab.config import Gates, load
 from router_lab.fit.certificate import SEVERAL
 from router_lab.fit.choose import FIXED
-from router_lab.fit.predictor import READS as READS_PROMPTS
+from router_lab.fit.model import READS as READS_PROMPTS
 from router_lab.gates import FACTS, MEASURED
 from router_lab.outcomes import validate_outcomes, write_outcomes
 from router_lab.runtime.artifact import save_revision

@@ -17,7 +17,7 @@ from router_lab.fit.build import learn, spec_of
 from router_lab.fit.choose import CHOOSING, Option, choose, constants
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
-from router_lab.fit.predictor import READS
+from router_lab.fit.model import READS
 from router_lab.fit.problem import prepare
 from router_lab.fit.rivals import FIRST, LEAST_AHEAD, ahead, correlation, kept, lost_suites, rivals
 from router_lab.fit.table import Cell, table_actions, without_suites

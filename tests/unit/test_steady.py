@@ -13,8 +13,8 @@ import pytest
 import scipy.sparse as sp
 from scipy import special
 
+from router_lab.fit.fitters.neighbours import BITS, Near, Reach, departures, nearest
 from router_lab.fit.limits import _tails
-from router_lab.fit.neighbours import BITS, Near, Reach, departures, nearest
 from router_lab.metrics import steady
 from router_lab.metrics.sequential import STAKES, log_mean
 from tests.conftest import ROOT
@@ -116,7 +116,7 @@ BANNED = {
 }  # fmt: skip
 PLACES = ("fit", "metrics", "outcomes", "gates", "runtime", "replay.py", "plan.py")
 EXACT = {
-    ("fit/whole.py", "@"), ("fit/choose.py", "@"), ("fit/rows.py", "@"), ("fit/neighbours.py", "@"),
+    ("fit/whole.py", "@"), ("fit/choose.py", "@"), ("fit/rows.py", "@"), ("fit/fitters/neighbours.py", "@"),
     ("metrics/tally.py", "@"), ("runtime/predict.py", "@"), ("runtime/vectors.py", "@"),
 }  # fmt: skip
 """Products of whole numbers, or with sparse matrices of ones: their sums are exact, or in the order of the rows."""
@@ -147,7 +147,7 @@ def uses(path: Path) -> set[tuple[str, str]]:
 def test_nothing_that_a_processor_may_change_decides() -> None:
     """What decides or is written is computed in these places; whoever needs one of these functions takes `steady`'s, or
     sums whole numbers, and says so here."""
-    files = [f for place in PLACES for f in sorted((ROOT / "router_lab").glob(f"{place}/*.py"))]
+    files = [f for place in PLACES for f in sorted((ROOT / "router_lab").glob(f"{place}/**/*.py"))]
     files += [ROOT / "router_lab" / place for place in PLACES if place.endswith(".py")]
     found = set().union(*(uses(path) for path in files))
     assert len(files) > 60

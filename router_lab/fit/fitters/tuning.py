@@ -4,34 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.fit.neighbours import COUNTS, STRENGTHS, Reach, departures
-from router_lab.fit.predictor import (
-    PENALTIES,
-    PENALTY_OUTCOMES,
-    PENALTY_ROWS,
-    Model,
-    Settings,
-    Task,
-    fit_model,
-    suite_rates,
-)
+from router_lab.fit.model import Model
+from router_lab.fit.task import Floats, Ints, Task
 from router_lab.fit.vectors import SIZES
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-PLAIN = Settings()
-MOST = 4.0
-"""Greatest blend of a ridge fitted to neighbours: reach and penalty both shrink it, and left-out rows may ask for
-more."""
+if TYPE_CHECKING:
+    from router_lab.fit.fitters.blend import Blend
+
+Settings = TypeVar("Settings", bound="Blend")
+PENALTIES = (1.5, 4.0, 10.0, 30.0, 100.0)
+PENALTY_ROWS, PENALTY_OUTCOMES = 5_000, 50_000
+"""Rows that settings are chosen on: so many, or as many more as keep within so many outcomes. What two candidates
+differ by within a suite is little, and half of MMLU's rows do not tell it from noise."""
 
 
-def choose_settings(task: Task, folds: Ints, seed: int = 0, base: Settings = PLAIN) -> Settings:
+def tuned(base: Settings, task: Task, folds: Ints, seed: int) -> Settings:
     """Penalty, blend and weighting of rare words, for quality and for cost apart, by leaving out each fold of the
-    rows that `_some` takes.
+    rows that `some` takes.
 
     With d the ridge's departures on left-out rows and r what the suite rates leave to explain, a blend b of a penalty
     explains 2 b sum d r - b^2 sum d d of r's squares: the penalty that explains most at its best blend,
@@ -42,14 +35,14 @@ def choose_settings(task: Task, folds: Ints, seed: int = 0, base: Settings = PLA
     4 ranks best (APGR .685 against .693). Last, where there are vectors, their length beside the words. `base` holds
     what is not chosen here.
     """
-    rows = _some(task, seed)
+    rows = some(task, seed)
     if not task.texts.any() or folds.max() == 0:
-        return Settings(blend=(0.0, 0.0))
+        return replace(base, blend=(0.0, 0.0))
 
     @cache
-    def explained(settings: Settings) -> tuple[Floats, Floats]:
+    def explained(settings: Blend) -> tuple[Floats, Floats]:
         shared, square = _products(task, folds, rows, settings)
-        return _explained(shared, square, 1.0 if base.reaches is None else MOST)
+        return explained_by(shared, square, base.most)
 
     def best(*ways: Settings) -> Settings:
         """For quality and for cost apart, the first of `ways` that explains most, with its blend."""
@@ -71,30 +64,7 @@ def choose_settings(task: Task, folds: Ints, seed: int = 0, base: Settings = PLA
     return now
 
 
-def choose_reaches(task: Task, folds: Ints, seed: int = 0) -> tuple[Reach, Reach]:
-    """How many neighbours are followed, and how close they must be, for quality and for cost apart: the reach whose
-    departures explain most of rows whose fold is left out, neighbours being sought in the others."""
-    rows = _some(task, seed)
-    reaches = [Reach(count, strength) for count in COUNTS for strength in STRENGTHS]
-    shared, square = np.zeros((len(reaches), 2)), np.zeros((len(reaches), 2))
-    for fold in range(int(folds.max()) + 1):
-        train, out = rows[folds[rows] != fold], rows[folds[rows] == fold]
-        if not len(train) or not len(out):
-            continue
-        rates = suite_rates(task.targets[train], task.weights[train], task.suite[train], task.suites)
-        residual = task.targets - rates[task.suite]
-        near = task.neighbourhood.near(out, train, max(COUNTS))
-        for i, reach in enumerate(reaches):
-            products = _agreement(task, out, departures(near, residual, task.weights, reach), residual[out])
-            shared[i] += products[0]
-            square[i] += products[1]
-    blend = _explained(shared, square)[1]
-    # Unlike the greatest shared^2 / square: of two alike, the freer.
-    best = (2 * blend * shared - blend * blend * square).argmax(axis=0)
-    return reaches[best[0]], reaches[best[1]]
-
-
-def _some(task: Task, seed: int) -> Ints:
+def some(task: Task, seed: int) -> Ints:
     """All rows, or PENALTY_ROWS of them, more where that is no more than PENALTY_OUTCOMES."""
     rows = np.arange(len(task.targets))
     most = max(PENALTY_ROWS, PENALTY_OUTCOMES // task.half)
@@ -103,29 +73,29 @@ def _some(task: Task, seed: int) -> Ints:
     return rows
 
 
-def _explained(shared: Floats, square: Floats, most: float = 1.0) -> tuple[Floats, Floats]:
+def explained_by(shared: Floats, square: Floats, most: float = 1.0) -> tuple[Floats, Floats]:
     """Squares explained by the best blend, and that blend, at most `most`."""
     shared, square = np.maximum(shared, 0.0), np.maximum(square, 1e-12)
     blend = np.minimum(shared / square, most)
     return 2 * blend * shared - blend * blend * square, blend
 
 
-def _products(task: Task, folds: Ints, rows: Ints, settings: Settings) -> Floats:
+def _products(task: Task, folds: Ints, rows: Ints, settings: Blend) -> Floats:
     """[2, 2]: sum d r and sum d d over left-out rows, of quality (its differences between candidates) and of cost."""
     result = np.zeros((2, 2))
     for fold in range(int(folds.max()) + 1):
         train, out = rows[folds[rows] != fold], rows[folds[rows] == fold]
         if len(train) and len(out):
-            result += _left_out(task, fit_model(task, train, settings), out)
+            result += _left_out(task, settings.fit(task, train), out)
     return result
 
 
 def _left_out(task: Task, model: Model, out: Ints) -> Floats:
     rates, departed = model.parts(task, out)
-    return _agreement(task, out, departed, task.targets[out] - rates)
+    return agreement(task, out, departed, task.targets[out] - rates)
 
 
-def _agreement(task: Task, out: Ints, departed: Floats, left: Floats) -> Floats:
+def agreement(task: Task, out: Ints, departed: Floats, left: Floats) -> Floats:
     """[2, 2]: sum d r and sum d d of departures d and what they should have been, r, of quality and of cost."""
     half, weights = task.half, task.weights[out] * task.texts[out][:, None]
     result = np.zeros((2, 2))

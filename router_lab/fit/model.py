@@ -1,0 +1,77 @@
+"""What was learned: quality and cost of every candidate by suite, and by how much a prompt's words depart from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from router_lab.fit.ridge import Ridge
+from router_lab.fit.task import LINK, Floats, Ints, Task, to_units
+from router_lab.runtime.model import Linear
+
+READS, RATES = "blend", "rates"
+"""The predictions that read the prompt, and those by suite alone."""
+Pair = tuple[Floats, Floats]
+"""Quality in [0, 1] and cost in dollars, each [n, c]."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted predictor, before it is compiled: `rates` [suites + 1, 2c] and the ridge on the prompt."""
+
+    rates: Floats
+    text: Ridge
+    centre: Floats
+    """[suites + 1, 2c] shrunken means of the ridge by suite: the rates know a suite's level better than its words do
+    (the first three folds of MMLU at penalty 2: APGR .702, and .697 for the mean of the rates and the whole ridge)."""
+    factor: Floats
+    """[2c] added to predictions: 0 for quality; makes mean costs right on the link's scale (Duan 1983, smearing)."""
+    blend: Floats
+    """[2c] share of the ridge's departures that is followed."""
+
+    def parts(self, task: Task, rows: Ints) -> tuple[Floats, Floats]:
+        """Rates, and departures of the ridge from its suite's mean, [rows, 2c] apart, so that blends can be compared
+        without refitting."""
+        told = self.text.predict(task.design.matrix[rows]).astype(np.float64)
+        suite = task.suite[rows]
+        return self.rates[suite] + self.factor, told - self.centre[suite]
+
+    def table(self, task: Task) -> Pair:
+        """Quality and cost_usd [suites + 1, c] of the rates alone, in the runtime's row order."""
+        return to_units(task, self.rates + self.factor)
+
+    def compile(self, task: Task) -> Linear:
+        """The runtime's form: blend and smearing move into the biases, the ridge's weights become int8."""
+        weights, dense, vector = task.design.split(self.text.coefficients)
+        bias = self.rates + self.blend * (self.text.intercept - self.centre) + self.factor
+        return Linear.quantised(
+            seen=task.design.kept,
+            weights=weights * self.blend,
+            bias=bias,
+            dense=dense * self.blend,
+            cost_bounds=task.bounds,
+            cost_link=LINK,
+            standard=task.design.standard,
+            vector=None if vector is None else vector * self.blend,
+        )
+
+
+class Fitter(Protocol):
+    """Settings that were chosen for a task, and how a model is fitted with them. No call may depend on the clock, on
+    the processor or on the order of calls: the same rows give the same bytes."""
+
+    @classmethod
+    def tuned(cls, task: Task, folds: Ints, seed: int) -> Self:
+        """Settings for `task` by cross-validation on its `folds` [n] (one fold: nothing can be left out). `seed`
+        follows from the names of the groups, like the folds."""
+        ...
+
+    def fit(self, task: Task, rows: Ints) -> Model:
+        """Learned from `rows` (indices) of the task and from nothing else of it."""
+        ...
+
+    def notes(self) -> dict[str, Any]:
+        """The settings as a policy's provenance names them, as JSON."""
+        ...
