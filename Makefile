@@ -45,7 +45,7 @@ format: $(STAMP)  ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-readme: $(STAMP)  ## Put what demo and walks print into README.md
+readme: $(STAMP)  ## Put what demo and walks print into README.md and docs/
 	@$(BIN)/python tests/bench/readme.py
 
 lock:  ## Rewrite requirements.lock from pyproject.toml (needs uv)

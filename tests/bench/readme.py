@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-README = ROOT / "README.md"
+README, DEMO = ROOT / "README.md", ROOT / "docs" / "demo.md"
 BLOCK = re.compile(r"(<!-- printed by: make demo -->\n```text\n)(.*?)(```)", flags=re.S)
 
 
@@ -27,10 +27,11 @@ def sections(printed: str) -> list[str]:
 
 
 def write(printed: str, picture: Path) -> None:
-    """Replace the README's blocks and docs/front.svg."""
-    bodies = iter(sections(printed))
-    text = BLOCK.sub(lambda m: m[1] + next(bodies) + m[3], README.read_text(encoding="utf-8"))
-    README.write_text(text, encoding="utf-8")
+    """Replace the blocks of the page on the demo, the README's, which is how its certificate begins, and the picture."""
+    found = sections(printed)
+    for page, bodies in ((DEMO, iter(found)), (README, iter([found[1].split("\n\n")[0] + "\n"]))):
+        text = BLOCK.sub(lambda m, told=bodies: m[1] + next(told) + m[3], page.read_text(encoding="utf-8"))
+        page.write_text(text, encoding="utf-8")
     shutil.copyfile(picture, ROOT / "docs" / "front.svg")
 
 

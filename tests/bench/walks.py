@@ -1,6 +1,6 @@
-"""Play the README's walks as a new user would: in a fresh directory, with bash, one after another.
+"""Play the walks of docs/walks.md as a new user would: in a fresh directory, with bash, one after another.
 
-`--write` puts what they print into the blocks of the README marked `printed by: make bench-walks`, and the seconds too.
+`--write` puts what they print into the page's blocks marked `printed by: make bench-walks`, and the seconds too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "walks.md"
 WALK = re.compile(
     r"<!-- walk: (?P<name>[^>]+?) -->\n```sh\n(?P<commands>.*?)```\n(?P<between>.*?)"
     r"<!-- printed by: make bench-walks -->\n```text\n(?P<printed>.*?)```",
@@ -41,11 +41,11 @@ class Played:
 
 
 def play(folder: Path) -> list[Played]:
-    """Every walk of the README, in `folder`, which gets what a clone holds; shell variables live on between walks."""
+    """Every walk of the page, in `folder`, which gets what a clone holds; shell variables live on between walks."""
     for name in ("evals", "datasets"):
         shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / STATE).touch()
-    return [_play(folder, m["name"], m["commands"]) for m in WALK.finditer(README.read_text(encoding="utf-8"))]
+    return [_play(folder, m["name"], m["commands"]) for m in WALK.finditer(PAGE.read_text(encoding="utf-8"))]
 
 
 def _play(folder: Path, name: str, commands: str) -> Played:
@@ -68,24 +68,24 @@ def masked(text: str) -> str:
 
 
 def table(walks: list[Played]) -> str:
-    """Seconds by walk, as the README quotes them."""
+    """Seconds by walk, as the page quotes them."""
     rows = [(w.name, w.seconds) for w in walks]
     rows.append(("all of them", sum(w.seconds for w in walks)))
     return "".join(f"{name:<16}{seconds:6.0f} s\n" for name, seconds in rows)
 
 
 def write(walks: list[Played]) -> None:
-    """Replace the quoted output and the times in the README."""
+    """Replace the quoted output and the times on the page."""
     by_name = {w.name: w for w in walks}
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     for match in reversed(list(WALK.finditer(text))):
         text = text[: match.start("printed")] + by_name[match["name"]].stdout + text[match.end("printed") :]
-    README.write_text(TIMES.sub(lambda m: m[1] + table(walks) + m[3], text), encoding="utf-8")
+    PAGE.write_text(TIMES.sub(lambda m: m[1] + table(walks) + m[3], text), encoding="utf-8")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put what was printed into README.md")
+    parser.add_argument("--write", action="store_true", help="put what was printed into docs/walks.md")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="router-lab-walks-") as folder:
         walks = play(Path(folder))

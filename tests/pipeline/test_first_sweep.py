@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README[README.index("## Your own first sweep") : README.index("## In your own Python")]
+SECTION = README[README.index("## Your own first sweep") : README.index("## What it will not do")]
 COMMANDS = re.findall(r"^    \.venv/bin/router-lab ([^#\n]*)", SECTION, flags=re.M)
 ANSWERS = {"France": "Paris", "17 + 25": "42", "9 * 13": "117"}
 

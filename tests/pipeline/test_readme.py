@@ -20,7 +20,9 @@ from tests.pipeline.conftest import Demo
 from tests.servers.loopback import serving
 
 README = (ROOT / "README.md").read_text()
-QUOTED = re.findall(r"<!-- printed by: make demo -->\n```text\n(.*?)```", README, flags=re.S)
+DEMO = (ROOT / "docs" / "demo.md").read_text()
+PYTHON = README + (ROOT / "docs" / "python.md").read_text()
+QUOTED = re.findall(r"<!-- printed by: make demo -->\n```text\n(.*?)```", README + DEMO, flags=re.S)
 
 
 def test_quoted_output_is_what_the_demo_prints(demo: Demo) -> None:
@@ -33,10 +35,14 @@ def test_quoted_output_is_what_the_demo_prints(demo: Demo) -> None:
 
 
 def test_figures_in_the_prose_stand_in_the_quoted_output() -> None:
-    prose = README[README.index("Read it like this") :].split("\n\n")[0]
+    """In full on the demo's page, in short in the README, which is no longer than a reader's first look."""
     quoted = "".join(QUOTED)
-    for number in re.findall(r"\d+\.\d", prose):
-        assert number in quoted, number
+    for page, start in ((DEMO, "Read it like this"), (README, "Eight candidates")):
+        numbers = re.findall(r"\d+\.\d", page[page.index(start) :].split("\n\n")[0])
+        assert len(numbers) > 4
+        for number in numbers:
+            assert number in quoted, number
+    assert len(README.splitlines()) <= 220
 
 
 DOCS = [p for p in sorted((ROOT / "docs").glob("*.md")) if p.stem != "artifact-format"]
@@ -67,7 +73,7 @@ def test_the_picture_is_the_demos(demo: Demo) -> None:
 @pytest.mark.parametrize("api", ["openai", "anthropic"])
 def test_a_request_from_ones_own_python(api: str, demo: Demo, tmp_path: Path) -> None:
     """The README's file, run as a user runs it, against a server on loopback; only the address comes from outside."""
-    block = re.search(rf"<!-- run: {api} -->\n```python\n(.*?)```", README, flags=re.S)
+    block = re.search(rf"<!-- run: {api} -->\n```python\n(.*?)```", PYTHON, flags=re.S)
     assert block is not None
     (tmp_path / "mine.py").write_text(block[1])
     save_revision(measured_through(load_policy(demo.policy), api), tmp_path / "policies" / "support")
@@ -86,7 +92,7 @@ def test_a_request_from_ones_own_python(api: str, demo: Demo, tmp_path: Path) ->
 
 def test_an_agent_loop_ends_before_it_overspends(demo: Demo, tmp_path: Path) -> None:
     """The README's loop, whose agent never succeeds: it ends by the budget, and by itself."""
-    block = re.search(r"<!-- run: budget -->\n```python\n(.*?)```", README, flags=re.S)
+    block = re.search(r"<!-- run: budget -->\n```python\n(.*?)```", PYTHON, flags=re.S)
     assert block is not None
     (tmp_path / "mine.py").write_text(block[1])
     save_revision(load_policy(demo.policy), tmp_path / "policies" / "support")

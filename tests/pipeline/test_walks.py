@@ -1,12 +1,12 @@
-"""The README's walks end where it says, and print what it quotes."""
+"""The walks of docs/walks.md end where it says, and print what it quotes."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.bench.walks import README, WALK, Played, masked, play
+from tests.bench.walks import PAGE, WALK, Played, masked, play
 
-QUOTED = {m["name"]: m["printed"] for m in WALK.finditer(README.read_text(encoding="utf-8"))}
+QUOTED = {m["name"]: m["printed"] for m in WALK.finditer(PAGE.read_text(encoding="utf-8"))}
 
 
 @pytest.fixture(scope="module")
