@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from router_lab.certificate import Figure, NotReproducible, Refit
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import certify, with_test
-from router_lab.fit.choose import CHOOSING, Choice, Option, act, constants, family, met
+from router_lab.fit.choose import CHOOSING, Actions, Choice, Option, act, constants, family
 from router_lab.fit.coverage import Strange, known_threshold, strange_threshold, told
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
@@ -239,10 +239,10 @@ def _table(problem: Problem, rows: Mask, margin: float, confidence: float) -> li
 
 def _rivals(predicted: Predicted, evidence: Evidence, goals: Mapping[str, Goal]) -> dict[str, Rivals]:
     """A choice and its random mix for each goal."""
-    options, actions = family(predicted.found, evidence)
+    options, actions = family(predicted.found, evidence, learned=True)
 
-    def acting(option: Option, rows: Mask) -> Ints:
-        return act(*predicted.knowing(rows)[option.predictor], option, met(evidence, option.predictor))
+    def acting(options: Sequence[Option], rows: Mask) -> Actions:
+        return act(options, predicted.knowing(rows), evidence)
 
     return {
         point: rivals(options, actions, *constants(evidence, goal), evidence, goal, acting)

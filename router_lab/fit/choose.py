@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -119,9 +120,30 @@ class Choice:
         return self.promising and self.mix > 0
 
 
-def act(quality: Floats, cost: Floats, option: Option, evidence: Evidence) -> Ints:
-    """[n] columns chosen: the runtime's rule, `by_prediction_many`, on predictions [n, c]."""
-    return _guarded(*_leaders(quality, cost, option.tradeoff, evidence), option.guard, evidence)
+Predictions = Mapping[str, tuple[Floats, Floats]]
+"""Quality and cost_usd [n, c] by predictor."""
+Actions = NDArray[np.int16]
+"""[options, n] columns chosen."""
+Acting = Callable[[Sequence[Option], Mask], Actions]
+"""What options do to every row, by what was learned from the rows of a mask [n] alone."""
+
+
+def act(options: Sequence[Option], found: Predictions, evidence: Evidence) -> Actions:
+    """The runtime's rule, `by_prediction_many`, on predictions; or the one candidate of everything, where eligible."""
+    leaders: dict[tuple[str, float], tuple[Ints, Floats]] = {}
+    actions = np.empty((len(options), len(evidence.group)), np.int16)
+    for row, option in zip(actions, options, strict=True):
+        seen = met(evidence, option.predictor)
+        if option.column is not None:
+            row[:] = np.where(seen.eligible[:, option.column], option.column, seen.reference)
+            continue
+        name = option.predictor, option.tradeoff
+        if name not in leaders:
+            leaders[name] = _leaders(*found[option.predictor], option.tradeoff, seen)
+        best, ahead = leaders[name]
+        followed = np.where(ahead > option.guard, best, seen.reference)
+        row[:] = np.where(seen.covered, followed, seen.table)
+    return actions
 
 
 def _leaders(quality: Floats, cost: Floats, tradeoff: float, evidence: Evidence) -> tuple[Ints, Floats]:
@@ -132,32 +154,22 @@ def _leaders(quality: Floats, cost: Floats, tradeoff: float, evidence: Evidence)
     return best, utility[np.arange(len(best)), best] - utility[:, evidence.reference]
 
 
-def _guarded(best: Ints, ahead: Floats, guard: float, evidence: Evidence) -> Ints:
-    return np.where(evidence.covered, np.where(ahead > guard, best, evidence.reference), evidence.table)
+def family(found: Predictions, evidence: Evidence, *, learned: bool = False) -> tuple[list[Option], Actions]:
+    """All options of the predictors that act somewhere, and their actions; without repeats of the same actions in a
+    class, unless predictions were `learned` on these rows: by what half of them knows, the same may be different."""
+    grid = [Option(name, scale / evidence.unit, guard) for name in found for scale in SCALES for guard in GUARDS]
+    actions = act(grid, found, evidence)
+    known: set[tuple[str, bytes]] = set()
+    kept = []
+    for place, (option, action) in enumerate(zip(grid, actions, strict=True)):
+        seen, key = met(evidence, option.predictor), (option.predictor, action.tobytes())
+        if (learned or key not in known) and (action != seen.table)[seen.covered].any():
+            known.add(key)
+            kept.append(place)
+    return [grid[place] for place in kept], actions[kept]
 
 
-def family(
-    predictions: Mapping[str, tuple[Floats, Floats]], evidence: Evidence
-) -> tuple[list[Option], NDArray[np.int16]]:
-    """All options of the predictors and their actions [options, n], without repeats of the same actions in a class."""
-    options: list[Option] = []
-    actions: list[NDArray[np.int16]] = []
-    for name, (quality, cost) in predictions.items():
-        seen = met(evidence, name)
-        known: set[bytes] = set()
-        for scale in SCALES:
-            best, ahead = _leaders(quality, cost, scale / evidence.unit, seen)
-            for guard in GUARDS:
-                action = _guarded(best, ahead, guard, seen).astype(np.int16)
-                key = action.tobytes()
-                if key not in known and (action != seen.table)[seen.covered].any():
-                    known.add(key)
-                    options.append(Option(name, scale / evidence.unit, guard))
-                    actions.append(action)
-    return options, np.array(actions, np.int16).reshape(len(actions), len(evidence.group))
-
-
-def constants(evidence: Evidence, goal: Goal) -> tuple[list[Option], NDArray[np.int16]]:
+def constants(evidence: Evidence, goal: Goal) -> tuple[list[Option], Actions]:
     """The class FIXED: each candidate that is cheaper than the reference on the mean (under a budget: better), for
     every row on which it may be chosen. The tradeoff makes the runtime's rule pick it among the two."""
     quality = column_means(evidence.quality, evidence.weight)
@@ -167,38 +179,34 @@ def constants(evidence: Evidence, goal: Goal) -> tuple[list[Option], NDArray[np.
         better = quality > quality[ref] if goal.kind == "budget" else cost < (1 - LEAST_CHEAPER) * cost[ref]
     columns = [int(j) for j in np.flatnonzero(better & evidence.eligible.any(axis=0))]
     tradeoff = 0.0 if goal.kind == "budget" else 10 / LEAST_CHEAPER / evidence.unit
-    actions = [np.where(evidence.eligible[:, j], j, ref).astype(np.int16) for j in columns]
-    return (
-        [Option(FIXED, tradeoff, 0.0, j) for j in columns],
-        np.array(actions, np.int16).reshape(len(columns), len(evidence.group)),
-    )
+    options = [Option(FIXED, tradeoff, 0.0, j) for j in columns]
+    return options, act(options, {}, evidence)
 
 
 def met(evidence: Evidence, predictor: str) -> Evidence:
     return evidence if predictor == READS else evidence.everywhere()
 
 
-Acting = Callable[[Option, Mask], Ints]
-"""What an option does to every row [n], by what was learned from the rows of a mask [n] alone."""
-
-
 def choose(
-    options: list[Option], actions: NDArray[np.int16], evidence: Evidence, goal: Goal, acting: Acting | None = None
+    options: Sequence[Option], actions: Actions, evidence: Evidence, goal: Goal, acting: Acting | None = None
 ) -> Choice:
-    """The halves' choices and their walk (module docstring). Ties go to the earlier class and option. `acting`: of
-    options that follow what was learned from these rows, so that each half acts by what it knows."""
+    """The halves' choices and their walk (module docstring). Ties go to the earlier class, and in it to the middle of
+    those that are tied: with room on both sides, it does the same elsewhere. `acting`: of options that follow what was
+    learned from these rows, of which each half then knows its own alone."""
     parts = []
-    sums = _statistics(actions, evidence, goal) if options else np.zeros((0, 1, COLUMNS))
     for name in dict.fromkeys(option.predictor for option in options):
         mine = np.flatnonzero([option.predictor == name for option in options])
         start = _statistics(met(evidence, name).idle[None], evidence, goal)[0]
-        parts.append(Class(mine, sums[mine], start, len(start) if goal.mix else len(start) // 2))
+        parts.append(Class(mine, start, len(start) if goal.mix else len(start) // 2))
+    seen_by = _seen_by(options, actions, evidence, goal, acting)
     split, judged = splits(evidence.fold), np.ones(len(evidence.group), bool)
     if not goal.mix:  # one choice for all requests: one half makes it, the other alone judges it
         split = split[:1]
         judged = ~np.isin(evidence.fold, split[0][0])
         evidence = evidence.only(judged)
-    found = [[_select(parts, half, goal) if len(half) else None for half in halves] for halves in split]
+    asked = [[half if len(half) and (goal.mix or not place) else None for place, half in enumerate(halves)]
+             for halves in split]  # fmt: skip
+    found = [[None if half is None else _select(parts, seen_by(half), half, goal) for half in pair] for pair in asked]
     if not goal.mix:
         found[0][1] = found[0][0]
     chosen = [options[place] for pair in found for place in pair if place is not None]
@@ -212,8 +220,7 @@ def choose(
             option = None if place is None else options[place]
             served[option] = served.get(option, 0) + int((~known).sum())
             if place is not None and option is not None:
-                learned = acting is not None and option.column is None
-                does = acting(option, known) if acting is not None and learned else actions[place]
+                does = actions[place] if acting is None else acting([option], known)[0]
                 action[~known, column] = does[~known]
     pieces = tuple(Piece(rows / action.size, option) for option, rows in served.items() if rows)
     return Choice(pieces, action, seen, goal, walk(action, seen, goal), judged)
@@ -234,23 +241,47 @@ COLUMNS = 13
 
 @dataclass(frozen=True)
 class Class:
-    """Options of one predictor: their places [k] among all, their statistics [k, folds, 13] and those of the start of
-    their path [folds, 13] (`_statistics`), and how many folds will judge what is chosen."""
+    """Options of one predictor: their places [k] among all, the statistics [folds, 13] of the start of their path
+    (`_statistics`), and how many folds will judge what is chosen."""
 
     places: Ints
-    sums: Floats
     start: Floats
     judging: int
 
 
-def _select(parts: Sequence[Class], folds: Ints, goal: Goal) -> int | None:
-    """Place of the option that gains most, seen from `folds`; None where none gains anything."""
+def _seen_by(
+    options: Sequence[Option], actions: Actions, evidence: Evidence, goal: Goal, acting: Acting | None
+) -> Callable[[Ints], Floats]:
+    """The statistics [options, its folds, 13] that a half chooses by. What was learned from these rows acts on each
+    of its folds as the half's others know it."""
+    everything = cache(lambda: _statistics(actions, evidence, goal))
+
+    @cache
+    def known_to(folds: tuple[int, ...]) -> Floats:
+        assert acting is not None
+        does = acting(options, np.isin(evidence.fold, folds))
+        first: dict[bytes, int] = {}
+        same = np.array([first.setdefault(action.tobytes(), place) for place, action in enumerate(does)])
+        distinct = np.fromiter(first.values(), np.int64)
+        return _statistics(does[distinct], evidence, goal)[np.searchsorted(distinct, same)]
+
+    def seen_by(half: Ints) -> Floats:
+        if acting is None or len(half) < 2 or not options:
+            return everything()[:, half]
+        return np.stack([known_to(tuple(half[half != fold].tolist()))[:, fold] for fold in half], axis=1)
+
+    return seen_by
+
+
+def _select(parts: Sequence[Class], sums: Floats, folds: Ints, goal: Goal) -> int | None:
+    """Place of the option that gains most, seen from `folds` [options, folds, 13]; None where none gains anything."""
     found, most = None, 0.0
     for part in parts:
         grown = part.judging / len(folds)
-        score = _scores(_pooled(part.sums[:, folds]), _pooled(part.start[folds]), goal, grown)
-        best = int(score.argmax())
-        if score[best] > most:
+        score = _scores(_pooled(sums[part.places]), _pooled(part.start[folds]), goal, grown)
+        tied = np.flatnonzero(score == score.max(initial=0.0))
+        best = int(tied[len(tied) // 2]) if len(tied) else 0
+        if len(tied) and score[best] > most:
             found, most = int(part.places[best]), float(score[best])
     return found
 
@@ -263,7 +294,7 @@ def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goa
     by_group = sp.csr_array((np.ones(len(rows)), (code, rows)))
     fold = evidence.fold[first]
     by_fold = sp.csr_array((np.ones(len(fold)), (fold, np.arange(len(fold)))))
-    blocks: list[Floats] = []
+    blocks: list[Floats] = [np.zeros((0, by_fold.shape[0], COLUMNS))]
     for start in range(0, len(actions), 64):
         action = actions[start : start + 64].T
         values = evidence.values(action, goal)

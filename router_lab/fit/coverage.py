@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from router_lab.certificate import Figure, UnknownSuites
-from router_lab.fit.choose import Choice, Option, act
+from router_lab.fit.choose import Choice, act
 from router_lab.fit.evidence import Evidence, Goal
-from router_lab.fit.model import READS, Fitter
+from router_lab.fit.model import RATES, READS, Fitter, Pair
 from router_lab.fit.problem import Problem
 from router_lab.fit.task import Task, to_units
 from router_lab.metrics import MIN_CLUSTERS, Estimate, clustered_mean
@@ -100,25 +100,15 @@ def _held_out(suite: Ints, group: Ints) -> Iterator[tuple[Ints, Ints]]:
 
 def _actions(problem: Problem, task: Task, fitter: Fitter, choice: Choice, inside: Ints, out: Ints) -> Ints:
     """[out, options] what each chosen option does to rows of unknown suites when only `inside` was measured."""
-    evidence = _evidence(problem, out)
-    rates = reading = None
+    found: dict[str, Pair] = {}
     if any(option.column is None for option in choice.options):
         model = fitter.fit(task, inside)
         values = np.repeat((model.rates[POOLED] + model.factor)[None], len(out), axis=0)
-        rates = to_units(task, values)
+        found[RATES] = to_units(task, values)
         if choice.reads:
             told = model.text.predict(task.design.matrix[out]).astype(np.float64)
-            told = model.blend * (told - model.centre[POOLED])
-            reading = to_units(task, values + told)
-
-    def of(option: Option) -> Ints:
-        if option.column is not None:
-            return np.full(len(out), option.column, np.int64)
-        predicted = reading if option.predictor == READS else rates
-        assert predicted is not None
-        return act(*predicted, option, evidence)
-
-    return np.stack([of(option) for option in choice.options], axis=1)
+            found[READS] = to_units(task, values + model.blend * (told - model.centre[POOLED]))
+    return act(choice.options, found, _evidence(problem, out)).T.astype(np.int64)
 
 
 def _coverage(task: Task, inside: Ints, out: Ints) -> Floats:

@@ -15,9 +15,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.fit.choose import Acting, Choice, Option, choose
+from router_lab.fit.choose import Acting, Actions, Choice, Option, choose
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.metrics import MIN_CLUSTERS
 from router_lab.metrics.bound import caution_at
@@ -25,14 +24,9 @@ from router_lab.metrics.estimate import by_cluster
 from router_lab.metrics.paired import Ints
 from router_lab.metrics.together import ALIKE, confidence_of_second
 
-Actions = NDArray[np.int16]
 FIRST = 0.85
 """Share of the error for the choice among all: where it reads something that tells, the mix hardly ever saves more."""
 
-LEARNED = 0.9
-"""Share of that for a choice by predictions that were learned from what prompts say in these rows: each row's come from
-a fit without its fold, yet not without its half, so where halves agree on a kind of prompts' luckiest it is partly the
-same luck (worlds of 5 suites with 5 kinds of prompts: .116 of 1,000 draws for .10 without)."""
 LEAST_AHEAD = 0.005
 """Of the reference's cost (under a budget: of quality) that a choice must save more than the mix: for less, nobody
 would keep a router, and on fresh rows such a lead is as often none."""
@@ -55,18 +49,17 @@ def rivals(
     careful = replace(goal, confidence=(1 + sure) / 2, promised=goal.confidence)
     mix = choose(fixed, always, evidence.everywhere(), careful)
     found = choose([*options, *fixed], np.concatenate([actions, always]), evidence, careful, acting)
-    share = LEARNED if acting is not None and found.reads else 1.0
     if not (found.promising and mix.promising):
-        found, mix = kept(found.tested(1 - share * (1 - sure))), kept(mix.tested(sure))
+        found, mix = kept(found.tested(sure)), kept(mix.tested(sure))
         return Rivals(mix if mix.promising else found, mix)
     alike = 0.0 if goal.strict else correlation(found, mix)
-    first = sure if alike >= ALIKE else 1 - FIRST * share * (1 - sure)
+    first = sure if alike >= ALIKE else 1 - FIRST * (1 - sure)
     found, beside = found.tested(first), mix.tested(first)
     mix = mix.tested(confidence_of_second(sure, first, alike))
     if found.mix >= 1:
         beside = mix = mix.tested(sure)
     elif mix.mix >= 1:
-        found, beside = found.tested(1 - share * (1 - sure)), mix.tested(sure)
+        found, beside = found.tested(sure), mix.tested(sure)
     found, beside, mix = kept(found), kept(beside), kept(mix)
     return Rivals(found, beside) if ahead(found, beside) > LEAST_AHEAD else Rivals(mix, mix)
 

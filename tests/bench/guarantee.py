@@ -112,9 +112,7 @@ def truth_of(choice: Choice, population: Draw, evidence: Evidence) -> tuple[floa
     for share, option in choice.pieces:
         if option is None:
             continue
-        action = act(population.scores, population.guesses, option, at)
-        if option.column is not None:
-            action = np.where(at.eligible[:, option.column], option.column, ref)
+        action = act([option], {option.predictor: (population.scores, population.guesses)}, at)[0]
         loss = population.truth[:, ref] - population.truth[every, action]
         spared = population.costs[:, ref] - population.costs[every, action]
         lost += share * float(loss.mean())

@@ -27,7 +27,7 @@ def sections(printed: str) -> list[str]:
 
 
 def write(printed: str, picture: Path) -> None:
-    """Replace the blocks of the page on the demo, the README's, which is how its certificate begins, and the picture."""
+    """Replace the blocks of docs/demo.md, the README's one, which is how the certificate begins, and the picture."""
     found = sections(printed)
     for page, bodies in ((DEMO, iter(found)), (README, iter([found[1].split("\n\n")[0] + "\n"]))):
         text = BLOCK.sub(lambda m, told=bodies: m[1] + next(told) + m[3], page.read_text(encoding="utf-8"))

@@ -35,9 +35,9 @@ def test_no_half_is_served_by_rates_that_it_helped_to_make() -> None:
         for half in pair:
             known = np.isin(choice.evidence.fold, half)
             served = choice.action[~known, column]
-            ways = [act(*fitted.predicted.knowing(known)[o.predictor], o, choice.evidence)[~known] for o in chosen]
+            ways = list(act(chosen, fitted.predicted.knowing(known), choice.evidence)[:, ~known])
             fixed = [np.full(len(served), o.column) for o in choice.options if o.column is not None]
             assert any((served == way).all() for way in (*ways, *fixed, np.full(len(served), 6)))
-            whole = [act(*fitted.predicted.found[o.predictor], o, choice.evidence)[~known] for o in chosen]
+            whole = list(act(chosen, fitted.predicted.found, choice.evidence)[:, ~known])
             differs += not any((served == way).all() for way in whole)
     assert differs > 0

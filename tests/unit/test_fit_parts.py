@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -128,7 +129,7 @@ def test_a_larger_tradeoff_never_costs_more(seed: int) -> None:
     quality, cost = rng.random((30, 4)), rng.random((30, 4))
     seen = evidence(quality, cost, 0)
     spent = [
-        cost[np.arange(30), act(quality, cost, Option("x", tradeoff, 0.0), seen)].sum()
+        cost[np.arange(30), act([Option("x", tradeoff, 0.0)], {"x": (quality, cost)}, seen)[0]].sum()
         for tradeoff in (0.0, 0.1, 0.5, 1.0, 5.0, 100.0)
     ]
     assert all(later <= earlier + 1e-12 for earlier, later in pairwise(spent))
@@ -232,13 +233,16 @@ def test_each_half_acts_by_what_it_knows() -> None:
     _, seen, goal = crowd(0)
     options, asked = [Option("rates", 1.0, 0.0)], []
 
-    def acting(option: Option, rows: np.ndarray) -> np.ndarray:
+    def acting(options: Sequence[Option], rows: np.ndarray) -> np.ndarray:
         asked.append(rows)
-        return np.full(120, 1 + int(rows[:60].sum()) % 3)
+        return np.full((len(options), 120), 1 + int(rows[:60].sum()) % 3, np.int16)
 
     found = choose(options, np.full((1, 120), 1, np.int16), seen, goal, acting)
     halves = [np.isin(seen.fold, half) for pair in splits(seen.fold) for half in pair]
-    assert {rows.tobytes() for rows in asked} <= {half.tobytes() for half in halves} and len(asked) > 10
+    others = [~np.isin(seen.fold, [*pair]) for pair in combinations(range(6), 4)]
+    masks = {rows.tobytes() for rows in asked}
+    assert masks <= {rows.tobytes() for rows in (*halves, *others)} and masks >= {rows.tobytes() for rows in others}
+    assert len(masks) > 25
     for column, (one, other) in enumerate(splits(seen.fold)):
         for half in (one, other):
             known = np.isin(seen.fold, half)

@@ -111,7 +111,7 @@ def fitted(table: pd.DataFrame, **settings_: object) -> Policy:
 
 def by_suite() -> pd.DataFrame:
     """`ok` is nearly as good as `good` on suite-0, and always wrong on suite-1; no word of a prompt says anything."""
-    table = constant({"good": 0.9, "ok": 0.88}, {"good": 0.05, "ok": 0.01}, 400)
+    table = constant({"good": 0.9, "ok": 0.88}, {"good": 0.05, "ok": 0.02}, 400)
     wrong = (table["suite"] == "suite-1") & (table["model"] == "ok")
     return validate_outcomes(table.assign(quality=np.where(wrong, 0.0, table["quality"])))
 
