@@ -6,7 +6,8 @@ them has seen, and the twenty choices, in equal shares, are what is deployed; mo
 all rows would have to be corrected for what being left out cost, by terms as noisy as what they correct, and where five
 folds of a fifth each choose on nearly the same rows, all five agree on whom luck favoured: with many candidates at the
 edge of the margin that breaks it. Halves have no row in common, and over all cuts an agreement
-by luck is made up for by the cuts in which the lucky rows were judged (`make bench-guarantee`, the crowds). On what
+by luck is made up for by the cuts in which the lucky rows were judged (`make bench-guarantee`, the crowds). What was
+learned on these rows a half knows from its own alone, or many suites bring the agreement back. On what
 cross-validated estimates estimate: Bayle, Bayle, Janson & Mackey 2020.
 
 A half takes the option that would gain most after the mix that its own bound allows, with bounds as all rows would
