@@ -98,10 +98,10 @@ def summary(policy: Policy) -> list[str]:
         *(f"counted     {line}" for line in lost_told(shown)),
     ]
     if shown.random_mix is not None:
-        mix = shown.random_mix
+        mix, more = shown.random_mix, percent(shown.over_random_mix)
         lines += [
             f"random mix  {percent(mix.savings)} with {who_mixes(mix)}",
-            f"over it     {percent(shown.over_random_mix)}, paired; two-sided 95 %, as all in brackets here",
+            f"beyond mix  {more} saved beyond the random mix, paired; two-sided 95 %, as all in brackets",
         ]
     if shown.test is not None:
         test = shown.test

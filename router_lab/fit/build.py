@@ -17,7 +17,7 @@ from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import certify, with_test
 from router_lab.fit.choose import CHOOSING, Actions, Choice, Option, act, constants, family
-from router_lab.fit.coverage import Strange, known_threshold, strange_threshold, told
+from router_lab.fit.coverage import UnknownSuiteCheck, check_unknown_suites, known_threshold
 from router_lab.fit.design import Design
 from router_lab.fit.diagnose import diagnose
 from router_lab.fit.drawn import completed
@@ -64,7 +64,7 @@ class Fitted:
     rates: tuple[Floats, Floats]
     """Quality and cost_usd [suites + 1, c] of the suites alone, fitted on all rows: what a table decides by."""
     coverage: float
-    strange: Strange | None
+    unknown_suites: UnknownSuiteCheck | None
     """What holding suites out showed; None where it could not be tried."""
     predicted: Predicted
     """Out of fold."""
@@ -111,7 +111,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     certificate = replace(
         certificate,
         escalation_gain=None if more is None else Figure.of(more),
-        unknown_suites=None if fitted.strange is None else told(fitted.strange),
+        unknown_suites=None if fitted.unknown_suites is None else fitted.unknown_suites.to_certificate(),
         requests_not_reproducible=lacking or None,
         diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),
     )
@@ -158,7 +158,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     linear, rates = model.compile(task), model.table(task)
     if all(c.by_suite for c in choices.values()):
         coverage = 0.0
-    strange = strange_threshold(problem, task, fitter, choices["default"], main, coverage, deal)
+    unknown_suites = check_unknown_suites(problem, task, fitter, choices["default"], main, coverage, deal)
     evidence = choices["default"].evidence
     return Fitted(
         problem,
@@ -172,7 +172,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
         linear,
         rates,
         coverage,
-        strange,
+        unknown_suites,
         predicted,
         frozenset(closed),
     )
@@ -266,7 +266,7 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
         points={name: _point(fitted, choice) for name, choice in fitted.choices.items()},
         point="default",
         coverage=fitted.coverage,
-        coverage_unknown=None if fitted.strange is None else fitted.strange.threshold,
+        coverage_unknown=None if fitted.unknown_suites is None else fitted.unknown_suites.threshold,
         routes=routes,
         fallbacks=_fallbacks(problem),
         eligible=problem.eligible,

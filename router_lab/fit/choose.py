@@ -197,7 +197,7 @@ def choose(
     parts = []
     for name in dict.fromkeys(option.predictor for option in options):
         mine = np.flatnonzero([option.predictor == name for option in options])
-        start = _statistics(met(evidence, name).idle[None], evidence, goal)[0]
+        start = _statistics(met(evidence, name).baseline_action[None], evidence, goal)[0]
         parts.append(Class(mine, start, len(start) if goal.mix else len(start) // 2))
     seen_by = _seen_by(options, actions, evidence, goal, acting)
     split, judged = splits(evidence.fold), np.ones(len(evidence.group), bool)
@@ -213,7 +213,7 @@ def choose(
     chosen = [options[place] for pair in found for place in pair if place is not None]
     reads = not chosen or any(option.predictor == READS for option in chosen)
     seen = evidence if reads else evidence.everywhere()
-    action = np.repeat(seen.idle[:, None], len(split), axis=1)
+    action = np.repeat(seen.baseline_action[:, None], len(split), axis=1)
     served: dict[Option | None, int] = {}
     for column, (halves, pair) in enumerate(zip(split, found, strict=True)):
         for half, place in zip(halves, pair, strict=True):
@@ -302,7 +302,7 @@ def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goa
         seen, weight = ~np.isnan(values), evidence.weights(action)
         heavy = seen.astype(np.float64) if weight is None else np.where(seen, weight, 0.0)
         s, m = by_group @ np.where(seen, values * heavy, 0.0), by_group @ heavy
-        money = [by_group @ np.nan_to_num(part * heavy) for part in evidence.worth(action, goal)]
+        money = [by_group @ np.nan_to_num(part * heavy) for part in evidence.gain_and_base(action, goal)]
         rows_of = m if weight is None else by_group @ seen.astype(np.float64)
         share = np.asarray(m) / np.maximum(np.asarray(rows_of), 1)
         if evidence.drawn is not None:  # what is predicted counts for the bound as those that were drawn

@@ -34,7 +34,7 @@ QUANTILES = np.linspace(1.0, 0.0, 21)
 
 
 @dataclass(frozen=True)
-class Strange:
+class UnknownSuiteCheck:
     """What holding suites out showed: the least coverage at which a prompt of an unknown suite follows predictions, the
     share of held-out rows that then do, and the paired gain in what the rule is about, over all held-out rows."""
 
@@ -42,6 +42,12 @@ class Strange:
     followed: float
     suites: int
     gain: Estimate
+
+    def to_certificate(self) -> UnknownSuites:
+        """As a certificate has it."""
+        return UnknownSuites(
+            coverage=self.threshold, followed=self.followed, suites_held_out=self.suites, gain=Figure.of(self.gain)
+        )
 
 
 def known_threshold(coverage: Floats, texts: Mask) -> float:
@@ -51,9 +57,9 @@ def known_threshold(coverage: Floats, texts: Mask) -> float:
     return float(np.floor(np.quantile(coverage[texts], LEAST_COVERED) * 100) / 100)
 
 
-def strange_threshold(
+def check_unknown_suites(
     problem: Problem, task: Task, fitter: Fitter, choice: Choice, goal: Goal, least: float, seed: int
-) -> Strange | None:
+) -> UnknownSuiteCheck | None:
     """The threshold for unknown suites, at least `least`; None where fewer than two suites were measured or nothing
     follows predictions anyway.
 
@@ -129,7 +135,7 @@ def _evidence(problem: Problem, rows: Ints) -> Evidence:
 
 def _walk(
     evidence: Evidence, seen: Floats, action: Ints, shares: Floats, goal: Goal, ends: tuple[float, float], suite: Ints
-) -> Strange:
+) -> UnknownSuiteCheck:
     """Lower the threshold from the greater of its `ends` to the least, quantile by quantile of the held-out rows'
     coverage, as long as the goal is shown."""
     least, top = ends
@@ -139,7 +145,7 @@ def _walk(
     mix = float(shares.sum())
     moved = (1 - mix) * idle + (evidence.values(action, goal) * shares).sum(axis=1)
     lower = [max(least, float(np.floor(step * 100) / 100)) for step in np.quantile(seen, QUANTILES)]
-    reached: Strange | None = None
+    reached: UnknownSuiteCheck | None = None
     for threshold in dict.fromkeys([top, *(step for step in lower if step < top), *([least] if least < top else [])]):
         follows = seen >= threshold
         values = np.where(follows, moved, idle)
@@ -149,13 +155,5 @@ def _walk(
         shown = not follows.any() and goal.kind == "margin"  # the reference loses nothing against itself
         if not shown and (estimate.independent < MIN_CLUSTERS or estimate.p_below(goal.floor) > 1 - goal.confidence):
             break
-        reached = Strange(threshold, float(follows.mean()), suites, estimate)
-    return reached or Strange(NEVER, 0.0, suites, clustered_mean(idle, cluster))
-
-
-def told(strange: Strange) -> UnknownSuites:
-    """For the certificate."""
-    return UnknownSuites(
-        coverage=strange.threshold, followed=strange.followed, suites_held_out=strange.suites,
-        gain=Figure.of(strange.gain),
-    )  # fmt: skip
+        reached = UnknownSuiteCheck(threshold, float(follows.mean()), suites, estimate)
+    return reached or UnknownSuiteCheck(NEVER, 0.0, suites, clustered_mean(idle, cluster))

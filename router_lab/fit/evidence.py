@@ -69,7 +69,7 @@ class Evidence(Recorded):
         )  # fmt: skip
 
     @property
-    def idle(self) -> Ints:
+    def baseline_action(self) -> Ints:
         """[n] what acts at mix 0: the reference, and the table where predictions are not followed."""
         return np.where(self.covered, self.reference, self.table)
 
@@ -99,10 +99,10 @@ class Evidence(Recorded):
 
     def follow(self, action: Ints, mix: float) -> Paired:
         """What is given where `action` [n, k], columns in equal shares, is followed with probability `mix`, and else
-        `idle`; the reference alone where `mix` shows nothing (0 or less)."""
+        `baseline_action`; the reference alone where `mix` shows nothing (0 or less)."""
         if mix <= 0:
             return self.always(self.reference)
-        return self.mixture((1 - mix, self.idle), (mix, action))
+        return self.mixture((1 - mix, self.baseline_action), (mix, action))
 
     def values(self, action: Columns, goal: Goal) -> Floats:
         """What the goal tests, for columns [n] or [n, k] of actions; NaN where an outcome is missing."""
@@ -112,7 +112,7 @@ class Evidence(Recorded):
             return self.gain(action)
         return self._of(self.filled(0.0), action) - goal.level
 
-    def worth(self, action: Columns, goal: Goal) -> tuple[Floats, Floats]:
+    def gain_and_base(self, action: Columns, goal: Goal) -> tuple[Floats, Floats]:
         """What is gained and out of how much: dollars spared and the reference's; under a budget, quality and rows."""
         if goal.kind == "budget":
             gained = self._of(self.quality, action) - self._like(self.quality, action)

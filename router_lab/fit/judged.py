@@ -59,12 +59,12 @@ def outcome(problem: Problem, evidence: Evidence, choice: Choice) -> Outcome:
         if not choice.promising:
             return replace(plain, reason=f"do not route: no choice promised a saving within the rule; {ref} serves")
     if choice.acts:
-        reason = f"shown up to a mix of {choice.mix:.2f}; {told}"
+        reason = f"passes with {100 * choice.mix:.0f} % of eligible traffic routed; {told}"
         return Outcome("pass", reason, found.n, found.clusters, judged=judged)
     if choice.mix < 0:
         reason = f"do not route: not even {ref} alone is shown to meet the rule; {told}"
         return replace(plain, reason=reason, judged=judged)
-    at = "" if untold else f"at a mix of {choice.walked.at:.2f}, "
+    at = "" if untold else f"with {100 * choice.walked.at:.0f} % of eligible traffic routed, "
     return replace(plain, reason=f"do not route yet: {at}{told}", judged=judged)
 
 

@@ -42,7 +42,7 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     Without `goal.mix` the path is its two ends. -1 when not even its start, reference and table, is shown (no loss
     against the reference needs no showing); fewer than MIN_CLUSTERS clusters show nothing.
     """
-    idle = evidence.idle
+    idle = evidence.baseline_action
     start, end = evidence.values(idle, goal), evidence.values(action, goal).mean(axis=1)
     weight = evidence.weights(idle, *action.T)
     free = goal.kind == "margin" and not (idle != evidence.reference).any()
