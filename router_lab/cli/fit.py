@@ -12,6 +12,9 @@ from router_lab.cli.looks import look_of_fit, looks_json
 from router_lab.cli.words import escalates, fitted_by, reads, weight_of_vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from router_lab.certificate import Certificate, Figure
     from router_lab.config import Recipe
     from router_lab.runtime.policy import Policy
 
@@ -74,15 +77,12 @@ def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
 
 def summary(policy: Policy) -> list[str]:
     """What was fitted, and its certificate, in a few lines for a person."""
-    from router_lab.certificate import Certificate, Figure, Refit
+    from router_lab.certificate import Certificate
     from router_lab.metrics import advice, who_mixes
-    from router_lab.report.policy import certificate_rows, least_told, lost_told, quality_told, told, two_phases_told
+    from router_lab.report.policy import certificate_rows, lost_told, quality_told, told
 
     def percent(figure: Figure | None) -> str:
         return told(figure, lambda v: f"{_written(v, '.1f')} %", reach=" [{}, {}]", unknown="unknown")
-
-    def points(figure: Figure | None) -> str:
-        return told(figure, lambda v: _written(v, "+.2f"), reach=" [{}, {}]", unit=" points", unknown="unknown")
 
     shown, vectors = Certificate.of(policy), weight_of_vectors(policy)
     lines = [
@@ -103,6 +103,18 @@ def summary(policy: Policy) -> list[str]:
             f"random mix  {percent(mix.savings)} with {who_mixes(mix)}",
             f"beyond mix  {more} saved beyond the random mix, paired; two-sided 95 %, as all in brackets",
         ]
+    return lines + _further(shown, percent)
+
+
+def _further(shown: Certificate, percent: Callable[[Figure | None], str]) -> list[str]:
+    """The test split, what can be certified, how the reference was drawn, diagnostics, and what would settle it."""
+    from router_lab.certificate import Refit
+    from router_lab.report.policy import least_told, told, two_phases_told
+
+    def points(figure: Figure | None) -> str:
+        return told(figure, lambda v: _written(v, "+.2f"), reach=" [{}, {}]", unit=" points", unknown="unknown")
+
+    lines: list[str] = []
     if shown.test is not None:
         test = shown.test
         both = [points(test.on(test.quality_difference)), percent(test.on(test.savings))]

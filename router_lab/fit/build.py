@@ -139,16 +139,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
     evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
     predicted = crossfit(task, folds, fitter)
-    found = _rivals(predicted, evidence, goals)
-    closed: set[int] = set()
-    while lost := lost_suites(data.suite, found.values()):
-        closed |= lost
-        problem = problem.without(lost)
-        cells = without_suites(cells, lost)
-        here = np.isin(data.suite, list(lost))
-        table = np.where(here, problem.reference, evidence.table)  # the routing table asks nobody's leave to be chosen
-        evidence = replace(evidence, eligible=problem.eligible[data.suite + 1], table=table)
-        found = _rivals(predicted, evidence, goals)
+    problem, cells, found, closed = _closing(problem, cells, predicted, evidence, goals)
     choices = {name: pair.deployed for name, pair in found.items()}
     mix = found["default"].random_mix
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
@@ -174,8 +165,27 @@ def learn(problem: Problem, deal: int) -> Fitted:
         coverage,
         unknown_suites,
         predicted,
-        frozenset(closed),
+        closed,
     )
+
+
+def _closing(
+    problem: Problem, cells: list[Cell], predicted: Predicted, evidence: Evidence, goals: Mapping[str, Goal]
+) -> tuple[Problem, list[Cell], dict[str, Rivals], frozenset[int]]:
+    """What is deployed at each point once no suite is shown to lose too much by it: such suites are left to the
+    reference, and all is chosen anew."""
+    data = problem.develop
+    found = _rivals(predicted, evidence, goals)
+    closed: set[int] = set()
+    while lost := lost_suites(data.suite, found.values()):
+        closed |= lost
+        problem = problem.without(lost)
+        cells = without_suites(cells, lost)
+        here = np.isin(data.suite, list(lost))
+        table = np.where(here, problem.reference, evidence.table)  # the routing table asks nobody's leave to be chosen
+        evidence = replace(evidence, eligible=problem.eligible[data.suite + 1], table=table)
+        found = _rivals(predicted, evidence, goals)
+    return problem, cells, found, frozenset(closed)
 
 
 def _figures(fitted: Fitted) -> Refit:

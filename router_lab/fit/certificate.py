@@ -79,8 +79,7 @@ def certify(
     """
     goal, choice = goals["default"], choices["default"]
     found = outcome(problem, evidence, choice)
-    mine, base = choice.paired(), random_mix.paired()
-    ref = problem.develop.candidates[problem.reference]
+    mine = choice.paired()
     shown = Certificate(
         certificate_version=1,
         verdict=found.verdict,
@@ -95,28 +94,41 @@ def certify(
         n=found.n,
         clusters=found.clusters,
         unpaired=int((~mine.scored[choice.judged]).sum()),
-        missing=_missing(problem) or None,
-        infra_share=problem.infra,
-        reference=Reference(model=ref.model, effort=ref.effort),
         quality_difference=Figure.of(difference(mine, choice)),
         savings=Figure.of(mine.saving()),
         mix=max(0.0, choice.mix),
         mix_forbidden=not goal.mix,
         points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
-        suites=_suites(problem.develop, mine, cells, closed),
-        fixed=tuple(_fixed(problem, plain, j) for j in range(len(problem.develop.candidates))),
-        random_mix=_mix(problem, random_mix, base),
-        over_random_mix=Figure.of(mine.over(base)),
         escalation=evidence is not plain,
-        oracle_upper_bound=_oracle(Recorded.of(problem.develop, problem.reference)),
         smallest_margin=number(smallest_margin(problem, evidence, choice)),
         samples_needed=found.samples_needed,
         dollars_needed=found.dollars_needed,
-        digests={"develop": digest(problem.develop)},
-        assumptions=ASSUMPTIONS,
         two_phase=_two_phase(evidence),
     )
+    shown = replace(
+        _beside_baselines(shown, problem, plain, mine, random_mix),
+        suites=_suites(problem.develop, mine, cells, closed),
+    )
     return replace(shown, action=advice(shown).action)
+
+
+def _beside_baselines(
+    shown: Certificate, problem: Problem, plain: Evidence, mine: Paired, random_mix: Choice
+) -> Certificate:
+    """With the data that it speaks of, and all that needs no router."""
+    base, ref = random_mix.paired(), problem.develop.candidates[problem.reference]
+    return replace(
+        shown,
+        reference=Reference(model=ref.model, effort=ref.effort),
+        missing=_missing(problem) or None,
+        infra_share=problem.infra,
+        digests={"develop": digest(problem.develop)},
+        assumptions=ASSUMPTIONS,
+        fixed=tuple(_fixed(problem, plain, j) for j in range(len(problem.develop.candidates))),
+        random_mix=_mix(problem, random_mix, base),
+        over_random_mix=Figure.of(mine.over(base)),
+        oracle_upper_bound=_oracle(Recorded.of(problem.develop, problem.reference)),
+    )
 
 
 def difference(mine: Paired, choice: Choice) -> Estimate:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, estimate_of_sums
 from router_lab.metrics.estimate import by_cluster, left_of_budget
+from router_lab.metrics.paired import Mask
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,23 +43,15 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     Without `goal.mix` the path is its two ends. -1 when not even its start, reference and table, is shown (no loss
     against the reference needs no showing); fewer than MIN_CLUSTERS clusters show nothing.
     """
-    idle = evidence.baseline_action
-    start, end = evidence.values(idle, goal), evidence.values(action, goal).mean(axis=1)
-    weight = evidence.weights(idle, *action.T)
-    free = goal.kind == "margin" and not (idle != evidence.reference).any()
+    baseline = evidence.baseline_action
+    start, end = evidence.values(baseline, goal), evidence.values(action, goal).mean(axis=1)
+    free = goal.kind == "margin" and not (baseline != evidence.reference).any()
     reached = 0.0 if free else -1.0
     steps = (STEPS if goal.mix else STEPS[[0, -1]])[int(free) :]
     known = ~np.isnan(start + end)
-    heavy = np.ones(int(known.sum())) if weight is None else weight[known]
-    real = np.ones(len(known)) if evidence.drawn is None else evidence.drawn.astype(np.float64)
-    sums, rows = by_cluster(
-        {"size": heavy, "start": start[known] * heavy, "end": end[known] * heavy, "drawn": real[known]},
-        evidence.group[known],
-    )
-    if not len(rows):
+    if not known.any():
         return Walked(reached, 0, 1.0, NOTHING)
-    shares = None if weight is None else sums["size"] / rows
-    drawn = None if evidence.drawn is None else sums["drawn"]
+    sums, shares, drawn = _sums(start, end, known, evidence.weights(baseline, *action.T), evidence)
 
     def step_at(step: float, tested: int) -> Walked:
         span = step if free else 1.0
@@ -85,6 +78,19 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
         last = now
     assert last is not None
     return last
+
+
+def _sums(
+    start: Floats, end: Floats, known: Mask, weight: Floats | None, evidence: Evidence
+) -> tuple[dict[str, Floats], Floats | None, Floats | None]:
+    """By cluster: size, start and end; the mean weight of its rows, where they are weighted; how many were drawn."""
+    heavy = np.ones(int(known.sum())) if weight is None else weight[known]
+    real = np.ones(len(known)) if evidence.drawn is None else evidence.drawn.astype(np.float64)
+    sums, rows = by_cluster(
+        {"size": heavy, "start": start[known] * heavy, "end": end[known] * heavy, "drawn": real[known]},
+        evidence.group[known],
+    )
+    return sums, None if weight is None else sums["size"] / rows, None if evidence.drawn is None else sums["drawn"]
 
 
 def _betting(sums: Floats, sizes: Floats, goal: Goal, span: float) -> float:

@@ -94,13 +94,21 @@ def run_gates(
         *([] if fresh.empty else ["no row that the fit has not used was scored for a candidate of the policy"]),
     )
     results = tuple(result for gate in gates for result in judge_gate(gate, case))
-    gain = challenger.rows.gain()
-    margin = certifiable_margin(gain, max((g.confidence for g in gates), default=0.9))
-    moved = challenger.rows.moved.any()  # who moves nothing has nothing to show
+    against = None if champion is None else f"{champion.spec.name} {(champion.revision or 'unsaved')[:12]}"
+    return _told(policy, against, results, case, max((g.confidence for g in gates), default=0.9))
+
+
+def _told(
+    policy: Policy, against: str | None, results: tuple[Result, ...], case: Case, confidence: float
+) -> GateReport:
+    """With the least margin that the rows can certify: of who moves nothing, nothing."""
+    gain = case.challenger.rows.gain()
+    margin = certifiable_margin(gain, confidence)
+    moved = case.challenger.rows.moved.any()
     return GateReport(
         policy.spec.name,
         policy.revision,
-        None if champion is None else f"{champion.spec.name} {(champion.revision or 'unsaved')[:12]}",
+        against,
         results,
         gain.n,
         margin if math.isfinite(margin) and moved else None,

@@ -101,6 +101,16 @@ def read_delimited(path: Path, text: str, delimiter: str | None, names: Collecti
         )
     columns = _columns(path, header)
     lines = _row_lines(path, text, sign)
+    frame = _parsed(path, data, sign, columns, lines)
+    if returned is not None:
+        frame = frame.apply(lambda cells: cells.str.replace(returned, "\r", regex=False))
+    frame.index = pd.Index(lines[1:], name="line")
+    frame = frame.drop(columns=[c for c in columns if c.startswith("unnamed_") and frame[c].isna().all()])
+    return frame.dropna(how="all"), sign
+
+
+def _parsed(path: Path, data: bytes, sign: str, columns: list[str], lines: list[int]) -> pd.DataFrame:
+    """The cells below the header, all of them text. Raises InputError for a row that does not fit it."""
     uneven: list[Any] = []
 
     def refuse(row: Any) -> str:
@@ -121,12 +131,8 @@ def read_delimited(path: Path, text: str, delimiter: str | None, names: Collecti
         )  # fmt: skip
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: {_uneven(uneven, lines, sign) or str(error).splitlines()[0]}") from None
-    frame: pd.DataFrame = table.to_pandas()
-    if returned is not None:
-        frame = frame.apply(lambda cells: cells.str.replace(returned, "\r", regex=False))
-    frame.index = pd.Index(lines[1:], name="line")
-    frame = frame.drop(columns=[c for c in columns if c.startswith("unnamed_") and frame[c].isna().all()])
-    return frame.dropna(how="all"), sign
+    found: pd.DataFrame = table.to_pandas()
+    return found
 
 
 def _is_number(cell: str) -> bool:

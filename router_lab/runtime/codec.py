@@ -74,14 +74,7 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
         "reference": int(spec.reference),
         "suites": list(spec.suites),
         "featuriser": _featuriser_out(featuriser),
-        "linear": {
-            "scale": linear.scale.tolist(),
-            "bias": linear.bias.tolist(),
-            "dense": linear.dense.tolist(),
-            "dense_scale": linear.dense_scale.tolist(),
-            "cost_bounds": linear.cost_bounds.tolist(),
-            "cost_link": linear.cost_link,
-        },
+        "linear": _linear_out(linear),
         "points": {},
         "point": spec.point,
         "coverage": float(spec.coverage),
@@ -110,6 +103,11 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
         "groups.npy": spec.groups,
     }
     return value, {name: npy.dump(array) for name, array in arrays.items()}
+
+
+def _linear_out(linear: Linear) -> dict[str, Any]:
+    numbers = ("scale", "bias", "dense", "dense_scale", "cost_bounds")
+    return {**{name: getattr(linear, name).tolist() for name in numbers}, "cost_link": linear.cost_link}
 
 
 def digest_of(groups: NDArray[np.uint64]) -> str:
