@@ -113,7 +113,8 @@ def _left(outcomes: pd.DataFrame) -> dict[tuple[Candidate, str], str]:
     """Why a candidate left the race of a suite, by what `collect` says of the samples that were not run for it."""
     if "reason" not in outcomes:
         return {}
-    reasons = outcomes["reason"].astype("string").str.extract(r"^raced: (worse|dominated|hopeless|dearer) ")[0]
+    words = r"^raced: (worse|dominated|cannot pass|hopeless|dearer) "
+    reasons = outcomes["reason"].astype("string").str.extract(words)[0]
     told = outcomes.assign(why=reasons)[reasons.notna()].drop_duplicates(["model", "effort", "suite"])
     return {
         (Candidate(str(model), None if pd.isna(effort) else str(effort)), str(suite)): str(why)

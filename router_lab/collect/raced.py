@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from router_lab.collect.logs import LogSource
+from router_lab.racing.record import RaceRecord
 
 
 def planned_of(source: LogSource, manifest: Mapping[str, Any]) -> int | None:
@@ -27,64 +28,38 @@ def drawn_of(source: LogSource, manifest: Mapping[str, Any]) -> Mapping[str, Any
     return entry if mine and source.suite_name in entry["samples"] else None
 
 
-def left_after(source: LogSource, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The manifest's entry for the log's candidate, if it left its suite's race."""
-    who = (source.suite_name, source.model, source.effort)
-    entries = manifest.get("race", {}).get("left", [])
-    return next((e for e in entries if (e["suite"], e["model"], e["effort"]) == who), None)
+def race_of(manifest: Mapping[str, Any]) -> RaceRecord | None:
+    """What the manifest says of a race."""
+    return RaceRecord.from_json(manifest["race"]) if "race" in manifest else None
 
 
 def inclusion_of(source: LogSource, manifest: Mapping[str, Any]) -> dict[str, float]:
-    """Probability with which each sample was run for the log's candidate: 1 but where it was due on a race's floor, or
-    on a drawn part, alone."""
-    drawn = drawn_of(source, manifest)
+    """Probability with which each sample was run for the log's candidate: 1 but where it was due on a race's control
+    share, or on a drawn part, alone."""
+    drawn, race = drawn_of(source, manifest), race_of(manifest)
     if drawn is not None:
         return dict.fromkeys(drawn["order"][source.suite_name], float(drawn["share"]))
-    race = manifest.get("race", {})
-    order = race.get("order", {}).get(source.suite_name, [])
-    result = dict.fromkeys(order, 1.0)
-    for start, end in _skipped(source, manifest):
-        result.update(dict.fromkeys(order[start:end], float(race["floor"])))
-    return result
+    return {} if race is None else race.inclusion(source.suite_name, source.candidate)
 
 
 def not_due(source: LogSource, manifest: Mapping[str, Any]) -> set[str]:
     """Samples that the log's candidate was not due on, so that what is there of them was run by an earlier race, or for
     a larger share."""
-    drawn = drawn_of(source, manifest)
+    drawn, race = drawn_of(source, manifest), race_of(manifest)
     if drawn is not None:
         return set(drawn["order"][source.suite_name]) - set(drawn["samples"][source.suite_name])
-    race = manifest.get("race", {})
-    kept, order = race.get("on_floor", {}).get(source.suite_name), race.get("order", {}).get(source.suite_name, [])
-    if kept is None:
-        return set()
-    return {name for start, end in _skipped(source, manifest) for name in order[start:end]} - set(kept)
+    return set() if race is None else race.not_due(source.suite_name, source.candidate)
 
 
 def raced_reason(source: LogSource, manifest: Mapping[str, Any]) -> str:
     """Why a sample of the race was not run."""
-    left = left_after(source, manifest)
-    if left is not None:
-        return f"raced: {left['reason']} after {left['after']} samples"
-    if _skipped(source, manifest):
-        return "raced: was not needed then"
+    race = race_of(manifest)
+    told = None if race is None else race.told(source.suite_name, source.candidate)
+    if told is not None:
+        return told
     if not manifest.get("interrupted"):
         return "not run for lack of money"
     return (
         "not run: the sweep was interrupted; run it again: what was finished and not yet written to its log is "
         "recovered, the rest is asked for"
     )
-
-
-def _skipped(source: LogSource, manifest: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Ranges of the race's order in which the log's candidate was due on the floor alone."""
-    race = manifest.get("race", {})
-    if "skipped" not in race:  # written by a version in which all that was left out came after leaving
-        left = left_after(source, manifest)
-        return [] if left is None else [(int(left["after"]), len(race["order"][source.suite_name]))]
-    who = (source.suite_name, source.model, source.effort)
-    return [
-        (int(start), int(end))
-        for entry in race["skipped"] if (entry["suite"], entry["model"], entry["effort"]) == who
-        for start, end in entry["ranges"]
-    ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 from inspect_ai import Task
 
 from router_lab.config import Sweep
-from router_lab.metrics.race_order import on_floor
+from router_lab.racing.order import in_share
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 from router_lab.sweep.cluster import cluster_of, narrowed
@@ -61,7 +61,7 @@ def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
         if drawn.has(cell):
             samples = list(task.dataset)[: cell.limit]
             kept = [
-                on_floor(sweep.seed, cell.suite, cluster_of(one, grid.suites[cell.suite].group), drawn.share, part=PART)
+                in_share(sweep.seed, cell.suite, cluster_of(one, grid.suites[cell.suite].group), drawn.share, part=PART)
                 for one in samples
             ]
             drawn.places[cell.suite] = [i for i, one in enumerate(kept) if one]

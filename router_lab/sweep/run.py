@@ -106,7 +106,7 @@ def run_sweep(
     Args:
         source, base, limit, budget_usd: as in `prepare`.
         log_dir: folder for Inspect logs; made if absent, and locked: a second sweep there raises InputError.
-        race: drop candidates that cannot win, as they are shown not to; see `router_lab.metrics.racing`.
+        race: drop candidates that cannot win, as they are shown not to; see docs/racing.md.
         batch: through the providers' batch APIs, at their price; see `router_lab.sweep.batch`.
         progress: where progress goes, standard error by default; `quiet=True` prints none.
     """
@@ -161,9 +161,9 @@ def _run(plan: Plan, folder: Path, race: RaceOptions | None, stream: TextIO | No
         failed=counter.failed,
         spent_usd=spending.ledger.spent_usd,
         unrun=unrun,
-        spared=racer.spared() if racer is not None else 0,
-        raced=tuple(racer.outcome()) if racer is not None else (),
-        verdicts=tuple(racer.verdicts()) if racer is not None else (),
+        spared=racer.race.spared() if racer is not None else 0,
+        raced=tuple(racer.race.outcome()) if racer is not None else (),
+        verdicts=tuple(racer.race.verdicts()) if racer is not None else (),
         stopped=tuple(stops.reasons.items()),
         reserved_usd=spending.ledger.reserved_usd,
         paid=any(_is_paid(cell) for cell, _ in plan.tasks),
@@ -195,7 +195,7 @@ def _run_race(
     plan: Plan, folder: Path, spending: Spending, racer: Racer, counter: Progress, logs: dict[str, EvalLog],
     stops: Stops, note_begun: Callable[[], None],
 ) -> int:  # fmt: skip
-    """Wave by wave, those still in and the others' random floor; returns what the money did not reach."""
+    """Wave by wave, those still in and the others' control share; returns what the money did not reach."""
     begun, whole = False, {cell_key(cell): task for cell, task in plan.tasks}
     for cells in racer.portions():
         done = finished_samples(folder, plan)
@@ -223,7 +223,7 @@ def _run_race(
         for line in racer.look([log_path(log) for log in logs.values()]):
             counter.note(line)
         note_begun()
-        counter.needed = plan.needed - racer.spared()
+        counter.needed = plan.needed - racer.race.spared()
     return 0
 
 
@@ -326,7 +326,7 @@ def _write_manifest(
             for said, (cell, task) in zip(plan.candidates(), plan.tasks, strict=True)
         ],
         **({"interrupted": True} if interrupted else {}),
-        **({"race": racer.to_json()} if racer is not None else {}),
+        **({"race": racer.race.record().to_json()} if racer is not None else {}),
         **({"drawn": plan.drawn.to_json()} if plan.drawn is not None else {}),
     }
     return atomic_write(folder / MANIFEST, (json.dumps(content, indent=1) + "\n").encode())

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from router_lab.cli import cli
 from router_lab.collect import collect
-from router_lab.metrics.racing import RaceRule
+from router_lab.racing.race import RaceRule
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import RaceOptions, run_sweep
 from tests.servers.race_grid import DEAR, RIGHT, decisions, race_servers
@@ -40,7 +40,7 @@ def options(**rule: float) -> RaceOptions:
     return RaceOptions(RaceRule(**rule), lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0])
 
 
-def test_losers_leave_and_go_on_with_the_floor_alone(tmp_path: Path) -> None:
+def test_losers_leave_and_go_on_with_the_control_share_alone(tmp_path: Path) -> None:
     with race_servers(tmp_path, 60) as (file, servers):
         result = run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
         sent = [len(server.requests) for server in servers]
@@ -122,7 +122,7 @@ def test_the_dear_wait_for_a_scout_and_catch_up_where_nothing_was_settled(tmp_pa
     assert decisions(tmp_path / "cut/logs") == lines
 
 
-def test_who_skipped_a_part_weighs_by_the_floor_there_alone(tmp_path: Path) -> None:
+def test_who_skipped_a_part_weighs_by_the_control_share_there_alone(tmp_path: Path) -> None:
     with race_servers(tmp_path, 60, grid=DEAR) as (file, servers):
         run_sweep(file, tmp_path / "logs", race=options(margin=0.3), quiet=True)
         race = json.loads((tmp_path / "logs/sweep.json").read_text())["race"]
@@ -160,10 +160,11 @@ def test_a_dry_run_says_what_the_race_would_do(tmp_path: Path) -> None:
         told = CliRunner().invoke(cli, [*command, "--history", str(tmp_path / "history.csv"), "--json"])
         race = json.loads(told.stdout)["race"]
         # One token in and one out at 9 + 18, 3 + 6 and 1 + 2 dollars a million: 39e-6 dollars for each of 60 samples at
-        # most, and for the first 10 and the floor's at least.
+        # most, and for the first 10 and the control share's at least.
         assert race["most_usd"] == pytest.approx(60 * 39e-6) and race["unknown"] == 0
-        assert race["least_usd"] == pytest.approx((10 + race["suites"][0]["floor"]) * 39e-6)
-        assert race["rule"] == {"margin": 0.05, "confidence": 0.9, "floor": 0.1}
+        assert race["least_usd"] == pytest.approx((10 + race["suites"][0]["control"]) * 39e-6)
+        rule = {"margin": 0.05, "confidence": 0.9, "control_share": 0.1}
+        assert race["rule"] == {**rule, "floor": 0.1}  # and by its earlier name
         assert not (tmp_path / "logs").exists()
 
 
