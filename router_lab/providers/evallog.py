@@ -12,7 +12,7 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
 from router_lab.runtime.reading import open_regular, read_regular
+from router_lab.runtime.typed import MANY, ONE, refuse_shape
+from router_lab.sweep_manifest import SweepManifest
 
 if sys.version_info < (3, 14):
     import zipfile_zstd  # type: ignore[import-untyped]  # noqa: F401  # teaches zipfile the compression that Inspect uses
@@ -42,15 +44,12 @@ _DAMAGED = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zi
 """What reading a damaged or forged archive raises: cut short, not JSON, encrypted, packed in a way nobody knows."""
 
 
-_ONE: tuple[type, ...] = (dict,)
-_MANY: tuple[type, ...] = (list,)
-_HEADER = {"stats": _ONE, "results": _ONE, "plan": _ONE, "error": _ONE}
-_SPEC = {"model": (str,), "task": (str,), "created": (str,), "model_args": _ONE, "metadata": _ONE,
-         "model_generate_config": _ONE, "config": _ONE, "dataset": _ONE, "scorers": _MANY}  # fmt: skip
-_SAMPLE = {"id": (str, int), "epoch": (int,), "input": (str, list), "events": _MANY, "messages": _MANY,
-           "error_retries": _MANY, "scores": _ONE, "output": _ONE, "metadata": _ONE, "attachments": _ONE,
-           "events_data": _ONE, "error": _ONE}  # fmt: skip
-_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
+_HEADER = {"stats": ONE, "results": ONE, "plan": ONE, "error": ONE}
+_SPEC = {"model": (str,), "task": (str,), "created": (str,), "model_args": ONE, "metadata": ONE,
+         "model_generate_config": ONE, "config": ONE, "dataset": ONE, "scorers": MANY}  # fmt: skip
+_SAMPLE = {"id": (str, int), "epoch": (int,), "input": (str, list), "events": MANY, "messages": MANY,
+           "error_retries": MANY, "scores": ONE, "output": ONE, "metadata": ONE, "attachments": ONE,
+           "events_data": ONE, "error": ONE}  # fmt: skip
 """What a log must be where it says anything; lists are of objects. All else is read as it comes."""
 
 
@@ -78,8 +77,8 @@ class RawLog:
             self.spec["model"], self.spec["task"]  # what no log can do without
             # Older logs have the settings of the model in the plan.
             self.spec.setdefault("model_generate_config", (self.header.get("plan") or {}).get("config") or {})
-            _refuse_shape(self.header, _HEADER)
-            _refuse_shape(self.spec, _SPEC)
+            refuse_shape(self.header, _HEADER)
+            refuse_shape(self.spec, _SPEC)
             dt.datetime.fromisoformat(self.spec.get("created") or "2000-01-01")
         except (KeyError, TypeError, AttributeError, *_DAMAGED) as error:
             raise InputError(f"{path}: not an Inspect log, or a damaged one: {_short(error)}") from None
@@ -119,7 +118,7 @@ class RawLog:
         try:
             if not isinstance(sample, dict) or not {"id", "epoch", "input"} <= sample.keys():
                 raise ValueError("a sample is an object with id, epoch and input")
-            _refuse_shape(sample, _SAMPLE)
+            refuse_shape(sample, _SAMPLE)
         except ValueError as error:
             raise InputError(f"{self.path}: {name}: {error}; the log is damaged, or no log of Inspect") from None
 
@@ -151,16 +150,6 @@ def _member(archive: zipfile.ZipFile, name: str) -> Any:
     if not isinstance(found, dict):
         raise ValueError(f"{name} holds {type(found).__name__} and no object")
     return found
-
-
-def _refuse_shape(given: Mapping[str, Any], shapes: Mapping[str, tuple[type, ...]]) -> None:
-    """Raises ValueError where what stands in a log is of another sort than what Inspect writes there."""
-    for name, kinds in shapes.items():
-        value = given.get(name)
-        wrong = value is not None and not isinstance(value, kinds)
-        if wrong or (kinds is _MANY and value and not all(isinstance(one, dict) for one in value)):
-            wanted = "a list of objects" if kinds is _MANY else " or ".join(_NAMES[kind] for kind in kinds)
-            raise ValueError(f"`{name}` is {str(value)[:40]!r}; it must be {wanted}")
 
 
 def _short(error: Exception) -> str:
@@ -287,35 +276,15 @@ def _listed(folder: Path) -> list[Path]:
     Raises InputError for a named log that is gone where no other log is of the same suite, candidate, settings and
     dataset.
     """
-    manifest, content = folder / MANIFEST, read_manifest(folder)
-    names = content["logs"]
-    missing = [name for name in names if not (folder / name).is_file()]
-    if not missing and not content.get("interrupted"):
-        return [folder / name for name in names]
-    found = _of_sweep(folder, content)
+    manifest = SweepManifest.of(folder)
+    missing = [name for name in manifest.logs if not (folder / name).is_file()]
+    if not missing and not manifest.interrupted:
+        return [folder / name for name in manifest.logs]
+    found = _of_sweep(folder, manifest)
     # A sweep that came to its end names one log for each candidate and suite.
-    if missing and not content.get("interrupted") and len(set(found.values())) < len(names):
-        raise InputError(f"{manifest}: names {missing[0]}, which is not there; run the sweep again")
-    return sorted({folder / name for name in names if name not in missing} | found.keys())
-
-
-_MANIFEST = {"logs": (list,), "planned": _ONE, "order": _ONE, "candidates": _MANY, "race": _ONE, "sweep": (str,),
-             "prices": _ONE}  # fmt: skip
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a sweep says of its log directory, `logs` at least. Raises InputError."""
-    path = folder / MANIFEST
-    try:
-        found = decode(read_regular(path, LARGEST_PART))
-        if not isinstance(found, dict):
-            raise ValueError("it must be an object")
-        _refuse_shape(found, _MANIFEST)
-        if not all(isinstance(name, str) for name in found.setdefault("logs", [])):
-            raise ValueError("`logs` must be names of files")
-    except ValueError as error:
-        raise InputError(f"{path}: not a sweep's manifest: {_short(error)}") from None
-    return found
+    if missing and not manifest.interrupted and len(set(found.values())) < len(manifest.logs):
+        raise InputError(f"{folder / MANIFEST}: names {missing[0]}, which is not there; run the sweep again")
+    return sorted({folder / name for name in manifest.logs if name not in missing} | found.keys())
 
 
 def log_cell(path: Path) -> tuple[str, str, str | None] | None:
@@ -326,10 +295,9 @@ def log_cell(path: Path) -> tuple[str, str, str | None] | None:
     return (suite["suite"], candidate["model"], candidate["effort"]) if suite and candidate else None
 
 
-def _of_sweep(folder: Path, manifest: dict[str, Any]) -> dict[Path, tuple[str, ...]]:
+def _of_sweep(folder: Path, manifest: SweepManifest) -> dict[Path, tuple[str, ...]]:
     """Logs in `folder` of the suites, candidates, settings and datasets of a manifest, and which of these."""
-    wanted = {_named(one.get("suite"), one) for one in manifest.get("candidates", [])}
-    versions = set(manifest.get("order", {}))
+    wanted = {_named(one.suite, *one.candidate, one.settings_sha) for one in manifest.cells}
     found = {}
     for path in (p for p in folder.iterdir() if p.suffix in (".eval", ".json") and _claims(p)):
         try:
@@ -337,11 +305,13 @@ def _of_sweep(folder: Path, manifest: dict[str, Any]) -> dict[Path, tuple[str, .
         except InputError:  # killed before it was more than a name
             continue
         suite = (spec.get("metadata") or {}).get(SUITE_KEY) or {}
-        name = _named(suite.get("suite"), (spec.get("model_args") or {}).get(CANDIDATE_KEY) or {})
-        if name in wanted and str(spec.get("task_version")) in versions:
+        candidate = (spec.get("model_args") or {}).get(CANDIDATE_KEY) or {}
+        name = _named(suite.get("suite"), *map(candidate.get, ("model", "effort", "settings_sha")))
+        if name in wanted and str(spec.get("task_version")) in manifest.order:
             found[path] = name
     return found
 
 
-def _named(suite: Any, candidate: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(json.dumps(one) for one in (suite, *map(candidate.get, ("model", "effort", "settings_sha"))))
+def _named(*parts: Any) -> tuple[str, ...]:
+    """Suite, model, effort and settings, as they compare whatever a log holds there."""
+    return tuple(map(json.dumps, parts))

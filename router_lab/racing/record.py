@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from router_lab.racing.elimination import Elimination, Reason
+from router_lab.racing.elimination import Elimination, candidate_of, told
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.typed import as_list, as_name, as_names, as_number, as_whole
 
 Where = tuple[str, Candidate]
 """Suite and candidate."""
@@ -29,24 +30,20 @@ class RaceRecord:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RaceRecord:
         """Of any version's manifest. Raises LookupError, TypeError or ValueError for what is none."""
-        order = data.get("order", {})
-        left = tuple(
-            Elimination(
-                one["suite"], Candidate(one["model"], one["effort"]), Reason(one["reason"]), int(one["after"]),
-                one.get("look"), Candidate(*one["by"]),
-            )
-            for one in data.get("left", [])
-        )  # fmt: skip
+        order, left = as_names(data["order"]), tuple(map(Elimination.from_json, as_list(data.get("left", []))))
         if "skipped" in data:
             skipped = {
-                (one["suite"], Candidate(one["model"], one["effort"])): [(int(a), int(b)) for a, b in one["ranges"]]
+                (as_name(one["suite"]), candidate_of(one["model"], one["effort"])): [
+                    (as_whole(start), as_whole(end)) for start, end in one["ranges"]
+                ]
                 for one in data["skipped"]
             }
         else:  # written by a version in which all that was left out came after leaving
             skipped = {(one.suite, one.candidate): [(one.after, len(order[one.suite]))] for one in left}
-        share = data["control_share"] if "control_share" in data else data["floor"]
-        winners = {suite: Candidate(*who) for suite, who in data.get("winners", {}).items()}
-        return cls(float(share), order, data.get("on_control", data.get("on_floor")), left, skipped, winners)
+        share = as_number(data["control_share"] if "control_share" in data else data["floor"])
+        control = data.get("on_control", data.get("on_floor"))
+        winners = {suite: candidate_of(*who) for suite, who in data.get("winners", {}).items()}
+        return cls(share, order, None if control is None else as_names(control), left, skipped, winners)
 
     def to_json(self) -> dict[str, Any]:
         """As `from_json` reads it."""
@@ -54,11 +51,7 @@ class RaceRecord:
             "control_share": self.control_share,
             "order": self.order,
             "on_control": self.on_control,
-            "left": [
-                {"suite": one.suite, "model": one.candidate.model, "effort": one.candidate.effort, "after": one.after,
-                 "look": one.look, "reason": one.reason, "by": list(one.by)}
-                for one in self.eliminations
-            ],
+            "left": [one.to_json() for one in self.eliminations],
             "skipped": [
                 {"suite": suite, "model": who.model, "effort": who.effort, "ranges": [list(one) for one in ranges]}
                 for (suite, who), ranges in self.skipped.items()
@@ -86,9 +79,9 @@ class RaceRecord:
         skipped = {name for start, end in self.skipped.get((suite, candidate), ()) for name in order[start:end]}
         return skipped - set(self.on_control[suite])
 
-    def told(self, suite: str, candidate: Candidate) -> str | None:
+    def why_unrun(self, suite: str, candidate: Candidate) -> str | None:
         """Why a sample of the suite was not run for the candidate; None where that was not for the race."""
         left = self.elimination(suite, candidate)
         if left is not None:
-            return f"raced: {left.reason.words} after {left.after} samples"
+            return told(left)
         return "raced: was not needed then" if self.skipped.get((suite, candidate)) else None

@@ -14,6 +14,7 @@ from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 from router_lab.sweep.cluster import cluster_of, narrowed
 from router_lab.sweep.settings import Cell, Grid
+from router_lab.sweep_manifest import DrawnPart
 
 PART = "reference"
 Tasks = tuple[tuple[Cell, Task], ...]
@@ -27,7 +28,7 @@ class Drawn:
     whole: by suite, how many samples there are; order: their ids.
     """
 
-    candidate: tuple[str, str | None]
+    candidate: Candidate
     share: float
     places: dict[str, list[int]]
     order: dict[str, list[str]]
@@ -36,13 +37,10 @@ class Drawn:
         """Whether a cell runs the drawn part alone."""
         return cell.candidate == self.candidate
 
-    def to_json(self) -> dict[str, Any]:
-        """For the manifest: `samples`, by suite, are the ids of those it runs, of `order`."""
+    def part(self) -> DrawnPart:
+        """For the manifest."""
         samples = {suite: [self.order[suite][i] for i in places] for suite, places in self.places.items()}
-        return {
-            "model": self.candidate[0], "effort": self.candidate[1], "share": self.share,
-            "samples": samples, "order": self.order,
-        }  # fmt: skip
+        return DrawnPart(self.candidate, self.share, samples, self.order)
 
 
 def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
@@ -77,7 +75,7 @@ def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
     return tuple(result), drawn
 
 
-def _named(sweep: Sweep, tasks: Tasks) -> tuple[str, str | None]:
+def _named(sweep: Sweep, tasks: Tasks) -> Candidate:
     assert sweep.reference is not None
     wanted = (sweep.reference.model, sweep.reference.effort)
     for cell, task in tasks:

@@ -54,10 +54,10 @@ def test_what_a_record_says_of_each_sample() -> None:
     # Of c, d and e only d is of the control share, and of b, d and e both b and d are.
     assert record.not_due("s", POOR) == {"c", "e"} and record.not_due("s", FAR) == {"e"}
     assert record.not_due("s", GOOD) == set() == record.not_due("t", POOR)
-    assert record.told("s", POOR) == "raced: cannot pass after 2 samples"
-    assert record.told("s", FAR) == "raced: not needed after 5 samples" and record.told("s", GOOD) is None
+    assert record.why_unrun("s", POOR) == "raced: cannot pass after 2 samples"
+    assert record.why_unrun("s", FAR) == "raced: not needed after 5 samples" and record.why_unrun("s", GOOD) is None
     still = RaceRecord.from_json({**OLD, "left": []})
-    assert still.told("s", POOR) == "raced: was not needed then" and still.told("t", POOR) is None
+    assert still.why_unrun("s", POOR) == "raced: was not needed then" and still.why_unrun("t", POOR) is None
 
 
 def test_a_record_without_ranges_left_out_all_that_came_after_leaving() -> None:
