@@ -33,7 +33,6 @@ from router_lab.outcomes.requests import joined, merged, one_request
 from router_lab.outcomes.tablefile import table_kind
 from router_lab.prices import PriceTable, utc
 from router_lab.providers.evallog import all_logs
-from router_lab.racing.elimination import ATTRS
 from router_lab.runtime.errors import InputError
 from router_lab.sweep_manifest import SweepManifest
 
@@ -167,7 +166,7 @@ def _of_logs(
     frame = pd.DataFrame([{key: value for key, value in row.items() if key != "uuid"} for row in made])
     frame = _with_attrs(frame, kept, tables, caching, as_logged)
     left = [] if as_logged else _eliminations(kept, manifests)
-    frame.attrs |= {ATTRS: left} if left else {}
+    frame.attrs |= {"eliminations": left} if left else {}
     return frame, [call for _, answered in rows for call in answered]
 
 
@@ -223,7 +222,7 @@ def _with_inclusion(
     chance = {
         source.log.path.name: manifest.inclusion(source.suite_name, source.candidate)
         for source in logs
-        if (manifest := manifests[source.log.path.parent]).partial
+        if (manifest := manifests[source.log.path.parent]).race or manifest.drawn
     }
     if not chance:
         return rows
@@ -234,7 +233,7 @@ def _eliminations(logs: Sequence[LogSource], manifests: Manifests) -> list[dict[
     """Who of the logs' candidates left a race, as JSON."""
     raced = ((source, manifests[source.log.path.parent].race) for source in logs)
     left = [race and race.elimination(source.suite_name, source.candidate) for source, race in raced]
-    return [one.to_json() for one in left if one is not None]
+    return [one.model_dump(mode="json") for one in left if one is not None]
 
 
 def _calls_frame(calls: list[dict[str, Any]], where: str) -> pd.DataFrame:
@@ -305,9 +304,9 @@ def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None]
 
     noted: dict[tuple[str, str | None, str], dict[str, Any]] = {}
     for folder in sorted({source.log.path.parent for source in logs}):
-        for cell in SweepManifest.of(folder).cells:
+        for cell in SweepManifest.of(folder).candidates:
             if cell.request:
-                noted[*cell.candidate, cell.suite] = dict(cell.request)
+                noted[cell.model, cell.effort, cell.suite] = cell.request
     found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     with Recorder() as recorder, all_direct():
         requests = Requests(recorder)
@@ -329,5 +328,5 @@ def _merge_attrs(frames: Sequence[pd.DataFrame]) -> dict[Any, Any]:
     suites = {s["name"]: s for a in attrs for s in a.get("suites", [])}
     result: dict[Any, Any] = {"candidates": list(candidates.values()), "suites": list(suites.values())}
     result["provenance"] = {k: v for a in attrs for k, v in a.get("provenance", {}).items()}
-    result[ATTRS] = [one for a in attrs for one in a.get(ATTRS, [])]
+    result["eliminations"] = [one for a in attrs for one in a.get("eliminations", [])]
     return {key: value for key, value in result.items() if value}

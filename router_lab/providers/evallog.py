@@ -12,7 +12,7 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
 from router_lab.runtime.reading import open_regular, read_regular
-from router_lab.runtime.typed import MANY, ONE, refuse_shape
 from router_lab.sweep_manifest import SweepManifest
 
 if sys.version_info < (3, 14):
@@ -44,12 +43,15 @@ _DAMAGED = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zi
 """What reading a damaged or forged archive raises: cut short, not JSON, encrypted, packed in a way nobody knows."""
 
 
-_HEADER = {"stats": ONE, "results": ONE, "plan": ONE, "error": ONE}
-_SPEC = {"model": (str,), "task": (str,), "created": (str,), "model_args": ONE, "metadata": ONE,
-         "model_generate_config": ONE, "config": ONE, "dataset": ONE, "scorers": MANY}  # fmt: skip
-_SAMPLE = {"id": (str, int), "epoch": (int,), "input": (str, list), "events": MANY, "messages": MANY,
-           "error_retries": MANY, "scores": ONE, "output": ONE, "metadata": ONE, "attachments": ONE,
-           "events_data": ONE, "error": ONE}  # fmt: skip
+_ONE: tuple[type, ...] = (dict,)
+_MANY: tuple[type, ...] = (list,)
+_HEADER = {"stats": _ONE, "results": _ONE, "plan": _ONE, "error": _ONE}
+_SPEC = {"model": (str,), "task": (str,), "created": (str,), "model_args": _ONE, "metadata": _ONE,
+         "model_generate_config": _ONE, "config": _ONE, "dataset": _ONE, "scorers": _MANY}  # fmt: skip
+_SAMPLE = {"id": (str, int), "epoch": (int,), "input": (str, list), "events": _MANY, "messages": _MANY,
+           "error_retries": _MANY, "scores": _ONE, "output": _ONE, "metadata": _ONE, "attachments": _ONE,
+           "events_data": _ONE, "error": _ONE}  # fmt: skip
+_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
 """What a log must be where it says anything; lists are of objects. All else is read as it comes."""
 
 
@@ -77,8 +79,8 @@ class RawLog:
             self.spec["model"], self.spec["task"]  # what no log can do without
             # Older logs have the settings of the model in the plan.
             self.spec.setdefault("model_generate_config", (self.header.get("plan") or {}).get("config") or {})
-            refuse_shape(self.header, _HEADER)
-            refuse_shape(self.spec, _SPEC)
+            _refuse_shape(self.header, _HEADER)
+            _refuse_shape(self.spec, _SPEC)
             dt.datetime.fromisoformat(self.spec.get("created") or "2000-01-01")
         except (KeyError, TypeError, AttributeError, *_DAMAGED) as error:
             raise InputError(f"{path}: not an Inspect log, or a damaged one: {_short(error)}") from None
@@ -118,7 +120,7 @@ class RawLog:
         try:
             if not isinstance(sample, dict) or not {"id", "epoch", "input"} <= sample.keys():
                 raise ValueError("a sample is an object with id, epoch and input")
-            refuse_shape(sample, _SAMPLE)
+            _refuse_shape(sample, _SAMPLE)
         except ValueError as error:
             raise InputError(f"{self.path}: {name}: {error}; the log is damaged, or no log of Inspect") from None
 
@@ -150,6 +152,16 @@ def _member(archive: zipfile.ZipFile, name: str) -> Any:
     if not isinstance(found, dict):
         raise ValueError(f"{name} holds {type(found).__name__} and no object")
     return found
+
+
+def _refuse_shape(given: Mapping[str, Any], shapes: Mapping[str, tuple[type, ...]]) -> None:
+    """Raises ValueError where what stands in a log is of another sort than what Inspect writes there."""
+    for name, kinds in shapes.items():
+        value = given.get(name)
+        wrong = value is not None and not isinstance(value, kinds)
+        if wrong or (kinds is _MANY and value and not all(isinstance(one, dict) for one in value)):
+            wanted = "a list of objects" if kinds is _MANY else " or ".join(_NAMES[kind] for kind in kinds)
+            raise ValueError(f"`{name}` is {str(value)[:40]!r}; it must be {wanted}")
 
 
 def _short(error: Exception) -> str:
@@ -297,7 +309,7 @@ def log_cell(path: Path) -> tuple[str, str, str | None] | None:
 
 def _of_sweep(folder: Path, manifest: SweepManifest) -> dict[Path, tuple[str, ...]]:
     """Logs in `folder` of the suites, candidates, settings and datasets of a manifest, and which of these."""
-    wanted = {_named(one.suite, *one.candidate, one.settings_sha) for one in manifest.cells}
+    wanted = {_named(one.suite, one.model, one.effort, one.settings_sha) for one in manifest.candidates}
     found = {}
     for path in (p for p in folder.iterdir() if p.suffix in (".eval", ".json") and _claims(p)):
         try:

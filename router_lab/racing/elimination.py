@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from router_lab.runtime.errors import InputError
+from router_lab.config.base import Said, parse
 from router_lab.runtime.model import Candidate
-from router_lab.runtime.typed import as_list, as_name, as_whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ATTRS = "eliminations"
-"""Where outcomes keep them, in `DataFrame.attrs`, as JSON."""
 EARLIER = {"hopeless": "cannot_pass", "needless": "not_needed"}
 """Words of earlier versions for a reason."""
 
@@ -32,7 +28,6 @@ class Reason(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Reason | None:
-        """Of files that were written under earlier words."""
         return cls(EARLIER[value]) if isinstance(value, str) and value in EARLIER else None
 
     @property
@@ -50,34 +45,27 @@ SENTENCE = re.compile(rf"raced: ({'|'.join([*(one.words for one in Reason), *EAR
 """What outcomes say, in `reason`, of a sample that was not run: all that tables of earlier versions have, and CSV."""
 
 
-class Elimination(NamedTuple):
-    """`candidate` left the race of `suite` after `after` of its samples, at the race's `look`, counted from 1; `by` is
+class Elimination(Said):
+    """A candidate left the race of `suite` after `after` of its samples, at the race's `look`, counted from 1; `by` is
     the one that showed it up, or what was settled on. look, by: None where a file does not say."""
 
     suite: str
-    candidate: Candidate
-    reason: Reason
+    model: str
+    effort: str | None = None
     after: int
-    look: int | None
-    by: Candidate | None
+    look: int | None = None
+    reason: Reason
+    by: Candidate | None = None
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Elimination:
-        """Of any version's file. Raises LookupError, TypeError or ValueError for what is none."""
-        look, by = data.get("look"), data.get("by")
-        return cls(
-            as_name(data["suite"]), candidate_of(data["model"], data["effort"]), Reason(data["reason"]),
-            as_whole(data["after"]), None if look is None else as_whole(look),
-            None if by is None else candidate_of(*by),
-        )  # fmt: skip
+    @property
+    def candidate(self) -> Candidate:
+        """Who left."""
+        return Candidate(self.model, self.effort)
 
-    def to_json(self) -> dict[str, Any]:
-        """As `from_json` reads it."""
-        model, effort = self.candidate
-        return {
-            "suite": self.suite, "model": model, "effort": effort, "after": self.after, "look": self.look,
-            "reason": self.reason.value, "by": self.by and list(self.by),
-        }  # fmt: skip
+    @property
+    def sentence(self) -> str:
+        """As outcomes say it of each sample that was not run."""
+        return f"raced: {self.reason.words} after {self.after} samples"
 
     def __str__(self) -> str:
         """In words, as progress says it."""
@@ -92,31 +80,24 @@ class Elimination(NamedTuple):
         return f"{self.suite}, after {self.after} samples: {self.candidate} leaves: {words[self.reason]}"
 
 
-def candidate_of(model: Any, effort: Any) -> Candidate:
-    """Raises TypeError where these are no names."""
-    return Candidate(as_name(model), None if effort is None else as_name(effort))
-
-
-def told(elimination: Elimination) -> str:
-    """The sentence that SENTENCE reads."""
-    return f"raced: {elimination.reason.words} after {elimination.after} samples"
+class _Attrs(Said):
+    eliminations: tuple[Elimination, ...] = ()
 
 
 def eliminations_of(outcomes: pd.DataFrame) -> list[Elimination]:
-    """Who left a race among the candidates of outcomes; without `look` and `by` where sentences alone tell. Raises
-    InputError for attrs that hold something else."""
-    try:
-        found = [Elimination.from_json(one) for one in as_list(outcomes.attrs.get(ATTRS, []))]
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"outcomes: what they hold of who left a race (`{ATTRS}`) is damaged: {error}") from None
+    """Who left a race among the candidates of outcomes: what `attrs["eliminations"]` says, and of whom it says nothing
+    (a table of an earlier version, or CSV) the sentences in `reason`. Raises InputError for attrs that are damaged."""
+    given = {key: value for key, value in outcomes.attrs.items() if key == "eliminations"}
+    found = list(parse(_Attrs, given, where="outcomes").eliminations)
     if "reason" not in outcomes:
         return found
     known = {(one.suite, one.candidate) for one in found}
     rows = outcomes[["suite", "model", "effort", "reason"]].dropna(subset=["reason"]).drop_duplicates()
     for suite, model, effort, reason in rows.itertuples(index=False):
         said = SENTENCE.fullmatch(str(reason))
-        who = Candidate(str(model), str(effort) if isinstance(effort, str) else None)
+        who = Candidate(str(model), effort if isinstance(effort, str) else None)
         if said is not None and (suite, who) not in known:
             known.add((suite, who))
-            found.append(Elimination(suite, who, Reason(said[1].replace(" ", "_")), int(said[2]), None, None))
+            why, after = Reason(said[1].replace(" ", "_")), int(said[2])
+            found.append(Elimination(suite=suite, model=who.model, effort=who.effort, reason=why, after=after))
     return found

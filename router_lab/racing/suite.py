@@ -111,7 +111,16 @@ class SuiteRace:
         self.looks += 1
         who = self.candidates
         self.eliminations += [
-            Elimination(self.suite, who[one.column], one.reason, self.shown, self.looks, who[one.by]) for one in exits
+            Elimination(
+                suite=self.suite,
+                model=who[one.column].model,
+                effort=who[one.column].effort,
+                after=self.shown,
+                look=self.looks,
+                reason=one.reason,
+                by=who[one.by],
+            )
+            for one in exits
         ]
         return exits
 

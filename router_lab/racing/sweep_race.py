@@ -12,7 +12,7 @@ import numpy as np
 from router_lab.racing.log import RaceLog
 from router_lab.racing.picture import race_picture, standing_line
 from router_lab.racing.race import RaceRule
-from router_lab.racing.record import RaceRecord
+from router_lab.racing.record import RaceRecord, Skipped
 from router_lab.racing.suite import SuiteRace
 from router_lab.runtime.model import Candidate
 
@@ -112,13 +112,13 @@ class SweepRace:
                 one.suite: [name for name, kept in zip(one.samples, one.control, strict=True) if kept]
                 for one in self.suites
             },
-            eliminations=tuple(elimination for one in self.suites for elimination in one.eliminations),
-            skipped={
-                (one.suite, who): ranges
+            left=tuple(elimination for one in self.suites for elimination in one.eliminations),
+            skipped=[
+                Skipped(suite=one.suite, model=who.model, effort=who.effort, ranges=ranges)
                 for one in self.suites
                 for j, who in enumerate(one.candidates)
                 if (ranges := one.ranges(j, len(one.samples)))
-            },
+            ],
             winners={one.suite: one.winner for one in self.suites if one.winner is not None},
         )
 

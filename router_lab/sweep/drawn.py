@@ -40,7 +40,8 @@ class Drawn:
     def part(self) -> DrawnPart:
         """For the manifest."""
         samples = {suite: [self.order[suite][i] for i in places] for suite, places in self.places.items()}
-        return DrawnPart(self.candidate, self.share, samples, self.order)
+        model, effort = self.candidate
+        return DrawnPart(model=model, effort=effort, share=self.share, samples=samples, order=self.order)
 
 
 def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:

@@ -83,15 +83,15 @@ class Plan:
         """What holds the code that models write, a line for each suite that runs any."""
         return boundaries(self.tasks, self.recorded)
 
-    def cells(self) -> list[SweptCell]:
+    def cells(self) -> tuple[SweptCell, ...]:
         """What the manifest says of each cell: its settings and the request that was recorded."""
-        return [
-            SweptCell.from_json({
-                "suite": cell.suite, **candidate_arguments(cell), "request": self._request(cell),
-                "task_version": task.version, "planned": positions(cell, task),
-            })
+        return tuple(
+            SweptCell(
+                suite=cell.suite, request=self._request(cell), task_version=task.version,
+                planned=positions(cell, task), **candidate_arguments(cell),
+            )
             for cell, task in self.tasks
-        ]  # fmt: skip
+        )  # fmt: skip
 
     def _request(self, cell: Cell) -> dict[str, Any]:
         if not cell.spec.model.startswith(RECORDED):

@@ -306,7 +306,7 @@ def _write_manifest(
     planned = {identity(cell, task): positions(cell, task) for cell, task in plan.tasks}
     return SweepManifest(
         sweep=plan.grid.sweep.name,
-        logs=sorted(log_path(log).name for log in logs),
+        logs=tuple(sorted(log_path(log).name for log in logs)),
         planned={log_path(log).name: planned[identity_of(log)] for log in logs},
         # A log lists only the samples that its last wave wanted; `collect` says of the others that money ran out.
         order={
@@ -320,7 +320,7 @@ def _write_manifest(
         reserved_usd=spending.ledger.reserved_usd,
         prices=_prices_of(plan, folder),
         unrun=unrun,
-        cells=plan.cells(),
+        candidates=plan.cells(),
         interrupted=interrupted,
         race=None if racer is None else racer.race.record(),
         drawn=None if plan.drawn is None else plan.drawn.part(),
@@ -331,4 +331,4 @@ def _prices_of(plan: Plan, folder: Path) -> PricesFile:
     """From the log directory, so that both can move together."""
     file = plan.prices_file()
     sha = digest(file) if file.is_file() else None
-    return PricesFile(Path(os.path.relpath(file.resolve(), folder)).as_posix(), sha)
+    return PricesFile(file=Path(os.path.relpath(file.resolve(), folder)).as_posix(), sha256=sha)

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from router_lab.cli import cli
 from router_lab.collect import collect
+from router_lab.racing.elimination import eliminations_of
 from router_lab.racing.race import RaceRule
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import RaceOptions, run_sweep
@@ -40,6 +41,16 @@ def options(**rule: float) -> RaceOptions:
     return RaceOptions(RaceRule(**rule), lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0])
 
 
+def as_an_earlier_version(path: Path) -> None:
+    """The manifest as it was written before eliminations had a look and the control share its name."""
+    said = json.loads(path.read_text())
+    race = said["race"]
+    race["floor"], race["on_floor"] = race.pop("control_share"), race.pop("on_control")
+    for one in race["left"]:
+        del one["look"]
+    path.write_text(json.dumps(said))
+
+
 def test_losers_leave_and_go_on_with_the_control_share_alone(tmp_path: Path) -> None:
     with race_servers(tmp_path, 60) as (file, servers):
         result = run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
@@ -55,6 +66,12 @@ def test_losers_leave_and_go_on_with_the_control_share_alone(tmp_path: Path) -> 
         assert len(ran) == sent[2] and (ran["inclusion"] == 1.0).sum() == poor["after"]
         assert set(ran[ran["inclusion"] < 1]["weight"]) <= {10.0}
         assert set(rows[rows["status"] == "budget"]["reason"]) == {f"raced: worse after {poor['after']} samples"}
+        said = next(one for one in eliminations_of(outcomes) if one.candidate.model == "openai-api/local/poor")
+        assert said.model_dump(mode="json") == {**poor, "by": ["openai-api/local/good", None]}
+        as_an_earlier_version(tmp_path / "logs/sweep.json")
+        old, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
+        pd.testing.assert_frame_equal(old, outcomes)
+        assert [one.model_copy(update={"look": None}) for one in eliminations_of(outcomes)] == eliminations_of(old)
         again = run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
         assert again.generated == 0 and sum(len(server.requests) for server in servers) == sum(sent)
         with pytest.raises(InputError, match=r"belongs to another race: `race.margin` was 0.05, is 0.1; use a new log"):

@@ -35,19 +35,20 @@ OLD = {
 
 
 def test_a_record_under_earlier_words_is_read_and_written_under_todays() -> None:
-    record = RaceRecord.from_json(OLD)
-    assert record.eliminations == (
-        Elimination("s", POOR, Reason.CANNOT_PASS, 2, None, GOOD),
-        Elimination("s", FAR, Reason.NOT_NEEDED, 5, None, GOOD),
+    record = RaceRecord.model_validate(OLD)
+    assert record.left == (
+        Elimination(suite="s", model="poor", effort="low", after=2, reason=Reason.CANNOT_PASS, by=GOOD),
+        Elimination(suite="s", model="far", after=5, reason=Reason.NOT_NEEDED, by=GOOD),
     )
-    written = json.loads(json.dumps(record.to_json()))
+    assert [type(one.by) for one in record.left] == [Candidate, Candidate] and record.winners == {"s": GOOD}
+    written = json.loads(json.dumps(record.model_dump(mode="json")))
     assert [one["reason"] for one in written["left"]] == ["cannot_pass", "not_needed"]
     assert written["control_share"] == 0.25 and written["on_control"] == {"s": ["b", "d"]}
-    assert not {"floor", "on_floor"} & written.keys() and RaceRecord.from_json(written) == record
+    assert not {"floor", "on_floor"} & written.keys() and RaceRecord.model_validate(written) == record
 
 
 def test_what_a_record_says_of_each_sample() -> None:
-    record = RaceRecord.from_json(OLD)
+    record = RaceRecord.model_validate(OLD)
     assert record.inclusion("s", POOR) == {"a": 1.0, "b": 1.0, "c": 0.25, "d": 0.25, "e": 0.25}
     assert record.inclusion("s", FAR) == {"a": 1.0, "b": 0.25, "c": 1.0, "d": 0.25, "e": 0.25}
     assert record.inclusion("s", GOOD) == dict.fromkeys(ORDER, 1.0) and record.inclusion("t", POOR) == {}
@@ -56,14 +57,14 @@ def test_what_a_record_says_of_each_sample() -> None:
     assert record.not_due("s", GOOD) == set() == record.not_due("t", POOR)
     assert record.why_unrun("s", POOR) == "raced: cannot pass after 2 samples"
     assert record.why_unrun("s", FAR) == "raced: not needed after 5 samples" and record.why_unrun("s", GOOD) is None
-    still = RaceRecord.from_json({**OLD, "left": []})
+    still = RaceRecord.model_validate({**OLD, "left": []})
     assert still.why_unrun("s", POOR) == "raced: was not needed then" and still.why_unrun("t", POOR) is None
 
 
 def test_a_record_without_ranges_left_out_all_that_came_after_leaving() -> None:
     """As the first version wrote it, which knew of nobody who waits."""
     old = {key: value for key, value in OLD.items() if key not in ("skipped", "on_floor", "winners")}
-    record = RaceRecord.from_json(old)
+    record = RaceRecord.model_validate(old)
     assert record.inclusion("s", POOR) == {"a": 1.0, "b": 1.0, "c": 0.25, "d": 0.25, "e": 0.25}
     assert record.inclusion("s", FAR) == dict.fromkeys(ORDER, 1.0)  # it left when all had been run
     assert record.not_due("s", POOR) == set() and record.winners == {}
@@ -76,7 +77,9 @@ def test_reasons_are_codes_in_files_and_words_for_people() -> None:
     ]  # fmt: skip
     with pytest.raises(ValueError, match="'bored' is not a valid Reason"):
         Reason("bored")
-    assert str(Elimination("s", POOR, Reason.NOT_NEEDED, 9, 2, GOOD)) == (
+    assert str(
+        Elimination(suite="s", model="poor", effort="low", after=9, look=2, reason=Reason.NOT_NEEDED, by=GOOD)
+    ) == (
         "s, after 9 samples: poor @ low leaves: good is cheaper, within the margin of it, and passes on these samples"
     )
 
