@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from router_lab.config.base import Said, parse
 from router_lab.providers.keys import MANIFEST
+from router_lab.racing.elimination import OfCandidate
 from router_lab.racing.record import Names, RaceRecord
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
@@ -33,7 +34,7 @@ class PricesFile(Said):
     sha256: str | None = None
 
 
-class SweptCell(Said):
+class SweptCell(OfCandidate):
     """One candidate in one suite, as its logs say of themselves: a log's name changes when a run goes on from it.
 
     planned: samples; request: what was recorded of its requests; beside these config, few_shot and task_args. The first
@@ -42,19 +43,15 @@ class SweptCell(Said):
 
     model_config = ConfigDict(extra="allow")
     suite: str = ""
-    model: str
-    effort: str | None = None
     settings_sha: str | None = None
     request: dict[str, Any] | None = None
     task_version: str | int | None = None
     planned: int | None = None
 
 
-class DrawnPart(Said):
+class DrawnPart(OfCandidate):
     """A candidate ran on a random part alone, drawn with probability `share`: `samples` of `order`, ids by suite."""
 
-    model: str
-    effort: str | None = None
     share: float
     samples: Names
     order: Names
@@ -106,18 +103,18 @@ class SweepManifest(Said):
     ) -> int | None:  # fmt: skip
         """How many samples the sweep was to run of a log's cell; None where it does not say. A log that was made after
         the manifest is known by its suite, candidate, settings and dataset."""
-        who = (suite, *candidate, settings_sha, task_version)
+        who = (suite, candidate, settings_sha, task_version)
         mine = (
             one.planned
             for one in self.candidates
-            if (one.suite, one.model, one.effort, one.settings_sha, one.task_version) == who
+            if (one.suite, one.candidate, one.settings_sha, one.task_version) == who
         )
         return self.planned[log] if log in self.planned else next(mine, None)
 
     def drawn_for(self, suite: str, candidate: Candidate) -> DrawnPart | None:
         """The drawn part, if the candidate ran on that alone in the suite."""
         part = self.drawn
-        return part if part and (part.model, part.effort) == candidate and suite in part.samples else None
+        return part if part and part.candidate == candidate and suite in part.samples else None
 
     def inclusion(self, suite: str, candidate: Candidate) -> Mapping[str, float]:
         """Probability with which each sample was run: 1 but where a candidate was due on a race's control share, or on

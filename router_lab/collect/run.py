@@ -306,7 +306,7 @@ def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None]
     for folder in sorted({source.log.path.parent for source in logs}):
         for cell in SweepManifest.of(folder).candidates:
             if cell.request:
-                noted[cell.model, cell.effort, cell.suite] = cell.request
+                noted[*cell.candidate, cell.suite] = cell.request
     found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     with Recorder() as recorder, all_direct():
         requests = Requests(recorder)

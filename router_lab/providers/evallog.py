@@ -309,7 +309,7 @@ def log_cell(path: Path) -> tuple[str, str, str | None] | None:
 
 def _of_sweep(folder: Path, manifest: SweepManifest) -> dict[Path, tuple[str, ...]]:
     """Logs in `folder` of the suites, candidates, settings and datasets of a manifest, and which of these."""
-    wanted = {_named(one.suite, one.model, one.effort, one.settings_sha) for one in manifest.candidates}
+    wanted = {_named(one.suite, *one.candidate, one.settings_sha) for one in manifest.candidates}
     found = {}
     for path in (p for p in folder.iterdir() if p.suffix in (".eval", ".json") and _claims(p)):
         try:

@@ -120,7 +120,7 @@ def _header(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Any]:
 def _requests(folder: Path) -> dict[tuple[str, str, str | None], dict[str, Any]]:
     """What the sweep's recorder saw each candidate send, by (suite, model, effort)."""
     candidates = SweepManifest.of(folder).candidates
-    return {(one.suite, one.model, one.effort): one.request for one in candidates if one.request}
+    return {(one.suite, *one.candidate): one.request for one in candidates if one.request}
 
 
 @click.command()

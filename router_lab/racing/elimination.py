@@ -45,22 +45,27 @@ SENTENCE = re.compile(rf"raced: ({'|'.join([*(one.words for one in Reason), *EAR
 """What outcomes say, in `reason`, of a sample that was not run: all that tables of earlier versions have, and CSV."""
 
 
-class Elimination(Said):
+class OfCandidate(Said):
+    """What a file says of a candidate."""
+
+    model: str
+    effort: str | None = None
+
+    @property
+    def candidate(self) -> Candidate:
+        """By its name in outcomes."""
+        return Candidate(self.model, self.effort)
+
+
+class Elimination(OfCandidate):
     """A candidate left the race of `suite` after `after` of its samples, at the race's `look`, counted from 1; `by` is
     the one that showed it up, or what was settled on. look, by: None where a file does not say."""
 
     suite: str
-    model: str
-    effort: str | None = None
     after: int
     look: int | None = None
     reason: Reason
     by: Candidate | None = None
-
-    @property
-    def candidate(self) -> Candidate:
-        """Who left."""
-        return Candidate(self.model, self.effort)
 
     @property
     def sentence(self) -> str:

@@ -81,7 +81,8 @@ class Exit(NamedTuple):
 
 
 class Race:
-    """One suite. `look` after every wave; `racing` bool[c] says who is still in, `winner` what was settled on."""
+    """One suite. `look` after every wave; `racing` bool[c] says who is still in, `winner` what was settled on, `price`
+    [c] the mean dollars of a cluster so far, inf where nothing was run."""
 
     def __init__(
         self, rule: RaceRule, columns: int, reference: int | None = None, looks: Sequence[int] = ()
@@ -103,17 +104,12 @@ class Race:
         self._nominations: list[Nomination] = []
         self._quality, self._dollars = Tally(columns), Tally(columns)
         self._cheaper: Mask = np.zeros((columns, columns), bool)  # [k, j]: k is shown to cost no more than j
-        self._price: Floats = np.full(columns, np.inf)
+        self.price: Floats = np.full(columns, np.inf)
 
     @property
     def running(self) -> Mask:
         """[c] who runs all samples of the next wave: neither gone nor waiting."""
         return self.racing & ~self.waiting
-
-    @property
-    def price(self) -> Floats:
-        """[c] mean dollars a cluster so far; inf where nothing was run."""
-        return self._price
 
     def look(self, quality: Floats, cost_usd: Floats, clusters: Ints) -> list[Exit]:
         """Take in the rows [n, c] of a wave and say who leaves, in column order.
@@ -129,7 +125,7 @@ class Race:
         self._dollars.add(cluster_means(np.where(self.running, cost_usd, np.nan), clusters))
         both = self.running[:, None] & self.running & ~np.eye(len(self.racing), dtype=bool)
         self._cheaper = np.where(both, self._dollars.lower(self._pricing), self._cheaper)
-        self._price = self._dollars.mean(np.inf)
+        self.price = self._dollars.mean(np.inf)
         for nomination in self._nominations:
             nomination.add(means)
         exits = self._settle() or self._leave()
@@ -155,7 +151,7 @@ class Race:
         means = cluster_means(quality, clusters)
         last = Sums(means.shape[1])
         last.add(means[:, [target]] - means, -self.rule.margin, bets=False)
-        level = self._error / max(1, int((self._price < self._price[seems.leader]).sum()))
+        level = self._error / max(1, int((self.price < self.price[seems.leader]).sum()))
         passed = scores(last.total, last.squares, last.count) >= -float(normal_quantile(level))
         rivals = self._judged(self.running)
         rivals[target] = False
@@ -224,7 +220,7 @@ class Race:
         able = self._able() if self._ended else self.racing
         winner = int(left[0]) if len(left) == 1 < len(self.racing) else None  # one alone is no race: it runs everything
         shown = {k for nomination in self._nominations for k in nomination.shown(self._judged(self.racing))}
-        for k in sorted(shown, key=lambda k: float(self._price[k])):
+        for k in sorted(shown, key=lambda k: float(self.price[k])):
             rivals = left[left != k]
             if winner is None and self.racing[k] and (~able | self._cheaper[k])[rivals].all():
                 winner = k
@@ -247,7 +243,7 @@ class Race:
     def _standing(self) -> Standing:
         margin = self.rule.margin
         return standing(
-            self._quality, self._price, self._cheaper, self.racing, self.running, self.reference, margin
+            self._quality, self.price, self._cheaper, self.racing, self.running, self.reference, margin
         )  # fmt: skip
 
     def _able(self) -> Mask:

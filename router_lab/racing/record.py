@@ -5,20 +5,17 @@ from __future__ import annotations
 from pydantic import AliasChoices, Field
 
 from router_lab.config.base import Said
-from router_lab.racing.elimination import Elimination
+from router_lab.racing.elimination import Elimination, OfCandidate
 from router_lab.runtime.model import Candidate
 
 Names = dict[str, list[str]]
-Ranges = list[tuple[int, int]]
 
 
-class Skipped(Said):
+class Skipped(OfCandidate):
     """From where to where, in the race's order, a candidate was due on the control share of a suite alone."""
 
     suite: str
-    model: str
-    effort: str | None = None
-    ranges: Ranges
+    ranges: list[tuple[int, int]]
 
 
 class RaceRecord(Said):
@@ -58,5 +55,5 @@ class RaceRecord(Said):
         order, left = self.order.get(suite, []), self.elimination(suite, candidate)
         if self.skipped is None:  # by a version in which all that was left out came after leaving
             return [] if left is None else order[left.after :]
-        mine = (one for one in self.skipped if (one.suite, one.model, one.effort) == (suite, *candidate))
+        mine = (one for one in self.skipped if (one.suite, one.candidate) == (suite, candidate))
         return [name for one in mine for start, end in one.ranges for name in order[start:end]]

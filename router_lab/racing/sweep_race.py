@@ -39,20 +39,14 @@ class SweepRace:
         find its logs; then what candidates have to catch up on."""
         last = max(len(one.sizes) for one in self.suites) - 1
         for wave in range(min(self.wave, last), last + 1):
-            yield self._portion(wave)
+            yield self.due(wave)
         while any(one.catching_up is not None for one in self.suites):
-            yield self._portion(last)
+            yield self.due()
 
-    def due(self) -> Due:
-        """All that candidates are due on by the end, if nobody else leaves."""
+    def due(self, wave: int | None = None) -> Due:
+        """What is due in a wave, or all that candidates are due on by the end if nobody else leaves."""
         return [
-            (one, column, one.samples_of(column, len(one.samples)))
-            for one in self.suites for column in range(len(one.entrants))
-        ]  # fmt: skip
-
-    def _portion(self, wave: int) -> Due:
-        return [
-            (one, column, one.samples_of(column, _size(one, wave)))
+            (one, column, one.samples_of(column, len(one.samples) if wave is None else _size(one, wave)))
             for one in self.suites for column in range(len(one.entrants))
         ]  # fmt: skip
 

@@ -5,7 +5,7 @@ What a sample scored and cost is measured by the caller's `measure`, for reading
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,30 +43,34 @@ class RaceOptions:
     reference: tuple[str, str | None] | None = None
 
 
-class Racer:
-    """The race of a plan. `portions` yields the tasks of each wave; call `look` after each."""
+class Racer(SweepRace):
+    """The race of a plan: what is due as tasks of Inspect, what was seen from its logs."""
 
     def __init__(self, plan: Plan, folder: Path, options: RaceOptions) -> None:
         """Takes up what `race.jsonl` in `folder` holds. Raises InputError if that was another race."""
         self.measure, self.prices, self._cells = options.measure, plan.prices(), _by_suite(plan)
-        self.race = SweepRace(folder, options.rule, options.reference, suite_races(plan, options))
+        super().__init__(folder, options.rule, options.reference, suite_races(plan, options))
 
-    def portions(self) -> Iterator[list[tuple[Cell, Task]]]:
-        """Cells with tasks narrowed to what each wave needs."""
-        return map(self._tasks, self.race.portions())
-
-    def due(self) -> list[tuple[Cell, Task]]:
-        """Cells with tasks narrowed to all that candidates are due on by the end, if nobody else leaves."""
-        return self._tasks(self.race.due())
-
-    def look(self, logs: Sequence[Path]) -> list[str]:
-        """Judge the wave that has just run; returns lines that say who left and why."""
-        return self.race.look(_means(self.measure(logs, self.prices)))
-
-    def _tasks(self, due: Due) -> list[tuple[Cell, Task]]:
+    def tasks(self, due: Due) -> list[tuple[Cell, Task]]:
+        """Cells with tasks narrowed to the samples that are due."""
         samples = {suite: {str(s.id): s for s in cells[0][1].dataset} for suite, cells in self._cells.items()}
         cells = [(self._cells[one.suite][column], samples[one.suite], names) for one, column, names in due]
         return [(cell, narrowed(task, [known[name] for name in names])) for (cell, task), known, names in cells]
+
+    def seen(self, logs: Sequence[Path]) -> Seen:
+        """What the logs say, means over epochs."""
+        frame, keys = self.measure(logs, self.prices), ["suite", "model", "effort", "sample_id"]
+        # Without attrs, which pandas copies.
+        plain = pd.DataFrame({name: frame[name].to_numpy() for name in [*keys, *MEASURED]})
+        plain["effort"] = plain["effort"].astype(object).where(plain["effort"].notna(), None)
+        means = plain.groupby(keys, dropna=False, sort=False)[list(MEASURED)].mean()
+        rows = zip(means.index, means.to_numpy(), strict=True)
+        return {
+            (suite, Candidate(model, None if pd.isna(effort) else effort), sample): dict(
+                zip(MEASURED, row, strict=True)
+            )
+            for (suite, model, effort, sample), row in rows
+        }
 
 
 def suite_races(plan: Plan, options: RaceOptions) -> list[SuiteRace]:
@@ -121,15 +125,3 @@ def _column(reference: tuple[str, str | None], suite: str, cells: Sequence[tuple
         f"`race.reference` is {Candidate(*reference)}, which does not run suite `{suite}`; name one that runs every "
         f"suite, by model and effort as the sweep has them: {', '.join(map(str, names))}"
     )
-
-
-def _means(frame: pd.DataFrame) -> Seen:
-    """Means over epochs."""
-    keys = ["suite", "model", "effort", "sample_id"]
-    plain = pd.DataFrame({name: frame[name].to_numpy() for name in [*keys, *MEASURED]})  # no attrs: pandas copies them
-    plain["effort"] = plain["effort"].astype(object).where(plain["effort"].notna(), None)
-    means = plain.groupby(keys, dropna=False, sort=False)[list(MEASURED)].mean()
-    return {
-        (suite, Candidate(model, None if pd.isna(effort) else effort), sample): dict(zip(MEASURED, values, strict=True))
-        for (suite, model, effort, sample), values in zip(means.index, means.to_numpy(), strict=True)
-    }

@@ -161,9 +161,9 @@ def _run(plan: Plan, folder: Path, race: RaceOptions | None, stream: TextIO | No
         failed=counter.failed,
         spent_usd=spending.ledger.spent_usd,
         unrun=unrun,
-        spared=racer.race.spared() if racer is not None else 0,
-        raced=tuple(racer.race.outcome()) if racer is not None else (),
-        verdicts=tuple(racer.race.verdicts()) if racer is not None else (),
+        spared=racer.spared() if racer is not None else 0,
+        raced=tuple(racer.outcome()) if racer is not None else (),
+        verdicts=tuple(racer.verdicts()) if racer is not None else (),
         stopped=tuple(stops.reasons.items()),
         reserved_usd=spending.ledger.reserved_usd,
         paid=any(_is_paid(cell) for cell, _ in plan.tasks),
@@ -197,7 +197,7 @@ def _run_race(
 ) -> int:  # fmt: skip
     """Wave by wave, those still in and the others' control share; returns what the money did not reach."""
     begun, whole = False, {cell_key(cell): task for cell, task in plan.tasks}
-    for cells in racer.portions():
+    for cells in map(racer.tasks, racer.portions()):
         done = finished_samples(folder, plan)
         # Of the tasks as they will be given to Inspect, for what an earlier race failed at is asked again with them.
         asked = {
@@ -205,7 +205,7 @@ def _run_race(
         }
         lacking = {key: _lacking(task, done.get(key, set())) for key, task in asked.items()}
         if not spending.admits(sum(lacking.values())):
-            return sum(_lacking(task, done.get(cell_key(cell), set())) for cell, task in racer.due())
+            return sum(_lacking(task, done.get(cell_key(cell), set())) for cell, task in racer.tasks(racer.due()))
         # Inspect writes a log anew for every task it is given, without what the task does not ask for: so each asks for
         # what is there, too, which a race before this one may have run. The first wave of a process asks for all logs.
         due = [
@@ -220,10 +220,10 @@ def _run_race(
             _refuse_stop(plan, spending, due, made)
             logs |= {log.eval.task_id: log for log in made}
             stops.close()
-        for line in racer.look([log_path(log) for log in logs.values()]):
+        for line in racer.look(racer.seen([log_path(log) for log in logs.values()])):
             counter.note(line)
         note_begun()
-        counter.needed = plan.needed - racer.race.spared()
+        counter.needed = plan.needed - racer.spared()
     return 0
 
 
@@ -322,7 +322,7 @@ def _write_manifest(
         unrun=unrun,
         candidates=plan.cells(),
         interrupted=interrupted,
-        race=None if racer is None else racer.race.record(),
+        race=None if racer is None else racer.record(),
         drawn=None if plan.drawn is None else plan.drawn.part(),
     ).write(folder)
 
