@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,6 +216,12 @@ def test_the_picture_of_a_race_that_goes_on_shows_what_lies_ahead() -> None:
     quality, dollars = waiting_outcomes()
     begun.take(40, quality[:40].tolist(), dollars[:40].tolist())
     assert race_picture(begun).splitlines()[1] == "  mid  " + "█" * 3 + "·" * 37 + " still in"
+
+
+def test_the_page_on_races_names_every_file(root: Path) -> None:
+    page = (root / "docs/racing.md").read_text()
+    files = [path.name for path in (root / "router_lab/racing").glob("*.py") if path.name != "__init__.py"]
+    assert len(files) > 10 and [name for name in files if f"`{name}`" not in page] == []
 
 
 def test_how_many_clusters_it_takes_to_settle_anything() -> None:
