@@ -20,6 +20,7 @@ from router_lab.metrics.twophase import (
     suites_of,
 )
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
+from router_lab.racing.elimination import eliminations_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 
@@ -92,7 +93,8 @@ def plan(
     drawn = [j for j in range(len(data.candidates)) if data.drawn(j) is not None]
     best = int(np.where(everywhere, means, -1).argmax()) if not drawn else drawn[0]
     best = best if reference is None else data.candidates.index(reference)
-    every, left = np.ones(len(data), bool), _left(outcomes)
+    every = np.ones(len(data), bool)
+    left = {(one.candidate, one.suite): one.reason.words for one in eliminations_of(outcomes) if one.reason.final}
     parts: list[tuple[str | None, np.ndarray[tuple[int], np.dtype[np.bool_]]]] = [(None, every)]
     if by_suite:
         parts += [(name, data.suite == code) for code, name in enumerate(data.suites)]
@@ -107,18 +109,6 @@ def plan(
         for suite, rows in parts
     ]
     return Plan(data.candidates[best], margin, confidence, tuple(needs))
-
-
-def _left(outcomes: pd.DataFrame) -> dict[tuple[Candidate, str], str]:
-    """Why a candidate left the race of a suite, by what `collect` says of the samples that were not run for it."""
-    if "reason" not in outcomes:
-        return {}
-    reasons = outcomes["reason"].astype("string").str.extract(r"^raced: (worse|dominated|hopeless|dearer) ")[0]
-    told = outcomes.assign(why=reasons)[reasons.notna()].drop_duplicates(["model", "effort", "suite"])
-    return {
-        (Candidate(str(model), None if pd.isna(effort) else str(effort)), str(suite)): str(why)
-        for model, effort, suite, why in told[["model", "effort", "suite", "why"]].itertuples(index=False)
-    }
 
 
 def _raced(left: dict[tuple[Candidate, str], str], candidate: Candidate, suites: Sequence[str]) -> str | None:

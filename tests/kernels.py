@@ -213,9 +213,9 @@ def _tie(policy: Any, i: int, prompts: Any, suites: Any, vectors: Any, quality: 
 
 def races(table: pd.DataFrame) -> list[Any]:
     """Who leaves a race of the table's candidates, and when."""
-    from router_lab.metrics.race_order import whole_clusters
-    from router_lab.metrics.racing import Race, RaceRule
     from router_lab.outcomes import OutcomeMatrix, validate_outcomes
+    from router_lab.racing.order import whole_clusters
+    from router_lab.racing.race import Race, RaceRule
 
     data = OutcomeMatrix.from_frame(validate_outcomes(table))
     order, ends = whole_clusters(data.group)
@@ -232,8 +232,8 @@ def races(table: pd.DataFrame) -> list[Any]:
 
 
 def main() -> None:
-    from router_lab.metrics.spending import backward, forward
     from router_lab.outcomes import read_outcomes
+    from router_lab.racing.alpha_spending import backward, forward
 
     first, last, *files = sys.argv[1:]
     print("libraries", libraries(), sep="\t")

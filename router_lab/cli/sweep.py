@@ -209,8 +209,8 @@ def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> N
         for line in result.raced:
             echo_block(line, err=True)
         echo(
-            f"█ ran all, ░ the floor alone, · not run yet; the race left out {result.spared} samples; who left and why "
-            f"is in {result.log_dir / 'sweep.json'}",
+            f"█ ran all, ░ the control share alone, · not run yet; the race left out {result.spared} samples; who left "
+            f"and why is in {result.log_dir / 'sweep.json'}",
             err=True,
         )
 
@@ -226,12 +226,12 @@ def _race_options(sweep_file: Path) -> RaceOptions:
     """The sweep file's `race:`, with `collect` to measure what came back: stages meet in the command alone."""
     from router_lab.collect import collect
     from router_lab.config import Sweep, load
-    from router_lab.metrics.racing import RaceRule
+    from router_lab.racing.race import RaceRule
     from router_lab.sweep import RaceOptions
 
     spec = load(Sweep, sweep_file).race
     reference = None if spec.reference == "best" else (spec.reference.model, spec.reference.effort)
-    rule = RaceRule(spec.margin, spec.confidence, spec.floor)
+    rule = RaceRule(spec.margin, spec.confidence, spec.control_share)
     return RaceOptions(rule, lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0], reference)
 
 
@@ -242,20 +242,21 @@ def _estimate(
     """Print dollars per candidate and suite, for what the log directory does not hold yet."""
     from dataclasses import asdict
 
+    from router_lab.racing.outlook import render_race
     from router_lab.sweep import estimate
     from router_lab.sweep.buffer import disown_buffers
     from router_lab.sweep.drawn import spared_usd, told
     from router_lab.sweep.finished import finished_samples, missing_samples
     from router_lab.sweep.forecast import render, total
     from router_lab.sweep.ledger import budget_left
-    from router_lab.sweep.outlook import race_outlook, render_race
+    from router_lab.sweep.race import outlook_of
 
     plan = _prepared(sweep_file, limit, budget_usd, batch)
     disown_buffers(folder)  # as the sweep will, which then finds what is in them
     rows, causes = _history(plan, folder, history)
     estimates = estimate(plan, rows, missing_samples(plan, folder), causes)
     each, left = plan.grid.sweep.limits.usd, budget_left(plan, folder)
-    racing = None if race is None else race_outlook(plan, estimates, race, folder, finished_samples(folder, plan))
+    racing = None if race is None else outlook_of(plan, estimates, race, folder, finished_samples(folder, plan))
     if as_json:
         cells = [asdict(one) for one in estimates]
         extra: dict[str, object] = {} if racing is None else {"race": racing}

@@ -28,6 +28,7 @@ from router_lab.providers.evallog import RawLog, resolve
 from router_lab.providers.keys import CANDIDATE_KEY, RECORDED, SUITE_KEY, TRANSPORT, label_of, tier_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.messages import group_mark, last_user_text
+from router_lab.runtime.model import Candidate
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class LogSource:
     dataset_sha: str | None
     frames: FrameFinder = field(default_factory=FrameFinder, compare=False)
     """What `log_rows` learns of the requests on its way."""
+
+    @property
+    def candidate(self) -> Candidate:
+        """As outcomes name it."""
+        return Candidate(self.model, self.effort)
 
     @property
     def eval_id(self) -> str:

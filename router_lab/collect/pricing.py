@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from router_lab.prices import PriceTable
 from router_lab.prices.table import digest
-from router_lab.providers.evallog import read_manifest
 from router_lab.providers.keys import MANIFEST
 from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.sweep_manifest import SweepManifest
 
 Given = PriceTable | str | Path | None
 
@@ -33,16 +31,15 @@ class Pricing:
         assert table is not None
         return table
 
-    def of(self, folder: Path, manifest: Mapping[str, Any]) -> PriceTable:
+    def of(self, folder: Path, manifest: SweepManifest) -> PriceTable:
         """The named table, else that of the sweep whose manifest lies in `folder`, as its file is now. Raises
         InputError if that is gone."""
-        named = manifest.get("prices")
-        if self.given is not None or not isinstance(named, dict):
+        if self.given is not None or manifest.prices is None:
             return self.table
         # By the shortest way, as a person would write it: errors suggest commands with it.
-        file = _short((folder / named["file"]).resolve())
+        file = _short((folder / manifest.prices.file).resolve())
         if file not in self._by_file:
-            self._by_file[file] = self._load(file, folder, named.get("sha256"), "interrupted" in manifest)
+            self._by_file[file] = self._load(file, folder, manifest.prices.sha256, manifest.interrupted)
         return self._by_file[file]
 
     def _load(self, file: Path, folder: Path, sha: str | None, begun: bool) -> PriceTable:
@@ -57,11 +54,6 @@ class Pricing:
             text = f"{file} has changed since {since}; its prices count as they are now"
             warnings.warn(RouterLabWarning(text), stacklevel=5)
         return table
-
-
-def manifest_of(folder: Path) -> Mapping[str, Any]:
-    """What a sweep says of its log directory; nothing for another folder."""
-    return read_manifest(folder) if (folder / MANIFEST).is_file() else {}
 
 
 def _short(path: Path) -> Path:

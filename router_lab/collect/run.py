@@ -23,8 +23,7 @@ from router_lab.collect.evidence import (
 )
 from router_lab.collect.logs import LogSource, log_rows, open_log, unrun_rows
 from router_lab.collect.notes import Notes
-from router_lab.collect.pricing import Given, Pricing, manifest_of
-from router_lab.collect.raced import drawn_of, inclusion_of, not_due, planned_of, raced_reason
+from router_lab.collect.pricing import Given, Pricing
 from router_lab.collect.requests import Requests
 from router_lab.collect.shape import TableOptions
 from router_lab.collect.tables import read_table, reprice
@@ -35,11 +34,12 @@ from router_lab.outcomes.tablefile import table_kind
 from router_lab.prices import PriceTable, utc
 from router_lab.providers.evallog import all_logs
 from router_lab.runtime.errors import InputError
+from router_lab.sweep_manifest import SweepManifest
 
 Tables = Mapping[Path, PriceTable]
 """The prices of the logs in a directory, by directory."""
 
-Manifests = Mapping[Path, Mapping[str, Any]]
+Manifests = Mapping[Path, SweepManifest]
 """What sweeps say of their log directories, by directory."""
 
 
@@ -140,7 +140,7 @@ def _of_logs(
     logs: Sequence[LogSource], pricing: Pricing, caching: str, as_logged: bool, aside: list[Note]
 ) -> tuple[pd.DataFrame | None, list[dict[str, Any]]]:
     """The rows of logs and their calls; what does not count is added to `aside`. No rows where nothing was ever run."""
-    manifests = {folder: manifest_of(folder) for folder in sorted({source.log.path.parent for source in logs})}
+    manifests = {folder: SweepManifest.of(folder) for folder in sorted({source.log.path.parent for source in logs})}
     tables = {folder: pricing.of(folder, manifest) for folder, manifest in manifests.items()}
     _check_prices(logs, tables)
     doubts = Notes()
@@ -151,7 +151,10 @@ def _of_logs(
     aside += [*superseded, *died(read), *taken]
     if not as_logged:
         doubts.warn()
-        not_wanted = {source.log.path.name: not_due(source, manifests[source.log.path.parent]) for source in kept}
+        not_wanted = {
+            source.log.path.name: manifests[source.log.path.parent].not_due(source.suite_name, source.candidate)
+            for source in kept
+        }
         rows = [pair for pair in rows if pair[0]["sample_id"] not in not_wanted[pair[0]["log"]]]
     made = [row for row, _ in rows]
     if made and not as_logged:
@@ -161,7 +164,10 @@ def _of_logs(
     if not made:
         return None, []
     frame = pd.DataFrame([{key: value for key, value in row.items() if key != "uuid"} for row in made])
-    return _with_attrs(frame, kept, tables, caching, as_logged), [call for _, answered in rows for call in answered]
+    frame = _with_attrs(frame, kept, tables, caching, as_logged)
+    left = [] if as_logged else _eliminations(kept, manifests)
+    frame.attrs |= {"eliminations": left} if left else {}
+    return frame, [call for _, answered in rows for call in answered]
 
 
 def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]:
@@ -195,20 +201,15 @@ def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str,
         seen[row["suite"], row["model"], row["effort"]].add((row["sample_id"], row["epoch"]))
     rows: list[dict[str, Any]] = []
     for source in logs:
-        manifest = manifests[source.log.path.parent]
-        planned = planned_of(source, manifest)
-        race = manifest.get("race", {}).get("order", {}).get(source.suite_name)
-        stopped = manifest.get("budget_usd") is not None or manifest.get("interrupted")
-        drawn, there = drawn_of(source, manifest), seen[source.suite_name, source.model, source.effort]
+        manifest, who = manifests[source.log.path.parent], (source.suite_name, source.candidate)
+        version = source.log.spec.get("task_version")
+        planned = manifest.planned_of(source.log.path.name, *who, source.settings_sha, version)
+        drawn, there = manifest.drawn_for(*who), seen[source.suite_name, source.model, source.effort]
         unrun: list[dict[str, Any]] = []
         if drawn is not None:
-            spared = sorted(not_due(source, manifest))
-            unrun += unrun_rows(source, spared, there, f"not drawn: share {drawn['share']:g}")
-        if planned is not None and (race is not None or stopped):
-            order = race if drawn is None else drawn["samples"][source.suite_name]
-            if order is None:
-                order = manifest["order"][str(source.log.spec["task_version"])]
-            unrun += unrun_rows(source, order[:planned], there, raced_reason(source, manifest))
+            unrun += unrun_rows(source, sorted(manifest.not_due(*who)), there, f"not drawn: share {drawn.share:g}")
+        if planned is not None:
+            unrun += unrun_rows(source, manifest.due(*who, version)[:planned], there, manifest.why_unrun(*who))
         there |= {(row["sample_id"], row["epoch"]) for row in unrun}
         rows += unrun
     return _as_others_have(rows, made)
@@ -219,13 +220,20 @@ def _with_inclusion(
 ) -> list[dict[str, Any]]:
     """The rows with `inclusion`, where a race, or the share of a reference, has dealt with them."""
     chance = {
-        source.log.path.name: inclusion_of(source, manifest)
+        source.log.path.name: manifest.inclusion(source.suite_name, source.candidate)
         for source in logs
-        if {"race", "drawn"} & (manifest := manifests[source.log.path.parent]).keys()
+        if (manifest := manifests[source.log.path.parent]).race or manifest.drawn
     }
     if not chance:
         return rows
     return [{**row, "inclusion": chance.get(row["log"], {}).get(row["sample_id"], 1.0)} for row in rows]
+
+
+def _eliminations(logs: Sequence[LogSource], manifests: Manifests) -> list[dict[str, Any]]:
+    """Who of the logs' candidates left a race, as JSON."""
+    raced = ((source, manifests[source.log.path.parent].race) for source in logs)
+    left = [race and race.elimination(source.suite_name, source.candidate) for source, race in raced]
+    return [one.model_dump(mode="json") for one in left if one is not None]
 
 
 def _calls_frame(calls: list[dict[str, Any]], where: str) -> pd.DataFrame:
@@ -296,9 +304,9 @@ def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None]
 
     noted: dict[tuple[str, str | None, str], dict[str, Any]] = {}
     for folder in sorted({source.log.path.parent for source in logs}):
-        for candidate in manifest_of(folder).get("candidates", []):
-            if candidate.get("request"):
-                noted[candidate["model"], candidate["effort"], candidate["suite"]] = candidate["request"]
+        for cell in SweepManifest.of(folder).candidates:
+            if cell.request:
+                noted[*cell.candidate, cell.suite] = cell.request
     found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     with Recorder() as recorder, all_direct():
         requests = Requests(recorder)
@@ -320,4 +328,5 @@ def _merge_attrs(frames: Sequence[pd.DataFrame]) -> dict[Any, Any]:
     suites = {s["name"]: s for a in attrs for s in a.get("suites", [])}
     result: dict[Any, Any] = {"candidates": list(candidates.values()), "suites": list(suites.values())}
     result["provenance"] = {k: v for a in attrs for k, v in a.get("provenance", {}).items()}
+    result["eliminations"] = [one for a in attrs for one in a.get("eliminations", [])]
     return {key: value for key, value in result.items() if value}

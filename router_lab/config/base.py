@@ -51,6 +51,12 @@ class Strict(BaseModel):
     """The page of the documentation that lists the keys, for errors."""
 
 
+class Said(Strict):
+    """What a program of ours wrote: a later version may say more, which is left alone."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class _Careful(yaml.SafeLoader):
     """SafeLoader that refuses a key written twice, which plain YAML silently resolves to the last, aliases that stand
     for more than anybody could have meant, and numbers that are none."""

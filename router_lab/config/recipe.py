@@ -92,7 +92,7 @@ class Recipe(Strict):
     """Restrict the choice to these; null means every candidate of the outcomes."""
     min_seen: Share = 0.95
     """A candidate seen on a smaller share of a suite's samples is predicted there but never chosen. Samples that were
-    run at a known probability, as a race's floor is, count for as many as they stand for."""
+    run at a known probability, as a race's control share is, count for as many as they stand for."""
     strict: bool = False
     """Use betting bounds (Waudby-Smith & Ramdas) instead of t bounds: valid at any n, about 70 % of the saving."""
     expires: dt.date | None = None

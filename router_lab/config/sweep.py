@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from router_lab.config.base import JsonObject, Name, Positive, Share, Strict
 from router_lab.config.recipe import CandidateRef
+from router_lab.runtime.errors import RouterLabWarning
 
 
 class Suite(Strict):
@@ -124,11 +126,22 @@ class RaceSpec(Strict):
 
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.03
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.90
-    floor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    control_share: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Share of the clusters, drawn at random, on which a candidate that left still runs. One that is good for a tenth
-    of the prompts alone needs some 600 clusters on the floor for a policy to find it (docs/racing.md)."""
+    of the prompts alone needs some 600 such clusters for a policy to find it (docs/racing.md)."""
     reference: Literal["best"] | CandidateRef = "best"
     """The incumbent, which all are judged against; or the best candidate, whoever that is."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_name(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "floor" not in value:
+            return value
+        if "control_share" in value:
+            raise ValueError("gives control_share and floor, which is its earlier name; take floor out")
+        text = "race.floor is called race.control_share now; it counts as that"
+        warnings.warn(RouterLabWarning(text), stacklevel=2)
+        return {"control_share" if key == "floor" else key: given for key, given in value.items()}
 
     @field_validator("reference", mode="before")
     @classmethod

@@ -21,7 +21,7 @@ from router_lab.runtime.files import atomic_write
 from router_lab.runtime.jsonio import decode
 from router_lab.runtime.reading import open_regular
 
-CARRIED = ("candidates", "suites", "provenance")
+CARRIED = ("candidates", "suites", "provenance", "eliminations")
 """Keys of `DataFrame.attrs` that travel in the Parquet metadata as `router_lab.<key>`, JSON."""
 PANDAS_ATTRS = "PANDAS_ATTRS"
 """Where pandas itself keeps `attrs`: written as well, so that they outlive `pd.read_parquet` and `to_parquet`."""

@@ -36,8 +36,8 @@ MAY_BE_EMPTY = ("prompt", "answer")
 """Texts of no characters are texts there; in every other text column they are missing."""
 NUMBERS = (*TOKENS, "total_tokens", "turns", "cost_usd", "paid_usd", "judge_usd", "retries", "latency_s", "seconds",
            "weight", "inclusion", "signals_usd")  # fmt: skip
-"""Never negative. `inclusion` is the known probability with which this row was run (racing keeps a random floor),
-`weight` one over it; absent means 1, and the weight follows from the inclusion where only that is given."""
+"""Never negative. `inclusion` is the known probability with which this row was run (a race keeps a random control
+share), `weight` one over it; absent means 1, and the weight follows from the inclusion where only that is given."""
 
 FLAGS = ("check", "cut_off")
 """True, false or null. `cut_off`: an answer of the sample ended at `max_tokens`, so its quality may be the limit's; a

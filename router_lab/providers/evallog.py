@@ -21,6 +21,7 @@ from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
 from router_lab.runtime.reading import open_regular, read_regular
+from router_lab.sweep_manifest import SweepManifest
 
 if sys.version_info < (3, 14):
     import zipfile_zstd  # type: ignore[import-untyped]  # noqa: F401  # teaches zipfile the compression that Inspect uses
@@ -287,35 +288,15 @@ def _listed(folder: Path) -> list[Path]:
     Raises InputError for a named log that is gone where no other log is of the same suite, candidate, settings and
     dataset.
     """
-    manifest, content = folder / MANIFEST, read_manifest(folder)
-    names = content["logs"]
-    missing = [name for name in names if not (folder / name).is_file()]
-    if not missing and not content.get("interrupted"):
-        return [folder / name for name in names]
-    found = _of_sweep(folder, content)
+    manifest = SweepManifest.of(folder)
+    missing = [name for name in manifest.logs if not (folder / name).is_file()]
+    if not missing and not manifest.interrupted:
+        return [folder / name for name in manifest.logs]
+    found = _of_sweep(folder, manifest)
     # A sweep that came to its end names one log for each candidate and suite.
-    if missing and not content.get("interrupted") and len(set(found.values())) < len(names):
-        raise InputError(f"{manifest}: names {missing[0]}, which is not there; run the sweep again")
-    return sorted({folder / name for name in names if name not in missing} | found.keys())
-
-
-_MANIFEST = {"logs": (list,), "planned": _ONE, "order": _ONE, "candidates": _MANY, "race": _ONE, "sweep": (str,),
-             "prices": _ONE}  # fmt: skip
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a sweep says of its log directory, `logs` at least. Raises InputError."""
-    path = folder / MANIFEST
-    try:
-        found = decode(read_regular(path, LARGEST_PART))
-        if not isinstance(found, dict):
-            raise ValueError("it must be an object")
-        _refuse_shape(found, _MANIFEST)
-        if not all(isinstance(name, str) for name in found.setdefault("logs", [])):
-            raise ValueError("`logs` must be names of files")
-    except ValueError as error:
-        raise InputError(f"{path}: not a sweep's manifest: {_short(error)}") from None
-    return found
+    if missing and not manifest.interrupted and len(set(found.values())) < len(manifest.logs):
+        raise InputError(f"{folder / MANIFEST}: names {missing[0]}, which is not there; run the sweep again")
+    return sorted({folder / name for name in manifest.logs if name not in missing} | found.keys())
 
 
 def log_cell(path: Path) -> tuple[str, str, str | None] | None:
@@ -326,10 +307,9 @@ def log_cell(path: Path) -> tuple[str, str, str | None] | None:
     return (suite["suite"], candidate["model"], candidate["effort"]) if suite and candidate else None
 
 
-def _of_sweep(folder: Path, manifest: dict[str, Any]) -> dict[Path, tuple[str, ...]]:
+def _of_sweep(folder: Path, manifest: SweepManifest) -> dict[Path, tuple[str, ...]]:
     """Logs in `folder` of the suites, candidates, settings and datasets of a manifest, and which of these."""
-    wanted = {_named(one.get("suite"), one) for one in manifest.get("candidates", [])}
-    versions = set(manifest.get("order", {}))
+    wanted = {_named(one.suite, *one.candidate, one.settings_sha) for one in manifest.candidates}
     found = {}
     for path in (p for p in folder.iterdir() if p.suffix in (".eval", ".json") and _claims(p)):
         try:
@@ -337,11 +317,13 @@ def _of_sweep(folder: Path, manifest: dict[str, Any]) -> dict[Path, tuple[str, .
         except InputError:  # killed before it was more than a name
             continue
         suite = (spec.get("metadata") or {}).get(SUITE_KEY) or {}
-        name = _named(suite.get("suite"), (spec.get("model_args") or {}).get(CANDIDATE_KEY) or {})
-        if name in wanted and str(spec.get("task_version")) in versions:
+        candidate = (spec.get("model_args") or {}).get(CANDIDATE_KEY) or {}
+        name = _named(suite.get("suite"), *map(candidate.get, ("model", "effort", "settings_sha")))
+        if name in wanted and str(spec.get("task_version")) in manifest.order:
             found[path] = name
     return found
 
 
-def _named(suite: Any, candidate: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(json.dumps(one) for one in (suite, *map(candidate.get, ("model", "effort", "settings_sha"))))
+def _named(*parts: Any) -> tuple[str, ...]:
+    """Suite, model, effort and settings, as they compare whatever a log holds there."""
+    return tuple(map(json.dumps, parts))

@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from router_lab.providers.evallog import RawLog, event_input, find_logs, model_events, read_manifest, resolve
-from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY, canonical_messages, request_key
+from router_lab.providers.evallog import RawLog, event_input, find_logs, model_events, resolve
+from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY, canonical_messages, request_key
 from router_lab.providers.store import file_name, read_recording, write_recording
 from router_lab.runtime.errors import InputError, RouterLabError
 from router_lab.runtime.visible import visible
+from router_lab.sweep_manifest import SweepManifest
 
 USAGE = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write", "output_tokens", "reasoning_tokens")
 
@@ -118,8 +119,8 @@ def _header(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Any]:
 
 def _requests(folder: Path) -> dict[tuple[str, str, str | None], dict[str, Any]]:
     """What the sweep's recorder saw each candidate send, by (suite, model, effort)."""
-    candidates = read_manifest(folder).get("candidates", []) if (folder / MANIFEST).is_file() else []
-    return {(c["suite"], c["model"], c["effort"]): c["request"] for c in candidates if c.get("request")}
+    candidates = SweepManifest.of(folder).candidates
+    return {(one.suite, *one.candidate): one.request for one in candidates if one.request}
 
 
 @click.command()

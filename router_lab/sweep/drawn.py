@@ -9,11 +9,12 @@ from typing import Any
 from inspect_ai import Task
 
 from router_lab.config import Sweep
-from router_lab.metrics.race_order import on_floor
+from router_lab.racing.order import in_share
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 from router_lab.sweep.cluster import cluster_of, narrowed
 from router_lab.sweep.settings import Cell, Grid
+from router_lab.sweep_manifest import DrawnPart
 
 PART = "reference"
 Tasks = tuple[tuple[Cell, Task], ...]
@@ -27,7 +28,7 @@ class Drawn:
     whole: by suite, how many samples there are; order: their ids.
     """
 
-    candidate: tuple[str, str | None]
+    candidate: Candidate
     share: float
     places: dict[str, list[int]]
     order: dict[str, list[str]]
@@ -36,13 +37,11 @@ class Drawn:
         """Whether a cell runs the drawn part alone."""
         return cell.candidate == self.candidate
 
-    def to_json(self) -> dict[str, Any]:
-        """For the manifest: `samples`, by suite, are the ids of those it runs, of `order`."""
+    def part(self) -> DrawnPart:
+        """For the manifest."""
         samples = {suite: [self.order[suite][i] for i in places] for suite, places in self.places.items()}
-        return {
-            "model": self.candidate[0], "effort": self.candidate[1], "share": self.share,
-            "samples": samples, "order": self.order,
-        }  # fmt: skip
+        model, effort = self.candidate
+        return DrawnPart(model=model, effort=effort, share=self.share, samples=samples, order=self.order)
 
 
 def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
@@ -61,7 +60,7 @@ def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
         if drawn.has(cell):
             samples = list(task.dataset)[: cell.limit]
             kept = [
-                on_floor(sweep.seed, cell.suite, cluster_of(one, grid.suites[cell.suite].group), drawn.share, part=PART)
+                in_share(sweep.seed, cell.suite, cluster_of(one, grid.suites[cell.suite].group), drawn.share, part=PART)
                 for one in samples
             ]
             drawn.places[cell.suite] = [i for i, one in enumerate(kept) if one]
@@ -77,7 +76,7 @@ def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
     return tuple(result), drawn
 
 
-def _named(sweep: Sweep, tasks: Tasks) -> tuple[str, str | None]:
+def _named(sweep: Sweep, tasks: Tasks) -> Candidate:
     assert sweep.reference is not None
     wanted = (sweep.reference.model, sweep.reference.effort)
     for cell, task in tasks:

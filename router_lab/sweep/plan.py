@@ -29,6 +29,7 @@ from router_lab.sweep.models import build_model, candidate_arguments
 from router_lab.sweep.recorder import fingerprint, refuse_twins, request_dict
 from router_lab.sweep.settings import TASK_ARGS, Cell, Grid, load_grid
 from router_lab.sweep.tasks import load_task, with_model
+from router_lab.sweep_manifest import SweptCell
 
 STAND_IN, NOWHERE = "not-a-key", "http://127.0.0.1:9/v1"
 """Key and server with which models are made for an estimate: nothing is sent."""
@@ -82,11 +83,15 @@ class Plan:
         """What holds the code that models write, a line for each suite that runs any."""
         return boundaries(self.tasks, self.recorded)
 
-    def candidates(self) -> list[dict[str, Any]]:
-        """One JSON object a cell: suite, candidate, settings and the request that was recorded."""
-        return [
-            {"suite": cell.suite, **candidate_arguments(cell), "request": self._request(cell)} for cell, _ in self.tasks
-        ]
+    def cells(self) -> tuple[SweptCell, ...]:
+        """What the manifest says of each cell: its settings and the request that was recorded."""
+        return tuple(
+            SweptCell(
+                suite=cell.suite, request=self._request(cell), task_version=task.version,
+                planned=positions(cell, task), **candidate_arguments(cell),
+            )
+            for cell, task in self.tasks
+        )  # fmt: skip
 
     def _request(self, cell: Cell) -> dict[str, Any]:
         if not cell.spec.model.startswith(RECORDED):

@@ -16,10 +16,9 @@ from inspect_ai.log import EvalLog
 
 from router_lab.config import Sweep
 from router_lab.prices.table import digest
-from router_lab.providers.keys import MANIFEST, RECORDED, tier_of
+from router_lab.providers.keys import RECORDED, tier_of
 from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.files import atomic_write
 from router_lab.runtime.locks import FolderLock
 from router_lab.sweep.budget import Spending, meter
 from router_lab.sweep.buffer import disown_buffers
@@ -42,6 +41,7 @@ from router_lab.sweep.race import RaceOptions, Racer
 from router_lab.sweep.settings import Cell
 from router_lab.sweep.stop import Stops, Where, watch
 from router_lab.sweep.waves import Prefixes, budget_waves, free_waves
+from router_lab.sweep_manifest import PricesFile, SweepManifest
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def run_sweep(
     Args:
         source, base, limit, budget_usd: as in `prepare`.
         log_dir: folder for Inspect logs; made if absent, and locked: a second sweep there raises InputError.
-        race: drop candidates that cannot win, as they are shown not to; see `router_lab.metrics.racing`.
+        race: drop candidates that cannot win, as they are shown not to; see docs/racing.md.
         batch: through the providers' batch APIs, at their price; see `router_lab.sweep.batch`.
         progress: where progress goes, standard error by default; `quiet=True` prints none.
     """
@@ -195,9 +195,9 @@ def _run_race(
     plan: Plan, folder: Path, spending: Spending, racer: Racer, counter: Progress, logs: dict[str, EvalLog],
     stops: Stops, note_begun: Callable[[], None],
 ) -> int:  # fmt: skip
-    """Wave by wave, those still in and the others' random floor; returns what the money did not reach."""
+    """Wave by wave, those still in and the others' control share; returns what the money did not reach."""
     begun, whole = False, {cell_key(cell): task for cell, task in plan.tasks}
-    for cells in racer.portions():
+    for cells in map(racer.tasks, racer.portions()):
         done = finished_samples(folder, plan)
         # Of the tasks as they will be given to Inspect, for what an earlier race failed at is asked again with them.
         asked = {
@@ -205,7 +205,7 @@ def _run_race(
         }
         lacking = {key: _lacking(task, done.get(key, set())) for key, task in asked.items()}
         if not spending.admits(sum(lacking.values())):
-            return sum(_lacking(task, done.get(cell_key(cell), set())) for cell, task in racer.due())
+            return sum(_lacking(task, done.get(cell_key(cell), set())) for cell, task in racer.tasks(racer.due()))
         # Inspect writes a log anew for every task it is given, without what the task does not ask for: so each asks for
         # what is there, too, which a race before this one may have run. The first wave of a process asks for all logs.
         due = [
@@ -220,7 +220,7 @@ def _run_race(
             _refuse_stop(plan, spending, due, made)
             logs |= {log.eval.task_id: log for log in made}
             stops.close()
-        for line in racer.look([log_path(log) for log in logs.values()]):
+        for line in racer.look(racer.seen([log_path(log) for log in logs.values()])):
             counter.note(line)
         note_begun()
         counter.needed = plan.needed - racer.spared()
@@ -304,36 +304,31 @@ def _write_manifest(
 ) -> Path:  # fmt: skip
     """Say in the log directory which logs belong to the sweep, how far it was to go, and what candidates send."""
     planned = {identity(cell, task): positions(cell, task) for cell, task in plan.tasks}
-    content = {
-        "sweep": plan.grid.sweep.name,
-        "logs": sorted(log_path(log).name for log in logs),
-        "planned": {log_path(log).name: planned[identity_of(log)] for log in logs},
+    return SweepManifest(
+        sweep=plan.grid.sweep.name,
+        logs=tuple(sorted(log_path(log).name for log in logs)),
+        planned={log_path(log).name: planned[identity_of(log)] for log in logs},
         # A log lists only the samples that its last wave wanted; `collect` says of the others that money ran out.
-        "order": {
+        order={
             str(task.version): [str(sample.id) for sample in task.dataset]
             for cell, task in plan.tasks
             if plan.drawn is None or not plan.drawn.has(cell)
         },
-        "needed": plan.needed,
-        "budget_usd": plan.budget_usd,
-        "spent_usd": spending.ledger.spent_usd,
-        "reserved_usd": spending.ledger.reserved_usd,
-        "prices": _prices_of(plan, folder),
-        "unrun": unrun,
-        # What a log says of itself if it is of this sweep: a log's name changes when a run goes on from it.
-        "candidates": [
-            {**said, "task_version": task.version, "planned": positions(cell, task)}
-            for said, (cell, task) in zip(plan.candidates(), plan.tasks, strict=True)
-        ],
-        **({"interrupted": True} if interrupted else {}),
-        **({"race": racer.to_json()} if racer is not None else {}),
-        **({"drawn": plan.drawn.to_json()} if plan.drawn is not None else {}),
-    }
-    return atomic_write(folder / MANIFEST, (json.dumps(content, indent=1) + "\n").encode())
+        needed=plan.needed,
+        budget_usd=plan.budget_usd,
+        spent_usd=spending.ledger.spent_usd,
+        reserved_usd=spending.ledger.reserved_usd,
+        prices=_prices_of(plan, folder),
+        unrun=unrun,
+        candidates=plan.cells(),
+        interrupted=interrupted,
+        race=None if racer is None else racer.record(),
+        drawn=None if plan.drawn is None else plan.drawn.part(),
+    ).write(folder)
 
 
-def _prices_of(plan: Plan, folder: Path) -> dict[str, Any]:
-    """Where the sweep's prices are, from its log directory, so that both can move together. Null: genai-prices."""
+def _prices_of(plan: Plan, folder: Path) -> PricesFile:
+    """From the log directory, so that both can move together."""
     file = plan.prices_file()
     sha = digest(file) if file.is_file() else None
-    return {"file": Path(os.path.relpath(file.resolve(), folder)).as_posix(), "sha256": sha}
+    return PricesFile(file=Path(os.path.relpath(file.resolve(), folder)).as_posix(), sha256=sha)

@@ -5,7 +5,7 @@
 
 Replay: per data set, all suites as one, the smallest margin at which the full grid's routing table passes a candidate
 (to half a point, and among the round margins of MARGINS), then the dollars of a race at that margin to the same
-decision: the winner it settles on, or the routing table on what it ran. Error 10 %, a floor of 10 %.
+decision: the winner it settles on, or the routing table on what it ran. Error 10 %, a control share of 10 %.
 `--only pairs`: the same on the two candidates of routellm_binary at RouteLLM's prices, which the design of races has
 not looked at.
 """
@@ -29,13 +29,12 @@ from race_worlds import WORLDS, Fixed, World, rows_of, truth_of
 from scipy.stats import binomtest
 
 from router_lab.fit.table import routing_table
-from router_lab.metrics import race_order, spending, standing
-from router_lab.metrics.nomination import Nomination
 from router_lab.metrics.paired import Recorded
-from router_lab.metrics.racing import Race, RaceRule
-from router_lab.metrics.sequential import augmented
-from router_lab.metrics.standing import Standing
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
+from router_lab.racing import alpha_spending, order, standing
+from router_lab.racing.nomination import Nomination
+from router_lab.racing.race import Race, RaceRule
+from router_lab.racing.standing import Standing
 
 Floats = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +42,7 @@ DATA = Path(os.environ.get("ROUTER_LAB_BENCH_DATA", ROOT.parent / "shared" / "da
 FINE = tuple(np.arange(1, 101) / 200)
 MARGINS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.10)
 CONFIDENCE = 0.90
-CONSTANTS = {"SURE": standing, "POWER": spending, "STEP": race_order}
+CONSTANTS = {"SURE": standing, "POWER": alpha_spending, "STEP": order}
 Data = tuple[Floats, Floats, NDArray[np.int64], list[str]]
 """Quality and dollars [n, c], clusters [n], names of the candidates."""
 COLUMNS_OF = ("margins", 9), ("margin", 8), ("reference", 11), ("spent", 8), ("lowest", 8), ("highest", 8), ("same", 6)
@@ -122,9 +121,9 @@ def _replayed(
     shares, same = [], []
     for seed in range(orders):
         rng = np.random.default_rng(seed)
-        order = rng.permutation(len(quality))
+        shuffled = rng.permutation(len(quality))
         rule = RaceRule(margin, CONFIDENCE)
-        q, c, g = quality[order], cost[order], group[order]
+        q, c, g = quality[shuffled], cost[shuffled], group[shuffled]
         run = replay_race(q, c, g, rule, rng, reference=reference if named else None, batch=batch)
         shares.append(float((c * run.ran).sum() / c.sum()))
         same.append(_raced_decision(run, q, c, g, reference if named else None, margin) == decision)
@@ -162,19 +161,19 @@ def _raced_decision(
     ours = quality[:, left]
     best = int(ours.mean(axis=0).argmax()) if reference is None else int(np.flatnonzero(left == reference)[0])
     found = _decision(ours, cost[:, left], group, best, margin)
-    released = next((leave.by for leave in run.leaves if leave.reason == "needless"), None)
+    released = next((one.by for one in run.exits if one.reason == "not_needed"), None)
     return released if found is None else int(left[found])
 
 
-COLUMNS = ("wrong", "best", "choice", "settled", "hopeless", "spent", "bias", "naive")
+COLUMNS = ("wrong", "best", "choice", "settled", "cannot", "spent", "bias", "naive")
 
 
 def worlds(draws: int, only: str) -> None:
     """Simulated suites: how often a race errs, what is spent, and how far off means are.
 
     wrong: the best candidate left (a named one never does), the rule's choice left, or one was settled on that loses
-    more than the margin; then each alone. To leave as needless is wrong if the one that it is needless for loses more
-    than the margin. hopeless: the choice left as hopeless, which is about the grid and no error.
+    more than the margin; then each alone. To leave as not needed is wrong if the one that it is not needed for loses
+    more than the margin. cannot: the choice left as one that cannot pass, which is about the grid and no error.
     """
     print(f"\n{'world':30}{'reference':>10}{'draws':>7}" + "".join(f"{name:>9}" for name in COLUMNS) + "   ± 2 se")
     for name, (world, n, margin) in WORLDS.items():
@@ -198,40 +197,41 @@ def worlds(draws: int, only: str) -> None:
 def _drawn(
     world: World | Fixed, n: int, margin: float, reference: int | None, best: int, chosen: int, truth: Floats, seed: int
 ) -> tuple[float, ...]:
-    """The figures of COLUMNS; bias: mean error over candidates with the floor weighed in, naive: of the rows as run."""
+    """The figures of COLUMNS; bias: mean error over candidates with the control share weighed in, naive: of the
+    rows as run."""
     rng = np.random.default_rng([7, seed])
     quality, cost, group = rows_of(world, n, rng)
-    order = rng.permutation(n)
-    q, c = quality[order], cost[order]
-    run = replay_race(q, c, group[order], RaceRule(margin, CONFIDENCE), rng, reference=reference)
+    shuffled = rng.permutation(n)
+    q, c = quality[shuffled], cost[shuffled]
+    run = replay_race(q, c, group[shuffled], RaceRule(margin, CONFIDENCE), rng, reference=reference)
     allowed = truth[best] - margin
     gone = {
-        leave.column: leave.reason
-        for leave in run.leaves
-        if leave.reason != "settled" and not (leave.reason == "needless" and truth[leave.by] >= allowed)
+        one.column: one.reason
+        for one in run.exits
+        if one.reason != "settled" and not (one.reason == "not_needed" and truth[one.by] >= allowed)
     }
     lost = reference is None and best in gone
-    dropped = chosen in gone and gone[chosen] != "hopeless"
+    dropped = chosen in gone and gone[chosen] != "cannot_pass"
     settled = run.winner is not None and truth[run.winner] < allowed
-    seen = np.where(run.ran, q, np.nan)
     guess = np.nanmean(np.where(run.inclusion == 1, q, np.nan), axis=0)
+    weighed = guess + np.where(run.ran, (q - guess) / run.inclusion, 0.0)  # Robins, Rotnitzky & Zhao 1994
     full = q.mean(axis=0)
     return (
         float(lost or dropped or settled), float(lost), float(dropped), float(settled),
-        float(gone.get(chosen) == "hopeless"),
+        float(gone.get(chosen) == "cannot_pass"),
         float((c * run.ran).sum() / c.sum()),
-        float((augmented(seen, run.inclusion, guess).mean(axis=0) - full).mean()),
+        float((weighed.mean(axis=0) - full).mean()),
         float((guess - full).mean()),
     )  # fmt: skip
 
 
-PIECES = ("hopeless", "scouts", "waiting", "joining", "release")
+PIECES = ("cannot_pass", "scouts", "waiting", "joining", "release")
 
 
 def switch_off(piece: str) -> None:
     """Race without one of its pieces, to see what it is worth."""
-    if piece == "hopeless":
-        Nomination._out_of_reach = lambda self: np.zeros(len(self.hopeless), bool)  # type: ignore[method-assign]
+    if piece == "cannot_pass":
+        Nomination._out_of_reach = lambda self: np.zeros(len(self.cannot_pass), bool)  # type: ignore[method-assign]
     elif piece == "scouts":
         Standing.after_scouts = lambda self: np.zeros(len(self.racing), bool)  # type: ignore[method-assign]
     elif piece == "joining":
@@ -239,7 +239,7 @@ def switch_off(piece: str) -> None:
     elif piece == "release":
         Race.release = lambda self, quality, clusters: []  # type: ignore[method-assign]
     else:
-        Race._needless = lambda self, seems: np.zeros(len(self.racing), bool)  # type: ignore[method-assign]
+        Race._not_needed = lambda self, seems: np.zeros(len(self.racing), bool)  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from worlds import World, draw
 from router_lab.fit.choose import constants, family
 from router_lab.fit.evidence import Goal
 from router_lab.fit.rivals import rivals
-from router_lab.metrics.racing import RaceRule
+from router_lab.racing.race import RaceRule
 
 N, MARGIN = 500, 0.03
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.metrics.race_order import waves, whole_clusters
-from router_lab.metrics.racing import Leave, Race, RaceRule
+from router_lab.racing.order import waves, whole_clusters
+from router_lab.racing.race import Exit, Race, RaceRule
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -21,7 +21,7 @@ class Run:
     ran: NDArray[np.bool_]
     inclusion: Floats
     left_at: Ints
-    leaves: tuple[Leave, ...]
+    exits: tuple[Exit, ...]
     winner: int | None
 
 
@@ -29,19 +29,20 @@ def replay_race(
     quality: Floats, cost_usd: Floats, clusters: Ints, rule: RaceRule, rng: np.random.Generator,
     *, first: int = 10, reference: int | None = None, batch: bool = False,
 ) -> Run:  # fmt: skip
-    """One suite, rows [n] in a shuffled order; the floor is drawn from `rng`; `batch`: in the few waves of batches."""
+    """One suite, rows [n] in a shuffled order; the control share is drawn from `rng`; `batch`: in the few waves of
+    batches."""
     n, c = quality.shape
     order, ends = whole_clusters(clusters)
     codes = np.searchsorted(ends, np.arange(n), side="right")
     sizes = waves(first, ends, batch=batch)
     left_at = np.full(c, n, np.int64)
     whole = np.zeros((n, c), bool)
-    leaves: list[Leave] = []
+    exits: list[Exit] = []
     race, shown = Race(rule, c, reference, np.searchsorted(ends, sizes, side="right")), 0
     for size in sizes:
         rows = order[shown:size]
         whole[rows[:, None], np.flatnonzero(race.running)] = True
-        leaves += race.look(quality[rows], cost_usd[rows], codes[shown:size])
+        exits += race.look(quality[rows], cost_usd[rows], codes[shown:size])
         shown = size
         left_at = np.where(race.racing, n, np.minimum(left_at, size))
         if not race.racing.any():
@@ -50,10 +51,10 @@ def replay_race(
         run = race.running
         whole[:, run] = True
         gone = race.release(np.where(whole, quality, np.nan)[order], codes)
-        left_at[[leave.column for leave in gone]] = n - 1
-        leaves += gone
+        left_at[[one.column for one in gone]] = n - 1
+        exits += gone
     whole[:, race.racing] = True  # who waited in vain runs what it has missed
-    floor = np.empty(n, bool)
-    floor[order] = (rng.random(len(ends)) < rule.floor)[codes]
-    inclusion = np.where(whole, 1.0, rule.floor)
-    return Run(whole | floor[:, None], inclusion, left_at, tuple(leaves), race.winner)
+    control = np.empty(n, bool)
+    control[order] = (rng.random(len(ends)) < rule.control_share)[codes]
+    inclusion = np.where(whole, 1.0, rule.control_share)
+    return Run(whole | control[:, None], inclusion, left_at, tuple(exits), race.winner)

@@ -30,8 +30,8 @@ from router_lab.fit.evidence import Evidence
 from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.problem import prepare
 from router_lab.metrics.paired import Recorded
-from router_lab.metrics.race_order import on_floor
 from router_lab.outcomes import OutcomeMatrix
+from router_lab.racing.order import in_share
 from router_lab.runtime.errors import RouterLabWarning
 
 NAMES = ("mmlu", "gsm8k", "pricerev_prevgen", "lineage_bench", "recorded")
@@ -42,7 +42,7 @@ SHOWN = 3
 
 def drawn_of(data: OutcomeMatrix, share: float, seed: int) -> np.ndarray:
     """[n] rows of the groups that a sweep with this seed draws."""
-    kept = [on_floor(seed, *name, share, part="reference") for name in data.groups]
+    kept = [in_share(seed, *name, share, part="reference") for name in data.groups]
     return np.array(kept)[data.name]
 
 

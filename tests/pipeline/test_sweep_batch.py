@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from router_lab.cli import cli
 from router_lab.collect import collect
-from router_lab.metrics.racing import RaceRule
+from router_lab.racing.race import RaceRule
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import RaceOptions, prepare, run_sweep
 from tests.servers.batches import BatchLoopback

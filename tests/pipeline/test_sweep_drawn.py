@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from router_lab.cli import cli
 from router_lab.collect import collect
-from router_lab.metrics.race_order import on_floor
+from router_lab.racing.order import in_share
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import prepare, run_sweep
 from tests.servers.grid import price, write_project
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning"),
 ]
-TOPICS = [topic for topic in range(5) if on_floor(0, "echo", str(topic), 0.4, part="reference")]
+TOPICS = [topic for topic in range(5) if in_share(0, "echo", str(topic), 0.4, part="reference")]
 """Which of the five groups a share of .4 draws."""
 
 
@@ -68,7 +68,7 @@ def test_whole_groups_are_drawn_the_same_whenever_it_runs(server: Loopback, tmp_
     assert "left_out" not in outcomes.attrs["provenance"]  # on purpose: nothing was lost
 
     more = run_sweep(project(tmp_path, 0.9), tmp_path / "logs", quiet=True)  # a larger share only adds
-    nine = [i for i in range(12) if on_floor(0, "echo", str(i % 5), 0.9, part="reference")]
+    nine = [i for i in range(12) if in_share(0, "echo", str(i % 5), 0.9, part="reference")]
     assert (more.reused, more.generated) == (12 + due, len(nine) - due)
     assert topics(tmp_path, "bee") == sorted((str(i % 5), 0.9) for i in nine)
     assert set(server.prompts().values()) == {1}

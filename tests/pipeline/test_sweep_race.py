@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 from router_lab.cli import cli
 from router_lab.collect import collect
-from router_lab.metrics.racing import RaceRule
+from router_lab.racing.elimination import eliminations_of
+from router_lab.racing.race import RaceRule
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import RaceOptions, run_sweep
 from tests.servers.race_grid import DEAR, RIGHT, decisions, race_servers
@@ -40,7 +41,17 @@ def options(**rule: float) -> RaceOptions:
     return RaceOptions(RaceRule(**rule), lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0])
 
 
-def test_losers_leave_and_go_on_with_the_floor_alone(tmp_path: Path) -> None:
+def as_an_earlier_version(path: Path) -> None:
+    """The manifest as it was written before eliminations had a look and the control share its name."""
+    said = json.loads(path.read_text())
+    race = said["race"]
+    race["floor"], race["on_floor"] = race.pop("control_share"), race.pop("on_control")
+    for one in race["left"]:
+        del one["look"]
+    path.write_text(json.dumps(said))
+
+
+def test_losers_leave_and_go_on_with_the_control_share_alone(tmp_path: Path) -> None:
     with race_servers(tmp_path, 60) as (file, servers):
         result = run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
         sent = [len(server.requests) for server in servers]
@@ -55,6 +66,12 @@ def test_losers_leave_and_go_on_with_the_floor_alone(tmp_path: Path) -> None:
         assert len(ran) == sent[2] and (ran["inclusion"] == 1.0).sum() == poor["after"]
         assert set(ran[ran["inclusion"] < 1]["weight"]) <= {10.0}
         assert set(rows[rows["status"] == "budget"]["reason"]) == {f"raced: worse after {poor['after']} samples"}
+        said = next(one for one in eliminations_of(outcomes) if one.candidate.model == "openai-api/local/poor")
+        assert said.model_dump(mode="json") == {**poor, "by": ["openai-api/local/good", None]}
+        as_an_earlier_version(tmp_path / "logs/sweep.json")
+        old, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
+        pd.testing.assert_frame_equal(old, outcomes)
+        assert [one.model_copy(update={"look": None}) for one in eliminations_of(outcomes)] == eliminations_of(old)
         again = run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
         assert again.generated == 0 and sum(len(server.requests) for server in servers) == sum(sent)
         with pytest.raises(InputError, match=r"belongs to another race: `race.margin` was 0.05, is 0.1; use a new log"):
@@ -122,7 +139,7 @@ def test_the_dear_wait_for_a_scout_and_catch_up_where_nothing_was_settled(tmp_pa
     assert decisions(tmp_path / "cut/logs") == lines
 
 
-def test_who_skipped_a_part_weighs_by_the_floor_there_alone(tmp_path: Path) -> None:
+def test_who_skipped_a_part_weighs_by_the_control_share_there_alone(tmp_path: Path) -> None:
     with race_servers(tmp_path, 60, grid=DEAR) as (file, servers):
         run_sweep(file, tmp_path / "logs", race=options(margin=0.3), quiet=True)
         race = json.loads((tmp_path / "logs/sweep.json").read_text())["race"]
@@ -160,10 +177,11 @@ def test_a_dry_run_says_what_the_race_would_do(tmp_path: Path) -> None:
         told = CliRunner().invoke(cli, [*command, "--history", str(tmp_path / "history.csv"), "--json"])
         race = json.loads(told.stdout)["race"]
         # One token in and one out at 9 + 18, 3 + 6 and 1 + 2 dollars a million: 39e-6 dollars for each of 60 samples at
-        # most, and for the first 10 and the floor's at least.
+        # most, and for the first 10 and the control share's at least.
         assert race["most_usd"] == pytest.approx(60 * 39e-6) and race["unknown"] == 0
-        assert race["least_usd"] == pytest.approx((10 + race["suites"][0]["floor"]) * 39e-6)
-        assert race["rule"] == {"margin": 0.05, "confidence": 0.9, "floor": 0.1}
+        assert race["least_usd"] == pytest.approx((10 + race["suites"][0]["control"]) * 39e-6)
+        rule = {"margin": 0.05, "confidence": 0.9, "control_share": 0.1}
+        assert race["rule"] == {**rule, "floor": 0.1}  # and by its earlier name
         assert not (tmp_path / "logs").exists()
 
 

@@ -12,8 +12,8 @@ from router_lab.fit import build, fit_policy
 from router_lab.fit.build import learn
 from router_lab.fit.certificate import certify
 from router_lab.fit.problem import prepare
-from router_lab.metrics.race_order import on_floor
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
+from router_lab.racing.order import in_share
 from router_lab.report.policy import two_phases_told
 from router_lab.runtime.errors import InputError, RouterLabWarning
 
@@ -43,7 +43,7 @@ def outcomes(share: float, *, n: int = N) -> pd.DataFrame:
             }  # fmt: skip
             if model == DEAR:
                 row["inclusion"] = share
-                if not on_floor(0, "s", f"g{i}", share, part="reference"):
+                if not in_share(0, "s", f"g{i}", share, part="reference"):
                     row |= {"quality": None, "cost_usd": None, "status": "budget", "reason": "not drawn"}
             rows.append(row)
     return validate_outcomes(pd.DataFrame(rows))

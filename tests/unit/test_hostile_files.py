@@ -217,8 +217,8 @@ def read_ledger() -> None:
 
 
 def read_race() -> None:
-    from router_lab.metrics.racing import RaceRule
-    from router_lab.sweep.race_log import RaceLog
+    from router_lab.racing.log import RaceLog
+    from router_lab.racing.race import RaceRule
 
     RaceLog(Path("held"), RaceRule(), None, []).replay()
 

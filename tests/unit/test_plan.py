@@ -66,7 +66,7 @@ def test_who_left_the_race_of_a_suite_needs_no_further_samples() -> None:
     assert raced == {None: None, "s": "worse", "t": None}  # still in the race of one suite
     frame.loc[(frame["suite"] == "t") & (frame["model"] == "b"), "reason"] = "raced: hopeless after 9 samples"
     raced = {need.suite: need.raced for need in plan(frame, 0.15, by_suite=True).needs}
-    assert raced == {None: "worse, hopeless", "s": "worse", "t": "hopeless"}
+    assert raced == {None: "worse, cannot pass", "s": "worse", "t": "cannot pass"}
     frame["reason"] = "raced: settled after 9 samples"
     assert all(need.raced is None for need in plan(frame, 0.15).needs)
 

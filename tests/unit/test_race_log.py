@@ -1,33 +1,30 @@
 """What `race.jsonl` says where a race is not the one that was begun, or the file is damaged."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from inspect_ai.dataset import Sample
 
-from router_lab.metrics.racing import Race, RaceRule
+from router_lab.racing.log import RaceLog, _differences
+from router_lab.racing.race import Race, RaceRule
+from router_lab.racing.suite import Entrant, SuiteRace
 from router_lab.runtime.errors import InputError
-from router_lab.sweep.lane import Lane
-from router_lab.sweep.race_log import RaceLog, _differences
+from router_lab.runtime.model import Candidate
 
 
-def lane() -> Lane:
-    cells = [(SimpleNamespace(model=m, effort=None, settings=SimpleNamespace(sha="1")), None) for m in ("m", "n")]
-    samples = [Sample(input=str(i), id=i) for i in range(60)]
-    ends, sizes = list(range(1, 61)), [30, 60]
-    return Lane("s", cells, samples, [str(i) for i in range(60)], ends, sizes, Race(RaceRule(), 2), [False] * 60)
+def suite() -> SuiteRace:
+    entrants, samples = [Entrant(Candidate(name), "1") for name in ("m", "n")], [str(i) for i in range(60)]
+    return SuiteRace("s", entrants, samples, list(range(1, 61)), [30, 60], Race(RaceRule(), 2), [False] * 60)
 
 
 def begun(folder: Path) -> RaceLog:
     """A race of which one wave was looked at."""
-    first = lane()
+    first = suite()
     log = RaceLog(folder, RaceRule(), None, [first])
     log.begin()
     quality = np.ones((30, 2)).tolist()
-    leaves = [[one.column, one.reason, one.by] for one in first.take(30, quality, quality)]
-    log.write([{"suite": "s", "upto": 30, "quality": quality, "cost_usd": quality, "leaves": leaves}], 0)
+    exits = first.take(30, quality, quality)
+    log.write([{"suite": "s", "upto": 30, "quality": quality, "cost_usd": quality, "leaves": exits}], 0)
     return log
 
 
@@ -35,7 +32,7 @@ def test_a_race_is_where_its_file_says_and_a_torn_line_counts_as_not_written(tmp
     path = begun(tmp_path).path
     with path.open("a") as file:
         file.write('{"wave": 1, "lo')
-    again = lane()
+    again = suite()
     assert RaceLog(tmp_path, RaceRule(), None, [again]).replay() == 1 and again.shown == 30
 
 
@@ -57,22 +54,27 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str, told: str) -> None:
     with log.path.open("a") as file:
         file.write(line + "\n")
     with pytest.raises(InputError, match=told):
-        RaceLog(tmp_path, RaceRule(), None, [lane()]).replay()
+        RaceLog(tmp_path, RaceRule(), None, [suite()]).replay()
 
 
 def test_a_first_line_that_holds_no_terms_is_refused(tmp_path: Path) -> None:
     (tmp_path / "race.jsonl").write_text("[1]\n")
     with pytest.raises(InputError, match="was begun under rules None of racing"):
-        RaceLog(tmp_path, RaceRule(), None, [lane()]).replay()
+        RaceLog(tmp_path, RaceRule(), None, [suite()]).replay()
 
 
 def terms(**given: object) -> dict[str, object]:
     suite = {"samples": 40, "ids": "a", "waves": "w", "candidates": [["m", None, "1"], ["n", "low", "2"]]}
-    return {"race": 3, "rule": {"margin": 0.03, "floor": 0.1}, "reference": None, "suites": {"s": {**suite, **given}}}
+    return {
+        "race": 3,
+        "rule": {"margin": 0.03, "control_share": 0.1},
+        "reference": None,
+        "suites": {"s": {**suite, **given}},
+    }
 
 
 def test_each_part_that_differs_is_named_with_what_it_was_and_is() -> None:
-    other = {**terms(), "rule": {"margin": 0.05, "floor": 0.1}, "reference": ["n", "low"]}
+    other = {**terms(), "rule": {"margin": 0.05, "control_share": 0.1}, "reference": ["n", "low"]}
     assert _differences(terms(), other) == [
         "`race.margin` was 0.03, is 0.05",
         "`race.reference` was the best candidate, is n @ low",

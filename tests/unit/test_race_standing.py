@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from router_lab.metrics.nomination import Nomination
-from router_lab.metrics.standing import Standing, gap, standing
-from router_lab.metrics.tally import Tally
+from router_lab.racing.nomination import Nomination
+from router_lab.racing.standing import Standing, gap, standing
+from router_lab.racing.tally import Tally
 
 
 def seems(within: list[float], price: list[float], *, named: bool = False, leader: int = 0) -> Standing:

@@ -1,22 +1,22 @@
-"""Racing: capital, bounds, who leaves and why, the floor, and means after leaving, by hand-worked numbers."""
+"""Racing: capital, bounds, who leaves and why, and who runs what, by hand-worked numbers."""
 
 import math
 from itertools import pairwise
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inspect_ai.dataset import Sample
 
-from router_lab.metrics.nomination import Nomination
-from router_lab.metrics.race_order import on_floor, waves, whole_clusters
-from router_lab.metrics.racing import Leave, Race, RaceRule, least_clusters
-from router_lab.metrics.sequential import STAKES, asymptotic_low, cluster_means, log_growth, log_mean, raced_mean
-from router_lab.metrics.tally import Tally
-from router_lab.sweep.lane import Lane
-from router_lab.sweep.race_picture import race_picture
+from router_lab.racing.nomination import Nomination
+from router_lab.racing.order import in_share, waves, whole_clusters
+from router_lab.racing.picture import race_picture
+from router_lab.racing.race import Exit, Race, RaceRule, least_clusters
+from router_lab.racing.sequential import STAKES, asymptotic_reach, cluster_means, log_growth, log_mean
+from router_lab.racing.suite import Entrant, SuiteRace
+from router_lab.racing.tally import Tally
+from router_lab.runtime.model import Candidate
 
 
 def test_capital_is_the_mean_over_stakes_of_what_each_became() -> None:
@@ -28,14 +28,17 @@ def test_capital_is_the_mean_over_stakes_of_what_each_became() -> None:
     assert log_growth([-1.0], 0.5)[-1] == pytest.approx(math.log1p(-0.95))
 
 
-def test_asymptotic_bound_waits_and_then_follows_the_paper() -> None:
-    values = np.array([1.0, 3.0] * 50)
-    assert asymptotic_low(values[:9], 0.05) == -np.inf
+def low(values: np.ndarray, alpha: float) -> float:
+    """The lower bound of a mean that an asymptotic confidence sequence gives, spelled out."""
+    return float(values.mean() - values.std(ddof=1) * asymptotic_reach(len(values), alpha))
+
+
+def test_asymptotic_bound_follows_the_paper() -> None:
     wide = -2 * math.log(0.1)
     rho2 = (wide + math.log(wide) + 1) / 100
     scaled = 100 * rho2 + 1
     reach = math.sqrt(2 * scaled / (100**2 * rho2) * math.log(1 + math.sqrt(scaled) / 0.1))
-    assert float(asymptotic_low(values, 0.05)) == pytest.approx(2.0 - values.std(ddof=1) * reach)
+    assert asymptotic_reach(100, 0.05) == pytest.approx(reach)
 
 
 def test_clusters_have_one_vote_each() -> None:
@@ -55,8 +58,11 @@ def test_sums_that_grow_say_what_the_whole_past_says() -> None:
     assert tally.gap_squares == pytest.approx(np.nansum(gaps**2, axis=0))
     assert tally.both.tolist() == [[90, 90, 40], [90, 90, 40], [40, 40, 40]]
     assert tally.mean(0.0) == pytest.approx(np.nanmean(values, axis=0))
-    shown = np.array([[asymptotic_low(gaps[:, k, j], 0.05) >= 0 for j in range(3)] for k in range(3)])
+    shown = np.array([[low(np.nan_to_num(gaps[:, k, j]), 0.05) >= 0 for j in range(3)] for k in range(3)])
     assert tally.lower(0.05).tolist() == shown.tolist()
+    early = Tally(2)
+    early.add(np.tile([1.0, 9.0], (9, 1)))
+    assert not early.lower(0.05).any()  # nine clusters prove nothing of dollars
     cheap = Tally(2)
     cheap.add(np.tile([1.0, 1.0], (20, 1)))
     assert cheap.lower(0.05).all()  # equal prices: each costs no more than the other
@@ -69,10 +75,10 @@ def rows(*columns: str) -> np.ndarray:
 def test_worse_and_dominated_are_told_apart_and_the_reference_stays() -> None:
     quality, order = rows("1" * 40, "1" * 40, "0" * 40), np.arange(40)
     rising, falling = np.tile([1.0, 2.0, 3.0], (40, 1)), np.tile([3.0, 2.0, 1.0], (40, 1))
-    assert Race(RaceRule(0.05), 3).look(quality, rising, order) == [Leave(2, "dominated", 0)]
-    assert Race(RaceRule(0.05), 3).look(quality, falling, order) == [Leave(2, "worse", 0)]
+    assert Race(RaceRule(0.05), 3).look(quality, rising, order) == [Exit(2, "dominated", 0)]
+    assert Race(RaceRule(0.05), 3).look(quality, falling, order) == [Exit(2, "worse", 0)]
     left = Race(RaceRule(0.05), 3, reference=1).look(quality, falling, order)
-    assert [one for one in left if one.reason != "settled"] == [Leave(0, "dearer", 1), Leave(2, "worse", 1)]
+    assert [one for one in left if one.reason != "settled"] == [Exit(0, "dearer", 1), Exit(2, "worse", 1)]
     named = Race(RaceRule(0.05), 3, reference=2)
     assert named.look(quality, np.full((40, 3), np.nan), order) == [] and named.racing.all()
 
@@ -80,14 +86,14 @@ def test_worse_and_dominated_are_told_apart_and_the_reference_stays() -> None:
 def test_dearer_than_the_reference_leaves() -> None:
     quality = rows("01" * 30, "10" * 30, "10" * 30)
     race = Race(RaceRule(0.05), 3, reference=1)
-    assert race.look(quality, np.tile([1.0, 2.0, 3.0], (60, 1)), np.arange(60)) == [Leave(2, "dearer", 1)]
+    assert race.look(quality, np.tile([1.0, 2.0, 3.0], (60, 1)), np.arange(60)) == [Exit(2, "dearer", 1)]
     assert race.racing.tolist() == [True, True, False] and race.winner is None
 
 
 def test_a_reference_cheaper_than_all_settles_at_once() -> None:
     race = Race(RaceRule(0.05), 2, reference=0)
     left = race.look(rows("10" * 30, "10" * 30), np.tile([1.0, 2.0], (60, 1)), np.arange(60))
-    assert left == [Leave(1, "dearer", 0), Leave(0, "settled", 0)] and race.winner == 0
+    assert left == [Exit(1, "dearer", 0), Exit(0, "settled", 0)] and race.winner == 0
 
 
 def test_a_cheap_equal_is_nominated_on_the_past_and_settles_the_suite_on_what_comes_then() -> None:
@@ -98,7 +104,7 @@ def test_a_cheap_equal_is_nominated_on_the_past_and_settles_the_suite_on_what_co
     # 150 further ties above a floor of -.1 at the largest stake: (1 + .95 × .1 / .9) ** 150 / 8 > 1 / .0722, where
     # .0722 = .1 × (1 - .02 - .02 - .2) × .95 is what the first nomination may spend.
     assert 150 * math.log1p(0.95 / 9) - math.log(8) > math.log(1 / 0.0722)
-    assert left == [Leave(0, "settled", 0), Leave(1, "settled", 0)] and race.winner == 0
+    assert left == [Exit(0, "settled", 0), Exit(1, "settled", 0)] and race.winner == 0
 
 
 def test_a_known_end_lets_a_match_be_shown_before_bets_could() -> None:
@@ -133,7 +139,7 @@ def waiting_outcomes(price: float | None = None) -> tuple[np.ndarray, np.ndarray
     return quality, np.column_stack([np.full(n, 2.0), own, np.full(n, 9.0), np.full(n, 8.0)])
 
 
-def raced(quality: np.ndarray, dollars: np.ndarray) -> tuple[Race, dict[int, list[int]], list[tuple[int, Leave]]]:
+def raced(quality: np.ndarray, dollars: np.ndarray) -> tuple[Race, dict[int, list[int]], list[tuple[int, Exit]]]:
     """The race, who waited after each look, and who left when."""
     race, start, waited, left = Race(RaceRule(0.1), 4, looks=LOOKS), 0, {}, []
     for end in LOOKS:
@@ -155,58 +161,67 @@ def test_who_is_matched_and_dearer_waits_until_somebody_cheaper_joins() -> None:
 def test_a_cheaper_one_that_joins_late_settles_the_suite_and_who_waits_leaves_with_it() -> None:
     race, waited, left = raced(*waiting_outcomes(1.0))
     assert waited[160] == [2, 3] and waited[280] == [] and race.winner == 1
-    assert left == [(400, Leave(column, "settled", 1)) for column in range(4)]
+    assert left == [(400, Exit(column, "settled", 1)) for column in range(4)]
 
 
-def ended_lane() -> tuple[Lane, np.ndarray, dict[int, int]]:
+FOUR = [Entrant(Candidate(name)) for name in ("mid", "odd", "best", "dear")]
+
+
+def fresh() -> SuiteRace:
+    """That race before its first look, every sample a cluster of its own."""
+    n, race = LOOKS[-1], Race(RaceRule(0.1), 4, looks=LOOKS)
+    control = [i % 10 == 3 for i in range(n)]
+    return SuiteRace("s", FOUR, [str(i) for i in range(n)], list(range(1, n + 1)), LOOKS, race, control)
+
+
+def ended() -> tuple[SuiteRace, np.ndarray, dict[int, int]]:
     """After all looks of that race; its quality, and the samples that column 3 was due on after each wave."""
     quality, dollars = waiting_outcomes()
-    n = LOOKS[-1]
-    floor = [i % 10 == 3 for i in range(n)]
-    samples = [Sample(input=str(i), id=i) for i in range(n)]
-    race = Race(RaceRule(0.1), 4, looks=LOOKS)
-    names, ends = [str(i) for i in range(n)], list(range(1, n + 1))
-    lane = Lane("s", [(None, None)] * 4, samples, names, ends, LOOKS, race, floor)
-    due = {}
+    suite, due = fresh(), {}
     for end in LOOKS:
-        due[end] = len(lane.samples_of(3, end))
-        lane.take(end, quality[lane.shown : end].tolist(), dollars[lane.shown : end].tolist())
-    return lane, quality, due
+        due[end] = len(suite.samples_of(3, end))
+        suite.take(end, quality[suite.shown : end].tolist(), dollars[suite.shown : end].tolist())
+    return suite, quality, due
 
 
-def test_who_waits_runs_the_floor_alone_and_is_released_where_the_grid_decides_without_it() -> None:
-    lane, quality, due = ended_lane()
+def test_who_waits_runs_the_control_share_alone_and_is_released_where_the_grid_decides_without_it() -> None:
+    suite, quality, due = ended()
     # From 160 to 280 and from 400 to 520 it is due on 12 of 120 samples.
     assert due == {40: 40, 160: 160, 280: 172, 400: 292, 520: 304}
-    assert lane.ranges(3, 520) == [(160, 280), (400, 520)] and lane.ranges(0, 520) == []
-    assert lane.catching_up == []  # those who run have skipped nothing, so the race may be asked at once
+    assert suite.ranges(3, 520) == [(160, 280), (400, 520)] and suite.ranges(0, 520) == []
+    assert suite.catching_up == []  # those who run have skipped nothing, so the race may be asked at once
     # 0 and 1 lose 63 and 75 of 520 samples, 11 against each other one way and 23 the other: whichever is the target
     # passes against the other at a margin of .1. 0 and 1 are cheaper than the leader, so each is tested at .1 / 2 or 3.
-    left = lane.finish(quality.tolist())
-    assert [(one.column, one.reason) for one in left] == [(2, "needless"), (3, "needless")]
-    assert lane.catching_up is None and len(lane.samples_of(3, 520)) == 304
-    assert [size for size, _ in lane.leaves] == [520, 520]
-    lane.cells[:] = [(SimpleNamespace(candidate=name), None) for name in ("mid", "odd", "best", "dear")]
+    left = suite.finish(quality.tolist())
+    assert [(one.column, one.reason) for one in left] == [(2, "not_needed"), (3, "not_needed")]
+    assert suite.catching_up is None and len(suite.samples_of(3, 520)) == 304
+    assert [(one.candidate, one.after, one.look) for one in suite.eliminations] == [
+        (("best", None), 520, 6),
+        (("dear", None), 520, 6),
+    ]
     # 13 samples a mark: 160 to 280 are the marks 12.3 to 21.5, of which the first is whole by more than half.
-    assert race_picture(lane).splitlines() == [
+    assert race_picture(suite).splitlines() == [
         # 216 each of two that cost 9 and 8, of 520 each of four that cost 2, 1.95, 9 and 8.
         "s: not settled: mid, odd; 432 of 2080 samples saved, about 34% of the dollars",
         "  mid  " + "█" * 40 + " ran to the end",
         "  odd  " + "█" * 40 + " ran to the end",
-        "  best " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + " needless after 520",
-        "  dear " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + " needless after 520",
+        "  best " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + " not needed after 520",
+        "  dear " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + " not needed after 520",
     ]
 
 
 def test_the_picture_of_a_race_that_goes_on_shows_what_lies_ahead() -> None:
-    lane, _, _ = ended_lane()
-    race = Race(RaceRule(0.1), 4, looks=LOOKS)
-    begun = Lane("s", lane.cells, lane.samples, lane.clusters, lane.ends, LOOKS, race, lane.floor)
-    begun.cells[:] = [(SimpleNamespace(candidate=name), None) for name in ("mid", "odd", "best", "dear")]
+    begun = fresh()
     assert race_picture(begun).splitlines()[1] == "  mid  " + "·" * 40 + " still in"
     quality, dollars = waiting_outcomes()
     begun.take(40, quality[:40].tolist(), dollars[:40].tolist())
     assert race_picture(begun).splitlines()[1] == "  mid  " + "█" * 3 + "·" * 37 + " still in"
+
+
+def test_the_page_on_races_names_every_file(root: Path) -> None:
+    page = (root / "docs/racing.md").read_text()
+    files = [path.name for path in (root / "router_lab/racing").glob("*.py") if path.name != "__init__.py"]
+    assert len(files) > 10 and [name for name in files if f"`{name}`" not in page] == []
 
 
 def test_how_many_clusters_it_takes_to_settle_anything() -> None:
@@ -221,23 +236,23 @@ def test_one_candidate_alone_is_no_race_and_runs_everything() -> None:
 
 
 def test_who_waited_in_vain_runs_what_it_has_missed() -> None:
-    lane, _, _ = ended_lane()
-    assert lane.finish([[None] * 4] * LOOKS[-1]) == []  # nothing is known, so nobody passes
-    assert lane.catching_up == [2, 3] and len(lane.samples_of(3, 520)) == 520
-    assert lane.finish([[None] * 4] * LOOKS[-1]) == []
-    assert lane.catching_up is None and len(lane.samples_of(3, 520)) == 520 and lane.race.racing.all()
+    suite, _, _ = ended()
+    assert suite.finish([[None] * 4] * LOOKS[-1]) == []  # nothing is known, so nobody passes
+    assert suite.catching_up == [2, 3] and len(suite.samples_of(3, 520)) == 520
+    assert suite.finish([[None] * 4] * LOOKS[-1]) == []
+    assert suite.catching_up is None and len(suite.samples_of(3, 520)) == 520 and suite.race.racing.all()
 
 
 def test_nobody_is_released_by_a_target_that_does_not_pass_on_the_grid() -> None:
-    lane, quality, _ = ended_lane()
-    target = lane.finish(quality.tolist())[0].by
-    again, quality, _ = ended_lane()
+    suite, quality, _ = ended()
+    target = suite.finish(quality.tolist())[0].by
+    again, quality, _ = ended()
     quality[:, target] = 0
     assert again.finish(quality.tolist()) == [] and again.catching_up == [2, 3]
 
 
 @given(st.integers(0, 2**32), st.floats(0.0, 0.9), st.sampled_from([20, 40, 100]))
-def test_who_has_not_lost_to_the_leader_can_never_be_hopeless(seed: int, other: float, start: int) -> None:
+def test_who_has_not_lost_to_the_leader_can_always_pass(seed: int, other: float, start: int) -> None:
     rng = np.random.default_rng(seed)
     looks = (start, start + 30, start + 60, start + 100)
     quality = (rng.random((looks[-1], 3)) < other).astype(float)
@@ -247,10 +262,10 @@ def test_who_has_not_lost_to_the_leader_can_never_be_hopeless(seed: int, other: 
     nominee = Nomination([2], 0, (0.01, 0.005), 0.05, 0.9, looks, past)
     for before, end in pairwise(looks):
         nominee.add(quality[before:end])
-        assert not nominee.hopeless[1]
+        assert not nominee.cannot_pass[1]
 
 
-def test_who_would_have_to_win_more_than_is_left_is_hopeless() -> None:
+def test_who_would_have_to_win_more_than_is_left_cannot_pass() -> None:
     # Margin .05, 200 clusters, nominated after 100 of which column 1 lost 34 to the leader, and 26 of the 80 after
     # that: it is 60 behind where the whole grid allows less than 10, with 20 to come.
     quality = np.ones((200, 3))
@@ -259,7 +274,7 @@ def test_who_would_have_to_win_more_than_is_left_is_hopeless() -> None:
     past.add(quality[:100])
     nominee = Nomination([2], 0, (0.01, 0.005), 0.05, 0.9, (100, 180, 200), past)
     nominee.add(quality[100:180])
-    assert nominee.hopeless.tolist() == [False, True, False]
+    assert nominee.cannot_pass.tolist() == [False, True, False]
 
 
 def test_without_prices_or_outcomes_nobody_leaves_for_being_cheap() -> None:
@@ -300,14 +315,8 @@ def test_clusters_run_whole_where_their_first_row_stands_and_waves_end_with_them
     assert waves(10, np.arange(1, 61), batch=True) == [10, 20, 35, 50, 60]
 
 
-def test_the_floor_is_drawn_beforehand_at_its_share() -> None:
-    drawn = [on_floor(0, "s", str(i), 0.1) for i in range(5000)]
-    assert drawn == [on_floor(0, "s", str(i), 0.1) for i in range(5000)]
-    assert abs(sum(drawn) - 500) < 4 * math.sqrt(450)
-    assert not any(on_floor(0, "s", str(i), 0.0) for i in range(50))
-
-
-def test_the_mean_after_leaving_counts_the_floor_for_the_others() -> None:
-    # Two rows before it left, then four of which one (at probability .25) was run: guess .5, stand-ins .5 + .5 / .25.
-    values = [1.0, 0.0, np.nan, 1.0, np.nan, np.nan]
-    assert raced_mean(values, [1, 1, 0.25, 0.25, 0.25, 0.25], 0.5) == pytest.approx((1 + 0 + 3 * 0.5 + 2.5) / 6)
+def test_the_control_share_is_drawn_beforehand_at_its_share() -> None:
+    chosen = [in_share(0, "s", str(i), 0.1) for i in range(5000)]
+    assert chosen == [in_share(0, "s", str(i), 0.1) for i in range(5000)]
+    assert abs(sum(chosen) - 500) < 4 * math.sqrt(450)
+    assert not any(in_share(0, "s", str(i), 0.0) for i in range(50))

@@ -16,7 +16,7 @@ from scipy import special
 from router_lab.fit.fitters.neighbours import BITS, Near, Reach, departures, nearest
 from router_lab.fit.limits import _tails
 from router_lab.metrics import steady
-from router_lab.metrics.sequential import STAKES, log_mean
+from router_lab.racing.sequential import STAKES, log_mean
 from tests.conftest import ROOT
 
 RNG = np.random.default_rng(0)
@@ -114,10 +114,10 @@ BANNED = {
     "dot", "vdot", "inner", "matmul", "einsum", "tensordot", "cov", "corrcoef", "polyfit", "pow", "cbrt", "hypot",
     "sin", "cos", "tan", "tanh", "arctan", "argpartition", "interp", "convolve", "correlate",
 }  # fmt: skip
-PLACES = ("fit", "metrics", "outcomes", "gates", "runtime", "replay.py", "plan.py")
+PLACES = ("fit", "metrics", "racing", "outcomes", "gates", "runtime", "replay.py", "plan.py")
 EXACT = {
     ("fit/whole.py", "@"), ("fit/choose.py", "@"), ("fit/rows.py", "@"), ("fit/fitters/neighbours.py", "@"),
-    ("metrics/tally.py", "@"), ("runtime/predict.py", "@"), ("runtime/vectors.py", "@"),
+    ("racing/tally.py", "@"), ("runtime/predict.py", "@"), ("runtime/vectors.py", "@"),
 }  # fmt: skip
 """Products of whole numbers, or with sparse matrices of ones: their sums are exact, or in the order of the rows."""
 

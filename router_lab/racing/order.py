@@ -1,4 +1,4 @@
-"""In which order and in which waves a race runs, and which clusters are its floor: all known before it starts."""
+"""In which order and waves a race runs, and which clusters are its control share: all known before it starts."""
 
 from __future__ import annotations
 
@@ -28,9 +28,13 @@ def waves(first: int, ends: Ints, *, batch: bool = False) -> list[int]:
     return sizes
 
 
-def on_floor(seed: int, suite: str, cluster: str, share: float, *, part: str = "floor") -> bool:
-    """Whether a cluster belongs to the random floor: a hash decides, before anything is known, and a larger share only
-    adds. `part`: another random part, which is drawn independently."""
+CONTROL = "floor"
+"""The part that those who left still run, by the word that its hash has always had: another would draw another part."""
+
+
+def in_share(seed: int, suite: str, cluster: str, share: float, *, part: str = CONTROL) -> bool:
+    """Whether a cluster belongs to a random share: a hash decides, before anything is known, and a larger share only
+    adds. `part`: which one; each is drawn independently of the others."""
     digest = hashlib.sha256(f"{seed}\0{suite}\0{cluster}\0{part}".encode("utf-8", "replace")).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 

@@ -1,7 +1,7 @@
 """What seems to be so in a race: whom to put forward, and who need not run for now.
 
 Nothing here can make a race wrong. It only says on which clusters candidates run and what is tested; what is shown is
-for `router_lab.metrics.racing` and its bounds, which hold however this chooses, as long as it looks at the past alone.
+for `router_lab.racing.race` and its bounds, which hold however this chooses, as long as it looks at the past alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.metrics.steady import normal_below
-from router_lab.metrics.tally import Tally
+from router_lab.racing.tally import Tally
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

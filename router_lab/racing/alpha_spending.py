@@ -1,6 +1,6 @@
 """Boundaries of a test that is looked at on the way to an end that is known beforehand.
 
-A capital that bets (`router_lab.metrics.sequential`) is valid for ever and pays for it: near the end of a grid it needs
+A capital that bets (`router_lab.racing.sequential`) is valid for ever and pays for it: near the end of a grid it needs
 about twice the samples of a single test. Where the number of clusters to come is known, the error can be spent over
 the looks instead (Lan & DeMets 1983, "Discrete sequential boundaries for clinical trials", Biometrika 70; Kim & DeMets
 1987, the same journal 74, for powers of time), evenly here: a candidate that is far ahead is shown early, and the last

@@ -16,9 +16,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.metrics.spending import LEAST, backward
 from router_lab.metrics.steady import normal_quantile
-from router_lab.metrics.tally import Sums, Tally
+from router_lab.racing.alpha_spending import LEAST, backward
+from router_lab.racing.tally import Sums, Tally
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -51,15 +51,15 @@ class Match:
 
 
 class Nomination:
-    """`matches`, the first of them the gatekeeper; hopeless [c]: who is shown to be unable to pass on the grid,
+    """`matches`, the first of them the gatekeeper; cannot_pass [c]: who is shown to be unable to pass on the grid,
     against `opponent` and so against anybody better."""
 
     def __init__(
         self, columns: Sequence[int], opponent: int, errors: tuple[float, float], margin: float, confidence: float,
         looks: tuple[int, ...], past: Tally,
     ) -> None:  # fmt: skip
-        """columns: the first, and those that join at once; errors: for matching and for hopelessness; looks: clusters
-        after each look of the race; past: quality until now."""
+        """columns: the first, and those that join at once; errors: for matching and for who cannot pass; looks:
+        clusters after each look of the race; past: quality until now."""
         self.matches: list[Match] = []
         self.opponent, self.start = opponent, past.rows
         self._errors, self._margin, self._confidence, self._race = errors, margin, confidence, looks
@@ -67,7 +67,7 @@ class Nomination:
         self._reach, self._now = Sums(len(past.count)), 0
         self._lead = past.gaps[opponent] + margin * past.both[opponent]
         self._complete = past.both[opponent] >= KNOWN * self.start
-        self.hopeless: Mask = np.zeros(len(past.count), bool)
+        self.cannot_pass: Mask = np.zeros(len(past.count), bool)
         for column in columns:
             self.join(column)
 
@@ -82,7 +82,7 @@ class Nomination:
         share = 1.0 if others < 0 else JOINING * prod([1 - JOINING] * others)
         start = self.start + self._now
         self.matches.append(
-            Match(column, len(self.hopeless), self._errors[0] * share, self._margin, start, self._race)
+            Match(column, len(self.cannot_pass), self._errors[0] * share, self._margin, start, self._race)
         )  # fmt: skip
 
     def shown(self, judged: Mask) -> list[int]:
@@ -94,7 +94,7 @@ class Nomination:
     def matched(self, column: int) -> Mask:
         """[c] of whom both the first and `column` are shown to be within the margin; nobody if it is not nominated."""
         found = [match.matched for match in self.matches if match.column == column]
-        return found[0] & self.matches[0].matched if found else np.zeros(len(self.hopeless), bool)
+        return found[0] & self.matches[0].matched if found else np.zeros(len(self.cannot_pass), bool)
 
     def add(self, means: Floats) -> None:
         """Take in the cluster means [G, c] of a wave, NaN = not run."""
@@ -102,7 +102,7 @@ class Nomination:
         for match in self.matches:
             match.add(means)
         self._reach.add(means - means[:, [self.opponent]], -self._margin, bets=False)
-        self.hopeless |= self._out_of_reach()
+        self.cannot_pass |= self._out_of_reach()
 
     def _out_of_reach(self) -> Mask:
         """Who cannot pass: what it would have to gain on the clusters to come is out of reach, sampled without

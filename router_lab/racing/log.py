@@ -12,13 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from router_lab.metrics.racing import RaceRule
 from router_lab.providers.keys import sha256_of
+from router_lab.racing.elimination import Reason
+from router_lab.racing.race import RaceRule
+from router_lab.racing.suite import SuiteRace
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import append_line, atomic_write
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.reading import read_regular
-from router_lab.sweep.lane import Lane
 
 NAME = "race.jsonl"
 FORMAT = 3
@@ -33,15 +34,15 @@ class RaceLog:
     """The file of one race, and the terms it has to have."""
 
     def __init__(
-        self, folder: Path, rule: RaceRule, reference: tuple[str, str | None] | None, lanes: Sequence[Lane]
+        self, folder: Path, rule: RaceRule, reference: tuple[str, str | None] | None, suites: Sequence[SuiteRace]
     ) -> None:
-        self.path, self._lanes = folder / NAME, {lane.suite: lane for lane in lanes}
+        self.path, self._suites = folder / NAME, {one.suite: one for one in suites}
         head = {"race": FORMAT, "rule": asdict(rule), "reference": reference and list(reference)}
-        head["suites"] = {lane.suite: _terms(lane) for lane in lanes}
+        head["suites"] = {one.suite: _terms(one) for one in suites}
         self._head = json.loads(json.dumps(head))
 
     def replay(self) -> int:
-        """Put the lanes where the file says the race is; returns the number of looks.
+        """Put the suites where the file says the race is; returns the number of looks.
 
         A line torn by the death of the process counts as not written. Raises InputError if it is of another race.
         """
@@ -66,13 +67,10 @@ class RaceLog:
             raise InputError(f"{self.path}, line {number + 1}: is damaged; {AFRESH}") from cause
 
     def _agrees(self, look: Mapping[str, Any]) -> bool:
-        """Whether the lane, once it has looked as well, decides as it is written."""
-        lane, upto = self._lanes[look["suite"]], look["upto"]
-        if upto is None:
-            leaves = lane.finish(look["quality"])
-        else:
-            leaves = lane.take(upto, look["quality"], look["cost_usd"])
-        return bool([[leave.column, leave.reason, leave.by] for leave in leaves] == look["leaves"])
+        """Whether the race of the suite, once it has looked as well, decides as it is written."""
+        suite, upto = self._suites[look["suite"]], look["upto"]
+        exits = suite.finish(look["quality"]) if upto is None else suite.take(upto, look["quality"], look["cost_usd"])
+        return exits == [(column, Reason(reason), by) for column, reason, by in look["leaves"]]
 
     def begin(self) -> None:
         """Write the terms down, if there are none."""
@@ -100,6 +98,9 @@ class RaceLog:
                 f"was begun under rules {begun.get('race')} of racing, this version of router_lab has rules {FORMAT}"
             )
             raise InputError(f"{self.path}: {version}; {AFRESH}, or finish it with the version that began it")
+        if isinstance(begun.get("rule"), dict):  # `floor` is what `control_share` was called once
+            rule = {"control_share" if key == "floor" else key: value for key, value in begun["rule"].items()}
+            begun = {**begun, "rule": rule}
         if begun != self._head:
             try:
                 told = "; ".join(_differences(begun, self._head))
@@ -108,12 +109,12 @@ class RaceLog:
             raise InputError(f"{self.path}: belongs to another race: {told}; {AFRESH}")
 
 
-def _terms(lane: Lane) -> dict[str, Any]:
+def _terms(suite: SuiteRace) -> dict[str, Any]:
     return {
-        "samples": len(lane.samples),
-        "ids": sha256_of([str(sample.id) for sample in lane.samples]),
-        "waves": sha256_of(lane.sizes),
-        "candidates": [[cell.model, cell.effort, cell.settings.sha] for cell, _ in lane.cells],
+        "samples": len(suite.samples),
+        "ids": sha256_of(suite.samples),
+        "waves": sha256_of(suite.sizes),
+        "candidates": [[*one.candidate, one.settings_sha] for one in suite.entrants],
     }
 
 

@@ -52,21 +52,10 @@ def log_mean(logs: Any, axis: int = 0) -> Floats:
     return np.asarray(most.squeeze(axis) + log(exp(above).mean(axis=axis)))
 
 
-def asymptotic_low(values: Any, alpha: float, *, best_at: int = 100) -> Floats:
-    """Lower bounds [...] of means that hold at all looks together with probability 1 - alpha, asymptotically.
-
-    values [G, ...]: one per cluster, NaN counting as 0; -inf before BURN_IN clusters. alpha below .3. `best_at`:
-    number of clusters at which the bound is tightest.
-    """
-    numbers = np.nan_to_num(np.asarray(values, dtype=np.float64))
-    count = len(numbers)
-    if count < BURN_IN:
-        return np.full(numbers.shape[1:], -np.inf)
-    return np.asarray(numbers.mean(axis=0) - numbers.std(axis=0, ddof=1) * asymptotic_reach(count, alpha, best_at))
-
-
 def asymptotic_reach(count: int, alpha: float, best_at: int = 100) -> float:
-    """How many standard deviations of a cluster the bound lies below the mean of `count` clusters."""
+    """How many standard deviations of a cluster a lower bound lies below the mean of `count` clusters, so that it holds
+    at all looks together with probability 1 - alpha, asymptotically. alpha below .3. `best_at`: number of clusters at
+    which the bound is tightest."""
     wide = -2 * float(log(2 * alpha))
     rho2 = (wide + float(log(wide)) + 1) / best_at
     scaled = count * rho2 + 1
@@ -85,20 +74,3 @@ def cluster_means(values: Any, clusters: Ints) -> Floats:
     total = np.add.reduceat(np.where(known, numbers[order], 0.0), starts, axis=0)
     count = np.add.reduceat(known.astype(np.float64), starts, axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def raced_mean(values: Any, inclusion: Any, guess: float) -> float:
-    """Unbiased mean over n rows of which some were left out at a known probability.
-
-    values [n], NaN = not run; inclusion [n]: probability with which a row was run, 1 before the candidate left;
-    guess: any number fixed before the left-out rows, best the mean until then. Each row counts
-    `guess + (value - guess) / inclusion` if run, else `guess` (augmented inverse-probability weighting, Robins,
-    Rotnitzky & Zhao 1994): unbiased whatever the guess, and steadier the better it is.
-    """
-    return float(augmented(values, inclusion, guess).mean())
-
-
-def augmented(values: Any, inclusion: Any, guess: Any) -> Floats:
-    """[n] stand-ins whose mean is `raced_mean`; errors computed from them count what was left out."""
-    numbers, chance = np.asarray(values, dtype=np.float64), np.asarray(inclusion, dtype=np.float64)
-    return np.asarray(guess + np.where(np.isnan(numbers), 0.0, (numbers - guess) / chance))

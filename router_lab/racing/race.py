@@ -6,18 +6,18 @@ candidate that is named as the reference. After each wave a candidate leaves whe
 - `dominated`: somebody cheaper is at least as good,
 - `worse`: it loses more than the margin, so that it can neither be chosen nor be the reference,
 - `dearer`: it costs more than the named reference, so that choosing it saves nothing, or
-- `hopeless`: it is cheaper than what could be settled on, but the whole grid could not pass it any more;
+- `cannot_pass`: it is cheaper than what could be settled on, but the whole grid could not pass it any more;
 
-and everybody leaves when the suite is `settled`: one is left, or a nominee (`router_lab.metrics.nomination`) is shown
+and everybody leaves when the suite is `settled`: one is left, or a nominee (`router_lab.racing.nomination`) is shown
 to lose at most the margin against every other one left, and to be the cheapest of them. Whoever need not be compared
-with any more, or not yet, waits: it runs nothing but the floor (`router_lab.metrics.standing` says who). At the end of
-a grid on which nothing was settled, those who wait leave as `needless` if a nominee that is cheaper and shown to be
-within the margin of them passes on the grid; else they run what they have missed.
+with any more, or not yet, waits: it runs nothing but the control share (`router_lab.racing.standing` says who). At the
+end of a grid on which nothing was settled, those who wait leave as `not_needed` if a nominee that is cheaper and shown
+to be within the margin of them passes on the grid; else they run what they have missed.
 
 With probability `confidence`, over all candidates and looks of a suite, neither the best one (or the reference) nor the
 one that the rule would choose leaves wrongly, nor is one settled on that loses more than the margin: see LEAVING for
-the shares of the error. Who leaves goes on with a random floor of the clusters, drawn beforehand, so that whatever it
-is good for can still be seen. The unit is the cluster, and each has one vote.
+the shares of the error. Who leaves goes on with a random control share of the clusters, drawn beforehand, so that
+whatever it is good for can still be seen. The unit is the cluster, and each has one vote.
 """
 
 from __future__ import annotations
@@ -25,23 +25,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.metrics.nomination import Nomination
-from router_lab.metrics.sequential import cluster_means
-from router_lab.metrics.spending import LEAST, scores
-from router_lab.metrics.standing import Standing, gap, standing
 from router_lab.metrics.steady import normal_quantile
-from router_lab.metrics.tally import Sums, Tally
+from router_lab.racing.alpha_spending import LEAST, scores
+from router_lab.racing.elimination import Reason
+from router_lab.racing.nomination import Nomination
+from router_lab.racing.sequential import cluster_means
+from router_lab.racing.standing import Standing, gap, standing
+from router_lab.racing.tally import Sums, Tally
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-HOPELESS, PRICING = 0.02, 0.02
+UNABLE, PRICING = 0.02, 0.02
 LEAVING = (30, 0.05, 0.2)
-"""Shares of the error: HOPELESS, PRICING; for leaving, 30 over the clusters of the grid, from .05 to .2; what is left
+"""Shares of the error: UNABLE, PRICING; for leaving, 30 over the clusters of the grid, from .05 to .2; what is left
 is for settling. Where a grid is long, losers leave early at any price, and settling is what is worth the error."""
 FIRST = 0.95
 """Of the error left for nominations, the share that each takes."""
@@ -53,11 +55,12 @@ SCREENING = (20, 0.04)
 
 @dataclass(frozen=True)
 class RaceRule:
-    """margin, confidence: as in a recipe; floor: share of the clusters on which those who left still run."""
+    """margin, confidence: as in a recipe; control_share: of the clusters, on which those who left still
+    run."""
 
     margin: float = 0.03
     confidence: float = 0.90
-    floor: float = 0.1
+    control_share: float = 0.1
 
 
 def least_clusters(rule: RaceRule) -> int:
@@ -65,21 +68,21 @@ def least_clusters(rule: RaceRule) -> int:
 
     n ties after the screening sum up to n margins, over the error sqrt(2) of two pseudo-observations.
     """
-    alpha = (1 - rule.confidence) * (1 - HOPELESS - PRICING - LEAVING[2]) * FIRST
+    alpha = (1 - rule.confidence) * (1 - UNABLE - PRICING - LEAVING[2]) * FIRST
     return SCREENING[0] + ceil(max(LEAST, -float(normal_quantile(alpha)) * sqrt(2) / rule.margin))
 
 
-@dataclass(frozen=True)
-class Leave:
+class Exit(NamedTuple):
     """Candidate `column` leaves; `by` is the one that showed it up (leads now), the winner where all is settled."""
 
     column: int
-    reason: str
+    reason: Reason
     by: int
 
 
 class Race:
-    """One suite. `look` after every wave; `racing` bool[c] says who is still in, `winner` what was settled on."""
+    """One suite. `look` after every wave; `racing` bool[c] says who is still in, `winner` what was settled on, `price`
+    [c] the mean dollars of a cluster so far, inf where nothing was run."""
 
     def __init__(
         self, rule: RaceRule, columns: int, reference: int | None = None, looks: Sequence[int] = ()
@@ -96,24 +99,19 @@ class Race:
         grid = self._looks[-1] if self._looks else LEAVING[0] / LEAVING[2]
         leaving = min(max(LEAVING[0] / grid, LEAVING[1]), LEAVING[2])
         self._leaving = self._error * leaving / (2 if reference is None else 1)  # the best and the choice are at risk
-        self._settling = self._error * (1 - HOPELESS - PRICING - leaving)
+        self._settling = self._error * (1 - UNABLE - PRICING - leaving)
         self._against = Sums(columns)
         self._nominations: list[Nomination] = []
         self._quality, self._dollars = Tally(columns), Tally(columns)
         self._cheaper: Mask = np.zeros((columns, columns), bool)  # [k, j]: k is shown to cost no more than j
-        self._price: Floats = np.full(columns, np.inf)
+        self.price: Floats = np.full(columns, np.inf)
 
     @property
     def running(self) -> Mask:
         """[c] who runs all samples of the next wave: neither gone nor waiting."""
         return self.racing & ~self.waiting
 
-    @property
-    def price(self) -> Floats:
-        """[c] mean dollars a cluster so far; inf where nothing was run."""
-        return self._price
-
-    def look(self, quality: Floats, cost_usd: Floats, clusters: Ints) -> list[Leave]:
+    def look(self, quality: Floats, cost_usd: Floats, clusters: Ints) -> list[Exit]:
         """Take in the rows [n, c] of a wave and say who leaves, in column order.
 
         Rows in the race's order, of complete clusters; NaN where an outcome is missing. `clusters` [n]: codes that grow
@@ -127,24 +125,24 @@ class Race:
         self._dollars.add(cluster_means(np.where(self.running, cost_usd, np.nan), clusters))
         both = self.running[:, None] & self.running & ~np.eye(len(self.racing), dtype=bool)
         self._cheaper = np.where(both, self._dollars.lower(self._pricing), self._cheaper)
-        self._price = self._dollars.mean(np.inf)
+        self.price = self._dollars.mean(np.inf)
         for nomination in self._nominations:
             nomination.add(means)
-        leaves = self._settle() or self._leave()
+        exits = self._settle() or self._leave()
         if self.racing.any():
             seems = self._standing()
             self._nominate(seems)
-            self.waiting = self._needless(seems)
-        return leaves
+            self.waiting = self._not_needed(seems)
+        return exits
 
-    def release(self, quality: Floats, clusters: Ints) -> list[Leave]:
+    def release(self, quality: Floats, clusters: Ints) -> list[Exit]:
         """Who need not run what it has missed, at the end of a grid on which nothing was settled.
 
         quality [n, c] of all rows, in the race's order, with whatever those who still run had missed. Whoever waits is
         dearer than the target, and shown to be no more than the margin above it unless a reference is named. If that
         passes on the grid against all the others, by the test of the routing table (the target is one of those cheaper
         than the leader, hence Bonferroni over these), those who wait can be neither the choice nor needed as a
-        reference. A statement about the grid, as `hopeless`.
+        reference. A statement about the grid, as `cannot_pass`.
         """
         seems = self._standing()
         target = self._target(seems)
@@ -153,7 +151,7 @@ class Race:
         means = cluster_means(quality, clusters)
         last = Sums(means.shape[1])
         last.add(means[:, [target]] - means, -self.rule.margin, bets=False)
-        level = self._error / max(1, int((self._price < self._price[seems.leader]).sum()))
+        level = self._error / max(1, int((self.price < self.price[seems.leader]).sum()))
         passed = scores(last.total, last.squares, last.count) >= -float(normal_quantile(level))
         rivals = self._judged(self.running)
         rivals[target] = False
@@ -161,7 +159,7 @@ class Race:
             return []
         gone = np.flatnonzero(self.waiting & self.racing)
         self.racing[gone] = False
-        return [Leave(int(column), "needless", target) for column in gone]
+        return [Exit(int(column), Reason.NOT_NEEDED, target) for column in gone]
 
     def _bet(self, means: Floats) -> None:
         """Against each candidate, on whoever led it most before each cluster: the choice of the opponent is free as
@@ -181,45 +179,48 @@ class Race:
         floors = np.take_along_axis(floor, opponent, axis=0)
         self._against.add(np.where(promising, gaps, np.nan), floors)
 
-    def _leave(self) -> list[Leave]:
+    def _leave(self) -> list[Exit]:
         shown = self.racing & self._against.shown(self._leaving, EARLY, self._looks, self._quality.rows)
-        dearer, hopeless = np.zeros(len(shown), bool), np.zeros(len(shown), bool)
+        dearer, cannot_pass = np.zeros(len(shown), bool), np.zeros(len(shown), bool)
         seems = self._standing()
         for nomination in self._nominations:
             for column in nomination.columns:
-                hopeless |= self.racing & nomination.hopeless & seems.below(column) & ~shown
+                cannot_pass |= self.racing & nomination.cannot_pass & seems.below(column) & ~shown
         if self.reference is not None:
-            shown[self.reference] = hopeless[self.reference] = False
+            shown[self.reference] = cannot_pass[self.reference] = False
             dearer = self.racing & self._cheaper[self.reference] & ~self._cheaper[:, self.reference]
-        leaves = [
-            self._told(int(j), bool(shown[j]), bool(hopeless[j])) for j in np.flatnonzero(shown | dearer | hopeless)
+        exits = [
+            self._told(int(j), bool(shown[j]), bool(cannot_pass[j]))
+            for j in np.flatnonzero(shown | dearer | cannot_pass)
         ]
-        self.racing[[leave.column for leave in leaves]] = False
-        return leaves + ([] if self.racing.sum() > 1 else self._settle())
+        self.racing[[one.column for one in exits]] = False
+        return exits + ([] if self.racing.sum() > 1 else self._settle())
 
-    def _told(self, column: int, shown: bool, hopeless: bool) -> Leave:
+    def _told(self, column: int, shown: bool, cannot_pass: bool) -> Exit:
         """The reason in words: who leads the one that leaves, and whether that one is cheaper."""
-        if hopeless:
-            return Leave(column, "hopeless", next(n.opponent for n in self._nominations if n.hopeless[column]))
+        if cannot_pass:
+            return Exit(
+                column, Reason.CANNOT_PASS, next(n.opponent for n in self._nominations if n.cannot_pass[column])
+            )
         if not shown:
             assert self.reference is not None
-            return Leave(column, "dearer", self.reference)
+            return Exit(column, Reason.DEARER, self.reference)
         quality = self._quality.mean(0.0)
         rivals = np.where(self.racing & (np.arange(len(self.racing)) != column), quality, -np.inf)
         cheaper = np.where(self._cheaper[:, column], rivals, -np.inf)
         best = int(cheaper.argmax())
         if cheaper[best] >= quality[column]:
-            return Leave(column, "dominated", best)
-        return Leave(column, "worse", int(rivals.argmax()) if self.reference is None else self.reference)
+            return Exit(column, Reason.DOMINATED, best)
+        return Exit(column, Reason.WORSE, int(rivals.argmax()) if self.reference is None else self.reference)
 
-    def _settle(self) -> list[Leave]:
+    def _settle(self) -> list[Exit]:
         """Everybody leaves if one is left, or a nominee stays within the margin of those that count and is the
         cheapest; at the end of the grid it need only be the cheapest of those that the grid could pass."""
         left = np.flatnonzero(self.racing)
         able = self._able() if self._ended else self.racing
         winner = int(left[0]) if len(left) == 1 < len(self.racing) else None  # one alone is no race: it runs everything
         shown = {k for nomination in self._nominations for k in nomination.shown(self._judged(self.racing))}
-        for k in sorted(shown, key=lambda k: float(self._price[k])):
+        for k in sorted(shown, key=lambda k: float(self.price[k])):
             rivals = left[left != k]
             if winner is None and self.racing[k] and (~able | self._cheaper[k])[rivals].all():
                 winner = k
@@ -227,7 +228,7 @@ class Race:
             return []
         self.winner = winner
         self.racing[:] = False
-        return [Leave(int(j), "settled", winner) for j in left]
+        return [Exit(int(j), Reason.SETTLED, winner) for j in left]
 
     def _judged(self, among: Mask) -> Mask:
         """[c] those of whom a nominee must be within the margin: `among`, or the named reference alone."""
@@ -242,7 +243,7 @@ class Race:
     def _standing(self) -> Standing:
         margin = self.rule.margin
         return standing(
-            self._quality, self._price, self._cheaper, self.racing, self.running, self.reference, margin
+            self._quality, self.price, self._cheaper, self.racing, self.running, self.reference, margin
         )  # fmt: skip
 
     def _able(self) -> Mask:
@@ -272,7 +273,7 @@ class Race:
         if not nominees or any(nominees[-1] in nomination.columns for nomination in self._nominations):
             return
         weight = FIRST * prod([1 - FIRST] * len(self._nominations))
-        errors = (self._settling * weight, self._error * HOPELESS * weight)
+        errors = (self._settling * weight, self._error * UNABLE * weight)
         opponent = nominees[0] if self.reference is None else self.reference
         rule = self.rule
         self._nominations.append(
@@ -282,7 +283,7 @@ class Race:
     def _target(self, seems: Standing) -> int | None:
         return seems.target([k for nomination in self._nominations for k in nomination.columns])
 
-    def _needless(self, seems: Standing) -> Mask:
+    def _not_needed(self, seems: Standing) -> Mask:
         """[c] who waits: the dear while scouts are looked at; then who is dearer than the target, if both it and the
         first of its nomination are matched with it, or need not be because a reference is named."""
         if not self._nominations:
