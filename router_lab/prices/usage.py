@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from router_lab.prices.rates import Tokens
+from router_lab.runtime.kinds import KINDS
 
-FIELDS = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write", "output_tokens", "reasoning_tokens")
+FIELDS = {kind.usage: kind for kind in KINDS if kind.usage is not None}
 MOST_TOKENS = 10**12
 """No call uses more: a larger figure is damage, not use."""
+EITHER_WAY = ("input", "cache_read", "cache_write_5m", "output", "reasoning")
+"""Kinds that providers count inside or beside one another: each that is beside the input or within the output."""
 CLOSE = 2
 """Servers that count a token or two of their own in the total still say by it how they count."""
 NO_TOKENS = ("total_tokens", "total_cost")
@@ -29,10 +32,13 @@ class Counted(NamedTuple):
     doubt: str | None = None
 
 
-def read_usage(usage: Mapping[str, Any] | None, *, written_1h: int = 0) -> Counted:
+def read_usage(
+    usage: Mapping[str, Any] | None, *, written_1h: int = 0, answered: Mapping[str, int] | None = None
+) -> Counted:
     """Inspect's usage of one call (`ModelUsage` as a mapping; other keys with a number are further kinds of usage).
 
-    written_1h: how many of the tokens written to the cache are kept for an hour, at most all.
+    written_1h: how many of the tokens written to the cache are kept for an hour, at most all. answered: counts of kinds
+    that only the provider's own answer has (`told_apart`).
 
     | `total_tokens` is | so |
     | input + cached + output | cached is outside the input, reasoning inside the output: Inspect's documentation |
@@ -47,15 +53,35 @@ def read_usage(usage: Mapping[str, Any] | None, *, written_1h: int = 0) -> Count
         return Counted(None)
     try:
         total = _count(usage, "total_tokens")
-        fresh, read, written, output, reasoning = (_count(usage, key) for key in FIELDS)
+        counts = {kind.name: _count(usage, key) for key, kind in FIELDS.items()}
         other = tuple(_other(usage))
     except ValueError as error:
         return Counted(None, f"usage that cannot be: {error}; their cost is unknown")
-    inside, outside, doubt = _convention(fresh, read, written, output, reasoning, total)
-    doubt = doubt if "total_tokens" in usage else None
-    hour = min(max(written_1h, 0), written)
-    tokens = Tokens(fresh - inside, read, written - hour, hour, output + outside, reasoning, other=other)
-    return Counted(tokens, doubt)
+    inside, outside, doubt = _convention(*(counts[name] for name in EITHER_WAY), total)
+    counts["input"] -= inside
+    counts["output"] += outside
+    apart = {**(answered or {}), "cache_write_1h": written_1h}
+    for kind in KINDS:
+        counts[kind.name] = counts.get(kind.name) or max(apart.get(kind.name, 0), 0)
+        if kind.split is not None:
+            counts[kind.name] = min(counts[kind.name], counts[kind.split])
+            counts[kind.split] -= counts[kind.name]
+    return Counted(Tokens(**counts, other=other), doubt if "total_tokens" in usage else None)
+
+
+def told_apart(answer: Any) -> dict[str, int]:
+    """Tokens by kind, as a provider's own answer tells them, of the kinds that Inspect's usage may leave out. An answer
+    that tells its siblings and not the kind had none of it."""
+    found = {}
+    for name, path in ((kind.name, path) for kind in KINDS for path in kind.answered):
+        *parents, last = ("usage", *path.split("."))
+        part = answer
+        for key in parents:
+            part = part.get(key) if isinstance(part, Mapping) else None
+        if isinstance(part, Mapping):
+            value = part.get(last)
+            found[name] = value if type(value) is int and 0 <= value <= MOST_TOKENS else 0
+    return found
 
 
 def served_by(asked: str, output: Mapping[str, Any]) -> str | None:
@@ -94,11 +120,8 @@ def written_for_an_hour(usage: Mapping[str, Any] | None, event: Mapping[str, Any
     if not written:
         return 0
     call = event.get("call") or {}
-    raw = (call.get("response") or {}).get("usage") if isinstance(call.get("response"), Mapping) else None
-    split = raw.get("cache_creation") if isinstance(raw, Mapping) else None
-    if isinstance(split, Mapping):
-        return int(split.get("ephemeral_1h_input_tokens") or 0)
-    return int(written) if "1h" in (asked, *_lifetimes(call.get("request"))) else 0
+    told = told_apart(call.get("response")).get("cache_write_1h")
+    return told if told is not None else int(written) if "1h" in (asked, *_lifetimes(call.get("request"))) else 0
 
 
 def _convention(

@@ -23,6 +23,7 @@ from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, se
 from router_lab.prices.table import PAID_TOOLS
 from router_lab.providers.keys import CACHE_TTL_NOTE, RECORDED
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.kinds import KINDS
 from router_lab.sweep.ledger import Ledger
 
 OVERHEAD_TOKENS = 64
@@ -203,11 +204,13 @@ def worst_call_usd(
     """Dollars of a call whose prompt and answer are at most that long, whichever way its prompt is cached and however
     much of the answer is reasoning, at the dearest of `tiers` that the model has, its fee included."""
     rates = table.rates(model, dt.datetime.now(dt.UTC))
-    kinds = ["input"] + ["cache_write_5m"] * (rates.cache_write_5m is not None)
-    kinds += ["cache_write_1h"] * (hour_writes and rates.cache_write_1h is not None)
-    answers = {0, output_tokens} if rates.reasoning is not None else {0}
-    counts: list[dict[str, Any]] = [{k: prompt_tokens, "output": output_tokens} for k in kinds]
-    calls = [Tokens(**count, reasoning=n) for count in counts for n in answers]
+    kinds = [k for k in KINDS if rates.prices.get(k.name) is not None and (hour_writes or k.split is None)]
+    # All of the prompt, or of the answer, may be of any one kind that has a price.
+    read, written = (
+        [{kind.within or kind.name: count, kind.name: count} for kind in kinds if kind.side == side]
+        for side, count in (("input", prompt_tokens), ("output", output_tokens))
+    )
+    calls = [Tokens(**prompt, **answer) for prompt in read for answer in written]
     priced = [tier for tier in tiers if tier == "standard" or tier in rates.tiers]
     return max(rates.cost(tokens, tier) for tokens in calls for tier in priced)
 

@@ -1,0 +1,100 @@
+"""The kinds of tokens, one row each: prices, tables, reports, the command line and the docs' table of kinds follow.
+
+
+A further kind is a further row at the end, and nothing else: what is written already keeps its order and its bytes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Kind(NamedTuple):
+    """One kind of token. What it is called, how it is counted, what it costs, and who reports it under which name."""
+
+    name: str
+    """In a prices file and in code: `cache_read` of `Tokens`, `Rates` and `Prices`, `--cache-read` of `prices add`."""
+    column: str
+    """Of outcomes and calls. Kinds that only their price tells apart share one."""
+    side: str
+    """`input` (the model read it) or `output` (the model wrote it)."""
+    word: str
+    """What the report calls its column. A figure there is without the kinds within it."""
+    heading: str = ""
+    """Above its column in the tables of candidates; empty = not shown there."""
+    brief: str = ""
+    """The same in a terminal; empty = `heading`."""
+    listed: str = ""
+    """Above its column in `prices show`; empty = told behind the line, where it has a price."""
+    within: str | None = None
+    """The kind whose count holds these tokens, too; without a price of their own they have that kind's. None = they are
+    counted beside all others."""
+    split: str | None = None
+    """The kind with which it shares a column and a figure of usage, of which these tokens are taken."""
+    cached: bool = False
+    """Whether it is there only where a provider caches prompts, of which `cost_usd` is independent."""
+    needed: bool = False
+    """Whether a price entry must have it."""
+    at_most: tuple[str, ...] = ()
+    """Kinds that never cost less: a price above theirs looks like a slip."""
+    usage: str | None = None
+    """Its field in Inspect's `ModelUsage`, or the further one that a provider's may have."""
+    answered: tuple[str, ...] = ()
+    """Where a provider's own answer has it, below `usage`, for what Inspect's usage leaves out: dotted paths."""
+    genai: tuple[str, ...] = ()
+    """Its price in genai-prices, the preferred key first."""
+    others: str = ""
+    """Names that its column has in the tables of others."""
+    help: str | None = None
+    """Of its option in `prices add`."""
+    unit: str = "tokens"
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        "input", "input_tokens", "input", "input", heading="input", brief="in", listed="input", needed=True,
+        at_most=("output",), usage="input_tokens", genai=("input_mtok",),
+        others="prompt_tokens tokens_in in_tokens input_token_count num_input_tokens n_input_tokens",
+        help="$ per million input tokens; 0 if it is free.",
+    ),
+    Kind(
+        "cache_read", "cache_read_tokens", "input", "cache read", heading="cached", listed="read", cached=True,
+        at_most=("input", "cache_write_5m", "cache_write_1h"), usage="input_tokens_cache_read",
+        genai=("cache_read_mtok",), others="cached_tokens cached_input_tokens cache_read_input_tokens",
+    ),
+    Kind(
+        "cache_write_5m", "cache_write_tokens", "input", "cache written", listed="write 5m", cached=True,
+        at_most=("cache_write_1h",), usage="input_tokens_cache_write",
+        genai=("cache_write_mtok", "cache_write_5m_mtok"), others="cache_creation_input_tokens cache_creation_tokens",
+    ),
+    Kind(
+        "cache_write_1h", "cache_write_tokens", "input", "cache written", listed="write 1h", cached=True,
+        split="cache_write_5m", answered=("cache_creation.ephemeral_1h_input_tokens",), genai=("cache_write_1h_mtok",),
+    ),
+    Kind(
+        "output", "output_tokens", "output", "answer", heading="output", brief="out", listed="output", needed=True,
+        usage="output_tokens", genai=("output_mtok",),
+        others="completion_tokens tokens_out out_tokens output_token_count num_output_tokens generated_tokens",
+        help="$ per million output tokens.",
+    ),
+    Kind(
+        "reasoning", "reasoning_tokens", "output", "reasoning", heading="reasoning", within="output",
+        usage="reasoning_tokens", genai=("output_reasoning_mtok",), others="thinking_tokens thought_tokens",
+        help="Where reasoning has a price of its own; default: that of output.",
+    ),
+)  # fmt: skip
+
+PRICED = (*(kind for kind in KINDS if kind.needed), *(kind for kind in KINDS if not kind.needed))
+"""In the order of price entries."""
+COUNTED = tuple(kind for kind in KINDS if kind.split is None)
+"""One for each column."""
+TOKENS = tuple(kind.column for kind in COUNTED)
+"""Their columns in outcomes and calls."""
+PROMPT = tuple(kind for kind in KINDS if kind.side == "input" and kind.within is None)
+"""All that a model reads, each token once."""
+PROMPT_COLUMNS = tuple(dict.fromkeys(kind.column for kind in PROMPT))
+
+
+def inside(name: str) -> tuple[Kind, ...]:
+    """The kinds whose tokens are counted within that one."""
+    return tuple(kind for kind in KINDS if kind.within == name)
