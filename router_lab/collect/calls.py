@@ -17,7 +17,7 @@ from router_lab.prices import (
     utc,
     written_for_an_hour,
 )
-from router_lab.providers.keys import CACHE_TTL_NOTE, RECORDED
+from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, RECORDED
 from router_lab.providers.scenes import Scene, media_of, scenes, tells_scoring
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.kinds import inside
@@ -183,10 +183,10 @@ def _call(
 ) -> Call:  # fmt: skip
     output = event.get("output") or {}
     usage = output.get("usage")
-    noted = (output.get("metadata") or {}).get(CACHE_TTL_NOTE)
-    hour = written_for_an_hour(usage, event, noted or (cache_ttl if role is None else None))
+    noted = output.get("metadata") or {}
+    hour = written_for_an_hour(usage, event, noted.get(CACHE_TTL_NOTE) or (cache_ttl if role is None else None))
     response = (event.get("call") or {}).get("response")
-    tokens, doubt = read_usage(usage, written_1h=hour, answered=told_apart(response))
+    tokens, doubt = read_usage(usage, written_1h=hour, answered={**told_apart(response), **noted.get(APART_NOTE, {})})
     if tokens is not None:
         tokens = tokens._replace(media=media_of(sample, event))
     served = served_by(str(event["model"]).removeprefix(RECORDED), output)

@@ -54,9 +54,12 @@ class _Dated(Strict):
     """First day, in UTC, as providers bill."""
 
 
-LongContext = create_model("LongContext", __base__=_Over, **{**_EACH, **_NEEDED})
-"""Prices of a request whose input (cached included) exceeds `over_input_tokens`."""
+_OverOfKinds: Any = create_model("_OverOfKinds", __base__=_Over, **{**_EACH, **_NEEDED})
 _PriceOfKinds: Any = create_model("_PriceOfKinds", __base__=_Dated, **_EACH)
+
+
+class LongContext(_OverOfKinds):  # type: ignore[misc]
+    """Prices of a request whose input (cached included) exceeds `over_input_tokens`."""
 
 
 class Price(_PriceOfKinds):  # type: ignore[misc]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,14 +10,14 @@ from typing import Any
 from router_lab.config import Price
 from router_lab.prices.mend import complete_command, entry_command
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.kinds import KINDS, PROMPT, TOKENS
+from router_lab.runtime.kinds import KINDS, PROMPT, TOKENS, record
 from router_lab.runtime.model import Prices
 
 NAMES = {kind.name for kind in KINDS}
 PER = 1e6
 PER_FEE = 1e3
-_Fields: Any = namedtuple(  # its fields are the rows of `kinds`
-    "_Fields", (*(kind.name for kind in KINDS), "requests", "other", "media"), defaults=(*(0 for _ in KINDS), 1, (), ())
+_Fields: Any = record(
+    "_Fields", (*(kind.name for kind in KINDS), "requests", "other", "media"), (*(0 for _ in KINDS), 1, (), ())
 )
 
 

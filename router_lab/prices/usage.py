@@ -57,7 +57,7 @@ def read_usage(
         other = tuple(_other(usage))
     except ValueError as error:
         return Counted(None, f"usage that cannot be: {error}; their cost is unknown")
-    inside, outside, doubt = _convention(*(counts[name] for name in EITHER_WAY), total)
+    inside, outside, doubt = _convention(total, *(counts[name] for name in EITHER_WAY))
     counts["input"] -= inside
     counts["output"] += outside
     apart = {**(answered or {}), "cache_write_1h": written_1h}
@@ -125,7 +125,7 @@ def written_for_an_hour(usage: Mapping[str, Any] | None, event: Mapping[str, Any
 
 
 def _convention(
-    fresh: int, read: int, written: int, output: int, reasoning: int, total: int
+    total: int, fresh: int, read: int, written: int, output: int, reasoning: int
 ) -> tuple[int, int, str | None]:
     """(cached tokens inside the input, reasoning outside the output, doubt)."""
     documented = fresh + read + written + output

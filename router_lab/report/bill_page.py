@@ -103,8 +103,8 @@ def tokens_section(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> Markup
         return Markup()
     most = max(written) or 1.0
     numbers = [(kind.word, lambda r, column=kind.column: count(r[column])) for kind in COUNTED]
-    parts = ("reasoning_tokens", "output_tokens")
-    picture = ("reasoning, then answer", lambda r: bars(*(_or_0(r[part]) / most for part in parts)))
+    spoken = ("reasoning_tokens", "output_tokens")
+    picture = ("reasoning, then answer", lambda r: bars(*(_or_0(r[part]) / most for part in spoken)))
     parts = [table(rows, [("", lambda r: r["label"]), *numbers, picture]), bullets(_batch_lines(outcomes))]
     growth = [] if calls is None else context_growth(calls)
     if growth:

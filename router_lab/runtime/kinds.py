@@ -1,12 +1,13 @@
-"""The kinds of tokens, one row each: prices, tables, reports, the command line and the docs' table of kinds follow.
-
+"""The kinds of tokens, one row each: prices, tables, reports, the command line and the docs' table follow.
 
 A further kind is a further row at the end, and nothing else: what is written already keeps its order and its bytes.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 
 class Kind(NamedTuple):
@@ -93,6 +94,11 @@ TOKENS = tuple(kind.column for kind in COUNTED)
 PROMPT = tuple(kind for kind in KINDS if kind.side == "input" and kind.within is None)
 """All that a model reads, each token once."""
 PROMPT_COLUMNS = tuple(dict.fromkeys(kind.column for kind in PROMPT))
+
+
+def record(name: str, fields: Sequence[str], defaults: Sequence[Any]) -> Any:
+    """A named tuple to inherit from, whose fields follow the rows above; `defaults` are of the last of them."""
+    return namedtuple(name, fields, defaults=defaults)
 
 
 def inside(name: str) -> tuple[Kind, ...]:

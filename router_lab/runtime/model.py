@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import namedtuple
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime.features import DENSE, Featuriser, log2ish
-from router_lab.runtime.kinds import PRICED, inside
+from router_lab.runtime.kinds import PRICED, inside, record
 from router_lab.runtime.points import Point
 from router_lab.runtime.vectors import VectorScale, VectorWeights
 from router_lab.runtime.visible import visible
@@ -69,10 +68,10 @@ _EVER = 5
 """Prices that artifacts have had from the first, null or not."""
 _KINDS = [kind.name for kind in PRICED]
 _FEW = (*_KINDS[_EVER:], "per_1k_requests")
-_Fields: Any = namedtuple(  # its fields are the rows of `kinds`
+_Fields: Any = record(
     "_Fields",
     (*_KINDS[:_EVER], "tiers", "price_date", *_FEW),
-    defaults=(None, None, None, _NOTHING, None, *(None for _ in _FEW)),
+    (*(None for _ in _KINDS[2:_EVER]), _NOTHING, None, *(None for _ in _FEW)),
 )
 
 
@@ -87,7 +86,9 @@ class Prices(_Fields):  # type: ignore[misc]
     __slots__ = ()
     input: float
     output: float
+    cache_read: float | None
     tiers: Mapping[str, float]
+    per_1k_requests: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON, without what few models have and this one has not."""
