@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from router_lab.config import Price
@@ -16,8 +16,11 @@ from router_lab.runtime.model import Prices
 NAMES = {kind.name for kind in KINDS}
 PER = 1e6
 PER_FEE = 1e3
+_FIRST, _LATER = [kind.name for kind in KINDS[:6]], [kind.name for kind in KINDS[6:]]
 _Fields: Any = record(
-    "_Fields", (*(kind.name for kind in KINDS), "requests", "other", "media"), (*(0 for _ in KINDS), 1, (), ())
+    "_Fields",
+    (*_FIRST, "requests", "other", "media", *_LATER),  # the order in which ledgers have them
+    (*(0 for _ in _FIRST), 1, (), (), *(0 for _ in _LATER)),
 )
 
 
@@ -90,7 +93,9 @@ class Rates:
         )
         if apart:
             rule = "and the usage of a call does not say how many of its tokens they are; name one price for all:"
-            raise InputError(f"{self._names(apart[0], 'a price of its own,')} {rule} {entry_command(self)}")
+            one = entry_command(replace(self, prices={**self.prices, **dict.fromkeys(apart)}))
+            mend = "its entry without that price" if self.own else one
+            raise InputError(f"{self._names(apart[0], 'a price of its own,')} {rule} {mend}")
         rates = self.prices
         for threshold, higher in self.over:
             if tokens.prompt > threshold:

@@ -54,7 +54,8 @@ def read_usage(
     try:
         total = _count(usage, "total_tokens")
         counts = {kind.name: _count(usage, key) for key, kind in FIELDS.items()}
-        other = tuple(_other(usage))
+        further = ((key, count) for key, count in _numbers(usage) if key not in FIELDS and key not in NO_TOKENS)
+        other = tuple((key, _count({key: count}, key)) for key, count in further)
     except ValueError as error:
         return Counted(None, f"usage that cannot be: {error}; their cost is unknown")
     inside, outside, doubt = _convention(total, *(counts[name] for name in EITHER_WAY))
@@ -70,18 +71,10 @@ def read_usage(
 
 
 def told_apart(answer: Any) -> dict[str, int]:
-    """Tokens by kind, as a provider's own answer tells them, of the kinds that Inspect's usage may leave out. An answer
-    that tells its siblings and not the kind had none of it."""
-    found = {}
-    for name, path in ((kind.name, path) for kind in KINDS for path in kind.answered):
-        *parents, last = ("usage", *path.split("."))
-        part = answer
-        for key in parents:
-            part = part.get(key) if isinstance(part, Mapping) else None
-        if isinstance(part, Mapping):
-            value = part.get(last)
-            found[name] = value if type(value) is int and 0 <= value <= MOST_TOKENS else 0
-    return found
+    """Tokens by kind, as a provider's own answer tells them, of the kinds that Inspect's usage may leave out."""
+    told = dict(_numbers(answer))
+    paths = ((kind.name, told.get(f"usage.{path}")) for kind in KINDS for path in kind.answered)
+    return {name: count for name, count in paths if isinstance(count, int) and 0 < count <= MOST_TOKENS}
 
 
 def served_by(asked: str, output: Mapping[str, Any]) -> str | None:
@@ -120,8 +113,10 @@ def written_for_an_hour(usage: Mapping[str, Any] | None, event: Mapping[str, Any
     if not written:
         return 0
     call = event.get("call") or {}
-    told = told_apart(call.get("response")).get("cache_write_1h")
-    return told if told is not None else int(written) if "1h" in (asked, *_lifetimes(call.get("request"))) else 0
+    raw = (call.get("response") or {}).get("usage") if isinstance(call.get("response"), Mapping) else None
+    if isinstance(raw, Mapping) and isinstance(raw.get("cache_creation"), Mapping):
+        return told_apart(call["response"]).get("cache_write_1h", 0)
+    return int(written) if "1h" in (asked, *_lifetimes(call.get("request"))) else 0
 
 
 def _convention(
@@ -165,14 +160,13 @@ def _count(usage: Mapping[str, Any], key: str) -> int:
     return int(value)
 
 
-def _other(usage: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int]]:
-    for key, value in usage.items():
-        if not prefix and key in (*FIELDS, *NO_TOKENS):
-            continue
+def _numbers(tree: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in nested mappings that is not 0, by its keys, joined by dots."""
+    for key, value in tree.items() if isinstance(tree, Mapping) else ():
         if isinstance(value, Mapping):
-            yield from _other(value, f"{prefix}{key}.")
+            yield from _numbers(value, f"{prefix}{key}.")
         elif isinstance(value, int | float) and not isinstance(value, bool) and value:
-            yield f"{prefix}{key}", _count({key: value}, key)
+            yield f"{prefix}{key}", value
 
 
 def _tool(part: Mapping[str, Any]) -> str:

@@ -11,43 +11,44 @@ from typing import Any, NamedTuple
 
 
 class Kind(NamedTuple):
-    """One kind of token. What it is called, how it is counted, what it costs, and who reports it under which name."""
+    """One kind of token: what it is called, how it is counted, what it costs, and who reports it under which name.
+
+    - name: in a prices file and in code: `cache_read` of `Tokens`, `Rates` and `Prices`, `--cache-read` of `prices add`
+    - column: of outcomes and calls; kinds that only their price tells apart share one
+    - side: `input` (the model read it) or `output` (the model wrote it)
+    - word: what the report calls its column, where a figure is without the kinds within it
+    - heading: above its column in the tables of candidates; empty = not shown there.  brief: the same in a terminal
+    - listed: above its column in `prices show`; empty = told behind the line, where it has a price
+    - within: the kind whose count holds these tokens, too, and whose price they have without one of their own; None =
+      they are counted beside all others
+    - split: the kind with which it shares a column and a figure of usage, from which these tokens are taken
+    - cached: it is there only where a provider caches prompts
+    - needed: a price entry must have it
+    - at_most: kinds that never cost less; a price above theirs looks like a slip
+    - usage: its field in Inspect's `ModelUsage`, or the further one that a provider's may have
+    - answered: where a provider's own answer has it, for what Inspect's usage leaves out: dotted paths below `usage`
+    - genai: its price in genai-prices, the preferred key first
+    - others: names of its column in the tables of others
+    - help: of its option in `prices add`
+    """
 
     name: str
-    """In a prices file and in code: `cache_read` of `Tokens`, `Rates` and `Prices`, `--cache-read` of `prices add`."""
     column: str
-    """Of outcomes and calls. Kinds that only their price tells apart share one."""
     side: str
-    """`input` (the model read it) or `output` (the model wrote it)."""
     word: str
-    """What the report calls its column. A figure there is without the kinds within it."""
     heading: str = ""
-    """Above its column in the tables of candidates; empty = not shown there."""
     brief: str = ""
-    """The same in a terminal; empty = `heading`."""
     listed: str = ""
-    """Above its column in `prices show`; empty = told behind the line, where it has a price."""
     within: str | None = None
-    """The kind whose count holds these tokens, too; without a price of their own they have that kind's. None = they are
-    counted beside all others."""
     split: str | None = None
-    """The kind with which it shares a column and a figure of usage, of which these tokens are taken."""
     cached: bool = False
-    """Whether it is there only where a provider caches prompts, of which `cost_usd` is independent."""
     needed: bool = False
-    """Whether a price entry must have it."""
     at_most: tuple[str, ...] = ()
-    """Kinds that never cost less: a price above theirs looks like a slip."""
     usage: str | None = None
-    """Its field in Inspect's `ModelUsage`, or the further one that a provider's may have."""
     answered: tuple[str, ...] = ()
-    """Where a provider's own answer has it, below `usage`, for what Inspect's usage leaves out: dotted paths."""
     genai: tuple[str, ...] = ()
-    """Its price in genai-prices, the preferred key first."""
     others: str = ""
-    """Names that its column has in the tables of others."""
     help: str | None = None
-    """Of its option in `prices add`."""
     unit: str = "tokens"
 
 
@@ -85,14 +86,13 @@ KINDS: tuple[Kind, ...] = (
     ),
 )  # fmt: skip
 
+# In the order of price entries.
 PRICED = (*(kind for kind in KINDS if kind.needed), *(kind for kind in KINDS if not kind.needed))
-"""In the order of price entries."""
+# One for each column, and the columns in outcomes and calls.
 COUNTED = tuple(kind for kind in KINDS if kind.split is None)
-"""One for each column."""
 TOKENS = tuple(kind.column for kind in COUNTED)
-"""Their columns in outcomes and calls."""
+# All that a model reads, each token once.
 PROMPT = tuple(kind for kind in KINDS if kind.side == "input" and kind.within is None)
-"""All that a model reads, each token once."""
 PROMPT_COLUMNS = tuple(dict.fromkeys(kind.column for kind in PROMPT))
 
 

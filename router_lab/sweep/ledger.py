@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 LEDGER = "ledger.jsonl"
 MOST_USD = 1e9
 """No call can cost more."""
-ORDER = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
-"""Of the `tokens` of a line; then `requests`, `other` (further kinds among them, by name) and `media`. The first
-WRITTEN are in every line ever written."""
 WRITTEN = 5
+"""Of Tokens at least the input's three kinds, cached an hour, and the output are in every line ever written."""
 
 
 class Ledger:
@@ -95,7 +93,7 @@ class Ledger:
         entry: dict[str, Any] = {
             "call": name,
             "model": model,
-            "tokens": _as_line(tokens),
+            "tokens": list(tokens),
             "at": at.isoformat(timespec="seconds"),
         }
         entry |= {"tools": dict(tools)} if tools else {}
@@ -205,10 +203,13 @@ class Ledger:
         elif "call" in entry:
             # `day` alone: written before prices by the hour were known here.
             at = utc(entry["at"]) if "at" in entry else dt.date.fromisoformat(entry["day"])
-            tokens, tier = _of_line(entry["tokens"]), entry.get("tier", "standard")
-            tools = entry.get("tools", {}).values()
-            if not isinstance(entry["model"], str) or not all(map(_is_count, tools)):
+            tokens, tier = Tokens(*entry["tokens"]), entry.get("tier", "standard")
+            if len(entry["tokens"]) < WRITTEN or not isinstance(entry["model"], str):
                 raise ValueError(entry)
+            tools = entry.get("tools", {}).values()
+            counts = (getattr(tokens, kind.name) for kind in KINDS)
+            if not all(_is_count(n) for n in (*counts, *(n for _, n in tokens.other), *tools)):
+                raise ValueError(tokens)
             self._answered(entry["call"], entry["model"], tokens, entry.get("tools", {}), at, tier)
         elif "tool" in entry:
             self.spent_usd += self.table.own_tools({entry["tool"]: 1}, utc(entry["at"]))
@@ -216,24 +217,6 @@ class Ledger:
             self._count_lost(entry["lost"])
         else:
             self._open.pop(entry["void"], None)
-
-
-def _as_line(tokens: Tokens) -> list[Any]:
-    counts = {kind.name: getattr(tokens, kind.name) for kind in KINDS}
-    further = [(name, count) for name, count in counts.items() if count and name not in ORDER]
-    return [*(counts[name] for name in ORDER), tokens.requests, [*tokens.other, *further], tokens.media]
-
-
-def _of_line(told: Sequence[Any]) -> Tokens:
-    """Raises ValueError for what `_as_line` never wrote."""
-    names = (*ORDER, "requests", "other", "media")
-    fields = dict(zip(names, told, strict=False))
-    other = dict(fields.pop("other", ()))
-    counts = {name: fields.pop(name) for name in ORDER if name in fields}
-    counts |= {kind.name: other.pop(kind.name) for kind in KINDS if kind.name in other}
-    if not WRITTEN <= len(told) <= len(names) or not all(map(_is_count, (*counts.values(), *other.values()))):
-        raise ValueError(told)
-    return Tokens(**counts, other=tuple(other.items()), **fields)
 
 
 def _is_count(value: object) -> bool:
