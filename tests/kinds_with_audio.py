@@ -52,23 +52,32 @@ def sample(name: str, usage: dict[str, int], metadata: dict[str, Any] | None = N
             "output": output, "scores": {"match": {"value": "C"}}, "metadata": {}, "events": [event]}  # fmt: skip
 
 
-def write_log(path: Path) -> None:
-    """Three calls with the same tokens, told by the provider's answer, by a sweep's note, and by the usage itself."""
+def write_logs(folder: Path) -> None:
+    """Three calls with the same tokens, told by the provider's answer, by the note that a sweep makes of it, and by the
+    usage itself; and a sample of two such calls."""
+    from inspect_ai.model import ModelOutput
+
+    from router_lab.sweep.budget import report_answer
+
     plain = {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
     raw = {"usage": {"prompt_tokens_details": {"audio_tokens": 60, "cached_tokens": 0},
                      "completion_tokens_details": {"audio_tokens": 15}}}  # fmt: skip
     counts = {"input_audio": 60, "output_audio": 15}
+    noted = ModelOutput.from_content("spoken", "a")
+    report_answer(MODEL, "standard", MODEL)(noted, None, raw)
     samples = [
         sample("answered", plain, response=raw),
-        sample("noted", plain, {"tokens_apart": counts}),
+        sample("noted", plain, noted.metadata),
         sample("counted", {**plain, **{f"{kind}_tokens": count for kind, count in counts.items()}}),
     ]
     told = {"run_id": "r", "created": "2026-05-31T12:00:00+00:00", "task": "t", "task_id": "i", "task_version": 0,
             "dataset": {"name": "d", "samples": 3}, "model": MODEL, "task_attribs": {}, "task_args": {},
             "model_args": {}, "config": {}, "packages": {}}  # fmt: skip
-    whole = {"version": 2, "status": "success", "eval": told, "plan": {"name": "p", "steps": [], "config": {}},
-             "results": {}, "stats": {}, "samples": samples}  # fmt: skip
-    path.write_text(json.dumps(whole))
+    twice = {**samples[0], "events": samples[0]["events"] * 2}
+    for name, held in (("2026-05-31T12-00-00_t.json", samples), ("2026-05-31T12-00-01_t.json", [twice])):
+        whole = {"version": 2, "status": "success", "eval": told, "plan": {"name": "p", "steps": [], "config": {}},
+                 "results": {}, "stats": {}, "samples": held}  # fmt: skip
+        (folder / name).write_text(json.dumps(whole))
 
 
 def follow(folder: Path) -> dict[str, Any]:
@@ -77,13 +86,17 @@ def follow(folder: Path) -> dict[str, Any]:
     prices, log, out = folder / "prices.yaml", folder / "2026-05-31T12-00-00_t.json", folder / "outcomes.parquet"
     fixed = ("--source", "s", "--starts", "2024-01-01", "--prices", str(prices))
     seen["help"] = cli("prices", "add", "--help")
-    cli("prices", "add", MODEL, "--input", "2.5", "--output", "10", "--input-audio", "40", *fixed)
+    cli(
+        "prices", "add", MODEL, "--input", "2.5", "--output", "10", "--input-audio", "40", "--cache-read", "0.5", *fixed
+    )
     cli("prices", "add", MODEL, "--output-audio", "80", *fixed)
     seen["file"] = prices.read_text()
     seen["show"] = cli("prices", "show", MODEL, "--prices", str(prices))
     seen["json"] = json.loads(cli("prices", "show", MODEL, "--prices", str(prices), "--json"))
-    write_log(log)
+    write_logs(folder)
     cli("collect", str(log), "--out", str(out), "--prices", str(prices))
+    second = (str(log.with_name("2026-05-31T12-00-01_t.json")), "--out", str(folder / "turns" / "outcomes.parquet"))
+    cli("collect", *second, "--prices", str(prices), "--caching", "prefix")
     tables(folder, seen)
     cli("report", str(out), "--html", str(folder / "page.html"))
     seen["page"] = (folder / "page.html").read_text()
@@ -101,6 +114,7 @@ def tables(folder: Path, seen: dict[str, Any]) -> None:
     out = folder / "outcomes.parquet"
     columns = ["sample_id", "input_tokens", "input_audio_tokens", "output_tokens", "output_audio_tokens"]
     outcomes, calls = read_outcomes(out), read_calls(out.with_name("calls.parquet"))
+    seen["turns"] = read_outcomes(folder / "turns" / "outcomes.parquet")["cost_usd"].tolist()
     seen["terminal"] = format_table(candidate_table(outcomes))
     seen["tracked"] = [name for name in METRICS if name.endswith("_tokens")]
     seen["outcomes"] = outcomes[[*columns, "cost_usd", "paid_usd"]].values.tolist()

@@ -186,7 +186,9 @@ def _call(
     noted = output.get("metadata") or {}
     hour = written_for_an_hour(usage, event, noted.get(CACHE_TTL_NOTE) or (cache_ttl if role is None else None))
     response = (event.get("call") or {}).get("response")
-    tokens, doubt = read_usage(usage, written_1h=hour, answered={**told_apart(response), **noted.get(APART_NOTE, {})})
+    apart = noted.get(APART_NOTE)
+    answered = apart if isinstance(apart, Mapping) else told_apart(response)
+    tokens, doubt = read_usage(usage, written_1h=hour, answered=answered)
     if tokens is not None:
         tokens = tokens._replace(media=media_of(sample, event))
     served = served_by(str(event["model"]).removeprefix(RECORDED), output)

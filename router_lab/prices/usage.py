@@ -16,8 +16,6 @@ from router_lab.runtime.kinds import KINDS
 FIELDS = {kind.usage: kind for kind in KINDS if kind.usage is not None}
 MOST_TOKENS = 10**12
 """No call uses more: a larger figure is damage, not use."""
-EITHER_WAY = ("input", "cache_read", "cache_write_5m", "output", "reasoning")
-"""Kinds that providers count inside or beside one another: each that is beside the input or within the output."""
 CLOSE = 2
 """Servers that count a token or two of their own in the total still say by it how they count."""
 NO_TOKENS = ("total_tokens", "total_cost")
@@ -54,16 +52,17 @@ def read_usage(
     try:
         total = _count(usage, "total_tokens")
         counts = {kind.name: _count(usage, key) for key, kind in FIELDS.items()}
+        told = {**(answered or {}), "cache_write_1h": max(written_1h, 0)}
+        apart = {kind.name: _count(told, kind.name) for kind in KINDS}
         further = ((key, count) for key, count in _numbers(usage) if key not in FIELDS and key not in NO_TOKENS)
         other = tuple((key, _count({key: count}, key)) for key, count in further)
     except ValueError as error:
         return Counted(None, f"usage that cannot be: {error}; their cost is unknown")
-    inside, outside, doubt = _convention(total, *(counts[name] for name in EITHER_WAY))
+    inside, outside, doubt = _convention(counts, total)
     counts["input"] -= inside
     counts["output"] += outside
-    apart = {**(answered or {}), "cache_write_1h": written_1h}
     for kind in KINDS:
-        counts[kind.name] = counts.get(kind.name) or max(apart.get(kind.name, 0), 0)
+        counts[kind.name] = counts.get(kind.name) or apart[kind.name]
         if kind.split is not None:
             counts[kind.name] = min(counts[kind.name], counts[kind.split])
             counts[kind.split] -= counts[kind.name]
@@ -72,8 +71,8 @@ def read_usage(
 
 def told_apart(answer: Any) -> dict[str, int]:
     """Tokens by kind, as a provider's own answer tells them, of the kinds that Inspect's usage may leave out."""
-    told = dict(_numbers(answer))
-    paths = ((kind.name, told.get(f"usage.{path}")) for kind in KINDS for path in kind.answered)
+    told = dict(_numbers(answer.get("usage") if isinstance(answer, Mapping) else None))
+    paths = ((kind.name, told.get(path)) for kind in KINDS for path in kind.answered)
     return {name: count for name, count in paths if isinstance(count, int) and 0 < count <= MOST_TOKENS}
 
 
@@ -119,10 +118,10 @@ def written_for_an_hour(usage: Mapping[str, Any] | None, event: Mapping[str, Any
     return int(written) if "1h" in (asked, *_lifetimes(call.get("request"))) else 0
 
 
-def _convention(
-    total: int, fresh: int, read: int, written: int, output: int, reasoning: int
-) -> tuple[int, int, str | None]:
-    """(cached tokens inside the input, reasoning outside the output, doubt)."""
+def _convention(counts: Mapping[str, int], total: int) -> tuple[int, int, str | None]:
+    """(cached tokens inside the input, reasoning outside the output, doubt): what providers count either way."""
+    fresh, output, reasoning = counts["input"], counts["output"], counts["reasoning"]
+    read, written = counts["cache_read"], counts["cache_write_5m"]
     documented = fresh + read + written + output
     apart = reasoning if reasoning > output else 0
     if not reasoning and not read and not written:

@@ -17,7 +17,7 @@ from genai_prices.types import ModelPrice
 from inspect_ai.model import ModelUsage
 
 from router_lab.config import Price
-from router_lab.prices import PriceTable, Rates, Tokens, told_apart
+from router_lab.prices import PriceTable, Rates, Tokens, read_usage, told_apart
 from router_lab.runtime.kinds import COUNTED, KINDS, PRICED, PROMPT, TOKENS, Kind
 from router_lab.runtime.model import Prices
 from router_lab.sweep.budget import worst_call_usd
@@ -83,6 +83,8 @@ def test_a_further_kind_is_counted_and_priced_whoever_tells_it(seen: dict[str, A
     assert seen["calls"] == [[name, *counts] for name in names]
     further = [*TOKENS, "input_audio_tokens", "output_audio_tokens"]
     assert seen["columns"] == [further, further] and seen["tracked"] == further
+    # Two such turns where 40 of the second are read from a cache: heard tokens are none of them, 3,750 + 20 + 3,650.
+    assert seen["turns"] == [pytest.approx(0.00742, abs=1e-12)]
     # With $50 for what is heard: 100 + 3,000 + 50 + 1,200 = 4,350.
     assert seen["again"] == [pytest.approx(0.00435, abs=1e-12)] * 3
     # A table of somebody else that says nothing of speech: 100 + 2,400 + 20 × 10 = 2,700.
@@ -195,6 +197,12 @@ def test_an_answer_of_another_shape_tells_nothing_apart(odd: Any) -> None:
 )
 def test_a_figure_that_cannot_be_is_no_count(count: Any, told: dict[str, int]) -> None:
     assert told_apart({"usage": {"cache_creation": {"ephemeral_1h_input_tokens": count}}}) == told
+
+
+@pytest.mark.parametrize("bad", ["many", -1, 1.5, None])
+def test_a_note_that_no_sweep_wrote_is_no_usage(bad: Any) -> None:
+    tokens, doubt = read_usage({"input_tokens": 1, "output_tokens": 2}, answered={"reasoning": bad})
+    assert tokens == (Tokens(1, output=2) if bad is None else None) and (doubt is None) == (bad is None)
 
 
 if __name__ == "__main__":
