@@ -136,7 +136,7 @@ def tables(folder: Path, seen: dict[str, Any]) -> None:
 def money(folder: Path, seen: dict[str, Any]) -> None:
     """The worst case of a call, the ledger, a running budget, genai-prices, and what cannot be told."""
     from router_lab.collect.names import ours_for
-    from router_lab.prices import PriceTable, Tokens, today
+    from router_lab.prices import PriceTable, Tokens, read_usage, today, told_apart
     from router_lab.runtime.budget import Budget
     from router_lab.runtime.errors import InputError
     from router_lab.runtime.model import Prices
@@ -155,6 +155,16 @@ def money(folder: Path, seen: dict[str, Any]) -> None:
     seen["reserved"] = Budget(max_usd=1, prices=prices).reserve(1000, max_output_tokens=100).usd
     listed = PriceTable.load().rates("openai/gpt-audio", today())
     seen["listed"] = [listed.input, listed.output, listed.input_audio, listed.output_audio, sorted(listed.media)]
+    live = PriceTable.load().rates("openai/gpt-4o-realtime-preview", today())
+    raw = {"usage": {"prompt_tokens_details": {"audio_tokens": 60, "cached_tokens_details": {"audio_tokens": 40}}}}
+    usage = {"input_tokens": 60, "input_tokens_cache_read": 40, "output_tokens": 20, "total_tokens": 120}
+    read = read_usage(usage, answered=told_apart(raw)).tokens
+    assert read is not None
+    heard = read._replace(media=("input_audio",))
+    seen["live"] = [live.input, live.input_audio, live.cache_read, live.cache_audio_read, live.output]
+    seen["cached"] = [live.cost(heard), live.cost(heard.uncached()), heard.columns()["input_audio_tokens"]]
+    whole = heard._replace(input_audio=0, cache_audio_read=60, cache_read=60, input=40)
+    seen["cached"].append(live.cost(whole))
     tokens = Tokens(100, output=20, input_audio=60, output_audio=15, media=("input_audio", "output_audio"))
     seen["genai"] = listed.cost(tokens)
     try:

@@ -43,8 +43,12 @@ class Tokens(_Fields):  # type: ignore[misc]
         return sum(int(getattr(self, kind.name)) for kind in PROMPT)
 
     def uncached(self) -> Tokens:
-        """The same without a cache: all of the prompt fresh input."""
-        return Tokens(**{**self._asdict(), **dict.fromkeys((kind.name for kind in PROMPT), 0), "input": self.prompt})
+        """The same without a cache: all of the prompt fresh input, and no kind taken out of another for its price."""
+        fields = self._asdict()
+        for kind in KINDS:
+            if kind.split is not None:
+                fields[kind.split] += fields.pop(kind.name)
+        return Tokens(**{**fields, **dict.fromkeys((kind.name for kind in PROMPT), 0), "input": self.prompt})
 
     def columns(self) -> dict[str, int]:
         """By column of outcomes and calls."""
@@ -87,10 +91,9 @@ class Rates:
 
     def cost(self, tokens: Tokens, tier: str = "standard") -> float:
         """Dollars of one call (of `tokens.requests` calls). Raises InputError for a kind or tier without a price."""
-        priced = {kind.name for kind in KINDS if self.prices.get(kind.name) is not None}
-        apart = sorted(
-            {*self.media, *(name for name in priced if not getattr(tokens, name))}.intersection(tokens.media)
-        )
+        found = tokens.columns()
+        untold = {k.name for k in KINDS if self.prices.get(k.name) is not None and not found[k.column]}
+        apart = sorted({*self.media, *untold}.intersection(tokens.media))
         if apart:
             rule = "and the usage of a call does not say how many of its tokens they are; name one price for all:"
             one = entry_command(replace(self, prices={**self.prices, **dict.fromkeys(apart)}))

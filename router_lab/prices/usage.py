@@ -159,7 +159,7 @@ def _count(usage: Mapping[str, Any], key: str) -> int:
     return int(value)
 
 
-def _numbers(tree: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+def _numbers(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every number in nested mappings that is not 0, by its keys, joined by dots."""
     for key, value in tree.items() if isinstance(tree, Mapping) else ():
         if isinstance(value, Mapping):

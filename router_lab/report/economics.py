@@ -138,17 +138,15 @@ def tail_summary(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def token_rows(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
-    """By candidate: mean tokens per request, by column, each without the kinds within it: what is left of
-    `output_tokens` is the visible answer."""
+    """By candidate: mean tokens per request, by column; of what was written without the kinds within it: what is left
+    of `output_tokens` is the visible answer."""
     scored = outcomes[outcomes["status"].isin(SCORED)]
     rows = []
     for (model, effort), part in scored.groupby([scored["model"], scored["effort"].fillna("")], sort=True):
         means = {kind.column: float(part[kind.column].mean()) if kind.column in part else math.nan for kind in COUNTED}
-        told = {
-            kind.column: means[kind.column] - float(np.nansum([means[inner.column] for inner in inside(kind.name)]))
-            for kind in COUNTED
-        }
-        rows.append({"label": candidate_label(str(model), str(effort) or None), **told})
+        for kind in (kind for kind in COUNTED if kind.side == "output"):
+            means[kind.column] -= float(np.nansum([means[inner.column] for inner in inside(kind.name)]))
+        rows.append({"label": candidate_label(str(model), str(effort) or None), **means})
     return rows
 
 

@@ -170,7 +170,7 @@ class Budget:
         if prices is None:
             return 0.0
         fresh, written = prices.dearest("input"), prices.dearest("output")
-        read = fresh if prices.cache_read is None else prices.cache_read
+        read = fresh if prices.cache_read is None else prices.dearest("cache_read")
         usd = ((tokens - cached) * fresh + cached * read + output * written) / 1e6
         return usd + (prices.per_1k_requests or 0.0) / 1e3
 

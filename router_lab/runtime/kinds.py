@@ -16,12 +16,13 @@ class Kind(NamedTuple):
     - name: in a prices file and in code: `cache_read` of `Tokens`, `Rates` and `Prices`, `--cache-read` of `prices add`
     - column: of outcomes and calls; kinds that only their price tells apart share one
     - side: `input` (the model read it) or `output` (the model wrote it)
-    - word: what the report calls its column, where a figure is without the kinds within it
+    - word: what the report calls its column (of what was written: what is left without the kinds within it)
     - heading: above its column in the tables of candidates; empty = not shown there.  brief: the same in a terminal
     - listed: above its column in `prices show`; empty = told behind the line, where it has a price
     - within: the kind whose count holds these tokens, too, and whose price they have without one of their own; None =
       they are counted beside all others
-    - split: the kind with which it shares a column and a figure of usage, from which these tokens are taken
+    - split: the kind with which it shares a column and a figure of usage, and from which these tokens are taken for
+      their price alone
     - cached: it is there only where a provider caches prompts
     - needed: a price entry must have it
     - at_most: kinds that never cost less; a price above theirs looks like a slip
