@@ -10,6 +10,7 @@ import click
 
 from router_lab.cli.common import Finite, echo, json_option, print_json, print_path
 from router_lab.columns import left, named
+from router_lab.runtime.kinds import PRICED
 
 DEFAULT_FILE = Path("evals/prices.yaml")
 
@@ -41,29 +42,33 @@ def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as
             for r in rates
         ])  # fmt: skip
         return
-    echo(f"{'$ per million tokens':40} {'input':>9} {'output':>9} {'read':>9} {'write 5m':>9} {'write 1h':>9}  source")
+    listed = [kind for kind in PRICED if kind.listed]
+    echo(f"{'$ per million tokens':40} {' '.join(f'{kind.listed:>9}' for kind in listed)}  source")
     for r in rates:
-        values = (r.input, r.output, r.cache_read, r.cache_write_5m, r.cache_write_1h)
+        values = [r.prices.get(kind.name) for kind in listed]
         cells = " ".join(f"{'–' if value is None else format(value, '.4g'):>9}" for value in values)
         more = "".join(f"  {tier} ×{factor:g}" for tier, factor in sorted(r.tiers.items()))
         more += "".join(
             f"  over {start:,} input tokens: {rate['input']:g}/{rate['output']:g}" for start, rate in r.over
         )
-        more += "" if r.reasoning is None else f"  reasoning {r.reasoning:g}"
+        further = [(kind.word, r.prices.get(kind.name)) for kind in PRICED if not kind.listed]
+        more += "".join(f"  {word} {price:g}" for word, price in further if price is not None)
         more += "" if r.per_1k_requests is None else f"  ${r.per_1k_requests:g} per 1,000 requests"
         more += "".join(f"  ${fee:g} per 1,000 {name}" for name, fee in sorted(r.tools.items()))
         more += "".join(f"  {kind} {price:g}" for kind, price in sorted(r.other.items()))
         echo(f"{left(named(r.model), 40)} {cells}  {r.source}{more}")
 
 
+def _prices_of_kinds(command: Any) -> Any:
+    """Options for a price of each kind."""
+    for kind in reversed(PRICED):
+        command = click.option(f"--{kind.name.replace('_', '-')}", type=Finite(), help=kind.help)(command)
+    return command
+
+
 @prices.command()
 @click.argument("model")
-@click.option("--input", "input_", type=Finite(), help="$ per million input tokens; 0 if it is free.")
-@click.option("--output", type=Finite(), help="$ per million output tokens.")
-@click.option("--cache-read", type=Finite())
-@click.option("--cache-write-5m", type=Finite())
-@click.option("--cache-write-1h", type=Finite())
-@click.option("--reasoning", type=Finite(), help="Where reasoning has a price of its own; default: that of output.")
+@_prices_of_kinds
 @click.option("--per-1k-requests", type=Finite(), help="$ per 1,000 requests, beside their tokens.")
 @click.option("--tool", "tools", multiple=True, metavar="NAME=X", help="$ per 1,000 calls of a tool the provider runs.")
 @click.option("--other", multiple=True, metavar="KIND=X", help="$ per million of another kind of usage.")
@@ -80,7 +85,7 @@ def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as
 @click.option("--confirmed", is_flag=True, help="What looks like a slip (swapped columns, another unit) is none.")
 @click.option("--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}.")
 def add(
-    model: str, input_: float | None, tools: tuple[str, ...], other: tuple[str, ...], over: tuple[str, ...],
+    model: str, tools: tuple[str, ...], other: tuple[str, ...], over: tuple[str, ...],
     batch: float | None, starts: dt.datetime | None, confirmed: bool, file: Path | None, **same: Any,
 ) -> None:  # fmt: skip
     """Add a dated price of MODEL (its name in the sweep file) and print the file.
@@ -93,7 +98,6 @@ def add(
     add_price(
         target,
         model,
-        input=input_,
         **same,
         tools=dict(_pair(text, "--tool") for text in tools),
         other=dict(_pair(text, "--other") for text in other),

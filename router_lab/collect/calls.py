@@ -7,10 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, served_by, utc, written_for_an_hour
-from router_lab.providers.keys import CACHE_TTL_NOTE, RECORDED
+from router_lab.prices import (
+    PriceTable,
+    Tokens,
+    provider_tools,
+    read_usage,
+    served_by,
+    told_apart,
+    utc,
+    written_for_an_hour,
+)
+from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, RECORDED
 from router_lab.providers.scenes import Scene, media_of, scenes, tells_scoring
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.kinds import inside
 
 CACHING = ("none", "prefix")
 """Assumptions about prompt caching under which `cost_usd` is stated."""
@@ -113,13 +123,15 @@ def request_cost(
     for call in own:
         assert call.tokens is not None
         rates = table.rates(call.model, call.started)
-        tokens = call.tokens._replace(input=call.tokens.prompt, cache_read=0, cache_write_5m=0, cache_write_1h=0)
+        tokens = call.tokens.uncached()
+        # What is priced apart within the input stays there: nothing says what it costs in a cache.
+        apart = sum(getattr(tokens, kind.name) for kind in inside("input") if rates.prices.get(kind.name) is not None)
+        plain = max(tokens.input - apart, 0)
         if caching == "prefix" and len(own) > 1 and rates.cache_read is not None:
-            read = min(held, call.tokens.prompt)
-            rest = call.tokens.prompt - read
-            written = 0 if rates.cache_write_5m is None else rest
-            tokens = tokens._replace(input=rest - written, cache_read=read, cache_write_5m=written)
-        held = call.tokens.prompt
+            read = min(held, plain)
+            written = 0 if rates.cache_write_5m is None else plain - read
+            tokens = tokens._replace(input=tokens.input - read - written, cache_read=read, cache_write_5m=written)
+        held = plain
         total += rates.cost(tokens) + table.provider_tools(call.model, call.tools, call.started)
     used = [tool for tool in tools if tool.own and tool.attempt == last_attempt]
     return total + sum(table.own_tools({tool.name: 1}, tool.started) for tool in used)
@@ -171,9 +183,12 @@ def _call(
 ) -> Call:  # fmt: skip
     output = event.get("output") or {}
     usage = output.get("usage")
-    noted = (output.get("metadata") or {}).get(CACHE_TTL_NOTE)
-    hour = written_for_an_hour(usage, event, noted or (cache_ttl if role is None else None))
-    tokens, doubt = read_usage(usage, written_1h=hour)
+    noted = output.get("metadata") or {}
+    hour = written_for_an_hour(usage, event, noted.get(CACHE_TTL_NOTE) or (cache_ttl if role is None else None))
+    response = (event.get("call") or {}).get("response")
+    apart = noted.get(APART_NOTE)
+    answered = apart if isinstance(apart, Mapping) else told_apart(response)
+    tokens, doubt = read_usage(usage, written_1h=hour, answered=answered)
     if tokens is not None:
         tokens = tokens._replace(media=media_of(sample, event))
     served = served_by(str(event["model"]).removeprefix(RECORDED), output)
@@ -190,6 +205,6 @@ def _call(
         paid=event.get("cache") != "read",
         stop=(output.get("choices") or [{}])[0].get("stop_reason"),
         event=event,
-        tools=provider_tools(output, (event.get("call") or {}).get("response")),
+        tools=provider_tools(output, response),
         doubt=doubt,
     )

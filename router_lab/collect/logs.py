@@ -27,6 +27,7 @@ from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.providers.evallog import RawLog, resolve
 from router_lab.providers.keys import CANDIDATE_KEY, RECORDED, SUITE_KEY, TRANSPORT, label_of, tier_of
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.kinds import TOKENS
 from router_lab.runtime.messages import group_mark, last_user_text
 from router_lab.runtime.model import Candidate
 
@@ -233,18 +234,14 @@ def _spent(
 ) -> dict[str, Any]:  # fmt: skip
     last = len(sample.get("error_retries") or []) + 1
     own = [call for call in calls if call.own and call.attempt == last]
-    tokens = [call.tokens or Tokens() for call in own]
+    tokens = [(call.tokens or Tokens()).columns() for call in own]
     # Without events nothing says what judges, earlier attempts and further turns cost.
     told = sample.get("events") or not (sample.get("output") or {}).get("choices")
     spent, judged = paid(calls, table, source.tier, tools, notes.unpriced_judge) if told else (None, None)
     started = own[0].started if own else utc(sample.get("started_at") or source.log.spec["created"])
     seconds = [call.seconds for call in own if call.seconds is not None]
     return {
-        "input_tokens": sum(t.input for t in tokens),
-        "cache_read_tokens": sum(t.cache_read for t in tokens),
-        "cache_write_tokens": sum(t.cache_write_5m + t.cache_write_1h for t in tokens),
-        "output_tokens": sum(t.output for t in tokens),
-        "reasoning_tokens": sum(t.reasoning for t in tokens),
+        **{column: sum(counts[column] for counts in tokens) for column in TOKENS},
         "turns": len(own),
         "cut_off": cut_off([call.stop for call in own], sample),
         "cost_usd": request_cost(calls, table, caching, last, tools) if own else None,
@@ -282,17 +279,12 @@ def _group(source: LogSource, sample: Mapping[str, Any], where: str) -> str | No
 
 
 def _call_row(call: Call, tier: str) -> dict[str, Any]:
-    tokens = call.tokens
     return {
         "turn": call.turn,
         "attempt": call.attempt,
         "role": call.role,
         "call_model": call.model,
-        "input_tokens": None if tokens is None else tokens.input,
-        "cache_read_tokens": None if tokens is None else tokens.cache_read,
-        "cache_write_tokens": None if tokens is None else tokens.cache_write_5m + tokens.cache_write_1h,
-        "output_tokens": None if tokens is None else tokens.output,
-        "reasoning_tokens": None if tokens is None else tokens.reasoning,
+        **(dict.fromkeys(TOKENS) if call.tokens is None else call.tokens.columns()),
         "seconds": call.seconds,
         "tier": tier,
         "started_at": call.started.isoformat(),

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 
 from router_lab.outcomes import OUTCOME_COLUMNS
 from router_lab.outcomes.schema import REQUIRED
+from router_lab.runtime.kinds import COUNTED
 
 OURS = (*OUTCOME_COLUMNS, "answer", "harness", "inclusion", "signals_usd", "total_tokens", "vector")
 """Columns of an outcomes table that a table may bring (besides `signal_NAME`)."""
@@ -21,11 +22,7 @@ _SYNONYMS = {
     "answer": "response completion output output_text prediction generation model_response",
     "quality": "score scores accuracy acc correct is_correct correctness reward grade rating passed success label",
     "cost_usd": "cost price total_cost usd dollars cost_dollars price_usd cost_in_usd",
-    "input_tokens": "prompt_tokens tokens_in in_tokens input_token_count num_input_tokens n_input_tokens",
-    "output_tokens": "completion_tokens tokens_out out_tokens output_token_count num_output_tokens generated_tokens",
-    "reasoning_tokens": "thinking_tokens thought_tokens",
-    "cache_read_tokens": "cached_tokens cached_input_tokens cache_read_input_tokens",
-    "cache_write_tokens": "cache_creation_input_tokens cache_creation_tokens",
+    **{kind.column: kind.others for kind in COUNTED},
     "latency_s": "latency latency_seconds latency_sec duration duration_s elapsed elapsed_s response_time seconds",
     "turns": "n_turns num_turns steps",
     "group": "cluster cluster_id group_id conversation_id thread_id document_id template_id",

@@ -19,7 +19,8 @@ from router_lab.outcomes import read_calls, validate_outcomes
 from router_lab.outcomes.delimited import settle_decimals
 from router_lab.outcomes.schema import REQUIRED, is_number
 from router_lab.outcomes.tablefile import read_table_file, settle_others, table_kind
-from router_lab.prices import Counted, PriceTable, Tokens, midday, read_usage, today, utc
+from router_lab.prices import Counted, PriceTable, midday, read_usage, today, utc
+from router_lab.prices.usage import FIELDS
 from router_lab.runtime.decisionfiles import is_rotated
 from router_lab.runtime.decisions import outcome_rows
 from router_lab.runtime.errors import InputError, RouterLabWarning
@@ -197,9 +198,7 @@ def _calls_beside(path: Path) -> dict[tuple[Any, ...], list[Call]] | None:
 
 def _counted(row: Mapping[Any, Any]) -> Counted:
     """The tokens of a row of ours or of somebody else's, whose `total_tokens`, if it has it, tells how they counted."""
-    names = ("input_tokens", "output_tokens", "total_tokens", "reasoning_tokens")
-    columns = {name: name for name in names}
-    columns |= {"input_tokens_cache_read": "cache_read_tokens", "input_tokens_cache_write": "cache_write_tokens"}
+    columns = {field: kind.column for field, kind in FIELDS.items()} | {"total_tokens": "total_tokens"}
     usage = {field: row.get(column) for field, column in columns.items()}
     return read_usage({field: value for field, value in usage.items() if value is not None and not pd.isna(value)})
 
@@ -234,7 +233,7 @@ def _from_sums(row: Mapping[Any, Any], table: PriceTable, day: dt.date, path: Pa
     if tokens is None:
         return None
     requests = int(turns) if known and turns is not None else 1
-    return rates.cost(Tokens(input=tokens.prompt, output=tokens.output, reasoning=tokens.reasoning, requests=requests))
+    return rates.cost(tokens.uncached()._replace(requests=requests))
 
 
 def _tools(row: Mapping[Any, Any], table: PriceTable, day: dt.date) -> float:

@@ -6,14 +6,15 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from router_lab.config.base import Positive, Strict
 from router_lab.masking import masked
+from router_lab.runtime.kinds import KINDS, PRICED
 
 NotNegative = Annotated[float, Field(ge=0)]
-TOKEN_KINDS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
-"""What a token can be, as far as its price goes."""
+_EACH: dict[str, Any] = {kind.name: (NotNegative | None, None) for kind in PRICED}
+_NEEDED: dict[str, Any] = {kind.name: (NotNegative, ...) for kind in PRICED if kind.needed}
 
 LEAST, MOST = 0.01, 2_000.0
 """$ per million output tokens between which hosted models lie; a figure below is per 1,000 tokens or per token."""
@@ -24,10 +25,8 @@ def price_doubts(prices: Mapping[str, Any]) -> Iterator[str]:
 
     Published tables have had output and cached swapped, cached above input, prices per 1,000 tokens.
     """
-    known = {kind: value for kind in TOKEN_KINDS if (value := prices.get(kind)) is not None}
-    below = (("output", "input"), ("input", "cache_read"))
-    above = [(write, "cache_read") for write in ("cache_write_5m", "cache_write_1h")]
-    for more, less in (*below, *above, ("cache_write_1h", "cache_write_5m")):
+    known = {kind.name: value for kind in KINDS if (value := prices.get(kind.name)) is not None}
+    for less, more in ((kind.name, more) for kind in KINDS for more in kind.at_most):
         if more in known and less in known and known[more] < known[less]:
             yield f"{more} {known[more]} is below {less} {known[less]}: swapped?"
     for tier in ("batch", "flex"):
@@ -46,30 +45,27 @@ class SelfHosted(Strict):
     output_tokens_per_s: Positive
 
 
-class LongContext(Strict):
-    """Prices of a request whose input (cached included) exceeds `over_input_tokens`."""
-
+class _Over(Strict):
     over_input_tokens: Annotated[int, Field(ge=1)]
-    input: NotNegative
-    output: NotNegative
-    cache_read: NotNegative | None = None
-    cache_write_5m: NotNegative | None = None
-    cache_write_1h: NotNegative | None = None
-    reasoning: NotNegative | None = None
 
 
-class Price(Strict):
-    """One dated entry: $ per million tokens, from `starts` until a later entry of the same model. 0 means free."""
-
+class _Dated(Strict):
     starts: dt.date
     """First day, in UTC, as providers bill."""
-    input: NotNegative | None = None
-    output: NotNegative | None = None
-    cache_read: NotNegative | None = None
-    cache_write_5m: NotNegative | None = None
-    cache_write_1h: NotNegative | None = None
-    reasoning: NotNegative | None = None
-    """Where reasoning tokens have a price of their own; without it they are priced as output."""
+
+
+_OverOfKinds: Any = create_model("_OverOfKinds", __base__=_Over, **{**_EACH, **_NEEDED})
+_PriceOfKinds: Any = create_model("_PriceOfKinds", __base__=_Dated, **_EACH)
+
+
+class LongContext(_OverOfKinds):  # type: ignore[misc]
+    """Prices of a request whose input (cached included) exceeds `over_input_tokens`."""
+
+
+class Price(_PriceOfKinds):  # type: ignore[misc]
+    """One dated entry: $ per million tokens of each kind (`kinds.KINDS`), from `starts` until a later entry of the same
+    model. 0 means free; a kind within another (`reasoning`) is priced as that one where it has no price."""
+
     per_1k_requests: NotNegative | None = None
     """$ per 1,000 requests, beside their tokens."""
     tools: dict[str, NotNegative] = Field(default_factory=dict)
@@ -91,8 +87,8 @@ class Price(Strict):
     def _complete(self) -> Self:
         if (self.self_hosted is None) == (self.input is None or self.output is None):
             raise ValueError("give input and output in $ per million tokens, or self_hosted")
-        rows = [self.model_dump(include={*TOKEN_KINDS, "tiers"})]
-        rows += [tier.model_dump(include=set(TOKEN_KINDS)) for tier in self.long_context]
+        rows = [self.model_dump(include={*_EACH, "tiers"})]
+        rows += [tier.model_dump(include=set(_EACH)) for tier in self.long_context]
         doubt = next((doubt for row in rows for doubt in price_doubts(row)), None)
         if doubt and not self.confirmed and self.self_hosted is None:
             raise ValueError(f"{doubt} If it is right, add `confirmed: true` (prices add: --confirmed)")

@@ -13,6 +13,7 @@ from router_lab.gates.arms import Arm
 from router_lab.metrics import Estimate, clustered_mean, clustered_ratio
 from router_lab.metrics.bounded import effective_size
 from router_lab.metrics.paired import Floats, Mask
+from router_lab.runtime.kinds import KINDS
 from router_lab.runtime.model import Prices
 
 TAIL = 0.95
@@ -114,13 +115,13 @@ def expires_in_days(expires: str | None, today: dt.date) -> float:
 
 
 def price_drift(old: Mapping[tuple[str, str | None], Prices], now: Mapping[tuple[str, str | None], Prices]) -> float:
-    """The largest relative change of a price of a candidate: of input, output, reasoning or requests; NaN when none can
-    be compared."""
+    """The largest relative change of a price of a candidate, of requests and of every kind of tokens that is not a
+    cache's; NaN when none can be compared."""
     changes = [
         abs((getattr(now[key], kind) or 0.0) / getattr(price, kind) - 1)
         for key, price in old.items()
         if key in now
-        for kind in ("input", "output", "reasoning", "per_1k_requests")
+        for kind in (*(kind.name for kind in KINDS if not kind.cached), "per_1k_requests")
         if getattr(price, kind)
     ]
     return max(changes, default=math.nan)

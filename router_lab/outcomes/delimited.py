@@ -18,8 +18,8 @@ import pyarrow.csv
 
 from router_lab.outcomes.cells import place, refuse_doubled
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.kinds import TOKENS
 from router_lab.runtime.reading import read_regular, unpacked
-from router_lab.runtime.values import TOKENS
 
 COUNTS = (*TOKENS, "total_tokens", "turns", "retries", "epoch")
 """Columns of whole numbers."""

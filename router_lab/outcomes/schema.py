@@ -16,8 +16,9 @@ from router_lab.outcomes.requests import take_requests
 from router_lab.outcomes.vectors import COLUMN as VECTOR
 from router_lab.outcomes.vectors import restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.kinds import TOKENS
 from router_lab.runtime.model import Candidate
-from router_lab.runtime.values import NUMBER_RULE, QUALITY_RULE, STATUS_RULE, STATUSES, TOKENS
+from router_lab.runtime.values import NUMBER_RULE, QUALITY_RULE, STATUS_RULE, STATUSES
 
 REQUIRED = ("suite", "sample_id", "model", "quality")
 KEY = ("suite", "sample_id", "epoch", "model", "effort")

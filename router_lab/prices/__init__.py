@@ -4,9 +4,16 @@ from router_lab.prices.edit import add_price, add_tool
 from router_lab.prices.moments import midday, today, utc
 from router_lab.prices.rates import Rates, Tokens
 from router_lab.prices.table import PriceTable
-from router_lab.prices.usage import Counted, provider_tools, read_usage, served_by, written_for_an_hour
+from router_lab.prices.usage import (
+    Counted,
+    provider_tools,
+    read_usage,
+    served_by,
+    told_apart,
+    written_for_an_hour,
+)
 
 __all__ = [
     "Counted", "PriceTable", "Rates", "Tokens", "add_price", "add_tool", "midday", "provider_tools", "read_usage",
-    "served_by", "today", "utc", "written_for_an_hour",
+    "served_by", "today", "told_apart", "utc", "written_for_an_hour",
 ]  # fmt: skip

@@ -123,7 +123,10 @@ def _complete(target: Path, text: str, model: str, old: Price, given: dict[str, 
         else:
             text = _into(text, node, key, value)
     _write(target, text)
-    return old.model_copy(update={k: {**getattr(old, k), **v} if isinstance(v, dict) else v for k, v in fields.items()})
+    done: Price = old.model_copy(
+        update={k: {**getattr(old, k), **v} if isinstance(v, dict) else v for k, v in fields.items()}
+    )
+    return done
 
 
 def _into(text: str, node: yaml.MappingNode, key: str, value: Any) -> str:

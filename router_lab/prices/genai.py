@@ -13,15 +13,8 @@ from genai_prices import types
 from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 
 from router_lab.prices.rates import Rates
+from router_lab.runtime.kinds import KINDS, PRICED, Kind
 
-NAMES = {
-    "input": "input_mtok",
-    "output": "output_mtok",
-    "cache_read": "cache_read_mtok",
-    "cache_write_5m": "cache_write_mtok",
-    "cache_write_1h": "cache_write_1h_mtok",
-    "reasoning": "output_reasoning_mtok",
-}
 TOOLS = {
     "web_searches_kcount": "web_search",
     "social_searches_kcount": "x_search",
@@ -29,7 +22,7 @@ TOOLS = {
     "code_executions_kcount": "code_execution",
 }
 REQUESTS = "requests_kcount"
-KNOWN = frozenset({*NAMES.values(), *TOOLS, REQUESTS, "cache_write_5m_mtok"})
+KNOWN = frozenset({*(key for kind in KINDS for key in kind.genai), *TOOLS, REQUESTS})
 MODALITIES = ("audio", "image", "video", "document")
 """Kinds that can be seen in a call's messages; text has the plain price."""
 CONTEXTS = {
@@ -54,17 +47,15 @@ def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
     if provider is None or info is None:
         return None
     standard = info.get_prices(moment)
-    base = {kind: _base(getattr(standard, name)) for kind, name in NAMES.items()}
-    if base["cache_write_5m"] is None:
-        base["cache_write_5m"] = _base(standard.cache_write_5m_mtok)
-    if not base["input"] or not base["output"]:
+    base = {kind.name: _base(_listed_price(standard, kind)) for kind in KINDS}
+    if not all(base[kind.name] for kind in KINDS if kind.needed):
         return None
     url = (provider.pricing_urls or [""])[0]
     kinds = {k: value for k, value in vars(standard).items() if value is not None and not k.startswith("_")}
-    media = {key: medium for key in kinds if (medium := _medium(key)) is not None}
+    media = {key: medium for key in kinds.keys() - KNOWN if (medium := _medium(key)) is not None}
     return Rates(
         model=model,
-        **base,  # type: ignore[arg-type]  # input and output are there
+        prices=base,
         per_1k_requests=_base(kinds.get(REQUESTS)),
         tools={name: float(_base(kinds[key]) or 0.0) for key, name in TOOLS.items() if key in kinds},
         media=frozenset(media.values()),
@@ -116,7 +107,8 @@ def _equals(clause: Any) -> Iterator[str]:
 
 
 def _over(prices: Any) -> Iterator[tuple[int, dict[str, float | None]]]:
-    tiered = {kind: v for kind, name in NAMES.items() if isinstance(v := getattr(prices, name), types.TieredPrices)}
+    listed = ((kind.name, _listed_price(prices, kind)) for kind in PRICED)
+    tiered = {name: value for name, value in listed if isinstance(value, types.TieredPrices)}
     for start in sorted({tier.start for value in tiered.values() for tier in value.tiers}):
         yield start, {kind: _at(value, start) for kind, value in tiered.items()}
 
@@ -129,6 +121,10 @@ def _at(value: types.TieredPrices, start: int) -> float:
     return float(price)
 
 
+def _listed_price(prices: Any, kind: Kind) -> Decimal | types.TieredPrices | None:
+    return next((value for key in kind.genai if (value := getattr(prices, key)) is not None), None)
+
+
 def _base(value: Decimal | types.TieredPrices | None) -> float | None:
     if value is None:
         return None
@@ -139,6 +135,6 @@ def _multiplier(info: types.ModelInfo, moment: dt.datetime, base: dict[str, floa
     """The factor by which `tier` changes input and output alike; None if it is not offered or is no one factor."""
     prices = info.get_prices(moment, CONTEXTS[tier])
     factors = {
-        round(b / a, 9) for k in ("input", "output") if (a := base[k]) and (b := _base(getattr(prices, NAMES[k])))
+        round(b / a, 9) for k in KINDS if k.needed and (a := base[k.name]) and (b := _base(_listed_price(prices, k)))
     }
     return factors.pop() if len(factors) == 1 and factors != {1.0} else None

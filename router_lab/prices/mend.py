@@ -6,10 +6,12 @@ import datetime as dt
 import shlex
 from typing import TYPE_CHECKING
 
+from router_lab.runtime.kinds import PRICED
+
 if TYPE_CHECKING:
     from router_lab.prices.rates import Rates
 
-KEYS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "reasoning", "per_1k_requests")
+KEYS = (*(kind.name for kind in PRICED), "per_1k_requests")
 
 
 def add_command(model: str, options: str, *, day: dt.date | None = None, file: str | None = None) -> str:

@@ -4,58 +4,70 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from router_lab.config import Price
 from router_lab.prices.mend import complete_command, entry_command
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.kinds import KINDS, PROMPT, TOKENS, record
+from router_lab.runtime.model import Prices
 
-KINDS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+NAMES = {kind.name for kind in KINDS}
 PER = 1e6
 PER_FEE = 1e3
+_FIRST, _LATER = [kind.name for kind in KINDS[:6]], [kind.name for kind in KINDS[6:]]
+_Fields: Any = record(
+    "_Fields",
+    (*_FIRST, "requests", "other", "media", *_LATER),  # the order in which ledgers have them
+    (*(0 for _ in _FIRST), 1, (), (), *(0 for _ in _LATER)),
+)
 
 
-class Tokens(NamedTuple):
-    """One call's tokens. `input` excludes cached ones; `output` includes reasoning, which `reasoning` counts again.
+class Tokens(_Fields):  # type: ignore[misc]
+    """One call's tokens, by kind (`kinds.KINDS`): `input` excludes cached ones, `output` includes `reasoning`, which is
+    within it and counted again; each is 0 unless given.
 
     requests: how many calls they are the sum of. other: (kind, count) of usage that has no place here. media: kinds
     such as `input_audio` of which the call had some, their tokens being counted among the others.
     """
 
-    input: int = 0
-    cache_read: int = 0
-    cache_write_5m: int = 0
-    cache_write_1h: int = 0
-    output: int = 0
-    reasoning: int = 0
-    requests: int = 1
-    other: tuple[tuple[str, int], ...] = ()
-    media: tuple[str, ...] = ()
+    __slots__ = ()
+    requests: int
+    other: tuple[tuple[str, int], ...]
+    media: tuple[str, ...]
 
     @property
     def prompt(self) -> int:
         """Everything that the model read: what long-context thresholds are compared with."""
-        return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h
+        return sum(int(getattr(self, kind.name)) for kind in PROMPT)
+
+    def uncached(self) -> Tokens:
+        """The same without a cache: all of the prompt fresh input, and no kind taken out of another for its price."""
+        fields = self._asdict()
+        for kind in KINDS:
+            if kind.split is not None:
+                fields[kind.split] += fields.pop(kind.name)
+        return Tokens(**{**fields, **dict.fromkeys((kind.name for kind in PROMPT), 0), "input": self.prompt})
+
+    def columns(self) -> dict[str, int]:
+        """By column of outcomes and calls."""
+        return {column: sum(getattr(self, k.name) for k in KINDS if k.column == column) for column in TOKENS}
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Prices of `model` from `starts` on; null = the source names no price for that kind.
+    """Prices of `model` from `starts` on, by kind (`kinds.KINDS`), each an attribute, too: `rates.input`; null = the
+    source names none.
 
     `over` holds (threshold, rates) pairs, ascending: a call whose prompt exceeds the threshold pays those rates for all
-    of its tokens. `tiers` multiply everything that is counted in tokens. `reasoning`: null = priced as output.
+    of its tokens. `tiers` multiply everything that is counted in tokens.
     `tools`: $ per 1,000 calls of tools that the provider runs; `other`: $ per million of further kinds of usage;
     `media`: kinds, such as `input_audio`, that the source prices apart, so that a call with any has no known price.
     """
 
     model: str
-    input: float
-    output: float
-    cache_read: float | None = None
-    cache_write_5m: float | None = None
-    cache_write_1h: float | None = None
-    reasoning: float | None = None
+    prices: Mapping[str, float | None]
     per_1k_requests: float | None = None
     tools: Mapping[str, float] = field(default_factory=dict)
     other: Mapping[str, float] = field(default_factory=dict)
@@ -79,19 +91,26 @@ class Rates:
 
     def cost(self, tokens: Tokens, tier: str = "standard") -> float:
         """Dollars of one call (of `tokens.requests` calls). Raises InputError for a kind or tier without a price."""
-        apart = sorted(self.media.intersection(tokens.media))
+        found = tokens.columns()
+        untold = {k.name for k in KINDS if self.prices.get(k.name) is not None and not found[k.column]}
+        apart = sorted({*self.media, *untold}.intersection(tokens.media))
         if apart:
             rule = "and the usage of a call does not say how many of its tokens they are; name one price for all:"
-            raise InputError(f"{self._names(apart[0], 'a price of its own,')} {rule} {entry_command(self)}")
-        rates: Mapping[str, float | None] = {kind: getattr(self, kind) for kind in (*KINDS, "reasoning")}
+            one = entry_command(replace(self, prices={**self.prices, **dict.fromkeys(apart)}))
+            mend = "its entry without that price" if self.own else one
+            raise InputError(f"{self._names(apart[0], 'a price of its own,')} {rule} {mend}")
+        rates = self.prices
         for threshold, higher in self.over:
             if tokens.prompt > threshold:
                 rates = {**rates, **{k: v for k, v in higher.items() if v is not None}}
-        counts = dict(zip(KINDS, tokens[:5], strict=True))
-        if rates["reasoning"] is not None:
-            counts["reasoning"] = min(tokens.reasoning, tokens.output)
-            counts["output"] -= counts["reasoning"]
-        total = sum((self._rate(kind, rates[kind], n) * n for kind, n in counts.items() if n), 0.0)
+        counts: dict[str, int] = {}
+        for kind in KINDS:
+            count = getattr(tokens, kind.name)
+            if kind.within is not None:
+                count = 0 if rates.get(kind.name) is None else min(count, counts[kind.within])
+                counts[kind.within] -= count
+            counts[kind.name] = count
+        total = sum((self._rate(kind, rates.get(kind), n) * n for kind, n in counts.items() if n), 0.0)
         total += sum((self._rate(kind, self.other.get(kind), n) * n for kind, n in tokens.other if n), 0.0)
         return total / PER * self.multiplier(tier) + (self.per_1k_requests or 0.0) * tokens.requests / PER_FEE
 
@@ -109,14 +128,14 @@ class Rates:
 
     def as_dict(self) -> dict[str, Any]:
         """As it travels with a candidate into the artifact; kinds that few models have only where this one has them."""
-        few = ("reasoning", "per_1k_requests")
-        return {
-            **{kind: getattr(self, kind) for kind in ("input", "output", "cache_read")},
-            **{kind: getattr(self, kind) for kind in ("cache_write_5m", "cache_write_1h")},
-            "tiers": dict(sorted(self.tiers.items())),
-            "price_date": self.starts.isoformat() if self.starts else None,
-            **{kind: value for kind in few if (value := getattr(self, kind)) is not None},
-        }
+        date = self.starts.isoformat() if self.starts else None
+        tiers = dict(sorted(self.tiers.items()))
+        return Prices(**self.prices, tiers=tiers, price_date=date, per_1k_requests=self.per_1k_requests).as_dict()
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in NAMES:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return self.prices.get(name)
 
     def _rate(self, kind: str, rate: float | None, count: int) -> float:
         if rate is None:
@@ -138,17 +157,17 @@ def from_entry(model: str, entry: Price, source: str, file: str | None = None) -
     common: dict[str, Any] = {
         "model": model, "starts": entry.starts, "source": source, "tiers": dict(entry.tiers), "file": file, "own": True,
         "context_window": entry.context_window, "per_1k_requests": entry.per_1k_requests, "tools": dict(entry.tools),
-        "other": dict(entry.other), "reasoning": entry.reasoning,
+        "other": dict(entry.other),
     }  # fmt: skip
+    own = {kind.name: getattr(entry, kind.name) for kind in KINDS}
     if entry.self_hosted is not None:
         per_second = entry.self_hosted.usd_per_hour / 3600
         read = per_second / entry.self_hosted.input_tokens_per_s * PER
         write = per_second / entry.self_hosted.output_tokens_per_s * PER
-        return Rates(input=read, output=write, cache_read=read, cache_write_5m=read, cache_write_1h=read, **common)
-    assert entry.input is not None and entry.output is not None
+        hourly = {kind.name: read if kind.side == "input" else write for kind in KINDS if kind.within is None}
+        return Rates(prices={**own, **hourly}, **common)
     over = tuple(
-        (tier.over_input_tokens, tier.model_dump(include={*KINDS, "reasoning"}))
+        (tier.over_input_tokens, tier.model_dump(include=NAMES))
         for tier in sorted(entry.long_context, key=lambda t: t.over_input_tokens)
     )
-    cached = {kind: getattr(entry, kind) for kind in ("cache_read", "cache_write_5m", "cache_write_1h")}
-    return Rates(input=entry.input, output=entry.output, over=over, **cached, **common)
+    return Rates(prices=own, over=over, **common)

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from router_lab.prices.rates import Tokens
+from router_lab.runtime.kinds import KINDS
 
-FIELDS = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write", "output_tokens", "reasoning_tokens")
+FIELDS = {kind.usage: kind for kind in KINDS if kind.usage is not None}
 MOST_TOKENS = 10**12
 """No call uses more: a larger figure is damage, not use."""
 CLOSE = 2
@@ -29,10 +30,13 @@ class Counted(NamedTuple):
     doubt: str | None = None
 
 
-def read_usage(usage: Mapping[str, Any] | None, *, written_1h: int = 0) -> Counted:
+def read_usage(
+    usage: Mapping[str, Any] | None, *, written_1h: int = 0, answered: Mapping[str, int] | None = None
+) -> Counted:
     """Inspect's usage of one call (`ModelUsage` as a mapping; other keys with a number are further kinds of usage).
 
-    written_1h: how many of the tokens written to the cache are kept for an hour, at most all.
+    written_1h: how many of the tokens written to the cache are kept for an hour, at most all. answered: counts of kinds
+    that only the provider's own answer has (`told_apart`).
 
     | `total_tokens` is | so |
     | input + cached + output | cached is outside the input, reasoning inside the output: Inspect's documentation |
@@ -47,15 +51,29 @@ def read_usage(usage: Mapping[str, Any] | None, *, written_1h: int = 0) -> Count
         return Counted(None)
     try:
         total = _count(usage, "total_tokens")
-        fresh, read, written, output, reasoning = (_count(usage, key) for key in FIELDS)
-        other = tuple(_other(usage))
+        counts = {kind.name: _count(usage, key) for key, kind in FIELDS.items()}
+        told = {**(answered or {}), "cache_write_1h": max(written_1h, 0)}
+        apart = {kind.name: _count(told, kind.name) for kind in KINDS}
+        further = ((key, count) for key, count in _numbers(usage) if key not in FIELDS and key not in NO_TOKENS)
+        other = tuple((key, _count({key: count}, key)) for key, count in further)
     except ValueError as error:
         return Counted(None, f"usage that cannot be: {error}; their cost is unknown")
-    inside, outside, doubt = _convention(fresh, read, written, output, reasoning, total)
-    doubt = doubt if "total_tokens" in usage else None
-    hour = min(max(written_1h, 0), written)
-    tokens = Tokens(fresh - inside, read, written - hour, hour, output + outside, reasoning, other=other)
-    return Counted(tokens, doubt)
+    inside, outside, doubt = _convention(counts, total)
+    counts["input"] -= inside
+    counts["output"] += outside
+    for kind in KINDS:
+        counts[kind.name] = counts.get(kind.name) or apart[kind.name]
+        if kind.split is not None:
+            counts[kind.name] = min(counts[kind.name], counts[kind.split])
+            counts[kind.split] -= counts[kind.name]
+    return Counted(Tokens(**counts, other=other), doubt if "total_tokens" in usage else None)
+
+
+def told_apart(answer: Any) -> dict[str, int]:
+    """Tokens by kind, as a provider's own answer tells them, of the kinds that Inspect's usage may leave out."""
+    told = dict(_numbers(answer.get("usage") if isinstance(answer, Mapping) else None))
+    paths = ((kind.name, told.get(path)) for kind in KINDS for path in kind.answered)
+    return {name: count for name, count in paths if isinstance(count, int) and 0 < count <= MOST_TOKENS}
 
 
 def served_by(asked: str, output: Mapping[str, Any]) -> str | None:
@@ -95,16 +113,15 @@ def written_for_an_hour(usage: Mapping[str, Any] | None, event: Mapping[str, Any
         return 0
     call = event.get("call") or {}
     raw = (call.get("response") or {}).get("usage") if isinstance(call.get("response"), Mapping) else None
-    split = raw.get("cache_creation") if isinstance(raw, Mapping) else None
-    if isinstance(split, Mapping):
-        return int(split.get("ephemeral_1h_input_tokens") or 0)
+    if isinstance(raw, Mapping) and isinstance(raw.get("cache_creation"), Mapping):
+        return told_apart(call["response"]).get("cache_write_1h", 0)
     return int(written) if "1h" in (asked, *_lifetimes(call.get("request"))) else 0
 
 
-def _convention(
-    fresh: int, read: int, written: int, output: int, reasoning: int, total: int
-) -> tuple[int, int, str | None]:
-    """(cached tokens inside the input, reasoning outside the output, doubt)."""
+def _convention(counts: Mapping[str, int], total: int) -> tuple[int, int, str | None]:
+    """(cached tokens inside the input, reasoning outside the output, doubt): what providers count either way."""
+    fresh, output, reasoning = counts["input"], counts["output"], counts["reasoning"]
+    read, written = counts["cache_read"], counts["cache_write_5m"]
     documented = fresh + read + written + output
     apart = reasoning if reasoning > output else 0
     if not reasoning and not read and not written:
@@ -142,14 +159,13 @@ def _count(usage: Mapping[str, Any], key: str) -> int:
     return int(value)
 
 
-def _other(usage: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int]]:
-    for key, value in usage.items():
-        if not prefix and key in (*FIELDS, *NO_TOKENS):
-            continue
+def _numbers(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every number in nested mappings that is not 0, by its keys, joined by dots."""
+    for key, value in tree.items() if isinstance(tree, Mapping) else ():
         if isinstance(value, Mapping):
-            yield from _other(value, f"{prefix}{key}.")
+            yield from _numbers(value, f"{prefix}{key}.")
         elif isinstance(value, int | float) and not isinstance(value, bool) and value:
-            yield f"{prefix}{key}", _count({key: value}, key)
+            yield f"{prefix}{key}", value
 
 
 def _tool(part: Mapping[str, Any]) -> str:

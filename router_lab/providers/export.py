@@ -13,10 +13,11 @@ from router_lab.providers.evallog import RawLog, event_input, find_logs, model_e
 from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY, canonical_messages, request_key
 from router_lab.providers.store import file_name, read_recording, write_recording
 from router_lab.runtime.errors import InputError, RouterLabError
+from router_lab.runtime.kinds import KINDS
 from router_lab.runtime.visible import visible
 from router_lab.sweep_manifest import SweepManifest
 
-USAGE = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write", "output_tokens", "reasoning_tokens")
+USAGE = (*(kind.usage for kind in KINDS if kind.usage is not None), "total_tokens")
 
 
 def export_generations(
@@ -90,7 +91,7 @@ def _answer(sample: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
             for call in message.get("tool_calls") or []
         ],
         "stop_reason": choice["stop_reason"],
-        "usage": {key: usage[key] for key in (*USAGE, "total_tokens") if usage.get(key) is not None},
+        "usage": {key: usage[key] for key in USAGE if usage.get(key) is not None},
         "time": output.get("time"),
         "answered_by": output.get("model") or "",
         "error": output.get("error"),

@@ -32,6 +32,8 @@ TRANSPORT = frozenset(
 
 CACHE_TTL_NOTE = "cache_write_ttl"
 """Key of an answer's metadata under which a sweep notes that its prompt was written to the cache for an hour."""
+APART_NOTE = "tokens_apart"
+"""The same for tokens by kind that the provider told and Inspect's usage has no field for."""
 
 
 def tier_of(config: Mapping[str, Any], model_args: Mapping[str, Any]) -> str:

@@ -18,12 +18,9 @@ from router_lab.report.economics import (
 )
 from router_lab.report.format import candidate_label, count, money, percent
 from router_lab.report.html import bars, bullets, details, paragraph, section, table
+from router_lab.runtime.kinds import COUNTED
 
 MOST_TAIL = 20
-NUMBERS = {
-    "input": "input", "cache_read": "cache read", "cache_write": "cache written", "visible": "answer",
-    "reasoning": "reasoning",
-}  # fmt: skip
 
 
 def bill_section(bills: Sequence[Bill], volume: float, growth: float, basis: str = "") -> Markup:
@@ -99,11 +96,15 @@ def _whole(row: Mapping[str, Any], name: str) -> str:
 def tokens_section(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> Markup:
     """Mean tokens by kind, the context by turn, and what a batch tier would take off."""
     rows = token_rows(outcomes)
-    if not any(r["output"] == r["output"] for r in rows):
+    written = [
+        r["output_tokens"] + _or_0(r["reasoning_tokens"]) for r in rows if r["output_tokens"] == r["output_tokens"]
+    ]
+    if not written:
         return Markup()
-    most = max(r["output"] for r in rows if r["output"] == r["output"]) or 1.0
-    numbers = [(NUMBERS[kind], lambda r, kind=kind: count(r[kind])) for kind in NUMBERS]
-    picture = ("reasoning, then answer", lambda r: bars(_or_0(r["reasoning"]) / most, r["visible"] / most))
+    most = max(written) or 1.0
+    numbers = [(kind.word, lambda r, column=kind.column: count(r[column])) for kind in COUNTED]
+    spoken = ("reasoning_tokens", "output_tokens")
+    picture = ("reasoning, then answer", lambda r: bars(*(_or_0(r[part]) / most for part in spoken)))
     parts = [table(rows, [("", lambda r: r["label"]), *numbers, picture]), bullets(_batch_lines(outcomes))]
     growth = [] if calls is None else context_growth(calls)
     if growth:

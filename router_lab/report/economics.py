@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from router_lab.outcomes import SCORED
 from router_lab.replay import Replay
 from router_lab.report.format import candidate_label
+from router_lab.runtime.kinds import COUNTED, PROMPT_COLUMNS, inside
 
 Floats = NDArray[np.float64]
 TAIL_FACTOR = 5.0
-KINDS = ("input", "cache_read", "cache_write", "output", "reasoning")
 
 
 @dataclass(frozen=True)
@@ -138,14 +138,15 @@ def tail_summary(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def token_rows(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
-    """By candidate: mean tokens by kind per request; `visible` is output without reasoning."""
+    """By candidate: mean tokens per request, by column; of what was written without the kinds within it: what is left
+    of `output_tokens` is the visible answer."""
     scored = outcomes[outcomes["status"].isin(SCORED)]
     rows = []
     for (model, effort), part in scored.groupby([scored["model"], scored["effort"].fillna("")], sort=True):
-        means = {k: float(part[f"{k}_tokens"].mean()) if f"{k}_tokens" in part else math.nan for k in KINDS}
-        reasoning = 0.0 if math.isnan(means["reasoning"]) else means["reasoning"]
-        label = candidate_label(str(model), str(effort) or None)
-        rows.append({"label": label, **means, "visible": means["output"] - reasoning})
+        means = {kind.column: float(part[kind.column].mean()) if kind.column in part else math.nan for kind in COUNTED}
+        for kind in (kind for kind in COUNTED if kind.side == "output"):
+            means[kind.column] -= float(np.nansum([means[inner.column] for inner in inside(kind.name)]))
+        rows.append({"label": candidate_label(str(model), str(effort) or None), **means})
     return rows
 
 
@@ -159,7 +160,7 @@ def context_growth(calls: pd.DataFrame) -> list[dict[str, Any]]:
     """Mean input tokens (cached included) by turn of a conversation, where calls have more than one turn."""
     if calls.empty or int(calls["turn"].max()) < 2:
         return []
-    columns = [c for c in ("input_tokens", "cache_read_tokens", "cache_write_tokens") if c in calls.columns]
+    columns = [c for c in PROMPT_COLUMNS if c in calls.columns]
     total = calls[columns].fillna(0).sum(axis=1)
     means = total.groupby(calls["turn"]).agg(["mean", "size"])
     rows = zip(means.index.to_numpy(np.int64), means["mean"], means["size"], strict=True)

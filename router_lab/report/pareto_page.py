@@ -15,6 +15,7 @@ from router_lab.report.marks import Mark
 from router_lab.report.policy import policy_marks
 from router_lab.report.svg import pareto_svg
 from router_lab.report.table import candidate_table, marks_of, pooled, records, single, suites_of
+from router_lab.runtime.kinds import COUNTED
 from router_lab.runtime.policy import Policy
 
 MOST_PANELS = 24
@@ -26,10 +27,7 @@ COLUMNS = (
     ("$ / 1,000", lambda r: money(r["cost_usd_per_1k"])),
     ("$ P95", lambda r: money(r["cost_p95_usd"])),
     ("$ / success", lambda r: money(r["usd_per_success"])),
-    ("input", lambda r: count(r["input_tokens"])),
-    ("cached", lambda r: count(r["cache_read_tokens"])),
-    ("output", lambda r: count(r["output_tokens"])),
-    ("reasoning", lambda r: count(r["reasoning_tokens"])),
+    *((kind.heading, lambda r, column=kind.column: count(r[column])) for kind in COUNTED if kind.heading),
     ("P50 latency", lambda r: seconds(r["latency_s"])),
     ("samples", lambda r: count(r["n"])),
 )

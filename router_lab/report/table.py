@@ -14,11 +14,11 @@ from router_lab.outcomes import SCORED, cut_off_share
 from router_lab.outcomes.copies import clusters_of
 from router_lab.report.format import candidate_label, count, cut_off, money, percent
 from router_lab.report.marks import Mark
+from router_lab.runtime.kinds import TOKENS
 
 CONFIDENCE = 0.95
 SEEN_ENOUGH = 0.95
 POOLED = "all"
-TOKEN_KINDS = ("input", "cache_read", "cache_write", "output", "reasoning")
 SAMPLE = ["suite", "sample_id"]
 
 
@@ -118,7 +118,7 @@ def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: 
         "cost_usd_per_1k": 1000 * clustered_ratio(cost * weight, weight.where(cost.notna()), clusters).value,
         **tails,
         "usd_per_success": clustered_ratio(cost * weight, samples["quality"] * weight, clusters).value,
-        **{f"{kind}_tokens": _mean(scored, f"{kind}_tokens") for kind in TOKEN_KINDS},
+        **{column: _mean(scored, column) for column in TOKENS},
         "turns": _mean(scored, "turns"),
         "latency_s": _quantile(scored["latency_s"], 0.5) if "latency_s" in scored else math.nan,
         "errors": float((scored["status"] == "error").mean()),

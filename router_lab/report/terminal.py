@@ -14,6 +14,7 @@ from router_lab.report.layout import Box, place_labels
 from router_lab.report.marks import KIND_NAMES, Mark, drawing_order, front_steps
 from router_lab.report.scale import Scale
 from router_lab.report.table import records, single
+from router_lab.runtime.kinds import COUNTED
 
 GLYPHS = {"candidate": "●", "reference": "■", "policy": "◆", "point": "◇", "mix": "△", "oracle": "✳"}
 PALE, APART = "○", "◌"
@@ -132,10 +133,7 @@ COLUMNS: tuple[Column, ...] = (
     ("$/1k", lambda r: money(r["cost_usd_per_1k"])),
     ("$ P95", lambda r: money(r["cost_p95_usd"])),
     ("$/success", lambda r: money(r["usd_per_success"])),
-    ("in", lambda r: count(r["input_tokens"])),
-    ("cached", lambda r: count(r["cache_read_tokens"])),
-    ("out", lambda r: count(r["output_tokens"])),
-    ("reasoning", lambda r: count(r["reasoning_tokens"])),
+    *((k.brief or k.heading, lambda r, column=k.column: count(r[column])) for k in COUNTED if k.heading),
     ("P50 latency", lambda r: seconds(r["latency_s"])),
     ("n", lambda r: count(r["n"])),
 )

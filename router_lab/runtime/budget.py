@@ -154,9 +154,10 @@ class Budget:
         left = self.max_usd - self.usd - self._held_usd
         if self._price(tokens, cached, 1) > left:
             raise BudgetExceeded("usd", self._price(tokens, cached, 1), left)
-        if self._written() <= 0:
+        written = self._prices.dearest("output")
+        if written <= 0:
             return math.inf
-        output = math.floor(min((left - self._price(tokens, cached, 0)) * 1e6 / self._written(), MOST_TOKENS))
+        output = math.floor(min((left - self._price(tokens, cached, 0)) * 1e6 / written, MOST_TOKENS))
         # One step of rounding in either direction would break one of the two halves of the promise.
         while output < MOST_TOKENS and self._price(tokens, cached, output + 1) <= left:
             output += 1
@@ -168,14 +169,10 @@ class Budget:
         prices = self._prices
         if prices is None:
             return 0.0
-        read = prices.input if prices.cache_read is None else prices.cache_read
-        usd = ((tokens - cached) * prices.input + cached * read + output * self._written()) / 1e6
+        fresh, written = prices.dearest("input"), prices.dearest("output")
+        read = fresh if prices.cache_read is None else prices.dearest("cache_read")
+        usd = ((tokens - cached) * fresh + cached * read + output * written) / 1e6
         return usd + (prices.per_1k_requests or 0.0) / 1e3
-
-    def _written(self) -> float:
-        """Dollars per million tokens of an answer, of which all may be reasoning."""
-        assert self._prices is not None
-        return max(self._prices.output, self._prices.reasoning or 0.0)
 
     def _settle(self, held_tokens: int, held_usd: float, used: tuple[int, int, float] | None) -> None:
         with self._lock:

@@ -17,7 +17,8 @@ from typing import Any
 
 from router_lab.runtime.decisionfiles import Parts, log_row
 from router_lab.runtime.errors import InputError, RouterLabWarning, shown
-from router_lab.runtime.values import LOGGED, TOKENS, name_of, plain
+from router_lab.runtime.kinds import TOKENS
+from router_lab.runtime.values import LOGGED, name_of, plain
 
 Source = str | os.PathLike[str]
 _TEXTS = ("status", "group")

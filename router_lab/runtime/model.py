@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime.features import DENSE, Featuriser, log2ish
+from router_lab.runtime.kinds import PRICED, inside, record
 from router_lab.runtime.points import Point
 from router_lab.runtime.vectors import VectorScale, VectorWeights
 from router_lab.runtime.visible import visible
@@ -63,27 +64,40 @@ class Candidate(NamedTuple):
         return visible(self.model if self.effort is None else f"{self.model} @ {self.effort}")
 
 
-class Prices(NamedTuple):
-    """Dollars per million tokens. `tiers` multiplies all of them (`batch: 0.5`); standard is 1 unless listed.
+_EVER = 5
+"""Prices that artifacts have had from the first, null or not."""
+_KINDS = [kind.name for kind in PRICED]
+_FEW = (*_KINDS[_EVER:], "per_1k_requests")
+_Fields: Any = record(
+    "_Fields",
+    (*_KINDS[:_EVER], "tiers", "price_date", *_FEW),
+    (*(None for _ in _KINDS[2:_EVER]), _NOTHING, None, *(None for _ in _FEW)),
+)
 
-    `reasoning`: None = priced as output. `per_1k_requests`: dollars per 1,000 requests beside their tokens. An artifact
-    holds these two only where a model has them.
+
+class Prices(_Fields):  # type: ignore[misc]
+    """Dollars per million tokens, by kind (`kinds.KINDS`): `input`, `output`, `cache_read` …; None = none is known.
+
+    `tiers` multiplies all of them (`batch: 0.5`); standard is 1 unless listed. A kind within another (`reasoning`) has
+    None where it is priced as that one. `per_1k_requests`: dollars per 1,000 requests beside their tokens. An artifact
+    holds it, and kinds that few models have, only where a model has them.
     """
 
+    __slots__ = ()
     input: float
     output: float
-    cache_read: float | None = None
-    cache_write_5m: float | None = None
-    cache_write_1h: float | None = None
-    tiers: Mapping[str, float] = _NOTHING
-    price_date: str | None = None
-    reasoning: float | None = None
-    per_1k_requests: float | None = None
+    cache_read: float | None
+    tiers: Mapping[str, float]
+    per_1k_requests: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON, without what few models have and this one has not."""
-        few = [key for key in ("reasoning", "per_1k_requests") if getattr(self, key) is None]
+        few = [key for key in _FEW if getattr(self, key) is None]
         return {key: value for key, value in self._asdict().items() if key not in few} | {"tiers": dict(self.tiers)}
+
+    def dearest(self, name: str) -> float:
+        """What a token counted as that kind costs at most, whichever kind within it it is."""
+        return max(getattr(self, kind) or 0.0 for kind in (name, *(kind.name for kind in inside(name))))
 
 
 class Profile(NamedTuple):

@@ -11,6 +11,7 @@ import numpy as np
 
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
+from router_lab.runtime.kinds import KINDS
 from router_lab.runtime.model import COST_LINKS, VERDICTS, PolicySpec
 from router_lab.runtime.points import MOST_PIECES, NEAR, Assign, Follow
 from router_lab.runtime.vectors import MAX_LENGTH, VectorWeights
@@ -157,11 +158,9 @@ def _profiles(spec: PolicySpec) -> Iterator[str]:
         prices = profile.prices
         if prices is None:
             continue
-        listed = (
-            prices.input, prices.output, prices.cache_read, prices.cache_write_5m, prices.cache_write_1h,
-            prices.reasoning, prices.per_1k_requests,
-        )  # fmt: skip
-        if not all(value is None or (_real(value) and value >= 0) for value in listed) or None in listed[:2]:
+        needed = all(getattr(prices, kind.name) is not None for kind in KINDS if kind.needed)
+        listed = (*(getattr(prices, kind.name) for kind in KINDS), prices.per_1k_requests)
+        if not needed or not all(value is None or (_real(value) and value >= 0) for value in listed):
             yield f"candidates: a price of {profile.candidate} is not a finite number of 0 or more"
         if not _positive(prices.tiers):
             yield f"candidates: a tier multiplier of {profile.candidate} is not a finite number of 0 or more"

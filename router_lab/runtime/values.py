@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from router_lab.runtime.errors import InputError, shown
+from router_lab.runtime.kinds import TOKENS
 
 STATUSES = ("ok", "error", "limit", "infra", "budget")
-TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 LOGGED = ("quality", "status", *TOKENS, "turns", "cost_usd", "paid_usd", "check", "latency_s", "group")
 """Columns of the outcomes table that can be known of a decision that was served."""
 

@@ -19,10 +19,11 @@ from inspect_ai.model import ModelOutput
 from inspect_ai.util import LimitExceededError
 from inspect_ai.util._limit import turn_limit_tree
 
-from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, served_by, today
+from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, served_by, today, told_apart
 from router_lab.prices.table import PAID_TOOLS
-from router_lab.providers.keys import CACHE_TTL_NOTE, RECORDED
+from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, RECORDED
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.kinds import KINDS
 from router_lab.sweep.ledger import Ledger
 
 OVERHEAD_TOKENS = 64
@@ -43,13 +44,15 @@ class _Open(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What an answer says beside its usage: tools that the provider ran, how long its prompt is cached, its tier."""
+    """What an answer says beside its usage: tools that the provider ran, how long its prompt is cached, its tier …"""
 
     tools: Mapping[str, int]
     ttl: str | None
     tier: str | None
     served: str | None = None
     """The model that the provider fell back on."""
+    apart: Mapping[str, int] = {}
+    """Tokens by kind that Inspect's usage has no field for."""
 
 
 class Spending:
@@ -123,7 +126,7 @@ class Spending:
         call, notes = self._take(sample, model), self._answers.get((sample, model))
         said = notes.pop(0) if notes else Answer({}, None, None if model in self.names.values() else "standard")
         written = usage.get("input_tokens_cache_write") or 0
-        tokens, _ = read_usage(usage, written_1h=written if said.ttl == "1h" else 0)
+        tokens, _ = read_usage(usage, written_1h=written if said.ttl == "1h" else 0, answered=said.apart)
         if tokens is None:  # figures that cannot be: what it cost is not known
             if call is not None:
                 self.ledger.lose(call.name)
@@ -203,11 +206,13 @@ def worst_call_usd(
     """Dollars of a call whose prompt and answer are at most that long, whichever way its prompt is cached and however
     much of the answer is reasoning, at the dearest of `tiers` that the model has, its fee included."""
     rates = table.rates(model, dt.datetime.now(dt.UTC))
-    kinds = ["input"] + ["cache_write_5m"] * (rates.cache_write_5m is not None)
-    kinds += ["cache_write_1h"] * (hour_writes and rates.cache_write_1h is not None)
-    answers = {0, output_tokens} if rates.reasoning is not None else {0}
-    counts: list[dict[str, Any]] = [{k: prompt_tokens, "output": output_tokens} for k in kinds]
-    calls = [Tokens(**count, reasoning=n) for count in counts for n in answers]
+    kinds = [k for k in KINDS if rates.prices.get(k.name) is not None and (hour_writes or k.split is None)]
+    # All of the prompt, or of the answer, may be of any one kind that has a price.
+    read, written = (
+        [{kind.within or kind.name: count, kind.name: count} for kind in kinds if kind.side == side]
+        for side, count in (("input", prompt_tokens), ("output", output_tokens))
+    )
+    calls = [Tokens(**prompt, **answer) for prompt in read for answer in written]
     priced = [tier for tier in tiers if tier == "standard" or tier in rates.tiers]
     return max(rates.cost(tokens, tier) for tokens in calls for tier in priced)
 
@@ -283,18 +288,22 @@ def report_failure(model: str) -> Callable[[bool], None]:
     return tell
 
 
-def report_answer(model: str, tier: str, asked: str) -> Callable[[ModelOutput, str | None], None]:
+def report_answer(model: str, tier: str, asked: str) -> Callable[[ModelOutput, str | None, Any], None]:
     """For the guard around candidate `model`, which is Inspect's `asked`, at `tier`: tells the running sweep's money of
-    an answer, and notes in the answer, for `collect`, that its prompt was cached for an hour."""
+    an answer, and notes in the answer, for `collect`, that its prompt was cached for an hour, and tokens by kind that
+    its usage has no field for."""
 
-    def tell(output: ModelOutput, ttl: str | None) -> None:
-        if ttl == "1h":
-            output.metadata = {**(output.metadata or {}), CACHE_TTL_NOTE: ttl}
+    def tell(output: ModelOutput, ttl: str | None, response: Any) -> None:
+        # How many of the tokens written to the cache are kept for an hour is told by the ttl.
+        apart = {name: n for name, n in told_apart(response).items() if n and name != "cache_write_1h"}
+        notes = {CACHE_TTL_NOTE: ttl if ttl == "1h" else None, APART_NOTE: apart}
+        if any(notes.values()):
+            output.metadata = {**(output.metadata or {}), **{key: note for key, note in notes.items() if note}}
         if _Meter.spending is not None and output.usage is not None:
             parts = any(isinstance(choice.message.content, list) for choice in output.choices)
             tools = provider_tools(output.model_dump(include={"choices", "metadata"})) if parts else {}
             served = served_by(asked, output.model_dump(include={"fallback"})) if output.fallback else None
-            _Meter.spending.noted(current_sample(), model, Answer(tools, ttl, tier, served))
+            _Meter.spending.noted(current_sample(), model, Answer(tools, ttl, tier, served, apart))
 
     return tell
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from router_lab.columns import left, named
 from router_lab.prices import today
+from router_lab.runtime.kinds import PROMPT_COLUMNS
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.visible import visible
 from router_lab.sweep.plan import Plan, positions
@@ -19,8 +20,6 @@ from router_lab.sweep.settings import Cell
 
 Where = tuple[str, str, str | None]
 """Suite, model and effort."""
-
-INPUT_KINDS = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
 
 Z90 = 1.645
 """Two-sided 90 % of a normal distribution."""
@@ -160,7 +159,7 @@ def _estimate_cell(cell: Cell, left: int, rows: pd.DataFrame | None, batch: floa
 
 def _input_tokens(rows: pd.DataFrame) -> float:
     """Mean of all that a sample's prompts hold, read from a cache, written to one, or neither."""
-    kinds = [name for name in INPUT_KINDS if name in rows]
+    kinds = [name for name in PROMPT_COLUMNS if name in rows]
     return float(rows[kinds].fillna(0).sum(axis=1).mean())
 
 

@@ -103,7 +103,7 @@ def guard(
     api: ModelAPI,
     breaker: Breaker,
     on_failure: Callable[[bool], None],
-    on_answer: Callable[[ModelOutput, str | None], None] | None = None,
+    on_answer: Callable[[ModelOutput, str | None, Any], None] | None = None,
 ) -> None:
     """Wrap `api.generate`. An overflow or a refusal becomes the candidate's (failed) answer, so that it is scored and
     never paid again. What only the operator can mend is raised so that it is not tried again, and in the end stops the
@@ -111,7 +111,8 @@ def guard(
 
     on_failure(refused): told of each attempt without an answer; `refused` if it cannot have cost anything: the provider
     sent a status code, or was not asked.
-    on_answer(output, ttl): told of each answer, and how long its prompt stays in the provider's cache, if that is said.
+    on_answer(output, ttl, response): told of each answer, how long its prompt stays in the provider's cache, if that is
+    said, and the provider's own answer, if Inspect has it.
     """
     ask = api.generate
 
@@ -138,7 +139,7 @@ def guard(
             return (settled, call) if call is not None else settled
         breaker.succeeded()
         if on_answer is not None:
-            on_answer(output, api.cache_write_ttl())
+            on_answer(output, api.cache_write_ttl(), None if call is None else call.response)
         if starred(repr(output)) == repr(output):
             return result
         return _starred(output) if call is None else (_starred(output), _starred(call))

@@ -19,6 +19,7 @@ from router_lab.prices.table import Moment
 from router_lab.prices.usage import MOST_TOKENS
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import append_line, read_records
+from router_lab.runtime.kinds import KINDS
 
 if TYPE_CHECKING:
     from router_lab.sweep.plan import Plan
@@ -206,7 +207,8 @@ class Ledger:
             if len(entry["tokens"]) < WRITTEN or not isinstance(entry["model"], str):
                 raise ValueError(entry)
             tools = entry.get("tools", {}).values()
-            if not all(_is_count(n) for n in (*tokens[:6], *(n for _, n in tokens.other), *tools)):
+            counts = (getattr(tokens, kind.name) for kind in KINDS)
+            if not all(_is_count(n) for n in (*counts, *(n for _, n in tokens.other), *tools)):
                 raise ValueError(tokens)
             self._answered(entry["call"], entry["model"], tokens, entry.get("tools", {}), at, tier)
         elif "tool" in entry:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.masking import masked_tree, masker, without_keys
 from router_lab.outcomes import write_outcomes
+from router_lab.runtime.kinds import TOKENS
 from router_lab.tracking.names import metric_name, suite_names
 from router_lab.tracking.runs import Run, Tracked, log_runs
 
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 Metrics = Mapping[str, float]
 METRICS = (
     "quality", "quality_low", "quality_high", "cost_usd_per_1k", "cost_p50_usd", "cost_p95_usd", "cost_p99_usd",
-    "usd_per_success", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
-    "turns", "latency_s", "errors", "n", "clusters",
+    "usd_per_success", *TOKENS, "turns", "latency_s", "errors", "n", "clusters",
 )  # fmt: skip
 SUITE_METRICS = (
     "quality", "quality_low", "quality_high", "cost_usd_per_1k", "cost_p95_usd", "usd_per_success", "output_tokens",
