@@ -16,7 +16,7 @@ from router_lab.outcomes.requests import take_requests
 from router_lab.outcomes.vectors import COLUMN as VECTOR
 from router_lab.outcomes.vectors import restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.kinds import TOKENS
+from router_lab.runtime.kinds import COUNTED, TOKENS
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.values import NUMBER_RULE, QUALITY_RULE, STATUS_RULE, STATUSES
 
@@ -53,6 +53,46 @@ CALL_COLUMNS = (
     "suite", "sample_id", "epoch", "model", "effort", "turn", "attempt", "role", *TOKENS, "seconds", "cost_usd",
     "tier", "started_at",
 )  # fmt: skip
+
+MEANINGS = {
+    "suite": "name of the suite",
+    "sample_id": "of the sample within its suite",
+    "epoch": "which run of the sample, from 1",
+    "model": "as Inspect names it",
+    "effort": "a provider's effort or a preset; null is the provider's default",
+    "prompt": "the text that a runtime would see",
+    "quality": "in [0, 1]; missing only where the status is `infra` or `budget`",
+    "status": "`ok`, `error` (the candidate's fault), `limit`, `infra` (kept from it), `budget` (not run on purpose)",
+    "turns": "model calls of the sample",
+    "cost_usd": "what the request costs at list prices of its day, each call alone",
+    "paid_usd": "what was really paid for it, all attempts",
+    "judge_usd": "what of that its judge took",
+    "retries": "calls that were made again",
+    "check": "whether a check at run time passed its answer",
+    "cut_off": "whether an answer ended at `max_tokens`",
+    "latency_s": "seconds of model time; null from batches",
+    "group": "which samples belong together: one cluster of every interval",
+    "settings_sha": "digest of the resolved settings; one candidate has one in a suite",
+    "dataset_sha": "digest of the questions",
+    "tier": "`standard`, `batch`, `flex` or `priority`",
+    "started_at": "when the call or sample began, UTC",
+    "price_date": "the day whose prices were taken",
+    "log": "the Inspect log that it came from",
+    "eval_id": "of that log's run",
+    "reason": "why a sample did not run, or did not count",
+    "weight": "one over `inclusion`; absent is 1",
+    "inclusion": "the known probability with which this row was run",
+    "role": "whose call it is: the candidate's, or a judge's",
+    "answer": "the answer as an application would see it",
+    "harness": "what surrounds the model, or null",
+    "total_tokens": "of tables that tell no more",
+    "seconds": "of the call",
+    "turn": "which call of the sample, from 0",
+    "attempt": "which try of the call, from 0",
+    "signals_usd": "what signals of the answer cost beside it",
+    **{kind.column: f"{kind.unit} counted as {kind.word}" for kind in COUNTED},
+}
+"""Of every column that has a meaning here (docs/architecture.md)."""
 
 
 def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.DataFrame:
