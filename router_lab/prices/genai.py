@@ -68,11 +68,16 @@ def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
     )
 
 
-def depends_on_hour(model: str) -> bool:
-    """Whether the model is cheaper at some hours of the day."""
-    info = _listed(model)[1]
-    rows = info.prices if info is not None and isinstance(info.prices, list) else []
-    return any(isinstance(row.constraint, types.TimeOfDateConstraint) for row in rows)
+class GenaiPrices:
+    """`PriceSource` of genai-prices."""
+
+    def rates(self, model: str, moment: dt.datetime) -> Rates | None:
+        return genai_rates(model, moment)
+
+    def by_hour(self, model: str) -> bool:
+        info = _listed(model)[1]
+        rows = info.prices if info is not None and isinstance(info.prices, list) else []
+        return any(isinstance(row.constraint, types.TimeOfDateConstraint) for row in rows)
 
 
 @cache

@@ -14,6 +14,7 @@ from router_lab.config import Price, Prices, ToolPrice, parse, price_doubts, rea
 from router_lab.prices.mend import entry_command, new_command, tool_command
 from router_lab.prices.moments import midday
 from router_lab.prices.rates import PER_FEE, Rates, Tokens, from_entry
+from router_lab.prices.sources import SOURCES, depends_on_hour, known_to_others
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.reading import read_regular
 
@@ -116,8 +117,6 @@ class PriceTable:
         date = day.date() if isinstance(day, dt.datetime) else day
         if not isinstance(day, dt.datetime) or not self.default or any(e.starts <= date for e in self._own(model)):
             return date
-        from router_lab.prices.genai import depends_on_hour
-
         return day.astimezone(dt.UTC).replace(second=0, microsecond=0) if depends_on_hour(model) else date
 
     def _own(self, model: str) -> Sequence[Price]:
@@ -129,9 +128,7 @@ class PriceTable:
         if current:
             return from_entry(model, current[-1], self.where, self.file)
         if self.default:
-            from router_lab.prices.genai import genai_rates
-
-            rates = genai_rates(model, day if isinstance(day, dt.datetime) else midday(day))
+            rates = known_to_others(model, day if isinstance(day, dt.datetime) else midday(day))
             if rates is not None:
                 return replace(rates, file=self.file)
         command = new_command(model, date, self.file)
@@ -140,7 +137,7 @@ class PriceTable:
                 f"{self.where}: model {model!r} has no price on {date}; its first entry starts {rows[0].starts}; "
                 f"add the earlier one: {command}"
             )
-        known = "neither it nor genai-prices knows" if self.default else "it does not know"
+        known = f"neither it nor {' nor '.join(SOURCES)} knows" if self.default else "it does not know"
         raise InputError(f"{self.where}: {known} the price of model {model!r}; add it: {command} (0 if it is free)")
 
     def _checked(self, rates: Rates, model: str) -> Rates:

@@ -1,0 +1,43 @@
+"""Where prices come from when a prices file says nothing: asked in turn, the first that knows a model is believed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from router_lab.prices.rates import Rates
+
+
+class PriceSource(Protocol):
+    """Prices of others. What it does not know for certain it does not know: a guessed price is worse than none."""
+
+    def rates(self, model: str, moment: dt.datetime) -> Rates | None:
+        """Of an Inspect model name (`provider/model`) at a moment (UTC); None where it does not list that model."""
+        ...
+
+    def by_hour(self, model: str) -> bool:
+        """Whether the model is cheaper at some hours of the day."""
+        ...
+
+
+def _genai() -> PriceSource:
+    from router_lab.prices.genai import GenaiPrices
+
+    return GenaiPrices()
+
+
+SOURCES: dict[str, Callable[[], PriceSource]] = {"genai-prices": _genai}
+"""By the name that messages use; made when they are asked, since a list of prices takes its time to load."""
+
+
+def known_to_others(model: str, moment: dt.datetime) -> Rates | None:
+    return next((found for source in _sources() if (found := source.rates(model, moment)) is not None), None)
+
+
+def depends_on_hour(model: str) -> bool:
+    return any(source.by_hour(model) for source in _sources())
+
+
+def _sources() -> Iterator[PriceSource]:
+    return (make() for make in SOURCES.values())
