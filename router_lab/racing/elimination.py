@@ -74,13 +74,14 @@ class Elimination(OfCandidate):
 
     def __str__(self) -> str:
         """In words, as progress says it."""
+        by = "another candidate" if self.by is None else self.by
         words = {
-            Reason.DOMINATED: f"{self.by} is cheaper and at least as good",
-            Reason.WORSE: f"{self.by} is better by more than the margin",
-            Reason.DEARER: f"it costs more than the reference {self.by}",
-            Reason.CANNOT_PASS: f"it cannot be shown within the margin of {self.by} on these samples any more",
-            Reason.NOT_NEEDED: f"{self.by} is cheaper, within the margin of it, and passes on these samples",
-            Reason.SETTLED: f"the suite is settled on {self.by}",
+            Reason.DOMINATED: f"{by} is cheaper and at least as good",
+            Reason.WORSE: f"{by} is better by more than the margin",
+            Reason.DEARER: f"it costs more than the reference {by}",
+            Reason.CANNOT_PASS: f"it cannot be shown within the margin of {by} on these samples any more",
+            Reason.NOT_NEEDED: f"{by} is cheaper, within the margin of it, and passes on these samples",
+            Reason.SETTLED: f"the suite is settled on {by}",
         }
         return f"{self.suite}, after {self.after} samples: {self.candidate} leaves: {words[self.reason]}"
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from router_lab.collect import collect
 from router_lab.outcomes import read_outcomes, validate_outcomes, write_outcomes
 from router_lab.plan import plan
 from router_lab.racing.elimination import Elimination, Reason, eliminations_of
@@ -159,6 +160,20 @@ def test_who_left_travels_with_outcomes_as_data(tmp_path: Path) -> None:
     # Only what is about the candidate itself ends the need for samples of it.
     assert {need.candidate: need.raced for need in plan(read, 0.1).needs} == {POOR: "cannot pass", FAR: None}
     assert eliminations_of(read.drop(columns="reason")) == LEFT
+
+
+def test_who_left_is_still_told_of_a_table_that_is_joined_to_another(tmp_path: Path) -> None:
+    frame = outcomes(poor="raced: cannot pass after 2 samples", far="raced: not needed after 5 samples")
+    frame.attrs["eliminations"] = [one.model_dump(mode="json") for one in LEFT]
+    write_outcomes(frame, tmp_path / "o.parquet")
+    (tmp_path / "t.csv").write_text("suite,sample_id,model,quality\nt,1,good,1\nt,2,good,0\n")
+    both, _ = collect([tmp_path / "o.parquet", tmp_path / "t.csv"])
+    assert len(both) == 17 and eliminations_of(both) == LEFT
+
+
+def test_words_of_who_left_where_nobody_is_named() -> None:
+    bare = LEFT[0].model_copy(update={"by": None, "reason": Reason.WORSE})
+    assert str(bare) == "s, after 2 samples: poor @ low leaves: another candidate is better by more than the margin"
 
 
 @pytest.mark.parametrize(
