@@ -167,10 +167,11 @@ def money(folder: Path, seen: dict[str, Any]) -> None:
     seen["cached"].append(live.cost(whole))
     tokens = Tokens(100, output=20, input_audio=60, output_audio=15, media=("input_audio", "output_audio"))
     seen["genai"] = listed.cost(tokens)
-    try:
-        listed.cost(tokens._replace(input_audio=0))
-    except InputError as error:
-        seen["untold"] = str(error)
+    for name, rates in (("untold", listed), ("own", table.rates(MODEL, today()))):
+        try:
+            rates.cost(tokens._replace(input_audio=0))
+        except InputError as error:
+            seen[name] = str(error)
     seen["logged"] = plain({"output_audio_tokens": 15}, "here")
     seen["theirs"] = ours_for("audio_prompt_tokens")
 

@@ -91,9 +91,7 @@ class Rates:
 
     def cost(self, tokens: Tokens, tier: str = "standard") -> float:
         """Dollars of one call (of `tokens.requests` calls). Raises InputError for a kind or tier without a price."""
-        found = tokens.columns()
-        untold = {k.name for k in KINDS if self.prices.get(k.name) is not None and not found[k.column]}
-        apart = sorted({*self.media, *untold}.intersection(tokens.media))
+        apart = self._untold(tokens) if tokens.media else []
         if apart:
             rule = "and the usage of a call does not say how many of its tokens they are; name one price for all:"
             one = entry_command(replace(self, prices={**self.prices, **dict.fromkeys(apart)}))
@@ -113,6 +111,12 @@ class Rates:
         total = sum((self._rate(kind, rates.get(kind), n) * n for kind, n in counts.items() if n), 0.0)
         total += sum((self._rate(kind, self.other.get(kind), n) * n for kind, n in tokens.other if n), 0.0)
         return total / PER * self.multiplier(tier) + (self.per_1k_requests or 0.0) * tokens.requests / PER_FEE
+
+    def _untold(self, tokens: Tokens) -> list[str]:
+        """Media of a call that have a price of their own and no count."""
+        found = tokens.columns()
+        priced = {k.name for k in KINDS if self.prices.get(k.name) is not None and not found[k.column]}
+        return sorted({*self.media, *priced}.intersection(tokens.media))
 
     def multiplier(self, tier: str) -> float:
         """Factor of `tier` on the prices of tokens. Raises InputError for a tier that the source does not list."""

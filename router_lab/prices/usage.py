@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from router_lab.prices.rates import Tokens
+from router_lab.runtime.budget import MOST_TOKENS
 from router_lab.runtime.kinds import KINDS
 
 FIELDS = {kind.usage: kind for kind in KINDS if kind.usage is not None}
-MOST_TOKENS = 10**12
-"""No call uses more: a larger figure is damage, not use."""
 CLOSE = 2
 """Servers that count a token or two of their own in the total still say by it how they count."""
 NO_TOKENS = ("total_tokens", "total_cost")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.prices.table import Moment
-from router_lab.prices.usage import MOST_TOKENS
+from router_lab.runtime.budget import MOST_TOKENS
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import append_line, read_records
 from router_lab.runtime.kinds import KINDS

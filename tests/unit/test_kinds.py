@@ -121,6 +121,7 @@ def test_a_further_kind_has_the_price_of_genai_prices_and_is_never_guessed(seen:
     # 40 × 2.5 + 60 × 32 + 5 × 10 + 15 × 64 = 3,030 a million.
     assert seen["genai"] == pytest.approx(0.00303, abs=1e-12)
     assert "called with input audio" in seen["untold"] and "name one price for all" in seen["untold"]
+    assert seen["own"].endswith("name one price for all: its entry without that price")
     assert "--output-audio 64" in seen["untold"] and "--input-audio" not in seen["untold"]
 
 
