@@ -59,7 +59,7 @@ def outcome(problem: Problem, evidence: Evidence, choice: Choice) -> Outcome:
         if not choice.promising:
             return replace(plain, reason=f"do not route: no choice promised a saving within the rule; {ref} serves")
     if choice.acts:
-        reason = f"passes with {100 * choice.mix:.0f} % of eligible traffic routed; {told}"
+        reason = f"with {100 * choice.mix:.0f} % of eligible traffic routed; {told}"
         return Outcome("pass", reason, found.n, found.clusters, judged=judged)
     if choice.mix < 0:
         reason = f"do not route: not even {ref} alone is shown to meet the rule; {told}"
