@@ -19,7 +19,7 @@ MODEL = "openai/spoken"
 
 
 def register() -> None:
-    """The registry, the docs' rows and BESIDE at its end, in the place of the one on disk, before the project is read."""
+    """The registry, the docs' rows and BESIDE at its end, in the place of the one on disk, before all else is read."""
     folder = Path(__file__).parents[1]
     page = (folder / "docs" / "extending.md").read_text(encoding="utf-8")
     rows = page.partition("<!-- rows: audio -->\n```text")[2].partition("```")[0]
