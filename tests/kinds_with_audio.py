@@ -10,12 +10,16 @@ import types
 from pathlib import Path
 from typing import Any
 
+BESIDE = """
+    Kind("input_image", "input_image_tokens", "input", "input image", usage="input_image_tokens"),
+"""
+"""What no provider counts so: tokens of a prompt beside its input."""
 NAME = "router_lab.runtime.kinds"
 MODEL = "openai/spoken"
 
 
 def register() -> None:
-    """The registry with the docs' rows at its end, in the place of the one on disk, before the project is read."""
+    """The registry, the docs' rows and BESIDE at its end, in the place of the one on disk, before all else is read."""
     folder = Path(__file__).parents[1]
     page = (folder / "docs" / "extending.md").read_text(encoding="utf-8")
     rows = page.partition("<!-- rows: audio -->\n```text")[2].partition("```")[0]
@@ -25,7 +29,7 @@ def register() -> None:
     module = types.ModuleType(NAME)
     module.__spec__ = importlib.util.spec_from_loader(NAME, None)
     sys.modules[NAME] = module
-    exec(compile(text[:end] + rows + text[end:], "kinds.py", "exec"), module.__dict__)  # noqa: S102
+    exec(compile(text[:end] + rows + BESIDE + text[end:], "kinds.py", "exec"), module.__dict__)  # noqa: S102
     sys.path.insert(0, str(folder))
 
 
@@ -172,8 +176,28 @@ def money(folder: Path, seen: dict[str, Any]) -> None:
             rates.cost(tokens._replace(input_audio=0))
         except InputError as error:
             seen[name] = str(error)
+    seen["beside"] = beside()
     seen["logged"] = plain({"output_audio_tokens": 15}, "here")
     seen["theirs"] = ours_for("audio_prompt_tokens")
+
+
+def beside() -> list[Any]:
+    """A kind beside the input: how it is counted, and priced with and without a cache."""
+    from router_lab.config import Price
+    from router_lab.prices import PriceTable, read_usage, today
+
+    usage = {"input_tokens": 10, "input_tokens_cache_read": 30, "input_image_tokens": 200, "output_tokens": 5,
+             "total_tokens": 245}  # fmt: skip
+    tokens, doubt = read_usage(usage)
+    assert tokens is not None
+    known = {"starts": "2024-01-01", "checked": "2024-01-01", "source": "s", "input": 1, "output": 2, "cache_read": 0.1}
+    tables = [PriceTable({"m": [Price(**known, **more)]}, default=False) for more in ({"input_image": 4}, {})]
+    seen = [doubt, tokens.prompt, *(tables[0].cost("m", one, today()) for one in (tokens, tokens.uncached()))]
+    try:
+        tables[1].cost("m", tokens, today())
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is compared
+        seen.append(str(error))
+    return seen
 
 
 if __name__ == "__main__":

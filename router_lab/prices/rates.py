@@ -43,12 +43,13 @@ class Tokens(_Fields):  # type: ignore[misc]
         return sum(int(getattr(self, kind.name)) for kind in PROMPT)
 
     def uncached(self) -> Tokens:
-        """The same without a cache: all of the prompt fresh input, and no kind taken out of another for its price."""
+        """The same without a cache: what was read from one, or written to it, is fresh input."""
         fields = self._asdict()
-        for kind in KINDS:
-            if kind.split is not None:
-                fields[kind.split] += fields.pop(kind.name)
-        return Tokens(**{**fields, **dict.fromkeys((kind.name for kind in PROMPT), 0), "input": self.prompt})
+        for kind in reversed(KINDS):
+            back = kind.split or ("input" if kind.cached and kind.within is None else None)
+            if back is not None:
+                fields[back] += fields.pop(kind.name)
+        return Tokens(**fields)
 
     def columns(self) -> dict[str, int]:
         """By column of outcomes and calls."""

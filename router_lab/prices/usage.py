@@ -121,7 +121,7 @@ def _convention(counts: Mapping[str, int], total: int) -> tuple[int, int, str | 
     """(cached tokens inside the input, reasoning outside the output, doubt): what providers count either way."""
     fresh, output, reasoning = counts["input"], counts["output"], counts["reasoning"]
     read, written = counts["cache_read"], counts["cache_write_5m"]
-    documented = fresh + read + written + output
+    documented = sum(counts[kind.name] for kind in FIELDS.values() if kind.within is None)
     apart = reasoning if reasoning > output else 0
     if not reasoning and not read and not written:
         return 0, 0, None if total in (0, documented) else _differs(total, documented)

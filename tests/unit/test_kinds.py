@@ -81,7 +81,7 @@ def test_a_further_kind_is_counted_and_priced_whoever_tells_it(seen: dict[str, A
     names = ("answered", "counted", "noted")
     assert seen["outcomes"] == [[name, *counts, usd, usd] for name in names]
     assert seen["calls"] == [[name, *counts] for name in names]
-    further = [*TOKENS, "input_audio_tokens", "output_audio_tokens"]
+    further = [*TOKENS, "input_audio_tokens", "output_audio_tokens", "input_image_tokens"]
     assert seen["columns"] == [further, further] and seen["tracked"] == further
     # Two such turns where 40 of the second are read from a cache: heard tokens are none of them, 3,750 + 20 + 3,650.
     assert seen["turns"] == [pytest.approx(0.00742, abs=1e-12)]
@@ -97,7 +97,7 @@ def test_a_further_kind_is_in_every_budget(seen: dict[str, Any]) -> None:
     assert seen["worst"] == pytest.approx(0.048, abs=1e-12)
     assert seen["reserved"] == pytest.approx(0.048, abs=1e-12)
     assert seen["ledger"] == [pytest.approx(0.00375, abs=1e-12)] * 2
-    assert seen["line"] == [100, 0, 0, 0, 20, 0, 1, [], [], 60, 15, 0]
+    assert seen["line"] == [100, 0, 0, 0, 20, 0, 1, [], [], 60, 15, 0, 0]
 
 
 def test_a_further_kind_is_in_the_reports(seen: dict[str, Any]) -> None:
@@ -134,6 +134,16 @@ def test_a_kind_that_is_split_from_another_leaves_it_for_its_price_alone(seen: d
     known = (40 * text + 60 * heard_before + 20 * written) / 1e6
     assert seen["cached"] == [pytest.approx(paid, abs=1e-12), pytest.approx(fresh, abs=1e-12), 60, pytest.approx(known)]
     assert len({text, heard, cached, heard_before, written}) >= 4
+
+
+def test_a_kind_may_be_counted_beside_the_others(seen: dict[str, Any]) -> None:
+    # 10 + 30 + 200 + 5 = 245, so nothing is inside anything: 10 × 1 + 30 × .1 + 200 × 4 + 5 × 2 = 823 a million;
+    # without a cache 40 × 1 + 800 + 10 = 850.
+    doubt, prompt, paid, fresh, unpriced = seen["beside"]
+    assert (doubt, prompt) == (None, 240)
+    assert (paid, fresh) == (pytest.approx(0.000823, abs=1e-12), pytest.approx(0.00085, abs=1e-12))
+    assert "used 200 input_image tokens, of which prices.yaml names no price; add one: " in unpriced
+    assert "--input-image X" in unpriced
 
 
 def test_the_rows_fit_each_other_and_what_they_name() -> None:
