@@ -39,6 +39,7 @@ lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@MYPYPATH=evals $(BIN)/mypy --explicit-package-bases evals/*.py  # suites import one another as Inspect loads them
 	@$(BIN)/lint-imports
 
 format: $(STAMP)  ## Format the code

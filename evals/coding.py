@@ -31,7 +31,8 @@ MOST_CHARACTERS, MOST_LINES = 1 << 18, 400
 def code(guard: bool = False, sandbox: str | list[str] | None = None) -> Task:
     """Args: whether the built-in guard is enough where no kernel boundary is to be had; an Inspect sandbox to run the
     code in, such as `docker` or `[docker, compose.yaml]`. Raises PrerequisiteError if nothing may run the answers."""
-    provider, *config = [sandbox] if isinstance(sandbox, str) else sandbox or [None]
+    given: list[Any] = [sandbox] if isinstance(sandbox, str) else sandbox or [None]
+    provider, *config = given
     boundary = choose(provider, guard=guard)
     check_task(boundary)
     made = suite_task("code", tests(guard), sandbox=(provider, *config) if config else provider)

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
+from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,7 +111,7 @@ def world(seed: int, n: int = 60) -> pd.DataFrame:
     thirds as qualities, missing outcomes, known chances of a run, failed checks, vectors."""
     rng = np.random.default_rng(seed)
     words = ("add", "prove", "the", "sum", "of", "deep", "old", "new", "fast", "list", "(x)", "12", "why", "how")
-    rows = []
+    rows: list[dict[str, object]] = []
     for i in range(n):
         hard, told = float(rng.random()), [float(v) for v in np.round(rng.random(3), 6)]
         text = " ".join(rng.choice(words, int(rng.integers(4, 12)))) + (" theorem" if hard > 0.5 else " numbers")
@@ -221,7 +221,8 @@ def races(table: pd.DataFrame) -> list[Any]:
     order, ends = whole_clusters(data.group)
     looks = tuple(range(10, len(ends) + 1, 10))
     race = Race(RaceRule(margin=0.1), len(data.candidates), looks=looks)
-    told, before = [], 0
+    told: list[Any] = []
+    before = 0
     for look in looks:
         rows: NDArray[np.int64] = order[before : ends[look - 1]]
         clusters = np.searchsorted(ends, np.arange(before, ends[look - 1]), side="right")

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from quality import DATA, recorded_outcomes
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from router_lab.outcomes import read_outcomes
 from router_lab.outcomes.near import near_copies
+from tests.bench.quality import DATA, recorded_outcomes
 
 SETS = ("routellm_binary", "pricerev_prevgen", "lineage_bench", "cascade_llama")
 

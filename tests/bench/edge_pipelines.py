@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pipeline_worlds import WORDS, fitted
 
 from router_lab.config import Recipe
 from router_lab.runtime.policy import Policy
+from tests.bench.pipeline_worlds import WORDS, fitted
 
 BEYOND = 1.02
 """What must not pass loses so many margins."""

@@ -24,14 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is there: the
 import numpy as np
 from scipy.stats import binomtest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from edge_pipelines import EDGES, edge_draws
-from edge_worlds import BOUNDS, CROWDS, bound_draws, crowd_draws
-from pipeline_worlds import CELLS, passes, pipeline_draws
-from savings_worlds import INTERVALS, SIDES, interval_draws
-from twophase_worlds import CHOSEN, PHASED, phased_choices, phased_draws
-from worlds import Draw, World, draw
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from router_lab.fit.choose import Choice, act, constants, family
 from router_lab.fit.evidence import Evidence, Goal
@@ -42,6 +35,12 @@ from router_lab.metrics import clustered_mean, holm
 from router_lab.metrics.paired import Recorded
 from router_lab.metrics.steady import t_below
 from router_lab.runtime.files import atomic_write
+from tests.bench.edge_pipelines import EDGES, edge_draws
+from tests.bench.edge_worlds import BOUNDS, CROWDS, bound_draws, crowd_draws
+from tests.bench.pipeline_worlds import CELLS, passes, pipeline_draws
+from tests.bench.savings_worlds import INTERVALS, SIDES, interval_draws
+from tests.bench.twophase_worlds import CHOSEN, PHASED, phased_choices, phased_draws
+from tests.bench.worlds import Draw, World, draw
 
 Draws = Callable[[str, int, int], list[Any]]
 

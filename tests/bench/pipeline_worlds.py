@@ -168,7 +168,7 @@ class Told:
         seen, size = self.has @ (rows > 0).astype(np.float64), np.diff(self.has.indptr)
         found = dict(zip(self.prompts, zip(sums, dense, seen, size, strict=True), strict=True))
         for mine, right in zip(found[self.prompts[0]], own._sums(self.prompts[0]), strict=True):
-            assert np.array_equal(mine, right)
+            assert np.array_equal(np.asarray(mine), np.asarray(right))
         return found
 
 

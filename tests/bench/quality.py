@@ -102,7 +102,8 @@ def _complete(frame: pd.DataFrame) -> pd.DataFrame:
     suites = frame.groupby([frame["model"], effort])["suite"].transform("nunique")
     frame = frame[suites == frame["suite"].nunique()]
     count = frame.groupby(["suite", "sample_id"])["model"].transform("size")
-    return frame[count == count.max()]
+    complete: pd.DataFrame = frame[count == count.max()]
+    return complete
 
 
 def _priced(frame: pd.DataFrame) -> pd.DataFrame:
@@ -255,10 +256,10 @@ def bench(found: Set, seeds: int, fitter: str) -> dict[str, Any]:
     fits = len(MARGINS) * (1 + int(found.fold.max()))
     print(f"  fits shown to save less than the mix, of {fits} at margins {MARGINS}: {missed or 'none'}")
     if found.name in ("lineage_bench", "recorded"):
-        for margin in MORE_MARGINS:
-            runs = [deployed(found, seed, fitter, margin)["rows"] for seed in range(seeds)]
+        for wider in MORE_MARGINS:
+            runs = [deployed(found, seed, fitter, wider)["rows"] for seed in range(seeds)]
             f = figures(found, {k: np.mean([run[k] for run in runs], axis=0) for k in runs[0]})
-            result[f"margin {margin}"] = f
+            result[f"margin {wider}"] = f
             told = f"{f['quality_points']:.2f} points, saving {f['saving']:.1f}, over the mix {f['difference']:+.1f}"
             print(f"  margin {margin}: {told}")
         result["hindsight_hull_saving_upper_bound"] = hull = hull_saving(found, 0, fitter)

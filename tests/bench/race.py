@@ -22,10 +22,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from race_replay import Run, replay_race
-from race_worlds import WORLDS, Fixed, World, rows_of, truth_of
 from scipy.stats import binomtest
 
 from router_lab.fit.table import routing_table
@@ -35,6 +33,9 @@ from router_lab.racing import alpha_spending, order, standing
 from router_lab.racing.nomination import Nomination
 from router_lab.racing.race import Race, RaceRule
 from router_lab.racing.standing import Standing
+from tests.bench.race_replay import Run, replay_race
+from tests.bench.race_worlds import WORLDS, Fixed, rows_of, truth_of
+from tests.bench.worlds import World
 
 Floats = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,16 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from guarantee import DELTA, evidence_of, truth_of
-from race_replay import replay_race
-from worlds import World, draw
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from router_lab.fit.choose import constants, family
 from router_lab.fit.evidence import Goal
 from router_lab.fit.rivals import rivals
 from router_lab.racing.race import RaceRule
+from tests.bench.guarantee import DELTA, evidence_of, truth_of
+from tests.bench.race_replay import replay_race
+from tests.bench.worlds import World, draw
 
 N, MARGIN = 500, 0.03
 

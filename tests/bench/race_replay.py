@@ -38,7 +38,7 @@ def replay_race(
     left_at = np.full(c, n, np.int64)
     whole = np.zeros((n, c), bool)
     exits: list[Exit] = []
-    race, shown = Race(rule, c, reference, np.searchsorted(ends, sizes, side="right")), 0
+    race, shown = Race(rule, c, reference, np.searchsorted(ends, sizes, side="right").tolist()), 0
     for size in sizes:
         rows = order[shown:size]
         whole[rows[:, None], np.flatnonzero(race.running)] = True

@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from race_replay import Run, replay_race
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.outcomes import validate_outcomes
 from router_lab.racing.race import RaceRule
 from router_lab.replay import replay
+from tests.bench.race_replay import Run, replay_race
 
 NAMES, COST, USUAL, RARE = ("strong", "mid", "special"), (10.0, 4.0, 5.0), (0.80, 0.60, 0.10), (0.20, 0.20, 0.95)
 WORDS = ("alpha", "beta", "gamma", "delta", "kappa", "lambda", "sigma", "omega")
@@ -69,7 +68,7 @@ def main() -> None:
         runs = [raced(quality, share, seed) for share in given.shares]
         kept = [gained(frame.assign(weight=1 / run.inclusion.ravel())[run.ran.ravel()], fresh) for run in runs]
         gains.append((full, without, *kept))
-        spent.append([float((COST * run.ran).sum() / (np.array(COST).sum() * given.rows)) for run in runs])
+        spent.append([float((np.array(COST) * run.ran).sum() / (np.array(COST).sum() * given.rows)) for run in runs])
         told = "".join(f"{gain:+12.4f}{dollars:7.2f}" for gain, dollars in zip(kept, spent[-1], strict=True))
         print(f"{seed:>4}{runs[0].left_at[2]:>11}{full:+9.4f}{without:+9.4f}{told}", flush=True)
     full, without, *kept = np.mean(gains, axis=0)

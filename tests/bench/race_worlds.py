@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from worlds import World, draw
+
+from tests.bench.worlds import World, draw
 
 Floats = NDArray[np.float64]
 

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -30,9 +31,12 @@ def write(printed: str, picture: Path) -> None:
     """Replace the blocks of docs/demo.md, the README's one, which is how the certificate begins, and the picture."""
     found = sections(printed)
     for page, bodies in ((DEMO, iter(found)), (README, iter([found[1].split("\n\n")[0] + "\n"]))):
-        text = BLOCK.sub(lambda m, told=bodies: m[1] + next(told) + m[3], page.read_text(encoding="utf-8"))
-        page.write_text(text, encoding="utf-8")
+        page.write_text(_filled(page.read_text(encoding="utf-8"), bodies), encoding="utf-8")
     shutil.copyfile(picture, ROOT / "docs" / "front.svg")
+
+
+def _filled(text: str, bodies: Iterator[str]) -> str:
+    return BLOCK.sub(lambda m: m[1] + next(bodies) + m[3], text)
 
 
 def run_demo(out: Path) -> str:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,9 +67,11 @@ def main() -> None:
         taking = steered(policy.spec)
         given = np.random.default_rng(0).normal(size=(64, DIMENSIONS))
         turn = itertools.cycle(given)
-        show(
-            f"vector of {DIMENSIONS}, {count} candidates", lambda t, p=taking, v=turn: p.decide(t, vector=next(v)), test
-        )
+
+        def with_vector(text: str, policy: Policy = taking, vectors: Iterator[Any] = turn) -> Decision:
+            return policy.decide(text, vector=next(vectors))
+
+        show(f"vector of {DIMENSIONS}, {count} candidates", with_vector, test)
         show("  without one", taking.decide, test)
     listed = itertools.cycle(given.tolist())
     show(f"vector of {DIMENSIONS} as a list", lambda t: taking.decide(t, vector=next(listed)), test)
@@ -112,7 +114,7 @@ def widened(spec: PolicySpec, count: int) -> Policy:
     weights, dense = linear.weights[1:] * linear.scale, linear.dense * linear.dense_scale
 
     def mixed(columns: np.ndarray, noise: float) -> np.ndarray:
-        return columns @ share.T + random.normal(0, noise, (len(columns), count))
+        return np.asarray(columns @ share.T) + random.normal(0, noise, (len(columns), count))
 
     wide = Linear.quantised(
         seen=linear.seen,
@@ -154,7 +156,8 @@ def sklearn_pipeline(texts: list[str], quality: np.ndarray) -> Pipeline:
 
     def counts(rows: list[str]) -> np.ndarray:
         data = (row[:2048].encode().translate(f._CLASS) for row in rows)
-        return np.log2(np.array([np.bincount(np.frombuffer(d, np.uint8), minlength=len(f.DENSE)) for d in data]) + 1)
+        found: np.ndarray = np.array([np.bincount(np.frombuffer(d, np.uint8), minlength=len(f.DENSE)) for d in data])
+        return np.asarray(np.log2(found + 1))
 
     hashed = HashingVectorizer(
         ngram_range=(1, 2), token_pattern=r"[a-z0-9]+|[^\sa-z0-9]+", binary=True, n_features=2**18
@@ -203,7 +206,7 @@ def stages(policy: Policy, texts: list[str]) -> list[tuple[str, float]]:
 
     steps: list[tuple[str, Callable[[str], Any]]] = [
         ("words and pairs, hashed", bag),
-        ("all features (with distinct, byte counts)", spec.featuriser),
+        ("all features (with distinct, byte counts)", lambda text: spec.featuriser(text)),
         ("and integer sums of their weights", predictor._sums),
         ("and quality and cost of all candidates", lambda text: predictor.one(text, 0)),
         ("and the whole decision", policy.decide),

@@ -13,6 +13,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -263,7 +264,8 @@ def _kept(row: Row, folder: Path, state: Path, number: int, revision: str) -> No
 
 def on_log(row: Row, turns: int, draw: np.random.Generator, disk: Disk) -> None:
     """The decision log never raises, counts what is lost, keeps what was written, and goes on."""
-    policy, path, kept = policies(1)[0], disk.folder / "week.jsonl", {}
+    policy, path = policies(1)[0], disk.folder / "week.jsonl"
+    kept: dict[Any, Any] = {}
 
     def write(tell: Tell) -> None:
         from router_lab.runtime.decisions import DecisionLog

@@ -88,7 +88,7 @@ def keyed_host(tell: Tell, source: Source, forge: Forge) -> None:
     """Its operator gave `public_key` and forgot `verify`."""
     from router_lab.runtime.store import PolicyStore
 
-    default = PolicyStore.__init__.__kwdefaults__["verify"]
+    default = (PolicyStore.__init__.__kwdefaults__ or {})["verify"]
     new_host(tell, source, forge, verify=default)
 
 

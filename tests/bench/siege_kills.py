@@ -91,7 +91,7 @@ def check_releases(row: Row, folder: Path, known: dict[int, str], doubled: int =
         doubled = max(doubled, twice)
     with row.readable("RELEASE.json"):
         current = current_release(folder)
-        if known and row.promise(current is not None, "nothing is published any more"):
+        if known and row.promise(current is not None, "nothing is published any more") and current is not None:
             row.promise(current.number >= max(known), "RELEASE.json is older than what was acknowledged")
             row.promise(load_policy(folder).revision == current.revision, "another revision loads than is published")
     return doubled

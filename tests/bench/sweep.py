@@ -62,7 +62,7 @@ def per_sample_ms(side: Any, watch: Any, samples: int) -> float:
         (folder / "tasks.py").write_text(TASK)
         watch.first = None
         side(folder, samples)
-        return 1000 * (cpu() - watch.first) / (samples - 1)
+        return float(1000 * (cpu() - watch.first) / (samples - 1))
 
 
 def cpu() -> float:

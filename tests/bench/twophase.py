@@ -18,9 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from quality import Set, load
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from router_lab.certificate import Certificate
 from router_lab.config import Recipe
@@ -33,6 +31,7 @@ from router_lab.metrics.paired import Recorded
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.racing.order import in_share
 from router_lab.runtime.errors import RouterLabWarning
+from tests.bench.quality import Set, load
 
 NAMES = ("mmlu", "gsm8k", "pricerev_prevgen", "lineage_bench", "recorded")
 FITTED = ("gsm8k", "pricerev_prevgen", "lineage_bench", "recorded")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from worlds import World, draw
 
 from router_lab.fit.choose import constants, family
 from router_lab.fit.drawn import completed
@@ -15,6 +14,7 @@ from router_lab.fit.folds import group_folds
 from router_lab.fit.rivals import rivals
 from router_lab.metrics import clustered_mean
 from router_lab.metrics.paired import Recorded
+from tests.bench.worlds import World, draw
 
 Floats = NDArray[np.float64]
 
@@ -114,7 +114,7 @@ CHOSEN = {
 
 def phased_choices(name: str, draws: int, seed: int) -> list[tuple[bool, float, float]]:
     """For each draw: violated, true saving, and the saving of a choice made and shown on all outcomes."""
-    from guarantee import truth_of
+    from tests.bench.guarantee import truth_of
 
     world, n, margin, share = CHOSEN[name]
     population = draw(world, 20_000, np.random.default_rng(10_000))

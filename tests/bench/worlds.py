@@ -76,5 +76,6 @@ def draw(world: World, n: int, rng: np.random.Generator) -> Draw:
 def _outcomes(truth: Floats, group: NDArray[np.int64], rng: np.random.Generator) -> Floats:
     """Right or wrong; two in three rows of a cluster share their luck."""
     n, c = truth.shape
-    luck = np.where((rng.random(n) < 2 / 3)[:, None], rng.random((n, c))[group], rng.random((n, c)))
+    together = np.asarray(rng.random(n) < 2 / 3)
+    luck = np.where(together[:, None], rng.random((n, c))[group], rng.random((n, c)))
     return (luck < truth).astype(np.float64)

@@ -135,7 +135,7 @@ def _handler(server: Loopback) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            reply = server.respond(self.path, body, self.headers)
+            reply = server.respond(self.path, body, dict(self.headers))
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)

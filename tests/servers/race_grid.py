@@ -4,7 +4,7 @@ dear wait for a cheap one, and nothing is settled."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ PLAIN = dict(zip(RIGHT, zip(RIGHT.values(), (9, 3, 1), strict=True), strict=True
 
 @contextmanager
 def race_servers(
-    folder: Path, samples: int, delay: float = 0.0, grid: dict[str, tuple[float, float]] = PLAIN, **sweep: Any
+    folder: Path, samples: int, delay: float = 0.0, grid: Mapping[str, tuple[float, float]] = PLAIN, **sweep: Any
 ) -> Iterator[tuple[Path, list[Loopback]]]:
     """The sweep file and the running servers, one a model; the better a model, the dearer."""
     with ExitStack() as stack:

@@ -31,9 +31,8 @@ class Wire(Protocol):
 
 def for_path(path: str) -> Wire:
     """The format that a URL path speaks."""
-    return {"chat/completions": Chat(), "responses": Responses(), "messages": Messages()}[
-        path.split("/v1/")[1].split("?")[0]
-    ]
+    known: dict[str, Wire] = {"chat/completions": Chat(), "responses": Responses(), "messages": Messages()}
+    return known[path.split("/v1/")[1].split("?")[0]]
 
 
 class _Base:
