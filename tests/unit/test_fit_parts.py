@@ -252,19 +252,27 @@ def test_each_half_acts_by_what_it_knows() -> None:
                 assert (found.action[~known, column] == 0).all()
 
 
+def test_of_options_that_are_tied_the_middle_one_is_taken() -> None:
+    """Five that do the same on these rows: the middle one does it elsewhere, too, if any does."""
+    _, seen, goal = crowd(0)
+    options = [Option("rates", float(tradeoff), 0.0) for tradeoff in range(5)]
+    found = choose(options, np.full((5, 120), 1, np.int16), seen, goal)
+    assert {option.tradeoff for option in found.options} == {2.0}
+
+
 def test_half_of_the_rows_has_suite_rates_of_its_own() -> None:
     """Two suites of four rows, no prompt: by hand the rates of the first half, whatever the other's rows say."""
     targets = np.array([[1, 0], [1, 0], [0, 0], [1, 0], [0, 0], [0, 0], [0, 0], [1, 0]], np.float64)
     suite, half = np.repeat([1, 2], 4), np.array([1, 1, 0, 0, 1, 1, 0, 0], bool)
 
-    def known(values: np.ndarray) -> np.ndarray:
+    def known(values: np.ndarray, factor: float = 0.0, column: int = 0) -> np.ndarray:
         task = Task(
             Design.of([None] * 8, None), values, np.ones((8, 2)), suite, np.arange(8), 2,
-            np.array([[0.0], [1.0]]), np.zeros(8, bool), np.zeros((8, 1)),
+            np.array([[0.0], [9.0]]), np.zeros(8, bool), np.zeros((8, 1)),
         )  # fmt: skip
-        predicted = Predicted(task, np.full((8, 2), 0.9), np.zeros((8, 2)), np.zeros(2), np.full(2, 0.5))
+        predicted = Predicted(task, np.full((8, 2), 0.9), np.zeros((8, 2)), np.array([0.0, factor]), np.full(2, 0.5))
         assert list(predicted.found) == ["rates"] and (predicted.found["rates"][0] == 0.9).all()
-        return predicted.knowing(half)["rates"][0]
+        return predicted.knowing(half)["rates"][column]
 
     # Both of the first suite's two rows were right, none of the second's: 1/2 on the mean of four. A suite's residual
     # is 1, its mean .5; the difficulty .5 * 2 / (2 + 5) = 1/7, and .5 + (1 + 20/7) / 22 = .5 + 27/154.
@@ -273,6 +281,7 @@ def test_half_of_the_rows_has_suite_rates_of_its_own() -> None:
     turned = targets.copy()
     turned[~half] = 1 - turned[~half]
     assert (known(turned) == found).all()
+    assert (known(targets, 1.0) == found).all() and (known(targets, 1.0, 1) > known(targets, 0.0, 1)).all()
 
 
 def test_choose_prefers_what_saves_after_its_own_mix() -> None:
