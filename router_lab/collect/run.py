@@ -82,58 +82,65 @@ def collect(
     """
     if caching not in CACHING:
         raise InputError(f"caching is {caching!r}; known: {', '.join(CACHING)}")
+    named = (wide,) if isinstance(wide, str) else tuple(wide)
+    options = TableOptions(
+        map or {}, suite, named, wide_columns or {}, candidates or {}, delimiter, decimal, encoding
+    )  # fmt: skip
     paths = [Path(source) for source in sources]
+    # Tables before prices: what is wrong is said in the order in which a user named it.
+    tables = _tables(paths, options)
+    pricing, aside = Pricing(prices, otherwise), list[Note]()
+    logs = _logs([path for path in paths if path not in dict(tables)], suites, aside)
+    if not tables and not logs:
+        raise InputError("nothing to collect: name logs, a log folder or a table of outcomes")
+    outcomes, calls = _of_logs(logs, pricing, caching, as_logged, aside) if logs else (None, [])
+    if logs and outcomes is None and not tables:
+        said = "; ".join(f"{log}: {why}" for log, why in aside[:3])
+        raise InputError(f"{paths[0]}: none of its logs holds a sample ({said}); run it again")
+    frames = [] if outcomes is None else [("the logs", outcomes)]
+    frames += [(str(p), f if prices is None else reprice(f, p, pricing.table, caching)) for p, f in tables]
+    where = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
+    return _validated(frames, tables, aside, where), _calls_frame(calls, where)
+
+
+def _tables(paths: Sequence[Path], options: TableOptions) -> list[tuple[Path, pd.DataFrame]]:
+    """The tables among the sources, as they were read."""
     gone = next((path for path in paths if not path.exists()), None)
     if gone is not None:
         raise InputError(f"{gone}: no such file or folder")
-    options = TableOptions(
-        map or {},
-        suite,
-        (wide,) if isinstance(wide, str) else tuple(wide),
-        wide_columns or {},
-        candidates or {},
-        delimiter,
-        decimal,
-        encoding,
-    )
-    table_paths = [path for path in paths if table_kind(path) is not None]
-    if options != TableOptions() and not table_paths:
+    found = [path for path in paths if table_kind(path) is not None]
+    if options != TableOptions() and not found:
         raise InputError("the options for tables (--map, --suite, --wide, …) need a table, and no source is one")
-    # Tables before prices: what is wrong is said in the order in which a user named it.
-    tables = [(path, read_table(path, options)) for path in table_paths]
-    notes = [note for _, frame in tables for note in frame.attrs.get("notes", ())]
-    pricing = Pricing(prices, otherwise)
+    return [(path, read_table(path, options)) for path in found]
+
+
+def _logs(paths: Sequence[Path], suites: str | Path | None, aside: list[Note]) -> list[LogSource]:
+    """The logs among the sources; why others beside them are none is added to `aside`."""
     known, folders = _suites(suites)
-    found, beside = all_logs([p for p in paths if p not in table_paths])
-    logs = [open_log(p, known, folders) for p in found]
-    if not tables and not logs:
-        raise InputError("nothing to collect: name logs, a log folder or a table of outcomes")
-    frames: list[pd.DataFrame] = []
-    calls: list[dict[str, Any]] = []
-    aside: list[Note] = [(path.name, why) for path, why in beside]
-    if logs:
-        outcomes, calls = _of_logs(logs, pricing, caching, as_logged, aside)
-        if outcomes is not None:
-            frames.append(outcomes)
-        elif not tables:
-            said = "; ".join(f"{log}: {why}" for log, why in aside[:3])
-            raise InputError(f"{paths[0]}: none of its logs holds a sample ({said}); run it again")
-    for path, frame in tables:
-        frames.append(reprice(frame, path, pricing.table, caching) if prices is not None else frame)
-    table = frames[0]
+    found, beside = all_logs(paths)
+    aside += [(path.name, why) for path, why in beside]
+    return [open_log(path, known, folders) for path in found]
+
+
+def _validated(
+    frames: Sequence[tuple[str, pd.DataFrame]], tables: Sequence[tuple[Path, pd.DataFrame]], aside: Sequence[Note],
+    where: str,
+) -> pd.DataFrame:  # fmt: skip
+    """One table of all, with what was found out and what was left out in its attributes."""
+    notes = [note for _, frame in tables for note in frame.attrs.get("notes", ())]  # before a table gets others
+    table = frames[0][1]
     if len(frames) > 1:
-        names = [*["the logs"] * (len(frames) - len(tables)), *[str(path) for path, _ in tables]]
-        table = pd.concat(frames, ignore_index=True)
+        table = pd.concat([frame for _, frame in frames], ignore_index=True)
         # Rows of several tables clash: an error names which.
-        table.index = pd.Index(np.repeat(np.array(names, object), [len(frame) for frame in frames]), name="a row of")
-    table.attrs = _merge_attrs(frames)
-    where = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
+        names = np.repeat(np.array([name for name, _ in frames], object), [len(frame) for _, frame in frames])
+        table.index = pd.Index(names, name="a row of")
+    table.attrs = _merge_attrs([frame for _, frame in frames])
     whole = validate_outcomes(table, where=where)
     whole.attrs |= {"notes": notes} if notes else {}
     told = {"left_out": left_out(whole), "logs_left_out": [{"log": log, "reason": why} for log, why in aside]}
     if any(told.values()):
         whole.attrs["provenance"] = whole.attrs.get("provenance", {}) | {k: v for k, v in told.items() if v}
-    return whole, _calls_frame(calls, where)
+    return whole
 
 
 def _of_logs(
