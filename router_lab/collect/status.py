@@ -17,7 +17,7 @@ NEVER_ANSWERED = "no request of the candidate's was ever answered in this log"
 
 
 def sample_status(sample: Mapping[str, Any]) -> tuple[str, str | None]:
-    """(status, reason) of a raw Inspect sample, as DESIGN says, before its score is looked at.
+    """(status, reason) of a raw Inspect sample, by what it says of itself, before its score is looked at.
 
     `infra`: it was begun and something other than the candidate kept it from an answer, somebody who stopped it
     included. `error`: the candidate's fault, and whatever is not recognised, so that a crash can only lower a

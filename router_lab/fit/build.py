@@ -73,7 +73,7 @@ class Fitted:
 
 
 def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnostics: bool = False) -> Policy:
-    """The policy that `recipe` asks for, fitted on `outcomes` (DESIGN section 4), with its certificate.
+    """The policy that `recipe` asks for, fitted on `outcomes` (columns: docs/architecture.md), with its certificate.
 
     A `holdout` share of groups (by a hash that never moves) is only ever reported on. Deterministic in the rows, not in
     their order. `diagnostics` adds a label-shuffle control and a learning curve: three further fits, whose shuffle and

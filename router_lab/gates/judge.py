@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,10 @@ from router_lab.certificate import Certificate
 from router_lab.config import Gate
 from router_lab.gates.arms import Arm, arm, unused_rows
 from router_lab.gates.audit import shifted_difference, shifted_quality
-from router_lab.gates.measure import COMPARED, FACTS, MEASURED, expires_in_days, price_drift
+from router_lab.gates.measure import COMPARED, FACTS, MEASURED, Reading, expires_in_days, price_drift
 from router_lab.gates.moves import Moves, change, moves
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Estimate, Verdict, advice, certifiable_margin, too_few, verdict
+from router_lab.metrics import Verdict, advice, certifiable_margin, too_few, verdict
 from router_lab.metrics.paired import Mask, Paired, column_means
 from router_lab.metrics.verdict import NO_EVIDENCE
 from router_lab.outcomes import outcomes_for
@@ -170,42 +171,43 @@ def _judge(gate: Gate, case: Case, suite: str | None, bound: float, sign: int, s
     rows = case.rows(suite)
     if not rows.any():
         return _unknown(name, suite, gate, bound, case.nothing)
-    shown, estimate, floor = _measure(gate, case, rows, bound, sign)
+    found = _measure(gate, case, rows, bound, sign)
     judged = verdict(
-        estimate, floor, gate.confidence, infra=case.challenger.infra, dollars_per_sample=case.dollars_per_sample
-    )
-    word, reason, spoken = judged.verdict, _reason(judged, shown, sign, gate), "fresh"
-    if word == "fail" and suites > 1 and estimate.high(1 - (1 - gate.confidence) / suites) >= floor:
+        found.estimate, found.floor, gate.confidence, infra=case.challenger.infra,
+        dollars_per_sample=case.dollars_per_sample,
+    )  # fmt: skip
+    word, reason, spoken = judged.verdict, _reason(judged, found, sign), "fresh"
+    if word == "fail" and suites > 1 and found.estimate.high(1 - (1 - gate.confidence) / suites) >= found.floor:
         word, reason = "inconclusive", f"{reason}; but not after correcting for {suites} suites looked at"
     if word == "inconclusive" and _certified(gate, case, suite):
         word, reason, spoken = "pass", _certified_reason(gate, case, judged), "certificate"
     settled = word != "inconclusive"
     return Result(
-        name, suite, word, shown, bound, judged.low, judged.high, gate.confidence, judged.n, judged.clusters, reason,
-        None if settled else judged.samples_needed, None if settled else judged.dollars_needed, spoken,
+        name, suite, word, found.shown, bound, judged.low, judged.high, gate.confidence, judged.n, judged.clusters,
+        reason, None if settled else judged.samples_needed, None if settled else judged.dollars_needed, spoken,
     )  # fmt: skip
 
 
-def _measure(gate: Gate, case: Case, rows: Mask, bound: float, sign: int) -> tuple[float, Estimate, float]:
+def _measure(gate: Gate, case: Case, rows: Mask, bound: float, sign: int) -> Reading:
     mine = case.challenger
     if gate.against is None:
         reading = MEASURED[gate.metric](mine, rows, bound, sign)
-        estimate = reading.estimate
         if gate.metric == "quality" and case.audit is not None:
-            estimate = shifted_quality(estimate, mine, rows, case.audit, sign)
-            return sign * estimate.value, estimate, reading.floor
-        return reading.shown, estimate, reading.floor
+            estimate = shifted_quality(reading.estimate, mine, rows, case.audit, sign)
+            return replace(reading, estimate=estimate, shown=sign * estimate.value)
+        return reading
     beside = case.beside(gate.against, rows)
     paired = beside.gain() if gate.metric == "quality" else beside.saving()
     if gate.metric == "quality" and case.audit is not None:
         paired = shifted_difference(paired, mine, case.champion if gate.against == "champion" else None, case.audit)
-    return paired.value, paired.scaled(sign), sign * bound
+    form: Literal["number", "difference"] = "difference" if gate.metric == "quality" else "number"
+    return Reading(paired.scaled(sign), sign * bound, paired.value, form)
 
 
 def _certified(gate: Gate, case: Case, suite: str | None) -> bool:
     """Whether the policy's own certificate has shown this, or more, on the rows that chose it.
 
-    A second test on fresh rows would be failed by half of all sound policies (DESIGN section 8): fresh rows can only
+    A second test on fresh rows would be failed by half of all sound policies (docs/certificate.md): fresh rows can only
     contradict a certificate, which they have not done where the verdict on them is `inconclusive`.
     """
     shown = case.shown
@@ -262,26 +264,27 @@ def _unknown(name: str, suite: str | None, gate: Gate, bound: float, reason: str
     return Result(name, suite, "inconclusive", nan, bound, nan, nan, gate.confidence, 0, 0, reason)
 
 
-def _reason(judged: Verdict, shown: float, sign: int, gate: Gate) -> str:
+def _reason(judged: Verdict, found: Reading, sign: int) -> str:
     """The figure, its bounds the right way round, and on how much data."""
     untold = ("too few to say", "there is nothing")
     if judged.reason.startswith(untold) or NO_EVIDENCE in judged.reason:
         return judged.reason
     data = f"{judged.n:,} fresh rows in {judged.clusters:,} groups"
-    if gate.metric.endswith(("_p95_usd", "_p95_s")):
+    if found.form == "percentile":
         low, high = (judged.low, judged.high) if sign < 0 else (-judged.high, -judged.low)
         least = judged.floor if sign < 0 else -judged.floor
         near, far = (_beside(min(1.0, max(0.0, end)), least, _share, 1, 100) for end in (low, high))
-        return f"P95 {_number(shown)}; {near} to {far} % of requests are within the bound, {data}"
+        return f"P95 {_number(found.shown)}; {near} to {far} % of requests are within the bound, {data}"
     low, high = sorted((sign * judged.low, sign * judged.high))
     limit = sign * judged.floor
-    if gate.metric == "quality" and gate.against:
+    sure = f"at {100 * judged.confidence:.4g} %, one-sided"
+    if found.form == "difference":
         near, far = (_beside(end, limit, _signed, 1, 100) for end in (low, high))
-        return f"{_signed(shown)} points (at {100 * judged.confidence:.4g} %, one-sided: from {near} to {far}), {data}"
-    if gate.metric in ("quality", "uncovered_share"):
+        return f"{_signed(found.shown)} points ({sure}: from {near} to {far}), {data}"
+    if found.form == "share":
         low, high = max(0.0, low), min(1.0, high)
     near, far = (_beside(end, limit, _number, 4, 1) for end in (low, high))
-    return f"{_number(shown)} (at {100 * judged.confidence:.4g} %, one-sided: from {near} to {far}), {data}"
+    return f"{_number(found.shown)} ({sure}: from {near} to {far}), {data}"
 
 
 def _beside(value: float, limit: float, form: Callable[[float, int], str], digits: int, scale: float) -> str:

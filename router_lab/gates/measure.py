@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -23,12 +24,15 @@ TAIL = 0.95
 class Reading:
     """A metric measured: `estimate` is of what is tested against `floor`; `shown` is the figure that people ask for.
 
-    For a ceiling both are negated, for a percentile the estimate is the share of requests within the bound.
+    For a ceiling both are negated, for a percentile the estimate is the share of requests within the bound. form: how
+    its bounds are told: a `share` lies in [0, 1], of a `percentile` they are shares of requests, of a `difference`
+    points.
     """
 
     estimate: Estimate
     floor: float
     shown: float
+    form: Literal["number", "share", "percentile", "difference"] = "number"
 
 
 Measure = Callable[[Arm, Mask, float, int], Reading]
@@ -48,7 +52,7 @@ def against_floor(mean: Estimate, floor: float) -> Estimate:
 def _reading(estimate: Estimate, bound: float, sign: int, *, share: bool = False) -> Reading:
     """share: of a mean in [0, 1]."""
     tested = against_floor(estimate, bound) if share else estimate
-    return Reading(tested.scaled(sign), sign * bound, estimate.value)
+    return Reading(tested.scaled(sign), sign * bound, estimate.value, "share" if share else "number")
 
 
 def _uncovered(arm: Arm, rows: Mask) -> Estimate:
@@ -74,7 +78,7 @@ def _percentile(name: str) -> Measure:
         within = np.where(known & (values <= bound), shares, 0.0).sum(axis=1) / np.where(weight > 0, weight, np.nan)
         mean = clustered_mean(within, mine.group, weights=mine.weight)
         shown = weighted_quantile(values, shares if mine.weight is None else shares * mine.weight[:, None], TAIL)
-        return Reading(against_floor(mean, TAIL).scaled(-sign), -sign * TAIL, shown)
+        return Reading(against_floor(mean, TAIL).scaled(-sign), -sign * TAIL, shown, "percentile")
 
     return reading
 

@@ -232,7 +232,7 @@ def _of_the_past(moment: Any, soon: float) -> bool:
 
 
 def outcome_rows(path: Source | Iterable[Source], *, default_suite: str = "production") -> list[dict[str, Any]]:
-    """Rows of an outcomes table (DESIGN §4) for the decisions whose quality is known.
+    """Rows of an outcomes table (docs/architecture.md, every column) for the decisions whose quality is known.
 
     sample_id is the decision's id; predictions and revision come along as extra columns, so that what was promised can
     be laid beside what happened.

@@ -1,4 +1,4 @@
-"""The rule of a decision, on plain arrays: DESIGN's "What decides", steps 2 to 4.
+"""The rule of a decision, on plain arrays: what decides, once it is known who may serve.
 
 Utilities of columns that may not be chosen are -inf. Every comparison is written once here and shared by `decide` and
 its batch form, so that a replay cannot differ from what production does.

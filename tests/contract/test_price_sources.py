@@ -44,6 +44,6 @@ def test_a_further_source_is_asked_where_the_earlier_know_nothing() -> None:
     table = PriceTable()
     found = table.rates("us/one", dt.date(2026, 11, 1))
     assert (found.input, found.output, found.source) == (2.0, 6.0, "ours")
-    with pytest.raises(InputError, match="neither it nor genai-prices nor ours knows the price of model 'us/two'"):
+    with pytest.raises(InputError, match=f"neither it nor {' nor '.join(SOURCES)} knows the price of model 'us/two'"):
         table.rates("us/two", dt.date(2026, 11, 1))
     assert table.rates("openai/gpt-4o", dt.date(2026, 11, 1)).source.startswith("genai-prices")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from router_lab.outcomes.schema import (
     CALL_COLUMNS,
@@ -13,8 +14,8 @@ from router_lab.outcomes.schema import (
     REQUIRED,
     TEXT,
 )
-from tests.conftest import ROOT
 
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 BLOCK = re.compile(r"(<!-- columns: [^>]*-->\n)(.*?)(<!-- end -->)", flags=re.S)
 ORDER = (*dict.fromkeys((*OUTCOME_COLUMNS, *CALL_COLUMNS, *TEXT, *NUMBERS, *FLAGS)),)
