@@ -52,7 +52,7 @@ class SweptCell(OfCandidate):
 class DrawnPart(OfCandidate):
     """A candidate ran on a random part alone, drawn with probability `share`: `samples` of `order`, ids by suite."""
 
-    share: float
+    share: float = Field(gt=0, le=1)
     samples: Names
     order: Names
 

@@ -22,7 +22,7 @@ class RaceRecord(Said):
     """order: ids of the samples in the race's order, by suite; on_control: those of the control share; left: who left;
     winners: what each suite was settled on. on_control, skipped: None where a file does not say."""
 
-    control_share: float = Field(validation_alias=AliasChoices("control_share", "floor"))
+    control_share: float = Field(gt=0, le=1, validation_alias=AliasChoices("control_share", "floor"))
     order: Names
     on_control: Names | None = Field(None, validation_alias=AliasChoices("on_control", "on_floor"))
     left: tuple[Elimination, ...] = ()

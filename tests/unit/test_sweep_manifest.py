@@ -84,6 +84,8 @@ def test_the_first_versions_and_newer_ones_are_read() -> None:
         ("race", {**OLD, "skipped": [{"suite": "s", "model": "m", "ranges": [[1]]}]}, "`race.skipped.0.ranges.0.1`"),
         ("drawn", {**DRAWN, "samples": {"s": None}}, "`drawn.samples.s` is None: Input should be a valid list"),
         ("drawn", [], "`drawn`: Input should be"),
+        ("drawn", {**DRAWN, "share": 0}, "`drawn.share` is 0: Input should be greater than 0"),
+        ("race", {**OLD, "floor": 5}, "`race.floor` is 5: Input should be less than or equal to 1"),
     ],
 )
 def test_what_is_no_manifest_is_named_by_file_and_key(tmp_path: Path, key: str, value: Any, told: str) -> None:
