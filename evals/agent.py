@@ -32,7 +32,9 @@ def agent(max_turns: int = MAX_TURNS, keep_results: int | None = None, terse: bo
 class Desk:
     """What answers the model's actions: the documents, which of them are readable yet, and what was read."""
 
-    def __init__(self, documents: Mapping[str, str], broken: list[str], wanted: list[str], terse: bool = False) -> None:
+    def __init__(
+        self, documents: Mapping[str, str], broken: list[str], wanted: list[str], terse: bool = False
+    ) -> None:
         self.documents, self.wanted, self.terse = documents, wanted, terse
         self.garbled = set(broken)
         self.form = json.dumps(dict.fromkeys(wanted, "..."))
@@ -63,7 +65,9 @@ class Desk:
         # A file may be named without its ending; no name, or the placeholder, means the next one that was not read.
         asked = None if asked and asked.casefold() == "file" else asked
         names = [asked.casefold()] if asked else [n.casefold() for n in self._unread()[:1]]
-        found = [n for n in self.documents if names and names[0] in (n.casefold(), n.casefold().partition(".")[0])]
+        found = [
+            n for n in self.documents if names and names[0] in (n.casefold(), n.casefold().partition(".")[0])
+        ]
         if not found:
             return self._refuse(f"there is no file {asked}" if asked else "every file was read", reply)
         name, text = found[0], self.documents[found[0]]

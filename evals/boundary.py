@@ -48,7 +48,12 @@ class Boundary:
 
     def declared(self, suite: str) -> dict[str, Any]:
         """What a task says of itself in its metadata (`router_lab.providers.boundary`)."""
-        return {"boundary": self.kind, "said": self.said, "refuse": self.refuse, "trusts": dict(shipped(suite).files)}
+        return {
+            "boundary": self.kind,
+            "said": self.said,
+            "refuse": self.refuse,
+            "trusts": dict(shipped(suite).files),
+        }
 
 
 def choose(provider: str | None, *, guard: bool = False) -> Boundary:
@@ -62,10 +67,16 @@ def choose(provider: str | None, *, guard: bool = False) -> Boundary:
         return Boundary("inspect", f"Inspect's sandbox `{provider}`")
     box = usable_box()
     if isinstance(box, Box):
-        filtered = "and a filter of system calls" if box.seccomp else "without a filter of system calls on this machine"
+        filtered = (
+            "and a filter of system calls"
+            if box.seccomp
+            else "without a filter of system calls on this machine"
+        )
         return Boundary("bubblewrap", f"bubblewrap: namespaces of its own, a read-only root, {filtered}", box)
     if guard or _guard_named():
-        return Boundary("guard", f"the built-in guard alone, as you said: a jail for slips, not for attacks; {box}")
+        return Boundary(
+            "guard", f"the built-in guard alone, as you said: a jail for slips, not for attacks; {box}"
+        )
     return Boundary(
         "guard",
         "nothing that would do for an answer that does not ship",
@@ -79,7 +90,11 @@ def check_task(boundary: Boundary) -> None:
     """Refuse to make a task that may not run its answers, while nothing is paid yet. A sweep asks by itself about each
     candidate; answers of recordings are looked at one by one. Raises PrerequisiteError."""
     model = active_model()
-    if boundary.refuse is None or candidates_are_checked() or (model is not None and str(model).startswith(RECORDED)):
+    if (
+        boundary.refuse is None
+        or candidates_are_checked()
+        or (model is not None and str(model).startswith(RECORDED))
+    ):
         return
     raise PrerequisiteError(f"code: {boundary.refuse}")
 
@@ -137,7 +152,9 @@ def _inspect_sandbox() -> tuple[str, Any] | None:
     except (ProcessLookupError, LookupError):
         return None
     kind = type(getattr(environment, "_sandbox", environment))
-    return registry_info(kind).name.rpartition("/")[2] if is_registry_object(kind) else kind.__name__, environment
+    return registry_info(kind).name.rpartition("/")[2] if is_registry_object(
+        kind
+    ) else kind.__name__, environment
 
 
 async def _run_in_sandbox(environment: Any, code: str, name: str, calls: Sequence[Sequence[Any]]) -> Ran:

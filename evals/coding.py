@@ -88,7 +88,9 @@ def read_code(completion: str, name: str, signature: str) -> str | None:
 def _longest(text: str, name: str) -> str | None:
     """The longest run of lines that parses and defines `name`, from the first line that looks like code."""
     lines = text.splitlines()
-    first = next((i for i, line in enumerate(lines) if re.match(r"(?:def|import|from|@|class)\b", line)), None)
+    first = next(
+        (i for i, line in enumerate(lines) if re.match(r"(?:def|import|from|@|class)\b", line)), None
+    )
     if first is None:
         return None
     for end in range(min(len(lines), first + MOST_LINES), first, -1):

@@ -33,5 +33,7 @@ def grade(completion: str, target: str, *, cut: bool = False) -> tuple[float, st
     if got is None:
         return 0.0, None, False
     right = sum(same_value(got.get(key), value) for key, value in want.items())
-    check = got.keys() == want.keys() and all(isinstance(v, (str, int, float)) and str(v).strip() for v in got.values())
+    check = got.keys() == want.keys() and all(
+        isinstance(v, (str, int, float)) and str(v).strip() for v in got.values()
+    )
     return right / len(want), json.dumps(got, ensure_ascii=False), check

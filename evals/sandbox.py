@@ -48,7 +48,10 @@ class Ran:
 
     def passed(self, expected: Sequence[Any]) -> list[bool]:
         """Call by call: did it return the expected value? True is not 1 and 1 is not "1"; 2.0 is 2."""
-        return ["value" in got and same(got["value"], want) for got, want in zip(self.results, expected, strict=True)]
+        return [
+            "value" in got and same(got["value"], want)
+            for got, want in zip(self.results, expected, strict=True)
+        ]
 
 
 def run_calls(
@@ -73,7 +76,9 @@ def run_calls(
 
     Raises NotRunError if the process never came to the code.
     """
-    job = make_job(code, name, calls, guard=guard, cpu_seconds=cpu_seconds, memory_mb=memory_mb, boxed=box is not None)
+    job = make_job(
+        code, name, calls, guard=guard, cpu_seconds=cpu_seconds, memory_mb=memory_mb, boxed=box is not None
+    )
     with _started(box) as process:
         written, ended = _converse(process, job, wall_seconds)
         said = _said(process)
@@ -86,7 +91,11 @@ def make_job(
 ) -> bytes:  # fmt: skip
     """What the program inside reads. A box has its filter of system calls already; without one it sets its own."""
     job = {"code": code, "name": name, "calls": [list(c) for c in calls], "guard": guard}
-    job |= {"cpu": cpu_seconds, "memory": memory_mb << 20, "filter": "" if boxed else sandbox_syscalls.program().hex()}
+    job |= {
+        "cpu": cpu_seconds,
+        "memory": memory_mb << 20,
+        "filter": "" if boxed else sandbox_syscalls.program().hex(),
+    }
     return json.dumps(job).encode()
 
 
@@ -94,14 +103,20 @@ def read_answer(written: bytes, calls: Sequence[Any], ended: str | None, said: s
     """The results out of what the process wrote; `ended` is why it was ended, if so. Whatever is no list of one result
     a call is `crash`. Raises NotRunError if it never began."""
     if not written.startswith(BEGAN):
-        raise NotRunError(f"a process for a model's code could not be started: {said or ended or 'it wrote nothing'}")
+        raise NotRunError(
+            f"a process for a model's code could not be started: {said or ended or 'it wrote nothing'}"
+        )
     if ended is not None:
         return _failed(ended, calls)
     try:
         results = json.loads(written[len(BEGAN) :])
     except (ValueError, RecursionError):
         return _failed("crash", calls)
-    if not isinstance(results, list) or len(results) != len(calls) or not all(isinstance(r, dict) for r in results):
+    if (
+        not isinstance(results, list)
+        or len(results) != len(calls)
+        or not all(isinstance(r, dict) for r in results)
+    ):
         return _failed("crash", calls)
     return Ran(tuple(results))
 

@@ -82,7 +82,14 @@ def find_box() -> Box:
         arguments += ["--ro-bind", path, path]
     for path in _hidden(folders):
         arguments += ["--tmpfs", path, "--remount-ro", path]
-    arguments += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--dev-bind", os.devnull, os.devnull]
+    arguments += [
+        "--ro-bind-try",
+        "/etc/ld.so.cache",
+        "/etc/ld.so.cache",
+        "--dev-bind",
+        os.devnull,
+        os.devnull,
+    ]
     # No /proc: a function needs none, and to a process of the host's root some files in it could be written.
     arguments += ["--remount-ro", "/", "--chdir", "/"]
     return Box(python, tuple(arguments), sandbox_syscalls.program())

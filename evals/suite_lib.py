@@ -23,7 +23,8 @@ NUMBER = r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 MARK = r"(?:final answer|answer|result|total|label|category)"
 CURRENCY = r"(?:US)?[$€£]"
 MARKED_NUMBER = re.compile(
-    rf"\b(?:answer|result)\b\s*(?:is|are|=|:|would be|must be)?[\s:*_]*\\?\(?\s*{CURRENCY}?\s*({NUMBER})", re.I
+    rf"\b(?:answer|result)\b\s*(?:is|are|=|:|would be|must be)?[\s:*_]*\\?\(?\s*{CURRENCY}?\s*({NUMBER})",
+    re.I,
 )
 BOXED = re.compile(rf"\\boxed\{{\s*(?:\\text\{{\s*)?\\?{CURRENCY}?\s*({NUMBER})")
 
@@ -59,10 +60,14 @@ def suite_task(suite: str, scorer: Scorer, solver: Solver | None = None, **setti
     )
 
 
-def scored(value: float, *, answer: str | None, check: bool, explanation: str | None = None, **more: Any) -> Score:
+def scored(
+    value: float, *, answer: str | None, check: bool, explanation: str | None = None, **more: Any
+) -> Score:
     """A score in [0, 1] with `check`: did what a runtime could test without knowing the answer hold; `more` is what
     else its metadata says."""
-    return Score(value=float(value), answer=answer, explanation=explanation, metadata={"check": check, **more})
+    return Score(
+        value=float(value), answer=answer, explanation=explanation, metadata={"check": check, **more}
+    )
 
 
 def was_cut(state: TaskState) -> bool:
@@ -147,7 +152,9 @@ def _amount(text: str) -> str:
 
 def final_label(text: str, labels: tuple[str, ...], *, cut: bool = False) -> str | None:
     """The one label a text settles on: after the last "answer:", else alone in the last line, or else in the text."""
-    plain = re.sub(r"\\boxed\{(?:\\text\{)?([^{}]*)\}+", r"\1", text.replace("**", "").replace("`", "")).casefold()
+    plain = re.sub(
+        r"\\boxed\{(?:\\text\{)?([^{}]*)\}+", r"\1", text.replace("**", "").replace("`", "")
+    ).casefold()
     choice = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
     marked = re.findall(
         rf"\b{MARK}\b(?:[^.:\n]{{0,60}}?\bis\b|\s*:|\s+(?:would|should) be\b)[\s:\"'*]*({choice})\b", plain

@@ -1,4 +1,5 @@
-"""Columns of a terminal: names as wide as they are shown (a Chinese character is two columns), and none without end."""
+"""Columns of a terminal: names as wide as they are shown (a Chinese character is two columns), and
+none without end."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ LONGEST = 72
 
 
 def named(name: object) -> str:
-    """A name from outside for a line or a table: escaped, and cut in the middle where it is longer than LONGEST."""
+    """A name from outside for a line or a table: escaped, and cut in the middle where it is longer
+    than LONGEST."""
     shown = visible(name)
     if cell_len(shown) <= LONGEST:
         return shown

@@ -1,7 +1,9 @@
-"""Keys stay where they are used: references in what is written, values at the last moment, stars where one slips out.
+"""Keys stay where they are used: references in what is written, values at the last moment, stars
+where one slips out.
 
-A setting may name a variable of the environment, `${NAME}`. A key that was written out all the same is taken for such a
-reference to itself (`${config.extra_headers.Authorization}`), so that no log, manifest or artifact ever holds it.
+A setting may name a variable of the environment, `${NAME}`. A key that was written out all the
+same is taken for such a reference to itself (`${config.extra_headers.Authorization}`), so that no
+log, manifest or artifact ever holds it.
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ _NAME = re.compile(
     r"(?<!last)(?<!image)(?<!max)(?<!of)(?<!special)(?<!text)(?<!turn)(?<!tool)(?<!think)[-_.]token$|^token$|"
     r"(^|[-_.])(access|api|auth|bearer|hf|id|refresh|security|session|user|x)token$", re.I,
 )  # fmt: skip
-"""Names of settings, headers, URL parameters and variables whose values are keys; `max_tokens` and `stop_token` are
-none of them. Camel case is read as if it had underscores."""
+"""Names of settings, headers, URL parameters and variables whose values are keys; `max_tokens` and
+`stop_token` are none of them. Camel case is read as if it had underscores."""
 _CARRIER = re.compile(r"(^|[-_.])(headers?|query([-_]params)?)$", re.I)
-"""Mappings in which a gateway's key may have any name: each value is a key there unless it is known to be none."""
+"""Mappings in which a gateway's key may have any name: each value is a key there unless it is
+known to be none."""
 _HARMLESS = re.compile(
     r"^(accept([-_].*)?|content[-_].*|user[-_]agent|(http[-_])?referr?er|x[-_]title|(anthropic|openai)[-_](beta|version)|"
     r"api[-_]version|x[-_](stainless|ms[-_]client|request[-_]id).*|.*[-_]?cache[-_]control|date|host|origin|connection|"
@@ -62,7 +65,8 @@ _KNOWN: set[str] = set()
 def hidden(tree: Any, path: str, found: dict[str, Any]) -> Any:
     """`tree` (JSON) with a reference for every key in it, of which `found` then knows the value.
 
-    path: where it stands, such as `args`; the reference is made of that, so it is the same whatever the value is.
+    path: where it stands, such as `args`; the reference is made of that, so it is the same
+    whatever the value is.
     """
     if isinstance(tree, Mapping):
         return {key: hidden(value, f"{path}.{key}", found) for key, value in tree.items()}
@@ -73,7 +77,9 @@ def hidden(tree: Any, path: str, found: dict[str, Any]) -> Any:
     # Beside references only what could be a key itself: a scheme, such as `Bearer`, is none.
     parts = _REFERENCE.split(str(tree))
     words = (
-        [str(tree)] if len(parts) == 1 else [w for part in parts[::2] for w in part.strip(" :;,").split() if _own(w)]
+        [str(tree)]
+        if len(parts) == 1
+        else [w for part in parts[::2] for w in part.strip(" :;,").split() if _own(w)]
     )
     if not any(is_key(path, word) for word in words):
         return tree
@@ -83,11 +89,12 @@ def hidden(tree: Any, path: str, found: dict[str, Any]) -> Any:
 
 
 def revealed(tree: Any, found: Mapping[str, Any], where: str, path: str | None = None) -> Any:
-    """`tree` with the values of its references: of `found`, else of the environment. Raises InputError for one that is
-    not set. From then on the values are stars in every text that `masked` sees.
+    """`tree` with the values of its references: of `found`, else of the environment. Raises
+    InputError for one that is not set. From then on the values are stars in every text that
+    `masked` sees.
 
-    path: where it stands, for what may hold other texts that look like references, such as the arguments of a task: a
-    variable of the environment is then put in only where a key is expected.
+    path: where it stands, for what may hold other texts that look like references, such as the
+    arguments of a task: a variable of the environment is then put in only where a key is expected.
     """
 
     def of_environment(match: re.Match[str]) -> str:
@@ -138,8 +145,9 @@ def has_references(tree: Any) -> bool:
 def is_key(name: str, value: str) -> bool:
     """Whether a setting of that name (a path with dots), and with that value, is a key.
 
-    So it is below a name of keys (`auth: [user, password]`), and in a mapping of headers or parameters, where a
-    gateway's key may have any name, unless name or value are known to be harmless.
+    So it is below a name of keys (`auth: [user, password]`), and in a mapping of headers or
+    parameters, where a gateway's key may have any name, unless name or value are known to be
+    harmless.
     """
     if not value:
         return False
@@ -175,7 +183,8 @@ def know(value: object) -> None:
 
 
 def _forms(value: str) -> set[str]:
-    """How a text may hold a key: as it is, in JSON, in a URL or a form, in base64 with its padding or without."""
+    """How a text may hold a key: as it is, in JSON, in a URL or a form, in base64 with its padding
+    or without."""
     whole = value.encode("utf-8", "replace")
     coded = {base64.b64encode(whole).decode(), base64.urlsafe_b64encode(whole).decode()}
     return {
@@ -200,8 +209,8 @@ def starred(text: str) -> str:
 
 
 def masked(text: str) -> str:
-    """`starred`, and stars for what has the form of a key, and for the passwords and keys in URLs, wherever they come
-    from."""
+    """`starred`, and stars for what has the form of a key, and for the passwords and keys in URLs,
+    wherever they come from."""
     return masker()(text)
 
 
@@ -245,14 +254,16 @@ def without_keys(tree: Any) -> Any:
 
 
 def file_with_key(path: Path) -> Path | None:
-    """The first file at or below `path` that holds a key of the environment or one that was used, or None."""
+    """The first file at or below `path` that holds a key of the environment or one that was used,
+    or None."""
     known = [value.encode() for value in keys_known()]
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     return next((f for f in files if known and any(value in f.read_bytes() for value in known)), None)
 
 
 def mask_error(error: BaseException) -> None:
-    """Put stars into an exception, its attributes and those that led to it, in place: it is still itself."""
+    """Put stars into an exception, its attributes and those that led to it, in place: it is still
+    itself."""
     waiting, seen = [error], set()
     while waiting:
         at = waiting.pop()

@@ -25,7 +25,8 @@ from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 
 SEEN = 0.95
-"""Only candidates seen on this share of the samples may be the reference: other means do not compare."""
+"""Only candidates seen on this share of the samples may be the reference: other means do not
+compare."""
 
 FOLDS = 5
 
@@ -34,9 +35,10 @@ FOLDS = 5
 class Need:
     """What one candidate, or one suite of it, needs for a verdict against the reference.
 
-    `suite` None = all together. `samples`, `dollars`: further ones, for both candidates of the pair, at power .8 if the
-    present difference is the truth; `if_equal` the same if it is as good as the reference. None = no number would do.
-    `raced`: why it left the race of the suite (of all suites, where `suite` is None), which no further samples change.
+    `suite` None = all together. `samples`, `dollars`: further ones, for both candidates of the
+    pair, at power .8 if the present difference is the truth; `if_equal` the same if it is as good
+    as the reference. None = no number would do. `raced`: why it left the race of the suite (of all
+    suites, where `suite` is None), which no further samples change.
     """
 
     candidate: Candidate
@@ -52,7 +54,8 @@ class Need:
     dollars: float | None
     raced: str | None = None
     two_phases: Share | None = None
-    """A share of the samples on which running the reference is enough, where that costs less (`reference_share`)."""
+    """A share of the samples on which running the reference is enough, where that costs less
+    (`reference_share`)."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,12 @@ def plan(
     reference: Candidate | None = None,
     by_suite: bool = False,
 ) -> Plan:
-    """Samples and dollars that would show each candidate non-inferior to `reference` (default: who ran on a drawn part
-    alone, as a sweep's `reference_share` has it, else the best mean quality).
+    """Samples and dollars that would show each candidate non-inferior to `reference` (default: who
+    ran on a drawn part alone, as a sweep's `reference_share` has it, else the best mean quality).
 
-    `outcomes` raw or validated. Paired and clustered as the verdicts are. Raises InputError for a margin outside (0,
-    1), a confidence outside (.5, 1), fewer than two candidates, or a reference that the outcomes do not hold.
+    `outcomes` raw or validated. Paired and clustered as the verdicts are. Raises InputError for a
+    margin outside (0, 1), a confidence outside (.5, 1), fewer than two candidates, or a reference
+    that the outcomes do not hold.
     """
     if not 0 < margin < 1 or not 0.5 < confidence < 1:
         raise InputError(f"plan: margin {margin} must lie in (0, 1) and confidence {confidence} in (0.5, 1)")
@@ -94,7 +98,9 @@ def plan(
     best = int(np.where(everywhere, means, -1).argmax()) if not drawn else drawn[0]
     best = best if reference is None else data.candidates.index(reference)
     every = np.ones(len(data), bool)
-    left = {(one.candidate, one.suite): one.reason.words for one in eliminations_of(outcomes) if one.reason.final}
+    left = {
+        (one.candidate, one.suite): one.reason.words for one in eliminations_of(outcomes) if one.reason.final
+    }
     parts: list[tuple[str | None, np.ndarray[tuple[int], np.dtype[np.bool_]]]] = [(None, every)]
     if by_suite:
         parts += [(name, data.suite == code) for code, name in enumerate(data.suites)]
@@ -137,8 +143,11 @@ def _need(
     )  # fmt: skip
 
 
-def _two_phases(data: OutcomeMatrix, column: int, reference: int, margin: float, confidence: float) -> Share | None:
-    """What a drawn part of the reference would spare, by what the outcomes of the others explain of its own."""
+def _two_phases(
+    data: OutcomeMatrix, column: int, reference: int, margin: float, confidence: float
+) -> Share | None:
+    """What a drawn part of the reference would spare, by what the outcomes of the others explain
+    of its own."""
     quality = data.quality
     fold = np.random.default_rng(0).permutation(int(data.group.max()) + 1)[data.group] % FOLDS
     others = [j for j in run_throughout(quality, data.weighting) if j != reference]
@@ -151,7 +160,9 @@ def _two_phases(data: OutcomeMatrix, column: int, reference: int, margin: float,
         return None
     alone = suites_of(data.suite)
     inside = np.hstack([features(quality[:, others]), alone])
-    left = best_regression(quality[:, reference], known, 1 / data.weight[:, reference], [inside, alone], fold).left
+    left = best_regression(
+        quality[:, reference], known, 1 / data.weight[:, reference], [inside, alone], fold
+    ).left
     spread = paired_spread(quality[:, reference], quality[:, column], known, fold)
     usd = np.where(priced, data.cost_usd, 0.0).sum(axis=0) / np.maximum(priced.sum(axis=0), 1)
     return best_share(

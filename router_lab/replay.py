@@ -25,13 +25,15 @@ MEANS = ("quality", "cost_usd", "reference_quality", "reference_cost_usd")
 
 @dataclass(frozen=True)
 class Replay:
-    """Means per sample of a policy on outcomes, chance in expectation, on rows where policy and reference both have
-    outcomes; `skipped` rows have not. Costs are over the rows where both costs are known.
+    """Means per sample of a policy on outcomes, chance in expectation, on rows where policy and
+    reference both have outcomes; `skipped` rows have not. Costs are over the rows where both costs
+    are known.
 
-    `shares`: by candidate, the expected share of rows it serves. `in_sample`: the rows were used in the fit, so this
-    is no evidence. `oracle` knows each row's outcomes beforehand: an upper bound, never a promise.
-    rows, mix: what the policy and the random mix give each row. served [n, c]: the shares of its requests. recorded:
-    what each candidate gave it, without escalation, costs where the policy's is known. suites: names of the codes.
+    `shares`: by candidate, the expected share of rows it serves. `in_sample`: the rows were used
+    in the fit, so this is no evidence. `oracle` knows each row's outcomes beforehand: an upper
+    bound, never a promise. rows, mix: what the policy and the random mix give each row. served [n,
+    c]: the shares of its requests. recorded: what each candidate gave it, without escalation,
+    costs where the policy's is known. suites: names of the codes.
     """
 
     quality: float
@@ -54,8 +56,9 @@ class Replay:
     suites: tuple[str, ...]
 
     def estimate(self, metric: str) -> Estimate:
-        """The clustered estimate of `quality`, `cost_usd`, `savings`, `quality_difference` (policy minus reference),
-        `reference_quality`, `reference_cost_usd` or `savings_over_mix` (policy minus random mix)."""
+        """The clustered estimate of `quality`, `cost_usd`, `savings`, `quality_difference` (policy
+        minus reference), `reference_quality`, `reference_cost_usd` or `savings_over_mix` (policy
+        minus random mix)."""
         paired: dict[str, Callable[[], Estimate]] = {
             "quality_difference": self.rows.take(self.rows.scored).gain,
             "savings": self.rows.saving,
@@ -94,14 +97,15 @@ def number(value: Any) -> Any:
 
 
 def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> Replay:
-    """Score `policy` (at `point`, default its own) on outcomes as `fit_policy` takes them, raw or validated.
+    """Score `policy` (at `point`, default its own) on outcomes as `fit_policy` takes them, raw or
+    validated.
 
-    Rows of groups that the fit used, and copies of their prompts (`outcomes.copies.used_names`), are left out; where
-    nothing else is left they are scored and labelled in-sample.
-    A null prompt is decided like an empty one; column `vector` is passed to a policy that was fitted on one, and a
-    sample without counts as missing its vector, which is warned of (RouterLabWarning). Candidates of the outcomes that
-    the policy does not know are ignored.
-    Raises InputError for outcomes that are not the policy's (`outcomes_for`), or for vectors of another length.
+    Rows of groups that the fit used, and copies of their prompts (`outcomes.copies.used_names`),
+    are left out; where nothing else is left they are scored and labelled in-sample. A null prompt
+    is decided like an empty one; column `vector` is passed to a policy that was fitted on one, and
+    a sample without counts as missing its vector, which is warned of (RouterLabWarning).
+    Candidates of the outcomes that the policy does not know are ignored. Raises InputError for
+    outcomes that are not the policy's (`outcomes_for`), or for vectors of another length.
     """
     return replay_known(policy, outcomes_for(policy, outcomes, "replay"), point)
 
@@ -124,9 +128,11 @@ def replay_known(policy: Policy, outcomes: pd.DataFrame, point: str | None = Non
 
 
 def requests_of(policy: Policy, data: OutcomeMatrix) -> tuple[list[str], list[str], Floats | None]:
-    """Prompts, suites and vectors [n, d] of the outcomes, as `policy` is asked; None where it takes no vectors.
+    """Prompts, suites and vectors [n, d] of the outcomes, as `policy` is asked; None where it
+    takes no vectors.
 
-    Raises InputError for vectors of another length; warns of samples without the vector that it was fitted on.
+    Raises InputError for vectors of another length; warns of samples without the vector that it
+    was fitted on.
     """
     prompts, suites = [p or "" for p in data.prompts], [data.suites[i] for i in data.suite]
     name, length, vectors = policy.spec.name, policy.vector_length, data.vectors
@@ -148,10 +154,12 @@ def requests_of(policy: Policy, data: OutcomeMatrix) -> tuple[list[str], list[st
 
 
 def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
-    """The outcomes as they would be if every answer that fails its run-time `check` were asked again of `reference`.
+    """The outcomes as they would be if every answer that fails its run-time `check` were asked
+    again of `reference`.
 
-    Such a row gets the reference's quality of the same sample and epoch, both costs and both latencies; where the
-    reference has none, it becomes unknown (NaN). Rows whose check passed, or was not made, stay. Rows keep their order.
+    Such a row gets the reference's quality of the same sample and epoch, both costs and both
+    latencies; where the reference has none, it becomes unknown (NaN). Rows whose check passed, or
+    was not made, stay. Rows keep their order.
     """
     frame = outcomes.copy()
     if "check" not in frame.columns:
@@ -170,16 +178,24 @@ def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
 
 
 def score(
-    policy: Policy, data: OutcomeMatrix, shares: Floats, *, in_sample: bool, plain: OutcomeMatrix | None = None
+    policy: Policy,
+    data: OutcomeMatrix,
+    shares: Floats,
+    *,
+    in_sample: bool,
+    plain: OutcomeMatrix | None = None,
 ) -> Replay:
-    """The Replay of given `shares` [n, c]: the probability with which each row is served by each candidate.
+    """The Replay of given `shares` [n, c]: the probability with which each row is served by each
+    candidate.
 
     `plain`: the outcomes without escalation, which the baselines are scored on; default `data`.
     """
     ref = policy.spec.reference
     rows = Recorded.of(data, ref).served(shares)
     recorded = Recorded.of(data if plain is None else plain, ref)
-    recorded = replace(recorded, cost_usd=np.where(np.isnan(rows.cost_usd)[:, None], np.nan, recorded.cost_usd))
+    recorded = replace(
+        recorded, cost_usd=np.where(np.isnan(rows.cost_usd)[:, None], np.nan, recorded.cost_usd)
+    )
     chosen = Certificate.of(policy).random_mix  # that the fit chose and certified; without one, the reference
     pair, share = (policy.reference, 0.0) if chosen is None else (chosen.candidate, float(chosen.probability))
     chances = {} if chosen is None else {policy.candidates.index(c): p for c, p in chosen.parts.items()}
@@ -187,7 +203,9 @@ def score(
     gain, means = rows.gain(), {name: rows.mean(name).value for name in MEANS}
     spent, base = means["cost_usd"], means["reference_cost_usd"]
     kept = None if rows.weight is None else rows.weight[rows.scored]
-    served = np.average(shares[rows.scored], axis=0, weights=kept) if gain.n else np.zeros(len(policy.candidates))
+    served = (
+        np.average(shares[rows.scored], axis=0, weights=kept) if gain.n else np.zeros(len(policy.candidates))
+    )
     return Replay(
         **means, savings=1 - spent / base if base else 0.0,
         shares={c: float(s) for c, s in zip(policy.candidates, served, strict=True)},
@@ -204,8 +222,11 @@ def score(
 
 
 def _fixed(policy: Policy, recorded: Recorded, rows: Paired) -> tuple[dict[str, Any], ...]:
-    """Each candidate for everything: its means over the rows it has, and paired with the reference's."""
-    quality, cost = (column_means(values, recorded.weight) for values in (recorded.quality, recorded.cost_usd))
+    """Each candidate for everything: its means over the rows it has, and paired with the
+    reference's."""
+    quality, cost = (
+        column_means(values, recorded.weight) for values in (recorded.quality, recorded.cost_usd)
+    )
     found = []
     for column, pair in enumerate(policy.candidates):
         always = recorded.always(column).within(rows)
@@ -226,4 +247,8 @@ def _oracle(recorded: Recorded, rows: Paired) -> dict[str, float]:
     if not some.any():
         return {"quality": float("nan"), "cost_usd": float("nan"), "savings": float("nan")}
     base, cost = float(rows.reference_cost_usd[some].mean()), float(cheapest[some].mean())
-    return {"quality": float(best[some].mean()), "cost_usd": cost, "savings": 1 - cost / base if base else 0.0}
+    return {
+        "quality": float(best[some].mean()),
+        "cost_usd": cost,
+        "savings": 1 - cost / base if base else 0.0,
+    }

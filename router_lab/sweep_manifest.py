@@ -1,4 +1,5 @@
-"""`sweep.json`, what a sweep says of its log directory: written here alone, and read here in any version."""
+"""`sweep.json`, what a sweep says of its log directory: written here alone, and read here in any
+version."""
 
 from __future__ import annotations
 
@@ -28,17 +29,19 @@ INTERRUPTED = (
 
 
 class PricesFile(Said):
-    """Where the sweep's prices are, from its log directory, and their hash; None = no such file: genai-prices."""
+    """Where the sweep's prices are, from its log directory, and their hash; None = no such file:
+    genai-prices."""
 
     file: str
     sha256: str | None = None
 
 
 class SweptCell(OfCandidate):
-    """One candidate in one suite, as its logs say of themselves: a log's name changes when a run goes on from it.
+    """One candidate in one suite, as its logs say of themselves: a log's name changes when a run
+    goes on from it.
 
-    planned: samples; request: what was recorded of its requests; beside these config, few_shot and task_args. The first
-    version had one object a candidate, and no suite.
+    planned: samples; request: what was recorded of its requests; beside these config, few_shot and
+    task_args. The first version had one object a candidate, and no suite.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -50,7 +53,8 @@ class SweptCell(OfCandidate):
 
 
 class DrawnPart(OfCandidate):
-    """A candidate ran on a random part alone, drawn with probability `share`: `samples` of `order`, ids by suite."""
+    """A candidate ran on a random part alone, drawn with probability `share`: `samples` of
+    `order`, ids by suite."""
 
     share: float = Field(gt=0, le=1)
     samples: Names
@@ -58,9 +62,10 @@ class DrawnPart(OfCandidate):
 
 
 class SweepManifest(Said):
-    """logs: names of those that count; planned: by name, samples that a log was to run; order: by task version, ids of
-    the samples as they were to run; needed, unrun: samples × epochs of the whole sweep, and those without money;
-    interrupted: the run has not come to its end. What a file does not say is empty or None."""
+    """logs: names of those that count; planned: by name, samples that a log was to run; order: by
+    task version, ids of the samples as they were to run; needed, unrun: samples × epochs of the
+    whole sweep, and those without money; interrupted: the run has not come to its end. What a file
+    does not say is empty or None."""
 
     sweep: str = ""
     logs: tuple[str, ...] = ()
@@ -101,8 +106,8 @@ class SweepManifest(Said):
     def planned_of(
         self, log: str, suite: str, candidate: Candidate, settings_sha: str | None, task_version: Any
     ) -> int | None:  # fmt: skip
-        """How many samples the sweep was to run of a log's cell; None where it does not say. A log that was made after
-        the manifest is known by its suite, candidate, settings and dataset."""
+        """How many samples the sweep was to run of a log's cell; None where it does not say. A log
+        that was made after the manifest is known by its suite, candidate, settings and dataset."""
         who = (suite, candidate, settings_sha, task_version)
         mine = (
             one.planned
@@ -117,25 +122,28 @@ class SweepManifest(Said):
         return part if part and part.candidate == candidate and suite in part.samples else None
 
     def inclusion(self, suite: str, candidate: Candidate) -> Mapping[str, float]:
-        """Probability with which each sample was run: 1 but where a candidate was due on a race's control share, or on
-        a drawn part, alone."""
+        """Probability with which each sample was run: 1 but where a candidate was due on a race's
+        control share, or on a drawn part, alone."""
         drawn = self.drawn_for(suite, candidate)
         if drawn is not None:
             return dict.fromkeys(drawn.order.get(suite, []), drawn.share)
         return {} if self.race is None else self.race.inclusion(suite, candidate)
 
     def not_due(self, suite: str, candidate: Candidate) -> set[str]:
-        """Samples that a candidate was not due on, so that what is there of them was run by an earlier race, or for a
-        larger share."""
+        """Samples that a candidate was not due on, so that what is there of them was run by an
+        earlier race, or for a larger share."""
         drawn = self.drawn_for(suite, candidate)
         if drawn is not None:
             return set(drawn.order.get(suite, [])) - set(drawn.samples[suite])
         return set() if self.race is None else self.race.not_due(suite, candidate)
 
     def due(self, suite: str, candidate: Candidate, task_version: Any) -> Sequence[str]:
-        """Ids of the samples that a candidate was to run, in their order, if it is told of each why it was not run:
-        nothing where no race, budget or interrupt has left any out."""
-        drawn, raced = self.drawn_for(suite, candidate), None if self.race is None else self.race.order.get(suite)
+        """Ids of the samples that a candidate was to run, in their order, if it is told of each
+        why it was not run: nothing where no race, budget or interrupt has left any out."""
+        drawn, raced = (
+            self.drawn_for(suite, candidate),
+            None if self.race is None else self.race.order.get(suite),
+        )
         if raced is None and self.budget_usd is None and not self.interrupted:
             return ()
         if drawn is not None:

@@ -84,7 +84,9 @@ def at_once() -> Callable[..., list[tuple[str, str, int]]]:
 
     def run(program: str, *arguments: str, processes: int = 2) -> list[tuple[str, str, int]]:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        jobs = [subprocess.Popen([sys.executable, "-c", program, *arguments], **pipes) for _ in range(processes)]
+        jobs = [
+            subprocess.Popen([sys.executable, "-c", program, *arguments], **pipes) for _ in range(processes)
+        ]
         for job in jobs:
             assert job.stdout is not None and job.stdout.readline() == "ready\n"
         for job in jobs:

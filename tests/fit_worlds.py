@@ -33,7 +33,9 @@ def two_kinds(n: int = 400, seed: int = 0, *, shuffle: bool = False, prompts: bo
     return validate_outcomes(frame)
 
 
-def constant(qualities: dict[str, float], costs: dict[str, float], n: int = 200, seed: int = 0) -> pd.DataFrame:
+def constant(
+    qualities: dict[str, float], costs: dict[str, float], n: int = 200, seed: int = 0
+) -> pd.DataFrame:
     """Candidates whose quality is a coin that the prompt says nothing about."""
     rng = np.random.default_rng(seed)
     rows = [
@@ -55,7 +57,12 @@ def checked(n: int = 400, seed: int = 0) -> pd.DataFrame:
     for i in range(n):
         right = bool(rng.random() < 0.7)
         check = right or bool(rng.random() < 0.1)
-        common = {"suite": "s", "sample_id": f"s{i:04d}", "prompt": f"question number {i}", "group": f"g{i:04d}"}
+        common = {
+            "suite": "s",
+            "sample_id": f"s{i:04d}",
+            "prompt": f"question number {i}",
+            "group": f"g{i:04d}",
+        }
         rows.append(common | {"model": "small", "quality": float(right), "cost_usd": 0.01, "check": check})
         rows.append(common | {"model": "large", "quality": 1.0, "cost_usd": 0.10, "check": None})
     return validate_outcomes(pd.DataFrame(rows))

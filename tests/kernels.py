@@ -32,7 +32,9 @@ from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 X86 = platform.machine().lower() in ("x86_64", "amd64")
-AVX512 = [f for f in __cpu_dispatch__ if __cpu_features__.get(f) and (f == "X86_V4" or f.startswith("AVX512"))]
+AVX512 = [
+    f for f in __cpu_dispatch__ if __cpu_features__.get(f) and (f == "X86_V4" or f.startswith("AVX512"))
+]
 AVX2 = [f for f in __cpu_dispatch__ if __cpu_features__.get(f) and f in ("X86_V3", "AVX2", "FMA3")]
 NEEDS = {"Prescott": "SSE3", "Sandybridge": "AVX", "Haswell": "AVX2", "SkylakeX": "AVX512F"}
 """What a machine must have for OpenBLAS to use its kernels for a processor."""
@@ -83,7 +85,9 @@ FEW = (threads(3), kernels("SkylakeX"), kernels("Haswell", avx512=False), old_ma
 
 def answers(configuration: Configuration, *arguments: str) -> dict[str, list[str]]:
     """What this program prints under a configuration: a list of words by name."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS", "NPY_DISABLE", "GLIBC_TUN"))}
+    clean = {
+        k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS", "NPY_DISABLE", "GLIBC_TUN"))
+    }
     env = clean | {"OMP_NUM_THREADS": "1"} | configuration.env
     command = [sys.executable, "-W", "error", "-m", "tests.kernels", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
@@ -110,11 +114,28 @@ def world(seed: int, n: int = 60) -> pd.DataFrame:
     """Three candidates on two suites, with everything that a table may have: groups of several rows, two epochs,
     thirds as qualities, missing outcomes, known chances of a run, failed checks, vectors."""
     rng = np.random.default_rng(seed)
-    words = ("add", "prove", "the", "sum", "of", "deep", "old", "new", "fast", "list", "(x)", "12", "why", "how")
+    words = (
+        "add",
+        "prove",
+        "the",
+        "sum",
+        "of",
+        "deep",
+        "old",
+        "new",
+        "fast",
+        "list",
+        "(x)",
+        "12",
+        "why",
+        "how",
+    )
     rows: list[dict[str, object]] = []
     for i in range(n):
         hard, told = float(rng.random()), [float(v) for v in np.round(rng.random(3), 6)]
-        text = " ".join(rng.choice(words, int(rng.integers(4, 12)))) + (" theorem" if hard > 0.5 else " numbers")
+        text = " ".join(rng.choice(words, int(rng.integers(4, 12)))) + (
+            " theorem" if hard > 0.5 else " numbers"
+        )
         told[0] += hard
         shared = {"suite": f"suite-{i % 2}", "sample_id": f"s{i:04d}", "prompt": text, "group": f"g{i % 50}",
                   "vector": told}  # fmt: skip
@@ -183,7 +204,11 @@ def uses(policy: Any, table: pd.DataFrame) -> list[Any]:
     data = OutcomeMatrix.from_frame(some)
     prompts, suites, vectors = requests_of(policy, data)
     quality, cost = policy.predict(prompts, suites, vectors)
-    told: list[Any] = [quality.tobytes(), cost.tobytes(), policy.shares(prompts, suites, vectors=vectors).tobytes()]
+    told: list[Any] = [
+        quality.tobytes(),
+        cost.tobytes(),
+        policy.shares(prompts, suites, vectors=vectors).tobytes(),
+    ]
     told += [_tie(policy, i, prompts, suites, vectors, quality, cost) for i in range(0, len(prompts), 10)]
     unread = Policy(replace(policy.spec, groups=np.zeros(0, np.uint64)))  # so that every row counts as fresh
     gates = [
@@ -207,7 +232,9 @@ def _tie(policy: Any, i: int, prompts: Any, suites: Any, vectors: Any, quality: 
     for guard in (gain, math.nextafter(gain, -1.0)):
         points = {**policy.spec.points, policy.spec.point: (Follow(tradeoff, max(guard, 0.0)),)}
         asked = {} if vectors is None else {"vector": vectors[i]}
-        found.append(Policy(replace(policy.spec, points=points)).decide(prompts[i], suite=suites[i], **asked).to_dict())
+        found.append(
+            Policy(replace(policy.spec, points=points)).decide(prompts[i], suite=suites[i], **asked).to_dict()
+        )
     return found
 
 

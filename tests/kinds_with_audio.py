@@ -44,7 +44,9 @@ def cli(*words: str) -> str:
     return done.output
 
 
-def sample(name: str, usage: dict[str, int], metadata: dict[str, Any] | None = None, response: Any = None) -> Any:
+def sample(
+    name: str, usage: dict[str, int], metadata: dict[str, Any] | None = None, response: Any = None
+) -> Any:
     """A sample of one call, as a log has it."""
     message = {"role": "assistant", "content": "a", "source": "generate"}
     output = {"model": "spoken", "choices": [{"message": message, "stop_reason": "stop"}], "completion": "a",
@@ -87,11 +89,26 @@ def write_logs(folder: Path) -> None:
 def follow(folder: Path) -> dict[str, Any]:
     """Everything that is seen of the two kinds between a price and a page."""
     seen: dict[str, Any] = {}
-    prices, log, out = folder / "prices.yaml", folder / "2026-05-31T12-00-00_t.json", folder / "outcomes.parquet"
+    prices, log, out = (
+        folder / "prices.yaml",
+        folder / "2026-05-31T12-00-00_t.json",
+        folder / "outcomes.parquet",
+    )
     fixed = ("--source", "s", "--starts", "2024-01-01", "--prices", str(prices))
     seen["help"] = cli("prices", "add", "--help")
     cli(
-        "prices", "add", MODEL, "--input", "2.5", "--output", "10", "--input-audio", "40", "--cache-read", "0.5", *fixed
+        "prices",
+        "add",
+        MODEL,
+        "--input",
+        "2.5",
+        "--output",
+        "10",
+        "--input-audio",
+        "40",
+        "--cache-read",
+        "0.5",
+        *fixed,
     )
     cli("prices", "add", MODEL, "--output-audio", "80", *fixed)
     seen["file"] = prices.read_text()
@@ -99,7 +116,11 @@ def follow(folder: Path) -> dict[str, Any]:
     seen["json"] = json.loads(cli("prices", "show", MODEL, "--prices", str(prices), "--json"))
     write_logs(folder)
     cli("collect", str(log), "--out", str(out), "--prices", str(prices))
-    second = (str(log.with_name("2026-05-31T12-00-01_t.json")), "--out", str(folder / "turns" / "outcomes.parquet"))
+    second = (
+        str(log.with_name("2026-05-31T12-00-01_t.json")),
+        "--out",
+        str(folder / "turns" / "outcomes.parquet"),
+    )
     cli("collect", *second, "--prices", str(prices), "--caching", "prefix")
     tables(folder, seen)
     cli("report", str(out), "--html", str(folder / "page.html"))
@@ -158,9 +179,19 @@ def money(folder: Path, seen: dict[str, Any]) -> None:
     prices = Prices(**table.rates(MODEL, today()).as_dict())
     seen["reserved"] = Budget(max_usd=1, prices=prices).reserve(1000, max_output_tokens=100).usd
     listed = PriceTable.load().rates("openai/gpt-audio", today())
-    seen["listed"] = [listed.input, listed.output, listed.input_audio, listed.output_audio, sorted(listed.media)]
+    seen["listed"] = [
+        listed.input,
+        listed.output,
+        listed.input_audio,
+        listed.output_audio,
+        sorted(listed.media),
+    ]
     live = PriceTable.load().rates("openai/gpt-4o-realtime-preview", today())
-    raw = {"usage": {"prompt_tokens_details": {"audio_tokens": 60, "cached_tokens_details": {"audio_tokens": 40}}}}
+    raw = {
+        "usage": {
+            "prompt_tokens_details": {"audio_tokens": 60, "cached_tokens_details": {"audio_tokens": 40}}
+        }
+    }
     usage = {"input_tokens": 60, "input_tokens_cache_read": 40, "output_tokens": 20, "total_tokens": 120}
     read = read_usage(usage, answered=told_apart(raw)).tokens
     assert read is not None
@@ -190,7 +221,14 @@ def beside() -> list[Any]:
              "total_tokens": 245}  # fmt: skip
     tokens, doubt = read_usage(usage)
     assert tokens is not None
-    known = {"starts": "2024-01-01", "checked": "2024-01-01", "source": "s", "input": 1, "output": 2, "cache_read": 0.1}
+    known = {
+        "starts": "2024-01-01",
+        "checked": "2024-01-01",
+        "source": "s",
+        "input": 1,
+        "output": 2,
+        "cache_read": 0.1,
+    }
     tables = [PriceTable({"m": [Price(**known, **more)]}, default=False) for more in ({"input_image": 4}, {})]
     seen = [doubt, tokens.prompt, *(tables[0].cost("m", one, today()) for one in (tokens, tokens.uncached()))]
     try:

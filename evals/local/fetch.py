@@ -62,7 +62,9 @@ def weights(name: str) -> Path:
         _build(name, entry, path)
     found = file_sha256(path)
     if found != entry["gguf_sha256"]:
-        raise SystemExit(f"{path}: sha256 is {found}, weights.yaml says {entry['gguf_sha256']}; delete it, try again")
+        raise SystemExit(
+            f"{path}: sha256 is {found}, weights.yaml says {entry['gguf_sha256']}; delete it, try again"
+        )
     seal.write_text(found)
     return path
 

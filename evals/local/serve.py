@@ -14,8 +14,12 @@ from router_lab.runtime.errors import InputError
 
 @click.command()
 @click.argument("models", nargs=-1)
-@click.option("--gguf", multiple=True, metavar="MODEL=PATH", help="A GGUF file of your own under this model name.")
-@click.option("--port", multiple=True, metavar="MODEL=PORT", help="Not the port in weights.yaml; 0 = a free one.")
+@click.option(
+    "--gguf", multiple=True, metavar="MODEL=PATH", help="A GGUF file of your own under this model name."
+)
+@click.option(
+    "--port", multiple=True, metavar="MODEL=PORT", help="Not the port in weights.yaml; 0 = a free one."
+)
 def main(models: tuple[str, ...], gguf: tuple[str, ...], port: tuple[str, ...]) -> None:
     """Serve MODELS (default: smollm2-135m), fetching server and weights by hash on first use."""
     own = {name: Path(path) for name, _, path in (pair.partition("=") for pair in gguf)}

@@ -66,7 +66,9 @@ def known_cells() -> dict[tuple[str, str, str | None], Known]:
 
 def sums(folder: Path) -> str:
     """The text of SHA256SUMS for the recordings under `folder`, as `sha256sum -c` reads it."""
-    lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder)}" for p in recordings(folder)]
+    lines = [
+        f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder)}" for p in recordings(folder)
+    ]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -84,7 +86,10 @@ def faults(folder: Path, cells: dict[tuple[str, str, str | None], Known]) -> Ite
     """One line for each broken link of the chain. Prints a line per file that holds."""
     if (folder / SUMS).read_text() != sums(folder):
         yield f"{folder / SUMS}: does not match the files; `cd {folder} && sha256sum -c {SUMS}` names them"
-    if folder.resolve() == RECORDED and hashlib.sha256((folder / SUMS).read_bytes()).hexdigest() != SUMS_SHA256:
+    if (
+        folder.resolve() == RECORDED
+        and hashlib.sha256((folder / SUMS).read_bytes()).hexdigest() != SUMS_SHA256
+    ):
         yield f"{folder / SUMS}: SUMS_SHA256 in evals/shipped.py is another list's; if this one is meant, write its own"
     now = provenance()
     for key, value in json.loads((folder / PROVENANCE).read_text()).items():
@@ -141,7 +146,9 @@ def missing(cells: dict[tuple[str, str, str | None], Known], folder: Path) -> It
             yield f"{' '.join(str(part) for part in name)}: {lacking} of {len(known.task.dataset)} samples"
 
 
-def regenerate(folder: Path, cells: dict[tuple[str, str, str | None], Known], count: int, seed: int) -> list[str]:
+def regenerate(
+    folder: Path, cells: dict[tuple[str, str, str | None], Known], count: int, seed: int
+) -> list[str]:
     """Ask `count` random recorded first requests again on live servers; a line for each that came out different."""
     drawn = list(_draw(folder, cells, count, np.random.default_rng(seed)))
     wrong = []
@@ -150,7 +157,9 @@ def regenerate(folder: Path, cells: dict[tuple[str, str, str | None], Known], co
             for known, sample, row in drawn:
                 if known.cell.model == model:
                     same = asyncio.run(_same_again(known, sample, row))
-                    click.echo(f"{' '.join(map(str, known.name))} {sample.id}: {'same' if same else 'DIFFERENT'}")
+                    click.echo(
+                        f"{' '.join(map(str, known.name))} {sample.id}: {'same' if same else 'DIFFERENT'}"
+                    )
                     wrong += [] if same else [f"{known.name} {sample.id}: another answer on {running.build}"]
     return wrong
 
@@ -187,7 +196,9 @@ def _samples(rows: list[dict[str, Any]]) -> set[str]:
 
 @click.command()
 @click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=RECORDED)
-@click.option("--live", type=click.IntRange(min=1), help="Ask this many random generations again on a live server.")
+@click.option(
+    "--live", type=click.IntRange(min=1), help="Ask this many random generations again on a live server."
+)
 @click.option("--seed", type=int, help="Of the random draw; default: a new one, printed.")
 @click.option(
     "--write-sums",

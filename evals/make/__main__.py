@@ -16,7 +16,9 @@ def build(suite: str) -> bytes:
     rows = importlib.import_module(f"evals.make.{suite}").rows()
     sizes = Counter(row["group"] for row in rows)
     if len(sizes) < 60 or max(sizes.values()) > 0.05 * len(rows):
-        raise ValueError(f"{suite}: {len(sizes)} groups, the largest has {max(sizes.values())} of {len(rows)} samples")
+        raise ValueError(
+            f"{suite}: {len(sizes)} groups, the largest has {max(sizes.values())} of {len(rows)} samples"
+        )
     return to_jsonl(rows)
 
 

@@ -105,7 +105,9 @@ def rows(n_samples: int = 150) -> list[dict[str, Any]]:
     """`n_samples` functions as dataset rows; the group is the template. Examples and tests are [arguments, result]."""
     rng = np.random.default_rng(SEED)
     out: list[dict[str, Any]] = []
-    for t, (template, count) in enumerate(zip(TEMPLATES, spread([1] * len(TEMPLATES), n_samples), strict=True)):
+    for t, (template, count) in enumerate(
+        zip(TEMPLATES, spread([1] * len(TEMPLATES), n_samples), strict=True)
+    ):
         difficulty, name, arguments, doc, body, slots, inputs = template
         seen: set[str] = set()
         while len(seen) < count:
@@ -115,7 +117,9 @@ def rows(n_samples: int = 150) -> list[dict[str, Any]]:
             seen.add(str(values))
             signature = f"def {name}({arguments}):"
             cases = _cases(f"{signature}\n    {body.format(**values)}\n", name, inputs.format(**values))
-            shown = " ".join(f"{name}({', '.join(map(repr, call))}) == {result!r}" for call, result in cases[:SHOWN])
+            shown = " ".join(
+                f"{name}({', '.join(map(repr, call))}) == {result!r}" for call, result in cases[:SHOWN]
+            )
             out.append({
                 "id": f"code-{t:02d}-{len(seen)}",
                 "input": f'{QUESTION}\n\n{signature}\n    """{doc.format(**values)} {shown}"""',

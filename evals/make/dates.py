@@ -121,7 +121,9 @@ def rows(n_samples: int = 350) -> list[dict[str, Any]]:
     """`n_samples` questions as dataset rows; the group is the template. A template gives no question twice."""
     rng = np.random.default_rng(SEED)
     out: list[dict[str, Any]] = []
-    counts = spread([WEIGHTS[difficulty] for difficulty, *_ in TEMPLATES], n_samples, [_room(t) for t in TEMPLATES])
+    counts = spread(
+        [WEIGHTS[difficulty] for difficulty, *_ in TEMPLATES], n_samples, [_room(t) for t in TEMPLATES]
+    )
     for t, ((difficulty, kind, text, slots, answer), count) in enumerate(zip(TEMPLATES, counts, strict=True)):
         made: dict[str, tuple[str, tuple[str, ...]]] = {}
         while len(made) < count:
@@ -175,5 +177,12 @@ def clock(minutes: int) -> str:
 def _compute(expression: str, values: dict[str, Any]) -> Any:
     # The expressions are the literals above, so eval sees nothing from outside.
     days_in_month = [calendar.monthrange(2026, m)[1] for m in R(1, 13)]
-    known = {"DAYS": DAYS, "MONTHS": MONTHS, "DIM": days_in_month, "calendar": calendar, "clock": clock, "min": min}
+    known = {
+        "DAYS": DAYS,
+        "MONTHS": MONTHS,
+        "DIM": days_in_month,
+        "calendar": calendar,
+        "clock": clock,
+        "min": min,
+    }
     return eval(expression, {"__builtins__": {}}, {**known, "yes": "yes", "no": "no", **values})

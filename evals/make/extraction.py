@@ -22,7 +22,20 @@ FEW_SHOT = [
 ]
 SURNAMES = ("Adler", "Brandt", "Costa", "Diaz", "Evans", "Fischer", "Garcia", "Haas", "Ito", "Jensen", "Kovac", "Lang",
             "Moreau", "Novak", "Okafor", "Perez", "Rossi", "Silva", "Tanaka", "Weber")  # fmt: skip
-CITIES = ("Lisbon", "Oslo", "Vienna", "Dublin", "Prague", "Turin", "Lyon", "Gdansk", "Porto", "Malmo", "Basel", "Leeds")
+CITIES = (
+    "Lisbon",
+    "Oslo",
+    "Vienna",
+    "Dublin",
+    "Prague",
+    "Turin",
+    "Lyon",
+    "Gdansk",
+    "Porto",
+    "Malmo",
+    "Basel",
+    "Leeds",
+)
 ITEMS = (
     "lamp",
     "kettle",
@@ -157,7 +170,9 @@ def _draw(rng: np.random.Generator) -> dict[str, str]:
         "seat": lambda: f"{int(rng.integers(1, 40))}{pick(rng, 'ABCDEF')}",
         "phone": lambda: f"555-{int(rng.integers(1000, 9999))}",
         "date": lambda: f"2026-{int(rng.integers(1, 13)):02d}-{int(rng.integers(1, 29)):02d}",
-        "word": lambda: pick(rng, ("falcon", "maple", "comet", "harbor", "ember", "willow", "quartz", "raven")),
+        "word": lambda: pick(
+            rng, ("falcon", "maple", "comet", "harbor", "ember", "willow", "quartz", "raven")
+        ),
         "mail": lambda: f"{pick(rng, NAMES).lower()}@{pick(rng, ('mail', 'post', 'web'))}.example",
     }
     values: dict[str, str] = {}

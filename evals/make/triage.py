@@ -21,7 +21,15 @@ FEW_SHOT = [
 ]
 
 SLOTS: dict[str, tuple[str, ...]] = {
-    "p": ("desk lamp", "blue kettle", "headphones", "garden chair", "rain jacket", "coffee grinder", "phone case"),
+    "p": (
+        "desk lamp",
+        "blue kettle",
+        "headphones",
+        "garden chair",
+        "rain jacket",
+        "coffee grinder",
+        "phone case",
+    ),
     "m": ("January", "March", "April", "June", "August", "October", "November"),
     "d": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"),
     "w": ("two", "three", "four", "five", "six"),

@@ -1,6 +1,8 @@
-"""The certificate of a policy as a frozen type, and the one check of what may stand in certificate.json.
+"""The certificate of a policy as a frozen type, and the one check of what may stand in
+certificate.json.
 
-A policy decides without its certificate, so the runtime takes any object there; people and gates read it through this.
+A policy decides without its certificate, so the runtime takes any object there; people and gates
+read it through this.
 """
 
 from router_lab.certificate.types import (

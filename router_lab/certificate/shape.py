@@ -1,7 +1,8 @@
-"""A JSON object as a frozen type: the types of its fields say what it may hold, and it is read and written by them.
+"""A JSON object as a frozen type: the types of its fields say what it may hold, and it is read and
+written by them.
 
-A field without a default must be there; one whose type does not allow None must not be null. Keys that no field names
-may hold anything, and are written back as they were read.
+A field without a default must be there; one whose type does not allow None must not be null. Keys
+that no field names may hold anything, and are written back as they were read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ Reader = Callable[[Any, str], Any]
 """From a value and where it stands to what a field holds; raises PolicyError."""
 
 
-def _is(kinds: type | tuple[type, ...], rule: str, also: Callable[[Any], bool] = lambda value: True) -> Reader:
+def _is(
+    kinds: type | tuple[type, ...], rule: str, also: Callable[[Any], bool] = lambda value: True
+) -> Reader:
     def read(value: Any, where: str) -> Any:
         if not isinstance(value, kinds) or (kinds is not bool and isinstance(value, bool)) or not also(value):
             _refuse(where, value, f"is not {rule}")
@@ -31,7 +34,9 @@ def _is(kinds: type | tuple[type, ...], rule: str, also: Callable[[Any], bool] =
 Text = Annotated[str, _is(str, "text")]
 TextOrNull = Annotated[str | None, _is((str, type(None)), "text or null")]
 Flag = Annotated[bool, _is(bool, "true or false")]
-Number = Annotated[float, _is((int, float), f"a number within ±{MOST:g}", lambda value: -MOST <= value <= MOST)]
+Number = Annotated[
+    float, _is((int, float), f"a number within ±{MOST:g}", lambda value: -MOST <= value <= MOST)
+]
 Share = Annotated[
     float, _is((int, float), "a share from 0 to 1", lambda value: -ROUNDING <= value <= 1 + ROUNDING)
 ]  # fmt: skip
@@ -39,8 +44,8 @@ Count = Annotated[int, _is(int, "a whole number of 0 or more", lambda value: 0 <
 
 
 class _Key(NamedTuple):
-    """One key of an object: how its value is read, whether it must not be null, or must at least be there, and whether
-    it is left out, not null, where there is nothing to say."""
+    """One key of an object: how its value is read, whether it must not be null, or must at least
+    be there, and whether it is left out, not null, where there is nothing to say."""
 
     read: Reader
     needed: bool
@@ -54,15 +59,18 @@ OMITTED = {"omitted": True}
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """An object of certificate.json. Subclasses are frozen dataclasses whose fields, in the order in which a fit writes
-    them, are of the types above, Parts, or tuples and mappings of these; `| None` for what may be null."""
+    """An object of certificate.json. Subclasses are frozen dataclasses whose fields, in the order
+    in which a fit writes them, are of the types above, Parts, or tuples and mappings of these; `|
+    None` for what may be null."""
 
     said: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
-    """The object that it was read from, for its keys that no field names and for their order; None = was not read."""
+    """The object that it was read from, for its keys that no field names and for their order; None
+    = was not read."""
 
     @classmethod
     def from_json(cls, value: Any, where: str = "") -> Self:
-        """Read an object that stands at `where` in certificate.json. Raises PolicyError naming the key at fault."""
+        """Read an object that stands at `where` in certificate.json. Raises PolicyError naming the
+        key at fault."""
         if not isinstance(value, Mapping):
             _refuse(where, value, "is not an object")
         keys = _keys(cls)
@@ -83,11 +91,15 @@ class Part:
         return []
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: what `from_json` read, key for key, or every field of what a fit has made."""
+        """Plain data: what `from_json` read, key for key, or every field of what a fit has
+        made."""
         said = {} if self.said is None else self.said
         own = {name: _plain(getattr(self, name)) for name in _keys(type(self))}
         null = {name for name, key in _keys(type(self)).items() if self.said is None and not key.omitted}
-        return {**said, **{n: value for n, value in own.items() if value is not None or n in null or n in said}}
+        return {
+            **said,
+            **{n: value for n, value in own.items() if value is not None or n in null or n in said},
+        }
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,5 @@
-"""What a certificate says: one type for each object of certificate.json. None = not known, or does not apply."""
+"""What a certificate says: one type for each object of certificate.json. None = not known, or does
+not apply."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class Compared(Protocol):
-    """Something with a difference in quality to the reference, and a share of the reference's cost that it saves."""
+    """Something with a difference in quality to the reference, and a share of the reference's cost
+    that it saves."""
 
     @property
     def quality_difference(self) -> Figure | None: ...
@@ -35,8 +37,9 @@ class _OfCandidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure(Part):
-    """An estimate with its two-sided interval at `confidence`, and the rows and clusters that it stands on; `alike`: as
-    how many of one size these count, where a few large (of dollars: dear) ones carry it."""
+    """An estimate with its two-sided interval at `confidence`, and the rows and clusters that it
+    stands on; `alike`: as how many of one size these count, where a few large (of dollars: dear)
+    ones carry it."""
 
     value: Number | None = None
     low: Number | None = None
@@ -49,7 +52,9 @@ class Figure(Part):
     @classmethod
     def of(cls, estimate: Estimate, confidence: float = 0.95) -> Self:
         """What is not finite is not known."""
-        from router_lab.metrics.verdict import uneven  # which advises by certificates, so it knows this module
+        from router_lab.metrics.verdict import (
+            uneven,
+        )  # which advises by certificates, so it knows this module
 
         ends = (estimate.value, *estimate.interval(confidence))
         value, low, high = (end if isfinite(end) else None for end in ends)
@@ -61,7 +66,8 @@ class Figure(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule(Part):
-    """The recipe's rule: `margin`, `quality` or `budget`, at which level (of a request, in dollars, for a budget)."""
+    """The recipe's rule: `margin`, `quality` or `budget`, at which level (of a request, in
+    dollars, for a budget)."""
 
     kind: Text | None = None
     level: Number | None = None
@@ -69,8 +75,8 @@ class Rule(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class Judged(Part):
-    """What a verdict was judged by: value and one-sided bounds at `confidence`, in `unit`, against a floor or, under a
-    budget, a ceiling; at which mix, on which rows."""
+    """What a verdict was judged by: value and one-sided bounds at `confidence`, in `unit`, against
+    a floor or, under a budget, a ceiling; at which mix, on which rows."""
 
     unit: Text
     floor: Number | None = field(default=None, metadata=OMITTED)
@@ -101,7 +107,8 @@ class Reference(_OfCandidate, Part):
 
 @dataclass(frozen=True, kw_only=True)
 class PointShown(Part):
-    """An operating point: its rule, its share of the error probability, and what was chosen for it."""
+    """An operating point: its rule, its share of the error probability, and what was chosen for
+    it."""
 
     kind: Text | None = None
     level: Number | None = None
@@ -133,14 +140,15 @@ class SuiteRow(Part):
     quality_difference: Figure | None = None
     savings: Figure | None = None
     closed: Flag | None = field(default=None, metadata=OMITTED)
-    """Left to the reference: what would have been deployed was shown to lose more than the margin here."""
+    """Left to the reference: what would have been deployed was shown to lose more than the margin
+    here."""
     table: TableRow | None = field(default=None, metadata=OMITTED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fixed(_OfCandidate, Part):
-    """One candidate for everything: mean quality and dollars a request, and paired with the reference; `cut_off`: the
-    share of its answers that ended at max_tokens."""
+    """One candidate for everything: mean quality and dollars a request, and paired with the
+    reference; `cut_off`: the share of its answers that ended at max_tokens."""
 
     model: Text
     effort: Text | None
@@ -162,8 +170,9 @@ class Mixed(_OfCandidate, Part):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomMix(_OfCandidate, Part):
-    """The baseline that reads nothing: the candidate that serves most beside the reference with its probability, and
-    `others` where halves of the rows chose more than one; the figures are of all of it."""
+    """The baseline that reads nothing: the candidate that serves most beside the reference with
+    its probability, and `others` where halves of the rows chose more than one; the figures are of
+    all of it."""
 
     model: Text
     effort: Text | None = None
@@ -208,7 +217,8 @@ class TestSplit(Part):
     over_random_mix: Figure | None = None
 
     def on(self, figure: Figure | None) -> Figure | None:
-        """One of its figures, which stands on the split's rows and clusters where it names none."""
+        """One of its figures, which stands on the split's rows and clusters where it names
+        none."""
         if figure is None or figure.n is not None:
             return figure
         return replace(figure, n=self.n, clusters=self.clusters)
@@ -216,7 +226,8 @@ class TestSplit(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownSuites(Part):
-    """What holding suites out showed: from which coverage predictions are followed, and for which share of rows."""
+    """What holding suites out showed: from which coverage predictions are followed, and for which
+    share of rows."""
 
     coverage: Number | None = None
     followed: Share | None = None
@@ -226,7 +237,8 @@ class UnknownSuites(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class NotReproducible(Part):
-    """A suite whose request no decision can hand out, why, and for which candidates ([model, effort])."""
+    """A suite whose request no decision can hand out, why, and for which candidates ([model,
+    effort])."""
 
     suite: Text | None = None
     reason: Text | None = None
@@ -235,9 +247,10 @@ class NotReproducible(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class TwoPhase(Part):
-    """Of a reference that ran on a drawn part of the rows alone: the probability with which a row's group was drawn,
-    the rows and clusters that were, the `estimator` (`regression` on the other candidates' outcomes, or `weighting`),
-    and the share of a paired difference's variance that these outcomes explain, cross-fitted."""
+    """Of a reference that ran on a drawn part of the rows alone: the probability with which a
+    row's group was drawn, the rows and clusters that were, the `estimator` (`regression` on the
+    other candidates' outcomes, or `weighting`), and the share of a paired difference's variance
+    that these outcomes explain, cross-fitted."""
 
     share: Share
     drawn: Count
@@ -267,8 +280,9 @@ class Diagnostics(Part):
 class Certificate(Part):
     """What was shown, how, on which data, beside what it has to be compared with.
 
-    Figures are of left-out rows, at the mix that is deployed. `from_json` and `to_json` are the one way from and to
-    certificate.json and `PolicySpec.certificate`, which the runtime never reads.
+    Figures are of left-out rows, at the mix that is deployed. `from_json` and `to_json` are the
+    one way from and to certificate.json and `PolicySpec.certificate`, which the runtime never
+    reads.
     """
 
     certificate_version: Count | None = None
@@ -314,14 +328,17 @@ class Certificate(Part):
 
     @classmethod
     def of(cls, policy: Policy) -> Self:
-        """What a policy's certificate says; every field None where it carries none. Raises PolicyError where it cannot
-        be read: an artifact may be forged with hashes that agree."""
+        """What a policy's certificate says; every field None where it carries none. Raises
+        PolicyError where it cannot be read: an artifact may be forged with hashes that agree."""
         return cls.from_json(policy.spec.certificate)
 
     @classmethod
     def lacking(cls, value: Mapping[str, Any]) -> list[str]:
         told = value.get("quality_difference") is not None
-        needed = [*(("n", "clusters") if told else ()), *(("confidence",) if value.get("margin") is not None else ())]
+        needed = [
+            *(("n", "clusters") if told else ()),
+            *(("confidence",) if value.get("margin") is not None else ()),
+        ]
         lost = [name for name in needed if value.get(name) is None]
         return lost + (["savings"] if told and "savings" not in value else [])
 

@@ -1,4 +1,5 @@
-"""`router-lab`: the one place that wires stages together. A command is a module of its own, imported when it runs."""
+"""`router-lab`: the one place that wires stages together. A command is a module of its own,
+imported when it runs."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ COMMANDS = {
     "show": ("router_lab.cli.show:show", "A policy read by a person."),
     "diff": ("router_lab.cli.diff:diff", "What moves between two policies."),
     "route": ("router_lab.cli.route:route", "Decide for one prompt, with the reason."),
-    "verify": ("router_lab.cli.verify:verify", "Check an artifact's integrity and recompute its certificate."),
+    "verify": (
+        "router_lab.cli.verify:verify",
+        "Check an artifact's integrity and recompute its certificate.",
+    ),
     "report": ("router_lab.cli.report:report", "One self-contained page: the front, the bill, the verdict."),
     "publish": ("router_lab.cli.publish:publish", "Put a gated policy into production's place."),
     "rollback": ("router_lab.cli.publish:rollback", "Put the last release back."),
@@ -38,7 +42,8 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names and one-line helps without importing them, so that `--help` is instant."""
+    """A group that knows its commands' names and one-line helps without importing them, so that
+    `--help` is instant."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -51,7 +56,8 @@ class LazyGroup(click.Group):
         return with_example(cmd_name, command)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """An error that a user can act on is one line and exit status 1, never a traceback; so is a warning a line."""
+        """An error that a user can act on is one line and exit status 1, never a traceback; so is
+        a warning a line."""
         try:
             with plain_warnings():
                 return super().invoke(ctx)
@@ -72,7 +78,9 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="router-lab")
 def cli() -> None:
     """Show that a cheaper model would have done, certify it, and route to it in microseconds.
@@ -89,7 +97,9 @@ def main() -> None:
     try:
         cli(prog_name="router-lab")
     except Exception as error:  # noqa: BLE001  # what nobody expected: shown whole, since it is ours to mend
-        told = None if os.environ.get(TRACEBACK) else told_of(error)  # such as a full disk under `--help >file`
+        told = (
+            None if os.environ.get(TRACEBACK) else told_of(error)
+        )  # such as a full disk under `--help >file`
         for line in traceback_lines(error) if told is None else [f"Error: {told}"]:
             echo(line, err=True)
         leave_nothing()

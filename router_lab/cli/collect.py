@@ -23,7 +23,9 @@ from router_lab.cli.prices import price_file
     type=click.Path(dir_okay=False, path_type=Path),
     help="prices.yaml; default: what the sweep was run with, else evals/prices.yaml. Tables are re-priced by it.",
 )
-@click.option("--suites", type=click.Path(dir_okay=False, path_type=Path), help="suites.yaml, for logs from elsewhere.")
+@click.option(
+    "--suites", type=click.Path(dir_okay=False, path_type=Path), help="suites.yaml, for logs from elsewhere."
+)
 @click.option("--caching", default="none", help="Prompt caching assumed in cost_usd: none or prefix.")
 @click.option("--map", "names", multiple=True, metavar="OURS=YOURS", help="Columns of a table by our names.")
 @click.option("--suite", metavar="NAME", help="The suite of every row, for tables without a column of it.")
@@ -50,7 +52,9 @@ from router_lab.cli.prices import price_file
 )
 @click.option("--delimiter", help="Between columns: one character, or tab; by default found out.")
 @click.option("--decimal", help="Decimal sign of a text table: , or . (by default found out).")
-@click.option("--encoding", help="Of text tables, such as cp1252; by default UTF-8, or what its first bytes say.")
+@click.option(
+    "--encoding", help="Of text tables, such as cp1252; by default UTF-8, or what its first bytes say."
+)
 def collect(
     sources: tuple[Path, ...],
     out: Path,
@@ -68,8 +72,9 @@ def collect(
 ) -> None:
     """Turn SOURCES into OUT, with calls.parquet beside it.
 
-    A source is a folder of .eval logs or one of them, a CSV, TSV, JSONL or Parquet table of outcomes (re-priced if
-    --prices is given), or the JSONL file of a DecisionLog: the decisions of production whose outcome was logged.
+    A source is a folder of .eval logs or one of them, a CSV, TSV, JSONL or Parquet table of
+    outcomes (re-priced if --prices is given), or the JSONL file of a DecisionLog: the decisions of
+    production whose outcome was logged.
     """
     from router_lab.collect import collect as run
     from router_lab.outcomes import write_calls, write_outcomes
@@ -97,7 +102,8 @@ def collect(
 
 
 def _not_counted(provenance: Mapping[str, Any]) -> list[str]:
-    """What is no evidence about a candidate, by kind; and logs that gave none. Nothing where all counts."""
+    """What is no evidence about a candidate, by kind; and logs that gave none. Nothing where all
+    counts."""
     from router_lab.collect.evidence import told
 
     lines = told(provenance.get("left_out", []))
@@ -107,8 +113,8 @@ def _not_counted(provenance: Mapping[str, Any]) -> list[str]:
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
-    """`OURS=YOURS` texts, several in one behind commas, as a mapping. A comma in a name of yours is no end of it unless
-    another OURS= follows. Raises click.UsageError."""
+    """`OURS=YOURS` texts, several in one behind commas, as a mapping. A comma in a name of yours
+    is no end of it unless another OURS= follows. Raises click.UsageError."""
     found: dict[str, str] = {}
     for pair in (part for text in texts for part in re.split(r",(?=\w+=)", text)):
         ours, sign, name = pair.partition("=")

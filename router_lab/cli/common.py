@@ -31,7 +31,8 @@ EXIT_OF_VERDICT = {"pass": OK, "fail": GATE_FAILED, "inconclusive": INCONCLUSIVE
 
 
 class Finite(click.FloatRange):
-    """A number of an option, within bounds if given; not `nan` or `inf`, which are in no range and in every."""
+    """A number of an option, within bounds if given; not `nan` or `inf`, which are in no range and
+    in every."""
 
     name = "float"
 
@@ -51,36 +52,37 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 def echo(*lines: object, err: bool = False, nl: bool = True, **style: Any) -> None:
     """Print `lines`, on standard error if `err`: the one way from a command to a terminal.
 
-    Whatever is in a line that could steer the terminal, hide, or begin a line of its own is escaped (`visible`), and
-    keys are stars (`masked`).
-    style: of `click.style`.
+    Whatever is in a line that could steer the terminal, hide, or begin a line of its own is
+    escaped (`visible`), and keys are stars (`masked`). style: of `click.style`.
     """
     text = "\n".join(visible(masked(str(line))) for line in lines)
     _write(click.style(text, **style) if style else text, err=err, nl=nl)
 
 
 def echo_block(text: str, *, err: bool = False) -> None:
-    """Print a text of several lines that was made for a terminal: in it the outside's newlines are escaped already."""
+    """Print a text of several lines that was made for a terminal: in it the outside's newlines are
+    escaped already."""
     echo(*text.split("\n"), err=err)
 
 
 def print_json(value: Any) -> None:
-    """`value` as JSON on standard output, keys sorted so that two runs can be compared; what could not be seen in a
-    terminal is escaped as JSON escapes it."""
+    """`value` as JSON on standard output, keys sorted so that two runs can be compared; what could
+    not be seen in a terminal is escaped as JSON escapes it."""
     text = json.dumps(masked_tree(value), indent=2, sort_keys=True, ensure_ascii=False, default=str)
     _write(visible_json(text))
 
 
 def print_path(path: str | Path) -> None:
-    """A result's path, alone on the last line, so that scripts can read it: as it is, unless it steers a terminal."""
+    """A result's path, alone on the last line, so that scripts can read it: as it is, unless it
+    steers a terminal."""
     steers = sys.stdout.isatty() or re.search(r"[\x00-\x1f\x7f-\x9f]", str(path))
     _write(visible(path) if steers else os.fsencode(path))
 
 
 def _write(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
-    """Where nobody reads any more (`| head`), or standard error has no room, what is printed is dropped and the command
-    goes on to its end: its exit status is that of what it did, and a sweep that is paid for is not lost. Raises
-    InputError where the result has no room."""
+    """Where nobody reads any more (`| head`), or standard error has no room, what is printed is
+    dropped and the command goes on to its end: its exit status is that of what it did, and a sweep
+    that is paid for is not lost. Raises InputError where the result has no room."""
     try:
         click.echo(text, err=err, nl=nl)
     except OSError as error:
@@ -92,8 +94,9 @@ def _write(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
 
 
 def leave_nothing() -> None:
-    """What standard output still holds is written, or goes nowhere: at its end some versions of Python (3.11.2) would
-    try once more, and tell of the error in words and with a status of their own."""
+    """What standard output still holds is written, or goes nowhere: at its end some versions of
+    Python (3.11.2) would try once more, and tell of the error in words and with a status of their
+    own."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -108,7 +111,8 @@ def _drop(stream: TextIO) -> None:
 
 
 class _Logged(logging.Handler):
-    """What is logged where nobody set up a log: a line like every other, whatever a library quotes in it."""
+    """What is logged where nobody set up a log: a line like every other, whatever a library quotes
+    in it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -119,9 +123,11 @@ class _Logged(logging.Handler):
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Print each RouterLabWarning once, as a line on standard error without the place in the code it comes from.
+    """Print each RouterLabWarning once, as a line on standard error without the place in the code
+    it comes from.
 
-    Warnings and log messages of the libraries beneath, which quote what they were given, are a line too."""
+    Warnings and log messages of the libraries beneath, which quote what they were given, are a
+    line too."""
     from router_lab.runtime.errors import RouterLabWarning
 
     said: set[str] = set()
@@ -149,7 +155,8 @@ def plain_warnings() -> Iterator[None]:
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    """Say on standard error what is being done, and how long it took once it is over two seconds."""
+    """Say on standard error what is being done, and how long it took once it is over two
+    seconds."""
     interactive = sys.stderr.isatty()
     start = time.perf_counter()
     echo(f"{text} …", err=True, nl=not interactive)
@@ -162,10 +169,11 @@ def step(text: str) -> Iterator[None]:
 
 
 def open_policy(path: str | Path) -> Policy:
-    """The policy in the revision `path`, the one that is published in the folder `path`, or the only one in there.
+    """The policy in the revision `path`, the one that is published in the folder `path`, or the
+    only one in there.
 
-    Raises PolicyError for a folder of several revisions of which none is published (they are named), or of none, and
-    for a certificate that could not be read out.
+    Raises PolicyError for a folder of several revisions of which none is published (they are
+    named), or of none, and for a certificate that could not be read out.
     """
     from router_lab.certificate import Certificate
     from router_lab.runtime.artifact import load_policy
@@ -185,7 +193,8 @@ def policy_folder(path: str | Path) -> Path:
 
 
 def same_or_fail(path: Path, differences: list[str]) -> None:
-    """Say that the file `path` was recomputed to the last digit; else name what differs and exit with status 3."""
+    """Say that the file `path` was recomputed to the last digit; else name what differs and exit
+    with status 3."""
     if not differences:
         echo(f"{path}: recomputed, the same to the last digit")
         return

@@ -1,4 +1,5 @@
-"""`report DECISIONS`: whether a policy's promise still holds. Exit status 0 it does, 3 it does not, 4 not known yet."""
+"""`report DECISIONS`: whether a policy's promise still holds. Exit status 0 it does, 3 it does
+not, 4 not known yet."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def day_after_command(
     check: Path | None,
     as_json: bool,
 ) -> None:
-    """Run every check on the decision `logs`, print or write the answer, and exit with its status."""
+    """Run every check on the decision `logs`, print or write the answer, and exit with its
+    status."""
     from dataclasses import asdict
 
     from router_lab.report.dayafter import BROKEN, HOLDS, day_after
@@ -51,19 +53,21 @@ def day_after_command(
     odd = Counter[str]()
     rows = _noting(read_decisions(logs, strict=False), policy, odd)
     audited = labels or {}
-    labels = audited | {masked_id(number): quality for number, quality in audited.items()}  # as a masked log has them
+    labels = audited | {
+        masked_id(number): quality for number, quality in audited.items()
+    }  # as a masked log has them
     met: set[str] = set()
     rows = _meeting(rows, labels, met)
-    result = day_after(rows, audit=labels, before=read_decisions(before, strict=False) if before else (), **promise)
+    result = day_after(
+        rows, audit=labels, before=read_decisions(before, strict=False) if before else (), **promise
+    )
     if not result.n:
         raise InputError(f"{logs[0]}: holds no decision")
     for text, n in odd.items():
         echo(f"warning: {n:,} of {result.n:,} decisions {text}", err=True)
     lost = [number for number in audited if not {number, masked_id(number)} & met]
     if lost:
-        told = (
-            f"{len(lost):,} of {len(audited):,} audited requests are no decision of this log, the first {lost[0]!r:.80}"
-        )
+        told = f"{len(lost):,} of {len(audited):,} audited requests are no decision of this log, the first {lost[0]!r:.80}"
         echo(f"warning: {audit}: {told}; sample_id is the decision's id", err=True)
     page = day_after_html(result, logs[0].stem if policy is None else policy.spec.name)
     if check is not None:
@@ -83,7 +87,8 @@ def day_after_command(
 
 
 def promised(policy: Policy) -> dict[str, Any]:
-    """What `day_after` holds a log against: reference, margin, confidence and shares of suites of the certificate."""
+    """What `day_after` holds a log against: reference, margin, confidence and shares of suites of
+    the certificate."""
     from router_lab.certificate import Certificate
 
     shown = Certificate.of(policy)
@@ -95,8 +100,11 @@ def promised(policy: Policy) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _noting(rows: Iterator[dict[str, Any]], policy: Policy | None, odd: Counter[str]) -> Iterator[dict[str, Any]]:
-    """`rows` one by one, of which those are counted that the policy's promise does not speak of."""
+def _noting(
+    rows: Iterator[dict[str, Any]], policy: Policy | None, odd: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    """`rows` one by one, of which those are counted that the policy's promise does not speak
+    of."""
     for row in rows:
         if policy is not None and row.get("revision") != policy.revision:
             odd["were made by another revision than the policy's, so its promise is not theirs"] += 1
@@ -105,7 +113,9 @@ def _noting(rows: Iterator[dict[str, Any]], policy: Policy | None, odd: Counter[
         yield row
 
 
-def _meeting(rows: Iterator[dict[str, Any]], audit: Mapping[str, float], met: set[str]) -> Iterator[dict[str, Any]]:
+def _meeting(
+    rows: Iterator[dict[str, Any]], audit: Mapping[str, float], met: set[str]
+) -> Iterator[dict[str, Any]]:
     """`rows` one by one; `met` gets the ids of those that were audited."""
     for row in rows:
         if row["id"] in audit:
@@ -114,10 +124,12 @@ def _meeting(rows: Iterator[dict[str, Any]], audit: Mapping[str, float], met: se
 
 
 def read_reference_qualities(path: Path, reference: tuple[str, str | None] | None) -> dict[str, float]:
-    """Decision id → the reference's quality, from a CSV, JSONL or Parquet table of audited requests.
+    """Decision id → the reference's quality, from a CSV, JSONL or Parquet table of audited
+    requests.
 
-    Columns sample_id (the decision's id) and quality; with `model` (and `effort`), only the reference's rows
-    count. Raises InputError for a missing column, a quality outside [0, 1], or a decision with two different qualities.
+    Columns sample_id (the decision's id) and quality; with `model` (and `effort`), only the
+    reference's rows count. Raises InputError for a missing column, a quality outside [0, 1], or a
+    decision with two different qualities.
     """
     from router_lab.outcomes.tablefile import read_labels
     from router_lab.runtime.errors import InputError

@@ -1,4 +1,5 @@
-"""`router-lab demo`: the whole walk on recorded generations of real models, or a small one on a live local model."""
+"""`router-lab demo`: the whole walk on recorded generations of real models, or a small one on a
+live local model."""
 
 from __future__ import annotations
 
@@ -42,9 +43,12 @@ LIVE_MODEL = "smollm2-135m"
 )
 @click.option("--quick", is_flag=True, help="Only the first 60 samples of each suite.")
 @click.option("--fresh", is_flag=True, help="Empty --out first.")
-@click.option("--live", is_flag=True, help="Sweep a real local model server instead (downloads SmolLM2-135M once).")
+@click.option(
+    "--live", is_flag=True, help="Sweep a real local model server instead (downloads SmolLM2-135M once)."
+)
 def demo(out: Path, quick: bool, fresh: bool, live: bool) -> None:
-    """Sweep, collect, fit, gate and decide, on what real language models answered. Needs no key and no server.
+    """Sweep, collect, fit, gate and decide, on what real language models answered. Needs no key
+    and no server.
 
     Run it in a clone of the repository: suites, datasets and recordings are not in the wheel.
 
@@ -62,7 +66,9 @@ def demo(out: Path, quick: bool, fresh: bool, live: bool) -> None:
         else:
             show_recorded(out, limit=60 if quick else None)
     except KeyboardInterrupt:
-        echo(f"interrupted: what was finished is kept in {out}; the same command goes on from there", err=True)
+        echo(
+            f"interrupted: what was finished is kept in {out}; the same command goes on from there", err=True
+        )
         sys.exit(INTERRUPTED)
     echo(f"{time.monotonic() - start:.0f} s", err=True)
 
@@ -77,16 +83,21 @@ def show_live(out: Path) -> None:
 
 @contextmanager
 def local_server() -> Iterator[None]:
-    """SmolLM2-135M served on loopback; the first time, server and weights are downloaded by hash."""
+    """SmolLM2-135M served on loopback; the first time, server and weights are downloaded by
+    hash."""
     sys.path.insert(0, str(Path.cwd()))  # evals/ belongs to the clone, not to the package
     from evals.local.server import running_server
 
-    with step(f"starting {LIVE_MODEL} (server and weights, 130 MB, are downloaded once)"), running_server([LIVE_MODEL]):
+    with (
+        step(f"starting {LIVE_MODEL} (server and weights, 130 MB, are downloaded once)"),
+        running_server([LIVE_MODEL]),
+    ):
         yield
 
 
 def show_recorded(out: Path, limit: int | None) -> None:
-    """The whole walk; ends with the gate's verdict, which does not change the exit status of a demo."""
+    """The whole walk; ends with the gate's verdict, which does not change the exit status of a
+    demo."""
     with heading("1  sweep the recorded generations, through Inspect, and collect"):
         bare = None if (out / "logs").exists() else bare_inspect(limit)
         outcomes = measure(RECORDED, out, limit, bare)
@@ -113,7 +124,8 @@ def heading(text: str) -> Iterator[None]:
 
 
 def bare_inspect(limit: int | None) -> Timed:
-    """Say what the demo will take, from what Inspect alone takes on this machine; the sweep is compared with that."""
+    """Say what the demo will take, from what Inspect alone takes on this machine; the sweep is
+    compared with that."""
     from router_lab.sweep import prepare
     from router_lab.sweep.bare import bare_times, expected_seconds
 
@@ -130,7 +142,8 @@ def bare_inspect(limit: int | None) -> Timed:
 
 
 def measure(sweep_file: Path, out: Path, limit: int | None, bare: Timed | None = None) -> pd.DataFrame:
-    """Sweep, collect, and write both tables under `out`; compare the sweep's pace with that of Inspect alone."""
+    """Sweep, collect, and write both tables under `out`; compare the sweep's pace with that of
+    Inspect alone."""
     from router_lab.collect import collect
     from router_lab.outcomes import write_calls, write_outcomes
     from router_lab.sweep import run_sweep
@@ -154,7 +167,8 @@ def _duration(seconds: float) -> str:
 
 
 def show_candidates(outcomes: pd.DataFrame) -> None:
-    """Quality, tokens and dollars by candidate and suite, the front in characters, and what effort bought."""
+    """Quality, tokens and dollars by candidate and suite, the front in characters, and what effort
+    bought."""
     from router_lab.report import (
         candidate_table,
         effort_table,
@@ -188,7 +202,8 @@ def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
 
 
 def comparison(shown: Certificate) -> list[str]:
-    """The policy beside each fixed candidate, the random mix and the oracle, on rows that chose nothing about them."""
+    """The policy beside each fixed candidate, the random mix and the oracle, on rows that chose
+    nothing about them."""
     from router_lab.certificate import Compared, Figure, Fixed, Oracle
     from router_lab.report.format import MISSING, cut_off, money, percent
     from router_lab.report.policy import told
@@ -201,7 +216,10 @@ def comparison(shown: Certificate) -> list[str]:
         gain, saved = (row.quality_difference or Figure()).value, (row.savings or Figure()).value
         spent = None if saved is None or cost is None else 1000 * cost * (1 - saved)
         reached = None if gain is None or quality is None else quality + gain
-        ranges = (told(f, _signed, reach=" [{}, {}]", unknown=MISSING) for f in (row.quality_difference, row.savings))
+        ranges = (
+            told(f, _signed, reach=" [{}, {}]", unknown=MISSING)
+            for f in (row.quality_difference, row.savings)
+        )
         return name, percent(reached), money(spent), *ranges
 
     def always(row: Fixed) -> str:
@@ -219,7 +237,9 @@ def comparison(shown: Certificate) -> list[str]:
     ]
     widths = [max(len(line[i]) for line in lines) for i in range(5)]
     return [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        "  ".join(
+            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
         for row in lines
     ]
 
@@ -229,23 +249,31 @@ def _signed(share: float) -> str:
 
 
 def route_three(directory: Path, outcomes: pd.DataFrame) -> None:
-    """Load the artifact as production does and decide for one prompt of the test split per suite."""
+    """Load the artifact as production does and decide for one prompt of the test split per
+    suite."""
     from router_lab import load_policy
     from router_lab.outcomes import split_column
 
     policy = load_policy(directory)
-    held = outcomes[split_column(outcomes) == "test"].dropna(subset="prompt").drop_duplicates(["suite", "sample_id"])
+    held = (
+        outcomes[split_column(outcomes) == "test"]
+        .dropna(subset="prompt")
+        .drop_duplicates(["suite", "sample_id"])
+    )
     for suite, rows in list(held.groupby("suite", sort=True))[:3]:
         prompt = rows["prompt"].iloc[0]
         decision = policy.decide(prompt, suite=str(suite))
         shown = prompt.replace("\n", " ⏎ ")
         echo(f"{suite}: {shown[:96]}{'…' if len(shown) > 96 else ''}")
-        echo(f"  → {decision.candidate}, quality {decision.quality:.2f}, ${1000 * decision.cost_usd:.4f} per 1k")
+        echo(
+            f"  → {decision.candidate}, quality {decision.quality:.2f}, ${1000 * decision.cost_usd:.4f} per 1k"
+        )
         echo(f"    {decision.reason}")
 
 
 def gate(directory: Path, outcomes: pd.DataFrame) -> str:
-    """The recipe's gates on the test split, and the smallest margin that this much data can certify."""
+    """The recipe's gates on the test split, and the smallest margin that this much data can
+    certify."""
     from router_lab import load_policy
     from router_lab.certificate import Certificate
     from router_lab.config import Recipe, load
@@ -257,13 +285,18 @@ def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     echo_block(result.to_text())
     shown = Certificate.of(policy)
     if shown.smallest_margin is not None:
-        echo(f"Smallest margin that the {shown.samples} of the fit can certify: {least_told(shown, digits=2)}")
+        echo(
+            f"Smallest margin that the {shown.samples} of the fit can certify: {least_told(shown, digits=2)}"
+        )
     return result.verdict
 
 
-def mirrored(policy: Policy, directory: Path, outcomes: pd.DataFrame, pages: list[Path], out: Path) -> str | None:
-    """Log candidates, sweep (with outcomes and pages) and policy to an MLflow database under `out`, and return the
-    command that shows it; a mirror that cannot be written is a warning, and None."""
+def mirrored(
+    policy: Policy, directory: Path, outcomes: pd.DataFrame, pages: list[Path], out: Path
+) -> str | None:
+    """Log candidates, sweep (with outcomes and pages) and policy to an MLflow database under
+    `out`, and return the command that shows it; a mirror that cannot be written is a warning, and
+    None."""
     from router_lab.cli.mirror import mirror
     from router_lab.tracking import server_command
 
@@ -273,7 +306,8 @@ def mirrored(policy: Policy, directory: Path, outcomes: pd.DataFrame, pages: lis
 
 
 def write_pages(directory: Path, outcomes: pd.DataFrame, out: Path) -> list[Path]:
-    """report.html and pareto.html, self-contained pages of the whole finding and of the front alone, and front.svg."""
+    """report.html and pareto.html, self-contained pages of the whole finding and of the front
+    alone, and front.svg."""
     from router_lab import load_policy
     from router_lab.outcomes import read_calls
     from router_lab.report import front_svg, pareto_html, report_html

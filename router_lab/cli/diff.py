@@ -24,13 +24,18 @@ MOST = 8
 """Movements that are printed; JSON has all."""
 
 
-@click.command(epilog="\b\nExample:\n  router-lab diff policies/support/3f2a… policies/support/81cc… --outcomes F\n")
+@click.command(
+    epilog="\b\nExample:\n  router-lab diff policies/support/3f2a… policies/support/81cc… --outcomes F\n"
+)
 @click.argument("a", type=FOLDER)
 @click.argument("b", type=FOLDER)
-@click.option("--outcomes", type=TABLE, help="Recorded outcomes to say what the change does to quality and cost.")
+@click.option(
+    "--outcomes", type=TABLE, help="Recorded outcomes to say what the change does to quality and cost."
+)
 @json_option
 def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:
-    """Say what moves from policy A to policy B; with outcomes, what that does, on rows that neither was fitted on."""
+    """Say what moves from policy A to policy B; with outcomes, what that does, on rows that
+    neither was fitted on."""
     old, new = open_policy(a), open_policy(b)
     result: dict[str, Any] = {"settings": _changes(old, new)}
     if outcomes is not None:
@@ -72,14 +77,18 @@ def _changes(old: Policy, new: Policy) -> list[str]:
 def _row(policy: Policy, suite: str) -> str:
     from router_lab.report.policy import routing_rows
 
-    return next((f"{r['serves']}" for r in routing_rows(policy) if r["suite"] == suite), str(policy.reference))
+    return next(
+        (f"{r['serves']}" for r in routing_rows(policy) if r["suite"] == suite), str(policy.reference)
+    )
 
 
 def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
-    """What the change does on common fresh rows: what moves, and paired differences with intervals.
+    """What the change does on common fresh rows: what moves, and paired differences with
+    intervals.
 
-    Keys rows, moved (the share of requests that another candidate serves, over the hash of `key`), moves (by pair),
-    pairs (the same with what each does), quality_difference and savings (policy `new` minus `old`).
+    Keys rows, moved (the share of requests that another candidate serves, over the hash of `key`),
+    moves (by pair), pairs (the same with what each does), quality_difference and savings (policy
+    `new` minus `old`).
     """
     from router_lab.gates.arms import arm, unused_rows
     from router_lab.gates.moves import change, moves
@@ -91,7 +100,9 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
     outcomes_for(new, outcomes, "diff")
     fresh = unused_rows(outcomes, old, new)
     if fresh.empty:
-        raise InputError("diff: every row of these outcomes was used in one of the fits; nothing is left to compare on")
+        raise InputError(
+            "diff: every row of these outcomes was used in one of the fits; nothing is left to compare on"
+        )
     before, after = arm(old, fresh), arm(new, fresh)
     found = moves(before, after)
     beside = change(before, after, found)
@@ -117,7 +128,9 @@ def _print_effect(result: dict[str, Any]) -> None:
     from router_lab.report.policy import ranged, ranged_percent
 
     moved = percent(result["moved"])
-    echo(f"on {result['rows']:,} rows that neither was fitted on, {moved} of requests move, one draw for both")
+    echo(
+        f"on {result['rows']:,} rows that neither was fitted on, {moved} of requests move, one draw for both"
+    )
     for move in result["pairs"][:MOST]:
         was, now = (Candidate(move[side]["model"], move[side]["effort"]) for side in ("was", "now"))
         gain, before, after = move["quality_difference"], move["cost_usd_before"], move["cost_usd_after"]

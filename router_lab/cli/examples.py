@@ -1,4 +1,5 @@
-"""Examples for the help of commands that bring none of their own: one place, held to the options by tests/contract."""
+"""Examples for the help of commands that bring none of their own: one place, held to the options
+by tests/contract."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ EXAMPLES = {
         "collect ours.csv --out outcomes.parquet --suite support --map sample_id=id,quality=score,cost_usd=cost",
         "collect wide.csv --out outcomes.parquet --suite support --wide 'gpt-*' --wide-column 'cost_usd={model}_cost'",
     ],
-    "prices": ["prices show", "prices add openai/new-model --input 1 --output 3 --source https://example.com/pricing"],
+    "prices": [
+        "prices show",
+        "prices add openai/new-model --input 1 --output 3 --source https://example.com/pricing",
+    ],
     "prices show": ["prices show openai/gpt-5-mini"],
     "prices add": ["prices add openai/new-model --input 1 --output 3 --source https://example.com/pricing"],
     "prices tool": ["prices tool tavily_search --per-thousand 8 --source https://example.com/pricing"],
@@ -33,7 +37,8 @@ EXAMPLES = {
 
 
 def with_example(name: str, command: click.Command) -> click.Command:
-    """`command`, and the commands of a group, with an example at the end of the help where it has none."""
+    """`command`, and the commands of a group, with an example at the end of the help where it has
+    none."""
     if command.epilog is None and name in EXAMPLES:
         calls = "".join(f"\n  router-lab {call}" for call in EXAMPLES[name])
         command.epilog = f"\b\nExample{'s' if len(EXAMPLES[name]) > 1 else ''}:{calls}\n"

@@ -1,4 +1,5 @@
-"""What is said of an error at the end of a command: one line where a user can act on it, the whole where it is ours."""
+"""What is said of an error at the end of a command: one line where a user can act on it, the whole
+where it is ours."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ OTHERS = {
 
 
 def told_of(error: Exception) -> str | None:
-    """The one line that is said of an error, without `Error: `; None for one that is a fault of this program."""
+    """The one line that is said of an error, without `Error: `; None for one that is a fault of
+    this program."""
     if isinstance(error, RouterLabError):
         return str(error)
     if isinstance(error, MemoryError):
@@ -39,7 +41,8 @@ def told_of(error: Exception) -> str | None:
 
 
 def traceback_lines(error: Exception) -> Iterator[str]:
-    """An error that nobody expected, and what to do about it; texts from outside begin no line of their own."""
+    """An error that nobody expected, and what to do about it; texts from outside begin no line of
+    their own."""
     for frame in traceback.extract_tb(error.__traceback__):
         yield f"  {frame.filename}:{frame.lineno}: {frame.name}: {frame.line}"
     yield f"{type(error).__name__}: {error}"

@@ -22,20 +22,25 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the policy's revisions.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the policy's revisions."
+)
 @click.option(
     "--seed",
     default=0,
     show_default=True,
     help="Of --diagnostics alone: its shuffle and its parts. Nothing of the policy or its verdict depends on it.",
 )
-@click.option("--diagnostics", is_flag=True, help="Add a label-shuffle control and a learning curve (three more fits).")
+@click.option(
+    "--diagnostics", is_flag=True, help="Add a label-shuffle control and a learning curve (three more fits)."
+)
 @json_option
 def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, as_json: bool) -> None:
     """Fit the policy that RECIPE asks for on recorded outcomes, and certify it.
 
-    The artifact is written to OUT/<revision>. An inconclusive verdict is an answer, not an error: the exit status is 0.
-    Looks at the same rows are counted beside the outcomes, in .router-lab-looks.jsonl; a second one is told.
+    The artifact is written to OUT/<revision>. An inconclusive verdict is an answer, not an error:
+    the exit status is 0. Looks at the same rows are counted beside the outcomes, in
+    .router-lab-looks.jsonl; a second one is told.
     """
     from router_lab.config import Recipe, load
     from router_lab.fit import fit_policy
@@ -43,7 +48,8 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
     from router_lab.runtime.artifact import refuse_file, save_revision
 
     wanted = load(Recipe, recipe)
-    # Whatever can be known to be wrong is said before minutes are spent on the fit, in the order of the command line.
+    # Whatever can be known to be wrong is said before minutes are spent on the fit, in the order
+    # of the command line.
     refuse_unknown_names(wanted, recipe)
     refuse_file(out)
     table = read_outcomes(outcomes)
@@ -54,7 +60,9 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
         target = save_revision(policy, out)
     if as_json:
         told = {"fitter": wanted.fitter, "reads": reads(policy), "vectors": weight_of_vectors(policy)}
-        print_json({"path": str(target), **looks_json(looks), **told, "certificate": dict(policy.spec.certificate)})
+        print_json(
+            {"path": str(target), **looks_json(looks), **told, "certificate": dict(policy.spec.certificate)}
+        )
         return
     for line in summary(policy):
         echo(line)
@@ -64,7 +72,8 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
 
 
 def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
-    """Raises InputError for a fitter or a gate of the recipe that no fit, or no gate, will know."""
+    """Raises InputError for a fitter or a gate of the recipe that no fit, or no gate, will
+    know."""
     from router_lab.fit import FITTERS
     from router_lab.gates import refuse_unknown
     from router_lab.runtime.errors import InputError
@@ -107,12 +116,15 @@ def summary(policy: Policy) -> list[str]:
 
 
 def _further(shown: Certificate, percent: Callable[[Figure | None], str]) -> list[str]:
-    """The test split, what can be certified, how the reference was drawn, diagnostics, and what would settle it."""
+    """The test split, what can be certified, how the reference was drawn, diagnostics, and what
+    would settle it."""
     from router_lab.certificate import Refit
     from router_lab.report.policy import least_told, told, two_phases_told
 
     def points(figure: Figure | None) -> str:
-        return told(figure, lambda v: _written(v, "+.2f"), reach=" [{}, {}]", unit=" points", unknown="unknown")
+        return told(
+            figure, lambda v: _written(v, "+.2f"), reach=" [{}, {}]", unit=" points", unknown="unknown"
+        )
 
     lines: list[str] = []
     if shown.test is not None:
@@ -127,7 +139,9 @@ def _further(shown: Certificate, percent: Callable[[Figure | None], str]) -> lis
     if shown.diagnostics is not None:
         fits = [(f"on {fit.n} rows", fit) for fit in shown.diagnostics.learning_curve or ()]
         for name, fit in [("shuffled", shown.diagnostics.label_shuffle or Refit()), *fits]:
-            lines.append(f"{name:12}{percent(fit.savings)}, over the random mix {percent(fit.over_random_mix)}")
+            lines.append(
+                f"{name:12}{percent(fit.savings)}, over the random mix {percent(fit.over_random_mix)}"
+            )
     if shown.samples_needed:
         price = "" if shown.dollars_needed is None else f", about ${shown.dollars_needed:,.2f}"
         lines.append(f"needed      {shown.samples_needed:,} more samples would settle it{price}")

@@ -39,8 +39,12 @@ gates.yaml:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Thresholds in YAML, or a recipe with gates; default: the gates of the recipe that the policy was fitted by.",
 )
-@click.option("--champion", help="The policy in production: a directory, or models:/NAME@ALIAS of the MLflow registry.")
-@click.option("--tracking-uri", help="MLflow store of a models:/ champion; default: MLFLOW_TRACKING_URI, or mlflow.db.")
+@click.option(
+    "--champion", help="The policy in production: a directory, or models:/NAME@ALIAS of the MLflow registry."
+)
+@click.option(
+    "--tracking-uri", help="MLflow store of a models:/ champion; default: MLFLOW_TRACKING_URI, or mlflow.db."
+)
 @click.option(
     "--prices",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -52,7 +56,9 @@ gates.yaml:
     help="CSV of human labels of outcomes that a judge scored: suite, sample_id, model, effort, quality.",
 )
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Also write JUnit XML there.")
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Also write Markdown there.")
+@click.option(
+    "--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Also write Markdown there."
+)
 @click.option(
     "--write-json",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -80,8 +86,9 @@ def gate(
 ) -> None:
     """Judge POLICY by thresholds, on outcomes that its fit has not used.
 
-    Exit status: 0 every gate passed, 3 one failed, 4 one is inconclusive. Looks at the same fresh rows are counted
-    beside the outcomes, in .router-lab-looks.jsonl; a second one is told. --check, which asks nothing new, is none.
+    Exit status: 0 every gate passed, 3 one failed, 4 one is inconclusive. Looks at the same fresh
+    rows are counted beside the outcomes, in .router-lab-looks.jsonl; a second one is told.
+    --check, which asks nothing new, is none.
     """
     import json
 
@@ -112,7 +119,9 @@ def gate(
         below = f"\n**Warning:** {in_markdown(doubt)}\n" if doubt else ""
         atomic_write(markdown, (report.to_markdown() + below).encode())
     if write_json is not None:
-        atomic_write(write_json, visible_json(json.dumps(report.to_json(), indent=2, ensure_ascii=False)).encode())
+        atomic_write(
+            write_json, visible_json(json.dumps(report.to_json(), indent=2, ensure_ascii=False)).encode()
+        )
     if as_json:
         print_json(report.to_json() | looks_json(looks))
     else:
@@ -125,7 +134,8 @@ def gate(
 
 
 def beside_the_mix(policy: Policy) -> str:
-    """What the certificate says against routing at all, whatever the gates are; empty unless it shows a loss."""
+    """What the certificate says against routing at all, whatever the gates are; empty unless it
+    shows a loss."""
     from router_lab.certificate import Certificate
     from router_lab.metrics import advice, shown_to_lose
 
@@ -134,7 +144,8 @@ def beside_the_mix(policy: Policy) -> str:
 
 
 def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:
-    """The gates of a gates file or a recipe; without one, those of the policy's own recipe, or of its certificate."""
+    """The gates of a gates file or a recipe; without one, those of the policy's own recipe, or of
+    its certificate."""
     from router_lab.certificate import Certificate
     from router_lab.config import Gate, Gates, Recipe, load, read_yaml
 
@@ -148,7 +159,12 @@ def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:
     shown = Certificate.of(policy)
     gates = [Gate(metric="certificate", min=1), Gate(metric="expires_in_days", min=7)]
     if shown.margin is not None:
-        loss = {"metric": "quality", "against": "reference", "margin": shown.margin, "confidence": shown.confidence}
+        loss = {
+            "metric": "quality",
+            "against": "reference",
+            "margin": shown.margin,
+            "confidence": shown.confidence,
+        }
         gates.insert(0, Gate.model_validate(loss))
     return gates
 
@@ -166,7 +182,8 @@ def champion_policy(champion: str | None, tracking_uri: str | None) -> Policy | 
 
 
 def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[tuple[str, str | None], Any]:
-    """What the policy's candidates cost on a day by a prices file; those without a price there are left out."""
+    """What the policy's candidates cost on a day by a prices file; those without a price there are
+    left out."""
     from router_lab.prices import PriceTable
     from router_lab.runtime.errors import InputError
     from router_lab.runtime.model import Prices
@@ -197,9 +214,13 @@ def differences(was: Any, now: Any, where: str = "") -> list[str]:
     """Every place in which two JSON values are not exactly equal."""
     if isinstance(was, dict) and isinstance(now, dict):
         keys = sorted(was.keys() | now.keys())
-        return [line for k in keys for line in differences(was.get(k), now.get(k), f"{where}.{k}" if where else k)]
+        return [
+            line for k in keys for line in differences(was.get(k), now.get(k), f"{where}.{k}" if where else k)
+        ]
     if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
         return [
-            line for i, pair in enumerate(zip(was, now, strict=True)) for line in differences(*pair, f"{where}[{i}]")
+            line
+            for i, pair in enumerate(zip(was, now, strict=True))
+            for line in differences(*pair, f"{where}[{i}]")
         ]
     return [] if was == now else [f"{where}: {was!r}, now {now!r}"]

@@ -103,7 +103,8 @@ FILES = {
 @click.command()
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
-    """Write a first sweep and recipe into DIR, ready to edit, and print the sweep. Refuses to overwrite anything."""
+    """Write a first sweep and recipe into DIR, ready to edit, and print the sweep. Refuses to
+    overwrite anything."""
     from router_lab.runtime.errors import InputError
     from router_lab.runtime.files import atomic_write
 
@@ -113,16 +114,22 @@ def init(folder: Path) -> None:
     policy = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).lstrip("._-")[:80] or "first"
     told = _told(policy)
     for name, text in FILES.items():
-        whole = text.format(**told) if text in (RECIPE, TASK) else text.replace("THIS_FILE", str(folder / name))
+        whole = (
+            text.format(**told) if text in (RECIPE, TASK) else text.replace("THIS_FILE", str(folder / name))
+        )
         atomic_write(folder / name, whole.encode())
     sweep = folder / "evals/sweeps/first.yaml"
     echo(f"questions.py holds 3 examples, which can conclude nothing. {told['size']}", err=True)
-    echo(f"edit {folder / 'evals/questions.py'} and {sweep}, then: router-lab sweep {sweep} --dry-run", err=True)
+    echo(
+        f"edit {folder / 'evals/questions.py'} and {sweep}, then: router-lab sweep {sweep} --dry-run",
+        err=True,
+    )
     echo(str(sweep))
 
 
 def _told(policy: str) -> dict[str, object]:
-    """What the templates say of the policy, its rule, and the sizes at which that rule and its gates can pass."""
+    """What the templates say of the policy, its rule, and the sizes at which that rule and its
+    gates can pass."""
     from router_lab.config import Recipe
     from router_lab.metrics import first_groups, first_samples
 

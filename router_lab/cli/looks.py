@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from router_lab.runtime.policy import Policy
 
 DIGITS = 6
-"""Significant digits of a figure that make two answers different: another machine's last bits do not."""
+"""Significant digits of a figure that make two answers different: another machine's last bits do
+not."""
 NOT_ASKED = {"name", "gates", "expires"}
 """Keys of a recipe that change nothing of what its fit finds."""
 
 
 def look_of_fit(path: Path, table: pd.DataFrame, recipe: Recipe, policy: Policy) -> Looks:
-    """Count this fit among the looks at all rows of `table`, whichever of them the recipe leaves out: another
-    `holdout`, or fewer candidates, ask the same rows again."""
+    """Count this fit among the looks at all rows of `table`, whichever of them the recipe leaves
+    out: another `holdout`, or fewer candidates, ask the same rows again."""
     from router_lab.certificate import Certificate
     from router_lab.outcomes.looks import Look, Rows, count_look
 
@@ -39,11 +40,17 @@ def look_of_fit(path: Path, table: pd.DataFrame, recipe: Recipe, policy: Policy)
 
 
 def look_of_gate(
-    path: Path, table: pd.DataFrame, policy: Policy, champion: Policy | None, gates: Sequence[Gate], report: GateReport
+    path: Path,
+    table: pd.DataFrame,
+    policy: Policy,
+    champion: Policy | None,
+    gates: Sequence[Gate],
+    report: GateReport,
 ) -> Looks | None:
     """Count this gate among the looks at the fresh rows that it judged; None where it judged none.
 
-    To pass, a policy must pass every gate, so that the whole is wrong no more often than its least certain gate.
+    To pass, a policy must pass every gate, so that the whole is wrong no more often than its least
+    certain gate.
     """
     from router_lab.gates.arms import unused_rows
     from router_lab.outcomes.looks import Look, Rows, count_look
@@ -65,7 +72,8 @@ def look_of_gate(
 
 
 def looks_json(looks: Looks | None) -> dict[str, Any]:
-    """`looks`, and `looks_error_at_most`: the most with which one of that many answers may be wrong."""
+    """`looks`, and `looks_error_at_most`: the most with which one of that many answers may be
+    wrong."""
     return {
         "looks": 0 if looks is None else looks.number,
         "looks_error_at_most": None if looks is None else looks.error,

@@ -1,6 +1,8 @@
-"""Logging to MLflow, for `report --mlflow` and `demo`: candidates, the sweep with its pages, and a policy.
+"""Logging to MLflow, for `report --mlflow` and `demo`: candidates, the sweep with its pages, and a
+policy.
 
-Policy and candidates are set beside each other on the same rows: everybody paired with the reference there.
+Policy and candidates are set beside each other on the same rows: everybody paired with the
+reference there.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ def mirror(
     outcomes: pd.DataFrame, sweep: str, uri: str | None, pages: Sequence[Path], policy: Policy | None = None,
     directory: Path | None = None,
 ) -> str | None:  # fmt: skip
-    """Log everything under the name `sweep`, and return the path of the saved view behind the server's address.
+    """Log everything under the name `sweep`, and return the path of the saved view behind the
+    server's address.
 
-    directory: the policy's files, logged with it. uri: as `tracking.store_uri` takes it. A mirror that cannot be
-    written is a warning, and None: what was found stands in the files that were written before.
+    directory: the policy's files, logged with it. uri: as `tracking.store_uri` takes it. A mirror
+    that cannot be written is a warning, and None: what was found stands in the files that were
+    written before.
     """
     from router_lab import tracking
     from router_lab.replay import replay
@@ -73,10 +77,12 @@ def verdict_tags(policy: Policy) -> dict[str, str]:
 
 
 def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict[Pair, Metrics]]]:
-    """Name of a set of rows → metrics of the policy there, and of each candidate: what the charts set side by side.
+    """Name of a set of rows → metrics of the policy there, and of each candidate: what the charts
+    set side by side.
 
-    `certificate`: out of fold, as the certificate says; `fresh` (or `in_sample`): the replay's. Each is the reference's
-    mean there, moved by the paired difference and the paired saving, so that all of them stand on the same rows.
+    `certificate`: out of fold, as the certificate says; `fresh` (or `in_sample`): the replay's.
+    Each is the reference's mean there, moved by the paired difference and the paired saving, so
+    that all of them stand on the same rows.
     """
     from router_lab.certificate import Certificate
 
@@ -86,18 +92,25 @@ def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict
     if base is not None and figure is not None and figure.value is not None and shown.n is not None:
         found["certificate"] = (
             moved(base.quality, base.cost_usd, shown, shown.n),
-            {(c.model, c.effort): moved(base.quality, base.cost_usd, r, shown.n) for c, r in shown.always.items()},
+            {
+                (c.model, c.effort): moved(base.quality, base.cost_usd, r, shown.n)
+                for c, r in shown.always.items()
+            },
         )
     quality, cost = replayed.reference_quality, replayed.reference_cost_usd
     found["in_sample" if replayed.in_sample else "fresh"] = (
         moved(quality, cost, _estimates(replayed), replayed.n),
-        {(row["model"], row["effort"]): moved(quality, cost, _as_row(row), replayed.n) for row in replayed.fixed},
+        {
+            (row["model"], row["effort"]): moved(quality, cost, _as_row(row), replayed.n)
+            for row in replayed.fixed
+        },
     )
     return found
 
 
 def moved(quality: float | None, cost: float | None, row: Compared, n: int) -> Metrics:
-    """A reference's mean `quality` and `cost` (dollars a request) moved by a row's paired difference and saving."""
+    """A reference's mean `quality` and `cost` (dollars a request) moved by a row's paired
+    difference and saving."""
     from router_lab.certificate import Figure
 
     difference, saving = row.quality_difference or Figure(), (row.savings or Figure()).value
@@ -110,7 +123,9 @@ def moved(quality: float | None, cost: float | None, row: Compared, n: int) -> M
         "savings": saving,
         "n": n,
     }
-    return {name: float(value) for name, value in numbers.items() if value is not None and math.isfinite(value)}
+    return {
+        name: float(value) for name, value in numbers.items() if value is not None and math.isfinite(value)
+    }
 
 
 def _plus(base: float | None, change: float | None) -> float | None:
@@ -134,8 +149,9 @@ def _as_row(row: Mapping[str, Any]) -> Compared:
 
 
 def placed(policy: Policy, replayed: Replay, table: pd.DataFrame) -> tuple[Metrics, dict[str, str]]:
-    """Where the policy stands among the candidates on every row of the sweep, as in the report's picture: the
-    reference's place there, moved by the paired difference and saving; and the tag that says so."""
+    """Where the policy stands among the candidates on every row of the sweep, as in the report's
+    picture: the reference's place there, moved by the paired difference and saving; and the tag
+    that says so."""
     from router_lab.report.policy import figures, reference_row
 
     found, base = figures(policy, replayed), reference_row(policy, table)
@@ -143,8 +159,12 @@ def placed(policy: Policy, replayed: Replay, table: pd.DataFrame) -> tuple[Metri
         return {}, {"router_lab.rows": "none: the sweep has no outcome of the policy's reference"}
     difference = found.quality_difference
     metrics = moved(base["quality"], base["cost_usd_per_1k"] / 1000, found, found.n)
-    metrics = {name: value for name, value in metrics.items() if name in ("quality", "cost_usd_per_1k", "savings")}
+    metrics = {
+        name: value for name, value in metrics.items() if name in ("quality", "cost_usd_per_1k", "savings")
+    }
     ends = {"low": difference.low, "high": difference.high}
-    metrics |= {f"quality_{e}": min(1.0, max(0.0, base["quality"] + v)) for e, v in ends.items() if v is not None}
+    metrics |= {
+        f"quality_{e}": min(1.0, max(0.0, base["quality"] + v)) for e, v in ends.items() if v is not None
+    }
     rows = f"the reference's place on every row, moved by what was measured on {found.source}"
     return metrics, {"router_lab.rows": rows}

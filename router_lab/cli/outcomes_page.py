@@ -53,7 +53,8 @@ class Asked:
         return None if self.before_path is None else read_outcomes(self.before_path)
 
     def report(self) -> str:
-        """The page for somebody who was not there; calls.parquet beside the outcomes is read without being named."""
+        """The page for somebody who was not there; calls.parquet beside the outcomes is read
+        without being named."""
         from router_lab.outcomes import read_calls
         from router_lab.report import report_html
 
@@ -119,7 +120,8 @@ def print_front(asked: Asked) -> None:
 
 
 def log_to_mlflow(asked: Asked, name: str, uri: str | None, pages: list[Path]) -> bool:
-    """Mirror candidates, policy and pages, and say how to look at them; whether that could be done."""
+    """Mirror candidates, policy and pages, and say how to look at them; whether that could be
+    done."""
     from router_lab.cli.mirror import mirror
     from router_lab.tracking import opening
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 @click.option("--by-suite", is_flag=True, help="Each suite apart as well.")
 @json_option
 def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_json: bool) -> None:
-    """Samples and dollars until each candidate of OUTCOMES is shown to lose at most MARGIN against the best one.
+    """Samples and dollars until each candidate of OUTCOMES is shown to lose at most MARGIN against
+    the best one.
 
     \b
     n          samples that both have        points   the difference in quality
@@ -46,7 +47,9 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     if as_json:
         print_json(asdict(found))
         return
-    echo(f"planned for a margin of {100 * margin:g} points at confidence {confidence:g}, against {found.reference}")
+    echo(
+        f"planned for a margin of {100 * margin:g} points at confidence {confidence:g}, against {found.reference}"
+    )
     echo("--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9")
     echo("samples are those judged; a fit holds a fifth back (holdout), so for its certificate run 1/4 more")
     words = [f"left: {need.raced}" if need.raced else need.verdict for need in found.needs]
@@ -84,4 +87,8 @@ def _further(need: Need) -> tuple[str, str, str]:
     equal = "never" if need.if_equal is None else f"{need.if_equal:,}"
     if need.dollars is None:
         return count, equal, "?"
-    return count, equal, f"{need.dollars:,.2f}" if need.dollars >= 1 or need.dollars == 0 else f"{need.dollars:.4f}"
+    return (
+        count,
+        equal,
+        f"{need.dollars:,.2f}" if need.dollars >= 1 or need.dollars == 0 else f"{need.dollars:.4f}",
+    )

@@ -22,7 +22,9 @@ def prices() -> None:
 
 @prices.command()
 @click.argument("models", nargs=-1)
-@click.option("--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}.")
+@click.option(
+    "--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}."
+)
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Prices of that day; default: today.")
 @json_option
 def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as_json: bool) -> None:
@@ -70,7 +72,9 @@ def _prices_of_kinds(command: Any) -> Any:
 @click.argument("model")
 @_prices_of_kinds
 @click.option("--per-1k-requests", type=Finite(), help="$ per 1,000 requests, beside their tokens.")
-@click.option("--tool", "tools", multiple=True, metavar="NAME=X", help="$ per 1,000 calls of a tool the provider runs.")
+@click.option(
+    "--tool", "tools", multiple=True, metavar="NAME=X", help="$ per 1,000 calls of a tool the provider runs."
+)
 @click.option("--other", multiple=True, metavar="KIND=X", help="$ per million of another kind of usage.")
 @click.option(
     "--over",
@@ -78,19 +82,28 @@ def _prices_of_kinds(command: Any) -> Any:
     metavar="N:KIND=X,…",
     help="Prices of requests of more than N input tokens: 200000:input=6,…",
 )
-@click.option("--batch", type=Finite(), help="Factor on every price of tokens in the batch tier, such as 0.5.")
-@click.option("--starts", type=click.DateTime(["%Y-%m-%d"]), help="First day of this price, in UTC; default: today.")
+@click.option(
+    "--batch", type=Finite(), help="Factor on every price of tokens in the batch tier, such as 0.5."
+)
+@click.option(
+    "--starts", type=click.DateTime(["%Y-%m-%d"]), help="First day of this price, in UTC; default: today."
+)
 @click.option("--source", help="URL where the price can be read.")
 @click.option("--context-window", type=click.IntRange(min=1), help="Tokens.")
-@click.option("--confirmed", is_flag=True, help="What looks like a slip (swapped columns, another unit) is none.")
-@click.option("--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}.")
+@click.option(
+    "--confirmed", is_flag=True, help="What looks like a slip (swapped columns, another unit) is none."
+)
+@click.option(
+    "--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}."
+)
 def add(
     model: str, tools: tuple[str, ...], other: tuple[str, ...], over: tuple[str, ...],
     batch: float | None, starts: dt.datetime | None, confirmed: bool, file: Path | None, **same: Any,
 ) -> None:  # fmt: skip
     """Add a dated price of MODEL (its name in the sweep file) and print the file.
 
-    Without --input and --output: complete the entry that starts on --starts by a price that it lacks.
+    Without --input and --output: complete the entry that starts on --starts by a price that it
+    lacks.
     """
     from router_lab.prices import add_price
 
@@ -114,14 +127,19 @@ def add(
 @click.option(
     "--per-thousand", "per_1k_calls", type=Finite(), required=True, help="$ per 1,000 calls; 0 if it is free."
 )
-@click.option("--starts", type=click.DateTime(["%Y-%m-%d"]), help="First day of this price, in UTC; default: today.")
+@click.option(
+    "--starts", type=click.DateTime(["%Y-%m-%d"]), help="First day of this price, in UTC; default: today."
+)
 @click.option("--source", required=True, help="URL where the price can be read.")
-@click.option("--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}.")
+@click.option(
+    "--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}."
+)
 def tool(name: str, per_1k_calls: float, starts: dt.datetime | None, source: str, file: Path | None) -> None:
-    """Add a dated price of a tool of your own, by the NAME under which models call it, and print the file.
+    """Add a dated price of a tool of your own, by the NAME under which models call it, and print
+    the file.
 
-    For search and other paid services that your harness calls itself. What a provider runs is priced with its model:
-    prices add MODEL --tool web_search=10.
+    For search and other paid services that your harness calls itself. What a provider runs is
+    priced with its model: prices add MODEL --tool web_search=10.
     """
     from router_lab.prices import add_tool
 

@@ -19,17 +19,25 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-key_option = click.option("--key", type=FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`).")
+key_option = click.option(
+    "--key", type=FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`)."
+)
 trusted_option = click.option(
-    "--trusted", type=FILE, help="Keys that loaders believe, as they read them: refuse what they would refuse."
+    "--trusted",
+    type=FILE,
+    help="Keys that loaders believe, as they read them: refuse what they would refuse.",
 )
 expires_option = click.option(
-    "--expires", metavar="WHEN", help="From when no loader takes the release: 12h, 30d, 8w, 2027-01-31. Default: never."
+    "--expires",
+    metavar="WHEN",
+    help="From when no loader takes the release: 12h, 30d, 8w, 2027-01-31. Default: never.",
 )
 registry_option = click.option(
     "--registry", is_flag=True, help="Also tell MLflow's registry: the files, and the alias."
 )
-uri_option = click.option("--tracking-uri", help="MLflow store; default: MLFLOW_TRACKING_URI, or mlflow.db here.")
+uri_option = click.option(
+    "--tracking-uri", help="MLflow store; default: MLFLOW_TRACKING_URI, or mlflow.db here."
+)
 
 
 @click.command(
@@ -55,8 +63,9 @@ def publish(
 ) -> None:  # fmt: skip
     """Make the revision POLICY what loaders of its parent folder get, atomically.
 
-    Of two at once the second waits, half a minute at most. With --registry, MLflow is told afterwards; where it cannot
-    be, that is a warning and exit status 1, and the release is in place all the same.
+    Of two at once the second waits, half a minute at most. With --registry, MLflow is told
+    afterwards; where it cannot be, that is a warning and exit status 1, and the release is in
+    place all the same.
     """
     from router_lab.config import read_yaml
     from router_lab.publish import publish as run
@@ -73,9 +82,14 @@ def publish(
     )  # fmt: skip
     release = done.release
     if done.entry["forced"]:
-        echo(f"warning: published by force with verdict {release.verdict}; {done.folder} remembers it", err=True)
+        echo(
+            f"warning: published by force with verdict {release.verdict}; {done.folder} remembers it",
+            err=True,
+        )
     told = not registry or _in_registry(done, lambda: _register(policy, done, tracking_uri), tracking_uri)
-    echo(f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({release.verdict})")
+    echo(
+        f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({release.verdict})"
+    )
     _say_how(done)
     print_path(policy.parent if policy.name else done.folder)
     if not told:
@@ -90,7 +104,9 @@ Examples:
 """
 )
 @click.argument("folder", metavar="NAME", type=FOLDER)
-@click.option("--to", metavar="NUMBER|REVISION", help="The release to put back, instead of the last good one.")
+@click.option(
+    "--to", metavar="NUMBER|REVISION", help="The release to put back, instead of the last good one."
+)
 @key_option
 @trusted_option
 @expires_option
@@ -100,10 +116,11 @@ def rollback(
     folder: Path, to: str | None, key: Path | None, trusted: Path | None, expires: str | None, registry: bool,
     tracking_uri: str | None,
 ) -> None:  # fmt: skip
-    """Put back, under a new number, what was published in the policy folder NAME before the current release.
+    """Put back, under a new number, what was published in the policy folder NAME before the
+    current release.
 
-    What was itself rolled back from is passed over, so that a second rollback goes further back. --to names a release
-    by its number in RELEASES.jsonl, or by the first digits of its revision.
+    What was itself rolled back from is passed over, so that a second rollback goes further back.
+    --to names a release by its number in RELEASES.jsonl, or by the first digits of its revision.
     """
     from router_lab.publish import rollback as run
 
@@ -139,14 +156,19 @@ def _until(text: str | None) -> dt.datetime | None:
             return dt.datetime.now(dt.UTC) + dt.timedelta(**{units[span[2]]: int(span[1])})
         found = dt.datetime.fromisoformat(text)
     except (ValueError, OverflowError):
-        raise InputError(f"--expires {text[:40]!r}: is not 12h, 30d, 8w or a date such as 2027-01-31") from None
+        raise InputError(
+            f"--expires {text[:40]!r}: is not 12h, 30d, 8w or a date such as 2027-01-31"
+        ) from None
     return found if found.tzinfo is not None else found.replace(tzinfo=dt.UTC)
 
 
 def _careful(key: Path | None) -> Path | None:
     """The file of a private key; a word to who leaves it open."""
     if key is not None and os.name == "posix" and key.stat().st_mode & 0o006:
-        echo(f"warning: {key}: everybody on this machine may read or change this private key; `chmod 600` it", err=True)
+        echo(
+            f"warning: {key}: everybody on this machine may read or change this private key; `chmod 600` it",
+            err=True,
+        )
     return key
 
 
@@ -177,7 +199,8 @@ def _refuse_registry(name: str, alias: str, tracking_uri: str | None) -> None:
 
 
 def _in_registry(done: Published, write: Callable[[], str], tracking_uri: str | None) -> bool:
-    """Mirror a release that is in place already; a registry that cannot be written is a warning, and False."""
+    """Mirror a release that is in place already; a registry that cannot be written is a warning,
+    and False."""
     from router_lab.publish import current_release
     from router_lab.runtime.errors import InputError
 
@@ -204,7 +227,8 @@ def _in_registry(done: Published, write: Callable[[], str], tracking_uri: str | 
 @click.command(epilog="\b\nExample:\n  router-lab keygen release.pem\n")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def keygen(file: Path) -> None:
-    """Make an Ed25519 key pair: the private key to FILE (mode 600), the public key printed for loaders."""
+    """Make an Ed25519 key pair: the private key to FILE (mode 600), the public key printed for
+    loaders."""
     from router_lab.runtime.errors import InputError
     from router_lab.runtime.files import atomic_write
     from router_lab.runtime.keys import fingerprint
@@ -226,7 +250,8 @@ def keygen(file: Path) -> None:
 @click.option("--key", type=FILE, required=True, help="Private Ed25519 key (PEM).")
 @trusted_option
 def sign(folder: Path, key: Path, trusted: Path | None) -> None:
-    """Sign the release that stands in the policy folder NAME, for loaders that require a signature."""
+    """Sign the release that stands in the policy folder NAME, for loaders that require a
+    signature."""
     from router_lab.publish import sign as run
     from router_lab.runtime.keys import fingerprint, load_private_key
 

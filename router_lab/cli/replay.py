@@ -15,7 +15,8 @@ from router_lab.cli.common import echo, json_option, open_policy, print_json, st
 @click.option("--point", help="An operating point of the policy; by default its own.")
 @json_option
 def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> None:
-    """Score POLICY on outcomes: rows that its fit did not use, or all of them, labelled in-sample."""
+    """Score POLICY on outcomes: rows that its fit did not use, or all of them, labelled
+    in-sample."""
     from router_lab.metrics import too_few, uneven, uneven_told
     from router_lab.outcomes import read_outcomes
     from router_lab.replay import replay as run
@@ -47,4 +48,6 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
         if share > 0:
             echo(f"  {part(share):>6}  {candidate}")
     sample = "in-sample: no evidence" if result.in_sample else "fresh: the fit did not use them"
-    echo(f"{result.n} rows in {result.clusters} clusters ({sample}), {result.skipped} skipped for a missing outcome")
+    echo(
+        f"{result.n} rows in {result.clusters} clusters ({sample}), {result.skipped} skipped for a missing outcome"
+    )

@@ -46,11 +46,19 @@ class Sources:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Outcomes of an earlier sweep (or, with decisions, an earlier log) to compare with.",
 )
-@click.option("--mlflow", metavar="NAME", help="Log candidates, policy and pages to MLflow as the sweep NAME.")
-@click.option("--tracking-uri", help="MLflow store or server; default: MLFLOW_TRACKING_URI, or mlflow.db here.")
+@click.option(
+    "--mlflow", metavar="NAME", help="Log candidates, policy and pages to MLflow as the sweep NAME."
+)
+@click.option(
+    "--tracking-uri", help="MLflow store or server; default: MLFLOW_TRACKING_URI, or mlflow.db here."
+)
 @click.option("--volume", default=100_000.0, show_default=True, type=Finite(min=0), help="Requests a month.")
 @click.option(
-    "--growth", default=0.0, show_default=True, type=Finite(min=-1), help="Share by which they grow every month."
+    "--growth",
+    default=0.0,
+    show_default=True,
+    type=Finite(min=-1),
+    help="Share by which they grow every month.",
 )
 @click.option(
     "--audit",
@@ -77,11 +85,13 @@ def report(
     check: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a page of outcomes, with a policy's part if one is named; or say whether DECISIONS keep the promise.
+    """Make a page of outcomes, with a policy's part if one is named; or say whether DECISIONS keep
+    the promise.
 
     SOURCES: an outcomes table, a policy directory, a decision log (.jsonl), in any order.
 
-    Where MLflow cannot be written, that is a warning and exit status 1; the pages are written all the same.
+    Where MLflow cannot be written, that is a warning and exit status 1; the pages are written all
+    the same.
     """
     found = sort_sources(sources)
     if found.decisions:
@@ -99,7 +109,8 @@ def report(
 
 
 def sort_sources(sources: tuple[Path, ...]) -> Sources:
-    """Directories are policies, .jsonl files and rotated parts of them decision logs, all other files outcomes."""
+    """Directories are policies, .jsonl files and rotated parts of them decision logs, all other
+    files outcomes."""
     from router_lab.runtime.decisionfiles import is_log_name
 
     found = Sources()

@@ -33,12 +33,19 @@ LONGEST_PROMPT = 64 << 20
 @click.option("--min-quality", type=Finite(), help="Predicted quality that the candidate must reach.")
 @click.option("--key", help="What chance (`mix`) is drawn by; by default the prompt.")
 @click.option(
-    "--vector", metavar="FILE", help="The request's vector: a .npy file, a file with a JSON list, or the list."
+    "--vector",
+    metavar="FILE",
+    help="The request's vector: a .npy file, a file with a JSON list, or the list.",
 )
-@click.option("--explain", is_flag=True, help="Show prediction, utility and guard for every candidate as well.")
+@click.option(
+    "--explain", is_flag=True, help="Show prediction, utility and guard for every candidate as well."
+)
 @json_option
-def route(policy: str, prompt: str | None, vector: str | None, explain: bool, as_json: bool, **asked: Any) -> None:
-    """Decide who serves PROMPT (standard input if left out) under POLICY, an artifact or a folder of releases."""
+def route(
+    policy: str, prompt: str | None, vector: str | None, explain: bool, as_json: bool, **asked: Any
+) -> None:
+    """Decide who serves PROMPT (standard input if left out) under POLICY, an artifact or a folder
+    of releases."""
     loaded = open_policy(policy)
     numbers = None if vector is None else read_vector(vector, loaded)
     text = read_prompt() if prompt is None else prompt
@@ -50,7 +57,9 @@ def route(policy: str, prompt: str | None, vector: str | None, explain: bool, as
         return
     echo(decision.candidate, f"  because   {decision.reason}")
     both = ", with escalation" if with_escalation(loaded, loaded.candidates.index(decision.candidate)) else ""
-    echo(f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}")
+    echo(
+        f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}"
+    )
     for note in told:
         echo(f"  note      {note}")
     echo(f"  fallbacks {', '.join(map(str, decision.fallbacks)) or 'none'}")
@@ -65,19 +74,23 @@ def route(policy: str, prompt: str | None, vector: str | None, explain: bool, as
 
 
 def read_prompt() -> str:
-    """The prompt on standard input; what is no UTF-8 becomes `\\ufffd`. Raises InputError for one without an end."""
+    """The prompt on standard input; what is no UTF-8 becomes `\\ufffd`. Raises InputError for one
+    without an end."""
     from router_lab.runtime.errors import InputError
 
     data = sys.stdin.buffer.read(LONGEST_PROMPT + 1)
     if len(data) > LONGEST_PROMPT:
-        raise InputError(f"standard input: has more than {LONGEST_PROMPT >> 20} MiB, and no prompt is as long")
+        raise InputError(
+            f"standard input: has more than {LONGEST_PROMPT >> 20} MiB, and no prompt is as long"
+        )
     return data.decode("utf-8", "replace")
 
 
 def read_vector(given: str, policy: Policy) -> list[float]:
     """The numbers of a .npy file, of a file that holds a JSON list, or of such a list itself.
 
-    Raises InputError for what is none of these, another length than the policy's, or a policy that takes no vector.
+    Raises InputError for what is none of these, another length than the policy's, or a policy that
+    takes no vector.
     """
     from router_lab.runtime.errors import InputError
 
@@ -110,7 +123,9 @@ def _numbers(given: str) -> list[float]:
 
     path, listed, where = Path(given), _is_list(given), _where(given)
     if not listed and not path.exists():
-        raise InputError(f"{where}: no such file; give a .npy file, a file with a JSON list of numbers, or the list")
+        raise InputError(
+            f"{where}: no such file; give a .npy file, a file with a JSON list of numbers, or the list"
+        )
     try:
         if path.suffix == ".npy" and not listed:
             with open_regular(path) as file:
@@ -118,11 +133,22 @@ def _numbers(given: str) -> list[float]:
             if not isinstance(values, np.ndarray):
                 raise ValueError("it is an archive of several arrays")
         else:
-            # `null` is how JSON writes what is not a number; `decide` takes such a vector as missing.
-            values = np.array(decode(given if listed else read_regular(path, LARGEST_VECTOR)), dtype=np.float64)
+            # `null` is how JSON writes what is not a number; `decide` takes such a vector as
+            # missing.
+            values = np.array(
+                decode(given if listed else read_regular(path, LARGEST_VECTOR)), dtype=np.float64
+            )
         if values.ndim != 1 or values.dtype.kind not in "fiu":
             raise ValueError(f"its shape is {list(values.shape)} and its kind {values.dtype}")
-    except (OSError, ValueError, TypeError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        EOFError,
+        OverflowError,
+        MemoryError,
+        zipfile.BadZipFile,
+    ) as error:
         said = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{where}: is not one list of numbers: {said}") from None
     return [float(value) for value in values]
@@ -131,12 +157,15 @@ def _numbers(given: str) -> list[float]:
 def explained(
     policy: Policy, decision: Decision, text: str, suite: str | None, vector: list[float] | None
 ) -> list[dict[str, Any]]:
-    """A row for each candidate: model, effort, quality, cost_usd, utility = quality − tradeoff × cost_usd, ahead (of
-    the reference's utility; both None where no rule on predictions decided), `standing`: in words, how that compares
-    with the guard, or why it may not serve; and `with_escalation`: whether these figures count a second call where the
-    answer fails its check."""
+    """A row for each candidate: model, effort, quality, cost_usd, utility = quality − tradeoff ×
+    cost_usd, ahead (of the reference's utility; both None where no rule on predictions decided),
+    `standing`: in words, how that compares with the guard, or why it may not serve; and
+    `with_escalation`: whether these figures count a second call where the answer fails its
+    check."""
     spec, evidence = policy.spec, decision.evidence
-    quality, cost = (part[0] for part in policy.predict([text], [suite], None if vector is None else [vector]))
+    quality, cost = (
+        part[0] for part in policy.predict([text], [suite], None if vector is None else [vector])
+    )
     known = evidence["tradeoff"] is not None
     utility = quality - (evidence["tradeoff"] if known else 0.0) * cost
     ahead = utility - utility[spec.reference]
@@ -154,7 +183,9 @@ def explained(
             standing = "predictions do not decide"
         else:
             standing = "beats the guard" if ahead[column] > evidence["guard"] else "does not beat the guard"
-        figures = zip(("quality", "cost_usd", "utility", "ahead"), (quality, cost, utility, ahead), strict=True)
+        figures = zip(
+            ("quality", "cost_usd", "utility", "ahead"), (quality, cost, utility, ahead), strict=True
+        )
         rows.append({
             "model": candidate.model, "effort": candidate.effort, "standing": standing,
             "chosen": candidate == decision.candidate, "with_escalation": with_escalation(policy, column),
@@ -182,7 +213,10 @@ def table(rows: Sequence[Mapping[str, Any]], decision: Decision) -> list[str]:
     from router_lab.runtime.model import Candidate
 
     known = decision.evidence["tradeoff"] is not None
-    lines = [_rule(decision.evidence), f"  quality   cost_usd{'   utility     ahead' if known else ''}  candidate"]
+    lines = [
+        _rule(decision.evidence),
+        f"  quality   cost_usd{'   utility     ahead' if known else ''}  candidate",
+    ]
     for row in rows:
         mark = "→" if row["chosen"] else " "
         both = "; figures with escalation" if row["with_escalation"] else ""

@@ -42,8 +42,8 @@ TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
     """Print POLICY for a person: who gets what, why, and how sure that is.
 
-    The verdict is the certificate's: of rows that the fit chose on, each left out of the fit that it was judged by.
-    `router-lab gate` gives the verdict of fresh rows, which no fit has used.
+    The verdict is the certificate's: of rows that the fit chose on, each left out of the fit that
+    it was judged by. `router-lab gate` gives the verdict of fresh rows, which no fit has used.
 
     \b
     An operating point is three numbers:
@@ -102,7 +102,8 @@ def _point(policy: Policy, point: Point) -> dict[str, Any]:
         return {"tradeoff": point[0].tradeoff, "guard": point[0].guard, "mix": point[0].share}
     named = policy.candidates
     pieces = [
-        piece._asdict() | ({} if isinstance(piece, Follow) else {"table": [named[c]._asdict() for c in piece.table]})
+        piece._asdict()
+        | ({} if isinstance(piece, Follow) else {"table": [named[c]._asdict() for c in piece.table]})
         for piece in point
     ]
     return {"mix": mix_of(point), "pieces": pieces}
@@ -145,7 +146,9 @@ def _head(policy: Policy) -> list[str]:
         lines.append(f"  vectors    {vectors}")
     lines += [f"  requests   {line}" for line in requests_lacking(policy)]
     if shown.smallest_margin is not None:
-        lines.append(f"  margin     the least that {shown.samples} can certify: {least_told(shown, digits=2)}")
+        lines.append(
+            f"  margin     the least that {shown.samples} can certify: {least_told(shown, digits=2)}"
+        )
     if shown.two_phase is not None:
         lines.append(f"  two phases {two_phases_told(shown.two_phase)}")
     return lines
@@ -174,7 +177,11 @@ def _candidates(policy: Policy) -> list[str]:
     for column in policy.spec.fallbacks:
         profile = policy.spec.profiles[column]
         prices = profile.prices
-        price = "no price" if prices is None else f"${prices.input:g} in, ${prices.output:g} out per million tokens"
+        price = (
+            "no price"
+            if prices is None
+            else f"${prices.input:g} in, ${prices.output:g} out per million tokens"
+        )
         window = "" if profile.context_window is None else f", window {profile.context_window:,}"
         mark = " (reference)" if column == policy.spec.reference else ""
         own = fixed.get(profile.candidate)
@@ -208,9 +215,7 @@ def _routes(policy: Policy) -> list[str]:
     if spec.coverage <= 0:
         known = "with one, the suite decides; the routing table, asked only where a prompt is too strange, is"
     else:
-        known = (
-            f"with one, prompts of which less than {part(spec.coverage)} was seen in fitting go by the routing table:"
-        )
+        known = f"with one, prompts of which less than {part(spec.coverage)} was seen in fitting go by the routing table:"
     needed = f"without a known suite, {strange}; {known}"
     return [needed, *(f"  {left(named(r['suite']), width)}  {r['serves']} ({r['verdict']})" for r in rows)]
 
@@ -223,7 +228,9 @@ def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
     rows = IN_SAMPLE if replayed.in_sample else FRESH
     lines = [f"who gets what, on {replayed.n:,} {rows}"]
     for row in served_rows(replayed):
-        shares = ", ".join(f"{part(s)} {name}" for name, s in sorted(row["shares"].items(), key=lambda i: -i[1]))
+        shares = ", ".join(
+            f"{part(s)} {name}" for name, s in sorted(row["shares"].items(), key=lambda i: -i[1])
+        )
         lines.append(f"  {row['suite']} ({row['n']:,}): {shares}")
         quality, saved = ranged(row["quality_difference"], " points"), ranged_percent(row["savings"])
         lines.append(f"    {quality}" if quality == saved else f"    quality {quality}, saved {saved}")

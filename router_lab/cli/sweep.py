@@ -28,14 +28,22 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("sweep_file", metavar="SWEEP.yaml", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Default: logs/NAME of the sweep.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many samples per suite, for a pilot.")
-@click.option("--dry-run", is_flag=True, help="Only say what it would cost; needs no keys and names those not set.")
 @click.option(
-    "--pilot", type=click.IntRange(min=1), help="With --dry-run: first run (and pay for) N samples of each cell."
+    "--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Default: logs/NAME of the sweep."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many samples per suite, for a pilot.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only say what it would cost; needs no keys and names those not set."
 )
 @click.option(
-    "--history", type=click.Path(path_type=Path), help="Earlier outcomes for --dry-run; default: the log directory."
+    "--pilot",
+    type=click.IntRange(min=1),
+    help="With --dry-run: first run (and pay for) N samples of each cell.",
+)
+@click.option(
+    "--history",
+    type=click.Path(path_type=Path),
+    help="Earlier outcomes for --dry-run; default: the log directory.",
 )
 @click.option(
     "--budget-usd",
@@ -43,9 +51,13 @@ if TYPE_CHECKING:
     help="Never spend more, all runs together. Needs `limits: {usd: …}` in SWEEP.yaml, set aside for each sample.",
 )
 @click.option(
-    "--race", is_flag=True, help="Stop paying for candidates once they are shown not to win; `race:` in SWEEP.yaml."
+    "--race",
+    is_flag=True,
+    help="Stop paying for candidates once they are shown not to win; `race:` in SWEEP.yaml.",
 )
-@click.option("--batch", is_flag=True, help="Through the providers' batch APIs and at their price: slow and cheap.")
+@click.option(
+    "--batch", is_flag=True, help="Through the providers' batch APIs and at their price: slow and cheap."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def sweep(
@@ -63,11 +75,13 @@ def sweep(
 ) -> None:
     """Run suites across candidates, and print the log directory.
 
-    Run it again after any interruption: finished samples are kept, and only what is missing or failed is asked for.
+    Run it again after any interruption: finished samples are kept, and only what is missing or
+    failed is asked for.
 
-    What an effort becomes in a request is data: presets in efforts.yaml (thinking budget, max_tokens, system message,
-    few-shot, `extra_body` passed on raw), and for a provider's own levels rows of `wire:` in the sweep file, such as
-    {provider: openai-api, family: "local/qwen*", effort: high, config: {extra_body: {…}}}.
+    What an effort becomes in a request is data: presets in efforts.yaml (thinking budget,
+    max_tokens, system message, few-shot, `extra_body` passed on raw), and for a provider's own
+    levels rows of `wire:` in the sweep file, such as {provider: openai-api, family: "local/qwen*",
+    effort: high, config: {extra_body: {…}}}.
     """
     from router_lab.config import Sweep, load
 
@@ -112,7 +126,8 @@ def _as_dict(where: tuple[str, str, str | None], reason: str) -> dict[str, str |
 
 
 def _end_if_stopped(result: SweepResult) -> None:
-    """Exit status 1, with the servers' reasons, where a candidate was stopped: the others have run."""
+    """Exit status 1, with the servers' reasons, where a candidate was stopped: the others have
+    run."""
     from router_lab.runtime.model import Candidate
 
     reasons: dict[tuple[str, str], list[str]] = {}
@@ -153,10 +168,11 @@ def _ended_by_signals(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[list[int]]:
-    """SIGTERM, as from `kill` or a scheduler, ends a sweep as Ctrl-C does: finished samples are written down first.
+    """SIGTERM, as from `kill` or a scheduler, ends a sweep as Ctrl-C does: finished samples are
+    written down first.
 
-    Also where a shell started it in the background, and SIGINT, which Ctrl-C sends, is ignored: there it goes on being
-    ignored, but what answers it (asyncio's, and Python's own) is needed.
+    Also where a shell started it in the background, and SIGINT, which Ctrl-C sends, is ignored:
+    there it goes on being ignored, but what answers it (asyncio's, and Python's own) is needed.
     """
     came: list[int] = []
 
@@ -185,7 +201,9 @@ def _terminated_as_interrupted() -> Iterator[list[int]]:
 
 def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> None:
     """Say what was run, what was not and why, and how a race ended."""
-    counted = f"{result.needed} samples: {result.reused} kept, {result.answered} answered, {result.failed} failed"
+    counted = (
+        f"{result.needed} samples: {result.reused} kept, {result.answered} answered, {result.failed} failed"
+    )
     counted += f", {result.not_begun} not begun" if result.not_begun else ""
     counted += f", {result.spared} left out by the race" if result.spared else ""
     echo(counted, err=True)
@@ -203,7 +221,9 @@ def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> N
         if result.generated:
             told = lacking(prepared(), result)
         else:
-            told = f"{shortfall(prepared(), result, race=race)}; {result.unrun} samples wait for a larger budget"
+            told = (
+                f"{shortfall(prepared(), result, race=race)}; {result.unrun} samples wait for a larger budget"
+            )
         echo(told, err=True)
     if race:
         for line in result.raced:
@@ -223,7 +243,8 @@ def _prepared(sweep_file: Path, limit: int | None, budget_usd: float | None, bat
 
 
 def _race_options(sweep_file: Path) -> RaceOptions:
-    """The sweep file's `race:`, with `collect` to measure what came back: stages meet in the command alone."""
+    """The sweep file's `race:`, with `collect` to measure what came back: stages meet in the
+    command alone."""
     from router_lab.collect import collect
     from router_lab.config import Sweep, load
     from router_lab.racing.race import RaceRule
@@ -232,7 +253,9 @@ def _race_options(sweep_file: Path) -> RaceOptions:
     spec = load(Sweep, sweep_file).race
     reference = None if spec.reference == "best" else (spec.reference.model, spec.reference.effort)
     rule = RaceRule(spec.margin, spec.confidence, spec.control_share)
-    return RaceOptions(rule, lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0], reference)
+    return RaceOptions(
+        rule, lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0], reference
+    )
 
 
 def _estimate(
@@ -256,13 +279,20 @@ def _estimate(
     rows, causes = _history(plan, folder, history)
     estimates = estimate(plan, rows, missing_samples(plan, folder), causes)
     each, left = plan.grid.sweep.limits.usd, budget_left(plan, folder)
-    racing = None if race is None else outlook_of(plan, estimates, race, folder, finished_samples(folder, plan))
+    racing = (
+        None if race is None else outlook_of(plan, estimates, race, folder, finished_samples(folder, plan))
+    )
     if as_json:
         cells = [asdict(one) for one in estimates]
         extra: dict[str, object] = {} if racing is None else {"race": racing}
         if plan.drawn is not None:
-            extra["reference_share"] = {"share": plan.drawn.share, "spared_usd": spared_usd(plan.drawn, estimates)}
-        print_json({"cells": cells, "total": total(estimates, each, left), "lacking": list(plan.lacking), **extra})
+            extra["reference_share"] = {
+                "share": plan.drawn.share,
+                "spared_usd": spared_usd(plan.drawn, estimates),
+            }
+        print_json(
+            {"cells": cells, "total": total(estimates, each, left), "lacking": list(plan.lacking), **extra}
+        )
         return
     grid = [] if racing is None else ["of the whole grid, were it not a race, there is lacking:"]
     lines = [*grid, render(estimates, each, left)] + ([] if racing is None else [render_race(racing)])
@@ -287,8 +317,8 @@ def _warn_of_double_logging() -> None:
 def _history(
     plan: Plan, folder: Path, given: Path | None
 ) -> tuple[pd.DataFrame | None, dict[tuple[str, str, str | None], str]]:
-    """(outcomes of earlier samples: a table or log folder that the user names, else what the log directory holds; by
-    suite, model and effort why what is there could not be read or priced)."""
+    """(outcomes of earlier samples: a table or log folder that the user names, else what the log
+    directory holds; by suite, model and effort why what is there could not be read or priced)."""
     import pandas as pd
 
     from router_lab.collect import collect

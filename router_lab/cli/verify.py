@@ -12,7 +12,9 @@ from router_lab.cli.common import GATE_FAILED, echo, json_option, print_json, st
 
 @click.command()
 @click.argument("policy", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--outcomes", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What it was fitted on.")
+@click.option(
+    "--outcomes", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What it was fitted on."
+)
 @click.option(
     "--public-key",
     "keys",
@@ -26,10 +28,11 @@ from router_lab.cli.common import GATE_FAILED, echo, json_option, print_json, st
 def verify(
     policy: Path, outcomes: Path | None, keys: tuple[str, ...], name: str | None, alias: str | None, as_json: bool
 ) -> None:  # fmt: skip
-    """Check POLICY's hashes, rules and self-test; with --outcomes, fit again from its own recipe and compare.
+    """Check POLICY's hashes, rules and self-test; with --outcomes, fit again from its own recipe
+    and compare.
 
-    With --public-key, --name or --alias, check its release as a loader does that was given these. Exit status 3 when
-    the certificate cannot be reproduced.
+    With --public-key, --name or --alias, check its release as a loader does that was given these.
+    Exit status 3 when the certificate cannot be reproduced.
     """
     from router_lab.certificate import Certificate
     from router_lab.runtime.artifact import open_artifact, revision_in

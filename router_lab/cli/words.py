@@ -1,4 +1,5 @@
-"""What several commands say of a policy in the same words: what it reads, who serves, how it escalates, and caveats."""
+"""What several commands say of a policy in the same words: what it reads, who serves, how it
+escalates, and caveats."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def reads(policy: Policy) -> str:
 
 
 def requests_lacking(policy: Policy) -> list[str]:
-    """For each suite whose request no decision hands out: which, why, and for how many candidates if not for all."""
+    """For each suite whose request no decision hands out: which, why, and for how many candidates
+    if not for all."""
     from router_lab.runtime.clients import unreproducible
 
     total = len(policy.candidates)
@@ -74,7 +76,8 @@ def fitted_by(policy: Policy) -> str:
 
 
 def read_by(policy: Policy) -> tuple[bool, bool]:
-    """Whether what decides at the policy's own point depends on the words of a prompt, and on its vector."""
+    """Whether what decides at the policy's own point depends on the words of a prompt, and on its
+    vector."""
     linear = policy.spec.linear
     if not follows(policy.spec.points[policy.spec.point]):
         return False, False
@@ -103,7 +106,8 @@ def weight_of_vectors(policy: Policy) -> str | None:
 
 
 def notes(policy: Policy, decision: Decision, suite: str | None) -> list[str]:
-    """What to know before a decision's predicted figures are believed: one sentence each, empty where nothing is."""
+    """What to know before a decision's predicted figures are believed: one sentence each, empty
+    where nothing is."""
     found, evidence = [], decision.evidence
     if policy.spec.suites and suite not in policy.spec.suites:
         named = "no suite was named" if suite is None else f"suite {suite[:80]!r} is not one of this policy's"
@@ -132,7 +136,8 @@ def _some(names: Sequence[str], most: int = 12) -> str:
 
 
 def escalates(policy: Policy) -> str:
-    """What a policy that was fitted with escalation does, what its figures thus count, and what that gains."""
+    """What a policy that was fitted with escalation does, what its figures thus count, and what
+    that gains."""
     order = ", then ".join(str(policy.candidates[column]) for column in policy.spec.escalation)
     said = (
         f'an answer that fails its check is asked again of {order} (`Decision.next("check")`); predicted and measured '
@@ -149,13 +154,15 @@ def escalates(policy: Policy) -> str:
 
 
 def with_escalation(policy: Policy, column: int) -> bool:
-    """Whether predictions for this column count the call that follows where its answer fails the check."""
+    """Whether predictions for this column count the call that follows where its answer fails the
+    check."""
     order = policy.spec.escalation
     return bool(order) and order[-1] != column
 
 
 def coverage(policy: Policy) -> str:
-    """How much of a prompt must have been seen in fitting for predictions to be followed, with and without a suite."""
+    """How much of a prompt must have been seen in fitting for predictions to be followed, with and
+    without a suite."""
     known, unknown = policy.spec.coverage, policy.spec.coverage_needed(0)
     if max(known, unknown) <= 0:
         return f"none needed, suite named or not{'' if any(read_by(policy)) else ': no prompt is read to decide'}"
@@ -179,9 +186,11 @@ BY = {
 
 
 def who_serves(policy: Policy) -> list[str]:
-    """A heading, and a line for each suite and for requests that name none: the pick at the policy's own point.
+    """A heading, and a line for each suite and for requests that name none: the pick at the
+    policy's own point.
 
-    Exact where only the suite decides. Where the prompt does, what that came to on the certificate's rows.
+    Exact where only the suite decides. Where the prompt does, what that came to on the
+    certificate's rows.
     """
     from router_lab.certificate import Certificate
     from router_lab.report.policy import pick_rows, ranged, ranged_percent
@@ -210,7 +219,9 @@ def who_serves(policy: Policy) -> list[str]:
         lines.append(f"  {left(name, width)}  {'; '.join(parts)}")
     heading = f"who serves, at point {policy.spec.point}"
     if any(row["by_prompt"] for row in rows):
-        heading += " (averages are of the certificate's rows, against the reference; --outcomes shows who gets what)"
+        heading += (
+            " (averages are of the certificate's rows, against the reference; --outcomes shows who gets what)"
+        )
     if policy.decide("").code == "expired":
         heading += f"; until it expired on {policy.spec.expires}: now the reference serves everything"
     return [heading, *lines]
@@ -220,4 +231,6 @@ def _shares(shares: Mapping[Candidate, float]) -> str:
     """`m`, or `80 % m, 20 % n`."""
     if len(shares) == 1:
         return str(next(iter(shares)))
-    return ", ".join(f"{part(share, ' %')} {one}" for one, share in sorted(shares.items(), key=lambda i: -i[1]))
+    return ", ".join(
+        f"{part(share, ' %')} {one}" for one, share in sorted(shares.items(), key=lambda i: -i[1])
+    )

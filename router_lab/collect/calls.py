@@ -28,9 +28,11 @@ CACHING = ("none", "prefix")
 
 @dataclass(frozen=True)
 class Call:
-    """One request that was answered. `role` is null for the candidate's own; `tokens` null if no usage was reported.
+    """One request that was answered. `role` is null for the candidate's own; `tokens` null if no
+    usage was reported.
 
-    `tools`: calls of tools that the provider ran for it, by name. `doubt`: what cannot be told of its usage.
+    `tools`: calls of tools that the provider ran for it, by name. `doubt`: what cannot be told of
+    its usage.
     """
 
     model: str
@@ -71,8 +73,9 @@ def sample_calls(
 ) -> tuple[list[Call], list[ToolCall]]:
     """Every answered call of a raw sample and every call of a tool, all attempts.
 
-    model: Inspect's name of the candidate, `name` ours. cache_ttl: how long its prompts were asked to be cached.
-    begun: when the sample began, for logs from before events: there the answer of a single turn is the only call known.
+    model: Inspect's name of the candidate, `name` ours. cache_ttl: how long its prompts were asked
+    to be cached. begun: when the sample began, for logs from before events: there the answer of a
+    single turn is the only call known.
     """
     earlier = [retry.get("events") or [] for retry in sample.get("error_retries") or []]
     calls: list[Call] = []
@@ -85,7 +88,9 @@ def sample_calls(
             event = scene.event
             if event["event"] == "tool":
                 if not event.get("error") and not event.get("pending"):
-                    tools.append(ToolCall(str(event["function"]), attempt, utc(event["timestamp"]), not scene.scoring))
+                    tools.append(
+                        ToolCall(str(event["function"]), attempt, utc(event["timestamp"]), not scene.scoring)
+                    )
                 continue
             output = event.get("output") or {}
             if event.get("error") or not (output.get("choices") or output.get("usage")):
@@ -102,19 +107,21 @@ def sample_calls(
 
 
 def _single_turn(sample: Mapping[str, Any]) -> bool:
-    answers = [m for m in sample.get("messages") or () if m.get("role") == "assistant" and m.get("source") != "input"]
+    answers = [
+        m for m in sample.get("messages") or () if m.get("role") == "assistant" and m.get("source") != "input"
+    ]
     return len(answers) == 1 and bool((sample.get("output") or {}).get("usage"))
 
 
 def request_cost(
     calls: Sequence[Call], table: PriceTable, caching: str, last_attempt: int, tools: Sequence[ToolCall] = ()
 ) -> float | None:
-    """Dollars that the candidate's own calls of the last attempt cost, each priced alone at its moment, standard tier;
-    those of tools, the provider's and the harness's, with them.
+    """Dollars that the candidate's own calls of the last attempt cost, each priced alone at its
+    moment, standard tier; those of tools, the provider's and the harness's, with them.
 
-    caching `none`: every prompt token at the input price. `prefix`: what the previous turn already held is read from
-    the cache, the rest is written to it (5 minutes) where the model has prices for that and the sample has more turns.
-    None if a call reported no usage.
+    caching `none`: every prompt token at the input price. `prefix`: what the previous turn already
+    held is read from the cache, the rest is written to it (5 minutes) where the model has prices
+    for that and the sample has more turns. None if a call reported no usage.
     """
     own = [call for call in calls if call.own and call.attempt == last_attempt]
     if any(call.tokens is None for call in own):
@@ -125,12 +132,16 @@ def request_cost(
         rates = table.rates(call.model, call.started)
         tokens = call.tokens.uncached()
         # What is priced apart within the input stays there: nothing says what it costs in a cache.
-        apart = sum(getattr(tokens, kind.name) for kind in inside("input") if rates.prices.get(kind.name) is not None)
+        apart = sum(
+            getattr(tokens, kind.name) for kind in inside("input") if rates.prices.get(kind.name) is not None
+        )
         plain = max(tokens.input - apart, 0)
         if caching == "prefix" and len(own) > 1 and rates.cache_read is not None:
             read = min(held, plain)
             written = 0 if rates.cache_write_5m is None else plain - read
-            tokens = tokens._replace(input=tokens.input - read - written, cache_read=read, cache_write_5m=written)
+            tokens = tokens._replace(
+                input=tokens.input - read - written, cache_read=read, cache_write_5m=written
+            )
         held = plain
         total += rates.cost(tokens) + table.provider_tools(call.model, call.tools, call.started)
     used = [tool for tool in tools if tool.own and tool.attempt == last_attempt]
@@ -144,9 +155,11 @@ def paid(
     tools: Sequence[ToolCall] = (),
     unpriced: Callable[[str], None] | None = None,
 ) -> tuple[float | None, float | None]:
-    """(dollars really spent on all attempts and roles, the judges' share of it), with caching as it happened.
+    """(dollars really spent on all attempts and roles, the judges' share of it), with caching as
+    it happened.
 
-    Raises InputError for a call without a price; a judge's is told to `unpriced`, if given, and then both are None.
+    Raises InputError for a call without a price; a judge's is told to `unpriced`, if given, and
+    then both are None.
     """
     dollars = {True: 0.0, False: 0.0}
     unknown = False
@@ -169,7 +182,8 @@ def paid(
 
 
 def _role(scene: Scene, model: str) -> str | None:
-    """A judge may be the candidate's own model: then its role, or that a scorer called it, tells them apart."""
+    """A judge may be the candidate's own model: then its role, or that a scorer called it, tells
+    them apart."""
     if scene.event.get("role"):
         return str(scene.event["role"])
     if scene.scoring:
@@ -184,7 +198,9 @@ def _call(
     output = event.get("output") or {}
     usage = output.get("usage")
     noted = output.get("metadata") or {}
-    hour = written_for_an_hour(usage, event, noted.get(CACHE_TTL_NOTE) or (cache_ttl if role is None else None))
+    hour = written_for_an_hour(
+        usage, event, noted.get(CACHE_TTL_NOTE) or (cache_ttl if role is None else None)
+    )
     response = (event.get("call") or {}).get("response")
     apart = noted.get(APART_NOTE)
     answered = apart if isinstance(apart, Mapping) else told_apart(response)

@@ -1,4 +1,5 @@
-"""Which of several logs' rows count, and what of them is no evidence: named, by kind and candidate."""
+"""Which of several logs' rows count, and what of them is no evidence: named, by kind and
+candidate."""
 
 from __future__ import annotations
 
@@ -21,12 +22,14 @@ Note = tuple[str, str]
 """A log and why it, or what in it, does not count."""
 RowKey = tuple[str, str, int, str, str | None]
 RANK = {"success": 2, "cancelled": 1, "error": 1}
-"""A finished log's rows go before those of one that was stopped, and these before a dead process's."""
+"""A finished log's rows go before those of one that was stopped, and these before a dead
+process's."""
 EXAMPLES = 3
 
 
 def standing_logs(sources: Sequence[LogSource]) -> tuple[list[LogSource], list[Note]]:
-    """The logs to read, oldest first, without those that a later finished log of the same task has gone on from."""
+    """The logs to read, oldest first, without those that a later finished log of the same task has
+    gone on from."""
     chains: dict[tuple[Any, ...], list[LogSource]] = defaultdict(list)
     for source in sorted(sources, key=_age):
         task = source.log.spec.get("task_id") or source.log.path
@@ -40,15 +43,21 @@ def standing_logs(sources: Sequence[LogSource]) -> tuple[list[LogSource], list[N
     return sorted(kept, key=_age), notes
 
 
-def standing_rows(logs: Sequence[LogRows]) -> tuple[list[tuple[dict[str, Any], list[dict[str, Any]]]], list[Note]]:
-    """The rows of all logs, one for each sample, epoch and candidate, as far as logs do not contradict each other.
+def standing_rows(
+    logs: Sequence[LogRows],
+) -> tuple[list[tuple[dict[str, Any], list[dict[str, Any]]]], list[Note]]:
+    """The rows of all logs, one for each sample, epoch and candidate, as far as logs do not
+    contradict each other.
 
-    Evidence goes before what is none; a finished log's before a stopped one's; of one task's logs the latest. A run
-    that a person has invalidated counts in no log. Two finished logs of one candidate are left to validation, which
-    refuses them.
+    Evidence goes before what is none; a finished log's before a stopped one's; of one task's logs
+    the latest. A run that a person has invalidated counts in no log. Two finished logs of one
+    candidate are left to validation, which refuses them.
     """
     invalid = {
-        row["uuid"] for log in logs for row, _ in log.rows if row["uuid"] and is_kind(row["reason"], INVALIDATED)
+        row["uuid"]
+        for log in logs
+        for row, _ in log.rows
+        if row["uuid"] and is_kind(row["reason"], INVALIDATED)
     }
     found: dict[RowKey, list[tuple[LogRows, int]]] = defaultdict(list)
     for log in logs:
@@ -78,19 +87,23 @@ def _best(places: Sequence[tuple[LogRows, int]], invalid: set[str]) -> Sequence[
 
 
 def unbegun_rows(logs: Sequence[LogRows], made: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows (`budget`) for the samples that a log's dataset has, that it never began, and that are not among `made`."""
+    """Rows (`budget`) for the samples that a log's dataset has, that it never began, and that are
+    not among `made`."""
     rows: dict[RowKey, dict[str, Any]] = {}
     for log in logs:
         ids = [str(name) for name in (log.source.log.spec.get("dataset") or {}).get("sample_ids") or []]
         begun = {(row["sample_id"], row["epoch"]) for row, _ in log.rows}
-        rows |= {_key(row): row for row in unrun_rows(log.source, ids, begun, f"{UNRUN}: {why_unbegun(log.source)}")}
+        rows |= {
+            _key(row): row
+            for row in unrun_rows(log.source, ids, begun, f"{UNRUN}: {why_unbegun(log.source)}")
+        }
     seen = set(map(_key, made))
     return [row for key, row in rows.items() if key not in seen]
 
 
 def was_used(source: LogSource) -> bool:
-    """Whether a log may hold a paid call: where the model was misnamed, or the key refused, it has none, and
-    such a model need not have a price."""
+    """Whether a log may hold a paid call: where the model was misnamed, or the key refused, it has
+    none, and such a model need not have a price."""
     used = (source.log.header.get("stats") or {}).get("model_usage")
     return bool(source.log.count) and (source.log.status == "success" or used is None or bool(used))
 
@@ -98,7 +111,10 @@ def was_used(source: LogSource) -> bool:
 def died(read: Sequence[LogRows]) -> list[Note]:
     """Logs without a single sample."""
     return [
-        (log.source.log.path.name, f"died before its first sample ({log.source.log.status}): {why_unbegun(log.source)}")
+        (
+            log.source.log.path.name,
+            f"died before its first sample ({log.source.log.status}): {why_unbegun(log.source)}",
+        )
         for log in read
         if not log.rows
     ]
@@ -112,7 +128,9 @@ def why_unbegun(source: LogSource) -> str:
         return f"the log ended early: {reason_of(failure, most=120)}"
     if source.log.status == "success":
         early = (header.get("results") or {}).get("early_stopping")
-        return "the eval was stopped early, as it was set up" if early else "the finished log does not hold them"
+        return (
+            "the eval was stopped early, as it was set up" if early else "the finished log does not hold them"
+        )
     return (
         "the log was cancelled"
         if source.log.status == "cancelled"
@@ -121,7 +139,8 @@ def why_unbegun(source: LogSource) -> str:
 
 
 def refuse_two_scorers(logs: Sequence[LogRows]) -> None:
-    """Raise InputError for a suite of which two logs are judged by two scorers that nobody has named."""
+    """Raise InputError for a suite of which two logs are judged by two scorers that nobody has
+    named."""
     first: dict[str, LogRows] = {}
     for log in logs:
         if log.scorer is None or log.source.suite.scorer is not None:
@@ -139,7 +158,8 @@ def _by(log: LogRows) -> str:
 
 
 def left_out(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """What in an outcomes table is no evidence: kind, suite, candidate, number and a few sample ids, and a reason.
+    """What in an outcomes table is no evidence: kind, suite, candidate, number and a few sample
+    ids, and a reason.
 
     Rows that money or a race left out are no part of it.
     """
@@ -160,7 +180,8 @@ def left_out(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def kind_of(status: str, reason: str) -> str | None:
-    """`cancelled`, `invalidated`, `unscored`, `not run` or `lost`; None for what a budget or a race left out."""
+    """`cancelled`, `invalidated`, `unscored`, `not run` or `lost`; None for what a budget or a
+    race left out."""
     for kind in (CANCELLED, INVALIDATED, UNSCORED, UNRUN):
         if is_kind(reason, kind):
             return kind
@@ -168,13 +189,15 @@ def kind_of(status: str, reason: str) -> str | None:
 
 
 def is_kind(reason: str | None, kind: str) -> bool:
-    """Whether a reason is one of that kind: it begins so, and a colon or ` by ` comes next, if anything."""
+    """Whether a reason is one of that kind: it begins so, and a colon or ` by ` comes next, if
+    anything."""
     rest = (reason or "").removeprefix(kind) if (reason or "").startswith(kind) else None
     return rest is not None and (not rest or rest.startswith((":", " by ")))
 
 
 def told(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """`left_out` in lines: `3 cancelled: m on s (s2, s3, s4)`, with the reason where the kind does not say it."""
+    """`left_out` in lines: `3 cancelled: m on s (s2, s3, s4)`, with the reason where the kind does
+    not say it."""
     lines = []
     for one in found:
         more = ", …" if one["n"] > len(one["samples"]) else ""

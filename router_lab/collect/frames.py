@@ -1,7 +1,8 @@
 """The frame around a suite's questions, factored out of what its log says was sent.
 
-Every sample's first call is compared with the sample's own question. If all of them are one template, filled with their
-questions, that template is the frame; else no request can be rebuilt from it, and the reason is kept.
+Every sample's first call is compared with the sample's own question. If all of them are one
+template, filled with their questions, that template is the frame; else no request can be rebuilt
+from it, and the reason is kept.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from router_lab.runtime.frame import SLOT, filled, holds_slot
 from router_lab.runtime.messages import last_user_turn, text_of
 
 MOST_PLACES = 6
-"""Up to so many places at which the question's text occurs, every choice of them is tried (2^n)."""
+"""Up to so many places at which the question's text occurs, every choice of them is tried
+(2^n)."""
 FIRST = 20
-"""Samples that are looked at together at first: the longest question of them is the least likely to occur by chance."""
+"""Samples that are looked at together at first: the longest question of them is the least likely
+to occur by chance."""
 MESSAGE_KEYS = ("role", "content", "tool_calls", "tool_call_id", "function", "error")
 CALL_CACHE = ("cache_prompt",)
 """Transport settings that change the body all the same."""
@@ -27,15 +30,16 @@ CALL_CACHE = ("cache_prompt",)
 
 @dataclass(frozen=True)
 class Frame:
-    """What Inspect handed to the provider, `SLOT` in the question's place: messages, tools, tool_choice, config; or
-    `reason`, why there is no such thing."""
+    """What Inspect handed to the provider, `SLOT` in the question's place: messages, tools,
+    tool_choice, config; or `reason`, why there is no such thing."""
 
     asked: Mapping[str, Any] | None
     reason: str | None = None
 
 
 class FrameFinder:
-    """Looks at samples one by one (`see`), keeps only the templates that all of them fit, and says which it is."""
+    """Looks at samples one by one (`see`), keeps only the templates that all of them fit, and says
+    which it is."""
 
     def __init__(self) -> None:
         self._early: list[tuple[str, Any, Any]] = []
@@ -45,9 +49,11 @@ class FrameFinder:
         self._last: Any = None
         self._reason: str | None = None
 
-    def see(self, sample: Mapping[str, Any], events: Sequence[Mapping[str, Any]], helper: str | None = None) -> None:
-        """One sample, and the answered calls of its last attempt that the candidate itself made; `helper`: another
-        model that its solver asked."""
+    def see(
+        self, sample: Mapping[str, Any], events: Sequence[Mapping[str, Any]], helper: str | None = None
+    ) -> None:
+        """One sample, and the answered calls of its last attempt that the candidate itself made;
+        `helper`: another model that its solver asked."""
         if helper is not None:
             self._reason = f"its solver asks another model, too ({helper})"
         if not events:
@@ -71,7 +77,9 @@ class FrameFinder:
         if self._turns == 0:
             return Frame(None, "no answered model call of its own is in the log")
         if self._turns > 1:
-            return Frame(None, "its solver goes on after the first answer (several turns, or tools that were called)")
+            return Frame(
+                None, "its solver goes on after the first answer (several turns, or tools that were called)"
+            )
         found = self._whole or self._parted or []
         if self._reason or not found:
             return Frame(
@@ -80,12 +88,15 @@ class FrameFinder:
                 or "what its solver put around the question differs from sample to sample, or is no part of the input",
             )
         if len(found) > 1:
-            return Frame(None, "only one distinct question was measured, and its text stands in several places")
+            return Frame(
+                None, "only one distinct question was measured, and its text stands in several places"
+            )
         return Frame(found[0])
 
     @property
     def last(self) -> Mapping[str, Any] | None:
-        """What one sample was really asked, for what is known of the request even where there is no frame."""
+        """What one sample was really asked, for what is known of the request even where there is
+        no frame."""
         return self._last if isinstance(self._last, Mapping) else None
 
     def _take(self, seen: tuple[str, Any, Any]) -> None:
@@ -99,10 +110,12 @@ class FrameFinder:
         self._parted = _fitting(self._parted or [], question, parted)
 
     def _start(self) -> None:
-        """Make the templates that the longest of the first questions allows, and try them on the others."""
+        """Make the templates that the longest of the first questions allows, and try them on the
+        others."""
         if self._whole is not None:
             return
-        # Of a question that holds the slot's own text no template is made: its places could not be told apart.
+        # Of a question that holds the slot's own text no template is made: its places could not be
+        # told apart.
         early, self._early = sorted(self._early, key=lambda seen: (_holds_more(seen[0]), -len(seen[0]))), []
         self._whole, self._parted = [], []
         if early:
@@ -117,9 +130,11 @@ def _holds_more(question: str) -> bool:
     return SLOT in question and question != SLOT
 
 
-def _question(sample: Mapping[str, Any], sent: list[dict[str, Any]]) -> tuple[str | None, list[dict[str, Any]]]:
-    """The sample's question, and what was sent with `SLOT` where a message is the sample's own, pictures and all;
-    then that is the question, too."""
+def _question(
+    sample: Mapping[str, Any], sent: list[dict[str, Any]]
+) -> tuple[str | None, list[dict[str, Any]]]:
+    """The sample's question, and what was sent with `SLOT` where a message is the sample's own,
+    pictures and all; then that is the question, too."""
     own = resolve(dict(sample), sample["input"])
     if isinstance(own, str):
         return own or None, sent
@@ -132,13 +147,17 @@ def _question(sample: Mapping[str, Any], sent: list[dict[str, Any]]) -> tuple[st
     if isinstance(content, str):
         return content, sent
     whole = [
-        {**message, "content": SLOT} if message.get("role") == "user" and message.get("content") == content else message
+        {**message, "content": SLOT}
+        if message.get("role") == "user" and message.get("content") == content
+        else message
         for message in sent
     ]
     return (text_of(content) or SLOT) if whole == sent else SLOT, whole
 
 
-def _asked(sample: Mapping[str, Any], event: Mapping[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
+def _asked(
+    sample: Mapping[str, Any], event: Mapping[str, Any], messages: list[dict[str, Any]]
+) -> dict[str, Any]:
     config = event.get("config") or {}
     return {
         "messages": [_bare(message) for message in messages],
@@ -149,13 +168,14 @@ def _asked(sample: Mapping[str, Any], event: Mapping[str, Any], messages: list[d
 
 
 def _bare(message: Mapping[str, Any]) -> dict[str, Any]:
-    """What a provider sees of a message: no ids, sources and metadata, which are new in every run."""
+    """What a provider sees of a message: no ids, sources and metadata, which are new in every
+    run."""
     return {key: message[key] for key in MESSAGE_KEYS if message.get(key) is not None}
 
 
 def _without_history(sample: Mapping[str, Any], sent: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """What was sent without the sample's earlier turns, where it is a conversation and they are all there; the frame is
-    then what the task put around every such conversation."""
+    """What was sent without the sample's earlier turns, where it is a conversation and they are
+    all there; the frame is then what the task put around every such conversation."""
     own = resolve(dict(sample), sample["input"])
     if isinstance(own, str) or len(own) < 2 or any(m.get("role") in ("system", "developer") for m in own):
         return None
@@ -214,5 +234,8 @@ def _fitting(templates: list[Any], question: str, asked: Any) -> list[Any]:
         template
         for template in templates
         if {key: value for key, value in template.items() if key != "messages"} == rest
-        and (template["messages"] == asked["messages"] or filled(template["messages"], question) == asked["messages"])
+        and (
+            template["messages"] == asked["messages"]
+            or filled(template["messages"], question) == asked["messages"]
+        )
     ]

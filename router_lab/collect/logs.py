@@ -41,7 +41,8 @@ class LogSource:
     effort: str | None
     settings_sha: str
     arguments: Mapping[str, Any]
-    """What a sweep wrote about the candidate: config, few_shot, task_args; empty for a foreign log."""
+    """What a sweep wrote about the candidate: config, few_shot, task_args; empty for a foreign
+    log."""
     suite_name: str
     suite: Suite
     dataset_sha: str | None
@@ -61,14 +62,16 @@ class LogSource:
     @property
     def tier(self) -> str:
         """At which tier the requests were really made."""
-        return tier_of(self.log.spec.get("model_generate_config") or {}, self.log.spec.get("model_args") or {})
+        return tier_of(
+            self.log.spec.get("model_generate_config") or {}, self.log.spec.get("model_args") or {}
+        )
 
 
 def open_log(path: Path, suites: Mapping[str, Suite], folders: Mapping[Path, str]) -> LogSource:
     """Read a log's header and settle its names.
 
-    A suite of `folders` (from `logs:` in suites.yaml) wins, then the suite that the sweep wrote into the log, then the
-    task's own name with the default quality map. Raises InputError.
+    A suite of `folders` (from `logs:` in suites.yaml) wins, then the suite that the sweep wrote
+    into the log, then the task's own name with the default quality map. Raises InputError.
     """
     log = RawLog(path)
     candidate = (log.spec.get("model_args") or {}).get(CANDIDATE_KEY) or {}
@@ -90,9 +93,11 @@ def open_log(path: Path, suites: Mapping[str, Suite], folders: Mapping[Path, str
 
 @dataclass(frozen=True)
 class LogRows:
-    """What a log gave: (outcome row, call rows) of each sample, and the scorer that judged them all, None without one.
+    """What a log gave: (outcome row, call rows) of each sample, and the scorer that judged them
+    all, None without one.
 
-    A row's `uuid` is Inspect's id of that run of the sample: a log that goes on from another holds the same run again.
+    A row's `uuid` is Inspect's id of that run of the sample: a log that goes on from another holds
+    the same run again.
     """
 
     source: LogSource
@@ -101,8 +106,9 @@ class LogRows:
 
 
 def log_rows(source: LogSource, table: PriceTable, caching: str, notes: Notes | None = None) -> LogRows:
-    """The rows of a log. Raises InputError, naming log and sample, for a score that is no quality, and for a finished
-    log in which nothing is scored; doubts of usage and prices that do not stop anything go to `notes`."""
+    """The rows of a log. Raises InputError, naming log and sample, for a score that is no quality,
+    and for a finished log in which nothing is scored; doubts of usage and prices that do not stop
+    anything go to `notes`."""
     notes = Notes() if notes is None else notes
     cache_ttl = (source.log.spec.get("model_args") or {}).get("cache_ttl")
     rows, scores, wrong = [], [], []
@@ -122,7 +128,11 @@ def log_rows(source: LogSource, table: PriceTable, caching: str, notes: Notes | 
             "model": source.model,
             "effort": source.effort,
         }
-        row = {**key, **_became(source, sample, where), **_spent(source, sample, calls, tools, table, caching, notes)}
+        row = {
+            **key,
+            **_became(source, sample, where),
+            **_spent(source, sample, calls, tools, table, caching, notes),
+        }
         rows.append((row, [{**key, **_call_row(call, source.tier)} for call in calls]))
         scores.append((where, _kept(sample, source.suite)))
         wrong.append(refused_as_asked(sample))
@@ -154,8 +164,8 @@ def unrun_rows(
 
 
 def prompt_of(sample: Mapping[str, Any]) -> str | None:
-    """The text that a runtime would see: the sample's input, of a conversation its last user turn. None if that has no
-    text (an image alone): two of those are not one question."""
+    """The text that a runtime would see: the sample's input, of a conversation its last user turn.
+    None if that has no text (an image alone): two of those are not one question."""
     text = resolve(dict(sample), sample["input"])
     return text if isinstance(text, str) else last_user_text(text) or None
 
@@ -210,7 +220,11 @@ def _judge(
         elif counts:
             row["reason"] = row["reason"] if row["status"] == "limit" else None
             row["quality"] = quality_of(had[scorer or ""]["value"], source.suite, where)
-    if source.log.status == "success" and any(finished) and not any(row["status"] in ("ok", "limit") for row in rows):
+    if (
+        source.log.status == "success"
+        and any(finished)
+        and not any(row["status"] in ("ok", "limit") for row in rows)
+    ):
         _refuse_unscored(
             source.suite, scorer, next(pair for pair, counts in zip(scores, finished, strict=True) if counts)
         )
@@ -225,7 +239,9 @@ def _refuse_unscored(suite: Suite, scorer: str | None, first: tuple[str, dict[st
     if isinstance((had.get(scorer or "") or {}).get("value"), dict):
         quality_of(had[scorer or ""]["value"], suite, where)
     why = unscored(had, scorer, suite)
-    raise InputError(f"{where}: has no score; only scored logs can be collected (`inspect score` adds scores): {why}")
+    raise InputError(
+        f"{where}: has no score; only scored logs can be collected (`inspect score` adds scores): {why}"
+    )
 
 
 def _spent(
@@ -257,7 +273,8 @@ def _spent(
 
 
 def _tool_calls(calls: list[Call], tools: list[ToolCall]) -> dict[str, Any]:
-    """How often which tool was called, as JSON, so that a table can be priced anew; nothing where none was."""
+    """How often which tool was called, as JSON, so that a table can be priced anew; nothing where
+    none was."""
     counts: dict[str, Counter[str]] = {"provider": Counter(), "own": Counter(tool.name for tool in tools)}
     for call in calls:
         counts["provider"].update(call.tools)

@@ -1,4 +1,5 @@
-"""Columns under other names: which of ours a user's column probably is, and what to write to say so."""
+"""Columns under other names: which of ours a user's column probably is, and what to write to say
+so."""
 
 from __future__ import annotations
 
@@ -42,13 +43,17 @@ LIKELY = frozenset({*OURS, *(name for names in _SYNONYMS.values() for name in na
 
 
 def ours_for(name: str) -> str | None:
-    """The column of ours that `name` probably is: another way to write it, a usual name for it, or a slip of the pen.
+    """The column of ours that `name` probably is: another way to write it, a usual name for it, or
+    a slip of the pen.
 
-    A name with a unit other than ours (`latency_ms`, `cost_cents`) is none: renaming it would change its figures.
+    A name with a unit other than ours (`latency_ms`, `cost_cents`) is none: renaming it would
+    change its figures.
     """
     if name in OURS or name.startswith("signal_"):
         return None
-    if re.search(r"(?:^|[_\W])(?:ms|millis|milliseconds|minutes|cents?|eur|per_\w+|pct|percent)$", name.lower()):
+    if re.search(
+        r"(?:^|[_\W])(?:ms|millis|milliseconds|minutes|cents?|eur|per_\w+|pct|percent)$", name.lower()
+    ):
         return None
     plain = _plain(name)
     if plain in _PLAIN:
@@ -58,7 +63,8 @@ def ours_for(name: str) -> str | None:
 
 
 def look_alikes(columns: Iterable[str]) -> dict[str, str]:
-    """Column of ours → the column of the table that may be meant by it, for those that the table does not have."""
+    """Column of ours → the column of the table that may be meant by it, for those that the table
+    does not have."""
     present = list(columns)
     found: dict[str, str] = {}
     for name in present:
@@ -69,7 +75,8 @@ def look_alikes(columns: Iterable[str]) -> dict[str, str]:
 
 
 def missing_columns(columns: Iterable[str], missing: Collection[str]) -> str:
-    """What is said where columns of REQUIRED are not there: what to write for each that can be told."""
+    """What is said where columns of REQUIRED are not there: what to write for each that can be
+    told."""
     present = list(columns)
     alike = {ours: name for ours, name in look_alikes(present).items() if ours in missing}
     hints = []

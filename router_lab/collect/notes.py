@@ -1,4 +1,5 @@
-"""What `collect` has to say of dollars that it could not be sure of: once for each candidate, not for each call."""
+"""What `collect` has to say of dollars that it could not be sure of: once for each candidate, not
+for each call."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from router_lab.prices import PriceTable
 from router_lab.runtime.errors import RouterLabWarning
 
 SEARCH_TOOLS = ("web_search",)
-"""Inspect's own tools that ask a paid service where the model's provider does not search itself."""
+"""Inspect's own tools that ask a paid service where the model's provider does not search
+itself."""
 
 
 class Notes:
@@ -24,10 +26,13 @@ class Notes:
         self._tools: Counter[tuple[str, str | None]] = Counter()
 
     def of_calls(self, calls: Sequence[Call], tools: Sequence[ToolCall], table: PriceTable) -> None:
-        """Take note of usage that does not add up, and of tools that cost money and have no price."""
+        """Take note of usage that does not add up, and of tools that cost money and have no
+        price."""
         self._doubts.update((call.model, call.doubt) for call in calls if call.doubt)
         self._tools.update(
-            (tool.name, table.file) for tool in tools if tool.name in SEARCH_TOOLS and tool.name not in table.tools
+            (tool.name, table.file)
+            for tool in tools
+            if tool.name in SEARCH_TOOLS and tool.name not in table.tools
         )
 
     def of_row(self, model: str, doubt: str) -> None:

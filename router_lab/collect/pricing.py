@@ -1,4 +1,5 @@
-"""Which prices hold for which logs: those that were named, else those that the sweep was run with."""
+"""Which prices hold for which logs: those that were named, else those that the sweep was run
+with."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ class Pricing:
     """`of(folder)`: the table for the logs in `folder`."""
 
     def __init__(self, given: Given, otherwise: str | Path | None = None) -> None:
-        """given: a table or a file for everything. otherwise: the file for logs whose sweep names none. Raises
-        InputError."""
+        """given: a table or a file for everything. otherwise: the file for logs whose sweep names
+        none. Raises InputError."""
         self.given = given if isinstance(given, PriceTable) or given is None else PriceTable.load(given)
         self.otherwise = PriceTable.load(otherwise) if given is None else None
         self._by_file: dict[Path, PriceTable] = {}
@@ -32,8 +33,8 @@ class Pricing:
         return table
 
     def of(self, folder: Path, manifest: SweepManifest) -> PriceTable:
-        """The named table, else that of the sweep whose manifest lies in `folder`, as its file is now. Raises
-        InputError if that is gone."""
+        """The named table, else that of the sweep whose manifest lies in `folder`, as its file is
+        now. Raises InputError if that is gone."""
         if self.given is not None or manifest.prices is None:
             return self.table
         # By the shortest way, as a person would write it: errors suggest commands with it.

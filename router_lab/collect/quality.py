@@ -10,11 +10,14 @@ from router_lab.config import Suite
 from router_lab.runtime.errors import InputError
 
 
-def scorer_of(suite: Suite, declared: Sequence[str], seen: Sequence[Mapping[str, Any]], where: str) -> str | None:
+def scorer_of(
+    suite: Suite, declared: Sequence[str], seen: Sequence[Mapping[str, Any]], where: str
+) -> str | None:
     """The one scorer by which every sample of a log is judged; None if no sample has a score.
 
-    The suite's, else the first that the log declares, else (a log that declares none) the first score of the sample
-    with the most: a scorer that returns None for a sample leaves it out there. Raises InputError if no sample has it.
+    The suite's, else the first that the log declares, else (a log that declares none) the first
+    score of the sample with the most: a scorer that returns None for a sample leaves it out there.
+    Raises InputError if no sample has it.
 
     Args:
         declared: names in the log's header, a package's with its prefix.
@@ -27,7 +30,9 @@ def scorer_of(suite: Suite, declared: Sequence[str], seen: Sequence[Mapping[str,
     known = [name for name in names if name in there]
     if suite.scorer is not None:
         if suite.scorer not in there:
-            raise InputError(f"{where}: scorer `{suite.scorer}` is not among {', '.join(there)}; set `scorer:`")
+            raise InputError(
+                f"{where}: scorer `{suite.scorer}` is not among {', '.join(there)}; set `scorer:`"
+            )
         return suite.scorer
     if not known:
         fullest: Mapping[str, Any] = max(seen, key=lambda scores: len(scores))
@@ -41,7 +46,8 @@ def scorer_of(suite: Suite, declared: Sequence[str], seen: Sequence[Mapping[str,
 
 
 def unscored(scores: Mapping[str, Any], scorer: str | None, suite: Suite) -> str | None:
-    """Why a sample has no quality, though nothing went wrong with its answer; None if its score is there.
+    """Why a sample has no quality, though nothing went wrong with its answer; None if its score is
+    there.
 
     Inspect's scorers return None, or NaN with a reason, for what they could not judge.
     """
@@ -63,10 +69,13 @@ def _is_nan(value: float | str) -> bool:
 
 
 def quality_of(value: Any, suite: Suite, where: str) -> float:
-    """A score value as quality. Text goes through the suite's map; a number must lie in [0, 1]. Raises InputError."""
+    """A score value as quality. Text goes through the suite's map; a number must lie in [0, 1].
+    Raises InputError."""
     if isinstance(value, dict):
         if suite.value is None or suite.value not in value:
-            raise InputError(f"{where}: score has the values {', '.join(value)}; name one with `value:` in the suite")
+            raise InputError(
+                f"{where}: score has the values {', '.join(value)}; name one with `value:` in the suite"
+            )
         value = value[suite.value]
     if isinstance(value, str) and value in suite.quality:
         return float(suite.quality[value])
@@ -75,7 +84,9 @@ def quality_of(value: Any, suite: Suite, where: str) -> float:
     if isinstance(value, str):
         value = _number(value, suite, where)
     if not isinstance(value, int | float) or math.isnan(value):
-        raise InputError(f"{where}: score is {value!r}; map it to a number in [0, 1] with `quality:` in the suite")
+        raise InputError(
+            f"{where}: score is {value!r}; map it to a number in [0, 1] with `quality:` in the suite"
+        )
     if not 0.0 <= value <= 1.0:
         raise InputError(
             f"{where}: quality is {value:g}; it must lie in [0, 1]: choose a scorer that does, or map with `quality:`"
@@ -84,7 +95,8 @@ def quality_of(value: Any, suite: Suite, where: str) -> float:
 
 
 def check_of(score: Mapping[str, Any] | None, suite: Suite) -> bool | None:
-    """Whether the answer passed its run-time check; None where the suite has none or the scorer did not say."""
+    """Whether the answer passed its run-time check; None where the suite has none or the scorer
+    did not say."""
     if suite.check is None or score is None:
         return None
     value = (score.get("metadata") or {}).get(suite.check)
@@ -96,4 +108,6 @@ def _number(text: str, suite: Suite, where: str) -> float:
         return float(text)
     except ValueError:
         known = ", ".join(suite.quality)
-        raise InputError(f"{where}: score {text!r} has no quality; map it with `quality:` (known: {known})") from None
+        raise InputError(
+            f"{where}: score {text!r} has no quality; map it with `quality:` (known: {known})"
+        ) from None

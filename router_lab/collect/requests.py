@@ -1,7 +1,8 @@
-"""The request that was measured, of a log: its frame, put through Inspect's own provider against a recorder.
+"""The request that was measured, of a log: its frame, put through Inspect's own provider against a
+recorder.
 
-So the artifact holds what the provider's SDK was really handed (which API, which names its arguments have there), also
-for logs that no sweep of ours made. Nothing leaves this machine.
+So the artifact holds what the provider's SDK was really handed (which API, which names its
+arguments have there), also for logs that no sweep of ours made. Nothing leaves this machine.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ SPEAKING = frozenset(
      "litellm-proxy", "llama-cpp-python", "meta", "moonshot", "ollama", "openrouter", "perplexity", "sambanova",
      "sglang", "together", "vllm"}
 )  # fmt: skip
-"""Inspect's providers that speak one of the APIs that decisions are for, and that take a base URL. Others would load
-weights, or go to a server of their own."""
+"""Inspect's providers that speak one of the APIs that decisions are for, and that take a base URL.
+Others would load weights, or go to a server of their own."""
 
 STAND_INS = {
     "openai_chat": ("openai-api/recorded/{}", {}),
     "openai_responses": ("openai/{}", {"responses_api": True}),
     "anthropic": ("anthropic/{}", {}),
 }
-"""By API, the provider that puts a frame into its form where the measured one only answered from recordings."""
+"""By API, the provider that puts a frame into its form where the measured one only answered from
+recordings."""
 
 TASKS_OWN = ("tools", "tool_choice", "response_format", "text")
 """Arguments that come from the task and not from the candidate's settings."""
@@ -46,7 +48,8 @@ class Requests:
         self._done: dict[str, Any] = {}
 
     def of(self, source: LogSource, noted: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What `source` measured; `noted` is what the sweep's own recorder saw before it began, if a sweep made it."""
+        """What `source` measured; `noted` is what the sweep's own recorder saw before it began, if
+        a sweep made it."""
         frame = source.frames.frame()
         known = dict(noted) if noted else {"api": None, "arguments": {}, **_texts(source)}
         asked = frame.asked or source.frames.last
@@ -85,11 +88,16 @@ class Requests:
                 raw = (asked["config"].get("extra_body") or {}).keys()
                 sent = record(model, Ask(**asked), self._recorder, arguments=arguments, few_shot=few_shot)
                 found = (
-                    None if sent is None else Request.of(sent, {name: sent[2][name] for name in raw & sent[2].keys()})
+                    None
+                    if sent is None
+                    else Request.of(sent, {name: sent[2][name] for name in raw & sent[2].keys()})
                 )
                 self._done[key] = (found, None)
             except (InputError, ValueError, TypeError) as error:
-                self._done[key] = (None, f"its request cannot be built here: {' '.join(str(error).split())[:200]}")
+                self._done[key] = (
+                    None,
+                    f"its request cannot be built here: {' '.join(str(error).split())[:200]}",
+                )
         result: tuple[Request | None, str | None] = self._done[key]
         return result
 

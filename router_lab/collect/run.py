@@ -63,22 +63,26 @@ def collect(
     """(outcomes, calls) of logs, log folders, sweeps and tables. Raises InputError.
 
     Args:
-        sources: .eval or .json logs, folders of them, CSV/TSV/JSONL/Parquet tables of outcomes, logs of decisions
-            whose outcomes are known (`DecisionLog`, .jsonl).
-        prices: a prices.yaml or a table; by default the file that the sweep of a log folder was run with, which it
-            remembers, else `otherwise`, else genai-prices alone. Tables are re-priced only if it is given.
+        sources: .eval or .json logs, folders of them, CSV/TSV/JSONL/Parquet tables of outcomes,
+            logs of decisions whose outcomes are known (`DecisionLog`, .jsonl).
+        prices: a prices.yaml or a table; by default the file that the sweep of a log folder was
+            run with, which it remembers, else `otherwise`, else genai-prices alone. Tables are
+            re-priced only if it is given.
         otherwise: a prices.yaml for logs of which no sweep says anything.
-        suites: a suites.yaml; its `logs:` suites claim the logs in their folders, its other suites override what a log
-            says about their scores.
+        suites: a suites.yaml; its `logs:` suites claim the logs in their folders, its other suites
+            override what a log says about their scores.
         caching: assumption of `cost_usd`, `none` or `prefix` (see `collect.calls.request_cost`).
-        as_logged: the rows of logs alone, without what a sweep or a race says of them: for a race on its way.
-        map, suite, wide, wide_columns, candidates, delimiter, decimal, encoding: how the tables among the sources are
-            to be read (`collect.shape.TableOptions`, docs/tables.md); logs and logs of decisions need none of it.
+        as_logged: the rows of logs alone, without what a sweep or a race says of them: for a race
+            on its way.
+        map, suite, wide, wide_columns, candidates, delimiter, decimal, encoding: how the tables
+            among the sources are to be read (`collect.shape.TableOptions`, docs/tables.md); logs
+            and logs of decisions need none of it.
 
-    `outcomes.attrs` carries `candidates`, `suites` and `provenance`, and in `notes` how a table's file was read where
-    that had to be found out; calls of tables that bring none are absent. `provenance` names what is no evidence:
-    `left_out` of the rows (`collect.evidence.left_out`), `logs_left_out` (log and reason) of logs that gave none or
-    whose rows another log has. Neither is there where nothing is left out.
+    `outcomes.attrs` carries `candidates`, `suites` and `provenance`, and in `notes` how a table's
+    file was read where that had to be found out; calls of tables that bring none are absent.
+    `provenance` names what is no evidence: `left_out` of the rows (`collect.evidence.left_out`),
+    `logs_left_out` (log and reason) of logs that gave none or whose rows another log has. Neither
+    is there where nothing is left out.
     """
     if caching not in CACHING:
         raise InputError(f"caching is {caching!r}; known: {', '.join(CACHING)}")
@@ -110,7 +114,9 @@ def _tables(paths: Sequence[Path], options: TableOptions) -> list[tuple[Path, pd
         raise InputError(f"{gone}: no such file or folder")
     found = [path for path in paths if table_kind(path) is not None]
     if options != TableOptions() and not found:
-        raise InputError("the options for tables (--map, --suite, --wide, …) need a table, and no source is one")
+        raise InputError(
+            "the options for tables (--map, --suite, --wide, …) need a table, and no source is one"
+        )
     return [(path, read_table(path, options)) for path in found]
 
 
@@ -127,7 +133,9 @@ def _validated(
     where: str,
 ) -> pd.DataFrame:  # fmt: skip
     """One table of all, with what was found out and what was left out in its attributes."""
-    notes = [note for _, frame in tables for note in frame.attrs.get("notes", ())]  # before a table gets others
+    notes = [
+        note for _, frame in tables for note in frame.attrs.get("notes", ())
+    ]  # before a table gets others
     table = frames[0][1]
     if len(frames) > 1:
         table = pd.concat([frame for _, frame in frames], ignore_index=True)
@@ -146,8 +154,11 @@ def _validated(
 def _of_logs(
     logs: Sequence[LogSource], pricing: Pricing, caching: str, as_logged: bool, aside: list[Note]
 ) -> tuple[pd.DataFrame | None, list[dict[str, Any]]]:
-    """The rows of logs and their calls; what does not count is added to `aside`. No rows where nothing was ever run."""
-    manifests = {folder: SweepManifest.of(folder) for folder in sorted({source.log.path.parent for source in logs})}
+    """The rows of logs and their calls; what does not count is added to `aside`. No rows where
+    nothing was ever run."""
+    manifests = {
+        folder: SweepManifest.of(folder) for folder in sorted({source.log.path.parent for source in logs})
+    }
     tables = {folder: pricing.of(folder, manifest) for folder, manifest in manifests.items()}
     _check_prices(logs, tables)
     doubts = Notes()
@@ -159,7 +170,9 @@ def _of_logs(
     if not as_logged:
         doubts.warn()
         not_wanted = {
-            source.log.path.name: manifests[source.log.path.parent].not_due(source.suite_name, source.candidate)
+            source.log.path.name: manifests[source.log.path.parent].not_due(
+                source.suite_name, source.candidate
+            )
             for source in kept
         }
         rows = [pair for pair in rows if pair[0]["sample_id"] not in not_wanted[pair[0]["log"]]]
@@ -193,15 +206,20 @@ def _check_prices(logs: Sequence[LogSource], tables: Tables) -> None:
 
 
 def _as_others_have(rows: list[dict[str, Any]], made: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of samples that were not run, with prompt and group as other candidates' rows have them."""
+    """Rows of samples that were not run, with prompt and group as other candidates' rows have
+    them."""
     known: dict[tuple[str, str], dict[str, Any]] = {}
     for row in made:
         if "prompt" in row:
-            known.setdefault((row["suite"], row["sample_id"]), {"prompt": row["prompt"], "group": row["group"]})
+            known.setdefault(
+                (row["suite"], row["sample_id"]), {"prompt": row["prompt"], "group": row["group"]}
+            )
     return [{**row, **known.get((row["suite"], row["sample_id"]), {})} for row in rows]
 
 
-def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _unrun(
+    logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """Rows for what a budget left out."""
     seen: dict[tuple[str, str, str | None], set[tuple[str, int]]] = defaultdict(set)
     for row in made:
@@ -214,9 +232,13 @@ def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str,
         drawn, there = manifest.drawn_for(*who), seen[source.suite_name, source.model, source.effort]
         unrun: list[dict[str, Any]] = []
         if drawn is not None:
-            unrun += unrun_rows(source, sorted(manifest.not_due(*who)), there, f"not drawn: share {drawn.share:g}")
+            unrun += unrun_rows(
+                source, sorted(manifest.not_due(*who)), there, f"not drawn: share {drawn.share:g}"
+            )
         if planned is not None:
-            unrun += unrun_rows(source, manifest.due(*who, version)[:planned], there, manifest.why_unrun(*who))
+            unrun += unrun_rows(
+                source, manifest.due(*who, version)[:planned], there, manifest.why_unrun(*who)
+            )
         there |= {(row["sample_id"], row["epoch"]) for row in unrun}
         rows += unrun
     return _as_others_have(rows, made)
@@ -225,7 +247,8 @@ def _unrun(logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str,
 def _with_inclusion(
     logs: Sequence[LogSource], manifests: Manifests, rows: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The rows with `inclusion`, where a race, or the share of a reference, has dealt with them."""
+    """The rows with `inclusion`, where a race, or the share of a reference, has dealt with
+    them."""
     chance = {
         source.log.path.name: manifest.inclusion(source.suite_name, source.candidate)
         for source in logs
@@ -285,7 +308,10 @@ def _evident(logs: Sequence[LogSource], frame: pd.DataFrame) -> list[LogSource]:
 
 
 def _candidate(
-    name: tuple[str, str | None], sources: list[LogSource], measured: dict[str, dict[str, Any]], tables: Tables
+    name: tuple[str, str | None],
+    sources: list[LogSource],
+    measured: dict[str, dict[str, Any]],
+    tables: Tables,
 ) -> dict[str, Any]:
     last = max(sources, key=lambda source: utc(source.log.spec["created"]))
     rates = tables[last.log.path.parent].rates(name[0], utc(last.log.spec["created"]).date())
@@ -302,9 +328,11 @@ def _candidate(
 
 
 def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None], dict[str, dict[str, Any]]]:
-    """Requests by candidate and suite, as the logs have them, beside what manifests say of what was sent.
+    """Requests by candidate and suite, as the logs have them, beside what manifests say of what
+    was sent.
 
-    `logs`: those whose rows count. One that was stopped early, or set aside, says nothing of what was measured.
+    `logs`: those whose rows count. One that was stopped early, or set aside, says nothing of what
+    was measured.
     """
     from router_lab.providers.loopback import all_direct
     from router_lab.providers.recorder import Recorder
@@ -314,17 +342,22 @@ def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None]
         for cell in SweepManifest.of(folder).candidates:
             if cell.request:
                 noted[*cell.candidate, cell.suite] = cell.request
-    found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     with Recorder() as recorder, all_direct():
         requests = Requests(recorder)
         for source in logs:
             known = noted.get((source.model, source.effort, source.suite_name))
             found[source.model, source.effort][source.suite_name].append(requests.of(source, known))
-    return {name: {suite: joined(suites[suite]) for suite in sorted(suites)} for name, suites in found.items()}
+    return {
+        name: {suite: joined(suites[suite]) for suite in sorted(suites)} for name, suites in found.items()
+    }
 
 
 def _merge_attrs(frames: Sequence[pd.DataFrame]) -> dict[Any, Any]:
-    """Candidates and suites of all sources, a later source winning for what both say of one name; requests by suite."""
+    """Candidates and suites of all sources, a later source winning for what both say of one name;
+    requests by suite."""
     attrs = [frame.attrs for frame in frames]
     candidates: dict[tuple[str, str | None], dict[str, Any]] = {}
     for candidate in (c for a in attrs for c in a.get("candidates", [])):

@@ -1,4 +1,5 @@
-"""Tables of other shapes: columns renamed, a column for each model, one suite for all, candidates by other names."""
+"""Tables of other shapes: columns renamed, a column for each model, one suite for all, candidates
+by other names."""
 
 from __future__ import annotations
 
@@ -22,10 +23,11 @@ MODEL = "{model}"
 class TableOptions:
     """How a table is to be read, as `collect` takes it.
 
-    map: column of ours → column of the table. suite: the suite of every row. wide: columns whose cells are the quality
-    of the model that they name: names, globs, or patterns with `{model}`. wide_columns: column of ours → pattern with
-    `{model}` of further columns for each model. candidates: what the table calls a model → (model, effort or None).
-    delimiter, decimal, encoding: of text files; None = found out.
+    map: column of ours → column of the table. suite: the suite of every row. wide: columns whose
+    cells are the quality of the model that they name: names, globs, or patterns with `{model}`.
+    wide_columns: column of ours → pattern with `{model}` of further columns for each model.
+    candidates: what the table calls a model → (model, effort or None). delimiter, decimal,
+    encoding: of text files; None = found out.
     """
 
     map: Mapping[str, str] = field(default_factory=dict)
@@ -41,16 +43,23 @@ class TableOptions:
         if self.decimal not in (None, ",", "."):
             raise InputError(f"--decimal is {self.decimal!r}; it must be ',' or '.'")
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise InputError(f"--delimiter is {self.delimiter!r}; it must be one character, such as ';', or `tab`")
+            raise InputError(
+                f"--delimiter is {self.delimiter!r}; it must be one character, such as ';', or `tab`"
+            )
         if self.wide_columns and not self.wide:
-            raise InputError("--wide-column says more of the models of --wide; name their columns with --wide")
+            raise InputError(
+                "--wide-column says more of the models of --wide; name their columns with --wide"
+            )
         for ours, pattern in self.wide_columns.items():
             if MODEL not in pattern:
-                raise InputError(f"--wide-column {ours}={pattern}: must hold {MODEL}, where the model's name stands")
+                raise InputError(
+                    f"--wide-column {ours}={pattern}: must hold {MODEL}, where the model's name stands"
+                )
 
 
 def shaped(frame: pd.DataFrame, options: TableOptions, where: str) -> tuple[pd.DataFrame, list[str]]:
-    """(`frame` with the columns of an outcomes table as far as `options` say where they are, warnings).
+    """(`frame` with the columns of an outcomes table as far as `options` say where they are,
+    warnings).
 
     Raises InputError for what the options name and the table does not have, or has twice.
     """
@@ -67,7 +76,11 @@ def _renamed(frame: pd.DataFrame, names: Mapping[str, str], where: str) -> pd.Da
     columns = list(map(str, frame.columns))
     for ours, name in names.items():
         if name not in columns:
-            turned = f"; --map is OURS=YOURS: {as_option({name: ours})}" if ours in columns and name in OURS else ""
+            turned = (
+                f"; --map is OURS=YOURS: {as_option({name: ours})}"
+                if ours in columns and name in OURS
+                else ""
+            )
             there = (
                 f"; {ours!r} is there already: collect this table apart, and then both Parquet files together"
                 if ours in columns and not turned
@@ -81,7 +94,9 @@ def _renamed(frame: pd.DataFrame, names: Mapping[str, str], where: str) -> pd.Da
             )
         meant = ours_for(ours)
         if meant is not None and meant != ours and meant not in names:
-            raise InputError(f"{where}: --map {ours}={name}: {ours!r} is no column of ours; did you mean {meant!r}?")
+            raise InputError(
+                f"{where}: --map {ours}={name}: {ours!r} is no column of ours; did you mean {meant!r}?"
+            )
     kept = {c: frame[c] for c in columns if c not in names.values()}
     made = pd.DataFrame(kept | {ours: frame[name] for ours, name in names.items()}, index=frame.index)
     made.attrs = dict(frame.attrs)
@@ -101,7 +116,9 @@ def _long(frame: pd.DataFrame, options: TableOptions, where: str) -> tuple[pd.Da
     shared = [c for c in columns if c not in models.values() and c not in further]
     for ours in ("model", "quality", *options.wide_columns):
         if ours in shared:
-            raise InputError(f"{where}: has a column {ours!r}, which --wide makes; a table is wide or it is not")
+            raise InputError(
+                f"{where}: has a column {ours!r}, which --wide makes; a table is wide or it is not"
+            )
     blocks, unrun = [], {}
     for model, column in models.items():
         more = {ours: frame[pattern.replace(MODEL, model)] for ours, pattern in options.wide_columns.items()}
@@ -123,7 +140,8 @@ def _long(frame: pd.DataFrame, options: TableOptions, where: str) -> tuple[pd.Da
 
 
 def _models(columns: Sequence[str], options: TableOptions, where: str) -> dict[str, str]:
-    """Model → its column of qualities, in the order of the table; globs pass over columns of ours and further ones."""
+    """Model → its column of qualities, in the order of the table; globs pass over columns of ours
+    and further ones."""
     found: dict[str, str] = {}
     globbed: set[str] = set()
     asked = [part for text in options.wide for part in ([text] if text in columns else text.split(","))]
@@ -150,7 +168,9 @@ def _models(columns: Sequence[str], options: TableOptions, where: str) -> dict[s
 def _with_suite(frame: pd.DataFrame, suite: str, where: str) -> pd.DataFrame:
     if "suite" not in frame.columns:
         return frame.assign(suite=suite)
-    other = sorted({str(name) for name in text_column(frame["suite"], where, "suite").dropna().unique()} - {suite})
+    other = sorted(
+        {str(name) for name in text_column(frame["suite"], where, "suite").dropna().unique()} - {suite}
+    )
     if other:
         raise InputError(
             f"{where}: --suite {suite}: the table has a column `suite` that says {listed(other, 5)}; leave "
@@ -159,7 +179,9 @@ def _with_suite(frame: pd.DataFrame, suite: str, where: str) -> pd.DataFrame:
     return frame.assign(suite=suite)
 
 
-def _with_candidates(frame: pd.DataFrame, candidates: Mapping[str, tuple[str, str | None]], where: str) -> pd.DataFrame:
+def _with_candidates(
+    frame: pd.DataFrame, candidates: Mapping[str, tuple[str, str | None]], where: str
+) -> pd.DataFrame:
     if not candidates or "model" not in frame.columns:
         return frame
     model = text_column(frame["model"], where, "model")
@@ -168,9 +190,15 @@ def _with_candidates(frame: pd.DataFrame, candidates: Mapping[str, tuple[str, st
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             meant = f"did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"{where}: --candidate {name}: no row has this model; {meant}it has {listed(known, 10)}")
+            raise InputError(
+                f"{where}: --candidate {name}: no row has this model; {meant}it has {listed(known, 10)}"
+            )
     effort: pd.Series[Any]
-    effort = text_column(frame["effort"], where, "effort") if "effort" in frame else pd.Series(None, index=frame.index)
+    effort = (
+        text_column(frame["effort"], where, "effort")
+        if "effort" in frame
+        else pd.Series(None, index=frame.index)
+    )
     told = (model.isin(list(candidates)) & effort.notna()).to_numpy(bool)
     if told.any():
         at = int(told.argmax())
@@ -178,5 +206,9 @@ def _with_candidates(frame: pd.DataFrame, candidates: Mapping[str, tuple[str, st
             f"{where}: {place(frame, at)}: --candidate {model.iloc[at]}: the row has an effort of its own, "
             f"{effort.iloc[at]!r}; leave one of them out"
         )
-    cells = [candidates.get(m, (m, e if isinstance(e, str) else None)) for m, e in zip(model, effort, strict=True)]
-    return frame.assign(model=[m for m, _ in cells], effort=pd.Series([e for _, e in cells], frame.index, "str"))
+    cells = [
+        candidates.get(m, (m, e if isinstance(e, str) else None)) for m, e in zip(model, effort, strict=True)
+    ]
+    return frame.assign(
+        model=[m for m, _ in cells], effort=pd.Series([e for _, e in cells], frame.index, "str")
+    )

@@ -28,20 +28,24 @@ from router_lab.runtime.jsonio import decode
 from router_lab.runtime.reading import open_regular
 
 NO_EFFORT = frozenset({"None", "null", "NULL", "nan", "NaN", "NA", "N/A", "<NA>"})
-"""Written by programs for "nothing is known"; in a text column they are texts, which is said. (`none` is an effort.)"""
+"""Written by programs for "nothing is known"; in a text column they are texts, which is said.
+(`none` is an effort.)"""
 
 
 _LONGEST_LINE = 1 << 20
 """Bytes in which a line of a decision log says what it is."""
 _TORN = 64
-"""Lines that crashes may have torn before the first whole one; a file that begins with more is no log."""
+"""Lines that crashes may have torn before the first whole one; a file that begins with more is no
+log."""
 
 
 def read_table(path: Path, options: TableOptions | None = None) -> pd.DataFrame:
-    """A CSV, TSV, JSONL or Parquet file of outcomes, or a log of decisions with their outcomes, validated.
+    """A CSV, TSV, JSONL or Parquet file of outcomes, or a log of decisions with their outcomes,
+    validated.
 
-    `attrs["notes"]` says what was found of the file's dialect. Raises InputError; of a text file it names the line.
-    Warns (RouterLabWarning) of what is probably not meant: columns and efforts by other names, rows that are copies.
+    `attrs["notes"]` says what was found of the file's dialect. Raises InputError; of a text file
+    it names the line. Warns (RouterLabWarning) of what is probably not meant: columns and efforts
+    by other names, rows that are copies.
     """
     if _is_decision_log(path):
         if options not in (None, TableOptions()):
@@ -68,7 +72,8 @@ def read_table(path: Path, options: TableOptions | None = None) -> pd.DataFrame:
 
 
 def _doubts(frame: pd.DataFrame, made: pd.DataFrame, where: str) -> list[str]:
-    """What a reader of the table should know: nothing of it is an error, and all of it may change a result."""
+    """What a reader of the table should know: nothing of it is an error, and all of it may change
+    a result."""
     said = []
     alike = look_alikes(frame.columns)
     if alike:
@@ -122,7 +127,8 @@ def _is_json(line: bytes) -> bool:
 
 
 def decisions(path: Path) -> pd.DataFrame:
-    """What `DecisionLog` wrote in production, as outcomes: of decisions whose quality is known. Raises InputError."""
+    """What `DecisionLog` wrote in production, as outcomes: of decisions whose quality is known.
+    Raises InputError."""
     rows = outcome_rows(path)
     if not rows:
         raise InputError(
@@ -138,18 +144,22 @@ def decisions(path: Path) -> pd.DataFrame:
         row["started_at"] = moment.isoformat(timespec="seconds")
     frame = pd.DataFrame(rows)
     frame.attrs["suites"] = [
-        {"name": name, "check": "check" in frame and bool(frame.loc[frame["suite"] == name, "check"].notna().any())}
+        {
+            "name": name,
+            "check": "check" in frame and bool(frame.loc[frame["suite"] == name, "check"].notna().any()),
+        }
         for name in sorted(frame["suite"].unique())
     ]
     return frame
 
 
 def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) -> pd.DataFrame:
-    """`frame` with `cost_usd` from its tokens and `table`, each row on its own day (`started_at`, else today).
+    """`frame` with `cost_usd` from its tokens and `table`, each row on its own day (`started_at`,
+    else today).
 
-    Calls are priced one by one where `calls.parquet` lies beside `path`; without it only sums are known, which is
-    refused for a model whose price depends on the length of a call. Rows without tokens, or of a sample that was never
-    answered (`turns` 0), keep their cost.
+    Calls are priced one by one where `calls.parquet` lies beside `path`; without it only sums are
+    known, which is refused for a model whose price depends on the length of a call. Rows without
+    tokens, or of a sample that was never answered (`turns` 0), keep their cost.
     """
     calls = _calls_beside(path)
     out = frame.copy()
@@ -197,14 +207,21 @@ def _calls_beside(path: Path) -> dict[tuple[Any, ...], list[Call]] | None:
 
 
 def _counted(row: Mapping[Any, Any]) -> Counted:
-    """The tokens of a row of ours or of somebody else's, whose `total_tokens`, if it has it, tells how they counted."""
+    """The tokens of a row of ours or of somebody else's, whose `total_tokens`, if it has it, tells
+    how they counted."""
     columns = {field: kind.column for field, kind in FIELDS.items()} | {"total_tokens": "total_tokens"}
     usage = {field: row.get(column) for field, column in columns.items()}
-    return read_usage({field: value for field, value in usage.items() if value is not None and not pd.isna(value)})
+    return read_usage(
+        {field: value for field, value in usage.items() if value is not None and not pd.isna(value)}
+    )
 
 
 def _of_last_attempt(calls: list[Call], retries: Any) -> list[Call]:
-    last = max((c.attempt for c in calls), default=1) if retries is None or pd.isna(retries) else int(retries) + 1
+    last = (
+        max((c.attempt for c in calls), default=1)
+        if retries is None or pd.isna(retries)
+        else int(retries) + 1
+    )
     return [call for call in calls if call.attempt == last]
 
 
@@ -212,7 +229,9 @@ def _from_calls(calls: list[Call], table: PriceTable, caching: str) -> float | N
     return request_cost(calls, table, caching, calls[0].attempt)
 
 
-def _from_sums(row: Mapping[Any, Any], table: PriceTable, day: dt.date, path: Path, notes: Notes) -> float | None:
+def _from_sums(
+    row: Mapping[Any, Any], table: PriceTable, day: dt.date, path: Path, notes: Notes
+) -> float | None:
     rates = table.rates(row["model"], day)
     turns = row.get("turns")
     known = turns is not None and not pd.isna(turns)
@@ -239,7 +258,9 @@ def _from_sums(row: Mapping[Any, Any], table: PriceTable, day: dt.date, path: Pa
 def _tools(row: Mapping[Any, Any], table: PriceTable, day: dt.date) -> float:
     """Dollars of the tool calls that `collect` counted in a log, by `tool_calls`."""
     used = decode(row["tool_calls"]) if isinstance(row.get("tool_calls"), str) else {}
-    return table.provider_tools(row["model"], used.get("provider", {}), day) + table.own_tools(used.get("own", {}), day)
+    return table.provider_tools(row["model"], used.get("provider", {}), day) + table.own_tools(
+        used.get("own", {}), day
+    )
 
 
 def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
@@ -248,7 +269,8 @@ def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
 
 
 def _moment(text: Any, path: Path) -> dt.date:
-    """When, in UTC: a timestamp (one without an offset is UTC), a bare day, or today where nothing is said."""
+    """When, in UTC: a timestamp (one without an offset is UTC), a bare day, or today where nothing
+    is said."""
     if not isinstance(text, str):
         return today()
     try:

@@ -23,12 +23,15 @@ M = TypeVar("M", bound="Strict")
 LARGEST_YAML = 16 << 20
 """Bytes of a YAML file."""
 MOST_VALUES = 1_000_000
-"""Values of a YAML file once every alias (`*name`) is what it stands for: a few lines can stand for billions."""
+"""Values of a YAML file once every alias (`*name`) is what it stands for: a few lines can stand
+for billions."""
 MOST_DIGITS = 100
 MOST_DEEP = 100
-"""Lists and mappings of a YAML file that stand in brackets inside of each other; PyYAML takes the square of it."""
+"""Lists and mappings of a YAML file that stand in brackets inside of each other; PyYAML takes the
+square of it."""
 LONGEST_SHOWN = 80
-"""Characters of a value that an error quotes: it may be the whole of a file that was meant for something else."""
+"""Characters of a value that an error quotes: it may be the whole of a file that was meant for
+something else."""
 
 
 def _as_json(value: dict[str, Any]) -> dict[str, Any]:
@@ -58,8 +61,8 @@ class Said(Strict):
 
 
 class _Careful(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice, which plain YAML silently resolves to the last, aliases that stand
-    for more than anybody could have meant, and numbers that are none."""
+    """SafeLoader that refuses a key written twice, which plain YAML silently resolves to the last,
+    aliases that stand for more than anybody could have meant, and numbers that are none."""
 
     def fetch_flow_collection_start(self, token: Any) -> None:
         if self.flow_level >= MOST_DEEP:
@@ -78,7 +81,8 @@ class _Careful(yaml.SafeLoader):
         try:
             found = super().construct_object(node, deep)
         except (ValueError, TypeError, OverflowError, AttributeError) as error:
-            # A date such as 2026-13-45, an integer of 5,000 digits, a mapping as a key: PyYAML lets them through.
+            # A date such as 2026-13-45, an integer of 5,000 digits, a mapping as a key: PyYAML
+            # lets them through.
             raise _fault_at(node, str(error)) from None
         if isinstance(found, str) and not found.isascii():
             # JSON writes a character beyond U+FFFF as two halves, which PyYAML leaves apart.
@@ -106,7 +110,8 @@ def _fault_at(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorErro
 
 
 def _refuse_bomb(root: yaml.Node) -> None:
-    """Raise for aliases that lead into themselves, and where what all of them stand for is more than MOST_VALUES."""
+    """Raise for aliases that lead into themselves, and where what all of them stand for is more
+    than MOST_VALUES."""
     sizes: dict[int, int] = {}
     above: set[int] = set()
 
@@ -119,7 +124,9 @@ def _refuse_bomb(root: yaml.Node) -> None:
         if isinstance(node, yaml.ScalarNode):
             return 1
         above.add(id(node))
-        inner = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
+        inner = (
+            [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
+        )
         total = 1 + sum(map(size, inner))
         above.discard(id(node))
         if total > MOST_VALUES:
@@ -137,7 +144,9 @@ def read_yaml(path: str | Path) -> Any:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         found = (
-            "UTF-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else f"byte 0x{data[error.start]:02x}"
+            "UTF-16"
+            if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            else f"byte 0x{data[error.start]:02x}"
         )
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}: line {line}: is not UTF-8 ({found}); save it as UTF-8") from None
@@ -162,7 +171,8 @@ def parse_yaml(text: str, path: str | Path) -> Any:
 
 
 def parse(model: type[M], data: Any, *, where: str | Path) -> M:
-    """`data` as `model`. Raises InputError: one line with `where`, the key, the value and the rule of each fault."""
+    """`data` as `model`. Raises InputError: one line with `where`, the key, the value and the rule
+    of each fault."""
     if data is None:
         raise InputError(
             f"{where}: is empty; a {model.__name__} needs at least {', '.join(_required(model)) or 'a key'}"
@@ -199,7 +209,10 @@ def _required(model: type[BaseModel]) -> list[str]:
 
 
 def _fault(error: Any, model: type[Strict]) -> str:
-    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-")) or "(whole file)"
+    key = (
+        ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
+        or "(whole file)"
+    )
     rule = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, error["loc"][:-1])

@@ -1,4 +1,5 @@
-"""prices.yaml: dated prices, each with the place where it can be read, and what no price is believed without a word."""
+"""prices.yaml: dated prices, each with the place where it can be read, and what no price is
+believed without a word."""
 
 from __future__ import annotations
 
@@ -17,13 +18,16 @@ _EACH: dict[str, Any] = {kind.name: (NotNegative | None, None) for kind in PRICE
 _NEEDED: dict[str, Any] = {kind.name: (NotNegative, ...) for kind in PRICED if kind.needed}
 
 LEAST, MOST = 0.01, 2_000.0
-"""$ per million output tokens between which hosted models lie; a figure below is per 1,000 tokens or per token."""
+"""$ per million output tokens between which hosted models lie; a figure below is per 1,000 tokens
+or per token."""
 
 
 def price_doubts(prices: Mapping[str, Any]) -> Iterator[str]:
-    """What looks like a slip in the $ per million tokens of one model, by kind: swapped columns, another unit.
+    """What looks like a slip in the $ per million tokens of one model, by kind: swapped columns,
+    another unit.
 
-    Published tables have had output and cached swapped, cached above input, prices per 1,000 tokens.
+    Published tables have had output and cached swapped, cached above input, prices per 1,000
+    tokens.
     """
     known = {kind.name: value for kind in KINDS if (value := prices.get(kind.name)) is not None}
     for less, more in ((kind.name, more) for kind in KINDS for more in kind.at_most):
@@ -63,18 +67,21 @@ class LongContext(_OverOfKinds):  # type: ignore[misc]
 
 
 class Price(_PriceOfKinds):  # type: ignore[misc]
-    """One dated entry: $ per million tokens of each kind (`kinds.KINDS`), from `starts` until a later entry of the same
-    model. 0 means free; a kind within another (`reasoning`) is priced as that one where it has no price."""
+    """One dated entry: $ per million tokens of each kind (`kinds.KINDS`), from `starts` until a
+    later entry of the same model. 0 means free; a kind within another (`reasoning`) is priced as
+    that one where it has no price."""
 
     per_1k_requests: NotNegative | None = None
     """$ per 1,000 requests, beside their tokens."""
     tools: dict[str, NotNegative] = Field(default_factory=dict)
     """$ per 1,000 calls of a tool that the provider runs, such as `web_search: 10`."""
     other: dict[str, NotNegative] = Field(default_factory=dict)
-    """$ per million of a kind of usage that has no key of its own; 0 where input or output holds it already."""
+    """$ per million of a kind of usage that has no key of its own; 0 where input or output holds
+    it already."""
     long_context: list[LongContext] = Field(default_factory=list)
     tiers: dict[Literal["batch", "flex", "priority"], Positive] = Field(default_factory=dict)
-    """Multipliers of every price of tokens, e.g. `batch: 0.5`; fees for requests and tool calls stay."""
+    """Multipliers of every price of tokens, e.g. `batch: 0.5`; fees for requests and tool calls
+    stay."""
     self_hosted: SelfHosted | None = None
     source: Annotated[str, AfterValidator(masked)] = Field(min_length=1)
     """URL or command where the number can be read."""
@@ -96,7 +103,8 @@ class Price(_PriceOfKinds):  # type: ignore[misc]
 
 
 class ToolPrice(Strict):
-    """What one's own tool costs, from `starts` on: a search API that the harness calls, for instance."""
+    """What one's own tool costs, from `starts` on: a search API that the harness calls, for
+    instance."""
 
     starts: dt.date
     per_1k_calls: NotNegative

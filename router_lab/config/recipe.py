@@ -20,9 +20,10 @@ class CandidateRef(Strict):
 class Rule(Strict):
     """What a policy must hold; exactly one of the three kinds.
 
-    margin: lose at most this much quality against the reference (0.03 = 3 points), with probability `confidence`.
-    budget_usd_per_1k: the best quality for at most this many dollars per 1,000 requests.
-    min_quality: the cheapest whose mean quality is at least this, with probability `confidence`.
+    margin: lose at most this much quality against the reference (0.03 = 3 points), with
+    probability `confidence`. budget_usd_per_1k: the best quality for at most this many dollars per
+    1,000 requests. min_quality: the cheapest whose mean quality is at least this, with probability
+    `confidence`.
     """
 
     margin: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -42,7 +43,9 @@ class Rule(Strict):
     def _one_kind(self) -> Self:
         given = [k for k in ("margin", "budget_usd_per_1k", "min_quality") if getattr(self, k) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of margin, budget_usd_per_1k, min_quality; got {' and '.join(given)}")
+            raise ValueError(
+                f"give exactly one of margin, budget_usd_per_1k, min_quality; got {' and '.join(given)}"
+            )
         return self
 
     @property
@@ -53,7 +56,8 @@ class Rule(Strict):
 
 
 class Gate(Strict):
-    """One threshold. `min`/`max` are absolute; `margin` compares with `against`, paired, at `confidence`.
+    """One threshold. `min`/`max` are absolute; `margin` compares with `against`, paired, at
+    `confidence`.
 
     suite: a name, `each` for every suite apart, or null for all samples pooled.
     """
@@ -76,7 +80,8 @@ class Gate(Strict):
 
 
 class Recipe(Strict):
-    """recipe.yaml: what a policy is to be. People review it, so everything that decides is here and nothing else."""
+    """recipe.yaml: what a policy is to be. People review it, so everything that decides is here
+    and nothing else."""
 
     page: ClassVar[str | None] = "docs/recipe.md"
 
@@ -91,13 +96,16 @@ class Recipe(Strict):
     candidates: list[CandidateRef] | None = None
     """Restrict the choice to these; null means every candidate of the outcomes."""
     min_seen: Share = 0.95
-    """A candidate seen on a smaller share of a suite's samples is predicted there but never chosen. Samples that were
-    run at a known probability, as a race's control share is, count for as many as they stand for."""
+    """A candidate seen on a smaller share of a suite's samples is predicted there but never
+    chosen. Samples that were run at a known probability, as a race's control share is, count for
+    as many as they stand for."""
     strict: bool = False
-    """Use betting bounds (Waudby-Smith & Ramdas) instead of t bounds: valid at any n, about 70 % of the saving."""
+    """Use betting bounds (Waudby-Smith & Ramdas) instead of t bounds: valid at any n, about 70 %
+    of the saving."""
     expires: dt.date | None = None
     escalate: bool = True
-    """Consider `check`-driven escalation where the outcomes hold `check`; it is used only if it wins out of fold."""
+    """Consider `check`-driven escalation where the outcomes hold `check`; it is used only if it
+    wins out of fold."""
 
     @field_validator("reference", mode="before")
     @classmethod

@@ -13,7 +13,8 @@ from router_lab.runtime.errors import RouterLabWarning
 
 
 class Suite(Strict):
-    """A task and how its score becomes quality. Exactly one of `task` (to run) and `logs` (a folder of .eval logs)."""
+    """A task and how its score becomes quality. Exactly one of `task` (to run) and `logs` (a
+    folder of .eval logs)."""
 
     task: str | None = None
     """`path/file.py@task`, or the registered name of an installed package's task."""
@@ -28,7 +29,8 @@ class Suite(Strict):
     group: str | None = None
     """Sample metadata key that holds the cluster; null = equal prompts are one cluster."""
     check: str | None = None
-    """Score metadata key that tells whether a run-time check of the answer passed; null = it cannot be checked."""
+    """Score metadata key that tells whether a run-time check of the answer passed; null = it
+    cannot be checked."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -45,7 +47,8 @@ class Example(Strict):
 
 
 class Effort(Strict):
-    """A named preset of request settings. A provider's own level needs none: its name is sent as reasoning_effort."""
+    """A named preset of request settings. A provider's own level needs none: its name is sent as
+    reasoning_effort."""
 
     reasoning_effort: str | None = None
     reasoning_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -58,14 +61,16 @@ class Effort(Strict):
     few_shot: list[Example] | dict[str, list[Example]] = Field(default_factory=list)
     """Exchanges for every suite, or a mapping from suite name to exchanges."""
     suites: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Overrides of the fields above for single suites, e.g. `suites: {agent: {max_tokens: 64}}`."""
+    """Overrides of the fields above for single suites, e.g. `suites: {agent: {max_tokens:
+    64}}`."""
     task_args: JsonObject = Field(default_factory=dict)
     """Passed to tasks that declare them: turns, tool results kept, terse observations."""
     extra_body: JsonObject = Field(default_factory=dict)
 
 
 class WireRow(Strict):
-    """How a provider's effort level is asked for: one row of the table (provider, family, effort) → request."""
+    """How a provider's effort level is asked for: one row of the table (provider, family, effort)
+    → request."""
 
     provider: str = "*"
     """Shell pattern for the part of Inspect's model name before the first `/`."""
@@ -74,7 +79,8 @@ class WireRow(Strict):
     effort: str = "*"
     """Shell pattern for the level."""
     config: JsonObject = Field(default_factory=dict)
-    """GenerateConfig fields; a value `$effort` stands for the level. `extra_body` is passed on raw."""
+    """GenerateConfig fields; a value `$effort` stands for the level. `extra_body` is passed on
+    raw."""
     args: JsonObject = Field(default_factory=dict)
     """Raw arguments of the provider, before the model's own."""
 
@@ -91,7 +97,8 @@ class ModelSpec(Strict):
     """Inspect GenerateConfig fields for every effort of this model."""
     max_connections: Annotated[int, Field(ge=1)] | None = None
     record: bool = True
-    """False for a provider whose requests cannot be recorded on loopback: no decision then hands out its request."""
+    """False for a provider whose requests cannot be recorded on loopback: no decision then hands
+    out its request."""
     name: str | None = None
     """The candidate's model name in outcomes, where it should not be Inspect's."""
 
@@ -127,8 +134,9 @@ class RaceSpec(Strict):
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.03
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.90
     control_share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Share of the clusters, drawn at random, on which a candidate that left still runs. One that is good for a tenth
-    of the prompts alone needs some 600 such clusters for a policy to find it (docs/racing.md)."""
+    """Share of the clusters, drawn at random, on which a candidate that left still runs. One that
+    is good for a tenth of the prompts alone needs some 600 such clusters for a policy to find it
+    (docs/racing.md)."""
     reference: Literal["best"] | CandidateRef = "best"
     """The incumbent, which all are judged against; or the best candidate, whoever that is."""
 
@@ -152,7 +160,8 @@ class RaceSpec(Strict):
 
 
 class BatchSpec(Strict):
-    """How `sweep --batch` uses the providers' batch APIs; what is in flight is lost when the process is killed."""
+    """How `sweep --batch` uses the providers' batch APIs; what is in flight is lost when the
+    process is killed."""
 
     in_flight: Annotated[int, Field(ge=1)] = 100
     """Requests of one model at a time, and so the size of a batch."""
@@ -174,25 +183,29 @@ class Sweep(Strict):
     efforts_file: str = "../efforts.yaml"
     prices_file: str = "../prices.yaml"
     wire: str | list[WireRow] = Field(default_factory=list)
-    """Rows (or a file of them) that say how effort levels are asked for, before the built-in table."""
+    """Rows (or a file of them) that say how effort levels are asked for, before the built-in
+    table."""
     seed: int = 0
     recorded: str = "../../datasets/recorded"
     """Folder of recorded generations, for models named `recorded/…`."""
     wave: Annotated[int, Field(ge=1)] | None = None
-    """Samples per suite in the first wave; each further wave doubles what has been run. Null = one wave, or as the
-    budget wants it."""
+    """Samples per suite in the first wave; each further wave doubles what has been run. Null = one
+    wave, or as the budget wants it."""
     max_connections: Annotated[int, Field(ge=1)] | None = None
     max_retries: Annotated[int, Field(ge=0)] = 3
     timeout: Annotated[int, Field(ge=1)] | None = 1800
-    """Seconds for one whole answer, however slowly it trickles; null = no limit. Batches have none."""
+    """Seconds for one whole answer, however slowly it trickles; null = no limit. Batches have
+    none."""
     cache_prompt: bool = False
-    """Provider prompt caching while measuring: off, because it makes cost depend on the order of the arms."""
+    """Provider prompt caching while measuring: off, because it makes cost depend on the order of
+    the arms."""
     budget_usd: Positive | None = None
     reference: CandidateRef | None = None
     """The dear candidate that `reference_share` is of; a recipe then names it too."""
     reference_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the clusters, drawn at random, on which the reference runs; all others run on every sample. What it
-    would have done elsewhere is estimated from what they did there (docs/two-phases.md)."""
+    """Share of the clusters, drawn at random, on which the reference runs; all others run on every
+    sample. What it would have done elsewhere is estimated from what they did there
+    (docs/two-phases.md)."""
     limits: Limits = Field(default_factory=Limits)
     race: RaceSpec = Field(default_factory=RaceSpec)
     batch: BatchSpec = Field(default_factory=BatchSpec)

@@ -1,4 +1,5 @@
-"""`fit_policy`: outcomes -> predictors -> a nested choice -> its test -> the policy with its certificate."""
+"""`fit_policy`: outcomes -> predictors -> a nested choice -> its test -> the policy with its
+certificate."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ class Fitted:
     cells: list[Cell]
     linear: Linear
     rates: tuple[Floats, Floats]
-    """Quality and cost_usd [suites + 1, c] of the suites alone, fitted on all rows: what a table decides by."""
+    """Quality and cost_usd [suites + 1, c] of the suites alone, fitted on all rows: what a table
+    decides by."""
     coverage: float
     unknown_suites: UnknownSuiteCheck | None
     """What holding suites out showed; None where it could not be tried."""
@@ -73,29 +75,36 @@ class Fitted:
 
 
 def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnostics: bool = False) -> Policy:
-    """The policy that `recipe` asks for, fitted on `outcomes` (columns: docs/architecture.md), with its certificate.
+    """The policy that `recipe` asks for, fitted on `outcomes` (columns: docs/architecture.md),
+    with its certificate.
 
-    A `holdout` share of groups (by a hash that never moves) is only ever reported on. Deterministic in the rows, not in
-    their order. `diagnostics` adds a label-shuffle control and a learning curve: three further fits, whose shuffle and
-    parts are all that `seed` is for: folds are dealt by a digest of the groups (`folds.deal_of`).
-    Counts no look: who fits the same rows often counts himself, or uses the command, which does (outcomes/looks.py).
-    Raises InputError for outcomes or recipes that cannot be fitted, with the reason; warns as `prepare` does.
+    A `holdout` share of groups (by a hash that never moves) is only ever reported on.
+    Deterministic in the rows, not in their order. `diagnostics` adds a label-shuffle control and a
+    learning curve: three further fits, whose shuffle and parts are all that `seed` is for: folds
+    are dealt by a digest of the groups (`folds.deal_of`). Counts no look: who fits the same rows
+    often counts himself, or uses the command, which does (outcomes/looks.py). Raises InputError
+    for outcomes or recipes that cannot be fitted, with the reason; warns as `prepare` does.
     """
     if recipe.fitter not in FITTERS:
-        raise InputError(f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}")
+        raise InputError(
+            f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}"
+        )
     problem = prepare(recipe, outcomes)
     return fit_problem(problem, deal_of(problem.develop), seed if diagnostics else None)
 
 
 def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
-    """`fit_policy` with a deal of the folds that is given, which a bench varies to see what it moves. seed: of the
-    diagnostics, None = without."""
+    """`fit_policy` with a deal of the folds that is given, which a bench varies to see what it
+    moves. seed: of the diagnostics, None = without."""
     recipe = problem.recipe
     plain = learn(problem, deal)
-    fitted, more = _escalated(plain, deal) if recipe.escalate and plain.evidence.phases is None else (plain, None)
+    fitted, more = (
+        _escalated(plain, deal) if recipe.escalate and plain.evidence.phases is None else (plain, None)
+    )
     spec = spec_of(fitted, seed)
     if fitted is not plain:
-        # A fallback is asked when the reference may not be there to ask again: what counts is each one's own answer.
+        # A fallback is asked when the reference may not be there to ask again: what counts is each
+        # one's own answer.
         spec = replace(spec, escalation=(problem.reference,), fallbacks=_fallbacks(problem))
     certificate = certify(
         fitted.problem,
@@ -124,8 +133,8 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
 
 
 def learn(problem: Problem, deal: int) -> Fitted:
-    """Predict out of fold, choose every point, and fit the chosen predictor on all rows to choose on. deal: the seed
-    of the folds, and of the rows that are drawn where not all are looked at."""
+    """Predict out of fold, choose every point, and fit the chosen predictor on all rows to choose
+    on. deal: the seed of the folds, and of the rows that are drawn where not all are looked at."""
     data = problem.develop
     design = Design.of(data.prompts, data.vectors)
     task = Task.of(data, design)
@@ -172,8 +181,8 @@ def learn(problem: Problem, deal: int) -> Fitted:
 def _closing(
     problem: Problem, cells: list[Cell], predicted: Predicted, evidence: Evidence, goals: Mapping[str, Goal]
 ) -> tuple[Problem, list[Cell], dict[str, Rivals], frozenset[int]]:
-    """What is deployed at each point once no suite is shown to lose too much by it: such suites are left to the
-    reference, and all is chosen anew."""
+    """What is deployed at each point once no suite is shown to lose too much by it: such suites
+    are left to the reference, and all is chosen anew."""
     data = problem.develop
     found = _rivals(predicted, evidence, goals)
     closed: set[int] = set()
@@ -182,7 +191,9 @@ def _closing(
         problem = problem.without(lost)
         cells = without_suites(cells, lost)
         here = np.isin(data.suite, list(lost))
-        table = np.where(here, problem.reference, evidence.table)  # the routing table asks nobody's leave to be chosen
+        table = np.where(
+            here, problem.reference, evidence.table
+        )  # the routing table asks nobody's leave to be chosen
         evidence = replace(evidence, eligible=problem.eligible[data.suite + 1], table=table)
         found = _rivals(predicted, evidence, goals)
     return problem, cells, found, frozenset(closed)
@@ -191,12 +202,14 @@ def _closing(
 def _figures(fitted: Fitted) -> Refit:
     """Out-of-fold savings of a fit, and over the random mix."""
     mine, base = fitted.choices["default"].paired(), fitted.random_mix.paired()
-    return Refit(n=len(mine.group), savings=Figure.of(mine.saving()), over_random_mix=Figure.of(mine.over(base)))
+    return Refit(
+        n=len(mine.group), savings=Figure.of(mine.saving()), over_random_mix=Figure.of(mine.over(base))
+    )
 
 
 def _escalated(plain: Fitted, deal: int) -> tuple[Fitted, Estimate | None]:
-    """The fit on outcomes with escalation and what it saves more, as a share of the reference's cost, if that is shown,
-    paired and out of fold; else `plain` and None."""
+    """The fit on outcomes with escalation and what it saves more, as a share of the reference's
+    cost, if that is shown, paired and out of fold; else `plain` and None."""
     problem = plain.problem.escalating()
     if problem is None:
         return plain, None
@@ -222,8 +235,8 @@ def _goals(recipe: Recipe, compared: int) -> dict[str, Goal]:
 def _evidence(
     problem: Problem, design: Design, folds: Ints, margin: float, confidence: float
 ) -> tuple[Evidence, float]:
-    """Outcomes with the coverage of each row and, for those below the threshold, what a table fitted without the
-    row's fold says."""
+    """Outcomes with the coverage of each row and, for those below the threshold, what a table
+    fitted without the row's fold says."""
     data = problem.develop
     coverage = design.coverage(folds)
     texts = np.array([p is not None for p in data.prompts], bool)
@@ -264,7 +277,8 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
     problem, data = fitted.problem, fitted.problem.develop
     proven = fitted.choices["default"].acts
     routes = {
-        data.suites[cell.suite]: Route(cell.column, cell.verdict if proven else "inconclusive") for cell in fitted.cells
+        data.suites[cell.suite]: Route(cell.column, cell.verdict if proven else "inconclusive")
+        for cell in fitted.cells
     }
     return PolicySpec(
         name=problem.recipe.name,
@@ -299,7 +313,9 @@ def _fallbacks(problem: Problem) -> tuple[int, ...]:
 def _point(fitted: Fitted, choice: Choice) -> Point:
     if not choice.acts and not (choice.by_suite and fitted.coverage > 0):
         return IDLE
-    if not choice.acts:  # judged without the routing table, which IDLE would leave prompts to that another point reads
+    if (
+        not choice.acts
+    ):  # judged without the routing table, which IDLE would leave prompts to that another point reads
         return (Assign((fitted.problem.reference,) * len(fitted.problem.eligible)),)
     problem, told = fitted.problem, bool(fitted.task.texts.any())
     shares: dict[Piece, float] = {}

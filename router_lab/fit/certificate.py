@@ -1,4 +1,5 @@
-"""certificate.json: what was shown, how, on which data, beside everything that it has to be compared with."""
+"""certificate.json: what was shown, how, on which data, beside everything that it has to be
+compared with."""
 
 from __future__ import annotations
 
@@ -72,10 +73,10 @@ def certify(
 ) -> Certificate:
     """What the fit has shown. Figures are of left-out rows, at the mix that is deployed.
 
-    `rows` names what a verdict speaks of, here and wherever one is written: `certificate` (the rows that the fit chose
-    on, each predicted and judged left out), `fresh` (rows that no fit has used) or `in-sample`.
-    `closed`: suites that were left to the reference.
-    `plain`: the outcomes without escalation, which the baselines are measured on; else `evidence` itself.
+    `rows` names what a verdict speaks of, here and wherever one is written: `certificate` (the
+    rows that the fit chose on, each predicted and judged left out), `fresh` (rows that no fit has
+    used) or `in-sample`. `closed`: suites that were left to the reference. `plain`: the outcomes
+    without escalation, which the baselines are measured on; else `evidence` itself.
     """
     goal, choice = goals["default"], choices["default"]
     found = outcome(problem, evidence, choice)
@@ -132,12 +133,14 @@ def _beside_baselines(
 
 
 def difference(mine: Paired, choice: Choice) -> Estimate:
-    """The difference in quality of what is deployed: under a margin the very estimate that the verdict judged."""
+    """The difference in quality of what is deployed: under a margin the very estimate that the
+    verdict judged."""
     return choice.walked.estimate if choice.goal.kind == "margin" and choice.acts else mine.gain()
 
 
 def with_test(certificate: Certificate, held: Replay, goal: Goal) -> Certificate:
-    """The certificate with the test split's figures, which chose nothing and can only turn the verdict to `fail`."""
+    """The certificate with the test split's figures, which chose nothing and can only turn the
+    verdict to `fail`."""
     result = replace(certificate, test=_test(held))
     if held.n and goal.kind == "margin":
         loss = held.estimate("quality_difference")
@@ -154,8 +157,9 @@ def with_test(certificate: Certificate, held: Replay, goal: Goal) -> Certificate
 
 
 def smallest_margin(problem: Problem, evidence: Evidence, choice: Choice) -> float:
-    """The margin that this many samples can just certify for a candidate that differs from the reference as often as
-    the choice did, or, where it never did, as the cheapest other candidate does; infinite where there is no other."""
+    """The margin that this many samples can just certify for a candidate that differs from the
+    reference as often as the choice did, or, where it never did, as the cheapest other candidate
+    does; infinite where there is no other."""
     action = choice.action
     if (action == problem.reference).all():
         others = problem.eligible[0] & (np.arange(len(problem.develop.candidates)) != problem.reference)
@@ -194,8 +198,11 @@ def _point(goal: Goal, choice: Choice) -> PointShown:
     )
 
 
-def _suites(data: OutcomeMatrix, mine: Paired, cells: Sequence[Cell], closed: Collection[int]) -> dict[str, SuiteRow]:
-    """By suite: the policy's difference and saving on left-out rows, and the routing table's row."""
+def _suites(
+    data: OutcomeMatrix, mine: Paired, cells: Sequence[Cell], closed: Collection[int]
+) -> dict[str, SuiteRow]:
+    """By suite: the policy's difference and saving on left-out rows, and the routing table's
+    row."""
     table = {cell.suite: _row(data.candidates[cell.column], cell) for cell in cells}
     result: dict[str, SuiteRow] = {}
     for code, here in mine.by_suite().items():
@@ -209,11 +216,14 @@ def _suites(data: OutcomeMatrix, mine: Paired, cells: Sequence[Cell], closed: Co
 
 def _row(pair: Candidate, cell: Cell) -> TableRow:
     gain = Figure.of(cell.gain)
-    return TableRow(model=pair.model, effort=pair.effort, verdict=cell.verdict, p_holm=cell.p, quality_difference=gain)
+    return TableRow(
+        model=pair.model, effort=pair.effort, verdict=cell.verdict, p_holm=cell.p, quality_difference=gain
+    )
 
 
 def _cut_off(frame: pd.DataFrame, candidate: Candidate) -> float | None:
-    """Share of a candidate's answers that ended at max_tokens; None where none did, or nobody knows."""
+    """Share of a candidate's answers that ended at max_tokens; None where none did, or nobody
+    knows."""
     of = (frame["model"] == candidate.model) & (frame["effort"].fillna("") == (candidate.effort or ""))
     share = cut_off_share(frame[of & frame["status"].isin(SCORED)])
     return share if share > 0 else None
@@ -225,7 +235,8 @@ def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
     own = None if evidence.weight is None else evidence.weight[:, column]
     pair = data.candidates[column]
     quality, cost = (
-        clustered_mean(values[:, column], data.group, weights=own) for values in (data.quality, evidence.cost_usd)
+        clustered_mean(values[:, column], data.group, weights=own)
+        for values in (data.quality, evidence.cost_usd)
     )
     return Fixed(
         model=pair.model,
@@ -239,7 +250,8 @@ def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
 
 
 def _mix(problem: Problem, choice: Choice, base: Paired) -> RandomMix:
-    """The baseline: who serves with which probability, as the same procedure finds it without looking at prompts."""
+    """The baseline: who serves with which probability, as the same procedure finds it without
+    looking at prompts."""
     chances: dict[int, float] = {}
     for share, option in choice.pieces if choice.acts else ():
         if option is not None and option.column is not None:
@@ -247,7 +259,8 @@ def _mix(problem: Problem, choice: Choice, base: Paired) -> RandomMix:
     parts = [
         Mixed(model=pair.model, effort=pair.effort, probability=round(chance, 12))
         for pair, chance in sorted(
-            ((problem.develop.candidates[j], chance) for j, chance in chances.items()), key=lambda part: -part[1]
+            ((problem.develop.candidates[j], chance) for j, chance in chances.items()),
+            key=lambda part: -part[1],
         )
     ]
     ref = problem.develop.candidates[problem.reference]
@@ -292,7 +305,8 @@ def _test(held: Replay) -> TestSplit:
 
 
 def digest(data: OutcomeMatrix) -> str:
-    """sha256 of what was fitted on: samples, candidates, qualities and costs, in the order of the matrix."""
+    """sha256 of what was fitted on: samples, candidates, qualities and costs, in the order of the
+    matrix."""
     state = hashlib.sha256(repr((data.candidates, data.suites)).encode())
     for suite, sample in zip(data.suite, data.sample_id, strict=True):
         state.update(f"{suite}\0{sample}\0".encode("utf-8", "replace"))

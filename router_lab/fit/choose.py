@@ -1,20 +1,24 @@
-"""Which tradeoff and guard, and how far to go: what is deployed is the mixture of the halves' own choices.
+"""Which tradeoff and guard, and how far to go: what is deployed is the mixture of the halves' own
+choices.
 
-The rows are cut into two halves in every way that six folds allow. Of each half, the operating point is chosen on its
-rows and acts on the rows of the other: pooled, these left-out outcomes are evidence of the twenty choices that none of
-them has seen, and the twenty choices, in equal shares, are what is deployed; most are the same few. A single choice on
-all rows would have to be corrected for what being left out cost, by terms as noisy as what they correct, and where five
-folds of a fifth each choose on nearly the same rows, all five agree on whom luck favoured: with many candidates at the
-edge of the margin that breaks it. Halves have no row in common, and over all cuts an agreement
-by luck is made up for by the cuts in which the lucky rows were judged (`make bench-guarantee`, the crowds). What was
-learned on these rows a half knows from its own alone, or many suites bring the agreement back. On what
-cross-validated estimates estimate: Bayle, Bayle, Janson & Mackey 2020.
+The rows are cut into two halves in every way that six folds allow. Of each half, the operating
+point is chosen on its rows and acts on the rows of the other: pooled, these left-out outcomes are
+evidence of the twenty choices that none of them has seen, and the twenty choices, in equal shares,
+are what is deployed; most are the same few. A single choice on all rows would have to be corrected
+for what being left out cost, by terms as noisy as what they correct, and where five folds of a
+fifth each choose on nearly the same rows, all five agree on whom luck favoured: with many
+candidates at the edge of the margin that breaks it. Halves have no row in common, and over all
+cuts an agreement by luck is made up for by the cuts in which the lucky rows were judged (`make
+bench-guarantee`, the crowds). What was learned on these rows a half knows from its own alone, or
+many suites bring the agreement back. On what cross-validated estimates estimate: Bayle, Bayle,
+Janson & Mackey 2020.
 
-A half takes the option that would gain most after the mix that its own bound allows, with bounds as all rows would
-allow them; what luck there is in that shows on the other half. Options that send every prompt to one candidate are
-among them: their mixes are the random mixes. Learn-then-Test (Angelopoulos et al. 2021, arXiv 2110.01052) then walks a
-path of ever bolder versions, from the reference alone to the choice itself, each step a test at the full level, and
-stops at the first failure: the fixed sequence needs no further correction.
+A half takes the option that would gain most after the mix that its own bound allows, with bounds
+as all rows would allow them; what luck there is in that shows on the other half. Options that send
+every prompt to one candidate are among them: their mixes are the random mixes. Learn-then-Test
+(Angelopoulos et al. 2021, arXiv 2110.01052) then walks a path of ever bolder versions, from the
+reference alone to the choice itself, each step a test at the full level, and stops at the first
+failure: the fixed sequence needs no further correction.
 """
 
 from __future__ import annotations
@@ -49,7 +53,8 @@ LEAST_CHEAPER = 1e-3
 
 @dataclass(frozen=True)
 class Option:
-    """One member of the family that is searched: an operating point on one predictor's predictions."""
+    """One member of the family that is searched: an operating point on one predictor's
+    predictions."""
 
     predictor: str
     tradeoff: float
@@ -73,8 +78,8 @@ class Choice:
     action: Ints
     """[n, splits] columns: each row under the choice of the half without it, by split."""
     evidence: Evidence
-    """As the pieces meet it: where all go by the suite, no row is left to the table. Without chance (`Goal.mix`) only
-    the rows of the half that did not choose have outcomes."""
+    """As the pieces meet it: where all go by the suite, no row is left to the table. Without
+    chance (`Goal.mix`) only the rows of the half that did not choose have outcomes."""
     goal: Goal
     """As it was tested."""
     walked: Walked
@@ -88,7 +93,8 @@ class Choice:
 
     @property
     def mix(self) -> float:
-        """0 = the reference wherever predictions would have decided; -1 = not even the routing table was shown."""
+        """0 = the reference wherever predictions would have decided; -1 = not even the routing
+        table was shown."""
         return self.walked.mix if self.promising else min(self.walked.mix, 0.0)
 
     @property
@@ -130,7 +136,8 @@ Acting = Callable[[Sequence[Option], Mask], Actions]
 
 
 def act(options: Sequence[Option], found: Predictions, evidence: Evidence) -> Actions:
-    """The runtime's rule, `by_prediction_many`, on predictions; or the one candidate of everything, where eligible."""
+    """The runtime's rule, `by_prediction_many`, on predictions; or the one candidate of
+    everything, where eligible."""
     leaders: dict[tuple[str, float], tuple[Ints, Floats]] = {}
     actions = np.empty((len(options), len(evidence.group)), np.int16)
     for row, option in zip(actions, options, strict=True):
@@ -156,9 +163,12 @@ def _leaders(quality: Floats, cost: Floats, tradeoff: float, evidence: Evidence)
 
 
 def family(found: Predictions, evidence: Evidence, *, learned: bool = False) -> tuple[list[Option], Actions]:
-    """All options of the predictors that act somewhere, and their actions; without repeats of the same actions in a
-    class, unless predictions were `learned` on these rows: by what half of them knows, the same may be different."""
-    grid = [Option(name, scale / evidence.unit, guard) for name in found for scale in SCALES for guard in GUARDS]
+    """All options of the predictors that act somewhere, and their actions; without repeats of the
+    same actions in a class, unless predictions were `learned` on these rows: by what half of them
+    knows, the same may be different."""
+    grid = [
+        Option(name, scale / evidence.unit, guard) for name in found for scale in SCALES for guard in GUARDS
+    ]
     actions = act(grid, found, evidence)
     known: set[tuple[str, bytes]] = set()
     kept = []
@@ -171,8 +181,9 @@ def family(found: Predictions, evidence: Evidence, *, learned: bool = False) -> 
 
 
 def constants(evidence: Evidence, goal: Goal) -> tuple[list[Option], Actions]:
-    """The class FIXED: each candidate that is cheaper than the reference on the mean (under a budget: better), for
-    every row on which it may be chosen. The tradeoff makes the runtime's rule pick it among the two."""
+    """The class FIXED: each candidate that is cheaper than the reference on the mean (under a
+    budget: better), for every row on which it may be chosen. The tradeoff makes the runtime's rule
+    pick it among the two."""
     quality = column_means(evidence.quality, evidence.weight)
     cost = column_means(evidence.cost_usd, evidence.weight)
     ref = evidence.reference
@@ -191,9 +202,10 @@ def met(evidence: Evidence, predictor: str) -> Evidence:
 def choose(
     options: Sequence[Option], actions: Actions, evidence: Evidence, goal: Goal, acting: Acting | None = None
 ) -> Choice:
-    """The halves' choices and their walk (module docstring). Ties go to the earlier class, and in it to the middle of
-    those that are tied: with room on both sides, it does the same elsewhere. `acting`: of options that follow what was
-    learned from these rows, of which each half then knows its own alone."""
+    """The halves' choices and their walk (module docstring). Ties go to the earlier class, and in
+    it to the middle of those that are tied: with room on both sides, it does the same elsewhere.
+    `acting`: of options that follow what was learned from these rows, of which each half then
+    knows its own alone."""
     parts = []
     for name in dict.fromkeys(option.predictor for option in options):
         mine = np.flatnonzero([option.predictor == name for option in options])
@@ -207,7 +219,10 @@ def choose(
         evidence = evidence.only(judged)
     asked = [[half if len(half) and (goal.mix or not place) else None for place, half in enumerate(halves)]
              for halves in split]  # fmt: skip
-    found = [[None if half is None else _select(parts, seen_by(half), half, goal) for half in pair] for pair in asked]
+    found = [
+        [None if half is None else _select(parts, seen_by(half), half, goal) for half in pair]
+        for pair in asked
+    ]
     if not goal.mix:
         found[0][1] = found[0][0]
     chosen = [options[place] for pair in found for place in pair if place is not None]
@@ -242,8 +257,8 @@ COLUMNS = 13
 
 @dataclass(frozen=True)
 class Class:
-    """Options of one predictor: their places [k] among all, the statistics [folds, 13] of the start of their path
-    (`_statistics`), and how many folds will judge what is chosen."""
+    """Options of one predictor: their places [k] among all, the statistics [folds, 13] of the
+    start of their path (`_statistics`), and how many folds will judge what is chosen."""
 
     places: Ints
     start: Floats
@@ -253,8 +268,8 @@ class Class:
 def _seen_by(
     options: Sequence[Option], actions: Actions, evidence: Evidence, goal: Goal, acting: Acting | None
 ) -> Callable[[Ints], Floats]:
-    """The statistics [options, its folds, 13] that a half chooses by. What was learned from these rows acts on each
-    of its folds as the half's others know it."""
+    """The statistics [options, its folds, 13] that a half chooses by. What was learned from these
+    rows acts on each of its folds as the half's others know it."""
     everything = cache(lambda: _statistics(actions, evidence, goal))
 
     @cache
@@ -275,7 +290,8 @@ def _seen_by(
 
 
 def _select(parts: Sequence[Class], sums: Floats, folds: Ints, goal: Goal) -> int | None:
-    """Place of the option that gains most, seen from `folds` [options, folds, 13]; None where none gains anything."""
+    """Place of the option that gains most, seen from `folds` [options, folds, 13]; None where none
+    gains anything."""
     found, most = None, 0.0
     for part in parts:
         grown = part.judging / len(folds)
@@ -288,8 +304,9 @@ def _select(parts: Sequence[Class], sums: Floats, folds: Ints, goal: Goal) -> in
 
 
 def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goal) -> Floats:
-    """[options, folds, 13], sums over clusters of values s and sizes m: m; the clusters' mean weights; s, ss, sm, mm;
-    sss, ssm, smm, mmm; what was gained and out of how much; last the heaviest mean weight. `_pooled` adds folds up."""
+    """[options, folds, 13], sums over clusters of values s and sizes m: m; the clusters' mean
+    weights; s, ss, sm, mm; sss, ssm, smm, mmm; what was gained and out of how much; last the
+    heaviest mean weight. `_pooled` adds folds up."""
     rows = np.arange(len(evidence.group))
     _, first, code = np.unique(evidence.group, return_index=True, return_inverse=True)
     by_group = sp.csr_array((np.ones(len(rows)), (code, rows)))
@@ -323,8 +340,8 @@ def _pooled(sums: Floats) -> Floats:
 
 
 def _scores(sums: Floats, start: Floats, goal: Goal, grown: float) -> Floats:
-    """[options] share gained at the mix that the lower bound allows; sums [options, 13], start [13] the same of the
-    path's start."""
+    """[options] share gained at the mix that the lower bound allows; sums [options, 13], start
+    [13] the same of the path's start."""
     low, base = _low(sums, goal, grown), max(goal.floor, float(_low(start, goal, grown, span=0.0)))
     with np.errstate(invalid="ignore", divide="ignore"):
         mix = np.where(low >= goal.floor, 1.0, (base - goal.floor) / (base - low))
@@ -353,5 +370,7 @@ def _low(sums: Floats, goal: Goal, grown: float, span: float = 1.0) -> Floats:
         heavy = effective_number(sums[..., 1], sums[..., 12])
         size = (0.0 if goal.kind == "budget" else span) * np.maximum(np.sqrt(mmm / (n * n * n)), 1 / heavy)
         spread = Spread(square, lost, size).grown(grown)
-        low: Floats = np.asarray(mean) - np.asarray(reach(spread, np.maximum(grown * clusters - 1, 1), goal.confidence))
+        low: Floats = np.asarray(mean) - np.asarray(
+            reach(spread, np.maximum(grown * clusters - 1, 1), goal.confidence)
+        )
         return low

@@ -1,10 +1,10 @@
 """How much of a prompt must have been seen in fitting for its predictions to be followed.
 
-Two thresholds. In a suite that was measured, outcomes of that very suite stand behind the certificate, and only prompts
-unlike nearly all others are left to the routing table. A prompt of an unknown suite (or of none named) has nothing
-behind it, so whole suites are held out, as if they had come later: from the strictest threshold, at which no prompt of
-them is followed, to ever lower ones, each is tested at the full level until the first fails (a fixed sequence, as in
-`walk`).
+Two thresholds. In a suite that was measured, outcomes of that very suite stand behind the
+certificate, and only prompts unlike nearly all others are left to the routing table. A prompt of
+an unknown suite (or of none named) has nothing behind it, so whole suites are held out, as if they
+had come later: from the strictest threshold, at which no prompt of them is followed, to ever lower
+ones, each is tested at the full level until the first fails (a fixed sequence, as in `walk`).
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ LEAST_COVERED = 0.02
 """Share of the prompts of measured suites that the threshold leaves to the routing table."""
 NEVER = 2.0
 ROWS = 5_000
-"""Rows that are looked at, at most: a threshold needs no more, and each set of suites costs a fit."""
+"""Rows that are looked at, at most: a threshold needs no more, and each set of suites costs a
+fit."""
 SUITE_FOLDS = 5
 QUANTILES = np.linspace(1.0, 0.0, 21)
 
 
 @dataclass(frozen=True)
 class UnknownSuiteCheck:
-    """What holding suites out showed: the least coverage at which a prompt of an unknown suite follows predictions, the
-    share of held-out rows that then do, and the paired gain in what the rule is about, over all held-out rows."""
+    """What holding suites out showed: the least coverage at which a prompt of an unknown suite
+    follows predictions, the share of held-out rows that then do, and the paired gain in what the
+    rule is about, over all held-out rows."""
 
     threshold: float
     followed: float
@@ -46,12 +48,16 @@ class UnknownSuiteCheck:
     def to_certificate(self) -> UnknownSuites:
         """As a certificate has it."""
         return UnknownSuites(
-            coverage=self.threshold, followed=self.followed, suites_held_out=self.suites, gain=Figure.of(self.gain)
+            coverage=self.threshold,
+            followed=self.followed,
+            suites_held_out=self.suites,
+            gain=Figure.of(self.gain),
         )
 
 
 def known_threshold(coverage: Floats, texts: Mask) -> float:
-    """The coverage that all but LEAST_COVERED of the prompts reach when their fold is left out; 0 without prompts."""
+    """The coverage that all but LEAST_COVERED of the prompts reach when their fold is left out; 0
+    without prompts."""
     if not texts.any():
         return 0.0
     return float(np.floor(np.quantile(coverage[texts], LEAST_COVERED) * 100) / 100)
@@ -60,10 +66,11 @@ def known_threshold(coverage: Floats, texts: Mask) -> float:
 def check_unknown_suites(
     problem: Problem, task: Task, fitter: Fitter, choice: Choice, goal: Goal, least: float, seed: int
 ) -> UnknownSuiteCheck | None:
-    """The threshold for unknown suites, at least `least`; None where fewer than two suites were measured or nothing
-    follows predictions anyway.
+    """The threshold for unknown suites, at least `least`; None where fewer than two suites were
+    measured or nothing follows predictions anyway.
 
-    The unit is the suite where there are enough of them, else the cluster: with few suites this speaks of those suites.
+    The unit is the suite where there are enough of them, else the cluster: with few suites this
+    speaks of those suites.
     """
     data = problem.develop
     codes = np.unique(data.suite)
@@ -79,8 +86,8 @@ def check_unknown_suites(
         action[out] = _actions(problem, task, fitter, choice, rows[inside], rows[out])
         if choice.reads:
             seen[out] = _coverage(task, rows[inside], rows[out])
-    # Just above every held-out prompt nothing of them is followed, yet a prompt made of known words is. What reads no
-    # prompt acts on all of them or on none.
+    # Just above every held-out prompt nothing of them is followed, yet a prompt made of known
+    # words is. What reads no prompt acts on all of them or on none.
     top = NEVER
     if choice.reads:
         top = min(NEVER, max(least, float(np.floor(seen.max() * 100 + 1) / 100)))
@@ -89,9 +96,11 @@ def check_unknown_suites(
 
 
 def _held_out(suite: Ints, group: Ints) -> Iterator[tuple[Ints, Ints]]:
-    """(rows of the other suites, rows of the suites held out): suites dealt out largest first, to the emptiest fold.
+    """(rows of the other suites, rows of the suites held out): suites dealt out largest first, to
+    the emptiest fold.
 
-    Copies of what is held out are on neither side: had the suite come later, its prompts would not have been known.
+    Copies of what is held out are on neither side: had the suite come later, its prompts would not
+    have been known.
     """
     codes, sizes = np.unique(suite, return_counts=True)
     load = np.zeros(min(SUITE_FOLDS, len(codes)))
@@ -105,7 +114,8 @@ def _held_out(suite: Ints, group: Ints) -> Iterator[tuple[Ints, Ints]]:
 
 
 def _actions(problem: Problem, task: Task, fitter: Fitter, choice: Choice, inside: Ints, out: Ints) -> Ints:
-    """[out, options] what each chosen option does to rows of unknown suites when only `inside` was measured."""
+    """[out, options] what each chosen option does to rows of unknown suites when only `inside` was
+    measured."""
     found: dict[str, Pair] = {}
     if any(option.column is None for option in choice.options):
         model = fitter.fit(task, inside)
@@ -134,10 +144,16 @@ def _evidence(problem: Problem, rows: Ints) -> Evidence:
 
 
 def _walk(
-    evidence: Evidence, seen: Floats, action: Ints, shares: Floats, goal: Goal, ends: tuple[float, float], suite: Ints
+    evidence: Evidence,
+    seen: Floats,
+    action: Ints,
+    shares: Floats,
+    goal: Goal,
+    ends: tuple[float, float],
+    suite: Ints,
 ) -> UnknownSuiteCheck:
-    """Lower the threshold from the greater of its `ends` to the least, quantile by quantile of the held-out rows'
-    coverage, as long as the goal is shown."""
+    """Lower the threshold from the greater of its `ends` to the least, quantile by quantile of the
+    held-out rows' coverage, as long as the goal is shown."""
     least, top = ends
     suites = len(np.unique(suite))
     cluster = suite if suites >= MIN_CLUSTERS else evidence.group
@@ -146,14 +162,18 @@ def _walk(
     moved = (1 - mix) * idle + (evidence.values(action, goal) * shares).sum(axis=1)
     lower = [max(least, float(np.floor(step * 100) / 100)) for step in np.quantile(seen, QUANTILES)]
     reached: UnknownSuiteCheck | None = None
-    for threshold in dict.fromkeys([top, *(step for step in lower if step < top), *([least] if least < top else [])]):
+    for threshold in dict.fromkeys(
+        [top, *(step for step in lower if step < top), *([least] if least < top else [])]
+    ):
         follows = seen >= threshold
         values = np.where(follows, moved, idle)
         heavy = evidence.weights(*np.where(follows, action.T, evidence.reference))
         span = mix if follows.any() and goal.kind != "budget" else 0.0
         estimate = clustered_mean(values, cluster, weights=heavy, span=span)
         shown = not follows.any() and goal.kind == "margin"  # the reference loses nothing against itself
-        if not shown and (estimate.independent < MIN_CLUSTERS or estimate.p_below(goal.floor) > 1 - goal.confidence):
+        if not shown and (
+            estimate.independent < MIN_CLUSTERS or estimate.p_below(goal.floor) > 1 - goal.confidence
+        ):
             break
         reached = UnknownSuiteCheck(threshold, float(follows.mean()), suites, estimate)
     return reached or UnknownSuiteCheck(NEVER, 0.0, suites, clustered_mean(idle, cluster))

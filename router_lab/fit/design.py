@@ -1,4 +1,5 @@
-"""Prompts as a sparse matrix in the runtime's own features, and which part of each prompt was seen in fitting."""
+"""Prompts as a sparse matrix in the runtime's own features, and which part of each prompt was seen
+in fitting."""
 
 from __future__ import annotations
 
@@ -18,17 +19,19 @@ from router_lab.runtime.vectors import VectorScale
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MIN_ROWS = 1
-"""Rows that a bucket must occur in. 2 would make the artifact a quarter smaller and measured the same on MMLU."""
+"""Rows that a bucket must occur in. 2 would make the artifact a quarter smaller and measured the
+same on MMLU."""
 DENSE_WEIGHT = 0.1
-"""Size of one standard deviation of a byte count beside a hashed word, whose entry is 1 / sqrt(k). At .3 the counts
-hurt on GSM8K (.657 against .662), at 1 they ruin MMLU."""
+"""Size of one standard deviation of a byte count beside a hashed word, whose entry is 1 / sqrt(k).
+At .3 the counts hurt on GSM8K (.657 against .662), at 1 they ruin MMLU."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """`matrix` [n, p + 13 + d]: a row has 1 / sqrt(k) at each of its k distinct buckets that is among the
-    p `kept` ones, then the standardised byte counts times DENSE_WEIGHT, then those of `vectors`, if there are any.
-    `found`: the raw features, `size` [n] = k. `rarity` float32 [p + 13 + d]: see `_rarity`."""
+    """`matrix` [n, p + 13 + d]: a row has 1 / sqrt(k) at each of its k distinct buckets that is
+    among the p `kept` ones, then the standardised byte counts times DENSE_WEIGHT, then those of
+    `vectors`, if there are any. `found`: the raw features, `size` [n] = k. `rarity` float32 [p +
+    13 + d]: see `_rarity`."""
 
     featuriser: Featuriser
     found: Batch
@@ -40,8 +43,8 @@ class Design:
 
     @classmethod
     def of(cls, prompts: Sequence[str | None], vectors: Floats | None = None) -> Design:
-        """Features of `prompts`, standardised on those that are not null (a null prompt is the empty text), and of
-        `vectors` [n, d], NaN where a sample has none."""
+        """Features of `prompts`, standardised on those that are not null (a null prompt is the
+        empty text), and of `vectors` [n, d], NaN where a sample has none."""
         plain = Featuriser()
         found = plain.batch([p or "" for p in prompts])
         featuriser = plain.standardised_on(found.dense[np.array([p is not None for p in prompts], bool)])
@@ -59,8 +62,9 @@ class Design:
         return len(self.size)
 
     def coverage(self, folds: Ints) -> Floats:
-        """[n] share of a row's buckets that occur in at least MIN_ROWS rows of the other folds: what a policy fitted
-        without the row's fold would find. A vector without words covers its row."""
+        """[n] share of a row's buckets that occur in at least MIN_ROWS rows of the other folds:
+        what a policy fitted without the row's fold would find. A vector without words covers its
+        row."""
         width, count = self.featuriser.buckets, int(folds.max()) + 1
         row = np.repeat(np.arange(len(self)), self.size)
         fold = folds[row]
@@ -68,7 +72,9 @@ class Design:
         outside = inside.sum(axis=0) - inside
         seen = outside[fold, self.found.buckets] >= MIN_ROWS
         share = np.bincount(row, weights=seen, minlength=len(self)) / np.maximum(self.size, 1)
-        return share if self.vectors is None else np.where(self.vectors.present & (self.size == 0), 1.0, share)
+        return (
+            share if self.vectors is None else np.where(self.vectors.present & (self.size == 0), 1.0, share)
+        )
 
     @property
     def told(self) -> NDArray[np.bool_]:
@@ -80,14 +86,15 @@ class Design:
         return None if self.vectors is None else self.vectors.standard
 
     def scale(self, *, rare: bool, vector: float) -> NDArray[np.float32]:
-        """[p + 13 + d] what columns are multiplied by: words by `rarity` or not, vectors by their length."""
+        """[p + 13 + d] what columns are multiplied by: words by `rarity` or not, vectors by their
+        length."""
         scale = self.rarity.copy() if rare else np.ones_like(self.rarity)
         scale[len(self.kept) + len(DENSE) :] *= np.float32(vector)
         return scale
 
     def split(self, coefficients: NDArray[np.float32]) -> tuple[Floats, Floats, Floats | None]:
-        """Coefficients [p + 13 + d, 2c] of the matrix -> hashed weights [p, 2c], dense [13, 2c] and vector [d, 2c] in
-        the runtime's units."""
+        """Coefficients [p + 13 + d, 2c] of the matrix -> hashed weights [p, 2c], dense [13, 2c]
+        and vector [d, 2c] in the runtime's units."""
         cut = len(self.kept)
         end = cut + len(DENSE)
         wide = coefficients.astype(np.float64)
@@ -96,11 +103,14 @@ class Design:
 
 
 def _rarity(rows_of: Ints, rows: int) -> NDArray[np.float32]:
-    """[p + 13] log(n / rows of the bucket), scaled to a root mean square of 1 over the entries of the matrix; 1 for
-    byte counts. Columns that are multiplied by it let rare words weigh more at one penalty (inverse document frequency,
-    Sparck Jones 1972): worth .001 to .003 of APGR on MMLU, and it costs .011 on GSM8K, so cross-validation decides.
+    """[p + 13] log(n / rows of the bucket), scaled to a root mean square of 1 over the entries of
+    the matrix; 1 for byte counts. Columns that are multiplied by it let rare words weigh more at
+    one penalty (inverse document frequency, Sparck Jones 1972): worth .001 to .003 of APGR on
+    MMLU, and it costs .011 on GSM8K, so cross-validation decides.
     """
-    rare = log(rows / np.maximum(rows_of, 1)) + 1e-3  # a word of every row keeps a trace: one row is all there may be
+    rare = (
+        log(rows / np.maximum(rows_of, 1)) + 1e-3
+    )  # a word of every row keeps a trace: one row is all there may be
     mean = float((rows_of * rare * rare).sum() / max(1, int(rows_of.sum())))
     return np.concatenate([rare / np.sqrt(max(mean, 1e-12)), np.ones(len(DENSE))]).astype(np.float32)
 

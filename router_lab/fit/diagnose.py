@@ -14,9 +14,9 @@ SHARES = (0.25, 0.5)
 
 
 def diagnose(problem: Problem, figures: Callable[[Problem], Refit], seed: int) -> Diagnostics:
-    """`label_shuffle`: the figures when outcomes are dealt to other prompts, so that there is nothing to learn;
-    `learning_curve`: the figures on a quarter and on half of the groups. `figures` fits a problem and returns its
-    figures."""
+    """`label_shuffle`: the figures when outcomes are dealt to other prompts, so that there is
+    nothing to learn; `learning_curve`: the figures on a quarter and on half of the groups.
+    `figures` fits a problem and returns its figures."""
     data = problem.develop
     rng = np.random.default_rng([seed, 17])
     dealt = rng.permutation(len(data))

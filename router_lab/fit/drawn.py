@@ -1,4 +1,5 @@
-"""The reference ran on a drawn part of the samples alone: its outcomes completed from those of the others."""
+"""The reference ran on a drawn part of the samples alone: its outcomes completed from those of the
+others."""
 
 from __future__ import annotations
 
@@ -18,9 +19,10 @@ LINK = "log2ish"
 class Phases:
     """How the outcomes of a reference were completed that ran on a drawn part alone.
 
-    drawn [n]: rows on which it was to run. share: the probability with which. explained: share of the variance of its
-    difference to the candidate most like it that the others' outcomes explain, cross-fitted; where that is nothing,
-    weighting the drawn rows does as well, and so it is done (`completed` False).
+    drawn [n]: rows on which it was to run. share: the probability with which. explained: share of
+    the variance of its difference to the candidate most like it that the others' outcomes explain,
+    cross-fitted; where that is nothing, weighting the drawn rows does as well, and so it is done
+    (`completed` False).
     """
 
     drawn: Mask
@@ -30,10 +32,12 @@ class Phases:
 
 
 def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bool = False) -> Evidence:
-    """The evidence with the reference's quality and cost as if on every row, where that is worth it.
+    """The evidence with the reference's quality and cost as if on every row, where that is worth
+    it.
 
-    drawn [n]: the rows on which it was to run (`OutcomeMatrix.drawn`), None = all; suite [n]: codes. Without a drawn
-    part the evidence itself, and with `strict` its values, for what bets are made on has bounds.
+    drawn [n]: the rows on which it was to run (`OutcomeMatrix.drawn`), None = all; suite [n]:
+    codes. Without a drawn part the evidence itself, and with `strict` its values, for what bets
+    are made on has bounds.
     """
     weight = evidence.weight
     if drawn is None or weight is None:
@@ -50,14 +54,21 @@ def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bo
     worst = evidence.least[:, ref]
     found = best_regression(worst, drawn, inclusion, [inside, alone], fold)
     least = min(
-        (paired_spread(quality[:, ref], quality[:, j], known & ~np.isnan(quality[:, j]), fold) for j in others),
+        (
+            paired_spread(quality[:, ref], quality[:, j], known & ~np.isnan(quality[:, j]), fold)
+            for j in others
+        ),
         default=0.0,
     )
     explained = max(0.0, 1 - found.left / least) if least > 0 else 0.0
     phases = Phases(drawn, float(inclusion[known].min()), explained, explained > 0 and not strict)
     if not phases.completed:
-        return replace(evidence, phases=phases, weight=_with(weight, ref, np.where(drawn, 1 / inclusion, own)))
-    linked = np.where(np.isnan(evidence.cost_usd), np.nan, cost_to_link(np.nan_to_num(evidence.cost_usd), LINK))
+        return replace(
+            evidence, phases=phases, weight=_with(weight, ref, np.where(drawn, 1 / inclusion, own))
+        )
+    linked = np.where(
+        np.isnan(evidence.cost_usd), np.nan, cost_to_link(np.nan_to_num(evidence.cost_usd), LINK)
+    )
     dear = np.hstack([features(linked[:, _others(linked, evidence)]), inside])
     cost = best_regression(evidence.cost_usd[:, ref], drawn, inclusion, [dear, alone], fold)
     weight = _with(weight, ref, np.ones(len(suite)))

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 class Goal:
     """What must hold with probability `confidence`, and how it is tested.
 
-    kind `margin`: lose at most `level` of mean quality against the reference; `quality`: a mean quality of at least
-    `level`; `budget`: at most `level` dollars a request. The first two save as much as they can, a budget buys quality.
-    `strict` tests by betting. `mix` allows chance. `compared`: the reference is the best of so many candidates, by
-    these very rows; where it is itself tested, each of them could have been it, and they share the error.
+    kind `margin`: lose at most `level` of mean quality against the reference; `quality`: a mean
+    quality of at least `level`; `budget`: at most `level` dollars a request. The first two save as
+    much as they can, a budget buys quality. `strict` tests by betting. `mix` allows chance.
+    `compared`: the reference is the best of so many candidates, by these very rows; where it is
+    itself tested, each of them could have been it, and they share the error.
     """
 
     kind: str
@@ -30,11 +31,13 @@ class Goal:
     mix: bool = True
     compared: int = 1
     promised: float | None = None
-    """The confidence that all of the procedure keeps, where this test is made at a higher one for that."""
+    """The confidence that all of the procedure keeps, where this test is made at a higher one for
+    that."""
 
     @property
     def sure(self) -> float:
-        """The confidence that a test needs: nothing is gained by luck against a reference that luck favoured."""
+        """The confidence that a test needs: nothing is gained by luck against a reference that
+        luck favoured."""
         return self.confidence if self.kind == "margin" else 1 - (1 - self.confidence) / self.compared
 
     @property
@@ -47,9 +50,9 @@ class Goal:
 class Evidence(Recorded):
     """Outcomes on which an operating point is chosen: n rows, c candidates.
 
-    eligible [n, c]: may be chosen for that row; covered [n]: rows on which predictions are followed; elsewhere the
-    column in `table` [n] acts; fold [n].
-    phases: how the reference's outcomes were completed, where it ran on a drawn part alone.
+    eligible [n, c]: may be chosen for that row; covered [n]: rows on which predictions are
+    followed; elsewhere the column in `table` [n] acts; fold [n]. phases: how the reference's
+    outcomes were completed, where it ran on a drawn part alone.
     """
 
     eligible: Mask
@@ -70,18 +73,21 @@ class Evidence(Recorded):
 
     @property
     def baseline_action(self) -> Ints:
-        """[n] what acts at mix 0: the reference, and the table where predictions are not followed."""
+        """[n] what acts at mix 0: the reference, and the table where predictions are not
+        followed."""
         return np.where(self.covered, self.reference, self.table)
 
     @property
     def unit(self) -> float:
-        """Mean known cost of the reference in dollars; 1 where it costs nothing or nothing is known."""
+        """Mean known cost of the reference in dollars; 1 where it costs nothing or nothing is
+        known."""
         mean = float(np.nan_to_num(column_means(self.cost_usd, self.weight)[self.reference]))
         return mean if mean > 0 else 1.0
 
     @property
     def sample_usd(self) -> float:
-        """Dollars that one more sample costs: of every candidate, and of a drawn reference its share."""
+        """Dollars that one more sample costs: of every candidate, and of a drawn reference its
+        share."""
         means = column_means(self.cost_usd, self.weight)
         if self.phases is not None:
             means[self.reference] *= self.phases.share
@@ -98,14 +104,16 @@ class Evidence(Recorded):
         return self if self.covered.all() else replace(self, covered=np.ones_like(self.covered))
 
     def follow(self, action: Ints, mix: float) -> Paired:
-        """What is given where `action` [n, k], columns in equal shares, is followed with probability `mix`, and else
-        `baseline_action`; the reference alone where `mix` shows nothing (0 or less)."""
+        """What is given where `action` [n, k], columns in equal shares, is followed with
+        probability `mix`, and else `baseline_action`; the reference alone where `mix` shows
+        nothing (0 or less)."""
         if mix <= 0:
             return self.always(self.reference)
         return self.mixture((1 - mix, self.baseline_action), (mix, action))
 
     def values(self, action: Columns, goal: Goal) -> Floats:
-        """What the goal tests, for columns [n] or [n, k] of actions; NaN where an outcome is missing."""
+        """What the goal tests, for columns [n] or [n, k] of actions; NaN where an outcome is
+        missing."""
         if goal.kind == "budget":
             return 1 - self._of(self.cost_usd, action) / goal.level
         if goal.kind == "margin":
@@ -113,7 +121,8 @@ class Evidence(Recorded):
         return self._of(self.filled(0.0), action) - goal.level
 
     def gain_and_base(self, action: Columns, goal: Goal) -> tuple[Floats, Floats]:
-        """What is gained and out of how much: dollars spared and the reference's; under a budget, quality and rows."""
+        """What is gained and out of how much: dollars spared and the reference's; under a budget,
+        quality and rows."""
         if goal.kind == "budget":
             gained = self._of(self.quality, action) - self._like(self.quality, action)
             return gained, np.where(np.isnan(gained), np.nan, 1.0)

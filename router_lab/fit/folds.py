@@ -13,20 +13,26 @@ FOLDS = 5
 
 
 def deal_of(data: OutcomeMatrix) -> int:
-    """The seed by which the groups of `data` are dealt to folds: of a digest of their names, so that nobody can try
-    seeds until one passes. Other candidates, prices or epochs of the same groups deal no new hand."""
+    """The seed by which the groups of `data` are dealt to folds: of a digest of their names, so
+    that nobody can try seeds until one passes. Other candidates, prices or epochs of the same
+    groups deal no new hand."""
     names = sorted(data.groups[code] for code in np.unique(data.group))
     return int.from_bytes(hashlib.sha256(repr(names).encode("utf-8", "replace")).digest()[:8], "big")
 
 
 def group_folds(suite: Ints, group: Ints, seed: int = 0, folds: int = FOLDS) -> Ints:
-    """[n] fold of each row: the groups of a suite are shuffled by `seed` and dealt out in turn, largest first.
+    """[n] fold of each row: the groups of a suite are shuffled by `seed` and dealt out in turn,
+    largest first.
 
-    A group with rows in several suites (copies of one prompt) is dealt out with those of its first row's suite.
+    A group with rows in several suites (copies of one prompt) is dealt out with those of its first
+    row's suite.
 
-    With fewer groups than `folds`, as many folds as groups (at least two rows' worth: one group gives one fold).
+    With fewer groups than `folds`, as many folds as groups (at least two rows' worth: one group
+    gives one fold).
     """
-    codes, first, inverse, sizes = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
+    codes, first, inverse, sizes = np.unique(
+        group, return_index=True, return_inverse=True, return_counts=True
+    )
     order = np.random.default_rng(seed).permutation(len(codes))
     order = order[np.argsort(-sizes[order], kind="stable")]
     order = order[np.argsort(suite[first][order], kind="stable")]

@@ -23,7 +23,8 @@ UNTOLD = ("too few", "there is nothing")
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict with its reason, what would settle it, and `judged`: what it was judged by; None where no bound was."""
+    """A verdict with its reason, what would settle it, and `judged`: what it was judged by; None
+    where no bound was."""
 
     verdict: Any
     reason: str
@@ -35,7 +36,8 @@ class Outcome:
 
 
 def outcome(problem: Problem, evidence: Evidence, choice: Choice) -> Outcome:
-    """The verdict of the step that the walk reached; of the one that it could not take, where it reached none."""
+    """The verdict of the step that the walk reached; of the one that it could not take, where it
+    reached none."""
     goal, found = choice.goal, choice.walked.estimate
     ref = problem.develop.candidates[problem.reference]
     price = evidence.sample_usd if _priced(evidence) else None
@@ -44,7 +46,9 @@ def outcome(problem: Problem, evidence: Evidence, choice: Choice) -> Outcome:
     if problem.infra > MAX_INFRA:
         return replace(plain, reason=rule.reason)
     if not _priced(evidence):
-        return replace(plain, reason=f"do not route: no costs are known, so nothing can be saved; {ref} serves")
+        return replace(
+            plain, reason=f"do not route: no costs are known, so nothing can be saved; {ref} serves"
+        )
     told = _told(rule, choice)
     untold = told.startswith(UNTOLD)
     judged = None if untold else judged_by(found, goal, at=choice.walked.at, rows="certificate")
@@ -57,7 +61,9 @@ def outcome(problem: Problem, evidence: Evidence, choice: Choice) -> Outcome:
             reason = f"do not route: no eligible candidate costs less than {ref}{best}"
             return Outcome("pass", reason + _unseen(problem), found.n, found.clusters)
         if not choice.promising:
-            return replace(plain, reason=f"do not route: no choice promised a saving within the rule; {ref} serves")
+            return replace(
+                plain, reason=f"do not route: no choice promised a saving within the rule; {ref} serves"
+            )
     if choice.acts:
         reason = f"with {100 * choice.mix:.0f} % of eligible traffic routed; {told}"
         return Outcome("pass", reason, found.n, found.clusters, judged=judged)
@@ -69,7 +75,8 @@ def outcome(problem: Problem, evidence: Evidence, choice: Choice) -> Outcome:
 
 
 def _to_run(rule: Verdict, holdout: float) -> tuple[int | None, float | None]:
-    """Samples and dollars that settle a verdict: the fit chooses on what its holdout leaves, so more must be run."""
+    """Samples and dollars that settle a verdict: the fit chooses on what its holdout leaves, so
+    more must be run."""
     samples, dollars = rule.samples_needed, rule.dollars_needed
     return (
         None if samples is None else ceil(samples / (1 - holdout)),
@@ -78,8 +85,8 @@ def _to_run(rule: Verdict, holdout: float) -> tuple[int | None, float | None]:
 
 
 def judged_by(found: Estimate, goal: Goal, *, at: float, rows: str) -> Judged:
-    """What a verdict was judged by: value and one-sided bounds, each at `confidence`, against `floor` (a budget:
-    against `ceiling`), in `unit`; at which mix, on which `rows`."""
+    """What a verdict was judged by: value and one-sided bounds, each at `confidence`, against
+    `floor` (a budget: against `ceiling`), in `unit`; at which mix, on which `rows`."""
     value, low, high = found.value, found.low(goal.confidence), found.high(goal.confidence)
     floor: float | None = None
     ceiling: float | None = None
@@ -104,15 +111,20 @@ def _told(rule: Verdict, choice: Choice) -> str:
     if betting is None:
         return said
     if not choice.acts and rule.verdict == "pass":
-        return f"betting does not show it: p = {betting:.4f}, at most {1 - choice.goal.confidence:.4f} is needed"
+        return (
+            f"betting does not show it: p = {betting:.4f}, at most {1 - choice.goal.confidence:.4f} is needed"
+        )
     return f"{said}; by betting p = {betting:.4f}"
 
 
 def told_bounds(rule: Verdict, goal: Goal) -> str:
-    """`lower bound −2.97 reaches −3.00 points (one-sided, 90 %)`, or what a budget or a least quality has of it."""
+    """`lower bound −2.97 reaches −3.00 points (one-sided, 90 %)`, or what a budget or a least
+    quality has of it."""
     sure = f"(one-sided, {100 * goal.confidence:.4g} %{_why(goal)})"
     if goal.kind == "margin":
-        return f"{bounds_told(rule.verdict, rule.low, rule.high, rule.floor, digits=2, scale=100)} points {sure}"
+        return (
+            f"{bounds_told(rule.verdict, rule.low, rule.high, rule.floor, digits=2, scale=100)} points {sure}"
+        )
     if goal.kind == "quality":
         low, high = rule.low + goal.level, rule.high + goal.level
         return f"{bounds_told(rule.verdict, low, high, goal.level).replace('+', '')} {sure}"
@@ -144,10 +156,12 @@ def _priced(evidence: Evidence) -> bool:
 
 
 def _unseen(problem: Problem) -> str:
-    """`; m costs less, and ran on 94.7 % of the samples, where 95 % are needed`, of the one that spares most."""
+    """`; m costs less, and ran on 94.7 % of the samples, where 95 % are needed`, of the one that
+    spares most."""
     cost, ref = problem.develop.cost_usd, problem.reference
     spared = [
-        0.0 if problem.eligible[0, j] else float(np.nansum(cost[:, ref] - cost[:, j])) for j in range(cost.shape[1])
+        0.0 if problem.eligible[0, j] else float(np.nansum(cost[:, ref] - cost[:, j]))
+        for j in range(cost.shape[1])
     ]
     most = int(np.argmax(spared))
     if spared[most] <= 0:
@@ -158,7 +172,8 @@ def _unseen(problem: Problem) -> str:
 
 
 def _cheaper(problem: Problem) -> bool:
-    """Whether some eligible candidate is cheaper than the reference on the rows where both have a cost."""
+    """Whether some eligible candidate is cheaper than the reference on the rows where both have a
+    cost."""
     cost = problem.develop.cost_usd
     spared = [np.nansum(cost[:, problem.reference] - cost[:, j]) for j in np.flatnonzero(problem.eligible[0])]
     return bool(max(spared, default=0.0) > 0)

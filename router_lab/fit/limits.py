@@ -1,4 +1,5 @@
-"""Limits of a request from the recorded distribution, and who is asked when the chosen candidate cannot be."""
+"""Limits of a request from the recorded distribution, and who is asked when the chosen candidate
+cannot be."""
 
 from __future__ import annotations
 
@@ -15,13 +16,15 @@ from router_lab.runtime.model import Candidate, Limits
 SLACK = 2.0
 """Limits stop runaways, not work: twice the 99th percentile of what was recorded."""
 LEAST = 20
-"""With fewer rows a percentile says nothing about the tail: the limit of all suites together is used."""
+"""With fewer rows a percentile says nothing about the tail: the limit of all suites together is
+used."""
 
 
 def limits_of(
     frame: pd.DataFrame, suites: tuple[str, ...], candidates: tuple[Candidate, ...]
 ) -> tuple[tuple[Limits, ...], ...]:
-    """[suites + 1][c] limits of output tokens, turns and dollars; the first row is over all suites."""
+    """[suites + 1][c] limits of output tokens, turns and dollars; the first row is over all
+    suites."""
     scored = frame[frame["status"].isin(SCORED)]
     place = {c: j for j, c in enumerate(candidates)}
     row_of = {s: i + 1 for i, s in enumerate(suites)}
@@ -40,8 +43,11 @@ def limits_of(
 _NAMES = ("output_tokens", "turns", "cost_usd")
 
 
-def _bounds(frame: pd.DataFrame, name: str, cell: NDArray[np.int64], rows: int, columns: int) -> NDArray[np.float64]:
-    """[rows, columns] SLACK times the 99th percentile of a column; NaN where it was never recorded."""
+def _bounds(
+    frame: pd.DataFrame, name: str, cell: NDArray[np.int64], rows: int, columns: int
+) -> NDArray[np.float64]:
+    """[rows, columns] SLACK times the 99th percentile of a column; NaN where it was never
+    recorded."""
     result = np.full((rows, columns), np.nan)
     if name not in frame.columns:
         return result
@@ -56,10 +62,14 @@ def _bounds(frame: pd.DataFrame, name: str, cell: NDArray[np.int64], rows: int, 
     return result * SLACK
 
 
-def _tails(values: NDArray[np.float64], cell: NDArray[np.int64]) -> tuple[Any, NDArray[np.float64], NDArray[np.int64]]:
-    """The cells that occur, the 99th percentile of each, between two values in proportion, and its number of values.
+def _tails(
+    values: NDArray[np.float64], cell: NDArray[np.int64]
+) -> tuple[Any, NDArray[np.float64], NDArray[np.int64]]:
+    """The cells that occur, the 99th percentile of each, between two values in proportion, and its
+    number of values.
 
-    Not pandas' own: that is one expression of a compiler, which some processors round once and others twice.
+    Not pandas' own: that is one expression of a compiler, which some processors round once and
+    others twice.
     """
     order = np.lexsort((values, cell))
     cells, first, count = np.unique(cell[order], return_index=True, return_counts=True)

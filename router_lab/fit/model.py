@@ -1,4 +1,5 @@
-"""What was learned: quality and cost of every candidate by suite, and by how much a prompt's words depart from that."""
+"""What was learned: quality and cost of every candidate by suite, and by how much a prompt's words
+depart from that."""
 
 from __future__ import annotations
 
@@ -19,21 +20,24 @@ Pair = tuple[Floats, Floats]
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted predictor, before it is compiled: `rates` [suites + 1, 2c] and the ridge on the prompt."""
+    """A fitted predictor, before it is compiled: `rates` [suites + 1, 2c] and the ridge on the
+    prompt."""
 
     rates: Floats
     text: Ridge
     centre: Floats
-    """[suites + 1, 2c] shrunken means of the ridge by suite: the rates know a suite's level better than its words do
-    (the first three folds of MMLU at penalty 2: APGR .702, and .697 for the mean of the rates and the whole ridge)."""
+    """[suites + 1, 2c] shrunken means of the ridge by suite: the rates know a suite's level better
+    than its words do (the first three folds of MMLU at penalty 2: APGR .702, and .697 for the mean
+    of the rates and the whole ridge)."""
     factor: Floats
-    """[2c] added to predictions: 0 for quality; makes mean costs right on the link's scale (Duan 1983, smearing)."""
+    """[2c] added to predictions: 0 for quality; makes mean costs right on the link's scale (Duan
+    1983, smearing)."""
     blend: Floats
     """[2c] share of the ridge's departures that is followed."""
 
     def parts(self, task: Task, rows: Ints) -> tuple[Floats, Floats]:
-        """Rates, and departures of the ridge from its suite's mean, [rows, 2c] apart, so that blends can be compared
-        without refitting."""
+        """Rates, and departures of the ridge from its suite's mean, [rows, 2c] apart, so that
+        blends can be compared without refitting."""
         told = self.text.predict(task.design.matrix[rows]).astype(np.float64)
         suite = task.suite[rows]
         return self.rates[suite] + self.factor, told - self.centre[suite]
@@ -43,7 +47,8 @@ class Model:
         return to_units(task, self.rates + self.factor)
 
     def compile(self, task: Task) -> Linear:
-        """The runtime's form: blend and smearing move into the biases, the ridge's weights become int8."""
+        """The runtime's form: blend and smearing move into the biases, the ridge's weights become
+        int8."""
         weights, dense, vector = task.design.split(self.text.coefficients)
         bias = self.rates + self.blend * (self.text.intercept - self.centre) + self.factor
         return Linear.quantised(
@@ -59,13 +64,14 @@ class Model:
 
 
 class Fitter(Protocol):
-    """Settings that were chosen for a task, and how a model is fitted with them. No call may depend on the clock, on
-    the processor or on the order of calls: the same rows give the same bytes."""
+    """Settings that were chosen for a task, and how a model is fitted with them. No call may
+    depend on the clock, on the processor or on the order of calls: the same rows give the same
+    bytes."""
 
     @classmethod
     def tuned(cls, task: Task, folds: Ints, seed: int) -> Self:
-        """Settings for `task` by cross-validation on its `folds` [n] (one fold: nothing can be left out). `seed`
-        follows from the names of the groups, like the folds."""
+        """Settings for `task` by cross-validation on its `folds` [n] (one fold: nothing can be
+        left out). `seed` follows from the names of the groups, like the folds."""
         ...
 
     def fit(self, task: Task, rows: Ints) -> Model:

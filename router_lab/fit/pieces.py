@@ -23,10 +23,11 @@ def piece_of(
 ) -> Piece:
     """The piece that does what `option` does, on `share` of the requests.
 
-    An option that reads prompts follows the predictions; any other is the same candidate for a whole suite: its rule,
-    applied once to `rates` (quality and cost_usd [suites + 1, c] of the suites, row POOLED first), or its one column,
-    where `eligible` [suites + 1, c] allows it. `told`: whether the fit saw any prompt or vector; where it saw none, a
-    request that names no known suite is unlike anything measured, and stays on the reference.
+    An option that reads prompts follows the predictions; any other is the same candidate for a
+    whole suite: its rule, applied once to `rates` (quality and cost_usd [suites + 1, c] of the
+    suites, row POOLED first), or its one column, where `eligible` [suites + 1, c] allows it.
+    `told`: whether the fit saw any prompt or vector; where it saw none, a request that names no
+    known suite is unlike anything measured, and stays on the reference.
     """
     if option.predictor == READS:
         return Follow(option.tradeoff, option.guard, share)

@@ -13,9 +13,9 @@ from router_lab.fit.task import Floats, Ints, Task, suite_rates, to_units
 
 @dataclass(frozen=True)
 class Predicted:
-    """What may steer a policy, each row predicted from a fit without its fold: `rates` and `text` [n, 2c], the ridge's
-    departures from its suite's mean, on the fitted scales; `factor` [2c] their mean smearing,
-    `blend` [2c] as in `Model`."""
+    """What may steer a policy, each row predicted from a fit without its fold: `rates` and `text`
+    [n, 2c], the ridge's departures from its suite's mean, on the fitted scales; `factor` [2c]
+    their mean smearing, `blend` [2c] as in `Model`."""
 
     task: Task
     rates: Floats
@@ -25,16 +25,19 @@ class Predicted:
 
     @property
     def found(self) -> dict[str, Pair]:
-        """Best guess first: quality and cost_usd [n, c] by prompt and suite (READS), where a prompt tells anything, and
-        by suite alone."""
+        """Best guess first: quality and cost_usd [n, c] by prompt and suite (READS), where a
+        prompt tells anything, and by suite alone."""
         return self._by(self.rates)
 
     def knowing(self, rows: NDArray[np.bool_]) -> dict[str, Pair]:
-        """The same of every row, with the suite rates of `rows` [n] alone, as whoever saw no other has them: in each of
-        many suites another of many candidates may have been lucky, and who chooses by all rows but one fold chooses the
-        luckiest nearly as one does who chooses by all."""
+        """The same of every row, with the suite rates of `rows` [n] alone, as whoever saw no other
+        has them: in each of many suites another of many candidates may have been lucky, and who
+        chooses by all rows but one fold chooses the luckiest nearly as one does who chooses by
+        all."""
         task = self.task
-        rates = suite_rates(task.targets[rows], task.weights[rows], task.suite[rows], task.suites) + self.factor
+        rates = (
+            suite_rates(task.targets[rows], task.weights[rows], task.suite[rows], task.suites) + self.factor
+        )
         return self._by(rates[task.suite])
 
     def _by(self, rates: Floats) -> dict[str, Pair]:

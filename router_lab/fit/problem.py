@@ -1,4 +1,5 @@
-"""What a fit starts from: rows to choose on, rows kept for the test, who may be chosen where, and the reference."""
+"""What a fit starts from: rows to choose on, rows kept for the test, who may be chosen where, and
+the reference."""
 
 from __future__ import annotations
 
@@ -22,8 +23,9 @@ NEAR = 0.05
 
 @dataclass(frozen=True)
 class Problem:
-    """`develop` chooses and is fitted on, `held` (a frame) is the test split, None with holdout 0. `eligible`
-    bool [suites + 1, c] in the runtime's row order; `infra`: share of runs lost to the infrastructure."""
+    """`develop` chooses and is fitted on, `held` (a frame) is the test split, None with holdout 0.
+    `eligible` bool [suites + 1, c] in the runtime's row order; `infra`: share of runs lost to the
+    infrastructure."""
 
     recipe: Recipe
     frame: pd.DataFrame
@@ -37,8 +39,8 @@ class Problem:
     kept: Mask
     """Rows of the whole matrix that `develop` has."""
     copied: int
-    """Samples of the test split that are no fresh evidence: they, or others of their group, are copies of prompts to
-    choose on. They are neither chosen on nor tested on."""
+    """Samples of the test split that are no fresh evidence: they, or others of their group, are
+    copies of prompts to choose on. They are neither chosen on nor tested on."""
 
     def without(self, suites: Collection[int]) -> Problem:
         """The same problem where the reference alone may be chosen in `suites`."""
@@ -47,8 +49,8 @@ class Problem:
         return replace(self, eligible=eligible)
 
     def escalating(self) -> Problem | None:
-        """The same problem where a failed run-time check sends the question on to the reference, with both costs; None
-        where no check of another candidate ever failed."""
+        """The same problem where a failed run-time check sends the question on to the reference,
+        with both costs; None where no check of another candidate ever failed."""
         if "check" not in self.frame.columns or not self.frame["check"].eq(False).any():
             return None
         frame = escalated(self.frame, self.develop.candidates[self.reference])
@@ -60,8 +62,8 @@ class Problem:
 def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     """Validate, keep the recipe's candidates, split, and settle the reference.
 
-    Raises InputError for a reference or candidate that the outcomes do not hold, and when nothing is left to fit on.
-    Warns (RouterLabWarning) where only some samples have a vector.
+    Raises InputError for a reference or candidate that the outcomes do not hold, and when nothing
+    is left to fit on. Warns (RouterLabWarning) where only some samples have a vector.
     """
     frame = _restrict(validate_outcomes(outcomes), recipe)
     whole = OutcomeMatrix.from_frame(frame)
@@ -75,7 +77,9 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     held_name = np.array([split_of(s, g, recipe.holdout) == "test" for s, g in whole.groups], bool)
     held = held_name[whole.name] if recipe.holdout > 0 else np.zeros(len(whole), bool)
     if held.all():
-        raise InputError(f"recipe {recipe.name!r}: holdout {recipe.holdout} leaves no group to fit on; set holdout: 0")
+        raise InputError(
+            f"recipe {recipe.name!r}: holdout {recipe.holdout} leaves no group to fit on; set holdout: 0"
+        )
     develop = whole.take(~held)
     eligible = _eligible(develop, recipe.min_seen)
     reference, compared = _reference(develop, recipe)
@@ -108,13 +112,17 @@ def _warn_of_near_copies(data: OutcomeMatrix) -> None:
     before = len(np.unique(alone))
     if before - all_ <= NEAR * before:
         return
-    _, first, inverse, sizes = np.unique(data.group, return_index=True, return_inverse=True, return_counts=True)
+    _, first, inverse, sizes = np.unique(
+        data.group, return_index=True, return_inverse=True, return_counts=True
+    )
     near = np.array([alone[i] != alone[first[inverse[i]]] for i in range(len(data))], bool)
     mixed = np.isin(inverse, inverse[near])
     largest = np.flatnonzero(mixed & (sizes[inverse] == sizes[inverse[mixed]].max()))
     other = largest[near[largest]][0]
     one = first[inverse[other]]
-    named = " and ".join(f"{data.sample_id[i]!r} of suite {data.suites[data.suite[i]]!r}" for i in (one, other))
+    named = " and ".join(
+        f"{data.sample_id[i]!r} of suite {data.suites[data.suite[i]]!r}" for i in (one, other)
+    )
     text = (
         f"{int(mixed.sum()):,} of {len(data):,} samples without a `group` are near copies, as if of one template "
         f"({named}): they count as {len(np.unique(inverse[mixed])):,} clusters, all samples as {all_:,} instead of "
@@ -140,10 +148,12 @@ def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
 
 
 def _eligible(data: OutcomeMatrix, min_seen: float) -> Mask:
-    """[suites + 1, c]: seen on at least `min_seen` of the suite's rows (of all rows, in the first) and with a cost.
+    """[suites + 1, c]: seen on at least `min_seen` of the suite's rows (of all rows, in the first)
+    and with a cost.
 
-    A row that was run at a known probability stands for as many as its weight says, give or take two standard errors of
-    that count: a race's floor is a fair sample, so who left a race may be chosen on it.
+    A row that was run at a known probability stands for as many as its weight says, give or take
+    two standard errors of that count: a race's floor is a fair sample, so who left a race may be
+    chosen on it.
     """
     seen = np.where(np.isnan(data.quality), 0.0, data.weight)
     priced = ~np.isnan(data.cost_usd)
@@ -157,8 +167,9 @@ def _eligible(data: OutcomeMatrix, min_seen: float) -> Mask:
 
 
 def _hardly_drawn(data: OutcomeMatrix, reference: int) -> list[int]:
-    """Suites in which a reference that ran on a drawn part ran on far fewer samples than its rows' probability says:
-    three standard errors. It was not drawn there, so nobody knows what it would have done. Warns of them."""
+    """Suites in which a reference that ran on a drawn part ran on far fewer samples than its rows'
+    probability says: three standard errors. It was not drawn there, so nobody knows what it would
+    have done. Warns of them."""
     drawn = data.drawn(reference)
     if drawn is None:
         return []
@@ -179,11 +190,12 @@ def _hardly_drawn(data: OutcomeMatrix, reference: int) -> list[int]:
 
 
 def _reference(data: OutcomeMatrix, recipe: Recipe) -> tuple[int, int]:
-    """Column of the recipe's reference, and how many it was picked from. `best` = the highest mean quality on rows to
-    choose on, the cheaper of equals. Raises InputError for `best` where a candidate ran on a drawn part alone.
+    """Column of the recipe's reference, and how many it was picked from. `best` = the highest mean
+    quality on rows to choose on, the cheaper of equals. Raises InputError for `best` where a
+    candidate ran on a drawn part alone.
 
-    Only candidates seen nearly everywhere are compared (all of them where none is); under a budget, only those whose
-    mean cost is within it, or the cheapest.
+    Only candidates seen nearly everywhere are compared (all of them where none is); under a
+    budget, only those whose mean cost is within it, or the cheapest.
     """
     if recipe.reference != "best":
         named = Candidate(recipe.reference.model, recipe.reference.effort)
@@ -208,5 +220,7 @@ def _reference(data: OutcomeMatrix, recipe: Recipe) -> tuple[int, int]:
     if recipe.rule.kind == "budget" and not np.isnan(cost[open_]).all():
         within = open_ & (np.nan_to_num(cost, nan=np.inf) <= (recipe.rule.budget_usd_per_1k or 0.0) / 1000)
         open_ = within if within.any() else open_ & (cost == np.nanmin(cost[open_]))
-    ranked = sorted(np.flatnonzero(open_), key=lambda j: (-round(float(quality[j]), 9), float(np.nan_to_num(cost[j]))))
+    ranked = sorted(
+        np.flatnonzero(open_), key=lambda j: (-round(float(quality[j]), 9), float(np.nan_to_num(cost[j])))
+    )
     return int(ranked[0]), compared

@@ -1,4 +1,5 @@
-"""Does a certificate follow from its outcomes? Fit again from the artifact's own recipe and compare."""
+"""Does a certificate follow from its outcomes? Fit again from the artifact's own recipe and
+compare."""
 
 from __future__ import annotations
 
@@ -22,14 +23,17 @@ TOLERANCE = 1e-6
 def reproduce(policy: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
     """Fit `outcomes` with the recipe and seed in the policy's provenance.
 
-    `differences` names every figure of the certificate that is not reproduced to six digits; `same_revision` says
-    whether the bytes are the same too, which also needs the same library versions. Raises InputError when the artifact
-    does not hold its recipe, or for outcomes that are not the policy's (`outcomes_for`).
+    `differences` names every figure of the certificate that is not reproduced to six digits;
+    `same_revision` says whether the bytes are the same too, which also needs the same library
+    versions. Raises InputError when the artifact does not hold its recipe, or for outcomes that
+    are not the policy's (`outcomes_for`).
     """
     outcomes = outcomes_for(policy, outcomes, "verify")
     provenance = policy.spec.provenance
     if "recipe" not in provenance:
-        raise InputError(f"policy {policy.spec.name!r}: provenance holds no recipe, so its fit cannot be repeated")
+        raise InputError(
+            f"policy {policy.spec.name!r}: provenance holds no recipe, so its fit cannot be repeated"
+        )
     was = Certificate.of(policy)
     again = fit_policy(
         Recipe.model_validate(dict(provenance["recipe"])),

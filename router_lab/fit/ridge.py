@@ -12,7 +12,8 @@ from router_lab.fit.rows import Floats32, Rows
 
 @dataclass(frozen=True)
 class Ridge:
-    """Predicts `X @ coefficients + intercept`: coefficients float32 [p, k], intercept float32 [k]."""
+    """Predicts `X @ coefficients + intercept`: coefficients float32 [p, k], intercept float32
+    [k]."""
 
     coefficients: Floats32
     intercept: Floats32
@@ -31,12 +32,14 @@ def ridge(
     tolerance: float = 3e-3,
     steps: int = 40,
 ) -> Ridge:
-    """Least squares of `targets` [n, k] with `weights` [n, k] (0 = missing) and `penalty` [k] on squared coefficients.
+    """Least squares of `targets` [n, k] with `weights` [n, k] (0 = missing) and `penalty` [k] on
+    squared coefficients.
 
-    Conjugate gradients on the dual system `(R K R + penalty) a = R y`, K the Gram matrix of the centred rows and R the
-    root weights, all columns side by side (Hestenes & Stiefel 1952). The matrix is never squared, and what it is
-    multiplied with is centred in its stead, so memory is a few [p, k] arrays. Targets are centred by their weighted
-    means, which become the intercept; a column without any weight predicts 0.
+    Conjugate gradients on the dual system `(R K R + penalty) a = R y`, K the Gram matrix of the
+    centred rows and R the root weights, all columns side by side (Hestenes & Stiefel 1952). The
+    matrix is never squared, and what it is multiplied with is centred in its stead, so memory is a
+    few [p, k] arrays. Targets are centred by their weighted means, which become the intercept; a
+    column without any weight predicts 0.
     """
     total = weights.sum(axis=0)
     filled = np.where(weights > 0, targets, 0.0)
@@ -70,5 +73,6 @@ def _mean(values: Floats32) -> NDArray[np.float64]:
 
 
 def _centred(values: Floats32) -> Floats32:
-    """Less the mean of each column: as if the matrix that it is multiplied with had been centred."""
+    """Less the mean of each column: as if the matrix that it is multiplied with had been
+    centred."""
     return np.asarray(values - _mean(values).astype(np.float32), np.float32)

@@ -1,11 +1,13 @@
-"""What is deployed, the choice among all options or the random mix: whichever saves more, both tested together.
+"""What is deployed, the choice among all options or the random mix: whichever saves more, both
+tested together.
 
-A policy that saves less than the mix of one candidate and the reference has learned nothing about prompts, and the mix
-is a policy like any other. Both come from the same procedure (`choose`), and whoever takes the better of two tests on
-the same rows errs more often than either. So they share the error probability: the choice among all takes FIRST of it
-and is compared with the mix tested alike; where that saves more, the mix is deployed as far as it is shown at what
-error is left, which is the more the more alike the two are (`metrics.together`). Where one is shown to its end it needs
-no more, and the other is tested at the full level (Holm 1979).
+A policy that saves less than the mix of one candidate and the reference has learned nothing about
+prompts, and the mix is a policy like any other. Both come from the same procedure (`choose`), and
+whoever takes the better of two tests on the same rows errs more often than either. So they share
+the error probability: the choice among all takes FIRST of it and is compared with the mix tested
+alike; where that saves more, the mix is deployed as far as it is shown at what error is left,
+which is the more the more alike the two are (`metrics.together`). Where one is shown to its end it
+needs no more, and the other is tested at the full level (Holm 1979).
 """
 
 from __future__ import annotations
@@ -25,15 +27,17 @@ from router_lab.metrics.paired import Ints
 from router_lab.metrics.together import ALIKE, confidence_of_second
 
 FIRST = 0.85
-"""Share of the error for the choice among all: where it reads something that tells, the mix hardly ever saves more."""
+"""Share of the error for the choice among all: where it reads something that tells, the mix hardly
+ever saves more."""
 
 LEAST_AHEAD = 0.005
-"""Of the reference's cost (under a budget: of quality) that a choice must save more than the mix: for less, nobody
-would keep a router, and on fresh rows such a lead is as often none."""
+"""Of the reference's cost (under a budget: of quality) that a choice must save more than the mix:
+for less, nobody would keep a router, and on fresh rows such a lead is as often none."""
 
 
 class Rivals(NamedTuple):
-    """What is deployed, and the random mix that it was compared with: the same where nothing saves more."""
+    """What is deployed, and the random mix that it was compared with: the same where nothing saves
+    more."""
 
     deployed: Choice
     random_mix: Choice
@@ -43,8 +47,9 @@ def rivals(
     options: list[Option], actions: Actions, fixed: list[Option], always: Actions, evidence: Evidence, goal: Goal,
     acting: Acting | None = None,
 ) -> Rivals:  # fmt: skip
-    """The better of two: chosen from `options` (actions [options, n]) and `fixed`, or from `fixed` alone, each of which
-    sends all rows to one candidate. Options are chosen by bounds of half the error each. `acting`: see `choose`."""
+    """The better of two: chosen from `options` (actions [options, n]) and `fixed`, or from `fixed`
+    alone, each of which sends all rows to one candidate. Options are chosen by bounds of half the
+    error each. `acting`: see `choose`."""
     sure = goal.sure
     careful = replace(goal, confidence=(1 + sure) / 2, promised=goal.confidence)
     mix = choose(fixed, always, evidence.everywhere(), careful)
@@ -65,7 +70,8 @@ def rivals(
 
 
 def kept(choice: Choice) -> Choice:
-    """The choice, or nothing in its place where it gains nothing on the rows that it has not seen."""
+    """The choice, or nothing in its place where it gains nothing on the rows that it has not
+    seen."""
     if not choice.acts:
         return choice
     mine = choice.paired()
@@ -74,7 +80,8 @@ def kept(choice: Choice) -> Choice:
 
 
 def lost_suites(suite: Ints, found: Iterable[Rivals]) -> set[int]:
-    """The suites [n] in which what is deployed is shown to lose more than its margin, after Bonferroni's correction."""
+    """The suites [n] in which what is deployed is shown to lose more than its margin, after
+    Bonferroni's correction."""
     codes, lost = np.unique(suite), set()
     for choice in (pair.deployed for pair in found):
         if choice.goal.kind != "margin" or not choice.acts:
@@ -88,7 +95,8 @@ def lost_suites(suite: Ints, found: Iterable[Rivals]) -> set[int]:
 
 
 def correlation(one: Choice, other: Choice) -> float:
-    """Of the two means that are tested, over clusters; what was not seen of losses counts as each one's own."""
+    """Of the two means that are tested, over clusters; what was not seen of losses counts as each
+    one's own."""
     if one.action.shape == other.action.shape and (one.action == other.action).all():
         return 1.0
     first, second = (c.evidence.values(c.action, c.goal).mean(axis=1) for c in (one, other))
@@ -107,7 +115,8 @@ def correlation(one: Choice, other: Choice) -> float:
 
 
 def ahead(one: Choice, other: Choice) -> float:
-    """How much more `one` gains than `other` on left-out rows: of the reference's cost, under a budget of quality."""
+    """How much more `one` gains than `other` on left-out rows: of the reference's cost, under a
+    budget of quality."""
     mine, base = one.paired(), other.paired()
     if one.goal.kind == "budget":
         return mine.against(base, mine.moved).gain().value

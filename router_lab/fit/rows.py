@@ -21,9 +21,9 @@ BITS = (Z_LIMIT - 1).bit_length()
 class Rows:
     """`[length * words * rarity | numbers * units]`, a matrix [n, p + q].
 
-    words: float32 CSR [n, p] of ones, so that a row's product is a plain sum in the order of its buckets; length
-    float32 [n]; numbers float64 [n, q]: whole within +-Z_LIMIT, summed exactly (`whole.product`); units float32 [q];
-    rarity float32 [p], None = 1.
+    words: float32 CSR [n, p] of ones, so that a row's product is a plain sum in the order of its
+    buckets; length float32 [n]; numbers float64 [n, q]: whole within +-Z_LIMIT, summed exactly
+    (`whole.product`); units float32 [q]; rarity float32 [p], None = 1.
     """
 
     words: sp.csr_array
@@ -57,7 +57,8 @@ class Rows:
         return np.concatenate([words, numbers * self.units[:, None]])
 
     def gram(self, values: Floats32) -> Floats32:
-        """[n, k] the matrix times its transpose times values [n, k], with no copy of what is as long as p."""
+        """[n, k] the matrix times its transpose times values [n, k], with no copy of what is as
+        long as p."""
         words, numbers = self._back(values)
         if self.rarity is not None:
             words *= (self.rarity * self.rarity)[:, None]

@@ -1,4 +1,5 @@
-"""The routing table: per suite the cheapest candidate that is shown not to lose more than the margin."""
+"""The routing table: per suite the cheapest candidate that is shown not to lose more than the
+margin."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ from router_lab.metrics.paired import Ints, Mask, Recorded
 
 @dataclass(frozen=True)
 class Cell:
-    """One suite's row: the column chosen, its verdict, and the paired difference to the reference behind it.
+    """One suite's row: the column chosen, its verdict, and the paired difference to the reference
+    behind it.
 
-    `pass`: shown after Holm's correction over all cells; `fail`: every cheaper candidate is shown to lose more, after
-    Bonferroni's; `inconclusive`: the cheapest that might do, not shown."""
+    `pass`: shown after Holm's correction over all cells; `fail`: every cheaper candidate is shown
+    to lose more, after Bonferroni's; `inconclusive`: the cheapest that might do, not shown."""
 
     suite: int
     column: int
@@ -27,10 +29,12 @@ class Cell:
 
 
 def routing_table(recorded: Recorded, eligible: Mask, *, margin: float, confidence: float) -> list[Cell]:
-    """A cell for each suite in which some eligible candidate is cheaper than the reference; eligible [suites, c].
+    """A cell for each suite in which some eligible candidate is cheaper than the reference;
+    eligible [suites, c].
 
-    Every (suite, cheaper candidate) is one hypothesis "it loses more than the margin"; Holm's step-down keeps the
-    chance of any false `pass` within 1 - confidence. A cell with fewer than MIN_CLUSTERS clusters cannot pass.
+    Every (suite, cheaper candidate) is one hypothesis "it loses more than the margin"; Holm's
+    step-down keeps the chance of any false `pass` within 1 - confidence. A cell with fewer than
+    MIN_CLUSTERS clusters cannot pass.
     """
     tests = []
     for s, here in recorded.by_suite().items():
@@ -41,7 +45,9 @@ def routing_table(recorded: Recorded, eligible: Mask, *, margin: float, confiden
                 tests.append((s, int(column), paired.gain(), 0.0 if np.isnan(spared) else spared))
     cheaper = [t for t in tests if t[3] > 0]
     shown = p_values_below([t[2] for t in cheaper], -margin)
-    p = [float(one) if t[2].independent >= MIN_CLUSTERS else 1.0 for t, one in zip(cheaper, shown, strict=True)]
+    p = [
+        float(one) if t[2].independent >= MIN_CLUSTERS else 1.0 for t, one in zip(cheaper, shown, strict=True)
+    ]
     adjusted = holm(p) if p else np.zeros(0)
     cells = []
     for s in sorted({t[0] for t in cheaper}):
@@ -49,7 +55,9 @@ def routing_table(recorded: Recorded, eligible: Mask, *, margin: float, confiden
         passed = [i for i in mine if adjusted[i] <= 1 - confidence]
         hopeful = [i for i in mine if cheaper[i][2].value >= -margin]
         best = max(passed or hopeful or mine, key=lambda i: (cheaper[i][3], -cheaper[i][1]))
-        accused = not passed and all(cheaper[i][2].high(1 - (1 - confidence) / len(tests)) < -margin for i in mine)
+        accused = not passed and all(
+            cheaper[i][2].high(1 - (1 - confidence) / len(tests)) < -margin for i in mine
+        )
         word = "pass" if passed else "fail" if accused else "inconclusive"
         cells.append(Cell(s, int(cheaper[best][1]), word, cheaper[best][2], float(adjusted[best])))
     return cells
@@ -57,7 +65,9 @@ def routing_table(recorded: Recorded, eligible: Mask, *, margin: float, confiden
 
 def without_suites(cells: Sequence[Cell], suites: Collection[int]) -> list[Cell]:
     """The same table where nothing is shown of `suites`, which are left to the reference."""
-    return [replace(c, verdict="inconclusive") if c.suite in suites and c.verdict == "pass" else c for c in cells]
+    return [
+        replace(c, verdict="inconclusive") if c.suite in suites and c.verdict == "pass" else c for c in cells
+    ]
 
 
 def table_actions(cells: Sequence[Cell], suite: Ints, reference: int) -> Ints:

@@ -1,4 +1,5 @@
-"""What is learned, on which scales: suites, targets and weights of all candidates, and their shrunken suite rates."""
+"""What is learned, on which scales: suites, targets and weights of all candidates, and their
+shrunken suite rates."""
 
 from __future__ import annotations
 
@@ -19,14 +20,16 @@ Made = TypeVar("Made")
 
 LINK = "log2ish"
 SHARED, OWN = 5.0, 20.0
-"""Prior strengths, in rows: of a suite's difficulty that all candidates share, and of a candidate's own departure."""
+"""Prior strengths, in rows: of a suite's difficulty that all candidates share, and of a
+candidate's own departure."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is learned: `targets` and `weights` [n, 2c] (quality, then cost on the link's scale; weight 0 = missing),
-    `suite` [n] as rows of the runtime's tables (1 ... suites), `group` [n], `bounds` [2, c] least and greatest cost in
-    dollars, `texts` [n] whether anything is known of the request: its prompt or its vector."""
+    """What is learned: `targets` and `weights` [n, 2c] (quality, then cost on the link's scale;
+    weight 0 = missing), `suite` [n] as rows of the runtime's tables (1 ... suites), `group` [n],
+    `bounds` [2, c] least and greatest cost in dollars, `texts` [n] whether anything is known of
+    the request: its prompt or its vector."""
 
     design: Design
     targets: Floats
@@ -53,10 +56,13 @@ class Task:
         weights = np.where(present, inclusion, 0.0)
         bounds = np.vstack([least, most])
         suite = data.suite + 1
-        return cls(design, np.nan_to_num(values), weights, suite, data.group, len(data.suites), bounds, texts, cost)
+        return cls(
+            design, np.nan_to_num(values), weights, suite, data.group, len(data.suites), bounds, texts, cost
+        )
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
-        """What a fitter works out of this task for all of its settings, under a name of its own."""
+        """What a fitter works out of this task for all of its settings, under a name of its
+        own."""
         if name not in self._made:
             self._made[name] = make()
         return cast(Made, self._made[name])
@@ -69,9 +75,9 @@ class Task:
 def suite_rates(targets: Floats, weights: Floats, suite: Ints, suites: int) -> Floats:
     """[suites + 1, k] shrunken weighted means by suite, the pooled mean in row POOLED.
 
-    Two steps of shrinkage: a suite's difficulty, common to all columns of a kind, towards the pooled mean by SHARED
-    rows; then each column's own departure by OWN rows. Sparse suites thus move all candidates together, which changes
-    no decision.
+    Two steps of shrinkage: a suite's difficulty, common to all columns of a kind, towards the
+    pooled mean by SHARED rows; then each column's own departure by OWN rows. Sparse suites thus
+    move all candidates together, which changes no decision.
     """
     count, total = np.zeros((suites + 1, targets.shape[1])), np.zeros((suites + 1, targets.shape[1]))
     np.add.at(count, suite, weights)
@@ -94,7 +100,8 @@ def dollars(values: Floats) -> Floats:
 
 
 def to_units(task: Task, values: Floats) -> tuple[Floats, Floats]:
-    """Values [n, 2c] on the fitted scales -> quality in [0, 1] and cost in dollars within its bounds, each [n, c]."""
+    """Values [n, 2c] on the fitted scales -> quality in [0, 1] and cost in dollars within its
+    bounds, each [n, c]."""
     half = task.half
     cost = np.clip(dollars(values[:, half:]), task.bounds[0], task.bounds[1])
     return np.clip(values[:, :half], 0.0, 1.0), cost

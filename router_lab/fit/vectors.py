@@ -11,15 +11,16 @@ from router_lab.runtime.vectors import VectorScale
 
 Floats = NDArray[np.float64]
 SIZES = (0.0, 0.3, 3.0)
-"""Lengths of the whole vector beside the text's words, whose length is 1, that cross-validation may prefer to 1; 0
-leaves it out."""
+"""Lengths of the whole vector beside the text's words, whose length is 1, that cross-validation
+may prefer to 1; 0 leaves it out."""
 LEAST_SPREAD = 1e-9
 
 
 @dataclass(frozen=True)
 class Given:
-    """`numbers` float64 [n, d]: standardised, in whole units; 0 where a vector is missing, as at the centre. `present`
-    [n]: whether it is not. `weight`: what a deviation counts for, so that a usual row has length 1."""
+    """`numbers` float64 [n, d]: standardised, in whole units; 0 where a vector is missing, as at
+    the centre. `present` [n]: whether it is not. `weight`: what a deviation counts for, so that a
+    usual row has length 1."""
 
     standard: VectorScale
     numbers: Floats
@@ -28,8 +29,8 @@ class Given:
 
     @classmethod
     def of(cls, vectors: Floats) -> Given:
-        """`vectors` [n, d], NaN rows missing, standardised on the others; a component that never varies counts for
-        nothing."""
+        """`vectors` [n, d], NaN rows missing, standardised on the others; a component that never
+        varies counts for nothing."""
         present = np.asarray(~np.isnan(vectors).any(axis=1), bool)
         told = vectors[present]
         length = vectors.shape[1]

@@ -22,11 +22,11 @@ NOTHING = Estimate(nan, nan, 0, 0)
 
 
 class Walked(NamedTuple):
-    """How far the goal is shown to hold (`mix`), the steps tested, and the one that a verdict speaks of: the last that
-    was shown, or the first one tested where none was.
+    """How far the goal is shown to hold (`mix`), the steps tested, and the one that a verdict
+    speaks of: the last that was shown, or the first one tested where none was.
 
-    at: the mix of that step.  estimate: of the mean of `Evidence.values` there, just as it was tested.  betting: the
-    p-value by betting, where the goal asks for it.
+    at: the mix of that step.  estimate: of the mean of `Evidence.values` there, just as it was
+    tested.  betting: the p-value by betting, where the goal asks for it.
     """
 
     mix: float
@@ -37,11 +37,13 @@ class Walked(NamedTuple):
 
 
 def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
-    """How far along the path of mixes the goal is shown to hold; action [n, k]: what left-out choices give each row.
+    """How far along the path of mixes the goal is shown to hold; action [n, k]: what left-out
+    choices give each row.
 
-    Step m follows the choice with probability m, the reference otherwise; rows left to the table stay as they are.
-    Without `goal.mix` the path is its two ends. -1 when not even its start, reference and table, is shown (no loss
-    against the reference needs no showing); fewer than MIN_CLUSTERS clusters show nothing.
+    Step m follows the choice with probability m, the reference otherwise; rows left to the table
+    stay as they are. Without `goal.mix` the path is its two ends. -1 when not even its start,
+    reference and table, is shown (no loss against the reference needs no showing); fewer than
+    MIN_CLUSTERS clusters show nothing.
     """
     baseline = evidence.baseline_action
     start, end = evidence.values(baseline, goal), evidence.values(action, goal).mean(axis=1)
@@ -71,7 +73,9 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     last: Walked | None = None
     for count, step in enumerate(steps, 1):
         now = step_at(float(step), count)
-        if not (now.estimate.low(goal.confidence) >= goal.floor and (now.betting or 0.0) <= 1 - goal.confidence):
+        if not (
+            now.estimate.low(goal.confidence) >= goal.floor and (now.betting or 0.0) <= 1 - goal.confidence
+        ):
             if last is not None and last.mix > 0:
                 return last._replace(tested=count)
             return now._replace(mix=reached if last is None else last.mix)
@@ -83,14 +87,19 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
 def _sums(
     start: Floats, end: Floats, known: Mask, weight: Floats | None, evidence: Evidence
 ) -> tuple[dict[str, Floats], Floats | None, Floats | None]:
-    """By cluster: size, start and end; the mean weight of its rows, where they are weighted; how many were drawn."""
+    """By cluster: size, start and end; the mean weight of its rows, where they are weighted; how
+    many were drawn."""
     heavy = np.ones(int(known.sum())) if weight is None else weight[known]
     real = np.ones(len(known)) if evidence.drawn is None else evidence.drawn.astype(np.float64)
     sums, rows = by_cluster(
         {"size": heavy, "start": start[known] * heavy, "end": end[known] * heavy, "drawn": real[known]},
         evidence.group[known],
     )
-    return sums, None if weight is None else sums["size"] / rows, None if evidence.drawn is None else sums["drawn"]
+    return (
+        sums,
+        None if weight is None else sums["size"] / rows,
+        None if evidence.drawn is None else sums["drawn"],
+    )
 
 
 def _betting(sums: Floats, sizes: Floats, goal: Goal, span: float) -> float:

@@ -1,7 +1,9 @@
-"""Sums of products that no order of addition and no fused multiply-add changes: over whole numbers below 2**53.
+"""Sums of products that no order of addition and no fused multiply-add changes: over whole numbers
+below 2**53.
 
-BLAS kernels add in an order of their own, and compilers join a multiplication to an addition where a processor can
-(aarch64 can): with products that are whole numbers, and sums of them below 2**53, every float64 result is exact.
+BLAS kernels add in an order of their own, and compilers join a multiplication to an addition where
+a processor can (aarch64 can): with products that are whole numbers, and sums of them below 2**53,
+every float64 result is exact.
 """
 
 from __future__ import annotations
@@ -17,16 +19,16 @@ EXACT = 53
 
 
 def whole(values: NDArray[np.floating[Any]], bits: int) -> tuple[Floats, NDArray[np.int32]]:
-    """Columns [n, k] rounded to whole numbers within +-2**bits, and the powers of two [k] by which they were scaled:
-    `ldexp(whole, -powers)` is within 2**-bits of the greatest of its column."""
+    """Columns [n, k] rounded to whole numbers within +-2**bits, and the powers of two [k] by which
+    they were scaled: `ldexp(whole, -powers)` is within 2**-bits of the greatest of its column."""
     peak = np.abs(values).max(axis=0, initial=0.0).astype(np.float64)
     powers = bits - np.frexp(peak)[1]
     return np.rint(np.ldexp(np.asarray(values, np.float64), powers)), powers
 
 
 def product(numbers: Floats, size: int, values: NDArray[np.floating[Any]]) -> Floats:
-    """float64 [n, k] `numbers @ values` for whole numbers [n, q] within +-2**size and any values [q, k], which are
-    first rounded to as many bits as keep the sums exact."""
+    """float64 [n, k] `numbers @ values` for whole numbers [n, q] within +-2**size and any values
+    [q, k], which are first rounded to as many bits as keep the sums exact."""
     rounded, powers = whole(values, room(size, len(values)))
     return np.asarray(np.ldexp(numbers @ rounded, -powers), np.float64)
 

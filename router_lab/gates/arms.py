@@ -1,4 +1,5 @@
-"""A policy on rows that no fit has used, so that two policies can be set side by side on the very same ones."""
+"""A policy on rows that no fit has used, so that two policies can be set side by side on the very
+same ones."""
 
 from __future__ import annotations
 
@@ -21,10 +22,11 @@ from router_lab.runtime.policy import Policy
 class Arm:
     """A policy on n rows, in the order of `keys` ((suite, sample_id)).
 
-    rows, mix: what the policy, and its certificate's random mix, give each. served [n, c]: the shares of its requests;
-    recorded: what each candidate gave it. stretches: which draw by `key` gives a row to whom. suite [n]: names.
-    covered [n]: whether enough is known of the prompt for the policy's point to decide it. infra: share of the recorded
-    runs of these candidates that the infrastructure lost.
+    rows, mix: what the policy, and its certificate's random mix, give each. served [n, c]: the
+    shares of its requests; recorded: what each candidate gave it. stretches: which draw by `key`
+    gives a row to whom. suite [n]: names. covered [n]: whether enough is known of the prompt for
+    the policy's point to decide it. infra: share of the recorded runs of these candidates that the
+    infrastructure lost.
     """
 
     policy: Policy
@@ -43,8 +45,8 @@ class Arm:
 
 
 def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
-    """The rows of groups that none of the policies was fitted on, nor on a copy of one of their prompts: the only ones
-    that are evidence."""
+    """The rows of groups that none of the policies was fitted on, nor on a copy of one of their
+    prompts: the only ones that are evidence."""
     samples = outcomes.drop_duplicates(["suite", "sample_id", "group"])
     names, key = names_of(samples)
     prompts = prompts_of(samples)
@@ -59,7 +61,8 @@ def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
 
 
 def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
-    """`policy` on every row of `outcomes` (see `unused_rows`), by the arithmetic and with the warnings of `replay`."""
+    """`policy` on every row of `outcomes` (see `unused_rows`), by the arithmetic and with the
+    warnings of `replay`."""
     plain = data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
     if policy.spec.escalation:
         outcomes = escalated(outcomes, policy.reference)

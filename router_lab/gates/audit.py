@@ -1,7 +1,9 @@
-"""Where a judge scored, human labels of a sample correct the judge's mean and widen its interval by the judge's error.
+"""Where a judge scored, human labels of a sample correct the judge's mean and widen its interval
+by the judge's error.
 
-Prediction-powered inference in its simplest form (Angelopoulos et al. 2023, "Prediction-powered inference"): the mean
-of the judge's scores plus the mean of (label − score) over the audited outcomes, variances added.
+Prediction-powered inference in its simplest form (Angelopoulos et al. 2023, "Prediction-powered
+inference"): the mean of the judge's scores plus the mean of (label − score) over the audited
+outcomes, variances added.
 """
 
 from __future__ import annotations
@@ -23,14 +25,18 @@ REQUIRED = ("suite", "sample_id", "model", "quality")
 
 
 def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Human labels from a CSV, JSONL or Parquet table beside the judge's scores; column `error` is label − score.
+    """Human labels from a CSV, JSONL or Parquet table beside the judge's scores; column `error` is
+    label − score.
 
-    Raises InputError for a missing column, a label outside [0, 1], or a file none of whose rows is in the outcomes.
+    Raises InputError for a missing column, a label outside [0, 1], or a file none of whose rows is
+    in the outcomes.
     """
     labels = read_labels(Path(path), REQUIRED)
     keys = ["suite", "sample_id", "model", "effort"]
     labels["effort"] = labels["effort"].fillna("") if "effort" in labels.columns else ""
-    scored = outcomes.assign(effort=outcomes["effort"].fillna("")).groupby(keys, as_index=False)["quality"].mean()
+    scored = (
+        outcomes.assign(effort=outcomes["effort"].fillna("")).groupby(keys, as_index=False)["quality"].mean()
+    )
     joined = labels.merge(scored, on=keys, suffixes=("", "_judge"))
     if joined.empty:
         raise InputError(f"{path}: no row matches an outcome by suite, sample_id, model and effort")
@@ -38,7 +44,8 @@ def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge_error(audit: pd.DataFrame, arm: Arm, rows: Mask | None = None) -> Estimate:
-    """The judge's mean error on what this policy serves: audited errors by candidate, weighted by the shares served.
+    """The judge's mean error on what this policy serves: audited errors by candidate, weighted by
+    the shares served.
 
     A candidate without labels of its own takes the error of all labels together.
     """
@@ -52,7 +59,8 @@ def shifted_quality(estimate: Estimate, arm: Arm, rows: Mask, audit: pd.DataFram
 
 
 def shifted_difference(estimate: Estimate, mine: Arm, other: Arm | None, audit: pd.DataFrame) -> Estimate:
-    """The estimate of a quality difference against `other`'s policy or the reference, corrected and widened."""
+    """The estimate of a quality difference against `other`'s policy or the reference, corrected
+    and widened."""
     own = mine.served.mean(axis=0)
     if other is None:
         own[mine.policy.spec.reference] -= 1.0
@@ -61,7 +69,9 @@ def shifted_difference(estimate: Estimate, mine: Arm, other: Arm | None, audit: 
     return _add(_add(estimate, _weighted(audit, mine, own)), theirs)
 
 
-def _weighted(audit: pd.DataFrame, arm: Arm, weights: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Estimate:
+def _weighted(
+    audit: pd.DataFrame, arm: Arm, weights: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> Estimate:
     everything = clustered_mean(audit["error"].to_numpy(np.float64))
     value = variance = 0.0
     clusters = len(audit)

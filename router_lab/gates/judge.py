@@ -1,4 +1,5 @@
-"""`run_gates`: thresholds from YAML against a policy's fresh outcomes, each judged by the one verdict rule."""
+"""`run_gates`: thresholds from YAML against a policy's fresh outcomes, each judged by the one
+verdict rule."""
 
 from __future__ import annotations
 
@@ -72,12 +73,13 @@ def run_gates(
     audit: pd.DataFrame | None = None,
     today: dt.date | None = None,
 ) -> GateReport:
-    """Judge every gate on the rows of `outcomes` (raw or validated) whose groups neither policy was fitted on.
+    """Judge every gate on the rows of `outcomes` (raw or validated) whose groups neither policy
+    was fitted on.
 
-    prices: what candidates cost now, for `price_drift`; by default those that the outcomes carry.  audit: human labels
-    of some outcomes (columns suite, sample_id, model, quality, optionally effort), where a judge scored.
-    Counts no look, as the command does (outcomes/looks.py).
-    Raises InputError for a metric or suite that does not exist, or outcomes that are not of both policies
+    prices: what candidates cost now, for `price_drift`; by default those that the outcomes carry.
+    audit: human labels of some outcomes (columns suite, sample_id, model, quality, optionally
+    effort), where a judge scored. Counts no look, as the command does (outcomes/looks.py). Raises
+    InputError for a metric or suite that does not exist, or outcomes that are not of both policies
     (`outcomes_for`).
     """
     outcomes = outcomes_for(policy, outcomes, "gate")
@@ -92,7 +94,11 @@ def run_gates(
         today or dt.datetime.now(dt.UTC).date(),
         audit,
         _dollars(challenger),
-        *([] if fresh.empty else ["no row that the fit has not used was scored for a candidate of the policy"]),
+        *(
+            []
+            if fresh.empty
+            else ["no row that the fit has not used was scored for a candidate of the policy"]
+        ),
     )
     results = tuple(result for gate in gates for result in judge_gate(gate, case))
     against = None if champion is None else f"{champion.spec.name} {(champion.revision or 'unsaved')[:12]}"
@@ -133,7 +139,8 @@ def _dollars(challenger: Arm) -> float | None:
 
 
 def judge_gate(gate: Gate, case: Case) -> Iterator[Result]:
-    """The results of one gate: one for each of its bounds and suites. Raises InputError (see `run_gates`)."""
+    """The results of one gate: one for each of its bounds and suites. Raises InputError (see
+    `run_gates`)."""
     refuse_unknown(gate)
     suites = sorted(set(case.challenger.suite))
     if gate.suite == "each":
@@ -141,19 +148,24 @@ def judge_gate(gate: Gate, case: Case) -> Iterator[Result]:
     elif gate.suite is None or gate.suite in suites:
         chosen = [gate.suite]
     else:
-        raise InputError(f"gate: suite {gate.suite!r} has no fresh outcomes; there are: {', '.join(suites) or 'none'}")
+        raise InputError(
+            f"gate: suite {gate.suite!r} has no fresh outcomes; there are: {', '.join(suites) or 'none'}"
+        )
     for suite in chosen:
         for bound, sign in _bounds(gate):
             yield _judge(gate, case, suite, bound, sign, len(chosen))
 
 
 def refuse_unknown(gate: Gate, where: str = "gate") -> None:
-    """Raises InputError for a metric that does not exist, or cannot be compared as the gate asks; `where` begins it."""
+    """Raises InputError for a metric that does not exist, or cannot be compared as the gate asks;
+    `where` begins it."""
     if gate.metric not in MEASURED and gate.metric not in FACTS:
         known = ", ".join([*MEASURED, *FACTS])
         raise InputError(f"{where}: metric {gate.metric!r} is not known; known: {known}")
     if gate.against is not None and gate.metric not in COMPARED:
-        raise InputError(f"{where}: metric {gate.metric!r} cannot be compared; against works for {', '.join(COMPARED)}")
+        raise InputError(
+            f"{where}: metric {gate.metric!r} cannot be compared; against works for {', '.join(COMPARED)}"
+        )
 
 
 def _bounds(gate: Gate) -> list[tuple[float, int]]:
@@ -177,7 +189,11 @@ def _judge(gate: Gate, case: Case, suite: str | None, bound: float, sign: int, s
         dollars_per_sample=case.dollars_per_sample,
     )  # fmt: skip
     word, reason, spoken = judged.verdict, _reason(judged, found, sign), "fresh"
-    if word == "fail" and suites > 1 and found.estimate.high(1 - (1 - gate.confidence) / suites) >= found.floor:
+    if (
+        word == "fail"
+        and suites > 1
+        and found.estimate.high(1 - (1 - gate.confidence) / suites) >= found.floor
+    ):
         word, reason = "inconclusive", f"{reason}; but not after correcting for {suites} suites looked at"
     if word == "inconclusive" and _certified(gate, case, suite):
         word, reason, spoken = "pass", _certified_reason(gate, case, judged), "certificate"
@@ -199,7 +215,9 @@ def _measure(gate: Gate, case: Case, rows: Mask, bound: float, sign: int) -> Rea
     beside = case.beside(gate.against, rows)
     paired = beside.gain() if gate.metric == "quality" else beside.saving()
     if gate.metric == "quality" and case.audit is not None:
-        paired = shifted_difference(paired, mine, case.champion if gate.against == "champion" else None, case.audit)
+        paired = shifted_difference(
+            paired, mine, case.champion if gate.against == "champion" else None, case.audit
+        )
     form: Literal["number", "difference"] = "difference" if gate.metric == "quality" else "number"
     return Reading(paired.scaled(sign), sign * bound, paired.value, form)
 
@@ -207,8 +225,9 @@ def _measure(gate: Gate, case: Case, rows: Mask, bound: float, sign: int) -> Rea
 def _certified(gate: Gate, case: Case, suite: str | None) -> bool:
     """Whether the policy's own certificate has shown this, or more, on the rows that chose it.
 
-    A second test on fresh rows would be failed by half of all sound policies (docs/certificate.md): fresh rows can only
-    contradict a certificate, which they have not done where the verdict on them is `inconclusive`.
+    A second test on fresh rows would be failed by half of all sound policies
+    (docs/certificate.md): fresh rows can only contradict a certificate, which they have not done
+    where the verdict on them is `inconclusive`.
     """
     shown = case.shown
     return (
@@ -241,9 +260,15 @@ def _judge_fact(gate: Gate, case: Case, name: str, bound: float, sign: int) -> R
     policy = case.challenger.policy
     if gate.metric == "expires_in_days":
         value = expires_in_days(policy.spec.expires, case.today)
-        text = "never expires" if math.isinf(value) else f"expires on {policy.spec.expires}, in {value:.0f} days"
+        text = (
+            "never expires" if math.isinf(value) else f"expires on {policy.spec.expires}, in {value:.0f} days"
+        )
     elif gate.metric == "price_drift":
-        old = {(p.candidate.model, p.candidate.effort): p.prices for p in policy.spec.profiles if p.prices is not None}
+        old = {
+            (p.candidate.model, p.candidate.effort): p.prices
+            for p in policy.spec.profiles
+            if p.prices is not None
+        }
         value = price_drift(old, case.prices)
         text = f"the largest change of a price since the fit is {100 * value:.1f} %"
     else:

@@ -22,11 +22,12 @@ TAIL = 0.95
 
 @dataclass(frozen=True)
 class Reading:
-    """A metric measured: `estimate` is of what is tested against `floor`; `shown` is the figure that people ask for.
+    """A metric measured: `estimate` is of what is tested against `floor`; `shown` is the figure
+    that people ask for.
 
-    For a ceiling both are negated, for a percentile the estimate is the share of requests within the bound. form: how
-    its bounds are told: a `share` lies in [0, 1], of a `percentile` they are shares of requests, of a `difference`
-    points.
+    For a ceiling both are negated, for a percentile the estimate is the share of requests within
+    the bound. form: how its bounds are told: a `share` lies in [0, 1], of a `percentile` they are
+    shares of requests, of a `difference` points.
     """
 
     estimate: Estimate
@@ -40,7 +41,8 @@ Measure = Callable[[Arm, Mask, float, int], Reading]
 
 
 def against_floor(mean: Estimate, floor: float) -> Estimate:
-    """The estimate of a mean in [0, 1] with at least the spread that it would have if `floor` were the truth.
+    """The estimate of a mean in [0, 1] with at least the spread that it would have if `floor` were
+    the truth.
 
     This is the score test (Wilson): twenty right answers of twenty do not show a quality of .99.
     """
@@ -69,22 +71,28 @@ def _plain(estimate: Callable[[Arm, Mask], Estimate], *, share: bool = False) ->
 
 
 def _percentile(name: str) -> Measure:
-    """P95 ≤ bound is tested as: at least 95 % of requests stay within the bound (so no shape is assumed)."""
+    """P95 ≤ bound is tested as: at least 95 % of requests stay within the bound (so no shape is
+    assumed)."""
 
     def reading(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
         values, shares, mine = getattr(arm.recorded, name)[rows], arm.served[rows], arm.rows.take(rows)
         known = ~np.isnan(values)
         weight = np.where(known, shares, 0.0).sum(axis=1)
-        within = np.where(known & (values <= bound), shares, 0.0).sum(axis=1) / np.where(weight > 0, weight, np.nan)
+        within = np.where(known & (values <= bound), shares, 0.0).sum(axis=1) / np.where(
+            weight > 0, weight, np.nan
+        )
         mean = clustered_mean(within, mine.group, weights=mine.weight)
-        shown = weighted_quantile(values, shares if mine.weight is None else shares * mine.weight[:, None], TAIL)
+        shown = weighted_quantile(
+            values, shares if mine.weight is None else shares * mine.weight[:, None], TAIL
+        )
         return Reading(against_floor(mean, TAIL).scaled(-sign), -sign * TAIL, shown, "percentile")
 
     return reading
 
 
 def weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
-    """The least value below which at least `share` of the weight lies; missing values are left out."""
+    """The least value below which at least `share` of the weight lies; missing values are left
+    out."""
     flat, heavy = values.ravel(), weights.ravel()
     keep = ~np.isnan(flat) & (heavy > 0)
     if not keep.any():
@@ -105,9 +113,10 @@ MEASURED: Mapping[str, Measure] = {
     "latency_p95_s": _percentile("latency_s"),
     "uncovered_share": _plain(_uncovered, share=True),
 }
-"""Metrics with sampling error, from rows that no fit has used. savings: of the reference's cost, paired.
-over_random_mix: saved more than the certificate's random mix does on the same rows, as a share of the reference's cost.
-uncovered_share: prompts so unlike the fitted ones that the classifier does not decide them."""
+"""Metrics with sampling error, from rows that no fit has used. savings: of the reference's cost,
+paired. over_random_mix: saved more than the certificate's random mix does on the same rows, as a
+share of the reference's cost. uncovered_share: prompts so unlike the fitted ones that the
+classifier does not decide them."""
 
 
 COMPARED = ("quality", "savings", "cost_usd_per_1k")
@@ -118,9 +127,11 @@ def expires_in_days(expires: str | None, today: dt.date) -> float:
     return math.inf if expires is None else float((dt.date.fromisoformat(expires) - today).days)
 
 
-def price_drift(old: Mapping[tuple[str, str | None], Prices], now: Mapping[tuple[str, str | None], Prices]) -> float:
-    """The largest relative change of a price of a candidate, of requests and of every kind of tokens that is not a
-    cache's; NaN when none can be compared."""
+def price_drift(
+    old: Mapping[tuple[str, str | None], Prices], now: Mapping[tuple[str, str | None], Prices]
+) -> float:
+    """The largest relative change of a price of a candidate, of requests and of every kind of
+    tokens that is not a cache's; NaN when none can be compared."""
     changes = [
         abs((getattr(now[key], kind) or 0.0) / getattr(price, kind) - 1)
         for key, price in old.items()
@@ -132,4 +143,5 @@ def price_drift(old: Mapping[tuple[str, str | None], Prices], now: Mapping[tuple
 
 
 FACTS = ("expires_in_days", "price_drift", "certificate")
-"""Metrics without sampling error: days left, relative change of prices, and 1 where the certificate says `pass`."""
+"""Metrics without sampling error: days left, relative change of prices, and 1 where the
+certificate says `pass`."""

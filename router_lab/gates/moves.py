@@ -1,4 +1,5 @@
-"""Who serves a request under one policy and under another: what moves, in expectation over the hash of `key`."""
+"""Who serves a request under one policy and under another: what moves, in expectation over the
+hash of `key`."""
 
 from __future__ import annotations
 
@@ -16,8 +17,9 @@ from router_lab.runtime.points import NEAR
 
 @dataclass(frozen=True)
 class Move:
-    """Requests that go from one candidate to another: their share of all, and the mean of what that changes on the rows
-    where both outcomes are known (NaN where none is): quality, and dollars a request before and after."""
+    """Requests that go from one candidate to another: their share of all, and the mean of what
+    that changes on the rows where both outcomes are known (NaN where none is): quality, and
+    dollars a request before and after."""
 
     was: Candidate
     now: Candidate
@@ -29,8 +31,9 @@ class Move:
 
 @dataclass(frozen=True)
 class Moves:
-    """rows: those that both policies were asked about, by their place in `before` and in `after`, [m] each.  moved [m]:
-    the probability that a request of the row is served by another candidate.  pairs: the greatest share first."""
+    """rows: those that both policies were asked about, by their place in `before` and in `after`,
+    [m] each.  moved [m]: the probability that a request of the row is served by another candidate.
+    pairs: the greatest share first."""
 
     before: Ints
     after: Ints
@@ -44,18 +47,20 @@ class Moves:
 
 
 def change(before: Arm, after: Arm, found: Moves, rows: Mask | None = None) -> Paired:
-    """What `after` gives the rows that both were asked about, `before` in the reference's place; rows [n]: of those of
-    `after` to look at."""
+    """What `after` gives the rows that both were asked about, `before` in the reference's place;
+    rows [n]: of those of `after` to look at."""
     kept = slice(None) if rows is None else rows[found.after]
     was, now = before.rows.take(found.before[kept]), after.rows.take(found.after[kept])
     return now.against(was, found.moved[kept])
 
 
 def moves(before: Arm, after: Arm) -> Moves:
-    """What moves from `before` to `after`, as `decide` has it: one draw by `key` serves both policies.
+    """What moves from `before` to `after`, as `decide` has it: one draw by `key` serves both
+    policies.
 
-    Each piece of a policy's point has its own stretch of the draw and its reference the rest, so two policies of mix .3
-    and .5 that pick the same candidate differ on .2 of the requests, not on half of them.
+    Each piece of a policy's point has its own stretch of the draw and its reference the rest, so
+    two policies of mix .3 and .5 that pick the same candidate differ on .2 of the requests, not on
+    half of them.
     """
     place = {key: i for i, key in enumerate(before.keys)}
     common = [(place[key], i) for i, key in enumerate(after.keys) if key in place]
@@ -70,11 +75,14 @@ def moves(before: Arm, after: Arm) -> Moves:
                 moved += part
                 found.setdefault((a, b), []).append(part)
     made = [_move(before, after, rows, pair, np.sum(parts, axis=0)) for pair, parts in found.items()]
-    return Moves(rows[:, 0], rows[:, 1], moved, tuple(sorted(made, key=lambda m: (-m.share, str(m.was), str(m.now)))))
+    return Moves(
+        rows[:, 0], rows[:, 1], moved, tuple(sorted(made, key=lambda m: (-m.share, str(m.was), str(m.now))))
+    )
 
 
 def _segments(before: Arm, after: Arm, rows: Ints) -> Iterator[tuple[Ints, Ints, float]]:
-    """([m] columns before, [m] columns after, length) of each part of the draw in which neither changes its piece."""
+    """([m] columns before, [m] columns after, length) of each part of the draw in which neither
+    changes its piece."""
     was, now = before.stretches, after.stretches
     ends = np.union1d(was.ends, now.ends)
     for end, length in zip(ends, np.diff(ends, prepend=0.0), strict=True):

@@ -20,7 +20,8 @@ SYMBOL = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 
 @dataclass(frozen=True)
 class Result:
-    """One threshold judged. value, low, high: the figure asked about and its one-sided bounds, in `unit`."""
+    """One threshold judged. value, low, high: the figure asked about and its one-sided bounds, in
+    `unit`."""
 
     name: str
     suite: str | None
@@ -36,7 +37,8 @@ class Result:
     samples_needed: int | None = None
     dollars_needed: float | None = None
     rows: str | None = "fresh"
-    """What the verdict speaks of: `fresh` rows, the `certificate`'s, or None for a fact that stands on no rows."""
+    """What the verdict speaks of: `fresh` rows, the `certificate`'s, or None for a fact that
+    stands on no rows."""
 
     @property
     def where(self) -> str:
@@ -44,12 +46,15 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; numbers that are not finite become null."""
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+        return {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()
+        }
 
 
 @dataclass(frozen=True)
 class GateReport:
-    """Every threshold of a gate: `fail` if one fails, else `inconclusive` if one is, else `pass`."""
+    """Every threshold of a gate: `fail` if one fails, else `inconclusive` if one is, else
+    `pass`."""
 
     policy: str
     revision: str | None
@@ -57,9 +62,11 @@ class GateReport:
     results: tuple[Result, ...]
     n: int
     smallest_margin: float | None
-    """The smallest loss of quality against the reference that this many fresh rows could have shown absent."""
+    """The smallest loss of quality against the reference that this many fresh rows could have
+    shown absent."""
     date: str | None = None
-    """The day (ISO) that expiry and prices were looked at, so that the verdict can be computed again."""
+    """The day (ISO) that expiry and prices were looked at, so that the verdict can be computed
+    again."""
     certificate: Certificate | None = None
     """The policy's own."""
     clusters: int | None = None
@@ -69,7 +76,9 @@ class GateReport:
     @property
     def verdict(self) -> str:
         words = {r.verdict for r in self.results}
-        return "fail" if "fail" in words else "inconclusive" if "inconclusive" in words or not words else "pass"
+        return (
+            "fail" if "fail" in words else "inconclusive" if "inconclusive" in words or not words else "pass"
+        )
 
     @property
     def exit_code(self) -> int:
@@ -107,7 +116,8 @@ class GateReport:
         return "\n".join([f"### Gate: {self.verdict}", "", *head, *rows, "", *below, ""])
 
     def to_junit(self) -> bytes:
-        """JUnit XML: a failed gate is a failure, an inconclusive one an error, so that CI stops at both."""
+        """JUnit XML: a failed gate is a failure, an inconclusive one an error, so that CI stops at
+        both."""
         failed, unsure = self._count("fail"), self._count("inconclusive")
         counts = {"tests": str(len(self.results)), "failures": str(failed), "errors": str(unsure)}
         root = ElementTree.Element("testsuites", {"name": "router-lab gate", **counts})
@@ -117,7 +127,9 @@ class GateReport:
             element = ElementTree.SubElement(suite, "testcase", case)
             if r.verdict != "pass":
                 kind = "failure" if r.verdict == "fail" else "error"
-                note = ElementTree.SubElement(element, kind, {"message": visible(r.reason), "type": r.verdict})
+                note = ElementTree.SubElement(
+                    element, kind, {"message": visible(r.reason), "type": r.verdict}
+                )
                 note.text = visible_json(json.dumps(r.to_json(), ensure_ascii=False))
         ElementTree.indent(root)
         return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
@@ -126,7 +138,8 @@ class GateReport:
         return sum(r.verdict == word for r in self.results)
 
     def _beside(self, written: Callable[[str], str]) -> list[str]:
-        """What the certificate says, where its verdict is another one than this: the two speak of different rows."""
+        """What the certificate says, where its verdict is another one than this: the two speak of
+        different rows."""
         shown = self.certificate
         if shown is None or shown.verdict in (None, self.verdict):
             return []
@@ -144,12 +157,16 @@ class GateReport:
             *([] if self.deploy is None else [f"What to deploy, by the certificate: {written(self.deploy)}"]),
         ]
         if self.smallest_margin is not None and math.isfinite(self.smallest_margin):
-            nothing = self.smallest_margin >= 1 or (self.clusters is not None and self.clusters < MIN_CLUSTERS)
+            nothing = self.smallest_margin >= 1 or (
+                self.clusters is not None and self.clusters < MIN_CLUSTERS
+            )
             least = "none, they are too few" if nothing else f"{100 * self.smallest_margin:.1f} points"
             lines.append(f"Smallest margin that these {self.n:,} rows alone could certify: {least}")
         needed = [r.samples_needed for r in self.results if r.verdict == "inconclusive" and r.samples_needed]
         if needed:
-            dollars = [r.dollars_needed for r in self.results if r.samples_needed == max(needed) and r.dollars_needed]
+            dollars = [
+                r.dollars_needed for r in self.results if r.samples_needed == max(needed) and r.dollars_needed
+            ]
             cost = f" (about ${dollars[0]:,.2f})" if dollars else ""
             lines.append(f"To settle what is inconclusive: about {max(needed):,} more samples{cost}")
         return lines

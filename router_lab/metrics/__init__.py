@@ -1,4 +1,5 @@
-"""Numbers that a verdict may rest on: clustered intervals, one verdict rule, sample sizes, fronts and curves."""
+"""Numbers that a verdict may rest on: clustered intervals, one verdict rule, sample sizes, fronts
+and curves."""
 
 from router_lab.metrics.advice import Advice, advice, shown_to_lose, who_mixes
 from router_lab.metrics.curves import aiq, apgr, call_curve, cpt, non_decreasing_hull, pareto_front

@@ -1,4 +1,5 @@
-"""What to deploy, by a policy's certificate: one sentence, the same wherever a verdict is headed."""
+"""What to deploy, by a policy's certificate: one sentence, the same wherever a verdict is
+headed."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ ROUTE, MIX, KEEP = "route", "random mix", "do not route"
 
 @dataclass(frozen=True)
 class Advice:
-    """action: `route`, `random mix` or `do not route`; text: the sentence that says what to deploy."""
+    """action: `route`, `random mix` or `do not route`; text: the sentence that says what to
+    deploy."""
 
     action: str
     text: str
@@ -25,10 +27,15 @@ class Advice:
 def advice(shown: Certificate) -> Advice:
     """What a certificate says to deploy.
 
-    Only what passed is deployed, and only where the random mix did not save more on the same rows: a router that loses
-    to it has learned nothing. Under a budget it is quality that is bought, so savings do not compare.
+    Only what passed is deployed, and only where the random mix did not save more on the same rows:
+    a router that loses to it has learned nothing. Under a budget it is quality that is bought, so
+    savings do not compare.
     """
-    keep = "keep the reference" if shown.reference is None else f"keep the reference, {shown.reference.candidate}"
+    keep = (
+        "keep the reference"
+        if shown.reference is None
+        else f"keep the reference, {shown.reference.candidate}"
+    )
     if shown.verdict == "fail":
         return Advice(KEEP, f"Do not deploy this policy: {keep}.")
     if shown.verdict != "pass":
@@ -51,14 +58,16 @@ def advice(shown: Certificate) -> Advice:
 
 
 def _is_the_mix(shown: Certificate) -> bool:
-    """Whether policy and random mix cost the same on every row: their difference is nothing, and so is its interval."""
+    """Whether policy and random mix cost the same on every row: their difference is nothing, and
+    so is its interval."""
     over = shown.over_mix
     mixes = shown.random_mix is not None and shown.random_mix.probability > 0
     return mixes and all(end is not None and abs(end) <= EQUAL for end in (over.value, over.low, over.high))
 
 
 def lost_to_mix(shown: Certificate) -> str | None:
-    """How much more the random mix saves than the policy, in words; None where it does not, or a budget is the rule."""
+    """How much more the random mix saves than the policy, in words; None where it does not, or a
+    budget is the rule."""
     value = shown.over_mix.value
     if value is None or value > -EQUAL or (shown.rule is not None and shown.rule.kind == "budget"):
         return None
@@ -67,7 +76,8 @@ def lost_to_mix(shown: Certificate) -> str | None:
 
 
 def shown_to_lose(shown: Certificate) -> bool:
-    """Whether the random mix is shown to save more, at 95 %: what a gate warns of, whatever it asks."""
+    """Whether the random mix is shown to save more, at 95 %: what a gate warns of, whatever it
+    asks."""
     return lost_to_mix(shown) is not None and _below_zero(shown)
 
 

@@ -1,5 +1,5 @@
-"""Fronts and curves of cost against quality: Pareto front and AIQ (RouterBench, arXiv 2403.12031), APGR and CPT
-(RouteLLM, arXiv 2406.18665)."""
+"""Fronts and curves of cost against quality: Pareto front and AIQ (RouterBench, arXiv 2403.12031),
+APGR and CPT (RouteLLM, arXiv 2406.18665)."""
 
 from typing import Any
 
@@ -26,7 +26,8 @@ def pareto_front(cost: Any, quality: Any) -> NDArray[np.bool_]:
 
 
 def non_decreasing_hull(cost: Any, quality: Any) -> tuple[Floats, Floats]:
-    """Corners (cost, quality) of the non-decreasing convex hull: what mixing the points at random can reach."""
+    """Corners (cost, quality) of the non-decreasing convex hull: what mixing the points at random
+    can reach."""
     costs, goods = np.asarray(cost, dtype=np.float64), np.asarray(quality, dtype=np.float64)
     front = pareto_front(costs, goods)
     points = sorted({(float(c), float(q)) for c, q in zip(costs[front], goods[front], strict=True)})
@@ -43,9 +44,11 @@ def _turns_up(a: tuple[float, float], b: tuple[float, float], c: tuple[float, fl
 
 
 def aiq(cost: Any, quality: Any, low: float, high: float) -> float:
-    """Average improvement in quality: mean height of the hull over costs `low` to `high` (RouterBench, eq. 3).
+    """Average improvement in quality: mean height of the hull over costs `low` to `high`
+    (RouterBench, eq. 3).
 
-    Left of its first corner the hull counts as zero, right of its last as level. Raises ValueError unless low < high.
+    Left of its first corner the hull counts as zero, right of its last as level. Raises ValueError
+    unless low < high.
     """
     if not low < high:
         raise ValueError(f"aiq: low ({low}) must be below high ({high})")
@@ -60,7 +63,8 @@ def aiq(cost: Any, quality: Any, low: float, high: float) -> float:
 
 
 def _height(grid: Floats, corners: Floats, heights: Floats) -> Floats:
-    """[n] heights at `grid`, none of it left of the first corner, of lines through the corners; level in the end."""
+    """[n] heights at `grid`, none of it left of the first corner, of lines through the corners;
+    level in the end."""
     after = np.minimum(np.searchsorted(corners, grid, side="right"), len(corners) - 1)
     before = np.maximum(after - 1, 0)
     wide = np.where(after > before, corners[after] - corners[before], 1.0)
@@ -69,11 +73,12 @@ def _height(grid: Floats, corners: Floats, heights: Floats) -> Floats:
 
 
 def call_curve(score: Any, weak: Any, strong: Any) -> tuple[Floats, Floats]:
-    """Shares of rows sent to the strong candidate and the share of the quality gap recovered (PGR) at each.
+    """Shares of rows sent to the strong candidate and the share of the quality gap recovered (PGR)
+    at each.
 
-    `score[n]`: larger means "send this row to the strong one"; `weak[n]`, `strong[n]`: observed quality. Equal scores
-    are split at random, in expectation: the curve is straight across a tie. Raises ValueError when the two have one
-    mean, for then there is no gap to recover.
+    `score[n]`: larger means "send this row to the strong one"; `weak[n]`, `strong[n]`: observed
+    quality. Equal scores are split at random, in expectation: the curve is straight across a tie.
+    Raises ValueError when the two have one mean, for then there is no gap to recover.
     """
     scores = np.asarray(score, dtype=np.float64)
     gain = np.asarray(strong, dtype=np.float64) - np.asarray(weak, dtype=np.float64)
@@ -92,7 +97,8 @@ def apgr(score: Any, weak: Any, strong: Any) -> float:
 
 
 def cpt(score: Any, weak: Any, strong: Any, target: float) -> float:
-    """Call-performance threshold: least share of strong calls that recovers `target` (0 to 1) of the gap."""
+    """Call-performance threshold: least share of strong calls that recovers `target` (0 to 1) of
+    the gap."""
     shares, recovered = call_curve(score, weak, strong)
     reached = int(np.argmax(recovered >= target - 1e-12))
     if reached == 0:

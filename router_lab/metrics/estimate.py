@@ -1,14 +1,15 @@
 """Means, ratios and their errors when rows come in clusters, and tests on them.
 
-The unit of independence is the cluster (near-duplicate prompts, one template, one conversation), so every error
-here is that of cluster sums: `sum_g u_g^2 * G / (G - 1) / n^2` with `u_g` the summed residuals of cluster g (the
-linearised ratio estimator, Cochran, Sampling Techniques, 3rd ed., section 6.3) and G Kish's number of clusters,
-n^2 / sum m^2 of their sizes m. How far bounds lie from it: `metrics.bound`.
+The unit of independence is the cluster (near-duplicate prompts, one template, one conversation),
+so every error here is that of cluster sums: `sum_g u_g^2 * G / (G - 1) / n^2` with `u_g` the
+summed residuals of cluster g (the linearised ratio estimator, Cochran, Sampling Techniques, 3rd
+ed., section 6.3) and G Kish's number of clusters, n^2 / sum m^2 of their sizes m. How far bounds
+lie from it: `metrics.bound`.
 
-Rows that were run at a known probability only (a race's floor) count with a weight of one over it (Hajek 1971), and
-clusters of unequal weight as the number that the heaviest of them would make up, sum w / max w: what a few heavy rows
-did not show may well be there. With Kish's larger number certificates after a race broke more often than they may
-(tests/bench/race_certificates.py).
+Rows that were run at a known probability only (a race's floor) count with a weight of one over it
+(Hajek 1971), and clusters of unequal weight as the number that the heaviest of them would make up,
+sum w / max w: what a few heavy rows did not show may well be there. With Kish's larger number
+certificates after a race broke more often than they may (tests/bench/race_certificates.py).
 """
 
 from collections.abc import Sequence
@@ -28,11 +29,13 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or ratio with what its bounds are made of: see `metrics.bound`, whose `Spread` has the units.
+    """A mean or ratio with what its bounds are made of: see `metrics.bound`, whose `Spread` has
+    the units.
 
-    n: rows. clusters: of them. alike: as how many clusters of one size they count (Kish 1965: n^2 / sum m^2), which is
-    what degrees of freedom and least numbers go by; 0 = all are. above: what one more cluster that was not seen could
-    raise the value by, where that is not the `size` by which it could lower it.
+    n: rows. clusters: of them. alike: as how many clusters of one size they count (Kish 1965: n^2
+    / sum m^2), which is what degrees of freedom and least numbers go by; 0 = all are. above: what
+    one more cluster that was not seen could raise the value by, where that is not the `size` by
+    which it could lower it.
     """
 
     value: float
@@ -68,7 +71,8 @@ class Estimate:
         return self.low(side), self.high(side)
 
     def p_below(self, floor: float) -> float:
-        """p-value of the hypothesis that the truth is at most `floor`: the least error at which `low` reaches it."""
+        """p-value of the hypothesis that the truth is at most `floor`: the least error at which
+        `low` reaches it."""
         return float(p_values_below([self], floor)[0])
 
     def scaled(self, factor: float) -> "Estimate":
@@ -101,13 +105,16 @@ def p_values_below(estimates: Sequence[Estimate], floor: float) -> Floats:
     found = np.ones(len(told))
     known = [e for e, one in zip(estimates, told, strict=True) if one]
     if known:
-        columns = np.array([(e.value - floor, e.se * e.se, e.lost, e.size, e.independent - 1) for e in known]).T
+        columns = np.array(
+            [(e.value - floor, e.se * e.se, e.lost, e.size, e.independent - 1) for e in known]
+        ).T
         found[told] = p_values(columns[0], Spread(columns[1], columns[2], columns[3]), columns[4])
     return found
 
 
 def by_cluster(columns: dict[str, Floats], clusters: Ints) -> tuple[dict[str, Floats], Floats]:
-    """Sums [G] of columns [n] by cluster code, and the rows in each, for the clusters that occur, in code order."""
+    """Sums [G] of columns [n] by cluster code, and the rows in each, for the clusters that occur,
+    in code order."""
     _, codes = np.unique(clusters, return_inverse=True)
     summed = {name: np.bincount(codes, weights=values).astype(np.float64) for name, values in columns.items()}
     return summed, np.bincount(codes).astype(np.float64)
@@ -116,12 +123,14 @@ def by_cluster(columns: dict[str, Floats], clusters: Ints) -> tuple[dict[str, Fl
 def clustered_mean(
     values: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0, drawn: Any = None
 ) -> Estimate:
-    """Mean of `values[n]`; rows with one `clusters` code belong together (default: every row on its own).
+    """Mean of `values[n]`; rows with one `clusters` code belong together (default: every row on
+    its own).
 
-    NaN values are left out. `weights[n]`: one over the known probability with which a row was run (default: 1). `span`:
-    the most that a row can lose, of a paired difference: 1 for two candidates, the share of requests that may move for
-    a mix, 0 for what is the same or is no difference; of that size is the loss that was not seen (`metrics.bound`).
-    `drawn[n]`: the rows whose values are no predictions (`metrics.twophase`); default: all.
+    NaN values are left out. `weights[n]`: one over the known probability with which a row was run
+    (default: 1). `span`: the most that a row can lose, of a paired difference: 1 for two
+    candidates, the share of requests that may move for a mix, 0 for what is the same or is no
+    difference; of that size is the loss that was not seen (`metrics.bound`). `drawn[n]`: the rows
+    whose values are no predictions (`metrics.twophase`); default: all.
     """
     numbers = np.asarray(values, dtype=np.float64)
     return clustered_ratio(
@@ -130,20 +139,27 @@ def clustered_mean(
 
 
 def clustered_ratio(
-    numerator: Any, denominator: Any, clusters: Any = None, *, weights: Any = None, span: float = 0.0, drawn: Any = None
+    numerator: Any,
+    denominator: Any,
+    clusters: Any = None,
+    *,
+    weights: Any = None,
+    span: float = 0.0,
+    drawn: Any = None,
 ) -> Estimate:
     """`sum(numerator) / sum(denominator)` over rows, its error by linearisation over cluster sums.
 
-    Rows where either is NaN are left out; `weights[n]` multiplies both. An empty or zero denominator gives a NaN
-    estimate without clusters.
+    Rows where either is NaN are left out; `weights[n]` multiplies both. An empty or zero
+    denominator gives a NaN estimate without clusters.
     """
     summed = _summed(numerator, denominator, clusters, weights, drawn)
     return Estimate(nan, nan, 0, 0) if summed is None else summed.estimate(span)
 
 
 class Summed(NamedTuple):
-    """Weighted numerators and denominators by cluster, both [G]; of the clusters' rows the mean weight, where they are
-    weighted, and how many were drawn, where not all were; n: rows that have both."""
+    """Weighted numerators and denominators by cluster, both [G]; of the clusters' rows the mean
+    weight, where they are weighted, and how many were drawn, where not all were; n: rows that have
+    both."""
 
     sums: Floats
     sizes: Floats
@@ -172,12 +188,19 @@ def _summed(numerator: Any, denominator: Any, clusters: Any, weights: Any, drawn
 
 
 def estimate_of_sums(
-    sums: Floats, sizes: Floats, *, shares: Floats | None = None, span: float = 0.0, drawn: Floats | None = None
+    sums: Floats,
+    sizes: Floats,
+    *,
+    shares: Floats | None = None,
+    span: float = 0.0,
+    drawn: Floats | None = None,
 ) -> Estimate:
-    """`clustered_ratio` of numerators and denominators that are already summed by cluster, both [G].
+    """`clustered_ratio` of numerators and denominators that are already summed by cluster, both
+    [G].
 
-    `shares[G]`: the mean weight of each cluster's rows, where rows are weighted. `drawn[G]`: how many of its rows were
-    drawn, where some of the values are predictions (`metrics.twophase`): what hides, hides among as many.
+    `shares[G]`: the mean weight of each cluster's rows, where rows are weighted. `drawn[G]`: how
+    many of its rows were drawn, where some of the values are predictions (`metrics.twophase`):
+    what hides, hides among as many.
     """
     total = float(sizes.sum())
     value = float(sums.sum()) / total
@@ -197,17 +220,26 @@ def estimate_of_sums(
 
 
 def effective_number(total: Any, heaviest: Any) -> Any:
-    """How many clusters as heavy as the heaviest make up the total weight; their number where all weigh the same."""
+    """How many clusters as heavy as the heaviest make up the total weight; their number where all
+    weigh the same."""
     return np.round(total / np.maximum(heaviest, 1e-300), 6)
 
 
 def paired_saving(
-    cost: Any, baseline: Any, clusters: Any = None, *, reference: Any = None, weights: Any = None, drawn: Any = None
+    cost: Any,
+    baseline: Any,
+    clusters: Any = None,
+    *,
+    reference: Any = None,
+    weights: Any = None,
+    drawn: Any = None,
 ) -> Estimate:
-    """Saving of `cost[n]` over `baseline[n]` as a share of what `reference[n]` (default: the baseline) costs.
+    """Saving of `cost[n]` over `baseline[n]` as a share of what `reference[n]` (default: the
+    baseline) costs.
 
-    With `reference` given this is the difference between two savings against one reference, paired row by row. Few rows
-    can carry most dollars, so its bounds are wider than those of a mean: see `_wary`.
+    With `reference` given this is the difference between two savings against one reference, paired
+    row by row. Few rows can carry most dollars, so its bounds are wider than those of a mean: see
+    `_wary`.
     """
     spent, base = np.asarray(cost, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     summed = _summed(base - spent, base if reference is None else reference, clusters, weights, drawn)
@@ -219,23 +251,28 @@ def paired_saving(
 def left_of_budget(
     sums: Floats, sizes: Floats, *, shares: Floats | None = None, drawn: Floats | None = None
 ) -> Estimate:
-    """`estimate_of_sums` of what is left of a budget: few clusters can carry most dollars, see `_wary`."""
+    """`estimate_of_sums` of what is left of a budget: few clusters can carry most dollars, see
+    `_wary`."""
     return _wary(Summed(sums, sizes, shares, drawn, round(float(sizes.sum()))), least=-inf)
 
 
 LONGER = 2.0
-"""A saving's third moment counts so many times: few samples of a long tail do not show how long it is."""
+"""A saving's third moment counts so many times: few samples of a long tail do not show how long it
+is."""
 REMAINS = 3.0
-"""What an unseen cluster takes shrinks as the bound comes nearer to it; so many are unseen at d = .05, ln(1/d)."""
+"""What an unseen cluster takes shrinks as the bound comes nearer to it; so many are unseen at d =
+.05, ln(1/d)."""
 
 
 def _wary(summed: Summed, *, least: float) -> Estimate:
-    """A saving's estimate with bounds that hold where few clusters carry most dollars (bench-guarantee, `interval`).
+    """A saving's estimate with bounds that hold where few clusters carry most dollars
+    (bench-guarantee, `interval`).
 
-    A large cluster pulls the ratio to itself and leaves a small residual, so each is measured against the ratio of the
-    others, which is u / (1 - its share) (Efron 1982, the jackknife). And the next large one need not be like those that
-    were seen: there is room for one, of the size in `metrics.bound`, that saves as little as any did (at worst `least`:
-    nothing, or of a difference everything less), and for one that saves as much as any did (at best everything).
+    A large cluster pulls the ratio to itself and leaves a small residual, so each is measured
+    against the ratio of the others, which is u / (1 - its share) (Efron 1982, the jackknife). And
+    the next large one need not be like those that were seen: there is room for one, of the size in
+    `metrics.bound`, that saves as little as any did (at worst `least`: nothing, or of a difference
+    everything less), and for one that saves as much as any did (at best everything).
     """
     found, sums, sizes = summed.estimate(), summed.sums, summed.sizes
     weighted = summed.shares is not None or summed.drawn is not None
@@ -255,12 +292,14 @@ def _wary(summed: Summed, *, least: float) -> Estimate:
 
 
 def betting_p(values: Any, sizes: Any, floor: float, span: float = 1.0) -> float:
-    """p-value that the mean of rows in [-span, span] is at most `floor`, valid at any number of clusters.
+    """p-value that the mean of rows in [-span, span] is at most `floor`, valid at any number of
+    clusters.
 
-    `values[G]` are cluster sums, `sizes[G]` the numbers of rows. Under the hypothesis `sum - floor * size` has a
-    mean of at most zero, so a capital that bets on it is a supermartingale; the p-value is one over the most it
-    ever reached (Ville). Bets follow the predictable plug-in of Waudby-Smith & Ramdas 2023, "Estimating means of
-    bounded random variables by betting", section 4. The order of clusters must not depend on their values.
+    `values[G]` are cluster sums, `sizes[G]` the numbers of rows. Under the hypothesis `sum - floor
+    * size` has a mean of at most zero, so a capital that bets on it is a supermartingale; the
+    p-value is one over the most it ever reached (Ville). Bets follow the predictable plug-in of
+    Waudby-Smith & Ramdas 2023, "Estimating means of bounded random variables by betting", section
+    4. The order of clusters must not depend on their values.
     """
     sums, counts = np.asarray(values, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
     if not len(sums) or floor <= -span:

@@ -1,8 +1,9 @@
-"""Outcomes beside a reference's, row by row: what candidates recorded, and what a policy, one of them or a mix of them
-gives.
+"""Outcomes beside a reference's, row by row: what candidates recorded, and what a policy, one of
+them or a mix of them gives.
 
-Everything that is judged is such a pair on the same rows: what a fit chose, a policy on recorded outcomes, a challenger
-beside its champion, one candidate for everything, the random mix. How they are paired and weighed is written here only.
+Everything that is judged is such a pair on the same rows: what a fit chose, a policy on recorded
+outcomes, a challenger beside its champion, one candidate for everything, the random mix. How they
+are paired and weighed is written here only.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ Columns = NDArray[np.integer[Any]]
 def heaviest(*weights: Floats | None) -> Floats | None:
     """Weight of rows that need several outcomes, from the weight of each; None = 1.
 
-    Who left a race runs on with the same random clusters as all others who left, so what is observed is nested and the
-    least likely of the outcomes decides.
+    Who left a race runs on with the same random clusters as all others who left, so what is
+    observed is nested and the least likely of the outcomes decides.
     """
     known = [weight for weight in weights if weight is not None]
     return reduce(np.maximum, known) if known else None
 
 
 def column_means(values: Floats, weight: Floats | None = None) -> Floats:
-    """[c] means of what is known, rows weighted by `weight` [n, c]; NaN for a column without anything."""
+    """[c] means of what is known, rows weighted by `weight` [n, c]; NaN for a column without
+    anything."""
     known = ~np.isnan(values)
     counted = known.astype(np.float64) if weight is None else np.where(known, weight, 0.0)
     total = np.where(known, values * counted, 0.0).sum(axis=0)
@@ -46,14 +48,17 @@ def column_means(values: Floats, weight: Floats | None = None) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class ByRow:
-    """Arrays over the same n rows, beside what belongs to no row. group [n]: clusters; suite [n]: codes."""
+    """Arrays over the same n rows, beside what belongs to no row. group [n]: clusters; suite [n]:
+    codes."""
 
     group: Ints
     suite: Ints | None = None
 
     def take(self, rows: NDArray[Any]) -> Self:
         """The same on some rows (indices or a mask)."""
-        return replace(self, **{name: part[rows] for name, part in vars(self).items() if isinstance(part, np.ndarray)})
+        return replace(
+            self, **{name: part[rows] for name, part in vars(self).items() if isinstance(part, np.ndarray)}
+        )
 
     def by_suite(self) -> dict[int, Self]:
         """The rows of each suite, by its code."""
@@ -63,11 +68,13 @@ class ByRow:
 
 @dataclass(frozen=True)
 class Paired(ByRow):
-    """What one way to serve n rows gives, chance in expectation, beside the reference; arrays [n], NaN = not known.
+    """What one way to serve n rows gives, chance in expectation, beside the reference; arrays [n],
+    NaN = not known.
 
-    What only one of the two knows is left out: both qualities are known on the same rows (`scored`), both costs on some
-    of these. moved: the share of a row's requests that may leave the reference. weight: one over the known probability
-    with which all outcomes that a row needs were observed, None = 1. drawn: the rows of which no reference is predicted
+    What only one of the two knows is left out: both qualities are known on the same rows
+    (`scored`), both costs on some of these. moved: the share of a row's requests that may leave
+    the reference. weight: one over the known probability with which all outcomes that a row needs
+    were observed, None = 1. drawn: the rows of which no reference is predicted
     (`metrics.twophase`), None = all.
     """
 
@@ -96,7 +103,8 @@ class Paired(ByRow):
         return clustered_mean(getattr(self, name), self.group, weights=self.weight)
 
     def gain(self) -> Estimate:
-        """The mean difference in quality to the reference; certain where no row leaves it, known or not."""
+        """The mean difference in quality to the reference; certain where no row leaves it, known
+        or not."""
         span = float(self.moved.max(initial=0.0))
         gain = self.quality - self.reference_quality
         return clustered_mean(gain, self.group, weights=self.weight, span=span, drawn=self.drawn)
@@ -107,15 +115,16 @@ class Paired(ByRow):
         return paired_saving(self.cost_usd, base, self.group, weights=weights, drawn=self.drawn)
 
     def over(self, other: Paired) -> Estimate:
-        """What is saved more than by another way to serve the same rows, as a share of the reference's cost."""
+        """What is saved more than by another way to serve the same rows, as a share of the
+        reference's cost."""
         base, weights = self.reference_cost_usd, heaviest(self.weight, other.weight)
         return paired_saving(
             self.cost_usd, other.cost_usd, self.group, reference=base, weights=weights, drawn=self.drawn
         )
 
     def against(self, other: Paired, moved: Floats) -> Paired:
-        """The same with another way to serve these rows in the reference's place. moved [n]: the share of a row's
-        requests that the two serve by different candidates."""
+        """The same with another way to serve these rows in the reference's place. moved [n]: the
+        share of a row's requests that the two serve by different candidates."""
         weight = heaviest(self.weight, other.weight)
         return Paired(
             self.quality, self.cost_usd, other.quality, other.cost_usd, moved, weight, drawn=self.drawn,
@@ -133,11 +142,12 @@ class Paired(ByRow):
 class Recorded(ByRow):
     """What c candidates, one of them the reference, were recorded to give n rows.
 
-    quality, cost_usd, latency_s [n, c], NaN = missing; reference: its column. weight [n, c]: one over the known
-    probability with which an outcome was observed, None = 1. missing [n, c]: the share of an outcome's epochs that no
-    plan left out. What kept them away may be what they would have been, so they count as lost: a candidate's as 0, the
-    reference's as 1 (the bound of Manski 1989); None = those that are missing are left out. drawn [n]: rows of which
-    the reference's outcome is no prediction, None = all.
+    quality, cost_usd, latency_s [n, c], NaN = missing; reference: its column. weight [n, c]: one
+    over the known probability with which an outcome was observed, None = 1. missing [n, c]: the
+    share of an outcome's epochs that no plan left out. What kept them away may be what they would
+    have been, so they count as lost: a candidate's as 0, the reference's as 1 (the bound of Manski
+    1989); None = those that are missing are left out. drawn [n]: rows of which the reference's
+    outcome is no prediction, None = all.
     """
 
     quality: Floats
@@ -157,7 +167,8 @@ class Recorded(ByRow):
 
     @property
     def least(self) -> Floats:
-        """[n, c] qualities that differ from the reference's by no more than the true ones do to its disadvantage."""
+        """[n, c] qualities that differ from the reference's by no more than the true ones do to
+        its disadvantage."""
         return self.filled(np.arange(self.quality.shape[1]) == self.reference)
 
     def filled(self, lost: Any) -> Floats:
@@ -173,11 +184,13 @@ class Recorded(ByRow):
         return np.asarray(self._of(quality, action) - self._like(quality, action))
 
     def weights(self, *actions: Columns) -> Floats | None:
-        """[n] or [n, k] weight of rows that need the outcomes of all of these columns, [n] or [n, k], and the
-        reference's."""
+        """[n] or [n, k] weight of rows that need the outcomes of all of these columns, [n] or [n,
+        k], and the reference's."""
         if self.weight is None:
             return None
-        found = heaviest(self._like(self.weight, actions[0]), *(self._of(self.weight, action) for action in actions))
+        found = heaviest(
+            self._like(self.weight, actions[0]), *(self._of(self.weight, action) for action in actions)
+        )
         return np.asarray(np.broadcast_to(np.asarray(found), actions[0].shape), np.float64)
 
     def served(self, shares: Floats) -> Paired:
@@ -186,10 +199,13 @@ class Recorded(ByRow):
         needed[:, self.reference] = True
         weight = None if self.weight is None else heaviest(*np.where(needed, self.weight, 1.0).T)
         moved = 1 - shares[:, self.reference]
-        return self._paired(lambda values: np.where(shares > 0, shares * values, 0.0).sum(axis=1), moved, weight)
+        return self._paired(
+            lambda values: np.where(shares > 0, shares * values, 0.0).sum(axis=1), moved, weight
+        )
 
     def mixture(self, *parts: tuple[float, Columns]) -> Paired:
-        """What is given where a share of the requests goes to each part: columns [n], or [n, k] in equal shares."""
+        """What is given where a share of the requests goes to each part: columns [n], or [n, k] in
+        equal shares."""
         wide = [(share, _wide(action)) for share, action in parts if share > 0]
         moved = sum(share * (action != self.reference).any(axis=1) for share, action in wide)
         weight = self.weights(*(column for _, action in wide for column in action.T))
@@ -204,13 +220,16 @@ class Recorded(ByRow):
         return self.chance({column: 1.0})
 
     def chance(self, shares: Mapping[int, float]) -> Paired:
-        """Candidates for a share of the requests each, whatever they ask, the reference for the rest."""
+        """Candidates for a share of the requests each, whatever they ask, the reference for the
+        rest."""
         rows, rest = len(self.group), {self.reference: 1 - sum(shares.values())}
-        return self.mixture(*((share, np.full(rows, column)) for column, share in [*rest.items(), *shares.items()]))
+        return self.mixture(
+            *((share, np.full(rows, column)) for column, share in [*rest.items(), *shares.items()])
+        )
 
     def oracle(self) -> tuple[Floats, Floats]:
-        """Hindsight: [n] the best quality of each row and what the cheapest of equals costs, over candidates that have
-        both; NaN where none has."""
+        """Hindsight: [n] the best quality of each row and what the cheapest of equals costs, over
+        candidates that have both; NaN where none has."""
         known = ~np.isnan(self.quality + self.cost_usd)
         best = np.where(known, self.quality, -np.inf).max(axis=1)
         cheapest = np.where(known & (self.quality >= best[:, None]), self.cost_usd, np.inf).min(axis=1)
@@ -227,7 +246,16 @@ class Recorded(ByRow):
         (quality, base), (cost, dollars) = beside(self.least), beside(self.cost_usd)
         latency = None if self.latency_s is None else beside(self.latency_s)[0]
         return Paired(
-            quality, cost, base, dollars, moved, weight, latency, self.drawn, group=self.group, suite=self.suite
+            quality,
+            cost,
+            base,
+            dollars,
+            moved,
+            weight,
+            latency,
+            self.drawn,
+            group=self.group,
+            suite=self.suite,
         )
 
     def _of(self, values: Floats, action: Columns) -> Floats:

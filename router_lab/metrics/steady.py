@@ -1,10 +1,11 @@
 """Logarithm, exponential, normal and t distribution, to the same last bit on every machine.
 
-The C library, scipy and numpy choose instructions by the processor (AVX-512, fused multiply-add), and the last digits
-of their transcendental functions follow; a number that decides or is written down may not. Here everything is made of
-+ - * / and square roots, which IEEE 754 rounds in one way, each an operation of numpy's own, in an order that no
-processor changes. Relative errors are a few 1e-16 for `log`, `log1p` and `exp`, and 1e-13 elsewhere (1e-9 where a tail
-is below 1e-20). All take and return float64 arrays or numbers.
+The C library, scipy and numpy choose instructions by the processor (AVX-512, fused multiply-add),
+and the last digits of their transcendental functions follow; a number that decides or is written
+down may not. Here everything is made of + - * / and square roots, which IEEE 754 rounds in one
+way, each an operation of numpy's own, in an order that no processor changes. Relative errors are a
+few 1e-16 for `log`, `log1p` and `exp`, and 1e-13 elsewhere (1e-9 where a tail is below 1e-20). All
+take and return float64 arrays or numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
-"""ln 2 in two parts, the first with so few digits that its whole multiples are exact (as in FDLIBM)."""
+"""ln 2 in two parts, the first with so few digits that its whole multiples are exact (as in
+FDLIBM)."""
 LN2 = 0.6931471805599453
 SQRT_2PI, SQRT_PI = 2.5066282746310002, 1.772453850905516
 ERFC = (
@@ -35,7 +37,8 @@ GAMMA = (-1 / 8, 1 / 128, 5 / 1024, -21 / 32768, -399 / 262144, 869 / 4194304, 3
 """gamma(a + 1/2) / gamma(a) = sqrt(a) (1 + GAMMA[0] / a + GAMMA[1] / a^2 + ...)."""
 REMEMBERED = 200_000
 LARGE = 200.0
-"""Degrees of freedom from which Hill's transformation to a normal score is as good as the continued fraction."""
+"""Degrees of freedom from which Hill's transformation to a normal score is as good as the
+continued fraction."""
 
 
 def log(x: Any) -> Floats:
@@ -46,7 +49,9 @@ def log(x: Any) -> Floats:
     part, whole = np.where(small, 2 * part, part), exponent - small
     ratio = (part - 1) / (part + 1)
     found = whole * LN2_HIGH + (_twice_atanh(ratio) + whole * LN2_LOW)
-    return np.where(values > 0, np.where(np.isinf(values), np.inf, found), np.where(values == 0, -np.inf, np.nan))
+    return np.where(
+        values > 0, np.where(np.isinf(values), np.inf, found), np.where(values == 0, -np.inf, np.nan)
+    )
 
 
 def log1p(x: Any) -> Floats:
@@ -117,8 +122,8 @@ def t_below(df: Any, t: Any) -> Floats:
 
 
 def t_quantiles(df: Any, p: float) -> Floats:
-    """t below which a number from Student's t distribution with df >= 1 degrees of freedom lies with probability p in
-    (0, 1); remembered, for the same few are asked for again and again."""
+    """t below which a number from Student's t distribution with df >= 1 degrees of freedom lies
+    with probability p in (0, 1); remembered, for the same few are asked for again and again."""
     degrees, place = np.unique(np.asarray(df, np.float64), return_inverse=True)
     found = {degree: _KNOWN.get((degree, p)) for degree in degrees.tolist()}
     new = [degree for degree, quantile in found.items() if quantile is None]
@@ -139,7 +144,8 @@ _KNOWN: dict[tuple[float, float], float | None] = {}
 
 
 def _t_quantiles(df: Floats, p: float) -> Floats:
-    """By Newton's method. What comes out of one number does not depend on those beside it: each stops by itself."""
+    """By Newton's method. What comes out of one number does not depend on those beside it: each
+    stops by itself."""
     tail = min(p, 1 - p)
     z = float(normal_quantile(1 - tail))
     square = z * z
@@ -175,8 +181,8 @@ def _hill(df: Floats, t: Floats) -> Floats:
 
 
 def _incomplete(df: Floats, t: Floats) -> Floats:
-    """Half the incomplete beta function at df / (df + t^2), by its continued fraction (Press et al., Numerical Recipes,
-    section 6.4), from the side on which that converges fast."""
+    """Half the incomplete beta function at df / (df + t^2), by its continued fraction (Press et
+    al., Numerical Recipes, section 6.4), from the side on which that converges fast."""
     half, square = df / 2, t * t
     outer = 1 / (1 + square / df)  # df / (df + t^2)
     inner = square / (df + square)
@@ -188,7 +194,8 @@ def _incomplete(df: Floats, t: Floats) -> Floats:
 
 
 def _fraction(a: Floats, b: Floats, x: Floats) -> Floats:
-    """The continued fraction of the incomplete beta function, by Lentz's method; each number stops by itself."""
+    """The continued fraction of the incomplete beta function, by Lentz's method; each number stops
+    by itself."""
     c = np.ones(np.shape(x))
     d = 1 / (1 - (a + b) * x / (a + 1))
     found, ready = d, np.zeros(np.shape(x), bool)

@@ -1,4 +1,5 @@
-"""One error probability for two tests on the same rows: the more they tell the same, the less they need to share."""
+"""One error probability for two tests on the same rows: the more they tell the same, the less they
+need to share."""
 
 from __future__ import annotations
 
@@ -14,10 +15,12 @@ HALVINGS = 50
 
 
 def confidence_of_second(confidence: float, first: float, correlation: float) -> float:
-    """The confidence of a second one-sided test beside one made at `first`, so that with `confidence` neither errs.
+    """The confidence of a second one-sided test beside one made at `first`, so that with
+    `confidence` neither errs.
 
-    Their statistics are taken as normal with this correlation (Dunnett 1955): 1 = one test, the confidence itself; 0 or
-    less = what error the first leaves (Bonferroni). confidence <= first < 1.
+    Their statistics are taken as normal with this correlation (Dunnett 1955): 1 = one test, the
+    confidence itself; 0 or less = what error the first leaves (Bonferroni). confidence <= first <
+    1.
     """
     if correlation >= ALIKE:
         return confidence

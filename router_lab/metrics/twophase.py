@@ -1,16 +1,18 @@
-"""Two phases: cheap candidates ran on every prompt, the dear reference on a part that was drawn at a known probability.
+"""Two phases: cheap candidates ran on every prompt, the dear reference on a part that was drawn at
+a known probability.
 
-Where the reference was not drawn its value v is predicted from what the cheap ones did there, and what the prediction
-misses is made good on the drawn part:
+Where the reference was not drawn its value v is predicted from what the cheap ones did there, and
+what the prediction misses is made good on the drawn part:
 
     v* = r + (I / p) (v - r),    I = 1 where it was drawn, with probability p, r the prediction
 
-So a mean of differences d* = q - v* is the regression estimator m + (I / p) (d - m) of the mean difference (Sarndal,
-Swensson & Wretman 1992, Model Assisted Survey Sampling, section 6; with a prediction learned on the same sample, the
-cross-prediction of Zrnic & Candes 2024, arXiv 2309.16598, and PPI++, arXiv 2311.01453). r is fitted on other clusters
-than it predicts, so v* has the mean of v over draws, whatever r is; a good r only makes it vary less. Its variance is
-that of cluster sums over all clusters; what is not known of them, degrees of freedom and losses that nobody saw, goes
-by the drawn ones (`estimate_of_sums(drawn=)`).
+So a mean of differences d* = q - v* is the regression estimator m + (I / p) (d - m) of the mean
+difference (Sarndal, Swensson & Wretman 1992, Model Assisted Survey Sampling, section 6; with a
+prediction learned on the same sample, the cross-prediction of Zrnic & Candes 2024, arXiv
+2309.16598, and PPI++, arXiv 2311.01453). r is fitted on other clusters than it predicts, so v* has
+the mean of v over draws, whatever r is; a good r only makes it vary less. Its variance is that of
+cluster sums over all clusters; what is not known of them, degrees of freedom and losses that
+nobody saw, goes by the drawn ones (`estimate_of_sums(drawn=)`).
 """
 
 from __future__ import annotations
@@ -29,11 +31,13 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 SHRINKS = (4.0, 16.0, 64.0)
-"""Rows of prior weight for each coefficient being 0, on features of variance 1; the one is taken that predicts best."""
+"""Rows of prior weight for each coefficient being 0, on features of variance 1; the one is taken
+that predicts best."""
 
 
 KNOWN = 0.95
-"""Share of the samples on which a candidate must have run for its outcomes to say something of the reference's."""
+"""Share of the samples on which a candidate must have run for its outcomes to say something of the
+reference's."""
 
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Shares that are looked at."""
@@ -45,8 +49,9 @@ WORTH = 0.05
 
 @dataclass(frozen=True)
 class Regression:
-    """values [n]: v*; NaN where the row was drawn and yet has no value. left: mean squared error of the predictions on
-    the drawn rows, each by a fit without its cluster; `spread`: that of the mean of all, likewise."""
+    """values [n]: v*; NaN where the row was drawn and yet has no value. left: mean squared error
+    of the predictions on the drawn rows, each by a fit without its cluster; `spread`: that of the
+    mean of all, likewise."""
 
     values: Floats
     left: float
@@ -54,12 +59,16 @@ class Regression:
 
     @property
     def explained(self) -> float:
-        """Share of the variance that the predictions explain, cross-fitted; below 0 where they are worse than none."""
+        """Share of the variance that the predictions explain, cross-fitted; below 0 where they are
+        worse than none."""
         return 1 - self.left / self.spread if self.spread > 0 else 0.0
 
 
-def best_regression(values: Floats, drawn: Flags, inclusion: Floats, tried: Sequence[Floats], fold: Ints) -> Regression:
-    """`regress` with those of the `tried` features, each [n, q], and that prior weight that leave least."""
+def best_regression(
+    values: Floats, drawn: Flags, inclusion: Floats, tried: Sequence[Floats], fold: Ints
+) -> Regression:
+    """`regress` with those of the `tried` features, each [n, q], and that prior weight that leave
+    least."""
     found = [regress(values, drawn, inclusion, one, fold, shrink) for one in tried for shrink in SHRINKS]
     return min(found, key=lambda one: one.left)
 
@@ -69,8 +78,8 @@ def regress(
 ) -> Regression:
     """`values` [n] (what of them is not `drawn` is not looked at) completed as the module says.
 
-    inclusion [n]: the probability with which a row is drawn, in (0, 1]. features [n, q]: known of every row, without
-    NaN. fold [n]: rows of a cluster are in one.
+    inclusion [n]: the probability with which a row is drawn, in (0, 1]. features [n, q]: known of
+    every row, without NaN. fold [n]: rows of a cluster are in one.
     """
     known = drawn & ~np.isnan(values)
     seen = np.where(known, values, 0.0)
@@ -92,7 +101,8 @@ def regress(
 
 
 def features(values: Floats) -> Floats:
-    """[n, q] of values [n, k]: themselves, and of several the least and the greatest; means where one is missing."""
+    """[n, q] of values [n, k]: themselves, and of several the least and the greatest; means where
+    one is missing."""
     if not values.shape[1]:
         return values
     known = ~np.isnan(values)
@@ -108,14 +118,18 @@ def suites_of(suite: Ints) -> Floats:
 
 
 def run_throughout(values: Floats, weight: Floats | None) -> list[int]:
-    """Columns of [n, c] that are known nearly everywhere, of candidates that ran on all samples (weight 1)."""
+    """Columns of [n, c] that are known nearly everywhere, of candidates that ran on all samples
+    (weight 1)."""
     known = ~np.isnan(values)
-    whole = np.ones(values.shape[1], bool) if weight is None else (np.where(known, weight, 1.0) == 1).all(axis=0)
+    whole = (
+        np.ones(values.shape[1], bool) if weight is None else (np.where(known, weight, 1.0) == 1).all(axis=0)
+    )
     return [int(j) for j in np.flatnonzero((known.mean(axis=0) >= KNOWN) & whole)]
 
 
 def paired_spread(values: Floats, other: Floats, known: Flags, fold: Ints) -> float:
-    """Mean squared error, on `known` rows, of predicting `values` by `other` and the mean difference of other folds."""
+    """Mean squared error, on `known` rows, of predicting `values` by `other` and the mean
+    difference of other folds."""
     difference = (values - other)[known]
     away = np.zeros(len(difference))
     for part in np.unique(fold[known]):
@@ -125,7 +139,8 @@ def paired_spread(values: Floats, other: Floats, known: Flags, fold: Ints) -> fl
 
 
 def least_squares(features: Floats, values: Floats, asked: Floats, shrink: float = SHRINKS[0]) -> Floats:
-    """Ridge regression of `values` [m] on `features` [m, q], at the rows `asked` [k, q]; the mean is not shrunk."""
+    """Ridge regression of `values` [m] on `features` [m, q], at the rows `asked` [k, q]; the mean
+    is not shrunk."""
     centre = features.mean(axis=0)
     scale = np.sqrt(((features - centre) * (features - centre)).mean(axis=0))
     used = scale > 0
@@ -140,8 +155,8 @@ def least_squares(features: Floats, values: Floats, asked: Floats, shrink: float
 
 
 def solved(matrix: Floats, right: Floats) -> Floats:
-    """x of `matrix x = right` for a symmetric positive definite matrix, by elimination: LAPACK adds in an order of the
-    processor's."""
+    """x of `matrix x = right` for a symmetric positive definite matrix, by elimination: LAPACK
+    adds in an order of the processor's."""
     left, found = matrix.copy(), right.copy()
     size = len(right)
     for j in range(size):
@@ -157,9 +172,10 @@ def solved(matrix: Floats, right: Floats) -> Floats:
 class Share:
     """A drawn part that shows the same for fewer dollars.
 
-    share: of the samples on which the reference runs. samples: further ones, of all other candidates; `of_reference`:
-    of the reference. dollars: of these all; `whole`: of as many as it takes where the reference runs on every one.
-    explained: as `Regression.explained`, of the paired difference.
+    share: of the samples on which the reference runs. samples: further ones, of all other
+    candidates; `of_reference`: of the reference. dollars: of these all; `whole`: of as many as it
+    takes where the reference runs on every one. explained: as `Regression.explained`, of the
+    paired difference.
     """
 
     share: float
@@ -173,11 +189,12 @@ class Share:
 def best_share(
     found: Estimate, gap: float, confidence: float, explained: float, others_usd: float, reference_usd: float
 ) -> Share | None:
-    """The share that shows a distance `gap` with the fewest dollars; None where running the reference on every sample
-    costs hardly more, or nothing can show it.
+    """The share that shows a distance `gap` with the fewest dollars; None where running the
+    reference on every sample costs hardly more, or nothing can show it.
 
-    found: the paired difference on samples that both ran. others_usd, reference_usd: of one sample. The part of its
-    variance that the others' outcomes explain goes by all samples, the rest, and what was not seen, by the drawn ones.
+    found: the paired difference on samples that both ran. others_usd, reference_usd: of one
+    sample. The part of its variance that the others' outcomes explain goes by all samples, the
+    rest, and what was not seen, by the drawn ones.
     """
     needed = samples_needed(found, gap, confidence)
     if not needed or reference_usd <= 0 or explained <= 0:
@@ -185,7 +202,9 @@ def best_share(
     whole, best = needed * (others_usd + reference_usd), None
     for share in SHARES:
         left = explained + (1 - explained) / share
-        part = replace(found, se=found.se * sqrt(left), size=found.size / share, lost=found.lost / (share * share))
+        part = replace(
+            found, se=found.se * sqrt(left), size=found.size / share, lost=found.lost / (share * share)
+        )
         more = samples_needed(part, gap, confidence)
         if more is None or share * (found.n + more) < LEAST:
             continue

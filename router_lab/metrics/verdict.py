@@ -1,4 +1,5 @@
-"""The one rule that turns an estimate into `pass`, `fail` or `inconclusive`, and the sample sizes beside it."""
+"""The one rule that turns an estimate into `pass`, `fail` or `inconclusive`, and the sample sizes
+beside it."""
 
 from dataclasses import dataclass
 from math import ceil, inf, isfinite, isnan
@@ -22,11 +23,15 @@ WIDEST = 2.0
 """Length of the range in which the mean difference of two qualities in [0, 1] can lie."""
 
 
-def too_few(n: int | None, clusters: int | None, low: float | None = None, high: float | None = None) -> str | None:
-    """`too few to say (6 rows)`, or `(90 rows in 12 groups)`, where a figure with its interval says nothing; else None.
+def too_few(
+    n: int | None, clusters: int | None, low: float | None = None, high: float | None = None
+) -> str | None:
+    """`too few to say (6 rows)`, or `(90 rows in 12 groups)`, where a figure with its interval
+    says nothing; else None.
 
-    That is with fewer than MIN_CLUSTERS clusters (None = not known), or where the interval from `low` to `high` is
-    longer than everything that it could cover (WIDEST; for a saving, as a share of the reference's cost, likewise).
+    That is with fewer than MIN_CLUSTERS clusters (None = not known), or where the interval from
+    `low` to `high` is longer than everything that it could cover (WIDEST; for a saving, as a share
+    of the reference's cost, likewise).
     """
     known = low is not None and high is not None and isfinite(low) and isfinite(high)
     wide = known and float(high or 0.0) - float(low or 0.0) > WIDEST
@@ -39,20 +44,23 @@ def too_few(n: int | None, clusters: int | None, low: float | None = None, high:
 
 
 def uneven(estimate: Estimate) -> int | None:
-    """As how many clusters alike an estimate's count, where there are enough of them and these are too few to conclude
-    anything: a few large ones, or for dollars a few dear ones, carry it. None elsewhere."""
+    """As how many clusters alike an estimate's count, where there are enough of them and these are
+    too few to conclude anything: a few large ones, or for dollars a few dear ones, carry it. None
+    elsewhere."""
     few = estimate.independent < MIN_CLUSTERS <= estimate.clusters
     return estimate.independent if few else None
 
 
 def uneven_told(alike: int | None) -> str:
-    """What to say of a figure beside its interval, which may then miss more often than it says; `` for None."""
+    """What to say of a figure beside its interval, which may then miss more often than it says; ``
+    for None."""
     return "" if alike is None else f", carried by few: all groups count as {alike:,}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was concluded about "the truth is at least `floor`", from what, and what would settle it."""
+    """What was concluded about "the truth is at least `floor`", from what, and what would settle
+    it."""
 
     verdict: Word
     value: float
@@ -78,10 +86,10 @@ def verdict(
 ) -> Verdict:
     """Judge whether a quantity is at least `floor` (negate estimate and floor for a ceiling).
 
-    `pass` when the one-sided lower bound at `confidence` reaches the floor, `fail` when the upper bound stays below
-    it, else `inconclusive`, with the further samples (and dollars) that would settle it with power .8 were the
-    estimate the truth. Fewer than `min_clusters` clusters, or a share of runs lost to the infrastructure
-    (`infra`) above 1 %, is always inconclusive.
+    `pass` when the one-sided lower bound at `confidence` reaches the floor, `fail` when the upper
+    bound stays below it, else `inconclusive`, with the further samples (and dollars) that would
+    settle it with power .8 were the estimate the truth. Fewer than `min_clusters` clusters, or a
+    share of runs lost to the infrastructure (`infra`) above 1 %, is always inconclusive.
     """
     low, high = estimate.low(confidence), estimate.high(confidence)
     further = samples_needed(estimate, estimate.value - floor, confidence)
@@ -93,7 +101,17 @@ def verdict(
         further = max(least, further or 0)
     dollars = None if further is None or dollars_per_sample is None else further * dollars_per_sample
     return Verdict(
-        word, estimate.value, floor, low, high, confidence, estimate.n, estimate.clusters, further, dollars, reason
+        word,
+        estimate.value,
+        floor,
+        low,
+        high,
+        confidence,
+        estimate.n,
+        estimate.clusters,
+        further,
+        dollars,
+        reason,
     )
 
 
@@ -107,7 +125,10 @@ def _word(
         few = too_few(estimate.n, estimate.clusters) or f"too few to say ({estimate.n:,} rows {uneven})"
         return "inconclusive", f"{few}; fewer than {min_clusters} groups conclude nothing"
     if infra > MAX_INFRA:
-        return "inconclusive", f"{infra:.1%} of runs {NO_EVIDENCE}; above {MAX_INFRA:.0%} nothing is concluded"
+        return (
+            "inconclusive",
+            f"{infra:.1%} of runs {NO_EVIDENCE}; above {MAX_INFRA:.0%} nothing is concluded",
+        )
     if low >= floor:
         return "pass", bounds_told("pass", low, high, floor)
     if high < floor:
@@ -115,8 +136,11 @@ def _word(
     return "inconclusive", bounds_told("inconclusive", low, high, floor)
 
 
-def bounds_told(word: Word, low: float, high: float, floor: float, *, digits: int = 4, scale: float = 1.0) -> str:
-    """The bounds that a verdict was made of, in words, with as many digits as it takes to see the verdict in them."""
+def bounds_told(
+    word: Word, low: float, high: float, floor: float, *, digits: int = 4, scale: float = 1.0
+) -> str:
+    """The bounds that a verdict was made of, in words, with as many digits as it takes to see the
+    verdict in them."""
     if word == "pass":
         near, limit = apart(low, floor, digits, scale)
         return f"lower bound {near} reaches {limit}"
@@ -128,8 +152,9 @@ def bounds_told(word: Word, low: float, high: float, floor: float, *, digits: in
 
 
 def apart(value: float, limit: float, digits: int, scale: float = 1.0, sign: str = "+") -> tuple[str, str]:
-    """`value` and `limit`, times `scale`, as text: with the fewest decimals, at least `digits`, at which what is
-    printed stands on the side of the limit on which the value does, below it or not. `sign` is that of a format."""
+    """`value` and `limit`, times `scale`, as text: with the fewest decimals, at least `digits`, at
+    which what is printed stands on the side of the limit on which the value does, below it or not.
+    `sign` is that of a format."""
     asked = round(scale * limit, 9)
     exact = next((d for d in range(digits, 7) if round(asked, d) == asked), None)
     for places in range(digits, 13):
@@ -140,12 +165,15 @@ def apart(value: float, limit: float, digits: int, scale: float = 1.0, sign: str
     return texts[0].replace("-", "−"), texts[1].replace("-", "−")
 
 
-def samples_needed(estimate: Estimate, gap: float, confidence: float = 0.95, power: float = POWER) -> int | None:
-    """Further samples until a true distance `gap` from the floor is shown at `confidence` with `power`.
+def samples_needed(
+    estimate: Estimate, gap: float, confidence: float = 0.95, power: float = POWER
+) -> int | None:
+    """Further samples until a true distance `gap` from the floor is shown at `confidence` with
+    `power`.
 
-    By the formula of the bounds with normal quantiles, so that what they leave open always needs some, were further
-    samples of the kind of those there are. None when no number would do (no distance, or 1e9 and more) or the variance
-    is unknown.
+    By the formula of the bounds with normal quantiles, so that what they leave open always needs
+    some, were further samples of the kind of those there are. None when no number would do (no
+    distance, or 1e9 and more) or the variance is unknown.
     """
     if not isfinite(estimate.error) or isnan(gap) or gap == 0 or estimate.n == 0:
         return None
@@ -155,9 +183,11 @@ def samples_needed(estimate: Estimate, gap: float, confidence: float = 0.95, pow
 
 
 def certifiable_margin(estimate: Estimate, confidence: float = 0.95, power: float = 0.5) -> float:
-    """The smallest margin at which a candidate exactly as good as the reference would pass with `power`.
+    """The smallest margin at which a candidate exactly as good as the reference would pass with
+    `power`.
 
-    At the default even odds this is the reach of the lower bound; NaN values and single clusters give inf.
+    At the default even odds this is the reach of the lower bound; NaN values and single clusters
+    give inf.
     """
     if isnan(estimate.value) or estimate.independent < 2:
         return inf

@@ -1,4 +1,5 @@
-"""Whether outcomes are those of a policy: one check in one wording, for all that scores a policy on a table."""
+"""Whether outcomes are those of a policy: one check in one wording, for all that scores a policy
+on a table."""
 
 from __future__ import annotations
 
@@ -17,11 +18,13 @@ MOST = 6
 
 
 def outcomes_for(policy: Policy, outcomes: pd.DataFrame, where: str) -> pd.DataFrame:
-    """`outcomes`, raw or validated, as a validated table (`validate_outcomes`) on which `policy` can be scored.
+    """`outcomes`, raw or validated, as a validated table (`validate_outcomes`) on which `policy`
+    can be scored.
 
-    where: what is being done, as messages begin. Raises InputError where the outcomes hold no scored row of the
-    policy's candidates, none of its reference, or no suite that it knows: what is the matter, and what to do. Warns
-    (RouterLabWarning) of single candidates that do not occur and of suites that the policy does not know.
+    where: what is being done, as messages begin. Raises InputError where the outcomes hold no
+    scored row of the policy's candidates, none of its reference, or no suite that it knows: what
+    is the matter, and what to do. Warns (RouterLabWarning) of single candidates that do not occur
+    and of suites that the policy does not know.
     """
     frame = validate_outcomes(outcomes, where=f"{where}: outcomes")
     name = f"policy {policy.spec.name!r}"
@@ -42,7 +45,9 @@ def outcomes_for(policy: Policy, outcomes: pd.DataFrame, where: str) -> pd.DataF
         )
     _check_suites(policy, scored, where, name)
     if missing:
-        text = f"the outcomes hold no row of {_some(missing)} of {name}; samples that it sends there are skipped"
+        text = (
+            f"the outcomes hold no row of {_some(missing)} of {name}; samples that it sends there are skipped"
+        )
         warnings.warn(RouterLabWarning(f"{where}: {text}"), stacklevel=3)
     return frame
 
@@ -60,7 +65,9 @@ def _check_suites(policy: Policy, scored: pd.DataFrame, where: str, name: str) -
         )
     rows = int(scored["suite"].isin(strange).sum())
     text = f"{rows:,} of {len(scored):,} rows are of suites that {name} does not know ({_some(strange)})"
-    warnings.warn(RouterLabWarning(f"{where}: {text}; they are decided like requests without a suite"), stacklevel=4)
+    warnings.warn(
+        RouterLabWarning(f"{where}: {text}; they are decided like requests without a suite"), stacklevel=4
+    )
 
 
 def _some(names: Iterable[object]) -> str:

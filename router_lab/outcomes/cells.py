@@ -1,7 +1,8 @@
-"""Cells of a user's table as text or as numbers: what counts as missing, and what is refused, whatever the file was.
+"""Cells of a user's table as text or as numbers: what counts as missing, and what is refused,
+whatever the file was.
 
-Text is kept as it is written. `NA`, `null`, `None`, `nan`, `007` and `1e5` are texts where a text is wanted; where a
-number is wanted, the usual words for "none" are a missing number.
+Text is kept as it is written. `NA`, `null`, `None`, `nan`, `007` and `1e5` are texts where a text
+is wanted; where a number is wanted, the usual words for "none" are a missing number.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ MISSING = frozenset({"", "-", "na", "n/a", "#n/a", "<na>", "nan", "null", "none"
 _TRUTH = {"true": 1.0, "false": 0.0}
 _RULES = (
     (r"\d[ \u00a0\u202f\u2009'’_]\d{3}\b", "write the digits alone, 1234 for 1 234"),
-    (",", "write 0.5 for 0,5 and no thousands separators; `collect --decimal ','` reads a CSV of decimal commas"),
+    (
+        ",",
+        "write 0.5 for 0,5 and no thousands separators; `collect --decimal ','` reads a CSV of decimal commas",
+    ),
     ("%", "write a share, 0.12 for 12 %"),
     ("[$€£¥]|USD|EUR", "write the number alone, in US dollars"),
 )
@@ -56,9 +60,10 @@ def written(text: str) -> float:
 def text_of(value: Any) -> str | None:
     """One cell as text; None = missing. Raises ValueError with the rule that it breaks.
 
-    Texts are kept; integers keep every digit; a float that is a whole number loses its `.0`, because pandas makes
-    floats of integers wherever one is missing, and is refused from 2^53 on, where it may have lost digits; truth values
-    are `true` and `false`, dates ISO 8601, bytes UTF-8, lists and mappings JSON.
+    Texts are kept; integers keep every digit; a float that is a whole number loses its `.0`,
+    because pandas makes floats of integers wherever one is missing, and is refused from 2^53 on,
+    where it may have lost digits; truth values are `true` and `false`, dates ISO 8601, bytes
+    UTF-8, lists and mappings JSON.
     """
     if isinstance(value, str):
         return storable(value)
@@ -86,7 +91,9 @@ def text_of(value: Any) -> str | None:
 
 def json_of(value: Any) -> str:
     """Lists, arrays and mappings as compact JSON; what JSON does not know as its text."""
-    return json.dumps(value, ensure_ascii=False, default=lambda v: v.tolist() if hasattr(v, "tolist") else str(v))
+    return json.dumps(
+        value, ensure_ascii=False, default=lambda v: v.tolist() if hasattr(v, "tolist") else str(v)
+    )
 
 
 def _text_of_float(value: Any) -> str | None:
@@ -100,7 +107,8 @@ def _text_of_float(value: Any) -> str | None:
 
 
 def storable(text: str) -> str:
-    """Half of a surrogate pair, which no file can hold, as `?`: what the runtime makes of it too."""
+    """Half of a surrogate pair, which no file can hold, as `?`: what the runtime makes of it
+    too."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -109,7 +117,8 @@ def storable(text: str) -> str:
 
 
 def text_column(values: pd.Series[Any], where: str, column: str) -> pd.Series[Any]:
-    """`values` as pandas' `str`, each cell by `text_of`. Raises InputError naming `where`, the row and the rule."""
+    """`values` as pandas' `str`, each cell by `text_of`. Raises InputError naming `where`, the row
+    and the rule."""
     if isinstance(values.dtype, pd.StringDtype):
         return values.astype("str")
     if pd.api.types.infer_dtype(values, skipna=True) == "string":
@@ -124,14 +133,17 @@ def text_column(values: pd.Series[Any], where: str, column: str) -> pd.Series[An
         try:
             cells.append(text_of(value))
         except ValueError as error:
-            raise InputError(f"{where}: {place(values, at)}: `{column}` is {_shown(value)}; {error}") from None
+            raise InputError(
+                f"{where}: {place(values, at)}: `{column}` is {_shown(value)}; {error}"
+            ) from None
     return pd.Series(cells, index=values.index, dtype="str")
 
 
 def number_column(
     values: pd.Series[Any], where: str, column: str, *, truth: bool = False, wanted: str = "a number"
 ) -> pd.Series[Any]:
-    """`values` as float64, missing ones NaN; texts are read as numbers, with truth=True `true` and `false` as 1 and 0.
+    """`values` as float64, missing ones NaN; texts are read as numbers, with truth=True `true` and
+    `false` as 1 and 0.
 
     Raises InputError naming `where`, the row, the value and the rule: it must be `wanted`.
     """
@@ -163,8 +175,8 @@ def _plain_number(value: Any) -> Any:
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     try:
-        # A date, a span of time, a complex number or a list is no number, though pandas would make one of the first
-        # three; as its text it is refused. So is a number that no float holds.
+        # A date, a span of time, a complex number or a list is no number, though pandas would make
+        # one of the first three; as its text it is refused. So is a number that no float holds.
         number = isinstance(value, Real | Decimal | np.bool_) and not isinstance(
             value, np.timedelta64
         )  # an integer to numpy
@@ -174,7 +186,8 @@ def _plain_number(value: Any) -> Any:
 
 
 def missing_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Where a number is missing: null, not a number, or one of the words that people write for it."""
+    """Where a number is missing: null, not a number, or one of the words that people write for
+    it."""
     absent = values.isna()
     if pd.api.types.is_numeric_dtype(values.dtype):
         return absent
@@ -189,18 +202,22 @@ def _hint(value: Any) -> str:
 
 
 def truth_column(values: pd.Series[Any], where: str, column: str) -> pd.Series[Any]:
-    """`values` as pandas' `boolean`: true, false, 1 and 0 in any case of letters. Raises InputError."""
+    """`values` as pandas' `boolean`: true, false, 1 and 0 in any case of letters. Raises
+    InputError."""
     numbers = number_column(values, where, column, truth=True, wanted="true or false").to_numpy("float64")
     bad = ~np.isin(numbers, (0.0, 1.0)) & ~np.isnan(numbers)
     if bad.any():
         at = int(bad.argmax())
-        raise InputError(f"{where}: {place(values, at)}: `{column}` is {numbers[at]:g}; it must be true or false")
+        raise InputError(
+            f"{where}: {place(values, at)}: `{column}` is {numbers[at]:g}; it must be true or false"
+        )
     unknown: npt.NDArray[np.bool_] = np.isnan(numbers)
     return pd.Series(pd.arrays.BooleanArray(numbers == 1.0, unknown), index=values.index)
 
 
 def place(values: pd.Series[Any] | pd.DataFrame, at: int) -> str:
-    """Row number `at` of a table by its label, and as what its index is called: `line` of a file, else `row`.
+    """Row number `at` of a table by its label, and as what its index is called: `line` of a file,
+    else `row`.
 
     Where the index has levels, each by its name, the last first: `line 7, column gpt-5`.
     """

@@ -1,9 +1,11 @@
-"""Which groups are copies of one another: equal prompts are one cluster, whatever suites and groups they stand in.
+"""Which groups are copies of one another: equal prompts are one cluster, whatever suites and
+groups they stand in.
 
-A group is named by (suite, group), so one prompt in two suites has two names; taken for independent, the copies fall
-into different folds, and what was chosen on a prompt is judged on the same prompt. Here names that hold an equal prompt
-are joined, and what is joined with one of them is joined with both: the connected components are the clusters of every
-figure. Names themselves, and with them the split of every row, stay as they are.
+A group is named by (suite, group), so one prompt in two suites has two names; taken for
+independent, the copies fall into different folds, and what was chosen on a prompt is judged on the
+same prompt. Here names that hold an equal prompt are joined, and what is joined with one of them
+is joined with both: the connected components are the clusters of every figure. Names themselves,
+and with them the split of every row, stay as they are.
 """
 
 from __future__ import annotations
@@ -29,29 +31,35 @@ Name = tuple[str, str]
 """(suite, group)."""
 
 APART = 20
-"""A text under at least so many groups of one suite is an instruction ("Fix the failing test."), not the question: who
-gave those groups says that the questions differ, and joining them would leave too few clusters for any verdict."""
+"""A text under at least so many groups of one suite is an instruction ("Fix the failing test."),
+not the question: who gave those groups says that the questions differ, and joining them would
+leave too few clusters for any verdict."""
 
 SAME_VECTOR = 0.05
-"""Vectors of one text that are no farther apart than this share of the vectors' spread are one, asked for twice."""
+"""Vectors of one text that are no farther apart than this share of the vectors' spread are one,
+asked for twice."""
 
 _MARK = re.compile(r"prompt-[0-9a-f]{16}")
 
 
 def prompt_mark(prompt: str) -> str:
-    """The group of a row without one: a hash of its prompt's exact text, which other rows do not change."""
+    """The group of a row without one: a hash of its prompt's exact text, which other rows do not
+    change."""
     return "prompt-" + hashlib.sha256(prompt.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def same_text(prompt: str) -> str:
-    """What two prompts share that are equal but for case, spacing and the form in which accents are written."""
+    """What two prompts share that are equal but for case, spacing and the form in which accents
+    are written."""
     return " ".join(unicodedata.normalize("NFC", prompt).casefold().split())
 
 
 class Joined(NamedTuple):
-    """component[k]: for each of k names the least code of those joined with it, itself where it has no copy.
+    """component[k]: for each of k names the least code of those joined with it, itself where it
+    has no copy.
 
-    apart: the texts that join nothing although equal (see APART), with the number of groups that hold them.
+    apart: the texts that join nothing although equal (see APART), with the number of groups that
+    hold them.
     """
 
     component: Ints
@@ -59,7 +67,8 @@ class Joined(NamedTuple):
 
 
 class Links:
-    """Codes that were joined, two by two: union by the least code, so the order of joining changes nothing."""
+    """Codes that were joined, two by two: union by the least code, so the order of joining changes
+    nothing."""
 
     def __init__(self, count: int) -> None:
         self._above = list(range(count))
@@ -84,11 +93,13 @@ class Links:
 def join_names(
     names: Sequence[Name], key: Ints, prompts: Sequence[str | None], vectors: Floats | None = None
 ) -> Joined:
-    """The clusters of names [k], from rows [n] with the code of their name, their prompt or None, and perhaps a vector.
+    """The clusters of names [k], from rows [n] with the code of their name, their prompt or None,
+    and perhaps a vector.
 
-    A null prompt, or one without a visible character, joins nothing. Rows whose messages hold more than text (their
-    group is a mark of the whole content, `runtime.messages.group_mark`) are joined by that mark alone. One text with
-    two vectors [n, d] that lie apart is two questions, for the fit reads both.
+    A null prompt, or one without a visible character, joins nothing. Rows whose messages hold more
+    than text (their group is a mark of the whole content, `runtime.messages.group_mark`) are
+    joined by that mark alone. One text with two vectors [n, d] that lie apart is two questions,
+    for the fit reads both.
     """
     holders: dict[str, dict[int, int]] = {}  # by what is shared: each name's first row
     for row, (code, prompt) in enumerate(zip(key.tolist(), prompts, strict=True)):
@@ -119,7 +130,8 @@ def _spread(vectors: Floats) -> float:
 
 
 def _first_alike(vectors: Floats, near: float) -> list[int]:
-    """For each vector [m, d] the first that is no farther than `near`; for an unknown one the very first."""
+    """For each vector [m, d] the first that is no farther than `near`; for an unknown one the very
+    first."""
     first: list[int] = []
     for at, vector in enumerate(vectors):
         apart = vectors[:at] - vector
@@ -140,9 +152,12 @@ def _shared(group: str, prompt: str | None) -> Iterator[str]:
             yield text
 
 
-def with_near(names: Sequence[Name], key: Ints, suite: Ints, prompts: Sequence[str | None], joined: Ints) -> Ints:
-    """[k] the clusters `joined` of names, and in one with them those that hold near copies (`outcomes.near`) of their
-    prompts. Groups that were given are taken as given: only names that are the mark of their own prompt take part.
+def with_near(
+    names: Sequence[Name], key: Ints, suite: Ints, prompts: Sequence[str | None], joined: Ints
+) -> Ints:
+    """[k] the clusters `joined` of names, and in one with them those that hold near copies
+    (`outcomes.near`) of their prompts. Groups that were given are taken as given: only names that
+    are the mark of their own prompt take part.
 
     names, key, prompts as `join_names` takes them, suite [n]: a code for each row's suite.
     """
@@ -157,7 +172,8 @@ def with_near(names: Sequence[Name], key: Ints, suite: Ints, prompts: Sequence[s
 
 
 def clusters_of(frame: pd.DataFrame) -> Ints:
-    """[rows] the cluster of each row of a validated outcomes table, or of any table with `suite` and `group`."""
+    """[rows] the cluster of each row of a validated outcomes table, or of any table with `suite`
+    and `group`."""
     names, key = names_of(frame)
     vectors = vectors_of(frame, np.arange(len(frame)), len(frame))
     return join_names(names, key, prompts_of(frame), vectors).component[key]
@@ -183,10 +199,11 @@ def used_names(
 ) -> npt.NDArray[np.bool_]:
     """[k] whether one of the fits behind `specs` has used a name, or a copy of it.
 
-    names, key, prompts as `join_names` takes them, component as it gives them. A policy holds no prompts, so a copy is
-    recognised where the table at hand also has a row of the fit that it is joined with, or where the fit knew the
-    prompt without a `group`: then the code is that of the prompt's own mark in one of the fit's suites. A copy of a row
-    whose group was given, in a file without that row and under another name, is not recognised.
+    names, key, prompts as `join_names` takes them, component as it gives them. A policy holds no
+    prompts, so a copy is recognised where the table at hand also has a row of the fit that it is
+    joined with, or where the fit knew the prompt without a `group`: then the code is that of the
+    prompt's own mark in one of the fit's suites. A copy of a row whose group was given, in a file
+    without that row and under another name, is not recognised.
     """
     codes = {int(code) for spec in specs for code in spec.groups}
     suites = sorted({suite for spec in specs for suite in spec.suites})

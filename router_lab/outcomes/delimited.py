@@ -1,4 +1,5 @@
-"""CSV as people have it: bytes to text, the delimiter and the decimal sign found or named, every cell as written."""
+"""CSV as people have it: bytes to text, the delimiter and the decimal sign found or named, every
+cell as written."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ def file_bytes(path: Path) -> bytes:
 
 
 def file_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
-    """(text, encoding) of a file: UTF-8, or what its byte order mark says, or `encoding`. Raises InputError."""
+    """(text, encoding) of a file: UTF-8, or what its byte order mark says, or `encoding`. Raises
+    InputError."""
     data = file_bytes(path)
     found = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     if encoding is None and found == "utf-8" and 3 * data[:1000].count(0) > len(data[:1000]):
@@ -64,7 +66,9 @@ def file_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
             f"{said}; `collect --encoding cp1252` reads most tables from Windows, or save it as UTF-8"
         ) from None
     except (LookupError, ValueError):  # no such name, or one that no name can be
-        raise InputError(f"{path}: encoding {encoding!r} is not known; utf-8, cp1252 and utf-16 are") from None
+        raise InputError(
+            f"{path}: encoding {encoding!r} is not known; utf-8, cp1252 and utf-16 are"
+        ) from None
     return text.removeprefix("\ufeff"), encoding or found
 
 
@@ -77,11 +81,15 @@ def header_of(path: Path, names: Collection[str]) -> list[str]:
         return []
 
 
-def read_delimited(path: Path, text: str, delimiter: str | None, names: Collection[str]) -> tuple[pd.DataFrame, str]:
-    """(table, delimiter) of CSV text: cells as `str`, missing only where an unquoted cell is empty, indexed by line.
+def read_delimited(
+    path: Path, text: str, delimiter: str | None, names: Collection[str]
+) -> tuple[pd.DataFrame, str]:
+    """(table, delimiter) of CSV text: cells as `str`, missing only where an unquoted cell is
+    empty, indexed by line.
 
-    delimiter: one character; None = the one of DELIMITERS under which the header has most of `names`. Raises InputError
-    for a header that fits two of them or names a column twice, and for a row that does not fit the header.
+    delimiter: one character; None = the one of DELIMITERS under which the header has most of
+    `names`. Raises InputError for a header that fits two of them or names a column twice, and for
+    a row that does not fit the header.
     """
     if not text.strip():
         raise InputError(f"{path}: is empty; a table starts with a row of column names")
@@ -110,7 +118,8 @@ def read_delimited(path: Path, text: str, delimiter: str | None, names: Collecti
 
 
 def _parsed(path: Path, data: bytes, sign: str, columns: list[str], lines: list[int]) -> pd.DataFrame:
-    """The cells below the header, all of them text. Raises InputError for a row that does not fit it."""
+    """The cells below the header, all of them text. Raises InputError for a row that does not fit
+    it."""
     uneven: list[Any] = []
 
     def refuse(row: Any) -> str:
@@ -140,8 +149,9 @@ def _is_number(cell: str) -> bool:
 
 
 def _without_returns(text: str) -> tuple[str, str | None]:
-    """Where lines end in a newline, a carriage return alone is a part of its cell, though writers (Python's csv) leave
-    it without quotes and readers take it for the end of a line: it is read as a character that the text has not."""
+    """Where lines end in a newline, a carriage return alone is a part of its cell, though writers
+    (Python's csv) leave it without quotes and readers take it for the end of a line: it is read as
+    a character that the text has not."""
     end = re.search(r"\r\n?|\n", text)
     if end is None or end[0] == "\r" or re.search(r"\r(?!\n)", text) is None:
         return text, None
@@ -150,7 +160,8 @@ def _without_returns(text: str) -> tuple[str, str | None]:
 
 
 def _delimiter(path: Path, text: str, names: Collection[str]) -> str:
-    """The delimiter of a header: it shows most of our columns; else the only one that splits it."""
+    """The delimiter of a header: it shows most of our columns; else the only one that splits
+    it."""
     split = {sign: _header(path, text, sign) for sign in DELIMITERS}
     known = {sign: sum(cell.strip().lower() in names for cell in row) for sign, row in split.items()}
     best = max(known.values())
@@ -174,17 +185,19 @@ def _header(path: Path, text: str, sign: str) -> list[str]:
 
 
 def _columns(path: Path, header: list[str]) -> list[str]:
-    """The names of a header, without spaces around them; a column without one is `unnamed_N`. Refuses doubled ones."""
+    """The names of a header, without spaces around them; a column without one is `unnamed_N`.
+    Refuses doubled ones."""
     columns = [cell.strip() or f"unnamed_{number}" for number, cell in enumerate(header, start=1)]
     refuse_doubled(columns, str(path))
     return columns
 
 
 def _row_lines(path: Path, text: str, sign: str) -> list[int]:
-    """The line that each row, the header's included, starts on; a quoted cell may span lines, blank lines are none.
+    """The line that each row, the header's included, starts on; a quoted cell may span lines,
+    blank lines are none.
 
-    Raises InputError for a cell whose quotes do not close, or close before its end: readers would take the rest of the
-    file for it, or drop the quotes.
+    Raises InputError for a cell whose quotes do not close, or close before its end: readers would
+    take the rest of the file for it, or drop the quotes.
     """
     if '"' not in text:
         return [at for at, line in enumerate(re.split("\r\n|\n|\r", text), start=1) if line]
@@ -204,7 +217,8 @@ def _row_lines(path: Path, text: str, sign: str) -> list[int]:
 
 
 def _unclosed(text: str, line: int, mark: str, cell: str) -> str:
-    """What is said of the first row of `text`, which starts on `line` and has a quote that is not where one may be."""
+    """What is said of the first row of `text`, which starts on `line` and has a quote that is not
+    where one may be."""
     good = re.match(rf"(?>{cell}{mark})*+", text)
     bad = text[good.end() :] if good else text
     line += text[: len(text) - len(bad)].count("\n")
@@ -232,10 +246,11 @@ def _uneven(rows: list[Any], lines: list[int], sign: str) -> str | None:
 def settle_decimals(
     frame: pd.DataFrame, columns: list[str], decimal: str | None, where: str
 ) -> tuple[pd.DataFrame, str]:
-    """(`frame` with decimal points in the number columns `columns`, the decimal sign that they had).
+    """(`frame` with decimal points in the number columns `columns`, the decimal sign that they
+    had).
 
-    decimal: `,` or `.`; None = a comma where a cell says so (`0,5`) and none has a point. Raises InputError where cells
-    of both sorts stand, and where `1,234` may be 1234 as well as 1.234.
+    decimal: `,` or `.`; None = a comma where a cell says so (`0,5`) and none has a point. Raises
+    InputError where cells of both sorts stand, and where `1,234` may be 1234 as well as 1.234.
     """
     text = {c: frame[c] for c in columns if isinstance(frame[c].dtype, pd.StringDtype)}
     seen = {c: s for c, s in text.items() if s.str.contains(",", regex=False).any()}
@@ -253,7 +268,9 @@ def settle_decimals(
             )
         counted = _first({c: s for c, s in text.items() if c in COUNTS}, _GROUPED_POINT)
         if counted and not comma:
-            raise InputError(f"{where}: {counted} may be thousands; write 1234 for 1.234, or say `collect --decimal .`")
+            raise InputError(
+                f"{where}: {counted} may be thousands; write 1234 for 1.234, or say `collect --decimal .`"
+            )
         decimal = "," if comma else "."
     if decimal == ".":
         return frame, decimal

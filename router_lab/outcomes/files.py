@@ -1,4 +1,5 @@
-"""outcomes.parquet and calls.parquet: whole or not there, and the same table gives the same bytes."""
+"""outcomes.parquet and calls.parquet: whole or not there, and the same table gives the same
+bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +16,13 @@ import pyarrow.parquet as pq
 
 from router_lab.outcomes.cells import text_column
 from router_lab.outcomes.delimited import header_of
-from router_lab.outcomes.schema import CALL_COLUMNS, OUTCOME_COLUMNS, REQUIRED, validate_calls, validate_outcomes
+from router_lab.outcomes.schema import (
+    CALL_COLUMNS,
+    OUTCOME_COLUMNS,
+    REQUIRED,
+    validate_calls,
+    validate_outcomes,
+)
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import atomic_write
 from router_lab.runtime.jsonio import decode
@@ -24,12 +31,14 @@ from router_lab.runtime.reading import open_regular
 CARRIED = ("candidates", "suites", "provenance", "eliminations")
 """Keys of `DataFrame.attrs` that travel in the Parquet metadata as `router_lab.<key>`, JSON."""
 PANDAS_ATTRS = "PANDAS_ATTRS"
-"""Where pandas itself keeps `attrs`: written as well, so that they outlive `pd.read_parquet` and `to_parquet`."""
+"""Where pandas itself keeps `attrs`: written as well, so that they outlive `pd.read_parquet` and
+`to_parquet`."""
 
 
 def read_outcomes(path: str | Path) -> pd.DataFrame:
-    """The outcomes table in `path` (Parquet), validated, defaults filled, `attrs` restored. Raises InputError; warns
-    (RouterLabWarning) of a file from pandas that has lost what is known of the candidates."""
+    """The outcomes table in `path` (Parquet), validated, defaults filled, `attrs` restored. Raises
+    InputError; warns (RouterLabWarning) of a file from pandas that has lost what is known of the
+    candidates."""
     return validate_outcomes(read_parquet(Path(path), warn=True), where=str(path))
 
 
@@ -49,16 +58,20 @@ def write_calls(frame: pd.DataFrame, path: str | Path) -> Path:
 
 
 def read_parquet(path: Path, *, warn: bool = False) -> pd.DataFrame:
-    """What is in a Parquet file, not validated: integers exact, nulls among them or not; `attrs` restored.
+    """What is in a Parquet file, not validated: integers exact, nulls among them or not; `attrs`
+    restored.
 
     Raises InputError; with `warn`, warns of what `read_outcomes` warns of.
     """
     if path.is_dir():
-        raise InputError(f"{path}: is a directory; name the Parquet file, or run `router-lab collect {path}` first")
+        raise InputError(
+            f"{path}: is a directory; name the Parquet file, or run `router-lab collect {path}` first"
+        )
     if not path.exists():
         raise InputError(f"{path}: no such file; `router-lab collect` writes it")
     try:
-        # The file itself, not a data set of one file: a column that is there twice is refused by whoever needs it once.
+        # The file itself, not a data set of one file: a column that is there twice is refused by
+        # whoever needs it once.
         with open_regular(path) as file:
             table = pq.ParquetFile(file).read()
     except (pa.ArrowException, OSError) as error:
@@ -79,7 +92,8 @@ LOST = (
     "it hands out no request arguments and knows no prices (nor does a gate on price_drift); to keep them, change what "
     "`router_lab.outcomes.read_outcomes` gives and save it by `write_outcomes`"
 )
-"""What is said of a file that pandas read and written again without its metadata, or never had any."""
+"""What is said of a file that pandas read and written again without its metadata, or never had
+any."""
 
 
 def _attrs(metadata: Mapping[bytes, bytes]) -> dict[Any, Any]:
@@ -92,11 +106,17 @@ def _attrs(metadata: Mapping[bytes, bytes]) -> dict[Any, Any]:
 
 
 def _no_parquet(path: Path, reason: str) -> str:
-    """Why `path` was refused and what makes outcomes of it; of a CSV file also the columns that this will miss."""
-    kind = next((s[1:].lower() for s in path.suffixes[-2:] if s.lower() in (".csv", ".tsv", ".jsonl", ".ndjson")), None)
+    """Why `path` was refused and what makes outcomes of it; of a CSV file also the columns that
+    this will miss."""
+    kind = next(
+        (s[1:].lower() for s in path.suffixes[-2:] if s.lower() in (".csv", ".tsv", ".jsonl", ".ndjson")),
+        None,
+    )
     if kind is None:
         return f"{path}: is not a Parquet file ({reason}); `router-lab collect` reads CSV and JSONL"
-    missing = [c for c in REQUIRED if c not in header_of(path, OUTCOME_COLUMNS)] if kind in ("csv", "tsv") else []
+    missing = (
+        [c for c in REQUIRED if c not in header_of(path, OUTCOME_COLUMNS)] if kind in ("csv", "tsv") else []
+    )
     first = f"column {', '.join(missing)} is missing, and it " if missing else ""
     target = path.with_suffix(".parquet")
     return (
@@ -117,7 +137,8 @@ def _write(frame: pd.DataFrame, path: Path) -> Path:
 
 
 def _arrow(frame: pd.DataFrame) -> pa.Table:
-    """`frame` for Parquet; a column of the user's whose cells share no type (tables joined) is stored as text."""
+    """`frame` for Parquet; a column of the user's whose cells share no type (tables joined) is
+    stored as text."""
     known = {*OUTCOME_COLUMNS, *CALL_COLUMNS}
     for column in [c for c in frame.columns if frame[c].dtype == object and c not in known]:
         try:

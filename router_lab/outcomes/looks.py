@@ -1,8 +1,10 @@
-"""Looks at the same rows, counted in a file beside them: who asks often enough hears what he likes by luck.
+"""Looks at the same rows, counted in a file beside them: who asks often enough hears what he likes
+by luck.
 
-A certificate is wrong with probability δ at most where its rows are asked one question. k questions are wrong somewhere
-with up to the sum of their δ (Bonferroni), and who keeps the answer that passed keeps that risk. So the count belongs
-to the rows, wherever the answers are put: `looks_file` lies in the folder of the outcomes, one line of JSON a look.
+A certificate is wrong with probability δ at most where its rows are asked one question. k
+questions are wrong somewhere with up to the sum of their δ (Bonferroni), and who keeps the answer
+that passed keeps that risk. So the count belongs to the rows, wherever the answers are put:
+`looks_file` lies in the folder of the outcomes, one line of JSON a look.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.files import append_line, read_records
 
 LOOKS = ".router-lab-looks.jsonl"
-"""One file for a folder, not for a file: a table saved again in another format holds the same rows."""
+"""One file for a folder, not for a file: a table saved again in another format holds the same
+rows."""
 SKETCH = 64
 ALIKE = 0.75
-"""Share of samples from which on two tables are the same rows: a sample more or less makes no new evidence."""
+"""Share of samples from which on two tables are the same rows: a sample more or less makes no new
+evidence."""
 VERDICTS = ("pass", "fail", "inconclusive")
 WAIT_S = 10.0
 """How long another process may hold the file; one that was stopped holds it until it goes on."""
@@ -40,8 +44,9 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Rows:
-    """What rows are known by. digest: sha256 of every sample with its outcomes; sketch: the SKETCH smallest of the
-    samples' hashes (hex), by which the overlap of two tables is estimated (bottom-k, Broder 1997); n: samples."""
+    """What rows are known by. digest: sha256 of every sample with its outcomes; sketch: the SKETCH
+    smallest of the samples' hashes (hex), by which the overlap of two tables is estimated
+    (bottom-k, Broder 1997); n: samples."""
 
     digest: str
     sketch: tuple[str, ...]
@@ -49,8 +54,9 @@ class Rows:
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Rows:
-        """The scored rows of a validated table: suite, sample, epoch, candidate and quality. Not their order, the file,
-        prompts, groups or prices: asking the same outcomes at other prices or in other groups is asking them again."""
+        """The scored rows of a validated table: suite, sample, epoch, candidate and quality. Not
+        their order, the file, prompts, groups or prices: asking the same outcomes at other prices
+        or in other groups is asking them again."""
         hashes = np.sort(_sample_hashes(frame[frame["status"].isin(SCORED)]))
         digest = hashlib.sha256(hashes.astype("<u8").tobytes()).hexdigest()
         return cls(digest, tuple(f"{int(h):016x}" for h in hashes[:SKETCH]), len(hashes))
@@ -66,8 +72,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Look:
-    """A question put to rows, and its answer. question, answer: plain data, compared by digest; delta: the probability
-    with which the answer may be wrong; asked: what a person who reads the file recognises the question by."""
+    """A question put to rows, and its answer. question, answer: plain data, compared by digest;
+    delta: the probability with which the answer may be wrong; asked: what a person who reads the
+    file recognises the question by."""
 
     command: str
     rows: Rows
@@ -79,8 +86,8 @@ class Look:
 
 
 class Looks(NamedTuple):
-    """number: different looks at these rows, this one included; error: the most with which one of them may be wrong;
-    exact: whether all were at exactly these rows."""
+    """number: different looks at these rows, this one included; error: the most with which one of
+    them may be wrong; exact: whether all were at exactly these rows."""
 
     number: int
     error: float
@@ -104,26 +111,33 @@ class Looks(NamedTuple):
 
 
 def looks_file(outcomes: str | os.PathLike[str]) -> Path:
-    """Where looks at the outcomes file are counted: beside the file itself, also if `outcomes` is a link to it."""
+    """Where looks at the outcomes file are counted: beside the file itself, also if `outcomes` is
+    a link to it."""
     return Path(outcomes).resolve().with_name(LOOKS)
 
 
 def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
-    """Write `look` beside `outcomes`, unless its question was answered so before, and count the different ones.
+    """Write `look` beside `outcomes`, unless its question was answered so before, and count the
+    different ones.
 
-    To be called before the answer is shown. Warns (RouterLabWarning) where the file cannot be read or written (the
-    count then holds what is known, and this look), and of lines that are no looks, which are passed over.
+    To be called before the answer is shown. Warns (RouterLabWarning) where the file cannot be read
+    or written (the count then holds what is known, and this look), and of lines that are no looks,
+    which are passed over.
     """
     path = looks_file(outcomes)
     mine = _line(look)
     try:
         known = _read(path)
         if _key(mine) not in {_key(row) for row in known}:
-            append_line(path, json.dumps(mine, separators=(",", ":")).encode("ascii"), sync=True, wait_s=WAIT_S)
+            append_line(
+                path, json.dumps(mine, separators=(",", ":")).encode("ascii"), sync=True, wait_s=WAIT_S
+            )
             known = _read(path)  # others may have looked meanwhile
     except OSError as error:
         text = f"{path}: {error.strerror or error}: this look is not counted there, so later ones may be told too few"
-        warnings.warn(RouterLabWarning(f"{text}; let the outcomes lie in a folder that can be written"), stacklevel=2)
+        warnings.warn(
+            RouterLabWarning(f"{text}; let the outcomes lie in a folder that can be written"), stacklevel=2
+        )
         known = [*_readable(path), mine]
     different: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for row in known:
@@ -169,7 +183,9 @@ def _readable(path: Path) -> list[Mapping[str, Any]]:
 def _read(path: Path) -> list[Mapping[str, Any]]:
     """The looks in a file, in the order in which they were taken."""
     found = read_records(path)
-    wrong = sorted([*found.torn, *(n for n, row in zip(found.numbers, found.rows, strict=True) if not _is_look(row))])
+    wrong = sorted(
+        [*found.torn, *(n for n, row in zip(found.numbers, found.rows, strict=True) if not _is_look(row))]
+    )
     if wrong:
         lines = ", ".join(map(str, wrong[:5])) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         text = f"{path}: line {lines}: is no look and is passed over, so looks may be told too few"
@@ -178,9 +194,15 @@ def _read(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _is_look(row: Mapping[str, Any]) -> bool:
-    """Also its texts are checked: what is printed of a file that anybody may write is a word, a verdict and a day."""
+    """Also its texts are checked: what is printed of a file that anybody may write is a word, a
+    verdict and a day."""
     texts = all(isinstance(row.get(k), str) for k in ("time", "command", "rows", "question", "answer"))
-    if not texts or row.get("verdict") not in VERDICTS or not row["command"].isidentifier() or len(row["command"]) > 20:
+    if (
+        not texts
+        or row.get("verdict") not in VERDICTS
+        or not row["command"].isidentifier()
+        or len(row["command"]) > 20
+    ):
         return False
     sketch, delta, samples = row.get("sketch"), row.get("delta"), row.get("samples")
     try:
@@ -192,7 +214,9 @@ def _is_look(row: Mapping[str, Any]) -> bool:
 
 
 def _sha(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+    ).hexdigest()
 
 
 def _sample_hashes(frame: pd.DataFrame) -> Hashes:
@@ -221,7 +245,8 @@ def _text_hashes(values: Any) -> Hashes:
 
 
 def _mixed(values: Hashes) -> Hashes:
-    """SplitMix64's finaliser (Steele, Lea & Flood 2014): each bit that goes in changes half of those that come out."""
+    """SplitMix64's finaliser (Steele, Lea & Flood 2014): each bit that goes in changes half of
+    those that come out."""
     z = values + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

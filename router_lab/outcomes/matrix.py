@@ -1,4 +1,5 @@
-"""From rows to matrices: one row per sample, one column per candidate; and the split that never moves."""
+"""From rows to matrices: one row per sample, one column per candidate; and the split that never
+moves."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ DRAWN_ERRORS = 4.0
 
 
 def split_of(suite: str, group: str, test_share: float = 0.2) -> str:
-    """`develop` or `test`, from a hash of (suite, group): adding samples moves none, and a larger share only adds."""
+    """`develop` or `test`, from a hash of (suite, group): adding samples moves none, and a larger
+    share only adds."""
     digest = hashlib.sha256(f"{suite}\0{group}".encode("utf-8", "replace")).digest()
     return "test" if int.from_bytes(digest[:8], "big") < test_share * 2**64 else "develop"
 
@@ -48,18 +50,20 @@ def candidates_of(frame: pd.DataFrame) -> tuple[Candidate, ...]:
 
 @dataclass(frozen=True)
 class OutcomeMatrix:
-    """Outcomes as arrays: n samples in the order of (suite, sample_id), c candidates in the order of `candidates`.
+    """Outcomes as arrays: n samples in the order of (suite, sample_id), c candidates in the order
+    of `candidates`.
 
-    quality, cost_usd, latency_s: float64[n, c], the mean over the epochs that were scored; NaN where nothing was.
-    check: float64[n, c], the share of epochs whose answer passed its run-time check; NaN where there is none.
-    epochs: int64[n, c], how many epochs stand behind a cell. weight: float64[n, c], 1 / inclusion probability.
-    missing: float64[n, c], the share of a cell's epochs that have no quality though no plan left them out: no budget,
-    race or known probability (`_missing`).
-    suite: int64[n] codes. name: int64[n] codes into `groups`, the names (suite, group); the split goes by name.
-    joined: int64[names] which names hold copies of one another's prompts (`outcomes.copies`), so they may span suites.
-    group: int64[n] clusters, what errors, folds and neighbours take for one: names that are joined, and near copies
-    among prompts without a `group` of their own (`outcomes.near`). prompts: a text or None per sample.
-    vectors: float64[n, d] of the user's own, NaN where a sample has none; None where none has.
+    quality, cost_usd, latency_s: float64[n, c], the mean over the epochs that were scored; NaN
+    where nothing was. check: float64[n, c], the share of epochs whose answer passed its run-time
+    check; NaN where there is none. epochs: int64[n, c], how many epochs stand behind a cell.
+    weight: float64[n, c], 1 / inclusion probability. missing: float64[n, c], the share of a cell's
+    epochs that have no quality though no plan left them out: no budget, race or known probability
+    (`_missing`). suite: int64[n] codes. name: int64[n] codes into `groups`, the names (suite,
+    group); the split goes by name. joined: int64[names] which names hold copies of one another's
+    prompts (`outcomes.copies`), so they may span suites. group: int64[n] clusters, what errors,
+    folds and neighbours take for one: names that are joined, and near copies among prompts without
+    a `group` of their own (`outcomes.near`). prompts: a text or None per sample. vectors:
+    float64[n, d] of the user's own, NaN where a sample has none; None where none has.
     """
 
     candidates: tuple[Candidate, ...]
@@ -84,10 +88,14 @@ class OutcomeMatrix:
         return len(self.sample_id)
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, candidates: tuple[Candidate, ...] | None = None) -> OutcomeMatrix:
-        """The matrix of a validated outcomes table; rows that are not evidence (`infra`, `budget`) are left out.
+    def from_frame(
+        cls, frame: pd.DataFrame, candidates: tuple[Candidate, ...] | None = None
+    ) -> OutcomeMatrix:
+        """The matrix of a validated outcomes table; rows that are not evidence (`infra`, `budget`)
+        are left out.
 
-        With `candidates`, the columns are those, whether seen or not, and rows of others are left out.
+        With `candidates`, the columns are those, whether seen or not, and rows of others are left
+        out.
         """
         scored = frame[frame["status"].isin(SCORED)]
         columns = candidates if candidates is not None else candidates_of(scored)
@@ -123,7 +131,9 @@ class OutcomeMatrix:
             quality=quality,
             cost_usd=_cell_means(scored, "cost_usd", row, column, shape),
             check=_cell_means(scored, "check", row, column, shape),
-            epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64),
+            epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1])
+            .reshape(shape)
+            .astype(np.int64),
             weight=weight,
             missing=missing,
             latency_s=_cell_means(scored, "latency_s", row, column, shape),
@@ -132,7 +142,8 @@ class OutcomeMatrix:
 
     @property
     def used_groups(self) -> tuple[tuple[str, str], ...]:
-        """The names of these rows and of copies of their prompts, which `take` may have left out."""
+        """The names of these rows and of copies of their prompts, which `take` may have left
+        out."""
         return tuple(self.groups[k] for k in np.flatnonzero(np.isin(self.joined, self.joined[self.name])))
 
     @property
@@ -141,15 +152,16 @@ class OutcomeMatrix:
         return self.weight if (self.weight != 1).any() else None
 
     def drawn(self, column: int) -> npt.NDArray[np.bool_] | None:
-        """[n] rows on which a candidate was to run that ran on a drawn part alone, from its first sample on; None for
-        any other. Whatever group it ran a sample of was drawn: where another sample of it has no outcome, that is
-        missing. So is what it began and what was lost."""
+        """[n] rows on which a candidate was to run that ran on a drawn part alone, from its first
+        sample on; None for any other. Whatever group it ran a sample of was drawn: where another
+        sample of it has no outcome, that is missing. So is what it began and what was lost."""
         known = ~np.isnan(self.quality[:, column]) | (self.missing[:, column] > 0)
         rows = np.isin(self.name, self.name[known])
         return rows if known.any() and not rows.all() and (self.weight[known, column] > 1).all() else None
 
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> OutcomeMatrix:
-        """The same candidates, suites and groups on a subset of the samples (indices or a mask)."""
+        """The same candidates, suites and groups on a subset of the samples (indices or a
+        mask)."""
         chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return OutcomeMatrix(
             candidates=self.candidates,
@@ -174,8 +186,9 @@ class OutcomeMatrix:
 
 @dataclass(frozen=True)
 class _Placed:
-    """All rows of a table that belong to a cell [n, c] of a matrix, evidence or not: their cells, epochs, whether they
-    have a quality, and whether a plan left them out. What a person set aside is no plan: he may have seen it.
+    """All rows of a table that belong to a cell [n, c] of a matrix, evidence or not: their cells,
+    epochs, whether they have a quality, and whether a plan left them out. What a person set aside
+    is no plan: he may have seen it.
     """
 
     row: Ints
@@ -188,9 +201,15 @@ class _Placed:
 
     @classmethod
     def of(
-        cls, frame: pd.DataFrame, keys: dict[tuple[str, str], int], index: dict[Candidate, int], shape: tuple[int, int]
+        cls,
+        frame: pd.DataFrame,
+        keys: dict[tuple[str, str], int],
+        index: dict[Candidate, int],
+        shape: tuple[int, int],
     ) -> _Placed:
-        row = np.array([keys.get(k, -1) for k in zip(frame["suite"], frame["sample_id"], strict=True)], np.int64)
+        row = np.array(
+            [keys.get(k, -1) for k in zip(frame["suite"], frame["sample_id"], strict=True)], np.int64
+        )
         column = np.array([index.get(candidate, -1) for candidate in by_row(frame)], np.int64)
         inside = (row >= 0) & (column >= 0)
         kept = frame[inside]
@@ -215,8 +234,9 @@ class _Placed:
         return found
 
     def drawn(self, suite: Ints, weight: Floats) -> npt.NDArray[np.bool_]:
-        """[c] who ran at known probabilities, and on about as many rows of their suites as these say: weights add up to
-        all of them, within DRAWN_ERRORS standard errors. Where they do not, something else left rows out.
+        """[c] who ran at known probabilities, and on about as many rows of their suites as these
+        say: weights add up to all of them, within DRAWN_ERRORS standard errors. Where they do not,
+        something else left rows out.
         """
         begun = np.zeros(self.shape, bool)
         begun[self.row[~self.planned], self.column[~self.planned]] = True
@@ -228,9 +248,10 @@ class _Placed:
         return np.asarray(explained & (weight > 1).any(axis=0), bool)
 
     def missing(self, suite: Ints, drawn: npt.NDArray[np.bool_]) -> Floats:
-        """[n, c] the share of epochs without a quality that no plan left out. Of a column that was `drawn` [c], by a
-        race or otherwise, a row must say so. Of any other an epoch is due on a sample where somebody ran it, and it
-        ran that epoch somewhere in the suite; and one epoch is due where it ran none."""
+        """[n, c] the share of epochs without a quality that no plan left out. Of a column that was
+        `drawn` [c], by a race or otherwise, a row must say so. Of any other an epoch is due on a
+        sample where somebody ran it, and it ran that epoch somewhere in the suite; and one epoch
+        is due where it ran none."""
         known, lost, left = np.zeros(self.shape), np.zeros(self.shape), np.zeros(self.shape, bool)
         for epoch in np.unique(self.epoch):
             here = self.epoch == epoch

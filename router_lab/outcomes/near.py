@@ -1,16 +1,18 @@
 """Near copies: prompts made from one template, which tell less than as many different questions.
 
-Two prompts are near copies where the words and pairs of words that they share are at least ALIKE of all that either has
-(Jaccard), with numbers taken for one another and names too (capitalised words within a sentence), and without what more
-than COMMON of a suite's prompts have: instructions, forms of answer, and the form of a suite that is one template
-throughout, which does not tell which of its prompts are alike. Pairs are found by MinHash in bands (Broder 1997) and
+Two prompts are near copies where the words and pairs of words that they share are at least ALIKE
+of all that either has (Jaccard), with numbers taken for one another and names too (capitalised
+words within a sentence), and without what more than COMMON of a suite's prompts have:
+instructions, forms of answer, and the form of a suite that is one template throughout, which does
+not tell which of its prompts are alike. Pairs are found by MinHash in bands (Broder 1997) and
 compared exactly, so time is linear in the rows.
 
-Measured by `make bench-copies` against groups that were written down by those who made the prompts (pairs of theirs
-found / pairs found): arithmetic 277 of 277 / 277, agent 36 of 36 / 36, code 93 of 96 / 93, dates 814 of 814 /
-993, extraction 165 of 216 / 165, triage (paraphrases, not templates) 0 of 190 / 0. A suite of many templates is chained
-further than its groups: SimpleQA, "In which year was the municipality of ... founded?", 103 prompts in one cluster. A
-suite that is one template throughout (logic puzzles, "question 17 of many") is left alone.
+Measured by `make bench-copies` against groups that were written down by those who made the prompts
+(pairs of theirs found / pairs found): arithmetic 277 of 277 / 277, agent 36 of 36 / 36, code 93 of
+96 / 93, dates 814 of 814 / 993, extraction 165 of 216 / 165, triage (paraphrases, not templates) 0
+of 190 / 0. A suite of many templates is chained further than its groups: SimpleQA, "In which year
+was the municipality of ... founded?", 103 prompts in one cluster. A suite that is one template
+throughout (logic puzzles, "question 17 of many") is left alone.
 """
 
 from __future__ import annotations
@@ -32,15 +34,18 @@ Hashes = npt.NDArray[np.uint64]
 ALIKE = 0.6
 COMMON = 1 / 3
 LEAST = 5
-"""Words and pairs that a prompt must have beyond what is common in its suite: with fewer, nothing is said of it."""
+"""Words and pairs that a prompt must have beyond what is common in its suite: with fewer, nothing
+is said of it."""
 READ = 2_000
 """Characters that are read at the beginning, and as many at the end, of a longer prompt."""
 BANDS, DEEP = 20, 3
-"""A pair at ALIKE meets in one of the bands with probability .99; the rows of a template need but a chain of pairs."""
+"""A pair at ALIKE meets in one of the bands with probability .99; the rows of a template need but
+a chain of pairs."""
 CHUNK = 20_000
 """Pairs compared at a time."""
 WIDTH = 1 << 22
-"""Columns of features, by their hash: two of a prompt's few hundred share one with a probability of some 1 in 100."""
+"""Columns of features, by their hash: two of a prompt's few hundred share one with a probability
+of some 1 in 100."""
 KEPT = 4
 """Answers that are kept: a gate and a replay build several matrices of one table."""
 
@@ -52,8 +57,9 @@ _PAIR = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 class Features(NamedTuple):
-    """has: float32 CSR [n, WIDTH] of ones; size: int64 [n] how many each prompt has; rows: those that are told by
-    enough, in an order that their features give; entries, starts: of these rows, the features that others have too."""
+    """has: float32 CSR [n, WIDTH] of ones; size: int64 [n] how many each prompt has; rows: those
+    that are told by enough, in an order that their features give; entries, starts: of these rows,
+    the features that others have too."""
 
     has: sp.csr_array
     size: Ints
@@ -66,7 +72,8 @@ _kept: dict[bytes, Ints] = {}
 
 
 def near_copies(suite: Ints, prompts: Sequence[str]) -> Ints:
-    """[n] the least row to which each row is linked by a chain of near copies; itself where there is none.
+    """[n] the least row to which each row is linked by a chain of near copies; itself where there
+    is none.
 
     suite [n]: codes. Which rows are linked does not depend on their order.
     """
@@ -97,7 +104,8 @@ def _linked(suite: Ints, prompts: Sequence[str]) -> Ints:
 
 
 def _bands(features: Features) -> Iterator[Hashes]:
-    """For each band, of each of `features.rows` a hash of the DEEP least of its features under as many orders."""
+    """For each band, of each of `features.rows` a hash of the DEEP least of its features under as
+    many orders."""
     salts = _mixed(np.arange(1, 2 * BANDS * DEEP + 1, dtype=np.uint64)).reshape(BANDS, DEEP, 2) | np.uint64(1)
     if not len(features.rows):
         return
@@ -117,7 +125,8 @@ def _mixed(value: Hashes) -> Hashes:
 
 
 def _meeting(rows: Ints, mixed: Hashes, component: Ints) -> Ints:
-    """[m, 2] rows that meet in a band and are not linked yet: each with the first that it meets and with the last."""
+    """[m, 2] rows that meet in a band and are not linked yet: each with the first that it meets
+    and with the last."""
     order = np.argsort(mixed, kind="stable")
     rows, mixed = rows[order], mixed[order]
     _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
@@ -154,7 +163,8 @@ def masked_words(prompt: str) -> list[str]:
 
 
 def _features(suite: Ints, prompts: Sequence[str]) -> Features:
-    """Which words and pairs of neighbouring words each prompt has, but for those common in its suite."""
+    """Which words and pairs of neighbouring words each prompt has, but for those common in its
+    suite."""
     row, column = _entries(prompts)
     kept = ~_common(suite, row, column)
     row, column = row[kept], column[kept]
@@ -172,7 +182,8 @@ def _features(suite: Ints, prompts: Sequence[str]) -> Features:
 
 
 def _entries(prompts: Sequence[str]) -> tuple[Ints, Ints]:
-    """Row and column of every feature of every prompt, once, in order; a column is a hash that no other row changes."""
+    """Row and column of every feature of every prompt, once, in order; a column is a hash that no
+    other row changes."""
     codes: dict[str, int] = {}
     flat: list[int] = []
     ends = [0]
@@ -197,7 +208,11 @@ def _common(suite: Ints, row: Ints, column: Ints) -> npt.NDArray[np.bool_]:
     """Which entries are of features that more than COMMON of their suite's rows have."""
     where = suite[row] * WIDTH + column
     ordered = np.sort(where)
-    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(ordered) else np.zeros(0, np.int64)
+    first = (
+        np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+        if len(ordered)
+        else np.zeros(0, np.int64)
+    )
     count = np.diff(np.append(first, len(ordered)))
     often = ordered[first[count > COMMON * np.bincount(suite)[ordered[first] // WIDTH]]]
     return np.isin(where, often)

@@ -1,4 +1,5 @@
-"""The `request` column of a table: what each candidate was really asked with, where no log says it."""
+"""The `request` column of a table: what each candidate was really asked with, where no log says
+it."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ KEYS = ("api", "arguments", "system", "few_shot", "content")
 def take_requests(out: pd.DataFrame, where: str) -> dict[Any, Any]:
     """`out.attrs` with the requests of `out["request"]` at their candidates; the column goes.
 
-    A cell is null, or an object (in CSV its JSON) of `api` and `arguments`, perhaps `system` and `few_shot`, the same
-    in all rows of a candidate and suite; one row of these may say it for all. Raises InputError naming the row.
+    A cell is null, or an object (in CSV its JSON) of `api` and `arguments`, perhaps `system` and
+    `few_shot`, the same in all rows of a candidate and suite; one row of these may say it for all.
+    Raises InputError naming the row.
     """
     found: dict[tuple[str, str | None], dict[str, dict[str, Any]]] = defaultdict(dict)
     unsaid: dict[tuple[str, str | None], set[str]] = defaultdict(set)
@@ -49,7 +51,8 @@ def take_requests(out: pd.DataFrame, where: str) -> dict[Any, Any]:
 
 
 def one_request(by_suite: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """One request of a candidate from those of its suites; requests that differ between them stand under `suites`."""
+    """One request of a candidate from those of its suites; requests that differ between them stand
+    under `suites`."""
     requests = list(by_suite.values())
     if all(request == requests[0] for request in requests):
         return requests[0]
@@ -59,16 +62,25 @@ def one_request(by_suite: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def merged(frames: Sequence[pd.DataFrame]) -> dict[tuple[str, str | None], dict[str, Any]]:
-    """The request of each candidate from several tables: what one says of a suite does not hold for another's suites.
+    """The request of each candidate from several tables: what one says of a suite does not hold
+    for another's suites.
 
-    Where two say different things of one suite, or one of them nothing, no request is what was measured there.
+    Where two say different things of one suite, or one of them nothing, no request is what was
+    measured there.
     """
-    found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for frame in frames:
-        said = {(c["model"], c.get("effort")): c.get("request") or UNSAID for c in frame.attrs.get("candidates", ())}
+        said = {
+            (c["model"], c.get("effort")): c.get("request") or UNSAID
+            for c in frame.attrs.get("candidates", ())
+        }
         efforts = frame["effort"] if "effort" in frame.columns else [None] * len(frame)
         names = zip(frame["model"], efforts, frame["suite"], strict=True)
-        for model, effort, suite in dict.fromkeys((m, e if isinstance(e, str) else None, s) for m, e, s in names):
+        for model, effort, suite in dict.fromkeys(
+            (m, e if isinstance(e, str) else None, s) for m, e, s in names
+        ):
             request = said.get((model, effort), UNSAID)
             found[model, effort][suite].append((request.get("suites") or {suite: request}).get(suite, UNSAID))
     return {
@@ -85,8 +97,13 @@ def joined(requests: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return first
     kept = next((request for request in requests if request.get("reproducible") is False), None)
     reason = kept["reason"] if kept else "it was sent in different frames, or with different settings"
-    reason = reason if UNSAID not in requests else "a part of its outcomes does not say how they were asked for"
-    return {key: value for key, value in first.items() if key != "content"} | {"reproducible": False, "reason": reason}
+    reason = (
+        reason if UNSAID not in requests else "a part of its outcomes does not say how they were asked for"
+    )
+    return {key: value for key, value in first.items() if key != "content"} | {
+        "reproducible": False,
+        "reason": reason,
+    }
 
 
 def _read(cell: Any, where: str) -> dict[str, Any] | None:
@@ -97,7 +114,9 @@ def _read(cell: Any, where: str) -> dict[str, Any] | None:
     if value is None or (not isinstance(value, dict) and pd.isna(value)):
         return None
     if not isinstance(value, dict) or not value.keys() <= set(KEYS):
-        raise InputError(f"{where}: `request` is {str(value)[:80]!r}; it must be an object of {', '.join(KEYS)}")
+        raise InputError(
+            f"{where}: `request` is {str(value)[:80]!r}; it must be an object of {', '.join(KEYS)}"
+        )
     if value.get("api") not in APIS or not isinstance(value.get("arguments"), dict):
         raise InputError(
             f"{where}: `request` needs `api`, one of {', '.join(APIS)}, and `arguments`, an object of what that SDK's "

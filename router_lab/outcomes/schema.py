@@ -1,4 +1,5 @@
-"""The two tables of the project: their columns, what may stand in them, and the errors that say what does not."""
+"""The two tables of the project: their columns, what may stand in them, and the errors that say
+what does not."""
 
 from __future__ import annotations
 
@@ -23,11 +24,13 @@ from router_lab.runtime.values import NUMBER_RULE, QUALITY_RULE, STATUS_RULE, ST
 REQUIRED = ("suite", "sample_id", "model", "quality")
 KEY = ("suite", "sample_id", "epoch", "model", "effort")
 SCORED = ("ok", "error", "limit")
-"""Statuses whose quality counts; `infra` and `budget` rows are not evidence about a candidate. `infra`: begun, and kept
-from an answer or a score by something else (the server, the operator, an interrupt, a scorer that gave none). `budget`:
-left out on purpose: for money, by a race, by a person who invalidated it, or never begun. `reason` says which."""
+"""Statuses whose quality counts; `infra` and `budget` rows are not evidence about a candidate.
+`infra`: begun, and kept from an answer or a score by something else (the server, the operator, an
+interrupt, a scorer that gave none). `budget`: left out on purpose: for money, by a race, by a
+person who invalidated it, or never begun. `reason` says which."""
 INVALIDATED = "invalidated"
-"""How the reason of a `budget` row begins that a person has set aside: of his choosing, so not left out by a plan."""
+"""How the reason of a `budget` row begins that a person has set aside: of his choosing, so not
+left out by a plan."""
 
 TEXT = (
     "suite", "sample_id", "model", "effort", "prompt", "status", "group", "settings_sha", "dataset_sha", "tier",
@@ -37,12 +40,13 @@ MAY_BE_EMPTY = ("prompt", "answer")
 """Texts of no characters are texts there; in every other text column they are missing."""
 NUMBERS = (*TOKENS, "total_tokens", "turns", "cost_usd", "paid_usd", "judge_usd", "retries", "latency_s", "seconds",
            "weight", "inclusion", "signals_usd")  # fmt: skip
-"""Never negative. `inclusion` is the known probability with which this row was run (a race keeps a random control
-share), `weight` one over it; absent means 1, and the weight follows from the inclusion where only that is given."""
+"""Never negative. `inclusion` is the known probability with which this row was run (a race keeps a
+random control share), `weight` one over it; absent means 1, and the weight follows from the
+inclusion where only that is given."""
 
 FLAGS = ("check", "cut_off")
-"""True, false or null. `cut_off`: an answer of the sample ended at `max_tokens`, so its quality may be the limit's; a
-table without the column, or a null, says nothing of it."""
+"""True, false or null. `cut_off`: an answer of the sample ended at `max_tokens`, so its quality
+may be the limit's; a table without the column, or a null, says nothing of it."""
 
 OUTCOME_COLUMNS = (
     "suite", "sample_id", "epoch", "model", "effort", "prompt", "quality", "status", *TOKENS, "turns", "cost_usd",
@@ -96,14 +100,16 @@ MEANINGS = {
 
 
 def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.DataFrame:
-    """`frame` with defaults filled in, types settled, rows in a fixed order; `frame` itself is left alone.
+    """`frame` with defaults filled in, types settled, rows in a fixed order; `frame` itself is
+    left alone.
 
-    Errors name a row by its index label, and call it what the index is called (`line` of a file), else `row`.
-    Cells are read by `outcomes.cells`: text columns keep what is written, in number columns text is read as numbers.
-    Exact copies of a row are dropped. Unknown columns are kept, and so is `frame.attrs`.
-    Raises InputError for a missing column, an unknown status, a quality outside [0, 1] or missing where the status
-    counts, a negative number, two different rows for one (suite, sample, epoch, candidate), or one candidate name with
-    two `settings_sha` in one suite (a preset may have settings of its own for a suite), or a bad `vector`
+    Errors name a row by its index label, and call it what the index is called (`line` of a file),
+    else `row`. Cells are read by `outcomes.cells`: text columns keep what is written, in number
+    columns text is read as numbers. Exact copies of a row are dropped. Unknown columns are kept,
+    and so is `frame.attrs`. Raises InputError for a missing column, an unknown status, a quality
+    outside [0, 1] or missing where the status counts, a negative number, two different rows for
+    one (suite, sample, epoch, candidate), or one candidate name with two `settings_sha` in one
+    suite (a preset may have settings of its own for a suite), or a bad `vector`
     (`settle_vectors`).
     """
     missing = [c for c in REQUIRED if c not in frame.columns]
@@ -133,19 +139,23 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
 
 
 class Shared(list[Any]):
-    """A list in `attrs` that all copies of a table share, and nobody changes. pandas copies `attrs` in depth at every
-    operation: with the requests of eight candidates on six suites that was nine tenths of the time of a report."""
+    """A list in `attrs` that all copies of a table share, and nobody changes. pandas copies
+    `attrs` in depth at every operation: with the requests of eight candidates on six suites that
+    was nine tenths of the time of a report."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Shared:
         return self
 
 
 def validate_calls(frame: pd.DataFrame, *, where: str = "calls") -> pd.DataFrame:
-    """The calls table with types settled and rows in a fixed order. Raises InputError for a missing key column."""
+    """The calls table with types settled and rows in a fixed order. Raises InputError for a
+    missing key column."""
     needed = ("suite", "sample_id", "model", "turn")
     missing = [c for c in needed if c not in frame.columns]
     if missing:
-        raise InputError(f"{where}: column {', '.join(missing)} is missing; a calls table needs {', '.join(needed)}")
+        raise InputError(
+            f"{where}: column {', '.join(missing)} is missing; a calls table needs {', '.join(needed)}"
+        )
     out = frame.copy(deep=False)
     for column in [c for c in TEXT if c in out.columns]:
         out[column] = text_column(out[column], where, column)
@@ -217,7 +227,8 @@ def _settle_inclusion(out: pd.DataFrame, where: str) -> None:
 def _refuse(
     out: pd.DataFrame, bad: pd.Series[Any], where: str, said: str, values: pd.Series[Any] | None = None
 ) -> None:
-    """InputError for the first row where `bad` holds; `said` is formatted with that row's value."""
+    """InputError for the first row where `bad` holds; `said` is formatted with that row's
+    value."""
     mask = bad.to_numpy(dtype=bool)
     if mask.any():
         at = int(mask.argmax())
@@ -226,9 +237,11 @@ def _refuse(
 
 
 def _groups(out: pd.DataFrame) -> pd.Series[Any]:
-    """The cluster key: as given; else equal prompts of a suite are one cluster, by a hash that ignores other rows.
+    """The cluster key: as given; else equal prompts of a suite are one cluster, by a hash that
+    ignores other rows.
 
-    A prompt of no characters tells nothing of what is alike: its sample is a cluster of its own, as without a prompt.
+    A prompt of no characters tells nothing of what is alike: its sample is a cluster of its own,
+    as without a prompt.
     """
     given: pd.Series[Any]
     given = out["group"] if "group" in out.columns else pd.Series(None, index=out.index, dtype="str")
@@ -277,7 +290,8 @@ def _name(row: Any) -> str:
 
 
 def cut_off_share(scored: pd.DataFrame) -> float:
-    """Share of rows with an answer that was cut off at `max_tokens`, of those where it is known; NaN if of none."""
+    """Share of rows with an answer that was cut off at `max_tokens`, of those where it is known;
+    NaN if of none."""
     if "cut_off" not in scored.columns:
         return float("nan")
     known = scored["cut_off"].dropna()

@@ -1,4 +1,5 @@
-"""A table file of the user's, CSV, TSV, JSONL or Parquet, as a frame whose cells still hold all that was written."""
+"""A table file of the user's, CSV, TSV, JSONL or Parquet, as a frame whose cells still hold all
+that was written."""
 
 from __future__ import annotations
 
@@ -10,7 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.outcomes.cells import Written, number_column, place, refuse_doubled, storable, text_column, written
+from router_lab.outcomes.cells import (
+    Written,
+    number_column,
+    place,
+    refuse_doubled,
+    storable,
+    text_column,
+    written,
+)
 from router_lab.outcomes.delimited import (
     DELIMITERS,
     file_text,
@@ -42,9 +51,9 @@ _OTHERS = {
 
 
 def table_kind(path: Path) -> str | None:
-    """`csv` (also of tabs), `jsonl` or `parquet` by the file's name, with or without `.gz`; a `.json` file that holds a
-    list is a table too, since a log is a mapping, and so is a part of a decision log (`x.jsonl.1`). None = no table.
-    Raises InputError for a sort of table not read."""
+    """`csv` (also of tabs), `jsonl` or `parquet` by the file's name, with or without `.gz`; a
+    `.json` file that holds a list is a table too, since a log is a mapping, and so is a part of a
+    decision log (`x.jsonl.1`). None = no table. Raises InputError for a sort of table not read."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     last = suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:]
     if last and last[0] in _OTHERS and not path.is_dir():
@@ -56,13 +65,18 @@ def table_kind(path: Path) -> str | None:
 
 
 def read_table_file(
-    path: Path, *, delimiter: str | None = None, encoding: str | None = None, names: Collection[str] = OUTCOME_COLUMNS
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    names: Collection[str] = OUTCOME_COLUMNS,
 ) -> tuple[pd.DataFrame, str | None, list[str]]:
-    """(table, delimiter, what was found of its dialect) of a table file; rows are indexed by `line` where it has lines.
+    """(table, delimiter, what was found of its dialect) of a table file; rows are indexed by
+    `line` where it has lines.
 
-    A file without a known ending is read as CSV. CSV cells are `str`; JSONL and Parquet cells are what they are there,
-    integers exact. delimiter, encoding: of text files, None = found out (`delimited`); names: columns that a header is
-    likely to have. Raises InputError.
+    A file without a known ending is read as CSV. CSV cells are `str`; JSONL and Parquet cells are
+    what they are there, integers exact. delimiter, encoding: of text files, None = found out
+    (`delimited`); names: columns that a header is likely to have. Raises InputError.
     """
     kind = table_kind(path)
     if kind == "parquet":
@@ -74,7 +88,11 @@ def read_table_file(
     if kind == "jsonl":
         return _from_json(path, text), None, said
     frame, sign = read_delimited(path, text, delimiter, names)
-    return frame, sign, [*([] if sign == "," else [f"{DELIMITERS.get(sign, repr(sign))} between columns"]), *said]
+    return (
+        frame,
+        sign,
+        [*([] if sign == "," else [f"{DELIMITERS.get(sign, repr(sign))} between columns"]), *said],
+    )
 
 
 def _from_json(path: Path, text: str) -> pd.DataFrame:
@@ -129,33 +147,43 @@ def _storable_tree(tree: Any) -> Any:
 
 
 def settle_others(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` with the columns that are not ours as plain as they can be: JSON numbers that came as objects become
-    integers, or floats where one is not whole; everything else is left as it is."""
+    """`frame` with the columns that are not ours as plain as they can be: JSON numbers that came
+    as objects become integers, or floats where one is not whole; everything else is left as it
+    is."""
     found = {}
-    for column in [c for c in frame.columns if frame[c].dtype == object and c not in TEXT and not is_number(c)]:
+    for column in [
+        c for c in frame.columns if frame[c].dtype == object and c not in TEXT and not is_number(c)
+    ]:
         kinds = {type(value) for value in frame[column] if value is not None}
         if kinds and kinds <= {Written, int, float}:
             whole = kinds == {int}
-            found[column] = frame[column] if whole and frame[column].isna().any() else pd.to_numeric(frame[column])
+            found[column] = (
+                frame[column] if whole and frame[column].isna().any() else pd.to_numeric(frame[column])
+            )
         elif kinds == {str}:
             found[column] = text_column(frame[column], "", column)
     return frame.assign(**found)
 
 
 def read_labels(path: Path, required: Sequence[str]) -> pd.DataFrame:
-    """Audited rows from a table file: text columns as text, `quality` in [0, 1] or refused; `required` must be there.
+    """Audited rows from a table file: text columns as text, `quality` in [0, 1] or refused;
+    `required` must be there.
 
     Raises InputError naming the file, the row, the value and the rule.
     """
     table, sign, _ = read_table_file(path)
     missing = [c for c in required if c not in table.columns]
     if missing:
-        raise InputError(f"{path}: column {', '.join(missing)} is missing; an audit needs {', '.join(required)}")
+        raise InputError(
+            f"{path}: column {', '.join(missing)} is missing; an audit needs {', '.join(required)}"
+        )
     if sign is not None:
         table, _ = settle_decimals(table, [c for c in table.columns if is_number(c)], None, str(path))
     for column in [c for c in TEXT if c in table.columns]:
         table[column] = text_column(table[column], str(path), column)
-    quality = number_column(table["quality"], str(path), "quality", truth=True, wanted="a number, or true or false")
+    quality = number_column(
+        table["quality"], str(path), "quality", truth=True, wanted="a number, or true or false"
+    )
     wrong = ~quality.between(0, 1).to_numpy(bool)
     if wrong.any():
         at = int(wrong.argmax())

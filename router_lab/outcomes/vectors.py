@@ -1,4 +1,5 @@
-"""Column `vector`: numbers of the user's own for each sample, such as an embedding of its prompt."""
+"""Column `vector`: numbers of the user's own for each sample, such as an embedding of its
+prompt."""
 
 from __future__ import annotations
 
@@ -19,10 +20,12 @@ GREATEST = 1e9
 
 
 def settle_vectors(out: pd.DataFrame, where: str) -> list[Floats]:
-    """Replace column `vector` by whole numbers, rows of the list returned (-1 = null), so that rows can be compared.
+    """Replace column `vector` by whole numbers, rows of the list returned (-1 = null), so that
+    rows can be compared.
 
-    A cell is null, a list or array of numbers, or the JSON text of a list (as CSV has it). Raises InputError, naming
-    the row, for anything else, a number that is not finite or beyond 1e9, two lengths, or two vectors of one sample.
+    A cell is null, a list or array of numbers, or the JSON text of a list (as CSV has it). Raises
+    InputError, naming the row, for anything else, a number that is not finite or beyond 1e9, two
+    lengths, or two vectors of one sample.
     """
     known: dict[bytes, int] = {}
     found: list[Floats] = []
@@ -93,8 +96,9 @@ def _refuse_two(out: pd.DataFrame, codes: npt.NDArray[np.int64], where: str) -> 
 
 
 def vectors_of(frame: pd.DataFrame, row: npt.NDArray[np.int64], count: int) -> Floats | None:
-    """float64[count, d] from the column of a validated table, `row` the sample of each of its rows: one row with a
-    vector is enough, a sample without any is NaN. None where no row has one."""
+    """float64[count, d] from the column of a validated table, `row` the sample of each of its
+    rows: one row with a vector is enough, a sample without any is NaN. None where no row has
+    one."""
     if COLUMN not in frame.columns:
         return None
     result: Floats | None = None

@@ -22,16 +22,17 @@ ONE = {"models": "model", "tools": "tool"}
 
 
 def add_price(path: str | Path, model: str, **fields: Any) -> Price:
-    """Append an entry for `model` to `path` (made if absent) and return it. Comments and order stay as they are.
+    """Append an entry for `model` to `path` (made if absent) and return it. Comments and order
+    stay as they are.
 
-    An entry of the same day that lacks every one of the fields given (and neither `input` nor `output` is among them)
-    is completed instead: nothing was priced by what was not there.
+    An entry of the same day that lacks every one of the fields given (and neither `input` nor
+    `output` is among them) is completed instead: nothing was priced by what was not there.
 
     Args:
         fields: those of `config.Price`; `starts` and `checked` default to today, in UTC.
 
-    Raises InputError, writing nothing, for an entry that breaks a rule or would stand beside one of the same day: a
-    past entry is never edited, since outcomes were priced with it.
+    Raises InputError, writing nothing, for an entry that breaks a rule or would stand beside one
+    of the same day: a past entry is never edited, since outcomes were priced with it.
     """
     if not model.strip():
         raise InputError("prices add: the model's name is empty; write it as in the sweep file")
@@ -52,7 +53,8 @@ def add_price(path: str | Path, model: str, **fields: Any) -> Price:
 
 
 def add_tool(path: str | Path, tool: str, **fields: Any) -> ToolPrice:
-    """The same for a tool that the harness itself runs, by the name under which the model calls it."""
+    """The same for a tool that the harness itself runs, by the name under which the model calls
+    it."""
     target = Path(path)
     text, existing = _existing(target)
     given = {key: value for key, value in fields.items() if value is not None}
@@ -66,7 +68,9 @@ def _existing(target: Path) -> tuple[str, Prices]:
     prices = read_prices(target)
     text = read_regular(target).decode("utf-8-sig")
     # `null`, or comments alone: a mapping without keys, to which lines are added.
-    return text if isinstance(yaml.compose(text, Loader=yaml.SafeLoader), yaml.MappingNode) else _comments(text), prices
+    return text if isinstance(yaml.compose(text, Loader=yaml.SafeLoader), yaml.MappingNode) else _comments(
+        text
+    ), prices
 
 
 def _comments(text: str) -> str:
@@ -79,7 +83,8 @@ def _add(
     target: Path, text: str, root: str, name: str, rows: list[Any], kind: type[Price] | type[ToolPrice],
     given: dict[str, Any],
 ) -> None:  # fmt: skip
-    # Two date objects: YAML would write one object that stands in two places as an anchor and an alias.
+    # Two date objects: YAML would write one object that stands in two places as an anchor and an
+    # alias.
     fields = {"starts": today(), "checked": dt.date.fromordinal(today().toordinal()), **given}
     entry = parse(kind, fields, where=f"prices add {name!r}")
     if any(old.starts == entry.starts for old in rows):
@@ -133,13 +138,17 @@ def _into(text: str, node: yaml.MappingNode, key: str, value: Any) -> str:
     """`key: value` as the last of a mapping, in the style in which that is written."""
     if node.flow_style:
         return _before_end(text, node, _flow({key: value})[1:-1])
-    body = yaml.safe_dump({key: value}, sort_keys=False, default_flow_style=False, allow_unicode=True).splitlines()
+    body = yaml.safe_dump(
+        {key: value}, sort_keys=False, default_flow_style=False, allow_unicode=True
+    ).splitlines()
     lines, at, indent = text.splitlines(), _last_line(node) + 1, " " * node.value[0][0].start_mark.column
     return "\n".join([*lines[:at], *(indent + line for line in body), *lines[at:]]) + "\n"
 
 
 def _flow(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, default_flow_style=True, allow_unicode=True, width=10_000).strip()
+    return yaml.safe_dump(
+        value, sort_keys=False, default_flow_style=True, allow_unicode=True, width=10_000
+    ).strip()
 
 
 def _before_end(text: str, node: yaml.Node, more: str) -> str:
@@ -155,7 +164,9 @@ def _entry_node(text: str, model: str, old: Price) -> yaml.MappingNode:
     rows = next(value for name, value in models.value if name.value == model)
     starts = old.starts.isoformat()
     found: yaml.MappingNode
-    found = next(row for row in rows.value if any(k.value == "starts" and v.value == starts for k, v in row.value))
+    found = next(
+        row for row in rows.value if any(k.value == "starts" and v.value == starts for k, v in row.value)
+    )
     return found
 
 
@@ -192,17 +203,21 @@ def _insert(text: str, section: str, name: str, fields: dict[str, Any]) -> str:
 
 
 def _key(name: str) -> str:
-    """A name as a key of YAML, on one line. Raises InputError for one that is too long to be a key."""
+    """A name as a key of YAML, on one line. Raises InputError for one that is too long to be a
+    key."""
     key = yaml.safe_dump({name: None}, default_flow_style=False).rsplit(":", 1)[0]
     if "\n" in key or key.startswith("? "):  # a long or odd one, which would be written over several lines
         key = yaml.safe_dump(name, default_style='"', width=math.inf).strip()
     if len(key) > LONGEST_KEY:
-        raise InputError(f"prices add: the name takes {len(key):,} characters in YAML, at most {LONGEST_KEY:,} do")
+        raise InputError(
+            f"prices add: the name takes {len(key):,} characters in YAML, at most {LONGEST_KEY:,} do"
+        )
     return key
 
 
 def _first(lines: list[str], place: tuple[yaml.Node, yaml.Node], key: str, entry: list[str]) -> str:
-    """The first entry of a section that is left empty or written `models: {}`, as `init` does; a comment stays."""
+    """The first entry of a section that is left empty or written `models: {}`, as `init` does; a
+    comment stays."""
     start, end = place[1].start_mark, place[1].end_mark
     if start.index == end.index:
         start = end = place[0].end_mark  # nothing is written there; the colon is
@@ -214,7 +229,8 @@ def _first(lines: list[str], place: tuple[yaml.Node, yaml.Node], key: str, entry
 
 
 def _last_line(node: yaml.Node) -> int:
-    """The line of the last scalar under `node`; a block's own end mark is only where the next thing begins."""
+    """The line of the last scalar under `node`; a block's own end mark is only where the next
+    thing begins."""
     if isinstance(node, yaml.MappingNode) and node.value and not node.flow_style:
         return _last_line(node.value[-1][1])
     if isinstance(node, yaml.SequenceNode) and node.value and not node.flow_style:

@@ -1,4 +1,5 @@
-"""genai-prices as the default source of prices, read strictly: a model that it does not name is not priced."""
+"""genai-prices as the default source of prices, read strictly: a model that it does not name is
+not priced."""
 
 from __future__ import annotations
 
@@ -36,12 +37,12 @@ VERSION = re.compile(r"[-@:](latest|v\d[\w.:-]*|20\d{2}-?\d{2}-?\d{2})([-@:].*)?
 
 @cache
 def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
-    """Rates of an Inspect model name (`provider/model`) at a moment (UTC), or None where genai-prices does not list
-    exactly that model.
+    """Rates of an Inspect model name (`provider/model`) at a moment (UTC), or None where
+    genai-prices does not list exactly that model.
 
-    genai-prices matches by prefix, so that an unknown new release would get its predecessor's price; here the name must
-    be the listed one, up to a date or version suffix. A listed price of zero is no price. Kinds of price that are not
-    known here stand in `unknown`.
+    genai-prices matches by prefix, so that an unknown new release would get its predecessor's
+    price; here the name must be the listed one, up to a date or version suffix. A listed price of
+    zero is no price. Kinds of price that are not known here stand in `unknown`.
     """
     provider, info = _listed(model)
     if provider is None or info is None:
@@ -90,7 +91,8 @@ def _listed(model: str) -> tuple[types.Provider | None, types.ModelInfo | None]:
 
 
 def _medium(key: str) -> str | None:
-    """The kind of media that a price key is for, as `input_audio`; None for another price. Cached media are input."""
+    """The kind of media that a price key is for, as `input_audio`; None for another price. Cached
+    media are input."""
     words = key.split("_")
     modality = next((m for m in MODALITIES if m in words), None)
     return None if modality is None else f"{'output' if 'output' in words else 'input'}_{modality}"
@@ -136,10 +138,15 @@ def _base(value: Decimal | types.TieredPrices | None) -> float | None:
     return float(value.base if isinstance(value, types.TieredPrices) else value)
 
 
-def _multiplier(info: types.ModelInfo, moment: dt.datetime, base: dict[str, float | None], tier: str) -> float | None:
-    """The factor by which `tier` changes input and output alike; None if it is not offered or is no one factor."""
+def _multiplier(
+    info: types.ModelInfo, moment: dt.datetime, base: dict[str, float | None], tier: str
+) -> float | None:
+    """The factor by which `tier` changes input and output alike; None if it is not offered or is
+    no one factor."""
     prices = info.get_prices(moment, CONTEXTS[tier])
     factors = {
-        round(b / a, 9) for k in KINDS if k.needed and (a := base[k.name]) and (b := _base(_listed_price(prices, k)))
+        round(b / a, 9)
+        for k in KINDS
+        if k.needed and (a := base[k.name]) and (b := _base(_listed_price(prices, k)))
     }
     return factors.pop() if len(factors) == 1 and factors != {1.0} else None

@@ -1,4 +1,5 @@
-"""The commands that errors suggest: run as printed, X, Y and URL filled in, each mends what it was printed for."""
+"""The commands that errors suggest: run as printed, X, Y and URL filled in, each mends what it was
+printed for."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ KEYS = (*(kind.name for kind in PRICED), "per_1k_requests")
 
 
 def add_command(model: str, options: str, *, day: dt.date | None = None, file: str | None = None) -> str:
-    """`router-lab prices add` for `model`; a price of an earlier call must start on its day, and in the file in use."""
+    """`router-lab prices add` for `model`; a price of an earlier call must start on its day, and
+    in the file in use."""
     starts = f" --starts {day}" if day else ""
     place = f" --prices {shlex.quote(file)}" if file else ""
     return f"router-lab prices add {_quoted(model)} {options}{starts}{place}"
@@ -29,10 +31,14 @@ def new_command(model: str, day: dt.date, file: str | None) -> str:
 def entry_command(rates: Rates, more: str = "", confirmed: bool = False) -> str:
     """An entry of one's own with the figures of `rates`, which come from elsewhere, and `more`."""
     known = " ".join(
-        f"--{key.replace('_', '-')} {value:.12g}" for key in KEYS if (value := getattr(rates, key)) is not None
+        f"--{key.replace('_', '-')} {value:.12g}"
+        for key in KEYS
+        if (value := getattr(rates, key)) is not None
     )
     known += "".join(
-        f" --tool {name}={value:.12g}" for name, value in sorted(rates.tools.items()) if f"{name}=" not in more
+        f" --tool {name}={value:.12g}"
+        for name, value in sorted(rates.tools.items())
+        if f"{name}=" not in more
     )
     for start, higher in rates.over:
         pairs = ",".join(f"{kind}={value:.12g}" for kind, value in higher.items() if value is not None)
@@ -44,8 +50,8 @@ def entry_command(rates: Rates, more: str = "", confirmed: bool = False) -> str:
 
 
 def complete_command(rates: Rates, kind: str, value: str) -> str:
-    """What adds the price of `kind` that `rates` lacks: to the entry itself where it is one's own, since nothing was
-    priced by what it lacks, else as an entry of one's own."""
+    """What adds the price of `kind` that `rates` lacks: to the entry itself where it is one's own,
+    since nothing was priced by what it lacks, else as an entry of one's own."""
     if kind in (*KEYS, "batch"):
         more = f"--{kind.replace('_', '-')} {value}"
     else:

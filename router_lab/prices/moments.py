@@ -6,7 +6,8 @@ import datetime as dt
 
 
 def utc(text: str) -> dt.datetime:
-    """An ISO timestamp in UTC; without an offset it is UTC already, which is how Inspect reads its own older logs."""
+    """An ISO timestamp in UTC; without an offset it is UTC already, which is how Inspect reads its
+    own older logs."""
     moment = dt.datetime.fromisoformat(text)
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
 

@@ -1,4 +1,5 @@
-"""The price of one model on one day, and the arithmetic of one call. Dollars per million tokens throughout."""
+"""The price of one model on one day, and the arithmetic of one call. Dollars per million tokens
+throughout."""
 
 from __future__ import annotations
 
@@ -25,11 +26,12 @@ _Fields: Any = record(
 
 
 class Tokens(_Fields):  # type: ignore[misc]
-    """One call's tokens, by kind (`kinds.KINDS`): `input` excludes cached ones, `output` includes `reasoning`, which is
-    within it and counted again; each is 0 unless given.
+    """One call's tokens, by kind (`kinds.KINDS`): `input` excludes cached ones, `output` includes
+    `reasoning`, which is within it and counted again; each is 0 unless given.
 
-    requests: how many calls they are the sum of. other: (kind, count) of usage that has no place here. media: kinds
-    such as `input_audio` of which the call had some, their tokens being counted among the others.
+    requests: how many calls they are the sum of. other: (kind, count) of usage that has no place
+    here. media: kinds such as `input_audio` of which the call had some, their tokens being counted
+    among the others.
     """
 
     __slots__ = ()
@@ -58,13 +60,14 @@ class Tokens(_Fields):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Rates:
-    """Prices of `model` from `starts` on, by kind (`kinds.KINDS`), each an attribute, too: `rates.input`; null = the
-    source names none.
+    """Prices of `model` from `starts` on, by kind (`kinds.KINDS`), each an attribute, too:
+    `rates.input`; null = the source names none.
 
-    `over` holds (threshold, rates) pairs, ascending: a call whose prompt exceeds the threshold pays those rates for all
-    of its tokens. `tiers` multiply everything that is counted in tokens.
-    `tools`: $ per 1,000 calls of tools that the provider runs; `other`: $ per million of further kinds of usage;
-    `media`: kinds, such as `input_audio`, that the source prices apart, so that a call with any has no known price.
+    `over` holds (threshold, rates) pairs, ascending: a call whose prompt exceeds the threshold
+    pays those rates for all of its tokens. `tiers` multiply everything that is counted in tokens.
+    `tools`: $ per 1,000 calls of tools that the provider runs; `other`: $ per million of further
+    kinds of usage; `media`: kinds, such as `input_audio`, that the source prices apart, so that a
+    call with any has no known price.
     """
 
     model: str
@@ -74,7 +77,8 @@ class Rates:
     other: Mapping[str, float] = field(default_factory=dict)
     media: frozenset[str] = frozenset()
     unknown: tuple[str, ...] = ()
-    """Kinds of price that the source lists and nobody here knows: then no call has a known price."""
+    """Kinds of price that the source lists and nobody here knows: then no call has a known
+    price."""
     over: tuple[tuple[int, Mapping[str, float | None]], ...] = ()
     tiers: Mapping[str, float] = field(default_factory=dict)
     starts: dt.date | None = None
@@ -83,7 +87,8 @@ class Rates:
     file: str | None = None
     """The prices file that commands in errors name; null = the default one."""
     own: bool = False
-    """Whether this is an entry of that file, which `prices add` completes, or somebody else's figures."""
+    """Whether this is an entry of that file, which `prices add` completes, or somebody else's
+    figures."""
 
     @property
     def flat(self) -> bool:
@@ -91,7 +96,8 @@ class Rates:
         return not self.over
 
     def cost(self, tokens: Tokens, tier: str = "standard") -> float:
-        """Dollars of one call (of `tokens.requests` calls). Raises InputError for a kind or tier without a price."""
+        """Dollars of one call (of `tokens.requests` calls). Raises InputError for a kind or tier
+        without a price."""
         apart = self._untold(tokens) if tokens.media else []
         if apart:
             rule = "and the usage of a call does not say how many of its tokens they are; name one price for all:"
@@ -120,7 +126,8 @@ class Rates:
         return sorted({*self.media, *priced}.intersection(tokens.media))
 
     def multiplier(self, tier: str) -> float:
-        """Factor of `tier` on the prices of tokens. Raises InputError for a tier that the source does not list."""
+        """Factor of `tier` on the prices of tokens. Raises InputError for a tier that the source
+        does not list."""
         if tier == "standard":
             return self.tiers.get(tier, 1.0)
         if tier not in self.tiers:
@@ -132,10 +139,13 @@ class Rates:
         return self.tiers[tier]
 
     def as_dict(self) -> dict[str, Any]:
-        """As it travels with a candidate into the artifact; kinds that few models have only where this one has them."""
+        """As it travels with a candidate into the artifact; kinds that few models have only where
+        this one has them."""
         date = self.starts.isoformat() if self.starts else None
         tiers = dict(sorted(self.tiers.items()))
-        return Prices(**self.prices, tiers=tiers, price_date=date, per_1k_requests=self.per_1k_requests).as_dict()
+        return Prices(
+            **self.prices, tiers=tiers, price_date=date, per_1k_requests=self.per_1k_requests
+        ).as_dict()
 
     def __getattr__(self, name: str) -> Any:
         if name not in NAMES:
@@ -157,7 +167,8 @@ class Rates:
 def from_entry(model: str, entry: Price, source: str, file: str | None = None) -> Rates:
     """A prices.yaml entry as rates; self-hosted dollars an hour become dollars a token.
 
-    On one's own machine a cached or freshly cached prompt token is priced like any other: the hour is paid anyway.
+    On one's own machine a cached or freshly cached prompt token is priced like any other: the hour
+    is paid anyway.
     """
     common: dict[str, Any] = {
         "model": model, "starts": entry.starts, "source": source, "tiers": dict(entry.tiers), "file": file, "own": True,

@@ -1,4 +1,5 @@
-"""Where prices come from when a prices file says nothing: asked in turn, the first that knows a model is believed."""
+"""Where prices come from when a prices file says nothing: asked in turn, the first that knows a
+model is believed."""
 
 from __future__ import annotations
 
@@ -10,10 +11,12 @@ from router_lab.prices.rates import Rates
 
 
 class PriceSource(Protocol):
-    """Prices of others. What it does not know for certain it does not know: a guessed price is worse than none."""
+    """Prices of others. What it does not know for certain it does not know: a guessed price is
+    worse than none."""
 
     def rates(self, model: str, moment: dt.datetime) -> Rates | None:
-        """Of an Inspect model name (`provider/model`) at a moment (UTC); None where it does not list that model."""
+        """Of an Inspect model name (`provider/model`) at a moment (UTC); None where it does not
+        list that model."""
         ...
 
     def by_hour(self, model: str) -> bool:
@@ -28,7 +31,8 @@ def _genai() -> PriceSource:
 
 
 SOURCES: dict[str, Callable[[], PriceSource]] = {"genai-prices": _genai}
-"""By the name that messages use; made when they are asked, since a list of prices takes its time to load."""
+"""By the name that messages use; made when they are asked, since a list of prices takes its time
+to load."""
 
 
 def known_to_others(model: str, moment: dt.datetime) -> Rates | None:

@@ -22,11 +22,13 @@ Moment = dt.date | dt.datetime
 """A day in UTC, or a moment: some providers are cheaper at night."""
 
 PAID_TOOLS = ("web_search", "x_search", "file_search")
-"""Tools that providers run for money; of others, such as a fetch or code in a container, the call itself is free."""
+"""Tools that providers run for money; of others, such as a fetch or code in a container, the call
+itself is free."""
 
 
 class PriceTable:
-    """Dated entries by model name; where they say nothing, genai-prices; where that says nothing, an error."""
+    """Dated entries by model name; where they say nothing, genai-prices; where that says nothing,
+    an error."""
 
     def __init__(
         self,
@@ -37,13 +39,15 @@ class PriceTable:
         default: bool = True,
         file: str | None = None,
     ) -> None:
-        """`entries`: prices by model; `tools`: of one's own tools. `where` names them in errors, `file` in the commands
-        that mend. `default=False` leaves genai-prices out.
+        """`entries`: prices by model; `tools`: of one's own tools. `where` names them in errors,
+        `file` in the commands that mend. `default=False` leaves genai-prices out.
 
         Raises InputError for two entries of one model that start on one day.
         """
         self.where, self.default, self.file = where, default, file
-        self.entries = {model: sorted(rows, key=lambda e: e.starts) for model, rows in (entries or {}).items()}
+        self.entries = {
+            model: sorted(rows, key=lambda e: e.starts) for model, rows in (entries or {}).items()
+        }
         self.tools = {name: sorted(rows, key=lambda e: e.starts) for name, rows in (tools or {}).items()}
         for kind, named in (("model", self.entries), ("tool", self.tools)):
             for name, rows in named.items():
@@ -51,14 +55,19 @@ class PriceTable:
                 if len(set(days)) < len(days):
                     raise InputError(f"{where}: {kind} {name!r} has two entries that start on one day")
         self.label = where
-        """Names the table in what is written down: the file's name and a digest of what is in it, no path."""
+        """Names the table in what is written down: the file's name and a digest of what is in it,
+        no path."""
         self._resolved: dict[tuple[str, Moment], Rates] = {}
 
     @classmethod
-    def load(cls, path: str | Path | None = None, *, default: bool = True, missing: bool = False) -> PriceTable:
-        """The table of a prices.yaml over genai-prices; without a path genai-prices alone. Raises InputError.
+    def load(
+        cls, path: str | Path | None = None, *, default: bool = True, missing: bool = False
+    ) -> PriceTable:
+        """The table of a prices.yaml over genai-prices; without a path genai-prices alone. Raises
+        InputError.
 
-        missing: the file may not exist yet; then genai-prices alone, and what errors suggest would make it.
+        missing: the file may not exist yet; then genai-prices alone, and what errors suggest would
+        make it.
         """
         if path is None or (missing and not Path(path).exists()):
             file = None if path is None else str(path)
@@ -69,7 +78,8 @@ class PriceTable:
         return table
 
     def rates(self, model: str, day: Moment) -> Rates:
-        """Prices of `model` on `day`. Raises InputError with the command that mends it; never a zero."""
+        """Prices of `model` on `day`. Raises InputError with the command that mends it; never a
+        zero."""
         key = (model, self._as_priced(model, day))
         if key not in self._resolved:
             self._resolved[key] = self._checked(self._find(*key), model)
@@ -88,7 +98,8 @@ class PriceTable:
         return True
 
     def provider_tools(self, model: str, counts: Mapping[str, int], day: Moment) -> float:
-        """Dollars of calls of tools that the model's provider ran. Raises InputError for a paid one without a price."""
+        """Dollars of calls of tools that the model's provider ran. Raises InputError for a paid
+        one without a price."""
         total = 0.0
         for name, count in counts.items():
             rates = self.rates(model, day)
@@ -102,20 +113,27 @@ class PriceTable:
         return total
 
     def own_tools(self, counts: Mapping[str, int], day: Moment) -> float:
-        """Dollars of calls of tools that the harness ran, by `tools:` of the file; one that is not there is free."""
+        """Dollars of calls of tools that the harness ran, by `tools:` of the file; one that is not
+        there is free."""
         total, date = 0.0, day.date() if isinstance(day, dt.datetime) else day
         for name, count in counts.items():
             current = [row for row in self.tools.get(name, ()) if row.starts <= date]
             if name in self.tools and not current:
                 first = self.tools[name][0].starts
-                raise InputError(f"{self.where}: tool {name!r} has no price on {date}; its first entry starts {first}")
+                raise InputError(
+                    f"{self.where}: tool {name!r} has no price on {date}; its first entry starts {first}"
+                )
             total += (current[-1].per_1k_calls if current else 0.0) * count / PER_FEE
         return total
 
     def _as_priced(self, model: str, day: Moment) -> Moment:
         """The day, or the hour where the price depends on it."""
         date = day.date() if isinstance(day, dt.datetime) else day
-        if not isinstance(day, dt.datetime) or not self.default or any(e.starts <= date for e in self._own(model)):
+        if (
+            not isinstance(day, dt.datetime)
+            or not self.default
+            or any(e.starts <= date for e in self._own(model))
+        ):
             return date
         return day.astimezone(dt.UTC).replace(second=0, microsecond=0) if depends_on_hour(model) else date
 
@@ -138,10 +156,13 @@ class PriceTable:
                 f"add the earlier one: {command}"
             )
         known = f"neither it nor {' nor '.join(SOURCES)} knows" if self.default else "it does not know"
-        raise InputError(f"{self.where}: {known} the price of model {model!r}; add it: {command} (0 if it is free)")
+        raise InputError(
+            f"{self.where}: {known} the price of model {model!r}; add it: {command} (0 if it is free)"
+        )
 
     def _checked(self, rates: Rates, model: str) -> Rates:
-        """One's own entries were held to the rules when they were read; others' are warned of, or refused."""
+        """One's own entries were held to the rules when they were read; others' are warned of, or
+        refused."""
         if rates.unknown:
             raise InputError(
                 f"model {model!r}: {rates.source} charges {', '.join(rates.unknown)}, a kind of price that is not "
@@ -169,7 +190,9 @@ def parse_prices(content: Any, where: str | Path) -> Prices:
     """The same of what was read from YAML."""
     if content is None or isinstance(content, dict):
         sections = ("models", "tools")
-        given = {key: value for key, value in (content or {}).items() if value is not None or key not in sections}
+        given = {
+            key: value for key, value in (content or {}).items() if value is not None or key not in sections
+        }
         content = {"models": {}, **given}
     return parse(Prices, content, where=where)
 

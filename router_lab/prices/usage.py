@@ -1,8 +1,10 @@
-"""A call's usage, as Inspect or a table has it, as tokens. The one place where a provider's way of counting is read.
+"""A call's usage, as Inspect or a table has it, as tokens. The one place where a provider's way of
+counting is read.
 
-Inspect documents `input_tokens` without cached tokens and `output_tokens` with reasoning, but passes on what some
-servers count otherwise: xAI counts reasoning beside the output, OpenAI-like servers cached tokens inside the input.
-`total_tokens` tells: it is the sum of what is counted apart.
+Inspect documents `input_tokens` without cached tokens and `output_tokens` with reasoning, but
+passes on what some servers count otherwise: xAI counts reasoning beside the output, OpenAI-like
+servers cached tokens inside the input. `total_tokens` tells: it is the sum of what is counted
+apart.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ CLOSE = 2
 """Servers that count a token or two of their own in the total still say by it how they count."""
 NO_TOKENS = ("total_tokens", "total_cost")
 SEARCHES = ("search", "web_search", "google_search_web", "google_search_image")
-"""Names that providers give to one web search; a page opened or fetched afterwards goes by another name."""
+"""Names that providers give to one web search; a page opened or fetched afterwards goes by another
+name."""
 
 
 class Counted(NamedTuple):
-    """The tokens (None: no figure can be relied on), and what could not be told of them, for a warning."""
+    """The tokens (None: no figure can be relied on), and what could not be told of them, for a
+    warning."""
 
     tokens: Tokens | None
     doubt: str | None = None
@@ -32,18 +36,19 @@ class Counted(NamedTuple):
 def read_usage(
     usage: Mapping[str, Any] | None, *, written_1h: int = 0, answered: Mapping[str, int] | None = None
 ) -> Counted:
-    """Inspect's usage of one call (`ModelUsage` as a mapping; other keys with a number are further kinds of usage).
+    """Inspect's usage of one call (`ModelUsage` as a mapping; other keys with a number are further
+    kinds of usage).
 
-    written_1h: how many of the tokens written to the cache are kept for an hour, at most all. answered: counts of kinds
-    that only the provider's own answer has (`told_apart`).
+    written_1h: how many of the tokens written to the cache are kept for an hour, at most all.
+    answered: counts of kinds that only the provider's own answer has (`told_apart`).
 
     | `total_tokens` is | so |
-    | input + cached + output | cached is outside the input, reasoning inside the output: Inspect's documentation |
+    | input + cached + output | cached outside the input, reasoning inside the output |
     | input + cached + output + reasoning | reasoning is outside the output and billed with it |
     | input + output | cached tokens (or the kind that closes the sum) are inside the input |
     | input + output + reasoning | both |
     | one or two tokens from one of these | the closest, with a doubt |
-    | 0 (the provider told none), or none of these | as documented, with a doubt, save reasoning above the output |
+    | 0 (none told), none of these | the same with a doubt, save reasoning above output |
     | absent, which Inspect never writes | the same without a doubt: written by its documentation |
     """
     if usage is None:
@@ -53,7 +58,9 @@ def read_usage(
         counts = {kind.name: _count(usage, key) for key, kind in FIELDS.items()}
         told = {**(answered or {}), "cache_write_1h": max(written_1h, 0)}
         apart = {kind.name: _count(told, kind.name) for kind in KINDS}
-        further = ((key, count) for key, count in _numbers(usage) if key not in FIELDS and key not in NO_TOKENS)
+        further = (
+            (key, count) for key, count in _numbers(usage) if key not in FIELDS and key not in NO_TOKENS
+        )
         other = tuple((key, _count({key: count}, key)) for key, count in further)
     except ValueError as error:
         return Counted(None, f"usage that cannot be: {error}; their cost is unknown")
@@ -69,15 +76,17 @@ def read_usage(
 
 
 def told_apart(answer: Any) -> dict[str, int]:
-    """Tokens by kind, as a provider's own answer tells them, of the kinds that Inspect's usage may leave out."""
+    """Tokens by kind, as a provider's own answer tells them, of the kinds that Inspect's usage may
+    leave out."""
     told = dict(_numbers(answer.get("usage") if isinstance(answer, Mapping) else None))
     paths = ((kind.name, told.get(path)) for kind in KINDS for path in kind.answered)
     return {name: count for name, count in paths if isinstance(count, int) and 0 < count <= MOST_TOKENS}
 
 
 def served_by(asked: str, output: Mapping[str, Any]) -> str | None:
-    """The model that gave an answer (Inspect's `ModelOutput` as a mapping) and is paid for it, where the provider of
-    `asked` (Inspect's name) fell back on another one; None where it did not."""
+    """The model that gave an answer (Inspect's `ModelOutput` as a mapping) and is paid for it,
+    where the provider of `asked` (Inspect's name) fell back on another one; None where it did
+    not."""
     name = (output.get("fallback") or {}).get("fallback_model")
     provider = asked.partition("/")[0]
     if not name:
@@ -86,7 +95,8 @@ def served_by(asked: str, output: Mapping[str, Any]) -> str | None:
 
 
 def provider_tools(output: Mapping[str, Any], response: Mapping[str, Any] | None = None) -> dict[str, int]:
-    """Calls of tools that the provider ran within one answer (Inspect's `ModelOutput` as a mapping), by the tool.
+    """Calls of tools that the provider ran within one answer (Inspect's `ModelOutput` as a
+    mapping), by the tool.
 
     A call that failed is not charged. `response`: the provider's own answer, where the log has it.
     """
@@ -105,8 +115,9 @@ def provider_tools(output: Mapping[str, Any], response: Mapping[str, Any] | None
 
 
 def written_for_an_hour(usage: Mapping[str, Any] | None, event: Mapping[str, Any], asked: str | None) -> int:
-    """Tokens of a call that were written to the cache for an hour: as the provider's answer splits them, where the log
-    has it; else all of them where the request, or the model's arguments (`asked`), said an hour."""
+    """Tokens of a call that were written to the cache for an hour: as the provider's answer splits
+    them, where the log has it; else all of them where the request, or the model's arguments
+    (`asked`), said an hour."""
     written = (usage or {}).get("input_tokens_cache_write") or 0
     if not written:
         return 0
@@ -118,7 +129,8 @@ def written_for_an_hour(usage: Mapping[str, Any] | None, event: Mapping[str, Any
 
 
 def _convention(counts: Mapping[str, int], total: int) -> tuple[int, int, str | None]:
-    """(cached tokens inside the input, reasoning outside the output, doubt): what providers count either way."""
+    """(cached tokens inside the input, reasoning outside the output, doubt): what providers count
+    either way."""
     fresh, output, reasoning = counts["input"], counts["output"], counts["reasoning"]
     read, written = counts["cache_read"], counts["cache_write_5m"]
     documented = sum(counts[kind.name] for kind in FIELDS.values() if kind.within is None)

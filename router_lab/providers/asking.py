@@ -1,4 +1,5 @@
-"""Inspect's models, made and asked: with a candidate's own few-shot and raw fields, live or against a recorder."""
+"""Inspect's models, made and asked: with a candidate's own few-shot and raw fields, live or
+against a recorder."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ _TOOLS: TypeAdapter[list[ToolInfo]] = TypeAdapter(list[ToolInfo])
 
 @dataclass(frozen=True)
 class Ask:
-    """What Inspect hands to a provider for one call, as its logs have it: messages and tools as JSON objects."""
+    """What Inspect hands to a provider for one call, as its logs have it: messages and tools as
+    JSON objects."""
 
     messages: Sequence[Mapping[str, Any]]
     tools: Sequence[Mapping[str, Any]] = ()
@@ -59,16 +61,18 @@ def make_model(
     few_shot: Sequence[Mapping[str, str]] = (),
     keys: Mapping[str, str] | None = None,
 ) -> Model:
-    """Inspect's model `name`. Raw fields of `config.extra_body` are put into every body, `config.extra_headers` into
-    its headers, `few_shot` into every request at the provider, so that any task, also a foreign agent, gets them.
+    """Inspect's model `name`. Raw fields of `config.extra_body` are put into every body,
+    `config.extra_headers` into its headers, `few_shot` into every request at the provider, so that
+    any task, also a foreign agent, gets them.
 
-    keys: values of references (`masking.hidden`) in arguments, base URL, raw fields and headers, beside those of the
-    environment; they are put in where the request leaves, and no log sees them. None leaves references as they are.
-    Raises InputError.
+    keys: values of references (`masking.hidden`) in arguments, base URL, raw fields and headers,
+    beside those of the environment; they are put in where the request leaves, and no log sees
+    them. None leaves references as they are. Raises InputError.
     """
     where = f"model {name!r}"
     if name.startswith("openai/") and config.reasoning_summary is None:
-        # Otherwise Inspect sends one unmetered "hello, world" per model object to see whether summaries are allowed.
+        # Otherwise Inspect sends one unmetered "hello, world" per model object to see whether
+        # summaries are allowed.
         config = config.model_copy(update={"reasoning_summary": "none"})
 
     def reveal(tree: Any) -> Any:
@@ -87,7 +91,8 @@ def make_model(
         model._explicit_base_url = masked(base_url)  # what the log says of it
     client = getattr(model.api, "client", None)
     if client is not None and hasattr(client, "max_retries"):
-        # Inspect retries as well, and what an SDK retries on its own is seen, limited and accounted for by nobody.
+        # Inspect retries as well, and what an SDK retries on its own is seen, limited and
+        # accounted for by nobody.
         client.max_retries = 0
     _send_raw(model.api, name, config, reveal)
     if few_shot:
@@ -109,7 +114,8 @@ def record(
     arguments: Mapping[str, Any] | None = None,
     few_shot: Sequence[Mapping[str, str]] = (),
 ) -> Sent | None:
-    """What model `name` sends for `ask`, or None if nothing reached the recorder. Raises InputError."""
+    """What model `name` sends for `ask`, or None if nothing reached the recorder. Raises
+    InputError."""
     config = {**ask.config, "max_retries": 0, "timeout": int(TIMEOUT_S), "batch": None}
     model = make_model(
         name,
@@ -130,7 +136,8 @@ def record(
 
 
 async def _ask(model: Model, ask: Ask) -> None:
-    """One generate call at the provider, past Inspect's connection pools, which belong to the event loop of an eval."""
+    """One generate call at the provider, past Inspect's connection pools, which belong to the
+    event loop of an eval."""
     config = model.config.merge(GenerateConfig())
     if config.max_tokens is None:
         config.max_tokens = model.api.max_tokens_for_config(config) or model.api.max_tokens()
@@ -151,16 +158,20 @@ def few_shot_messages(examples: Any) -> list[ChatMessage]:
     return [
         message
         for example in examples
-        for message in (ChatMessageUser(content=example["user"]), ChatMessageAssistant(content=example["assistant"]))
+        for message in (
+            ChatMessageUser(content=example["user"]),
+            ChatMessageAssistant(content=example["assistant"]),
+        )
     ]
 
 
 def _send_raw(api: ModelAPI, name: str, config: GenerateConfig, reveal: Callable[[Any], Any]) -> None:
-    """Make the SDK's client of `api` put `extra_body` and `extra_headers` into every request as they are, over whatever
-    is there, with the values of the keys in them.
+    """Make the SDK's client of `api` put `extra_body` and `extra_headers` into every request as
+    they are, over whatever is there, with the values of the keys in them.
 
-    Inspect does so for some providers, drops them for others and passes on a list of its own for a third; whether
-    they arrive is seen by the recorder. Raises InputError where keys cannot be put in.
+    Inspect does so for some providers, drops them for others and passes on a list of its own for a
+    third; whether they arrive is seen by the recorder. Raises InputError where keys cannot be put
+    in.
     """
     fields, headers = config.extra_body or {}, config.extra_headers or {}
     if not fields and not headers:

@@ -1,7 +1,9 @@
-"""Inspect .eval and .json logs as plain dicts, one sample at a time, without building Inspect's objects.
+"""Inspect .eval and .json logs as plain dicts, one sample at a time, without building Inspect's
+objects.
 
-Inspect's own readers validate every event of every sample; reading 10,000 samples that way takes minutes, this takes
-seconds. The files are zip archives of the JSON that Inspect documents as its log schema.
+Inspect's own readers validate every event of every sample; reading 10,000 samples that way takes
+minutes, this takes seconds. The files are zip archives of the JSON that Inspect documents as its
+log schema.
 """
 
 from __future__ import annotations
@@ -29,18 +31,22 @@ if sys.version_info < (3, 14):
 ATTACHMENT = "attachment://"
 
 LISTED = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}[:-]\d{2}[:-]\d{2}")
-"""How a JSON file's name begins that Inspect lists as a log (`inspect_ai.log._file.is_log_file`): whatever pattern
-INSPECT_EVAL_LOG_FILE_PATTERN asks for stands after the time. An .eval file is a log by its suffix."""
+"""How a JSON file's name begins that Inspect lists as a log (`inspect_ai.log._file.is_log_file`):
+whatever pattern INSPECT_EVAL_LOG_FILE_PATTERN asks for stands after the time. An .eval file is a
+log by its suffix."""
 OPENING = re.compile(rb'\s*\{\s*"(version|status|eval)"\s*:')
 """How the content of a JSON log begins; renamed ones are known by it."""
 OLD_FIELDS = frozenset({"score", "transcript"})
-"""Fields of a sample under which logs once had what is now in `scores`, `events` and `attachments`."""
+"""Fields of a sample under which logs once had what is now in `scores`, `events` and
+`attachments`."""
 
 
 LARGEST_PART = 512 << 20
-"""Bytes of a JSON log, or of one sample in an .eval log, once unpacked: a few bytes can be packed gigabytes."""
+"""Bytes of a JSON log, or of one sample in an .eval log, once unpacked: a few bytes can be packed
+gigabytes."""
 _DAMAGED = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What reading a damaged or forged archive raises: cut short, not JSON, encrypted, packed in a way nobody knows."""
+"""What reading a damaged or forged archive raises: cut short, not JSON, encrypted, packed in a way
+nobody knows."""
 
 
 _ONE: tuple[type, ...] = (dict,)
@@ -52,14 +58,16 @@ _SAMPLE = {"id": (str, int), "epoch": (int,), "input": (str, list), "events": _M
            "error_retries": _MANY, "scores": _ONE, "output": _ONE, "metadata": _ONE, "attachments": _ONE,
            "events_data": _ONE, "error": _ONE}  # fmt: skip
 _NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
-"""What a log must be where it says anything; lists are of objects. All else is read as it comes."""
+"""What a log must be where it says anything; lists are of objects. All else is read as it
+comes."""
 
 
 class RawLog:
     """One log: `header` (status, eval, plan, results …) and its samples."""
 
     def __init__(self, path: Path) -> None:
-        """Read the header. Raises InputError if the file is no Inspect log or was never finished."""
+        """Read the header. Raises InputError if the file is no Inspect log or was never
+        finished."""
         self.path = path
         self._samples: list[dict[str, Any]] | None = None
         try:
@@ -96,7 +104,8 @@ class RawLog:
         return bool(self.header.get("invalidated"))
 
     def samples(self) -> Iterator[dict[str, Any]]:
-        """Every sample as a dict, in the order in which it finished; damaged ones raise InputError."""
+        """Every sample as a dict, in the order in which it finished; damaged ones raise
+        InputError."""
         if self._samples is not None:
             for number, sample in enumerate(self._samples, start=1):
                 self._refuse(sample, f"sample {number}")
@@ -104,7 +113,8 @@ class RawLog:
             yield from self._migrated() if old else self._samples
             return
         with _archive(self.path) as archive:
-            # A sample that was run again is in the archive twice; the later entry is the valid one.
+            # A sample that was run again is in the archive twice; the later entry is the valid
+            # one.
             for name in dict.fromkeys(n for n in archive.namelist() if n.startswith("samples/")):
                 try:
                     sample = _member(archive, name)
@@ -122,11 +132,13 @@ class RawLog:
                 raise ValueError("a sample is an object with id, epoch and input")
             _refuse_shape(sample, _SAMPLE)
         except ValueError as error:
-            raise InputError(f"{self.path}: {name}: {error}; the log is damaged, or no log of Inspect") from None
+            raise InputError(
+                f"{self.path}: {name}: {error}; the log is damaged, or no log of Inspect"
+            ) from None
 
     def _migrated(self) -> Iterator[dict[str, Any]]:
-        """The samples of an older log as Inspect's own reader migrates them; some ten times as slow as to read them
-        raw, so only where a field stands that today's logs have no more."""
+        """The samples of an older log as Inspect's own reader migrates them; some ten times as
+        slow as to read them raw, so only where a field stands that today's logs have no more."""
         from inspect_ai.log import read_eval_log
 
         try:
@@ -144,7 +156,8 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> Any:
-    """The JSON object `name` in an archive. Raises one of _DAMAGED, and KeyError where it is not there."""
+    """The JSON object `name` in an archive. Raises one of _DAMAGED, and KeyError where it is not
+    there."""
     size = archive.getinfo(name).file_size
     if size > LARGEST_PART:
         raise ValueError(f"it unpacks to {size:,} bytes, and {LARGEST_PART:,} are the most that is read")
@@ -155,7 +168,8 @@ def _member(archive: zipfile.ZipFile, name: str) -> Any:
 
 
 def _refuse_shape(given: Mapping[str, Any], shapes: Mapping[str, tuple[type, ...]]) -> None:
-    """Raises ValueError where what stands in a log is of another sort than what Inspect writes there."""
+    """Raises ValueError where what stands in a log is of another sort than what Inspect writes
+    there."""
     for name, kinds in shapes.items():
         value = given.get(name)
         wrong = value is not None and not isinstance(value, kinds)
@@ -169,7 +183,8 @@ def _short(error: Exception) -> str:
 
 
 def model_events(sample: dict[str, Any]) -> list[dict[str, Any]]:
-    """The sample's model calls in time order, every attempt of its own; message texts still as they were stored."""
+    """The sample's model calls in time order, every attempt of its own; message texts still as
+    they were stored."""
     return [event for event in sample.get("events") or [] if event.get("event") == "model"]
 
 
@@ -188,7 +203,9 @@ def resolve(sample: dict[str, Any], value: Any) -> Any:
     if not attachments:
         return value
     if isinstance(value, str):
-        return attachments.get(value.removeprefix(ATTACHMENT), value) if value.startswith(ATTACHMENT) else value
+        return (
+            attachments.get(value.removeprefix(ATTACHMENT), value) if value.startswith(ATTACHMENT) else value
+        )
     if isinstance(value, list):
         return [resolve(sample, item) for item in value]
     if isinstance(value, dict):
@@ -199,7 +216,8 @@ def resolve(sample: dict[str, Any], value: Any) -> Any:
 def find_logs(sources: Sequence[str | Path]) -> list[Path]:
     """The finished logs among files and folders, sorted, one for each task: the newest.
 
-    In a folder with a sweep's manifest those that it names. Raises InputError for a missing or empty place.
+    In a folder with a sweep's manifest those that it names. Raises InputError for a missing or
+    empty place.
     """
     newest: dict[tuple[str, str], tuple[float, Path]] = {}
     listed: list[Path] = []
@@ -208,7 +226,10 @@ def find_logs(sources: Sequence[str | Path]) -> list[Path]:
             listed.append(path)
             continue
         log = RawLog(path)
-        key, modified = (str(log.spec.get("task_id", path.name)), str(log.spec["model"])), path.stat().st_mtime
+        key, modified = (
+            (str(log.spec.get("task_id", path.name)), str(log.spec["model"])),
+            path.stat().st_mtime,
+        )
         if log.status != "started" and (key not in newest or modified >= newest[key][0]):
             newest[key] = (modified, path)
     found = sorted({*listed, *(path for _, path in newest.values())})
@@ -221,10 +242,12 @@ _NO_LOG = "{}: holds no finished Inspect log (.eval or .json); run `router-lab s
 
 
 def all_logs(sources: Sequence[str | Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """(every log among files and folders, sorted; what looks like one and is left out, with the reason).
+    """(every log among files and folders, sorted; what looks like one and is left out, with the
+    reason).
 
-    In a folder with a sweep's manifest those that it names, in any other whatever Inspect would list, sub-folders
-    included, and JSON files that hold a log under another name. Raises InputError for a missing or empty place.
+    In a folder with a sweep's manifest those that it names, in any other whatever Inspect would
+    list, sub-folders included, and JSON files that hold a log under another name. Raises
+    InputError for a missing or empty place.
     """
     found: list[Path] = []
     notes: list[tuple[Path, str]] = []
@@ -254,7 +277,10 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
                 logs.append(path)
             elif path.stat().st_mtime > (path.parent / MANIFEST).stat().st_mtime:
                 notes.append(
-                    (path, f"newer than {MANIFEST}, which does not name it: an interrupted sweep; run it again")
+                    (
+                        path,
+                        f"newer than {MANIFEST}, which does not name it: an interrupted sweep; run it again",
+                    )
                 )
             continue
         try:
@@ -282,11 +308,12 @@ def _claims(path: Path) -> bool:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """The logs that the manifest in `folder` names; of a run that did not come to its end, all that are of its sweep by
-    what they say of themselves: Inspect writes a log anew, under another name, when a run goes on from it.
+    """The logs that the manifest in `folder` names; of a run that did not come to its end, all
+    that are of its sweep by what they say of themselves: Inspect writes a log anew, under another
+    name, when a run goes on from it.
 
-    Raises InputError for a named log that is gone where no other log is of the same suite, candidate, settings and
-    dataset.
+    Raises InputError for a named log that is gone where no other log is of the same suite,
+    candidate, settings and dataset.
     """
     manifest = SweepManifest.of(folder)
     missing = [name for name in manifest.logs if not (folder / name).is_file()]
@@ -300,7 +327,8 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def log_cell(path: Path) -> tuple[str, str, str | None] | None:
-    """Suite, model and effort of a log that a sweep made, else None. Raises InputError if it is no log."""
+    """Suite, model and effort of a log that a sweep made, else None. Raises InputError if it is no
+    log."""
     spec = RawLog(path).spec
     suite = (spec.get("metadata") or {}).get(SUITE_KEY) or {}
     candidate = (spec.get("model_args") or {}).get(CANDIDATE_KEY) or {}
@@ -308,7 +336,8 @@ def log_cell(path: Path) -> tuple[str, str, str | None] | None:
 
 
 def _of_sweep(folder: Path, manifest: SweepManifest) -> dict[Path, tuple[str, ...]]:
-    """Logs in `folder` of the suites, candidates, settings and datasets of a manifest, and which of these."""
+    """Logs in `folder` of the suites, candidates, settings and datasets of a manifest, and which
+    of these."""
     wanted = {_named(one.suite, *one.candidate, one.settings_sha) for one in manifest.candidates}
     found = {}
     for path in (p for p in folder.iterdir() if p.suffix in (".eval", ".json") and _claims(p)):

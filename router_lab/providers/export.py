@@ -1,4 +1,5 @@
-"""Turn the logs of a live sweep into recordings: `python -m router_lab.providers.export LOGS… OUT_DIR`."""
+"""Turn the logs of a live sweep into recordings: `python -m router_lab.providers.export LOGS…
+OUT_DIR`."""
 
 from __future__ import annotations
 
@@ -23,11 +24,13 @@ USAGE = (*(kind.usage for kind in KINDS if kind.usage is not None), "total_token
 def export_generations(
     logs: Sequence[str | Path], out_dir: str | Path, model_sha: Mapping[str, str] | None = None
 ) -> list[Path]:
-    """Write what the candidates of a sweep answered, one file per candidate and suite, and return the files.
+    """Write what the candidates of a sweep answered, one file per candidate and suite, and return
+    the files.
 
-    Generations of one (candidate, suite) in several logs are joined; for one key the first wins, in the order of
-    sample ids. What a file in `out_dir` holds already stays as it is. Raises InputError for a log that no sweep
-    of ours made, two datasets under one suite, or a file that was recorded on another dataset or with other weights.
+    Generations of one (candidate, suite) in several logs are joined; for one key the first wins,
+    in the order of sample ids. What a file in `out_dir` holds already stays as it is. Raises
+    InputError for a log that no sweep of ours made, two datasets under one suite, or a file that
+    was recorded on another dataset or with other weights.
 
     Args:
         logs: logs, or log directories.
@@ -41,17 +44,22 @@ def export_generations(
         header = _header(log, model_sha or {})
         cell = (header["suite"], header["model"], header["effort"], header["settings_sha"])
         if headers.setdefault(cell, header) != header:
-            raise InputError(f"{path}: suite `{cell[0]}` was recorded on two different datasets or with two weights")
+            raise InputError(
+                f"{path}: suite `{cell[0]}` was recorded on two different datasets or with two weights"
+            )
         for sample in sorted(log.samples(), key=lambda s: (str(s["id"]), s["epoch"])):
             for record in sample_records(sample, header, log.spec["model"]):
                 kept[cell].setdefault(record["key"], record)
     folder = Path(out_dir)
-    joined = [(headers[cell], rows | _held(folder, headers[cell])) for cell, rows in sorted(kept.items(), key=str)]
+    joined = [
+        (headers[cell], rows | _held(folder, headers[cell])) for cell, rows in sorted(kept.items(), key=str)
+    ]
     return [write_recording(folder, header, rows.values()) for header, rows in joined]
 
 
 def _held(folder: Path, header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """By key, what was recorded of the same candidate and suite before. Nothing recorded is ever lost to an export."""
+    """By key, what was recorded of the same candidate and suite before. Nothing recorded is ever
+    lost to an export."""
     path = folder / file_name(header)
     if not path.exists():
         return {}
@@ -65,7 +73,9 @@ def _held(folder: Path, header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["key"]: row for row in rows}
 
 
-def sample_records(sample: Mapping[str, Any], header: Mapping[str, Any], model: str) -> Iterator[dict[str, Any]]:
+def sample_records(
+    sample: Mapping[str, Any], header: Mapping[str, Any], model: str
+) -> Iterator[dict[str, Any]]:
     """The candidate's finished calls of one sample, keyed as the provider will ask for them."""
     asked: Counter[str] = Counter()
     who = (header["model"], header["effort"], header["settings_sha"])
@@ -77,7 +87,12 @@ def sample_records(sample: Mapping[str, Any], header: Mapping[str, Any], model: 
         bare = request_key(*who, messages, "")
         key = request_key(*who, messages, f"{sample['epoch']}.{asked[bare]}")
         asked[bare] += 1
-        yield {"key": key, "sample_id": str(sample["id"]), "epoch": sample["epoch"], **_answer(dict(sample), output)}
+        yield {
+            "key": key,
+            "sample_id": str(sample["id"]),
+            "epoch": sample["epoch"],
+            **_answer(dict(sample), output),
+        }
 
 
 def _answer(sample: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +118,9 @@ def _header(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Any]:
     candidate = (log.spec.get("model_args") or {}).get(CANDIDATE_KEY)
     suite = (log.spec.get("metadata") or {}).get(SUITE_KEY)
     if not candidate or not suite:
-        raise InputError(f"{log.path}: names no candidate and suite; only logs of `router-lab sweep` can be recorded")
+        raise InputError(
+            f"{log.path}: names no candidate and suite; only logs of `router-lab sweep` can be recorded"
+        )
     settings = {key: candidate[key] for key in ("config", "few_shot", "task_args")}
     named = (suite["suite"], candidate["model"], candidate["effort"])
     return {
@@ -127,7 +144,9 @@ def _requests(folder: Path) -> dict[tuple[str, str, str | None], dict[str, Any]]
 @click.command()
 @click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("out_dir", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--model-sha", multiple=True, metavar="MODEL=SHA256", help="Hash of the weights behind a model name.")
+@click.option(
+    "--model-sha", multiple=True, metavar="MODEL=SHA256", help="Hash of the weights behind a model name."
+)
 def main(logs: tuple[Path, ...], out_dir: Path, model_sha: tuple[str, ...]) -> None:
     """Write recorded generations from the LOGS (files or folders) of a live sweep into OUT_DIR."""
     hashes = dict(pair.rpartition("=")[::2] for pair in model_sha)

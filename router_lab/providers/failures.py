@@ -1,8 +1,10 @@
-"""Whose fault it is that no answer came: the candidate's, the infrastructure's, the operator's; or it was stopped.
+"""Whose fault it is that no answer came: the candidate's, the infrastructure's, the operator's; or
+it was stopped.
 
-One function judges what an exception says while a sweep runs and what a log has kept of it afterwards. What is typed
-goes first (status code, the provider's own error code, the exception's class); words are read where nothing else is.
-Status codes and error codes are those of the providers' public API references.
+One function judges what an exception says while a sweep runs and what a log has kept of it
+afterwards. What is typed goes first (status code, the provider's own error code, the exception's
+class); words are read where nothing else is. Status codes and error codes are those of the
+providers' public API references.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from typing import Any
 
 
 class Fault(StrEnum):
-    """Whose. `UNREACHABLE`: no such server, or one that speaks no API: the operator's until it has answered once.
-    `REQUEST`: refused as it was asked: the candidate's if others of its requests were answered, else the operator's,
-    who chose settings that no request can have (`max_tokens` above the model's, a temperature that it does not take).
+    """Whose. `UNREACHABLE`: no such server, or one that speaks no API: the operator's until it has
+    answered once. `REQUEST`: refused as it was asked: the candidate's if others of its requests
+    were answered, else the operator's, who chose settings that no request can have (`max_tokens`
+    above the model's, a temperature that it does not take).
     """
 
     CANDIDATE = "candidate"
@@ -31,7 +34,8 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """What is known of one: classes of the exception and its causes, HTTP status, the provider's codes, its text."""
+    """What is known of one: classes of the exception and its causes, HTTP status, the provider's
+    codes, its text."""
 
     names: tuple[str, ...] = ()
     status: int | None = None
@@ -42,14 +46,16 @@ class Failure:
 
 
 OVERFLOW = re.compile(
-    r"context.?(length|window)|maximum context|too many (input )?tokens|prompt is too long|request_too_large", re.I
+    r"context.?(length|window)|maximum context|too many (input )?tokens|prompt is too long|request_too_large",
+    re.I,
 )
 REFUSAL = re.compile(r"content.?(policy|filter|management)|safety|flagged|moderation|usage policy", re.I)
 CANCELLED = re.compile(
     r"^(asyncio\.exceptions\.)?(CancelledError|Cancelled|KeyboardInterrupt|TerminateTaskError)\("
     r"|interrupted by operator|unattributed cancellation|Task cancelled by user"
 )
-"""How Inspect writes down a sample that somebody stopped: by Ctrl-C, by a sibling's failure, or in its screen."""
+"""How Inspect writes down a sample that somebody stopped: by Ctrl-C, by a sibling's failure, or in
+its screen."""
 
 MONEY = re.compile(
     r"insufficient.?(quota|balance|credit|funds)|exceeded your (current|monthly) quota|credit balance is too low"
@@ -68,7 +74,9 @@ MODEL = re.compile(
     r"|(unknown|invalid|no such|unsupported) (model|deployment)|model_not_found|DeploymentNotFound|\bNotFoundError",
     re.I,
 )
-SETTING = re.compile(r"(unsupported|unknown|unrecogni[sz]ed)[ _](parameter|value|argument|request argument)", re.I)
+SETTING = re.compile(
+    r"(unsupported|unknown|unrecogni[sz]ed)[ _](parameter|value|argument|request argument)", re.I
+)
 UNREACHABLE_TEXT = re.compile(
     r"connection refused|name or service not known|nodename nor servname|name resolution|getaddrinfo|no route to host"
     r"|certificate verify failed|all connection attempts failed|invalid url|unsupportedprotocol",
@@ -107,17 +115,21 @@ UNREACHABLE_NAMES = frozenset(
 OPERATOR_STATUS = frozenset({401, 402, 404, 405, 407, 410, 421, 451, 501, 505})
 INFRA_STATUS = frozenset({408, 409, 425, 429, 499})
 ASKED_WRONG = frozenset({400, 403, 413, 422})
-"""Where the request, and so the candidate, may be what was refused: too long, against a policy, malformed."""
+"""Where the request, and so the candidate, may be what was refused: too long, against a policy,
+malformed."""
 
 _STATUS = re.compile(r"Error code: ([45]\d\d)\b|^([45]\d\d) [A-Z_]{4,}\b")
 """As the SDKs of OpenAI and Anthropic, and Google's, write it."""
-_LOOSE_STATUS = re.compile(r"(?:status(?:[ _]code)?|code|error|HTTP(?:/\d(?:\.\d)?)?)[^0-9a-z]{0,12}([45]\d\d)\b", re.I)
+_LOOSE_STATUS = re.compile(
+    r"(?:status(?:[ _]code)?|code|error|HTTP(?:/\d(?:\.\d)?)?)[^0-9a-z]{0,12}([45]\d\d)\b", re.I
+)
 _AWS = re.compile(r"\((\w+Exception)\)")
 _CLASS = re.compile(r"^(?:\w+\.)*(\w+)[(:\[]")
 
 
 def fault(failure: Failure) -> Fault:
-    """Whose fault it is. What is not recognised is the candidate's: a crash can only lower it, never flatter it."""
+    """Whose fault it is. What is not recognised is the candidate's: a crash can only lower it,
+    never flatter it."""
     text, status = failure.text, failure.status
     if CANCELLED.search(text) or {"CancelledError", "Cancelled"} & set(failure.names[:1]):
         return Fault.CANCELLED
@@ -177,8 +189,8 @@ def of_exception(error: BaseException) -> Failure:
 def of_sample(sample: Mapping[str, Any]) -> Failure | None:
     """What a raw Inspect sample has kept of the error that ended it; None if none did.
 
-    An error of a model call is read from the call (its error and the provider's answer): the sample's own message may
-    be the whole request, prompt and all.
+    An error of a model call is read from the call (its error and the provider's answer): the
+    sample's own message may be the whole request, prompt and all.
     """
     error = sample.get("error")
     if not error:
@@ -209,13 +221,15 @@ def reason_of(failure: Failure, *, most: int = 200) -> str:
 
 
 _RETRIED = re.compile(r"RetryError\(<Future at 0x[0-9a-f]+ state=finished raised (\w+)>\)")
-"""How Inspect's retry library says which error outlasted every retry; the address in it changes from run to run."""
+"""How Inspect's retry library says which error outlasted every retry; the address in it changes
+from run to run."""
 _WRAPPED = re.compile(rf"^(?:{'|'.join(sorted(OURS))})\((['\"])(.*)\1\)$")
 _ENVELOPE = re.compile(r"^(Error code: \d+) - (\{.*\})$")
 
 
 def _message(body: str) -> str:
-    """The message in a provider's error body, which an SDK has printed as Python; the body itself if there is none."""
+    """The message in a provider's error body, which an SDK has printed as Python; the body itself
+    if there is none."""
     try:
         value = ast.literal_eval(body)
     except (ValueError, SyntaxError):
@@ -252,8 +266,8 @@ def _codes(body: Any) -> tuple[str, ...]:
 
 
 def _status(text: str, *, call: bool) -> int | None:
-    """The HTTP status that a text speaks of. Outside of a model call a number near the word `error` is little to go by:
-    only what speaks of the infrastructure is believed."""
+    """The HTTP status that a text speaks of. Outside of a model call a number near the word
+    `error` is little to go by: only what speaks of the infrastructure is believed."""
     match = _STATUS.search(text[:2000])
     if match is not None:
         return int(match[1] or match[2])

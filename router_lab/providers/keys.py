@@ -1,8 +1,9 @@
-"""What makes two model requests the same request: canonical JSON and its sha256. Standard library alone.
+"""What makes two model requests the same request: canonical JSON and its sha256. Standard library
+alone.
 
-A request is (candidate, settings, messages, draw). Message ids, times and sources are not part of it, because Inspect
-makes new ones at every run; neither is how a list of equal-role messages was cut, because providers join such messages
-differently.
+A request is (candidate, settings, messages, draw). Message ids, times and sources are not part of
+it, because Inspect makes new ones at every run; neither is how a list of equal-role messages was
+cut, because providers join such messages differently.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ CANDIDATE_KEY = "candidate"
 """Model argument in which a log keeps the candidate's name, effort and settings."""
 
 SUITE_KEY = "router_lab"
-"""Log metadata key under which a log keeps the suite's name, dataset hash and how its score becomes quality."""
+"""Log metadata key under which a log keeps the suite's name, dataset hash and how its score
+becomes quality."""
 
 RECORDED = "recorded/"
-"""Prefix of the provider that answers from recorded generations: a way of answering, not part of a model's name."""
+"""Prefix of the provider that answers from recorded generations: a way of answering, not part of a
+model's name."""
 
 TRANSPORT = frozenset(
     {"max_retries", "timeout", "attempt_timeout", "stream_idle_timeout", "max_connections", "adaptive_connections",
@@ -31,13 +34,15 @@ TRANSPORT = frozenset(
 """GenerateConfig fields that change when and how a request travels, not what is asked."""
 
 CACHE_TTL_NOTE = "cache_write_ttl"
-"""Key of an answer's metadata under which a sweep notes that its prompt was written to the cache for an hour."""
+"""Key of an answer's metadata under which a sweep notes that its prompt was written to the cache
+for an hour."""
 APART_NOTE = "tokens_apart"
 """The same for tokens by kind that the provider told and Inspect's usage has no field for."""
 
 
 def tier_of(config: Mapping[str, Any], model_args: Mapping[str, Any]) -> str:
-    """At which tier requests with these settings are made: `standard`, `batch`, `flex` or `priority`."""
+    """At which tier requests with these settings are made: `standard`, `batch`, `flex` or
+    `priority`."""
     if config.get("batch"):
         return "batch"
     tier = model_args.get("service_tier") or (config.get("extra_body") or {}).get("service_tier")
@@ -49,7 +54,8 @@ MANIFEST = "sweep.json"
 
 
 def canonical_json(value: Any) -> str:
-    """`value` as JSON that does not depend on key order, platform or Python version; NaN is refused."""
+    """`value` as JSON that does not depend on key order, platform or Python version; NaN is
+    refused."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -64,10 +70,12 @@ def label_of(value: Any) -> str:
 
 
 def canonical_messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Messages (as dicts with role, content, perhaps tool_calls and function) reduced to what a model sees.
+    """Messages (as dicts with role, content, perhaps tool_calls and function) reduced to what a
+    model sees.
 
-    Text parts are joined with a newline, and so are consecutive messages of one role, as Inspect joins them for
-    providers that need it. Tool calls keep function and arguments; reasoning and all ids are dropped.
+    Text parts are joined with a newline, and so are consecutive messages of one role, as Inspect
+    joins them for providers that need it. Tool calls keep function and arguments; reasoning and
+    all ids are dropped.
     """
     result: list[dict[str, Any]] = []
     for message in messages:
@@ -87,13 +95,17 @@ def canonical_messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, 
     return [{key: value for key, value in message.items() if value != []} for message in result]
 
 
-def request_key(model: str, effort: str | None, settings_sha: str, messages: list[dict[str, Any]], draw: str) -> str:
-    """The key of one recorded generation; `messages` are canonical, `draw` names the repetition (`epoch.k`)."""
+def request_key(
+    model: str, effort: str | None, settings_sha: str, messages: list[dict[str, Any]], draw: str
+) -> str:
+    """The key of one recorded generation; `messages` are canonical, `draw` names the repetition
+    (`epoch.k`)."""
     return sha256_of([model, effort, settings_sha, messages, draw])
 
 
 def _content(content: Any) -> tuple[str, list[str]]:
-    """Visible text of a message, and the hashes of whatever else it carries (images, audio, documents)."""
+    """Visible text of a message, and the hashes of whatever else it carries (images, audio,
+    documents)."""
     if content is None or isinstance(content, str):
         return content or "", []
     parts = [part for part in content if part.get("type") != "reasoning"]

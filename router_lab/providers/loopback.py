@@ -1,4 +1,5 @@
-"""Loopback without a proxy, by the variable that every HTTP client reads: `NO_PROXY`. Standard library alone."""
+"""Loopback without a proxy, by the variable that every HTTP client reads: `NO_PROXY`. Standard
+library alone."""
 
 from __future__ import annotations
 
@@ -20,10 +21,11 @@ def proxy_variables() -> list[str]:
 
 @contextmanager
 def loopback_direct(urls: Iterable[str | None] = ()) -> Iterator[None]:
-    """Within it nothing on this machine is asked through a proxy: `HOSTS`, and the hosts of `urls` that are loopback.
+    """Within it nothing on this machine is asked through a proxy: `HOSTS`, and the hosts of `urls`
+    that are loopback.
 
-    Everything else still goes through the user's proxy. Where the environment names none it is left alone: a
-    variable more would hide the proxy of the system's settings from clients.
+    Everything else still goes through the user's proxy. Where the environment names none it is
+    left alone: a variable more would hide the proxy of the system's settings from clients.
     """
     with _set(",".join(_listed(urls)) if proxy_variables() else None):
         yield

@@ -1,7 +1,8 @@
-"""The `recorded` provider: answers from recorded generations, so that scoring, logs, usage and cost run as if live.
+"""The `recorded` provider: answers from recorded generations, so that scoring, logs, usage and
+cost run as if live.
 
-`recorded/<model>` with model arguments `folder` and either `candidate` (a sweep gives it) or `effort`. A request that
-was never recorded is an error that says so; nothing is ever made up.
+`recorded/<model>` with model arguments `folder` and either `candidate` (a sweep gives it) or
+`effort`. A request that was never recorded is an error that says so; nothing is ever made up.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class RecordedAPI(ModelAPI):
         candidate: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        """`candidate`: model, effort and settings_sha as a sweep writes them. Raises InputError if none is recorded."""
+        """`candidate`: model, effort and settings_sha as a sweep writes them. Raises InputError if
+        none is recorded."""
         super().__init__(model_name, base_url, api_key, [], config)
         self.folder = Path(folder)
         if candidate is None:
@@ -61,7 +63,8 @@ class RecordedAPI(ModelAPI):
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> tuple[ModelOutput, ModelCall]:
-        """The recorded answer to `input`. The k-th identical request of a sample's epoch gets the k-th draw."""
+        """The recorded answer to `input`. The k-th identical request of a sample's epoch gets the
+        k-th draw."""
         messages = canonical_messages([message.model_dump(exclude_none=True) for message in input])
         key = self._key(messages)
         record = self._records.get(key)

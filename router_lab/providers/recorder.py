@@ -1,4 +1,5 @@
-"""What a provider's SDK really sends: a server on loopback that keeps the request and answers that it was bad."""
+"""What a provider's SDK really sends: a server on loopback that keeps the request and answers that
+it was bad."""
 
 from __future__ import annotations
 
@@ -41,8 +42,8 @@ Sent = tuple[str, dict[str, str], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Request:
-    """One recorded request: `api` (null if of no known kind), its arguments as the SDK takes them, the fields that say
-    what is asked, and a hash of all that identifies it."""
+    """One recorded request: `api` (null if of no known kind), its arguments as the SDK takes them,
+    the fields that say what is asked, and a hash of all that identifies it."""
 
     api: str | None
     arguments: dict[str, Any]
@@ -56,7 +57,9 @@ class Request:
         api = next((name for ending, name in APIS.items() if path.partition("?")[0].endswith(ending)), None)
         asked = CONTENT[api] if api else ("messages", "input", "system", "instructions")
         arguments = {k: v for k, v in sorted(body.items()) if k not in {*asked, *STREAMING, *raw}}
-        unknown = {key: arguments.pop(key) for key in sorted(arguments.keys() - _parameters(api))} if api else {}
+        unknown = (
+            {key: arguments.pop(key) for key in sorted(arguments.keys() - _parameters(api))} if api else {}
+        )
         extra = unknown | {key: body[key] for key in sorted(raw)}
         if extra:  # SDKs refuse arguments that they do not know, and send these as they are
             arguments["extra_body"] = {key: extra[key] for key in sorted(extra)}
@@ -67,7 +70,8 @@ class Request:
 
 
 class Recorder(AbstractContextManager["Recorder"]):
-    """An HTTP server on loopback that keeps each request and refuses it, so that nobody tries again."""
+    """An HTTP server on loopback that keeps each request and refuses it, so that nobody tries
+    again."""
 
     def __init__(self) -> None:
         self.seen: list[Sent] = []
@@ -75,7 +79,9 @@ class Recorder(AbstractContextManager["Recorder"]):
         self._server.daemon_threads = True
 
     def __enter__(self) -> Recorder:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,5 @@
-"""What happened in a sample, of logs new and old: model and tool calls, and whether a scorer made them."""
+"""What happened in a sample, of logs new and old: model and tool calls, and whether a scorer made
+them."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 SCORING = ("scorer", "scorers")
-"""Types of spans, and of the steps that older logs have instead, within which even the candidate's model is a judge."""
+"""Types of spans, and of the steps that older logs have instead, within which even the candidate's
+model is a judge."""
 
 TELLING = ("score", "span_begin", "step")
 """Events without which nobody can say which calls a scorer made."""
@@ -22,10 +24,11 @@ class Scene(NamedTuple):
 
 
 def scenes(events: Sequence[Mapping[str, Any]], sample: Mapping[str, Any] | None = None) -> Iterator[Scene]:
-    """Model and tool events in the order of time, with those that older logs keep inside of subtasks and tools.
+    """Model and tool events in the order of time, with those that older logs keep inside of
+    subtasks and tools.
 
-    sample: whose last attempt this is. Where neither spans nor steps say when it was scored, whatever was called after
-    the call that gave its answer was the judge.
+    sample: whose last attempt this is. Where neither spans nor steps say when it was scored,
+    whatever was called after the call that gave its answer was the judge.
     """
     found = list(_walk(events, _scorer_spans(events), False))
     kinds = {event.get("event") for event in events}
@@ -37,8 +40,11 @@ def scenes(events: Sequence[Mapping[str, Any]], sample: Mapping[str, Any] | None
     given = [_answer(found[i].event.get("output")) for i in calls]
     gave = [n for n, (other, _) in enumerate(given) if name is not None and other == name]
     gave = gave or [n for n, (_, other) in enumerate(given) if answer is not None and other == answer]
-    turns = sum(m.get("role") == "assistant" and m.get("source") != "input" for m in sample.get("messages") or ())
-    # An agent may give one answer several times; it gave the last one no earlier than in its last turn.
+    turns = sum(
+        m.get("role") == "assistant" and m.get("source") != "input" for m in sample.get("messages") or ()
+    )
+    # An agent may give one answer several times; it gave the last one no earlier than in its last
+    # turn.
     last = next((n for n in gave if n + 1 >= turns), gave[-1] if gave else None)
     for i, scene in enumerate(found):
         yield scene if last is None or i <= calls[last] else scene._replace(scoring=True)
@@ -94,18 +100,25 @@ def _step(event: Mapping[str, Any], steps: list[str | None]) -> None:
 def _scorer_spans(events: Sequence[Mapping[str, Any]]) -> set[str]:
     inside: set[str] = set()
     for event in events:
-        if event.get("event") == "span_begin" and (event.get("type") in SCORING or event.get("parent_id") in inside):
+        if event.get("event") == "span_begin" and (
+            event.get("type") in SCORING or event.get("parent_id") in inside
+        ):
             inside.add(event["id"])
     return inside
 
 
 def _answer(output: Mapping[str, Any] | None) -> tuple[str | None, Any]:
-    """What tells one answer from another: the message's id, and, since older logs have none, its text and usage."""
+    """What tells one answer from another: the message's id, and, since older logs have none, its
+    text and usage."""
     choices = (output or {}).get("choices") or []
     if not choices:
         return None, None
     message = choices[0].get("message") or {}
-    return message.get("id"), (message.get("content"), choices[0].get("stop_reason"), (output or {}).get("usage"))
+    return message.get("id"), (
+        message.get("content"),
+        choices[0].get("stop_reason"),
+        (output or {}).get("usage"),
+    )
 
 
 def _media(direction: str, messages: Sequence[Any]) -> Iterator[str]:

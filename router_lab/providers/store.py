@@ -1,7 +1,8 @@
 """Recorded generations on disk: gzip-compressed JSON lines, one file per candidate and suite.
 
-First line: what was recorded (format, model, effort, settings and their sha, suite, dataset sha, model sha). Then one
-line per generation, keyed by `keys.request_key`. Same content, same bytes (with one zlib).
+First line: what was recorded (format, model, effort, settings and their sha, suite, dataset sha,
+model sha). Then one line per generation, keyed by `keys.request_key`. Same content, same bytes
+(with one zlib).
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def candidate_label(model: str, effort: str | None, settings_sha: str) -> str:
 
 
 def file_name(header: Mapping[str, Any]) -> str:
-    """`suite/model.effort.label.jsonl.gz`, readable and without characters that a file system minds."""
+    """`suite/model.effort.label.jsonl.gz`, readable and without characters that a file system
+    minds."""
     words = [_slug(header["model"]), _slug(header["effort"] or "default")]
     label = candidate_label(header["model"], header["effort"], header["settings_sha"])
     return f"{_slug(header['suite'])}/{'.'.join(words)}.{label}{SUFFIX}"
@@ -51,7 +53,8 @@ def write_recording(folder: Path, header: Mapping[str, Any], records: Iterable[M
 
 
 def read_recording(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Header and generations of one file. Raises InputError for a damaged file or another format."""
+    """Header and generations of one file. Raises InputError for a damaged file or another
+    format."""
     try:
         header, *rows = map(decode, unpacked(read_regular(path)).splitlines())
         if not all(isinstance(row, dict) for row in (header, *rows)):

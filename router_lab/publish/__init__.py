@@ -1,7 +1,9 @@
-"""What production serves: RELEASE.json beside the revisions of a policy, and the history of who put what there.
+"""What production serves: RELEASE.json beside the revisions of a policy, and the history of who
+put what there.
 
-One process at a time publishes in a folder (`FolderLock`); another waits for it. Whatever stands in the folder, the
-next release has a number above every one that was ever there, and what cannot be read is said and passed over.
+One process at a time publishes in a folder (`FolderLock`); another waits for it. Whatever stands
+in the folder, the next release has a number above every one that was ever there, and what cannot
+be read is said and passed over.
 """
 
 from __future__ import annotations
@@ -39,7 +41,16 @@ from router_lab.runtime.release import (
     verified_release,
 )
 
-__all__ = ["HISTORY", "Published", "certificate_digest", "current_release", "history", "publish", "rollback", "sign"]
+__all__ = [
+    "HISTORY",
+    "Published",
+    "certificate_digest",
+    "current_release",
+    "history",
+    "publish",
+    "rollback",
+    "sign",
+]
 
 WAIT_S = 30.0
 """Seconds that a publisher waits for another one in the same folder."""
@@ -48,7 +59,8 @@ _OLD_S = 3600.0
 
 @dataclass(frozen=True)
 class Published:
-    """A release that is in place: the policy's folder, what stands in RELEASE.json, and its line in the history."""
+    """A release that is in place: the policy's folder, what stands in RELEASE.json, and its line
+    in the history."""
 
     folder: Path
     release: Release
@@ -57,7 +69,8 @@ class Published:
 
 @dataclass(frozen=True)
 class _How:
-    """Who publishes, when, until when, with which key, and by which keys the result must be believed."""
+    """Who publishes, when, until when, with which key, and by which keys the result must be
+    believed."""
 
     private_key: bytes | Path | None
     trusted: Any
@@ -78,16 +91,18 @@ def publish(
     by: str | None = None,
     now: dt.datetime | None = None,
 ) -> Published:
-    """Make the artifact in `revision` what `load_policy(revision.parent)` loads: RELEASE.json is replaced whole.
+    """Make the artifact in `revision` what `load_policy(revision.parent)` loads: RELEASE.json is
+    replaced whole.
 
-    gate: the JSON that `gate` wrote for this very revision; unless its verdict is `pass`, `force` is needed, and the
-    history says so for ever. The release's verdict is the gate's (without one, the certificate's is not borrowed:
-    `inconclusive`). private_key: PEM bytes or file, to sign. trusted: the keys of loaders (`keys.trusted_keys`); what
-    they would not believe is not published. expires: from then on no loader takes the release (rounded up to a second).
-    by: who publishes, for the history.
-    Raises InputError for a folder that is no revision, a gate of another revision, a release under another alias, a
-    folder that cannot be written, or that another publisher holds for half a minute; PolicyError for keys. Warns
-    (RouterLabWarning) of what is damaged or unfinished in the folder, and goes on from what is not.
+    gate: the JSON that `gate` wrote for this very revision; unless its verdict is `pass`, `force`
+    is needed, and the history says so for ever. The release's verdict is the gate's (without one,
+    the certificate's is not borrowed: `inconclusive`). private_key: PEM bytes or file, to sign.
+    trusted: the keys of loaders (`keys.trusted_keys`); what they would not believe is not
+    published. expires: from then on no loader takes the release (rounded up to a second). by: who
+    publishes, for the history. Raises InputError for a folder that is no revision, a gate of
+    another revision, a release under another alias, a folder that cannot be written, or that
+    another publisher holds for half a minute; PolicyError for keys. Warns (RouterLabWarning) of
+    what is damaged or unfinished in the folder, and goes on from what is not.
     """
     policy, how = _revision(revision), _how(private_key, trusted, by, now, expires)
     word, gate_digest = _gated(policy, gate, force), None if gate is None else _digest(gate, "gate")
@@ -121,10 +136,11 @@ def rollback(
 ) -> Published:
     """Publish an earlier revision again, under a new, higher number.
 
-    It is the last one that was published before and never rolled back from; a second rollback goes further back. to:
-    the number of a release in the history, or the first digits of its revision, instead. The rest as for `publish`.
-    Raises InputError, naming what can be gone back to, when nothing is published, nothing is left to go back to, or the
-    earlier revision is gone or damaged.
+    It is the last one that was published before and never rolled back from; a second rollback goes
+    further back. to: the number of a release in the history, or the first digits of its revision,
+    instead. The rest as for `publish`. Raises InputError, naming what can be gone back to, when
+    nothing is published, nothing is left to go back to, or the earlier revision is gone or
+    damaged.
     """
     if not any(os.path.lexists(folder / name) for name in (RELEASE, HISTORY)):
         raise InputError(f"{folder}: nothing is published there")
@@ -142,13 +158,20 @@ def rollback(
         except PolicyError as error:
             raise InputError(f"{folder}: release {line} cannot be put back: {error}{others}") from error
         release = Release(
-            name, current.alias, standing.number + 1, line.revision, current.revision, line.verdict, how.expires
+            name,
+            current.alias,
+            standing.number + 1,
+            line.revision,
+            current.revision,
+            line.verdict,
+            how.expires,
         )
         return _put(standing, release, {"action": "rollback", "forced": False}, how)
 
 
 def sign(folder: Path, private_key: bytes | Path, *, trusted: Any = None) -> Path:
-    """Sign the release that stands in `folder` (anew), under the folder's lock; the path of its RELEASE.json."""
+    """Sign the release that stands in `folder` (anew), under the folder's lock; the path of its
+    RELEASE.json."""
     if not os.path.lexists(folder / RELEASE):
         raise InputError(f"{folder}: nothing is published there, so there is nothing to sign")
     with FolderLock(folder, "signing", wait_s=WAIT_S):
@@ -172,7 +195,11 @@ def _digest(value: Mapping[str, Any], what: str) -> str:
 
 
 def _how(
-    private_key: bytes | Path | None, trusted: Any, by: str | None, now: dt.datetime | None, expires: dt.datetime | None
+    private_key: bytes | Path | None,
+    trusted: Any,
+    by: str | None,
+    now: dt.datetime | None,
+    expires: dt.datetime | None,
 ) -> _How:
     """Raises before anything is done what would fail at its end."""
     moment_ = now or dt.datetime.now(dt.UTC)
@@ -183,14 +210,18 @@ def _how(
     except (ValueError, OverflowError) as error:
         raise InputError(f"expires {expires!r}: is no moment of this calendar: {error}") from error
     if until is not None and not moment_.timestamp() < until:
-        raise InputError(f"expires {moment(until)}: is not after now, {moment_.isoformat(timespec='seconds')}")
+        raise InputError(
+            f"expires {moment(until)}: is not after now, {moment_.isoformat(timespec='seconds')}"
+        )
     return _How(private_key, trusted, by, moment_, until)
 
 
 def _revision(path: Path) -> Policy:
     if not (path / MANIFEST).is_file():
         found = [revision.name for revision in revisions_in(path)]
-        hint = f"; name one of its revisions: {', '.join(found)}" if found else "; `router-lab fit` writes one"
+        hint = (
+            f"; name one of its revisions: {', '.join(found)}" if found else "; `router-lab fit` writes one"
+        )
         raise InputError(f"{path}: is not an artifact (no {MANIFEST}){hint}")
     policy = load_policy(path)
     Certificate.of(policy)  # what nobody can read is not published
@@ -198,15 +229,19 @@ def _revision(path: Path) -> Policy:
 
 
 def _folder(revision: Path) -> Path:
-    """The folder that a revision is published in: the one that it is named in, also where its own name is a link."""
+    """The folder that a revision is published in: the one that it is named in, also where its own
+    name is a link."""
     place = revision.resolve() if revision.name in ("", "..") else revision.parent.resolve() / revision.name
     return place.parent
 
 
 def _gated(policy: Policy, gate: Mapping[str, Any] | None, force: bool) -> str:
-    """The verdict of the gate. Raises InputError where it does not allow publishing and nobody forces it."""
+    """The verdict of the gate. Raises InputError where it does not allow publishing and nobody
+    forces it."""
     if gate is not None and not isinstance(gate, Mapping):
-        raise InputError(f"gate: {gate!r:.60} is not the JSON object that `router-lab gate --write-json` writes")
+        raise InputError(
+            f"gate: {gate!r:.60} is not the JSON object that `router-lab gate --write-json` writes"
+        )
     if gate is not None and gate.get("revision") != policy.revision:
         raise InputError(
             f"gate: was run on revision {str(gate.get('revision'))[:12]}, not on {str(policy.revision)[:12]}; "
@@ -226,7 +261,9 @@ def _refuse_alias(alias: str) -> None:
     if not isinstance(alias, str):
         raise InputError(f"alias {alias!r:.60}: is not a text; say what loaders ask for")
     if not alias.isprintable() or alias != alias.strip() or not 1 <= len(alias) <= 100:
-        raise InputError(f"alias {alias[:100]!r}: is not 1 to 100 printable characters; say what loaders ask for")
+        raise InputError(
+            f"alias {alias[:100]!r}: is not 1 to 100 printable characters; say what loaders ask for"
+        )
 
 
 def _begin(folder: Path, how: _How) -> Standing:
@@ -279,20 +316,27 @@ def _listed(lines: list[Line], but: Line | None, revision: str | None = None) ->
     """The last of these releases of each revision, newest first."""
     found = {line.revision: line for line in sorted(lines, key=lambda line: line.number)}
     skip = {revision, None if but is None else but.revision}
-    shown = [str(line) for line in sorted(found.values(), key=lambda line: -line.number) if line.revision not in skip]
+    shown = [
+        str(line)
+        for line in sorted(found.values(), key=lambda line: -line.number)
+        if line.revision not in skip
+    ]
     return ", ".join(shown[:10]) + (" …" if len(shown) > 10 else "") or "nothing"
 
 
 def _put(standing: Standing, release: Release, details: Mapping[str, Any], how: _How) -> Published:
-    """The history first: a crash between the two leaves a line too many, never a release without a trace. Such a line's
-    number is never used again, and the next one's `replaces` shows that it never came to be."""
+    """The history first: a crash between the two leaves a line too many, never a release without a
+    trace. Such a line's number is never used again, and the next one's `replaces` shows that it
+    never came to be."""
     folder, current = standing.folder, standing.current
     data = build_release(release, how.private_key)
     if how.trusted is not None:
         verified_release(data, how.trusted)
     policy = load_policy(find_revision(folder, release.revision), name=release.name)
     if policy.revision != release.revision:
-        raise InputError(f"{folder}: what is named after revision {release.revision[:16]} is {policy.revision}")
+        raise InputError(
+            f"{folder}: what is named after revision {release.revision[:16]} is {policy.revision}"
+        )
     key = None if how.private_key is None else fingerprint(load_private_key(how.private_key).public_key())
     entry = {
         **release_row(release), **details, "certificate_sha256": certificate_digest(policy), "signed": key is not None,
@@ -302,7 +346,9 @@ def _put(standing: Standing, release: Release, details: Mapping[str, Any], how: 
     try:
         append_line(folder / HISTORY, jsonio.dumps(entry).rstrip(b"\n"), sync=True)
     except OSError as error:
-        raise InputError(f"{folder / HISTORY}: cannot be written: {error.strerror}; nothing was published") from error
+        raise InputError(
+            f"{folder / HISTORY}: cannot be written: {error.strerror}; nothing was published"
+        ) from error
     _written(folder, data, "nothing was published")
     return Published(folder, release, entry)
 

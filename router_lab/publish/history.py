@@ -1,4 +1,5 @@
-"""RELEASES.jsonl: a line for every publication and rollback of a policy, oldest first, and the way back through it."""
+"""RELEASES.jsonl: a line for every publication and rollback of a policy, oldest first, and the way
+back through it."""
 
 from __future__ import annotations
 
@@ -12,12 +13,13 @@ from router_lab.runtime.model import VERDICTS
 from router_lab.runtime.release import LARGEST_STEP, is_revision
 
 HISTORY = "RELEASES.jsonl"
-"""One JSON object a line, oldest first: every publication and rollback of a policy, forced ones marked."""
+"""One JSON object a line, oldest first: every publication and rollback of a policy, forced ones
+marked."""
 
 
 class Line(NamedTuple):
-    """A release as the history has it. `replaces`: the number that RELEASE.json had when the line was written, 0 for
-    nothing; None for lines of before November 2026, which do not say."""
+    """A release as the history has it. `replaces`: the number that RELEASE.json had when the line
+    was written, 0 for nothing; None for lines of before November 2026, which do not say."""
 
     name: str
     alias: str
@@ -32,8 +34,8 @@ class Line(NamedTuple):
 
 
 class History(NamedTuple):
-    """The lines that are releases, and the numbers of those lines of the file that are not; `trailing` counts the
-    latter after the last release."""
+    """The lines that are releases, and the numbers of those lines of the file that are not;
+    `trailing` counts the latter after the last release."""
 
     lines: list[Line]
     damaged: list[int]
@@ -46,7 +48,8 @@ def history(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_history(folder: Path) -> History:
-    """The history of `folder`, empty where there is none. Raises InputError for a file that cannot be read."""
+    """The history of `folder`, empty where there is none. Raises InputError for a file that cannot
+    be read."""
     records = _records(folder)
     lines, damaged, last = [], list(records.torn), 0
     for row, at in zip(records.rows, records.numbers, strict=True):
@@ -63,7 +66,9 @@ def _records(folder: Path) -> Records:
     try:
         return read_records(folder / HISTORY)
     except OSError as error:
-        raise InputError(f"{folder / HISTORY}: cannot be read: {error.strerror}; put it right first") from error
+        raise InputError(
+            f"{folder / HISTORY}: cannot be read: {error.strerror}; put it right first"
+        ) from error
 
 
 def _line(row: Mapping[str, Any]) -> Line | None:
@@ -96,16 +101,19 @@ def largest_number(numbers: Iterable[int]) -> int:
 
 
 def served(lines: Sequence[Line], current: int | None) -> list[Line]:
-    """The lines that came to be. A publisher that was killed leaves a line whose number RELEASE.json never had: the
-    line after it, or RELEASE.json with the number `current`, then has something older to replace."""
+    """The lines that came to be. A publisher that was killed leaves a line whose number
+    RELEASE.json never had: the line after it, or RELEASE.json with the number `current`, then has
+    something older to replace."""
     after = [*(line.replaces for line in lines[1:]), current][: len(lines)]
     return [line for line, next_ in zip(lines, after, strict=True) if next_ is None or line.number <= next_]
 
 
 def way_back(lines: Sequence[Line], current: int | None) -> list[Line]:
-    """What `rollback` can go back to, the next first: releases that were published and never rolled back from since.
+    """What `rollback` can go back to, the next first: releases that were published and never
+    rolled back from since.
 
-    lines: those that came to be (`served`); current: the number that stands in RELEASE.json, None if nobody knows.
+    lines: those that came to be (`served`); current: the number that stands in RELEASE.json, None
+    if nobody knows.
     """
     stack: list[Line] = []  # what is published, on top, and under it what it replaced
     failed: set[str] = set()
@@ -130,6 +138,7 @@ def way_back(lines: Sequence[Line], current: int | None) -> list[Line]:
 
 
 def _put_aside(stack: list[Line], number: int | None) -> None:
-    """Where somebody put an older RELEASE.json back by hand, what came after it is not what a new release replaces."""
+    """Where somebody put an older RELEASE.json back by hand, what came after it is not what a new
+    release replaces."""
     while number is not None and len(stack) > 1 and stack[-1].number > number:
         stack.pop()

@@ -1,4 +1,5 @@
-"""What is published in a policy folder, by RELEASE.json and by its history, also where one of the two is damaged."""
+"""What is published in a policy folder, by RELEASE.json and by its history, also where one of the
+two is damaged."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ from router_lab.runtime.release import LARGEST_STEP, RELEASE, Release, parse_rel
 
 @dataclass(frozen=True)
 class Standing:
-    """current: what the next release replaces, None for nothing; signed: whether that is. number: the largest number
-    that a release ever had, or may have had. lines: the history, without what never came to be. problems: what a
-    publisher should know."""
+    """current: what the next release replaces, None for nothing; signed: whether that is. number:
+    the largest number that a release ever had, or may have had. lines: the history, without what
+    never came to be. problems: what a publisher should know."""
 
     folder: Path
     current: Release | None
@@ -26,15 +27,17 @@ class Standing:
 
 
 def current_release(folder: Path) -> Release | None:
-    """What RELEASE.json in `folder` says, or None where nothing is published. Raises PolicyError for a damaged one."""
+    """What RELEASE.json in `folder` says, or None where nothing is published. Raises PolicyError
+    for a damaged one."""
     return parse_release(read_release_bytes(folder))[0] if os.path.lexists(folder / RELEASE) else None
 
 
 def read_standing(folder: Path) -> Standing:
     """What stands in `folder`, for a publisher who holds its lock.
 
-    Where RELEASE.json is damaged, or its number is above any that a publisher could have come to, the last line of the
-    history stands for it. Raises InputError for a history that cannot be read.
+    Where RELEASE.json is damaged, or its number is above any that a publisher could have come to,
+    the last line of the history stands for it. Raises InputError for a history that cannot be
+    read.
     """
     lines, damaged, trailing = read_history(folder)
     largest, problems = largest_number(line.number for line in lines), []
@@ -58,13 +61,17 @@ def read_standing(folder: Path) -> Standing:
         )  # fmt: skip
     came = served(known, number)
     # A damaged last line may be that of a release whose number nobody else knows.
-    return Standing(folder, current, signed, max(largest, number) + trailing, _with_current(came, current), problems)
+    return Standing(
+        folder, current, signed, max(largest, number) + trailing, _with_current(came, current), problems
+    )
 
 
 def _believed(folder: Path, largest: int, lines: list[Line]) -> tuple[Release | None, bool, str | None]:
-    """(what RELEASE.json says, is it signed, None), or (None, False, why it is not what a publisher left there)."""
+    """(what RELEASE.json says, is it signed, None), or (None, False, why it is not what a
+    publisher left there)."""
     if not os.path.lexists(folder / RELEASE):
-        # Nothing replaced by the last line: the first publication that was ever begun never came to be.
+        # Nothing replaced by the last line: the first publication that was ever begun never came
+        # to be.
         return None, False, "is missing" if lines and lines[-1].replaces != 0 else None
     try:
         current, signature = parse_release(read_release_bytes(folder))
@@ -80,10 +87,13 @@ def _release(line: Line) -> Release:
 
 
 def _with_current(lines: list[Line], current: Release | None) -> list[Line]:
-    """The history with the lines that it has lost and RELEASE.json still shows: of itself and what it replaced."""
+    """The history with the lines that it has lost and RELEASE.json still shows: of itself and what
+    it replaced."""
     if current is None or (lines and lines[-1].number >= current.number):
         return lines
     found, number = list(lines), current.number
     if current.parent is not None and number > 1 and not (found and found[-1].revision == current.parent):
-        found.append(Line(current.name, current.alias, number - 1, current.parent, "inconclusive", "publish", None))
+        found.append(
+            Line(current.name, current.alias, number - 1, current.parent, "inconclusive", "publish", None)
+        )
     return [*found, Line(*current[:4], current.verdict, "publish", None)]

@@ -1,11 +1,12 @@
 """Boundaries of a test that is looked at on the way to an end that is known beforehand.
 
-A capital that bets (`router_lab.racing.sequential`) is valid for ever and pays for it: near the end of a grid it needs
-about twice the samples of a single test. Where the number of clusters to come is known, the error can be spent over
-the looks instead (Lan & DeMets 1983, "Discrete sequential boundaries for clinical trials", Biometrika 70; Kim & DeMets
-1987, the same journal 74, for powers of time), evenly here: a candidate that is far ahead is shown early, and the last
-look still is not far from a single test. As with the t test of a certificate, validity is that of the central limit
-theorem.
+A capital that bets (`router_lab.racing.sequential`) is valid for ever and pays for it: near the
+end of a grid it needs about twice the samples of a single test. Where the number of clusters to
+come is known, the error can be spent over the looks instead (Lan & DeMets 1983, "Discrete
+sequential boundaries for clinical trials", Biometrika 70; Kim & DeMets 1987, the same journal 74,
+for powers of time), evenly here: a candidate that is far ahead is shown early, and the last look
+still is not far from a single test. As with the t test of a certificate, validity is that of the
+central limit theorem.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ POWER = 1.0
 CLOSEST = 0.02
 """A look that is followed by another within this share of its time has no boundary of its own."""
 LEAST = 20
-"""Clusters before a normal approximation is trusted, as for verdicts: earlier looks test nothing."""
+"""Clusters before a normal approximation is trusted, as for verdicts: earlier looks test
+nothing."""
 POINTS = 120
 
 
@@ -32,12 +34,18 @@ POINTS = 120
 def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
     """What a Brownian motion seen at `times` must reach at each of them; inf = no test there.
 
-    times: growing, above 0; shares: of the error `alpha`, in (0, 1), spent by each, growing to 1. The chance of ever
-    reaching the boundary is `alpha` in all. Computed by the recursion of Armitage, McPherson & Rowe 1969 ("Repeated
-    significance tests on accumulating data", JRSS A 132) on a grid of points.
+    times: growing, above 0; shares: of the error `alpha`, in (0, 1), spent by each, growing to 1.
+    The chance of ever reaching the boundary is `alpha` in all. Computed by the recursion of
+    Armitage, McPherson & Rowe 1969 ("Repeated significance tests on accumulating data", JRSS A
+    132) on a grid of points.
     """
     result = np.full(len(times), np.inf)
-    before, spent, places, density = 0.0, 0.0, np.zeros(1), np.ones(1)  # density already times the points' width
+    before, spent, places, density = (
+        0.0,
+        0.0,
+        np.zeros(1),
+        np.ones(1),
+    )  # density already times the points' width
     for look in _apart(times):
         step = float(np.sqrt(times[look] - before))
         bound = _bound(places, density, step, alpha * (shares[look] - spent))
@@ -47,14 +55,18 @@ def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float
         weight[[0, -1]] /= 2
         away = (grid[:, None] - places[None, :]) / step
         kernel = exp(-0.5 * away * away) / (step * SQRT_2PI)
-        places, density = grid, (kernel * density).sum(axis=1) * weight  # not `@`, whose order is the processor's
+        places, density = (
+            grid,
+            (kernel * density).sum(axis=1) * weight,
+        )  # not `@`, whose order is the processor's
         before, spent = times[look], shares[look]
     return tuple(float(value) for value in result)
 
 
 @lru_cache(maxsize=4096)
 def forward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
-    """Boundaries of a sum over clusters, in units of the scatter of a whole grid of looks[-1] clusters."""
+    """Boundaries of a sum over clusters, in units of the scatter of a whole grid of looks[-1]
+    clusters."""
     tested = np.array([look for look in looks if look >= LEAST], np.float64)
     if not len(tested):
         return (np.inf,) * len(looks)
@@ -65,10 +77,12 @@ def forward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
 
 @lru_cache(maxsize=4096)
 def backward(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
-    """Normal scores that show, before its end, that the sum of a grid of looks[-1] clusters will stay below a value.
+    """Normal scores that show, before its end, that the sum of a grid of looks[-1] clusters will
+    stay below a value.
 
-    What is left of a grid is a sample without replacement: at look n the distance to that value, over its scatter
-    `sd * sqrt(n * (1 - n / N))`, is a Brownian motion at time n / (N - n) over the root of that time. inf = no test.
+    What is left of a grid is a sample without replacement: at look n the distance to that value,
+    over its scatter `sd * sqrt(n * (1 - n / N))`, is a Brownian motion at time n / (N - n) over
+    the root of that time. inf = no test.
     """
     ends = np.array([look for look in looks[:-1] if look >= LEAST], np.float64)
     if not len(ends):
@@ -83,10 +97,11 @@ def _spent(times: Floats) -> Floats:
 
 
 def scores(total: Floats, squares: Floats, count: Floats) -> Floats:
-    """Normal scores [...] of sums of `count` gains with these sums of squares; -inf with fewer than two.
+    """Normal scores [...] of sums of `count` gains with these sums of squares; -inf with fewer
+    than two.
 
-    Two pseudo-observations of +1 and -1 are added to the variance, as in `clustered_mean`, so that ties alone do not
-    look certain, and t distributions are turned into normal ones.
+    Two pseudo-observations of +1 and -1 are added to the variance, as in `clustered_mean`, so that
+    ties alone do not look certain, and t distributions are turned into normal ones.
     """
     known = np.maximum(count, 2.0)
     mean = total / known
@@ -96,7 +111,8 @@ def scores(total: Floats, squares: Floats, count: Floats) -> Floats:
 
 
 def _apart(times: tuple[float, ...]) -> list[int]:
-    """Looks that are tested: the last, and backwards from it those far enough from the next one."""
+    """Looks that are tested: the last, and backwards from it those far enough from the next
+    one."""
     kept = [len(times) - 1]
     for look in range(len(times) - 2, -1, -1):
         if times[kept[-1]] - times[look] >= CLOSEST * times[kept[-1]]:
@@ -105,10 +121,11 @@ def _apart(times: tuple[float, ...]) -> list[int]:
 
 
 def _bound(places: Floats, density: Floats, step: float, due: float) -> float:
-    """The point above which a fresh step leaves `due` of the density, by Newton's method on its logarithm.
+    """The point above which a fresh step leaves `due` of the density, by Newton's method on its
+    logarithm.
 
-    The logarithm of a normal density's tail is concave, so steps from the left never go past the root; bisection bounds
-    them where the density is not quite normal.
+    The logarithm of a normal density's tail is concave, so steps from the left never go past the
+    root; bisection bounds them where the density is not quite normal.
     """
     low, high = float(places.min()), float(places.max()) + 9 * step
     point, target = max(low, float(places.max()) - step), float(log(due))

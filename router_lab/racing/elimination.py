@@ -1,4 +1,5 @@
-"""Who left a race and why, as data: `reason` is a code, and words are made of it where people read."""
+"""Who left a race and why, as data: `reason` is a code, and words are made of it where people
+read."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class Reason(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether it is about the candidate alone, so that no further samples of it would change anything."""
+        """Whether it is about the candidate alone, so that no further samples of it would change
+        anything."""
         return self not in (Reason.NOT_NEEDED, Reason.SETTLED)
 
     @property
@@ -42,7 +44,8 @@ class Reason(StrEnum):
 
 
 SENTENCE = re.compile(rf"raced: ({'|'.join([*(one.words for one in Reason), *EARLIER])}) after (\d+) samples")
-"""What outcomes say, in `reason`, of a sample that was not run: all that tables of earlier versions have, and CSV."""
+"""What outcomes say, in `reason`, of a sample that was not run: all that tables of earlier
+versions have, and CSV."""
 
 
 class OfCandidate(Said):
@@ -58,8 +61,9 @@ class OfCandidate(Said):
 
 
 class Elimination(OfCandidate):
-    """A candidate left the race of `suite` after `after` of its samples, at the race's `look`, counted from 1; `by` is
-    the one that showed it up, or what was settled on. look, by: None where a file does not say."""
+    """A candidate left the race of `suite` after `after` of its samples, at the race's `look`,
+    counted from 1; `by` is the one that showed it up, or what was settled on. look, by: None where
+    a file does not say."""
 
     suite: str
     after: int
@@ -91,8 +95,9 @@ class _Attrs(Said):
 
 
 def eliminations_of(outcomes: pd.DataFrame) -> list[Elimination]:
-    """Who left a race among the candidates of outcomes: what `attrs["eliminations"]` says, and of whom it says nothing
-    (a table of an earlier version, or CSV) the sentences in `reason`. Raises InputError for attrs that are damaged."""
+    """Who left a race among the candidates of outcomes: what `attrs["eliminations"]` says, and of
+    whom it says nothing (a table of an earlier version, or CSV) the sentences in `reason`. Raises
+    InputError for attrs that are damaged."""
     given = {key: value for key, value in outcomes.attrs.items() if key == "eliminations"}
     found = list(parse(_Attrs, given, where="outcomes").eliminations)
     if "reason" not in outcomes:
@@ -105,5 +110,7 @@ def eliminations_of(outcomes: pd.DataFrame) -> list[Elimination]:
         if said is not None and (suite, who) not in known:
             known.add((suite, who))
             why, after = Reason(said[1].replace(" ", "_")), int(said[2])
-            found.append(Elimination(suite=suite, model=who.model, effort=who.effort, reason=why, after=after))
+            found.append(
+                Elimination(suite=suite, model=who.model, effort=who.effort, reason=why, after=after)
+            )
     return found

@@ -1,7 +1,8 @@
-"""`race.jsonl`: the terms of a race in its first line, then one line a wave with what was seen and who left.
+"""`race.jsonl`: the terms of a race in its first line, then one line a wave with what was seen and
+who left.
 
-A race goes on from what it holds with the same numbers, and so with the same decisions; under other terms it is
-refused, because waves and bounds depend on them.
+A race goes on from what it holds with the same numbers, and so with the same decisions; under
+other terms it is refused, because waves and bounds depend on them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from router_lab.runtime.reading import read_regular
 
 NAME = "race.jsonl"
 FORMAT = 3
-"""Of the rules in `race.jsonl`: a race begun under others cannot be continued, for its waves and bounds differ."""
+"""Of the rules in `race.jsonl`: a race begun under others cannot be continued, for its waves and
+bounds differ."""
 AFRESH = (
     "use a new log directory, or rename this file to race afresh in this one, where samples that are there are not "
     "paid for again"
@@ -34,7 +36,11 @@ class RaceLog:
     """The file of one race, and the terms it has to have."""
 
     def __init__(
-        self, folder: Path, rule: RaceRule, reference: tuple[str, str | None] | None, suites: Sequence[SuiteRace]
+        self,
+        folder: Path,
+        rule: RaceRule,
+        reference: tuple[str, str | None] | None,
+        suites: Sequence[SuiteRace],
     ) -> None:
         self.path, self._suites = folder / NAME, {one.suite: one for one in suites}
         head = {"race": FORMAT, "rule": asdict(rule), "reference": reference and list(reference)}
@@ -44,7 +50,8 @@ class RaceLog:
     def replay(self) -> int:
         """Put the suites where the file says the race is; returns the number of looks.
 
-        A line torn by the death of the process counts as not written. Raises InputError if it is of another race.
+        A line torn by the death of the process counts as not written. Raises InputError if it is
+        of another race.
         """
         lines = self._whole_lines()
         if not lines:
@@ -54,10 +61,14 @@ class RaceLog:
             try:
                 agrees = [self._agrees(look) for look in self._read(lines, number)["looks"]]
             except (LookupError, TypeError, ValueError, AttributeError) as cause:
-                raise InputError(f"{self.path}, line {number + 1}: is no look of this race; {AFRESH}") from cause
+                raise InputError(
+                    f"{self.path}, line {number + 1}: is no look of this race; {AFRESH}"
+                ) from cause
             if not all(agrees):
                 where = f"{self.path}, line {number + 1}"
-                raise InputError(f"{where}: was decided by another version of router_lab, or is damaged; {AFRESH}")
+                raise InputError(
+                    f"{where}: was decided by another version of router_lab, or is damaged; {AFRESH}"
+                )
         return len(lines) - 1
 
     def _read(self, lines: Sequence[bytes], number: int) -> Any:
@@ -69,7 +80,11 @@ class RaceLog:
     def _agrees(self, look: Mapping[str, Any]) -> bool:
         """Whether the race of the suite, once it has looked as well, decides as it is written."""
         suite, upto = self._suites[look["suite"]], look["upto"]
-        exits = suite.finish(look["quality"]) if upto is None else suite.take(upto, look["quality"], look["cost_usd"])
+        exits = (
+            suite.finish(look["quality"])
+            if upto is None
+            else suite.take(upto, look["quality"], look["cost_usd"])
+        )
         return exits == [(column, Reason(reason), by) for column, reason, by in look["leaves"]]
 
     def begin(self) -> None:
@@ -94,9 +109,7 @@ class RaceLog:
     def _check(self, begun: Any) -> None:
         if not isinstance(begun, dict) or begun.get("race") != FORMAT:
             begun = begun if isinstance(begun, dict) else {}
-            version = (
-                f"was begun under rules {begun.get('race')} of racing, this version of router_lab has rules {FORMAT}"
-            )
+            version = f"was begun under rules {begun.get('race')} of racing, this version of router_lab has rules {FORMAT}"
             raise InputError(f"{self.path}: {version}; {AFRESH}, or finish it with the version that began it")
         if isinstance(begun.get("rule"), dict):  # `floor` is what `control_share` was called once
             rule = {"control_share" if key == "floor" else key: value for key, value in begun["rule"].items()}
@@ -125,7 +138,9 @@ def _differences(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for key, value in now["rule"].items() if begun["rule"].get(key) != value
     ]  # fmt: skip
     if begun["reference"] != now["reference"]:
-        told.append(f"`race.reference` was {_candidate(begun['reference'])}, is {_candidate(now['reference'])}")
+        told.append(
+            f"`race.reference` was {_candidate(begun['reference'])}, is {_candidate(now['reference'])}"
+        )
     for suite in dict.fromkeys([*begun["suites"], *now["suites"]]):
         was, is_ = begun["suites"].get(suite), now["suites"].get(suite)
         if was is None or is_ is None:

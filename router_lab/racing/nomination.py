@@ -1,11 +1,13 @@
 """Who is put forward to be settled on, and tested on the clusters that come after that.
 
-Only the past says who is nominated, so no test owes anything to how many could have been. A nomination has a first
-candidate and cheaper ones that may join later. The first is tested with all the error of the nomination, and the others
-count only once it is shown, which costs nothing: if it should not be shown, nobody counts, and if it should, there is
-no error in showing it (a gatekeeper, Westfall & Krishen 2001). The others share the error: the first to join gets most
-of it, the next most of what is left. Against several rivals no correction is due either: "within the margin of each"
-is claimed only once it is shown for every one of them (an intersection–union test, Berger 1982).
+Only the past says who is nominated, so no test owes anything to how many could have been. A
+nomination has a first candidate and cheaper ones that may join later. The first is tested with all
+the error of the nomination, and the others count only once it is shown, which costs nothing: if it
+should not be shown, nobody counts, and if it should, there is no error in showing it (a
+gatekeeper, Westfall & Krishen 2001). The others share the error: the first to join gets most of
+it, the next most of what is left. Against several rivals no correction is due either: "within the
+margin of each" is claimed only once it is shown for every one of them (an intersection–union test,
+Berger 1982).
 """
 
 from __future__ import annotations
@@ -31,12 +33,14 @@ KNOWN = 0.9
 
 
 class Match:
-    """`column` is to be shown within the margin of its rivals; matched [c]: of whom it is shown."""
+    """`column` is to be shown within the margin of its rivals; matched [c]: of whom it is
+    shown."""
 
     def __init__(
         self, column: int, columns: int, alpha: float, margin: float, start: int, looks: tuple[int, ...]
     ) -> None:  # fmt: skip
-        """alpha: error of all looks together; start: clusters seen before; looks: clusters of the race at each look."""
+        """alpha: error of all looks together; start: clusters seen before; looks: clusters of the
+        race at each look."""
         self.column = column
         self._alpha, self._margin = alpha, margin
         self._looks = tuple(look - start for look in looks if look > start)
@@ -51,15 +55,15 @@ class Match:
 
 
 class Nomination:
-    """`matches`, the first of them the gatekeeper; cannot_pass [c]: who is shown to be unable to pass on the grid,
-    against `opponent` and so against anybody better."""
+    """`matches`, the first of them the gatekeeper; cannot_pass [c]: who is shown to be unable to
+    pass on the grid, against `opponent` and so against anybody better."""
 
     def __init__(
         self, columns: Sequence[int], opponent: int, errors: tuple[float, float], margin: float, confidence: float,
         looks: tuple[int, ...], past: Tally,
     ) -> None:  # fmt: skip
-        """columns: the first, and those that join at once; errors: for matching and for who cannot pass; looks:
-        clusters after each look of the race; past: quality until now."""
+        """columns: the first, and those that join at once; errors: for matching and for who cannot
+        pass; looks: clusters after each look of the race; past: quality until now."""
         self.matches: list[Match] = []
         self.opponent, self.start = opponent, past.rows
         self._errors, self._margin, self._confidence, self._race = errors, margin, confidence, looks
@@ -86,13 +90,17 @@ class Nomination:
         )  # fmt: skip
 
     def shown(self, judged: Mask) -> list[int]:
-        """Columns shown to be within the margin of all `judged` [c]; nobody if the first is not."""
+        """Columns shown to be within the margin of all `judged` [c]; nobody if the first is
+        not."""
         first = self.matches[0].column
-        shown = [m.column for m in self.matches if m.matched[judged & (np.arange(len(judged)) != m.column)].all()]
+        shown = [
+            m.column for m in self.matches if m.matched[judged & (np.arange(len(judged)) != m.column)].all()
+        ]
         return shown if first in shown else []
 
     def matched(self, column: int) -> Mask:
-        """[c] of whom both the first and `column` are shown to be within the margin; nobody if it is not nominated."""
+        """[c] of whom both the first and `column` are shown to be within the margin; nobody if it
+        is not nominated."""
         found = [match.matched for match in self.matches if match.column == column]
         return found[0] & self.matches[0].matched if found else np.zeros(len(self.cannot_pass), bool)
 
@@ -105,8 +113,8 @@ class Nomination:
         self.cannot_pass |= self._out_of_reach()
 
     def _out_of_reach(self) -> Mask:
-        """Who cannot pass: what it would have to gain on the clusters to come is out of reach, sampled without
-        replacement from a grid on which it passes."""
+        """Who cannot pass: what it would have to gain on the clusters to come is out of reach,
+        sampled without replacement from a grid on which it passes."""
         sums = self._reach
         none = np.zeros(len(sums.count), bool)
         if self._now not in self._looks or self._now < LEAST:
@@ -119,7 +127,8 @@ class Nomination:
         mean = sums.total / known
         scatter = np.maximum(sums.squares / known - mean * mean, 0.0) * known / (known - 1)
         open_ = np.sqrt(scatter * total + 2)
-        # The sum of leads over minus the margin that the grid asks for, and less than nearly any best one will have.
+        # The sum of leads over minus the margin that the grid asks for, and less than nearly any
+        # best one will have.
         passing = float(normal_quantile(self._confidence)) * open_
         best = self._margin * total + float(normal_quantile(self._errors[1])) * open_
         required = np.minimum(passing, best) - self._lead

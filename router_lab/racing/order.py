@@ -1,4 +1,5 @@
-"""In which order and waves a race runs, and which clusters are its control share: all known before it starts."""
+"""In which order and waves a race runs, and which clusters are its control share: all known before
+it starts."""
 
 from __future__ import annotations
 
@@ -9,15 +10,15 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 GROWTH, STEP = 1.25, 0.025
-"""Each wave makes the race at least so many times longer, but none need add more than this share of the suite (or than
-the first wave): late waves are where stopping in time is worth most."""
+"""Each wave makes the race at least so many times longer, but none need add more than this share
+of the suite (or than the first wave): late waves are where stopping in time is worth most."""
 BATCH = (1 / 16, 2.0, 0.25)
 """First share of the suite, GROWTH and STEP where each wave is a batch, which may take a day."""
 
 
 def waves(first: int, ends: Ints, *, batch: bool = False) -> list[int]:
-    """Rows run after each wave, at `ends` of clusters: at least `first`, then GROWTH times the one before, or where
-    that is less STEP of all rows more, or `first` more."""
+    """Rows run after each wave, at `ends` of clusters: at least `first`, then GROWTH times the one
+    before, or where that is less STEP of all rows more, or `first` more."""
     sizes: list[int] = []
     share, growth, step = BATCH if batch else (0.0, GROWTH, STEP)
     least = wanted = max(float(first), share * int(ends[-1]))
@@ -29,12 +30,13 @@ def waves(first: int, ends: Ints, *, batch: bool = False) -> list[int]:
 
 
 CONTROL = "floor"
-"""The part that those who left still run, by the word that its hash has always had: another would draw another part."""
+"""The part that those who left still run, by the word that its hash has always had: another would
+draw another part."""
 
 
 def in_share(seed: int, suite: str, cluster: str, share: float, *, part: str = CONTROL) -> bool:
-    """Whether a cluster belongs to a random share: a hash decides, before anything is known, and a larger share only
-    adds. `part`: which one; each is drawn independently of the others."""
+    """Whether a cluster belongs to a random share: a hash decides, before anything is known, and a
+    larger share only adds. `part`: which one; each is drawn independently of the others."""
     digest = hashlib.sha256(f"{seed}\0{suite}\0{cluster}\0{part}".encode("utf-8", "replace")).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
@@ -42,8 +44,8 @@ def in_share(seed: int, suite: str, cluster: str, share: float, *, part: str = C
 def whole_clusters(clusters: Ints) -> tuple[Ints, Ints]:
     """The order [n] in which a race runs rows, and the ends [G] of its clusters in that order.
 
-    clusters [n]: codes in the fixed shuffled order of the suite. A cluster runs where its first row stands, for only
-    complete clusters may be bet on; waves end where clusters do.
+    clusters [n]: codes in the fixed shuffled order of the suite. A cluster runs where its first
+    row stands, for only complete clusters may be bet on; waves end where clusters do.
     """
     _, first, codes = np.unique(clusters, return_index=True, return_inverse=True)
     place = np.argsort(np.argsort(first, kind="stable"), kind="stable")[codes]

@@ -1,5 +1,5 @@
-"""What a race would do, before it starts or goes on: its waves, rule and control share, and between which dollars it
-ends."""
+"""What a race would do, before it starts or goes on: its waves, rule and control share, and
+between which dollars it ends."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ Where = tuple[str, Candidate]
 Done = Mapping[Where, set[tuple[str, int]]]
 """Finished (sample id, epoch) by suite and candidate."""
 Costs = Mapping[Where, tuple[float | None, int]]
-"""Dollars of the samples × epochs that a candidate lacks of a suite, and how many these are; None = unknown."""
+"""Dollars of the samples × epochs that a candidate lacks of a suite, and how many these are; None
+= unknown."""
 
 
 def race_outlook(
-    rule: RaceRule, reference: tuple[str, str | None] | None, suites: Sequence[SuiteRace], costs: Costs, done: Done
+    rule: RaceRule,
+    reference: tuple[str, str | None] | None,
+    suites: Sequence[SuiteRace],
+    costs: Costs,
+    done: Done,
 ) -> dict[str, Any]:
     """The rule, and per suite the waves, the control share, how it stands, and a range of dollars.
 
-    `least_usd`: the next wave and then the control share alone, were a suite settled after it; `most_usd`: everything,
-    of those still in. Both are of what is still lacking, over the candidates whose cost is known; `unknown`: samples of
-    others, at most.
+    `least_usd`: the next wave and then the control share alone, were a suite settled after it;
+    `most_usd`: everything, of those still in. Both are of what is still lacking, over the
+    candidates whose cost is known; `unknown`: samples of others, at most.
     """
     told, least, most, unknown = [], 0.0, 0.0, 0
     for one in suites:
@@ -50,7 +55,10 @@ def race_outlook(
             "suite": one.suite, "candidates": len(one.entrants), "waves": one.sizes,
             "control": further, "floor": further, "standing": standing_line(one) if one.shown else None,
         })  # fmt: skip
-    named = {**asdict(rule), "floor": rule.control_share}  # as it was called once, for programs that read --json
+    named = {
+        **asdict(rule),
+        "floor": rule.control_share,
+    }  # as it was called once, for programs that read --json
     return {"rule": named, "reference": reference and list(reference), "suites": told, "least_usd": least,
             "most_usd": most, "unknown": unknown}  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""A race as a picture for a terminal: what each candidate ran whole, where the control share alone, and why."""
+"""A race as a picture for a terminal: what each candidate ran whole, where the control share
+alone, and why."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ WHOLE, CONTROL, AHEAD = "█", "░", "·"
 
 
 def race_picture(one: SuiteRace) -> str:
-    """A line on the outcome, then a bar for each candidate, in file order: the suite's samples in the race's order, and
-    what lies ahead of a race that has not come to its end."""
+    """A line on the outcome, then a bar for each candidate, in file order: the suite's samples in
+    the race's order, and what lies ahead of a race that has not come to its end."""
     total = len(one.samples)
     names = [named(who) for who in one.candidates]
     wide = widest(names)
@@ -32,7 +33,8 @@ def race_picture(one: SuiteRace) -> str:
 
 
 def standing_line(one: SuiteRace) -> str:
-    """What a suite was settled on, or who is still in, and what is saved: samples, and about what share of dollars."""
+    """What a suite was settled on, or who is still in, and what is saved: samples, and about what
+    share of dollars."""
     total = len(one.samples)
     spared = [total - len(one.samples_of(j, total)) for j in range(len(one.entrants))]
     left = f"{sum(spared)} of {total * len(one.entrants)} samples saved"

@@ -1,23 +1,28 @@
-"""Who may leave a race: pure decisions from the outcomes so far, the same wherever they are replayed.
+"""Who may leave a race: pure decisions from the outcomes so far, the same wherever they are
+replayed.
 
-The race of a suite is for the cheapest candidate that loses at most the margin against the best one, or against the
-candidate that is named as the reference. After each wave a candidate leaves when it is shown
+The race of a suite is for the cheapest candidate that loses at most the margin against the best
+one, or against the candidate that is named as the reference. After each wave a candidate leaves
+when it is shown
 
 - `dominated`: somebody cheaper is at least as good,
 - `worse`: it loses more than the margin, so that it can neither be chosen nor be the reference,
 - `dearer`: it costs more than the named reference, so that choosing it saves nothing, or
-- `cannot_pass`: it is cheaper than what could be settled on, but the whole grid could not pass it any more;
+- `cannot_pass`: it is cheaper than what could be settled on, but the whole grid could not pass it
+  any more;
 
-and everybody leaves when the suite is `settled`: one is left, or a nominee (`router_lab.racing.nomination`) is shown
-to lose at most the margin against every other one left, and to be the cheapest of them. Whoever need not be compared
-with any more, or not yet, waits: it runs nothing but the control share (`router_lab.racing.standing` says who). At the
-end of a grid on which nothing was settled, those who wait leave as `not_needed` if a nominee that is cheaper and shown
-to be within the margin of them passes on the grid; else they run what they have missed.
+and everybody leaves when the suite is `settled`: one is left, or a nominee
+(`router_lab.racing.nomination`) is shown to lose at most the margin against every other one left,
+and to be the cheapest of them. Whoever need not be compared with any more, or not yet, waits: it
+runs nothing but the control share (`router_lab.racing.standing` says who). At the end of a grid on
+which nothing was settled, those who wait leave as `not_needed` if a nominee that is cheaper and
+shown to be within the margin of them passes on the grid; else they run what they have missed.
 
-With probability `confidence`, over all candidates and looks of a suite, neither the best one (or the reference) nor the
-one that the rule would choose leaves wrongly, nor is one settled on that loses more than the margin: see LEAVING for
-the shares of the error. Who leaves goes on with a random control share of the clusters, drawn beforehand, so that
-whatever it is good for can still be seen. The unit is the cluster, and each has one vote.
+With probability `confidence`, over all candidates and looks of a suite, neither the best one (or
+the reference) nor the one that the rule would choose leaves wrongly, nor is one settled on that
+loses more than the margin: see LEAVING for the shares of the error. Who leaves goes on with a
+random control share of the clusters, drawn beforehand, so that whatever it is good for can still
+be seen. The unit is the cluster, and each has one vote.
 """
 
 from __future__ import annotations
@@ -43,8 +48,9 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 UNABLE, PRICING = 0.02, 0.02
 LEAVING = (30, 0.05, 0.2)
-"""Shares of the error: UNABLE, PRICING; for leaving, 30 over the clusters of the grid, from .05 to .2; what is left
-is for settling. Where a grid is long, losers leave early at any price, and settling is what is worth the error."""
+"""Shares of the error: UNABLE, PRICING; for leaving, 30 over the clusters of the grid, from .05 to
+.2; what is left is for settling. Where a grid is long, losers leave early at any price, and
+settling is what is worth the error."""
 FIRST = 0.95
 """Of the error left for nominations, the share that each takes."""
 EARLY = 0.8
@@ -55,8 +61,8 @@ SCREENING = (20, 0.04)
 
 @dataclass(frozen=True)
 class RaceRule:
-    """margin, confidence: as in a recipe; control_share: of the clusters, on which those who left still
-    run."""
+    """margin, confidence: as in a recipe; control_share: of the clusters, on which those who left
+    still run."""
 
     margin: float = 0.03
     confidence: float = 0.90
@@ -64,16 +70,19 @@ class RaceRule:
 
 
 def least_clusters(rule: RaceRule) -> int:
-    """About how many clusters a suite needs for anything to be settled: ties alone, of two that are always alike.
+    """About how many clusters a suite needs for anything to be settled: ties alone, of two that
+    are always alike.
 
-    n ties after the screening sum up to n margins, over the error sqrt(2) of two pseudo-observations.
+    n ties after the screening sum up to n margins, over the error sqrt(2) of two
+    pseudo-observations.
     """
     alpha = (1 - rule.confidence) * (1 - UNABLE - PRICING - LEAVING[2]) * FIRST
     return SCREENING[0] + ceil(max(LEAST, -float(normal_quantile(alpha)) * sqrt(2) / rule.margin))
 
 
 class Exit(NamedTuple):
-    """Candidate `column` leaves; `by` is the one that showed it up (leads now), the winner where all is settled."""
+    """Candidate `column` leaves; `by` is the one that showed it up (leads now), the winner where
+    all is settled."""
 
     column: int
     reason: Reason
@@ -81,14 +90,15 @@ class Exit(NamedTuple):
 
 
 class Race:
-    """One suite. `look` after every wave; `racing` bool[c] says who is still in, `winner` what was settled on, `price`
-    [c] the mean dollars of a cluster so far, inf where nothing was run."""
+    """One suite. `look` after every wave; `racing` bool[c] says who is still in, `winner` what was
+    settled on, `price` [c] the mean dollars of a cluster so far, inf where nothing was run."""
 
     def __init__(
         self, rule: RaceRule, columns: int, reference: int | None = None, looks: Sequence[int] = ()
     ) -> None:  # fmt: skip
-        """`columns` candidates; `reference`: its column, or None for the best one; the reference leaves only when the
-        suite is settled. `looks`: clusters after each wave, to the end of the grid; without them only bets decide."""
+        """`columns` candidates; `reference`: its column, or None for the best one; the reference
+        leaves only when the suite is settled. `looks`: clusters after each wave, to the end of the
+        grid; without them only bets decide."""
         self.rule, self.reference, self._looks = rule, reference, tuple(map(int, looks))
         self.racing: Mask = np.ones(columns, bool)
         self.waiting: Mask = np.zeros(columns, bool)
@@ -98,7 +108,9 @@ class Race:
         self._pricing = self._error * PRICING / (others * columns)
         grid = self._looks[-1] if self._looks else LEAVING[0] / LEAVING[2]
         leaving = min(max(LEAVING[0] / grid, LEAVING[1]), LEAVING[2])
-        self._leaving = self._error * leaving / (2 if reference is None else 1)  # the best and the choice are at risk
+        self._leaving = (
+            self._error * leaving / (2 if reference is None else 1)
+        )  # the best and the choice are at risk
         self._settling = self._error * (1 - UNABLE - PRICING - leaving)
         self._against = Sums(columns)
         self._nominations: list[Nomination] = []
@@ -114,8 +126,9 @@ class Race:
     def look(self, quality: Floats, cost_usd: Floats, clusters: Ints) -> list[Exit]:
         """Take in the rows [n, c] of a wave and say who leaves, in column order.
 
-        Rows in the race's order, of complete clusters; NaN where an outcome is missing. `clusters` [n]: codes that grow
-        in that order. What is not running is ignored, so that only what was due may decide.
+        Rows in the race's order, of complete clusters; NaN where an outcome is missing. `clusters`
+        [n]: codes that grow in that order. What is not running is ignored, so that only what was
+        due may decide.
         """
         if not len(quality) or not self.racing.any():
             return []
@@ -138,11 +151,12 @@ class Race:
     def release(self, quality: Floats, clusters: Ints) -> list[Exit]:
         """Who need not run what it has missed, at the end of a grid on which nothing was settled.
 
-        quality [n, c] of all rows, in the race's order, with whatever those who still run had missed. Whoever waits is
-        dearer than the target, and shown to be no more than the margin above it unless a reference is named. If that
-        passes on the grid against all the others, by the test of the routing table (the target is one of those cheaper
-        than the leader, hence Bonferroni over these), those who wait can be neither the choice nor needed as a
-        reference. A statement about the grid, as `cannot_pass`.
+        quality [n, c] of all rows, in the race's order, with whatever those who still run had
+        missed. Whoever waits is dearer than the target, and shown to be no more than the margin
+        above it unless a reference is named. If that passes on the grid against all the others, by
+        the test of the routing table (the target is one of those cheaper than the leader, hence
+        Bonferroni over these), those who wait can be neither the choice nor needed as a reference.
+        A statement about the grid, as `cannot_pass`.
         """
         seems = self._standing()
         target = self._target(seems)
@@ -162,8 +176,8 @@ class Race:
         return [Exit(int(column), Reason.NOT_NEEDED, target) for column in gone]
 
     def _bet(self, means: Floats) -> None:
-        """Against each candidate, on whoever led it most before each cluster: the choice of the opponent is free as
-        long as the cluster itself has no say in it."""
+        """Against each candidate, on whoever led it most before each cluster: the choice of the
+        opponent is free as long as the cluster itself has no say in it."""
         ours = ~np.isnan(means)
         known = np.where(ours, means, 0.0)
         seen = self._quality.count + np.cumsum(ours, axis=0) - ours
@@ -200,7 +214,9 @@ class Race:
         """The reason in words: who leads the one that leaves, and whether that one is cheaper."""
         if cannot_pass:
             return Exit(
-                column, Reason.CANNOT_PASS, next(n.opponent for n in self._nominations if n.cannot_pass[column])
+                column,
+                Reason.CANNOT_PASS,
+                next(n.opponent for n in self._nominations if n.cannot_pass[column]),
             )
         if not shown:
             assert self.reference is not None
@@ -214,11 +230,14 @@ class Race:
         return Exit(column, Reason.WORSE, int(rivals.argmax()) if self.reference is None else self.reference)
 
     def _settle(self) -> list[Exit]:
-        """Everybody leaves if one is left, or a nominee stays within the margin of those that count and is the
-        cheapest; at the end of the grid it need only be the cheapest of those that the grid could pass."""
+        """Everybody leaves if one is left, or a nominee stays within the margin of those that
+        count and is the cheapest; at the end of the grid it need only be the cheapest of those
+        that the grid could pass."""
         left = np.flatnonzero(self.racing)
         able = self._able() if self._ended else self.racing
-        winner = int(left[0]) if len(left) == 1 < len(self.racing) else None  # one alone is no race: it runs everything
+        winner = (
+            int(left[0]) if len(left) == 1 < len(self.racing) else None
+        )  # one alone is no race: it runs everything
         shown = {k for nomination in self._nominations for k in nomination.shown(self._judged(self.racing))}
         for k in sorted(shown, key=lambda k: float(self.price[k])):
             rivals = left[left != k]
@@ -231,7 +250,8 @@ class Race:
         return [Exit(int(j), Reason.SETTLED, winner) for j in left]
 
     def _judged(self, among: Mask) -> Mask:
-        """[c] those of whom a nominee must be within the margin: `among`, or the named reference alone."""
+        """[c] those of whom a nominee must be within the margin: `among`, or the named reference
+        alone."""
         if self.reference is None:
             return among.copy()
         return np.asarray(np.arange(len(among)) == self.reference)
@@ -259,7 +279,8 @@ class Race:
         return self._quality.rows < max(SCREENING[0], SCREENING[1] * (self._looks or (0,))[-1])
 
     def _nominate(self, seems: Standing) -> None:
-        """Let one join each nomination that wants one; make a further one only when the race is twice as long."""
+        """Let one join each nomination that wants one; make a further one only when the race is
+        twice as long."""
         now = self._quality.rows
         if self._ended or self._screening:
             return
@@ -284,10 +305,13 @@ class Race:
         return seems.target([k for nomination in self._nominations for k in nomination.columns])
 
     def _not_needed(self, seems: Standing) -> Mask:
-        """[c] who waits: the dear while scouts are looked at; then who is dearer than the target, if both it and the
-        first of its nomination are matched with it, or need not be because a reference is named."""
+        """[c] who waits: the dear while scouts are looked at; then who is dearer than the target,
+        if both it and the first of its nomination are matched with it, or need not be because a
+        reference is named."""
         if not self._nominations:
-            return seems.after_scouts() if self._looks and self._screening else np.zeros(len(self.racing), bool)
+            return (
+                seems.after_scouts() if self._looks and self._screening else np.zeros(len(self.racing), bool)
+            )
         target = self._target(seems)
         if target is None:
             return np.zeros(len(self.racing), bool)
@@ -297,5 +321,7 @@ class Race:
             return np.asarray(waits)
         waits &= np.any([nomination.matched(target) for nomination in self._nominations], axis=0)
         if (seems.below(target) & self.racing).any():
-            waits[[n.opponent for n in self._nominations if target in n.columns]] = False  # others must reach it
+            waits[[n.opponent for n in self._nominations if target in n.columns]] = (
+                False  # others must reach it
+            )
         return np.asarray(waits)

@@ -1,15 +1,16 @@
 """Claims about paired differences that may be tested at every look, at no cost in validity.
 
-The unit is the cluster, as everywhere here. Capital that bets on a claim is a non-negative supermartingale as long as
-the claim is false, so the chance that it ever reaches 1/alpha is at most alpha, whenever one looks and whenever one
-stops (Ville 1939; Waudby-Smith & Ramdas 2023, "Estimating means of bounded random variables by betting", JRSS B 86,
-section 4). Bets are a fixed mixture of stakes, so the capital does not depend on the order of the clusters within a
-look. Means of capital are capital again, which is how several opponents share one error without Bonferroni's price
-(Vovk & Wang 2021, "E-values: calibration, combination and applications", section 3).
+The unit is the cluster, as everywhere here. Capital that bets on a claim is a non-negative
+supermartingale as long as the claim is false, so the chance that it ever reaches 1/alpha is at
+most alpha, whenever one looks and whenever one stops (Ville 1939; Waudby-Smith & Ramdas 2023,
+"Estimating means of bounded random variables by betting", JRSS B 86, section 4). Bets are a fixed
+mixture of stakes, so the capital does not depend on the order of the clusters within a look. Means
+of capital are capital again, which is how several opponents share one error without Bonferroni's
+price (Vovk & Wang 2021, "E-values: calibration, combination and applications", section 3).
 
-Dollars have no bound to bet within: they are compared by an asymptotic confidence sequence (Waudby-Smith, Arbour,
-Sinha, Kennedy & Ramdas 2024, "Time-uniform central limit theory and asymptotic confidence sequences", theorem 2.2, in
-its one-sided form) after a burn-in.
+Dollars have no bound to bet within: they are compared by an asymptotic confidence sequence
+(Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas 2024, "Time-uniform central limit theory and
+asymptotic confidence sequences", theorem 2.2, in its one-sided form) after a burn-in.
 """
 
 from __future__ import annotations
@@ -26,18 +27,21 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 STAKES = np.array([0.02, 0.03472, 0.06027, 0.10462, 0.18161, 0.31526, 0.54726, 0.95])
-"""Shares of the capital staked, each with an eighth of it, in even ratios: some stake is always near the best one."""
+"""Shares of the capital staked, each with an eighth of it, in even ratios: some stake is always
+near the best one."""
 
 BURN_IN = 10
 """Clusters before dollars are compared: the central limit theorem needs some."""
 
 
 def log_growth(differences: Any, floor: Any) -> Floats:
-    """log of what each stake becomes, [stakes, ...], by betting that the mean difference is above `floor`.
+    """log of what each stake becomes, [stakes, ...], by betting that the mean difference is above
+    `floor`.
 
-    differences [G, ...] in [-1, 1], one per cluster, NaN where unknown (such a cluster does not bet); floor: in
-    (-1, 1), a number or [G, ...]. Add up the growth of all looks; `log_mean` over the first axis is the log e-value of
-    the claim, and at alpha it may be believed from log(1 / alpha) on.
+    differences [G, ...] in [-1, 1], one per cluster, NaN where unknown (such a cluster does not
+    bet); floor: in (-1, 1), a number or [G, ...]. Add up the growth of all looks; `log_mean` over
+    the first axis is the log e-value of the claim, and at alpha it may be believed from log(1 /
+    alpha) on.
     """
     gains = (np.asarray(differences, dtype=np.float64) - floor) / (1 + np.asarray(floor))
     gains = np.where(np.isnan(gains), 0.0, gains)
@@ -53,9 +57,9 @@ def log_mean(logs: Any, axis: int = 0) -> Floats:
 
 
 def asymptotic_reach(count: int, alpha: float, best_at: int = 100) -> float:
-    """How many standard deviations of a cluster a lower bound lies below the mean of `count` clusters, so that it holds
-    at all looks together with probability 1 - alpha, asymptotically. alpha below .3. `best_at`: number of clusters at
-    which the bound is tightest."""
+    """How many standard deviations of a cluster a lower bound lies below the mean of `count`
+    clusters, so that it holds at all looks together with probability 1 - alpha, asymptotically.
+    alpha below .3. `best_at`: number of clusters at which the bound is tightest."""
     wide = -2 * float(log(2 * alpha))
     rho2 = (wide + float(log(wide)) + 1) / best_at
     scaled = count * rho2 + 1
@@ -63,7 +67,8 @@ def asymptotic_reach(count: int, alpha: float, best_at: int = 100) -> float:
 
 
 def cluster_means(values: Any, clusters: Ints) -> Floats:
-    """Means [G, ...] of rows [n, ...] by cluster, in the order of the codes; a NaN row is left out of its cluster."""
+    """Means [G, ...] of rows [n, ...] by cluster, in the order of the codes; a NaN row is left out
+    of its cluster."""
     numbers = np.asarray(values, dtype=np.float64)
     if (clusters[1:] > clusters[:-1]).all():
         return numbers.copy()

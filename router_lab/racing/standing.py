@@ -1,7 +1,8 @@
 """What seems to be so in a race: whom to put forward, and who need not run for now.
 
-Nothing here can make a race wrong. It only says on which clusters candidates run and what is tested; what is shown is
-for `router_lab.racing.race` and its bounds, which hold however this chooses, as long as it looks at the past alone.
+Nothing here can make a race wrong. It only says on which clusters candidates run and what is
+tested; what is shown is for `router_lab.racing.race` and its bounds, which hold however this
+chooses, as long as it looks at the past alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from router_lab.racing.tally import Tally
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 LIKELY, SURE = 0.5, 0.8
-"""How probable it must seem that a candidate is within the margin of the leader: to test it, and to rely on it."""
+"""How probable it must seem that a candidate is within the margin of the leader: to test it, and
+to rely on it."""
 SCOUTS = 0.05
 """Share of the bill that the scouts may cost together, if they run everything."""
 
@@ -27,9 +29,10 @@ SCOUTS = 0.05
 class Standing:
     """How a race seems to stand.
 
-    racing [c]: who is still in; price [c]: mean dollars a cluster; cheaper [k, j]: k is shown to cost no more than j;
-    leader: the reference, if it is `named`, or who looks best; anchor: who looks best of those that run; within [c]:
-    how probable it seems that each is within the margin of the leader (normal; 0 for who is gone).
+    racing [c]: who is still in; price [c]: mean dollars a cluster; cheaper [k, j]: k is shown to
+    cost no more than j; leader: the reference, if it is `named`, or who looks best; anchor: who
+    looks best of those that run; within [c]: how probable it seems that each is within the margin
+    of the leader (normal; 0 for who is gone).
     """
 
     racing: Mask
@@ -46,9 +49,11 @@ class Standing:
         return np.asarray(~self.cheaper[column] & other & (self.price <= self.price[column]))
 
     def nominees(self) -> list[int]:
-        """Whom to put forward: the cheapest of those relied on, and the likeliest of those cheaper still.
+        """Whom to put forward: the cheapest of those relied on, and the likeliest of those cheaper
+        still.
 
-        Empty where nobody dearer is left to be spared; the named reference is compared with, never put forward.
+        Empty where nobody dearer is left to be spared; the named reference is compared with, never
+        put forward.
         """
         sure = np.flatnonzero(self.within >= SURE)
         first = int(sure[self.price[sure].argmin()])
@@ -58,8 +63,8 @@ class Standing:
         return found if spared else []
 
     def further(self, members: Sequence[int]) -> int | None:
-        """Whom to put forward after `members`, if the first of them still seems able to pass: somebody cheaper than
-        the cheapest that is relied on."""
+        """Whom to put forward after `members`, if the first of them still seems able to pass:
+        somebody cheaper than the cheapest that is relied on."""
         if self.within[members[0]] < LIKELY:
             return None
         sure = [k for k in members if self.within[k] >= SURE] or [members[0]]
@@ -68,8 +73,8 @@ class Standing:
         return self._likeliest(cheaper)
 
     def target(self, nominees: Iterable[int]) -> int | None:
-        """Whom the others run for: the cheapest nominee that is relied on, else the likeliest one; None if all seem
-        unable to pass."""
+        """Whom the others run for: the cheapest nominee that is relied on, else the likeliest one;
+        None if all seem unable to pass."""
         able = [k for k in nominees if self.within[k] >= LIKELY]
         sure = [k for k in able if self.within[k] >= SURE]
         if sure:
@@ -77,8 +82,8 @@ class Standing:
         return max(able, key=lambda k: float(self.within[k]), default=None)
 
     def after_scouts(self) -> Mask:
-        """[c] who waits while the cheapest, whose whole grid costs next to nothing, are looked at: everybody else, as
-        long as one of them seems able to pass."""
+        """[c] who waits while the cheapest, whose whole grid costs next to nothing, are looked at:
+        everybody else, as long as one of them seems able to pass."""
         known = np.where(np.isfinite(self.price), self.price, 0.0)
         order = np.argsort(known, kind="stable")
         scouts = np.zeros(len(known), bool)
@@ -95,7 +100,13 @@ class Standing:
 
 
 def standing(
-    quality: Tally, price: Floats, cheaper: Mask, racing: Mask, running: Mask, reference: int | None, margin: float
+    quality: Tally,
+    price: Floats,
+    cheaper: Mask,
+    racing: Mask,
+    running: Mask,
+    reference: int | None,
+    margin: float,
 ) -> Standing:
     """How a race stands after what `quality` has taken in."""
     careful = quality.total / (quality.count + 1)  # a miss added to each, for a few clusters prove little
@@ -104,14 +115,17 @@ def standing(
     mean, error = gap(quality, leader, anchor)
     within = normal_below((mean + margin) / error)
     within[leader] = 1.0
-    return Standing(racing, price, cheaper, leader, anchor, np.where(racing, within, 0.0), reference is not None)
+    return Standing(
+        racing, price, cheaper, leader, anchor, np.where(racing, within, 0.0), reference is not None
+    )
 
 
 def gap(quality: Tally, leader: int, anchor: int) -> tuple[Floats, Floats]:
-    """Mean [c] of each one's difference to the leader, and its standard error, with two pseudo-observations.
+    """Mean [c] of each one's difference to the leader, and its standard error, with two
+    pseudo-observations.
 
-    On the clusters that both have run, or where that is surer by way of the `anchor`, for a leader that waits is not
-    compared with anybody any more.
+    On the clusters that both have run, or where that is surer by way of the `anchor`, for a leader
+    that waits is not compared with anybody any more.
     """
     mean, square = _to(quality, leader)
     way, further = _to(quality, anchor)
@@ -123,4 +137,6 @@ def _to(quality: Tally, other: int) -> tuple[Floats, Floats]:
     """Mean and squared error [c] of each one's difference to `other`."""
     known = np.maximum(quality.both[other], 1)
     mean = quality.gaps[other] / known
-    return mean, np.maximum(quality.gap_squares[other] / known - mean * mean, 0.0) / known + 2 / (known * known)
+    return mean, np.maximum(quality.gap_squares[other] / known - mean * mean, 0.0) / known + 2 / (
+        known * known
+    )

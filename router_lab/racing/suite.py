@@ -1,4 +1,5 @@
-"""One suite of a race: which samples each candidate is due on, before, while and after it races."""
+"""One suite of a race: which samples each candidate is due on, before, while and after it
+races."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ Ranges = list[tuple[int, int]]
 
 
 class Entrant(NamedTuple):
-    """Who races: its name in outcomes, the hash of its settings, and how often it runs each sample."""
+    """Who races: its name in outcomes, the hash of its settings, and how often it runs each
+    sample."""
 
     candidate: Candidate
     settings_sha: str = ""
@@ -28,12 +30,14 @@ class Entrant(NamedTuple):
 
 @dataclass
 class SuiteRace:
-    """The race of one suite: its entrants in file order, ids of its samples in the race's order, and who ran what.
+    """The race of one suite: its entrants in file order, ids of its samples in the race's order,
+    and who ran what.
 
-    ends: of the clusters in that order; sizes: samples after each wave; control: whether a sample is of the random
-    share that everybody runs. In each wave a candidate runs all samples or the control share alone; `skipped` has the
-    ranges of the latter by column. Where nothing was settled by the last wave, those who still run catch up on what
-    they have skipped, so that the race may release those who wait, and whoever is left after that runs everything.
+    ends: of the clusters in that order; sizes: samples after each wave; control: whether a sample
+    is of the random share that everybody runs. In each wave a candidate runs all samples or the
+    control share alone; `skipped` has the ranges of the latter by column. Where nothing was
+    settled by the last wave, those who still run catch up on what they have skipped, so that the
+    race may release those who wait, and whoever is left after that runs everything.
     """
 
     suite: str
@@ -70,16 +74,19 @@ class SuiteRace:
         return [name for name, now in zip(self.samples, due, strict=False) if now]
 
     def ranges(self, column: int, size: int) -> Ranges:
-        """From where to where, in the race's order, a candidate is due on the control share alone, up to `size`
-        samples."""
+        """From where to where, in the race's order, a candidate is due on the control share alone,
+        up to `size` samples."""
         if column in (self.catching_up or ()):
             return []
         before = self.skipped.get(column, [])
-        return before if self.race.running[column] or size <= self.shown else _joined(before, self.shown, size)
+        return (
+            before if self.race.running[column] or size <= self.shown else _joined(before, self.shown, size)
+        )
 
     @property
     def catching_up(self) -> list[int] | None:
-        """Columns that run what they have skipped before `finish`; None while there are waves to come, and at last."""
+        """Columns that run what they have skipped before `finish`; None while there are waves to
+        come, and at last."""
         if self.shown < len(self.samples) or not self.race.racing.any():
             return None
         asks = bool(self.race.waiting.any()) and not self.asked
@@ -97,7 +104,8 @@ class SuiteRace:
         return self._noted(exits)
 
     def finish(self, quality: Table) -> list[Exit]:
-        """Look at all rows [n, c] once those catching up have caught up, and remember who is released."""
+        """Look at all rows [n, c] once those catching up have caught up, and remember who is
+        released."""
         for column in self.catching_up or ():
             del self.skipped[column]
         exits: list[Exit] = []
@@ -129,8 +137,9 @@ def suite_race(
     suite: str, entrants: Sequence[Entrant], samples: Sequence[str], clusters: Sequence[str], rule: RaceRule,
     reference: int | None, *, first: int, seed: int, batch: bool = False,
 ) -> SuiteRace:  # fmt: skip
-    """A race that has not begun. samples, clusters: their ids and clusters in the suite's own order; reference: the
-    column that is named; first: samples of the first wave; seed: draws the control share; batch: in few waves."""
+    """A race that has not begun. samples, clusters: their ids and clusters in the suite's own
+    order; reference: the column that is named; first: samples of the first wave; seed: draws the
+    control share; batch: in few waves."""
     codes = {name: code for code, name in enumerate(dict.fromkeys(clusters))}
     order, ends = whole_clusters(np.array([codes[name] for name in clusters]))
     control = [in_share(seed, suite, clusters[i], rule.control_share) for i in order]

@@ -1,4 +1,5 @@
-"""The races of all suites of a sweep, wave by wave: who is due on what, what was seen of them, and who left."""
+"""The races of all suites of a sweep, wave by wave: who is due on what, what was seen of them, and
+who left."""
 
 from __future__ import annotations
 
@@ -28,15 +29,16 @@ class SweepRace:
     def __init__(
         self, folder: Path, rule: RaceRule, reference: tuple[str, str | None] | None, suites: Sequence[SuiteRace]
     ) -> None:  # fmt: skip
-        """Takes up what `race.jsonl` in `folder` holds. Raises InputError if that was another race."""
+        """Takes up what `race.jsonl` in `folder` holds. Raises InputError if that was another
+        race."""
         self.rule, self.suites = rule, suites
         self._file = RaceLog(folder, rule, reference, suites)
         self.wave = self._file.replay()
         self._file.begin()
 
     def portions(self) -> Iterator[Due]:
-        """What is due in each wave, from the first that was not looked at; once more the last one where all were, to
-        find its logs; then what candidates have to catch up on."""
+        """What is due in each wave, from the first that was not looked at; once more the last one
+        where all were, to find its logs; then what candidates have to catch up on."""
         last = max(len(one.sizes) for one in self.suites) - 1
         for wave in range(min(self.wave, last), last + 1):
             yield self.due(wave)
@@ -44,7 +46,8 @@ class SweepRace:
             yield self.due()
 
     def due(self, wave: int | None = None) -> Due:
-        """What is due in a wave, or all that candidates are due on by the end if nobody else leaves."""
+        """What is due in a wave, or all that candidates are due on by the end if nobody else
+        leaves."""
         return [
             (one, column, one.samples_of(column, len(one.samples) if wave is None else _size(one, wave)))
             for one in self.suites for column in range(len(one.entrants))
@@ -58,9 +61,15 @@ class SweepRace:
             if size > one.shown and one.race.racing.any():
                 running = np.flatnonzero(one.race.running).tolist()
                 quality, cost = (
-                    _table(seen, one, one.samples[one.shown : size], name, running) for name in ("quality", "cost_usd")
+                    _table(seen, one, one.samples[one.shown : size], name, running)
+                    for name in ("quality", "cost_usd")
                 )
-                look = {"upto": size, "quality": quality, "cost_usd": cost, "leaves": one.take(size, quality, cost)}
+                look = {
+                    "upto": size,
+                    "quality": quality,
+                    "cost_usd": cost,
+                    "leaves": one.take(size, quality, cost),
+                }
             elif one.catching_up is not None:
                 done = [j for j in range(len(one.entrants)) if not one.ranges(j, len(one.samples))]
                 quality = _table(seen, one, one.samples, "quality", done)
@@ -77,11 +86,13 @@ class SweepRace:
         return lines
 
     def outcome(self) -> list[str]:
-        """A picture for each suite: what it was settled on, or who is still in, and what each candidate ran."""
+        """A picture for each suite: what it was settled on, or who is still in, and what each
+        candidate ran."""
         return [race_picture(one) for one in self.suites]
 
     def verdicts(self) -> list[dict[str, Any]]:
-        """For each suite: `settled_on` a candidate or null, `after` how many of its `samples`, who is `racing` yet."""
+        """For each suite: `settled_on` a candidate or null, `after` how many of its `samples`, who
+        is `racing` yet."""
         return [
             {
                 "suite": one.suite,
@@ -127,4 +138,7 @@ def _table(
     """Rows of `samples` by candidate; null where nothing was scored, and for all but `columns`."""
     keys = [(one.suite, who) if j in columns else None for j, who in enumerate(one.candidates)]
     rows = ([seen.get((*key, sample), {}) if key else {} for key in keys] for sample in samples)
-    return [[None if math.isnan(value := row.get(name, math.nan)) else float(value) for row in cells] for cells in rows]
+    return [
+        [None if math.isnan(value := row.get(name, math.nan)) else float(value) for row in cells]
+        for cells in rows
+    ]

@@ -1,4 +1,5 @@
-"""What a race knows so far, as sums that grow with each wave: no look goes through the past again."""
+"""What a race knows so far, as sums that grow with each wave: no look goes through the past
+again."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ Mask = NDArray[np.bool_]
 
 
 class Tally:
-    """Cluster means by column. total, squares, count [c]; gaps, gap_squares, both [k, j]: of column j minus column k on
-    the clusters that both have run; rows: clusters taken in."""
+    """Cluster means by column. total, squares, count [c]; gaps, gap_squares, both [k, j]: of
+    column j minus column k on the clusters that both have run; rows: clusters taken in."""
 
     def __init__(self, columns: int) -> None:
         self.rows = 0
@@ -41,12 +42,15 @@ class Tally:
         return np.where(self.count > 0, self.total / np.maximum(self.count, 1), empty)
 
     def lower(self, alpha: float) -> Mask:
-        """[k, j]: column k is shown to be no higher than j; a cluster that one of them lacks counts as a tie."""
+        """[k, j]: column k is shown to be no higher than j; a cluster that one of them lacks
+        counts as a tie."""
         if self.rows < BURN_IN:
             return np.zeros(self.both.shape, bool)
         mean = self.gaps / self.rows
         variance = np.maximum(self.gap_squares - self.rows * mean * mean, 0.0) / (self.rows - 1)
-        return np.asarray((self.both >= BURN_IN) & (mean >= np.sqrt(variance) * asymptotic_reach(self.rows, alpha)))
+        return np.asarray(
+            (self.both >= BURN_IN) & (mean >= np.sqrt(variance) * asymptotic_reach(self.rows, alpha))
+        )
 
 
 class Sums:
@@ -57,7 +61,8 @@ class Sums:
         self.capital = np.zeros((len(STAKES), columns))
 
     def add(self, gaps: Floats, floor: Floats | float, bets: bool = True) -> None:
-        """Take in differences [G, c] in [-1, 1] of which a mean above `floor` is to be shown; NaN = unknown."""
+        """Take in differences [G, c] in [-1, 1] of which a mean above `floor` is to be shown; NaN
+        = unknown."""
         known = ~np.isnan(gaps)
         gains = np.where(known, gaps - floor, 0.0)
         self.total += gains.sum(axis=0)
@@ -67,8 +72,9 @@ class Sums:
             self.capital += log_growth(gaps, floor)
 
     def shown(self, alpha: float, early: float, looks: tuple[int, ...], now: int) -> Mask:
-        """[c] whether the mean is shown to be above the floor after `now` clusters of looks[-1]; `alpha`: the error of
-        all looks together, of which bets may spend `early` and the looks the rest; without looks all is for bets."""
+        """[c] whether the mean is shown to be above the floor after `now` clusters of looks[-1];
+        `alpha`: the error of all looks together, of which bets may spend `early` and the looks the
+        rest; without looks all is for bets."""
         early = early if looks else 1.0
         bets = np.asarray(log_mean(self.capital) >= log(1 / (alpha * early)))
         if now not in looks or now < LEAST:
@@ -77,4 +83,6 @@ class Sums:
         if not np.isfinite(bound) or not (self.total > 0).any():
             return bets
         needed = bound * np.sqrt(looks[-1] / np.maximum(self.count, 1.0))
-        return np.asarray(bets | ((self.count >= LEAST) & (scores(self.total, self.squares, self.count) >= needed)))
+        return np.asarray(
+            bets | ((self.count >= LEAST) & (scores(self.total, self.squares, self.count) >= needed))
+        )

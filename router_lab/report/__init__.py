@@ -1,4 +1,5 @@
-"""What people see: the candidates' table, the Pareto picture (SVG and terminal) and the report page."""
+"""What people see: the candidates' table, the Pareto picture (SVG and terminal) and the report
+page."""
 
 from router_lab.report.effort import effort_table, effort_text
 from router_lab.report.marks import Mark, front_steps

@@ -24,7 +24,8 @@ MOST_TAIL = 20
 
 
 def bill_section(bills: Sequence[Bill], volume: float, growth: float, basis: str = "") -> Markup:
-    """P50, P95 and P99 of a request, dollars per success, and the month. basis: on which rows, for the note."""
+    """P50, P95 and P99 of a request, dollars per success, and the month. basis: on which rows, for
+    the note."""
     grows = f", growing {percent(growth, 0)} a month" if growth else ""
     year = [("after a year", lambda b: money(b["bill"].monthly[-1]))] if growth else []
     rows = [{"bill": b} for b in bills]
@@ -82,7 +83,9 @@ def tail_section(outcomes: pd.DataFrame) -> Markup:
     )
     return section(
         "The tail: finished in time, but dear",
-        paragraph("Samples that ended normally and cost more than five times their candidate's median in the suite."),
+        paragraph(
+            "Samples that ended normally and cost more than five times their candidate's median in the suite."
+        ),
         by_candidate,
         details(f"The {len(rows)} dearest", dearest),
     )
@@ -97,7 +100,9 @@ def tokens_section(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> Markup
     """Mean tokens by kind, the context by turn, and what a batch tier would take off."""
     rows = token_rows(outcomes)
     written = [
-        r["output_tokens"] + _or_0(r["reasoning_tokens"]) for r in rows if r["output_tokens"] == r["output_tokens"]
+        r["output_tokens"] + _or_0(r["reasoning_tokens"])
+        for r in rows
+        if r["output_tokens"] == r["output_tokens"]
     ]
     if not written:
         return Markup()

@@ -1,7 +1,7 @@
 """The day after: what a policy promised beside what its decision log says happened.
 
-Every check may be looked at every day: quality is judged by betting tests (Ville's inequality bounds the chance of ever
-being wrong), the other checks share one error probability among them.
+Every check may be looked at every day: quality is judged by betting tests (Ville's inequality
+bounds the chance of ever being wrong), the other checks share one error probability among them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2, norm
 
-from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, clustered_mean, clustered_ratio, samples_needed
+from router_lab.metrics import (
+    MIN_CLUSTERS,
+    Estimate,
+    betting_p,
+    clustered_mean,
+    clustered_ratio,
+    samples_needed,
+)
 from router_lab.report.dayafter_rows import usable
 from router_lab.report.format import count, interval, money, percent, points
 from router_lab.runtime.shares import part
@@ -27,7 +34,8 @@ from router_lab.runtime.visible import visible
 Floats = NDArray[np.float64]
 HOLDS, BROKEN, UNSURE = "still holds", "does not hold", "cannot tell yet"
 ALPHA = 0.05
-"""Chance that a quiet log ever raises an alarm over quality, and that one look at it raises any other."""
+"""Chance that a quiet log ever raises an alarm over quality, and that one look at it raises any
+other."""
 COST_TOLERANCE = 0.10
 SHIFT_TOLERANCE = 0.10
 CALIBRATION_TOLERANCE = 0.02
@@ -38,14 +46,17 @@ _OTHER_CHECKS = 3
 Z_OTHER = float(norm.isf(ALPHA / _OTHER_CHECKS))
 _Z_POWER = float(norm.ppf(0.8))
 BETTING_FACTOR = 2.25
-"""A betting test needs about this many times the samples of a t test for power .8 (tests/unit/test_dayafter.py)."""
+"""A betting test needs about this many times the samples of a t test for power .8
+(tests/unit/test_dayafter.py)."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check. verdict: still holds, does not hold, or cannot tell yet; more: requests that would settle it.
+    """One check. verdict: still holds, does not hold, or cannot tell yet; more: requests that
+    would settle it.
 
-    drift, within: a change worth naming, and the requests in which this check names it four times in five.
+    drift, within: a change worth naming, and the requests in which this check names it four times
+    in five.
     """
 
     name: str
@@ -58,7 +69,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class DayAfter:
-    """All checks of a log, and what it served: n decisions, shares by suite, by candidate and by reason code."""
+    """All checks of a log, and what it served: n decisions, shares by suite, by candidate and by
+    reason code."""
 
     n: int
     findings: tuple[Finding, ...]
@@ -80,7 +92,9 @@ class DayAfter:
 
     def to_text(self) -> str:
         """For a terminal; the verdict last."""
-        lines = [f"{self.n:,} decisions: " + ", ".join(f"{part(v / self.n)} {k}" for k, v in self.served.items())]
+        lines = [
+            f"{self.n:,} decisions: " + ", ".join(f"{part(v / self.n)} {k}" for k, v in self.served.items())
+        ]
         lines += [f"  {f.name}: {f.verdict}; {f.text}" for f in self.findings]
         lines += [f"  named four times in five: {', '.join(self.powers)}"] if self.powers else []
         more = max((f.more or 0 for f in self.findings if f.verdict == UNSURE), default=0)
@@ -100,9 +114,10 @@ def day_after(
 ) -> DayAfter:
     """Judge a decision log (`runtime.decisions.read_decisions`) against the policy's promises.
 
-    reference, margin, confidence: of the policy's certificate.  audit: decision id → quality of the reference on that
-    same request, for a random share of requests (those served by the reference included: their difference is 0).
-    expected_suites: suite → share of requests expected; before: an earlier log, which is then what is expected.
+    reference, margin, confidence: of the policy's certificate.  audit: decision id → quality of
+    the reference on that same request, for a random share of requests (those served by the
+    reference included: their difference is 0). expected_suites: suite → share of requests
+    expected; before: an earlier log, which is then what is expected.
     """
     rows, refused = usable(decisions, audit, reference)
     earlier, refused_before = usable(before)
@@ -119,10 +134,11 @@ def day_after(
 
 
 def _evidence(rows: pd.DataFrame, refused: Sequence[str]) -> list[Finding]:
-    """What no other check says: values that count nowhere, and whether any quality is known at all.
+    """What no other check says: values that count nowhere, and whether any quality is known at
+    all.
 
-    Over 1 % of values that are none (as of infrastructure errors in a verdict) leave nothing to be sure of: which rows
-    a fault chose is not known.
+    Over 1 % of values that are none (as of infrastructure errors in a verdict) leave nothing to be
+    sure of: which rows a fault chose is not known.
     """
     findings = []
     labelled = int(rows["quality"].notna().sum())
@@ -146,18 +162,22 @@ def _known(rows: pd.DataFrame, *columns: str) -> list[Floats]:
 
 
 def _audited(rows: pd.DataFrame, margin: float | None, confidence: float) -> list[Finding]:
-    """Served minus reference quality on the audited requests, against the certified margin, at any number of looks."""
+    """Served minus reference quality on the audited requests, against the certified margin, at any
+    number of looks."""
     if margin is None:
         return []
     [differences] = _known(rows, "audited")
     if not len(differences):
-        text = "no audited request: answer a random share by the reference too, and name the file with --audit"
+        text = (
+            "no audited request: answer a random share by the reference too, and name the file with --audit"
+        )
         return [Finding("quality against the reference", UNSURE, text)]
     return [judge_difference("quality against the reference", differences, -margin, confidence)]
 
 
 def judge_difference(name: str, differences: Floats, floor: float, confidence: float) -> Finding:
-    """Whether the mean of paired differences in [−1, 1] is at least `floor`, valid at any number of looks."""
+    """Whether the mean of paired differences in [−1, 1] is at least `floor`, valid at any number
+    of looks."""
     sizes = np.ones(len(differences))
     estimate = clustered_mean(differences, span=1.0)
     text = f"{points(estimate.value)} points on {len(differences):,} requests, {_interval(estimate)}"
@@ -169,14 +189,16 @@ def judge_difference(name: str, differences: Floats, floor: float, confidence: f
 
 
 def needed(estimate: Estimate, floor: float, confidence: float) -> int | None:
-    """Further requests until a betting test would tell, were the estimate the truth; None if it is at the floor."""
+    """Further requests until a betting test would tell, were the estimate the truth; None if it is
+    at the floor."""
     level = confidence if estimate.value > floor else 1 - ALPHA  # to accuse takes more than to clear
     further = samples_needed(estimate, estimate.value - floor, level)
     return None if further is None else math.ceil(BETTING_FACTOR * (further + estimate.n)) - estimate.n
 
 
 def power_of_quality(estimate: Estimate, level: float) -> int | None:
-    """Labelled requests of a candidate in which one NOTICEABLE worse than predicted is named, four times in five."""
+    """Labelled requests of a candidate in which one NOTICEABLE worse than predicted is named, four
+    times in five."""
     if not math.isfinite(estimate.se):
         return None
     reach = (float(norm.isf(level)) + _Z_POWER) / (NOTICEABLE - CALIBRATION_TOLERANCE)
@@ -184,15 +206,19 @@ def power_of_quality(estimate: Estimate, level: float) -> int | None:
 
 
 def power_of_cost(ratio: Estimate) -> int:
-    """Billed requests in which a bill NOTICEABLE_COST over the prediction is named: z test on a ratio."""
+    """Billed requests in which a bill NOTICEABLE_COST over the prediction is named: z test on a
+    ratio."""
     spread = ratio.se * math.sqrt(ratio.n) * (1 + NOTICEABLE_COST) / ratio.value
-    return max(MIN_CLUSTERS, math.ceil(((Z_OTHER + _Z_POWER) * spread / (NOTICEABLE_COST - COST_TOLERANCE)) ** 2))
+    return max(
+        MIN_CLUSTERS, math.ceil(((Z_OTHER + _Z_POWER) * spread / (NOTICEABLE_COST - COST_TOLERANCE)) ** 2)
+    )
 
 
 def power_of_shift(suites: int) -> int:
     """Requests in which NOTICEABLE_SHIFT of them moved between suites is named.
 
-    The chi-squared statistic's noncentrality is n Σ d²/p ≥ n (Σ|d|)² = 4 n shift², whichever suites they moved between.
+    The chi-squared statistic's noncentrality is n Σ d²/p ≥ n (Σ|d|)² = 4 n shift², whichever
+    suites they moved between.
     """
     degrees = max(1, suites - 1)
     limit = float(chi2.isf(ALPHA / _OTHER_CHECKS, degrees))
@@ -201,7 +227,8 @@ def power_of_shift(suites: int) -> int:
 
 
 def power_of_coverage(was: Estimate) -> int | None:
-    """Requests in which half of what was covered becoming unknown is named; None where the earlier log is too short."""
+    """Requests in which half of what was covered becoming unknown is named; None where the earlier
+    log is too short."""
     now = was.value + (1 - was.value) / 2
     room = ((now - was.value) / (Z_OTHER + _Z_POWER)) ** 2 - was.error**2
     if room <= 0:
@@ -216,7 +243,8 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _calibration(rows: pd.DataFrame) -> list[Finding]:
-    """Labelled quality of what was served against what was predicted of it, by candidate: a culprit has a name."""
+    """Labelled quality of what was served against what was predicted of it, by candidate: a
+    culprit has a name."""
     labelled = rows[["label", "quality", "promised_quality"]].dropna()
     findings = []
     names = sorted(set(labelled["label"]))
@@ -224,7 +252,9 @@ def _calibration(rows: pd.DataFrame) -> list[Finding]:
         level, own = ALPHA / len(names), labelled[labelled["label"] == name]
         gaps = (own["quality"] - own["promised_quality"]).to_numpy(np.float64)
         gaps = np.clip(gaps, -1.0, 1.0)
-        text = f"labelled {points(float(gaps.mean()))} points against its prediction on {len(gaps):,} requests"
+        text = (
+            f"labelled {points(float(gaps.mean()))} points against its prediction on {len(gaps):,} requests"
+        )
         sizes, estimate = np.ones(len(gaps)), clustered_mean(gaps, span=1.0)
         power = (f"{points(NOTICEABLE)[1:]} points worse", power_of_quality(estimate, level))
         if betting_p(-gaps, sizes, CALIBRATION_TOLERANCE) <= level:
@@ -258,13 +288,15 @@ def _shares(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _suites(rows: pd.DataFrame, expected: Mapping[str, float] | None) -> list[Finding]:
-    """Whether requests still come from the suites in the shares expected: chi-squared, and a shift that matters."""
+    """Whether requests still come from the suites in the shares expected: chi-squared, and a shift
+    that matters."""
     if not expected or rows.empty:
         return []
     found = _counted(rows["suite"])
     names = sorted({*expected, *found})
     seen = np.array([found.get(name, 0) for name in names], float)
-    # Half a request of prior keeps a suite that was never expected from being an infinite surprise.
+    # Half a request of prior keeps a suite that was never expected from being an infinite
+    # surprise.
     share = np.array([expected.get(n, 0.0) * 1000 + 0.5 for n in names])
     share /= share.sum()
     statistic = float(((seen - len(rows) * share) ** 2 / (len(rows) * share)).sum())
@@ -281,7 +313,9 @@ def _coverage(rows: pd.DataFrame, earlier: pd.DataFrame) -> list[Finding]:
     """Requests too unlike the fitted ones for the classifier, against an earlier log."""
     if rows.empty or earlier.empty:
         return []
-    unknown, old = (part["code"].isin(["uncovered", "table"]).to_numpy(np.float64) for part in (rows, earlier))
+    unknown, old = (
+        part["code"].isin(["uncovered", "table"]).to_numpy(np.float64) for part in (rows, earlier)
+    )
     now, was = clustered_mean(unknown, span=1.0), clustered_mean(old, span=1.0)
     z = (now.value - was.value) / math.hypot(now.error, was.error)
     alarmed = z > Z_OTHER and now.value > was.value + 0.05
@@ -298,7 +332,8 @@ def _enough(name: str, alarmed: bool, text: str, n: int, power: tuple[str, int |
 
 
 def _bill(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """By suite: decisions, promised and real dollars per 1,000, promised and labelled quality with its interval."""
+    """By suite: decisions, promised and real dollars per 1,000, promised and labelled quality with
+    its interval."""
     result = []
     for suite in sorted(set(rows["suite"])):
         own = rows[rows["suite"] == suite]

@@ -1,4 +1,5 @@
-"""The rows of a decision log that may enter a figure, and why others may not, wherever they came from."""
+"""The rows of a decision log that may enter a figure, and why others may not, wherever they came
+from."""
 
 from __future__ import annotations
 
@@ -39,13 +40,13 @@ def usable(
 ) -> tuple[pd.DataFrame, list[str]]:
     """(rows, reasons): a row a decision, in order, in some 60 bytes.
 
-    Columns: suite, label (the candidate's), code; promised_quality and promised_cost, what was predicted; quality and
-    cost, what was logged of its outcome; audited, where `audit` knows the request, the quality of who served it less
-    that of `reference`. NaN is unknown.
+    Columns: suite, label (the candidate's), code; promised_quality and promised_cost, what was
+    predicted; quality and cost, what was logged of its outcome; audited, where `audit` knows the
+    request, the quality of who served it less that of `reference`. NaN is unknown.
 
-    A prediction or an outcome that cannot be is taken out of its row, and the reason is kept. A quality outside [0, 1],
-    negative or infinite dollars or tokens: the outcome is unknown as a whole, since nobody can tell which of its values
-    the same fault has spoiled.
+    A prediction or an outcome that cannot be is taken out of its row, and the reason is kept. A
+    quality outside [0, 1], negative or infinite dollars or tokens: the outcome is unknown as a
+    whole, since nobody can tell which of its values the same fault has spoiled.
     """
     audit = audit or {}
     names = {column: _Names() for column in ("suite", "label", "code")}
@@ -76,7 +77,9 @@ def usable(
         names["code"].append(str(decision.get("code", "unknown")))
         reasons += wrong[:1]
     columns: dict[str, Any] = {name: column.categories() for name, column in names.items()}
-    return pd.DataFrame(columns | {name: pd.Series(column, dtype=float) for name, column in figures.items()}), reasons
+    return pd.DataFrame(
+        columns | {name: pd.Series(column, dtype=float) for name, column in figures.items()}
+    ), reasons
 
 
 def _number(value: Any) -> float:

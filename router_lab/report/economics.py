@@ -1,4 +1,5 @@
-"""Unit economics: what a request, a success and a month cost, where the tail comes from, and where the tokens go."""
+"""Unit economics: what a request, a success and a month cost, where the tail comes from, and where
+the tokens go."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ TAIL_FACTOR = 5.0
 
 @dataclass(frozen=True)
 class Bill:
-    """What serving costs: dollars per request at percentiles and in the mean, per success, and per month.
+    """What serving costs: dollars per request at percentiles and in the mean, per success, and per
+    month.
 
     `monthly`: 12 entries, dollars in each month from now, the volume growing every month.
     """
@@ -41,9 +43,11 @@ class Bill:
 
 
 def bill(name: str, costs: Floats, weights: Floats, quality: float, volume: float, growth: float) -> Bill:
-    """A bill from request costs `costs` with probabilities `weights` (same shape, NaN costs left out).
+    """A bill from request costs `costs` with probabilities `weights` (same shape, NaN costs left
+    out).
 
-    quality: mean quality of the same requests.  volume: requests a month.  growth: by which it grows every month.
+    quality: mean quality of the same requests.  volume: requests a month.  growth: by which it
+    grows every month.
     """
     known = ~np.isnan(costs) & (weights > 0)
     if not known.any():
@@ -67,10 +71,12 @@ def policy_bills(
     replayed: Replay, reference: str, volume: float, growth: float, *, mean: float, saving: float, quality: float,
     difference: float,
 ) -> tuple[Bill, Bill]:  # fmt: skip
-    """(reference, policy): percentiles on the replay's rows, the very same for both, chance in expectation.
+    """(reference, policy): percentiles on the replay's rows, the very same for both, chance in
+    expectation.
 
-    mean, quality: dollars per request, and quality, of the reference over all that was measured; with the share
-    `saving` and the difference in quality they give means, months and dollars per success: the replay's rows are few.
+    mean, quality: dollars per request, and quality, of the reference over all that was measured;
+    with the share `saving` and the difference in quality they give means, months and dollars per
+    success: the replay's rows are few.
     """
     paid, costs = replayed.rows.reference_cost_usd, replayed.recorded.cost_usd
     base = bill(reference, paid, np.ones(len(paid)), replayed.reference_quality, volume, growth)
@@ -82,7 +88,8 @@ def policy_bills(
 
 
 def _priced(one: Bill, mean: float, quality: float, volume: float, growth: float) -> Bill:
-    """The bill with another mean, and what follows from it: a month is the mean times the requests."""
+    """The bill with another mean, and what follows from it: a month is the mean times the
+    requests."""
     monthly = tuple(mean * volume * (1 + growth) ** m for m in range(12))
     return replace(one, mean=mean, per_success=mean / quality if quality > 0 else math.nan, monthly=monthly)
 
@@ -99,9 +106,11 @@ def candidate_bills(outcomes: pd.DataFrame, volume: float, growth: float) -> lis
 
 
 def tail(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Samples that finished (status `ok`) but cost over five times their candidate's median in the suite.
+    """Samples that finished (status `ok`) but cost over five times their candidate's median in the
+    suite.
 
-    Columns of the outcomes, with `label` and `times` (cost over that median); the most expensive first.
+    Columns of the outcomes, with `label` and `times` (cost over that median); the most expensive
+    first.
     """
     done = outcomes[outcomes["status"] == "ok"]
     if "cost_usd" not in done.columns or done["cost_usd"].isna().all():
@@ -115,7 +124,8 @@ def tail(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def tail_summary(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
-    """By candidate: how many samples are in its tail, their share of its samples and of its dollars, turns, retries."""
+    """By candidate: how many samples are in its tail, their share of its samples and of its
+    dollars, turns, retries."""
     found = tail(outcomes)
     done = outcomes[outcomes["status"] == "ok"]
     efforts = done["effort"].fillna("")
@@ -138,12 +148,15 @@ def tail_summary(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def token_rows(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
-    """By candidate: mean tokens per request, by column; of what was written without the kinds within it: what is left
-    of `output_tokens` is the visible answer."""
+    """By candidate: mean tokens per request, by column; of what was written without the kinds
+    within it: what is left of `output_tokens` is the visible answer."""
     scored = outcomes[outcomes["status"].isin(SCORED)]
     rows = []
     for (model, effort), part in scored.groupby([scored["model"], scored["effort"].fillna("")], sort=True):
-        means = {kind.column: float(part[kind.column].mean()) if kind.column in part else math.nan for kind in COUNTED}
+        means = {
+            kind.column: float(part[kind.column].mean()) if kind.column in part else math.nan
+            for kind in COUNTED
+        }
         for kind in (kind for kind in COUNTED if kind.side == "output"):
             means[kind.column] -= float(np.nansum([means[inner.column] for inner in inside(kind.name)]))
         rows.append({"label": candidate_label(str(model), str(effort) or None), **means})
@@ -151,13 +164,15 @@ def token_rows(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def batch_saving(prices: Mapping[str, Any] | None) -> float | None:
-    """The share that the batch tier takes off, from a candidate's `prices`; None where no batch price is known."""
+    """The share that the batch tier takes off, from a candidate's `prices`; None where no batch
+    price is known."""
     multiplier = ((prices or {}).get("tiers") or {}).get("batch")
     return None if multiplier is None else 1 - float(multiplier)
 
 
 def context_growth(calls: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean input tokens (cached included) by turn of a conversation, where calls have more than one turn."""
+    """Mean input tokens (cached included) by turn of a conversation, where calls have more than
+    one turn."""
     if calls.empty or int(calls["turn"].max()) < 2:
         return []
     columns = [c for c in PROMPT_COLUMNS if c in calls.columns]

@@ -1,4 +1,5 @@
-"""What effort bought: each effort of a model beside the model's cheapest, suite by suite, paired on common samples."""
+"""What effort bought: each effort of a model beside the model's cheapest, suite by suite, paired
+on common samples."""
 
 from __future__ import annotations
 
@@ -21,18 +22,22 @@ MARKS = {PAYS: "✓", LOSES: "✗", UNSHOWN: "·"}
 
 
 def effort_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.DataFrame:
-    """One row per suite, model and effort beyond the model's cheapest one; empty where no model has two efforts.
+    """One row per suite, model and effort beyond the model's cheapest one; empty where no model
+    has two efforts.
 
-    The base of a model is its effort of least mean cost over the samples that all of its efforts were run on.
+    The base of a model is its effort of least mean cost over the samples that all of its efforts
+    were run on.
 
-    - model, effort, base: the two efforts compared;  suite;  n, clusters: common samples and groups of them
-    - difference, low, high: mean paired difference in quality, effort − base, and its two-sided interval at
-      `confidence`, by cluster (t distribution; two pseudo-observations, so that no small sample claims certainty)
+    - model, effort, base: the two efforts compared;  suite;  n, clusters: common samples and
+      groups of them
+    - difference, low, high: mean paired difference in quality, effort − base, and its two-sided
+      interval at `confidence`, by cluster (t distribution; two pseudo-observations, so that no
+      small sample claims certainty)
     - cost_ratio: what the effort costs as a multiple of the base
-    - cut_off, base_cut_off: shares of the suite's answers that ended at max_tokens, by effort and by base; a loss where
-      more was cut off may be the limit's
-    - word: `pays` (the whole interval is above zero), `loses` (all of it is below) or `not shown`, as with fewer than
-      20 clusters whatever the interval
+    - cut_off, base_cut_off: shares of the suite's answers that ended at max_tokens, by effort and
+      by base; a loss where more was cut off may be the limit's
+    - word: `pays` (the whole interval is above zero), `loses` (all of it is below) or `not shown`,
+      as with fewer than 20 clusters whatever the interval
     """
     matrix = OutcomeMatrix.from_frame(outcomes)
     cut = _cut_off(outcomes)
@@ -62,7 +67,8 @@ def _cut_off(outcomes: pd.DataFrame) -> dict[tuple[str, str, str | None], float]
 
 
 def effort_text(table: pd.DataFrame) -> str:
-    """`effort_table` as aligned text: a line per effort, a column per suite, `+31.0 ±9.2 ×2.7 ✓` in the cells."""
+    """`effort_table` as aligned text: a line per effort, a column per suite, `+31.0 ±9.2 ×2.7 ✓`
+    in the cells."""
     if table.empty:
         return "no model was run at two efforts"
     suites = sorted(table["suite"].unique())
@@ -71,13 +77,21 @@ def effort_text(table: pd.DataFrame) -> str:
     ordered = sorted(records(table), key=_name)
     for name, cells in groupby(ordered, key=_name):
         by_suite = {row["suite"]: row for row in cells}
-        lines.append([named(name), *(_cell(by_suite[suite]) if suite in by_suite else MISSING for suite in suites)])
+        lines.append(
+            [named(name), *(_cell(by_suite[suite]) if suite in by_suite else MISSING for suite in suites)]
+        )
         cut = {suite: _cut(row) for suite, row in by_suite.items()}
         if any(cut.values()):
-            lines.append(["  cut off at max_tokens, it and its base", *(cut.get(suite, "") for suite in suites)])
+            lines.append(
+                ["  cut off at max_tokens, it and its base", *(cut.get(suite, "") for suite in suites)]
+            )
     widths = [widest(line[i] for line in lines) for i in range(len(head))]
-    text = ["  ".join([left(line[0], widths[0]), *map(right, line[1:], widths[1:])]).rstrip() for line in lines]
-    return "\n".join([*text, f"± 95 % interval; {MARKS[PAYS]} pays, {MARKS[LOSES]} loses, {MARKS[UNSHOWN]} not shown"])
+    text = [
+        "  ".join([left(line[0], widths[0]), *map(right, line[1:], widths[1:])]).rstrip() for line in lines
+    ]
+    return "\n".join(
+        [*text, f"± 95 % interval; {MARKS[PAYS]} pays, {MARKS[LOSES]} loses, {MARKS[UNSHOWN]} not shown"]
+    )
 
 
 def _pairs(matrix: OutcomeMatrix) -> Iterator[tuple[int, int]]:
@@ -109,7 +123,13 @@ def _row(matrix: OutcomeMatrix, rows: Any, j: int, base: int, confidence: float)
         "low": low,
         "high": high,
         "cost_ratio": cost.value,
-        "word": UNSHOWN if too_few(found.n, found.clusters) else PAYS if low > 0 else LOSES if high < 0 else UNSHOWN,
+        "word": UNSHOWN
+        if too_few(found.n, found.clusters)
+        else PAYS
+        if low > 0
+        else LOSES
+        if high < 0
+        else UNSHOWN,
     }
 
 

@@ -1,4 +1,5 @@
-"""Numbers as people read them: money to three digits, quality in per cent, differences in points."""
+"""Numbers as people read them: money to three digits, quality in per cent, differences in
+points."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ MISSING = "–"
 
 
 def money(usd: float | None) -> str:
-    """Dollars to cents, below one to three digits, from a hundred to whole ones: `$0.00124`, `$3.05`, `$12,417`."""
+    """Dollars to cents, below one to three digits, from a hundred to whole ones: `$0.00124`,
+    `$3.05`, `$12,417`."""
     if usd is None or not math.isfinite(usd):
         return MISSING
     if usd == 0:
@@ -40,7 +42,8 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def cut_off(share: float | None, *, words: bool = False) -> str:
-    """A share of answers cut off at `max_tokens`: `12 %`, with `words` `12 % cut off`; nothing where none was."""
+    """A share of answers cut off at `max_tokens`: `12 %`, with `words` `12 % cut off`; nothing
+    where none was."""
     if share is None or not math.isfinite(share) or share <= 0:
         return ""
     text = "<1 %" if share < 0.01 else percent(share, 0)
@@ -49,7 +52,9 @@ def cut_off(share: float | None, *, words: bool = False) -> str:
 
 def interval(low: float, high: float) -> str:
     """An interval of shares in per cent: `72.1–74.7`."""
-    return MISSING if not (math.isfinite(low) and math.isfinite(high)) else f"{100 * low:.1f}–{100 * high:.1f}"
+    return (
+        MISSING if not (math.isfinite(low) and math.isfinite(high)) else f"{100 * low:.1f}–{100 * high:.1f}"
+    )
 
 
 def points(difference: float | None, digits: int = 1) -> str:

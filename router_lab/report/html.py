@@ -1,4 +1,5 @@
-"""Pages and pictures, rendered from `templates/` by the one environment that escapes whatever is put into them."""
+"""Pages and pictures, rendered from `templates/` by the one environment that escapes whatever is
+put into them."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ TEMPLATES.filters["px"] = lambda value: f"{value:.1f}"
 
 
 def render(template: str, **values: Any) -> Markup:
-    """The template of that name with `values`, each of which is escaped unless it was itself rendered."""
+    """The template of that name with `values`, each of which is escaped unless it was itself
+    rendered."""
     return Markup(TEMPLATES.get_template(template).render(values))  # escaped by the environment
 
 
@@ -38,7 +40,8 @@ def _part(name: str, *values: Any) -> Markup:
 
 
 def page(title: str, *parts: Markup) -> str:
-    """A whole HTML document headed `title`; nothing in it comes from anywhere else. Empty parts are left out."""
+    """A whole HTML document headed `title`; nothing in it comes from anywhere else. Empty parts
+    are left out."""
     return f"{render('page.html', title=title, parts=parts)}\n"
 
 
@@ -70,13 +73,16 @@ def table(
     row_class: Cell = lambda _: "",
     text_columns: int = 1,
 ) -> Markup:
-    """A table: (heading, cell) by column; the first `text_columns`, and pictures, are left-aligned.
+    """A table: (heading, cell) by column; the first `text_columns`, and pictures, are
+    left-aligned.
 
     A column that is a dash, or a bare 0, for every row is left out.
     """
     filled = [(name, [cell(row) for row in rows]) for name, cell in columns]
     kept = [(i, c) for i, c in enumerate(filled) if i < text_columns or not {"", "–", "0"}.issuperset(c[1])]
-    head = [(name, i < text_columns or any(isinstance(c, Markup) for c in cells)) for i, (name, cells) in kept]
+    head = [
+        (name, i < text_columns or any(isinstance(c, Markup) for c in cells)) for i, (name, cells) in kept
+    ]
     lines = [(row_class(row), [cells[n] for _, (_, cells) in kept]) for n, row in enumerate(rows)]
     return _part("table", head, lines)
 
@@ -87,7 +93,8 @@ def cards(pairs: Sequence[tuple[str, str]]) -> Markup:
 
 
 def verdict_box(word: str, text: str, of: str = "") -> Markup:
-    """A verdict in its colour, and in words for who sees none (word "": no verdict, a finding); `of`: whose it is."""
+    """A verdict in its colour, and in words for who sees none (word "": no verdict, a finding);
+    `of`: whose it is."""
     return _part("verdict_box", word, text, of)
 
 
@@ -122,5 +129,6 @@ def commands(*lines: str) -> Markup:
 
 
 def bars(*shares: float, width: int = 140) -> Markup:
-    """Bars of `shares` of `width` px in a row, for a cell of a table; all but the first are paler."""
+    """Bars of `shares` of `width` px in a row, for a cell of a table; all but the first are
+    paler."""
     return _part("bars", [max(0.0, share) * width for share in shares])

@@ -1,4 +1,5 @@
-"""Geometry of a picture, free of any drawing language: axes, ticks, and labels that do not overlap."""
+"""Geometry of a picture, free of any drawing language: axes, ticks, and labels that do not
+overlap."""
 
 from __future__ import annotations
 
@@ -34,16 +35,19 @@ class Box:
 
 @dataclass(frozen=True)
 class Placed:
-    """A label's box, where its text starts, and whether it stands so far off that it needs a leader line."""
+    """A label's box, where its text starts, and whether it stands so far off that it needs a
+    leader line."""
 
     box: Box
     far: bool
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
-    """Round numbers in [low, high] for a log axis, 0 < low ≤ high: the densest set of at most `most`.
+    """Round numbers in [low, high] for a log axis, 0 < low ≤ high: the densest set of at most
+    `most`.
 
-    From 1-2-5 per decade down to every other decade; a range too narrow for those gets evenly spaced numbers.
+    From 1-2-5 per decade down to every other decade; a range too narrow for those gets evenly
+    spaced numbers.
     """
     digits: tuple[float, ...]
     first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
@@ -52,7 +56,9 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
         ticks = [t for t in ticks if low <= t * (1 + 1e-9) and t <= high * (1 + 1e-9)]
         if 3 <= len(ticks) <= most:
             return ticks
-    decades = [10.0**p for p in range(first, last) if low <= 10.0**p * (1 + 1e-9) and 10.0**p <= high * (1 + 1e-9)]
+    decades = [
+        10.0**p for p in range(first, last) if low <= 10.0**p * (1 + 1e-9) and 10.0**p <= high * (1 + 1e-9)
+    ]
     if len(decades) > most:
         return decades[:: math.ceil(len(decades) / most)]
     if high >= 10 * low and len(decades) > 1:  # evenly spaced dollars would crowd the last decade
@@ -72,10 +78,12 @@ def linear_ticks(low: float, high: float, about: int = 6) -> list[float]:
 
 
 def text_width(text: str, size: float) -> float:
-    """Width in px of `text` in a sans-serif of `size` px, on the safe side for the fonts that browsers fall back to."""
+    """Width in px of `text` in a sans-serif of `size` px, on the safe side for the fonts that
+    browsers fall back to."""
     narrow, wide = set("iljtfrI.,:;|!'()[] ·/-"), set("mwMW@%—")
     return size * sum(
-        0.36 if c in narrow else 0.92 if c in wide else 1.05 if east_asian_width(c) in "WF" else 0.64 for c in text
+        0.36 if c in narrow else 0.92 if c in wide else 1.05 if east_asian_width(c) in "WF" else 0.64
+        for c in text
     )
 
 
@@ -95,16 +103,18 @@ def place_labels(
 ) -> list[Placed | None]:
     """Where each label goes, in order of importance; None where there is no room.
 
-    anchors: mark centres.  sizes: (width, height) of each label.  obstacles: boxes that no label may touch (the marks).
-    soft: boxes better left free (lines).  reach: how far (px) each label may stand off; default 84.
-    gaps: px between a mark's centre and its label; default 9.
-    No two of the returned boxes overlap, and all lie in `area`.
+    anchors: mark centres.  sizes: (width, height) of each label.  obstacles: boxes that no label
+    may touch (the marks). soft: boxes better left free (lines).  reach: how far (px) each label
+    may stand off; default 84. gaps: px between a mark's centre and its label; default 9. No two of
+    the returned boxes overlap, and all lie in `area`.
     """
     taken = list(obstacles)
     avoid = list(soft)
     placed: list[Placed | None] = []
     count = len(anchors)
-    for anchor, size, limit, gap in zip(anchors, sizes, reach or [84.0] * count, gaps or [9.0] * count, strict=True):
+    for anchor, size, limit, gap in zip(
+        anchors, sizes, reach or [84.0] * count, gaps or [9.0] * count, strict=True
+    ):
         best: tuple[float, Placed] | None = None
         for rank, (box, far) in enumerate(_positions(anchor, size, gap, limit)):
             if not box.inside(area) or any(box.overlap(other) for other in taken):
@@ -129,7 +139,9 @@ def _positions(
             yield _box_beside(anchor, size, dx, dy, distance), True
 
 
-def _box_beside(anchor: tuple[float, float], size: tuple[float, float], dx: float, dy: float, distance: float) -> Box:
+def _box_beside(
+    anchor: tuple[float, float], size: tuple[float, float], dx: float, dy: float, distance: float
+) -> Box:
     """The box whose nearest edge is `distance` away from the anchor in the direction (dx, dy)."""
     (x, y), (width, height) = anchor, size
     centre_x = x + dx * distance + (width / 2) * max(-1.0, min(1.0, 1.6 * dx))

@@ -22,10 +22,10 @@ KIND_NAMES: dict[Kind, str] = {
 class Mark:
     """One thing in the picture.
 
-    cost: dollars per 1,000 requests, ≥ 0.  quality: mean in [0, 1].  low, high: its interval, or None.
-    on_front: nothing is both cheaper and better.  compared: False where it ran on too few of the samples to be set
-    beside the others.  new: was not in the sweep compared with.
-    detail: (name, value) lines of the hover box.
+    cost: dollars per 1,000 requests, ≥ 0.  quality: mean in [0, 1].  low, high: its interval, or
+    None. on_front: nothing is both cheaper and better.  compared: False where it ran on too few of
+    the samples to be set beside the others.  new: was not in the sweep compared with. detail:
+    (name, value) lines of the hover box.
     """
 
     label: str
@@ -56,7 +56,8 @@ class Step:
 
 
 def front_steps(marks: Iterable[Mark]) -> list[Step]:
-    """The staircase through the marks that are on the front (candidates and the reference), cheapest first.
+    """The staircase through the marks that are on the front (candidates and the reference),
+    cheapest first.
 
     The band's edges are made monotone: whoever may spend more may also keep what was cheaper.
     """

@@ -81,10 +81,11 @@ def report_html(
     growth: float = 0.0,
     title: str | None = None,
 ) -> str:
-    """The report of a sweep, and of a policy made from it. Same inputs, same bytes: no clock is looked at.
+    """The report of a sweep, and of a policy made from it. Same inputs, same bytes: no clock is
+    looked at.
 
-    outcomes: raw or validated.  calls: for the growth of context by turn.  before: the outcomes of an earlier sweep.
-    volume: requests a month; growth: by which share they grow every month.
+    outcomes: raw or validated.  calls: for the growth of context by turn.  before: the outcomes of
+    an earlier sweep. volume: requests a month; growth: by which share they grow every month.
     """
     outcomes = validate_outcomes(outcomes, where="report: outcomes")
     known = candidate_table(outcomes)
@@ -97,7 +98,9 @@ def report_html(
         name,
         _what_was_tried(story),
         *_answer(story),
-        section("What was found", *fronts_html(known, _marks(story), _reference(story), then), *tables_html(known)),
+        section(
+            "What was found", *fronts_html(known, _marks(story), _reference(story), then), *tables_html(known)
+        ),
         section("What the new sweep moved", bullets([] if then is None else moved(then, known))),
         _who_gets_what(story),
         bill_section(bills, volume, growth, _basis(story)),
@@ -145,7 +148,11 @@ def _marks(story: Story) -> list[Any]:
 
 def _what_was_tried(story: Story) -> Markup:
     rows = pooled(story.table)
-    days = story.outcomes["started_at"].dropna().astype(str).str[:10] if "started_at" in story.outcomes else pd.Series()
+    days = (
+        story.outcomes["started_at"].dropna().astype(str).str[:10]
+        if "started_at" in story.outcomes
+        else pd.Series()
+    )
     when = [] if days.empty else sorted({days.min(), days.max()})
     text = (
         f"{len(rows)} candidates on {count(rows['n'].max())} samples in {count(rows['clusters'].max())} groups of "
@@ -283,7 +290,8 @@ def _who_gets_what(story: Story) -> Markup:
 
 
 def _saved(row: Mapping[str, Any]) -> str:
-    """The saving of a suite; a dash where the column before it says that there are too few rows."""
+    """The saving of a suite; a dash where the column before it says that there are too few
+    rows."""
     saved = ranged_percent(row["savings"])
     return MISSING if saved == ranged(row["quality_difference"]) else saved
 

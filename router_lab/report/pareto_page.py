@@ -1,4 +1,5 @@
-"""pareto.html: the front of all suites and of each, as pictures and as a table; or two sweeps side by side."""
+"""pareto.html: the front of all suites and of each, as pictures and as a table; or two sweeps side
+by side."""
 
 from __future__ import annotations
 
@@ -10,7 +11,18 @@ from markupsafe import Markup
 
 from router_lab.replay import replay
 from router_lab.report.format import count, cut_off, interval, money, percent, points, seconds
-from router_lab.report.html import bullets, details, figure, lead, page, panels, paragraph, section, table, titled
+from router_lab.report.html import (
+    bullets,
+    details,
+    figure,
+    lead,
+    page,
+    panels,
+    paragraph,
+    section,
+    table,
+    titled,
+)
 from router_lab.report.marks import Mark
 from router_lab.report.policy import policy_marks
 from router_lab.report.svg import pareto_svg
@@ -34,7 +46,8 @@ COLUMNS = (
 
 
 def candidates_html(rows: pd.DataFrame) -> Markup:
-    """One suite of a `candidate_table` as an HTML table; who is on the front is bold, the dominated are grey."""
+    """One suite of a `candidate_table` as an HTML table; who is on the front is bold, the
+    dominated are grey."""
     return table(records(rows), COLUMNS, row_class=lambda r: "front" if r["on_front"] else "dominated")
 
 
@@ -44,7 +57,8 @@ def fronts_html(
     reference: tuple[str, str | None] | None = None,
     before: pd.DataFrame | None = None,
 ) -> list[Markup]:
-    """The picture of all suites with `extra` marks (policies …), and a small one for each suite."""
+    """The picture of all suites with `extra` marks (policies …), and a small one for each
+    suite."""
     known = None if before is None else set(before["label"])
     earlier = [] if before is None else marks_of(pooled(before))
     whole = [*marks_of(pooled(table_), reference, known), *extra]
@@ -86,13 +100,16 @@ def pareto_html(
 ) -> str:
     """A self-contained page with the fronts of a validated outcomes table.
 
-    extra: further marks for the picture of all suites (`policy_marks`).  before: the outcomes of an earlier sweep: its
-    front is drawn dashed, candidates that it did not have are ringed, and what moved is said in words.
+    extra: further marks for the picture of all suites (`policy_marks`).  before: the outcomes of
+    an earlier sweep: its front is drawn dashed, candidates that it did not have are ringed, and
+    what moved is said in words.
     """
     now = candidate_table(outcomes)
     then = None if before is None else candidate_table(before)
     n, groups = int(pooled(now)["n"].max()), int(pooled(now)["clusters"].max())
-    made_of = f"{len(pooled(now))} candidates, {len(suites_of(now))} suites, {n:,} samples in {groups:,} groups"
+    made_of = (
+        f"{len(pooled(now))} candidates, {len(suites_of(now))} suites, {n:,} samples in {groups:,} groups"
+    )
     return page(
         title,
         lead(made_of),
@@ -103,7 +120,8 @@ def pareto_html(
 
 
 def front_svg(outcomes: pd.DataFrame, policy: Policy | None = None) -> str:
-    """The picture of all suites as a file of its own, with its style inside: for a README or a slide."""
+    """The picture of all suites as a file of its own, with its style inside: for a README or a
+    slide."""
     known = candidate_table(outcomes)
     extra = [] if policy is None else policy_marks(policy, replay(policy, outcomes), known)
     reference = None if policy is None else (policy.reference.model, policy.reference.effort)
@@ -111,7 +129,8 @@ def front_svg(outcomes: pd.DataFrame, policy: Policy | None = None) -> str:
 
 
 def moved(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
-    """What changed between two candidate tables, one sentence each: new candidates, and the front of every suite."""
+    """What changed between two candidate tables, one sentence each: new candidates, and the front
+    of every suite."""
     old, new = set(before["label"]), set(now["label"])
     lines = [f"New: {', '.join(sorted(new - old))}."] if new - old else ["No new candidate."]
     if old - new:

@@ -1,4 +1,5 @@
-"""A policy in words and marks: its certificate's figures placed beside the candidates that it chooses among."""
+"""A policy in words and marks: its certificate's figures placed beside the candidates that it
+chooses among."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ from router_lab.runtime.shares import part
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a policy against its reference, on `n` rows; `source`: which those are, for the reader."""
+    """What is known of a policy against its reference, on `n` rows; `source`: which those are, for
+    the reader."""
 
     quality_difference: Figure
     savings: Figure
@@ -56,8 +58,9 @@ def certificate_rows(shown: Certificate) -> str:
 def policy_marks(policy: Policy, replayed: Replay, table: pd.DataFrame) -> list[Mark]:
     """The policy, its random mix and the oracle as marks for the picture of all suites.
 
-    Policy and mix were measured against the reference on rows that chose nothing about them, so they stand at the
-    reference's place in `table` moved by that difference and that saving; the bar is the interval of the difference.
+    Policy and mix were measured against the reference on rows that chose nothing about them, so
+    they stand at the reference's place in `table` moved by that difference and that saving; the
+    bar is the interval of the difference.
     """
     base = reference_row(policy, table)
     if base is None or not math.isfinite(base["cost_usd_per_1k"]):
@@ -72,14 +75,18 @@ def policy_marks(policy: Policy, replayed: Replay, table: pd.DataFrame) -> list[
 
 
 def _oracle(policy: Policy, base: Mapping[str, Any]) -> list[Mark]:
-    """The oracle at the reference's place moved by what it is better and cheaper on its own rows, the certificate's."""
+    """The oracle at the reference's place moved by what it is better and cheaper on its own rows,
+    the certificate's."""
     shown = Certificate.of(policy)
     oracle, own = shown.oracle_upper_bound, shown.always.get(policy.reference)
     if own is None or own.quality is None or not own.cost_usd:
         return []
     if oracle is None or oracle.quality is None or oracle.cost_usd is None:
         return []
-    better, cheaper = Figure(value=oracle.quality - own.quality), Figure(value=1 - oracle.cost_usd / own.cost_usd)
+    better, cheaper = (
+        Figure(value=oracle.quality - own.quality),
+        Figure(value=1 - oracle.cost_usd / own.cost_usd),
+    )
     moved = _moved(base, Known(better, cheaper, oracle.n or 0, ""), "oracle", "oracle", "")
     return [replace(moved, detail=(("hindsight", "knows every answer beforehand; no router can"),))]
 
@@ -91,7 +98,11 @@ def reference_row(policy: Policy, table: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def _moved(base: Mapping[str, Any], row: Compared, label: str, kind: Kind, source: str) -> Mark:
-    quality, difference, saved = base["quality"], row.quality_difference or Figure(), (row.savings or Figure()).value
+    quality, difference, saved = (
+        base["quality"],
+        row.quality_difference or Figure(),
+        (row.savings or Figure()).value,
+    )
     ends = [difference.low, difference.high]
     low, high = [None if e is None else min(1.0, max(0.0, quality + e)) for e in ends]
     return Mark(
@@ -119,7 +130,8 @@ def _mixed(mix: RandomMix) -> str:
 
 
 def lost_told(shown: Certificate) -> list[str]:
-    """What counts as lost although nobody saw it, and the suites that are left to the reference; empty for neither."""
+    """What counts as lost although nobody saw it, and the suites that are left to the reference;
+    empty for neither."""
     lines = []
     if shown.missing:
         what = "outcome that is missing counts" if shown.missing == 1 else "outcomes that are missing count"
@@ -134,7 +146,8 @@ def lost_told(shown: Certificate) -> list[str]:
 
 
 def compare_rows(policy: Policy, replayed: Replay) -> list[dict[str, Any]]:
-    """The policy, the random mix, each fixed candidate and the oracle: name, quality difference, saving, kind."""
+    """The policy, the random mix, each fixed candidate and the oracle: name, quality difference,
+    saving, kind."""
     shown = Certificate.of(policy)
     rows: list[tuple[str, str, Compared]] = [(policy.spec.name, "policy", figures(policy, replayed))]
     mix = shown.random_mix
@@ -143,7 +156,9 @@ def compare_rows(policy: Policy, replayed: Replay) -> list[dict[str, Any]]:
     for fixed in sorted(shown.fixed or (), key=lambda f: -(f.cost_usd or 0.0)):
         mark = " (reference)" if fixed.candidate == policy.reference else ""
         cut = cut_off(fixed.cut_off, words=True)
-        rows.append((f"always {candidate_label(*fixed.candidate)}{mark}{', ' if cut else ''}{cut}", "", fixed))
+        rows.append(
+            (f"always {candidate_label(*fixed.candidate)}{mark}{', ' if cut else ''}{cut}", "", fixed)
+        )
     return [
         {"name": name, "kind": kind, "quality_difference": row.quality_difference, "savings": row.savings}
         for name, kind, row in rows
@@ -151,7 +166,8 @@ def compare_rows(policy: Policy, replayed: Replay) -> list[dict[str, Any]]:
 
 
 def served_rows(replayed: Replay) -> list[dict[str, Any]]:
-    """Who gets what: by suite, the expected share of requests of each candidate, and what that does, paired.
+    """Who gets what: by suite, the expected share of requests of each candidate, and what that
+    does, paired.
 
     Keys suite, n, shares {label: share}, quality_difference and savings (Figures).
     """
@@ -161,7 +177,9 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
     rows, served = replayed.rows.take(scored), replayed.served[scored]
     for code, here in rows.by_suite().items():
         gain, saving = here.gain(), here.saving()
-        means = np.average(served[rows.suite == code], axis=0, weights=here.weight)  # as the shares of a replay are
+        means = np.average(
+            served[rows.suite == code], axis=0, weights=here.weight
+        )  # as the shares of a replay are
         result.append(
             {
                 "suite": replayed.suites[code],
@@ -175,12 +193,14 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
 
 
 def ranged(figure: Figure | None, unit: str = "") -> str:
-    """A difference with its interval in points: `−1.6 (−2.9 to −0.3)`, then `unit`; or that there are too few rows."""
+    """A difference with its interval in points: `−1.6 (−2.9 to −0.3)`, then `unit`; or that there
+    are too few rows."""
     return told(figure, points, unit=unit)
 
 
 def ranged_percent(figure: Figure | None, unit: str = "") -> str:
-    """A share with its interval: `31.0 % (26.1 to 35.9)`, then `unit`; or that there are too few rows."""
+    """A share with its interval: `31.0 % (26.1 to 35.9)`, then `unit`; or that there are too few
+    rows."""
     return told(figure, percent, unit=unit)
 
 
@@ -188,8 +208,8 @@ def told(
     figure: Figure | None, form: Callable[[float], str], *, reach: str = " ({} to {})", unit: str = "",
     unknown: str = MISSING,
 ) -> str:  # fmt: skip
-    """A figure as `form` writes it, its interval as `reach` has it, then `unit`; or that there are too few rows; or
-    `unknown`."""
+    """A figure as `form` writes it, its interval as `reach` has it, then `unit`; or that there are
+    too few rows; or `unknown`."""
     if figure is None or figure.value is None or not math.isfinite(figure.value):
         return unknown
     few = few_of(figure)
@@ -206,10 +226,12 @@ def few_of(figure: Figure) -> str | None:
 
 
 def quality_told(shown: Certificate, digits: int = 1) -> str:
-    """What a certificate says of quality against the reference, with the very bound that its verdict was made of.
+    """What a certificate says of quality against the reference, with the very bound that its
+    verdict was made of.
 
-    `−1.8 points against the reference, at least −2.97 (one-sided, 90 %: the bound of the verdict)`. Where the verdict
-    rests on something else (other rows, a budget, a least quality), the two-sided interval, labelled as such.
+    `−1.8 points against the reference, at least −2.97 (one-sided, 90 %: the bound of the
+    verdict)`. Where the verdict rests on something else (other rows, a budget, a least quality),
+    the two-sided interval, labelled as such.
     """
     figure = shown.quality_difference or Figure()
     value, low, high = figure.value, figure.low, figure.high
@@ -223,16 +245,18 @@ def quality_told(shown: Certificate, digits: int = 1) -> str:
     bound = _bound(shown, max(digits, 2))
     if bound is not None:
         least, _, kind = bound
-        return (
-            f"{points(value, digits)} points against the reference, at least {least} ({kind}: the bound of the verdict)"
-        )
-    reach = "" if low is None or high is None else f" ({points(low, digits)} to {points(high, digits)}, two-sided 95 %)"
+        return f"{points(value, digits)} points against the reference, at least {least} ({kind}: the bound of the verdict)"
+    reach = (
+        ""
+        if low is None or high is None
+        else f" ({points(low, digits)} to {points(high, digits)}, two-sided 95 %)"
+    )
     return f"{points(value, digits)} points against the reference{reach}"
 
 
 def _bound(shown: Certificate, digits: int) -> tuple[str, str, str] | None:
-    """The bound that the verdict was made of, its floor, both in points, and of which kind it is; None unless it is one
-    of the very quality difference that the certificate reports."""
+    """The bound that the verdict was made of, its floor, both in points, and of which kind it is;
+    None unless it is one of the very quality difference that the certificate reports."""
     judged = shown.judged
     if judged is None or judged.unit != "quality_difference" or judged.rows != "certificate" or not shown.mix:
         return None
@@ -242,7 +266,8 @@ def _bound(shown: Certificate, digits: int) -> tuple[str, str, str] | None:
 
 
 def bounds_note(shown: Certificate) -> str:
-    """What the intervals of a table are beside the verdict's own bound; empty where that is none of quality."""
+    """What the intervals of a table are beside the verdict's own bound; empty where that is none
+    of quality."""
     two = "Intervals are two-sided, 95 %"
     bound = _bound(shown, 2)
     if bound is None:
@@ -261,8 +286,9 @@ def least_margin(margin: float | None, clusters: int | None, digits: int = 1) ->
 
 
 def least_told(shown: Certificate, digits: int = 1) -> str:
-    """The smallest margin of a certificate, with what it comes to at the policy's own mix: who moves few requests risks
-    little, and may pass at a margin at which nobody could be shown to serve all of them."""
+    """The smallest margin of a certificate, with what it comes to at the policy's own mix: who
+    moves few requests risks little, and may pass at a margin at which nobody could be shown to
+    serve all of them."""
     least, mix = shown.smallest_margin, shown.mix or 0.0
     whole = least_margin(least, shown.clusters, digits)
     if least is None or whole == "none" or not 0 < mix < 1:
@@ -272,16 +298,22 @@ def least_told(shown: Certificate, digits: int = 1) -> str:
 
 
 def two_phases_told(phases: TwoPhase) -> str:
-    """Of a reference that ran on a drawn part: on how many rows, and what the other candidates' outcomes did for it."""
+    """Of a reference that ran on a drawn part: on how many rows, and what the other candidates'
+    outcomes did for it."""
     ran = f"the reference ran on {phases.drawn:,} rows in {phases.clusters:,} groups, drawn with probability "
     if phases.estimator == "weighting":
         return f"{ran}{phases.share:g}; these were weighted, for the others' outcomes explain no more of it"
-    told = "" if phases.explained is None else f", which explain {phases.explained:.0%} of what pairing leaves open"
+    told = (
+        ""
+        if phases.explained is None
+        else f", which explain {phases.explained:.0%} of what pairing leaves open"
+    )
     return f"{ran}{phases.share:g}; elsewhere it is predicted from the others' outcomes{told}"
 
 
 def routing_rows(policy: Policy) -> list[dict[str, str]]:
-    """The routing table for prompts that the classifier does not know: suite, who serves, the row's own verdict."""
+    """The routing table for prompts that the classifier does not know: suite, who serves, the
+    row's own verdict."""
     reference = candidate_label(*policy.reference)
     rows = []
     for suite in policy.spec.suites:
@@ -296,12 +328,14 @@ def routing_rows(policy: Policy) -> list[dict[str, str]]:
 
 
 def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
-    """Who serves requests of each suite, and (suite None) of those that name none, at the policy's own point.
+    """Who serves requests of each suite, and (suite None) of those that name none, at the policy's
+    own point.
 
-    Keys suite; by_prompt: the prompt decides, so nothing more can be said beforehand; shares {Candidate: share}: else
-    what prompts get that are familiar enough; assigned {Candidate: share}: what they get whatever they say;
-    unfamiliar_shares, and unfamiliar, the Candidate of the greatest: what the others get; coverage_needed: how
-    familiar that is (0: all are, above 1: none is). `by_prompt`: whether what decides reads prompts at all.
+    Keys suite; by_prompt: the prompt decides, so nothing more can be said beforehand; shares
+    {Candidate: share}: else what prompts get that are familiar enough; assigned {Candidate:
+    share}: what they get whatever they say; unfamiliar_shares, and unfamiliar, the Candidate of
+    the greatest: what the others get; coverage_needed: how familiar that is (0: all are, above 1:
+    none is). `by_prompt`: whether what decides reads prompts at all.
     """
     spec, known = policy.spec, policy.candidates
     suites: list[str | None] = [*spec.suites, None]
@@ -329,7 +363,9 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
         for suite, shares, other in zip(suites, followed, left, strict=True)
         for closed in [suite is not None and _closed(policy, suite)]
         for needed in [
-            0.0 if closed or (suite is not None and not follows(point)) else spec.coverage_needed(suite is not None)
+            0.0
+            if closed or (suite is not None and not follows(point))
+            else spec.coverage_needed(suite is not None)
         ]
     ]
 

@@ -1,4 +1,5 @@
-"""From dollars and quality to pixels: a log cost axis with a lane of its own for what costs nothing."""
+"""From dollars and quality to pixels: a log cost axis with a lane of its own for what costs
+nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from router_lab.report.marks import Mark
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps into `plot` (px). Costs lie in [low_cost, high_cost], all > 0; `free` px at the left are for $0."""
+    """Maps into `plot` (px). Costs lie in [low_cost, high_cost], all > 0; `free` px at the left
+    are for $0."""
 
     plot: Box
     low_cost: float
@@ -24,7 +26,8 @@ class Scale:
 
     @classmethod
     def fit(cls, marks: Sequence[Mark], plot: Box, free_lane: float = 64.0) -> Scale:
-        """Room for every mark and its interval, with a little air. free_lane: px for the lane of $0, if needed."""
+        """Room for every mark and its interval, with a little air. free_lane: px for the lane of
+        $0, if needed."""
         costs = [m.cost for m in marks if m.cost > 0] or [1.0]
         air = max(1.12, float(exp(0.06 * log(max(costs) / min(costs)))))
         lows = [m.quality if m.low is None else m.low for m in marks] or [0.0]
@@ -58,8 +61,9 @@ class Scale:
     def cost_ticks(
         self, most: int, span: Callable[[float, str], tuple[float, float]], gap: float
     ) -> list[tuple[float, str]]:
-        """(x, text) of the cost axis's ticks from the left, `$0` first if something is free: the densest set, of about
-        `most` at most, whose texts differ and keep `gap` apart. span(x, text): where a text at `x` begins and ends.
+        """(x, text) of the cost axis's ticks from the left, `$0` first if something is free: the
+        densest set, of about `most` at most, whose texts differ and keep `gap` apart. span(x,
+        text): where a text at `x` begins and ends.
         """
         free = [(self.x(0), "$0")] if self.free else []
         labels: list[tuple[float, str]] = []
@@ -79,7 +83,8 @@ class Scale:
 def _apart(
     labels: Sequence[tuple[float, str]], span: Callable[[float, str], tuple[float, float]], gap: float
 ) -> list[tuple[float, str]]:
-    """The labels without those that say what the one before says, or begin less than `gap` after it ends."""
+    """The labels without those that say what the one before says, or begin less than `gap` after
+    it ends."""
     kept: list[tuple[float, str]] = []
     for x, text in labels:
         if not kept or (text != kept[-1][1] and span(x, text)[0] - span(*kept[-1])[1] >= gap):

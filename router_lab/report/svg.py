@@ -1,7 +1,7 @@
 """The Pareto picture as one SVG element: no script, no font and no file from elsewhere.
 
-Shape carries the meaning and colour only helps, so that the picture survives a black-and-white printer. Colours are
-CSS variables of `style.css`, which also turns them for a dark screen.
+Shape carries the meaning and colour only helps, so that the picture survives a black-and-white
+printer. Colours are CSS variables of `style.css`, which also turns them for a dark screen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ from router_lab.report.scale import Scale
 LABEL_SIZE = 12.0
 TICK_GAP = 6.0
 """Least px between the texts of two ticks."""
-_IMPORTANCE: dict[Kind, int] = {"policy": 0, "reference": 1, "point": 2, "candidate": 3, "mix": 4, "oracle": 5}
+_IMPORTANCE: dict[Kind, int] = {
+    "policy": 0,
+    "reference": 1,
+    "point": 2,
+    "candidate": 3,
+    "mix": 4,
+    "oracle": 5,
+}
 
 
 def pareto_svg(
@@ -36,9 +43,9 @@ def pareto_svg(
 ) -> Markup:
     """One `<svg class="pareto">`: dollars per 1,000 requests (log) across, quality upwards.
 
-    before: the marks of an earlier sweep; only their front is drawn, dashed.  confidence: of the intervals, for the
-    legend.  alone: with its style inside, for a file of its own. A picture without marks says so. Marks whose label
-    found no room are named by hovering, and counted.
+    before: the marks of an earlier sweep; only their front is drawn, dashed.  confidence: of the
+    intervals, for the legend.  alone: with its style inside, for a file of its own. A picture
+    without marks says so. Marks whose label found no room are named by hovering, and counted.
     """
     frame = {"title": title, "width": width, "height": height, "alone": alone}
     if not marks:
@@ -59,7 +66,9 @@ def _axes(scale: Scale) -> dict[str, Any]:
     qualities = scale.quality_ticks(int((scale.plot.bottom - scale.plot.top) / 60))
     whole = [0 if abs(100 * q - round(100 * q)) < 1e-6 else 1 for q in qualities]
     return {
-        "quality": [(scale.y(q), f"{100 * q:.{digits}f}") for q, digits in zip(qualities, whole, strict=True)],
+        "quality": [
+            (scale.y(q), f"{100 * q:.{digits}f}") for q, digits in zip(qualities, whole, strict=True)
+        ],
         "cost": scale.cost_ticks(int((scale.plot.right - scale.left) / 75), centred, TICK_GAP),
         "broken": scale.left if scale.free else None,
     }
@@ -86,7 +95,8 @@ def _front(scale: Scale, steps: Sequence[Step], name: str) -> list[tuple[str, st
     )
     starts = [scale.x(s.cost) for s in steps]
     lower = "".join(
-        f"V{scale.y(s.low):.1f}H{start:.1f}" for s, start in zip(reversed(steps), reversed(starts), strict=True)
+        f"V{scale.y(s.low):.1f}H{start:.1f}"
+        for s, start in zip(reversed(steps), reversed(starts), strict=True)
     )
     return [("band", f"{upper}{lower}Z"), ("front", line)]
 
@@ -107,7 +117,9 @@ def _intervals(scale: Scale, marks: Sequence[Mark]) -> list[tuple[str, str]]:
 
 
 def _mark(scale: Scale, mark: Mark) -> dict[str, Any]:
-    interval = "" if mark.low is None or mark.high is None else f" ({percent(mark.low)} to {percent(mark.high)})"
+    interval = (
+        "" if mark.low is None or mark.high is None else f" ({percent(mark.low)} to {percent(mark.high)})"
+    )
     lines = [mark.label + (" (new)" if mark.new else ""), f"quality: {percent(mark.quality)}{interval}"]
     lines += [f"per 1,000 requests: {money(mark.cost)}", *(f"{name}: {value}" for name, value in mark.detail)]
     return {
@@ -117,8 +129,11 @@ def _mark(scale: Scale, mark: Mark) -> dict[str, Any]:
 
 
 def _labels(scale: Scale, marks: Sequence[Mark], avoid: Sequence[Box]) -> tuple[list[dict[str, Any]], int]:
-    """Labels in order of importance, off the lines (and `avoid`) if possible; and how many found no room."""
-    wanted = sorted(marks, key=lambda m: (_IMPORTANCE[m.kind] + (3 if m.pale else 0) - (2 if m.new else 0), m.cost))
+    """Labels in order of importance, off the lines (and `avoid`) if possible; and how many found
+    no room."""
+    wanted = sorted(
+        marks, key=lambda m: (_IMPORTANCE[m.kind] + (3 if m.pale else 0) - (2 if m.new else 0), m.cost)
+    )
     anchors = [(scale.x(m.cost), scale.y(m.quality)) for m in wanted]
     texts = [m.label + (" (new)" if m.new else "") for m in wanted]
     sizes = [
@@ -134,7 +149,9 @@ def _labels(scale: Scale, marks: Sequence[Mark], avoid: Sequence[Box]) -> tuple[
     ]
     soft = [*bars, *_front_boxes(scale, marks), *avoid]
     reach = [60.0 if m.pale and not m.new else 84.0 for m in wanted]
-    placed = place_labels(anchors, sizes, glyphs, scale.plot, soft=soft, reach=reach, gaps=[r + 2.0 for r in halves])
+    placed = place_labels(
+        anchors, sizes, glyphs, scale.plot, soft=soft, reach=reach, gaps=[r + 2.0 for r in halves]
+    )
     labels = [
         _label(mark, text, anchor, place)
         for mark, text, anchor, place in zip(wanted, texts, anchors, placed, strict=True)
@@ -168,7 +185,8 @@ def _label(mark: Mark, text: str, anchor: tuple[float, float], place: Placed) ->
 def _legend(
     marks: Sequence[Mark], before: bool, width: int, confidence: float
 ) -> tuple[list[dict[str, Any]], float]:  # fmt: skip
-    """Only what occurs, in rows as wide as the picture: (shape, class of a mark, name); also the height it takes."""
+    """Only what occurs, in rows as wide as the picture: (shape, class of a mark, name); also the
+    height it takes."""
     entries: list[tuple[str, str, str]] = []
     for kind, name in KIND_NAMES.items():
         shown = [m for m in marks if m.kind == kind and m.compared]

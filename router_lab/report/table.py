@@ -1,4 +1,5 @@
-"""The candidates' table: what was measured, one row per suite and candidate, and one per candidate over all suites."""
+"""The candidates' table: what was measured, one row per suite and candidate, and one per candidate
+over all suites."""
 
 from __future__ import annotations
 
@@ -25,20 +26,25 @@ SAMPLE = ["suite", "sample_id"]
 def candidate_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.DataFrame:
     """What each candidate achieved and cost, from a validated outcomes table.
 
-    One row per suite and candidate, and one with suite `"all"` over all samples; within a suite the dearest first. A
-    suite may be called `all` itself: `pooled` tells.
-    Epochs are averaged per sample first; rows with status `infra` or `budget` are left out and counted.
+    One row per suite and candidate, and one with suite `"all"` over all samples; within a suite
+    the dearest first. A suite may be called `all` itself: `pooled` tells. Epochs are averaged per
+    sample first; rows with status `infra` or `budget` are left out and counted.
 
     - pooled: over all suites
-    - n, clusters: samples and groups of them; seen: share of the suite's samples that this candidate was run on
-    - quality, quality_low, quality_high: mean and its two-sided interval at `confidence`, by cluster (Wilson's)
-    - cost_usd_per_1k: mean per thousand requests; cost_p50_usd, cost_p95_usd, cost_p99_usd: per request
-    - usd_per_success: dollars spent per unit of quality, failures paid for (with 0/1 scores: per correct answer)
-    - input_tokens …: mean per request, by kind;  turns, latency_s (median), errors (share of rows that are the
-      candidate's fault), lost (share lost to the infrastructure)
+    - n, clusters: samples and groups of them; seen: share of the suite's samples that this
+      candidate was run on
+    - quality, quality_low, quality_high: mean and its two-sided interval at `confidence`, by
+      cluster (Wilson's)
+    - cost_usd_per_1k: mean per thousand requests; cost_p50_usd, cost_p95_usd, cost_p99_usd: per
+      request
+    - usd_per_success: dollars spent per unit of quality, failures paid for (with 0/1 scores: per
+      correct answer)
+    - input_tokens …: mean per request, by kind;  turns, latency_s (median), errors (share of rows
+      that are the candidate's fault), lost (share lost to the infrastructure)
     - cut_off: share of rows with an answer that ended at max_tokens; NaN where that is not known
     - compared: seen on 95 % of the suite's samples or more (if nobody was: on as many as anybody)
-    - on_front: compared, and no other such candidate is cheaper and at least as good, or as cheap and better
+    - on_front: compared, and no other such candidate is cheaper and at least as good, or as cheap
+      and better
     """
     parts = [_suite_rows(outcomes, POOLED, confidence).assign(pooled=True)]
     suites = sorted(outcomes["suite"].unique())
@@ -87,7 +93,8 @@ def _suite_rows(frame: pd.DataFrame, suite: str, confidence: float) -> pd.DataFr
 
 
 def _by_candidate(frame: pd.DataFrame, scored: pd.DataFrame) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    """All rows and the scored rows of each candidate; those never scored have no row of their own."""
+    """All rows and the scored rows of each candidate; those never scored have no row of their
+    own."""
     efforts = frame["effort"].fillna("")  # a missing key of a group equals nothing, itself included
     parts = dict(iter(scored.groupby([scored["model"], efforts[scored.index]])))
     everything = dict(iter(frame.groupby([frame["model"], efforts])))
@@ -149,9 +156,11 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def marks_of(
     table: pd.DataFrame, reference: tuple[str, str | None] | None = None, known: set[str] | None = None
 ) -> list[Mark]:
-    """The rows of one suite of `candidate_table` as marks; rows without a cost cannot be shown and are left out.
+    """The rows of one suite of `candidate_table` as marks; rows without a cost cannot be shown and
+    are left out.
 
-    reference: (model, effort) drawn as such.  known: labels of an earlier sweep; whoever is not among them is new.
+    reference: (model, effort) drawn as such.  known: labels of an earlier sweep; whoever is not
+    among them is new.
     """
     marks = []
     for row in records(table):

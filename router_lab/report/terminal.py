@@ -1,4 +1,5 @@
-"""The Pareto picture and the candidates' table for a terminal: plain text, no colour needed to read it."""
+"""The Pareto picture and the candidates' table for a terminal: plain text, no colour needed to
+read it."""
 
 from __future__ import annotations
 
@@ -22,13 +23,17 @@ _MARGIN = 6
 
 
 def pareto_text(marks: Sequence[Mark], width: int = 96, height: int = 18) -> str:
-    """The picture of `svg.pareto_svg` in characters: cost on a log axis, quality upwards, the front as a line.
+    """The picture of `svg.pareto_svg` in characters: cost on a log axis, quality upwards, the
+    front as a line.
 
-    width: of the whole picture, in columns; height: rows of the plot alone. Intervals are in the table, not here.
+    width: of the whole picture, in columns; height: rows of the plot alone. Intervals are in the
+    table, not here.
     """
     if not marks:
         return "nothing to show"
-    flat = [Mark(m.label, m.cost, m.quality, kind=m.kind, on_front=m.on_front, compared=m.compared) for m in marks]
+    flat = [
+        Mark(m.label, m.cost, m.quality, kind=m.kind, on_front=m.on_front, compared=m.compared) for m in marks
+    ]
     columns = width - _MARGIN
     scale = Scale.fit(flat, Box(0, 0, columns - 1, height - 1), free_lane=8.0)
     grid = [[" "] * columns for _ in range(height)]
@@ -87,7 +92,10 @@ def _draw_labels(grid: list[list[str]], marks: Sequence[Mark], at: Callable[[Mar
 
 def _rows(grid: list[list[str]], scale: Scale) -> list[str]:
     ticks = {round(scale.y(q)): f"{100 * q:.0f}" for q in scale.quality_ticks(len(grid) // 4)}
-    return [f"{ticks.get(y, ''):>4} {'┤' if y in ticks else '│'}{''.join(row)}".rstrip() for y, row in enumerate(grid)]
+    return [
+        f"{ticks.get(y, ''):>4} {'┤' if y in ticks else '│'}{''.join(row)}".rstrip()
+        for y, row in enumerate(grid)
+    ]
 
 
 def _cost_axis(scale: Scale, columns: int) -> list[str]:
@@ -137,11 +145,13 @@ COLUMNS: tuple[Column, ...] = (
     ("P50 latency", lambda r: seconds(r["latency_s"])),
     ("n", lambda r: count(r["n"])),
 )
-"""Heading and cell of each column; one that would be empty for every row is left out. Tokens are means per request."""
+"""Heading and cell of each column; one that would be empty for every row is left out. Tokens are
+means per request."""
 
 
 def format_table(table: pd.DataFrame, most_suites: int = 12) -> str:
-    """`report.candidate_table` as aligned text, one block per suite; `●` marks who is on that suite's front.
+    """`report.candidate_table` as aligned text, one block per suite; `●` marks who is on that
+    suite's front.
 
     Beyond `most_suites` the smaller suites are left to the report, and counted.
     """
@@ -149,7 +159,10 @@ def format_table(table: pd.DataFrame, most_suites: int = 12) -> str:
     rows = records(table[table["pooled"] | table["suite"].isin(sizes.index[:most_suites])])
     blocks = [(r["suite"], r["pooled"]) for r in rows]
     columns = [c for c in COLUMNS if any(c[1](r).strip("– ") for r in rows)]
-    cells = [[f"{'●' if r['on_front'] else ' '} {named(r['label'])}", *(cell(r) for _, cell in columns)] for r in rows]
+    cells = [
+        [f"{'●' if r['on_front'] else ' '} {named(r['label'])}", *(cell(r) for _, cell in columns)]
+        for r in rows
+    ]
     head = ["", *(name for name, _ in columns)]
     widths = [widest(line[i] for line in [head, *cells]) for i in range(len(head))]
     lines: list[str] = []

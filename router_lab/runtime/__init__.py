@@ -1,7 +1,9 @@
-"""What production installs: load, decide, log, and stay within a budget. Standard library and numpy alone.
+"""What production installs: load, decide, log, and stay within a budget. Standard library and
+numpy alone.
 
-`Budget`, `BudgetExceeded`, `DecisionLog`, `InputError`, `PolicyError` and `PolicyStore` can be imported from here; each
-is loaded when it is first asked for, so that a program which only decides pays for nothing else.
+`Budget`, `BudgetExceeded`, `DecisionLog`, `InputError`, `PolicyError` and `PolicyStore` can be
+imported from here; each is loaded when it is first asked for, so that a program which only decides
+pays for nothing else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Which releases a store takes: of its policy and alias, with a verdict that it was told to take, and no older one.
+"""Which releases a store takes: of its policy and alias, with a verdict that it was told to take,
+and no older one.
 
-The rules are The Update Framework's (https://theupdateframework.github.io/specification/latest/, section 5), as far as
-one file of one signer goes: names are bound, numbers never fall, and a number that ran ahead can be recovered from.
+The rules are The Update Framework's (https://theupdateframework.github.io/specification/latest/,
+section 5), as far as one file of one signer goes: names are bound, numbers never fall, and a
+number that ran ahead can be recovered from.
 """
 
 from __future__ import annotations
@@ -25,14 +27,18 @@ def known_verdicts(verdicts: Any) -> frozenset[str]:
 
 
 class Rules(NamedTuple):
-    """`verdicts` that are taken; `accept_older`: whatever its number; `public_key`: as the store was given it."""
+    """`verdicts` that are taken; `accept_older`: whatever its number; `public_key`: as the store
+    was given it."""
 
     verdicts: frozenset[str]
     accept_older: bool
     public_key: Any
 
-    def judge(self, opened: Opened, known: Remembered, served: tuple[int, str] | None) -> tuple[Remembered, bool]:
-        """(what is known once `opened` is accepted, whether numbers start anew). Raises PolicyError.
+    def judge(
+        self, opened: Opened, known: Remembered, served: tuple[int, str] | None
+    ) -> tuple[Remembered, bool]:
+        """(what is known once `opened` is accepted, whether numbers start anew). Raises
+        PolicyError.
 
         served: number and revision of the release that serves, if one does.
         """
@@ -45,7 +51,9 @@ class Rules(NamedTuple):
             )
         if release is None:
             if known.release and not self.accept_older:
-                raise PolicyError(f"the source has no {RELEASE}, and release {known.release} was accepted before")
+                raise PolicyError(
+                    f"the source has no {RELEASE}, and release {known.release} was accepted before"
+                )
             return known._replace(rejected=()), False
         if release.verdict not in self.verdicts:
             raise PolicyError(
@@ -63,12 +71,16 @@ class Rules(NamedTuple):
         return accepted, restart
 
     def counts(self, signer: str | None) -> bool:
-        """Whether numbers that `signer` signed go on to count: of a trusted key, or of any where none is asked for."""
-        return self.public_key is None or any(fingerprint(one.key) == signer for one in trusted_keys(self.public_key))
+        """Whether numbers that `signer` signed go on to count: of a trusted key, or of any where
+        none is asked for."""
+        return self.public_key is None or any(
+            fingerprint(one.key) == signer for one in trusted_keys(self.public_key)
+        )
 
 
 def _refuse_number(release: Release, newest: int, known: Remembered, served: tuple[int, str] | None) -> None:
-    """PolicyError for an older number, for the newest one with another revision, and for one that runs ahead."""
+    """PolicyError for an older number, for the newest one with another revision, and for one that
+    runs ahead."""
     had = [served[1]] if served is not None and served[0] == newest else []
     had += [name[:16] for name in (known.current, known.previous) if name and name.endswith(f"-{newest}")]
     other = bool(had) and not any(release.revision.startswith(one) for one in had)

@@ -1,4 +1,5 @@
-"""Acknowledgements: each host's store says in a file which release it took or refused, for who publishes to read."""
+"""Acknowledgements: each host's store says in a file which release it took or refused, for who
+publishes to read."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _LARGEST = 1 << 16
 
 
 class Ack(NamedTuple):
-    """`revision` and `release` serve on a host since `at` (UTC seconds); `refused`: why the source's are not taken."""
+    """`revision` and `release` serve on a host since `at` (UTC seconds); `refused`: why the
+    source's are not taken."""
 
     revision: str | None
     release: int
@@ -30,8 +32,8 @@ def write_ack(path: str | PathLike[str], ack: Ack) -> Path:
 
 
 def read_acks(folder: str | PathLike[str]) -> dict[str, Ack]:
-    """What the hosts say whose stores write into `folder` (`PolicyStore(ack=folder/"host.json")`), by the file's name
-    without `.json`. Raises InputError for a file that is no acknowledgement."""
+    """What the hosts say whose stores write into `folder` (`PolicyStore(ack=folder/"host.json")`),
+    by the file's name without `.json`. Raises InputError for a file that is no acknowledgement."""
     found = {}
     for path in sorted(Path(folder).glob("*.json")):
         try:

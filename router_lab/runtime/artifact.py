@@ -1,8 +1,10 @@
-"""Artifacts: a policy as a directory of data. Save, verify, load. The format is specified in docs/artifact-format.md.
+"""Artifacts: a policy as a directory of data. Save, verify, load. The format is specified in
+docs/artifact-format.md.
 
-Loading reads every file once, into memory, within a size fixed here, and then looks only at those bytes: hashes,
-signature if the *loader* asks for one, bounded parse, schema, semantic rules, self-test. Nothing in a file can lower
-what the loader asks for, and any failure is a PolicyError naming the file and the rule.
+Loading reads every file once, into memory, within a size fixed here, and then looks only at those
+bytes: hashes, signature if the *loader* asks for one, bounded parse, schema, semantic rules,
+self-test. Nothing in a file can lower what the loader asks for, and any failure is a PolicyError
+naming the file and the rule.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ PARSED = {"policy.json": 64_000_000, "certificate.json": jsonio.MOST}
 """Most bytes of memory that these files may take once parsed."""
 PARTS = tuple(name for name in LARGEST if name != MANIFEST)
 _LONGEST = 1000
-"""Characters of an error about a file's content: a forged list of a million numbers is not printed into a log."""
+"""Characters of an error about a file's content: a forged list of a million numbers is not printed
+into a log."""
 _OCCUPIED = "not a new or empty directory; a saved policy is never written over"
 DIRECTORY_DIGITS = 16
 """Digits of the revision that name its directory under policies/<name>."""
@@ -63,7 +66,9 @@ def encode_policy(policy: Policy) -> dict[str, bytes]:
         ) from error
     for name, data in files.items():
         if len(data) > LARGEST[name]:
-            raise PolicyError(f"{name}: {len(data)} bytes are more than the {LARGEST[name]} that a loader accepts")
+            raise PolicyError(
+                f"{name}: {len(data)} bytes are more than the {LARGEST[name]} that a loader accepts"
+            )
     _in_all(sum(map(len, files.values())), f"policy {policy.spec.name!r}")
     _decode(files)  # what a loader would refuse is not written
     return files
@@ -71,7 +76,9 @@ def encode_policy(policy: Policy) -> dict[str, bytes]:
 
 def _in_all(size: int, what: str) -> None:
     if size > LARGEST_IN_ALL:
-        raise PolicyError(f"{what}: its files have {size} bytes, more than the {LARGEST_IN_ALL} that a loader accepts")
+        raise PolicyError(
+            f"{what}: its files have {size} bytes, more than the {LARGEST_IN_ALL} that a loader accepts"
+        )
 
 
 def revision_of(files: Mapping[str, bytes]) -> str:
@@ -82,7 +89,8 @@ def revision_of(files: Mapping[str, bytes]) -> str:
 def save_policy(policy: Policy, dir: PathLike) -> Path:
     """Write the artifact into `dir` itself, which must be new or empty, and return it.
 
-    It is put there whole, or not at all. What a save that was killed left in `dir` counts as nothing.
+    It is put there whole, or not at all. What a save that was killed left in `dir` counts as
+    nothing.
     """
     target = Path(dir)
     refuse_file(target)
@@ -96,7 +104,9 @@ def refuse_file(folder: Path) -> None:
     for place in (folder, *folder.parents):
         if place.exists():
             if not place.is_dir():
-                raise PolicyError(f"{place}: is a file; policies are written into a folder, so name another place")
+                raise PolicyError(
+                    f"{place}: is a file; policies are written into a folder, so name another place"
+                )
             return
 
 
@@ -109,11 +119,14 @@ def write_files(files: Mapping[str, bytes], target: Path) -> Path:
     except FileExistsError as error:
         raise PolicyError(f"{target}: {_OCCUPIED}") from error
     except OSError as error:
-        raise PolicyError(f"{target}: cannot be written: {error.strerror}; no policy was saved there") from error
+        raise PolicyError(
+            f"{target}: cannot be written: {error.strerror}; no policy was saved there"
+        ) from error
 
 
 def save_revision(policy: Policy, parent: PathLike) -> Path:
-    """Write the artifact to `parent/<first digits of its revision>`; one that is there already is checked and kept."""
+    """Write the artifact to `parent/<first digits of its revision>`; one that is there already is
+    checked and kept."""
     refuse_file(Path(parent))
     files = encode_policy(policy)
     revision = revision_of(files)
@@ -134,28 +147,32 @@ def load_policy(
     alias: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Policy:
-    """Load the artifact in directory `path`, the one that `path/RELEASE.json` publishes, or the only one in `path`.
+    """Load the artifact in directory `path`, the one that `path/RELEASE.json` publishes, or the
+    only one in `path`.
 
-    verify: "hash" checks every file against the manifest; "signature" besides demands a RELEASE.json beside the
-    revision, signed with a key in `public_key`, that names this revision; "off" skips the manifest, for an artifact
-    being edited by hand. Left out, it is "signature" if a `public_key` is given and "hash" if none is; a key beside one
-    of the others is refused, since it would not be looked at. All of them parse within bounds, check every rule and
-    run the self-test.
-    public_key: a key (32 raw bytes, their hex, or PEM), a sequence of keys, or the path of a file of keys
-    (`runtime.keys.trusted_keys`), which is read anew at each load.
-    name, alias: the policy and the alias that are expected; a release of another is refused, and one that has expired.
-    Raises PolicyError naming the file and the rule; of a folder of several revisions of which none is published, the
-    paths to choose from. (A `PolicyStore` never takes what is not published for being the only one.)
+    verify: "hash" checks every file against the manifest; "signature" besides demands a
+    RELEASE.json beside the revision, signed with a key in `public_key`, that names this revision;
+    "off" skips the manifest, for an artifact being edited by hand. Left out, it is "signature" if
+    a `public_key` is given and "hash" if none is; a key beside one of the others is refused, since
+    it would not be looked at. All of them parse within bounds, check every rule and run the
+    self-test. public_key: a key (32 raw bytes, their hex, or PEM), a sequence of keys, or the path
+    of a file of keys (`runtime.keys.trusted_keys`), which is read anew at each load. name, alias:
+    the policy and the alias that are expected; a release of another is refused, and one that has
+    expired. Raises PolicyError naming the file and the rule; of a folder of several revisions of
+    which none is published, the paths to choose from. (A `PolicyStore` never takes what is not
+    published for being the only one.)
     """
     place = path if verify == "off" else revision_in(path)
-    return open_artifact(place, verify=verify, public_key=public_key, name=name, alias=alias, clock=clock).policy
+    return open_artifact(
+        place, verify=verify, public_key=public_key, name=name, alias=alias, clock=clock
+    ).policy
 
 
 def revision_in(path: PathLike) -> Path:
     """`path` itself if it is an artifact or has a RELEASE.json, else the only revision in it.
 
-    Raises PolicyError for a folder that holds none, or several of which none is published: they are named, with the
-    verdict of each.
+    Raises PolicyError for a folder that holds none, or several of which none is published: they
+    are named, with the verdict of each.
     """
     folder = Path(path)
     if not folder.is_dir() or (folder / MANIFEST).exists() or os.path.lexists(folder / RELEASE):
@@ -189,8 +206,8 @@ def _verdict(revision: Path) -> str:
 
 
 class Opened(NamedTuple):
-    """An artifact that passed every check: the policy, the bytes it came from, what published it, if anything, and the
-    fingerprint of the key that signed that, if a signature was asked for."""
+    """An artifact that passed every check: the policy, the bytes it came from, what published it,
+    if anything, and the fingerprint of the key that signed that, if a signature was asked for."""
 
     policy: Policy
     files: Mapping[str, bytes]
@@ -237,7 +254,8 @@ def open_artifact(
 
 
 def verification(verify: Verify | None, public_key: Any) -> Verify:
-    """What a loader checks, of what it was told. Raises PolicyError for a key that would not be looked at."""
+    """What a loader checks, of what it was told. Raises PolicyError for a key that would not be
+    looked at."""
     if verify is None:
         return "hash" if public_key is None else "signature"
     if verify not in ("hash", "signature", "off"):
@@ -250,7 +268,8 @@ def verification(verify: Verify | None, public_key: Any) -> Verify:
 
 
 def read_files(directory: Path, *, checked: bool = True) -> tuple[dict[str, bytes], str]:
-    """(the files by name, their revision); with `checked`, exactly what MANIFEST.json lists, or PolicyError."""
+    """(the files by name, their revision); with `checked`, exactly what MANIFEST.json lists, or
+    PolicyError."""
     if not directory.is_dir():
         raise PolicyError(f"{directory}: not a directory")
     entries = _manifest(directory) if checked else None
@@ -286,19 +305,26 @@ def _timeless(spec: PolicySpec) -> Policy:
 
 
 def _manifest(directory: Path) -> dict[str, Any]:
-    """The entries of MANIFEST.json, which must name exactly the files of an artifact and its own revision."""
+    """The entries of MANIFEST.json, which must name exactly the files of an artifact and its own
+    revision."""
     value = jsonio.loads(_read(directory, MANIFEST), MANIFEST)
     if (
         not isinstance(value, dict)
         or value.keys() != {"format", "files", "revision"}
         or value["format"] != codec.FORMAT
     ):
-        raise PolicyError(f"{directory / MANIFEST}: not an object of format {codec.FORMAT!r}, files and revision")
+        raise PolicyError(
+            f"{directory / MANIFEST}: not an object of format {codec.FORMAT!r}, files and revision"
+        )
     entries = value["files"]
     if not isinstance(entries, dict) or entries.keys() != set(PARTS):
         raise PolicyError(f"{directory / MANIFEST}: files are not exactly {', '.join(sorted(PARTS))}")
     for name, entry in entries.items():
-        if not isinstance(entry, dict) or entry.keys() != {"sha256", "size"} or not isinstance(entry["sha256"], str):
+        if (
+            not isinstance(entry, dict)
+            or entry.keys() != {"sha256", "size"}
+            or not isinstance(entry["sha256"], str)
+        ):
             raise PolicyError(f"{directory / MANIFEST}: {name} is not given as sha256 and size")
     with os.scandir(directory) as found:  # of a million of them the first will do
         extra = next((entry.name for entry in found if entry.name not in LARGEST), None)
@@ -318,13 +344,16 @@ def _hint(directory: Path) -> str:
 
 
 def _read(directory: Path, name: str) -> bytes:
-    """The bytes of a regular file, no symlink, within its size; opened once: nothing is swapped under it."""
+    """The bytes of a regular file, no symlink, within its size; opened once: nothing is swapped
+    under it."""
     path = directory / name
     try:
         return read_bytes(path, LARGEST[name], follow=False)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise PolicyError(f"{path}: cannot be read: {why} (missing, or a symlink){_hint(directory)}") from error
+        raise PolicyError(
+            f"{path}: cannot be read: {why} (missing, or a symlink){_hint(directory)}"
+        ) from error
 
 
 def _entry(data: bytes) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""What a caller asks of `decide`, read and checked once: the same errors whatever policy, or none, answers."""
+"""What a caller asks of `decide`, read and checked once: the same errors whatever policy, or none,
+answers."""
 
 from __future__ import annotations
 
@@ -22,8 +23,9 @@ _LARGEST = 1e15
 
 
 class Asked(NamedTuple):
-    """The arguments of one `Policy.decide`, of plain types: no text is a subclass with methods of its own, what was a
-    generator is a tuple, numbers are finite floats of 0 or more, a vector is float64 [d]."""
+    """The arguments of one `Policy.decide`, of plain types: no text is a subclass with methods of
+    its own, what was a generator is a tuple, numbers are finite floats of 0 or more, a vector is
+    float64 [d]."""
 
     text: str
     suite: str | None = None
@@ -55,8 +57,9 @@ def read(
     key: Any = None,
     vector: Any = None,
 ) -> Asked:
-    """Arguments as in `Policy.decide`. PolicyError for what no policy could ever take; exceptions of the caller's own
-    objects (a dict whose `get` fails, a generator that raises) become such errors too, interrupts pass."""
+    """Arguments as in `Policy.decide`. PolicyError for what no policy could ever take; exceptions
+    of the caller's own objects (a dict whose `get` fails, a generator that raises) become such
+    errors too, interrupts pass."""
     try:
         return Asked(
             prompt if type(prompt) is str else _prompt(prompt),
@@ -68,7 +71,9 @@ def read(
             None if deadline_s is None else number(deadline_s, "deadline_s"),
             None if context_tokens is None else number(context_tokens, "context_tokens"),
             None if previous is None else pair(previous, "decide: previous"),
-            0.0 if type(cached_tokens) is int and cached_tokens == 0 else number(cached_tokens, "cached_tokens"),
+            0.0
+            if type(cached_tokens) is int and cached_tokens == 0
+            else number(cached_tokens, "cached_tokens"),
             None if point is None else _text(point, "point"),
             None if key is None else _key(key),
             None if vector is None else as_numbers(vector, "decide: vector"),
@@ -80,7 +85,8 @@ def read(
 
 
 def number(value: Any, argument: str, *, least: float = 0.0) -> float:
-    """An argument of `decide` as a float of at most 1e15, or PolicyError: bool, str and NaN can never be valid.
+    """An argument of `decide` as a float of at most 1e15, or PolicyError: bool, str and NaN can
+    never be valid.
 
     Infinity is a fine bound, but not a number to subtract from another.
     """
@@ -102,7 +108,8 @@ def pair(value: Any, where: str) -> Candidate:
 
 
 def shared_key(asked: Asked, cap: int) -> str | bytes:
-    """What a request is told apart by: its key, or the part of its text that a policy of `cap` looks at."""
+    """What a request is told apart by: its key, or the part of its text that a policy of `cap`
+    looks at."""
     return cap_text(asked.text, cap) if asked.key is None else asked.key
 
 
@@ -136,7 +143,8 @@ def _tiers(tiers: Any) -> tuple[str, ...]:
 
 
 def _allowed(allowed: Any) -> tuple[Candidate, ...]:
-    """In the order given, without repeats; a set has none, and is sorted, so that every process has the same first."""
+    """In the order given, without repeats; a set has none, and is sorted, so that every process
+    has the same first."""
     found = dict.fromkeys(pair(item, "decide: allowed") for item in _items(allowed, "allowed", "Candidates"))
     if not found:
         raise PolicyError("decide: allowed names no candidate at all; leave it out to allow every one")

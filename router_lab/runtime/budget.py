@@ -1,8 +1,10 @@
-"""`Budget`: an agent loop may not spend more than it was given. Reserve before each call, settle after it.
+"""`Budget`: an agent loop may not spend more than it was given. Reserve before each call, settle
+after it.
 
-The promise has two halves. A call is let through only if its input and at least one token of output fit into what is
-left, and `Reservation.max_output_tokens` says how long the answer may be: with that passed on to the provider, the
-limit is never overrun. And nothing else stops a call: an agent whose calls do fit is never stopped.
+The promise has two halves. A call is let through only if its input and at least one token of
+output fit into what is left, and `Reservation.max_output_tokens` says how long the answer may be:
+with that passed on to the provider, the limit is never overrun. And nothing else stops a call: an
+agent whose calls do fit is never stopped.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ MOST_USD = 1e6
 
 
 class BudgetExceeded(RouterLabError):
-    """The next call does not fit. `limit` is "turns", "tokens" or "usd"; `needed` and `left` are in its unit."""
+    """The next call does not fit. `limit` is "turns", "tokens" or "usd"; `needed` and `left` are
+    in its unit."""
 
     def __init__(self, limit: str, needed: float, left: float) -> None:
         super().__init__(f"budget: the next call needs {needed:g} {limit} and {max(left, 0.0):g} are left")
@@ -44,10 +47,12 @@ class Forecast(NamedTuple):
 
 
 class Budget:
-    """Turns, tokens (in and out) and dollars that one agent run may spend; None = no such limit. Thread-safe.
+    """Turns, tokens (in and out) and dollars that one agent run may spend; None = no such limit.
+    Thread-safe.
 
-    `prices` are needed for `max_usd`. Input is priced without cache, except for the `cached_tokens` that a reservation
-    states; dollars that a provider reports itself can be settled instead.
+    `prices` are needed for `max_usd`. Input is priced without cache, except for the
+    `cached_tokens` that a reservation states; dollars that a provider reports itself can be
+    settled instead.
     """
 
     def __init__(
@@ -80,8 +85,8 @@ class Budget:
     def of(cls, decision: Decision, *, slack: float = 1.0, unlimited: bool = False) -> Budget:
         """The limits that a decision comes with (from the recorded distribution), times `slack`.
 
-        Raises ValueError for a decision that has no limits, or none that can be held without prices, unless it may be
-        `unlimited`, and for a slack that is no finite number above 0.
+        Raises ValueError for a decision that has no limits, or none that can be held without
+        prices, unless it may be `unlimited`, and for a slack that is no finite number above 0.
         """
         if not (math.isfinite(slack) and slack > 0):
             raise ValueError(f"budget: slack {slack!r} is not a finite number above 0")
@@ -100,8 +105,8 @@ class Budget:
         )
 
     def forecast(self) -> Forecast:
-        """The next turn. Its input is the last one with its answer, grown by as much more as last time; its output, as
-        long as the last. Nothing is known before the first call."""
+        """The next turn. Its input is the last one with its answer, grown by as much more as last
+        time; its output, as long as the last. Nothing is known before the first call."""
         if not self._turns:
             return Forecast(0, 0, 0.0)
         last_input, last_output = self._turns[-1]
@@ -117,16 +122,19 @@ class Budget:
     ) -> Reservation:
         """Let the next call through, or raise BudgetExceeded before anything is spent.
 
-        input_tokens: size of the context about to be sent, as the provider counts it; None takes the forecast, which is
-        a guess. max_output_tokens: what the request would ask for. cached_tokens: the part of the input that is sure to
-        be read from the prompt cache. Pass the reservation's `max_output_tokens` on to the provider.
+        input_tokens: size of the context about to be sent, as the provider counts it; None takes
+        the forecast, which is a guess. max_output_tokens: what the request would ask for.
+        cached_tokens: the part of the input that is sure to be read from the prompt cache. Pass
+        the reservation's `max_output_tokens` on to the provider.
         """
         tokens, cached = (
             _count(self.forecast().input_tokens if input_tokens is None else input_tokens),
             _count(cached_tokens),
         )
         if tokens is None or cached is None or cached > tokens:
-            raise ValueError(f"budget: {input_tokens!r} input tokens, {cached_tokens!r} of them cached, cannot be")
+            raise ValueError(
+                f"budget: {input_tokens!r} input tokens, {cached_tokens!r} of them cached, cannot be"
+            )
         most = None if max_output_tokens is None else _count(max_output_tokens)
         if max_output_tokens is not None and most is None:
             raise ValueError(f"budget: max_output_tokens {max_output_tokens!r} is not a count of tokens")
@@ -149,7 +157,8 @@ class Budget:
         return Reservation(self, hold_tokens, hold_usd, output)
 
     def _affordable(self, tokens: int, cached: int) -> float:
-        """Tokens of output that the dollars left can pay for after the input; at least 1, or BudgetExceeded."""
+        """Tokens of output that the dollars left can pay for after the input; at least 1, or
+        BudgetExceeded."""
         assert self.max_usd is not None and self._prices is not None
         left = self.max_usd - self.usd - self._held_usd
         if self._price(tokens, cached, 1) > left:
@@ -158,7 +167,8 @@ class Budget:
         if written <= 0:
             return math.inf
         output = math.floor(min((left - self._price(tokens, cached, 0)) * 1e6 / written, MOST_TOKENS))
-        # One step of rounding in either direction would break one of the two halves of the promise.
+        # One step of rounding in either direction would break one of the two halves of the
+        # promise.
         while output < MOST_TOKENS and self._price(tokens, cached, output + 1) <= left:
             output += 1
         while output > 1 and self._price(tokens, cached, output) > left:
@@ -187,8 +197,8 @@ class Budget:
 
 
 class Reservation:
-    """One call that was let through. As a context manager: left by an exception before `settle`, the whole reservation
-    counts as spent, since the provider may have done the work."""
+    """One call that was let through. As a context manager: left by an exception before `settle`,
+    the whole reservation counts as spent, since the provider may have done the work."""
 
     def __init__(self, budget: Budget, tokens: int, usd: float, max_output_tokens: int | None) -> None:
         self._budget = budget
@@ -202,10 +212,11 @@ class Reservation:
     def settle(
         self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, usd: float | None = None
     ) -> None:
-        """Replace the reservation by what was used; `usd` as billed, else from the prices, reasoning at the dearer.
+        """Replace the reservation by what was used; `usd` as billed, else from the prices,
+        reasoning at the dearer.
 
-        Figures that cannot be (negative, not finite, no numbers) never refill a budget: the whole reservation then
-        counts as spent, and a RouterLabWarning says so.
+        Figures that cannot be (negative, not finite, no numbers) never refill a budget: the whole
+        reservation then counts as spent, and a RouterLabWarning says so.
         """
         read, written, cached = _count(input_tokens), _count(output_tokens), _count(cached_tokens)
         billed = None if usd is None else _money(usd)
@@ -231,7 +242,9 @@ class Reservation:
     def __enter__(self) -> Reservation:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         if self._open:
             self._spend_all()
 
@@ -242,7 +255,8 @@ class Reservation:
 
 
 def _count(value: Any) -> int | None:
-    """A number of tokens that a call can have as a plain int, which no sum overflows; None for anything else."""
+    """A number of tokens that a call can have as a plain int, which no sum overflows; None for
+    anything else."""
     try:
         whole = None if isinstance(value, bool) else operator.index(value)
     except Exception:  # noqa: BLE001  # whatever a caller's own kind of number does

@@ -1,4 +1,5 @@
-"""Who serves a request: a point's pieces, the routing table and the fallbacks, by the comparisons in `rule`."""
+"""Who serves a request: a point's pieces, the routing table and the fallbacks, by the comparisons
+in `rule`."""
 
 from __future__ import annotations
 
@@ -35,12 +36,14 @@ from router_lab.runtime.rule import (
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Choice = tuple[int, str, int | None]
-"""The column that serves, the code of the reason, and the piece that acted; None where no piece did."""
+"""The column that serves, the code of the reason, and the piece that acted; None where no piece
+did."""
 
 
 class Case(NamedTuple):
-    """A request to choose for: `quality`, `cost` [c] predicted, `row` of its suite, whether enough of the prompt is
-    known (`covered`), what constraints leave (None: all) and who served the conversation so far (None: nobody)."""
+    """A request to choose for: `quality`, `cost` [c] predicted, `row` of its suite, whether enough
+    of the prompt is known (`covered`), what constraints leave (None: all) and who served the
+    conversation so far (None: nobody)."""
 
     quality: Floats
     cost: Floats
@@ -51,8 +54,9 @@ class Case(NamedTuple):
 
 
 class Stretches(NamedTuple):
-    """Who serves n prompts, by the draw: `ends` [k + 1], ascending to 1, are where its stretches end, `columns`
-    [n, k + 1] the candidate of each prompt in each stretch. The last is the reference's, if no piece is left for it."""
+    """Who serves n prompts, by the draw: `ends` [k + 1], ascending to 1, are where its stretches
+    end, `columns` [n, k + 1] the candidate of each prompt in each stretch. The last is the
+    reference's, if no piece is left for it."""
 
     ends: Floats
     columns: Ints
@@ -82,8 +86,8 @@ class Ready(NamedTuple):
 
 
 class Chooser:
-    """The rule of one policy. Its `points` are by name; `needed` is the least coverage of a prompt that is `covered`,
-    without a known suite and with one."""
+    """The rule of one policy. Its `points` are by name; `needed` is the least coverage of a prompt
+    that is `covered`, without a known suite and with one."""
 
     def __init__(self, spec: PolicySpec) -> None:
         self.points = {name: Ready.of(point) for name, point in spec.points.items()}
@@ -101,8 +105,11 @@ class Chooser:
         if len(point.pieces) > 1:
             return self._drawn(point, case, draw(shared_key(asked, self._cap)))
         (piece,), mix = point.pieces, point.mix
-        index, code = self._assigned(piece, case) if isinstance(piece, Assign) else self._followed(piece, case)
-        # Chance may leave with the reference what the piece would move, if the constraints leave the reference.
+        index, code = (
+            self._assigned(piece, case) if isinstance(piece, Assign) else self._followed(piece, case)
+        )
+        # Chance may leave with the reference what the piece would move, if the constraints leave
+        # the reference.
         moves = code is PREDICTED or (
             code is ASSIGNED and index != self._reference and self._open(self._reference, case.field)
         )
@@ -111,8 +118,9 @@ class Chooser:
         return index, code, 0
 
     def _drawn(self, point: Ready, case: Case, at: float) -> Choice:
-        """Of several pieces the one in whose stretch the draw `at` lies. But chance moves no conversation: whoever
-        serves it so far stays where any piece, or the routing table in its place, picks them."""
+        """Of several pieces the one in whose stretch the draw `at` lies. But chance moves no
+        conversation: whoever serves it so far stays where any piece, or the routing table in its
+        place, picks them."""
         if case.stay is not None and case.stay.column != self._reference:
             for number, piece in enumerate(point.pieces):
                 index, code = self._outcome(piece, case)
@@ -159,7 +167,9 @@ class Chooser:
         if case.field is not None:
             utility[~case.field.open] = -math.inf
         index, code = by_prediction(utility, self._reference, piece.guard)
-        if case.field is not None and utility.item(index) == -math.inf:  # nobody open may be chosen on a prediction
+        if (
+            case.field is not None and utility.item(index) == -math.inf
+        ):  # nobody open may be chosen on a prediction
             return self._otherwise(case.field, ONLY)
         stay = case.stay
         if stay is None:
@@ -171,7 +181,8 @@ class Chooser:
         return index, code
 
     def _assigned(self, piece: Assign, case: Case) -> tuple[int, str]:
-        """The suite's candidate, else the reference; who serves already stays while its cache is worth more."""
+        """The suite's candidate, else the reference; who serves already stays while its cache is
+        worth more."""
         index = piece.table[case.row]
         if not self._open(index, case.field):
             return self._cached(*self._otherwise(case.field, BARRED), case)
@@ -180,7 +191,8 @@ class Chooser:
         return self._cached(index, ASSIGNED, case)
 
     def _by_table(self, case: Case) -> tuple[int, str]:
-        """The suite's proven candidate, else the reference; who serves already stays while its cache is worth more."""
+        """The suite's proven candidate, else the reference; who serves already stays while its
+        cache is worth more."""
         index = self._routes[case.row]
         if index is not None and self._open(index, case.field):
             return self._cached(index, TABLE, case)
@@ -189,13 +201,19 @@ class Chooser:
     def _cached(self, index: int, code: str, case: Case) -> tuple[int, str]:
         """That choice, unless it saves less than the prompt cache that it throws away."""
         stay = case.stay
-        if stay is None or stay.worth_usd <= 0 or stay.column == index or not self._open(stay.column, case.field):
+        if (
+            stay is None
+            or stay.worth_usd <= 0
+            or stay.column == index
+            or not self._open(stay.column, case.field)
+        ):
             return index, code
         saving = case.cost.item(stay.column) - case.cost.item(index)
         return (index, code) if saving > stay.worth_usd else (stay.column, STICKY)
 
     def otherwise(self, field: Field | None, code: str) -> Choice:
-        """The reference, or where the constraints exclude it the first fallback that they leave."""
+        """The reference, or where the constraints exclude it the first fallback that they
+        leave."""
         return (*self._otherwise(field, code), None)
 
     def _otherwise(self, field: Field | None, code: str) -> tuple[int, str]:

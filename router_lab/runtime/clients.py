@@ -1,7 +1,9 @@
-"""Request arguments for the providers' SDKs: those that were measured, handed out as they are, never derived anew.
+"""Request arguments for the providers' SDKs: those that were measured, handed out as they are,
+never derived anew.
 
-What was measured is a question in a frame: the messages around it, the text around it in its own message, the tools.
-`request["content"]` holds all that in the API's own form, with `SLOT` where the question stood.
+What was measured is a question in a frame: the messages around it, the text around it in its own
+message, the tools. `request["content"]` holds all that in the API's own form, with `SLOT` where
+the question stood.
 """
 
 from __future__ import annotations
@@ -38,10 +40,12 @@ def arguments_for(
     tools: Tools = None,
     stream: bool | None = None,
 ) -> dict[str, Any]:
-    """The arguments of `api`'s method. PolicyError where none were measured, or they would not be those.
+    """The arguments of `api`'s method. PolicyError where none were measured, or they would not be
+    those.
 
-    `max_tokens`, which Anthropic's API requires, is the measured one, else the limit from the recorded distribution,
-    else the model's maximum. `tools` are added where none were measured; others than the measured ones are refused.
+    `max_tokens`, which Anthropic's API requires, is the measured one, else the limit from the
+    recorded distribution, else the model's maximum. `tools` are added where none were measured;
+    others than the measured ones are refused.
     """
     check(profile, api)
     arguments = deepcopy(dict(profile.request.get("arguments") or {}))
@@ -82,7 +86,8 @@ def check(profile: Profile, api: str) -> None:
 
 
 def send(client: Any, api: str, arguments: Mapping[str, Any]) -> Any:
-    """Call the method of `api` on an SDK's client, async ones included. PolicyError if the client has none."""
+    """Call the method of `api` on an SDK's client, async ones included. PolicyError if the client
+    has none."""
     method = client
     for name in METHODS[api]:
         method = getattr(method, name, None)
@@ -95,9 +100,11 @@ def send(client: Any, api: str, arguments: Mapping[str, Any]) -> Any:
 
 
 def for_suite(profile: Profile, suite: str | None) -> Profile:
-    """`profile` with the request that was measured on `suite`, where a candidate's requests differ by suite.
+    """`profile` with the request that was measured on `suite`, where a candidate's requests differ
+    by suite.
 
-    Raises PolicyError for a suite on which such a candidate was not measured: no one request of it was.
+    Raises PolicyError for a suite on which such a candidate was not measured: no one request of it
+    was.
     """
     by_suite = profile.request.get("suites")
     if not by_suite:
@@ -112,14 +119,18 @@ def for_suite(profile: Profile, suite: str | None) -> Profile:
 
 
 def unreproducible(profiles: Sequence[Profile], suites: Sequence[str]) -> list[dict[str, Any]]:
-    """Of which suites no request can be handed out: `suite`, `reason`, and `candidates` as [model, effort], sorted."""
+    """Of which suites no request can be handed out: `suite`, `reason`, and `candidates` as [model,
+    effort], sorted."""
     found: dict[tuple[str, str], list[list[str | None]]] = {}
     for profile in profiles:
         by_suite = profile.request.get("suites") or dict.fromkeys(suites, profile.request)
         for suite, request in by_suite.items():
             if request.get("reproducible") is False:
                 found.setdefault((suite, str(request.get("reason"))), []).append(list(profile.candidate))
-    return [{"suite": suite, "reason": reason, "candidates": who} for (suite, reason), who in sorted(found.items())]
+    return [
+        {"suite": suite, "reason": reason, "candidates": who}
+        for (suite, reason), who in sorted(found.items())
+    ]
 
 
 def _model(profile: Profile) -> str:
@@ -127,7 +138,8 @@ def _model(profile: Profile) -> str:
 
 
 def _content(profile: Profile, api: str, messages: Messages) -> dict[str, Any]:
-    """The fields that say what is asked, with the caller's messages in the place of the measured question."""
+    """The fields that say what is asked, with the caller's messages in the place of the measured
+    question."""
     field, content = FIELDS[api], profile.request.get("content")
     if content is None:
         content = _asked(profile, api)
@@ -136,7 +148,11 @@ def _content(profile: Profile, api: str, messages: Messages) -> dict[str, Any]:
     if isinstance(messages, str):
         result: dict[str, Any] = filled(content, messages)
         return result
-    if not isinstance(messages, list | tuple) or not messages or not all(isinstance(m, Mapping) for m in messages):
+    if (
+        not isinstance(messages, list | tuple)
+        or not messages
+        or not all(isinstance(m, Mapping) for m in messages)
+    ):
         raise PolicyError(
             f"request: messages is {repr(messages)[:60]}; pass a prompt (str), or a list of messages (dicts) that "
             "holds at least one"

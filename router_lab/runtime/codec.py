@@ -1,9 +1,11 @@
-"""policy.json and the .npy files <-> `PolicySpec`; docs/artifact-format.md is the specification. A policy with a
-point of several pieces, or of one that assigns candidates to suites, is version 3; any other is version 2 if it takes
-vectors, else version 1, to the same bytes as before there was a version 3.
+"""policy.json and the .npy files <-> `PolicySpec`; docs/artifact-format.md is the specification. A
+policy with a point of several pieces, or of one that assigns candidates to suites, is version 3;
+any other is version 2 if it takes vectors, else version 1, to the same bytes as before there was a
+version 3.
 
-Rules for a new version: a key added with a default that means what its absence meant keeps the number; anything else
-takes the next one, gets a reader here, and every older reader stays, with a golden artifact of it in tests/golden.
+Rules for a new version: a key added with a default that means what its absence meant keeps the
+number; anything else takes the next one, gets a reader here, and every older reader stays, with a
+golden artifact of it in tests/golden.
 """
 
 from __future__ import annotations
@@ -59,7 +61,16 @@ _POLICY_KEYS = frozenset(
 )
 _OPTIONAL_KEYS = frozenset(["coverage_unknown"])
 _PROFILE_KEYS = frozenset(
-    ["model", "effort", "request", "prices", "context_window", "max_output_tokens", "settings_sha", "tier_seconds"]
+    [
+        "model",
+        "effort",
+        "request",
+        "prices",
+        "context_window",
+        "max_output_tokens",
+        "settings_sha",
+        "tier_seconds",
+    ]
 )
 
 
@@ -111,13 +122,14 @@ def _linear_out(linear: Linear) -> dict[str, Any]:
 
 
 def digest_of(groups: NDArray[np.uint64]) -> str:
-    """SHA-256 of the sorted 64-bit group codes, little-endian: equal digests mean the same groups."""
+    """SHA-256 of the sorted 64-bit group codes, little-endian: equal digests mean the same
+    groups."""
     return hashlib.sha256(np.ascontiguousarray(groups, "<u8").tobytes()).hexdigest()
 
 
 def decode(value: Any, arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
-    """A PolicySpec from what `encode` gave. PolicyError for an unknown version, key or type; the semantic rules are
-    `validate.check_spec`'s."""
+    """A PolicySpec from what `encode` gave. PolicyError for an unknown version, key or type; the
+    semantic rules are `validate.check_spec`'s."""
     version = value.get("schema_version") if isinstance(value, dict) else None
     reader = READERS.get(version) if isinstance(version, int) and not isinstance(version, bool) else None
     if reader is None:
@@ -128,7 +140,9 @@ def decode(value: Any, arrays: Mapping[str, bytes], certificate: Mapping[str, An
     try:
         return reader(value, arrays, certificate)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise PolicyError(f"policy.json: a value has the wrong type or is missing: {shown(error, 300)}") from error
+        raise PolicyError(
+            f"policy.json: a value has the wrong type or is missing: {shown(error, 300)}"
+        ) from error
 
 
 def _read_version_1(
@@ -138,8 +152,13 @@ def _read_version_1(
     weights: NDArray[np.int8] | None = None,
     point_in: Callable[[str, Any], Point] = point_in_numbers,
 ) -> PolicySpec:
-    """`weights`: of a reader that has taken them from the file already. `point_in`: how a newer version has points."""
-    only_keys({name: part for name, part in value.items() if name not in _OPTIONAL_KEYS}, _POLICY_KEYS, "policy.json")
+    """`weights`: of a reader that has taken them from the file already. `point_in`: how a newer
+    version has points."""
+    only_keys(
+        {name: part for name, part in value.items() if name not in _OPTIONAL_KEYS},
+        _POLICY_KEYS,
+        "policy.json",
+    )
     if value["format"] != FORMAT:
         raise PolicyError(f"policy.json: format {shown(value['format'])} is not {FORMAT!r}")
     profiles = tuple(_profile_in(row) for row in as_list(value["candidates"]))
@@ -159,7 +178,9 @@ def _read_version_1(
         point=value["point"],
         coverage=as_number(value["coverage"]),
         coverage_unknown=as_number(value["coverage_unknown"]) if "coverage_unknown" in value else None,
-        routes={suite: Route(as_whole(column), verdict) for suite, (column, verdict) in value["routes"].items()},
+        routes={
+            suite: Route(as_whole(column), verdict) for suite, (column, verdict) in value["routes"].items()
+        },
         fallbacks=tuple(map(as_whole, as_list(value["fallbacks"]))),
         escalation=tuple(map(as_whole, as_list(value["escalation"]))),
         eligible=None if eligible is None else _flags(eligible, (len(suites) + 1, len(profiles))),
@@ -177,18 +198,23 @@ def _read_version_2(
     certificate: Mapping[str, Any],
     point_in: Callable[[str, Any], Point] = point_in_numbers,
 ) -> PolicySpec:
-    """Version 1, and under `vector` what the caller's vectors add: their weights are the last rows of weights.npy."""
+    """Version 1, and under `vector` what the caller's vectors add: their weights are the last rows
+    of weights.npy."""
     vector = value["vector"]
     length, width = vector_length(vector), 2 * len(as_list(value["candidates"]))
     every = npy.load(arrays["weights.npy"], "weights.npy", "|i1", (-1, width)).astype(np.int8, copy=False)
-    cut = max(0, len(every) - length)  # where it is not after the last bucket, version 1 refuses what comes before
+    cut = max(
+        0, len(every) - length
+    )  # where it is not after the last bucket, version 1 refuses what comes before
     first = {key: item for key, item in value.items() if key != "vector"}
     spec = _read_version_1(first, arrays, certificate, every[:cut], point_in)
     linear = replace(spec.linear, vector=VectorWeights.from_json(vector, every[cut:]))
     return replace(spec, linear=linear)
 
 
-def _read_version_3(value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
+def _read_version_3(
+    value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]
+) -> PolicySpec:
     """Version 2, `vector` being optional, and every point a list of pieces."""
     if "vector" in value:
         return _read_version_2(value, arrays, certificate, point_in_pieces)
@@ -229,7 +255,8 @@ def _profile_in(row: dict[str, Any]) -> Profile:
 
 
 def _featuriser_out(featuriser: Featuriser) -> dict[str, Any]:
-    """`least` and `greatest` are left out where they bound nothing, as policies wrote it that knew no bounds."""
+    """`least` and `greatest` are left out where they bound nothing, as policies wrote it that knew
+    no bounds."""
     value = {
         "name": FEATURISER,
         "buckets": featuriser.buckets,
@@ -244,7 +271,9 @@ def _featuriser_out(featuriser: Featuriser) -> dict[str, Any]:
 
 def _featuriser_in(row: dict[str, Any]) -> Featuriser:
     bounds = ("least", "greatest") if isinstance(row, dict) and row.keys() & {"least", "greatest"} else ()
-    only_keys(row, frozenset({"name", "buckets", "cap", "centre", "spread", *bounds}), "policy.json: featuriser")
+    only_keys(
+        row, frozenset({"name", "buckets", "cap", "centre", "spread", *bounds}), "policy.json: featuriser"
+    )
     if row["name"] != FEATURISER:
         raise PolicyError(
             f"policy.json: featuriser.name {shown(row['name'])} is not {FEATURISER!r}; it needs another router_lab"
@@ -259,10 +288,16 @@ def _featuriser_in(row: dict[str, Any]) -> Featuriser:
 
 
 def _linear_in(
-    row: dict[str, Any], arrays: Mapping[str, bytes], width: int, suites: int, weights: NDArray[np.int8] | None
+    row: dict[str, Any],
+    arrays: Mapping[str, bytes],
+    width: int,
+    suites: int,
+    weights: NDArray[np.int8] | None,
 ) -> Linear:
     only_keys(
-        row, frozenset(["scale", "bias", "dense", "dense_scale", "cost_bounds", "cost_link"]), "policy.json: linear"
+        row,
+        frozenset(["scale", "bias", "dense", "dense_scale", "cost_bounds", "cost_link"]),
+        "policy.json: linear",
     )
     seen = npy.load(arrays["buckets.npy"], "buckets.npy", "<u4", (-1,))
     if weights is None:
@@ -270,7 +305,9 @@ def _linear_in(
             np.int8, copy=False
         )
     elif len(weights) != len(seen) + 1:
-        raise PolicyError(f"weights.npy: shape {weights.shape} before the vector's rows, not {(len(seen) + 1, width)}")
+        raise PolicyError(
+            f"weights.npy: shape {weights.shape} before the vector's rows, not {(len(seen) + 1, width)}"
+        )
     dense = _floats(row["dense"], (len(DENSE), width), "dense")
     if (dense != np.rint(dense)).any() or np.abs(dense).max(initial=0.0) > 32_767:
         raise PolicyError("policy.json: linear.dense holds a number that is not a whole one within ±32767")

@@ -14,14 +14,17 @@ from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import Candidate, PolicySpec
 
 PROMISED_SECONDS = {"batch": 86_400.0, "flex": 900.0}
-"""Time within which providers say a tier answers, for candidates that recorded none; other tiers count as 0."""
+"""Time within which providers say a tier answers, for candidates that recorded none; other tiers
+count as 0."""
 CHARACTERS_PER_TOKEN = 3
-"""A cautious guess for `context_tokens=None`, looked at only for texts that might not fit the smallest window."""
+"""A cautious guess for `context_tokens=None`, looked at only for texts that might not fit the
+smallest window."""
 
 
 class Field(NamedTuple):
-    """The candidates left by the constraints: `open` bool[c], `cost_usd` [c] on the chosen tier, `tier` names [c],
-    and the constraints that nobody met (then those that come nearest are left)."""
+    """The candidates left by the constraints: `open` bool[c], `cost_usd` [c] on the chosen tier,
+    `tier` names [c], and the constraints that nobody met (then those that come nearest are
+    left)."""
 
     open: NDArray[np.bool_]
     cost_usd: NDArray[np.float64]
@@ -30,15 +33,16 @@ class Field(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """Who served the conversation so far (a column), and the dollars that its prompt cache saves on this turn."""
+    """Who served the conversation so far (a column), and the dollars that its prompt cache saves
+    on this turn."""
 
     column: int
     worth_usd: float
 
 
 class Tier(NamedTuple):
-    """Of each candidate [c]: the tier's name, its price over that of standard (1 where it is not offered, which
-    `lacking` says: 1 there, else 0; None where all offer it), and its seconds."""
+    """Of each candidate [c]: the tier's name, its price over that of standard (1 where it is not
+    offered, which `lacking` says: 1 there, else 0; None where all offer it), and its seconds."""
 
     names: tuple[str, ...]
     price: NDArray[np.float64]
@@ -58,13 +62,16 @@ class Offers:
             )
             for tier in {"standard"}.union(*(p.prices.tiers for p in spec.profiles if p.prices is not None))
         }
-        self._alone = {tier: _tier((tier,) * len(self.columns), *offered) for tier, offered in self._tiers.items()}
+        self._alone = {
+            tier: _tier((tier,) * len(self.columns), *offered) for tier, offered in self._tiers.items()
+        }
         self._timeless = lru_cache(maxsize=64)(self._cheapest)
         self._prices = tuple(profile.prices for profile in spec.profiles)
         self._window = np.array([profile.context_window or math.inf for profile in spec.profiles])
         self._output = np.array([[one.max_tokens or 0 for one in row] for row in spec.limits], np.float64)
         self.short_text = int(min(2 * CHARACTERS_PER_TOKEN * self._window.min(), 1e15)) // 4
-        """Texts up to this many characters fit every window, so that their length need not be looked at."""
+        """Texts up to this many characters fit every window, so that their length need not be
+        looked at."""
 
     def apply(
         self,
@@ -74,11 +81,12 @@ class Offers:
         asked: Asked,
         context_tokens: float | None,
     ) -> Field:
-        """Narrow the candidates by one constraint after another, the hardest first; `context_tokens` as asked, or as
-        guessed from the text. PolicyError where `allowed` names nobody of this policy.
+        """Narrow the candidates by one constraint after another, the hardest first;
+        `context_tokens` as asked, or as guessed from the text. PolicyError where `allowed` names
+        nobody of this policy.
 
-        A constraint that none of those left can meet leaves the ones that come nearest and is named in `unmet`:
-        a request is answered as well as it can be.
+        A constraint that none of those left can meet leaves the ones that come nearest and is
+        named in `unmet`: a request is answered as well as it can be.
         """
         left = self._allowed(asked.allowed)
         unmet: list[str] = []
@@ -108,7 +116,8 @@ class Offers:
         return Field(left, cost_usd, tier.names, tuple(unmet))
 
     def cache(self, previous: Candidate, cached_tokens: float) -> Cache | None:
-        """What a conversation would lose by leaving `previous`; None if this policy does not know that candidate."""
+        """What a conversation would lose by leaving `previous`; None if this policy does not know
+        that candidate."""
         column = self.columns.get(previous)
         if column is None:
             return None
@@ -129,11 +138,14 @@ class Offers:
         return left
 
     def _cheapest_tier(self, tiers: tuple[str, ...], deadline_s: float | None) -> Tier:
-        """Of each candidate the cheapest tier that keeps the deadline, or where none does the fastest."""
+        """Of each candidate the cheapest tier that keeps the deadline, or where none does the
+        fastest."""
         known = [tier for tier in tiers if tier in self._tiers]
         if len(known) == 1:  # there is nothing to choose
             return self._alone[known[0]]
-        return self._timeless(tuple(known)) if deadline_s is None else self._cheapest(tuple(known), deadline_s)
+        return (
+            self._timeless(tuple(known)) if deadline_s is None else self._cheapest(tuple(known), deadline_s)
+        )
 
     def _cheapest(self, known: tuple[str, ...], deadline_s: float | None = None) -> Tier:
         if not known:
@@ -146,7 +158,9 @@ class Offers:
         hurry = np.where(np.isinf(price), np.inf, seconds)
         best = np.where(late.all(axis=0), hurry.argmin(axis=0), rank.argmin(axis=0))
         columns = np.arange(len(best))
-        return _tier(tuple(known[index] for index in best.tolist()), price[best, columns], seconds[best, columns])
+        return _tier(
+            tuple(known[index] for index in best.tolist()), price[best, columns], seconds[best, columns]
+        )
 
 
 def _tier(names: tuple[str, ...], multiplier: NDArray[np.float64], seconds: NDArray[np.float64]) -> Tier:

@@ -1,4 +1,5 @@
-"""`Decision`: what the runtime answers, with its reason, its fallbacks and its request arguments."""
+"""`Decision`: what the runtime answers, with its reason, its fallbacks and its request
+arguments."""
 
 from __future__ import annotations
 
@@ -18,13 +19,14 @@ from router_lab.runtime.points import Follow, Point, mix_of
 from router_lab.runtime.reasons import reason
 
 FAILURES = ("check", "unavailable", "refused", "malformed", "context", "limit")
-"""What `Decision.next` understands: the answer failed its check; no answer in time; the model declined; the answer
-could not be read; the context did not fit; a limit was reached."""
+"""What `Decision.next` understands: the answer failed its check; no answer in time; the model
+declined; the answer could not be read; the context did not fit; a limit was reached."""
 
 
 class Decision:
-    """An immutable answer of `Policy.decide`. It keeps the policy's data alive that it was made from, and only that:
-    everything it says belongs to one revision, however often the running policy is swapped.
+    """An immutable answer of `Policy.decide`. It keeps the policy's data alive that it was made
+    from, and only that: everything it says belongs to one revision, however often the running
+    policy is swapped.
     """
 
     __slots__ = (
@@ -47,7 +49,8 @@ class Decision:
     code: str
     """Which kind of `reason` it has."""
     unknown_point: str | None
-    """The point that a `PolicyStore` was asked for and its policy does not have: the policy's default point decided."""
+    """The point that a `PolicyStore` was asked for and its policy does not have: the policy's
+    default point decided."""
 
     def __new__(
         cls,
@@ -103,7 +106,8 @@ class Decision:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """With what its answers need of the policy, and without the weights. For processes of one's own."""
+        """With what its answers need of the policy, and without the weights. For processes of
+        one's own."""
         return pickled.reduced_decision(self, _ORDER)
 
     @property
@@ -120,7 +124,8 @@ class Decision:
 
     @property
     def tier(self) -> str:
-        """Where to run the request: the cheapest of the tiers asked for that keeps the deadline."""
+        """Where to run the request: the cheapest of the tiers asked for that keeps the
+        deadline."""
         return "standard" if self._field is None else self._field.tier[self._index]
 
     @property
@@ -139,12 +144,14 @@ class Decision:
 
     @property
     def unknown_suite(self) -> str | None:
-        """The suite that was asked for, where the policy does not know it: the rates of all suites pooled decided."""
+        """The suite that was asked for, where the policy does not know it: the rates of all suites
+        pooled decided."""
         return None if self._limits_row else self._suite
 
     @property
     def vector_missing(self) -> bool:
-        """Whether the policy was fitted on vectors and none came with the request, or one that was not finite."""
+        """Whether the policy was fitted on vectors and none came with the request, or one that was
+        not finite."""
         return self._vector_missing
 
     @property
@@ -179,9 +186,9 @@ class Decision:
 
     @property
     def evidence(self) -> dict[str, Any]:
-        """The data behind `reason`. `piece` is the place of the point's piece that acted, `share` its share, null where
-        none did; `tradeoff` and `guard` are its own (or the only piece's), null where it follows no prediction; `mix`
-        is the sum of the shares."""
+        """The data behind `reason`. `piece` is the place of the point's piece that acted, `share`
+        its share, null where none did; `tradeoff` and `guard` are its own (or the only piece's),
+        null where it follows no prediction; `mix` is the sum of the shares."""
         reference, pieces = self._spec.reference, self._point
         acted = None if self._piece is None else pieces[self._piece]
         rule = pieces[0] if len(pieces) == 1 else acted
@@ -209,10 +216,11 @@ class Decision:
     def next(self, failure: str) -> Decision:
         """The decision after this one failed: `failure` is one of FAILURES.
 
-        A failed `check` of the answer goes along the escalation order that was measured, if the policy has one, and
-        then to the next of `fallbacks`, which no figure of the certificate speaks of: its code is `escalated` before,
-        `unmeasured` after. `context` goes to the next fallback with a larger window, everything else to the next
-        fallback. PolicyError once nobody is left, so that a loop over failures ends.
+        A failed `check` of the answer goes along the escalation order that was measured, if the
+        policy has one, and then to the next of `fallbacks`, which no figure of the certificate
+        speaks of: its code is `escalated` before, `unmeasured` after. `context` goes to the next
+        fallback with a larger window, everything else to the next fallback. PolicyError once
+        nobody is left, so that a loop over failures ends.
         """
         if failure not in FAILURES:
             raise PolicyError(f"next: failure {failure!r} is not one of {', '.join(FAILURES)}")
@@ -261,17 +269,20 @@ class Decision:
 
     @property
     def measured(self) -> dict[str, Any]:
-        """What is known of the request that was measured: that of the suite decided for, where they differ. A copy."""
+        """What is known of the request that was measured: that of the suite decided for, where
+        they differ. A copy."""
         request = self._profile.request
         row = self._limits_row
         by_suite: Mapping[str, Mapping[str, Any]] = request.get("suites") or {}
-        found: dict[str, Any] = pickled.plain(by_suite.get(self._spec.suites[row - 1], request) if row else request)
+        found: dict[str, Any] = pickled.plain(
+            by_suite.get(self._spec.suites[row - 1], request) if row else request
+        )
         return found
 
     @property
     def api(self) -> str:
-        """The API that the candidate was measured through, on the suite decided for: `openai_chat`, `openai_responses`
-        or `anthropic`. PolicyError if it is not known."""
+        """The API that the candidate was measured through, on the suite decided for:
+        `openai_chat`, `openai_responses` or `anthropic`. PolicyError if it is not known."""
         measured = self._measured
         found = measured.request.get("api")
         if found is None:
@@ -281,21 +292,30 @@ class Decision:
     def request(
         self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
     ) -> dict[str, Any]:
-        """The arguments for the API that was measured (`api`), `send` them: the question in the measured frame.
+        """The arguments for the API that was measured (`api`), `send` them: the question in the
+        measured frame.
 
-        `messages`: a prompt, or messages in that API's form, of which the last user text is the question. The frame
-        (system message, examples, text around the question, tools) is put around it as it was sent; the turns before
-        and after it stay beside it. A system message that is the measured one counts once, another is refused; where
-        none was measured, the caller's is passed on, and so are `tools`, but nothing was shown of them. Without
-        `messages`, what comes before the question. `stream` is passed on. PolicyError where no request is known, none
-        can be rebuilt, or the candidate's requests differ by suite and the decision was for none of them.
+        `messages`: a prompt, or messages in that API's form, of which the last user text is the
+        question. The frame (system message, examples, text around the question, tools) is put
+        around it as it was sent; the turns before and after it stay beside it. A system message
+        that is the measured one counts once, another is refused; where none was measured, the
+        caller's is passed on, and so are `tools`, but nothing was shown of them. Without
+        `messages`, what comes before the question. `stream` is passed on. PolicyError where no
+        request is known, none can be rebuilt, or the candidate's requests differ by suite and the
+        decision was for none of them.
         """
         return self._arguments(self.api, messages, tools, stream)
 
     def send(
-        self, client: Any, messages: clients.Messages, *, tools: clients.Tools = None, stream: bool | None = None
+        self,
+        client: Any,
+        messages: clients.Messages,
+        *,
+        tools: clients.Tools = None,
+        stream: bool | None = None,
     ) -> Any:
-        """What the SDK's client (`OpenAI()`, `Anthropic()`, or their async kin) answers to `request(messages, …)`.
+        """What the SDK's client (`OpenAI()`, `Anthropic()`, or their async kin) answers to
+        `request(messages, …)`.
 
         PolicyError as for `request`, and for a client of another API than the measured one.
         """
@@ -305,25 +325,30 @@ class Decision:
     def anthropic(
         self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
     ) -> dict[str, Any]:
-        """`request` for `Anthropic().messages.create(**…)`; PolicyError if another API was measured."""
+        """`request` for `Anthropic().messages.create(**…)`; PolicyError if another API was
+        measured."""
         return self._arguments("anthropic", messages, tools, stream)
 
     def openai_chat(
         self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
     ) -> dict[str, Any]:
-        """`request` for `OpenAI().chat.completions.create(**…)`; PolicyError if another API was measured."""
+        """`request` for `OpenAI().chat.completions.create(**…)`; PolicyError if another API was
+        measured."""
         return self._arguments("openai_chat", messages, tools, stream)
 
     def openai_responses(
         self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
     ) -> dict[str, Any]:
-        """`request` for `OpenAI().responses.create(**…)`; PolicyError if another API was measured."""
+        """`request` for `OpenAI().responses.create(**…)`; PolicyError if another API was
+        measured."""
         return self._arguments("openai_responses", messages, tools, stream)
 
     def _arguments(
         self, api: str, messages: clients.Messages, tools: clients.Tools, stream: bool | None
     ) -> dict[str, Any]:
-        return clients.arguments_for(self._measured, api, self.limits, self.tier, messages, tools=tools, stream=stream)
+        return clients.arguments_for(
+            self._measured, api, self.limits, self.tier, messages, tools=tools, stream=stream
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; two decisions are equal if these are."""

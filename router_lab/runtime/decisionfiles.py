@@ -1,4 +1,5 @@
-"""The files of a decision log, as rotation leaves them, and their lines, whatever crashes have left of them."""
+"""The files of a decision log, as rotation leaves them, and their lines, whatever crashes have
+left of them."""
 
 from __future__ import annotations
 
@@ -21,21 +22,29 @@ from router_lab.runtime.reading import open_regular
 from router_lab.runtime.values import name_of
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_ROTATED = re.compile(r"(?:\.(?P<number>\d{1,6})|[-.](?P<date>\d{4}-?\d\d-?\d\d(?:[-_T]?\d+)*))(?:\.gz|\.bz2|\.xz)?")
+_ROTATED = re.compile(
+    r"(?:\.(?P<number>\d{1,6})|[-.](?P<date>\d{4}-?\d\d-?\d\d(?:[-_T]?\d+)*))(?:\.gz|\.bz2|\.xz)?"
+)
 LINE_BYTES = 4 << 20
-"""No line of a log is longer; what is longer is passed over as damaged, without being held in memory."""
+"""No line of a log is longer; what is longer is passed over as damaged, without being held in
+memory."""
 ENDLESS_BYTES = 64 << 20
-"""What goes on for longer without an end of line is another file, or a hole of gigabytes in this one."""
+"""What goes on for longer without an end of line is another file, or a hole of gigabytes in this
+one."""
 
 
 def log_parts(path: str | os.PathLike[str]) -> list[Path]:
-    """The file `path` and what rotation made of earlier ones, oldest first: `x.jsonl-20261128.gz`, `x.jsonl.2.gz`,
-    `x.jsonl.1`, `x.jsonl`. Raises InputError if there is none."""
+    """The file `path` and what rotation made of earlier ones, oldest first: `x.jsonl-20261128.gz`,
+    `x.jsonl.2.gz`, `x.jsonl.1`, `x.jsonl`. Raises InputError if there is none."""
     target = Path(path)
     dated, numbered = [], []
     folder = target.parent
     for entry in folder.iterdir() if folder.is_dir() else ():
-        found = _ROTATED.fullmatch(entry.name.removeprefix(target.name)) if entry.name.startswith(target.name) else None
+        found = (
+            _ROTATED.fullmatch(entry.name.removeprefix(target.name))
+            if entry.name.startswith(target.name)
+            else None
+        )
         if found is None or not entry.is_file():
             continue
         if found["number"] is None:
@@ -50,13 +59,15 @@ def log_parts(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def is_log_name(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is called as a decision log, or as a rotated part of one, is: `x.jsonl`, `x.jsonl.2.gz`."""
+    """Whether a file is called as a decision log, or as a rotated part of one, is: `x.jsonl`,
+    `x.jsonl.2.gz`."""
     stem, dot, rest = Path(path).name.rpartition(".jsonl")
     return bool(stem and dot) and (rest in ("", *_OPENERS) or is_rotated(path))
 
 
 def is_rotated(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is called as a part of a log that was rotated away is: `x.jsonl.1`, `x.jsonl-20261128.gz`."""
+    """Whether a file is called as a part of a log that was rotated away is: `x.jsonl.1`,
+    `x.jsonl-20261128.gz`."""
     stem, dot, rest = Path(path).name.rpartition(".jsonl")
     return bool(stem and dot) and _ROTATED.fullmatch(rest) is not None
 
@@ -64,7 +75,8 @@ def is_rotated(path: str | os.PathLike[str]) -> bool:
 class Parts:
     """The open files of a log, oldest first: a rotation while they are read changes nothing.
 
-    `names`: of the files; `notes`: what could not be read, a text each. Raises InputError if there is no such log.
+    `names`: of the files; `notes`: what could not be read, a text each. Raises InputError if there
+    is no such log.
     """
 
     def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
@@ -104,7 +116,8 @@ class Parts:
         self._stack.close()
 
     def lines(self) -> Iterator[tuple[str, int, bytes | None]]:
-        """(file, number from 1, line) of all of them, from the first; None for a line that is too long to be one."""
+        """(file, number from 1, line) of all of them, from the first; None for a line that is too
+        long to be one."""
         for name, file in zip(self.names, self._files, strict=True):
             try:
                 file.seek(0)
@@ -148,7 +161,11 @@ def log_row(line: bytes | None) -> dict[str, Any] | None:
         kind = row["kind"]
         if kind == "decision":
             effort = row["effort"]
-            fits = isinstance(row["model"], str) and isinstance(row["revision"], str) and isinstance(row["tier"], str)
+            fits = (
+                isinstance(row["model"], str)
+                and isinstance(row["revision"], str)
+                and isinstance(row["tier"], str)
+            )
             fits = fits and (effort is None or isinstance(effort, str))
             return row if fits and _number(row["quality"]) and _number(row["cost_usd"]) else None
         return row if kind == "outcome" else None
@@ -157,7 +174,8 @@ def log_row(line: bytes | None) -> dict[str, Any] | None:
 
 
 def _number(value: Any) -> bool:
-    """Null is a prediction that was no number; older logs may hold NaN itself, which is no figure either."""
+    """Null is a prediction that was no number; older logs may hold NaN itself, which is no figure
+    either."""
     if type(value) is float:
         return math.isfinite(value)
     return value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53)

@@ -1,7 +1,9 @@
-"""A decision log read back: each decision with what became of it, in memory of some 300 bytes a decision.
+"""A decision log read back: each decision with what became of it, in memory of some 300 bytes a
+decision.
 
-The files are read twice: once for the ids and the outcomes, which are kept as columns, and once for the decisions, one
-at a time. So prompts are never held, and an outcome may stand before its decision, or in another file.
+The files are read twice: once for the ids and the outcomes, which are kept as columns, and once
+for the decisions, one at a time. So prompts are never held, and an outcome may stand before its
+decision, or in another file.
 """
 
 from __future__ import annotations
@@ -27,13 +29,15 @@ _HIGHEST = dict.fromkeys(LOGGED, math.inf) | {"quality": 1.0, "check": 1.0}
 
 
 def read_decisions(path: Source | Iterable[Source], *, strict: bool = True) -> Iterator[dict[str, Any]]:
-    """The logged decisions in order, each with what was logged of its outcome under "outcome" (None = nothing yet).
+    """The logged decisions in order, each with what was logged of its outcome under "outcome"
+    (None = nothing yet).
 
-    path: a log, with the parts that were rotated away from it (`decisionfiles.log_parts`), or several files. What is no
-    line of a log (torn, damaged) is passed over; the same line twice counts once; of an id written with different
-    decisions the last counts, and of an outcome's column the last value. All of it is counted in RouterLabWarnings, as
-    are outcomes of no decision there and times that lie ahead. A value that no outcome can have is an InputError; with
-    strict=False that decision has no outcome, and the error's words under "refused".
+    path: a log, with the parts that were rotated away from it (`decisionfiles.log_parts`), or
+    several files. What is no line of a log (torn, damaged) is passed over; the same line twice
+    counts once; of an id written with different decisions the last counts, and of an outcome's
+    column the last value. All of it is counted in RouterLabWarnings, as are outcomes of no
+    decision there and times that lie ahead. A value that no outcome can have is an InputError;
+    with strict=False that decision has no outcome, and the error's words under "refused".
     """
     with Reading(path) as reading:
         for note in reading.notes:
@@ -46,9 +50,9 @@ def read_decisions(path: Source | Iterable[Source], *, strict: bool = True) -> I
 class Reading:
     """A log whose ids and outcomes have been read.
 
-    `names`: its files; `n`: decisions; `rows`, `damaged`: lines that are one of a log, and that are none; `notes`: what
-    was passed over or counted once, a text each; `later`: what was found while the decisions were read. Raises
-    InputError if there is no such log.
+    `names`: its files; `n`: decisions; `rows`, `damaged`: lines that are one of a log, and that
+    are none; `notes`: what was passed over or counted once, a text each; `later`: what was found
+    while the decisions were read. Raises InputError if there is no such log.
     """
 
     def __init__(self, path: Source | Iterable[Source]) -> None:
@@ -92,7 +96,10 @@ class Reading:
         self._outcomes = Outcomes()
         self._wanted = bytearray()
         self.later: list[str] = []
-        lines, hashes = array("q"), array("q")  # by slot: where the decision that counts stands, and what it says
+        lines, hashes = (
+            array("q"),
+            array("q"),
+        )  # by slot: where the decision that counts stands, and what it says
         bad: Counter[str] = Counter()
         first: dict[str, int] = {}
         again, self.rows = 0, 0
@@ -125,15 +132,21 @@ class Reading:
         stray = (name for name, slot in self._slots.items() if lines[slot] < 0)
         self.notes = self._told(bad, first, again, next(stray, None), len(lines) - self.n)
 
-    def _told(self, bad: Counter[str], first: dict[str, int], again: int, lone: str | None, stray: int) -> list[str]:
+    def _told(
+        self, bad: Counter[str], first: dict[str, int], again: int, lone: str | None, stray: int
+    ) -> list[str]:
         notes = list(self._parts.notes)
         for name, n in bad.items():
             what = "lines are not lines of a decision log and were passed over"
             notes.append(f"{name}: {n:,} {what}, the first is line {first[name]}")
         if again:
-            notes.append(f"{self._where}: {again:,} decisions have the id of an earlier one; the last of an id counts")
+            notes.append(
+                f"{self._where}: {again:,} decisions have the id of an earlier one; the last of an id counts"
+            )
         if lone is not None:
-            text = f"{stray:,} outcomes belong to no decision that is logged there, the first to {shown(lone)}"
+            text = (
+                f"{stray:,} outcomes belong to no decision that is logged there, the first to {shown(lone)}"
+            )
             notes.append(f"{self._where}: {text}")
         if self._outcomes.changed:
             text = f"{self._outcomes.changed:,} outcomes contradict an earlier one of the same decision"
@@ -142,7 +155,8 @@ class Reading:
 
 
 class Outcomes:
-    """Columns of numbers by slot, NaN where nothing is known; a value that cannot be is kept beside them.
+    """Columns of numbers by slot, NaN where nothing is known; a value that cannot be is kept
+    beside them.
 
     `changed`: values that took the place of another one.
     """
@@ -197,7 +211,8 @@ class Outcomes:
             return {"outcome": None, "refused": str(error)}
 
     def _number(self, name: str, value: Any) -> float | None:
-        """What stands in the column for a value that an outcome may have; None for one that it may not."""
+        """What stands in the column for a value that an outcome may have; None for one that it may
+        not."""
         if name in _TEXTS:
             if name == "status":
                 try:
@@ -231,11 +246,14 @@ def _of_the_past(moment: Any, soon: float) -> bool:
     return moment is None or (isinstance(moment, int | float) and -1e10 < moment < soon)
 
 
-def outcome_rows(path: Source | Iterable[Source], *, default_suite: str = "production") -> list[dict[str, Any]]:
-    """Rows of an outcomes table (docs/architecture.md, every column) for the decisions whose quality is known.
+def outcome_rows(
+    path: Source | Iterable[Source], *, default_suite: str = "production"
+) -> list[dict[str, Any]]:
+    """Rows of an outcomes table (docs/architecture.md, every column) for the decisions whose
+    quality is known.
 
-    sample_id is the decision's id; predictions and revision come along as extra columns, so that what was promised can
-    be laid beside what happened.
+    sample_id is the decision's id; predictions and revision come along as extra columns, so that
+    what was promised can be laid beside what happened.
     """
     rows = []
     for decision in read_decisions(path):
@@ -262,5 +280,6 @@ def outcome_rows(path: Source | Iterable[Source], *, default_suite: str = "produ
 
 
 def _whole(text: str) -> str:
-    """A text that a table can hold: half a character (a lone surrogate) becomes `?`, as it does in `decide`."""
+    """A text that a table can hold: half a character (a lone surrogate) becomes `?`, as it does in
+    `decide`."""
     return text.encode("utf-8", "replace").decode("utf-8")

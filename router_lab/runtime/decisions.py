@@ -1,6 +1,8 @@
-"""`DecisionLog`: decisions and what became of them, as JSON lines, and back as rows of an outcomes table.
+"""`DecisionLog`: decisions and what became of them, as JSON lines, and back as rows of an outcomes
+table.
 
-Deciding never waits for this: the caller writes when it likes. Prompts are written only if asked for.
+Deciding never waits for this: the caller writes when it likes. Prompts are written only if asked
+for.
 """
 
 from __future__ import annotations
@@ -38,10 +40,12 @@ _PROVIDERS = {"anthropic": "anthropic", "openai_chat": "openai", "openai_respons
 PROMPT_CHARS = 100_000
 """A longer prompt is cut to this many characters; the row then has its length as `prompt_cut`."""
 NAME_CHARS = 500
-"""A longer id or suite is its first characters and a digest of all of it, alike where an outcome names it."""
+"""A longer id or suite is its first characters and a digest of all of it, alike where an outcome
+names it."""
 MASKABLE = ("id", "suite", "prompt", "reason", "group")
 WAIT_S = 0.25
-"""How long a line waits for another process that writes; for a second after one waited in vain, a fiftieth of it."""
+"""How long a line waits for another process that writes; for a second after one waited in vain, a
+fiftieth of it."""
 BATCH = 256
 """Lines that the thread of a buffer writes at once, under one lock."""
 Mask = Iterable[str] | Callable[[dict[str, Any]], dict[str, Any]]
@@ -49,7 +53,8 @@ _LOGS: weakref.WeakSet[DecisionLog] = weakref.WeakSet()
 
 
 def _forked() -> None:
-    """The child has neither its parent's threads nor the right to the lines that they are yet to write."""
+    """The child has neither its parent's threads nor the right to the lines that they are yet to
+    write."""
     for log in _LOGS:
         log._anew()
 
@@ -65,12 +70,14 @@ atexit.register(_at_exit)
 
 
 class DecisionLog:
-    """Appends to the file `path`; safe among threads and processes, after a fork, and under a log that is renamed.
+    """Appends to the file `path`; safe among threads and processes, after a fork, and under a log
+    that is renamed.
 
-    prompts=True writes the prompts too. `clock` gives UTC seconds. buffer: 0 writes in the caller's thread; n keeps up
-    to n lines for a thread that writes them, and drops what comes while n wait. mask: fields that are never written
-    (of MASKABLE; an id is replaced by its SHA-256), or a function from row to row. A line that cannot be written never
-    fails the request, nor holds it longer than WAIT_S: it is counted in `lost`, by cause in `dropped`, and the first
+    prompts=True writes the prompts too. `clock` gives UTC seconds. buffer: 0 writes in the
+    caller's thread; n keeps up to n lines for a thread that writes them, and drops what comes
+    while n wait. mask: fields that are never written (of MASKABLE; an id is replaced by its
+    SHA-256), or a function from row to row. A line that cannot be written never fails the request,
+    nor holds it longer than WAIT_S: it is counted in `lost`, by cause in `dropped`, and the first
     one is said through `logging`. Raises InputError for a mask or a buffer that cannot be.
     """
 
@@ -87,7 +94,9 @@ class DecisionLog:
             mask if callable(mask) else frozenset([mask] if isinstance(mask, str) else mask)
         )
         if isinstance(self._mask, frozenset) and (wrong := sorted(map(str, self._mask - set(MASKABLE)))):
-            raise InputError(f"DecisionLog: mask names {wrong[0]!r}; use {', '.join(MASKABLE)}, or a function")
+            raise InputError(
+                f"DecisionLog: mask names {wrong[0]!r}; use {', '.join(MASKABLE)}, or a function"
+            )
         self._impatient_until = 0.0
         self._anew()
         _LOGS.add(self)
@@ -97,12 +106,15 @@ class DecisionLog:
         """Lines that were not written, for whatever cause."""
         return sum(self.dropped.copy().values())
 
-    def write(self, decision: Decision, *, prompt: Any = None, suite: str | None = None, id: Any = None) -> str:
-        """Log a decision and return the id for its outcome (`id` as text, else a new one); never raises.
+    def write(
+        self, decision: Decision, *, prompt: Any = None, suite: str | None = None, id: Any = None
+    ) -> str:
+        """Log a decision and return the id for its outcome (`id` as text, else a new one); never
+        raises.
 
-        Also marks the current OpenTelemetry span, if any. prompt: as `decide` takes it; of a list of messages the text
-        is written that `decide` reads. A decision that lacked the
-        vector its policy was fitted on has `vector_missing: true` in its row.
+        Also marks the current OpenTelemetry span, if any. prompt: as `decide` takes it; of a list
+        of messages the text is written that `decide` reads. A decision that lacked the vector its
+        policy was fitted on has `vector_missing: true` in its row.
         """
         number = uuid.uuid4().hex
         try:
@@ -114,9 +126,11 @@ class DecisionLog:
         return number
 
     def outcome(self, id: Any, **columns: Any) -> None:
-        """Log what became of decision `id`: columns of the outcomes table (`values.LOGGED`), None where not known.
+        """Log what became of decision `id`: columns of the outcomes table (`values.LOGGED`), None
+        where not known.
 
-        Raises InputError for what `collect` would refuse later; never because the file cannot be written.
+        Raises InputError for what `collect` would refuse later; never because the file cannot be
+        written.
         """
         number = _short(name_of(id))
         known = plain(columns, f"{self.path}: outcome of {number!r}")
@@ -128,7 +142,8 @@ class DecisionLog:
             self._lose(error)
 
     def flush(self, *, timeout_s: float = 5.0) -> bool:
-        """Wait until the buffer is written; whether it was in that time. Called when the program ends."""
+        """Wait until the buffer is written; whether it was in that time. Called when the program
+        ends."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._lines and not self._writing, timeout_s)
 
@@ -206,7 +221,8 @@ class DecisionLog:
                 pass
 
     def _written(self, lines: list[bytes]) -> bool:
-        """Whether nothing of `lines` waits any more. No request waits for this thread: what is held stays held."""
+        """Whether nothing of `lines` waits any more. No request waits for this thread: what is
+        held stays held."""
         try:
             append_lines(self.path, lines, wait_s=1.0)
         except TimeoutError:
@@ -230,7 +246,9 @@ class DecisionLog:
             self.dropped[cause] = self.dropped.get(cause, 0) + 1
         if first:
             said = "%s: a line of the decision log was lost: %s: %s; further ones are counted in DecisionLog.lost"
-            logging.getLogger("router_lab").warning(said, visible(self.path), type(error).__name__, visible(error))
+            logging.getLogger("router_lab").warning(
+                said, visible(self.path), type(error).__name__, visible(error)
+            )
 
 
 def _no_number(value: Any) -> bool:
@@ -238,7 +256,8 @@ def _no_number(value: Any) -> bool:
 
 
 def masked_id(text: str) -> str:
-    """What a log with a masked `id` holds in place of one: the first 32 hex digits of its SHA-256."""
+    """What a log with a masked `id` holds in place of one: the first 32 hex digits of its
+    SHA-256."""
     return _digest(text)
 
 
@@ -251,7 +270,8 @@ def _short(name: str) -> str:
 
 
 def span_attributes(decision: Decision) -> dict[str, str | float]:
-    """Attributes for a span, after OpenTelemetry's GenAI semantic conventions; ours have the prefix `router_lab.`."""
+    """Attributes for a span, after OpenTelemetry's GenAI semantic conventions; ours have the
+    prefix `router_lab.`."""
     request = decision.measured
     model = (request.get("arguments") or {}).get("model", decision.model)
     found: dict[str, str | float] = {

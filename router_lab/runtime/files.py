@@ -1,8 +1,8 @@
 """Files that are either whole or not there, and files that grow by whole lines.
 
-Every file of this project is written by one of two functions: `atomic_write` for what is replaced, `append_line` for
-what grows. Both may be cut short at any moment, by kill -9 or for want of room, and neither then leaves anything that a
-reader could take for something else.
+Every file of this project is written by one of two functions: `atomic_write` for what is replaced,
+`append_line` for what grows. Both may be cut short at any moment, by kill -9 or for want of room,
+and neither then leaves anything that a reader could take for something else.
 """
 
 from __future__ import annotations
@@ -30,17 +30,20 @@ _TEMPORARY = re.compile(r"\.router-lab-[0-9a-f]{16}\.tmp")
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o666, new: bool = False) -> Path:
-    """Write `data` to `path` so that a reader, or a crash at any moment, sees the old file or the new one.
+    """Write `data` to `path` so that a reader, or a crash at any moment, sees the old file or the
+    new one.
 
-    A temporary name of its own in the same directory (no process id: two containers may have the same), fsync, rename,
-    fsync of the directory. mode: the file's, less the umask. new: FileExistsError where `path` is there already.
-    Raises OSError; the old file is then untouched.
+    A temporary name of its own in the same directory (no process id: two containers may have the
+    same), fsync, rename, fsync of the directory. mode: the file's, less the umask. new:
+    FileExistsError where `path` is there already. Raises OSError; the old file is then untouched.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(target)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode)
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode
+        )
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(data)
             handle.flush()
@@ -70,13 +73,14 @@ def _link(temporary: Path, target: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A name for what is not finished, in the same directory, that nobody else has; readers pass over such names."""
+    """A name for what is not finished, in the same directory, that nobody else has; readers pass
+    over such names."""
     return path.with_name(f".router-lab-{os.urandom(8).hex()}.tmp")
 
 
 def remove_leftovers(folder: str | os.PathLike[str], *, older_s: float = 0.0) -> None:
-    """Delete what writers that were killed left in `folder`. Only for who holds the folder's lock; where others write
-    without it, older_s spares what they touched in the last so many seconds."""
+    """Delete what writers that were killed left in `folder`. Only for who holds the folder's lock;
+    where others write without it, older_s spares what they touched in the last so many seconds."""
     with contextlib.suppress(OSError):
         for entry in Path(folder).iterdir():
             if not is_leftover(entry.name) or time.time() - entry.lstat().st_mtime < older_s:
@@ -92,13 +96,17 @@ def is_leftover(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def append_line(path: str | os.PathLike[str], line: bytes, *, sync: bool = False, wait_s: float | None = None) -> None:
-    r"""Add `line`, without its newline, to the file `path`: all of it or nothing, also among processes.
+def append_line(
+    path: str | os.PathLike[str], line: bytes, *, sync: bool = False, wait_s: float | None = None
+) -> None:
+    r"""Add `line`, without its newline, to the file `path`: all of it or nothing, also among
+    processes.
 
-    A line that an earlier writer left torn is ended first, so that it spoils no other. Where the line cannot be written
-    whole (a full disk), what was written of it is taken back. sync: fsync before returning, for what must survive a
-    power cut. wait_s: how long to wait for another writer (one that was stopped holds the file until it goes on), then
-    TimeoutError; None waits. Raises OSError, and ValueError for a line that holds a newline.
+    A line that an earlier writer left torn is ended first, so that it spoils no other. Where the
+    line cannot be written whole (a full disk), what was written of it is taken back. sync: fsync
+    before returning, for what must survive a power cut. wait_s: how long to wait for another
+    writer (one that was stopped holds the file until it goes on), then TimeoutError; None waits.
+    Raises OSError, and ValueError for a line that holds a newline.
     """
     append_lines(path, [line], sync=sync, wait_s=wait_s)
 
@@ -106,7 +114,8 @@ def append_line(path: str | os.PathLike[str], line: bytes, *, sync: bool = False
 def append_lines(
     path: str | os.PathLike[str], lines: Sequence[bytes], *, sync: bool = False, wait_s: float | None = None
 ) -> None:
-    """`append_line` of several at once: all of them or none, under one lock. A kill may leave the first of them."""
+    """`append_line` of several at once: all of them or none, under one lock. A kill may leave the
+    first of them."""
     if any(b"\n" in line for line in lines):
         raise ValueError("append_line: the line holds a newline")
     target = Path(path)
@@ -125,7 +134,9 @@ def append_lines(
         if sync:
             os.fsync(descriptor)
     finally:
-        if fcntl is not None:  # by name: a process forked meanwhile has the descriptor too, and closing keeps its lock
+        if (
+            fcntl is not None
+        ):  # by name: a process forked meanwhile has the descriptor too, and closing keeps its lock
             with contextlib.suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
@@ -158,7 +169,8 @@ def _write_whole(descriptor: int, data: bytes, size: int) -> None:
 
 
 class Records(NamedTuple):
-    """The JSON objects of a file of lines. `numbers`: the line of each, from 1; `torn`: lines that hold no object."""
+    """The JSON objects of a file of lines. `numbers`: the line of each, from 1; `torn`: lines that
+    hold no object."""
 
     rows: list[dict[str, Any]]
     numbers: list[int]
@@ -166,8 +178,9 @@ class Records(NamedTuple):
 
 
 def read_records(path: str | os.PathLike[str]) -> Records:
-    """The objects in a file written by `append_line`; a line that a crash or a full disk cut short is passed over and
-    counted. Nothing at all for a file that is not there. Raises OSError, also for what is no regular file."""
+    """The objects in a file written by `append_line`; a line that a crash or a full disk cut short
+    is passed over and counted. Nothing at all for a file that is not there. Raises OSError, also
+    for what is no regular file."""
     found = Records([], [], [])
     try:
         data = read_bytes(path)

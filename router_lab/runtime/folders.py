@@ -1,7 +1,8 @@
 """Folders of files that are either whole or not there, such as an artifact.
 
-The files are written into a folder beside the target, which is then renamed: a process that is killed, or a disk that
-is full, leaves a folder with a temporary name, and nothing under the name that is read.
+The files are written into a folder beside the target, which is then renamed: a process that is
+killed, or a disk that is full, leaves a folder with a temporary name, and nothing under the name
+that is read.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ _EARLIER = re.compile(r"\.(.+)\.\d+\.tmp")  # what this project's versions befor
 
 
 def place_folder(files: Mapping[str, bytes], target: Path, last: str) -> Path:
-    """Make `target` the folder of `files`. The file `last` stands for the whole: where it is, the others are.
+    """Make `target` the folder of `files`. The file `last` stands for the whole: where it is, the
+    others are.
 
-    target: new, empty, or left unfinished by an earlier writer of such a folder. Where the same was placed meanwhile by
-    another process, nothing is done. Raises FileExistsError for a folder that holds anything else, and OSError: what is
-    left then, if anything, is unfinished.
+    target: new, empty, or left unfinished by an earlier writer of such a folder. Where the same
+    was placed meanwhile by another process, nothing is done. Raises FileExistsError for a folder
+    that holds anything else, and OSError: what is left then, if anything, is unfinished.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -48,14 +50,16 @@ def place_folder(files: Mapping[str, bytes], target: Path, last: str) -> Path:
 
 
 def is_unfinished(folder: Path, names: Mapping[str, object], last: str) -> bool:
-    """Whether nothing is in `folder` but what a writer of a folder of `names` leaves that was stopped before `last`."""
+    """Whether nothing is in `folder` but what a writer of a folder of `names` leaves that was
+    stopped before `last`."""
     with contextlib.suppress(FileNotFoundError):  # another writer put it aside, or put it in place
         return all(entry.name != last and _ours(entry, names) for entry in folder.iterdir())
     return True
 
 
 def _ours(entry: Path, names: Mapping[str, object]) -> bool:
-    """Also what is gone again since it was listed: the unfinished file of another writer of the same."""
+    """Also what is gone again since it was listed: the unfinished file of another writer of the
+    same."""
     earlier = _EARLIER.fullmatch(entry.name)
     named = entry.name in names or is_leftover(entry.name) or (earlier is not None and earlier[1] in names)
     with contextlib.suppress(FileNotFoundError):
@@ -92,15 +96,17 @@ def _move(whole: Path, files: Mapping[str, bytes], target: Path, last: str) -> N
 
 
 def _stays(target: Path) -> bool:
-    """Whether a folder must not be replaced: a symlink or a mount would go, and a process would lose where it is."""
+    """Whether a folder must not be replaced: a symlink or a mount would go, and a process would
+    lose where it is."""
     with contextlib.suppress(FileNotFoundError):  # another writer just puts it aside
         return target.is_dir() and (target.is_symlink() or target.is_mount() or target.samefile("."))
     return False
 
 
 def _complete(files: Mapping[str, bytes], target: Path, last: str) -> Path:
-    """File by file, `last` last: for a folder that only its files can be put into. No lock is to be had there: another
-    writer of the same may take an unfinished file of ours for a leftover, and then it is written again."""
+    """File by file, `last` last: for a folder that only its files can be put into. No lock is to
+    be had there: another writer of the same may take an unfinished file of ours for a leftover,
+    and then it is written again."""
     for _ in range(_TRIES - 1):
         with contextlib.suppress(FileNotFoundError):
             return _fill(files, target, last)

@@ -1,4 +1,5 @@
-"""A frame: what was sent around a question, with `SLOT` in the question's place, in the form of one provider's API."""
+"""A frame: what was sent around a question, with `SLOT` in the question's place, in the form of
+one provider's API."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def holds_slot(value: Any) -> bool:
 def leading(content: Mapping[str, Any], field: str) -> dict[str, Any]:
     """What comes before the question, for a caller who puts it in himself.
 
-    PolicyError where that would lose a part of the frame: text around the question, or messages after it.
+    PolicyError where that would lose a part of the frame: text around the question, or messages
+    after it.
     """
     place = _place(content, field)
     if place is None or not _bare(content[field][place]) or place + 1 < len(content[field]):
@@ -52,11 +54,11 @@ def leading(content: Mapping[str, Any], field: str) -> dict[str, Any]:
 
 
 def framed(content: Mapping[str, Any], field: str, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """`content` around a conversation: its last user text takes the question's place, the turns before it come right
-    before it, those after it right after.
+    """`content` around a conversation: its last user text takes the question's place, the turns
+    before it come right before it, those after it right after.
 
-    A system message of the caller's that is the measured one counts once. PolicyError for another one where one was
-    measured, and for a turn that the measured text cannot be put around.
+    A system message of the caller's that is the measured one counts once. PolicyError for another
+    one where one was measured, and for a turn that the measured text cannot be put around.
     """
     own = _without_system(content, [dict(one) for one in messages])
     place, turn = _place(content, field), last_user_turn(own)
@@ -71,7 +73,9 @@ def framed(content: Mapping[str, Any], field: str, messages: Sequence[Mapping[st
     slot = content[field][place]
     if turn is None:
         if not _bare(slot):
-            raise PolicyError("text was measured around the question, and no user message holds a text to put there")
+            raise PolicyError(
+                "text was measured around the question, and no user message holds a text to put there"
+            )
         middle = own
     else:
         middle = [*own[:turn], _asking(slot, own[turn]), *own[turn + 1 :]]
@@ -120,9 +124,12 @@ def _system_texts(content: Mapping[str, Any]) -> list[str]:
 
 
 def _place(content: Mapping[str, Any], field: str) -> int | None:
-    """Which item of `content[field]` holds the slot; None if there is not exactly one, or it is elsewhere too."""
+    """Which item of `content[field]` holds the slot; None if there is not exactly one, or it is
+    elsewhere too."""
     items = content.get(field)
-    places = [index for index, item in enumerate(items) if holds_slot(item)] if isinstance(items, list) else []
+    places = (
+        [index for index, item in enumerate(items) if holds_slot(item)] if isinstance(items, list) else []
+    )
     elsewhere = any(holds_slot(value) for key, value in content.items() if key != field)
     return places[0] if len(places) == 1 and not elsewhere else None
 

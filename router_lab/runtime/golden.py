@@ -1,7 +1,8 @@
-"""The self-test that travels with a policy: synthetic prompts from a built-in list, and the decisions they must give.
+"""The self-test that travels with a policy: synthetic prompts from a built-in list, and the
+decisions they must give.
 
-A loader whose arithmetic differs in the last bit, on whatever machine and in whatever language, finds out before it
-serves. No prompt of a user's is ever written into an artifact.
+A loader whose arithmetic differs in the last bit, on whatever machine and in whatever language,
+finds out before it serves. No prompt of a user's is ever written into an artifact.
 """
 
 from __future__ import annotations
@@ -43,14 +44,16 @@ PROMPTS = (
 """Enough to touch every branch of the featuriser: kinds of bytes, long texts, nothing at all."""
 
 MOST_KEYS = 64
-"""Keys tried for a draw in a wanted stretch: one that is a tenth of all is missed once in 900 times."""
+"""Keys tried for a draw in a wanted stretch: one that is a tenth of all is missed once in 900
+times."""
 MOST_PARSED = 8_000_000
 """Bytes of memory that one case may take once parsed."""
 
 
 def cases(spec: PolicySpec) -> list[dict[str, Any]]:
-    """What is asked of every policy: each prompt, walking through suites (and none), points and keys, which draw every
-    piece of a point in turn; and, of one that takes vectors, made-up ones around their mean, and none."""
+    """What is asked of every policy: each prompt, walking through suites (and none), points and
+    keys, which draw every piece of a point in turn; and, of one that takes vectors, made-up ones
+    around their mean, and none."""
     suites: list[str | None] = [None, *spec.suites[:3]]
     points = sorted(spec.points)
     rows: list[dict[str, Any]] = [
@@ -69,8 +72,9 @@ def cases(spec: PolicySpec) -> list[dict[str, Any]]:
 
 
 def _key(key: str, point: Point, turn: int) -> str:
-    """`key`, or where chance has more to choose from than one prediction or the reference, the first of some made from
-    it whose draw is in stretch `turn` of the point's pieces and the rest."""
+    """`key`, or where chance has more to choose from than one prediction or the reference, the
+    first of some made from it whose draw is in stretch `turn` of the point's pieces and the
+    rest."""
     if len(point) == 1 and not isinstance(point[0], Assign):
         return key
     stretches = [(low, high) for low, high in pairwise((0.0, *ends_of(point), 1.0)) if low < high]
@@ -80,11 +84,14 @@ def _key(key: str, point: Point, turn: int) -> str:
 
 
 def made_vector(standard: VectorScale, index: int) -> list[float]:
-    """Numbers within two deviations of the mean, and far beyond in every seventh vector, to four digits."""
+    """Numbers within two deviations of the mean, and far beyond in every seventh vector, to four
+    digits."""
     reach = 100.0 if index % 7 == 0 else 0.25
     return [
         float(f"{centre + spread * ((7 * index + 3 * j) % 17 - 8) * reach:.4g}")
-        for j, (centre, spread) in enumerate(zip(standard.centre.tolist(), standard.spread.tolist(), strict=True))
+        for j, (centre, spread) in enumerate(
+            zip(standard.centre.tolist(), standard.spread.tolist(), strict=True)
+        )
     ]
 
 
@@ -107,8 +114,9 @@ def _answer(policy: Any, case: dict[str, Any]) -> dict[str, Any]:
 
 
 def check(policy: Any, data: bytes) -> None:
-    """PolicyError unless `policy` answers the cases in `data` (golden.jsonl) exactly as recorded there, and they are
-    the built-in ones. Nothing is parsed before their number is right, and then one at a time."""
+    """PolicyError unless `policy` answers the cases in `data` (golden.jsonl) exactly as recorded
+    there, and they are the built-in ones. Nothing is parsed before their number is right, and then
+    one at a time."""
     count = data.count(b"\n") + (not data.endswith(b"\n"))
     if count != len(PROMPTS):
         raise PolicyError(f"golden.jsonl: {count} lines, not the {len(PROMPTS)} cases that are built in")
@@ -116,5 +124,7 @@ def check(policy: Any, data: bytes) -> None:
         have, want = jsonio.loads(line, "golden.jsonl", MOST_PARSED), _answer(policy, case)
         if have != want:
             keys = [key for key in want if not isinstance(have, dict) or have.get(key) != want[key]]
-            raise PolicyError(f"golden.jsonl: case {number}: this machine decides otherwise ({', '.join(keys)} differ)")
+            raise PolicyError(
+                f"golden.jsonl: case {number}: this machine decides otherwise ({', '.join(keys)} differ)"
+            )
         time.sleep(0)  # lets a request be answered that came meanwhile

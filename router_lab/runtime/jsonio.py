@@ -1,7 +1,8 @@
 """JSON with one way to write a value, and a reader that a hostile file cannot lead astray.
 
-What a text would become is bounded before it is parsed: `[[],[],…` takes thirty times its own size in memory. The
-figures are CPython's of a 64-bit machine, rounded up; tests/runtime/test_hostile.py measures that they are enough.
+What a text would become is bounded before it is parsed: `[[],[],…` takes thirty times its own size
+in memory. The figures are CPython's of a 64-bit machine, rounded up; tests/runtime/test_hostile.py
+measures that they are enough.
 """
 
 from __future__ import annotations
@@ -15,20 +16,24 @@ from router_lab.runtime.errors import PolicyError
 MOST = 16_000_000
 """Bytes of memory that a parsed file may take unless its reader allows more."""
 DEEPEST = 64
-"""Lists and objects within each other: what walks through them later, such as a copy, does so by recursion."""
+"""Lists and objects within each other: what walks through them later, such as a copy, does so by
+recursion."""
 _CONTAINER, _ITEM, _ALWAYS = 100, 120, 4096
-"""Bytes of a list or an object, and of a comma or a colon: the value or key beside it, and its place."""
+"""Bytes of a list or an object, and of a comma or a colon: the value or key beside it, and its
+place."""
 
 
 def dumps(value: Any) -> bytes:
-    """Canonical bytes: sorted keys, no spaces, ASCII, shortest floats that read back the same, a newline at the end."""
+    """Canonical bytes: sorted keys, no spaces, ASCII, shortest floats that read back the same, a
+    newline at the end."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.encode("ascii") + b"\n"
 
 
 def loads(data: bytes, name: str, most: int = MOST) -> Any:
-    """Parse; PolicyError naming `name` for anything but plain JSON without repeated keys and infinite numbers, for what
-    would take more than `most` bytes of memory, and for more than DEEPEST levels."""
+    """Parse; PolicyError naming `name` for anything but plain JSON without repeated keys and
+    infinite numbers, for what would take more than `most` bytes of memory, and for more than
+    DEEPEST levels."""
     size = memory(data, most)
     if size > most:
         raise PolicyError(
@@ -37,7 +42,10 @@ def loads(data: bytes, name: str, most: int = MOST) -> Any:
         )
     try:
         value = json.loads(
-            data.decode("utf-8"), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_without_repeats
+            data.decode("utf-8"),
+            parse_constant=_refuse,
+            parse_float=_finite,
+            object_pairs_hook=_without_repeats,
         )
     except RecursionError:
         raise PolicyError(f"{name}: nested too deeply") from None
@@ -49,8 +57,9 @@ def loads(data: bytes, name: str, most: int = MOST) -> Any:
 
 
 def decode(data: bytes | str, **options: Any) -> Any:
-    """`json.loads`, of which every fault is a ValueError: also what is nested too deeply. Numbers of thousands of
-    digits, which Python refuses to read, are one already; NaN and infinities are read."""
+    """`json.loads`, of which every fault is a ValueError: also what is nested too deeply. Numbers
+    of thousands of digits, which Python refuses to read, are one already; NaN and infinities are
+    read."""
     try:
         return json.loads(data, **options)
     except RecursionError:
@@ -58,10 +67,11 @@ def decode(data: bytes | str, **options: Any) -> Any:
 
 
 def memory(data: bytes, most: int) -> int:
-    """At least as many bytes as parsing `data` takes at its peak, `data` itself apart. Nothing is parsed for it, and
-    beyond `most` it need not be exact."""
+    """At least as many bytes as parsing `data` takes at its peak, `data` itself apart. Nothing is
+    parsed for it, and beyond `most` it need not be exact."""
     plain = data.isascii()
-    # A text is as wide as its widest character: one emoji makes four bytes of every letter beside it.
+    # A text is as wide as its widest character: one emoji makes four bytes of every letter beside
+    # it.
     width = 4 if not plain or b"\\ud" in data or b"\\uD" in data else 2 if b"\\u" in data else 1
     # The text as a str, and its pieces once more, with the room that a growing text takes.
     size = _ALWAYS + len(data) * (1 if plain else 4) + len(data) * width * 7 // 4
@@ -77,7 +87,8 @@ def memory(data: bytes, most: int) -> int:
 
 
 def _deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects stand in each other more than `levels` deep; walked level by level."""
+    """Whether lists and objects stand in each other more than `levels` deep; walked level by
+    level."""
     level = [value]
     for _ in range(levels):
         level = [

@@ -1,7 +1,9 @@
-"""What a `PolicyStore` remembers: in memory always, and as far as its disk goes in a `State` that outlives it.
+"""What a `PolicyStore` remembers: in memory always, and as far as its disk goes in a `State` that
+outlives it.
 
-The disk is a fallback and never a precondition: what it refuses is told, tried again, and serves all the same. Other
-processes may write to it, so what they have accepted meanwhile is heard before anything new is taken.
+The disk is a fallback and never a precondition: what it refuses is told, tried again, and serves
+all the same. Other processes may write to it, so what they have accepted meanwhile is heard before
+anything new is taken.
 """
 
 from __future__ import annotations
@@ -19,11 +21,15 @@ from router_lab.runtime.status import Telling
 
 
 class Kept:
-    """`known`: what is remembered, to be changed under `lock`, which is held for moments only. `bound`: the name and
-    alias that the store was given."""
+    """`known`: what is remembered, to be changed under `lock`, which is held for moments only.
+    `bound`: the name and alias that the store was given."""
 
     def __init__(
-        self, state: str | PathLike[str] | None, bound: tuple[str | None, str | None], telling: Telling, rules: Rules
+        self,
+        state: str | PathLike[str] | None,
+        bound: tuple[str | None, str | None],
+        telling: Telling,
+        rules: Rules,
     ) -> None:
         self.state = None if state is None else State(state)
         self.known = Remembered(name=bound[0], alias=bound[1])
@@ -37,7 +43,8 @@ class Kept:
         self.lock = threading.Lock()
 
     def read(self, *, again: bool = False) -> None:
-        """Before the first acceptance, whatever the way to it; `again` for what another process has done since."""
+        """Before the first acceptance, whatever the way to it; `again` for what another process
+        has done since."""
         if self.state is None or (self._read and not again):
             return
         disk, fault = self.state.read()
@@ -72,7 +79,10 @@ class Kept:
 
     def _elsewhere(self, disk: Remembered) -> bool:
         """Whether that is of what served under another setting."""
-        return any(want and had and want != had for want, had in zip(self._bound, (disk.name, disk.alias), strict=True))
+        return any(
+            want and had and want != had
+            for want, had in zip(self._bound, (disk.name, disk.alias), strict=True)
+        )
 
     def _loaded(self, disk: Remembered) -> Remembered:
         name, alias = self._bound
@@ -81,7 +91,8 @@ class Kept:
 
     def _heard(self, disk: Remembered) -> Remembered:
         mine = self.known
-        # Keys that are trusted at a time sign one row of numbers; of one that no longer is, numbers say nothing.
+        # Keys that are trusted at a time sign one row of numbers; of one that no longer is,
+        # numbers say nothing.
         same = disk.signer == mine.signer or self._rules.counts(disk.signer)
         if same and disk.release > mine.release:
             return self._loaded(disk)

@@ -1,7 +1,8 @@
 """Ed25519 keys (extra `sign`): the one that signs releases, and those that a loader trusts.
 
-A loader trusts a list, so that a key can be added before the old one goes. The list is a file that is read anew at each
-load, or a value of the program; what is in it is the loader's own setting, and no file that is loaded can change it.
+A loader trusts a list, so that a key can be added before the old one goes. The list is a file that
+is read anew at each load, or a value of the program; what is in it is the loader's own setting,
+and no file that is loaded can change it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _FORMS = "not 32 bytes, 64 hex digits or PEM of Ed25519"
 
 @dataclass(frozen=True)
 class TrustedKey:
-    """A key that a loader believes: for releases of the policy `name` and the `alias` alone, where these are given.
+    """A key that a loader believes: for releases of the policy `name` and the `alias` alone, where
+    these are given.
 
     key: 32 raw bytes, their hex, PEM, or a cryptography Ed25519PublicKey.
     """
@@ -44,7 +46,11 @@ class TrustedKey:
     @property
     def scope(self) -> str:
         """ " for name=support alias=champion", or nothing for a key that signs everything."""
-        given = [f"{key}={value}" for key, value in (("name", self.name), ("alias", self.alias)) if value is not None]
+        given = [
+            f"{key}={value}"
+            for key, value in (("name", self.name), ("alias", self.alias))
+            if value is not None
+        ]
         return f" for {' '.join(given)}" if given else ""
 
 
@@ -61,11 +67,12 @@ def keygen() -> tuple[bytes, str]:
 def trusted_keys(given: Any) -> tuple[TrustedKey, ...]:
     """The keys that a loader's `public_key` names, with those that it revokes left out.
 
-    given: a key in any form of `load_public_key`, a `TrustedKey`, the path of a file of keys, or a sequence of these.
-    In a file stand PEM blocks, or a key a line as 64 hex digits, which may be followed by `name=…` and `alias=…` for
-    the only releases that it may sign; `revoked FINGERPRINT` takes a key out, wherever in `given` it stands; from `#`
-    to the end of a line is a comment. Files are read now. Raises PolicyError naming the file and the line, also where
-    no key is left.
+    given: a key in any form of `load_public_key`, a `TrustedKey`, the path of a file of keys, or a
+    sequence of these. In a file stand PEM blocks, or a key a line as 64 hex digits, which may be
+    followed by `name=…` and `alias=…` for the only releases that it may sign; `revoked
+    FINGERPRINT` takes a key out, wherever in `given` it stands; from `#` to the end of a line is a
+    comment. Files are read now. Raises PolicyError naming the file and the line, also where no key
+    is left.
     """
     found, revoked = _collect(given)
     kept = tuple(key for key in found if fingerprint(key.key) not in revoked)
@@ -76,7 +83,8 @@ def trusted_keys(given: Any) -> tuple[TrustedKey, ...]:
 
 
 def load_public_key(key: Any) -> Ed25519PublicKey:
-    """An Ed25519 public key from 32 raw bytes, their hex, PEM text, or the path of a file with one of the last two."""
+    """An Ed25519 public key from 32 raw bytes, their hex, PEM text, or the path of a file with one
+    of the last two."""
     found = _collect(key)[0]
     if len(found) != 1:
         raise PolicyError(f"public key: {len(found)} keys, where one is needed")
@@ -111,7 +119,8 @@ def load_private_key(key: bytes | str | os.PathLike[str]) -> Ed25519PrivateKey:
 
 
 def cryptography() -> tuple[Any, Any]:
-    """The modules ed25519 and serialization of `cryptography`. Raises PolicyError where it is not installed."""
+    """The modules ed25519 and serialization of `cryptography`. Raises PolicyError where it is not
+    installed."""
     try:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -121,7 +130,8 @@ def cryptography() -> tuple[Any, Any]:
 
 
 def _collect(given: Any) -> tuple[list[TrustedKey], set[str]]:
-    """(keys, fingerprints of revoked ones), in the order given; every `key` is an Ed25519PublicKey."""
+    """(keys, fingerprints of revoked ones), in the order given; every `key` is an
+    Ed25519PublicKey."""
     ed25519, _ = cryptography()
     if isinstance(given, ed25519.Ed25519PublicKey):
         return [TrustedKey(given)], set()
@@ -150,7 +160,9 @@ def _parse(data: bytes, where: str) -> tuple[list[TrustedKey], set[str]]:
     text = data.decode("utf-8", "replace").removeprefix("\ufeff")
     found = [TrustedKey(_pem(block.group(0), block.group(1), where)) for block in _PEM.finditer(text)]
     revoked: set[str] = set()
-    for number, line in enumerate(_PEM.sub(lambda block: "\n" * block.group(0).count("\n"), text).split("\n"), start=1):
+    for number, line in enumerate(
+        _PEM.sub(lambda block: "\n" * block.group(0).count("\n"), text).split("\n"), start=1
+    ):
         place = f"{where}, line {number}"
         try:
             words = shlex.split(line, comments=True)
@@ -192,7 +204,9 @@ def _raw(data: bytes, where: str) -> Ed25519PublicKey:
 def _pem(block: str, label: str, where: str) -> Ed25519PublicKey:
     ed25519, serialization = cryptography()
     if "PRIVATE" in label:
-        raise PolicyError(f"{where}: holds a private key; give loaders the public one, and keep this to yourself")
+        raise PolicyError(
+            f"{where}: holds a private key; give loaders the public one, and keep this to yourself"
+        )
     try:
         found = serialization.load_pem_public_key(block.encode("utf-8", "replace"))
     except ValueError as error:

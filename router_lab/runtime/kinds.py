@@ -1,6 +1,8 @@
-"""The kinds of tokens, one row each: prices, tables, reports, the command line and the docs' table follow.
+"""The kinds of tokens, one row each: prices, tables, reports, the command line and the docs' table
+follow.
 
-A further kind is a further row at the end, and nothing else: what is written already keeps its order and its bytes.
+A further kind is a further row at the end, and nothing else: what is written already keeps its
+order and its bytes.
 """
 
 from __future__ import annotations
@@ -11,23 +13,28 @@ from typing import Any, NamedTuple
 
 
 class Kind(NamedTuple):
-    """One kind of token: what it is called, how it is counted, what it costs, and who reports it under which name.
+    """One kind of token: what it is called, how it is counted, what it costs, and who reports it
+    under which name.
 
-    - name: in a prices file and in code: `cache_read` of `Tokens`, `Rates` and `Prices`, `--cache-read` of `prices add`
+    - name: in a prices file and in code: `cache_read` of `Tokens`, `Rates` and `Prices`,
+      `--cache-read` of `prices add`
     - column: of outcomes and calls; kinds that only their price tells apart share one
     - side: `input` (the model read it) or `output` (the model wrote it)
-    - word: what the report calls its column (of what was written: what is left without the kinds within it)
-    - heading: above its column in the tables of candidates; empty = not shown there.  brief: the same in a terminal
+    - word: what the report calls its column (of what was written: what is left without the kinds
+      within it)
+    - heading: above its column in the tables of candidates; empty = not shown there.  brief: the
+      same in a terminal
     - listed: above its column in `prices show`; empty = told behind the line, where it has a price
-    - within: the kind whose count holds these tokens, too, and whose price they have without one of their own; None =
-      they are counted beside all others
-    - split: the kind with which it shares a column and a figure of usage, and from which these tokens are taken for
-      their price alone
+    - within: the kind whose count holds these tokens, too, and whose price they have without one
+      of their own; None = they are counted beside all others
+    - split: the kind with which it shares a column and a figure of usage, and from which these
+      tokens are taken for their price alone
     - cached: it is there only where a provider caches prompts
     - needed: a price entry must have it
     - at_most: kinds that never cost less; a price above theirs looks like a slip
     - usage: its field in Inspect's `ModelUsage`, or the further one that a provider's may have
-    - answered: where a provider's own answer has it, for what Inspect's usage leaves out: dotted paths below `usage`
+    - answered: where a provider's own answer has it, for what Inspect's usage leaves out: dotted
+      paths below `usage`
     - genai: its price in genai-prices, the preferred key first
     - others: names of its column in the tables of others
     - help: of its option in `prices add`
@@ -98,7 +105,8 @@ PROMPT_COLUMNS = tuple(dict.fromkeys(kind.column for kind in PROMPT))
 
 
 def record(name: str, fields: Sequence[str], defaults: Sequence[Any]) -> Any:
-    """A named tuple to inherit from, whose fields follow the rows above; `defaults` are of the last of them."""
+    """A named tuple to inherit from, whose fields follow the rows above; `defaults` are of the
+    last of them."""
     return namedtuple(name, fields, defaults=defaults)
 
 

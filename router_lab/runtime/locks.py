@@ -1,7 +1,8 @@
-"""A lock for a folder that one process at a time may write: a sweep's logs, a policy's releases, a store's state.
+"""A lock for a folder that one process at a time may write: a sweep's logs, a policy's releases, a
+store's state.
 
-The system's own lock (`flock`) on a file in the folder: it ends with the process that holds it, also by kill -9, so no
-lock is ever left behind, and the file that stays means nothing by itself.
+The system's own lock (`flock`) on a file in the folder: it ends with the process that holds it,
+also by kill -9, so no lock is ever left behind, and the file that stays means nothing by itself.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ _HELD: set[FolderLock] = set()
 
 
 class FolderLock:
-    """Holds `folder` for one process while the context lasts; the same process cannot hold it twice either.
+    """Holds `folder` for one process while the context lasts; the same process cannot hold it
+    twice either.
 
-    doing: what for, said to whoever finds it held ("a sweep"). wait_s: how long to wait for another holder.
-    Raises InputError if it is held by another all that time, or cannot be locked. A fork's child does not hold it.
+    doing: what for, said to whoever finds it held ("a sweep"). wait_s: how long to wait for
+    another holder. Raises InputError if it is held by another all that time, or cannot be locked.
+    A fork's child does not hold it.
     """
 
     def __init__(self, folder: str | os.PathLike[str], doing: str, *, wait_s: float = 0.0) -> None:
@@ -52,14 +55,22 @@ class FolderLock:
         self._descriptor = descriptor
         _HELD.add(self)
         with contextlib.suppress(OSError):  # who holds it is a courtesy; that it is held is not
-            said = {"pid": os.getpid(), "host": socket.gethostname(), "doing": self.doing, "since": int(time.time())}
+            said = {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "doing": self.doing,
+                "since": int(time.time()),
+            }
             os.ftruncate(descriptor, 0)
             os.write(descriptor, json.dumps(said).encode())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         if fcntl is not None and self._descriptor is not None:
-            # By name: a process forked while the lock was taken may have the descriptor, and `_not_mine` not know it.
+            # By name: a process forked while the lock was taken may have the descriptor, and
+            # `_not_mine` not know it.
             with contextlib.suppress(OSError):
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self._release()
@@ -75,7 +86,9 @@ class FolderLock:
         while not _try(descriptor, self.folder):
             if time.monotonic() >= until:
                 who = _holder(descriptor)
-                raise InputError(f"{self.folder}: {who} holds this folder; wait for it to end, or name another folder")
+                raise InputError(
+                    f"{self.folder}: {who} holds this folder; wait for it to end, or name another folder"
+                )
             time.sleep(0.02)
 
 
@@ -87,7 +100,9 @@ def _try(descriptor: int, folder: Path) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise InputError(f"{folder}: cannot be locked: {error.strerror}; name a folder on another disk") from error
+        raise InputError(
+            f"{folder}: cannot be locked: {error.strerror}; name a folder on another disk"
+        ) from error
     return True
 
 
@@ -100,7 +115,8 @@ def _holder(descriptor: int) -> str:
 
 
 def _not_mine() -> None:
-    """The child of a fork has the descriptor as well, and would keep the folder locked after its parent's end."""
+    """The child of a fork has the descriptor as well, and would keep the folder locked after its
+    parent's end."""
     for lock in list(_HELD):
         lock._release()
 

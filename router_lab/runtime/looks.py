@@ -1,7 +1,9 @@
-"""When a store looks at its source: a thread of its own, at intervals that no fleet shares, also after a fork.
+"""When a store looks at its source: a thread of its own, at intervals that no fleet shares, also
+after a fork.
 
-A look may hang for ever, on a dead disk or in the caller's own function. So nothing waits for one without a bound, and
-a look that ends after its thread was given up changes nothing: it carries the number of its turn.
+A look may hang for ever, on a dead disk or in the caller's own function. So nothing waits for one
+without a bound, and a look that ends after its thread was given up changes nothing: it carries the
+number of its turn.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ _ALL: weakref.WeakSet[Looks] = weakref.WeakSet()
 
 
 class Looks:
-    """Calls `look(turn)` in a daemon thread, at once and then every `interval_s` seconds, jittered by `rng`.
+    """Calls `look(turn)` in a daemon thread, at once and then every `interval_s` seconds, jittered
+    by `rng`.
 
     Raises ValueError for an interval that is not a finite number above 0.
     """
@@ -33,7 +36,8 @@ class Looks:
         self.interval_s = interval_s
         self._look, self._rng = look, rng
         self.asleep = False
-        """Whether this is a fork's child whose parent looked: it begins to with the first `wake`."""
+        """Whether this is a fork's child whose parent looked: it begins to with the first
+        `wake`."""
         self.turn = 0
         self._renew()
         _ALL.add(self)
@@ -52,13 +56,16 @@ class Looks:
             if self._thread is None:
                 self._stop = threading.Event()
                 self._thread = threading.Thread(
-                    target=self._run, args=(self.turn, self._stop), name="router-lab-policy-store", daemon=True
+                    target=self._run,
+                    args=(self.turn, self._stop),
+                    name="router-lab-policy-store",
+                    daemon=True,
                 )
                 self._thread.start()
 
     def stop(self, wait_s: float) -> None:
-        """End it; a look that is under way for `wait_s` seconds more is given up: it ends when it ends, and changes
-        nothing."""
+        """End it; a look that is under way for `wait_s` seconds more is given up: it ends when it
+        ends, and changes nothing."""
         with self._lock:
             self.asleep = False
             thread, self._thread = self._thread, None

@@ -1,4 +1,5 @@
-"""Which text of a conversation is routed on: one rule for what was measured and for what is asked."""
+"""Which text of a conversation is routed on: one rule for what was measured and for what is
+asked."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ _CHATML = re.compile(r"<\|im_start\|>[ ]*(\w+)[^\n]*\n(.*?)(?:<\|im_end\|>|\Z)",
 def last_user_text(messages: Any) -> str:
     """The text of the last user turn that has any, as the policy was fitted on: single questions.
 
-    System prompts, answers, tool calls and tool results (also those that Anthropic's API puts into user messages) are
-    passed over, so that an agent's growing context does not swamp what was asked. No user turn: the empty text.
+    System prompts, answers, tool calls and tool results (also those that Anthropic's API puts into
+    user messages) are passed over, so that an agent's growing context does not swamp what was
+    asked. No user turn: the empty text.
     """
     if not isinstance(messages, list | tuple):
         raise PolicyError(f"decide: prompt is {type(messages).__name__}, not a str or a list of messages")
@@ -30,7 +32,8 @@ def last_user_text(messages: Any) -> str:
 
 
 def last_user_turn(messages: list[Any] | tuple[Any, ...]) -> int | None:
-    """Where the last user turn with a text stands. PolicyError for what is no message before it was found."""
+    """Where the last user turn with a text stands. PolicyError for what is no message before it
+    was found."""
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
         if not isinstance(message, dict):
@@ -55,16 +58,19 @@ def text_of(content: Any) -> str:
 
 
 def plain_text(text: str) -> str:
-    """The text itself: a subclass (numpy's, an Enum's, a hostile one) may measure, cut or encode it otherwise."""
+    """The text itself: a subclass (numpy's, an Enum's, a hostile one) may measure, cut or encode
+    it otherwise."""
     return text if type(text) is str else str.__str__(text)
 
 
 def prompt_text(value: Any) -> str | None:
-    """The text of a `prompt` as tables hold it, equal to what `decide` reads of the same conversation.
+    """The text of a `prompt` as tables hold it, equal to what `decide` reads of the same
+    conversation.
 
-    A text is itself, unless it is JSON of messages, or ChatML: then it is read as those. Messages are a list (also
-    numpy's) of objects with a role, one such object, or an object with `messages`. None where there is no text to
-    route on (null, an image alone, no user turn). Raises ValueError for anything else: no text is made up.
+    A text is itself, unless it is JSON of messages, or ChatML: then it is read as those. Messages
+    are a list (also numpy's) of objects with a role, one such object, or an object with
+    `messages`. None where there is no text to route on (null, an image alone, no user turn).
+    Raises ValueError for anything else: no text is made up.
     """
     messages = messages_in(value)
     if messages is not None:
@@ -76,7 +82,9 @@ def prompt_text(value: Any) -> str | None:
         return None
     if isinstance(value, int | float):
         return str(value)
-    raise ValueError(f"`prompt` is {_short(value)}: neither a text nor messages (objects with `role` and `content`)")
+    raise ValueError(
+        f"`prompt` is {_short(value)}: neither a text nor messages (objects with `role` and `content`)"
+    )
 
 
 def messages_in(value: Any) -> list[dict[str, Any]] | None:
@@ -93,8 +101,8 @@ def messages_in(value: Any) -> list[dict[str, Any]] | None:
 
 
 def group_mark(value: Any) -> str | None:
-    """A mark of what a conversation's user turns hold beside text (images, files), None if nothing: two prompts of one
-    text about two pictures are two questions, not one asked twice."""
+    """A mark of what a conversation's user turns hold beside text (images, files), None if
+    nothing: two prompts of one text about two pictures are two questions, not one asked twice."""
     parts = [
         {key: item for key, item in part.items() if item is not None and key not in ("id", "internal")}
         for message in messages_in(value) or ()
@@ -109,7 +117,11 @@ def group_mark(value: Any) -> str | None:
 
 
 def _is_message(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("role") in _ROLES and bool(value.keys() & {"content", "tool_calls"})
+    return (
+        isinstance(value, dict)
+        and value.get("role") in _ROLES
+        and bool(value.keys() & {"content", "tool_calls"})
+    )
 
 
 def _in_text(text: str) -> list[dict[str, Any]] | None:

@@ -1,4 +1,5 @@
-"""The data of a policy. Nothing here decides anything: `policy` does, on these; `artifact` writes and reads them."""
+"""The data of a policy. Nothing here decides anything: `policy` does, on these; `artifact` writes
+and reads them."""
 
 from __future__ import annotations
 
@@ -39,18 +40,21 @@ class _Nothing(Mapping[str, Any]):
 _NOTHING = _Nothing()
 
 SCHEMA_VERSION = 3
-"""The newest. A policy whose points each follow predictions in one piece is still written as version 2, and as
-version 1 where it takes no vectors."""
+"""The newest. A policy whose points each follow predictions in one piece is still written as
+version 2, and as version 1 where it takes no vectors."""
 COST_LINKS = ("identity", "log2ish")
 VERDICTS = ("pass", "fail", "inconclusive")
 POOLED = 0
-"""Row of every per-suite table for an unknown or absent suite; suite i of `PolicySpec.suites` is row i + 1."""
+"""Row of every per-suite table for an unknown or absent suite; suite i of `PolicySpec.suites` is
+row i + 1."""
 
 
 class Candidate(NamedTuple):
-    """A model and the effort it is asked at (None = the provider's default). Two fields: nothing ever parses a string.
+    """A model and the effort it is asked at (None = the provider's default). Two fields: nothing
+    ever parses a string.
 
-    Being a tuple, it equals and hashes like the plain pair `(model, effort)`. Sorts by (model, effort or "").
+    Being a tuple, it equals and hashes like the plain pair `(model, effort)`. Sorts by (model,
+    effort or "").
     """
 
     model: str
@@ -60,7 +64,8 @@ class Candidate(NamedTuple):
         return (self[0], self[1] or "") < (other[0], other[1] or "")
 
     def __str__(self) -> str:
-        """For people only, escaped for a terminal; model ids hold '@', ':' and '/', so this is never read back."""
+        """For people only, escaped for a terminal; model ids hold '@', ':' and '/', so this is
+        never read back."""
         return visible(self.model if self.effort is None else f"{self.model} @ {self.effort}")
 
 
@@ -76,11 +81,13 @@ _Fields: Any = record(
 
 
 class Prices(_Fields):  # type: ignore[misc]
-    """Dollars per million tokens, by kind (`kinds.KINDS`): `input`, `output`, `cache_read` …; None = none is known.
+    """Dollars per million tokens, by kind (`kinds.KINDS`): `input`, `output`, `cache_read` …; None
+    = none is known.
 
-    `tiers` multiplies all of them (`batch: 0.5`); standard is 1 unless listed. A kind within another (`reasoning`) has
-    None where it is priced as that one. `per_1k_requests`: dollars per 1,000 requests beside their tokens. An artifact
-    holds it, and kinds that few models have, only where a model has them.
+    `tiers` multiplies all of them (`batch: 0.5`); standard is 1 unless listed. A kind within
+    another (`reasoning`) has None where it is priced as that one. `per_1k_requests`: dollars per
+    1,000 requests beside their tokens. An artifact holds it, and kinds that few models have, only
+    where a model has them.
     """
 
     __slots__ = ()
@@ -93,7 +100,9 @@ class Prices(_Fields):  # type: ignore[misc]
     def as_dict(self) -> dict[str, Any]:
         """As JSON, without what few models have and this one has not."""
         few = [key for key in _FEW if getattr(self, key) is None]
-        return {key: value for key, value in self._asdict().items() if key not in few} | {"tiers": dict(self.tiers)}
+        return {key: value for key, value in self._asdict().items() if key not in few} | {
+            "tiers": dict(self.tiers)
+        }
 
     def dearest(self, name: str) -> float:
         """What a token counted as that kind costs at most, whichever kind within it it is."""
@@ -101,12 +110,14 @@ class Prices(_Fields):  # type: ignore[misc]
 
 
 class Profile(NamedTuple):
-    """What is known of a candidate: the request as it was measured, prices, capacity, and how long it takes.
+    """What is known of a candidate: the request as it was measured, prices, capacity, and how long
+    it takes.
 
-    `request` is `{"api": "openai_chat" | "openai_responses" | "anthropic" | None, "arguments": {…},
-    "system": str | None, "few_shot": [{"user": …, "assistant": …}]}`. `tier_seconds` is the time within which a tier
-    answers (the 95th percentile of what was recorded, or what the provider promises). A tier that is neither priced
-    nor timed is not offered, except `standard`, which always is.
+    `request` is `{"api": "openai_chat" | "openai_responses" | "anthropic" | None, "arguments":
+    {…}, "system": str | None, "few_shot": [{"user": …, "assistant": …}]}`. `tier_seconds` is the
+    time within which a tier answers (the 95th percentile of what was recorded, or what the
+    provider promises). A tier that is neither priced nor timed is not offered, except `standard`,
+    which always is.
     """
 
     candidate: Candidate
@@ -119,7 +130,8 @@ class Profile(NamedTuple):
 
 
 def profile_from_dict(row: Mapping[str, Any]) -> Profile:
-    """A Profile from the dict that travels with outcomes (`df.attrs["candidates"]`): every key but `model` optional."""
+    """A Profile from the dict that travels with outcomes (`df.attrs["candidates"]`): every key but
+    `model` optional."""
     prices = row.get("prices")
     return Profile(
         candidate=Candidate(row["model"], row.get("effort")),
@@ -133,7 +145,8 @@ def profile_from_dict(row: Mapping[str, Any]) -> Profile:
 
 
 class Limits(NamedTuple):
-    """What a request should stay within, from the recorded distribution; None = nothing was recorded."""
+    """What a request should stay within, from the recorded distribution; None = nothing was
+    recorded."""
 
     max_tokens: int | None = None
     turns: int | None = None
@@ -141,7 +154,8 @@ class Limits(NamedTuple):
 
 
 class Route(NamedTuple):
-    """A row of the routing table: the candidate (column) for prompts of a suite, used only with verdict `pass`."""
+    """A row of the routing table: the candidate (column) for prompts of a suite, used only with
+    verdict `pass`."""
 
     candidate: int
     verdict: str
@@ -149,18 +163,20 @@ class Route(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Linear:
-    """Predictions `P[2c] = bias[suite row] + sum(weights[seen buckets]) * scale / sqrt(k) + (z @ dense) * dense_scale`,
-    and what the user's vector adds, for a policy fitted on vectors.
+    """Predictions `P[2c] = bias[suite row] + sum(weights[seen buckets]) * scale / sqrt(k) + (z @
+    dense) * dense_scale`, and what the user's vector adds, for a policy fitted on vectors.
 
-    k is the number of distinct features of the prompt (seen in fitting or not), z the standardised dense features in
-    units of 1/Z_UNIT. Columns 0..c-1 predict quality, c..2c-1 cost in dollars (through `cost_link`).
-    Integer sums are exact in any order: that is what makes decisions the same on every machine.
+    k is the number of distinct features of the prompt (seen in fitting or not), z the standardised
+    dense features in units of 1/Z_UNIT. Columns 0..c-1 predict quality, c..2c-1 cost in dollars
+    (through `cost_link`). Integer sums are exact in any order: that is what makes decisions the
+    same on every machine.
     """
 
     seen: NDArray[np.uint32]
     """[n] sorted bucket numbers that occurred in fitting."""
     weights: NDArray[np.int8]
-    """[n + 1, 2c]; row 0 is zero and stands for every bucket not seen, row i + 1 belongs to seen[i]."""
+    """[n + 1, 2c]; row 0 is zero and stands for every bucket not seen, row i + 1 belongs to
+    seen[i]."""
     scale: NDArray[np.float64]
     """[2c]"""
     bias: NDArray[np.float64]
@@ -188,9 +204,10 @@ class Linear:
         standard: VectorScale | None = None,
         vector: NDArray[np.floating[Any]] | None = None,
     ) -> Linear:
-        """From fitted floats: `weights` [n, 2c] for row sums over sqrt(k), `dense` [13, 2c] for z in units of 1/Z_UNIT
-        (divide a coefficient per standard deviation by Z_UNIT), `vector` [d, 2c] likewise for vectors standardised by
-        `standard` (None = no weight). Each column keeps its own scale."""
+        """From fitted floats: `weights` [n, 2c] for row sums over sqrt(k), `dense` [13, 2c] for z
+        in units of 1/Z_UNIT (divide a coefficient per standard deviation by Z_UNIT), `vector` [d,
+        2c] likewise for vectors standardised by `standard` (None = no weight). Each column keeps
+        its own scale."""
         small, scale = _quantise(np.concatenate([np.zeros((1, np.shape(weights)[1])), weights]), 127)
         medium, dense_scale = _quantise(dense, 32_767)
         return cls(
@@ -212,8 +229,8 @@ class Linear:
         cost_bounds: NDArray[np.floating[Any]],
         standard: VectorScale | None = None,
     ) -> Linear:
-        """A predictor of rates alone: every prompt of a suite gets `bias` of its row, and coverage is always 0. With
-        `standard` it takes vectors, which change nothing."""
+        """A predictor of rates alone: every prompt of a suite gets `bias` of its row, and coverage
+        is always 0. With `standard` it takes vectors, which change nothing."""
         columns = np.shape(bias)[1]
         empty = np.zeros((0, columns))
         return cls.quantised(
@@ -226,7 +243,9 @@ class Linear:
         )
 
 
-def _quantise(values: NDArray[np.floating[Any]], most: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _quantise(
+    values: NDArray[np.floating[Any]], most: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Whole numbers within ±most, and the scale of each column that turns them back."""
     peak = np.abs(values).max(axis=0, initial=0.0)
     scale = np.where(peak > 0, peak / most, 1.0).astype(np.float64)
@@ -253,14 +272,15 @@ def cost_from_link(value: NDArray[np.float64], link: str) -> NDArray[np.float64]
 
 
 def group_code(suite: str, group: str) -> int:
-    """The 64-bit mark under which a policy remembers that a group was used in its fit; the text is not recoverable
-    from it, but somebody who has a text can test whether it was used."""
+    """The 64-bit mark under which a policy remembers that a group was used in its fit; the text is
+    not recoverable from it, but somebody who has a text can test whether it was used."""
     return int.from_bytes(hashlib.sha256(f"{suite}\0{group}".encode("utf-8", "replace")).digest()[:8], "big")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class PolicySpec:
-    """All that `decide` depends on. c = len(profiles); per-suite tables have len(suites) + 1 rows, POOLED first."""
+    """All that `decide` depends on. c = len(profiles); per-suite tables have len(suites) + 1 rows,
+    POOLED first."""
 
     name: str
     profiles: tuple[Profile, ...]
@@ -274,17 +294,21 @@ class PolicySpec:
     point: str
     """Name of the point used when none is asked for."""
     coverage: float
-    """Least share of a prompt's features seen in fitting for the predictions to be trusted; above 1 = never."""
+    """Least share of a prompt's features seen in fitting for the predictions to be trusted; above
+    1 = never."""
     coverage_unknown: float | None = None
     """The same for a prompt whose suite is not named or not known; None = `coverage`."""
     routes: Mapping[str, Route]
     """By suite; suites without a row stay on the reference."""
     fallbacks: tuple[int, ...]
-    """All columns, best of their own (without escalation) first: who is asked when the chosen candidate cannot be."""
+    """All columns, best of their own (without escalation) first: who is asked when the chosen
+    candidate cannot be."""
     escalation: tuple[int, ...] = ()
-    """Columns in the order in which a failed check of the answer moves through them, as measured; then `fallbacks`."""
+    """Columns in the order in which a failed check of the answer moves through them, as measured;
+    then `fallbacks`."""
     eligible: NDArray[np.bool_] | None = None
-    """[suites + 1, c]: may be chosen (not only predicted) for that suite; None = all. The reference always may."""
+    """[suites + 1, c]: may be chosen (not only predicted) for that suite; None = all. The
+    reference always may."""
     limits: tuple[tuple[Limits, ...], ...] = ()
     """[suites + 1][c]; empty = none."""
     expires: str | None = None
@@ -294,12 +318,14 @@ class PolicySpec:
     certificate: Mapping[str, Any] = field(default_factory=dict)
     """certificate.json, as written by the fit; `decide` never reads it."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """Free JSON: seed, library versions, recipe digest. Nothing that changes from run to run, or the bytes would."""
+    """Free JSON: seed, library versions, recipe digest. Nothing that changes from run to run, or
+    the bytes would."""
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         return tuple(profile.candidate for profile in self.profiles)
 
     def coverage_needed(self, row: int) -> float:
-        """Least coverage for a prompt of the suite in this row of the tables, POOLED = of none that is known."""
+        """Least coverage for a prompt of the suite in this row of the tables, POOLED = of none
+        that is known."""
         return self.coverage if row != POOLED or self.coverage_unknown is None else self.coverage_unknown

@@ -1,4 +1,5 @@
-"""The .npy files of an artifact: dtype and shape are checked against the file's length before anything is allocated."""
+"""The .npy files of an artifact: dtype and shape are checked against the file's length before
+anything is allocated."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _HEADER = re.compile(
 
 
 def dump(array: NDArray[np.generic]) -> bytes:
-    """Version 1.0 of the .npy format, little-endian, C order; written here so that the bytes never depend on numpy."""
+    """Version 1.0 of the .npy format, little-endian, C order; written here so that the bytes never
+    depend on numpy."""
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     shape = f"({little.shape[0]},)" if little.ndim == 1 else f"({little.shape[0]}, {little.shape[1]})"
     header = f"{{'descr': '{little.dtype.str}', 'fortran_order': False, 'shape': {shape}, }}"
@@ -26,7 +28,8 @@ def dump(array: NDArray[np.generic]) -> bytes:
 
 
 def load(data: bytes, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """The array in `data`, without a copy and read-only. `shape` may hold -1 for a length to be taken from the file.
+    """The array in `data`, without a copy and read-only. `shape` may hold -1 for a length to be
+    taken from the file.
 
     PolicyError unless header, dtype, shape and the file's length agree exactly.
     """
@@ -40,7 +43,9 @@ def load(data: bytes, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[
     kind = match[1].decode("ascii")
     if kind != dtype:
         raise PolicyError(f"{name}: dtype {kind}, not {dtype}")
-    if len(found) != len(shape) or any(want not in (-1, have) for have, want in zip(found, shape, strict=True)):
+    if len(found) != len(shape) or any(
+        want not in (-1, have) for have, want in zip(found, shape, strict=True)
+    ):
         raise PolicyError(f"{name}: shape {found}, not {shape}")
     if len(data) - start != int(np.dtype(dtype).itemsize) * _product(found):
         raise PolicyError(f"{name}: {len(data) - start} bytes of data do not make shape {found} of {dtype}")

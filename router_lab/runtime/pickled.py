@@ -1,7 +1,7 @@
 """Policies and decisions between processes of one's own (multiprocessing, Ray, Celery), by pickle.
 
-A pickle runs what it likes when it is read, so it is no way to hand a policy to anybody: that is the artifact, and
-nothing in router_lab ever unpickles.
+A pickle runs what it likes when it is read, so it is no way to hand a policy to anybody: that is
+the artifact, and nothing in router_lab ever unpickles.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def policy_parts(
 
 
 def reduced_decision(decision: Decision, order: tuple[str, ...]) -> tuple[Any, ...]:
-    """`__reduce__` of a Decision: the class, and its parts in `order`, of the policy only what its answers need."""
+    """`__reduce__` of a Decision: the class, and its parts in `order`, of the policy only what its
+    answers need."""
     parts = {name: getattr(decision, name) for name in order}
     return _decision, (type(decision), tuple((parts | {"_spec": _light(parts["_spec"])}).values()))
 
@@ -60,7 +61,8 @@ def _light(spec: PolicySpec) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """`value` with plain dicts where it has other mappings, such as read-only views, which pickle cannot take."""
+    """`value` with plain dicts where it has other mappings, such as read-only views, which pickle
+    cannot take."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple):

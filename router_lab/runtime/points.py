@@ -1,7 +1,7 @@
 """Operating points: a few pieces, one of which acts on a request, drawn by the hash of its `key`.
 
-A point is a tuple of pieces. Piece i acts where the draw lies between the sum of the shares before it and that sum and
-its own; where it lies beyond them all, the reference serves.
+A point is a tuple of pieces. Piece i acts where the draw lies between the sum of the shares before
+it and that sum and its own; where it lies beyond them all, the reference serves.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ NEAR = 1e-9
 
 
 class Follow(NamedTuple):
-    """Follows predictions: utility is `quality - tradeoff * cost_usd`; another candidate replaces the reference if its
-    utility is greater by more than `guard`. `share`: of all requests, drawn by `key`."""
+    """Follows predictions: utility is `quality - tradeoff * cost_usd`; another candidate replaces
+    the reference if its utility is greater by more than `guard`. `share`: of all requests, drawn
+    by `key`."""
 
     tradeoff: float
     guard: float
@@ -30,8 +31,9 @@ class Follow(NamedTuple):
 
 
 class Assign(NamedTuple):
-    """The same candidate for every prompt of a suite, whatever is predicted: `table` has its column by suite, row
-    POOLED (no suite, or an unknown one) first. `share`: of all requests, drawn by `key`."""
+    """The same candidate for every prompt of a suite, whatever is predicted: `table` has its
+    column by suite, row POOLED (no suite, or an unknown one) first. `share`: of all requests,
+    drawn by `key`."""
 
     table: tuple[int, ...]
     share: float = 1.0
@@ -43,7 +45,8 @@ Point = tuple[Piece, ...]
 
 
 def ends_of(point: Point) -> tuple[float, ...]:
-    """Where each piece's stretch of the draw ends, in [0, 1]; the reference's goes from the last to 1."""
+    """Where each piece's stretch of the draw ends, in [0, 1]; the reference's goes from the last
+    to 1."""
     ends = [min(end, 1.0) for end in accumulate(piece.share for piece in point)]
     if ends[-1] >= 1.0 - NEAR:
         ends[-1] = 1.0
@@ -65,8 +68,8 @@ FEW = 3
 
 
 def described(point: Point, candidates: Sequence[object], digits: int = 6) -> str:
-    """For people, in a line: `tradeoff 10, guard 0.02, mix 0.75`, a few pieces with their shares, or how much of what
-    more of them do; `candidates` by column."""
+    """For people, in a line: `tradeoff 10, guard 0.02, mix 0.75`, a few pieces with their shares,
+    or how much of what more of them do; `candidates` by column."""
     if len(point) == 1 and isinstance(point[0], Follow):
         return f"{_rule(point[0], digits)}, mix {point[0].share:.{digits}g}"
     told = pieces_described(point, candidates, digits) if len(point) <= FEW else [_summed(point, digits)]
@@ -74,14 +77,17 @@ def described(point: Point, candidates: Sequence[object], digits: int = 6) -> st
 
 
 def pieces_described(point: Point, candidates: Sequence[object], digits: int = 6) -> list[str]:
-    """For people, a line for each piece: its share and what it does, in the order in which they are drawn."""
+    """For people, a line for each piece: its share and what it does, in the order in which they
+    are drawn."""
     told = (_rule(p, digits) if isinstance(p, Follow) else _assigned(p.table, candidates) for p in point)
     return [f"{piece.share:.{digits}g} {text}" for piece, text in zip(point, told, strict=True)]
 
 
 def _summed(point: Point, digits: int) -> str:
     rules = [piece for piece in point if isinstance(piece, Follow)]
-    least, most = (f"{end(p.tradeoff for p in rules):.{digits}g}" for end in (min, max)) if rules else ("", "")
+    least, most = (
+        (f"{end(p.tradeoff for p in rules):.{digits}g}" for end in (min, max)) if rules else ("", "")
+    )
     shares = [fsum(piece.share for piece in point if isinstance(piece, kind)) for kind in (Follow, Assign)]
     told = [f"{shares[0]:.{digits}g} by predictions (tradeoff {least} to {most})"] if rules else []
     told += [f"{shares[1]:.{digits}g} one candidate by suite"] if len(rules) < len(point) else []
@@ -128,7 +134,9 @@ def point_in_pieces(name: str, rows: list[Any]) -> Point:
 
 def _piece_in(where: str, row: Any) -> Piece:
     if not isinstance(row, dict) or ("table" in row) == bool(row.keys() & {"tradeoff", "guard"}):
-        raise PolicyError(f"{where}: needs `share` and either `tradeoff` and `guard` or `table`, not {shown(row)}")
+        raise PolicyError(
+            f"{where}: needs `share` and either `tradeoff` and `guard` or `table`, not {shown(row)}"
+        )
     only_keys(row, frozenset({"share", *(["table"] if "table" in row else ["tradeoff", "guard"])}), where)
     try:
         if "table" in row:

@@ -25,11 +25,11 @@ from router_lab.runtime.vectors import Vector, Vectors
 
 
 class Policy:
-    """An immutable policy, safe to share among threads. Build one from a `PolicySpec` (fit does) or load one with
-    `router_lab.load_policy`.
+    """An immutable policy, safe to share among threads. Build one from a `PolicySpec` (fit does)
+    or load one with `router_lab.load_policy`.
 
-    `revision` names the artifact that it came from; None for a policy not yet saved. `clock` gives UTC seconds and is
-    only looked at for `expires`.
+    `revision` names the artifact that it came from; None for a policy not yet saved. `clock` gives
+    UTC seconds and is only looked at for `expires`.
     """
 
     __slots__ = (
@@ -81,14 +81,17 @@ class Policy:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For processes of one's own; what others are to load is the artifact. PolicyError for a clock that cannot be
-        pickled."""
+        """For processes of one's own; what others are to load is the artifact. PolicyError for a
+        clock that cannot be pickled."""
         return restored, pickled.policy_parts(self.spec, self.revision, self._clock)
 
     def renewed(self, *, revision: str | None, clock: Callable[[], float] = time.time) -> Policy:
         """The same policy under another revision and clock, sharing all tables."""
         twin = object.__new__(Policy)
-        twin._set(**{name: getattr(self, name) for name in Policy.__slots__} | {"revision": revision, "_clock": clock})
+        twin._set(
+            **{name: getattr(self, name) for name in Policy.__slots__}
+            | {"revision": revision, "_clock": clock}
+        )
         return twin
 
     @property
@@ -98,7 +101,8 @@ class Policy:
 
     @property
     def vector_length(self) -> int | None:
-        """How many numbers a `vector` must have; None where the policy was fitted without vectors and takes none."""
+        """How many numbers a `vector` must have; None where the policy was fitted without vectors
+        and takes none."""
         known = self.spec.linear.vector
         return None if known is None else len(known.standard.centre)
 
@@ -123,18 +127,21 @@ class Policy:
         key: str | bytes | None = None,
         vector: Vector | None = None,
     ) -> Decision:
-        """Choose who serves `prompt` (a text, or chat messages: their last user turn). No I/O, no logging.
+        """Choose who serves `prompt` (a text, or chat messages: their last user turn). No I/O, no
+        logging.
 
-        suite: name of the suite that the prompt belongs to, if known. tiers: those the caller can wait for.
-        allowed: the only candidates that may serve. max_cost_usd, min_quality: bounds on the predictions.
-        deadline_s: seconds until the answer is needed. context_tokens: size of the whole context (None: guessed from
-        the text). previous, cached_tokens: who served the conversation so far, and how much of the context its prompt
-        cache holds. point: name of an operating point. key: what chance is drawn by (None: the capped prompt).
-        vector: the numbers that the fit had for each sample in column `vector`; None, or one with NaN or infinity in
-        it, is missing and counts as their mean (`Decision.vector_missing`).
+        suite: name of the suite that the prompt belongs to, if known. tiers: those the caller can
+        wait for. allowed: the only candidates that may serve. max_cost_usd, min_quality: bounds on
+        the predictions. deadline_s: seconds until the answer is needed. context_tokens: size of
+        the whole context (None: guessed from the text). previous, cached_tokens: who served the
+        conversation so far, and how much of the context its prompt cache holds. point: name of an
+        operating point. key: what chance is drawn by (None: the capped prompt). vector: the
+        numbers that the fit had for each sample in column `vector`; None, or one with NaN or
+        infinity in it, is missing and counts as their mean (`Decision.vector_missing`).
 
-        A constraint that nobody meets never raises: the candidates that come nearest are left, and the decision's
-        `unmet` and reason say so. PolicyError only for arguments that can never be valid, whatever the text.
+        A constraint that nobody meets never raises: the candidates that come nearest are left, and
+        the decision's `unmet` and reason say so. PolicyError only for arguments that can never be
+        valid, whatever the text.
         """
         return self.answer(
             read(
@@ -144,8 +151,8 @@ class Policy:
         )  # fmt: skip
 
     def answer(self, asked: Asked) -> Decision:
-        """`decide`, for what was read before; PolicyError only for a point that is not this policy's, `allowed` that
-        names nobody it knows, and a vector that it cannot take."""
+        """`decide`, for what was read before; PolicyError only for a point that is not this
+        policy's, `allowed` that names nobody it knows, and a vector that it cannot take."""
         now = self._clock()  # a caller's own: not within the turn
         with turns.TURN:
             return self._answer(asked, now)
@@ -186,7 +193,9 @@ class Policy:
             return self._chooser.points[self.spec.point if name is None else name]
         except (KeyError, TypeError):
             known = ", ".join(sorted(self.spec.points))
-            raise PolicyError(f"decide: point {shown(name)} is not one of this policy's: {known}"[:1000]) from None
+            raise PolicyError(
+                f"decide: point {shown(name)} is not one of this policy's: {known}"[:1000]
+            ) from None
 
     def _rows(self, suites: Sequence[str | None] | None, count: int) -> NDArray[np.int64]:
         """Rows of the suites in the tables; None or unknown = POOLED."""
@@ -194,7 +203,9 @@ class Policy:
             return np.zeros(count, np.int64)
         if len(suites) != count:
             raise PolicyError(f"predict: {len(suites)} suites for {count} prompts")
-        return np.array([POOLED if suite is None else self._row.get(suite, POOLED) for suite in suites], np.int64)
+        return np.array(
+            [POOLED if suite is None else self._row.get(suite, POOLED) for suite in suites], np.int64
+        )
 
     def covered(
         self,
@@ -203,24 +214,34 @@ class Policy:
         vectors: Vectors | None = None,
         point: str | None = None,
     ) -> NDArray[np.bool_]:
-        """[n]: whether enough is known of each prompt for its point to decide, not the routing table: enough of it was
-        seen in fitting, or its suite is known and the point follows no prediction."""
+        """[n]: whether enough is known of each prompt for its point to decide, not the routing
+        table: enough of it was seen in fitting, or its suite is known and the point follows no
+        prediction."""
         at, rows = self._point(point), self._rows(suites, len(prompts))
         known = self._chooser.covered_many(self.predictions(prompts, suites, vectors).coverage, rows)
         return known if at.follows else known | (rows != POOLED)
 
     def predictions(
-        self, prompts: Sequence[str], suites: Sequence[str | None] | None = None, vectors: Vectors | None = None
+        self,
+        prompts: Sequence[str],
+        suites: Sequence[str | None] | None = None,
+        vectors: Vectors | None = None,
     ) -> Predictions:
-        """quality [n, c], cost_usd [n, c] and coverage [n]: to the last bit what `decide` sees for each prompt."""
+        """quality [n, c], cost_usd [n, c] and coverage [n]: to the last bit what `decide` sees for
+        each prompt."""
         return self._predictor.many(prompts, self._rows(suites, len(prompts)), vectors)
 
     def predict(
-        self, prompts: Sequence[str], suites: Sequence[str | None] | None = None, vectors: Vectors | None = None
+        self,
+        prompts: Sequence[str],
+        suites: Sequence[str | None] | None = None,
+        vectors: Vectors | None = None,
     ) -> tuple[Floats, Floats]:
-        """Predicted quality [n, c] in [0, 1] and cost_usd [n, c]; a suite that is None or unknown gets pooled rates.
+        """Predicted quality [n, c] in [0, 1] and cost_usd [n, c]; a suite that is None or unknown
+        gets pooled rates.
 
-        `vectors`: [n, d] or n of them, None = missing; PolicyError for another length, or a policy without vectors.
+        `vectors`: [n, d] or n of them, None = missing; PolicyError for another length, or a policy
+        without vectors.
         """
         found = self.predictions(prompts, suites, vectors)
         return found.quality, found.cost_usd
@@ -232,8 +253,8 @@ class Policy:
         point: str | None = None,
         vectors: Vectors | None = None,
     ) -> Floats:
-        """[n, c]: the probability, over `key`, with which `decide(prompt, suite=…, point=…, vector=…)` picks each
-        candidate.
+        """[n, c]: the probability, over `key`, with which `decide(prompt, suite=…, point=…,
+        vector=…)` picks each candidate.
 
         Rows sum to 1. The date is not looked at: an expired policy gets the shares it had.
         """

@@ -1,4 +1,5 @@
-"""Predictions of a policy, one prompt or many, by the same steps in the same order: equal to the last bit."""
+"""Predictions of a policy, one prompt or many, by the same steps in the same order: equal to the
+last bit."""
 
 from __future__ import annotations
 
@@ -28,14 +29,16 @@ class Predictions(NamedTuple):
 
 
 class Predictor:
-    """`Linear` unpacked for speed: bucket -> row of weights, and count -> standard score of each dense feature."""
+    """`Linear` unpacked for speed: bucket -> row of weights, and count -> standard score of each
+    dense feature."""
 
     def __init__(self, spec: PolicySpec) -> None:
         linear = spec.linear
         self._featuriser = spec.featuriser
         self._link = linear.cost_link
         self._half = len(spec.profiles)
-        # As small as it can be: where a request finds it out of the processor's caches, half of the time is its.
+        # As small as it can be: where a request finds it out of the processor's caches, half of
+        # the time is its.
         self._row_of: NDArray[Any] = np.zeros(
             spec.featuriser.buckets, np.uint16 if len(linear.seen) < 1 << 16 else np.int32
         )
@@ -43,7 +46,8 @@ class Predictor:
         self._rows = linear.weights
         self._blind = not (len(linear.seen) or linear.dense.any())
         self._scale, self._bias = linear.scale, linear.bias
-        # Whole numbers, whose products sum to less than 2**53: exact as float64 in whatever order BLAS adds them.
+        # Whole numbers, whose products sum to less than 2**53: exact as float64 in whatever order
+        # BLAS adds them.
         self._dense, self._dense_scale = linear.dense.astype(np.float64), linear.dense_scale
         # The link is monotone, so bounds on dollars can be set before it.
         least, most = cost_to_link(linear.cost_bounds, linear.cost_link)
@@ -55,7 +59,8 @@ class Predictor:
         self._steering = None if linear.vector is None else Steering(linear.vector)
 
     def steered(self, vector: Any) -> Floats | None:
-        """[2c] what the caller's vector adds to predictions, None where it counts as missing. Raises PolicyError."""
+        """[2c] what the caller's vector adds to predictions, None where it counts as missing.
+        Raises PolicyError."""
         return self._vectors("decide: vector").one(vector)
 
     def _vectors(self, what: str) -> Steering:
@@ -64,8 +69,8 @@ class Predictor:
         return self._steering
 
     def one(self, text: str, row: int, added: Floats | None = None) -> tuple[Floats, Floats, float]:
-        """(quality [c], cost_usd [c], coverage) of one text; `row` is the suite's row in the tables, `added` what the
-        vector adds."""
+        """(quality [c], cost_usd [c], coverage) of one text; `row` is the suite's row in the
+        tables, `added` what the vector adds."""
         if self._blind and added is None:  # no text changes anything
             values, coverage = self._bias[row].copy(), 0.0
         else:
@@ -83,8 +88,11 @@ class Predictor:
         np.minimum(values, self._most, out=values)
         return values[: self._half], cost_from_link(values[self._half :], self._link), coverage
 
-    def many(self, texts: Sequence[str], rows: NDArray[np.integer[Any]], vectors: Vectors | None = None) -> Predictions:
-        """Of n texts; `rows` [n], `vectors` n of them, None = missing. Raises PolicyError for what is no vector."""
+    def many(
+        self, texts: Sequence[str], rows: NDArray[np.integer[Any]], vectors: Vectors | None = None
+    ) -> Predictions:
+        """Of n texts; `rows` [n], `vectors` n of them, None = missing. Raises PolicyError for what
+        is no vector."""
         steering = None if vectors is None else self._vectors("predict: vectors")
         found = [self._sums(text) for text in texts]
         width = 2 * self._half
@@ -103,15 +111,19 @@ class Predictor:
         values += self._bias[rows]
         np.maximum(values, self._least, out=values)
         np.minimum(values, self._most, out=values)
-        return Predictions(values[:, : self._half], cost_from_link(values[:, self._half :], self._link), seen / size)
+        return Predictions(
+            values[:, : self._half], cost_from_link(values[:, self._half :], self._link), seen / size
+        )
 
     def _sums(self, text: str) -> tuple[NDArray[Any], Floats, int, int]:
-        """Whole-number sums [2c] of hashed and of dense weights; features seen in fitting, and in all."""
+        """Whole-number sums [2c] of hashed and of dense weights; features seen in fitting, and in
+        all."""
         bag, counts = extract(text, buckets=self._featuriser.buckets, cap=self._featuriser.cap)
         rows = self._row_of[bag]
         weights = self._rows.take(rows, 0)
         if weights.size < len(_ONES):
-            # A third faster. Exact: whole numbers, of which even MAX_CAP characters have too few to reach 2**24.
+            # A third faster. Exact: whole numbers, of which even MAX_CAP characters have too few
+            # to reach 2**24.
             sums = _ONES[: len(weights)] @ weights.astype(np.float32)
         else:
             sums = np.add.reduce(weights, 0, np.int32)

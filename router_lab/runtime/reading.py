@@ -1,4 +1,5 @@
-"""Files from outside, read: regular ones, of a bounded size, and nothing that could answer for ever or never."""
+"""Files from outside, read: regular ones, of a bounded size, and nothing that could answer for
+ever or never."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ MOST = 1 << 31
 def open_regular(path: str | os.PathLike[str], most: int | None = None) -> BinaryIO:
     """The regular file `path`, open for reading; of up to `most` bytes, if given.
 
-    Neither a device nor a pipe is opened, which could answer for ever or never. Raises InputError: the file, what is
-    wrong with it and what to do.
+    Neither a device nor a pipe is opened, which could answer for ever or never. Raises InputError:
+    the file, what is wrong with it and what to do.
     """
     try:
         return _opened(os.fspath(path), most)
@@ -33,7 +34,8 @@ def open_regular(path: str | os.PathLike[str], most: int | None = None) -> Binar
 
 
 def read_regular(path: str | os.PathLike[str], most: int = MOST) -> bytes:
-    """The bytes of the regular file `path`, of which there are `most` at most. Raises InputError as `open_regular`."""
+    """The bytes of the regular file `path`, of which there are `most` at most. Raises InputError
+    as `open_regular`."""
     try:
         return read_bytes(path, most)
     except (OSError, ValueError) as error:
@@ -41,7 +43,8 @@ def read_regular(path: str | os.PathLike[str], most: int = MOST) -> bytes:
 
 
 def unpacked(data: bytes, most: int = MOST) -> bytes:
-    """What gzip packed into `data`, `most` bytes at most. Raises OSError, EOFError and zlib.error as `gzip` does."""
+    """What gzip packed into `data`, `most` bytes at most. Raises OSError, EOFError and zlib.error
+    as `gzip` does."""
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
         found = packed.read(most + 1)
     if len(found) > most:
@@ -50,10 +53,13 @@ def unpacked(data: bytes, most: int = MOST) -> bytes:
 
 
 def read_bytes(path: str | os.PathLike[str], most: int = MOST, *, follow: bool = True) -> bytes:
-    """`read_regular` for those who tell of an error themselves. follow: False refuses a symlink. Raises OSError."""
+    """`read_regular` for those who tell of an error themselves. follow: False refuses a symlink.
+    Raises OSError."""
     path = os.fspath(path)
     with _opened(path, most, follow) as handle:
-        data = handle.read(os.fstat(handle.fileno()).st_size + 1)  # asking for `most` would map that much memory first
+        data = handle.read(
+            os.fstat(handle.fileno()).st_size + 1
+        )  # asking for `most` would map that much memory first
         while more := handle.read(1 << 16):  # it grew
             if len(data) > most:
                 break
@@ -64,9 +70,12 @@ def read_bytes(path: str | os.PathLike[str], most: int = MOST, *, follow: bool =
 
 
 def _opened(path: str, most: int | None, follow: bool = True) -> BinaryIO:
-    # Looked at before it is opened, which may do something to a device; and again, lest it was changed between.
+    # Looked at before it is opened, which may do something to a device; and again, lest it was
+    # changed between.
     _refuse_other(Path(path).stat(follow_symlinks=follow), path, most)
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    flags = (
+        os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
     flags |= 0 if follow else getattr(os, "O_NOFOLLOW", 0)
     descriptor = os.open(path, flags)
     try:

@@ -1,4 +1,5 @@
-"""Why: a sentence for every code of a decision, and the sentences about what it could not do as asked."""
+"""Why: a sentence for every code of a decision, and the sentences about what it could not do as
+asked."""
 
 from __future__ import annotations
 
@@ -15,19 +16,18 @@ if TYPE_CHECKING:
 NO_POLICY = "default"
 """The revision of what serves before a policy is loaded."""
 BARE = ("default", "outside")
-"""Codes of a `PolicyStore`'s decisions for a candidate of which no policy knows anything: no figure, no request that
-was measured, and no bound on predictions that could be shown to be met."""
+"""Codes of a `PolicyStore`'s decisions for a candidate of which no policy knows anything: no
+figure, no request that was measured, and no bound on predictions that could be shown to be met."""
 
 
 def reason(decision: Decision) -> str:
-    """The sentence of the code, before it what of the request this policy does not know, after it what is unmet."""
+    """The sentence of the code, before it what of the request this policy does not know, after it
+    what is unmet."""
     sentence = SENTENCES[decision.code](decision)
     if decision.unknown_suite is not None:
         sentence = f"suite {decision.unknown_suite[:80]!r} is not in this policy: {sentence}"
     if decision.unknown_point is not None:
-        sentence = (
-            f"point {shown(decision.unknown_point)} is not in this policy, so its default point decides: {sentence}"
-        )
+        sentence = f"point {shown(decision.unknown_point)} is not in this policy, so its default point decides: {sentence}"
     return sentence + "".join(_unmet(decision))
 
 
@@ -78,7 +78,11 @@ def _group(decision: Decision) -> str:
 
 
 def _serving(decision: Decision) -> str:
-    return "the default, which serves until a policy is loaded" if decision.revision == NO_POLICY else "this policy"
+    return (
+        "the default, which serves until a policy is loaded"
+        if decision.revision == NO_POLICY
+        else "this policy"
+    )
 
 
 def _last(decision: Decision) -> str:
@@ -86,14 +90,20 @@ def _last(decision: Decision) -> str:
 
 
 SENTENCES: dict[str, Callable[[Decision], str]] = {
-    "predicted": lambda d: f"its quality less cost beats the reference's by more than the guard: {_against(d)}",
+    "predicted": lambda d: (
+        f"its quality less cost beats the reference's by more than the guard: {_against(d)}"
+    ),
     "kept": lambda d: f"it served the conversation so far and still {_kept(d)}: {_against(d)}",
     "reference": lambda _: "the reference: nobody is predicted to beat it by more than the guard",
     "mixed": lambda d: (
         f"the reference: {_another(d)}, but this key is not among the {part(mix_of(d._point))} that move"
     ),
-    "assigned": lambda d: f"{_assigning(d)} it every prompt of {_group(d)}, whatever is predicted: {_against(d)}",
-    "barred": lambda d: f"the reference: the constraints exclude the candidate that the policy assigns {_group(d)} to",
+    "assigned": lambda d: (
+        f"{_assigning(d)} it every prompt of {_group(d)}, whatever is predicted: {_against(d)}"
+    ),
+    "barred": lambda d: (
+        f"the reference: the constraints exclude the candidate that the policy assigns {_group(d)} to"
+    ),
     "table": lambda d: f"the suite's routing table names it with verdict pass; {_uncovered(d)}",
     "uncovered": lambda d: f"the reference: {_uncovered(d)} and no proven routing row helps",
     "sticky": lambda _: (
@@ -102,7 +112,9 @@ SENTENCES: dict[str, Callable[[Decision], str]] = {
     "expired": lambda d: f"the reference: the policy expired on {d._spec.expires}",
     "only": lambda _: "the constraints exclude the reference, and of those left it is the best",
     "escalated": lambda d: f"the answer of {_last(d)} failed its check: next in the escalation order",
-    "unmeasured": lambda d: f"the answer of {_last(d)} failed its check: the next fallback, a step never measured",
+    "unmeasured": lambda d: (
+        f"the answer of {_last(d)} failed its check: the next fallback, a step never measured"
+    ),
     "fallback": lambda d: f"{_last(d)} could not serve: the next fallback",
     "default": lambda _: "no policy is loaded: the default named in code",
     "outside": lambda d: (

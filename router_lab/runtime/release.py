@@ -1,9 +1,10 @@
 """RELEASE.json: which revision of a policy is published, signed with Ed25519 (extra `sign`).
 
-It stands beside the revisions, in policies/<name>/, because publishing is not part of an artifact. `publish` writes it
-with `build_release`; loaders verify it. What is signed are canonical bytes of the release's fields after a prefix that
-no other signature shares. Whether a signature is required, by which key, and of which policy and alias, is the loader's
-setting. There are two forms, both specified in docs/artifact-format.md: a release that never expires is written in the
+It stands beside the revisions, in policies/<name>/, because publishing is not part of an artifact.
+`publish` writes it with `build_release`; loaders verify it. What is signed are canonical bytes of
+the release's fields after a prefix that no other signature shares. Whether a signature is
+required, by which key, and of which policy and alias, is the loader's setting. There are two
+forms, both specified in docs/artifact-format.md: a release that never expires is written in the
 first, which every loader reads.
 """
 
@@ -17,7 +18,14 @@ from typing import Any, NamedTuple
 
 from router_lab.runtime import jsonio
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.keys import fingerprint, keygen, load_private_key, load_public_key, named, trusted_keys
+from router_lab.runtime.keys import (
+    fingerprint,
+    keygen,
+    load_private_key,
+    load_public_key,
+    named,
+    trusted_keys,
+)
 from router_lab.runtime.model import VERDICTS
 from router_lab.runtime.reading import read_bytes
 
@@ -48,8 +56,8 @@ RELEASE = "RELEASE.json"
 NUMBERS = 2**53
 """Numbers of releases lie below."""
 LARGEST_STEP = 1_000_000
-"""A release number may be this much above the one before. A greater step is no publisher's: it would leave no number
-for those that come after (TUF calls it a fast-forward attack)."""
+"""A release number may be this much above the one before. A greater step is no publisher's: it
+would leave no number for those that come after (TUF calls it a fast-forward attack)."""
 _PREFIX = {1: b"router-lab release 1\n", 2: b"router-lab release 2\n"}
 _LARGEST = 1 << 16
 _DIGITS = set("0123456789abcdef")
@@ -58,9 +66,10 @@ _FOR_EVER = 253_402_300_800.0  # the year 10000
 
 
 class Release(NamedTuple):
-    """What is published. `number` grows with every release, also when an old revision is put back, so that an older
-    release can be told from a newer one; `parent` is the revision that it replaced; `expires` is the moment from which
-    no loader takes it any more, in whole UTC seconds, None for never."""
+    """What is published. `number` grows with every release, also when an old revision is put back,
+    so that an older release can be told from a newer one; `parent` is the revision that it
+    replaced; `expires` is the moment from which no loader takes it any more, in whole UTC seconds,
+    None for never."""
 
     name: str
     alias: str
@@ -72,8 +81,8 @@ class Release(NamedTuple):
 
 
 class Located(NamedTuple):
-    """A published revision's directory, its release, the bytes of the RELEASE.json that was believed, and the
-    fingerprint of the key that signed it, where a signature was asked for."""
+    """A published revision's directory, its release, the bytes of the RELEASE.json that was
+    believed, and the fingerprint of the key that signed it, where a signature was asked for."""
 
     directory: Path
     release: Release
@@ -82,7 +91,8 @@ class Located(NamedTuple):
 
 
 def build_release(release: Release, private_key: bytes | str | os.PathLike[str] | None = None) -> bytes:
-    """The bytes of RELEASE.json, signed if a private key (PEM, or the path of a PEM file) is given."""
+    """The bytes of RELEASE.json, signed if a private key (PEM, or the path of a PEM file) is
+    given."""
     _check(release)
     row, key, text = release_row(release), None, None
     if private_key is not None:
@@ -98,7 +108,8 @@ def sign_release(data: bytes, private_key: bytes | str | os.PathLike[str]) -> by
 
 
 def parse_release(data: bytes) -> tuple[Release, bytes | None]:
-    """(release, signature or None) of the bytes of a RELEASE.json; nothing is verified but the form."""
+    """(release, signature or None) of the bytes of a RELEASE.json; nothing is verified but the
+    form."""
     release, signature, _ = _parse(data)
     return release, signature
 
@@ -128,12 +139,14 @@ def _parse(data: bytes) -> tuple[Release, bytes | None, str | None]:
 
 
 def verify_release(data: bytes, public_key: Any) -> Release:
-    """The release in `data` if it is signed with a key in `public_key` (any form of `keys.trusted_keys`)."""
+    """The release in `data` if it is signed with a key in `public_key` (any form of
+    `keys.trusted_keys`)."""
     return verified_release(data, public_key)[0]
 
 
 def verified_release(data: bytes, public_key: Any) -> tuple[Release, str]:
-    """(release, fingerprint of the key that signed it), by a key of `public_key` whose scope covers the release.
+    """(release, fingerprint of the key that signed it), by a key of `public_key` whose scope
+    covers the release.
 
     Raises PolicyError naming the keys that are trusted.
     """
@@ -167,7 +180,8 @@ def verified_release(data: bytes, public_key: Any) -> tuple[Release, str]:
 
 
 def release_expired(release: Release, now: float) -> bool:
-    """Whether loaders refuse the release at `now` (UTC seconds). A clock that tells no time leaves nothing valid."""
+    """Whether loaders refuse the release at `now` (UTC seconds). A clock that tells no time leaves
+    nothing valid."""
     return release.expires is not None and not now < release.expires
 
 
@@ -177,7 +191,8 @@ def moment(seconds: float) -> str:
 
 
 def read_release_bytes(directory: Path) -> bytes:
-    """The bytes of RELEASE.json in `directory`: a regular file, or a symlink to one, of at most 64 KiB."""
+    """The bytes of RELEASE.json in `directory`: a regular file, or a symlink to one, of at most 64
+    KiB."""
     path = directory / RELEASE
     try:
         return read_bytes(path, _LARGEST)
@@ -187,15 +202,19 @@ def read_release_bytes(directory: Path) -> bytes:
 
 
 def resolve(path: Path, public_key: Any, *, signed: bool) -> tuple[Path, Release]:
-    """The directory of the published revision, and its release. `path` is policies/<name> or a revision in it."""
+    """The directory of the published revision, and its release. `path` is policies/<name> or a
+    revision in it."""
     found = locate(path, public_key, signed=signed)
     return found.directory, found.release
 
 
-def locate(path: Path, public_key: Any, *, signed: bool, name: str | None = None, alias: str | None = None) -> Located:
+def locate(
+    path: Path, public_key: Any, *, signed: bool, name: str | None = None, alias: str | None = None
+) -> Located:
     """What RELEASE.json publishes in `path`, which is policies/<name> or a revision in it.
 
-    signed: it must be signed with a key in `public_key`. name, alias: what the release must be of, if given.
+    signed: it must be signed with a key in `public_key`. name, alias: what the release must be of,
+    if given.
     """
     if signed and public_key is None:
         raise PolicyError('load_policy: verify="signature" needs public_key')
@@ -258,12 +277,20 @@ def _check(release: Release) -> None:
         value = getattr(release, key)
         if not isinstance(value, str) or not value or len(value) > 100:
             raise PolicyError(f"{RELEASE}: {key} {str(value)[:100]!r} is not a text of 1 to 100 characters")
-    if not isinstance(release.number, int) or isinstance(release.number, bool) or not 1 <= release.number < NUMBERS:
-        raise PolicyError(f"{RELEASE}: number {str(release.number)[:40]} is not a whole number of 1 to 2^53 − 1")
+    if (
+        not isinstance(release.number, int)
+        or isinstance(release.number, bool)
+        or not 1 <= release.number < NUMBERS
+    ):
+        raise PolicyError(
+            f"{RELEASE}: number {str(release.number)[:40]} is not a whole number of 1 to 2^53 − 1"
+        )
     if not is_revision(release.revision) or not (release.parent is None or is_revision(release.parent)):
         raise PolicyError(f"{RELEASE}: revision and parent must be 64 hex digits (parent may be null)")
     if not isinstance(release.verdict, str) or release.verdict not in VERDICTS:
-        raise PolicyError(f"{RELEASE}: verdict {str(release.verdict)[:40]!r} is not one of {', '.join(VERDICTS)}")
+        raise PolicyError(
+            f"{RELEASE}: verdict {str(release.verdict)[:40]!r} is not one of {', '.join(VERDICTS)}"
+        )
     expires = release.expires
     if expires is not None and not (0 <= expires < _FOR_EVER and expires == int(expires)):
         raise PolicyError(f"{RELEASE}: expires {expires!r} is not a whole second of the years 1970 to 9999")

@@ -1,7 +1,7 @@
 """The rule of a decision, on plain arrays: what decides, once it is known who may serve.
 
-Utilities of columns that may not be chosen are -inf. Every comparison is written once here and shared by `decide` and
-its batch form, so that a replay cannot differ from what production does.
+Utilities of columns that may not be chosen are -inf. Every comparison is written once here and
+shared by `decide` and its batch form, so that a replay cannot differ from what production does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ Floats = NDArray[np.float64]
 
 
 def by_prediction(utility: Floats, reference: int, guard: float) -> tuple[int, str]:
-    """The column of greatest utility if it beats the reference by more than `guard`, else the reference.
+    """The column of greatest utility if it beats the reference by more than `guard`, else the
+    reference.
 
     Where the reference may not be chosen, the best of the rest.
     """
@@ -42,10 +43,11 @@ def by_prediction_many(utility: Floats, reference: int, guard: float) -> NDArray
 
 
 def stays(utility: Floats, index: int, previous: int, reference: int, guard: float, bonus: float) -> bool:
-    """Whether a conversation stays with `previous` although `index` was chosen for this turn alone.
+    """Whether a conversation stays with `previous` although `index` was chosen for this turn
+    alone.
 
-    It does unless the switch gains more than `bonus`, the utility of the prompt cache thrown away. The reference's
-    utility counts with the guard that others had to beat.
+    It does unless the switch gains more than `bonus`, the utility of the prompt cache thrown away.
+    The reference's utility counts with the guard that others had to beat.
     """
     gain = utility.item(index) + (guard if index == reference else 0.0)
     gain -= utility.item(previous) + (guard if previous == reference else 0.0)
@@ -53,13 +55,15 @@ def stays(utility: Floats, index: int, previous: int, reference: int, guard: flo
 
 
 def draw(key: str | bytes) -> float:
-    """A number in [0, 1) that depends on `key` alone: the top 53 bits of SHA-256 of "mix:" and the key."""
+    """A number in [0, 1) that depends on `key` alone: the top 53 bits of SHA-256 of "mix:" and the
+    key."""
     data = key if isinstance(key, bytes) else key.encode("utf-8", "replace")
     return (int.from_bytes(hashlib.sha256(b"mix:" + data).digest()[:8], "big") >> 11) * 2.0**-53
 
 
 def blocked(eligible: NDArray[Any] | None, reference: int) -> Floats | None:
-    """0 where a column may be chosen, -inf where it may only be predicted, to be added to utilities; None = all may."""
+    """0 where a column may be chosen, -inf where it may only be predicted, to be added to
+    utilities; None = all may."""
     if eligible is None or eligible.all():
         return None
     table = np.where(eligible, 0.0, -math.inf)

@@ -1,7 +1,9 @@
-"""What a `PolicyStore` answers, whatever policy serves: no error, ever, for what a swap can change.
+"""What a `PolicyStore` answers, whatever policy serves: no error, ever, for what a swap can
+change.
 
-A point that is not in this policy means its default point; a suite that is not, the pooled rates; a vector that it does
-not take is left out. `allowed` is never passed over: where the policy knows none of them, one of them answers bare.
+A point that is not in this policy means its default point; a suite that is not, the pooled rates;
+a vector that it does not take is left out. `allowed` is never passed over: where the policy knows
+none of them, one of them answers bare.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from router_lab.runtime.validate import MAX_CANDIDATES
 
 
 class Requires(NamedTuple):
-    """What callers rely on: the points, candidates and suites that a policy must have to be served."""
+    """What callers rely on: the points, candidates and suites that a policy must have to be
+    served."""
 
     points: tuple[str, ...] = ()
     candidates: tuple[Candidate, ...] = ()
@@ -41,7 +44,12 @@ class Requires(NamedTuple):
             raise PolicyError(f"requires: {unknown[0]!r} is not one of {', '.join(cls._fields)}")
         return cls(
             _texts(given.get("points", ()), "points"),
-            tuple([pair(item, "requires: candidates:") for item in _each(given.get("candidates", ()), "candidates")]),
+            tuple(
+                [
+                    pair(item, "requires: candidates:")
+                    for item in _each(given.get("candidates", ()), "candidates")
+                ]
+            ),
             _texts(given.get("suites", ()), "suites"),
         )
 
@@ -74,7 +82,8 @@ class Requires(NamedTuple):
 
 
 class Serving:
-    """How one store answers: the candidate named in code, and what the store requires of a policy."""
+    """How one store answers: the candidate named in code, and what the store requires of a
+    policy."""
 
     def __init__(self, default: Candidate | tuple[str, str | None] | Profile, requires: Any = None) -> None:
         profile = default if isinstance(default, Profile) else Profile(pair(default, "default"))
@@ -94,8 +103,11 @@ class Serving:
         return fits
 
     def decide(self, policy: Policy, asked: Asked) -> Decision:
-        """The decision of `policy`, or of `self.default` while none is loaded. Raises for no argument that was read."""
-        if policy is self.default or not (asked.allowed is None or any(policy.knows(c) for c in asked.allowed)):
+        """The decision of `policy`, or of `self.default` while none is loaded. Raises for no
+        argument that was read."""
+        if policy is self.default or not (
+            asked.allowed is None or any(policy.knows(c) for c in asked.allowed)
+        ):
             return self._without(policy, asked)
         point, vector = asked.point, asked.vector
         strange = None if point is None or point in policy.spec.points else point
@@ -107,7 +119,8 @@ class Serving:
         return decision if strange is None else decision._but(unknown_point=strange)
 
     def _without(self, policy: Policy, asked: Asked) -> Decision:
-        """The candidate named in code if it may serve, else the first who may; then the others, in the order given."""
+        """The candidate named in code if it may serve, else the first who may; then the others, in
+        the order given."""
         mine = self.profile.candidate
         own = policy is self.default and (asked.allowed is None or mine in asked.allowed)
         bare = self.default if asked.allowed is None else self._bare(asked.allowed)
@@ -115,17 +128,22 @@ class Serving:
         decision = bare.answer(plain)
         field = decision._field
         if field is not None and asked.max_cost_usd is not None and "max_cost_usd" not in field.unmet:
-            field = field._replace(unmet=(*field.unmet, "max_cost_usd"))  # no price was measured: $0 is no prediction
+            field = field._replace(
+                unmet=(*field.unmet, "max_cost_usd")
+            )  # no price was measured: $0 is no prediction
         return decision._but(code="default" if own else "outside", _revision=policy.revision, _field=field)
 
     def _among(self, allowed: tuple[Candidate, ...]) -> Policy:
         mine = self.profile.candidate
         order = [mine, *(one for one in allowed if one != mine)] if mine in allowed else list(allowed)
-        return bare_policy(tuple(self.profile if one == mine else Profile(one) for one in order[:MAX_CANDIDATES]))
+        return bare_policy(
+            tuple(self.profile if one == mine else Profile(one) for one in order[:MAX_CANDIDATES])
+        )
 
 
 def bare_policy(order: tuple[Profile, ...]) -> Policy:
-    """A policy that knows nothing of some candidates: the first decides, the others are its fallbacks."""
+    """A policy that knows nothing of some candidates: the first decides, the others are its
+    fallbacks."""
     profiles = tuple(sorted(order, key=lambda profile: profile.candidate))
     columns = {profile.candidate: index for index, profile in enumerate(profiles)}
     count = len(profiles)

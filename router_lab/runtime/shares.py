@@ -1,4 +1,5 @@
-"""Shares in words: what is not all is never called 100 %, and what is below a limit is seen to be below it."""
+"""Shares in words: what is not all is never called 100 %, and what is below a limit is seen to be
+below it."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ MOST_DIGITS = 6
 
 
 def part(share: float, unit: str = "%") -> str:
-    """`40%`; a share that is neither none nor all with as many digits as it takes to see that: .9996 → `99.96%`."""
+    """`40%`; a share that is neither none nor all with as many digits as it takes to see that:
+    .9996 → `99.96%`."""
     for digits in range(MOST_DIGITS + 1):
         text = f"{100 * share + 0.0:.{digits}f}"
         if (float(text) in (0.0, 100.0)) == (share in (0.0, 1.0)):
@@ -15,7 +17,8 @@ def part(share: float, unit: str = "%") -> str:
 
 
 def below(share: float, limit: float) -> tuple[str, str]:
-    """A share and the limit that it does not reach, with as many digits as it takes to see that it does not."""
+    """A share and the limit that it does not reach, with as many digits as it takes to see that it
+    does not."""
     for digits in range(MOST_DIGITS + 1):
         texts = f"{100 * share:.{digits}f}%", f"{100 * limit:.{digits}f}%"
         if (texts[0] == texts[1]) == (share == limit):

@@ -1,8 +1,10 @@
-"""What a `PolicyStore` keeps on disk: the last good policy, the one before it, and the newest release ever accepted.
+"""What a `PolicyStore` keeps on disk: the last good policy, the one before it, and the newest
+release ever accepted.
 
-Laid out like policies/<name>: revisions in directories of their own, and state.json. It is written only after a policy
-passed every check, and read with the same suspicion as anything else. The worker processes of a service may share one:
-writes are under a lock, and what another worker has kept is never taken back.
+Laid out like policies/<name>: revisions in directories of their own, and state.json. It is written
+only after a policy passed every check, and read with the same suspicion as anything else. The
+worker processes of a service may share one: writes are under a lock, and what another worker has
+kept is never taken back.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.files import atomic_write, remove_leftovers, temporary_beside
 from router_lab.runtime.locks import FolderLock
 from router_lab.runtime.reading import read_bytes
-from router_lab.runtime.release import NUMBERS, RELEASE, Release, is_revision, parse_release, read_release_bytes
+from router_lab.runtime.release import (
+    NUMBERS,
+    RELEASE,
+    Release,
+    is_revision,
+    parse_release,
+    read_release_bytes,
+)
 
 _STATE = "state.json"
 _LARGEST = 1 << 16
@@ -27,8 +36,9 @@ _DIGITS = len(str(NUMBERS))
 
 
 class Remembered(NamedTuple):
-    """`current` and `previous` name directories under the state directory; `release` is the newest number accepted, of
-    policy `name` as `alias`, signed by `signer` (None: not known); `rejected` are revisions rolled back from."""
+    """`current` and `previous` name directories under the state directory; `release` is the newest
+    number accepted, of policy `name` as `alias`, signed by `signer` (None: not known); `rejected`
+    are revisions rolled back from."""
 
     current: str | None = None
     previous: str | None = None
@@ -48,7 +58,8 @@ class State:
     def read(self) -> tuple[Remembered, str | None]:
         """(what was remembered, what is wrong with state.json or None).
 
-        Where state.json is damaged, or missing beside kept policies, their own RELEASE.json files say what is known.
+        Where state.json is damaged, or missing beside kept policies, their own RELEASE.json files
+        say what is known.
         """
         path = self.directory / _STATE
         fault: str | None = None
@@ -66,25 +77,29 @@ class State:
         return kept, fault or (f"{path}: is missing beside kept policies" if kept.current else None)
 
     def path(self, name: str) -> Path:
-        """The folder to open a remembered policy from: an artifact with its RELEASE.json, if it had one, around it."""
+        """The folder to open a remembered policy from: an artifact with its RELEASE.json, if it
+        had one, around it."""
         return self.directory / name / "policy"
 
     def release(self, name: str) -> Release | None:
-        """What published a remembered policy, if anything did; unchecked, for what is said of it."""
+        """What published a remembered policy, if anything did; unchecked, for what is said of
+        it."""
         try:
             return parse_release(read_release_bytes(self.directory / name))[0]
         except PolicyError:
             return None
 
     def keep(self, opened: Opened, known: Remembered, *, restart: bool = False) -> Remembered:
-        """Copy a policy that passed all checks, make it `current`, and forget all but it and the one before; where
-        another process has kept a newer release meanwhile, that stays.
+        """Copy a policy that passed all checks, make it `current`, and forget all but it and the
+        one before; where another process has kept a newer release meanwhile, that stays.
 
-        restart: the number may be lower than what the disk remembers. Raises OSError, PolicyError, InputError.
+        restart: the number may be lower than what the disk remembers. Raises OSError, PolicyError,
+        InputError.
         """
         revision = opened.policy.revision or ""
         number = 0 if opened.release is None else opened.release.number
-        # The release is part of the name: the same revision may be published again under a newer number.
+        # The release is part of the name: the same revision may be published again under a newer
+        # number.
         name = f"{revision[:DIRECTORY_DIGITS]}-{number}"
         with FolderLock(self.directory, "a policy store", wait_s=_WAIT_S):
             remove_leftovers(self.directory)
@@ -92,20 +107,24 @@ class State:
             if not restart and disk.release > known.release:
                 return disk
             self._place(name, opened)
-            again = (disk.current or "").startswith(f"{revision[:DIRECTORY_DIGITS]}-")  # under another number perhaps
+            again = (disk.current or "").startswith(
+                f"{revision[:DIRECTORY_DIGITS]}-"
+            )  # under another number perhaps
             previous = disk.previous if again else disk.current
             newest = number if restart else max(number, known.release, disk.release)
             return self._write(known._replace(current=name, previous=previous, release=newest))
 
     def write(self, remembered: Remembered, *, restart: bool = False) -> Remembered:
-        """Remember that, and forget every other policy; `restart` as in `keep`. Raises OSError, InputError."""
+        """Remember that, and forget every other policy; `restart` as in `keep`. Raises OSError,
+        InputError."""
         with FolderLock(self.directory, "a policy store", wait_s=_WAIT_S):
             disk = self._of_the_same(remembered)
             newest = remembered.release if restart else max(remembered.release, disk.release)
             return self._write(remembered._replace(release=newest))
 
     def _of_the_same(self, known: Remembered) -> Remembered:
-        """What the disk remembers; nothing, where that is another policy's, or of another alias."""
+        """What the disk remembers; nothing, where that is another policy's, or of another
+        alias."""
         disk = self.read()[0]
         same = disk.name in (None, known.name) and disk.alias in (None, known.alias)
         return disk if same else Remembered()

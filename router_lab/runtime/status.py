@@ -1,4 +1,5 @@
-"""What a `PolicyStore` says of itself: a status that can be read at any moment, and refusals told once in a row."""
+"""What a `PolicyStore` says of itself: a status that can be read at any moment, and refusals told
+once in a row."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from router_lab.runtime.errors import PolicyError
 
 
 class Status(NamedTuple):
-    """Of a store, now: what serves, since when (UTC seconds), checks made and refused, and the last refusal."""
+    """Of a store, now: what serves, since when (UTC seconds), checks made and refused, and the
+    last refusal."""
 
     revision: str | None
     release: int
@@ -20,20 +22,23 @@ class Status(NamedTuple):
     refused: int
     last_refusal: str | None
     interrupted_since: float | None = None
-    """Since when no look at the source has succeeded; None while they do. To alert on, after some intervals."""
+    """Since when no look at the source has succeeded; None while they do. To alert on, after some
+    intervals."""
     last_success: float | None = None
     state_fault: str | None = None
-    """Why what serves is not kept on disk, or what is wrong there; None where all is well. To alert on."""
+    """Why what serves is not kept on disk, or what is wrong there; None where all is well. To
+    alert on."""
     origin: str = "default"
-    """Where what serves comes from: `source`, `kept` (the last good one on disk), `previous` (the one before it, where
-    that was damaged, or after a rollback), `default`."""
+    """Where what serves comes from: `source`, `kept` (the last good one on disk), `previous` (the
+    one before it, where that was damaged, or after a rollback), `default`."""
     expires: float | None = None
     """When the release that serves is over: it serves on, and no host takes it anew."""
 
 
 class Telling:
-    """Keeps a status that several threads change; `now` is one of them whole. on_refused: told of each refusal that
-    differs from the one before, outside of every lock, so that it may ask the store for anything."""
+    """Keeps a status that several threads change; `now` is one of them whole. on_refused: told of
+    each refusal that differs from the one before, outside of every lock, so that it may ask the
+    store for anything."""
 
     def __init__(self, on_refused: Callable[[PolicyError], None] | None, clock: Callable[[], float]) -> None:
         self.now = Status(None, 0, None, 0, 0, None)
@@ -56,12 +61,18 @@ class Telling:
 
     def refuse(self, error: BaseException, *, of_source: bool = False) -> None:
         """Count it, and tell who asked to be told; `of_source`: the source could not be used."""
-        told = error if isinstance(error, PolicyError) else PolicyError(f"policy store: the source failed: {error!r}")
+        told = (
+            error
+            if isinstance(error, PolicyError)
+            else PolicyError(f"policy store: the source failed: {error!r}")
+        )
         with self._lock:
             before, since = self.now.last_refusal, self.now.interrupted_since
             if of_source and since is None:
                 since = self._clock()
-            self.now = self.now._replace(refused=self.now.refused + 1, last_refusal=str(told), interrupted_since=since)
+            self.now = self.now._replace(
+                refused=self.now.refused + 1, last_refusal=str(told), interrupted_since=since
+            )
         if str(told) != before and self._on_refused is not None:
             with contextlib.suppress(Exception):
                 self._on_refused(told)

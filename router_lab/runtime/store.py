@@ -1,7 +1,9 @@
-"""`PolicyStore`: the policy in a running service. Whole updates or none, the last good policy always, no waiting.
+"""`PolicyStore`: the policy in a running service. Whole updates or none, the last good policy
+always, no waiting.
 
-A background thread looks at the source, loads what is new, and swaps one reference; `decide` reads that reference once,
-so that a decision belongs to one policy whatever happens meanwhile. Whatever fails is reported and changes nothing.
+A background thread looks at the source, loads what is new, and swaps one reference; `decide` reads
+that reference once, so that a decision belongs to one policy whatever happens meanwhile. Whatever
+fails is reported and changes nothing.
 """
 
 from __future__ import annotations
@@ -41,8 +43,9 @@ _ALL: weakref.WeakSet[PolicyStore] = weakref.WeakSet()
 
 
 class Challenger(NamedTuple):
-    """Another policy beside the champion, for a share of the keys: it decides for them (`canary`), or is only asked,
-    and `on_shadow(champion's decision, challenger's decision)` told (`shadow`). The same key always falls the same."""
+    """Another policy beside the champion, for a share of the keys: it decides for them (`canary`),
+    or is only asked, and `on_shadow(champion's decision, challenger's decision)` told (`shadow`).
+    The same key always falls the same."""
 
     store: PolicyStore
     canary: float = 0.0
@@ -51,22 +54,24 @@ class Challenger(NamedTuple):
 
 
 class PolicyStore:
-    """Serves the policy of `source`: an artifact's directory, a folder of releases (policies/<name>), a symlink to
-    either, or a callable that returns such a path.
+    """Serves the policy of `source`: an artifact's directory, a folder of releases
+    (policies/<name>), a symlink to either, or a callable that returns such a path.
 
-    default: the candidate that serves until a policy is loaded. name, alias: of the releases that it takes; where they
-    are not given, those of the first that it takes. verdicts: of the releases that it takes; all by default, since who
-    publishes by force has said so. state: a directory where the last good policy is kept across restarts, and the
-    newest release number, below which nothing is accepted unless `accept_older`; processes of one service may share it,
-    and a store without it, or whose disk is full, forgets at its end. A number may be at most `LARGEST_STEP` above the
-    newest, and starts anew where the key that signed the newest is trusted no more. verify, public_key: as for
-    `load_policy`. on_refused: called with the PolicyError of a refusal, once for each in a row. ack: a file where it
-    says what it has taken or refused (`router_lab.runtime.acks`).
-    requires: `{"points": …, "candidates": …, "suites": …}` that callers rely on; a policy that lacks one of them is
-    refused, whether published, kept in `state`, or a challenger's.
-    interval_s: between looks at the source, in the background once `start`ed; jittered, by `rng` if given. After a fork
-    the child of a process that looked looks too, from its first `decide` on.
-    Raises ValueError for an interval that is none, PolicyError for a key that would not be looked at.
+    default: the candidate that serves until a policy is loaded. name, alias: of the releases that
+    it takes; where they are not given, those of the first that it takes. verdicts: of the releases
+    that it takes; all by default, since who publishes by force has said so. state: a directory
+    where the last good policy is kept across restarts, and the newest release number, below which
+    nothing is accepted unless `accept_older`; processes of one service may share it, and a store
+    without it, or whose disk is full, forgets at its end. A number may be at most `LARGEST_STEP`
+    above the newest, and starts anew where the key that signed the newest is trusted no more.
+    verify, public_key: as for `load_policy`. on_refused: called with the PolicyError of a refusal,
+    once for each in a row. ack: a file where it says what it has taken or refused
+    (`router_lab.runtime.acks`). requires: `{"points": …, "candidates": …, "suites": …}` that
+    callers rely on; a policy that lacks one of them is refused, whether published, kept in
+    `state`, or a challenger's. interval_s: between looks at the source, in the background once
+    `start`ed; jittered, by `rng` if given. After a fork the child of a process that looked looks
+    too, from its first `decide` on. Raises ValueError for an interval that is none, PolicyError
+    for a key that would not be looked at.
     """
 
     def __init__(
@@ -132,8 +137,9 @@ class PolicyStore:
     def decide(self, prompt: str | list[dict[str, Any]], **asked: Any) -> Decision:
         """`Policy.decide` of the policy that serves this key now, with the same arguments.
 
-        PolicyError only for what no policy could take (a point that is no text, dollars below 0), with every policy and
-        with the default alike; never for what a swap can change (`serve` says what happens instead).
+        PolicyError only for what no policy could take (a point that is no text, dollars below 0),
+        with every policy and with the default alike; never for what a swap can change (`serve`
+        says what happens instead).
         """
         if self._looks.asleep:
             self._looks.start()
@@ -160,13 +166,16 @@ class PolicyStore:
         return self
 
     def close(self, wait_s: float = 5.0) -> None:
-        """Stop looking for news; the policy goes on serving. A look that hangs is given up after `wait_s` seconds."""
+        """Stop looking for news; the policy goes on serving. A look that hangs is given up after
+        `wait_s` seconds."""
         self._looks.stop(wait_s)
 
     def __enter__(self) -> PolicyStore:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self.close()
 
     def _look_in_background(self, turn: int) -> None:
@@ -179,7 +188,8 @@ class PolicyStore:
                 self._telling.refuse(error, of_source=True)
 
     def recover(self) -> bool:
-        """Serve the last good policy on disk, or the one before it where that is damaged, if nothing better serves."""
+        """Serve the last good policy on disk, or the one before it where that is damaged, if
+        nothing better serves."""
         self._kept.read()
         known, state = self._kept.known, self._kept.state
         for name, origin in ((known.current, "kept"), (known.previous, "previous")):
@@ -240,23 +250,31 @@ class PolicyStore:
             fresh = opened.policy.revision not in self._kept.known.rejected
             if fresh:
                 self._accept(opened)
-        # Only now: what was refused is tried again, it may have been half written; and so is what changed meanwhile.
+        # Only now: what was refused is tried again, it may have been half written; and so is what
+        # changed meanwhile.
         self._last_seen = seen if _fingerprint(path) == seen else None
         self._kept.save()
         return fresh
 
     def _tell_of_expiry(self) -> None:
-        """Once of each release: it goes on serving, and no restart would take it from the source."""
+        """Once of each release: it goes on serving, and no restart would take it from the
+        source."""
         serves = self._serves
-        if serves is None or serves.expires is None or serves.number == self._expired or self._clock() < serves.expires:
+        if (
+            serves is None
+            or serves.expires is None
+            or serves.number == self._expired
+            or self._clock() < serves.expires
+        ):
             return
         self._expired = serves.number
         told = f"release {serves.number} expired while it served, and serves on; publish it again to renew it"
         self._telling.refuse(PolicyError(told))
 
     def rollback(self) -> bool:
-        """Serve the policy before this one again, and take the present one no more until another was accepted; False
-        if there is none before it. For this process alone, and those that start from its `state`."""
+        """Serve the policy before this one again, and take the present one no more until another
+        was accepted; False if there is none before it. For this process alone, and those that
+        start from its `state`."""
         if self._policy is self._default:
             self.recover()
         opened = self._one_before()
@@ -266,7 +284,11 @@ class PolicyStore:
         with self._kept.lock:
             known = self._kept.known
             rejected = [one for one in (*known.rejected, gone) if one != revision and is_revision(one)]
-            kept = [one for one in (known.current, known.previous) if one is not None and revision.startswith(one[:16])]
+            kept = [
+                one
+                for one in (known.current, known.previous)
+                if one is not None and revision.startswith(one[:16])
+            ]
             # The one that failed is nothing to fall back on.
             current = kept[0] if kept else None
             self._kept.known = known._replace(current=current, previous=None, rejected=tuple(rejected))
@@ -288,12 +310,15 @@ class PolicyStore:
             return None
 
     def forget_release(self) -> None:
-        """Take the next release of the source whatever its number, name and alias: after a number was published that
-        nobody can follow, or where a host is to serve another policy. The policy goes on serving meanwhile."""
+        """Take the next release of the source whatever its number, name and alias: after a number
+        was published that nobody can follow, or where a host is to serve another policy. The
+        policy goes on serving meanwhile."""
         self._kept.read()
         with self._kept.lock:
             name, alias = self._bound
-            self._kept.known = self._kept.known._replace(release=0, name=name, alias=alias, signer=None, rejected=())
+            self._kept.known = self._kept.known._replace(
+                release=0, name=name, alias=alias, signer=None, rejected=()
+            )
             self._serves = self._last_seen = None
         self._kept.write(restart=True)
 
@@ -323,7 +348,9 @@ class PolicyStore:
     def _acknowledge(self, refused: str | None) -> None:
         if self._ack is not None:
             with contextlib.suppress(OSError, PolicyError):  # the publisher sees that it is not there
-                write_ack(self._ack, Ack(self._policy.revision, self._kept.known.release, self._clock(), refused))
+                write_ack(
+                    self._ack, Ack(self._policy.revision, self._kept.known.release, self._clock(), refused)
+                )
 
 
 def _share(purpose: str, key: str | bytes) -> float:
@@ -333,8 +360,9 @@ def _share(purpose: str, key: str | bytes) -> float:
 
 
 def _fingerprint(path: Path) -> Any:
-    """What changes when somebody publishes: where the path leads, what RELEASE.json says, and the manifest's stamp.
-    Stamps alone would miss a file that was written in place within their resolution."""
+    """What changes when somebody publishes: where the path leads, what RELEASE.json says, and the
+    manifest's stamp. Stamps alone would miss a file that was written in place within their
+    resolution."""
     try:
         said: bytes | str = read_bytes(path / RELEASE, 1 << 16)
     except (OSError, ValueError) as error:

@@ -1,10 +1,11 @@
 """Decisions of one process are made one after the other: `with turns.TURN:`.
 
-Under an interpreter lock no two could be computed at once anyway. But numpy lets go of that lock within an array
-operation, another thread takes it, and both go on by turns of microseconds, each paid with the waking of a thread: with
-8 threads and 2,000 decisions a second that doubled the 99th percentile (`make bench-threads`). Who waits here waits for
-whole decisions instead. Nothing of a caller's own may run inside, so that it always ends; but where the interpreter
-ends, a daemon thread may hold the turn and never run again, so from then on there is none.
+Under an interpreter lock no two could be computed at once anyway. But numpy lets go of that lock
+within an array operation, another thread takes it, and both go on by turns of microseconds, each
+paid with the waking of a thread: with 8 threads and 2,000 decisions a second that doubled the 99th
+percentile (`make bench-threads`). Who waits here waits for whole decisions instead. Nothing of a
+caller's own may run inside, so that it always ends; but where the interpreter ends, a daemon
+thread may hold the turn and never run again, so from then on there is none.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 TURN: AbstractContextManager[Any]
-"""Whoever is in it may enter again: a signal's handler may ask for a decision. `with` it: between `acquire` and a `try`
-a signal could raise, and the turn would never be given back."""
+"""Whoever is in it may enter again: a signal's handler may ask for a decision. `with` it: between
+`acquire` and a `try` a signal could raise, and the turn would never be given back."""
 
 
 def _renew() -> None:

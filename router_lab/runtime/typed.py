@@ -1,4 +1,5 @@
-"""What JSON has, as the type that it must have: TypeError for any other, PolicyError for other keys."""
+"""What JSON has, as the type that it must have: TypeError for any other, PolicyError for other
+keys."""
 
 from __future__ import annotations
 

@@ -74,7 +74,9 @@ def _tables(spec: PolicySpec) -> Iterator[str]:
         yield f"reference {spec.reference!r} is not a column of {len(columns)} candidates"
     if sorted(spec.fallbacks) != list(columns):
         yield f"fallbacks {spec.fallbacks!r} do not name every column once"
-    if len(set(spec.escalation)) != len(spec.escalation) or not all(index in columns for index in spec.escalation):
+    if len(set(spec.escalation)) != len(spec.escalation) or not all(
+        index in columns for index in spec.escalation
+    ):
         yield f"escalation {spec.escalation!r} names a column twice or one that is not there"
     suites = set(spec.suites)
     for suite, route in spec.routes.items():
@@ -267,7 +269,8 @@ def _vector(vector: VectorWeights, width: int) -> Iterator[str]:
 
 
 def _real(value: Any) -> bool:
-    """A number that products of three stay finite of: an overflow would warn, and warnings may be errors."""
+    """A number that products of three stay finite of: an overflow would warn, and warnings may be
+    errors."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= GREATEST
 
 

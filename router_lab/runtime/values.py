@@ -1,4 +1,5 @@
-"""What may stand in the columns of an outcome, value by value: one rule where it is logged and where it is read."""
+"""What may stand in the columns of an outcome, value by value: one rule where it is logged and
+where it is read."""
 
 from __future__ import annotations
 
@@ -14,29 +15,34 @@ STATUSES = ("ok", "error", "limit", "infra", "budget")
 LOGGED = ("quality", "status", *TOKENS, "turns", "cost_usd", "paid_usd", "check", "latency_s", "group")
 """Columns of the outcomes table that can be known of a decision that was served."""
 
-QUALITY_RULE = (
-    "it must lie in [0, 1]; map the score with `quality:` in the suite, or in a table divide it by its maximum"
-)
+QUALITY_RULE = "it must lie in [0, 1]; map the score with `quality:` in the suite, or in a table divide it by its maximum"
 NUMBER_RULE = "it must be finite and not negative"
 STATUS_RULE = f"known: {', '.join(STATUSES)}"
 
 
 def plain(columns: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The columns that are known, as JSON has them; a None is unknown, and so is a NaN or NA but as `quality`.
+    """The columns that are known, as JSON has them; a None is unknown, and so is a NaN or NA but
+    as `quality`.
 
-    Any type that counts as a number will do (numpy's scalars and 0-d arrays, Decimal, Fraction), any str subclass as a
-    text. Raises InputError naming `where`, the column, the value and the rule.
+    Any type that counts as a number will do (numpy's scalars and 0-d arrays, Decimal, Fraction),
+    any str subclass as a text. Raises InputError naming `where`, the column, the value and the
+    rule.
     """
     unknown = sorted(set(columns) - set(LOGGED))
     if unknown:
         raise InputError(f"{where}: an outcome has no column {unknown[0]!r}; use {', '.join(LOGGED)}")
-    known = {c: _plain(c, v, where) for c, v in columns.items() if v is not None and (c == "quality" or not _absent(v))}
+    known = {
+        c: _plain(c, v, where)
+        for c, v in columns.items()
+        if v is not None and (c == "quality" or not _absent(v))
+    }
     return {column: value for column, value in known.items() if value is not None}
 
 
 def name_of(value: Any) -> str:
-    """An id or a name as text, as a table's cell of that type is read (`outcomes.cells.text_of`): `7`, `7.0` and
-    numpy's 7 are all "7", True is "true", bytes are UTF-8, dates ISO 8601; an Enum of texts is its value."""
+    """An id or a name as text, as a table's cell of that type is read (`outcomes.cells.text_of`):
+    `7`, `7.0` and numpy's 7 are all "7", True is "true", bytes are UTF-8, dates ISO 8601; an Enum
+    of texts is its value."""
     value = _scalar(value)
     if isinstance(value, str):
         return str.__str__(value)
@@ -70,7 +76,9 @@ def _plain(column: str, value: Any, where: str) -> Any:
         return bool(number)
     if not 0 <= number < math.inf:
         raise InputError(f"{where}: `{column}` is {shown(value)}; {NUMBER_RULE}")
-    return int(number) if number.is_integer() and column not in ("cost_usd", "paid_usd", "latency_s") else number
+    return (
+        int(number) if number.is_integer() and column not in ("cost_usd", "paid_usd", "latency_s") else number
+    )
 
 
 def _absent(value: Any) -> bool:
@@ -83,7 +91,9 @@ def _absent(value: Any) -> bool:
 
 def _number(column: str, value: Any, where: str) -> float:
     try:
-        if isinstance(value, str | bytes):  # float() would read it, and a table of texts and numbers is none of numbers
+        if isinstance(
+            value, str | bytes
+        ):  # float() would read it, and a table of texts and numbers is none of numbers
             raise TypeError
         return float(_scalar(value))
     except Exception:  # noqa: BLE001  # of numbers, arrays and tensors of many sorts

@@ -1,6 +1,8 @@
-"""A user's own vector beside the text: an embedding, or numbers that the application knows of a request.
+"""A user's own vector beside the text: an embedding, or numbers that the application knows of a
+request.
 
-Standardised like the dense features of the text, to whole numbers, so that its part of a prediction is exact too.
+Standardised like the dense features of the text, to whole numbers, so that its part of a
+prediction is exact too.
 """
 
 from __future__ import annotations
@@ -24,15 +26,15 @@ _ROWS = 1024
 
 
 class VectorScale(NamedTuple):
-    """How vectors of d numbers are standardised: `centre` [d] and `spread` [d], mean and standard deviation in fitting
-    (1 for a component that never varied)."""
+    """How vectors of d numbers are standardised: `centre` [d] and `spread` [d], mean and standard
+    deviation in fitting (1 for a component that never varied)."""
 
     centre: Floats
     spread: Floats
 
     def units(self, vectors: Floats) -> Floats:
-        """Finite vectors [d] or [n, d] -> whole numbers in units of 1/Z_UNIT deviations, cut to 8 deviations, as
-        float64; no finite number overflows."""
+        """Finite vectors [d] or [n, d] -> whole numbers in units of 1/Z_UNIT deviations, cut to 8
+        deviations, as float64; no finite number overflows."""
         reach = self.spread * (Z_LIMIT // Z_UNIT)
         near = np.minimum(np.maximum(vectors, self.centre - reach), self.centre + reach)
         return np.asarray(np.rint((near - self.centre) / self.spread * Z_UNIT), np.float64)
@@ -40,8 +42,8 @@ class VectorScale(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class VectorWeights:
-    """What a vector adds to the 2c predictions: `(units @ weights) * scale`. A vector that is missing adds nothing, as
-    the centre does."""
+    """What a vector adds to the 2c predictions: `(units @ weights) * scale`. A vector that is
+    missing adds nothing, as the centre does."""
 
     standard: VectorScale
     weights: NDArray[np.int8]
@@ -56,7 +58,8 @@ class VectorWeights:
 
     @classmethod
     def from_json(cls, row: dict[str, Any], weights: NDArray[np.int8]) -> VectorWeights:
-        """From `to_json` and the weights. Raises PolicyError for another length or what is not a number."""
+        """From `to_json` and the weights. Raises PolicyError for another length or what is not a
+        number."""
         length, width = weights.shape
         centre, spread = (_numbers(row, key, length) for key in ("centre", "spread"))
         return cls(VectorScale(centre, spread), weights, _numbers(row, "scale", width))
@@ -64,7 +67,11 @@ class VectorWeights:
 
 def vector_length(row: Any) -> int:
     """Of `VectorWeights.to_json`: d, from 1 to MAX_LENGTH. Raises PolicyError."""
-    if not isinstance(row, dict) or row.keys() != {"centre", "spread", "scale"} or not isinstance(row["centre"], list):
+    if (
+        not isinstance(row, dict)
+        or row.keys() != {"centre", "spread", "scale"}
+        or not isinstance(row["centre"], list)
+    ):
         raise PolicyError("policy.json: vector is not an object of the lists centre, spread and scale")
     length = len(row["centre"])
     if not 1 <= length <= MAX_LENGTH:
@@ -90,14 +97,19 @@ class Steering:
     def __init__(self, known: VectorWeights) -> None:
         self._standard, self._scale = known.standard, known.scale
         self._length = len(known.standard.centre)
-        # Whole numbers, whose products sum to less than 2**53: exact as float64 in whatever order BLAS adds them.
+        # Whole numbers, whose products sum to less than 2**53: exact as float64 in whatever order
+        # BLAS adds them.
         self._weights = known.weights.astype(np.float64)
-        # As many products as OpenBLAS still makes in the calling thread: a decision wakes no other.
+        # As many products as OpenBLAS still makes in the calling thread: a decision wakes no
+        # other.
         step = max(1, 9215 // max(1, self._weights.shape[1]))
-        self._parts = [(slice(at, at + step), self._weights[at : at + step]) for at in range(0, self._length, step)]
+        self._parts = [
+            (slice(at, at + step), self._weights[at : at + step]) for at in range(0, self._length, step)
+        ]
 
     def one(self, vector: Vector) -> Floats | None:
-        """[2c] that `vector` adds; None where it counts as missing, a number in it not being finite.
+        """[2c] that `vector` adds; None where it counts as missing, a number in it not being
+        finite.
 
         Raises PolicyError for what is no vector of this length.
         """
@@ -113,7 +125,8 @@ class Steering:
         return np.asarray(total, np.float64)
 
     def many(self, vectors: Vectors, count: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """([n, 2c] that each vector adds, [n] whether it is present); None or a row that is not finite is missing."""
+        """([n, 2c] that each vector adds, [n] whether it is present); None or a row that is not
+        finite is missing."""
         if len(vectors) != count:
             raise PolicyError(f"predict: {len(vectors)} vectors for {count} prompts")
         table = np.full((count, self._length), np.nan)
@@ -132,12 +145,15 @@ class Steering:
         """[d] float64 of this policy's length."""
         values = as_numbers(vector, where)
         if len(values) != self._length:
-            raise PolicyError(f"{where} has {len(values)} numbers; this policy was fitted on vectors of {self._length}")
+            raise PolicyError(
+                f"{where} has {len(values)} numbers; this policy was fitted on vectors of {self._length}"
+            )
         return values
 
 
 def as_numbers(vector: Any, where: str) -> Floats:
-    """A vector as [d] float64; an integer or a long double beyond its range makes it missing, like infinity.
+    """A vector as [d] float64; an integer or a long double beyond its range makes it missing, like
+    infinity.
 
     PolicyError for what is no sequence of numbers.
     """

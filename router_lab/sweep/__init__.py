@@ -1,6 +1,8 @@
-"""A grid of models × efforts over suites, measured through Inspect: `run_sweep` and what it is made of.
+"""A grid of models × efforts over suites, measured through Inspect: `run_sweep` and what it is
+made of.
 
-Names are imported when they are used: finding the faults of a sweep file needs no Inspect, which takes seconds.
+Names are imported when they are used: finding the faults of a sweep file needs no Inspect, which
+takes seconds.
 """
 
 from importlib import import_module

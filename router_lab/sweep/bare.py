@@ -1,5 +1,5 @@
-"""What Inspect alone takes for the samples of a sweep on this machine: an estimate starts from it, and the sweep's own
-pace is compared with it."""
+"""What Inspect alone takes for the samples of a sweep on this machine: an estimate starts from it,
+and the sweep's own pace is compared with it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ Name = tuple[str, str, str | None]
 
 
 class Took(NamedTuple):
-    """What a task took, which is its own where tasks run one after the other: `cpu` are the seconds of this process and
-    the programs that it ran, which do not depend on what else the machine does."""
+    """What a task took, which is its own where tasks run one after the other: `cpu` are the
+    seconds of this process and the programs that it ran, which do not depend on what else the
+    machine does."""
 
     samples: int
     seconds: float
@@ -39,7 +40,8 @@ Timed = Mapping[Name, Took]
 
 @contextmanager
 def task_times() -> Iterator[Timed]:
-    """Fills with the tasks that a sweep, or Inspect itself on a sweep's tasks, runs while this lasts."""
+    """Fills with the tasks that a sweep, or Inspect itself on a sweep's tasks, runs while this
+    lasts."""
     times: dict[Name, Took] = {}
     _Clock.times = times
     try:
@@ -75,8 +77,9 @@ def _clocks() -> tuple[float, float]:
 
 
 def bare_times(plan: Plan, limit: int | None) -> Timed:
-    """Of each suite's first candidate and first samples, run by `inspect_ai.eval_set` alone, as a sweep sets it, into a
-    folder that is thrown away. One sample runs before them: what is loaded then is not counted.
+    """Of each suite's first candidate and first samples, run by `inspect_ai.eval_set` alone, as a
+    sweep sets it, into a folder that is thrown away. One sample runs before them: what is loaded
+    then is not counted.
 
     Raises InputError if one of these candidates is not recorded: it would be paid for.
     """
@@ -90,9 +93,12 @@ def bare_times(plan: Plan, limit: int | None) -> Timed:
 
 
 def expected_seconds(plan: Plan, times: Timed) -> float:
-    """What the whole of `plan` takes, one task after the other, at the pace of a task of each suite."""
+    """What the whole of `plan` takes, one task after the other, at the pace of a task of each
+    suite."""
     per_sample = {suite: took.seconds / took.samples for (suite, *_), took in times.items()}
-    return sum(per_sample[cell.suite] * positions(cell, task) * (task.epochs or 1) for cell, task in plan.tasks)
+    return sum(
+        per_sample[cell.suite] * positions(cell, task) * (task.epochs or 1) for cell, task in plan.tasks
+    )
 
 
 def added(swept: Timed, bare: Timed) -> float:

@@ -1,8 +1,9 @@
-"""Cells run through the providers' batch APIs: at half the price, within a day, and with little in flight.
+"""Cells run through the providers' batch APIs: at half the price, within a day, and with little in
+flight.
 
-Inspect keeps the batches in flight in memory alone, so a killed process cannot pick them up and pays for them again.
-What that can lose is bounded here: one batch at a time and candidate, and no more requests in flight of one model than
-`in_flight`.
+Inspect keeps the batches in flight in memory alone, so a killed process cannot pick them up and
+pays for them again. What that can lose is bounded here: one batch at a time and candidate, and no
+more requests in flight of one model than `in_flight`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from router_lab.runtime.errors import InputError
 from router_lab.sweep.settings import Cell
 
 PROVIDERS = ("openai", "anthropic", "google", "grok", "together")
-"""Those whose batch API Inspect speaks; with any other it would quietly ask one by one at the full price."""
+"""Those whose batch API Inspect speaks; with any other it would quietly ask one by one at the full
+price."""
 
 
 def batched(cells: Sequence[Cell], spec: BatchSpec) -> tuple[Cell, ...]:
-    """The cells with batch transport. Raises InputError for a model whose provider has no batch API."""
+    """The cells with batch transport. Raises InputError for a model whose provider has no batch
+    API."""
     for cell in cells:
         provider = cell.spec.model.partition("/")[0]
         if provider not in PROVIDERS:
@@ -31,7 +34,8 @@ def batched(cells: Sequence[Cell], spec: BatchSpec) -> tuple[Cell, ...]:
         "size": spec.in_flight, "max_size": spec.in_flight, "max_batches": 1, "send_delay": spec.send_delay,
         "tick": spec.tick,
     }  # fmt: skip
-    # An answer may take a day, so no attempt is given up; connections are what bounds the requests in flight.
+    # An answer may take a day, so no attempt is given up; connections are what bounds the requests
+    # in flight.
     changed = {"batch": config, "max_connections": spec.in_flight, "attempt_timeout": None}
     return tuple(replace(c, transport=_known({**c.transport, **changed})) for c in cells)
 

@@ -1,8 +1,9 @@
 """A budget that is never passed: every sample's limit is set aside before it is scheduled.
 
-A wave is admitted only if each of its samples could cost its whole limit and the budget would still hold. Within a
-sample a call is made only if its worst case fits into what is left of the sample's limit. Which samples run is settled
-by the shuffled order and by the money, never by what the samples say.
+A wave is admitted only if each of its samples could cost its whole limit and the budget would
+still hold. Within a sample a call is made only if its worst case fits into what is left of the
+sample's limit. Which samples run is settled by the shuffled order and by the money, never by what
+the samples say.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ OVERHEAD_TOKENS = 64
 """Added to a prompt for roles and separators, a message."""
 
 UNBOUNDED_OUTPUT = 16_384
-"""Output tokens assumed of a judge's call that names no max_tokens; candidates must name theirs."""
+"""Output tokens assumed of a judge's call that names no max_tokens; candidates must name
+theirs."""
 
 
 class HeldBackError(RuntimeError):
-    """A call that the sweep as a whole cannot pay or write down: it is not made; its sample runs again on resume."""
+    """A call that the sweep as a whole cannot pay or write down: it is not made; its sample runs
+    again on resume."""
 
 
 class _Open(NamedTuple):
@@ -44,7 +47,8 @@ class _Open(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What an answer says beside its usage: tools that the provider ran, how long its prompt is cached, its tier …"""
+    """What an answer says beside its usage: tools that the provider ran, how long its prompt is
+    cached, its tier …"""
 
     tools: Mapping[str, int]
     ttl: str | None
@@ -56,7 +60,8 @@ class Answer(NamedTuple):
 
 
 class Spending:
-    """The money of one running sweep; calls arrive through Inspect's hooks and the guard around each candidate."""
+    """The money of one running sweep; calls arrive through Inspect's hooks and the guard around
+    each candidate."""
 
     def __init__(
         self,
@@ -69,13 +74,15 @@ class Spending:
         tiers: Collection[str] = (),
         hour_writes: bool = False,
     ) -> None:
-        """`names`: Inspect's model name to ours; `sample_usd`: limit of a sample; `extra_bytes`: of few-shot texts;
-        `tiers`: at which candidates are asked; `hour_writes`: whether prompts may be cached for an hour."""
+        """`names`: Inspect's model name to ours; `sample_usd`: limit of a sample; `extra_bytes`:
+        of few-shot texts; `tiers`: at which candidates are asked; `hour_writes`: whether prompts
+        may be cached for an hour."""
         self.tiers, self.hour_writes = {"standard", *tiers} - {"batch"}, hour_writes
         self.ledger, self.names, self.extra_bytes = ledger, names, extra_bytes
         self.budget_usd, self.sample_usd = budget_usd, sample_usd
         self.fault: str | None = None
-        """Why the sweep must stop: a limit that not even one call fits into, or a model without a price."""
+        """Why the sweep must stop: a limit that not even one call fits into, or a model without a
+        price."""
         self._held: dict[str, float] = defaultdict(float)
         self._open: dict[str, list[_Open]] = defaultdict(list)
         self._answers: dict[tuple[str, str], list[Answer]] = defaultdict(list)
@@ -87,8 +94,9 @@ class Spending:
         return self.ledger.spent_usd + samples * (self.sample_usd or 0.0) <= self.budget_usd
 
     def before(self, sample: str, model: str, worst: float) -> None:
-        """Open a call. Raises LimitExceededError if its worst case does not fit into what is left of the sample's
-        limit, HeldBackError if it can never fit, if the budget does not hold it, or if it cannot be written down."""
+        """Open a call. Raises LimitExceededError if its worst case does not fit into what is left
+        of the sample's limit, HeldBackError if it can never fit, if the budget does not hold it,
+        or if it cannot be written down."""
         assert self.sample_usd is not None
         held = self._held[sample]
         if held + worst > self.sample_usd:
@@ -113,7 +121,8 @@ class Spending:
         self._open[sample].append(_Open(model, name, worst))
 
     def check(self) -> None:
-        """Raises HeldBackError once the ledger cannot be written: no call may be made whose money is not known."""
+        """Raises HeldBackError once the ledger cannot be written: no call may be made whose money
+        is not known."""
         if self.ledger.broken:
             raise HeldBackError(self.ledger.broken)
 
@@ -121,10 +130,15 @@ class Spending:
         """`model` answered; its usage follows."""
         self._answers[sample, model].append(answer)
 
-    def answered(self, sample: str, model: str, usage: Mapping[str, Any], seconds: float | None = None) -> None:
-        """Close the call that `model` answered with that usage, read and priced as `collect` will."""
+    def answered(
+        self, sample: str, model: str, usage: Mapping[str, Any], seconds: float | None = None
+    ) -> None:
+        """Close the call that `model` answered with that usage, read and priced as `collect`
+        will."""
         call, notes = self._take(sample, model), self._answers.get((sample, model))
-        said = notes.pop(0) if notes else Answer({}, None, None if model in self.names.values() else "standard")
+        said = (
+            notes.pop(0) if notes else Answer({}, None, None if model in self.names.values() else "standard")
+        )
         written = usage.get("input_tokens_cache_write") or 0
         tokens, _ = read_usage(usage, written_1h=written if said.ttl == "1h" else 0, answered=said.apart)
         if tokens is None:  # figures that cannot be: what it cost is not known
@@ -139,7 +153,8 @@ class Spending:
             self._held[sample] += usd - call.worst
 
     def failed(self, sample: str, model: str, refused: bool) -> None:
-        """An attempt failed: `refused` with a status code (it costs nothing), else perhaps after it was computed."""
+        """An attempt failed: `refused` with a status code (it costs nothing), else perhaps after
+        it was computed."""
         call = self._take(sample, model)
         if call is None:
             return
@@ -168,7 +183,8 @@ class Spending:
         self.fault = self.fault or fault
 
     def worst_usd(self, model: str, data: BeforeModelGenerate) -> float:
-        """What the call in `data` can cost at most: a token is at least a byte, and the dearest input kind is paid.
+        """What the call in `data` can cost at most: a token is at least a byte, and the dearest
+        input kind is paid.
 
         Raises InputError for a paid tool, since nothing bounds how often a call uses it.
         """
@@ -178,13 +194,16 @@ class Spending:
                 f"a budget cannot hold with the paid tool `{paid}`, which one call may use any number of times: run "
                 "these suites in a sweep without `limits.usd` and `budget_usd`, or without the tool"
             )
-        prompt = sum(len(_sent(message).encode()) + OVERHEAD_TOKENS for message in data.input) + self.extra_bytes
+        prompt = (
+            sum(len(_sent(message).encode()) + OVERHEAD_TOKENS for message in data.input) + self.extra_bytes
+        )
         prompt += sum(len(tool.model_dump_json().encode()) for tool in data.tools)
         output = data.config.max_tokens or UNBOUNDED_OUTPUT
         return worst_call_usd(self.ledger.table, model, prompt, output, self.tiers, self.hour_writes)
 
     def _is_paid(self, model: str, tool: Any) -> bool:
-        """Whether calls of a tool cost money: one's own with a price, or one that the provider can run."""
+        """Whether calls of a tool cost money: one's own with a price, or one that the provider can
+        run."""
         table = self.ledger.table
         if tool.name in table.tools:
             return True
@@ -203,8 +222,9 @@ def worst_call_usd(
     table: PriceTable, model: str, prompt_tokens: int, output_tokens: int, tiers: Collection[str] = ("standard",),
     hour_writes: bool = False,
 ) -> float:  # fmt: skip
-    """Dollars of a call whose prompt and answer are at most that long, whichever way its prompt is cached and however
-    much of the answer is reasoning, at the dearest of `tiers` that the model has, its fee included."""
+    """Dollars of a call whose prompt and answer are at most that long, whichever way its prompt is
+    cached and however much of the answer is reasoning, at the dearest of `tiers` that the model
+    has, its fee included."""
     rates = table.rates(model, dt.datetime.now(dt.UTC))
     kinds = [k for k in KINDS if rates.prices.get(k.name) is not None and (hour_writes or k.split is None)]
     # All of the prompt, or of the answer, may be of any one kind that has a price.
@@ -239,14 +259,17 @@ class _Meter(Hooks):
         except (HeldBackError, InputError) as error:
             spending.stop(str(error))
             await _cancel_sample()
-            # In a scorer, which this does not cancel. Inspect swallows any other error of a hook, and makes the call.
+            # In a scorer, which this does not cancel. Inspect swallows any other error of a hook,
+            # and makes the call.
             raise LimitExceededError("cost", value=0, limit=0, message=str(error)) from None
 
     async def on_model_usage(self, data: ModelUsageData) -> None:
         spending, usage = _Meter.spending, data.usage
         if spending is not None:
             model = spending.names.get(data.model_name, data.model_name.removeprefix(RECORDED))
-            spending.answered(current_sample(), model, usage.model_dump(exclude_none=True), data.call_duration)
+            spending.answered(
+                current_sample(), model, usage.model_dump(exclude_none=True), data.call_duration
+            )
 
     async def on_sample_end(self, data: SampleEnd) -> None:
         if _Meter.spending is not None and data.sample.uuid is not None:
@@ -255,7 +278,8 @@ class _Meter(Hooks):
 
 
 async def _cancel_sample() -> None:
-    """End the sample that is being solved, as one that runs again on resume: a limit would end it with a score."""
+    """End the sample that is being solved, as one that runs again on resume: a limit would end it
+    with a score."""
     active = sample_active()
     if active is not None and not turn_limit_tree.is_suspended():
         active.interrupt("cancel")
@@ -263,7 +287,8 @@ async def _cancel_sample() -> None:
 
 
 def _stop_before_turn() -> None:
-    """Raise where Inspect's own turn limit would raise after this call, with one turn more paid for than allowed.
+    """Raise where Inspect's own turn limit would raise after this call, with one turn more paid
+    for than allowed.
 
     Scorers run outside of it, so a judge is not stopped.
     """
@@ -279,7 +304,8 @@ def meter(spending: Spending | None) -> None:
 
 
 def report_failure(model: str) -> Callable[[bool], None]:
-    """For the guard around candidate `model`: tells the running sweep's money of an attempt without an answer."""
+    """For the guard around candidate `model`: tells the running sweep's money of an attempt
+    without an answer."""
 
     def tell(refused: bool) -> None:
         if _Meter.spending is not None:
@@ -289,16 +315,19 @@ def report_failure(model: str) -> Callable[[bool], None]:
 
 
 def report_answer(model: str, tier: str, asked: str) -> Callable[[ModelOutput, str | None, Any], None]:
-    """For the guard around candidate `model`, which is Inspect's `asked`, at `tier`: tells the running sweep's money of
-    an answer, and notes in the answer, for `collect`, that its prompt was cached for an hour, and tokens by kind that
-    its usage has no field for."""
+    """For the guard around candidate `model`, which is Inspect's `asked`, at `tier`: tells the
+    running sweep's money of an answer, and notes in the answer, for `collect`, that its prompt was
+    cached for an hour, and tokens by kind that its usage has no field for."""
 
     def tell(output: ModelOutput, ttl: str | None, response: Any) -> None:
         # How many of the tokens written to the cache are kept for an hour is told by the ttl.
         apart = {name: n for name, n in told_apart(response).items() if n and name != "cache_write_1h"}
         notes = {CACHE_TTL_NOTE: ttl if ttl == "1h" else None, APART_NOTE: apart}
         if any(notes.values()):
-            output.metadata = {**(output.metadata or {}), **{key: note for key, note in notes.items() if note}}
+            output.metadata = {
+                **(output.metadata or {}),
+                **{key: note for key, note in notes.items() if note},
+            }
         if _Meter.spending is not None and output.usage is not None:
             parts = any(isinstance(choice.message.content, list) for choice in output.choices)
             tools = provider_tools(output.model_dump(include={"choices", "metadata"})) if parts else {}

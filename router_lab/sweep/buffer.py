@@ -1,7 +1,9 @@
-"""Where Inspect keeps what a killed run had finished but not yet written to its logs: beside the logs.
+"""Where Inspect keeps what a killed run had finished but not yet written to its logs: beside the
+logs.
 
-By default it is the user's data directory, which a container loses with its home: up to ten finished samples a log
-would be paid for again. Writing every sample to its log at once (`log_buffer=1`) copies the whole log each time.
+By default it is the user's data directory, which a container loses with its home: up to ten
+finished samples a log would be paid for again. Writing every sample to its log at once
+(`log_buffer=1`) copies the whole log each time.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ NOBODY = 2**22 + 1
 def disown_buffers(log_dir: Path) -> None:
     """Call before the first sample: buffers that bear this process's id are another's, which died.
 
-    Inspect does not recover the buffer of a living process, and in containers a run and the next have the same id.
+    Inspect does not recover the buffer of a living process, and in containers a run and the next
+    have the same id.
     """
     mine = f".{os.getpid()}.db"
     for file in sorted((log_dir / FOLDER).rglob(f"*{mine}*")):
@@ -32,15 +35,17 @@ def disown_buffers(log_dir: Path) -> None:
 
 
 def unwritten(log_dir: Path, log: str) -> list[EvalSampleSummary]:
-    """What a run that died had finished of the log at `log` (a path or URI) without writing it there: the next run
-    recovers it, so it is there. Empty while that run lives, and where it left no buffer."""
+    """What a run that died had finished of the log at `log` (a path or URI) without writing it
+    there: the next run recovers it, so it is there. Empty while that run lives, and where it left
+    no buffer."""
     found = recovery.read_buffer_recovery_data(log, log_dir / FOLDER)
     return [] if found is None else [sample for sample in found.completed if sample.error is None]
 
 
 @contextmanager
 def recovery_beside(log_dir: Path) -> Iterator[None]:
-    """Inspect's sample buffers are in `log_dir` for as long as this lasts; both who writes and who reads them look."""
+    """Inspect's sample buffers are in `log_dir` for as long as this lasts; both who writes and who
+    reads them look."""
     folder = log_dir / FOLDER
     folder.mkdir(exist_ok=True)
     before = database.resolve_db_dir

@@ -15,7 +15,11 @@ def cluster_of(sample: Sample, group: str | None) -> str:
     """As `collect` will group it: the suite's metadata key, else equal inputs."""
     if group is not None:
         return str((sample.metadata or {}).get(group))
-    content = sample.input if isinstance(sample.input, str) else [m.model_dump(exclude={"id"}) for m in sample.input]
+    content = (
+        sample.input
+        if isinstance(sample.input, str)
+        else [m.model_dump(exclude={"id"}) for m in sample.input]
+    )
     return sha256_of(json.loads(json.dumps(content, default=str)))
 
 

@@ -1,4 +1,5 @@
-"""Suites that run code of models: no candidate's code is run, and so none is paid for, without what holds it."""
+"""Suites that run code of models: no candidate's code is run, and so none is paid for, without
+what holds it."""
 
 from __future__ import annotations
 
@@ -19,8 +20,9 @@ Tasks = Sequence[tuple[Cell, Task]]
 
 
 def refuse_unheld(tasks: Tasks, recorded: Path) -> None:
-    """Raise InputError for the first candidate whose code may not be run here (`router_lab.providers.boundary`): of
-    recordings those that the task knows by their hash may, whatever they are called."""
+    """Raise InputError for the first candidate whose code may not be run here
+    (`router_lab.providers.boundary`): of recordings those that the task knows by their hash may,
+    whatever they are called."""
     for cell, task in tasks:
         declared = _declared(task)
         why = declared.get("refuse")
@@ -30,13 +32,18 @@ def refuse_unheld(tasks: Tasks, recorded: Path) -> None:
 
 
 def boundaries(tasks: Tasks, recorded: Path) -> list[str]:
-    """What holds the code of models, a line for each suite that runs any and each way in which it is held."""
+    """What holds the code of models, a line for each suite that runs any and each way in which it
+    is held."""
     lines: dict[str, None] = {}
     for cell, task in tasks:
         declared = _declared(task)
         if declared:
             shipped = declared.get("boundary") != "inspect" and _trusted(cell, declared, recorded)
-            held = "the built-in guard alone: these recordings ship, and are known by their sha256" if shipped else None
+            held = (
+                "the built-in guard alone: these recordings ship, and are known by their sha256"
+                if shipped
+                else None
+            )
             lines[f"{cell.suite}: code of models runs within {held or declared.get('said')}"] = None
     return list(lines)
 

@@ -1,4 +1,5 @@
-"""`reference_share`: the dear reference runs on a part of the samples that is drawn at a known probability."""
+"""`reference_share`: the dear reference runs on a part of the samples that is drawn at a known
+probability."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ Tasks = tuple[tuple[Cell, Task], ...]
 class Drawn:
     """Which samples of each suite the reference runs.
 
-    candidate: its name in outcomes. share: the probability. places: by suite, where they stand in the suite's order.
-    whole: by suite, how many samples there are; order: their ids.
+    candidate: its name in outcomes. share: the probability. places: by suite, where they stand in
+    the suite's order. whole: by suite, how many samples there are; order: their ids.
     """
 
     candidate: Candidate
@@ -47,8 +48,9 @@ class Drawn:
 def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
     """The tasks, the reference's narrowed to what is drawn for it; None where it runs everything.
 
-    A hash of the sweep's seed, suite and group draws, so a sweep that goes on or grows draws the same, and a larger
-    share only adds. Raises InputError for a reference that is no candidate, and where nothing is drawn of any suite.
+    A hash of the sweep's seed, suite and group draws, so a sweep that goes on or grows draws the
+    same, and a larger share only adds. Raises InputError for a reference that is no candidate, and
+    where nothing is drawn of any suite.
     """
     sweep = grid.sweep
     if sweep.reference is None or sweep.reference_share >= 1:
@@ -60,7 +62,13 @@ def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
         if drawn.has(cell):
             samples = list(task.dataset)[: cell.limit]
             kept = [
-                in_share(sweep.seed, cell.suite, cluster_of(one, grid.suites[cell.suite].group), drawn.share, part=PART)
+                in_share(
+                    sweep.seed,
+                    cell.suite,
+                    cluster_of(one, grid.suites[cell.suite].group),
+                    drawn.share,
+                    part=PART,
+                )
                 for one in samples
             ]
             drawn.places[cell.suite] = [i for i, one in enumerate(kept) if one]
@@ -92,16 +100,17 @@ def _named(sweep: Sweep, tasks: Tasks) -> Candidate:
 def told(drawn: Drawn, estimates: Sequence[Any]) -> str:
     """What the share spares, for an estimate (`forecast.CellEstimate`) of what is lacking."""
     run, whole = (sum(map(len, part.values())) for part in (drawn.places, drawn.order))
-    line = (
-        f"reference_share {drawn.share:g}: {Candidate(*drawn.candidate)} runs {run} of {whole} samples, drawn by group"
-    )
+    line = f"reference_share {drawn.share:g}: {Candidate(*drawn.candidate)} runs {run} of {whole} samples, drawn by group"
     spared = spared_usd(drawn, estimates)
     return f"{line}; on all of them it would cost ${spared:.4f} more" if spared is not None else line
 
 
 def spared_usd(drawn: Drawn, estimates: Sequence[Any]) -> float | None:
-    """Dollars that the samples would cost for which the reference was not drawn; None where no cost is known."""
+    """Dollars that the samples would cost for which the reference was not drawn; None where no
+    cost is known."""
     mine = [e for e in estimates if (e.model, e.effort) == drawn.candidate]
     if any(e.sample_usd is None for e in mine):
         return None
-    return float(sum(e.sample_usd * e.epochs * (len(drawn.order[e.suite]) - len(drawn.places[e.suite])) for e in mine))
+    return float(
+        sum(e.sample_usd * e.epochs * (len(drawn.order[e.suite]) - len(drawn.places[e.suite])) for e in mine)
+    )

@@ -1,4 +1,5 @@
-"""Inspect's `eval_set` as a sweep calls it: what is in flight at once, and what is written down as it happens."""
+"""Inspect's `eval_set` as a sweep calls it: what is in flight at once, and what is written down as
+it happens."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ from router_lab.sweep.buffer import recovery_beside
 from router_lab.sweep.plan import silent_console
 
 ALWAYS: dict[str, Any] = {
-    # A log with a failed sample counts as unfinished, so that the next run asks for that sample again; within this run
-    # Inspect's own retries of a call are enough.
+    # A log with a failed sample counts as unfinished, so that the next run asks for that sample
+    # again; within this run Inspect's own retries of a call are enough.
     "fail_on_error": True,
     "continue_on_fail": True,
     "retry_immediate": False,
@@ -36,13 +37,16 @@ ALWAYS: dict[str, Any] = {
 }
 
 RECORDED_SAMPLES = 8
-"""Of a recording, at once: a score may be computed by a program of its own, which the next sample need not wait for."""
+"""Of a recording, at once: a score may be computed by a program of its own, which the next sample
+need not wait for."""
 
 
 def run_tasks(tasks: Sequence[Task], folder: Path, limit: int, limits: Limits) -> list[EvalLog]:
-    """The logs of `tasks`, of each the first `limit` samples; what is finished in `folder` is not run again.
+    """The logs of `tasks`, of each the first `limit` samples; what is finished in `folder` is not
+    run again.
 
-    After an interrupt, which Inspect takes for itself: fewer logs than tasks, or one whose status is `cancelled`.
+    After an interrupt, which Inspect takes for itself: fewer logs than tasks, or one whose status
+    is `cancelled`.
     """
     logs: list[EvalLog] = []
     for part in _parts(tasks):
@@ -66,7 +70,8 @@ def run_tasks(tasks: Sequence[Task], folder: Path, limit: int, limits: Limits) -
 
 @contextmanager
 def _told(folder: Path) -> Iterator[None]:
-    """What the log folder does to Inspect is said in one line: no room, no right, a log that cannot be read."""
+    """What the log folder does to Inspect is said in one line: no room, no right, a log that
+    cannot be read."""
     try:
         yield
     except (OSError, sqlite3.Error, zipfile.BadZipFile, zlib.error, EOFError, PrerequisiteError) as error:
@@ -83,11 +88,13 @@ def interrupted(tasks: Sequence[Task], made: Sequence[EvalLog]) -> bool:
 
 
 def at_once(tasks: Sequence[Task]) -> dict[str, Any]:
-    """How many of `tasks`, all of recorded models or all of others, run side by side, and whether each event is kept.
+    """How many of `tasks`, all of recorded models or all of others, run side by side, and whether
+    each event is kept.
 
-    A provider is waited for, so all its tasks wait together, bounded by its connections, and what it answered is on
-    disk at once: it was paid for. A recording answers immediately and for nothing: side by side its tasks only get in
-    each other's way (half as much CPU again, and nothing finished for minutes), and a kill costs seconds of work.
+    A provider is waited for, so all its tasks wait together, bounded by its connections, and what
+    it answered is on disk at once: it was paid for. A recording answers immediately and for
+    nothing: side by side its tasks only get in each other's way (half as much CPU again, and
+    nothing finished for minutes), and a kill costs seconds of work.
     """
     recorded = all(is_recorded(task) for task in tasks)
     if recorded:

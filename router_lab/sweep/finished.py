@@ -1,4 +1,5 @@
-"""What a log directory already holds of a plan: by identity, so that nothing changed is ever taken for finished."""
+"""What a log directory already holds of a plan: by identity, so that nothing changed is ever taken
+for finished."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ Identity = tuple[str | int | None, ...]
 
 
 def finished_samples(folder: Path, plan: Plan) -> Done:
-    """What the logs in `folder` hold of this very plan, by cell key; of a run that was killed also what it had finished
-    and not yet written to its log, which the next run recovers."""
+    """What the logs in `folder` hold of this very plan, by cell key; of a run that was killed also
+    what it had finished and not yet written to its log, which the next run recovers."""
     found: Done = defaultdict(set)
     for key, info, log in sorted(logs_of(folder, plan), key=lambda one: one[2].eval.created):
         set_aside = _invalidated(log_path(log)) if log.invalidated else set()
@@ -38,7 +39,8 @@ def finished_samples(folder: Path, plan: Plan) -> Done:
 
 
 def logs_of(folder: Path, plan: Plan) -> Iterator[tuple[str, EvalLogInfo, EvalLog]]:
-    """(cell key, log, its header) of every log in `folder` that is of this very plan, finished or not."""
+    """(cell key, log, its header) of every log in `folder` that is of this very plan, finished or
+    not."""
     if not folder.is_dir():
         return
     wanted = {identity(cell, task): cell_key(cell) for cell, task in plan.tasks}
@@ -72,7 +74,8 @@ def _invalidated(path: Path) -> set[tuple[str, int]]:
 
 
 def missing_samples(plan: Plan, folder: Path) -> Callable[[Cell], int]:
-    """How many samples × epochs of a cell `folder` does not hold yet; what it holds beyond the limit does not count."""
+    """How many samples × epochs of a cell `folder` does not hold yet; what it holds beyond the
+    limit does not count."""
     done = finished_samples(folder, plan)
     wanted = {cell_key(cell): samples_due(cell, task) for cell, task in plan.tasks}
     return lambda cell: len(wanted[cell_key(cell)] - done.get(cell_key(cell), set()))
@@ -96,7 +99,10 @@ def cell_key(cell: Cell) -> str:
 
 def identity_of(log: EvalLog) -> Identity:
     """The same, of a log; of one that no sweep of ours made it equals none."""
-    candidate, suite = log.eval.model_args.get(CANDIDATE_KEY) or {}, (log.eval.metadata or {}).get(SUITE_KEY) or {}
+    candidate, suite = (
+        log.eval.model_args.get(CANDIDATE_KEY) or {},
+        (log.eval.metadata or {}).get(SUITE_KEY) or {},
+    )
     named = suite.get("suite"), candidate.get("settings_sha"), log.eval.task_version
     return *named, candidate.get("model"), candidate.get("effort")
 

@@ -1,7 +1,9 @@
-"""The first question that a task would ask of a candidate, found by running its solver up to there: nothing is sent.
+"""The first question that a task would ask of a candidate, found by running its solver up to
+there: nothing is sent.
 
-So that what a task puts around its samples, and what it sets itself (`Task(config=…)`, `generate(max_tokens=…)`), is
-seen before a cent is spent. A solver that needs a sandbox, or another model's answer first, cannot be run that far.
+So that what a task puts around its samples, and what it sets itself (`Task(config=…)`,
+`generate(max_tokens=…)`), is seen before a cent is spent. A solver that needs a sandbox, or
+another model's answer first, cannot be run that far.
 """
 
 from __future__ import annotations
@@ -36,11 +38,15 @@ class _Asked(Exception):
 
 
 def first_ask(cell: Cell, task: Task) -> Ask | None:
-    """What `task` would ask of the cell's model for its first sample, or None where that cannot be known beforehand."""
+    """What `task` would ask of the cell's model for its first sample, or None where that cannot be
+    known beforehand."""
     if cell.spec.model.partition("/")[0] in OFFLINE or task.model is None:
         return None
     heard: list[tuple[Model, Any, GenerateConfig]] = []
-    with _listening(heard), ThreadPoolExecutor(1) as threads:  # a thread's own context: nothing of it stays behind
+    with (
+        _listening(heard),
+        ThreadPoolExecutor(1) as threads,
+    ):  # a thread's own context: nothing of it stays behind
         threads.submit(asyncio.run, _run(task, task.model)).result()
     if not heard or heard[0][0] is not task.model:
         return None
@@ -85,7 +91,8 @@ async def _run(task: Task, model: Model) -> None:
 
 @contextmanager
 def _listening(heard: list[tuple[Model, Any, GenerateConfig]]) -> Iterator[None]:
-    """Whatever model is asked meanwhile is not: the first question is kept, and who was to answer it."""
+    """Whatever model is asked meanwhile is not: the first question is kept, and who was to answer
+    it."""
 
     async def instead(self: Model, *, prepared: Any, config: GenerateConfig, **_: Any) -> Any:
         heard.append((self, prepared, config))

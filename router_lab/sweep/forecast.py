@@ -1,4 +1,5 @@
-"""What a sweep will cost, before it starts: from what samples cost before, with a range that says how sure that is."""
+"""What a sweep will cost, before it starts: from what samples cost before, with a range that says
+how sure that is."""
 
 from __future__ import annotations
 
@@ -27,10 +28,12 @@ Z90 = 1.645
 
 @dataclass(frozen=True)
 class CellEstimate:
-    """Dollars of the samples that a cell still lacks: `usd` expected, `low` to `high` a 90 % range; null = unknown.
+    """Dollars of the samples that a cell still lacks: `usd` expected, `low` to `high` a 90 %
+    range; null = unknown.
 
-    `seen`: earlier samples that it rests on. `input_tokens`, `output_tokens`: mean of a sample, cached parts of the
-    prompt included. `batch_usd`: the same at the provider's batch price, null without one.
+    `seen`: earlier samples that it rests on. `input_tokens`, `output_tokens`: mean of a sample,
+    cached parts of the prompt included. `batch_usd`: the same at the provider's batch price, null
+    without one.
     """
 
     suite: str
@@ -57,7 +60,8 @@ def estimate(
     missing: Callable[[Cell], int] | None = None,
     causes: Mapping[Where, str] | None = None,
 ) -> list[CellEstimate]:
-    """One estimate a cell, in file order. A cell of which nothing was ever run is unknown, never zero.
+    """One estimate a cell, in file order. A cell of which nothing was ever run is unknown, never
+    zero.
 
     Args:
         plan: a prepared sweep.
@@ -82,10 +86,12 @@ def estimate(
 def total(
     estimates: Sequence[CellEstimate], sample_usd: float | None = None, budget_left: float | None = None
 ) -> dict[str, Any]:
-    """Sums over the known cells; their ranges add in square, since cells err apart. `unknown` counts other samples.
+    """Sums over the known cells; their ranges add in square, since cells err apart. `unknown`
+    counts other samples.
 
-    `at_most_usd`: what all samples together cannot pass, where each has a dollar limit (`sample_usd`), and
-    what is left of a budget (`budget_left`), whichever is smaller; null without either.
+    `at_most_usd`: what all samples together cannot pass, where each has a dollar limit
+    (`sample_usd`), and what is left of a budget (`budget_left`), whichever is smaller; null
+    without either.
     """
     known = [e for e in estimates if e.usd is not None]
     usd = sum(e.usd or 0.0 for e in known)
@@ -104,9 +110,13 @@ def total(
     }
 
 
-def render(estimates: Sequence[CellEstimate], sample_usd: float | None = None, budget_left: float | None = None) -> str:
+def render(
+    estimates: Sequence[CellEstimate], sample_usd: float | None = None, budget_left: float | None = None
+) -> str:
     """The estimates as a table for people, the total last."""
-    lines = [f"{'suite':16} {'candidate':44} {'samples':>8} {'tokens in / out':>17} {'dollars (90 % range)':>30}"]
+    lines = [
+        f"{'suite':16} {'candidate':44} {'samples':>8} {'tokens in / out':>17} {'dollars (90 % range)':>30}"
+    ]
     for e in estimates:
         name = f"{left(named(e.suite), 16)} {left(named(Candidate(e.model, e.effort)), 44)}"
         tokens = "–" if e.output_tokens is None else f"{e.input_tokens:,.0f} / {e.output_tokens:,.0f}"
@@ -118,7 +128,11 @@ def render(estimates: Sequence[CellEstimate], sample_usd: float | None = None, b
     lines.append(f"{sum_of:61} {t['samples'] - (0 if none else t['unknown']):>8} {'':>17} {dollars:>30}")
     if t["at_most_usd"] is not None:
         by_limits = sample_usd is not None and t["at_most_usd"] == t["samples"] * sample_usd
-        by = f"`limits: {{usd: {sample_usd:g}}}` for each sample" if by_limits else "what is left of the budget"
+        by = (
+            f"`limits: {{usd: {sample_usd:g}}}` for each sample"
+            if by_limits
+            else "what is left of the budget"
+        )
         lines.append(f"at most ${t['at_most_usd']:.4f}, by {by}")
     if t["batch_saves_usd"]:
         lines.append(f"the providers' batch prices would save ${t['batch_saves_usd']:.4f} of it")
@@ -172,7 +186,8 @@ def _rows(history: pd.DataFrame | None, cell: Cell) -> pd.DataFrame | None:
 
 
 def _predict(costs: np.ndarray[Any, np.dtype[np.float64]], left: int) -> tuple[float | None, float]:
-    """(expected sum of `left` further samples, half a 90 % prediction range): its own scatter and the mean's error.
+    """(expected sum of `left` further samples, half a 90 % prediction range): its own scatter and
+    the mean's error.
 
     One sample tells nothing of the scatter; then the range is as wide as the sum.
     """

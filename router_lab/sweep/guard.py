@@ -1,4 +1,5 @@
-"""Around every call of a candidate: whose fault a failure is, and not asking a dead provider again and again."""
+"""Around every call of a candidate: whose fault a failure is, and not asking a dead provider again
+and again."""
 
 from __future__ import annotations
 
@@ -16,20 +17,21 @@ from router_lab.providers.failures import OVERFLOW, REFUSAL, Fault, fault, of_ex
 Model = TypeVar("Model", ModelCall, ModelOutput)
 
 FAILURES_TO_OPEN = 16
-"""Failures in a row, over all samples of a model, after which it counts as dead: a provider that answers half of the
-time is bad, not dead."""
+"""Failures in a row, over all samples of a model, after which it counts as dead: a provider that
+answers half of the time is bad, not dead."""
 
 COOL_S = 60.0
 """Seconds until one call may try a dead model again."""
 
 REFUSALS_TO_STOP, LATER_REFUSALS_TO_STOP = 3, 8
-"""Answers in a row that only the operator can mend (a wrong key, an unknown model), over all samples of a model, after
-which it is not asked again in this run: before its first answer, and after it."""
+"""Answers in a row that only the operator can mend (a wrong key, an unknown model), over all
+samples of a model, after which it is not asked again in this run: before its first answer, and
+after it."""
 
 
 UNREACHABLE_S = 2.0
-"""A server that has never answered may be about to: for this long after the first vain try it counts as a failure
-like any other, which Inspect tries again, and only then as a wrong address."""
+"""A server that has never answered may be about to: for this long after the first vain try it
+counts as a failure like any other, which Inspect tries again, and only then as a wrong address."""
 
 
 class RefusedError(RuntimeError):
@@ -37,20 +39,25 @@ class RefusedError(RuntimeError):
 
 
 class StoppedError(RefusedError):
-    """The same, when it is sure: a call that was the last one, or was not made. The sample runs again on resume."""
+    """The same, when it is sure: a call that was the last one, or was not made. The sample runs
+    again on resume."""
 
 
 class CircuitOpenError(RuntimeError):
-    """A call that was not made, because its provider has failed too often; the sample runs again on resume."""
+    """A call that was not made, because its provider has failed too often; the sample runs again
+    on resume."""
 
 
 class Breaker:
-    """Opens after a row of failures, lets one call through each `cool_s`, closes at the first answer.
+    """Opens after a row of failures, lets one call through each `cool_s`, closes at the first
+    answer.
 
     A rate limit is not a failure: the provider lives, and waiting is its own remedy.
     """
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic, cool_s: float = COOL_S) -> None:
+    def __init__(
+        self, name: str, clock: Callable[[], float] = time.monotonic, cool_s: float = COOL_S
+    ) -> None:
         self.name, self.clock, self.cool_s = name, clock, cool_s
         self.failures = 0
         self.answered = False
@@ -62,13 +69,16 @@ class Breaker:
         self._unreached_since: float | None = None
 
     def check(self) -> None:
-        """Raises StoppedError once stopped, CircuitOpenError while open, save for one call each `cool_s` seconds."""
+        """Raises StoppedError once stopped, CircuitOpenError while open, save for one call each
+        `cool_s` seconds."""
         if self.stopped is not None:
             raise StoppedError(f"not asked again: {self.stopped}")
         if self.failures < FAILURES_TO_OPEN:
             return
         if self.clock() < self._next_try:
-            raise CircuitOpenError(f"circuit breaker: {self.name} failed {self.failures} times in a row: {self._last}")
+            raise CircuitOpenError(
+                f"circuit breaker: {self.name} failed {self.failures} times in a row: {self._last}"
+            )
         self._next_try = self.clock() + self.cool_s
 
     def lives(self) -> None:
@@ -81,7 +91,8 @@ class Breaker:
         self.answered = True
 
     def unreachable(self) -> bool:
-        """No connection; whether the address must be wrong, as nobody ever answered there and some time has passed."""
+        """No connection; whether the address must be wrong, as nobody ever answered there and some
+        time has passed."""
         now = self.clock()
         self._unreached_since = now if self._unreached_since is None else self._unreached_since
         return not self.answered and now - self._unreached_since >= UNREACHABLE_S
@@ -105,14 +116,15 @@ def guard(
     on_failure: Callable[[bool], None],
     on_answer: Callable[[ModelOutput, str | None, Any], None] | None = None,
 ) -> None:
-    """Wrap `api.generate`. An overflow or a refusal becomes the candidate's (failed) answer, so that it is scored and
-    never paid again. What only the operator can mend is raised so that it is not tried again, and in the end stops the
-    model; any other failure is raised, for Inspect's retries.
+    """Wrap `api.generate`. An overflow or a refusal becomes the candidate's (failed) answer, so
+    that it is scored and never paid again. What only the operator can mend is raised so that it is
+    not tried again, and in the end stops the model; any other failure is raised, for Inspect's
+    retries.
 
-    on_failure(refused): told of each attempt without an answer; `refused` if it cannot have cost anything: the provider
-    sent a status code, or was not asked.
-    on_answer(output, ttl, response): told of each answer, how long its prompt stays in the provider's cache, if that is
-    said, and the provider's own answer, if Inspect has it.
+    on_failure(refused): told of each attempt without an answer; `refused` if it cannot have cost
+    anything: the provider sent a status code, or was not asked. on_answer(output, ttl, response):
+    told of each answer, how long its prompt stays in the provider's cache, if that is said, and
+    the provider's own answer, if Inspect has it.
     """
     ask = api.generate
 
@@ -152,7 +164,9 @@ def _starred(part: Model) -> Model:
     return type(part).model_validate(masked_tree(part.model_dump(), starred))
 
 
-def _settle(error: Exception, api: ModelAPI, breaker: Breaker, on_failure: Callable[[bool], None]) -> ModelOutput:
+def _settle(
+    error: Exception, api: ModelAPI, breaker: Breaker, on_failure: Callable[[bool], None]
+) -> ModelOutput:
     """The failed answer that `error` stands for, or `error` raised."""
     failure = of_exception(error)
     status, text, whose = failure.status, failure.text, fault(failure)
@@ -167,7 +181,9 @@ def _settle(error: Exception, api: ModelAPI, breaker: Breaker, on_failure: Calla
     elif status in (400, 403, 413, 422):
         if OVERFLOW.search(text) or REFUSAL.search(text):
             breaker.succeeded()
-            return failed_answer(api.model_name, "model_length" if OVERFLOW.search(text) else "content_filter", text)
+            return failed_answer(
+                api.model_name, "model_length" if OVERFLOW.search(text) else "content_filter", text
+            )
         breaker.lives()
     elif status != 429:
         breaker.failed(f"{type(error).__name__}: {text}")
@@ -181,5 +197,7 @@ def _address(api: ModelAPI) -> str:
 
 def failed_answer(model: str, stop_reason: Any, error: str) -> ModelOutput:
     """An answer without text that says why there is none."""
-    choice = ChatCompletionChoice(message=ChatMessageAssistant(content="", model=model), stop_reason=stop_reason)
+    choice = ChatCompletionChoice(
+        message=ChatMessageAssistant(content="", model=model), stop_reason=stop_reason
+    )
     return ModelOutput(model=model, choices=[choice], error=error[:500])

@@ -1,8 +1,10 @@
-"""Every call of a sweep as it is made and answered, in a file that outlives the process: what money was really spent.
+"""Every call of a sweep as it is made and answered, in a file that outlives the process: what
+money was really spent.
 
-One JSON object a line in `ledger.jsonl` of the log directory: `{"open": id, "usd": worst case}` before a call under a
-budget, `{"call": id, "model": …, "tokens": […], "at": …}` after any call. A call that was opened and never closed,
-because the process died or the line broke, counts as its worst case: the provider may have charged it.
+One JSON object a line in `ledger.jsonl` of the log directory: `{"open": id, "usd": worst case}`
+before a call under a budget, `{"call": id, "model": …, "tokens": […], "at": …}` after any call. A
+call that was opened and never closed, because the process died or the line broke, counts as its
+worst case: the provider may have charged it.
 """
 
 from __future__ import annotations
@@ -28,11 +30,13 @@ LEDGER = "ledger.jsonl"
 MOST_USD = 1e9
 """No call can cost more."""
 WRITTEN = 5
-"""Of Tokens at least the input's three kinds, cached an hour, and the output are in every line ever written."""
+"""Of Tokens at least the input's three kinds, cached an hour, and the output are in every line
+ever written."""
 
 
 class Ledger:
-    """Append-only. `spent_usd`: what was answered, and what may have been; `at_risk_usd`: calls not yet answered."""
+    """Append-only. `spent_usd`: what was answered, and what may have been; `at_risk_usd`: calls
+    not yet answered."""
 
     def __init__(
         self, folder: Path, table: PriceTable, *, priced: bool, tier: str = "standard", reading: bool = False
@@ -47,15 +51,19 @@ class Ledger:
         self.path, self.table, self.priced, self.tier = folder / LEDGER, table, priced, tier
         self.spent_usd = 0.0
         self.reserved_usd = 0.0
-        """Part of `spent_usd`: the worst case of calls that were never answered, which may not have been charged."""
+        """Part of `spent_usd`: the worst case of calls that were never answered, which may not
+        have been charged."""
         self.reading = reading
         self.broken: str | None = None
-        """Why a line could not be written: no further call may be made, for its money would not be known."""
+        """Why a line could not be written: no further call may be made, for its money would not be
+        known."""
         self.calls = 0
         self._open: dict[str, float] = {}
         self._unpriced: set[str] = set()
         if self.path.exists() and not self.path.is_file():
-            raise InputError(f"{self.path}: is no regular file, so the money spent cannot be known; move it away")
+            raise InputError(
+                f"{self.path}: is no regular file, so the money spent cannot be known; move it away"
+            )
         self._next = self._replay() if self.path.exists() else 0
         for name in list(self._open):
             self._count_lost(name)
@@ -66,8 +74,8 @@ class Ledger:
         return sum(self._open.values())
 
     def open(self, worst_usd: float) -> str:
-        """A call is about to be made that costs at most `worst_usd`; returns its id. Raises InputError, and the call
-        must not be made, if that cannot be written down."""
+        """A call is about to be made that costs at most `worst_usd`; returns its id. Raises
+        InputError, and the call must not be made, if that cannot be written down."""
         self._next += 1
         name = str(self._next)
         if not self._write({"open": name, "usd": worst_usd}):
@@ -84,10 +92,11 @@ class Ledger:
         seconds: float | None = None,
         tier: str | None = None,
     ) -> float:
-        """A call was answered; returns its dollars. `name=None`: it was never opened, for want of a budget.
+        """A call was answered; returns its dollars. `name=None`: it was never opened, for want of
+        a budget.
 
-        tier: at which it was made, by default the sweep's. tools: calls of tools that the provider ran. seconds: how
-        long it took; it is priced when it was made.
+        tier: at which it was made, by default the sweep's. tools: calls of tools that the provider
+        ran. seconds: how long it took; it is priced when it was made.
         """
         at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds or 0.0)
         entry: dict[str, Any] = {
@@ -122,7 +131,8 @@ class Ledger:
         self._count_lost(name)
 
     def unknown(self, model: str) -> None:
-        """A call that was never opened, for want of a budget, was answered with figures that cannot be."""
+        """A call that was never opened, for want of a budget, was answered with figures that
+        cannot be."""
         self.calls += 1
         self._unknown(model, "the server's figures of what they used cannot be")
 
@@ -153,7 +163,8 @@ class Ledger:
         return usd
 
     def _write(self, entry: dict[str, Any]) -> bool:
-        """Whether the line is in the file; a power cut may cost the last ones, the death of the process none."""
+        """Whether the line is in the file; a power cut may cost the last ones, the death of the
+        process none."""
         try:
             append_line(self.path, json.dumps(entry, separators=(",", ":")).encode())
         except OSError as error:
@@ -163,16 +174,19 @@ class Ledger:
         return True
 
     def _replay(self) -> int:
-        """Apply the file's entries and return a number that no call of it has; lines cut short are passed over, any
-        other that is no entry is an InputError.
+        """Apply the file's entries and return a number that no call of it has; lines cut short are
+        passed over, any other that is no entry is an InputError.
 
-        Passing over is safe under a budget, where each call was opened on a line of its own before it was made: without
-        its answer it counts at its worst case, and without that line it was not made. Elsewhere its money is unknown.
+        Passing over is safe under a budget, where each call was opened on a line of its own before
+        it was made: without its answer it counts at its worst case, and without that line it was
+        not made. Elsewhere its money is unknown.
         """
         try:
             records, lines = read_records(self.path), self.path.read_bytes().split(b"\n")
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be read, so the money spent is not known: {error}") from error
+            raise InputError(
+                f"{self.path}: cannot be read, so the money spent is not known: {error}"
+            ) from error
         for number in records.torn:
             begun = lines[number - 1]
             if not b'{"'.startswith(begun[:2]) or begun.endswith(b"}"):
@@ -184,7 +198,11 @@ class Ledger:
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
                 self._refuse(number)
         if records.torn and not self.reading:
-            what = "calls under way count at their worst case" if opened else "what these calls cost is not known"
+            what = (
+                "calls under way count at their worst case"
+                if opened
+                else "what these calls cost is not known"
+            )
             told = f"{self.path}: {len(records.torn)} lines were cut short, the first is line {records.torn[0]}; {what}"
             warnings.warn(RouterLabWarning(told), stacklevel=3)
         return max([0, *records.numbers, *records.torn])
@@ -224,14 +242,16 @@ def _is_count(value: object) -> bool:
 
 
 def budget_left(plan: Plan, folder: Path) -> float | None:
-    """Dollars of a plan's budget that the runs in `folder` have not spent; None without a budget."""
+    """Dollars of a plan's budget that the runs in `folder` have not spent; None without a
+    budget."""
     if plan.budget_usd is None:
         return None
     return max(0.0, plan.budget_usd - Ledger(folder, plan.prices(), priced=False, reading=True).spent_usd)
 
 
 def refuse_forgotten(folder: Path, paid: int) -> None:
-    """Raises InputError where `paid` samples in `folder` were paid for, and what they cost is not there any more."""
+    """Raises InputError where `paid` samples in `folder` were paid for, and what they cost is not
+    there any more."""
     path = folder / LEDGER
     if paid and not path.exists():
         rule = "so what is left of a budget is not known; put the file back, use a new log directory, or no budget"

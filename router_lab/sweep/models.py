@@ -15,11 +15,13 @@ from router_lab.sweep.settings import Cell
 
 
 def build_model(cell: Cell, recorded: Path, api_key: str | None = None, *, sending: bool = True) -> Model:
-    """The model of `cell`. What identifies it (settings, few-shot text and all) is in the log's model arguments.
+    """The model of `cell`. What identifies it (settings, few-shot text and all) is in the log's
+    model arguments.
 
-    System messages travel in GenerateConfig, few-shot exchanges are put into every request at the provider.
-    `recorded`: folder for the `recorded` provider; `api_key`: instead of the environment's. Keys in settings are
-    references in all that is logged; with sending=False they are so in the request too. Raises InputError.
+    System messages travel in GenerateConfig, few-shot exchanges are put into every request at the
+    provider. `recorded`: folder for the `recorded` provider; `api_key`: instead of the
+    environment's. Keys in settings are references in all that is logged; with sending=False they
+    are so in the request too. Raises InputError.
     """
     arguments = dict(cell.settings.model_args)
     is_recorded = cell.spec.model.startswith(RECORDED)
@@ -34,13 +36,15 @@ def build_model(cell: Cell, recorded: Path, api_key: str | None = None, *, sendi
         few_shot=() if is_recorded else cell.settings.few_shot,
         keys=cell.keys if sending else None,
     )
-    # A provider would refuse an argument that it does not know; Model.model_args is only what the log records.
+    # A provider would refuse an argument that it does not know; Model.model_args is only what the
+    # log records.
     model.model_args = {**cell.settings.model_args, CANDIDATE_KEY: candidate_arguments(cell)}
     return model
 
 
 def candidate_arguments(cell: Cell) -> dict[str, Any]:
-    """JSON that identifies the candidate in a log, complete enough to send the same request again."""
+    """JSON that identifies the candidate in a log, complete enough to send the same request
+    again."""
     return {
         "model": cell.model,
         "effort": cell.effort,
@@ -52,14 +56,19 @@ def candidate_arguments(cell: Cell) -> dict[str, Any]:
 
 
 def generate_config(cell: Cell) -> GenerateConfig:
-    """The GenerateConfig of all requests of `cell`. Raises InputError for a field or a value that Inspect refuses."""
+    """The GenerateConfig of all requests of `cell`. Raises InputError for a field or a value that
+    Inspect refuses."""
     fields = {**cell.settings.config, **cell.transport}
     unknown = fields.keys() - GenerateConfig.model_fields.keys()
     if unknown:
-        raise InputError(f"candidate {cell.candidate}: `{min(unknown)}` is no field of Inspect's GenerateConfig")
+        raise InputError(
+            f"candidate {cell.candidate}: `{min(unknown)}` is no field of Inspect's GenerateConfig"
+        )
     try:
         return GenerateConfig(**fields)
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(map(str, fault["loc"]))
-        raise InputError(f"candidate {cell.candidate}: `{key}` is {fault['input']!r}: {fault['msg']}") from None
+        raise InputError(
+            f"candidate {cell.candidate}: `{key}` is {fault['input']!r}: {fault['msg']}"
+        ) from None

@@ -1,4 +1,5 @@
-"""The grid made ready: tasks loaded, models made, requests recorded. All that can fail before money is spent."""
+"""The grid made ready: tasks loaded, models made, requests recorded. All that can fail before
+money is spent."""
 
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ class Plan:
     recorded: Path
     budget_usd: float | None = None
     lacking: tuple[str, ...] = ()
-    """What a run still needs that an estimate does without: keys that are not set, one sentence a model, and whatever
-    a budget needs."""
+    """What a run still needs that an estimate does without: keys that are not set, one sentence a
+    model, and whatever a budget needs."""
     tier: str = "standard"
     """At which price its requests run, `standard` or `batch`."""
     drawn: Drawn | None = None
@@ -98,7 +99,9 @@ class Plan:
             return request_dict(self.requests.get((*cell.candidate, cell.suite)), cell)
         label = candidate_label(cell.model, cell.effort, cell.settings.sha)
         headers = map(read_header, recordings(self.recorded, label))
-        request: dict[str, Any] | None = next((h.get("request") for h in headers if h["suite"] == cell.suite), None)
+        request: dict[str, Any] | None = next(
+            (h.get("request") for h in headers if h["suite"] == cell.suite), None
+        )
         return request or request_dict(None, cell)
 
 
@@ -123,7 +126,8 @@ def prepare(
         limit: samples per suite at most, for a trial.
         budget_usd: instead of the sweep file's own.
         batch: run through the providers' batch APIs, at their price.
-        spending: False for an estimate, which needs no keys and no budget that could be kept; `lacking` names these.
+        spending: False for an estimate, which needs no keys and no budget that could be kept;
+            `lacking` names these.
     """
     grid = load_grid(source, base)
     if limit:
@@ -144,7 +148,9 @@ def prepare(
     refuse_twins(tasks, requests)
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
     if budget is not None and not 0 <= budget < math.inf:  # NaN is in no range
-        raise InputError(f"sweep {grid.sweep.name}: budget_usd {budget!r} is not a finite number of 0 or more")
+        raise InputError(
+            f"sweep {grid.sweep.name}: budget_usd {budget!r} is not a finite number of 0 or more"
+        )
     tasks, drawn = draw_reference(grid, tasks)
     plan = Plan(grid, tasks, requests, recorded, budget, lacking, "batch" if batch else "standard", drawn)
     if budget is not None:
@@ -199,7 +205,12 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
             server = (cell.spec.model, cell.spec.base_url)
             breaker = breakers.setdefault(server, Breaker(cell.spec.model))
             tier = tier_of({**cell.settings.config, **cell.transport}, cell.settings.model_args)
-            guard(model.api, breaker, report_failure(cell.model), report_answer(cell.model, tier, cell.spec.model))
+            guard(
+                model.api,
+                breaker,
+                report_failure(cell.model),
+                report_answer(cell.model, tier, cell.spec.model),
+            )
         tasks.append((cell, with_model(loaded[key], model, cell.epochs)))
     return tuple(tasks)
 

@@ -1,4 +1,5 @@
-"""How far a sweep is: one line that rewrites itself on a terminal, a line every few seconds in a log file."""
+"""How far a sweep is: one line that rewrites itself on a terminal, a line every few seconds in a
+log file."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ class Progress(AbstractContextManager["Progress"]):
             self._write(self.line(), end="" if self._terminal else "\n")
 
     def line(self) -> str:
-        """`name: done/needed, pace, time left, failures`; pace and time left only once they can be known."""
+        """`name: done/needed, pace, time left, failures`; pace and time left only once they can be
+        known."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         done, pace = self.reused + self.finished, self.finished / seconds
         failed = f", {self.failed} failed" if self.failed else ""
@@ -63,8 +65,8 @@ class Progress(AbstractContextManager["Progress"]):
 
     @property
     def paced(self) -> bool:
-        """Whether the pace is known: a few samples are done, and as many as are on their way. Before that, those under
-        way have taken time that the pace would not count."""
+        """Whether the pace is known: a few samples are done, and as many as are on their way.
+        Before that, those under way have taken time that the pace would not count."""
         return self.finished >= max(ENOUGH, self.started - self.finished)
 
     def note(self, text: str) -> None:
@@ -74,8 +76,12 @@ class Progress(AbstractContextManager["Progress"]):
     def _write(self, text: str, end: str) -> None:
         if self.stream is None:
             return
-        text = visible(masked(text))  # the name is the user's, a reason a server's: one line, whatever is in them
-        with suppress(OSError):  # nobody reads any more, or there is no room: no reason to stop what is paid for
+        text = visible(
+            masked(text)
+        )  # the name is the user's, a reason a server's: one line, whatever is in them
+        with suppress(
+            OSError
+        ):  # nobody reads any more, or there is no room: no reason to stop what is paid for
             self.stream.write(f"\r{text}\x1b[K{end}" if self._terminal else text + "\n")
             self.stream.flush()
 

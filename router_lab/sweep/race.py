@@ -1,6 +1,8 @@
-"""A sweep as a race: the samples and tasks of a plan for `router_lab.racing`, which says who is due on what.
+"""A sweep as a race: the samples and tasks of a plan for `router_lab.racing`, which says who is
+due on what.
 
-What a sample scored and cost is measured by the caller's `measure`, for reading logs is another stage.
+What a sample scored and cost is measured by the caller's `measure`, for reading logs is another
+stage.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class Racer(SweepRace):
     """The race of a plan: what is due as tasks of Inspect, what was seen from its logs."""
 
     def __init__(self, plan: Plan, folder: Path, options: RaceOptions) -> None:
-        """Takes up what `race.jsonl` in `folder` holds. Raises InputError if that was another race."""
+        """Takes up what `race.jsonl` in `folder` holds. Raises InputError if that was another
+        race."""
         self.measure, self.prices, self._cells = options.measure, plan.prices(), _by_suite(plan)
         super().__init__(folder, options.rule, options.reference, suite_races(plan, options))
 
@@ -55,7 +58,9 @@ class Racer(SweepRace):
         """Cells with tasks narrowed to the samples that are due."""
         samples = {suite: {str(s.id): s for s in cells[0][1].dataset} for suite, cells in self._cells.items()}
         cells = [(self._cells[one.suite][column], samples[one.suite], names) for one, column, names in due]
-        return [(cell, narrowed(task, [known[name] for name in names])) for (cell, task), known, names in cells]
+        return [
+            (cell, narrowed(task, [known[name] for name in names])) for (cell, task), known, names in cells
+        ]
 
     def seen(self, logs: Sequence[Path]) -> Seen:
         """What the logs say, means over epochs."""
@@ -74,8 +79,8 @@ class Racer(SweepRace):
 
 
 def suite_races(plan: Plan, options: RaceOptions) -> list[SuiteRace]:
-    """For each suite of a prepared sweep a race that has not begun. Raises InputError for a reference that does not run
-    a suite, and for one that runs a drawn part alone."""
+    """For each suite of a prepared sweep a race that has not begun. Raises InputError for a
+    reference that does not run a suite, and for one that runs a drawn part alone."""
     if plan.drawn is not None:
         raise InputError(
             "a race compares all candidates on the same samples, and `reference_share` keeps the reference from some "
@@ -99,8 +104,8 @@ def outlook_of(
     plan: Plan, estimates: Sequence[CellEstimate], options: RaceOptions, folder: Path,
     done: Mapping[str, Collection[tuple[str, int]]],
 ) -> dict[str, Any]:  # fmt: skip
-    """What the race would do from where `race.jsonl` in `folder` says it is. `done`: finished (sample id, epoch) by
-    cell. Raises InputError as the race itself would."""
+    """What the race would do from where `race.jsonl` in `folder` says it is. `done`: finished
+    (sample id, epoch) by cell. Raises InputError as the race itself would."""
     suites = suite_races(plan, options)
     RaceLog(folder, options.rule, options.reference, suites).replay()
     costs = {(one.suite, Candidate(one.model, one.effort)): (one.usd, one.samples) for one in estimates}
@@ -116,7 +121,8 @@ def _by_suite(plan: Plan) -> dict[str, list[tuple[Cell, Task]]]:
 
 
 def _column(reference: tuple[str, str | None], suite: str, cells: Sequence[tuple[Cell, Task]]) -> int:
-    """Where the reference is among the cells, by its name in outcomes or else in the sweep file."""
+    """Where the reference is among the cells, by its name in outcomes or else in the sweep
+    file."""
     names: list[tuple[str, str | None]] = [cell.candidate for cell, _ in cells]
     for known in (names, [(str(task.model), cell.effort) for cell, task in cells]):
         if reference in known:

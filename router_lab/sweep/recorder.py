@@ -1,7 +1,7 @@
 """What a candidate really sends: one request to a recorder on loopback, before a cent is spent.
 
-Providers drop, rename and clamp settings (two efforts of one model can be byte-identical on the wire), so candidates
-are told apart by their requests and not by what was asked for.
+Providers drop, rename and clamp settings (two efforts of one model can be byte-identical on the
+wire), so candidates are told apart by their requests and not by what was asked for.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ from router_lab.sweep.settings import Cell
 from router_lab.sweep.tasks import declared_args
 
 Requests = dict[tuple[str, str | None, str], Request | None]
-"""The request of each (model, effort, suite); None where the provider sends nothing that could be recorded."""
+"""The request of each (model, effort, suite); None where the provider sends nothing that could be
+recorded."""
 
 
 def fingerprint(cells: Sequence[Cell], tasks: Mapping[int, Task] | None = None) -> Requests:
-    """What each cell sends. With `tasks`, by position of the cell, the task's own settings and, where its solver can
-    be run up to its first question without a model, the frame that it puts around that.
+    """What each cell sends. With `tasks`, by position of the cell, the task's own settings and,
+    where its solver can be run up to its first question without a model, the frame that it puts
+    around that.
 
-    Raises InputError for a candidate of which nothing was recorded, and for raw fields that do not arrive.
+    Raises InputError for a candidate of which nothing was recorded, and for raw fields that do not
+    arrive.
     """
     found: Requests = {}
     done: dict[str, Request | None] = {}
@@ -38,7 +41,9 @@ def fingerprint(cells: Sequence[Cell], tasks: Mapping[int, Task] | None = None) 
         for position, cell in enumerate(cells):
             task = (tasks or {}).get(position)
             ask = _probe(cell) if task is None else first_ask(cell, task) or _probe(cell, task)
-            same = canonical_json([*cell.candidate, cell.settings.sha, ask.messages, ask.tools, str(ask.config)])
+            same = canonical_json(
+                [*cell.candidate, cell.settings.sha, ask.messages, ask.tools, str(ask.config)]
+            )
             if same not in done:
                 done[same] = _record(cell, ask, recorder)
             found[(*cell.candidate, cell.suite)] = done[same]
@@ -66,7 +71,9 @@ def _probe(cell: Cell, task: Task | None = None) -> Ask:
 def _record(cell: Cell, ask: Ask, recorder: Recorder) -> Request | None:
     if cell.spec.model.partition("/")[0] in OFFLINE or not cell.spec.record:
         return None
-    sent = record(cell.spec.model, ask, recorder, arguments=cell.settings.model_args, few_shot=cell.settings.few_shot)
+    sent = record(
+        cell.spec.model, ask, recorder, arguments=cell.settings.model_args, few_shot=cell.settings.few_shot
+    )
     if sent is None:
         raise InputError(
             f"suite `{cell.suite}`: {cell.candidate}: the recorder on loopback saw no request of {cell.spec.model!r} "
@@ -89,10 +96,11 @@ def _record(cell: Cell, ask: Ask, recorder: Recorder) -> Request | None:
 def refuse_twins(
     tasks: Sequence[tuple[Cell, Task]], found: Mapping[tuple[str, str | None, str], Request | None]
 ) -> None:
-    """Raise InputError if two candidates of a suite would send the same bytes to the same place, in the same task.
+    """Raise InputError if two candidates of a suite would send the same bytes to the same place,
+    in the same task.
 
-    Arguments that an effort gives to the task (turns, results kept) make two candidates of one request, but only
-    where the task declares them.
+    Arguments that an effort gives to the task (turns, results kept) make two candidates of one
+    request, but only where the task declares them.
     """
     owners: dict[tuple[Any, ...], Cell] = {}
     for cell, task in tasks:

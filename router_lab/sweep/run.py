@@ -1,4 +1,5 @@
-"""Run a grid: one `eval_set` a wave over a fixed shuffled order, resumable after any death of the process."""
+"""Run a grid: one `eval_set` a wave over a fixed shuffled order, resumable after any death of the
+process."""
 
 from __future__ import annotations
 
@@ -46,15 +47,17 @@ from router_lab.sweep_manifest import PricesFile, SweepManifest
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep left: the logs that count (others in the folder are superseded), and how many samples it ran.
+    """What a sweep left: the logs that count (others in the folder are superseded), and how many
+    samples it ran.
 
-    `spent_usd`: all calls of this log directory so far, also of runs before this one. `unrun`: samples × epochs for
-    which the budget did not reach and that are not there; more money continues them. `generated`: asked for by this
-    run, well (`answered`) or badly (`failed`). `reserved_usd`: part of `spent_usd`, the most that calls could cost that
-    were never answered, as those in flight at a kill. `paid`: whether any candidate is more than a recording.
-    `spared`: samples × epochs that a race left out; `raced`:
-    what it settled on or who is still in, a picture for each suite, and `verdicts` the
-    same as data. `stopped`: suite, candidate and the server's reason, where that can only be mended by the operator.
+    `spent_usd`: all calls of this log directory so far, also of runs before this one. `unrun`:
+    samples × epochs for which the budget did not reach and that are not there; more money
+    continues them. `generated`: asked for by this run, well (`answered`) or badly (`failed`).
+    `reserved_usd`: part of `spent_usd`, the most that calls could cost that were never answered,
+    as those in flight at a kill. `paid`: whether any candidate is more than a recording. `spared`:
+    samples × epochs that a race left out; `raced`: what it settled on or who is still in, a
+    picture for each suite, and `verdicts` the same as data. `stopped`: suite, candidate and the
+    server's reason, where that can only be mended by the operator.
     """
 
     log_dir: Path
@@ -79,8 +82,8 @@ class SweepResult:
 
     @property
     def not_begun(self) -> int:
-        """Samples × epochs that are neither there nor were asked for, nor left out by a race: for want of money, or
-        because their candidate was stopped."""
+        """Samples × epochs that are neither there nor were asked for, nor left out by a race: for
+        want of money, or because their candidate was stopped."""
         return max(0, self.needed - self.reused - self.generated - self.spared)
 
 
@@ -98,14 +101,16 @@ def run_sweep(
 ) -> SweepResult:
     """Generate what is missing in `log_dir` and return the logs that make up the sweep.
 
-    A sample that is finished there is never asked for again, also after kill -9 or an interrupt (which is raised as
-    KeyboardInterrupt); one that failed is, and so is one that a person has invalidated. A candidate whose requests fail
-    for a reason that only the operator can mend is stopped at once (`stopped`). With a budget (`budget_usd`, else the
-    sweep file's), what all runs in `log_dir` have spent never passes it. Raises InputError.
+    A sample that is finished there is never asked for again, also after kill -9 or an interrupt
+    (which is raised as KeyboardInterrupt); one that failed is, and so is one that a person has
+    invalidated. A candidate whose requests fail for a reason that only the operator can mend is
+    stopped at once (`stopped`). With a budget (`budget_usd`, else the sweep file's), what all runs
+    in `log_dir` have spent never passes it. Raises InputError.
 
     Args:
         source, base, limit, budget_usd: as in `prepare`.
-        log_dir: folder for Inspect logs; made if absent, and locked: a second sweep there raises InputError.
+        log_dir: folder for Inspect logs; made if absent, and locked: a second sweep there raises
+            InputError.
         race: drop candidates that cannot win, as they are shown not to; see docs/racing.md.
         batch: through the providers' batch APIs, at their price; see `router_lab.sweep.batch`.
         progress: where progress goes, standard error by default; `quiet=True` prints none.
@@ -127,7 +132,8 @@ def _run(plan: Plan, folder: Path, race: RaceOptions | None, stream: TextIO | No
     racer = None if race is None else Racer(plan, folder, race)
 
     def note_begun() -> None:
-        # Before the first sample and after each wave, so that whatever a kill leaves can be read and priced.
+        # Before the first sample and after each wave, so that whatever a kill leaves can be read
+        # and priced.
         there = {log.location: log for _, _, log in logs_of(folder, plan)}
         _write_manifest(plan, folder, there.values(), racer, spending, interrupted=True)
 
@@ -174,8 +180,8 @@ def _run_waves(
     plan: Plan, folder: Path, spending: Spending, done: Done, logs: dict[str, EvalLog], stops: Stops,
     note_begun: Callable[[], None],
 ) -> int:  # fmt: skip
-    """All cells to the same length, as far as the money reaches; returns samples × epochs that it does not and that
-    are not there either."""
+    """All cells to the same length, as far as the money reaches; returns samples × epochs that it
+    does not and that are not there either."""
     reach = 0
     for reach in _waves(plan, folder, spending, done):
         for bound, tasks in _by_limit(plan, reach, stops).items():
@@ -188,26 +194,34 @@ def _run_waves(
         (cell, task, task.dataset[bisect_left(plan.places(cell, task), reach) : positions(cell, task)])
         for cell, task in plan.tasks
     )
-    return sum(_lacking(narrowed(task, list(rest)), done.get(cell_key(cell), set())) for cell, task, rest in beyond)
+    return sum(
+        _lacking(narrowed(task, list(rest)), done.get(cell_key(cell), set())) for cell, task, rest in beyond
+    )
 
 
 def _run_race(
     plan: Plan, folder: Path, spending: Spending, racer: Racer, counter: Progress, logs: dict[str, EvalLog],
     stops: Stops, note_begun: Callable[[], None],
 ) -> int:  # fmt: skip
-    """Wave by wave, those still in and the others' control share; returns what the money did not reach."""
+    """Wave by wave, those still in and the others' control share; returns what the money did not
+    reach."""
     begun, whole = False, {cell_key(cell): task for cell, task in plan.tasks}
     for cells in map(racer.tasks, racer.portions()):
         done = finished_samples(folder, plan)
-        # Of the tasks as they will be given to Inspect, for what an earlier race failed at is asked again with them.
+        # Of the tasks as they will be given to Inspect, for what an earlier race failed at is
+        # asked again with them.
         asked = {
-            cell_key(c): _with_finished(whole[cell_key(c)], task, done.get(cell_key(c), set())) for c, task in cells
+            cell_key(c): _with_finished(whole[cell_key(c)], task, done.get(cell_key(c), set()))
+            for c, task in cells
         }
         lacking = {key: _lacking(task, done.get(key, set())) for key, task in asked.items()}
         if not spending.admits(sum(lacking.values())):
-            return sum(_lacking(task, done.get(cell_key(cell), set())) for cell, task in racer.tasks(racer.due()))
-        # Inspect writes a log anew for every task it is given, without what the task does not ask for: so each asks for
-        # what is there, too, which a race before this one may have run. The first wave of a process asks for all logs.
+            return sum(
+                _lacking(task, done.get(cell_key(cell), set())) for cell, task in racer.tasks(racer.due())
+            )
+        # Inspect writes a log anew for every task it is given, without what the task does not ask
+        # for: so each asks for what is there, too, which a race before this one may have run. The
+        # first wave of a process asks for all logs.
         due = [
             asked[cell_key(cell)]
             for cell, _ in cells
@@ -229,7 +243,9 @@ def _run_race(
 
 def _lacking(task: Task, done: set[tuple[str, int]]) -> int:
     """Samples × epochs of a task that are not there."""
-    return sum((str(s.id), epoch) not in done for s in task.dataset for epoch in range(1, (task.epochs or 1) + 1))
+    return sum(
+        (str(s.id), epoch) not in done for s in task.dataset for epoch in range(1, (task.epochs or 1) + 1)
+    )
 
 
 def _with_finished(whole: Task, wave: Task, done: set[tuple[str, int]]) -> Task:
@@ -239,8 +255,8 @@ def _with_finished(whole: Task, wave: Task, done: set[tuple[str, int]]) -> Task:
 
 
 def _refuse_stop(plan: Plan, spending: Spending, tasks: list[Task], made: list[EvalLog]) -> None:
-    """Raise what kept a wave from its end: a fault, or an interrupt, which Inspect takes for itself: it cancels what
-    runs and returns what logs there are."""
+    """Raise what kept a wave from its end: a fault, or an interrupt, which Inspect takes for
+    itself: it cancels what runs and returns what logs there are."""
     fault = spending.fault or spending.ledger.broken
     if fault:
         raise InputError(f"sweep {plan.grid.sweep.name}: {fault}")
@@ -286,13 +302,18 @@ def _waves(plan: Plan, folder: Path, spending: Spending, done: Done) -> Iterator
 
 
 def _by_limit(plan: Plan, wave: int, stops: Stops) -> dict[int, list[Task]]:
-    """Tasks by the number of samples they run in this wave: Inspect takes one `limit` for all tasks of an eval set.
+    """Tasks by the number of samples they run in this wave: Inspect takes one `limit` for all
+    tasks of an eval set.
 
     Who was stopped in an earlier wave is not asked again.
     """
     groups: dict[int, list[Task]] = defaultdict(list)
     for cell, task in plan.tasks:
-        due = bisect_left(plan.places(cell, task), wave) if plan.drawn is not None else min(wave, cell.limit or wave)
+        due = (
+            bisect_left(plan.places(cell, task), wave)
+            if plan.drawn is not None
+            else min(wave, cell.limit or wave)
+        )
         if due and (cell.suite, cell.model, cell.effort) not in stops.reasons:
             groups[due].append(task)
     return groups
@@ -302,13 +323,15 @@ def _write_manifest(
     plan: Plan, folder: Path, logs: Collection[EvalLog], racer: Racer | None, spending: Spending, *, unrun: int = 0,
     interrupted: bool = False,
 ) -> Path:  # fmt: skip
-    """Say in the log directory which logs belong to the sweep, how far it was to go, and what candidates send."""
+    """Say in the log directory which logs belong to the sweep, how far it was to go, and what
+    candidates send."""
     planned = {identity(cell, task): positions(cell, task) for cell, task in plan.tasks}
     return SweepManifest(
         sweep=plan.grid.sweep.name,
         logs=tuple(sorted(log_path(log).name for log in logs)),
         planned={log_path(log).name: planned[identity_of(log)] for log in logs},
-        # A log lists only the samples that its last wave wanted; `collect` says of the others that money ran out.
+        # A log lists only the samples that its last wave wanted; `collect` says of the others that
+        # money ran out.
         order={
             str(task.version): [str(sample.id) for sample in task.dataset]
             for cell, task in plan.tasks

@@ -24,8 +24,9 @@ TASK_ARGS = "task_args"
 class Settings:
     """What is asked for beside the task's own messages.
 
-    config: Inspect GenerateConfig fields that shape an answer, none of them null; few_shot: exchanges put before the
-    task's messages; task_args: arguments for the task; model_args: raw arguments of the provider.
+    config: Inspect GenerateConfig fields that shape an answer, none of them null; few_shot:
+    exchanges put before the task's messages; task_args: arguments for the task; model_args: raw
+    arguments of the provider.
     """
 
     config: Mapping[str, Any]
@@ -42,7 +43,9 @@ class Settings:
     @cached_property
     def sha(self) -> str:
         """Label of everything above; two rows of one candidate and suite must agree in it."""
-        return label_of([dict(self.config), [dict(e) for e in self.few_shot], self.task_args, self.model_args])
+        return label_of(
+            [dict(self.config), [dict(e) for e in self.few_shot], self.task_args, self.model_args]
+        )
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class Grid:
 
 
 def load_grid(source: str | Path | Sweep, base: Path | None = None) -> Grid:
-    """Read a sweep file (or take a Sweep whose paths start at `base`) and resolve it. Raises InputError."""
+    """Read a sweep file (or take a Sweep whose paths start at `base`) and resolve it. Raises
+    InputError."""
     if isinstance(source, Sweep):
         sweep, folder, where = source, base or Path.cwd(), f"sweep {source.name}"
     else:
@@ -103,7 +107,9 @@ def load_grid(source: str | Path | Sweep, base: Path | None = None) -> Grid:
                 settings, transport = resolve(sweep, spec, use.suite, effort, efforts, wire, where)
                 keys: dict[str, Any] = {}
                 settings = settings.without_keys(keys)
-                cells.append(Cell(use.suite, model, effort, spec, settings, transport, use.limit, use.epochs, keys))
+                cells.append(
+                    Cell(use.suite, model, effort, spec, settings, transport, use.limit, use.epochs, keys)
+                )
     _refuse_doubles(cells, where)
     return Grid(sweep, suites, tuple(cells), folder, suites_path.resolve().parent)
 
@@ -117,9 +123,11 @@ def resolve(
     wire: Wire,
     where: str,
 ) -> tuple[Settings, dict[str, Any]]:
-    """Settings and transport of one cell: sweep config, then the model's, then the effort's, the last one winning.
+    """Settings and transport of one cell: sweep config, then the model's, then the effort's, the
+    last one winning.
 
-    A preset of efforts.yaml comes before a provider's level of that name; a level becomes what `wire` says.
+    A preset of efforts.yaml comes before a provider's level of that name; a level becomes what
+    `wire` says.
     """
     asked = {**sweep.config, **spec.config}
     few_shot: tuple[Mapping[str, str], ...] = ()
@@ -153,11 +161,15 @@ def _for_suite(preset: Effort, suite: str, name: str, where: str) -> Effort:
     override = preset.suites.get(suite)
     if not override:
         return preset
-    return parse(Effort, {**preset.model_dump(exclude_unset=True), **override}, where=f"{where}: {name}.suites.{suite}")
+    return parse(
+        Effort, {**preset.model_dump(exclude_unset=True), **override}, where=f"{where}: {name}.suites.{suite}"
+    )
 
 
 def _config_of(preset: Effort) -> dict[str, Any]:
-    fields = preset.model_dump(exclude={"few_shot", "suites", "task_args", "stop", "extra_body"}, exclude_none=True)
+    fields = preset.model_dump(
+        exclude={"few_shot", "suites", "task_args", "stop", "extra_body"}, exclude_none=True
+    )
     if preset.stop:
         fields["stop_seqs"] = preset.stop
     if preset.extra_body:
@@ -174,9 +186,13 @@ def _load_efforts(path: Path, sweep: Sweep) -> dict[str, Effort]:
 
 def _check_suite(name: str, suites: Mapping[str, Suite], where: str, path: Path) -> None:
     if name not in suites:
-        raise InputError(f"{where}: suite `{name}` is not in {path}; known: {', '.join(sorted(suites)) or 'none'}")
+        raise InputError(
+            f"{where}: suite `{name}` is not in {path}; known: {', '.join(sorted(suites)) or 'none'}"
+        )
     if suites[name].logs is not None:
-        raise InputError(f"{where}: suite `{name}` is a folder of finished logs; nothing to run: name it to `collect`")
+        raise InputError(
+            f"{where}: suite `{name}` is a folder of finished logs; nothing to run: name it to `collect`"
+        )
 
 
 def _refuse_doubles(cells: list[Cell], where: str) -> None:

@@ -14,7 +14,8 @@ def least_wave(plan: Plan) -> int:
 def shortfall(plan: Plan, result: SweepResult, *, race: bool) -> str:
     """Why nothing ran: what the first wave sets aside, and what the budget has left.
 
-    A race runs its first wave whole, and the size of a later wave depends on what is done: no sum is named for these.
+    A race runs its first wave whole, and the size of a later wave depends on what is done: no sum
+    is named for these.
     """
     each, left = plan.grid.sweep.limits.usd or 0.0, max(0.0, (plan.budget_usd or 0.0) - result.spent_usd)
     has, limit = f"the budget has ${left:.4f} left", f"`limits: {{usd: {each:g}}}`"
@@ -31,7 +32,8 @@ def shortfall(plan: Plan, result: SweepResult, *, race: bool) -> str:
 
 
 def lacking(plan: Plan, result: SweepResult) -> str:
-    """What of a budget remains after a run that it ended, and what would cover all samples that were not run."""
+    """What of a budget remains after a run that it ended, and what would cover all samples that
+    were not run."""
     each, budget = plan.grid.sweep.limits.usd or 0.0, plan.budget_usd or 0.0
     left = max(0.0, budget - result.spent_usd)
     more = max(0.0, result.unrun * each - left)

@@ -1,9 +1,9 @@
 """A candidate whose requests fail for a reason that only the operator can mend is stopped at once.
 
-A wrong key, model name or address, an empty account, settings that no request can have; the candidate's own or its
-judge's: what ends a sample tells. The
-samples that are running end by themselves, the rest is not begun (Inspect's `drain`), other candidates go on, and the
-next run asks again.
+A wrong key, model name or address, an empty account, settings that no request can have; the
+candidate's own or its judge's: what ends a sample tells. The samples that are running end by
+themselves, the rest is not begun (Inspect's `drain`), other candidates go on, and the next run
+asks again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class _Eval:
 
 @dataclass
 class Stops:
-    """What was stopped in one running sweep: `reasons` by suite, model and effort, as the server gave them."""
+    """What was stopped in one running sweep: `reasons` by suite, model and effort, as the server
+    gave them."""
 
     note: Callable[[str], None]
     reasons: dict[Where, str] = field(default_factory=dict)
@@ -69,7 +70,8 @@ class Stops:
             self._stop(of)
 
     def close(self) -> None:
-        """After a wave: a cell of fewer samples than it takes to be sure, all of them refused, is stopped as well."""
+        """After a wave: a cell of fewer samples than it takes to be sure, all of them refused, is
+        stopped as well."""
         for of in self._evals.values():
             if of.refusals and not of.answered:
                 self.reasons.setdefault(of.where, of.reason)
@@ -86,7 +88,9 @@ class Stops:
             state.task_cancel.cancel_task("drain")
 
 
-@hooks(name="router_lab_stop", description="Stops a candidate of a router-lab sweep whose requests can only fail")
+@hooks(
+    name="router_lab_stop", description="Stops a candidate of a router-lab sweep whose requests can only fail"
+)
 class _Watch(Hooks):
     """Inspect keeps one instance per process; it forwards to whichever sweep is running."""
 
@@ -117,7 +121,11 @@ def _raw(sample: EvalSample) -> dict[str, object]:
     assert sample.error is not None
     calls = [event for event in sample.events if isinstance(event, ModelEvent)][-1:]
     events = [
-        {"event": "model", "error": call.error, "call": {"response": call.call.response} if call.call else None}
+        {
+            "event": "model",
+            "error": call.error,
+            "call": {"response": call.call.response} if call.call else None,
+        }
         for call in calls
     ]
     return {"error": {"message": sample.error.message, "traceback": sample.error.traceback}, "events": events}

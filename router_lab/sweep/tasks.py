@@ -1,4 +1,5 @@
-"""Any Inspect task as part of a sweep: loaded, put into its fixed order, and told apart by content."""
+"""Any Inspect task as part of a sweep: loaded, put into its fixed order, and told apart by
+content."""
 
 from __future__ import annotations
 
@@ -35,12 +36,14 @@ def load_task(
     name: str, suite: Suite, base: Path, seed: int, task_args: Mapping[str, Any], sample_usd: float | None = None,
     keys: Mapping[str, Any] | None = None,
 ) -> Task:  # fmt: skip
-    """The suite's task, its samples in the sweep's fixed shuffled order, its version a hash of their content.
+    """The suite's task, its samples in the sweep's fixed shuffled order, its version a hash of
+    their content.
 
-    The order sorts by sha256 of (seed, suite, sample id): it does not move when samples are added, so a prefix of it
-    is an unbiased draw. `task_args` of an effort reach only a task that declares them. A sample's dollar limit shapes
-    its outcome, so it is part of the version too. Keys among the arguments, of the suite or (with their values in
-    `keys`) of the effort, reach the task, and its logs say references. Raises InputError.
+    The order sorts by sha256 of (seed, suite, sample id): it does not move when samples are added,
+    so a prefix of it is an unbiased draw. `task_args` of an effort reach only a task that declares
+    them. A sample's dollar limit shapes its outcome, so it is part of the version too. Keys among
+    the arguments, of the suite or (with their values in `keys`) of the effort, reach the task, and
+    its logs say references. Raises InputError.
     """
     assert suite.task is not None
     spec = _resolve_spec(suite.task, base)
@@ -70,7 +73,8 @@ def load_task(
     if sample_usd is not None:
         task.version += f"+${sample_usd:g}"
     task.metadata = {**(task.metadata or {}), SUITE_KEY: suite_metadata(name, suite, content)}
-    # The path of the task file is part of a log's identity; without it a sweep resumes from any directory.
+    # The path of the task file is part of a log's identity; without it a sweep resumes from any
+    # directory.
     setattr(task, TASK_FILE_ATTR, None)
     return task
 
@@ -104,7 +108,8 @@ def _dump(sample: Sample) -> dict[str, Any]:
 
 
 def _resolve_spec(spec: str, base: Path) -> str:
-    """`file.py@task` with the file looked for beside suites.yaml, then in the working directory."""
+    """`file.py@task` with the file looked for beside suites.yaml, then in the working
+    directory."""
     file, _, name = spec.partition("@")
     if not file.endswith(".py"):
         return spec

@@ -1,4 +1,5 @@
-"""In which portions a sweep runs: growing prefixes of one fixed order, as far as the money reaches."""
+"""In which portions a sweep runs: growing prefixes of one fixed order, as far as the money
+reaches."""
 
 from __future__ import annotations
 
@@ -9,12 +10,14 @@ FIRST_WAVE = 8
 """Samples per suite in the first wave under a budget, where the sweep file does not say."""
 
 WORTH = 0.02
-"""A wave that would add less than this share of what is done costs more time than it is worth; the money is kept."""
+"""A wave that would add less than this share of what is done costs more time than it is worth; the
+money is kept."""
 
 
 @dataclass
 class Prefixes:
-    """Samples still missing in a prefix of the order; `keys[cell]` are (sample id, epoch) keys by position."""
+    """Samples still missing in a prefix of the order; `keys[cell]` are (sample id, epoch) keys by
+    position."""
 
     keys: Mapping[str, Sequence[frozenset[tuple[str, int]]]]
     done: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
@@ -53,11 +56,12 @@ def budget_waves(
     first: int | None,
     finished: Callable[[], Mapping[str, set[tuple[str, int]]]] | None = None,
 ) -> Iterator[int]:
-    """Sizes that `admits`, asked before each wave what the money allows; stops where the next wave does not fit.
+    """Sizes that `admits`, asked before each wave what the money allows; stops where the next wave
+    does not fit.
 
-    finished: what is there after a wave, for what failed in it is asked again in the next and has to be admitted once
-    more; None takes all as finished. Doubling at most, so that an estimate is never needed; the last waves shrink as
-    the money does.
+    finished: what is there after a wave, for what failed in it is asked again in the next and has
+    to be admitted once more; None takes all as finished. Doubling at most, so that an estimate is
+    never needed; the last waves shrink as the money does.
     """
     size = _complete(prefixes)
     if size == prefixes.longest:

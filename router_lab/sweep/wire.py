@@ -1,4 +1,5 @@
-"""The table (provider, model family, effort) → request arguments: data, of which a sweep's own rows come first."""
+"""The table (provider, model family, effort) → request arguments: data, of which a sweep's own
+rows come first."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ import router_lab.config
 from router_lab.config import Sweep, WireRow, load_list
 
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Efforts that a provider knows by name; any other must be a preset in efforts.yaml or have a row of the user's."""
+"""Efforts that a provider knows by name; any other must be a preset in efforts.yaml or have a row
+of the user's."""
 
 BUILT_IN = Path(router_lab.config.__file__).with_name("wire.yaml")
 
@@ -25,7 +27,8 @@ class Wire:
     own: int = 0
 
     def row(self, model: str, effort: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """(GenerateConfig fields, raw provider arguments) by which Inspect's `model` is asked at `effort`.
+        """(GenerateConfig fields, raw provider arguments) by which Inspect's `model` is asked at
+        `effort`.
 
         None for an effort that is no provider's level and has no row of the user's.
         """
@@ -40,7 +43,8 @@ class Wire:
 
 
 def load_wire(sweep: Sweep, folder: Path) -> Wire:
-    """The sweep's rows (its own, or of the file it names, relative to `folder`), then the built-in ones.
+    """The sweep's rows (its own, or of the file it names, relative to `folder`), then the built-in
+    ones.
 
     Raises InputError.
     """

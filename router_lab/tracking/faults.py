@@ -19,7 +19,8 @@ class MirrorError(InputError):
 
 @contextmanager
 def plain_faults(uri: str | None) -> Iterator[None]:
-    """Turn whatever MLflow, SQLAlchemy, a driver or the network raises in the block into a MirrorError of one line.
+    """Turn whatever MLflow, SQLAlchemy, a driver or the network raises in the block into a
+    MirrorError of one line.
 
     InputError (a wrong name, a wrong URI) passes as it is.
     """
@@ -30,8 +31,11 @@ def plain_faults(uri: str | None) -> Iterator[None]:
     except (ImportError, OSError, ValueError, RuntimeError) as error:
         raise fault(store_uri(uri), error) from error
     except Exception as error:
-        # MlflowException, SQLAlchemyError and alembic's CommandError have no base in common but this.
-        if not type(error).__module__.startswith(("mlflow", "sqlalchemy", "alembic", "databricks", "sqlite3")):
+        # MlflowException, SQLAlchemyError and alembic's CommandError have no base in common but
+        # this.
+        if not type(error).__module__.startswith(
+            ("mlflow", "sqlalchemy", "alembic", "databricks", "sqlite3")
+        ):
             raise
         raise fault(store_uri(uri), error) from error
 
@@ -122,7 +126,9 @@ def _advice(uri: str, error: BaseException, told: str) -> str:
                 "DATABRICKS_TOKEN (databricks://PROFILE names one of ~/.databrickscfg); for a file write ./databricks"
             )
         return f"{told}; names there are paths: set MLFLOW_EXPERIMENT_NAME=/Shared/router-lab"
-    causes = _SERVER_CAUSES if scheme in SERVERS else _DATABASE_CAUSES if scheme.split("+")[0] in DATABASES else ()
+    causes = (
+        _SERVER_CAUSES if scheme in SERVERS else _DATABASE_CAUSES if scheme.split("+")[0] in DATABASES else ()
+    )
     full = f"{type(error).__name__} {error} {error.__cause__ or ''}"
     found = next((advice for pattern, advice in causes if re.search(pattern, full, re.IGNORECASE)), None)
     return told if found is None else found
@@ -148,7 +154,8 @@ def _told(text: str) -> str:
 
 
 def outdated(uri: str, found: str, expected: str, known: bool) -> MirrorError:
-    """The line about a database of another MLflow: `known` says whether the installed one is the newer."""
+    """The line about a database of another MLflow: `known` says whether the installed one is the
+    newer."""
     if not known:
         return MirrorError(
             f"MLflow at {shown(uri)}: the database was written by a newer MLflow (schema {found}, here {expected}): "

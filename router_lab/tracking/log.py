@@ -1,4 +1,5 @@
-"""Flat runs in MLflow: one per candidate, policy and sweep. A mirror: nothing is ever read back for a fit.
+"""Flat runs in MLflow: one per candidate, policy and sweep. A mirror: nothing is ever read back
+for a fit.
 
 What is logged under which name, and on which rows: docs/mlflow.md.
 """
@@ -46,14 +47,16 @@ def log_sweep(
     prompts: bool = False,
     beside: Mapping[tuple[str, str | None], Mapping[str, Metrics]] | None = None,
 ) -> Tracked:
-    """Log a finished sweep: a run per candidate (flat, so that the charts show them), one for the sweep, and the view.
+    """Log a finished sweep: a run per candidate (flat, so that the charts show them), one for the
+    sweep, and the view.
 
-    table: `report.candidate_table(outcomes)`.  files: put beside outcomes.parquet in the sweep's run (pareto.html …).
-    prompts: whether the logged outcomes keep the prompts' text; without, the column is emptied.
-    beside: (model, effort) → name of a set of rows → metrics on those rows, logged as `NAME/metric`; what the policies
-    of this sweep were measured on, so that the view's first charts set like beside like (quality, cost_usd_per_1k).
-    Logging one sweep name again takes the older runs out of its view, tagged `router_lab.superseded`, and so the
-    policies that were measured on other outcomes. Keys (API keys, tokens) are taken out of all that is logged.
+    table: `report.candidate_table(outcomes)`.  files: put beside outcomes.parquet in the sweep's
+    run (pareto.html …). prompts: whether the logged outcomes keep the prompts' text; without, the
+    column is emptied. beside: (model, effort) → name of a set of rows → metrics on those rows,
+    logged as `NAME/metric`; what the policies of this sweep were measured on, so that the view's
+    first charts set like beside like (quality, cost_usd_per_1k). Logging one sweep name again
+    takes the older runs out of its view, tagged `router_lab.superseded`, and so the policies that
+    were measured on other outcomes. Keys (API keys, tokens) are taken out of all that is logged.
     Raises MirrorError for a store that cannot be written.
     """
     rows = _records(table)
@@ -61,7 +64,9 @@ def log_sweep(
     digest, more = outcomes_digest(outcomes), beside or {}
     names = suite_names(suites)
     runs = [
-        _candidate_run(row, rows, names, more.get((row["model"], row["effort"]), {})) for row in rows if row["pooled"]
+        _candidate_run(row, rows, names, more.get((row["model"], row["effort"]), {}))
+        for row in rows
+        if row["pooled"]
     ]
     with TemporaryDirectory() as scratch:
         kept = _without_keys(outcomes if prompts else _without_prompts(outcomes))
@@ -71,7 +76,9 @@ def log_sweep(
         artifacts = {"": [parquet, *(Path(f) for f in files)]}
         runs.append(Run(sweep, "sweep", {**totals, **spent}, params or {}, {}, artifacts))
         found = sorted({name for sets in more.values() for name in sets})
-        return log_runs(runs, sweep=sweep, suites=suites, uri=uri, experiment=experiment, outcomes=digest, beside=found)
+        return log_runs(
+            runs, sweep=sweep, suites=suites, uri=uri, experiment=experiment, outcomes=digest, beside=found
+        )
 
 
 def log_policy(
@@ -88,11 +95,13 @@ def log_policy(
     files: Sequence[str | Path] = (),
     beside: Mapping[str, Metrics] | None = None,
 ) -> Tracked:
-    """Log a policy as one more point of its sweep's chart, its artifact as plain files under `policy/`.
+    """Log a policy as one more point of its sweep's chart, its artifact as plain files under
+    `policy/`.
 
-    metrics: at least quality and cost_usd_per_1k, as for candidates, placed so that they can be compared with the
-    candidates' on every row of the sweep.  suites: the same by suite, for all suites of the sweep.
-    beside: name of a set of rows → metrics on those rows, as `log_sweep` takes them.
+    metrics: at least quality and cost_usd_per_1k, as for candidates, placed so that they can be
+    compared with the candidates' on every row of the sweep.  suites: the same by suite, for all
+    suites of the sweep. beside: name of a set of rows → metrics on those rows, as `log_sweep`
+    takes them.
     """
     flat = _with_log_cost(metrics, ())
     for suite, part in suite_names(suites or {}).items():
@@ -105,7 +114,8 @@ def log_policy(
 
 
 def outcomes_digest(outcomes: pd.DataFrame) -> str:
-    """What tells whether two runs were measured on the same outcomes: 16 hex digits over who scored what where."""
+    """What tells whether two runs were measured on the same outcomes: 16 hex digits over who
+    scored what where."""
     import pandas as pd
 
     columns = [c for c in ("suite", "sample_id", "epoch", "model", "effort", "quality", "cost_usd", "status")
@@ -115,7 +125,10 @@ def outcomes_digest(outcomes: pd.DataFrame) -> str:
 
 
 def _candidate_run(
-    row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], beside: Mapping[str, Metrics]
+    row: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    names: Mapping[str, str],
+    beside: Mapping[str, Metrics],
 ) -> Run:
     metrics = _with_log_cost({m: row[m] for m in METRICS if m in row}, ())
     metrics["on_front"] = float(row["on_front"])
@@ -129,13 +142,17 @@ def _candidate_run(
     for name, values in beside.items():
         metrics |= _with_log_cost(values, (name,))
     leads = json.dumps(fronts, ensure_ascii=False)
-    tags = {"on_front": str(bool(row["on_front"])).lower(), "on_front_of_suites": leads, "router_lab.rows": EVERY_ROW}
+    tags = {
+        "on_front": str(bool(row["on_front"])).lower(),
+        "on_front_of_suites": leads,
+        "router_lab.rows": EVERY_ROW,
+    }
     return Run(row["label"], "candidate", metrics, {"model": row["model"], "effort": row["effort"]}, tags)
 
 
 def _with_log_cost(metrics: Mapping[str, float | None], prefix: tuple[str, ...]) -> dict[str, float]:
-    """Finite metrics under `prefix` (a name that MLflow can hold), and the logarithm of the cost: MLflow's scatter has
-    no log axis."""
+    """Finite metrics under `prefix` (a name that MLflow can hold), and the logarithm of the cost:
+    MLflow's scatter has no log axis."""
     known = {k: float(v) for k, v in metrics.items() if v is not None and math.isfinite(v)}
     if known.get("cost_usd_per_1k", 0.0) > 0:
         known["log10_cost_usd_per_1k"] = math.log10(known["cost_usd_per_1k"])
@@ -149,8 +166,12 @@ def _without_prompts(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _bare(candidate: Mapping[str, Any]) -> dict[str, Any]:
-    """A candidate without its prompt texts: system message, few-shot examples, tools, what was around the question."""
-    return {**candidate, **({"request": _textless(candidate["request"] or {})} if "request" in candidate else {})}
+    """A candidate without its prompt texts: system message, few-shot examples, tools, what was
+    around the question."""
+    return {
+        **candidate,
+        **({"request": _textless(candidate["request"] or {})} if "request" in candidate else {}),
+    }
 
 
 def _textless(request: Mapping[str, Any]) -> dict[str, Any]:

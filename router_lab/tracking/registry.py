@@ -1,4 +1,5 @@
-"""The MLflow registry: a version is a policy's plain files (never pyfunc, which is code); an alias says who serves."""
+"""The MLflow registry: a version is a policy's plain files (never pyfunc, which is code); an alias
+says who serves."""
 
 from __future__ import annotations
 
@@ -37,14 +38,18 @@ def register_version(
     uri: str | None = None,
     experiment: str | None = None,
 ) -> Version:
-    """Log the artifact in `directory` as plain files, register it under `name`, and point `alias` at it.
+    """Log the artifact in `directory` as plain files, register it under `name`, and point `alias`
+    at it.
 
-    tags: go to the version (verdict, revision, certificate digest). Raises InputError for a name or an alias that
-    MLflow cannot hold (see `refuse_name`), MirrorError for a registry that cannot be written.
+    tags: go to the version (verdict, revision, certificate digest). Raises InputError for a name
+    or an alias that MLflow cannot hold (see `refuse_name`), MirrorError for a registry that cannot
+    be written.
     """
     refuse_name(name, alias)
     client, kept = open_client(uri), {k: str(v) for k, v in without_keys(tags or {}).items()}
-    release = Run(f"{name} (published)", "release", tags=dict(tags or {}), artifacts={"policy": [Path(directory)]})
+    release = Run(
+        f"{name} (published)", "release", tags=dict(tags or {}), artifacts={"policy": [Path(directory)]}
+    )
     logged = log_runs([release], sweep=f"release of {name}", suites=[], uri=uri, experiment=experiment)
     with plain_faults(uri):
         _create_model(client, name)
@@ -57,28 +62,36 @@ def register_version(
 
 
 def refuse_name(name: str, alias: str | None = None) -> None:
-    """Raises InputError for a policy's name or an alias that the registry cannot hold: before anything is published."""
+    """Raises InputError for a policy's name or an alias that the registry cannot hold: before
+    anything is published."""
     if not re.fullmatch(r"\w[\w ()+=.-]*", name) or len(name) > 250:
         raise InputError(
             f"policy name {name!r}: the MLflow registry takes letters, digits, blanks and . _ - ( ) + =, at most 250, "
             "the first a letter, a digit or _"
         )
-    if alias is not None and (not re.fullmatch(r"[\w-]{1,255}", alias) or re.fullmatch(r"[vV]\d+|latest", alias)):
-        raise InputError(f"alias {alias!r}: MLflow takes letters, digits, _ and -, but not `latest` nor v1, v2, …")
+    if alias is not None and (
+        not re.fullmatch(r"[\w-]{1,255}", alias) or re.fullmatch(r"[vV]\d+|latest", alias)
+    ):
+        raise InputError(
+            f"alias {alias!r}: MLflow takes letters, digits, _ and -, but not `latest` nor v1, v2, …"
+        )
 
 
 def _create_model(client: Any, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name, description="Routing policies of router-lab: data only, no code.")
+        client.create_registered_model(
+            name, description="Routing policies of router-lab: data only, no code."
+        )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
 
 
 def move_alias_to_revision(name: str, alias: str, revision: str, uri: str | None = None) -> str:
-    """Point `alias` at the newest version tagged with `revision` (a rollback), and return that version.
+    """Point `alias` at the newest version tagged with `revision` (a rollback), and return that
+    version.
 
     Raises InputError when the registry holds none.
     """
@@ -109,13 +122,23 @@ def fetch_version(reference: str, uri: str | None = None) -> Iterator[Path]:
 
 
 def _downloaded(
-    client: Any, reference: str, name: str, alias: str | None, number: str | None, folder: str, uri: str | None
+    client: Any,
+    reference: str,
+    name: str,
+    alias: str | None,
+    number: str | None,
+    folder: str,
+    uri: str | None,
 ) -> Path:
     from mlflow.exceptions import MlflowException
 
     with plain_faults(uri):
         try:
-            found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
+            found = (
+                client.get_model_version_by_alias(name, alias)
+                if alias
+                else client.get_model_version(name, number)
+            )
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise

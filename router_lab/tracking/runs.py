@@ -1,4 +1,5 @@
-"""Writing runs into an experiment: all of them or none, the older ones taken out of the view, names that stay apart."""
+"""Writing runs into an experiment: all of them or none, the older ones taken out of the view,
+names that stay apart."""
 
 from __future__ import annotations
 
@@ -25,14 +26,16 @@ from router_lab.tracking.view import MOST_TEXT, NOTE_TAG, NOTED, TAG, chart_view
 
 EXPERIMENT = "router-lab"
 VIEW_OF = "router_lab.view"
-"""Tag of a run: the key of the sweep whose view shows it. The sweep's name may hold what no filter of MLflow can."""
+"""Tag of a run: the key of the sweep whose view shows it. The sweep's name may hold what no filter
+of MLflow can."""
 SUPERSEDED = "router_lab.superseded"
 _METRICS_AT_ONCE, _TEXTS_AT_ONCE, _VALUE = 900, 90, 6000  # MLflow takes 1,000, 100 and 6,000 characters
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one flat run holds. artifacts: path in the run ("" = its root) → files or directories to copy there."""
+    """What one flat run holds. artifacts: path in the run ("" = its root) → files or directories
+    to copy there."""
 
     name: str
     kind: str
@@ -44,7 +47,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Tracked:
-    """Where runs went: the store, the experiment, run ids in the order given, and the saved view's path."""
+    """Where runs went: the store, the experiment, run ids in the order given, and the saved view's
+    path."""
 
     uri: str
     experiment_id: str
@@ -56,11 +60,13 @@ def log_runs(
     runs: Sequence[Run], *, sweep: str, suites: Sequence[str], uri: str | None = None, experiment: str | None = None,
     outcomes: str | None = None, beside: Sequence[str] = (),
 ) -> Tracked:  # fmt: skip
-    """Write `runs` to the experiment, one `log_batch` each, and bring the sweep's saved view and note up to date.
+    """Write `runs` to the experiment, one `log_batch` each, and bring the sweep's saved view and
+    note up to date.
 
-    experiment: default MLFLOW_EXPERIMENT_NAME, else `router-lab`.  outcomes: digest of what the runs were measured on;
-    default that of the sweep's candidates.  beside: sets of rows that the candidates were also measured on.
-    Where one run cannot be written, none of them stays. Raises MirrorError.
+    experiment: default MLFLOW_EXPERIMENT_NAME, else `router-lab`.  outcomes: digest of what the
+    runs were measured on; default that of the sweep's candidates.  beside: sets of rows that the
+    candidates were also measured on. Where one run cannot be written, none of them stays. Raises
+    MirrorError.
     """
     chosen, sweep = store_uri(uri), masked(sweep)
     _refuse_keys(runs)
@@ -73,7 +79,8 @@ def log_runs(
         batch = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}-{len(runs)}"
         tags = {"router_lab.sweep": sweep, VIEW_OF: key, _OUTCOMES: digest, _BATCH: batch}
         ids = _write_all(client, experiment_id, runs, tags)
-        # Looked at again: another process may have logged the same meanwhile, and one of the two is to stay.
+        # Looked at again: another process may have logged the same meanwhile, and one of the two
+        # is to stay.
         others = [r for r in _current(client, experiment_id, sweep, key) if r.info.run_id not in ids]
         before = {r.info.run_id for r in current}
         earlier = [r for r in others if r.info.run_id in before or r.data.tags.get(_BATCH, "") < batch]
@@ -96,20 +103,25 @@ _BATCH = "router_lab.batch"
 
 
 def _tag(client: Any, experiment_id: str, key: str, value: str) -> None:
-    """Set a tag of an experiment; two processes that do so for the first time at once both insert it, and one fails."""
+    """Set a tag of an experiment; two processes that do so for the first time at once both insert
+    it, and one fails."""
     patiently(lambda: client.set_experiment_tag(experiment_id, key, value))
 
 
 def _refuse_keys(runs: Sequence[Run]) -> None:
-    """Raises MirrorError for a file that holds a key of the environment: what is in MLflow, a whole team can read."""
+    """Raises MirrorError for a file that holds a key of the environment: what is in MLflow, a
+    whole team can read."""
     for path in (p for run in runs for paths in run.artifacts.values() for p in paths):
         found = file_with_key(path)
         if found is not None:
-            raise MirrorError(f"MLflow: {found} holds a key that stands in the environment, so nothing was logged")
+            raise MirrorError(
+                f"MLflow: {found} holds a key that stands in the environment, so nothing was logged"
+            )
 
 
 def _experiment(client: Any, name: str | None, uri: str) -> str:
-    """Id of the experiment, made where it is not there yet. Raises MirrorError for one that was deleted."""
+    """Id of the experiment, made where it is not there yet. Raises MirrorError for one that was
+    deleted."""
     from mlflow.exceptions import MlflowException
 
     default = f"/Shared/{EXPERIMENT}" if scheme_of(uri) == "databricks" else EXPERIMENT
@@ -135,13 +147,16 @@ def _experiment(client: Any, name: str | None, uri: str) -> str:
 
 
 def _current(client: Any, experiment_id: str, sweep: str, key: str) -> list[Any]:
-    """The runs that the sweep's view shows; those of older versions are known by the sweep's name alone."""
+    """The runs that the sweep's view shows; those of older versions are known by the sweep's name
+    alone."""
     mine = list(_search(client, experiment_id, f"tags.`{VIEW_OF}` = '{key}'"))
     earlier = sweep.replace("'", "")
     if not earlier.isprintable():
         return mine
     found = _search(client, experiment_id, f"tags.`router_lab.sweep` = '{earlier}'")
-    return mine + [r for r in found if VIEW_OF not in r.data.tags and r.data.tags["router_lab.sweep"] == earlier]
+    return mine + [
+        r for r in found if VIEW_OF not in r.data.tags and r.data.tags["router_lab.sweep"] == earlier
+    ]
 
 
 def _search(client: Any, experiment_id: str, query: str) -> Iterator[Any]:
@@ -155,8 +170,8 @@ def _search(client: Any, experiment_id: str, query: str) -> Iterator[Any]:
 
 
 def _replaced(current: Sequence[Any], runs: Sequence[Run], outcomes: str) -> list[str]:
-    """Ids of what `runs` replace: the sweep's runs of the same kind; of policies those of the same name, and, with new
-    candidates, those that were measured on other outcomes."""
+    """Ids of what `runs` replace: the sweep's runs of the same kind; of policies those of the same
+    name, and, with new candidates, those that were measured on other outcomes."""
     kinds = {r.kind for r in runs} - {"policy"}
     policies = {_label(r) for r in runs if r.kind == "policy"}
 
@@ -189,7 +204,9 @@ def _label(run: Run) -> str:
     return label(masked(run.name))
 
 
-def _write_all(client: Any, experiment_id: str, runs: Sequence[Run], tags: Mapping[str, str]) -> tuple[str, ...]:
+def _write_all(
+    client: Any, experiment_id: str, runs: Sequence[Run], tags: Mapping[str, str]
+) -> tuple[str, ...]:
     ids: list[str] = []
     try:
         for run in runs:
@@ -209,9 +226,13 @@ def _write(client: Any, run_id: str, run: Run, tags: Mapping[str, str]) -> None:
 
     now = int(time.time() * 1000)
     own = {"router_lab.kind": run.kind, **tags, "mlflow.source.name": "router-lab", **run.tags}
-    metrics = [Metric(k, float(v), now, 0) for k, v in run.metrics.items() if v is not None and math.isfinite(v)]
+    metrics = [
+        Metric(k, float(v), now, 0) for k, v in run.metrics.items() if v is not None and math.isfinite(v)
+    ]
     texts = [RunTag(k, str(v)) for k, v in without_keys(own).items()]
-    settings = [Param(metric_name(k), str(v)[:_VALUE]) for k, v in without_keys(run.params).items() if v is not None]
+    settings = [
+        Param(metric_name(k), str(v)[:_VALUE]) for k, v in without_keys(run.params).items() if v is not None
+    ]
     # One batch for nearly every run; more is more than MLflow takes at once.
     first = _METRICS_AT_ONCE - min(len(texts), _TEXTS_AT_ONCE // 2) - min(len(settings), _TEXTS_AT_ONCE // 2)
     half = _TEXTS_AT_ONCE // 2
@@ -244,7 +265,8 @@ def _copy(client: Any, run_id: str, place: str | None, paths: Sequence[Path]) ->
 
 
 def _note_down(client: Any, experiment_id: str, sweep: str, key: str) -> None:
-    """The sweep's key in the experiment's tags; an older version's key of the same sweep leaves the note."""
+    """The sweep's key in the experiment's tags; an older version's key of the same sweep leaves
+    the note."""
     _tag(client, experiment_id, NOTED + key, sweep)
     for tag, name in client.get_experiment(experiment_id).tags.items():
         if tag.startswith(NOTED) and name == sweep and tag != NOTED + key:

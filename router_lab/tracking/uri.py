@@ -1,4 +1,5 @@
-"""Which MLflow store a word means, where its files lie, and the link that opens it: without ever showing a password."""
+"""Which MLflow store a word means, where its files lie, and the link that opens it: without ever
+showing a password."""
 
 from __future__ import annotations
 
@@ -35,9 +36,10 @@ _ELSEWHERE = {
 def store_uri(uri: str | None = None) -> str:
     """The tracking URI to use: `uri`, else MLFLOW_TRACKING_URI, else sqlite in `./mlflow.db`.
 
-    Taken for URIs: `databricks` (and `databricks://PROFILE`), http(s), the databases that MLflow knows with or without
-    a driver (`mysql+pymysql://…`), and what plugins of MLflow bring (`arn:aws:sagemaker:…`). All else is the path of a
-    database. `./databricks` is a file. Raises InputError for what MLflow cannot keep runs in, and says what can.
+    Taken for URIs: `databricks` (and `databricks://PROFILE`), http(s), the databases that MLflow
+    knows with or without a driver (`mysql+pymysql://…`), and what plugins of MLflow bring
+    (`arn:aws:sagemaker:…`). All else is the path of a database. `./databricks` is a file. Raises
+    InputError for what MLflow cannot keep runs in, and says what can.
     """
     chosen = (uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_DATABASE).strip()
     scheme = scheme_of(chosen)
@@ -46,7 +48,9 @@ def store_uri(uri: str | None = None) -> str:
     if scheme == "":
         return _database_at(chosen)
     if re.fullmatch(r"(localhost|[\w-]+(\.[\w-]+)*):\d+(/.*)?", chosen):
-        raise InputError(f"MLflow store {chosen}: is a server's address without its scheme; write http://{chosen}")
+        raise InputError(
+            f"MLflow store {chosen}: is a server's address without its scheme; write http://{chosen}"
+        )
     if scheme == "sqlite" and database_path(chosen) is None and "file:" not in chosen:
         raise InputError(f"MLflow store {chosen}: is in memory, gone when the command ends; name a file")
     if scheme in SERVERS and not _host(chosen):
@@ -61,7 +65,8 @@ def store_uri(uri: str | None = None) -> str:
 
 
 def scheme_of(uri: str) -> str:
-    """What a word means to MLflow: its scheme in lower case, `databricks` and `uc` being words alone; "" for a path."""
+    """What a word means to MLflow: its scheme in lower case, `databricks` and `uc` being words
+    alone; "" for a path."""
     if uri in ("databricks", "databricks-uc", "uc"):
         return uri
     found = _SCHEME.match(uri)
@@ -76,16 +81,22 @@ def plugins() -> frozenset[str]:
 
 
 def _database_at(path: str) -> str:
-    """The sqlite URI of a path. SQLAlchemy takes everything behind `?` for options, and decodes `%`."""
+    """The sqlite URI of a path. SQLAlchemy takes everything behind `?` for options, and decodes
+    `%`."""
     place = Path(path).absolute()
     try:
         place.stat()
     except FileNotFoundError:
         pass  # to be made
-    except (OSError, ValueError) as error:  # too long, a byte that no path holds, a file where a folder must be
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # too long, a byte that no path holds, a file where a folder must be
         raise InputError(f"MLflow store {path[:80]}: cannot be a database's path: {error.args[-1]}") from None
     if place.is_dir():
-        raise InputError(f"MLflow store {path}: is a folder; name the database in it, {Path(path) / DEFAULT_DATABASE}")
+        raise InputError(
+            f"MLflow store {path}: is a folder; name the database in it, {Path(path) / DEFAULT_DATABASE}"
+        )
     return SQLITE + str(place).replace("%", "%25").replace("?", "%3F")
 
 
@@ -98,7 +109,8 @@ def database_path(uri: str) -> Path | None:
 
 
 def artifact_location(uri: str) -> str | None:
-    """Where a new experiment keeps its files: beside a sqlite database; else the server decides."""
+    """Where a new experiment keeps its files: beside a sqlite database; else the server
+    decides."""
     database = database_path(uri)
     return None if database is None else (database.parent / "mlflow-artifacts").as_uri()
 
@@ -106,31 +118,37 @@ def artifact_location(uri: str) -> str | None:
 def shown(uri: str) -> str:
     """A URI as it may be printed: a password, a token and options that hold one are `***`."""
     bare = re.sub(r"(?<=://)[^/@\s]*:(?!\d{1,5}(?:[/?#]|$))\S*@|(?<=://)[^/:@\s]{20,}@", "***@", uri)
-    return re.sub(r"(?i)([?&;][^=&;\s]*(?:password|passwd|pwd|token|secret|key)[^=&;\s]*=)[^&;\s]*", r"\1***", bare)
+    return re.sub(
+        r"(?i)([?&;][^=&;\s]*(?:password|passwd|pwd|token|secret|key)[^=&;\s]*=)[^&;\s]*", r"\1***", bare
+    )
 
 
 @dataclass(frozen=True)
 class Opening:
-    """How a store is looked at: the command that starts its page, or "" where a server runs, and the page's address."""
+    """How a store is looked at: the command that starts its page, or "" where a server runs, and
+    the page's address."""
 
     command: str
     address: str
 
     def to(self, fragment: str) -> str:
-        """The address of a path of the page (`#/experiments/…`); a workspace of Databricks has it without the `#`, and
-        what has no address is named alone."""
+        """The address of a path of the page (`#/experiments/…`); a workspace of Databricks has it
+        without the `#`, and what has no address is named alone."""
         if "://" not in self.address:
             return self.address
         return f"{self.address}/{fragment.removeprefix('#/') if self.address.endswith('/ml') else fragment}"
 
 
 def opening(uri: str | None = None, port: int = 5000) -> Opening:
-    """How to look at a store. A server's address is the store's own, its path kept and its password left out."""
+    """How to look at a store. A server's address is the store's own, its path kept and its
+    password left out."""
     chosen = store_uri(uri)
     scheme = scheme_of(chosen)
     if scheme in SERVERS:
         parts = urlsplit(chosen)
-        return Opening("", urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", "")))
+        return Opening(
+            "", urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+        )
     if scheme == "databricks" or scheme.split("+")[0] not in DATABASES:
         return Opening("", _workspace(chosen))
     page = f"--host 127.0.0.1 --port {port}"
@@ -144,9 +162,12 @@ def server_command(uri: str | None = None, port: int = 5000) -> str:
 
 
 def _server(chosen: str, uri: str | None) -> str:
-    """`mlflow server` on a database; a password stays in the environment variable that it came from."""
+    """`mlflow server` on a database; a password stays in the environment variable that it came
+    from."""
     database = database_path(chosen)
-    if database is not None and re.search(r"%(25|3F)", chosen):  # MLflow would make a folder of the escaped name
+    if database is not None and re.search(
+        r"%(25|3F)", chosen
+    ):  # MLflow would make a folder of the escaped name
         moved = f"cd {shlex.quote(str(database.parent))} && mlflow server --backend-store-uri "
         return moved + shlex.quote(SQLITE + database.name.replace("%", "%25").replace("?", "%3F"))
     if shown(chosen) == chosen:

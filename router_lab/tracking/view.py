@@ -1,8 +1,9 @@
-"""A saved chart view: what MLflow's own "share" button writes, so that an experiment opens on its Pareto front.
+"""A saved chart view: what MLflow's own "share" button writes, so that an experiment opens on its
+Pareto front.
 
-The format is not documented. It was read in MLflow 3.17 (experiment tag `mlflow.sharedViewState.<key>`, JSON with
-name, times and a `state` that is "deflate;" + base64 of zlib-compressed JSON) and is checked in tests/browser; hence
-the narrow pin.
+The format is not documented. It was read in MLflow 3.17 (experiment tag
+`mlflow.sharedViewState.<key>`, JSON with name, times and a `state` that is "deflate;" + base64 of
+zlib-compressed JSON) and is checked in tests/browser; hence the narrow pin.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ NOTED = "router_lab.view."
 """Tag of the experiment, with a view's key behind it: the name of its sweep."""
 MOST_SUITES = 24
 MOST_TEXT = 20_000  # characters that MLflow takes in a tag of an experiment
-ROWS = {"certificate": "the certificate's rows", "fresh": "fresh rows", "in_sample": "the fit's own rows, no evidence"}
+ROWS = {
+    "certificate": "the certificate's rows",
+    "fresh": "fresh rows",
+    "in_sample": "the fit's own rows, no evidence",
+}
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class Scatter:
 def view_key(sweep: str, tags: Mapping[str, str] | None = None) -> str:
     """The key of a sweep's saved view; stable, so that logging a sweep again replaces its view.
 
-    tags: the experiment's. A name that differs from another sweep's only in what a database may not tell apart (case)
-    gets a digest; a plain name's key is the name.
+    tags: the experiment's. A name that differs from another sweep's only in what a database may
+    not tell apart (case) gets a digest; a plain name's key is the name.
     """
     noted = {k.removeprefix(NOTED): v for k, v in (tags or {}).items() if k.startswith(NOTED)}
     plain, apart = (f"router-lab-{key_part(sweep, apart=own)}" for own in (False, True))
@@ -54,9 +59,11 @@ def view_path(experiment_id: str, key: str) -> str:
 
 
 def pareto_cards(suites: Sequence[str], beside: Sequence[str] = ()) -> dict[str, list[Scatter]]:
-    """Section name → cards: policies and candidates on the same rows, all suites together, then suite by suite.
+    """Section name → cards: policies and candidates on the same rows, all suites together, then
+    suite by suite.
 
-    beside: names of the sets of rows that policies and candidates were both measured on (`certificate`, `fresh`).
+    beside: names of the sets of rows that policies and candidates were both measured on
+    (`certificate`, `fresh`).
     """
     same = {
         f"Pareto: policy and candidates, on {ROWS.get(rows, rows)}": [
@@ -78,11 +85,16 @@ def pareto_cards(suites: Sequence[str], beside: Sequence[str] = ()) -> dict[str,
                 f"suite/{names[suite]}/quality")
         for suite in suites[:MOST_SUITES]
     ]  # fmt: skip
-    return {**same, "Pareto: all suites": together, **({"Pareto: by suite": single} if len(suites) > 1 else {})}
+    return {
+        **same,
+        "Pareto: all suites": together,
+        **({"Pareto: by suite": single} if len(suites) > 1 else {}),
+    }
 
 
 def chart_view(sweep: str, key: str, suites: Sequence[str], beside: Sequence[str], created_ms: int) -> str:
-    """The saved view of a sweep: `shared_state` of its runs, with as many suites as a tag can hold."""
+    """The saved view of a sweep: `shared_state` of its runs, with as many suites as a tag can
+    hold."""
     kinds = "".join(f" and tags.`router_lab.kind` != '{kind}'" for kind in ("sweep", "release"))
     search = f"tags.`router_lab.view` = '{key}'{kinds}"
     for most in range(min(len(suites), MOST_SUITES), -1, -1):
@@ -96,9 +108,11 @@ def chart_view(sweep: str, key: str, suites: Sequence[str], beside: Sequence[str
 
 
 def shared_state(name: str, sections: dict[str, list[Scatter]], search: str, created_ms: int) -> str:
-    """The tag's value: every run that `search` (MLflow's filter syntax) finds, in these scatter cards.
+    """The tag's value: every run that `search` (MLflow's filter syntax) finds, in these scatter
+    cards.
 
-    `name` stands in the page's menu of views; without it or a time in ms the page silently ignores the view.
+    `name` stands in the page's menu of views; without it or a time in ms the page silently ignores
+    the view.
     """
     names = {name: f"router-lab-section-{i}" for i, name in enumerate(sections)}
     charts = [
@@ -134,8 +148,8 @@ def _card(card: Scatter, section: str, uuid: str) -> dict[str, Any]:
 
 
 def note(views: Sequence[tuple[str, str]], most: int = MOST_TEXT) -> str:
-    """The experiment's description: (sweep name, path of its saved view), the newest first; as many as `most`
-    characters hold."""
+    """The experiment's description: (sweep name, path of its saved view), the newest first; as
+    many as `most` characters hold."""
     if not views:
         return ""
     rest = "\n".join(

@@ -64,7 +64,10 @@ def pythons() -> list[str]:
         return found
     for minor in range(20, 11, -1):
         name = shutil.which(f"python3.{minor}")
-        if name and subprocess.run([name, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
+        if (
+            name
+            and subprocess.run([name, "-c", "import venv"], capture_output=True, check=False).returncode == 0
+        ):
             return [*found, name]
     return found
 
@@ -103,14 +106,18 @@ def main() -> None:
     from router_lab.runtime.artifact import save_policy
     from router_lab.runtime.policy import Policy
 
-    found = importlib.util.spec_from_file_location("runtime_conftest", ROOT / "tests" / "runtime" / "conftest.py")
+    found = importlib.util.spec_from_file_location(
+        "runtime_conftest", ROOT / "tests" / "runtime" / "conftest.py"
+    )
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     digests = set()
     with tempfile.TemporaryDirectory() as folder:
         large = save_policy(Policy(module.random_spec(seed=3, columns=40)), Path(folder) / "large")
-        paths = [str(ROOT / "tests" / "golden" / "v1" / name) for name in ("identity", "log2ish")] + [str(large)]
+        paths = [str(ROOT / "tests" / "golden" / "v1" / name) for name in ("identity", "log2ish")] + [
+            str(large)
+        ]
         print("  python     numpy      decisions  sha256 of all predictions and decisions")
         for python in pythons():
             for numpy in ("numpy==1.26.*", "numpy"):

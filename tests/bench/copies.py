@@ -24,7 +24,9 @@ SETS = ("routellm_binary", "pricerev_prevgen", "lineage_bench", "cascade_llama")
 
 
 def main() -> None:
-    head = f"{'suite':44}{'prompts':>9}{'in a group':>12}{'of them found':>15}{'found':>9}{'largest':>9}{'s':>6}"
+    head = (
+        f"{'suite':44}{'prompts':>9}{'in a group':>12}{'of them found':>15}{'found':>9}{'largest':>9}{'s':>6}"
+    )
     print(head)
     measure("recorded", read_outcomes(recorded_outcomes()))
     for name in SETS:
@@ -48,7 +50,9 @@ def measure(name: str, frame: pd.DataFrame) -> None:
         group[alone] = group.max(initial=0) + 1 + np.arange(alone.sum())
         both = pd.factorize(pd.MultiIndex.from_arrays([group, found]))[0]
         told = f"{len(part):9,}{pairs(group):12,}{pairs(both):15,}{pairs(found):9,}"
-        print(f"{f'{name}: {suite}'[:43]:44}{told}{np.unique(found, return_counts=True)[1].max():9,}{seconds:6.1f}")
+        print(
+            f"{f'{name}: {suite}'[:43]:44}{told}{np.unique(found, return_counts=True)[1].max():9,}{seconds:6.1f}"
+        )
 
 
 def pairs(codes: np.ndarray) -> int:

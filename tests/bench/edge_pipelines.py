@@ -62,7 +62,9 @@ def both(n: int, margin: float) -> Edge:
     """A candidate for everything and, still cheaper, two that are as good on one of two kinds of prompts each: both
     ways lose BEYOND margins."""
     loss = 0.8 - BEYOND * margin
-    return Edge(((loss, 0.3, loss, 0.8), (0.3, loss, loss, 0.8)), (0.05, 0.05, 0.1, 1.0), n, margin, told=True)
+    return Edge(
+        ((loss, 0.3, loss, 0.8), (0.3, loss, loss, 0.8)), (0.05, 0.05, 0.1, 1.0), n, margin, told=True
+    )
 
 
 def crowd(candidates: int, suites: int, n: int, margin: float, *, kinds: int = 1, told: bool = False) -> Edge:
@@ -106,7 +108,9 @@ EDGES = {
     "a reader and a fixed candidate at the edge, n 1000": both(1000, 0.03),
     "8 candidates at the edge in 5 suites, n 500": crowd(8, 5, 500, 0.03),
     "3 candidates at the edge in 12 suites, n 1200": crowd(3, 12, 1200, 0.03),
-    "8 candidates at the edge in 5 suites with 5 kinds of prompts, n 500": crowd(8, 5, 500, 0.03, kinds=5, told=True),
+    "8 candidates at the edge in 5 suites with 5 kinds of prompts, n 500": crowd(
+        8, 5, 500, 0.03, kinds=5, told=True
+    ),
     "4 candidates that lose otherwise in each of 6 suites, n 600": uneven(4, 6, 600, 0.03, 0.12),
     "3 candidates that lose otherwise in each of 12 suites, n 1200": uneven(3, 12, 1200, 0.03, 0.12),
 }
@@ -172,7 +176,11 @@ def edge_draws(name: str, draws: int, seed: int) -> list[tuple[bool, float, floa
         rng = np.random.default_rng([seed, i])
         outcomes, found = table(edge, rng), []
         for again in range(edge.fits):
-            rows = outcomes if not again else outcomes.iloc[rng.permutation(len(outcomes))].reset_index(drop=True)
+            rows = (
+                outcomes
+                if not again
+                else outcomes.iloc[rng.permutation(len(outcomes))].reset_index(drop=True)
+            )
             found.append(judged(edge, fitted(edge.recipe, rows, seed=again), fresh))
         result.append((any(broken for broken, _ in found), found[0][1], possible))
     return result

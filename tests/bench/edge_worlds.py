@@ -56,7 +56,11 @@ def crowd_draws(name: str, draws: int, seed: int, delta: float) -> list[tuple[bo
         outcomes = Recorded(np.column_stack([quality.astype(np.float64), base]), cost, c, group=np.arange(n))
         evidence = Evidence.bare(outcomes, fold=folds)
         found = choose(*constants(evidence, goal), evidence, goal)
-        moved = found.mix * sum(piece.share for piece in found.pieces if piece.option is not None) if found.acts else 0
+        moved = (
+            found.mix * sum(piece.share for piece in found.pieces if piece.option is not None)
+            if found.acts
+            else 0
+        )
         result.append((moved * loss > world.margin, float(moved), 1 / BEYOND))
     return result
 
@@ -74,7 +78,9 @@ class Sizes:
 
 UNEVEN = ((60, 0.0), (110, 0.0), (300, 0.0), (100, 0.7), (400, 0.7), (1000, 0.7), (400, 1.0), (1000, 1.0))
 BOUNDS = {
-    f"{clusters} clusters, Zipf {zipf:g}, margin {margin:g}, gains {gains:g}": Sizes(clusters, zipf, margin, gains)
+    f"{clusters} clusters, Zipf {zipf:g}, margin {margin:g}, gains {gains:g}": Sizes(
+        clusters, zipf, margin, gains
+    )
     for clusters, zipf in UNEVEN
     for margin in (0.02, 0.05)
     for gains in (0.0, 0.05)

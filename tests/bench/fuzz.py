@@ -41,7 +41,16 @@ ODD: list[Any] = [
     None, True, -1, 0, 1, 2**31, 2**63, 10**30, -0.0, 1e308, 5e-324, "", "x", "\x00", "../../etc/passwd", [], {}, [[]],
     [None] * 9, {"": ""}, "9" * 300, [0] * 1000,
 ]  # fmt: skip
-LITERALS = [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", b"9" * 4400, b"[" * 3000, b'{"a":1,"a":1}']
+LITERALS = [
+    b"NaN",
+    b"Infinity",
+    b"-Infinity",
+    b"1e999",
+    b"-1e999",
+    b"9" * 4400,
+    b"[" * 3000,
+    b'{"a":1,"a":1}',
+]
 
 
 class Case:
@@ -59,7 +68,8 @@ class Case:
         """Make MANIFEST.json agree with the files as they are now."""
         files = {name: self.path(name).read_bytes() for name in PARTS}
         entries = {
-            name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in files.items()
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+            for name, data in files.items()
         }
         manifest = {"format": "router-lab policy", "files": entries, "revision": revision_of(files)}
         self.path(MANIFEST).write_text(json.dumps(manifest))
@@ -98,7 +108,9 @@ def deletion(case: Case) -> None:
 
 def symlinks(case: Case) -> None:
     path = case.path(case.rng.choice(NAMES))
-    target = case.rng.choice([Path("/etc/passwd"), Path("/dev/zero"), path.with_name("real"), Path("loop"), Path("/")])
+    target = case.rng.choice(
+        [Path("/etc/passwd"), Path("/dev/zero"), path.with_name("real"), Path("loop"), Path("/")]
+    )
     if target.name == "real":
         path.rename(target)
     else:
@@ -119,11 +131,18 @@ def huge_headers(case: Case) -> None:
     name = case.rng.choice([part for part in PARTS if part.endswith(".npy")])
     kind = case.rng.choice(["|i1", "<u4", "<u8", "|O", "<f8", "|V9999999", "<i1"])
     shape = case.rng.choice(
-        ["(9999999999,)", "(1, 9999999999)", "(4000000000, 1000)", "(0, 0)", "(-1,)", "()", "(1,)", "(2**40,)"]
+        [
+            "(9999999999,)",
+            "(1, 9999999999)",
+            "(4000000000, 1000)",
+            "(0, 0)",
+            "(-1,)",
+            "()",
+            "(1,)",
+            "(2**40,)",
+        ]
     )
-    header = (
-        f"{{'descr': '{kind}', 'fortran_order': {case.rng.choice(['False', 'True'])}, 'shape': {shape}, }}".encode()
-    )
+    header = f"{{'descr': '{kind}', 'fortran_order': {case.rng.choice(['False', 'True'])}, 'shape': {shape}, }}".encode()
     length = case.rng.choice([len(header) + 1, 65535, 0, len(header)])
     version = case.rng.choice([b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\xff\xff"])
     case.path(name).write_bytes(
@@ -133,7 +152,9 @@ def huge_headers(case: Case) -> None:
 
 
 def path_traversal(case: Case) -> None:
-    evil = case.rng.choice(["../../../etc/passwd", "/etc/passwd", "a/b", "..", "", "\x00", "policy.json/../x", "C:\\x"])
+    evil = case.rng.choice(
+        ["../../../etc/passwd", "/etc/passwd", "a/b", "..", "", "\x00", "policy.json/../x", "C:\\x"]
+    )
     if case.rng.random() < 0.5:
         value = json.loads(case.path(MANIFEST).read_bytes())
         name = case.rng.choice(PARTS)
@@ -175,7 +196,9 @@ def odd_values(case: Case) -> None:
 
 def odd_literals(case: Case) -> None:
     """NaN, infinities, endless digits and nesting where a number stood."""
-    name = case.rng.choice(["policy.json", "policy.json", "certificate.json", "golden.jsonl", MANIFEST, RELEASE])
+    name = case.rng.choice(
+        ["policy.json", "policy.json", "certificate.json", "golden.jsonl", MANIFEST, RELEASE]
+    )
     data = case.path(name).read_bytes()
     numbers = list(re.finditer(rb"-?\d+(\.\d+)?(e-?\d+)?", data))
     if numbers:
@@ -240,7 +263,9 @@ def original(folder: Path) -> tuple[bytes, str]:
     policy = Policy(module.random_spec(certificate=certificate, expires="2999-01-01", points=points))
     revision = load_policy(save_revision(policy, folder)).revision
     assert revision is not None
-    (folder / RELEASE).write_bytes(build_release(Release("random", "champion", 7, revision, None, "pass"), private))
+    (folder / RELEASE).write_bytes(
+        build_release(Release("random", "champion", 7, revision, None, "pass"), private)
+    )
     return private, public
 
 

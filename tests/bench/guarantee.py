@@ -19,7 +19,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is there: the draws are what runs side by side
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # before numpy is there: the draws are what runs side by side
 
 import numpy as np
 from scipy.stats import binomtest
@@ -180,7 +182,11 @@ def table_draws(name: str, draws: int, seed: int) -> list[tuple[bool, float, flo
         plain = plain_table(rows, price, reference, margin)
         fine = [
             max(
-                (1 - price[j] / price[reference] for j in range(reference) if row[reference] - row[j] <= margin),
+                (
+                    1 - price[j] / price[reference]
+                    for j in range(reference)
+                    if row[reference] - row[j] <= margin
+                ),
                 default=0,
             )
             for row in truth
@@ -205,7 +211,10 @@ def plain_table(rows: Draw, price: Any, reference: int, margin: float) -> float:
     ]
     adjusted = dict(zip(found, holm(plain), strict=True))
     saved = [
-        max((1 - price[j] / price[reference] for j in range(reference) if adjusted[s, j] <= DELTA), default=0.0)
+        max(
+            (1 - price[j] / price[reference] for j in range(reference) if adjusted[s, j] <= DELTA),
+            default=0.0,
+        )
         for s in np.unique(rows.suite)
     ]
     return float(np.mean(saved))
@@ -255,7 +264,9 @@ def pass_shares(draws: int, workers: int) -> dict[int, tuple[float, float]]:
     """By n, in a world where a saving truly exists: the share certified, and the share after the test split's veto."""
     print(f"\n{'n':>6}{'certified':>11}{'verdict pass':>14}   (3 candidates, margin .03, {draws} draws)")
     shares = {}
-    for job, rows, _ in results([Job("pass", str(n), passes, draws, DELTA, 25) for n in (100, 300, 1000)], workers):
+    for job, rows, _ in results(
+        [Job("pass", str(n), passes, draws, DELTA, 25) for n in (100, 300, 1000)], workers
+    ):
         before, after = (float(np.mean(column)) for column in zip(*rows, strict=True))
         shares[int(job.name)] = before, after
         print(f"{job.name:>6}{before:11.2f}{after:14.2f}", flush=True)
@@ -286,7 +297,9 @@ def run(jobs: list[Job], workers: int, known: set[tuple[str, str]]) -> None:
     for job, rows, seconds in results(jobs, workers):
         one = cell(job, rows, seconds)
         keep([one], {}, known)
-        acts, power, of_holm = ("-" if one[k] is None else f"{one[k]:.2f}" for k in ("acts", "power", "of_holm"))
+        acts, power, of_holm = (
+            "-" if one[k] is None else f"{one[k]:.2f}" for k in ("acts", "power", "of_holm")
+        )
         print(
             f"{job.kind + ': ' + job.name:80}{one['draws']:7}{one['rate']:10.3f}{acts:>7}{one['saving']:9.3f}"
             f"{one['best_possible']:10.3f}{power:>7}{of_holm:>9}{one['p']:8.3f}{one['seconds']:7}",
@@ -300,14 +313,23 @@ def every_job(draws: int, pipeline: int) -> list[Job]:
         *(Job("crowd", name, partial(crowd_draws, delta=DELTA), draws, DELTA) for name in CROWDS),
         *(Job("table", name, table_draws, draws, DELTA) for name in TABLES),
         *(Job("pipeline", name, pipeline_draws, pipeline, DELTA, 50) for name in CELLS),
-        *(Job("pipeline", name, edge_draws, max(1, pipeline // edge.fits), DELTA, 50) for name, edge in EDGES.items()),
+        *(
+            Job("pipeline", name, edge_draws, max(1, pipeline // edge.fits), DELTA, 50)
+            for name, edge in EDGES.items()
+        ),
         *(
             Job(f"bound at {delta:g}", name, partial(bound_draws, delta=delta), draws, delta)
             for name in BOUNDS
             for delta in DELTAS
         ),
         *(
-            Job(f"interval at {delta:g}", f"{name}: {side}", partial(interval_draws, delta=delta), draws, delta)
+            Job(
+                f"interval at {delta:g}",
+                f"{name}: {side}",
+                partial(interval_draws, delta=delta),
+                draws,
+                delta,
+            )
             for name in INTERVALS
             for side in SIDES
             for delta in SIDE_DELTAS
@@ -334,7 +356,9 @@ def main() -> None:
     known = {(job.kind, job.name) for job in jobs}
     run([job for job in jobs if asked.only in f"{job.kind}: {job.name}" and job.draws], asked.workers, known)
     cells = keep(
-        [], pass_shares(max(1, asked.pipeline // 4), asked.workers) if asked.only in ("", "pass") else {}, known
+        [],
+        pass_shares(max(1, asked.pipeline // 4), asked.workers) if asked.only in ("", "pass") else {},
+        known,
     )
     adjusted = holm([c["p"] for c in cells])
     worst = int(np.argmin(adjusted))

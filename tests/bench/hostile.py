@@ -44,7 +44,9 @@ def text(rng: random.Random) -> str:
         low, high = rng.choice(RANGES)
         made = "".join(chr(rng.randint(low, high)) for _ in range(rng.randint(0, 40)))
     else:
-        made = rng.randbytes(rng.randint(0, 60)).decode(rng.choice(["latin-1", "utf-8", "utf-16-le"]), "replace")
+        made = rng.randbytes(rng.randint(0, 60)).decode(
+            rng.choice(["latin-1", "utf-8", "utf-16-le"]), "replace"
+        )
     if rng.random() < 0.05:
         made *= rng.randint(1, 200)
     if made and rng.random() < 0.0005:
@@ -70,7 +72,9 @@ def main() -> None:
         assert 0 <= decision.quality <= 1, repr(made[:200])
         codes[decision.code] += 1
         characters += len(made)
-    print(f"{count:,} texts, {characters:,} characters: a known candidate each time ({dict(codes.most_common())})")
+    print(
+        f"{count:,} texts, {characters:,} characters: a known candidate each time ({dict(codes.most_common())})"
+    )
     print(f"{1e6 * spent / count:.1f} µs CPU a decision")
 
     tried = 0
@@ -97,7 +101,9 @@ def forged(policy: Policy) -> None:
     print("\n".join(["", *lines]))
     figures = [re.search(r"(-?[\d.]+) MB +(\d+) ms", line) for line in lines]
     peak, slowest = (max(float(found[part]) for found in figures if found) for part in (1, 2))
-    print(f"\n{len(lines)} forged artifacts: at most {peak:.0f} MB (promised: 200) and {slowest:.0f} ms CPU (1,000)")
+    print(
+        f"\n{len(lines)} forged artifacts: at most {peak:.0f} MB (promised: 200) and {slowest:.0f} ms CPU (1,000)"
+    )
 
 
 def random_policy() -> Policy:

@@ -62,7 +62,9 @@ def main() -> int:
     print("\nrevisions under the first configuration")
     for name, words in first.items():
         if len(words) > 1 and not name.startswith("seed"):
-            print(f"  {name:48}{words[0]}  {'DIFFERENT elsewhere' if name in different else 'the same everywhere'}")
+            print(
+                f"  {name:48}{words[0]}  {'DIFFERENT elsewhere' if name in different else 'the same everywhere'}"
+            )
     seeds = [name for name, words in first.items() if name.startswith("seed") and len(words) > 1]
     print(f"  {len(seeds)} fits of {asked.seeds} small worlds: {len(different.intersection(seeds))} differ")
     print("\nidentical" if not different else f"\nDIFFERENT: {', '.join(sorted(different))}")

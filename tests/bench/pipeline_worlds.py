@@ -21,7 +21,9 @@ from router_lab.runtime.features import extract
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.predict import Predictor
 
-WORDS = [f"{a}{b}" for a in ("ba", "ke", "lo", "mi", "nu", "pa", "re", "so", "tu", "vi") for b in "bdfgklmnprst"]
+WORDS = [
+    f"{a}{b}" for a in ("ba", "ke", "lo", "mi", "nu", "pa", "re", "so", "tu", "vi") for b in "bdfgklmnprst"
+]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ CELLS = {
     "4 candidates, the same 60 prompts in 5 suites": Texts(
         4, 300, 0.05, suites=5, told=0.3, copies_across=5, vocabulary=10
     ),
-    "4 candidates, 30 templates of 10 without group": Texts(4, 300, 0.05, told=0.0, template=10, vocabulary=10),
+    "4 candidates, 30 templates of 10 without group": Texts(
+        4, 300, 0.05, told=0.0, template=10, vocabulary=10
+    ),
     "4 candidates, 60 templates of 5 without group": Texts(4, 300, 0.05, told=0.3, template=5, vocabulary=10),
 }
 NAMES = ("Ana", "Farid", "Gita", "Hugo", "Ines", "Jack", "Kira", "Liam", "Mona", "Nils", "Omar", "Priya")
@@ -84,7 +88,9 @@ def texts(
         prompts[i] += f" for {NAMES[i % len(NAMES)]} and {i % 29 + 2}" if cell.template > 1 else ""
         prompts[i] += f" {i}" if cell.alike == 1 else ""
     strength = np.linspace(0, 1.5, cell.candidates)
-    truth = 1 / (1 + np.exp(-2 * (strength + 0.5 - (hard + (0.5 if cell.alike == 1 else 0) * suite)[:, None])))
+    truth = 1 / (
+        1 + np.exp(-2 * (strength + 0.5 - (hard + (0.5 if cell.alike == 1 else 0) * suite)[:, None]))
+    )
     costs = 10.0 ** np.linspace(-2, 0, cell.candidates) * np.ones((n, 1))
     return prompts, [f"suite-{s}" for s in suite], truth, costs, group
 
@@ -175,7 +181,9 @@ class Told:
 @lru_cache(maxsize=4)
 def fresh(cell: Texts, n: int = 20_000) -> Population:
     """Rows that no fit sees: so many that their mean loss is within .002 of the truth, which all draws share."""
-    prompts, suites, truth, costs, _ = texts(replace(cell, cluster=1), n, np.random.default_rng(99), even=True)
+    prompts, suites, truth, costs, _ = texts(
+        replace(cell, cluster=1), n, np.random.default_rng(99), even=True
+    )
     return prompts, suites, truth, costs
 
 

@@ -58,7 +58,9 @@ class Set:
 
     def splits(self) -> Iterator[tuple[pd.DataFrame, NDArray[np.int64]]]:
         """(outcomes of the other folds, rows of this one) for each fold."""
-        keys = pd.MultiIndex.from_arrays([[self.data.suites[s] for s in self.data.suite], list(self.data.sample_id)])
+        keys = pd.MultiIndex.from_arrays(
+            [[self.data.suites[s] for s in self.data.suite], list(self.data.sample_id)]
+        )
         fold_of = pd.Series(self.fold, index=keys)
         folds = fold_of.reindex(pd.MultiIndex.from_frame(self.frame[["suite", "sample_id"]])).to_numpy()
         for fold in range(int(self.fold.max()) + 1):
@@ -144,7 +146,10 @@ def ranking(found: Set, seed: int, fitter: str = "default") -> dict[str, float]:
         linear = fitted.fitter.fit(fitted.task, every).compile(fitted.task)
         policy = Policy(spec_of(replace(fitted, linear=linear), seed))
         prompts = [found.data.prompts[i] or "" for i in rows]
-        for store, suites in ((known, [found.data.suites[found.data.suite[i]] for i in rows]), (unknown, None)):
+        for store, suites in (
+            (known, [found.data.suites[found.data.suite[i]] for i in rows]),
+            (unknown, None),
+        ):
             quality = policy.predict(prompts, suites)[0]
             store[rows] = quality[:, strong] - quality[:, 1 - strong]
     good, bad = found.data.quality[:, strong], found.data.quality[:, 1 - strong]
@@ -207,7 +212,9 @@ def hull_saving(found: Set, seed: int, fitter: str = "default") -> float:
     fitted = learn(problem, seed)
     evidence, rows = fitted.evidence, np.arange(len(problem.develop))
     quality, cost = [], []
-    options, actions = family(fitted.predicted.found, replace(evidence, covered=np.ones_like(evidence.covered)))
+    options, actions = family(
+        fitted.predicted.found, replace(evidence, covered=np.ones_like(evidence.covered))
+    )
     fixed = [np.full(len(rows), j) for j in np.flatnonzero(problem.eligible[0])]
     for action in [*(actions[i].astype(np.int64) for i in range(len(options))), *fixed]:
         pair = np.stack([evidence.quality[rows, action], evidence.cost_usd[rows, action]])
@@ -237,7 +244,9 @@ def bench(found: Set, seeds: int, fitter: str) -> dict[str, Any]:
     if np.isnan(found.data.cost_usd).all():
         print("  no costs are recorded: only the certificate is looked at")
     runs = [deployed(found, seed, fitter) for seed in range(seeds)]
-    print(f"  {'seed':6}{'points':>8}{'saving':>8}{'mix pts':>9}{'mix':>7}{'difference':>12}{'low 90':>8}{'low 95':>8}")
+    print(
+        f"  {'seed':6}{'points':>8}{'saving':>8}{'mix pts':>9}{'mix':>7}{'difference':>12}{'low 90':>8}{'low 95':>8}"
+    )
     pooled = {k: np.mean([run["rows"][k] for run in runs], axis=0) for k in runs[0]["rows"]}
     rows = [*((str(i), run["rows"]) for i, run in enumerate(runs)), ("mean", pooled)]
     for label, parts in rows:
@@ -250,8 +259,12 @@ def bench(found: Set, seeds: int, fitter: str) -> dict[str, Any]:
         )
     result["folds"] = runs[0]["folds"]
     for note in result["folds"][:1]:
-        margin = "unknown" if note["smallest_margin"] is None else f"{100 * note['smallest_margin']:.2f} points"
-        print(f"  fold 0: {note['verdict']}, {note['action']}: {note['reason']}; smallest certifiable margin {margin}")
+        margin = (
+            "unknown" if note["smallest_margin"] is None else f"{100 * note['smallest_margin']:.2f} points"
+        )
+        print(
+            f"  fold 0: {note['verdict']}, {note['action']}: {note['reason']}; smallest certifiable margin {margin}"
+        )
     result["below_mix"] = missed = below_mix(found, fitter)
     fits = len(MARGINS) * (1 + int(found.fold.max()))
     print(f"  fits shown to save less than the mix, of {fits} at margins {MARGINS}: {missed or 'none'}")
@@ -286,7 +299,9 @@ def judge(results: dict[str, Any]) -> list[tuple[str, float, float]]:
         ]
     scored = {name: result for name, result in results.items() if "mean" in result}
     if len(scored) == len(NAMES):
-        lines.append(("mean saving", float(np.mean([r["mean"]["saving"] for r in scored.values()])), MEAN_SAVING))
+        lines.append(
+            ("mean saving", float(np.mean([r["mean"]["saving"] for r in scored.values()])), MEAN_SAVING)
+        )
     for name in ("lineage_bench", "recorded"):
         for part in ("mean", *(f"margin {margin}" for margin in MORE_MARGINS)) if name in scored else ():
             label = f"{name}: over the random mix, {part if part != 'mean' else f'margin {MARGIN}'}"
@@ -315,12 +330,16 @@ def main() -> None:
         found = load(name) if asked.only in name else None
         if found is not None:
             results[name] = {"n": len(found.data), "below_mix": below_mix(found, asked.fitter)}
-            print(f"\n{name}: {len(found.data)} samples, fits below the mix: {results[name]['below_mix'] or 'none'}")
+            print(
+                f"\n{name}: {len(found.data)} samples, fits below the mix: {results[name]['below_mix'] or 'none'}"
+            )
     print("\nacceptance")
     missed = 0
     for what, reached, needed in judge(results):
         missed += reached < needed
-        print(f"  {what:52}{reached + 0.0:9.3f}  at least {needed:6.3f}  {'ok' if reached >= needed else 'MISSED'}")
+        print(
+            f"  {what:52}{reached + 0.0:9.3f}  at least {needed:6.3f}  {'ok' if reached >= needed else 'MISSED'}"
+        )
     if not asked.only and asked.fitter == "default":
         text = json.dumps(results, indent=1, default=float)
         (HERE / "quality.json").write_text(text.replace("NaN", "null") + "\n")

@@ -46,13 +46,23 @@ CONFIDENCE = 0.90
 CONSTANTS = {"SURE": standing, "POWER": alpha_spending, "STEP": order}
 Data = tuple[Floats, Floats, NDArray[np.int64], list[str]]
 """Quality and dollars [n, c], clusters [n], names of the candidates."""
-COLUMNS_OF = ("margins", 9), ("margin", 8), ("reference", 11), ("spent", 8), ("lowest", 8), ("highest", 8), ("same", 6)
+COLUMNS_OF = (
+    ("margins", 9),
+    ("margin", 8),
+    ("reference", 11),
+    ("spent", 8),
+    ("lowest", 8),
+    ("highest", 8),
+    ("same", 6),
+)
 HEAD = f"{'data':24}" + "".join(f"{name:>{width}}" for name, width in COLUMNS_OF) + "  decision"
 
 
 def main() -> None:
     """Print the tables that were asked for."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--orders", type=int, default=20)
     options.add_argument("--draws", type=int, default=2000)
     options.add_argument("--only", choices=["replay", "worlds", "pairs"])
@@ -85,11 +95,16 @@ def replays(files: Sequence[Path], orders: int, batch: bool = False) -> None:
     print(HEAD)
     for kind, ladder in (("any", FINE), ("round", MARGINS)):
         for named in (False, True):
-            shares = [_replayed(name, data, kind, ladder, named, orders, batch) for name, data in sets.items()]
+            shares = [
+                _replayed(name, data, kind, ladder, named, orders, batch) for name, data in sets.items()
+            ]
             means = [share for share in shares if share is not None]
             if means:
                 who = "named" if named else "best"
-                print(f"{'mean of ' + str(len(means)):24}{kind:>9}{'':8}{who:>11}{np.mean(means):8.2f}", flush=True)
+                print(
+                    f"{'mean of ' + str(len(means)):24}{kind:>9}{'':8}{who:>11}{np.mean(means):8.2f}",
+                    flush=True,
+                )
 
 
 def pairs(orders: int, batch: bool) -> None:
@@ -105,7 +120,9 @@ def pairs(orders: int, batch: bool) -> None:
     print(HEAD)
     for name, rows in (("gsm8k", maths), ("mmlu", ~maths)):
         for named in (False, True):
-            _replayed(name, (quality[rows], cost[rows], group[rows], names), "any", FINE, named, orders, batch)
+            _replayed(
+                name, (quality[rows], cost[rows], group[rows], names), "any", FINE, named, orders, batch
+            )
 
 
 def _replayed(
@@ -144,7 +161,9 @@ def _complete(path: Path) -> Data:
     return data.quality[rows][:, kept], np.nan_to_num(data.cost_usd[rows][:, kept]), data.group[rows], names
 
 
-def _decision(quality: Floats, cost: Floats, group: NDArray[np.int64], reference: int, margin: float) -> int | None:
+def _decision(
+    quality: Floats, cost: Floats, group: NDArray[np.int64], reference: int, margin: float
+) -> int | None:
     """The candidate that the routing table passes, with all suites as one."""
     zeros, every = np.zeros(len(quality), np.int64), np.ones((1, quality.shape[1]), bool)
     outcomes = Recorded(quality, cost, reference, group=group, suite=zeros)
@@ -176,7 +195,11 @@ def worlds(draws: int, only: str) -> None:
     more than the margin; then each alone. To leave as not needed is wrong if the one that it is not needed for loses
     more than the margin. cannot: the choice left as one that cannot pass, which is about the grid and no error.
     """
-    print(f"\n{'world':30}{'reference':>10}{'draws':>7}" + "".join(f"{name:>9}" for name in COLUMNS) + "   ± 2 se")
+    print(
+        f"\n{'world':30}{'reference':>10}{'draws':>7}"
+        + "".join(f"{name:>9}" for name in COLUMNS)
+        + "   ± 2 se"
+    )
     for name, (world, n, margin) in WORLDS.items():
         if only not in name:
             continue
@@ -186,17 +209,29 @@ def worlds(draws: int, only: str) -> None:
         chosen = int(within[price[within].argmin()])
         for named in (False, True):
             rows = np.array(
-                [_drawn(world, n, margin, best if named else None, best, chosen, truth, i) for i in range(draws)]
+                [
+                    _drawn(world, n, margin, best if named else None, best, chosen, truth, i)
+                    for i in range(draws)
+                ]
             )
             error = 2 * rows[:, COLUMNS.index("bias")].std() / np.sqrt(draws)
             verdict = binomtest(int(rows[:, 0].sum()), draws, 1 - CONFIDENCE, alternative="greater").pvalue
             figures = "".join(f"{value:9.4f}" for value in rows.mean(axis=0))
             flag = "" if verdict > 0.05 else f"  TOO OFTEN (p {verdict:.3g})"
-            print(f"{name:30}{'named' if named else 'best':>10}{draws:7}{figures}{error:9.4f}{flag}", flush=True)
+            print(
+                f"{name:30}{'named' if named else 'best':>10}{draws:7}{figures}{error:9.4f}{flag}", flush=True
+            )
 
 
 def _drawn(
-    world: World | Fixed, n: int, margin: float, reference: int | None, best: int, chosen: int, truth: Floats, seed: int
+    world: World | Fixed,
+    n: int,
+    margin: float,
+    reference: int | None,
+    best: int,
+    chosen: int,
+    truth: Floats,
+    seed: int,
 ) -> tuple[float, ...]:
     """The figures of COLUMNS; bias: mean error over candidates with the control share weighed in, naive: of the
     rows as run."""

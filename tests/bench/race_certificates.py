@@ -27,10 +27,14 @@ N, MARGIN = 500, 0.03
 
 def main() -> None:
     """A line a world: share of draws whose true loss is above the margin, at DELTA allowed, and the true saving."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--draws", type=int, default=2000)
     given = options.parse_args()
-    print(f"{'spread':>7}{'draws':>7}{'violated':>10}{'saving':>8}   ({DELTA} allowed, n {N}, margin {MARGIN})")
+    print(
+        f"{'spread':>7}{'draws':>7}{'violated':>10}{'saving':>8}   ({DELTA} allowed, n {N}, margin {MARGIN})"
+    )
     for spread in (1.5, 3.0):
         world = World(5, spread=spread)
         people = draw(world, 20_000, np.random.default_rng(10_000))
@@ -43,7 +47,9 @@ def certified(world: World, people, seed: int) -> tuple[float, float]:  # type: 
     """(broken, true saving) of the choice on the outcomes that a race left."""
     rows, rng = draw(world, N, np.random.default_rng([1, seed])), np.random.default_rng([2, seed])
     order = rng.permutation(N)
-    run = replay_race(rows.quality[order], rows.costs[order], rows.group[order], RaceRule(MARGIN, 1 - DELTA), rng)
+    run = replay_race(
+        rows.quality[order], rows.costs[order], rows.group[order], RaceRule(MARGIN, 1 - DELTA), rng
+    )
     quality, weight = rows.quality.copy(), np.ones_like(rows.quality)
     quality[order] = np.where(run.ran, rows.quality[order], np.nan)
     weight[order] = np.where(run.ran, 1 / run.inclusion, 1.0)

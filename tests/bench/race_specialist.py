@@ -25,7 +25,12 @@ from router_lab.racing.race import RaceRule
 from router_lab.replay import replay
 from tests.bench.race_replay import Run, replay_race
 
-NAMES, COST, USUAL, RARE = ("strong", "mid", "special"), (10.0, 4.0, 5.0), (0.80, 0.60, 0.10), (0.20, 0.20, 0.95)
+NAMES, COST, USUAL, RARE = (
+    ("strong", "mid", "special"),
+    (10.0, 4.0, 5.0),
+    (0.80, 0.60, 0.10),
+    (0.20, 0.20, 0.95),
+)
 WORDS = ("alpha", "beta", "gamma", "delta", "kappa", "lambda", "sigma", "omega")
 RULE = {"budget_usd_per_1k": 11_000.0, "confidence": 0.9}
 
@@ -53,7 +58,9 @@ def gained(frame: pd.DataFrame, fresh: pd.DataFrame) -> float:
 
 def main() -> None:
     """One line a draw, then for each control share the share kept over all of them and what was spent."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--draws", type=int, default=5)
     options.add_argument("--rows", type=int, default=3000)
     options.add_argument("--shares", type=float, nargs="+", default=[0.1])
@@ -66,15 +73,21 @@ def main() -> None:
         fresh = validate_outcomes(world(4000, 1000 + seed)[0])
         full, without = gained(frame, fresh), gained(frame[frame["model"] != "special"], fresh)
         runs = [raced(quality, share, seed) for share in given.shares]
-        kept = [gained(frame.assign(weight=1 / run.inclusion.ravel())[run.ran.ravel()], fresh) for run in runs]
+        kept = [
+            gained(frame.assign(weight=1 / run.inclusion.ravel())[run.ran.ravel()], fresh) for run in runs
+        ]
         gains.append((full, without, *kept))
-        spent.append([float((np.array(COST) * run.ran).sum() / (np.array(COST).sum() * given.rows)) for run in runs])
+        spent.append(
+            [float((np.array(COST) * run.ran).sum() / (np.array(COST).sum() * given.rows)) for run in runs]
+        )
         told = "".join(f"{gain:+12.4f}{dollars:7.2f}" for gain, dollars in zip(kept, spent[-1], strict=True))
         print(f"{seed:>4}{runs[0].left_at[2]:>11}{full:+9.4f}{without:+9.4f}{told}", flush=True)
     full, without, *kept = np.mean(gains, axis=0)
     for share, gain, dollars in zip(given.shares, kept, np.mean(spent, axis=0), strict=True):
         kept_share = (gain - without) / (full - without)
-        print(f"share {share:g}: kept {kept_share:.0%} of the specialist's gain, for {dollars:.0%} of the dollars")
+        print(
+            f"share {share:g}: kept {kept_share:.0%} of the specialist's gain, for {dollars:.0%} of the dollars"
+        )
 
 
 def raced(quality: np.ndarray, share: float, seed: int) -> Run:

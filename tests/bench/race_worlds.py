@@ -26,7 +26,9 @@ def edge(margin: float, cheap: int, alike: float) -> Fixed:
     return Fixed((*[0.8 - margin - 0.001] * cheap, 0.8), (*np.geomspace(1, 2, cheap).tolist(), 10.0), alike)
 
 
-PERFECT = Fixed((0.7, 0.99, *np.linspace(0.5, 0.98, 10).tolist()), (0.5, 1.0, *np.geomspace(2, 30, 10).tolist()))
+PERFECT = Fixed(
+    (0.7, 0.99, *np.linspace(0.5, 0.98, 10).tolist()), (0.5, 1.0, *np.geomspace(2, 30, 10).tolist())
+)
 WIDE = Fixed(
     (0.55, 0.42, 0.7, 0.62, 0.8, 0.5, 0.9, 0.74, 0.66, 0.85, 0.58, 0.78, 0.93, 0.7, 0.88, 0.82, 0.6, 0.9, 0.86, 0.94),
     tuple(np.geomspace(1, 200, 20).tolist()), 0.4,
@@ -61,7 +63,9 @@ def truth_of(world: World | Fixed) -> tuple[Floats, Floats]:
     return people.truth.mean(axis=0), people.costs.mean(axis=0)
 
 
-def rows_of(world: World | Fixed, n: int, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.int64]]:
+def rows_of(
+    world: World | Fixed, n: int, rng: np.random.Generator
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Quality and dollars [n, c], clusters [n]."""
     if isinstance(world, World):
         rows = draw(world, n, rng)

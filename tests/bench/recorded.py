@@ -104,15 +104,26 @@ def by_turn(folder: str) -> list[str]:
     parts = dict(iter(calls.groupby(key)))
     for (suite, model, effort), rows in outcomes[outcomes["suite"].isin(several)].groupby(key):
         mine = parts[suite, model, effort]
-        tokens = [Tokens(input=i, output=o) for i, o in zip(mine["input_tokens"], mine["output_tokens"], strict=True)]
+        tokens = [
+            Tokens(input=i, output=o)
+            for i, o in zip(mine["input_tokens"], mine["output_tokens"], strict=True)
+        ]
         turns = (
-            mine.assign(usd=[table.cost(str(model), one, day) for one in tokens]).groupby("turn")["usd"].mean() * 1000
+            mine.assign(usd=[table.cost(str(model), one, day) for one in tokens])
+            .groupby("turn")["usd"]
+            .mean()
+            * 1000
         )
         usd = rows["cost_usd"] * 1000
         middle, high = usd.median(), usd.quantile(0.95)
-        figures = f"{rows['quality'].mean():9.2f}{usd.mean():9.4f}{middle:9.4f}{high:9.4f}{high / middle:9.1f}"
+        figures = (
+            f"{rows['quality'].mean():9.2f}{usd.mean():9.4f}{middle:9.4f}{high:9.4f}{high / middle:9.1f}"
+        )
         lines.append(
-            f"{suite}, {model} @ {effort}".ljust(38) + figures + "  " + " ".join(f"{value:.3f}" for value in turns)
+            f"{suite}, {model} @ {effort}".ljust(38)
+            + figures
+            + "  "
+            + " ".join(f"{value:.3f}" for value in turns)
         )
     return lines
 

@@ -53,11 +53,11 @@ def main() -> None:
         finished, kept, fresh = one_moment(at)
         for home, again in (("kept", kept), ("fresh", fresh)):
             worst, lost = max(worst, again.twice), max(lost, again.finished_twice)
-            line = (
-                f"{at:>9} {finished:>9} {home:>9} {NEEDED:>7} {again.sent:>6} {again.twice:>11}  {again.finished_twice}"
-            )
+            line = f"{at:>9} {finished:>9} {home:>9} {NEEDED:>7} {again.sent:>6} {again.twice:>11}  {again.finished_twice}"
             print(line, flush=True)
-    print(f"worst: {worst} requests paid twice (up to {2 * CONNECTIONS} are on their way), {lost} of finished samples")
+    print(
+        f"worst: {worst} requests paid twice (up to {2 * CONNECTIONS} are on their way), {lost} of finished samples"
+    )
     sys.exit(lost > 0)
 
 
@@ -133,9 +133,14 @@ def make_project(folder: Path, url: str) -> None:
     """400 samples of one call: 200 of each of two models."""
     from tests.servers.grid import price, write_project
 
-    models = [{"model": f"openai-api/local/{name}", "base_url": url, "max_connections": CONNECTIONS} for name in "ab"]
+    models = [
+        {"model": f"openai-api/local/{name}", "base_url": url, "max_connections": CONNECTIONS}
+        for name in "ab"
+    ]
     suites = {"echo": {"task": "tasks.py@echo", "args": {"n": NEEDED // 2}}}
-    write_project(folder, {"models": models}, suites, prices={model["model"]: price(1, 2) for model in models})
+    write_project(
+        folder, {"models": models}, suites, prices={model["model"]: price(1, 2) for model in models}
+    )
 
 
 class Server:

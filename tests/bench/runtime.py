@@ -53,7 +53,9 @@ def main() -> None:
         sys.exit(f"bench-runtime: skipped, {DATA} is absent (set ROUTER_LAB_BENCH_DATA)")
     train, test = mmlu()
     print(f"fitting on {train['sample_id'].nunique()} prompts …", file=sys.stderr)
-    recipe = Recipe.model_validate({"name": "bench", "rule": {"margin": 0.02}, "holdout": 0.0, "escalate": False})
+    recipe = Recipe.model_validate(
+        {"name": "bench", "rule": {"margin": 0.02}, "holdout": 0.0, "escalate": False}
+    )
     fitted = fit_policy(recipe, train)
     policies = {count: widened(fitted.spec, count) for count in COUNTS}
 
@@ -80,8 +82,12 @@ def main() -> None:
     slow, _ = show("scikit-learn pipeline, 2 candidates", lambda text: pipeline.predict([text]), test[:200])
     table = {str(index): Candidate("m", None) for index in range(57)}
     show("table lookup", lambda text: table.get(text[:1]), test)
-    print(f"\n  slowest median {max(medians.values()):.1f} (required: 60), slowest p99 {worst:.1f} (required: 250)")
-    print(f"  scikit-learn / decide (slowest of the three): {slow / max(medians.values()):.1f} times (required: 15)")
+    print(
+        f"\n  slowest median {max(medians.values()):.1f} (required: 60), slowest p99 {worst:.1f} (required: 250)"
+    )
+    print(
+        f"  scikit-learn / decide (slowest of the three): {slow / max(medians.values()):.1f} times (required: 15)"
+    )
 
     print("\nLong prompts, 8 candidates, CPU µs (1,000,000 characters: at most 1,000)\n")
     for size in (3_500, 20_000, 1_000_000):
@@ -126,7 +132,9 @@ def widened(spec: PolicySpec, count: int) -> Policy:
     return Policy(
         PolicySpec(
             name="bench",
-            profiles=tuple(Profile(Candidate(f"model-{i:02d}"), prices=Prices(1.0, 2.0)) for i in range(count)),
+            profiles=tuple(
+                Profile(Candidate(f"model-{i:02d}"), prices=Prices(1.0, 2.0)) for i in range(count)
+            ),
             reference=count - 1,
             suites=spec.suites,
             featuriser=spec.featuriser,
@@ -156,7 +164,9 @@ def sklearn_pipeline(texts: list[str], quality: np.ndarray) -> Pipeline:
 
     def counts(rows: list[str]) -> np.ndarray:
         data = (row[:2048].encode().translate(f._CLASS) for row in rows)
-        found: np.ndarray = np.array([np.bincount(np.frombuffer(d, np.uint8), minlength=len(f.DENSE)) for d in data])
+        found: np.ndarray = np.array(
+            [np.bincount(np.frombuffer(d, np.uint8), minlength=len(f.DENSE)) for d in data]
+        )
         return np.asarray(np.log2(found + 1))
 
     hashed = HashingVectorizer(
@@ -165,7 +175,9 @@ def sklearn_pipeline(texts: list[str], quality: np.ndarray) -> Pipeline:
     union = FeatureUnion([("words", hashed), ("bytes", FunctionTransformer(counts))])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pipeline = Pipeline([("features", union), ("ridge", Ridge(alpha=5.0, solver="lsqr"))]).fit(texts, quality)
+        pipeline = Pipeline([("features", union), ("ridge", Ridge(alpha=5.0, solver="lsqr"))]).fit(
+            texts, quality
+        )
     # Its prediction would copy all coefficients into this order each time; it gets the benefit of doing that once.
     pipeline["ridge"].coef_ = np.asfortranarray(pipeline["ridge"].coef_)
     return pipeline
@@ -201,7 +213,8 @@ def stages(policy: Policy, texts: list[str]) -> list[tuple[str, float]]:
     def bag(text: str) -> Any:
         data = b" %b " % text[:2048].encode()
         return f._bag(
-            np.frombuffer(data.translate(f._LOWER), np.uint8), np.frombuffer(data.translate(f._KIND), np.uint8)
+            np.frombuffer(data.translate(f._LOWER), np.uint8),
+            np.frombuffer(data.translate(f._KIND), np.uint8),
         )
 
     steps: list[tuple[str, Callable[[str], Any]]] = [
@@ -214,7 +227,10 @@ def stages(policy: Policy, texts: list[str]) -> list[tuple[str, float]]:
     rows = [(name, statistics.median(measure(step, texts))) for name, step in steps]
     quality, cost, coverage = predictor.one(texts[0], 0)
     rows.append(
-        ("   of which the rule", statistics.median(measure(lambda _: by_prediction(quality, reference, 0.02), texts)))
+        (
+            "   of which the rule",
+            statistics.median(measure(lambda _: by_prediction(quality, reference, 0.02), texts)),
+        )
     )
     make = lambda _: Decision(spec, None, 0, "predicted", quality, cost, coverage, 0, point)
     rows.append(("   of which the Decision", statistics.median(measure(make, texts))))
@@ -250,7 +266,11 @@ def cold_start(policy: Policy, runs: int = 30) -> None:
         )
         print(f"\n  ratio {cpu:.2f} by CPU, {wall:.2f} by the clock (required: 1.35)")
         done = subprocess.run(
-            [sys.executable, "-c", MEMORY, str(path)], capture_output=True, text=True, check=True, env=environment
+            [sys.executable, "-c", MEMORY, str(path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
         )
         kept, peak = map(int, done.stdout.split())
         size = sum(file.stat().st_size for file in path.iterdir()) / 2**20

@@ -82,7 +82,9 @@ INTERVALS = {
     "lognormal 1.5, a mix with own costs, n 300": Costs(300, who="mix", share=0.5, own=True),
     "lognormal 2, a mix with own costs, n 1000": Costs(1000, tail=2.0, who="mix", share=0.5, own=True),
     "cheap ones loop, 3 % at 60 times, n 1000": Costs(1000, tail=0.7, share=0.7, loops=("cheap", 0.03, 60.0)),
-    "reference loops, 3 % at 60 times, n 1000": Costs(1000, tail=0.7, share=0.5, own=True, loops=("base", 0.03, 60.0)),
+    "reference loops, 3 % at 60 times, n 1000": Costs(
+        1000, tail=0.7, share=0.5, own=True, loops=("base", 0.03, 60.0)
+    ),
     "lognormal 1.5, over a mix, small rows routed, n 300": Costs(300, who="small", over=True),
     "lognormal 1.5, over a mix, routed by chance, n 300": Costs(300, over=True),
     "lognormal 1.5, clusters of 5, n 600": Costs(600, cluster=5),
@@ -136,5 +138,7 @@ def interval_draws(name: str, draws: int, seed: int, delta: float) -> list[tuple
     for i in range(draws):
         found = estimated(world, np.random.default_rng([seed, i]))
         bound = found.low(1 - delta) if side == "below" else found.high(1 - delta)
-        result.append((bound > truth if side == "below" else bound < truth, min(1.0, abs(found.value - bound)), 0.0))
+        result.append(
+            (bound > truth if side == "below" else bound < truth, min(1.0, abs(found.value - bound)), 0.0)
+        )
     return result

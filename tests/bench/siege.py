@@ -66,9 +66,13 @@ def attacks(given: argparse.Namespace, base: Path) -> Iterator[Row]:
         return
     import_everything()
     if wanted(given, "stages"):
-        yield from siege_disk.disk_attacks(given.turns, generator(given.seed, "stages"), base, siege_disk.HEAVY)
+        yield from siege_disk.disk_attacks(
+            given.turns, generator(given.seed, "stages"), base, siege_disk.HEAVY
+        )
     if wanted(given, "kills", "sweep") and given.kills:
-        yield siege_money.kill_sweep(share(given.kills, "sweep"), generator(given.seed, "kill", "sweep"), base)
+        yield siege_money.kill_sweep(
+            share(given.kills, "sweep"), generator(given.seed, "kill", "sweep"), base
+        )
     if wanted(given, "doubled"):
         yield siege_money.two_sweeps(max(1, given.turns // 4), generator(given.seed, "doubled"), base)
     if wanted(given, "sweep-disk"):
@@ -115,10 +119,16 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--turns", type=int, default=12, help="of each writer on a full disk")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--only", nargs="*", default=[], help="kills publish rollback save reload log …")
-    options.add_argument("--quick", action="store_true", help="small numbers, and nothing that imports Inspect")
+    options.add_argument(
+        "--quick", action="store_true", help="small numbers, and nothing that imports Inspect"
+    )
     given = options.parse_args()
     if given.quick:
-        given.kills, given.rounds, given.forks = min(given.kills, 20), min(given.rounds, 3), min(given.forks, 4)
+        given.kills, given.rounds, given.forks = (
+            min(given.kills, 20),
+            min(given.rounds, 3),
+            min(given.forks, 4),
+        )
         given.turns = min(given.turns, 3)
     siege_disk.Disk.may_mount = not given.quick
     return given

@@ -70,14 +70,18 @@ def shown(row: Row) -> str:
     """The row, and below it each broken promise once, the most frequent first."""
     said = [f"    {count:>4} × {text}" for text, count in row.broken.most_common(30)]
     said += [f"           {note}" for note in row.notes]
-    figures = f"{row.rounds:>7,}{row.acknowledged:>14,}{row.lost:>6,}{row.refused:>9,}{row.broken.total():>8,}"
+    figures = (
+        f"{row.rounds:>7,}{row.acknowledged:>14,}{row.lost:>6,}{row.refused:>9,}{row.broken.total():>8,}"
+    )
     return "\n".join([f"{row.attack:<34}{figures}", *said])
 
 
 def one_line(error: BaseException) -> str:
     """An error as a line, without what differs from run to run, so that the same ones are counted together."""
     words = f"{type(error).__name__}: {error}".split()
-    text = " ".join("…" + word[word.rindex("/") :] if word.startswith(("/", "'/")) else word for word in words)
+    text = " ".join(
+        "…" + word[word.rindex("/") :] if word.startswith(("/", "'/")) else word for word in words
+    )
     return re.sub(r"\b[0-9a-f]{12,64}\b|\d+", "N", text)[:200]
 
 
@@ -187,7 +191,9 @@ def command(*words: str | os.PathLike[str]) -> Callable[[Tell], None]:
 
 @functools.cache
 def _random_spec() -> Callable[..., Any]:
-    found = importlib.util.spec_from_file_location("runtime_conftest", ROOT / "tests" / "runtime" / "conftest.py")
+    found = importlib.util.spec_from_file_location(
+        "runtime_conftest", ROOT / "tests" / "runtime" / "conftest.py"
+    )
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)

@@ -47,7 +47,9 @@ class Disk:
         self.folder.mkdir(parents=True)
         mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(self.folder)]
         with contextlib.suppress(OSError):
-            self.mounted = Disk.may_mount and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+            self.mounted = (
+                Disk.may_mount and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,7 +82,9 @@ class Disk:
         """Room for what never fits into 1 MiB, such as Inspect's logs."""
         self.free()
         if self.mounted:
-            subprocess.run(["mount", "-o", "remount,size=64m", str(self.folder)], capture_output=True, check=True)
+            subprocess.run(
+                ["mount", "-o", "remount,size=64m", str(self.folder)], capture_output=True, check=True
+            )
 
     def child(self, work: Callable[[Tell], None]) -> Child:
         """A process that writes to this disk."""
@@ -115,7 +119,9 @@ def disk_attacks(turns: int, draw: np.random.Generator, base: Path, names: tuple
     """One row a writer, each on a disk of its own."""
     for name in names:
         with Disk(base / f"disk-{name.replace(' ', '-')}" / "small") as disk:
-            row = Row(f"full disk: {name}", notes=[] if disk.mounted else ["not mounted: RLIMIT_FSIZE instead"])
+            row = Row(
+                f"full disk: {name}", notes=[] if disk.mounted else ["not mounted: RLIMIT_FSIZE instead"]
+            )
             WRITERS[name](row, turns, draw, disk)
             yield row
 
@@ -131,8 +137,12 @@ def on_publish(row: Row, turns: int, draw: np.random.Generator, disk: Disk) -> N
         before = _serves(row, folder)
         done = disk.run(row, str(words[0]), *words)
         after = _serves(row, folder)
-        row.promise(done or after == before, f"{words[0]} said that it failed, and another release is in place")
-        row.promise(not done or disk.left >= 0 or after != before, f"{words[0]} said that it is done, and it is not")
+        row.promise(
+            done or after == before, f"{words[0]} said that it failed, and another release is in place"
+        )
+        row.promise(
+            not done or disk.left >= 0 or after != before, f"{words[0]} said that it is done, and it is not"
+        )
         if done and after is not None:
             known[after[0]] = after[1]
         doubled = check_releases(row, folder, known, doubled)
@@ -175,8 +185,12 @@ def on_keys(row: Row, turns: int, draw: np.random.Generator, disk: Disk) -> None
         _serves(row, folder)
         disk.free()
         if not made:
-            row.promise(disk.run(row, "keygen", "keygen", fresh), "after a full disk, keygen refuses its own leftover")
-        row.promise(disk.run(row, "sign", "sign", folder, "--key", key), "after a full disk, sign does not go on")
+            row.promise(
+                disk.run(row, "keygen", "keygen", fresh), "after a full disk, keygen refuses its own leftover"
+            )
+        row.promise(
+            disk.run(row, "sign", "sign", folder, "--key", key), "after a full disk, sign does not go on"
+        )
 
 
 def _is_key(path: Path) -> bool:
@@ -205,7 +219,9 @@ def on_save(row: Row, turns: int, draw: np.random.Generator, disk: Disk) -> None
                 continue
             for _, place in acknowledged(row, said, "saving again once there is room"):
                 with row.readable("a policy that was saved"):
-                    row.lose(load_policy(place).revision != revision_of(encode_policy(policy)), "another policy")
+                    row.lose(
+                        load_policy(place).revision != revision_of(encode_policy(policy)), "another policy"
+                    )
                 shutil.rmtree(place)
             break
 
@@ -227,7 +243,10 @@ def on_state(row: Row, turns: int, draw: np.random.Generator, disk: Disk) -> Non
             store.check()
             disk.free()
             if store.policy.revision != _published(folder):
-                tell("broken", f"a full state disk stops a {'cold start' if cold else 'warm store'} from serving news")
+                tell(
+                    "broken",
+                    f"a full state disk stops a {'cold start' if cold else 'warm store'} from serving news",
+                )
         done = publish(revisions[(turn + 2) % 3], force=True).release
         store.check()
         store.close()
@@ -259,7 +278,9 @@ def _kept(row: Row, folder: Path, state: Path, number: int, revision: str) -> No
 
     said = Child(restart).ended()
     kept = [line[1:3] for line in said if line[0] == "kept"]
-    row.lose(kept != [[number, revision]], "once there is room again, a restart does not find the newest release")
+    row.lose(
+        kept != [[number, revision]], "once there is room again, a restart does not find the newest release"
+    )
 
 
 def on_log(row: Row, turns: int, draw: np.random.Generator, disk: Disk) -> None:

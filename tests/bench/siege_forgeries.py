@@ -81,7 +81,9 @@ def another_policy(source: Source) -> None:
 
 
 def another_alias(source: Source) -> None:
-    changed(source, source.key, number=9, alias="scratch", verdict="fail", revision=whole(source.revisions[0]))
+    changed(
+        source, source.key, number=9, alias="scratch", verdict="fail", revision=whole(source.revisions[0])
+    )
 
 
 def another_key(source: Source) -> None:

@@ -12,7 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench.siege_common import Child, Row, Tell, acknowledged, flushed, policies, serves_default, store_of
+from tests.bench.siege_common import (
+    Child,
+    Row,
+    Tell,
+    acknowledged,
+    flushed,
+    policies,
+    serves_default,
+    store_of,
+)
 
 SPAN_S = 0.3
 """A kill comes at a random moment within this after the writer's first word; an operation takes 5 to 60 ms."""
@@ -60,7 +69,9 @@ def release_folder(folder: Path, count: int = 3) -> tuple[Path, list[Path]]:
     return folder, [save_revision(policy, folder) for policy in policies(count)]
 
 
-def _kill_releases(row: Row, count: int, draw: np.random.Generator, folder: Path, work: Callable[[Tell], None]) -> Row:
+def _kill_releases(
+    row: Row, count: int, draw: np.random.Generator, folder: Path, work: Callable[[Tell], None]
+) -> Row:
     known: dict[int, str] = {}
     doubled = 0
     for _ in range(count):
@@ -68,7 +79,9 @@ def _kill_releases(row: Row, count: int, draw: np.random.Generator, folder: Path
         row.rounds += 1
         for kind, number, revision, *wanted in acknowledged(row, said, "the next operation after a kill"):
             row.promise(number > max(known, default=0), "a release number that is not above the one before")
-            row.promise(not wanted or wanted == [revision], f"{kind} went to another revision than the one before")
+            row.promise(
+                not wanted or wanted == [revision], f"{kind} went to another revision than the one before"
+            )
             known[number] = revision
         doubled = check_releases(row, folder, known, doubled)
     return row
@@ -91,9 +104,15 @@ def check_releases(row: Row, folder: Path, known: dict[int, str], doubled: int =
         doubled = max(doubled, twice)
     with row.readable("RELEASE.json"):
         current = current_release(folder)
-        if known and row.promise(current is not None, "nothing is published any more") and current is not None:
+        if (
+            known
+            and row.promise(current is not None, "nothing is published any more")
+            and current is not None
+        ):
             row.promise(current.number >= max(known), "RELEASE.json is older than what was acknowledged")
-            row.promise(load_policy(folder).revision == current.revision, "another revision loads than is published")
+            row.promise(
+                load_policy(folder).revision == current.revision, "another revision loads than is published"
+            )
     return doubled
 
 
@@ -147,7 +166,13 @@ def kill_reload(count: int, draw: np.random.Generator, base: Path) -> Row:
         for number in itertools.count():
             done = publish(revisions[number % 3], force=True)
             store.check()
-            tell("reload", store.status.release, store.policy.revision, done.release.number, done.release.revision)
+            tell(
+                "reload",
+                store.status.release,
+                store.policy.revision,
+                done.release.number,
+                done.release.revision,
+            )
 
     old: bytes | None = None
     newest, served = 0, ""
@@ -155,7 +180,9 @@ def kill_reload(count: int, draw: np.random.Generator, base: Path) -> Row:
         said = Child(work).killed_after(draw.uniform(0, SPAN_S))
         row.rounds += 1
         for _, number, revision, published, wanted in acknowledged(row, said, "the next run after a kill"):
-            row.promise((number, revision) == (published, wanted), "a store does not serve the release just published")
+            row.promise(
+                (number, revision) == (published, wanted), "a store does not serve the release just published"
+            )
             newest, served = number, revision
         if old is None and newest:
             old = (folder / "RELEASE.json").read_bytes()
@@ -212,7 +239,9 @@ def kill_log(count: int, draw: np.random.Generator, base: Path) -> Row:
             opened = DecisionLog(path, prompts=True)
             tell("ready")
             for number in itertools.count():
-                name = opened.write(policy.decide(f"question {number}"), prompt="x" * 2000, id=f"{turn}-{number}")
+                name = opened.write(
+                    policy.decide(f"question {number}"), prompt="x" * 2000, id=f"{turn}-{number}"
+                )
                 flushed(opened)
                 tell("decision", name)
                 opened.outcome(name, quality=0.5, output_tokens=number)
@@ -240,7 +269,9 @@ def check_log(row: Row, path: Path, kept: dict[str, bool]) -> None:
     with row.readable("the decision log"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torn lines are warned of, and expected here
         found = {line["id"]: line["outcome"] is not None for line in read_decisions(path)}
-        missing = [name for name, outcome in kept.items() if name not in found or (outcome and not found[name])]
+        missing = [
+            name for name, outcome in kept.items() if name not in found or (outcome and not found[name])
+        ]
         row.lose(len(missing), "acknowledged lines are not in the decision log")
         for name in missing:
             del kept[name]

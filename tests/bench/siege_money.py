@@ -74,7 +74,9 @@ def spent(file: Path, logs: Path) -> float:
 
 def settle(row: Row, what: str, ledger: float, billed: float, budget: float) -> None:
     """The three promises about money."""
-    row.promise(math.isfinite(ledger) and ledger >= 0, f"{what}: the ledger cannot be read, or says less than nothing")
+    row.promise(
+        math.isfinite(ledger) and ledger >= 0, f"{what}: the ledger cannot be read, or says less than nothing"
+    )
     row.promise(not ledger > budget + 1e-9, f"{what}: by its own ledger the budget is passed")
     row.promise(billed <= budget + 1e-9, f"{what}: the server billed more than the budget")
     row.promise(not ledger < billed - 1e-9, f"{what}: the ledger has less than the server billed")
@@ -94,7 +96,9 @@ def kill_sweep(count: int, draw: np.random.Generator, base: Path) -> Row:
                 and os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
             ):
                 time.sleep(0.002)
-            said = acknowledged(row, child.killed_after(float(draw.uniform(0, 0.03))), "a sweep that is killed")
+            said = acknowledged(
+                row, child.killed_after(float(draw.uniform(0, 0.03))), "a sweep that is killed"
+            )
             finished = {line[1] for line in said if line[0] == "finished"}
             time.sleep(0.1)  # for what was on its way
             before = len(server.books())
@@ -149,7 +153,13 @@ def full_disk(count: int, draw: np.random.Generator, base: Path) -> Row:
             disk.run(row, "sweep", *words)
             disk.grow()
             billed = float(server.billed())
-            settle(row, "sweep on a full disk", spent(file, disk.folder / "logs") if billed else 0.0, billed, budget)
+            settle(
+                row,
+                "sweep on a full disk",
+                spent(file, disk.folder / "logs") if billed else 0.0,
+                billed,
+                budget,
+            )
             row.promise(disk.run(row, "sweep", *words), "once there is room again, the sweep does not go on")
             settle(row, "and after it", spent(file, disk.folder / "logs"), float(server.billed()), budget)
         row.rounds += 1
@@ -177,5 +187,7 @@ def lies(base: Path, names: tuple[str, ...] = LIES) -> Iterator[Row]:
             # A figure that is too small, and could be true, deceives any ledger: then the sweep need only end.
             settle(row, name, ledger, 0.0 if name == "zero" else float(server.billed()), budget)
             took = time.monotonic() - start
-            row.notes += [f"{name}: {took:.0f} s, billed ${server.billed()}, ledger ${ledger:.4f} of ${budget}"]
+            row.notes += [
+                f"{name}: {took:.0f} s, billed ${server.billed()}, ledger ${ledger:.4f} of ${budget}"
+            ]
     yield row

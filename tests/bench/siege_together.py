@@ -58,7 +58,11 @@ def _one_round(row: Row, folder: Path, draw: np.random.Generator, *, back: bool)
             os.read(reading, 1)  # all begin when the parent closes its end
             time.sleep(waits[turn])
             for revision in revisions[1:]:
-                last = rollback(folder) if back and turn and revision != revisions[1] else publish(revision, force=True)
+                last = (
+                    rollback(folder)
+                    if back and turn and revision != revisions[1]
+                    else publish(revision, force=True)
+                )
                 tell("publish", last.release.number, last.release.revision)
 
         return write
@@ -71,7 +75,9 @@ def _one_round(row: Row, folder: Path, draw: np.random.Generator, *, back: bool)
         said = child.ended()
         row.refused += sum(line[0] == "error" and line[1] == "InputError" for line in said)
         said = [line for line in said if line[0] != "error" or line[1] != "InputError"]
-        known += [(number, revision) for _, number, revision in acknowledged(row, said, "publishing beside another")]
+        known += [
+            (number, revision) for _, number, revision in acknowledged(row, said, "publishing beside another")
+        ]
     over.touch()
     row.rounds += 1
     row.promise(known, "neither of two publishers could publish")

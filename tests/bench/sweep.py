@@ -49,10 +49,15 @@ def main() -> None:
         order = ("bare", "sweep") if pair % 2 == 0 else ("sweep", "bare")
         rows.append({name: per_sample_ms(sides[name], watch, given.samples) for name in order})
         cost = rows[-1]
-        print(f"{cost['bare']:>14.2f} {cost['sweep']:>8.2f} {cost['sweep'] / cost['bare'] - 1:>+7.1%}", flush=True)
+        print(
+            f"{cost['bare']:>14.2f} {cost['sweep']:>8.2f} {cost['sweep'] / cost['bare'] - 1:>+7.1%}",
+            flush=True,
+        )
     ratios = [row["sweep"] / row["bare"] - 1 for row in rows]
     whole = sum(row["sweep"] for row in rows) / sum(row["bare"] for row in rows) - 1
-    print(f"added: {statistics.median(ratios):+.1%} median of pairs, {whole:+.1%} of the sums (required: +5 % at most)")
+    print(
+        f"added: {statistics.median(ratios):+.1%} median of pairs, {whole:+.1%} of the sums (required: +5 % at most)"
+    )
 
 
 def per_sample_ms(side: Any, watch: Any, samples: int) -> float:

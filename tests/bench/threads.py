@@ -40,7 +40,13 @@ RATE = 2_000
 DEFAULT = Candidate("named-in-code")
 STRANGER = Candidate("of-no-policy", "high")
 SETS = (  # (candidates, suites, points, the point by default, numbers of a vector or 0)
-    (("ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen"), ("code", "maths"), ("default", "thrifty"), "default", 0),
+    (
+        ("ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen"),
+        ("code", "maths"),
+        ("default", "thrifty"),
+        "default",
+        0,
+    ),
     (("ant", "cow", "elk", "gnu"), ("maths",), ("default", "careful"), "careful", 64),
     (("bee", "dog"), ("code", "triage"), ("only",), "only", 0),
     (("ant", "yak", "zebu"), (), ("thrifty", "careful"), "thrifty", 32),
@@ -67,7 +73,9 @@ def made(number: int, known: int = 60_000) -> Policy:
     linear = Linear.quantised(
         seen=seen,
         weights=draw.normal(0, 1, (len(seen), 2 * columns)).astype(np.float32) * scale,
-        bias=np.tile([*draw.uniform(0.4, 0.9, columns), *draw.uniform(0.001, 0.02, columns)], (len(suites) + 1, 1)),
+        bias=np.tile(
+            [*draw.uniform(0.4, 0.9, columns), *draw.uniform(0.001, 0.02, columns)], (len(suites) + 1, 1)
+        ),
         dense=draw.normal(0, 1e-3, (len(DENSE), 2 * columns)) * scale,
         cost_bounds=np.array([[1e-6] * columns, [1.0] * columns]),
     )
@@ -81,12 +89,16 @@ def made(number: int, known: int = 60_000) -> Policy:
     return Policy(
         PolicySpec(
             name="bench",
-            profiles=tuple(Profile(Candidate(name), prices=Prices(1, 2, 0.1, tiers={"batch": 0.5})) for name in names),
+            profiles=tuple(
+                Profile(Candidate(name), prices=Prices(1, 2, 0.1, tiers={"batch": 0.5})) for name in names
+            ),
             reference=columns - 1,
             suites=suites,
             featuriser=Featuriser(centre=(3.0,) * len(DENSE), spread=(2.0,) * len(DENSE)),
             linear=replace(linear, vector=vector),
-            points={name: (Follow(10.0 + place, 0.01, 0.5 + place / 4),) for place, name in enumerate(points)},
+            points={
+                name: (Follow(10.0 + place, 0.01, 0.5 + place / 4),) for place, name in enumerate(points)
+            },
             point=point,
             coverage=0.2,
             routes={suites[0]: Route(0, "pass")} if suites else {},
@@ -117,7 +129,20 @@ def prompts(count: int = 500) -> list[str]:
     """Of 20 to some 4,000 characters, half of them below 300."""
     draw = np.random.default_rng(0)
     words = np.array(
-        [*"abcdefgh", "the", "of", "find", "number", "sum", "(x + 1)", "12.50", "invoice", "why", "Übung", "日本"]
+        [
+            *"abcdefgh",
+            "the",
+            "of",
+            "find",
+            "number",
+            "sum",
+            "(x + 1)",
+            "12.50",
+            "invoice",
+            "why",
+            "Übung",
+            "日本",
+        ]
     )
     lengths = np.exp(draw.normal(4.0, 1.2, count)).astype(int).clip(4, 800)
     return [" ".join(draw.choice(words, length)) for length in lengths]
@@ -128,7 +153,8 @@ def ways(texts: list[str]) -> Iterator[dict[str, Any]]:
     turns = (texts, POINTS, SUITES, ALLOWED, PREVIOUS, VECTORS, TIERS, BOUNDS)
     for number in itertools.count():
         prompt, point, suite, allowed, previous, vector, tiers, bound = (
-            turn[number * step % len(turn)] for turn, step in zip(turns, (1, 1, 1, 1, 3, 7, 5, 11), strict=True)
+            turn[number * step % len(turn)]
+            for turn, step in zip(turns, (1, 1, 1, 1, 3, 7, 5, 11), strict=True)
         )
         yield {
             "prompt": prompt, "point": point, "suite": suite, "allowed": allowed, "previous": previous,
@@ -184,7 +210,9 @@ def arrivals(
 def show_waits(name: str, rounds: list[Waits]) -> tuple[float, float]:
     """Print median and best of the rounds; the best 99th percentile of the call, and from arrival, in ms."""
     for kind, pick in (("median", statistics.median), ("best", min)):
-        figures = [pick([float(np.percentile(one.whole, share)) for one in rounds]) for share in (50, 99, 99.9)]
+        figures = [
+            pick([float(np.percentile(one.whole, share)) for one in rounds]) for share in (50, 99, 99.9)
+        ]
         most = pick([float(one.whole.max()) for one in rounds])
         alone = [pick([float(np.percentile(one.alone, share)) for one in rounds]) for share in (50, 99)]
         rate = statistics.median(len(one.whole) / one.seconds for one in rounds)
@@ -195,7 +223,9 @@ def show_waits(name: str, rounds: list[Waits]) -> tuple[float, float]:
             + f"{swaps:>7,}{raised:>8,}",
             flush=True,
         )
-    call, whole = (min(float(np.percentile(getattr(one, kind), 99)) for one in rounds) for kind in ("alone", "whole"))
+    call, whole = (
+        min(float(np.percentile(getattr(one, kind), 99)) for one in rounds) for kind in ("alone", "whole")
+    )
     return call / 1000, whole / 1000
 
 
@@ -283,11 +313,16 @@ def million(place: Path, calls: int, swaps: int, known: int = 60_000) -> bool:
     for thread in threads:
         thread.join()
     spent = time.perf_counter() - begin
-    print(f"\n{calls:,} calls by {THREADS} threads in {spent:.0f} s ({calls / spent:,.0f} a second), {swapped} swaps,")
+    print(
+        f"\n{calls:,} calls by {THREADS} threads in {spent:.0f} s ({calls / spent:,.0f} a second), {swapped} swaps,"
+    )
     print(
         f"  beside a challenger of {rival.status.release} releases (canary 20 %, shadow 10 %: {shadows.total():,} told)"
     )
-    print("  codes: " + ", ".join(f"{code} {count:,}" for code, count in sum(codes, Counter[str]()).most_common()))
+    print(
+        "  codes: "
+        + ", ".join(f"{code} {count:,}" for code, count in sum(codes, Counter[str]()).most_common())
+    )
     print(f"  refused swaps: {store.status.refused + rival.status.refused} (required: 0)")
     print(f"  raised, or outside `allowed`: {wrong.total():,} (required: 0)")
     for text, count in wrong.most_common(10):
@@ -296,7 +331,9 @@ def million(place: Path, calls: int, swaps: int, known: int = 60_000) -> bool:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=float, default=10.0, help="of each round")
     options.add_argument("--calls", type=int, default=1_000_000)

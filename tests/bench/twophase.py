@@ -121,7 +121,9 @@ def _saved(problem: object) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--fits", type=int, default=2)
@@ -129,8 +131,12 @@ def main() -> None:
     asked = parser.parse_args()
     warnings.simplefilter("ignore", RouterLabWarning)
     sets = [found for name in NAMES if asked.only in name and (found := load(name)) is not None]
-    print(f"reference on {asked.share:g} of the groups, {asked.draws} draws; reach of the 90 % bound in points")
-    print(f"{'set':18}{'n':>7}  {'candidate':36}{'needs':>7}{'savings':>9}{'weighted':>9}{'now':>7}{'used':>7}")
+    print(
+        f"reference on {asked.share:g} of the groups, {asked.draws} draws; reach of the 90 % bound in points"
+    )
+    print(
+        f"{'set':18}{'n':>7}  {'candidate':36}{'needs':>7}{'savings':>9}{'weighted':>9}{'now':>7}{'used':>7}"
+    )
     for one in sets:
         pairs(one, asked.share, asked.draws)
     print(f"\ncertified saving at margin .03, {asked.fits} draws")

@@ -61,9 +61,13 @@ def outcomes(world: Phased, rng: np.random.Generator) -> tuple[Floats, Floats]:
         return base[:, None] * (luck >= lost / right), base
     if world.how == "hidden":
         hard, better = rng.random(n) < 0.5, rng.random(n) < 2 * lost
-        return np.repeat(np.where(hard, 0.0, 1.0)[:, None], world.others, axis=1), np.where(hard, 1.0 * better, 1.0)
+        return np.repeat(np.where(hard, 0.0, 1.0)[:, None], world.others, axis=1), np.where(
+            hard, 1.0 * better, 1.0
+        )
     base = (rng.random(n) < 0.8).astype(np.float64)
-    return np.where(base[:, None] == 1, luck >= (lost + 0.06) / 0.8, luck < 0.06 / 0.2).astype(np.float64), base
+    return np.where(base[:, None] == 1, luck >= (lost + 0.06) / 0.8, luck < 0.06 / 0.2).astype(
+        np.float64
+    ), base
 
 
 def phased_evidence(quality: Floats, cost: Floats, group: NDArray[np.int64], drawn: NDArray[np.bool_], share: float,
@@ -95,7 +99,10 @@ def phased_draws(name: str, draws: int, seed: int, delta: float) -> list[tuple[b
         bound = clustered_mean(
             found.values(column, goal), group, weights=found.weights(column), span=1.0, drawn=found.drawn
         )
-        paired, heavy = np.where(drawn, quality[:, 0] - quality[:, -1], np.nan), np.full(len(group), 1 / world.share)
+        paired, heavy = (
+            np.where(drawn, quality[:, 0] - quality[:, -1], np.nan),
+            np.full(len(group), 1 / world.share),
+        )
         plain = clustered_mean(paired, group, weights=heavy, span=1.0)
         low = bound.low(1 - delta)
         result.append((low >= -world.margin, bound.value - low, plain.value - plain.low(1 - delta)))

@@ -51,9 +51,13 @@ def draw(world: World, n: int, rng: np.random.Generator) -> Draw:
     """n rows of the world: true probabilities, predictions and outcomes."""
     c = world.candidates
     strength = world.easy + world.spread * np.linspace(-0.5, 0.5, c)
-    group = np.sort(rng.integers(0, max(1, round(n / world.cluster)), n)) if world.cluster > 1 else np.arange(n)
+    group = (
+        np.sort(rng.integers(0, max(1, round(n / world.cluster)), n)) if world.cluster > 1 else np.arange(n)
+    )
     suite = group % world.suites
-    tilt = np.random.default_rng(world.candidates).normal(0, 0.4, (world.suites, c))  # the world's own, not the draw's
+    tilt = np.random.default_rng(world.candidates).normal(
+        0, 0.4, (world.suites, c)
+    )  # the world's own, not the draw's
     hard, whim = rng.normal(0, 1, n)[group], rng.normal(0, 0.6, (n, c))[group]
     centre = strength + tilt[suite] * (world.suites > 1)
     truth = sigmoid(2 * (centre - hard[:, None]) + whim)

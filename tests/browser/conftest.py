@@ -58,6 +58,8 @@ def shot(browser: Any, name: str, width: int, whole: bool = False) -> None:
         return
     browser.set_window_size(width, 1000)
     if whole:
-        browser.set_window_size(width, browser.execute_script("return document.documentElement.scrollHeight") + 100)
+        browser.set_window_size(
+            width, browser.execute_script("return document.documentElement.scrollHeight") + 100
+        )
     time.sleep(1.5)  # charts are drawn anew after a change of width
     browser.save_screenshot(str(Path(folder) / f"{name}-{width}.png"))

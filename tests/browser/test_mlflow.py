@@ -28,7 +28,12 @@ from tests.servers.postgres import binaries, free_port, postgres
 # MLflow warns about its own libraries, which is not for us to mend.
 # A server and a browser on a busy machine take minutes.
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(1500)]
-MODELS = [("tiny", None, 0.1, 0.4), ("middle", "low", 1.0, 0.7), ("middle", "high", 4.0, 0.8), ("big", None, 9.0, 0.7)]
+MODELS = [
+    ("tiny", None, 0.1, 0.4),
+    ("middle", "low", 1.0, 0.7),
+    ("middle", "high", 4.0, 0.8),
+    ("big", None, 9.0, 0.7),
+]
 NAMES = ["tiny", "middle @ low", "middle @ high", "big"]
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
@@ -84,7 +89,9 @@ def log_everything(folder: Path, uri: str) -> tracking.Tracked:
     policy.mkdir()
     (policy / "policy.json").write_text("{}")
     same = {(m, e): {"certificate": {"quality": q - 0.05, "cost_usd_per_1k": c}} for m, e, c, q in MODELS}
-    logged = tracking.log_sweep(candidate_table(frame), frame, sweep="release", uri=uri, files=files, beside=same)
+    logged = tracking.log_sweep(
+        candidate_table(frame), frame, sweep="release", uri=uri, files=files, beside=same
+    )
     tracking.log_policy(
         "routed", {"quality": 0.78, "cost_usd_per_1k": 2.0}, sweep="release", uri=uri, directory=policy,
         beside={"certificate": {"quality": 0.73, "cost_usd_per_1k": 2.0}},
@@ -168,11 +175,15 @@ def test_names_stay_apart_on_a_server(mirror: Mirror) -> None:
         "Maths": 0.0,
         "maths": 1.0,
     }
-    rows = [{"suite": s, "sample_id": "1", "model": "m", "quality": q, "cost_usd": 0.01} for s, q in suites.items()]
+    rows = [
+        {"suite": s, "sample_id": "1", "model": "m", "quality": q, "cost_usd": 0.01}
+        for s, q in suites.items()
+    ]
     frame = validate_outcomes(pd.DataFrame(rows))
     uri = mirror.address.rstrip("/")
     first, other = (
-        tracking.log_sweep(candidate_table(frame), frame, sweep=sweep, uri=uri) for sweep in ("v1.0 it's", "v1-0 its")
+        tracking.log_sweep(candidate_table(frame), frame, sweep=sweep, uri=uri)
+        for sweep in ("v1.0 it's", "v1-0 its")
     )
     metrics = open_client(uri).get_run(first.run_ids[0]).data
     names = suite_names(suites)

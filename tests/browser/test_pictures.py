@@ -50,7 +50,12 @@ return pairs;
 @pytest.mark.parametrize("width", [1400, 800])
 def test_the_pareto_page(browser: Any, tmp_path: Path, width: int) -> None:
     policy = Mark("policy", 3.0, 0.86, 0.82, 0.9, kind="policy")
-    open_page(browser, tmp_path / "p.html", pareto_html(outcomes(), extra=[policy], reference=("big", "high")), width)
+    open_page(
+        browser,
+        tmp_path / "p.html",
+        pareto_html(outcomes(), extra=[policy], reference=("big", "high")),
+        width,
+    )
     pictures = browser.find_elements("css selector", "svg.pareto")
     assert len(pictures) == 3
     first = pictures[0]
@@ -64,13 +69,15 @@ def test_the_pareto_page(browser: Any, tmp_path: Path, width: int) -> None:
     shot(browser, "pareto", width, whole=True)
 
 
-NASTY = (
-    "<script>document.title='ran'</script>\"'><img src=http://192.0.2.1/x onerror=document.title='ran'></svg></title>"
+NASTY = "<script>document.title='ran'</script>\"'><img src=http://192.0.2.1/x onerror=document.title='ran'></svg></title>"
+
+
+@pytest.mark.parametrize(
+    "odd", [NASTY, "x" * 3000, "\u202egnp\x1b[31m\n{{7*7}}"], ids=["markup", "long", "steering"]
 )
-
-
-@pytest.mark.parametrize("odd", [NASTY, "x" * 3000, "\u202egnp\x1b[31m\n{{7*7}}"], ids=["markup", "long", "steering"])
-def test_hostile_names_run_nothing_ask_nothing_and_break_nothing(browser: Any, tmp_path: Path, odd: str) -> None:
+def test_hostile_names_run_nothing_ask_nothing_and_break_nothing(
+    browser: Any, tmp_path: Path, odd: str
+) -> None:
     frame = outcomes()
     frame = validate_outcomes(frame.assign(model=frame["model"] + odd, suite=frame["suite"] + odd))
     for name, page in (("r.html", report_html(frame, title=odd)), ("p.html", pareto_html(frame, title=odd))):

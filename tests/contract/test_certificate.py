@@ -47,12 +47,18 @@ def not_handed_out() -> pd.DataFrame:
 
 KINDS: dict[str, tuple[dict[str, Any], Callable[[], pd.DataFrame]]] = {
     "margin": ({"rule": {"margin": 0.1}}, lambda: two_kinds(160)),
-    "quality": ({"rule": {"min_quality": 0.6}}, lambda: constant({"a": 0.9, "b": 0.85}, {"a": 0.1, "b": 0.01}, 120)),
+    "quality": (
+        {"rule": {"min_quality": 0.6}},
+        lambda: constant({"a": 0.9, "b": 0.85}, {"a": 0.1, "b": 0.01}, 120),
+    ),
     "budget": ({"rule": {"budget_usd_per_1k": 60}, "reference": {"model": "small"}}, lambda: two_kinds(160)),
     "strict": ({"rule": {"margin": 0.1}, "strict": True}, lambda: two_kinds(160)),
     "escalation": ({"rule": {"margin": 0.05}}, lambda: checked(300)),
     "race": ({"rule": {"margin": 0.1}}, raced),
-    "points": ({"rule": {"margin": 0.1}, "points": {"thrifty": {"margin": 0.2}}, "mix": False}, lambda: two_kinds(160)),
+    "points": (
+        {"rule": {"margin": 0.1}, "points": {"thrifty": {"margin": 0.2}}, "mix": False},
+        lambda: two_kinds(160),
+    ),
     "no costs": ({"rule": {"margin": 0.1}}, lambda: two_kinds(60).assign(cost_usd=None)),
     "no test split": ({"rule": {"margin": 0.1}, "holdout": 0}, lambda: two_kinds(60)),
     "not handed out": ({"rule": {"margin": 0.1}}, not_handed_out),
@@ -74,7 +80,9 @@ def forgetting(value: Any) -> Any:
 def test_what_is_fitted_survives_to_the_byte(kind: str, tmp_path: Path) -> None:
     """Key for key and in their order; and the fields alone say all of it, so no key goes by without a type."""
     rule, table = KINDS[kind]
-    policy = fit_policy(Recipe.model_validate({"name": "k", **rule}), table(), diagnostics=kind == "diagnosed")
+    policy = fit_policy(
+        Recipe.model_validate({"name": "k", **rule}), table(), diagnostics=kind == "diagnosed"
+    )
     made = policy.spec.certificate
     read = Certificate.of(policy)
     assert json.dumps(read.to_json()) == json.dumps(made)
@@ -117,7 +125,11 @@ def test_it_is_frozen_and_says_who() -> None:
     with pytest.raises(FrozenInstanceError):
         shown.verdict = "fail"  # type: ignore[misc]
     assert shown.reference is not None and str(shown.reference.candidate) == "m"
-    assert shown.over_mix == Figure() and shown.counted == "rows" and replace(shown, n=4000).counted == "4,000 rows"
+    assert (
+        shown.over_mix == Figure()
+        and shown.counted == "rows"
+        and replace(shown, n=4000).counted == "4,000 rows"
+    )
     mix = RandomMix(model="m", effort="low", probability=0.5, quality_difference=None, savings=None)
     assert mix.to_json() == {
         "model": "m", "effort": "low", "probability": 0.5, "quality_difference": None, "savings": None
@@ -156,11 +168,19 @@ def test_what_no_certificate_has_is_refused_by_its_place(said: Any, text: str) -
 
 
 NAMES = sorted({f.name for kind in [Certificate, *Part.__subclasses__()] for f in fields(kind)})
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats(-2, 2) | st.text(max_size=3) | st.sampled_from(NAMES)
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(-2, 2)
+    | st.text(max_size=3)
+    | st.sampled_from(NAMES)
+)
 JSON = st.recursive(
     LEAVES,
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=2), inner, max_size=5)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=2), inner, max_size=5)
     ),
     max_leaves=20,
 )

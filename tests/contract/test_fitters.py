@@ -51,7 +51,9 @@ class TestFitter:
         here = folds == 1
         assert list(before) == list(after)
         for name, (quality, cost) in before.items():
-            assert (quality[here] == after[name][0][here]).all() and (cost[here] == after[name][1][here]).all()
+            assert (quality[here] == after[name][0][here]).all() and (
+                cost[here] == after[name][1][here]
+            ).all()
         quality, cost = next(iter(before.values()))
         assert quality.min() >= 0 and quality.max() <= 1 and (cost >= task.bounds[0]).all()
 
@@ -64,7 +66,10 @@ class TestFitter:
 
     def test_bytes_do_not_depend_on_the_order_of_rows(self, fitter: str) -> None:
         table = two_kinds(60)
-        one, two = (encode_policy(fit_policy(recipe(fitter), t)) for t in (table, table.sample(frac=1, random_state=1)))
+        one, two = (
+            encode_policy(fit_policy(recipe(fitter), t))
+            for t in (table, table.sample(frac=1, random_state=1))
+        )
         assert one == two
 
     @pytest.mark.parametrize("odd", ["null prompts", "vectors alone", "one group", "one candidate"])

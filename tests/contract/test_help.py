@@ -23,7 +23,9 @@ def commands() -> list[tuple[str, click.Command]]:
         assert command is not None
         found.append((name, command))
         if isinstance(command, click.Group):
-            found += [(f"{name} {inner}", command.commands[inner]) for inner in command.list_commands(context)]
+            found += [
+                (f"{name} {inner}", command.commands[inner]) for inner in command.list_commands(context)
+            ]
     return found
 
 

@@ -16,7 +16,9 @@ NOON = dt.datetime(2026, 11, 1, 12, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize("name", sorted(SOURCES))
-@pytest.mark.parametrize("model", ["", "nobody/never", "openai/", "/gpt-5", "openai/gpt-5-that-never-was", "ü/☃"])
+@pytest.mark.parametrize(
+    "model", ["", "nobody/never", "openai/", "/gpt-5", "openai/gpt-5-that-never-was", "ü/☃"]
+)
 def test_a_model_that_it_does_not_list_has_no_price(name: str, model: str) -> None:
     source = SOURCES[name]()
     assert source.rates(model, NOON) is None and source.by_hour(model) is False
@@ -44,6 +46,8 @@ def test_a_further_source_is_asked_where_the_earlier_know_nothing() -> None:
     table = PriceTable()
     found = table.rates("us/one", dt.date(2026, 11, 1))
     assert (found.input, found.output, found.source) == (2.0, 6.0, "ours")
-    with pytest.raises(InputError, match=f"neither it nor {' nor '.join(SOURCES)} knows the price of model 'us/two'"):
+    with pytest.raises(
+        InputError, match=f"neither it nor {' nor '.join(SOURCES)} knows the price of model 'us/two'"
+    ):
         table.rates("us/two", dt.date(2026, 11, 1))
     assert table.rates("openai/gpt-4o", dt.date(2026, 11, 1)).source.startswith("genai-prices")

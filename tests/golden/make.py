@@ -104,7 +104,10 @@ def golden_spec() -> Any:
 def vectors(policy: Policy, count: int = 120) -> list[dict[str, Any]]:
     """Cases with everything that another implementation must reproduce, step by step."""
     rng = random.Random(7)
-    texts = [*PROMPTS, *(" ".join(rng.choices(PIECES, k=rng.randint(0, 60))) for _ in range(count - len(PROMPTS)))]
+    texts = [
+        *PROMPTS,
+        *(" ".join(rng.choices(PIECES, k=rng.randint(0, 60))) for _ in range(count - len(PROMPTS))),
+    ]
     rows = []
     for number, text in enumerate(texts):
         suite = [None, "a", "b", "unknown"][number % 4]
@@ -138,7 +141,9 @@ def some_vector(rng: random.Random, length: int) -> list[float] | None:
     """Usual numbers, some far beyond what was fitted, now and then none."""
     if rng.random() < 0.2:
         return None
-    return [rng.choice([0.0, 1e300, -1e300]) if rng.random() < 0.1 else rng.gauss(1.0, 3.0) for _ in range(length)]
+    return [
+        rng.choice([0.0, 1e300, -1e300]) if rng.random() < 0.1 else rng.gauss(1.0, 3.0) for _ in range(length)
+    ]
 
 
 def steered(spec: Any) -> Any:
@@ -149,7 +154,9 @@ def steered(spec: Any) -> Any:
     weights[6] = 0
     half = columns // 2
     vector = VectorWeights(standard, weights, np.array([2e-5] * half + [4e-5] * half))
-    return dataclasses.replace(spec, name="golden-vector", linear=dataclasses.replace(spec.linear, vector=vector))
+    return dataclasses.replace(
+        spec, name="golden-vector", linear=dataclasses.replace(spec.linear, vector=vector)
+    )
 
 
 def logarithmic(spec: Any) -> Any:

@@ -55,7 +55,9 @@ def assert_one_line(result: Result, *parts: str) -> None:
 
 def test_unknown_key(home: Path) -> None:
     file = sweep_file(home, "name: s\nmodels: [mockllm/model]\nsuits: [questions]\n")
-    assert_one_line(run("sweep", file, "--log-dir", str(home / "logs")), "sweep.yaml", "unknown key `suits`", "known:")
+    assert_one_line(
+        run("sweep", file, "--log-dir", str(home / "logs")), "sweep.yaml", "unknown key `suits`", "known:"
+    )
     assert not (home / "logs").exists()
 
 
@@ -90,7 +92,11 @@ def test_two_settings_under_one_name(home: Path) -> None:
     table, out = home / "table.csv", home / "outcomes.parquet"
     pd.DataFrame({**ROWS, "settings_sha": ["a" * 64, "b" * 64]}).to_csv(table, index=False)
     assert_one_line(
-        run("collect", str(table), "--out", str(out)), "table.csv", "candidate m stands", "two settings", "effort name"
+        run("collect", str(table), "--out", str(out)),
+        "table.csv",
+        "candidate m stands",
+        "two settings",
+        "effort name",
     )
     assert not out.exists()
 
@@ -142,7 +148,9 @@ def test_what_is_not_there_is_said_first(home: Path) -> None:
     whole, part = home / "whole.csv", home / "part.csv"
     pd.DataFrame(ROWS).to_csv(whole, index=False)
     pd.DataFrame(ROWS).drop(columns="quality").to_csv(part, index=False)
-    assert_one_line(run("collect", str(part), str(home / "no.csv"), *out, *prices), "no.csv: no such file or folder")
+    assert_one_line(
+        run("collect", str(part), str(home / "no.csv"), *out, *prices), "no.csv: no such file or folder"
+    )
     assert_one_line(run("collect", str(part), *out, *prices), "part.csv: column quality is missing")
     assert_one_line(run("collect", str(whole), *out, *prices), "no-prices.yaml: no such file")
 

@@ -40,7 +40,9 @@ def test_every_outcome_is_real_and_priced(demo: Demo) -> None:
     assert per_cell.groupby(["model", "effort"]).sum().tolist() == [1200] * 8
 
 
-def test_losing_the_mlflow_database_loses_nothing_that_fit_needs(demo: Demo, root: Path, tmp_path: Path) -> None:
+def test_losing_the_mlflow_database_loses_nothing_that_fit_needs(
+    demo: Demo, root: Path, tmp_path: Path
+) -> None:
     kept = tmp_path / "out"
     shutil.copytree(demo.out, kept)
     (kept / "mlflow.db").unlink()

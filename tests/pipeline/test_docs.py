@@ -85,7 +85,11 @@ def test_a_drill_ends_as_the_page_says(name: str, tmp_path: Path) -> None:
     assert DRILLS.keys() == LEFT.keys()
     folder = tmp_path / "policies" / "support"
     paths = [save_revision(policy, folder).relative_to(tmp_path) for policy in policies(2)]
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    env = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
     env |= {"OLD": str(paths[0]), "NEW": str(paths[1]), "NO_COLOR": "1"}
     command = ["bash", "-euo", "pipefail", "-c", DRILLS[name]]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
@@ -99,7 +103,9 @@ def test_a_drill_ends_as_the_page_says(name: str, tmp_path: Path) -> None:
         assert second[:2] == first[:2] and second[2] != "None"
 
 
-def test_the_service_of_the_page_serves_what_was_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_of_the_page_serves_what_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     [code] = re.findall(r"<!-- service -->\n```python\n(.*?)```", page, flags=re.S)
     revision = save_revision(policies(1)[0], tmp_path / "policies" / "support")
@@ -110,5 +116,10 @@ def test_the_service_of_the_page_serves_what_was_published(tmp_path: Path, monke
     store = found["store"]
     assert store.check() or store.status.origin == "source"
     assert store.status.revision.startswith(revision.name) and store.status.release == 1
-    assert found["decision"].candidate == ("gpt-5", None) or found["decision"].revision == store.status.revision
-    assert found["seen"].origin in ("source", "default") and (tmp_path / "state" / "support" / "state.json").exists()
+    assert (
+        found["decision"].candidate == ("gpt-5", None) or found["decision"].revision == store.status.revision
+    )
+    assert (
+        found["seen"].origin in ("source", "default")
+        and (tmp_path / "state" / "support" / "state.json").exists()
+    )

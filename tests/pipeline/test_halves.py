@@ -25,7 +25,12 @@ def test_no_half_is_served_by_rates_that_it_helped_to_make() -> None:
         for i in range(240) for j in range(7)
     ])  # fmt: skip
     recipe = Recipe.model_validate(
-        {"name": "halves", "rule": {"margin": 0.1, "confidence": 0.8}, "reference": {"model": "m6"}, "holdout": 0.0}
+        {
+            "name": "halves",
+            "rule": {"margin": 0.1, "confidence": 0.8},
+            "reference": {"model": "m6"},
+            "holdout": 0.0,
+        }
     )
     fitted = learn(prepare(recipe, validate_outcomes(outcomes)), 0)
     choice, differs = fitted.choices["default"], 0

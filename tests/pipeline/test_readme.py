@@ -108,7 +108,9 @@ def test_an_agent_loop_ends_before_it_overspends(demo: Demo, tmp_path: Path) -> 
 
 def measured_through(policy: Policy, api: str) -> Policy:
     """The demo's policy as it would be had its candidates been measured through this provider's own models."""
-    named = {"openai": ("openai_responses", "max_output_tokens"), "anthropic": ("anthropic", "max_tokens")}[api]
+    named = {"openai": ("openai_responses", "max_output_tokens"), "anthropic": ("anthropic", "max_tokens")}[
+        api
+    ]
     profiles = []
     for profile in policy.spec.profiles:
         arguments = {"model": profile.candidate.model, named[1]: 64}

@@ -77,7 +77,9 @@ def test_release_day(servers: tuple[Loopback, Loopback], tmp_path: Path) -> None
     assert f"{3 * N} samples: {2 * N} kept, {N} answered, 0 failed" in swept.stderr
     assert len(good.requests) == 2 * N and len(bad.requests) == N, "only the new model was asked"
     run("collect", "logs/support", "--out", "outcomes.parquet", "--prices", "evals/prices.yaml")
-    challenger = last_line("fit", "recipe.yaml", "--outcomes", "outcomes.parquet", "--out", "policies/support")
+    challenger = last_line(
+        "fit", "recipe.yaml", "--outcomes", "outcomes.parquet", "--out", "policies/support"
+    )
     assert challenger != champion
 
     moved = json.loads(run("diff", champion, challenger, "--outcomes", "outcomes.parquet", "--json").stdout)

@@ -71,12 +71,17 @@ def _said(body: dict[str, Any]) -> dict[str, Any]:
 
 def project(folder: Path, server: Loopback, suites: list[str], **sweep: Any) -> Path:
     models = [
-        {"model": name, "base_url": server.root if api == "anthropic" else server.url} for name, api in MODELS.items()
+        {"model": name, "base_url": server.root if api == "anthropic" else server.url}
+        for name, api in MODELS.items()
     ]
     prices = {name: price(1, 4) for name in MODELS}
     named = {name: {"task": f"framed.py@{name}"} for name in suites}
     file = write_project(
-        folder, {"models": models, "efforts": ["brief"], **sweep}, named, prices=prices, efforts={"brief": EFFORT}
+        folder,
+        {"models": models, "efforts": ["brief"], **sweep},
+        named,
+        prices=prices,
+        efforts={"brief": EFFORT},
     )
     (folder / "framed.py").write_text(FRAMED)
     return file
@@ -88,7 +93,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
     with pytest.MonkeyPatch.context() as patch, serving() as server:
         for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "LOCAL_API_KEY"):
             patch.setenv(name, "x")
-        run_sweep(project(folder, server, ["doubted", "framed", "tooled", "varied"]), folder / "logs", quiet=True)
+        run_sweep(
+            project(folder, server, ["doubted", "framed", "tooled", "varied"]), folder / "logs", quiet=True
+        )
         sent = [request["body"] for request in server.requests]
         outcomes, _ = collect([folder / "logs"], prices=folder / "prices.yaml")
         policy = fit_policy(Recipe(name="framed", rule={"margin": 0.2}), outcomes)
@@ -147,7 +154,10 @@ def test_what_no_request_can_be_is_refused_and_said_everywhere(measured: Measure
     assert {row["suite"]: len(row["candidates"]) for row in noted} == {"doubted": 3, "varied": 3}
     shown = CliRunner().invoke(cli, ["show", str(measured.folder / "policy")]).output
     for suite, reason in reasons.items():
-        assert any(f"requests   none to hand out for suite {suite}: " in s and reason in s for s in shown.splitlines())
+        assert any(
+            f"requests   none to hand out for suite {suite}: " in s and reason in s
+            for s in shown.splitlines()
+        )
 
 
 def test_an_api_that_was_not_measured_and_a_client_of_another_are_refused(measured: Measured) -> None:

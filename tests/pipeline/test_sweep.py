@@ -59,7 +59,9 @@ def project(folder: Path, **sweep: Any) -> Path:
     )
 
 
-def test_every_candidate_sends_its_own_settings_and_resuming_sends_nothing(server: Loopback, tmp_path: Path) -> None:
+def test_every_candidate_sends_its_own_settings_and_resuming_sends_nothing(
+    server: Loopback, tmp_path: Path
+) -> None:
     file = project(tmp_path)
     first = run_sweep(file, tmp_path / "logs", limit=5, quiet=True)
     assert (first.needed, first.reused, first.generated, first.failed) == (20, 0, 20, 0)
@@ -76,7 +78,9 @@ def test_every_candidate_sends_its_own_settings_and_resuming_sends_nothing(serve
     assert (more.needed, more.reused, more.generated) == (48, 20, 28)
     fewer = run_sweep(file, tmp_path / "logs", limit=5, quiet=True)
     assert (fewer.needed, fewer.reused, fewer.generated) == (20, 20, 0)  # not 48 kept of 20
-    told = CliRunner().invoke(cli, ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--dry-run", "--json"])
+    told = CliRunner().invoke(
+        cli, ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--dry-run", "--json"]
+    )
     assert json.loads(told.stdout)["total"]["samples"] == 0
     assert set(server.prompts().values()) == {1}
 
@@ -117,7 +121,9 @@ def test_recorded_generations_give_the_same_table(server: Loopback, tmp_path: Pa
     bytes_first = [path.read_bytes() for path in written]
     sent = len(server.requests)
     assert len(written) == 4
-    assert [p.read_bytes() for p in export_generations([tmp_path / "live/logs"], tmp_path / "x")] == bytes_first
+    assert [
+        p.read_bytes() for p in export_generations([tmp_path / "live/logs"], tmp_path / "x")
+    ] == bytes_first
     header, rows = read_recording(written[0])
     del header["format"], header["records"]
     older = {**rows[0], "key": "0" * 64, "content": "recorded in an earlier sweep"}
@@ -125,7 +131,9 @@ def test_recorded_generations_give_the_same_table(server: Loopback, tmp_path: Pa
     write_recording(tmp_path / "x", header, [kept, rows[1], older])
     export_generations([tmp_path / "live/logs"], tmp_path / "x")
     joined = sorted([older, kept, *rows[1:]], key=lambda row: row["key"])
-    assert read_recording(tmp_path / "x" / file_name(header))[1] == joined  # nothing is lost, nothing replaced
+    assert (
+        read_recording(tmp_path / "x" / file_name(header))[1] == joined
+    )  # nothing is lost, nothing replaced
     write_recording(tmp_path / "x", {**header, "dataset_sha": "another"}, [older])
     with pytest.raises(InputError, match="dataset_sha is 'another'"):
         export_generations([tmp_path / "live/logs"], tmp_path / "x")
@@ -151,7 +159,9 @@ def test_recorded_generations_give_the_same_table(server: Loopback, tmp_path: Pa
     assert mine[same].equals(theirs[same])
     assert mine["settings_sha"].equals(theirs["settings_sha"])
 
-    (tmp_path / "again/tasks.py").write_text((tmp_path / "again/tasks.py").read_text().replace('"say"', '"never said"'))
+    (tmp_path / "again/tasks.py").write_text(
+        (tmp_path / "again/tasks.py").read_text().replace('"say"', '"never said"')
+    )
     unknown = subprocess.run(
         [ROUTER_LAB, "sweep", str(file), "--log-dir", str(tmp_path / "new"), "--limit", "2"],
         capture_output=True, text=True, check=False,
@@ -186,7 +196,9 @@ def test_kill_9_then_again_finishes_and_asks_for_no_finished_sample_twice(
     time.sleep(0.3)
     if not keep_buffer:
         environment["XDG_DATA_HOME"] = str(tmp_path / "fresh")
-    lacking = json.loads(CliRunner().invoke(cli, [*command[1:], "--dry-run", "--json"]).stdout)["total"]["samples"]
+    lacking = json.loads(CliRunner().invoke(cli, [*command[1:], "--dry-run", "--json"]).stdout)["total"][
+        "samples"
+    ]
     told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stderr
     # What --dry-run counts as lacking is what the sweep then generates; finished samples are in the buffers, too.
     assert f"48 samples: {48 - lacking} kept, {lacking} answered, 0 failed" in told

@@ -45,17 +45,23 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[BatchLoopback, Ba
     gc.collect()
 
 
-def project(folder: Path, one: BatchLoopback, two: BatchLoopback, samples: int, in_flight: int = IN_FLIGHT) -> Path:
+def project(
+    folder: Path, one: BatchLoopback, two: BatchLoopback, samples: int, in_flight: int = IN_FLIGHT
+) -> Path:
     models: list[Any] = [
         {"model": "openai/gpt-5-mini", "base_url": one.url},
         {"model": "anthropic/claude-haiku-4-5", "base_url": two.root},
     ]
     batch = {"in_flight": in_flight, "send_delay": 0.2, "tick": 0.05}
     suites = {"echo": {"task": "tasks.py@echo", "args": {"n": samples}}}
-    return write_project(folder, {"models": models, "batch": batch, "config": {"max_tokens": 50}}, suites, prices=HALF)
+    return write_project(
+        folder, {"models": models, "batch": batch, "config": {"max_tokens": 50}}, suites, prices=HALF
+    )
 
 
-def test_dollars_to_the_cent_at_the_batch_tier(servers: tuple[BatchLoopback, BatchLoopback], tmp_path: Path) -> None:
+def test_dollars_to_the_cent_at_the_batch_tier(
+    servers: tuple[BatchLoopback, BatchLoopback], tmp_path: Path
+) -> None:
     one, two = servers
     file = project(tmp_path, one, two, 12)
     result = run_sweep(file, tmp_path / "logs", batch=True, quiet=True)
@@ -93,13 +99,19 @@ def test_kill_9_pays_again_for_what_is_in_flight_and_no_more(
     assert max(twice) <= IN_FLIGHT and len(one.prompts()) == len(two.prompts()) == 20
 
 
-def test_the_waves_of_a_race_are_batches(servers: tuple[BatchLoopback, BatchLoopback], tmp_path: Path) -> None:
+def test_the_waves_of_a_race_are_batches(
+    servers: tuple[BatchLoopback, BatchLoopback], tmp_path: Path
+) -> None:
     one, two = servers
     file = project(tmp_path, one, two, 48, in_flight=100)
-    race = RaceOptions(RaceRule(margin=0.6), lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0])
+    race = RaceOptions(
+        RaceRule(margin=0.6), lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0]
+    )
     result = run_sweep(file, tmp_path / "logs", race=race, batch=True, quiet=True)
     # Waves of 10, 20 and 32 samples; 20 are only looked at, and by 32 the cheap one is shown not to lose 60 points.
-    assert all({10, 20, 32} <= set(accumulate(server.sizes)) for server in (one, two))  # no batch is of two waves
+    assert all(
+        {10, 20, 32} <= set(accumulate(server.sizes)) for server in (one, two)
+    )  # no batch is of two waves
     assert result.raced[0].startswith("echo: settled on openai/gpt-5-mini after 32 of 48 samples")
     assert result.generated + result.spared == 96 and result.spared > 0
     assert result.spent_usd == pytest.approx(float(one.bill + two.bill), abs=1e-9)
@@ -109,7 +121,9 @@ def test_the_waves_of_a_race_are_batches(servers: tuple[BatchLoopback, BatchLoop
 
 def test_a_provider_without_batches_is_refused(tmp_path: Path) -> None:
     file = write_project(tmp_path, {"models": ["openai-api/local/a"]})
-    with pytest.raises(InputError, match=r"'openai-api/local/a': Inspect has no batch API for provider 'openai-api'"):
+    with pytest.raises(
+        InputError, match=r"'openai-api/local/a': Inspect has no batch API for provider 'openai-api'"
+    ):
         prepare(file, batch=True)
 
 

@@ -30,7 +30,9 @@ def unheld(request, monkeypatch, tmp_path):
         sys.modules.pop(name, None)
     real = shutil.which
     if request.node.get_closest_marker("sandbox") is None:
-        monkeypatch.setattr(shutil, "which", lambda name, *a, **k: None if name == "bwrap" else real(name, *a, **k))
+        monkeypatch.setattr(
+            shutil, "which", lambda name, *a, **k: None if name == "bwrap" else real(name, *a, **k)
+        )
     monkeypatch.delenv("ROUTER_LAB_CODE_GUARD", raising=False)
     monkeypatch.setenv("LOCAL_API_KEY", "none")
     yield
@@ -67,7 +69,10 @@ def test_what_ships_runs_by_the_guard_and_it_is_said(root, tmp_path):
     said = io.StringIO()
     result = run_sweep(sweep_of(root, [SHIPPED]), tmp_path / "logs", limit=3, progress=said)
     assert (result.answered, result.failed) == (3, 0)
-    assert "c: code: code of models runs within the built-in guard alone: these recordings ship" in said.getvalue()
+    assert (
+        "c: code: code of models runs within the built-in guard alone: these recordings ship"
+        in said.getvalue()
+    )
     (log,) = (RawLog(path) for path in result.logs)
     assert log.spec["metadata"][CODE_KEY]["boundary"] == "guard"
     scores = [next(iter(sample["scores"].values())) for sample in log.samples()]
@@ -87,7 +92,9 @@ def test_a_changed_recording_is_refused_whatever_it_is_called(root, tmp_path):
 
 def test_an_estimate_says_what_a_run_would_need(root, tmp_path):
     file = tmp_path / "c.yaml"
-    file.write_text(json.dumps(sweep_of(root, ["openai/gpt-4o-mini"]).model_dump(mode="json", exclude_unset=True)))
+    file.write_text(
+        json.dumps(sweep_of(root, ["openai/gpt-4o-mini"]).model_dump(mode="json", exclude_unset=True))
+    )
     estimate = CliRunner().invoke(cli, ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--dry-run"])
     assert estimate.exit_code == 0, estimate.output
     assert "before it can run: suite `code`" in estimate.output
@@ -136,7 +143,9 @@ def test_a_model_that_looks_its_tests_up_scores_nothing_and_an_honest_one_does(r
     assert (result.answered, result.failed) == (4, 0)
     (log,) = (RawLog(path) for path in result.logs)
     scores = {str(sample["id"]): next(iter(sample["scores"].values())) for sample in log.samples()}
-    assert {name: score["value"] for name, score in scores.items()} == {name: float(name in honest) for name in scores}
+    assert {name: score["value"] for name, score in scores.items()} == {
+        name: float(name in honest) for name in scores
+    }
     assert {score["metadata"][BOUNDARY_KEY] for score in scores.values()} == {"bubblewrap"}
     assert log.spec["metadata"][CODE_KEY]["boundary"] == "bubblewrap"
 

@@ -48,7 +48,9 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path, server: Loopback) -> 
     assert server.requests == [] and (tmp_path / "logs").read_text() == "mine"
 
 
-@pytest.mark.parametrize("content", [b"", b"PK no zip", b"PK\x05\x06" + b"\0" * 18], ids=["empty", "cut", "no member"])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK no zip", b"PK\x05\x06" + b"\0" * 18], ids=["empty", "cut", "no member"]
+)
 def test_a_damaged_log_among_the_others_is_named_before_anything_is_sent(
     tmp_path: Path, server: Loopback, content: bytes
 ) -> None:

@@ -59,7 +59,9 @@ def test_whole_groups_are_drawn_the_same_whenever_it_runs(server: Loopback, tmp_
     few = run_sweep(file, tmp_path / "logs", limit=6, quiet=True)
     whole = run_sweep(file, tmp_path / "logs", quiet=True)
     due = sum(i % 5 in TOPICS for i in range(12))
-    assert whole.needed == 12 + due and whole.reused == few.needed and whole.generated == 12 + due - few.needed
+    assert (
+        whole.needed == 12 + due and whole.reused == few.needed and whole.generated == 12 + due - few.needed
+    )
     assert topics(tmp_path, "bee") == sorted((str(i % 5), 0.4) for i in range(12) if i % 5 in TOPICS)
     assert topics(tmp_path, "openai-api/local/a") == sorted((str(i % 5), 1.0) for i in range(12))
     outcomes, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
@@ -73,7 +75,9 @@ def test_whole_groups_are_drawn_the_same_whenever_it_runs(server: Loopback, tmp_
     assert topics(tmp_path, "bee") == sorted((str(i % 5), 0.9) for i in nine)
     assert set(server.prompts().values()) == {1}
 
-    back = run_sweep(project(tmp_path, 0.4), tmp_path / "logs", quiet=True)  # what a larger one ran is not due
+    back = run_sweep(
+        project(tmp_path, 0.4), tmp_path / "logs", quiet=True
+    )  # what a larger one ran is not due
     assert back.generated == 0
     assert topics(tmp_path, "bee") == sorted((str(i % 5), 0.4) for i in range(12) if i % 5 in TOPICS)
 
@@ -93,7 +97,9 @@ def test_waves_follow_the_order_of_the_suite(server: Loopback, tmp_path: Path) -
 
 
 def test_too_little_money_ends_both_at_one_place(server: Loopback, tmp_path: Path) -> None:
-    file = project(tmp_path, 0.4, 7, wave=3, limits={"usd": 0.0011}, config={"max_tokens": 1}, budget_usd=0.0023)
+    file = project(
+        tmp_path, 0.4, 7, wave=3, limits={"usd": 0.0011}, config={"max_tokens": 1}, budget_usd=0.0023
+    )
     done = run_sweep(file, tmp_path / "logs", quiet=True)
     due = sum(i % 5 in TOPICS for i in range(7))
     assert done.unrun > 0 and done.generated + done.unrun == 7 + due
@@ -112,13 +118,18 @@ def test_a_dry_run_says_what_it_spares(server: Loopback, tmp_path: Path) -> None
     told = CliRunner().invoke(cli, ["sweep", str(file), "--log-dir", str(logs), "--dry-run", "--json"])
     outcomes, _ = collect([logs], prices=tmp_path / "prices.yaml")
     mean = outcomes[(outcomes["model"] == "bee") & (outcomes["status"] == "ok")]["cost_usd"].mean()
-    assert json.loads(told.stdout)["reference_share"] == {"share": 0.4, "spared_usd": pytest.approx(mean * (12 - due))}
+    assert json.loads(told.stdout)["reference_share"] == {
+        "share": 0.4,
+        "spared_usd": pytest.approx(mean * (12 - due)),
+    }
 
 
 def test_what_cannot_be_drawn_is_refused(server: Loopback, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"reference_share 0.4 is of the reference: name it"):
         prepare(project(tmp_path, 0.4, reference=None))
-    with pytest.raises(InputError, match=r"`reference` is nobody, which is none of its .*: openai-api/local/a"):
+    with pytest.raises(
+        InputError, match=r"`reference` is nobody, which is none of its .*: openai-api/local/a"
+    ):
         prepare(project(tmp_path, 0.4, reference={"model": "nobody"}))
     with pytest.raises(InputError, match=r"reference_share 0.0001 of 12 samples draws none for bee"):
         prepare(project(tmp_path, 0.0001))

@@ -87,14 +87,25 @@ def test_one_sweep_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("LOCAL_API_KEY", "x")
     models = [{"model": NAME, "base_url": "http://127.0.0.1:9/v1"}]
     file = write_project(tmp_path, {"models": models}, prices={NAME: price(1, 2)})
-    with FolderLock(tmp_path / "logs", "sweep t"), pytest.raises(InputError, match=r"sweep t \(process \d+ on .*holds"):
+    with (
+        FolderLock(tmp_path / "logs", "sweep t"),
+        pytest.raises(InputError, match=r"sweep t \(process \d+ on .*holds"),
+    ):
         run_sweep(file, tmp_path / "logs", quiet=True)
-    assert [path.name for path in (tmp_path / "logs").iterdir()] == [".router-lab.lock"], "nothing was written"
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == [".router-lab.lock"], (
+        "nothing was written"
+    )
 
 
 def _project(tmp_path: Path, url: str, **sweep: object) -> Path:
     models = [{"model": NAME, "base_url": url, "max_connections": 4}]
-    settings = {"models": models, "max_retries": 0, "config": {"max_tokens": 1000}, "limits": {"usd": 0.02}, **sweep}
+    settings = {
+        "models": models,
+        "max_retries": 0,
+        "config": {"max_tokens": 1000},
+        "limits": {"usd": 0.02},
+        **sweep,
+    }
     suites = {"echo": {"task": "tasks.py@echo", "args": {"n": 48}}}
     return write_project(tmp_path, settings, suites, prices={NAME: price(1, 15)})
 
@@ -127,7 +138,9 @@ def test_samples_that_fail_and_are_paid_are_admitted_again_each_time(
             assert 0.2 < result.spent_usd <= 0.31
         assert result.failed + result.answered + result.reused < 48
         (tmp_path / "logs" / ledger.LEDGER).unlink()  # and what was spent would be forgotten
-        with pytest.raises(InputError, match=r"ledger.jsonl: is gone, and \d+ samples beside it .*put the file back"):
+        with pytest.raises(
+            InputError, match=r"ledger.jsonl: is gone, and \d+ samples beside it .*put the file back"
+        ):
             run_sweep(file, tmp_path / "logs", quiet=True)
 
 
@@ -201,7 +214,9 @@ def test_a_full_disk_under_the_ledger_stops_the_sweep_and_its_samples_are_asked_
         if helped:
             _with_helper(tmp_path, server.url)
         monkeypatch.setattr(ledger, "append_line", full)
-        with pytest.raises(InputError, match=r"ledger.jsonl: the ledger cannot be written: No space left on device"):
+        with pytest.raises(
+            InputError, match=r"ledger.jsonl: the ledger cannot be written: No space left on device"
+        ):
             run_sweep(file, tmp_path / "logs", quiet=True)
         opened = sum("open" in json.loads(line) for line in lines)
         assert len(server.requests) <= opened, "no call without its line"

@@ -170,7 +170,9 @@ def test_another_key_is_the_same_candidate(tmp_path: Path) -> None:
     assert "one-key-or-so" not in repr(first.settings) and "max_tokens" not in repr(first.keys)
 
 
-def test_a_reference_that_is_not_set_is_named_before_anything_is_sent(tmp_path: Path, server: Loopback) -> None:
+def test_a_reference_that_is_not_set_is_named_before_anything_is_sent(
+    tmp_path: Path, server: Loopback
+) -> None:
     spec = {
         "model": "openai-api/local/x",
         "base_url": server.url,
@@ -196,4 +198,6 @@ def test_an_error_quotes_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         {**local, "base_url": f"ftp://me:{BASIC}@[broken"},
     ):
         done = run("sweep", write_project(tmp_path, {"models": [spec]}), "--log-dir", tmp_path / "logs")
-        assert done.exit_code == 1 and leaks({"printed": f"{done.output}{done.exception!r}"}) == [], done.output
+        assert done.exit_code == 1 and leaks({"printed": f"{done.output}{done.exception!r}"}) == [], (
+            done.output
+        )

@@ -55,7 +55,9 @@ def test_a_dry_run_names_what_it_cannot_price_and_prices_the_others(server: Loop
     said = invoke(*command, "--pilot", 3)
     assert said.exit_code == 0, said.output
     why = "9 samples are of candidates that ran here and could not be priced: "
-    assert why in said.stdout and "200 cache_read tokens" in said.stdout and "never ran here" not in said.stdout
+    assert (
+        why in said.stdout and "200 cache_read tokens" in said.stdout and "never ran here" not in said.stdout
+    )
     answer = json.loads(invoke(*command, "--json").stdout)
     first, second = answer["cells"]
     # 300 tokens in at $1 and 20 out at $2 a million, 9 of 12 lacking; 200 of the 300 were read from a cache.
@@ -103,11 +105,15 @@ def test_the_first_run_writes_its_manifest_before_its_first_sample(
         run_sweep(project(tmp_path, server), tmp_path / "logs", quiet=True)
     said = json.loads((tmp_path / "logs/sweep.json").read_text())
     assert (said["logs"], said["interrupted"], said["needed"]) == ([], True, 12)
-    assert [one["planned"] for one in said["candidates"]] == [12] and len(next(iter(said["order"].values()))) == 12
+    assert [one["planned"] for one in said["candidates"]] == [12] and len(
+        next(iter(said["order"].values()))
+    ) == 12
     assert server.requests == []
 
 
-def test_a_named_log_that_is_gone_is_made_up_by_one_of_the_same_cell_alone(server: Loopback, tmp_path: Path) -> None:
+def test_a_named_log_that_is_gone_is_made_up_by_one_of_the_same_cell_alone(
+    server: Loopback, tmp_path: Path
+) -> None:
     file, logs = project(tmp_path, server), tmp_path / "logs"
     run_sweep(file, logs, limit=3, quiet=True)
     [log] = logs.glob("*.eval")

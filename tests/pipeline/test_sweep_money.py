@@ -69,12 +69,17 @@ PRICES = {
 }  # fmt: skip
 
 
-def test_fourteen_candidates_on_three_suites_to_the_cent(servers: tuple[Loopback, Loopback], tmp_path: Path) -> None:
+def test_fourteen_candidates_on_three_suites_to_the_cent(
+    servers: tuple[Loopback, Loopback], tmp_path: Path
+) -> None:
     one, two = servers
     marks = "0:cached,1:think,2:long,3:429,4:500"
     suites = {
         "plain": {"task": "tasks.py@echo", "args": {"n": 6, "marks": marks}, "group": "topic"},
-        "judged": {"task": "tasks.py@echo", "args": {"n": 3, "word": "grade", "judge": True, "marks": "0:cached"}},
+        "judged": {
+            "task": "tasks.py@echo",
+            "args": {"n": 3, "word": "grade", "judge": True, "marks": "0:cached"},
+        },
         "agent": {"task": "tasks.py@echo", "args": {"n": 3, "word": "work", "turns": 3}},
     }
     sweep = {"models": fourteen(one, two), "max_retries": 2, "config": {"max_tokens": 5000}}
@@ -107,7 +112,10 @@ def test_fourteen_candidates_on_three_suites_to_the_cent(servers: tuple[Loopback
         "system": "Be brief.", "few_shot": [],
         "content": {"system": [{"type": "text", "text": "Be brief."}], "messages": [{"role": "user", "content": SLOT}]},
     }  # fmt: skip
-    assert brief["agent"]["reproducible"] is False and "goes on after the first answer" in brief["agent"]["reason"]
+    assert (
+        brief["agent"]["reproducible"] is False
+        and "goes on after the first answer" in brief["agent"]["reason"]
+    )
 
 
 def odd(server: Loopback) -> list[dict[str, Any]]:
@@ -140,7 +148,9 @@ def test_a_budget_counts_the_dollars_that_collect_counts_whatever_the_convention
     assert again.unrun == 0 and again.spent_usd == pytest.approx(float(server.bill), abs=1e-12)
 
 
-def test_a_sweep_remembers_its_prices_and_moves_with_them(servers: tuple[Loopback, Loopback], tmp_path: Path) -> None:
+def test_a_sweep_remembers_its_prices_and_moves_with_them(
+    servers: tuple[Loopback, Loopback], tmp_path: Path
+) -> None:
     server = servers[0]
     suites = {"echo": {"task": "tasks.py@echo", "args": {"n": 2}}}
     file = write_project(tmp_path / "mine", {"models": odd(server), "prices_file": "money/ours.yaml"}, suites)
@@ -171,7 +181,9 @@ def test_a_sweep_remembers_its_prices_and_moves_with_them(servers: tuple[Loopbac
     assert set(read_outcomes(out)["cost_usd"].round(9)) == {0.0275}
     other = write_project(tmp_path / "other", {"models": []}, prices=ODD).with_name("prices.yaml")
     assert (
-        CliRunner().invoke(cli, ["collect", str(moved / "logs"), "--out", str(out), "--prices", str(other)]).exit_code
+        CliRunner()
+        .invoke(cli, ["collect", str(moved / "logs"), "--out", str(out), "--prices", str(other)])
+        .exit_code
         == 0
     )
     assert set(read_outcomes(out)["cost_usd"].round(9)) == {0.0175}
@@ -213,7 +225,9 @@ def test_a_budget_too_small_for_one_sample_of_each_cell_says_what_it_lacks(
     enough = CliRunner().invoke(cli, [*command, "--budget-usd", "0.004"]).stderr
     assert len(server.requests) == 1 + 3 and "does not cover what the next samples set aside" in enough
     again = CliRunner().invoke(cli, [*command, "--budget-usd", "0.004"]).stderr.splitlines()[-1]
-    assert "left, too little for the next wave, which sets aside `limits: {usd: 0.002}` for each of its" in again
+    assert (
+        "left, too little for the next wave, which sets aside `limits: {usd: 0.002}` for each of its" in again
+    )
     assert len(server.requests) == 1 + 3
     raced = CliRunner().invoke(cli, [*command[:3], str(tmp_path / "raced"), "--quiet", "--race"]).stderr
     assert "nothing was run: the budget has $0.0030 left, too little for the first wave" in raced
@@ -281,12 +295,16 @@ def test_a_budget_that_cannot_be_kept_is_refused_before_a_request(
         {"models": models, "budget_usd": 1.0, "limits": {"usd": 0.00001}, "config": {"max_tokens": 100}},
         prices=PRICES,
     )
-    with pytest.raises(InputError, match=r"limits\.usd is 1e-05, but one call of 'openai-api/local/tiny' may cost"):
+    with pytest.raises(
+        InputError, match=r"limits\.usd is 1e-05, but one call of 'openai-api/local/tiny' may cost"
+    ):
         run_sweep(file, tmp_path / "logs", quiet=True)
     assert server.requests == []
 
 
-def test_hostile_answers_are_sorted_by_whose_fault_they_are(servers: tuple[Loopback, Loopback], tmp_path: Path) -> None:
+def test_hostile_answers_are_sorted_by_whose_fault_they_are(
+    servers: tuple[Loopback, Loopback], tmp_path: Path
+) -> None:
     one, two = servers
     kinds = ["ok", "refuse", "overflow", "badkey", "nousage", "empty", "malformed", "garbage", "cut", "529"]
     n = 100
@@ -309,7 +327,11 @@ def test_hostile_answers_are_sorted_by_whose_fault_they_are(servers: tuple[Loopb
     assert seen["529"] == seen["cut"] == {"ok"}, "answered on the second try"
     assert outcomes[outcomes.kind == "refuse"]["quality"].eq(0).all()
     assert outcomes[outcomes.status != "ok"]["reason"].notna().all()
-    assert outcomes[(outcomes.kind == "nousage") & (outcomes.model == "openai-api/local/tiny")]["cost_usd"].isna().all()
+    assert (
+        outcomes[(outcomes.kind == "nousage") & (outcomes.model == "openai-api/local/tiny")]["cost_usd"]
+        .isna()
+        .all()
+    )
 
 
 def test_a_dead_provider_is_left_alone_and_stops_nobody_else(
@@ -343,7 +365,12 @@ def test_a_server_that_never_answers_is_infrastructure_with_its_reason(
     one, two = servers
     n = 40
     one.hang = 20.0
-    suites = {"silent": {"task": "tasks.py@echo", "args": {"n": n, "marks": ",".join(f"{i}:silent" for i in range(n))}}}
+    suites = {
+        "silent": {
+            "task": "tasks.py@echo",
+            "args": {"n": n, "marks": ",".join(f"{i}:silent" for i in range(n))},
+        }
+    }
     models = [
         {
             "model": "openai-api/local/tiny",
@@ -369,7 +396,11 @@ def test_a_server_that_never_answers_is_infrastructure_with_its_reason(
 
 @pytest.mark.parametrize(
     ("limits", "turns", "reason"),
-    [({"turns": 2}, {2}, "turn limit"), ({"tokens": 250}, {2}, "token limit"), ({"usd": 0.0009}, {1, 2}, "cost limit")],
+    [
+        ({"turns": 2}, {2}, "turn limit"),
+        ({"tokens": 250}, {2}, "token limit"),
+        ({"usd": 0.0009}, {1, 2}, "cost limit"),
+    ],
 )
 def test_a_sample_of_an_agent_ends_at_its_own_limit(
     servers: tuple[Loopback, Loopback], tmp_path: Path, limits: dict[str, Any], turns: set[int], reason: str

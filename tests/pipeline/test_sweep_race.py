@@ -38,7 +38,9 @@ def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def options(**rule: float) -> RaceOptions:
-    return RaceOptions(RaceRule(**rule), lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0])
+    return RaceOptions(
+        RaceRule(**rule), lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0]
+    )
 
 
 def as_an_earlier_version(path: Path) -> None:
@@ -65,16 +67,24 @@ def test_losers_leave_and_go_on_with_the_control_share_alone(tmp_path: Path) -> 
         ran = rows[rows["status"] == "ok"]
         assert len(ran) == sent[2] and (ran["inclusion"] == 1.0).sum() == poor["after"]
         assert set(ran[ran["inclusion"] < 1]["weight"]) <= {10.0}
-        assert set(rows[rows["status"] == "budget"]["reason"]) == {f"raced: worse after {poor['after']} samples"}
-        said = next(one for one in eliminations_of(outcomes) if one.candidate.model == "openai-api/local/poor")
+        assert set(rows[rows["status"] == "budget"]["reason"]) == {
+            f"raced: worse after {poor['after']} samples"
+        }
+        said = next(
+            one for one in eliminations_of(outcomes) if one.candidate.model == "openai-api/local/poor"
+        )
         assert said.model_dump(mode="json") == {**poor, "by": ["openai-api/local/good", None]}
         as_an_earlier_version(tmp_path / "logs/sweep.json")
         old, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
         pd.testing.assert_frame_equal(old, outcomes)
-        assert [one.model_copy(update={"look": None}) for one in eliminations_of(outcomes)] == eliminations_of(old)
+        assert [
+            one.model_copy(update={"look": None}) for one in eliminations_of(outcomes)
+        ] == eliminations_of(old)
         again = run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
         assert again.generated == 0 and sum(len(server.requests) for server in servers) == sum(sent)
-        with pytest.raises(InputError, match=r"belongs to another race: `race.margin` was 0.05, is 0.1; use a new log"):
+        with pytest.raises(
+            InputError, match=r"belongs to another race: `race.margin` was 0.05, is 0.1; use a new log"
+        ):
             run_sweep(file, tmp_path / "logs", race=options(margin=0.1), quiet=True)
 
 
@@ -84,7 +94,9 @@ def test_kill_9_in_the_middle_changes_no_decision(tmp_path: Path) -> None:
     with race_servers(tmp_path / "cut", 40, delay=0.05) as (file, servers):
         command = [ROUTER_LAB, "sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs")]
         environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")}
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
         while sum(len(server.requests) for server in servers) < 45 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
@@ -124,11 +136,21 @@ def test_the_dear_wait_for_a_scout_and_catch_up_where_nothing_was_settled(tmp_pa
         # One dollar of 151 is a scout's share, and it seems able to pass after 10 samples, so the others wait for it.
         assert all(None not in row for row in first["quality"])
         assert all(row[0] is not None and row[1:] == [None, None] for row in second["quality"])
-        assert last["upto"] is None and all(None not in row for row in last["quality"]) and last["leaves"] == []
+        assert (
+            last["upto"] is None and all(None not in row for row in last["quality"]) and last["leaves"] == []
+        )
         outcomes, _ = collect([tmp_path / "whole/logs"], prices=tmp_path / "whole/prices.yaml")
         assert set(outcomes["inclusion"]) == {1.0} and set(outcomes["status"]) == {"ok"}
     with race_servers(tmp_path / "cut", 40, 0.05, DEAR, race={"margin": 0.02}) as (file, servers):
-        command = [ROUTER_LAB, "sweep", str(file), "--race", "--log-dir", str(tmp_path / "cut/logs"), "--quiet"]
+        command = [
+            ROUTER_LAB,
+            "sweep",
+            str(file),
+            "--race",
+            "--log-dir",
+            str(tmp_path / "cut/logs"),
+            "--quiet",
+        ]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         while sum(len(server.requests) for server in servers) < 112 and process.poll() is None:
             time.sleep(0.005)
@@ -164,7 +186,9 @@ def test_a_dry_run_says_what_the_race_would_do(tmp_path: Path) -> None:
         assert "race: for the cheapest candidate within 5 points of the best candidate" in said.output
         assert "of the whole grid, were it not a race, there is lacking:" in said.output
         # 1.46 × sqrt(2) / .05 = 41.3 ties after a screening of 20.
-        assert "60 clusters are too few for anything to be settled" in said.output and "about 62)" in said.output
+        assert (
+            "60 clusters are too few for anything to be settled" in said.output and "about 62)" in said.output
+        )
         assert "echo: 3 candidates, 9 waves (samples 10, 13, 17, 22, … 60)" in said.output
         history = pd.DataFrame(
             [
@@ -205,7 +229,9 @@ def test_a_dry_run_of_a_race_that_is_over_has_nothing_left_to_pay(tmp_path: Path
 def test_a_race_cannot_grow_but_may_be_raced_afresh_over_what_is_there(tmp_path: Path) -> None:
     with race_servers(tmp_path, 40, race={"margin": 0.05}) as (file, servers):
         run_sweep(file, tmp_path / "logs", race=options(margin=0.05), limit=20, quiet=True)
-        with pytest.raises(InputError, match=r"suite `echo` had 20 samples, has 40; use a new log directory, or ren"):
+        with pytest.raises(
+            InputError, match=r"suite `echo` had 20 samples, has 40; use a new log directory, or ren"
+        ):
             run_sweep(file, tmp_path / "logs", race=options(margin=0.05), quiet=True)
         before = sum(len(server.requests) for server in servers)
         (tmp_path / "logs/race.jsonl").rename(tmp_path / "logs/race-20.jsonl")
@@ -226,7 +252,9 @@ def test_a_race_cannot_grow_but_may_be_raced_afresh_over_what_is_there(tmp_path:
 def test_a_race_begun_under_older_rules_is_refused_by_name(tmp_path: Path) -> None:
     with race_servers(tmp_path, 20) as (file, servers):
         (tmp_path / "logs").mkdir()
-        (tmp_path / "logs/race.jsonl").write_text('{"race":1,"rule":{},"reference":null,"first":10,"suites":{}}\n')
+        (tmp_path / "logs/race.jsonl").write_text(
+            '{"race":1,"rule":{},"reference":null,"first":10,"suites":{}}\n'
+        )
         with pytest.raises(
             InputError, match=r"race.jsonl: was begun under rules 1 of racing, .* rules 3; use a new log"
         ):

@@ -48,7 +48,13 @@ def sweep_file(root: Path, tmp_path: Path) -> Path:
 
 def test_a_kill_loses_less_than_one_tasks_buffer(sweep_file: Path, tmp_path: Path, root: Path) -> None:
     logs = tmp_path / "logs"
-    command = [str(Path(sys.executable).with_name("router-lab")), "sweep", str(sweep_file), "--log-dir", str(logs)]
+    command = [
+        str(Path(sys.executable).with_name("router-lab")),
+        "sweep",
+        str(sweep_file),
+        "--log-dir",
+        str(logs),
+    ]
     command += ["--limit", "80"]
     with subprocess.Popen([*command, "--quiet"], cwd=root, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 240
@@ -56,7 +62,9 @@ def test_a_kill_loses_less_than_one_tasks_buffer(sweep_file: Path, tmp_path: Pat
             time.sleep(0.05)
         assert process.poll() is None, "it was over before it could be killed"
         os.kill(process.pid, signal.SIGKILL)
-    written = {(log.name, s.id) for log in list_eval_logs(str(logs)) for s in read_eval_log_sample_summaries(log)}
+    written = {
+        (log.name, s.id) for log in list_eval_logs(str(logs)) for s in read_eval_log_sample_summaries(log)
+    }
     assert len(written) >= 80
     again = run_sweep(sweep_file, logs, limit=80, quiet=True)
     assert (again.needed, again.failed) == (480, 0)
@@ -115,7 +123,11 @@ def test_the_sweep_is_compared_with_inspect_on_the_same_tasks(sweep_file: Path, 
     alone = {first[0]: Took(10, 0.1, 0.2), first[1]: Took(5, 0.15, 0.3)}
     assert expected_seconds(plan, alone) == pytest.approx(2.4)
     # 20 samples at 20 ms and 10 at 60 would be 1 s of CPU alone; 1.2 is a fifth more. Other candidates do not count.
-    mine = {first[0]: Took(20, 9, 0.5), first[1]: Took(10, 9, 0.7), ("triage", "smollm2-135m", "high"): Took(10, 9, 9)}
+    mine = {
+        first[0]: Took(20, 9, 0.5),
+        first[1]: Took(10, 9, 0.7),
+        ("triage", "smollm2-135m", "high"): Took(10, 9, 9),
+    }
     assert added(mine, alone) == pytest.approx(0.2)
 
 

@@ -83,12 +83,18 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
 def project(folder: Path, server: Loopback) -> Path:
     def model(name: str) -> dict[str, object]:
         url = server.root if name.startswith("anthropic") else server.url
-        return {"model": name, "base_url": "http://127.0.0.1:9/v1" if name == NOBODY else url, "max_connections": 1}
+        return {
+            "model": name,
+            "base_url": "http://127.0.0.1:9/v1" if name == NOBODY else url,
+            "max_connections": 1,
+        }
 
     names = [*REFUSALS, NOBODY, FINE]
     suites = {"echo": {"task": "tasks.py@echo", "args": {"n": N}}}
     sweep = {"models": list(map(model, names)), "max_retries": 5, "config": {"max_tokens": 99}}
-    return write_project(folder, sweep, suites, prices={FINE: price(1, 2), **{name: price(1, 5) for name in names}})
+    return write_project(
+        folder, sweep, suites, prices={FINE: price(1, 2), **{name: price(1, 5) for name in names}}
+    )
 
 
 def asked(server: Loopback) -> Counter[str]:
@@ -124,13 +130,17 @@ def test_each_is_stopped_with_its_servers_reason_the_others_go_on_and_resuming_a
     assert again.exit_code == 1, again.output
     assert [one["model"] for one in json.loads(again.stdout)["stopped"]] == [NOBODY]
     now = asked(server)
-    assert now["fine"] == N and all(now[name] - sent[name] == N for name in now.keys() - {"fine"}), "none is paid twice"
+    assert now["fine"] == N and all(now[name] - sent[name] == N for name in now.keys() - {"fine"}), (
+        "none is paid twice"
+    )
     rows, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
     done = rows[rows["model"] != NOBODY]
     assert len(done) == (len(REFUSALS) + 1) * N and set(done["status"]) == {"ok"}
 
 
-def test_sigterm_ends_a_sweep_as_ctrl_c_does_and_resuming_pays_nothing_twice(server: Loopback, tmp_path: Path) -> None:
+def test_sigterm_ends_a_sweep_as_ctrl_c_does_and_resuming_pays_nothing_twice(
+    server: Loopback, tmp_path: Path
+) -> None:
     """What was in flight is no evidence, what was not begun is named, though an earlier run has left its manifest.
 
     As a script's `router-lab sweep … &` has it: with SIGINT ignored."""
@@ -173,7 +183,9 @@ def test_sigterm_ends_a_sweep_as_ctrl_c_does_and_resuming_pays_nothing_twice(ser
     [name] = json.loads((tmp_path / "logs/sweep.json").read_text())["logs"]
     log = read_eval_log(str(tmp_path / "logs" / name))
     assert log.samples is not None and log.samples[0].uuid is not None
-    aside = invalidate_samples(log, [log.samples[0].uuid], ProvenanceData(author="ana", reason="wrong target"))
+    aside = invalidate_samples(
+        log, [log.samples[0].uuid], ProvenanceData(author="ana", reason="wrong target")
+    )
     write_eval_log(aside, log.location)
     rows, _ = collect([tmp_path / "logs"], prices=tmp_path / "prices.yaml")
     assert rows["reason"].dropna().tolist() == ["invalidated by ana: wrong target"]
@@ -257,6 +269,8 @@ def test_a_call_that_is_not_made_costs_nothing_and_an_outage_after_an_answer_sto
     assert [ask(nobody) for _ in range(3)] == [f"ConnectError: {nobody}"] * 3 and breaker.stopped is None
     now[0] = 102.0
     said = [ask(nobody) for _ in range(4)]
-    assert said[0].startswith("RefusedError: http://h/v1: [Errno 111]") and said[2].startswith("StoppedError: http://h")
+    assert said[0].startswith("RefusedError: http://h/v1: [Errno 111]") and said[2].startswith(
+        "StoppedError: http://h"
+    )
     assert said[3] == f"StoppedError: not asked again: http://h/v1: {nobody}" and answers == [nobody]
     assert free[-1] is True and all(free)

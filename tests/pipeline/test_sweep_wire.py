@@ -23,7 +23,9 @@ pytestmark = [
 ]
 
 
-def requests_of(folder: Path, models: list[Any], efforts: list[Any], **presets: Any) -> dict[Any, Request | None]:
+def requests_of(
+    folder: Path, models: list[Any], efforts: list[Any], **presets: Any
+) -> dict[Any, Request | None]:
     file = write_project(folder, {"models": models, "efforts": efforts}, efforts=presets)
     return {(model, effort): r for (model, effort, _), r in fingerprint(load_grid(file).cells).items()}
 
@@ -33,7 +35,9 @@ def test_the_request_is_what_the_provider_would_see(tmp_path: Path, monkeypatch:
         monkeypatch.delenv(name, raising=False)
     local = {"model": "openai-api/local/x", "base_url": "http://192.0.2.1/v1"}
     models = ["openai/gpt-5-mini", "anthropic/claude-haiku-4-5", local, "mockllm/model"]
-    found = requests_of(tmp_path, models, [None, "low", "brief"], brief={"max_tokens": 32, "system_message": "Brief."})
+    found = requests_of(
+        tmp_path, models, [None, "low", "brief"], brief={"max_tokens": 32, "system_message": "Brief."}
+    )
     apis = {
         model: found[model, None].api
         for model in ("openai/gpt-5-mini", "anthropic/claude-haiku-4-5", "openai-api/local/x")
@@ -57,9 +61,16 @@ def test_a_users_row_reaches_the_wire_raw(tmp_path: Path, model: str) -> None:
     high, low = found["high"], found["low"]
     assert high is not None and low is not None and high.fingerprint != low.fingerprint
     # In the artifact it stands where the SDKs take it, and not among the arguments that they know.
-    assert high.arguments["extra_body"] == {"switches": {"thinking": "high"}} and "switches" not in high.arguments
+    assert (
+        high.arguments["extra_body"] == {"switches": {"thinking": "high"}}
+        and "switches" not in high.arguments
+    )
     assert not {"reasoning", "reasoning_effort", "thinking"} & high.arguments.keys()
-    assert {"reasoning", "reasoning_effort", "thinking"} & low.arguments.keys() and "extra_body" not in low.arguments
+    assert {
+        "reasoning",
+        "reasoning_effort",
+        "thinking",
+    } & low.arguments.keys() and "extra_body" not in low.arguments
 
 
 def test_raw_settings_that_do_not_arrive_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,16 +86,22 @@ def test_raw_settings_that_do_not_arrive_are_refused(tmp_path: Path, monkeypatch
 )
 def test_twins_on_the_wire_are_refused_by_name(tmp_path: Path, model: str, efforts: list[str | None]) -> None:
     with pytest.raises(
-        InputError, match=f"candidates {Candidate(model, efforts[0])} and {model} @ {efforts[1]} send byte-identical"
+        InputError,
+        match=f"candidates {Candidate(model, efforts[0])} and {model} @ {efforts[1]} send byte-identical",
     ):
         prepare(write_project(tmp_path, {"models": [model], "efforts": efforts}), spending=False)
 
 
-def test_an_estimate_sends_nothing_and_says_what_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_estimate_sends_nothing_and_says_what_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LOCAL_API_KEY", "x")
     with serving() as server:
         models = [{"model": f"openai-api/local/{name}", "base_url": server.url} for name in "ab"]
-        prices = {"openai-api/local/a": price(1, 2), "openai-api/local/b": price(10, 20, tiers={"batch": 0.5})}
+        prices = {
+            "openai-api/local/a": price(1, 2),
+            "openai-api/local/b": price(10, 20, tiers={"batch": 0.5}),
+        }
         bounds = {"limits": {"usd": 0.01}, "config": {"max_tokens": 100}}
         file = write_project(tmp_path, {"models": models[1:], **bounds}, prices=prices)
         command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--quiet"]
@@ -96,7 +113,12 @@ def test_an_estimate_sends_nothing_and_says_what_is_unknown(tmp_path: Path, monk
         assert len(server.requests) == sent
     answer = json.loads(result.stdout)
     first, second = answer["cells"]
-    assert (first["model"], first["samples"], first["usd"], first["seen"]) == ("openai-api/local/a", 12, None, 0)
+    assert (first["model"], first["samples"], first["usd"], first["seen"]) == (
+        "openai-api/local/a",
+        12,
+        None,
+        0,
+    )
     # "say 3" is 2 tokens in, "3" 1 out: $ (2 × 10 + 1 × 20) / 1e6 a sample; "say 10" is 2 and 1 as well.
     assert (second["samples"], second["seen"]) == (8, 4)
     assert second["usd"] == pytest.approx(8 * 40e-6) and second["batch_usd"] == pytest.approx(4 * 40e-6)
@@ -137,8 +159,12 @@ def test_a_dry_run_needs_no_keys_names_them_and_can_pay_for_a_pilot(
     assert refused.exit_code == 2 and "--pilot goes with --dry-run" in refused.output
 
 
-def test_a_sweep_says_that_inspect_mlflow_would_log_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router_lab.tracking.store.warning_about_inspect_mlflow", lambda: "inspect-mlflow is installed")
+def test_a_sweep_says_that_inspect_mlflow_would_log_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "router_lab.tracking.store.warning_about_inspect_mlflow", lambda: "inspect-mlflow is installed"
+    )
     file = write_project(tmp_path, {"models": ["nobody/nothing"]})
     command = ["sweep", str(file), "--log-dir", str(tmp_path / "logs")]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
@@ -180,5 +206,7 @@ def test_behind_a_proxy_the_same_is_recorded_and_only_the_outside_goes_through_i
         {"max_tokens": 9, "model": name} for name in ("far", "near")
     ]
     assert [c["request"]["api"] for c in written] == ["openai_chat"] * 2
-    assert asked == [f"{HOST}/v1/chat/completions"] * 2, "the recorder and the near server are not asked through it"
+    assert asked == [f"{HOST}/v1/chat/completions"] * 2, (
+        "the recorder and the near server are not asked through it"
+    )
     assert len(server.requests) == 4

@@ -36,7 +36,9 @@ def test_a_command_of_the_page_prints_what_stands_there(page: Path, option: str,
         assert words[0] == "router-lab"
         shown = CliRunner().invoke(cli, words[1:]).output
         # How long it took is no part of the page.
-        assert [line for line in shown.splitlines() if not line.startswith("collecting ")] == printed.splitlines()
+        assert [
+            line for line in shown.splitlines() if not line.startswith("collecting ")
+        ] == printed.splitlines()
     assert option in block
 
 
@@ -45,7 +47,9 @@ def test_what_the_page_collects(page: Path, capsys: pytest.CaptureFixture[str]) 
     for _, block in RUNS:
         CliRunner().invoke(cli, shlex.split(block.split("$ ")[-1].splitlines()[0])[1:])
     ours = read_outcomes(page / "ours.parquet")
-    assert ours[["suite", "sample_id", "model", "prompt", "quality", "cost_usd", "region"]].to_numpy().tolist() == [
+    assert ours[
+        ["suite", "sample_id", "model", "prompt", "quality", "cost_usd", "region"]
+    ].to_numpy().tolist() == [
         ["support", "007", "gpt-5", "What is NA?", 1.0, 0.012, "NA"],
         ["support", "007", "haiku", "What is NA?", 0.0, 0.001, "NA"],
         ["support", "008", "gpt-5", "And null?", 1.0, 0.011, "EU"],

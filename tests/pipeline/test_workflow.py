@@ -23,7 +23,14 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(folder: Path, workflow: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(workflow)]
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+        str(workflow),
+    ]
     env = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
 

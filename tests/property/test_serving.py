@@ -19,7 +19,15 @@ from router_lab.runtime.store import PolicyStore
 texts = st.text(st.characters(exclude_categories=()), max_size=30)
 names = st.sampled_from(["m00", "m01", "x", "default"])
 pairs = st.tuples(names, st.none() | st.just("low"))
-junk = st.none() | st.booleans() | st.integers() | st.floats() | texts | st.binary(max_size=5) | st.lists(st.integers())
+junk = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | texts
+    | st.binary(max_size=5)
+    | st.lists(st.integers())
+)
 numbers = st.floats(0, 10) | st.integers(0, 10**20)
 messages = st.lists(
     st.fixed_dictionaries({"role": st.sampled_from(["user", "tool"]), "content": texts | junk}), max_size=3
@@ -35,12 +43,17 @@ ASKED = {
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> list[PolicyStore]:
-    found = importlib.util.spec_from_file_location("c", Path(__file__).parent.parent / "runtime" / "conftest.py")
+    found = importlib.util.spec_from_file_location(
+        "c", Path(__file__).parent.parent / "runtime" / "conftest.py"
+    )
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     folder = tmp_path_factory.mktemp("stores")
-    specs = [module.random_spec(), module.random_spec(seed=1, columns=2, suites=("c",), routes={}, name="other")]
+    specs = [
+        module.random_spec(),
+        module.random_spec(seed=1, columns=2, suites=("c",), routes={}, name="other"),
+    ]
     paths = [save_policy(Policy(spec), folder / str(number)) for number, spec in enumerate(specs)]
     made = [PolicyStore(path, default=("default", None)) for path in (*paths, folder / "absent")]
     assert [store.check() for store in made] == [True, True, False]
@@ -70,7 +83,9 @@ def test_what_can_be_valid_is_answered(stores: list[PolicyStore], prompt: Any, a
 
 @settings(max_examples=300, deadline=None)
 @given(prompt=texts | junk, asked=st.fixed_dictionaries({}, optional=dict.fromkeys(ASKED, junk)))
-def test_and_what_cannot_is_refused_alike(stores: list[PolicyStore], prompt: Any, asked: dict[str, Any]) -> None:
+def test_and_what_cannot_is_refused_alike(
+    stores: list[PolicyStore], prompt: Any, asked: dict[str, Any]
+) -> None:
     found = [answer(store, prompt, asked) for store in stores]
     assert len({isinstance(one, str) for one in found}) == 1
     assert len({one for one in found if isinstance(one, str)}) <= 1

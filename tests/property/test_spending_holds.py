@@ -23,7 +23,9 @@ TABLE = PriceTable({"m": [Price(starts=DAY, input=1, output=1, source="s", check
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 2), st.floats(0, 60), st.floats(0, 1), st.integers(0, 2**32 - 1))
-def test_failed_samples_are_admitted_again(length: int, epochs: int, budget: float, bad: float, seed: int) -> None:
+def test_failed_samples_are_admitted_again(
+    length: int, epochs: int, budget: float, bad: float, seed: int
+) -> None:
     """Each sample costs its whole dollar, failed or not; runs follow one another on the same folder."""
     rng, spent = np.random.default_rng(seed), 0
     keys = {"c": [frozenset((str(i), e) for e in range(1, epochs + 1)) for i in range(length)]}
@@ -68,7 +70,9 @@ def test_no_call_is_made_whose_line_is_not_on_a_full_disk(tmp_path: Path, room_f
     assert Ledger(tmp_path, TABLE, priced=True).spent_usd == 0.25
 
 
-def test_without_a_budget_money_whose_line_is_lost_is_counted_and_ends_the_sweep(tmp_path: Path, room_for: Any) -> None:
+def test_without_a_budget_money_whose_line_is_lost_is_counted_and_ends_the_sweep(
+    tmp_path: Path, room_for: Any
+) -> None:
     ledger = Ledger(tmp_path, TABLE, priced=False)
     ledger.close(None, "m", Tokens(input=10_000))
     with room_for((tmp_path / LEDGER).stat().st_size):
@@ -81,7 +85,9 @@ def test_without_a_budget_money_whose_line_is_lost_is_counted_and_ends_the_sweep
 FIGURES = ["-6000000000", "NaN", "1e400", "1000000000000000000", "true", "0.5", "null", '"1"']
 
 
-@pytest.mark.parametrize("tokens", [*(f"[0,0,0,0,{one}]" for one in FIGURES), "[]", "[1]", "[0,0,0,0]", "null", "5"])
+@pytest.mark.parametrize(
+    "tokens", [*(f"[0,0,0,0,{one}]" for one in FIGURES), "[]", "[1]", "[0,0,0,0]", "null", "5"]
+)
 def test_a_ledger_whose_figures_cannot_be_is_refused(tmp_path: Path, tokens: str) -> None:
     line = f'{{"call": null, "model": "m", "tokens": {tokens}, "at": "2025-01-01T00:00:00+00:00"}}\n'
     (tmp_path / LEDGER).write_text(line)
@@ -100,9 +106,16 @@ def test_a_ledger_that_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_lines_cut_short_are_passed_over_and_said(tmp_path: Path) -> None:
     """$0.5 and $0.25 at risk, of which the first is answered by a line that is torn: it counts at its worst."""
-    lines = ['{"open":"1","usd":0.5}', '{"call":"1","model":"m","tok', '{"open":"3","usd":0.25}', '{"void":"3"}']
+    lines = [
+        '{"open":"1","usd":0.5}',
+        '{"call":"1","model":"m","tok',
+        '{"open":"3","usd":0.25}',
+        '{"void":"3"}',
+    ]
     (tmp_path / LEDGER).write_text("\n".join(lines) + '\n{"ope')
-    with pytest.warns(RouterLabWarning, match=r"2 lines were cut short, the first is line 2; calls under way count at"):
+    with pytest.warns(
+        RouterLabWarning, match=r"2 lines were cut short, the first is line 2; calls under way count at"
+    ):
         ledger = Ledger(tmp_path, TABLE, priced=True)
     assert (ledger.spent_usd, ledger.reserved_usd) == (0.5, 0.5)
     assert ledger.open(0.1) == "6", "no number that a line had"
@@ -138,7 +151,9 @@ def test_a_call_opened_twice_lowers_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tokens", [-5, float("nan"), 10**18, "7", True])
 def test_usage_that_cannot_be_is_said_without_a_budget_too(tmp_path: Path, tokens: object) -> None:
     spending = Spending(Ledger(tmp_path, TABLE, priced=False), {})
-    with pytest.warns(RouterLabWarning, match=r"calls of 'm' are not in what this sweep says it spent: the server's"):
+    with pytest.warns(
+        RouterLabWarning, match=r"calls of 'm' are not in what this sweep says it spent: the server's"
+    ):
         spending.answered("a", "m", {"input_tokens": tokens, "total_tokens": tokens})
         spending.answered("a", "m", {"input_tokens": tokens, "total_tokens": tokens})
     assert (spending.ledger.calls, spending.ledger.spent_usd) == (2, 0.0)

@@ -17,7 +17,25 @@ from router_lab.collect.tables import read_table
 from router_lab.runtime.errors import InputError, RouterLabWarning
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12) | st.sampled_from(
-    ["NA", "null", "None", "007", "1e5", '"', "''", "a\nb", "\r", " ", ",", ";", "0,5", "True", "\ufeff", "=1+1", "\\"]
+    [
+        "NA",
+        "null",
+        "None",
+        "007",
+        "1e5",
+        '"',
+        "''",
+        "a\nb",
+        "\r",
+        " ",
+        ",",
+        ";",
+        "0,5",
+        "True",
+        "\ufeff",
+        "=1+1",
+        "\\",
+    ]
 )
 HEADER = ["suite", "sample_id", "model", "effort", "prompt", "quality"]
 
@@ -51,7 +69,9 @@ def test_a_delimited_table_gives_back_what_was_written(
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT, TEXT), min_size=1, max_size=4), st.booleans())
-def test_a_jsonl_table_gives_back_what_was_written(cells: list[tuple[str, str, str, str]], ascii_only: bool) -> None:
+def test_a_jsonl_table_gives_back_what_was_written(
+    cells: list[tuple[str, str, str, str]], ascii_only: bool
+) -> None:
     rows = [dict(zip(HEADER, (s, f"id{i}", m, e, p, 1), strict=True)) for i, (s, m, e, p) in enumerate(cells)]
     text = "\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in rows)
     assert collected(text.encode(), ".jsonl") == sorted(cells)

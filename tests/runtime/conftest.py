@@ -50,7 +50,10 @@ def make_spec() -> SpecMaker:
             "profiles": (
                 Profile(
                     Candidate("cheap", "low"),
-                    request={"api": "openai_chat", "arguments": {"model": "cheap-1", "reasoning_effort": "low"}},
+                    request={
+                        "api": "openai_chat",
+                        "arguments": {"model": "cheap-1", "reasoning_effort": "low"},
+                    },
                     prices=Prices(1.0, 4.0, cache_read=0.1, tiers={"batch": 0.5, "flex": 0.75}),
                     context_window=8_000,
                     tier_seconds={"standard": 2.0, "batch": 86_400.0},
@@ -89,13 +92,18 @@ def policy(make_spec: SpecMaker) -> Policy:
     return Policy(make_spec())
 
 
-def random_spec(seed: int = 0, columns: int = 5, suites: tuple[str, ...] = ("a", "b"), **changes: Any) -> PolicySpec:
+def random_spec(
+    seed: int = 0, columns: int = 5, suites: tuple[str, ...] = ("a", "b"), **changes: Any
+) -> PolicySpec:
     """A policy with weights on most buckets, so that prompts differ."""
     random = np.random.default_rng(seed)
     seen = np.sort(random.permutation(BUCKETS)[: BUCKETS * 3 // 4])
     weights = random.normal(0, 0.5, (len(seen), 2 * columns)) * ([1.0] * columns + [0.01] * columns)
     bias = np.concatenate(
-        [random.uniform(0.4, 0.9, (len(suites) + 1, columns)), random.uniform(0.001, 0.02, (len(suites) + 1, columns))],
+        [
+            random.uniform(0.4, 0.9, (len(suites) + 1, columns)),
+            random.uniform(0.001, 0.02, (len(suites) + 1, columns)),
+        ],
         1,
     )
     known: dict[str, Any] = {

@@ -39,7 +39,9 @@ def forge(artifact: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         (artifact / name).write_bytes(data)
     every = {part: (artifact / part).read_bytes() for part in PARTS}
-    entries = {part: {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)} for part, raw in every.items()}
+    entries = {
+        part: {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)} for part, raw in every.items()
+    }
     manifest = {"format": "router-lab policy", "files": entries, "revision": revision_of(every)}
     (artifact / "MANIFEST.json").write_text(json.dumps(manifest))
 
@@ -56,7 +58,10 @@ def attacks(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, bytes]]]:
         for what, unit in UNITS.items():  # as many as pass the bound on memory, and as many as fit the file
             ratio = memory(full(unit, 1 << 16), 10**9) / (1 << 16)
             if name == "policy.json" or what == "nested lists":
-                yield f"{name}: {what}, all that pass", {name: full(unit, min(size, int(0.99 * most / ratio)))}
+                yield (
+                    f"{name}: {what}, all that pass",
+                    {name: full(unit, min(size, int(0.99 * most / ratio)))},
+                )
             if what in ("empty lists", "quotes", "texts"):
                 yield f"{name}: {what}", {name: full(unit, size)}
         for what, data in texts(size):
@@ -70,8 +75,14 @@ def attacks(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, bytes]]]:
         yield f"policy.json: {what}", {"policy.json": json.dumps(policy | change).encode()}
     weights = npy.dump(np.zeros((1, (LARGEST["weights.npy"] - 128)), np.int8))
     yield "weights.npy: full", {"weights.npy": weights}
-    rest = {"buckets.npy": npy.dump(np.arange(1 << 22, dtype="<u4")), "groups.npy": npy.dump(np.arange(1 << 21))}
-    yield "every file full", {"weights.npy": weights, **rest, "policy.json": full(b"a", LARGEST["policy.json"], b'"')}
+    rest = {
+        "buckets.npy": npy.dump(np.arange(1 << 22, dtype="<u4")),
+        "groups.npy": npy.dump(np.arange(1 << 21)),
+    }
+    yield (
+        "every file full",
+        {"weights.npy": weights, **rest, "policy.json": full(b"a", LARGEST["policy.json"], b'"')},
+    )
 
 
 def texts(size: int) -> Iterator[tuple[str, bytes]]:
@@ -95,7 +106,10 @@ def changes(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for _ in range(200):
         deep = {"suites": {"a": deep}}
     yield "tiers", {"candidates": [first | {"tier_seconds": many}, *others]}
-    yield "priced tiers", {"candidates": [first | {"prices": {"input": 1, "output": 1, "tiers": many}}, *others]}
+    yield (
+        "priced tiers",
+        {"candidates": [first | {"prices": {"input": 1, "output": 1, "tiers": many}}, *others]},
+    )
     yield "suites in suites", {"candidates": [first | {"request": deep}, *others]}
     yield "a window without end", {"candidates": [first | {"context_window": 10**400}, *others]}
     yield "fallbacks", {"fallbacks": list(range(300_000))}
@@ -104,7 +118,10 @@ def changes(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     several = {"schema_version": 3}
     yield "pieces", several | {"points": {"half": [{"share": 0.5, "table": [0]}] * 60_000}}
     yield "a table without end", several | {"points": {"half": [{"share": 0.5, "table": [0] * 400_000}]}}
-    yield "points of pieces", several | {"points": {f"p{n}": [{"share": 1, "table": [0]}] for n in range(60_000)}}
+    yield (
+        "points of pieces",
+        several | {"points": {f"p{n}": [{"share": 1, "table": [0]}] for n in range(60_000)}},
+    )
     yield "routes", {"routes": {f"s{n}": [0, "pass"] for n in range(60_000)}}
     yield "suites", {"suites": [f"s{n:07}" for n in range(200_000)]}
     yield "a format of megabytes", {"format": "x" * 10**7}
@@ -118,7 +135,9 @@ def peak_mb() -> float:
         text = Path("/proc/self/status").read_text()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in text.splitlines() if line.startswith("VmHWM")), 0.0)
+    return next(
+        (int(line.split()[1]) * 1024 / 1e6 for line in text.splitlines() if line.startswith("VmHWM")), 0.0
+    )
 
 
 def forget() -> None:
@@ -152,7 +171,9 @@ def main() -> None:
         spent = 1000 * (time.process_time() - before)
         if limited:
             resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        print(f"{name:45.45s} {peak_mb() - start:8.1f} MB {spent:8.0f} ms  {said.removeprefix(str(folder))[:70]!r}")
+        print(
+            f"{name:45.45s} {peak_mb() - start:8.1f} MB {spent:8.0f} ms  {said.removeprefix(str(folder))[:70]!r}"
+        )
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ def forge(artifact: Path, name: str, data: bytes) -> None:
     """Replace a file and make the manifest agree with it, as somebody who can write the directory would."""
     (artifact / name).write_bytes(data)
     files = {part: (artifact / part).read_bytes() for part in PARTS}
-    entries = {part: {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)} for part, raw in files.items()}
+    entries = {
+        part: {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)} for part, raw in files.items()
+    }
     manifest = {"format": "router-lab policy", "files": entries, "revision": revision_of(files)}
     (artifact / "MANIFEST.json").write_text(json.dumps(manifest))
 
@@ -75,7 +77,9 @@ def test_same_policy_same_bytes_in_another_process(make_random: Any, artifact: P
     for name in LARGEST:
         assert (again / name).read_bytes() == (artifact / name).read_bytes(), name
     third = str(tmp_path / "third")
-    code = f"import router_lab.runtime.artifact as a; a.save_policy(a.load_policy({str(artifact)!r}), {third!r})"
+    code = (
+        f"import router_lab.runtime.artifact as a; a.save_policy(a.load_policy({str(artifact)!r}), {third!r})"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
     assert (tmp_path / "third" / "MANIFEST.json").read_bytes() == (artifact / "MANIFEST.json").read_bytes()
 
@@ -104,7 +108,9 @@ def test_any_tampered_byte_is_refused(artifact: Path, tmp_path: Path, name: str,
     path = artifact / name
     data = path.read_bytes()
     if fault == "bit":
-        path.write_bytes(data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :])
+        path.write_bytes(
+            data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+        )
     elif fault == "short":
         path.write_bytes(data[:-2])
     elif fault == "long":
@@ -202,15 +208,21 @@ def test_bounded_parse(artifact: Path, name: str, data: bytes) -> None:
     (lambda v: v.update(format="other"), "format"),
     (lambda v: v["linear"]["scale"].__setitem__(0, v["linear"]["scale"][0] * (1 + 2**-50)), "golden"),
 ])  # fmt: skip
-def test_semantic_faults_are_named_although_all_hashes_agree(artifact: Path, change: Any, message: str) -> None:
+def test_semantic_faults_are_named_although_all_hashes_agree(
+    artifact: Path, change: Any, message: str
+) -> None:
     edit(artifact, change)
     with pytest.raises(PolicyError, match=message):
         load_policy(artifact)
 
 
-def test_bounds_of_the_dense_features_are_data_and_their_absence_bounds_nothing(make_spec: Any, tmp_path: Path) -> None:
+def test_bounds_of_the_dense_features_are_data_and_their_absence_bounds_nothing(
+    make_spec: Any, tmp_path: Path
+) -> None:
     free = make_spec()
-    tight = dataclasses.replace(free, featuriser=free.featuriser._replace(least=(-5,) * 13, greatest=(7,) * 13))
+    tight = dataclasses.replace(
+        free, featuriser=free.featuriser._replace(least=(-5,) * 13, greatest=(7,) * 13)
+    )
     for name, spec in (("free", free), ("tight", tight)):
         path = save_policy(Policy(spec), tmp_path / name)
         assert load_policy(path).spec.featuriser == spec.featuriser
@@ -312,7 +324,11 @@ def test_a_store_takes_nothing_for_being_the_only_one(random_policy: Policy, tmp
 def test_a_file_is_not_taken_for_a_folder(random_policy: Policy, tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.write_text("mine")
-    for save, place in ((save_revision, taken), (save_policy, taken), (save_policy, taken / "deeper" / "still")):
+    for save, place in (
+        (save_revision, taken),
+        (save_policy, taken),
+        (save_policy, taken / "deeper" / "still"),
+    ):
         with pytest.raises(PolicyError, match=f"^{taken}: is a file; policies are written into a folder"):
             save(random_policy, place)
     assert taken.read_text() == "mine"

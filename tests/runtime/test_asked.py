@@ -42,7 +42,11 @@ _METHODS = dict.fromkeys(
 """Everything that may be asked of an object, failing. (Of `Candidate` only what a tuple can override.)"""
 Text, Bytes = type("Text", (str,), _METHODS), type("Bytes", (bytes,), _METHODS)
 Float, Int = type("Float", (float,), _METHODS), type("Int", (int,), _METHODS)
-List, Tuple, Dict = type("List", (list,), _METHODS), type("Tuple", (tuple,), _METHODS), type("Dict", (dict,), _METHODS)
+List, Tuple, Dict = (
+    type("List", (list,), _METHODS),
+    type("Tuple", (tuple,), _METHODS),
+    type("Dict", (dict,), _METHODS),
+)
 Thing = type("Thing", (), _METHODS)
 Masked = type("Masked", (), {"__class__": property(fails)})
 
@@ -92,7 +96,9 @@ _NAMES: list[Any] = [
     ("cheap", "low"), ("dear", None), ("m00", None), ("m04", None), ("gone", "max"), ("\ud800", None), DEFAULT,
     (Text("cheap"), Text("low")), (np.str_("dear"), None), ["m01", None],
 ]  # fmt: skip
-NAMES = st.integers(0, len(_NAMES) - 1).map(lambda index: _NAMES[index])  # hypothesis would ask for their hash
+NAMES = st.integers(0, len(_NAMES) - 1).map(
+    lambda index: _NAMES[index]
+)  # hypothesis would ask for their hash
 PAIRS = st.lists(NAMES, min_size=1, max_size=4)
 ALLOWED = st.one_of(
     PAIRS.map(lambda pairs: lambda: pairs),
@@ -112,7 +118,9 @@ CONTENT = st.one_of(
 )  # fmt: skip
 MESSAGES = st.one_of(
     CONTENT.map(lambda make: lambda: [{"role": "user", "content": make()}]),
-    CONTENT.map(lambda make: lambda: ({"role": make(), "content": make()}, {"role": "user", "content": make()})),
+    CONTENT.map(
+        lambda make: lambda: ({"role": make(), "content": make()}, {"role": "user", "content": make()})
+    ),
     CONTENT.map(lambda make: lambda: [Dict(role="user", content=make())]),
     CONTENT.map(lambda make: lambda: (message for message in [{"role": "user", "content": make()}])),
 )

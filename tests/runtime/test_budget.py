@@ -70,7 +70,9 @@ def test_the_forecast_follows_the_growing_context() -> None:
     assert budget.forecast() == (1_900, 100, pytest.approx(0.0029))
     tight = Budget(max_usd=0.004515, prices=PRICES)
     tight.reserve(1_000).settle(1_000, 200)
-    with pytest.raises(BudgetExceeded):  # .004515 − .003 = .001515 are left: too little for 1,510 in and 1 out …
+    with pytest.raises(
+        BudgetExceeded
+    ):  # .004515 − .003 = .001515 are left: too little for 1,510 in and 1 out …
         tight.reserve(1_510)
     assert tight.reserve().max_output_tokens == 31  # … and enough for the 1,200 forecast, with 31.5 out
 
@@ -145,7 +147,9 @@ def test_a_thousand_random_agents(limit: str) -> None:
     rng = random.Random(limit)
     for _ in range(1_000):
         prices, turns = trace(rng)
-        whole = {"usd": bill(prices, turns), "tokens": sum(a + o for a, _, o in turns), "turns": len(turns)}[limit]
+        whole = {"usd": bill(prices, turns), "tokens": sum(a + o for a, _, o in turns), "turns": len(turns)}[
+            limit
+        ]
 
         # It finishes within its limit, even exactly at it (dollars: to the last bit of their sum): never stopped.
         most = whole * (1 + 1e-12) if limit == "usd" else whole
@@ -203,7 +207,9 @@ def test_numbers_of_narrow_types_are_counted_in_full() -> None:
         budget.reserve(20_000)
 
 
-@pytest.mark.parametrize("most", [1e6, 1e18, float(np.finfo(np.float64).max), np.float64(1e18), Decimal(10**18)])
+@pytest.mark.parametrize(
+    "most", [1e6, 1e18, float(np.finfo(np.float64).max), np.float64(1e18), Decimal(10**18)]
+)
 def test_a_budget_of_any_size_says_how_long_an_answer_may_be(most: Any) -> None:
     reservation = Budget(max_usd=most, prices=Prices(0.01, 0.01)).reserve(100)
     assert reservation.max_output_tokens == 10**12

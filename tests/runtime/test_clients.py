@@ -26,8 +26,12 @@ def profile(api: str | None, **request: Any) -> Profile:
     return Profile(Candidate("m", "low"), request={"api": api, **request}, max_output_tokens=4096)
 
 
-CHAT = profile("openai_chat", arguments={"model": "m-1", "reasoning_effort": "low"}, system="Be brief.", few_shot=SHOTS)
-RESPONSES = profile("openai_responses", arguments={"model": "m-1", "reasoning": {"effort": "low"}}, system="Be brief.")
+CHAT = profile(
+    "openai_chat", arguments={"model": "m-1", "reasoning_effort": "low"}, system="Be brief.", few_shot=SHOTS
+)
+RESPONSES = profile(
+    "openai_responses", arguments={"model": "m-1", "reasoning": {"effort": "low"}}, system="Be brief."
+)
 CLAUDE = profile(
     "anthropic",
     arguments={"model": "c-1", "thinking": {"type": "enabled", "budget_tokens": 2048}, "max_tokens": 4000},
@@ -60,7 +64,9 @@ def test_responses() -> None:
 
 
 def test_anthropic() -> None:
-    assert clients.arguments_for(CLAUDE, "anthropic", NO_LIMITS, "standard", [{"role": "user", "content": "2+2?"}]) == {
+    assert clients.arguments_for(
+        CLAUDE, "anthropic", NO_LIMITS, "standard", [{"role": "user", "content": "2+2?"}]
+    ) == {
         "model": "c-1",
         "thinking": {"type": "enabled", "budget_tokens": 2048},
         "max_tokens": 4000,
@@ -77,7 +83,9 @@ def test_nothing_is_derived_anew() -> None:
         clients.arguments_for(CHAT, "anthropic", NO_LIMITS, "standard")
     for unknown in (profile(None), Profile(Candidate("m")), profile(None, arguments={"stop_seqs": ["END"]})):
         for api in clients.APIS:
-            with pytest.raises(PolicyError, match=r"which API it was measured is not known.*a column `request`"):
+            with pytest.raises(
+                PolicyError, match=r"which API it was measured is not known.*a column `request`"
+            ):
                 clients.arguments_for(unknown, api, NO_LIMITS, "standard", "2+2?")
 
 
@@ -204,10 +212,18 @@ def test_settings_that_differ_by_suite_are_those_of_the_suite() -> None:
         "triage": {"api": "openai_chat", "arguments": {"model": "m-1", "max_tokens": 16}, "few_shot": []},
     }
     both = profile("openai_chat", arguments={}, suites=by_suite)
-    maths = clients.arguments_for(clients.for_suite(both, "maths"), "openai_chat", NO_LIMITS, "standard", "2+2?")
-    assert maths == {"model": "m-1", "max_tokens": 40, "messages": [*LEAD, {"role": "user", "content": "2+2?"}]}
+    maths = clients.arguments_for(
+        clients.for_suite(both, "maths"), "openai_chat", NO_LIMITS, "standard", "2+2?"
+    )
+    assert maths == {
+        "model": "m-1",
+        "max_tokens": 40,
+        "messages": [*LEAD, {"role": "user", "content": "2+2?"}],
+    }
     assert (
-        clients.arguments_for(clients.for_suite(both, "triage"), "openai_chat", NO_LIMITS, "standard")["max_tokens"]
+        clients.arguments_for(clients.for_suite(both, "triage"), "openai_chat", NO_LIMITS, "standard")[
+            "max_tokens"
+        ]
         == 16
     )
     for unknown in (None, "poems"):
@@ -221,7 +237,10 @@ def framed_profile(api: str, content: dict[str, Any], **arguments: Any) -> Profi
 
 
 def test_a_question_is_put_wherever_it_was_measured() -> None:
-    content = {"instructions": f"Sum up: {SLOT}", "input": [{"role": "user", "content": f"{SLOT}\n\nAgain: {SLOT}"}]}
+    content = {
+        "instructions": f"Sum up: {SLOT}",
+        "input": [{"role": "user", "content": f"{SLOT}\n\nAgain: {SLOT}"}],
+    }
     both = framed_profile("openai_responses", content)
     asked = clients.arguments_for(both, "openai_responses", NO_LIMITS, "standard", f"2 {SLOT}")
     assert asked["instructions"] == f"Sum up: 2 {SLOT}"
@@ -255,7 +274,10 @@ def test_conversations_pictures_and_system_messages_in_a_frame() -> None:
     for wrong, words in (
         ([{"role": "user", "content": [picture]}], "no user message holds a text"),
         ([{"role": "user", "content": [*parts, parts[1]]}], "has 2 text parts, not one"),
-        ([{"role": "system", "content": "Be rude."}, {"role": "user", "content": "Who?"}], "another was measured"),
+        (
+            [{"role": "system", "content": "Be rude."}, {"role": "user", "content": "Who?"}],
+            "another was measured",
+        ),
         (None, "pass it, so that it is put where it was measured"),
     ):
         with pytest.raises(PolicyError, match=words):
@@ -276,7 +298,9 @@ def test_tools_and_streams_are_passed_on_but_never_exchanged() -> None:
     asked = clients.arguments_for(CHAT, "openai_chat", NO_LIMITS, "standard", "x", tools=tools, stream=False)
     assert asked["tools"] == tools and asked["stream"] is False
     own = framed_profile("openai_chat", {"messages": [{"role": "user", "content": SLOT}]}, tools=tools)
-    assert clients.arguments_for(own, "openai_chat", NO_LIMITS, "standard", "x", tools=tools)["tools"] == tools
+    assert (
+        clients.arguments_for(own, "openai_chat", NO_LIMITS, "standard", "x", tools=tools)["tools"] == tools
+    )
     with pytest.raises(PolicyError, match="measured with tools of its own"):
         clients.arguments_for(own, "openai_chat", NO_LIMITS, "standard", "x", tools=[])
 
@@ -287,7 +311,9 @@ def test_the_measured_api_is_the_one_that_is_asked(make_spec: Any) -> None:
             create = staticmethod(lambda **asked: asked)
 
     spec = make_spec()
-    talk = profile("openai_responses", arguments={"model": "m-1"})._replace(candidate=spec.profiles[0].candidate)
+    talk = profile("openai_responses", arguments={"model": "m-1"})._replace(
+        candidate=spec.profiles[0].candidate
+    )
     policy = Policy(replace(spec, profiles=(talk, *spec.profiles[1:]), reference=0))
     decision = policy.decide("x", allowed=[talk.candidate])
     expected = {"model": "m-1", "input": [{"role": "user", "content": "x"}], "stream": True}
@@ -303,11 +329,21 @@ def test_the_measured_api_is_the_one_that_is_asked(make_spec: Any) -> None:
 def test_a_suite_of_no_single_request_is_refused_with_its_reason() -> None:
     by_suite = {
         "ask": {"api": "openai_chat", "arguments": {"model": "m-1"}},
-        "agent": {"api": "openai_chat", "arguments": {"model": "m-1"}, "reproducible": False, "reason": "it loops"},
+        "agent": {
+            "api": "openai_chat",
+            "arguments": {"model": "m-1"},
+            "reproducible": False,
+            "reason": "it loops",
+        },
     }
     both = profile(None, suites=by_suite)
-    assert clients.arguments_for(clients.for_suite(both, "ask"), "openai_chat", NO_LIMITS, "standard")["model"] == "m-1"
-    with pytest.raises(PolicyError, match="no single request is what was measured: it loops; run what was measured"):
+    assert (
+        clients.arguments_for(clients.for_suite(both, "ask"), "openai_chat", NO_LIMITS, "standard")["model"]
+        == "m-1"
+    )
+    with pytest.raises(
+        PolicyError, match="no single request is what was measured: it loops; run what was measured"
+    ):
         clients.arguments_for(clients.for_suite(both, "agent"), "openai_chat", NO_LIMITS, "standard", "x")
     assert clients.unreproducible([both], ["agent", "ask"]) == [
         {"suite": "agent", "reason": "it loops", "candidates": [["m", "low"]]}
@@ -317,5 +353,7 @@ def test_a_suite_of_no_single_request_is_refused_with_its_reason() -> None:
 @pytest.mark.parametrize("messages", [42, [], (), ["hi"], {"role": "user", "content": "hi"}, [[]], b"hi"])
 def test_what_is_no_prompt_and_no_messages_makes_no_request(messages: Any) -> None:
     for one in (CHAT, RESPONSES, CLAUDE):
-        with pytest.raises(PolicyError, match=r"request: messages is .*pass a prompt \(str\), or a list of messages"):
+        with pytest.raises(
+            PolicyError, match=r"request: messages is .*pass a prompt \(str\), or a list of messages"
+        ):
             clients.arguments_for(one, one.request["api"], NO_LIMITS, "standard", messages)

@@ -42,7 +42,9 @@ def test_a_suite_that_the_policy_does_not_know_is_named_in_the_reason(policy: Po
         "suite 'poems' is not in this policy: its quality less cost beats the reference's"
     )
     assert decision.evidence["unknown_suite"] == "poems"
-    assert decision.next("unavailable").reason.startswith("suite 'poems' is not in this policy: cheap @ low could not")
+    assert decision.next("unavailable").reason.startswith(
+        "suite 'poems' is not in this policy: cheap @ low could not"
+    )
     for asked in (None, "maths"):
         known = policy.decide(SEEN, suite=asked)
         assert "is not in this policy" not in known.reason and known.evidence["unknown_suite"] is None
@@ -73,7 +75,9 @@ def test_a_linear_prediction_by_hand(make_spec: Any) -> None:
         linear=Linear.quantised(
             seen=np.array([bucket]),
             weights=np.array([[0.3, 0.0, 0.0, 0.001, 0.0, 0.0]]),
-            bias=np.array([[0.5, 0.5, 0.5, 0.001, 0.002, 0.005], [0.6] * 3 + [0.001] * 3, [0.9] * 3 + [0.001] * 3]),
+            bias=np.array(
+                [[0.5, 0.5, 0.5, 0.001, 0.002, 0.005], [0.6] * 3 + [0.001] * 3, [0.9] * 3 + [0.001] * 3]
+            ),
             dense=np.zeros((len(DENSE), 6)),
             cost_bounds=np.array([[0.0] * 3, [1.0] * 3]),
         )
@@ -92,7 +96,11 @@ def test_mix_is_reproducible_and_as_frequent_as_it_says(make_spec: Any) -> None:
     assert codes == [policy.decide(SEEN, key=str(key)).code for key in range(2000)]
     assert set(codes) == {"predicted", "mixed"}
     assert 0.27 < codes.count("predicted") / 2000 < 0.33
-    assert policy.decide(SEEN).code == policy.decide(SEEN, key=SEEN).code == policy.decide(SEEN, key=SEEN.encode()).code
+    assert (
+        policy.decide(SEEN).code
+        == policy.decide(SEEN, key=SEEN).code
+        == policy.decide(SEEN, key=SEEN.encode()).code
+    )
 
 
 @pytest.mark.parametrize(("asked", "expected", "unmet"), [
@@ -151,7 +159,10 @@ def test_a_conversation_moves_only_for_more_than_its_cache(policy: Policy) -> No
     assert outcome(policy, previous=("cheap", "low"), cached_tokens=10) == (CHEAP, "kept")
     assert outcome(policy, previous=("gone", None), cached_tokens=10**6) == (CHEAP, "predicted")
     # A constraint is stronger than a cache.
-    assert outcome(policy, previous=CHEAP, cached_tokens=10**6, context_tokens=20_000) == (MIDDLE, "predicted")
+    assert outcome(policy, previous=CHEAP, cached_tokens=10**6, context_tokens=20_000) == (
+        MIDDLE,
+        "predicted",
+    )
 
 
 def test_a_short_follow_up_does_not_throw_the_cache_away(policy: Policy) -> None:
@@ -254,8 +265,12 @@ def test_a_check_that_fails_at_the_end_of_the_measured_order_goes_to_the_fallbac
         assert reference.candidate == DEAR and reference.fallbacks[0] == MIDDLE
         onwards = reference.next("check")
         assert (onwards.candidate, onwards.code) == (MIDDLE, "unmeasured")
-        assert onwards.reason == "the answer of dear failed its check: the next fallback, a step never measured"
-    with pytest.raises(PolicyError, match=r"every one that the constraints allow was tried \(dear, cheap @ max\)"):
+        assert (
+            onwards.reason == "the answer of dear failed its check: the next fallback, a step never measured"
+        )
+    with pytest.raises(
+        PolicyError, match=r"every one that the constraints allow was tried \(dear, cheap @ max\)"
+    ):
         onwards.next("check")
 
 
@@ -264,7 +279,9 @@ def test_without_a_measured_order_a_failed_check_goes_to_the_fallbacks(make_spec
     second = first.next("check")
     assert (second.candidate, second.code) == (first.fallbacks[0], "unmeasured")
     third = second.next("check")
-    with pytest.raises(PolicyError, match=r"every one was tried \(cheap @ low, dear, cheap @ max\); stop here"):
+    with pytest.raises(
+        PolicyError, match=r"every one was tried \(cheap @ low, dear, cheap @ max\); stop here"
+    ):
         third.next("check")
 
 
@@ -272,7 +289,9 @@ def test_a_context_too_long_for_every_window_says_so(make_spec: Any) -> None:
     first = Policy(make_spec()).decide(SEEN)
     largest = first.next("context")
     assert largest.candidate == DEAR
-    with pytest.raises(PolicyError, match="no candidate is left with a larger context window than dear; shorten"):
+    with pytest.raises(
+        PolicyError, match="no candidate is left with a larger context window than dear; shorten"
+    ):
         largest.next("context")
 
 

@@ -22,7 +22,13 @@ import numpy as np
 import pytest
 
 from router_lab.runtime.decisionfiles import log_parts
-from router_lab.runtime.decisions import PROMPT_CHARS, DecisionLog, outcome_rows, read_decisions, span_attributes
+from router_lab.runtime.decisions import (
+    PROMPT_CHARS,
+    DecisionLog,
+    outcome_rows,
+    read_decisions,
+    span_attributes,
+)
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import read_records
 from router_lab.runtime.policy import Policy
@@ -178,7 +184,9 @@ def test_what_was_written_before_kill_9_is_there(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("buffer", [0, 1000])
-def test_children_forked_under_load_write_their_own_lines_once(policy: Policy, tmp_path: Path, buffer: int) -> None:
+def test_children_forked_under_load_write_their_own_lines_once(
+    policy: Policy, tmp_path: Path, buffer: int
+) -> None:
     log, decision = DecisionLog(tmp_path / "d.jsonl", buffer=buffer), policy.decide(TEXT)
     children = []
     for child in range(8):
@@ -355,7 +363,9 @@ def test_what_is_not_known_is_left_out(policy: Policy, tmp_path: Path) -> None:
      (Path("a"), "a", "a"), ("007", "007", "007"), (b"ab", "ab", "ab"), (True, "true", "true"),
      (dt.date(2026, 1, 2), "2026-01-02", "2026-01-02"), (np.str_("x"), "x", "x"), (2**70, 2**70, str(2**70))],
 )  # fmt: skip
-def test_an_id_of_any_type_finds_its_outcome(policy: Policy, tmp_path: Path, given: Any, later: Any, kept: str) -> None:
+def test_an_id_of_any_type_finds_its_outcome(
+    policy: Policy, tmp_path: Path, given: Any, later: Any, kept: str
+) -> None:
     log = DecisionLog(tmp_path / "d.jsonl")
     assert log.write(policy.decide(TEXT), id=given, suite=np.str_("s")) == kept
     log.outcome(later, quality=1.0)
@@ -395,7 +405,9 @@ def test_writing_never_fails_the_request(
             raise OSError("no clock")
         return 0.0
 
-    path = {"folder": tmp_path / "file" / "d.jsonl", "disk": Path("/dev/full")}.get(broken, tmp_path / "d.jsonl")
+    path = {"folder": tmp_path / "file" / "d.jsonl", "disk": Path("/dev/full")}.get(
+        broken, tmp_path / "d.jsonl"
+    )
     log = DecisionLog(path, prompts=True, clock=clock)
     odd: dict[str, Any] = {"prompt": {"prompt": Raises()}, "id": {"id": Raises()}}.get(broken, {})
     with caplog.at_level(logging.WARNING, "router_lab"):
@@ -427,7 +439,9 @@ class Broken:
 
 
 @pytest.mark.parametrize("column", ["quality", "output_tokens", "check", "status", "group"])
-def test_an_object_that_fails_at_everything_is_refused_in_one_way(policy: Policy, tmp_path: Path, column: str) -> None:
+def test_an_object_that_fails_at_everything_is_refused_in_one_way(
+    policy: Policy, tmp_path: Path, column: str
+) -> None:
     log = DecisionLog(tmp_path / "d.jsonl")
     assert log.write(policy.decide(TEXT), id=Broken()) and log.lost == 1
     with pytest.raises(InputError, match="Broken"):
@@ -452,7 +466,9 @@ def test_a_process_forked_while_a_line_was_written_still_writes(policy: Policy, 
     assert [row["id"] for row in read_decisions(log.path)] == ["child", "parent"]
 
 
-def test_a_hole_of_gigabytes_ends_the_reading_and_costs_no_line_before_it(policy: Policy, tmp_path: Path) -> None:
+def test_a_hole_of_gigabytes_ends_the_reading_and_costs_no_line_before_it(
+    policy: Policy, tmp_path: Path
+) -> None:
     log = DecisionLog(tmp_path / "d.jsonl")
     log.write(policy.decide("x"), id="1")
     os.truncate(log.path, 5 << 30)

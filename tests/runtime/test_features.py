@@ -52,7 +52,9 @@ def test_vectorised_hashing_is_the_plain_one(text: str, bits: int, cap: int) -> 
 
 
 def test_counts_by_hand() -> None:
-    counts = dict(zip(DENSE, extract("Ab 12, (x+y)!\n\t`é", buckets=2, cap=2048).counts.tolist(), strict=True))
+    counts = dict(
+        zip(DENSE, extract("Ab 12, (x+y)!\n\t`é", buckets=2, cap=2048).counts.tolist(), strict=True)
+    )
     assert counts == {
         "length": 17, "words": 10, "digits": 2, "upper": 1, "spaces": 4, "newlines": 1, "sentence": 2, "quotes": 1,
         "brackets": 2, "operators": 1, "marks": 0, "controls": 1, "non_ascii": 2,
@@ -61,7 +63,9 @@ def test_counts_by_hand() -> None:
 
 
 def test_case_of_ascii_and_runs_of_space_do_not_matter() -> None:
-    one, two = (extract(text, buckets=1 << 18, cap=2048).buckets for text in ("What IS  2+2?", "what is\n2+2?"))
+    one, two = (
+        extract(text, buckets=1 << 18, cap=2048).buckets for text in ("What IS  2+2?", "what is\n2+2?")
+    )
     assert one.tolist() == two.tolist()
 
 
@@ -87,7 +91,9 @@ def test_batch_is_one_at_a_time(texts: list[str]) -> None:
 def test_standard_scores_by_hand_and_by_table() -> None:
     featuriser = Featuriser(buckets=16, cap=16, centre=(1.0,) * len(DENSE), spread=(2.0,) * len(DENSE))
     # log2ish(3) = 2 -> (2 - 1) / 2 deviations = 32 of 64 units; log2ish(0) = 0 -> -32; far out is cut at 8 deviations
-    assert featuriser.standardise(np.array([2.0, 0.0, 1e9] + [1.0] * 10)).tolist() == [32, -32, 512] + [0] * 10
+    assert (
+        featuriser.standardise(np.array([2.0, 0.0, 1e9] + [1.0] * 10)).tolist() == [32, -32, 512] + [0] * 10
+    )
     table = featuriser.standardised_counts(67)
     assert table.shape == (len(DENSE), 68)
     assert table[0, 3] == 32
@@ -103,7 +109,9 @@ def test_standard_scores_stay_within_what_the_fit_has_seen() -> None:
     assert (featuriser.least[0], featuriser.greatest[0]) == (seen.min(), seen.max())
     longest = featuriser.standardise(log2ish(featuriser("a" * 5000).counts))
     assert longest[0] == seen.max() < free.standardise(log2ish(featuriser("a" * 5000).counts))[0]
-    assert (featuriser.standardise(batch.dense) == free.standardise(batch.dense)).all()  # the fit's own are untouched
+    assert (
+        featuriser.standardise(batch.dense) == free.standardise(batch.dense)
+    ).all()  # the fit's own are untouched
     assert (featuriser.standardised_counts(2048)[0, [0, 1, 2]] == featuriser.least[0]).all()
 
 
@@ -112,7 +120,9 @@ def test_a_constant_column_is_no_division_by_zero() -> None:
     assert all(math.isfinite(value) and value > 0 for value in featuriser.spread)
 
 
-@pytest.mark.parametrize("text", ["", " ", "\x00", "\ud800", "a", "日", "\U0010ffff", "é" * 5000, "a b " * 300_000])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\x00", "\ud800", "a", "日", "\U0010ffff", "é" * 5000, "a b " * 300_000]
+)
 def test_edges(text: str) -> None:
     found = extract(text, buckets=1 << 18, cap=2048)
     assert (found.buckets < 1 << 18).all()

@@ -86,7 +86,9 @@ def test_lines_of_several_processes_stay_whole(tmp_path: Path) -> None:
         "import sys; from router_lab.runtime.files import append_line\n"
         "for n in range(50): append_line(sys.argv[1], b'{\"n\": \"' + sys.argv[2].encode() * 20000 + b'\"}')"
     )
-    jobs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lines"), letter]) for letter in "abc"]
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lines"), letter]) for letter in "abc"
+    ]
     assert [job.wait() for job in jobs] == [0, 0, 0]
     records = read_records(tmp_path / "lines")
     assert records.torn == []

@@ -54,7 +54,9 @@ def test_a_published_artifact_decides_as_it_did(version: str, name: str) -> None
         quality, cost = policy.predict([row["prompt"]], [row["suite"]], [row["vector"]] if given else None)
         assert quality[0].tolist() == row["quality"]
         assert cost[0].tolist() == row["cost_usd"]
-        decision = policy.decide(row["prompt"], suite=row["suite"], point=row["point"], key=row["key"], **given)
+        decision = policy.decide(
+            row["prompt"], suite=row["suite"], point=row["point"], key=row["key"], **given
+        )
         assert (decision.model, decision.effort, decision.code) == (row["model"], row["effort"], row["code"])
         assert [list(candidate) for candidate in decision.fallbacks] == row["fallbacks"]
 

@@ -32,7 +32,9 @@ _FOUND.loader.exec_module(forged)
 EMOJI, UNITS, forge, full, texts = forged.EMOJI, forged.UNITS, forged.forge, forged.full, forged.texts
 
 
-def test_no_forged_artifact_takes_more_than_200_mb_or_ends_in_anything_but_a_policy_error(artifact: Path) -> None:
+def test_no_forged_artifact_takes_more_than_200_mb_or_ends_in_anything_but_a_policy_error(
+    artifact: Path,
+) -> None:
     """Each in a process that cannot have more: 430 MiB for 16 MiB of `[],` before they were counted."""
     command = [sys.executable, str(HERE / "forged.py"), str(artifact), "200"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -66,7 +68,9 @@ def test_texts_are_not_counted_for_structure() -> None:
     assert jsonio.memory(wide, 10**9) == 4096 + 16 + 16 * 4 * 7 // 4 + 100
 
 
-@pytest.mark.parametrize("data", [b"1\n" * (1 << 21), b"\n" * (1 << 22), b"1\n" * 20, b"", b"1\r" * (1 << 21)])
+@pytest.mark.parametrize(
+    "data", [b"1\n" * (1 << 21), b"\n" * (1 << 22), b"1\n" * 20, b"", b"1\r" * (1 << 21)]
+)
 def test_golden_lines_are_counted_before_one_is_parsed(
     artifact: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
 ) -> None:
@@ -74,7 +78,9 @@ def test_golden_lines_are_counted_before_one_is_parsed(
     forge(artifact, {"golden.jsonl": data})
     parsed: list[str] = []
     loads = jsonio.loads
-    monkeypatch.setattr(jsonio, "loads", lambda data, name, *most: parsed.append(name) or loads(data, name, *most))
+    monkeypatch.setattr(
+        jsonio, "loads", lambda data, name, *most: parsed.append(name) or loads(data, name, *most)
+    )
     with pytest.raises(PolicyError, match=r"golden\.jsonl: \d+ lines, not the 21 cases"):
         load_policy(artifact)
     assert parsed == ["MANIFEST.json", "certificate.json", "policy.json"]

@@ -48,5 +48,7 @@ def test_the_runtime_hands_out_its_public_classes_and_loads_each_only_when_asked
         "['budget', 'decisions', 'store']",
         "Budget BudgetExceeded DecisionLog PolicyStore",
     ]
-    missing = "try:\n    from router_lab.runtime import Bugdet\nexcept ImportError as error:\n    print(error)"
+    missing = (
+        "try:\n    from router_lab.runtime import Bugdet\nexcept ImportError as error:\n    print(error)"
+    )
     assert run(missing).startswith("cannot import name 'Bugdet' from 'router_lab.runtime'")

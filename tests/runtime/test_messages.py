@@ -33,9 +33,17 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}
         "<|im_start|>system\nYou are kind.<|im_end|>\n<|im_start|>user\nReset my password<|im_end|>\n"
         "<|im_start|>assistant\n",
         [*TALK, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "42"}]}],
-        [*TALK[:3], {"role": "user", "content": np.array([{"type": "input_text", "text": "Reset my password"}])}],
+        [
+            *TALK[:3],
+            {"role": "user", "content": np.array([{"type": "input_text", "text": "Reset my password"}])},
+        ],
         [*TALK, {"role": "assistant", "content": None, "tool_calls": np.array([{"id": "1"}])}],
-        [{"role": "user", "content": [{"type": "text", "text": "Reset my password", "image_url": None}, IMAGE]}],
+        [
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "Reset my password", "image_url": None}, IMAGE],
+            }
+        ],
     ],
 )
 def test_messages_in_every_form_are_the_text_that_decide_reads(held: Any) -> None:
@@ -63,7 +71,8 @@ def test_a_text_that_only_looks_like_messages_stays_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "held", [None, float("nan"), [{"role": "assistant", "content": "Hi"}], [{"role": "user", "content": [IMAGE]}]]
+    "held",
+    [None, float("nan"), [{"role": "assistant", "content": "Hi"}], [{"role": "user", "content": [IMAGE]}]],
 )
 def test_where_there_is_no_text_there_is_no_prompt(held: Any) -> None:
     assert prompt_text(held) is None
@@ -78,7 +87,12 @@ def test_numbers_are_text_and_nothing_else_is_made_up() -> None:
 
 def test_pictures_tell_equal_texts_apart() -> None:
     def about(url: str) -> list[dict[str, Any]]:
-        return [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, {"type": "image", "image": url}]}]
+        return [
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "What is it?"}, {"type": "image", "image": url}],
+            }
+        ]
 
     assert group_mark(about("cat")) == group_mark(json.dumps(about("cat"))) != group_mark(about("dog"))
     assert group_mark(TALK) is None and group_mark("What is it?") is None

@@ -46,7 +46,10 @@ def later() -> float:
 
 def answers(policy: Policy) -> list[dict[str, Any]]:
     return [
-        policy.decide(t, suite=s, point=p).to_dict() for t in TEXTS for s in (None, "a") for p in policy.spec.points
+        policy.decide(t, suite=s, point=p).to_dict()
+        for t in TEXTS
+        for s in (None, "a")
+        for p in policy.spec.points
     ]
 
 
@@ -73,7 +76,9 @@ def test_a_clock_comes_along_or_the_error_says_what_to_do(make_spec: Any) -> Non
     spec = make_spec(expires="2030-01-01")
     assert through(Policy(spec, clock=later)).decide("x").code == "expired"
     odd = Policy(spec, revision="r", clock=lambda: 1e12)
-    with pytest.raises(PolicyError, match=r"the clock of policy 'tiny' cannot be pickled .* top of a module.*renewed"):
+    with pytest.raises(
+        PolicyError, match=r"the clock of policy 'tiny' cannot be pickled .* top of a module.*renewed"
+    ):
         pickle.dumps(odd)
     assert through(odd.renewed(revision=odd.revision)).decide("x").revision == "r"
     for twin in (copy.copy(odd), copy.deepcopy(odd), copy.deepcopy([odd])[0]):
@@ -83,7 +88,9 @@ def test_a_clock_comes_along_or_the_error_says_what_to_do(make_spec: Any) -> Non
 def test_views_that_pickle_cannot_take_are_taken(make_spec: Any) -> None:
     view = MappingProxyType
     request = view({"api": "openai_chat", "arguments": view({"model": "m", "few": [view({"a": 1})]})})
-    profile = Profile(Candidate("m"), request, Prices(1.0, 2.0, tiers=view({"batch": 0.5})), tier_seconds=view({}))
+    profile = Profile(
+        Candidate("m"), request, Prices(1.0, 2.0, tiers=view({"batch": 0.5})), tier_seconds=view({})
+    )
     spec = make_spec(
         profiles=(profile, Profile(Candidate("n")), Profile(Candidate("o"))), certificate=view({"n": view({"k": 1})}),
         points=view(dict(make_spec().points)), routes=view({}), provenance=view({"seed": 1}),
@@ -110,7 +117,11 @@ def test_a_decision_keeps_all_it_can_say_and_do(make_spec: Any, protocol: int) -
         assert (again, hash(again), repr(again)) == (decision, hash(decision), repr(decision))
         for failure in ("check", "unavailable", "context"):
             assert after(again, failure) == after(decision, failure)
-        assert (again.profile, again.limits, again.evidence) == (decision.profile, decision.limits, decision.evidence)
+        assert (again.profile, again.limits, again.evidence) == (
+            decision.profile,
+            decision.limits,
+            decision.evidence,
+        )
         assert again.request("hello") == decision.request("hello")
         assert copy.deepcopy(decision) is copy.copy(decision) is decision
 
@@ -161,7 +172,10 @@ def test_no_attribute_of_a_decision_can_be_written(policy: Policy, name: str) ->
 
 
 def test_nor_what_is_inside(policy: Policy) -> None:
-    for decision in (policy.decide("the fox"), policy.decide("the fox", allowed=[("dear", None)], tiers=["batch"])):
+    for decision in (
+        policy.decide("the fox"),
+        policy.decide("the fox", allowed=[("dear", None)], tiers=["batch"]),
+    ):
         for made in (decision, decision.next("unavailable") if decision.fallbacks else decision):
             for array in [made._quality, made._cost, *([] if made._field is None else made._field[:2])]:
                 with pytest.raises(ValueError, match="read-only"):

@@ -26,7 +26,16 @@ from router_lab.runtime.codec import decode, encode
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.golden import cases
 from router_lab.runtime.model import Candidate
-from router_lab.runtime.points import Assign, Follow, Point, described, ends_of, follows, mix_of, pieces_described
+from router_lab.runtime.points import (
+    Assign,
+    Follow,
+    Point,
+    described,
+    ends_of,
+    follows,
+    mix_of,
+    pieces_described,
+)
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.rule import draw
 
@@ -60,7 +69,9 @@ def test_each_piece_acts_in_its_own_stretch_of_the_draw(make_spec: Any) -> None:
     assert [(d.candidate, d.code) for d in seen.values()] == [
         (CHEAP, "predicted"), (MIDDLE, "assigned"), (DEAR, "reference"), (DEAR, "mixed"),
     ]  # fmt: skip
-    told = [[d.evidence[name] for name in ("piece", "share", "tradeoff", "guard", "mix")] for d in seen.values()]
+    told = [
+        [d.evidence[name] for name in ("piece", "share", "tradeoff", "guard", "mix")] for d in seen.values()
+    ]
     assert told == [
         [0, 0.25, 100.0, 0.05, 0.75], [1, 0.25, None, None, 0.75], [2, 0.25, 0.0, 0.0, 0.75],
         [None, None, None, None, 0.75],
@@ -124,7 +135,12 @@ def test_what_is_covered_is_what_the_point_decides_and_not_the_table(make_spec: 
 def test_no_draw_where_chance_decides_nothing(make_spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
     monkeypatch.setattr(chooser, "draw", lambda key: drawn.append(key) or 0.0)
-    for point in ((Assign((0, 1, 2)),), (Assign((2, 2, 2), 0.5),), (Follow(0.0, 0.0, 0.5),), (Follow(100.0, 0.05),)):
+    for point in (
+        (Assign((0, 1, 2)),),
+        (Assign((2, 2, 2), 0.5),),
+        (Follow(0.0, 0.0, 0.5),),
+        (Follow(100.0, 0.05),),
+    ):
         made(make_spec, point).decide(SEEN, suite="maths")
     made(make_spec).decide(UNSEEN)
     made(make_spec, (Assign((0, 0, 0), 0.5),)).decide(SEEN, allowed=[CHEAP, MIDDLE])
@@ -144,7 +160,9 @@ def test_no_draw_where_chance_decides_nothing(make_spec: Any, monkeypatch: pytes
 ])  # fmt: skip
 def test_constraints_bind_every_piece(make_spec: Any, asked: dict[str, Any], by_key: list[Any]) -> None:
     policy = made(make_spec)
-    assert [outcome(policy, suite="maths", key=key, **asked) for key in (FIRST, SECOND, THIRD, REST)] == by_key
+    assert [
+        outcome(policy, suite="maths", key=key, **asked) for key in (FIRST, SECOND, THIRD, REST)
+    ] == by_key
 
 
 def test_who_is_assigned_serves_where_the_constraints_exclude_the_reference(make_spec: Any) -> None:
@@ -152,17 +170,25 @@ def test_who_is_assigned_serves_where_the_constraints_exclude_the_reference(make
     asked = {"suite": "maths", "allowed": [CHEAP, MIDDLE]}
     assert {outcome(policy, key=str(k), **asked) for k in range(20)} == {(MIDDLE, "assigned")}
     barred = policy.decide(SEEN, suite="maths", allowed=[CHEAP, DEAR])
-    assert barred.reason == "the reference: the constraints exclude the candidate that the policy assigns this suite to"
+    assert (
+        barred.reason
+        == "the reference: the constraints exclude the candidate that the policy assigns this suite to"
+    )
 
 
 def test_chance_moves_no_conversation(make_spec: Any) -> None:
     """cheap is what the first piece picks, middle the second: whoever serves stays at every draw."""
     policy = made(make_spec)
     for previous in (CHEAP, MIDDLE):
-        said = {outcome(policy, suite="maths", key=key, previous=previous) for key in (FIRST, SECOND, THIRD, REST)}
+        said = {
+            outcome(policy, suite="maths", key=key, previous=previous) for key in (FIRST, SECOND, THIRD, REST)
+        }
         assert said == {(previous, "kept")}
     assert "still beats the reference" in policy.decide(SEEN, suite="maths", previous=CHEAP, key=REST).reason
-    assert "still has this suite assigned" in policy.decide(SEEN, suite="maths", previous=MIDDLE, key=REST).reason
+    assert (
+        "still has this suite assigned"
+        in policy.decide(SEEN, suite="maths", previous=MIDDLE, key=REST).reason
+    )
     alone = made(make_spec, (Assign((2, 1, 1), 0.25),))
     assert outcome(alone, suite="maths", key=REST, previous=MIDDLE) == (MIDDLE, "kept")
     assert outcome(alone, suite="maths", key=REST, previous=CHEAP) == (DEAR, "mixed")
@@ -274,8 +300,12 @@ def test_a_policy_of_pieces_survives_its_artifact_and_its_pickle(make_spec: Any,
         assert copied.decide(SEEN, suite="maths", key=key) == decision == again
 
 
-@pytest.mark.parametrize("point", [(Follow(100.0, 0.05, 1.0),), (Follow(5.0, 0.02, 0.5),), (Follow(0.0, 1.0, 0.0),)])
-def test_a_policy_that_older_readers_can_read_is_written_for_them(make_spec: Any, tmp_path: Path, point: Point) -> None:
+@pytest.mark.parametrize(
+    "point", [(Follow(100.0, 0.05, 1.0),), (Follow(5.0, 0.02, 0.5),), (Follow(0.0, 1.0, 0.0),)]
+)
+def test_a_policy_that_older_readers_can_read_is_written_for_them(
+    make_spec: Any, tmp_path: Path, point: Point
+) -> None:
     save_policy(made(make_spec, point), tmp_path / "new")
     value = json.loads((tmp_path / "new" / "policy.json").read_text())
     assert (value["schema_version"], value["points"]) == (1, {"default": list(point[0])})
@@ -290,7 +320,9 @@ def test_the_self_test_draws_every_piece(make_spec: Any) -> None:
             drawn = {bisect_right(ends, draw(case["key"])) for case in cases(spec) if case["point"] == name}
             assert drawn == set(range(len(point) + 1))
     plain = [case["key"] for case in cases(make_spec())]
-    assert plain == [f"golden-{index}" for index in range(21)]  # as in every artifact before there were pieces
+    assert plain == [
+        f"golden-{index}" for index in range(21)
+    ]  # as in every artifact before there were pieces
 
 
 def edit(artifact: Path, **changes: Any) -> None:
@@ -401,7 +433,9 @@ def test_points_are_in_the_form_of_their_version(artifact: Path, version: int, p
 
 def test_a_version_that_is_not_known_asks_for_a_newer_router_lab(artifact: Path) -> None:
     edit(artifact, schema_version=4)
-    with pytest.raises(PolicyError, match=r"schema_version 4 .*\(1, 2, 3\); a newer artifact needs a newer router_lab"):
+    with pytest.raises(
+        PolicyError, match=r"schema_version 4 .*\(1, 2, 3\); a newer artifact needs a newer router_lab"
+    ):
         load_policy(artifact, verify="off")
 
 

@@ -51,7 +51,10 @@ def signed(make_random: Any, tmp_path: Path, keys: tuple[bytes, str]) -> Path:
 def test_a_signed_release_loads_by_folder_and_by_revision(signed: Path, keys: tuple[bytes, str]) -> None:
     policy = load_policy(signed, verify="signature", public_key=keys[1])
     [directory] = [entry for entry in signed.iterdir() if entry.is_dir()]
-    assert load_policy(directory, verify="signature", public_key=bytes.fromhex(keys[1])).revision == policy.revision
+    assert (
+        load_policy(directory, verify="signature", public_key=bytes.fromhex(keys[1])).revision
+        == policy.revision
+    )
     assert load_policy(signed).revision == policy.revision
 
 
@@ -63,10 +66,19 @@ def test_keys_come_in_several_forms(keys: tuple[bytes, str], tmp_path: Path) -> 
     )
     (tmp_path / "key.pub").write_text(keys[1] + "\n")
     (tmp_path / "key.pem").write_bytes(keys[0])
-    for form in (keys[1], bytes.fromhex(keys[1]), pem, pem.decode(), tmp_path / "key.pub", load_public_key(keys[1])):
+    for form in (
+        keys[1],
+        bytes.fromhex(keys[1]),
+        pem,
+        pem.decode(),
+        tmp_path / "key.pub",
+        load_public_key(keys[1]),
+    ):
         assert fingerprint(form) == fingerprint(keys[1])
     release = Release("p", "champion", 1, "0" * 64)
-    assert build_release(release, tmp_path / "key.pem") == build_release(release, keys[0])  # Ed25519 is deterministic
+    assert build_release(release, tmp_path / "key.pem") == build_release(
+        release, keys[0]
+    )  # Ed25519 is deterministic
     for wrong in ("zz" * 32, b"short", pem.replace(b"M", b"N"), tmp_path / "absent", 7, keys[0]):
         with pytest.raises(PolicyError, match="public key"):
             load_public_key(wrong)
@@ -74,7 +86,9 @@ def test_keys_come_in_several_forms(keys: tuple[bytes, str], tmp_path: Path) -> 
         build_release(release, b"not a key")
 
 
-@pytest.mark.parametrize("fault", ["unsigned", "other key", "edited", "swapped signature", "missing", "not base64"])
+@pytest.mark.parametrize(
+    "fault", ["unsigned", "other key", "edited", "swapped signature", "missing", "not base64"]
+)
 def test_what_is_not_signed_by_this_key_is_refused(signed: Path, keys: tuple[bytes, str], fault: str) -> None:
     path = signed / "RELEASE.json"
     value = json.loads(path.read_bytes())
@@ -85,7 +99,9 @@ def test_what_is_not_signed_by_this_key_is_refused(signed: Path, keys: tuple[byt
     elif fault == "edited":
         value["release"]["number"] = 4
     elif fault == "swapped signature":
-        value["signature"] = json.loads(build_release(Release("p", "champion", 3, "1" * 64), keys[0]))["signature"]
+        value["signature"] = json.loads(build_release(Release("p", "champion", 3, "1" * 64), keys[0]))[
+            "signature"
+        ]
     elif fault == "not base64":
         value["signature"] = "§"
     path.write_text(json.dumps(value))
@@ -112,7 +128,14 @@ def test_a_signature_covers_the_artifact_through_its_revision(
     {"verdict": "great"}, {"alias": ""}, {"name": 7},
 ])  # fmt: skip
 def test_a_release_has_rules(release: dict[str, Any]) -> None:
-    good = {"name": "p", "alias": "champion", "number": 3, "revision": "0" * 64, "parent": None, "verdict": "pass"}
+    good = {
+        "name": "p",
+        "alias": "champion",
+        "number": 3,
+        "revision": "0" * 64,
+        "parent": None,
+        "verdict": "pass",
+    }
     assert parse_release(json.dumps({"release": good, "signature": None}).encode())[0].number == 3
     with pytest.raises(PolicyError, match=r"RELEASE\.json"):
         parse_release(json.dumps({"release": good | release, "signature": None}).encode())
@@ -134,7 +157,9 @@ def test_a_store_demands_the_signature_on_every_update_and_restart(
     again = PolicyStore(signed, default=Candidate("d"), state=state, verify="signature", public_key=keys[1])
     assert again.recover()
     assert again.policy.revision == revision
-    stranger = PolicyStore(signed, default=Candidate("d"), state=state, verify="signature", public_key=keygen()[1])
+    stranger = PolicyStore(
+        signed, default=Candidate("d"), state=state, verify="signature", public_key=keygen()[1]
+    )
     assert not stranger.recover()
     # An older release, rightly signed, is refused all the same.
     older = save_revision(Policy(make_random(seed=5)), signed)
@@ -175,11 +200,15 @@ def counted_key() -> tuple[bytes, str]:
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
     key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     return pem, key.public_key().public_bytes_raw().hex()
 
 
-@pytest.mark.parametrize(("data", "release"), [(FIRST, RELEASE_3), (SECOND, RELEASE_3._replace(expires=LATER))])
+@pytest.mark.parametrize(
+    ("data", "release"), [(FIRST, RELEASE_3), (SECOND, RELEASE_3._replace(expires=LATER))]
+)
 def test_both_forms_are_written_and_read_to_the_byte(data: bytes, release: Release) -> None:
     private, public = counted_key()
     assert build_release(release, private) == data
@@ -223,7 +252,9 @@ def test_an_expired_release_is_refused_unless_it_served_before(make_random: Any,
     release = Release("random", "champion", 3, load_policy(path).revision or "", None, "pass", LATER)
     (tmp_path / "RELEASE.json").write_bytes(build_release(release))
     assert load_policy(tmp_path, clock=lambda: LATER - 1).revision == release.revision
-    with pytest.raises(PolicyError, match="release 3 of 'random' expired on 2026-12-22T12:00:01Z; publish it again"):
+    with pytest.raises(
+        PolicyError, match="release 3 of 'random' expired on 2026-12-22T12:00:01Z; publish it again"
+    ):
         load_policy(tmp_path, clock=lambda: LATER)
     opened = open_artifact(tmp_path, accept_expired=True, clock=lambda: LATER)
     assert (opened.release, opened.signer) == (release, None)
@@ -242,7 +273,9 @@ def test_name_and_alias_are_bound(signed: Path, keys: tuple[bytes, str], by: str
         for how in ({}, {"public_key": keys[1]}, {"verify": "off"}):
             with pytest.raises(PolicyError) as caught:
                 load_policy(path, **expected, **how)  # type: ignore[arg-type]
-            assert "random" in str(caught.value) and all(repr(word) in str(caught.value) for word in expected.values())
+            assert "random" in str(caught.value) and all(
+                repr(word) in str(caught.value) for word in expected.values()
+            )
 
 
 def test_a_release_signed_for_another_policy_is_refused_though_nothing_is_expected(
@@ -253,9 +286,13 @@ def test_a_release_signed_for_another_policy_is_refused_though_nothing_is_expect
     release = Release("toy-experiment", "scratch", 9, load_policy(path).revision or "", None, "fail")
     (tmp_path / "RELEASE.json").write_bytes(build_release(release, keys[0]))
     for how in ({}, {"public_key": keys[1]}, {"name": "toy-experiment", "alias": "scratch"}):
-        with pytest.raises(PolicyError, match=r"named 'random', and RELEASE\.json publishes 'toy-experiment'"):
+        with pytest.raises(
+            PolicyError, match=r"named 'random', and RELEASE\.json publishes 'toy-experiment'"
+        ):
             load_policy(tmp_path, **how)  # type: ignore[arg-type]
-    with pytest.raises(PolicyError, match="publishes 'toy-experiment' as 'scratch', and this loader expects 'random'"):
+    with pytest.raises(
+        PolicyError, match="publishes 'toy-experiment' as 'scratch', and this loader expects 'random'"
+    ):
         load_policy(tmp_path, public_key=keys[1], name="random")
 
 
@@ -318,6 +355,8 @@ def test_a_renamed_revision_is_missed_by_name(signed: Path) -> None:
         load_policy(signed)
 
 
-def test_the_policy_a_test_saves_elsewhere_is_not_taken_for_the_published_one(signed: Path, make_random: Any) -> None:
+def test_the_policy_a_test_saves_elsewhere_is_not_taken_for_the_published_one(
+    signed: Path, make_random: Any
+) -> None:
     save_policy(Policy(make_random(seed=3)), signed / ("f" * 16))
     assert load_policy(signed).revision != load_policy(signed / ("f" * 16)).revision

@@ -23,7 +23,9 @@ HOSTILE = [
 
 
 @given(
-    TEXTS | st.sampled_from(HOSTILE), st.sampled_from([None, "a", "b", "?"]), st.sampled_from([None, "cheap", "half"])
+    TEXTS | st.sampled_from(HOSTILE),
+    st.sampled_from([None, "a", "b", "?"]),
+    st.sampled_from([None, "cheap", "half"]),
 )
 def test_any_text_gets_a_known_candidate(
     random_policy: Policy, text: str, suite: str | None, point: str | None
@@ -89,7 +91,9 @@ def test_bounds_that_can_be_met_are_met(random_policy: Policy, text: str, most: 
 
 
 @given(st.lists(st.sampled_from(range(5)), min_size=1, max_size=5, unique=True), TEXTS)
-def test_only_allowed_candidates_serve_or_fall_back(random_policy: Policy, columns: list[int], text: str) -> None:
+def test_only_allowed_candidates_serve_or_fall_back(
+    random_policy: Policy, columns: list[int], text: str
+) -> None:
     policy = random_policy
     allowed = {policy.candidates[column] for column in columns}
     decision = policy.decide(text, allowed=allowed, point="half")

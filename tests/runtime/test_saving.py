@@ -49,7 +49,10 @@ for name, run in save.items():
 
 def test_after_kill_9_at_any_step_the_next_save_succeeds(artifact: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(artifact), str(tmp_path / "at")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", KILLED, str(artifact), str(tmp_path / "at")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     lines = [line.split() for line in done.stdout.splitlines()]
     assert len(lines) == 18 and all(line[3] == "True" for line in lines)
@@ -71,7 +74,9 @@ def test_after_a_full_disk_nothing_is_left_and_the_next_save_succeeds(
     assert load_policy(save_revision(policy, tmp_path)).revision
 
 
-def test_what_earlier_versions_left_half_written_is_completed(make_random: Any, artifact: Path, tmp_path: Path) -> None:
+def test_what_earlier_versions_left_half_written_is_completed(
+    make_random: Any, artifact: Path, tmp_path: Path
+) -> None:
     policy = Policy(make_random())
     half = tmp_path / str(load_policy(artifact).revision)[:16]
     half.mkdir()
@@ -84,7 +89,9 @@ def test_what_earlier_versions_left_half_written_is_completed(make_random: Any, 
 
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "weights.npy.bak", "policy.json/", "MANIFEST.json", "link"])
-def test_a_folder_with_anything_else_in_it_is_refused_and_kept(make_random: Any, tmp_path: Path, foreign: str) -> None:
+def test_a_folder_with_anything_else_in_it_is_refused_and_kept(
+    make_random: Any, tmp_path: Path, foreign: str
+) -> None:
     target = tmp_path / "policy"
     (target / foreign).mkdir(parents=True) if foreign.endswith("/") else target.mkdir()
     if foreign == "link":
@@ -133,7 +140,9 @@ for n in range(20):
 """
 
 
-def test_two_fits_that_save_the_same_at_once_both_succeed(artifact: Path, tmp_path: Path, at_once: Any) -> None:
+def test_two_fits_that_save_the_same_at_once_both_succeed(
+    artifact: Path, tmp_path: Path, at_once: Any
+) -> None:
     for n in range(20):
         (tmp_path / "at" / f"half{n}").mkdir(parents=True)
         (tmp_path / "at" / f"half{n}" / "policy.json").write_bytes(b"torn")
@@ -185,7 +194,9 @@ def test_an_unfinished_file_that_another_cleans_up_is_written_again(
     assert sorted(refused) == sorted(LARGEST)
 
 
-def test_what_is_gone_since_it_was_listed_occupies_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_gone_since_it_was_listed_occupies_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listed = [tmp_path / ".router-lab-0123456789abcdef.tmp", tmp_path / PARTS[0]]
     monkeypatch.setattr(Path, "iterdir", lambda self: iter(listed))
     assert folders.is_unfinished(tmp_path, LARGEST, MANIFEST)

@@ -40,7 +40,10 @@ def empty(tmp_path: Path) -> PolicyStore:
 
 def test_a_point_that_the_policy_does_not_have_means_its_default_point_and_is_said(tiny: PolicyStore) -> None:
     decision = tiny.decide(SEEN, point="thrifty")
-    assert (decision.candidate, decision.code) == (CHEAP, "predicted")  # as at `default`; `never` gives the reference
+    assert (decision.candidate, decision.code) == (
+        CHEAP,
+        "predicted",
+    )  # as at `default`; `never` gives the reference
     assert decision.unknown_point == decision.evidence["unknown_point"] == "thrifty"
     assert "point 'thrifty' is not in this policy, so its default point decides" in decision.reason
     known = tiny.decide(SEEN, point="never")
@@ -61,7 +64,9 @@ def test_the_known_of_those_allowed_are_chosen_among(tiny: PolicyStore) -> None:
 @pytest.mark.parametrize("loaded", [True, False])
 def test_allowed_is_never_passed_over(tiny: PolicyStore, empty: PolicyStore, loaded: bool) -> None:
     store = tiny if loaded else empty
-    decision = store.decide(SEEN, allowed=(pair for pair in [("stranger", "high"), ("other", None)]), point="x")
+    decision = store.decide(
+        SEEN, allowed=(pair for pair in [("stranger", "high"), ("other", None)]), point="x"
+    )
     assert (decision.candidate, decision.code) == (STRANGER, "outside")
     assert decision.fallbacks == (("other", None),)
     assert decision.next("unavailable").candidate == ("other", None)
@@ -85,7 +90,9 @@ def test_a_set_has_no_first_and_every_process_takes_the_same(empty: PolicyStore)
 
 
 def test_no_prediction_is_no_bound_that_is_met(empty: PolicyStore) -> None:
-    decision = empty.decide(SEEN, max_cost_usd=0.5, min_quality=0.1, tiers=("batch",), suite="x", previous=DEFAULT)
+    decision = empty.decide(
+        SEEN, max_cost_usd=0.5, min_quality=0.1, tiers=("batch",), suite="x", previous=DEFAULT
+    )
     assert (decision.candidate, decision.code) == (DEFAULT, "default")
     assert decision.unmet == ("tiers", "min_quality", "max_cost_usd")
     assert "nothing is predicted of it, so max_cost_usd cannot be shown to be met" in decision.reason
@@ -93,7 +100,9 @@ def test_no_prediction_is_no_bound_that_is_met(empty: PolicyStore) -> None:
 
 
 def test_what_the_code_knows_of_its_default_is_kept_to(tmp_path: Path) -> None:
-    profile = Profile(DEFAULT, {"api": "openai_chat", "arguments": {"model": "d"}}, Prices(1, 2, tiers={"batch": 0.5}))
+    profile = Profile(
+        DEFAULT, {"api": "openai_chat", "arguments": {"model": "d"}}, Prices(1, 2, tiers={"batch": 0.5})
+    )
     store = PolicyStore(tmp_path, default=profile)
     decision = store.decide("x", tiers=("batch",), allowed=[STRANGER, DEFAULT])
     assert (decision.candidate, decision.tier, decision.unmet) == (DEFAULT, "batch", ())
@@ -119,7 +128,9 @@ def test_a_policy_without_what_is_required_is_not_swapped_in(
     assert PolicyStore(path, default=DEFAULT, requires={"points": ["never"], "candidates": {DEAR}}).check()
 
 
-def test_a_challenger_must_have_what_the_champion_requires(policy: Policy, make_random: Any, tmp_path: Path) -> None:
+def test_a_challenger_must_have_what_the_champion_requires(
+    policy: Policy, make_random: Any, tmp_path: Path
+) -> None:
     path, rival_path = save_policy(policy, tmp_path / "a"), save_policy(Policy(make_random()), tmp_path / "b")
     seen: list[Any] = []
     rival = PolicyStore(rival_path, default=DEFAULT)
@@ -130,7 +141,9 @@ def test_a_challenger_must_have_what_the_champion_requires(policy: Policy, make_
     assert {store.decide(SEEN, key=str(n)).revision for n in range(40)} == {store.policy.revision}
     assert not seen
     late = PolicyStore(rival_path, default=DEFAULT)
-    store = PolicyStore(path, default=DEFAULT, challenger=Challenger(late, canary=0.5), requires={"points": ["never"]})
+    store = PolicyStore(
+        path, default=DEFAULT, challenger=Challenger(late, canary=0.5), requires={"points": ["never"]}
+    )
     assert not late.check()
     assert "lacks what this store requires: point 'never'" in str(late.status.last_refusal)
 
@@ -215,7 +228,9 @@ def test_whatever_a_policy_may_not_know_is_answered(stores: list[PolicyStore], a
         decision = store.decide(**({"prompt": SEEN} | given))
         assert isinstance(decision.reason, str) and decision.to_dict()
         if "allowed" in asked and not hasattr(asked["allowed"], "__next__"):
-            assert decision.candidate in [tuple(map(str, pair)) if pair[1] else pair for pair in asked["allowed"]]
+            assert decision.candidate in [
+                tuple(map(str, pair)) if pair[1] else pair for pair in asked["allowed"]
+            ]
 
 
 @pytest.mark.parametrize(("asked", "said"), [
@@ -289,7 +304,14 @@ def test_requests_in_flight_live_through_swaps(make_spec: Any, make_random: Any,
     now = [paths[0]]
     rival = PolicyStore(lambda: now[0], default=DEFAULT)
     store = PolicyStore(lambda: now[0], default=DEFAULT, challenger=Challenger(rival, canary=0.3))
-    allowed = [None, [CHEAP], [("m00", None), STRANGER], [STRANGER], [DEFAULT, STRANGER], [DEAR, ("m01", None)]]
+    allowed = [
+        None,
+        [CHEAP],
+        [("m00", None), STRANGER],
+        [STRANGER],
+        [DEFAULT, STRANGER],
+        [DEAR, ("m01", None)],
+    ]
     points, suites = [None, "never", "thrifty", "half", "cheap"], [None, "maths", "a", "c", "nobody's"]
     wrong: list[Any] = []
     codes: list[set[str]] = [set() for _ in range(8)]

@@ -105,8 +105,12 @@ def test_the_last_good_policy_survives_a_restart(two: tuple[Policy, Policy], tmp
     assert store.decide("hello").revision == revision
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"current": "../../etc", "previous": null, "release": 1}', b"{"])
-def test_a_damaged_state_is_reported_and_left(two: tuple[Policy, Policy], tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b'{"current": "../../etc", "previous": null, "release": 1}', b"{"]
+)
+def test_a_damaged_state_is_reported_and_left(
+    two: tuple[Policy, Policy], tmp_path: Path, data: bytes
+) -> None:
     folder, state = tmp_path / "p", tmp_path / "state"
     state.mkdir()
     (state / "state.json").write_bytes(data)
@@ -152,7 +156,9 @@ def test_rollback_in_one_call(two: tuple[Policy, Policy], tmp_path: Path, kept: 
     assert store.decide("x").revision == second
 
 
-def test_a_source_may_be_a_callable_or_a_symlink_and_may_fail(two: tuple[Policy, Policy], tmp_path: Path) -> None:
+def test_a_source_may_be_a_callable_or_a_symlink_and_may_fail(
+    two: tuple[Policy, Policy], tmp_path: Path
+) -> None:
     one, other = save_policy(two[0], tmp_path / "one"), save_policy(two[1], tmp_path / "other")
     current = tmp_path / "current"
     current.symlink_to(one)
@@ -272,7 +278,9 @@ def swap_while_deciding(
         target = folder / f"try-{number}"
         shutil.copytree(source, target)
         if number % 2 == 0:
-            path = target / rng.choice(["policy.json", "weights.npy", "MANIFEST.json", "golden.jsonl", "buckets.npy"])
+            path = target / rng.choice(
+                ["policy.json", "weights.npy", "MANIFEST.json", "golden.jsonl", "buckets.npy"]
+            )
             data = path.read_bytes()
             at = rng.randrange(len(data))
             path.write_bytes(data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :])

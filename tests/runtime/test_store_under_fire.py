@@ -79,7 +79,9 @@ def test_verdicts_can_be_asked_for(make: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["torn", "missing", "a folder", "intact"])
-def test_an_older_release_is_refused_whatever_became_of_the_state(make: Any, tmp_path: Path, harm: str) -> None:
+def test_an_older_release_is_refused_whatever_became_of_the_state(
+    make: Any, tmp_path: Path, harm: str
+) -> None:
     folder, state = tmp_path / "p", tmp_path / "state"
     newest = publish(folder, make(7), 7)
     assert PolicyStore(folder, default=DEFAULT, state=state).check()
@@ -239,7 +241,9 @@ def test_a_hung_source_holds_up_nothing(make: Any, tmp_path: Path) -> None:
     assert store.check() and store.status.release == 3
 
 
-@pytest.mark.parametrize("fault", [SystemExit(3), asyncio.CancelledError(), KeyboardInterrupt(), GeneratorExit()])
+@pytest.mark.parametrize(
+    "fault", [SystemExit(3), asyncio.CancelledError(), KeyboardInterrupt(), GeneratorExit()]
+)
 def test_nothing_that_a_source_or_a_callback_raises_ends_the_looking(
     make: Any, tmp_path: Path, fault: BaseException
 ) -> None:
@@ -258,7 +262,10 @@ def test_nothing_that_a_source_or_a_callback_raises_ends_the_looking(
 
     with PolicyStore(source, default=DEFAULT, interval_s=0.01, on_refused=on_refused) as store:
         assert told.wait(20)
-        assert type(fault).__name__ in str(store.status.last_refusal) and store.status.interrupted_since is not None
+        assert (
+            type(fault).__name__ in str(store.status.last_refusal)
+            and store.status.interrupted_since is not None
+        )
         ready.set()
         for _ in range(2_000):
             if (served(store), store.status.interrupted_since) == (revision, None):
@@ -308,7 +315,11 @@ def test_status_says_since_when_the_source_fails(make: Any, tmp_path: Path) -> N
     publish(tmp_path, make(1), 1)
     now[0] = 200.0
     assert store.check()
-    assert (store.status.interrupted_since, store.status.last_success, store.status.origin) == (None, 200.0, "source")
+    assert (store.status.interrupted_since, store.status.last_success, store.status.origin) == (
+        None,
+        200.0,
+        "source",
+    )
 
 
 def test_what_was_written_in_place_within_a_stamp_is_seen(make: Any, tmp_path: Path) -> None:
@@ -332,7 +343,9 @@ def test_a_release_whose_revision_comes_later_is_taken_then(make: Any, tmp_path:
     assert store.check() and served(store) == revision
 
 
-def test_an_expired_release_serves_on_and_through_a_restart_and_is_taken_by_nobody(make: Any, tmp_path: Path) -> None:
+def test_an_expired_release_serves_on_and_through_a_restart_and_is_taken_by_nobody(
+    make: Any, tmp_path: Path
+) -> None:
     folder, state, now = tmp_path / "p", tmp_path / "state", [1000.0]
     revision = publish(folder, make(1), 1, expires=2000.0)
     store = PolicyStore(folder, default=DEFAULT, state=state, clock=lambda: now[0])
@@ -370,7 +383,9 @@ def test_a_callback_may_ask_for_anything(make: Any, tmp_path: Path) -> None:
 def test_hosts_say_what_they_took_and_refused(make: Any, tmp_path: Path) -> None:
     folder, acks = tmp_path / "p", tmp_path / "acks"
     first = publish(folder, make(1), 1)
-    stores = [PolicyStore(folder, default=DEFAULT, ack=acks / f"{host}.json", clock=lambda: 5.0) for host in "ab"]
+    stores = [
+        PolicyStore(folder, default=DEFAULT, ack=acks / f"{host}.json", clock=lambda: 5.0) for host in "ab"
+    ]
     assert [store.check() for store in stores] == [True, True]
     publish(folder, make(2), 2, alias="scratch")
     stores[1].check()
@@ -615,8 +630,12 @@ def test_a_store_that_asks_for_no_key_goes_on_from_a_signed_state(make: Any, tmp
     assert not store.check() and "release 4 is not newer than 6" in str(store.status.last_refusal)
 
 
-@pytest.mark.parametrize("wrong", [{"release": 2**53}, {"release": 10**30}, {"name": ""}, {"alias": "\ud800"}])
-def test_a_state_that_no_release_can_have_made_is_damaged(make: Any, tmp_path: Path, wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"release": 2**53}, {"release": 10**30}, {"name": ""}, {"alias": "\ud800"}]
+)
+def test_a_state_that_no_release_can_have_made_is_damaged(
+    make: Any, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
     folder, state = tmp_path / "p", tmp_path / "state"
     publish(folder, make(1), 1)
     assert PolicyStore(folder, default=DEFAULT, state=state).check()
@@ -642,7 +661,9 @@ def test_a_release_that_expires_while_it_serves_is_told_once(make: Any, tmp_path
     now, told = [1_000.0], list[str]()
     folder = tmp_path / "p"
     revision = publish(folder, make(1), 1, expires=2_000.0)
-    store = PolicyStore(folder, default=DEFAULT, clock=lambda: now[0], on_refused=lambda e: told.append(str(e)))
+    store = PolicyStore(
+        folder, default=DEFAULT, clock=lambda: now[0], on_refused=lambda e: told.append(str(e))
+    )
     assert store.check() and not store.check() and told == []
     now[0] = 2_000.0
     for _ in range(3):
@@ -653,7 +674,9 @@ def test_a_release_that_expires_while_it_serves_is_told_once(make: Any, tmp_path
     assert store.check() and store.status.expires == 3_000.0
 
 
-def test_stores_of_two_aliases_that_share_a_state_folder_keep_each_their_own(make: Any, tmp_path: Path) -> None:
+def test_stores_of_two_aliases_that_share_a_state_folder_keep_each_their_own(
+    make: Any, tmp_path: Path
+) -> None:
     """Whichever kept last is there after a restart; the other starts from its source, and takes no number for its."""
     state, folders = tmp_path / "state", [tmp_path / "a", tmp_path / "b"]
     publish(folders[0], make(1), 900, alias="champion")

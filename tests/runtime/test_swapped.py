@@ -61,7 +61,9 @@ def test_a_point_that_went_with_the_swap_means_the_default_point(swapped: Policy
         assert "point 'never' is not in this policy" in decision.reason
 
 
-def test_an_allowed_candidate_that_went_with_the_swap_still_serves_and_nobody_else(swapped: PolicyStore) -> None:
+def test_an_allowed_candidate_that_went_with_the_swap_still_serves_and_nobody_else(
+    swapped: PolicyStore,
+) -> None:
     for allowed in ([DEAR], [DEAR, STRANGER], (pair for pair in [("dear", None)])):
         decision = swapped.decide(TEXT, allowed=allowed, point="never", suite="maths")
         assert (decision.candidate, decision.code) == (DEAR, "outside")
@@ -86,12 +88,16 @@ def test_the_canary_is_asked_what_it_does_not_know(
     store.check()
     served = [store.decide(TEXT, key=str(number), **asked) for number in range(60)]
     by = [decision.revision for decision in served]
-    assert 15 <= by.count(revisions[1]) == 60 - by.count(revisions[0]) <= 45  # 30 expected; ±15 is four deviations
+    assert (
+        15 <= by.count(revisions[1]) == 60 - by.count(revisions[0]) <= 45
+    )  # 30 expected; ±15 is four deviations
     if "allowed" in asked:
         assert {decision.candidate for decision in served} <= {CHEAP, DEAR}
 
 
-def test_the_shadow_is_told_of_requests_that_it_does_not_know(policy: Policy, other: Policy, tmp_path: Path) -> None:
+def test_the_shadow_is_told_of_requests_that_it_does_not_know(
+    policy: Policy, other: Policy, tmp_path: Path
+) -> None:
     """A comparison that drops the requests of which the rival lacks something would be of other requests."""
     told: list[tuple[Decision, Decision]] = []
     publish(tmp_path / "champion", policy, 1)
@@ -125,19 +131,25 @@ def test_what_is_required_and_missing_is_named_and_the_policy_before_goes_on(
     folder = tmp_path / "policies"
     first = publish(folder, policy, 1)
     requires = {"points": ["never"], "candidates": [("dear", None), CHEAP], "suites": ["maths"]}
-    store = PolicyStore(folder, default=DEFAULT, state=tmp_path / "state", on_refused=told.append, requires=requires)
+    store = PolicyStore(
+        folder, default=DEFAULT, state=tmp_path / "state", on_refused=told.append, requires=requires
+    )
     assert store.check()
     publish(folder, other, 2)
     assert not store.check()
     said = "point 'never', candidate dear, candidate cheap @ low, suite 'maths'"
-    assert f"lacks what this store requires: {said}; publish one that has it" in str(store.status.last_refusal)
+    assert f"lacks what this store requires: {said}; publish one that has it" in str(
+        store.status.last_refusal
+    )
     assert [str(error) for error in told] == [store.status.last_refusal]
     assert (store.decide(TEXT, point="never").candidate, store.decide(TEXT).revision) == (DEAR, first)
     third = publish(folder, policy, 3)  # the same policy, released again: nothing was spoilt by the refusal
     assert store.check() and store.decide(TEXT).revision == third == first
 
 
-def test_a_served_policy_and_its_decisions_cross_to_a_process_that_was_spawned(policy: Policy, tmp_path: Path) -> None:
+def test_a_served_policy_and_its_decisions_cross_to_a_process_that_was_spawned(
+    policy: Policy, tmp_path: Path
+) -> None:
     publish(tmp_path, policy, 1)
     store = PolicyStore(tmp_path, default=DEFAULT)
     assert store.check()

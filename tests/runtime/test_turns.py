@@ -143,8 +143,13 @@ print(turns.TURN.acquire(blocking=False))
 
 def test_an_exception_at_any_moment_leaves_the_turn_to_others(root: Path) -> None:
     """As a Ctrl-C that a service catches; in a process of its own, whose threads may die of it anywhere."""
-    program, policy = STOPPED % str(Path(turns.__file__).parents[2]), root / "tests" / "golden" / "v1" / "identity"
-    done = subprocess.run([sys.executable, "-c", program, str(policy)], capture_output=True, text=True, timeout=100)
+    program, policy = (
+        STOPPED % str(Path(turns.__file__).parents[2]),
+        root / "tests" / "golden" / "v1" / "identity",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(policy)], capture_output=True, text=True, timeout=100
+    )
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
@@ -174,5 +179,7 @@ def test_an_interpreter_that_ends_among_deciding_threads_ends(root: Path) -> Non
     """Its daemon threads are left where they are, perhaps in the middle of a decision."""
     policy = root / "tests" / "golden" / "v1" / "identity"
     program = ENDING % (str(root), str(Path(turns.__file__).parents[2]))
-    done = subprocess.run([sys.executable, "-c", program, str(policy)], capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(policy)], capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 0 and done.stdout.strip(), done.stderr

@@ -74,7 +74,9 @@ def test_what_a_vector_adds_by_hand(policy: Policy) -> None:
 )
 def test_what_is_not_finite_counts_as_missing(policy: Policy, missing: Any) -> None:
     assert policy.decide(SEEN, vector=missing) == policy.decide(SEEN)
-    assert policy.decide(SEEN, vector=missing).vector_missing and policy.decide(SEEN).evidence["vector_missing"]
+    assert (
+        policy.decide(SEEN, vector=missing).vector_missing and policy.decide(SEEN).evidence["vector_missing"]
+    )
     assert (policy.shares([SEEN], vectors=[missing]) == policy.shares([SEEN])).all()
 
 
@@ -101,7 +103,9 @@ def test_what_can_never_be_a_vector_is_refused(policy: Policy, wrong: Any, messa
 def test_a_policy_without_vectors_takes_none(make_spec: Any) -> None:
     plain = Policy(make_spec())
     assert plain.vector_length is None and not plain.decide(SEEN).vector_missing
-    with pytest.raises(PolicyError, match=r"decide: vector was given, but this policy was fitted without vectors"):
+    with pytest.raises(
+        PolicyError, match=r"decide: vector was given, but this policy was fitted without vectors"
+    ):
         plain.decide(SEEN, vector=[1.0, 2.0])
     with pytest.raises(PolicyError, match=r"predict: vectors was given"):
         plain.predict([SEEN], None, [None])
@@ -120,10 +124,16 @@ def test_a_vector_without_words_is_covered(policy: Policy) -> None:
     assert policy.decide("", suite="triage", vector=(math.nan, 10.0)).code == "table"
     # Words that were never seen are not made good by a vector.
     assert policy.decide("zyx wvu", suite="triage", vector=(3.0, 10.0)).code == "table"
-    assert policy.predictions(["", "", SEEN], None, [None, (3.0, 10.0), None]).coverage.tolist() == [0.0, 1.0, 1.0]
+    assert policy.predictions(["", "", SEEN], None, [None, (3.0, 10.0), None]).coverage.tolist() == [
+        0.0,
+        1.0,
+        1.0,
+    ]
 
 
-@given(st.text(max_size=80), st.lists(NUMBERS, min_size=5, max_size=5), st.sampled_from([None, "a", "nowhere"]))
+@given(
+    st.text(max_size=80), st.lists(NUMBERS, min_size=5, max_size=5), st.sampled_from([None, "a", "nowhere"])
+)
 def test_no_text_and_no_vector_of_the_right_length_raises(
     make_random: Any, text: str, vector: list[Any], suite: str | None
 ) -> None:
@@ -219,7 +229,9 @@ def test_a_store_passes_vectors_to_those_that_take_them(make_random: Any, tmp_pa
     store = PolicyStore(lambda: now[0], default=Candidate("m00"))
     vector = (9.0, -9.0, 9.0, -9.0)
     assert store.decide("a b", vector=vector).code == "default"
-    assert store.check() and store.decide("a b", vector=vector) == load_policy(taking).decide("a b", vector=vector)
+    assert store.check() and store.decide("a b", vector=vector) == load_policy(taking).decide(
+        "a b", vector=vector
+    )
     rival = PolicyStore(plain, default=Candidate("m00"))
     rival.check()
     canary = PolicyStore(taking, default=Candidate("m00"), challenger=Challenger(rival, canary=1.0))

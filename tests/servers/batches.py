@@ -43,7 +43,11 @@ class BatchLoopback(Loopback):
             answer = json.loads(reply.body)
             if shape == "openai":
                 lines.append(
-                    {"custom_id": name, "error": None, "response": {"status_code": reply.status, "body": answer}}
+                    {
+                        "custom_id": name,
+                        "error": None,
+                        "response": {"status_code": reply.status, "body": answer},
+                    }
                 )
             else:
                 lines.append({"custom_id": name, "result": {"type": "succeeded", "message": answer}})
@@ -89,7 +93,13 @@ def _handler(server: BatchLoopback) -> type[BaseHTTPRequestHandler]:
                 parts = BytesParser(policy=HTTP).parsebytes(head + raw).iter_parts()
                 content = next(part for part in parts if part.get_filename() is not None)
                 name = server.upload(content.get_payload(decode=True))
-                about = {"bytes": 1, "created_at": 1, "filename": "x", "purpose": "batch", "status": "processed"}
+                about = {
+                    "bytes": 1,
+                    "created_at": 1,
+                    "filename": "x",
+                    "purpose": "batch",
+                    "status": "processed",
+                }
                 self.send({"id": name, "object": "file", **about})
             elif path.endswith("/messages/batches"):
                 asked = [(r["custom_id"], "/v1/messages", r["params"]) for r in json.loads(raw)["requests"]]

@@ -51,7 +51,9 @@ def echo(n: int = 12, word: str = "say", marks: str = "", turns: int = 1, judge:
 '''
 
 
-def write_project(folder: Path, sweep: dict[str, Any], suites: dict[str, Any] | None = None, **files: Any) -> Path:
+def write_project(
+    folder: Path, sweep: dict[str, Any], suites: dict[str, Any] | None = None, **files: Any
+) -> Path:
     """Write task, suites.yaml, efforts.yaml, prices.yaml and sweep.yaml into `folder`; returns the sweep file."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tasks.py").write_text(textwrap.dedent(TASK))
@@ -76,5 +78,12 @@ def write_project(folder: Path, sweep: dict[str, Any], suites: dict[str, Any] | 
 def price(input: float, output: float, **more: Any) -> list[dict[str, Any]]:
     """One entry of prices.yaml that holds since ever."""
     return [
-        {"starts": "2020-01-01", "input": input, "output": output, "source": "test", "checked": "2020-01-01", **more}
+        {
+            "starts": "2020-01-01",
+            "input": input,
+            "output": output,
+            "source": "test",
+            "checked": "2020-01-01",
+            **more,
+        }
     ]

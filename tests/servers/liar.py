@@ -72,7 +72,11 @@ class Liar:
 
     def books(self) -> list[dict[str, str]]:
         """Of each request: `sample` (model/number), and `usd` that it really cost."""
-        return [json.loads(line) for line in self._books.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [
+            json.loads(line)
+            for line in self._books.read_text().splitlines(keepends=True)
+            if line.endswith("\n")
+        ]
 
     def billed(self) -> Decimal:
         """Dollars of all that it computed."""
@@ -112,9 +116,17 @@ def _serve(address: Path, books: Path, delay: float) -> None:
             elif lie == "empty":
                 answer["choices"] = []
             elif lie in ("error-200", "429", "retry-after"):
-                answer = {"error": {"message": "Not now", "type": "rate_limit_error", "code": None, "param": None}}
+                answer = {
+                    "error": {"message": "Not now", "type": "rate_limit_error", "code": None, "param": None}
+                }
             data = b"<html>Sign in</html>" if lie == "page-200" else json.dumps(answer).encode()
-            length = len(data) + {"short": -40, "long": 4000, "drip": 10**9, "endless": 10**9, "reset": 0}.get(lie, 0)
+            length = len(data) + {
+                "short": -40,
+                "long": 4000,
+                "drip": 10**9,
+                "endless": 10**9,
+                "reset": 0,
+            }.get(lie, 0)
             self.send_response(429 if lie in ("429", "retry-after") else 200)
             self.send_header("Content-Type", "text/html" if lie == "page-200" else "application/json")
             self.send_header("Content-Length", str(length))

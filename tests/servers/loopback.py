@@ -56,7 +56,9 @@ class Loopback:
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients are killed on purpose
 
     def __enter__(self) -> Loopback:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,7 +79,9 @@ class Loopback:
         """(model, body) requests by their number, to find what was sent twice."""
         return Counter(json.dumps(request["body"], sort_keys=True) for request in self.requests)
 
-    def respond(self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> wires.Reply:
+    def respond(
+        self, path: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
+    ) -> wires.Reply:
         """What the server does with one request; with `[[leak]]` it complains and quotes all that it was sent."""
         wire = wires.for_path(path)
         prompt = wire.prompt(body)

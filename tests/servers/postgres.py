@@ -36,7 +36,18 @@ def postgres() -> Iterator[str]:
     try:
         if owner:
             shutil.chown(folder, "postgres", "postgres")
-        make = ["initdb", "--pgdata", str(folder), "--username", "lab", "--auth", "trust", "--no-sync", "-E", "UTF8"]
+        make = [
+            "initdb",
+            "--pgdata",
+            str(folder),
+            "--username",
+            "lab",
+            "--auth",
+            "trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        ]
         serve = ["postgres", "-D", str(folder), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
         run(programs, make, folder, owner)
         with subprocess.Popen(
@@ -44,7 +55,9 @@ def postgres() -> Iterator[str]:
         ) as server:
             try:
                 wait = ["pg_isready", "-h", "127.0.0.1", "-p", str(port), "-t", "60", "-q"]
-                while subprocess.run([str(programs / wait[0]), *wait[1:]], cwd=folder, check=False).returncode:
+                while subprocess.run(
+                    [str(programs / wait[0]), *wait[1:]], cwd=folder, check=False
+                ).returncode:
                     assert server.poll() is None, "PostgreSQL did not start"
                 yield f"postgresql://lab@127.0.0.1:{port}/postgres"
             finally:
@@ -56,6 +69,11 @@ def postgres() -> Iterator[str]:
 
 def run(programs: Path, command: list[str], folder: Path, owner: dict[str, object]) -> None:
     done = subprocess.run(
-        [str(programs / command[0]), *command[1:]], cwd=folder, capture_output=True, text=True, check=False, **owner
+        [str(programs / command[0]), *command[1:]],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        **owner,
     )
     assert done.returncode == 0, done.stderr

@@ -32,11 +32,17 @@ PLAIN = dict(zip(RIGHT, zip(RIGHT.values(), (9, 3, 1), strict=True), strict=True
 
 @contextmanager
 def race_servers(
-    folder: Path, samples: int, delay: float = 0.0, grid: Mapping[str, tuple[float, float]] = PLAIN, **sweep: Any
+    folder: Path,
+    samples: int,
+    delay: float = 0.0,
+    grid: Mapping[str, tuple[float, float]] = PLAIN,
+    **sweep: Any,
 ) -> Iterator[tuple[Path, list[Loopback]]]:
     """The sweep file and the running servers, one a model; the better a model, the dearer."""
     with ExitStack() as stack:
-        servers = [stack.enter_context(Loopback(answer=answers(share), delay=delay)) for share, _ in grid.values()]
+        servers = [
+            stack.enter_context(Loopback(answer=answers(share), delay=delay)) for share, _ in grid.values()
+        ]
         models = [
             {"model": f"openai-api/local/{name}", "base_url": server.url, "max_connections": 2}
             for name, server in zip(grid, servers, strict=True)

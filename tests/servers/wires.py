@@ -49,11 +49,17 @@ class _Base:
             "500": (500, "api_error", "Internal server error"),
             "529": (529, "overloaded_error", "Overloaded"),
             "down": (503, "api_error", "Service unavailable"),
-            "overflow": (400, "invalid_request_error", "prompt is too long: maximum context length is 10 tokens"),
+            "overflow": (
+                400,
+                "invalid_request_error",
+                "prompt is too long: maximum context length is 10 tokens",
+            ),
             "badkey": (401, "authentication_error", "invalid api key"),
         }[kind]
         return Reply(
-            self.error(status, name, message), status, {"Content-Type": "application/json", "Retry-After": "0"}
+            self.error(status, name, message),
+            status,
+            {"Content-Type": "application/json", "Retry-After": "0"},
         )
 
 
@@ -92,7 +98,12 @@ class Chat(_Base):
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": reason}
         return _json(
-            {**head, "object": "chat.completion", "choices": [choice], **({"usage": counts} if counts else {})}
+            {
+                **head,
+                "object": "chat.completion",
+                "choices": [choice],
+                **({"usage": counts} if counts else {}),
+            }
         )
 
     def error(self, status: int, kind: str, message: str) -> bytes:
@@ -113,7 +124,13 @@ class Responses(Chat):
             if refused
             else {"type": "output_text", "text": text, "annotations": []}
         )
-        message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+        message = {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [part],
+        }
         counts = (
             None
             if usage is None
@@ -151,10 +168,21 @@ class Messages(_Base):
                 "output_tokens": usage.output,
             }
         )
-        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "stop_sequence": None}
+        message = {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": body["model"],
+            "stop_sequence": None,
+        }
         if not body.get("stream"):
             return _json(
-                {**message, "content": [{"type": "text", "text": text}], "stop_reason": reason, "usage": counts}
+                {
+                    **message,
+                    "content": [{"type": "text", "text": text}],
+                    "stop_reason": reason,
+                    "usage": counts,
+                }
             )
         start = {**message, "content": [], "stop_reason": None, "usage": {**counts, "output_tokens": 1}}
         delta = {"stop_reason": reason, "stop_sequence": None}
@@ -181,7 +209,8 @@ def _json(value: Any) -> Reply:
 
 def _events(events: Iterable[dict[str, Any]], done: bool = False) -> Reply:
     lines = [
-        (f"event: {event['type']}\n" if "type" in event else "") + f"data: {json.dumps(event)}\n\n" for event in events
+        (f"event: {event['type']}\n" if "type" in event else "") + f"data: {json.dumps(event)}\n\n"
+        for event in events
     ]
     if done:
         lines.append("data: [DONE]\n\n")

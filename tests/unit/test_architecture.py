@@ -24,7 +24,11 @@ ORDER = (*dict.fromkeys((*OUTCOME_COLUMNS, *CALL_COLUMNS, *TEXT, *NUMBERS, *FLAG
 def columns_table() -> str:
     rows = ["| column | in | cells | meaning |", "|---|---|---|---|"]
     for column in ORDER:
-        tables = [name for name, known in (("outcomes", OUTCOME_COLUMNS), ("calls", CALL_COLUMNS)) if column in known]
+        tables = [
+            name
+            for name, known in (("outcomes", OUTCOME_COLUMNS), ("calls", CALL_COLUMNS))
+            if column in known
+        ]
         cells = "text" if column in TEXT else "true, false" if column in FLAGS else "number"
         needed = ", needed" if column in REQUIRED else ""
         rows.append(
@@ -45,9 +49,16 @@ def test_files_that_the_page_names_are_there() -> None:
     for name in named:
         assert any(
             (folder / name).exists()
-            for folder in (ROOT, ROOT / "router_lab", ROOT / "router_lab" / "fit", ROOT / "router_lab" / "metrics")
+            for folder in (
+                ROOT,
+                ROOT / "router_lab",
+                ROOT / "router_lab" / "fit",
+                ROOT / "router_lab" / "metrics",
+            )
         ), name
 
 
 if __name__ == "__main__":
-    PAGE.write_text(BLOCK.sub(lambda found: found[1] + columns_table() + found[3], PAGE.read_text(encoding="utf-8")))
+    PAGE.write_text(
+        BLOCK.sub(lambda found: found[1] + columns_table() + found[3], PAGE.read_text(encoding="utf-8"))
+    )

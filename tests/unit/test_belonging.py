@@ -50,7 +50,9 @@ def world() -> tuple[Policy, pd.DataFrame]:
 def test_a_raw_table_is_as_good_as_a_validated_one(use: str, world: tuple[Policy, pd.DataFrame]) -> None:
     """What `fit_policy` takes: no `effort`, no `epoch`, no `status`, no `group`, in any order."""
     _, table = world
-    raw = table[["suite", "sample_id", "model", "quality", "cost_usd", "prompt"]].sample(frac=1, random_state=0)
+    raw = table[["suite", "sample_id", "model", "quality", "cost_usd", "prompt"]].sample(
+        frac=1, random_state=0
+    )
     fitted = fit_policy(Recipe.model_validate({"name": "test", "rule": {"margin": 0.05}}), raw)
     settled = validate_outcomes(raw)
     assert USES[use](fitted, raw) == USES[use](fitted, settled)
@@ -78,7 +80,9 @@ def test_unrelated_models_are_named_and_not_the_fit(use: str, world: tuple[Polic
 @pytest.mark.parametrize("use", UNRELATED)
 def test_another_effort_is_another_candidate(use: str, world: tuple[Policy, pd.DataFrame]) -> None:
     policy, table = world
-    with pytest.raises(InputError, match=r"they hold large @ high, small @ high\. .*model and effort written alike"):
+    with pytest.raises(
+        InputError, match=r"they hold large @ high, small @ high\. .*model and effort written alike"
+    ):
         USES[use](policy, table.assign(effort="high"))
 
 
@@ -86,14 +90,18 @@ def test_another_effort_is_another_candidate(use: str, world: tuple[Policy, pd.D
 def test_a_reference_that_was_not_run_is_named(use: str, world: tuple[Policy, pd.DataFrame]) -> None:
     policy, table = world
     assert policy.reference == Candidate("large")
-    with pytest.raises(InputError, match=r"no scored row of large, the reference of policy 'test'.*they hold small"):
+    with pytest.raises(
+        InputError, match=r"no scored row of large, the reference of policy 'test'.*they hold small"
+    ):
         USES[use](policy, table[table["model"] == "small"])
 
 
 @pytest.mark.parametrize("use", UNRELATED)
 def test_no_suite_in_common_is_said(use: str, world: tuple[Policy, pd.DataFrame]) -> None:
     policy, table = world
-    with pytest.raises(InputError, match=r"no suite of the outcomes \(poems\) is one of policy 'test' \(mixed\)"):
+    with pytest.raises(
+        InputError, match=r"no suite of the outcomes \(poems\) is one of policy 'test' \(mixed\)"
+    ):
         USES[use](policy, table.assign(suite="poems"))
 
 
@@ -105,24 +113,35 @@ def test_rows_that_were_not_scored_are_no_rows(world: tuple[Policy, pd.DataFrame
 
 def test_what_is_partly_there_is_scored_with_a_warning(world: tuple[Policy, pd.DataFrame]) -> None:
     policy, table = world
-    with pytest.warns(RouterLabWarning, match="hold no row of small of policy 'test'; samples that it sends there are"):
+    with pytest.warns(
+        RouterLabWarning, match="hold no row of small of policy 'test'; samples that it sends there are"
+    ):
         assert replay(policy, table[table["model"] == "large"]).skipped > 0
     both = validate_outcomes(pd.concat([table, table.assign(suite="poems")], ignore_index=True))
-    with pytest.warns(RouterLabWarning, match=r"400 of 800 rows are of suites that .* does not know \(poems\)"):
+    with pytest.warns(
+        RouterLabWarning, match=r"400 of 800 rows are of suites that .* does not know \(poems\)"
+    ):
         replay(policy, both)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         replay(policy, table)
 
 
-def test_fresh_rows_without_an_outcome_are_not_the_fault_of_the_fit(world: tuple[Policy, pd.DataFrame]) -> None:
+def test_fresh_rows_without_an_outcome_are_not_the_fault_of_the_fit(
+    world: tuple[Policy, pd.DataFrame],
+) -> None:
     """Rows that the fit has used were run; of those that it has not, only another candidate was."""
     policy, table = world
     fresh = {key for key, seen in zip(table["sample_id"], _used(policy, table), strict=True) if not seen}
-    other = table.assign(model=table["model"].where(~table["sample_id"].isin(fresh), "other-" + table["model"]))
+    other = table.assign(
+        model=table["model"].where(~table["sample_id"].isin(fresh), "other-" + table["model"])
+    )
     report = run_gates(policy, other, GATES)
     assert report.verdict == "inconclusive" and report.n == 0
-    assert report.results[0].reason == "no row that the fit has not used was scored for a candidate of the policy"
+    assert (
+        report.results[0].reason
+        == "no row that the fit has not used was scored for a candidate of the policy"
+    )
 
 
 def _used(policy: Policy, table: pd.DataFrame) -> list[bool]:
@@ -143,8 +162,13 @@ def test_every_command_says_so_in_one_line(
     monkeypatch.chdir(tmp_path)
     policy, table = world
     path = save_revision(policy, tmp_path / "p")
-    outcomes = write_outcomes(validate_outcomes(table.assign(model=table["model"] + "-2")), tmp_path / "o.parquet")
+    outcomes = write_outcomes(
+        validate_outcomes(table.assign(model=table["model"] + "-2")), tmp_path / "o.parquet"
+    )
     done = CliRunner().invoke(cli, command.format(p=path, o=outcomes).split())
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert done.exit_code == 1 and len(errors) == 1
-    assert "no scored row of any candidate of policy 'test' (large, small); they hold large-2, small-2" in errors[0]
+    assert (
+        "no scored row of any candidate of policy 'test' (large, small); they hold large-2, small-2"
+        in errors[0]
+    )

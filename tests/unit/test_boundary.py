@@ -50,7 +50,12 @@ def stand_in(monkeypatch, boundary, tmp_path, script):
 def test_without_anything_that_holds_it_is_refused_with_what_to_do(unheld):
     chosen = unheld.choose(None)
     assert (chosen.kind, chosen.box) == ("guard", None)
-    for word in ("`bwrap`) is not installed", "apt install bubblewrap", "ROUTER_LAB_CODE_GUARD=yes", "sandbox: docker"):
+    for word in (
+        "`bwrap`) is not installed",
+        "apt install bubblewrap",
+        "ROUTER_LAB_CODE_GUARD=yes",
+        "sandbox: docker",
+    ):
         assert word in chosen.refuse
 
 
@@ -85,7 +90,9 @@ def test_bubblewrap_that_may_not_make_namespaces_is_no_boundary_and_says_why(bou
 
 def test_bubblewrap_that_does_not_hold_is_found_out(boundary, monkeypatch, tmp_path):
     runs = 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"\n'
-    assert "sees more than a Python" in stand_in(monkeypatch, boundary, tmp_path, "[ $1 = --help ] && exit 0\n" + runs)
+    assert "sees more than a Python" in stand_in(
+        monkeypatch, boundary, tmp_path, "[ $1 = --help ] && exit 0\n" + runs
+    )
 
 
 def test_a_task_is_refused_when_it_is_made_unless_somebody_asks_about_each_candidate(unheld):
@@ -125,7 +132,9 @@ def tampered(root, tmp_path):
     header, first, *rest = gzip.decompress(path.read_bytes()).splitlines()
     changed = json.dumps(json.loads(first) | {"content": "import os\ndef f(x):\n    return os.environ"})
     path.write_bytes(gzip.compress(b"\n".join([header, changed.encode(), *rest]) + b"\n"))
-    lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder)}" for p in folder.rglob("*.gz")]
+    lines = [
+        f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder)}" for p in folder.rglob("*.gz")
+    ]
     (folder / "SHA256SUMS").write_text("\n".join(sorted(lines)) + "\n")
     return folder
 
@@ -134,7 +143,9 @@ def test_a_recording_that_was_changed_is_trusted_by_nobody(root, boundary, monke
     shipped = importlib.import_module("shipped")
     folder = tampered(root, tmp_path)
     monkeypatch.setattr(shipped, "RECORDINGS", folder)
-    assert shipped.shipped.__wrapped__("code").files == {}  # its list says so, but the list is not the one that ships
+    assert (
+        shipped.shipped.__wrapped__("code").files == {}
+    )  # its list says so, but the list is not the one that ships
     shutil.copy(root / "datasets/recorded/SHA256SUMS", folder)
     assert len(shipped.shipped.__wrapped__("code").files) == 7
 
@@ -217,7 +228,12 @@ def test_agents_read_documents_of_their_sample_and_no_file(root):
     agent = importlib.import_module("agent")
     try:
         desk = agent.Desk({"note.txt": "inside"}, [], ["total"])
-        for asked in ("/etc/hostname", "../datasets/agent/data.jsonl", "~/.ssh/id_rsa", "note.txt/../data.jsonl"):
+        for asked in (
+            "/etc/hostname",
+            "../datasets/agent/data.jsonl",
+            "~/.ssh/id_rsa",
+            "note.txt/../data.jsonl",
+        ):
             for verb in ("READ", "REPAIR"):
                 desk.step(f"{verb} {asked}")
         assert set(desk.seen) <= {"inside"}

@@ -51,7 +51,10 @@ def test_gate_and_replay_bound_a_mix_alike(mix: float) -> None:
     assert found.estimate("quality_difference").error == pytest.approx(error)
     gate = Gate(metric="quality", against="reference", margin=0.05, confidence=0.9)
     report = run_gates(policy, outcomes, [gate], today=TODAY)
-    low, high = (found.estimate("quality_difference").low(0.9), found.estimate("quality_difference").high(0.9))
+    low, high = (
+        found.estimate("quality_difference").low(0.9),
+        found.estimate("quality_difference").high(0.9),
+    )
     assert (report.results[0].low, report.results[0].high) == pytest.approx((low, high))
     assert report.smallest_margin == pytest.approx(-0.03 * mix - low)
 
@@ -70,7 +73,9 @@ def test_a_suite_among_several_fails_only_beyond_their_correction() -> None:
     gate = {"metric": "quality", "against": "reference", "margin": margin, "confidence": 0.9}
     policy = always(0, certificate={"verdict": "inconclusive"})
     alone = run_gates(policy, outcomes, [Gate.model_validate(gate | {"suite": "a"})], today=TODAY).results[0]
-    among = run_gates(policy, outcomes, [Gate.model_validate(gate | {"suite": "each"})], today=TODAY).results[0]
+    among = run_gates(policy, outcomes, [Gate.model_validate(gate | {"suite": "each"})], today=TODAY).results[
+        0
+    ]
     assert (alone.verdict, among.verdict) == ("fail", "inconclusive")
     assert "after correcting for 2 suites" in among.reason
 
@@ -111,7 +116,13 @@ def test_a_margin_with_power_is_wider_by_its_quantile() -> None:
 
 def test_a_replay_beside_its_mix_and_its_candidates() -> None:
     """Everything to cheap at $.001; a quarter of it at random costs .75 * .01 + .25 * .001, and .675 of .01 more."""
-    mix = {"model": "cheap", "effort": "low", "probability": 0.25, "quality_difference": None, "savings": None}
+    mix = {
+        "model": "cheap",
+        "effort": "low",
+        "probability": 0.25,
+        "quality_difference": None,
+        "savings": None,
+    }
     found = replay(always(0, certificate={"verdict": "pass", "random_mix": mix}), world())
     assert found.estimate("savings_over_mix").value == pytest.approx(0.675)
     cheap, dear = found.fixed

@@ -51,13 +51,17 @@ def outcomes() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def policy(outcomes: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Policy:
     recipe = Recipe.model_validate({"name": "forged", "rule": {"margin": 0.2}, "holdout": 0.3})
-    return load_policy(save_revision(fit_policy(recipe, outcomes, diagnostics=True), tmp_path_factory.mktemp("p")))
+    return load_policy(
+        save_revision(fit_policy(recipe, outcomes, diagnostics=True), tmp_path_factory.mktemp("p"))
+    )
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Where anything lies in a certificate; of a list, and of the suites, the first."""
     yield at
-    items = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
+    items = list(
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, part in items[:1] if isinstance(value, list) or at == ("suites",) else items:
         yield from places(part, (*at, key))
 
@@ -81,7 +85,9 @@ def read_out(policy: Policy, outcomes: pd.DataFrame) -> None:
     assert "forged" in told[0] and json.dumps(_as_json(policy)) and "margin" in promised(policy)
 
 
-def test_whatever_lies_anywhere_in_it_is_refused_by_name_or_read_by_all(policy: Policy, outcomes: pd.DataFrame) -> None:
+def test_whatever_lies_anywhere_in_it_is_refused_by_name_or_read_by_all(
+    policy: Policy, outcomes: pd.DataFrame
+) -> None:
     good = json.loads(json.dumps(dict(policy.spec.certificate)))
     assert good["test"]["n"] > 0 and good["suites"].keys() == {"a", "b"} and good["diagnostics"]
     refused = read = 0
@@ -96,11 +102,15 @@ def test_whatever_lies_anywhere_in_it_is_refused_by_name_or_read_by_all(policy: 
                 assert str(place[0]) in str(error), (place, value)
                 continue
             read += 1
-            read_out(Policy(replace(policy.spec, certificate=certificate), revision=policy.revision), outcomes)
+            read_out(
+                Policy(replace(policy.spec, certificate=certificate), revision=policy.revision), outcomes
+            )
     assert refused > read > 200
 
 
-@pytest.mark.parametrize("place", [("quality_difference",), ("n",), ("judged",), ("fixed",), ("random_mix",), ("mix",)])
+@pytest.mark.parametrize(
+    "place", [("quality_difference",), ("n",), ("judged",), ("fixed",), ("random_mix",), ("mix",)]
+)
 def test_pages_and_gates_do_without(policy: Policy, outcomes: pd.DataFrame, place: tuple[str, ...]) -> None:
     good = json.loads(json.dumps(dict(policy.spec.certificate)))
     for value in (None, GONE, *([{}] if place[0] == "quality_difference" else [])):
@@ -149,5 +159,7 @@ def test_commands_say_it_in_a_line(policy: Policy, outcomes: pd.DataFrame, tmp_p
         assert done.exit_code == 1, arguments
         assert "certificate.json: savings.value: 'all of it' is not a number within ±1e+100" in done.output
         said = done.output.strip().splitlines()
-        assert isinstance(done.exception, SystemExit) and said[:-1] == ["writing the report …"] * (len(said) - 1)
+        assert isinstance(done.exception, SystemExit) and said[:-1] == ["writing the report …"] * (
+            len(said) - 1
+        )
     assert load_policy(folder).decide("x").candidate  # what decides needs no certificate

@@ -35,7 +35,9 @@ def model_event(
             "timestamp": "2026-03-01T10:00:00+00:00", **more}  # fmt: skip
 
 
-def sample(i: int = 1, value: Any = "C", events: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
+def sample(
+    i: int = 1, value: Any = "C", events: list[dict[str, Any]] | None = None, **more: Any
+) -> dict[str, Any]:
     made = events if events is not None else [model_event({"input_tokens": 100, "output_tokens": 10})]
     scores = {} if value is None else {"acc": {"value": value, "metadata": {"parsed": True}}}
     output = made[-1]["output"] if made else {}
@@ -43,7 +45,9 @@ def sample(i: int = 1, value: Any = "C", events: list[dict[str, Any]] | None = N
             "output": output, **more}  # fmt: skip
 
 
-def write_log(folder: Path, *samples: dict[str, Any], suite: dict[str, Any] | None = SUITE, **spec: Any) -> Path:
+def write_log(
+    folder: Path, *samples: dict[str, Any], suite: dict[str, Any] | None = SUITE, **spec: Any
+) -> Path:
     evaluation = {"task": "t", "task_id": "id", "eval_id": "e", "model": "p/m", "created": "2026-03-01T09:00:00+00:00",
                   "model_generate_config": {}, "model_args": {},
                   "metadata": {"router_lab": suite} if suite else {}, **spec}  # fmt: skip
@@ -70,7 +74,12 @@ def test_a_request_is_priced_apart_from_what_was_paid(tmp_path: Path, prices: Pa
     outcomes, calls = collect([tmp_path / "logs"], prices=prices)
     row = outcomes.iloc[0]
     assert (row.quality, row.status, row.retries, row.turns) == (0.5, "ok", 1, 1)
-    assert (row.input_tokens, row.cache_read_tokens, row.cache_write_tokens, row.output_tokens) == (100, 1000, 200, 50)
+    assert (row.input_tokens, row.cache_read_tokens, row.cache_write_tokens, row.output_tokens) == (
+        100,
+        1000,
+        200,
+        50,
+    )
     assert row.reasoning_tokens == 20
     # As a request without caching: 1300 × 2 + 50 × 10.
     assert row.cost_usd == pytest.approx((2600 + 500) / 1e6)
@@ -160,7 +169,9 @@ def test_a_score_that_is_no_quality_is_one_line(
 
 def test_a_folder_of_old_logs_is_a_suite_in_three_lines(tmp_path: Path, prices: Path) -> None:
     write_log(tmp_path / "old", sample(1, {"f1": 0.25}), sample(2, {"f1": "yes"}), suite=None, model_args={})
-    (tmp_path / "suites.yaml").write_text("mine: {logs: old, value: f1, quality: {yes: 0.75}, group: g, check: parsed}")
+    (tmp_path / "suites.yaml").write_text(
+        "mine: {logs: old, value: f1, quality: {yes: 0.75}, group: g, check: parsed}"
+    )
     (tmp_path / "suites.yaml").write_text(
         "mine:\n  logs: old\n  value: f1\n  quality: {'yes': 0.75}\n  group: g\n  check: parsed\n"
     )
@@ -202,7 +213,9 @@ def test_bad_places_are_one_line(tmp_path: Path, prices: Path) -> None:
 
 def test_a_missing_price_fails_before_samples_are_read(tmp_path: Path, prices: Path) -> None:
     write_log(tmp_path / "logs", sample(1, 1.7), model="p/unknown")
-    with pytest.raises(InputError, match="price of model 'p/unknown'; add it: router-lab prices add 'p/unknown'"):
+    with pytest.raises(
+        InputError, match="price of model 'p/unknown'; add it: router-lab prices add 'p/unknown'"
+    ):
         collect([tmp_path / "logs"], prices=prices)
 
 
@@ -228,7 +241,9 @@ def test_tables_are_priced_only_with_prices_and_long_calls_only_by_call(tmp_path
     long = [{"over_input_tokens": 120, "input": 20, "output": 100}]
     PRICES_LONG = {"p/m": [{**PRICES["p/m"][0], "long_context": long}]}
     prices.write_text(yaml.safe_dump({"models": PRICES_LONG}))
-    with pytest.raises(InputError, match=r"sample '007': 'p/m' charges long calls more .* put calls\.parquet beside"):
+    with pytest.raises(
+        InputError, match=r"sample '007': 'p/m' charges long calls more .* put calls\.parquet beside"
+    ):
         collect([table], prices=prices)
     calls = pd.DataFrame({"suite": "s", "sample_id": "007", "epoch": 1, "model": "p/m", "effort": None, "turn": [1, 2],
                           "attempt": 1, "input_tokens": [20, 130], "output_tokens": [5, 5],
@@ -263,17 +278,37 @@ def test_logged_decisions_with_outcomes_become_outcomes(tmp_path: Path) -> None:
         for i, suite in (("a", "maths"), ("b", None), ("c", "maths"))
     ]  # fmt: skip
     rows += [
-        {"kind": "outcome", "id": "a", "time": 1_780_000_001.0, "quality": 1.0, "cost_usd": 0.001, "check": True},
-        {"kind": "outcome", "id": "b", "time": 1_780_000_002.0, "quality": 0.5, "input_tokens": 10, "output_tokens": 5},
+        {
+            "kind": "outcome",
+            "id": "a",
+            "time": 1_780_000_001.0,
+            "quality": 1.0,
+            "cost_usd": 0.001,
+            "check": True,
+        },
+        {
+            "kind": "outcome",
+            "id": "b",
+            "time": 1_780_000_002.0,
+            "quality": 0.5,
+            "input_tokens": 10,
+            "output_tokens": 5,
+        },
     ]
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     outcomes, calls = collect([log])
     assert outcomes[["suite", "sample_id", "model", "effort", "prompt", "quality"]].to_numpy().tolist() == [
         ["maths", "a", "m", "low", "qa", 1.0], ["production", "b", "m", "low", "qb", 0.5],
     ]  # fmt: skip
-    assert outcomes["predicted_quality"].tolist() == [0.75, 0.75] and outcomes["revision"].tolist() == ["v", "v"]
+    assert outcomes["predicted_quality"].tolist() == [0.75, 0.75] and outcomes["revision"].tolist() == [
+        "v",
+        "v",
+    ]
     assert outcomes["started_at"].tolist()[0] == "2026-05-28T20:26:40+00:00"
-    assert outcomes.attrs["suites"] == [{"name": "maths", "check": True}, {"name": "production", "check": False}]
+    assert outcomes.attrs["suites"] == [
+        {"name": "maths", "check": True},
+        {"name": "production", "check": False},
+    ]
     assert calls.empty
     result = CliRunner().invoke(cli, ["collect", str(log), "--out", str(tmp_path / "o.parquet")])
     assert result.exit_code == 0, result.output
@@ -283,11 +318,15 @@ def test_logged_decisions_with_outcomes_become_outcomes(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
         assert collect([tmp_path / name])[0]["sample_id"].tolist() == ["a", "b"], name
     log.write_text(json.dumps(rows[0]) + "\n")
-    with pytest.raises(InputError, match=r"no decision in it has an outcome with a quality; log them: DecisionLog"):
+    with pytest.raises(
+        InputError, match=r"no decision in it has an outcome with a quality; log them: DecisionLog"
+    ):
         collect([log])
 
 
-def test_the_price_file_is_remembered_by_what_is_in_it_and_not_by_where_it_is(tmp_path: Path, prices: Path) -> None:
+def test_the_price_file_is_remembered_by_what_is_in_it_and_not_by_where_it_is(
+    tmp_path: Path, prices: Path
+) -> None:
     write_log(tmp_path / "logs", sample())
     first = collect([tmp_path / "logs"], prices=prices)[0]
     (tmp_path / "elsewhere").mkdir()

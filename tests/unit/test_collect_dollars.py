@@ -27,10 +27,14 @@ USAGE = {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
 def prices(*later: dict[str, Any], tools: dict[str, float] | None = None, **more: Any) -> PriceTable:
     first = Price(**SINCE, **{**PLAIN, **more})
     own = {name: [ToolPrice(**SINCE, per_1k_calls=fee)] for name, fee in (tools or {}).items()}
-    return PriceTable({MODEL: [first, *(Price(**{**SINCE, **row}) for row in later)]}, tools=own, default=False)
+    return PriceTable(
+        {MODEL: [first, *(Price(**{**SINCE, **row}) for row in later)]}, tools=own, default=False
+    )
 
 
-def answer(text: str = "a", usage: dict[str, Any] | None = None, content: Any = None, **more: Any) -> dict[str, Any]:
+def answer(
+    text: str = "a", usage: dict[str, Any] | None = None, content: Any = None, **more: Any
+) -> dict[str, Any]:
     message = {"role": "assistant", "content": content or text, "source": "generate"}
     return {"model": "gpt-4o", "choices": [{"message": message, "stop_reason": "stop"}], "completion": text,
             "usage": USAGE if usage is None else usage, **more}  # fmt: skip
@@ -93,7 +97,10 @@ def test_dollars_do_not_depend_on_how_a_provider_counts(
     tmp_path: Path, usage: dict[str, int], cost: float, paid: float
 ) -> None:
     got = row(log(tmp_path, sample(asked(answer(usage=usage)))), prices())
-    assert (got["cost_usd"], got["paid_usd"]) == (pytest.approx(cost, abs=1e-12), pytest.approx(paid, abs=1e-12))
+    assert (got["cost_usd"], got["paid_usd"]) == (
+        pytest.approx(cost, abs=1e-12),
+        pytest.approx(paid, abs=1e-12),
+    )
     assert (
         got["output_tokens"]
         == (cost * 1e6 - got["input_tokens"] - got["cache_read_tokens"] - got["cache_write_tokens"]) / 10
@@ -115,7 +122,9 @@ def test_fees_reasoning_and_hours_in_the_cache(tmp_path: Path) -> None:
     thought = {"input_tokens": 100, "output_tokens": 20, "reasoning_tokens": 300, "total_tokens": 420}
     # 100 × 1 + 20 × 10 + 300 × 3 = 1,200 a million, and $14 a thousand requests; two turns: twice.
     path = log(tmp_path, sample(asked(answer("b", thought)), asked(answer(usage=thought))))
-    assert row(path, prices(reasoning=3, per_1k_requests=14))["cost_usd"] == pytest.approx(2 * 0.0152, abs=1e-12)
+    assert row(path, prices(reasoning=3, per_1k_requests=14))["cost_usd"] == pytest.approx(
+        2 * 0.0152, abs=1e-12
+    )
     # 400 written for an hour, 100 for five minutes: 100 + 400 × 2 + 100 × 1.25 + 200 = 1,225.
     kept = {**USAGE, "input_tokens_cache_write": 500, "total_tokens": 620}
     told = {"response": {"usage": {"cache_creation": {"ephemeral_1h_input_tokens": 400}}}, "request": {}}
@@ -146,11 +155,15 @@ def test_each_call_has_the_price_of_its_own_day_in_utc(tmp_path: Path) -> None:
     assert outcomes.attrs["candidates"][0]["prices"]["input"] == 2
     table = tmp_path / "table.csv"
     head = "suite,sample_id,model,quality,input_tokens,output_tokens,started_at\n"
-    table.write_text(head + "".join(f"t,{i},{MODEL},1,100,20,{at}\n" for i, at in enumerate([*calls, "2026-06-01"])))
+    table.write_text(
+        head + "".join(f"t,{i},{MODEL},1,100,20,{at}\n" for i, at in enumerate([*calls, "2026-06-01"]))
+    )
     outcomes, _ = collect([table], prices=prices(doubled))
     assert [round(usd * 1e6) for usd in outcomes["cost_usd"]] == [300, 600, 600, 300, 600]
     table.write_text(head + f"t,1,{MODEL},1,100,20,yesterday\n")
-    with pytest.raises(InputError, match="`started_at` is 'yesterday'; it must be a day or a time as 2026-01-31T"):
+    with pytest.raises(
+        InputError, match="`started_at` is 'yesterday'; it must be a day or a time as 2026-01-31T"
+    ):
         collect([table], prices=prices())
 
 
@@ -164,7 +177,13 @@ def judged_by_steps() -> list[dict[str, Any]]:
 
 
 def judged_in_a_subtask() -> list[dict[str, Any]]:
-    inner = {"event": "subtask", "timestamp": "2026-05-31T12:00:00", "name": "g", "input": {}, "events": [asked(JUDGE)]}
+    inner = {
+        "event": "subtask",
+        "timestamp": "2026-05-31T12:00:00",
+        "name": "g",
+        "input": {},
+        "events": [asked(JUDGE)],
+    }
     return [step("begin", "solver"), asked(answer()), step("end", "solver"),
             step("begin", "scorer"), inner, step("end", "scorer")]  # fmt: skip
 
@@ -178,12 +197,20 @@ def judged_without_a_word() -> list[dict[str, Any]]:
 
 
 def judged_in_a_span() -> list[dict[str, Any]]:
-    span = {"event": "span_begin", "timestamp": "2026-05-31T12:00:00", "id": "x", "type": "scorer", "name": "m"}
+    span = {
+        "event": "span_begin",
+        "timestamp": "2026-05-31T12:00:00",
+        "id": "x",
+        "type": "scorer",
+        "name": "m",
+    }
     return [asked(answer()), span, asked(JUDGE, span_id="x")]
 
 
 @pytest.mark.parametrize(
-    "events", [judged_by_steps, judged_in_a_subtask, judged_without_a_word, judged_in_a_span], ids=lambda f: f.__name__
+    "events",
+    [judged_by_steps, judged_in_a_subtask, judged_without_a_word, judged_in_a_span],
+    ids=lambda f: f.__name__,
 )
 @pytest.mark.parametrize("old", [False, True], ids=["today", "transcript"])
 def test_a_judge_on_the_candidates_own_model_is_not_its_cost(tmp_path: Path, events: Any, old: bool) -> None:
@@ -269,7 +296,9 @@ def test_tools_that_cost_money_are_in_a_requests_cost(tmp_path: Path) -> None:
     found = answer("b", content=[search, search, {"type": "text", "text": "b"}])
     path = log(
         tmp_path,
-        sample(asked(found), used("tavily"), used("tavily", error={"type": "x"}), used("bash"), asked(answer())),
+        sample(
+            asked(found), used("tavily"), used("tavily", error={"type": "x"}), used("bash"), asked(answer())
+        ),
     )
     with pytest.raises(InputError, match=r"provider's paid tool `web_search` 2 times.*--tool web_search=X"):
         row(path, prices())
@@ -279,29 +308,45 @@ def test_tools_that_cost_money_are_in_a_requests_cost(tmp_path: Path) -> None:
     outcomes, calls = collect([path], prices=table)
     assert outcomes.loc[0, "cost_usd"] == pytest.approx(0.0006 + 0.02 + 0.008, abs=1e-12)
     assert outcomes.loc[0, "paid_usd"] == pytest.approx(0.0286, abs=1e-12)
-    assert json.loads(outcomes.loc[0, "tool_calls"]) == {"provider": {"web_search": 2}, "own": {"bash": 1, "tavily": 1}}
+    assert json.loads(outcomes.loc[0, "tool_calls"]) == {
+        "provider": {"web_search": 2},
+        "own": {"bash": 1, "tavily": 1},
+    }
     # Priced anew from the table, with its calls and without them.
     outcomes.to_parquet(tmp_path / "o.parquet")
-    assert collect([tmp_path / "o.parquet"], prices=table)[0].loc[0, "cost_usd"] == pytest.approx(0.0286, abs=1e-12)
+    assert collect([tmp_path / "o.parquet"], prices=table)[0].loc[0, "cost_usd"] == pytest.approx(
+        0.0286, abs=1e-12
+    )
     calls.to_parquet(tmp_path / "calls.parquet")
-    assert collect([tmp_path / "o.parquet"], prices=table)[0].loc[0, "cost_usd"] == pytest.approx(0.0286, abs=1e-12)
+    assert collect([tmp_path / "o.parquet"], prices=table)[0].loc[0, "cost_usd"] == pytest.approx(
+        0.0286, abs=1e-12
+    )
     path = log(tmp_path, sample(asked(answer()), used("web_search")))
-    with pytest.warns(RouterLabWarning, match="tool `web_search` was called 1 times by the harness and counts as free"):
+    with pytest.warns(
+        RouterLabWarning, match="tool `web_search` was called 1 times by the harness and counts as free"
+    ):
         row(path, prices())
 
 
 def test_pictures_are_priced_where_their_tokens_cost_what_others_do(tmp_path: Path) -> None:
     seen = [
-        {"role": "user", "content": [{"type": "audio", "audio": "x", "format": "wav"}, {"type": "text", "text": "?"}]}
+        {
+            "role": "user",
+            "content": [{"type": "audio", "audio": "x", "format": "wav"}, {"type": "text", "text": "?"}],
+        }
     ]
     path = log(
-        tmp_path, sample(asked(answer(), model="google/gemini-2.5-flash", input=seen)), model="google/gemini-2.5-flash"
+        tmp_path,
+        sample(asked(answer(), model="google/gemini-2.5-flash", input=seen)),
+        model="google/gemini-2.5-flash",
     )
     with pytest.raises(InputError, match="was called with input audio, for which genai-prices"):
         row(path, PriceTable.load())
     seen[0]["content"][0] = {"type": "image", "image": "x"}
     path = log(
-        tmp_path, sample(asked(answer(), model="google/gemini-2.5-flash", input=seen)), model="google/gemini-2.5-flash"
+        tmp_path,
+        sample(asked(answer(), model="google/gemini-2.5-flash", input=seen)),
+        model="google/gemini-2.5-flash",
     )
     # 100 × .3 + 20 × 2.5 = 80 a million.
     assert round(row(path, PriceTable.load())["cost_usd"] * 1e6) == 80
@@ -309,17 +354,19 @@ def test_pictures_are_priced_where_their_tokens_cost_what_others_do(tmp_path: Pa
 
 def test_tables_count_as_their_total_says_and_pay_fees(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
-    head = (
-        "suite,sample_id,model,quality,input_tokens,cache_read_tokens,output_tokens,reasoning_tokens,total_tokens,turns"
-    )
+    head = "suite,sample_id,model,quality,input_tokens,cache_read_tokens,output_tokens,reasoning_tokens,total_tokens,turns"
     # 100 + 320 × 10; 1300 (1000 of it cached, inside) + 20 × 10: a request is priced without a cache.
     lines = [f"t,1,{MODEL},1,100,0,20,300,420,1", f"t,2,{MODEL},1,1300,1000,20,0,1320,2"]
     table.write_text("\n".join([head, *lines]) + "\n")
     outcomes, _ = collect([table], prices=prices(per_1k_requests=5))
     # One request and two, at $5 a thousand.
     assert list(outcomes["cost_usd"]) == pytest.approx([0.0033 + 0.005, 0.0015 + 0.010], abs=1e-12)
-    table.write_text("\n".join([head.removesuffix(",turns"), *(line.rpartition(",")[0] for line in lines)]) + "\n")
-    with pytest.raises(InputError, match=r"sample '1': 'openai/gpt-4o' charges each request .* add a column `turns`"):
+    table.write_text(
+        "\n".join([head.removesuffix(",turns"), *(line.rpartition(",")[0] for line in lines)]) + "\n"
+    )
+    with pytest.raises(
+        InputError, match=r"sample '1': 'openai/gpt-4o' charges each request .* add a column `turns`"
+    ):
         collect([table], prices=prices(per_1k_requests=5))
     assert collect([table], prices=prices())[0].loc[0, "cost_usd"] == pytest.approx(0.0033, abs=1e-12)
 
@@ -338,7 +385,10 @@ def test_a_table_priced_anew_costs_what_its_logs_cost(tmp_path: Path) -> None:
         sample(failed, id="not at last", output={"choices": []}, **lost, **earlier),
     )
     outcomes, calls = collect([path], prices=prices())
-    assert outcomes.set_index("sample_id")["cost_usd"].dropna().round(9).to_dict() == {"plain": 3e-4, "again": 3e-4}
+    assert outcomes.set_index("sample_id")["cost_usd"].dropna().round(9).to_dict() == {
+        "plain": 3e-4,
+        "again": 3e-4,
+    }
     dear = prices(input=2, output=20)
     for beside in (True, False):
         folder = tmp_path / str(beside)
@@ -352,7 +402,9 @@ def test_a_table_priced_anew_costs_what_its_logs_cost(tmp_path: Path) -> None:
 
 def test_an_answer_that_the_provider_fell_back_for_has_the_price_of_who_gave_it(tmp_path: Path) -> None:
     """Asked at $1 and $10 a million, answered by a model at $5 and $50: 100 × 5 + 20 × 50 = $.0015, and it is said."""
-    entries = {name: [Price(**SINCE, input=n, output=10 * n)] for name, n in ((MODEL, 1), ("openai/gpt-5", 5))}
+    entries = {
+        name: [Price(**SINCE, input=n, output=10 * n)] for name, n in ((MODEL, 1), ("openai/gpt-5", 5))
+    }
     table = PriceTable(entries, default=False)
     fell = answer(fallback={"model": "gpt-4o", "fallback_model": "gpt-5", "count": 1})
     path = log(tmp_path, sample(asked(fell)))

@@ -11,9 +11,17 @@ from router_lab.runtime.errors import InputError
 FAULTS = [
     (Recipe, "name: x\nrul: 1\n", "unknown key `rul`; known: name, reference, rule"),
     (Recipe, "name: x\nrule: {margn: 0.1}\n", "unknown key `rule.margn`; known: margin, budget_usd_per_1k"),
-    (Recipe, "name: x\nrule: {margin: 0.1, min_quality: 0.5}\n", "give exactly one of margin, budget_usd_per_1k"),
+    (
+        Recipe,
+        "name: x\nrule: {margin: 0.1, min_quality: 0.5}\n",
+        "give exactly one of margin, budget_usd_per_1k",
+    ),
     (Recipe, "name: x\nrule: {margin: 3}\n", "`rule.margin` is 3: Input should be less than 1"),
-    (Recipe, "name: x\nreference: gpt\n", "`reference` is 'gpt': write `best`, or a mapping with model and effort"),
+    (
+        Recipe,
+        "name: x\nreference: gpt\n",
+        "`reference` is 'gpt': write `best`, or a mapping with model and effort",
+    ),
     (Recipe, "name: x\nholdout: 2\n", "`holdout` is 2: Input should be less than 0.9"),
     (Recipe, "reference: best\n", "key `name` is missing"),
     (Recipe, "name: a\nname: b\n", "line 2: key 'name' is written twice"),
@@ -22,17 +30,31 @@ FAULTS = [
     (Recipe, "name: x\nrule: {margin: .nan}\n", "finite"),
     (Gates, "gates: []\n", "`gates`: List should have at least 1 item"),
     (Gates, "gates: [{metric: quality}]\n", "`gates.0`: a gate needs min, max or margin"),
-    (Gates, "gates: [{metric: quality, margin: 0.02}]\n", "margin needs against: reference or against: champion"),
-    (Sweep, "name: s\nmodels: [m]\nsuites: [{suite: a, limt: 3}]\n", "unknown key `suites.0.limt`; known: suite"),
+    (
+        Gates,
+        "gates: [{metric: quality, margin: 0.02}]\n",
+        "margin needs against: reference or against: champion",
+    ),
+    (
+        Sweep,
+        "name: s\nmodels: [m]\nsuites: [{suite: a, limt: 3}]\n",
+        "unknown key `suites.0.limt`; known: suite",
+    ),
     (Sweep, "name: s\nmodels: []\nsuites: [a]\n", "`models`: List should have at least 1 item"),
     (Suite, "scorer: match\n", "give exactly one of task and logs"),
-    (Suite, "task: a.py@t\nquality: {C: 1.7}\n", "`quality.C` is 1.7: Input should be less than or equal to 1"),
+    (
+        Suite,
+        "task: a.py@t\nquality: {C: 1.7}\n",
+        "`quality.C` is 1.7: Input should be less than or equal to 1",
+    ),
     (Effort, "max_token: 5\n", "unknown key `max_token`"),
 ]
 
 
 @pytest.mark.parametrize(("model", "text", "expected"), FAULTS)
-def test_fault_is_one_line_that_says_what_to_do(tmp_path: Path, model: type, text: str, expected: str) -> None:
+def test_fault_is_one_line_that_says_what_to_do(
+    tmp_path: Path, model: type, text: str, expected: str
+) -> None:
     path = tmp_path / "file.yaml"
     path.write_text(text)
     with pytest.raises(InputError) as caught:
@@ -73,7 +95,9 @@ def test_defaults_of_a_recipe_are_the_documented_rule() -> None:
 
 def test_short_forms_of_a_sweep(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
-    path.write_text("name: s\nmodels: [a/b@c, {model: d, efforts: [low]}]\nsuites: [x, {suite: y, limit: 5}]\n")
+    path.write_text(
+        "name: s\nmodels: [a/b@c, {model: d, efforts: [low]}]\nsuites: [x, {suite: y, limit: 5}]\n"
+    )
     sweep = load(Sweep, path)
     assert [m.model for m in sweep.models] == ["a/b@c", "d"]
     assert [(s.suite, s.limit) for s in sweep.suites] == [("x", None), ("y", 5)]

@@ -213,7 +213,9 @@ def test_an_artifact_knows_the_copies_that_it_left_out() -> None:
         policy = fit_policy(RECIPE, table)
     split = table.assign(split=split_column(table)).drop_duplicates(["suite", "sample_id"])
     fresh = set(split.groupby("sample_id").filter(lambda part: (part["split"] == "test").all())["sample_id"])
-    codes = {group_code(f"suite-{s}", f"{s}-{i}") for s in (0, 1) for i in range(200) if f"x{i:04d}" not in fresh}
+    codes = {
+        group_code(f"suite-{s}", f"{s}-{i}") for s in (0, 1) for i in range(200) if f"x{i:04d}" not in fresh
+    }
     assert set(policy.spec.groups.tolist()) == codes
     assert set(unused_rows(table, policy)["sample_id"]) == fresh
     # A file of the left-out suite alone, too: nothing of the fit is in it to be joined with.
@@ -225,7 +227,9 @@ def test_an_artifact_knows_the_copies_that_it_left_out() -> None:
 def test_a_prompt_that_was_fitted_is_known_under_another_suite_and_group() -> None:
     """Where the fit had no `group`, its code is that of the prompt: later files are recognised by their prompts."""
     table = copied(100, 1)
-    policy = fit_policy(Recipe.model_validate({"name": "copies", "rule": {"margin": 0.05}, "holdout": 0}), table)
+    policy = fit_policy(
+        Recipe.model_validate({"name": "copies", "rule": {"margin": 0.05}, "holdout": 0}), table
+    )
     later = copied(130, 1, groups="later-{i}").assign(suite="elsewhere")
     assert sorted(set(unused_rows(later, policy)["sample_id"])) == [f"x{i:04d}" for i in range(100, 130)]
     with pytest.warns(RouterLabWarning, match="does not know"):
@@ -236,7 +240,9 @@ def test_a_prompt_that_was_fitted_is_known_under_another_suite_and_group() -> No
 def test_a_given_group_in_a_new_file_alone_cannot_be_recognised() -> None:
     """A policy holds no prompts: this is the limit that docs/certificate.md states."""
     named = copied(100, 1, groups="own-{i}")
-    policy = fit_policy(Recipe.model_validate({"name": "copies", "rule": {"margin": 0.05}, "holdout": 0}), named)
+    policy = fit_policy(
+        Recipe.model_validate({"name": "copies", "rule": {"margin": 0.05}, "holdout": 0}), named
+    )
     later = copied(100, 1, groups="later-{i}").assign(suite="elsewhere")
     assert len(unused_rows(later, policy)) == 200
     assert len(unused_rows(validate_outcomes(pd.concat([later, named])), policy)) == 0

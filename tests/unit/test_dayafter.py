@@ -86,7 +86,9 @@ def test_a_drift_is_named_within_the_number_that_a_quiet_report_promised(
 ) -> None:
     """The promise is four times in five; `share` of the requests are of the kind that the check counts."""
     earlier = log(999, 2000)
-    quiet = next(f for f in day_after(log(7, 400), expected_suites=SHARES, before=earlier).findings if f.name == check)
+    quiet = next(
+        f for f in day_after(log(7, 400), expected_suites=SHARES, before=earlier).findings if f.name == check
+    )
     assert quiet.within is not None and 10 < quiet.within < 5000
     n = round(quiet.within / share)
     named = [
@@ -166,7 +168,14 @@ def test_the_page_is_whole() -> None:
 
 def test_decisions_of_another_revision_are_pointed_out(tmp_path: Path) -> None:
     path = tmp_path / "decisions.jsonl"
-    row = {"kind": "decision", "time": 0.0, "tier": "standard", "reason": "", "revision": "another", **log(1, 1)[0]}
+    row = {
+        "kind": "decision",
+        "time": 0.0,
+        "tier": "standard",
+        "reason": "",
+        "revision": "another",
+        **log(1, 1)[0],
+    }
     path.write_text(json.dumps({k: v for k, v in row.items() if k != "outcome"}) + "\n")
     golden = Path(__file__).parent.parent / "golden" / "v1" / "identity"
     result = CliRunner().invoke(report, [str(path), str(golden)])
@@ -221,8 +230,12 @@ def test_an_audit_finds_masked_ids_and_says_which_requests_it_does_not_find(tmp_
     log_file = DecisionLog(tmp_path / "week.jsonl", mask=("id",))
     for n in range(40):
         log_file.outcome(log_file.write(policy.decide(f"q{n}"), id=f"user-{n}"), quality=1.0)
-    (tmp_path / "audit.csv").write_text("sample_id,quality\n" + "".join(f"user-{n},1.0\n" for n in range(0, 80, 2)))
-    answer = CliRunner().invoke(report, [str(log_file.path), str(folder), "--audit", str(tmp_path / "audit.csv")])
+    (tmp_path / "audit.csv").write_text(
+        "sample_id,quality\n" + "".join(f"user-{n},1.0\n" for n in range(0, 80, 2))
+    )
+    answer = CliRunner().invoke(
+        report, [str(log_file.path), str(folder), "--audit", str(tmp_path / "audit.csv")]
+    )
     assert "20 of 40 audited requests are no decision" in answer.stderr.replace("\n", " "), answer.output
     assert "the first 'user-40'" in answer.stderr and "user-" not in (tmp_path / "week.jsonl").read_text()
     assert "points on 20 requests" in answer.output
@@ -242,7 +255,10 @@ def test_a_suite_or_a_code_of_another_type_is_a_name(tmp_path: Path) -> None:
 
 
 def test_report_reads_rotated_parts_and_says_which(tmp_path: Path) -> None:
-    lines = [{"kind": "decision", "time": 0, "tier": "standard", "revision": "r", "reason": ""} | r for r in log(1, 60)]
+    lines = [
+        {"kind": "decision", "time": 0, "tier": "standard", "revision": "r", "reason": ""} | r
+        for r in log(1, 60)
+    ]
     outcomes = [{"kind": "outcome", "id": r["id"], **r.pop("outcome")} for r in lines]
     (tmp_path / "x.jsonl.1").write_text("".join(json.dumps(r) + "\n" for r in lines))
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(r) + "\n" for r in outcomes))

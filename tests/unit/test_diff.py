@@ -76,7 +76,10 @@ def test_a_mix_moves_only_the_share_by_which_it_changed() -> None:
 
 def test_another_candidate_and_another_reference_by_hand() -> None:
     """Draws below .3: cheap before, mid after; to .5: dear before, mid after; above: dear before, cheap after."""
-    old, new = policy({"a": "cheap", "b": "cheap"}, 0.3), policy({"a": "mid", "b": "mid"}, 0.5, reference="cheap")
+    old, new = (
+        policy({"a": "cheap", "b": "cheap"}, 0.3),
+        policy({"a": "mid", "b": "mid"}, 0.5, reference="cheap"),
+    )
     found = effect(old, new, table())
     assert found["moved"] == pytest.approx(1.0)
     assert found["moves"] == {
@@ -99,7 +102,9 @@ def test_pieces_move_where_their_stretches_differ() -> None:
     assert effect(new, new, table())["moved"] == 0
     # Sums of shares that are rounded in another way (.6 and .6000000000000001) move nobody.
     thirds = policy({}, 0.0, points={"default": (Assign((1, 0, 1), 0.2),) * 3})
-    assert effect(thirds, policy({}, 0.0, points={"default": (Assign((1, 0, 1), 0.6),)}), table())["moves"] == {}
+    assert (
+        effect(thirds, policy({}, 0.0, points={"default": (Assign((1, 0, 1), 0.6),)}), table())["moves"] == {}
+    )
 
 
 def test_diff_names_who_is_assigned() -> None:
@@ -124,7 +129,10 @@ PIECES = (Follow(0.0, 0.0, 0.25), Assign((1, 0, 2), 0.3), Assign((2, 2, 0), 0.12
 WORLDS = [
     (({"a": "cheap", "b": "mid"}, 0.3, {}), ({"a": "mid", "b": "mid"}, 0.8, {})),
     (({"a": "cheap"}, 0.9, {}), ({"a": "mid", "b": "cheap"}, 0.4, {"reference": "mid"})),
-    (({"a": "cheap", "b": "mid"}, 0.5, {"coverage": 2.0, "routes": {"a": Route(2, "pass")}}), ({"a": "mid"}, 0.5, {})),
+    (
+        ({"a": "cheap", "b": "mid"}, 0.5, {"coverage": 2.0, "routes": {"a": Route(2, "pass")}}),
+        ({"a": "mid"}, 0.5, {}),
+    ),
     (({"a": "cheap"}, 0.6, {}), ({"b": "mid"}, 0.0, {"points": {"default": PIECES}})),
     (
         ({}, 0.0, {"points": {"default": PIECES[1:]}}),
@@ -142,7 +150,9 @@ def test_it_is_what_decide_does_over_many_keys(old: Any, new: Any) -> None:
     outcomes = table(12)
     before, after = (policy(picks, mix, **more) for picks, mix, more in (old, new))
     found = effect(before, after, outcomes)
-    asked = outcomes.drop_duplicates(["suite", "sample_id"])[["suite", "prompt"]].itertuples(index=False, name=None)
+    asked = outcomes.drop_duplicates(["suite", "sample_id"])[["suite", "prompt"]].itertuples(
+        index=False, name=None
+    )
     seen: dict[str, float] = {}
     keys, rows = 300, list(asked)
     for suite, prompt in rows:
@@ -162,5 +172,7 @@ def test_diff_prints_expected_movement(tmp_path: Path) -> None:
     said = CliRunner().invoke(diff, [str(old), str(new), "--outcomes", str(path)]).output
     assert "on 60 rows that neither was fitted on, 28.0 % of requests move, one draw for both\n" in said
     assert "   28.0 %  dear → cheap: quality −50.0 points, $10.00 → $1.00 per 1,000\n" in said
-    value = json.loads(CliRunner().invoke(diff, [str(old), str(new), "--outcomes", str(path), "--json"]).stdout)
+    value = json.loads(
+        CliRunner().invoke(diff, [str(old), str(new), "--outcomes", str(path), "--json"]).stdout
+    )
     assert value["moved"] == pytest.approx(0.28) and value["pairs"][0]["share"] == pytest.approx(0.28)

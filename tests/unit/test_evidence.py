@@ -22,7 +22,10 @@ from router_lab.providers.failures import Failure, Fault, fault, of_sample, reas
 from router_lab.runtime.errors import InputError
 
 CREATED = "2026-03-01T09:00:00+00:00"
-CANCELLED = {"message": "CancelledError('Cancelled via cancel scope 7fcfe8ee8720 by <Task name=x>')", "traceback": ""}
+CANCELLED = {
+    "message": "CancelledError('Cancelled via cancel scope 7fcfe8ee8720 by <Task name=x>')",
+    "traceback": "",
+}
 BY = {"timestamp": CREATED, "author": "ana", "reason": "sandbox was broken"}
 
 
@@ -34,11 +37,19 @@ def prices(tmp_path: Path) -> Path:
     return path
 
 
-def sample(name: str, value: Any = "C", *, model: str = "p/m", stop: str = "stop", **more: Any) -> dict[str, Any]:
+def sample(
+    name: str, value: Any = "C", *, model: str = "p/m", stop: str = "stop", **more: Any
+) -> dict[str, Any]:
     """A sample of one call; `value=...` is the score by `acc`, None for no score at all."""
     choice = {"message": {"role": "assistant", "content": "x"}, "stop_reason": stop}
     output = {"model": model, "choices": [choice], "usage": {"input_tokens": 100, "output_tokens": 10}}
-    event = {"event": "model", "model": model, "input": [], "output": output, "timestamp": "2026-03-01T10:00:00+00:00"}
+    event = {
+        "event": "model",
+        "model": model,
+        "input": [],
+        "output": output,
+        "timestamp": "2026-03-01T10:00:00+00:00",
+    }
     scores = {} if value is None else {"acc": {"value": value}}
     return {"id": name, "epoch": 1, "input": f"question {name}", "scores": scores, "events": [event], "output": output,
             "uuid": f"run-{name}", **more}  # fmt: skip
@@ -48,7 +59,13 @@ def failed(name: str, message: str, call: dict[str, Any] | None = None, **more: 
     """A sample that an error ended; `call`: how Inspect records the model call that failed."""
     made = {"event": "model", "model": "p/m", "input": [], "output": {}, "timestamp": CREATED}
     event = [made | call] if call else []
-    return {**sample(name, None), "error": {"message": message, "traceback": ""}, "events": event, "output": {}, **more}
+    return {
+        **sample(name, None),
+        "error": {"message": message, "traceback": ""},
+        "events": event,
+        "output": {},
+        **more,
+    }
 
 
 def log(path: Path, *samples: dict[str, Any], status: str = "success", **more: Any) -> Path:
@@ -56,7 +73,9 @@ def log(path: Path, *samples: dict[str, Any], status: str = "success", **more: A
     spec = {"task": "qa", "task_id": "T", "eval_id": path.stem, "model": "p/m", "created": CREATED, "model_args": {},
             "scorers": [{"name": "acc"}], "model_generate_config": {}, **more.pop("spec", {})}  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"version": 2, "status": status, "eval": spec, **more, "samples": list(samples)}))
+    path.write_text(
+        json.dumps({"version": 2, "status": status, "eval": spec, **more, "samples": list(samples)})
+    )
     return path
 
 
@@ -83,7 +102,10 @@ def test_stopped_samples_are_no_evidence_whoever_stopped_them(tmp_path: Path, pr
         failed("ctrl-c", CANCELLED["message"]),
         failed("trio", "Cancelled()"),
         failed("in its screen", "RuntimeError('Sample errored: interrupted by operator')"),
-        failed("nobody knows", "RuntimeError('Sample errored: solver cancelled by an unattributed cancellation (…)')"),
+        failed(
+            "nobody knows",
+            "RuntimeError('Sample errored: solver cancelled by an unattributed cancellation (…)')",
+        ),
         sample("scored as it stood", "I", limit=by_hand),
         sample("before it was scored", None),
         sample("after a retry", "I", error_retries=[CANCELLED]),
@@ -91,20 +113,40 @@ def test_stopped_samples_are_no_evidence_whoever_stopped_them(tmp_path: Path, pr
         spec={"dataset": {"sample_ids": ["right", "ctrl-c", "never"]}, "config": {"epochs": 1}},
     )
     rows = table(tmp_path / "logs", prices)
-    stopped = ["ctrl-c", "trio", "in its screen", "nobody knows", "scored as it stood", "before it was scored"]
+    stopped = [
+        "ctrl-c",
+        "trio",
+        "in its screen",
+        "nobody knows",
+        "scored as it stood",
+        "before it was scored",
+    ]
     assert set(rows.loc[stopped, "status"]) == {"infra"} and rows.loc[stopped, "quality"].isna().all()
     assert rows.loc[stopped, "reason"].str.startswith("cancelled").all()
     assert rows.loc[["right", "after a retry"], "quality"].tolist() == [1.0, 0.0]
     never = rows.loc["never"]
-    assert (never.status, never.reason) == ("budget", "not run: the log was cancelled") and math.isnan(never.quality)
+    assert (never.status, never.reason) == ("budget", "not run: the log was cancelled") and math.isnan(
+        never.quality
+    )
     assert kinds(rows) == {"cancelled": 6, "not run": 1}
     assert "7fcfe8ee8720" not in str(rows["reason"].tolist()), "an address changes from run to run"
 
 
-def test_what_a_person_set_aside_is_left_out_and_makes_nothing_inconclusive(tmp_path: Path, prices: Path) -> None:
-    log(tmp_path / "one" / name(9), sample("a"), sample("b", "I", invalidation=BY), sample("c"), invalidated=True)
+def test_what_a_person_set_aside_is_left_out_and_makes_nothing_inconclusive(
+    tmp_path: Path, prices: Path
+) -> None:
+    log(
+        tmp_path / "one" / name(9),
+        sample("a"),
+        sample("b", "I", invalidation=BY),
+        sample("c"),
+        invalidated=True,
+    )
     rows = table(tmp_path / "one", prices)
-    assert rows.loc["b", ["status", "reason"]].tolist() == ["budget", "invalidated by ana: sandbox was broken"]
+    assert rows.loc["b", ["status", "reason"]].tolist() == [
+        "budget",
+        "invalidated by ana: sandbox was broken",
+    ]
     assert rows["quality"].mean() == 1.0 and kinds(rows) == {"invalidated": 1}
     log(tmp_path / "whole" / name(9), sample("a"), sample("b", "I"), invalidated=True)
     rows = table(tmp_path / "whole", prices)
@@ -139,7 +181,12 @@ def test_an_unscored_sample_is_not_wrong_and_no_other_scorer_speaks_for_it(
     assert rows.loc["b", ["status", "reason"]].tolist() == ["infra", f"unscored: {why}"]
     assert rows.loc[["a", "c"], "quality"].tolist() == [0.0, 0.0] and math.isnan(rows.loc["b", "quality"])
     # An epoch without a score leaves the other one.
-    log(tmp_path / "e" / name(9), sample("a", scores=both), {**sample("a", scores=scores), "epoch": 2}, spec=scorers)
+    log(
+        tmp_path / "e" / name(9),
+        sample("a", scores=both),
+        {**sample("a", scores=scores), "epoch": 2},
+        spec=scorers,
+    )
     rows = table(tmp_path / "e", prices)
     assert rows["quality"].dropna().tolist() == [0.0] and rows["epoch"].tolist() == [1, 2]
 
@@ -147,9 +194,15 @@ def test_an_unscored_sample_is_not_wrong_and_no_other_scorer_speaks_for_it(
 def test_one_scorer_judges_a_log_and_all_logs_of_a_suite(tmp_path: Path, prices: Path) -> None:
     partly = {"value": {"f1": 0.25}}, {"value": {"other": 1.0}}
     (tmp_path / "suites.yaml").write_text("qa: {logs: d, value: f1}\n")
-    log(tmp_path / "d" / name(9), sample("a", scores={"acc": partly[0]}), sample("b", scores={"acc": partly[1]}))
+    log(
+        tmp_path / "d" / name(9),
+        sample("a", scores={"acc": partly[0]}),
+        sample("b", scores={"acc": partly[1]}),
+    )
     rows = table(tmp_path / "d", prices, suites=tmp_path / "suites.yaml")
-    assert rows.loc["a", "quality"] == 0.25 and rows.loc["b", "reason"] == "unscored: scorer `acc` gave no `f1`"
+    assert (
+        rows.loc["a", "quality"] == 0.25 and rows.loc["b", "reason"] == "unscored: scorer `acc` gave no `f1`"
+    )
     # A log that declares none: the first score of the sample with the most, not of the first sample.
     full = {"acc": {"value": "I"}, "style": {"value": 1.0}}
     log(tmp_path / "n" / name(9), sample("a", scores={"style": {"value": 1.0}}), sample("b", scores=full),
@@ -157,27 +210,44 @@ def test_one_scorer_judges_a_log_and_all_logs_of_a_suite(tmp_path: Path, prices:
     assert table(tmp_path / "n", prices)["quality"].fillna(-1).tolist() == [-1, 0]
     log(tmp_path / "f" / name(9), sample("a", scores={"style": {"value": 1}}),
         spec={"scorers": [{"name": "acc"}, {"name": "style"}]})  # fmt: skip
-    with pytest.raises(InputError, match=r"no sample has a score of `acc`, the first of its scorers; .* `scorer:`"):
+    with pytest.raises(
+        InputError, match=r"no sample has a score of `acc`, the first of its scorers; .* `scorer:`"
+    ):
         table(tmp_path / "f", prices)
     log(tmp_path / "two" / name(9), sample("a"))
     other = sample("a", model="p/other", scores={"style": {"value": 1.0}})
-    log(tmp_path / "two" / name(10), other, spec={"task_id": "U", "model": "p/other", "scorers": [{"name": "style"}]})
-    with pytest.raises(InputError, match=r"suite `qa`: .* is judged by `acc`, .* is judged by `style`; .* `scorer:`"):
+    log(
+        tmp_path / "two" / name(10),
+        other,
+        spec={"task_id": "U", "model": "p/other", "scorers": [{"name": "style"}]},
+    )
+    with pytest.raises(
+        InputError, match=r"suite `qa`: .* is judged by `acc`, .* is judged by `style`; .* `scorer:`"
+    ):
         table(tmp_path / "two", prices)
     log(tmp_path / "none" / name(9), sample("a", None), sample("b", None))
     with pytest.raises(InputError, match=r"sample 'a': has no score; .*`inspect score` adds scores"):
         table(tmp_path / "none", prices)
 
 
-def test_a_retried_eval_is_one_eval_and_the_latest_evidence_of_each_sample_counts(tmp_path: Path, prices: Path) -> None:
+def test_a_retried_eval_is_one_eval_and_the_latest_evidence_of_each_sample_counts(
+    tmp_path: Path, prices: Path
+) -> None:
     folder = tmp_path / "logs"
     first = log(folder / name(9), sample("a"), failed("b", CANCELLED["message"]), status="cancelled",
                 spec={"created": "2026-03-01T09:00:00+00:00"})  # fmt: skip
-    log(folder / name(10), sample("a"), sample("b", "I", uuid="again"), spec={"created": "2026-03-01T10:00:00+00:00"})
+    log(
+        folder / name(10),
+        sample("a"),
+        sample("b", "I", uuid="again"),
+        spec={"created": "2026-03-01T10:00:00+00:00"},
+    )
     os.utime(first)  # somebody has looked into the old one since
     rows = table(folder, prices)
     assert rows["quality"].tolist() == [1.0, 0.0] and "left_out" not in rows.attrs["provenance"]
-    assert rows.attrs["provenance"]["logs_left_out"] == [{"log": name(9), "reason": f"superseded by {name(10)}"}]
+    assert rows.attrs["provenance"]["logs_left_out"] == [
+        {"log": name(9), "reason": f"superseded by {name(10)}"}
+    ]
 
     # The retry died: what the first had finished is still there, what both lack is named.
     log(folder / name(10), failed("b", CANCELLED["message"]), status="error", error={"message": "OSError('disk full')"},
@@ -217,7 +287,9 @@ def test_a_log_that_died_before_its_first_sample_is_named(tmp_path: Path, prices
     # A misnamed model has no price, and needs none: it never answered.
     log(folder / name(9), status="error", error={"message": "Error code: 404 - no such model"},
         spec={"task_id": "U", "model": "p/misnamed", "dataset": {"sample_ids": ["a"]}})  # fmt: skip
-    with pytest.raises(InputError, match=r"none of its logs holds a sample \(.*died before its first .*404 - no such"):
+    with pytest.raises(
+        InputError, match=r"none of its logs holds a sample \(.*died before its first .*404 - no such"
+    ):
         table(folder, prices)
     log(folder / name(10), sample("a"))
     rows = collect([folder], prices=prices)[0]
@@ -235,19 +307,31 @@ def test_a_log_that_died_before_its_first_sample_is_named(tmp_path: Path, prices
     assert read_outcomes(tmp_path / "o.parquet").attrs["provenance"]["logs_left_out"] == told
 
 
-def test_json_logs_count_whatever_their_names_and_a_damaged_one_stops_it(tmp_path: Path, prices: Path) -> None:
+def test_json_logs_count_whatever_their_names_and_a_damaged_one_stops_it(
+    tmp_path: Path, prices: Path
+) -> None:
     folder = tmp_path / "logs"
-    names = [name(9, "qa-p-m"), f"deep/er/{name(9, 'x')}", "renamed.json", "2026-03-01T09:00:00-00-00_a_b_c_d.json"]
+    names = [
+        name(9, "qa-p-m"),
+        f"deep/er/{name(9, 'x')}",
+        "renamed.json",
+        "2026-03-01T09:00:00-00-00_a_b_c_d.json",
+    ]
     for i, where in enumerate(names):
         log(folder / where, sample(f"s{i}"), spec={"task_id": f"T{i}"})
     for bookkeeping in ("listing.json", "logs.json", "eval-set.json", "some_data_file.json"):
         (folder / bookkeeping).write_text('{"2026_x_y.json": {"status": "success", "eval": {}}}')
-    torn = {name(11, "torn"): b'{"version": 2, "status": "success", "eval": {"task"', "torn.eval": b"PK no zip"}
+    torn = {
+        name(11, "torn"): b'{"version": 2, "status": "success", "eval": {"task"',
+        "torn.eval": b"PK no zip",
+    }
     for where, content in torn.items():
         (folder / where).write_bytes(content)
     # Never fewer rows than a user thinks: each is named until it is gone.
     for where in torn:
-        with pytest.raises(InputError, match=rf"{where}: not an Inspect log, or a damaged one: .*move it out"):
+        with pytest.raises(
+            InputError, match=rf"{where}: not an Inspect log, or a damaged one: .*move it out"
+        ):
             table(folder, prices)
         (folder / where).unlink()
     assert table(folder, prices).index.tolist() == ["s0", "s1", "s2", "s3"]
@@ -256,8 +340,16 @@ def test_json_logs_count_whatever_their_names_and_a_damaged_one_stops_it(tmp_pat
 def test_names_are_listed_as_inspect_lists_them() -> None:
     from inspect_ai.log._file import is_log_file
 
-    stamps = ("2026-01-01T00-00-00", "2026-01-01T00:00:00+00:00", "2026-01-01", "x2026-01-01T00-00-00", "26-01-01T00")
-    tried = [f"{stamp}{rest}.json" for stamp in stamps for rest in ("", "_qa", "_qa_id", "-qa", "_a_b_c", "_qa-m")]
+    stamps = (
+        "2026-01-01T00-00-00",
+        "2026-01-01T00:00:00+00:00",
+        "2026-01-01",
+        "x2026-01-01T00-00-00",
+        "26-01-01T00",
+    )
+    tried = [
+        f"{stamp}{rest}.json" for stamp in stamps for rest in ("", "_qa", "_qa_id", "-qa", "_a_b_c", "_qa-m")
+    ]
     tried += ["sweep.json", "logs.json", "eval-set.json", "a_b_c.json"]
     assert [bool(LISTED.match(one)) for one in tried] == [is_log_file(one, [".json"]) for one in tried]
     assert OPENING.match(b'{\n "version": 2') and not OPENING.match(b'{"a.eval": {"eval": 1}}')
@@ -335,7 +427,10 @@ def test_an_operators_error_is_not_the_models(tmp_path: Path, prices: Path) -> N
     }  # fmt: skip
     assert rows["quality"].mean() == pytest.approx(1 / 3)
     assert rows.loc["key", "reason"] == "Error code: 401 - invalid x-api-key"
-    assert reason_of(Failure(text="StoppedError('http://h/v1: Connection error.')")) == "http://h/v1: Connection error."
+    assert (
+        reason_of(Failure(text="StoppedError('http://h/v1: Connection error.')"))
+        == "http://h/v1: Connection error."
+    )
 
 
 TOO_LARGE = "max_tokens: 99999 > 64000, which is the maximum allowed number of output tokens for p/m"
@@ -358,7 +453,14 @@ def test_settings_that_no_request_can_have_are_the_operators(tmp_path: Path, pri
 def test_what_failed_before_any_model_was_asked_is_nobodys_answer(tmp_path: Path, prices: Path) -> None:
     """A sandbox, a setup and a solver that broke first; Inspect 0.3.285 logs these events of such samples."""
     begun = [{"event": "span_begin", "id": "i", "type": "init"}, {"event": "sample_init"}, {"event": "error"}]
-    asked = {"event": "model", "model": "p/m", "input": [], "output": {}, "timestamp": CREATED, "pending": True}
+    asked = {
+        "event": "model",
+        "model": "p/m",
+        "input": [],
+        "output": {},
+        "timestamp": CREATED,
+        "pending": True,
+    }
     log(
         tmp_path / "logs" / name(9),
         sample("right"),
@@ -387,7 +489,9 @@ def test_a_scorer_that_fails_has_not_judged_the_answer(tmp_path: Path, prices: P
     def spans(*kinds: str) -> dict[str, Any]:
         return {"events": [begun("solvers"), *answered, *map(begun, kinds), {"event": "error"}], **bug}
 
-    refusal = {"choices": [{"message": {"role": "assistant", "content": ""}, "stop_reason": "content_filter"}]}
+    refusal = {
+        "choices": [{"message": {"role": "assistant", "content": ""}, "stop_reason": "content_filter"}]
+    }
     log(
         tmp_path / "logs" / name(9),
         sample("right"),
@@ -396,7 +500,9 @@ def test_a_scorer_that_fails_has_not_judged_the_answer(tmp_path: Path, prices: P
         sample("its own", None) | spans(),
         sample("scored on its way", None) | spans("scorer"),
         sample("refused", None) | spans("scorers") | {"output": refusal},
-        sample("old", None) | bug | {"events": [*answered, {"event": "step", "action": "begin", "type": "scorer"}]},
+        sample("old", None)
+        | bug
+        | {"events": [*answered, {"event": "step", "action": "begin", "type": "scorer"}]},
     )
     rows = table(tmp_path / "logs", prices)
     assert rows["quality"].dropna().to_dict() == {
@@ -425,9 +531,19 @@ def test_an_interrupted_sweep_names_each_sample_once_and_logs_that_its_manifest_
 ) -> None:
     folder, spec = tmp_path / "logs", {"task_version": "v"}
     log(folder / name(9), sample("a"), failed("b", CANCELLED["message"]), status="cancelled", spec=spec)
-    log(folder / name(10), sample("a"), status="cancelled", spec={**spec, "created": "2026-03-01T10:00:00+00:00"})
+    log(
+        folder / name(10),
+        sample("a"),
+        status="cancelled",
+        spec={**spec, "created": "2026-03-01T10:00:00+00:00"},
+    )
     names = [name(9), name(10)]
-    manifest = {"logs": names, "planned": dict.fromkeys(names, 3), "order": {"v": ["a", "b", "c"]}, "budget_usd": 1.0}
+    manifest = {
+        "logs": names,
+        "planned": dict.fromkeys(names, 3),
+        "order": {"v": ["a", "b", "c"]},
+        "budget_usd": 1.0,
+    }
     (folder / "sweep.json").write_text(json.dumps({**manifest, "interrupted": True}))
     rows = table(folder, prices)
     assert rows["status"].to_dict() == {"a": "ok", "b": "infra", "c": "budget"}

@@ -41,7 +41,9 @@ def failing(error: BaseException) -> click.Group:
      (RuntimeError("Symlink loop from 'x'"), "Symlink loop from 'x'")],
     ids=["memory", "disk", "unicode", "end", "loop"],
 )  # fmt: skip
-def test_what_a_user_can_mend_is_one_line(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_user_can_mend_is_one_line(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = CliRunner().invoke(failing(error), ["fail"])
     assert done.exit_code == 1 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.output
     monkeypatch.setenv(TRACEBACK, "1")
@@ -90,7 +92,9 @@ def test_a_closed_pipe_changes_no_exit_status(tmp_path: Path) -> None:
         ([], 0),
         (["no-such-model"], CliRunner().invoke(cli, [*command[3:], "no-such-model"]).exit_code),
     ):
-        running = subprocess.Popen([*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        running = subprocess.Popen(
+            [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         assert running.stdout is not None and running.stderr is not None
         running.stdout.close()  # before it says anything
         said = running.stderr.read()

@@ -56,7 +56,9 @@ def world(n: int, seed: int, *, loss: float = 0.0, differ: float = 0.2, copies: 
 
 
 def fitted(outcomes: pd.DataFrame, rule: dict[str, Any], **more: Any) -> Policy:
-    return fit_policy(Recipe.model_validate({"name": "test", "reference": DEAR, "rule": rule, **more}), outcomes)
+    return fit_policy(
+        Recipe.model_validate({"name": "test", "reference": DEAR, "rule": rule, **more}), outcomes
+    )
 
 
 def number(text: str) -> float:
@@ -68,7 +70,11 @@ NUMBER = r"[+−-]?\$?[\d,]+\.\d+"
 
 def printed(text: str) -> tuple[str, list[float]] | None:
     """The kind of bounds that a reason was given with, and its numbers in order; None where it has none."""
-    for kind in ("lower bound X reaches X", "upper bound X stays below X", "X lies between the bounds X and X"):
+    for kind in (
+        "lower bound X reaches X",
+        "upper bound X stays below X",
+        "X lies between the bounds X and X",
+    ):
         found = re.search(kind.replace("X", f"({NUMBER})"), text)
         if found:
             return kind, [number(g) for g in found.groups()]
@@ -77,7 +83,12 @@ def printed(text: str) -> tuple[str, list[float]] | None:
 
 WORLDS = [
     (rule, more, seed)
-    for rule in ({"margin": 0.05}, {"margin": 0.0333, "confidence": 0.8}, {"min_quality": 0.62}, {"min_quality": 0.7})
+    for rule in (
+        {"margin": 0.05},
+        {"margin": 0.0333, "confidence": 0.8},
+        {"min_quality": 0.62},
+        {"min_quality": 0.7},
+    )
     for more in ({}, {"strict": True})
     for seed in (0, 2)
 ]
@@ -154,7 +165,10 @@ def test_rounding_never_turns_a_verdict_round(
 def test_bounds_are_told_apart_by_hand() -> None:
     assert bounds_told("pass", -0.02, 0.1, -0.03, digits=1, scale=100) == "lower bound −2.0 reaches −3.0"
     assert bounds_told("fail", -0.2, -0.03001, -0.03) == "upper bound −0.03001 stays below −0.0300"
-    assert bounds_told("inconclusive", -0.03001, 0.0, -0.03) == "−0.0300 lies between the bounds −0.03001 and +0.0000"
+    assert (
+        bounds_told("inconclusive", -0.03001, 0.0, -0.03)
+        == "−0.0300 lies between the bounds −0.03001 and +0.0000"
+    )
 
 
 def test_what_is_inconclusive_always_needs_some_more() -> None:
@@ -182,7 +196,9 @@ def test_the_bounds_that_a_gate_prints_are_its_verdict(seed: int) -> None:
     the text as people read it and in JSON."""
     outcomes = world(200, seed, loss=0.02 * seed)
     policy = fitted(outcomes[outcomes["sample_id"] < "0100"], {"margin": 0.05}, holdout=0.0)
-    bare = Policy(replace(policy.spec, certificate={**policy.spec.certificate, "margin": 0.99}))  # nothing is certified
+    bare = Policy(
+        replace(policy.spec, certificate={**policy.spec.certificate, "margin": 0.99})
+    )  # nothing is certified
     report = run_gates(bare, outcomes, [Gate.model_validate(gate) for gate in GATES])
     assert report.n == 100
     for gate, result in zip(GATES, report.to_json()["results"], strict=True):
@@ -254,7 +270,9 @@ def test_shares_by_suite_add_up_to_those_of_the_replay() -> None:
     assert weight is not None
     totals = [weight[shown.rows.suite == code].sum() for code in range(2)]
     for candidate, share in shown.shares.items():
-        parts = [row["shares"].get(str(candidate), 0.0) * total for row, total in zip(rows, totals, strict=True)]
+        parts = [
+            row["shares"].get(str(candidate), 0.0) * total for row, total in zip(rows, totals, strict=True)
+        ]
         assert sum(parts) / sum(totals) == pytest.approx(share)
 
 
@@ -287,7 +305,10 @@ def test_further_samples_of_a_certificate_are_those_to_run() -> None:
 def test_mlflow_is_told_what_to_deploy() -> None:
     policy = fitted(world(200, 1), {"margin": 0.05})
     tags = verdict_tags(policy)
-    assert tags["deploy"] == advice(Certificate.of(policy)).text and tags["reason"] == Certificate.of(policy).reason
+    assert (
+        tags["deploy"] == advice(Certificate.of(policy)).text
+        and tags["reason"] == Certificate.of(policy).reason
+    )
     assert tags["mlflow.note.content"].startswith(f"certificate: {tags['verdict']} · {tags['deploy']}")
 
 

@@ -78,7 +78,9 @@ def test_one_suite_alone_tells_nothing_about_others() -> None:
 
 
 def test_shares_and_decisions_agree_on_unknown_suites(contrary: Policy) -> None:
-    prompts = [f"{EASY} {w} {i}" for i, w in enumerate(("red", "zebra quux", "fast slow", "nothing known here"))]
+    prompts = [
+        f"{EASY} {w} {i}" for i, w in enumerate(("red", "zebra quux", "fast slow", "nothing known here"))
+    ]
     for suites in (None, ["a"] * 4, ["zzz"] * 4):
         shares = contrary.shares(prompts, suites)
         for i, prompt in enumerate(prompts):
@@ -86,10 +88,14 @@ def test_shares_and_decisions_agree_on_unknown_suites(contrary: Policy) -> None:
             code = contrary.decide(prompt, suite=suite).code
             if code not in ("predicted", "mixed"):
                 assert shares[i].max() == 1.0
-            assert (code in ("uncovered", "table")) == (not contrary.covered([prompt], suites and suites[:1])[0])
+            assert (code in ("uncovered", "table")) == (
+                not contrary.covered([prompt], suites and suites[:1])[0]
+            )
 
 
-def test_the_threshold_survives_the_artifact_and_is_absent_where_it_says_nothing(contrary: Policy, tmp_path) -> None:
+def test_the_threshold_survives_the_artifact_and_is_absent_where_it_says_nothing(
+    contrary: Policy, tmp_path
+) -> None:
     loaded = load_policy(save_policy(contrary, tmp_path / "with"))
     assert loaded.spec.coverage_unknown == contrary.spec.coverage_unknown
     plain = Policy(replace(contrary.spec, coverage_unknown=None))

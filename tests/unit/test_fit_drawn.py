@@ -51,7 +51,9 @@ def outcomes(share: float, *, n: int = N) -> pd.DataFrame:
 
 def recipe(**extra: object) -> Recipe:
     rule = {"margin": 0.06, "confidence": 0.9}
-    return Recipe.model_validate({"name": "r", "rule": rule, "reference": {"model": DEAR}, "holdout": 0, **extra})
+    return Recipe.model_validate(
+        {"name": "r", "rule": rule, "reference": {"model": DEAR}, "holdout": 0, **extra}
+    )
 
 
 def test_the_certificate_says_what_was_drawn_and_what_it_explained() -> None:
@@ -83,7 +85,9 @@ def test_drawn_for_certain_is_a_fit_as_ever() -> None:
 
 
 def test_the_best_of_what_did_not_all_run_cannot_be_told() -> None:
-    with pytest.raises(InputError, match=r"`reference: best` cannot be told: dear ran on a drawn part .* name the ref"):
+    with pytest.raises(
+        InputError, match=r"`reference: best` cannot be told: dear ran on a drawn part .* name the ref"
+    ):
         fit_policy(recipe(reference="best"), outcomes(0.4, n=100))
 
 

@@ -37,7 +37,9 @@ from router_lab.runtime.model import Candidate
 from tests.fit_worlds import HARD, checked, two_kinds
 
 
-def evidence(quality: np.ndarray, cost: np.ndarray, reference: int, group: np.ndarray | None = None) -> Evidence:
+def evidence(
+    quality: np.ndarray, cost: np.ndarray, reference: int, group: np.ndarray | None = None
+) -> Evidence:
     groups = np.arange(len(quality)) if group is None else group
     folds = group_folds(np.zeros(len(quality), np.int64), groups)
     return Evidence.bare(Recorded(quality, cost, reference, group=groups), fold=folds)
@@ -75,9 +77,15 @@ def test_whole_products_are_exact_in_any_order() -> None:
     assert np.array_equal(found, product(numbers[:, order], 9, values[order]))
     rounded, powers = whole(values, room(9, 300))
     for column in range(3):
-        exact = [sum(int(a) * int(b) for a, b in zip(row, rounded[:, column], strict=True)) for row in numbers]
-        assert found[:, column].tolist() == [float(Fraction(e) / Fraction(2) ** int(powers[column])) for e in exact]
-    assert np.abs(values - np.ldexp(rounded, -powers)).max(axis=0) == pytest.approx(0, abs=0.5 * 2.0**-34 * 1e51)
+        exact = [
+            sum(int(a) * int(b) for a, b in zip(row, rounded[:, column], strict=True)) for row in numbers
+        ]
+        assert found[:, column].tolist() == [
+            float(Fraction(e) / Fraction(2) ** int(powers[column])) for e in exact
+        ]
+    assert np.abs(values - np.ldexp(rounded, -powers)).max(axis=0) == pytest.approx(
+        0, abs=0.5 * 2.0**-34 * 1e51
+    )
     assert whole(np.zeros((0, 2)), 10)[0].shape == (0, 2)
 
 
@@ -102,7 +110,9 @@ def test_ridge_ignores_missing_targets() -> None:
     other = y.copy()
     other[:10] = 1e6
     penalty = np.array([1.0])
-    assert ridge(x, y, weight, penalty).predict(x) == pytest.approx(ridge(x, other, weight, penalty).predict(x))
+    assert ridge(x, y, weight, penalty).predict(x) == pytest.approx(
+        ridge(x, other, weight, penalty).predict(x)
+    )
 
 
 def test_suite_rates_by_hand() -> None:
@@ -225,7 +235,10 @@ def test_without_chance_those_who_chose_do_not_judge() -> None:
     assert [option.column for option in chosen(told).options] == [1]
     (column,) = {option.column for option in found.options}
     gain = (quality[:, column] - quality[:, 0])[found.judged]
-    assert (found.walked.estimate.n, found.walked.estimate.value) == (60, pytest.approx(found.walked.at * gain.mean()))
+    assert (found.walked.estimate.n, found.walked.estimate.value) == (
+        60,
+        pytest.approx(found.walked.at * gain.mean()),
+    )
 
 
 def test_each_half_acts_by_what_it_knows() -> None:
@@ -241,7 +254,9 @@ def test_each_half_acts_by_what_it_knows() -> None:
     halves = [np.isin(seen.fold, half) for pair in splits(seen.fold) for half in pair]
     others = [~np.isin(seen.fold, [*pair]) for pair in combinations(range(6), 4)]
     masks = {rows.tobytes() for rows in asked}
-    assert masks <= {rows.tobytes() for rows in (*halves, *others)} and masks >= {rows.tobytes() for rows in others}
+    assert masks <= {rows.tobytes() for rows in (*halves, *others)} and masks >= {
+        rows.tobytes() for rows in others
+    }
     assert len(masks) > 25
     for column, (one, other) in enumerate(splits(seen.fold)):
         for half in (one, other):
@@ -270,7 +285,9 @@ def test_half_of_the_rows_has_suite_rates_of_its_own() -> None:
             Design.of([None] * 8, None), values, np.ones((8, 2)), suite, np.arange(8), 2,
             np.array([[0.0], [9.0]]), np.zeros(8, bool), np.zeros((8, 1)),
         )  # fmt: skip
-        predicted = Predicted(task, np.full((8, 2), 0.9), np.zeros((8, 2)), np.array([0.0, factor]), np.full(2, 0.5))
+        predicted = Predicted(
+            task, np.full((8, 2), 0.9), np.zeros((8, 2)), np.array([0.0, factor]), np.full(2, 0.5)
+        )
         assert list(predicted.found) == ["rates"] and (predicted.found["rates"][0] == 0.9).all()
         return predicted.knowing(half)["rates"][column]
 
@@ -374,8 +391,12 @@ def test_escalation_is_used_where_it_wins_and_not_where_there_is_no_check() -> N
     assert policy.spec.certificate["escalation"] is True
     assert policy.spec.certificate["escalation_gain"]["low"] > 0
     line = next(line for line in summary(policy) if line.startswith("escalation  on: "))
-    assert "asked again of large" in line and "count both calls" in line and "more than without, paired" in line
-    drawn = [policy.decide("question number 123", suite="s", key=str(k)) for k in range(20)]  # mix may keep some
+    assert (
+        "asked again of large" in line and "count both calls" in line and "more than without, paired" in line
+    )
+    drawn = [
+        policy.decide("question number 123", suite="s", key=str(k)) for k in range(20)
+    ]  # mix may keep some
     assert next(d for d in drawn if d.model == "small").next("check").model == "large"
     # Cheap at first, both prices for the 27 % that fail: 1 - (.01 + .27 * .1) / .1 = 63 % at most, times the mix shown.
     scored = replay(policy, table)
@@ -403,8 +424,15 @@ def test_fallbacks_are_ranked_by_their_own_answers_also_with_escalation() -> Non
     )
     policy = fit_policy(recipe, table)
     assert policy.spec.escalation == (policy.candidates.index(Candidate("large")),)
-    assert [policy.candidates[column].model for column in policy.spec.fallbacks] == ["large", "fair", "small", "wrong"]
-    drawn = next(d for d in (policy.decide("x", suite="s", key=str(k)) for k in range(20)) if d.model == "small")
+    assert [policy.candidates[column].model for column in policy.spec.fallbacks] == [
+        "large",
+        "fair",
+        "small",
+        "wrong",
+    ]
+    drawn = next(
+        d for d in (policy.decide("x", suite="s", key=str(k)) for k in range(20)) if d.model == "small"
+    )
     assert [c.model for c in drawn.fallbacks] == ["large", "fair", "wrong"]
 
 
@@ -412,7 +440,9 @@ def test_diagnostics_are_asked_for() -> None:
     recipe = Recipe.model_validate({"name": "d", "rule": {"margin": 0.05, "confidence": 0.9}})
     found = fit_policy(recipe, two_kinds(200), diagnostics=True).spec.certificate["diagnostics"]
     assert found["label_shuffle"]["over_random_mix"]["value"] < 0.01  # .27 where labels are not shuffled
-    assert [row["n"] for row in found["learning_curve"]] == sorted(row["n"] for row in found["learning_curve"])
+    assert [row["n"] for row in found["learning_curve"]] == sorted(
+        row["n"] for row in found["learning_curve"]
+    )
 
 
 def test_matrix_weights_reach_the_rates() -> None:
@@ -487,6 +517,8 @@ def test_the_certificate_says_whose_answers_were_cut_off() -> None:
     small = world["model"] == "small"
     world.loc[small, "cut_off"] = world.loc[small, "sample_id"].map(ends)
     world.loc[~small, "cut_off"] = False
-    recipe = Recipe.model_validate({"name": "r", "rule": {"margin": 0.05, "confidence": 0.9}, "fitter": "rates"})
+    recipe = Recipe.model_validate(
+        {"name": "r", "rule": {"margin": 0.05, "confidence": 0.9}, "fitter": "rates"}
+    )
     fixed = fit_policy(recipe, validate_outcomes(world)).spec.certificate["fixed"]
     assert {row["model"]: row.get("cut_off") for row in fixed} == {"small": 0.25, "large": None}

@@ -45,7 +45,9 @@ def test_it_learns_the_direction_that_the_text_does_not_tell(tmp_path: Path) -> 
     # Noise, and what never varied, say nothing: 5 deviations of either move less than a quarter of the way.
     other = policy.predict([ASKED] * 2, ["mixed"] * 2, [(0, 0, 10.0, 7.0), (0, 0, 0, 99.0)])[0][:, small]
     assert abs(other - quality[2, small]).max() < 0.2
-    fresh = directions(seed=1).assign(sample_id=lambda t: "x" + t["sample_id"], group=lambda t: "x" + t["group"])
+    fresh = directions(seed=1).assign(
+        sample_id=lambda t: "x" + t["sample_id"], group=lambda t: "x" + t["group"]
+    )
     scored = replay(policy, fresh)
     assert not scored.in_sample
     # 45 % is what always routing right saves; a mix that may lose 5 points of 37.5 saves 12 %.
@@ -138,7 +140,9 @@ def test_standardised_by_hand() -> None:
     # Components 1, 3 (mean 2, deviation 1) and 5, 5; the third row is missing.
     given = Given.of(np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]]))
     assert given.standard.centre.tolist() == [2.0, 5.0] and given.standard.spread.tolist() == [1.0, 1.0]
-    assert given.numbers * given.weight / Z_UNIT == pytest.approx(np.array([[-1, 0], [1, 0], [0, 0]]) / math.sqrt(2))
+    assert given.numbers * given.weight / Z_UNIT == pytest.approx(
+        np.array([[-1, 0], [1, 0], [0, 0]]) / math.sqrt(2)
+    )
     assert given.present.tolist() == [True, True, False]
     assert given.standard.units(np.array([2.5, 1e300])).tolist() == [32.0, 512.0]
 
@@ -190,10 +194,19 @@ def table(*vectors: Any, samples: str = "abcdefg") -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("vectors", "message"),
     [
-        (([1.0, 2.0], [1.0]), "row 1: `vector` has 1 numbers and row 0's has 2; all must have the same length"),
-        (([1.0, 2.0], [1.0, math.nan]), "row 1: `vector` holds nan at position 1; every number must be finite"),
+        (
+            ([1.0, 2.0], [1.0]),
+            "row 1: `vector` has 1 numbers and row 0's has 2; all must have the same length",
+        ),
+        (
+            ([1.0, 2.0], [1.0, math.nan]),
+            "row 1: `vector` holds nan at position 1; every number must be finite",
+        ),
         (([math.inf],), "row 0: `vector` holds inf at position 0"),
-        (([2e9],), "row 0: `vector` holds 2e\\+09 at position 0; every number must be finite and within 1e\\+09"),
+        (
+            ([2e9],),
+            "row 0: `vector` holds 2e\\+09 at position 0; every number must be finite and within 1e\\+09",
+        ),
         (([10**400],), "row 0: `vector` is .* it must be a list of numbers"),
         (([],), "row 0: `vector` has 0 numbers; it must have 1 to 4096"),
         ((3.0,), "row 0: `vector` is '3.0'; it must be a list of numbers"),
@@ -208,7 +221,9 @@ def test_a_bad_vector_names_the_row_and_the_rule(vectors: Any, message: str) -> 
 
 
 def test_a_sample_has_one_vector() -> None:
-    with pytest.raises(InputError, match="row 1: `vector` is not that of other rows of suite 's', sample 'a'"):
+    with pytest.raises(
+        InputError, match="row 1: `vector` is not that of other rows of suite 's', sample 'a'"
+    ):
         validate_outcomes(table([1.0], [2.0], samples="aa"))
 
 

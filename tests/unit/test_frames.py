@@ -59,7 +59,9 @@ def test_tools_and_settings_belong_to_the_frame() -> None:
     finder = FrameFinder()
     tool = {"name": "add", "description": "Adds.", "parameters": {"type": "object", "properties": {}}}
     for q in ("a", "b"):
-        event = call([("user", q)], tools=[tool], tool_choice="any", config={"max_tokens": 5, "max_retries": 3})
+        event = call(
+            [("user", q)], tools=[tool], tool_choice="any", config={"max_tokens": 5, "max_retries": 3}
+        )
         finder.see({"id": q, "input": q}, [event])
     asked = finder.frame().asked
     assert asked is not None
@@ -70,7 +72,10 @@ def test_conversations_and_pictures_are_the_samples_own() -> None:
     talk = lambda q: [*user(f"hi {q}"), {"role": "assistant", "content": f"yes {q}?"}, *user(q)]
     sent = lambda q: [SYSTEM, ("user", f"hi {q}"), ("assistant", f"yes {q}?"), ("user", q)]
     # Every sample has its own earlier turns: the frame is what the task put around them.
-    assert slotted(found(*[(talk(q), sent(q)) for q in ("a", "bc")])) in ([SYSTEM, ("user", SLOT)], sent(SLOT))
+    assert slotted(found(*[(talk(q), sent(q)) for q in ("a", "bc")])) in (
+        [SYSTEM, ("user", SLOT)],
+        sent(SLOT),
+    )
     fixed = [*user("Example"), {"role": "assistant", "content": "Answer"}]
     before: Texts = [("user", "Example"), ("assistant", "Answer")]
     frame = found(*[([*fixed, *user(q)], [SYSTEM, *before, ("user", q)]) for q in ("a", "bc")])
@@ -176,11 +181,18 @@ def test_logs_of_others_give_the_sdks_own_arguments(tmp_path: Path) -> None:
     foreign(tmp_path, "google/gemini", FRAMED, **settings)
     outcomes, _ = collect([tmp_path], prices=tmp_path / "p.yaml")
     requests = {c["model"]: c["request"] for c in outcomes.attrs["candidates"]}
-    chat = {"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": f"Q: {SLOT}"}]}
+    chat = {
+        "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": f"Q: {SLOT}"}]
+    }
     chats = {"openai-api/mine/small": "small", "openai/gpt-4o-mini": "gpt-4o-mini", "openai/gpt-4o": "gpt-4o"}
-    for model, name in chats.items():  # Inspect 0.3.285 sends older models of OpenAI's through chat completions
+    for (
+        model,
+        name,
+    ) in chats.items():  # Inspect 0.3.285 sends older models of OpenAI's through chat completions
         assert (requests[model]["api"], requests[model]["content"]) == ("openai_chat", chat)
-        assert requests[model]["arguments"].items() >= {"model": name, "max_tokens": 64, "stop": ["END"]}.items()
+        assert (
+            requests[model]["arguments"].items() >= {"model": name, "max_tokens": 64, "stop": ["END"]}.items()
+        )
     claude = requests["anthropic/claude-haiku-4-5"]
     assert claude["api"] == "anthropic" and claude["arguments"]["model"] == "claude-haiku-4-5"
     assert claude["arguments"].items() >= {"max_tokens": 64, "stop_sequences": ["END"]}.items()
@@ -189,11 +201,17 @@ def test_logs_of_others_give_the_sdks_own_arguments(tmp_path: Path) -> None:
     assert mini["api"] == "openai_responses"
     assert mini["arguments"].items() >= {"model": "gpt-5-mini", "max_output_tokens": 64}.items()
     assert mini["arguments"]["reasoning"] == {"effort": "low"}
-    assert not any({"stop_seqs", "reasoning_effort"} & r["arguments"].keys() for r in requests.values() if r["api"])
+    assert not any(
+        {"stop_seqs", "reasoning_effort"} & r["arguments"].keys() for r in requests.values() if r["api"]
+    )
     assert requests["google/gemini"]["api"] is None and "google" in requests["google/gemini"]["reason"]
 
 
-STOPPED: dict[str, Any] = {"error": {"message": "CancelledError('x')", "traceback": ""}, "scores": {}, "output": {}}
+STOPPED: dict[str, Any] = {
+    "error": {"message": "CancelledError('x')", "traceback": ""},
+    "scores": {},
+    "output": {},
+}
 
 
 @pytest.mark.parametrize("how", ["died", "cancelled", "another frame, set aside", "another frame, run again"])
@@ -204,7 +222,9 @@ def test_a_log_that_does_not_count_says_nothing_of_what_was_measured(tmp_path: P
     log = json.loads(good.read_text())
     log["eval"] |= {"task_id": "first", "eval_id": "first", "created": "2026-02-01T09:00:00+00:00"}
     for one in log["samples"]:
-        one |= {"events": [], **STOPPED} if how == "cancelled" else {"events": [call(bare(one["input"]), model)]}
+        one |= (
+            {"events": [], **STOPPED} if how == "cancelled" else {"events": [call(bare(one["input"]), model)]}
+        )
     log |= {"samples": [], "status": "started"} if how == "died" else {"status": "cancelled"}
     log |= {"invalidated": True, "status": "success"} if how.endswith("aside") else {}
     (tmp_path / "2025_first.json").write_text(json.dumps(log))
@@ -222,7 +242,9 @@ def test_no_decision_makes_up_what_its_outcomes_do_not_say(tmp_path: Path) -> No
     decision = fit_policy(Recipe(name="x", rule={"margin": 0.2}), outcomes).decide("Ask 3", suite="qa")
     asks = (decision.request, decision.anthropic, decision.openai_chat, decision.openai_responses)
     for ask in asks:
-        with pytest.raises(PolicyError, match=r"provider 'google'.*add it to the outcomes.*a column `request`"):
+        with pytest.raises(
+            PolicyError, match=r"provider 'google'.*add it to the outcomes.*a column `request`"
+        ):
             ask("Ask 3")
     with pytest.raises(PolicyError, match="is not known"):
         decision.api  # noqa: B018
@@ -238,7 +260,10 @@ def table(**more: Any) -> pd.DataFrame:
 
 
 def asked(model: str) -> dict[str, Any]:
-    return {"api": "openai_responses", "arguments": {"model": f"{model}-2026", "reasoning": {"effort": "low"}}}
+    return {
+        "api": "openai_responses",
+        "arguments": {"model": f"{model}-2026", "reasoning": {"effort": "low"}},
+    }
 
 
 @pytest.mark.filterwarnings("ignore:.*was written by pandas alone")
@@ -297,8 +322,14 @@ def test_what_one_source_says_of_a_suite_holds_for_no_other_suite(tmp_path: Path
 
 def test_a_request_that_cannot_be_is_named_with_its_row(tmp_path: Path) -> None:
     for cell, message in (
-        ({"api": "chat", "arguments": {}}, r"line 2: `request` needs `api`, one of openai_chat.*api is 'chat'"),
-        ({"api": "openai_chat", "model": "m"}, r"line 2: `request` is .*it must be an object of api, arguments"),
+        (
+            {"api": "chat", "arguments": {}},
+            r"line 2: `request` needs `api`, one of openai_chat.*api is 'chat'",
+        ),
+        (
+            {"api": "openai_chat", "model": "m"},
+            r"line 2: `request` is .*it must be an object of api, arguments",
+        ),
         ("not JSON", "line 2: `request` is not JSON"),
     ):
         path = tmp_path / "t.csv"
@@ -325,7 +356,9 @@ def test_messages_in_a_table_are_fitted_as_decide_reads_them(tmp_path: Path, suf
     cells = [json.dumps(about(i)) if suffix == ".csv" or i >= 4 else about(i) for i in range(8)]
     if suffix == ".parquet":
         cells = [json.dumps(about(i)) for i in range(8)]
-    frame = pd.DataFrame({"suite": "q", "sample_id": [f"s{i}" for i in range(8)], "model": "m", "quality": 1.0})
+    frame = pd.DataFrame(
+        {"suite": "q", "sample_id": [f"s{i}" for i in range(8)], "model": "m", "quality": 1.0}
+    )
     frame["prompt"] = cells
     path = tmp_path / f"t{suffix}"
     if suffix == ".csv":

@@ -95,7 +95,9 @@ def lose_infra(frame: pd.DataFrame, share: float) -> pd.DataFrame:
 def slow(frame: pd.DataFrame, share: float, cost: float) -> pd.DataFrame:
     """A share of cheap's requests made dear."""
     cheap = frame.index[frame["model"] == "cheap"]
-    return frame.assign(cost_usd=frame["cost_usd"].where(~frame.index.isin(cheap[: round(share * len(cheap))]), cost))
+    return frame.assign(
+        cost_usd=frame["cost_usd"].where(~frame.index.isin(cheap[: round(share * len(cheap))]), cost)
+    )
 
 
 UNCERTIFIED: dict[str, Any] = {"verdict": "inconclusive", "reason": "too little"}
@@ -103,7 +105,13 @@ UNCERTIFIED: dict[str, Any] = {"verdict": "inconclusive", "reason": "too little"
 
 def mixed(probability: float) -> dict[str, Any]:
     """A certificate whose random mix sends a share of all prompts to cheap."""
-    mix = {"model": "cheap", "effort": "low", "probability": probability, "quality_difference": None, "savings": None}
+    mix = {
+        "model": "cheap",
+        "effort": "low",
+        "probability": probability,
+        "quality_difference": None,
+        "savings": None,
+    }
     return {**UNCERTIFIED, "random_mix": mix}
 
 
@@ -194,7 +202,9 @@ def run(gate: dict[str, Any], policy: Policy, outcomes: pd.DataFrame, **more: An
     return run_gates(policy, outcomes, [Gate.model_validate(gate)], today=TODAY, **more)
 
 
-@pytest.mark.parametrize(("gate", "make", "word", "reason"), [row[1:] for row in MATRIX], ids=[r[0] for r in MATRIX])
+@pytest.mark.parametrize(
+    ("gate", "make", "word", "reason"), [row[1:] for row in MATRIX], ids=[r[0] for r in MATRIX]
+)
 def test_matrix(gate: dict[str, Any], make: Make, word: str, reason: str) -> None:
     report = run(gate, *make())
     assert report.verdict == word, report.to_text()
@@ -204,7 +214,9 @@ def test_matrix(gate: dict[str, Any], make: Make, word: str, reason: str) -> Non
 
 def test_a_champion_is_compared_row_by_row() -> None:
     outcomes, challenger, champion = world(losses=0.10), always(0, **FRESH), always(1, "champion")
-    worse = run({"metric": "quality", "against": "champion", "margin": 0.03}, challenger, outcomes, champion=champion)
+    worse = run(
+        {"metric": "quality", "against": "champion", "margin": 0.03}, challenger, outcomes, champion=champion
+    )
     assert worse.verdict == "fail" and worse.results[0].value == pytest.approx(-0.10)
     cheaper = run({"metric": "cost_usd_per_1k", "against": "champion", "margin": 0.0}, challenger, outcomes,
                   champion=champion)  # fmt: skip
@@ -228,7 +240,9 @@ def test_rows_of_the_fit_are_no_evidence() -> None:
 
 def test_labels_of_people_widen_the_interval_of_a_judge(tmp_path: Any) -> None:
     outcomes = world()
-    rows = outcomes[(outcomes["model"] == "cheap")].iloc[::3]  # 134 labels; the judge was kind to 10 % of them
+    rows = outcomes[(outcomes["model"] == "cheap")].iloc[
+        ::3
+    ]  # 134 labels; the judge was kind to 10 % of them
     strict = rows.assign(quality=rows["quality"].where(np.arange(len(rows)) % 10 > 0, 0.0))
     path = tmp_path / "audit.csv"
     strict[["suite", "sample_id", "model", "effort", "quality"]].to_csv(path, index=False)
@@ -282,7 +296,11 @@ def test_null_challengers_pass_no_oftener_than_the_confidence_allows() -> None:
 
 def test_junit_is_read_by_junitparser(tmp_path: Any) -> None:
     odd = {"verdict": "inconclusive", "reason": "<&> \x01 µ"}
-    gates = [Gate(metric="quality", min=0.5), Gate(metric="quality", min=0.95), Gate(metric="certificate", min=1)]
+    gates = [
+        Gate(metric="quality", min=0.5),
+        Gate(metric="quality", min=0.95),
+        Gate(metric="certificate", min=1),
+    ]
     report = run_gates(always(0, certificate=odd), world(), gates, today=TODAY)
     (tmp_path / "gate.xml").write_bytes(report.to_junit())
     xml = JUnitXml.fromfile(str(tmp_path / "gate.xml"))
@@ -325,10 +343,17 @@ def test_price_drift_by_hand() -> None:
 
 
 def test_a_verdict_says_of_which_rows_it_speaks() -> None:
-    gates = [Gate.model_validate(REFERENCE), Gate(metric="savings", min=0.5), Gate(metric="certificate", min=1)]
+    gates = [
+        Gate.model_validate(REFERENCE),
+        Gate(metric="savings", min=0.5),
+        Gate(metric="certificate", min=1),
+    ]
     report = run_gates(always(0, expires="2026-12-31"), world(losses=0.03), gates, today=TODAY)
     assert [r["rows"] for r in report.to_json()["results"]] == ["certificate", "fresh", "certificate"]
-    assert "on the certificate's 4,000 rows; 400 fresh rows (−3.0 points) do not contradict it" in report.to_text()
+    assert (
+        "on the certificate's 4,000 rows; 400 fresh rows (−3.0 points) do not contradict it"
+        in report.to_text()
+    )
     assert "400 fresh rows in 400 groups" in report.results[1].reason
     assert "on 400 fresh rows, which the fit has not used" in report.to_text()
     (fact,) = run({"metric": "expires_in_days", "min": 7}, always(0, expires="2026-12-31"), world()).results

@@ -35,7 +35,10 @@ from router_lab.runtime.keys import load_private_key
 from tests.servers.grid import price, write_project
 from tests.unit.test_collect import sample, write_log
 
-pytestmark = [pytest.mark.skipif(os.name == "nt", reason="FIFOs and devices"), pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="FIFOs and devices"),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 DIGITS = "1" * 5000
 HUGE = 5 << 30
@@ -205,7 +208,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made["eval"] |= {"task_id": "another", "eval_id": "f", "model": "tiny"}
     samples = {f"samples__{s['id']}_epoch_1": json.dumps(s).encode() for s in made.pop("samples")}
     (home / LOG).write_bytes(zipped(header=json.dumps(made).encode(), **samples))
-    assert run("collect", home / "logs", "--out", home / "new.parquet", "--prices", home / "prices.yaml").exit_code == 0
+    assert (
+        run(
+            "collect", home / "logs", "--out", home / "new.parquet", "--prices", home / "prices.yaml"
+        ).exit_code
+        == 0
+    )
     return home
 
 
@@ -368,7 +376,9 @@ def test_a_hostile_file_is_one_line(world: Path, monkeypatch: pytest.MonkeyPatch
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
-def test_a_zip_bomb_is_refused_by_what_it_says_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip_bomb_is_refused_by_what_it_says_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from router_lab.providers import evallog
 
     monkeypatch.setattr(evallog, "LARGEST_PART", 1000)
@@ -379,7 +389,15 @@ def test_a_zip_bomb_is_refused_by_what_it_says_of_itself(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"id": None}, {"epoch": "one"}, {"events": [1]}, {"scores": []}, {"output": "x"}, {"metadata": 5}, {"input": 7}],
+    [
+        {"id": None},
+        {"epoch": "one"},
+        {"events": [1]},
+        {"scores": []},
+        {"output": "x"},
+        {"metadata": 5},
+        {"input": 7},
+    ],
     ids=str,
 )
 def test_a_log_of_other_things_than_inspect_writes_is_named(tmp_path: Path, wrong: dict[str, Any]) -> None:
@@ -399,7 +417,9 @@ def test_a_file_whose_name_forges_a_line(tmp_path: Path, name: str) -> None:
     for arguments in (("report", tmp_path / name), ("prices", "show", "--prices", tmp_path / name)):
         done = run(*arguments)
         assert done.exit_code in (1, 2) and not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.output)
-        assert len([line for line in done.stderr.splitlines() if line.startswith("Error: ")]) == 1, done.output
+        assert len([line for line in done.stderr.splitlines() if line.startswith("Error: ")]) == 1, (
+            done.output
+        )
 
 
 def test_what_the_arguments_of_a_task_may_not_hold_is_named(tmp_path: Path) -> None:
@@ -413,7 +433,9 @@ def test_what_the_arguments_of_a_task_may_not_hold_is_named(tmp_path: Path) -> N
 
 def test_an_error_in_a_task_file_names_its_line(tmp_path: Path) -> None:
     file = write_project(tmp_path, {"models": ["mockllm/model"]})
-    (tmp_path / "broken.py").write_text("from inspect_ai import task\n\n@task\ndef t():\n    raise KeyError('gone')\n")
+    (tmp_path / "broken.py").write_text(
+        "from inspect_ai import task\n\n@task\ndef t():\n    raise KeyError('gone')\n"
+    )
     (tmp_path / "suites.yaml").write_text("echo: {task: broken.py@t}\n")
     done = run("sweep", file, "--dry-run", "--log-dir", tmp_path / "logs")
     assert done.exit_code == 1 and "KeyError: 'gone' (line 5)" in done.stderr, (done.output, done.exception)

@@ -96,7 +96,12 @@ def build(folder: Path, odd: str) -> World:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RouterLabWarning)  # both suites ask the same
         fitted = fit_policy(Recipe(name="support"), frame)
-    said = {**fitted.spec.certificate, "reason": f"because {odd}", "procedure": odd, "assumptions": [odd, odd]}
+    said = {
+        **fitted.spec.certificate,
+        "reason": f"because {odd}",
+        "procedure": odd,
+        "assumptions": [odd, odd],
+    }
     policy = Policy(replace(fitted.spec, certificate=said))
     rates = {"input": 1.0, "output": 2.0, "tiers": {"batch": 0.5}}
     frame.attrs["candidates"] = [{"model": "big" + odd, "effort": None, "prices": rates}]
@@ -120,7 +125,9 @@ def logged(world: World) -> Path:
     log = DecisionLog(path, prompts=True, clock=lambda: 1.7e9)
     for number in range(40):
         decision = world.loaded.decide(f"question {number}", suite="one" + world.odd)
-        name = log.write(decision, prompt=f"question {world.odd}", suite="one" + world.odd, id=f"{number}{world.odd}")
+        name = log.write(
+            decision, prompt=f"question {world.odd}", suite="one" + world.odd, id=f"{number}{world.odd}"
+        )
         log.outcome(name, quality=1.0, cost_usd=0.1, group=world.odd)
     return path
 
@@ -129,7 +136,9 @@ def report_page(world: World) -> str:
     calls = pd.DataFrame([{"suite": "one" + world.odd, "sample_id": "1", "model": "big" + world.odd, "turn": turn,
                            "attempt": 1, "input_tokens": 10 * turn, "role": None} for turn in (1, 2)])  # fmt: skip
     before = world.frame[world.frame["model"] != "mid" + world.odd]
-    return report_html(world.frame, policy=world.loaded, calls=calls, before=before, growth=0.1, title=f"T {world.odd}")
+    return report_html(
+        world.frame, policy=world.loaded, calls=calls, before=before, growth=0.1, title=f"T {world.odd}"
+    )
 
 
 def front_page(world: World) -> str:
@@ -188,7 +197,9 @@ class Structure(HTMLParser):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_has_the_structure_of_one_with_harmless_names(world: World, harmless: World, name: str) -> None:
+def test_a_page_has_the_structure_of_one_with_harmless_names(
+    world: World, harmless: World, name: str
+) -> None:
     page = PAGES[name](world)
     found, expected = Structure(page), Structure(PAGES[name](harmless))
     # Who serves depends on the prompts, and so do the rows of some tables; all else is there as often.
@@ -215,7 +226,9 @@ def test_the_picture_is_xml_whatever_is_in_a_name(world: World) -> None:
 
 def test_no_module_makes_markup_by_hand(root: Path) -> None:
     """All of it lies in the templates, where the environment escapes what is put in."""
-    tag = re.compile(r"</?(a|b|div|g|h\d|html|li|p|path|script|span|style|svg|table|td|text|title|tr|ul)\b[^>]*>", re.I)
+    tag = re.compile(
+        r"</?(a|b|div|g|h\d|html|li|p|path|script|span|style|svg|table|td|text|title|tr|ul)\b[^>]*>", re.I
+    )
     for path in sorted((root / "router_lab").rglob("*.py")):
         tree = ast.parse(path.read_text())
         said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
@@ -225,15 +238,23 @@ def test_no_module_makes_markup_by_hand(root: Path) -> None:
         calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
         named = [(ast.unparse(n.func).rpartition(".")[2], n) for n in calls]
         made = [ast.unparse(n) for name, n in named if name == "Markup" and (n.args or n.keywords)]
-        rendering = [ast.unparse(n) for name, n in named if name in ("Environment", "Template", "from_string")]
+        rendering = [
+            ast.unparse(n) for name, n in named if name in ("Environment", "Template", "from_string")
+        ]
         if path == root / "router_lab/report/html.py":
             assert made == ["Markup(TEMPLATES.get_template(template).render(values))"]
-            assert len(rendering) == 1 and "autoescape=True" in rendering[0] and "finalize=_shown" in rendering[0]
+            assert (
+                len(rendering) == 1
+                and "autoescape=True" in rendering[0]
+                and "finalize=_shown" in rendering[0]
+            )
         else:
             assert made == rendering == [], path
         assert not re.search(r"\bmark_safe\b|__html__|_escape_table|html\.unescape", path.read_text()), path
     templates = [p for p in (root / "router_lab").rglob("*") if p.suffix in (".html", ".svg")]
-    assert templates and not any(re.search(r"\|\s*safe\b|autoescape\s+false", p.read_text()) for p in templates)
+    assert templates and not any(
+        re.search(r"\|\s*safe\b|autoescape\s+false", p.read_text()) for p in templates
+    )
 
 
 def unseen(text: str) -> list[str]:
@@ -258,7 +279,10 @@ def commands(world: World) -> Iterator[tuple[str, list[object]]]:
     yield "collect csv", ["collect", csv, "--out", folder / "o1.parquet"]
     yield "collect jsonl", ["collect", lines, "--out", folder / "o2.parquet"]
     yield "collect decisions", ["collect", logged(world), "--out", folder / "o3.parquet"]
-    yield "collect again", ["collect", outcomes, "--out", folder / "o4.parquet", "--prices", prices(folder, world)]
+    yield (
+        "collect again",
+        ["collect", outcomes, "--out", folder / "o4.parquet", "--prices", prices(folder, world)],
+    )
     yield "report", ["report", outcomes]
     yield "report beside", ["report", outcomes, "--before", outcomes]
     yield "report policy", ["report", outcomes, policy, "--html", folder / "r.html"]
@@ -309,7 +333,17 @@ def test_every_line_of_every_command_is_its_own(world: World) -> None:
     assert {name: found for name, found in steering.items() if found} == {}
     assert not [name for name, text in printed.items() if re.search(r"^FAKE", text, re.MULTILINE)]
     # They did say something of these names, and a JSON output is JSON.
-    said = ("report", "show", "route", "gate", "replay", "plan", "prices show", "route unknown", "report decisions")
+    said = (
+        "report",
+        "show",
+        "route",
+        "gate",
+        "replay",
+        "plan",
+        "prices show",
+        "route unknown",
+        "report decisions",
+    )
     for name in said:
         assert visible(world.odd)[:20] in printed[name], name
     assert json.loads(printed["route json"])["model"].endswith(world.odd)
@@ -350,12 +384,22 @@ def test_verdicts_of_any_text(odd: str) -> None:
 @pytest.mark.parametrize("world", ["all"], indirect=True)
 def test_half_a_character_costs_no_table_and_no_log(world: World, tmp_path: Path) -> None:
     """What JSON and Python can say, and no file can hold, becomes `?`, as it is to the runtime's features."""
-    row = {"suite": "s\ud800", "sample_id": "1\udfff", "model": "m\ud83d", "quality": 1.0, "prompt": "half \ud800"}
+    row = {
+        "suite": "s\ud800",
+        "sample_id": "1\udfff",
+        "model": "m\ud83d",
+        "quality": 1.0,
+        "prompt": "half \ud800",
+    }
     frame = pd.DataFrame([row], dtype=object)
     [kept] = read_outcomes(write_outcomes(frame, tmp_path / "o.parquet")).to_dict("records")
     assert [kept[k] for k in ("suite", "sample_id", "model", "prompt")] == ["s?", "1?", "m?", "half ?"]
     log = DecisionLog(tmp_path / "d.jsonl", prompts=True)
-    log.outcome(log.write(world.loaded.decide("x"), prompt="half \ud800", suite="s\ud800"), quality=1.0, group="\ud83d")
+    log.outcome(
+        log.write(world.loaded.decide("x"), prompt="half \ud800", suite="s\ud800"),
+        quality=1.0,
+        group="\ud83d",
+    )
     done = run("collect", log.path, "--out", tmp_path / "d.parquet")
     assert done.exit_code == 0, done.output
     [kept] = read_outcomes(tmp_path / "d.parquet").to_dict("records")
@@ -386,7 +430,9 @@ def test_a_sweep_of_such_names(tmp_path: Path) -> None:
     for arguments in (["--dry-run", "--race"], ["--dry-run", "--history", tmp_path / "none"]):
         done = run("sweep", file, "--log-dir", tmp_path / "logs", *arguments)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        assert unseen(done.output.replace("\n", "")) == [] and not re.search(r"^FAKE", done.output, re.MULTILINE)
+        assert unseen(done.output.replace("\n", "")) == [] and not re.search(
+            r"^FAKE", done.output, re.MULTILINE
+        )
 
 
 def test_columns_stand_under_each_other_whatever_is_in_them() -> None:

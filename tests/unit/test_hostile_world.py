@@ -49,9 +49,13 @@ def faults(name: str, text: str) -> list[str]:
     found += [f"{name}: a line of its own: {line!r}" for line in FORGED.findall(text)]
     ending = Path(name).suffix
     if ending in (".html", ".svg", ".md"):
-        found += [f"{name}: {tag}" for tag in re.findall(r"<script>alert|<img|<a |javascript:alert\(1\)\"", text)]
+        found += [
+            f"{name}: {tag}" for tag in re.findall(r"<script>alert|<img|<a |javascript:alert\(1\)\"", text)
+        ]
     if ending == ".md":
-        found += [f"{name}: markup at {text[m.start() :][:30]!r}" for m in re.finditer(r"(?<!\\)\]\(|<[a-z/]", text)]
+        found += [
+            f"{name}: markup at {text[m.start() :][:30]!r}" for m in re.finditer(r"(?<!\\)\]\(|<[a-z/]", text)
+        ]
     if ending in (".xml", ".svg"):
         ElementTree.fromstring(text)
     if ending == ".json":
@@ -79,7 +83,8 @@ def forged(world: World) -> Path:
     provenance = {**spec.provenance, "fitter": ODD, "by": ODD, "git": ODD}
     points = {**spec.points, ODD: (Follow(1.0, 0.0, 1.0),)}
     return save_revision(
-        Policy(replace(spec, certificate=certificate, provenance=provenance, points=points)), world.folder / "forged"
+        Policy(replace(spec, certificate=certificate, provenance=provenance, points=points)),
+        world.folder / "forged",
     )
 
 
@@ -110,7 +115,9 @@ def decided(world: World) -> Path:
     path.unlink(missing_ok=True)
     log = DecisionLog(path, prompts=True, clock=lambda: 1.8e9)
     for n in range(20):
-        log.outcome(log.write(world.loaded.decide("q"), suite=f"s{ODD}", id=f"{n}{ODD}"), quality=1.0, group=ODD)
+        log.outcome(
+            log.write(world.loaded.decide("q"), suite=f"s{ODD}", id=f"{n}{ODD}"), quality=1.0, group=ODD
+        )
     [line, *_] = path.read_text().splitlines()
     strange = {**json.loads(line), "suite": ODD, "reason": ODD, "code": ODD, "model": ODD, "effort": ODD, "time": ODD,
                "revision": ODD, "tier": ODD, "status": ODD, "point": ODD, ODD: ODD}  # fmt: skip
@@ -129,8 +136,13 @@ def published(world: World) -> Path:
         shutil.copytree(revision, folder / revision.name, dirs_exist_ok=True)
         assert run("publish", folder / revision.name, "--force").exit_code == 0
     history = folder / "RELEASES.jsonl"
-    rows = [{**json.loads(line), "by": ODD, "at": ODD, "key": ODD} for line in history.read_text().splitlines()]
-    odd = [{**rows[0], "alias": ODD, "verdict": ODD, "action": ODD, "number": 1 + n, "name": ODD} for n in range(2)]
+    rows = [
+        {**json.loads(line), "by": ODD, "at": ODD, "key": ODD} for line in history.read_text().splitlines()
+    ]
+    odd = [
+        {**rows[0], "alias": ODD, "verdict": ODD, "action": ODD, "number": 1 + n, "name": ODD}
+        for n in range(2)
+    ]
     history.write_text("".join(f"{json.dumps(row)}\n" for row in [*odd, *rows]) + f"torn {ODD}\n")
     return folder
 
@@ -168,7 +180,10 @@ def commands(world: World) -> Iterator[tuple[str, list[object]]]:
     yield "report week", ["report", week, "--html", folder / "week.html"]
     yield "report week.json", ["report", week, "--json"]
     yield "report audit", ["report", week, world.policy, "--audit", audit, "--before", week]
-    yield "report forged", ["report", outcomes, bad, "--html", folder / "forged.html", "--pareto", folder / "f.html"]
+    yield (
+        "report forged",
+        ["report", outcomes, bad, "--html", folder / "forged.html", "--pareto", folder / "f.html"],
+    )
     yield "report.json", ["report", outcomes, bad, "--json"]
     for name, arguments in {
         "show": [bad, "--outcomes", outcomes], "diff": [world.policy, bad], "verify": [bad, "--name", ODD],
@@ -185,7 +200,10 @@ def commands(world: World) -> Iterator[tuple[str, list[object]]]:
     yield "fit no", ["fit", recipes[1], "--outcomes", outcomes, "--out", folder / "fitted"]
     yield "plan.json", ["plan", outcomes, "--margin", "0.03", "--by-suite", "--json"]
     yield "prices.json", ["prices", "show", "--prices", table, "--json"]
-    yield "prices tool", ["prices", "add", ODD, "--input", 1, "--output", 2, "--source", ODD, "--tool", f"{ODD}=x"]
+    yield (
+        "prices tool",
+        ["prices", "add", ODD, "--input", 1, "--output", 2, "--source", ODD, "--tool", f"{ODD}=x"],
+    )
     yield "keygen", ["keygen", key]
     yield "publish alias", ["publish", served / world.policy.name, "--force", "--alias", ODD]
     yield "publish gate", ["publish", bad, "--gate", folder / "g.json"]
@@ -195,8 +213,20 @@ def commands(world: World) -> Iterator[tuple[str, list[object]]]:
     yield "publish again", ["publish", served / world.policy.name, "--force", "--key", key]
     yield "sign", ["sign", served, "--key", key]
     yield "show served", ["show", served]
-    for changed in ({"name": ODD}, {"alias": "a" + ODD[:40]}, {"revision": ODD}, {"verdict": ODD}, {ODD: ODD}):
-        for command, *more in (["show"], ["verify"], ["sign", "--key", key], ["rollback"], ["publish", "--force"]):
+    for changed in (
+        {"name": ODD},
+        {"alias": "a" + ODD[:40]},
+        {"revision": ODD},
+        {"verdict": ODD},
+        {ODD: ODD},
+    ):
+        for command, *more in (
+            ["show"],
+            ["verify"],
+            ["sign", "--key", key],
+            ["rollback"],
+            ["publish", "--force"],
+        ):
             stands = json.loads((served / "RELEASE.json").read_text())
             stands["release"] |= changed
             (served / "RELEASE.json").write_text(json.dumps(stands))
@@ -204,7 +234,9 @@ def commands(world: World) -> Iterator[tuple[str, list[object]]]:
             yield f"{command} {next(iter(changed))[:9]}", [command, place, *more]
 
 
-def test_nothing_from_outside_is_more_than_text_anywhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_from_outside_is_more_than_text_anywhere(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(world.folder)
     wrong, said = [], 0
     for name, arguments in commands(world):
@@ -249,7 +281,9 @@ def test_what_libraries_warn_of_and_log_is_a_line_each(capsys: pytest.CaptureFix
         warnings.warn(f"column {ODD}", UserWarning, stacklevel=1)
         logger.warning("server said %s", ODD)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2 and "UserWarning: column" in lines[0] and lines[1].startswith("warning: server said")
+    assert (
+        len(lines) == 2 and "UserWarning: column" in lines[0] and lines[1].startswith("warning: server said")
+    )
     assert faults("stderr", "\n".join(lines)) == [] and logging.lastResort is before
 
 
@@ -264,7 +298,11 @@ START = "from router_lab.cli import main; main()"
 def test_no_room_for_the_result_is_one_line_and_status_1(root: Path, arguments: list[str]) -> None:
     with FULL.open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-c", START, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, cwd=root
+            [sys.executable, "-c", START, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=root,
         )
     [line] = done.stderr.splitlines()
     assert done.returncode == 1 and "No space left on device" in line and line.startswith("Error: ")
@@ -284,7 +322,9 @@ def test_every_result_goes_where_a_full_disk_is_told(world: World) -> None:
     for command in arguments:
         said: list[str] = []
 
-        def echo(text: Any = "", err: bool = False, nl: bool = True, said: list[str] = said, **_: Any) -> None:
+        def echo(
+            text: Any = "", err: bool = False, nl: bool = True, said: list[str] = said, **_: Any
+        ) -> None:
             if not err:
                 raise OSError(28, "No space left on device")
             said.append(str(text))
@@ -316,7 +356,9 @@ def test_a_forged_file_of_looks_is_told_by_its_lines_and_quoted_nowhere(world: W
         done.append(run("fit", recipe, "--outcomes", outcomes, "--out", tmp_path / "out"))
         if margin == 0.03:
             first = json.loads(looks.read_text())
-            forged = [first | {key: ODD} for key in ("time", "command", "verdict", "delta", "samples", "sketch")]
+            forged = [
+                first | {key: ODD} for key in ("time", "command", "verdict", "delta", "samples", "sketch")
+            ]
             asked = first | {"asked": ODD, "question": ODD}  # a look by its form, of which no text is printed
             looks.write_text("\n".join(["[" * 100_000, "7", *map(json.dumps, [*forged, asked, first])]))
     assert [one.exit_code for one in done] == [0, 0]

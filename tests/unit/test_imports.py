@@ -9,9 +9,14 @@ HEAVY = ("pandas", "sklearn", "pydantic", "yaml", "mlflow", "inspect_ai", "scipy
 
 def test_importing_router_lab_loads_nothing_heavy() -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", "import router_lab"], capture_output=True, text=True, check=True
+        [sys.executable, "-X", "importtime", "-c", "import router_lab"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    loaded = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    loaded = {
+        line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line
+    }
     assert "numpy" in loaded
     assert loaded.isdisjoint(HEAVY)
 

@@ -89,7 +89,9 @@ def test_twenty_topics_cannot_pass_and_the_gate_says_why(written: tuple[Recipe, 
     assert len(held) < 20
     report = run_gates(fit_policy(recipe, outcomes), outcomes, recipe.gates)
     assert report.verdict == "inconclusive"
-    assert any(f"in {len(held)} groups); fewer than 20 groups conclude nothing" in r.reason for r in report.results)
+    assert any(
+        f"in {len(held)} groups); fewer than 20 groups conclude nothing" in r.reason for r in report.results
+    )
 
 
 @pytest.mark.parametrize("name", ["file/inside", "x" * 300], ids=["in a file", "too long"])

@@ -44,12 +44,16 @@ def test_what_is_to_run_counts_what_the_holdout_takes() -> None:
     rule = verdict(Estimate(0.05, 0.05, 200, 100), 0.0, 0.9, dollars_per_sample=0.5)
     assert rule.samples_needed and rule.dollars_needed == rule.samples_needed * 0.5
     samples, dollars = _to_run(rule, 0.2)
-    assert samples == -(-rule.samples_needed * 5 // 4) and dollars == pytest.approx(rule.dollars_needed * 1.25)
+    assert samples == -(-rule.samples_needed * 5 // 4) and dollars == pytest.approx(
+        rule.dollars_needed * 1.25
+    )
 
 
 def test_a_least_quality_is_told_as_a_quality() -> None:
     rule = verdict(LEFT, 0.0, 0.9)
-    assert told_bounds(rule, Goal("quality", 0.6, 0.9)) == "lower bound 0.7355 reaches 0.6000 (one-sided, 90 %)"
+    assert (
+        told_bounds(rule, Goal("quality", 0.6, 0.9)) == "lower bound 0.7355 reaches 0.6000 (one-sided, 90 %)"
+    )
 
 
 def test_few_clusters_need_twenty_of_them_and_what_the_distance_asks() -> None:

@@ -39,7 +39,9 @@ def docs_table() -> str:
     def counted(kind: Kind) -> str:
         if kind.within:
             return f"within `{kind.within}`, and priced as that without a price of its own"
-        return f"{kind.side}, taken out of `{kind.split}`" if kind.split else f"{kind.side}, beside the others"
+        return (
+            f"{kind.side}, taken out of `{kind.split}`" if kind.split else f"{kind.side}, beside the others"
+        )
 
     rows = [
         (code(k.name), k.unit, counted(k), code(k.column), code(k.usage), code(*k.answered), code(*k.genai))
@@ -60,14 +62,18 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a process saw whose registry has input_audio and output_audio, too."""
     folder = tmp_path_factory.mktemp("audio")
     code = ROOT / "tests" / "kinds_with_audio.py"
-    done = subprocess.run([sys.executable, "-W", "error", str(code), str(folder)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(code), str(folder)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 
 
 def test_a_further_kind_has_a_price_on_the_command_line(seen: dict[str, Any]) -> None:
-    assert re.search(r"--reasoning .*--input-audio FLOAT\s+--output-audio FLOAT\s+Spoken answers\.", seen["help"], re.S)
+    assert re.search(
+        r"--reasoning .*--input-audio FLOAT\s+--output-audio FLOAT\s+Spoken answers\.", seen["help"], re.S
+    )
     assert "      input_audio: 40.0\n" in seen["file"] and "      output_audio: 80.0\n" in seen["file"]
     assert seen["show"].endswith("  input audio 40  output audio 80\n")
     assert {"input_audio": 40.0, "output_audio": 80.0}.items() <= seen["json"][0].items()
@@ -132,7 +138,12 @@ def test_a_kind_that_is_split_from_another_leaves_it_for_its_price_alone(seen: d
     # Without a cache all 60 are heard. Where the cache holds all that was heard, none is heard anew.
     fresh = (40 * text + 60 * heard + 20 * written) / 1e6
     known = (40 * text + 60 * heard_before + 20 * written) / 1e6
-    assert seen["cached"] == [pytest.approx(paid, abs=1e-12), pytest.approx(fresh, abs=1e-12), 60, pytest.approx(known)]
+    assert seen["cached"] == [
+        pytest.approx(paid, abs=1e-12),
+        pytest.approx(fresh, abs=1e-12),
+        60,
+        pytest.approx(known),
+    ]
     assert len({text, heard, cached, heard_before, written}) >= 4
 
 
@@ -156,7 +167,9 @@ def test_the_rows_fit_each_other_and_what_they_name() -> None:
             assert other in by_name, f"{kind.name} names {other}"
         if kind.within or kind.split:
             whole = by_name[kind.within or kind.split or ""]
-            assert (whole.side, whole.within) == (kind.side, None) and names.index(whole.name) < names.index(kind.name)
+            assert (whole.side, whole.within) == (kind.side, None) and names.index(whole.name) < names.index(
+                kind.name
+            )
         for key in kind.genai:
             getattr(ModelPrice(), key)  # raises for a key that genai-prices does not know
     told = {kind.usage for kind in KINDS if kind.usage}
@@ -209,7 +222,9 @@ def test_rates_have_a_price_by_kind_and_no_other_attribute() -> None:
     assert worst_call_usd(table, "m", 1000, 100, hour_writes=True) == pytest.approx(0.003, abs=1e-12)
 
 
-@pytest.mark.parametrize("odd", [None, "text", [], {"usage": None}, {"usage": {"cache_creation": 3}}, {"usage": 4}])
+@pytest.mark.parametrize(
+    "odd", [None, "text", [], {"usage": None}, {"usage": {"cache_creation": 3}}, {"usage": 4}]
+)
 def test_an_answer_of_another_shape_tells_nothing_apart(odd: Any) -> None:
     assert told_apart(odd) == {}
 
@@ -228,4 +243,6 @@ def test_a_note_that_no_sweep_wrote_is_no_usage(bad: Any) -> None:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(BLOCK.sub(lambda found: found[1] + docs_table() + found[3], PAGE.read_text(encoding="utf-8")))
+    PAGE.write_text(
+        BLOCK.sub(lambda found: found[1] + docs_table() + found[3], PAGE.read_text(encoding="utf-8"))
+    )

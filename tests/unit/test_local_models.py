@@ -30,7 +30,9 @@ def test_every_wheel_and_every_gguf_is_pinned_by_hash():
     for entry in catalogue().values():
         assert len(entry["gguf_sha256"]) == 64
         assert all("==" in pin and len(pin.rpartition("--hash=sha256:")[2]) == 64 for pin in entry["wheels"])
-    pins = [line for line in (HERE / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    pins = [
+        line for line in (HERE / "requirements.lock").read_text().splitlines() if not line.startswith("#")
+    ]
     assert pins and all("--hash=sha256:" in pin for pin in pins)
 
 

@@ -59,18 +59,28 @@ def lines(home: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (home / "data" / LOOKS).read_text().splitlines()]
 
 
-def look(rows: Rows, question: Any = "q", *, answer: Any = "a", delta: float = 0.1, command: str = "fit") -> Look:
+def look(
+    rows: Rows, question: Any = "q", *, answer: Any = "a", delta: float = 0.1, command: str = "fit"
+) -> Look:
     return Look(command, rows, question, answer, "pass", delta, {})
 
 
-def test_each_other_question_is_a_look_whatever_the_folder_and_the_error_is_the_sum_of_their_deltas(home: Path) -> None:
+def test_each_other_question_is_a_look_whatever_the_folder_and_the_error_is_the_sum_of_their_deltas(
+    home: Path,
+) -> None:
     found = [fit(home, rule, out=f"out-{i}") for i, rule in enumerate(RULES)]
     assert [row["looks"] for row in found] == [1, 2, 3]
     assert [row["looks_error_at_most"] for row in found] == [0.1, 0.2, 0.25]  # .10 + .10 + .05
-    assert [(row["command"], row["delta"]) for row in lines(home)] == [("fit", 0.1), ("fit", 0.1), ("fit", 0.05)]
+    assert [(row["command"], row["delta"]) for row in lines(home)] == [
+        ("fit", 0.1),
+        ("fit", 0.1),
+        ("fit", 0.05),
+    ]
 
 
-def test_an_exact_repeat_is_no_look_in_another_folder_by_another_name_or_with_another_seed(home: Path) -> None:
+def test_an_exact_repeat_is_no_look_in_another_folder_by_another_name_or_with_another_seed(
+    home: Path,
+) -> None:
     first = fit(home)
     found = [
         fit(home, RULES[0], "other"),
@@ -121,7 +131,9 @@ AGAIN = {
     "other groups": TABLE.assign(group=[s[:-1] for s in TABLE["sample_id"]]),
     "without prompts": TABLE.assign(prompt=None),
     "one sample dropped": TABLE[TABLE["sample_id"] != ids[0]],
-    "a tenth more": pd.concat([TABLE, two_kinds(12, seed=3).assign(sample_id=lambda t: "x" + t["sample_id"])]),
+    "a tenth more": pd.concat(
+        [TABLE, two_kinds(12, seed=3).assign(sample_id=lambda t: "x" + t["sample_id"])]
+    ),
 }
 
 
@@ -156,7 +168,9 @@ def test_other_rows_in_the_same_folder_are_not_counted_with_these(home: Path) ->
 def test_a_further_candidate_on_the_same_samples_is_new_evidence(home: Path) -> None:
     fit(home)
     large = TABLE[TABLE["model"] == "large"]
-    write_outcomes(validate_outcomes(pd.concat([TABLE, large.assign(model="new")])), home / "data" / "new.parquet")
+    write_outcomes(
+        validate_outcomes(pd.concat([TABLE, large.assign(model="new")])), home / "data" / "new.parquet"
+    )
     assert fit(home, RULES[0], "out", "new.parquet")["looks"] == 1
     assert fit(home, candidates=[{"model": "large"}])["looks"] == 2  # a recipe that leaves one out adds none
 
@@ -165,16 +179,24 @@ def test_what_is_promised_is_never_above_one(tmp_path: Path) -> None:
     rows = Rows.of(TABLE)
     found = [count_look(tmp_path / "o.csv", look(rows, i, delta=0.3)) for i in range(4)]
     assert [f.error for f in found] == [0.3, 0.6, 0.9, 1.0]
-    assert count_look(tmp_path / "o.csv", look(rows, 2, delta=0.3)).number == 4  # a repeat: all that were asked by now
+    assert (
+        count_look(tmp_path / "o.csv", look(rows, 2, delta=0.3)).number == 4
+    )  # a repeat: all that were asked by now
     told = found[1].told()
-    assert found[0].told() is None and told is not None and "as likely as 0.6, where each alone promised 0.3" in told
+    assert (
+        found[0].told() is None
+        and told is not None
+        and "as likely as 0.6, where each alone promised 0.3" in told
+    )
 
 
 def test_a_look_at_most_of_these_rows_is_called_that(tmp_path: Path) -> None:
     some = Rows.of(TABLE[TABLE["sample_id"] != ids[0]])
     count_look(tmp_path / "o.csv", look(some))
     told = count_look(tmp_path / "o.csv", look(Rows.of(TABLE))).told()
-    assert told is not None and told.startswith("look 2 at these rows, or most of them: 2 different questions")
+    assert told is not None and told.startswith(
+        "look 2 at these rows, or most of them: 2 different questions"
+    )
 
 
 def test_rows_are_known_by_what_was_scored() -> None:
@@ -194,7 +216,9 @@ def test_rows_are_known_by_what_was_scored() -> None:
 
 def test_overlap_is_estimated_within_the_error_of_its_sketch() -> None:
     """Half, three fifths and nine tenths of 2,000 samples: the share of 64 drawn that is shared has an error of .06."""
-    many = pd.DataFrame({"suite": "s", "sample_id": [str(i) for i in range(2000)], "model": "m", "quality": 1.0})
+    many = pd.DataFrame(
+        {"suite": "s", "sample_id": [str(i) for i in range(2000)], "model": "m", "quality": 1.0}
+    )
     parts = {n: Rows.of(validate_outcomes(many.iloc[:n])) for n in (1000, 1200, 1800, 1999, 2000)}
     assert [n for n, part in parts.items() if part.alike(parts[2000])] == [1800, 1999, 2000]
 
@@ -222,7 +246,9 @@ def test_a_seed_is_for_diagnostics_alone() -> None:
     assert shown.pop("diagnostics") != other.pop("diagnostics") and shown == other
 
 
-def test_a_look_is_counted_before_anything_of_it_can_be_seen(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_is_counted_before_anything_of_it_can_be_seen(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -243,9 +269,13 @@ def gate(home: Path, policy: Path, gates: list[dict[str, Any]], *more: str) -> R
 
 @pytest.fixture
 def fitted(home: Path) -> Path:
-    fresh = two_kinds(120, seed=9).assign(group=lambda t: "f" + t["group"], sample_id=lambda t: "f" + t["sample_id"])
+    fresh = two_kinds(120, seed=9).assign(
+        group=lambda t: "f" + t["group"], sample_id=lambda t: "f" + t["sample_id"]
+    )
     write_outcomes(validate_outcomes(fresh), home / "data" / "fresh.parquet")
-    return save_policy(fit_policy(Recipe.model_validate({"name": "t", "rule": RULES[0]}), TABLE), home / "policy")
+    return save_policy(
+        fit_policy(Recipe.model_validate({"name": "t", "rule": RULES[0]}), TABLE), home / "policy"
+    )
 
 
 def test_gates_count_looks_at_the_fresh_rows_that_they_judged(home: Path, fitted: Path) -> None:
@@ -257,7 +287,9 @@ def test_gates_count_looks_at_the_fresh_rows_that_they_judged(home: Path, fitted
     # .05; again; + .10; + .10, since two gates pass together no more often than the less certain one passes wrongly.
     assert [row["looks_error_at_most"] for row in found] == [0.05, 0.05, 0.15, 0.25, 0.25]
     told = gate(home, fitted, [wide]).stdout
-    assert "look 3 at these rows" in told and "as likely as 0.25, where each alone promised 0.05 or 0.1" in told
+    assert (
+        "look 3 at these rows" in told and "as likely as 0.25, where each alone promised 0.05 or 0.1" in told
+    )
     assert {row["command"] for row in lines(home)} == {"gate"}
 
 
@@ -327,9 +359,7 @@ def test_a_full_disk_is_told_once_and_the_fit_goes_on(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path / "o.csv")], capture_output=True, text=True, check=True
     )
-    told = (
-        f"2 0.2 1 {tmp_path / LOOKS}: File too large: this look is not counted there, so later ones may be told too few"
-    )
+    told = f"2 0.2 1 {tmp_path / LOOKS}: File too large: this look is not counted there, so later ones may be told too few"
     assert done.stdout.startswith(told)
 
 

@@ -18,7 +18,16 @@ from router_lab.sweep.recorder import fingerprint
 from tests.servers.grid import write_project
 
 PROXY = "http://192.0.2.9:3128"
-NAMES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
+NAMES = (
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -84,9 +93,7 @@ def test_a_recorder_that_saw_nothing_stops_the_sweep(tmp_path: Path, monkeypatch
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     local: dict[str, Any] = {"model": "openai-api/local/x", "base_url": "http://api.example/v1/"}
     file = write_project(tmp_path, {"models": [local]})
-    words = (
-        r"openai-api/local/x: the recorder on loopback saw no request .*api\.example/v1/; proxy variables set: HTTPS_"
-    )
+    words = r"openai-api/local/x: the recorder on loopback saw no request .*api\.example/v1/; proxy variables set: HTTPS_"
     with pytest.raises(InputError, match=words):
         fingerprint(load_grid(file).cells)
     file = write_project(tmp_path, {"models": [local | {"record": False}]})

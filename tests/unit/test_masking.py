@@ -53,7 +53,12 @@ def test_a_key_becomes_a_reference_and_comes_back(monkeypatch: pytest.MonkeyPatc
     found: dict[str, str] = {}
     tree = {"list": [{"token": ARG}], "note": "say ${MINE}", "n": 5, "max_tokens": 7}
     shown = hidden(tree, "args", found)
-    assert shown == {"list": [{"token": "${args.list.0.token}"}], "note": "say ${MINE}", "n": 5, "max_tokens": 7}
+    assert shown == {
+        "list": [{"token": "${args.list.0.token}"}],
+        "note": "say ${MINE}",
+        "n": 5,
+        "max_tokens": 7,
+    }
     assert revealed(shown, found, "here") == {**tree, "note": "say value-of-mine"}
     assert masked(f"{ARG} and value-of-mine") == "*** and ***"
     with pytest.raises(InputError, match=r"here: \$\{NOT_SET\} is not set in the environment"):

@@ -76,7 +76,9 @@ def test_uneven_clusters_conclude_nothing_where_as_many_alike_would_not() -> Non
     assert (found.clusters, found.independent, judged.verdict) == (25, 3, "inconclusive")
     assert judged.samples_needed == 20 * 48 // 3 - 48  # as uneven as these, until they count as 20
     assert "too few to say (48 rows in 25 groups, so uneven that they count as 3)" in judged.reason
-    assert metrics.verdict(metrics.clustered_mean(np.zeros(48), np.arange(48) // 2), -0.5, 0.9).verdict == "pass"
+    assert (
+        metrics.verdict(metrics.clustered_mean(np.zeros(48), np.arange(48) // 2), -0.5, 0.9).verdict == "pass"
+    )
 
 
 @given(
@@ -84,7 +86,9 @@ def test_uneven_clusters_conclude_nothing_where_as_many_alike_would_not() -> Non
     chance=st.floats(0.0005, 0.4),
     span=st.sampled_from([0.0, 0.3, 1.0]),
 )
-def test_a_p_value_is_the_error_at_which_the_bound_is_reached(values: list[float], chance: float, span: float) -> None:
+def test_a_p_value_is_the_error_at_which_the_bound_is_reached(
+    values: list[float], chance: float, span: float
+) -> None:
     found = metrics.clustered_mean(values, np.arange(len(values)) // 2, span=span)
     floor = found.low(1 - chance)
     if found.independent >= 2 and found.error > 1e-9:

@@ -17,7 +17,14 @@ ASIDE = "invalidated by a person: looked wrong"
 
 
 def row(sample: str, epoch: int, model: str, quality: float | None, **more: object) -> dict[str, object]:
-    found = {"suite": "s", "sample_id": sample, "epoch": epoch, "model": model, "quality": quality, "status": "ok"}
+    found = {
+        "suite": "s",
+        "sample_id": sample,
+        "epoch": epoch,
+        "model": model,
+        "quality": quality,
+        "status": "ok",
+    }
     return {**found, "cost_usd": 1.0 if model == REF else 0.1, "group": sample, "reason": None, **more}
 
 

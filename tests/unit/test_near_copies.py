@@ -26,7 +26,12 @@ def template(kind: int, copy: int) -> str:
 
 def table(kinds: int, copies: int, **columns: object) -> pd.DataFrame:
     frame = pd.DataFrame(
-        [("s", f"{k:02d}-{c:02d}", m, template(k, c), 1.0) for k in range(kinds) for c in range(copies) for m in "ab"],
+        [
+            ("s", f"{k:02d}-{c:02d}", m, template(k, c), 1.0)
+            for k in range(kinds)
+            for c in range(copies)
+            for m in "ab"
+        ],
         columns=["suite", "sample_id", "model", "prompt", "quality"],
     )
     return validate_outcomes(frame.assign(cost_usd=1.0, **columns))
@@ -56,7 +61,10 @@ def test_given_groups_are_taken_as_given() -> None:
 def test_templates_across_suites_are_one_cluster() -> None:
     frame = table(40, 6)
     frame["suite"] = "suite-" + frame["sample_id"].str[-1]
-    assert len(set(OutcomeMatrix.from_frame(validate_outcomes(frame.drop(columns="group"))).group.tolist())) == 40
+    assert (
+        len(set(OutcomeMatrix.from_frame(validate_outcomes(frame.drop(columns="group"))).group.tolist()))
+        == 40
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,10 @@ REFUSED = [
     (table(quality=[1, 0, -0.1, 0]), "row 2: `quality` is -0.1"),
     (table(quality=[1, None, 0, 0]), "row 1: `quality` is null with status 'ok'"),
     (table(quality=[1, "good", 0, 0]), "row 1: `quality` is 'good'; it must be a number"),
-    (table(status=["ok", "okay", "ok", "ok"]), "row 1: `status` is 'okay'; known: ok, error, limit, infra, budget"),
+    (
+        table(status=["ok", "okay", "ok", "ok"]),
+        "row 1: `status` is 'okay'; known: ok, error, limit, infra, budget",
+    ),
     (table(cost_usd=[1, -2, 0, 0]), "row 1: `cost_usd` is -2.0"),
     (table(epoch=[0, 1, 1, 1]), "row 0: `epoch` is 0"),
     (table(model=["a", None, "a", "b"]), "row 1: `model` is empty"),
@@ -154,11 +157,15 @@ def test_matrix_by_hand() -> None:
         )
     )
     m = OutcomeMatrix.from_frame(frame)
-    assert [(c.model, c.effort) for c in m.candidates] == [("m", "low")]  # the infra row is no evidence of a candidate
+    assert [(c.model, c.effort) for c in m.candidates] == [
+        ("m", "low")
+    ]  # the infra row is no evidence of a candidate
     assert m.suites == ("s", "t")
     assert m.sample_id == ("1", "2", "9")
     np.testing.assert_array_equal(m.quality, [[0.5], [0.25], [1.0]])
-    np.testing.assert_array_equal(m.cost_usd, [[1.0], [2.0], [3.0]])  # a null cost leaves the cost mean, not quality
+    np.testing.assert_array_equal(
+        m.cost_usd, [[1.0], [2.0], [3.0]]
+    )  # a null cost leaves the cost mean, not quality
     np.testing.assert_array_equal(m.epochs, [[2], [1], [1]])
     part = m.take(np.array([False, True, True]))
     assert part.sample_id == ("2", "9")
@@ -235,7 +242,9 @@ def test_an_epoch_that_no_integer_holds_is_refused(epoch: float) -> None:
 
 def test_a_frame_with_a_column_twice_is_refused_by_its_places() -> None:
     doubled = pd.concat([table(), table()[["quality"]]], axis=1)
-    with pytest.raises(InputError, match=r"outcomes: column 'quality' is there more than once \(columns 4 and 5\)"):
+    with pytest.raises(
+        InputError, match=r"outcomes: column 'quality' is there more than once \(columns 4 and 5\)"
+    ):
         validate_outcomes(doubled)
 
 

@@ -21,7 +21,12 @@ def test_what_only_one_side_knows_is_left_out() -> None:
     """Column 0 against 1: row 2 has no reference, row 3 has no cost of column 0, though the reference cost $2."""
     found = OUTCOMES.always(0)
     assert known(found.quality) == [1, 0, None, 1] and known(found.reference_quality) == [1, 1, None, 0]
-    assert known(found.cost_usd) == [1, 1, None, None] and known(found.reference_cost_usd) == [4, 4, None, None]
+    assert known(found.cost_usd) == [1, 1, None, None] and known(found.reference_cost_usd) == [
+        4,
+        4,
+        None,
+        None,
+    ]
     assert found.gain().value == pytest.approx((0 - 1 + 1) / 3) and found.gain().n == 3
     assert found.saving().value == pytest.approx(6 / 8)
     assert found.mean("cost_usd").value == 1 and found.mean("reference_cost_usd").value == 4
@@ -40,7 +45,12 @@ def test_a_baseline_stands_on_the_rows_of_the_policy() -> None:
 def test_chance_is_paired_in_expectation_and_the_reference_is_itself() -> None:
     """A quarter to column 0, a quarter to 2, half to the reference: .5 + .25 + 0 of row 0."""
     mixed = OUTCOMES.chance({0: 0.25, 2: 0.25})
-    assert known(mixed.quality) == [0.75, None, None, 0.5] and known(mixed.cost_usd) == [2.75, None, None, None]
+    assert known(mixed.quality) == [0.75, None, None, 0.5] and known(mixed.cost_usd) == [
+        2.75,
+        None,
+        None,
+        None,
+    ]
     shares = np.tile([0.25, 0.5, 0.25], (4, 1))
     assert known(OUTCOMES.served(shares).quality) == known(mixed.quality)
     assert mixed.moved.tolist() == [0.5] * 4 == OUTCOMES.served(shares).moved.tolist()
@@ -68,13 +78,25 @@ def test_the_reference_s_outcome_is_always_needed() -> None:
     weight = np.tile([1.0, 6.0, 2.0], (4, 1))
     heavy = Recorded(QUALITY, COST, 1, weight, group=np.arange(4))
     everything = np.tile([1.0, 0.0, 0.0], (4, 1))
-    for found in (heavy.served(everything), heavy.always(0), heavy.mixture((1.0, np.zeros((4, 2), np.int64)))):
+    for found in (
+        heavy.served(everything),
+        heavy.always(0),
+        heavy.mixture((1.0, np.zeros((4, 2), np.int64))),
+    ):
         assert np.asarray(found.weight).tolist() == [6.0] * 4
 
 
 def test_what_counts_as_lost_is_no_better_than_it_can_be() -> None:
     """Column 2 missing counts as 0 beside a right answer; a missing reference as 1, also beside itself."""
     lost = Recorded(QUALITY, COST, 1, missing=np.isnan(QUALITY), group=np.arange(4))
-    assert lost.gain(np.full(4, 2)).tolist() == [-1, -1, 0, 1] and lost.gain(np.ones(4, np.int64)).tolist() == [0] * 4
-    assert known(lost.always(2).quality) == [0, 0, 1, 1] and known(lost.always(2).reference_quality) == [1, 1, 1, 0]
+    assert (
+        lost.gain(np.full(4, 2)).tolist() == [-1, -1, 0, 1]
+        and lost.gain(np.ones(4, np.int64)).tolist() == [0] * 4
+    )
+    assert known(lost.always(2).quality) == [0, 0, 1, 1] and known(lost.always(2).reference_quality) == [
+        1,
+        1,
+        1,
+        0,
+    ]
     assert isinstance(lost.always(2), Paired) and known(lost.always(2).cost_usd) == [2, None, None, 3]

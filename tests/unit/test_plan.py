@@ -21,7 +21,13 @@ from tests.conftest import ROOT
 def outcomes() -> pd.DataFrame:
     """100 samples: `a` is always right and costs $2, `b` misses 10 and costs $1."""
     rows = [
-        {"suite": "s", "sample_id": f"{i:03}", "model": m, "quality": float(m == "a" or i >= 10), "cost_usd": usd}
+        {
+            "suite": "s",
+            "sample_id": f"{i:03}",
+            "model": m,
+            "quality": float(m == "a" or i >= 10),
+            "cost_usd": usd,
+        }
         for i in range(100)
         for m, usd in (("a", 2.0), ("b", 1.0))
     ]
@@ -46,7 +52,9 @@ def test_samples_are_those_of_the_verdict() -> None:
         reach = 1.6449 * math.sqrt(v + 0.7521 * unseen**2) + skew * (1.6449**2 + 2) / 3
         return reach + 0.8416 * math.sqrt(v + unseen**2) > 0.05
 
-    assert need.samples == pytest.approx(next(count for count in range(100, 1000) if not short(count)) - 100, abs=1)
+    assert need.samples == pytest.approx(
+        next(count for count in range(100, 1000) if not short(count)) - 100, abs=1
+    )
     assert need.dollars == pytest.approx(3.0 * need.samples)
     assert need.if_equal == samples_needed(estimate, 0.15, 0.95)
 
@@ -81,11 +89,18 @@ def test_the_share_that_costs_least_by_hand() -> None:
     assert best.samples == pytest.approx(6004, abs=2) and best.of_reference == math.ceil(0.3 * best.samples)
     assert best.dollars == pytest.approx(4 * best.samples) and best.whole == pytest.approx(11 * 2717, abs=22)
     assert best_share(found, 0.02, 0.9, 0.5, 10.0, 1.0) is None  # the others are the dear ones
-    assert best_share(found, 0.02, 0.9, 0.0, 1.0, 10.0) is None and best_share(found, 0.02, 0.9, 0.5, 1.0, 0.0) is None
+    assert (
+        best_share(found, 0.02, 0.9, 0.0, 1.0, 10.0) is None
+        and best_share(found, 0.02, 0.9, 0.5, 1.0, 0.0) is None
+    )
     assert best_share(found, 0.3, 0.9, 0.5, 1.0, 10.0) is None  # enough is there
-    few = best_share(found, 0.09, 0.9, 0.9, 0.001, 10.0)  # 139 rows: a tenth of five times as many is no hundred
+    few = best_share(
+        found, 0.09, 0.9, 0.9, 0.001, 10.0
+    )  # 139 rows: a tenth of five times as many is no hundred
     assert few is None or few.share * (100 + few.samples) >= 100
-    rare = best_share(replace(found, size=0.01), 0.02, 0.9, 0.6, 1.0, 10.0)  # what nobody saw hides among the drawn
+    rare = best_share(
+        replace(found, size=0.01), 0.02, 0.9, 0.6, 1.0, 10.0
+    )  # what nobody saw hides among the drawn
     assert rare is not None
     part = replace(found, se=0.05 * math.sqrt(0.6 + 0.4 / rare.share), size=0.01 / rare.share)
     assert rare.samples == samples_needed(part, 0.02, 0.9)
@@ -98,7 +113,13 @@ def pilot() -> pd.DataFrame:
     rows = []
     for i in range(300):
         for model, wrong, usd in (("a", a[i], 10.0), ("b", b[i], 1.0)):
-            row = {"suite": "s", "sample_id": f"{i:03}", "model": model, "quality": float(not wrong), "cost_usd": usd}
+            row = {
+                "suite": "s",
+                "sample_id": f"{i:03}",
+                "model": model,
+                "quality": float(not wrong),
+                "cost_usd": usd,
+            }
             rows.append(row)
     return validate_outcomes(pd.DataFrame(rows))
 
@@ -122,6 +143,8 @@ def test_who_ran_on_a_drawn_part_is_the_reference() -> None:
 
 def test_the_page_prints_what_the_command_does(tmp_path: Path) -> None:
     pilot().to_parquet(tmp_path / "o.parquet")
-    told = CliRunner().invoke(cli, ["plan", str(tmp_path / "o.parquet"), "--margin", "0.02", "--confidence", "0.9"])
+    told = CliRunner().invoke(
+        cli, ["plan", str(tmp_path / "o.parquet"), "--margin", "0.02", "--confidence", "0.9"]
+    )
     line = next(one for one in told.stdout.splitlines() if one.startswith("two phases"))
     assert f"    {line}\n" in (ROOT / "docs/two-phases.md").read_text(encoding="utf-8")

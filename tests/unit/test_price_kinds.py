@@ -37,7 +37,9 @@ def test_a_request_has_its_fee_whatever_its_tokens_and_tier() -> None:
     assert prices.cost("m", Tokens(100, output=50), DAY, "batch") == pytest.approx(0.014525, abs=1e-12)
     assert prices.cost("m", Tokens(100, output=50, requests=3), DAY) == pytest.approx(0.04305, abs=1e-12)
     # genai-prices' own figure for the same call.
-    assert PriceTable.load().cost("perplexity/sonar-pro", Tokens(100, output=50), DAY) == pytest.approx(0.01505)
+    assert PriceTable.load().cost("perplexity/sonar-pro", Tokens(100, output=50), DAY) == pytest.approx(
+        0.01505
+    )
 
 
 def test_reasoning_has_its_own_price_where_there_is_one() -> None:
@@ -73,14 +75,20 @@ def test_a_kind_of_price_or_usage_that_is_not_known_is_an_error_and_never_a_zero
         InputError, match=r"called with input audio, for which genai-prices .* names a price of its own"
     ):
         flash.cost("google/gemini-2.5-flash", Tokens(1_000_000, media=("input_audio",)), DAY)
-    assert flash.cost("google/gemini-2.5-flash", Tokens(1_000_000, media=("input_image",)), DAY) == pytest.approx(0.3)
+    assert flash.cost(
+        "google/gemini-2.5-flash", Tokens(1_000_000, media=("input_image",)), DAY
+    ) == pytest.approx(0.3)
     strange = Tokens(10, output=5, other=(("input_audio_tokens", 7),))
-    with pytest.raises(InputError, match=r"used 7 input_audio_tokens tokens, .* --other input_audio_tokens=X"):
+    with pytest.raises(
+        InputError, match=r"used 7 input_audio_tokens tokens, .* --other input_audio_tokens=X"
+    ):
         table(input=1, output=2).cost("m", strange, DAY)
     # 10 × 1 + 5 × 2 + 7 × 32 = 244 a million; 0 says that input counts them already.
     priced = table(input=1, output=2, other={"input_audio_tokens": 32})
     assert priced.cost("m", strange, DAY) == pytest.approx(0.000244, abs=1e-12)
-    assert table(input=1, output=2, other={"input_audio_tokens": 0}).cost("m", strange, DAY) == pytest.approx(0.00002)
+    assert table(input=1, output=2, other={"input_audio_tokens": 0}).cost("m", strange, DAY) == pytest.approx(
+        0.00002
+    )
 
 
 def test_paid_tools_have_a_price_by_the_call(tmp_path: Path) -> None:
@@ -96,14 +104,18 @@ def test_paid_tools_have_a_price_by_the_call(tmp_path: Path) -> None:
         InputError, match=r"provider's paid tool `web_search` 3 times, .*prices add 'm' --tool web_search=X"
     ):
         table(input=1, output=2).provider_tools("m", counts, DAY)
-    assert table(input=1, output=2, tools={"web_search": 14}).provider_tools("m", counts, DAY) == pytest.approx(0.042)
+    assert table(input=1, output=2, tools={"web_search": 14}).provider_tools(
+        "m", counts, DAY
+    ) == pytest.approx(0.042)
     file = tmp_path / "prices.yaml"
     add_tool(file, "tavily", per_1k_calls=8, source="s", starts=dt.date(2026, 11, 1))
     add_tool(file, "tavily", per_1k_calls=5, source="s", starts=dt.date(2026, 11, 10))
     own = PriceTable.load(file)
     assert own.own_tools({"tavily": 2, "bash": 9}, DAY) == pytest.approx(0.016)
     assert own.own_tools({"tavily": 2}, dt.date(2026, 11, 10)) == pytest.approx(0.010)
-    with pytest.raises(InputError, match="tool 'tavily' has no price on 2026-10-31; its first entry starts 2026-11-01"):
+    with pytest.raises(
+        InputError, match="tool 'tavily' has no price on 2026-10-31; its first entry starts 2026-11-01"
+    ):
         own.own_tools({"tavily": 1}, dt.date(2026, 10, 31))
 
 
@@ -124,7 +136,9 @@ def test_paid_tools_have_a_price_by_the_call(tmp_path: Path) -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_looks_like_a_slip_is_refused_unless_confirmed(tmp_path: Path, fields: dict[str, Any], doubt: str) -> None:
+def test_what_looks_like_a_slip_is_refused_unless_confirmed(
+    tmp_path: Path, fields: dict[str, Any], doubt: str
+) -> None:
     file = tmp_path / "prices.yaml"
     with pytest.raises(InputError, match=re.escape(doubt)):
         add_price(file, "m", source="s", **fields)
@@ -132,7 +146,9 @@ def test_what_looks_like_a_slip_is_refused_unless_confirmed(tmp_path: Path, fiel
     add_price(file, "m", source="s", confirmed=True, **fields)
     assert PriceTable.load(file).rates("m", today()).input == fields["input"]
     file.write_text(file.read_text().replace("confirmed: true", "confirmed: false"))
-    with pytest.raises(InputError, match=rf"prices\.yaml: `models\.m\.0`: .*{re.escape(doubt)}.*`confirmed: true`"):
+    with pytest.raises(
+        InputError, match=rf"prices\.yaml: `models\.m\.0`: .*{re.escape(doubt)}.*`confirmed: true`"
+    ):
         PriceTable.load(file)
 
 
@@ -161,7 +177,9 @@ def test_a_zero_that_is_written_down_is_a_price(tmp_path: Path) -> None:
 
 
 def test_others_prices_that_look_like_a_slip_are_used_and_said() -> None:
-    with pytest.warns(RouterLabWarning, match=r"cache_write_5m 0\.0833.* is below cache_read 0\.15.*--confirmed"):
+    with pytest.warns(
+        RouterLabWarning, match=r"cache_write_5m 0\.0833.* is below cache_read 0\.15.*--confirmed"
+    ):
         PriceTable.load().rates("openrouter/google/gemini-3.5-flash", DAY)
     with pytest.raises(InputError, match=r"output 2\.0 is below input 2\.5: swapped\?.*--confirmed"):
         PriceTable.load().rates("openrouter/openai/gpt-5-image-mini", DAY)
@@ -217,7 +235,9 @@ def follow(error: str, **values: str) -> None:
     found = COMMAND.search(error)
     assert found, error
     filled = {"X": "1", "Y": "2", "URL": "https://example.com"} | values
-    words = [re.sub(r"^(.*=)?(X|Y|URL)$", lambda m: (m[1] or "") + filled[m[2]], w) for w in shlex.split(found[1])]
+    words = [
+        re.sub(r"^(.*=)?(X|Y|URL)$", lambda m: (m[1] or "") + filled[m[2]], w) for w in shlex.split(found[1])
+    ]
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 0, result.output
 
@@ -261,7 +281,9 @@ def test_the_command_that_an_error_suggests_is_the_one_that_mends(
         want(PriceTable.load(file))
     whole = PriceTable.load(file)
     # What was copied from genai-prices is all of it: 300,000 in at the long price of $6, 1,000 out at $22.5.
-    assert whole.cost("anthropic/claude-sonnet-4-5", Tokens(300_000, output=1000), DAY) == pytest.approx(1.8225)
+    assert whole.cost("anthropic/claude-sonnet-4-5", Tokens(300_000, output=1000), DAY) == pytest.approx(
+        1.8225
+    )
     assert whole.rates("anthropic/claude-sonnet-4-5", DAY).tiers == {"batch": 0.5}
     assert "#" not in (text or "") or all(
         line in file.read_text() for line in (text or "").splitlines() if line[:1] == "#"

@@ -27,7 +27,9 @@ def test_each_kind_has_its_price_and_an_unpriced_kind_is_an_error(tmp_path: Path
     prices = table(tmp_path, entry(input=3, output=15, cache_read=0.3, cache_write_5m=3.75))
     # (1000×3 + 2000×.3 + 400×3.75 + 100×15) / 1e6 = (3000 + 600 + 1500 + 1500) / 1e6
     assert prices.cost("m", Tokens(1000, 2000, 400, 0, 100), DAY) == pytest.approx(0.0066)
-    with pytest.raises(InputError, match=r"used 7 cache_write_1h tokens, of which .* names no price.*--cache-write-1h"):
+    with pytest.raises(
+        InputError, match=r"used 7 cache_write_1h tokens, of which .* names no price.*--cache-write-1h"
+    ):
         prices.cost("m", Tokens(cache_write_1h=7), DAY)
 
 
@@ -43,7 +45,9 @@ def test_a_long_call_pays_the_long_price_for_all_its_tokens(tmp_path: Path) -> N
     long = [{"over_input_tokens": 200_000, "input": 6, "output": 22.5, "cache_read": 0.6}]
     prices = table(tmp_path, entry(input=3, output=15, cache_read=0.3, long_context=long))
     assert prices.cost("m", Tokens(150_000, 50_000, 0, 0, 1000), DAY) == pytest.approx(0.45 + 0.015 + 0.015)
-    assert prices.cost("m", Tokens(150_000, 50_001, 0, 0, 1000), DAY) == pytest.approx(0.9 + 0.0300006 + 0.0225)
+    assert prices.cost("m", Tokens(150_000, 50_001, 0, 0, 1000), DAY) == pytest.approx(
+        0.9 + 0.0300006 + 0.0225
+    )
     assert not prices.rates("m", DAY).flat
 
 
@@ -100,7 +104,9 @@ def test_adding_keeps_comments_and_order_and_never_edits_the_past(tmp_path: Path
         "      source: u\n      checked: 2026-01-01\n  # last word\n"
     )
     before = file.read_text()
-    with pytest.raises(InputError, match="already has an entry that starts 2026-01-01; a past entry is never edited"):
+    with pytest.raises(
+        InputError, match="already has an entry that starts 2026-01-01; a past entry is never edited"
+    ):
         add_price(file, "a: b", **entry(input=5, output=6))
     assert file.read_text() == before
     add_price(file, "a: b", **entry(input=5, output=6, starts=dt.date(2026, 2, 1)))

@@ -63,11 +63,13 @@ def test_a_release_is_signed_afterwards(tmp_path: Path, key: tuple[Path, str, st
     path = save(tmp_path / "p", 0.1)
     assert run("publish", path, "--force").exit_code == 0
     refused = run("verify", tmp_path / "p", "--public-key", public)
-    assert refused.exit_code == 1 and f"not signed, and this loader requires a signature (trusted: {fingerprint})" in (
-        refused.output
+    assert (
+        refused.exit_code == 1
+        and f"not signed, and this loader requires a signature (trusted: {fingerprint})" in (refused.output)
     )
     assert (
-        run("sign", tmp_path / "p", "--key", private).output == f"signed by {fingerprint}\n{tmp_path / 'p' / RELEASE}\n"
+        run("sign", tmp_path / "p", "--key", private).output
+        == f"signed by {fingerprint}\n{tmp_path / 'p' / RELEASE}\n"
     )
     assert run("verify", tmp_path / "p", "--public-key", public).exit_code == 0
     nothing = run("sign", tmp_path, "--key", private)
@@ -87,7 +89,10 @@ def test_a_key_that_lies_open_is_said(tmp_path: Path, key: tuple[Path, str, str]
         ("sign", tmp_path / "p"),
         ("rollback", tmp_path / "p", "--to", "9"),
     ):
-        assert f"warning: {private}: everybody on this machine may read" in run(*arguments, "--key", private).output
+        assert (
+            f"warning: {private}: everybody on this machine may read"
+            in run(*arguments, "--key", private).output
+        )
 
 
 KEYGEN = """
@@ -162,7 +167,9 @@ def test_damage_is_a_line_on_standard_error_and_no_end(tmp_path: Path) -> None:
     assert "1 damaged lines are passed over (line 4)" in done.stderr and "\x1b" not in done.output
 
 
-def test_the_alias_in_mlflow_goes_to_the_newest_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_alias_in_mlflow_goes_to_the_newest_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another publisher was quicker while this one registered its files."""
     import router_lab.tracking as tracking
 

@@ -149,8 +149,12 @@ def test_a_release_that_never_came_to_be_is_said_and_not_gone_back_to(tmp_path: 
     """As after kill -9 between the two files: the third line is there, RELEASE.json is still of the second."""
     found = three(tmp_path)
     kept = (tmp_path / HISTORY).read_bytes().splitlines(keepends=True)
-    (tmp_path / RELEASE).write_bytes(build_release(Release("support", "champion", 2, revision(found[1]), None, "pass")))
-    with pytest.warns(RouterLabWarning, match=r"release 3 \([0-9a-f]{16}, pass\) was begun and never came to be"):
+    (tmp_path / RELEASE).write_bytes(
+        build_release(Release("support", "champion", 2, revision(found[1]), None, "pass"))
+    )
+    with pytest.warns(
+        RouterLabWarning, match=r"release 3 \([0-9a-f]{16}, pass\) was begun and never came to be"
+    ):
         done = publish(found[0], gate=gate(found[0]))
     assert (done.release.number, done.release.parent, done.entry["replaces"]) == (4, revision(found[1]), 2)
     assert (tmp_path / HISTORY).read_bytes().startswith(b"".join(kept))
@@ -172,7 +176,10 @@ def test_on_a_full_disk_nothing_is_published_and_afterwards_all_goes_on(
 ) -> None:
     found = three(tmp_path)
     before = {name: (tmp_path / name).read_bytes() for name in (RELEASE, HISTORY)}
-    with room_for(len(before[HISTORY]) + extra), pytest.raises(InputError, match=r"RELEASES\.jsonl: cannot be written"):
+    with (
+        room_for(len(before[HISTORY]) + extra),
+        pytest.raises(InputError, match=r"RELEASES\.jsonl: cannot be written"),
+    ):
         run(found[0])
     with room_for(100), pytest.raises(InputError, match=r"cannot be written: .*; nothing was published"):
         run(found[0])
@@ -183,7 +190,9 @@ def test_on_a_full_disk_nothing_is_published_and_afterwards_all_goes_on(
 def test_room_for_the_line_and_not_for_the_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk fills between the two files, at RELEASE.json."""
     found = three(tmp_path)
-    (tmp_path / HISTORY).write_bytes(b"")  # so that the line fits where RELEASE.json, which is longer, does not
+    (tmp_path / HISTORY).write_bytes(
+        b""
+    )  # so that the line fits where RELEASE.json, which is longer, does not
     long = Release("support", "champion", 3, revision(found[2]), revision(found[1]), "pass")
     (tmp_path / RELEASE).write_bytes(build_release(long))
     monkeypatch.setattr("router_lab.publish.atomic_write", _full)
@@ -201,7 +210,9 @@ def _full(path: Path, data: bytes) -> Path:
     raise OSError(28, os.strerror(28), str(path))
 
 
-def test_a_folder_that_another_holds_or_that_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_another_holds_or_that_cannot_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from router_lab.runtime.locks import LOCK, FolderLock
 
     [first, *_] = three(tmp_path)
@@ -261,7 +272,9 @@ def test_the_same_revision_published_twice_is_one_step_back(tmp_path: Path) -> N
     assert rollback(tmp_path).release[2:4] == (4, revision(a))
 
 
-def test_a_policy_published_again_instead_of_rolled_back_to_is_not_put_back_after_it_failed(tmp_path: Path) -> None:
+def test_a_policy_published_again_instead_of_rolled_back_to_is_not_put_back_after_it_failed(
+    tmp_path: Path,
+) -> None:
     a, b = save(tmp_path, 0.1), save(tmp_path, 0.2)
     for path in (a, b, a):
         publish(path, gate=gate(path))
@@ -292,12 +305,12 @@ def test_without_a_history_the_parent_is_gone_back_to_once(tmp_path: Path) -> No
 def test_what_is_gone_or_damaged_names_what_is_left(tmp_path: Path) -> None:
     a, b, c = three(tmp_path)
     b.rename(tmp_path / "renamed")
-    said = (
-        rf"release 2 .* cannot be put back: .*no directory holds .*renamed; what else can be gone back to: 1 \({a.name}"
-    )
+    said = rf"release 2 .* cannot be put back: .*no directory holds .*renamed; what else can be gone back to: 1 \({a.name}"
     with pytest.raises(InputError, match=said):
         rollback(tmp_path)
-    assert current_release(tmp_path) == Release("support", "champion", 3, revision(c), _of(tmp_path, 2), "pass")
+    assert current_release(tmp_path) == Release(
+        "support", "champion", 3, revision(c), _of(tmp_path, 2), "pass"
+    )
     assert rollback(tmp_path, to=1).release.number == 4
 
 
@@ -321,7 +334,9 @@ def _spoilt(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "count", "number"), [(_torn, 1, 5), (_spoilt, 4, 5)])
-def test_damaged_lines_are_passed_over_and_counted(tmp_path: Path, spoil: Any, count: int, number: int) -> None:
+def test_damaged_lines_are_passed_over_and_counted(
+    tmp_path: Path, spoil: Any, count: int, number: int
+) -> None:
     """The last line may be that of a release, so its number is not used for another."""
     found = three(tmp_path)
     spoil(tmp_path)
@@ -360,10 +375,14 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 def test_a_damaged_release_ends_neither_publish_nor_rollback(tmp_path: Path, damage: str) -> None:
     found = three(tmp_path)
     DAMAGE[damage](tmp_path / RELEASE)
-    if not damage.startswith("number 2^53") and damage != "number too far":  # which a loader without a memory believes
+    if (
+        not damage.startswith("number 2^53") and damage != "number too far"
+    ):  # which a loader without a memory believes
         with pytest.raises(PolicyError):
             load_policy(tmp_path)
-    with pytest.warns(RouterLabWarning, match=r"RELEASE\.json: .*; going on from release 3 of RELEASES\.jsonl"):
+    with pytest.warns(
+        RouterLabWarning, match=r"RELEASE\.json: .*; going on from release 3 of RELEASES\.jsonl"
+    ):
         done = publish(found[0], gate=gate(found[0]))
     assert done.release[:5] == ("support", "champion", 4, revision(found[0]), revision(found[2]))
     assert load_policy(tmp_path).revision == revision(found[0])
@@ -382,7 +401,9 @@ def test_a_damaged_release_does_not_open_a_folder_to_another_policy_or_alias(tmp
 
 def test_an_older_release_put_back_by_hand_does_not_lower_the_number(tmp_path: Path) -> None:
     a, b, _ = three(tmp_path)
-    (tmp_path / RELEASE).write_bytes(build_release(Release("support", "champion", 1, revision(a), None, "pass")))
+    (tmp_path / RELEASE).write_bytes(
+        build_release(Release("support", "champion", 1, revision(a), None, "pass"))
+    )
     with pytest.warns(RouterLabWarning, match="is release 1, put back by hand: the history has 3"):
         assert publish(b, gate=gate(b)).release[2:5] == (4, revision(b), revision(a))
     assert rollback(tmp_path).release.revision == revision(a)
@@ -503,7 +524,9 @@ def test_a_release_expires_and_the_next_says_so_where_it_does_not(tmp_path: Path
         ):
             load_policy(tmp_path, clock=lambda now=now: now)
     assert load_policy(tmp_path, clock=lambda: NOW.timestamp())
-    with pytest.warns(RouterLabWarning, match="release 1 expires on 2026-12-22T12:00:01Z; the new one never does"):
+    with pytest.warns(
+        RouterLabWarning, match="release 1 expires on 2026-12-22T12:00:01Z; the new one never does"
+    ):
         publish(path, force=True, now=NOW)
     with pytest.raises(InputError, match="is not after now"):
         publish(path, force=True, now=NOW, expires=NOW)

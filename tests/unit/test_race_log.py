@@ -79,7 +79,9 @@ def test_each_part_that_differs_is_named_with_what_it_was_and_is() -> None:
         "`race.margin` was 0.03, is 0.05",
         "`race.reference` was the best candidate, is n @ low",
     ]
-    assert _differences(terms(), terms(samples=60, ids="b", waves="x")) == ["suite `s` had 40 samples, has 60"]
+    assert _differences(terms(), terms(samples=60, ids="b", waves="x")) == [
+        "suite `s` had 40 samples, has 60"
+    ]
     assert _differences(terms(), terms(ids="b", waves="x")) == [
         "suite `s` has other samples, or the same in another order (`seed`)"
     ]

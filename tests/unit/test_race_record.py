@@ -22,8 +22,22 @@ OLD = {
     "order": {"s": ORDER},
     "on_floor": {"s": ["b", "d"]},
     "left": [
-        {"suite": "s", "model": "poor", "effort": "low", "after": 2, "reason": "hopeless", "by": ["good", None]},
-        {"suite": "s", "model": "far", "effort": None, "after": 5, "reason": "needless", "by": ["good", None]},
+        {
+            "suite": "s",
+            "model": "poor",
+            "effort": "low",
+            "after": 2,
+            "reason": "hopeless",
+            "by": ["good", None],
+        },
+        {
+            "suite": "s",
+            "model": "far",
+            "effort": None,
+            "after": 5,
+            "reason": "needless",
+            "by": ["good", None],
+        },
     ],
     "skipped": [
         {"suite": "s", "model": "poor", "effort": "low", "ranges": [[2, 5]]},
@@ -56,7 +70,10 @@ def test_what_a_record_says_of_each_sample() -> None:
     assert record.not_due("s", POOR) == {"c", "e"} and record.not_due("s", FAR) == {"e"}
     assert record.not_due("s", GOOD) == set() == record.not_due("t", POOR)
     assert record.why_unrun("s", POOR) == "raced: cannot pass after 2 samples"
-    assert record.why_unrun("s", FAR) == "raced: not needed after 5 samples" and record.why_unrun("s", GOOD) is None
+    assert (
+        record.why_unrun("s", FAR) == "raced: not needed after 5 samples"
+        and record.why_unrun("s", GOOD) is None
+    )
     still = RaceRecord.model_validate({**OLD, "left": []})
     assert still.why_unrun("s", POOR) == "raced: was not needed then" and still.why_unrun("t", POOR) is None
 
@@ -99,10 +116,19 @@ def test_a_race_that_an_earlier_version_began_goes_on_with_the_same_decisions(tm
     again, start = fresh(), 0
     for end in LOOKS:
         seen, cost = quality[start:end].tolist(), dollars[start:end].tolist()
-        look = {"suite": "s", "upto": end, "quality": seen, "cost_usd": cost, "leaves": again.take(end, seen, cost)}
+        look = {
+            "suite": "s",
+            "upto": end,
+            "quality": seen,
+            "cost_usd": cost,
+            "leaves": again.take(end, seen, cost),
+        }
         log.write([look], start)
         start = end
-    log.write([{"suite": "s", "upto": None, "quality": quality.tolist(), "leaves": again.finish(quality.tolist())}], 6)
+    log.write(
+        [{"suite": "s", "upto": None, "quality": quality.tolist(), "leaves": again.finish(quality.tolist())}],
+        6,
+    )
     old_words(log.path)
     resumed = fresh()
     assert RaceLog(tmp_path, RaceRule(0.1), None, [resumed]).replay() == 6
@@ -114,12 +140,19 @@ def test_a_race_that_an_earlier_version_began_goes_on_with_the_same_decisions(tm
 
 def test_a_sweep_file_may_still_say_floor_and_is_told_of_the_new_name() -> None:
     sweep = {"name": "s", "models": ["m"], "suites": ["echo"]}
-    with pytest.warns(RouterLabWarning, match=r"^race.floor is called race.control_share now; it counts as that$"):
+    with pytest.warns(
+        RouterLabWarning, match=r"^race.floor is called race.control_share now; it counts as that$"
+    ):
         read = parse(Sweep, {**sweep, "race": {"floor": 0.3}}, where="sweep.yaml")
     assert read.race.control_share == 0.3
     assert parse(Sweep, {**sweep, "race": {"control_share": 0.3}}, where="sweep.yaml") == read
     both = {**sweep, "race": {"floor": 0.3, "control_share": 0.3}}
-    with pytest.raises(InputError, match=r"^sweep.yaml: `race`: gives control_share and floor, .* take floor out$"):
+    with pytest.raises(
+        InputError, match=r"^sweep.yaml: `race`: gives control_share and floor, .* take floor out$"
+    ):
         parse(Sweep, both, where="sweep.yaml")
-    with pytest.warns(RouterLabWarning), pytest.raises(InputError, match=r"`race.control_share` is 2: .* less than"):
+    with (
+        pytest.warns(RouterLabWarning),
+        pytest.raises(InputError, match=r"`race.control_share` is 2: .* less than"),
+    ):
         parse(Sweep, {**sweep, "race": {"floor": 2}}, where="sweep.yaml")

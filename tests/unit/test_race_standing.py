@@ -46,22 +46,37 @@ def test_the_dear_wait_while_scouts_that_cost_a_twentieth_are_looked_at() -> Non
     price = [50.0, 45.0, 3.0, 1.0]  # 4 of 99 dollars
     assert seems([1.0, 0.6, 0.5, 0.1], price).after_scouts().tolist() == [True, True, False, False]
     assert not seems([1.0, 0.6, 0.4, 0.1], price).after_scouts().any()  # no scout seems able to pass
-    assert not seems([1.0, 0.9, 0.9, 0.9], [5.0, 4.0, 3.0, 2.0]).after_scouts().any()  # nobody costs so little
-    assert seems([1.0, 0.6, 0.5, 0.1], price, named=True).after_scouts().tolist() == [False, True, False, False]
+    assert (
+        not seems([1.0, 0.9, 0.9, 0.9], [5.0, 4.0, 3.0, 2.0]).after_scouts().any()
+    )  # nobody costs so little
+    assert seems([1.0, 0.6, 0.5, 0.1], price, named=True).after_scouts().tolist() == [
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_below_are_those_that_seem_cheaper_and_are_not_shown_to_be_dearer() -> None:
     assert seems([1.0, 0.9, 0.9], [9, 5, 3]).below(1).tolist() == [False, False, True]
-    assert seems([1.0, 0.9, 0.9], [5, 5, 5]).below(1).tolist() == [False, False, False]  # shown to cost no more
+    assert seems([1.0, 0.9, 0.9], [5, 5, 5]).below(1).tolist() == [
+        False,
+        False,
+        False,
+    ]  # shown to cost no more
 
 
-def test_how_probable_it_is_to_be_within_the_margin_is_a_normal_probability_with_two_pseudo_observations() -> None:
+def test_how_probable_it_is_to_be_within_the_margin_is_a_normal_probability_with_two_pseudo_observations() -> (
+    None
+):
     quality = Tally(3)
     means = np.ones((50, 3))
     means[:5, 1] = 0
     quality.add(means)
     everybody = np.ones(3, bool)
-    now = standing(quality, np.array([9.0, 5.0, 3.0]), np.zeros((3, 3), bool), everybody, everybody, None, 0.05)
+    now = standing(
+        quality, np.array([9.0, 5.0, 3.0]), np.zeros((3, 3), bool), everybody, everybody, None, 0.05
+    )
     assert now.leader == 0 and now.within[0] == 1.0
     assert now.within[1] == pytest.approx(norm.cdf((-0.1 + 0.05) / np.sqrt(0.09 / 50 + 2 / 50**2)))
     assert now.within[2] == pytest.approx(norm.cdf(0.05 / np.sqrt(2 / 50**2)))
@@ -104,5 +119,7 @@ def test_those_who_join_share_the_error_and_the_first_has_all_of_it() -> None:
     past = Tally(4)
     past.add(np.ones((20, 4)))
     nomination = Nomination([3, 2, 1, 0], 0, (0.05, 0.005), 0.1, 0.9, (20, 120), past)
-    assert [m._alpha for m in nomination.matches] == pytest.approx([0.05, 0.05 * 0.9, 0.05 * 0.09, 0.05 * 0.009])
+    assert [m._alpha for m in nomination.matches] == pytest.approx(
+        [0.05, 0.05 * 0.9, 0.05 * 0.09, 0.05 * 0.009]
+    )
     assert sum(m._alpha for m in nomination.matches[1:]) <= 0.05

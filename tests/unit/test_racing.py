@@ -22,7 +22,9 @@ from router_lab.runtime.model import Candidate
 def test_capital_is_the_mean_over_stakes_of_what_each_became() -> None:
     growth = log_growth([1.0, -0.5, np.nan], 0.0)
     assert growth == pytest.approx([math.log((1 + s) * (1 - s / 2)) for s in STAKES])
-    assert float(log_mean(growth)) == pytest.approx(math.log(np.mean([(1 + s) * (1 - s / 2) for s in STAKES])))
+    assert float(log_mean(growth)) == pytest.approx(
+        math.log(np.mean([(1 + s) * (1 - s / 2) for s in STAKES]))
+    )
     # Above a floor of .5 a difference of 1 gains (1 - .5) / 1.5 a unit staked, one of -1 loses the whole stake.
     assert log_growth([1.0], 0.5)[0] == pytest.approx(math.log1p(STAKES[0] / 3))
     assert log_growth([-1.0], 0.5)[-1] == pytest.approx(math.log1p(-0.95))
@@ -139,11 +141,15 @@ def waiting_outcomes(price: float | None = None) -> tuple[np.ndarray, np.ndarray
     return quality, np.column_stack([np.full(n, 2.0), own, np.full(n, 9.0), np.full(n, 8.0)])
 
 
-def raced(quality: np.ndarray, dollars: np.ndarray) -> tuple[Race, dict[int, list[int]], list[tuple[int, Exit]]]:
+def raced(
+    quality: np.ndarray, dollars: np.ndarray
+) -> tuple[Race, dict[int, list[int]], list[tuple[int, Exit]]]:
     """The race, who waited after each look, and who left when."""
     race, start, waited, left = Race(RaceRule(0.1), 4, looks=LOOKS), 0, {}, []
     for end in LOOKS:
-        left += [(end, one) for one in race.look(quality[start:end], dollars[start:end], np.arange(start, end))]
+        left += [
+            (end, one) for one in race.look(quality[start:end], dollars[start:end], np.arange(start, end))
+        ]
         waited[end], start = np.flatnonzero(race.waiting).tolist(), end
         assert not (race.running & ~race.racing).any()
     return race, waited, left

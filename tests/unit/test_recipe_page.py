@@ -54,7 +54,9 @@ def test_the_recipes_of_the_page_are_recipes(page: str) -> None:
     assert found[0] == Recipe(name="support") and found[1].points["thrifty"].margin == 0.05
 
 
-@pytest.mark.parametrize(("model", "text"), [(Recipe, "name: r\nrul: 1\n"), (Gates, "gates: [{metrik: quality}]\n")])
+@pytest.mark.parametrize(
+    ("model", "text"), [(Recipe, "name: r\nrul: 1\n"), (Gates, "gates: [{metrik: quality}]\n")]
+)
 def test_an_unknown_key_leads_to_the_page(model: type[BaseModel], text: str, tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(text)
     with pytest.raises(InputError, match=r"unknown key .*known: .*; docs/recipe.md says what each does$"):

@@ -36,7 +36,9 @@ def test_chance_is_scored_in_expectation() -> None:
     policy = fit_policy(RECIPE, table)
     data = OutcomeMatrix.from_frame(table)
     result = score(policy, data, np.tile([0.25, 0.75], (len(data), 1)), in_sample=False)
-    assert result.quality == pytest.approx(0.25 * data.quality[:, 0].mean() + 0.75 * data.quality[:, 1].mean())
+    assert result.quality == pytest.approx(
+        0.25 * data.quality[:, 0].mean() + 0.75 * data.quality[:, 1].mean()
+    )
     assert result.shares == {Candidate("large"): pytest.approx(0.25), Candidate("small"): pytest.approx(0.75)}
 
 

@@ -63,7 +63,11 @@ def test_the_candidates_table_by_hand() -> None:
 def test_a_dominated_candidate_is_not_on_the_front() -> None:
     worse = outcomes().query("model == 'b'").assign(model="c", cost_usd=0.002, quality=0.0)
     table = pooled(candidate_table(validate_outcomes(pd.concat([outcomes(), worse]))))
-    assert dict(zip(table["label"], table["on_front"], strict=True)) == {"a @ high": True, "b": True, "c": False}
+    assert dict(zip(table["label"], table["on_front"], strict=True)) == {
+        "a @ high": True,
+        "b": True,
+        "c": False,
+    }
 
 
 def test_lost_runs_are_left_out_and_errors_are_not() -> None:
@@ -180,7 +184,10 @@ def test_labels_never_overlap_nor_leave_the_picture(found: list[tuple[float, flo
 def test_the_front_is_a_staircase_with_a_monotone_band() -> None:
     x, y = Mark("x", 1, 0.5, 0.4, 0.7, on_front=True), Mark("y", 2, 0.6, 0.55, 0.65, on_front=True)
     marks = [x, y, Mark("z", 3, 0.1)]
-    assert [(s.cost, s.quality, s.low, s.high) for s in front_steps(marks)] == [(1, 0.5, 0.4, 0.7), (2, 0.6, 0.55, 0.7)]
+    assert [(s.cost, s.quality, s.low, s.high) for s in front_steps(marks)] == [
+        (1, 0.5, 0.4, 0.7),
+        (2, 0.6, 0.55, 0.7),
+    ]
 
 
 NASTY = "a<b>\"&'</text><script>alert(1)</script>"
@@ -189,8 +196,12 @@ NASTY = "a<b>\"&'</text><script>alert(1)</script>"
 @pytest.mark.parametrize("label", ["plain", NASTY, "模型 · 高", "x" * 200])
 def test_the_svg_is_well_formed_whatever_a_model_is_called(label: str) -> None:
     marks = [Mark(label, 1.0, 0.5, 0.4, 0.6, on_front=True), Mark("free", 0.0, 0.4, detail=(("k", NASTY),))]
-    root = ElementTree.fromstring(pareto_svg(marks, title=NASTY, before=[Mark("old", 2.0, 0.5, on_front=True)]))
-    drawn = [e.get("data-label") for e in root.iter() if "mark" in (e.get("class") or "") and e.get("data-label")]
+    root = ElementTree.fromstring(
+        pareto_svg(marks, title=NASTY, before=[Mark("old", 2.0, 0.5, on_front=True)])
+    )
+    drawn = [
+        e.get("data-label") for e in root.iter() if "mark" in (e.get("class") or "") and e.get("data-label")
+    ]
     assert sorted(drawn, key=str) == sorted([label, "free"], key=str)
     assert not [e for e in root.iter() if e.tag.endswith("script")]
 
@@ -203,7 +214,10 @@ def test_degenerate_pictures_are_drawn_too() -> None:
 
 
 def test_the_terminal_picture_shows_marks_and_fits() -> None:
-    marks = [*marks_of(pooled(candidate_table(outcomes())), ("a", "high")), Mark("P", 5.0, 0.7, kind="policy")]
+    marks = [
+        *marks_of(pooled(candidate_table(outcomes())), ("a", "high")),
+        Mark("P", 5.0, 0.7, kind="policy"),
+    ]
     text = pareto_text(marks, width=90)
     assert "■" in text and "●" in text and "◆" in text and "a @ high" in text and "$ per 1,000" in text
     assert max(len(line) for line in text.splitlines()) <= 98
@@ -222,7 +236,10 @@ def test_pages_are_whole_deterministic_and_ask_nothing_of_the_network() -> None:
 def test_what_a_new_sweep_moved() -> None:
     before = candidate_table(outcomes().query("model == 'b'"))
     lines = moved(before, candidate_table(outcomes()))
-    assert lines[0] == "New: a @ high." and "a @ high joined the front; best quality 75.0 % (+50.0 points)" in lines[1]
+    assert (
+        lines[0] == "New: a @ high."
+        and "a @ high joined the front; best quality 75.0 % (+50.0 points)" in lines[1]
+    )
 
 
 def test_a_bill_by_hand() -> None:
@@ -240,7 +257,9 @@ def test_the_tail_by_hand() -> None:
 
 
 def test_context_growth_by_turn() -> None:
-    calls = pd.DataFrame({"turn": [1, 1, 2, 2], "input_tokens": [10, 20, 30, 50], "cache_read_tokens": [0, 0, 5, None]})
+    calls = pd.DataFrame(
+        {"turn": [1, 1, 2, 2], "input_tokens": [10, 20, 30, 50], "cache_read_tokens": [0, 0, 5, None]}
+    )
     assert context_growth(calls) == [{"turn": 1, "input": 15.0, "n": 2}, {"turn": 2, "input": 42.5, "n": 2}]
 
 
@@ -268,9 +287,13 @@ def test_answers_cut_off_stand_beside_quality_wherever_it_is_shown() -> None:
     assert "cut off" not in format_table(candidate_table(silent)) + report_html(silent)
     assert "cut off" not in effort_text(effort_table(silent))
     none = frame.assign(cut_off=False)
-    assert "cut off" not in format_table(candidate_table(none)) + report_html(none) + effort_text(effort_table(none))
+    assert "cut off" not in format_table(candidate_table(none)) + report_html(none) + effort_text(
+        effort_table(none)
+    )
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.124, "12 %"), (0.001, "<1 %"), (1.0, "100 %"), (0.0, ""), (None, "")])
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.124, "12 %"), (0.001, "<1 %"), (1.0, "100 %"), (0.0, ""), (None, "")]
+)
 def test_a_share_cut_off_is_said_in_whole_per_cents(share: float | None, text: str) -> None:
     assert cut_off(share) == text and cut_off(share, words=True) == (f"{text} cut off" if text else "")

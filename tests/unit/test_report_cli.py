@@ -70,9 +70,22 @@ def test_gate_then_publish_then_rollback(tmp_path: Path, table: Path) -> None:
     old, new = save(folder, 1), save(folder, 0)
     assert run(publish, old, "--force").exit_code == 0
     (tmp_path / "gates.yaml").write_text("gates: [{metric: savings, min: 0.5}]")
-    arguments = (new, "--outcomes", table, "--gates", tmp_path / "gates.yaml", "--write-json", tmp_path / "g.json")
-    assert run(gate, *arguments, "--junit", tmp_path / "g.xml", "--markdown", tmp_path / "g.md").exit_code == 0
-    assert "savings ≥ 0.5" in (tmp_path / "g.md").read_text() and b"<testsuites" in (tmp_path / "g.xml").read_bytes()
+    arguments = (
+        new,
+        "--outcomes",
+        table,
+        "--gates",
+        tmp_path / "gates.yaml",
+        "--write-json",
+        tmp_path / "g.json",
+    )
+    assert (
+        run(gate, *arguments, "--junit", tmp_path / "g.xml", "--markdown", tmp_path / "g.md").exit_code == 0
+    )
+    assert (
+        "savings ≥ 0.5" in (tmp_path / "g.md").read_text()
+        and b"<testsuites" in (tmp_path / "g.xml").read_bytes()
+    )
     done = run(publish, new, "--gate", tmp_path / "g.json")
     assert done.exit_code == 0 and f"{new.name} (pass)" in done.output, done.output
     assert "back to" in run(rollback, folder).output
@@ -108,7 +121,10 @@ def test_page_and_show_say_which_rows_a_verdict_speaks_of(tmp_path: Path, table:
     assert "Verdict and figures are those of the certificate&#39;s 257 rows, each left out" in text
     assert "judges fresh rows" in text and "fresh rows, which the fit has not used" in text
     shown = run(show, policy, "--outcomes", table).output
-    assert "judged on  the certificate's 257 rows, each left out of the fit that it was judged by; `gate`" in shown
+    assert (
+        "judged on  the certificate's 257 rows, each left out of the fit that it was judged by; `gate`"
+        in shown
+    )
     assert "on 60 fresh rows, which the fit has not used" in shown
     assert json.loads(run(show, policy, "--json").stdout)["rows"] == "certificate"
 
@@ -141,7 +157,10 @@ def test_a_policy_that_escalates_says_so(tmp_path: Path) -> None:
         assert "fails its check" not in run(command, plain, *more).output
     explained = run(route, path, "hi", "--explain").output
     assert "predicted quality 1.000, $0.001000 on tier standard, with escalation\n" in explained
-    assert "cheap (beats the guard; figures with escalation)\n" in explained and "dear (the reference)\n" in explained
+    assert (
+        "cheap (beats the guard; figures with escalation)\n" in explained
+        and "dear (the reference)\n" in explained
+    )
     assert "with escalation" not in run(route, plain, "hi", "--explain").output
     rows = json.loads(run(route, path, "hi", "--explain", "--json").stdout)["candidates"]
     assert [row["with_escalation"] for row in rows] == [True, False]
@@ -150,7 +169,10 @@ def test_a_policy_that_escalates_says_so(tmp_path: Path) -> None:
 def test_plan_says_for_what_it_planned_and_how_to_change_that(table: Path) -> None:
     first, second, *_ = run(plan, table, "--margin", "0.03").output.splitlines()
     assert first == "planned for a margin of 3 points at confidence 0.95, against cheap"
-    assert second == "--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9"
+    assert (
+        second
+        == "--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9"
+    )
     assert "at confidence 0.9," in run(plan, table, "--margin", "0.03", "--confidence", "0.9").output
 
 
@@ -227,7 +249,9 @@ def test_gates_come_from_the_recipe(tmp_path: Path, table: Path) -> None:
     assert named.exit_code == 0 and "cost_usd_per_1k ≤ 100" in named.output
     fitted = save(tmp_path / "fitted", 1, provenance={"recipe": recipe})
     again = run(gate, fitted, "--outcomes", table).output
-    assert again.startswith(named.output) and "look 2 at these rows" in again  # another revision asks the same rows
+    assert (
+        again.startswith(named.output) and "look 2 at these rows" in again
+    )  # another revision asks the same rows
 
 
 LOSES = "Do not route: send 32 % of the requests to cheap, at random."

@@ -33,7 +33,10 @@ def test_a_gain_with_its_interval_by_hand() -> None:
     # 1.96: k = ((3.6889 − (1.96² + 2) / 3) / 1.96)² = .7897. Gains and losses are alike: the skew is the unseen one's.
     reach = T_3 * sqrt(1 / 12 + 0.789703 / 16) + (1 / 64) / (1 / 12 + 1 / 16) * (T_3**2 + 2) / 3
     assert row["difference"] == 0.5 and row["cost_ratio"] == pytest.approx(3)
-    assert (row["low"], row["high"]) == (pytest.approx(0.5 - reach, rel=1e-4), pytest.approx(0.5 + reach, rel=1e-4))
+    assert (row["low"], row["high"]) == (
+        pytest.approx(0.5 - reach, rel=1e-4),
+        pytest.approx(0.5 + reach, rel=1e-4),
+    )
     assert row["word"] == "not shown"
 
 
@@ -45,7 +48,9 @@ def test_one_effort_pays_on_one_suite_and_loses_on_another() -> None:
         )
     )  # fmt: skip
     assert dict(zip(table["suite"], table["word"], strict=True)) == {"easy": "loses", "hard": "pays"}
-    reach = (T_39 * sqrt(0.789703) + (T_39**2 + 2) / 3) / 40  # no spread at all: only what was not seen is left
+    reach = (
+        T_39 * sqrt(0.789703) + (T_39**2 + 2) / 3
+    ) / 40  # no spread at all: only what was not seen is left
     assert table["high"].tolist() == [pytest.approx(-1 + reach, rel=1e-4), pytest.approx(1 + reach, rel=1e-4)]
     heading, line, key = effort_text(table).splitlines()
     assert heading.split()[-2:] == ["easy", "hard"] and "✓ pays" in key

@@ -42,10 +42,14 @@ def test_two_normal_tests_err_together_as_often_as_one_may(confidence: float, co
 
 def test_one_test_needs_no_sharing_and_strangers_what_is_left() -> None:
     assert confidence_of_second(0.9, 0.92, 1.0) == 0.9
-    assert confidence_of_second(0.9, 0.92, 0.0) == confidence_of_second(0.9, 0.92, -0.5) == pytest.approx(0.98)
+    assert (
+        confidence_of_second(0.9, 0.92, 0.0) == confidence_of_second(0.9, 0.92, -0.5) == pytest.approx(0.98)
+    )
 
 
-def evidence(quality: np.ndarray, cost: list[float], reference: int, missing: np.ndarray | None = None) -> Evidence:
+def evidence(
+    quality: np.ndarray, cost: list[float], reference: int, missing: np.ndarray | None = None
+) -> Evidence:
     n = len(quality)
     folds = group_folds(np.zeros(n, np.int64), np.arange(n), 0, CHOOSING)
     costs = np.tile(np.array(cost), (n, 1))
@@ -85,7 +89,9 @@ def world(rng: np.random.Generator, n: int, candidates: int) -> tuple[Evidence, 
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.integers(2, 5), st.sampled_from([0.02, 0.05, 0.1]), st.booleans(), st.booleans())
+@given(
+    st.integers(0, 10**6), st.integers(2, 5), st.sampled_from([0.02, 0.05, 0.1]), st.booleans(), st.booleans()
+)
 def test_what_is_deployed_never_saves_less_than_the_mix(
     seed: int, candidates: int, margin: float, mix: bool, strict: bool
 ) -> None:
@@ -93,11 +99,15 @@ def test_what_is_deployed_never_saves_less_than_the_mix(
     goal = Goal("margin", margin, 0.9, strict=strict, mix=mix)
     found = rivals(options, actions, *constants(seen, goal), seen, goal)
     lead = ahead(found.deployed, found.random_mix)
-    assert lead > LEAST_AHEAD or found.deployed is found.random_mix or (lead >= 0 and not found.random_mix.acts)
+    assert (
+        lead > LEAST_AHEAD or found.deployed is found.random_mix or (lead >= 0 and not found.random_mix.acts)
+    )
     assert not found.deployed.acts or found.deployed.paired().saving().value > 0
     for one in found:
         assert 0.9 <= one.goal.confidence <= 1 - (1 - FIRST) * 0.1 + 1e-9
-        assert one.mix <= one.tested(0.9).mix  # nothing is shown at a shared level that is not at the full one
+        assert (
+            one.mix <= one.tested(0.9).mix
+        )  # nothing is shown at a shared level that is not at the full one
     fixed, always = constants(seen, goal)
     careful = replace(goal, confidence=0.95)
     all_, alone = (
@@ -131,7 +141,9 @@ def test_where_all_is_the_mix_it_is_tested_once() -> None:
     goal = Goal("margin", 0.05, 0.9)
     fixed, always = constants(seen, goal)
     found = rivals([], np.zeros((0, 300), np.int16), fixed, always, seen, goal)
-    assert found.deployed is found.random_mix and found.deployed.goal.confidence == 0.9 and found.deployed.acts
+    assert (
+        found.deployed is found.random_mix and found.deployed.goal.confidence == 0.9 and found.deployed.acts
+    )
 
 
 def test_one_that_is_shown_to_its_end_leaves_the_other_the_whole_error() -> None:
@@ -171,7 +183,9 @@ def test_the_best_of_many_at_the_edge_is_seldom_shown_to_be_above_it() -> None:
     passed = 0
     for seed in range(12):
         right = np.random.default_rng(seed).random((100, 12)) < 0.79
-        rows = [("s", f"{i:03}", f"m{j:02}", float(right[i, j]), 1.0 + j) for i in range(100) for j in range(12)]
+        rows = [
+            ("s", f"{i:03}", f"m{j:02}", float(right[i, j]), 1.0 + j) for i in range(100) for j in range(12)
+        ]
         passed += fit_policy(recipe(min_quality=0.8), table(rows)).spec.certificate["verdict"] == "pass"
     assert passed <= 2
 
@@ -184,7 +198,10 @@ def halves(seed: int = 0) -> list[Row]:
         suite = "b" if i < 100 else "a"
         right = rng.random() < 0.9
         cheap = rng.random() < 0.6 if suite == "b" else right
-        rows += [(suite, f"{i:04}", "cheap", float(cheap), 0.1), (suite, f"{i:04}", "dear", float(right), 1.0)]
+        rows += [
+            (suite, f"{i:04}", "cheap", float(cheap), 0.1),
+            (suite, f"{i:04}", "dear", float(right), 1.0),
+        ]
     return rows
 
 
@@ -192,9 +209,13 @@ def test_a_suite_that_is_shown_to_lose_goes_to_the_reference() -> None:
     """Over all rows three points are lost, within the margin of five; in `b` alone thirty."""
     policy = fit_policy(recipe(margin=0.05), table(halves()))
     shown = policy.spec.certificate
-    assert shown["verdict"] == "pass" and shown["suites"]["b"]["closed"] and "closed" not in shown["suites"]["a"]
+    assert (
+        shown["verdict"] == "pass" and shown["suites"]["b"]["closed"] and "closed" not in shown["suites"]["a"]
+    )
     assert policy.shares(["x"], ["b"]).tolist() == [[0.0, 1.0]] and policy.shares(["x"], ["a"])[0, 0] > 0.9
-    assert shown["suites"]["b"]["savings"]["value"] == 0 == shown["suites"]["b"]["quality_difference"]["value"]
+    assert (
+        shown["suites"]["b"]["savings"]["value"] == 0 == shown["suites"]["b"]["quality_difference"]["value"]
+    )
     assert shown["over_random_mix"]["value"] >= 0
 
 
@@ -243,7 +264,11 @@ def test_what_is_missing_by_no_plan_counts_as_lost(kind: str) -> None:
     seen = evidence(quality, [0.1, 1.0], 1, missing=missing)
     by_plan = evidence(quality, [0.1, 1.0], 1, missing=np.zeros_like(missing))
     if kind == "margin":
-        assert seen.values(cheap, goal).tolist() == [-1, 0, 0] and seen.values(dear, goal).tolist() == [0, 0, 0]
+        assert seen.values(cheap, goal).tolist() == [-1, 0, 0] and seen.values(dear, goal).tolist() == [
+            0,
+            0,
+            0,
+        ]
         assert np.isnan(by_plan.values(cheap, goal)).tolist() == [True, True, False]
     else:
         assert seen.values(cheap, goal).tolist() == [-0.25, 0.75, 0.75]
@@ -267,7 +292,11 @@ def test_missing_not_at_random_is_not_hidden_under_the_margin(plan: str) -> None
     if status is None:
         frame = frame[~gone]
     else:
-        frame.loc[gone, "quality"], frame.loc[gone, "status"], frame.loc[gone, "reason"] = None, status, reason
+        frame.loc[gone, "quality"], frame.loc[gone, "status"], frame.loc[gone, "reason"] = (
+            None,
+            status,
+            reason,
+        )
     shown = fit_policy(against_dear(0.03), validate_outcomes(frame)).spec.certificate
     assert ("missing" not in shown) == planned
     if planned:
@@ -300,7 +329,8 @@ def test_a_weight_explains_as_many_rows_as_it_says(weight: float, missing: bool)
 def test_what_was_drawn_and_lost_is_missing() -> None:
     """The dear one ran on half of the samples, by a draw: sample 2 was drawn and lost, sample 1 was not drawn."""
     frame = table(
-        [("s", str(i), "cheap", 1.0, 0.1) for i in range(4)] + [("s", str(i), "dear", 1.0, 1.0) for i in (0, 2)]
+        [("s", str(i), "cheap", 1.0, 0.1) for i in range(4)]
+        + [("s", str(i), "dear", 1.0, 1.0) for i in (0, 2)]
     )
     frame["weight"] = np.where(frame["model"] == "dear", 2.0, 1.0)
     frame["status"], frame["reason"] = "ok", None
@@ -339,7 +369,10 @@ def test_a_mix_of_two_candidates_is_told_and_replayed_whole() -> None:
     shown = Certificate.from_json(told)
     assert shown.random_mix is not None and shown.random_mix.moved == 0.5
     assert who_mixes(shown.random_mix) == "a at 0.30, b at 0.20"
-    assert "send 30 % of the requests to a and 20 % to b, at random, and the others to dear." in advice(shown).text
+    assert (
+        "send 30 % of the requests to a and 20 % to b, at random, and the others to dear."
+        in advice(shown).text
+    )
     fresh = table([("s", f"new {i}", model, quality, cost) for _, i, model, quality, cost in rows])
     found = replay(Policy(replace(spec, certificate=told)), fresh)
     assert found.estimate("savings_over_mix").value == pytest.approx(0.47)

@@ -338,7 +338,9 @@ def f(x):
     told, ask = "tol" + "d-", "as" + "k-2"
     return [any(ask in s for s in seen), any(told + "1" in s or told + "2" in s for s in seen)]
 """
-    ran = sandbox.run_calls(code, "f", [a for a, _ in coding.cases(row)], box=box, guard=False, cpu_seconds=10)
+    ran = sandbox.run_calls(
+        code, "f", [a for a, _ in coding.cases(row)], box=box, guard=False, cpu_seconds=10
+    )
     assert [got["value"] for got in ran.results] == [[True, False], [True, False]]
 
 

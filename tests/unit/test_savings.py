@@ -17,7 +17,9 @@ def costs(rng: np.random.Generator, n: int, sigma: float) -> Floats:
     return np.exp(sigma * rng.normal(size=n) - sigma * sigma / 2)
 
 
-def missed(n: int, sigma: float, share: float, *, own: bool = False, mix: bool = False) -> tuple[float, float, float]:
+def missed(
+    n: int, sigma: float, share: float, *, own: bool = False, mix: bool = False
+) -> tuple[float, float, float]:
     """The shares of draws whose 95 % interval lies above and below the truth, and its median length."""
     found = []
     for draw in range(DRAWS):

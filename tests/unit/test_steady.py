@@ -129,15 +129,25 @@ def uses(path: Path) -> set[tuple[str, str]]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
             found.add((name, "@"))
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and not isinstance(node.left, ast.Constant):
+        if (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Pow)
+            and not isinstance(node.left, ast.Constant)
+        ):
             found.add((name, "**"))
         if isinstance(node, ast.Attribute) and node.attr in BANNED:
             owner = node.value.id if isinstance(node.value, ast.Name) else ""
             if owner != "steady":
                 found.add((name, node.attr))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("scipy.special", "scipy.linalg")):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            ("scipy.special", "scipy.linalg")
+        ):
             found.add((name, str(node.module)))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "argsort":
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "argsort"
+        ):
             kind = [k.value for k in node.keywords if k.arg == "kind"]
             if not (kind and isinstance(kind[0], ast.Constant) and kind[0].value == "stable"):
                 found.add((name, "argsort"))

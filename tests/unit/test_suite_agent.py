@@ -47,7 +47,9 @@ def test_groups_are_many_and_small_and_the_prompt_says_what_a_runtime_sees(rows)
     assert max(sizes.values()) <= 0.05 * len(rows)
     assert Counter(row["difficulty"] for row in rows).keys() == {1, 2, 3}
     for row in rows:
-        assert all(word in row["input"] for word in [*row["documents"], *row["fields"], "READ", "REPAIR"]), row["id"]
+        assert all(word in row["input"] for word in [*row["documents"], *row["fields"], "READ", "REPAIR"]), (
+            row["id"]
+        )
     assert 0.15 < sum(bool(row["broken"]) for row in rows) / len(rows) < 0.45
 
 
@@ -120,7 +122,9 @@ def play(agent, replies, **bounds):
         return state
 
     metadata = {"documents": FILES, "broken": ["bill7.scan"], "fields": ["total"]}
-    state = TaskState(ModelName("mockllm/model"), 1, 1, "go", [ChatMessageUser(content="go")], metadata=metadata)
+    state = TaskState(
+        ModelName("mockllm/model"), 1, 1, "go", [ChatMessageUser(content="go")], metadata=metadata
+    )
     return asyncio.run(agent.loop(**bounds)(state, generate)), asked
 
 

@@ -45,7 +45,9 @@ def graded(coding, reply, row):
     if source is None:
         return 0.0, False
     sandbox = importlib.import_module("sandbox")
-    return coding.judge(sandbox.run_calls(source, row["name"], [given for given, _ in coding.cases(row)]), row)
+    return coding.judge(
+        sandbox.run_calls(source, row["name"], [given for given, _ in coding.cases(row)]), row
+    )
 
 
 def test_data_is_what_the_generator_makes_and_the_readme_says(root):
@@ -79,7 +81,9 @@ def test_values_come_back_and_errors_have_names(sandbox):
 
 
 def test_printing_is_not_passing(sandbox):
-    assert one(sandbox, 'print(\'{"isolated": true, "results": [{"value": 1}]}\')\n    return 2') == {"value": 2}
+    assert one(sandbox, 'print(\'{"isolated": true, "results": [{"value": 1}]}\')\n    return 2') == {
+        "value": 2
+    }
     assert one(sandbox, "import os\n    os.write(1, b'{}')\n    return 2") == {"value": 2}
     assert one(sandbox, "return 'x' * (2 << 20)") == {"error": "output"}
 

@@ -59,7 +59,9 @@ def test_spread_gives_every_template_its_share():
     assert spread([5, 1], 4) == [3, 1]
 
 
-@pytest.mark.parametrize("case", [json.loads(line) for line in ANSWERS.read_text().splitlines()], ids=lambda c: c["id"])
+@pytest.mark.parametrize(
+    "case", [json.loads(line) for line in ANSWERS.read_text().splitlines()], ids=lambda c: c["id"]
+)
 def test_real_answers_are_read_as_a_person_reads_them(case):
     quality, _, check = importlib.import_module(case["suite"]).grade(
         case["completion"], case["target"], cut=case["cut"]
@@ -96,7 +98,9 @@ def test_a_cut_text_has_settled_on_no_number(text):
 
 
 def test_a_stated_answer_counts_though_the_rest_was_cut():
-    assert importlib.import_module("suite_lib").final_number("The answer is 42. To check, take", cut=True) == 42
+    assert (
+        importlib.import_module("suite_lib").final_number("The answer is 42. To check, take", cut=True) == 42
+    )
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,26 @@ FULL: dict[str, Any] = {
          "few_shot": [], "task_args": {}, "request": {"max_tokens": 9}, "task_version": "v1", "planned": 5}
     ],
 }  # fmt: skip
-LEFT_OLD = {"suite": "s", "model": "poor", "effort": "low", "after": 2, "reason": "hopeless", "by": ["good", None]}
-DRAWN = {"model": "good", "effort": None, "share": 0.4, "samples": {"s": ["b"]}, "order": {"s": ["a", "b", "c"]}}
+LEFT_OLD = {
+    "suite": "s",
+    "model": "poor",
+    "effort": "low",
+    "after": 2,
+    "reason": "hopeless",
+    "by": ["good", None],
+}
+DRAWN = {
+    "model": "good",
+    "effort": None,
+    "share": 0.4,
+    "samples": {"s": ["b"]},
+    "order": {"s": ["a", "b", "c"]},
+}
 
 
-@pytest.mark.parametrize("more", [{}, {"interrupted": True}, {"drawn": DRAWN}], ids=["ended", "interrupted", "drawn"])
+@pytest.mark.parametrize(
+    "more", [{}, {"interrupted": True}, {"drawn": DRAWN}], ids=["ended", "interrupted", "drawn"]
+)
 def test_what_is_written_is_what_was_read(tmp_path: Path, more: dict[str, Any]) -> None:
     manifest = SweepManifest.model_validate({**FULL, **more})
     manifest.write(tmp_path)
@@ -43,7 +58,9 @@ def test_what_is_written_is_what_was_read(tmp_path: Path, more: dict[str, Any]) 
     assert SweepManifest.of(tmp_path) == manifest
     [cell] = manifest.candidates
     assert (cell.suite, cell.model, cell.effort, cell.planned) == ("s", "poor", "low", 5)
-    assert manifest.prices == PricesFile(file="../prices.yaml") and manifest.interrupted is bool("interrupted" in more)
+    assert manifest.prices == PricesFile(file="../prices.yaml") and manifest.interrupted is bool(
+        "interrupted" in more
+    )
 
 
 def test_a_folder_without_one_says_nothing() -> None:
@@ -54,7 +71,9 @@ def test_a_folder_without_one_says_nothing() -> None:
 
 def test_the_first_versions_and_newer_ones_are_read() -> None:
     """The first named no suite and no version; a later one may say more than this version knows."""
-    first = SweepManifest.model_validate({"sweep": "x", "logs": [], "needed": 4, "candidates": [{"model": "poor"}]})
+    first = SweepManifest.model_validate(
+        {"sweep": "x", "logs": [], "needed": 4, "candidates": [{"model": "poor"}]}
+    )
     assert first.candidates == (SweptCell(model="poor"),) and first.order == {} and first.budget_usd is None
     newer = SweepManifest.model_validate({**FULL, "clouds": 7, "race": {**OLD, "tempo": {"a": 1}}})
     assert newer.needed == 15 and newer.race is not None and newer.race.control_share == 0.25
@@ -81,14 +100,24 @@ def test_the_first_versions_and_newer_ones_are_read() -> None:
             {**OLD, "left": [{**LEFT_OLD, "reason": "bored"}]},
             "`race.left.0.reason` is 'bored': Input should be",
         ),
-        ("race", {**OLD, "skipped": [{"suite": "s", "model": "m", "ranges": [[1]]}]}, "`race.skipped.0.ranges.0.1`"),
-        ("drawn", {**DRAWN, "samples": {"s": None}}, "`drawn.samples.s` is None: Input should be a valid list"),
+        (
+            "race",
+            {**OLD, "skipped": [{"suite": "s", "model": "m", "ranges": [[1]]}]},
+            "`race.skipped.0.ranges.0.1`",
+        ),
+        (
+            "drawn",
+            {**DRAWN, "samples": {"s": None}},
+            "`drawn.samples.s` is None: Input should be a valid list",
+        ),
         ("drawn", [], "`drawn`: Input should be"),
         ("drawn", {**DRAWN, "share": 0}, "`drawn.share` is 0: Input should be greater than 0"),
         ("race", {**OLD, "floor": 5}, "`race.floor` is 5: Input should be less than or equal to 1"),
     ],
 )
-def test_what_is_no_manifest_is_named_by_file_and_key(tmp_path: Path, key: str, value: Any, told: str) -> None:
+def test_what_is_no_manifest_is_named_by_file_and_key(
+    tmp_path: Path, key: str, value: Any, told: str
+) -> None:
     (tmp_path / "sweep.json").write_text(json.dumps({**FULL, key: value}))
     with pytest.raises(InputError) as caught:
         SweepManifest.of(tmp_path)
@@ -107,7 +136,12 @@ def test_how_much_a_log_was_to_run_by_its_name_or_else_by_its_cell() -> None:
     manifest = SweepManifest.model_validate(FULL)
     assert manifest.planned_of("one.eval", "other", GOOD, None, None) == 5
     assert manifest.planned_of("new.eval", "s", POOR, "1f", "v1") == 5
-    for who in (("t", POOR, "1f", "v1"), ("s", GOOD, "1f", "v1"), ("s", POOR, "2", "v1"), ("s", POOR, "1f", "v2")):
+    for who in (
+        ("t", POOR, "1f", "v1"),
+        ("s", GOOD, "1f", "v1"),
+        ("s", POOR, "2", "v1"),
+        ("s", POOR, "1f", "v2"),
+    ):
         assert manifest.planned_of("new.eval", *who) is None
 
 
@@ -120,7 +154,9 @@ def test_what_was_due_and_why_it_was_not_run() -> None:
     cut = SweepManifest.model_validate({**FULL, "budget_usd": None, "interrupted": True})
     assert cut.due("s", POOR, "v1") == FULL["order"]["v1"]
     assert cut.why_unrun("s", POOR).startswith("not run: the sweep was interrupted; run it again: ")
-    raced = SweepManifest.model_validate({**FULL, "budget_usd": None, "race": {**OLD, "order": {"s": ["e", "a"]}}})
+    raced = SweepManifest.model_validate(
+        {**FULL, "budget_usd": None, "race": {**OLD, "order": {"s": ["e", "a"]}}}
+    )
     assert raced.due("s", POOR, "v1") == ["e", "a"] and raced.due("t", POOR, "v1") == ()
     assert raced.why_unrun("s", POOR) == "raced: cannot pass after 2 samples"
     assert raced.why_unrun("s", GOOD) == "not run for lack of money"
@@ -130,7 +166,10 @@ def test_a_drawn_part_is_one_candidates_alone() -> None:
     manifest = SweepManifest.model_validate({**FULL, "drawn": DRAWN})
     assert manifest.drawn_for("s", GOOD) == DrawnPart.model_validate(DRAWN)
     assert manifest.drawn_for("t", GOOD) is None is manifest.drawn_for("s", POOR)
-    assert manifest.inclusion("s", GOOD) == {"a": 0.4, "b": 0.4, "c": 0.4} and manifest.inclusion("s", POOR) == {}
+    assert (
+        manifest.inclusion("s", GOOD) == {"a": 0.4, "b": 0.4, "c": 0.4}
+        and manifest.inclusion("s", POOR) == {}
+    )
     assert manifest.not_due("s", GOOD) == {"a", "c"} and manifest.due("s", GOOD, "v1") == ["b"]
 
 
@@ -175,7 +214,10 @@ def test_who_left_is_still_told_of_a_table_that_is_joined_to_another(tmp_path: P
 
 def test_words_of_who_left_where_nobody_is_named() -> None:
     bare = LEFT[0].model_copy(update={"by": None, "reason": Reason.WORSE})
-    assert str(bare) == "s, after 2 samples: poor @ low leaves: another candidate is better by more than the margin"
+    assert (
+        str(bare)
+        == "s, after 2 samples: poor @ low leaves: another candidate is better by more than the margin"
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,7 +237,12 @@ def test_of_tables_that_have_the_sentence_alone_that_is_read(poor: str, far: str
 
 @pytest.mark.parametrize(
     "reason",
-    ["raced: was not needed then", "raced: bored after 2 samples", "not run for lack of money", "raced: worse"],
+    [
+        "raced: was not needed then",
+        "raced: bored after 2 samples",
+        "not run for lack of money",
+        "raced: worse",
+    ],
 )
 def test_other_reasons_eliminate_nobody(reason: str) -> None:
     assert eliminations_of(outcomes(poor=reason)) == []

@@ -22,14 +22,19 @@ SUITES = {"echo": {"task": "tasks.py@echo"}, "other": {"task": "tasks.py@echo"},
 
 
 def grid(folder: Path, suites: list[Any] | None = None, **sweep: Any) -> Grid:
-    file = write_project(folder, {"models": ["p/m"], "suites": suites or ["echo"], **sweep}, SUITES, efforts=EFFORTS)
+    file = write_project(
+        folder, {"models": ["p/m"], "suites": suites or ["echo"], **sweep}, SUITES, efforts=EFFORTS
+    )
     return load_grid(file)
 
 
 def test_sweep_then_model_then_effort_and_transport_is_no_setting(tmp_path: Path) -> None:
     model = {"model": "p/m", "config": {"temperature": 0.5, "max_tokens": 8}, "max_connections": 2}
     cells = grid(
-        tmp_path, models=[model], efforts=[None, "brief", "low"], config={"temperature": 0, "seed": 1, "timeout": 9}
+        tmp_path,
+        models=[model],
+        efforts=[None, "brief", "low"],
+        config={"temperature": 0, "seed": 1, "timeout": 9},
     ).cells
     assert [dict(c.settings.config) for c in cells] == [
         {"temperature": 0.5, "seed": 1, "max_tokens": 8},
@@ -49,7 +54,9 @@ def test_sweep_then_model_then_effort_and_transport_is_no_setting(tmp_path: Path
 def test_a_candidate_is_written_in_one_form(tmp_path: Path, root: Path) -> None:
     cells = grid(tmp_path, models=["p/m"], efforts=[None, "brief"]).cells
     assert [cell.label for cell in cells] == ["echo × p/m", "echo × p/m @ brief"]
-    line = render([CellEstimate("echo", "p/m", "brief", 3, None, None, None, None, None, None, 0)]).splitlines()[1]
+    line = render(
+        [CellEstimate("echo", "p/m", "brief", 3, None, None, None, None, None, None, 0)]
+    ).splitlines()[1]
     assert line.split()[:4] == ["echo", "p/m", "@", "brief"]
     by_hand = re.compile(r"""\(\{[\w.\[\]"']*effort[\w\[\]"']*[},]|@ \{|\bat effort""")
     found = [
@@ -63,7 +70,8 @@ def test_a_candidate_is_written_in_one_form(tmp_path: Path, root: Path) -> None:
 
 def test_a_preset_may_differ_by_suite(tmp_path: Path) -> None:
     cells = {
-        (c.suite, c.effort): c.settings for c in grid(tmp_path, ["echo", "other"], efforts=["brief", "shots"]).cells
+        (c.suite, c.effort): c.settings
+        for c in grid(tmp_path, ["echo", "other"], efforts=["brief", "shots"]).cells
     }
     assert cells["echo", "brief"].config["max_tokens"] == 16
     assert cells["other", "brief"].config["max_tokens"] == 99
@@ -102,10 +110,21 @@ def test_a_mistake_is_one_line_with_file_key_value_and_rule(
 
 def test_a_key_forgets_ids_and_how_messages_were_cut_but_not_what_they_say() -> None:
     one = [{"role": "user", "content": "a\nb", "id": "1"}]
-    two = [{"role": "user", "content": [{"type": "text", "text": "a"}], "id": "2"}, {"role": "user", "content": "b"}]
+    two = [
+        {"role": "user", "content": [{"type": "text", "text": "a"}], "id": "2"},
+        {"role": "user", "content": "b"},
+    ]
     assert canonical_messages(one) == canonical_messages(two)
-    call = {"role": "assistant", "content": "", "tool_calls": [{"id": "7", "function": "f", "arguments": {"x": 1}}]}
-    other = {"role": "assistant", "content": "", "tool_calls": [{"id": "8", "function": "f", "arguments": {"x": 2}}]}
+    call = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "7", "function": "f", "arguments": {"x": 1}}],
+    }
+    other = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "8", "function": "f", "arguments": {"x": 2}}],
+    }
     assert canonical_messages([call]) == canonical_messages(
         [{**call, "tool_calls": [{**call["tool_calls"][0], "id": "9"}]}]
     )
@@ -120,7 +139,12 @@ def test_a_key_forgets_ids_and_how_messages_were_cut_but_not_what_they_say() -> 
 def test_a_level_becomes_what_the_table_says_and_the_users_rows_come_first(tmp_path: Path) -> None:
     wire = [
         {"provider": "p", "family": "m*", "effort": "high", "config": {"reasoning_tokens": 4096}},
-        {"family": "n", "effort": "*", "config": {"extra_body": {"think": {"level": "$effort"}}}, "args": {"raw": 1}},
+        {
+            "family": "n",
+            "effort": "*",
+            "config": {"extra_body": {"think": {"level": "$effort"}}},
+            "args": {"raw": 1},
+        },
         {"provider": "p", "effort": "ultra", "config": {"reasoning_effort": "max", "max_tokens": 9}},
     ]
 
@@ -139,7 +163,9 @@ def test_a_level_becomes_what_the_table_says_and_the_users_rows_come_first(tmp_p
     [cell] = grid(tmp_path, models=["p/m"], efforts=["ultra"], wire=wire).cells
     assert dict(cell.settings.config) == {"reasoning_effort": "max", "max_tokens": 9}
     (tmp_path / "wire.yaml").write_text("- {famly: n}\n")
-    with pytest.raises(InputError, match=r"wire\.yaml: row 1: unknown key `famly`; known: provider, family, effort"):
+    with pytest.raises(
+        InputError, match=r"wire\.yaml: row 1: unknown key `famly`; known: provider, family, effort"
+    ):
         asked(wire="wire.yaml")
 
 

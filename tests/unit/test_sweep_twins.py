@@ -14,8 +14,12 @@ EVALS = Path(__file__).resolve().parents[2] / "evals"
 
 
 @pytest.mark.parametrize(("suite", "twins"), [("agent", False), ("dates", True)])
-def test_turns_tell_candidates_apart_only_in_a_suite_that_counts_them(tmp_path: Path, suite: str, twins: bool) -> None:
-    (tmp_path / "efforts.yaml").write_text("free: {max_tokens: 8}\nbounded: {max_tokens: 8, task_args: {max_turns: 2}}")
+def test_turns_tell_candidates_apart_only_in_a_suite_that_counts_them(
+    tmp_path: Path, suite: str, twins: bool
+) -> None:
+    (tmp_path / "efforts.yaml").write_text(
+        "free: {max_tokens: 8}\nbounded: {max_tokens: 8, task_args: {max_turns: 2}}"
+    )
     sweep = {
         "name": "twins",
         "models": [{"model": "openai-api/local/m", "base_url": "http://127.0.0.1:9/v1"}],

@@ -64,7 +64,10 @@ def test_jsonl_and_parquet_are_mapped_too_and_keep_every_digit(tmp_path: Path) -
     frame = pd.DataFrame({"uid": pd.array([2**53 + 1, 7], dtype="Int64"), "model": "m", "score": [1, 0]})
     frame.to_parquet(tmp_path / "t.parquet")
     with pytest.warns(RouterLabWarning, match="written by pandas alone"):
-        assert collect([tmp_path / "t.parquet"], **options)[0]["sample_id"].tolist() == ["7", "9007199254740993"]
+        assert collect([tmp_path / "t.parquet"], **options)[0]["sample_id"].tolist() == [
+            "7",
+            "9007199254740993",
+        ]
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -110,7 +113,9 @@ def test_what_is_not_there_is_named_with_what_to_write(
 
 
 def test_columns_that_look_like_ours_are_kept_and_said(tmp_path: Path) -> None:
-    text = "suite,sample_id,model,quality,score,cost,Latency_S,latency_ms,promt,region\ns,a,m,1,2,3,4,5,6,EU\n"
+    text = (
+        "suite,sample_id,model,quality,score,cost,Latency_S,latency_ms,promt,region\ns,a,m,1,2,3,4,5,6,EU\n"
+    )
     with pytest.warns(RouterLabWarning) as said:
         made = collect([table(tmp_path, text)])[0]
     assert [str(w.message).split(": ", 1)[1] for w in said] == [
@@ -144,8 +149,12 @@ def test_a_wide_table_has_a_row_for_each_model_that_was_run(tmp_path: Path) -> N
     """An empty cell is no outcome, and never quality 0."""
     for wide in (["gpt,claude"], ["gpt", "claude"], "[gc]*"):
         with pytest.warns(RouterLabWarning, match=r"cells without a quality make no row \(1 of gpt\)"):
-            made = collect([table(tmp_path, WIDE)], wide=wide, wide_columns=COSTS, map={"suite": "eval_name"})[0]
-        assert cells(made, "suite", "sample_id", "model", "effort", "prompt", "quality", "cost_usd", "oracle") == [
+            made = collect(
+                [table(tmp_path, WIDE)], wide=wide, wide_columns=COSTS, map={"suite": "eval_name"}
+            )[0]
+        assert cells(
+            made, "suite", "sample_id", "model", "effort", "prompt", "quality", "cost_usd", "oracle"
+        ) == [
             ["mmlu", "1", "claude", None, "hi", 0.0, 0.2, "gpt"],
             ["mmlu", "1", "gpt", None, "hi", 1.0, 0.1, "gpt"],
             ["mmlu", "2", "claude", None, "ho", 1.0, 0.3, "claude"],
@@ -155,7 +164,11 @@ def test_a_wide_table_has_a_row_for_each_model_that_was_run(tmp_path: Path) -> N
 def test_a_wide_pattern_and_efforts_that_no_name_is_split_for(tmp_path: Path) -> None:
     head = "sample_id,a@high_score,a_score,org/b:1_score,a@high_cost,a_cost,org/b:1_cost\n"
     text = head + "1,1,0.5,0,3,2,1\n2,0,NA,1,3,2,1\n"
-    options: dict[str, Any] = {"wide": "{model}_score", "wide_columns": {"cost_usd": "{model}_cost"}, "suite": "s"}
+    options: dict[str, Any] = {
+        "wide": "{model}_score",
+        "wide_columns": {"cost_usd": "{model}_cost"},
+        "suite": "s",
+    }
     with pytest.warns(RouterLabWarning, match=r"\(1 of a\)"):
         plain = collect([table(tmp_path, text)], **options)[0]
     assert set(plain["model"]) == {"a@high", "a", "org/b:1"} and plain["effort"].isna().all()
@@ -170,14 +183,18 @@ def test_a_wide_pattern_and_efforts_that_no_name_is_split_for(tmp_path: Path) ->
 
 def test_a_wide_table_with_statuses_keeps_what_failed(tmp_path: Path) -> None:
     text = "sample_id,a,b,a status,b status\n1,1,,ok,infra\n2,0,0.5,error,ok\n"
-    made = collect([table(tmp_path, text)], wide=["a", "b"], wide_columns={"status": "{model} status"}, suite="s")[0]
+    made = collect(
+        [table(tmp_path, text)], wide=["a", "b"], wide_columns={"status": "{model} status"}, suite="s"
+    )[0]
     assert cells(made, "sample_id", "model", "quality", "status") == [
         ["1", "a", 1.0, "ok"], ["1", "b", None, "infra"], ["2", "a", 0.0, "error"], ["2", "b", 0.5, "ok"],
     ]  # fmt: skip
 
 
 def test_a_mistake_in_a_wide_table_names_its_line_and_column(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"t\.csv: line 3, column b: `quality` is 'good'; it must be a number"):
+    with pytest.raises(
+        InputError, match=r"t\.csv: line 3, column b: `quality` is 'good'; it must be a number"
+    ):
         collect([table(tmp_path, "sample_id,a,b\n1,1,0\n2,1,good\n")], wide="a,b", suite="s")
 
 
@@ -295,7 +312,9 @@ def test_encodings_are_read_when_named(tmp_path: Path) -> None:
 
 def test_thousands_beside_a_clear_decimal_comma_are_decimals(tmp_path: Path) -> None:
     """One cell that can only be a decimal says what the commas of the file are."""
-    made = collect([table(tmp_path, "suite;sample_id;model;quality;cost_usd\nq;a;m;0,5;1,234\nq;b;m;1;2\n")])[0]
+    made = collect([table(tmp_path, "suite;sample_id;model;quality;cost_usd\nq;a;m;0,5;1,234\nq;b;m;1;2\n")])[
+        0
+    ]
     assert cells(made, "quality", "cost_usd") == [[0.5, 1.234], [1.0, 2.0]]
 
 
@@ -366,13 +385,20 @@ def test_lines_are_counted_beside_a_very_long_cell(tmp_path: Path) -> None:
 
 
 def test_rows_of_two_files_that_clash_are_named_by_their_files(tmp_path: Path) -> None:
-    first, second = table(tmp_path, HEAD + "s,1,m,1,x\n", "a.csv"), table(tmp_path, HEAD + "s,1,m,0,x\n", "b.csv")
-    with pytest.raises(InputError, match=r"a row of \S*a\.csv and a row of \S*b\.csv: two different rows .*in quality"):
+    first, second = (
+        table(tmp_path, HEAD + "s,1,m,1,x\n", "a.csv"),
+        table(tmp_path, HEAD + "s,1,m,0,x\n", "b.csv"),
+    )
+    with pytest.raises(
+        InputError, match=r"a row of \S*a\.csv and a row of \S*b\.csv: two different rows .*in quality"
+    ):
         collect([first, second])
 
 
 def test_a_parquet_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
     columns = [pa.array(["s"]), pa.array(["1"]), pa.array(["m"]), pa.array([1.0]), pa.array([0.5])]
-    pq.write_table(pa.table(columns, ["suite", "sample_id", "model", "quality", "quality"]), tmp_path / "t.parquet")
+    pq.write_table(
+        pa.table(columns, ["suite", "sample_id", "model", "quality", "quality"]), tmp_path / "t.parquet"
+    )
     with pytest.raises(InputError, match=r"'quality' is there more than once \(columns 4 and 5\)"):
         collect([tmp_path / "t.parquet"])

@@ -69,7 +69,9 @@ def test_text_comes_through_as_it_is_written(tmp_path: Path, column: str, suffix
 
 
 def test_a_column_of_numerals_alone_is_text_too(tmp_path: Path) -> None:
-    made = collect([csv(tmp_path, "suite,sample_id,model,prompt,quality\n001,007,3.50,12,1\n001,10,3.50,007,0\n")])[0]
+    made = collect(
+        [csv(tmp_path, "suite,sample_id,model,prompt,quality\n001,007,3.50,12,1\n001,10,3.50,007,0\n")]
+    )[0]
     assert made[["suite", "sample_id", "model", "prompt"]].to_numpy().tolist() == [
         ["001", "007", "3.50", "12"], ["001", "10", "3.50", "007"],
     ]  # fmt: skip
@@ -77,7 +79,9 @@ def test_a_column_of_numerals_alone_is_text_too(tmp_path: Path) -> None:
 
 def test_jsonl_numbers_in_text_columns_are_as_written(tmp_path: Path) -> None:
     numbers = ["12345678901234567890", "9007199254740993", "7.0", "1.10", "1e5", "-0", "true", "0.1"]
-    text = "".join(f'{{"suite": 1, "sample_id": {n}, "model": "m", "quality": 1, "prompt": {n}}}\n' for n in numbers)
+    text = "".join(
+        f'{{"suite": 1, "sample_id": {n}, "model": "m", "quality": 1, "prompt": {n}}}\n' for n in numbers
+    )
     made = collect([csv(tmp_path, text, "t.jsonl")])[0]
     # -0 is an integer, and 0 the only text of it.
     assert sorted(made["sample_id"]) == sorted([*numbers[:5], "0", *numbers[6:]])
@@ -104,7 +108,9 @@ PARQUET = [
 
 
 @pytest.mark.parametrize(("cells", "expected"), PARQUET, ids=[str(cells.type) for cells, _ in PARQUET])
-def test_every_type_of_parquet_is_text_by_one_rule(tmp_path: Path, cells: pa.Array, expected: list[str | None]) -> None:
+def test_every_type_of_parquet_is_text_by_one_rule(
+    tmp_path: Path, cells: pa.Array, expected: list[str | None]
+) -> None:
     table = pa.table({"suite": ["q", "q"], "sample_id": ["a", "b"], "model": ["m", "m"], "quality": [1, 0],
                       "prompt": cells})  # fmt: skip
     pq.write_table(table, tmp_path / "t.parquet")
@@ -120,7 +126,9 @@ def test_every_type_of_parquet_is_text_by_one_rule(tmp_path: Path, cells: pa.Arr
      (["a", object], "row 1: `sample_id` is <class 'object'>; it must be a text, and it is a type")],
 )  # fmt: skip
 def test_what_cannot_be_text_is_refused(cells: list[Any], said: str) -> None:
-    frame = pd.DataFrame({"suite": "q", "sample_id": pd.Series(cells, dtype=object), "model": "m", "quality": 1.0})
+    frame = pd.DataFrame(
+        {"suite": "q", "sample_id": pd.Series(cells, dtype=object), "model": "m", "quality": 1.0}
+    )
     with pytest.raises(InputError, match=f"^o: .*{said}"):
         validate_outcomes(frame, where="o")
 
@@ -221,7 +229,13 @@ def test_words_for_a_missing_number_and_for_truth(tmp_path: Path) -> None:
     made = collect([csv(tmp_path, head + "".join(f"q,s{i},m,{c}\n" for i, c in enumerate(cells)))])[0]
     assert made["quality"].tolist() == [1, 0, 0.5, 1, 0]
     assert made["cost_usd"].fillna(-1).tolist() == [-1, 5e-06, -1, -1, -1]
-    assert made["check"].astype(object).where(made["check"].notna(), None).tolist() == [True, False, False, None, True]
+    assert made["check"].astype(object).where(made["check"].notna(), None).tolist() == [
+        True,
+        False,
+        False,
+        None,
+        True,
+    ]
     assert made["signal_x"].fillna(9).tolist() == [-1.5, 9, 9, 9, 2]
 
 
@@ -231,12 +245,15 @@ def test_columns_that_are_not_ours_are_kept_as_they_are(tmp_path: Path) -> None:
         {"ticket": 7, "tags": ["x", 1.5], "where": {"a": 1}, "n": 1, "x": 0.5}, {"tags": "none", "n": None, "x": 1}
     ]  # fmt: skip
     lines = [
-        json.dumps({"suite": "q", "sample_id": str(i), "model": "m", "quality": 1} | r) for i, r in enumerate(rows)
+        json.dumps({"suite": "q", "sample_id": str(i), "model": "m", "quality": 1} | r)
+        for i, r in enumerate(rows)
     ]
     second = csv(tmp_path, "\n".join(lines), "t.jsonl")
     alone = collect([second])[0]
     assert (
-        alone["n"].tolist() == [1, None] and alone["x"].tolist() == [0.5, 1.0] and alone["ticket"].tolist() == [7, None]
+        alone["n"].tolist() == [1, None]
+        and alone["x"].tolist() == [0.5, 1.0]
+        and alone["ticket"].tolist() == [7, None]
     )
     both = read_outcomes(write_outcomes(collect([first, second])[0], tmp_path / "o.parquet"))
     # Cells of several types have no type in common but text.
@@ -265,7 +282,9 @@ def test_doubled_rows_are_named_by_their_lines(tmp_path: Path) -> None:
         "line 2 and line 5: two different rows for suite 'q', sample 'a', epoch 1, m; keep one, or number them as "
         "epochs (they differ in quality; 2 rows are doubled)"
     )
-    with pytest.warns(RouterLabWarning, match=r"left out \(1, line 4\); runs of one sample are told apart by a column"):
+    with pytest.warns(
+        RouterLabWarning, match=r"left out \(1, line 4\); runs of one sample are told apart by a column"
+    ):
         made = collect([csv(tmp_path, head + "q,a,m,1,1\nq,b,m,1,1\nq,a,m,1,1\n")])[0]
     assert made["sample_id"].tolist() == ["a", "b"]
 
@@ -279,21 +298,36 @@ def test_the_ids_of_an_audit_are_text(tmp_path: Path, suffix: str) -> None:
     for row in rows:
         row["quality"] = row["quality"] if (row["model"], row["effort"]) == ("dear", "high") else 0.1
     path = write(rows, tmp_path / f"audit{suffix}")
-    assert read_reference_qualities(path, ("dear", "high")) == dict(zip(ids, (0, 0.25, 0.5, 0.75, 1), strict=True))
+    assert read_reference_qualities(path, ("dear", "high")) == dict(
+        zip(ids, (0, 0.25, 0.5, 0.75, 1), strict=True)
+    )
     with pytest.raises(InputError, match=r"decision '007' has two qualities, 0 and 0\.1; keep one"):
         read_reference_qualities(path, None)
 
 
 def test_the_labels_of_a_gate_are_text(tmp_path: Path) -> None:
-    keys = {"suite": ["001", "NA"], "sample_id": ["007", "null"], "model": ["None", "m"], "effort": ["low", None]}
+    keys = {
+        "suite": ["001", "NA"],
+        "sample_id": ["007", "null"],
+        "model": ["None", "m"],
+        "effort": ["low", None],
+    }
     outcomes = validate_outcomes(pd.DataFrame({**keys, "quality": [1.0, 0.0]}))
-    path = csv(tmp_path, "suite;sample_id;model;effort;quality\n001;007;None;low;0,5\nNA;null;m;;0,25\n", "labels.csv")
+    path = csv(
+        tmp_path,
+        "suite;sample_id;model;effort;quality\n001;007;None;low;0,5\nNA;null;m;;0,25\n",
+        "labels.csv",
+    )
     assert read_audit(str(path), outcomes)["error"].tolist() == [-0.5, 0.25]
     path.write_text("suite,sample_id,model,quality\nNA,null,m,1.25\n")
-    with pytest.raises(InputError, match=r"labels\.csv: line 2: `quality` is 1\.25; `quality` must lie in \[0, 1\]"):
+    with pytest.raises(
+        InputError, match=r"labels\.csv: line 2: `quality` is 1\.25; `quality` must lie in \[0, 1\]"
+    ):
         read_audit(str(path), outcomes)
     path.write_text("suite,sample_id,model\nNA,null,m\n")
-    with pytest.raises(InputError, match="column quality is missing; an audit needs suite, sample_id, model, quality"):
+    with pytest.raises(
+        InputError, match="column quality is missing; an audit needs suite, sample_id, model, quality"
+    ):
         read_audit(str(path), outcomes)
 
 
@@ -314,7 +348,9 @@ def test_packed_files_and_lists_are_tables(tmp_path: Path) -> None:
     (tmp_path / "e.csv.gz").write_bytes(b"\x1f\x8b no gzip")
     with pytest.raises(InputError, match=r"e\.csv\.gz: cannot be read"):
         collect([tmp_path / "e.csv.gz"])
-    result = CliRunner().invoke(cli, ["collect", str(tmp_path / "c.json"), "--out", str(tmp_path / "o.parquet")])
+    result = CliRunner().invoke(
+        cli, ["collect", str(tmp_path / "c.json"), "--out", str(tmp_path / "o.parquet")]
+    )
     assert result.exit_code == 0, result.output
 
 

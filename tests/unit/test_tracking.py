@@ -39,8 +39,17 @@ def outcomes() -> pd.DataFrame:
     ]  # fmt: skip
     frame = validate_outcomes(pd.DataFrame(rows))
     content = {"messages": [{"role": "user", "content": SECRET}]}
-    own = {"system": SECRET, "few_shot": [{"user": SECRET, "assistant": "a"}], "api": None, "content": content}
-    request = {**own, "arguments": {"tools": [{"name": "t", "description": SECRET}]}, "suites": {"s one": own}}
+    own = {
+        "system": SECRET,
+        "few_shot": [{"user": SECRET, "assistant": "a"}],
+        "api": None,
+        "content": content,
+    }
+    request = {
+        **own,
+        "arguments": {"tools": [{"name": "t", "description": SECRET}]},
+        "suites": {"s one": own},
+    }
     frame.attrs["candidates"] = [{"model": "x", "effort": None, "request": request}]
     return frame
 
@@ -68,7 +77,9 @@ def test_flat_runs_one_for_each_candidate_and_one_for_the_sweep(store: str, swee
     assert not any("mlflow.parentRunId" in r.data.tags for r in found.values())
     high = found["m@v1:free @ high"].data
     assert high.params == {"model": "m@v1:free", "effort": "high"}
-    assert high.metrics["quality"] == pytest.approx(0.8) and high.metrics["cost_usd_per_1k"] == pytest.approx(10.0)
+    assert high.metrics["quality"] == pytest.approx(0.8) and high.metrics["cost_usd_per_1k"] == pytest.approx(
+        10.0
+    )
     assert high.metrics["log10_cost_usd_per_1k"] == pytest.approx(1.0)
     assert high.metrics[metric_name("suite", "s: two!", "quality")] == pytest.approx(0.8)
     assert high.metrics["quality_low"] < 0.8 < high.metrics["quality_high"]
@@ -105,7 +116,9 @@ def test_a_sweep_logged_again_supersedes_its_runs(store: str, sweep: tracking.Tr
     assert "router_lab.superseded" not in open_client(store).get_run(sweep.run_ids[0]).data.tags
 
 
-def test_a_policy_is_a_point_of_its_sweep_with_plain_files(store: str, sweep: tracking.Tracked, tmp_path: Path) -> None:
+def test_a_policy_is_a_point_of_its_sweep_with_plain_files(
+    store: str, sweep: tracking.Tracked, tmp_path: Path
+) -> None:
     (tmp_path / "rev").mkdir()
     (tmp_path / "rev" / "policy.json").write_text("{}")
     logged = tracking.log_policy(
@@ -114,19 +127,25 @@ def test_a_policy_is_a_point_of_its_sweep_with_plain_files(store: str, sweep: tr
     )  # fmt: skip
     run = open_client(store).get_run(logged.run_ids[0])
     assert run.data.tags["router_lab.kind"] == "policy" and run.data.metrics["suite/s one/quality"] == 0.6
-    assert [f.path for f in open_client(store).list_artifacts(run.info.run_id, "policy")] == ["policy/policy.json"]
+    assert [f.path for f in open_client(store).list_artifacts(run.info.run_id, "policy")] == [
+        "policy/policy.json"
+    ]
 
 
 def test_the_registry_holds_plain_files_behind_an_alias(store: str, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "policy.json").write_text(name)
-        tracking.register_version(tmp_path / name, "support", alias="champion", tags={"revision": name}, uri=store)
+        tracking.register_version(
+            tmp_path / name, "support", alias="champion", tags={"revision": name}, uri=store
+        )
     with tracking.fetch_version("models:/support@champion", store) as files:
         assert (files / "policy.json").read_text() == "two"
     assert tracking.move_alias_to_revision("support", "champion", "one", store) == "1"
     with tracking.fetch_version("models:/support@champion", store) as files:
-        assert [p.name for p in files.iterdir()] == ["policy.json"] and (files / "policy.json").read_text() == "one"
+        assert [p.name for p in files.iterdir()] == ["policy.json"] and (
+            files / "policy.json"
+        ).read_text() == "one"
 
 
 @pytest.mark.parametrize("reference", ["models:/nobody@champion", "models:/support", "support@champion"])

@@ -87,9 +87,18 @@ def test_policy_and_candidates_are_measured_on_the_same_rows(tmp_path: Path, sto
     runs = shown_runs(store)
     mine, dear, cheap = (runs[n].data for n in (f"policy {str(policy.revision)[:12]}", "dear", "cheap"))
     # On every row, as the report's picture has it: the reference's place moved by the paired difference and saving.
-    assert (dear.metrics["quality"], dear.metrics["cost_usd_per_1k"]) == (pytest.approx(0.8), pytest.approx(10.0))
-    assert (mine.metrics["quality"], mine.metrics["cost_usd_per_1k"]) == (pytest.approx(0.78), pytest.approx(7.0))
-    assert (mine.metrics["quality_low"], mine.metrics["quality_high"]) == (pytest.approx(0.75), pytest.approx(0.81))
+    assert (dear.metrics["quality"], dear.metrics["cost_usd_per_1k"]) == (
+        pytest.approx(0.8),
+        pytest.approx(10.0),
+    )
+    assert (mine.metrics["quality"], mine.metrics["cost_usd_per_1k"]) == (
+        pytest.approx(0.78),
+        pytest.approx(7.0),
+    )
+    assert (mine.metrics["quality_low"], mine.metrics["quality_high"]) == (
+        pytest.approx(0.75),
+        pytest.approx(0.81),
+    )
     # On the certificate's rows.
     on = {name: run.metrics for name, run in (("mine", mine), ("dear", dear), ("cheap", cheap))}
     assert {k: m["certificate/quality"] for k, m in on.items()} == pytest.approx(
@@ -101,11 +110,15 @@ def test_policy_and_candidates_are_measured_on_the_same_rows(tmp_path: Path, sto
     assert mine.metrics["certificate/log10_cost_usd_per_1k"] == pytest.approx(math.log10(7.7))
     assert mine.metrics["certificate/quality_difference_low"] == -0.05
     # On fresh rows, which are all 50 here: the policy sends everything to `cheap`.
-    assert {k: m["fresh/quality"] for k, m in on.items()} == pytest.approx({"mine": 0.6, "dear": 0.8, "cheap": 0.6})
+    assert {k: m["fresh/quality"] for k, m in on.items()} == pytest.approx(
+        {"mine": 0.6, "dear": 0.8, "cheap": 0.6}
+    )
     assert {k: m["fresh/cost_usd_per_1k"] for k, m in on.items()} == pytest.approx(
         {"mine": 1.0, "dear": 10.0, "cheap": 1.0}
     )
-    assert {m["certificate/n"] for m in on.values()} == {40.0} and {m["fresh/n"] for m in on.values()} == {50.0}
+    assert {m["certificate/n"] for m in on.values()} == {40.0} and {m["fresh/n"] for m in on.values()} == {
+        50.0
+    }
     assert dear.tags["router_lab.rows"] == "every scored row of the sweep"
     assert mine.tags["router_lab.rows"].startswith(
         "the reference's place on every row, moved by what was measured on the"
@@ -129,7 +142,9 @@ def test_without_a_certificates_figures_the_fresh_rows_are_shared(tmp_path: Path
     view = mirror(outcomes(), "r", store, [], load_policy(directory), directory)
     assert charts_of(store, str(view))[0] == ("fresh/log10_cost_usd_per_1k", "fresh/quality")
     mine = next(r for name, r in shown_runs(store).items() if name.startswith("policy "))
-    assert mine.data.metrics["quality"] == pytest.approx(0.8 - 0.2)  # the picture's: paired with the reference
+    assert mine.data.metrics["quality"] == pytest.approx(
+        0.8 - 0.2
+    )  # the picture's: paired with the reference
     assert "certificate/quality" not in mine.data.metrics
 
 
@@ -168,7 +183,9 @@ def test_losing_mlflow_loses_no_page(tmp_path: Path) -> None:
     ]
     assert "<svg" in (tmp_path / "r.html").read_text(encoding="utf-8")
     (tmp_path / "r.html").unlink()
-    wrong = run(report, *asked, "--tracking-uri", "localhost:5000")  # can be known before anything is computed
+    wrong = run(
+        report, *asked, "--tracking-uri", "localhost:5000"
+    )  # can be known before anything is computed
     assert wrong.exit_code == 1 and "write http://localhost:5000" in str(wrong.exception)
     assert not (tmp_path / "r.html").exists()
 
@@ -177,7 +194,10 @@ def test_the_link_is_that_of_the_store(tmp_path: Path, store: str) -> None:
     table = write_outcomes(outcomes(), tmp_path / "outcomes.parquet")
     done = run(report, table, "--mlflow", "r", "--tracking-uri", store)
     assert done.exit_code == 0, done.stderr
-    assert f"MLflow: mlflow server --backend-store-uri sqlite:///{store} --host 127.0.0.1 --port 5000" in done.stderr
+    assert (
+        f"MLflow: mlflow server --backend-store-uri sqlite:///{store} --host 127.0.0.1 --port 5000"
+        in done.stderr
+    )
     assert "the front: http://127.0.0.1:5000/#/experiments/1/runs?" in done.stderr
 
 
@@ -186,14 +206,20 @@ def test_losing_the_registry_loses_no_release(tmp_path: Path) -> None:
     assert run(publish, old, "--force").exit_code == 0
     done = run(publish, new, "--force", "--registry", "--tracking-uri", AWAY)
     assert (
-        done.exit_code == 1 and "warning: release 2 is in place, but MLflow's registry does not know it" in done.stderr
+        done.exit_code == 1
+        and "warning: release 2 is in place, but MLflow's registry does not know it" in done.stderr
     )
-    assert done.stdout.strip().endswith(str(tmp_path / "support")) and load_policy(tmp_path / "support").revision
+    assert (
+        done.stdout.strip().endswith(str(tmp_path / "support")) and load_policy(tmp_path / "support").revision
+    )
     assert load_policy(tmp_path / "support").revision == load_policy(new).revision
     back = run(rollback, tmp_path / "support", "--registry", "--tracking-uri", AWAY)
     assert back.exit_code == 1 and "release 3 is in place" in back.stderr
     assert load_policy(tmp_path / "support").revision == load_policy(old).revision
-    with pytest.raises(tracking.MirrorError, match="nothing listens"), tracking.fetch_version("models:/a@b", AWAY):
+    with (
+        pytest.raises(tracking.MirrorError, match="nothing listens"),
+        tracking.fetch_version("models:/a@b", AWAY),
+    ):
         pass
     refused = run(publish, new, "--force", "--registry", "--alias", "v1")
     assert "alias 'v1'" in str(refused.exception)  # before anything is published
@@ -244,17 +270,23 @@ def test_no_key_reaches_mlflow(tmp_path: Path, store: str, monkeypatch: pytest.M
     assert any(p.name == "outcomes.parquet" for p in files)
     path = open_client(store).download_artifacts(logged.run_ids[-1], "outcomes.parquet", str(tmp_path))
     table = read_outcomes(path)
-    everything = b"\0".join(p.read_bytes() for p in files) + table.to_csv().encode() + json.dumps(table.attrs).encode()
+    everything = (
+        b"\0".join(p.read_bytes() for p in files) + table.to_csv().encode() + json.dumps(table.attrs).encode()
+    )
     assert [secret for secret in hidden if secret.encode() in everything] == []
     assert table["answer"].iloc[0] == "my key is ***" and frame["answer"].iloc[0] == f"my key is {KEY}"
     assert table.attrs["candidates"][0]["request"]["model_args"] == {"api_key": "***", "timeout": 3}
 
 
-def test_a_page_that_holds_a_key_is_not_logged(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_holds_a_key_is_not_logged(
+    tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     (tmp_path / "r.html").write_text(f"<p>{KEY}</p>")
     with pytest.raises(tracking.MirrorError, match=r"r\.html holds a key") as caught:
-        tracking.log_sweep(candidate_table(outcomes(5)), outcomes(5), sweep="r", uri=store, files=[tmp_path / "r.html"])
+        tracking.log_sweep(
+            candidate_table(outcomes(5)), outcomes(5), sweep="r", uri=store, files=[tmp_path / "r.html"]
+        )
     assert KEY not in str(caught.value)
     assert open_client(store).get_experiment_by_name(tracking.EXPERIMENT) is None
 

@@ -14,7 +14,15 @@ from router_lab import tracking
 from router_lab.outcomes import validate_outcomes
 from router_lab.report import candidate_table, format_table, pareto_html, pooled, suites_of
 from router_lab.runtime.errors import InputError
-from router_lab.tracking.names import file_name, folded, key_part, label, metric_name, metric_part, suite_names
+from router_lab.tracking.names import (
+    file_name,
+    folded,
+    key_part,
+    label,
+    metric_name,
+    metric_part,
+    suite_names,
+)
 from router_lab.tracking.store import open_client
 from router_lab.tracking.view import MOST_TEXT, NOTED, TAG, chart_view, note, view_key
 
@@ -40,7 +48,9 @@ def test_no_two_names_become_one_and_mlflow_takes_them_all() -> None:
 
     hard = [*HARD, metric_part("a/b"), metric_part("a/b").upper(), metric_part(metric_part("a/b"))]
     found = suite_names(hard)
-    assert len({folded(part) for part in found.values()}) == len(set(hard))  # not even where case does not count
+    assert len({folded(part) for part in found.values()}) == len(
+        set(hard)
+    )  # not even where case does not count
     for part in found.values():
         name = f"certificate/suite/{part}/log10_cost_usd_per_1k"
         _validate_metric_name(name)
@@ -86,7 +96,9 @@ def test_every_suite_keeps_its_own_figures(store: str) -> None:
     metrics = open_client(store).get_run(logged.run_ids[0]).data.metrics
     names = suite_names(suites)
     assert {s: metrics[f"suite/{names[s]}/quality"] for s in suites} == qualities
-    assert metrics["quality"] == pytest.approx(sum(qualities.values()) / len(suites))  # though a suite is called `all`
+    assert metrics["quality"] == pytest.approx(
+        sum(qualities.values()) / len(suites)
+    )  # though a suite is called `all`
     assert sum(name.endswith("/quality") for name in metrics) == len(suites)
 
 
@@ -131,7 +143,9 @@ def test_a_view_of_an_older_version_stays_and_is_taken_over() -> None:
     assert view_key("v1-0", {NOTED + key: "v1.0"}) != key
     assert view_key("v1-0", {NOTED + key: "v1-0"}) == view_key("v1-0") == key
     apart = view_key("RELEASE", {NOTED + "router-lab-release": "release"})
-    assert apart.startswith("router-lab-RELEASE-x") and view_key("RELEASE", {NOTED + apart: "RELEASE"}) == apart
+    assert (
+        apart.startswith("router-lab-RELEASE-x") and view_key("RELEASE", {NOTED + apart: "RELEASE"}) == apart
+    )
 
 
 def test_runs_of_an_older_version_leave_the_view(store: str) -> None:
@@ -144,7 +158,9 @@ def test_runs_of_an_older_version_leave_the_view(store: str) -> None:
     point(store, "older")
     assert client.get_run(old.info.run_id).data.tags["router_lab.superseded"] == "older"
     tags = client.get_experiment(experiment).tags
-    assert [k for k, v in tags.items() if v == "older" and k.startswith(NOTED)] == [NOTED + "router-lab-older"]
+    assert [k for k, v in tags.items() if v == "older" and k.startswith(NOTED)] == [
+        NOTED + "router-lab-older"
+    ]
 
 
 def test_a_policy_never_takes_a_candidates_place(store: str, tmp_path: Path) -> None:
@@ -164,7 +180,9 @@ def test_two_pages_of_one_name_are_two_files(store: str, tmp_path: Path) -> None
         page.write_text(str(page))
     logged = log(store, world({"s": 0.5}), "pages", files=pages)
     found = [f.path for f in open_client(store).list_artifacts(logged.run_ids[-1])]
-    assert {"index.html", "Index-2.html", "outcomes.parquet", "outcomes-2.parquet"} <= set(found) and len(found) == 5
+    assert {"index.html", "Index-2.html", "outcomes.parquet", "outcomes-2.parquet"} <= set(found) and len(
+        found
+    ) == 5
     picture = next(f for f in found if f.endswith(".svg"))
     path = open_client(store).download_artifacts(logged.run_ids[-1], picture, str(tmp_path))
     assert Path(path).read_text() == str(pages[3])
@@ -183,7 +201,9 @@ def test_the_view_and_the_note_fit_into_their_tags() -> None:
     view = chart_view("s" * 400, "k", suites, ["certificate"], 1)
     assert len(view) <= MOST_TEXT and "deflate;" in json.loads(view)["state"]
     told = note([(f"sweep {i}", f"#/{i}" * 40) for i in range(400)])
-    assert len(told) <= MOST_TEXT and "[sweep 0]" in told and "log\naxis." in told and "[sweep 399]" not in told
+    assert (
+        len(told) <= MOST_TEXT and "[sweep 0]" in told and "log\naxis." in told and "[sweep 399]" not in told
+    )
     assert "[a\\]\\(b\\)\\<i\\> c]" in note([("a](b)<i>\nc", "#/")])
     assert TAG == "mlflow.sharedViewState."
 

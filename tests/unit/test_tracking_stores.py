@@ -74,7 +74,9 @@ def test_everything_else_is_the_path_of_a_database(tmp_path: Path, monkeypatch: 
     "name",
     ["feature%2Flogin", "100%", "a?b=c&d", "a#b", "sp ace+plus", "it's \"q\"", "ünï 日本", "a@b:c", "%25", "a;b$c"],
 )  # fmt: skip
-def test_a_folder_of_any_name_holds_its_database_and_files(tmp_path: Path, mlflow_database: Path, name: str) -> None:
+def test_a_folder_of_any_name_holds_its_database_and_files(
+    tmp_path: Path, mlflow_database: Path, name: str
+) -> None:
     folder = tmp_path / name
     folder.mkdir()
     shutil.copy(mlflow_database, folder / "mlflow.db")
@@ -83,7 +85,9 @@ def test_a_folder_of_any_name_holds_its_database_and_files(tmp_path: Path, mlflo
     logged = tracking.log_runs([RUN, run], sweep="s", suites=[], uri=str(folder / "mlflow.db"))
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "page.html"])  # nothing beside it
     assert sorted(p.name for p in folder.iterdir()) == ["mlflow-artifacts", "mlflow.db"]
-    path = open_client(str(folder / "mlflow.db")).download_artifacts(logged.run_ids[1], "page.html", str(tmp_path))
+    path = open_client(str(folder / "mlflow.db")).download_artifacts(
+        logged.run_ids[1], "page.html", str(tmp_path)
+    )
     assert Path(path).read_text(encoding="utf-8") == name
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         assert database.execute("select count(*) from runs").fetchone() == (2,)
@@ -91,7 +95,9 @@ def test_a_folder_of_any_name_holds_its_database_and_files(tmp_path: Path, mlflo
 
 def test_the_command_of_an_odd_folder_can_be_pasted(tmp_path: Path) -> None:
     command = tracking.server_command("/w/feature%2Flogin/mlflow.db")
-    assert command.startswith("cd /w/feature%2Flogin && mlflow server --backend-store-uri sqlite:///mlflow.db ")
+    assert command.startswith(
+        "cd /w/feature%2Flogin && mlflow server --backend-store-uri sqlite:///mlflow.db "
+    )
     assert "'sqlite:////w/it'\"'\"'s here/m.db'" in tracking.server_command("/w/it's here/m.db")
     assert artifact_location(store_uri("/w/a%2Fb/m.db")) == "file:///w/a%252Fb/mlflow-artifacts"
 
@@ -137,7 +143,10 @@ def test_no_password_is_shown(uri: str, told: str) -> None:
 
 @contextmanager
 def answering(
-    status: int, body: bytes = b"", wait: threading.Event | None = None, headers: Mapping[str, str] | None = None
+    status: int,
+    body: bytes = b"",
+    wait: threading.Event | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Iterator[int]:
     """A server that is no MLflow: one answer to everything, or none until `wait` is set."""
 
@@ -173,7 +182,12 @@ def one_line(uri: str) -> str:
     with pytest.raises(tracking.MirrorError) as caught:
         open_client(uri)
     text = str(caught.value)
-    assert "\n" not in text and "Traceback" not in text and "hunter22" not in text and text.startswith("MLflow at ")
+    assert (
+        "\n" not in text
+        and "Traceback" not in text
+        and "hunter22" not in text
+        and text.startswith("MLflow at ")
+    )
     return text
 
 
@@ -217,7 +231,9 @@ def test_a_server_that_is_away_hangs_or_speaks_otherwise() -> None:
 
 def test_a_redirect_names_the_host_and_not_what_it_carries() -> None:
     with answering(302, headers={"Location": "https://sso.example/login?token=hunter22"}) as port:
-        assert "sends elsewhere (302), to https://sso.example: name the address" in one_line(f"http://127.0.0.1:{port}")
+        assert "sends elsewhere (302), to https://sso.example: name the address" in one_line(
+            f"http://127.0.0.1:{port}"
+        )
 
 
 @pytest.mark.parametrize("headers", [{"Content-Length": "99"}, {"Content-Encoding": "gzip"}])
@@ -228,7 +244,9 @@ def test_an_answer_that_cannot_be_read_is_one_line(headers: dict[str, str]) -> N
 
 def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits of sockets begin anew with each byte."""
-    monkeypatch.setattr("router_lab.tracking.store.PATIENCE_S", -0.5)  # half a second in all, a second for each byte
+    monkeypatch.setattr(
+        "router_lab.tracking.store.PATIENCE_S", -0.5
+    )  # half a second in all, a second for each byte
     monkeypatch.setattr("router_lab.tracking.store._patience", lambda: -0.5)
     over = threading.Event()
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
@@ -269,7 +287,11 @@ def test_what_is_no_address_says_so(uri: str, advice: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "soon", "MLFLOW_HTTP_REQUEST_TIMEOUT is 'soon'; it must be a whole number"),
+        (
+            "MLFLOW_HTTP_REQUEST_TIMEOUT",
+            "soon",
+            "MLFLOW_HTTP_REQUEST_TIMEOUT is 'soon'; it must be a whole number",
+        ),
         ("MLFLOW_HTTP_REQUEST_TIMEOUT", "0", "whole number of seconds above 0"),
         ("MLFLOW_TRACKING_TOKEN", "hunter22\nhunter22", "the sign-in has a blank or a newline in it"),
     ],
@@ -335,7 +357,9 @@ def with_schema(mlflow_database: Path, folder: Path, revision: str) -> str:
 
 
 def test_a_database_of_another_version_is_not_touched(tmp_path: Path, mlflow_database: Path) -> None:
-    assert "by a newer MLflow (schema 0123456789ab" in one_line(with_schema(mlflow_database, tmp_path, "0123456789ab"))
+    assert "by a newer MLflow (schema 0123456789ab" in one_line(
+        with_schema(mlflow_database, tmp_path, "0123456789ab")
+    )
     path = with_schema(mlflow_database, tmp_path, "90e64c465722")
     assert f"run `mlflow db upgrade sqlite:///{path}`" in one_line(path)
     with closing(sqlite3.connect(path)) as database:
@@ -357,7 +381,9 @@ def test_a_deleted_experiment_says_how_it_comes_back(
     store = str(shutil.copy(mlflow_database, tmp_path / "mlflow.db"))
     logged = tracking.log_runs([RUN], sweep="s", suites=[], uri=store)
     open_client(store).delete_experiment(logged.experiment_id)
-    with pytest.raises(tracking.MirrorError, match=r"was deleted: .*mlflow experiments restore --experiment-id 1"):
+    with pytest.raises(
+        tracking.MirrorError, match=r"was deleted: .*mlflow experiments restore --experiment-id 1"
+    ):
         tracking.log_runs([RUN], sweep="s", suites=[], uri=store)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
     assert tracking.log_runs([RUN], sweep="s", suites=[], uri=store).experiment_id == "2"
@@ -372,7 +398,9 @@ def test_half_a_sweep_is_taken_back(tmp_path: Path, mlflow_database: Path) -> No
     with pytest.raises(tracking.MirrorError, match="cannot be opened or made there"):
         tracking.log_runs([RUN, broken], sweep="s", suites=[], uri=store)
     left = open_client(store).search_runs([whole.experiment_id])
-    assert [r.info.run_id for r in left] == list(whole.run_ids) and "router_lab.superseded" not in left[0].data.tags
+    assert [r.info.run_id for r in left] == list(whole.run_ids) and "router_lab.superseded" not in left[
+        0
+    ].data.tags
 
 
 def shown_in(store: str, experiment_id: str) -> set[str]:
@@ -391,7 +419,9 @@ def test_of_two_processes_that_log_one_sweep_at_once_one_stays(
         return real(*arguments)
 
     monkeypatch.setattr(runs, "_write_all", meanwhile)
-    first = tracking.log_runs([RUN], sweep="s", suites=[], uri=store)  # begun before the other, ended after it
+    first = tracking.log_runs(
+        [RUN], sweep="s", suites=[], uri=store
+    )  # begun before the other, ended after it
     assert shown_in(store, first.experiment_id) == set(other[0].run_ids) and first.run_ids != other[0].run_ids
     # Whatever the clocks say, what was there before is replaced.
     monkeypatch.setattr("time.time_ns", lambda: 5)

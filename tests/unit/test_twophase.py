@@ -57,7 +57,9 @@ def test_a_drawn_row_without_an_outcome_is_missing_and_no_prediction() -> None:
 
 def test_drawn_for_certain_are_the_outcomes_themselves() -> None:
     v = RNG.random(8)
-    assert regress(v, np.ones(8, bool), np.ones(8), RNG.random((8, 2)), BOTH).values == pytest.approx(v, abs=1e-15)
+    assert regress(v, np.ones(8, bool), np.ones(8), RNG.random((8, 2)), BOTH).values == pytest.approx(
+        v, abs=1e-15
+    )
 
 
 @pytest.mark.parametrize("chance", [0.3, 0.5])
@@ -91,7 +93,9 @@ def test_paired_spread_by_hand() -> None:
     """Differences 1, 0 and 0, 0 in two folds: missed by 1, 0 of the others' mean 0, and by .5, .5 of their mean .5."""
     values, other = np.array([1, 0, 1, 1, 5.0]), np.array([0, 0, 1, 1, 0.0])
     known = np.array([1, 1, 1, 1, 0], bool)
-    assert paired_spread(values, other, known, np.array([0, 0, 1, 1, 1])) == pytest.approx((1 + 0 + 0.25 + 0.25) / 4)
+    assert paired_spread(values, other, known, np.array([0, 0, 1, 1, 1])) == pytest.approx(
+        (1 + 0 + 0.25 + 0.25) / 4
+    )
 
 
 def test_what_hides_hides_among_the_drawn() -> None:
@@ -101,7 +105,9 @@ def test_what_hides_hides_among_the_drawn() -> None:
     few = estimate_of_sums(np.zeros(4), np.ones(4), span=1.0)
     assert (found.independent, found.clusters, found.size) == (4, 10, 0.25)
     assert found.low(0.9) == few.low(0.9)
-    values = np.array([2, -2, 0, 0, 1, -1, 0, 0, 1, -1.0])  # the variance is that of all ten, with four to tell it by
+    values = np.array(
+        [2, -2, 0, 0, 1, -1, 0, 0, 1, -1.0]
+    )  # the variance is that of all ten, with four to tell it by
     wide = clustered_mean(values, drawn=drawn > 0)
     assert wide.se == pytest.approx(sqrt(12 / 100 * 4 / 3))
     assert clustered_mean(values, span=1.0, drawn=np.ones(10, bool)) == clustered_mean(values, span=1.0)
@@ -137,7 +143,9 @@ def test_what_the_others_explain_is_used() -> None:
     assert after.phases is not None and after.phases.completed and after.phases.share == 0.5
     assert after.drawn is not None and (after.drawn == drawn).all()
     assert not np.isnan(after.quality).any() and not np.isnan(after.cost_usd).any() and after.weight is None
-    assert (after.quality[:, 0] == before.quality[:, 0]).all() and (after.cost_usd[:, 0] == before.cost_usd[:, 0]).all()
+    assert (after.quality[:, 0] == before.quality[:, 0]).all() and (
+        after.cost_usd[:, 0] == before.cost_usd[:, 0]
+    ).all()
     goal, everywhere = Goal("margin", 0.5, 0.9), np.zeros((400, 1), np.int64)
     sure, weighted = (walk(everywhere, seen, goal).estimate for seen in (after, before))
     assert sure.independent == drawn.sum() and sure.n == 400

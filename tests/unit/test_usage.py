@@ -90,15 +90,25 @@ def test_no_way_of_counting_loses_a_token(
     fresh: int, read: int, written: int, spoken: int, thought: int, inside: bool, outside: bool
 ) -> None:
     total = fresh + read + written + spoken + thought
-    told = usage(fresh + (read + written) * inside, spoken + thought * (not outside), total, read, written, thought)
+    told = usage(
+        fresh + (read + written) * inside, spoken + thought * (not outside), total, read, written, thought
+    )
     tokens, doubt = read_usage(told)
     assert tokens is not None and doubt is None
     assert tokens.prompt + tokens.output == total
 
 
 def test_other_kinds_of_usage_are_kept_by_name() -> None:
-    told = {**usage(10, 5, 15), "input_audio_tokens": 7, "server": {"web": 2, "none": 0}, "note": "x", "ok": True}
-    assert read_usage(told).tokens == Tokens(10, 0, 0, 0, 5, other=(("input_audio_tokens", 7), ("server.web", 2)))
+    told = {
+        **usage(10, 5, 15),
+        "input_audio_tokens": 7,
+        "server": {"web": 2, "none": 0},
+        "note": "x",
+        "ok": True,
+    }
+    assert read_usage(told).tokens == Tokens(
+        10, 0, 0, 0, 5, other=(("input_audio_tokens", 7), ("server.web", 2))
+    )
 
 
 def part(tool_type: str, name: str, error: str | None = None) -> dict[str, Any]:
@@ -115,9 +125,18 @@ def test_calls_of_a_providers_tools_are_counted_as_it_charges_them() -> None:
         {"type": "text", "text": "…"},
     ]  # fmt: skip
     output = {"choices": [{"message": {"content": content}}]}
-    counts = {"web_search": 3, "web_fetch": 1, "open_page": 1, "x_search": 1, "code_execution": 1, "lookup": 1}
+    counts = {
+        "web_search": 3,
+        "web_fetch": 1,
+        "open_page": 1,
+        "x_search": 1,
+        "code_execution": 1,
+        "lookup": 1,
+    }
     assert provider_tools(output) == counts
-    assert provider_tools(output, {"usage": {"server_tool_use": {"web_search_requests": 5}}})["web_search"] == 5
+    assert (
+        provider_tools(output, {"usage": {"server_tool_use": {"web_search_requests": 5}}})["web_search"] == 5
+    )
     assert provider_tools({"choices": [], "metadata": {"num_search_queries": 4}}) == {"web_search": 4}
     assert provider_tools({"choices": [{"message": {"content": "text"}}]}) == {}
 
@@ -125,9 +144,17 @@ def test_calls_of_a_providers_tools_are_counted_as_it_charges_them() -> None:
 def test_tokens_cached_for_an_hour_are_told_by_the_answer_then_by_the_request() -> None:
     told = usage(10, 5, 515, 0, 500)
     split = {"call": {"response": {"usage": {"cache_creation": {"ephemeral_1h_input_tokens": 300}}}}}
-    asked = {"call": {"request": {"system": [{"text": "…", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]}}}
+    asked = {
+        "call": {"request": {"system": [{"text": "…", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]}}
+    }
     plain = {"call": {"request": {"system": [{"cache_control": {"type": "ephemeral"}}]}}}
-    for event, ttl, hour in [(split, "1h", 300), (asked, None, 500), (plain, None, 0), ({}, "1h", 500), ({}, "5m", 0)]:
+    for event, ttl, hour in [
+        (split, "1h", 300),
+        (asked, None, 500),
+        (plain, None, 0),
+        ({}, "1h", 500),
+        ({}, "5m", 0),
+    ]:
         assert written_for_an_hour(told, event, ttl) == hour
         tokens = read_usage(told, written_1h=hour).tokens
         assert tokens is not None and (tokens.cache_write_5m, tokens.cache_write_1h) == (500 - hour, hour)

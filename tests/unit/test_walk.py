@@ -14,7 +14,9 @@ from router_lab.metrics import betting_p, clustered_mean
 from router_lab.metrics.paired import Recorded
 
 
-def evidence(quality: np.ndarray, cost: np.ndarray | None = None, group: np.ndarray | None = None) -> Evidence:
+def evidence(
+    quality: np.ndarray, cost: np.ndarray | None = None, group: np.ndarray | None = None
+) -> Evidence:
     n = len(quality)
     costs = np.tile([1.0, 0.5], (n, 1)) if cost is None else cost
     groups = np.arange(n) if group is None else group

@@ -26,7 +26,9 @@ def paired(quality: list[float], cost: list[float], weight: list[float] | None) 
 
 def test_the_rarest_decides() -> None:
     one, two = np.array([4.0, 1.0]), np.array([1.0, 3.0])
-    assert np.asarray(heaviest(one, two)).tolist() == [4.0, 3.0] == np.asarray(heaviest(two, None, one)).tolist()
+    assert (
+        np.asarray(heaviest(one, two)).tolist() == [4.0, 3.0] == np.asarray(heaviest(two, None, one)).tolist()
+    )
     assert heaviest() is None is heaviest(None, None)
 
 
@@ -36,7 +38,9 @@ def test_a_scored_row_has_the_weight_of_the_rarest_outcome_that_it_needs() -> No
     rows, other = OUTCOMES.served(shares), OUTCOMES.always(2)
     assert np.asarray(rows.weight).tolist() == [5.0, 2.0] and np.asarray(other.weight).tolist() == [9.0, 9.0]
     assert (
-        np.asarray(other.within(rows).weight).tolist() == [9.0, 9.0] == np.asarray(rows.within(other).weight).tolist()
+        np.asarray(other.within(rows).weight).tolist()
+        == [9.0, 9.0]
+        == np.asarray(rows.within(other).weight).tolist()
     )
     assert replace(OUTCOMES, weight=None).served(shares).weight is None
 
@@ -48,7 +52,9 @@ def test_a_mixture_has_the_weight_of_all_that_may_serve() -> None:
     assert np.asarray(OUTCOMES.weights(np.array([[0, 1], [2, 2]]))).tolist() == [[5.0, 2.0], [9.0, 9.0]]
 
 
-@pytest.mark.parametrize(("mine", "base"), [([4.0, 1.0], [1.0, 1.0]), ([1.0, 1.0], [4.0, 1.0]), ([4.0, 1.0], None)])
+@pytest.mark.parametrize(
+    ("mine", "base"), [([4.0, 1.0], [1.0, 1.0]), ([1.0, 1.0], [4.0, 1.0]), ([4.0, 1.0], None)]
+)
 def test_two_arms_are_compared_at_the_heavier_weight(mine: list[float], base: list[float] | None) -> None:
     """A gain of 1 at weight 4 and of 0 at weight 1: .8; $1 of $2 saved at 4, nothing of $2 at 1: 4 of 10."""
     found = paired([1.0, 0.0], [1.0, 2.0], mine).against(paired([0.0, 0.0], [2.0, 2.0], base), np.ones(2))

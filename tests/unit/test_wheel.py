@@ -11,8 +11,12 @@ import pytest
 RUNNER = {"pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "sortedcontainers"}
 
 
-def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, env=env, check=False)
+def run(
+    *command: str | Path, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [str(c) for c in command], cwd=cwd, capture_output=True, text=True, env=env, check=False
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -68,7 +72,20 @@ def test_runtime_tests_pass_beside_numpy_alone(bare: Path, root: Path, tmp_path:
     """What runs the tests lies in a folder of its own, on PYTHONPATH for this run alone."""
     lent, lock = tmp_path / "lent", tmp_path / "lent.lock"
     lock.write_text(_entries((root / "requirements.lock").read_text(), RUNNER))
-    run(bare, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "--target", lent, "-r", lock, cwd=tmp_path)
+    run(
+        bare,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--require-hashes",
+        "--target",
+        lent,
+        "-r",
+        lock,
+        cwd=tmp_path,
+    )
     env = {**os.environ, "PYTHONPATH": str(lent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     tests = root / "tests" / "runtime"
     options = ["-q", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib", f"--rootdir={root}"]

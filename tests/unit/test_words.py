@@ -118,7 +118,10 @@ def test_an_idle_or_expired_policy_leaves_all_to_the_reference() -> None:
 
 def test_show_prints_who_serves(tmp_path: Path) -> None:
     saved = save_revision(policy(), tmp_path)
-    assert "\nwho serves, at point default\n  code        75 % cheap, 25 % dear @ high\n" in run("show", saved).stdout
+    assert (
+        "\nwho serves, at point default\n  code        75 % cheap, 25 % dear @ high\n"
+        in run("show", saved).stdout
+    )
     rows = json.loads(run("show", saved, "--json").stdout)["who_serves"]
     assert rows[0] == {
         "suite": "code", "by_prompt": False, "coverage_needed": 0.0, "unfamiliar": {"model": "dear", "effort": "high"},
@@ -186,7 +189,9 @@ def test_show_says_how_much_of_a_prompt_must_have_been_seen(tmp_path: Path) -> N
         "in a known suite, none needed; without one, predictions are not followed, whatever was seen"
     )
     both = policy(linear=reading(), coverage=0.5, coverage_unknown=0.75)
-    said = "in a known suite, 50% of the prompt seen in fitting; without one, 75% of the prompt seen in fitting"
+    said = (
+        "in a known suite, 50% of the prompt seen in fitting; without one, 75% of the prompt seen in fitting"
+    )
     assert f"\n  coverage   {said}\n" in run("show", save_revision(both, tmp_path)).stdout
 
 
@@ -233,10 +238,14 @@ def test_route_explains_utility_and_guard_by_hand(tmp_path: Path) -> None:
     rows = json.loads(run("route", saved, "hi", "--explain", "--json").stdout)["candidates"]
     assert rows[0]["standing"] == "does not beat the guard" and rows[0]["ahead"] == pytest.approx(0.59 - 0.80)
     assert [row["chosen"] for row in rows] == [False, True]
-    barred = json.loads(run("route", saved, "hi", "--suite", "triage", "--explain", "--json").stdout)["candidates"]
+    barred = json.loads(run("route", saved, "hi", "--suite", "triage", "--explain", "--json").stdout)[
+        "candidates"
+    ]
     assert barred[0]["standing"].startswith("may not be chosen here")
     cap = ("--max-cost-usd", "0.005")
-    bound = json.loads(run("route", saved, "hi", "--suite", "code", "--explain", "--json", *cap).stdout)["candidates"]
+    bound = json.loads(run("route", saved, "hi", "--suite", "code", "--explain", "--json", *cap).stdout)[
+        "candidates"
+    ]
     assert [row["standing"] for row in bound] == ["beats the guard", "excluded by the constraints"]
 
 
@@ -247,7 +256,9 @@ def test_route_takes_a_vector(form: str, tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.ones(3, np.float32))
     (tmp_path / "v.json").write_text("[1, 1.0, 1]")
     given = {"npy": tmp_path / "v.npy", "json": tmp_path / "v.json", "inline": "[1, 1, 1]"}[form]
-    found = json.loads(run("route", saved, "hi", "--suite", "triage", "--vector", given, "--explain", "--json").stdout)
+    found = json.loads(
+        run("route", saved, "hi", "--suite", "triage", "--vector", given, "--explain", "--json").stdout
+    )
     assert found["candidates"][0]["quality"] == pytest.approx(0.50 + 0.192, abs=1e-3)
     assert found["evidence"]["vector_missing"] is False and found["notes"] == []
 
@@ -300,7 +311,9 @@ PIECES = (Follow(10.0, 0.02, 0.5), Assign((1, 0, 1), 0.25))
 
 
 def test_who_serves_at_a_point_of_pieces(tmp_path: Path) -> None:
-    shown = policy(linear=reading(), coverage=0.5, points={"default": PIECES}, routes={"triage": Route(0, "pass")})
+    shown = policy(
+        linear=reading(), coverage=0.5, points={"default": PIECES}, routes={"triage": Route(0, "pass")}
+    )
     strange = "where less than 50% of the prompt was seen in fitting, "
     assert who_serves(shown)[1:] == [
         f"  code        by the prompt (but 25 % cheap whatever it says); {strange}75 % dear @ high, 25 % cheap",
@@ -352,6 +365,12 @@ def test_show_and_route_explain_pieces(tmp_path: Path) -> None:
         "  mix 0.75: no piece of it acts, and no rule on predictions decides": "dear @ high",
     }
     key = next(str(k) for k in range(20) if 0.5 <= draw(str(k)) < 0.75)
-    found = json.loads(run("route", saved, SEEN, "--suite", "code", "--key", key, "--explain", "--json").stdout)
-    assert (found["evidence"]["tradeoff"], found["evidence"]["piece"], found["evidence"]["share"]) == (None, 1, 0.25)
+    found = json.loads(
+        run("route", saved, SEEN, "--suite", "code", "--key", key, "--explain", "--json").stdout
+    )
+    assert (found["evidence"]["tradeoff"], found["evidence"]["piece"], found["evidence"]["share"]) == (
+        None,
+        1,
+        0.25,
+    )
     assert {(row["utility"], row["ahead"]) for row in found["candidates"]} == {(None, None)}

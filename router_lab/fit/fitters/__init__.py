@@ -8,5 +8,10 @@ from router_lab.fit.fitters.knn import Neighbours
 from router_lab.fit.fitters.rates import SuiteRates
 from router_lab.fit.model import Fitter
 
-FITTERS: dict[str, type[Fitter]] = {"default": Blend, "irt": OneFactor, "knn": Neighbours, "rates": SuiteRates}
+FITTERS: dict[str, type[Fitter]] = {
+    "default": Blend,
+    "irt": OneFactor,
+    "knn": Neighbours,
+    "rates": SuiteRates,
+}
 """By the name that recipe.yaml uses."""

@@ -1,4 +1,5 @@
-"""Suite rates, and by how much a hashed ridge on the prompt departs from them; penalty and blend are tuned."""
+"""Suite rates, and by how much a hashed ridge on the prompt departs from them; penalty and blend
+are tuned."""
 
 from __future__ import annotations
 
@@ -18,22 +19,24 @@ from router_lab.metrics.steady import log2
 
 @dataclass(frozen=True)
 class Blend:
-    """Penalties and blends of the quality and of the cost columns; blend is the share of the ridge's departures from
-    its suite's mean that is added to the rates, 0 = rates alone."""
+    """Penalties and blends of the quality and of the cost columns; blend is the share of the
+    ridge's departures from its suite's mean that is added to the rates, 0 = rates alone."""
 
     penalty: tuple[float, float] = (6.0, 6.0)
     blend: tuple[float, float] = (0.5, 0.5)
     rare: tuple[bool, bool] = (False, False)
     """Whether rare words may weigh more, for quality and for cost (`Design.rarity`)."""
     vector: tuple[float, float] = (1.0, 1.0)
-    """Length of the users' vectors beside the text's words, for quality and for cost; 0 leaves them out."""
+    """Length of the users' vectors beside the text's words, for quality and for cost; 0 leaves
+    them out."""
 
     most: ClassVar[float] = 1.0
     """Greatest blend that may be chosen."""
 
     @classmethod
     def tuned(cls, task: Task, folds: Ints, seed: int) -> Self:
-        """Settings chosen by leaving out each of `folds` [n]; `seed` draws the rows that are looked at, of many."""
+        """Settings chosen by leaving out each of `folds` [n]; `seed` draws the rows that are
+        looked at, of many."""
         return tuned(cls(), task, folds, seed)
 
     def fit(self, task: Task, rows: Ints) -> Model:
@@ -60,7 +63,8 @@ class Blend:
         return ridge(matrix, targets, weights, penalty)
 
     def notes(self) -> dict[str, Any]:
-        """What of the settings a policy's provenance names; of some only where they are not the default's."""
+        """What of the settings a policy's provenance names; of some only where they are not the
+        default's."""
         found: dict[str, Any] = {"penalty": list(self.penalty), "blend": list(self.blend)}
         return found if self.vector == (1.0, 1.0) else {**found, "vector": list(self.vector)}
 

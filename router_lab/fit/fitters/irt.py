@@ -24,11 +24,13 @@ class OneFactor(Blend):
 
 
 def one_factor(matrix: Rows, targets: Floats, weights: Floats, penalty: Floats) -> Ridge:
-    """A ridge whose quality columns share one direction: the linear form of item response theory with one trait.
+    """A ridge whose quality columns share one direction: the linear form of item response theory
+    with one trait.
 
-    The ridge is fitted to each row's mean departure from the candidates' means; candidate j follows it with the slope
-    of its own departures on those of the others, shrunk towards 1 by LOADING rows. With many candidates and few rows
-    one direction is all that can be learned. Cost columns are fitted as ever.
+    The ridge is fitted to each row's mean departure from the candidates' means; candidate j
+    follows it with the slope of its own departures on those of the others, shrunk towards 1 by
+    LOADING rows. With many candidates and few rows one direction is all that can be learned. Cost
+    columns are fitted as ever.
     """
     half = targets.shape[1] // 2
     quality, weight = targets[:, :half], weights[:, :half]

@@ -1,4 +1,5 @@
-"""Guarded nearest neighbours, distilled into the ridge: for repeated kinds of prompts with noisy outcomes."""
+"""Guarded nearest neighbours, distilled into the ridge: for repeated kinds of prompts with noisy
+outcomes."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from router_lab.fit.task import Floats, Ints, Task, suite_rates
 
 @dataclass(frozen=True)
 class Neighbours(Blend):
-    """Fits the ridge to what each row's neighbours got, not to what it got itself: one lucky answer teaches nothing."""
+    """Fits the ridge to what each row's neighbours got, not to what it got itself: one lucky
+    answer teaches nothing."""
 
     reaches: tuple[Reach, Reach] | None = None
     """Of quality and of cost; None where there is nothing to be near to."""
@@ -29,7 +31,8 @@ class Neighbours(Blend):
         return tuned(replace(cls(), reaches=choose_reaches(task, folds, seed)), task, folds, seed)
 
     def aims(self, task: Task, rows: Ints, rates: Floats) -> Floats:
-        """The suite's rates, and by how much the neighbours of each row, other groups of `rows`, depart from theirs."""
+        """The suite's rates, and by how much the neighbours of each row, other groups of `rows`,
+        depart from theirs."""
         if self.reaches is None:
             return task.targets[rows]
         residual = np.zeros_like(task.targets)
@@ -39,7 +42,9 @@ class Neighbours(Blend):
 
     def notes(self) -> dict[str, Any]:
         found = super().notes()
-        return found if self.reaches is None else {**found, "reaches": [list(reach) for reach in self.reaches]}
+        return (
+            found if self.reaches is None else {**found, "reaches": [list(reach) for reach in self.reaches]}
+        )
 
 
 def neighbourhood(task: Task) -> Neighbourhood:
@@ -47,8 +52,9 @@ def neighbourhood(task: Task) -> Neighbourhood:
 
 
 def choose_reaches(task: Task, folds: Ints, seed: int) -> tuple[Reach, Reach]:
-    """How many neighbours are followed, and how close they must be, for quality and for cost apart: the reach whose
-    departures explain most of rows whose fold is left out, neighbours being sought in the others."""
+    """How many neighbours are followed, and how close they must be, for quality and for cost
+    apart: the reach whose departures explain most of rows whose fold is left out, neighbours being
+    sought in the others."""
     rows = some(task, seed)
     reaches = [Reach(count, strength) for count in COUNTS for strength in STRENGTHS]
     shared, square = np.zeros((len(reaches), 2)), np.zeros((len(reaches), 2))

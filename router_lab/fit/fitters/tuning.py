@@ -1,4 +1,5 @@
-"""Penalty and blend by grouped cross-validation, judged by what routing needs: differences between candidates."""
+"""Penalty and blend by grouped cross-validation, judged by what routing needs: differences between
+candidates."""
 
 from __future__ import annotations
 
@@ -18,22 +19,24 @@ if TYPE_CHECKING:
 Settings = TypeVar("Settings", bound="Blend")
 PENALTIES = (1.5, 4.0, 10.0, 30.0, 100.0)
 PENALTY_ROWS, PENALTY_OUTCOMES = 5_000, 50_000
-"""Rows that settings are chosen on: so many, or as many more as keep within so many outcomes. What two candidates
-differ by within a suite is little, and half of MMLU's rows do not tell it from noise."""
+"""Rows that settings are chosen on: so many, or as many more as keep within so many outcomes. What
+two candidates differ by within a suite is little, and half of MMLU's rows do not tell it from
+noise."""
 
 
 def tuned(base: Settings, task: Task, folds: Ints, seed: int) -> Settings:
-    """Penalty, blend and weighting of rare words, for quality and for cost apart, by leaving out each fold of the
-    rows that `some` takes.
+    """Penalty, blend and weighting of rare words, for quality and for cost apart, by leaving out
+    each fold of the rows that `some` takes.
 
-    With d the ridge's departures on left-out rows and r what the suite rates leave to explain, a blend b of a penalty
-    explains 2 b sum d r - b^2 sum d d of r's squares: the penalty that explains most at its best blend,
-    sum d r / sum d d within [0, 1], is taken, and rare words weigh more where that then explains still more. (Were it
-    judged at a blend above 1, which it cannot have, a penalty that shrinks too much would be taken: in a race's
-    specialist world, tests/bench/race_specialist.py, whom that hid was lost in every third fit.)
-    A grid of squared errors over penalties and blends let its coarse blends choose the penalty: 80 on MMLU where
-    4 ranks best (APGR .685 against .693). Last, where there are vectors, their length beside the words. `base` holds
-    what is not chosen here.
+    With d the ridge's departures on left-out rows and r what the suite rates leave to explain, a
+    blend b of a penalty explains 2 b sum d r - b^2 sum d d of r's squares: the penalty that
+    explains most at its best blend, sum d r / sum d d within [0, 1], is taken, and rare words
+    weigh more where that then explains still more. (Were it judged at a blend above 1, which it
+    cannot have, a penalty that shrinks too much would be taken: in a race's specialist world,
+    tests/bench/race_specialist.py, whom that hid was lost in every third fit.) A grid of squared
+    errors over penalties and blends let its coarse blends choose the penalty: 80 on MMLU where 4
+    ranks best (APGR .685 against .693). Last, where there are vectors, their length beside the
+    words. `base` holds what is not chosen here.
     """
     rows = some(task, seed)
     if not task.texts.any() or folds.max() == 0:
@@ -45,7 +48,8 @@ def tuned(base: Settings, task: Task, folds: Ints, seed: int) -> Settings:
         return explained_by(shared, square, base.most)
 
     def best(*ways: Settings) -> Settings:
-        """For quality and for cost apart, the first of `ways` that explains most, with its blend."""
+        """For quality and for cost apart, the first of `ways` that explains most, with its
+        blend."""
         found = [explained(replace(way, blend=base.blend)) for way in ways]
         most = np.argmax([squares for squares, _ in found], axis=0)
         quality, cost = (ways[place] for place in most)
@@ -81,7 +85,8 @@ def explained_by(shared: Floats, square: Floats, most: float = 1.0) -> tuple[Flo
 
 
 def _products(task: Task, folds: Ints, rows: Ints, settings: Blend) -> Floats:
-    """[2, 2]: sum d r and sum d d over left-out rows, of quality (its differences between candidates) and of cost."""
+    """[2, 2]: sum d r and sum d d over left-out rows, of quality (its differences between
+    candidates) and of cost."""
     result = np.zeros((2, 2))
     for fold in range(int(folds.max()) + 1):
         train, out = rows[folds[rows] != fold], rows[folds[rows] == fold]
@@ -96,7 +101,8 @@ def _left_out(task: Task, model: Model, out: Ints) -> Floats:
 
 
 def agreement(task: Task, out: Ints, departed: Floats, left: Floats) -> Floats:
-    """[2, 2]: sum d r and sum d d of departures d and what they should have been, r, of quality and of cost."""
+    """[2, 2]: sum d r and sum d d of departures d and what they should have been, r, of quality
+    and of cost."""
     half, weights = task.half, task.weights[out] * task.texts[out][:, None]
     result = np.zeros((2, 2))
     for block, part in enumerate((slice(0, half), slice(half, None))):
@@ -109,5 +115,7 @@ def agreement(task: Task, out: Ints, departed: Floats, left: Floats) -> Floats:
 
 def _row_mean(values: Floats, weight: Floats) -> Floats:
     """[n, 1]"""
-    mean: Floats = (weight * values).sum(axis=1, keepdims=True) / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
+    mean: Floats = (weight * values).sum(axis=1, keepdims=True) / np.maximum(
+        weight.sum(axis=1, keepdims=True), 1e-12
+    )
     return mean
