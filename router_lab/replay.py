@@ -15,6 +15,7 @@ from router_lab.certificate import Certificate
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Floats, Paired, Recorded, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, outcomes_for
+from router_lab.outcomes.columns import ADDING
 from router_lab.outcomes.copies import used_names
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
@@ -158,8 +159,8 @@ def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
     again of `reference`.
 
     Such a row gets the reference's quality of the same sample and epoch, both costs and both
-    latencies; where the reference has none, it becomes unknown (NaN). Rows whose check passed, or
-    was not made, stay. Rows keep their order.
+    latencies (`ADDING`); where the reference has none, it becomes unknown (NaN). Rows whose check
+    passed, or was not made, stay. Rows keep their order.
     """
     frame = outcomes.copy()
     if "check" not in frame.columns:
@@ -167,7 +168,7 @@ def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
     mine = [candidate == reference for candidate in by_row(frame)]
     failed = (frame["check"].astype("boolean").eq(False).fillna(False).to_numpy(bool)) & ~np.array(mine, bool)
     keys = ["suite", "sample_id", "epoch"]
-    added = [c for c in ("cost_usd", "latency_s") if c in frame.columns]
+    added = [c for c in ADDING if c in frame.columns]
     columns = ["quality", *added]
     answers = frame.loc[mine, keys + columns].drop_duplicates(keys).set_index(keys)
     asked = answers.reindex(pd.MultiIndex.from_frame(frame.loc[failed, keys]))

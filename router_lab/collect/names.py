@@ -7,29 +7,11 @@ import difflib
 import re
 from collections.abc import Collection, Iterable
 
-from router_lab.outcomes import OUTCOME_COLUMNS
-from router_lab.outcomes.schema import REQUIRED
-from router_lab.runtime.kinds import COUNTED
+from router_lab.outcomes.columns import COLUMNS, REQUIRED
 
-OURS = (*OUTCOME_COLUMNS, "answer", "harness", "inclusion", "signals_usd", "total_tokens", "vector")
+OURS = (*(c.name for c in COLUMNS if c.tables != "c" and c.name != "weight"), "vector")
 """Columns of an outcomes table that a table may bring (besides `signal_NAME`)."""
-_SYNONYMS = {
-    "suite": "task task_name benchmark dataset dataset_name eval eval_name test_set subset",
-    "sample_id": "id sample uid question_id example_id prompt_id item_id task_id idx index request_id",
-    "model": "model_name model_id llm engine deployment",
-    "effort": "reasoning_effort thinking_effort effort_level reasoning thinking_level",
-    "epoch": "run trial repeat repetition attempt epochs",
-    "prompt": "question query input input_text instruction messages user_prompt request text",
-    "answer": "response completion output output_text prediction generation model_response",
-    "quality": "score scores accuracy acc correct is_correct correctness reward grade rating passed success label",
-    "cost_usd": "cost price total_cost usd dollars cost_dollars price_usd cost_in_usd",
-    **{kind.column: kind.others for kind in COUNTED},
-    "latency_s": "latency latency_seconds latency_sec duration duration_s elapsed elapsed_s response_time seconds",
-    "turns": "n_turns num_turns steps",
-    "group": "cluster cluster_id group_id conversation_id thread_id document_id template_id",
-    "started_at": "timestamp created_at created date datetime start_time",
-    "check": "check_passed valid is_valid",
-}
+_SYNONYMS = {c.name: c.others for c in COLUMNS if c.others}
 
 
 def _plain(name: str) -> str:

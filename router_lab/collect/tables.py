@@ -16,8 +16,8 @@ from router_lab.collect.names import LIKELY, as_option, look_alikes, missing_col
 from router_lab.collect.notes import Notes
 from router_lab.collect.shape import TableOptions, shaped
 from router_lab.outcomes import read_calls, validate_outcomes
+from router_lab.outcomes.columns import REQUIRED, is_number
 from router_lab.outcomes.delimited import settle_decimals
-from router_lab.outcomes.schema import REQUIRED, is_number
 from router_lab.outcomes.tablefile import read_table_file, settle_others, table_kind
 from router_lab.prices import Counted, PriceTable, midday, read_usage, today, utc
 from router_lab.prices.usage import FIELDS

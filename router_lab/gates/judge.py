@@ -189,6 +189,8 @@ def _judge(gate: Gate, case: Case, suite: str | None, bound: float, sign: int, s
         dollars_per_sample=case.dollars_per_sample,
     )  # fmt: skip
     word, reason, spoken = judged.verdict, _reason(judged, found, sign), "fresh"
+    if gate.against is None and math.isnan(found.estimate.value):
+        reason = f"there is nothing to judge: no row has the values that `{gate.metric}` is made of"
     if (
         word == "fail"
         and suites > 1

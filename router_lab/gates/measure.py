@@ -14,6 +14,7 @@ from router_lab.gates.arms import Arm
 from router_lab.metrics import Estimate, clustered_mean, clustered_ratio
 from router_lab.metrics.bounded import effective_size
 from router_lab.metrics.paired import Floats, Mask
+from router_lab.outcomes.columns import GATED
 from router_lab.runtime.kinds import KINDS
 from router_lab.runtime.model import Prices
 
@@ -70,12 +71,16 @@ def _plain(estimate: Callable[[Arm, Mask], Estimate], *, share: bool = False) ->
     return lambda arm, rows, bound, sign: _reading(estimate(arm, rows), bound, sign, share=share)
 
 
+def _mean(name: str, *, share: bool = False) -> Measure:
+    return _plain(lambda arm, rows: arm.rows.take(rows).mean(name), share=share)
+
+
 def _percentile(name: str) -> Measure:
     """P95 ≤ bound is tested as: at least 95 % of requests stay within the bound (so no shape is
     assumed)."""
 
     def reading(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-        values, shares, mine = getattr(arm.recorded, name)[rows], arm.served[rows], arm.rows.take(rows)
+        values, shares, mine = arm.recorded.named(name)[rows], arm.served[rows], arm.rows.take(rows)
         known = ~np.isnan(values)
         weight = np.where(known, shares, 0.0).sum(axis=1)
         within = np.where(known & (values <= bound), shares, 0.0).sum(axis=1) / np.where(
@@ -103,14 +108,14 @@ def weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
 
 
 MEASURED: Mapping[str, Measure] = {
-    "quality": _plain(lambda arm, rows: arm.rows.take(rows).mean("quality"), share=True),
+    "quality": _mean("quality", share=True),
     "savings": _plain(lambda arm, rows: arm.rows.take(rows).saving()),
     "over_random_mix": _plain(lambda arm, rows: arm.rows.take(rows).over(arm.mix.take(rows))),
     "cost_usd_per_1k": _plain(lambda arm, rows: arm.rows.take(rows).mean("cost_usd").scaled(1000.0)),
     "usd_per_success": _plain(_per_success),
     "cost_p95_usd": _percentile("cost_usd"),
-    "latency_s": _plain(lambda arm, rows: arm.rows.take(rows).mean("latency_s")),
-    "latency_p95_s": _percentile("latency_s"),
+    **{c.name: _mean(c.name) for c in GATED},
+    **{c.tail: _percentile(c.name) for c in GATED},
     "uncovered_share": _plain(_uncovered, share=True),
 }
 """Metrics with sampling error, from rows that no fit has used. savings: of the reference's cost,

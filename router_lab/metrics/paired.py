@@ -9,7 +9,7 @@ are paired and weighed is written here only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,16 +49,21 @@ def column_means(values: Floats, weight: Floats | None = None) -> Floats:
 @dataclass(frozen=True, kw_only=True)
 class ByRow:
     """Arrays over the same n rows, beside what belongs to no row. group [n]: clusters; suite [n]:
-    codes."""
+    codes; figures: arrays by the column of outcomes that they come from."""
 
     group: Ints
     suite: Ints | None = None
+    figures: Mapping[str, Floats] = field(default_factory=dict)
 
     def take(self, rows: NDArray[Any]) -> Self:
         """The same on some rows (indices or a mask)."""
-        return replace(
-            self, **{name: part[rows] for name, part in vars(self).items() if isinstance(part, np.ndarray)}
-        )
+        parts = {name: part[rows] for name, part in vars(self).items() if isinstance(part, np.ndarray)}
+        return replace(self, **parts, figures={name: part[rows] for name, part in self.figures.items()})
+
+    def named(self, name: str) -> Floats:
+        """One of the arrays, or of the figures."""
+        found: Floats = self.figures[name] if name in self.figures else getattr(self, name)
+        return found
 
     def by_suite(self) -> dict[int, Self]:
         """The rows of each suite, by its code."""
@@ -84,7 +89,6 @@ class Paired(ByRow):
     reference_cost_usd: Floats
     moved: Floats
     weight: Floats | None = None
-    latency_s: Floats | None = None
     drawn: Mask | None = None
 
     def __post_init__(self) -> None:
@@ -99,8 +103,8 @@ class Paired(ByRow):
         return ~np.isnan(self.quality)
 
     def mean(self, name: str) -> Estimate:
-        """The mean of one of the arrays."""
-        return clustered_mean(getattr(self, name), self.group, weights=self.weight)
+        """The mean of one of the arrays, or of the figures."""
+        return clustered_mean(self.named(name), self.group, weights=self.weight)
 
     def gain(self) -> Estimate:
         """The mean difference in quality to the reference; certain where no row leaves it, known
@@ -142,7 +146,7 @@ class Paired(ByRow):
 class Recorded(ByRow):
     """What c candidates, one of them the reference, were recorded to give n rows.
 
-    quality, cost_usd, latency_s [n, c], NaN = missing; reference: its column. weight [n, c]: one
+    quality, cost_usd, figures [n, c], NaN = missing; reference: its column. weight [n, c]: one
     over the known probability with which an outcome was observed, None = 1. missing [n, c]: the
     share of an outcome's epochs that no plan left out. What kept them away may be what they would
     have been, so they count as lost: a candidate's as 0, the reference's as 1 (the bound of Manski
@@ -154,15 +158,14 @@ class Recorded(ByRow):
     cost_usd: Floats
     reference: int
     weight: Floats | None = None
-    latency_s: Floats | None = None
     missing: Floats | None = None
     drawn: Mask | None = None
 
     @classmethod
     def of(cls, data: OutcomeMatrix, reference: int, missing: Floats | None = None) -> Recorded:
         return Recorded(
-            data.quality, data.cost_usd, reference, data.weighting, data.latency_s, missing, group=data.group,
-            suite=data.suite,
+            data.quality, data.cost_usd, reference, data.weighting, missing, group=data.group,
+            suite=data.suite, figures=data.figures,
         )  # fmt: skip
 
     @property
@@ -244,19 +247,11 @@ class Recorded(ByRow):
             return np.where(moved > 0, expected(values), base), base
 
         (quality, base), (cost, dollars) = beside(self.least), beside(self.cost_usd)
-        latency = None if self.latency_s is None else beside(self.latency_s)[0]
+        figures = {name: beside(values)[0] for name, values in self.figures.items()}
         return Paired(
-            quality,
-            cost,
-            base,
-            dollars,
-            moved,
-            weight,
-            latency,
-            self.drawn,
-            group=self.group,
-            suite=self.suite,
-        )
+            quality, cost, base, dollars, moved, weight, self.drawn,
+            group=self.group, suite=self.suite, figures=figures,
+        )  # fmt: skip
 
     def _of(self, values: Floats, action: Columns) -> Floats:
         return np.take_along_axis(values, _wide(action).astype(np.int64), axis=1).reshape(action.shape)

@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.csv
 
 from router_lab.outcomes.cells import place, refuse_doubled
+from router_lab.outcomes.columns import COLUMNS
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.kinds import TOKENS
 from router_lab.runtime.reading import read_regular, unpacked
 
-COUNTS = (*TOKENS, "total_tokens", "turns", "retries", "epoch")
+COUNTS = tuple(c.name for c in COLUMNS if c.whole)
 """Columns of whole numbers."""
 DELIMITERS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 """What may stand between columns, and how it is called."""

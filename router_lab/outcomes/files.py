@@ -15,14 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from router_lab.outcomes.cells import text_column
+from router_lab.outcomes.columns import CALL_COLUMNS, OUTCOME_COLUMNS, REQUIRED
 from router_lab.outcomes.delimited import header_of
-from router_lab.outcomes.schema import (
-    CALL_COLUMNS,
-    OUTCOME_COLUMNS,
-    REQUIRED,
-    validate_calls,
-    validate_outcomes,
-)
+from router_lab.outcomes.schema import validate_calls, validate_outcomes
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import atomic_write
 from router_lab.runtime.jsonio import decode

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from router_lab.outcomes.columns import GATED
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, with_near
 from router_lab.outcomes.schema import INVALIDATED, SCORED
 from router_lab.outcomes.vectors import vectors_of
@@ -53,17 +54,18 @@ class OutcomeMatrix:
     """Outcomes as arrays: n samples in the order of (suite, sample_id), c candidates in the order
     of `candidates`.
 
-    quality, cost_usd, latency_s: float64[n, c], the mean over the epochs that were scored; NaN
-    where nothing was. check: float64[n, c], the share of epochs whose answer passed its run-time
-    check; NaN where there is none. epochs: int64[n, c], how many epochs stand behind a cell.
-    weight: float64[n, c], 1 / inclusion probability. missing: float64[n, c], the share of a cell's
-    epochs that have no quality though no plan left them out: no budget, race or known probability
-    (`_missing`). suite: int64[n] codes. name: int64[n] codes into `groups`, the names (suite,
-    group); the split goes by name. joined: int64[names] which names hold copies of one another's
-    prompts (`outcomes.copies`), so they may span suites. group: int64[n] clusters, what errors,
-    folds and neighbours take for one: names that are joined, and near copies among prompts without
-    a `group` of their own (`outcomes.near`). prompts: a text or None per sample. vectors:
-    float64[n, d] of the user's own, NaN where a sample has none; None where none has.
+    quality, cost_usd: float64[n, c], the mean over the epochs that were scored; NaN where nothing
+    was. figures: the same of every column that a gate may bound. check: float64[n, c], the share
+    of epochs whose answer passed its run-time check; NaN where there is none. epochs: int64[n, c],
+    how many epochs stand behind a cell. weight: float64[n, c], 1 / inclusion probability. missing:
+    float64[n, c], the share of a cell's epochs that have no quality though no plan left them out:
+    no budget, race or known probability (`_missing`). suite: int64[n] codes. name: int64[n] codes
+    into `groups`, the names (suite, group); the split goes by name. joined: int64[names] which
+    names hold copies of one another's prompts (`outcomes.copies`), so they may span suites. group:
+    int64[n] clusters, what errors, folds and neighbours take for one: names that are joined, and
+    near copies among prompts without a `group` of their own (`outcomes.near`). prompts: a text or
+    None per sample. vectors: float64[n, d] of the user's own, NaN where a sample has none; None
+    where none has.
     """
 
     candidates: tuple[Candidate, ...]
@@ -81,7 +83,7 @@ class OutcomeMatrix:
     epochs: Ints
     weight: Floats
     missing: Floats
-    latency_s: Floats
+    figures: dict[str, Floats]
     vectors: Floats | None = None
 
     def __len__(self) -> int:
@@ -136,7 +138,7 @@ class OutcomeMatrix:
             .astype(np.int64),
             weight=weight,
             missing=missing,
-            latency_s=_cell_means(scored, "latency_s", row, column, shape),
+            figures={c.name: _cell_means(scored, c.name, row, column, shape) for c in GATED},
             vectors=vectors,
         )
 
@@ -179,7 +181,7 @@ class OutcomeMatrix:
             epochs=self.epochs[chosen],
             weight=self.weight[chosen],
             missing=self.missing[chosen],
-            latency_s=self.latency_s[chosen],
+            figures={name: values[chosen] for name, values in self.figures.items()},
             vectors=None if self.vectors is None else self.vectors[chosen],
         )
 

@@ -10,6 +10,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from router_lab.outcomes.cells import json_of, number_column, place, refuse_doubled, text_column, truth_column
+from router_lab.outcomes.columns import (
+    CALL_COLUMNS,
+    COLUMNS,
+    FLAGS,
+    INDEXES,
+    KEY,
+    NUMBERS,
+    OUTCOME_COLUMNS,
+    REQUIRED,
+    TEXT,
+    is_number,
+)
 from router_lab.outcomes.copies import prompt_mark
 from router_lab.outcomes.prompts import settle_prompts
 from router_lab.outcomes.requests import COLUMN as REQUEST
@@ -17,86 +29,18 @@ from router_lab.outcomes.requests import take_requests
 from router_lab.outcomes.vectors import COLUMN as VECTOR
 from router_lab.outcomes.vectors import restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.kinds import COUNTED, TOKENS
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.values import NUMBER_RULE, QUALITY_RULE, STATUS_RULE, STATUSES
 
-REQUIRED = ("suite", "sample_id", "model", "quality")
-KEY = ("suite", "sample_id", "epoch", "model", "effort")
 SCORED = ("ok", "error", "limit")
 """Statuses whose quality counts; `infra` and `budget` rows are not evidence about a candidate.
 `infra`: begun, and kept from an answer or a score by something else (the server, the operator, an
 interrupt, a scorer that gave none). `budget`: left out on purpose: for money, by a race, by a
 person who invalidated it, or never begun. `reason` says which."""
+_MAY_BE_EMPTY = tuple(c.name for c in COLUMNS if c.empty)
 INVALIDATED = "invalidated"
 """How the reason of a `budget` row begins that a person has set aside: of his choosing, so not
 left out by a plan."""
-
-TEXT = (
-    "suite", "sample_id", "model", "effort", "prompt", "status", "group", "settings_sha", "dataset_sha", "tier",
-    "started_at", "price_date", "log", "eval_id", "reason", "role", "answer", "harness",
-)  # fmt: skip
-MAY_BE_EMPTY = ("prompt", "answer")
-"""Texts of no characters are texts there; in every other text column they are missing."""
-NUMBERS = (*TOKENS, "total_tokens", "turns", "cost_usd", "paid_usd", "judge_usd", "retries", "latency_s", "seconds",
-           "weight", "inclusion", "signals_usd")  # fmt: skip
-"""Never negative. `inclusion` is the known probability with which this row was run (a race keeps a
-random control share), `weight` one over it; absent means 1, and the weight follows from the
-inclusion where only that is given."""
-
-FLAGS = ("check", "cut_off")
-"""True, false or null. `cut_off`: an answer of the sample ended at `max_tokens`, so its quality
-may be the limit's; a table without the column, or a null, says nothing of it."""
-
-OUTCOME_COLUMNS = (
-    "suite", "sample_id", "epoch", "model", "effort", "prompt", "quality", "status", *TOKENS, "turns", "cost_usd",
-    "paid_usd", "judge_usd", "retries", "check", "cut_off", "latency_s", "group", "settings_sha", "dataset_sha", "tier",
-    "started_at", "price_date", "log", "eval_id", "reason",
-)  # fmt: skip
-CALL_COLUMNS = (
-    "suite", "sample_id", "epoch", "model", "effort", "turn", "attempt", "role", *TOKENS, "seconds", "cost_usd",
-    "tier", "started_at",
-)  # fmt: skip
-
-MEANINGS = {
-    "suite": "name of the suite",
-    "sample_id": "of the sample within its suite",
-    "epoch": "which run of the sample, from 1",
-    "model": "as Inspect names it",
-    "effort": "a provider's effort or a preset; null is the provider's default",
-    "prompt": "the text that a runtime would see",
-    "quality": "in [0, 1]; missing only where the status is `infra` or `budget`",
-    "status": "`ok`, `error` (the candidate's fault), `limit`, `infra` (kept from it), `budget` (not run on purpose)",
-    "turns": "model calls of the sample",
-    "cost_usd": "what the request costs at list prices of its day, each call alone",
-    "paid_usd": "what was really paid for it, all attempts",
-    "judge_usd": "what of that its judge took",
-    "retries": "calls that were made again",
-    "check": "whether a check at run time passed its answer",
-    "cut_off": "whether an answer ended at `max_tokens`",
-    "latency_s": "seconds of model time; null from batches",
-    "group": "which samples belong together: one cluster of every interval",
-    "settings_sha": "digest of the resolved settings; one candidate has one in a suite",
-    "dataset_sha": "digest of the questions",
-    "tier": "`standard`, `batch`, `flex` or `priority`",
-    "started_at": "when the call or sample began, UTC",
-    "price_date": "the day whose prices were taken",
-    "log": "the Inspect log that it came from",
-    "eval_id": "of that log's run",
-    "reason": "why a sample did not run, or did not count",
-    "weight": "one over `inclusion`; absent is 1",
-    "inclusion": "the known probability with which this row was run",
-    "role": "whose call it is: the candidate's, or a judge's",
-    "answer": "the answer as an application would see it",
-    "harness": "what surrounds the model, or null",
-    "total_tokens": "of tables that tell no more",
-    "seconds": "of the call",
-    "turn": "which call of the sample, from 0",
-    "attempt": "which try of the call, from 0",
-    "signals_usd": "what signals of the answer cost beside it",
-    **{kind.column: f"{kind.unit} counted as {kind.word}" for kind in COUNTED},
-}
-"""Of every column that has a meaning here (docs/architecture.md)."""
 
 
 def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.DataFrame:
@@ -159,7 +103,7 @@ def validate_calls(frame: pd.DataFrame, *, where: str = "calls") -> pd.DataFrame
     out = frame.copy(deep=False)
     for column in [c for c in TEXT if c in out.columns]:
         out[column] = text_column(out[column], where, column)
-    for column in [c for c in (*NUMBERS, "epoch", "turn", "attempt") if c in out.columns]:
+    for column in [c for c in (*NUMBERS, *INDEXES) if c in out.columns]:
         if not pd.api.types.is_numeric_dtype(out[column].dtype):
             out[column] = number_column(out[column], where, column)
     order = [c for c in (*KEY, "turn", "attempt") if c in out.columns]
@@ -175,7 +119,7 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
     settle_prompts(out, where)
     for column in [c for c in TEXT if c in out.columns]:
         values = text_column(out[column], where, column)
-        out[column] = values if column in MAY_BE_EMPTY else values.where(values != "")
+        out[column] = values if column in _MAY_BE_EMPTY else values.where(values != "")
     for column in ("suite", "sample_id", "model"):
         _refuse(out, out[column].isna(), where, f"`{column}` is empty; every outcome needs one")
     out["status"] = out["status"].fillna("ok") if "status" in out.columns else "ok"
@@ -199,11 +143,6 @@ def _settle_numbers(out: pd.DataFrame, where: str) -> None:
     _settle_quality(out, where)
     for column in [c for c in FLAGS if c in out.columns]:
         out[column] = truth_column(out[column], where, column)
-
-
-def is_number(column: str) -> bool:
-    """Whether `column` of an outcomes table holds numbers."""
-    return column in (*NUMBERS, "quality", "epoch") or str(column).startswith("signal_")
 
 
 def _settle_quality(out: pd.DataFrame, where: str) -> None:

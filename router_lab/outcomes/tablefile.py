@@ -20,6 +20,7 @@ from router_lab.outcomes.cells import (
     text_column,
     written,
 )
+from router_lab.outcomes.columns import OUTCOME_COLUMNS, TEXT, is_number
 from router_lab.outcomes.delimited import (
     DELIMITERS,
     file_text,
@@ -27,7 +28,6 @@ from router_lab.outcomes.delimited import (
     settle_decimals,
 )
 from router_lab.outcomes.files import read_parquet
-from router_lab.outcomes.schema import OUTCOME_COLUMNS, TEXT, is_number
 from router_lab.runtime.decisionfiles import is_rotated
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.reading import open_regular

@@ -79,6 +79,17 @@ def seconds(value: float | None) -> str:
     return f"{value:.2f} s" if value < 10 else f"{value:,.0f} s"
 
 
+def figure(value: float | None) -> str:
+    """A number of any size: `0.213`, `12.5`, `1,204`."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{value:.3g}".replace("-", "−") if abs(value) < 100 else f"{value:,.0f}".replace("-", "−")
+
+
+FIGURES = {"s": seconds, "usd": money, "": figure}
+"""How a figure is written, by the unit of its column."""
+
+
 def candidate_label(model: str, effort: str | None) -> str:
     """A candidate for display only, never parsed again."""
     return str(Candidate(model, effort))

@@ -4,6 +4,7 @@ over all suites."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,35 @@ import pandas as pd
 from router_lab.metrics import clustered_ratio, pareto_front
 from router_lab.metrics.bounded import bounded_interval
 from router_lab.outcomes import SCORED, cut_off_share
+from router_lab.outcomes.columns import SUMMARISED, Column
 from router_lab.outcomes.copies import clusters_of
-from router_lab.report.format import candidate_label, count, cut_off, money, percent
+from router_lab.report.format import FIGURES, candidate_label, count, cut_off, interval, money, percent
 from router_lab.report.marks import Mark
-from router_lab.runtime.kinds import TOKENS
+from router_lab.runtime.kinds import COUNTED
 
 CONFIDENCE = 0.95
 SEEN_ENOUGH = 0.95
 POOLED = "all"
 SAMPLE = ["suite", "sample_id"]
+
+
+CELLS: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
+    ("quality", "quality", lambda r: percent(r["quality"])),
+    ("95 % interval", "95 % interval", lambda r: interval(r["quality_low"], r["quality_high"])),
+    ("cut off", "cut off", lambda r: cut_off(r["cut_off"])),
+    ("$ / 1,000", "$/1k", lambda r: money(r["cost_usd_per_1k"])),
+    ("$ P95", "$ P95", lambda r: money(r["cost_p95_usd"])),
+    ("$ / success", "$/success", lambda r: money(r["usd_per_success"])),
+    *(
+        (k.heading, k.brief or k.heading, lambda r, name=k.column: count(r[name]))
+        for k in COUNTED
+        if k.heading
+    ),
+    *((c.heading, c.heading, lambda r, c=c: FIGURES[c.unit](r[c.name])) for c in SUMMARISED if c.heading),
+    ("samples", "n", lambda r: count(r["n"])),
+)
+"""Heading on a page, heading in a terminal, and the cell of a row of `candidate_table`. Tokens are
+means per request."""
 
 
 def candidate_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.DataFrame:
@@ -125,9 +146,7 @@ def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: 
         "cost_usd_per_1k": 1000 * clustered_ratio(cost * weight, weight.where(cost.notna()), clusters).value,
         **tails,
         "usd_per_success": clustered_ratio(cost * weight, samples["quality"] * weight, clusters).value,
-        **{column: _mean(scored, column) for column in TOKENS},
-        "turns": _mean(scored, "turns"),
-        "latency_s": _quantile(scored["latency_s"], 0.5) if "latency_s" in scored else math.nan,
+        **{column.name: _summary(scored, column) for column in SUMMARISED},
         "errors": float((scored["status"] == "error").mean()),
         "lost": float((part["status"] == "infra").mean()),
         "cut_off": cut_off_share(scored),
@@ -140,8 +159,11 @@ def _means(scored: pd.DataFrame) -> dict[str, str]:
     return {**dict.fromkeys(numbers, "mean"), **dict.fromkeys(texts, "first")}
 
 
-def _mean(scored: pd.DataFrame, column: str) -> float:
-    return float(scored[column].mean()) if column in scored.columns else math.nan
+def _summary(scored: pd.DataFrame, column: Column) -> float:
+    if column.name not in scored.columns:
+        return math.nan
+    values = scored[column.name]
+    return float(values.mean() if column.summary == "mean" else values.median())
 
 
 def _quantile(values: pd.Series[Any], share: float) -> float:

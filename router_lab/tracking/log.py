@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.masking import masked_tree, masker, without_keys
 from router_lab.outcomes import write_outcomes
-from router_lab.runtime.kinds import TOKENS
+from router_lab.outcomes.columns import SUMMARISED
 from router_lab.tracking.names import metric_name, suite_names
 from router_lab.tracking.runs import Run, Tracked, log_runs
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Metrics = Mapping[str, float]
 METRICS = (
     "quality", "quality_low", "quality_high", "cost_usd_per_1k", "cost_p50_usd", "cost_p95_usd", "cost_p99_usd",
-    "usd_per_success", *TOKENS, "turns", "latency_s", "errors", "n", "clusters",
+    "usd_per_success", *(c.name for c in SUMMARISED), "errors", "n", "clusters",
 )  # fmt: skip
 SUITE_METRICS = (
     "quality", "quality_low", "quality_high", "cost_usd_per_1k", "cost_p95_usd", "usd_per_success", "output_tokens",

@@ -174,7 +174,7 @@ MATRIX: list[tuple[str, dict[str, Any], Make, str, str]] = [
      lambda: (always(0), slow(world(n=60), 0.04, 0.5)), "inconclusive", "within the bound"),
     ("latency", {"metric": "latency_s", "max": 2}, lambda: (always(0), world()), "pass", "1 "),
     ("latency that was never recorded", {"metric": "latency_s", "max": 2},
-     lambda: (always(0), world().drop(columns="latency_s")), "inconclusive", "nothing to judge"),
+     lambda: (always(0), world().drop(columns="latency_s")), "inconclusive", "no row has the values that `latency_s`"),
     ("the infrastructure lost 5 % of runs", REFERENCE,
      lambda: (always(0), lose_infra(world(), 0.05)), "inconclusive", "infrastructure"),
     ("expires in time", {"metric": "expires_in_days", "min": 7},
@@ -405,7 +405,7 @@ def test_a_policy_that_escalates_is_judged_as_it_is_replayed() -> None:
     assert seen.rows.quality.mean() == 0.8 == seen.rows.reference_quality.mean()
     passed = np.array([100 <= int(sample[1:]) < 160 for _, sample in seen.keys])  # dear is right on 0 to 159
     assert seen.rows.cost_usd == pytest.approx(np.where(passed, 0.001, 0.011))
-    assert seen.rows.latency_s == pytest.approx(np.where(passed, 1.0, 2.0))
+    assert seen.rows.figures["latency_s"] == pytest.approx(np.where(passed, 1.0, 2.0))
     assert seen.mix.cost_usd == pytest.approx(np.full(400, 0.0055))  # the mix needs no check
 
 
