@@ -1,16 +1,32 @@
 """Columns of a terminal: names as wide as they are shown (a Chinese character is two columns), and
-none without end."""
+none without end; the one way to align a table, and to break a line where a terminal ends.
+
+What is not a terminal (a pipe, a file) has no end: there every row and sentence is one line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import re
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from io import StringIO
+from typing import TextIO
 
 from rich.cells import cell_len, chop_cells
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from router_lab.runtime.visible import visible
 
 LONGEST = 72
 """Columns of a name; what is longer keeps its beginning and its end."""
+ENDLESS = 100_000
+"""Columns of what is no terminal."""
+LEAST = 30
+"""Columns that a text keeps, if it has as many, beside the figures of its row."""
+GAP = 2
 
 
 def named(name: object) -> str:
@@ -23,16 +39,109 @@ def named(name: object) -> str:
     return f"{chop_cells(shown, half)[0]}…{chop_cells(shown[::-1], half)[0][::-1]}"
 
 
-def widest(texts: Iterable[str]) -> int:
-    """Columns of the widest; 0 of none."""
-    return max(map(cell_len, texts), default=0)
+def terminal_width(stream: TextIO | None = None) -> int:
+    """Columns of the terminal that `stream` (standard output by default) is; ENDLESS for what is
+    none."""
+    try:
+        return os.get_terminal_size((stream or sys.stdout).fileno()).columns or ENDLESS
+    except (OSError, ValueError, AttributeError):  # no terminal, closed, or no file at all
+        return ENDLESS
 
 
-def left(text: str, width: int) -> str:
-    """`text` and as many blanks as fill `width` columns."""
-    return text + " " * (width - cell_len(text))
+def aligned(rows: Iterable[Sequence[object]], *, texts: Collection[int] = (0,), indent: int = 0) -> list[str]:
+    """`aligned_parts` of one part."""
+    return aligned_parts([rows], texts=texts, indent=indent)
 
 
-def right(text: str, width: int) -> str:
-    """As many blanks as fill `width` columns, and `text`."""
-    return " " * (width - cell_len(text)) + text
+def aligned_parts(
+    parts: Iterable[Iterable[Sequence[object]]],
+    *,
+    texts: Collection[int] = (0,),
+    indent: int = 0,
+    width: int | None = None,
+) -> list[str]:
+    """Parts of one table, each a head and rows of as many cells, as lines of columns that are
+    aligned throughout; an empty line between parts.
+
+    Columns in `texts` stand left and are folded at words where `width` (default: the terminal's)
+    is less than they take. The others are figures: they stand right and are never broken; those
+    that do not fit follow beneath, in blocks of their own that begin with the first column again.
+    """
+    cells = [[[visible(cell) for cell in row] for row in part] for part in parts]
+    columns = range(len(cells[0][0]))
+    whole = [max(cell_len(row[i]) for part in cells for row in part) for i in columns]
+    room = (terminal_width() if width is None else width) - indent
+    least = whole
+    if sum(whole) + GAP * (len(whole) - 1) > room:
+        least = [min(whole[i], LEAST) if i in texts else _narrowest(cells, i) for i in columns]
+    blocks = [(block, _widths(block, whole, least, room)) for block in _blocks(least, room)]
+    aligned = [
+        _rendered([[row[i] for i in block] for row in part], widths, [i in texts for i in block])
+        for part in cells
+        for block, widths in blocks
+    ]
+    lines = [line for n, block in enumerate(aligned) for line in [*([""] if n else []), *block]]
+    return [f"{' ' * indent}{line}".rstrip() for line in lines]
+
+
+def _narrowest(cells: Sequence[Sequence[Sequence[str]]], column: int) -> int:
+    """Columns of the widest figure, or of the widest word of its heading."""
+    figures = [row[column] for _, *body in cells for row in body]
+    return max(map(cell_len, [*figures, *(word for head, *_ in cells for word in head[column].split())]))
+
+
+def _blocks(least: Sequence[int], room: int) -> list[list[int]]:
+    """The columns, as many as fit in each block, the first in all of them."""
+    blocks = [[0]]
+    for column in range(1, len(least)):
+        taken = sum(least[i] + GAP for i in blocks[-1])
+        if taken + least[column] > room and len(blocks[-1]) > 1:
+            blocks.append([0])
+        blocks[-1].append(column)
+    return blocks
+
+
+def _widths(block: Sequence[int], whole: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """The least of each column, and what is left of the room for the texts in turn; all but the
+    last of them at most half of it."""
+    widths = [least[i] for i in block]
+    for n, i in enumerate(block):
+        spare = room - sum(widths) - GAP * (len(widths) - 1)
+        most = whole[i] if n + 1 == len(block) else min(whole[i], max(widths[n], room // 2))
+        widths[n] += max(0, min(most - widths[n], spare))
+    return widths
+
+
+def _rendered(cells: Sequence[Sequence[str]], widths: Sequence[int], texts: Sequence[bool]) -> list[str]:
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    for width, text in zip(widths, texts, strict=True):
+        grid.add_column(justify="left" if text else "right", width=width, overflow="fold")
+    for row in cells:
+        grid.add_row(
+            *(Text("\n".join(wrapped(cell, width))) for cell, width in zip(row, widths, strict=True))
+        )
+    room = sum(widths) + GAP * len(widths)
+    console = Console(file=StringIO(), width=room, color_system=None, force_terminal=False)
+    with console.capture() as printed:
+        console.print(grid)
+    return printed.get().splitlines()
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """`line` broken at words where `width` columns end. What follows stands under the text behind
+    the first gap of two blanks, as in a list of names and what they mean, else two deeper than the
+    line. A longer word stays whole: it may be a path to copy. So does a number with its %, and a
+    candidate with its effort."""
+    if cell_len(line) <= width:
+        return [line]
+    indent = len(line) - len(line.lstrip())
+    gap = re.match(r" *[^ ]+(?: [^ ]+)* {2,}", line)
+    head = line[: gap.end() if gap and cell_len(gap[0]) <= width // 2 else indent]
+    hang = " " * (cell_len(head) + (GAP if len(head) == indent else 0))
+    lines = [head]
+    for n, word in enumerate(re.split("(?<!@) (?![%@])", line[len(head) :])):
+        if n and cell_len(lines[-1]) + 1 + cell_len(word) > width:
+            lines.append(hang + word)
+        else:
+            lines[-1] += f" {word}" if n else word
+    return lines

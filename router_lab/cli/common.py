@@ -53,9 +53,16 @@ def echo(*lines: object, err: bool = False, nl: bool = True, **style: Any) -> No
     """Print `lines`, on standard error if `err`: the one way from a command to a terminal.
 
     Whatever is in a line that could steer the terminal, hide, or begin a line of its own is
-    escaped (`visible`), and keys are stars (`masked`). style: of `click.style`.
+    escaped (`visible`), and keys are stars (`masked`); a line that is longer than the terminal is
+    broken at a word. style: of `click.style`.
     """
-    text = "\n".join(visible(masked(str(line))) for line in lines)
+    shown = [visible(masked(str(line))) for line in lines]
+    stream = sys.stderr if err else sys.stdout
+    if nl and stream.isatty():
+        from router_lab.columns import terminal_width, wrapped
+
+        shown = [part for line in shown for part in wrapped(line, terminal_width(stream))]
+    text = "\n".join(shown)
     _write(click.style(text, **style) if style else text, err=err, nl=nl)
 
 
