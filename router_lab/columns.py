@@ -24,8 +24,9 @@ LONGEST = 72
 """Columns of a name; what is longer keeps its beginning and its end."""
 ENDLESS = 100_000
 """Columns of what is no terminal."""
-LEAST = 30
-"""Columns that a text keeps, if it has as many, beside the figures of its row."""
+LEAST, WELL = 20, 30
+"""Columns that a text keeps, if it has as many, beside the figures of its row: where that brings
+them all into one line, and where they take several blocks anyway."""
 GAP = 2
 
 
@@ -72,8 +73,9 @@ def aligned_parts(
     whole = [max(cell_len(row[i]) for part in cells for row in part) for i in columns]
     room = (terminal_width() if width is None else width) - indent
     least = whole
-    if sum(whole) + GAP * (len(whole) - 1) > room:
-        least = [min(whole[i], LEAST) if i in texts else _narrowest(cells, i) for i in columns]
+    for text in (LEAST, WELL):
+        if sum(least) + GAP * (len(least) - 1) > room:
+            least = [min(whole[i], text) if i in texts else _narrowest(cells, i) for i in columns]
     blocks = [(block, _widths(block, whole, least, room)) for block in _blocks(least, room)]
     aligned = [
         _rendered([[row[i] for i in block] for row in part], widths, [i in texts for i in block])
@@ -117,9 +119,8 @@ def _rendered(cells: Sequence[Sequence[str]], widths: Sequence[int], texts: Sequ
     for width, text in zip(widths, texts, strict=True):
         grid.add_column(justify="left" if text else "right", width=width, overflow="fold")
     for row in cells:
-        grid.add_row(
-            *(Text("\n".join(wrapped(cell, width))) for cell, width in zip(row, widths, strict=True))
-        )
+        cut = zip(row, widths, texts, strict=True)
+        grid.add_row(*(Text("\n".join(wrapped(cell, w)) if text else cell) for cell, w, text in cut))
     room = sum(widths) + GAP * len(widths)
     console = Console(file=StringIO(), width=room, color_system=None, force_terminal=False)
     with console.capture() as printed:
@@ -130,8 +131,8 @@ def _rendered(cells: Sequence[Sequence[str]], widths: Sequence[int], texts: Sequ
 def wrapped(line: str, width: int) -> list[str]:
     """`line` broken at words where `width` columns end. What follows stands under the text behind
     the first gap of two blanks, as in a list of names and what they mean, else two deeper than the
-    line. A longer word stays whole: it may be a path to copy. So does a number with its %, and a
-    candidate with its effort."""
+    line. A longer word stays whole: it may be a path to copy. A number
+    keeps its %, an effort its @."""
     if cell_len(line) <= width:
         return [line]
     indent = len(line) - len(line.lstrip())
@@ -139,7 +140,7 @@ def wrapped(line: str, width: int) -> list[str]:
     head = line[: gap.end() if gap and cell_len(gap[0]) <= width // 2 else indent]
     hang = " " * (cell_len(head) + (GAP if len(head) == indent else 0))
     lines = [head]
-    for n, word in enumerate(re.split("(?<!@) (?![%@])", line[len(head) :])):
+    for n, word in enumerate(re.split("(?<!@) (?!%)", line[len(head) :])):
         if n and cell_len(lines[-1]) + 1 + cell_len(word) > width:
             lines.append(hang + word)
         else:
