@@ -71,7 +71,7 @@ CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=4), st.integers(60, 200))
 def test_no_character_of_any_cell_is_lost(rows: list[tuple[str, str, str]], width: int) -> None:
-    """Whatever names and figures are made of, markup of rich and emoji codes among it, each figure stands whole in a line."""
+    """Whatever names and figures are made of, markup and emoji codes of rich among it; each figure stands whole."""
     from router_lab.runtime.visible import visible
 
     said = aligned_parts([[("name", "figure", "why"), *rows]], texts=(0, 2), width=width)
