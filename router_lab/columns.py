@@ -24,7 +24,7 @@ LONGEST = 72
 """Columns of a name; what is longer keeps its beginning and its end."""
 ENDLESS = 100_000
 """Columns of what is no terminal."""
-LEAST, WELL = 20, 30
+LEAST, WELL = 24, 30
 """Columns that a text keeps, if it has as many, beside the figures of its row: where that brings
 them all into one line, and where they take several blocks anyway."""
 GAP = 2
@@ -120,7 +120,9 @@ def _rendered(cells: Sequence[Sequence[str]], widths: Sequence[int], texts: Sequ
         grid.add_column(justify="left" if text else "right", width=width, overflow="fold")
     for row in cells:
         cut = zip(row, widths, texts, strict=True)
-        grid.add_row(*(Text("\n".join(wrapped(cell, w)) if text else cell) for cell, w, text in cut))
+        grid.add_row(
+            *(Text("\n".join(wrapped(cell, w, cut=True)) if text else cell) for cell, w, text in cut)
+        )
     room = sum(widths) + GAP * len(widths)
     console = Console(file=StringIO(), width=room, color_system=None, force_terminal=False)
     with console.capture() as printed:
@@ -128,21 +130,25 @@ def _rendered(cells: Sequence[Sequence[str]], widths: Sequence[int], texts: Sequ
     return printed.get().splitlines()
 
 
-def wrapped(line: str, width: int) -> list[str]:
+def wrapped(line: str, width: int, *, cut: bool = False) -> list[str]:
     """`line` broken at words where `width` columns end. What follows stands under the text behind
     the first gap of two blanks, as in a list of names and what they mean, else two deeper than the
-    line. A longer word stays whole: it may be a path to copy. A number
-    keeps its %, an effort its @."""
+    line's first word (a mark before it is none). A number keeps its %, an effort its @. A longer
+    word stays whole, for it may be a path to copy; with `cut` it ends at a slash or hyphen."""
     if cell_len(line) <= width:
         return [line]
-    indent = len(line) - len(line.lstrip())
+    lead = re.match(r"(?:[^\w ] )? *", line)
     gap = re.match(r" *[^ ]+(?: [^ ]+)* {2,}", line)
-    head = line[: gap.end() if gap and cell_len(gap[0]) <= width // 2 else indent]
-    hang = " " * (cell_len(head) + (GAP if len(head) == indent else 0))
+    listed = gap is not None and cell_len(gap[0]) <= width // 2
+    head = gap[0] if gap and listed else lead[0] if lead else ""
+    hang = " " * (cell_len(head) + (0 if listed else GAP))
     lines = [head]
     for n, word in enumerate(re.split("(?<!@) (?!%)", line[len(head) :])):
-        if n and cell_len(lines[-1]) + 1 + cell_len(word) > width:
-            lines.append(hang + word)
-        else:
-            lines[-1] += f" {word}" if n else word
+        long = cut and cell_len(hang + word) > width
+        for m, part in enumerate(re.findall("[^/-]+[/-]*|[/-]+", word) if long else [word]):
+            blank = " " if n and not m else ""
+            if (n or m) and cell_len(lines[-1] + blank + part) > width:
+                lines.append(hang + part)
+            else:
+                lines[-1] += blank + part
     return lines

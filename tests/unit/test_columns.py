@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from router_lab.cli.common import echo
 from router_lab.columns import aligned, aligned_parts, wrapped
+from tests.terminal import in_terminal
 
 HEAD = ("suite", "quality", "95 % interval", "$/1k")
 ROWS = [("vendor/a-model @ high", "76.5 %", "72.7–80.0", "$0.0736"), ("b", "9.1 %", "5.1–16.6", "$12")]
@@ -39,10 +35,18 @@ def test_headings_fold_before_names_and_names_before_figures() -> None:
         "vendor/a-model @ high   76.5 %  72.7–80.0  $0.0736",
         "b                        9.1 %   5.1–16.6      $12",
     ]
-    # At 49 the name gives its least, 20: the effort goes beneath it.
-    assert aligned_parts([[HEAD, *ROWS]], width=49)[2:4] == [
-        "vendor/a-model         76.5 %  72.7–80.0  $0.0736",
-        "  @ high",
+
+
+def test_a_name_gives_room_where_that_brings_all_into_one_line() -> None:
+    name = "vendor/a-model-of-some-size @ high"
+    # 24 + 7 + 9 + 7 and three gaps of 2: the name has its least, and breaks at a hyphen and before its effort.
+    assert aligned_parts([[HEAD, (f"● {name}", *ROWS[0][1:])]], width=53)[2:] == [
+        "● vendor/a-model-of-       76.5 %  72.7–80.0  $0.0736",
+        "    some-size @ high",
+    ]
+    assert aligned_parts([[HEAD, (f"● {name}", *ROWS[0][1:])]], width=52)[-2:] == [
+        "● vendor/a-model-of-some-size         $0.0736",
+        "    @ high",
     ]
 
 
@@ -104,32 +108,12 @@ def test_a_sentence_breaks_at_words_and_hangs(line: str, broken: list[str]) -> N
     assert wrapped(line, 18) == broken
 
 
-def in_terminal(arguments: list[str], columns: int, cwd: Path) -> str:
-    """What a command prints on standard output where that is a terminal of so many columns; standard error is not shown."""
-    ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    process = subprocess.Popen(arguments, stdin=its, stdout=its, stderr=subprocess.DEVNULL, cwd=cwd)
-    os.close(its)
-    read = b""
-    while True:
-        try:
-            more = os.read(ours, 65536)
-        except OSError:  # the other end is closed
-            break
-        read += more
-        if not more:
-            break
-    os.close(ours)
-    assert process.wait(60) == 0
-    return read.decode().replace("\r\n", "\n")
-
-
 @pytest.mark.parametrize(("columns", "lines"), [(200, 1), (80, 2), (0, 1)])
-def test_the_command_line_breaks_lines_for_a_terminal_alone(tmp_path: Path, columns: int, lines: int) -> None:
+def test_the_command_line_breaks_lines_for_a_terminal_alone(columns: int, lines: int) -> None:
     words = " ".join(["word"] * 30)  # 149 columns
-    program = f"from router_lab.cli.common import echo; echo({words!r})"
-    printed = in_terminal([sys.executable, "-c", program], columns, tmp_path)
+    printed = in_terminal(lambda: echo(words), columns)
     assert printed.split() == ["word"] * 30 and len(printed.splitlines()) == lines
+    assert max(map(cell_len, printed.splitlines())) <= (columns or 149)
+    program = f"from router_lab.cli.common import echo; echo({words!r})"
     piped = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert piped.stdout == f"{words}\n"
-    assert max(map(cell_len, printed.splitlines())) <= (columns or 149)
