@@ -45,7 +45,7 @@ def test_a_name_gives_room_where_that_brings_all_into_one_line() -> None:
         "    some-size @ high",
     ]
     assert aligned_parts([[HEAD, (f"● {name}", *ROWS[0][1:])]], width=52)[-2:] == [
-        "● vendor/a-model-of-some-size         $0.0736",
+        "● vendor/a-model-of-some-size   $0.0736",
         "    @ high",
     ]
 
