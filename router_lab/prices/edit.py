@@ -200,9 +200,9 @@ def _insert(text: str, section: str, name: str, fields: dict[str, Any]) -> str:
     if rows is None and named.flow_style:
         return _before_end(text, named, _flow({name: [fields]})[1:-1])
     if rows is not None:
-        indent = lines[rows.value[0].start_mark.line].partition("-")[
-            0
-        ]  # the mark of `rows` may be an anchor's
+        first = rows.value[0].start_mark  # the mark of `rows` may be an anchor's
+        blanks, dash, _ = lines[first.line][: first.column].partition("-")
+        indent = blanks if dash else " " * (first.column - 2)
         entry = [indent + line[4:] for line in entry]
         at = _last_line(rows) + 1
     else:

@@ -126,6 +126,7 @@ STYLES = {
     "flush": "models:\n  m:\n  - " + "\n    ".join(BLOCK) + "\n\n  # of others\n  n:\n  - " + ENTRY + "\n",
     "four": "models:\n    m: &mine\n        -   " + "\n            ".join(BLOCK)
     + "\n    # of others\n    n:\n        - " + ENTRY + "\n",
+    "apart": "models:\n  m:\n    -\n      " + "\n      ".join(BLOCK) + "\n  # of others\n  n:\n    -\n      " + ENTRY + "\n",
     "flow": "---\n# ours\nmodels:\n  m: [" + ENTRY + "]  # mine\n  # of others\n  n:   [" + ENTRY + "]\n",
 }  # fmt: skip
 
