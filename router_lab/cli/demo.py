@@ -119,7 +119,9 @@ def show_recorded(out: Path, limit: int | None) -> None:
 @contextmanager
 def heading(text: str) -> Iterator[None]:
     """A section of the demo's output."""
-    echo("", f"── {text} " + "─" * max(4, 92 - len(text)), bold=True)
+    from router_lab.columns import terminal_width
+
+    echo("", f"── {text} " + "─" * (min(96, terminal_width()) - 4 - len(text)), bold=True)
     yield
 
 
