@@ -49,14 +49,8 @@ def terminal_width(stream: TextIO | None = None) -> int:
         return ENDLESS
 
 
-def aligned(rows: Iterable[Sequence[object]], *, texts: Collection[int] = (0,), indent: int = 0) -> list[str]:
-    """`aligned_parts` of one part."""
-    return aligned_parts([rows], texts=texts, indent=indent)
-
-
-def aligned_parts(
-    parts: Iterable[Iterable[Sequence[object]]],
-    *,
+def aligned(
+    *parts: Iterable[Sequence[object]],
     texts: Collection[int] = (0,),
     indent: int = 0,
     width: int | None = None,

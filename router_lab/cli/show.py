@@ -223,9 +223,7 @@ def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
     rows = IN_SAMPLE if replayed.in_sample else FRESH
     lines = [f"who gets what, on {replayed.n:,} {rows}"]
     for row in served_rows(replayed):
-        shares = ", ".join(
-            f"{part(s)} {name}" for name, s in sorted(row["shares"].items(), key=lambda i: -i[1])
-        )
+        shares = ", ".join(f"{part(s)} {name}" for name, s in row["shares"].items())
         lines.append(f"  {row['suite']} ({row['n']:,}): {shares}")
         quality, saved = ranged(row["quality_difference"], " points"), ranged_percent(row["savings"])
         lines.append(f"    {quality}" if quality == saved else f"    quality {quality}, saved {saved}")

@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined
 from markupsafe import Markup
 
+from router_lab.report.format import EMPTY
 from router_lab.runtime.visible import visible
 
 Cell = Callable[[Mapping[str, Any]], str]
@@ -62,7 +63,7 @@ def table(
     A column that is a dash, or a bare 0, for every row is left out.
     """
     filled = [(name, [cell(row) for row in rows]) for name, cell in columns]
-    kept = [(i, c) for i, c in enumerate(filled) if i < text_columns or not {"", "–", "0"}.issuperset(c[1])]
+    kept = [(i, c) for i, c in enumerate(filled) if i < text_columns or not EMPTY.issuperset(c[1])]
     head = [
         (name, i < text_columns or any(isinstance(c, Markup) for c in cells)) for i, (name, cells) in kept
     ]

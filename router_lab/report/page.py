@@ -250,7 +250,10 @@ def _who_gets_what(story: Story) -> Markup:
         served_rows(replayed),
         [
             ("suite", lambda r: r["suite"]),
-            ("served by", lambda r: ", ".join(f"{percent(s, 0)} {lab}" for lab, s in _largest(r["shares"]))),
+            (
+                "served by",
+                lambda r: ", ".join(f"{percent(s, 0)} {who}" for who, s in [*r["shares"].items()][:4]),
+            ),
             ("quality against the reference, points", lambda r: ranged(r["quality_difference"])),
             ("cost saved", _saved),
             ("rows", lambda r: count(r["n"])),
@@ -282,10 +285,6 @@ def _saved(row: Mapping[str, Any]) -> str:
     rows."""
     saved = ranged_percent(row["savings"])
     return MISSING if saved == ranged(row["quality_difference"]) else saved
-
-
-def _largest(shares: Mapping[str, float]) -> list[tuple[str, float]]:
-    return sorted(shares.items(), key=lambda item: -item[1])[:4]
 
 
 def _how_sure(story: Story) -> Markup:

@@ -10,34 +10,22 @@ import pandas as pd
 from markupsafe import Markup
 
 from router_lab.replay import replay
-from router_lab.report.format import count, cut_off, interval, money, percent, points, seconds
+from router_lab.report.format import percent, points
 from router_lab.report.html import PARTS, page, table
 from router_lab.report.marks import Mark
 from router_lab.report.policy import policy_marks
 from router_lab.report.svg import pareto_svg
-from router_lab.report.table import candidate_table, marks_of, pooled, records, single, suites_of
-from router_lab.runtime.kinds import COUNTED
+from router_lab.report.table import COLUMNS, candidate_table, marks_of, pooled, records, single, suites_of
 from router_lab.runtime.policy import Policy
 
 MOST_PANELS = 24
-COLUMNS = (
-    ("candidate", lambda r: r["label"]),
-    ("quality", lambda r: percent(r["quality"])),
-    ("95 % interval", lambda r: interval(r["quality_low"], r["quality_high"])),
-    ("cut off", lambda r: cut_off(r["cut_off"])),
-    ("$ / 1,000", lambda r: money(r["cost_usd_per_1k"])),
-    ("$ P95", lambda r: money(r["cost_p95_usd"])),
-    ("$ / success", lambda r: money(r["usd_per_success"])),
-    *((kind.heading, lambda r, column=kind.column: count(r[column])) for kind in COUNTED if kind.heading),
-    ("P50 latency", lambda r: seconds(r["latency_s"])),
-    ("samples", lambda r: count(r["n"])),
-)
 
 
 def candidates_html(rows: pd.DataFrame) -> Markup:
     """One suite of a `candidate_table` as an HTML table; who is on the front is bold, the
     dominated are grey."""
-    return table(records(rows), COLUMNS, row_class=lambda r: "front" if r["on_front"] else "dominated")
+    columns = [("candidate", lambda r: r["label"]), *((heading, cell) for heading, _, cell in COLUMNS)]
+    return table(records(rows), columns, row_class=lambda r: "front" if r["on_front"] else "dominated")
 
 
 def fronts_html(

@@ -4,6 +4,7 @@ over all suites."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,27 @@ from router_lab.metrics import clustered_ratio, pareto_front
 from router_lab.metrics.bounded import bounded_interval
 from router_lab.outcomes import SCORED, cut_off_share
 from router_lab.outcomes.copies import clusters_of
-from router_lab.report.format import candidate_label, count, cut_off, money, percent
+from router_lab.report.format import candidate_label, count, cut_off, interval, money, percent, seconds
 from router_lab.report.marks import Mark
-from router_lab.runtime.kinds import TOKENS
+from router_lab.runtime.kinds import COUNTED, TOKENS
 
 CONFIDENCE = 0.95
 SEEN_ENOUGH = 0.95
 POOLED = "all"
 SAMPLE = ["suite", "sample_id"]
+COLUMNS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
+    ("quality", "quality", lambda r: percent(r["quality"])),
+    ("95 % interval", "95 % interval", lambda r: interval(r["quality_low"], r["quality_high"])),
+    ("cut off", "cut off", lambda r: cut_off(r["cut_off"])),
+    ("$ / 1,000", "$/1k", lambda r: money(r["cost_usd_per_1k"])),
+    ("$ P95", "$ P95", lambda r: money(r["cost_p95_usd"])),
+    ("$ / success", "$/success", lambda r: money(r["usd_per_success"])),
+    *((k.heading, k.brief or k.heading, lambda r, c=k.column: count(r[c])) for k in COUNTED if k.heading),
+    ("P50 latency", "P50 latency", lambda r: seconds(r["latency_s"])),
+    ("samples", "n", lambda r: count(r["n"])),
+)
+"""What is shown of a row of `candidate_table`: the heading on a page and in a terminal, and the
+cell. One that would be empty for every row is left out. Tokens are means per request."""
 
 
 def candidate_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.DataFrame:

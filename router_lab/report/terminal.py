@@ -4,18 +4,16 @@ read it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pandas as pd
 from rich.cells import cell_len
 
-from router_lab.columns import aligned_parts, named, terminal_width
-from router_lab.report.format import MISSING, count, cut_off, interval, money, percent, seconds
+from router_lab.columns import aligned, named, terminal_width
+from router_lab.report.format import EMPTY
 from router_lab.report.layout import Box, place_labels
 from router_lab.report.marks import KIND_NAMES, Mark, drawing_order, front_steps
 from router_lab.report.scale import Scale
-from router_lab.report.table import records, single
-from router_lab.runtime.kinds import COUNTED
+from router_lab.report.table import COLUMNS, records, single
 
 GLYPHS = {"candidate": "●", "reference": "■", "policy": "◆", "point": "◇", "mix": "△", "oracle": "✳"}
 PALE, APART = "○", "◌"
@@ -134,22 +132,6 @@ def _key(marks: Sequence[Mark], width: int) -> list[str]:
     return [" " * _MARGIN + line for line in lines]
 
 
-Column = tuple[str, Callable[[dict[str, Any]], str]]
-COLUMNS: tuple[Column, ...] = (
-    ("quality", lambda r: percent(r["quality"])),
-    ("95 % interval", lambda r: interval(r["quality_low"], r["quality_high"])),
-    ("cut off", lambda r: cut_off(r["cut_off"])),
-    ("$/1k", lambda r: money(r["cost_usd_per_1k"])),
-    ("$ P95", lambda r: money(r["cost_p95_usd"])),
-    ("$/success", lambda r: money(r["usd_per_success"])),
-    *((k.brief or k.heading, lambda r, column=k.column: count(r[column])) for k in COUNTED if k.heading),
-    ("P50 latency", lambda r: seconds(r["latency_s"])),
-    ("n", lambda r: count(r["n"])),
-)
-"""Heading and cell of each column; one that would be empty for every row is left out. Tokens are
-means per request."""
-
-
 def format_table(table: pd.DataFrame, most_suites: int = 12) -> str:
     """`report.candidate_table` as aligned text, one block per suite; `●` marks who is on that
     suite's front.
@@ -159,18 +141,19 @@ def format_table(table: pd.DataFrame, most_suites: int = 12) -> str:
     sizes = single(table).groupby("suite")["n"].max().sort_values(ascending=False, kind="stable")
     rows = records(table[table["pooled"] | table["suite"].isin(sizes.index[:most_suites])])
     blocks = [(r["suite"], r["pooled"]) for r in rows]
-    columns = [c for c in COLUMNS if any(c[1](r) not in ("", MISSING, "0") for r in rows)]
+    columns = [(brief, cell) for _, brief, cell in COLUMNS if any(cell(r) not in EMPTY for r in rows)]
     cells = [
         [f"{'●' if r['on_front'] else ' '} {named(r['label'])}", *(cell(r) for _, cell in columns)]
         for r in rows
     ]
-    lines = aligned_parts(
+    parts = [
         [
             ["all suites" if whole else named(suite), *(name for name, _ in columns)],
             *(row for row, block in zip(cells, blocks, strict=True) if block == (suite, whole)),
         ]
         for suite, whole in dict.fromkeys(blocks)
-    )
+    ]
+    lines = aligned(*parts)
     if len(sizes) > most_suites:
         lines += ["", f"{len(sizes) - most_suites} smaller suites are in the report"]
     return "\n".join(lines)

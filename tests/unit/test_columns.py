@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from router_lab.cli.common import echo
-from router_lab.columns import aligned, aligned_parts, wrapped
+from router_lab.columns import aligned, wrapped
 from tests.terminal import in_terminal
 
 HEAD = ("suite", "quality", "95 % interval", "$/1k")
@@ -29,7 +29,7 @@ def test_a_pipe_has_no_end() -> None:
 
 def test_headings_fold_before_names_and_names_before_figures() -> None:
     # 21 + 7 + 9 + 7 and three gaps of 2 are 50: the heading of the interval alone is broken.
-    assert aligned_parts([[HEAD, *ROWS]], width=50) == [
+    assert aligned([HEAD, *ROWS], width=50) == [
         "suite                  quality       95 %     $/1k",
         "                                 interval",
         "vendor/a-model @ high   76.5 %  72.7–80.0  $0.0736",
@@ -40,18 +40,18 @@ def test_headings_fold_before_names_and_names_before_figures() -> None:
 def test_a_name_gives_room_where_that_brings_all_into_one_line() -> None:
     name = "vendor/a-model-of-some-size @ high"
     # 24 + 7 + 9 + 7 and three gaps of 2: the name has its least, and breaks at a hyphen and before its effort.
-    assert aligned_parts([[HEAD, (f"● {name}", *ROWS[0][1:])]], width=53)[2:] == [
+    assert aligned([HEAD, (f"● {name}", *ROWS[0][1:])], width=53)[2:] == [
         "● vendor/a-model-of-       76.5 %  72.7–80.0  $0.0736",
         "    some-size @ high",
     ]
-    assert aligned_parts([[HEAD, (f"● {name}", *ROWS[0][1:])]], width=52)[-2:] == [
+    assert aligned([HEAD, (f"● {name}", *ROWS[0][1:])], width=52)[-2:] == [
         "● vendor/a-model-of-some-size   $0.0736",
         "    @ high",
     ]
 
 
 def test_figures_without_room_follow_in_a_block_of_their_own() -> None:
-    assert aligned_parts([[HEAD, *ROWS]], width=43, indent=2) == [
+    assert aligned([HEAD, *ROWS], width=43, indent=2) == [
         "  suite                  quality       95 %",
         "                                   interval",
         "  vendor/a-model @ high   76.5 %  72.7–80.0",
@@ -64,7 +64,7 @@ def test_figures_without_room_follow_in_a_block_of_their_own() -> None:
 
 
 def test_parts_are_aligned_with_each_other_and_a_sole_head_is_a_table() -> None:
-    parts = aligned_parts([[("a", "n"), ("x", "1")], [("bbbb", "n"), ("y", "1,000")]])
+    parts = aligned([("a", "n"), ("x", "1")], [("bbbb", "n"), ("y", "1,000")])
     assert parts == ["a         n", "x         1", "", "bbbb      n", "y     1,000"]
     assert aligned([("a", "b")]) == ["a  b"]
 
@@ -78,7 +78,7 @@ def test_no_character_of_any_cell_is_lost(rows: list[tuple[str, str, str]], widt
     """Whatever names and figures are made of, markup and emoji codes of rich among it; each figure stands whole."""
     from router_lab.runtime.visible import visible
 
-    said = aligned_parts([[("name", "figure", "why"), *rows]], texts=(0, 2), width=width)
+    said = aligned([("name", "figure", "why"), *rows], texts=(0, 2), width=width)
     text = "".join("".join(line.split()) for line in said)
     for row in rows:
         figure = visible(row[1]).strip()
