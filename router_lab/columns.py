@@ -28,6 +28,8 @@ LEAST, WELL = 24, 30
 """Columns that a text keeps, if it has as many, beside the figures of its row: where that brings
 them all into one line, and where they take several blocks anyway."""
 GAP = 2
+NARROWEST = 40
+"""Columns of a terminal that says it has fewer; some say 1 until somebody looks at them."""
 
 
 def named(name: object) -> str:
@@ -44,7 +46,8 @@ def terminal_width(stream: TextIO | None = None) -> int:
     """Columns of the terminal that `stream` (standard output by default) is; ENDLESS for what is
     none."""
     try:
-        return os.get_terminal_size((stream or sys.stdout).fileno()).columns or ENDLESS
+        columns = os.get_terminal_size((stream or sys.stdout).fileno()).columns
+        return max(NARROWEST, columns) if columns else ENDLESS
     except (OSError, ValueError, AttributeError):  # no terminal, closed, or no file at all
         return ENDLESS
 
@@ -56,13 +59,15 @@ def aligned(
     width: int | None = None,
 ) -> list[str]:
     """Parts of one table, each a head and rows of as many cells, as lines of columns that are
-    aligned throughout; an empty line between parts.
+    aligned throughout; an empty line between parts, and nothing of none.
 
     Columns in `texts` stand left and are folded at words where `width` (default: the terminal's)
     is less than they take. The others are figures: they stand right and are never broken; those
     that do not fit follow beneath, in blocks of their own that begin with the first column again.
     """
-    cells = [[[visible(cell) for cell in row] for row in part] for part in parts]
+    cells = [rows for part in parts if (rows := [[visible(cell) for cell in row] for row in part])]
+    if not cells:
+        return []
     columns = range(len(cells[0][0]))
     whole = [max(cell_len(row[i]) for part in cells for row in part) for i in columns]
     room = (terminal_width() if width is None else width) - indent
@@ -71,12 +76,12 @@ def aligned(
         if sum(least) + GAP * (len(least) - 1) > room:
             least = [min(whole[i], text) if i in texts else _narrowest(cells, i) for i in columns]
     blocks = [(block, _widths(block, whole, least, room)) for block in _blocks(least, room)]
-    aligned = [
+    drawn = [
         _rendered([[row[i] for i in block] for row in part], widths, [i in texts for i in block])
         for part in cells
         for block, widths in blocks
     ]
-    lines = [line for n, block in enumerate(aligned) for line in [*([""] if n else []), *block]]
+    lines = [line for n, block in enumerate(drawn) for line in [*([""] if n else []), *block]]
     return [f"{' ' * indent}{line}".rstrip() for line in lines]
 
 

@@ -66,7 +66,7 @@ def test_figures_without_room_follow_in_a_block_of_their_own() -> None:
 def test_parts_are_aligned_with_each_other_and_a_sole_head_is_a_table() -> None:
     parts = aligned([("a", "n"), ("x", "1")], [("bbbb", "n"), ("y", "1,000")])
     assert parts == ["a         n", "x         1", "", "bbbb      n", "y     1,000"]
-    assert aligned([("a", "b")]) == ["a  b"]
+    assert aligned([("a", "b")]) == ["a  b"] and aligned([], indent=2) == aligned() == []
 
 
 CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40)
@@ -108,12 +108,12 @@ def test_a_sentence_breaks_at_words_and_hangs(line: str, broken: list[str]) -> N
     assert wrapped(line, 18) == broken
 
 
-@pytest.mark.parametrize(("columns", "lines"), [(200, 1), (80, 2), (0, 1)])
+@pytest.mark.parametrize(("columns", "lines"), [(200, 1), (80, 2), (1, 5), (0, 1)])
 def test_the_command_line_breaks_lines_for_a_terminal_alone(columns: int, lines: int) -> None:
     words = " ".join(["word"] * 30)  # 149 columns
     printed = in_terminal(lambda: echo(words), columns)
     assert printed.split() == ["word"] * 30 and len(printed.splitlines()) == lines
-    assert max(map(cell_len, printed.splitlines())) <= (columns or 149)
+    assert max(map(cell_len, printed.splitlines())) <= (max(40, columns) if columns else 149)
     program = f"from router_lab.cli.common import echo; echo({words!r})"
     piped = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert piped.stdout == f"{words}\n"
