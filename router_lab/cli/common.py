@@ -29,6 +29,9 @@ INTERRUPTED = 130
 """128 + SIGINT, as a shell has it."""
 EXIT_OF_VERDICT = {"pass": OK, "fail": GATE_FAILED, "inconclusive": INCONCLUSIVE}
 
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
 
 class Finite(click.FloatRange):
     """A number of an option, within bounds if given; not `nan` or `inf`, which are in no range and

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import echo, json_option, open_policy, print_json
+from router_lab.cli.common import FILE, FOLDER, echo, json_option, open_policy, print_json
 from router_lab.cli.words import (
     PIECE_WORDS,
     POINT_WORDS,
@@ -31,13 +31,10 @@ if TYPE_CHECKING:
     from router_lab.runtime.points import Point
     from router_lab.runtime.policy import Policy
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command(epilog="\b\nExample:\n  router-lab show policies/support --outcomes outcomes.parquet\n")
 @click.argument("policy", type=FOLDER)
-@click.option("--outcomes", type=TABLE, help="Also say who gets what on these outcomes, by suite.")
+@click.option("--outcomes", type=FILE, help="Also say who gets what on these outcomes, by suite.")
 @json_option
 def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
     """Print POLICY for a person: who gets what, why, and how sure that is.

@@ -51,14 +51,10 @@ def bill(name: str, costs: Floats, weights: Floats, quality: float, volume: floa
     grows every month.
     """
     known = ~np.isnan(costs) & (weights > 0)
-    if not known.any():
-        nan = math.nan
-        return Bill(name, nan, nan, nan, nan, nan, (nan,) * 12)
     flat, heavy = costs[known], weights[known]
-    mean = float((flat * heavy).sum() / heavy.sum())
+    mean = float((flat * heavy).sum() / heavy.sum()) if known.any() else math.nan
     p50, p95, p99 = (weighted_quantile(flat, heavy, q) for q in (0.5, 0.95, 0.99))
-    monthly = tuple(mean * volume * (1 + growth) ** m for m in range(12))
-    return Bill(name, mean, p50, p95, p99, mean / quality if quality > 0 else math.nan, monthly)
+    return _priced(Bill(name, mean, p50, p95, p99, math.nan, ()), mean, quality, volume, growth)
 
 
 def policy_bills(
