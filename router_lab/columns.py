@@ -1,16 +1,35 @@
 """Columns of a terminal: names as wide as they are shown (a Chinese character is two columns), and
-none without end."""
+none without end; the one way to align a table, and to break a line where a terminal ends.
+
+What is not a terminal (a pipe, a file) has no end: there every row and sentence is one line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import re
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from io import StringIO
+from typing import TextIO
 
 from rich.cells import cell_len, chop_cells
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from router_lab.runtime.visible import visible
 
 LONGEST = 72
 """Columns of a name; what is longer keeps its beginning and its end."""
+ENDLESS = 100_000
+"""Columns of what is no terminal."""
+LEAST, WELL = 24, 30
+"""Columns that a text keeps, if it has as many, beside the figures of its row: where that brings
+them all into one line, and where they take several blocks anyway."""
+GAP = 2
+NARROWEST = 40
+"""Columns of a terminal that says it has fewer; some say 1 until somebody looks at them."""
 
 
 def named(name: object) -> str:
@@ -23,16 +42,112 @@ def named(name: object) -> str:
     return f"{chop_cells(shown, half)[0]}…{chop_cells(shown[::-1], half)[0][::-1]}"
 
 
-def widest(texts: Iterable[str]) -> int:
-    """Columns of the widest; 0 of none."""
-    return max(map(cell_len, texts), default=0)
+def terminal_width(stream: TextIO | None = None) -> int:
+    """Columns of the terminal that `stream` (standard output by default) is; ENDLESS for what is
+    none."""
+    try:
+        columns = os.get_terminal_size((stream or sys.stdout).fileno()).columns
+        return max(NARROWEST, columns) if columns else ENDLESS
+    except (OSError, ValueError, AttributeError):  # no terminal, closed, or no file at all
+        return ENDLESS
 
 
-def left(text: str, width: int) -> str:
-    """`text` and as many blanks as fill `width` columns."""
-    return text + " " * (width - cell_len(text))
+def aligned(
+    *parts: Iterable[Sequence[object]],
+    texts: Collection[int] = (0,),
+    indent: int = 0,
+    width: int | None = None,
+) -> list[str]:
+    """Parts of one table, each a head and rows of as many cells, as lines of columns that are
+    aligned throughout; an empty line between parts, and nothing of none.
+
+    Columns in `texts` stand left and are folded at words where `width` (default: the terminal's)
+    is less than they take. The others are figures: they stand right and are never broken; those
+    that do not fit follow beneath, in blocks of their own that begin with the first column again.
+    """
+    cells = [rows for part in parts if (rows := [[visible(cell) for cell in row] for row in part])]
+    if not cells:
+        return []
+    columns = range(len(cells[0][0]))
+    whole = [max(cell_len(row[i]) for part in cells for row in part) for i in columns]
+    room = (terminal_width() if width is None else width) - indent
+    least = whole
+    for text in (LEAST, WELL):
+        if sum(least) + GAP * (len(least) - 1) > room:
+            least = [min(whole[i], text) if i in texts else _narrowest(cells, i) for i in columns]
+    blocks = [(block, _widths(block, whole, least, room)) for block in _blocks(least, room)]
+    drawn = [
+        _rendered([[row[i] for i in block] for row in part], widths, [i in texts for i in block])
+        for part in cells
+        for block, widths in blocks
+    ]
+    lines = [line for n, block in enumerate(drawn) for line in [*([""] if n else []), *block]]
+    return [f"{' ' * indent}{line}".rstrip() for line in lines]
 
 
-def right(text: str, width: int) -> str:
-    """As many blanks as fill `width` columns, and `text`."""
-    return " " * (width - cell_len(text)) + text
+def _narrowest(cells: Sequence[Sequence[Sequence[str]]], column: int) -> int:
+    """Columns of the widest figure, or of the widest word of its heading."""
+    figures = [row[column] for _, *body in cells for row in body]
+    return max(map(cell_len, [*figures, *(word for head, *_ in cells for word in head[column].split())]))
+
+
+def _blocks(least: Sequence[int], room: int) -> list[list[int]]:
+    """The columns, as many as fit in each block, the first in all of them."""
+    blocks = [[0]]
+    for column in range(1, len(least)):
+        taken = sum(least[i] + GAP for i in blocks[-1])
+        if taken + least[column] > room and len(blocks[-1]) > 1:
+            blocks.append([0])
+        blocks[-1].append(column)
+    return blocks
+
+
+def _widths(block: Sequence[int], whole: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """The least of each column, and what is left of the room for the texts in turn; all but the
+    last of them at most half of it."""
+    widths = [least[i] for i in block]
+    for n, i in enumerate(block):
+        spare = room - sum(widths) - GAP * (len(widths) - 1)
+        most = whole[i] if n + 1 == len(block) else min(whole[i], max(widths[n], room // 2))
+        widths[n] += max(0, min(most - widths[n], spare))
+    return widths
+
+
+def _rendered(cells: Sequence[Sequence[str]], widths: Sequence[int], texts: Sequence[bool]) -> list[str]:
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    for width, text in zip(widths, texts, strict=True):
+        grid.add_column(justify="left" if text else "right", width=width, overflow="fold")
+    for row in cells:
+        cut = zip(row, widths, texts, strict=True)
+        grid.add_row(
+            *(Text("\n".join(wrapped(cell, w, cut=True)) if text else cell) for cell, w, text in cut)
+        )
+    room = sum(widths) + GAP * len(widths)
+    console = Console(file=StringIO(), width=room, color_system=None, force_terminal=False)
+    with console.capture() as printed:
+        console.print(grid)
+    return printed.get().splitlines()
+
+
+def wrapped(line: str, width: int, *, cut: bool = False) -> list[str]:
+    """`line` broken at words where `width` columns end. What follows stands under the text behind
+    the first gap of two blanks, as in a list of names and what they mean, else two deeper than the
+    line's first word (a mark before it is none). A number keeps its %, an effort its @. A longer
+    word stays whole, for it may be a path to copy; with `cut` it ends at a slash or hyphen."""
+    if cell_len(line) <= width:
+        return [line]
+    lead = re.match(r"(?:[^\w ] )? *", line)
+    gap = re.match(r" *[^ ]+(?: [^ ]+)* {2,}", line)
+    listed = gap is not None and cell_len(gap[0]) <= width // 2
+    head = gap[0] if gap and listed else lead[0] if lead else ""
+    hang = " " * (cell_len(head) + (0 if listed else GAP))
+    lines = [head]
+    for n, word in enumerate(re.split("(?<!@) (?!%)", line[len(head) :])):
+        long = cut and cell_len(hang + word) > width
+        for m, part in enumerate(re.findall("[^/-]+[/-]*|[/-]+", word) if long else [word]):
+            blank = " " if n and not m else ""
+            if (n or m) and cell_len(lines[-1] + blank + part) > width:
+                lines.append(hang + part)
+            else:
+                lines[-1] += blank + part
+    return lines

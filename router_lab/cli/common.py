@@ -29,6 +29,9 @@ INTERRUPTED = 130
 """128 + SIGINT, as a shell has it."""
 EXIT_OF_VERDICT = {"pass": OK, "fail": GATE_FAILED, "inconclusive": INCONCLUSIVE}
 
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
 
 class Finite(click.FloatRange):
     """A number of an option, within bounds if given; not `nan` or `inf`, which are in no range and
@@ -53,9 +56,16 @@ def echo(*lines: object, err: bool = False, nl: bool = True, **style: Any) -> No
     """Print `lines`, on standard error if `err`: the one way from a command to a terminal.
 
     Whatever is in a line that could steer the terminal, hide, or begin a line of its own is
-    escaped (`visible`), and keys are stars (`masked`). style: of `click.style`.
+    escaped (`visible`), and keys are stars (`masked`); a line that is longer than the terminal is
+    broken at a word. style: of `click.style`.
     """
-    text = "\n".join(visible(masked(str(line))) for line in lines)
+    shown = [visible(masked(str(line))) for line in lines]
+    stream = sys.stderr if err else sys.stdout
+    if nl and stream.isatty():
+        from router_lab.columns import terminal_width, wrapped
+
+        shown = [part for line in shown for part in wrapped(line, terminal_width(stream))]
+    text = "\n".join(shown)
     _write(click.style(text, **style) if style else text, err=err, nl=nl)
 
 

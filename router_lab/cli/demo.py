@@ -119,7 +119,9 @@ def show_recorded(out: Path, limit: int | None) -> None:
 @contextmanager
 def heading(text: str) -> Iterator[None]:
     """A section of the demo's output."""
-    echo("", f"── {text} " + "─" * max(4, 92 - len(text)), bold=True)
+    from router_lab.columns import terminal_width
+
+    echo("", f"── {text} " + "─" * (min(96, terminal_width()) - 4 - len(text)), bold=True)
     yield
 
 
@@ -205,6 +207,7 @@ def comparison(shown: Certificate) -> list[str]:
     """The policy beside each fixed candidate, the random mix and the oracle, on rows that chose
     nothing about them."""
     from router_lab.certificate import Compared, Figure, Fixed, Oracle
+    from router_lab.columns import aligned
     from router_lab.report.format import MISSING, cut_off, money, percent
     from router_lab.report.policy import told
 
@@ -235,13 +238,7 @@ def comparison(shown: Certificate) -> list[str]:
         *(cells(always(row), row) for row in sorted(shown.fixed or (), key=lambda row: -(row.cost_usd or 0))),
         ("oracle (hindsight: an upper bound)", percent(oracle.quality), money(spent), "", ""),
     ]
-    widths = [max(len(line[i]) for line in lines) for i in range(5)]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for row in lines
-    ]
+    return aligned(lines)
 
 
 def _signed(share: float) -> str:

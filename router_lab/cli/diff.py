@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import echo, json_option, open_policy, print_json
+from router_lab.cli.common import FILE, FOLDER, echo, json_option, open_policy, print_json
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import described
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from router_lab.metrics import Estimate
     from router_lab.runtime.policy import Policy
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 MOST = 8
 """Movements that are printed; JSON has all."""
 
@@ -30,7 +28,7 @@ MOST = 8
 @click.argument("a", type=FOLDER)
 @click.argument("b", type=FOLDER)
 @click.option(
-    "--outcomes", type=TABLE, help="Recorded outcomes to say what the change does to quality and cost."
+    "--outcomes", type=FILE, help="Recorded outcomes to say what the change does to quality and cost."
 )
 @json_option
 def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:

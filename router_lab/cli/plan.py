@@ -40,6 +40,7 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     if equal   further ones if the candidate is as good as the best one
     dollars    what `samples` cost, of the candidate and the best one together
     """
+    from router_lab.columns import aligned
     from router_lab.outcomes import read_outcomes
     from router_lab.plan import plan as run
 
@@ -53,17 +54,14 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     echo("--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9")
     echo("samples are those judged; a fit holds a fifth back (holdout), so for its certificate run 1/4 more")
     words = [f"left: {need.raced}" if need.raced else need.verdict for need in found.needs]
-    wide = max(13, *map(len, words))
-    head = f"{'samples':>10} {'if equal':>9} {'dollars':>11}  candidate"
-    echo(f"{'n':>6}{'points':>8}{'least':>8}  {'verdict':{wide}}{head}")
+    rows = [("candidate", "n", "points", "least", "verdict", "samples", "if equal", "dollars")]
     for need, word in zip(found.needs, words, strict=True):
         where = "" if need.suite is None else f" on {need.suite}"
         least = "none" if need.smallest_margin >= 1 else f"{100 * need.smallest_margin:.2f}"
-        count, equal, cost = ("–", "–", "–") if need.raced else _further(need)
-        echo(
-            f"{need.n:6}{100 * need.difference:+8.2f}{least:>8}  {word:{wide}}{count:>10}"
-            f" {equal:>9} {cost:>11}  {need.candidate}{where}"
-        )
+        further = ("–", "–", "–") if need.raced else _further(need)
+        points, who = f"{100 * need.difference:+.2f}", f"{need.candidate}{where}"
+        rows.append((who, str(need.n), points, least, word, *further))
+    echo(*aligned(rows, texts=(0, 4)))
     for need in found.needs:
         if need.two_phases is not None and not need.raced:
             echo(_two_phases(need.two_phases, need.candidate, found.reference))

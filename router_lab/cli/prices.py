@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from router_lab.cli.common import Finite, echo, json_option, print_json, print_path
-from router_lab.columns import left, named
+from router_lab.columns import aligned, named
 from router_lab.runtime.kinds import PRICED
 
 DEFAULT_FILE = Path("evals/prices.yaml")
@@ -45,10 +45,10 @@ def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as
         ])  # fmt: skip
         return
     listed = [kind for kind in PRICED if kind.listed]
-    echo(f"{'$ per million tokens':40} {' '.join(f'{kind.listed:>9}' for kind in listed)}  source")
+    rows = [("$ per million tokens", *(kind.listed for kind in listed), "source")]
     for r in rates:
         values = [r.prices.get(kind.name) for kind in listed]
-        cells = " ".join(f"{'–' if value is None else format(value, '.4g'):>9}" for value in values)
+        cells = ["–" if value is None else format(value, ".4g") for value in values]
         more = "".join(f"  {tier} ×{factor:g}" for tier, factor in sorted(r.tiers.items()))
         more += "".join(
             f"  over {start:,} input tokens: {rate['input']:g}/{rate['output']:g}" for start, rate in r.over
@@ -58,7 +58,8 @@ def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as
         more += "" if r.per_1k_requests is None else f"  ${r.per_1k_requests:g} per 1,000 requests"
         more += "".join(f"  ${fee:g} per 1,000 {name}" for name, fee in sorted(r.tools.items()))
         more += "".join(f"  {kind} {price:g}" for kind, price in sorted(r.other.items()))
-        echo(f"{left(named(r.model), 40)} {cells}  {r.source}{more}")
+        rows.append((named(r.model), *cells, f"{r.source}{more}"))
+    echo(*aligned(rows, texts=(0, len(listed) + 1)))
 
 
 def _prices_of_kinds(command: Any) -> Any:

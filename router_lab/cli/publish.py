@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import ERROR, echo, open_policy, print_path, step
+from router_lab.cli.common import ERROR, FILE, FOLDER, echo, open_policy, print_path, step
 
 if TYPE_CHECKING:
     from router_lab.publish import Published
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 key_option = click.option(
     "--key", type=FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`)."
 )

@@ -17,6 +17,7 @@ from router_lab.cli.common import echo, json_option, open_policy, print_json, st
 def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> None:
     """Score POLICY on outcomes: rows that its fit did not use, or all of them, labelled
     in-sample."""
+    from router_lab.columns import aligned
     from router_lab.metrics import too_few, uneven, uneven_told
     from router_lab.outcomes import read_outcomes
     from router_lab.replay import replay as run
@@ -35,9 +36,8 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
         ("random mix", *(result.random_mix[k] for k in ("quality", "cost_usd", "savings"))),
         ("oracle (hindsight)", *(result.oracle[k] for k in ("quality", "cost_usd", "savings"))),
     ]
-    echo(f"{'':20}{'quality':>9}{'cost_usd':>12}{'savings':>9}")
-    for name, quality, cost, savings in rows:
-        echo(f"{name:20}{quality:9.4f}{cost:12.6f}{percent(savings):>9}")
+    figures = [(name, f"{q:.4f}", f"{cost:.6f}", percent(saved)) for name, q, cost, saved in rows]
+    echo(*aligned([("", "quality", "cost_usd", "savings"), *figures]))
     for metric, label in (("quality_difference", "quality against the reference"), ("savings", "savings"),
                           ("savings_over_mix", "savings over the random mix")):  # fmt: skip
         found, (low, high) = result.estimate(metric), result.interval(metric)

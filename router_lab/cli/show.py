@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import echo, json_option, open_policy, print_json
+from router_lab.cli.common import FILE, FOLDER, echo, json_option, open_policy, print_json
 from router_lab.cli.words import (
     PIECE_WORDS,
     POINT_WORDS,
@@ -20,7 +20,7 @@ from router_lab.cli.words import (
     weight_of_vectors,
     who_serves,
 )
-from router_lab.columns import left, named, widest
+from router_lab.columns import aligned, named
 from router_lab.runtime.points import FEW, Follow, described, follows, mix_of, pieces_described
 from router_lab.runtime.shares import part
 
@@ -31,13 +31,10 @@ if TYPE_CHECKING:
     from router_lab.runtime.points import Point
     from router_lab.runtime.policy import Policy
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command(epilog="\b\nExample:\n  router-lab show policies/support --outcomes outcomes.parquet\n")
 @click.argument("policy", type=FOLDER)
-@click.option("--outcomes", type=TABLE, help="Also say who gets what on these outcomes, by suite.")
+@click.option("--outcomes", type=FILE, help="Also say who gets what on these outcomes, by suite.")
 @json_option
 def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
     """Print POLICY for a person: who gets what, why, and how sure that is.
@@ -122,39 +119,35 @@ def _head(policy: Policy) -> list[str]:
     )
 
     shown = Certificate.of(policy)
-    lines = [
-        f"{policy.spec.name}  revision {(policy.revision or 'unsaved')[:16]}",
-        f"  verdict    {shown.verdict or 'none'}: {shown.reason or 'no certificate'}",
-        f"  deploy     {advice(shown).text}",
-        *([f"  judged on  {certificate_rows(shown)}; `gate` judges fresh rows"] if shown.n else []),
-        f"  reference  {policy.reference}: serves whenever nothing is shown",
-        f"  expires    {policy.spec.expires or 'never'}",
+    rows = [
+        ("verdict", f"{shown.verdict or 'none'}: {shown.reason or 'no certificate'}"),
+        ("deploy", advice(shown).text),
+        *([("judged on", f"{certificate_rows(shown)}; `gate` judges fresh rows")] if shown.n else []),
+        ("reference", f"{policy.reference}: serves whenever nothing is shown"),
+        ("expires", policy.spec.expires or "never"),
     ]
     if policy.spec.escalation:
-        lines.append(f"  escalates  {escalates(policy)}")
+        rows.append(("escalates", escalates(policy)))
     if shown.quality_difference is not None:
-        lines += [
-            f"  quality    {quality_told(shown, digits=2)}; {shown.counted} in {shown.clusters:,} groups",
-            f"  saved      {ranged_percent(shown.savings, ' of its cost')}",
-        ]
-        lines += _mix(shown)
-    lines += [f"  counted    {line}" for line in lost_told(shown)]
-    lines.append(f"  reads      {reads(policy)}{fitted_by(policy)}")
-    lines.append(f"  coverage   {coverage(policy)}")
+        told = f"{quality_told(shown, digits=2)}; {shown.counted} in {shown.clusters:,} groups"
+        saved = ranged_percent(shown.savings, " of its cost")
+        rows += [("quality", told), ("saved", saved), *_mix(shown)]
+    rows += [("counted", line) for line in lost_told(shown)]
+    rows += [("reads", f"{reads(policy)}{fitted_by(policy)}"), ("coverage", coverage(policy))]
     vectors = weight_of_vectors(policy)
     if vectors is not None:
-        lines.append(f"  vectors    {vectors}")
-    lines += [f"  requests   {line}" for line in requests_lacking(policy)]
+        rows.append(("vectors", vectors))
+    rows += [("requests", line) for line in requests_lacking(policy)]
     if shown.smallest_margin is not None:
-        lines.append(
-            f"  margin     the least that {shown.samples} can certify: {least_told(shown, digits=2)}"
-        )
+        least = least_told(shown, digits=2)
+        rows.append(("margin", f"the least that {shown.samples} can certify: {least}"))
     if shown.two_phase is not None:
-        lines.append(f"  two phases {two_phases_told(shown.two_phase)}")
-    return lines
+        rows.append(("two phases", two_phases_told(shown.two_phase)))
+    head = f"{policy.spec.name}  revision {(policy.revision or 'unsaved')[:16]}"
+    return [head, *aligned(rows, texts=(0, 1), indent=2)]
 
 
-def _mix(shown: Certificate) -> list[str]:
+def _mix(shown: Certificate) -> list[tuple[str, str]]:
     """What needs no router, beside the policy; and a warning where it does better."""
     from router_lab.metrics import who_mixes
     from router_lab.report.policy import ranged_percent
@@ -162,10 +155,9 @@ def _mix(shown: Certificate) -> list[str]:
     over, mix = shown.over_random_mix, shown.random_mix
     if over is None or mix is None:
         return []
-    return [
-        f"  random mix {ranged_percent(mix.savings, ' of its cost')}, without any router: {who_mixes(mix)}",
-        f"  beyond mix {ranged_percent(over)} saved beyond the random mix, paired; two-sided 95 %, as all ranges here",
-    ]
+    alone = f"{ranged_percent(mix.savings, ' of its cost')}, without any router: {who_mixes(mix)}"
+    beyond = f"{ranged_percent(over)} saved beyond the random mix, paired; two-sided 95 %, as all ranges here"
+    return [("random mix", alone), ("beyond mix", beyond)]
 
 
 def _candidates(policy: Policy) -> list[str]:
@@ -206,7 +198,6 @@ def _routes(policy: Policy) -> list[str]:
     from router_lab.report.policy import routing_rows
 
     rows = routing_rows(policy)
-    width = widest(named(r["suite"]) for r in rows)
     spec = policy.spec
     unknown = spec.coverage_needed(0)
     strange = "the reference serves" if unknown > 1 else "predictions are followed"
@@ -217,7 +208,8 @@ def _routes(policy: Policy) -> list[str]:
     else:
         known = f"with one, prompts of which less than {part(spec.coverage)} was seen in fitting go by the routing table:"
     needed = f"without a known suite, {strange}; {known}"
-    return [needed, *(f"  {left(named(r['suite']), width)}  {r['serves']} ({r['verdict']})" for r in rows)]
+    routes = [(named(r["suite"]), f"{r['serves']} ({r['verdict']})") for r in rows]
+    return [needed, *aligned(routes, texts=(0, 1), indent=2)]
 
 
 def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
@@ -228,9 +220,7 @@ def _served(policy: Policy, outcomes: pd.DataFrame) -> list[str]:
     rows = IN_SAMPLE if replayed.in_sample else FRESH
     lines = [f"who gets what, on {replayed.n:,} {rows}"]
     for row in served_rows(replayed):
-        shares = ", ".join(
-            f"{part(s)} {name}" for name, s in sorted(row["shares"].items(), key=lambda i: -i[1])
-        )
+        shares = ", ".join(f"{part(s)} {name}" for name, s in row["shares"].items())
         lines.append(f"  {row['suite']} ({row['n']:,}): {shares}")
         quality, saved = ranged(row["quality_difference"], " points"), ranged_percent(row["savings"])
         lines.append(f"    {quality}" if quality == saved else f"    quality {quality}, saved {saved}")

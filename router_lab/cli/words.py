@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from router_lab.columns import left, named, widest
+from router_lab.columns import aligned, named
 from router_lab.runtime.points import follows
 from router_lab.runtime.shares import below, part
 
@@ -199,7 +199,6 @@ def who_serves(policy: Policy) -> list[str]:
     decides = BY[read_by(policy)]
     suites = Certificate.of(policy).suites or {}
     names = ["(no suite)" if row["suite"] is None else named(row["suite"]) for row in rows]
-    width = widest(names)
     lines = []
     for name, row in zip(names, rows, strict=True):
         parts = []
@@ -216,7 +215,7 @@ def who_serves(policy: Policy) -> list[str]:
         if row["coverage_needed"] > 0 and parts != [unfamiliar]:
             seen = f"where less than {part(row['coverage_needed'])} of the prompt was seen in fitting, "
             parts.append(f"{seen if parts else ''}{unfamiliar}")
-        lines.append(f"  {left(name, width)}  {'; '.join(parts)}")
+        lines.append((name, "; ".join(parts)))
     heading = f"who serves, at point {policy.spec.point}"
     if any(row["by_prompt"] for row in rows):
         heading += (
@@ -224,7 +223,7 @@ def who_serves(policy: Policy) -> list[str]:
         )
     if policy.decide("").code == "expired":
         heading += f"; until it expired on {policy.spec.expires}: now the reference serves everything"
-    return [heading, *lines]
+    return [heading, *aligned(lines, texts=(0, 1), indent=2)]
 
 
 def _shares(shares: Mapping[Candidate, float]) -> str:

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from router_lab.gates.arms import Arm
-from router_lab.metrics import Estimate, clustered_mean, clustered_ratio
+from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, weighted_quantile
 from router_lab.metrics.bounded import effective_size
-from router_lab.metrics.paired import Floats, Mask
+from router_lab.metrics.paired import Mask
 from router_lab.outcomes.columns import GATED
 from router_lab.runtime.kinds import KINDS
 from router_lab.runtime.model import Prices
@@ -93,18 +93,6 @@ def _percentile(name: str) -> Measure:
         return Reading(against_floor(mean, TAIL).scaled(-sign), -sign * TAIL, shown, "percentile")
 
     return reading
-
-
-def weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
-    """The least value below which at least `share` of the weight lies; missing values are left
-    out."""
-    flat, heavy = values.ravel(), weights.ravel()
-    keep = ~np.isnan(flat) & (heavy > 0)
-    if not keep.any():
-        return math.nan
-    order = np.argsort(flat[keep], kind="stable")
-    total = np.cumsum(heavy[keep][order])
-    return float(flat[keep][order][np.searchsorted(total, share * total[-1] * (1 - 1e-12))])
 
 
 MEASURED: Mapping[str, Measure] = {

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from router_lab.certificate import Certificate
-from router_lab.columns import left, named, widest
+from router_lab.columns import aligned, named
 from router_lab.metrics import MIN_CLUSTERS
 from router_lab.runtime.visible import in_markdown, visible, visible_json
 
@@ -98,12 +98,11 @@ class GateReport:
 
     def to_text(self) -> str:
         """For a terminal."""
-        width = widest(named(r.name) for r in self.results)
-        lines = [
-            f"{SYMBOL[r.verdict]} {left(named(r.name), width)}  {named(r.where)}: {r.verdict}; {r.reason}"
+        rows = [
+            (f"{SYMBOL[r.verdict]} {named(r.name)}", f"{named(r.where)}: {r.verdict}; {r.reason}")
             for r in self.results
         ]
-        return "\n".join(map(visible, [*lines, "", *self._summary()]))
+        return "\n".join([*aligned(rows, texts=(0, 1)), "", *map(visible, self._summary())])
 
     def to_markdown(self) -> str:
         """For a pull request."""

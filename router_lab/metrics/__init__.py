@@ -2,7 +2,15 @@
 and curves."""
 
 from router_lab.metrics.advice import Advice, advice, shown_to_lose, who_mixes
-from router_lab.metrics.curves import aiq, apgr, call_curve, cpt, non_decreasing_hull, pareto_front
+from router_lab.metrics.curves import (
+    aiq,
+    apgr,
+    call_curve,
+    cpt,
+    non_decreasing_hull,
+    pareto_front,
+    weighted_quantile,
+)
 from router_lab.metrics.estimate import (
     Estimate,
     betting_p,
@@ -57,5 +65,6 @@ __all__ = [
     "uneven",
     "uneven_told",
     "verdict",
+    "weighted_quantile",
     "who_mixes",
 ]

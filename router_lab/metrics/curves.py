@@ -1,6 +1,7 @@
 """Fronts and curves of cost against quality: Pareto front and AIQ (RouterBench, arXiv 2403.12031),
 APGR and CPT (RouteLLM, arXiv 2406.18665)."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -106,3 +107,17 @@ def cpt(score: Any, weak: Any, strong: Any, target: float) -> float:
     before, after = recovered[reached - 1], recovered[reached]
     part = (target - before) / (after - before)
     return float(shares[reached - 1] + part * (shares[reached] - shares[reached - 1]))
+
+
+def weighted_quantile(values: Floats, weights: Floats, share: float) -> float:
+    """The least value with at least `share` of the weight at or below it; NaN where no value is
+    known and has weight.
+
+    values, weights: of one shape. The share is asked for less by 1e-12 of itself: where it is met
+    to the last digit (18 of 36 equal weights are a half), rounded sums would take the value after.
+    """
+    keep = ~np.isnan(values) & (weights > 0)
+    if not keep.any():
+        return math.nan
+    known, heavy = values[keep], weights[keep]
+    return float(np.quantile(known, share * (1 - 1e-12), weights=heavy, method="inverted_cdf"))

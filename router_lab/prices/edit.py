@@ -93,11 +93,18 @@ def _add(
             "edited: choose another --starts"
         )
     changed = _insert(text, root, name, fields | {"source": entry.source})
-    _write(target, changed)
+    _write(target, changed, root, name, [*rows, entry])
 
 
-def _write(target: Path, text: str) -> None:
-    parse_prices(parse_yaml(text, target), target)
+def _write(target: Path, text: str, root: str, name: str, rows: list[Any]) -> None:
+    """Write a file that is read back as the one before with `rows` as the entries of `name`: an
+    entry that an alias (`*`) puts in two places would change in both."""
+    before, after = _existing(target)[1], parse_prices(parse_yaml(text, target), target)
+    if after != before.model_copy(update={root: {**getattr(before, root), name: rows}}):
+        raise InputError(
+            f"{target}: the entries of {ONE[root]} {name!r} cannot be added to without a change of others (shared by an "
+            "alias, `*`?); write its entry by hand"
+        )
     atomic_write(target, text.encode())
 
 
@@ -127,10 +134,11 @@ def _complete(target: Path, text: str, model: str, old: Price, given: dict[str, 
                 text = _into(text, there, name, one)
         else:
             text = _into(text, node, key, value)
-    _write(target, text)
     done: Price = old.model_copy(
         update={k: {**getattr(old, k), **v} if isinstance(v, dict) else v for k, v in fields.items()}
     )
+    rows = _existing(target)[1].models[model]
+    _write(target, text, "models", model, [done if entry == old else entry for entry in rows])
     return done
 
 
@@ -192,7 +200,9 @@ def _insert(text: str, section: str, name: str, fields: dict[str, Any]) -> str:
     if rows is None and named.flow_style:
         return _before_end(text, named, _flow({name: [fields]})[1:-1])
     if rows is not None:
-        indent = " " * (rows.value[0].start_mark.column - 2)
+        first = rows.value[0].start_mark  # the mark of `rows` may be an anchor's
+        blanks, dash, _ = lines[first.line][: first.column].partition("-")
+        indent = blanks if dash else " " * (first.column - 2)
         entry = [indent + line[4:] for line in entry]
         at = _last_line(rows) + 1
     else:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from router_lab.columns import left, named, widest
+from router_lab.columns import aligned, named
 from router_lab.racing.suite import SuiteRace
 from router_lab.runtime.visible import visible
 
@@ -19,17 +19,15 @@ def race_picture(one: SuiteRace) -> str:
     """A line on the outcome, then a bar for each candidate, in file order: the suite's samples in
     the race's order, and what lies ahead of a race that has not come to its end."""
     total = len(one.samples)
-    names = [named(who) for who in one.candidates]
-    wide = widest(names)
     reasons = {gone.candidate: f"{gone.reason.words} after {gone.after}" for gone in one.eliminations}
     if one.winner is not None:
         reasons[one.winner] = f"settled on after {one.shown}"
     still = "ran to the end" if one.shown == total else "still in"
     rows = [
-        f"  {left(name, wide)} {_bar(one, column, total)} {reasons.get(one.candidates[column], still)}"
-        for column, name in enumerate(names)
+        (named(who), _bar(one, column, total), reasons.get(who, still))
+        for column, who in enumerate(one.candidates)
     ]
-    return "\n".join(map(visible, [standing_line(one), *rows]))
+    return "\n".join([visible(standing_line(one)), *aligned(rows, texts=(0, 2), indent=2)])
 
 
 def standing_line(one: SuiteRace) -> str:

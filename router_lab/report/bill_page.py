@@ -17,7 +17,7 @@ from router_lab.report.economics import (
     token_rows,
 )
 from router_lab.report.format import candidate_label, count, money, percent
-from router_lab.report.html import bars, bullets, details, paragraph, section, table
+from router_lab.report.html import PARTS, table
 from router_lab.runtime.kinds import COUNTED
 
 MOST_TAIL = 20
@@ -44,7 +44,7 @@ def bill_section(bills: Sequence[Bill], volume: float, growth: float, basis: str
     )
     note = "Dollars per request, all of its calls priced; a success is a unit of quality, so failures are paid for."
     title = f"The bill, at {count(volume)} requests a month{grows}"
-    return section(title, body, paragraph(f"{note} {basis}".strip(), "note"))
+    return PARTS.section(title, body, PARTS.paragraph(f"{note} {basis}".strip(), "note"))
 
 
 def tail_section(outcomes: pd.DataFrame) -> Markup:
@@ -81,13 +81,13 @@ def tail_section(outcomes: pd.DataFrame) -> Markup:
         ],
         text_columns=3,
     )
-    return section(
+    return PARTS.section(
         "The tail: finished in time, but dear",
-        paragraph(
+        PARTS.paragraph(
             "Samples that ended normally and cost more than five times their candidate's median in the suite."
         ),
         by_candidate,
-        details(f"The {len(rows)} dearest", dearest),
+        PARTS.details(f"The {len(rows)} dearest", dearest),
     )
 
 
@@ -109,23 +109,26 @@ def tokens_section(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> Markup
     most = max(written) or 1.0
     numbers = [(kind.word, lambda r, column=kind.column: count(r[column])) for kind in COUNTED]
     spoken = ("reasoning_tokens", "output_tokens")
-    picture = ("reasoning, then answer", lambda r: bars(*(_or_0(r[part]) / most for part in spoken)))
-    parts = [table(rows, [("", lambda r: r["label"]), *numbers, picture]), bullets(_batch_lines(outcomes))]
+    picture = ("reasoning, then answer", lambda r: PARTS.bars(*(_or_0(r[part]) / most for part in spoken)))
+    parts = [
+        table(rows, [("", lambda r: r["label"]), *numbers, picture]),
+        PARTS.bullets(_batch_lines(outcomes)),
+    ]
     growth = [] if calls is None else context_growth(calls)
     if growth:
-        parts.append(paragraph("Input by turn of a conversation, cached tokens included:"))
+        parts.append(PARTS.paragraph("Input by turn of a conversation, cached tokens included:"))
         columns = [("turn", lambda r: str(r["turn"])), ("mean input tokens", lambda r: count(r["input"])),
                    ("calls", lambda r: count(r["n"]))]  # fmt: skip
         parts.append(table(growth, columns))
         factor = growth[-1]["input"] / growth[0]["input"] if growth[0]["input"] else 0.0
         parts.append(
-            paragraph(
+            PARTS.paragraph(
                 f"The last turn sends {factor:.1f} times the first one's input: what a prompt cache, or a shorter "
                 "context, would save is in the difference.",
                 "note",
             )
         )
-    return section("Where the tokens go, mean per request", *parts)
+    return PARTS.section("Where the tokens go, mean per request", *parts)
 
 
 def _or_0(value: float) -> float:

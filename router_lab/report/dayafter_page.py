@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from router_lab.report.dayafter import BROKEN, HOLDS, DayAfter
 from router_lab.report.format import count, money, percent
-from router_lab.report.html import lead, page, section, table, verdict_box
+from router_lab.report.html import PARTS, page, table
 
 _KIND = {HOLDS: "pass", BROKEN: "fail"}
 
@@ -44,12 +44,12 @@ def day_after_html(result: DayAfter, name: str) -> str:
     )
     return page(
         f"{name}: the day after",
-        lead(f"{count(result.n)} logged decisions"),
-        verdict_box(kind, said),
-        section("What was checked", checks),
-        section("Promised and real, by suite", by_suite),
-        section("Who served", _counts(result.served, "candidate", result.n)),
-        section("Why", _counts(result.codes, "reason", result.n)),
+        PARTS.lead(f"{count(result.n)} logged decisions"),
+        PARTS.verdict_box(kind, said),
+        PARTS.section("What was checked", checks),
+        PARTS.section("Promised and real, by suite", by_suite),
+        PARTS.section("Who served", _counts(result.served, "candidate", result.n)),
+        PARTS.section("Why", _counts(result.codes, "reason", result.n)),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from router_lab.metrics import weighted_quantile
 from router_lab.outcomes import SCORED
 from router_lab.replay import Replay
 from router_lab.report.format import candidate_label
@@ -50,21 +51,10 @@ def bill(name: str, costs: Floats, weights: Floats, quality: float, volume: floa
     grows every month.
     """
     known = ~np.isnan(costs) & (weights > 0)
-    if not known.any():
-        nan = math.nan
-        return Bill(name, nan, nan, nan, nan, nan, (nan,) * 12)
     flat, heavy = costs[known], weights[known]
-    mean = float((flat * heavy).sum() / heavy.sum())
-    p50, p95, p99 = (quantile(flat, heavy, q) for q in (0.5, 0.95, 0.99))
-    monthly = tuple(mean * volume * (1 + growth) ** m for m in range(12))
-    return Bill(name, mean, p50, p95, p99, mean / quality if quality > 0 else math.nan, monthly)
-
-
-def quantile(values: Floats, weights: Floats, share: float) -> float:
-    """The least value with at least `share` of the weight at or below it."""
-    order = np.argsort(values, kind="stable")
-    total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, share * total[-1] * (1 - 1e-12))])
+    mean = float((flat * heavy).sum() / heavy.sum()) if known.any() else math.nan
+    p50, p95, p99 = (weighted_quantile(flat, heavy, q) for q in (0.5, 0.95, 0.99))
+    return _priced(Bill(name, mean, p50, p95, p99, math.nan, ()), mean, quality, volume, growth)
 
 
 def policy_bills(

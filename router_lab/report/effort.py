@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from router_lab.columns import left, named, right, widest
+from router_lab.columns import aligned, named
 from router_lab.metrics import clustered_ratio, too_few
 from router_lab.metrics.paired import Recorded
 from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
@@ -85,13 +85,8 @@ def effort_text(table: pd.DataFrame) -> str:
             lines.append(
                 ["  cut off at max_tokens, it and its base", *(cut.get(suite, "") for suite in suites)]
             )
-    widths = [widest(line[i] for line in lines) for i in range(len(head))]
-    text = [
-        "  ".join([left(line[0], widths[0]), *map(right, line[1:], widths[1:])]).rstrip() for line in lines
-    ]
-    return "\n".join(
-        [*text, f"± 95 % interval; {MARKS[PAYS]} pays, {MARKS[LOSES]} loses, {MARKS[UNSHOWN]} not shown"]
-    )
+    key = f"± 95 % interval; {MARKS[PAYS]} pays, {MARKS[LOSES]} loses, {MARKS[UNSHOWN]} not shown"
+    return "\n".join([*aligned(lines), key])
 
 
 def _pairs(matrix: OutcomeMatrix) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,8 @@ from router_lab.runtime.model import Candidate
 from router_lab.runtime.shares import part
 
 MISSING = "–"
+EMPTY = frozenset({"", MISSING, "0"})
+"""Cells of a column that may be left out where it has no others."""
 
 
 def money(usd: float | None) -> str:

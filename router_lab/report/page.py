@@ -18,19 +18,7 @@ from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section
 from router_lab.report.economics import Bill, candidate_bills, policy_bills
 from router_lab.report.format import MISSING, candidate_label, count, money, percent, points
-from router_lab.report.html import (
-    bullets,
-    cards,
-    commands,
-    details,
-    lead,
-    page,
-    paragraph,
-    quote,
-    section,
-    table,
-    verdict_box,
-)
+from router_lab.report.html import PARTS, page, render, table
 from router_lab.report.pareto_page import fronts_html, moved, tables_html
 from router_lab.report.policy import (
     FRESH,
@@ -98,10 +86,10 @@ def report_html(
         name,
         _what_was_tried(story),
         *_answer(story),
-        section(
+        PARTS.section(
             "What was found", *fronts_html(known, _marks(story), _reference(story), then), *tables_html(known)
         ),
-        section("What the new sweep moved", bullets([] if then is None else moved(then, known))),
+        PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
         _who_gets_what(story),
         bill_section(bills, volume, growth, _basis(story)),
         tail_section(outcomes),
@@ -158,7 +146,7 @@ def _what_was_tried(story: Story) -> Markup:
         f"{len(rows)} candidates on {count(rows['n'].max())} samples in {count(rows['clusters'].max())} groups of "
         f"{len(suites_of(story.table))} suites ({', '.join(suites_of(story.table)[:8])})"
     )
-    return lead(text, when)
+    return PARTS.lead(text, when)
 
 
 def _answer(story: Story) -> list[Markup]:
@@ -177,8 +165,8 @@ def _answer(story: Story) -> list[Markup]:
             "smallest loss this much data can rule out, if all requests moved",
         ),
     ]
-    verdict = verdict_box(word, f"{advice(shown).text} {_plain(shown)}", of="certificate")
-    return [verdict, cards(boxes), quote(_sentence(story)), _which_rows(shown)]
+    verdict = PARTS.verdict_box(word, f"{advice(shown).text} {_plain(shown)}", of="certificate")
+    return [verdict, PARTS.cards(boxes), PARTS.quote(_sentence(story)), _which_rows(shown)]
 
 
 def _big(figure: Figure) -> str:
@@ -188,7 +176,7 @@ def _big(figure: Figure) -> str:
 def _which_rows(shown: Certificate) -> Markup:
     if shown.n is None:
         return Markup()
-    return paragraph(
+    return PARTS.paragraph(
         f"Verdict and figures are those of {certificate_rows(shown)}. The command router-lab gate judges fresh "
         "rows, which no fit has used, and may be inconclusive on them where the certificate passes: they are fewer.",
         "note",
@@ -223,7 +211,7 @@ def _answer_of_sweep(story: Story) -> Markup:
         )
     else:
         text += " Nothing cheaper comes within its interval on all suites together; a policy may find where it does."
-    return verdict_box("", text)
+    return PARTS.verdict_box("", text)
 
 
 def _or_inf(value: float) -> float:
@@ -262,7 +250,10 @@ def _who_gets_what(story: Story) -> Markup:
         served_rows(replayed),
         [
             ("suite", lambda r: r["suite"]),
-            ("served by", lambda r: ", ".join(f"{percent(s, 0)} {lab}" for lab, s in _largest(r["shares"]))),
+            (
+                "served by",
+                lambda r: ", ".join(f"{percent(s, 0)} {who}" for who, s in [*r["shares"].items()][:4]),
+            ),
             ("quality against the reference, points", lambda r: ranged(r["quality_difference"])),
             ("cost saved", _saved),
             ("rows", lambda r: count(r["n"])),
@@ -276,16 +267,16 @@ def _who_gets_what(story: Story) -> Markup:
          ("shown", lambda r: r["verdict"])],
         text_columns=3,
     )  # fmt: skip
-    return section(
+    return PARTS.section(
         "What to do",
         versus,
-        paragraph(
+        PARTS.paragraph(
             f"Measured on {figures(policy, replayed).source}, errors by cluster. {bounds_note(Certificate.of(policy))}",
             "note",
         ),
-        paragraph(f"Who gets what, by suite, on {replayed.n:,} {rows}:"),
+        PARTS.paragraph(f"Who gets what, by suite, on {replayed.n:,} {rows}:"),
         served,
-        details("Prompts that the classifier does not know", routes),
+        PARTS.details("Prompts that the classifier does not know", routes),
     )
 
 
@@ -296,42 +287,12 @@ def _saved(row: Mapping[str, Any]) -> str:
     return MISSING if saved == ranged(row["quality_difference"]) else saved
 
 
-def _largest(shares: Mapping[str, float]) -> list[tuple[str, float]]:
-    return sorted(shares.items(), key=lambda item: -item[1])[:4]
-
-
 def _how_sure(story: Story) -> Markup:
     if story.policy is None:
         return Markup()
     shown = Certificate.of(story.policy)
-    facts = [
-        f"Procedure: {shown.procedure or 'unknown'}.",
-        f"Data of the certificate: {count(shown.n)} paired rows in {count(shown.clusters)} independent "
-        f"groups; {percent(shown.infra_share)} of runs lost to the infrastructure.",
-    ]
-    if shown.over_mix.value is not None:
-        over = ranged_percent(shown.over_mix)
-        facts.append(f"Beyond a random mix at the same tolerance it saves {over} of the reference.")
-    test = shown.test
-    if test is not None:
-        facts.append(
-            f"Fresh rows, the test split, which chose nothing: quality "
-            f"{ranged(test.on(test.quality_difference), ' points')}, "
-            f"{ranged_percent(test.on(test.savings), ' saved')}, on {count(test.n)} rows."
-        )
-    if shown.samples_needed:
-        dollars = f" ({money(shown.dollars_needed)})" if shown.dollars_needed else ""
-        facts.append(f"About {count(shown.samples_needed)} more samples would settle it{dollars}.")
-    facts += [f"{line[0].upper()}{line[1:]}." for line in lost_told(shown)]
-    prices = price_line(story.policy)
-    facts += [prices] if prices else []
-    return section(
-        "How sure we are, and what would make us surer",
-        bullets(facts),
-        paragraph(f"It holds as long as: {'; '.join(shown.assumptions)}.") if shown.assumptions else Markup(),
-        commands(
-            "router-lab verify POLICY --outcomes OUTCOMES",
-            "router-lab report POLICY OUTCOMES --html report.html",
-            f"revision {story.policy.revision or 'not yet saved'}",
-        ),
-    )
+    return render(
+        "how_sure.html", shown=shown, test=shown.test, lost=lost_told(shown), prices=price_line(story.policy),
+        revision=story.policy.revision, count=count, money=money, percent=percent, ranged=ranged,
+        ranged_percent=ranged_percent,
+    )  # fmt: skip

@@ -11,32 +11,21 @@ from markupsafe import Markup
 
 from router_lab.replay import replay
 from router_lab.report.format import percent, points
-from router_lab.report.html import (
-    bullets,
-    details,
-    figure,
-    lead,
-    page,
-    panels,
-    paragraph,
-    section,
-    table,
-    titled,
-)
+from router_lab.report.html import PARTS, page, table
 from router_lab.report.marks import Mark
 from router_lab.report.policy import policy_marks
 from router_lab.report.svg import pareto_svg
-from router_lab.report.table import CELLS, candidate_table, marks_of, pooled, records, single, suites_of
+from router_lab.report.table import COLUMNS, candidate_table, marks_of, pooled, records, single, suites_of
 from router_lab.runtime.policy import Policy
 
 MOST_PANELS = 24
-COLUMNS = (("candidate", lambda r: r["label"]), *((heading, cell) for heading, _, cell in CELLS))
 
 
 def candidates_html(rows: pd.DataFrame) -> Markup:
     """One suite of a `candidate_table` as an HTML table; who is on the front is bold, the
     dominated are grey."""
-    return table(records(rows), COLUMNS, row_class=lambda r: "front" if r["on_front"] else "dominated")
+    columns = [("candidate", lambda r: r["label"]), *((heading, cell) for heading, _, cell in COLUMNS)]
+    return table(records(rows), columns, row_class=lambda r: "front" if r["on_front"] else "dominated")
 
 
 def fronts_html(
@@ -50,11 +39,11 @@ def fronts_html(
     known = None if before is None else set(before["label"])
     earlier = [] if before is None else marks_of(pooled(before))
     whole = [*marks_of(pooled(table_), reference, known), *extra]
-    parts = [figure(pareto_svg(whole, title="All suites", before=earlier))]
+    parts = [PARTS.figure(pareto_svg(whole, title="All suites", before=earlier))]
     suites = suites_of(table_)
     if len(suites) > 1:
         small = [
-            figure(
+            PARTS.figure(
                 pareto_svg(
                     marks_of(single(table_, s), reference, known), title=s, width=500, height=330,
                     legend=False, before=[] if before is None else marks_of(single(before, s)),
@@ -63,19 +52,23 @@ def fronts_html(
             )
             for s in suites[:MOST_PANELS]
         ]  # fmt: skip
-        parts.append(panels(small))
+        parts.append(PARTS.panels(small))
         if len(suites) > MOST_PANELS:
-            parts.append(paragraph(f"{len(suites) - MOST_PANELS} further suites are in the table.", "note"))
+            parts.append(
+                PARTS.paragraph(f"{len(suites) - MOST_PANELS} further suites are in the table.", "note")
+            )
     unpriced = [r["label"] for r in records(pooled(table_)) if math.isnan(r["cost_usd_per_1k"])]
     if unpriced:
-        parts.append(paragraph(f"Not in the picture, for want of a price: {', '.join(unpriced)}.", "note"))
+        parts.append(
+            PARTS.paragraph(f"Not in the picture, for want of a price: {', '.join(unpriced)}.", "note")
+        )
     return parts
 
 
 def tables_html(table_: pd.DataFrame) -> list[Markup]:
     """The pooled table, and those of the suites folded beneath it."""
-    each = [titled(s, candidates_html(single(table_, s))) for s in suites_of(table_)]
-    return [candidates_html(pooled(table_)), details("By suite", *each)]
+    each = [PARTS.titled(s, candidates_html(single(table_, s))) for s in suites_of(table_)]
+    return [candidates_html(pooled(table_)), PARTS.details("By suite", *each)]
 
 
 def pareto_html(
@@ -100,10 +93,10 @@ def pareto_html(
     )
     return page(
         title,
-        lead(made_of),
+        PARTS.lead(made_of),
         *fronts_html(now, extra, reference, then),
-        section("What the new sweep moved", bullets([] if then is None else moved(then, now))),
-        section("The front, and who is behind it", *tables_html(now)),
+        PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, now))),
+        PARTS.section("The front, and who is behind it", *tables_html(now)),
     )
 
 

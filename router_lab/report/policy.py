@@ -169,7 +169,8 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
     """Who gets what: by suite, the expected share of requests of each candidate, and what that
     does, paired.
 
-    Keys suite, n, shares {label: share}, quality_difference and savings (Figures).
+    Keys suite, n, shares {label: share} (the greatest first), quality_difference and savings
+    (Figures).
     """
     result = []
     labels = [candidate_label(c.model, c.effort) for c in replayed.shares]
@@ -184,7 +185,9 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
             {
                 "suite": replayed.suites[code],
                 "n": gain.n,
-                "shares": {lab: float(s) for lab, s in zip(labels, means, strict=True) if s > 0},
+                "shares": {
+                    labels[i]: float(means[i]) for i in np.argsort(-means, kind="stable") if means[i] > 0
+                },
                 "quality_difference": Figure.of(gain),
                 "savings": replace(Figure.of(saving), n=gain.n, clusters=gain.clusters),
             }

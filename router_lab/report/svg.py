@@ -53,11 +53,11 @@ def pareto_svg(
     key, key_height = _legend(marks, bool(before), width, confidence) if legend else ([], 0.0)
     scale = Scale.fit([*marks, *before], Box(66, key_height + 10, width - 18, height - 50))
     ordered = drawing_order(marks)
-    fronts = [*_front(scale, front_steps(before), "before"), *_front(scale, front_steps(marks), "front")]
     labels, hidden = _labels(scale, ordered, _front_boxes(scale, before))
     return render(
         "pareto.svg", **frame, plot=scale.plot, legend=key, axes=_axes(scale), labels=labels, hidden=hidden,
-        paths=[*fronts, *_intervals(scale, ordered)], marks=[_mark(scale, m) for m in ordered],
+        before=_stairs(scale, front_steps(before)), front=_stairs(scale, front_steps(marks)),
+        marks=[_mark(scale, m) for m in ordered],
     )  # fmt: skip
 
 
@@ -80,25 +80,14 @@ def centred(x: float, text: str) -> tuple[float, float]:
     return x - half, x + half
 
 
-def _front(scale: Scale, steps: Sequence[Step], name: str) -> list[tuple[str, str]]:
-    """The staircase to the right edge, and for the front of today its band, as (class, path)."""
-    if not steps:
-        return []
-    ends = [*(scale.x(s.cost) for s in steps[1:]), scale.plot.right]
-    line = f"M{scale.x(steps[0].cost):.1f} {scale.y(steps[0].quality):.1f}" + "".join(
-        f"V{scale.y(s.quality):.1f}H{end:.1f}" for s, end in zip(steps, ends, strict=True)
-    )
-    if name == "before":
-        return [("front before", line)]
-    upper = f"M{scale.x(steps[0].cost):.1f} {scale.y(steps[0].high):.1f}" + "".join(
-        f"V{scale.y(s.high):.1f}H{end:.1f}" for s, end in zip(steps, ends, strict=True)
-    )
-    starts = [scale.x(s.cost) for s in steps]
-    lower = "".join(
-        f"V{scale.y(s.low):.1f}H{start:.1f}"
-        for s, start in zip(reversed(steps), reversed(starts), strict=True)
-    )
-    return [("band", f"{upper}{lower}Z"), ("front", line)]
+def _stairs(scale: Scale, steps: Sequence[Step]) -> list[dict[str, float]]:
+    """Each step in px: from `x` to `end`, where the next begins or the picture ends; `y`, and
+    `high` and `low` of the band around it."""
+    ends = [*(scale.x(step.cost) for step in steps[1:]), scale.plot.right]
+    return [
+        {"x": scale.x(s.cost), "end": end, "y": scale.y(s.quality), "high": scale.y(s.high), "low": scale.y(s.low)}
+        for s, end in zip(steps, ends, strict=True)
+    ] if steps else []  # fmt: skip
 
 
 def _classes(mark: Mark) -> str:
@@ -106,25 +95,16 @@ def _classes(mark: Mark) -> str:
     return " ".join(["mark", mark.kind, *(name for name, holds in extra.items() if holds)])
 
 
-def _intervals(scale: Scale, marks: Sequence[Mark]) -> list[tuple[str, str]]:
-    paths = []
-    for mark in marks:
-        if mark.low is not None and mark.high is not None:
-            x, top, bottom = scale.x(mark.cost), scale.y(mark.high), scale.y(mark.low)
-            drawn = f"M{x - 4:.1f} {top:.1f}h8M{x:.1f} {top:.1f}V{bottom:.1f}M{x - 4:.1f} {bottom:.1f}h8"
-            paths.append((f"interval {_classes(mark)}", drawn))
-    return paths
-
-
 def _mark(scale: Scale, mark: Mark) -> dict[str, Any]:
-    interval = (
-        "" if mark.low is None or mark.high is None else f" ({percent(mark.low)} to {percent(mark.high)})"
-    )
+    interval, bar = "", None
+    if mark.low is not None and mark.high is not None:
+        interval = f" ({percent(mark.low)} to {percent(mark.high)})"
+        bar = {"top": scale.y(mark.high), "bottom": scale.y(mark.low)}
     lines = [mark.label + (" (new)" if mark.new else ""), f"quality: {percent(mark.quality)}{interval}"]
     lines += [f"per 1,000 requests: {money(mark.cost)}", *(f"{name}: {value}" for name, value in mark.detail)]
     return {
         "x": scale.x(mark.cost), "y": scale.y(mark.quality), "kind": _classes(mark), "label": mark.label,
-        "new": mark.new, "hover": lines, "shape": "pale" if mark.pale else mark.kind,
+        "new": mark.new, "bar": bar, "hover": lines, "shape": "pale" if mark.pale else mark.kind,
     }  # fmt: skip
 
 

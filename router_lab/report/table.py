@@ -4,7 +4,7 @@ over all suites."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,25 +23,19 @@ CONFIDENCE = 0.95
 SEEN_ENOUGH = 0.95
 POOLED = "all"
 SAMPLE = ["suite", "sample_id"]
-
-
-CELLS: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
+COLUMNS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("quality", "quality", lambda r: percent(r["quality"])),
     ("95 % interval", "95 % interval", lambda r: interval(r["quality_low"], r["quality_high"])),
     ("cut off", "cut off", lambda r: cut_off(r["cut_off"])),
     ("$ / 1,000", "$/1k", lambda r: money(r["cost_usd_per_1k"])),
     ("$ P95", "$ P95", lambda r: money(r["cost_p95_usd"])),
     ("$ / success", "$/success", lambda r: money(r["usd_per_success"])),
-    *(
-        (k.heading, k.brief or k.heading, lambda r, name=k.column: count(r[name]))
-        for k in COUNTED
-        if k.heading
-    ),
+    *((k.heading, k.brief or k.heading, lambda r, c=k.column: count(r[c])) for k in COUNTED if k.heading),
     *((c.heading, c.heading, lambda r, c=c: FIGURES[c.unit](r[c.name])) for c in SUMMARISED if c.heading),
     ("samples", "n", lambda r: count(r["n"])),
 )
-"""Heading on a page, heading in a terminal, and the cell of a row of `candidate_table`. Tokens are
-means per request."""
+"""What is shown of a row of `candidate_table`: the heading on a page and in a terminal, and the
+cell. One that would be empty for every row is left out. Tokens are means per request."""
 
 
 def candidate_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.DataFrame:

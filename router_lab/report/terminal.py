@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 from rich.cells import cell_len
 
-from router_lab.columns import left, named, right, widest
+from router_lab.columns import aligned, named, terminal_width
+from router_lab.report.format import EMPTY
 from router_lab.report.layout import Box, place_labels
 from router_lab.report.marks import KIND_NAMES, Mark, drawing_order, front_steps
 from router_lab.report.scale import Scale
-from router_lab.report.table import CELLS, records, single
+from router_lab.report.table import COLUMNS, records, single
 
 GLYPHS = {"candidate": "●", "reference": "■", "policy": "◆", "point": "◇", "mix": "△", "oracle": "✳"}
 PALE, APART = "○", "◌"
@@ -23,11 +24,12 @@ def pareto_text(marks: Sequence[Mark], width: int = 96, height: int = 18) -> str
     """The picture of `svg.pareto_svg` in characters: cost on a log axis, quality upwards, the
     front as a line.
 
-    width: of the whole picture, in columns; height: rows of the plot alone. Intervals are in the
-    table, not here.
+    width: of the whole picture, in columns, or the terminal's where that has fewer; height: rows of
+    the plot alone. Intervals are in the table, not here.
     """
     if not marks:
         return "nothing to show"
+    width = min(width, terminal_width())
     flat = [
         Mark(m.label, m.cost, m.quality, kind=m.kind, on_front=m.on_front, compared=m.compared) for m in marks
     ]
@@ -139,23 +141,19 @@ def format_table(table: pd.DataFrame, most_suites: int = 12) -> str:
     sizes = single(table).groupby("suite")["n"].max().sort_values(ascending=False, kind="stable")
     rows = records(table[table["pooled"] | table["suite"].isin(sizes.index[:most_suites])])
     blocks = [(r["suite"], r["pooled"]) for r in rows]
-    columns = [(brief, cell) for _, brief, cell in CELLS if any(cell(r).strip("– ") for r in rows)]
+    columns = [(brief, cell) for _, brief, cell in COLUMNS if any(cell(r) not in EMPTY for r in rows)]
     cells = [
         [f"{'●' if r['on_front'] else ' '} {named(r['label'])}", *(cell(r) for _, cell in columns)]
         for r in rows
     ]
-    head = ["", *(name for name, _ in columns)]
-    widths = [widest(line[i] for line in [head, *cells]) for i in range(len(head))]
-    lines: list[str] = []
-    for suite, whole in dict.fromkeys(blocks):
-        name = "all suites" if whole else named(suite)
-        lines += [*([""] if lines else []), _line([name, *head[1:]], widths)]
-        lines += [_line(c, widths) for c, block in zip(cells, blocks, strict=True) if block == (suite, whole)]
+    parts = [
+        [
+            ["all suites" if whole else named(suite), *(name for name, _ in columns)],
+            *(row for row, block in zip(cells, blocks, strict=True) if block == (suite, whole)),
+        ]
+        for suite, whole in dict.fromkeys(blocks)
+    ]
+    lines = aligned(*parts)
     if len(sizes) > most_suites:
         lines += ["", f"{len(sizes) - most_suites} smaller suites are in the report"]
     return "\n".join(lines)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *rest = zip(cells, widths, strict=True)
-    return "  ".join([left(*first), *(right(cell, width) for cell, width in rest)]).rstrip()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from router_lab.columns import left, named
+from router_lab.columns import aligned, named
 from router_lab.prices import today
 from router_lab.runtime.kinds import PROMPT_COLUMNS
 from router_lab.runtime.model import Candidate
@@ -114,18 +114,17 @@ def render(
     estimates: Sequence[CellEstimate], sample_usd: float | None = None, budget_left: float | None = None
 ) -> str:
     """The estimates as a table for people, the total last."""
-    lines = [
-        f"{'suite':16} {'candidate':44} {'samples':>8} {'tokens in / out':>17} {'dollars (90 % range)':>30}"
-    ]
+    rows = [("suite", "candidate", "samples", "tokens in / out", "dollars (90 % range)")]
     for e in estimates:
-        name = f"{left(named(e.suite), 16)} {left(named(Candidate(e.model, e.effort)), 44)}"
         tokens = "–" if e.output_tokens is None else f"{e.input_tokens:,.0f} / {e.output_tokens:,.0f}"
-        lines.append(f"{name} {e.samples:>8} {tokens:>17} {_dollars(e.usd, e.low, e.high):>30}")
+        who = named(Candidate(e.model, e.effort))
+        rows.append((named(e.suite), who, str(e.samples), tokens, _dollars(e.usd, e.low, e.high)))
     t = total(estimates, sample_usd, budget_left)
     none = t["unknown"] == t["samples"] > 0
     sum_of = "known cells" if t["unknown"] and not none else "total"
     dollars = _dollars(None if none else t["usd"], t["low"], t["high"])
-    lines.append(f"{sum_of:61} {t['samples'] - (0 if none else t['unknown']):>8} {'':>17} {dollars:>30}")
+    rows.append((sum_of, "", str(t["samples"] - (0 if none else t["unknown"])), "", dollars))
+    lines = aligned(rows, texts=(0, 1))
     if t["at_most_usd"] is not None:
         by_limits = sample_usd is not None and t["at_most_usd"] == t["samples"] * sample_usd
         by = (

@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import TextIO
 
 from inspect_ai.hooks import Hooks, SampleEnd, SampleStart, hooks
+from rich.cells import cell_len, chop_cells
 
+from router_lab.columns import terminal_width
 from router_lab.masking import masked
 from router_lab.runtime.visible import visible
 
@@ -76,12 +78,13 @@ class Progress(AbstractContextManager["Progress"]):
     def _write(self, text: str, end: str) -> None:
         if self.stream is None:
             return
-        text = visible(
-            masked(text)
-        )  # the name is the user's, a reason a server's: one line, whatever is in them
-        with suppress(
-            OSError
-        ):  # nobody reads any more, or there is no room: no reason to stop what is paid for
+        # The name is the user's, a reason a server's: one line, whatever is in them.
+        text = visible(masked(text))
+        width = terminal_width(self.stream)
+        if not end and cell_len(text) >= width:  # of two lines only the second would be written over
+            text = f"…{chop_cells(text[::-1], width - 2)[0][::-1]}"
+        # Nobody reads any more, or there is no room: no reason to stop what is paid for.
+        with suppress(OSError):
             self.stream.write(f"\r{text}\x1b[K{end}" if self._terminal else text + "\n")
             self.stream.flush()
 

@@ -44,6 +44,11 @@ def open_at(browser: Any, address: str, width: int, height: int = 1000) -> None:
     browser.get(address)
 
 
+def open_page(browser: Any, path: Path, html: str, width: int) -> None:
+    path.write_text(html, encoding="utf-8")
+    open_at(browser, path.as_uri(), width)
+
+
 def requests(browser: Any) -> list[str]:
     """Every address that was asked for since the log was last read."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
@@ -59,7 +64,7 @@ def shot(browser: Any, name: str, width: int, whole: bool = False) -> None:
     browser.set_window_size(width, 1000)
     if whole:
         browser.set_window_size(
-            width, browser.execute_script("return document.documentElement.scrollHeight") + 100
+            width, browser.execute_script("return document.documentElement.scrollHeight") + 200
         )
     time.sleep(1.5)  # charts are drawn anew after a change of width
     browser.save_screenshot(str(Path(folder) / f"{name}-{width}.png"))

@@ -10,7 +10,7 @@ import pytest
 
 from router_lab.outcomes import validate_outcomes
 from router_lab.report import Mark, pareto_html, report_html
-from tests.browser.conftest import open_at, requests, shot
+from tests.browser.conftest import open_page, requests, shot
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 MODELS = [("tiny", None, 0.1, 0.4), ("tiny", "high", 0.4, 0.55), ("middle@v2", None, 1.0, 0.7), ("old", None, 2.0, 0.5),
@@ -27,11 +27,6 @@ def outcomes() -> pd.DataFrame:
         for i in range(60)
     ]  # fmt: skip
     return validate_outcomes(pd.DataFrame(rows))
-
-
-def open_page(browser: Any, path: Path, html: str, width: int) -> None:
-    path.write_text(html, encoding="utf-8")
-    open_at(browser, path.as_uri(), width)
 
 
 OVERLAPS = """

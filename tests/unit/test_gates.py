@@ -19,8 +19,8 @@ from router_lab.config import Gate
 from router_lab.gates import GateReport, read_audit, run_gates
 from router_lab.gates.arms import arm
 from router_lab.gates.judge import Case, judge_gate
-from router_lab.gates.measure import MEASURED, against_floor, price_drift, weighted_quantile
-from router_lab.metrics import Estimate, clustered_mean, verdict
+from router_lab.gates.measure import MEASURED, against_floor, price_drift
+from router_lab.metrics import Estimate, clustered_mean, verdict, weighted_quantile
 from router_lab.outcomes import validate_outcomes
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.features import DENSE, Featuriser
@@ -334,6 +334,14 @@ def test_weighted_quantile_by_hand() -> None:
     assert weighted_quantile(values, weights, 0.5) == 2.0  # weights .9, 1, .1 at 1, 2, 10
     assert weighted_quantile(values, weights, 0.45) == 1.0
     assert weighted_quantile(values, weights, 0.99) == 10.0
+    assert np.isnan(weighted_quantile(np.array([np.nan, 3.0]), np.array([1.0, 0.0]), 0.5))
+
+
+def test_a_share_that_is_met_to_the_last_digit_is_met() -> None:
+    """18 of 36 are a half, and 19 of 20 are .95, whatever rounding makes of sums of .05 or .1."""
+    for weight in (0.05, 0.1, 1 / 3, 1.0):
+        assert weighted_quantile(np.arange(1.0, 37.0), np.full(36, weight), 0.5) == 18.0
+        assert weighted_quantile(np.arange(1.0, 21.0), np.full(20, weight), 0.95) == 19.0
 
 
 def test_price_drift_by_hand() -> None:

@@ -119,6 +119,48 @@ def test_adding_keeps_comments_and_order_and_never_edits_the_past(tmp_path: Path
     assert prices.rates("new@model/x:1", DAY).output == 0.2
 
 
+ENTRY = "{starts: 2026-01-01, input: 1, output: 2, source: u, checked: 2026-01-01}"
+BLOCK = ("starts: 2026-01-01", "input: 1", "output: 2", "source: u", "checked: 2026-01-01")
+STYLES = {
+    "two": "models:\n  m:\n    - " + "\n      ".join(BLOCK) + "\n  # of others\n  n:\n    - " + ENTRY + "\n",
+    "flush": "models:\n  m:\n  - " + "\n    ".join(BLOCK) + "\n\n  # of others\n  n:\n  - " + ENTRY + "\n",
+    "four": "models:\n    m: &mine\n        -   " + "\n            ".join(BLOCK)
+    + "\n    # of others\n    n:\n        - " + ENTRY + "\n",
+    "apart": "models:\n  m:\n    -\n      " + "\n      ".join(BLOCK) + "\n  # of others\n  n:\n    -\n      " + ENTRY + "\n",
+    "flow": "---\n# ours\nmodels:\n  m: [" + ENTRY + "]  # mine\n  # of others\n  n:   [" + ENTRY + "]\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", STYLES.values(), ids=STYLES)
+def test_whatever_the_style_every_line_stays_where_it_was(tmp_path: Path, text: str) -> None:
+    """Of other models, to the byte, with the comment above them; also for an entry that is completed."""
+    file = tmp_path / "prices.yaml"
+    file.write_text(text)
+    add_price(file, "m", **entry(input=5, output=6, starts=dt.date(2026, 2, 1)))
+    add_price(file, "m", **entry(input=7, output=8, starts=dt.date(2026, 3, 1)))
+    add_price(file, "m", starts=dt.date(2026, 1, 1), cache_read=0.5)
+    others = text[text.index("# of others") :]
+    assert file.read_text().endswith(others) and file.read_text().startswith(text[: text.index("m:")])
+    prices = PriceTable.load(file, default=False)
+    by_day = [prices.rates("m", dt.date(2026, month, 9)).input for month in (1, 2, 3)]
+    assert by_day == [1, 5, 7] and prices.rates("m", dt.date(2026, 1, 9)).prices["cache_read"] == 0.5
+    assert prices.rates("n", DAY).input == 1
+
+
+@pytest.mark.parametrize("shared", ["m: &a\n    - {0}\n  n: *a\n", "m:\n    - &a {0}\n  n:\n    - *a\n"])
+def test_entries_that_an_alias_shares_are_left_alone(tmp_path: Path, shared: str) -> None:
+    """What is added to one model would be added to the other."""
+    file = tmp_path / "prices.yaml"
+    file.write_text("models:\n  " + shared.format(ENTRY))
+    before = file.read_text()
+    with pytest.raises(InputError, match=r"entries of model 'm' cannot be added to .*alias"):
+        add_price(file, "m", starts=dt.date(2026, 1, 1), cache_read=0.5)
+    if "m: &a" in shared:
+        with pytest.raises(InputError, match=r"entries of model 'm' cannot be added to .*alias"):
+            add_price(file, "m", **entry(input=5, output=6, starts=dt.date(2026, 2, 1)))
+    assert file.read_text() == before
+
+
 counts = st.integers(0, 10_000_000)
 
 

@@ -209,19 +209,19 @@ def test_who_waits_runs_the_control_share_alone_and_is_released_where_the_grid_d
     assert race_picture(suite).splitlines() == [
         # 216 each of two that cost 9 and 8, of 520 each of four that cost 2, 1.95, 9 and 8.
         "s: not settled: mid, odd; 432 of 2080 samples saved, about 34% of the dollars",
-        "  mid  " + "█" * 40 + " ran to the end",
-        "  odd  " + "█" * 40 + " ran to the end",
-        "  best " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + " not needed after 520",
-        "  dear " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + " not needed after 520",
+        "  mid   " + "█" * 40 + "  ran to the end",
+        "  odd   " + "█" * 40 + "  ran to the end",
+        "  best  " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + "  not needed after 520",
+        "  dear  " + "█" * 12 + "░" * 10 + "█" * 9 + "░" * 9 + "  not needed after 520",
     ]
 
 
 def test_the_picture_of_a_race_that_goes_on_shows_what_lies_ahead() -> None:
     begun = fresh()
-    assert race_picture(begun).splitlines()[1] == "  mid  " + "·" * 40 + " still in"
+    assert race_picture(begun).splitlines()[1] == "  mid   " + "·" * 40 + "  still in"
     quality, dollars = waiting_outcomes()
     begun.take(40, quality[:40].tolist(), dollars[:40].tolist())
-    assert race_picture(begun).splitlines()[1] == "  mid  " + "█" * 3 + "·" * 37 + " still in"
+    assert race_picture(begun).splitlines()[1] == "  mid   " + "█" * 3 + "·" * 37 + "  still in"
 
 
 def test_the_page_on_races_names_every_file(root: Path) -> None:
