@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from router_lab.cli.common import echo, json_option, print_json, print_path, step
+from router_lab.cli.describe_policy import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.cli.looks import look_of_fit, looks_json
-from router_lab.cli.words import escalates, fitted_by, reads, weight_of_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`router-lab report`: the page for somebody who was not there, and the day after."""
+"""`router-lab report`: the page for somebody who was not there, and the check of a decision log."""
 
 from __future__ import annotations
 
@@ -95,17 +95,19 @@ def report(
     """
     found = sort_sources(sources)
     if found.decisions:
-        from router_lab.cli.dayafter import day_after_command
+        from router_lab.cli.production_check import production_check_command
 
-        day_after_command(found.decisions, found.policies, audit, before, html, check, as_json)
+        production_check_command(found.decisions, found.policies, audit, before, html, check, as_json)
         return
-    from router_lab.cli.outcomes_page import Asked, show_outcomes
+    from router_lab.cli.outcomes_page import ReportOptions, show_outcomes
     from router_lab.runtime.errors import InputError
 
     if len(found.outcomes) != 1 or len(found.policies) > 1:
         raise InputError("report: name one outcomes table, and at most one policy directory")
-    asked = Asked(found.outcomes[0], next(iter(found.policies), None), calls, before, volume, growth)
-    show_outcomes(asked, html, pareto, mlflow, tracking_uri, check, as_json)
+    options = ReportOptions(
+        found.outcomes[0], next(iter(found.policies), None), calls, before, volume, growth
+    )
+    show_outcomes(options, html, pareto, mlflow, tracking_uri, check, as_json)
 
 
 def sort_sources(sources: tuple[Path, ...]) -> Sources:

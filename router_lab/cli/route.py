@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from router_lab.cli.common import Finite, echo, json_option, open_policy, print_json
-from router_lab.cli.words import escalates, notes, with_escalation
+from router_lab.cli.describe_policy import escalates, notes, with_escalation
 from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from router_lab.cli.common import echo, json_option, open_policy, print_json
-from router_lab.cli.words import (
+from router_lab.cli.describe_policy import (
     PIECE_WORDS,
     POINT_WORDS,
     coverage,

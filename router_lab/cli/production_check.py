@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from router_lab.runtime.policy import Policy
 
 
-def day_after_command(
+def production_check_command(
     logs: list[Path],
     policies: list[Path],
     audit: Path | None,
@@ -37,8 +37,8 @@ def day_after_command(
     status."""
     from dataclasses import asdict
 
-    from router_lab.report.dayafter import BROKEN, HOLDS, day_after
-    from router_lab.report.dayafter_page import day_after_html
+    from router_lab.report.production_check import BROKEN, HOLDS, production_check
+    from router_lab.report.production_check_page import production_check_html
     from router_lab.runtime.decisionfiles import log_parts
     from router_lab.runtime.decisions import masked_id, read_decisions
     from router_lab.runtime.errors import InputError
@@ -58,7 +58,7 @@ def day_after_command(
     }  # as a masked log has them
     met: set[str] = set()
     rows = _meeting(rows, labels, met)
-    result = day_after(
+    result = production_check(
         rows, audit=labels, before=read_decisions(before, strict=False) if before else (), **promise
     )
     if not result.n:
@@ -69,7 +69,7 @@ def day_after_command(
     if lost:
         told = f"{len(lost):,} of {len(audited):,} audited requests are no decision of this log, the first {lost[0]!r:.80}"
         echo(f"warning: {audit}: {told}; sample_id is the decision's id", err=True)
-    page = day_after_html(result, logs[0].stem if policy is None else policy.spec.name)
+    page = production_check_html(result, logs[0].stem if policy is None else policy.spec.name)
     if check is not None:
         from router_lab.cli.outcomes_page import page_differences
 
@@ -87,7 +87,7 @@ def day_after_command(
 
 
 def promised(policy: Policy) -> dict[str, Any]:
-    """What `day_after` holds a log against: reference, margin, confidence and shares of suites of
+    """What `production_check` holds a log against: reference, margin, confidence and shares of suites of
     the certificate."""
     from router_lab.certificate import Certificate
 
