@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import EXIT_OF_VERDICT, echo, echo_block, print_path, step
+from router_lab.cli.common import EXIT_OF_VERDICT, FOLDER, echo, echo_block, print_path, step
 from router_lab.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ LIVE_MODEL = "smollm2-135m"
     "--out",
     default=Path("demo-out"),
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Where everything is written; logs of an earlier demo there are used again.",
 )
 @click.option("--quick", is_flag=True, help="Only the first 60 samples of each suite.")

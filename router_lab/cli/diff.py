@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import echo, json_option, open_policy, print_json
+from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import described
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from router_lab.metrics import Estimate
     from router_lab.runtime.policy import Policy
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = EXISTING_FOLDER
+TABLE = EXISTING_FILE
 MOST = 8
 """Movements that are printed; JSON has all."""
 

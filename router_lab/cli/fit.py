@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import echo, json_option, print_json, print_path, step
+from router_lab.cli.common import EXISTING_FILE, echo, json_option, print_json, print_path, step
 from router_lab.cli.describe_policy import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.cli.looks import look_of_fit, looks_json
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("recipe", type=EXISTING_FILE)
+@click.option("--outcomes", required=True, type=EXISTING_FILE)
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder of the policy's revisions."
 )

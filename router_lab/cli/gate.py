@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import echo, echo_block, json_option, open_policy, print_json, same_or_fail, step
+from router_lab.cli.common import (
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    FILE,
+    echo,
+    echo_block,
+    json_option,
+    open_policy,
+    print_json,
+    same_or_fail,
+    step,
+)
 from router_lab.cli.looks import look_of_gate, looks_json
 
 if TYPE_CHECKING:
     from router_lab.config import Gate
+    from router_lab.gates import GateReport
     from router_lab.runtime.policy import Policy
 
 EXAMPLE = """\b
@@ -31,12 +43,12 @@ gates.yaml:
 
 
 @click.command(epilog=EXAMPLE)
-@click.argument("policy", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("policy", type=EXISTING_FOLDER)
+@click.option("--outcomes", required=True, type=EXISTING_FILE)
 @click.option(
     "--gates",
     "gates_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Thresholds in YAML, or a recipe with gates; default: the gates of the recipe that the policy was fitted by.",
 )
 @click.option(
@@ -47,7 +59,7 @@ gates.yaml:
 )
 @click.option(
     "--prices",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Prices of today for price_drift; default: those in the outcomes.",
 )
 @click.option(
@@ -55,35 +67,24 @@ gates.yaml:
     type=click.Path(exists=True, dir_okay=False),
     help="CSV of human labels of outcomes that a judge scored: suite, sample_id, model, effort, quality.",
 )
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Also write JUnit XML there.")
-@click.option(
-    "--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Also write Markdown there."
-)
+@click.option("--junit", type=FILE, help="Also write JUnit XML there.")
+@click.option("--markdown", type=FILE, help="Also write Markdown there.")
 @click.option(
     "--write-json",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Also write JSON there: what `publish --gate` wants to see.",
 )
 @click.option(
     "--check",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Recompute what --write-json wrote there, as of its date; exit status 3 unless every digit is the same.",
 )
 @json_option
 def gate(
-    policy: Path,
-    outcomes: Path,
-    gates_file: Path | None,
-    champion: str | None,
-    tracking_uri: str | None,
-    prices: Path | None,
-    audit: str | None,
-    junit: Path | None,
-    markdown: Path | None,
-    write_json: Path | None,
-    check: Path | None,
-    as_json: bool,
-) -> None:
+    policy: Path, outcomes: Path, gates_file: Path | None, champion: str | None, tracking_uri: str | None,
+    prices: Path | None, audit: str | None, junit: Path | None, markdown: Path | None,
+    write_json: Path | None, check: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Judge POLICY by thresholds, on outcomes that its fit has not used.
 
     Exit status: 0 every gate passed, 3 one failed, 4 one is inconclusive. Looks at the same fresh
@@ -94,8 +95,6 @@ def gate(
 
     from router_lab.gates import read_audit, run_gates
     from router_lab.outcomes import read_outcomes
-    from router_lab.runtime.files import atomic_write
-    from router_lab.runtime.visible import in_markdown, visible_json
 
     loaded, table = open_policy(policy), read_outcomes(outcomes)
     gates, rival = gates_for(loaded, gates_file), champion_policy(champion, tracking_uri)
@@ -112,16 +111,8 @@ def gate(
         same_or_fail(check, differences(written, json.loads(json.dumps(report.to_json()))))
         return
     looks = look_of_gate(outcomes, table, loaded, rival, gates, report)
-    if junit is not None:
-        atomic_write(junit, report.to_junit())
     doubt = beside_the_mix(loaded)
-    if markdown is not None:
-        below = f"\n**Warning:** {in_markdown(doubt)}\n" if doubt else ""
-        atomic_write(markdown, (report.to_markdown() + below).encode())
-    if write_json is not None:
-        atomic_write(
-            write_json, visible_json(json.dumps(report.to_json(), indent=2, ensure_ascii=False)).encode()
-        )
+    write_reports(report, doubt, junit, markdown, write_json)
     if as_json:
         print_json(report.to_json() | looks_json(looks))
     else:
@@ -131,6 +122,25 @@ def gate(
     if doubt:
         echo(f"warning: {doubt}", err=True)
     raise SystemExit(report.exit_code)
+
+
+def write_reports(
+    report: GateReport, doubt: str, junit: Path | None, markdown: Path | None, write_json: Path | None
+) -> None:
+    """The files that a run of gates is asked for; `doubt` stands below the Markdown."""
+    import json
+
+    from router_lab.runtime.files import atomic_write
+    from router_lab.runtime.visible import in_markdown, visible_json
+
+    if junit is not None:
+        atomic_write(junit, report.to_junit())
+    if markdown is not None:
+        below = f"\n**Warning:** {in_markdown(doubt)}\n" if doubt else ""
+        atomic_write(markdown, (report.to_markdown() + below).encode())
+    if write_json is not None:
+        text = visible_json(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        atomic_write(write_json, text.encode())
 
 
 def beside_the_mix(policy: Policy) -> str:

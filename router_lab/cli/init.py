@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import echo
+from router_lab.cli.common import FOLDER, echo
 
 TASK = '''\
 """A first suite: your questions, and how an answer is scored. Any Inspect task will do as well."""
@@ -101,7 +101,7 @@ FILES = {
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="[DIR]", default=".", type=FOLDER)
 def init(folder: Path) -> None:
     """Write a first sweep and recipe into DIR, ready to edit, and print the sweep. Refuses to
     overwrite anything."""

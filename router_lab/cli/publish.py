@@ -12,19 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import ERROR, echo, open_policy, print_path, step
+from router_lab.cli.common import (
+    ERROR,
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    FILE,
+    echo,
+    open_policy,
+    print_path,
+    step,
+)
 
 if TYPE_CHECKING:
     from router_lab.publish import Published
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 key_option = click.option(
-    "--key", type=FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`)."
+    "--key", type=EXISTING_FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`)."
 )
 trusted_option = click.option(
     "--trusted",
-    type=FILE,
+    type=EXISTING_FILE,
     help="Keys that loaders believe, as they read them: refuse what they would refuse.",
 )
 expires_option = click.option(
@@ -48,9 +55,11 @@ Example:
   router-lab publish policies/support/3f2a… --gate gate.json --key release.pem --trusted trusted.keys --expires 30d
 """
 )
-@click.argument("policy", type=FOLDER)
+@click.argument("policy", type=EXISTING_FOLDER)
 @click.option("--alias", default="champion", show_default=True)
-@click.option("--gate", "gate_file", type=FILE, help="What `gate --write-json` wrote for this revision.")
+@click.option(
+    "--gate", "gate_file", type=EXISTING_FILE, help="What `gate --write-json` wrote for this revision."
+)
 @click.option("--force", is_flag=True, help="Publish without a passed gate; RELEASES.jsonl remembers it.")
 @key_option
 @trusted_option
@@ -103,7 +112,7 @@ Examples:
   router-lab rollback policies/support --to 7
 """
 )
-@click.argument("folder", metavar="NAME", type=FOLDER)
+@click.argument("folder", metavar="NAME", type=EXISTING_FOLDER)
 @click.option(
     "--to", metavar="NUMBER|REVISION", help="The release to put back, instead of the last good one."
 )
@@ -225,7 +234,7 @@ def _in_registry(done: Published, write: Callable[[], str], tracking_uri: str | 
 
 
 @click.command(epilog="\b\nExample:\n  router-lab keygen release.pem\n")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 def keygen(file: Path) -> None:
     """Make an Ed25519 key pair: the private key to FILE (mode 600), the public key printed for
     loaders."""
@@ -246,8 +255,8 @@ def keygen(file: Path) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  router-lab sign policies/support --key release.pem\n")
-@click.argument("folder", metavar="NAME", type=FOLDER)
-@click.option("--key", type=FILE, required=True, help="Private Ed25519 key (PEM).")
+@click.argument("folder", metavar="NAME", type=EXISTING_FOLDER)
+@click.option("--key", type=EXISTING_FILE, required=True, help="Private Ed25519 key (PEM).")
 @trusted_option
 def sign(folder: Path, key: Path, trusted: Path | None) -> None:
     """Sign the release that stands in the policy folder NAME, for loaders that require a

@@ -6,12 +6,20 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import echo, json_option, open_policy, print_json, step
+from router_lab.cli.common import (
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    echo,
+    json_option,
+    open_policy,
+    print_json,
+    step,
+)
 
 
 @click.command()
-@click.argument("policy", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("policy", type=EXISTING_FOLDER)
+@click.option("--outcomes", required=True, type=EXISTING_FILE)
 @click.option("--point", help="An operating point of the policy; by default its own.")
 @json_option
 def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> None:

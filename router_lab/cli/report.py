@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import Finite, json_option
+from router_lab.cli.common import EXISTING_FILE, FILE, Finite, json_option
 
 EXAMPLES = """\b
 Examples:
@@ -30,20 +30,20 @@ class Sources:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there.")
+@click.option("--html", type=FILE, help="Write the page there.")
 @click.option(
     "--pareto",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Write the fronts alone there; as FILE.svg, one picture.",
 )
 @click.option(
     "--calls",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="calls.parquet, for the growth of context; default: the one beside the outcomes, if any.",
 )
 @click.option(
     "--before",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Outcomes of an earlier sweep (or, with decisions, an earlier log) to compare with.",
 )
 @click.option(
@@ -62,12 +62,12 @@ class Sources:
 )
 @click.option(
     "--audit",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Audited requests: outcomes of the reference (and labels) by decision id.",
 )
 @click.option(
     "--check",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Recompute the page there instead of writing one; exit status 3 unless every byte is the same.",
 )
 @json_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import echo, json_option, open_policy, print_json
+from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
 from router_lab.cli.describe_policy import (
     PIECE_WORDS,
     POINT_WORDS,
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from router_lab.runtime.points import Point
     from router_lab.runtime.policy import Policy
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = EXISTING_FOLDER
+TABLE = EXISTING_FILE
 
 
 @click.command(epilog="\b\nExample:\n  router-lab show policies/support --outcomes outcomes.parquet\n")

@@ -7,14 +7,20 @@ from typing import Any
 
 import click
 
-from router_lab.cli.common import GATE_FAILED, echo, json_option, print_json, step
+from router_lab.cli.common import (
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    GATE_FAILED,
+    echo,
+    json_option,
+    print_json,
+    step,
+)
 
 
 @click.command()
-@click.argument("policy", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--outcomes", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What it was fitted on."
-)
+@click.argument("policy", type=EXISTING_FOLDER)
+@click.option("--outcomes", type=EXISTING_FILE, help="What it was fitted on.")
 @click.option(
     "--public-key",
     "keys",
