@@ -4,7 +4,6 @@ live local model."""
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import EXIT_OF_VERDICT, FOLDER, echo, echo_block, print_path, step
+from router_lab.cli.common import EXIT_OF_VERDICT, FOLDER, INTERRUPTED, echo, echo_block, print_path, step
 from router_lab.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ RECORDED = Path("evals/sweeps/recorded.yaml")
 LIVE = Path("evals/sweeps/live-smoke.yaml")
 RECIPE = Path("policies/demo/recipe.yaml")
 PRICES = Path("evals/prices.yaml")
-INTERRUPTED = 128 + signal.SIGINT
-"""Exit status after Ctrl-C, as shells have it."""
 LIVE_MODEL = "smollm2-135m"
 
 

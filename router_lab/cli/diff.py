@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from router_lab.metrics import Estimate
     from router_lab.runtime.policy import Policy
 
-FOLDER = EXISTING_FOLDER
-TABLE = EXISTING_FILE
 MOST = 8
 """Movements that are printed; JSON has all."""
 
@@ -27,10 +25,12 @@ MOST = 8
 @click.command(
     epilog="\b\nExample:\n  router-lab diff policies/support/3f2a… policies/support/81cc… --outcomes F\n"
 )
-@click.argument("a", type=FOLDER)
-@click.argument("b", type=FOLDER)
+@click.argument("a", type=EXISTING_FOLDER)
+@click.argument("b", type=EXISTING_FOLDER)
 @click.option(
-    "--outcomes", type=TABLE, help="Recorded outcomes to say what the change does to quality and cost."
+    "--outcomes",
+    type=EXISTING_FILE,
+    help="Recorded outcomes to say what the change does to quality and cost.",
 )
 @json_option
 def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:

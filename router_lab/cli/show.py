@@ -31,13 +31,10 @@ if TYPE_CHECKING:
     from router_lab.runtime.points import Point
     from router_lab.runtime.policy import Policy
 
-FOLDER = EXISTING_FOLDER
-TABLE = EXISTING_FILE
-
 
 @click.command(epilog="\b\nExample:\n  router-lab show policies/support --outcomes outcomes.parquet\n")
-@click.argument("policy", type=FOLDER)
-@click.option("--outcomes", type=TABLE, help="Also say who gets what on these outcomes, by suite.")
+@click.argument("policy", type=EXISTING_FOLDER)
+@click.option("--outcomes", type=EXISTING_FILE, help="Also say who gets what on these outcomes, by suite.")
 @json_option
 def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
     """Print POLICY for a person: who gets what, why, and how sure that is.

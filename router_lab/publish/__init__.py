@@ -26,7 +26,7 @@ from router_lab.runtime.artifact import MANIFEST, load_policy, revisions_in
 from router_lab.runtime.errors import InputError, PolicyError, RouterLabWarning
 from router_lab.runtime.files import append_line, atomic_write, remove_leftovers
 from router_lab.runtime.keys import fingerprint, load_private_key
-from router_lab.runtime.locks import FolderLock
+from router_lab.runtime.locks import WAIT_S, FolderLock
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.release import (
     RELEASE,
@@ -52,8 +52,6 @@ __all__ = [
     "sign",
 ]
 
-WAIT_S = 30.0
-"""Seconds that a publisher waits for another one in the same folder."""
 _OLD_S = 3600.0
 
 

@@ -92,7 +92,10 @@ def report_html(
     replayed = None if policy is None else replay(policy, outcomes)
     bills = _bills(outcomes, known, policy, replayed, volume, growth)
     then = None if before is None else candidate_table(before)
-    data = ReportData(known, outcomes, calls, then, policy, replayed, bills, volume, growth)
+    data = ReportData(
+        table=known, outcomes=outcomes, calls=calls, before=then, policy=policy, replayed=replayed,
+        bills=bills, volume=volume, growth=growth,
+    )  # fmt: skip
     name = title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}")
     return page(
         name,

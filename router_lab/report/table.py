@@ -13,12 +13,12 @@ from router_lab.metrics import clustered_ratio, pareto_front
 from router_lab.metrics.bounded import bounded_interval
 from router_lab.outcomes import SCORED, cut_off_share
 from router_lab.outcomes.copies import clusters_of
+from router_lab.outcomes.matrix import SEEN_ENOUGH
 from router_lab.report.format import candidate_label, count, cut_off, money, percent
 from router_lab.report.marks import Mark
 from router_lab.runtime.kinds import TOKENS
 
 CONFIDENCE = 0.95
-SEEN_ENOUGH = 0.95
 POOLED = "all"
 SAMPLE = ["suite", "sample_id"]
 

@@ -62,21 +62,21 @@ def read(
     errors too, interrupts pass."""
     try:
         return Asked(
-            prompt if type(prompt) is str else _prompt(prompt),
-            None if suite is None else _text(suite, "suite"),
-            tiers if tiers is STANDARD else _tiers(tiers),
-            None if allowed is None else _allowed(allowed),
-            None if max_cost_usd is None else number(max_cost_usd, "max_cost_usd"),
-            None if min_quality is None else number(min_quality, "min_quality"),
-            None if deadline_s is None else number(deadline_s, "deadline_s"),
-            None if context_tokens is None else number(context_tokens, "context_tokens"),
-            None if previous is None else pair(previous, "decide: previous"),
-            0.0
+            text=prompt if type(prompt) is str else _prompt(prompt),
+            suite=None if suite is None else _text(suite, "suite"),
+            tiers=tiers if tiers is STANDARD else _tiers(tiers),
+            allowed=None if allowed is None else _allowed(allowed),
+            max_cost_usd=None if max_cost_usd is None else number(max_cost_usd, "max_cost_usd"),
+            min_quality=None if min_quality is None else number(min_quality, "min_quality"),
+            deadline_s=None if deadline_s is None else number(deadline_s, "deadline_s"),
+            context_tokens=None if context_tokens is None else number(context_tokens, "context_tokens"),
+            previous=None if previous is None else pair(previous, "decide: previous"),
+            cached_tokens=0.0
             if type(cached_tokens) is int and cached_tokens == 0
             else number(cached_tokens, "cached_tokens"),
-            None if point is None else _text(point, "point"),
-            None if key is None else _key(key),
-            None if vector is None else as_numbers(vector, "decide: vector"),
+            point=None if point is None else _text(point, "point"),
+            key=None if key is None else _key(key),
+            vector=None if vector is None else as_numbers(vector, "decide: vector"),
         )
     except PolicyError:
         raise

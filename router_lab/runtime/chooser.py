@@ -110,8 +110,8 @@ class Chooser:
         )
         # Chance may leave with the reference what the piece would move, if the constraints leave
         # the reference.
-        moves = code is PREDICTED or (
-            code is ASSIGNED and index != self._reference and self._open(self._reference, case.field)
+        moves = code == PREDICTED or (
+            code == ASSIGNED and index != self._reference and self._open(self._reference, case.field)
         )
         if moves and mix < 1.0 and draw(shared_key(asked, self._cap)) >= mix:
             return self._left(point, MIXED, case)
@@ -124,9 +124,9 @@ class Chooser:
         if case.stay is not None and case.stay.column != self._reference:
             for number, piece in enumerate(point.pieces):
                 index, code = self._outcome(piece, case)
-                if code is KEPT:
+                if code == KEPT:
                     return index, code, number
-                if code is TABLE and index == case.stay.column:
+                if code == TABLE and index == case.stay.column:
                     return index, code, None
         number = bisect_right(point.ends, at)
         acting = point.pieces[number] if number < len(point.pieces) else None
@@ -139,7 +139,7 @@ class Chooser:
         moved = False
         for number, piece in enumerate(point.pieces):
             index, code = self._outcome(piece, case)
-            if code is STICKY:
+            if code == STICKY:
                 return index, code, number
             moved = moved or index != self._reference
             if moved and case.stay is None:

@@ -8,13 +8,12 @@ from copy import deepcopy
 from typing import Any
 
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.messages import last_user_turn, text_of
+from router_lab.runtime.messages import TEXT_PARTS, last_user_turn, text_of
 
 SLOT = "<<router-lab:question>>"
 """Stands for the question in a recorded frame, at every place at which it was sent."""
 
 _SYSTEM = ("system", "developer")
-_TEXT = ("text", "input_text")
 
 
 def filled(value: Any, question: str) -> Any:
@@ -91,7 +90,7 @@ def _asking(slot: Mapping[str, Any], message: dict[str, Any]) -> dict[str, Any]:
         return result
     if _bare(slot):
         return message
-    texts = [part for part in content or () if isinstance(part, Mapping) and part.get("type") in _TEXT]
+    texts = [part for part in content or () if isinstance(part, Mapping) and part.get("type") in TEXT_PARTS]
     if len(texts) != 1:
         raise PolicyError(
             f"text was measured around the question, and the last user message has {len(texts)} text parts, not one"

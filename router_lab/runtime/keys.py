@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.reading import read_bytes
+from router_lab.runtime.reading import SMALL, read_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-_LARGEST = 1 << 16
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _PRINT = re.compile(r"[0-9a-f]{16}")
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
@@ -107,7 +106,7 @@ def load_private_key(key: bytes | str | os.PathLike[str]) -> Ed25519PrivateKey:
     ed25519, serialization = cryptography()
     try:
         if isinstance(key, os.PathLike) or (isinstance(key, str) and "BEGIN" not in key):
-            key = read_bytes(key, _LARGEST)
+            key = read_bytes(key, SMALL)
         data = key.encode() if isinstance(key, str) else key
         found = serialization.load_pem_private_key(data, password=None)
     except (OSError, ValueError, TypeError) as error:
@@ -145,7 +144,7 @@ def _collect(given: Any) -> tuple[list[TrustedKey], set[str]]:
         return _parse(given.encode("utf-8", "replace"), "public key")
     if isinstance(given, str | os.PathLike):
         try:
-            return _parse(read_bytes(given, _LARGEST), f"public key {os.fspath(given)}")
+            return _parse(read_bytes(given, SMALL), f"public key {os.fspath(given)}")
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise PolicyError(f"public key {os.fspath(given)}: cannot be read: {why}") from error

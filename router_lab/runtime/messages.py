@@ -11,7 +11,7 @@ from typing import Any
 
 from router_lab.runtime.errors import PolicyError
 
-_TEXT_PARTS = ("text", "input_text")
+TEXT_PARTS = ("text", "input_text")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _WRAPPERS = ("messages", "input", "prompt")
 """Keys under which an export keeps a request's messages."""
@@ -52,7 +52,7 @@ def text_of(content: Any) -> str:
     parts = (
         part if isinstance(part, str) else part.get("text")
         for part in content
-        if isinstance(part, str) or (isinstance(part, dict) and part.get("type") in _TEXT_PARTS)
+        if isinstance(part, str) or (isinstance(part, dict) and part.get("type") in TEXT_PARTS)
     )
     return "\n".join(plain_text(part) for part in parts if isinstance(part, str))
 
@@ -108,7 +108,7 @@ def group_mark(value: Any) -> str | None:
         for message in messages_in(value) or ()
         if message.get("role") == "user" and isinstance(message.get("content"), list)
         for part in message["content"]
-        if isinstance(part, dict) and part.get("type") not in _TEXT_PARTS
+        if isinstance(part, dict) and part.get("type") not in TEXT_PARTS
     ]
     if not parts:
         return None

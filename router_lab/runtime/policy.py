@@ -145,8 +145,9 @@ class Policy:
         """
         return self.answer(
             read(
-                prompt, suite, tiers, allowed, max_cost_usd, min_quality, deadline_s, context_tokens, previous,
-                cached_tokens, point, key, vector,
+                prompt=prompt, suite=suite, tiers=tiers, allowed=allowed, max_cost_usd=max_cost_usd,
+                min_quality=min_quality, deadline_s=deadline_s, context_tokens=context_tokens,
+                previous=previous, cached_tokens=cached_tokens, point=point, key=key, vector=vector,
             )
         )  # fmt: skip
 
@@ -184,9 +185,21 @@ class Policy:
         quality.setflags(write=False)  # what a Decision is made of never changes
         cost.setflags(write=False)
         return Decision(
-            self.spec, self.revision, index, code, quality, cost, coverage, row, at.pieces, piece, field, (), suite,
-            missing,
-        )  # fmt: skip
+            spec=self.spec,
+            revision=self.revision,
+            index=index,
+            code=code,
+            quality=quality,
+            cost=cost,
+            coverage=coverage,
+            row=row,
+            point=at.pieces,
+            piece=piece,
+            field=field,
+            tried=(),
+            suite=suite,
+            vector_missing=missing,
+        )
 
     def _point(self, name: str | None) -> Ready:
         try:

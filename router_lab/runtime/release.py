@@ -27,7 +27,7 @@ from router_lab.runtime.keys import (
     trusted_keys,
 )
 from router_lab.runtime.model import VERDICTS
-from router_lab.runtime.reading import read_bytes
+from router_lab.runtime.reading import SMALL, read_bytes
 
 __all__ = [
     "LARGEST_STEP",
@@ -59,7 +59,6 @@ LARGEST_STEP = 1_000_000
 """A release number may be this much above the one before. A greater step is no publisher's: it
 would leave no number for those that come after (TUF calls it a fast-forward attack)."""
 _PREFIX = {1: b"router-lab release 1\n", 2: b"router-lab release 2\n"}
-_LARGEST = 1 << 16
 _DIGITS = set("0123456789abcdef")
 _LEAST_DIGITS = 12
 _FOR_EVER = 253_402_300_800.0  # the year 10000
@@ -195,7 +194,7 @@ def read_release_bytes(directory: Path) -> bytes:
     KiB."""
     path = directory / RELEASE
     try:
-        return read_bytes(path, _LARGEST)
+        return read_bytes(path, SMALL)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise PolicyError(f"{path}: cannot be read: {why}") from error
