@@ -98,7 +98,7 @@ def _write(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
             raise InputError(f"standard output: cannot be written: {error.strerror or error}") from error
 
 
-def leave_nothing() -> None:
+def flush_output() -> None:
     """What standard output still holds is written, or goes nowhere: at its end some versions of
     Python (3.11.2) would try once more, and tell of the error in words and with a status of their
     own."""

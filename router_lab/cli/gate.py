@@ -111,7 +111,7 @@ def gate(
         same_or_fail(check, differences(written, json.loads(json.dumps(report.to_json()))))
         return
     looks = look_of_gate(outcomes, table, loaded, rival, gates, report)
-    doubt = beside_the_mix(loaded)
+    doubt = routing_warning(loaded)
     write_reports(report, doubt, junit, markdown, write_json)
     if as_json:
         print_json(report.to_json() | looks_json(looks))
@@ -143,7 +143,7 @@ def write_reports(
         atomic_write(write_json, text.encode())
 
 
-def beside_the_mix(policy: Policy) -> str:
+def routing_warning(policy: Policy) -> str:
     """What the certificate says against routing at all, whatever the gates are; empty unless it
     shows a loss."""
     from router_lab.certificate import Certificate

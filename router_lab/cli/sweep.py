@@ -78,19 +78,19 @@ def sweep(
     folder = log_dir or Path("logs") / load(Sweep, sweep_file).name
     if pilot and not dry_run:
         raise click.UsageError("--pilot goes with --dry-run; to run a few samples use --limit")
-    options = _race_options(sweep_file) if race else None
-    order = Order(sweep_file, folder, limit, budget_usd, options, batch)
+    racing = _race_options(sweep_file) if race else None
+    options = SweepOptions(sweep_file, folder, limit, budget_usd, racing, batch)
     if dry_run and not pilot:
-        _estimate(order, history, as_json)
+        _estimate(options, history, as_json)
         return
     _warn_of_double_logging()
     if pilot:
-        tried = replace(order, limit=min(pilot, limit or pilot), race=None).run(quiet)
-        _estimate(order, history, as_json)
+        tried = replace(options, limit=min(pilot, limit or pilot), race=None).run(quiet)
+        _estimate(options, history, as_json)
         _end_if_stopped(tried)
         return
-    result = order.run(quiet)
-    _tell(result, order)
+    result = options.run(quiet)
+    _tell(result, options)
     if as_json:
         print_json(_as_json(result, folder, race=race))
     else:
@@ -100,7 +100,7 @@ def sweep(
 
 
 @dataclass(frozen=True)
-class Order:
+class SweepOptions:
     """What the command line asks to be run."""
 
     sweep_file: Path
@@ -218,7 +218,7 @@ def _terminated_as_interrupted() -> Iterator[list[int]]:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-def _tell(result: SweepResult, order: Order) -> None:
+def _tell(result: SweepResult, options: SweepOptions) -> None:
     """Say what was run, what was not and why, and how a race ended."""
     counted = (
         f"{result.needed} samples: {result.reused} kept, {result.answered} answered, {result.failed} failed"
@@ -238,12 +238,12 @@ def _tell(result: SweepResult, order: Order) -> None:
         from router_lab.sweep.shortfall import lacking, shortfall
 
         if result.generated:
-            told = lacking(order.prepared(), result)
+            told = lacking(options.prepared(), result)
         else:
-            why = shortfall(order.prepared(), result, race=order.race is not None)
+            why = shortfall(options.prepared(), result, race=options.race is not None)
             told = f"{why}; {result.unrun} samples wait for a larger budget"
         echo(told, err=True)
-    if order.race is not None:
+    if options.race is not None:
         for line in result.raced:
             echo_block(line, err=True)
         echo(
@@ -269,7 +269,7 @@ def _race_options(sweep_file: Path) -> RaceOptions:
     )
 
 
-def _estimate(order: Order, history: Path | None, as_json: bool) -> None:
+def _estimate(options: SweepOptions, history: Path | None, as_json: bool) -> None:
     """Print dollars per candidate and suite, for what the log directory does not hold yet."""
     from dataclasses import asdict
 
@@ -282,7 +282,7 @@ def _estimate(order: Order, history: Path | None, as_json: bool) -> None:
     from router_lab.sweep.ledger import budget_left
     from router_lab.sweep.race import outlook_of
 
-    plan, folder, race = order.prepared(), order.folder, order.race
+    plan, folder, race = options.prepared(), options.folder, options.race
     disown_buffers(folder)  # as the sweep will, which then finds what is in them
     rows, causes = _history(plan, folder, history)
     estimates = estimate(plan, rows, missing_samples(plan, folder), causes)

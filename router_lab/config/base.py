@@ -54,7 +54,7 @@ class Strict(BaseModel):
     """The page of the documentation that lists the keys, for errors."""
 
 
-class Said(Strict):
+class ForwardCompatible(Strict):
     """What a program of ours wrote: a later version may say more, which is left alone."""
 
     model_config = ConfigDict(extra="ignore")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime.asked import Asked, shared_key
+from router_lab.runtime.arguments import DecideArguments, shared_key
 from router_lab.runtime.constraints import Cache, Field
 from router_lab.runtime.model import POOLED, PolicySpec
 from router_lab.runtime.points import Assign, Follow, Piece, Point, ends_of, follows
@@ -98,12 +98,12 @@ class Chooser:
         self.needed = (spec.coverage_needed(POOLED), spec.coverage)
         self._routes: list[int | None] = [None, *(_proven(spec, suite) for suite in spec.suites)]
 
-    def choose(self, point: Ready, case: Case, asked: Asked) -> Choice:
-        """Who serves. The key of `asked` is only looked at where chance decides."""
+    def choose(self, point: Ready, case: Case, arguments: DecideArguments) -> Choice:
+        """Who serves. The key of `arguments` is only looked at where chance decides."""
         if not case.covered and (case.row == POOLED or not point.assigns):
             return (*self._by_table(case), None)
         if len(point.pieces) > 1:
-            return self._drawn(point, case, draw(shared_key(asked, self._cap)))
+            return self._drawn(point, case, draw(shared_key(arguments, self._cap)))
         (piece,), mix = point.pieces, point.mix
         index, code = (
             self._assigned(piece, case) if isinstance(piece, Assign) else self._followed(piece, case)
@@ -113,7 +113,7 @@ class Chooser:
         moves = code == PREDICTED or (
             code == ASSIGNED and index != self._reference and self._open(self._reference, case.field)
         )
-        if moves and mix < 1.0 and draw(shared_key(asked, self._cap)) >= mix:
+        if moves and mix < 1.0 and draw(shared_key(arguments, self._cap)) >= mix:
             return self._left(point, MIXED, case)
         return index, code, 0
 

@@ -20,8 +20,8 @@ import pytest
 from router_lab.runtime.acks import read_acks
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.errors import InputError, PolicyError
-from router_lab.runtime.looks import JITTER, Looks
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.poller import JITTER, Poller
 from router_lab.runtime.release import LARGEST_STEP, RELEASE, Release, build_release, keygen
 from router_lab.runtime.store import Challenger, PolicyStore
 
@@ -296,10 +296,10 @@ def test_looks_are_jittered_by_the_generator_given() -> None:
             waited.append(timeout or 0.0)
             return len(waited) == 200
 
-    looks = Looks(lambda turn: None, 30.0, np.random.default_rng(1))
-    looks._run(looks.turn, Stop())
+    poller = Poller(lambda turn: None, 30.0, np.random.default_rng(1))
+    poller._run(poller.turn, Stop())
     assert 30 * (1 - JITTER) <= min(waited) < 28 and 32 < max(waited) <= 30 * (1 + JITTER)
-    twin = Looks(lambda turn: None, 30.0, np.random.default_rng(1))
+    twin = Poller(lambda turn: None, 30.0, np.random.default_rng(1))
     first, waited = waited[:], []
     twin._run(twin.turn, Stop())
     assert waited == first

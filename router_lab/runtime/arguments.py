@@ -22,7 +22,7 @@ MOST_NAMED = 10_000
 _LARGEST = 1e15
 
 
-class Asked(NamedTuple):
+class DecideArguments(NamedTuple):
     """The arguments of one `Policy.decide`, of plain types: no text is a subclass with methods of
     its own, what was a generator is a tuple, numbers are finite floats of 0 or more, a vector is
     float64 [d]."""
@@ -56,12 +56,12 @@ def read(
     point: Any = None,
     key: Any = None,
     vector: Any = None,
-) -> Asked:
+) -> DecideArguments:
     """Arguments as in `Policy.decide`. PolicyError for what no policy could ever take; exceptions
     of the caller's own objects (a dict whose `get` fails, a generator that raises) become such
     errors too, interrupts pass."""
     try:
-        return Asked(
+        return DecideArguments(
             text=prompt if type(prompt) is str else _prompt(prompt),
             suite=None if suite is None else _text(suite, "suite"),
             tiers=tiers if tiers is STANDARD else _tiers(tiers),
@@ -107,10 +107,10 @@ def pair(value: Any, where: str) -> Candidate:
     return Candidate(model, effort)
 
 
-def shared_key(asked: Asked, cap: int) -> str | bytes:
+def shared_key(arguments: DecideArguments, cap: int) -> str | bytes:
     """What a request is told apart by: its key, or the part of its text that a policy of `cap`
     looks at."""
-    return cap_text(asked.text, cap) if asked.key is None else asked.key
+    return cap_text(arguments.text, cap) if arguments.key is None else arguments.key
 
 
 def _prompt(prompt: Any) -> str:
