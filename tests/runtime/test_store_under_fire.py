@@ -605,7 +605,7 @@ def test_a_newer_release_that_another_process_kept_meanwhile_stays(make: Any, tm
     stores = [PolicyStore(folder, default=DEFAULT, state=state) for _ in range(2)]
     assert all(store.check() for store in stores)
     publish(folder, make(2), 2)
-    kept = stores[0]._kept
+    kept = stores[0]._last_good
     hear, kept.read = kept.read, lambda **_: None  # type: ignore[method-assign]  # it has read before the other wrote
     save, kept.save = kept.save, lambda: None  # type: ignore[method-assign]  # and writes after it
     assert stores[0].check()
