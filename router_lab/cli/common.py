@@ -70,7 +70,7 @@ def echo_block(text: str, *, err: bool = False) -> None:
     echo(*text.split("\n"), err=err)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """`value` as JSON on standard output, keys sorted so that two runs can be compared; what could
     not be seen in a terminal is escaped as JSON escapes it."""
     text = json.dumps(masked_tree(value), indent=2, sort_keys=True, ensure_ascii=False, default=str)

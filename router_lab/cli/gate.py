@@ -220,7 +220,7 @@ def read_written(path: Path) -> dict[str, Any]:
     return {**found, "date": str(found["date"])}
 
 
-def differences(was: Any, now: Any, where: str = "") -> list[str]:
+def differences(was: object, now: object, where: str = "") -> list[str]:
     """Every place in which two JSON values are not exactly equal."""
     if isinstance(was, dict) and isinstance(now, dict):
         keys = sorted(was.keys() | now.keys())

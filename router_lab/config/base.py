@@ -64,7 +64,7 @@ class _Careful(yaml.SafeLoader):
     """SafeLoader that refuses a key written twice, which plain YAML silently resolves to the last,
     aliases that stand for more than anybody could have meant, and numbers that are none."""
 
-    def fetch_flow_collection_start(self, token: Any) -> None:
+    def fetch_flow_collection_start(self, token: object) -> None:
         if self.flow_level >= MOST_DEEP:
             raise RecursionError
         super().fetch_flow_collection_start(token)
@@ -170,7 +170,7 @@ def parse_yaml(text: str, path: str | Path) -> Any:
         raise InputError(f"{path}: is nested too deeply") from None
 
 
-def parse(model: type[M], data: Any, *, where: str | Path) -> M:
+def parse(model: type[M], data: object, *, where: str | Path) -> M:
     """`data` as `model`. Raises InputError: one line with `where`, the key, the value and the rule
     of each fault."""
     if data is None:
@@ -246,7 +246,7 @@ def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     return list(getattr(current, "model_fields", {}))
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def _models_in(annotation: object) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [m for part in getattr(annotation, "__args__", ()) for m in _models_in(part)]

@@ -213,7 +213,7 @@ def _is_look(row: Mapping[str, Any]) -> bool:
     return numbers and isinstance(sketch, list) and all(isinstance(part, str) for part in sketch)
 
 
-def _sha(value: Any) -> str:
+def _sha(value: object) -> str:
     return hashlib.sha256(
         json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
     ).hexdigest()

@@ -84,7 +84,7 @@ def publish(
     gate: Mapping[str, Any] | None = None,
     force: bool = False,
     private_key: bytes | Path | None = None,
-    trusted: Any = None,
+    trusted: object = None,
     expires: dt.datetime | None = None,
     by: str | None = None,
     now: dt.datetime | None = None,
@@ -127,7 +127,7 @@ def rollback(
     *,
     to: str | int | None = None,
     private_key: bytes | Path | None = None,
-    trusted: Any = None,
+    trusted: object = None,
     expires: dt.datetime | None = None,
     by: str | None = None,
     now: dt.datetime | None = None,
@@ -167,7 +167,7 @@ def rollback(
         return _put(release_state, release, {"action": "rollback", "forced": False}, how)
 
 
-def sign(folder: Path, private_key: bytes | Path, *, trusted: Any = None) -> Path:
+def sign(folder: Path, private_key: bytes | Path, *, trusted: object = None) -> Path:
     """Sign the release that stands in `folder` (anew), under the folder's lock; the path of its
     RELEASE.json."""
     if not os.path.lexists(folder / RELEASE):
@@ -194,7 +194,7 @@ def _digest(value: Mapping[str, Any], what: str) -> str:
 
 def _how(
     private_key: bytes | Path | None,
-    trusted: Any,
+    trusted: object,
     by: str | None,
     now: dt.datetime | None,
     expires: dt.datetime | None,

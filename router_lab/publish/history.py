@@ -86,7 +86,7 @@ def _line(row: Mapping[str, Any]) -> ReleaseRecord | None:
     return ReleaseRecord(name, alias, int(number or 0), revision, word, action, replaces)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**53
 
 

@@ -106,7 +106,7 @@ class RaceLog:
         lines = read_regular(self.path).splitlines(keepends=True) if self.path.exists() else []
         return lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
 
-    def _check(self, begun: Any) -> None:
+    def _check(self, begun: object) -> None:
         if not isinstance(begun, dict) or begun.get("race") != FORMAT:
             begun = begun if isinstance(begun, dict) else {}
             version = f"was begun under rules {begun.get('race')} of racing, this version of router_lab has rules {FORMAT}"

@@ -43,19 +43,19 @@ class DecideArguments(NamedTuple):
 
 
 def read(
-    prompt: Any,
-    suite: Any = None,
-    tiers: Any = STANDARD,
-    allowed: Any = None,
-    max_cost_usd: Any = None,
-    min_quality: Any = None,
-    deadline_s: Any = None,
-    context_tokens: Any = None,
-    previous: Any = None,
-    cached_tokens: Any = 0,
-    point: Any = None,
-    key: Any = None,
-    vector: Any = None,
+    prompt: object,
+    suite: object = None,
+    tiers: object = STANDARD,
+    allowed: object = None,
+    max_cost_usd: object = None,
+    min_quality: object = None,
+    deadline_s: object = None,
+    context_tokens: object = None,
+    previous: object = None,
+    cached_tokens: object = 0,
+    point: object = None,
+    key: object = None,
+    vector: object = None,
 ) -> DecideArguments:
     """Arguments as in `Policy.decide`. PolicyError for what no policy could ever take; exceptions
     of the caller's own objects (a dict whose `get` fails, a generator that raises) become such
@@ -84,7 +84,7 @@ def read(
         raise PolicyError(f"decide: an argument cannot be read: {shown(error)}") from error
 
 
-def number(value: Any, argument: str, *, least: float = 0.0) -> float:
+def number(value: object, argument: str, *, least: float = 0.0) -> float:
     """An argument of `decide` as a float of at most 1e15, or PolicyError: bool, str and NaN can
     never be valid.
 
@@ -97,7 +97,7 @@ def number(value: Any, argument: str, *, least: float = 0.0) -> float:
     return float(min(value, _LARGEST))
 
 
-def pair(value: Any, where: str) -> Candidate:
+def pair(value: object, where: str) -> Candidate:
     """A Candidate from one, or from a (model, effort) pair, or PolicyError."""
     if not (isinstance(value, tuple | list) and len(value) == 2):
         raise PolicyError(f"{where} {shown(value)} is not a Candidate or a (model, effort) pair")
@@ -113,7 +113,7 @@ def shared_key(arguments: DecideArguments, cap: int) -> str | bytes:
     return cap_text(arguments.text, cap) if arguments.key is None else arguments.key
 
 
-def _prompt(prompt: Any) -> str:
+def _prompt(prompt: object) -> str:
     if isinstance(prompt, str):
         return plain_text(prompt)
     try:
@@ -124,13 +124,13 @@ def _prompt(prompt: Any) -> str:
         raise PolicyError(f"decide: prompt cannot be read: {shown(error)}") from error
 
 
-def _text(value: Any, argument: str) -> str:
+def _text(value: object, argument: str) -> str:
     if not isinstance(value, str):
         raise PolicyError(f"decide: {argument} {shown(value)} is not a str")
     return plain_text(value)
 
 
-def _key(key: Any) -> str | bytes:
+def _key(key: object) -> str | bytes:
     if isinstance(key, str):
         return plain_text(key)
     if not isinstance(key, bytes):
@@ -138,11 +138,11 @@ def _key(key: Any) -> str | bytes:
     return key if type(key) is bytes else bytes.__getitem__(key, slice(None))
 
 
-def _tiers(tiers: Any) -> tuple[str, ...]:
+def _tiers(tiers: object) -> tuple[str, ...]:
     return tuple(_text(tier, "tiers: name") for tier in _items(tiers, "tiers", f"names such as {STANDARD!r}"))
 
 
-def _allowed(allowed: Any) -> tuple[Candidate, ...]:
+def _allowed(allowed: object) -> tuple[Candidate, ...]:
     """In the order given, without repeats; a set has none, and is sorted, so that every process
     has the same first."""
     found = dict.fromkeys(pair(item, "decide: allowed") for item in _items(allowed, "allowed", "Candidates"))
@@ -151,7 +151,7 @@ def _allowed(allowed: Any) -> tuple[Candidate, ...]:
     return tuple(sorted(found) if isinstance(allowed, Set) else found)
 
 
-def _items(values: Any, argument: str, of: str) -> list[Any]:
+def _items(values: object, argument: str, of: str) -> list[Any]:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise PolicyError(f"decide: {argument} {shown(values)} is not a collection of {of}")
     try:

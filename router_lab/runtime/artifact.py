@@ -142,7 +142,7 @@ def load_policy(
     path: PathLike,
     *,
     verify: Verify | None = None,
-    public_key: Any = None,
+    public_key: object = None,
     name: str | None = None,
     alias: str | None = None,
     clock: Callable[[], float] = time.time,
@@ -220,7 +220,7 @@ def open_artifact(
     path: PathLike,
     *,
     verify: Verify | None = None,
-    public_key: Any = None,
+    public_key: object = None,
     name: str | None = None,
     alias: str | None = None,
     accept_expired: bool = False,
@@ -253,7 +253,7 @@ def open_artifact(
     return Opened(policy, files, *((None, None, None) if found is None else found[1:]))
 
 
-def verification(verify: Verify | None, public_key: Any) -> Verify:
+def verification(verify: Verify | None, public_key: object) -> Verify:
     """What a loader checks, of what it was told. Raises PolicyError for a key that would not be
     looked at."""
     if verify is None:

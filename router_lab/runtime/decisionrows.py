@@ -210,7 +210,7 @@ class Outcomes:
                 raise
             return {"outcome": None, "refused": str(error)}
 
-    def _number(self, name: str, value: Any) -> float | None:
+    def _number(self, name: str, value: object) -> float | None:
         """What stands in the column for a value that an outcome may have; None for one that it may
         not."""
         if name in _TEXTS:
@@ -241,7 +241,7 @@ class Outcomes:
         return int(number) if name in _WHOLE and number.is_integer() else number
 
 
-def _of_the_past(moment: Any, soon: float) -> bool:
+def _of_the_past(moment: object, soon: float) -> bool:
     """An unknown time is no wrong one."""
     return moment is None or (isinstance(moment, int | float) and -1e10 < moment < soon)
 

@@ -16,7 +16,7 @@ SLOT = "<<router-lab:question>>"
 _SYSTEM = ("system", "developer")
 
 
-def filled(value: Any, question: str) -> Any:
+def filled(value: object, question: str) -> Any:
     """A copy of `value` with `question` at every `SLOT` in its texts."""
     if isinstance(value, str):
         return value.replace(SLOT, question)
@@ -27,7 +27,7 @@ def filled(value: Any, question: str) -> Any:
     return value
 
 
-def holds_slot(value: Any) -> bool:
+def holds_slot(value: object) -> bool:
     """Whether `SLOT` occurs in a text of `value`."""
     if isinstance(value, str):
         return SLOT in value
@@ -133,6 +133,6 @@ def _place(content: Mapping[str, Any], field: str) -> int | None:
     return places[0] if len(places) == 1 and not elsewhere else None
 
 
-def _bare(item: Any) -> bool:
+def _bare(item: object) -> bool:
     """Whether the message is the question and nothing else."""
     return isinstance(item, Mapping) and item.get("role") == "user" and text_of(item.get("content")) == SLOT

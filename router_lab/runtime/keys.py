@@ -63,7 +63,7 @@ def keygen() -> tuple[bytes, str]:
     return pem, private.public_key().public_bytes_raw().hex()
 
 
-def trusted_keys(given: Any) -> tuple[TrustedKey, ...]:
+def trusted_keys(given: object) -> tuple[TrustedKey, ...]:
     """The keys that a loader's `public_key` names, with those that it revokes left out.
 
     given: a key in any form of `load_public_key`, a `TrustedKey`, the path of a file of keys, or a
@@ -81,7 +81,7 @@ def trusted_keys(given: Any) -> tuple[TrustedKey, ...]:
     return kept
 
 
-def load_public_key(key: Any) -> Ed25519PublicKey:
+def load_public_key(key: object) -> Ed25519PublicKey:
     """An Ed25519 public key from 32 raw bytes, their hex, PEM text, or the path of a file with one
     of the last two."""
     found = _collect(key)[0]
@@ -91,7 +91,7 @@ def load_public_key(key: Any) -> Ed25519PublicKey:
     return public
 
 
-def fingerprint(key: Any) -> str:
+def fingerprint(key: object) -> str:
     """The first 16 hex digits of the SHA-256 of a public key: for people to compare."""
     return hashlib.sha256(load_public_key(key).public_bytes_raw()).hexdigest()[:16]
 
@@ -128,7 +128,7 @@ def cryptography() -> tuple[Any, Any]:
     return ed25519, serialization
 
 
-def _collect(given: Any) -> tuple[list[TrustedKey], set[str]]:
+def _collect(given: object) -> tuple[list[TrustedKey], set[str]]:
     """(keys, fingerprints of revoked ones), in the order given; every `key` is an
     Ed25519PublicKey."""
     ed25519, _ = cryptography()

@@ -132,7 +132,7 @@ def point_in_pieces(name: str, rows: list[Any]) -> Point:
     return tuple(_piece_in(f"{where}, piece {number}", row) for number, row in enumerate(rows, 1))
 
 
-def _piece_in(where: str, row: Any) -> Piece:
+def _piece_in(where: str, row: object) -> Piece:
     if not isinstance(row, dict) or ("table" in row) == bool(row.keys() & {"tradeoff", "guard"}):
         raise PolicyError(
             f"{where}: needs `share` and either `tradeoff` and `guard` or `table`, not {shown(row)}"

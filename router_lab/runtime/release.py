@@ -137,13 +137,13 @@ def _parse(data: bytes) -> tuple[Release, bytes | None, str | None]:
         raise PolicyError(f"{RELEASE}: signature is not base64") from error
 
 
-def verify_release(data: bytes, public_key: Any) -> Release:
+def verify_release(data: bytes, public_key: object) -> Release:
     """The release in `data` if it is signed with a key in `public_key` (any form of
     `keys.trusted_keys`)."""
     return verified_release(data, public_key)[0]
 
 
-def verified_release(data: bytes, public_key: Any) -> tuple[Release, str]:
+def verified_release(data: bytes, public_key: object) -> tuple[Release, str]:
     """(release, fingerprint of the key that signed it), by a key of `public_key` whose scope
     covers the release.
 
@@ -200,7 +200,7 @@ def read_release_bytes(directory: Path) -> bytes:
         raise PolicyError(f"{path}: cannot be read: {why}") from error
 
 
-def resolve(path: Path, public_key: Any, *, signed: bool) -> tuple[Path, Release]:
+def resolve(path: Path, public_key: object, *, signed: bool) -> tuple[Path, Release]:
     """The directory of the published revision, and its release. `path` is policies/<name> or a
     revision in it."""
     found = locate(path, public_key, signed=signed)
@@ -208,7 +208,7 @@ def resolve(path: Path, public_key: Any, *, signed: bool) -> tuple[Path, Release
 
 
 def locate(
-    path: Path, public_key: Any, *, signed: bool, name: str | None = None, alias: str | None = None
+    path: Path, public_key: object, *, signed: bool, name: str | None = None, alias: str | None = None
 ) -> Located:
     """What RELEASE.json publishes in `path`, which is policies/<name> or a revision in it.
 
@@ -295,5 +295,5 @@ def _check(release: Release) -> None:
         raise PolicyError(f"{RELEASE}: expires {expires!r} is not a whole second of the years 1970 to 9999")
 
 
-def is_revision(value: Any) -> bool:
+def is_revision(value: object) -> bool:
     return isinstance(value, str) and len(value) == 64 and set(value) <= _DIGITS

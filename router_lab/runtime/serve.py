@@ -165,13 +165,13 @@ def bare_policy(order: tuple[Profile, ...]) -> Policy:
     )
 
 
-def _each(values: Any, name: str) -> Iterable[Any]:
+def _each(values: object, name: str) -> Iterable[Any]:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise PolicyError(f"requires: {name}: {shown(values)} is not a collection")
     return values
 
 
-def _texts(values: Any, name: str) -> tuple[str, ...]:
+def _texts(values: object, name: str) -> tuple[str, ...]:
     found = tuple(_each(values, name))
     for value in found:
         if not isinstance(value, str):

@@ -197,7 +197,7 @@ def _parsed(data: bytes, path: str) -> Remembered:
     return Remembered(**{**value, "rejected": tuple(rejected)})
 
 
-def _is_name(name: Any) -> bool:
+def _is_name(name: object) -> bool:
     """A directory that `keep` made: hex digits, a dash, digits; never a path."""
     if not isinstance(name, str):
         return False

@@ -81,7 +81,7 @@ class PolicyStore:
         default: Candidate | tuple[str, str | None] | Profile,
         state: str | os.PathLike[str] | None = None,
         verify: Verify | None = None,
-        public_key: Any = None,
+        public_key: object = None,
         interval_s: float = 30.0,
         accept_older: bool = False,
         on_refused: Callable[[PolicyError], None] | None = None,

@@ -65,7 +65,7 @@ class VectorWeights:
         return cls(VectorScale(centre, spread), weights, _numbers(row, "scale", width))
 
 
-def vector_length(row: Any) -> int:
+def vector_length(row: object) -> int:
     """Of `VectorWeights.to_json`: d, from 1 to MAX_LENGTH. Raises PolicyError."""
     if (
         not isinstance(row, dict)
@@ -141,7 +141,7 @@ class Steering:
             added[here] = (self._standard.units(table[here]) @ self._weights) * self._scale
         return added, present
 
-    def _read(self, vector: Any, where: str) -> Floats:
+    def _read(self, vector: object, where: str) -> Floats:
         """[d] float64 of this policy's length."""
         values = as_numbers(vector, where)
         if len(values) != self._length:
