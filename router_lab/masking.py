@@ -88,7 +88,7 @@ def hidden(tree: object, path: str, found: dict[str, Any]) -> Any:
     return f"${{{name}}}"
 
 
-def revealed(tree: object, found: Mapping[str, Any], where: str, path: str | None = None) -> Any:
+def revealed(tree: object, found: Mapping[str, object], where: str, path: str | None = None) -> Any:
     """`tree` with the values of its references: of `found`, else of the environment. Raises
     InputError for one that is not set. From then on the values are stars in every text that
     `masked` sees.

@@ -86,7 +86,7 @@ class Part:
         return cls(said=dict(value), **found)
 
     @classmethod
-    def lacking(cls, value: Mapping[str, Any]) -> list[str]:
+    def lacking(cls, value: Mapping[str, object]) -> list[str]:
         """Keys that are missing because of what other keys say."""
         return []
 

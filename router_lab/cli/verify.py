@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def verify(
         raise SystemExit(GATE_FAILED)
 
 
-def _release(row: dict[str, Any], signer: str | None) -> str:
+def _release(row: Mapping[str, object], signer: str | None) -> str:
     by = "" if signer is None else f", signed by {signer}"
     until = f", expires {row['expires']}" if "expires" in row else ""
     return f"release {row['number']} of {row['name']} as {row['alias']}{by}{until}"

@@ -227,7 +227,7 @@ def place(values: pd.Series[Any] | pd.DataFrame, at: int) -> str:
     return ", ".join(reversed(named))
 
 
-def refuse_doubled(columns: Iterable[Any], where: str) -> None:
+def refuse_doubled(columns: Iterable[object], where: str) -> None:
     """Raises InputError for a column name that stands there twice, with the places."""
     names = list(map(str, columns))
     for name in names:

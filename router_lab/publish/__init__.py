@@ -81,7 +81,7 @@ def publish(
     revision: Path,
     *,
     alias: str = "champion",
-    gate: Mapping[str, Any] | None = None,
+    gate: Mapping[str, object] | None = None,
     force: bool = False,
     private_key: bytes | Path | None = None,
     trusted: object = None,
@@ -184,7 +184,7 @@ def certificate_digest(policy: Policy) -> str:
     return _digest(policy.spec.certificate, "certificate")
 
 
-def _digest(value: Mapping[str, Any], what: str) -> str:
+def _digest(value: Mapping[str, object], what: str) -> str:
     try:
         data = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=dict)
     except (TypeError, ValueError, RecursionError) as error:  # also a whole number of thousands of digits
@@ -233,7 +233,7 @@ def _folder(revision: Path) -> Path:
     return place.parent
 
 
-def _gated(policy: Policy, gate: Mapping[str, Any] | None, force: bool) -> str:
+def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool) -> str:
     """The verdict of the gate. Raises InputError where it does not allow publishing and nobody
     forces it."""
     if gate is not None and not isinstance(gate, Mapping):
@@ -324,7 +324,9 @@ def _listed(lines: list[ReleaseRecord], but: ReleaseRecord | None, revision: str
     return ", ".join(shown[:10]) + (" …" if len(shown) > 10 else "") or "nothing"
 
 
-def _put(release_state: ReleaseState, release: Release, details: Mapping[str, Any], how: _How) -> Published:
+def _put(
+    release_state: ReleaseState, release: Release, details: Mapping[str, object], how: _How
+) -> Published:
     """The history first: a crash between the two leaves a line too many, never a release without a
     trace. Such a line's number is never used again, and the next one's `replaces` shows that it
     never came to be."""

@@ -96,7 +96,7 @@ class RaceLog:
         """Add a wave."""
         self._append({"wave": wave, "looks": looks})
 
-    def _append(self, entry: Mapping[str, Any]) -> None:
+    def _append(self, entry: Mapping[str, object]) -> None:
         lines = self._whole_lines()
         if self.path.exists() and sum(map(len, lines)) < self.path.stat().st_size:
             atomic_write(self.path, b"".join(lines))  # without the torn line

@@ -110,7 +110,7 @@ def _counted(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _dollars(outlook: dict[str, Any]) -> str:
+def _dollars(outlook: Mapping[str, object]) -> str:
     least, most, unknown = outlook["least_usd"], outlook["most_usd"], outlook["unknown"]
     if most == 0 and unknown:
         return f"dollars unknown: no cost is known of the candidates that lack samples, {unknown} at most"

@@ -11,7 +11,7 @@ golden artifact of it in tests/golden.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -127,7 +127,7 @@ def digest_of(groups: NDArray[np.uint64]) -> str:
     return hashlib.sha256(np.ascontiguousarray(groups, "<u8").tobytes()).hexdigest()
 
 
-def decode(value: Any, arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
+def decode(value: Any, arrays: Mapping[str, bytes], certificate: Mapping[str, object]) -> PolicySpec:
     """A PolicySpec from what `encode` gave. PolicyError for an unknown version, key or type; the
     semantic rules are `validate.check_spec`'s."""
     version = value.get("schema_version") if isinstance(value, dict) else None
@@ -332,7 +332,7 @@ def _limits_out(limit: Limits) -> list[float | None]:
     ]
 
 
-def _limits_in(row: list[Any]) -> Limits:
+def _limits_in(row: Sequence[object]) -> Limits:
     tokens, turns, usd = as_list(row)
     return Limits(
         None if tokens is None else as_whole(tokens),

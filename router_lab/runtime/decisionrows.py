@@ -14,7 +14,7 @@ import time
 import warnings
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from router_lab.runtime.decisionfiles import Parts, log_row
@@ -173,7 +173,7 @@ class Outcomes:
         """One slot more, of which nothing is known."""
         self._size += 1
 
-    def add(self, slot: int, row: dict[str, Any]) -> None:
+    def add(self, slot: int, row: Mapping[str, object]) -> None:
         """Note the columns of `row` that are known."""
         for name in row:
             if name not in _HIGHEST or (value := row[name]) is None:

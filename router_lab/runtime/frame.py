@@ -100,7 +100,7 @@ def _asking(slot: Mapping[str, Any], message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "content": parts}
 
 
-def _without_system(content: Mapping[str, Any], own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _without_system(content: Mapping[str, object], own: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The caller's messages without a system message that the frame holds already."""
     measured = _system_texts(content)
     given = [text_of(message.get("content")) for message in own if message.get("role") in _SYSTEM]
@@ -114,7 +114,7 @@ def _without_system(content: Mapping[str, Any], own: list[dict[str, Any]]) -> li
     return [message for message in own if message.get("role") not in _SYSTEM]
 
 
-def _system_texts(content: Mapping[str, Any]) -> list[str]:
+def _system_texts(content: Mapping[str, object]) -> list[str]:
     """The system messages of a frame, wherever the API has them."""
     apart = [text_of(content[key]) for key in ("system", "instructions") if content.get(key)]
     lists = [value for value in content.values() if isinstance(value, list)]
@@ -122,7 +122,7 @@ def _system_texts(content: Mapping[str, Any]) -> list[str]:
     return apart + [text_of(message.get("content")) for message in turns]
 
 
-def _place(content: Mapping[str, Any], field: str) -> int | None:
+def _place(content: Mapping[str, object], field: str) -> int | None:
     """Which item of `content[field]` holds the slot; None if there is not exactly one, or it is
     elsewhere too."""
     items = content.get(field)

@@ -113,7 +113,7 @@ def numbers_out(point: Point) -> list[float] | None:
     return [float(number) for number in piece] if len(point) == 1 and isinstance(piece, Follow) else None
 
 
-def point_in_numbers(_: str, row: list[Any]) -> Point:
+def point_in_numbers(_: str, row: Sequence[object]) -> Point:
     tradeoff, guard, mix = map(as_number, as_list(row))
     return (Follow(tradeoff, guard, mix),)
 
@@ -124,7 +124,7 @@ def piece_out(piece: Piece) -> dict[str, Any]:
     return {"share": float(piece.share), "tradeoff": float(piece.tradeoff), "guard": float(piece.guard)}
 
 
-def point_in_pieces(name: str, rows: list[Any]) -> Point:
+def point_in_pieces(name: str, rows: Sequence[object]) -> Point:
     where = f"policy.json: points: {shown(name)}"
     if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_PIECES:
         size = f"{len(rows):,} pieces" if isinstance(rows, list) else shown(rows)

@@ -20,7 +20,7 @@ NUMBER_RULE = "it must be finite and not negative"
 STATUS_RULE = f"known: {', '.join(STATUSES)}"
 
 
-def plain(columns: Mapping[str, Any], where: str) -> dict[str, Any]:
+def plain(columns: Mapping[str, object], where: str) -> dict[str, Any]:
     """The columns that are known, as JSON has them; a None is unknown, and so is a NaN or NA but
     as `quality`.
 

@@ -7,7 +7,7 @@ prediction is exact too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -79,7 +79,7 @@ def vector_length(row: object) -> int:
     return length
 
 
-def _numbers(row: dict[str, Any], key: str, length: int) -> Floats:
+def _numbers(row: Mapping[str, object], key: str, length: int) -> Floats:
     """A read-only float64 array."""
     values = row[key]
     if not isinstance(values, list) or len(values) != length:
