@@ -23,7 +23,7 @@ Reader = Callable[[Any, str], Any]
 def _is(
     kinds: type | tuple[type, ...], rule: str, also: Callable[[Any], bool] = lambda value: True
 ) -> Reader:
-    def read(value: object, where: str) -> Any:
+    def read(value: object, where: str) -> object:
         if not isinstance(value, kinds) or (kinds is not bool and isinstance(value, bool)) or not also(value):
             _refuse(where, value, f"is not {rule}")
         return value
@@ -102,7 +102,7 @@ class Part:
         }
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Part):
         return value.to_json()
     if isinstance(value, tuple):
@@ -148,7 +148,7 @@ def _each(reader: Reader) -> Reader:
 
 
 def _by_name(reader: Reader) -> Reader:
-    def all_of(value: object, where: str) -> dict[str, Any]:
+    def all_of(value: object, where: str) -> dict[str, object]:
         if not isinstance(value, Mapping):
             _refuse(where, value, "is not an object")
         return {name: reader(one, f"{where}.{name}") for name, one in value.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any
 
 import click
 
@@ -55,7 +54,7 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return with_example(cmd_name, command)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """An error that a user can act on is one line and exit status 1, never a traceback; so is
         a warning a line."""
         try:

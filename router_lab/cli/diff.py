@@ -82,7 +82,7 @@ def _row(policy: Policy, suite: str) -> str:
     )
 
 
-def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
+def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, object]:
     """What the change does on common fresh rows: what moves, and paired differences with
     intervals.
 
@@ -117,7 +117,7 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _figure(estimate: Estimate) -> dict[str, Any]:
+def _figure(estimate: Estimate) -> dict[str, object]:
     low, high = estimate.interval()
     return {"value": estimate.value, "low": low, "high": high, "n": estimate.n, "clusters": estimate.clusters}
 

@@ -154,7 +154,7 @@ def _refuse(text: str, option: str) -> tuple[str, float]:
     raise click.UsageError(f"{option} is {text!r}; it must be NAME=DOLLARS, such as web_search=10")
 
 
-def _over(text: str) -> dict[str, Any]:
+def _over(text: str) -> dict[str, object]:
     start, _, rates = text.partition(":")
     if not start.isdecimal():
         raise click.UsageError(

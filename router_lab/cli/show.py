@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -65,7 +65,7 @@ def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
         echo("", *_served(loaded, read_outcomes(outcomes)))
 
 
-def _as_json(policy: Policy) -> dict[str, Any]:
+def _as_json(policy: Policy) -> dict[str, object]:
     from router_lab.report.policy import pick_rows
 
     spec = policy.spec
@@ -93,7 +93,7 @@ def _as_json(policy: Policy) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _point(policy: Policy, point: Point) -> dict[str, Any]:
+def _point(policy: Policy, point: Point) -> dict[str, object]:
     """A point of one piece that follows predictions is its three numbers, any other its pieces."""
     if len(point) == 1 and isinstance(point[0], Follow):
         return {"tradeoff": point[0].tradeoff, "guard": point[0].guard, "mix": point[0].share}

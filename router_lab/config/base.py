@@ -34,7 +34,7 @@ LONGEST_SHOWN = 80
 something else."""
 
 
-def _as_json(value: dict[str, Any]) -> dict[str, Any]:
+def _as_json(value: dict[str, Any]) -> dict[str, object]:
     try:
         json.dumps(value, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError, RecursionError) as error:  # a date, a set, bytes; keys of two sorts; NaN
@@ -75,7 +75,7 @@ class _Careful(yaml.SafeLoader):
             _refuse_bomb(node)
         return node
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
         if node.tag.endswith(":int") and len(str(node.value)) > 2 * MOST_DIGITS:  # before it takes seconds
             raise _fault_at(node, f"an integer of more than {MOST_DIGITS} digits")
         try:
@@ -137,7 +137,7 @@ def _refuse_bomb(root: yaml.Node) -> None:
     size(root)
 
 
-def read_yaml(path: str | Path) -> Any:
+def read_yaml(path: str | Path) -> object:
     """The YAML document in `path`. Raises InputError with file and line."""
     data = read_regular(path, LARGEST_YAML)
     try:
@@ -153,7 +153,7 @@ def read_yaml(path: str | Path) -> Any:
     return parse_yaml(text, path)
 
 
-def parse_yaml(text: str, path: str | Path) -> Any:
+def parse_yaml(text: str, path: str | Path) -> object:
     """The YAML document `text`, which is of `path`. Raises InputError with file and line."""
     try:
         return yaml.load(text, Loader=_Careful)  # noqa: S506  # a SafeLoader subclass

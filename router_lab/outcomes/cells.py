@@ -167,7 +167,7 @@ def number_column(
     return pd.Series(numbers, index=values.index)
 
 
-def _plain_number(value: Any) -> Any:
+def _plain_number(value: Any) -> object:
     if isinstance(value, str):
         return storable(value).strip()
     if isinstance(value, bytes):

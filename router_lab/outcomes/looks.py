@@ -150,7 +150,7 @@ def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
     return Looks(len(different), min(1.0, round(math.fsum(deltas), 12)), deltas, exact, when, path)
 
 
-def _line(look: Look) -> dict[str, Any]:
+def _line(look: Look) -> dict[str, object]:
     return {
         "time": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": look.command,

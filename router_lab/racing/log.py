@@ -122,7 +122,7 @@ class RaceLog:
             raise InputError(f"{self.path}: belongs to another race: {told}; {AFRESH}")
 
 
-def _terms(suite: SuiteRace) -> dict[str, Any]:
+def _terms(suite: SuiteRace) -> dict[str, object]:
     return {
         "samples": len(suite.samples),
         "ids": sha256_of(suite.samples),

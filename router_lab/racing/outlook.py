@@ -27,7 +27,7 @@ def race_outlook(
     suites: Sequence[SuiteRace],
     costs: Costs,
     done: Done,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The rule, and per suite the waves, the control share, how it stands, and a range of dollars.
 
     `least_usd`: the next wave and then the control share alone, were a suite settled after it;

@@ -29,7 +29,7 @@ class _Names:
     def append(self, name: str) -> None:
         self._column.append(self._numbers.setdefault(name, len(self._numbers)))
 
-    def categories(self) -> Any:
+    def categories(self) -> object:
         return pd.Categorical.from_codes(list(self._column), categories=pd.Index(list(self._numbers)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +151,7 @@ def _allowed(allowed: object) -> tuple[Candidate, ...]:
     return tuple(sorted(found) if isinstance(allowed, Set) else found)
 
 
-def _items(values: object, argument: str, of: str) -> list[Any]:
+def _items(values: object, argument: str, of: str) -> list[object]:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise PolicyError(f"decide: {argument} {shown(values)} is not a collection of {of}")
     try:

@@ -116,7 +116,7 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     return value, {name: npy.dump(array) for name, array in arrays.items()}
 
 
-def _linear_out(linear: Linear) -> dict[str, Any]:
+def _linear_out(linear: Linear) -> dict[str, object]:
     numbers = ("scale", "bias", "dense", "dense_scale", "cost_bounds")
     return {**{name: getattr(linear, name).tolist() for name in numbers}, "cost_link": linear.cost_link}
 
@@ -228,7 +228,7 @@ READERS: dict[int, Callable[[dict[str, Any], Mapping[str, bytes], Mapping[str, A
 }
 
 
-def _profile_out(profile: Profile) -> dict[str, Any]:
+def _profile_out(profile: Profile) -> dict[str, object]:
     return {
         "model": profile.candidate.model,
         "effort": profile.candidate.effort,
@@ -254,7 +254,7 @@ def _profile_in(row: dict[str, Any]) -> Profile:
     )
 
 
-def _featuriser_out(featuriser: Featuriser) -> dict[str, Any]:
+def _featuriser_out(featuriser: Featuriser) -> dict[str, object]:
     """`least` and `greatest` are left out where they bound nothing, as policies wrote it that knew
     no bounds."""
     value = {

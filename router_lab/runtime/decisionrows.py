@@ -231,7 +231,7 @@ class Outcomes:
         fits = 0 <= number <= _HIGHEST[name] and number != math.inf and (name != "check" or number in (0, 1))
         return number if fits else None
 
-    def _value(self, name: str, number: float) -> Any:
+    def _value(self, name: str, number: float) -> object:
         if name in _TEXTS:
             if len(self._names) < len(self._texts):
                 self._names = list(self._texts)

@@ -155,7 +155,7 @@ class DecisionLog:
         self._writing = False
         self._thread: threading.Thread | None = None
 
-    def _row(self, decision: Decision, prompt: object, suite: object, number: str) -> dict[str, Any]:
+    def _row(self, decision: Decision, prompt: object, suite: object, number: str) -> dict[str, object]:
         data = decision.to_dict()
         named = None if suite is None else _short(name_of(suite))
         row = {"kind": "decision", "id": number, "time": self._clock(), "suite": named} | {
@@ -174,7 +174,7 @@ class DecisionLog:
     def _masks(self, field: str) -> bool:
         return isinstance(self._mask, frozenset) and field in self._mask
 
-    def _masked(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _masked(self, row: dict[str, Any]) -> dict[str, object]:
         if callable(self._mask):
             return self._mask(row)
         if "id" in self._mask:

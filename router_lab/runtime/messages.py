@@ -136,7 +136,7 @@ def _in_text(text: str) -> list[dict[str, Any]] | None:
         return None
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     """Lists and dicts from numpy's arrays and from other sequences and mappings, at any depth."""
     if hasattr(value, "tolist"):
         value = value.tolist()

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 from math import fsum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
@@ -118,7 +118,7 @@ def point_in_numbers(_: str, row: Sequence[object]) -> Point:
     return (Follow(tradeoff, guard, mix),)
 
 
-def piece_out(piece: Piece) -> dict[str, Any]:
+def piece_out(piece: Piece) -> dict[str, object]:
     if isinstance(piece, Assign):
         return {"share": float(piece.share), "table": [int(column) for column in piece.table]}
     return {"share": float(piece.share), "tradeoff": float(piece.tradeoff), "guard": float(piece.guard)}

@@ -253,7 +253,7 @@ def _signed_bytes(release: Release) -> bytes:
     return _PREFIX[2 if "expires" in row else 1] + jsonio.dumps(row)
 
 
-def release_row(release: Release) -> dict[str, Any]:
+def release_row(release: Release) -> dict[str, object]:
     """The release as RELEASE.json has it: in the first form where it never expires."""
     row = release._asdict()
     expires = row.pop("expires")

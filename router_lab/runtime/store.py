@@ -360,7 +360,7 @@ def _share(purpose: str, key: str | bytes) -> float:
     return draw(purpose.encode() + b":" + data)
 
 
-def _fingerprint(path: Path) -> Any:
+def _fingerprint(path: Path) -> object:
     """What changes when somebody publishes: where the path leads, what RELEASE.json says, and the
     manifest's stamp. Stamps alone would miss a file that was written in place within their
     resolution."""

@@ -58,7 +58,7 @@ def name_of(value: object) -> str:
         raise InputError(f"an id or a name must be a text; {type(value).__name__} gives none") from None
 
 
-def _plain(column: str, value: object, where: str) -> Any:
+def _plain(column: str, value: object, where: str) -> object:
     if column == "group":
         return name_of(value)
     if column == "status":
