@@ -18,7 +18,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from router_lab.certificate import Certificate
 from router_lab.masking import masked, masked_tree
+from router_lab.runtime.artifact import load_policy, revision_in
+from router_lab.runtime.errors import RouterLabWarning
+from router_lab.runtime.release import RELEASE, resolve
 from router_lab.runtime.visible import visible, visible_json
 
 if TYPE_CHECKING:
@@ -133,8 +137,6 @@ def plain_warnings() -> Iterator[None]:
 
     Warnings and log messages of the libraries beneath, which quote what they were given, are a
     line too."""
-    from router_lab.runtime.errors import RouterLabWarning
-
     said: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", RouterLabWarning)
@@ -180,9 +182,6 @@ def open_policy(path: str | Path) -> Policy:
     Raises PolicyError for a folder of several revisions of which none is published (they are
     named), or of none, and for a certificate that could not be read out.
     """
-    from router_lab.certificate import Certificate
-    from router_lab.runtime.artifact import load_policy
-
     policy = load_policy(path)
     Certificate.of(policy)  # raises here, before anything is printed
     return policy
@@ -190,9 +189,6 @@ def open_policy(path: str | Path) -> Policy:
 
 def policy_folder(path: str | Path) -> Path:
     """The directory of the revision that `open_policy` loads."""
-    from router_lab.runtime.artifact import revision_in
-    from router_lab.runtime.release import RELEASE, resolve
-
     folder = revision_in(path)
     return resolve(folder, None, signed=False)[0] if (folder / RELEASE).is_file() else folder
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from router_lab.certificate import Figure
 from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import described
 
@@ -94,7 +96,6 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, object
     from router_lab.gates.moves import change, moves
     from router_lab.outcomes import outcomes_for
     from router_lab.replay import number
-    from router_lab.runtime.errors import InputError
 
     outcomes = outcomes_for(old, outcomes, "diff")
     outcomes_for(new, outcomes, "diff")
@@ -123,7 +124,6 @@ def _figure(estimate: Estimate) -> dict[str, object]:
 
 
 def _print_effect(result: dict[str, Any]) -> None:
-    from router_lab.certificate import Figure
     from router_lab.report.format import MISSING, money, percent, points
     from router_lab.report.policy import ranged, ranged_percent
 

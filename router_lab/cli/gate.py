@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from router_lab.certificate import Certificate
 from router_lab.cli.common import (
     EXISTING_FILE,
     EXISTING_FOLDER,
@@ -21,6 +23,11 @@ from router_lab.cli.common import (
     step,
 )
 from router_lab.cli.looks import look_of_gate, looks_json
+from router_lab.metrics import advice, shown_to_lose
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.files import atomic_write
+from router_lab.runtime.model import Prices
+from router_lab.runtime.visible import in_markdown, visible_json
 
 if TYPE_CHECKING:
     from router_lab.config import Gate
@@ -91,8 +98,6 @@ def gate(
     rows are counted beside the outcomes, in .router-lab-looks.jsonl; a second one is told.
     --check, which asks nothing new, is none.
     """
-    import json
-
     from router_lab.gates import read_audit, run_gates
     from router_lab.outcomes import read_outcomes
 
@@ -128,11 +133,6 @@ def write_reports(
     report: GateReport, doubt: str, junit: Path | None, markdown: Path | None, write_json: Path | None
 ) -> None:
     """The files that a run of gates is asked for; `doubt` stands below the Markdown."""
-    import json
-
-    from router_lab.runtime.files import atomic_write
-    from router_lab.runtime.visible import in_markdown, visible_json
-
     if junit is not None:
         atomic_write(junit, report.to_junit())
     if markdown is not None:
@@ -146,9 +146,6 @@ def write_reports(
 def routing_warning(policy: Policy) -> str:
     """What the certificate says against routing at all, whatever the gates are; empty unless it
     shows a loss."""
-    from router_lab.certificate import Certificate
-    from router_lab.metrics import advice, shown_to_lose
-
     shown = Certificate.of(policy)
     return f"by the policy's own certificate: {advice(shown).text}" if shown_to_lose(shown) else ""
 
@@ -156,7 +153,6 @@ def routing_warning(policy: Policy) -> str:
 def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:
     """The gates of a gates file or a recipe; without one, those of the policy's own recipe, or of
     its certificate."""
-    from router_lab.certificate import Certificate
     from router_lab.config import Gate, Gates, Recipe, load, read_yaml
 
     if gates_file is not None:
@@ -195,8 +191,6 @@ def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[tuple[str, str
     """What the policy's candidates cost on a day by a prices file; those without a price there are
     left out."""
     from router_lab.prices import PriceTable
-    from router_lab.runtime.errors import InputError
-    from router_lab.runtime.model import Prices
 
     table = PriceTable.load(prices)
     found: dict[tuple[str, str | None], Any] = {}
@@ -212,7 +206,6 @@ def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[tuple[str, str
 def read_written(path: Path) -> dict[str, Any]:
     """What `--write-json` wrote. Raises InputError for anything else."""
     from router_lab.config import read_yaml
-    from router_lab.runtime.errors import InputError
 
     found = read_yaml(path)  # JSON is YAML, and faults are one line
     if not isinstance(found, dict) or "results" not in found or "date" not in found:

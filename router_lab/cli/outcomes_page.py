@@ -18,6 +18,8 @@ from router_lab.cli.common import (
     same_or_fail,
     step,
 )
+from router_lab.runtime.files import atomic_write
+from router_lab.runtime.reading import read_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +86,6 @@ def show_outcomes(
 ) -> None:  # fmt: skip
     """Answer `report OUTCOMES`; without a file to write and nothing to log, in the terminal."""
     from router_lab.report import candidate_table
-    from router_lab.runtime.files import atomic_write
 
     if mlflow is not None:
         from router_lab.tracking import store_uri
@@ -136,8 +137,6 @@ def log_to_mlflow(options: ReportOptions, name: str, uri: str | None, pages: lis
 
 def page_differences(path: Path, text: str) -> list[str]:
     """The first line in which the page at `path` is not `text`."""
-    from router_lab.runtime.reading import read_regular
-
     was, now = read_regular(path), text.encode("utf-8", "replace")
     if was == now:
         return []

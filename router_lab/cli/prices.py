@@ -10,6 +10,7 @@ import click
 
 from router_lab.cli.common import FILE, Finite, echo, json_option, print_json, print_path
 from router_lab.columns import left, named
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.kinds import PRICED
 
 DEFAULT_FILE = Path("evals/prices.yaml")
@@ -28,7 +29,6 @@ def prices() -> None:
 def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as_json: bool) -> None:
     """Print $ per million tokens of MODELS, by default of every model in the prices file."""
     from router_lab.prices import PriceTable, today
-    from router_lab.runtime.errors import InputError
 
     table = PriceTable.load(price_file(file))
     date = day.date() if day else today()

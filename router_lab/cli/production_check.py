@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from router_lab.certificate import Certificate
 from router_lab.cli.common import (
     GATE_FAILED,
     INCONCLUSIVE,
@@ -20,6 +21,10 @@ from router_lab.cli.common import (
     print_path,
     same_or_fail,
 )
+from router_lab.runtime.decisionfiles import log_parts
+from router_lab.runtime.decisions import masked_id, read_decisions
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.files import atomic_write
 
 if TYPE_CHECKING:
     from router_lab.report.production_check import ProductionCheck
@@ -51,11 +56,8 @@ def production_check_command(
 ) -> None:  # fmt: skip
     """Run every check on the decision `logs`, print or write the answer, and exit with its
     status."""
-    from dataclasses import asdict
-
     from router_lab.report.production_check import BROKEN, HOLDS
     from router_lab.report.production_check_page import production_check_html
-    from router_lab.runtime.files import atomic_write
 
     policy = open_policy(policies[0]) if policies else None
     result = _checked(logs, policy, audit, before)
@@ -81,9 +83,6 @@ def _checked(
 ) -> ProductionCheck:
     """Every check's answer; what the logs hold that no check can use is a warning."""
     from router_lab.report.production_check import production_check
-    from router_lab.runtime.decisionfiles import log_parts
-    from router_lab.runtime.decisions import masked_id, read_decisions
-    from router_lab.runtime.errors import InputError
 
     parts = list(dict.fromkeys(part for log in logs for part in log_parts(log)))
     if len(parts) > len(logs):
@@ -110,8 +109,6 @@ def _checked(
 
 def promised(policy: Policy) -> Promise:
     """What the policy's certificate says of the reference, the margin and the shares of suites."""
-    from router_lab.certificate import Certificate
-
     shown = Certificate.of(policy)
     suites = {name: float(row.n or 0) for name, row in (shown.suites or {}).items()}
     total = sum(suites.values())
@@ -150,7 +147,6 @@ def read_reference_qualities(path: Path, reference: tuple[str, str | None] | Non
     decision with two different qualities.
     """
     from router_lab.outcomes.tablefile import read_labels
-    from router_lab.runtime.errors import InputError
 
     table = read_labels(path, ("sample_id", "quality"))
     if reference is not None and "model" in table.columns:

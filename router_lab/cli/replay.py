@@ -15,6 +15,8 @@ from router_lab.cli.common import (
     print_json,
     step,
 )
+from router_lab.metrics import too_few, uneven, uneven_told
+from router_lab.runtime.shares import part
 
 
 @click.command()
@@ -25,11 +27,9 @@ from router_lab.cli.common import (
 def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> None:
     """Score POLICY on outcomes: rows that its fit did not use, or all of them, labelled
     in-sample."""
-    from router_lab.metrics import too_few, uneven, uneven_told
     from router_lab.outcomes import read_outcomes
     from router_lab.replay import replay as run
     from router_lab.report.format import percent, points
-    from router_lab.runtime.shares import part
 
     loaded, table = open_policy(policy), read_outcomes(outcomes)
     with step(f"replaying {loaded.spec.name} on {len(table)} outcomes"):

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from router_lab.cli.common import EXISTING_FILE, FILE, Finite, json_option
+from router_lab.runtime.decisionfiles import is_log_name
+from router_lab.runtime.errors import InputError
 
 EXAMPLES = """\b
 Examples:
@@ -100,7 +102,6 @@ def report(
         production_check_command(found.decisions, found.policies, audit, before, html, check, as_json)
         return
     from router_lab.cli.outcomes_page import ReportOptions, show_outcomes
-    from router_lab.runtime.errors import InputError
 
     if len(found.outcomes) != 1 or len(found.policies) > 1:
         raise InputError("report: name one outcomes table, and at most one policy directory")
@@ -113,8 +114,6 @@ def report(
 def sort_sources(sources: tuple[Path, ...]) -> Sources:
     """Directories are policies, .jsonl files and rotated parts of them decision logs, all other
     files outcomes."""
-    from router_lab.runtime.decisionfiles import is_log_name
-
     found = Sources()
     for path in sources:
         kind = found.policies if path.is_dir() else found.decisions if is_log_name(path) else found.outcomes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from router_lab.certificate import Certificate
 from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
 from router_lab.cli.describe_policy import (
     PIECE_WORDS,
@@ -21,6 +22,7 @@ from router_lab.cli.describe_policy import (
     who_serves,
 )
 from router_lab.columns import left, named, widest
+from router_lab.metrics import advice, who_mixes
 from router_lab.runtime.points import FEW, Follow, described, follows, mix_of, pieces_described
 from router_lab.runtime.shares import part
 
@@ -107,8 +109,6 @@ def _point(policy: Policy, point: Point) -> dict[str, object]:
 
 
 def _head(policy: Policy) -> list[str]:
-    from router_lab.certificate import Certificate
-    from router_lab.metrics import advice
     from router_lab.report.policy import (
         certificate_rows,
         least_told,
@@ -153,7 +153,6 @@ def _head(policy: Policy) -> list[str]:
 
 def _mix(shown: Certificate) -> list[str]:
     """What needs no router, beside the policy; and a warning where it does better."""
-    from router_lab.metrics import who_mixes
     from router_lab.report.policy import ranged_percent
 
     over, mix = shown.over_random_mix, shown.random_mix
@@ -166,7 +165,6 @@ def _mix(shown: Certificate) -> list[str]:
 
 
 def _candidates(policy: Policy) -> list[str]:
-    from router_lab.certificate import Certificate
     from router_lab.report.format import cut_off
 
     fixed = Certificate.of(policy).always

@@ -8,13 +8,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from router_lab.cli.common import FILE, FOLDER, Finite, echo, echo_block, json_option, print_json, print_path
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 
 SIGNALLED = 128
 """Exit status after Ctrl-C or SIGTERM, as shells have it: this and the number of the signal."""
@@ -147,8 +149,6 @@ def _as_json(result: SweepResult, folder: Path, *, race: bool) -> dict[str, obje
 def _end_if_stopped(result: SweepResult) -> None:
     """Exit status 1, with the servers' reasons, where a candidate was stopped: the others have
     run."""
-    from router_lab.runtime.model import Candidate
-
     reasons: dict[tuple[str, str], list[str]] = {}
     for (suite, model, effort), reason in result.stopped:
         reasons.setdefault((str(Candidate(model, effort)), reason), []).append(suite)
@@ -271,8 +271,6 @@ def _race_options(sweep_file: Path) -> RaceOptions:
 
 def _estimate(options: SweepOptions, history: Path | None, as_json: bool) -> None:
     """Print dollars per candidate and suite, for what the log directory does not hold yet."""
-    from dataclasses import asdict
-
     from router_lab.racing.outlook import render_race
     from router_lab.sweep import estimate
     from router_lab.sweep.buffer import disown_buffers
@@ -331,7 +329,6 @@ def _history(
 
     from router_lab.collect import collect
     from router_lab.providers.evallog import all_logs, log_cell
-    from router_lab.runtime.errors import InputError
 
     if given is None and not (folder.is_dir() and any(folder.rglob("*.eval"))):
         return None, {}

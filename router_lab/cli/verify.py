@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from router_lab.certificate import Certificate
 from router_lab.cli.common import (
     EXISTING_FILE,
     EXISTING_FOLDER,
@@ -17,6 +18,7 @@ from router_lab.cli.common import (
     print_json,
     step,
 )
+from router_lab.runtime.artifact import open_artifact, revision_in
 
 
 @click.command()
@@ -41,9 +43,6 @@ def verify(
     With --public-key, --name or --alias, check its release as a loader does that was given these.
     Exit status 3 when the certificate cannot be reproduced.
     """
-    from router_lab.certificate import Certificate
-    from router_lab.runtime.artifact import open_artifact, revision_in
-
     opened = open_artifact(revision_in(policy), public_key=keys or None, name=name, alias=alias)
     loaded, release = opened.policy, opened.release
     Certificate.of(loaded)  # raises where it cannot be read
