@@ -195,21 +195,10 @@ class Policy:
         quality.setflags(write=False)  # what a Decision is made of never changes
         cost.setflags(write=False)
         return Decision(
-            spec=self.spec,
-            revision=self.revision,
-            index=index,
-            code=code,
-            quality=quality,
-            cost=cost,
-            coverage=coverage,
-            row=row,
-            point=at.pieces,
-            piece=piece,
-            field=field,
-            tried=(),
-            suite=suite,
+            spec=self.spec, revision=self.revision, index=index, code=code, quality=quality, cost=cost,
+            coverage=coverage, row=row, point=at.pieces, piece=piece, field=field, tried=(), suite=suite,
             vector_missing=missing,
-        )
+        )  # fmt: skip
 
     def _point(self, name: str | None) -> Ready:
         try:
