@@ -8,8 +8,9 @@ lie from it: `metrics.bound`.
 
 Rows that were run at a known probability only (a race's control share) count with a weight of one
 over it (Hajek 1971), and clusters of unequal weight as the number that the heaviest of them would
-make up, sum w / max w: what a few heavy rows did not show may well be there. With Kish's larger number
-certificates after a race broke more often than they may (tests/bench/race_certificates.py).
+make up, sum w / max w: what a few heavy rows did not show may well be there. With Kish's
+larger number certificates after a race broke more often than they may
+(tests/bench/race_certificates.py).
 """
 
 from collections.abc import Sequence
