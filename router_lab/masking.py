@@ -62,7 +62,7 @@ _SHORTEST = 8
 _KNOWN: set[str] = set()
 
 
-def hidden(tree: Any, path: str, found: dict[str, Any]) -> Any:
+def hidden(tree: object, path: str, found: dict[str, Any]) -> Any:
     """`tree` (JSON) with a reference for every key in it, of which `found` then knows the value.
 
     path: where it stands, such as `args`; the reference is made of that, so it is the same
@@ -88,7 +88,7 @@ def hidden(tree: Any, path: str, found: dict[str, Any]) -> Any:
     return f"${{{name}}}"
 
 
-def revealed(tree: Any, found: Mapping[str, Any], where: str, path: str | None = None) -> Any:
+def revealed(tree: object, found: Mapping[str, object], where: str, path: str | None = None) -> Any:
     """`tree` with the values of its references: of `found`, else of the environment. Raises
     InputError for one that is not set. From then on the values are stars in every text that
     `masked` sees.
@@ -133,7 +133,7 @@ def _own(word: str) -> bool:
     return len(word) >= _SHORTEST and not _PLAIN.fullmatch(word)
 
 
-def has_references(tree: Any) -> bool:
+def has_references(tree: object) -> bool:
     """Whether anything in it waits for a value."""
     if isinstance(tree, Mapping):
         return any(map(has_references, tree.values()))
@@ -228,7 +228,7 @@ def masker() -> Callable[[str], str]:
     return mask
 
 
-def masked_tree(tree: Any, mask: Callable[[str], str] = masked) -> Any:
+def masked_tree(tree: object, mask: Callable[[str], str] = masked) -> Any:
     """`tree` (JSON) with every text in it masked."""
     if isinstance(tree, dict):
         return {key: masked_tree(value, mask) for key, value in tree.items()}
@@ -237,11 +237,11 @@ def masked_tree(tree: Any, mask: Callable[[str], str] = masked) -> Any:
     return mask(tree) if isinstance(tree, str) else tree
 
 
-def without_keys(tree: Any) -> Any:
+def without_keys(tree: object) -> Any:
     """`tree` (JSON) masked, with stars for every text whose name says that it is a key."""
     mask = masker()
 
-    def clean(value: Any, name: str) -> Any:
+    def clean(value: object, name: str) -> Any:
         if isinstance(value, Mapping):
             return {key: clean(inner, str(key)) for key, inner in value.items()}
         if isinstance(value, list | tuple):

@@ -20,15 +20,10 @@ from router_lab.metrics.twophase import (
     suites_of,
 )
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
+from router_lab.outcomes.matrix import FOLDS, SEEN_ENOUGH
 from router_lab.racing.elimination import eliminations_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
-
-SEEN = 0.95
-"""Only candidates seen on this share of the samples may be the reference: other means do not
-compare."""
-
-FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def plan(
         raise InputError(f"plan: reference {reference} is not in the outcomes")
     known = ~np.isnan(data.quality)
     means = column_means(data.quality, data.weighting)
-    everywhere = known.mean(axis=0) >= min(SEEN, float(known.mean(axis=0).max()))
+    everywhere = known.mean(axis=0) >= min(SEEN_ENOUGH, float(known.mean(axis=0).max()))
     drawn = [j for j in range(len(data.candidates)) if data.drawn(j) is not None]
     best = int(np.where(everywhere, means, -1).argmax()) if not drawn else drawn[0]
     best = best if reference is None else data.candidates.index(reference)
@@ -136,10 +131,12 @@ def _need(
     samples = judged.samples_needed if judged.verdict == "inconclusive" else 0
     pair = data.cost_usd[rows][:, [column, reference]]
     price = float(np.nansum(np.nanmean(pair, axis=0))) if (~np.isnan(pair)).any(axis=0).all() else None
+    low, high = _bounds(estimate, confidence)
     return Need(
-        data.candidates[column], suite, estimate.n, estimate.value, *_bounds(estimate, confidence), judged.verdict,
-        certifiable_margin(estimate, confidence), samples, samples_needed(estimate, margin, confidence),
-        None if price is None or samples is None else price * samples,
+        candidate=data.candidates[column], suite=suite, n=estimate.n, difference=estimate.value, low=low,
+        high=high, verdict=judged.verdict, smallest_margin=certifiable_margin(estimate, confidence),
+        samples=samples, if_equal=samples_needed(estimate, margin, confidence),
+        dollars=None if price is None or samples is None else price * samples,
     )  # fmt: skip
 
 

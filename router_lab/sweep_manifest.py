@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from router_lab.config.base import Said, parse
+from router_lab.config.base import ForwardCompatible, parse
 from router_lab.providers.keys import MANIFEST
 from router_lab.racing.elimination import OfCandidate
 from router_lab.racing.record import Names, RaceRecord
@@ -28,7 +28,7 @@ INTERRUPTED = (
 )
 
 
-class PricesFile(Said):
+class PricesFile(ForwardCompatible):
     """Where the sweep's prices are, from its log directory, and their hash; None = no such file:
     genai-prices."""
 
@@ -61,7 +61,7 @@ class DrawnPart(OfCandidate):
     order: Names
 
 
-class SweepManifest(Said):
+class SweepManifest(ForwardCompatible):
     """logs: names of those that count; planned: by name, samples that a log was to run; order: by
     task version, ids of the samples as they were to run; needed, unrun: samples × epochs of the
     whole sweep, and those without money; interrupted: the run has not come to its end. What a file

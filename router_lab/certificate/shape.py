@@ -23,7 +23,7 @@ Reader = Callable[[Any, str], Any]
 def _is(
     kinds: type | tuple[type, ...], rule: str, also: Callable[[Any], bool] = lambda value: True
 ) -> Reader:
-    def read(value: Any, where: str) -> Any:
+    def read(value: object, where: str) -> object:
         if not isinstance(value, kinds) or (kinds is not bool and isinstance(value, bool)) or not also(value):
             _refuse(where, value, f"is not {rule}")
         return value
@@ -68,7 +68,7 @@ class Part:
     = was not read."""
 
     @classmethod
-    def from_json(cls, value: Any, where: str = "") -> Self:
+    def from_json(cls, value: object, where: str = "") -> Self:
         """Read an object that stands at `where` in certificate.json. Raises PolicyError naming the
         key at fault."""
         if not isinstance(value, Mapping):
@@ -86,7 +86,7 @@ class Part:
         return cls(said=dict(value), **found)
 
     @classmethod
-    def lacking(cls, value: Mapping[str, Any]) -> list[str]:
+    def lacking(cls, value: Mapping[str, object]) -> list[str]:
         """Keys that are missing because of what other keys say."""
         return []
 
@@ -102,7 +102,7 @@ class Part:
         }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Part):
         return value.to_json()
     if isinstance(value, tuple):
@@ -125,7 +125,7 @@ def _keys(kind: type[Part]) -> dict[str, _Key]:
     return _KEYS[kind]
 
 
-def _reader(hint: Any) -> tuple[Reader, bool]:
+def _reader(hint: object) -> tuple[Reader, bool]:
     """How a value of this type is read, and whether it may be null."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -139,7 +139,7 @@ def _reader(hint: Any) -> tuple[Reader, bool]:
 
 
 def _each(reader: Reader) -> Reader:
-    def all_of(value: Any, where: str) -> tuple[Any, ...]:
+    def all_of(value: object, where: str) -> tuple[Any, ...]:
         if not isinstance(value, list):
             _refuse(where, value, "is not a list")
         return tuple(reader(one, f"{where}[{place}]") for place, one in enumerate(value))
@@ -148,7 +148,7 @@ def _each(reader: Reader) -> Reader:
 
 
 def _by_name(reader: Reader) -> Reader:
-    def all_of(value: Any, where: str) -> dict[str, Any]:
+    def all_of(value: object, where: str) -> dict[str, object]:
         if not isinstance(value, Mapping):
             _refuse(where, value, "is not an object")
         return {name: reader(one, f"{where}.{name}") for name, one in value.items()}
@@ -160,7 +160,7 @@ def _within(where: str, name: str) -> str:
     return f"{where}.{name}".lstrip(".")
 
 
-def _refuse(where: str, value: Any, rule: str) -> NoReturn:
+def _refuse(where: str, value: object, rule: str) -> NoReturn:
     told = "" if value is None else f"{value!r:.60} "
     raise PolicyError(
         f"certificate.json: {where or 'the file'}: {told}{rule}, so this certificate cannot be read; "

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from router_lab.certificate.shape import OMITTED, Count, Flag, Number, Part, Share, Text, TextOrNull
 from router_lab.runtime.model import Candidate
@@ -92,7 +92,7 @@ class Judged(Part):
     clusters: Count | None = None
 
     @classmethod
-    def lacking(cls, value: Mapping[str, Any]) -> list[str]:
+    def lacking(cls, value: Mapping[str, object]) -> list[str]:
         limit = "ceiling" if value.get("unit") == "usd_per_1k" else "floor"
         return [limit] if value.get(limit) is None else []
 
@@ -333,7 +333,7 @@ class Certificate(Part):
         return cls.from_json(policy.spec.certificate)
 
     @classmethod
-    def lacking(cls, value: Mapping[str, Any]) -> list[str]:
+    def lacking(cls, value: Mapping[str, object]) -> list[str]:
         told = value.get("quality_difference") is not None
         needed = [
             *(("n", "clusters") if told else ()),

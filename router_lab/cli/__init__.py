@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any
 
 import click
 
 from router_lab import __version__
-from router_lab.cli.common import ERROR, INTERRUPTED, echo, leave_nothing, plain_warnings
+from router_lab.cli.common import ERROR, INTERRUPTED, echo, flush_output, plain_warnings
 from router_lab.cli.examples import with_example
-from router_lab.cli.faults import TRACEBACK, told_of, traceback_lines
+from router_lab.cli.faults import TRACEBACK, traceback_lines, user_message
 from router_lab.masking import masked
 from router_lab.runtime.visible import visible
 
@@ -55,7 +54,7 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return with_example(cmd_name, command)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """An error that a user can act on is one line and exit status 1, never a traceback; so is
         a warning a line."""
         try:
@@ -68,7 +67,7 @@ class LazyGroup(click.Group):
             echo("", "interrupted", err=True)
             raise SystemExit(INTERRUPTED) from None
         except Exception as error:
-            told = None if os.environ.get(TRACEBACK) else told_of(error)
+            told = None if os.environ.get(TRACEBACK) else user_message(error)
             if told is None:
                 raise
             raise click.ClickException(visible(masked(told))) from error
@@ -98,11 +97,11 @@ def main() -> None:
         cli(prog_name="router-lab")
     except Exception as error:  # noqa: BLE001  # what nobody expected: shown whole, since it is ours to mend
         told = (
-            None if os.environ.get(TRACEBACK) else told_of(error)
+            None if os.environ.get(TRACEBACK) else user_message(error)
         )  # such as a full disk under `--help >file`
         for line in traceback_lines(error) if told is None else [f"Error: {told}"]:
             echo(line, err=True)
-        leave_nothing()
+        flush_output()
         raise SystemExit(ERROR) from None
 
 

@@ -9,23 +9,19 @@ from typing import Any
 
 import click
 
-from router_lab.cli.common import echo, print_path, step
+from router_lab.cli.common import FILE, echo, print_path, step
 from router_lab.cli.prices import price_file
 
 
 @click.command()
 @click.argument("sources", metavar="SOURCE…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="outcomes.parquet to write."
-)
+@click.option("--out", required=True, type=FILE, help="outcomes.parquet to write.")
 @click.option(
     "--prices",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="prices.yaml; default: what the sweep was run with, else evals/prices.yaml. Tables are re-priced by it.",
 )
-@click.option(
-    "--suites", type=click.Path(dir_okay=False, path_type=Path), help="suites.yaml, for logs from elsewhere."
-)
+@click.option("--suites", type=FILE, help="suites.yaml, for logs from elsewhere.")
 @click.option("--caching", default="none", help="Prompt caching assumed in cost_usd: none or prefix.")
 @click.option("--map", "names", multiple=True, metavar="OURS=YOURS", help="Columns of a table by our names.")
 @click.option("--suite", metavar="NAME", help="The suite of every row, for tables without a column of it.")

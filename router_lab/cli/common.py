@@ -18,7 +18,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from router_lab.certificate import Certificate
 from router_lab.masking import masked, masked_tree
+from router_lab.runtime.artifact import load_policy, revision_in
+from router_lab.runtime.errors import RouterLabWarning
+from router_lab.runtime.release import RELEASE, resolve
 from router_lab.runtime.visible import visible, visible_json
 
 if TYPE_CHECKING:
@@ -49,6 +53,11 @@ class Finite(click.FloatRange):
         return number
 
 
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+"""A file that may be missing, such as one to write."""
+FOLDER = click.Path(file_okay=False, path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of text.")
 
 
@@ -75,7 +84,7 @@ def echo_block(text: str, *, err: bool = False) -> None:
     echo(*text.split("\n"), err=err)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """`value` as JSON on standard output, keys sorted so that two runs can be compared; what could
     not be seen in a terminal is escaped as JSON escapes it."""
     text = json.dumps(masked_tree(value), indent=2, sort_keys=True, ensure_ascii=False, default=str)
@@ -103,7 +112,7 @@ def _write(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
             raise InputError(f"standard output: cannot be written: {error.strerror or error}") from error
 
 
-def leave_nothing() -> None:
+def flush_output() -> None:
     """What standard output still holds is written, or goes nowhere: at its end some versions of
     Python (3.11.2) would try once more, and tell of the error in words and with a status of their
     own."""
@@ -138,8 +147,6 @@ def plain_warnings() -> Iterator[None]:
 
     Warnings and log messages of the libraries beneath, which quote what they were given, are a
     line too."""
-    from router_lab.runtime.errors import RouterLabWarning
-
     said: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", RouterLabWarning)
@@ -185,9 +192,6 @@ def open_policy(path: str | Path) -> Policy:
     Raises PolicyError for a folder of several revisions of which none is published (they are
     named), or of none, and for a certificate that could not be read out.
     """
-    from router_lab.certificate import Certificate
-    from router_lab.runtime.artifact import load_policy
-
     policy = load_policy(path)
     Certificate.of(policy)  # raises here, before anything is printed
     return policy
@@ -195,9 +199,6 @@ def open_policy(path: str | Path) -> Policy:
 
 def policy_folder(path: str | Path) -> Path:
     """The directory of the revision that `open_policy` loads."""
-    from router_lab.runtime.artifact import revision_in
-    from router_lab.runtime.release import RELEASE, resolve
-
     folder = revision_in(path)
     return resolve(folder, None, signed=False)[0] if (folder / RELEASE).is_file() else folder
 

@@ -4,7 +4,6 @@ live local model."""
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -14,8 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import EXIT_OF_VERDICT, echo, echo_block, print_path, step
+from router_lab import load_policy
+from router_lab.certificate import Certificate, Compared, Figure, Fixed, Oracle
+from router_lab.cli.common import EXIT_OF_VERDICT, FOLDER, INTERRUPTED, echo, echo_block, print_path, step
+from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.files import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +31,6 @@ RECORDED = Path("evals/sweeps/recorded.yaml")
 LIVE = Path("evals/sweeps/live-smoke.yaml")
 RECIPE = Path("policies/demo/recipe.yaml")
 PRICES = Path("evals/prices.yaml")
-INTERRUPTED = 128 + signal.SIGINT
-"""Exit status after Ctrl-C, as shells have it."""
 LIVE_MODEL = "smollm2-135m"
 
 
@@ -38,7 +39,7 @@ LIVE_MODEL = "smollm2-135m"
     "--out",
     default=Path("demo-out"),
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Where everything is written; logs of an earlier demo there are used again.",
 )
 @click.option("--quick", is_flag=True, help="Only the first 60 samples of each suite.")
@@ -189,11 +190,9 @@ def show_candidates(outcomes: pd.DataFrame) -> None:
 
 def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
     """Fit policies/demo/recipe.yaml and print the policy beside what it has to beat."""
-    from router_lab.certificate import Certificate
     from router_lab.cli.fit import summary
     from router_lab.config import Recipe, load
     from router_lab.fit import fit_policy
-    from router_lab.runtime.artifact import save_revision
 
     with step("fitting"):
         policy = fit_policy(load(Recipe, RECIPE), outcomes)
@@ -206,7 +205,6 @@ def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
 def comparison(shown: Certificate) -> list[str]:
     """The policy beside each fixed candidate, the random mix and the oracle, on rows that chose
     nothing about them."""
-    from router_lab.certificate import Compared, Figure, Fixed, Oracle
     from router_lab.columns import aligned
     from router_lab.report.format import MISSING, cut_off, money, percent
     from router_lab.report.policy import told
@@ -248,7 +246,6 @@ def _signed(share: float) -> str:
 def route_three(directory: Path, outcomes: pd.DataFrame) -> None:
     """Load the artifact as production does and decide for one prompt of the test split per
     suite."""
-    from router_lab import load_policy
     from router_lab.outcomes import split_column
 
     policy = load_policy(directory)
@@ -271,8 +268,6 @@ def route_three(directory: Path, outcomes: pd.DataFrame) -> None:
 def gate(directory: Path, outcomes: pd.DataFrame) -> str:
     """The recipe's gates on the test split, and the smallest margin that this much data can
     certify."""
-    from router_lab import load_policy
-    from router_lab.certificate import Certificate
     from router_lab.config import Recipe, load
     from router_lab.gates import run_gates
     from router_lab.report.policy import least_told
@@ -305,10 +300,8 @@ def mirrored(
 def write_pages(directory: Path, outcomes: pd.DataFrame, out: Path) -> list[Path]:
     """report.html and pareto.html, self-contained pages of the whole finding and of the front
     alone, and front.svg."""
-    from router_lab import load_policy
     from router_lab.outcomes import read_calls
     from router_lab.report import front_svg, pareto_html, report_html
-    from router_lab.runtime.files import atomic_write
 
     policy, calls = load_policy(directory), read_calls(out / "calls.parquet")
     with step("writing report.html, pareto.html and front.svg"):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import FILE, FOLDER, echo, json_option, open_policy, print_json
+from router_lab.certificate import Figure
+from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import described
 
@@ -25,10 +27,12 @@ MOST = 8
 @click.command(
     epilog="\b\nExample:\n  router-lab diff policies/support/3f2a… policies/support/81cc… --outcomes F\n"
 )
-@click.argument("a", type=FOLDER)
-@click.argument("b", type=FOLDER)
+@click.argument("a", type=EXISTING_FOLDER)
+@click.argument("b", type=EXISTING_FOLDER)
 @click.option(
-    "--outcomes", type=FILE, help="Recorded outcomes to say what the change does to quality and cost."
+    "--outcomes",
+    type=EXISTING_FILE,
+    help="Recorded outcomes to say what the change does to quality and cost.",
 )
 @json_option
 def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:
@@ -80,7 +84,7 @@ def _row(policy: Policy, suite: str) -> str:
     )
 
 
-def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
+def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, object]:
     """What the change does on common fresh rows: what moves, and paired differences with
     intervals.
 
@@ -92,7 +96,6 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
     from router_lab.gates.moves import change, moves
     from router_lab.outcomes import outcomes_for
     from router_lab.replay import number
-    from router_lab.runtime.errors import InputError
 
     outcomes = outcomes_for(old, outcomes, "diff")
     outcomes_for(new, outcomes, "diff")
@@ -115,13 +118,12 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _figure(estimate: Estimate) -> dict[str, Any]:
+def _figure(estimate: Estimate) -> dict[str, object]:
     low, high = estimate.interval()
     return {"value": estimate.value, "low": low, "high": high, "n": estimate.n, "clusters": estimate.clusters}
 
 
 def _print_effect(result: dict[str, Any]) -> None:
-    from router_lab.certificate import Figure
     from router_lab.report.format import MISSING, money, percent, points
     from router_lab.report.policy import ranged, ranged_percent
 

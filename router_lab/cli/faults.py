@@ -23,7 +23,7 @@ OTHERS = {
 """Errors of what was read, by the modules that define them: looked up only if they are loaded."""
 
 
-def told_of(error: Exception) -> str | None:
+def user_message(error: Exception) -> str | None:
     """The one line that is said of an error, without `Error: `; None for one that is a fault of
     this program."""
     if isinstance(error, RouterLabError):

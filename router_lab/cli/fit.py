@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import echo, json_option, print_json, print_path, step
+from router_lab.certificate import Certificate, Refit
+from router_lab.cli.common import EXISTING_FILE, echo, json_option, print_json, print_path, step
+from router_lab.cli.describe_policy import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.cli.looks import look_of_fit, looks_json
-from router_lab.cli.words import escalates, fitted_by, reads, weight_of_vectors
+from router_lab.metrics import advice, who_mixes
+from router_lab.runtime.artifact import refuse_file, save_revision
+from router_lab.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("recipe", type=EXISTING_FILE)
+@click.option("--outcomes", required=True, type=EXISTING_FILE)
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder of the policy's revisions."
 )
@@ -45,7 +49,6 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
     from router_lab.config import Recipe, load
     from router_lab.fit import fit_policy
     from router_lab.outcomes import read_outcomes
-    from router_lab.runtime.artifact import refuse_file, save_revision
 
     wanted = load(Recipe, recipe)
     # Whatever can be known to be wrong is said before minutes are spent on the fit, in the order
@@ -76,7 +79,6 @@ def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
     know."""
     from router_lab.fit import FITTERS
     from router_lab.gates import refuse_unknown
-    from router_lab.runtime.errors import InputError
 
     if wanted.fitter not in FITTERS:
         raise InputError(f"{path}: `fitter` is {wanted.fitter!r}; known: {', '.join(sorted(FITTERS))}")
@@ -86,8 +88,6 @@ def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
 
 def summary(policy: Policy) -> list[str]:
     """What was fitted, and its certificate, in a few lines for a person."""
-    from router_lab.certificate import Certificate
-    from router_lab.metrics import advice, who_mixes
     from router_lab.report.policy import certificate_rows, lost_told, quality_told, told
 
     def percent(figure: Figure | None) -> str:
@@ -118,7 +118,6 @@ def summary(policy: Policy) -> list[str]:
 def _further(shown: Certificate, percent: Callable[[Figure | None], str]) -> list[str]:
     """The test split, what can be certified, how the reference was drawn, diagnostics, and what
     would settle it."""
-    from router_lab.certificate import Refit
     from router_lab.report.policy import least_told, told, two_phases_told
 
     def points(figure: Figure | None) -> str:

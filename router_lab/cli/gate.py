@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import echo, echo_block, json_option, open_policy, print_json, same_or_fail, step
+from router_lab.certificate import Certificate
+from router_lab.cli.common import (
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    FILE,
+    echo,
+    echo_block,
+    json_option,
+    open_policy,
+    print_json,
+    same_or_fail,
+    step,
+)
 from router_lab.cli.looks import look_of_gate, looks_json
+from router_lab.metrics import advice, shown_to_lose
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.files import atomic_write
+from router_lab.runtime.model import Prices
+from router_lab.runtime.visible import in_markdown, visible_json
 
 if TYPE_CHECKING:
     from router_lab.config import Gate
+    from router_lab.gates import GateReport
     from router_lab.runtime.policy import Policy
 
 EXAMPLE = """\b
@@ -31,12 +50,12 @@ gates.yaml:
 
 
 @click.command(epilog=EXAMPLE)
-@click.argument("policy", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("policy", type=EXISTING_FOLDER)
+@click.option("--outcomes", required=True, type=EXISTING_FILE)
 @click.option(
     "--gates",
     "gates_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Thresholds in YAML, or a recipe with gates; default: the gates of the recipe that the policy was fitted by.",
 )
 @click.option(
@@ -47,7 +66,7 @@ gates.yaml:
 )
 @click.option(
     "--prices",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Prices of today for price_drift; default: those in the outcomes.",
 )
 @click.option(
@@ -55,47 +74,32 @@ gates.yaml:
     type=click.Path(exists=True, dir_okay=False),
     help="CSV of human labels of outcomes that a judge scored: suite, sample_id, model, effort, quality.",
 )
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Also write JUnit XML there.")
-@click.option(
-    "--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Also write Markdown there."
-)
+@click.option("--junit", type=FILE, help="Also write JUnit XML there.")
+@click.option("--markdown", type=FILE, help="Also write Markdown there.")
 @click.option(
     "--write-json",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Also write JSON there: what `publish --gate` wants to see.",
 )
 @click.option(
     "--check",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Recompute what --write-json wrote there, as of its date; exit status 3 unless every digit is the same.",
 )
 @json_option
 def gate(
-    policy: Path,
-    outcomes: Path,
-    gates_file: Path | None,
-    champion: str | None,
-    tracking_uri: str | None,
-    prices: Path | None,
-    audit: str | None,
-    junit: Path | None,
-    markdown: Path | None,
-    write_json: Path | None,
-    check: Path | None,
-    as_json: bool,
-) -> None:
+    policy: Path, outcomes: Path, gates_file: Path | None, champion: str | None, tracking_uri: str | None,
+    prices: Path | None, audit: str | None, junit: Path | None, markdown: Path | None,
+    write_json: Path | None, check: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Judge POLICY by thresholds, on outcomes that its fit has not used.
 
     Exit status: 0 every gate passed, 3 one failed, 4 one is inconclusive. Looks at the same fresh
     rows are counted beside the outcomes, in .router-lab-looks.jsonl; a second one is told.
     --check, which asks nothing new, is none.
     """
-    import json
-
     from router_lab.gates import read_audit, run_gates
     from router_lab.outcomes import read_outcomes
-    from router_lab.runtime.files import atomic_write
-    from router_lab.runtime.visible import in_markdown, visible_json
 
     loaded, table = open_policy(policy), read_outcomes(outcomes)
     gates, rival = gates_for(loaded, gates_file), champion_policy(champion, tracking_uri)
@@ -112,16 +116,8 @@ def gate(
         same_or_fail(check, differences(written, json.loads(json.dumps(report.to_json()))))
         return
     looks = look_of_gate(outcomes, table, loaded, rival, gates, report)
-    if junit is not None:
-        atomic_write(junit, report.to_junit())
-    doubt = beside_the_mix(loaded)
-    if markdown is not None:
-        below = f"\n**Warning:** {in_markdown(doubt)}\n" if doubt else ""
-        atomic_write(markdown, (report.to_markdown() + below).encode())
-    if write_json is not None:
-        atomic_write(
-            write_json, visible_json(json.dumps(report.to_json(), indent=2, ensure_ascii=False)).encode()
-        )
+    doubt = routing_warning(loaded)
+    write_reports(report, doubt, junit, markdown, write_json)
     if as_json:
         print_json(report.to_json() | looks_json(looks))
     else:
@@ -133,12 +129,23 @@ def gate(
     raise SystemExit(report.exit_code)
 
 
-def beside_the_mix(policy: Policy) -> str:
+def write_reports(
+    report: GateReport, doubt: str, junit: Path | None, markdown: Path | None, write_json: Path | None
+) -> None:
+    """The files that a run of gates is asked for; `doubt` stands below the Markdown."""
+    if junit is not None:
+        atomic_write(junit, report.to_junit())
+    if markdown is not None:
+        below = f"\n**Warning:** {in_markdown(doubt)}\n" if doubt else ""
+        atomic_write(markdown, (report.to_markdown() + below).encode())
+    if write_json is not None:
+        text = visible_json(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        atomic_write(write_json, text.encode())
+
+
+def routing_warning(policy: Policy) -> str:
     """What the certificate says against routing at all, whatever the gates are; empty unless it
     shows a loss."""
-    from router_lab.certificate import Certificate
-    from router_lab.metrics import advice, shown_to_lose
-
     shown = Certificate.of(policy)
     return f"by the policy's own certificate: {advice(shown).text}" if shown_to_lose(shown) else ""
 
@@ -146,7 +153,6 @@ def beside_the_mix(policy: Policy) -> str:
 def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:
     """The gates of a gates file or a recipe; without one, those of the policy's own recipe, or of
     its certificate."""
-    from router_lab.certificate import Certificate
     from router_lab.config import Gate, Gates, Recipe, load, read_yaml
 
     if gates_file is not None:
@@ -185,8 +191,6 @@ def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[tuple[str, str
     """What the policy's candidates cost on a day by a prices file; those without a price there are
     left out."""
     from router_lab.prices import PriceTable
-    from router_lab.runtime.errors import InputError
-    from router_lab.runtime.model import Prices
 
     table = PriceTable.load(prices)
     found: dict[tuple[str, str | None], Any] = {}
@@ -202,7 +206,6 @@ def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[tuple[str, str
 def read_written(path: Path) -> dict[str, Any]:
     """What `--write-json` wrote. Raises InputError for anything else."""
     from router_lab.config import read_yaml
-    from router_lab.runtime.errors import InputError
 
     found = read_yaml(path)  # JSON is YAML, and faults are one line
     if not isinstance(found, dict) or "results" not in found or "date" not in found:
@@ -210,7 +213,7 @@ def read_written(path: Path) -> dict[str, Any]:
     return {**found, "date": str(found["date"])}
 
 
-def differences(was: Any, now: Any, where: str = "") -> list[str]:
+def differences(was: object, now: object, where: str = "") -> list[str]:
     """Every place in which two JSON values are not exactly equal."""
     if isinstance(was, dict) and isinstance(now, dict):
         keys = sorted(was.keys() | now.keys())

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import echo
+from router_lab.cli.common import FOLDER, echo
+from router_lab.metrics import first_groups, first_samples
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.files import atomic_write
 
 TASK = '''\
 """A first suite: your questions, and how an answer is scored. Any Inspect task will do as well."""
@@ -101,13 +104,10 @@ FILES = {
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="[DIR]", default=".", type=FOLDER)
 def init(folder: Path) -> None:
     """Write a first sweep and recipe into DIR, ready to edit, and print the sweep. Refuses to
     overwrite anything."""
-    from router_lab.runtime.errors import InputError
-    from router_lab.runtime.files import atomic_write
-
     taken = [name for name in FILES if (folder / name).exists()]
     if taken:
         raise InputError(f"{folder / taken[0]}: is there already; choose another directory")
@@ -131,7 +131,6 @@ def _told(policy: str) -> dict[str, object]:
     """What the templates say of the policy, its rule, and the sizes at which that rule and its
     gates can pass."""
     from router_lab.config import Recipe
-    from router_lab.metrics import first_groups, first_samples
 
     holdout = Recipe(name=policy).holdout
     some, more = (_about(first_samples(margin, CONFIDENCE, holdout=holdout)) for margin in (MARGIN, LESS))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from router_lab.certificate import Certificate
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -24,7 +26,6 @@ NOT_ASKED = {"name", "gates", "expires"}
 def look_of_fit(path: Path, table: pd.DataFrame, recipe: Recipe, policy: Policy) -> Looks:
     """Count this fit among the looks at all rows of `table`, whichever of them the recipe leaves
     out: another `holdout`, or fewer candidates, ask the same rows again."""
-    from router_lab.certificate import Certificate
     from router_lab.outcomes.looks import Look, Rows, count_look
 
     shown = Certificate.of(policy)

@@ -12,7 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from router_lab import tracking
+from router_lab.certificate import Certificate, Figure, SuiteRow
 from router_lab.cli.common import echo, step
+from router_lab.metrics import advice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +39,6 @@ def mirror(
     that cannot be written is a warning, and None: what was found stands in the files that were
     written before.
     """
-    from router_lab import tracking
     from router_lab.replay import replay
     from router_lab.report import candidate_table
 
@@ -65,9 +67,6 @@ def mirror(
 
 def verdict_tags(policy: Policy) -> dict[str, str]:
     """The verdict with its reason and what to deploy; as the run's description, too."""
-    from router_lab.certificate import Certificate
-    from router_lab.metrics import advice
-
     shown = Certificate.of(policy)
     word, reason, text = str(shown.verdict), shown.reason or "no certificate", advice(shown).text
     return {
@@ -84,8 +83,6 @@ def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict
     Each is the reference's mean there, moved by the paired difference and the paired saving, so
     that all of them stand on the same rows.
     """
-    from router_lab.certificate import Certificate
-
     found: dict[str, tuple[Metrics, dict[Pair, Metrics]]] = {}
     shown = Certificate.of(policy)
     base, figure = shown.always.get(policy.reference), shown.quality_difference
@@ -111,8 +108,6 @@ def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict
 def moved(quality: float | None, cost: float | None, row: Compared, n: int) -> Metrics:
     """A reference's mean `quality` and `cost` (dollars a request) moved by a row's paired
     difference and saving."""
-    from router_lab.certificate import Figure
-
     difference, saving = row.quality_difference or Figure(), (row.savings or Figure()).value
     numbers = {
         "quality": _plus(quality, difference.value),
@@ -134,16 +129,12 @@ def _plus(base: float | None, change: float | None) -> float | None:
 
 def _estimates(replayed: Replay) -> Compared:
     """The replay's paired figures in the form of a certificate's."""
-    from router_lab.certificate import Figure, SuiteRow
-
     difference, saving = (Figure.of(replayed.estimate(name)) for name in ("quality_difference", "savings"))
     return SuiteRow(quality_difference=difference, savings=saving)
 
 
 def _as_row(row: Mapping[str, Any]) -> Compared:
     """A fixed candidate of a replay in the form of a certificate's."""
-    from router_lab.certificate import Figure, SuiteRow
-
     gain = Figure(value=row["quality_difference"], low=row["low"], high=row["high"])
     return SuiteRow(quality_difference=gain, savings=Figure(value=row["savings"]))
 

@@ -18,6 +18,8 @@ from router_lab.cli.common import (
     same_or_fail,
     step,
 )
+from router_lab.runtime.files import atomic_write
+from router_lab.runtime.reading import read_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Asked:
+class ReportOptions:
     """What the command line named, and what is read from it."""
 
     outcomes_path: Path
@@ -79,54 +81,53 @@ class Asked:
 
 
 def show_outcomes(
-    asked: Asked, html: Path | None, pareto: Path | None, mlflow: str | None, tracking_uri: str | None,
+    options: ReportOptions, html: Path | None, pareto: Path | None, mlflow: str | None, tracking_uri: str | None,
     check: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Answer `report OUTCOMES`; without a file to write and nothing to log, in the terminal."""
     from router_lab.report import candidate_table
-    from router_lab.runtime.files import atomic_write
 
     if mlflow is not None:
         from router_lab.tracking import store_uri
 
         store_uri(tracking_uri)  # a word that names no store is said before anything is computed
     if check is not None:
-        same_or_fail(check, page_differences(check, asked.report()))
+        same_or_fail(check, page_differences(check, options.report()))
         return
     if as_json:
-        print_json({"candidates": candidate_table(asked.outcomes).to_dict("records")})
+        print_json({"candidates": candidate_table(options.outcomes).to_dict("records")})
     elif html is None and pareto is None and mlflow is None:
-        print_front(asked)
+        print_front(options)
     pages = []
     if html is not None:
-        pages.append(atomic_write(html, asked.report().encode("utf-8", "replace")))
+        pages.append(atomic_write(html, options.report().encode("utf-8", "replace")))
     if pareto is not None:
-        pages.append(atomic_write(pareto, asked.fronts(pareto.suffix).encode("utf-8", "replace")))
-    mirrored = mlflow is None or log_to_mlflow(asked, mlflow, tracking_uri, pages)
+        pages.append(atomic_write(pareto, options.fronts(pareto.suffix).encode("utf-8", "replace")))
+    mirrored = mlflow is None or log_to_mlflow(options, mlflow, tracking_uri, pages)
     for page in pages:
         print_path(page)
     if not mirrored:
         raise SystemExit(ERROR)
 
 
-def print_front(asked: Asked) -> None:
+def print_front(options: ReportOptions) -> None:
     """Table and picture in characters; with an earlier sweep, what the new one moved."""
     from router_lab.report import candidate_table, format_table, marks_of, moved, pareto_text, pooled
 
-    known = candidate_table(asked.outcomes)
+    known = candidate_table(options.outcomes)
     echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
-    if asked.before is not None:
-        echo("", *moved(candidate_table(asked.before), known))
+    if options.before is not None:
+        echo("", *moved(candidate_table(options.before), known))
 
 
-def log_to_mlflow(asked: Asked, name: str, uri: str | None, pages: list[Path]) -> bool:
+def log_to_mlflow(options: ReportOptions, name: str, uri: str | None, pages: list[Path]) -> bool:
     """Mirror candidates, policy and pages, and say how to look at them; whether that could be
     done."""
     from router_lab.cli.mirror import mirror
     from router_lab.tracking import opening
 
-    directory = None if asked.policy_path is None else policy_folder(asked.policy_path)
-    view = mirror(asked.outcomes, name, uri, pages, asked.policy, directory)
+    directory = None if options.policy_path is None else policy_folder(options.policy_path)
+    view = mirror(options.outcomes, name, uri, pages, options.policy, directory)
     if view is None:
         return False
     page = opening(uri)
@@ -136,8 +137,6 @@ def log_to_mlflow(asked: Asked, name: str, uri: str | None, pages: list[Path]) -
 
 def page_differences(path: Path, text: str) -> list[str]:
     """The first line in which the page at `path` is not `text`."""
-    from router_lab.runtime.reading import read_regular
-
     was, now = read_regular(path), text.encode("utf-8", "replace")
     if was == now:
         return []

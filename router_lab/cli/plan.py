@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import Finite, echo, json_option, print_json
+from router_lab.cli.common import EXISTING_FILE, Finite, echo, json_option, print_json
 
 if TYPE_CHECKING:
     from router_lab.metrics.twophase import Share
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("outcomes", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("outcomes", type=EXISTING_FILE)
 @click.option("--margin", required=True, type=Finite(), help="Quality that may be lost: 0.02 = 2 points.")
 @click.option(
     "--confidence",

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from router_lab.cli.common import Finite, echo, json_option, print_json, print_path
+from router_lab.cli.common import FILE, Finite, echo, json_option, print_json, print_path
 from router_lab.columns import aligned, named
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.kinds import PRICED
 
 DEFAULT_FILE = Path("evals/prices.yaml")
@@ -22,15 +23,12 @@ def prices() -> None:
 
 @prices.command()
 @click.argument("models", nargs=-1)
-@click.option(
-    "--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}."
-)
+@click.option("--prices", "file", type=FILE, help=f"Default: {DEFAULT_FILE}.")
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Prices of that day; default: today.")
 @json_option
 def show(models: tuple[str, ...], file: Path | None, day: dt.datetime | None, as_json: bool) -> None:
     """Print $ per million tokens of MODELS, by default of every model in the prices file."""
     from router_lab.prices import PriceTable, today
-    from router_lab.runtime.errors import InputError
 
     table = PriceTable.load(price_file(file))
     date = day.date() if day else today()
@@ -94,9 +92,7 @@ def _prices_of_kinds(command: Any) -> Any:
 @click.option(
     "--confirmed", is_flag=True, help="What looks like a slip (swapped columns, another unit) is none."
 )
-@click.option(
-    "--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}."
-)
+@click.option("--prices", "file", type=FILE, help=f"Default: {DEFAULT_FILE}.")
 def add(
     model: str, tools: tuple[str, ...], other: tuple[str, ...], over: tuple[str, ...],
     batch: float | None, starts: dt.datetime | None, confirmed: bool, file: Path | None, **same: Any,
@@ -132,9 +128,7 @@ def add(
     "--starts", type=click.DateTime(["%Y-%m-%d"]), help="First day of this price, in UTC; default: today."
 )
 @click.option("--source", required=True, help="URL where the price can be read.")
-@click.option(
-    "--prices", "file", type=click.Path(dir_okay=False, path_type=Path), help=f"Default: {DEFAULT_FILE}."
-)
+@click.option("--prices", "file", type=FILE, help=f"Default: {DEFAULT_FILE}.")
 def tool(name: str, per_1k_calls: float, starts: dt.datetime | None, source: str, file: Path | None) -> None:
     """Add a dated price of a tool of your own, by the NAME under which models call it, and print
     the file.
@@ -161,7 +155,7 @@ def _refuse(text: str, option: str) -> tuple[str, float]:
     raise click.UsageError(f"{option} is {text!r}; it must be NAME=DOLLARS, such as web_search=10")
 
 
-def _over(text: str) -> dict[str, Any]:
+def _over(text: str) -> dict[str, object]:
     start, _, rates = text.partition(":")
     if not start.isdecimal():
         raise click.UsageError(

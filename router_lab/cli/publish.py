@@ -8,21 +8,31 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from router_lab.cli.common import ERROR, FILE, FOLDER, echo, open_policy, print_path, step
-
-if TYPE_CHECKING:
-    from router_lab.publish import Published
+from router_lab import publish as releases
+from router_lab.cli.common import (
+    ERROR,
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    FILE,
+    echo,
+    open_policy,
+    print_path,
+    step,
+)
+from router_lab.runtime import keys
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.files import atomic_write
+from router_lab.runtime.release import Release, moment
 
 key_option = click.option(
-    "--key", type=FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`)."
+    "--key", type=EXISTING_FILE, help="Private Ed25519 key (PEM) to sign the release with (extra `sign`)."
 )
 trusted_option = click.option(
     "--trusted",
-    type=FILE,
+    type=EXISTING_FILE,
     help="Keys that loaders believe, as they read them: refuse what they would refuse.",
 )
 expires_option = click.option(
@@ -46,9 +56,11 @@ Example:
   router-lab publish policies/support/3f2a… --gate gate.json --key release.pem --trusted trusted.keys --expires 30d
 """
 )
-@click.argument("policy", type=FOLDER)
+@click.argument("policy", type=EXISTING_FOLDER)
 @click.option("--alias", default="champion", show_default=True)
-@click.option("--gate", "gate_file", type=FILE, help="What `gate --write-json` wrote for this revision.")
+@click.option(
+    "--gate", "gate_file", type=EXISTING_FILE, help="What `gate --write-json` wrote for this revision."
+)
 @click.option("--force", is_flag=True, help="Publish without a passed gate; RELEASES.jsonl remembers it.")
 @key_option
 @trusted_option
@@ -66,15 +78,13 @@ def publish(
     place all the same.
     """
     from router_lab.config import read_yaml
-    from router_lab.publish import publish as run
-    from router_lab.runtime.errors import InputError
 
     gate = None if gate_file is None else read_yaml(gate_file)  # JSON is YAML, and faults are one line
     if gate is not None and not isinstance(gate, dict):
         raise InputError(f"{gate_file}: is not the JSON that `gate --write-json` writes")
     if registry:
         _refuse_registry(open_policy(policy).spec.name, alias, tracking_uri)
-    done = run(
+    done = releases.publish(
         policy, alias=alias, gate=gate, force=force, private_key=_careful(key), trusted=trusted,
         expires=_until(expires), by=_who(),
     )  # fmt: skip
@@ -101,7 +111,7 @@ Examples:
   router-lab rollback policies/support --to 7
 """
 )
-@click.argument("folder", metavar="NAME", type=FOLDER)
+@click.argument("folder", metavar="NAME", type=EXISTING_FOLDER)
 @click.option(
     "--to", metavar="NUMBER|REVISION", help="The release to put back, instead of the last good one."
 )
@@ -120,9 +130,9 @@ def rollback(
     What was itself rolled back from is passed over, so that a second rollback goes further back.
     --to names a release by its number in RELEASES.jsonl, or by the first digits of its revision.
     """
-    from router_lab.publish import rollback as run
-
-    done = run(folder, to=to, private_key=_careful(key), trusted=trusted, expires=_until(expires), by=_who())
+    done = releases.rollback(
+        folder, to=to, private_key=_careful(key), trusted=trusted, expires=_until(expires), by=_who()
+    )
     release = done.release
     told = not registry or _in_registry(done, lambda: _move_alias(release, tracking_uri), tracking_uri)
     echo(f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}")
@@ -132,9 +142,7 @@ def rollback(
         raise SystemExit(ERROR)
 
 
-def _say_how(done: Published) -> None:
-    from router_lab.runtime.release import moment
-
+def _say_how(done: releases.Published) -> None:
     if done.entry["key"] is not None:
         echo(f"signed by {done.entry['key']}")
     if done.release.expires is not None:
@@ -143,8 +151,6 @@ def _say_how(done: Published) -> None:
 
 def _until(text: str | None) -> dt.datetime | None:
     """What --expires says, as a moment. Raises InputError."""
-    from router_lab.runtime.errors import InputError
-
     if text is None:
         return None
     units = {"h": "hours", "d": "days", "w": "weeks"}
@@ -170,7 +176,7 @@ def _careful(key: Path | None) -> Path | None:
     return key
 
 
-def _register(policy: Path, done: Published, tracking_uri: str | None) -> str:
+def _register(policy: Path, done: releases.Published, tracking_uri: str | None) -> str:
     """Register the files of a release in MLflow; the version's number."""
     from router_lab.tracking import register_version
 
@@ -182,7 +188,7 @@ def _register(policy: Path, done: Published, tracking_uri: str | None) -> str:
     return register_version(policy, release.name, alias=release.alias, tags=tags, uri=tracking_uri).version
 
 
-def _move_alias(release: Any, tracking_uri: str | None) -> str:
+def _move_alias(release: Release, tracking_uri: str | None) -> str:
     from router_lab.tracking import move_alias_to_revision
 
     return move_alias_to_revision(release.name, release.alias, release.revision, tracking_uri)
@@ -196,17 +202,14 @@ def _refuse_registry(name: str, alias: str, tracking_uri: str | None) -> None:
     store_uri(tracking_uri)
 
 
-def _in_registry(done: Published, write: Callable[[], str], tracking_uri: str | None) -> bool:
+def _in_registry(done: releases.Published, write: Callable[[], str], tracking_uri: str | None) -> bool:
     """Mirror a release that is in place already; a registry that cannot be written is a warning,
     and False."""
-    from router_lab.publish import current_release
-    from router_lab.runtime.errors import InputError
-
     release = done.release
     try:
         with step("registering in MLflow"):
             version = write()
-            newest = current_release(done.folder)
+            newest = releases.current_release(done.folder)
             if newest is not None and newest.number > release.number:
                 # Another published meanwhile, and may have told MLflow before us.
                 echo(f"MLflow: release {newest.number} is in place by now, so the alias goes there", err=True)
@@ -223,38 +226,30 @@ def _in_registry(done: Published, write: Callable[[], str], tracking_uri: str | 
 
 
 @click.command(epilog="\b\nExample:\n  router-lab keygen release.pem\n")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 def keygen(file: Path) -> None:
     """Make an Ed25519 key pair: the private key to FILE (mode 600), the public key printed for
     loaders."""
-    from router_lab.runtime.errors import InputError
-    from router_lab.runtime.files import atomic_write
-    from router_lab.runtime.keys import fingerprint
-    from router_lab.runtime.keys import keygen as make
-
-    private, public = make()
+    private, public = keys.keygen()
     try:
         atomic_write(file, private, mode=0o600, new=True)
     except FileExistsError:
         raise InputError(f"{file}: exists; a key is never written over") from None
     except OSError as error:
         raise InputError(f"{file}: cannot be written: {error.strerror}; no key was made") from error
-    echo(f"public key: {public}", f"fingerprint: {fingerprint(public)}")
+    echo(f"public key: {public}", f"fingerprint: {keys.fingerprint(public)}")
     print_path(file)
 
 
 @click.command(epilog="\b\nExample:\n  router-lab sign policies/support --key release.pem\n")
-@click.argument("folder", metavar="NAME", type=FOLDER)
-@click.option("--key", type=FILE, required=True, help="Private Ed25519 key (PEM).")
+@click.argument("folder", metavar="NAME", type=EXISTING_FOLDER)
+@click.option("--key", type=EXISTING_FILE, required=True, help="Private Ed25519 key (PEM).")
 @trusted_option
 def sign(folder: Path, key: Path, trusted: Path | None) -> None:
     """Sign the release that stands in the policy folder NAME, for loaders that require a
     signature."""
-    from router_lab.publish import sign as run
-    from router_lab.runtime.keys import fingerprint, load_private_key
-
-    path = run(folder, _careful(key) or key, trusted=trusted)
-    echo(f"signed by {fingerprint(load_private_key(key).public_key())}")
+    path = releases.sign(folder, _careful(key) or key, trusted=trusted)
+    echo(f"signed by {keys.fingerprint(keys.load_private_key(key).public_key())}")
     print_path(path)
 
 

@@ -6,23 +6,31 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import echo, json_option, open_policy, print_json, step
+from router_lab.cli.common import (
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    echo,
+    json_option,
+    open_policy,
+    print_json,
+    step,
+)
+from router_lab.metrics import too_few, uneven, uneven_told
+from router_lab.runtime.shares import part
 
 
 @click.command()
-@click.argument("policy", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--outcomes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("policy", type=EXISTING_FOLDER)
+@click.option("--outcomes", required=True, type=EXISTING_FILE)
 @click.option("--point", help="An operating point of the policy; by default its own.")
 @json_option
 def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> None:
     """Score POLICY on outcomes: rows that its fit did not use, or all of them, labelled
     in-sample."""
     from router_lab.columns import aligned
-    from router_lab.metrics import too_few, uneven, uneven_told
     from router_lab.outcomes import read_outcomes
     from router_lab.replay import replay as run
     from router_lab.report.format import percent, points
-    from router_lab.runtime.shares import part
 
     loaded, table = open_policy(policy), read_outcomes(outcomes)
     with step(f"replaying {loaded.spec.name} on {len(table)} outcomes"):

@@ -1,4 +1,4 @@
-"""`router-lab report`: the page for somebody who was not there, and the day after."""
+"""`router-lab report`: the page for somebody who was not there, and the check of a decision log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-from router_lab.cli.common import Finite, json_option
+from router_lab.cli.common import EXISTING_FILE, FILE, Finite, json_option
+from router_lab.runtime.decisionfiles import is_log_name
+from router_lab.runtime.errors import InputError
 
 EXAMPLES = """\b
 Examples:
@@ -30,20 +32,20 @@ class Sources:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there.")
+@click.option("--html", type=FILE, help="Write the page there.")
 @click.option(
     "--pareto",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Write the fronts alone there; as FILE.svg, one picture.",
 )
 @click.option(
     "--calls",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="calls.parquet, for the growth of context; default: the one beside the outcomes, if any.",
 )
 @click.option(
     "--before",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Outcomes of an earlier sweep (or, with decisions, an earlier log) to compare with.",
 )
 @click.option(
@@ -62,12 +64,12 @@ class Sources:
 )
 @click.option(
     "--audit",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Audited requests: outcomes of the reference (and labels) by decision id.",
 )
 @click.option(
     "--check",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     help="Recompute the page there instead of writing one; exit status 3 unless every byte is the same.",
 )
 @json_option
@@ -95,24 +97,23 @@ def report(
     """
     found = sort_sources(sources)
     if found.decisions:
-        from router_lab.cli.dayafter import day_after_command
+        from router_lab.cli.production_check import production_check_command
 
-        day_after_command(found.decisions, found.policies, audit, before, html, check, as_json)
+        production_check_command(found.decisions, found.policies, audit, before, html, check, as_json)
         return
-    from router_lab.cli.outcomes_page import Asked, show_outcomes
-    from router_lab.runtime.errors import InputError
+    from router_lab.cli.outcomes_page import ReportOptions, show_outcomes
 
     if len(found.outcomes) != 1 or len(found.policies) > 1:
         raise InputError("report: name one outcomes table, and at most one policy directory")
-    asked = Asked(found.outcomes[0], next(iter(found.policies), None), calls, before, volume, growth)
-    show_outcomes(asked, html, pareto, mlflow, tracking_uri, check, as_json)
+    options = ReportOptions(
+        found.outcomes[0], next(iter(found.policies), None), calls, before, volume, growth
+    )
+    show_outcomes(options, html, pareto, mlflow, tracking_uri, check, as_json)
 
 
 def sort_sources(sources: tuple[Path, ...]) -> Sources:
     """Directories are policies, .jsonl files and rotated parts of them decision logs, all other
     files outcomes."""
-    from router_lab.runtime.decisionfiles import is_log_name
-
     found = Sources()
     for path in sources:
         kind = found.policies if path.is_dir() else found.decisions if is_log_name(path) else found.outcomes

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from router_lab.cli.common import Finite, echo, json_option, open_policy, print_json
-from router_lab.cli.words import escalates, notes, with_escalation
+from router_lab.cli.describe_policy import escalates, notes, with_escalation
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.jsonio import decode
+from router_lab.runtime.model import Candidate
+from router_lab.runtime.reading import open_regular, read_regular
 from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
@@ -76,8 +80,6 @@ def route(
 def read_prompt() -> str:
     """The prompt on standard input; what is no UTF-8 becomes `\\ufffd`. Raises InputError for one
     without an end."""
-    from router_lab.runtime.errors import InputError
-
     data = sys.stdin.buffer.read(LONGEST_PROMPT + 1)
     if len(data) > LONGEST_PROMPT:
         raise InputError(
@@ -92,8 +94,6 @@ def read_vector(given: str, policy: Policy) -> list[float]:
     Raises InputError for what is none of these, another length than the policy's, or a policy that
     takes no vector.
     """
-    from router_lab.runtime.errors import InputError
-
     where, found = _where(given), _numbers(given)
     if policy.vector_length is None:
         raise InputError(f"{where}: policy {policy.spec.name!r} was fitted without vectors; leave it out")
@@ -116,10 +116,6 @@ def _where(given: str) -> str:
 
 def _numbers(given: str) -> list[float]:
     import numpy as np
-
-    from router_lab.runtime.errors import InputError
-    from router_lab.runtime.jsonio import decode
-    from router_lab.runtime.reading import open_regular, read_regular
 
     path, listed, where = Path(given), _is_list(given), _where(given)
     if not listed and not path.exists():
@@ -210,8 +206,6 @@ def _rule(evidence: Mapping[str, Any]) -> str:
 
 def table(rows: Sequence[Mapping[str, Any]], decision: Decision) -> list[str]:
     """`explained`, for a person."""
-    from router_lab.runtime.model import Candidate
-
     known = decision.evidence["tradeoff"] is not None
     lines = [
         _rule(decision.evidence),

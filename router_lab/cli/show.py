@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import FILE, FOLDER, echo, json_option, open_policy, print_json
-from router_lab.cli.words import (
+from router_lab.certificate import Certificate
+from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
+from router_lab.cli.describe_policy import (
     PIECE_WORDS,
     POINT_WORDS,
     coverage,
@@ -21,6 +22,7 @@ from router_lab.cli.words import (
     who_serves,
 )
 from router_lab.columns import aligned, named
+from router_lab.metrics import advice, who_mixes
 from router_lab.runtime.points import FEW, Follow, described, follows, mix_of, pieces_described
 from router_lab.runtime.shares import part
 
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="\b\nExample:\n  router-lab show policies/support --outcomes outcomes.parquet\n")
-@click.argument("policy", type=FOLDER)
-@click.option("--outcomes", type=FILE, help="Also say who gets what on these outcomes, by suite.")
+@click.argument("policy", type=EXISTING_FOLDER)
+@click.option("--outcomes", type=EXISTING_FILE, help="Also say who gets what on these outcomes, by suite.")
 @json_option
 def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
     """Print POLICY for a person: who gets what, why, and how sure that is.
@@ -65,7 +67,7 @@ def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
         echo("", *_served(loaded, read_outcomes(outcomes)))
 
 
-def _as_json(policy: Policy) -> dict[str, Any]:
+def _as_json(policy: Policy) -> dict[str, object]:
     from router_lab.report.policy import pick_rows
 
     spec = policy.spec
@@ -93,7 +95,7 @@ def _as_json(policy: Policy) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _point(policy: Policy, point: Point) -> dict[str, Any]:
+def _point(policy: Policy, point: Point) -> dict[str, object]:
     """A point of one piece that follows predictions is its three numbers, any other its pieces."""
     if len(point) == 1 and isinstance(point[0], Follow):
         return {"tradeoff": point[0].tradeoff, "guard": point[0].guard, "mix": point[0].share}
@@ -107,8 +109,6 @@ def _point(policy: Policy, point: Point) -> dict[str, Any]:
 
 
 def _head(policy: Policy) -> list[str]:
-    from router_lab.certificate import Certificate
-    from router_lab.metrics import advice
     from router_lab.report.policy import (
         certificate_rows,
         least_told,
@@ -149,7 +149,6 @@ def _head(policy: Policy) -> list[str]:
 
 def _mix(shown: Certificate) -> list[tuple[str, str]]:
     """What needs no router, beside the policy; and a warning where it does better."""
-    from router_lab.metrics import who_mixes
     from router_lab.report.policy import ranged_percent
 
     over, mix = shown.over_random_mix, shown.random_mix
@@ -161,7 +160,6 @@ def _mix(shown: Certificate) -> list[tuple[str, str]]:
 
 
 def _candidates(policy: Policy) -> list[str]:
-    from router_lab.certificate import Certificate
     from router_lab.report.format import cut_off
 
     fixed = Certificate.of(policy).always

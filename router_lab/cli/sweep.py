@@ -6,14 +6,17 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.cli.common import Finite, echo, echo_block, json_option, print_json, print_path
+from router_lab.cli.common import FILE, FOLDER, Finite, echo, echo_block, json_option, print_json, print_path
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 
 SIGNALLED = 128
 """Exit status after Ctrl-C or SIGTERM, as shells have it: this and the number of the signal."""
@@ -27,10 +30,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("sweep_file", metavar="SWEEP.yaml", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Default: logs/NAME of the sweep."
-)
+@click.argument("sweep_file", metavar="SWEEP.yaml", type=FILE)
+@click.option("--log-dir", type=FOLDER, help="Default: logs/NAME of the sweep.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many samples per suite, for a pilot.")
 @click.option(
     "--dry-run", is_flag=True, help="Only say what it would cost; needs no keys and names those not set."
@@ -61,18 +62,9 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def sweep(
-    sweep_file: Path,
-    log_dir: Path | None,
-    limit: int | None,
-    dry_run: bool,
-    pilot: int | None,
-    history: Path | None,
-    budget_usd: float | None,
-    race: bool,
-    batch: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+    sweep_file: Path, log_dir: Path | None, limit: int | None, dry_run: bool, pilot: int | None,
+    history: Path | None, budget_usd: float | None, race: bool, batch: bool, quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Run suites across candidates, and print the log directory.
 
     Run it again after any interruption: finished samples are kept, and only what is missing or
@@ -88,48 +80,75 @@ def sweep(
     folder = log_dir or Path("logs") / load(Sweep, sweep_file).name
     if pilot and not dry_run:
         raise click.UsageError("--pilot goes with --dry-run; to run a few samples use --limit")
-    options = _race_options(sweep_file) if race else None
+    racing = _race_options(sweep_file) if race else None
+    options = SweepOptions(sweep_file, folder, limit, budget_usd, racing, batch)
     if dry_run and not pilot:
-        _estimate(sweep_file, folder, limit, budget_usd, history, as_json, options, batch)
+        _estimate(options, history, as_json)
         return
-    from router_lab.sweep import run_sweep
-
     _warn_of_double_logging()
     if pilot:
-        few = min(pilot, limit or pilot)
-        with _ended_by_signals(folder):
-            tried = run_sweep(sweep_file, folder, limit=few, budget_usd=budget_usd, batch=batch, quiet=quiet)
-        _estimate(sweep_file, folder, limit, budget_usd, history, as_json, options, batch)
+        tried = replace(options, limit=min(pilot, limit or pilot), race=None).run(quiet)
+        _estimate(options, history, as_json)
         _end_if_stopped(tried)
         return
-    with _ended_by_signals(folder):
-        result = run_sweep(
-            sweep_file, folder, limit=limit, budget_usd=budget_usd, race=options, batch=batch, quiet=quiet
-        )
-    _tell(result, prepared=lambda: _prepared(sweep_file, limit, budget_usd, batch), race=race)
+    result = options.run(quiet)
+    _tell(result, options)
     if as_json:
-        numbers = (
-            "needed", "reused", "generated", "answered", "failed", "not_begun", "spent_usd", "reserved_usd", "unrun",
-            "spared",
-        )  # fmt: skip
-        extra = {"race": list(result.verdicts)} if race else {}
-        extra |= {"stopped": [_as_dict(*one) for one in result.stopped]} if result.stopped else {}
-        print_json({"log_dir": str(folder), **{name: getattr(result, name) for name in numbers}, **extra})
+        print_json(_as_json(result, folder, race=race))
     else:
         print_path(folder)
     _end_if_stopped(result)
     _end_if_none_answered(result)
 
 
-def _as_dict(where: tuple[str, str, str | None], reason: str) -> dict[str, str | None]:
-    return {"suite": where[0], "model": where[1], "effort": where[2], "reason": reason}
+@dataclass(frozen=True)
+class SweepOptions:
+    """What the command line asks to be run."""
+
+    sweep_file: Path
+    folder: Path
+    limit: int | None
+    budget_usd: float | None
+    race: RaceOptions | None
+    batch: bool
+
+    def run(self, quiet: bool) -> SweepResult:
+        """Run what is missing of it."""
+        from router_lab.sweep import run_sweep
+
+        with _ended_by_signals(self.folder):
+            return run_sweep(
+                self.sweep_file, self.folder, limit=self.limit, budget_usd=self.budget_usd, race=self.race,
+                batch=self.batch, quiet=quiet,
+            )  # fmt: skip
+
+    def prepared(self) -> Plan:
+        """The sweep as it would run, without keys."""
+        from router_lab.sweep import prepare
+
+        return prepare(
+            self.sweep_file, limit=self.limit, budget_usd=self.budget_usd, batch=self.batch, spending=False
+        )
+
+
+def _as_json(result: SweepResult, folder: Path, *, race: bool) -> dict[str, object]:
+    numbers = (
+        "needed", "reused", "generated", "answered", "failed", "not_begun", "spent_usd", "reserved_usd", "unrun", "spared",
+    )  # fmt: skip
+    found: dict[str, object] = {"log_dir": str(folder), **{name: getattr(result, name) for name in numbers}}
+    if race:
+        found["race"] = list(result.verdicts)
+    if result.stopped:
+        found["stopped"] = [
+            {"suite": suite, "model": model, "effort": effort, "reason": reason}
+            for (suite, model, effort), reason in result.stopped
+        ]
+    return found
 
 
 def _end_if_stopped(result: SweepResult) -> None:
     """Exit status 1, with the servers' reasons, where a candidate was stopped: the others have
     run."""
-    from router_lab.runtime.model import Candidate
-
     reasons: dict[tuple[str, str], list[str]] = {}
     for (suite, model, effort), reason in result.stopped:
         reasons.setdefault((str(Candidate(model, effort)), reason), []).append(suite)
@@ -199,7 +218,7 @@ def _terminated_as_interrupted() -> Iterator[list[int]]:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> None:
+def _tell(result: SweepResult, options: SweepOptions) -> None:
     """Say what was run, what was not and why, and how a race ended."""
     counted = (
         f"{result.needed} samples: {result.reused} kept, {result.answered} answered, {result.failed} failed"
@@ -219,13 +238,12 @@ def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> N
         from router_lab.sweep.shortfall import lacking, shortfall
 
         if result.generated:
-            told = lacking(prepared(), result)
+            told = lacking(options.prepared(), result)
         else:
-            told = (
-                f"{shortfall(prepared(), result, race=race)}; {result.unrun} samples wait for a larger budget"
-            )
+            why = shortfall(options.prepared(), result, race=options.race is not None)
+            told = f"{why}; {result.unrun} samples wait for a larger budget"
         echo(told, err=True)
-    if race:
+    if options.race is not None:
         for line in result.raced:
             echo_block(line, err=True)
         echo(
@@ -233,13 +251,6 @@ def _tell(result: SweepResult, *, prepared: Callable[[], Plan], race: bool) -> N
             f"and why is in {result.log_dir / 'sweep.json'}",
             err=True,
         )
-
-
-def _prepared(sweep_file: Path, limit: int | None, budget_usd: float | None, batch: bool) -> Plan:
-    """The sweep as it would run, without keys."""
-    from router_lab.sweep import prepare
-
-    return prepare(sweep_file, limit=limit, budget_usd=budget_usd, batch=batch, spending=False)
 
 
 def _race_options(sweep_file: Path) -> RaceOptions:
@@ -258,13 +269,8 @@ def _race_options(sweep_file: Path) -> RaceOptions:
     )
 
 
-def _estimate(
-    sweep_file: Path, folder: Path, limit: int | None, budget_usd: float | None, history: Path | None, as_json: bool,
-    race: RaceOptions | None, batch: bool,
-) -> None:  # fmt: skip
+def _estimate(options: SweepOptions, history: Path | None, as_json: bool) -> None:
     """Print dollars per candidate and suite, for what the log directory does not hold yet."""
-    from dataclasses import asdict
-
     from router_lab.racing.outlook import render_race
     from router_lab.sweep import estimate
     from router_lab.sweep.buffer import disown_buffers
@@ -274,7 +280,7 @@ def _estimate(
     from router_lab.sweep.ledger import budget_left
     from router_lab.sweep.race import outlook_of
 
-    plan = _prepared(sweep_file, limit, budget_usd, batch)
+    plan, folder, race = options.prepared(), options.folder, options.race
     disown_buffers(folder)  # as the sweep will, which then finds what is in them
     rows, causes = _history(plan, folder, history)
     estimates = estimate(plan, rows, missing_samples(plan, folder), causes)
@@ -323,7 +329,6 @@ def _history(
 
     from router_lab.collect import collect
     from router_lab.providers.evallog import all_logs, log_cell
-    from router_lab.runtime.errors import InputError
 
     if given is None and not (folder.is_dir() and any(folder.rglob("*.eval"))):
         return None, {}

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from router_lab.cli.common import GATE_FAILED, echo, json_option, print_json, step
+from router_lab.certificate import Certificate
+from router_lab.cli.common import (
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    GATE_FAILED,
+    echo,
+    json_option,
+    print_json,
+    step,
+)
+from router_lab.runtime.artifact import open_artifact, revision_in
 
 
 @click.command()
-@click.argument("policy", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--outcomes", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What it was fitted on."
-)
+@click.argument("policy", type=EXISTING_FOLDER)
+@click.option("--outcomes", type=EXISTING_FILE, help="What it was fitted on.")
 @click.option(
     "--public-key",
     "keys",
@@ -34,9 +43,6 @@ def verify(
     With --public-key, --name or --alias, check its release as a loader does that was given these.
     Exit status 3 when the certificate cannot be reproduced.
     """
-    from router_lab.certificate import Certificate
-    from router_lab.runtime.artifact import open_artifact, revision_in
-
     opened = open_artifact(revision_in(policy), public_key=keys or None, name=name, alias=alias)
     loaded, release = opened.policy, opened.release
     Certificate.of(loaded)  # raises where it cannot be read
@@ -66,7 +72,7 @@ def verify(
         raise SystemExit(GATE_FAILED)
 
 
-def _release(row: dict[str, Any], signer: str | None) -> str:
+def _release(row: Mapping[str, object], signer: str | None) -> str:
     by = "" if signer is None else f", signed by {signer}"
     until = f", expires {row['expires']}" if "expires" in row else ""
     return f"release {row['number']} of {row['name']} as {row['alias']}{by}{until}"

@@ -34,7 +34,7 @@ LONGEST_SHOWN = 80
 something else."""
 
 
-def _as_json(value: dict[str, Any]) -> dict[str, Any]:
+def _as_json(value: dict[str, Any]) -> dict[str, object]:
     try:
         json.dumps(value, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError, RecursionError) as error:  # a date, a set, bytes; keys of two sorts; NaN
@@ -54,7 +54,7 @@ class Strict(BaseModel):
     """The page of the documentation that lists the keys, for errors."""
 
 
-class Said(Strict):
+class ForwardCompatible(Strict):
     """What a program of ours wrote: a later version may say more, which is left alone."""
 
     model_config = ConfigDict(extra="ignore")
@@ -64,7 +64,7 @@ class _Careful(yaml.SafeLoader):
     """SafeLoader that refuses a key written twice, which plain YAML silently resolves to the last,
     aliases that stand for more than anybody could have meant, and numbers that are none."""
 
-    def fetch_flow_collection_start(self, token: Any) -> None:
+    def fetch_flow_collection_start(self, token: object) -> None:
         if self.flow_level >= MOST_DEEP:
             raise RecursionError
         super().fetch_flow_collection_start(token)
@@ -75,7 +75,7 @@ class _Careful(yaml.SafeLoader):
             _refuse_bomb(node)
         return node
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
         if node.tag.endswith(":int") and len(str(node.value)) > 2 * MOST_DIGITS:  # before it takes seconds
             raise _fault_at(node, f"an integer of more than {MOST_DIGITS} digits")
         try:
@@ -137,7 +137,7 @@ def _refuse_bomb(root: yaml.Node) -> None:
     size(root)
 
 
-def read_yaml(path: str | Path) -> Any:
+def read_yaml(path: str | Path) -> object:
     """The YAML document in `path`. Raises InputError with file and line."""
     data = read_regular(path, LARGEST_YAML)
     try:
@@ -153,7 +153,7 @@ def read_yaml(path: str | Path) -> Any:
     return parse_yaml(text, path)
 
 
-def parse_yaml(text: str, path: str | Path) -> Any:
+def parse_yaml(text: str, path: str | Path) -> object:
     """The YAML document `text`, which is of `path`. Raises InputError with file and line."""
     try:
         return yaml.load(text, Loader=_Careful)  # noqa: S506  # a SafeLoader subclass
@@ -170,7 +170,7 @@ def parse_yaml(text: str, path: str | Path) -> Any:
         raise InputError(f"{path}: is nested too deeply") from None
 
 
-def parse(model: type[M], data: Any, *, where: str | Path) -> M:
+def parse(model: type[M], data: object, *, where: str | Path) -> M:
     """`data` as `model`. Raises InputError: one line with `where`, the key, the value and the rule
     of each fault."""
     if data is None:
@@ -246,7 +246,7 @@ def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     return list(getattr(current, "model_fields", {}))
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def _models_in(annotation: object) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [m for part in getattr(annotation, "__args__", ()) for m in _models_in(part)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -33,7 +33,7 @@ class Rule(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_margin(cls, data: Any) -> Any:
+    def _default_margin(cls, data: object) -> object:
         kinds = {"margin", "budget_usd_per_1k", "min_quality"}
         if isinstance(data, dict) and not kinds & data.keys():
             return {"margin": 0.03, **data}
@@ -109,7 +109,7 @@ class Recipe(Strict):
 
     @field_validator("reference", mode="before")
     @classmethod
-    def _explain_reference(cls, value: Any) -> Any:
+    def _explain_reference(cls, value: object) -> object:
         if isinstance(value, str) and value != "best":
             raise ValueError("write `best`, or a mapping with model and effort (ids are never split)")
         return value

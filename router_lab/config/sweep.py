@@ -111,11 +111,11 @@ class SuiteUse(Strict):
     epochs: Annotated[int, Field(ge=1)] = 1
 
 
-def _as_model(value: Any) -> Any:
+def _as_model(value: object) -> object:
     return {"model": value} if isinstance(value, str) else value
 
 
-def _as_suite(value: Any) -> Any:
+def _as_suite(value: object) -> object:
     return {"suite": value} if isinstance(value, str) else value
 
 
@@ -142,7 +142,7 @@ class RaceSpec(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _old_name(cls, value: Any) -> Any:
+    def _old_name(cls, value: object) -> object:
         if not isinstance(value, dict) or "floor" not in value:
             return value
         if "control_share" in value:
@@ -153,7 +153,7 @@ class RaceSpec(Strict):
 
     @field_validator("reference", mode="before")
     @classmethod
-    def _explain_reference(cls, value: Any) -> Any:
+    def _explain_reference(cls, value: object) -> object:
         if isinstance(value, str) and value != "best":
             raise ValueError("write `best`, or a mapping with model and effort (ids are never split)")
         return "best" if value is None else value

@@ -161,21 +161,10 @@ def learn(problem: Problem, deal: int) -> Fitted:
     unknown_suites = check_unknown_suites(problem, task, fitter, choices["default"], main, coverage, deal)
     evidence = choices["default"].evidence
     return Fitted(
-        problem,
-        task,
-        fitter,
-        evidence,
-        goals,
-        choices,
-        mix,
-        cells,
-        linear,
-        rates,
-        coverage,
-        unknown_suites,
-        predicted,
-        closed,
-    )
+        problem=problem, task=task, fitter=fitter, evidence=evidence, goals=goals, choices=choices,
+        random_mix=mix, cells=cells, linear=linear, rates=rates, coverage=coverage,
+        unknown_suites=unknown_suites, predicted=predicted, closed=closed,
+    )  # fmt: skip
 
 
 def _closing(

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from router_lab.fit.evidence import Evidence
+from router_lab.fit.task import LINK
 from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.metrics.twophase import best_regression, features, paired_spread, run_throughout, suites_of
 from router_lab.runtime.model import cost_to_link
-
-LINK = "log2ish"
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import numpy as np
 
 from router_lab.metrics.paired import Ints
 from router_lab.outcomes import OutcomeMatrix
-
-FOLDS = 5
+from router_lab.outcomes.matrix import FOLDS
 
 
 def deal_of(data: OutcomeMatrix) -> int:

@@ -15,7 +15,7 @@ from router_lab.runtime.model import Candidate, Limits
 
 SLACK = 2.0
 """Limits stop runaways, not work: twice the 99th percentile of what was recorded."""
-LEAST = 20
+LEAST_RUNS = 20
 """With fewer rows a percentile says nothing about the tail: the limit of all suites together is
 used."""
 
@@ -58,7 +58,7 @@ def _bounds(
     result[0, column] = tail
     result[1:] = result[0]
     known, tail, count = _tails(values, cell)
-    result.ravel()[known[count >= LEAST]] = tail[count >= LEAST]
+    result.ravel()[known[count >= LEAST_RUNS]] = tail[count >= LEAST_RUNS]
     return result * SLACK
 
 

@@ -96,7 +96,10 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     if copied > NEAR * held.sum():
         warnings.warn(RouterLabWarning(_told_copies(copied, int(held.sum()))), stacklevel=3)
     _warn_of_near_copies(whole)
-    return Problem(recipe, frame, develop, test_rows, reference, eligible, infra, compared, ~held, copied)
+    return Problem(
+        recipe=recipe, frame=frame, develop=develop, held=test_rows, reference=reference,
+        eligible=eligible, infra=infra, compared=compared, kept=~held, copied=copied,
+    )  # fmt: skip
 
 
 def _told_copies(copied: int, held: int) -> str:

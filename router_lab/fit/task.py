@@ -57,8 +57,9 @@ class Task:
         bounds = np.vstack([least, most])
         suite = data.suite + 1
         return cls(
-            design, np.nan_to_num(values), weights, suite, data.group, len(data.suites), bounds, texts, cost
-        )
+            design=design, targets=np.nan_to_num(values), weights=weights, suite=suite, group=data.group,
+            suites=len(data.suites), bounds=bounds, texts=texts, cost_usd=cost,
+        )  # fmt: skip
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """What a fitter works out of this task for all of its settings, under a name of its

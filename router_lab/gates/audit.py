@@ -18,10 +18,9 @@ import pandas as pd
 from router_lab.gates.arms import Arm
 from router_lab.metrics import Estimate, clustered_mean
 from router_lab.metrics.paired import Mask
+from router_lab.outcomes.columns import REQUIRED
 from router_lab.outcomes.tablefile import read_labels
 from router_lab.runtime.errors import InputError
-
-REQUIRED = ("suite", "sample_id", "model", "quality")
 
 
 def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:

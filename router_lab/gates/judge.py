@@ -113,17 +113,10 @@ def _told(
     margin = certifiable_margin(gain, confidence)
     moved = case.challenger.rows.moved.any()
     return GateReport(
-        policy.spec.name,
-        policy.revision,
-        against,
-        results,
-        gain.n,
-        margin if math.isfinite(margin) and moved else None,
-        case.today.isoformat(),
-        case.shown,
-        gain.clusters,
-        advice(case.shown).text,
-    )
+        policy=policy.spec.name, revision=policy.revision, champion=against, results=results, n=gain.n,
+        smallest_margin=margin if math.isfinite(margin) and moved else None, date=case.today.isoformat(),
+        certificate=case.shown, clusters=gain.clusters, deploy=advice(case.shown).text,
+    )  # fmt: skip
 
 
 def carried_prices(outcomes: pd.DataFrame) -> dict[tuple[str, str | None], Prices]:
@@ -201,8 +194,10 @@ def _judge(gate: Gate, case: Case, suite: str | None, bound: float, sign: int, s
         word, reason, spoken = "pass", _certified_reason(gate, case, judged), "certificate"
     settled = word != "inconclusive"
     return Result(
-        name, suite, word, found.shown, bound, judged.low, judged.high, gate.confidence, judged.n, judged.clusters,
-        reason, None if settled else judged.samples_needed, None if settled else judged.dollars_needed, spoken,
+        name=name, suite=suite, verdict=word, value=found.shown, bound=bound, low=judged.low,
+        high=judged.high, confidence=gate.confidence, n=judged.n, clusters=judged.clusters, reason=reason,
+        samples_needed=None if settled else judged.samples_needed,
+        dollars_needed=None if settled else judged.dollars_needed, rows=spoken,
     )  # fmt: skip
 
 
@@ -283,12 +278,18 @@ def _judge_fact(gate: Gate, case: Case, name: str, bound: float, sign: int) -> R
         return _unknown(name, None, gate, bound, "no price of these candidates is known now; give --prices")
     word = "pass" if sign * value >= sign * bound else "fail"
     spoken = "certificate" if gate.metric == "certificate" else None
-    return Result(name, None, word, value, bound, value, value, gate.confidence, 0, 0, text, rows=spoken)
+    return Result(
+        name=name, suite=None, verdict=word, value=value, bound=bound, low=value, high=value,
+        confidence=gate.confidence, n=0, clusters=0, reason=text, rows=spoken,
+    )  # fmt: skip
 
 
 def _unknown(name: str, suite: str | None, gate: Gate, bound: float, reason: str) -> Result:
     nan = math.nan
-    return Result(name, suite, "inconclusive", nan, bound, nan, nan, gate.confidence, 0, 0, reason)
+    return Result(
+        name=name, suite=suite, verdict="inconclusive", value=nan, bound=bound, low=nan, high=nan,
+        confidence=gate.confidence, n=0, clusters=0, reason=reason,
+    )  # fmt: skip
 
 
 def _reason(judged: Verdict, found: Reading, sign: int) -> str:

@@ -171,7 +171,7 @@ class GateReport:
         return lines
 
 
-def _for_machines(shown: Certificate) -> dict[str, Any]:
+def _for_machines(shown: Certificate) -> dict[str, object]:
     """What a machine may hold a gate's verdict beside."""
     return {
         "rows": "certificate", "verdict": shown.verdict, "n": shown.n, "margin": shown.margin,

@@ -6,10 +6,11 @@ summed residuals of cluster g (the linearised ratio estimator, Cochran, Sampling
 ed., section 6.3) and G Kish's number of clusters, n^2 / sum m^2 of their sizes m. How far bounds
 lie from it: `metrics.bound`.
 
-Rows that were run at a known probability only (a race's floor) count with a weight of one over it
-(Hajek 1971), and clusters of unequal weight as the number that the heaviest of them would make up,
-sum w / max w: what a few heavy rows did not show may well be there. With Kish's larger number
-certificates after a race broke more often than they may (tests/bench/race_certificates.py).
+Rows that were run at a known probability only (a race's control share) count with a weight of one
+over it (Hajek 1971), and clusters of unequal weight as the number that the heaviest of them would
+make up, sum w / max w: what a few heavy rows did not show may well be there. With Kish's
+larger number certificates after a race broke more often than they may
+(tests/bench/race_certificates.py).
 """
 
 from collections.abc import Sequence

@@ -76,8 +76,8 @@ class Paired(ByRow):
     """What one way to serve n rows gives, chance in expectation, beside the reference; arrays [n],
     NaN = not known.
 
-    What only one of the two knows is left out: both qualities are known on the same rows
-    (`scored`), both costs on some of these. moved: the share of a row's requests that may leave
+    Where they were made by `both_known`, both qualities are known on the same rows (`scored`), both
+    costs on some of these. moved: the share of a row's requests that may leave
     the reference. weight: one over the known probability with which all outcomes that a row needs
     were observed, None = 1. drawn: the rows of which no reference is predicted
     (`metrics.twophase`), None = all.
@@ -91,12 +91,17 @@ class Paired(ByRow):
     weight: Floats | None = None
     drawn: Mask | None = None
 
-    def __post_init__(self) -> None:
+    def both_known(self) -> Self:
+        """The same, of which what only one of the two knows is left out."""
         scored = ~np.isnan(self.quality + self.reference_quality)
         priced = scored & ~np.isnan(self.cost_usd + self.reference_cost_usd)
-        for name, known in (("quality", scored), ("cost_usd", priced)):
-            for side in (name, f"reference_{name}"):
-                object.__setattr__(self, side, np.where(known, getattr(self, side), np.nan))
+        return replace(
+            self,
+            quality=np.where(scored, self.quality, np.nan),
+            reference_quality=np.where(scored, self.reference_quality, np.nan),
+            cost_usd=np.where(priced, self.cost_usd, np.nan),
+            reference_cost_usd=np.where(priced, self.reference_cost_usd, np.nan),
+        )
 
     @property
     def scored(self) -> Mask:
@@ -133,13 +138,14 @@ class Paired(ByRow):
         return Paired(
             self.quality, self.cost_usd, other.quality, other.cost_usd, moved, weight, drawn=self.drawn,
             group=self.group, suite=self.suite,
-        )  # fmt: skip
+        ).both_known()  # fmt: skip
 
     def within(self, other: Paired) -> Paired:
         """The same where `other` is known too."""
         quality = np.where(other.scored, self.quality, np.nan)
         cost = np.where(np.isnan(other.cost_usd), np.nan, self.cost_usd)
-        return replace(self, quality=quality, cost_usd=cost, weight=heaviest(self.weight, other.weight))
+        weight = heaviest(self.weight, other.weight)
+        return replace(self, quality=quality, cost_usd=cost, weight=weight).both_known()
 
 
 @dataclass(frozen=True)
@@ -251,7 +257,7 @@ class Recorded(ByRow):
         return Paired(
             quality, cost, base, dollars, moved, weight, self.drawn,
             group=self.group, suite=self.suite, figures=figures,
-        )  # fmt: skip
+        ).both_known()  # fmt: skip
 
     def _of(self, values: Floats, action: Columns) -> Floats:
         return np.take_along_axis(values, _wide(action).astype(np.int64), axis=1).reshape(action.shape)

@@ -101,18 +101,10 @@ def verdict(
         further = max(least, further or 0)
     dollars = None if further is None or dollars_per_sample is None else further * dollars_per_sample
     return Verdict(
-        word,
-        estimate.value,
-        floor,
-        low,
-        high,
-        confidence,
-        estimate.n,
-        estimate.clusters,
-        further,
-        dollars,
-        reason,
-    )
+        verdict=word, value=estimate.value, floor=floor, low=low, high=high, confidence=confidence,
+        n=estimate.n, clusters=estimate.clusters, samples_needed=further, dollars_needed=dollars,
+        reason=reason,
+    )  # fmt: skip
 
 
 def _word(

@@ -57,7 +57,7 @@ def written(text: str) -> float:
     return made
 
 
-def text_of(value: Any) -> str | None:
+def text_of(value: object) -> str | None:
     """One cell as text; None = missing. Raises ValueError with the rule that it breaks.
 
     Texts are kept; integers keep every digit; a float that is a whole number loses its `.0`,
@@ -89,7 +89,7 @@ def text_of(value: Any) -> str | None:
     raise ValueError(f"it must be a text, and it is a {type(value).__name__}")
 
 
-def json_of(value: Any) -> str:
+def json_of(value: object) -> str:
     """Lists, arrays and mappings as compact JSON; what JSON does not know as its text."""
     return json.dumps(
         value, ensure_ascii=False, default=lambda v: v.tolist() if hasattr(v, "tolist") else str(v)
@@ -167,7 +167,7 @@ def number_column(
     return pd.Series(numbers, index=values.index)
 
 
-def _plain_number(value: Any) -> Any:
+def _plain_number(value: Any) -> object:
     if isinstance(value, str):
         return storable(value).strip()
     if isinstance(value, bytes):
@@ -195,7 +195,7 @@ def missing_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
     return absent | np.array(words, bool)
 
 
-def _hint(value: Any) -> str:
+def _hint(value: object) -> str:
     """How to write what is probably meant by a cell that is no number."""
     text = str(value)
     return next((f": {rule}" for signs, rule in _RULES if re.search(signs, text)), "")
@@ -227,7 +227,7 @@ def place(values: pd.Series[Any] | pd.DataFrame, at: int) -> str:
     return ", ".join(reversed(named))
 
 
-def refuse_doubled(columns: Iterable[Any], where: str) -> None:
+def refuse_doubled(columns: Iterable[object], where: str) -> None:
     """Raises InputError for a column name that stands there twice, with the places."""
     names = list(map(str, columns))
     for name in names:
@@ -238,6 +238,6 @@ def refuse_doubled(columns: Iterable[Any], where: str) -> None:
             )
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from router_lab.outcomes.schema import SCORED
 from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.files import append_line, read_records
+from router_lab.runtime.model import VERDICTS
 
 LOOKS = ".router-lab-looks.jsonl"
 """One file for a folder, not for a file: a table saved again in another format holds the same
@@ -35,7 +36,6 @@ SKETCH = 64
 ALIKE = 0.75
 """Share of samples from which on two tables are the same rows: a sample more or less makes no new
 evidence."""
-VERDICTS = ("pass", "fail", "inconclusive")
 WAIT_S = 10.0
 """How long another process may hold the file; one that was stopped holds it until it goes on."""
 
@@ -150,7 +150,7 @@ def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
     return Looks(len(different), min(1.0, round(math.fsum(deltas), 12)), deltas, exact, when, path)
 
 
-def _line(look: Look) -> dict[str, Any]:
+def _line(look: Look) -> dict[str, object]:
     return {
         "time": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "command": look.command,
@@ -213,7 +213,7 @@ def _is_look(row: Mapping[str, Any]) -> bool:
     return numbers and isinstance(sketch, list) and all(isinstance(part, str) for part in sketch)
 
 
-def _sha(value: Any) -> str:
+def _sha(value: object) -> str:
     return hashlib.sha256(
         json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
     ).hexdigest()

@@ -21,6 +21,12 @@ Ints = npt.NDArray[np.int64]
 DRAWN_ERRORS = 4.0
 """Standard errors by which the rows that a draw left may be fewer than their probabilities say."""
 
+FOLDS = 5
+"""Parts into which groups are dealt, each predicted by what was fitted on the others."""
+SEEN_ENOUGH = 0.95
+"""Share of the samples on which a candidate must have been seen for its means to be compared with
+others'."""
+
 
 def split_of(suite: str, group: str, test_share: float = 0.2) -> str:
     """`develop` or `test`, from a hash of (suite, group): adding samples moves none, and a larger

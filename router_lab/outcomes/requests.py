@@ -50,7 +50,7 @@ def take_requests(out: pd.DataFrame, where: str) -> dict[Any, Any]:
     return {**out.attrs, "candidates": list(known.values())} if said else dict(out.attrs)
 
 
-def one_request(by_suite: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def one_request(by_suite: Mapping[str, dict[str, Any]]) -> dict[str, object]:
     """One request of a candidate from those of its suites; requests that differ between them stand
     under `suites`."""
     requests = list(by_suite.values())
@@ -90,7 +90,7 @@ def merged(frames: Sequence[pd.DataFrame]) -> dict[tuple[str, str | None], dict[
     }
 
 
-def joined(requests: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def joined(requests: Sequence[dict[str, Any]]) -> dict[str, object]:
     """One request from those of several sources of one candidate and suite."""
     first = requests[0]
     if all(request == first for request in requests):

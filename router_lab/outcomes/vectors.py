@@ -11,12 +11,11 @@ import pandas as pd
 
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
+from router_lab.runtime.validate import GREATEST  # no number of a policy may be greater
 from router_lab.runtime.vectors import MAX_LENGTH
 
 Floats = npt.NDArray[np.float64]
 COLUMN = "vector"
-GREATEST = 1e9
-"""No number of a vector is greater, since no number of a policy may be."""
 
 
 def settle_vectors(out: pd.DataFrame, where: str) -> list[Floats]:

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from router_lab.certificate import Certificate
-from router_lab.publish.history import HISTORY, Line, history, way_back
-from router_lab.publish.standing import Standing, current_release, read_standing
+from router_lab.publish.history import HISTORY, ReleaseRecord, history, rollback_targets
+from router_lab.publish.release_state import ReleaseState, current_release, read_release_state
 from router_lab.runtime import jsonio
 from router_lab.runtime.artifact import MANIFEST, load_policy, revisions_in
 from router_lab.runtime.errors import InputError, PolicyError, RouterLabWarning
 from router_lab.runtime.files import append_line, atomic_write, remove_leftovers
 from router_lab.runtime.keys import fingerprint, load_private_key
-from router_lab.runtime.locks import FolderLock
+from router_lab.runtime.locks import WAIT_S, FolderLock
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.release import (
     RELEASE,
@@ -52,8 +52,6 @@ __all__ = [
     "sign",
 ]
 
-WAIT_S = 30.0
-"""Seconds that a publisher waits for another one in the same folder."""
 _OLD_S = 3600.0
 
 
@@ -83,10 +81,10 @@ def publish(
     revision: Path,
     *,
     alias: str = "champion",
-    gate: Mapping[str, Any] | None = None,
+    gate: Mapping[str, object] | None = None,
     force: bool = False,
     private_key: bytes | Path | None = None,
-    trusted: Any = None,
+    trusted: object = None,
     expires: dt.datetime | None = None,
     by: str | None = None,
     now: dt.datetime | None = None,
@@ -109,19 +107,19 @@ def publish(
     _refuse_alias(alias)
     folder = _folder(revision)
     with FolderLock(folder, "publishing", wait_s=WAIT_S):
-        standing = _begin(folder, how)
-        current = standing.current
+        release_state = _begin(folder, how)
+        current = release_state.current
         if current is not None and (current.name, current.alias) != (policy.spec.name, alias):
             raise InputError(
                 f"{folder / RELEASE}: serves {current.name!r} as {current.alias!r}; a folder has one policy and one "
                 f"alias, so publish {policy.spec.name!r} as {alias!r} from another"
             )
         release = Release(
-            policy.spec.name, alias, standing.number + 1, str(policy.revision),
+            policy.spec.name, alias, release_state.number + 1, str(policy.revision),
             None if current is None else current.revision, word, how.expires,
         )  # fmt: skip
         details = {"action": "publish", "forced": force and word != "pass", "gate_sha256": gate_digest}
-        return _put(standing, release, details, how)
+        return _put(release_state, release, details, how)
 
 
 def rollback(
@@ -129,7 +127,7 @@ def rollback(
     *,
     to: str | int | None = None,
     private_key: bytes | Path | None = None,
-    trusted: Any = None,
+    trusted: object = None,
     expires: dt.datetime | None = None,
     by: str | None = None,
     now: dt.datetime | None = None,
@@ -146,12 +144,12 @@ def rollback(
         raise InputError(f"{folder}: nothing is published there")
     how = _how(private_key, trusted, by, now, expires)
     with FolderLock(folder, "rolling back", wait_s=WAIT_S):
-        standing = _begin(folder, how)
-        current = standing.current
+        release_state = _begin(folder, how)
+        current = release_state.current
         if current is None:
             raise InputError(f"{folder}: nothing is published there")
-        back = way_back(standing.lines, current.number)
-        line = _next_back(standing, back) if to is None else _named(standing, str(to))
+        back = rollback_targets(release_state.lines, current.number)
+        line = _next_back(release_state, back) if to is None else _named(release_state, str(to))
         others = f"; what else can be gone back to: {_listed(back, line)}"
         try:
             name = load_policy(find_revision(folder, line.revision), name=current.name).spec.name
@@ -160,16 +158,16 @@ def rollback(
         release = Release(
             name,
             current.alias,
-            standing.number + 1,
+            release_state.number + 1,
             line.revision,
             current.revision,
             line.verdict,
             how.expires,
         )
-        return _put(standing, release, {"action": "rollback", "forced": False}, how)
+        return _put(release_state, release, {"action": "rollback", "forced": False}, how)
 
 
-def sign(folder: Path, private_key: bytes | Path, *, trusted: Any = None) -> Path:
+def sign(folder: Path, private_key: bytes | Path, *, trusted: object = None) -> Path:
     """Sign the release that stands in `folder` (anew), under the folder's lock; the path of its
     RELEASE.json."""
     if not os.path.lexists(folder / RELEASE):
@@ -186,7 +184,7 @@ def certificate_digest(policy: Policy) -> str:
     return _digest(policy.spec.certificate, "certificate")
 
 
-def _digest(value: Mapping[str, Any], what: str) -> str:
+def _digest(value: Mapping[str, object], what: str) -> str:
     try:
         data = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=dict)
     except (TypeError, ValueError, RecursionError) as error:  # also a whole number of thousands of digits
@@ -196,7 +194,7 @@ def _digest(value: Mapping[str, Any], what: str) -> str:
 
 def _how(
     private_key: bytes | Path | None,
-    trusted: Any,
+    trusted: object,
     by: str | None,
     now: dt.datetime | None,
     expires: dt.datetime | None,
@@ -235,7 +233,7 @@ def _folder(revision: Path) -> Path:
     return place.parent
 
 
-def _gated(policy: Policy, gate: Mapping[str, Any] | None, force: bool) -> str:
+def _gated(policy: Policy, gate: Mapping[str, object] | None, force: bool) -> str:
     """The verdict of the gate. Raises InputError where it does not allow publishing and nobody
     forces it."""
     if gate is not None and not isinstance(gate, Mapping):
@@ -266,53 +264,55 @@ def _refuse_alias(alias: str) -> None:
         )
 
 
-def _begin(folder: Path, how: _How) -> Standing:
+def _begin(folder: Path, how: _How) -> ReleaseState:
     """What stands in `folder`; who publishes is told what is wrong with it."""
     remove_leftovers(folder, older_s=_OLD_S)
-    standing = read_standing(folder)
-    current, problems = standing.current, list(standing.problems)
+    release_state = read_release_state(folder)
+    current, problems = release_state.current, list(release_state.problems)
     if how.expires is None and current is not None and current.expires is not None:
         word = "expired" if release_expired(current, how.now.timestamp()) else "expires"
         problems.append(f"release {current.number} {word} on {moment(current.expires)}; the new one never does "
                         "(give --expires)")  # fmt: skip
-    if standing.signed and how.private_key is None:
+    if release_state.signed and how.private_key is None:
         problems.append("what is published is signed, and the new release is not: loaders that require a signature "
                         "refuse it (give --key, or `router-lab sign` it)")  # fmt: skip
     for problem in problems:
         warnings.warn(problem, RouterLabWarning, stacklevel=3)
-    return standing
+    return release_state
 
 
-def _next_back(standing: Standing, back: list[Line]) -> Line:
+def _next_back(release_state: ReleaseState, back: list[ReleaseRecord]) -> ReleaseRecord:
     if back:
         return back[0]
-    assert standing.current is not None
-    number = standing.current.number
-    if standing.current.parent is None and len({line.revision for line in standing.lines}) < 2:
-        raise InputError(f"{standing.folder}: release {number} is the first; there is nothing to go back to")
+    assert release_state.current is not None
+    number = release_state.current.number
+    if release_state.current.parent is None and len({line.revision for line in release_state.lines}) < 2:
+        raise InputError(
+            f"{release_state.folder}: release {number} is the first; there is nothing to go back to"
+        )
     raise InputError(
-        f"{standing.folder}: nothing came before release {number} that was not itself rolled back from; publish "
-        f"another revision, or say which with --to: {_listed(standing.lines, None, standing.current.revision)}"
+        f"{release_state.folder}: nothing came before release {number} that was not itself rolled back from; publish "
+        f"another revision, or say which with --to: {_listed(release_state.lines, None, release_state.current.revision)}"
     )
 
 
-def _named(standing: Standing, to: str) -> Line:
+def _named(release_state: ReleaseState, to: str) -> ReleaseRecord:
     """The line that `to` names: a release's number, or at least six digits of a revision."""
-    assert standing.current is not None
-    lines = standing.lines
+    assert release_state.current is not None
+    lines = release_state.lines
     found = [line for line in lines if str(line.number) == to]
     if not found and len(to) >= 6:
         found = [line for line in lines if line.revision.startswith(to.lower())]
     if len({line.revision for line in found}) != 1:
         what = "names more than one revision" if found else "is no number or revision of a release"
-        there = _listed(lines, None, standing.current.revision)
-        raise InputError(f"{standing.folder}: --to {to[:80]!r} {what} here; there are {there}")
-    if found[-1].revision == standing.current.revision:
-        raise InputError(f"{standing.folder}: --to {to[:80]!r} is what is published now")
+        there = _listed(lines, None, release_state.current.revision)
+        raise InputError(f"{release_state.folder}: --to {to[:80]!r} {what} here; there are {there}")
+    if found[-1].revision == release_state.current.revision:
+        raise InputError(f"{release_state.folder}: --to {to[:80]!r} is what is published now")
     return found[-1]
 
 
-def _listed(lines: list[Line], but: Line | None, revision: str | None = None) -> str:
+def _listed(lines: list[ReleaseRecord], but: ReleaseRecord | None, revision: str | None = None) -> str:
     """The last of these releases of each revision, newest first."""
     found = {line.revision: line for line in sorted(lines, key=lambda line: line.number)}
     skip = {revision, None if but is None else but.revision}
@@ -324,11 +324,13 @@ def _listed(lines: list[Line], but: Line | None, revision: str | None = None) ->
     return ", ".join(shown[:10]) + (" …" if len(shown) > 10 else "") or "nothing"
 
 
-def _put(standing: Standing, release: Release, details: Mapping[str, Any], how: _How) -> Published:
+def _put(
+    release_state: ReleaseState, release: Release, details: Mapping[str, object], how: _How
+) -> Published:
     """The history first: a crash between the two leaves a line too many, never a release without a
     trace. Such a line's number is never used again, and the next one's `replaces` shows that it
     never came to be."""
-    folder, current = standing.folder, standing.current
+    folder, current = release_state.folder, release_state.current
     data = build_release(release, how.private_key)
     if how.trusted is not None:
         verified_release(data, how.trusted)

@@ -17,7 +17,7 @@ HISTORY = "RELEASES.jsonl"
 marked."""
 
 
-class Line(NamedTuple):
+class ReleaseRecord(NamedTuple):
     """A release as the history has it. `replaces`: the number that RELEASE.json had when the line
     was written, 0 for nothing; None for lines of before November 2026, which do not say."""
 
@@ -37,7 +37,7 @@ class History(NamedTuple):
     """The lines that are releases, and the numbers of those lines of the file that are not;
     `trailing` counts the latter after the last release."""
 
-    lines: list[Line]
+    lines: list[ReleaseRecord]
     damaged: list[int]
     trailing: int
 
@@ -71,7 +71,7 @@ def _records(folder: Path) -> Records:
         ) from error
 
 
-def _line(row: Mapping[str, Any]) -> Line | None:
+def _line(row: Mapping[str, Any]) -> ReleaseRecord | None:
     name, alias = row.get("name"), row.get("alias")
     number, revision, replaces = row.get("number"), row.get("revision"), row.get("replaces")
     if not isinstance(name, str) or not isinstance(alias, str) or not _is_number(number):
@@ -83,10 +83,10 @@ def _line(row: Mapping[str, Any]) -> Line | None:
     verdict = row.get("verdict")
     action = "rollback" if row.get("action") == "rollback" else "publish"
     word = str(verdict) if verdict in VERDICTS else "inconclusive"
-    return Line(name, alias, int(number or 0), revision, word, action, replaces)
+    return ReleaseRecord(name, alias, int(number or 0), revision, word, action, replaces)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**53
 
 
@@ -100,7 +100,7 @@ def largest_number(numbers: Iterable[int]) -> int:
     return last
 
 
-def served(lines: Sequence[Line], current: int | None) -> list[Line]:
+def served(lines: Sequence[ReleaseRecord], current: int | None) -> list[ReleaseRecord]:
     """The lines that came to be. A publisher that was killed leaves a line whose number
     RELEASE.json never had: the line after it, or RELEASE.json with the number `current`, then has
     something older to replace."""
@@ -108,14 +108,14 @@ def served(lines: Sequence[Line], current: int | None) -> list[Line]:
     return [line for line, next_ in zip(lines, after, strict=True) if next_ is None or line.number <= next_]
 
 
-def way_back(lines: Sequence[Line], current: int | None) -> list[Line]:
+def rollback_targets(lines: Sequence[ReleaseRecord], current: int | None) -> list[ReleaseRecord]:
     """What `rollback` can go back to, the next first: releases that were published and never
     rolled back from since.
 
     lines: those that came to be (`served`); current: the number that stands in RELEASE.json, None
     if nobody knows.
     """
-    stack: list[Line] = []  # what is published, on top, and under it what it replaced
+    stack: list[ReleaseRecord] = []  # what is published, on top, and under it what it replaced
     failed: set[str] = set()
     for line in lines:
         _put_aside(stack, line.replaces)
@@ -130,14 +130,14 @@ def way_back(lines: Sequence[Line], current: int | None) -> list[Line]:
         failed.discard(line.revision)
     _put_aside(stack, current)
     top = {stack[-1].revision} if stack else set()
-    found: dict[str, Line] = {}
+    found: dict[str, ReleaseRecord] = {}
     for line in reversed(stack[:-1]):
         if line.revision not in failed | top:
             found.setdefault(line.revision, line)
     return list(found.values())
 
 
-def _put_aside(stack: list[Line], number: int | None) -> None:
+def _put_aside(stack: list[ReleaseRecord], number: int | None) -> None:
     """Where somebody put an older RELEASE.json back by hand, what came after it is not what a new
     release replaces."""
     while number is not None and len(stack) > 1 and stack[-1].number > number:

@@ -7,7 +7,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from router_lab.config.base import Said, parse
+from router_lab.config.base import ForwardCompatible, parse
 from router_lab.runtime.model import Candidate
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ SENTENCE = re.compile(rf"raced: ({'|'.join([*(one.words for one in Reason), *EAR
 versions have, and CSV."""
 
 
-class OfCandidate(Said):
+class OfCandidate(ForwardCompatible):
     """What a file says of a candidate."""
 
     model: str
@@ -90,7 +90,7 @@ class Elimination(OfCandidate):
         return f"{self.suite}, after {self.after} samples: {self.candidate} leaves: {words[self.reason]}"
 
 
-class _Attrs(Said):
+class _Attrs(ForwardCompatible):
     eliminations: tuple[Elimination, ...] = ()
 
 

@@ -96,7 +96,7 @@ class RaceLog:
         """Add a wave."""
         self._append({"wave": wave, "looks": looks})
 
-    def _append(self, entry: Mapping[str, Any]) -> None:
+    def _append(self, entry: Mapping[str, object]) -> None:
         lines = self._whole_lines()
         if self.path.exists() and sum(map(len, lines)) < self.path.stat().st_size:
             atomic_write(self.path, b"".join(lines))  # without the torn line
@@ -106,7 +106,7 @@ class RaceLog:
         lines = read_regular(self.path).splitlines(keepends=True) if self.path.exists() else []
         return lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
 
-    def _check(self, begun: Any) -> None:
+    def _check(self, begun: object) -> None:
         if not isinstance(begun, dict) or begun.get("race") != FORMAT:
             begun = begun if isinstance(begun, dict) else {}
             version = f"was begun under rules {begun.get('race')} of racing, this version of router_lab has rules {FORMAT}"
@@ -122,7 +122,7 @@ class RaceLog:
             raise InputError(f"{self.path}: belongs to another race: {told}; {AFRESH}")
 
 
-def _terms(suite: SuiteRace) -> dict[str, Any]:
+def _terms(suite: SuiteRace) -> dict[str, object]:
     return {
         "samples": len(suite.samples),
         "ids": sha256_of(suite.samples),

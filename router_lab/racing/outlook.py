@@ -27,7 +27,7 @@ def race_outlook(
     suites: Sequence[SuiteRace],
     costs: Costs,
     done: Done,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The rule, and per suite the waves, the control share, how it stands, and a range of dollars.
 
     `least_usd`: the next wave and then the control share alone, were a suite settled after it;
@@ -110,7 +110,7 @@ def _counted(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _dollars(outlook: dict[str, Any]) -> str:
+def _dollars(outlook: Mapping[str, object]) -> str:
     least, most, unknown = outlook["least_usd"], outlook["most_usd"], outlook["unknown"]
     if most == 0 and unknown:
         return f"dollars unknown: no cost is known of the candidates that lack samples, {unknown} at most"

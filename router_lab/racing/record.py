@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, Field
 
-from router_lab.config.base import Said
+from router_lab.config.base import ForwardCompatible
 from router_lab.racing.elimination import Elimination, OfCandidate
 from router_lab.runtime.model import Candidate
 
@@ -20,7 +20,7 @@ class Skipped(OfCandidate):
     ranges: list[tuple[int, int]]
 
 
-class RaceRecord(Said):
+class RaceRecord(ForwardCompatible):
     """order: ids of the samples in the race's order, by suite; on_control: those of the control
     share; left: who left; winners: what each suite was settled on. on_control, skipped: None where
     a file does not say."""

@@ -48,7 +48,7 @@ def log_growth(differences: Any, floor: Any) -> Floats:
     return np.asarray(log1p(STAKES.reshape(-1, *(1,) * gains.ndim) * gains).sum(axis=1))
 
 
-def log_mean(logs: Any, axis: int = 0) -> Floats:
+def log_mean(logs: object, axis: int = 0) -> Floats:
     """log of the mean of `exp(logs)` along `axis`, without overflow; -inf counts as nothing."""
     values = np.asarray(logs, dtype=np.float64)
     most = values.max(axis=axis, keepdims=True)
@@ -66,7 +66,7 @@ def asymptotic_reach(count: int, alpha: float, best_at: int = 100) -> float:
     return sqrt(2 * scaled / (count * count * rho2) * float(log1p(sqrt(scaled) / (2 * alpha))))
 
 
-def cluster_means(values: Any, clusters: Ints) -> Floats:
+def cluster_means(values: object, clusters: Ints) -> Floats:
     """Means [G, ...] of rows [n, ...] by cluster, in the order of the codes; a NaN row is left out
     of its cluster."""
     numbers = np.asarray(values, dtype=np.float64)

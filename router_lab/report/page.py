@@ -45,7 +45,7 @@ VOLUME = 100_000.0
 
 
 @dataclass(frozen=True)
-class Story:
+class ReportData:
     """Everything the page speaks of, computed once."""
 
     table: pd.DataFrame
@@ -80,21 +80,24 @@ def report_html(
     replayed = None if policy is None else replay(policy, outcomes)
     bills = _bills(outcomes, known, policy, replayed, volume, growth)
     then = None if before is None else candidate_table(before)
-    story = Story(known, outcomes, calls, then, policy, replayed, bills, volume, growth)
+    data = ReportData(
+        table=known, outcomes=outcomes, calls=calls, before=then, policy=policy, replayed=replayed,
+        bills=bills, volume=volume, growth=growth,
+    )  # fmt: skip
     name = title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}")
     return page(
         name,
-        _what_was_tried(story),
-        *_answer(story),
+        _what_was_tried(data),
+        *_answer(data),
         PARTS.section(
-            "What was found", *fronts_html(known, _marks(story), _reference(story), then), *tables_html(known)
+            "What was found", *fronts_html(known, _marks(data), _reference(data), then), *tables_html(known)
         ),
         PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
-        _who_gets_what(story),
-        bill_section(bills, volume, growth, _basis(story)),
+        _who_gets_what(data),
+        bill_section(bills, volume, growth, _basis(data)),
         tail_section(outcomes),
         tokens_section(outcomes, calls),
-        _how_sure(story),
+        _how_sure(data),
     )
 
 
@@ -113,60 +116,60 @@ def _bills(
     )  # fmt: skip
 
 
-def _basis(story: Story) -> str:
+def _basis(data: ReportData) -> str:
     """On which rows the bill stands."""
-    if story.replayed is None:
+    if data.replayed is None:
         return ""
-    rows = "that the fit has used" if story.replayed.in_sample else "that the fit has not used"
+    rows = "that the fit has used" if data.replayed.in_sample else "that the fit has not used"
     return (
-        f"Percentiles are of {story.replayed.n:,} rows {rows}, the same for both; means, months and dollars per "
+        f"Percentiles are of {data.replayed.n:,} rows {rows}, the same for both; means, months and dollars per "
         "success take the reference's over everything measured, with the saving and the quality shown above."
     )
 
 
-def _reference(story: Story) -> tuple[str, str | None] | None:
-    return None if story.policy is None else (story.policy.reference.model, story.policy.reference.effort)
+def _reference(data: ReportData) -> tuple[str, str | None] | None:
+    return None if data.policy is None else (data.policy.reference.model, data.policy.reference.effort)
 
 
-def _marks(story: Story) -> list[Any]:
-    if story.policy is None or story.replayed is None:
+def _marks(data: ReportData) -> list[Any]:
+    if data.policy is None or data.replayed is None:
         return []
-    return policy_marks(story.policy, story.replayed, story.table)
+    return policy_marks(data.policy, data.replayed, data.table)
 
 
-def _what_was_tried(story: Story) -> Markup:
-    rows = pooled(story.table)
+def _what_was_tried(data: ReportData) -> Markup:
+    rows = pooled(data.table)
     days = (
-        story.outcomes["started_at"].dropna().astype(str).str[:10]
-        if "started_at" in story.outcomes
+        data.outcomes["started_at"].dropna().astype(str).str[:10]
+        if "started_at" in data.outcomes
         else pd.Series()
     )
     when = [] if days.empty else sorted({days.min(), days.max()})
     text = (
         f"{len(rows)} candidates on {count(rows['n'].max())} samples in {count(rows['clusters'].max())} groups of "
-        f"{len(suites_of(story.table))} suites ({', '.join(suites_of(story.table)[:8])})"
+        f"{len(suites_of(data.table))} suites ({', '.join(suites_of(data.table)[:8])})"
     )
     return PARTS.lead(text, when)
 
 
-def _answer(story: Story) -> list[Markup]:
-    if story.policy is None or story.replayed is None:
-        return [_answer_of_sweep(story)]
-    shown, found = Certificate.of(story.policy), figures(story.policy, story.replayed)
+def _answer(data: ReportData) -> list[Markup]:
+    if data.policy is None or data.replayed is None:
+        return [_answer_of_sweep(data)]
+    shown, found = Certificate.of(data.policy), figures(data.policy, data.replayed)
     word = shown.verdict or "inconclusive"
-    base, routed = story.bills
+    base, routed = data.bills
     saved = base.month - routed.month
     boxes = [
         (_big(found.quality_difference), f"quality against {base.name}"),
         (percent(found.savings.value, 0), "of the reference's cost saved"),
-        (money(saved), f"saved a month at {count(story.volume)} requests"),
+        (money(saved), f"saved a month at {count(data.volume)} requests"),
         (
             least_margin(shown.smallest_margin, shown.clusters),
             "smallest loss this much data can rule out, if all requests moved",
         ),
     ]
     verdict = PARTS.verdict_box(word, f"{advice(shown).text} {_plain(shown)}", of="certificate")
-    return [verdict, PARTS.cards(boxes), PARTS.quote(_sentence(story)), _which_rows(shown)]
+    return [verdict, PARTS.cards(boxes), PARTS.quote(_sentence(data)), _which_rows(shown)]
 
 
 def _big(figure: Figure) -> str:
@@ -195,8 +198,8 @@ def _plain(shown: Certificate) -> str:
     return re.sub("^do not route( yet)?: ", "", reason)
 
 
-def _answer_of_sweep(story: Story) -> Markup:
-    rows = [r for r in records(pooled(story.table)) if r["compared"]]
+def _answer_of_sweep(data: ReportData) -> Markup:
+    rows = [r for r in records(pooled(data.table)) if r["compared"]]
     if not rows:
         return Markup()
     best = max(rows, key=lambda r: (r["quality"], -_or_inf(r["cost_usd_per_1k"])))
@@ -218,25 +221,25 @@ def _or_inf(value: float) -> float:
     return value if math.isfinite(value) else math.inf
 
 
-def _sentence(story: Story) -> str:
+def _sentence(data: ReportData) -> str:
     """The sentence for the architecture review."""
-    if story.policy is None or story.replayed is None or len(story.bills) != 2:
+    if data.policy is None or data.replayed is None or len(data.bills) != 2:
         return ""
-    base, routed = story.bills
-    gain = figures(story.policy, story.replayed).quality_difference
+    base, routed = data.bills
+    gain = figures(data.policy, data.replayed).quality_difference
     reach = None if gain.low is None or gain.high is None else (gain.high - gain.low) / 2
     spread = "" if reach is None or not math.isfinite(reach) else f" ± {100 * reach:.1f} (two-sided 95 %)"
     return (
         f"At P95 {base.name} costs {money(base.p95)} per request and {money(base.month)} a month at "
-        f"{count(story.volume)} requests; routed, {money(routed.p95)} and {money(routed.month)}, with quality "
+        f"{count(data.volume)} requests; routed, {money(routed.p95)} and {money(routed.month)}, with quality "
         f"{_big(gain).replace(' points', ' points' + spread)}."
     )
 
 
-def _who_gets_what(story: Story) -> Markup:
-    if story.policy is None or story.replayed is None:
+def _who_gets_what(data: ReportData) -> Markup:
+    if data.policy is None or data.replayed is None:
         return Markup()
-    policy, replayed = story.policy, story.replayed
+    policy, replayed = data.policy, data.replayed
     versus = table(
         compare_rows(policy, replayed),
         [
@@ -287,12 +290,12 @@ def _saved(row: Mapping[str, Any]) -> str:
     return MISSING if saved == ranged(row["quality_difference"]) else saved
 
 
-def _how_sure(story: Story) -> Markup:
-    if story.policy is None:
+def _how_sure(data: ReportData) -> Markup:
+    if data.policy is None:
         return Markup()
-    shown = Certificate.of(story.policy)
+    shown = Certificate.of(data.policy)
     return render(
-        "how_sure.html", shown=shown, test=shown.test, lost=lost_told(shown), prices=price_line(story.policy),
-        revision=story.policy.revision, count=count, money=money, percent=percent, ranged=ranged,
+        "how_sure.html", shown=shown, test=shown.test, lost=lost_told(shown), prices=price_line(data.policy),
+        revision=data.policy.revision, count=count, money=money, percent=percent, ranged=ranged,
         ranged_percent=ranged_percent,
     )  # fmt: skip

@@ -15,12 +15,12 @@ from router_lab.metrics.bounded import bounded_interval
 from router_lab.outcomes import SCORED, cut_off_share
 from router_lab.outcomes.columns import SUMMARISED, Column
 from router_lab.outcomes.copies import clusters_of
+from router_lab.outcomes.matrix import SEEN_ENOUGH
 from router_lab.report.format import FIGURES, candidate_label, count, cut_off, interval, money, percent
 from router_lab.report.marks import Mark
 from router_lab.runtime.kinds import COUNTED
 
 CONFIDENCE = 0.95
-SEEN_ENOUGH = 0.95
 POOLED = "all"
 SAMPLE = ["suite", "sample_id"]
 COLUMNS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (

@@ -11,9 +11,7 @@ from typing import NamedTuple
 from router_lab.runtime import jsonio
 from router_lab.runtime.errors import InputError, PolicyError
 from router_lab.runtime.files import atomic_write
-from router_lab.runtime.reading import read_bytes
-
-_LARGEST = 1 << 16
+from router_lab.runtime.reading import SMALL, read_bytes
 
 
 class Ack(NamedTuple):
@@ -37,7 +35,7 @@ def read_acks(folder: str | PathLike[str]) -> dict[str, Ack]:
     found = {}
     for path in sorted(Path(folder).glob("*.json")):
         try:
-            row = jsonio.loads(read_bytes(path, _LARGEST), path.name)
+            row = jsonio.loads(read_bytes(path, SMALL), path.name)
             found[path.stem] = Ack(row["revision"], int(row["release"]), float(row["at"]), row["refused"])
         except (OSError, PolicyError, KeyError, TypeError, ValueError, json.JSONDecodeError) as error:
             raise InputError(f"{path}: is no acknowledgement of a PolicyStore: {error}") from error

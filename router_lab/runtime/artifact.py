@@ -142,7 +142,7 @@ def load_policy(
     path: PathLike,
     *,
     verify: Verify | None = None,
-    public_key: Any = None,
+    public_key: object = None,
     name: str | None = None,
     alias: str | None = None,
     clock: Callable[[], float] = time.time,
@@ -220,7 +220,7 @@ def open_artifact(
     path: PathLike,
     *,
     verify: Verify | None = None,
-    public_key: Any = None,
+    public_key: object = None,
     name: str | None = None,
     alias: str | None = None,
     accept_expired: bool = False,
@@ -253,7 +253,7 @@ def open_artifact(
     return Opened(policy, files, *((None, None, None) if found is None else found[1:]))
 
 
-def verification(verify: Verify | None, public_key: Any) -> Verify:
+def verification(verify: Verify | None, public_key: object) -> Verify:
     """What a loader checks, of what it was told. Raises PolicyError for a key that would not be
     looked at."""
     if verify is None:
@@ -295,7 +295,7 @@ def _decode(files: Mapping[str, bytes]) -> Policy:
         raise PolicyError(f"policy.json: {error}"[:_LONGEST]) from error
 
 
-def _parsed(files: Mapping[str, bytes], name: str) -> Any:
+def _parsed(files: Mapping[str, bytes], name: str) -> object:
     return jsonio.loads(files[name], name, PARSED[name])
 
 
@@ -304,7 +304,7 @@ def _timeless(spec: PolicySpec) -> Policy:
     return Policy(spec, clock=lambda: float("-inf"))
 
 
-def _manifest(directory: Path) -> dict[str, Any]:
+def _manifest(directory: Path) -> dict[str, object]:
     """The entries of MANIFEST.json, which must name exactly the files of an artifact and its own
     revision."""
     value = jsonio.loads(_read(directory, MANIFEST), MANIFEST)
@@ -356,7 +356,7 @@ def _read(directory: Path, name: str) -> bytes:
         ) from error
 
 
-def _entry(data: bytes) -> dict[str, Any]:
+def _entry(data: bytes) -> dict[str, object]:
     return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
 
 

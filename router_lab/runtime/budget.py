@@ -273,7 +273,7 @@ def _money(value: Any) -> float | None:
     return number if 0 <= number < math.inf else None
 
 
-def _limit(name: str, value: Any) -> float | None:
+def _limit(name: str, value: object) -> float | None:
     """Raises ValueError for what is no limit."""
     number = _money(value)
     if value is not None and number is None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime.asked import Asked, shared_key
+from router_lab.runtime.arguments import DecideArguments, shared_key
 from router_lab.runtime.constraints import Cache, Field
 from router_lab.runtime.model import POOLED, PolicySpec
 from router_lab.runtime.points import Assign, Follow, Piece, Point, ends_of, follows
@@ -98,22 +98,22 @@ class Chooser:
         self.needed = (spec.coverage_needed(POOLED), spec.coverage)
         self._routes: list[int | None] = [None, *(_proven(spec, suite) for suite in spec.suites)]
 
-    def choose(self, point: Ready, case: Case, asked: Asked) -> Choice:
-        """Who serves. The key of `asked` is only looked at where chance decides."""
+    def choose(self, point: Ready, case: Case, arguments: DecideArguments) -> Choice:
+        """Who serves. The key of `arguments` is only looked at where chance decides."""
         if not case.covered and (case.row == POOLED or not point.assigns):
             return (*self._by_table(case), None)
         if len(point.pieces) > 1:
-            return self._drawn(point, case, draw(shared_key(asked, self._cap)))
+            return self._drawn(point, case, draw(shared_key(arguments, self._cap)))
         (piece,), mix = point.pieces, point.mix
         index, code = (
             self._assigned(piece, case) if isinstance(piece, Assign) else self._followed(piece, case)
         )
         # Chance may leave with the reference what the piece would move, if the constraints leave
         # the reference.
-        moves = code is PREDICTED or (
-            code is ASSIGNED and index != self._reference and self._open(self._reference, case.field)
+        moves = code == PREDICTED or (
+            code == ASSIGNED and index != self._reference and self._open(self._reference, case.field)
         )
-        if moves and mix < 1.0 and draw(shared_key(asked, self._cap)) >= mix:
+        if moves and mix < 1.0 and draw(shared_key(arguments, self._cap)) >= mix:
             return self._left(point, MIXED, case)
         return index, code, 0
 
@@ -124,9 +124,9 @@ class Chooser:
         if case.stay is not None and case.stay.column != self._reference:
             for number, piece in enumerate(point.pieces):
                 index, code = self._outcome(piece, case)
-                if code is KEPT:
+                if code == KEPT:
                     return index, code, number
-                if code is TABLE and index == case.stay.column:
+                if code == TABLE and index == case.stay.column:
                     return index, code, None
         number = bisect_right(point.ends, at)
         acting = point.pieces[number] if number < len(point.pieces) else None
@@ -139,7 +139,7 @@ class Chooser:
         moved = False
         for number, piece in enumerate(point.pieces):
             index, code = self._outcome(piece, case)
-            if code is STICKY:
+            if code == STICKY:
                 return index, code, number
             moved = moved or index != self._reference
             if moved and case.stay is None:

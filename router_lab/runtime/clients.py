@@ -85,7 +85,7 @@ def check(profile: Profile, api: str) -> None:
         )
 
 
-def send(client: Any, api: str, arguments: Mapping[str, Any]) -> Any:
+def send(client: Any, api: str, arguments: Mapping[str, object]) -> Any:
     """Call the method of `api` on an SDK's client, async ones included. PolicyError if the client
     has none."""
     method = client

@@ -11,7 +11,7 @@ golden artifact of it in tests/golden.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -116,7 +116,7 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     return value, {name: npy.dump(array) for name, array in arrays.items()}
 
 
-def _linear_out(linear: Linear) -> dict[str, Any]:
+def _linear_out(linear: Linear) -> dict[str, object]:
     numbers = ("scale", "bias", "dense", "dense_scale", "cost_bounds")
     return {**{name: getattr(linear, name).tolist() for name in numbers}, "cost_link": linear.cost_link}
 
@@ -127,7 +127,7 @@ def digest_of(groups: NDArray[np.uint64]) -> str:
     return hashlib.sha256(np.ascontiguousarray(groups, "<u8").tobytes()).hexdigest()
 
 
-def decode(value: Any, arrays: Mapping[str, bytes], certificate: Mapping[str, Any]) -> PolicySpec:
+def decode(value: Any, arrays: Mapping[str, bytes], certificate: Mapping[str, object]) -> PolicySpec:
     """A PolicySpec from what `encode` gave. PolicyError for an unknown version, key or type; the
     semantic rules are `validate.check_spec`'s."""
     version = value.get("schema_version") if isinstance(value, dict) else None
@@ -228,7 +228,7 @@ READERS: dict[int, Callable[[dict[str, Any], Mapping[str, bytes], Mapping[str, A
 }
 
 
-def _profile_out(profile: Profile) -> dict[str, Any]:
+def _profile_out(profile: Profile) -> dict[str, object]:
     return {
         "model": profile.candidate.model,
         "effort": profile.candidate.effort,
@@ -254,7 +254,7 @@ def _profile_in(row: dict[str, Any]) -> Profile:
     )
 
 
-def _featuriser_out(featuriser: Featuriser) -> dict[str, Any]:
+def _featuriser_out(featuriser: Featuriser) -> dict[str, object]:
     """`least` and `greatest` are left out where they bound nothing, as policies wrote it that knew
     no bounds."""
     value = {
@@ -332,7 +332,7 @@ def _limits_out(limit: Limits) -> list[float | None]:
     ]
 
 
-def _limits_in(row: list[Any]) -> Limits:
+def _limits_in(row: Sequence[object]) -> Limits:
     tokens, turns, usd = as_list(row)
     return Limits(
         None if tokens is None else as_whole(tokens),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime.asked import Asked
+from router_lab.runtime.arguments import DecideArguments
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import Candidate, PolicySpec
 
@@ -78,7 +78,7 @@ class Offers:
         quality: NDArray[np.float64],
         cost_usd: NDArray[np.float64],
         row: int,
-        asked: Asked,
+        arguments: DecideArguments,
         context_tokens: float | None,
     ) -> Field:
         """Narrow the candidates by one constraint after another, the hardest first;
@@ -88,10 +88,10 @@ class Offers:
         A constraint that none of those left can meet leaves the ones that come nearest and is
         named in `unmet`: a request is answered as well as it can be.
         """
-        left = self._allowed(asked.allowed)
+        left = self._allowed(arguments.allowed)
         unmet: list[str] = []
-        deadline_s = asked.deadline_s
-        tier = self._cheapest_tier(asked.tiers, deadline_s)
+        deadline_s = arguments.deadline_s
+        tier = self._cheapest_tier(arguments.tiers, deadline_s)
         cost_usd = cost_usd * tier.price
 
         def narrow(name: str, shortfall: NDArray[np.float64]) -> None:
@@ -108,10 +108,10 @@ class Offers:
             narrow("context_tokens", context_tokens + output - self._window)
         if deadline_s is not None:
             narrow("deadline_s", tier.seconds - deadline_s)
-        if asked.max_cost_usd is not None:
-            narrow("max_cost_usd", cost_usd - asked.max_cost_usd)
-        if asked.min_quality is not None:
-            narrow("min_quality", asked.min_quality - quality)
+        if arguments.max_cost_usd is not None:
+            narrow("max_cost_usd", cost_usd - arguments.max_cost_usd)
+        if arguments.min_quality is not None:
+            narrow("min_quality", arguments.min_quality - quality)
         left.flags.writeable = cost_usd.flags.writeable = False  # what a Decision is made of never changes
         return Field(left, cost_usd, tier.names, tuple(unmet))
 

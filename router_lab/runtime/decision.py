@@ -308,7 +308,7 @@ class Decision:
 
     def send(
         self,
-        client: Any,
+        client: object,
         messages: clients.Messages,
         *,
         tools: clients.Tools = None,

@@ -173,7 +173,7 @@ def log_row(line: bytes | None) -> dict[str, Any] | None:
         return None
 
 
-def _number(value: Any) -> bool:
+def _number(value: object) -> bool:
     """Null is a prediction that was no number; older logs may hold NaN itself, which is no figure
     either."""
     if type(value) is float:

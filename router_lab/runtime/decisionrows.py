@@ -14,7 +14,7 @@ import time
 import warnings
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from router_lab.runtime.decisionfiles import Parts, log_row
@@ -173,7 +173,7 @@ class Outcomes:
         """One slot more, of which nothing is known."""
         self._size += 1
 
-    def add(self, slot: int, row: dict[str, Any]) -> None:
+    def add(self, slot: int, row: Mapping[str, object]) -> None:
         """Note the columns of `row` that are known."""
         for name in row:
             if name not in _HIGHEST or (value := row[name]) is None:
@@ -210,7 +210,7 @@ class Outcomes:
                 raise
             return {"outcome": None, "refused": str(error)}
 
-    def _number(self, name: str, value: Any) -> float | None:
+    def _number(self, name: str, value: object) -> float | None:
         """What stands in the column for a value that an outcome may have; None for one that it may
         not."""
         if name in _TEXTS:
@@ -231,7 +231,7 @@ class Outcomes:
         fits = 0 <= number <= _HIGHEST[name] and number != math.inf and (name != "check" or number in (0, 1))
         return number if fits else None
 
-    def _value(self, name: str, number: float) -> Any:
+    def _value(self, name: str, number: float) -> object:
         if name in _TEXTS:
             if len(self._names) < len(self._texts):
                 self._names = list(self._texts)
@@ -241,7 +241,7 @@ class Outcomes:
         return int(number) if name in _WHOLE and number.is_integer() else number
 
 
-def _of_the_past(moment: Any, soon: float) -> bool:
+def _of_the_past(moment: object, soon: float) -> bool:
     """An unknown time is no wrong one."""
     return moment is None or (isinstance(moment, int | float) and -1e10 < moment < soon)
 

@@ -107,7 +107,7 @@ class DecisionLog:
         return sum(self.dropped.copy().values())
 
     def write(
-        self, decision: Decision, *, prompt: Any = None, suite: str | None = None, id: Any = None
+        self, decision: Decision, *, prompt: object = None, suite: str | None = None, id: object = None
     ) -> str:
         """Log a decision and return the id for its outcome (`id` as text, else a new one); never
         raises.
@@ -125,7 +125,7 @@ class DecisionLog:
             self._lose(error)
         return number
 
-    def outcome(self, id: Any, **columns: Any) -> None:
+    def outcome(self, id: object, **columns: Any) -> None:
         """Log what became of decision `id`: columns of the outcomes table (`values.LOGGED`), None
         where not known.
 
@@ -155,7 +155,7 @@ class DecisionLog:
         self._writing = False
         self._thread: threading.Thread | None = None
 
-    def _row(self, decision: Decision, prompt: Any, suite: Any, number: str) -> dict[str, Any]:
+    def _row(self, decision: Decision, prompt: object, suite: object, number: str) -> dict[str, object]:
         data = decision.to_dict()
         named = None if suite is None else _short(name_of(suite))
         row = {"kind": "decision", "id": number, "time": self._clock(), "suite": named} | {
@@ -174,7 +174,7 @@ class DecisionLog:
     def _masks(self, field: str) -> bool:
         return isinstance(self._mask, frozenset) and field in self._mask
 
-    def _masked(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _masked(self, row: dict[str, Any]) -> dict[str, object]:
         if callable(self._mask):
             return self._mask(row)
         if "id" in self._mask:
@@ -251,7 +251,7 @@ class DecisionLog:
             )
 
 
-def _no_number(value: Any) -> bool:
+def _no_number(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 

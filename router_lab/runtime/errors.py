@@ -4,8 +4,6 @@ think."""
 
 from __future__ import annotations
 
-from typing import Any
-
 
 class RouterLabError(Exception):
     """Base of every error that router_lab raises on purpose; the command line prints it as one
@@ -26,7 +24,7 @@ class RouterLabWarning(UserWarning):
     line."""
 
 
-def shown(value: Any, most: int = 80) -> str:
+def shown(value: object, most: int = 80) -> str:
     """A value as an error shows it: its first characters, or its type where it has no text of its
     own (a number of 5,000 digits, an object whose `repr` fails)."""
     try:

@@ -201,7 +201,7 @@ def read_records(path: str | os.PathLike[str]) -> Records:
     return found
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, object]:
     row = dict(pairs)
     if len(row) < len(pairs):
         raise ValueError("a key stands there twice")

@@ -16,9 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from router_lab.runtime.files import atomic_write, is_leftover, sync_directory, temporary_beside
-from router_lab.runtime.locks import FolderLock
+from router_lab.runtime.locks import WAIT_S, FolderLock
 
-_WAIT_S = 30.0
 _TRIES = 100
 _EARLIER = re.compile(r"\.(.+)\.\d+\.tmp")  # what this project's versions before November 2026 left
 
@@ -80,7 +79,7 @@ def _move(whole: Path, files: Mapping[str, bytes], target: Path, last: str) -> N
                 raise
             _complete(files, target, last)
             return
-    with FolderLock(target.parent, "saving a policy", wait_s=_WAIT_S):
+    with FolderLock(target.parent, "saving a policy", wait_s=WAIT_S):
         if _same(files, target, last):
             return
         _refuse_other(files, target, last)

@@ -8,16 +8,15 @@ from copy import deepcopy
 from typing import Any
 
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.messages import last_user_turn, text_of
+from router_lab.runtime.messages import TEXT_PARTS, last_user_turn, text_of
 
 SLOT = "<<router-lab:question>>"
 """Stands for the question in a recorded frame, at every place at which it was sent."""
 
 _SYSTEM = ("system", "developer")
-_TEXT = ("text", "input_text")
 
 
-def filled(value: Any, question: str) -> Any:
+def filled(value: object, question: str) -> Any:
     """A copy of `value` with `question` at every `SLOT` in its texts."""
     if isinstance(value, str):
         return value.replace(SLOT, question)
@@ -28,7 +27,7 @@ def filled(value: Any, question: str) -> Any:
     return value
 
 
-def holds_slot(value: Any) -> bool:
+def holds_slot(value: object) -> bool:
     """Whether `SLOT` occurs in a text of `value`."""
     if isinstance(value, str):
         return SLOT in value
@@ -91,7 +90,7 @@ def _asking(slot: Mapping[str, Any], message: dict[str, Any]) -> dict[str, Any]:
         return result
     if _bare(slot):
         return message
-    texts = [part for part in content or () if isinstance(part, Mapping) and part.get("type") in _TEXT]
+    texts = [part for part in content or () if isinstance(part, Mapping) and part.get("type") in TEXT_PARTS]
     if len(texts) != 1:
         raise PolicyError(
             f"text was measured around the question, and the last user message has {len(texts)} text parts, not one"
@@ -101,7 +100,7 @@ def _asking(slot: Mapping[str, Any], message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "content": parts}
 
 
-def _without_system(content: Mapping[str, Any], own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _without_system(content: Mapping[str, object], own: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The caller's messages without a system message that the frame holds already."""
     measured = _system_texts(content)
     given = [text_of(message.get("content")) for message in own if message.get("role") in _SYSTEM]
@@ -115,7 +114,7 @@ def _without_system(content: Mapping[str, Any], own: list[dict[str, Any]]) -> li
     return [message for message in own if message.get("role") not in _SYSTEM]
 
 
-def _system_texts(content: Mapping[str, Any]) -> list[str]:
+def _system_texts(content: Mapping[str, object]) -> list[str]:
     """The system messages of a frame, wherever the API has them."""
     apart = [text_of(content[key]) for key in ("system", "instructions") if content.get(key)]
     lists = [value for value in content.values() if isinstance(value, list)]
@@ -123,7 +122,7 @@ def _system_texts(content: Mapping[str, Any]) -> list[str]:
     return apart + [text_of(message.get("content")) for message in turns]
 
 
-def _place(content: Mapping[str, Any], field: str) -> int | None:
+def _place(content: Mapping[str, object], field: str) -> int | None:
     """Which item of `content[field]` holds the slot; None if there is not exactly one, or it is
     elsewhere too."""
     items = content.get(field)
@@ -134,6 +133,6 @@ def _place(content: Mapping[str, Any], field: str) -> int | None:
     return places[0] if len(places) == 1 and not elsewhere else None
 
 
-def _bare(item: Any) -> bool:
+def _bare(item: object) -> bool:
     """Whether the message is the question and nothing else."""
     return isinstance(item, Mapping) and item.get("role") == "user" and text_of(item.get("content")) == SLOT

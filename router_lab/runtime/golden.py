@@ -100,7 +100,7 @@ def answers(policy: Any) -> list[dict[str, Any]]:
     return [_answer(policy, case) for case in cases(policy.spec)]
 
 
-def _answer(policy: Any, case: dict[str, Any]) -> dict[str, Any]:
+def _answer(policy: Any, case: dict[str, Any]) -> dict[str, object]:
     decision = policy.decide(**case)
     return case | {
         "model": decision.model,

@@ -23,7 +23,7 @@ _CONTAINER, _ITEM, _ALWAYS = 100, 120, 4096
 place."""
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: object) -> bytes:
     """Canonical bytes: sorted keys, no spaces, ASCII, shortest floats that read back the same, a
     newline at the end."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -86,7 +86,7 @@ def memory(data: bytes, most: int) -> int:
     return size + _CONTAINER * containers + _ITEM * (around.count(b",") + around.count(b":"))
 
 
-def _deeper(value: Any, levels: int) -> bool:
+def _deeper(value: object, levels: int) -> bool:
     """Whether lists and objects stand in each other more than `levels` deep; walked level by
     level."""
     level = [value]
@@ -112,7 +112,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key is repeated")

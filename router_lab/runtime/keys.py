@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.reading import read_bytes
+from router_lab.runtime.reading import SMALL, read_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-_LARGEST = 1 << 16
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _PRINT = re.compile(r"[0-9a-f]{16}")
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
@@ -64,7 +63,7 @@ def keygen() -> tuple[bytes, str]:
     return pem, private.public_key().public_bytes_raw().hex()
 
 
-def trusted_keys(given: Any) -> tuple[TrustedKey, ...]:
+def trusted_keys(given: object) -> tuple[TrustedKey, ...]:
     """The keys that a loader's `public_key` names, with those that it revokes left out.
 
     given: a key in any form of `load_public_key`, a `TrustedKey`, the path of a file of keys, or a
@@ -82,7 +81,7 @@ def trusted_keys(given: Any) -> tuple[TrustedKey, ...]:
     return kept
 
 
-def load_public_key(key: Any) -> Ed25519PublicKey:
+def load_public_key(key: object) -> Ed25519PublicKey:
     """An Ed25519 public key from 32 raw bytes, their hex, PEM text, or the path of a file with one
     of the last two."""
     found = _collect(key)[0]
@@ -92,7 +91,7 @@ def load_public_key(key: Any) -> Ed25519PublicKey:
     return public
 
 
-def fingerprint(key: Any) -> str:
+def fingerprint(key: object) -> str:
     """The first 16 hex digits of the SHA-256 of a public key: for people to compare."""
     return hashlib.sha256(load_public_key(key).public_bytes_raw()).hexdigest()[:16]
 
@@ -107,7 +106,7 @@ def load_private_key(key: bytes | str | os.PathLike[str]) -> Ed25519PrivateKey:
     ed25519, serialization = cryptography()
     try:
         if isinstance(key, os.PathLike) or (isinstance(key, str) and "BEGIN" not in key):
-            key = read_bytes(key, _LARGEST)
+            key = read_bytes(key, SMALL)
         data = key.encode() if isinstance(key, str) else key
         found = serialization.load_pem_private_key(data, password=None)
     except (OSError, ValueError, TypeError) as error:
@@ -129,7 +128,7 @@ def cryptography() -> tuple[Any, Any]:
     return ed25519, serialization
 
 
-def _collect(given: Any) -> tuple[list[TrustedKey], set[str]]:
+def _collect(given: object) -> tuple[list[TrustedKey], set[str]]:
     """(keys, fingerprints of revoked ones), in the order given; every `key` is an
     Ed25519PublicKey."""
     ed25519, _ = cryptography()
@@ -145,7 +144,7 @@ def _collect(given: Any) -> tuple[list[TrustedKey], set[str]]:
         return _parse(given.encode("utf-8", "replace"), "public key")
     if isinstance(given, str | os.PathLike):
         try:
-            return _parse(read_bytes(given, _LARGEST), f"public key {os.fspath(given)}")
+            return _parse(read_bytes(given, SMALL), f"public key {os.fspath(given)}")
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise PolicyError(f"public key {os.fspath(given)}: cannot be read: {why}") from error

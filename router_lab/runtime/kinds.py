@@ -104,7 +104,7 @@ PROMPT = tuple(kind for kind in KINDS if kind.side == "input" and kind.within is
 PROMPT_COLUMNS = tuple(dict.fromkeys(kind.column for kind in PROMPT))
 
 
-def record(name: str, fields: Sequence[str], defaults: Sequence[Any]) -> Any:
+def record(name: str, fields: Sequence[str], defaults: Sequence[object]) -> Any:
     """A named tuple to inherit from, whose fields follow the rows above; `defaults` are of the
     last of them."""
     return namedtuple(name, fields, defaults=defaults)

@@ -23,6 +23,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".router-lab.lock"
+WAIT_S = 30.0
+"""Seconds that a writer of policies or releases waits for another one in the same folder."""
 _HELD: set[FolderLock] = set()
 
 

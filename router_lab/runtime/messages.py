@@ -11,14 +11,14 @@ from typing import Any
 
 from router_lab.runtime.errors import PolicyError
 
-_TEXT_PARTS = ("text", "input_text")
+TEXT_PARTS = ("text", "input_text")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _WRAPPERS = ("messages", "input", "prompt")
 """Keys under which an export keeps a request's messages."""
 _CHATML = re.compile(r"<\|im_start\|>[ ]*(\w+)[^\n]*\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
 
 
-def last_user_text(messages: Any) -> str:
+def last_user_text(messages: object) -> str:
     """The text of the last user turn that has any, as the policy was fitted on: single questions.
 
     System prompts, answers, tool calls and tool results (also those that Anthropic's API puts into
@@ -43,7 +43,7 @@ def last_user_turn(messages: list[Any] | tuple[Any, ...]) -> int | None:
     return None
 
 
-def text_of(content: Any) -> str:
+def text_of(content: object) -> str:
     """Plain text of a message's content: a str, or the text parts of a list, one per line."""
     if isinstance(content, str):
         return plain_text(content)
@@ -52,7 +52,7 @@ def text_of(content: Any) -> str:
     parts = (
         part if isinstance(part, str) else part.get("text")
         for part in content
-        if isinstance(part, str) or (isinstance(part, dict) and part.get("type") in _TEXT_PARTS)
+        if isinstance(part, str) or (isinstance(part, dict) and part.get("type") in TEXT_PARTS)
     )
     return "\n".join(plain_text(part) for part in parts if isinstance(part, str))
 
@@ -63,7 +63,7 @@ def plain_text(text: str) -> str:
     return text if type(text) is str else str.__str__(text)
 
 
-def prompt_text(value: Any) -> str | None:
+def prompt_text(value: object) -> str | None:
     """The text of a `prompt` as tables hold it, equal to what `decide` reads of the same
     conversation.
 
@@ -87,7 +87,7 @@ def prompt_text(value: Any) -> str | None:
     )
 
 
-def messages_in(value: Any) -> list[dict[str, Any]] | None:
+def messages_in(value: object) -> list[dict[str, Any]] | None:
     """The messages that `value` holds (see `prompt_text`), or None if it is not of that form."""
     value = _plain(value)
     if isinstance(value, str):
@@ -100,7 +100,7 @@ def messages_in(value: Any) -> list[dict[str, Any]] | None:
     return value if isinstance(value, list) and value and all(map(_is_message, value)) else None
 
 
-def group_mark(value: Any) -> str | None:
+def group_mark(value: object) -> str | None:
     """A mark of what a conversation's user turns hold beside text (images, files), None if
     nothing: two prompts of one text about two pictures are two questions, not one asked twice."""
     parts = [
@@ -108,7 +108,7 @@ def group_mark(value: Any) -> str | None:
         for message in messages_in(value) or ()
         if message.get("role") == "user" and isinstance(message.get("content"), list)
         for part in message["content"]
-        if isinstance(part, dict) and part.get("type") not in _TEXT_PARTS
+        if isinstance(part, dict) and part.get("type") not in TEXT_PARTS
     ]
     if not parts:
         return None
@@ -116,7 +116,7 @@ def group_mark(value: Any) -> str | None:
     return "prompt-" + hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def _is_message(value: Any) -> bool:
+def _is_message(value: object) -> bool:
     return (
         isinstance(value, dict)
         and value.get("role") in _ROLES
@@ -136,7 +136,7 @@ def _in_text(text: str) -> list[dict[str, Any]] | None:
         return None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Lists and dicts from numpy's arrays and from other sequences and mappings, at any depth."""
     if hasattr(value, "tolist"):
         value = value.tolist()
@@ -147,6 +147,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -60,7 +60,7 @@ def _light(spec: PolicySpec) -> Any:
     return light
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """`value` with plain dicts where it has other mappings, such as read-only views, which pickle
     cannot take."""
     if isinstance(value, Mapping):
@@ -73,7 +73,7 @@ def plain(value: Any) -> Any:
     return _rebuilt(value, plain) if isinstance(value, PolicySpec) else value
 
 
-def hardened(value: Any) -> Any:
+def hardened(value: object) -> Any:
     """`value` with every array in it read-only, as pickle forgets."""
     if isinstance(value, np.ndarray):
         value.flags.writeable = False

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 from math import fsum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
@@ -113,18 +113,18 @@ def numbers_out(point: Point) -> list[float] | None:
     return [float(number) for number in piece] if len(point) == 1 and isinstance(piece, Follow) else None
 
 
-def point_in_numbers(_: str, row: list[Any]) -> Point:
+def point_in_numbers(_: str, row: Sequence[object]) -> Point:
     tradeoff, guard, mix = map(as_number, as_list(row))
     return (Follow(tradeoff, guard, mix),)
 
 
-def piece_out(piece: Piece) -> dict[str, Any]:
+def piece_out(piece: Piece) -> dict[str, object]:
     if isinstance(piece, Assign):
         return {"share": float(piece.share), "table": [int(column) for column in piece.table]}
     return {"share": float(piece.share), "tradeoff": float(piece.tradeoff), "guard": float(piece.guard)}
 
 
-def point_in_pieces(name: str, rows: list[Any]) -> Point:
+def point_in_pieces(name: str, rows: Sequence[object]) -> Point:
     where = f"policy.json: points: {shown(name)}"
     if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_PIECES:
         size = f"{len(rows):,} pieces" if isinstance(rows, list) else shown(rows)
@@ -132,7 +132,7 @@ def point_in_pieces(name: str, rows: list[Any]) -> Point:
     return tuple(_piece_in(f"{where}, piece {number}", row) for number, row in enumerate(rows, 1))
 
 
-def _piece_in(where: str, row: Any) -> Piece:
+def _piece_in(where: str, row: object) -> Piece:
     if not isinstance(row, dict) or ("table" in row) == bool(row.keys() & {"tradeoff", "guard"}):
         raise PolicyError(
             f"{where}: needs `share` and either `tradeoff` and `guard` or `table`, not {shown(row)}"

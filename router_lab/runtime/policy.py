@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime import pickled, turns
-from router_lab.runtime.asked import STANDARD, Asked, read
+from router_lab.runtime import decision_lock, pickled
+from router_lab.runtime.arguments import STANDARD, DecideArguments, read
 from router_lab.runtime.chooser import Case, Chooser, Ready, Stretches
 from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, Field, Offers
 from router_lab.runtime.decision import Decision
@@ -145,47 +145,59 @@ class Policy:
         """
         return self.answer(
             read(
-                prompt, suite, tiers, allowed, max_cost_usd, min_quality, deadline_s, context_tokens, previous,
-                cached_tokens, point, key, vector,
+                prompt=prompt, suite=suite, tiers=tiers, allowed=allowed, max_cost_usd=max_cost_usd,
+                min_quality=min_quality, deadline_s=deadline_s, context_tokens=context_tokens,
+                previous=previous, cached_tokens=cached_tokens, point=point, key=key, vector=vector,
             )
         )  # fmt: skip
 
-    def answer(self, asked: Asked) -> Decision:
+    def answer(self, arguments: DecideArguments) -> Decision:
         """`decide`, for what was read before; PolicyError only for a point that is not this
         policy's, `allowed` that names nobody it knows, and a vector that it cannot take."""
         now = self._clock()  # a caller's own: not within the turn
-        with turns.TURN:
-            return self._answer(asked, now)
+        with decision_lock.LOCK:
+            return self._answer(arguments, now)
 
-    def _answer(self, asked: Asked, now: float) -> Decision:
-        text, suite = asked.text, asked.suite
-        at = self._point(asked.point)
+    def _answer(self, arguments: DecideArguments, now: float) -> Decision:
+        text, suite = arguments.text, arguments.suite
+        at = self._point(arguments.point)
         row = POOLED if suite is None else self._row.get(suite, POOLED)
-        added = None if asked.vector is None else self._predictor.steered(asked.vector)
+        added = None if arguments.vector is None else self._predictor.steered(arguments.vector)
         quality, cost, coverage = self._predictor.one(text, row, added)
 
         field: Field | None = None
-        context_tokens = asked.context_tokens
+        context_tokens = arguments.context_tokens
         if context_tokens is None and len(text) > self._offers.short_text:
             context_tokens = float(len(text) // CHARACTERS_PER_TOKEN)
-        bounds = (asked.allowed, asked.max_cost_usd, asked.min_quality, asked.deadline_s, context_tokens)
-        if bounds.count(None) < len(bounds) or asked.tiers != STANDARD:
-            field = self._offers.apply(quality, cost, row, asked, context_tokens)
+        bounds = (
+            arguments.allowed,
+            arguments.max_cost_usd,
+            arguments.min_quality,
+            arguments.deadline_s,
+            context_tokens,
+        )
+        if bounds.count(None) < len(bounds) or arguments.tiers != STANDARD:
+            field = self._offers.apply(quality, cost, row, arguments, context_tokens)
             cost = field.cost_usd
-        stay = None if asked.previous is None else self._offers.cache(asked.previous, asked.cached_tokens)
+        stay = (
+            None
+            if arguments.previous is None
+            else self._offers.cache(arguments.previous, arguments.cached_tokens)
+        )
 
         if now >= self._expires:
             index, code, piece = self._chooser.otherwise(field, EXPIRED)
         else:
             chooser = self._chooser
             case = Case(quality, cost, row, coverage >= chooser.needed[row > POOLED], field, stay)
-            index, code, piece = chooser.choose(at, case, asked)
+            index, code, piece = chooser.choose(at, case, arguments)
         missing = added is None and self.spec.linear.vector is not None
         quality.setflags(write=False)  # what a Decision is made of never changes
         cost.setflags(write=False)
         return Decision(
-            self.spec, self.revision, index, code, quality, cost, coverage, row, at.pieces, piece, field, (), suite,
-            missing,
+            spec=self.spec, revision=self.revision, index=index, code=code, quality=quality, cost=cost,
+            coverage=coverage, row=row, point=at.pieces, piece=piece, field=field, tried=(), suite=suite,
+            vector_missing=missing,
         )  # fmt: skip
 
     def _point(self, name: str | None) -> Ready:

@@ -17,6 +17,8 @@ _OTHERS = {
     stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket",
     stat.S_IFLNK: "a symlink",
 }  # fmt: skip
+SMALL = 1 << 16
+"""Bytes of a file that holds a few values, such as a key or a release."""
 MOST = 1 << 31
 """Bytes of a file that are read at once where nothing says how many there may be."""
 

@@ -27,7 +27,7 @@ from router_lab.runtime.keys import (
     trusted_keys,
 )
 from router_lab.runtime.model import VERDICTS
-from router_lab.runtime.reading import read_bytes
+from router_lab.runtime.reading import SMALL, read_bytes
 
 __all__ = [
     "LARGEST_STEP",
@@ -59,7 +59,6 @@ LARGEST_STEP = 1_000_000
 """A release number may be this much above the one before. A greater step is no publisher's: it
 would leave no number for those that come after (TUF calls it a fast-forward attack)."""
 _PREFIX = {1: b"router-lab release 1\n", 2: b"router-lab release 2\n"}
-_LARGEST = 1 << 16
 _DIGITS = set("0123456789abcdef")
 _LEAST_DIGITS = 12
 _FOR_EVER = 253_402_300_800.0  # the year 10000
@@ -138,13 +137,13 @@ def _parse(data: bytes) -> tuple[Release, bytes | None, str | None]:
         raise PolicyError(f"{RELEASE}: signature is not base64") from error
 
 
-def verify_release(data: bytes, public_key: Any) -> Release:
+def verify_release(data: bytes, public_key: object) -> Release:
     """The release in `data` if it is signed with a key in `public_key` (any form of
     `keys.trusted_keys`)."""
     return verified_release(data, public_key)[0]
 
 
-def verified_release(data: bytes, public_key: Any) -> tuple[Release, str]:
+def verified_release(data: bytes, public_key: object) -> tuple[Release, str]:
     """(release, fingerprint of the key that signed it), by a key of `public_key` whose scope
     covers the release.
 
@@ -195,13 +194,13 @@ def read_release_bytes(directory: Path) -> bytes:
     KiB."""
     path = directory / RELEASE
     try:
-        return read_bytes(path, _LARGEST)
+        return read_bytes(path, SMALL)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise PolicyError(f"{path}: cannot be read: {why}") from error
 
 
-def resolve(path: Path, public_key: Any, *, signed: bool) -> tuple[Path, Release]:
+def resolve(path: Path, public_key: object, *, signed: bool) -> tuple[Path, Release]:
     """The directory of the published revision, and its release. `path` is policies/<name> or a
     revision in it."""
     found = locate(path, public_key, signed=signed)
@@ -209,7 +208,7 @@ def resolve(path: Path, public_key: Any, *, signed: bool) -> tuple[Path, Release
 
 
 def locate(
-    path: Path, public_key: Any, *, signed: bool, name: str | None = None, alias: str | None = None
+    path: Path, public_key: object, *, signed: bool, name: str | None = None, alias: str | None = None
 ) -> Located:
     """What RELEASE.json publishes in `path`, which is policies/<name> or a revision in it.
 
@@ -254,7 +253,7 @@ def _signed_bytes(release: Release) -> bytes:
     return _PREFIX[2 if "expires" in row else 1] + jsonio.dumps(row)
 
 
-def release_row(release: Release) -> dict[str, Any]:
+def release_row(release: Release) -> dict[str, object]:
     """The release as RELEASE.json has it: in the first form where it never expires."""
     row = release._asdict()
     expires = row.pop("expires")
@@ -296,5 +295,5 @@ def _check(release: Release) -> None:
         raise PolicyError(f"{RELEASE}: expires {expires!r} is not a whole second of the years 1970 to 9999")
 
 
-def is_revision(value: Any) -> bool:
+def is_revision(value: object) -> bool:
     return isinstance(value, str) and len(value) == 64 and set(value) <= _DIGITS

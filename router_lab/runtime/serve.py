@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from router_lab.runtime.asked import Asked, pair
+from router_lab.runtime.arguments import DecideArguments, pair
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import Featuriser
@@ -102,32 +102,32 @@ class Serving:
             self._fitting = (policy, fits)  # one assignment: threads see both or neither
         return fits
 
-    def decide(self, policy: Policy, asked: Asked) -> Decision:
+    def decide(self, policy: Policy, arguments: DecideArguments) -> Decision:
         """The decision of `policy`, or of `self.default` while none is loaded. Raises for no
         argument that was read."""
         if policy is self.default or not (
-            asked.allowed is None or any(policy.knows(c) for c in asked.allowed)
+            arguments.allowed is None or any(policy.knows(c) for c in arguments.allowed)
         ):
-            return self._without(policy, asked)
-        point, vector = asked.point, asked.vector
+            return self._without(policy, arguments)
+        point, vector = arguments.point, arguments.vector
         strange = None if point is None or point in policy.spec.points else point
         if strange is not None:
-            asked = asked._replace(point=None)
+            arguments = arguments._replace(point=None)
         if vector is not None and len(vector) != policy.vector_length:
-            asked = asked._replace(vector=None)
-        decision = policy.answer(asked)
+            arguments = arguments._replace(vector=None)
+        decision = policy.answer(arguments)
         return decision if strange is None else decision._but(unknown_point=strange)
 
-    def _without(self, policy: Policy, asked: Asked) -> Decision:
+    def _without(self, policy: Policy, arguments: DecideArguments) -> Decision:
         """The candidate named in code if it may serve, else the first who may; then the others, in
         the order given."""
         mine = self.profile.candidate
-        own = policy is self.default and (asked.allowed is None or mine in asked.allowed)
-        bare = self.default if asked.allowed is None else self._bare(asked.allowed)
-        plain = asked._replace(suite=None, allowed=None, previous=None, point=None, vector=None)
+        own = policy is self.default and (arguments.allowed is None or mine in arguments.allowed)
+        bare = self.default if arguments.allowed is None else self._bare(arguments.allowed)
+        plain = arguments._replace(suite=None, allowed=None, previous=None, point=None, vector=None)
         decision = bare.answer(plain)
         field = decision._field
-        if field is not None and asked.max_cost_usd is not None and "max_cost_usd" not in field.unmet:
+        if field is not None and arguments.max_cost_usd is not None and "max_cost_usd" not in field.unmet:
             field = field._replace(
                 unmet=(*field.unmet, "max_cost_usd")
             )  # no price was measured: $0 is no prediction
@@ -165,13 +165,13 @@ def bare_policy(order: tuple[Profile, ...]) -> Policy:
     )
 
 
-def _each(values: Any, name: str) -> Iterable[Any]:
+def _each(values: object, name: str) -> Iterable[Any]:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise PolicyError(f"requires: {name}: {shown(values)} is not a collection")
     return values
 
 
-def _texts(values: Any, name: str) -> tuple[str, ...]:
+def _texts(values: object, name: str) -> tuple[str, ...]:
     found = tuple(_each(values, name))
     for value in found:
         if not isinstance(value, str):

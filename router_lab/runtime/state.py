@@ -19,7 +19,7 @@ from router_lab.runtime.artifact import DIRECTORY_DIGITS, Opened, read_files, wr
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.files import atomic_write, remove_leftovers, temporary_beside
 from router_lab.runtime.locks import FolderLock
-from router_lab.runtime.reading import read_bytes
+from router_lab.runtime.reading import SMALL, read_bytes
 from router_lab.runtime.release import (
     NUMBERS,
     RELEASE,
@@ -30,7 +30,6 @@ from router_lab.runtime.release import (
 )
 
 _STATE = "state.json"
-_LARGEST = 1 << 16
 _WAIT_S = 5.0
 _DIGITS = len(str(NUMBERS))
 
@@ -64,7 +63,7 @@ class State:
         path = self.directory / _STATE
         fault: str | None = None
         try:
-            return _parsed(read_bytes(path, _LARGEST), str(path)), None
+            return _parsed(read_bytes(path, SMALL), str(path)), None
         except FileNotFoundError:
             pass
         except (OSError, PolicyError) as error:
@@ -198,7 +197,7 @@ def _parsed(data: bytes, path: str) -> Remembered:
     return Remembered(**{**value, "rejected": tuple(rejected)})
 
 
-def _is_name(name: Any) -> bool:
+def _is_name(name: object) -> bool:
     """A directory that `keep` made: hex digits, a dash, digits; never a path."""
     if not isinstance(name, str):
         return False

@@ -35,7 +35,7 @@ class Status(NamedTuple):
     """When the release that serves is over: it serves on, and no host takes it anew."""
 
 
-class Telling:
+class StatusReporter:
     """Keeps a status that several threads change; `now` is one of them whole. on_refused: told of
     each refusal that differs from the one before, outside of every lock, so that it may ask the
     store for anything."""

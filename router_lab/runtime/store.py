@@ -19,20 +19,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from router_lab.runtime.accepting import Rules, known_verdicts
 from router_lab.runtime.acks import Ack, write_ack
+from router_lab.runtime.arguments import read, shared_key
 from router_lab.runtime.artifact import MANIFEST, Opened, Verify, open_artifact, verification
-from router_lab.runtime.asked import read, shared_key
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import Featuriser
-from router_lab.runtime.kept import Kept
-from router_lab.runtime.looks import Looks
+from router_lab.runtime.last_known_good import LastKnownGood
 from router_lab.runtime.model import VERDICTS, Candidate, Profile
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.poller import Poller
 from router_lab.runtime.reading import read_bytes
 from router_lab.runtime.release import RELEASE, Release, is_revision
 from router_lab.runtime.rule import draw
 from router_lab.runtime.serve import Requires, Serving
-from router_lab.runtime.status import Status, Telling
+from router_lab.runtime.status import Status, StatusReporter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +81,7 @@ class PolicyStore:
         default: Candidate | tuple[str, str | None] | Profile,
         state: str | os.PathLike[str] | None = None,
         verify: Verify | None = None,
-        public_key: Any = None,
+        public_key: object = None,
         interval_s: float = 30.0,
         accept_older: bool = False,
         on_refused: Callable[[PolicyError], None] | None = None,
@@ -99,15 +99,15 @@ class PolicyStore:
         self._policy = self._default = self._serving.default
         self._verify, self._public_key = verification(verify, public_key), public_key
         self._bound, self._ack = (name, alias), ack
-        self._telling = Telling(on_refused, clock)
+        self._reporter = StatusReporter(on_refused, clock)
         self._rules = Rules(known_verdicts(verdicts), accept_older, public_key)
-        self._kept = Kept(state, (name, alias), self._telling, self._rules)
+        self._last_good = LastKnownGood(state, (name, alias), self._reporter, self._rules)
         self._challenger = challenger
         if challenger is not None:  # it answers this store's callers, who rely on the same
             rival = challenger.store._serving
             rival.requires = rival.requires.both(self._serving.requires)
         self._clock = clock
-        self._looks = Looks(self._look_in_background, interval_s, rng)
+        self._poller = Poller(self._look_in_background, interval_s, rng)
         self._previous: Policy | None = None
         self._last_seen: Any = None
         self._serves: Release | None = None
@@ -128,9 +128,9 @@ class PolicyStore:
     @property
     def status(self) -> Status:
         serves = self._serves
-        return self._telling.now._replace(
+        return self._reporter.now._replace(
             revision=self._policy.revision,
-            release=self._kept.known.release,
+            release=self._last_good.known.release,
             expires=None if serves is None else serves.expires,
         )
 
@@ -141,13 +141,13 @@ class PolicyStore:
         with every policy and with the default alike; never for what a swap can change (`serve`
         says what happens instead).
         """
-        if self._looks.asleep:
-            self._looks.start()
+        if self._poller.asleep:
+            self._poller.start()
         question = read(prompt, **asked)
         policy, other = self._policy, self._challenger
         if other is None:
             return self._serving.decide(policy, question)
-        if other.store._looks.asleep:
+        if other.store._poller.asleep:
             other.store.start()
         key = shared_key(question, Featuriser().cap)  # the same whatever policy, or none, serves
         rival = other.store.policy
@@ -162,13 +162,13 @@ class PolicyStore:
 
     def start(self) -> PolicyStore:
         """Begin to load and to look for news in the background; returns at once."""
-        self._looks.start()
+        self._poller.start()
         return self
 
     def close(self, wait_s: float = 5.0) -> None:
         """Stop looking for news; the policy goes on serving. A look that hangs is given up after
         `wait_s` seconds."""
-        self._looks.stop(wait_s)
+        self._poller.stop(wait_s)
 
     def __enter__(self) -> PolicyStore:
         return self.start()
@@ -185,13 +185,13 @@ class PolicyStore:
             self._check(turn)
         except BaseException as error:  # noqa: BLE001 - a source that calls sys.exit would end the looking, unseen
             with contextlib.suppress(BaseException):  # and so would a callback
-                self._telling.refuse(error, of_source=True)
+                self._reporter.refuse(error, of_source=True)
 
     def recover(self) -> bool:
         """Serve the last good policy on disk, or the one before it where that is damaged, if
         nothing better serves."""
-        self._kept.read()
-        known, state = self._kept.known, self._kept.state
+        self._last_good.read()
+        known, state = self._last_good.known, self._last_good.state
         for name, origin in ((known.current, "kept"), (known.previous, "previous")):
             if state is None or name is None or self._policy is not self._default:
                 continue
@@ -199,9 +199,9 @@ class PolicyStore:
                 opened = self._open(state.path(name), accept_expired=True)
                 opened = opened._replace(release=opened.release or state.release(name))
             except Exception as error:  # noqa: BLE001 - a service never fails for what lies on its disk
-                self._telling.refuse(error)
+                self._reporter.refuse(error)
                 continue
-            with self._kept.lock:
+            with self._last_good.lock:
                 if self._policy is self._default and opened.policy.revision not in known.rejected:
                     self._serve(opened, origin)
                     return True
@@ -209,28 +209,28 @@ class PolicyStore:
 
     def check(self) -> bool:
         """Look at the source once, now; True if a new policy serves."""
-        return self._check(self._looks.turn)
+        return self._check(self._poller.turn)
 
     def _check(self, turn: int) -> bool:
-        one = self._looks.one_at_a_time
+        one = self._poller.one_at_a_time
         if not one.acquire(timeout=_PATIENCE_S):
-            self._telling.refuse(PolicyError("policy store: another look at the source has not ended"))
+            self._reporter.refuse(PolicyError("policy store: another look at the source has not ended"))
             return False
         try:
-            self._telling.looked()
-            self._kept.read()
+            self._reporter.looked()
+            self._last_good.read()
             fresh = self._look(turn)
             refused = None
         except Exception as error:  # noqa: BLE001 - nor for what a source does
             fresh, refused = False, error
         finally:
             one.release()
-        if turn != self._looks.turn:  # given up: nothing of it counts
+        if turn != self._poller.turn:  # given up: nothing of it counts
             return False
         if refused is not None:
-            self._telling.refuse(refused, of_source=True)
+            self._reporter.refuse(refused, of_source=True)
         else:
-            self._telling.tell(last_success=self._clock(), interrupted_since=None)
+            self._reporter.tell(last_success=self._clock(), interrupted_since=None)
         if fresh or refused is not None:
             self._acknowledge(None if refused is None else str(refused))
         return fresh
@@ -239,21 +239,21 @@ class PolicyStore:
         path = Path(self._source() if callable(self._source) else self._source)
         seen = _fingerprint(path)
         if seen == self._last_seen:
-            self._kept.save()  # what the disk had no room for
+            self._last_good.save()  # what the disk had no room for
             self._tell_of_expiry()
             return False
         opened = self._open(path)
-        self._kept.read(again=True)
-        with self._kept.lock:
-            if turn != self._looks.turn:
+        self._last_good.read(again=True)
+        with self._last_good.lock:
+            if turn != self._poller.turn:
                 return False
-            fresh = opened.policy.revision not in self._kept.known.rejected
+            fresh = opened.policy.revision not in self._last_good.known.rejected
             if fresh:
                 self._accept(opened)
         # Only now: what was refused is tried again, it may have been half written; and so is what
         # changed meanwhile.
         self._last_seen = seen if _fingerprint(path) == seen else None
-        self._kept.save()
+        self._last_good.save()
         return fresh
 
     def _tell_of_expiry(self) -> None:
@@ -269,7 +269,7 @@ class PolicyStore:
             return
         self._expired = serves.number
         told = f"release {serves.number} expired while it served, and serves on; publish it again to renew it"
-        self._telling.refuse(PolicyError(told))
+        self._reporter.refuse(PolicyError(told))
 
     def rollback(self) -> bool:
         """Serve the policy before this one again, and take the present one no more until another
@@ -281,8 +281,8 @@ class PolicyStore:
         if opened is None:
             return False
         revision, gone = opened.policy.revision or "", self._policy.revision or ""
-        with self._kept.lock:
-            known = self._kept.known
+        with self._last_good.lock:
+            known = self._last_good.known
             rejected = [one for one in (*known.rejected, gone) if one != revision and is_revision(one)]
             kept = [
                 one
@@ -291,14 +291,14 @@ class PolicyStore:
             ]
             # The one that failed is nothing to fall back on.
             current = kept[0] if kept else None
-            self._kept.known = known._replace(current=current, previous=None, rejected=tuple(rejected))
+            self._last_good.known = known._replace(current=current, previous=None, rejected=tuple(rejected))
             self._serve(opened, "previous")
             self._previous = None
-        self._kept.write()
+        self._last_good.write()
         return True
 
     def _one_before(self) -> Opened | None:
-        state, name = self._kept.state, self._kept.known.previous
+        state, name = self._last_good.state, self._last_good.known.previous
         if self._previous is not None:
             return Opened(self._previous, {}, None, None, None)
         if state is None or name is None:
@@ -306,21 +306,21 @@ class PolicyStore:
         try:
             return self._open(state.path(name), accept_expired=True)
         except Exception as error:  # noqa: BLE001
-            self._telling.refuse(error)
+            self._reporter.refuse(error)
             return None
 
     def forget_release(self) -> None:
         """Take the next release of the source whatever its number, name and alias: after a number
         was published that nobody can follow, or where a host is to serve another policy. The
         policy goes on serving meanwhile."""
-        self._kept.read()
-        with self._kept.lock:
+        self._last_good.read()
+        with self._last_good.lock:
             name, alias = self._bound
-            self._kept.known = self._kept.known._replace(
+            self._last_good.known = self._last_good.known._replace(
                 release=0, name=name, alias=alias, signer=None, rejected=()
             )
             self._serves = self._last_seen = None
-        self._kept.write(restart=True)
+        self._last_good.write(restart=True)
 
     def _open(self, path: Path, *, accept_expired: bool = False) -> Opened:
         name, alias = self._bound
@@ -335,21 +335,22 @@ class PolicyStore:
         """Serve it, or PolicyError: everything that may fail comes before the swap."""
         serves = self._serves
         served = None if serves is None else (serves.number, serves.revision)
-        self._kept.known, restart = self._rules.judge(opened, self._kept.known, served)
-        self._kept.accepted(opened, restart)
+        self._last_good.known, restart = self._rules.judge(opened, self._last_good.known, served)
+        self._last_good.accepted(opened, restart)
         self._serve(opened, "source")
 
     def _serve(self, opened: Opened, origin: str) -> None:
         if self._policy is not self._default and opened.policy.revision != self._policy.revision:
             self._previous = self._policy
         self._policy, self._serves = opened.policy, opened.release
-        self._telling.tell(since=self._clock(), origin=origin)
+        self._reporter.tell(since=self._clock(), origin=origin)
 
     def _acknowledge(self, refused: str | None) -> None:
         if self._ack is not None:
             with contextlib.suppress(OSError, PolicyError):  # the publisher sees that it is not there
                 write_ack(
-                    self._ack, Ack(self._policy.revision, self._kept.known.release, self._clock(), refused)
+                    self._ack,
+                    Ack(self._policy.revision, self._last_good.known.release, self._clock(), refused),
                 )
 
 
@@ -359,7 +360,7 @@ def _share(purpose: str, key: str | bytes) -> float:
     return draw(purpose.encode() + b":" + data)
 
 
-def _fingerprint(path: Path) -> Any:
+def _fingerprint(path: Path) -> object:
     """What changes when somebody publishes: where the path leads, what RELEASE.json says, and the
     manifest's stamp. Stamps alone would miss a file that was written in place within their
     resolution."""
@@ -377,8 +378,8 @@ def _fingerprint(path: Path) -> Any:
 
 def _forked() -> None:
     for store in list(_ALL):
-        store._kept.renew()
-        store._telling.renew()
+        store._last_good.renew()
+        store._reporter.renew()
 
 
 if hasattr(os, "register_at_fork"):  # elsewhere there is no fork

@@ -8,13 +8,13 @@ from typing import Any
 from router_lab.runtime.errors import PolicyError, shown
 
 
-def as_list(value: Any) -> list[Any]:
+def as_list(value: object) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError(f"{shown(value)} is not a list")
     return value
 
 
-def only_keys(row: Any, keys: frozenset[str], where: str) -> None:
+def only_keys(row: object, keys: frozenset[str], where: str) -> None:
     """Exactly these keys: a misspelt one is never skipped over."""
     if not isinstance(row, dict):
         raise PolicyError(f"{where}: not an object")
@@ -22,13 +22,13 @@ def only_keys(row: Any, keys: frozenset[str], where: str) -> None:
         raise PolicyError(f"{where}: unknown or missing keys: {', '.join(sorted(row.keys() ^ keys))}"[:300])
 
 
-def as_whole(value: Any) -> int:
+def as_whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{shown(value)} is not a whole number")
     return value
 
 
-def as_number(value: Any) -> float:
+def as_number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{shown(value)} is not a number")
     return float(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Any
 
 import numpy as np
 
@@ -107,7 +106,7 @@ def _numbers(spec: PolicySpec) -> Iterator[str]:
                 yield f"limits: {limit!r} is not made of null and numbers of 0 or more"
 
 
-def _point(spec: PolicySpec, where: str, point: Any) -> Iterator[str]:
+def _point(spec: PolicySpec, where: str, point: object) -> Iterator[str]:
     if not isinstance(point, tuple) or not 1 <= len(point) <= MOST_PIECES:
         size = f"{len(point)} pieces" if isinstance(point, tuple) else shown(point)
         yield f"{where} has {size}, not a tuple of 1 to {MOST_PIECES}"
@@ -131,7 +130,7 @@ def _point(spec: PolicySpec, where: str, point: Any) -> Iterator[str]:
         yield f"{where} has shares (mix) that add up to {total!r}, above 1"
 
 
-def _assigned(spec: PolicySpec, where: str, table: Any) -> Iterator[str]:
+def _assigned(spec: PolicySpec, where: str, table: object) -> Iterator[str]:
     rows = len(spec.suites) + 1
     if not isinstance(table, tuple) or len(table) != rows:
         size = f"of {len(table)} columns" if isinstance(table, tuple) else shown(table)
@@ -172,7 +171,7 @@ def _profiles(spec: PolicySpec) -> Iterator[str]:
         yield f"candidates: prices and tier_seconds name {len(tiers)} tiers, not up to {MAX_TIERS}"
 
 
-def _request(request: Any, candidate: str) -> Iterator[str]:
+def _request(request: object, candidate: str) -> Iterator[str]:
     if not isinstance(request, Mapping):
         yield f"candidates: request of {candidate} is not a mapping"
         return
@@ -268,13 +267,13 @@ def _vector(vector: VectorWeights, width: int) -> Iterator[str]:
         yield f"vector: spread holds a number below {1 / GREATEST:g}"
 
 
-def _real(value: Any) -> bool:
+def _real(value: object) -> bool:
     """A number that products of three stay finite of: an overflow would warn, and warnings may be
     errors."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= GREATEST
 
 
-def _positive(table: Any) -> bool:
+def _positive(table: object) -> bool:
     return isinstance(table, Mapping) and all(
         isinstance(name, str) and _real(value) and value >= 0 for name, value in table.items()
     )

@@ -20,7 +20,7 @@ NUMBER_RULE = "it must be finite and not negative"
 STATUS_RULE = f"known: {', '.join(STATUSES)}"
 
 
-def plain(columns: Mapping[str, Any], where: str) -> dict[str, Any]:
+def plain(columns: Mapping[str, object], where: str) -> dict[str, Any]:
     """The columns that are known, as JSON has them; a None is unknown, and so is a NaN or NA but
     as `quality`.
 
@@ -39,7 +39,7 @@ def plain(columns: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {column: value for column, value in known.items() if value is not None}
 
 
-def name_of(value: Any) -> str:
+def name_of(value: object) -> str:
     """An id or a name as text, as a table's cell of that type is read (`outcomes.cells.text_of`):
     `7`, `7.0` and numpy's 7 are all "7", True is "true", bytes are UTF-8, dates ISO 8601; an Enum
     of texts is its value."""
@@ -58,7 +58,7 @@ def name_of(value: Any) -> str:
         raise InputError(f"an id or a name must be a text; {type(value).__name__} gives none") from None
 
 
-def _plain(column: str, value: Any, where: str) -> Any:
+def _plain(column: str, value: object, where: str) -> object:
     if column == "group":
         return name_of(value)
     if column == "status":
@@ -81,7 +81,7 @@ def _plain(column: str, value: Any, where: str) -> Any:
     )
 
 
-def _absent(value: Any) -> bool:
+def _absent(value: object) -> bool:
     """Whether it is how a table has "not known": NaN of any type, and pandas' NA and NaT."""
     try:
         return bool(value != value)
@@ -89,7 +89,7 @@ def _absent(value: Any) -> bool:
         return type(value).__name__ == "NAType"
 
 
-def _number(column: str, value: Any, where: str) -> float:
+def _number(column: str, value: object, where: str) -> float:
     try:
         if isinstance(
             value, str | bytes

@@ -7,7 +7,7 @@ prediction is exact too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,7 +65,7 @@ class VectorWeights:
         return cls(VectorScale(centre, spread), weights, _numbers(row, "scale", width))
 
 
-def vector_length(row: Any) -> int:
+def vector_length(row: object) -> int:
     """Of `VectorWeights.to_json`: d, from 1 to MAX_LENGTH. Raises PolicyError."""
     if (
         not isinstance(row, dict)
@@ -79,7 +79,7 @@ def vector_length(row: Any) -> int:
     return length
 
 
-def _numbers(row: dict[str, Any], key: str, length: int) -> Floats:
+def _numbers(row: Mapping[str, object], key: str, length: int) -> Floats:
     """A read-only float64 array."""
     values = row[key]
     if not isinstance(values, list) or len(values) != length:
@@ -141,7 +141,7 @@ class Steering:
             added[here] = (self._standard.units(table[here]) @ self._weights) * self._scale
         return added, present
 
-    def _read(self, vector: Any, where: str) -> Floats:
+    def _read(self, vector: object, where: str) -> Floats:
         """[d] float64 of this policy's length."""
         values = as_numbers(vector, where)
         if len(values) != self._length:

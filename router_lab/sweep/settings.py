@@ -108,7 +108,17 @@ def load_grid(source: str | Path | Sweep, base: Path | None = None) -> Grid:
                 keys: dict[str, Any] = {}
                 settings = settings.without_keys(keys)
                 cells.append(
-                    Cell(use.suite, model, effort, spec, settings, transport, use.limit, use.epochs, keys)
+                    Cell(
+                        suite=use.suite,
+                        model=model,
+                        effort=effort,
+                        spec=spec,
+                        settings=settings,
+                        transport=transport,
+                        limit=use.limit,
+                        epochs=use.epochs,
+                        keys=keys,
+                    )
                 )
     _refuse_doubles(cells, where)
     return Grid(sweep, suites, tuple(cells), folder, suites_path.resolve().parent)

@@ -146,7 +146,7 @@ def _experiment(client: Any, name: str | None, uri: str) -> str:
     return str(found.experiment_id)
 
 
-def _current(client: Any, experiment_id: str, sweep: str, key: str) -> list[Any]:
+def _current(client: object, experiment_id: str, sweep: str, key: str) -> list[Any]:
     """The runs that the sweep's view shows; those of older versions are known by the sweep's name
     alone."""
     mine = list(_search(client, experiment_id, f"tags.`{VIEW_OF}` = '{key}'"))

@@ -14,7 +14,6 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from router_lab.tracking.names import folded, key_part, suite_names
 
@@ -139,7 +138,7 @@ def shared_state(name: str, sections: dict[str, list[Scatter]], search: str, cre
     return json.dumps({"name": name, "createdAt": created_ms, "updatedAt": created_ms, "state": packed_text})
 
 
-def _card(card: Scatter, section: str, uuid: str) -> dict[str, Any]:
+def _card(card: Scatter, section: str, uuid: str) -> dict[str, object]:
     return {
         "type": "SCATTER", "uuid": uuid, "displayName": card.title, "metricSectionId": section, "deleted": False,
         "isGenerated": False, "runsCountToCompare": 100,

@@ -20,8 +20,8 @@ import pytest
 from router_lab.runtime.acks import read_acks
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.errors import InputError, PolicyError
-from router_lab.runtime.looks import JITTER, Looks
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.poller import JITTER, Poller
 from router_lab.runtime.release import LARGEST_STEP, RELEASE, Release, build_release, keygen
 from router_lab.runtime.store import Challenger, PolicyStore
 
@@ -296,10 +296,10 @@ def test_looks_are_jittered_by_the_generator_given() -> None:
             waited.append(timeout or 0.0)
             return len(waited) == 200
 
-    looks = Looks(lambda turn: None, 30.0, np.random.default_rng(1))
-    looks._run(looks.turn, Stop())
+    poller = Poller(lambda turn: None, 30.0, np.random.default_rng(1))
+    poller._run(poller.turn, Stop())
     assert 30 * (1 - JITTER) <= min(waited) < 28 and 32 < max(waited) <= 30 * (1 + JITTER)
-    twin = Looks(lambda turn: None, 30.0, np.random.default_rng(1))
+    twin = Poller(lambda turn: None, 30.0, np.random.default_rng(1))
     first, waited = waited[:], []
     twin._run(twin.turn, Stop())
     assert waited == first
@@ -605,7 +605,7 @@ def test_a_newer_release_that_another_process_kept_meanwhile_stays(make: Any, tm
     stores = [PolicyStore(folder, default=DEFAULT, state=state) for _ in range(2)]
     assert all(store.check() for store in stores)
     publish(folder, make(2), 2)
-    kept = stores[0]._kept
+    kept = stores[0]._last_good
     hear, kept.read = kept.read, lambda **_: None  # type: ignore[method-assign]  # it has read before the other wrote
     save, kept.save = kept.save, lambda: None  # type: ignore[method-assign]  # and writes after it
     assert stores[0].check()

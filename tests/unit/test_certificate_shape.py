@@ -16,13 +16,13 @@ from click.testing import CliRunner
 
 from router_lab.certificate import Certificate
 from router_lab.cli import cli
-from router_lab.cli.dayafter import promised
 from router_lab.cli.demo import comparison
+from router_lab.cli.describe_policy import who_serves
 from router_lab.cli.fit import summary
 from router_lab.cli.gate import gates_for
 from router_lab.cli.mirror import placed, same_rows
+from router_lab.cli.production_check import promised
 from router_lab.cli.show import _as_json, _candidates, _head, _routes
-from router_lab.cli.words import who_serves
 from router_lab.config import Gate, Recipe
 from router_lab.fit import fit_policy
 from router_lab.gates import run_gates

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from router_lab.cli import LazyGroup, cli
 from router_lab.cli.common import Finite
-from router_lab.cli.faults import TRACEBACK, told_of, traceback_lines
+from router_lab.cli.faults import TRACEBACK, traceback_lines, user_message
 
 START = "from router_lab.cli import main; main()"
 
@@ -52,7 +52,7 @@ def test_what_a_user_can_mend_is_one_line(
 
 def test_a_fault_of_ours_is_not_hidden() -> None:
     error = KeyError("a\nError: all is well")
-    assert told_of(error) is None
+    assert user_message(error) is None
     assert CliRunner().invoke(failing(error), ["fail"]).exception is error
     assert "please report it" in list(traceback_lines(error))[-1]
 

@@ -48,8 +48,8 @@ from router_lab.report import (
     pooled,
     report_html,
 )
-from router_lab.report.dayafter import day_after
-from router_lab.report.dayafter_page import day_after_html
+from router_lab.report.production_check import production_check
+from router_lab.report.production_check_page import production_check_html
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.decisions import DecisionLog, read_decisions
 from router_lab.runtime.errors import RouterLabWarning
@@ -149,18 +149,18 @@ def front_page(world: World) -> str:
     return pareto_html(world.frame, extra=marks, reference=reference, before=before, title=f"T {world.odd}")
 
 
-def day_page(world: World) -> str:
+def check_page(world: World) -> str:
     rows = [row | {"code": f"code {world.odd}"} for row in read_decisions(logged(world))]
     reference = (world.loaded.reference.model, world.loaded.reference.effort)
-    shown = day_after(rows, margin=0.03, reference=reference, audit={rows[0]["id"]: 1.0}, before=rows)
-    return day_after_html(shown, f"log {world.odd}")
+    shown = production_check(rows, margin=0.03, reference=reference, audit={rows[0]["id"]: 1.0}, before=rows)
+    return production_check_html(shown, f"log {world.odd}")
 
 
 PAGES: dict[str, Callable[[World], str]] = {
     "report": report_page,
     "sweep": lambda world: report_html(world.frame),
     "pareto": front_page,
-    "day after": day_page,
+    "production check": check_page,
     "front": lambda world: front_svg(world.frame, world.loaded),
 }
 

@@ -252,7 +252,7 @@ def test_a_look_is_counted_before_anything_of_it_can_be_seen(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("router_lab.runtime.artifact.save_revision", full)
+    monkeypatch.setattr("router_lab.cli.fit.save_revision", full)
     (home / "recipe.yaml").write_text(json.dumps({"name": "p", "rule": RULES[0]}))
     file = home / "data" / "outcomes.parquet"
     done = CliRunner().invoke(

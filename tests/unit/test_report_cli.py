@@ -13,6 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from router_lab.cli.describe_policy import READS
 from router_lab.cli.diff import diff
 from router_lab.cli.gate import gate
 from router_lab.cli.plan import plan
@@ -20,7 +21,6 @@ from router_lab.cli.publish import publish, rollback
 from router_lab.cli.report import report
 from router_lab.cli.route import route
 from router_lab.cli.show import show
-from router_lab.cli.words import READS
 from router_lab.config import Gates, load
 from router_lab.fit.certificate import SEVERAL
 from router_lab.fit.choose import FIXED

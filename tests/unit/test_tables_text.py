@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from router_lab.cli import cli
-from router_lab.cli.dayafter import read_reference_qualities
+from router_lab.cli.production_check import read_reference_qualities
 from router_lab.collect import collect
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
@@ -223,7 +223,7 @@ def test_a_number_that_is_none_is_named_by_line_column_value_and_rule(
         quietly(write(rows, tmp_path / "t.csv"))
 
 
-def test_words_for_a_missing_number_and_for_truth(tmp_path: Path) -> None:
+def test_describe_policy_for_a_missing_number_and_for_truth(tmp_path: Path) -> None:
     head = "suite,sample_id,model,quality,cost_usd,check,signal_x\n"
     cells = ["TRUE,NA,true,-1.5", "false, 5e-06 ,0,nan", "0.5,,False,N/A", "1,null,,-", "0,None,1.0,2"]
     made = collect([csv(tmp_path, head + "".join(f"q,s{i},m,{c}\n" for i, c in enumerate(cells)))])[0]

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from router_lab.certificate import Certificate
 from router_lab.columns import aligned, named
+from router_lab.runtime.clients import unreproducible
 from router_lab.runtime.points import follows
 from router_lab.runtime.shares import below, part
 
@@ -58,8 +60,6 @@ def reads(policy: Policy) -> str:
 def requests_lacking(policy: Policy) -> list[str]:
     """For each suite whose request no decision hands out: which, why, and for how many candidates
     if not for all."""
-    from router_lab.runtime.clients import unreproducible
-
     total = len(policy.candidates)
     return [
         f"none to hand out for suite {row['suite']}"
@@ -87,8 +87,6 @@ def read_by(policy: Policy) -> tuple[bool, bool]:
 
 def predictor_of(policy: Policy) -> str | None:
     """The predictor that the certificate names for the default point, a key of READS."""
-    from router_lab.certificate import Certificate
-
     found = (Certificate.of(policy).points or {}).get("default")
     return found.predictor if found is not None and found.predictor in READS else None
 
@@ -143,7 +141,6 @@ def escalates(policy: Policy) -> str:
         f'an answer that fails its check is asked again of {order} (`Decision.next("check")`); predicted and measured '
         "quality and cost of the policy count both calls, those of the baselines beside it one"
     )
-    from router_lab.certificate import Certificate
     from router_lab.report.policy import ranged_percent
 
     more = Certificate.of(policy).escalation_gain
@@ -192,7 +189,6 @@ def who_serves(policy: Policy) -> list[str]:
     Exact where only the suite decides. Where the prompt does, what that came to on the
     certificate's rows.
     """
-    from router_lab.certificate import Certificate
     from router_lab.report.policy import pick_rows, ranged, ranged_percent
 
     rows = pick_rows(policy, by_prompt=any(read_by(policy)))

@@ -15,8 +15,8 @@ from router_lab.runtime.errors import InputError
 from router_lab.runtime.values import LOGGED, plain
 
 FIGURES = ("promised_quality", "promised_cost", "quality", "cost", "audited")
-PREDICTED = {"quality": 1.0, "cost_usd": 1e300}
-"""The most that a prediction can be."""
+PREDICTED = {"promised_quality": ("quality", 1.0), "promised_cost": ("cost_usd", 1e300)}
+"""By figure: a prediction's key in the log, and the most that it can be."""
 
 
 class _Names:
@@ -29,7 +29,7 @@ class _Names:
     def append(self, name: str) -> None:
         self._column.append(self._numbers.setdefault(name, len(self._numbers)))
 
-    def categories(self) -> Any:
+    def categories(self) -> object:
         return pd.Categorical.from_codes(list(self._column), categories=pd.Index(list(self._numbers)))
 
 
@@ -48,30 +48,13 @@ def usable(
     quality outside [0, 1], negative or infinite dollars or tokens: the outcome is unknown as a
     whole, since nobody can tell which of its values the same fault has spoiled.
     """
-    audit = audit or {}
     names = {column: _Names() for column in ("suite", "label", "code")}
     figures = {column: array("d") for column in FIGURES}
     reasons: list[str] = []
     for decision in decisions:
         wrong = [decision["refused"]] if "refused" in decision else []
-        for column, most in PREDICTED.items():
-            value = decision.get(column)
-            if value is not None and not 0 <= value <= most:  # nor is NaN
-                wrong.append(f"decision {decision.get('id')!r}: predicted `{column}` is {value!r}")
-                value = None
-            figures["promised_quality" if column == "quality" else "promised_cost"].append(_number(value))
-        outcome: Mapping[str, Any] = {}
-        try:
-            logged = {k: v for k, v in (decision.get("outcome") or {}).items() if k in LOGGED}
-            outcome = plain(logged, f"decision {decision.get('id')!r}")
-        except InputError as error:
-            wrong.append(str(error))
-        quality = _number(outcome.get("quality"))
-        figures["quality"].append(quality)
-        figures["cost"].append(_number(outcome.get("cost_usd")))
-        base = audit.get(decision["id"], math.nan) if audit else math.nan
-        served = (decision["model"], decision["effort"]) == reference
-        figures["audited"].append(0.0 * base if served else quality - base)
+        for column, value in _figures(decision, audit or {}, reference, wrong).items():
+            figures[column].append(value)
         names["suite"].append(str(decision.get("suite") or "none"))
         names["label"].append(candidate_label(decision["model"], decision["effort"]))
         names["code"].append(str(decision.get("code", "unknown")))
@@ -80,6 +63,31 @@ def usable(
     return pd.DataFrame(
         columns | {name: pd.Series(column, dtype=float) for name, column in figures.items()}
     ), reasons
+
+
+def _figures(
+    decision: Mapping[str, Any], audit: Mapping[str, float], reference: tuple[str, str | None] | None, wrong: list[str]
+) -> dict[str, float]:  # fmt: skip
+    """A decision's FIGURES; `wrong` gets what cannot be."""
+    found = {}
+    for column, (key, most) in PREDICTED.items():
+        value = decision.get(key)
+        if value is not None and not 0 <= value <= most:  # nor is NaN
+            wrong.append(f"decision {decision.get('id')!r}: predicted `{key}` is {value!r}")
+            value = None
+        found[column] = _number(value)
+    outcome: Mapping[str, Any] = {}
+    try:
+        logged = {k: v for k, v in (decision.get("outcome") or {}).items() if k in LOGGED}
+        outcome = plain(logged, f"decision {decision.get('id')!r}")
+    except InputError as error:
+        wrong.append(str(error))
+    quality, base = _number(outcome.get("quality")), math.nan
+    if audit:
+        base = audit.get(decision["id"], math.nan)
+    served = (decision["model"], decision["effort"]) == reference
+    audited = 0.0 * base if served else quality - base
+    return found | {"quality": quality, "cost": _number(outcome.get("cost_usd")), "audited": audited}
 
 
 def _number(value: Any) -> float:

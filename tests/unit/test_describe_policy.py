@@ -11,7 +11,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from router_lab.cli import cli
-from router_lab.cli.words import coverage, escalates, fitted_by, reads, weight_of_vectors, who_serves
+from router_lab.cli.describe_policy import (
+    coverage,
+    escalates,
+    fitted_by,
+    reads,
+    weight_of_vectors,
+    who_serves,
+)
 from router_lab.report.policy import pick_rows
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.features import DENSE, Featuriser

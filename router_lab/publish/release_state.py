@@ -7,13 +7,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from router_lab.publish.history import HISTORY, Line, largest_number, read_history, served
+from router_lab.publish.history import HISTORY, ReleaseRecord, largest_number, read_history, served
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.release import LARGEST_STEP, RELEASE, Release, parse_release, read_release_bytes
 
 
 @dataclass(frozen=True)
-class Standing:
+class ReleaseState:
     """current: what the next release replaces, None for nothing; signed: whether that is. number:
     the largest number that a release ever had, or may have had. lines: the history, without what
     never came to be. problems: what a publisher should know."""
@@ -22,7 +22,7 @@ class Standing:
     current: Release | None
     signed: bool
     number: int
-    lines: list[Line]
+    lines: list[ReleaseRecord]
     problems: list[str]
 
 
@@ -32,7 +32,7 @@ def current_release(folder: Path) -> Release | None:
     return parse_release(read_release_bytes(folder))[0] if os.path.lexists(folder / RELEASE) else None
 
 
-def read_standing(folder: Path) -> Standing:
+def read_release_state(folder: Path) -> ReleaseState:
     """What stands in `folder`, for a publisher who holds its lock.
 
     Where RELEASE.json is damaged, or its number is above any that a publisher could have come to,
@@ -61,12 +61,14 @@ def read_standing(folder: Path) -> Standing:
         )  # fmt: skip
     came = served(known, number)
     # A damaged last line may be that of a release whose number nobody else knows.
-    return Standing(
+    return ReleaseState(
         folder, current, signed, max(largest, number) + trailing, _with_current(came, current), problems
     )
 
 
-def _believed(folder: Path, largest: int, lines: list[Line]) -> tuple[Release | None, bool, str | None]:
+def _believed(
+    folder: Path, largest: int, lines: list[ReleaseRecord]
+) -> tuple[Release | None, bool, str | None]:
     """(what RELEASE.json says, is it signed, None), or (None, False, why it is not what a
     publisher left there)."""
     if not os.path.lexists(folder / RELEASE):
@@ -82,11 +84,11 @@ def _believed(folder: Path, largest: int, lines: list[Line]) -> tuple[Release | 
     return current, signature is not None, None
 
 
-def _release(line: Line) -> Release:
+def _release(line: ReleaseRecord) -> Release:
     return Release(line.name, line.alias, line.number, line.revision, None, line.verdict)
 
 
-def _with_current(lines: list[Line], current: Release | None) -> list[Line]:
+def _with_current(lines: list[ReleaseRecord], current: Release | None) -> list[ReleaseRecord]:
     """The history with the lines that it has lost and RELEASE.json still shows: of itself and what
     it replaced."""
     if current is None or (lines and lines[-1].number >= current.number):
@@ -94,6 +96,8 @@ def _with_current(lines: list[Line], current: Release | None) -> list[Line]:
     found, number = list(lines), current.number
     if current.parent is not None and number > 1 and not (found and found[-1].revision == current.parent):
         found.append(
-            Line(current.name, current.alias, number - 1, current.parent, "inconclusive", "publish", None)
+            ReleaseRecord(
+                current.name, current.alias, number - 1, current.parent, "inconclusive", "publish", None
+            )
         )
-    return [*found, Line(*current[:4], current.verdict, "publish", None)]
+    return [*found, ReleaseRecord(*current[:4], current.verdict, "publish", None)]

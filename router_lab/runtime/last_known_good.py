@@ -17,10 +17,10 @@ from router_lab.runtime.accepting import Rules
 from router_lab.runtime.artifact import Opened
 from router_lab.runtime.errors import PolicyError, RouterLabError
 from router_lab.runtime.state import Remembered, State
-from router_lab.runtime.status import Telling
+from router_lab.runtime.status import StatusReporter
 
 
-class Kept:
+class LastKnownGood:
     """`known`: what is remembered, to be changed under `lock`, which is held for moments only.
     `bound`: the name and alias that the store was given."""
 
@@ -28,12 +28,12 @@ class Kept:
         self,
         state: str | PathLike[str] | None,
         bound: tuple[str | None, str | None],
-        telling: Telling,
+        reporter: StatusReporter,
         rules: Rules,
     ) -> None:
         self.state = None if state is None else State(state)
         self.known = Remembered(name=bound[0], alias=bound[1])
-        self._bound, self._telling, self._rules = bound, telling, rules
+        self._bound, self._reporter, self._rules = bound, reporter, rules
         self._read = state is None
         self._unsaved: tuple[Opened, bool] | None = None
         self.renew()
@@ -53,8 +53,8 @@ class Kept:
             if not self._elsewhere(disk):
                 self.known = self._loaded(disk) if first else self._heard(disk)
         if fault is not None and not again:
-            self._telling.tell(state_fault=fault)
-            self._telling.refuse(PolicyError(f"state: {fault}"))
+            self._reporter.tell(state_fault=fault)
+            self._reporter.refuse(PolicyError(f"state: {fault}"))
 
     def accepted(self, opened: Opened, restart: bool) -> None:
         """To be kept by the next `save`; restart: whether numbers start anew with it."""
@@ -106,12 +106,12 @@ class Kept:
             disk = write()
         except (OSError, RouterLabError) as error:
             fault = f"{self.state.directory}: cannot be written: {error}; what serves is not kept"
-            news = self._telling.now.state_fault is None
-            self._telling.tell(state_fault=fault)
+            news = self._reporter.now.state_fault is None
+            self._reporter.tell(state_fault=fault)
             if news:
-                self._telling.refuse(PolicyError(fault))
+                self._reporter.refuse(PolicyError(fault))
             return False
         with self.lock:
             self.known = self.known._replace(current=disk.current, previous=disk.previous)
-        self._telling.tell(state_fault=None)
+        self._reporter.tell(state_fault=None)
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ MOST_NAMED = 10_000
 _LARGEST = 1e15
 
 
-class Asked(NamedTuple):
+class DecideArguments(NamedTuple):
     """The arguments of one `Policy.decide`, of plain types: no text is a subclass with methods of
     its own, what was a generator is a tuple, numbers are finite floats of 0 or more, a vector is
     float64 [d]."""
@@ -43,40 +43,40 @@ class Asked(NamedTuple):
 
 
 def read(
-    prompt: Any,
-    suite: Any = None,
-    tiers: Any = STANDARD,
-    allowed: Any = None,
-    max_cost_usd: Any = None,
-    min_quality: Any = None,
-    deadline_s: Any = None,
-    context_tokens: Any = None,
-    previous: Any = None,
-    cached_tokens: Any = 0,
-    point: Any = None,
-    key: Any = None,
-    vector: Any = None,
-) -> Asked:
+    prompt: object,
+    suite: object = None,
+    tiers: object = STANDARD,
+    allowed: object = None,
+    max_cost_usd: object = None,
+    min_quality: object = None,
+    deadline_s: object = None,
+    context_tokens: object = None,
+    previous: object = None,
+    cached_tokens: object = 0,
+    point: object = None,
+    key: object = None,
+    vector: object = None,
+) -> DecideArguments:
     """Arguments as in `Policy.decide`. PolicyError for what no policy could ever take; exceptions
     of the caller's own objects (a dict whose `get` fails, a generator that raises) become such
     errors too, interrupts pass."""
     try:
-        return Asked(
-            prompt if type(prompt) is str else _prompt(prompt),
-            None if suite is None else _text(suite, "suite"),
-            tiers if tiers is STANDARD else _tiers(tiers),
-            None if allowed is None else _allowed(allowed),
-            None if max_cost_usd is None else number(max_cost_usd, "max_cost_usd"),
-            None if min_quality is None else number(min_quality, "min_quality"),
-            None if deadline_s is None else number(deadline_s, "deadline_s"),
-            None if context_tokens is None else number(context_tokens, "context_tokens"),
-            None if previous is None else pair(previous, "decide: previous"),
-            0.0
+        return DecideArguments(
+            text=prompt if type(prompt) is str else _prompt(prompt),
+            suite=None if suite is None else _text(suite, "suite"),
+            tiers=tiers if tiers is STANDARD else _tiers(tiers),
+            allowed=None if allowed is None else _allowed(allowed),
+            max_cost_usd=None if max_cost_usd is None else number(max_cost_usd, "max_cost_usd"),
+            min_quality=None if min_quality is None else number(min_quality, "min_quality"),
+            deadline_s=None if deadline_s is None else number(deadline_s, "deadline_s"),
+            context_tokens=None if context_tokens is None else number(context_tokens, "context_tokens"),
+            previous=None if previous is None else pair(previous, "decide: previous"),
+            cached_tokens=0.0
             if type(cached_tokens) is int and cached_tokens == 0
             else number(cached_tokens, "cached_tokens"),
-            None if point is None else _text(point, "point"),
-            None if key is None else _key(key),
-            None if vector is None else as_numbers(vector, "decide: vector"),
+            point=None if point is None else _text(point, "point"),
+            key=None if key is None else _key(key),
+            vector=None if vector is None else as_numbers(vector, "decide: vector"),
         )
     except PolicyError:
         raise
@@ -84,7 +84,7 @@ def read(
         raise PolicyError(f"decide: an argument cannot be read: {shown(error)}") from error
 
 
-def number(value: Any, argument: str, *, least: float = 0.0) -> float:
+def number(value: object, argument: str, *, least: float = 0.0) -> float:
     """An argument of `decide` as a float of at most 1e15, or PolicyError: bool, str and NaN can
     never be valid.
 
@@ -97,7 +97,7 @@ def number(value: Any, argument: str, *, least: float = 0.0) -> float:
     return float(min(value, _LARGEST))
 
 
-def pair(value: Any, where: str) -> Candidate:
+def pair(value: object, where: str) -> Candidate:
     """A Candidate from one, or from a (model, effort) pair, or PolicyError."""
     if not (isinstance(value, tuple | list) and len(value) == 2):
         raise PolicyError(f"{where} {shown(value)} is not a Candidate or a (model, effort) pair")
@@ -107,13 +107,13 @@ def pair(value: Any, where: str) -> Candidate:
     return Candidate(model, effort)
 
 
-def shared_key(asked: Asked, cap: int) -> str | bytes:
+def shared_key(arguments: DecideArguments, cap: int) -> str | bytes:
     """What a request is told apart by: its key, or the part of its text that a policy of `cap`
     looks at."""
-    return cap_text(asked.text, cap) if asked.key is None else asked.key
+    return cap_text(arguments.text, cap) if arguments.key is None else arguments.key
 
 
-def _prompt(prompt: Any) -> str:
+def _prompt(prompt: object) -> str:
     if isinstance(prompt, str):
         return plain_text(prompt)
     try:
@@ -124,13 +124,13 @@ def _prompt(prompt: Any) -> str:
         raise PolicyError(f"decide: prompt cannot be read: {shown(error)}") from error
 
 
-def _text(value: Any, argument: str) -> str:
+def _text(value: object, argument: str) -> str:
     if not isinstance(value, str):
         raise PolicyError(f"decide: {argument} {shown(value)} is not a str")
     return plain_text(value)
 
 
-def _key(key: Any) -> str | bytes:
+def _key(key: object) -> str | bytes:
     if isinstance(key, str):
         return plain_text(key)
     if not isinstance(key, bytes):
@@ -138,11 +138,11 @@ def _key(key: Any) -> str | bytes:
     return key if type(key) is bytes else bytes.__getitem__(key, slice(None))
 
 
-def _tiers(tiers: Any) -> tuple[str, ...]:
+def _tiers(tiers: object) -> tuple[str, ...]:
     return tuple(_text(tier, "tiers: name") for tier in _items(tiers, "tiers", f"names such as {STANDARD!r}"))
 
 
-def _allowed(allowed: Any) -> tuple[Candidate, ...]:
+def _allowed(allowed: object) -> tuple[Candidate, ...]:
     """In the order given, without repeats; a set has none, and is sorted, so that every process
     has the same first."""
     found = dict.fromkeys(pair(item, "decide: allowed") for item in _items(allowed, "allowed", "Candidates"))
@@ -151,7 +151,7 @@ def _allowed(allowed: Any) -> tuple[Candidate, ...]:
     return tuple(sorted(found) if isinstance(allowed, Set) else found)
 
 
-def _items(values: Any, argument: str, of: str) -> list[Any]:
+def _items(values: object, argument: str, of: str) -> list[object]:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise PolicyError(f"decide: {argument} {shown(values)} is not a collection of {of}")
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from router_lab.runtime import turns
+from router_lab.runtime import decision_lock
 from router_lab.runtime.policy import Policy
 
 TEXT = "the quick brown fox"
@@ -35,7 +35,7 @@ def test_a_decision_waits_for_the_one_before(random_policy: Policy) -> None:
         random_policy.decide(TEXT)
         done.set()
 
-    with turns.TURN:
+    with decision_lock.LOCK:
         assert random_policy.decide(TEXT).candidate  # one's own turn may be taken again
         threading.Thread(target=ask, daemon=True).start()
         assert begun.wait(20) and not done.wait(0.2)
@@ -48,7 +48,7 @@ def test_a_child_forked_during_a_decision_decides(random_policy: Policy) -> None
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with turns.TURN:
+        with decision_lock.LOCK:
             entered.set()
             leave.wait(60)
 
@@ -75,7 +75,7 @@ def test_a_signals_handler_may_decide_during_a_decision(random_policy: Policy) -
 
     before = signal.signal(signal.SIGUSR1, handler)
     try:
-        with turns.TURN:
+        with decision_lock.LOCK:
             os.kill(os.getpid(), signal.SIGUSR1)
             assert random_policy.decide(TEXT).candidate
     finally:
@@ -117,7 +117,7 @@ def test_what_a_caller_brings_runs_outside_of_the_turn(make_random: Any) -> None
 STOPPED = """
 import ctypes, sys, threading, time
 sys.path[:0] = [%r]
-from router_lab.runtime import turns
+from router_lab.runtime import decision_lock
 from router_lab.runtime.artifact import load_policy
 policy = load_policy(sys.argv[1])
 threading.excepthook = lambda _: None
@@ -131,20 +131,20 @@ def ask(begun):
 for number in range(100):
     begun = threading.Event()
     thread = threading.Thread(target=ask, args=(begun,), daemon=True)
-    with turns.TURN if number & 1 else threading.Lock():  # every second one is stopped while it waits for its turn
+    with decision_lock.LOCK if number & 1 else threading.Lock():  # every second one is stopped while it waits for its turn
         thread.start()
         begun.wait()
         time.sleep(0.002)
         stop(ctypes.c_ulong(thread.ident), error)
     thread.join()
-print(turns.TURN.acquire(blocking=False))
+print(decision_lock.LOCK.acquire(blocking=False))
 """
 
 
 def test_an_exception_at_any_moment_leaves_the_turn_to_others(root: Path) -> None:
     """As a Ctrl-C that a service catches; in a process of its own, whose threads may die of it anywhere."""
     program, policy = (
-        STOPPED % str(Path(turns.__file__).parents[2]),
+        STOPPED % str(Path(decision_lock.__file__).parents[2]),
         root / "tests" / "golden" / "v1" / "identity",
     )
     done = subprocess.run(
@@ -178,7 +178,7 @@ builtins.last = Last()
 def test_an_interpreter_that_ends_among_deciding_threads_ends(root: Path) -> None:
     """Its daemon threads are left where they are, perhaps in the middle of a decision."""
     policy = root / "tests" / "golden" / "v1" / "identity"
-    program = ENDING % (str(root), str(Path(turns.__file__).parents[2]))
+    program = ENDING % (str(root), str(Path(decision_lock.__file__).parents[2]))
     done = subprocess.run(
         [sys.executable, "-c", program, str(policy)], capture_output=True, text=True, timeout=100
     )

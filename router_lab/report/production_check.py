@@ -1,4 +1,4 @@
-"""The day after: what a policy promised beside what its decision log says happened.
+"""The production check: what a policy promised beside what its decision log says happened.
 
 Every check may be looked at every day: quality is judged by betting tests (Ville's inequality
 bounds the chance of ever being wrong), the other checks share one error probability among them.
@@ -26,8 +26,8 @@ from router_lab.metrics import (
     clustered_ratio,
     samples_needed,
 )
-from router_lab.report.dayafter_rows import usable
 from router_lab.report.format import count, interval, money, percent, points
+from router_lab.report.production_check_rows import usable
 from router_lab.runtime.shares import part
 from router_lab.runtime.visible import visible
 
@@ -47,7 +47,7 @@ Z_OTHER = float(norm.isf(ALPHA / _OTHER_CHECKS))
 _Z_POWER = float(norm.ppf(0.8))
 BETTING_FACTOR = 2.25
 """A betting test needs about this many times the samples of a t test for power .8
-(tests/unit/test_dayafter.py)."""
+(tests/unit/test_production_check.py)."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class DayAfter:
+class ProductionCheck:
     """All checks of a log, and what it served: n decisions, shares by suite, by candidate and by
     reason code."""
 
@@ -102,7 +102,7 @@ class DayAfter:
         return "\n".join(map(visible, [*lines, last]))
 
 
-def day_after(
+def production_check(
     decisions: Iterable[Mapping[str, Any]],
     *,
     reference: tuple[str, str | None] | None = None,
@@ -111,7 +111,7 @@ def day_after(
     audit: Mapping[str, float] | None = None,
     expected_suites: Mapping[str, float] | None = None,
     before: Iterable[Mapping[str, Any]] = (),
-) -> DayAfter:
+) -> ProductionCheck:
     """Judge a decision log (`runtime.decisions.read_decisions`) against the policy's promises.
 
     reference, margin, confidence: of the policy's certificate.  audit: decision id → quality of
@@ -130,7 +130,7 @@ def day_after(
         *_coverage(rows, earlier),
     ]
     suites, labels, codes = (_counted(rows[column]) for column in ("suite", "label", "code"))
-    return DayAfter(len(rows), tuple(findings), suites, labels, codes, _bill(rows))
+    return ProductionCheck(len(rows), tuple(findings), suites, labels, codes, _bill(rows))
 
 
 def _evidence(rows: pd.DataFrame, refused: Sequence[str]) -> list[Finding]:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from router_lab.report.dayafter import BROKEN, HOLDS, DayAfter
 from router_lab.report.format import count, money, percent
 from router_lab.report.html import PARTS, page, table
+from router_lab.report.production_check import BROKEN, HOLDS, ProductionCheck
 
 _KIND = {HOLDS: "pass", BROKEN: "fail"}
 
 
-def day_after_html(result: DayAfter, name: str) -> str:
-    """A self-contained page for a `DayAfter`. name: of the policy or the log."""
+def production_check_html(result: ProductionCheck, name: str) -> str:
+    """A self-contained page for a `ProductionCheck`. name: of the policy or the log."""
     kind = _KIND.get(result.verdict, "inconclusive")
     broken = [f.name for f in result.findings if f.verdict == BROKEN]
     said = f"{result.verdict}: {', '.join(broken)}" if broken else result.to_text().splitlines()[-1]
@@ -43,7 +43,7 @@ def day_after_html(result: DayAfter, name: str) -> str:
         ],
     )
     return page(
-        f"{name}: the day after",
+        f"{name}: production check",
         PARTS.lead(f"{count(result.n)} logged decisions"),
         PARTS.verdict_box(kind, said),
         PARTS.section("What was checked", checks),

@@ -1,4 +1,4 @@
-"""The day after: drifts are named, quiet weeks stay quiet. All logs are simulated with fixed seeds."""
+"""The production check: drifts are named, quiet weeks stay quiet. All logs are simulated with fixed seeds."""
 
 from __future__ import annotations
 
@@ -15,8 +15,16 @@ from click.testing import CliRunner
 from router_lab import load_policy
 from router_lab.cli.report import report
 from router_lab.metrics import clustered_mean
-from router_lab.report.dayafter import BROKEN, HOLDS, UNSURE, DayAfter, day_after, judge_difference, needed
-from router_lab.report.dayafter_page import day_after_html
+from router_lab.report.production_check import (
+    BROKEN,
+    HOLDS,
+    UNSURE,
+    ProductionCheck,
+    judge_difference,
+    needed,
+    production_check,
+)
+from router_lab.report.production_check_page import production_check_html
 from router_lab.runtime.decisions import DecisionLog, read_decisions
 
 REFERENCE = ("dear", None)
@@ -43,12 +51,12 @@ def log(
     return rows
 
 
-def found(result: DayAfter) -> dict[str, str]:
+def found(result: ProductionCheck) -> dict[str, str]:
     return {f.name: f.verdict for f in result.findings}
 
 
-def judged(rows: list[dict[str, Any]]) -> DayAfter:
-    return day_after(rows, expected_suites=SHARES, before=log(999, 2000))
+def judged(rows: list[dict[str, Any]]) -> ProductionCheck:
+    return production_check(rows, expected_suites=SHARES, before=log(999, 2000))
 
 
 def test_a_quiet_week_raises_no_alarm_beyond_the_stated_rate() -> None:
@@ -57,7 +65,7 @@ def test_a_quiet_week_raises_no_alarm_beyond_the_stated_rate() -> None:
     earlier = log(999, 2000)
     weeks = [log(s, 200) for s in range(200)]
     judged = [
-        day_after(w, before=earlier, reference=REFERENCE, margin=0.03, audit=audit_of(w, i, 0.0))
+        production_check(w, before=earlier, reference=REFERENCE, margin=0.03, audit=audit_of(w, i, 0.0))
         for i, w in enumerate(weeks)
     ]
     assert sum(week.verdict == BROKEN for week in judged) <= 20
@@ -87,12 +95,15 @@ def test_a_drift_is_named_within_the_number_that_a_quiet_report_promised(
     """The promise is four times in five; `share` of the requests are of the kind that the check counts."""
     earlier = log(999, 2000)
     quiet = next(
-        f for f in day_after(log(7, 400), expected_suites=SHARES, before=earlier).findings if f.name == check
+        f
+        for f in production_check(log(7, 400), expected_suites=SHARES, before=earlier).findings
+        if f.name == check
     )
     assert quiet.within is not None and 10 < quiet.within < 5000
     n = round(quiet.within / share)
     named = [
-        found(day_after(log(seed, n, **change), expected_suites=SHARES, before=earlier))[check] == BROKEN
+        found(production_check(log(seed, n, **change), expected_suites=SHARES, before=earlier))[check]
+        == BROKEN
         for seed in range(20)
     ]
     assert sum(named) >= 14, sum(named)  # 16 expected; fewer than 14 would come in 9 % of such draws
@@ -113,7 +124,7 @@ def test_the_audit_says_holds_does_not_or_cannot_tell_yet() -> None:
 
     def verdict(difference: float, n: int) -> tuple[str, int | None]:
         part = rows[:n]
-        result = day_after(part, reference=REFERENCE, margin=0.05, audit=audit_of(part, 4, difference))
+        result = production_check(part, reference=REFERENCE, margin=0.05, audit=audit_of(part, 4, difference))
         first = result.findings[0]
         return first.verdict, first.more
 
@@ -121,7 +132,7 @@ def test_the_audit_says_holds_does_not_or_cannot_tell_yet() -> None:
     assert verdict(0.9, 2000)[0] == BROKEN
     word, more = verdict(0.0, 40)
     assert word == UNSURE and more is not None and 0 < more < 1000
-    assert day_after(rows, reference=REFERENCE, margin=0.05).findings[0].verdict == UNSURE
+    assert production_check(rows, reference=REFERENCE, margin=0.05).findings[0].verdict == UNSURE
 
 
 def test_a_model_worse_by_five_points_is_named_within_the_promised_number() -> None:
@@ -162,7 +173,7 @@ def test_the_command_answers_with_its_exit_status(tmp_path: Path) -> None:
 
 
 def test_the_page_is_whole() -> None:
-    text = day_after_html(judged(log(5, 60)), "support <b>")
+    text = production_check_html(judged(log(5, 60)), "support <b>")
     assert "support &lt;b&gt;" in text and "Promised and real" in text and "://" not in text
 
 
@@ -198,10 +209,10 @@ def test_decisions_without_their_vector_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", [7, 85.0, -0.1, float("nan"), "0.9"])
 def test_a_quality_that_is_none_enters_no_figure_and_no_verdict_holds_beside_it(wrong: Any) -> None:
     rows = log(1, 2000)
-    sound = day_after(rows[50:])
+    sound = production_check(rows[50:])
     for row in rows[:50]:  # 2.5 % of them
         row["outcome"]["quality"] = wrong
-    result = day_after(rows)
+    result = production_check(rows)
     named = {f.name: f for f in result.findings}
     assert result.verdict == UNSURE and "50 decisions hold values" in named["values"].text
     texts = {f.name: f.text for f in sound.findings}
@@ -209,7 +220,7 @@ def test_a_quality_that_is_none_enters_no_figure_and_no_verdict_holds_beside_it(
 
 
 def test_seven_is_not_a_hundred_points_and_still_holds() -> None:
-    result = day_after([row | {"outcome": {"quality": 7}} for row in log(1, 100)])
+    result = production_check([row | {"outcome": {"quality": 7}} for row in log(1, 100)])
     assert result.verdict == UNSURE and "+100" not in result.to_text()
     assert "quality: cannot tell yet; known of none of 100 decisions" in result.to_text()
 
@@ -218,7 +229,7 @@ def test_predictions_that_are_none_and_negative_dollars_enter_no_figure() -> Non
     rows = log(1, 400)
     rows[0] |= {"quality": float("nan"), "cost_usd": float("inf")}
     rows[1]["outcome"] = {"quality": 1.0, "cost_usd": -1e9}
-    result = day_after(rows)
+    result = production_check(rows)
     assert "nan" not in result.to_text().replace("nan; it", "").split("predicted `quality` is ")[0]
     assert all(math.isfinite(row["real_cost"]) and row["real_cost"] > 0 for row in result.bill)
     assert all(math.isfinite(row["promised_quality"]) for row in result.bill)
@@ -270,5 +281,5 @@ def test_report_reads_rotated_parts_and_says_which(tmp_path: Path) -> None:
 
 def test_a_handful_of_requests_holds_no_share() -> None:
     rows = [row | {"outcome": None, "suite": "a", "code": "predicted"} for row in log(1, 3)]
-    result = day_after(rows, expected_suites={"a": 1.0}, before=rows)
+    result = production_check(rows, expected_suites={"a": 1.0}, before=rows)
     assert set(found(result).values()) == {UNSURE}

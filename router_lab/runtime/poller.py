@@ -18,10 +18,10 @@ import numpy as np
 
 JITTER = 0.1
 """A wait is this share longer or shorter: hosts that were started together do not ask together."""
-_ALL: weakref.WeakSet[Looks] = weakref.WeakSet()
+_ALL: weakref.WeakSet[Poller] = weakref.WeakSet()
 
 
-class Looks:
+class Poller:
     """Calls `look(turn)` in a daemon thread, at once and then every `interval_s` seconds, jittered
     by `rng`.
 
@@ -87,9 +87,9 @@ class Looks:
 
 def _forked() -> None:
     """A child has the locks as another thread may have held them, and none of the threads."""
-    for looks in list(_ALL):
-        looks.asleep = looks.asleep or looks._thread is not None
-        looks._renew()
+    for poller in list(_ALL):
+        poller.asleep = poller.asleep or poller._thread is not None
+        poller._renew()
 
 
 if hasattr(os, "register_at_fork"):  # elsewhere there is no fork

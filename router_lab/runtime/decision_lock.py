@@ -1,4 +1,4 @@
-"""Decisions of one process are made one after the other: `with turns.TURN:`.
+"""Decisions of one process are made one after the other: `with decision_lock.LOCK:`.
 
 Under an interpreter lock no two could be computed at once anyway. But numpy lets go of that lock
 within an array operation, another thread takes it, and both go on by turns of microseconds, each
@@ -18,21 +18,21 @@ import threading
 from contextlib import AbstractContextManager
 from typing import Any
 
-TURN: AbstractContextManager[Any]
+LOCK: AbstractContextManager[Any]
 """Whoever is in it may enter again: a signal's handler may ask for a decision. `with` it: between
 `acquire` and a `try` a signal could raise, and the turn would never be given back."""
 
 
 def _renew() -> None:
     """Also in the child of a fork, which has the lock as another thread may have held it."""
-    global TURN
+    global LOCK
     free = not getattr(sys, "_is_gil_enabled", lambda: True)()
-    TURN = contextlib.nullcontext() if free else threading.RLock()
+    LOCK = contextlib.nullcontext() if free else threading.RLock()
 
 
 def _end() -> None:
-    global TURN
-    TURN = contextlib.nullcontext()
+    global LOCK
+    LOCK = contextlib.nullcontext()
 
 
 _renew()
