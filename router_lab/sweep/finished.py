@@ -12,10 +12,11 @@ from urllib.parse import unquote, urlsplit
 from inspect_ai import Task
 from inspect_ai.log import EvalLog, EvalLogInfo, list_eval_logs, read_eval_log, read_eval_log_sample_summaries
 
+from router_lab.inspect_compat import disown_buffers as disown_buffers
+from router_lab.inspect_compat import unwritten
 from router_lab.providers.evallog import RawLog
 from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
 from router_lab.runtime.errors import InputError
-from router_lab.sweep.buffer import unwritten
 from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell
 

@@ -22,12 +22,12 @@ from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.locks import FolderLock
 from router_lab.sweep.budget import Spending, meter
-from router_lab.sweep.buffer import disown_buffers
 from router_lab.sweep.cluster import narrowed
 from router_lab.sweep.evalset import interrupted, run_tasks
 from router_lab.sweep.finished import (
     Done,
     cell_key,
+    disown_buffers,
     finished_samples,
     identity,
     identity_of,

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from inspect_ai._control.eval_state import latest_eval_for_task
 from inspect_ai.event import ModelEvent
 from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
 from inspect_ai.log import EvalSample
 
+from router_lab.inspect_compat import drain
 from router_lab.masking import masked
 from router_lab.providers.failures import Fault, fault, of_sample, reason_of
 from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
@@ -83,9 +83,7 @@ class Stops:
         self.reasons[of.where] = of.reason
         suite, model, effort = of.where
         self.note(f"{Candidate(model, effort)} is stopped on {suite}: {of.reason}")
-        state = latest_eval_for_task(of.task_id)
-        if state is not None and state.task_cancel is not None:
-            state.task_cancel.cancel_task("drain")
+        drain(of.task_id)
 
 
 @hooks(
