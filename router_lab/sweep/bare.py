@@ -17,12 +17,10 @@ from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.evalset import ALWAYS, at_once, is_recorded
 from router_lab.sweep.plan import Plan, positions, silent_console
+from router_lab.sweep.settings import Where
 
 SAMPLES = 100
 """Of each suite: enough to say how fast a machine is, in about a second."""
-
-Name = tuple[str, str, str | None]
-"""Suite, model, effort."""
 
 
 class Took(NamedTuple):
@@ -35,14 +33,14 @@ class Took(NamedTuple):
     cpu: float
 
 
-Timed = Mapping[Name, Took]
+Timed = Mapping[Where, Took]
 
 
 @contextmanager
 def task_times() -> Iterator[Timed]:
     """Fills with the tasks that a sweep, or Inspect itself on a sweep's tasks, runs while this
     lasts."""
-    times: dict[Name, Took] = {}
+    times: dict[Where, Took] = {}
     _Clock.times = times
     try:
         yield times
@@ -54,7 +52,7 @@ def task_times() -> Iterator[Timed]:
 class _Clock(Hooks):
     """Inspect keeps one instance per process. Logs hold whole seconds only."""
 
-    times: dict[Name, Took] | None = None
+    times: dict[Where, Took] | None = None
     begun: tuple[float, float] = (0.0, 0.0)
 
     def enabled(self) -> bool:
@@ -118,6 +116,6 @@ def first_tasks(plan: Plan) -> list[Task]:
     return list(first.values())
 
 
-def _name(metadata: Mapping[str, Any], model_args: Mapping[str, Any]) -> Name:
+def _name(metadata: Mapping[str, Any], model_args: Mapping[str, Any]) -> Where:
     candidate = model_args[CANDIDATE_KEY]
     return metadata[SUITE_KEY]["suite"], candidate["model"], candidate["effort"]

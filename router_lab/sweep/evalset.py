@@ -74,8 +74,8 @@ def _told(folder: Path) -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error, zipfile.BadZipFile, zlib.error, EOFError, PrerequisiteError) as error:
         raise InputError(
-            f"{folder}: logs cannot be written or read there: {one_line(error)}; what is finished is kept: mend it (room, rights) "
-            "and run the same command again"
+            f"{folder}: logs cannot be written or read there: {one_line(error)}; what is finished is kept: mend it "
+            "(room, rights) and run the same command again"
         ) from error
 
 

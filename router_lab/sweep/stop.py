@@ -21,9 +21,7 @@ from router_lab.providers.failures import Fault, fault, of_sample, reason_of
 from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
 from router_lab.runtime.model import Candidate
 from router_lab.sweep.guard import LATER_REFUSALS_TO_STOP, REFUSALS_TO_STOP, StoppedError
-
-Where = tuple[str, str, str | None]
-"""Suite, model and effort."""
+from router_lab.sweep.settings import Where
 
 
 @dataclass

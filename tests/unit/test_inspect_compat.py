@@ -37,8 +37,8 @@ from router_lab.inspect_compat import (
 
 ROOT = Path(__file__).parents[2]
 COMPAT = ROOT / "router_lab" / "inspect_compat.py"
-PUBLIC = ("inspect_ai", *(f"inspect_ai.{name}" for name in
-          ("agent", "approval", "dataset", "event", "hooks", "log", "model", "scorer", "solver", "tool", "util")))  # fmt: skip
+ROOMS = "agent approval dataset event hooks log model scorer solver tool util"
+PUBLIC = ("inspect_ai", *(f"inspect_ai.{name}" for name in ROOMS.split()))
 TUPLES = {"_replace", "_asdict", "_fields", "_make"}
 """Underscored and public: of named tuples."""
 METHODS = {"request"} | {
@@ -56,15 +56,29 @@ def touched(source: str) -> list[str]:
             dotted = [f"{node.module}.{alias.name}" for alias in node.names]
             found += [name for name in dotted if "._" in name]
         elif isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.startswith("inspect_ai.") and "._" in alias.name]
+            found += [
+                alias.name
+                for alias in node.names
+                if alias.name.startswith("inspect_ai.") and "._" in alias.name
+            ]
         elif isinstance(node, ast.Attribute) and node.attr[0] == "_" and not node.attr.startswith("__"):
             if node.attr not in TUPLES and ast.unparse(node.value) not in ("self", "cls"):
                 found.append(ast.unparse(node))
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("setattr", "getattr", "importlib.import_module"):
-            texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            "setattr",
+            "getattr",
+            "importlib.import_module",
+        ):
+            texts = [
+                arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+            ]
             found += [text for text in texts if text[:1] == "_" or ("inspect_ai" in text and "._" in text)]
         if isinstance(node, ast.Assign):
-            targets = [t for target in node.targets for t in (target.elts if isinstance(target, ast.Tuple) else [target])]
+            targets = [
+                t
+                for target in node.targets
+                for t in (target.elts if isinstance(target, ast.Tuple) else [target])
+            ]
             found += [
                 f"{ast.unparse(t)} = …"
                 for t in targets
@@ -81,15 +95,23 @@ def replacements(instead: str) -> list[str]:
         names = list(inspect.signature(getattr(importlib.import_module(module), function)).parameters)
     else:
         names = list(importlib.import_module(place).__all__)
-    return [name for name in names if name[0] != "_" and any(fnmatchcase(name, glob) for glob in globs.split("|"))]
+    return [
+        name for name in names if name[0] != "_" and any(fnmatchcase(name, glob) for glob in globs.split("|"))
+    ]
 
 
 def test_one_file_alone_touches_what_inspect_does_not_show() -> None:
     others = [path for path in sorted((ROOT / "router_lab").rglob("*.py")) if path != COMPAT]
-    inspecting = [path for path in others if "inspect_ai" in path.read_text() or "inspect_compat" in path.read_text()]
+    inspecting = [
+        path for path in others if "inspect_ai" in path.read_text() or "inspect_compat" in path.read_text()
+    ]
     assert len(inspecting) > 15
     assert {str(p.relative_to(ROOT)): names for p in inspecting if (names := touched(p.read_text()))} == {}
-    rooms = {path.relative_to(ROOT / "router_lab").parts[0] for path in others if "inspect_compat" in path.read_text()}
+    rooms = {
+        path.relative_to(ROOT / "router_lab").parts[0]
+        for path in others
+        if "inspect_compat" in path.read_text()
+    }
     assert rooms == {"sweep", "providers"}
 
 
@@ -103,10 +125,16 @@ def test_the_walk_sees_each_way_of_touching() -> None:
 
 
 def test_each_private_part_is_listed_and_still_there() -> None:
-    names = {re.sub(r"^[mM]odel\._", "inspect_ai.model.Model._", name) for name in touched(COMPAT.read_text())}
+    names = {
+        re.sub(r"^[mM]odel\._", "inspect_ai.model.Model._", name) for name in touched(COMPAT.read_text())
+    }
     used = {name for name in names if "…" not in name}
     assert used == PARTS.keys()
-    assert {name for name in names if "…" in name} == {"api.generate = …", "api.initialize = …", "client.request = …"}
+    assert {name for name in names if "…" in name} == {
+        "api.generate = …",
+        "api.initialize = …",
+        "client.request = …",
+    }
     made = get_model("mockllm/model", memoize=False, custom_outputs=[])
     for name in PARTS:
         owner, _, attribute = name.rpartition(".")
