@@ -22,6 +22,7 @@ from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from inspect_ai import Task
 from inspect_ai._control.eval_state import latest_eval_for_task
@@ -261,21 +262,15 @@ def around_requests(api: ModelAPI, change: Callable[[Any], None]) -> None:
     client that Inspect makes anew."""
     begin = api.initialize
 
-    def wrap() -> None:
-        client = client_of(api)
-        ask = client.request
-
-        async def request(cast_to: Any, options: Any, **kwargs: Any) -> Any:
-            change(options)
-            return await ask(cast_to, options, **kwargs)
-
-        client.request = request
+    async def request(ask: Any, cast_to: Any, options: Any, **kwargs: Any) -> Any:
+        change(options)
+        return await ask(cast_to, options, **kwargs)
 
     def initialize() -> None:
         begin()
-        wrap()
+        client_of(api).request = partial(request, client_of(api).request)
 
-    wrap()
+    client_of(api).request = partial(request, client_of(api).request)
     api.initialize = initialize  # type: ignore[method-assign]
 
 
@@ -309,18 +304,17 @@ def recovery_beside(log_dir: Path) -> Iterator[None]:
     """
     folder = log_dir / FOLDER
     folder.mkdir(exist_ok=True)
-    before = database.resolve_db_dir
 
     def resolve(db_dir: Path | None = None) -> Path:
         return db_dir or folder
 
-    for module in (database, recovery):
-        setattr(module, "resolve_db_dir", resolve)  # noqa: B010  # mypy: a module's function is replaced on purpose
     try:
-        yield
+        with (
+            patch.object(database, "resolve_db_dir", resolve),
+            patch.object(recovery, "resolve_db_dir", resolve),
+        ):
+            yield
     finally:
-        for module in (database, recovery):
-            setattr(module, "resolve_db_dir", before)  # noqa: B010
         with suppress(OSError):  # not empty: another run needs it
             folder.rmdir()
 
@@ -347,22 +341,6 @@ async def first_question(task: Task, model: Model, seconds: float) -> tuple[Any,
         cached = fields.pop("cache", False)
         return await task_generate(model, state, tool_calls, cached, task.config.merge(fields))  # type: ignore[arg-type]
 
-    with _listening(heard), suppress(Exception):
-        init_active_model(model, task.config)
-        set_sample_state(state)
-        init_transcript(Transcript())
-        init_subtask_store(state.store)
-        async with asyncio.timeout(seconds):
-            for step in resolve_plan(task, None).steps:
-                state = await step(state, generate)
-    return heard[0][1:] if heard and heard[0][0] is model else None
-
-
-@contextmanager
-def _listening(heard: list[tuple[Model, Any, GenerateConfig]]) -> Iterator[None]:
-    """Whatever model is asked meanwhile is not: the first question is kept, and who was to answer
-    it."""
-
     async def instead(self: Model, *, prepared: Any, config: GenerateConfig, **_: Any) -> Any:
         heard.append((self, prepared, config))
         raise _Asked
@@ -371,9 +349,13 @@ def _listening(heard: list[tuple[Model, Any, GenerateConfig]]) -> Iterator[None]
     async def slot(self: Model, config: GenerateConfig) -> AsyncIterator[None]:
         yield None
 
-    kept = Model._generate, Model._connection_concurrency
-    Model._generate, Model._connection_concurrency = instead, slot  # type: ignore[method-assign,assignment]
-    try:
-        yield
-    finally:
-        Model._generate, Model._connection_concurrency = kept  # type: ignore[method-assign]
+    mute = patch.multiple(Model, _generate=instead, _connection_concurrency=slot)
+    with mute, suppress(Exception):  # a stranger's solver without what an eval gives it
+        init_active_model(model, task.config)
+        set_sample_state(state)
+        init_transcript(Transcript())
+        init_subtask_store(state.store)
+        async with asyncio.timeout(seconds):
+            for step in resolve_plan(task, None).steps:
+                state = await step(state, generate)
+    return heard[0][1:] if heard and heard[0][0] is model else None

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
+from router_lab.providers.keys import MANIFEST, marked, marks
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
 from router_lab.runtime.reading import open_regular, read_regular
@@ -330,9 +330,7 @@ def log_cell(path: Path) -> tuple[str, str, str | None] | None:
     """Suite, model and effort of a log that a sweep made, else None. Raises InputError if it is no
     log."""
     spec = RawLog(path).spec
-    suite = (spec.get("metadata") or {}).get(SUITE_KEY) or {}
-    candidate = (spec.get("model_args") or {}).get(CANDIDATE_KEY) or {}
-    return (suite["suite"], candidate["model"], candidate["effort"]) if suite and candidate else None
+    return marked(spec.get("metadata"), spec.get("model_args"))
 
 
 def _of_sweep(folder: Path, manifest: SweepManifest) -> dict[Path, tuple[str, ...]]:
@@ -345,8 +343,7 @@ def _of_sweep(folder: Path, manifest: SweepManifest) -> dict[Path, tuple[str, ..
             spec = RawLog(path).spec
         except InputError:  # killed before it was more than a name
             continue
-        suite = (spec.get("metadata") or {}).get(SUITE_KEY) or {}
-        candidate = (spec.get("model_args") or {}).get(CANDIDATE_KEY) or {}
+        suite, candidate = marks(spec.get("metadata"), spec.get("model_args"))
         name = _named(suite.get("suite"), *map(candidate.get, ("model", "effort", "settings_sha")))
         if name in wanted and str(spec.get("task_version")) in manifest.order:
             found[path] = name

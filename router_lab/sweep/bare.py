@@ -8,12 +8,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from inspect_ai import Task, eval_set
 from inspect_ai.hooks import Hooks, TaskEnd, TaskStart, hooks
 
-from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
+from router_lab.providers.keys import marked
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.evalset import ALWAYS, at_once, is_recorded
 from router_lab.sweep.plan import Plan, positions, silent_console
@@ -62,8 +62,8 @@ class _Clock(Hooks):
         _Clock.begun = _clocks()
 
     async def on_task_end(self, data: TaskEnd) -> None:
-        if _Clock.times is not None and data.log.results is not None:
-            name = _name(data.log.eval.metadata or {}, data.log.eval.model_args)
+        name = marked(data.log.eval.metadata, data.log.eval.model_args)
+        if _Clock.times is not None and data.log.results is not None and name is not None:
             seconds, cpu = (now - then for now, then in zip(_clocks(), _Clock.begun, strict=True))
             _Clock.times[name] = Took(data.log.results.completed_samples, seconds, cpu)
 
@@ -114,8 +114,3 @@ def first_tasks(plan: Plan) -> list[Task]:
                 raise InputError(f"{cell.label}: only recorded models are run for the sake of a measurement")
             first[cell.suite] = task
     return list(first.values())
-
-
-def _name(metadata: Mapping[str, Any], model_args: Mapping[str, Any]) -> Where:
-    candidate = model_args[CANDIDATE_KEY]
-    return metadata[SUITE_KEY]["suite"], candidate["model"], candidate["effort"]

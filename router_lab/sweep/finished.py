@@ -14,7 +14,7 @@ from inspect_ai.log import EvalLog, EvalLogInfo, list_eval_logs, read_eval_log, 
 from router_lab.inspect_compat import disown_buffers as disown_buffers
 from router_lab.inspect_compat import unwritten
 from router_lab.providers.evallog import RawLog
-from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
+from router_lab.providers.keys import marks
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell, Where
@@ -94,10 +94,7 @@ def identity(cell: Cell, task: Task) -> Identity:
 
 def identity_of(log: EvalLog) -> Identity:
     """The same, of a log; of one that no sweep of ours made it equals none."""
-    candidate, suite = (
-        log.eval.model_args.get(CANDIDATE_KEY) or {},
-        (log.eval.metadata or {}).get(SUITE_KEY) or {},
-    )
+    suite, candidate = marks(log.eval.metadata, log.eval.model_args)
     named = suite.get("suite"), candidate.get("settings_sha"), log.eval.task_version
     return *named, candidate.get("model"), candidate.get("effort")
 

@@ -16,7 +16,7 @@ from inspect_ai import Task
 
 from router_lab.config import Sweep
 from router_lab.prices import PriceTable, today
-from router_lab.providers.keys import RECORDED, tier_of
+from router_lab.providers.keys import tier_of
 from router_lab.providers.loopback import loopback_direct
 from router_lab.providers.recorder import Request
 from router_lab.providers.store import candidate_label, read_header, recordings
@@ -95,7 +95,7 @@ class Plan:
         )  # fmt: skip
 
     def _request(self, cell: Cell) -> dict[str, Any]:
-        if not cell.spec.model.startswith(RECORDED):
+        if not cell.recorded:
             return request_dict(self.requests.get((*cell.candidate, cell.suite)), cell)
         label = candidate_label(cell.model, cell.effort, cell.settings.sha)
         headers = map(read_header, recordings(self.recorded, label))
@@ -195,7 +195,7 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
                 keys=own,
             )
         model = build_model(cell, recorded, api_key, sending=api_key is None)
-        if not cell.spec.model.startswith(RECORDED):
+        if not cell.recorded:
             server = (cell.spec.model, cell.spec.base_url)
             breaker = breakers.setdefault(server, Breaker(cell.spec.model))
             tier = tier_of({**cell.settings.config, **cell.transport}, cell.settings.model_args)

@@ -17,7 +17,7 @@ from inspect_ai.log import EvalLog
 
 from router_lab.config import Sweep
 from router_lab.prices.table import digest
-from router_lab.providers.keys import RECORDED, tier_of
+from router_lab.providers.keys import tier_of
 from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.locks import FolderLock
@@ -131,7 +131,7 @@ class _Run:
             len(samples_due(cell, task) & self.done.get(cell.where, set())) for cell, task in plan.tasks
         )
         if plan.budget_usd is not None:
-            paid = (cell for cell, _ in plan.tasks if _is_paid(cell))
+            paid = (cell for cell, _ in plan.tasks if not cell.recorded)
             refuse_forgotten(folder, sum(len(self.done.get(cell.where, ())) for cell in paid))
         self.spending = _spending(plan, folder)
         self.racer = None if race is None else Racer(plan, folder, race)
@@ -169,7 +169,7 @@ class _Run:
             unrun=unrun,
             stopped=tuple(stops.reasons.items()),
             reserved_usd=self.spending.ledger.reserved_usd,
-            paid=any(_is_paid(cell) for cell, _ in plan.tasks),
+            paid=any(not cell.recorded for cell, _ in plan.tasks),
             **raced,
         )
 
@@ -246,10 +246,6 @@ def _with_finished(whole: Task, wave: Task, done: set[tuple[str, int]]) -> Task:
     """A wave's task, and besides its samples those of the whole task that are there."""
     due, there = {str(sample.id) for sample in wave.dataset}, {name for name, _ in done}
     return narrowed(whole, [*wave.dataset, *(s for s in whole.dataset if str(s.id) in there - due)])
-
-
-def _is_paid(cell: Cell) -> bool:
-    return not cell.spec.model.startswith(RECORDED)
 
 
 def _spending(plan: Plan, folder: Path) -> Spending:

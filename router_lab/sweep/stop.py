@@ -18,7 +18,7 @@ from inspect_ai.log import EvalSample
 from router_lab.inspect_compat import drain
 from router_lab.masking import masked
 from router_lab.providers.failures import Fault, fault, of_sample, reason_of
-from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
+from router_lab.providers.keys import marked
 from router_lab.runtime.model import Candidate
 from router_lab.sweep.guard import LATER_REFUSALS_TO_STOP, REFUSALS_TO_STOP, StoppedError
 from router_lab.sweep.settings import Where
@@ -96,10 +96,8 @@ class _Watch(Hooks):
         return _Watch.stops is not None
 
     async def on_task_start(self, data: TaskStart) -> None:
-        candidate = data.spec.model_args.get(CANDIDATE_KEY)
-        suite = (data.spec.metadata or {}).get(SUITE_KEY)
-        if _Watch.stops is not None and candidate and suite:
-            where = suite["suite"], candidate["model"], candidate["effort"]
+        where = marked(data.spec.metadata, data.spec.model_args)
+        if _Watch.stops is not None and where is not None:
             _Watch.stops.begun(data.eval_id, where, data.spec.task_id)
 
     async def on_sample_end(self, data: SampleEnd) -> None:

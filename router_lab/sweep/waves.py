@@ -65,7 +65,7 @@ def budget_waves(
     to be admitted once more; None takes all as finished. Doubling at most, so that an estimate is
     never needed; the last waves shrink as the money does.
     """
-    size = _complete(prefixes)
+    size = _largest(0, prefixes.longest, lambda k: prefixes.missing(k) == 0)
     if size == prefixes.longest:
         yield size
         return
@@ -80,10 +80,6 @@ def budget_waves(
         else:
             prefixes.done = dict(finished())
         size = fitting
-
-
-def _complete(prefixes: Prefixes) -> int:
-    return _largest(0, prefixes.longest, lambda k: prefixes.missing(k) == 0)
 
 
 def _largest(low: int, high: int, holds: Callable[[int], bool]) -> int:

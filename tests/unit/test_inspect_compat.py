@@ -41,6 +41,15 @@ ROOMS = "agent approval dataset event hooks log model scorer solver tool util"
 PUBLIC = ("inspect_ai", *(f"inspect_ai.{name}" for name in ROOMS.split()))
 TUPLES = {"_replace", "_asdict", "_fields", "_make"}
 """Underscored and public: of named tuples."""
+CALLS = (
+    "setattr",
+    "getattr",
+    "hasattr",
+    "patch.object",
+    "patch.multiple",
+    "import_module",
+    "importlib.import_module",
+)
 METHODS = {"request"} | {
     name for owner in (Model, ModelAPI) for name in dir(owner)
     if callable(getattr(owner, name)) and name[0] != "_" and name not in GenerateConfig.model_fields
@@ -64,15 +73,14 @@ def touched(source: str) -> list[str]:
         elif isinstance(node, ast.Attribute) and node.attr[0] == "_" and not node.attr.startswith("__"):
             if node.attr not in TUPLES and ast.unparse(node.value) not in ("self", "cls"):
                 found.append(ast.unparse(node))
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in (
-            "setattr",
-            "getattr",
-            "importlib.import_module",
-        ):
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS:
+            owner = ast.unparse(node.args[0])
             texts = [
                 arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
             ]
-            found += [text for text in texts if text[:1] == "_" or ("inspect_ai" in text and "._" in text)]
+            texts += [word.arg for word in node.keywords if word.arg]
+            found += [f"{owner}.{text}" for text in texts if text[:1] == "_"]
+            found += [text for text in texts if "inspect_ai" in text and "._" in text]
         if isinstance(node, ast.Assign):
             targets = [
                 t
@@ -119,9 +127,13 @@ def test_the_walk_sees_each_way_of_touching() -> None:
     seen = touched(
         "from inspect_ai.log._samples import sample_active\nimport inspect_ai._util.error\nfrom inspect_ai.log import _log\n"
         "model._thing\nself._mine\nrow._replace(a=1)\nsetattr(task, '_x', 1)\napi.generate = f\nModel._a, b = c, d\n"
+        "patch.multiple(Model, _b=f)\nimportlib.import_module('inspect_ai.util._limit')\n"
     )
     imported = ["inspect_ai.log._samples.sample_active", "inspect_ai._util.error", "inspect_ai.log._log"]
-    assert sorted(seen) == sorted([*imported, "api.generate = …", "model._thing", "_x", "Model._a"])
+    imported.append("inspect_ai.util._limit")
+    assert sorted(seen) == sorted(
+        [*imported, "api.generate = …", "model._thing", "task._x", "Model._a", "Model._b"]
+    )
 
 
 def test_each_private_part_is_listed_and_still_there() -> None:
