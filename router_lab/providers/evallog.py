@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from router_lab.providers.keys import MANIFEST, marked, marks
+from router_lab.providers.scenes import pooled
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
 from router_lab.runtime.reading import open_regular, read_regular
@@ -190,11 +191,7 @@ def model_events(sample: dict[str, Any]) -> list[dict[str, Any]]:
 
 def event_input(sample: dict[str, Any], event: dict[str, Any]) -> list[dict[str, Any]]:
     """The messages that `event` sent, attachments and message-pool references resolved."""
-    pool = (sample.get("events_data") or {}).get("messages") or []
-    messages = list(event.get("input") or [])
-    for start, end in event.get("input_refs") or []:
-        messages.extend(pool[start:end])
-    return [resolve(sample, message) for message in messages]
+    return [resolve(sample, message) for message in pooled(sample, event)]
 
 
 def resolve(sample: dict[str, Any], value: Any) -> Any:

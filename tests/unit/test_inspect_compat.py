@@ -145,7 +145,7 @@ def test_each_private_part_is_listed_and_still_there() -> None:
     assert {name for name in names if "…" in name} == {
         "api.generate = …",
         "api.initialize = …",
-        "client.request = …",
+        "client_of(api).request = …",
     }
     made = get_model("mockllm/model", memoize=False, custom_outputs=[])
     for name in PARTS:
