@@ -12,10 +12,13 @@ from pathlib import Path
 
 import inspect_ai
 import pytest
+from inspect_ai import SampleSource, Task, TaskSource, eval_set
+from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalSampleSummary
 from inspect_ai.log._recorders.buffer import database
 from inspect_ai.log._recover import _buffer as recovery
 from inspect_ai.model import GenerateConfig, Model, ModelAPI, get_model
+from inspect_ai.solver import Generate, Solver, TaskState, solver
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -34,6 +37,8 @@ from router_lab.inspect_compat import (
     turns_are_used,
     unwritten,
 )
+from router_lab.sweep.evalset import ALWAYS
+from router_lab.sweep.plan import silent_console
 
 ROOT = Path(__file__).parents[2]
 COMPAT = ROOT / "router_lab" / "inspect_compat.py"
@@ -252,3 +257,37 @@ def test_what_a_killed_run_had_finished_is_named_and_a_living_ones_is_not(tmp_pa
     assert unwritten(tmp_path, log) == []
     disown_buffers(tmp_path)
     assert [(sample.id, sample.epoch) for sample in unwritten(tmp_path, log)] == [("s1", 1)]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_inspects_own_sources_cannot_carry_a_sweep_yet(tmp_path: Path) -> None:
+    """Where this fails they may: see the table in docs/architecture.md, and what waves they would replace."""
+    ran: list[object] = []
+    samples = [Sample(id=f"s{i}", input="q", target="t") for i in range(3)]
+
+    @solver
+    def noting() -> Solver:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:
+            ran.append(state.sample_id)
+            return state
+
+        return solve
+
+    def swept(upto: int) -> None:
+        async def further() -> list[Sample] | None:
+            more, source.at = samples[source.at : upto], upto  # type: ignore[attr-defined]
+            return more or None
+
+        source = SampleSource.from_samples(samples[:1], next_samples=further)
+        source.at = 1  # type: ignore[attr-defined]
+        task = Task(dataset=source, solver=noting(), name="t", model="none/none")
+        with silent_console():
+            done, _ = eval_set([task], log_dir=str(tmp_path / "logs"), **ALWAYS)
+        assert done
+
+    swept(2)
+    assert sorted(map(str, ran)) == ["s0", "s1"]
+    swept(3)
+    assert len(ran) == 2  # the third is never run: the log had come to its end
+    with pytest.raises(ValueError, match="TaskSource is only supported by `eval"):
+        eval_set(TaskSource(), log_dir=str(tmp_path / "tasks"), **ALWAYS)
