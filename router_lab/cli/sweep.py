@@ -273,9 +273,8 @@ def _estimate(options: SweepOptions, history: Path | None, as_json: bool) -> Non
     """Print dollars per candidate and suite, for what the log directory does not hold yet."""
     from router_lab.racing.outlook import render_race
     from router_lab.sweep import estimate
-    from router_lab.sweep.buffer import disown_buffers
     from router_lab.sweep.drawn import spared_usd, told
-    from router_lab.sweep.finished import finished_samples, missing_samples
+    from router_lab.sweep.finished import disown_buffers, finished_samples, missing_samples
     from router_lab.sweep.forecast import render, total
     from router_lab.sweep.ledger import budget_left
     from router_lab.sweep.race import outlook_of

@@ -116,7 +116,8 @@ class FrameFinder:
             return
         # Of a question that holds the slot's own text no template is made: its places could not be
         # told apart.
-        early, self._early = sorted(self._early, key=lambda seen: (_holds_more(seen[0]), -len(seen[0]))), []
+        early = sorted(self._early, key=lambda seen: (SLOT in seen[0] and seen[0] != SLOT, -len(seen[0])))
+        self._early = []
         self._whole, self._parted = [], []
         if early:
             question, asked, parted = early[0]
@@ -124,10 +125,6 @@ class FrameFinder:
             self._parted = [] if parted is None else list(_templates(parted, question))
         for seen in early:
             self._take(seen)
-
-
-def _holds_more(question: str) -> bool:
-    return SLOT in question and question != SLOT
 
 
 def _question(

@@ -25,7 +25,7 @@ from router_lab.config import Suite
 from router_lab.outcomes.schema import INVALIDATED
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.providers.evallog import RawLog, resolve
-from router_lab.providers.keys import CANDIDATE_KEY, RECORDED, SUITE_KEY, TRANSPORT, label_of, tier_of
+from router_lab.providers.keys import RECORDED, TRANSPORT, label_of, marks, tier_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.kinds import TOKENS
 from router_lab.runtime.messages import group_mark, last_user_text
@@ -74,8 +74,7 @@ def open_log(path: Path, suites: Mapping[str, Suite], folders: Mapping[Path, str
     into the log, then the task's own name with the default quality map. Raises InputError.
     """
     log = RawLog(path)
-    candidate = (log.spec.get("model_args") or {}).get(CANDIDATE_KEY) or {}
-    written = (log.spec.get("metadata") or {}).get(SUITE_KEY) or {}
+    written, candidate = marks(log.spec.get("metadata"), log.spec.get("model_args"))
     name = next((folders[f] for f in (path.resolve(), *path.resolve().parents) if f in folders), None)
     name = name or written.get("suite") or str(log.spec.get("task_display_name") or log.spec["task"])
     if name in suites:

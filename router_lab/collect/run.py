@@ -84,13 +84,18 @@ def collect(
     `logs_left_out` (log and reason) of logs that gave none or whose rows another log has. Neither
     is there where nothing is left out.
     """
+    options = TableOptions(
+        map or {}, suite, (wide,) if isinstance(wide, str) else tuple(wide), wide_columns or {}, candidates or {},
+        delimiter, decimal, encoding)  # fmt: skip
+    return _collected([Path(one) for one in sources], options, prices, otherwise, suites, caching, as_logged)
+
+
+def _collected(
+    paths: Sequence[Path], options: TableOptions, prices: Given, otherwise: str | Path | None, suites: str | Path | None,
+    caching: str, as_logged: bool,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     if caching not in CACHING:
         raise InputError(f"caching is {caching!r}; known: {', '.join(CACHING)}")
-    named = (wide,) if isinstance(wide, str) else tuple(wide)
-    options = TableOptions(
-        map or {}, suite, named, wide_columns or {}, candidates or {}, delimiter, decimal, encoding
-    )  # fmt: skip
-    paths = [Path(source) for source in sources]
     # Tables before prices: what is wrong is said in the order in which a user named it.
     tables = _tables(paths, options)
     pricing, aside = Pricing(prices, otherwise), list[Note]()

@@ -176,7 +176,11 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
             costs.append(row.get("cost_usd"))
             continue
         own = None if calls is None else _of_last_attempt(calls.get(_key(row), []), row.get("retries"))
-        cost = _from_calls(own, table, caching) if own else _from_sums(row, table, moment, path, notes)
+        cost = (
+            request_cost(own, table, caching, own[0].attempt)
+            if own
+            else _from_sums(row, table, moment, path, notes)
+        )
         costs.append(None if cost is None else cost + _tools(row, table, moment))
     out["cost_usd"], out["price_date"] = costs, days
     out.attrs = dict(frame.attrs)
@@ -223,10 +227,6 @@ def _of_last_attempt(calls: list[Call], retries: Any) -> list[Call]:
         else int(retries) + 1
     )
     return [call for call in calls if call.attempt == last]
-
-
-def _from_calls(calls: list[Call], table: PriceTable, caching: str) -> float | None:
-    return request_cost(calls, table, caching, calls[0].attempt)
 
 
 def _from_sums(

@@ -4,13 +4,11 @@ against a recorder."""
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import (
     ChatMessage,
     ChatMessageAssistant,
@@ -24,6 +22,14 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolFunction, ToolInfo
 from pydantic import TypeAdapter
 
+from router_lab.inspect_compat import (
+    PrerequisiteError,
+    around_generate,
+    around_requests,
+    client_of,
+    one_line,
+    say_base_url,
+)
 from router_lab.masking import has_references, know, know_user, masked, revealed
 from router_lab.providers.keys import RECORDED
 from router_lab.providers.recorder import KEY, Recorder, Sent
@@ -33,8 +39,6 @@ OFFLINE = ("mockllm", "none", RECORDED.rstrip("/"))
 """Providers that send nothing."""
 
 TIMEOUT_S = 20.0
-MARKUP = re.compile(r"\[/?[a-z ]+\]")
-"""Colours in Inspect's messages."""
 
 _MESSAGES: TypeAdapter[list[ChatMessage]] = TypeAdapter(list[ChatMessage])
 _TOOLS: TypeAdapter[list[ToolInfo]] = TypeAdapter(list[ToolInfo])
@@ -82,18 +86,13 @@ def make_model(
     try:
         model = get_model(name, config=config, base_url=reveal(base_url), memoize=False, **given)
     except (PrerequisiteError, ValueError, TypeError, ImportError) as error:
-        raise InputError(masked(f"{where} cannot be made: {_one_line(error)}")) from None
-    if api_key is None:
-        for attribute in ("api_key", "initial_api_key"):
-            know(getattr(model.api, attribute, None))
-    know_user(getattr(model.api, "base_url", None) or "")  # which may be of the environment
+        raise InputError(masked(f"{where} cannot be made: {one_line(error)}")) from None
+    # The server and, where it was not given, the key may be of the environment.
+    know_user(model.api.base_url or "")
+    for attribute in ("api_key", "initial_api_key") if api_key is None else ():
+        know(getattr(model.api, attribute, None))
     if base_url is not None:
-        model._explicit_base_url = masked(base_url)  # what the log says of it
-    client = getattr(model.api, "client", None)
-    if client is not None and hasattr(client, "max_retries"):
-        # Inspect retries as well, and what an SDK retries on its own is seen, limited and
-        # accounted for by nobody.
-        client.max_retries = 0
+        say_base_url(model, masked(base_url))
     _send_raw(model.api, name, config, reveal)
     if few_shot:
         _put_few_shot(model.api, few_shot)
@@ -125,7 +124,7 @@ def record(
         arguments=arguments,
         few_shot=few_shot,
     )
-    base = str(getattr(getattr(model.api, "client", None), "base_url", recorder.root))
+    base = str(getattr(client_of(model.api), "base_url", recorder.root))
     if not base.startswith(recorder.root):
         return None  # it goes to a server of its own choice: nothing is sent there
     before = len(recorder.seen)
@@ -167,16 +166,19 @@ def few_shot_messages(examples: Any) -> list[ChatMessage]:
 
 def _send_raw(api: ModelAPI, name: str, config: GenerateConfig, reveal: Callable[[Any], Any]) -> None:
     """Make the SDK's client of `api` put `extra_body` and `extra_headers` into every request as
-    they are, over whatever is there, with the values of the keys in them.
+    they are, over whatever is there, with the values of the keys in them; and try nothing again:
+    Inspect does, and what an SDK retries on its own is seen, limited and accounted for by nobody.
 
     Inspect does so for some providers, drops them for others and passes on a list of its own for a
     third; whether they arrive is seen by the recorder. Raises InputError where keys cannot be put
     in.
     """
-    fields, headers = config.extra_body or {}, config.extra_headers or {}
+    client, fields, headers = client_of(api), config.extra_body or {}, config.extra_headers or {}
+    if hasattr(client, "max_retries"):
+        client.max_retries = 0
     if not fields and not headers:
         return
-    if getattr(getattr(api, "client", None), "request", None) is None:
+    if not hasattr(client, "request"):
         if has_references([fields, headers]):
             raise InputError(
                 f"model {name!r}: its client is none that a key in extra_headers or extra_body could be "
@@ -184,42 +186,22 @@ def _send_raw(api: ModelAPI, name: str, config: GenerateConfig, reveal: Callable
             )
         return
     body, heads = reveal(fields), reveal(headers)
-    begin = api.initialize
 
-    def wrap() -> None:
-        client: Any = api.client  # type: ignore[attr-defined]
-        ask = client.request
+    def put(options: Any) -> None:
+        options.extra_json = {**(options.extra_json or {}), **body}
+        if heads:
+            given = options.headers if isinstance(options.headers, Mapping) else {}
+            options.headers = {**given, **heads}
 
-        async def request(cast_to: Any, options: Any, **kwargs: Any) -> Any:
-            options.extra_json = {**(options.extra_json or {}), **body}
-            if heads:
-                given = options.headers if isinstance(options.headers, Mapping) else {}
-                options.headers = {**given, **heads}
-            return await ask(cast_to, options, **kwargs)
-
-        client.request = request
-
-    def initialize() -> None:
-        begin()  # which makes another client
-        wrap()
-
-    wrap()
-    api.initialize = initialize  # type: ignore[method-assign]
+    around_requests(api, put)
 
 
 def _put_few_shot(api: ModelAPI, examples: Any) -> None:
     """Make `api` put the exchanges after the leading system messages of whatever it is asked."""
-    ask = api.generate
     shots = few_shot_messages(examples)
 
-    async def generate(input: list[ChatMessage], *args: Any, **kwargs: Any) -> Any:
+    async def generate(ask: Any, input: list[ChatMessage], *args: Any, **kwargs: Any) -> Any:
         head = next((i for i, m in enumerate(input) if not isinstance(m, ChatMessageSystem)), len(input))
         return await ask([*input[:head], *shots, *input[head:]], *args, **kwargs)
 
-    api.generate = generate  # type: ignore[method-assign]
-
-
-def _one_line(error: Exception) -> str:
-    """Inspect's message without its markup: which client, and which variable is not set."""
-    words = MARKUP.sub("", str(error)).removeprefix("ERROR: ").split()
-    return " ".join(words)[:300] or type(error).__name__
+    around_generate(api, generate)

@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from router_lab.providers.keys import CANDIDATE_KEY, MANIFEST, SUITE_KEY
+from router_lab.providers.keys import MANIFEST, marked, marks
+from router_lab.providers.scenes import pooled
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
 from router_lab.runtime.reading import open_regular, read_regular
@@ -190,11 +191,7 @@ def model_events(sample: dict[str, Any]) -> list[dict[str, Any]]:
 
 def event_input(sample: dict[str, Any], event: dict[str, Any]) -> list[dict[str, Any]]:
     """The messages that `event` sent, attachments and message-pool references resolved."""
-    pool = (sample.get("events_data") or {}).get("messages") or []
-    messages = list(event.get("input") or [])
-    for start, end in event.get("input_refs") or []:
-        messages.extend(pool[start:end])
-    return [resolve(sample, message) for message in messages]
+    return [resolve(sample, message) for message in pooled(sample, event)]
 
 
 def resolve(sample: dict[str, Any], value: Any) -> Any:
@@ -330,9 +327,7 @@ def log_cell(path: Path) -> tuple[str, str, str | None] | None:
     """Suite, model and effort of a log that a sweep made, else None. Raises InputError if it is no
     log."""
     spec = RawLog(path).spec
-    suite = (spec.get("metadata") or {}).get(SUITE_KEY) or {}
-    candidate = (spec.get("model_args") or {}).get(CANDIDATE_KEY) or {}
-    return (suite["suite"], candidate["model"], candidate["effort"]) if suite and candidate else None
+    return marked(spec.get("metadata"), spec.get("model_args"))
 
 
 def _of_sweep(folder: Path, manifest: SweepManifest) -> dict[Path, tuple[str, ...]]:
@@ -345,8 +340,7 @@ def _of_sweep(folder: Path, manifest: SweepManifest) -> dict[Path, tuple[str, ..
             spec = RawLog(path).spec
         except InputError:  # killed before it was more than a name
             continue
-        suite = (spec.get("metadata") or {}).get(SUITE_KEY) or {}
-        candidate = (spec.get("model_args") or {}).get(CANDIDATE_KEY) or {}
+        suite, candidate = marks(spec.get("metadata"), spec.get("model_args"))
         name = _named(suite.get("suite"), *map(candidate.get, ("model", "effort", "settings_sha")))
         if name in wanted and str(spec.get("task_version")) in manifest.order:
             found[path] = name

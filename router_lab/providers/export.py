@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from router_lab.providers.evallog import RawLog, event_input, find_logs, model_events, resolve
-from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY, canonical_messages, request_key
+from router_lab.providers.keys import canonical_messages, marks, request_key
 from router_lab.providers.store import file_name, read_recording, write_recording
 from router_lab.runtime.errors import InputError, RouterLabError
 from router_lab.runtime.kinds import KINDS
@@ -115,21 +115,19 @@ def _answer(sample: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
 
 
 def _header(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Any]:
-    candidate = (log.spec.get("model_args") or {}).get(CANDIDATE_KEY)
-    suite = (log.spec.get("metadata") or {}).get(SUITE_KEY)
+    suite, candidate = marks(log.spec.get("metadata"), log.spec.get("model_args"))
     if not candidate or not suite:
         raise InputError(
             f"{log.path}: names no candidate and suite; only logs of `router-lab sweep` can be recorded"
         )
     settings = {key: candidate[key] for key in ("config", "few_shot", "task_args")}
-    named = (suite["suite"], candidate["model"], candidate["effort"])
     return {
         "suite": suite["suite"],
         "model": candidate["model"],
         "effort": candidate["effort"],
         "settings_sha": candidate["settings_sha"],
         "settings": settings,
-        "request": _requests(log.path.parent).get(named),
+        "request": _requests(log.path.parent).get((suite["suite"], candidate["model"], candidate["effort"])),
         "dataset_sha": suite["dataset_sha"],
         "model_sha": model_sha.get(candidate["model"]),
     }

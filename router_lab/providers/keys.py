@@ -40,6 +40,18 @@ APART_NOTE = "tokens_apart"
 """The same for tokens by kind that the provider told and Inspect's usage has no field for."""
 
 
+def marks(metadata: Any, model_args: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(suite, candidate) as a sweep wrote them into a log; empty of one that no sweep of ours
+    made."""
+    return (metadata or {}).get(SUITE_KEY) or {}, (model_args or {}).get(CANDIDATE_KEY) or {}
+
+
+def marked(metadata: Any, model_args: Any) -> tuple[str, str, str | None] | None:
+    """Suite, model and effort of a log that a sweep made, else None."""
+    suite, candidate = marks(metadata, model_args)
+    return (suite["suite"], candidate["model"], candidate["effort"]) if suite and candidate else None
+
+
 def tier_of(config: Mapping[str, Any], model_args: Mapping[str, Any]) -> str:
     """At which tier requests with these settings are made: `standard`, `batch`, `flex` or
     `priority`."""

@@ -22,9 +22,9 @@ from inspect_ai.model import (
     ModelUsage,
     modelapi,
 )
-from inspect_ai.solver._task_state import sample_state
 from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
 
+from router_lab.inspect_compat import running_sample
 from router_lab.providers.keys import canonical_messages, request_key
 from router_lab.providers.store import candidate_label, read_header, read_recording, recordings
 from router_lab.runtime.errors import InputError
@@ -77,8 +77,7 @@ class RecordedAPI(ModelAPI):
         return output_of(record), call
 
     def _key(self, messages: list[dict[str, Any]]) -> str:
-        state = sample_state()
-        sample, epoch = (state.uuid, state.epoch) if state is not None else ("", 1)
+        sample, epoch = running_sample()
         who = (self.candidate["model"], self.candidate["effort"], self.candidate["settings_sha"])
         bare = request_key(*who, messages, "")
         asked = self._asked.setdefault(sample, Counter())

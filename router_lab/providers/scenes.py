@@ -64,15 +64,18 @@ def reached_scoring(events: Sequence[Mapping[str, Any]]) -> bool:
     )
 
 
+def pooled(sample: Mapping[str, Any], event: Mapping[str, Any]) -> list[Any]:
+    """The messages that a model call was given, those from the sample's pool among them."""
+    pool = (sample.get("events_data") or {}).get("messages") or []
+    refs = event.get("input_refs") or []
+    return [*(event.get("input") or []), *(message for start, end in refs for message in pool[start:end])]
+
+
 def media_of(sample: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[str, ...]:
     """Kinds of media that a model call was given or gave, such as `input_image`; text is none."""
-    pool = (sample.get("events_data") or {}).get("messages") or []
-    messages = list(event.get("input") or [])
-    for start, end in event.get("input_refs") or []:
-        messages.extend(pool[start:end])
     choices = (event.get("output") or {}).get("choices") or []
     answers = [choice.get("message") or {} for choice in choices]
-    return tuple(sorted({*_media("input", messages), *_media("output", answers)}))
+    return tuple(sorted({*_media("input", pooled(sample, event)), *_media("output", answers)}))
 
 
 def _walk(events: Sequence[Mapping[str, Any]], spans: set[str], within: bool) -> Iterator[Scene]:

@@ -8,21 +8,19 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from inspect_ai import Task, eval_set
 from inspect_ai.hooks import Hooks, TaskEnd, TaskStart, hooks
 
-from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
+from router_lab.providers.keys import marked
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.evalset import ALWAYS, at_once, is_recorded
 from router_lab.sweep.plan import Plan, positions, silent_console
+from router_lab.sweep.settings import Where
 
 SAMPLES = 100
 """Of each suite: enough to say how fast a machine is, in about a second."""
-
-Name = tuple[str, str, str | None]
-"""Suite, model, effort."""
 
 
 class Took(NamedTuple):
@@ -35,14 +33,14 @@ class Took(NamedTuple):
     cpu: float
 
 
-Timed = Mapping[Name, Took]
+Timed = Mapping[Where, Took]
 
 
 @contextmanager
 def task_times() -> Iterator[Timed]:
     """Fills with the tasks that a sweep, or Inspect itself on a sweep's tasks, runs while this
     lasts."""
-    times: dict[Name, Took] = {}
+    times: dict[Where, Took] = {}
     _Clock.times = times
     try:
         yield times
@@ -54,7 +52,7 @@ def task_times() -> Iterator[Timed]:
 class _Clock(Hooks):
     """Inspect keeps one instance per process. Logs hold whole seconds only."""
 
-    times: dict[Name, Took] | None = None
+    times: dict[Where, Took] | None = None
     begun: tuple[float, float] = (0.0, 0.0)
 
     def enabled(self) -> bool:
@@ -64,8 +62,8 @@ class _Clock(Hooks):
         _Clock.begun = _clocks()
 
     async def on_task_end(self, data: TaskEnd) -> None:
-        if _Clock.times is not None and data.log.results is not None:
-            name = _name(data.log.eval.metadata or {}, data.log.eval.model_args)
+        name = marked(data.log.eval.metadata, data.log.eval.model_args)
+        if _Clock.times is not None and data.log.results is not None and name is not None:
             seconds, cpu = (now - then for now, then in zip(_clocks(), _Clock.begun, strict=True))
             _Clock.times[name] = Took(data.log.results.completed_samples, seconds, cpu)
 
@@ -116,8 +114,3 @@ def first_tasks(plan: Plan) -> list[Task]:
                 raise InputError(f"{cell.label}: only recorded models are run for the sake of a measurement")
             first[cell.suite] = task
     return list(first.values())
-
-
-def _name(metadata: Mapping[str, Any], model_args: Mapping[str, Any]) -> Name:
-    candidate = model_args[CANDIDATE_KEY]
-    return metadata[SUITE_KEY]["suite"], candidate["model"], candidate["effort"]

@@ -36,9 +36,6 @@ def batched(cells: Sequence[Cell], spec: BatchSpec) -> tuple[Cell, ...]:
     }  # fmt: skip
     # An answer may take a day, so no attempt is given up; connections are what bounds the requests
     # in flight.
-    changed = {"batch": config, "max_connections": spec.in_flight, "attempt_timeout": None}
-    return tuple(replace(c, transport=_known({**c.transport, **changed})) for c in cells)
-
-
-def _known(transport: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in transport.items() if value is not None}
+    changed = {"batch": config, "max_connections": spec.in_flight}
+    kept = [{k: v for k, v in cell.transport.items() if k != "attempt_timeout"} for cell in cells]
+    return tuple(replace(c, transport=k | changed) for c, k in zip(cells, kept, strict=True))

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 from anyio.lowlevel import checkpoint
 from inspect_ai.hooks import BeforeModelGenerate, Hooks, ModelUsageData, SampleEnd, hooks
-from inspect_ai.log._samples import sample_active
 from inspect_ai.model import ModelOutput
 from inspect_ai.util import LimitExceededError
-from inspect_ai.util._limit import turn_limit_tree
 
+from router_lab.inspect_compat import cancel_sample, running_sample, turns_are_used
 from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, served_by, today, told_apart
 from router_lab.prices.table import PAID_TOOLS
 from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, RECORDED
@@ -247,18 +246,21 @@ class _Meter(Hooks):
         return _Meter.spending is not None
 
     async def on_before_model_generate(self, data: BeforeModelGenerate) -> None:
-        spending, sample = _Meter.spending, current_sample()
+        spending, turns = _Meter.spending, turns_are_used()
         if spending is None:
             return
-        _stop_before_turn()
+        if turns is not None:  # Inspect itself raises after the call, when it is paid for
+            reason = f"sample limit: {turns} turns"
+            raise LimitExceededError("turn", value=turns, limit=turns, message=reason)
         try:
             spending.check()
-            if spending.sample_usd is not None and sample is not None:
+            if spending.sample_usd is not None:
                 model = spending.names.get(data.model_name, data.model_name.removeprefix(RECORDED))
-                spending.before(sample, model, spending.worst_usd(model, data))
+                spending.before(running_sample().uuid, model, spending.worst_usd(model, data))
         except (HeldBackError, InputError) as error:
             spending.stop(str(error))
-            await _cancel_sample()
+            if cancel_sample():
+                await checkpoint()
             # In a scorer, which this does not cancel. Inspect swallows any other error of a hook,
             # and makes the call.
             raise LimitExceededError("cost", value=0, limit=0, message=str(error)) from None
@@ -268,34 +270,13 @@ class _Meter(Hooks):
         if spending is not None:
             model = spending.names.get(data.model_name, data.model_name.removeprefix(RECORDED))
             spending.answered(
-                current_sample(), model, usage.model_dump(exclude_none=True), data.call_duration
+                running_sample().uuid, model, usage.model_dump(exclude_none=True), data.call_duration
             )
 
     async def on_sample_end(self, data: SampleEnd) -> None:
         if _Meter.spending is not None and data.sample.uuid is not None:
             _Meter.spending.ended(data.sample.uuid)
             _Meter.spending.used_tools(data.sample.events or ())
-
-
-async def _cancel_sample() -> None:
-    """End the sample that is being solved, as one that runs again on resume: a limit would end it
-    with a score."""
-    active = sample_active()
-    if active is not None and not turn_limit_tree.is_suspended():
-        active.interrupt("cancel")
-        await checkpoint()
-
-
-def _stop_before_turn() -> None:
-    """Raise where Inspect's own turn limit would raise after this call, with one turn more paid
-    for than allowed.
-
-    Scorers run outside of it, so a judge is not stopped.
-    """
-    node = None if turn_limit_tree.is_suspended() else turn_limit_tree.get()
-    if node is not None and node.limit is not None and node.usage >= node.limit:
-        reason = f"sample limit: {node.limit} turns"
-        raise LimitExceededError("turn", value=node.usage, limit=node.limit, message=reason)
 
 
 def meter(spending: Spending | None) -> None:
@@ -309,7 +290,7 @@ def report_failure(model: str) -> Callable[[bool], None]:
 
     def tell(refused: bool) -> None:
         if _Meter.spending is not None:
-            _Meter.spending.failed(current_sample(), model, refused)
+            _Meter.spending.failed(running_sample().uuid, model, refused)
 
     return tell
 
@@ -332,15 +313,9 @@ def report_answer(model: str, tier: str, asked: str) -> Callable[[ModelOutput, s
             parts = any(isinstance(choice.message.content, list) for choice in output.choices)
             tools = provider_tools(output.model_dump(include={"choices", "metadata"})) if parts else {}
             served = served_by(asked, output.model_dump(include={"fallback"})) if output.fallback else None
-            _Meter.spending.noted(current_sample(), model, Answer(tools, ttl, tier, served, apart))
+            _Meter.spending.noted(running_sample().uuid, model, Answer(tools, ttl, tier, served, apart))
 
     return tell
-
-
-def current_sample() -> str:
-    """Inspect's unique id of the sample whose task is running; empty outside of one."""
-    active = sample_active()
-    return "" if active is None else str(active.sample_uuid)
 
 
 def _sent(message: Any) -> str:

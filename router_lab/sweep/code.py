@@ -11,7 +11,6 @@ from typing import Any
 from inspect_ai import Task
 
 from router_lab.providers.boundary import CODE_KEY
-from router_lab.providers.keys import RECORDED
 from router_lab.providers.store import candidate_label, read_header, recordings
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.settings import Cell
@@ -27,7 +26,7 @@ def refuse_unheld(tasks: Tasks, recorded: Path) -> None:
         declared = _declared(task)
         why = declared.get("refuse")
         if why and not _trusted(cell, declared, recorded):
-            also = f"; its recording in {recorded} is none of those that ship" if _is_recorded(cell) else ""
+            also = f"; its recording in {recorded} is none of those that ship" if cell.recorded else ""
             raise InputError(f"suite `{cell.suite}`: candidate {cell.candidate}: {why}{also}")
 
 
@@ -53,13 +52,9 @@ def _declared(task: Task) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _is_recorded(cell: Cell) -> bool:
-    return cell.spec.model.startswith(RECORDED)
-
-
 def _trusted(cell: Cell, declared: Mapping[str, Any], recorded: Path) -> bool:
     """Whether all that is recorded of the cell has a hash that its task trusts."""
-    if not _is_recorded(cell):
+    if not cell.recorded:
         return False
     known = set(dict(declared.get("trusts") or {}).values())
     label = candidate_label(cell.model, cell.effort, cell.settings.sha)

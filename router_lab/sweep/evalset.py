@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from inspect_ai import Task, eval_set
-from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog
 
 from router_lab.config.sweep import Limits
-from router_lab.providers.asking import MARKUP
+from router_lab.inspect_compat import PrerequisiteError, one_line, recovery_beside
 from router_lab.providers.keys import RECORDED
 from router_lab.runtime.errors import InputError
-from router_lab.sweep.buffer import recovery_beside
 from router_lab.sweep.plan import silent_console
 
 ALWAYS: dict[str, Any] = {
@@ -75,10 +73,9 @@ def _told(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error, zipfile.BadZipFile, zlib.error, EOFError, PrerequisiteError) as error:
-        said = " ".join(MARKUP.sub("", str(error)).split())[:300] or type(error).__name__
         raise InputError(
-            f"{folder}: logs cannot be written or read there: {said}; what is finished is kept: mend it (room, rights) "
-            "and run the same command again"
+            f"{folder}: logs cannot be written or read there: {one_line(error)}; what is finished is kept: mend it "
+            "(room, rights) and run the same command again"
         ) from error
 
 

@@ -3,7 +3,6 @@ for finished."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,20 +11,21 @@ from urllib.parse import unquote, urlsplit
 from inspect_ai import Task
 from inspect_ai.log import EvalLog, EvalLogInfo, list_eval_logs, read_eval_log, read_eval_log_sample_summaries
 
+from router_lab.inspect_compat import disown_buffers as disown_buffers
+from router_lab.inspect_compat import unwritten
 from router_lab.providers.evallog import RawLog
-from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
+from router_lab.providers.keys import marks
 from router_lab.runtime.errors import InputError
-from router_lab.sweep.buffer import unwritten
 from router_lab.sweep.plan import Plan, positions
-from router_lab.sweep.settings import Cell
+from router_lab.sweep.settings import Cell, Where
 
-Done = dict[str, set[tuple[str, int]]]
-"""Finished (sample id, epoch) by cell key."""
+Done = dict[Where, set[tuple[str, int]]]
+"""Finished (sample id, epoch) by cell."""
 Identity = tuple[str | int | None, ...]
 
 
 def finished_samples(folder: Path, plan: Plan) -> Done:
-    """What the logs in `folder` hold of this very plan, by cell key; of a run that was killed also
+    """What the logs in `folder` hold of this very plan, by cell; of a run that was killed also
     what it had finished and not yet written to its log, which the next run recovers."""
     found: Done = defaultdict(set)
     for key, info, log in sorted(logs_of(folder, plan), key=lambda one: one[2].eval.created):
@@ -38,12 +38,12 @@ def finished_samples(folder: Path, plan: Plan) -> Done:
     return found
 
 
-def logs_of(folder: Path, plan: Plan) -> Iterator[tuple[str, EvalLogInfo, EvalLog]]:
-    """(cell key, log, its header) of every log in `folder` that is of this very plan, finished or
+def logs_of(folder: Path, plan: Plan) -> Iterator[tuple[Where, EvalLogInfo, EvalLog]]:
+    """(cell, log, its header) of every log in `folder` that is of this very plan, finished or
     not."""
     if not folder.is_dir():
         return
-    wanted = {identity(cell, task): cell_key(cell) for cell, task in plan.tasks}
+    wanted = {identity(cell, task): cell.where for cell, task in plan.tasks}
     for info in list_eval_logs(str(folder.resolve())):
         try:
             log = read_eval_log(info, header_only=True)
@@ -77,8 +77,8 @@ def missing_samples(plan: Plan, folder: Path) -> Callable[[Cell], int]:
     """How many samples × epochs of a cell `folder` does not hold yet; what it holds beyond the
     limit does not count."""
     done = finished_samples(folder, plan)
-    wanted = {cell_key(cell): samples_due(cell, task) for cell, task in plan.tasks}
-    return lambda cell: len(wanted[cell_key(cell)] - done.get(cell_key(cell), set()))
+    wanted = {cell.where: samples_due(cell, task) for cell, task in plan.tasks}
+    return lambda cell: len(wanted[cell.where] - done.get(cell.where, set()))
 
 
 def samples_due(cell: Cell, task: Task) -> set[tuple[str, int]]:
@@ -92,17 +92,9 @@ def identity(cell: Cell, task: Task) -> Identity:
     return cell.suite, cell.settings.sha, task.version, cell.model, cell.effort
 
 
-def cell_key(cell: Cell) -> str:
-    """Names a cell where finished samples are counted."""
-    return json.dumps([cell.suite, cell.model, cell.effort])
-
-
 def identity_of(log: EvalLog) -> Identity:
     """The same, of a log; of one that no sweep of ours made it equals none."""
-    candidate, suite = (
-        log.eval.model_args.get(CANDIDATE_KEY) or {},
-        (log.eval.metadata or {}).get(SUITE_KEY) or {},
-    )
+    suite, candidate = marks(log.eval.metadata, log.eval.model_args)
     named = suite.get("suite"), candidate.get("settings_sha"), log.eval.task_version
     return *named, candidate.get("model"), candidate.get("effort")
 

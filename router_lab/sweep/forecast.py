@@ -17,10 +17,7 @@ from router_lab.runtime.kinds import PROMPT_COLUMNS
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.visible import visible
 from router_lab.sweep.plan import Plan, positions
-from router_lab.sweep.settings import Cell
-
-Where = tuple[str, str, str | None]
-"""Suite, model and effort."""
+from router_lab.sweep.settings import Cell, Where
 
 Z90 = 1.645
 """Two-sided 90 % of a normal distribution."""
@@ -77,7 +74,7 @@ def estimate(
         left = positions(cell, task) * (task.epochs or 1) if missing is None else missing(cell)
         batch = table.rates(cell.model, day).tiers.get("batch")
         result.append(_estimate_cell(cell, left, _rows(history, cell), batch))
-        cause = (causes or {}).get((cell.suite, cell.model, cell.effort))
+        cause = (causes or {}).get(cell.where)
         if cause is not None and result[-1].usd is None:
             result[-1] = replace(result[-1], cause=cause)
     return result

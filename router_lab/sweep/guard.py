@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelAPI, ModelCall, ModelOutput
 
+from router_lab.inspect_compat import around_generate, client_of
 from router_lab.masking import mask_error, masked, masked_tree, starred
 from router_lab.providers.failures import OVERFLOW, REFUSAL, Fault, fault, of_exception, reason_of
 
@@ -114,7 +115,7 @@ def guard(
     api: ModelAPI,
     breaker: Breaker,
     on_failure: Callable[[bool], None],
-    on_answer: Callable[[ModelOutput, str | None, Any], None] | None = None,
+    on_answer: Callable[[ModelOutput, str | None, Any], None] = lambda *_: None,
 ) -> None:
     """Wrap `api.generate`. An overflow or a refusal becomes the candidate's (failed) answer, so
     that it is scored and never paid again. What only the operator can mend is raised so that it is
@@ -126,9 +127,8 @@ def guard(
     told of each answer, how long its prompt stays in the provider's cache, if that is said, and
     the provider's own answer, if Inspect has it.
     """
-    ask = api.generate
 
-    async def generate(*args: Any, **kwargs: Any) -> Any:
+    async def generate(ask: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             breaker.check()
         except (CircuitOpenError, StoppedError):
@@ -147,16 +147,15 @@ def guard(
         if isinstance(output, Exception):
             mask_error(output)
             call = call if call is None else _starred(call)
-            settled = _settle(output, api, breaker, on_failure)
-            return (settled, call) if call is not None else settled
-        breaker.succeeded()
-        if on_answer is not None:
+            output = _settle(output, api, breaker, on_failure)
+        else:
+            breaker.succeeded()
             on_answer(output, api.cache_write_ttl(), None if call is None else call.response)
-        if starred(repr(output)) == repr(output):
-            return result
-        return _starred(output) if call is None else (_starred(output), _starred(call))
+            if starred(repr(output)) != repr(output):
+                output, call = _starred(output), call if call is None else _starred(call)
+        return output if call is None else (output, call)
 
-    api.generate = generate  # type: ignore[method-assign]
+    around_generate(api, generate)
 
 
 def _starred(part: Model) -> Model:
@@ -192,7 +191,7 @@ def _settle(
 
 def _address(api: ModelAPI) -> str:
     """Where a model is asked."""
-    return str(api.base_url or getattr(getattr(api, "client", None), "base_url", None) or api.model_name)
+    return str(api.base_url or getattr(client_of(api), "base_url", None) or api.model_name)
 
 
 def failed_answer(model: str, stop_reason: Any, error: str) -> ModelOutput:

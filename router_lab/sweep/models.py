@@ -9,7 +9,7 @@ from inspect_ai.model import GenerateConfig, Model
 from pydantic import ValidationError
 
 from router_lab.providers.asking import make_model
-from router_lab.providers.keys import CANDIDATE_KEY, RECORDED
+from router_lab.providers.keys import CANDIDATE_KEY
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.settings import Cell
 
@@ -24,8 +24,7 @@ def build_model(cell: Cell, recorded: Path, api_key: str | None = None, *, sendi
     are so in the request too. Raises InputError.
     """
     arguments = dict(cell.settings.model_args)
-    is_recorded = cell.spec.model.startswith(RECORDED)
-    if is_recorded:
+    if cell.recorded:
         arguments = {CANDIDATE_KEY: candidate_arguments(cell), "folder": str(recorded), **arguments}
     model = make_model(
         cell.spec.model,
@@ -33,7 +32,7 @@ def build_model(cell: Cell, recorded: Path, api_key: str | None = None, *, sendi
         base_url=cell.spec.base_url,
         api_key=api_key,
         arguments=arguments,
-        few_shot=() if is_recorded else cell.settings.few_shot,
+        few_shot=() if cell.recorded else cell.settings.few_shot,
         keys=cell.keys if sending else None,
     )
     # A provider would refuse an argument that it does not know; Model.model_args is only what the

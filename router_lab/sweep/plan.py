@@ -16,7 +16,7 @@ from inspect_ai import Task
 
 from router_lab.config import Sweep
 from router_lab.prices import PriceTable, today
-from router_lab.providers.keys import RECORDED, tier_of
+from router_lab.providers.keys import tier_of
 from router_lab.providers.loopback import loopback_direct
 from router_lab.providers.recorder import Request
 from router_lab.providers.store import candidate_label, read_header, recordings
@@ -95,7 +95,7 @@ class Plan:
         )  # fmt: skip
 
     def _request(self, cell: Cell) -> dict[str, Any]:
-        if not cell.spec.model.startswith(RECORDED):
+        if not cell.recorded:
             return request_dict(self.requests.get((*cell.candidate, cell.suite)), cell)
         label = candidate_label(cell.model, cell.effort, cell.settings.sha)
         headers = map(read_header, recordings(self.recorded, label))
@@ -135,15 +135,14 @@ def prepare(
     if batch:
         grid = replace(grid, cells=batched(grid.cells, grid.sweep.batch))
     recorded = (grid.base / grid.sweep.recorded).resolve()
+    lacking: dict[str, None] | None = None if spending else {}
     with silent_console(), loopback_direct(cell.spec.base_url for cell in grid.cells):
-        lacking = () if spending else _lacking(grid, recorded)
+        for cell in () if spending else {cell.spec.model: cell for cell in grid.cells}.values():
+            with _wanting(lacking):
+                build_model(cell, recorded)
         tasks = _tasks(grid if spending else _pointed_nowhere(grid), recorded, None if spending else STAND_IN)
-        try:
+        with _wanting(lacking):
             refuse_unheld(tasks, recorded)
-        except InputError as error:
-            if spending:
-                raise
-            lacking = (*lacking, str(error))
         requests = fingerprint(grid.cells, dict(enumerate(task for _, task in tasks)))
     refuse_twins(tasks, requests)
     budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
@@ -152,26 +151,21 @@ def prepare(
             f"sweep {grid.sweep.name}: budget_usd {budget!r} is not a finite number of 0 or more"
         )
     tasks, drawn = draw_reference(grid, tasks)
-    plan = Plan(grid, tasks, requests, recorded, budget, lacking, "batch" if batch else "standard", drawn)
-    if budget is not None:
-        try:
-            _check_budget(plan)
-        except InputError as error:
-            if spending:
-                raise
-            plan = replace(plan, lacking=(*plan.lacking, str(error)))
-    return plan
+    plan = Plan(grid, tasks, requests, recorded, budget, (), "batch" if batch else "standard", drawn)
+    with _wanting(lacking):
+        _check_budget(plan)
+    return replace(plan, lacking=tuple(lacking or ()))
 
 
-def _lacking(grid: Grid, recorded: Path) -> tuple[str, ...]:
-    """Why models cannot be made here and now, one sentence for each cause."""
-    causes: dict[str, None] = {}
-    for cell in {cell.spec.model: cell for cell in grid.cells}.values():
-        try:
-            build_model(cell, recorded)
-        except InputError as error:
-            causes[str(error)] = None
-    return tuple(causes)
+@contextmanager
+def _wanting(lacking: dict[str, None] | None) -> Iterator[None]:
+    """What a run cannot do without is, for an estimate, a sentence of `lacking`."""
+    try:
+        yield
+    except InputError as error:
+        if lacking is None:
+            raise
+        lacking[str(error)] = None
 
 
 def _pointed_nowhere(grid: Grid) -> Grid:
@@ -201,7 +195,7 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
                 keys=own,
             )
         model = build_model(cell, recorded, api_key, sending=api_key is None)
-        if not cell.spec.model.startswith(RECORDED):
+        if not cell.recorded:
             server = (cell.spec.model, cell.spec.base_url)
             breaker = breakers.setdefault(server, Breaker(cell.spec.model))
             tier = tier_of({**cell.settings.config, **cell.transport}, cell.settings.model_args)
@@ -218,6 +212,8 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
 def _check_budget(plan: Plan) -> None:
     """A hard budget needs to know what a sample and a call can cost at most. Raises InputError."""
     sweep = plan.grid.sweep
+    if plan.budget_usd is None:
+        return
     if sweep.limits.usd is None:
         raise InputError(
             f"sweep {sweep.name}: a budget of ${plan.budget_usd:g} needs `limits: {{usd: …}}`, the most that one "

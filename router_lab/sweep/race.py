@@ -7,7 +7,7 @@ stage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from router_lab.racing.sweep_race import Due, Seen, SweepRace
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 from router_lab.sweep.cluster import cluster_of, narrowed
-from router_lab.sweep.finished import cell_key
+from router_lab.sweep.finished import Done
 from router_lab.sweep.forecast import CellEstimate
 from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell
@@ -61,6 +61,10 @@ class Racer(SweepRace):
         return [
             (cell, narrowed(task, [known[name] for name in names])) for (cell, task), known, names in cells
         ]
+
+    def result(self) -> dict[str, Any]:
+        """What `SweepResult` says of a race."""
+        return {"spared": self.spared(), "raced": tuple(self.outcome()), "verdicts": tuple(self.verdicts())}
 
     def seen(self, logs: Sequence[Path]) -> Seen:
         """What the logs say, means over epochs."""
@@ -102,14 +106,14 @@ def suite_races(plan: Plan, options: RaceOptions) -> list[SuiteRace]:
 
 def outlook_of(
     plan: Plan, estimates: Sequence[CellEstimate], options: RaceOptions, folder: Path,
-    done: Mapping[str, Collection[tuple[str, int]]],
+    done: Done,
 ) -> dict[str, Any]:  # fmt: skip
     """What the race would do from where `race.jsonl` in `folder` says it is. `done`: finished
     (sample id, epoch) by cell. Raises InputError as the race itself would."""
     suites = suite_races(plan, options)
     RaceLog(folder, options.rule, options.reference, suites).replay()
     costs = {(one.suite, Candidate(one.model, one.effort)): (one.usd, one.samples) for one in estimates}
-    there = {(cell.suite, cell.candidate): set(done.get(cell_key(cell), ())) for cell, _ in plan.tasks}
+    there = {(cell.suite, cell.candidate): set(done.get(cell.where, ())) for cell, _ in plan.tasks}
     return race_outlook(options.rule, options.reference, suites, costs, there)
 
 

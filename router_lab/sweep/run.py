@@ -7,7 +7,7 @@ import json
 import os
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,17 +17,16 @@ from inspect_ai.log import EvalLog
 
 from router_lab.config import Sweep
 from router_lab.prices.table import digest
-from router_lab.providers.keys import RECORDED, tier_of
+from router_lab.providers.keys import tier_of
 from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.locks import FolderLock
 from router_lab.sweep.budget import Spending, meter
-from router_lab.sweep.buffer import disown_buffers
 from router_lab.sweep.cluster import narrowed
 from router_lab.sweep.evalset import interrupted, run_tasks
 from router_lab.sweep.finished import (
     Done,
-    cell_key,
+    disown_buffers,
     finished_samples,
     identity,
     identity_of,
@@ -39,8 +38,8 @@ from router_lab.sweep.ledger import Ledger, refuse_forgotten
 from router_lab.sweep.plan import Plan, positions, prepare
 from router_lab.sweep.progress import Progress, default_stream
 from router_lab.sweep.race import RaceOptions, Racer
-from router_lab.sweep.settings import Cell
-from router_lab.sweep.stop import Stops, Where, watch
+from router_lab.sweep.settings import Cell, Where
+from router_lab.sweep.stop import Stops, watch
 from router_lab.sweep.waves import Prefixes, budget_waves, free_waves
 from router_lab.sweep_manifest import PricesFile, SweepManifest
 
@@ -118,154 +117,135 @@ def run_sweep(
     plan = prepare(source, base=base, limit=limit, budget_usd=budget_usd, batch=batch)
     folder = Path(log_dir).resolve()
     with FolderLock(folder, f"sweep {plan.grid.sweep.name}"):
-        return _run(plan, folder, race, None if quiet else (progress or default_stream()))
+        return _Run(plan, folder, race).to_its_end(None if quiet else (progress or default_stream()))
 
 
-def _run(plan: Plan, folder: Path, race: RaceOptions | None, stream: TextIO | None) -> SweepResult:
-    disown_buffers(folder)
-    done = finished_samples(folder, plan)
-    reused = sum(len(samples_due(cell, task) & done.get(cell_key(cell), set())) for cell, task in plan.tasks)
-    if plan.budget_usd is not None:
-        refuse_forgotten(folder, sum(len(done.get(cell_key(c), ())) for c, _ in plan.tasks if _is_paid(c)))
-    spending = _spending(plan, folder)
-    logs: dict[str, EvalLog] = {}
-    racer = None if race is None else Racer(plan, folder, race)
+class _Run:
+    """A run of a plan in its log directory: what was there, what is spent, the logs that it has."""
 
-    def note_begun() -> None:
-        # Before the first sample and after each wave, so that whatever a kill leaves can be read
-        # and priced.
-        there = {log.location: log for _, _, log in logs_of(folder, plan)}
-        _write_manifest(plan, folder, there.values(), racer, spending, interrupted=True)
+    def __init__(self, plan: Plan, folder: Path, race: RaceOptions | None) -> None:
+        disown_buffers(folder)
+        self.plan, self.folder, self.logs = plan, folder, dict[str, EvalLog]()
+        self.done = finished_samples(folder, plan)
+        self.reused = sum(
+            len(samples_due(cell, task) & self.done.get(cell.where, set())) for cell, task in plan.tasks
+        )
+        if plan.budget_usd is not None:
+            paid = (cell for cell, _ in plan.tasks if not cell.recorded)
+            refuse_forgotten(folder, sum(len(self.done.get(cell.where, ())) for cell in paid))
+        self.spending = _spending(plan, folder)
+        self.racer = None if race is None else Racer(plan, folder, race)
 
-    note_begun()
-    meter(spending)
-    try:
-        local = loopback_direct(cell.spec.base_url for cell in plan.grid.cells)
-        with local, Progress(plan.grid.sweep.name, plan.needed, reused, stream) as counter:
-            for line in plan.boundaries():
-                counter.note(line)
-            answered = {(c.suite, c.model, c.effort) for c, _ in plan.tasks if done.get(cell_key(c))}
-            stops = Stops(counter.note, answered=answered)
-            watch(stops)
-            if racer is None:
-                unrun = _run_waves(plan, folder, spending, done, logs, stops, note_begun)
-            else:
-                unrun = _run_race(plan, folder, spending, racer, counter, logs, stops, note_begun)
-    except KeyboardInterrupt:
-        note_begun()
-        raise
-    finally:
-        meter(None)
-        watch(None)
-    _write_manifest(plan, folder, logs.values(), racer, spending, unrun=unrun)
-    return SweepResult(
-        log_dir=folder,
-        logs=tuple(sorted(log_path(log) for log in logs.values())),
-        needed=plan.needed,
-        reused=reused,
-        generated=counter.finished,
-        failed=counter.failed,
-        spent_usd=spending.ledger.spent_usd,
-        unrun=unrun,
-        spared=racer.spared() if racer is not None else 0,
-        raced=tuple(racer.outcome()) if racer is not None else (),
-        verdicts=tuple(racer.verdicts()) if racer is not None else (),
-        stopped=tuple(stops.reasons.items()),
-        reserved_usd=spending.ledger.reserved_usd,
-        paid=any(_is_paid(cell) for cell, _ in plan.tasks),
-    )
+    def to_its_end(self, stream: TextIO | None) -> SweepResult:
+        """Run what is lacking. Raises InputError, or KeyboardInterrupt where somebody stopped
+        it."""
+        plan = self.plan
+        self._note()
+        meter(self.spending)
+        try:
+            local = loopback_direct(cell.spec.base_url for cell in plan.grid.cells)
+            with local, Progress(plan.grid.sweep.name, plan.needed, self.reused, stream) as counter:
+                for line in plan.boundaries():
+                    counter.note(line)
+                stops = Stops(counter.note, answered={where for where, done in self.done.items() if done})
+                watch(stops)
+                unrun = self._waves(stops) if self.racer is None else self._race(self.racer, counter, stops)
+        except KeyboardInterrupt:
+            self._note()
+            raise
+        finally:
+            meter(None)
+            watch(None)
+        _write_manifest(plan, self.folder, self.logs.values(), self.racer, self.spending, unrun=unrun)
+        raced = {} if self.racer is None else self.racer.result()
+        return SweepResult(
+            log_dir=self.folder,
+            logs=tuple(sorted(log_path(log) for log in self.logs.values())),
+            needed=plan.needed,
+            reused=self.reused,
+            generated=counter.finished,
+            failed=counter.failed,
+            spent_usd=self.spending.ledger.spent_usd,
+            unrun=unrun,
+            stopped=tuple(stops.reasons.items()),
+            reserved_usd=self.spending.ledger.reserved_usd,
+            paid=any(not cell.recorded for cell, _ in plan.tasks),
+            **raced,
+        )
 
+    def _note(self) -> None:
+        """Before the first sample and after each wave, so that whatever a kill leaves can be read
+        and priced."""
+        there = {log.location: log for _, _, log in logs_of(self.folder, self.plan)}
+        _write_manifest(self.plan, self.folder, there.values(), self.racer, self.spending, interrupted=True)
 
-def _run_waves(
-    plan: Plan, folder: Path, spending: Spending, done: Done, logs: dict[str, EvalLog], stops: Stops,
-    note_begun: Callable[[], None],
-) -> int:  # fmt: skip
-    """All cells to the same length, as far as the money reaches; returns samples × epochs that it
-    does not and that are not there either."""
-    reach = 0
-    for reach in _waves(plan, folder, spending, done):
-        for bound, tasks in _by_limit(plan, reach, stops).items():
-            made = run_tasks(tasks, folder, bound, plan.grid.sweep.limits)
-            _refuse_stop(plan, spending, tasks, made)
-            logs |= {log.eval.task_id: log for log in made}
-        stops.close()
-        note_begun()
-    beyond = (
-        (cell, task, task.dataset[bisect_left(plan.places(cell, task), reach) : positions(cell, task)])
-        for cell, task in plan.tasks
-    )
-    return sum(
-        _lacking(narrowed(task, list(rest)), done.get(cell_key(cell), set())) for cell, task, rest in beyond
-    )
+    def _make(self, tasks: list[Task], limit: int) -> None:
+        """Have Inspect run tasks. Raises what kept them from their end: a fault, or an interrupt,
+        which Inspect takes for itself: it cancels what runs and returns what logs there are."""
+        made = run_tasks(tasks, self.folder, limit, self.plan.grid.sweep.limits)
+        fault = self.spending.fault or self.spending.ledger.broken
+        if fault:
+            raise InputError(f"sweep {self.plan.grid.sweep.name}: {fault}")
+        if interrupted(tasks, made):
+            raise KeyboardInterrupt
+        self.logs |= {log.eval.task_id: log for log in made}
 
-
-def _run_race(
-    plan: Plan, folder: Path, spending: Spending, racer: Racer, counter: Progress, logs: dict[str, EvalLog],
-    stops: Stops, note_begun: Callable[[], None],
-) -> int:  # fmt: skip
-    """Wave by wave, those still in and the others' control share; returns what the money did not
-    reach."""
-    begun, whole = False, {cell_key(cell): task for cell, task in plan.tasks}
-    for cells in map(racer.tasks, racer.portions()):
-        done = finished_samples(folder, plan)
-        # Of the tasks as they will be given to Inspect, for what an earlier race failed at is
-        # asked again with them.
-        asked = {
-            cell_key(c): _with_finished(whole[cell_key(c)], task, done.get(cell_key(c), set()))
-            for c, task in cells
-        }
-        lacking = {key: _lacking(task, done.get(key, set())) for key, task in asked.items()}
-        if not spending.admits(sum(lacking.values())):
-            return sum(
-                _lacking(task, done.get(cell_key(cell), set())) for cell, task in racer.tasks(racer.due())
-            )
-        # Inspect writes a log anew for every task it is given, without what the task does not ask
-        # for: so each asks for what is there, too, which a race before this one may have run. The
-        # first wave of a process asks for all logs.
-        due = [
-            asked[cell_key(cell)]
-            for cell, _ in cells
-            if (not begun or lacking[cell_key(cell)]) and (cell.suite, cell.model, cell.effort) not in stops.reasons
-        ]  # fmt: skip
-        begun = True
-        if due:
-            longest = max(len(task.dataset) for task in due)
-            made = run_tasks(due, folder, longest, plan.grid.sweep.limits)
-            _refuse_stop(plan, spending, due, made)
-            logs |= {log.eval.task_id: log for log in made}
+    def _waves(self, stops: Stops) -> int:
+        """All cells to the same length, as far as the money reaches; returns samples × epochs that
+        it does not and that are not there either."""
+        plan, reach = self.plan, 0
+        for reach in _waves(plan, self.folder, self.spending, self.done):
+            for bound, tasks in _by_limit(plan, reach, stops).items():
+                self._make(tasks, bound)
             stops.close()
-        for line in racer.look(racer.seen([log_path(log) for log in logs.values()])):
-            counter.note(line)
-        note_begun()
-        counter.needed = plan.needed - racer.spared()
-    return 0
+            self._note()
+        return sum(
+            _lacking(narrowed(task, samples[bisect_left(plan.places(cell, task), reach) :]), cell, self.done)
+            for cell, task in plan.tasks
+            for samples in [list(task.dataset[: positions(cell, task)])]
+        )
+
+    def _race(self, racer: Racer, counter: Progress, stops: Stops) -> int:
+        """Wave by wave, those still in and the others' control share; returns what the money did
+        not reach."""
+        plan, begun, whole = self.plan, False, {cell.where: task for cell, task in self.plan.tasks}
+        for cells in map(racer.tasks, racer.portions()):
+            done = finished_samples(self.folder, plan)
+            # Of the tasks as they will be given to Inspect, for what an earlier race failed at is
+            # asked again with them.
+            asked = [(c, _with_finished(whole[c.where], task, done.get(c.where, set()))) for c, task in cells]
+            lacking = [_lacking(task, cell, done) for cell, task in asked]
+            if not self.spending.admits(sum(lacking)):
+                return sum(_lacking(task, cell, done) for cell, task in racer.tasks(racer.due()))
+            # Inspect writes a log anew for every task it is given, without what the task does not
+            # ask for: so each asks for what is there, too, which a race before this one may have
+            # run. The first wave of a process asks for all logs.
+            due = [
+                task
+                for (cell, task), n in zip(asked, lacking, strict=True)
+                if (n or not begun) and cell.where not in stops.reasons
+            ]
+            begun = True
+            if due:
+                self._make(due, max(len(task.dataset) for task in due))
+                stops.close()
+            for line in racer.look(racer.seen([log_path(log) for log in self.logs.values()])):
+                counter.note(line)
+            self._note()
+            counter.needed = plan.needed - racer.spared()
+        return 0
 
 
-def _lacking(task: Task, done: set[tuple[str, int]]) -> int:
+def _lacking(task: Task, cell: Cell, done: Done) -> int:
     """Samples × epochs of a task that are not there."""
-    return sum(
-        (str(s.id), epoch) not in done for s in task.dataset for epoch in range(1, (task.epochs or 1) + 1)
-    )
+    there, epochs = done.get(cell.where, set()), range(1, (task.epochs or 1) + 1)
+    return sum((str(sample.id), epoch) not in there for sample in task.dataset for epoch in epochs)
 
 
 def _with_finished(whole: Task, wave: Task, done: set[tuple[str, int]]) -> Task:
     """A wave's task, and besides its samples those of the whole task that are there."""
     due, there = {str(sample.id) for sample in wave.dataset}, {name for name, _ in done}
     return narrowed(whole, [*wave.dataset, *(s for s in whole.dataset if str(s.id) in there - due)])
-
-
-def _refuse_stop(plan: Plan, spending: Spending, tasks: list[Task], made: list[EvalLog]) -> None:
-    """Raise what kept a wave from its end: a fault, or an interrupt, which Inspect takes for
-    itself: it cancels what runs and returns what logs there are."""
-    fault = spending.fault or spending.ledger.broken
-    if fault:
-        raise InputError(f"sweep {plan.grid.sweep.name}: {fault}")
-    if interrupted(tasks, made):
-        raise KeyboardInterrupt
-
-
-def _is_paid(cell: Cell) -> bool:
-    return not cell.spec.model.startswith(RECORDED)
 
 
 def _spending(plan: Plan, folder: Path) -> Spending:
@@ -294,7 +274,7 @@ def _waves(plan: Plan, folder: Path, spending: Spending, done: Done) -> Iterator
     for cell, task in plan.tasks:
         places = plan.places(cell, task)
         at = dict(zip(places, task.dataset, strict=False))
-        keys[cell_key(cell)] = [
+        keys[cell.where] = [
             frozenset((str(at[i].id), epoch) for epoch in range(1, (task.epochs or 1) + 1) if i in at)
             for i in range(max(places, default=-1) + 1)
         ]
@@ -314,7 +294,7 @@ def _by_limit(plan: Plan, wave: int, stops: Stops) -> dict[int, list[Task]]:
             if plan.drawn is not None
             else min(wave, cell.limit or wave)
         )
-        if due and (cell.suite, cell.model, cell.effort) not in stops.reasons:
+        if due and cell.where not in stops.reasons:
             groups[due].append(task)
     return groups
 

@@ -18,6 +18,8 @@ from router_lab.sweep.wire import LEVELS, Wire, load_wire
 
 TASK_ARGS = "task_args"
 """Where the arguments of a task stand, in references for keys."""
+Where = tuple[str, str, str | None]
+"""Suite, model and effort: what names a cell of the grid."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,16 @@ class Cell:
     def candidate(self) -> Candidate:
         """(model, effort) as outcomes name it."""
         return Candidate(self.model, self.effort)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it answers from recordings, for nothing."""
+        return self.spec.model.startswith(RECORDED)
+
+    @property
+    def where(self) -> Where:
+        """Suite, model and effort."""
+        return self.suite, self.model, self.effort
 
     @property
     def label(self) -> str:

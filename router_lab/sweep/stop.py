@@ -11,19 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from inspect_ai._control.eval_state import latest_eval_for_task
 from inspect_ai.event import ModelEvent
 from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
 from inspect_ai.log import EvalSample
 
+from router_lab.inspect_compat import drain
 from router_lab.masking import masked
 from router_lab.providers.failures import Fault, fault, of_sample, reason_of
-from router_lab.providers.keys import CANDIDATE_KEY, SUITE_KEY
+from router_lab.providers.keys import marked
 from router_lab.runtime.model import Candidate
 from router_lab.sweep.guard import LATER_REFUSALS_TO_STOP, REFUSALS_TO_STOP, StoppedError
-
-Where = tuple[str, str, str | None]
-"""Suite, model and effort."""
+from router_lab.sweep.settings import Where
 
 
 @dataclass
@@ -83,9 +81,7 @@ class Stops:
         self.reasons[of.where] = of.reason
         suite, model, effort = of.where
         self.note(f"{Candidate(model, effort)} is stopped on {suite}: {of.reason}")
-        state = latest_eval_for_task(of.task_id)
-        if state is not None and state.task_cancel is not None:
-            state.task_cancel.cancel_task("drain")
+        drain(of.task_id)
 
 
 @hooks(
@@ -100,10 +96,8 @@ class _Watch(Hooks):
         return _Watch.stops is not None
 
     async def on_task_start(self, data: TaskStart) -> None:
-        candidate = data.spec.model_args.get(CANDIDATE_KEY)
-        suite = (data.spec.metadata or {}).get(SUITE_KEY)
-        if _Watch.stops is not None and candidate and suite:
-            where = suite["suite"], candidate["model"], candidate["effort"]
+        where = marked(data.spec.metadata, data.spec.model_args)
+        if _Watch.stops is not None and where is not None:
             _Watch.stops.begun(data.eval_id, where, data.spec.task_id)
 
     async def on_sample_end(self, data: SampleEnd) -> None:

@@ -11,19 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from inspect_ai import Task
-from inspect_ai._eval.loader import load_tasks
-from inspect_ai._eval.task.constants import TASK_ALL_PARAMS_ATTR, TASK_FILE_ATTR
-from inspect_ai._util.registry import (
-    is_registry_object,
-    registry_info,
-    registry_lookup,
-    registry_params,
-    set_registry_params,
-)
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import Model
 
 from router_lab.config import Suite
+from router_lab.inspect_compat import load_tasks, parameters_of, say_arguments
 from router_lab.masking import hidden, revealed
 from router_lab.providers.boundary import checking_candidates
 from router_lab.providers.keys import SHA_LENGTH, SUITE_KEY, canonical_json, sha256_of
@@ -55,10 +47,7 @@ def load_task(
     declared = declared_args(task, task_args)
     if declared:
         task = _load(spec, args | revealed(declared, own, where, TASK_ARGS), where)
-    if is_registry_object(task):  # where Inspect reads what its logs say of the arguments
-        shown = {**hidden(suite.args, TASK_ARGS, {}), **declared}
-        set_registry_params(task, {**registry_params(task), **shown})
-        setattr(task, TASK_ALL_PARAMS_ATTR, {**getattr(task, TASK_ALL_PARAMS_ATTR, {}), **shown})
+    say_arguments(task, {**hidden(suite.args, TASK_ARGS, {}), **declared})
     samples = list(task.dataset)
     if not samples:
         raise InputError(f"suite `{name}`: task {suite.task!r} has no samples")
@@ -73,9 +62,6 @@ def load_task(
     if sample_usd is not None:
         task.version += f"+${sample_usd:g}"
     task.metadata = {**(task.metadata or {}), SUITE_KEY: suite_metadata(name, suite, content)}
-    # The path of the task file is part of a log's identity; without it a sweep resumes from any
-    # directory.
-    setattr(task, TASK_FILE_ATTR, None)
     return task
 
 
@@ -144,14 +130,7 @@ def _place_in(error: Exception, spec: str) -> str:
 
 def declared_args(task: Task, task_args: Mapping[str, Any]) -> dict[str, Any]:
     """Those of an effort's `task_args` that the task declares: the only ones that reach it."""
-    return {key: value for key, value in task_args.items() if key in _parameters(task)}
-
-
-def _parameters(task: Task) -> list[str]:
-    if not is_registry_object(task):
-        return []
-    declared = registry_lookup("task", registry_info(task).name)
-    return list(registry_info(declared).metadata.get("params", [])) if declared else []
+    return {key: value for key, value in task_args.items() if key in parameters_of(task)}
 
 
 def _refuse_double_ids(name: str, samples: list[Sample]) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from router_lab.sweep.settings import Where
+
 FIRST_WAVE = 8
 """Samples per suite in the first wave under a budget, where the sweep file does not say."""
 
@@ -19,8 +21,8 @@ class Prefixes:
     """Samples still missing in a prefix of the order; `keys[cell]` are (sample id, epoch) keys by
     position."""
 
-    keys: Mapping[str, Sequence[frozenset[tuple[str, int]]]]
-    done: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    keys: Mapping[Where, Sequence[frozenset[tuple[str, int]]]]
+    done: dict[Where, set[tuple[str, int]]] = field(default_factory=dict)
 
     @property
     def longest(self) -> int:
@@ -54,7 +56,7 @@ def budget_waves(
     prefixes: Prefixes,
     admits: Callable[[int], bool],
     first: int | None,
-    finished: Callable[[], Mapping[str, set[tuple[str, int]]]] | None = None,
+    finished: Callable[[], Mapping[Where, set[tuple[str, int]]]] | None = None,
 ) -> Iterator[int]:
     """Sizes that `admits`, asked before each wave what the money allows; stops where the next wave
     does not fit.
@@ -63,7 +65,7 @@ def budget_waves(
     to be admitted once more; None takes all as finished. Doubling at most, so that an estimate is
     never needed; the last waves shrink as the money does.
     """
-    size = _complete(prefixes)
+    size = _largest(0, prefixes.longest, lambda k: prefixes.missing(k) == 0)
     if size == prefixes.longest:
         yield size
         return
@@ -78,10 +80,6 @@ def budget_waves(
         else:
             prefixes.done = dict(finished())
         size = fitting
-
-
-def _complete(prefixes: Prefixes) -> int:
-    return _largest(0, prefixes.longest, lambda k: prefixes.missing(k) == 0)
 
 
 def _largest(low: int, high: int, holds: Callable[[int], bool]) -> int:
