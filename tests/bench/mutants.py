@@ -22,6 +22,7 @@ import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -33,7 +34,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench.mutations import Mutant, mutants, mutated
+from tests.bench.mutations import Mutant, mutants, mutated, parsed
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("fit", "metrics", "gates", "replay.py")
@@ -69,15 +70,22 @@ def main() -> None:
     seen = recorded()
     every = [mutant for path in sources() for mutant in mutants(path)]
     draw = np.random.default_rng(asked.seed).choice(len(every), min(asked.count, len(every)), replace=False)
+    drawn = [(every[number], changed_function(every[number])) for number in sorted(draw)]
     ends: Counter[str] = Counter()
-    for number in sorted(draw):
-        end = tried(every[number], seen)
-        ends[end.split()[0]] += 1
-        place = f"{every[number].path.relative_to(ROOT)}:{every[number].line}"
-        print(f"{end:9} {place}  {every[number].told}", flush=True)
+
+    def told(mutant: Mutant, end: str) -> None:
+        ends[end] += 1
+        by = (KEPT / "by").read_text() if end == "noticed" else ""
+        print(f"{end:9} {mutant.path.relative_to(ROOT)}:{mutant.line}  {mutant.told}  {by}", flush=True)
+
+    for mutant, code in drawn:
+        if code is None:
+            told(mutant, ended(partial(anew, mutant), mutant, seen))
+    session = Session([(mutant, code) for mutant, code in drawn if code is not None], seen, told)
+    pytest.main([*QUIET, "-s", *map(str, tests_of())], plugins=[session])
     noticed = 1 - (ends["survived"] + ends["untested"]) / len(draw)
     print(
-        f"{noticed:.1%} of {len(draw)} mutants noticed (seed {asked.seed}, of {len(every):,}); {dict(ends)}"
+        f"{noticed:.1%} of {ends.total()} mutants noticed (seed {asked.seed}, of {len(every):,}): {dict(ends)}"
     )
     sys.exit(noticed < FLOOR)
 
@@ -184,38 +192,116 @@ def record(path: Path, kept: Path) -> int:
 # One mutant
 
 
-def tried(mutant: Mutant, seen: dict[str, Any]) -> str:
+def chosen(mutant: Mutant, seen: dict[str, Any]) -> tuple[list[str], float]:
+    """Tests that ran the line, then the rest of their files (what a fixture ran is its first user's), and their seconds.
+
+    File after file, for a file shares what it sets up: the one first whose tests of the line take least.
+    """
+    ran, seconds = seen["lines"].get(str(mutant.path.relative_to(ROOT)), {}), seen["seconds"]
+    direct = set().union(*(ran.get(line, ()) for line in mutant.lines or ran))
+    takes = Counter[str]()
+    for test in direct:
+        takes[test.split("::")[0]] += seconds[test]
+    tests: list[str] = []
+    total = 0.0
+    for group in (direct, {test for test in seconds if test.split("::")[0] in takes} - direct):
+        for test in sorted(
+            group, key=lambda name: (takes[name.split("::")[0]], name.split("::")[0], seconds[name], name)
+        ):
+            if not tests or total + seconds[test] <= LONGEST:
+                tests.append(test)
+                total += seconds[test]
+    return tests, total
+
+
+def ended(work: Callable[[list[str]], int], mutant: Mutant, seen: dict[str, Any]) -> str:
     """How a mutant ended: `noticed`, `timeout`, `survived`, or `untested` where no test runs its line."""
     tests, total = chosen(mutant, seen)
     if not tests:
         return "untested"
-    status = forked(partial(run, mutant, tests), 30 + 8 * total)
+    status = forked(partial(work, tests), 30 + 8 * total)
     return "timeout" if status is None else "noticed" if status else "survived"
 
 
-def chosen(mutant: Mutant, seen: dict[str, Any]) -> tuple[list[str], float]:
-    """Tests that ran the line, fastest first, then the rest of their files (what a fixture ran is its first user's)."""
-    ran = seen["lines"].get(str(mutant.path.relative_to(ROOT)), {})
-    direct = set().union(*(ran.get(line, ()) for line in mutant.lines or ran))
-    files = {test.split("::")[0] for test in direct}
-    rest = {test for test in seen["seconds"] if test.split("::")[0] in files} - direct
-    tests: list[str] = []
-    total = 0.0
-    for group in (direct, rest):
-        for test in sorted(group, key=lambda name: (seen["seconds"][name], name)):
-            if tests and total + seen["seconds"][test] > LONGEST:
-                break
-            tests.append(test)
-            total += seen["seconds"][test]
-    return tests, total
+def changed_function(mutant: Mutant) -> CodeType | None:
+    """The function of a module or class that the change is in; None where it is in none: a constant, a default."""
+    before, after = (
+        functions(compile(tree, str(mutant.path), "exec", dont_inherit=True))
+        for tree in (parsed(mutant.path), mutated(mutant))
+    )
+    return next((code for name, code in after.items() if code != before[name]), None)
+
+
+def functions(code: CodeType) -> dict[str, CodeType]:
+    """The code of all functions that a module or class defines, by qualified name."""
+    found: dict[str, CodeType] = {}
+    for one in code.co_consts:
+        if isinstance(one, CodeType) and "<" not in one.co_qualname:
+            found |= {one.co_qualname: one} if one.co_flags & inspect.CO_NEWLOCALS else functions(one)
+    return found
+
+
+class Noticing:
+    """A plugin of pytest: whether anything failed, be it while its file was read; the first is written down."""
+
+    failed = False
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.failed and not self.failed:
+            self.failed = True
+            (KEPT / "by").write_text(report.nodeid)
+
+    pytest_collectreport = pytest_runtest_logreport
+
+
+class Session(Noticing):
+    """A plugin of pytest that tries mutants where tests would run: all is collected once, and a fork changes one function
+    in place, so that whoever has imported it has the change."""
+
+    def __init__(
+        self,
+        drawn: Iterable[tuple[Mutant, CodeType]],
+        seen: dict[str, Any],
+        told: Callable[[Mutant, str], None],
+    ) -> None:
+        self.drawn, self.seen, self.told = drawn, seen, told
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        for mutant, code in self.drawn:
+            self.told(mutant, ended(partial(self.run, items, mutant, code), mutant, self.seen))
+        return True
+
+    def run(self, items: dict[str, pytest.Item], mutant: Mutant, code: CodeType, tests: list[str]) -> int:
+        function_of(mutant, code.co_qualname).__code__ = code
+        for test, after in zip(tests, [*tests[1:], None], strict=True):
+            items[test].config.hook.pytest_runtest_protocol(
+                item=items[test], nextitem=items[after] if after else None
+            )
+            if self.failed:
+                return 1
+        return 0
+
+
+def function_of(mutant: Mutant, name: str) -> FunctionType:
+    """The function itself, below what decorators have put around it."""
+    found: Any = importlib.import_module(module_name(mutant.path))
+    for part in name.split("."):
+        found = inspect.getattr_static(found, part)
+    while not isinstance(found, FunctionType):
+        found = next(
+            inner
+            for around in ("__func__", "fget", "func", "__wrapped__")
+            if (inner := getattr(found, around, None))
+        )
+    return found
 
 
 class Changed(importlib.machinery.SourceFileLoader):
     """Finds and loads one module as its mutant."""
 
     def __init__(self, mutant: Mutant) -> None:
-        parts = list(mutant.path.relative_to(ROOT).with_suffix("").parts)
-        super().__init__(".".join(parts[: -1 if parts[-1] == "__init__" else None]), str(mutant.path))
+        super().__init__(module_name(mutant.path), str(mutant.path))
         self.mutant = mutant
 
     def find_spec(
@@ -229,29 +315,21 @@ class Changed(importlib.machinery.SourceFileLoader):
         )
 
     def get_code(self, fullname: str) -> CodeType:
-        return compile(mutated(self.mutant), self.path, "exec")
+        return compile(mutated(self.mutant), self.path, "exec", dont_inherit=True)
 
 
-class Noticing:
-    """A plugin of pytest: whether anything failed, be it while its file was read."""
-
-    failed = False
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.failed = self.failed or report.failed
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        self.failed = self.failed or report.failed
-
-
-def run(mutant: Mutant, tests: Iterable[str]) -> int:
-    """Run tests over a mutant: 1 where one failed."""
+def anew(mutant: Mutant, tests: list[str]) -> int:
+    """Run tests over a module that is loaded as its mutant: 1 where one failed."""
     sys.meta_path.insert(0, Changed(mutant))
     plugin = Noticing()
     status = pytest.main([*QUIET, "-x", *tests], plugins=[plugin])
     if status not in (0, 1) and not plugin.failed:
         os.write(2, f"pytest ended with {status} over {mutant}\n".encode())
     return int(plugin.failed or status != 0)
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def forked(work: Callable[[], int], seconds: float) -> int | None:

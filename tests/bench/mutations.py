@@ -67,10 +67,14 @@ class Mutant:
     """What was there and what stands there instead."""
 
 
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def mutants(path: Path) -> list[Mutant]:
     """Every mutant of a file, in the order of its text."""
     made = []
-    for number, (node, _, lines) in enumerate(drawable(ast.parse(path.read_text("utf-8")))):
+    for number, (node, _, lines) in enumerate(drawable(parsed(path))):
         for turn, change in enumerate(changes(node)):
             told = _told(ast.unparse(node), ast.unparse(_changed(node, change)))
             made.append(Mutant(path, number, turn, getattr(node, "lineno", 0), lines, told))
@@ -79,7 +83,7 @@ def mutants(path: Path) -> list[Mutant]:
 
 def mutated(mutant: Mutant) -> ast.Module:
     """The syntax tree of the mutant's file with its one change."""
-    tree = ast.parse(mutant.path.read_text("utf-8"))
+    tree = parsed(mutant.path)
     node, put, _ = list(drawable(tree))[mutant.node]
     put(_changed(node, list(changes(node))[mutant.turn]))
     return ast.fix_missing_locations(tree)
