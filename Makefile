@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 OUT ?= demo-out
+SEED ?= 0
 BIN := .venv/bin
 STAMP := .venv/.installed
 export PYTHONUTF8 = 1
@@ -10,9 +11,9 @@ export PYTHONDONTWRITEBYTECODE =
 # Only errors: what pip says of the user's own configuration is not about us.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
-BENCHES := builds copies fuzz guarantee hostile kernels quality race recorded resume runtime scaling siege sweep threads twophase walks
+BENCHES := builds copies fuzz guarantee hostile house kernels quality race recorded resume runtime scaling siege sweep threads twophase walks
 
-.PHONY: help demo demo-live test lint format lock readme clean $(BENCHES:%=bench-%)
+.PHONY: help demo demo-live test mutants lint format lock readme clean $(BENCHES:%=bench-%)
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -34,6 +35,14 @@ demo-live: $(STAMP)  ## A small sweep against a real local model server (downloa
 
 test: $(STAMP)  ## All tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+# What runs mutants is no dependency of the project: a folder of its own, by hash.
+.mutants/.installed: tests/bench/mutants.lock $(STAMP)
+	@$(PIP) --require-hashes --only-binary :all: --upgrade --target .mutants/lib -r tests/bench/mutants.lock
+	@touch $@
+
+mutants: .mutants/.installed  ## Change 200 places of fit, metrics, gates and replay: do the tests notice? (an hour; SEED=…)
+	@OMP_NUM_THREADS=1 PYTHONPATH=.mutants/lib $(BIN)/python tests/bench/mutants.py --seed $(SEED)
 
 lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .

@@ -78,10 +78,21 @@ def certify(
     used) or `in-sample`. `closed`: suites that were left to the reference. `plain`: the outcomes
     without escalation, which the baselines are measured on; else `evidence` itself.
     """
-    goal, choice = goals["default"], choices["default"]
+    mine = choices["default"].paired()
+    shown = _judged(problem, evidence, goals["default"], choices["default"], mine)
+    shown = replace(
+        _beside_baselines(shown, problem, plain, mine, random_mix),
+        points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
+        suites=_suites(problem.develop, mine, cells, closed),
+        escalation=evidence is not plain,
+    )
+    return replace(shown, action=advice(shown).action)
+
+
+def _judged(problem: Problem, evidence: Evidence, goal: Goal, choice: Choice, mine: Paired) -> Certificate:
+    """The verdict on what is deployed, how it came about, and the figures that it speaks of."""
     found = outcome(problem, evidence, choice)
-    mine = choice.paired()
-    shown = Certificate(
+    return Certificate(
         certificate_version=1,
         verdict=found.verdict,
         rows="certificate",
@@ -99,18 +110,11 @@ def certify(
         savings=Figure.of(mine.saving()),
         mix=max(0.0, choice.mix),
         mix_forbidden=not goal.mix,
-        points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
-        escalation=evidence is not plain,
         smallest_margin=number(smallest_margin(problem, evidence, choice)),
         samples_needed=found.samples_needed,
         dollars_needed=found.dollars_needed,
         two_phase=_two_phase(evidence),
     )
-    shown = replace(
-        _beside_baselines(shown, problem, plain, mine, random_mix),
-        suites=_suites(problem.develop, mine, cells, closed),
-    )
-    return replace(shown, action=advice(shown).action)
 
 
 def _beside_baselines(

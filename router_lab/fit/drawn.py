@@ -42,23 +42,15 @@ def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bo
     if drawn is None or weight is None:
         return evidence
     ref, quality, fold = evidence.reference, evidence.quality, evidence.fold
-    others = _others(quality, evidence)
     alone = suites_of(suite)
-    inside = np.hstack([features(quality[:, others]), alone])
+    inside = np.hstack([features(quality[:, _others(quality, evidence)]), alone])
     known = drawn & ~np.isnan(quality[:, ref])
     own = weight[:, ref]
     inclusion = np.where(own > 1, 1 / own, (1 / own[known]).min())
     lost = np.where(drawn & np.isnan(quality[:, ref]), 1.0, _none(evidence)[:, ref])
     evidence = replace(evidence, missing=_with(_none(evidence), ref, lost))
-    worst = evidence.least[:, ref]
-    found = best_regression(worst, drawn, inclusion, [inside, alone], fold)
-    least = min(
-        (
-            paired_spread(quality[:, ref], quality[:, j], known & ~np.isnan(quality[:, j]), fold)
-            for j in others
-        ),
-        default=0.0,
-    )
+    found = best_regression(evidence.least[:, ref], drawn, inclusion, [inside, alone], fold)
+    least = _least_spread(evidence, known)
     explained = max(0.0, 1 - found.left / least) if least > 0 else 0.0
     phases = Phases(drawn, float(inclusion[known].min()), explained, explained > 0 and not strict)
     if not phases.completed:
@@ -80,6 +72,17 @@ def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bo
         missing=_with(_none(evidence), ref, np.zeros(len(suite))),
         drawn=drawn,
     )
+
+
+def _least_spread(evidence: Evidence, known: Mask) -> float:
+    """Of the reference's difference to the candidate most like it, on its known rows; 0 where
+    there is none."""
+    quality, mine = evidence.quality, evidence.quality[:, evidence.reference]
+    spreads = (
+        paired_spread(mine, quality[:, j], known & ~np.isnan(quality[:, j]), evidence.fold)
+        for j in _others(quality, evidence)
+    )
+    return min(spreads, default=0.0)
 
 
 def _none(evidence: Evidence) -> Floats:

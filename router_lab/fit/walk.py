@@ -73,15 +73,18 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     last: Walked | None = None
     for count, step in enumerate(steps, 1):
         now = step_at(float(step), count)
-        if not (
-            now.estimate.low(goal.confidence) >= goal.floor and (now.betting or 0.0) <= 1 - goal.confidence
-        ):
+        if not _shows(now, goal):
             if last is not None and last.mix > 0:
                 return last._replace(tested=count)
             return now._replace(mix=reached if last is None else last.mix)
         last = now
     assert last is not None
     return last
+
+
+def _shows(now: Walked, goal: Goal) -> bool:
+    """Whether a step holds by its bound and, where it was made, by betting."""
+    return now.estimate.low(goal.confidence) >= goal.floor and (now.betting or 0.0) <= 1 - goal.confidence
 
 
 def _sums(

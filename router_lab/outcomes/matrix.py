@@ -99,12 +99,9 @@ class OutcomeMatrix:
     def from_frame(
         cls, frame: pd.DataFrame, candidates: tuple[Candidate, ...] | None = None
     ) -> OutcomeMatrix:
-        """The matrix of a validated outcomes table; rows that are not evidence (`infra`, `budget`)
-        are left out.
-
-        With `candidates`, the columns are those, whether seen or not, and rows of others are left
-        out.
-        """
+        """The matrix of a validated outcomes table, without rows that are no evidence (`infra`,
+        `budget`). With `candidates`, the columns are those, seen or not; rows of others are left
+        out."""
         scored = frame[frame["status"].isin(SCORED)]
         columns = candidates if candidates is not None else candidates_of(scored)
         index = {c: j for j, c in enumerate(columns)}
@@ -115,20 +112,17 @@ class OutcomeMatrix:
         keys = {k: i for i, k in enumerate(zip(samples["suite"], samples["sample_id"], strict=True))}
         row = np.array([keys[k] for k in zip(scored["suite"], scored["sample_id"], strict=True)], np.int64)
         shape = (len(samples), len(columns))
-        suites = tuple(sorted(set(samples["suite"])))
         groups, name = names_of(samples)
         prompts = tuple(prompts_of(samples))
         vectors = vectors_of(scored, row, len(samples))
         joined = join_names(groups, name, prompts, vectors).component
-        suite_codes = {s: i for i, s in enumerate(suites)}
-        suite = np.array([suite_codes[s] for s in samples["suite"]], np.int64)
-        quality = _cell_means(scored, "quality", row, column, shape)
+        suites, suite = np.unique(samples["suite"].to_numpy(object), return_inverse=True)
         every = _Placed.of(frame, keys, index, shape)
         weight = every.weight()
         missing = every.missing(suite, every.drawn(suite, weight))
         return cls(
             candidates=columns,
-            suites=suites,
+            suites=tuple(suites),
             sample_id=tuple(samples["sample_id"]),
             prompts=prompts,
             suite=suite,
@@ -136,12 +130,10 @@ class OutcomeMatrix:
             name=name,
             groups=groups,
             joined=joined,
-            quality=quality,
+            quality=_cell_means(scored, "quality", row, column, shape),
             cost_usd=_cell_means(scored, "cost_usd", row, column, shape),
             check=_cell_means(scored, "check", row, column, shape),
-            epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1])
-            .reshape(shape)
-            .astype(np.int64),
+            epochs=_cell_counts(row, column, shape),
             weight=weight,
             missing=missing,
             figures={c.name: _cell_means(scored, c.name, row, column, shape) for c in GATED},
@@ -279,6 +271,10 @@ class _Placed:
             left |= plan
         never = (known + lost == 0) & ~left & ~drawn
         return np.where(never, 1.0, lost / np.maximum(known + lost, 1))
+
+
+def _cell_counts(row: Ints, column: Ints, shape: tuple[int, int]) -> Ints:
+    return np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64)
 
 
 def _cell_means(frame: pd.DataFrame, name: str, row: Ints, column: Ints, shape: tuple[int, int]) -> Floats:

@@ -1,0 +1,48 @@
+"""What fits of small worlds give, to the byte: nobody changes a figure of a certificate, a weight or a gate unseen.
+
+Where a change is meant, `python tests/unit/test_fit_golden.py` writes `tests/golden/fits.json` anew; the commit says why.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from router_lab.config import Recipe
+from router_lab.fit import fit_policy
+from router_lab.runtime.artifact import encode_policy
+from tests.kernels import RECIPES, digest, uses, world
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "fits.json"
+SEEDS = dict(zip(RECIPES, [0, 1, 2] * 4, strict=True))
+
+
+def given(name: str) -> dict[str, Any]:
+    """Of a recipe: digests of each part of the artifact, of each key of the certificate, and of what is done with it."""
+    recipe, without = RECIPES[name]
+    table = world(SEEDS[name])
+    frame = table.drop(columns=[column for column in without if column in table])
+    policy = fit_policy(Recipe.model_validate({"name": "world", "holdout": 0.0} | recipe), frame, SEEDS[name])
+    files = encode_policy(policy)
+    predicted, costs, shares, *decided, judged = uses(policy, table)
+    return {
+        "files": {file: digest(files[file]) for file in sorted(files) if file != "MANIFEST.json"},
+        "certificate": {key: digest(value) for key, value in policy.spec.certificate.items()},
+        "uses": [digest(part) for part in (predicted, costs, shares, decided)],
+        "judged": {key: digest(value) for part in json.loads(judged) for key, value in part.items()},
+    }
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_fit_gives_what_it_gave(name: str) -> None:
+    assert given(name) == json.loads(GOLDEN.read_text())[name]
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps({name: given(name) for name in RECIPES}, indent=1) + "\n")
