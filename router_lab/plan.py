@@ -20,7 +20,7 @@ from router_lab.metrics.twophase import (
     suites_of,
 )
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
-from router_lab.outcomes.matrix import FOLDS
+from router_lab.outcomes.matrix import FOLDS, SEEN_ENOUGH
 from router_lab.racing.elimination import eliminations_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
