@@ -254,7 +254,7 @@ def client_of(api: ModelAPI) -> Any:
 def around_generate(api: ModelAPI, around: Callable[..., Awaitable[Any]]) -> None:
     """Every answer of `api` comes from `around(ask, *arguments)`, `ask` being what answered
     before."""
-    api.generate = partial(around, api.generate)  # type: ignore[method-assign]
+    api.generate = partial(around, api.generate)  # type: ignore[method-assign,assignment]
 
 
 def around_requests(api: ModelAPI, change: Callable[[Any], None]) -> None:

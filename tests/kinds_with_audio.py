@@ -70,7 +70,7 @@ def write_logs(folder: Path) -> None:
                      "completion_tokens_details": {"audio_tokens": 15}}}  # fmt: skip
     counts = {"input_audio": 60, "output_audio": 15}
     noted = ModelOutput.from_content("spoken", "a")
-    report_answer(MODEL, "standard", MODEL)(noted, None, raw)
+    report_answer(MODEL, "standard", MODEL, noted, None, raw)
     samples = [
         sample("answered", plain, response=raw),
         sample("noted", plain, noted.metadata),

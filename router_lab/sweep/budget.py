@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from anyio.lowlevel import checkpoint
@@ -284,38 +284,29 @@ def meter(spending: Spending | None) -> None:
     _Meter.spending = spending
 
 
-def report_failure(model: str) -> Callable[[bool], None]:
-    """For the guard around candidate `model`: tells the running sweep's money of an attempt
-    without an answer."""
-
-    def tell(refused: bool) -> None:
-        if _Meter.spending is not None:
-            _Meter.spending.failed(running_sample().uuid, model, refused)
-
-    return tell
+def report_failure(model: str, refused: bool) -> None:
+    """Candidate `model`, in its guard, made an attempt without an answer: tell the running sweep's
+    money."""
+    if _Meter.spending is not None:
+        _Meter.spending.failed(running_sample().uuid, model, refused)
 
 
-def report_answer(model: str, tier: str, asked: str) -> Callable[[ModelOutput, str | None, Any], None]:
-    """For the guard around candidate `model`, which is Inspect's `asked`, at `tier`: tells the
-    running sweep's money of an answer, and notes in the answer, for `collect`, that its prompt was
-    cached for an hour, and tokens by kind that its usage has no field for."""
-
-    def tell(output: ModelOutput, ttl: str | None, response: Any) -> None:
-        # How many of the tokens written to the cache are kept for an hour is told by the ttl.
-        apart = {name: n for name, n in told_apart(response).items() if n and name != "cache_write_1h"}
-        notes = {CACHE_TTL_NOTE: ttl if ttl == "1h" else None, APART_NOTE: apart}
-        if any(notes.values()):
-            output.metadata = {
-                **(output.metadata or {}),
-                **{key: note for key, note in notes.items() if note},
-            }
-        if _Meter.spending is not None and output.usage is not None:
-            parts = any(isinstance(choice.message.content, list) for choice in output.choices)
-            tools = provider_tools(output.model_dump(include={"choices", "metadata"})) if parts else {}
-            served = served_by(asked, output.model_dump(include={"fallback"})) if output.fallback else None
-            _Meter.spending.noted(running_sample().uuid, model, Answer(tools, ttl, tier, served, apart))
-
-    return tell
+def report_answer(
+    model: str, tier: str, asked: str, output: ModelOutput, ttl: str | None, response: Any
+) -> None:
+    """Candidate `model`, which is Inspect's `asked`, answered at `tier`: tell the running sweep's
+    money, and note in the answer, for `collect`, that its prompt was cached for an hour, and
+    tokens by kind that its usage has no field for."""
+    # How many of the tokens written to the cache are kept for an hour is told by the ttl.
+    apart = {name: n for name, n in told_apart(response).items() if n and name != "cache_write_1h"}
+    notes = {CACHE_TTL_NOTE: ttl if ttl == "1h" else None, APART_NOTE: apart}
+    if any(notes.values()):
+        output.metadata = {**(output.metadata or {}), **{key: note for key, note in notes.items() if note}}
+    if _Meter.spending is not None and output.usage is not None:
+        parts = any(isinstance(choice.message.content, list) for choice in output.choices)
+        tools = provider_tools(output.model_dump(include={"choices", "metadata"})) if parts else {}
+        served = served_by(asked, output.model_dump(include={"fallback"})) if output.fallback else None
+        _Meter.spending.noted(running_sample().uuid, model, Answer(tools, ttl, tier, served, apart))
 
 
 def _sent(message: Any) -> str:

@@ -47,10 +47,11 @@ def run_tasks(tasks: Sequence[Task], folder: Path, limit: int, limits: Limits) -
     is `cancelled`.
     """
     logs: list[EvalLog] = []
-    for part in _parts(tasks):
+    # Tasks of providers, then those of recordings: money's first.
+    for part in filter(None, ([t for t in tasks if is_recorded(t) is free] for free in (False, True))):
         with _told(folder), silent_console(), recovery_beside(folder):
             _, made = eval_set(
-                list(part),
+                part,
                 model=None,
                 log_dir=str(folder),
                 limit=limit,
@@ -102,11 +103,3 @@ def at_once(tasks: Sequence[Task]) -> dict[str, Any]:
 def is_recorded(task: Task) -> bool:
     """Whether the task's answers come from a recording."""
     return str(task.model).startswith(RECORDED)
-
-
-def _parts(tasks: Sequence[Task]) -> Iterator[list[Task]]:
-    """Tasks of providers, then those of recordings: money's first."""
-    for recorded in (False, True):
-        part = [task for task in tasks if is_recorded(task) is recorded]
-        if part:
-            yield part

@@ -29,7 +29,9 @@ def finished_samples(folder: Path, plan: Plan) -> Done:
     what it had finished and not yet written to its log, which the next run recovers."""
     found: Done = defaultdict(set)
     for key, info, log in sorted(logs_of(folder, plan), key=lambda one: one[2].eval.created):
-        set_aside = _invalidated(log_path(log)) if log.invalidated else set()
+        # What a person has set aside is run again.
+        whole = RawLog(log_path(log)).samples() if log.invalidated else ()
+        set_aside = {(str(s["id"]), int(s["epoch"])) for s in whole if s.get("invalidation")}
         summaries = read_eval_log_sample_summaries(info)
         found[key] |= {(str(s.id), s.epoch) for s in summaries if s.completed and s.error is None}
         if log.status == "started":
@@ -66,11 +68,6 @@ def first_error(logs: Iterable[Path]) -> str | None:
             if summary.error:
                 return next(reversed(summary.error.strip().splitlines()), "")[:300]
     return None
-
-
-def _invalidated(path: Path) -> set[tuple[str, int]]:
-    """Samples that a person has set aside: they are run again."""
-    return {(str(s["id"]), int(s["epoch"])) for s in RawLog(path).samples() if s.get("invalidation")}
 
 
 def missing_samples(plan: Plan, folder: Path) -> Callable[[Cell], int]:

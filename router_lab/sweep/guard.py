@@ -171,7 +171,8 @@ def _settle(
     status, text, whose = failure.status, failure.text, fault(failure)
     on_failure(status is not None or whose is Fault.UNREACHABLE)
     if whose is Fault.OPERATOR or (whose is Fault.UNREACHABLE and breaker.unreachable()):
-        said = masked(f"{_address(api)}: {text}" if whose is Fault.UNREACHABLE else text)[:500]
+        where = api.base_url or getattr(client_of(api), "base_url", None) or api.model_name
+        said = masked(f"{where}: {text}" if whose is Fault.UNREACHABLE else text)[:500]
         breaker.refused(reason_of(replace(failure, text=said)))
         if breaker.stopped is not None:
             raise StoppedError(said) from None
@@ -187,11 +188,6 @@ def _settle(
     elif status != 429:
         breaker.failed(f"{type(error).__name__}: {text}")
     raise error
-
-
-def _address(api: ModelAPI) -> str:
-    """Where a model is asked."""
-    return str(api.base_url or getattr(client_of(api), "base_url", None) or api.model_name)
 
 
 def failed_answer(model: str, stop_reason: Any, error: str) -> ModelOutput:

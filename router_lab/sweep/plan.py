@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,8 +203,8 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
             guard(
                 model.api,
                 breaker,
-                report_failure(cell.model),
-                report_answer(cell.model, tier, cell.spec.model),
+                partial(report_failure, cell.model),
+                partial(report_answer, cell.model, tier, cell.spec.model),
             )
         tasks.append((cell, with_model(loaded[key], model, cell.epochs)))
     return tuple(tasks)
