@@ -98,13 +98,14 @@ def test_what_is_deployed_never_saves_less_than_the_mix(
     seen, options, actions = world(np.random.default_rng(seed), 150, candidates)
     goal = Goal("margin", margin, 0.9, strict=strict, mix=mix)
     found = rivals(options, actions, *constants(seen, goal), seen, goal)
+    sure = 0.915  # prompts are read: .85 of .1 is what is tested at
     lead = ahead(found.deployed, found.random_mix)
     assert (
         lead > LEAST_AHEAD or found.deployed is found.random_mix or (lead >= 0 and not found.random_mix.acts)
     )
     assert not found.deployed.acts or found.deployed.paired().saving().value > 0
     for one in found:
-        assert 0.9 <= one.goal.confidence <= 1 - (1 - FIRST) * 0.1 + 1e-9
+        assert sure - 1e-9 <= one.goal.confidence <= 1 - (1 - FIRST) * 0.085 + 1e-9
         assert (
             one.mix <= one.tested(0.9).mix
         )  # nothing is shown at a shared level that is not at the full one
@@ -114,16 +115,17 @@ def test_what_is_deployed_never_saves_less_than_the_mix(
         choose([*options, *fixed], np.concatenate([actions, always]), seen, careful),
         choose(fixed, always, seen, careful),
     )
-    alike, first = 0.0 if strict else correlation(all_, alone), 1 - FIRST * (1 - 0.9)
+    alike, first = 0.0 if strict else correlation(all_, alone), 1 - FIRST * 0.085
     if not (all_.promising and alone.promising) or alike > 0.999:
         return
-    second = confidence_of_second(0.9, first, alike)
+    second = confidence_of_second(sure, first, alike)
     if all_.tested(first).mix >= 1:
-        assert found.random_mix.goal.confidence == 0.9
+        assert found.random_mix.goal.confidence == pytest.approx(sure)
     elif alone.tested(second).mix >= 1:
-        assert found.random_mix.goal.confidence in (0.9, second)
+        assert any(found.random_mix.goal.confidence == pytest.approx(level) for level in (sure, second))
     else:
-        assert found.deployed.goal.confidence == (second if found.deployed is found.random_mix else first)
+        level = second if found.deployed is found.random_mix else first
+        assert found.deployed.goal.confidence == pytest.approx(level)
 
 
 def test_what_costs_more_on_rows_that_it_has_not_seen_is_not_kept() -> None:
