@@ -49,7 +49,7 @@ ROOMS = ("fit", "metrics", "gates", "replay.py")
 TESTS = ("unit", "contract", "property")
 KEPT = ROOT / ".mutants"
 FLOOR = 0.85
-LONGEST = 60.0
+LONGEST = 40.0
 """Seconds of tests, as recorded, that a mutant is given; the fastest that fit."""
 PRELOADED = ["pandas", "pyarrow.parquet", "scipy.stats", "sklearn.linear_model", "pydantic", "yaml", "click", "hypothesis",
              "rich.console", "inspect_ai.log", "jinja2", "coverage"]  # fmt: skip
@@ -193,24 +193,25 @@ def record(path: Path, kept: Path) -> int:
 
 
 def chosen(mutant: Mutant, seen: dict[str, Any]) -> tuple[list[str], float]:
-    """Tests that ran the line, then the rest of their files (what a fixture ran is its first user's), and their seconds.
-
-    File after file, for a file shares what it sets up: the one first whose tests of the line take least.
-    """
+    """Tests for a mutant, and their seconds: of those that ran its line the fastest of each file, then the others, file
+    after file (they share what they set up); then the rest of these files, for what a fixture ran is its first user's."""
     ran, seconds = seen["lines"].get(str(mutant.path.relative_to(ROOT)), {}), seen["seconds"]
     direct = set().union(*(ran.get(line, ()) for line in mutant.lines or ran))
-    takes = Counter[str]()
-    for test in direct:
-        takes[test.split("::")[0]] += seconds[test]
+    files = {test.split("::")[0] for test in direct}
+    by_file = [
+        sorted(
+            (test for test in direct if test.startswith(f"{file}::")), key=lambda test: (seconds[test], test)
+        )
+        for file in files
+    ]
+    by_file.sort(key=lambda tests: (seconds[tests[0]], tests))
+    rest = sorted({test for test in seconds if test.split("::")[0] in files} - direct)
     tests: list[str] = []
     total = 0.0
-    for group in (direct, {test for test in seconds if test.split("::")[0] in takes} - direct):
-        for test in sorted(
-            group, key=lambda name: (takes[name.split("::")[0]], name.split("::")[0], seconds[name], name)
-        ):
-            if not tests or total + seconds[test] <= LONGEST:
-                tests.append(test)
-                total += seconds[test]
+    for test in [*(tests[0] for tests in by_file), *(test for tests in by_file for test in tests[1:]), *rest]:
+        if not tests or total + seconds[test] <= LONGEST:
+            tests.append(test)
+            total += seconds[test]
     return tests, total
 
 
