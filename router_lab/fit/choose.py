@@ -38,10 +38,8 @@ from router_lab.fit.model import READS
 from router_lab.fit.walk import Walked, walk
 from router_lab.metrics import effective_number
 from router_lab.metrics.bound import Spread, reach
-from router_lab.metrics.paired import Mask, Paired, column_means
+from router_lab.metrics.paired import Floats, Ints, Mask, Paired, column_means
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 SCALES = (0.0, 0.01, 0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7, 1.2, 2.5, 8.0, 100.0)
 """Tradeoffs tried, in quality per mean cost of the reference."""
 GUARDS = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)

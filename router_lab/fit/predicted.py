@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.fit.model import RATES, READS, Fitter, Pair
-from router_lab.fit.task import Floats, Ints, Task, suite_rates, to_units
+from router_lab.fit.task import Task, suite_rates, to_units
+from router_lab.metrics.paired import Floats, Ints, Mask
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Predicted:
         prompt tells anything, and by suite alone."""
         return self._by(self.rates)
 
-    def knowing(self, rows: NDArray[np.bool_]) -> dict[str, Pair]:
+    def knowing(self, rows: Mask) -> dict[str, Pair]:
         """The same of every row, with the suite rates of `rows` [n] alone, as whoever saw no other
         has them: in each of many suites another of many candidates may have been lucky, and who
         chooses by all rows but one fold chooses the luckiest nearly as one does who chooses by

@@ -7,15 +7,12 @@ from math import nan
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, estimate_of_sums
 from router_lab.metrics.estimate import by_cluster, left_of_budget
-from router_lab.metrics.paired import Mask
+from router_lab.metrics.paired import Floats, Ints, Mask
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 STEPS = np.linspace(0.0, 1.0, 51)
 NOTHING = Estimate(nan, nan, 0, 0)
 """Of no row at all."""

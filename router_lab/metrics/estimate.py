@@ -19,13 +19,10 @@ from math import inf, nan, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.metrics import steady
 from router_lab.metrics.bound import Spread, p_values, reach
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from router_lab.metrics.steady import Floats, Ints
 
 
 @dataclass(frozen=True)

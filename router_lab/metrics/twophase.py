@@ -22,14 +22,11 @@ from dataclasses import dataclass, replace
 from math import ceil, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.metrics.estimate import Estimate
+from router_lab.metrics.steady import Floats, Ints, Mask
 from router_lab.metrics.verdict import MIN_CLUSTERS, samples_needed
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 SHRINKS = (4.0, 16.0, 64.0)
 """Rows of prior weight for each coefficient being 0, on features of variance 1; the one is taken
 that predicts best."""
@@ -65,7 +62,7 @@ class Regression:
 
 
 def best_regression(
-    values: Floats, drawn: Flags, inclusion: Floats, tried: Sequence[Floats], fold: Ints
+    values: Floats, drawn: Mask, inclusion: Floats, tried: Sequence[Floats], fold: Ints
 ) -> Regression:
     """`regress` with those of the `tried` features, each [n, q], and that prior weight that leave
     least."""
@@ -74,7 +71,7 @@ def best_regression(
 
 
 def regress(
-    values: Floats, drawn: Flags, inclusion: Floats, features: Floats, fold: Ints, shrink: float = SHRINKS[0]
+    values: Floats, drawn: Mask, inclusion: Floats, features: Floats, fold: Ints, shrink: float = SHRINKS[0]
 ) -> Regression:
     """`values` [n] (what of them is not `drawn` is not looked at) completed as the module says.
 
@@ -127,7 +124,7 @@ def run_throughout(values: Floats, weight: Floats | None) -> list[int]:
     return [int(j) for j in np.flatnonzero((known.mean(axis=0) >= KNOWN) & whole)]
 
 
-def paired_spread(values: Floats, other: Floats, known: Flags, fold: Ints) -> float:
+def paired_spread(values: Floats, other: Floats, known: Mask, fold: Ints) -> float:
     """Mean squared error, on `known` rows, of predicting `values` by `other` and the mean
     difference of other folds."""
     difference = (values - other)[known]

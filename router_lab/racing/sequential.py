@@ -19,12 +19,8 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.metrics.steady import exp, log, log1p
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from router_lab.metrics.steady import Floats, Ints, exp, log, log1p
 
 STAKES = np.array([0.02, 0.03472, 0.06027, 0.10462, 0.18161, 0.31526, 0.54726, 0.95])
 """Shares of the capital staked, each with an eighth of it, in even ratios: some stake is always

@@ -4,14 +4,10 @@ again."""
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.metrics.steady import log
+from router_lab.metrics.steady import Floats, Mask, log
 from router_lab.racing.alpha_spending import LEAST, forward, scores
 from router_lab.racing.sequential import BURN_IN, STAKES, asymptotic_reach, log_growth, log_mean
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 
 class Tally:
