@@ -1,4 +1,9 @@
-"""The matrix of a fit, in the form in which no processor changes its products."""
+"""The matrix of a fit, in the form in which no processor changes its products.
+
+BLAS kernels add in an order of their own, and compilers join a multiplication to an addition where
+a processor can (aarch64 can): with products that are whole numbers, and sums of them below 2**53,
+every float64 result is exact.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +15,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from router_lab.fit.whole import Floats, product
+from router_lab.metrics.paired import Floats
 from router_lab.runtime.features import Z_LIMIT
 
 Floats32 = NDArray[np.float32]
 BITS = (Z_LIMIT - 1).bit_length()
+EXACT = 53
+"""Bits of a whole number that a float64 holds."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Rows:
 
     words: float32 CSR [n, p] of ones, so that a row's product is a plain sum in the order of its
     buckets; length float32 [n]; numbers float64 [n, q]: whole within +-Z_LIMIT, summed exactly
-    (`whole.product`); units float32 [q]; rarity float32 [p], None = 1.
+    (`product`); units float32 [q]; rarity float32 [p], None = 1.
     """
 
     words: sp.csr_array
@@ -77,3 +84,23 @@ class Rows:
     @cached_property
     def _transposed(self) -> sp.csr_array:
         return self.words.T.tocsr()
+
+
+def whole(values: NDArray[np.floating[Any]], bits: int) -> tuple[Floats, NDArray[np.int32]]:
+    """Columns [n, k] rounded to whole numbers within +-2**bits, and the powers of two [k] by which
+    they were scaled: `ldexp(whole, -powers)` is within 2**-bits of the greatest of its column."""
+    peak = np.abs(values).max(axis=0, initial=0.0).astype(np.float64)
+    powers = bits - np.frexp(peak)[1]
+    return np.rint(np.ldexp(np.asarray(values, np.float64), powers)), powers
+
+
+def product(numbers: Floats, size: int, values: NDArray[np.floating[Any]]) -> Floats:
+    """float64 [n, k] `numbers @ values` for whole numbers [n, q] within +-2**size and any values
+    [q, k], which are first rounded to as many bits as keep the sums exact."""
+    rounded, powers = whole(values, room(size, len(values)))
+    return np.asarray(np.ldexp(numbers @ rounded, -powers), np.float64)
+
+
+def room(size: int, terms: int) -> int:
+    """Bits left for numbers of which `terms` are summed, each times one within +-2**size."""
+    return EXACT - size - max(0, terms - 1).bit_length()

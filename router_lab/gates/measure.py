@@ -12,7 +12,7 @@ import numpy as np
 
 from router_lab.gates.arms import Arm
 from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, weighted_quantile
-from router_lab.metrics.bounded import effective_size
+from router_lab.metrics.estimate import effective_size
 from router_lab.metrics.paired import Mask
 from router_lab.outcomes.columns import GATED
 from router_lab.runtime.kinds import KINDS

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from router_lab.outcomes.near import GOLDEN, Hashes, mixed_bits
 from router_lab.outcomes.schema import SCORED
 from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.files import append_line, read_records
@@ -38,8 +38,6 @@ ALIKE = 0.75
 evidence."""
 WAIT_S = 10.0
 """How long another process may hold the file; one that was stopped holds it until it goes on."""
-
-Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -245,10 +243,4 @@ def _text_hashes(values: Any) -> Hashes:
 
 
 def _mixed(values: Hashes) -> Hashes:
-    """SplitMix64's finaliser (Steele, Lea & Flood 2014): each bit that goes in changes half of
-    those that come out."""
-    z = values + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: Hashes = z ^ (z >> np.uint64(31))
-    return mixed
+    return mixed_bits(values + GOLDEN)

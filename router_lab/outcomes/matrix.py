@@ -12,12 +12,11 @@ import pandas as pd
 
 from router_lab.outcomes.columns import GATED
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, with_near
+from router_lab.outcomes.near import Ints
 from router_lab.outcomes.schema import INVALIDATED, SCORED
-from router_lab.outcomes.vectors import vectors_of
+from router_lab.outcomes.vectors import Floats, vectors_of
 from router_lab.runtime.model import Candidate
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 DRAWN_ERRORS = 4.0
 """Standard errors by which the rows that a draw left may be fewer than their probabilities say."""
 

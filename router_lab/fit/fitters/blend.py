@@ -86,6 +86,17 @@ class Blend:
         )
 
 
+@dataclass(frozen=True)
+class SuiteRates(Blend):
+    """Shrunken suite rates alone: the prompt is not looked at."""
+
+    blend: tuple[float, float] = (0.0, 0.0)
+
+    @classmethod
+    def tuned(cls, task: Task, folds: Ints, seed: int) -> Self:
+        return cls()
+
+
 def by_column(pair: tuple[float, float], half: int) -> Floats:
     """[2c] of a setting for quality and for cost."""
     return np.repeat(np.array(pair, np.float64), half)

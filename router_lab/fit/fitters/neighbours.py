@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from router_lab.fit.design import Design
-from router_lab.fit.whole import room, whole
+from router_lab.fit.rows import room, whole
 from router_lab.metrics.paired import Floats, Ints
 from router_lab.runtime.features import DENSE
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from router_lab.fit.design import SIZES
 from router_lab.fit.model import Model
 from router_lab.fit.task import Floats, Ints, Task
-from router_lab.fit.vectors import SIZES
 
 if TYPE_CHECKING:
     from router_lab.fit.fitters.blend import Blend
