@@ -26,15 +26,6 @@ class Compared(Protocol):
     def savings(self) -> Figure | None: ...
 
 
-class _OfCandidate:
-    model: str
-    effort: str | None
-
-    @property
-    def candidate(self) -> Candidate:
-        return Candidate(self.model, self.effort)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Figure(Part):
     """An estimate with its two-sided interval at `confidence`, and the rows and clusters that it
@@ -98,11 +89,18 @@ class Judged(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reference(_OfCandidate, Part):
-    """The candidate that the policy was judged against."""
-
+class _OfCandidate(Part):
     model: Text
     effort: Text | None
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(self.model, self.effort)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference(_OfCandidate):
+    """The candidate that the policy was judged against."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,12 +144,10 @@ class SuiteRow(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fixed(_OfCandidate, Part):
+class Fixed(_OfCandidate):
     """One candidate for everything: mean quality and dollars a request, and paired with the
     reference; `cut_off`: the share of its answers that ended at max_tokens."""
 
-    model: Text
-    effort: Text | None
     quality: Number | None = None
     cost_usd: Number | None
     quality_difference: Figure | None = None
@@ -160,23 +156,19 @@ class Fixed(_OfCandidate, Part):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixed(_OfCandidate, Part):
+class Mixed(_OfCandidate):
     """A candidate, and the probability with which it serves, whatever is asked."""
 
-    model: Text
     effort: Text | None = None
     probability: Share
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomMix(_OfCandidate, Part):
+class RandomMix(Mixed):
     """The baseline that reads nothing: the candidate that serves most beside the reference with
     its probability, and `others` where halves of the rows chose more than one; the figures are of
     all of it."""
 
-    model: Text
-    effort: Text | None = None
-    probability: Share
     others: tuple[Mixed, ...] | None = field(default=None, metadata=OMITTED)
     quality_difference: Figure | None
     savings: Figure | None
@@ -184,8 +176,7 @@ class RandomMix(_OfCandidate, Part):
     @property
     def parts(self) -> dict[Candidate, float]:
         """The probability of each of its candidates, the reference's left out."""
-        rows: tuple[RandomMix | Mixed, ...] = (self, *(self.others or ()))
-        return {row.candidate: row.probability for row in rows if row.probability}
+        return {row.candidate: row.probability for row in (self, *(self.others or ())) if row.probability}
 
     @property
     def moved(self) -> float:

@@ -21,7 +21,8 @@ class Goal:
     quality of at least `level`; `budget`: at most `level` dollars a request. The first two save as
     much as they can, a budget buys quality. `strict` tests by betting. `mix` allows chance.
     `compared`: the reference is the best of so many candidates, by these very rows; where it is
-    itself tested, each of them could have been it, and they share the error.
+    itself tested, each of them could have been it, and they share the error. `promised`: the
+    confidence that all of the procedure keeps, where this test is made at a higher one for that.
     """
 
     kind: str
@@ -31,8 +32,6 @@ class Goal:
     mix: bool = True
     compared: int = 1
     promised: float | None = None
-    """The confidence that all of the procedure keeps, where this test is made at a higher one for
-    that."""
 
     @property
     def sure(self) -> float:

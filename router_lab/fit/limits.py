@@ -1,5 +1,4 @@
-"""Limits of a request from the recorded distribution, and who is asked when the chosen candidate
-cannot be."""
+"""Limits of a request from the recorded distribution."""
 
 from __future__ import annotations
 
@@ -85,8 +84,3 @@ def _whole(value: Any) -> int | None:
 
 def _real(value: Any) -> float | None:
     return None if np.isnan(value) or value <= 0 else float(value)
-
-
-def fallbacks_of(quality: NDArray[np.float64], cost: NDArray[np.float64]) -> tuple[int, ...]:
-    """All columns, best pooled quality [c] first, the cheaper of equals."""
-    return tuple(int(j) for j in np.lexsort((cost, -np.round(quality, 9))))

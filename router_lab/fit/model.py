@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from router_lab.fit.ridge import Ridge
+from router_lab.fit.rows import Ridge
 from router_lab.fit.task import LINK, Floats, Ints, Task, to_units
 from router_lab.runtime.model import Linear
 
@@ -21,19 +21,20 @@ Pair = tuple[Floats, Floats]
 @dataclass(frozen=True)
 class Model:
     """A fitted predictor, before it is compiled: `rates` [suites + 1, 2c] and the ridge on the
-    prompt."""
+    prompt.
+
+    centre [suites + 1, 2c]: shrunken means of the ridge by suite: the rates know a suite's level
+    better than its words do (the first three folds of MMLU at penalty 2: APGR .702, and .697 for
+    the mean of the rates and the whole ridge). factor [2c]: added to predictions: 0 for quality;
+    makes mean costs right on the link's scale (Duan 1983, smearing). blend [2c]: share of the
+    ridge's departures that is followed.
+    """
 
     rates: Floats
     text: Ridge
     centre: Floats
-    """[suites + 1, 2c] shrunken means of the ridge by suite: the rates know a suite's level better
-    than its words do (the first three folds of MMLU at penalty 2: APGR .702, and .697 for the mean
-    of the rates and the whole ridge)."""
     factor: Floats
-    """[2c] added to predictions: 0 for quality; makes mean costs right on the link's scale (Duan
-    1983, smearing)."""
     blend: Floats
-    """[2c] share of the ridge's departures that is followed."""
 
     def parts(self, task: Task, rows: Ints) -> tuple[Floats, Floats]:
         """Rates, and departures of the ridge from its suite's mean, [rows, 2c] apart, so that
@@ -72,12 +73,9 @@ class Fitter(Protocol):
     def tuned(cls, task: Task, folds: Ints, seed: int) -> Self:
         """Settings for `task` by cross-validation on its `folds` [n] (one fold: nothing can be
         left out). `seed` follows from the names of the groups, like the folds."""
-        ...
 
     def fit(self, task: Task, rows: Ints) -> Model:
         """Learned from `rows` (indices) of the task and from nothing else of it."""
-        ...
 
     def notes(self) -> dict[str, Any]:
         """The settings as a policy's provenance names them, as JSON."""
-        ...

@@ -25,7 +25,10 @@ NEAR = 0.05
 class Problem:
     """`develop` chooses and is fitted on, `held` (a frame) is the test split, None with holdout 0.
     `eligible` bool [suites + 1, c] in the runtime's row order; `infra`: share of runs lost to the
-    infrastructure."""
+    infrastructure; `compared`: candidates of which the reference is the best on these rows, 1
+    where the recipe names it; `kept`: rows of the whole matrix that `develop` has; `copied`:
+    samples of the test split that are no fresh evidence: they, or others of their group, are
+    copies of prompts to choose on. They are neither chosen on nor tested on."""
 
     recipe: Recipe
     frame: pd.DataFrame
@@ -35,12 +38,8 @@ class Problem:
     eligible: Mask
     infra: float
     compared: int
-    """Candidates of which the reference is the best on these rows; 1 where the recipe names it."""
     kept: Mask
-    """Rows of the whole matrix that `develop` has."""
     copied: int
-    """Samples of the test split that are no fresh evidence: they, or others of their group, are
-    copies of prompts to choose on. They are neither chosen on nor tested on."""
 
     def without(self, suites: Collection[int]) -> Problem:
         """The same problem where the reference alone may be chosen in `suites`."""
@@ -94,19 +93,16 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     test_rows = frame[test] if fresh.any() else None
     copied = int((held & ~fresh).sum())
     if copied > NEAR * held.sum():
-        warnings.warn(RouterLabWarning(_told_copies(copied, int(held.sum()))), stacklevel=3)
+        text = (
+            f"{copied:,} of {int(held.sum()):,} samples of the test split are copies of prompts to choose on, under "
+            "another suite or group; they are left out of the test, for they are no fresh evidence"
+        )
+        warnings.warn(RouterLabWarning(text), stacklevel=3)
     _warn_of_near_copies(whole)
     return Problem(
         recipe=recipe, frame=frame, develop=develop, held=test_rows, reference=reference,
         eligible=eligible, infra=infra, compared=compared, kept=~held, copied=copied,
     )  # fmt: skip
-
-
-def _told_copies(copied: int, held: int) -> str:
-    return (
-        f"{copied:,} of {held:,} samples of the test split are copies of prompts to choose on, under another suite or "
-        "group; they are left out of the test, for they are no fresh evidence"
-    )
 
 
 def _warn_of_near_copies(data: OutcomeMatrix) -> None:

@@ -62,7 +62,8 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
         found = replace(found, n=int(known.sum()))
         betting = None
         if goal.strict and goal.kind != "budget":  # dollars have no bound to bet within
-            betting = _betting(mixed, sums["size"], goal, span)
+            order = np.random.default_rng(0).permutation(len(mixed))
+            betting = betting_p(mixed[order], sums["size"][order], goal.floor, span=span)
         return Walked(step, tested, step, found, betting)
 
     if step_at(1.0, 0).estimate.independent < MIN_CLUSTERS:
@@ -70,18 +71,13 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     last: Walked | None = None
     for count, step in enumerate(steps, 1):
         now = step_at(float(step), count)
-        if not _shows(now, goal):
+        if now.estimate.low(goal.confidence) < goal.floor or (now.betting or 0.0) > 1 - goal.confidence:
             if last is not None and last.mix > 0:
                 return last._replace(tested=count)
             return now._replace(mix=reached if last is None else last.mix)
         last = now
     assert last is not None
     return last
-
-
-def _shows(now: Walked, goal: Goal) -> bool:
-    """Whether a step holds by its bound and, where it was made, by betting."""
-    return now.estimate.low(goal.confidence) >= goal.floor and (now.betting or 0.0) <= 1 - goal.confidence
 
 
 def _sums(
@@ -100,9 +96,3 @@ def _sums(
         None if weight is None else sums["size"] / rows,
         None if evidence.drawn is None else sums["drawn"],
     )
-
-
-def _betting(sums: Floats, sizes: Floats, goal: Goal, span: float) -> float:
-    """The same by betting on values in [-span, span]."""
-    order = np.random.default_rng(0).permutation(len(sums))
-    return betting_p(sums[order], sizes[order], goal.floor, span=span)

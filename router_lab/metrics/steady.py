@@ -137,11 +137,6 @@ def t_quantiles(df: Any, p: float) -> Floats:
     return np.array(list(found.values()), np.float64)[place].reshape(np.shape(df))
 
 
-def t_quantile(df: float, p: float) -> float:
-    """`t_quantiles` of one number."""
-    return float(t_quantiles(df, p))
-
-
 _KNOWN: dict[tuple[float, float], float | None] = {}
 
 

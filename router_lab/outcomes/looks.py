@@ -85,14 +85,14 @@ class Look:
 
 class Looks(NamedTuple):
     """number: different looks at these rows, this one included; error: the most with which one of
-    them may be wrong; exact: whether all were at exactly these rows."""
+    them may be wrong; exact: whether all were at exactly these rows; first: the first look in
+    words: its command, verdict and day."""
 
     number: int
     error: float
     deltas: tuple[float, ...]
     exact: bool
     first: str
-    """The first look in words: its command, verdict and day."""
     path: Path
 
     def told(self) -> str | None:
@@ -139,7 +139,7 @@ def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
         known = [*_readable(path), mine]
     different: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for row in known:
-        if look.rows.alike(_rows(row)):
+        if look.rows.alike(Rows(row["rows"], tuple(row["sketch"]), row["samples"])):
             different.setdefault(_key(row), row)
     deltas = tuple(float(row["delta"]) for row in different.values())
     first = next(iter(different.values()))
@@ -165,10 +165,6 @@ def _line(look: Look) -> dict[str, object]:
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
     return row["rows"], row["command"], row["question"], row["answer"]
-
-
-def _rows(row: Mapping[str, Any]) -> Rows:
-    return Rows(row["rows"], tuple(row["sketch"]), row["samples"])
 
 
 def _readable(path: Path) -> list[Mapping[str, Any]]:
@@ -238,8 +234,7 @@ def _text_hashes(values: Any) -> Hashes:
     codes, found = pd.factorize(values)
     digests = [hashlib.sha256(str(v).encode("utf-8", "replace")).digest()[:8] for v in found]
     known = np.array([*(int.from_bytes(d, "little") for d in digests), 0], np.uint64)
-    result: Hashes = known[codes]  # a missing value has the code −1
-    return result
+    return np.asarray(known[codes], np.uint64)  # a missing value has the code −1
 
 
 def _mixed(values: Hashes) -> Hashes:

@@ -132,7 +132,7 @@ class OutcomeMatrix:
             quality=_cell_means(scored, "quality", row, column, shape),
             cost_usd=_cell_means(scored, "cost_usd", row, column, shape),
             check=_cell_means(scored, "check", row, column, shape),
-            epochs=_cell_counts(row, column, shape),
+            epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape),
             weight=weight,
             missing=missing,
             figures={c.name: _cell_means(scored, c.name, row, column, shape) for c in GATED},
@@ -270,10 +270,6 @@ class _Placed:
             left |= plan
         never = (known + lost == 0) & ~left & ~drawn
         return np.where(never, 1.0, lost / np.maximum(known + lost, 1))
-
-
-def _cell_counts(row: Ints, column: Ints, shape: tuple[int, int]) -> Ints:
-    return np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64)
 
 
 def _cell_means(frame: pd.DataFrame, name: str, row: Ints, column: Ints, shape: tuple[int, int]) -> Floats:

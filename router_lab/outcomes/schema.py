@@ -23,10 +23,8 @@ from router_lab.outcomes.columns import (
     is_number,
 )
 from router_lab.outcomes.copies import prompt_mark
-from router_lab.outcomes.requests import COLUMN as REQUEST
-from router_lab.outcomes.requests import take_requests
-from router_lab.outcomes.vectors import COLUMN as VECTOR
-from router_lab.outcomes.vectors import restore_vectors, settle_vectors
+from router_lab.outcomes.requests import REQUEST, take_requests
+from router_lab.outcomes.vectors import VECTOR, restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.messages import group_mark, prompt_text
 from router_lab.runtime.model import Candidate
