@@ -86,11 +86,12 @@ def plan(
     if reference is not None and reference not in data.candidates:
         raise InputError(f"plan: reference {reference} is not in the outcomes")
     best = _reference(data) if reference is None else data.candidates.index(reference)
-    every = np.ones(len(data), bool)
     left = {
         (one.candidate, one.suite): one.reason.words for one in eliminations_of(outcomes) if one.reason.final
     }
-    parts: list[tuple[str | None, np.ndarray[tuple[int], np.dtype[np.bool_]]]] = [(None, every)]
+    parts: list[tuple[str | None, np.ndarray[tuple[int], np.dtype[np.bool_]]]] = [
+        (None, np.ones(len(data), bool))
+    ]
     if by_suite:
         parts += [(name, data.suite == code) for code, name in enumerate(data.suites)]
     needs = [

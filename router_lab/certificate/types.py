@@ -131,15 +131,14 @@ class TableRow(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteRow(Part):
-    """The policy's figures on the left-out rows of one suite."""
+    """The policy's figures on the left-out rows of one suite. closed: left to the reference, since
+    what would have been deployed was shown to lose more than the margin here."""
 
     n: Count | None = None
     clusters: Count | None = None
     quality_difference: Figure | None = None
     savings: Figure | None = None
     closed: Flag | None = field(default=None, metadata=OMITTED)
-    """Left to the reference: what would have been deployed was shown to lose more than the margin
-    here."""
     table: TableRow | None = field(default=None, metadata=OMITTED)
 
 
@@ -271,7 +270,8 @@ class Diagnostics(Part):
 class Certificate(Part):
     """What was shown, how, on which data, beside what it has to be compared with.
 
-    Figures are of left-out rows, at the mix that is deployed. `from_json` and `to_json` are the
+    Figures are of left-out rows, at the mix that is deployed. missing: outcomes of all candidates
+    that no plan left out; they count as lost. `from_json` and `to_json` are the
     one way from and to certificate.json and `PolicySpec.certificate`, which the runtime never
     reads.
     """
@@ -290,7 +290,6 @@ class Certificate(Part):
     clusters: Count | None = None
     unpaired: Count | None = None
     missing: Count | None = field(default=None, metadata=OMITTED)
-    """Outcomes of all candidates that no plan left out; they count as lost."""
     infra_share: Share | None = None
     reference: Reference | None = None
     quality_difference: Figure | None = None

@@ -20,16 +20,14 @@ from router_lab.fit.certificate import certify, with_test
 from router_lab.fit.choose import CHOOSING, Actions, Choice, Option, act, constants, family
 from router_lab.fit.coverage import check_unknown_suites, known_threshold
 from router_lab.fit.design import Design
-from router_lab.fit.diagnose import diagnose
 from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.limits import limits_of
-from router_lab.fit.model import Fitter
+from router_lab.fit.model import Fitter, Predicted, crossfit
 from router_lab.fit.pieces import piece_of
-from router_lab.fit.predicted import Predicted, crossfit
-from router_lab.fit.problem import Problem, prepare
+from router_lab.fit.problem import Problem, diagnose, prepare
 from router_lab.fit.rivals import Rivals, lost_suites, rivals
 from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
 from router_lab.fit.task import Task

@@ -4,12 +4,13 @@ the reference."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from router_lab.certificate import Diagnostics, Refit
 from router_lab.config import Recipe
 from router_lab.metrics.paired import Mask, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, split_of, validate_outcomes
@@ -19,6 +20,8 @@ from router_lab.runtime.model import Candidate
 
 NEAR = 0.05
 """Share of the clusters, or of the test split, that copies may take away unsaid."""
+SHARES = (0.25, 0.5)
+"""Parts of the groups that a learning curve is made of."""
 
 
 @dataclass(frozen=True)
@@ -223,3 +226,28 @@ def _reference(data: OutcomeMatrix, recipe: Recipe) -> tuple[int, int]:
         np.flatnonzero(open_), key=lambda j: (-round(float(quality[j]), 9), float(np.nan_to_num(cost[j])))
     )
     return int(ranked[0]), compared
+
+
+def diagnose(problem: Problem, figures: Callable[[Problem], Refit], seed: int) -> Diagnostics:
+    """Would it have saved as much by luck, and would more samples help? Costly, so asked for.
+
+    `label_shuffle`: the figures when outcomes are dealt to other prompts, so that there is
+    nothing to learn; `learning_curve`: the figures on a quarter and on half of the groups.
+    `figures` fits a problem and returns its figures."""
+    data = problem.develop
+    rng = np.random.default_rng([seed, 17])
+    dealt = rng.permutation(len(data))
+    shuffled = replace(
+        data,
+        quality=data.quality[dealt],
+        cost_usd=data.cost_usd[dealt],
+        check=data.check[dealt],
+        weight=data.weight[dealt],
+        missing=data.missing[dealt],
+    )
+    groups = rng.permutation(np.unique(data.group))
+    curve = []
+    for share in SHARES:
+        some = np.isin(data.group, groups[: max(1, round(share * len(groups)))])
+        curve.append(figures(replace(problem, develop=data.take(some))))
+    return Diagnostics(label_shuffle=figures(replace(problem, develop=shuffled)), learning_curve=tuple(curve))

@@ -12,7 +12,7 @@ import numpy as np
 from router_lab.fit.design import Design
 from router_lab.metrics.steady import Floats as Floats
 from router_lab.metrics.steady import Ints as Ints
-from router_lab.metrics.steady import Mask
+from router_lab.metrics.steady import Mask as Mask
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.runtime.model import POOLED, cost_from_link, cost_to_link
 

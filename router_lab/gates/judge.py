@@ -15,10 +15,9 @@ import pandas as pd
 
 from router_lab.certificate import Certificate
 from router_lab.config import Gate
-from router_lab.gates.arms import Arm, arm, unused_rows
+from router_lab.gates.arms import Arm, Moves, arm, change, moves, unused_rows
 from router_lab.gates.audit import shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, Reading, expires_in_days, price_drift
-from router_lab.gates.moves import Moves, change, moves
 from router_lab.gates.result import GateReport, Result
 from router_lab.metrics import Verdict, advice, certifiable_margin, too_few, verdict
 from router_lab.metrics.paired import Mask, Paired, column_means

@@ -124,6 +124,7 @@ def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
     """
     path = looks_file(outcomes)
     mine = _line(look)
+    known: list[Mapping[str, Any]] = []
     try:
         known = _read(path)
         if _key(mine) not in {_key(row) for row in known}:
@@ -136,7 +137,7 @@ def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
         warnings.warn(
             RouterLabWarning(f"{text}; let the outcomes lie in a folder that can be written"), stacklevel=2
         )
-        known = [*_readable(path), mine]
+        known = [*known, mine]
     different: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for row in known:
         if look.rows.alike(Rows(row["rows"], tuple(row["sketch"]), row["samples"])):
@@ -165,13 +166,6 @@ def _line(look: Look) -> dict[str, object]:
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
     return row["rows"], row["command"], row["question"], row["answer"]
-
-
-def _readable(path: Path) -> list[Mapping[str, Any]]:
-    try:
-        return _read(path)
-    except OSError:
-        return []
 
 
 def _read(path: Path) -> list[Mapping[str, Any]]:

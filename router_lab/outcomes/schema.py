@@ -209,8 +209,9 @@ def _groups(out: pd.DataFrame) -> pd.Series[Any]:
     A prompt of no characters tells nothing of what is alike: its sample is a cluster of its own,
     as without a prompt.
     """
-    given: pd.Series[Any]
-    given = out["group"] if "group" in out.columns else pd.Series(None, index=out.index, dtype="str")
+    given: pd.Series[Any] = (
+        out["group"] if "group" in out.columns else pd.Series(None, index=out.index, dtype="str")
+    )
     if given.notna().all():
         return given
     digests = {p: prompt_mark(p) for p in out["prompt"].dropna().unique() if p}

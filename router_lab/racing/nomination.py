@@ -19,7 +19,7 @@ import numpy as np
 
 from router_lab.metrics.steady import Floats, Mask, normal_quantile
 from router_lab.racing.alpha_spending import LEAST, backward
-from router_lab.racing.tally import Sums, Tally
+from router_lab.racing.sequential import Sums, Tally
 
 EARLY = 0.1
 """Share of the error of a match that bets may spend: most matches come late."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from router_lab.metrics.steady import Floats, Mask, normal_below
-from router_lab.racing.tally import Tally
+from router_lab.racing.sequential import Tally
 
 LIKELY, SURE = 0.5, 0.8
 """How probable it must seem that a candidate is within the margin of the leader: to test it, and
