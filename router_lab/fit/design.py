@@ -106,15 +106,6 @@ class Design:
             share if self.vectors is None else np.where(self.vectors.present & (self.size == 0), 1.0, share)
         )
 
-    @property
-    def told(self) -> Mask:
-        """[n] whether a row's vector is known."""
-        return np.zeros(len(self), bool) if self.vectors is None else self.vectors.present
-
-    @property
-    def standard(self) -> VectorScale | None:
-        return None if self.vectors is None else self.vectors.standard
-
     def scale(self, *, rare: bool, vector: float) -> NDArray[np.float32]:
         """[p + 13 + d] what columns are multiplied by: words by `rarity` or not, vectors by their
         length."""

@@ -59,7 +59,7 @@ class Model:
             dense=dense * self.blend,
             cost_bounds=task.bounds,
             cost_link=LINK,
-            standard=task.design.standard,
+            standard=None if task.design.vectors is None else task.design.vectors.standard,
             vector=None if vector is None else vector * self.blend,
         )
 

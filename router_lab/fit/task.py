@@ -52,7 +52,8 @@ class Task:
         priced = ~np.isnan(cost)
         least = np.where(priced.any(axis=0), np.nanmin(np.where(priced, cost, np.inf), axis=0), 0.0)
         most = np.where(priced.any(axis=0), np.nanmax(np.where(priced, cost, -np.inf), axis=0), 0.0)
-        texts = np.array([p is not None for p in data.prompts], bool) | design.told
+        given = False if design.vectors is None else design.vectors.present
+        texts = np.array([p is not None for p in data.prompts], bool) | given
         weights = np.where(present, inclusion, 0.0)
         bounds = np.vstack([least, most])
         suite = data.suite + 1

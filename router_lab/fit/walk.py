@@ -14,8 +14,6 @@ from router_lab.metrics.estimate import by_cluster, left_of_budget
 from router_lab.metrics.paired import Floats, Ints, Mask
 
 STEPS = np.linspace(0.0, 1.0, 51)
-NOTHING = Estimate(nan, nan, 0, 0)
-"""Of no row at all."""
 
 
 class Walked(NamedTuple):
@@ -49,7 +47,7 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     steps = (STEPS if goal.mix else STEPS[[0, -1]])[int(free) :]
     known = ~np.isnan(start + end)
     if not known.any():
-        return Walked(reached, 0, 1.0, NOTHING)
+        return Walked(reached, 0, 1.0, Estimate(nan, nan, 0, 0))
     sums, shares, drawn = _sums(start, end, known, evidence.weights(baseline, *action.T), evidence)
 
     def step_at(step: float, tested: int) -> Walked:

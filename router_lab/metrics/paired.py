@@ -62,8 +62,7 @@ class ByRow:
 
     def named(self, name: str) -> Floats:
         """One of the arrays, or of the figures."""
-        found: Floats = self.figures[name] if name in self.figures else getattr(self, name)
-        return found
+        return np.asarray(self.figures[name] if name in self.figures else getattr(self, name), np.float64)
 
     def by_suite(self) -> dict[int, Self]:
         """The rows of each suite, by its code."""

@@ -124,11 +124,8 @@ def _word(
             "inconclusive",
             f"{infra:.1%} of runs {NO_EVIDENCE}; above {MAX_INFRA:.0%} nothing is concluded",
         )
-    if low >= floor:
-        return "pass", bounds_told("pass", low, high, floor)
-    if high < floor:
-        return "fail", bounds_told("fail", low, high, floor)
-    return "inconclusive", bounds_told("inconclusive", low, high, floor)
+    word: Word = "pass" if low >= floor else "fail" if high < floor else "inconclusive"
+    return word, bounds_told(word, low, high, floor)
 
 
 def bounds_told(

@@ -183,6 +183,4 @@ def used_names(
         mark = group if _MARK.fullmatch(group) else prompt_mark(prompt) if prompt else None
         if mark is not None and not used[code]:
             used[code] = any(group_code(suite, mark) in codes for suite in suites)
-    touched = np.zeros(len(names), bool)
-    touched[component[used]] = True
-    return touched[component]
+    return np.isin(component, component[used])

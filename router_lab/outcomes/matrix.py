@@ -36,10 +36,9 @@ def split_of(suite: str, group: str, test_share: float = 0.2) -> str:
 
 def split_column(frame: pd.DataFrame, test_share: float = 0.2) -> pd.Series[str]:
     """`split_of` for every row of an outcomes table."""
-    pairs = frame[["suite", "group"]].drop_duplicates()
-    splits = {(s, g): split_of(s, g, test_share) for s, g in zip(pairs["suite"], pairs["group"], strict=True)}
-    values = [splits[key] for key in zip(frame["suite"], frame["group"], strict=True)]
-    return pd.Series(values, index=frame.index, dtype="str")
+    names = list(zip(frame["suite"], frame["group"], strict=True))
+    splits = {name: split_of(*name, test_share) for name in set(names)}
+    return pd.Series([splits[name] for name in names], index=frame.index, dtype="str")
 
 
 def by_row(frame: pd.DataFrame) -> list[Candidate]:
@@ -118,7 +117,6 @@ class OutcomeMatrix:
         suites, suite = np.unique(samples["suite"].to_numpy(object), return_inverse=True)
         every = _Placed.of(frame, keys, index, shape)
         weight = every.weight()
-        missing = every.missing(suite, every.drawn(suite, weight))
         return cls(
             candidates=columns,
             suites=tuple(suites),
@@ -134,7 +132,7 @@ class OutcomeMatrix:
             check=_cell_means(scored, "check", row, column, shape),
             epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape),
             weight=weight,
-            missing=missing,
+            missing=every.missing(suite, every.drawn(suite, weight)),
             figures={c.name: _cell_means(scored, c.name, row, column, shape) for c in GATED},
             vectors=vectors,
         )

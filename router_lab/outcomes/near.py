@@ -207,20 +207,13 @@ def _entries(prompts: Sequence[str]) -> tuple[Ints, Ints]:
     joint = row[1:] == row[:-1]
     hashes = mixed_bits(np.concatenate([words, (words[:-1] * _PAIR + words[1:])[joint]]))
     column = (hashes >> np.uint64(64 - WIDTH.bit_length() + 1)).astype(np.int64)
-    at = np.sort(np.concatenate([row, row[1:][joint]]) * WIDTH + column)
-    at = at[np.append(True, at[1:] != at[:-1])] if len(at) else at
+    at = np.unique(np.concatenate([row, row[1:][joint]]) * WIDTH + column)
     return at // WIDTH, at % WIDTH
 
 
 def _common(suite: Ints, row: Ints, column: Ints) -> npt.NDArray[np.bool_]:
     """Which entries are of features that more than COMMON of their suite's rows have."""
     where = suite[row] * WIDTH + column
-    ordered = np.sort(where)
-    first = (
-        np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-        if len(ordered)
-        else np.zeros(0, np.int64)
-    )
-    count = np.diff(np.append(first, len(ordered)))
-    often = ordered[first[count > COMMON * np.bincount(suite)[ordered[first] // WIDTH]]]
+    found, count = np.unique(where, return_counts=True)
+    often = found[count > COMMON * np.bincount(suite)[found // WIDTH]]
     return np.isin(where, often)
