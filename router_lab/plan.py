@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from router_lab.metrics import Estimate, certifiable_margin, samples_needed, verdict
+from router_lab.metrics import certifiable_margin, samples_needed, verdict
 from router_lab.metrics.paired import Recorded, column_means
 from router_lab.metrics.twophase import (
     Share,
@@ -33,7 +33,8 @@ class Need:
     `suite` None = all together. `samples`, `dollars`: further ones, for both candidates of the
     pair, at power .8 if the present difference is the truth; `if_equal` the same if it is as good
     as the reference. None = no number would do. `raced`: why it left the race of the suite (of all
-    suites, where `suite` is None), which no further samples change.
+    suites, where `suite` is None), which no further samples change. `two_phases`: a share of the
+    samples on which running the reference is enough, where that costs less (`reference_share`).
     """
 
     candidate: Candidate
@@ -49,8 +50,6 @@ class Need:
     dollars: float | None
     raced: str | None = None
     two_phases: Share | None = None
-    """A share of the samples on which running the reference is enough, where that costs less
-    (`reference_share`)."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +86,12 @@ def plan(
     if reference is not None and reference not in data.candidates:
         raise InputError(f"plan: reference {reference} is not in the outcomes")
     best = _reference(data) if reference is None else data.candidates.index(reference)
-    every = np.ones(len(data), bool)
     left = {
         (one.candidate, one.suite): one.reason.words for one in eliminations_of(outcomes) if one.reason.final
     }
-    parts: list[tuple[str | None, np.ndarray[tuple[int], np.dtype[np.bool_]]]] = [(None, every)]
+    parts: list[tuple[str | None, np.ndarray[tuple[int], np.dtype[np.bool_]]]] = [
+        (None, np.ones(len(data), bool))
+    ]
     if by_suite:
         parts += [(name, data.suite == code) for code, name in enumerate(data.suites)]
     needs = [
@@ -137,10 +137,10 @@ def _need(
     samples = judged.samples_needed if judged.verdict == "inconclusive" else 0
     pair = data.cost_usd[rows][:, [column, reference]]
     price = float(np.nansum(np.nanmean(pair, axis=0))) if (~np.isnan(pair)).any(axis=0).all() else None
-    low, high = _bounds(estimate, confidence)
     return Need(
-        candidate=data.candidates[column], suite=suite, n=estimate.n, difference=estimate.value, low=low,
-        high=high, verdict=judged.verdict, smallest_margin=certifiable_margin(estimate, confidence),
+        candidate=data.candidates[column], suite=suite, n=estimate.n, difference=estimate.value,
+        low=estimate.low(confidence), high=estimate.high(confidence), verdict=judged.verdict,
+        smallest_margin=certifiable_margin(estimate, confidence),
         samples=samples, if_equal=samples_needed(estimate, margin, confidence),
         dollars=None if price is None or samples is None else price * samples,
     )  # fmt: skip
@@ -172,7 +172,3 @@ def _two_phases(
         estimate, estimate.value + margin, confidence, 1 - left / spread if spread > 0 else 0.0,
         float(usd[others].sum()), float(usd[reference]),
     )  # fmt: skip
-
-
-def _bounds(estimate: Estimate, confidence: float) -> tuple[float, float]:
-    return estimate.low(confidence), estimate.high(confidence)

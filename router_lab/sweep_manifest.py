@@ -12,8 +12,7 @@ from pydantic import ConfigDict, Field
 
 from router_lab.config.base import ForwardCompatible, parse
 from router_lab.providers.keys import MANIFEST
-from router_lab.racing.elimination import OfCandidate
-from router_lab.racing.record import Names, RaceRecord
+from router_lab.racing.elimination import Names, OfCandidate, RaceRecord
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.runtime.jsonio import decode

@@ -140,18 +140,16 @@ def _reader(hint: object) -> tuple[Reader, bool]:
 
 def _each(reader: Reader) -> Reader:
     def all_of(value: object, where: str) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            _refuse(where, value, "is not a list")
-        return tuple(reader(one, f"{where}[{place}]") for place, one in enumerate(value))
+        listed = _is(list, "a list")(value, where)
+        return tuple(reader(one, f"{where}[{place}]") for place, one in enumerate(listed))
 
     return all_of
 
 
 def _by_name(reader: Reader) -> Reader:
     def all_of(value: object, where: str) -> dict[str, object]:
-        if not isinstance(value, Mapping):
-            _refuse(where, value, "is not an object")
-        return {name: reader(one, f"{where}.{name}") for name, one in value.items()}
+        named = _is(Mapping, "an object")(value, where)
+        return {name: reader(one, f"{where}.{name}") for name, one in named.items()}
 
     return all_of
 

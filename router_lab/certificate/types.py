@@ -26,15 +26,6 @@ class Compared(Protocol):
     def savings(self) -> Figure | None: ...
 
 
-class _OfCandidate:
-    model: str
-    effort: str | None
-
-    @property
-    def candidate(self) -> Candidate:
-        return Candidate(self.model, self.effort)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Figure(Part):
     """An estimate with its two-sided interval at `confidence`, and the rows and clusters that it
@@ -98,11 +89,18 @@ class Judged(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reference(_OfCandidate, Part):
-    """The candidate that the policy was judged against."""
-
+class _OfCandidate(Part):
     model: Text
     effort: Text | None
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(self.model, self.effort)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference(_OfCandidate):
+    """The candidate that the policy was judged against."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,25 +131,22 @@ class TableRow(Part):
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteRow(Part):
-    """The policy's figures on the left-out rows of one suite."""
+    """The policy's figures on the left-out rows of one suite. closed: left to the reference, since
+    what would have been deployed was shown to lose more than the margin here."""
 
     n: Count | None = None
     clusters: Count | None = None
     quality_difference: Figure | None = None
     savings: Figure | None = None
     closed: Flag | None = field(default=None, metadata=OMITTED)
-    """Left to the reference: what would have been deployed was shown to lose more than the margin
-    here."""
     table: TableRow | None = field(default=None, metadata=OMITTED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fixed(_OfCandidate, Part):
+class Fixed(_OfCandidate):
     """One candidate for everything: mean quality and dollars a request, and paired with the
     reference; `cut_off`: the share of its answers that ended at max_tokens."""
 
-    model: Text
-    effort: Text | None
     quality: Number | None = None
     cost_usd: Number | None
     quality_difference: Figure | None = None
@@ -160,23 +155,19 @@ class Fixed(_OfCandidate, Part):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixed(_OfCandidate, Part):
+class Mixed(_OfCandidate):
     """A candidate, and the probability with which it serves, whatever is asked."""
 
-    model: Text
     effort: Text | None = None
     probability: Share
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomMix(_OfCandidate, Part):
+class RandomMix(Mixed):
     """The baseline that reads nothing: the candidate that serves most beside the reference with
     its probability, and `others` where halves of the rows chose more than one; the figures are of
     all of it."""
 
-    model: Text
-    effort: Text | None = None
-    probability: Share
     others: tuple[Mixed, ...] | None = field(default=None, metadata=OMITTED)
     quality_difference: Figure | None
     savings: Figure | None
@@ -184,8 +175,7 @@ class RandomMix(_OfCandidate, Part):
     @property
     def parts(self) -> dict[Candidate, float]:
         """The probability of each of its candidates, the reference's left out."""
-        rows: tuple[RandomMix | Mixed, ...] = (self, *(self.others or ()))
-        return {row.candidate: row.probability for row in rows if row.probability}
+        return {row.candidate: row.probability for row in (self, *(self.others or ())) if row.probability}
 
     @property
     def moved(self) -> float:
@@ -280,7 +270,8 @@ class Diagnostics(Part):
 class Certificate(Part):
     """What was shown, how, on which data, beside what it has to be compared with.
 
-    Figures are of left-out rows, at the mix that is deployed. `from_json` and `to_json` are the
+    Figures are of left-out rows, at the mix that is deployed. missing: outcomes of all candidates
+    that no plan left out; they count as lost. `from_json` and `to_json` are the
     one way from and to certificate.json and `PolicySpec.certificate`, which the runtime never
     reads.
     """
@@ -299,7 +290,6 @@ class Certificate(Part):
     clusters: Count | None = None
     unpaired: Count | None = None
     missing: Count | None = field(default=None, metadata=OMITTED)
-    """Outcomes of all candidates that no plan left out; they count as lost."""
     infra_share: Share | None = None
     reference: Reference | None = None
     quality_difference: Figure | None = None

@@ -92,8 +92,7 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, object
     moves (by pair), pairs (the same with what each does), quality_difference and savings (policy
     `new` minus `old`).
     """
-    from router_lab.gates.arms import arm, unused_rows
-    from router_lab.gates.moves import change, moves
+    from router_lab.gates.arms import arm, change, moves, unused_rows
     from router_lab.outcomes import outcomes_for
     from router_lab.replay import number
 

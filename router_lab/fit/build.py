@@ -13,23 +13,21 @@ import pandas as pd
 import scipy
 
 import router_lab
-from router_lab.certificate import Figure, NotReproducible, Refit
+from router_lab.certificate import Figure, NotReproducible, Refit, UnknownSuites
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import certify, with_test
 from router_lab.fit.choose import CHOOSING, Actions, Choice, Option, act, constants, family
-from router_lab.fit.coverage import UnknownSuiteCheck, check_unknown_suites, known_threshold
+from router_lab.fit.coverage import check_unknown_suites, known_threshold
 from router_lab.fit.design import Design
-from router_lab.fit.diagnose import diagnose
 from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of, group_folds
-from router_lab.fit.limits import fallbacks_of, limits_of
-from router_lab.fit.model import Fitter
+from router_lab.fit.limits import limits_of
+from router_lab.fit.model import Fitter, Predicted, crossfit
 from router_lab.fit.pieces import piece_of
-from router_lab.fit.predicted import Predicted, crossfit
-from router_lab.fit.problem import Problem, prepare
+from router_lab.fit.problem import Problem, diagnose, prepare
 from router_lab.fit.rivals import Rivals, lost_suites, rivals
 from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
 from router_lab.fit.task import Task
@@ -51,7 +49,13 @@ SHARE_DIGITS = 12
 
 @dataclass(frozen=True)
 class Fitted:
-    """Everything that was learned and chosen, before it becomes a spec and a certificate."""
+    """Everything that was learned and chosen, before it becomes a spec and a certificate.
+
+    rates: quality and cost_usd [suites + 1, c] of the suites alone, fitted on all rows: what a
+    table decides by. unknown_suites: what holding suites out showed; None where it could not be
+    tried. predicted: out of fold. closed: suites left to the reference, since the choice was shown
+    to lose too much there.
+    """
 
     problem: Problem
     task: Task
@@ -63,15 +67,10 @@ class Fitted:
     cells: list[Cell]
     linear: Linear
     rates: tuple[Floats, Floats]
-    """Quality and cost_usd [suites + 1, c] of the suites alone, fitted on all rows: what a table
-    decides by."""
     coverage: float
-    unknown_suites: UnknownSuiteCheck | None
-    """What holding suites out showed; None where it could not be tried."""
+    unknown_suites: UnknownSuites | None
     predicted: Predicted
-    """Out of fold."""
     closed: frozenset[int]
-    """Suites left to the reference, since the choice was shown to lose too much there."""
 
 
 def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnostics: bool = False) -> Policy:
@@ -120,7 +119,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     certificate = replace(
         certificate,
         escalation_gain=None if more is None else Figure.of(more),
-        unknown_suites=None if fitted.unknown_suites is None else fitted.unknown_suites.to_certificate(),
+        unknown_suites=fitted.unknown_suites,
         requests_not_reproducible=lacking or None,
         diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),
     )
@@ -279,7 +278,7 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
         points={name: _point(fitted, choice) for name, choice in fitted.choices.items()},
         point="default",
         coverage=fitted.coverage,
-        coverage_unknown=None if fitted.unknown_suites is None else fitted.unknown_suites.threshold,
+        coverage_unknown=None if fitted.unknown_suites is None else fitted.unknown_suites.coverage,
         routes=routes,
         fallbacks=_fallbacks(problem),
         eligible=problem.eligible,
@@ -291,12 +290,11 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
 
 
 def _fallbacks(problem: Problem) -> tuple[int, ...]:
-    """All columns, best mean quality of the problem's rows first."""
+    """All columns, best mean quality of the problem's rows first, the cheaper of equals."""
     data = problem.develop
-    return fallbacks_of(
-        np.nan_to_num(column_means(data.quality, data.weight), nan=-1.0),
-        np.nan_to_num(column_means(data.cost_usd, data.weight)),
-    )
+    quality = np.nan_to_num(column_means(data.quality, data.weight), nan=-1.0)
+    cost = np.nan_to_num(column_means(data.cost_usd, data.weight))
+    return tuple(int(j) for j in np.lexsort((cost, -np.round(quality, 9))))
 
 
 def _point(fitted: Fitted, choice: Choice) -> Point:

@@ -145,9 +145,13 @@ def difference(mine: Paired, choice: Choice) -> Estimate:
 def with_test(certificate: Certificate, held: Replay, goal: Goal) -> Certificate:
     """The certificate with the test split's figures, which chose nothing and can only turn the
     verdict to `fail`."""
-    result = replace(certificate, test=_test(held))
+    loss = held.estimate("quality_difference")
+    test = TestSplit(
+        rows="fresh", n=held.n, clusters=held.clusters, skipped=held.skipped, quality_difference=Figure.of(loss),
+        savings=Figure.of(held.estimate("savings")), over_random_mix=Figure.of(held.estimate("savings_over_mix")),
+    )  # fmt: skip
+    result = replace(certificate, test=test)
     if held.n and goal.kind == "margin":
-        loss = held.estimate("quality_difference")
         judged = verdict(loss, goal.floor, goal.confidence)
         if judged.verdict == "fail":
             points = f"{100 * loss.value:+.2f} points".replace("-", "−")
@@ -207,7 +211,13 @@ def _suites(
 ) -> dict[str, SuiteRow]:
     """By suite: the policy's difference and saving on left-out rows, and the routing table's
     row."""
-    table = {cell.suite: _row(data.candidates[cell.column], cell) for cell in cells}
+    table = {
+        cell.suite: TableRow(
+            model=data.candidates[cell.column].model, effort=data.candidates[cell.column].effort,
+            verdict=cell.verdict, p_holm=cell.p, quality_difference=Figure.of(cell.gain),
+        )
+        for cell in cells
+    }  # fmt: skip
     result: dict[str, SuiteRow] = {}
     for code, here in mine.by_suite().items():
         gain = here.gain()
@@ -216,13 +226,6 @@ def _suites(
             closed=True if code in closed else None, table=table.get(code),
         )  # fmt: skip
     return result
-
-
-def _row(pair: Candidate, cell: Cell) -> TableRow:
-    gain = Figure.of(cell.gain)
-    return TableRow(
-        model=pair.model, effort=pair.effort, verdict=cell.verdict, p_holm=cell.p, quality_difference=gain
-    )
 
 
 def _cut_off(frame: pd.DataFrame, candidate: Candidate) -> float | None:
@@ -293,19 +296,6 @@ def _oracle(recorded: Recorded) -> Oracle:
     if not some.any():
         return Oracle(n=0)
     return Oracle(quality=float(quality[some].mean()), cost_usd=float(cost[some].mean()), n=int(some.sum()))
-
-
-def _test(held: Replay) -> TestSplit:
-    """The test split: reported, never chosen on."""
-    return TestSplit(
-        rows="fresh",
-        n=held.n,
-        clusters=held.clusters,
-        skipped=held.skipped,
-        quality_difference=Figure.of(held.estimate("quality_difference")),
-        savings=Figure.of(held.estimate("savings")),
-        over_random_mix=Figure.of(held.estimate("savings_over_mix")),
-    )
 
 
 def digest(data: OutcomeMatrix) -> str:

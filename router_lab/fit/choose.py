@@ -23,6 +23,7 @@ failure: the fixed sequence needs no further correction.
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -38,10 +39,8 @@ from router_lab.fit.model import READS
 from router_lab.fit.walk import Walked, walk
 from router_lab.metrics import effective_number
 from router_lab.metrics.bound import Spread, reach
-from router_lab.metrics.paired import Mask, Paired, column_means
+from router_lab.metrics.paired import Floats, Ints, Mask, Paired, column_means
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 SCALES = (0.0, 0.01, 0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7, 1.2, 2.5, 8.0, 100.0)
 """Tradeoffs tried, in quality per mean cost of the reference."""
 GUARDS = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)
@@ -54,13 +53,12 @@ LEAST_CHEAPER = 1e-3
 @dataclass(frozen=True)
 class Option:
     """One member of the family that is searched: an operating point on one predictor's
-    predictions."""
+    predictions. column: of class FIXED, the candidate that every prompt goes to."""
 
     predictor: str
     tradeoff: float
     guard: float
     column: int | None = None
-    """Of class FIXED: the candidate that every prompt goes to."""
 
 
 class Piece(NamedTuple):
@@ -72,19 +70,21 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, what it does to rows that it has not seen, and how far the walk went."""
+    """What was chosen, what it does to rows that it has not seen, and how far the walk went.
+
+    action [n, splits]: columns, each row under the choice of the half without it, by split.
+    evidence: as the pieces meet it: where all go by the suite, no row is left to the table;
+    without chance (`Goal.mix`) only the rows of the half that did not choose have outcomes. goal:
+    as it was tested. judged [n]: rows that judge it: all, or without chance those that did not
+    choose.
+    """
 
     pieces: tuple[Piece, ...]
     action: Ints
-    """[n, splits] columns: each row under the choice of the half without it, by split."""
     evidence: Evidence
-    """As the pieces meet it: where all go by the suite, no row is left to the table. Without
-    chance (`Goal.mix`) only the rows of the half that did not choose have outcomes."""
     goal: Goal
-    """As it was tested."""
     walked: Walked
-    judged: NDArray[np.bool_]
-    """[n] rows that judge it: all, or without chance those that did not choose."""
+    judged: Mask
 
     def tested(self, confidence: float) -> Choice:
         """The same choice, walked at another confidence."""
@@ -251,13 +251,14 @@ def splits(fold: Ints) -> list[tuple[Ints, Ints]]:
 
 CHOOSING = 6
 """Folds that halves are made of."""
-COLUMNS = 13
-"""Of `_statistics`."""
+Sums = namedtuple("Sums", "m share s ss sm mm sss ssm smm mmm gained base heaviest")
+"""Sums over clusters of values s and sizes m (`ssm`: of s^2 m), `share` of the clusters' mean
+weights, of what was `gained` and out of how much (`base`); last the heaviest mean weight."""
 
 
 @dataclass(frozen=True)
 class Class:
-    """Options of one predictor: their places [k] among all, the statistics [folds, 13] of the
+    """Options of one predictor: their places [k] among all, the statistics [folds, sums] of the
     start of their path (`_statistics`), and how many folds will judge what is chosen."""
 
     places: Ints
@@ -268,7 +269,7 @@ class Class:
 def _seen_by(
     options: Sequence[Option], actions: Actions, evidence: Evidence, goal: Goal, acting: Acting | None
 ) -> Callable[[Ints], Floats]:
-    """The statistics [options, its folds, 13] that a half chooses by. What was learned from these
+    """The statistics [options, its folds, sums] that a half chooses by. What was learned from these
     rows acts on each of its folds as the half's others know it."""
     everything = cache(lambda: _statistics(actions, evidence, goal))
 
@@ -290,8 +291,8 @@ def _seen_by(
 
 
 def _select(parts: Sequence[Class], sums: Floats, folds: Ints, goal: Goal) -> int | None:
-    """Place of the option that gains most, seen from `folds` [options, folds, 13]; None where none
-    gains anything."""
+    """Place of the option that gains most, seen from `folds` [options, folds, sums]; None where
+    none gains anything."""
     found, most = None, 0.0
     for part in parts:
         grown = part.judging / len(folds)
@@ -304,15 +305,13 @@ def _select(parts: Sequence[Class], sums: Floats, folds: Ints, goal: Goal) -> in
 
 
 def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goal) -> Floats:
-    """[options, folds, 13], sums over clusters of values s and sizes m: m; the clusters' mean
-    weights; s, ss, sm, mm; sss, ssm, smm, mmm; what was gained and out of how much; last the
-    heaviest mean weight. `_pooled` adds folds up."""
+    """[options, folds, sums], the last as `Sums` names them. `_pooled` adds folds up."""
     rows = np.arange(len(evidence.group))
     _, first, code = np.unique(evidence.group, return_index=True, return_inverse=True)
     by_group = sp.csr_array((np.ones(len(rows)), (code, rows)))
     fold = evidence.fold[first]
     by_fold = sp.csr_array((np.ones(len(fold)), (fold, np.arange(len(fold)))))
-    blocks: list[Floats] = [np.zeros((0, by_fold.shape[0], COLUMNS))]
+    blocks: list[Floats] = [np.zeros((0, by_fold.shape[0], len(Sums._fields)))]
     for start in range(0, len(actions), 64):
         action = actions[start : start + 64].T
         values = evidence.values(action, goal)
@@ -332,45 +331,41 @@ def _statistics(actions: NDArray[np.integer[Any]], evidence: Evidence, goal: Goa
     return np.concatenate(blocks)
 
 
-def _pooled(sums: Floats) -> Floats:
-    """[..., folds, 13] -> [..., 13]"""
-    pooled = sums.sum(axis=-2)
-    pooled[..., -1] = sums[..., -1].max(axis=-1, initial=0.0)
-    return np.asarray(pooled)
+def _pooled(sums: Floats) -> Sums:
+    """Of statistics [..., folds, sums], each [...]."""
+    pooled = Sums(*np.moveaxis(sums.sum(axis=-2), -1, 0))
+    return pooled._replace(heaviest=sums[..., -1].max(axis=-1, initial=0.0))
 
 
-def _scores(sums: Floats, start: Floats, goal: Goal, grown: float) -> Floats:
-    """[options] share gained at the mix that the lower bound allows; sums [options, 13], start
-    [13] the same of the path's start."""
+def _scores(sums: Sums, start: Sums, goal: Goal, grown: float) -> Floats:
+    """[options] share gained at the mix that the lower bound allows; sums [options] each, start
+    the same of the path's start."""
     low, base = _low(sums, goal, grown), max(goal.floor, float(_low(start, goal, grown, span=0.0)))
     with np.errstate(invalid="ignore", divide="ignore"):
         mix = np.where(low >= goal.floor, 1.0, (base - goal.floor) / (base - low))
-        worth = np.where(sums[:, 11] > 0, sums[:, 10] / sums[:, 11], 0.0)
+        worth = np.where(sums.base > 0, sums.gained / sums.base, 0.0)
     if not goal.mix:
         mix = np.floor(mix)
     return np.nan_to_num(np.where(_alike(sums) >= 2, mix * worth, 0.0))
 
 
-def _alike(sums: Floats) -> Floats:
+def _alike(sums: Sums) -> Floats:
     """Effective clusters, as an `Estimate` counts them."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        kish = np.nan_to_num(sums[..., 0] * sums[..., 0] / sums[..., 5])
-    heavy: Floats = effective_number(sums[..., 1], sums[..., 12])
+        kish = np.nan_to_num(sums.m * sums.m / sums.mm)
+    heavy = effective_number(sums.share, sums.heaviest)
     return np.asarray(np.floor(np.minimum(np.round(kish, 6), heavy)))
 
 
-def _low(sums: Floats, goal: Goal, grown: float, span: float = 1.0) -> Floats:
+def _low(sums: Sums, goal: Goal, grown: float, span: float = 1.0) -> Floats:
     """Lower bounds, as an `Estimate` has them, of sums that were added up before."""
-    n, _, s, ss, sm, mm, sss, ssm, smm, mmm, _, _, _ = np.moveaxis(sums, -1, 0)
+    n, _, s, ss, sm, mm, sss, ssm, smm, mmm, *_ = sums
     clusters = _alike(sums)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = s / n
         square = np.maximum(ss - 2 * mean * sm + mean * mean * mm, 0) * clusters / (clusters - 1) / (n * n)
         lost = -(sss - 3 * mean * ssm + 3 * mean * mean * smm - mean * mean * mean * mmm) / (n * n * n)
-        heavy = effective_number(sums[..., 1], sums[..., 12])
+        heavy = effective_number(sums.share, sums.heaviest)
         size = (0.0 if goal.kind == "budget" else span) * np.maximum(np.sqrt(mmm / (n * n * n)), 1 / heavy)
         spread = Spread(square, lost, size).grown(grown)
-        low: Floats = np.asarray(mean) - np.asarray(
-            reach(spread, np.maximum(grown * clusters - 1, 1), goal.confidence)
-        )
-        return low
+        return np.asarray(mean - reach(spread, np.maximum(grown * clusters - 1, 1), goal.confidence))

@@ -10,7 +10,6 @@ ones, each is tested at the full level until the first fails (a fixed sequence, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.model import RATES, READS, Fitter, Pair
 from router_lab.fit.problem import Problem
 from router_lab.fit.task import Task, to_units
-from router_lab.metrics import MIN_CLUSTERS, Estimate, clustered_mean
+from router_lab.metrics import MIN_CLUSTERS, clustered_mean
 from router_lab.metrics.paired import Floats, Ints, Mask, Recorded
 from router_lab.runtime.model import POOLED
 
@@ -34,27 +33,6 @@ SUITE_FOLDS = 5
 QUANTILES = np.linspace(1.0, 0.0, 21)
 
 
-@dataclass(frozen=True)
-class UnknownSuiteCheck:
-    """What holding suites out showed: the least coverage at which a prompt of an unknown suite
-    follows predictions, the share of held-out rows that then do, and the paired gain in what the
-    rule is about, over all held-out rows."""
-
-    threshold: float
-    followed: float
-    suites: int
-    gain: Estimate
-
-    def to_certificate(self) -> UnknownSuites:
-        """As a certificate has it."""
-        return UnknownSuites(
-            coverage=self.threshold,
-            followed=self.followed,
-            suites_held_out=self.suites,
-            gain=Figure.of(self.gain),
-        )
-
-
 def known_threshold(coverage: Floats, texts: Mask) -> float:
     """The coverage that all but LEAST_COVERED of the prompts reach when their fold is left out; 0
     without prompts."""
@@ -65,8 +43,10 @@ def known_threshold(coverage: Floats, texts: Mask) -> float:
 
 def check_unknown_suites(
     problem: Problem, task: Task, fitter: Fitter, choice: Choice, goal: Goal, least: float, seed: int
-) -> UnknownSuiteCheck | None:
-    """The threshold for unknown suites, at least `least`; None where fewer than two suites were
+) -> UnknownSuites | None:
+    """What holding suites out showed: the least coverage at which a prompt of an unknown suite
+    follows predictions, at least `least`, the share of held-out rows that then do, and the paired
+    gain in what the rule is about, over all held-out rows. None where fewer than two suites were
     measured or nothing follows predictions anyway.
 
     The unit is the suite where there are enough of them, else the cluster: with few suites this
@@ -151,7 +131,7 @@ def _walk(
     goal: Goal,
     ends: tuple[float, float],
     suite: Ints,
-) -> UnknownSuiteCheck:
+) -> UnknownSuites:
     """Lower the threshold from the greater of its `ends` to the least, quantile by quantile of the
     held-out rows' coverage, as long as the goal is shown."""
     least, top = ends
@@ -161,7 +141,7 @@ def _walk(
     mix = float(shares.sum())
     moved = (1 - mix) * idle + (evidence.values(action, goal) * shares).sum(axis=1)
     lower = [max(least, float(np.floor(step * 100) / 100)) for step in np.quantile(seen, QUANTILES)]
-    reached: UnknownSuiteCheck | None = None
+    reached, followed, gain = NEVER, 0.0, clustered_mean(idle, cluster)
     for threshold in dict.fromkeys(
         [top, *(step for step in lower if step < top), *([least] if least < top else [])]
     ):
@@ -175,5 +155,5 @@ def _walk(
             estimate.independent < MIN_CLUSTERS or estimate.p_below(goal.floor) > 1 - goal.confidence
         ):
             break
-        reached = UnknownSuiteCheck(threshold, float(follows.mean()), suites, estimate)
-    return reached or UnknownSuiteCheck(NEVER, 0.0, suites, clustered_mean(idle, cluster))
+        reached, followed, gain = threshold, float(follows.mean()), estimate
+    return UnknownSuites(coverage=reached, followed=followed, suites_held_out=suites, gain=Figure.of(gain))

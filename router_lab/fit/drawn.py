@@ -3,31 +3,15 @@ others."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from router_lab.fit.evidence import Evidence
+from router_lab.fit.evidence import Evidence, Phases
 from router_lab.fit.task import LINK
 from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.metrics.twophase import best_regression, features, paired_spread, run_throughout, suites_of
 from router_lab.runtime.model import cost_to_link
-
-
-@dataclass(frozen=True)
-class Phases:
-    """How the outcomes of a reference were completed that ran on a drawn part alone.
-
-    drawn [n]: rows on which it was to run. share: the probability with which. explained: share of
-    the variance of its difference to the candidate most like it that the others' outcomes explain,
-    cross-fitted; where that is nothing, weighting the drawn rows does as well, and so it is done
-    (`completed` False).
-    """
-
-    drawn: Mask
-    share: float
-    explained: float
-    completed: bool
 
 
 def completed(evidence: Evidence, drawn: Mask | None, suite: Ints, *, strict: bool = False) -> Evidence:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from router_lab.metrics.paired import Columns, Floats, Ints, Mask, Paired, Recorded, column_means
-
-if TYPE_CHECKING:
-    from router_lab.fit.drawn import Phases
 
 
 @dataclass(frozen=True)
@@ -21,7 +17,8 @@ class Goal:
     quality of at least `level`; `budget`: at most `level` dollars a request. The first two save as
     much as they can, a budget buys quality. `strict` tests by betting. `mix` allows chance.
     `compared`: the reference is the best of so many candidates, by these very rows; where it is
-    itself tested, each of them could have been it, and they share the error.
+    itself tested, each of them could have been it, and they share the error. `promised`: the
+    confidence that all of the procedure keeps, where this test is made at a higher one for that.
     """
 
     kind: str
@@ -31,8 +28,6 @@ class Goal:
     mix: bool = True
     compared: int = 1
     promised: float | None = None
-    """The confidence that all of the procedure keeps, where this test is made at a higher one for
-    that."""
 
     @property
     def sure(self) -> float:
@@ -44,6 +39,22 @@ class Goal:
     def floor(self) -> float:
         """Least mean of `Evidence.values`."""
         return -self.level if self.kind == "margin" else 0.0
+
+
+@dataclass(frozen=True)
+class Phases:
+    """How the outcomes of a reference were completed that ran on a drawn part alone.
+
+    drawn [n]: rows on which it was to run. share: the probability with which. explained: share of
+    the variance of its difference to the candidate most like it that the others' outcomes explain,
+    cross-fitted; where that is nothing, weighting the drawn rows does as well, and so it is done
+    (`completed` False).
+    """
+
+    drawn: Mask
+    share: float
+    explained: float
+    completed: bool
 
 
 @dataclass(frozen=True, kw_only=True)

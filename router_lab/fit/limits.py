@@ -1,5 +1,4 @@
-"""Limits of a request from the recorded distribution, and who is asked when the chosen candidate
-cannot be."""
+"""Limits of a request from the recorded distribution."""
 
 from __future__ import annotations
 
@@ -30,7 +29,10 @@ def limits_of(
     row_of = {s: i + 1 for i, s in enumerate(suites)}
     keys = zip(scored["suite"], by_row(scored), strict=True)
     cell = np.array([row_of[suite] * len(place) + place[candidate] for suite, candidate in keys], np.int64)
-    columns = [_bounds(scored, name, cell, len(suites) + 1, len(place)) for name in _NAMES]
+    columns = [
+        _bounds(scored, name, cell, len(suites) + 1, len(place))
+        for name in ("output_tokens", "turns", "cost_usd")
+    ]
     return tuple(
         tuple(
             Limits(_whole(columns[0][i, j]), _whole(columns[1][i, j]), _real(columns[2][i, j]))
@@ -38,9 +40,6 @@ def limits_of(
         )
         for i in range(len(suites) + 1)
     )
-
-
-_NAMES = ("output_tokens", "turns", "cost_usd")
 
 
 def _bounds(
@@ -85,8 +84,3 @@ def _whole(value: Any) -> int | None:
 
 def _real(value: Any) -> float | None:
     return None if np.isnan(value) or value <= 0 else float(value)
-
-
-def fallbacks_of(quality: NDArray[np.float64], cost: NDArray[np.float64]) -> tuple[int, ...]:
-    """All columns, best pooled quality [c] first, the cheaper of equals."""
-    return tuple(int(j) for j in np.lexsort((cost, -np.round(quality, 9))))

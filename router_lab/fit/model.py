@@ -8,8 +8,8 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from router_lab.fit.ridge import Ridge
-from router_lab.fit.task import LINK, Floats, Ints, Task, to_units
+from router_lab.fit.rows import Ridge
+from router_lab.fit.task import LINK, Floats, Ints, Mask, Task, suite_rates, to_units
 from router_lab.runtime.model import Linear
 
 READS, RATES = "blend", "rates"
@@ -21,19 +21,20 @@ Pair = tuple[Floats, Floats]
 @dataclass(frozen=True)
 class Model:
     """A fitted predictor, before it is compiled: `rates` [suites + 1, 2c] and the ridge on the
-    prompt."""
+    prompt.
+
+    centre [suites + 1, 2c]: shrunken means of the ridge by suite: the rates know a suite's level
+    better than its words do (the first three folds of MMLU at penalty 2: APGR .702, and .697 for
+    the mean of the rates and the whole ridge). factor [2c]: added to predictions: 0 for quality;
+    makes mean costs right on the link's scale (Duan 1983, smearing). blend [2c]: share of the
+    ridge's departures that is followed.
+    """
 
     rates: Floats
     text: Ridge
     centre: Floats
-    """[suites + 1, 2c] shrunken means of the ridge by suite: the rates know a suite's level better
-    than its words do (the first three folds of MMLU at penalty 2: APGR .702, and .697 for the mean
-    of the rates and the whole ridge)."""
     factor: Floats
-    """[2c] added to predictions: 0 for quality; makes mean costs right on the link's scale (Duan
-    1983, smearing)."""
     blend: Floats
-    """[2c] share of the ridge's departures that is followed."""
 
     def parts(self, task: Task, rows: Ints) -> tuple[Floats, Floats]:
         """Rates, and departures of the ridge from its suite's mean, [rows, 2c] apart, so that
@@ -58,7 +59,7 @@ class Model:
             dense=dense * self.blend,
             cost_bounds=task.bounds,
             cost_link=LINK,
-            standard=task.design.standard,
+            standard=None if task.design.vectors is None else task.design.vectors.standard,
             vector=None if vector is None else vector * self.blend,
         )
 
@@ -72,12 +73,57 @@ class Fitter(Protocol):
     def tuned(cls, task: Task, folds: Ints, seed: int) -> Self:
         """Settings for `task` by cross-validation on its `folds` [n] (one fold: nothing can be
         left out). `seed` follows from the names of the groups, like the folds."""
-        ...
 
     def fit(self, task: Task, rows: Ints) -> Model:
         """Learned from `rows` (indices) of the task and from nothing else of it."""
-        ...
 
     def notes(self) -> dict[str, Any]:
         """The settings as a policy's provenance names them, as JSON."""
-        ...
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What may steer a policy, each row predicted from a fit without its fold: `rates` and `text`
+    [n, 2c], the ridge's departures from its suite's mean, on the fitted scales; `factor` [2c]
+    their mean smearing, `blend` [2c] as in `Model`."""
+
+    task: Task
+    rates: Floats
+    text: Floats
+    factor: Floats
+    blend: Floats
+
+    @property
+    def found(self) -> dict[str, Pair]:
+        """Best guess first: quality and cost_usd [n, c] by prompt and suite (READS), where a
+        prompt tells anything, and by suite alone."""
+        return self._by(self.rates)
+
+    def knowing(self, rows: Mask) -> dict[str, Pair]:
+        """The same of every row, with the suite rates of `rows` [n] alone, as whoever saw no other
+        has them: in each of many suites another of many candidates may have been lucky, and who
+        chooses by all rows but one fold chooses the luckiest nearly as one does who chooses by
+        all."""
+        task = self.task
+        rates = (
+            suite_rates(task.targets[rows], task.weights[rows], task.suite[rows], task.suites) + self.factor
+        )
+        return self._by(rates[task.suite])
+
+    def _by(self, rates: Floats) -> dict[str, Pair]:
+        by_suite = {RATES: to_units(self.task, rates)}
+        if self.blend.max() > 0 and self.task.texts.any():
+            return {READS: to_units(self.task, rates + self.blend * self.text), **by_suite}
+        return by_suite
+
+
+def crossfit(task: Task, folds: Ints, fitter: Fitter) -> Predicted:
+    """Predictions of each fold from a fit on the others."""
+    shape, factors = task.targets.shape, []
+    rates, text = np.zeros(shape), np.zeros(shape)
+    for fold in range(int(folds.max()) + 1):
+        out = np.flatnonzero(folds == fold)
+        model = fitter.fit(task, np.flatnonzero(folds != fold))
+        rates[out], text[out] = model.parts(task, out)
+        factors.append(model.factor)
+    return Predicted(task, rates, text, np.mean(factors, axis=0), model.blend)

@@ -4,12 +4,13 @@ the reference."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from router_lab.certificate import Diagnostics, Refit
 from router_lab.config import Recipe
 from router_lab.metrics.paired import Mask, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, split_of, validate_outcomes
@@ -19,13 +20,18 @@ from router_lab.runtime.model import Candidate
 
 NEAR = 0.05
 """Share of the clusters, or of the test split, that copies may take away unsaid."""
+SHARES = (0.25, 0.5)
+"""Parts of the groups that a learning curve is made of."""
 
 
 @dataclass(frozen=True)
 class Problem:
     """`develop` chooses and is fitted on, `held` (a frame) is the test split, None with holdout 0.
     `eligible` bool [suites + 1, c] in the runtime's row order; `infra`: share of runs lost to the
-    infrastructure."""
+    infrastructure; `compared`: candidates of which the reference is the best on these rows, 1
+    where the recipe names it; `kept`: rows of the whole matrix that `develop` has; `copied`:
+    samples of the test split that are no fresh evidence: they, or others of their group, are
+    copies of prompts to choose on. They are neither chosen on nor tested on."""
 
     recipe: Recipe
     frame: pd.DataFrame
@@ -35,12 +41,8 @@ class Problem:
     eligible: Mask
     infra: float
     compared: int
-    """Candidates of which the reference is the best on these rows; 1 where the recipe names it."""
     kept: Mask
-    """Rows of the whole matrix that `develop` has."""
     copied: int
-    """Samples of the test split that are no fresh evidence: they, or others of their group, are
-    copies of prompts to choose on. They are neither chosen on nor tested on."""
 
     def without(self, suites: Collection[int]) -> Problem:
         """The same problem where the reference alone may be chosen in `suites`."""
@@ -94,19 +96,16 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     test_rows = frame[test] if fresh.any() else None
     copied = int((held & ~fresh).sum())
     if copied > NEAR * held.sum():
-        warnings.warn(RouterLabWarning(_told_copies(copied, int(held.sum()))), stacklevel=3)
+        text = (
+            f"{copied:,} of {int(held.sum()):,} samples of the test split are copies of prompts to choose on, under "
+            "another suite or group; they are left out of the test, for they are no fresh evidence"
+        )
+        warnings.warn(RouterLabWarning(text), stacklevel=3)
     _warn_of_near_copies(whole)
     return Problem(
         recipe=recipe, frame=frame, develop=develop, held=test_rows, reference=reference,
         eligible=eligible, infra=infra, compared=compared, kept=~held, copied=copied,
     )  # fmt: skip
-
-
-def _told_copies(copied: int, held: int) -> str:
-    return (
-        f"{copied:,} of {held:,} samples of the test split are copies of prompts to choose on, under another suite or "
-        "group; they are left out of the test, for they are no fresh evidence"
-    )
 
 
 def _warn_of_near_copies(data: OutcomeMatrix) -> None:
@@ -227,3 +226,28 @@ def _reference(data: OutcomeMatrix, recipe: Recipe) -> tuple[int, int]:
         np.flatnonzero(open_), key=lambda j: (-round(float(quality[j]), 9), float(np.nan_to_num(cost[j])))
     )
     return int(ranked[0]), compared
+
+
+def diagnose(problem: Problem, figures: Callable[[Problem], Refit], seed: int) -> Diagnostics:
+    """Would it have saved as much by luck, and would more samples help? Costly, so asked for.
+
+    `label_shuffle`: the figures when outcomes are dealt to other prompts, so that there is
+    nothing to learn; `learning_curve`: the figures on a quarter and on half of the groups.
+    `figures` fits a problem and returns its figures."""
+    data = problem.develop
+    rng = np.random.default_rng([seed, 17])
+    dealt = rng.permutation(len(data))
+    shuffled = replace(
+        data,
+        quality=data.quality[dealt],
+        cost_usd=data.cost_usd[dealt],
+        check=data.check[dealt],
+        weight=data.weight[dealt],
+        missing=data.missing[dealt],
+    )
+    groups = rng.permutation(np.unique(data.group))
+    curve = []
+    for share in SHARES:
+        some = np.isin(data.group, groups[: max(1, round(share * len(groups)))])
+        curve.append(figures(replace(problem, develop=data.take(some))))
+    return Diagnostics(label_shuffle=figures(replace(problem, develop=shuffled)), learning_curve=tuple(curve))

@@ -1,4 +1,10 @@
-"""The matrix of a fit, in the form in which no processor changes its products."""
+"""The matrix of a fit, in the form in which no processor changes its products, and ridge
+regression of many columns at once on it, some of their entries missing.
+
+BLAS kernels add in an order of their own, and compilers join a multiplication to an addition where
+a processor can (aarch64 can): with products that are whole numbers, and sums of them below 2**53,
+every float64 result is exact.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +16,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from router_lab.fit.whole import Floats, product
+from router_lab.metrics.paired import Floats
 from router_lab.runtime.features import Z_LIMIT
 
 Floats32 = NDArray[np.float32]
 BITS = (Z_LIMIT - 1).bit_length()
+EXACT = 53
+"""Bits of a whole number that a float64 holds."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Rows:
 
     words: float32 CSR [n, p] of ones, so that a row's product is a plain sum in the order of its
     buckets; length float32 [n]; numbers float64 [n, q]: whole within +-Z_LIMIT, summed exactly
-    (`whole.product`); units float32 [q]; rarity float32 [p], None = 1.
+    (`product`); units float32 [q]; rarity float32 [p], None = 1.
     """
 
     words: sp.csr_array
@@ -77,3 +85,91 @@ class Rows:
     @cached_property
     def _transposed(self) -> sp.csr_array:
         return self.words.T.tocsr()
+
+
+def whole(values: NDArray[np.floating[Any]], bits: int) -> tuple[Floats, NDArray[np.int32]]:
+    """Columns [n, k] rounded to whole numbers within +-2**bits, and the powers of two [k] by which
+    they were scaled: `ldexp(whole, -powers)` is within 2**-bits of the greatest of its column."""
+    peak = np.abs(values).max(axis=0, initial=0.0).astype(np.float64)
+    powers = bits - np.frexp(peak)[1]
+    return np.rint(np.ldexp(np.asarray(values, np.float64), powers)), powers
+
+
+def product(numbers: Floats, size: int, values: NDArray[np.floating[Any]]) -> Floats:
+    """float64 [n, k] `numbers @ values` for whole numbers [n, q] within +-2**size and any values
+    [q, k], which are first rounded to as many bits as keep the sums exact."""
+    rounded, powers = whole(values, room(size, len(values)))
+    return np.asarray(np.ldexp(numbers @ rounded, -powers), np.float64)
+
+
+def room(size: int, terms: int) -> int:
+    """Bits left for numbers of which `terms` are summed, each times one within +-2**size."""
+    return EXACT - size - max(0, terms - 1).bit_length()
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Predicts `X @ coefficients + intercept`: coefficients float32 [p, k], intercept float32
+    [k]."""
+
+    coefficients: Floats32
+    intercept: Floats32
+
+    def predict(self, matrix: Rows) -> Floats32:
+        """[n, k]"""
+        return np.asarray(matrix.times(self.coefficients) + self.intercept, np.float32)
+
+
+def ridge(
+    matrix: Rows,
+    targets: Floats,
+    weights: Floats,
+    penalty: Floats,
+    *,
+    tolerance: float = 3e-3,
+    steps: int = 40,
+) -> Ridge:
+    """Least squares of `targets` [n, k] with `weights` [n, k] (0 = missing) and `penalty` [k] on
+    squared coefficients.
+
+    Conjugate gradients on the dual system `(R K R + penalty) a = R y`, K the Gram matrix of the
+    centred rows and R the root weights, all columns side by side (Hestenes & Stiefel 1952). The
+    matrix is never squared, and what it is multiplied with is centred in its stead, so memory is a
+    few [p, k] arrays. Targets are centred by their weighted means, which become the intercept; a
+    column without any weight predicts 0.
+    """
+    total = weights.sum(axis=0)
+    filled = np.where(weights > 0, targets, 0.0)
+    mean = (filled * weights).sum(axis=0) / np.maximum(total, 1e-12)
+    root = np.sqrt(weights).astype(np.float32)
+    shrink = penalty.astype(np.float32)
+
+    def apply(dual: Floats32) -> Floats32:
+        return np.asarray(root * _centred(matrix.gram(_centred(root * dual))) + shrink * dual, np.float32)
+
+    residual = (root * np.where(weights > 0, filled - mean, 0.0)).astype(np.float32)
+    dual, way = np.zeros_like(residual), residual.copy()
+    norm = (residual * residual).sum(axis=0)
+    goal = norm * np.float32(tolerance * tolerance)
+    for _ in range(steps):
+        if (norm <= goal).all():
+            break
+        image = apply(way)
+        length = norm / np.maximum((way * image).sum(axis=0), np.float32(1e-30))
+        dual += length * way
+        residual -= length * image
+        after = (residual * residual).sum(axis=0)
+        way = residual + after / np.maximum(norm, np.float32(1e-30)) * way
+        norm = after
+    coefficients = matrix.back(_centred(root * dual))
+    return Ridge(coefficients, (mean - _mean(matrix.times(coefficients))).astype(np.float32))
+
+
+def _mean(values: Floats32) -> Floats:
+    return np.asarray(values.sum(axis=0, dtype=np.float64) / max(1, len(values)))
+
+
+def _centred(values: Floats32) -> Floats32:
+    """Less the mean of each column: as if the matrix that it is multiplied with had been
+    centred."""
+    return np.asarray(values - _mean(values).astype(np.float32), np.float32)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.fit.design import Design
+from router_lab.metrics.steady import Floats as Floats
+from router_lab.metrics.steady import Ints as Ints
+from router_lab.metrics.steady import Mask as Mask
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.runtime.model import POOLED, cost_from_link, cost_to_link
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Made = TypeVar("Made")
 
 LINK = "log2ish"
@@ -38,7 +38,7 @@ class Task:
     group: Ints
     suites: int
     bounds: Floats
-    texts: NDArray[np.bool_]
+    texts: Mask
     cost_usd: Floats
     _made: dict[str, object] = field(default_factory=dict, repr=False)
 
@@ -52,7 +52,8 @@ class Task:
         priced = ~np.isnan(cost)
         least = np.where(priced.any(axis=0), np.nanmin(np.where(priced, cost, np.inf), axis=0), 0.0)
         most = np.where(priced.any(axis=0), np.nanmax(np.where(priced, cost, -np.inf), axis=0), 0.0)
-        texts = np.array([p is not None for p in data.prompts], bool) | design.told
+        given = False if design.vectors is None else design.vectors.present
+        texts = np.array([p is not None for p in data.prompts], bool) | given
         weights = np.where(present, inclusion, 0.0)
         bounds = np.vstack([least, most])
         suite = data.suite + 1

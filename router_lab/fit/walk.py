@@ -7,18 +7,13 @@ from math import nan
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, estimate_of_sums
 from router_lab.metrics.estimate import by_cluster, left_of_budget
-from router_lab.metrics.paired import Mask
+from router_lab.metrics.paired import Floats, Ints, Mask
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 STEPS = np.linspace(0.0, 1.0, 51)
-NOTHING = Estimate(nan, nan, 0, 0)
-"""Of no row at all."""
 
 
 class Walked(NamedTuple):
@@ -52,7 +47,7 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     steps = (STEPS if goal.mix else STEPS[[0, -1]])[int(free) :]
     known = ~np.isnan(start + end)
     if not known.any():
-        return Walked(reached, 0, 1.0, NOTHING)
+        return Walked(reached, 0, 1.0, Estimate(nan, nan, 0, 0))
     sums, shares, drawn = _sums(start, end, known, evidence.weights(baseline, *action.T), evidence)
 
     def step_at(step: float, tested: int) -> Walked:
@@ -65,7 +60,8 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
         found = replace(found, n=int(known.sum()))
         betting = None
         if goal.strict and goal.kind != "budget":  # dollars have no bound to bet within
-            betting = _betting(mixed, sums["size"], goal, span)
+            order = np.random.default_rng(0).permutation(len(mixed))
+            betting = betting_p(mixed[order], sums["size"][order], goal.floor, span=span)
         return Walked(step, tested, step, found, betting)
 
     if step_at(1.0, 0).estimate.independent < MIN_CLUSTERS:
@@ -73,18 +69,13 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     last: Walked | None = None
     for count, step in enumerate(steps, 1):
         now = step_at(float(step), count)
-        if not _shows(now, goal):
+        if now.estimate.low(goal.confidence) < goal.floor or (now.betting or 0.0) > 1 - goal.confidence:
             if last is not None and last.mix > 0:
                 return last._replace(tested=count)
             return now._replace(mix=reached if last is None else last.mix)
         last = now
     assert last is not None
     return last
-
-
-def _shows(now: Walked, goal: Goal) -> bool:
-    """Whether a step holds by its bound and, where it was made, by betting."""
-    return now.estimate.low(goal.confidence) >= goal.floor and (now.betting or 0.0) <= 1 - goal.confidence
 
 
 def _sums(
@@ -103,9 +94,3 @@ def _sums(
         None if weight is None else sums["size"] / rows,
         None if evidence.drawn is None else sums["drawn"],
     )
-
-
-def _betting(sums: Floats, sizes: Floats, goal: Goal, span: float) -> float:
-    """The same by betting on values in [-span, span]."""
-    order = np.random.default_rng(0).permutation(len(sums))
-    return betting_p(sums[order], sizes[order], goal.floor, span=span)

@@ -1,20 +1,25 @@
 """A policy on rows that no fit has used, so that two policies can be set side by side on the very
-same ones."""
+same ones: who serves a request under one and under the other, in expectation over the hash of
+`key`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from router_lab.metrics.paired import Floats, Mask, Paired, Recorded
+from router_lab.metrics.paired import Floats, Ints, Mask, Paired, Recorded, heaviest
 from router_lab.outcomes import OutcomeMatrix, by_row
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_names
 from router_lab.outcomes.vectors import vectors_of
 from router_lab.replay import escalated, requests_of, score
 from router_lab.runtime.chooser import Stretches
+from router_lab.runtime.model import Candidate
+from router_lab.runtime.points import NEAR
 from router_lab.runtime.policy import Policy
 
 
@@ -85,3 +90,97 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         covered=policy.covered(prompts, suites, vectors),
         infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
     )
+
+
+@dataclass(frozen=True)
+class Move:
+    """Requests that go from one candidate to another: their share of all, and the mean of what
+    that changes on the rows where both outcomes are known (NaN where none is): quality, and
+    dollars a request before and after."""
+
+    was: Candidate
+    now: Candidate
+    share: float
+    quality_difference: float
+    cost_usd_before: float
+    cost_usd_after: float
+
+
+@dataclass(frozen=True)
+class Moves:
+    """rows: those that both policies were asked about, by their place in `before` and in `after`,
+    [m] each.  moved [m]: the probability that a request of the row is served by another candidate.
+    pairs: the greatest share first."""
+
+    before: Ints
+    after: Ints
+    moved: Floats
+    pairs: tuple[Move, ...]
+
+    @property
+    def share(self) -> float:
+        """Of all requests."""
+        return float(self.moved.mean()) if len(self.moved) else 0.0
+
+
+def change(before: Arm, after: Arm, found: Moves, rows: Mask | None = None) -> Paired:
+    """What `after` gives the rows that both were asked about, `before` in the reference's place;
+    rows [n]: of those of `after` to look at."""
+    kept = slice(None) if rows is None else rows[found.after]
+    was, now = before.rows.take(found.before[kept]), after.rows.take(found.after[kept])
+    return now.against(was, found.moved[kept])
+
+
+def moves(before: Arm, after: Arm) -> Moves:
+    """What moves from `before` to `after`, as `decide` has it: one draw by `key` serves both
+    policies.
+
+    Each piece of a policy's point has its own stretch of the draw and its reference the rest, so
+    two policies of mix .3 and .5 that pick the same candidate differ on .2 of the requests, not on
+    half of them.
+    """
+    place = {key: i for i, key in enumerate(before.keys)}
+    common = [(place[key], i) for i, key in enumerate(after.keys) if key in place]
+    rows = np.array(common, np.int64).reshape(len(common), 2)
+    found: dict[tuple[int, int], list[Floats]] = {}
+    moved = np.zeros(len(rows))
+    for old, new, length in _segments(before, after, rows):
+        pairs = np.unique(np.stack([old, new], axis=1), axis=0)
+        for a, b in pairs.tolist():
+            if before.policy.candidates[a] != after.policy.candidates[b]:
+                part = np.where((old == a) & (new == b), length, 0.0)
+                moved += part
+                found.setdefault((a, b), []).append(part)
+    made = [_move(before, after, rows, pair, np.sum(parts, axis=0)) for pair, parts in found.items()]
+    return Moves(
+        rows[:, 0], rows[:, 1], moved, tuple(sorted(made, key=lambda m: (-m.share, str(m.was), str(m.now))))
+    )
+
+
+def _segments(before: Arm, after: Arm, rows: Ints) -> Iterator[tuple[Ints, Ints, float]]:
+    """([m] columns before, [m] columns after, length) of each part of the draw in which neither
+    changes its piece."""
+    was, now = before.stretches, after.stretches
+    ends = np.union1d(was.ends, now.ends)
+    for end, length in zip(ends, np.diff(ends, prepend=0.0), strict=True):
+        if length > NEAR:  # what is shorter is no piece's, but how two sums of shares were rounded
+            old, new = (int(np.searchsorted(arm.ends, end)) for arm in (was, now))
+            yield was.columns[rows[:, 0], old], now.columns[rows[:, 1], new], float(length)
+
+
+def _move(before: Arm, after: Arm, rows: Ints, pair: tuple[int, int], length: Floats) -> Move:
+    (i, j), (a, b) = rows.T, pair
+    gain = after.recorded.quality[j, b] - before.recorded.quality[i, a]
+    was, now = before.recorded.cost_usd[i, a], after.recorded.cost_usd[j, b]
+    heavy = heaviest(before.rows.take(i).weight, after.rows.take(j).weight)
+    weight = length if heavy is None else length * heavy
+    paid = np.where(np.isnan(was + now), 0.0, weight)
+    return Move(
+        before.policy.candidates[a], after.policy.candidates[b], float(length.mean()),
+        _mean(gain, np.where(np.isnan(gain), 0.0, weight)), _mean(was, paid), _mean(now, paid),
+    )  # fmt: skip
+
+
+def _mean(values: Floats, weights: Floats) -> float:
+    kept: Any = weights > 0
+    return float(np.average(values[kept], weights=weights[kept])) if kept.any() else float("nan")

@@ -42,19 +42,9 @@ def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
     return joined.assign(error=joined["quality"] - joined["quality_judge"])
 
 
-def judge_error(audit: pd.DataFrame, arm: Arm, rows: Mask | None = None) -> Estimate:
-    """The judge's mean error on what this policy serves: audited errors by candidate, weighted by
-    the shares served.
-
-    A candidate without labels of its own takes the error of all labels together.
-    """
-    chosen = slice(None) if rows is None else rows
-    return _weighted(audit, arm, arm.served[chosen].mean(axis=0))
-
-
 def shifted_quality(estimate: Estimate, arm: Arm, rows: Mask, audit: pd.DataFrame, sign: int) -> Estimate:
     """The (signed) estimate of a mean quality, corrected and widened."""
-    return _add(estimate, judge_error(audit, arm, rows).scaled(sign))
+    return _add(estimate, _weighted(audit, arm, arm.served[rows].mean(axis=0)).scaled(sign))
 
 
 def shifted_difference(estimate: Estimate, mine: Arm, other: Arm | None, audit: pd.DataFrame) -> Estimate:
@@ -71,9 +61,10 @@ def shifted_difference(estimate: Estimate, mine: Arm, other: Arm | None, audit: 
 def _weighted(
     audit: pd.DataFrame, arm: Arm, weights: np.ndarray[tuple[int], np.dtype[np.float64]]
 ) -> Estimate:
+    """The judge's mean error on what a policy serves: audited errors by candidate, times `weights`
+    [c]. A candidate without labels of its own takes the error of all labels together."""
     everything = clustered_mean(audit["error"].to_numpy(np.float64))
     value = variance = 0.0
-    clusters = len(audit)
     for weight, candidate in zip(weights, arm.policy.candidates, strict=True):
         if weight == 0:
             continue
@@ -82,7 +73,7 @@ def _weighted(
         value += float(weight) * error.value
         spread = float(weight) * error.se
         variance += spread * spread
-    return Estimate(value, math.sqrt(variance), len(audit), clusters)
+    return Estimate(value, math.sqrt(variance), len(audit), len(audit))
 
 
 def _add(first: Estimate, second: Estimate) -> Estimate:

@@ -15,10 +15,9 @@ import pandas as pd
 
 from router_lab.certificate import Certificate
 from router_lab.config import Gate
-from router_lab.gates.arms import Arm, arm, unused_rows
+from router_lab.gates.arms import Arm, Moves, arm, change, moves, unused_rows
 from router_lab.gates.audit import shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, Reading, expires_in_days, price_drift
-from router_lab.gates.moves import Moves, change, moves
 from router_lab.gates.result import GateReport, Result
 from router_lab.metrics import Verdict, advice, certifiable_margin, too_few, verdict
 from router_lab.metrics.paired import Mask, Paired, column_means
@@ -31,7 +30,8 @@ from router_lab.runtime.policy import Policy
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that gates may look at."""
+    """Everything that gates may look at; `nothing`: why there is no row to judge, where there is
+    none."""
 
     challenger: Arm
     champion: Arm | None
@@ -40,7 +40,6 @@ class Case:
     audit: pd.DataFrame | None
     dollars_per_sample: float | None
     nothing: str = "every row was used in the fit, so nothing here is evidence"
-    """Why there is no row to judge, where there is none."""
 
     @cached_property
     def shown(self) -> Certificate:
@@ -87,13 +86,14 @@ def run_gates(
         outcomes_for(champion, outcomes, "gate: champion")
     fresh = unused_rows(outcomes, policy, *([champion] if champion else []))
     challenger = arm(policy, fresh)
+    costs = column_means(challenger.recorded.cost_usd)  # of one more sample of every candidate
     case = Case(
         challenger,
         None if champion is None else arm(champion, fresh),
         carried_prices(outcomes) if prices is None else prices,
         today or dt.datetime.now(dt.UTC).date(),
         audit,
-        _dollars(challenger),
+        None if np.isnan(costs).all() else float(np.nansum(costs)),
         *(
             []
             if fresh.empty
@@ -123,12 +123,6 @@ def carried_prices(outcomes: pd.DataFrame) -> dict[tuple[str, str | None], Price
     """Prices by candidate that an outcomes table carries in its attributes."""
     rows = outcomes.attrs.get("candidates") or []
     return {(r["model"], r.get("effort")): Prices(**r["prices"]) for r in rows if r.get("prices")}
-
-
-def _dollars(challenger: Arm) -> float | None:
-    """What one more sample of every candidate costs."""
-    means = column_means(challenger.recorded.cost_usd)
-    return None if np.isnan(means).all() else float(np.nansum(means))
 
 
 def judge_gate(gate: Gate, case: Case) -> Iterator[Result]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from router_lab.gates.arms import Arm
 from router_lab.metrics import Estimate, clustered_mean, clustered_ratio, weighted_quantile
-from router_lab.metrics.bounded import effective_size
+from router_lab.metrics.estimate import effective_size
 from router_lab.metrics.paired import Mask
 from router_lab.outcomes.columns import GATED
 from router_lab.runtime.kinds import KINDS
@@ -58,10 +58,6 @@ def _reading(estimate: Estimate, bound: float, sign: int, *, share: bool = False
     return Reading(tested.scaled(sign), sign * bound, estimate.value, "share" if share else "number")
 
 
-def _uncovered(arm: Arm, rows: Mask) -> Estimate:
-    return clustered_mean((~arm.covered[rows]).astype(np.float64), arm.rows.group[rows])
-
-
 def _per_success(arm: Arm, rows: Mask) -> Estimate:
     paid = arm.rows.take(rows)
     return clustered_ratio(paid.cost_usd, paid.quality, paid.group, weights=paid.weight)
@@ -104,7 +100,9 @@ MEASURED: Mapping[str, Measure] = {
     "cost_p95_usd": _percentile("cost_usd"),
     **{c.name: _mean(c.name) for c in GATED},
     **{c.tail: _percentile(c.name) for c in GATED},
-    "uncovered_share": _plain(_uncovered, share=True),
+    "uncovered_share": _plain(
+        lambda arm, rows: clustered_mean(~arm.covered[rows], arm.rows.group[rows]), share=True
+    ),
 }
 """Metrics with sampling error, from rows that no fit has used. savings: of the reference's cost,
 paired. over_random_mix: saved more than the certificate's random mix does on the same rows, as a

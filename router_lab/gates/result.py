@@ -21,7 +21,8 @@ SYMBOL = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 @dataclass(frozen=True)
 class Result:
     """One threshold judged. value, low, high: the figure asked about and its one-sided bounds, in
-    `unit`."""
+    `unit`. rows: what the verdict speaks of: `fresh` rows, the `certificate`'s, or None for a fact
+    that stands on no rows."""
 
     name: str
     suite: str | None
@@ -37,8 +38,6 @@ class Result:
     samples_needed: int | None = None
     dollars_needed: float | None = None
     rows: str | None = "fresh"
-    """What the verdict speaks of: `fresh` rows, the `certificate`'s, or None for a fact that
-    stands on no rows."""
 
     @property
     def where(self) -> str:
@@ -53,8 +52,13 @@ class Result:
 
 @dataclass(frozen=True)
 class GateReport:
-    """Every threshold of a gate: `fail` if one fails, else `inconclusive` if one is, else
-    `pass`."""
+    """Every threshold of a gate: `fail` if one fails, else `inconclusive` if one is, else `pass`.
+
+    smallest_margin: the smallest loss of quality against the reference that this many fresh rows
+    could have shown absent. date: the day (ISO) that expiry and prices were looked at, so that the
+    verdict can be computed again. certificate: the policy's own; deploy: what it says to deploy
+    (`metrics.advice`).
+    """
 
     policy: str
     revision: str | None
@@ -62,16 +66,10 @@ class GateReport:
     results: tuple[Result, ...]
     n: int
     smallest_margin: float | None
-    """The smallest loss of quality against the reference that this many fresh rows could have
-    shown absent."""
     date: str | None = None
-    """The day (ISO) that expiry and prices were looked at, so that the verdict can be computed
-    again."""
     certificate: Certificate | None = None
-    """The policy's own."""
     clusters: int | None = None
     deploy: str | None = None
-    """What the policy's certificate says to deploy (`metrics.advice`)."""
 
     @property
     def verdict(self) -> str:
@@ -86,12 +84,16 @@ class GateReport:
         return EXIT[self.verdict]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Plain data; `certificate`: what a machine may hold the verdict beside."""
+        shown = self.certificate
         return {
             "policy": self.policy, "revision": self.revision, "champion": self.champion, "verdict": self.verdict,
             "exit_code": self.exit_code, "n": self.n, "smallest_margin": self.smallest_margin,
             "date": self.date, "rows": "fresh", "clusters": self.clusters,
-            "certificate": None if self.certificate is None else _for_machines(self.certificate),
+            "certificate": shown and {
+                "rows": "certificate", "verdict": shown.verdict, "n": shown.n, "margin": shown.margin,
+                "confidence": shown.confidence,
+            },
             "deploy": self.deploy,
             "results": [r.to_json() for r in self.results],
         }  # fmt: skip
@@ -169,14 +171,6 @@ class GateReport:
             cost = f" (about ${dollars[0]:,.2f})" if dollars else ""
             lines.append(f"To settle what is inconclusive: about {max(needed):,} more samples{cost}")
         return lines
-
-
-def _for_machines(shown: Certificate) -> dict[str, object]:
-    """What a machine may hold a gate's verdict beside."""
-    return {
-        "rows": "certificate", "verdict": shown.verdict, "n": shown.n, "margin": shown.margin,
-        "confidence": shown.confidence,
-    }  # fmt: skip
 
 
 def _sentence(shown: Certificate) -> str:

@@ -21,13 +21,14 @@ from router_lab.metrics.estimate import (
     holm,
     paired_saving,
 )
-from router_lab.metrics.sizes import first_groups, first_samples
 from router_lab.metrics.verdict import (
     MIN_CLUSTERS,
     Verdict,
     apart,
     bounds_told,
     certifiable_margin,
+    first_groups,
+    first_samples,
     samples_needed,
     too_few,
     uneven,

@@ -3,11 +3,9 @@ headed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from router_lab.certificate import Certificate, RandomMix
-from router_lab.runtime.model import Candidate
 from router_lab.runtime.shares import part
 
 EQUAL = 1e-9
@@ -61,8 +59,11 @@ def _is_the_mix(shown: Certificate) -> bool:
     """Whether policy and random mix cost the same on every row: their difference is nothing, and
     so is its interval."""
     over = shown.over_mix
-    mixes = shown.random_mix is not None and shown.random_mix.probability > 0
-    return mixes and all(end is not None and abs(end) <= EQUAL for end in (over.value, over.low, over.high))
+    return (
+        shown.random_mix is not None
+        and shown.random_mix.probability > 0
+        and all(end is not None and abs(end) <= EQUAL for end in (over.value, over.low, over.high))
+    )
 
 
 def lost_to_mix(shown: Certificate) -> str | None:
@@ -95,7 +96,7 @@ def _mixing(mix: RandomMix, shown: Certificate) -> str:
     return f"send {part(share, ' %')} of the requests to {first}{also}, at random{others}"
 
 
-def who_mixes(mix: RandomMix, named: Callable[[Candidate], str] = str) -> str:
+def who_mixes(mix: RandomMix) -> str:
     """`m at 0.32, n at 0.10`"""
     parts = mix.parts or {mix.candidate: mix.probability}
-    return ", ".join(f"{named(who)} at {share:.2f}" for who, share in parts.items())
+    return ", ".join(f"{who} at {share:.2f}" for who, share in parts.items())

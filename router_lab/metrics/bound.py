@@ -26,11 +26,10 @@ from math import inf, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.metrics import steady
+from router_lab.metrics.steady import Floats
 
-Floats = NDArray[np.float64]
 ROUNDS = 6
 """Of the fixed point by which a p-value finds its own k."""
 HALVINGS = 80

@@ -5,12 +5,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from router_lab.metrics.steady import Floats, Mask
 
 
-def pareto_front(cost: Any, quality: Any) -> NDArray[np.bool_]:
+def pareto_front(cost: Any, quality: Any) -> Mask:
     """True for each point that no other one beats in cost or quality without losing in the other.
 
     Exact duplicates are all kept or all dropped together. NaN points are never on the front.

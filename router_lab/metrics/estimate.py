@@ -15,17 +15,14 @@ larger number certificates after a race broke more often than they may
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf, nan, sqrt
+from math import inf, isnan, nan, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.metrics import steady
 from router_lab.metrics.bound import Spread, p_values, reach
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from router_lab.metrics.steady import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -324,3 +321,30 @@ def holm(p_values: Any) -> Floats:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted
+
+
+def effective_size(mean: Estimate) -> float:
+    """How many independent 0/1 answers would estimate this mean as well: q(1 − q) / se².
+
+    Where every answer was the same nothing is known of the spread, and each cluster counts as one
+    answer.
+    """
+    spread = mean.value * (1 - mean.value)
+    return spread / (mean.se * mean.se) if mean.se > 0 and spread > 0 else float(mean.independent)
+
+
+def bounded_interval(mean: Estimate, confidence: float = 0.95) -> tuple[float, float]:
+    """Two-sided interval of a mean in [0, 1]: Wilson's score interval with the effective sample
+    size.
+
+    Does not shrink to nothing when every answer was right (Franco, Little, Louis & Slud 2019,
+    "Comparative study of confidence intervals for proportions in complex sample surveys"). NaN
+    with fewer than two clusters.
+    """
+    if mean.independent < 2 or isnan(mean.value):
+        return nan, nan
+    size, q = effective_size(mean), mean.value
+    t = float(steady.t_quantiles(mean.independent - 1, 0.5 + confidence / 2))
+    middle = (q + t * t / (2 * size)) / (1 + t * t / size)
+    reach = t * sqrt(q * (1 - q) / size + t * t / (4 * size * size)) / (1 + t * t / size)
+    return (0.0 if q == 0 else max(0.0, middle - reach)), (1.0 if q == 1 else min(1.0, middle + reach))

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.metrics.estimate import Estimate, clustered_mean, paired_saving
+from router_lab.metrics.steady import Floats as Floats
+from router_lab.metrics.steady import Ints as Ints
+from router_lab.metrics.steady import Mask as Mask
 
 if TYPE_CHECKING:
     from router_lab.outcomes import OutcomeMatrix
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 Columns = NDArray[np.integer[Any]]
 
 
@@ -62,8 +62,7 @@ class ByRow:
 
     def named(self, name: str) -> Floats:
         """One of the arrays, or of the figures."""
-        found: Floats = self.figures[name] if name in self.figures else getattr(self, name)
-        return found
+        return np.asarray(self.figures[name] if name in self.figures else getattr(self, name), np.float64)
 
     def by_suite(self) -> dict[int, Self]:
         """The rows of each suite, by its code."""

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 """ln 2 in two parts, the first with so few digits that its whole multiples are exact (as in
@@ -133,11 +135,6 @@ def t_quantiles(df: Any, p: float) -> Floats:
             _KNOWN.clear()
         _KNOWN.update({(degree, p): found[degree] for degree in new})
     return np.array(list(found.values()), np.float64)[place].reshape(np.shape(df))
-
-
-def t_quantile(df: float, p: float) -> float:
-    """`t_quantiles` of one number."""
-    return float(t_quantiles(df, p))
 
 
 _KNOWN: dict[tuple[float, float], float | None] = {}

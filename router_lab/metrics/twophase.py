@@ -22,14 +22,11 @@ from dataclasses import dataclass, replace
 from math import ceil, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from router_lab.metrics.estimate import Estimate
+from router_lab.metrics.steady import Floats, Ints, Mask
 from router_lab.metrics.verdict import MIN_CLUSTERS, samples_needed
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 SHRINKS = (4.0, 16.0, 64.0)
 """Rows of prior weight for each coefficient being 0, on features of variance 1; the one is taken
 that predicts best."""
@@ -50,22 +47,14 @@ WORTH = 0.05
 @dataclass(frozen=True)
 class Regression:
     """values [n]: v*; NaN where the row was drawn and yet has no value. left: mean squared error
-    of the predictions on the drawn rows, each by a fit without its cluster; `spread`: that of the
-    mean of all, likewise."""
+    of the predictions on the drawn rows, each by a fit without its cluster."""
 
     values: Floats
     left: float
-    spread: float
-
-    @property
-    def explained(self) -> float:
-        """Share of the variance that the predictions explain, cross-fitted; below 0 where they are
-        worse than none."""
-        return 1 - self.left / self.spread if self.spread > 0 else 0.0
 
 
 def best_regression(
-    values: Floats, drawn: Flags, inclusion: Floats, tried: Sequence[Floats], fold: Ints
+    values: Floats, drawn: Mask, inclusion: Floats, tried: Sequence[Floats], fold: Ints
 ) -> Regression:
     """`regress` with those of the `tried` features, each [n, q], and that prior weight that leave
     least."""
@@ -74,7 +63,7 @@ def best_regression(
 
 
 def regress(
-    values: Floats, drawn: Flags, inclusion: Floats, features: Floats, fold: Ints, shrink: float = SHRINKS[0]
+    values: Floats, drawn: Mask, inclusion: Floats, features: Floats, fold: Ints, shrink: float = SHRINKS[0]
 ) -> Regression:
     """`values` [n] (what of them is not `drawn` is not looked at) completed as the module says.
 
@@ -83,21 +72,15 @@ def regress(
     """
     known = drawn & ~np.isnan(values)
     seen = np.where(known, values, 0.0)
-    guess, plain = np.zeros(len(values)), np.zeros(len(values))
+    guess = np.zeros(len(values))
     for part in np.unique(fold):
         here, others = fold == part, known & (fold != part)
         if others.any():
             guess[here] = least_squares(features[others], seen[others], features[here], shrink)
-            plain[here] = seen[others].mean()
     missed = np.where(known, seen - guess, 0.0)
     made_good = np.where(known, guess + missed / inclusion, guess)
-    away = (seen - plain)[known]
-    count = max(1, int(known.sum()))
-    return Regression(
-        values=np.where(drawn & ~known, np.nan, made_good),
-        left=float((missed * missed).sum()) / count,
-        spread=float((away * away).sum()) / count,
-    )
+    left = float((missed * missed).sum()) / max(1, int(known.sum()))
+    return Regression(values=np.where(drawn & ~known, np.nan, made_good), left=left)
 
 
 def features(values: Floats) -> Floats:
@@ -127,7 +110,7 @@ def run_throughout(values: Floats, weight: Floats | None) -> list[int]:
     return [int(j) for j in np.flatnonzero((known.mean(axis=0) >= KNOWN) & whole)]
 
 
-def paired_spread(values: Floats, other: Floats, known: Flags, fold: Ints) -> float:
+def paired_spread(values: Floats, other: Floats, known: Mask, fold: Ints) -> float:
     """Mean squared error, on `known` rows, of predicting `values` by `other` and the mean
     difference of other folds."""
     difference = (values - other)[known]
@@ -174,8 +157,8 @@ class Share:
 
     share: of the samples on which the reference runs. samples: further ones, of all other
     candidates; `of_reference`: of the reference. dollars: of these all; `whole`: of as many as it
-    takes where the reference runs on every one. explained: as `Regression.explained`, of the
-    paired difference.
+    takes where the reference runs on every one. explained: share of
+    the variance of the paired difference that the others' outcomes explain, cross-fitted.
     """
 
     share: float

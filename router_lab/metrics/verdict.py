@@ -2,7 +2,7 @@
 beside it."""
 
 from dataclasses import dataclass
-from math import ceil, inf, isfinite, isnan
+from math import ceil, inf, isfinite, isnan, prod, sqrt
 from typing import Literal
 
 from router_lab.metrics.bound import growth_needed
@@ -21,6 +21,9 @@ POWER = 0.8
 Word = Literal["pass", "fail", "inconclusive"]
 WIDEST = 2.0
 """Length of the range in which the mean difference of two qualities in [0, 1] can lie."""
+DIFFER = 0.2
+"""Share of samples on which two candidates of like quality were found to differ (FACTS: the d of
+9.8 d / margin^2)."""
 
 
 def too_few(
@@ -121,11 +124,8 @@ def _word(
             "inconclusive",
             f"{infra:.1%} of runs {NO_EVIDENCE}; above {MAX_INFRA:.0%} nothing is concluded",
         )
-    if low >= floor:
-        return "pass", bounds_told("pass", low, high, floor)
-    if high < floor:
-        return "fail", bounds_told("fail", low, high, floor)
-    return "inconclusive", bounds_told("inconclusive", low, high, floor)
+    word: Word = "pass" if low >= floor else "fail" if high < floor else "inconclusive"
+    return word, bounds_told(word, low, high, floor)
 
 
 def bounds_told(
@@ -184,3 +184,36 @@ def certifiable_margin(estimate: Estimate, confidence: float = 0.95, power: floa
     if isnan(estimate.value) or estimate.independent < 2:
         return inf
     return estimate.value - estimate.low(confidence) + float(normal_quantile(power)) * estimate.error
+
+
+def first_samples(margin: float, confidence: float, *, holdout: float, differ: float = DIFFER) -> int:
+    """Samples until a candidate as good as the reference is shown to lose at most `margin`, with
+    power .8.
+
+    By `samples_needed`, which `plan` and certificates use, for a paired difference of variance
+    `differ`; a fit chooses on what its `holdout` leaves. A policy that sends only some requests
+    elsewhere (a partial mix) needs fewer.
+    """
+    one = samples_needed(Estimate(0.0, sqrt(differ), 1, 1), margin, confidence) or 0
+    return ceil((one + 1) / (1 - holdout))
+
+
+def first_groups(holdout: float, sure: float = 0.95) -> int:
+    """Groups until at least MIN_CLUSTERS of them are held out, with probability `sure`: with fewer
+    no gate concludes.
+
+    Which groups those are is settled by a hash, so their number is binomial.
+    """
+    groups = MIN_CLUSTERS
+    while _at_most(MIN_CLUSTERS - 1, groups, holdout) > 1 - sure:
+        groups += 1
+    return groups
+
+
+def _at_most(most: int, draws: int, chance: float) -> float:
+    """Probability of `most` or fewer among independent `draws` of a `chance`."""
+    term = total = prod([1 - chance] * draws)
+    for hits in range(most):
+        term *= (draws - hits) / (hits + 1) * chance / (1 - chance)
+        total += term
+    return total

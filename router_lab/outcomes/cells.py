@@ -109,11 +109,7 @@ def _text_of_float(value: Any) -> str | None:
 def storable(text: str) -> str:
     """Half of a surrogate pair, which no file can hold, as `?`: what the runtime makes of it
     too."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode("utf-8")
-    return text
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def text_column(values: pd.Series[Any], where: str, column: str) -> pd.Series[Any]:

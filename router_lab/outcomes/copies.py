@@ -14,19 +14,17 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from router_lab.outcomes.near import near_copies
-from router_lab.outcomes.vectors import vectors_of
+from router_lab.outcomes.near import Ints, least_linked, near_copies
+from router_lab.outcomes.vectors import Floats, vectors_of
 from router_lab.runtime.model import PolicySpec, group_code
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Name = tuple[str, str]
 """(suite, group)."""
 
@@ -66,30 +64,6 @@ class Joined(NamedTuple):
     apart: dict[str, int]
 
 
-class Links:
-    """Codes that were joined, two by two: union by the least code, so the order of joining changes
-    nothing."""
-
-    def __init__(self, count: int) -> None:
-        self._above = list(range(count))
-
-    def least(self, code: int) -> int:
-        above = self._above
-        while above[code] != code:
-            above[code] = above[above[code]]
-            code = above[code]
-        return code
-
-    def join(self, codes: Iterable[int]) -> None:
-        roots = {self.least(code) for code in codes}
-        first = min(roots)
-        for root in roots:
-            self._above[root] = first
-
-    def components(self) -> Ints:
-        return np.fromiter((self.least(code) for code in range(len(self._above))), np.int64, len(self._above))
-
-
 def join_names(
     names: Sequence[Name], key: Ints, prompts: Sequence[str | None], vectors: Floats | None = None
 ) -> Joined:
@@ -105,21 +79,20 @@ def join_names(
     for row, (code, prompt) in enumerate(zip(key.tolist(), prompts, strict=True)):
         for shared in _shared(names[code][1], prompt):
             holders.setdefault(shared, {}).setdefault(code, row)
-    links, apart = Links(len(names)), {}
-    near = None if vectors is None else SAME_VECTOR * _spread(vectors)
+    links: list[tuple[int, int]] = []
+    apart: dict[str, int] = {}
+    near = 0.0 if vectors is None else SAME_VECTOR * _spread(vectors)
     for shared, found in holders.items():
         if len(found) < 2:
             continue
         if max(Counter(names[code][0] for code in found).values()) >= APART:
             apart[shared] = len(found)
-        elif vectors is None or near is None:
-            links.join(found)
         else:
-            first = _first_alike(vectors[list(found.values())], near)
-            codes = list(found)
-            for at, code in enumerate(codes):
-                links.join((codes[first[at]], code))
-    return Joined(links.components(), apart)
+            codes, first = list(found), [0] * len(found)
+            if vectors is not None:
+                first = _first_alike(vectors[list(found.values())], near)
+            links += [(codes[at], code) for at, code in zip(first, codes, strict=True)]
+    return Joined(least_linked(len(names), np.array(links, np.int64).reshape(-1, 2)), apart)
 
 
 def _spread(vectors: Floats) -> float:
@@ -163,12 +136,9 @@ def with_near(
     """
     own = [i for i, prompt in enumerate(prompts) if prompt and names[key[i]][1] == prompt_mark(prompt)]
     near = near_copies(suite[own], [prompts[i] or "" for i in own])
-    links = Links(len(names))
-    for code, least in enumerate(joined.tolist()):
-        links.join((code, least))
-    for i in np.flatnonzero(near != np.arange(len(own))):
-        links.join((int(key[own[i]]), int(key[own[near[i]]])))
-    return links.components()
+    rows = key[own]
+    links = np.vstack([np.column_stack([np.arange(len(names)), joined]), np.column_stack([rows, rows[near]])])
+    return least_linked(len(names), links)
 
 
 def clusters_of(frame: pd.DataFrame) -> Ints:
@@ -213,6 +183,4 @@ def used_names(
         mark = group if _MARK.fullmatch(group) else prompt_mark(prompt) if prompt else None
         if mark is not None and not used[code]:
             used[code] = any(group_code(suite, mark) in codes for suite in suites)
-    touched = np.zeros(len(names), bool)
-    touched[component[used]] = True
-    return touched[component]
+    return np.isin(component, component[used])

@@ -140,8 +140,7 @@ def _parsed(path: Path, data: bytes, sign: str, columns: list[str], lines: list[
         )  # fmt: skip
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: {_uneven(uneven, lines, sign) or str(error).splitlines()[0]}") from None
-    found: pd.DataFrame = table.to_pandas()
-    return found
+    return pd.DataFrame(table.to_pandas())
 
 
 def _is_number(cell: str) -> bool:

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from router_lab.outcomes.near import GOLDEN, Hashes, mixed_bits
 from router_lab.outcomes.schema import SCORED
 from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.files import append_line, read_records
@@ -38,8 +38,6 @@ ALIKE = 0.75
 evidence."""
 WAIT_S = 10.0
 """How long another process may hold the file; one that was stopped holds it until it goes on."""
-
-Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -87,14 +85,14 @@ class Look:
 
 class Looks(NamedTuple):
     """number: different looks at these rows, this one included; error: the most with which one of
-    them may be wrong; exact: whether all were at exactly these rows."""
+    them may be wrong; exact: whether all were at exactly these rows; first: the first look in
+    words: its command, verdict and day."""
 
     number: int
     error: float
     deltas: tuple[float, ...]
     exact: bool
     first: str
-    """The first look in words: its command, verdict and day."""
     path: Path
 
     def told(self) -> str | None:
@@ -126,6 +124,7 @@ def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
     """
     path = looks_file(outcomes)
     mine = _line(look)
+    known: list[Mapping[str, Any]] = []
     try:
         known = _read(path)
         if _key(mine) not in {_key(row) for row in known}:
@@ -138,10 +137,10 @@ def count_look(outcomes: str | os.PathLike[str], look: Look) -> Looks:
         warnings.warn(
             RouterLabWarning(f"{text}; let the outcomes lie in a folder that can be written"), stacklevel=2
         )
-        known = [*_readable(path), mine]
+        known = [*known, mine]
     different: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for row in known:
-        if look.rows.alike(_rows(row)):
+        if look.rows.alike(Rows(row["rows"], tuple(row["sketch"]), row["samples"])):
             different.setdefault(_key(row), row)
     deltas = tuple(float(row["delta"]) for row in different.values())
     first = next(iter(different.values()))
@@ -167,17 +166,6 @@ def _line(look: Look) -> dict[str, object]:
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
     return row["rows"], row["command"], row["question"], row["answer"]
-
-
-def _rows(row: Mapping[str, Any]) -> Rows:
-    return Rows(row["rows"], tuple(row["sketch"]), row["samples"])
-
-
-def _readable(path: Path) -> list[Mapping[str, Any]]:
-    try:
-        return _read(path)
-    except OSError:
-        return []
 
 
 def _read(path: Path) -> list[Mapping[str, Any]]:
@@ -240,15 +228,8 @@ def _text_hashes(values: Any) -> Hashes:
     codes, found = pd.factorize(values)
     digests = [hashlib.sha256(str(v).encode("utf-8", "replace")).digest()[:8] for v in found]
     known = np.array([*(int.from_bytes(d, "little") for d in digests), 0], np.uint64)
-    result: Hashes = known[codes]  # a missing value has the code −1
-    return result
+    return np.asarray(known[codes], np.uint64)  # a missing value has the code −1
 
 
 def _mixed(values: Hashes) -> Hashes:
-    """SplitMix64's finaliser (Steele, Lea & Flood 2014): each bit that goes in changes half of
-    those that come out."""
-    z = values + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: Hashes = z ^ (z >> np.uint64(31))
-    return mixed
+    return mixed_bits(values + GOLDEN)

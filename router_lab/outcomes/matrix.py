@@ -12,12 +12,11 @@ import pandas as pd
 
 from router_lab.outcomes.columns import GATED
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, with_near
+from router_lab.outcomes.near import Ints
 from router_lab.outcomes.schema import INVALIDATED, SCORED
-from router_lab.outcomes.vectors import vectors_of
+from router_lab.outcomes.vectors import Floats, vectors_of
 from router_lab.runtime.model import Candidate
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 DRAWN_ERRORS = 4.0
 """Standard errors by which the rows that a draw left may be fewer than their probabilities say."""
 
@@ -37,10 +36,9 @@ def split_of(suite: str, group: str, test_share: float = 0.2) -> str:
 
 def split_column(frame: pd.DataFrame, test_share: float = 0.2) -> pd.Series[str]:
     """`split_of` for every row of an outcomes table."""
-    pairs = frame[["suite", "group"]].drop_duplicates()
-    splits = {(s, g): split_of(s, g, test_share) for s, g in zip(pairs["suite"], pairs["group"], strict=True)}
-    values = [splits[key] for key in zip(frame["suite"], frame["group"], strict=True)]
-    return pd.Series(values, index=frame.index, dtype="str")
+    names = list(zip(frame["suite"], frame["group"], strict=True))
+    splits = {name: split_of(*name, test_share) for name in set(names)}
+    return pd.Series([splits[name] for name in names], index=frame.index, dtype="str")
 
 
 def by_row(frame: pd.DataFrame) -> list[Candidate]:
@@ -119,7 +117,6 @@ class OutcomeMatrix:
         suites, suite = np.unique(samples["suite"].to_numpy(object), return_inverse=True)
         every = _Placed.of(frame, keys, index, shape)
         weight = every.weight()
-        missing = every.missing(suite, every.drawn(suite, weight))
         return cls(
             candidates=columns,
             suites=tuple(suites),
@@ -133,9 +130,9 @@ class OutcomeMatrix:
             quality=_cell_means(scored, "quality", row, column, shape),
             cost_usd=_cell_means(scored, "cost_usd", row, column, shape),
             check=_cell_means(scored, "check", row, column, shape),
-            epochs=_cell_counts(row, column, shape),
+            epochs=np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape),
             weight=weight,
-            missing=missing,
+            missing=every.missing(suite, every.drawn(suite, weight)),
             figures={c.name: _cell_means(scored, c.name, row, column, shape) for c in GATED},
             vectors=vectors,
         )
@@ -271,10 +268,6 @@ class _Placed:
             left |= plan
         never = (known + lost == 0) & ~left & ~drawn
         return np.where(never, 1.0, lost / np.maximum(known + lost, 1))
-
-
-def _cell_counts(row: Ints, column: Ints, shape: tuple[int, int]) -> Ints:
-    return np.bincount(row * shape[1] + column, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64)
 
 
 def _cell_means(frame: pd.DataFrame, name: str, row: Ints, column: Ints, shape: tuple[int, int]) -> Floats:

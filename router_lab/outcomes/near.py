@@ -52,7 +52,7 @@ KEPT = 4
 _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
 _TOKEN = re.compile(r"0|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|\n")
 _ENDS = frozenset(".?!:\n")
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _PAIR = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
@@ -95,30 +95,38 @@ def _linked(suite: Ints, prompts: Sequence[str]) -> Ints:
         pairs = _meeting(features.rows, band, component)
         good = pairs[_alike(features, pairs)]
         if len(good):
-            links = (np.ones(len(good)), (component[good[:, 0]], component[good[:, 1]]))
-            shape = (len(prompts), len(prompts))
-            code = connected_components(sp.csr_array(links, shape=shape), directed=False)[1][component]
-            _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-            component = first[inverse]
+            component = least_linked(len(prompts), component[good])[component]
     return component
+
+
+def least_linked(count: int, pairs: Ints) -> Ints:
+    """[count] the least code to which each code is linked by a chain of `pairs` [m, 2];
+    itself where there is none."""
+    links = sp.csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    code = connected_components(links, directed=False)[1]
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    return first[inverse]
 
 
 def _bands(features: Features) -> Iterator[Hashes]:
     """For each band, of each of `features.rows` a hash of the DEEP least of its features under as
     many orders."""
-    salts = _mixed(np.arange(1, 2 * BANDS * DEEP + 1, dtype=np.uint64)).reshape(BANDS, DEEP, 2) | np.uint64(1)
+    salts = mixed_bits(np.arange(1, 2 * BANDS * DEEP + 1, dtype=np.uint64)).reshape(
+        BANDS, DEEP, 2
+    ) | np.uint64(1)
     if not len(features.rows):
         return
     for band in salts:
         mixed = np.zeros(len(features.rows), np.uint64)
         for salt, odd in band:
             least = np.minimum.reduceat((features.entries ^ salt) * odd, features.starts)
-            mixed = _mixed(mixed * _PAIR + least)
+            mixed = mixed_bits(mixed * _PAIR + least)
         yield mixed
 
 
-def _mixed(value: Hashes) -> Hashes:
-    """The finaliser of splitmix64."""
+def mixed_bits(value: Hashes) -> Hashes:
+    """SplitMix64's finaliser (Steele, Lea & Flood 2014): each bit that goes in changes half
+    of those that come out."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
@@ -173,7 +181,7 @@ def _features(suite: Ints, prompts: Sequence[str]) -> Features:
     has = sp.csr_array((np.ones(len(column), np.float32), column, ends), shape=(len(prompts), WIDTH))
     others = (np.bincount(column, minlength=WIDTH) > 1)[column] & (size >= LEAST)[row]
     rows, starts = np.unique(row[others], return_index=True)
-    entries = _mixed(column[others].astype(np.uint64) + _MIX)
+    entries = mixed_bits(column[others].astype(np.uint64) + GOLDEN)
     order = np.argsort(np.add.reduceat(entries, starts), kind="stable") if len(rows) else rows
     lengths = np.diff(np.append(starts, len(entries)))[order]
     begin = np.cumsum(lengths) - lengths
@@ -194,25 +202,18 @@ def _entries(prompts: Sequence[str]) -> tuple[Ints, Ints]:
                 code = codes[word] = zlib.crc32(word.encode("utf-8", "replace")) + 1
             flat.append(code)
         ends.append(len(flat))
-    words = np.array(flat, np.uint64) * _MIX
+    words = np.array(flat, np.uint64) * GOLDEN
     row = np.repeat(np.arange(len(prompts)), np.diff(ends))
     joint = row[1:] == row[:-1]
-    hashes = _mixed(np.concatenate([words, (words[:-1] * _PAIR + words[1:])[joint]]))
+    hashes = mixed_bits(np.concatenate([words, (words[:-1] * _PAIR + words[1:])[joint]]))
     column = (hashes >> np.uint64(64 - WIDTH.bit_length() + 1)).astype(np.int64)
-    at = np.sort(np.concatenate([row, row[1:][joint]]) * WIDTH + column)
-    at = at[np.append(True, at[1:] != at[:-1])] if len(at) else at
+    at = np.unique(np.concatenate([row, row[1:][joint]]) * WIDTH + column)
     return at // WIDTH, at % WIDTH
 
 
 def _common(suite: Ints, row: Ints, column: Ints) -> npt.NDArray[np.bool_]:
     """Which entries are of features that more than COMMON of their suite's rows have."""
     where = suite[row] * WIDTH + column
-    ordered = np.sort(where)
-    first = (
-        np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-        if len(ordered)
-        else np.zeros(0, np.int64)
-    )
-    count = np.diff(np.append(first, len(ordered)))
-    often = ordered[first[count > COMMON * np.bincount(suite)[ordered[first] // WIDTH]]]
+    found, count = np.unique(where, return_counts=True)
+    often = found[count > COMMON * np.bincount(suite)[found // WIDTH]]
     return np.isin(where, often)

@@ -13,7 +13,7 @@ from router_lab.runtime.clients import APIS
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
 
-COLUMN = "request"
+REQUEST = "request"
 UNSAID: dict[str, Any] = {"api": None, "arguments": {}, "reason": "its outcomes on this suite do not say"}
 """The request on a suite of which nothing is said, where something is said of another."""
 KEYS = ("api", "arguments", "system", "few_shot", "content")
@@ -29,7 +29,7 @@ def take_requests(out: pd.DataFrame, where: str) -> dict[Any, Any]:
     found: dict[tuple[str, str | None], dict[str, dict[str, Any]]] = defaultdict(dict)
     unsaid: dict[tuple[str, str | None], set[str]] = defaultdict(set)
     efforts = out["effort"] if "effort" in out.columns else [None] * len(out)
-    rows = zip(out.index, out["model"], efforts, out["suite"], out.pop(COLUMN), strict=True)
+    rows = zip(out.index, out["model"], efforts, out["suite"], out.pop(REQUEST), strict=True)
     for label, model, effort, suite, cell in rows:
         request = _read(cell, f"{where}: {out.index.name or 'row'} {label}")
         of = found[str(model), effort if isinstance(effort, str) else None]

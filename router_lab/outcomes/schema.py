@@ -23,12 +23,10 @@ from router_lab.outcomes.columns import (
     is_number,
 )
 from router_lab.outcomes.copies import prompt_mark
-from router_lab.outcomes.prompts import settle_prompts
-from router_lab.outcomes.requests import COLUMN as REQUEST
-from router_lab.outcomes.requests import take_requests
-from router_lab.outcomes.vectors import COLUMN as VECTOR
-from router_lab.outcomes.vectors import restore_vectors, settle_vectors
+from router_lab.outcomes.requests import REQUEST, take_requests
+from router_lab.outcomes.vectors import VECTOR, restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.messages import group_mark, prompt_text
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.values import NUMBER_RULE, QUALITY_RULE, STATUS_RULE, STATUSES
 
@@ -38,6 +36,7 @@ SCORED = ("ok", "error", "limit")
 interrupt, a scorer that gave none). `budget`: left out on purpose: for money, by a race, by a
 person who invalidated it, or never begun. `reason` says which."""
 _MAY_BE_EMPTY = tuple(c.name for c in COLUMNS if c.empty)
+MAY_BE_MESSAGES = (str, list, tuple, dict, np.ndarray)
 INVALIDATED = "invalidated"
 """How the reason of a `budget` row begins that a person has set aside: of his choosing, so not
 left out by a plan."""
@@ -116,7 +115,7 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
     for column in ("effort", "prompt"):
         if column not in out.columns:
             out[column] = None
-    settle_prompts(out, where)
+    _settle_prompts(out, where)
     for column in [c for c in TEXT if c in out.columns]:
         values = text_column(out[column], where, column)
         out[column] = values if column in _MAY_BE_EMPTY else values.where(values != "")
@@ -124,6 +123,34 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
         _refuse(out, out[column].isna(), where, f"`{column}` is empty; every outcome needs one")
     out["status"] = out["status"].fillna("ok") if "status" in out.columns else "ok"
     _refuse(out, ~out["status"].isin(STATUSES), where, "`status` is {!r}; " + STATUS_RULE, out["status"])
+
+
+def _settle_prompts(out: pd.DataFrame, where: str) -> None:
+    """Put text in the place of messages in `out["prompt"]` (see `runtime.messages.prompt_text`),
+    and give rows whose messages hold more than text, and that have no `group`, one of their own
+    content. Raises InputError naming the row.
+    """
+    values = list(out["prompt"])
+    texts: list[Any] = []
+    marks: list[str | None] = []
+    for label, value in zip(out.index, values, strict=True):
+        try:
+            # Numbers, dates and bytes are text by the rule of every text column
+            # (`outcomes.cells`).
+            texts.append(prompt_text(value) if isinstance(value, MAY_BE_MESSAGES) else value)
+        except ValueError as error:
+            raise InputError(f"{where}: {out.index.name or 'row'} {label}: {error}") from None
+        marks.append(None if texts[-1] is value else group_mark(value))
+    if all(text is value for text, value in zip(texts, values, strict=True)):
+        return
+    out["prompt"] = pd.Series(texts, index=out.index, dtype=object)
+    if any(marks):
+        given = (
+            out["group"].astype("str")
+            if "group" in out.columns
+            else pd.Series(None, index=out.index, dtype="str")
+        )
+        out["group"] = given.where(given.notna(), pd.Series(marks, index=out.index, dtype="str"))
 
 
 def _settle_numbers(out: pd.DataFrame, where: str) -> None:
@@ -182,8 +209,9 @@ def _groups(out: pd.DataFrame) -> pd.Series[Any]:
     A prompt of no characters tells nothing of what is alike: its sample is a cluster of its own,
     as without a prompt.
     """
-    given: pd.Series[Any]
-    given = out["group"] if "group" in out.columns else pd.Series(None, index=out.index, dtype="str")
+    given: pd.Series[Any] = (
+        out["group"] if "group" in out.columns else pd.Series(None, index=out.index, dtype="str")
+    )
     if given.notna().all():
         return given
     digests = {p: prompt_mark(p) for p in out["prompt"].dropna().unique() if p}

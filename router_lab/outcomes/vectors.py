@@ -15,7 +15,7 @@ from router_lab.runtime.validate import GREATEST  # no number of a policy may be
 from router_lab.runtime.vectors import MAX_LENGTH
 
 Floats = npt.NDArray[np.float64]
-COLUMN = "vector"
+VECTOR = "vector"
 
 
 def settle_vectors(out: pd.DataFrame, where: str) -> list[Floats]:
@@ -30,15 +30,15 @@ def settle_vectors(out: pd.DataFrame, where: str) -> list[Floats]:
     found: list[Floats] = []
     codes = np.full(len(out), -1, np.int64)
     first: Any = None
-    for place, (row, cell) in enumerate(out[COLUMN].items()):
-        values = _read(cell, f"{where}: {out.index.name or 'row'} {row}: `{COLUMN}`")
+    for place, (row, cell) in enumerate(out[VECTOR].items()):
+        values = _read(cell, f"{where}: {out.index.name or 'row'} {row}: `{VECTOR}`")
         if values is None:
             continue
         if not found:
             first = row
         elif len(values) != len(found[0]):
             raise InputError(
-                f"{where}: {out.index.name or 'row'} {row}: `{COLUMN}` has {len(values)} numbers and "
+                f"{where}: {out.index.name or 'row'} {row}: `{VECTOR}` has {len(values)} numbers and "
                 f"{out.index.name or 'row'} {first}'s has {len(found[0])}; all must have the same length"
             )
         key = values.tobytes()
@@ -46,7 +46,7 @@ def settle_vectors(out: pd.DataFrame, where: str) -> list[Floats]:
             known[key] = len(found)
             found.append(values)
         codes[place] = known[key]
-    out[COLUMN] = codes
+    out[VECTOR] = codes
     _refuse_two(out, codes, where)
     return found
 
@@ -54,9 +54,9 @@ def settle_vectors(out: pd.DataFrame, where: str) -> list[Floats]:
 def restore_vectors(out: pd.DataFrame, found: list[Floats]) -> None:
     """Put the arrays back that `settle_vectors` took out; equal vectors share one array."""
     cells = np.empty(len(out), object)
-    for place, code in enumerate(out[COLUMN]):
+    for place, code in enumerate(out[VECTOR]):
         cells[place] = None if code < 0 else found[code]
-    out[COLUMN] = pd.Series(cells, index=out.index, dtype=object)
+    out[VECTOR] = pd.Series(cells, index=out.index, dtype=object)
 
 
 def _read(cell: Any, place: str) -> Floats | None:
@@ -84,12 +84,12 @@ def _read(cell: Any, place: str) -> Floats | None:
 def _refuse_two(out: pd.DataFrame, codes: npt.NDArray[np.int64], where: str) -> None:
     """A vector says something of the sample, so all candidates' rows of it agree, or are null."""
     told = out[codes >= 0]
-    distinct = told.drop_duplicates(["suite", "sample_id", COLUMN])
+    distinct = told.drop_duplicates(["suite", "sample_id", VECTOR])
     doubled = distinct.duplicated(["suite", "sample_id"])
     if doubled.any():
         row = distinct[doubled].iloc[0]
         raise InputError(
-            f"{where}: {out.index.name or 'row'} {row.name}: `{COLUMN}` is not that of other rows of suite "
+            f"{where}: {out.index.name or 'row'} {row.name}: `{VECTOR}` is not that of other rows of suite "
             f"{row['suite']!r}, sample {row['sample_id']!r}; a sample has one vector"
         )
 
@@ -98,10 +98,10 @@ def vectors_of(frame: pd.DataFrame, row: npt.NDArray[np.int64], count: int) -> F
     """float64[count, d] from the column of a validated table, `row` the sample of each of its
     rows: one row with a vector is enough, a sample without any is NaN. None where no row has
     one."""
-    if COLUMN not in frame.columns:
+    if VECTOR not in frame.columns:
         return None
     result: Floats | None = None
-    for sample, cell in zip(row, frame[COLUMN], strict=True):
+    for sample, cell in zip(row, frame[VECTOR], strict=True):
         if isinstance(cell, np.ndarray):
             if result is None:
                 result = np.full((count, len(cell)), np.nan)

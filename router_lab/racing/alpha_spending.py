@@ -14,11 +14,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.metrics.steady import SQRT_2PI, exp, log, normal_below, normal_quantile, t_below
-
-Floats = NDArray[np.float64]
+from router_lab.metrics.steady import SQRT_2PI, Floats, exp, log, normal_below, normal_quantile, t_below
 
 POWER = 1.0
 """Share of the error that is spent by time t of the way: t to this power."""

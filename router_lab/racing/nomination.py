@@ -16,14 +16,11 @@ from collections.abc import Sequence
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.metrics.steady import normal_quantile
+from router_lab.metrics.steady import Floats, Mask, normal_quantile
 from router_lab.racing.alpha_spending import LEAST, backward
-from router_lab.racing.tally import Sums, Tally
+from router_lab.racing.sequential import Sums, Tally
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 EARLY = 0.1
 """Share of the error of a match that bets may spend: most matches come late."""
 JOINING = 0.9

@@ -6,9 +6,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from router_lab.metrics.steady import Ints
+
 GROWTH, STEP = 1.25, 0.025
 """Each wave makes the race at least so many times longer, but none need add more than this share
 of the suite (or than the first wave): late waves are where stopping in time is worth most."""

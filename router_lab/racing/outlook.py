@@ -1,13 +1,17 @@
 """What a race would do, before it starts or goes on: its waves, rule and control share, and
-between which dollars it ends."""
+between which dollars it ends; and a picture of how it stands: what each candidate ran whole, where
+the control share alone, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
-from router_lab.racing.picture import standing_line
+import numpy as np
+
+from router_lab.columns import aligned, named
 from router_lab.racing.race import RaceRule, least_clusters
 from router_lab.racing.suite import SuiteRace
 from router_lab.runtime.model import Candidate
@@ -19,6 +23,8 @@ Done = Mapping[Where, set[tuple[str, int]]]
 Costs = Mapping[Where, tuple[float | None, int]]
 """Dollars of the samples × epochs that a candidate lacks of a suite, and how many these are; None
 = unknown."""
+WIDTH = 40
+WHOLE, CONTROL, AHEAD = "█", "░", "·"
 
 
 def race_outlook(
@@ -121,3 +127,48 @@ def _dollars(outlook: Mapping[str, object]) -> str:
         f"between ${least:.4f} (all settled after the next wave, then the control share) and ${most:.4f} (nobody "
         f"leaves any more){some}"
     )
+
+
+def race_picture(one: SuiteRace) -> str:
+    """A line on the outcome, then a bar for each candidate, in file order: the suite's samples in
+    the race's order, and what lies ahead of a race that has not come to its end."""
+    total = len(one.samples)
+    reasons = {gone.candidate: f"{gone.reason.words} after {gone.after}" for gone in one.eliminations}
+    if one.winner is not None:
+        reasons[one.winner] = f"settled on after {one.shown}"
+    still = "ran to the end" if one.shown == total else "still in"
+    rows = [
+        (named(who), _bar(one, column, total), reasons.get(who, still))
+        for column, who in enumerate(one.candidates)
+    ]
+    return "\n".join([visible(standing_line(one)), *aligned(rows, texts=(0, 2), indent=2)])
+
+
+def standing_line(one: SuiteRace) -> str:
+    """What a suite was settled on, or who is still in, and what is saved: samples, and about what
+    share of dollars."""
+    total = len(one.samples)
+    spared = [total - len(one.samples_of(j, total)) for j in range(len(one.entrants))]
+    left = f"{sum(spared)} of {total * len(one.entrants)} samples saved"
+    price = one.race.price
+    if sum(spared) and np.isfinite(price).all() and price.sum() > 0:
+        left += f", about {(price * spared).sum() / (price * total).sum():.0%} of the dollars"
+    if one.winner is not None:
+        return f"{one.suite}: settled on {one.winner} after {one.shown} of {total} samples; {left}"
+    names = [
+        str(who) + (" (waits)" if one.race.waiting[j] and one.shown < total else "")
+        for j, who in enumerate(one.candidates)
+        if one.race.racing[j]
+    ]
+    return f"{one.suite}: {'not settled' if one.shown == total else 'still in'}: {', '.join(names)}; {left}"
+
+
+def _bar(one: SuiteRace, column: int, total: int) -> str:
+    marks = [WHOLE] * total
+    for start, end in one.ranges(column, total):
+        marks[start:end] = [CONTROL] * (end - start)
+    if one.race.racing[column]:
+        marks[one.shown :] = [AHEAD] * (total - one.shown)
+    edges = [round(i * total / WIDTH) for i in range(WIDTH + 1)]
+    cells = [marks[start : max(end, start + 1)] for start, end in pairwise(edges)]
+    return "".join(max((WHOLE, CONTROL, AHEAD), key=cell.count) for cell in cells)

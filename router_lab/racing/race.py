@@ -33,19 +33,14 @@ from math import ceil, prod, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.metrics.steady import normal_quantile
+from router_lab.metrics.steady import Floats, Ints, Mask, normal_quantile
 from router_lab.racing.alpha_spending import LEAST, scores
 from router_lab.racing.elimination import Reason
 from router_lab.racing.nomination import Nomination
-from router_lab.racing.sequential import cluster_means
+from router_lab.racing.sequential import Sums, Tally, cluster_means
 from router_lab.racing.standing import Standing, gap, standing
-from router_lab.racing.tally import Sums, Tally
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 UNABLE, PRICING = 0.02, 0.02
 LEAVING = (30, 0.05, 0.2)
 """Shares of the error: UNABLE, PRICING; for leaving, 30 over the clusters of the grid, from .05 to
@@ -103,9 +98,8 @@ class Race:
         self.racing: Mask = np.ones(columns, bool)
         self.waiting: Mask = np.zeros(columns, bool)
         self.winner: int | None = None
-        others = max(1, columns - 1)
         self._error = 1 - rule.confidence
-        self._pricing = self._error * PRICING / (others * columns)
+        self._pricing = self._error * PRICING / (max(1, columns - 1) * columns)
         grid = self._looks[-1] if self._looks else LEAVING[0] / LEAVING[2]
         leaving = min(max(LEAVING[0] / grid, LEAVING[1]), LEAVING[2])
         self._leaving = (

@@ -11,6 +11,9 @@ price (Vovk & Wang 2021, "E-values: calibration, combination and applications", 
 Dollars have no bound to bet within: they are compared by an asymptotic confidence sequence
 (Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas 2024, "Time-uniform central limit theory and
 asymptotic confidence sequences", theorem 2.2, in its one-sided form) after a burn-in.
+
+What a race knows so far is kept as sums that grow with each wave: no look goes through the past
+again (`Tally`, `Sums`).
 """
 
 from __future__ import annotations
@@ -19,12 +22,9 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.metrics.steady import exp, log, log1p
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from router_lab.metrics.steady import Floats, Ints, Mask, exp, log, log1p
+from router_lab.racing.alpha_spending import LEAST, forward, scores
 
 STAKES = np.array([0.02, 0.03472, 0.06027, 0.10462, 0.18161, 0.31526, 0.54726, 0.95])
 """Shares of the capital staked, each with an eighth of it, in even ratios: some stake is always
@@ -79,3 +79,77 @@ def cluster_means(values: object, clusters: Ints) -> Floats:
     total = np.add.reduceat(np.where(known, numbers[order], 0.0), starts, axis=0)
     count = np.add.reduceat(known.astype(np.float64), starts, axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+class Tally:
+    """Cluster means by column. total, squares, count [c]; gaps, gap_squares, both [k, j]: of
+    column j minus column k on the clusters that both have run; rows: clusters taken in."""
+
+    def __init__(self, columns: int) -> None:
+        self.rows = 0
+        self.total, self.squares, self.count = np.zeros(columns), np.zeros(columns), np.zeros(columns)
+        self.gaps, self.gap_squares, self.both = (np.zeros((columns, columns)) for _ in range(3))
+
+    def add(self, means: Floats) -> None:
+        """Take in cluster means [G, c]; NaN = not run."""
+        known = ~np.isnan(means)
+        values, ran = np.where(known, means, 0.0), known.astype(np.float64)
+        self.rows += len(means)
+        self.total += values.sum(axis=0)
+        self.squares += (values * values).sum(axis=0)
+        self.count += ran.sum(axis=0)
+        gaps = values[:, None, :] - values[:, :, None]
+        gaps *= known[:, None, :] & known[:, :, None]
+        self.gaps += gaps.sum(axis=0)
+        self.gap_squares += (gaps * gaps).sum(axis=0)
+        self.both += ran.T @ ran  # whole numbers: exact in whatever order BLAS adds them
+
+    def mean(self, empty: float) -> Floats:
+        """[c]; `empty` for a column that has run nothing."""
+        return np.where(self.count > 0, self.total / np.maximum(self.count, 1), empty)
+
+    def lower(self, alpha: float) -> Mask:
+        """[k, j]: column k is shown to be no higher than j; a cluster that one of them lacks
+        counts as a tie."""
+        if self.rows < BURN_IN:
+            return np.zeros(self.both.shape, bool)
+        mean = self.gaps / self.rows
+        variance = np.maximum(self.gap_squares - self.rows * mean * mean, 0.0) / (self.rows - 1)
+        return np.asarray(
+            (self.both >= BURN_IN) & (mean >= np.sqrt(variance) * asymptotic_reach(self.rows, alpha))
+        )
+
+
+class Sums:
+    """Gains so far by column: their sums, squares, count, and the capital of bets on them."""
+
+    def __init__(self, columns: int) -> None:
+        self.total, self.squares, self.count = np.zeros(columns), np.zeros(columns), np.zeros(columns)
+        self.capital = np.zeros((len(STAKES), columns))
+
+    def add(self, gaps: Floats, floor: Floats | float, bets: bool = True) -> None:
+        """Take in differences [G, c] in [-1, 1] of which a mean above `floor` is to be shown; NaN
+        = unknown."""
+        known = ~np.isnan(gaps)
+        gains = np.where(known, gaps - floor, 0.0)
+        self.total += gains.sum(axis=0)
+        self.squares += (gains * gains).sum(axis=0)
+        self.count += known.sum(axis=0)
+        if bets:
+            self.capital += log_growth(gaps, floor)
+
+    def shown(self, alpha: float, early: float, looks: tuple[int, ...], now: int) -> Mask:
+        """[c] whether the mean is shown to be above the floor after `now` clusters of looks[-1];
+        `alpha`: the error of all looks together, of which bets may spend `early` and the looks the
+        rest; without looks all is for bets."""
+        early = early if looks else 1.0
+        bets = np.asarray(log_mean(self.capital) >= log(1 / (alpha * early)))
+        if now not in looks or now < LEAST:
+            return bets
+        bound = forward(looks, alpha * (1 - early))[looks.index(now)]
+        if not np.isfinite(bound) or not (self.total > 0).any():
+            return bets
+        needed = bound * np.sqrt(looks[-1] / np.maximum(self.count, 1.0))
+        return np.asarray(
+            bets | ((self.count >= LEAST) & (scores(self.total, self.squares, self.count) >= needed))
+        )

@@ -11,13 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from router_lab.metrics.steady import normal_below
-from router_lab.racing.tally import Tally
+from router_lab.metrics.steady import Floats, Mask, normal_below
+from router_lab.racing.sequential import Tally
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 LIKELY, SURE = 0.5, 0.8
 """How probable it must seem that a candidate is within the margin of the leader: to test it, and
 to rely on it."""

@@ -4,7 +4,7 @@ races."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +37,8 @@ class SuiteRace:
     is of the random share that everybody runs. In each wave a candidate runs all samples or the
     control share alone; `skipped` has the ranges of the latter by column. Where nothing was
     settled by the last wave, those who still run catch up on what they have skipped, so that the
-    race may release those who wait, and whoever is left after that runs everything.
+    race may release those who wait, and whoever is left after that runs everything. asked: whether
+    the race was asked whom it releases.
     """
 
     suite: str
@@ -50,11 +51,8 @@ class SuiteRace:
     shown: int = 0
     looks: int = 0
     asked: bool = False
-    """Whether the race was asked whom it releases."""
-
-    def __post_init__(self) -> None:
-        self.skipped: dict[int, Ranges] = {}
-        self.eliminations: list[Elimination] = []
+    skipped: dict[int, Ranges] = field(default_factory=dict)
+    eliminations: list[Elimination] = field(default_factory=list)
 
     @property
     def candidates(self) -> list[Candidate]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from router_lab.racing.elimination import RaceRecord, Skipped
 from router_lab.racing.log import RaceLog
-from router_lab.racing.picture import race_picture, standing_line
+from router_lab.racing.outlook import race_picture, standing_line
 from router_lab.racing.race import RaceRule
-from router_lab.racing.record import RaceRecord, Skipped
 from router_lab.racing.suite import SuiteRace
 from router_lab.runtime.model import Candidate
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.metrics import clustered_ratio, pareto_front
-from router_lab.metrics.bounded import bounded_interval
+from router_lab.metrics.estimate import bounded_interval
 from router_lab.outcomes import SCORED, cut_off_share
 from router_lab.outcomes.columns import SUMMARISED, Column
 from router_lab.outcomes.copies import clusters_of

@@ -13,7 +13,7 @@ from router_lab.fit import FITTERS, fit_policy
 from router_lab.fit.design import Design
 from router_lab.fit.fitters.blend import Blend
 from router_lab.fit.folds import group_folds
-from router_lab.fit.predicted import crossfit
+from router_lab.fit.model import crossfit
 from router_lab.fit.task import Task
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.replay import replay

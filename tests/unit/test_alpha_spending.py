@@ -5,7 +5,7 @@ import pytest
 from scipy.special import ndtri
 
 from router_lab.racing.alpha_spending import backward, boundaries, forward, scores
-from router_lab.racing.tally import Sums
+from router_lab.racing.sequential import Sums
 
 
 def test_a_single_look_is_a_single_test() -> None:

@@ -13,8 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from router_lab.cli.diff import _changes, diff, effect
-from router_lab.gates.arms import arm
-from router_lab.gates.moves import moves
+from router_lab.gates.arms import arm, moves
 from router_lab.outcomes import validate_outcomes, write_outcomes
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.features import DENSE, Featuriser

@@ -21,13 +21,11 @@ from router_lab.fit.choose import Choice, Option, act, choose, constants, family
 from router_lab.fit.design import DENSE_WEIGHT, Design
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.folds import group_folds
-from router_lab.fit.predicted import Predicted
-from router_lab.fit.ridge import ridge
-from router_lab.fit.rows import Rows
+from router_lab.fit.model import Predicted
+from router_lab.fit.rows import Rows, product, ridge, room, whole
 from router_lab.fit.table import routing_table
 from router_lab.fit.task import Task, suite_rates
 from router_lab.fit.walk import walk
-from router_lab.fit.whole import product, room, whole
 from router_lab.metrics import clustered_mean
 from router_lab.metrics.paired import Recorded
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes

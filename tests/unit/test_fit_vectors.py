@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from router_lab.cli import cli
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
-from router_lab.fit.vectors import Given
+from router_lab.fit.design import Given
 from router_lab.gates.arms import arm
 from router_lab.outcomes import OutcomeMatrix, read_outcomes, validate_outcomes, write_outcomes
 from router_lab.replay import replay

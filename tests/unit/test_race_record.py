@@ -7,10 +7,9 @@ import pytest
 
 from router_lab.config import Sweep
 from router_lab.config.base import parse
-from router_lab.racing.elimination import Elimination, Reason
+from router_lab.racing.elimination import Elimination, RaceRecord, Reason
 from router_lab.racing.log import RaceLog
 from router_lab.racing.race import RaceRule
-from router_lab.racing.record import RaceRecord
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from tests.unit.test_racing import LOOKS, ended, fresh, waiting_outcomes

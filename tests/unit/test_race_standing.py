@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import norm
 
 from router_lab.racing.nomination import Nomination
+from router_lab.racing.sequential import Tally
 from router_lab.racing.standing import Standing, gap, standing
-from router_lab.racing.tally import Tally
 
 
 def seems(within: list[float], price: list[float], *, named: bool = False, leader: int = 0) -> Standing:

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from router_lab.racing.nomination import Nomination
 from router_lab.racing.order import in_share, waves, whole_clusters
-from router_lab.racing.picture import race_picture
+from router_lab.racing.outlook import race_picture
 from router_lab.racing.race import Exit, Race, RaceRule, least_clusters
-from router_lab.racing.sequential import STAKES, asymptotic_reach, cluster_means, log_growth, log_mean
+from router_lab.racing.sequential import STAKES, Tally, asymptotic_reach, cluster_means, log_growth, log_mean
 from router_lab.racing.suite import Entrant, SuiteRace
-from router_lab.racing.tally import Tally
 from router_lab.runtime.model import Candidate
 
 

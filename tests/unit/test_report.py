@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router_lab.metrics import Estimate, clustered_mean
-from router_lab.metrics.bounded import bounded_interval, effective_size
+from router_lab.metrics.estimate import bounded_interval, effective_size
 from router_lab.outcomes import validate_outcomes
 from router_lab.report import (
     Mark,

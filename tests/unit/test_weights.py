@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from router_lab.gates.arms import arm
-from router_lab.gates.moves import moves
+from router_lab.gates.arms import arm, moves
 from router_lab.metrics.paired import Paired, Recorded, heaviest
 from tests.unit.test_diff import policy, table
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from router_lab.fit.fitters.blend import Blend
+from router_lab.fit.fitters.blend import Blend, SuiteRates
 from router_lab.fit.fitters.irt import OneFactor
 from router_lab.fit.fitters.knn import Neighbours
-from router_lab.fit.fitters.rates import SuiteRates
 from router_lab.fit.model import Fitter
 
 FITTERS: dict[str, type[Fitter]] = {

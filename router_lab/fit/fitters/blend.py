@@ -11,27 +11,24 @@ import numpy as np
 from router_lab.fit.design import Design
 from router_lab.fit.fitters.tuning import tuned
 from router_lab.fit.model import Model
-from router_lab.fit.ridge import Ridge, ridge
-from router_lab.fit.rows import Rows
+from router_lab.fit.rows import Ridge, Rows, ridge
 from router_lab.fit.task import Floats, Ints, Task, dollars, suite_rates
 from router_lab.metrics.steady import log2
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Penalties and blends of the quality and of the cost columns; blend is the share of the
-    ridge's departures from its suite's mean that is added to the rates, 0 = rates alone."""
+    """Settings, each for the quality and for the cost columns. blend: the share of the ridge's
+    departures from its suite's mean that is added to the rates, 0 = rates alone; `most` is the
+    greatest that may be chosen. rare: whether rare words may weigh more (`Design.rarity`). vector:
+    length of the users' vectors beside the text's words; 0 leaves them out."""
 
     penalty: tuple[float, float] = (6.0, 6.0)
     blend: tuple[float, float] = (0.5, 0.5)
     rare: tuple[bool, bool] = (False, False)
-    """Whether rare words may weigh more, for quality and for cost (`Design.rarity`)."""
     vector: tuple[float, float] = (1.0, 1.0)
-    """Length of the users' vectors beside the text's words, for quality and for cost; 0 leaves
-    them out."""
 
     most: ClassVar[float] = 1.0
-    """Greatest blend that may be chosen."""
 
     @classmethod
     def tuned(cls, task: Task, folds: Ints, seed: int) -> Self:
@@ -84,6 +81,17 @@ class Blend:
             np.hstack([quality.coefficients[:, :half], cost.coefficients[:, half:]]),
             np.concatenate([quality.intercept[:half], cost.intercept[half:]]),
         )
+
+
+@dataclass(frozen=True)
+class SuiteRates(Blend):
+    """Shrunken suite rates alone: the prompt is not looked at."""
+
+    blend: tuple[float, float] = (0.0, 0.0)
+
+    @classmethod
+    def tuned(cls, task: Task, folds: Ints, seed: int) -> Self:
+        return cls()
 
 
 def by_column(pair: tuple[float, float], half: int) -> Floats:

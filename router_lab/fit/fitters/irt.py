@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from router_lab.fit.fitters.blend import Blend
-from router_lab.fit.ridge import Ridge, ridge
-from router_lab.fit.rows import Rows
+from router_lab.fit.rows import Ridge, Rows, ridge
 from router_lab.fit.task import Floats
 
 LOADING = 20.0

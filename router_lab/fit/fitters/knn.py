@@ -17,11 +17,10 @@ from router_lab.fit.task import Floats, Ints, Task, suite_rates
 @dataclass(frozen=True)
 class Neighbours(Blend):
     """Fits the ridge to what each row's neighbours got, not to what it got itself: one lucky
-    answer teaches nothing."""
+    answer teaches nothing. reaches: of quality and of cost; None where there is nothing to be near
+    to."""
 
     reaches: tuple[Reach, Reach] | None = None
-    """Of quality and of cost; None where there is nothing to be near to."""
-
     most: ClassVar[float] = 4.0  # reach and penalty both shrink it, and left-out rows may ask for more
 
     @classmethod

@@ -12,14 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from router_lab.fit.design import Design
-from router_lab.fit.whole import room, whole
+from router_lab.fit.rows import room, whole
+from router_lab.metrics.paired import Floats, Ints
 from router_lab.runtime.features import DENSE
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 COUNTS = (10, 30, 100, 300)
 STRENGTHS = (0.1, 0.5, 2.0, 8.0)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from router_lab.fit.model import Model
+from router_lab.fit.design import SIZES
 from router_lab.fit.task import Floats, Ints, Task
-from router_lab.fit.vectors import SIZES
 
 if TYPE_CHECKING:
     from router_lab.fit.fitters.blend import Blend
@@ -91,13 +90,9 @@ def _products(task: Task, folds: Ints, rows: Ints, settings: Blend) -> Floats:
     for fold in range(int(folds.max()) + 1):
         train, out = rows[folds[rows] != fold], rows[folds[rows] == fold]
         if len(train) and len(out):
-            result += _left_out(task, settings.fit(task, train), out)
+            rates, departed = settings.fit(task, train).parts(task, out)
+            result += agreement(task, out, departed, task.targets[out] - rates)
     return result
-
-
-def _left_out(task: Task, model: Model, out: Ints) -> Floats:
-    rates, departed = model.parts(task, out)
-    return agreement(task, out, departed, task.targets[out] - rates)
 
 
 def agreement(task: Task, out: Ints, departed: Floats, left: Floats) -> Floats:
@@ -115,7 +110,5 @@ def agreement(task: Task, out: Ints, departed: Floats, left: Floats) -> Floats:
 
 def _row_mean(values: Floats, weight: Floats) -> Floats:
     """[n, 1]"""
-    mean: Floats = (weight * values).sum(axis=1, keepdims=True) / np.maximum(
-        weight.sum(axis=1, keepdims=True), 1e-12
-    )
-    return mean
+    total = weight.sum(axis=1, keepdims=True)
+    return np.asarray((weight * values).sum(axis=1, keepdims=True) / np.maximum(total, 1e-12))
