@@ -23,7 +23,6 @@ from router_lab.runtime.files import atomic_write
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.certificate import Certificate
     from router_lab.runtime.policy import Policy
     from router_lab.sweep.bare import Timed
 
@@ -183,9 +182,8 @@ def show_candidates(outcomes: pd.DataFrame) -> None:
     )
 
     table = candidate_table(outcomes)
-    echo_block(f"\n{format_table(table)}\n")
-    echo_block(pareto_text(marks_of(pooled(table))))
-    echo_block(f"\n{effort_text(effort_table(outcomes))}")
+    front = pareto_text(marks_of(pooled(table)))
+    echo_block(f"\n{format_table(table)}\n\n{front}\n\n{effort_text(effort_table(outcomes))}")
 
 
 def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
@@ -197,8 +195,7 @@ def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
     with step("fitting"):
         policy = fit_policy(load(Recipe, RECIPE), outcomes)
         directory = save_revision(policy, out / "policy")
-    echo(*summary(policy), "")
-    echo(*comparison(Certificate.of(policy)))
+    echo(*summary(policy), "", *comparison(Certificate.of(policy)))
     return policy, directory
 
 
@@ -258,11 +255,11 @@ def route_three(directory: Path, outcomes: pd.DataFrame) -> None:
         prompt = rows["prompt"].iloc[0]
         decision = policy.decide(prompt, suite=str(suite))
         shown = prompt.replace("\n", " ⏎ ")
-        echo(f"{suite}: {shown[:96]}{'…' if len(shown) > 96 else ''}")
         echo(
-            f"  → {decision.candidate}, quality {decision.quality:.2f}, ${1000 * decision.cost_usd:.4f} per 1k"
+            f"{suite}: {shown[:96]}{'…' if len(shown) > 96 else ''}",
+            f"  → {decision.candidate}, quality {decision.quality:.2f}, ${1000 * decision.cost_usd:.4f} per 1k",
+            f"    {decision.reason}",
         )
-        echo(f"    {decision.reason}")
 
 
 def gate(directory: Path, outcomes: pd.DataFrame) -> str:
@@ -314,8 +311,10 @@ def write_pages(directory: Path, outcomes: pd.DataFrame, out: Path) -> list[Path
 
 def show_paths(out: Path, command: str | None, directory: Path) -> None:
     """Where everything is, and the command that opens the MLflow page."""
-    echo(f"report    {out / 'report.html'}")
-    echo(f"outcomes  {out / 'outcomes.parquet'}")
-    echo(f"policy    {directory}")
+    echo(
+        f"report    {out / 'report.html'}",
+        f"outcomes  {out / 'outcomes.parquet'}",
+        f"policy    {directory}",
+    )
     if command is not None:
         echo(f"MLflow    {'.venv/bin/' if command.startswith('mlflow ') else ''}{command}")

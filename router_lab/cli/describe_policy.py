@@ -4,18 +4,15 @@ escalates, and caveats."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from router_lab.certificate import Certificate
 from router_lab.columns import aligned, named
 from router_lab.runtime.clients import unreproducible
+from router_lab.runtime.decision import Decision
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import follows
+from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import below, part
-
-if TYPE_CHECKING:
-    from router_lab.runtime.decision import Decision
-    from router_lab.runtime.model import Candidate
-    from router_lab.runtime.policy import Policy
 
 POINT_WORDS = (
     "tradeoff  (lambda) what a dollar is worth in quality: utility = predicted quality − tradeoff × predicted dollars",

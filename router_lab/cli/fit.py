@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.certificate import Certificate, Refit
+from router_lab.certificate import Certificate, Figure, Refit
 from router_lab.cli.common import EXISTING_FILE, echo, json_option, print_json, print_path, step
 from router_lab.cli.describe_policy import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.cli.looks import look_of_fit, looks_json
@@ -18,7 +18,6 @@ from router_lab.runtime.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from router_lab.certificate import Certificate, Figure
     from router_lab.config import Recipe
     from router_lab.runtime.policy import Policy
 
@@ -67,10 +66,8 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
             {"path": str(target), **looks_json(looks), **told, "certificate": dict(policy.spec.certificate)}
         )
         return
-    for line in summary(policy):
-        echo(line)
-    if looks.told() is not None:
-        echo(f"looks       {looks.told()}")
+    counted = looks.told()
+    echo(*summary(policy), *([] if counted is None else [f"looks       {counted}"]))
     print_path(target)
 
 

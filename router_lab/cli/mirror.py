@@ -10,19 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from router_lab import tracking
-from router_lab.certificate import Certificate, Figure, SuiteRow
+from router_lab.certificate import Certificate, Compared, Figure, SuiteRow
 from router_lab.cli.common import echo, step
 from router_lab.metrics import advice
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from router_lab.certificate import Compared
-    from router_lab.replay import Replay
-    from router_lab.runtime.policy import Policy
+from router_lab.replay import Replay, replay
+from router_lab.report import candidate_table
+from router_lab.report.policy import figures, reference_row
+from router_lab.runtime.policy import Policy
 
 Metrics = dict[str, float]
 Pair = tuple[str, str | None]
@@ -39,9 +38,6 @@ def mirror(
     that cannot be written is a warning, and None: what was found stands in the files that were
     written before.
     """
-    from router_lab.replay import replay
-    from router_lab.report import candidate_table
-
     table = candidate_table(outcomes)
     replayed = None if policy is None or directory is None else replay(policy, outcomes)
     beside = {} if policy is None or replayed is None else same_rows(policy, replayed)
@@ -143,8 +139,6 @@ def placed(policy: Policy, replayed: Replay, table: pd.DataFrame) -> tuple[Metri
     """Where the policy stands among the candidates on every row of the sweep, as in the report's
     picture: the reference's place there, moved by the paired difference and saving; and the tag
     that says so."""
-    from router_lab.report.policy import figures, reference_row
-
     found, base = figures(policy, replayed), reference_row(policy, table)
     if base is None:
         return {}, {"router_lab.rows": "none: the sweep has no outcome of the policy's reference"}

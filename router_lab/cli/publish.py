@@ -95,10 +95,10 @@ def publish(
             err=True,
         )
     told = not registry or _in_registry(done, lambda: _register(policy, done, tracking_uri), tracking_uri)
-    echo(
+    head = (
         f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({release.verdict})"
     )
-    _say_how(done)
+    echo(head, *_signed_until(done))
     print_path(policy.parent if policy.name else done.folder)
     if not told:
         raise SystemExit(ERROR)
@@ -135,18 +135,17 @@ def rollback(
     )
     release = done.release
     told = not registry or _in_registry(done, lambda: _move_alias(release, tracking_uri), tracking_uri)
-    echo(f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}")
-    _say_how(done)
+    head = f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}"
+    echo(head, *_signed_until(done))
     print_path(done.folder)
     if not told:
         raise SystemExit(ERROR)
 
 
-def _say_how(done: releases.Published) -> None:
-    if done.entry["key"] is not None:
-        echo(f"signed by {done.entry['key']}")
-    if done.release.expires is not None:
-        echo(f"expires {moment(done.release.expires)}")
+def _signed_until(done: releases.Published) -> list[str]:
+    by, until = done.entry["key"], done.release.expires
+    signed = [] if by is None else [f"signed by {by}"]
+    return signed if until is None else [*signed, f"expires {moment(until)}"]
 
 
 def _until(text: str | None) -> dt.datetime | None:

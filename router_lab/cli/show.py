@@ -29,7 +29,6 @@ from router_lab.runtime.shares import part
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.certificate import Certificate
     from router_lab.runtime.points import Point
     from router_lab.runtime.policy import Policy
 

@@ -19,6 +19,7 @@ from router_lab.cli.common import (
     step,
 )
 from router_lab.runtime.artifact import open_artifact, revision_in
+from router_lab.runtime.release import release_row
 
 
 @click.command()
@@ -48,8 +49,6 @@ def verify(
     Certificate.of(loaded)  # raises where it cannot be read
     result: dict[str, Any] = {"revision": loaded.revision, "intact": True}
     if release is not None and (keys or alias is not None):
-        from router_lab.runtime.release import release_row
-
         result |= {"release": release_row(release), "signer": opened.signer}
     if outcomes is not None:
         from router_lab.fit.reproduce import reproduce
