@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.frame import SLOT, filled, framed, leading
@@ -146,8 +146,7 @@ def _content(profile: Profile, api: str, messages: Messages) -> dict[str, Any]:
     if messages is None:
         return leading(content, field)
     if isinstance(messages, str):
-        result: dict[str, Any] = filled(content, messages)
-        return result
+        return cast(dict[str, Any], filled(content, messages))
     if (
         not isinstance(messages, list | tuple)
         or not messages

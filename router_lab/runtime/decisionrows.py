@@ -116,7 +116,6 @@ class Reading:
             if slot == len(lines):
                 lines.append(-1)
                 hashes.append(0)
-                self._outcomes.grow()
             if row["kind"] == "outcome":
                 self._outcomes.add(slot, row)
                 continue
@@ -163,15 +162,10 @@ class Outcomes:
 
     def __init__(self) -> None:
         self.changed = 0
-        self._size = 0
         self._columns: dict[str, array[float]] = {}
         self._texts: dict[str, float] = {}
         self._names: list[str] = []
         self._odd: dict[int, dict[str, Any]] = {}
-
-    def grow(self) -> None:
-        """One slot more, of which nothing is known."""
-        self._size += 1
 
     def add(self, slot: int, row: Mapping[str, object]) -> None:
         """Note the columns of `row` that are known."""
@@ -188,7 +182,7 @@ class Outcomes:
             if column is None:
                 column = self._columns[name] = array("d")
             if len(column) <= slot:
-                column.extend([math.nan] * (max(slot + 1, self._size) - len(column)))
+                column.extend([math.nan] * (slot + 1 - len(column)))
             self.changed += column[slot] == column[slot] and column[slot] != number
             column[slot] = number
             if slot in self._odd:

@@ -210,13 +210,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, object]:
 
 def sync_directory(path: str | os.PathLike[str]) -> None:
     """Make a rename in `path` survive a power cut, where the system lets a directory be synced."""
-    try:
+    with contextlib.suppress(OSError):  # not every system opens directories, or syncs them
         descriptor = os.open(path, os.O_RDONLY)
-    except OSError:  # not every system opens directories
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

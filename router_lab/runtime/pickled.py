@@ -48,7 +48,7 @@ def _decision(kind: type[Decision], parts: tuple[Any, ...]) -> Decision:
 def _light(spec: PolicySpec) -> Any:
     """The same but for what only deciding reads: weights, groups, certificate, provenance."""
     columns = 2 * len(spec.profiles)
-    light: PolicySpec = plain(
+    return plain(
         dataclasses.replace(
             spec,
             linear=Linear.constant(np.zeros((1, columns)), np.zeros((2, columns // 2))),
@@ -57,7 +57,6 @@ def _light(spec: PolicySpec) -> Any:
             provenance={},
         )
     )
-    return light
 
 
 def plain(value: object) -> Any:
@@ -70,7 +69,9 @@ def plain(value: object) -> Any:
         return type(value)._make(items) if hasattr(value, "_make") else tuple(items)
     if isinstance(value, list):
         return [plain(item) for item in value]
-    return _rebuilt(value, plain) if isinstance(value, PolicySpec) else value
+    if isinstance(value, PolicySpec):
+        return PolicySpec(**{one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)})
+    return value
 
 
 def hardened(value: object) -> Any:
@@ -84,7 +85,3 @@ def hardened(value: object) -> Any:
         for field in dataclasses.fields(value):
             hardened(getattr(value, field.name))
     return value
-
-
-def _rebuilt(spec: PolicySpec, of: Callable[[Any], Any]) -> PolicySpec:
-    return PolicySpec(**{field.name: of(getattr(spec, field.name)) for field in dataclasses.fields(spec)})

@@ -18,10 +18,10 @@ from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, Field, Offers
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import POOLED, Candidate, PolicySpec
-from router_lab.runtime.predict import Floats, Predictions, Predictor
+from router_lab.runtime.predict import Predictions, Predictor
 from router_lab.runtime.rule import EXPIRED
 from router_lab.runtime.validate import check_spec
-from router_lab.runtime.vectors import Vector, Vectors
+from router_lab.runtime.vectors import Floats, Vector, Vectors
 
 
 class Policy:

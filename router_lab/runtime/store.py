@@ -14,8 +14,9 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
 
 from router_lab.runtime.accepting import Rules, known_verdicts
 from router_lab.runtime.acks import Ack, write_ack
@@ -33,9 +34,6 @@ from router_lab.runtime.release import RELEASE, Release, is_revision
 from router_lab.runtime.rule import draw
 from router_lab.runtime.serve import Requires, Serving
 from router_lab.runtime.status import Status, StatusReporter
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Source = str | os.PathLike[str] | Callable[[], str | os.PathLike[str]]
 _PATIENCE_S = 5.0
@@ -173,9 +171,7 @@ class PolicyStore:
     def __enter__(self) -> PolicyStore:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _look_in_background(self, turn: int) -> None:
@@ -284,14 +280,11 @@ class PolicyStore:
         with self._last_good.lock:
             known = self._last_good.known
             rejected = [one for one in (*known.rejected, gone) if one != revision and is_revision(one)]
-            kept = [
-                one
-                for one in (known.current, known.previous)
-                if one is not None and revision.startswith(one[:16])
-            ]
             # The one that failed is nothing to fall back on.
-            current = kept[0] if kept else None
-            self._last_good.known = known._replace(current=current, previous=None, rejected=tuple(rejected))
+            kept = (one for one in (known.current, known.previous) if one and revision.startswith(one[:16]))
+            self._last_good.known = known._replace(
+                current=next(kept, None), previous=None, rejected=tuple(rejected)
+            )
             self._serve(opened, "previous")
             self._previous = None
         self._last_good.write()
