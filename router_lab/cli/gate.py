@@ -193,14 +193,11 @@ def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[tuple[str, str
     from router_lab.prices import PriceTable
 
     table = PriceTable.load(prices)
-    found: dict[tuple[str, str | None], Any] = {}
-    for model, effort in policy.candidates:
-        try:
-            rates = table.rates(model, day)
-        except InputError:
-            continue
-        found[(model, effort)] = Prices(**rates.as_dict())
-    return found
+    return {
+        (model, effort): Prices(**table.rates(model, day).as_dict())
+        for model, effort in policy.candidates
+        if table.knows(model, day)
+    }
 
 
 def read_written(path: Path) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def moved(quality: float | None, cost: float | None, row: Compared, n: int) -> M
     difference and saving."""
     difference, saving = row.quality_difference or Figure(), (row.savings or Figure()).value
     numbers = {
-        "quality": _plus(quality, difference.value),
+        "quality": None if quality is None or difference.value is None else quality + difference.value,
         "quality_difference": difference.value,
         "quality_difference_low": difference.low,
         "quality_difference_high": difference.high,
@@ -117,10 +117,6 @@ def moved(quality: float | None, cost: float | None, row: Compared, n: int) -> M
     return {
         name: float(value) for name, value in numbers.items() if value is not None and math.isfinite(value)
     }
-
-
-def _plus(base: float | None, change: float | None) -> float | None:
-    return None if base is None or change is None else base + change
 
 
 def _estimates(replayed: Replay) -> Compared:

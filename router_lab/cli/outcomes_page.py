@@ -79,7 +79,7 @@ class ReportOptions:
             return front_svg(self.outcomes, self.policy)
         policy, table = self.policy, self.outcomes
         marks = [] if policy is None else policy_marks(policy, replay(policy, table), candidate_table(table))
-        reference = None if policy is None else (policy.reference.model, policy.reference.effort)
+        reference = None if policy is None else policy.reference
         return pareto_html(table, extra=marks, reference=reference, before=self.before)
 
 

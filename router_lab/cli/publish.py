@@ -83,7 +83,11 @@ def publish(
     if gate is not None and not isinstance(gate, dict):
         raise InputError(f"{gate_file}: is not the JSON that `gate --write-json` writes")
     if registry:
-        _refuse_registry(open_policy(policy).spec.name, alias, tracking_uri)
+        # Said before anything is published: what no registry could hold.
+        from router_lab.tracking import refuse_name, store_uri
+
+        refuse_name(open_policy(policy).spec.name, alias)
+        store_uri(tracking_uri)
     done = releases.publish(
         policy, alias=alias, gate=gate, force=force, private_key=_careful(key), trusted=trusted,
         expires=_until(expires), by=_who(),
@@ -191,14 +195,6 @@ def _move_alias(release: Release, tracking_uri: str | None) -> str:
     from router_lab.tracking import move_alias_to_revision
 
     return move_alias_to_revision(release.name, release.alias, release.revision, tracking_uri)
-
-
-def _refuse_registry(name: str, alias: str, tracking_uri: str | None) -> None:
-    """Raises InputError, before anything is published, for what no registry could hold."""
-    from router_lab.tracking import refuse_name, store_uri
-
-    refuse_name(name, alias)
-    store_uri(tracking_uri)
 
 
 def _in_registry(done: releases.Published, write: Callable[[], str], tracking_uri: str | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -171,11 +171,12 @@ def _entry_node(text: str, model: str, old: Price) -> yaml.MappingNode:
     models = next(value for name, value in root.value if name.value == "models")
     rows = next(value for name, value in models.value if name.value == model)
     starts = old.starts.isoformat()
-    found: yaml.MappingNode
-    found = next(
-        row for row in rows.value if any(k.value == "starts" and v.value == starts for k, v in row.value)
+    return cast(
+        yaml.MappingNode,
+        next(
+            row for row in rows.value if any(k.value == "starts" and v.value == starts for k, v in row.value)
+        ),
     )
-    return found
 
 
 def _lines(fields: dict[str, Any]) -> list[str]:
@@ -241,9 +242,7 @@ def _first(lines: list[str], place: tuple[yaml.Node, yaml.Node], key: str, entry
 def _last_line(node: yaml.Node) -> int:
     """The line of the last scalar under `node`; a block's own end mark is only where the next
     thing begins."""
-    if isinstance(node, yaml.MappingNode) and node.value and not node.flow_style:
-        return _last_line(node.value[-1][1])
-    if isinstance(node, yaml.SequenceNode) and node.value and not node.flow_style:
-        return _last_line(node.value[-1])
-    end: int = node.end_mark.line
-    return end
+    if isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
+        last = node.value[-1]
+        return _last_line(last[1] if isinstance(node, yaml.MappingNode) else last)
+    return int(node.end_mark.line)

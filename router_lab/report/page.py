@@ -50,13 +50,10 @@ class ReportData:
 
     table: pd.DataFrame
     outcomes: pd.DataFrame
-    calls: pd.DataFrame | None
-    before: pd.DataFrame | None
     policy: Policy | None
     replayed: Replay | None
     bills: Sequence[Bill]
     volume: float
-    growth: float
 
 
 def report_html(
@@ -80,17 +77,15 @@ def report_html(
     replayed = None if policy is None else replay(policy, outcomes)
     bills = _bills(outcomes, known, policy, replayed, volume, growth)
     then = None if before is None else candidate_table(before)
-    data = ReportData(
-        table=known, outcomes=outcomes, calls=calls, before=then, policy=policy, replayed=replayed,
-        bills=bills, volume=volume, growth=growth,
-    )  # fmt: skip
+    data = ReportData(known, outcomes, policy, replayed, bills, volume)
+    reference = None if policy is None else policy.reference
     name = title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}")
     return page(
         name,
         _what_was_tried(data),
         *_answer(data),
         PARTS.section(
-            "What was found", *fronts_html(known, _marks(data), _reference(data), then), *tables_html(known)
+            "What was found", *fronts_html(known, _marks(data), reference, then), *tables_html(known)
         ),
         PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
         _who_gets_what(data),
@@ -125,10 +120,6 @@ def _basis(data: ReportData) -> str:
         f"Percentiles are of {data.replayed.n:,} rows {rows}, the same for both; means, months and dollars per "
         "success take the reference's over everything measured, with the saving and the quality shown above."
     )
-
-
-def _reference(data: ReportData) -> tuple[str, str | None] | None:
-    return None if data.policy is None else (data.policy.reference.model, data.policy.reference.effort)
 
 
 def _marks(data: ReportData) -> list[Any]:

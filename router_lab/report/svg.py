@@ -174,16 +174,16 @@ def _legend(
             entries.append((kind, kind, name))
         if any(m.pale for m in shown):
             entries.append(("pale", "candidate pale", "dominated"))
-    if any(not m.compared for m in marks):
-        entries.append(("pale", "candidate pale apart", "ran on too few samples"))
-    if any(m.low is not None for m in marks):
-        entries.append(("interval", "", f"{100 * confidence:.0f} % interval, by cluster"))
-    if any(m.on_front for m in marks):
-        entries.append(("front", "", "front"))
-    if before:
-        entries.append(("before", "", "front before"))
-    if any(m.new for m in marks):
-        entries.append(("new", "new", "new in this sweep"))
+    further = {
+        ("pale", "candidate pale apart", "ran on too few samples"): any(not m.compared for m in marks),
+        ("interval", "", f"{100 * confidence:.0f} % interval, by cluster"): any(
+            m.low is not None for m in marks
+        ),
+        ("front", "", "front"): any(m.on_front for m in marks),
+        ("before", "", "front before"): before,
+        ("new", "new", "new in this sweep"): any(m.new for m in marks),
+    }
+    entries += [entry for entry, occurs in further.items() if occurs]
     x, y, placed = 76.0, 14.0, []
     for shape, mark, name in entries:
         room = text_width(name, LABEL_SIZE) + 34

@@ -126,7 +126,7 @@ def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: 
     low, high = bounded_interval(quality, confidence)
     cost = samples["cost_usd"] if "cost_usd" in samples else pd.Series(np.nan, index=samples.index)
     per_row = scored["cost_usd"] if "cost_usd" in scored else pd.Series(np.nan, index=scored.index)
-    tails = {f"cost_p{p}_usd": _quantile(per_row, p / 100) for p in (50, 95, 99)}
+    tails = {f"cost_p{p}_usd": float(per_row.quantile(p / 100)) for p in (50, 95, 99)}
     return {
         "model": model,
         "effort": effort,
@@ -158,10 +158,6 @@ def _summary(scored: pd.DataFrame, column: Column) -> float:
         return math.nan
     values = scored[column.name]
     return float(values.mean() if column.summary == "mean" else values.median())
-
-
-def _quantile(values: pd.Series[Any], share: float) -> float:
-    return float(values.quantile(share))
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

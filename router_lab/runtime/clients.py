@@ -67,9 +67,10 @@ def check(profile: Profile, api: str) -> None:
     """Raise PolicyError if no request of this profile can be handed out for `api`."""
     request, who = profile.request, profile.candidate
     if request.get("reproducible") is False:
+        model = str((request.get("arguments") or {}).get("model", who.model))
         raise PolicyError(
             f"{who}: no single request is what was measured: {request.get('reason') or 'it was not recorded'}; run "
-            f"what was measured (the task's solver) with model {_model(profile)!r}, or measure a suite that asks once"
+            f"what was measured (the task's solver) with model {model!r}, or measure a suite that asks once"
         )
     if request.get("api") is None:
         why = f" ({request['reason']})" if request.get("reason") else ""
@@ -131,10 +132,6 @@ def unreproducible(profiles: Sequence[Profile], suites: Sequence[str]) -> list[d
         {"suite": suite, "reason": reason, "candidates": who}
         for (suite, reason), who in sorted(found.items())
     ]
-
-
-def _model(profile: Profile) -> str:
-    return str((profile.request.get("arguments") or {}).get("model", profile.candidate.model))
 
 
 def _content(profile: Profile, api: str, messages: Messages) -> dict[str, Any]:

@@ -180,7 +180,10 @@ class DecisionLog:
         return {key: value for key, value in row.items() if key == "id" or key not in self._mask}
 
     def _append(self, row: dict[str, Any]) -> None:
-        row = {key: None if _no_number(value) else value for key, value in self._masked(row).items()}
+        row = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in self._masked(row).items()
+        }
         line = json.dumps(row, sort_keys=True, ensure_ascii=True, allow_nan=False).encode("ascii")
         if len(line) + 2 > LINE_BYTES:  # no reader would take it
             raise ValueError(f"the line has {len(line):,} bytes, more than {LINE_BYTES:,}")
@@ -244,10 +247,6 @@ class DecisionLog:
             logging.getLogger("router_lab").warning(
                 said, visible(self.path), type(error).__name__, visible(error)
             )
-
-
-def _no_number(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
 
 
 def masked_id(text: str) -> str:

@@ -12,16 +12,15 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from router_lab.masking import masked_tree, masker, without_keys
 from router_lab.outcomes import write_outcomes
 from router_lab.outcomes.columns import SUMMARISED
 from router_lab.tracking.names import metric_name, suite_names
 from router_lab.tracking.runs import Run, Tracked, log_runs
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Metrics = Mapping[str, float]
 METRICS = (
@@ -116,8 +115,6 @@ def log_policy(
 def outcomes_digest(outcomes: pd.DataFrame) -> str:
     """What tells whether two runs were measured on the same outcomes: 16 hex digits over who
     scored what where."""
-    import pandas as pd
-
     columns = [c for c in ("suite", "sample_id", "epoch", "model", "effort", "quality", "cost_usd", "status")
                if c in outcomes.columns]  # fmt: skip
     hashes = pd.util.hash_pandas_object(outcomes[columns].astype("string"), index=False).sort_values()

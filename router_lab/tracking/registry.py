@@ -117,32 +117,23 @@ def fetch_version(reference: str, uri: str | None = None) -> Iterator[Path]:
         raise InputError(f"champion {reference!r}: write models:/NAME@ALIAS or models:/NAME/VERSION")
     name, alias, number = matched.groups()
     client = open_client(uri)
-    with TemporaryDirectory() as scratch:
-        yield _downloaded(client, reference, name, alias, number, scratch, uri)
-
-
-def _downloaded(
-    client: Any,
-    reference: str,
-    name: str,
-    alias: str | None,
-    number: str | None,
-    folder: str,
-    uri: str | None,
-) -> Path:
     from mlflow.exceptions import MlflowException
 
-    with plain_faults(uri):
-        try:
-            found = (
-                client.get_model_version_by_alias(name, alias)
-                if alias
-                else client.get_model_version(name, number)
-            )
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-            text = f"champion {reference!r}: not in the registry at {shown(store_uri(uri))}: {error.message}"
-            raise InputError(text) from None
-        place = found.source.rsplit("/artifacts/", 1)[-1]
-        return Path(client.download_artifacts(found.run_id, place, folder))
+    with TemporaryDirectory() as scratch:
+        with plain_faults(uri):
+            try:
+                found = (
+                    client.get_model_version_by_alias(name, alias)
+                    if alias
+                    else client.get_model_version(name, number)
+                )
+            except MlflowException as error:
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise
+                text = (
+                    f"champion {reference!r}: not in the registry at {shown(store_uri(uri))}: {error.message}"
+                )
+                raise InputError(text) from None
+            place = found.source.rsplit("/artifacts/", 1)[-1]
+            files = client.download_artifacts(found.run_id, place, scratch)
+        yield Path(files)
