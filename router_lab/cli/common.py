@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
@@ -12,7 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -116,7 +115,7 @@ def flush_output() -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a descriptor
+    with suppress(OSError, ValueError):  # ValueError: a stream without a descriptor
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

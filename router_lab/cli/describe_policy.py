@@ -38,7 +38,8 @@ READS = {
 
 def reads(policy: Policy) -> str:
     """What decides, and where that is less than there was to read, why."""
-    predictor = predictor_of(policy)
+    found = (Certificate.of(policy).points or {}).get("default")
+    predictor = found.predictor if found is not None and found.predictor in READS else None
     if predictor == "rates" and not max(policy.spec.provenance.get("blend") or (1.0,)):
         if policy.spec.provenance.get("fitter") == "rates":
             return "the suite alone: fitter `rates` reads nothing else"
@@ -80,12 +81,6 @@ def read_by(policy: Policy) -> tuple[bool, bool]:
         return False, False
     vector = linear.vector is not None and bool(linear.vector.weights.any())
     return bool(linear.weights.any() or linear.dense.any()), vector
-
-
-def predictor_of(policy: Policy) -> str | None:
-    """The predictor that the certificate names for the default point, a key of READS."""
-    found = (Certificate.of(policy).points or {}).get("default")
-    return found.predictor if found is not None and found.predictor in READS else None
 
 
 def weight_of_vectors(policy: Policy) -> str | None:

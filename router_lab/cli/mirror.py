@@ -91,8 +91,10 @@ def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict
             },
         )
     quality, cost = replayed.reference_quality, replayed.reference_cost_usd
+    difference, saving = (Figure.of(replayed.estimate(name)) for name in ("quality_difference", "savings"))
+    routed = SuiteRow(quality_difference=difference, savings=saving)
     found["in_sample" if replayed.in_sample else "fresh"] = (
-        moved(quality, cost, _estimates(replayed), replayed.n),
+        moved(quality, cost, routed, replayed.n),
         {
             (row["model"], row["effort"]): moved(quality, cost, _as_row(row), replayed.n)
             for row in replayed.fixed
@@ -117,12 +119,6 @@ def moved(quality: float | None, cost: float | None, row: Compared, n: int) -> M
     return {
         name: float(value) for name, value in numbers.items() if value is not None and math.isfinite(value)
     }
-
-
-def _estimates(replayed: Replay) -> Compared:
-    """The replay's paired figures in the form of a certificate's."""
-    difference, saving = (Figure.of(replayed.estimate(name)) for name in ("quality_difference", "savings"))
-    return SuiteRow(quality_difference=difference, savings=saving)
 
 
 def _as_row(row: Mapping[str, Any]) -> Compared:

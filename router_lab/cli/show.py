@@ -23,13 +23,12 @@ from router_lab.cli.describe_policy import (
 )
 from router_lab.columns import aligned, named
 from router_lab.metrics import advice, who_mixes
-from router_lab.runtime.points import FEW, Follow, described, follows, mix_of, pieces_described
+from router_lab.runtime.points import FEW, Follow, Point, described, follows, mix_of, pieces_described
 from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.runtime.points import Point
     from router_lab.runtime.policy import Policy
 
 
@@ -200,10 +199,11 @@ def _routes(policy: Policy) -> list[str]:
     strange = "the reference serves" if unknown > 1 else "predictions are followed"
     if 0 < unknown <= 1:
         strange += f" where {part(unknown)} of the prompt was seen, else the reference serves"
-    if spec.coverage <= 0:
-        known = "with one, the suite decides; the routing table, asked only where a prompt is too strange, is"
-    else:
-        known = f"with one, prompts of which less than {part(spec.coverage)} was seen in fitting go by the routing table:"
+    known = (
+        "with one, the suite decides; the routing table, asked only where a prompt is too strange, is"
+        if spec.coverage <= 0
+        else f"with one, prompts of which less than {part(spec.coverage)} was seen in fitting go by the routing table:"
+    )
     needed = f"without a known suite, {strange}; {known}"
     routes = [(named(r["suite"]), f"{r['serves']} ({r['verdict']})") for r in rows]
     return [needed, *aligned(routes, texts=(0, 1), indent=2)]

@@ -117,9 +117,7 @@ def _completes(old: Price, given: dict[str, Any]) -> bool:
 
 
 def _lacks(old: Any, value: Any) -> bool:
-    if isinstance(old, dict):
-        return not old.keys() & value.keys()
-    return old is None or old is False
+    return not old.keys() & value.keys() if isinstance(old, dict) else old is None or old is False
 
 
 def _complete(target: Path, text: str, model: str, old: Price, given: dict[str, Any]) -> Price:

@@ -72,8 +72,7 @@ def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
 class GenaiPrices:
     """`PriceSource` of genai-prices."""
 
-    def rates(self, model: str, moment: dt.datetime) -> Rates | None:
-        return genai_rates(model, moment)
+    rates = staticmethod(genai_rates)
 
     def by_hour(self, model: str) -> bool:
         info = _listed(model)[1]

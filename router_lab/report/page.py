@@ -193,7 +193,13 @@ def _answer_of_sweep(data: ReportData) -> Markup:
     rows = [r for r in records(pooled(data.table)) if r["compared"]]
     if not rows:
         return Markup()
-    best = max(rows, key=lambda r: (r["quality"], -_or_inf(r["cost_usd_per_1k"])))
+    best = max(
+        rows,
+        key=lambda r: (
+            r["quality"],
+            -(r["cost_usd_per_1k"] if math.isfinite(r["cost_usd_per_1k"]) else math.inf),
+        ),
+    )
     dear = best["cost_usd_per_1k"]
     near = [r for r in rows if r["quality_high"] >= best["quality_low"] and r["cost_usd_per_1k"] < dear]
     text = f"{best['label']} is best: {percent(best['quality'])} at {money(dear)} per 1,000 requests."
@@ -206,10 +212,6 @@ def _answer_of_sweep(data: ReportData) -> Markup:
     else:
         text += " Nothing cheaper comes within its interval on all suites together; a policy may find where it does."
     return PARTS.verdict_box("", text)
-
-
-def _or_inf(value: float) -> float:
-    return value if math.isfinite(value) else math.inf
 
 
 def _sentence(data: ReportData) -> str:

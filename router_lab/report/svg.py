@@ -145,10 +145,12 @@ def _front_boxes(scale: Scale, marks: Sequence[Mark]) -> list[Box]:
     corners = [(scale.x(s.cost), scale.y(s.quality)) for s in front_steps(marks)]
     if not corners:
         return []
-    boxes = []
-    for (x, y), (end, up) in zip(corners, [*corners[1:], (scale.plot.right, corners[-1][1])], strict=True):
-        boxes += [Box(x, y - 3, end, y + 3), Box(end - 3, up, end + 3, y)]
-    return boxes
+    ends = [*corners[1:], (scale.plot.right, corners[-1][1])]
+    return [
+        box
+        for (x, y), (end, up) in zip(corners, ends, strict=True)
+        for box in (Box(x, y - 3, end, y + 3), Box(end - 3, up, end + 3, y))
+    ]
 
 
 def _label(mark: Mark, text: str, anchor: tuple[float, float], place: Placed) -> dict[str, Any]:

@@ -190,10 +190,11 @@ class Outcomes:
 
     def of(self, slot: int, where: str, strict: bool) -> dict[str, Any]:
         """The outcome as `plain` gives it; with strict=False the words of its error instead."""
-        known: dict[str, Any] = {}
-        for name, column in self._columns.items():
-            if slot < len(column) and (value := column[slot]) == value:
-                known[name] = self._value(name, value)
+        known = {
+            name: self._value(name, column[slot])
+            for name, column in self._columns.items()
+            if slot < len(column) and not math.isnan(column[slot])
+        }
         odd = self._odd.get(slot)
         if not odd:
             return {"outcome": known or None}

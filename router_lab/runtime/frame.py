@@ -22,9 +22,7 @@ def filled(value: object, question: str) -> Any:
         return value.replace(SLOT, question)
     if isinstance(value, Mapping):
         return {key: filled(item, question) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [filled(item, question) for item in value]
-    return value
+    return [filled(item, question) for item in value] if isinstance(value, list | tuple) else value
 
 
 def holds_slot(value: object) -> bool:

@@ -191,5 +191,10 @@ def _without_keys(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain dicts, with `pooled` telling those over all suites from those of a suite."""
-    rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
-    return [{**r, "effort": r["effort"] if isinstance(r["effort"], str) else None} for r in rows]
+    return [
+        {
+            **{str(k): v for k, v in row.items()},
+            "effort": row["effort"] if isinstance(row["effort"], str) else None,
+        }
+        for row in table.to_dict("records")
+    ]
