@@ -62,7 +62,10 @@ def demo(out: Path, quick: bool, fresh: bool, live: bool) -> None:
     start = time.monotonic()
     try:
         if live:
-            show_live(out)
+            with local_server(), heading("1  sweep a live model server"):
+                outcomes = measure(LIVE, out / "live", None)
+            show_candidates(outcomes)
+            print_path(out / "live" / "outcomes.parquet")
         else:
             show_recorded(out, limit=60 if quick else None)
     except KeyboardInterrupt:
@@ -71,14 +74,6 @@ def demo(out: Path, quick: bool, fresh: bool, live: bool) -> None:
         )
         sys.exit(INTERRUPTED)
     echo(f"{time.monotonic() - start:.0f} s", err=True)
-
-
-def show_live(out: Path) -> None:
-    """Sweep SmolLM2-135M on a loopback server of its own and print its candidates' table."""
-    with local_server(), heading("1  sweep a live model server"):
-        outcomes = measure(LIVE, out / "live", None)
-    show_candidates(outcomes)
-    print_path(out / "live" / "outcomes.parquet")
 
 
 @contextmanager

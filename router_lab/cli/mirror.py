@@ -8,9 +8,8 @@ reference there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -96,7 +95,17 @@ def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict
     found["in_sample" if replayed.in_sample else "fresh"] = (
         moved(quality, cost, routed, replayed.n),
         {
-            (row["model"], row["effort"]): moved(quality, cost, _as_row(row), replayed.n)
+            (row["model"], row["effort"]): moved(
+                quality,
+                cost,
+                SuiteRow(
+                    quality_difference=Figure(
+                        value=row["quality_difference"], low=row["low"], high=row["high"]
+                    ),
+                    savings=Figure(value=row["savings"]),
+                ),
+                replayed.n,
+            )
             for row in replayed.fixed
         },
     )
@@ -119,12 +128,6 @@ def moved(quality: float | None, cost: float | None, row: Compared, n: int) -> M
     return {
         name: float(value) for name, value in numbers.items() if value is not None and math.isfinite(value)
     }
-
-
-def _as_row(row: Mapping[str, Any]) -> Compared:
-    """A fixed candidate of a replay in the form of a certificate's."""
-    gain = Figure(value=row["quality_difference"], low=row["low"], high=row["high"])
-    return SuiteRow(quality_difference=gain, savings=Figure(value=row["savings"]))
 
 
 def placed(policy: Policy, replayed: Replay, table: pd.DataFrame) -> tuple[Metrics, dict[str, str]]:

@@ -96,7 +96,10 @@ def show_outcomes(
     if as_json:
         print_json({"candidates": candidate_table(options.outcomes).to_dict("records")})
     elif html is None and pareto is None and mlflow is None:
-        print_front(options)
+        known = candidate_table(options.outcomes)
+        echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
+        if options.before is not None:
+            echo("", *moved(candidate_table(options.before), known))
     pages = []
     if html is not None:
         pages.append(atomic_write(html, options.report().encode("utf-8", "replace")))
@@ -107,14 +110,6 @@ def show_outcomes(
         print_path(page)
     if not mirrored:
         raise SystemExit(ERROR)
-
-
-def print_front(options: ReportOptions) -> None:
-    """Table and picture in characters; with an earlier sweep, what the new one moved."""
-    known = candidate_table(options.outcomes)
-    echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
-    if options.before is not None:
-        echo("", *moved(candidate_table(options.before), known))
 
 
 def log_to_mlflow(options: ReportOptions, name: str, uri: str | None, pages: list[Path]) -> bool:

@@ -67,16 +67,10 @@ def _existing(target: Path) -> tuple[str, Prices]:
         return "", Prices(models={})
     prices = read_prices(target)
     text = read_regular(target).decode("utf-8-sig")
-    # `null`, or comments alone: a mapping without keys, to which lines are added.
-    return text if isinstance(yaml.compose(text, Loader=yaml.SafeLoader), yaml.MappingNode) else _comments(
-        text
-    ), prices
-
-
-def _comments(text: str) -> str:
-    """The comments of a document that holds nothing else but, perhaps, a `null`."""
-    kept = [line for line in text.splitlines() if line.lstrip().startswith("#")]
-    return "\n".join([*kept, ""]) if kept else ""
+    if not isinstance(yaml.compose(text, Loader=yaml.SafeLoader), yaml.MappingNode):
+        # `null`, or comments alone: a mapping without keys, to which lines are added.
+        text = "".join(f"{line}\n" for line in text.splitlines() if line.lstrip().startswith("#"))
+    return text, prices
 
 
 def _add(

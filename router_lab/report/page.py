@@ -79,14 +79,13 @@ def report_html(
     then = None if before is None else candidate_table(before)
     data = ReportData(known, outcomes, policy, replayed, bills, volume)
     reference = None if policy is None else policy.reference
+    marks = [] if policy is None or replayed is None else policy_marks(policy, replayed, known)
     name = title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}")
     return page(
         name,
         _what_was_tried(data),
         *_answer(data),
-        PARTS.section(
-            "What was found", *fronts_html(known, _marks(data), reference, then), *tables_html(known)
-        ),
+        PARTS.section("What was found", *fronts_html(known, marks, reference, then), *tables_html(known)),
         PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
         _who_gets_what(data),
         bill_section(bills, volume, growth, _basis(data)),
@@ -120,12 +119,6 @@ def _basis(data: ReportData) -> str:
         f"Percentiles are of {data.replayed.n:,} rows {rows}, the same for both; means, months and dollars per "
         "success take the reference's over everything measured, with the saving and the quality shown above."
     )
-
-
-def _marks(data: ReportData) -> list[Any]:
-    if data.policy is None or data.replayed is None:
-        return []
-    return policy_marks(data.policy, data.replayed, data.table)
 
 
 def _what_was_tried(data: ReportData) -> Markup:

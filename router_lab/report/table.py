@@ -119,7 +119,9 @@ def _by_candidate(frame: pd.DataFrame, scored: pd.DataFrame) -> list[tuple[pd.Da
 def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: float) -> dict[str, Any]:
     model, effort = scored["model"].iloc[0], scored["effort"].iloc[0]
     effort = effort if isinstance(effort, str) else None
-    samples = scored.groupby(SAMPLE, sort=True).agg(_means(scored))
+    means = {c: "mean" for c in ("quality", "cost_usd", "weight") if c in scored.columns}
+    texts = {c: "first" for c in ("group", "prompt") if c in scored.columns}
+    samples = scored.groupby(SAMPLE, sort=True).agg(means | texts)
     clusters = clusters_of(samples.reset_index())
     weight = samples["weight"] if "weight" in samples else pd.Series(1.0, index=samples.index)
     quality = clustered_ratio(samples["quality"] * weight, weight, clusters)
@@ -145,12 +147,6 @@ def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: 
         "lost": float((part["status"] == "infra").mean()),
         "cut_off": cut_off_share(scored),
     }
-
-
-def _means(scored: pd.DataFrame) -> dict[str, str]:
-    numbers = [c for c in ("quality", "cost_usd", "weight") if c in scored.columns]
-    texts = [c for c in ("group", "prompt") if c in scored.columns]
-    return {**dict.fromkeys(numbers, "mean"), **dict.fromkeys(texts, "first")}
 
 
 def _summary(scored: pd.DataFrame, column: Column) -> float:

@@ -81,8 +81,9 @@ class Reading:
             if row is None or (slot := self._slots.get(row["id"])) is None:
                 break  # another file than before
             seen += 1
-            if not _of_the_past(row.get("time"), soon):
-                ahead, first = ahead + 1, first or f"{shown(row['id'])} at {shown(row.get('time'), 40)}"
+            moment = row.get("time")  # an unknown one is no wrong one
+            if moment is not None and not (isinstance(moment, int | float) and -1e10 < moment < soon):
+                ahead, first = ahead + 1, first or f"{shown(row['id'])} at {shown(moment, 40)}"
             yield row | self._outcomes.of(slot, f"{self._where}: decision {row['id']!r}", strict)
         if seen < self.n:
             text = f"{self._where}: changed while it was read; {self.n - seen:,} decisions are missing: read it again"
@@ -234,11 +235,6 @@ class Outcomes:
         if name == "check":
             return bool(number)
         return int(number) if name in _WHOLE and number.is_integer() else number
-
-
-def _of_the_past(moment: object, soon: float) -> bool:
-    """An unknown time is no wrong one."""
-    return moment is None or (isinstance(moment, int | float) and -1e10 < moment < soon)
 
 
 def outcome_rows(

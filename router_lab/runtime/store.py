@@ -227,8 +227,11 @@ class PolicyStore:
             self._reporter.refuse(refused, of_source=True)
         else:
             self._reporter.tell(last_success=self._clock(), interrupted_since=None)
-        if fresh or refused is not None:
-            self._acknowledge(None if refused is None else str(refused))
+        if self._ack is not None and (fresh or refused is not None):
+            said = None if refused is None else str(refused)
+            ack = Ack(self._policy.revision, self._last_good.known.release, self._clock(), said)
+            with contextlib.suppress(OSError, PolicyError):  # the publisher sees that it is not there
+                write_ack(self._ack, ack)
         return fresh
 
     def _look(self, turn: int) -> bool:
@@ -244,8 +247,12 @@ class PolicyStore:
             if turn != self._poller.turn:
                 return False
             fresh = opened.policy.revision not in self._last_good.known.rejected
-            if fresh:
-                self._accept(opened)
+            if fresh:  # everything that may fail comes before the swap
+                serves, known = self._serves, self._last_good.known
+                served = None if serves is None else (serves.number, serves.revision)
+                self._last_good.known, restart = self._rules.judge(opened, known, served)
+                self._last_good.accepted(opened, restart)
+                self._serve(opened, "source")
         # Only now: what was refused is tried again, it may have been half written; and so is what
         # changed meanwhile.
         self._last_seen = seen if _fingerprint(path) == seen else None
@@ -324,27 +331,11 @@ class PolicyStore:
         self._serving.requires.check(opened.policy)
         return opened
 
-    def _accept(self, opened: Opened) -> None:
-        """Serve it, or PolicyError: everything that may fail comes before the swap."""
-        serves = self._serves
-        served = None if serves is None else (serves.number, serves.revision)
-        self._last_good.known, restart = self._rules.judge(opened, self._last_good.known, served)
-        self._last_good.accepted(opened, restart)
-        self._serve(opened, "source")
-
     def _serve(self, opened: Opened, origin: str) -> None:
         if self._policy is not self._default and opened.policy.revision != self._policy.revision:
             self._previous = self._policy
         self._policy, self._serves = opened.policy, opened.release
         self._reporter.tell(since=self._clock(), origin=origin)
-
-    def _acknowledge(self, refused: str | None) -> None:
-        if self._ack is not None:
-            with contextlib.suppress(OSError, PolicyError):  # the publisher sees that it is not there
-                write_ack(
-                    self._ack,
-                    Ack(self._policy.revision, self._last_good.known.release, self._clock(), refused),
-                )
 
 
 def _share(purpose: str, key: str | bytes) -> float:

@@ -158,20 +158,16 @@ def _with_log_cost(metrics: Mapping[str, float | None], prefix: tuple[str, ...])
 
 def _without_prompts(outcomes: pd.DataFrame) -> pd.DataFrame:
     bare = outcomes.assign(prompt=None)
-    bare.attrs = {**outcomes.attrs, "candidates": [_bare(c) for c in outcomes.attrs.get("candidates", [])]}
+    bare.attrs = {**outcomes.attrs, "candidates": [
+        {**c, **({"request": _textless(c["request"] or {})} if "request" in c else {})}
+        for c in outcomes.attrs.get("candidates", [])
+    ]}  # fmt: skip
     return bare
 
 
-def _bare(candidate: Mapping[str, Any]) -> dict[str, Any]:
-    """A candidate without its prompt texts: system message, few-shot examples, tools, what was
-    around the question."""
-    return {
-        **candidate,
-        **({"request": _textless(candidate["request"] or {})} if "request" in candidate else {}),
-    }
-
-
 def _textless(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request without its prompt texts: system message, few-shot examples, tools, what was
+    around the question."""
     bare = {k: v for k, v in request.items() if k not in ("system", "few_shot", "content")}
     bare["arguments"] = {k: v for k, v in (request.get("arguments") or {}).items() if k != "tools"}
     if request.get("suites"):
