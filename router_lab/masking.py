@@ -168,9 +168,12 @@ def _snake(name: str) -> str:
 
 def know(value: object) -> None:
     """Have `masked` put stars for this value."""
-    if not isinstance(value, str) or value in _KNOWN:
-        return
-    if len(value) >= _SHORTEST and not (value.isalpha() and value.islower()):
+    if (
+        isinstance(value, str)
+        and value not in _KNOWN
+        and len(value) >= _SHORTEST
+        and not (value.isalpha() and value.islower())
+    ):
         _KNOWN.update(_forms(value))
         # A header's value is a scheme and the key itself, which a server may quote alone.
         alone = value.rpartition(" ")[2]

@@ -124,8 +124,7 @@ def _head(policy: Policy) -> list[str]:
         ("reference", f"{policy.reference}: serves whenever nothing is shown"),
         ("expires", policy.spec.expires or "never"),
     ]
-    if policy.spec.escalation:
-        rows.append(("escalates", escalates(policy)))
+    rows += [("escalates", escalates(policy))] if policy.spec.escalation else []
     if shown.quality_difference is not None:
         told = f"{quality_told(shown, digits=2)}; {shown.counted} in {shown.clusters:,} groups"
         saved = ranged_percent(shown.savings, " of its cost")
@@ -133,14 +132,12 @@ def _head(policy: Policy) -> list[str]:
     rows += [("counted", line) for line in lost_told(shown)]
     rows += [("reads", f"{reads(policy)}{fitted_by(policy)}"), ("coverage", coverage(policy))]
     vectors = weight_of_vectors(policy)
-    if vectors is not None:
-        rows.append(("vectors", vectors))
+    rows += [] if vectors is None else [("vectors", vectors)]
     rows += [("requests", line) for line in requests_lacking(policy)]
     if shown.smallest_margin is not None:
         least = least_told(shown, digits=2)
         rows.append(("margin", f"the least that {shown.samples} can certify: {least}"))
-    if shown.two_phase is not None:
-        rows.append(("two phases", two_phases_told(shown.two_phase)))
+    rows += [("two phases", two_phases_told(shown.two_phase))] if shown.two_phase else []
     head = f"{policy.spec.name}  revision {(policy.revision or 'unsaved')[:16]}"
     return [head, *aligned(rows, texts=(0, 1), indent=2)]
 

@@ -44,9 +44,7 @@ class Rule(Strict):
     @classmethod
     def _default_margin(cls, data: object) -> object:
         kinds = {"margin", "budget_usd_per_1k", "min_quality"}
-        if isinstance(data, dict) and not kinds & data.keys():
-            return {"margin": 0.03, **data}
-        return data
+        return {"margin": 0.03, **data} if isinstance(data, dict) and not kinds & data.keys() else data
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

@@ -132,9 +132,7 @@ def _listed_price(prices: Any, kind: Kind) -> Decimal | types.TieredPrices | Non
 
 
 def _base(value: Decimal | types.TieredPrices | None) -> float | None:
-    if value is None:
-        return None
-    return float(value.base if isinstance(value, types.TieredPrices) else value)
+    return None if value is None else float(value.base if isinstance(value, types.TieredPrices) else value)
 
 
 def _multiplier(

@@ -266,11 +266,11 @@ def outcome_rows(
             "status": "ok",
             **outcome,
         }
-        rows.append({key: _whole(value) if isinstance(value, str) else value for key, value in row.items()})
+        # What a table can hold: half a character (a lone surrogate) becomes `?`, as in `decide`.
+        texts = {
+            key: value.encode("utf-8", "replace").decode("utf-8")
+            for key, value in row.items()
+            if isinstance(value, str)
+        }
+        rows.append(row | texts)
     return rows
-
-
-def _whole(text: str) -> str:
-    """A text that a table can hold: half a character (a lone surrogate) becomes `?`, as it does in
-    `decide`."""
-    return text.encode("utf-8", "replace").decode("utf-8")

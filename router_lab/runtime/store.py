@@ -264,15 +264,14 @@ class PolicyStore:
         source."""
         serves = self._serves
         if (
-            serves is None
-            or serves.expires is None
-            or serves.number == self._expired
-            or self._clock() < serves.expires
+            serves is not None
+            and serves.expires is not None
+            and serves.number != self._expired
+            and not self._clock() < serves.expires
         ):
-            return
-        self._expired = serves.number
-        told = f"release {serves.number} expired while it served, and serves on; publish it again to renew it"
-        self._reporter.refuse(PolicyError(told))
+            self._expired = serves.number
+            told = f"release {serves.number} expired while it served, and serves on; publish it again to renew it"
+            self._reporter.refuse(PolicyError(told))
 
     def rollback(self) -> bool:
         """Serve the policy before this one again, and take the present one no more until another

@@ -63,16 +63,14 @@ def open_client(uri: str | None = None) -> Any:
             _ask(chosen)
         elif scheme.split("+")[0] in DATABASES:
             _make_ready(chosen)
-        client = patiently(lambda: mlflow.MlflowClient(tracking_uri=chosen, registry_uri=_registry(chosen)))
+        # The registry is the store itself, unless the environment names another; Databricks has
+        # one of its own.
+        apart = os.environ.get("MLFLOW_REGISTRY_URI") or scheme == "databricks"
+        registry = None if apart else chosen
+        client = patiently(lambda: mlflow.MlflowClient(tracking_uri=chosen, registry_uri=registry))
         if scheme == "databricks":
             client.search_experiments(max_results=1)
         return client
-
-
-def _registry(uri: str) -> str | None:
-    """The registry is the store itself, unless the environment names another; Databricks has one
-    of its own."""
-    return None if os.environ.get("MLFLOW_REGISTRY_URI") or scheme_of(uri) == "databricks" else uri
 
 
 def _ask(uri: str) -> None:
