@@ -152,30 +152,28 @@ def is_key(name: str, value: str) -> bool:
     if not value:
         return False
     parts = _snake(name).split(".")
-    if _VALUE.search(value) or _has_key_parameter(value):
+    if _VALUE.search(value) or ("=" in value and _PARAMETER.sub(_parameter, value) != value):
         return True
     if _SCHEMA in parts:  # which describes what may be called a password, and holds none
         return False
     if any(_NAME.search(part) for part in parts):
         return True
-    if not any(_CARRIER.search(part) for part in parts[:-1]):
-        return False
-    return _own(value) and not _HARMLESS.match(parts[-1])
+    carried = any(_CARRIER.search(part) for part in parts[:-1])
+    return carried and _own(value) and not _HARMLESS.match(parts[-1])
 
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
 
 
-def _has_key_parameter(value: str) -> bool:
-    return "=" in value and _PARAMETER.sub(_parameter, value) != value
-
-
 def know(value: object) -> None:
     """Have `masked` put stars for this value."""
-    if not isinstance(value, str) or value in _KNOWN:
-        return
-    if len(value) >= _SHORTEST and not (value.isalpha() and value.islower()):
+    if (
+        isinstance(value, str)
+        and value not in _KNOWN
+        and len(value) >= _SHORTEST
+        and not (value.isalpha() and value.islower())
+    ):
         _KNOWN.update(_forms(value))
         # A header's value is a scheme and the key itself, which a server may quote alone.
         alone = value.rpartition(" ")[2]

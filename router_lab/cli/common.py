@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
@@ -12,29 +11,24 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import click
 
 from router_lab.certificate import Certificate
 from router_lab.masking import masked, masked_tree
 from router_lab.runtime.artifact import load_policy, revision_in
-from router_lab.runtime.errors import RouterLabWarning
-from router_lab.runtime.release import RELEASE, resolve
+from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.policy import Policy
+from router_lab.runtime.release import RELEASE, locate
 from router_lab.runtime.visible import visible, visible_json
-
-if TYPE_CHECKING:
-    from router_lab.runtime.policy import Policy
 
 OK, ERROR, USAGE, GATE_FAILED, INCONCLUSIVE = 0, 1, 2, 3, 4
 INTERRUPTED = 130
 """128 + SIGINT, as a shell has it."""
 EXIT_OF_VERDICT = {"pass": OK, "fail": GATE_FAILED, "inconclusive": INCONCLUSIVE}
-
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class Finite(click.FloatRange):
@@ -107,8 +101,6 @@ def _write(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
     except OSError as error:
         _drop(sys.stderr if err else sys.stdout)
         if not err and not isinstance(error, BrokenPipeError):
-            from router_lab.runtime.errors import InputError
-
             raise InputError(f"standard output: cannot be written: {error.strerror or error}") from error
 
 
@@ -123,7 +115,7 @@ def flush_output() -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    with contextlib.suppress(OSError, ValueError):  # ValueError: a stream without a descriptor
+    with suppress(OSError, ValueError):  # ValueError: a stream without a descriptor
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
@@ -200,7 +192,7 @@ def open_policy(path: str | Path) -> Policy:
 def policy_folder(path: str | Path) -> Path:
     """The directory of the revision that `open_policy` loads."""
     folder = revision_in(path)
-    return resolve(folder, None, signed=False)[0] if (folder / RELEASE).is_file() else folder
+    return locate(folder, None, signed=False).directory if (folder / RELEASE).is_file() else folder
 
 
 def same_or_fail(path: Path, differences: list[str]) -> None:
@@ -209,7 +201,5 @@ def same_or_fail(path: Path, differences: list[str]) -> None:
     if not differences:
         echo(f"{path}: recomputed, the same to the last digit")
         return
-    echo(f"{path}: differs when recomputed", err=True)
-    for line in differences:
-        echo(f"  {line}", err=True)
+    echo(f"{path}: differs when recomputed", *(f"  {line}" for line in differences), err=True)
     raise SystemExit(GATE_FAILED)

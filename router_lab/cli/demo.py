@@ -23,7 +23,6 @@ from router_lab.runtime.files import atomic_write
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.certificate import Certificate
     from router_lab.runtime.policy import Policy
     from router_lab.sweep.bare import Timed
 
@@ -63,7 +62,10 @@ def demo(out: Path, quick: bool, fresh: bool, live: bool) -> None:
     start = time.monotonic()
     try:
         if live:
-            show_live(out)
+            with local_server(), heading("1  sweep a live model server"):
+                outcomes = measure(LIVE, out / "live", None)
+            show_candidates(outcomes)
+            print_path(out / "live" / "outcomes.parquet")
         else:
             show_recorded(out, limit=60 if quick else None)
     except KeyboardInterrupt:
@@ -72,14 +74,6 @@ def demo(out: Path, quick: bool, fresh: bool, live: bool) -> None:
         )
         sys.exit(INTERRUPTED)
     echo(f"{time.monotonic() - start:.0f} s", err=True)
-
-
-def show_live(out: Path) -> None:
-    """Sweep SmolLM2-135M on a loopback server of its own and print its candidates' table."""
-    with local_server(), heading("1  sweep a live model server"):
-        outcomes = measure(LIVE, out / "live", None)
-    show_candidates(outcomes)
-    print_path(out / "live" / "outcomes.parquet")
 
 
 @contextmanager
@@ -183,9 +177,8 @@ def show_candidates(outcomes: pd.DataFrame) -> None:
     )
 
     table = candidate_table(outcomes)
-    echo_block(f"\n{format_table(table)}\n")
-    echo_block(pareto_text(marks_of(pooled(table))))
-    echo_block(f"\n{effort_text(effort_table(outcomes))}")
+    front = pareto_text(marks_of(pooled(table)))
+    echo_block(f"\n{format_table(table)}\n\n{front}\n\n{effort_text(effort_table(outcomes))}")
 
 
 def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
@@ -197,8 +190,7 @@ def fit(outcomes: pd.DataFrame, out: Path) -> tuple[Policy, Path]:
     with step("fitting"):
         policy = fit_policy(load(Recipe, RECIPE), outcomes)
         directory = save_revision(policy, out / "policy")
-    echo(*summary(policy), "")
-    echo(*comparison(Certificate.of(policy)))
+    echo(*summary(policy), "", *comparison(Certificate.of(policy)))
     return policy, directory
 
 
@@ -258,11 +250,11 @@ def route_three(directory: Path, outcomes: pd.DataFrame) -> None:
         prompt = rows["prompt"].iloc[0]
         decision = policy.decide(prompt, suite=str(suite))
         shown = prompt.replace("\n", " ⏎ ")
-        echo(f"{suite}: {shown[:96]}{'…' if len(shown) > 96 else ''}")
         echo(
-            f"  → {decision.candidate}, quality {decision.quality:.2f}, ${1000 * decision.cost_usd:.4f} per 1k"
+            f"{suite}: {shown[:96]}{'…' if len(shown) > 96 else ''}",
+            f"  → {decision.candidate}, quality {decision.quality:.2f}, ${1000 * decision.cost_usd:.4f} per 1k",
+            f"    {decision.reason}",
         )
-        echo(f"    {decision.reason}")
 
 
 def gate(directory: Path, outcomes: pd.DataFrame) -> str:
@@ -314,8 +306,10 @@ def write_pages(directory: Path, outcomes: pd.DataFrame, out: Path) -> list[Path
 
 def show_paths(out: Path, command: str | None, directory: Path) -> None:
     """Where everything is, and the command that opens the MLflow page."""
-    echo(f"report    {out / 'report.html'}")
-    echo(f"outcomes  {out / 'outcomes.parquet'}")
-    echo(f"policy    {directory}")
+    echo(
+        f"report    {out / 'report.html'}",
+        f"outcomes  {out / 'outcomes.parquet'}",
+        f"policy    {directory}",
+    )
     if command is not None:
         echo(f"MLflow    {'.venv/bin/' if command.startswith('mlflow ') else ''}{command}")

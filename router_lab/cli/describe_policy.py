@@ -4,18 +4,15 @@ escalates, and caveats."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from router_lab.certificate import Certificate
 from router_lab.columns import aligned, named
 from router_lab.runtime.clients import unreproducible
+from router_lab.runtime.decision import Decision
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import follows
+from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import below, part
-
-if TYPE_CHECKING:
-    from router_lab.runtime.decision import Decision
-    from router_lab.runtime.model import Candidate
-    from router_lab.runtime.policy import Policy
 
 POINT_WORDS = (
     "tradeoff  (lambda) what a dollar is worth in quality: utility = predicted quality − tradeoff × predicted dollars",
@@ -41,7 +38,8 @@ READS = {
 
 def reads(policy: Policy) -> str:
     """What decides, and where that is less than there was to read, why."""
-    predictor = predictor_of(policy)
+    found = (Certificate.of(policy).points or {}).get("default")
+    predictor = found.predictor if found is not None and found.predictor in READS else None
     if predictor == "rates" and not max(policy.spec.provenance.get("blend") or (1.0,)):
         if policy.spec.provenance.get("fitter") == "rates":
             return "the suite alone: fitter `rates` reads nothing else"
@@ -83,12 +81,6 @@ def read_by(policy: Policy) -> tuple[bool, bool]:
         return False, False
     vector = linear.vector is not None and bool(linear.vector.weights.any())
     return bool(linear.weights.any() or linear.dense.any()), vector
-
-
-def predictor_of(policy: Policy) -> str | None:
-    """The predictor that the certificate names for the default point, a key of READS."""
-    found = (Certificate.of(policy).points or {}).get("default")
-    return found.predictor if found is not None and found.predictor in READS else None
 
 
 def weight_of_vectors(policy: Policy) -> str | None:

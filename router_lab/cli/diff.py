@@ -47,9 +47,8 @@ def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    echo(f"{old.spec.name} {(old.revision or '')[:12]} → {new.spec.name} {(new.revision or '')[:12]}")
-    for line in result["settings"] or ["no setting differs"]:
-        echo(f"  {line}")
+    head = f"{old.spec.name} {(old.revision or '')[:12]} → {new.spec.name} {(new.revision or '')[:12]}"
+    echo(head, *(f"  {line}" for line in result["settings"] or ["no setting differs"]))
     if outcomes is not None:
         _print_effect(result)
 

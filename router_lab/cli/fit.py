@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from router_lab.certificate import Certificate, Refit
+from router_lab.certificate import Certificate, Figure, Refit
 from router_lab.cli.common import EXISTING_FILE, echo, json_option, print_json, print_path, step
 from router_lab.cli.describe_policy import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.cli.looks import look_of_fit, looks_json
@@ -18,8 +18,6 @@ from router_lab.runtime.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from router_lab.certificate import Certificate, Figure
-    from router_lab.config import Recipe
     from router_lab.runtime.policy import Policy
 
 
@@ -47,13 +45,17 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
     .router-lab-looks.jsonl; a second one is told.
     """
     from router_lab.config import Recipe, load
-    from router_lab.fit import fit_policy
+    from router_lab.fit import FITTERS, fit_policy
+    from router_lab.gates import refuse_unknown
     from router_lab.outcomes import read_outcomes
 
     wanted = load(Recipe, recipe)
     # Whatever can be known to be wrong is said before minutes are spent on the fit, in the order
     # of the command line.
-    refuse_unknown_names(wanted, recipe)
+    if wanted.fitter not in FITTERS:
+        raise InputError(f"{recipe}: `fitter` is {wanted.fitter!r}; known: {', '.join(sorted(FITTERS))}")
+    for number, gate in enumerate(wanted.gates):
+        refuse_unknown(gate, where=f"{recipe}: `gates.{number}`")
     refuse_file(out)
     table = read_outcomes(outcomes)
     with step(f"fitting {wanted.name} on {len(table)} outcomes"):
@@ -67,23 +69,9 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
             {"path": str(target), **looks_json(looks), **told, "certificate": dict(policy.spec.certificate)}
         )
         return
-    for line in summary(policy):
-        echo(line)
-    if looks.told() is not None:
-        echo(f"looks       {looks.told()}")
+    counted = looks.told()
+    echo(*summary(policy), *([] if counted is None else [f"looks       {counted}"]))
     print_path(target)
-
-
-def refuse_unknown_names(wanted: Recipe, path: Path) -> None:
-    """Raises InputError for a fitter or a gate of the recipe that no fit, or no gate, will
-    know."""
-    from router_lab.fit import FITTERS
-    from router_lab.gates import refuse_unknown
-
-    if wanted.fitter not in FITTERS:
-        raise InputError(f"{path}: `fitter` is {wanted.fitter!r}; known: {', '.join(sorted(FITTERS))}")
-    for number, gate in enumerate(wanted.gates):
-        refuse_unknown(gate, where=f"{path}: `gates.{number}`")
 
 
 def summary(policy: Policy) -> list[str]:

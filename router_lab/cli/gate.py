@@ -116,7 +116,9 @@ def gate(
         same_or_fail(check, differences(written, json.loads(json.dumps(report.to_json()))))
         return
     looks = look_of_gate(outcomes, table, loaded, rival, gates, report)
-    doubt = routing_warning(loaded)
+    shown = Certificate.of(loaded)
+    # What the certificate says against routing at all, whatever the gates are.
+    doubt = f"by the policy's own certificate: {advice(shown).text}" if shown_to_lose(shown) else ""
     write_reports(report, doubt, junit, markdown, write_json)
     if as_json:
         print_json(report.to_json() | looks_json(looks))
@@ -141,13 +143,6 @@ def write_reports(
     if write_json is not None:
         text = visible_json(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
         atomic_write(write_json, text.encode())
-
-
-def routing_warning(policy: Policy) -> str:
-    """What the certificate says against routing at all, whatever the gates are; empty unless it
-    shows a loss."""
-    shown = Certificate.of(policy)
-    return f"by the policy's own certificate: {advice(shown).text}" if shown_to_lose(shown) else ""
 
 
 def gates_for(policy: Policy, gates_file: Path | None) -> list[Gate]:
@@ -193,14 +188,11 @@ def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[tuple[str, str
     from router_lab.prices import PriceTable
 
     table = PriceTable.load(prices)
-    found: dict[tuple[str, str | None], Any] = {}
-    for model, effort in policy.candidates:
-        try:
-            rates = table.rates(model, day)
-        except InputError:
-            continue
-        found[(model, effort)] = Prices(**rates.as_dict())
-    return found
+    return {
+        (model, effort): Prices(**table.rates(model, day).as_dict())
+        for model, effort in policy.candidates
+        if table.knows(model, day)
+    }
 
 
 def read_written(path: Path) -> dict[str, Any]:

@@ -119,8 +119,8 @@ def init(folder: Path) -> None:
         )
         atomic_write(folder / name, whole.encode())
     sweep = folder / "evals/sweeps/first.yaml"
-    echo(f"questions.py holds 3 examples, which can conclude nothing. {told['size']}", err=True)
     echo(
+        f"questions.py holds 3 examples, which can conclude nothing. {told['size']}",
         f"edit {folder / 'evals/questions.py'} and {sweep}, then: router-lab sweep {sweep} --dry-run",
         err=True,
     )

@@ -8,21 +8,19 @@ reference there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from router_lab import tracking
-from router_lab.certificate import Certificate, Figure, SuiteRow
+from router_lab.certificate import Certificate, Compared, Figure, SuiteRow
 from router_lab.cli.common import echo, step
 from router_lab.metrics import advice
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from router_lab.certificate import Compared
-    from router_lab.replay import Replay
-    from router_lab.runtime.policy import Policy
+from router_lab.replay import Replay, replay
+from router_lab.report import candidate_table
+from router_lab.report.policy import figures, reference_row
+from router_lab.runtime.policy import Policy
 
 Metrics = dict[str, float]
 Pair = tuple[str, str | None]
@@ -39,9 +37,6 @@ def mirror(
     that cannot be written is a warning, and None: what was found stands in the files that were
     written before.
     """
-    from router_lab.replay import replay
-    from router_lab.report import candidate_table
-
     table = candidate_table(outcomes)
     replayed = None if policy is None or directory is None else replay(policy, outcomes)
     beside = {} if policy is None or replayed is None else same_rows(policy, replayed)
@@ -95,10 +90,22 @@ def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict
             },
         )
     quality, cost = replayed.reference_quality, replayed.reference_cost_usd
+    difference, saving = (Figure.of(replayed.estimate(name)) for name in ("quality_difference", "savings"))
+    routed = SuiteRow(quality_difference=difference, savings=saving)
     found["in_sample" if replayed.in_sample else "fresh"] = (
-        moved(quality, cost, _estimates(replayed), replayed.n),
+        moved(quality, cost, routed, replayed.n),
         {
-            (row["model"], row["effort"]): moved(quality, cost, _as_row(row), replayed.n)
+            (row["model"], row["effort"]): moved(
+                quality,
+                cost,
+                SuiteRow(
+                    quality_difference=Figure(
+                        value=row["quality_difference"], low=row["low"], high=row["high"]
+                    ),
+                    savings=Figure(value=row["savings"]),
+                ),
+                replayed.n,
+            )
             for row in replayed.fixed
         },
     )
@@ -110,7 +117,7 @@ def moved(quality: float | None, cost: float | None, row: Compared, n: int) -> M
     difference and saving."""
     difference, saving = row.quality_difference or Figure(), (row.savings or Figure()).value
     numbers = {
-        "quality": _plus(quality, difference.value),
+        "quality": None if quality is None or difference.value is None else quality + difference.value,
         "quality_difference": difference.value,
         "quality_difference_low": difference.low,
         "quality_difference_high": difference.high,
@@ -123,28 +130,10 @@ def moved(quality: float | None, cost: float | None, row: Compared, n: int) -> M
     }
 
 
-def _plus(base: float | None, change: float | None) -> float | None:
-    return None if base is None or change is None else base + change
-
-
-def _estimates(replayed: Replay) -> Compared:
-    """The replay's paired figures in the form of a certificate's."""
-    difference, saving = (Figure.of(replayed.estimate(name)) for name in ("quality_difference", "savings"))
-    return SuiteRow(quality_difference=difference, savings=saving)
-
-
-def _as_row(row: Mapping[str, Any]) -> Compared:
-    """A fixed candidate of a replay in the form of a certificate's."""
-    gain = Figure(value=row["quality_difference"], low=row["low"], high=row["high"])
-    return SuiteRow(quality_difference=gain, savings=Figure(value=row["savings"]))
-
-
 def placed(policy: Policy, replayed: Replay, table: pd.DataFrame) -> tuple[Metrics, dict[str, str]]:
     """Where the policy stands among the candidates on every row of the sweep, as in the report's
     picture: the reference's place there, moved by the paired difference and saving; and the tag
     that says so."""
-    from router_lab.report.policy import figures, reference_row
-
     found, base = figures(policy, replayed), reference_row(policy, table)
     if base is None:
         return {}, {"router_lab.rows": "none: the sweep has no outcome of the policy's reference"}

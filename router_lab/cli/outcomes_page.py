@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from router_lab.cli.common import (
     ERROR,
@@ -18,13 +19,25 @@ from router_lab.cli.common import (
     same_or_fail,
     step,
 )
+from router_lab.cli.mirror import mirror
+from router_lab.outcomes import read_calls, read_outcomes
+from router_lab.replay import replay
+from router_lab.report import (
+    candidate_table,
+    format_table,
+    front_svg,
+    marks_of,
+    moved,
+    pareto_html,
+    pareto_text,
+    policy_marks,
+    pooled,
+    report_html,
+)
 from router_lab.runtime.files import atomic_write
+from router_lab.runtime.policy import Policy
 from router_lab.runtime.reading import read_regular
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from router_lab.runtime.policy import Policy
+from router_lab.tracking import opening, store_uri
 
 
 @dataclass
@@ -40,8 +53,6 @@ class ReportOptions:
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
-        from router_lab.outcomes import read_outcomes
-
         return read_outcomes(self.outcomes_path)
 
     @cached_property
@@ -50,16 +61,11 @@ class ReportOptions:
 
     @cached_property
     def before(self) -> pd.DataFrame | None:
-        from router_lab.outcomes import read_outcomes
-
         return None if self.before_path is None else read_outcomes(self.before_path)
 
     def report(self) -> str:
         """The page for somebody who was not there; calls.parquet beside the outcomes is read
         without being named."""
-        from router_lab.outcomes import read_calls
-        from router_lab.report import report_html
-
         calls = self.calls_path or self.outcomes_path.with_name("calls.parquet")
         with step("writing the report"):
             return report_html(
@@ -69,14 +75,11 @@ class ReportOptions:
 
     def fronts(self, suffix: str) -> str:
         """The fronts alone: one picture for `.svg`, else a page."""
-        from router_lab.replay import replay
-        from router_lab.report import candidate_table, front_svg, pareto_html, policy_marks
-
         if suffix == ".svg":
             return front_svg(self.outcomes, self.policy)
         policy, table = self.policy, self.outcomes
         marks = [] if policy is None else policy_marks(policy, replay(policy, table), candidate_table(table))
-        reference = None if policy is None else (policy.reference.model, policy.reference.effort)
+        reference = None if policy is None else policy.reference
         return pareto_html(table, extra=marks, reference=reference, before=self.before)
 
 
@@ -85,11 +88,7 @@ def show_outcomes(
     check: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Answer `report OUTCOMES`; without a file to write and nothing to log, in the terminal."""
-    from router_lab.report import candidate_table
-
     if mlflow is not None:
-        from router_lab.tracking import store_uri
-
         store_uri(tracking_uri)  # a word that names no store is said before anything is computed
     if check is not None:
         same_or_fail(check, page_differences(check, options.report()))
@@ -97,7 +96,10 @@ def show_outcomes(
     if as_json:
         print_json({"candidates": candidate_table(options.outcomes).to_dict("records")})
     elif html is None and pareto is None and mlflow is None:
-        print_front(options)
+        known = candidate_table(options.outcomes)
+        echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
+        if options.before is not None:
+            echo("", *moved(candidate_table(options.before), known))
     pages = []
     if html is not None:
         pages.append(atomic_write(html, options.report().encode("utf-8", "replace")))
@@ -110,22 +112,9 @@ def show_outcomes(
         raise SystemExit(ERROR)
 
 
-def print_front(options: ReportOptions) -> None:
-    """Table and picture in characters; with an earlier sweep, what the new one moved."""
-    from router_lab.report import candidate_table, format_table, marks_of, moved, pareto_text, pooled
-
-    known = candidate_table(options.outcomes)
-    echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
-    if options.before is not None:
-        echo("", *moved(candidate_table(options.before), known))
-
-
 def log_to_mlflow(options: ReportOptions, name: str, uri: str | None, pages: list[Path]) -> bool:
     """Mirror candidates, policy and pages, and say how to look at them; whether that could be
     done."""
-    from router_lab.cli.mirror import mirror
-    from router_lab.tracking import opening
-
     directory = None if options.policy_path is None else policy_folder(options.policy_path)
     view = mirror(options.outcomes, name, uri, pages, options.policy, directory)
     if view is None:

@@ -49,10 +49,10 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
         print_json(asdict(found))
         return
     echo(
-        f"planned for a margin of {100 * margin:g} points at confidence {confidence:g}, against {found.reference}"
+        f"planned for a margin of {100 * margin:g} points at confidence {confidence:g}, against {found.reference}",
+        "--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9",
+        "samples are those judged; a fit holds a fifth back (holdout), so for its certificate run 1/4 more",
     )
-    echo("--margin and --confidence change that; a recipe's rule says its own, by default 3 points at 0.9")
-    echo("samples are those judged; a fit holds a fifth back (holdout), so for its certificate run 1/4 more")
     words = [f"left: {need.raced}" if need.raced else need.verdict for need in found.needs]
     rows = [("candidate", "n", "points", "least", "verdict", "samples", "if equal", "dollars")]
     for need, word in zip(found.needs, words, strict=True):
@@ -85,8 +85,5 @@ def _further(need: Need) -> tuple[str, str, str]:
     equal = "never" if need.if_equal is None else f"{need.if_equal:,}"
     if need.dollars is None:
         return count, equal, "?"
-    return (
-        count,
-        equal,
-        f"{need.dollars:,.2f}" if need.dollars >= 1 or need.dollars == 0 else f"{need.dollars:.4f}",
-    )
+    digits = 2 if need.dollars >= 1 or need.dollars == 0 else 4
+    return count, equal, f"{need.dollars:,.{digits}f}"

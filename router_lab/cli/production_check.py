@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 from router_lab.certificate import Certificate
 from router_lab.cli.common import (
@@ -21,14 +21,15 @@ from router_lab.cli.common import (
     print_path,
     same_or_fail,
 )
+from router_lab.cli.outcomes_page import page_differences
+from router_lab.outcomes.tablefile import read_labels
+from router_lab.report.production_check import BROKEN, HOLDS, ProductionCheck, production_check
+from router_lab.report.production_check_page import production_check_html
 from router_lab.runtime.decisionfiles import log_parts
 from router_lab.runtime.decisions import masked_id, read_decisions
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
-
-if TYPE_CHECKING:
-    from router_lab.report.production_check import ProductionCheck
-    from router_lab.runtime.policy import Policy
+from router_lab.runtime.policy import Policy
 
 
 class Promise(TypedDict, total=False):
@@ -56,15 +57,10 @@ def production_check_command(
 ) -> None:  # fmt: skip
     """Run every check on the decision `logs`, print or write the answer, and exit with its
     status."""
-    from router_lab.report.production_check import BROKEN, HOLDS
-    from router_lab.report.production_check_page import production_check_html
-
     policy = open_policy(policies[0]) if policies else None
     result = _checked(logs, policy, audit, before)
     page = production_check_html(result, logs[0].stem if policy is None else policy.spec.name)
     if check is not None:
-        from router_lab.cli.outcomes_page import page_differences
-
         same_or_fail(check, page_differences(check, page))
         return
     if html is not None:
@@ -82,8 +78,6 @@ def _checked(
     logs: list[Path], policy: Policy | None, audit: Path | None, before: Path | None
 ) -> ProductionCheck:
     """Every check's answer; what the logs hold that no check can use is a warning."""
-    from router_lab.report.production_check import production_check
-
     parts = list(dict.fromkeys(part for log in logs for part in log_parts(log)))
     if len(parts) > len(logs):
         echo(f"read {len(parts)} files, oldest first: {', '.join(part.name for part in parts)}", err=True)
@@ -146,8 +140,6 @@ def read_reference_qualities(path: Path, reference: tuple[str, str | None] | Non
     reference's rows count. Raises InputError for a missing column, a quality outside [0, 1], or a
     decision with two different qualities.
     """
-    from router_lab.outcomes.tablefile import read_labels
-
     table = read_labels(path, ("sample_id", "quality"))
     if reference is not None and "model" in table.columns:
         table = table[table["model"] == reference[0]]

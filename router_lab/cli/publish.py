@@ -83,7 +83,11 @@ def publish(
     if gate is not None and not isinstance(gate, dict):
         raise InputError(f"{gate_file}: is not the JSON that `gate --write-json` writes")
     if registry:
-        _refuse_registry(open_policy(policy).spec.name, alias, tracking_uri)
+        # Said before anything is published: what no registry could hold.
+        from router_lab.tracking import refuse_name, store_uri
+
+        refuse_name(open_policy(policy).spec.name, alias)
+        store_uri(tracking_uri)
     done = releases.publish(
         policy, alias=alias, gate=gate, force=force, private_key=_careful(key), trusted=trusted,
         expires=_until(expires), by=_who(),
@@ -95,10 +99,10 @@ def publish(
             err=True,
         )
     told = not registry or _in_registry(done, lambda: _register(policy, done, tracking_uri), tracking_uri)
-    echo(
+    head = (
         f"release {release.number} of {release.name} as {alias}: {release.revision[:16]} ({release.verdict})"
     )
-    _say_how(done)
+    echo(head, *_signed_until(done))
     print_path(policy.parent if policy.name else done.folder)
     if not told:
         raise SystemExit(ERROR)
@@ -135,18 +139,17 @@ def rollback(
     )
     release = done.release
     told = not registry or _in_registry(done, lambda: _move_alias(release, tracking_uri), tracking_uri)
-    echo(f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}")
-    _say_how(done)
+    head = f"release {release.number} of {release.name} as {release.alias}: back to {release.revision[:16]}"
+    echo(head, *_signed_until(done))
     print_path(done.folder)
     if not told:
         raise SystemExit(ERROR)
 
 
-def _say_how(done: releases.Published) -> None:
-    if done.entry["key"] is not None:
-        echo(f"signed by {done.entry['key']}")
-    if done.release.expires is not None:
-        echo(f"expires {moment(done.release.expires)}")
+def _signed_until(done: releases.Published) -> list[str]:
+    by, until = done.entry["key"], done.release.expires
+    signed = [] if by is None else [f"signed by {by}"]
+    return signed if until is None else [*signed, f"expires {moment(until)}"]
 
 
 def _until(text: str | None) -> dt.datetime | None:
@@ -192,14 +195,6 @@ def _move_alias(release: Release, tracking_uri: str | None) -> str:
     from router_lab.tracking import move_alias_to_revision
 
     return move_alias_to_revision(release.name, release.alias, release.revision, tracking_uri)
-
-
-def _refuse_registry(name: str, alias: str, tracking_uri: str | None) -> None:
-    """Raises InputError, before anything is published, for what no registry could hold."""
-    from router_lab.tracking import refuse_name, store_uri
-
-    refuse_name(name, alias)
-    store_uri(tracking_uri)
 
 
 def _in_registry(done: releases.Published, write: Callable[[], str], tracking_uri: str | None) -> bool:

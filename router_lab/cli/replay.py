@@ -52,10 +52,8 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
         unit = "points" if metric == "quality_difference" else "%"
         said = f"{points(found.value, 2)} {unit}, two-sided 95 % [{points(low, 2)}, {points(high, 2)}]"
         echo(f"{label}: {too_few(found.n, found.clusters, low, high) or said + uneven_told(uneven(found))}")
-    for candidate, share in result.shares.items():
-        if share > 0:
-            echo(f"  {part(share):>6}  {candidate}")
     sample = "in-sample: no evidence" if result.in_sample else "fresh: the fit did not use them"
     echo(
-        f"{result.n} rows in {result.clusters} clusters ({sample}), {result.skipped} skipped for a missing outcome"
+        *(f"  {part(share):>6}  {candidate}" for candidate, share in result.shares.items() if share > 0),
+        f"{result.n} rows in {result.clusters} clusters ({sample}), {result.skipped} skipped for a missing outcome",
     )

@@ -6,22 +6,19 @@ import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from router_lab.cli.common import Finite, echo, json_option, open_policy, print_json
 from router_lab.cli.describe_policy import escalates, notes, with_escalation
+from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.policy import Policy
 from router_lab.runtime.reading import open_regular, read_regular
 from router_lab.runtime.shares import part
-
-if TYPE_CHECKING:
-    from router_lab.runtime.decision import Decision
-    from router_lab.runtime.policy import Policy
-
 
 LARGEST_VECTOR = 16 << 20
 LONGEST_PROMPT = 64 << 20
@@ -59,22 +56,20 @@ def route(
     if as_json:
         print_json(decision.to_dict() | {"notes": told} | ({"candidates": rows} if explain else {}))
         return
-    echo(decision.candidate, f"  because   {decision.reason}")
     both = ", with escalation" if with_escalation(loaded, loaded.candidates.index(decision.candidate)) else ""
+    limits = [f"{name} {value:g}" for name, value in decision.limits._asdict().items() if value is not None]
+    more = ["", *table(rows, decision)] if explain else []
+    more += [f"  {escalates(loaded)}"] if explain and loaded.spec.escalation else []
     echo(
-        f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}"
+        decision.candidate,
+        f"  because   {decision.reason}",
+        f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}",
+        *(f"  note      {note}" for note in told),
+        f"  fallbacks {', '.join(map(str, decision.fallbacks)) or 'none'}",
+        *([f"  limits    {', '.join(limits)}"] if limits else []),
+        *more,
+        f"  revision  {decision.revision}",
     )
-    for note in told:
-        echo(f"  note      {note}")
-    echo(f"  fallbacks {', '.join(map(str, decision.fallbacks)) or 'none'}")
-    limits = {name: value for name, value in decision.limits._asdict().items() if value is not None}
-    if limits:
-        echo("  limits    " + ", ".join(f"{name} {value:g}" for name, value in limits.items()))
-    if explain:
-        echo("", *table(rows, decision))
-        if loaded.spec.escalation:
-            echo(f"  {escalates(loaded)}")
-    echo(f"  revision  {decision.revision}")
 
 
 def read_prompt() -> str:

@@ -23,14 +23,12 @@ from router_lab.cli.describe_policy import (
 )
 from router_lab.columns import aligned, named
 from router_lab.metrics import advice, who_mixes
-from router_lab.runtime.points import FEW, Follow, described, follows, mix_of, pieces_described
+from router_lab.runtime.points import FEW, Follow, Point, described, follows, mix_of, pieces_described
 from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.certificate import Certificate
-    from router_lab.runtime.points import Point
     from router_lab.runtime.policy import Policy
 
 
@@ -126,8 +124,7 @@ def _head(policy: Policy) -> list[str]:
         ("reference", f"{policy.reference}: serves whenever nothing is shown"),
         ("expires", policy.spec.expires or "never"),
     ]
-    if policy.spec.escalation:
-        rows.append(("escalates", escalates(policy)))
+    rows += [("escalates", escalates(policy))] if policy.spec.escalation else []
     if shown.quality_difference is not None:
         told = f"{quality_told(shown, digits=2)}; {shown.counted} in {shown.clusters:,} groups"
         saved = ranged_percent(shown.savings, " of its cost")
@@ -135,14 +132,12 @@ def _head(policy: Policy) -> list[str]:
     rows += [("counted", line) for line in lost_told(shown)]
     rows += [("reads", f"{reads(policy)}{fitted_by(policy)}"), ("coverage", coverage(policy))]
     vectors = weight_of_vectors(policy)
-    if vectors is not None:
-        rows.append(("vectors", vectors))
+    rows += [] if vectors is None else [("vectors", vectors)]
     rows += [("requests", line) for line in requests_lacking(policy)]
     if shown.smallest_margin is not None:
         least = least_told(shown, digits=2)
         rows.append(("margin", f"the least that {shown.samples} can certify: {least}"))
-    if shown.two_phase is not None:
-        rows.append(("two phases", two_phases_told(shown.two_phase)))
+    rows += [("two phases", two_phases_told(shown.two_phase))] if shown.two_phase else []
     head = f"{policy.spec.name}  revision {(policy.revision or 'unsaved')[:16]}"
     return [head, *aligned(rows, texts=(0, 1), indent=2)]
 
@@ -201,10 +196,11 @@ def _routes(policy: Policy) -> list[str]:
     strange = "the reference serves" if unknown > 1 else "predictions are followed"
     if 0 < unknown <= 1:
         strange += f" where {part(unknown)} of the prompt was seen, else the reference serves"
-    if spec.coverage <= 0:
-        known = "with one, the suite decides; the routing table, asked only where a prompt is too strange, is"
-    else:
-        known = f"with one, prompts of which less than {part(spec.coverage)} was seen in fitting go by the routing table:"
+    known = (
+        "with one, the suite decides; the routing table, asked only where a prompt is too strange, is"
+        if spec.coverage <= 0
+        else f"with one, prompts of which less than {part(spec.coverage)} was seen in fitting go by the routing table:"
+    )
     needed = f"without a known suite, {strange}; {known}"
     routes = [(named(r["suite"]), f"{r['serves']} ({r['verdict']})") for r in rows]
     return [needed, *aligned(routes, texts=(0, 1), indent=2)]

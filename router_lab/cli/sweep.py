@@ -85,7 +85,12 @@ def sweep(
     if dry_run and not pilot:
         _estimate(options, history, as_json)
         return
-    _warn_of_double_logging()
+    if os.environ.get("MLFLOW_TRACKING_URI"):  # where inspect-mlflow starts by itself
+        from router_lab.tracking.store import warning_about_inspect_mlflow
+
+        warning = warning_about_inspect_mlflow()
+        if warning:
+            echo(f"warning: {warning}", err=True)
     if pilot:
         tried = replace(options, limit=min(pilot, limit or pilot), race=None).run(quiet)
         _estimate(options, history, as_json)
@@ -307,16 +312,6 @@ def _estimate(options: SweepOptions, history: Path | None, as_json: bool) -> Non
         echo(line, err=True)
     if plan.lacking:
         echo(*(f"before it can run: {cause}" for cause in plan.lacking))
-
-
-def _warn_of_double_logging() -> None:
-    """The package inspect-mlflow starts by itself where this variable is set."""
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        from router_lab.tracking.store import warning_about_inspect_mlflow
-
-        warning = warning_about_inspect_mlflow()
-        if warning:
-            echo(f"warning: {warning}", err=True)
 
 
 def _history(

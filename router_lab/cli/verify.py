@@ -19,6 +19,7 @@ from router_lab.cli.common import (
     step,
 )
 from router_lab.runtime.artifact import open_artifact, revision_in
+from router_lab.runtime.release import release_row
 
 
 @click.command()
@@ -48,8 +49,6 @@ def verify(
     Certificate.of(loaded)  # raises where it cannot be read
     result: dict[str, Any] = {"revision": loaded.revision, "intact": True}
     if release is not None and (keys or alias is not None):
-        from router_lab.runtime.release import release_row
-
         result |= {"release": release_row(release), "signer": opened.signer}
     if outcomes is not None:
         from router_lab.fit.reproduce import reproduce
@@ -60,14 +59,12 @@ def verify(
     if as_json:
         print_json(result)
     else:
-        echo(f"intact: every hash, rule and golden decision of {loaded.revision}")
-        if "release" in result:
-            echo(_release(result["release"], opened.signer))
+        published = [_release(result["release"], opened.signer)] if "release" in result else []
+        echo(f"intact: every hash, rule and golden decision of {loaded.revision}", *published)
         if outcomes is not None:
             same = "the same bytes" if result["same_revision"] else "another artifact"
-            echo(f"fitted again: {same}; verdict {result['verdict']} (was {result['was']})")
-            for part in result["differences"]:
-                echo(f"  differs: {part}")
+            head = f"fitted again: {same}; verdict {result['verdict']} (was {result['was']})"
+            echo(head, *(f"  differs: {part}" for part in result["differences"]))
     if result.get("differences"):
         raise SystemExit(GATE_FAILED)
 

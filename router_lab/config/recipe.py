@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from router_lab.config.base import Name, Positive, Share, Strict
 
@@ -15,6 +15,15 @@ class CandidateRef(Strict):
 
     model: str = Field(min_length=1)
     effort: str | None = None
+
+
+def _explained(value: object) -> object:
+    if isinstance(value, str) and value != "best":
+        raise ValueError("write `best`, or a mapping with model and effort (ids are never split)")
+    return value
+
+
+Reference = Annotated[Literal["best"] | CandidateRef, BeforeValidator(_explained)]
 
 
 class Rule(Strict):
@@ -35,9 +44,7 @@ class Rule(Strict):
     @classmethod
     def _default_margin(cls, data: object) -> object:
         kinds = {"margin", "budget_usd_per_1k", "min_quality"}
-        if isinstance(data, dict) and not kinds & data.keys():
-            return {"margin": 0.03, **data}
-        return data
+        return {"margin": 0.03, **data} if isinstance(data, dict) and not kinds & data.keys() else data
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -86,7 +93,7 @@ class Recipe(Strict):
     page: ClassVar[str | None] = "docs/recipe.md"
 
     name: Name
-    reference: Literal["best"] | CandidateRef = "best"
+    reference: Reference = "best"
     rule: Rule = Field(default_factory=Rule)
     fitter: Name = "default"
     mix: bool = True
@@ -106,13 +113,6 @@ class Recipe(Strict):
     escalate: bool = True
     """Consider `check`-driven escalation where the outcomes hold `check`; it is used only if it
     wins out of fold."""
-
-    @field_validator("reference", mode="before")
-    @classmethod
-    def _explain_reference(cls, value: object) -> object:
-        if isinstance(value, str) and value != "best":
-            raise ValueError("write `best`, or a mapping with model and effort (ids are never split)")
-        return value
 
 
 class Gates(Strict):

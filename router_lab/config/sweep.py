@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from router_lab.config.base import JsonObject, Name, Positive, Share, Strict
-from router_lab.config.recipe import CandidateRef
+from router_lab.config.recipe import CandidateRef, Reference
 from router_lab.runtime.errors import RouterLabWarning
 
 
@@ -111,12 +111,9 @@ class SuiteUse(Strict):
     epochs: Annotated[int, Field(ge=1)] = 1
 
 
-def _as_model(value: object) -> object:
-    return {"model": value} if isinstance(value, str) else value
-
-
-def _as_suite(value: object) -> object:
-    return {"suite": value} if isinstance(value, str) else value
+def _text_is(key: str) -> BeforeValidator:
+    """A text alone stands for a mapping with that key."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
 
 
 class Limits(Strict):
@@ -137,7 +134,9 @@ class RaceSpec(Strict):
     """Share of the clusters, drawn at random, on which a candidate that left still runs. One that
     is good for a tenth of the prompts alone needs some 600 such clusters for a policy to find it
     (docs/racing.md)."""
-    reference: Literal["best"] | CandidateRef = "best"
+    reference: Annotated[Reference, BeforeValidator(lambda value: "best" if value is None else value)] = (
+        "best"
+    )
     """The incumbent, which all are judged against; or the best candidate, whoever that is."""
 
     @model_validator(mode="before")
@@ -150,13 +149,6 @@ class RaceSpec(Strict):
         text = "race.floor is called race.control_share now; it counts as that"
         warnings.warn(RouterLabWarning(text), stacklevel=2)
         return {"control_share" if key == "floor" else key: given for key, given in value.items()}
-
-    @field_validator("reference", mode="before")
-    @classmethod
-    def _explain_reference(cls, value: object) -> object:
-        if isinstance(value, str) and value != "best":
-            raise ValueError("write `best`, or a mapping with model and effort (ids are never split)")
-        return "best" if value is None else value
 
 
 class BatchSpec(Strict):
@@ -175,9 +167,9 @@ class Sweep(Strict):
     """sweeps/*.yaml: models × efforts over suites."""
 
     name: Name
-    models: Annotated[list[Annotated[ModelSpec, BeforeValidator(_as_model)]], Field(min_length=1)]
+    models: Annotated[list[Annotated[ModelSpec, _text_is("model")]], Field(min_length=1)]
     efforts: list[str | None] = Field(default=[None], min_length=1)
-    suites: Annotated[list[Annotated[SuiteUse, BeforeValidator(_as_suite)]], Field(min_length=1)]
+    suites: Annotated[list[Annotated[SuiteUse, _text_is("suite")]], Field(min_length=1)]
     suites_file: str = "../suites.yaml"
     """Relative to the sweep file, like every path in it."""
     efforts_file: str = "../efforts.yaml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -67,16 +67,10 @@ def _existing(target: Path) -> tuple[str, Prices]:
         return "", Prices(models={})
     prices = read_prices(target)
     text = read_regular(target).decode("utf-8-sig")
-    # `null`, or comments alone: a mapping without keys, to which lines are added.
-    return text if isinstance(yaml.compose(text, Loader=yaml.SafeLoader), yaml.MappingNode) else _comments(
-        text
-    ), prices
-
-
-def _comments(text: str) -> str:
-    """The comments of a document that holds nothing else but, perhaps, a `null`."""
-    kept = [line for line in text.splitlines() if line.lstrip().startswith("#")]
-    return "\n".join([*kept, ""]) if kept else ""
+    if not isinstance(yaml.compose(text, Loader=yaml.SafeLoader), yaml.MappingNode):
+        # `null`, or comments alone: a mapping without keys, to which lines are added.
+        text = "".join(f"{line}\n" for line in text.splitlines() if line.lstrip().startswith("#"))
+    return text, prices
 
 
 def _add(
@@ -117,9 +111,7 @@ def _completes(old: Price, given: dict[str, Any]) -> bool:
 
 
 def _lacks(old: Any, value: Any) -> bool:
-    if isinstance(old, dict):
-        return not old.keys() & value.keys()
-    return old is None or old is False
+    return not old.keys() & value.keys() if isinstance(old, dict) else old is None or old is False
 
 
 def _complete(target: Path, text: str, model: str, old: Price, given: dict[str, Any]) -> Price:
@@ -171,11 +163,12 @@ def _entry_node(text: str, model: str, old: Price) -> yaml.MappingNode:
     models = next(value for name, value in root.value if name.value == "models")
     rows = next(value for name, value in models.value if name.value == model)
     starts = old.starts.isoformat()
-    found: yaml.MappingNode
-    found = next(
-        row for row in rows.value if any(k.value == "starts" and v.value == starts for k, v in row.value)
+    return cast(
+        yaml.MappingNode,
+        next(
+            row for row in rows.value if any(k.value == "starts" and v.value == starts for k, v in row.value)
+        ),
     )
-    return found
 
 
 def _lines(fields: dict[str, Any]) -> list[str]:
@@ -241,9 +234,7 @@ def _first(lines: list[str], place: tuple[yaml.Node, yaml.Node], key: str, entry
 def _last_line(node: yaml.Node) -> int:
     """The line of the last scalar under `node`; a block's own end mark is only where the next
     thing begins."""
-    if isinstance(node, yaml.MappingNode) and node.value and not node.flow_style:
-        return _last_line(node.value[-1][1])
-    if isinstance(node, yaml.SequenceNode) and node.value and not node.flow_style:
-        return _last_line(node.value[-1])
-    end: int = node.end_mark.line
-    return end
+    if isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
+        last = node.value[-1]
+        return _last_line(last[1] if isinstance(node, yaml.MappingNode) else last)
+    return int(node.end_mark.line)

@@ -72,8 +72,7 @@ def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
 class GenaiPrices:
     """`PriceSource` of genai-prices."""
 
-    def rates(self, model: str, moment: dt.datetime) -> Rates | None:
-        return genai_rates(model, moment)
+    rates = staticmethod(genai_rates)
 
     def by_hour(self, model: str) -> bool:
         info = _listed(model)[1]
@@ -133,9 +132,7 @@ def _listed_price(prices: Any, kind: Kind) -> Decimal | types.TieredPrices | Non
 
 
 def _base(value: Decimal | types.TieredPrices | None) -> float | None:
-    if value is None:
-        return None
-    return float(value.base if isinstance(value, types.TieredPrices) else value)
+    return None if value is None else float(value.base if isinstance(value, types.TieredPrices) else value)
 
 
 def _multiplier(

@@ -52,11 +52,8 @@ def entry_command(rates: Rates, more: str = "", confirmed: bool = False) -> str:
 def complete_command(rates: Rates, kind: str, value: str) -> str:
     """What adds the price of `kind` that `rates` lacks: to the entry itself where it is one's own,
     since nothing was priced by what it lacks, else as an entry of one's own."""
-    if kind in (*KEYS, "batch"):
-        more = f"--{kind.replace('_', '-')} {value}"
-    else:
-        more = f"--other {shlex.quote(kind)}={value}"
-    return _more(rates, more)
+    other = f"--other {shlex.quote(kind)}={value}"
+    return _more(rates, f"--{kind.replace('_', '-')} {value}" if kind in (*KEYS, "batch") else other)
 
 
 def tool_command(rates: Rates, tool: str) -> str:

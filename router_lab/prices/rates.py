@@ -103,7 +103,10 @@ class Rates:
             rule = "and the usage of a call does not say how many of its tokens they are; name one price for all:"
             one = entry_command(replace(self, prices={**self.prices, **dict.fromkeys(apart)}))
             mend = "its entry without that price" if self.own else one
-            raise InputError(f"{self._names(apart[0], 'a price of its own,')} {rule} {mend}")
+            raise InputError(
+                f"model {self.model!r} was called with {apart[0].replace('_', ' ')}, for which {self.source} names a "
+                f"price of its own, {rule} {mend}"
+            )
         rates = self.prices
         for threshold, higher in self.over:
             if tokens.prompt > threshold:
@@ -159,9 +162,6 @@ class Rates:
                 f"{complete_command(self, kind, 'X')}"
             )
         return rate
-
-    def _names(self, kind: str, what: str) -> str:
-        return f"model {self.model!r} was called with {kind.replace('_', ' ')}, for which {self.source} names {what}"
 
 
 def from_entry(model: str, entry: Price, source: str, file: str | None = None) -> Rates:

@@ -4,7 +4,7 @@ model is believed."""
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 from router_lab.prices.rates import Rates
@@ -17,11 +17,9 @@ class PriceSource(Protocol):
     def rates(self, model: str, moment: dt.datetime) -> Rates | None:
         """Of an Inspect model name (`provider/model`) at a moment (UTC); None where it does not
         list that model."""
-        ...
 
     def by_hour(self, model: str) -> bool:
         """Whether the model is cheaper at some hours of the day."""
-        ...
 
 
 def _genai() -> PriceSource:
@@ -36,12 +34,9 @@ to load."""
 
 
 def known_to_others(model: str, moment: dt.datetime) -> Rates | None:
-    return next((found for source in _sources() if (found := source.rates(model, moment)) is not None), None)
+    found = (make().rates(model, moment) for make in SOURCES.values())
+    return next((rates for rates in found if rates is not None), None)
 
 
 def depends_on_hour(model: str) -> bool:
-    return any(source.by_hour(model) for source in _sources())
-
-
-def _sources() -> Iterator[PriceSource]:
-    return (make() for make in SOURCES.values())
+    return any(make().by_hour(model) for make in SOURCES.values())

@@ -132,16 +132,13 @@ class PriceTable:
         if (
             not isinstance(day, dt.datetime)
             or not self.default
-            or any(e.starts <= date for e in self._own(model))
+            or any(e.starts <= date for e in self.entries.get(model, ()))
         ):
             return date
         return day.astimezone(dt.UTC).replace(second=0, microsecond=0) if depends_on_hour(model) else date
 
-    def _own(self, model: str) -> Sequence[Price]:
-        return self.entries.get(model, [])
-
     def _find(self, model: str, day: Moment) -> Rates:
-        rows, date = self._own(model), day.date() if isinstance(day, dt.datetime) else day
+        rows, date = self.entries.get(model, []), day.date() if isinstance(day, dt.datetime) else day
         current = [entry for entry in rows if entry.starts <= date]
         if current:
             return from_entry(model, current[-1], self.where, self.file)

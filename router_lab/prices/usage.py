@@ -9,6 +9,7 @@ apart.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -100,13 +101,9 @@ def provider_tools(output: Mapping[str, Any], response: Mapping[str, Any] | None
 
     A call that failed is not charged. `response`: the provider's own answer, where the log has it.
     """
-    counts: dict[str, int] = {}
-    for choice in output.get("choices") or ():
-        content = (choice.get("message") or {}).get("content")
-        for part in content if isinstance(content, list) else ():
-            if part.get("type") == "tool_use" and not part.get("error"):
-                name = _tool(part)
-                counts[name] = counts.get(name, 0) + 1
+    contents = ((choice.get("message") or {}).get("content") for choice in output.get("choices") or ())
+    parts = (part for content in contents if isinstance(content, list) for part in content)
+    counts = Counter(_tool(p) for p in parts if p.get("type") == "tool_use" and not p.get("error"))
     told = [(output.get("metadata") or {}).get("num_search_queries")]
     raw = ((response or {}).get("usage") or {}) if isinstance(response, Mapping) else {}
     told.append((raw.get("server_tool_use") or {}).get("web_search_requests"))

@@ -74,9 +74,13 @@ def _records(folder: Path) -> Records:
 def _line(row: Mapping[str, Any]) -> ReleaseRecord | None:
     name, alias = row.get("name"), row.get("alias")
     number, revision, replaces = row.get("number"), row.get("revision"), row.get("replaces")
-    if not isinstance(name, str) or not isinstance(alias, str) or not _is_number(number):
-        return None
-    if not isinstance(revision, str) or not is_revision(revision):
+    if not (
+        isinstance(name, str)
+        and isinstance(alias, str)
+        and isinstance(revision, str)
+        and is_revision(revision)
+        and _is_number(number)
+    ):
         return None
     if not _is_number(replaces):
         replaces = 0 if "replaces" in row else None

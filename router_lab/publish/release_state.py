@@ -51,7 +51,8 @@ def read_release_state(folder: Path) -> ReleaseState:
     current, signed, fault = _believed(folder, largest, known)
     if fault is not None:
         problems.append(f"{folder / RELEASE}: {fault}; going on from release {largest} of {HISTORY}")
-        current = _release(known[-1]) if known else None
+        last = known[-1] if known else None
+        current = last and Release(last.name, last.alias, last.number, last.revision, None, last.verdict)
     number = 0 if current is None else current.number
     if known and known[-1].number > number:
         never = number == 0 or len(known) < 2 or known[-2].number <= number
@@ -82,10 +83,6 @@ def _believed(
     if current.number > largest + LARGEST_STEP:
         return None, False, f"number {current.number} is more than {LARGEST_STEP} above {largest}"
     return current, signature is not None, None
-
-
-def _release(line: ReleaseRecord) -> Release:
-    return Release(line.name, line.alias, line.number, line.revision, None, line.verdict)
 
 
 def _with_current(lines: list[ReleaseRecord], current: Release | None) -> list[ReleaseRecord]:

@@ -136,10 +136,9 @@ def _or_0(value: float) -> float:
 
 
 def _batch_lines(outcomes: pd.DataFrame) -> list[str]:
-    lines = []
-    for candidate in outcomes.attrs.get("candidates") or []:
-        share = batch_saving(candidate.get("prices"))
-        if share:
-            label = candidate_label(candidate["model"], candidate.get("effort"))
-            lines.append(f"{label}: the batch tier takes {percent(share, 0)} off where an answer may wait.")
-    return lines
+    shares = ((c, batch_saving(c.get("prices"))) for c in outcomes.attrs.get("candidates") or ())
+    named = ((candidate_label(c["model"], c.get("effort")), share) for c, share in shares if share)
+    return [
+        f"{name}: the batch tier takes {percent(share, 0)} off where an answer may wait."
+        for name, share in named
+    ]

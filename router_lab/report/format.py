@@ -69,9 +69,7 @@ def points(difference: float | None, digits: int = 1) -> str:
 
 def count(number: float | None) -> str:
     """A whole number with thousands separators."""
-    if number is None or not math.isfinite(number):
-        return MISSING
-    return f"{round(number):,}"
+    return MISSING if number is None or not math.isfinite(number) else f"{round(number):,}"
 
 
 def seconds(value: float | None) -> str:

@@ -61,9 +61,8 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
     ]
     if len(decades) > most:
         return decades[:: math.ceil(len(decades) / most)]
-    if high >= 10 * low and len(decades) > 1:  # evenly spaced dollars would crowd the last decade
-        return decades
-    return linear_ticks(low, high, 4)
+    # Evenly spaced dollars would crowd the last decade.
+    return decades if high >= 10 * low and len(decades) > 1 else linear_ticks(low, high, 4)
 
 
 def linear_ticks(low: float, high: float, about: int = 6) -> list[float]:

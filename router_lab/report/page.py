@@ -50,13 +50,10 @@ class ReportData:
 
     table: pd.DataFrame
     outcomes: pd.DataFrame
-    calls: pd.DataFrame | None
-    before: pd.DataFrame | None
     policy: Policy | None
     replayed: Replay | None
     bills: Sequence[Bill]
     volume: float
-    growth: float
 
 
 def report_html(
@@ -80,18 +77,15 @@ def report_html(
     replayed = None if policy is None else replay(policy, outcomes)
     bills = _bills(outcomes, known, policy, replayed, volume, growth)
     then = None if before is None else candidate_table(before)
-    data = ReportData(
-        table=known, outcomes=outcomes, calls=calls, before=then, policy=policy, replayed=replayed,
-        bills=bills, volume=volume, growth=growth,
-    )  # fmt: skip
+    data = ReportData(known, outcomes, policy, replayed, bills, volume)
+    reference = None if policy is None else policy.reference
+    marks = [] if policy is None or replayed is None else policy_marks(policy, replayed, known)
     name = title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}")
     return page(
         name,
         _what_was_tried(data),
         *_answer(data),
-        PARTS.section(
-            "What was found", *fronts_html(known, _marks(data), _reference(data), then), *tables_html(known)
-        ),
+        PARTS.section("What was found", *fronts_html(known, marks, reference, then), *tables_html(known)),
         PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
         _who_gets_what(data),
         bill_section(bills, volume, growth, _basis(data)),
@@ -125,16 +119,6 @@ def _basis(data: ReportData) -> str:
         f"Percentiles are of {data.replayed.n:,} rows {rows}, the same for both; means, months and dollars per "
         "success take the reference's over everything measured, with the saving and the quality shown above."
     )
-
-
-def _reference(data: ReportData) -> tuple[str, str | None] | None:
-    return None if data.policy is None else (data.policy.reference.model, data.policy.reference.effort)
-
-
-def _marks(data: ReportData) -> list[Any]:
-    if data.policy is None or data.replayed is None:
-        return []
-    return policy_marks(data.policy, data.replayed, data.table)
 
 
 def _what_was_tried(data: ReportData) -> Markup:
@@ -202,7 +186,13 @@ def _answer_of_sweep(data: ReportData) -> Markup:
     rows = [r for r in records(pooled(data.table)) if r["compared"]]
     if not rows:
         return Markup()
-    best = max(rows, key=lambda r: (r["quality"], -_or_inf(r["cost_usd_per_1k"])))
+    best = max(
+        rows,
+        key=lambda r: (
+            r["quality"],
+            -(r["cost_usd_per_1k"] if math.isfinite(r["cost_usd_per_1k"]) else math.inf),
+        ),
+    )
     dear = best["cost_usd_per_1k"]
     near = [r for r in rows if r["quality_high"] >= best["quality_low"] and r["cost_usd_per_1k"] < dear]
     text = f"{best['label']} is best: {percent(best['quality'])} at {money(dear)} per 1,000 requests."
@@ -215,10 +205,6 @@ def _answer_of_sweep(data: ReportData) -> Markup:
     else:
         text += " Nothing cheaper comes within its interval on all suites together; a policy may find where it does."
     return PARTS.verdict_box("", text)
-
-
-def _or_inf(value: float) -> float:
-    return value if math.isfinite(value) else math.inf
 
 
 def _sentence(data: ReportData) -> str:

@@ -79,9 +79,10 @@ def _oracle(policy: Policy, base: Mapping[str, Any]) -> list[Mark]:
     the certificate's."""
     shown = Certificate.of(policy)
     oracle, own = shown.oracle_upper_bound, shown.always.get(policy.reference)
-    if own is None or own.quality is None or not own.cost_usd:
-        return []
-    if oracle is None or oracle.quality is None or oracle.cost_usd is None:
+    if (
+        own is None or own.quality is None or not own.cost_usd
+        or oracle is None or oracle.quality is None or oracle.cost_usd is None
+    ):  # fmt: skip
         return []
     better, cheaper = (
         Figure(value=oracle.quality - own.quality),
@@ -261,9 +262,10 @@ def _bound(shown: Certificate, digits: int) -> tuple[str, str, str] | None:
     """The bound that the verdict was made of, its floor, both in points, and of which kind it is;
     None unless it is one of the very quality difference that the certificate reports."""
     judged = shown.judged
-    if judged is None or judged.unit != "quality_difference" or judged.rows != "certificate" or not shown.mix:
-        return None
-    if judged.low is None or judged.floor is None:
+    if (
+        judged is None or judged.unit != "quality_difference" or judged.rows != "certificate" or not shown.mix
+        or judged.low is None or judged.floor is None
+    ):  # fmt: skip
         return None
     return *apart(judged.low, judged.floor, digits, 100), f"one-sided, {100 * judged.confidence:.4g} %"
 

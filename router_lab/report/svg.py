@@ -145,10 +145,12 @@ def _front_boxes(scale: Scale, marks: Sequence[Mark]) -> list[Box]:
     corners = [(scale.x(s.cost), scale.y(s.quality)) for s in front_steps(marks)]
     if not corners:
         return []
-    boxes = []
-    for (x, y), (end, up) in zip(corners, [*corners[1:], (scale.plot.right, corners[-1][1])], strict=True):
-        boxes += [Box(x, y - 3, end, y + 3), Box(end - 3, up, end + 3, y)]
-    return boxes
+    ends = [*corners[1:], (scale.plot.right, corners[-1][1])]
+    return [
+        box
+        for (x, y), (end, up) in zip(corners, ends, strict=True)
+        for box in (Box(x, y - 3, end, y + 3), Box(end - 3, up, end + 3, y))
+    ]
 
 
 def _label(mark: Mark, text: str, anchor: tuple[float, float], place: Placed) -> dict[str, Any]:
@@ -174,16 +176,16 @@ def _legend(
             entries.append((kind, kind, name))
         if any(m.pale for m in shown):
             entries.append(("pale", "candidate pale", "dominated"))
-    if any(not m.compared for m in marks):
-        entries.append(("pale", "candidate pale apart", "ran on too few samples"))
-    if any(m.low is not None for m in marks):
-        entries.append(("interval", "", f"{100 * confidence:.0f} % interval, by cluster"))
-    if any(m.on_front for m in marks):
-        entries.append(("front", "", "front"))
-    if before:
-        entries.append(("before", "", "front before"))
-    if any(m.new for m in marks):
-        entries.append(("new", "new", "new in this sweep"))
+    further = {
+        ("pale", "candidate pale apart", "ran on too few samples"): any(not m.compared for m in marks),
+        ("interval", "", f"{100 * confidence:.0f} % interval, by cluster"): any(
+            m.low is not None for m in marks
+        ),
+        ("front", "", "front"): any(m.on_front for m in marks),
+        ("before", "", "front before"): before,
+        ("new", "new", "new in this sweep"): any(m.new for m in marks),
+    }
+    entries += [entry for entry, occurs in further.items() if occurs]
     x, y, placed = 76.0, 14.0, []
     for shape, mark, name in entries:
         room = text_width(name, LABEL_SIZE) + 34

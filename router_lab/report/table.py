@@ -119,14 +119,16 @@ def _by_candidate(frame: pd.DataFrame, scored: pd.DataFrame) -> list[tuple[pd.Da
 def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: float) -> dict[str, Any]:
     model, effort = scored["model"].iloc[0], scored["effort"].iloc[0]
     effort = effort if isinstance(effort, str) else None
-    samples = scored.groupby(SAMPLE, sort=True).agg(_means(scored))
+    means = {c: "mean" for c in ("quality", "cost_usd", "weight") if c in scored.columns}
+    texts = {c: "first" for c in ("group", "prompt") if c in scored.columns}
+    samples = scored.groupby(SAMPLE, sort=True).agg(means | texts)
     clusters = clusters_of(samples.reset_index())
     weight = samples["weight"] if "weight" in samples else pd.Series(1.0, index=samples.index)
     quality = clustered_ratio(samples["quality"] * weight, weight, clusters)
     low, high = bounded_interval(quality, confidence)
     cost = samples["cost_usd"] if "cost_usd" in samples else pd.Series(np.nan, index=samples.index)
     per_row = scored["cost_usd"] if "cost_usd" in scored else pd.Series(np.nan, index=scored.index)
-    tails = {f"cost_p{p}_usd": _quantile(per_row, p / 100) for p in (50, 95, 99)}
+    tails = {f"cost_p{p}_usd": float(per_row.quantile(p / 100)) for p in (50, 95, 99)}
     return {
         "model": model,
         "effort": effort,
@@ -147,21 +149,11 @@ def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: 
     }
 
 
-def _means(scored: pd.DataFrame) -> dict[str, str]:
-    numbers = [c for c in ("quality", "cost_usd", "weight") if c in scored.columns]
-    texts = [c for c in ("group", "prompt") if c in scored.columns]
-    return {**dict.fromkeys(numbers, "mean"), **dict.fromkeys(texts, "first")}
-
-
 def _summary(scored: pd.DataFrame, column: Column) -> float:
     if column.name not in scored.columns:
         return math.nan
     values = scored[column.name]
     return float(values.mean() if column.summary == "mean" else values.median())
-
-
-def _quantile(values: pd.Series[Any], share: float) -> float:
-    return float(values.quantile(share))
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -120,10 +120,8 @@ def _key(marks: Sequence[Mark], width: int) -> list[str]:
         for kind, name in KIND_NAMES.items()
         if any(m.kind == kind and not m.pale for m in marks)
     ]
-    if any(m.pale and m.compared for m in marks):
-        parts.append(f"{PALE} dominated")
-    if any(m.pale and not m.compared for m in marks):
-        parts.append(f"{APART} ran on too few samples")
+    parts += [f"{PALE} dominated"] if any(m.pale and m.compared for m in marks) else []
+    parts += [f"{APART} ran on too few samples"] if any(m.pale and not m.compared for m in marks) else []
     lines = [""]
     for part in parts:
         if lines[-1] and len(lines[-1]) + len(part) + _MARGIN + 3 > width:

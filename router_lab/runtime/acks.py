@@ -3,7 +3,6 @@ publishes to read."""
 
 from __future__ import annotations
 
-import json
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +36,6 @@ def read_acks(folder: str | PathLike[str]) -> dict[str, Ack]:
         try:
             row = jsonio.loads(read_bytes(path, SMALL), path.name)
             found[path.stem] = Ack(row["revision"], int(row["release"]), float(row["at"]), row["refused"])
-        except (OSError, PolicyError, KeyError, TypeError, ValueError, json.JSONDecodeError) as error:
+        except (OSError, PolicyError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: is no acknowledgement of a PolicyStore: {error}") from error
     return found

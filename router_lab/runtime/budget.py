@@ -13,7 +13,6 @@ import math
 import operator
 import threading
 import warnings
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_lab.runtime.errors import RouterLabError, RouterLabWarning
@@ -242,9 +241,7 @@ class Reservation:
     def __enter__(self) -> Reservation:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._open:
             self._spend_all()
 

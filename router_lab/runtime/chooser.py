@@ -26,6 +26,7 @@ from router_lab.runtime.rule import (
     STICKY,
     TABLE,
     UNCOVERED,
+    Floats,
     blocked,
     by_prediction,
     by_prediction_many,
@@ -33,7 +34,6 @@ from router_lab.runtime.rule import (
     stays,
 )
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Choice = tuple[int, str, int | None]
 """The column that serves, the code of the reason, and the piece that acted; None where no piece

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.frame import SLOT, filled, framed, leading
@@ -67,9 +67,10 @@ def check(profile: Profile, api: str) -> None:
     """Raise PolicyError if no request of this profile can be handed out for `api`."""
     request, who = profile.request, profile.candidate
     if request.get("reproducible") is False:
+        model = str((request.get("arguments") or {}).get("model", who.model))
         raise PolicyError(
             f"{who}: no single request is what was measured: {request.get('reason') or 'it was not recorded'}; run "
-            f"what was measured (the task's solver) with model {_model(profile)!r}, or measure a suite that asks once"
+            f"what was measured (the task's solver) with model {model!r}, or measure a suite that asks once"
         )
     if request.get("api") is None:
         why = f" ({request['reason']})" if request.get("reason") else ""
@@ -133,10 +134,6 @@ def unreproducible(profiles: Sequence[Profile], suites: Sequence[str]) -> list[d
     ]
 
 
-def _model(profile: Profile) -> str:
-    return str((profile.request.get("arguments") or {}).get("model", profile.candidate.model))
-
-
 def _content(profile: Profile, api: str, messages: Messages) -> dict[str, Any]:
     """The fields that say what is asked, with the caller's messages in the place of the measured
     question."""
@@ -146,8 +143,7 @@ def _content(profile: Profile, api: str, messages: Messages) -> dict[str, Any]:
     if messages is None:
         return leading(content, field)
     if isinstance(messages, str):
-        result: dict[str, Any] = filled(content, messages)
-        return result
+        return cast(dict[str, Any], filled(content, messages))
     if (
         not isinstance(messages, list | tuple)
         or not messages

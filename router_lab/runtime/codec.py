@@ -60,6 +60,7 @@ _POLICY_KEYS = frozenset(
     ]
 )
 _OPTIONAL_KEYS = frozenset(["coverage_unknown"])
+_LINEAR_NUMBERS = ("scale", "bias", "dense", "dense_scale", "cost_bounds")
 _PROFILE_KEYS = frozenset(
     [
         "model",
@@ -85,7 +86,10 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
         "reference": int(spec.reference),
         "suites": list(spec.suites),
         "featuriser": _featuriser_out(featuriser),
-        "linear": _linear_out(linear),
+        "linear": {
+            **{name: getattr(linear, name).tolist() for name in _LINEAR_NUMBERS},
+            "cost_link": linear.cost_link,
+        },
         "points": {},
         "point": spec.point,
         "coverage": float(spec.coverage),
@@ -114,11 +118,6 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
         "groups.npy": spec.groups,
     }
     return value, {name: npy.dump(array) for name, array in arrays.items()}
-
-
-def _linear_out(linear: Linear) -> dict[str, object]:
-    numbers = ("scale", "bias", "dense", "dense_scale", "cost_bounds")
-    return {**{name: getattr(linear, name).tolist() for name in numbers}, "cost_link": linear.cost_link}
 
 
 def digest_of(groups: NDArray[np.uint64]) -> str:
@@ -296,7 +295,7 @@ def _linear_in(
 ) -> Linear:
     only_keys(
         row,
-        frozenset(["scale", "bias", "dense", "dense_scale", "cost_bounds", "cost_link"]),
+        frozenset([*_LINEAR_NUMBERS, "cost_link"]),
         "policy.json: linear",
     )
     seen = npy.load(arrays["buckets.npy"], "buckets.npy", "<u4", (-1,))

@@ -58,7 +58,12 @@ class Offers:
         self._tiers = {
             tier: (
                 np.array([_multiplier(profile.prices, tier) for profile in spec.profiles]),
-                np.array([_seconds(profile.tier_seconds, tier) for profile in spec.profiles]),
+                np.array(
+                    [
+                        float(one.tier_seconds.get(tier, PROMISED_SECONDS.get(tier, 0.0)))
+                        for one in spec.profiles
+                    ]
+                ),
             )
             for tier in {"standard"}.union(*(p.prices.tiers for p in spec.profiles if p.prices is not None))
         }
@@ -174,7 +179,3 @@ def _multiplier(prices: Any, tier: str) -> float:
     """Price of a tier over that of standard; infinity where the candidate does not offer it."""
     listed = {} if prices is None else prices.tiers
     return float(listed.get(tier, 1.0 if tier == "standard" else math.inf))
-
-
-def _seconds(recorded: Any, tier: str) -> float:
-    return float(recorded.get(tier, PROMISED_SECONDS.get(tier, 0.0)))

@@ -230,16 +230,12 @@ class Decision:
             window = self._profile.context_window or float("inf")
             rest = [index for index in rest if (spec.profiles[index].context_window or float("inf")) > window]
         elif failure == "check":
-            measured = self._escalation()
+            order, own = spec.escalation, self._index  # from the chosen one on, if it is one of them
+            measured = self._rest(order[order.index(own) + 1 :] if own in order else order)
             rest, code = (measured, "escalated") if measured else (rest, "unmeasured")
         if not rest:
             raise PolicyError(f"next: {self._end(failure)}")
         return self._but(_index=rest[0], code=code, _tried=(*self._tried, self._index))
-
-    def _escalation(self) -> list[int]:
-        """The columns that come after the chosen one in the escalation order, not yet tried."""
-        order = self._spec.escalation
-        return self._rest(order[order.index(self._index) + 1 :] if self._index in order else order)
 
     def _end(self, failure: str) -> str:
         """Why nobody is left, and what to do."""

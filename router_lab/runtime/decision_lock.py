@@ -15,10 +15,9 @@ import contextlib
 import os
 import sys
 import threading
-from contextlib import AbstractContextManager
 from typing import Any
 
-LOCK: AbstractContextManager[Any]
+LOCK: contextlib.AbstractContextManager[Any]
 """Whoever is in it may enter again: a signal's handler may ask for a decision. `with` it: between
 `acquire` and a `try` a signal could raise, and the turn would never be given back."""
 

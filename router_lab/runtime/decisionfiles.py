@@ -160,13 +160,12 @@ def log_row(line: bytes | None) -> dict[str, Any] | None:
                 row[column] = name_of(row[column])
         kind = row["kind"]
         if kind == "decision":
-            effort = row["effort"]
             fits = (
                 isinstance(row["model"], str)
                 and isinstance(row["revision"], str)
                 and isinstance(row["tier"], str)
+                and isinstance(row["effort"], str | None)
             )
-            fits = fits and (effort is None or isinstance(effort, str))
             return row if fits and _number(row["quality"]) and _number(row["cost_usd"]) else None
         return row if kind == "outcome" else None
     except (ValueError, KeyError, TypeError, RecursionError, InputError):

@@ -81,8 +81,9 @@ class Reading:
             if row is None or (slot := self._slots.get(row["id"])) is None:
                 break  # another file than before
             seen += 1
-            if not _of_the_past(row.get("time"), soon):
-                ahead, first = ahead + 1, first or f"{shown(row['id'])} at {shown(row.get('time'), 40)}"
+            moment = row.get("time")  # an unknown one is no wrong one
+            if moment is not None and not (isinstance(moment, int | float) and -1e10 < moment < soon):
+                ahead, first = ahead + 1, first or f"{shown(row['id'])} at {shown(moment, 40)}"
             yield row | self._outcomes.of(slot, f"{self._where}: decision {row['id']!r}", strict)
         if seen < self.n:
             text = f"{self._where}: changed while it was read; {self.n - seen:,} decisions are missing: read it again"
@@ -116,7 +117,6 @@ class Reading:
             if slot == len(lines):
                 lines.append(-1)
                 hashes.append(0)
-                self._outcomes.grow()
             if row["kind"] == "outcome":
                 self._outcomes.add(slot, row)
                 continue
@@ -163,15 +163,10 @@ class Outcomes:
 
     def __init__(self) -> None:
         self.changed = 0
-        self._size = 0
         self._columns: dict[str, array[float]] = {}
         self._texts: dict[str, float] = {}
         self._names: list[str] = []
         self._odd: dict[int, dict[str, Any]] = {}
-
-    def grow(self) -> None:
-        """One slot more, of which nothing is known."""
-        self._size += 1
 
     def add(self, slot: int, row: Mapping[str, object]) -> None:
         """Note the columns of `row` that are known."""
@@ -188,7 +183,7 @@ class Outcomes:
             if column is None:
                 column = self._columns[name] = array("d")
             if len(column) <= slot:
-                column.extend([math.nan] * (max(slot + 1, self._size) - len(column)))
+                column.extend([math.nan] * (slot + 1 - len(column)))
             self.changed += column[slot] == column[slot] and column[slot] != number
             column[slot] = number
             if slot in self._odd:
@@ -196,10 +191,11 @@ class Outcomes:
 
     def of(self, slot: int, where: str, strict: bool) -> dict[str, Any]:
         """The outcome as `plain` gives it; with strict=False the words of its error instead."""
-        known: dict[str, Any] = {}
-        for name, column in self._columns.items():
-            if slot < len(column) and (value := column[slot]) == value:
-                known[name] = self._value(name, value)
+        known = {
+            name: self._value(name, column[slot])
+            for name, column in self._columns.items()
+            if slot < len(column) and not math.isnan(column[slot])
+        }
         odd = self._odd.get(slot)
         if not odd:
             return {"outcome": known or None}
@@ -241,11 +237,6 @@ class Outcomes:
         return int(number) if name in _WHOLE and number.is_integer() else number
 
 
-def _of_the_past(moment: object, soon: float) -> bool:
-    """An unknown time is no wrong one."""
-    return moment is None or (isinstance(moment, int | float) and -1e10 < moment < soon)
-
-
 def outcome_rows(
     path: Source | Iterable[Source], *, default_suite: str = "production"
 ) -> list[dict[str, Any]]:
@@ -275,11 +266,11 @@ def outcome_rows(
             "status": "ok",
             **outcome,
         }
-        rows.append({key: _whole(value) if isinstance(value, str) else value for key, value in row.items()})
+        # What a table can hold: half a character (a lone surrogate) becomes `?`, as in `decide`.
+        texts = {
+            key: value.encode("utf-8", "replace").decode("utf-8")
+            for key, value in row.items()
+            if isinstance(value, str)
+        }
+        rows.append(row | texts)
     return rows
-
-
-def _whole(text: str) -> str:
-    """A text that a table can hold: half a character (a lone surrogate) becomes `?`, as it does in
-    `decide`."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -164,15 +164,13 @@ class DecisionLog:
         row["code"] = decision.code
         if decision.vector_missing:
             row["vector_missing"] = True
-        if self._prompts and prompt is not None and not self._masks("prompt"):
+        masked = isinstance(self._mask, frozenset) and "prompt" in self._mask
+        if self._prompts and prompt is not None and not masked:
             text = prompt if isinstance(prompt, str) else prompt_text(prompt)
             row["prompt"] = None if text is None else text[:PROMPT_CHARS]
             if text is not None and len(text) > PROMPT_CHARS:
                 row["prompt_cut"] = len(text)
         return row
-
-    def _masks(self, field: str) -> bool:
-        return isinstance(self._mask, frozenset) and field in self._mask
 
     def _masked(self, row: dict[str, Any]) -> dict[str, object]:
         if callable(self._mask):
@@ -182,7 +180,10 @@ class DecisionLog:
         return {key: value for key, value in row.items() if key == "id" or key not in self._mask}
 
     def _append(self, row: dict[str, Any]) -> None:
-        row = {key: None if _no_number(value) else value for key, value in self._masked(row).items()}
+        row = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in self._masked(row).items()
+        }
         line = json.dumps(row, sort_keys=True, ensure_ascii=True, allow_nan=False).encode("ascii")
         if len(line) + 2 > LINE_BYTES:  # no reader would take it
             raise ValueError(f"the line has {len(line):,} bytes, more than {LINE_BYTES:,}")
@@ -229,14 +230,11 @@ class DecisionLog:
             return False
         except Exception:  # noqa: BLE001  # one of them may fit where all do not
             for line in lines:
-                self._put_or_lose(line)
+                try:
+                    self._put([line])
+                except Exception as error:  # noqa: BLE001  # the next line may have room
+                    self._lose(error)
         return True
-
-    def _put_or_lose(self, line: bytes) -> None:
-        try:
-            self._put([line])
-        except Exception as error:  # noqa: BLE001  # the next line may have room
-            self._lose(error)
 
     def _lose(self, error: Exception) -> None:
         known = {TimeoutError: "held", BufferError: "buffer full"}
@@ -251,22 +249,14 @@ class DecisionLog:
             )
 
 
-def _no_number(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
-
-
 def masked_id(text: str) -> str:
     """What a log with a masked `id` holds in place of one: the first 32 hex digits of its
     SHA-256."""
-    return _digest(text)
-
-
-def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 33]}-{_digest(name)}"
+    return name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 33]}-{masked_id(name)}"
 
 
 def span_attributes(decision: Decision) -> dict[str, str | float]:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from router_lab.runtime.jsonio import without_repeats
 from router_lab.runtime.reading import read_bytes
 
 try:
@@ -190,7 +191,7 @@ def read_records(path: str | os.PathLike[str]) -> Records:
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=_once)
+            row = json.loads(line, object_pairs_hook=without_repeats)
         except (ValueError, RecursionError):  # ValueError: also not UTF-8, and integers of too many digits
             row = None
         if isinstance(row, dict):
@@ -201,22 +202,11 @@ def read_records(path: str | os.PathLike[str]) -> Records:
     return found
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, object]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        raise ValueError("a key stands there twice")
-    return row
-
-
 def sync_directory(path: str | os.PathLike[str]) -> None:
     """Make a rename in `path` survive a power cut, where the system lets a directory be synced."""
-    try:
+    with contextlib.suppress(OSError):  # not every system opens directories, or syncs them
         descriptor = os.open(path, os.O_RDONLY)
-    except OSError:  # not every system opens directories
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

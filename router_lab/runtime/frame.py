@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.messages import TEXT_PARTS, last_user_turn, text_of
@@ -22,9 +22,7 @@ def filled(value: object, question: str) -> Any:
         return value.replace(SLOT, question)
     if isinstance(value, Mapping):
         return {key: filled(item, question) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [filled(item, question) for item in value]
-    return value
+    return [filled(item, question) for item in value] if isinstance(value, list | tuple) else value
 
 
 def holds_slot(value: object) -> bool:
@@ -62,8 +60,7 @@ def framed(content: Mapping[str, Any], field: str, messages: Sequence[Mapping[st
     own = _without_system(content, [dict(one) for one in messages])
     place, turn = _place(content, field), last_user_turn(own)
     if turn is not None and len(own) == 1 and isinstance(own[turn].get("content"), str):
-        result: dict[str, Any] = filled(content, own[turn]["content"])
-        return result
+        return cast(dict[str, Any], filled(content, own[turn]["content"]))
     if place is None:
         raise PolicyError(
             "the question was measured in several places of one request: pass it alone, as a text or as one user "
@@ -86,8 +83,7 @@ def _asking(slot: Mapping[str, Any], message: dict[str, Any]) -> dict[str, Any]:
     """The caller's last user message as the question that was measured in `slot`."""
     content = message.get("content")
     if isinstance(content, str):
-        result: dict[str, Any] = filled(slot, content)
-        return result
+        return cast(dict[str, Any], filled(slot, content))
     if _bare(slot):
         return message
     texts = [part for part in content or () if isinstance(part, Mapping) and part.get("type") in TEXT_PARTS]

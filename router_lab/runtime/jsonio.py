@@ -45,7 +45,7 @@ def loads(data: bytes, name: str, most: int = MOST) -> Any:
             data.decode("utf-8"),
             parse_constant=_refuse,
             parse_float=_finite,
-            object_pairs_hook=_without_repeats,
+            object_pairs_hook=without_repeats,
         )
     except RecursionError:
         raise PolicyError(f"{name}: nested too deeply") from None
@@ -112,7 +112,8 @@ def _finite(text: str) -> float:
     return value
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, object]:
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, object]:
+    """The `object_pairs_hook` that takes no key twice. Raises ValueError."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key is repeated")

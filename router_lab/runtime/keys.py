@@ -13,7 +13,7 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.reading import SMALL, read_bytes
@@ -87,8 +87,7 @@ def load_public_key(key: object) -> Ed25519PublicKey:
     found = _collect(key)[0]
     if len(found) != 1:
         raise PolicyError(f"public key: {len(found)} keys, where one is needed")
-    public: Ed25519PublicKey = found[0].key
-    return public
+    return cast("Ed25519PublicKey", found[0].key)
 
 
 def fingerprint(key: object) -> str:
@@ -113,8 +112,7 @@ def load_private_key(key: bytes | str | os.PathLike[str]) -> Ed25519PrivateKey:
         raise PolicyError(f"private key: not an unencrypted PEM of Ed25519: {error}") from error
     if not isinstance(found, ed25519.Ed25519PrivateKey):
         raise PolicyError("private key: not an Ed25519 key")
-    private: Ed25519PrivateKey = found
-    return private
+    return cast("Ed25519PrivateKey", found)
 
 
 def cryptography() -> tuple[Any, Any]:
@@ -194,10 +192,9 @@ def _line(words: list[str], place: str) -> TrustedKey:
 
 def _raw(data: bytes, where: str) -> Ed25519PublicKey:
     try:
-        public: Ed25519PublicKey = cryptography()[0].Ed25519PublicKey.from_public_bytes(data)
+        return cast("Ed25519PublicKey", cryptography()[0].Ed25519PublicKey.from_public_bytes(data))
     except ValueError as error:
         raise PolicyError(f"{where}: {_FORMS}: {error}") from error
-    return public
 
 
 def _pem(block: str, label: str, where: str) -> Ed25519PublicKey:
@@ -212,5 +209,4 @@ def _pem(block: str, label: str, where: str) -> Ed25519PublicKey:
         raise PolicyError(f"{where}: {_FORMS}: {error}") from error
     if not isinstance(found, ed25519.Ed25519PublicKey):
         raise PolicyError(f"{where}: {_FORMS}")
-    public: Ed25519PublicKey = found
-    return public
+    return cast("Ed25519PublicKey", found)

@@ -50,7 +50,9 @@ class LastKnownGood:
         disk, fault = self.state.read()
         with self.lock:
             first, self._read = not self._read, True
-            if not self._elsewhere(disk):
+            pairs = zip(self._bound, (disk.name, disk.alias), strict=True)
+            # Of what served under another setting, nothing counts.
+            if not any(want and had and want != had for want, had in pairs):
                 self.known = self._loaded(disk) if first else self._heard(disk)
         if fault is not None and not again:
             self._reporter.tell(state_fault=fault)
@@ -76,13 +78,6 @@ class LastKnownGood:
         self._unsaved, state = None, self.state
         if state is not None:
             self._on_disk(lambda: state.write(self.known, restart=restart))
-
-    def _elsewhere(self, disk: Remembered) -> bool:
-        """Whether that is of what served under another setting."""
-        return any(
-            want and had and want != had
-            for want, had in zip(self._bound, (disk.name, disk.alias), strict=True)
-        )
 
     def _loaded(self, disk: Remembered) -> Remembered:
         name, alias = self._bound

@@ -13,7 +13,6 @@ import os
 import socket
 import time
 from pathlib import Path
-from types import TracebackType
 
 from router_lab.runtime.errors import InputError
 
@@ -67,9 +66,7 @@ class FolderLock:
             os.write(descriptor, json.dumps(said).encode())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if fcntl is not None and self._descriptor is not None:
             # By name: a process forked while the lock was taken may have the descriptor, and
             # `_not_mine` not know it.

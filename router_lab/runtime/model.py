@@ -39,9 +39,6 @@ class _Nothing(Mapping[str, Any]):
 
 _NOTHING = _Nothing()
 
-SCHEMA_VERSION = 3
-"""The newest. A policy whose points each follow predictions in one piece is still written as
-version 2, and as version 1 where it takes no vectors."""
 COST_LINKS = ("identity", "log2ish")
 VERDICTS = ("pass", "fail", "inconclusive")
 POOLED = 0

@@ -3,6 +3,7 @@ anything is allocated."""
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -47,13 +48,6 @@ def load(data: bytes, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[
         want not in (-1, have) for have, want in zip(found, shape, strict=True)
     ):
         raise PolicyError(f"{name}: shape {found}, not {shape}")
-    if len(data) - start != int(np.dtype(dtype).itemsize) * _product(found):
+    if len(data) - start != int(np.dtype(dtype).itemsize) * math.prod(found):
         raise PolicyError(f"{name}: {len(data) - start} bytes of data do not make shape {found} of {dtype}")
     return np.frombuffer(data, dtype, offset=start).reshape(found)
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for length in shape:
-        total *= length
-    return total

@@ -38,26 +38,20 @@ def reduced_decision(decision: Decision, order: tuple[str, ...]) -> tuple[Any, .
     """`__reduce__` of a Decision: the class, and its parts in `order`, of the policy only what its
     answers need."""
     parts = {name: getattr(decision, name) for name in order}
-    return _decision, (type(decision), tuple((parts | {"_spec": _light(parts["_spec"])}).values()))
+    columns = 2 * len(parts["_spec"].profiles)
+    # The same policy but for what only deciding reads: weights, groups, certificate, provenance.
+    light = dataclasses.replace(
+        parts["_spec"],
+        linear=Linear.constant(np.zeros((1, columns)), np.zeros((2, columns // 2))),
+        groups=np.zeros(0, np.uint64),
+        certificate={},
+        provenance={},
+    )
+    return _decision, (type(decision), tuple((parts | {"_spec": plain(light)}).values()))
 
 
 def _decision(kind: type[Decision], parts: tuple[Any, ...]) -> Decision:
     return kind(*map(hardened, parts))
-
-
-def _light(spec: PolicySpec) -> Any:
-    """The same but for what only deciding reads: weights, groups, certificate, provenance."""
-    columns = 2 * len(spec.profiles)
-    light: PolicySpec = plain(
-        dataclasses.replace(
-            spec,
-            linear=Linear.constant(np.zeros((1, columns)), np.zeros((2, columns // 2))),
-            groups=np.zeros(0, np.uint64),
-            certificate={},
-            provenance={},
-        )
-    )
-    return light
 
 
 def plain(value: object) -> Any:
@@ -70,7 +64,9 @@ def plain(value: object) -> Any:
         return type(value)._make(items) if hasattr(value, "_make") else tuple(items)
     if isinstance(value, list):
         return [plain(item) for item in value]
-    return _rebuilt(value, plain) if isinstance(value, PolicySpec) else value
+    if isinstance(value, PolicySpec):
+        return PolicySpec(**{one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)})
+    return value
 
 
 def hardened(value: object) -> Any:
@@ -84,7 +80,3 @@ def hardened(value: object) -> Any:
         for field in dataclasses.fields(value):
             hardened(getattr(value, field.name))
     return value
-
-
-def _rebuilt(spec: PolicySpec, of: Callable[[Any], Any]) -> PolicySpec:
-    return PolicySpec(**{field.name: of(getattr(spec, field.name)) for field in dataclasses.fields(spec)})

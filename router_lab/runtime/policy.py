@@ -18,10 +18,10 @@ from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, Field, Offers
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import POOLED, Candidate, PolicySpec
-from router_lab.runtime.predict import Floats, Predictions, Predictor
+from router_lab.runtime.predict import Predictions, Predictor
 from router_lab.runtime.rule import EXPIRED
 from router_lab.runtime.validate import check_spec
-from router_lab.runtime.vectors import Vector, Vectors
+from router_lab.runtime.vectors import Floats, Vector, Vectors
 
 
 class Policy:
@@ -57,7 +57,10 @@ class Policy:
             revision=revision,
             candidates=spec.candidates,
             _clock=clock,
-            _expires=_first_second(spec.expires),
+            # Its first UTC second; infinity = never.
+            _expires=math.inf
+            if spec.expires is None
+            else datetime.fromisoformat(spec.expires).replace(tzinfo=UTC).timestamp(),
             _row={suite: index + 1 for index, suite in enumerate(spec.suites)},
             _predictor=Predictor(spec),
             _offers=Offers(spec),
@@ -291,8 +294,3 @@ class Policy:
 def restored(spec: PolicySpec, revision: str | None, clock: Callable[[], float]) -> Policy:
     """A policy from its pickle: checked like any other, its arrays read-only."""
     return Policy(pickled.hardened(spec), revision=revision, clock=clock)
-
-
-def _first_second(expires: str | None) -> float:
-    """The UTC second at which a policy expires; infinity = never."""
-    return math.inf if expires is None else datetime.fromisoformat(expires).replace(tzinfo=UTC).timestamp()

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.features import DENSE, extract, most_counted
 from router_lab.runtime.model import PolicySpec, cost_from_link, cost_to_link
-from router_lab.runtime.vectors import Steering, Vectors
+from router_lab.runtime.vectors import Floats, Steering, Vectors
 
-Floats = NDArray[np.float64]
 _ONES = np.ones(9216, np.float32)
 """As many numbers as OpenBLAS still adds in the calling thread: a decision wakes no other."""
 

@@ -20,37 +20,12 @@ from router_lab.runtime import jsonio
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.keys import (
     fingerprint,
-    keygen,
     load_private_key,
-    load_public_key,
     named,
     trusted_keys,
 )
 from router_lab.runtime.model import VERDICTS
 from router_lab.runtime.reading import SMALL, read_bytes
-
-__all__ = [
-    "LARGEST_STEP",
-    "RELEASE",
-    "Located",
-    "Release",
-    "build_release",
-    "find_revision",
-    "fingerprint",
-    "is_revision",
-    "keygen",
-    "load_public_key",
-    "locate",
-    "moment",
-    "parse_release",
-    "read_release_bytes",
-    "release_expired",
-    "release_row",
-    "resolve",
-    "sign_release",
-    "verified_release",
-    "verify_release",
-]  # fmt: skip
 
 RELEASE = "RELEASE.json"
 NUMBERS = 2**53
@@ -109,8 +84,7 @@ def sign_release(data: bytes, private_key: bytes | str | os.PathLike[str]) -> by
 def parse_release(data: bytes) -> tuple[Release, bytes | None]:
     """(release, signature or None) of the bytes of a RELEASE.json; nothing is verified but the
     form."""
-    release, signature, _ = _parse(data)
-    return release, signature
+    return _parse(data)[:2]
 
 
 def _parse(data: bytes) -> tuple[Release, bytes | None, str | None]:
@@ -137,15 +111,9 @@ def _parse(data: bytes) -> tuple[Release, bytes | None, str | None]:
         raise PolicyError(f"{RELEASE}: signature is not base64") from error
 
 
-def verify_release(data: bytes, public_key: object) -> Release:
-    """The release in `data` if it is signed with a key in `public_key` (any form of
-    `keys.trusted_keys`)."""
-    return verified_release(data, public_key)[0]
-
-
 def verified_release(data: bytes, public_key: object) -> tuple[Release, str]:
-    """(release, fingerprint of the key that signed it), by a key of `public_key` whose scope
-    covers the release.
+    """(release, fingerprint of the key that signed it), by a key of `public_key` (any form of
+    `keys.trusted_keys`) whose scope covers the release.
 
     Raises PolicyError naming the keys that are trusted.
     """
@@ -198,13 +166,6 @@ def read_release_bytes(directory: Path) -> bytes:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise PolicyError(f"{path}: cannot be read: {why}") from error
-
-
-def resolve(path: Path, public_key: object, *, signed: bool) -> tuple[Path, Release]:
-    """The directory of the published revision, and its release. `path` is policies/<name> or a
-    revision in it."""
-    found = locate(path, public_key, signed=signed)
-    return found.directory, found.release
 
 
 def locate(

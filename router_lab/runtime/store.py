@@ -14,8 +14,9 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
 
 from router_lab.runtime.accepting import Rules, known_verdicts
 from router_lab.runtime.acks import Ack, write_ack
@@ -33,9 +34,6 @@ from router_lab.runtime.release import RELEASE, Release, is_revision
 from router_lab.runtime.rule import draw
 from router_lab.runtime.serve import Requires, Serving
 from router_lab.runtime.status import Status, StatusReporter
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Source = str | os.PathLike[str] | Callable[[], str | os.PathLike[str]]
 _PATIENCE_S = 5.0
@@ -173,9 +171,7 @@ class PolicyStore:
     def __enter__(self) -> PolicyStore:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _look_in_background(self, turn: int) -> None:
@@ -231,8 +227,11 @@ class PolicyStore:
             self._reporter.refuse(refused, of_source=True)
         else:
             self._reporter.tell(last_success=self._clock(), interrupted_since=None)
-        if fresh or refused is not None:
-            self._acknowledge(None if refused is None else str(refused))
+        if self._ack is not None and (fresh or refused is not None):
+            said = None if refused is None else str(refused)
+            ack = Ack(self._policy.revision, self._last_good.known.release, self._clock(), said)
+            with contextlib.suppress(OSError, PolicyError):  # the publisher sees that it is not there
+                write_ack(self._ack, ack)
         return fresh
 
     def _look(self, turn: int) -> bool:
@@ -248,8 +247,12 @@ class PolicyStore:
             if turn != self._poller.turn:
                 return False
             fresh = opened.policy.revision not in self._last_good.known.rejected
-            if fresh:
-                self._accept(opened)
+            if fresh:  # everything that may fail comes before the swap
+                serves, known = self._serves, self._last_good.known
+                served = None if serves is None else (serves.number, serves.revision)
+                self._last_good.known, restart = self._rules.judge(opened, known, served)
+                self._last_good.accepted(opened, restart)
+                self._serve(opened, "source")
         # Only now: what was refused is tried again, it may have been half written; and so is what
         # changed meanwhile.
         self._last_seen = seen if _fingerprint(path) == seen else None
@@ -261,15 +264,14 @@ class PolicyStore:
         source."""
         serves = self._serves
         if (
-            serves is None
-            or serves.expires is None
-            or serves.number == self._expired
-            or self._clock() < serves.expires
+            serves is not None
+            and serves.expires is not None
+            and serves.number != self._expired
+            and not self._clock() < serves.expires
         ):
-            return
-        self._expired = serves.number
-        told = f"release {serves.number} expired while it served, and serves on; publish it again to renew it"
-        self._reporter.refuse(PolicyError(told))
+            self._expired = serves.number
+            told = f"release {serves.number} expired while it served, and serves on; publish it again to renew it"
+            self._reporter.refuse(PolicyError(told))
 
     def rollback(self) -> bool:
         """Serve the policy before this one again, and take the present one no more until another
@@ -284,14 +286,11 @@ class PolicyStore:
         with self._last_good.lock:
             known = self._last_good.known
             rejected = [one for one in (*known.rejected, gone) if one != revision and is_revision(one)]
-            kept = [
-                one
-                for one in (known.current, known.previous)
-                if one is not None and revision.startswith(one[:16])
-            ]
             # The one that failed is nothing to fall back on.
-            current = kept[0] if kept else None
-            self._last_good.known = known._replace(current=current, previous=None, rejected=tuple(rejected))
+            kept = (one for one in (known.current, known.previous) if one and revision.startswith(one[:16]))
+            self._last_good.known = known._replace(
+                current=next(kept, None), previous=None, rejected=tuple(rejected)
+            )
             self._serve(opened, "previous")
             self._previous = None
         self._last_good.write()
@@ -331,27 +330,11 @@ class PolicyStore:
         self._serving.requires.check(opened.policy)
         return opened
 
-    def _accept(self, opened: Opened) -> None:
-        """Serve it, or PolicyError: everything that may fail comes before the swap."""
-        serves = self._serves
-        served = None if serves is None else (serves.number, serves.revision)
-        self._last_good.known, restart = self._rules.judge(opened, self._last_good.known, served)
-        self._last_good.accepted(opened, restart)
-        self._serve(opened, "source")
-
     def _serve(self, opened: Opened, origin: str) -> None:
         if self._policy is not self._default and opened.policy.revision != self._policy.revision:
             self._previous = self._policy
         self._policy, self._serves = opened.policy, opened.release
         self._reporter.tell(since=self._clock(), origin=origin)
-
-    def _acknowledge(self, refused: str | None) -> None:
-        if self._ack is not None:
-            with contextlib.suppress(OSError, PolicyError):  # the publisher sees that it is not there
-                write_ack(
-                    self._ack,
-                    Ack(self._policy.revision, self._last_good.known.release, self._clock(), refused),
-                )
 
 
 def _share(purpose: str, key: str | bytes) -> float:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
 from router_lab.runtime.kinds import KINDS
 from router_lab.runtime.model import COST_LINKS, VERDICTS, PolicySpec
-from router_lab.runtime.points import MOST_PIECES, NEAR, Assign, Follow
+from router_lab.runtime.points import MOST_PIECES, NEAR, Assign, Follow, Point
 from router_lab.runtime.vectors import MAX_LENGTH, VectorWeights
 
 MAX_CANDIDATES = 256
@@ -21,6 +23,13 @@ MAX_TIERS = 64
 """Each takes an array over the candidates; providers have four."""
 GREATEST = 1e9
 """No number of a policy is greater: dollars, scores, seconds and rates all stay far below."""
+_REQUEST = (
+    ("arguments", Mapping, "a mapping"),
+    ("system", str, "a text"),
+    ("content", Mapping, "a mapping"),
+    ("reason", str, "a text"),
+    ("suites", Mapping, "a mapping"),
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
@@ -31,6 +40,7 @@ def check_spec(spec: PolicySpec) -> None:
 
 
 def _problems(spec: PolicySpec) -> Iterator[str]:
+    """Only the first is asked for, so what comes after a rule may rely on that it is kept."""
     yield from _names(spec)
     yield from _tables(spec)
     yield from _numbers(spec)
@@ -106,19 +116,16 @@ def _numbers(spec: PolicySpec) -> Iterator[str]:
                 yield f"limits: {limit!r} is not made of null and numbers of 0 or more"
 
 
-def _point(spec: PolicySpec, where: str, point: object) -> Iterator[str]:
+def _point(spec: PolicySpec, where: str, point: Point) -> Iterator[str]:
     if not isinstance(point, tuple) or not 1 <= len(point) <= MOST_PIECES:
         size = f"{len(point)} pieces" if isinstance(point, tuple) else shown(point)
         yield f"{where} has {size}, not a tuple of 1 to {MOST_PIECES}"
-        return
     for number, piece in enumerate(point, 1):
         one = where if len(point) == 1 else f"{where}, piece {number},"
         if not isinstance(piece, Follow | Assign):
             yield f"{one} is {shown(piece)}, neither a Follow nor an Assign"
-            return
         if not _real(piece.share) or not 0 <= piece.share <= 1 + NEAR:
             yield f"{one} has the share (mix) {shown(piece.share)}, not a number above 0 and up to 1"
-            return
         if piece.share == 0 and (len(point) > 1 or isinstance(piece, Assign)):
             yield f"{one} has the share 0; leave it out (only a point's one piece that follows predictions may have 0)"
         if isinstance(piece, Assign):
@@ -130,12 +137,11 @@ def _point(spec: PolicySpec, where: str, point: object) -> Iterator[str]:
         yield f"{where} has shares (mix) that add up to {total!r}, above 1"
 
 
-def _assigned(spec: PolicySpec, where: str, table: object) -> Iterator[str]:
+def _assigned(spec: PolicySpec, where: str, table: tuple[int, ...]) -> Iterator[str]:
     rows = len(spec.suites) + 1
     if not isinstance(table, tuple) or len(table) != rows:
         size = f"of {len(table)} columns" if isinstance(table, tuple) else shown(table)
         yield f"{where} has a table {size}, not a tuple of {rows}: one for no known suite, then one for each suite"
-        return
     count = len(spec.profiles)
     for row, column in enumerate(table):
         suite = shown(spec.suites[row - 1]) if row else "no known suite"
@@ -171,27 +177,17 @@ def _profiles(spec: PolicySpec) -> Iterator[str]:
         yield f"candidates: prices and tier_seconds name {len(tiers)} tiers, not up to {MAX_TIERS}"
 
 
-def _request(request: object, candidate: str) -> Iterator[str]:
+def _request(request: Mapping[str, Any], candidate: str) -> Iterator[str]:
     if not isinstance(request, Mapping):
         yield f"candidates: request of {candidate} is not a mapping"
-        return
     if request.get("api") not in (None, "anthropic", "openai_chat", "openai_responses"):
         yield f"candidates: request.api {request['api']!r} of {candidate} is unknown"
-    if not isinstance(request.get("arguments") or {}, Mapping):
-        yield f"candidates: request.arguments of {candidate} is not a mapping"
-    if not isinstance(request.get("system") or "", str):
-        yield f"candidates: request.system of {candidate} is not a text"
-    if not isinstance(request.get("content") or {}, Mapping):
-        yield f"candidates: request.content of {candidate} is not a mapping"
+    for key, kind, what in _REQUEST:
+        if request.get(key) and not isinstance(request[key], kind):
+            yield f"candidates: request.{key} of {candidate} is not {what}"
     if request.get("reproducible") not in (None, True, False):
         yield f"candidates: request.reproducible {request['reproducible']!r} of {candidate} is not true or false"
-    if not isinstance(request.get("reason") or "", str):
-        yield f"candidates: request.reason of {candidate} is not a text"
-    suites = request.get("suites") or {}
-    if not isinstance(suites, Mapping):
-        yield f"candidates: request.suites of {candidate} is not a mapping"
-        return
-    for suite, own in suites.items():
+    for suite, own in (request.get("suites") or {}).items():
         yield from _request(own, f"{candidate} on {suite!r}")
     shots = request.get("few_shot") or []
     if not isinstance(shots, list | tuple) or not all(
@@ -220,21 +216,16 @@ def _featuriser(featuriser: Featuriser) -> Iterator[str]:
 def _linear(spec: PolicySpec) -> Iterator[str]:
     linear, width = spec.linear, 2 * len(spec.profiles)
     seen = len(linear.seen)
-    for key, shape, kind in (
-        ("seen", (seen,), np.uint32),
-        ("weights", (seen + 1, width), np.int8),
-        ("scale", (width,), np.float64),
-        ("bias", (len(spec.suites) + 1, width), np.float64),
-        ("dense", (len(DENSE), width), np.int16),
-        ("dense_scale", (width,), np.float64),
-        ("cost_bounds", (2, width // 2), np.float64),
-    ):
-        array = getattr(linear, key)
-        if array.shape != shape or array.dtype != kind:
-            yield f"linear: {key} is {array.dtype}{list(array.shape)}, not {np.dtype(kind)}{list(shape)}"
-            return
-        if array.dtype == np.float64 and not (np.abs(array) <= GREATEST).all():
-            yield f"linear: {key} holds a number that is not finite, or beyond {GREATEST:g}"
+    yield from _arrays(
+        "linear",
+        ("seen", linear.seen, (seen,), np.uint32),
+        ("weights", linear.weights, (seen + 1, width), np.int8),
+        ("scale", linear.scale, (width,), np.float64),
+        ("bias", linear.bias, (len(spec.suites) + 1, width), np.float64),
+        ("dense", linear.dense, (len(DENSE), width), np.int16),
+        ("dense_scale", linear.dense_scale, (width,), np.float64),
+        ("cost_bounds", linear.cost_bounds, (2, width // 2), np.float64),
+    )
     if seen and (linear.seen[-1] >= spec.featuriser.buckets or (linear.seen[1:] <= linear.seen[:-1]).any()):
         yield f"linear: seen is not sorted without repeats below {spec.featuriser.buckets}"
     if linear.weights[0].any():
@@ -252,19 +243,26 @@ def _vector(vector: VectorWeights, width: int) -> Iterator[str]:
     length = len(centre)
     if not 1 <= length <= MAX_LENGTH:
         yield f"vector: {length} numbers, not 1 to {MAX_LENGTH}"
-    for key, array, shape, kind in (
+    yield from _arrays(
+        "vector",
         ("centre", centre, (length,), np.float64),
         ("spread", spread, (length,), np.float64),
         ("weights", vector.weights, (length, width), np.int8),
         ("scale", vector.scale, (width,), np.float64),
-    ):
-        if array.shape != shape or array.dtype != kind:
-            yield f"vector: {key} is {array.dtype}{list(array.shape)}, not {np.dtype(kind)}{list(shape)}"
-            return
-        if array.dtype == np.float64 and not (np.abs(array) <= GREATEST).all():
-            yield f"vector: {key} holds a number that is not finite, or beyond {GREATEST:g}"
+    )
     if not (spread >= 1 / GREATEST).all():
         yield f"vector: spread holds a number below {1 / GREATEST:g}"
+
+
+def _arrays(
+    where: str, *arrays: tuple[str, NDArray[Any], tuple[int, ...], type[np.generic]]
+) -> Iterator[str]:
+    """Each has its name, and the shape and the type that it must have; floats are bounded."""
+    for key, array, shape, kind in arrays:
+        if array.shape != shape or array.dtype != kind:
+            yield f"{where}: {key} is {array.dtype}{list(array.shape)}, not {np.dtype(kind)}{list(shape)}"
+        if array.dtype == np.float64 and not (np.abs(array) <= GREATEST).all():
+            yield f"{where}: {key} holds a number that is not finite, or beyond {GREATEST:g}"
 
 
 def _real(value: object) -> bool:

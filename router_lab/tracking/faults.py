@@ -42,7 +42,9 @@ def plain_faults(uri: str | None) -> Iterator[None]:
 
 def fault(uri: str, error: BaseException) -> MirrorError:
     """The line about an error at a store: where, what, and what to do."""
-    told = _one_line(error)
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    # Without SQL, addresses of the program or secrets.
+    told = masked(shown(re.sub(r"\(Background on this error.*|\[SQL:.*", "", first)))[:300]
     return MirrorError(f"MLflow at {shown(uri)}: {_advice(uri, error, told)}")
 
 
@@ -139,12 +141,6 @@ def _missing_driver(scheme: str, error: ImportError) -> str:
     name = (error.name or scheme).partition(".")[0]
     hint = " (or write mysql+pymysql:// and install pymysql)" if name == "MySQLdb" else ""
     return f"its driver {name} is not installed: pip install {wanted.get(name, name)}{hint}"
-
-
-def _one_line(error: BaseException) -> str:
-    """The first line of an error, without SQL, addresses of the program or secrets."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return masked(shown(re.sub(r"\(Background on this error.*|\[SQL:.*", "", first)))[:300]
 
 
 def _told(text: str) -> str:

@@ -12,16 +12,15 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from router_lab.masking import masked_tree, masker, without_keys
 from router_lab.outcomes import write_outcomes
 from router_lab.outcomes.columns import SUMMARISED
 from router_lab.tracking.names import metric_name, suite_names
 from router_lab.tracking.runs import Run, Tracked, log_runs
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Metrics = Mapping[str, float]
 METRICS = (
@@ -116,8 +115,6 @@ def log_policy(
 def outcomes_digest(outcomes: pd.DataFrame) -> str:
     """What tells whether two runs were measured on the same outcomes: 16 hex digits over who
     scored what where."""
-    import pandas as pd
-
     columns = [c for c in ("suite", "sample_id", "epoch", "model", "effort", "quality", "cost_usd", "status")
                if c in outcomes.columns]  # fmt: skip
     hashes = pd.util.hash_pandas_object(outcomes[columns].astype("string"), index=False).sort_values()
@@ -161,20 +158,16 @@ def _with_log_cost(metrics: Mapping[str, float | None], prefix: tuple[str, ...])
 
 def _without_prompts(outcomes: pd.DataFrame) -> pd.DataFrame:
     bare = outcomes.assign(prompt=None)
-    bare.attrs = {**outcomes.attrs, "candidates": [_bare(c) for c in outcomes.attrs.get("candidates", [])]}
+    bare.attrs = {**outcomes.attrs, "candidates": [
+        {**c, **({"request": _textless(c["request"] or {})} if "request" in c else {})}
+        for c in outcomes.attrs.get("candidates", [])
+    ]}  # fmt: skip
     return bare
 
 
-def _bare(candidate: Mapping[str, Any]) -> dict[str, Any]:
-    """A candidate without its prompt texts: system message, few-shot examples, tools, what was
-    around the question."""
-    return {
-        **candidate,
-        **({"request": _textless(candidate["request"] or {})} if "request" in candidate else {}),
-    }
-
-
 def _textless(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request without its prompt texts: system message, few-shot examples, tools, what was
+    around the question."""
     bare = {k: v for k, v in request.items() if k not in ("system", "few_shot", "content")}
     bare["arguments"] = {k: v for k, v in (request.get("arguments") or {}).items() if k != "tools"}
     if request.get("suites"):
@@ -194,5 +187,10 @@ def _without_keys(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain dicts, with `pooled` telling those over all suites from those of a suite."""
-    rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
-    return [{**r, "effort": r["effort"] if isinstance(r["effort"], str) else None} for r in rows]
+    return [
+        {
+            **{str(k): v for k, v in row.items()},
+            "effort": row["effort"] if isinstance(row["effort"], str) else None,
+        }
+        for row in table.to_dict("records")
+    ]

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from router_lab.masking import without_keys
 from router_lab.runtime.errors import InputError
@@ -47,12 +46,19 @@ def register_version(
     """
     refuse_name(name, alias)
     client, kept = open_client(uri), {k: str(v) for k, v in without_keys(tags or {}).items()}
+    from mlflow.exceptions import MlflowException
+
     release = Run(
         f"{name} (published)", "release", tags=dict(tags or {}), artifacts={"policy": [Path(directory)]}
     )
     logged = log_runs([release], sweep=f"release of {name}", suites=[], uri=uri, experiment=experiment)
     with plain_faults(uri):
-        _create_model(client, name)
+        try:
+            about = "Routing policies of router-lab: data only, no code."
+            client.create_registered_model(name, description=about)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
         run_id = logged.run_ids[0]
         source = f"{client.get_run(run_id).info.artifact_uri}/policy"
         made = client.create_model_version(name, source, run_id=run_id, tags=kept)
@@ -75,18 +81,6 @@ def refuse_name(name: str, alias: str | None = None) -> None:
         raise InputError(
             f"alias {alias!r}: MLflow takes letters, digits, _ and -, but not `latest` nor v1, v2, …"
         )
-
-
-def _create_model(client: Any, name: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(
-            name, description="Routing policies of router-lab: data only, no code."
-        )
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
 
 
 def move_alias_to_revision(name: str, alias: str, revision: str, uri: str | None = None) -> str:
@@ -117,32 +111,23 @@ def fetch_version(reference: str, uri: str | None = None) -> Iterator[Path]:
         raise InputError(f"champion {reference!r}: write models:/NAME@ALIAS or models:/NAME/VERSION")
     name, alias, number = matched.groups()
     client = open_client(uri)
-    with TemporaryDirectory() as scratch:
-        yield _downloaded(client, reference, name, alias, number, scratch, uri)
-
-
-def _downloaded(
-    client: Any,
-    reference: str,
-    name: str,
-    alias: str | None,
-    number: str | None,
-    folder: str,
-    uri: str | None,
-) -> Path:
     from mlflow.exceptions import MlflowException
 
-    with plain_faults(uri):
-        try:
-            found = (
-                client.get_model_version_by_alias(name, alias)
-                if alias
-                else client.get_model_version(name, number)
-            )
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-            text = f"champion {reference!r}: not in the registry at {shown(store_uri(uri))}: {error.message}"
-            raise InputError(text) from None
-        place = found.source.rsplit("/artifacts/", 1)[-1]
-        return Path(client.download_artifacts(found.run_id, place, folder))
+    with TemporaryDirectory() as scratch:
+        with plain_faults(uri):
+            try:
+                found = (
+                    client.get_model_version_by_alias(name, alias)
+                    if alias
+                    else client.get_model_version(name, number)
+                )
+            except MlflowException as error:
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise
+                text = (
+                    f"champion {reference!r}: not in the registry at {shown(store_uri(uri))}: {error.message}"
+                )
+                raise InputError(text) from None
+            place = found.source.rsplit("/artifacts/", 1)[-1]
+            files = client.download_artifacts(found.run_id, place, scratch)
+        yield Path(files)

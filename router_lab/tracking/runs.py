@@ -69,7 +69,12 @@ def log_runs(
     MirrorError.
     """
     chosen, sweep = store_uri(uri), masked(sweep)
-    _refuse_keys(runs)
+    for path in (p for run in runs for paths in run.artifacts.values() for p in paths):
+        held = file_with_key(path)  # what is in MLflow, a whole team can read
+        if held is not None:
+            raise MirrorError(
+                f"MLflow: {held} holds a key that stands in the environment, so nothing was logged"
+            )
     client = open_client(uri)
     with plain_faults(chosen):
         experiment_id = _experiment(client, experiment, chosen)
@@ -106,17 +111,6 @@ def _tag(client: Any, experiment_id: str, key: str, value: str) -> None:
     """Set a tag of an experiment; two processes that do so for the first time at once both insert
     it, and one fails."""
     patiently(lambda: client.set_experiment_tag(experiment_id, key, value))
-
-
-def _refuse_keys(runs: Sequence[Run]) -> None:
-    """Raises MirrorError for a file that holds a key of the environment: what is in MLflow, a
-    whole team can read."""
-    for path in (p for run in runs for paths in run.artifacts.values() for p in paths):
-        found = file_with_key(path)
-        if found is not None:
-            raise MirrorError(
-                f"MLflow: {found} holds a key that stands in the environment, so nothing was logged"
-            )
 
 
 def _experiment(client: Any, name: str | None, uri: str) -> str:

@@ -63,16 +63,14 @@ def open_client(uri: str | None = None) -> Any:
             _ask(chosen)
         elif scheme.split("+")[0] in DATABASES:
             _make_ready(chosen)
-        client = patiently(lambda: mlflow.MlflowClient(tracking_uri=chosen, registry_uri=_registry(chosen)))
+        # The registry is the store itself, unless the environment names another; Databricks has
+        # one of its own.
+        apart = os.environ.get("MLFLOW_REGISTRY_URI") or scheme == "databricks"
+        registry = None if apart else chosen
+        client = patiently(lambda: mlflow.MlflowClient(tracking_uri=chosen, registry_uri=registry))
         if scheme == "databricks":
             client.search_experiments(max_results=1)
         return client
-
-
-def _registry(uri: str) -> str | None:
-    """The registry is the store itself, unless the environment names another; Databricks has one
-    of its own."""
-    return None if os.environ.get("MLFLOW_REGISTRY_URI") or scheme_of(uri) == "databricks" else uri
 
 
 def _ask(uri: str) -> None:
@@ -140,9 +138,12 @@ def _make_ready(uri: str) -> None:
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
 
-    if uri in Tracking._engine_map and uri in Registry._engine_map and not _moved_away(uri):
-        return
     database = database_path(uri)
+    gone = (
+        database is not None and not database.exists()
+    )  # since it was opened: its tables must be made again
+    if uri in Tracking._engine_map and uri in Registry._engine_map and not gone:
+        return
     if database is not None:
         database.parent.mkdir(parents=True, exist_ok=True)
     engine = create_sqlalchemy_engine(uri)
@@ -150,12 +151,6 @@ def _make_ready(uri: str) -> None:
         _within(PATIENCE_S, lambda: engine.connect().close())
     patiently(lambda: _tables(uri, engine))
     Tracking._engine_map[uri] = Registry._engine_map[uri] = engine
-
-
-def _moved_away(uri: str) -> bool:
-    """Whether a sqlite database was deleted since it was opened: its tables must be made again."""
-    database = database_path(uri)
-    return database is not None and not database.exists()
 
 
 def _tables(uri: str, engine: Any) -> None:

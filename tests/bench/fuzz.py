@@ -28,10 +28,11 @@ from typing import Any
 
 from router_lab.runtime.artifact import MANIFEST, PARTS, load_policy, revision_of, save_revision
 from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.keys import keygen
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import Assign, Follow
 from router_lab.runtime.policy import Policy
-from router_lab.runtime.release import RELEASE, Release, build_release, keygen
+from router_lab.runtime.release import RELEASE, Release, build_release
 from router_lab.runtime.store import PolicyStore
 
 NAMES = (*PARTS, MANIFEST, RELEASE)

@@ -34,7 +34,7 @@ class Source(NamedTuple):
 def signed_source(base: Path, seed: int) -> Source:
     from router_lab.publish import publish
     from router_lab.runtime.artifact import save_revision
-    from router_lab.runtime.release import keygen
+    from router_lab.runtime.keys import keygen
 
     folder, other = base / "support", base / "toy-experiment"
     revisions = [save_revision(policy, folder) for policy in policies(3, first=10 * seed)]

@@ -14,19 +14,16 @@ import pytest
 from router_lab import load_policy
 from router_lab.runtime.artifact import open_artifact, save_policy, save_revision
 from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.keys import fingerprint, keygen, load_public_key
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.release import (
     Release,
     build_release,
-    fingerprint,
-    keygen,
-    load_public_key,
     parse_release,
     release_expired,
     sign_release,
     verified_release,
-    verify_release,
 )
 from router_lab.runtime.store import PolicyStore
 
@@ -175,7 +172,7 @@ def test_without_the_extra_the_error_says_what_to_install(
     data = build_release(Release("p", "champion", 1, "0" * 64), keys[0])
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
     with pytest.raises(PolicyError, match=r"router-lab\[sign\]"):
-        verify_release(data, keys[1])
+        verified_release(data, keys[1])
 
 
 # --- the two forms -------------------------------------------------------------------------------------------------
@@ -231,7 +228,7 @@ def test_an_expiry_cannot_be_changed_or_taken_off(edit: Any) -> None:
     value = json.loads(SECOND)
     edit(value)
     with pytest.raises(PolicyError, match=r"RELEASE\.json: "):
-        verify_release(json.dumps(value).encode(), counted_key()[1])
+        verified_release(json.dumps(value).encode(), counted_key()[1])
 
 
 @pytest.mark.parametrize(("expires", "now", "over"), [

@@ -20,9 +20,10 @@ import pytest
 from router_lab.runtime.acks import read_acks
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.errors import InputError, PolicyError
+from router_lab.runtime.keys import keygen
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.poller import JITTER, Poller
-from router_lab.runtime.release import LARGEST_STEP, RELEASE, Release, build_release, keygen
+from router_lab.runtime.release import LARGEST_STEP, RELEASE, Release, build_release
 from router_lab.runtime.store import Challenger, PolicyStore
 
 DEFAULT = ("fallback", None)

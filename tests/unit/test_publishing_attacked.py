@@ -16,7 +16,8 @@ import pytest
 from router_lab import load_policy
 from router_lab.publish import HISTORY, current_release, history, publish, rollback, sign
 from router_lab.runtime.errors import InputError, PolicyError, RouterLabWarning
-from router_lab.runtime.release import LARGEST_STEP, RELEASE, Release, build_release, keygen
+from router_lab.runtime.keys import keygen
+from router_lab.runtime.release import LARGEST_STEP, RELEASE, Release, build_release
 from tests.unit.test_publish import gate, save
 
 KEYS_OF_A_LINE = {"action", "alias", "at", "by", "certificate_sha256", "forced", "gate_sha256", "key", "name", "number",
