@@ -83,6 +83,8 @@ def main() -> None:
             told(mutant, ended(partial(anew, mutant), mutant, seen))
     session = Session([(mutant, code) for mutant, code in drawn if code is not None], seen, told)
     pytest.main([*QUIET, "-s", *map(str, tests_of())], plugins=[session])
+    if ends.total() < len(draw):  # pytest ends where it is told to, and says nothing of it here
+        sys.exit(f"ended after {ends.total()} of {len(draw)} mutants: {dict(ends)}")
     noticed = 1 - (ends["survived"] + ends["untested"]) / len(draw)
     print(
         f"{noticed:.1%} of {ends.total()} mutants noticed (seed {asked.seed}, of {len(every):,}): {dict(ends)}"

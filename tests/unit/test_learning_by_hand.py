@@ -40,6 +40,7 @@ from router_lab.metrics.together import ALIKE, FARTHEST, NODES, confidence_of_se
 from router_lab.metrics.twophase import features, least_squares
 from router_lab.runtime.features import DENSE, Z_UNIT
 from router_lab.runtime.model import cost_to_link
+from router_lab.runtime.points import Assign
 
 PROMPTS = ["red blue", "red green", "red blue green", None]
 
@@ -142,6 +143,10 @@ def test_given_vectors_are_standardised_on_those_that_are_there() -> None:
     assert given.present.tolist() == [True, True, False] and given.weight == pytest.approx(1 / math.sqrt(2))
     assert given.numbers.tolist() == [[-Z_UNIT, 0.0], [Z_UNIT, 0.0], [0.0, 0.0]]
     assert given.standard.centre.tolist() == [2.0, 5.0] and given.standard.spread.tolist() == [1.0, 1.0]
+    near, far = (
+        Given.of(np.array([[at], [at + by]])).numbers.any() for at, by in ((0.0, 3e-9), (100.0, 1e-7))
+    )
+    assert near and not far  # a deviation of 1.5e-9 is one beside 1, and 5e-8 is none beside 100
     none = Given.of(np.full((2, 2), np.nan))
     assert none.standard.centre.tolist() == [0.0, 0.0] and not none.numbers.any()
 
@@ -323,7 +328,20 @@ def test_halves_are_counted(folds: int, halves: int) -> None:
 def test_twenty_clusters_are_enough_to_walk() -> None:
     for n, mix in ((19, 0.0), (20, 1.0)):
         seen = bare(np.ones((n, 2)), [[0.01, 0.1]] * n)
-        assert walk(np.zeros((n, 1), np.int64), seen, Goal("margin", 0.9, 0.9)).mix == mix
+        found = walk(np.zeros((n, 1), np.int64), seen, Goal("margin", 0.9, 0.9))
+        assert (found.mix, found.at, found.tested) == (mix, 1.0, 50 if mix else 0)
+
+
+def test_a_walk_within_a_budget_weighs_its_rows() -> None:
+    """Half of 60 rows stand for three: 120 / 3 alike. Of .02 dollars .01 is left at once, and all of it in the end."""
+    weight = np.ones((60, 2))
+    weight[:30, 0] = 3.0
+    seen = bare(np.ones((60, 2)), [[0.0, 0.01]] * 60, weight=weight)
+    found = walk(np.zeros((60, 1), np.int64), seen, Goal("budget", 0.02, 0.9))
+    assert (found.mix, found.tested, found.estimate.independent, found.estimate.n) == (1.0, 51, 40, 60)
+    assert found.estimate.value == 1.0
+    start = walk(np.ones((60, 1), np.int64), seen, Goal("budget", 0.005, 0.9))
+    assert (start.mix, start.tested, start.at, start.estimate.value) == (-1.0, 1, 0.0, -1.0)
 
 
 def test_what_is_lost_to_the_infrastructure_is_not_settled_by_more() -> None:
@@ -396,3 +414,24 @@ def test_least_squares_shrink_slopes_and_no_mean() -> None:
     assert features(np.array([[1.0], [3.0]])).tolist() == [[1.0], [3.0]]
     assert features(np.array([[1.0, 5.0], [3.0, np.nan]])).tolist() == [[1, 5, 1, 5], [3, 5, 3, 5]]
     assert features(np.zeros((2, 0))).shape == (2, 0)
+
+
+@pytest.mark.parametrize(("cover", "acts", "reads", "kept"),
+                         [(0.5, False, False, True), (0.0, False, False, False), (0.5, False, True, False),
+                          (0.5, True, False, None)])  # fmt: skip
+def test_a_choice_that_is_not_shown_is_idle_or_leaves_the_table_idle(
+    cover: float, acts: bool, reads: bool, kept: bool | None
+) -> None:
+    """What goes by the suite was judged without the table, so where that could be asked all go to the reference."""
+    eligible = np.ones((3, 2), bool)
+    option = Option(READS if reads else "fixed", 0.0, 0.0, None if reads else 0)
+    choice = SimpleNamespace(
+        acts=acts, by_suite=not reads, mix=0.4, pieces=((0.25, option), (0.5, None), (0.25, option))
+    )
+    fitted = SimpleNamespace(
+        coverage=cover, problem=SimpleNamespace(reference=1, eligible=eligible), rates=(eligible * 1.0, eligible * 1.0),
+        task=SimpleNamespace(texts=np.array([True])),
+    )  # fmt: skip
+    found = build._point(cast(Any, fitted), cast(Any, choice))
+    wanted = {True: (Assign((1, 1, 1)),), False: build.IDLE, None: (Assign((0, 0, 0), 0.2),)}
+    assert found == wanted[kept]

@@ -18,9 +18,23 @@ from scipy import stats
 
 from router_lab.certificate import Certificate, Figure, Mixed, PointShown, RandomMix, Reference, Rule
 from router_lab.config import Gate
-from router_lab.gates.judge import _beside, _bounds, _certified, _judge_fact, _number, _signed, describe
+from router_lab.gates.arms import arm
+from router_lab.gates.judge import (
+    Case,
+    _beside,
+    _bounds,
+    _certified,
+    _judge_fact,
+    _number,
+    _reason,
+    _signed,
+    _unknown,
+    describe,
+    judge_gate,
+)
+from router_lab.gates.measure import Reading
 from router_lab.gates.result import GateReport, Result
-from router_lab.metrics import Estimate, advice, estimate_of_sums, paired_saving
+from router_lab.metrics import Estimate, advice, estimate_of_sums, paired_saving, verdict
 from router_lab.metrics.advice import lost_to_mix, shown_to_lose, who_mixes
 from router_lab.metrics.bound import Spread, caution_at, growth_needed, reach, skewed
 from router_lab.metrics.bounded import bounded_interval, effective_size
@@ -31,7 +45,9 @@ from router_lab.metrics.steady import normal_quantile, t_below, t_quantile
 from router_lab.metrics.twophase import KNOWN, SHARES, best_share, run_throughout, solved, suites_of
 from router_lab.metrics.verdict import certifiable_margin, samples_needed, too_few, uneven
 from router_lab.replay import escalated, number
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
+from tests.unit.test_gates import always, world
 
 # Advice
 
@@ -471,3 +487,123 @@ def test_a_report_is_as_bad_as_its_worst() -> None:
     assert [report(*words).exit_code for words in each] == [0, 3, 4, 4]
     row = report("pass").to_json()["results"][0]
     assert row["high"] is None and row["low"] == 0.3 and row["rows"] == "fresh"
+
+
+# What is told of a reading
+
+
+def told(value: float, se: float, floor: float, form: Any, sign: int, shown_: float | None = None) -> str:
+    judged = verdict(Estimate(value, se, 100, 50), floor, 0.9)
+    return _reason(
+        judged, Reading(Estimate(value, se, 100, 50), floor, value if shown_ is None else shown_, form), sign
+    )
+
+
+def test_readings_in_words() -> None:
+    """t(.9) with 49 degrees is 1.29907, so bounds lie .0130 away."""
+    data = "100 fresh rows in 50 groups"
+    assert told(0.8, 0.01, 0.7, "share", 1) == f"0.8 (at 90 %, one-sided: from 0.787 to 0.813), {data}"
+    assert told(0.995, 0.01, 0.7, "share", 1).endswith(f"to 1), {data}")
+    assert told(0.005, 0.01, -0.7, "share", 1).startswith("0.005 (at 90 %, one-sided: from 0 to ")
+    assert told(1.5, 0.01, 0.7, "number", 1) == f"1.5 (at 90 %, one-sided: from 1.487 to 1.513), {data}"
+    ceiling = told(-0.8, 0.01, -0.9, "number", -1, 0.8)
+    assert ceiling == f"0.8 (at 90 %, one-sided: from 0.787 to 0.813), {data}"
+    assert (
+        told(-0.02, 0.01, -0.05, "difference", 1)
+        == f"−2.0 points (at 90 %, one-sided: from −3.3 to −0.7), {data}"
+    )
+    within = told(0.97, 0.01, 0.95, "percentile", -1, 3.0)
+    assert within == f"P95 3; 95.7 to 98.3 % of requests are within the bound, {data}"
+    assert (
+        told(0.995, 0.01, 0.95, "percentile", -1, 3.0)
+        == f"P95 3; 98.2 to 100.0 % of requests are within the bound, {data}"
+    )
+    beyond = told(-0.97, 0.01, -0.95, "percentile", 1, 3.0)
+    assert beyond == f"P95 3; 95.7 to 98.3 % of requests are within the bound, {data}"
+    few = verdict(Estimate(0.8, 0.01, 10, 10), 0.7, 0.9)
+    assert _reason(few, Reading(Estimate(0.8, 0.01, 10, 10), 0.7, 0.8, "share"), 1) == few.reason
+
+
+def test_what_is_not_known_stands_on_no_row() -> None:
+    found = _unknown("x", "a", gate(min=0.5), 0.5, "why")
+    assert (found.n, found.clusters, found.verdict, found.bound, found.reason) == (
+        0,
+        0,
+        "inconclusive",
+        0.5,
+        "why",
+    )
+    assert found.where == "a" and replace(found, suite=None).where == "all suites"
+
+
+def test_a_gate_judges_once_for_each_suite_and_bound() -> None:
+    fresh = world(wins=0.1, only="a")
+    mine = arm(always(0), fresh)
+    case = Case(mine, None, {}, dt.date(2026, 11, 22), None, None)
+    each = list(judge_gate(gate(suite="each", min=0.5, max=0.95), case))
+    assert [(r.suite, r.bound, r.verdict) for r in each] == [
+        ("a", 0.5, "pass"), ("a", 0.95, "pass"),
+        ("b", 0.5, "pass"), ("b", 0.95, "pass"),
+    ]  # fmt: skip
+    assert [round(r.value, 6) for r in each] == [0.9, 0.9, 0.8, 0.8] and {r.n for r in each} == {200}
+    (alone,) = judge_gate(gate(suite="b", against="reference", margin=0.03), case)
+    assert (alone.value, alone.suite, alone.n) == (0.0, "b", 200)
+    (none,) = judge_gate(gate(against="champion", margin=0.03), case)
+    assert none.verdict == "inconclusive" and "no champion was given" in none.reason
+    beside = replace(case, champion=arm(always(1), fresh))
+    (against,) = judge_gate(gate(against="champion", margin=0.03), beside)
+    assert against.value == pytest.approx(0.05) and against.verdict == "pass"
+    (saved,) = judge_gate(gate(metric="savings", against="champion", margin=0.03), beside)
+    assert saved.value == pytest.approx(0.9)
+    with pytest.raises(InputError, match="no fresh outcomes; there are: a, b"):
+        list(judge_gate(gate(suite="c", min=0.5), case))
+    for wrong in (
+        {"metric": "speed", "min": 1.0},
+        {"metric": "latency_s", "against": "reference", "margin": 0.1},
+    ):
+        with pytest.raises(InputError, match="gate: metric"):
+            list(judge_gate(gate(**wrong), case))
+
+
+def test_labels_shift_what_a_gate_judges() -> None:
+    """Of cheap two labels .2 below the judge: .8 is .6, for a floor as for a ceiling; beside dear it loses .2 more."""
+    audit = pd.DataFrame({"model": ["cheap"] * 2 + ["dear"] * 2, "effort": ["low"] * 2 + [""] * 2,
+                          "error": [-0.2, -0.2, 0.0, 0.0]})  # fmt: skip
+    case = Case(arm(always(0), world()), None, {}, dt.date(2026, 11, 22), audit, None)
+    values = [
+        next(judge_gate(gate(**asked), case)).value
+        for asked in (
+            {"min": 0.5},
+            {"max": 0.9},
+            {"against": "reference", "margin": 0.03},
+            {"metric": "savings", "min": 0.5},
+        )
+    ]
+    assert values == pytest.approx([0.6, 0.6, -0.2, 0.9])
+
+
+def test_a_report_sums_up_what_is_missing() -> None:
+    """Of two that are open the one that needs more is told, with its dollars."""
+    results = tuple(
+        Result("q", None, "inconclusive", 0.5, 0.4, 0.3, 0.6, 0.9, 40, 40, "because", needed, 2.0 * needed)
+        for needed in (100, 300)
+    )
+    report = GateReport(
+        "p", None, None, results, 40, 0.05, clusters=20, certificate=shown(margin=0.03, confidence=0.9, n=50)
+    )
+    lines = report._summary()
+    assert (
+        lines[0]
+        == "p: inconclusive (0 passed, 0 failed, 2 inconclusive) on 40 fresh rows, which the fit has not used"
+    )
+    assert lines[1].startswith(
+        "The certificate says pass, to lose at most 3.0 points with confidence 0.90: that is about its own 50 rows"
+    )
+    assert lines[2:] == [
+        "Smallest margin that these 40 rows alone could certify: 5.0 points",
+        "To settle what is inconclusive: about 300 more samples (about $600.00)",
+    ]
+    for few in (replace(report, clusters=19), replace(report, smallest_margin=1.0)):
+        assert few._summary()[2].endswith("could certify: none, they are too few")
+    quiet = replace(report, smallest_margin=None, certificate=shown(verdict="inconclusive"), results=())
+    assert len(quiet._summary()) == 1
