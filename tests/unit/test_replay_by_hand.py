@@ -195,6 +195,9 @@ def test_a_suite_is_lost_from_twenty_clusters_on(clusters: int, lost: set[int]) 
     )  # fmt: skip
     suite = np.array([0] * clusters + [1] * 60)
     assert lost_suites(suite, [cast(Any, SimpleNamespace(deployed=found))]) == lost
+    bought = replace(found, goal=Goal("budget", 1.0, 0.9))  # a budget promises nothing of a suite
+    idle = replace(found, walked=found.walked._replace(mix=0.0))
+    assert lost_suites(suite, [cast(Any, SimpleNamespace(deployed=one)) for one in (bought, idle)]) == set()
 
 
 # Verdicts in words
