@@ -76,6 +76,11 @@ def test_who_has_one_label_errs_as_all_do() -> None:
     assert judge_error(audit, arm([[1, 0]])).value == pytest.approx(-0.2)
 
 
+def test_labels_of_another_effort_or_model_are_not_its_own() -> None:
+    other = pd.DataFrame([("cheap", "high", 0.9), ("other", "low", 0.9)], columns=TWO.columns)
+    assert judge_error(pd.concat([TWO, other]), arm([[1, 0]])).value == pytest.approx(-0.2)
+
+
 def test_labels_shift_a_quality_and_its_sign() -> None:
     measured = Estimate(0.8, 0.1, 100, 3)
     up, down = (shifted_quality(measured.scaled(s), THREE_OF_FOUR, ALL, TWO, s) for s in (1, -1))
