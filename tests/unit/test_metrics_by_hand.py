@@ -31,6 +31,7 @@ from router_lab.gates.judge import (
     _unknown,
     describe,
     judge_gate,
+    run_gates,
 )
 from router_lab.gates.measure import Reading
 from router_lab.gates.result import GateReport, Result
@@ -607,3 +608,13 @@ def test_a_report_sums_up_what_is_missing() -> None:
         assert few._summary()[2].endswith("could certify: none, they are too few")
     quiet = replace(report, smallest_margin=None, certificate=shown(verdict="inconclusive"), results=())
     assert len(quiet._summary()) == 1
+
+
+def test_the_least_margin_is_that_of_the_surest_gate() -> None:
+    fresh = world(wins=0.1, losses=0.1)
+    gates = [gate(against="reference", margin=0.03, confidence=sure) for sure in (0.9, 0.99, 0.8)]
+    gain = arm(always(0), fresh).rows.gain()
+    found = run_gates(always(0), fresh, gates)
+    assert found.smallest_margin == certifiable_margin(gain, 0.99) > certifiable_margin(gain, 0.9)
+    assert run_gates(always(0), fresh, []).smallest_margin == certifiable_margin(gain, 0.9)
+    assert run_gates(always(1), fresh, gates).smallest_margin is None
