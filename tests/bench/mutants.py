@@ -210,7 +210,10 @@ def chosen(mutant: Mutant, seen: dict[str, Any]) -> tuple[list[str], float]:
     rest = sorted({test for test in seconds if test.split("::")[0] in files} - direct)
     tests: list[str] = []
     total = 0.0
-    for test in [*(tests[0] for tests in by_file), *(test for tests in by_file for test in tests[1:]), *rest]:
+    order = [*(tests[0] for tests in by_file), *(test for tests in by_file for test in tests[1:]), *rest]
+    if not mutant.lines:  # who reads a constant runs no line of its file
+        order.sort(key=lambda test: (seconds[test], test))
+    for test in order:
         if not tests or total + seconds[test] <= LONGEST:
             tests.append(test)
             total += seconds[test]
