@@ -83,6 +83,8 @@ def main() -> None:
             told(mutant, ended(partial(anew, mutant), mutant, seen))
     session = Session([(mutant, code) for mutant, code in drawn if code is not None], seen, told)
     pytest.main([*QUIET, "-s", *map(str, tests_of())], plugins=[session])
+    if ends.total() < len(draw):  # pytest ends where it is told to, and says nothing of it here
+        sys.exit(f"ended after {ends.total()} of {len(draw)} mutants: {dict(ends)}")
     noticed = 1 - (ends["survived"] + ends["untested"]) / len(draw)
     print(
         f"{noticed:.1%} of {ends.total()} mutants noticed (seed {asked.seed}, of {len(every):,}): {dict(ends)}"
@@ -208,7 +210,10 @@ def chosen(mutant: Mutant, seen: dict[str, Any]) -> tuple[list[str], float]:
     rest = sorted({test for test in seconds if test.split("::")[0] in files} - direct)
     tests: list[str] = []
     total = 0.0
-    for test in [*(tests[0] for tests in by_file), *(test for tests in by_file for test in tests[1:]), *rest]:
+    order = [*(tests[0] for tests in by_file), *(test for tests in by_file for test in tests[1:]), *rest]
+    if not mutant.lines:  # who reads a constant runs no line of its file
+        order.sort(key=lambda test: (seconds[test], test))
+    for test in order:
         if not tests or total + seconds[test] <= LONGEST:
             tests.append(test)
             total += seconds[test]

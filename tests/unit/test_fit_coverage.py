@@ -60,7 +60,7 @@ def test_suites_that_resemble_each_other_lend_their_threshold_to_unknown_ones(al
 
 def test_where_a_suite_contradicts_the_others_an_unknown_one_stays_on_the_reference(contrary: Policy) -> None:
     spec, shown = contrary.spec, contrary.spec.certificate["unknown_suites"]
-    assert spec.coverage_unknown is not None and spec.coverage_unknown > spec.coverage
+    assert spec.coverage_unknown is not None and spec.coverage < spec.coverage_unknown <= 1.01
     assert shown["coverage"] == spec.coverage_unknown
     assert shown["gain"]["low"] >= -0.03
     strange = f"{EASY} with words that were never seen before anywhere"
