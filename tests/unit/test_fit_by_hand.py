@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from router_lab.fit.whole import room, whole
 
 from router_lab.config import Recipe
 from router_lab.fit import build, choose, diagnose
@@ -25,7 +26,6 @@ from router_lab.fit.reproduce import _differences
 from router_lab.fit.rivals import correlation
 from router_lab.fit.table import Cell
 from router_lab.fit.walk import NOTHING, Walked
-from router_lab.fit.whole import room, whole
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Paired, Recorded
 from router_lab.outcomes import validate_outcomes

@@ -11,11 +11,11 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from router_lab.gates.moves import change, moves
 
 from router_lab.gates.arms import Arm
 from router_lab.gates.audit import judge_error, read_audit, shifted_difference, shifted_quality
 from router_lab.gates.measure import MEASURED, against_floor, expires_in_days, price_drift
-from router_lab.gates.moves import change, moves
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Recorded
 from router_lab.runtime.model import Candidate, Prices

@@ -11,6 +11,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from router_lab.fit.fitters.rates import SuiteRates
+from router_lab.fit.predicted import Predicted
+from router_lab.fit.ridge import ridge
+from router_lab.fit.vectors import SIZES, Given
 from scipy import stats
 
 from router_lab.config import Recipe
@@ -23,16 +27,12 @@ from router_lab.fit.fitters.blend import Blend, _smear, by_column
 from router_lab.fit.fitters.irt import one_factor
 from router_lab.fit.fitters.knn import Neighbours
 from router_lab.fit.fitters.neighbours import Reach, unit_rows
-from router_lab.fit.fitters.rates import SuiteRates
 from router_lab.fit.fitters.tuning import _row_mean
 from router_lab.fit.limits import _tails, fallbacks_of
 from router_lab.fit.model import READS
-from router_lab.fit.predicted import Predicted
-from router_lab.fit.ridge import ridge
 from router_lab.fit.rows import BITS, Rows
 from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
 from router_lab.fit.task import OWN, SHARED, Task, dollars, to_units
-from router_lab.fit.vectors import SIZES, Given
 from router_lab.fit.walk import walk
 from router_lab.metrics import Estimate, twophase, verdict
 from router_lab.metrics.paired import Recorded

@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from router_lab.metrics.bounded import bounded_interval, effective_size
+from router_lab.metrics.sizes import _at_most, first_groups, first_samples
 from scipy import stats
 
 from router_lab.certificate import Certificate, Figure, Mixed, PointShown, RandomMix, Reference, Rule
@@ -38,10 +40,8 @@ from router_lab.gates.result import GateReport, Result
 from router_lab.metrics import Estimate, advice, estimate_of_sums, paired_saving, verdict
 from router_lab.metrics.advice import lost_to_mix, shown_to_lose, who_mixes
 from router_lab.metrics.bound import Spread, caution_at, growth_needed, reach, skewed
-from router_lab.metrics.bounded import bounded_interval, effective_size
 from router_lab.metrics.curves import aiq, apgr, call_curve, cpt, non_decreasing_hull
 from router_lab.metrics.paired import Recorded, column_means, heaviest
-from router_lab.metrics.sizes import _at_most, first_groups, first_samples
 from router_lab.metrics.steady import normal_quantile, t_below, t_quantile
 from router_lab.metrics.twophase import KNOWN, SHARES, best_share, run_throughout, solved, suites_of
 from router_lab.metrics.verdict import certifiable_margin, samples_needed, too_few, uneven

@@ -10,12 +10,12 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from router_lab.fit.diagnose import diagnose
 
 from router_lab.config import Recipe
 from router_lab.fit.choose import Class, Option, Piece, _pooled, _select, choose, constants
 from router_lab.fit.coverage import _coverage
 from router_lab.fit.design import Design
-from router_lab.fit.diagnose import diagnose
 from router_lab.fit.drawn import _least_spread
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.judged import _told, outcome, told_bounds
