@@ -9,11 +9,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
-from router_lab.fit.whole import room, whole
 
 from router_lab.config import Recipe
-from router_lab.fit import build, choose, diagnose
-from router_lab.fit.certificate import _cut_off, _missing, _mix, _oracle, _point, _row
+from router_lab.fit import build, choose
+from router_lab.fit.certificate import _cut_off, _missing, _mix, _oracle, _point, _suites
 from router_lab.fit.choose import READS, Choice, Option, Piece, family
 from router_lab.fit.coverage import _held_out, _walk, known_threshold
 from router_lab.fit.evidence import Evidence, Goal
@@ -21,11 +20,12 @@ from router_lab.fit.fitters import tuning
 from router_lab.fit.fitters.neighbours import Near, Reach, departures
 from router_lab.fit.judged import _cheaper, _unseen, outcome
 from router_lab.fit.pieces import piece_of
-from router_lab.fit.problem import _eligible, _hardly_drawn, _reference, prepare
+from router_lab.fit.problem import SHARES, _eligible, _hardly_drawn, _reference, prepare
 from router_lab.fit.reproduce import _differences
 from router_lab.fit.rivals import correlation
+from router_lab.fit.rows import room, whole
 from router_lab.fit.table import Cell
-from router_lab.fit.walk import NOTHING, Walked
+from router_lab.fit.walk import Walked
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Paired, Recorded
 from router_lab.outcomes import validate_outcomes
@@ -34,6 +34,7 @@ from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import Assign, Follow
 
 CHEAP, FAIR, DEAR = Candidate("cheap", "low"), Candidate("fair"), Candidate("dear")
+NOTHING = Estimate(np.nan, np.nan, 0, 0)
 BUDGET = Goal("budget", 0.02, 0.9)
 
 
@@ -149,7 +150,11 @@ def test_outcomes_that_no_plan_left_out_are_counted_by_epochs() -> None:
 
 
 def test_a_row_of_the_table_keeps_the_effort() -> None:
-    row = _row(CHEAP, Cell(0, 0, "pass", Estimate(0.01, 0.001, 40, 30), 0.02))
+    data = SimpleNamespace(candidates=(CHEAP, DEAR), suites=("a",))
+    mine = bare(np.ones((4, 2)), np.ones((4, 2))).always(0)
+    cell = Cell(0, 0, "pass", Estimate(0.01, 0.001, 40, 30), 0.02)
+    row = _suites(cast(Any, data), mine, [cell], ())["a"].table
+    assert row is not None
     assert (row.model, row.effort, row.verdict, row.p_holm) == ("cheap", "low", "pass", 0.02)
     assert row.quality_difference is not None and row.quality_difference.value == 0.01
 
@@ -306,7 +311,7 @@ def test_what_is_tried_here() -> None:
     assert choose.SCALES == (0.0, 0.01, 0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7, 1.2, 2.5, 8.0, 100.0)
     assert choose.GUARDS == (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)
     assert tuning.PENALTIES == (1.5, 4.0, 10.0, 30.0, 100.0)
-    assert (choose.CHOOSING, choose.LEAST_CHEAPER, diagnose.SHARES) == (6, 1e-3, (0.25, 0.5))
+    assert (choose.CHOOSING, choose.LEAST_CHEAPER, SHARES) == (6, 1e-3, (0.25, 0.5))
     assert (tuning.PENALTY_ROWS, tuning.PENALTY_OUTCOMES) == (5_000, 50_000)
 
 
@@ -414,10 +419,10 @@ def test_the_threshold_sinks_until_the_goal_is_not_shown() -> None:
     action, suite = np.zeros((200, 1), np.int64), np.arange(200) % 2
     goal = Goal("margin", 0.05, 0.9)
     found = _walk(evidence, seen, action, np.array([1.0]), goal, (0.0, 2.0), suite)
-    assert (found.threshold, found.suites) == (0.5, 2)
-    assert (found.followed, found.gain.value) == (0.5, 0.0)
+    assert (found.coverage, found.suites_held_out) == (0.5, 2)
+    assert found.gain is not None and (found.followed, found.gain.value) == (0.5, 0.0)
     none = _walk(evidence, seen, action, np.array([1.0]), goal, (0.0, 0.4), suite)
-    assert (none.threshold, none.followed, none.gain.value) == (2.0, 0.0, 0.0)
+    assert none.gain is not None and (none.coverage, none.followed, none.gain.value) == (2.0, 0.0, 0.0)
 
 
 # Whole numbers, and what is not reproduced

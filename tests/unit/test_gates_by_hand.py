@@ -11,10 +11,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
-from router_lab.gates.moves import change, moves
 
-from router_lab.gates.arms import Arm
-from router_lab.gates.audit import judge_error, read_audit, shifted_difference, shifted_quality
+from router_lab.gates.arms import Arm, change, moves
+from router_lab.gates.audit import read_audit, shifted_difference, shifted_quality
 from router_lab.gates.measure import MEASURED, against_floor, expires_in_days, price_drift
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Recorded
@@ -57,11 +56,17 @@ TWO = labels([-0.1, -0.3], [0.0, 0.2])
 THREE_OF_FOUR = arm([[1, 0], [1, 0], [0, 1], [1, 0]])
 
 
+def judge_error(audit: pd.DataFrame, mine: Arm, rows: Any = None) -> Estimate:
+    """What labels add to a quality of 0 that is known for sure."""
+    chosen = np.ones(len(mine), bool) if rows is None else rows
+    return shifted_quality(Estimate(0.0, 0.0, 100, 100), mine, chosen, audit, 1)
+
+
 def test_the_judge_errs_as_its_candidates_are_served() -> None:
     """Three of four go to cheap: .75 * -.2 + .25 * .1, errors .075 and .025; of the last two rows one."""
     found = judge_error(TWO, THREE_OF_FOUR)
     assert (found.value, found.se) == pytest.approx((-0.125, math.sqrt(0.00625)))
-    assert (found.n, found.clusters) == (4, 4)
+    assert (found.n, found.clusters) == (100, 4)
     some = judge_error(TWO, THREE_OF_FOUR, np.array([False, False, True, True]))
     assert (some.value, some.se) == pytest.approx((-0.05, math.sqrt(0.005)))
 

@@ -11,26 +11,22 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from router_lab.fit.fitters.rates import SuiteRates
-from router_lab.fit.predicted import Predicted
-from router_lab.fit.ridge import ridge
-from router_lab.fit.vectors import SIZES, Given
 from scipy import stats
 
 from router_lab.config import Recipe
 from router_lab.fit import build, certificate, coverage, problem, rivals
-from router_lab.fit.choose import COLUMNS, Option, _alike, _pooled, _scores, _statistics, constants, splits
-from router_lab.fit.design import DENSE_WEIGHT, Design, _rarity
+from router_lab.fit.choose import Option, Sums, _alike, _pooled, _scores, _statistics, constants, splits
+from router_lab.fit.design import DENSE_WEIGHT, SIZES, Design, Given, _rarity
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import irt, knn, neighbours
-from router_lab.fit.fitters.blend import Blend, _smear, by_column
+from router_lab.fit.fitters.blend import Blend, SuiteRates, _smear, by_column
 from router_lab.fit.fitters.irt import one_factor
 from router_lab.fit.fitters.knn import Neighbours
 from router_lab.fit.fitters.neighbours import Reach, unit_rows
 from router_lab.fit.fitters.tuning import _row_mean
-from router_lab.fit.limits import _tails, fallbacks_of
-from router_lab.fit.model import READS
-from router_lab.fit.rows import BITS, Rows
+from router_lab.fit.limits import _tails
+from router_lab.fit.model import READS, Predicted
+from router_lab.fit.rows import BITS, Rows, ridge
 from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
 from router_lab.fit.task import OWN, SHARED, Task, dollars, to_units
 from router_lab.fit.walk import walk
@@ -120,7 +116,8 @@ def test_columns_are_scaled_by_rarity_and_length() -> None:
         and (rare[words:end] == 1).all()
         and (rare[:words] != 1).any()
     )
-    assert design.told.tolist() == [True, True, True, False] and len(design) == 4
+    assert design.vectors is not None and len(design) == 4
+    assert design.vectors.present.tolist() == [True, True, True, False]
     hashed, dense, vector = design.split(np.ones((end + 2, 2), np.float32))
     assert (hashed == 1).all() and vector is not None
     assert dense == pytest.approx(DENSE_WEIGHT / Z_UNIT) and vector == pytest.approx(
@@ -266,10 +263,12 @@ def test_task_of_outcomes() -> None:
         weight=np.array([[2.0, 1.0], [1.0, 1.0]]), prompts=["a", None], suite=np.array([0, 1]), suites=("x", "y"),
         group=np.arange(2),
     )  # fmt: skip
-    found = Task.of(cast(Any, data), cast(Any, SimpleNamespace(told=np.array([False, False]))))
+    found = Task.of(cast(Any, data), cast(Any, SimpleNamespace(vectors=None)))
     assert found.weights.tolist() == [[2, 0, 2, 0], [1, 1, 1, 0]] and found.suite.tolist() == [1, 2]
     assert found.bounds.tolist() == [[0.01, 0.0], [0.03, 0.0]] and found.texts.tolist() == [True, False]
     assert found.half == 2 and found.suites == 2
+    given = SimpleNamespace(vectors=SimpleNamespace(present=np.array([False, True])))
+    assert Task.of(cast(Any, data), cast(Any, given)).texts.all()
 
 
 # Choosing
@@ -284,17 +283,17 @@ def test_statistics_and_scores_by_hand() -> None:
     seen = bare([[0, 1], [1, 1], [1, 1], [1, 1]], [[0.01, 0.1]] * 4, fold=np.array([0, 0, 1, 1]))
     goal = Goal("margin", 0.9, 0.9)
     found = _statistics(np.zeros((1, 4), np.int16), seen, goal)
-    assert found.shape == (1, 2, COLUMNS)
+    assert found.shape == (1, 2, len(Sums._fields))
     #                                m  share  s  ss  sm mm sss ssm smm mmm gained base heaviest
     assert found[0, 0] == pytest.approx([2, 2, -1, 1, -1, 2, -1, 1, -1, 2, 0.18, 0.2, 1])
     pooled = _pooled(found)
-    assert pooled[0] == pytest.approx([4, 4, -1, 1, -1, 4, -1, 1, -1, 4, 0.36, 0.4, 1]) and _alike(
-        pooled
-    ).tolist() == [4]
-    start = _pooled(_statistics(np.ones((1, 4), np.int16), seen, goal))[0]
+    assert np.array(pooled)[:, 0] == pytest.approx(
+        [4, 4, -1, 1, -1, 4, -1, 1, -1, 4, 0.36, 0.4, 1]
+    ) and _alike(pooled).tolist() == [4]
+    start = _pooled(_statistics(np.ones((1, 4), np.int16), seen, goal)[0])
     none = bare(np.ones((40, 2)), [[0.01, 0.1]] * 40)
     sums = _pooled(_statistics(np.zeros((1, 40), np.int16), none, goal))
-    base = _pooled(_statistics(np.ones((1, 40), np.int16), none, goal))[0]
+    base = _pooled(_statistics(np.ones((1, 40), np.int16), none, goal)[0])
     assert _scores(sums, base, goal, 1.0).tolist() == pytest.approx([0.9])  # nothing is lost: all of it
     part = _scores(pooled, start, goal, 1.0)[0]
     assert 0 < part < 0.9
@@ -400,7 +399,13 @@ def test_tails_lie_between_two_values() -> None:
     cells, tail, count = _tails(np.array([*range(101), 0.0, 1.0, 7.0]), np.array([2] * 101 + [0, 0, 5]))
     assert (cells.tolist(), count.tolist()) == ([0, 2, 5], [2, 101, 1])
     assert tail.tolist() == pytest.approx([0.99, 99.0, 7.0])
-    assert fallbacks_of(np.array([0.5, 0.9, 0.9]), np.array([0.1, 0.3, 0.2])) == (2, 1, 0)
+
+
+def test_fallbacks_are_the_best_first_the_cheaper_of_equals() -> None:
+    data = SimpleNamespace(
+        quality=np.array([[0.5, 0.9, 0.9]]), cost_usd=np.array([[0.1, 0.3, 0.2]]), weight=None
+    )
+    assert build._fallbacks(cast(Any, SimpleNamespace(develop=data))) == (2, 1, 0)
 
 
 def test_least_squares_shrink_slopes_and_no_mean() -> None:

@@ -14,8 +14,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from router_lab.metrics.bounded import bounded_interval, effective_size
-from router_lab.metrics.sizes import _at_most, first_groups, first_samples
 from scipy import stats
 
 from router_lab.certificate import Certificate, Figure, Mixed, PointShown, RandomMix, Reference, Rule
@@ -41,10 +39,19 @@ from router_lab.metrics import Estimate, advice, estimate_of_sums, paired_saving
 from router_lab.metrics.advice import lost_to_mix, shown_to_lose, who_mixes
 from router_lab.metrics.bound import Spread, caution_at, growth_needed, reach, skewed
 from router_lab.metrics.curves import aiq, apgr, call_curve, cpt, non_decreasing_hull
+from router_lab.metrics.estimate import bounded_interval, effective_size
 from router_lab.metrics.paired import Recorded, column_means, heaviest
-from router_lab.metrics.steady import normal_quantile, t_below, t_quantile
+from router_lab.metrics.steady import normal_quantile, t_below, t_quantiles
 from router_lab.metrics.twophase import KNOWN, SHARES, best_share, run_throughout, solved, suites_of
-from router_lab.metrics.verdict import certifiable_margin, samples_needed, too_few, uneven
+from router_lab.metrics.verdict import (
+    _at_most,
+    certifiable_margin,
+    first_groups,
+    first_samples,
+    samples_needed,
+    too_few,
+    uneven,
+)
 from router_lab.replay import escalated, number
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
@@ -257,7 +264,7 @@ def test_t_below_is_scipys(df: float, t: float) -> None:
 @given(st.floats(1, 5000), st.one_of(st.floats(0.001, 0.499), st.floats(0.501, 0.999)))
 @settings(max_examples=40)
 def test_t_quantile_is_scipys(df: float, p: float) -> None:
-    assert t_quantile(df, p) == pytest.approx(stats.t.ppf(p, df), rel=1e-9, abs=1e-9)
+    assert float(t_quantiles(df, p)) == pytest.approx(stats.t.ppf(p, df), rel=1e-9, abs=1e-9)
     assert float(normal_quantile(p)) == pytest.approx(stats.norm.ppf(p), rel=1e-11, abs=1e-14)
 
 

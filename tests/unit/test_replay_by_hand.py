@@ -10,20 +10,19 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
-from router_lab.fit.diagnose import diagnose
 
-from router_lab.config import Recipe
+from router_lab.config import Gate, Recipe
 from router_lab.fit.choose import Class, Option, Piece, _pooled, _select, choose, constants
 from router_lab.fit.coverage import _coverage
 from router_lab.fit.design import Design
 from router_lab.fit.drawn import _least_spread
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.judged import _told, outcome, told_bounds
-from router_lab.fit.problem import prepare
+from router_lab.fit.problem import diagnose, prepare
 from router_lab.fit.rivals import ahead, kept, lost_suites
-from router_lab.fit.walk import Walked, _betting
+from router_lab.fit.walk import Walked, walk
 from router_lab.gates.arms import arm, unused_rows
-from router_lab.gates.judge import _dollars
+from router_lab.gates.judge import run_gates
 from router_lab.metrics import Estimate, betting_p, holm, verdict
 from router_lab.metrics.paired import Recorded
 from router_lab.outcomes import validate_outcomes
@@ -112,7 +111,13 @@ def test_an_arm_by_hand() -> None:
     lost = frame.assign(status=["infra", *["ok"] * (len(frame) - 1)])
     lost.loc[lost["status"] == "infra", "quality"] = None
     assert arm(always(0), lost).infra == pytest.approx(1 / 7)
-    assert _dollars(mine) == pytest.approx(0.0175 + 0.4 / 3)
+
+
+def test_a_gate_counts_dollars_by_the_mean_of_each_candidate() -> None:
+    """Four samples of cheap for .07, three of dear for .4: that is what one more sample of both costs."""
+    (found,) = run_gates(always(0), table(FOUR), [Gate(metric="quality", min=0.7)]).results
+    assert found.samples_needed is not None and found.dollars_needed is not None
+    assert found.dollars_needed / found.samples_needed == pytest.approx(0.0175 + 0.4 / 3)
 
 
 def test_rows_are_unused_by_any_of_the_policies() -> None:
@@ -161,7 +166,7 @@ def test_of_two_that_are_tied_the_middle_and_of_classes_the_earlier() -> None:
     assert _select([Class(np.arange(4), start, 1)], sums, half, goal) == 2
     sums[:, 0, 10] = 0.0
     assert _select([one, two], sums, half, goal) is None
-    assert _pooled(np.ones((2, 3, 13)))[0].tolist() == [3.0] * 12 + [1.0]
+    assert np.array(_pooled(np.ones((2, 3, 13))))[:, 0].tolist() == [3.0] * 12 + [1.0]
 
 
 def test_what_gains_nothing_is_not_kept() -> None:
@@ -285,8 +290,12 @@ def test_bets_by_hand() -> None:
     assert betting_p(np.full(3, 0.5), np.ones(3), -0.5) == pytest.approx(math.exp(-capital))
     assert betting_p([], [], -0.5) == 1.0 and betting_p([0.0], [1.0], -1.0) == 0.0
     assert betting_p([-1.0, -1.0], [1.0, 1.0], -0.5) == 1.0
-    many = _betting(np.zeros(200), np.ones(200), GOAL, 1.0)
-    assert many == pytest.approx(betting_p(np.zeros(200), np.ones(200), -0.5)) and many < 1e-6
+    many = walk(np.zeros((200, 1), np.int64), evidence([0.0] * 200), replace(GOAL, strict=True)).betting
+    assert (
+        many is not None
+        and many == pytest.approx(betting_p(np.zeros(200), np.ones(200), -0.5))
+        and many < 1e-6
+    )
     assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06]) and holm(
         [0.6, 0.7]
     ).tolist() == [1.0, 1.0]
