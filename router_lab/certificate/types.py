@@ -43,9 +43,10 @@ class Figure(Part):
     @classmethod
     def of(cls, estimate: Estimate, confidence: float = 0.95) -> Self:
         """What is not finite is not known."""
+        # Which advises by certificates, so it knows this module.
         from router_lab.metrics.verdict import (
             uneven,
-        )  # which advises by certificates, so it knows this module
+        )
 
         ends = (estimate.value, *estimate.interval(confidence))
         value, low, high = (end if isfinite(end) else None for end in ends)

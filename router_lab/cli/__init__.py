@@ -96,9 +96,8 @@ def main() -> None:
     try:
         cli(prog_name="router-lab")
     except Exception as error:  # noqa: BLE001  # what nobody expected: shown whole, since it is ours to mend
-        told = (
-            None if os.environ.get(TRACEBACK) else user_message(error)
-        )  # such as a full disk under `--help >file`
+        # Such as a full disk under `--help >file`.
+        told = None if os.environ.get(TRACEBACK) else user_message(error)
         for line in traceback_lines(error) if told is None else [f"Error: {told}"]:
             echo(line, err=True)
         flush_output()

@@ -83,9 +83,8 @@ def _checked(
         echo(f"read {len(parts)} files, oldest first: {', '.join(part.name for part in parts)}", err=True)
     promise = Promise() if policy is None else promised(policy)
     audited = {} if audit is None else read_reference_qualities(audit, promise.get("reference"))
-    labels = audited | {
-        masked_id(one): quality for one, quality in audited.items()
-    }  # as a masked log has them
+    # As a masked log has them.
+    labels = audited | {masked_id(one): quality for one, quality in audited.items()}
     seen = _Seen()
     rows = _noting(read_decisions(logs, strict=False), policy, labels, seen)
     earlier = read_decisions(before, strict=False) if before else ()

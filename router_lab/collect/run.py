@@ -138,9 +138,8 @@ def _validated(
     where: str,
 ) -> pd.DataFrame:  # fmt: skip
     """One table of all, with what was found out and what was left out in its attributes."""
-    notes = [
-        note for _, frame in tables for note in frame.attrs.get("notes", ())
-    ]  # before a table gets others
+    # Before a table gets others.
+    notes = [note for _, frame in tables for note in frame.attrs.get("notes", ())]
     table = frames[0][1]
     if len(frames) > 1:
         table = pd.concat([frame for _, frame in frames], ignore_index=True)

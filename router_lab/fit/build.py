@@ -179,9 +179,8 @@ def _closing(
         problem = problem.without(lost)
         cells = without_suites(cells, lost)
         here = np.isin(data.suite, list(lost))
-        table = np.where(
-            here, problem.reference, evidence.table
-        )  # the routing table asks nobody's leave to be chosen
+        # The routing table asks nobody's leave to be chosen.
+        table = np.where(here, problem.reference, evidence.table)
         evidence = replace(evidence, eligible=problem.eligible[data.suite + 1], table=table)
         found = _rivals(predicted, evidence, goals)
     return problem, cells, found, frozenset(closed)

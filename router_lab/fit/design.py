@@ -129,9 +129,8 @@ def _rarity(rows_of: Ints, rows: int) -> NDArray[np.float32]:
     one penalty (inverse document frequency, Sparck Jones 1972): worth .001 to .003 of APGR on
     MMLU, and it costs .011 on GSM8K, so cross-validation decides.
     """
-    rare = (
-        log(rows / np.maximum(rows_of, 1)) + 1e-3
-    )  # a word of every row keeps a trace: one row is all there may be
+    # A word of every row keeps a trace: one row is all there may be.
+    rare = log(rows / np.maximum(rows_of, 1)) + 1e-3
     mean = float((rows_of * rare * rare).sum() / max(1, int(rows_of.sum())))
     return np.concatenate([rare / np.sqrt(max(mean, 1e-12)), np.ones(len(DENSE))]).astype(np.float32)
 

@@ -173,9 +173,8 @@ def _plain_number(value: Any) -> object:
     try:
         # A date, a span of time, a complex number or a list is no number, though pandas would make
         # one of the first three; as its text it is refused. So is a number that no float holds.
-        number = isinstance(value, Real | Decimal | np.bool_) and not isinstance(
-            value, np.timedelta64
-        )  # an integer to numpy
+        # An integer to numpy.
+        number = isinstance(value, Real | Decimal | np.bool_) and not isinstance(value, np.timedelta64)
         return float(value) if number else str(value)
     except (ArithmeticError, ValueError):
         return str(value)

@@ -93,9 +93,8 @@ def read_delimited(
     """
     if not text.strip():
         raise InputError(f"{path}: is empty; a table starts with a row of column names")
-    told = re.match(
-        r"sep=([^\r\n])(?=\r?\n)", text
-    )  # what Excel writes for itself: the line stays, so that lines count
+    # What Excel writes for itself: the line stays, so that lines count.
+    told = re.match(r"sep=([^\r\n])(?=\r?\n)", text)
     text, delimiter = (text, delimiter) if told is None else (text[told.end() :], delimiter or told[1])
     known = {name.lower() for name in names}
     sign = delimiter or _delimiter(path, text, known)

@@ -37,12 +37,13 @@ def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float
     132) on a grid of points.
     """
     result = np.full(len(times), np.inf)
+    # Density already times the points' width.
     before, spent, places, density = (
         0.0,
         0.0,
         np.zeros(1),
         np.ones(1),
-    )  # density already times the points' width
+    )
     for look in _apart(times):
         step = float(np.sqrt(times[look] - before))
         bound = _bound(places, density, step, alpha * (shares[look] - spent))
@@ -52,10 +53,11 @@ def boundaries(times: tuple[float, ...], shares: tuple[float, ...], alpha: float
         weight[[0, -1]] /= 2
         away = (grid[:, None] - places[None, :]) / step
         kernel = exp(-0.5 * away * away) / (step * SQRT_2PI)
+        # Not `@`, whose order is the processor's.
         places, density = (
             grid,
             (kernel * density).sum(axis=1) * weight,
-        )  # not `@`, whose order is the processor's
+        )
         before, spent = times[look], shares[look]
     return tuple(float(value) for value in result)
 

@@ -102,9 +102,8 @@ class Race:
         self._pricing = self._error * PRICING / (max(1, columns - 1) * columns)
         grid = self._looks[-1] if self._looks else LEAVING[0] / LEAVING[2]
         leaving = min(max(LEAVING[0] / grid, LEAVING[1]), LEAVING[2])
-        self._leaving = (
-            self._error * leaving / (2 if reference is None else 1)
-        )  # the best and the choice are at risk
+        # The best and the choice are at risk.
+        self._leaving = self._error * leaving / (2 if reference is None else 1)
         self._settling = self._error * (1 - UNABLE - PRICING - leaving)
         self._against = Sums(columns)
         self._nominations: list[Nomination] = []
@@ -229,9 +228,8 @@ class Race:
         that the grid could pass."""
         left = np.flatnonzero(self.racing)
         able = self._able() if self._ended else self.racing
-        winner = (
-            int(left[0]) if len(left) == 1 < len(self.racing) else None
-        )  # one alone is no race: it runs everything
+        # One alone is no race: it runs everything.
+        winner = int(left[0]) if len(left) == 1 < len(self.racing) else None
         shown = {k for nomination in self._nominations for k in nomination.shown(self._judged(self.racing))}
         for k in sorted(shown, key=lambda k: float(self.price[k])):
             rivals = left[left != k]

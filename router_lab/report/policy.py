@@ -179,9 +179,8 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
     rows, served = replayed.rows.take(scored), replayed.served[scored]
     for code, here in rows.by_suite().items():
         gain, saving = here.gain(), here.saving()
-        means = np.average(
-            served[rows.suite == code], axis=0, weights=here.weight
-        )  # as the shares of a replay are
+        # As the shares of a replay are.
+        means = np.average(served[rows.suite == code], axis=0, weights=here.weight)
         result.append(
             {
                 "suite": replayed.suites[code],

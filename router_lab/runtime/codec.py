@@ -202,9 +202,8 @@ def _read_version_2(
     vector = value["vector"]
     length, width = vector_length(vector), 2 * len(as_list(value["candidates"]))
     every = npy.load(arrays["weights.npy"], "weights.npy", "|i1", (-1, width)).astype(np.int8, copy=False)
-    cut = max(
-        0, len(every) - length
-    )  # where it is not after the last bucket, version 1 refuses what comes before
+    # Where it is not after the last bucket, version 1 refuses what comes before.
+    cut = max(0, len(every) - length)
     first = {key: item for key, item in value.items() if key != "vector"}
     spec = _read_version_1(first, arrays, certificate, every[:cut], point_in)
     linear = replace(spec.linear, vector=VectorWeights.from_json(vector, every[cut:]))

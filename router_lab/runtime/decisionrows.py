@@ -97,10 +97,11 @@ class Reading:
         self._outcomes = Outcomes()
         self._wanted = bytearray()
         self.later: list[str] = []
+        # By slot: where the decision that counts stands, and what it says.
         lines, hashes = (
             array("q"),
             array("q"),
-        )  # by slot: where the decision that counts stands, and what it says
+        )
         bad: Counter[str] = Counter()
         first: dict[str, int] = {}
         again, self.rows = 0, 0

@@ -59,9 +59,8 @@ def read_bytes(path: str | os.PathLike[str], most: int = MOST, *, follow: bool =
     Raises OSError."""
     path = os.fspath(path)
     with _opened(path, most, follow) as handle:
-        data = handle.read(
-            os.fstat(handle.fileno()).st_size + 1
-        )  # asking for `most` would map that much memory first
+        # Asking for `most` would map that much memory first.
+        data = handle.read(os.fstat(handle.fileno()).st_size + 1)
         while more := handle.read(1 << 16):  # it grew
             if len(data) > most:
                 break

@@ -128,9 +128,8 @@ class Serving:
         decision = bare.answer(plain)
         field = decision._field
         if field is not None and arguments.max_cost_usd is not None and "max_cost_usd" not in field.unmet:
-            field = field._replace(
-                unmet=(*field.unmet, "max_cost_usd")
-            )  # no price was measured: $0 is no prediction
+            # No price was measured: $0 is no prediction.
+            field = field._replace(unmet=(*field.unmet, "max_cost_usd"))
         return decision._but(code="default" if own else "outside", _revision=policy.revision, _field=field)
 
     def _among(self, allowed: tuple[Candidate, ...]) -> Policy:

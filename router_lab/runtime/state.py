@@ -106,9 +106,8 @@ class State:
             if not restart and disk.release > known.release:
                 return disk
             self._place(name, opened)
-            again = (disk.current or "").startswith(
-                f"{revision[:DIRECTORY_DIGITS]}-"
-            )  # under another number perhaps
+            # Under another number perhaps.
+            again = (disk.current or "").startswith(f"{revision[:DIRECTORY_DIGITS]}-")
             previous = disk.previous if again else disk.current
             newest = number if restart else max(number, known.release, disk.release)
             return self._write(known._replace(current=name, previous=previous, release=newest))

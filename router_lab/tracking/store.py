@@ -139,9 +139,8 @@ def _make_ready(uri: str) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
 
     database = database_path(uri)
-    gone = (
-        database is not None and not database.exists()
-    )  # since it was opened: its tables must be made again
+    # Since it was opened: its tables must be made again.
+    gone = database is not None and not database.exists()
     if uri in Tracking._engine_map and uri in Registry._engine_map and not gone:
         return
     if database is not None:

@@ -55,9 +55,8 @@ def draw(world: World, n: int, rng: np.random.Generator) -> Draw:
         np.sort(rng.integers(0, max(1, round(n / world.cluster)), n)) if world.cluster > 1 else np.arange(n)
     )
     suite = group % world.suites
-    tilt = np.random.default_rng(world.candidates).normal(
-        0, 0.4, (world.suites, c)
-    )  # the world's own, not the draw's
+    # The world's own, not the draw's.
+    tilt = np.random.default_rng(world.candidates).normal(0, 0.4, (world.suites, c))
     hard, whim = rng.normal(0, 1, n)[group], rng.normal(0, 0.6, (n, c))[group]
     centre = strength + tilt[suite] * (world.suites > 1)
     truth = sigmoid(2 * (centre - hard[:, None]) + whim)

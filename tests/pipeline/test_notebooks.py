@@ -13,9 +13,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::UserWarning"
-)  # Jupyter's own, in this process
+# Jupyter's own, in this process.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_runs_on_the_demos_outcomes(path: Path, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROUTER_LAB_OUTCOMES", str(demo.out / "outcomes.parquet"))
     notebook = nbformat.read(path, as_version=4)

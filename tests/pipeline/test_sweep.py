@@ -131,9 +131,8 @@ def test_recorded_generations_give_the_same_table(server: Loopback, tmp_path: Pa
     write_recording(tmp_path / "x", header, [kept, rows[1], older])
     export_generations([tmp_path / "live/logs"], tmp_path / "x")
     joined = sorted([older, kept, *rows[1:]], key=lambda row: row["key"])
-    assert (
-        read_recording(tmp_path / "x" / file_name(header))[1] == joined
-    )  # nothing is lost, nothing replaced
+    # Nothing is lost, nothing replaced.
+    assert read_recording(tmp_path / "x" / file_name(header))[1] == joined
     write_recording(tmp_path / "x", {**header, "dataset_sha": "another"}, [older])
     with pytest.raises(InputError, match="dataset_sha is 'another'"):
         export_generations([tmp_path / "live/logs"], tmp_path / "x")

@@ -109,9 +109,8 @@ def test_the_waves_of_a_race_are_batches(
     )
     result = run_sweep(file, tmp_path / "logs", race=race, batch=True, quiet=True)
     # Waves of 10, 20 and 32 samples; 20 are only looked at, and by 32 the cheap one is shown not to lose 60 points.
-    assert all(
-        {10, 20, 32} <= set(accumulate(server.sizes)) for server in (one, two)
-    )  # no batch is of two waves
+    # No batch is of two waves.
+    assert all({10, 20, 32} <= set(accumulate(server.sizes)) for server in (one, two))
     assert result.raced[0].startswith("echo: settled on openai/gpt-5-mini after 32 of 48 samples")
     assert result.generated + result.spared == 96 and result.spared > 0
     assert result.spent_usd == pytest.approx(float(one.bill + two.bill), abs=1e-9)

@@ -75,9 +75,8 @@ def test_whole_groups_are_drawn_the_same_whenever_it_runs(server: Loopback, tmp_
     assert topics(tmp_path, "bee") == sorted((str(i % 5), 0.9) for i in nine)
     assert set(server.prompts().values()) == {1}
 
-    back = run_sweep(
-        project(tmp_path, 0.4), tmp_path / "logs", quiet=True
-    )  # what a larger one ran is not due
+    # What a larger one ran is not due.
+    back = run_sweep(project(tmp_path, 0.4), tmp_path / "logs", quiet=True)
     assert back.generated == 0
     assert topics(tmp_path, "bee") == sorted((str(i % 5), 0.4) for i in range(12) if i % 5 in TOPICS)
 

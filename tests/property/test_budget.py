@@ -98,9 +98,8 @@ def test_stopping_inside_samples_would_have_favoured_the_short_ones() -> None:
     for _ in range(300):
         costs = rng.uniform(0.05, 1.0, 40)
         share = rng.uniform(0.2, 0.8)
-        errors.append(
-            float(costs[costs <= share].mean() - costs.mean())
-        )  # all at once, each up to the same dollars
+        # All at once, each up to the same dollars.
+        errors.append(float(costs[costs <= share].mean() - costs.mean()))
     assert np.mean(errors) < -0.1
 
 

@@ -96,9 +96,8 @@ _NAMES: list[Any] = [
     ("cheap", "low"), ("dear", None), ("m00", None), ("m04", None), ("gone", "max"), ("\ud800", None), DEFAULT,
     (Text("cheap"), Text("low")), (np.str_("dear"), None), ["m01", None],
 ]  # fmt: skip
-NAMES = st.integers(0, len(_NAMES) - 1).map(
-    lambda index: _NAMES[index]
-)  # hypothesis would ask for their hash
+# Hypothesis would ask for their hash.
+NAMES = st.integers(0, len(_NAMES) - 1).map(lambda index: _NAMES[index])
 PAIRS = st.lists(NAMES, min_size=1, max_size=4)
 ALLOWED = st.one_of(
     PAIRS.map(lambda pairs: lambda: pairs),

@@ -320,9 +320,8 @@ def test_the_self_test_draws_every_piece(make_spec: Any) -> None:
             drawn = {bisect_right(ends, draw(case["key"])) for case in cases(spec) if case["point"] == name}
             assert drawn == set(range(len(point) + 1))
     plain = [case["key"] for case in cases(make_spec())]
-    assert plain == [
-        f"golden-{index}" for index in range(21)
-    ]  # as in every artifact before there were pieces
+    # As in every artifact before there were pieces.
+    assert plain == [f"golden-{index}" for index in range(21)]
 
 
 def edit(artifact: Path, **changes: Any) -> None:

@@ -73,9 +73,8 @@ def test_keys_come_in_several_forms(keys: tuple[bytes, str], tmp_path: Path) -> 
     ):
         assert fingerprint(form) == fingerprint(keys[1])
     release = Release("p", "champion", 1, "0" * 64)
-    assert build_release(release, tmp_path / "key.pem") == build_release(
-        release, keys[0]
-    )  # Ed25519 is deterministic
+    # Ed25519 is deterministic.
+    assert build_release(release, tmp_path / "key.pem") == build_release(release, keys[0])
     for wrong in ("zz" * 32, b"short", pem.replace(b"M", b"N"), tmp_path / "absent", 7, keys[0]):
         with pytest.raises(PolicyError, match="public key"):
             load_public_key(wrong)

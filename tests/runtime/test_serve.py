@@ -40,10 +40,11 @@ def empty(tmp_path: Path) -> PolicyStore:
 
 def test_a_point_that_the_policy_does_not_have_means_its_default_point_and_is_said(tiny: PolicyStore) -> None:
     decision = tiny.decide(SEEN, point="thrifty")
+    # As at `default`; `never` gives the reference.
     assert (decision.candidate, decision.code) == (
         CHEAP,
         "predicted",
-    )  # as at `default`; `never` gives the reference
+    )
     assert decision.unknown_point == decision.evidence["unknown_point"] == "thrifty"
     assert "point 'thrifty' is not in this policy, so its default point decides" in decision.reason
     known = tiny.decide(SEEN, point="never")

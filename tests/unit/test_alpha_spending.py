@@ -29,9 +29,8 @@ def test_what_a_grid_will_say_is_foretold_wrongly_no_more_often_than_set() -> No
     bounds = backward(looks, 0.05)
     assert bounds[-1] == np.inf
     values = np.random.default_rng(1).normal(size=(40_000, 200))
-    sums = np.cumsum(
-        values - values.mean(axis=1, keepdims=True), axis=1
-    )  # grids that end exactly at the value
+    # Grids that end exactly at the value.
+    sums = np.cumsum(values - values.mean(axis=1, keepdims=True), axis=1)
     at = np.array(looks[:-1])
     score = sums[:, at - 1] / np.sqrt(at * (1 - at / 200))
     crossed = (score >= np.array(bounds[:-1])).any(axis=1).mean()

@@ -143,9 +143,8 @@ def test_a_recording_that_was_changed_is_trusted_by_nobody(root, boundary, monke
     shipped = importlib.import_module("shipped")
     folder = tampered(root, tmp_path)
     monkeypatch.setattr(shipped, "RECORDINGS", folder)
-    assert (
-        shipped.shipped.__wrapped__("code").files == {}
-    )  # its list says so, but the list is not the one that ships
+    # Its list says so, but the list is not the one that ships.
+    assert shipped.shipped.__wrapped__("code").files == {}
     shutil.copy(root / "datasets/recorded/SHA256SUMS", folder)
     assert len(shipped.shipped.__wrapped__("code").files) == 7
 

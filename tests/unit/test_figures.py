@@ -196,9 +196,8 @@ def test_the_bounds_that_a_gate_prints_are_its_verdict(seed: int) -> None:
     the text as people read it and in JSON."""
     outcomes = world(200, seed, loss=0.02 * seed)
     policy = fitted(outcomes[outcomes["sample_id"] < "0100"], {"margin": 0.05}, holdout=0.0)
-    bare = Policy(
-        replace(policy.spec, certificate={**policy.spec.certificate, "margin": 0.99})
-    )  # nothing is certified
+    # Nothing is certified.
+    bare = Policy(replace(policy.spec, certificate={**policy.spec.certificate, "margin": 0.99}))
     report = run_gates(bare, outcomes, [Gate.model_validate(gate) for gate in GATES])
     assert report.n == 100
     for gate, result in zip(GATES, report.to_json()["results"], strict=True):

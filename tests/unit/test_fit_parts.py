@@ -392,9 +392,8 @@ def test_escalation_is_used_where_it_wins_and_not_where_there_is_no_check() -> N
     assert (
         "asked again of large" in line and "count both calls" in line and "more than without, paired" in line
     )
-    drawn = [
-        policy.decide("question number 123", suite="s", key=str(k)) for k in range(20)
-    ]  # mix may keep some
+    # Mix may keep some.
+    drawn = [policy.decide("question number 123", suite="s", key=str(k)) for k in range(20)]
     assert next(d for d in drawn if d.model == "small").next("check").model == "large"
     # Cheap at first, both prices for the 27 % that fail: 1 - (.01 + .27 * .1) / .1 = 63 % at most, times the mix shown.
     scored = replay(policy, table)

@@ -99,9 +99,8 @@ def test_pieces_by_hand() -> None:
     some = every.copy()
     some[2, 1] = False
     assert piece_of(Option("rates", 2.0, 0.05), 0.5, rates, every, 2) == Assign((1, 0, 1), 0.5)
-    assert piece_of(Option("rates", 2.0, 0.05), 0.5, rates, some, 2) == Assign(
-        (1, 0, 2), 0.5
-    )  # .3 against .3
+    # .3 against .3.
+    assert piece_of(Option("rates", 2.0, 0.05), 0.5, rates, some, 2) == Assign((1, 0, 2), 0.5)
     assert piece_of(Option("rates", 2.0, 0.35), 0.5, rates, every, 2) == Assign((2, 0, 1), 0.5)
     assert piece_of(Option("rates", 2.0, 0.05), 0.5, rates, every, 2, told=False) == Assign((2, 0, 1), 0.5)
     assert piece_of(Option(FIXED, 9.0, 0.0, 1), 0.5, rates, some, 2) == Assign((1, 1, 2), 0.5)

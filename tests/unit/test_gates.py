@@ -240,9 +240,8 @@ def test_rows_of_the_fit_are_no_evidence() -> None:
 
 def test_labels_of_people_widen_the_interval_of_a_judge(tmp_path: Any) -> None:
     outcomes = world()
-    rows = outcomes[(outcomes["model"] == "cheap")].iloc[
-        ::3
-    ]  # 134 labels; the judge was kind to 10 % of them
+    # 134 labels; the judge was kind to 10 % of them.
+    rows = outcomes[(outcomes["model"] == "cheap")].iloc[::3]
     strict = rows.assign(quality=rows["quality"].where(np.arange(len(rows)) % 10 > 0, 0.0))
     path = tmp_path / "audit.csv"
     strict[["suite", "sample_id", "model", "effort", "quality"]].to_csv(path, index=False)

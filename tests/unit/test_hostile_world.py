@@ -363,7 +363,6 @@ def test_a_forged_file_of_looks_is_told_by_its_lines_and_quoted_nowhere(world: W
             looks.write_text("\n".join(["[" * 100_000, "7", *map(json.dumps, [*forged, asked, first])]))
     assert [one.exit_code for one in done] == [0, 0]
     assert "line 1, 2, 3, 4, 5 and 3 more: is no look" in done[1].stderr
-    assert (
-        "look 3 at these rows" in done[1].stdout and "as likely as 0.3," in done[1].stdout
-    )  # that, the first, the new
+    # That, the first, the new.
+    assert "look 3 at these rows" in done[1].stdout and "as likely as 0.3," in done[1].stdout
     assert [faults("fit", one.stdout + one.stderr) for one in done] == [[], []]

@@ -88,9 +88,8 @@ def test_an_exact_repeat_is_no_look_in_another_folder_by_another_name_or_with_an
         fit(home, name="q", gates=[{"metric": "quality", "min": 0.5}], expires="2099-01-01"),
     ]
     assert {row["looks"] for row in [first, *found]} == {1} and len(lines(home)) == 1
-    assert {Path(row["path"]).name for row in found[:-1]} == {
-        Path(first["path"]).name
-    }  # best of many seeds is one policy
+    # Best of many seeds is one policy.
+    assert {Path(row["path"]).name for row in found[:-1]} == {Path(first["path"]).name}
 
 
 def test_a_person_is_told_from_the_second_on_and_which_answer_to_trust(home: Path) -> None:
@@ -179,9 +178,8 @@ def test_what_is_promised_is_never_above_one(tmp_path: Path) -> None:
     rows = Rows.of(TABLE)
     found = [count_look(tmp_path / "o.csv", look(rows, i, delta=0.3)) for i in range(4)]
     assert [f.error for f in found] == [0.3, 0.6, 0.9, 1.0]
-    assert (
-        count_look(tmp_path / "o.csv", look(rows, 2, delta=0.3)).number == 4
-    )  # a repeat: all that were asked by now
+    # A repeat: all that were asked by now.
+    assert count_look(tmp_path / "o.csv", look(rows, 2, delta=0.3)).number == 4
     told = found[1].told()
     assert (
         found[0].told() is None

@@ -375,9 +375,8 @@ def test_the_share_that_shows_the_same_for_the_fewest_dollars() -> None:
     assert few is not None and (few.samples, few.share) == (402, 0.15)  # a tenth of 802 is below 100
     assert best_share(found, 0.01, 0.9, 0.0, 0.01, 1.0) is None
     assert best_share(found, 0.01, 0.9, 0.5, 0.01, 0.0) is None
-    half = best_share(
-        found, 0.01, 0.9, 0.5, 0.01, 1.0
-    )  # variance .5 + .5 / .1 = 5.5 as large, at .11 a sample
+    # Variance .5 + .5 / .1 = 5.5 as large, at .11 a sample.
+    half = best_share(found, 0.01, 0.9, 0.5, 0.01, 1.0)
     assert (
         half is not None and half.share == 0.1 and half.samples == pytest.approx(18_032 * 5.5 - 1000, abs=6)
     )

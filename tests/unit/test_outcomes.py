@@ -157,15 +157,13 @@ def test_matrix_by_hand() -> None:
         )
     )
     m = OutcomeMatrix.from_frame(frame)
-    assert [(c.model, c.effort) for c in m.candidates] == [
-        ("m", "low")
-    ]  # the infra row is no evidence of a candidate
+    # The infra row is no evidence of a candidate.
+    assert [(c.model, c.effort) for c in m.candidates] == [("m", "low")]
     assert m.suites == ("s", "t")
     assert m.sample_id == ("1", "2", "9")
     np.testing.assert_array_equal(m.quality, [[0.5], [0.25], [1.0]])
-    np.testing.assert_array_equal(
-        m.cost_usd, [[1.0], [2.0], [3.0]]
-    )  # a null cost leaves the cost mean, not quality
+    # A null cost leaves the cost mean, not quality.
+    np.testing.assert_array_equal(m.cost_usd, [[1.0], [2.0], [3.0]])
     np.testing.assert_array_equal(m.epochs, [[2], [1], [1]])
     part = m.take(np.array([False, True, True]))
     assert part.sample_id == ("2", "9")

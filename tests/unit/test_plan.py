@@ -94,13 +94,11 @@ def test_the_share_that_costs_least_by_hand() -> None:
         and best_share(found, 0.02, 0.9, 0.5, 1.0, 0.0) is None
     )
     assert best_share(found, 0.3, 0.9, 0.5, 1.0, 10.0) is None  # enough is there
-    few = best_share(
-        found, 0.09, 0.9, 0.9, 0.001, 10.0
-    )  # 139 rows: a tenth of five times as many is no hundred
+    # 139 rows: a tenth of five times as many is no hundred.
+    few = best_share(found, 0.09, 0.9, 0.9, 0.001, 10.0)
     assert few is None or few.share * (100 + few.samples) >= 100
-    rare = best_share(
-        replace(found, size=0.01), 0.02, 0.9, 0.6, 1.0, 10.0
-    )  # what nobody saw hides among the drawn
+    # What nobody saw hides among the drawn.
+    rare = best_share(replace(found, size=0.01), 0.02, 0.9, 0.6, 1.0, 10.0)
     assert rare is not None
     part = replace(found, se=0.05 * math.sqrt(0.6 + 0.4 / rare.share), size=0.01 / rare.share)
     assert rare.samples == samples_needed(part, 0.02, 0.9)

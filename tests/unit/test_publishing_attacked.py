@@ -191,9 +191,8 @@ def test_on_a_full_disk_nothing_is_published_and_afterwards_all_goes_on(
 def test_room_for_the_line_and_not_for_the_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk fills between the two files, at RELEASE.json."""
     found = three(tmp_path)
-    (tmp_path / HISTORY).write_bytes(
-        b""
-    )  # so that the line fits where RELEASE.json, which is longer, does not
+    # So that the line fits where RELEASE.json, which is longer, does not.
+    (tmp_path / HISTORY).write_bytes(b"")
     long = Release("support", "champion", 3, revision(found[2]), revision(found[1]), "pass")
     (tmp_path / RELEASE).write_bytes(build_release(long))
     monkeypatch.setattr("router_lab.publish.atomic_write", _full)

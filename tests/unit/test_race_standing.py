@@ -46,9 +46,8 @@ def test_the_dear_wait_while_scouts_that_cost_a_twentieth_are_looked_at() -> Non
     price = [50.0, 45.0, 3.0, 1.0]  # 4 of 99 dollars
     assert seems([1.0, 0.6, 0.5, 0.1], price).after_scouts().tolist() == [True, True, False, False]
     assert not seems([1.0, 0.6, 0.4, 0.1], price).after_scouts().any()  # no scout seems able to pass
-    assert (
-        not seems([1.0, 0.9, 0.9, 0.9], [5.0, 4.0, 3.0, 2.0]).after_scouts().any()
-    )  # nobody costs so little
+    # Nobody costs so little.
+    assert not seems([1.0, 0.9, 0.9, 0.9], [5.0, 4.0, 3.0, 2.0]).after_scouts().any()
     assert seems([1.0, 0.6, 0.5, 0.1], price, named=True).after_scouts().tolist() == [
         False,
         True,
@@ -59,11 +58,12 @@ def test_the_dear_wait_while_scouts_that_cost_a_twentieth_are_looked_at() -> Non
 
 def test_below_are_those_that_seem_cheaper_and_are_not_shown_to_be_dearer() -> None:
     assert seems([1.0, 0.9, 0.9], [9, 5, 3]).below(1).tolist() == [False, False, True]
+    # Shown to cost no more.
     assert seems([1.0, 0.9, 0.9], [5, 5, 5]).below(1).tolist() == [
         False,
         False,
         False,
-    ]  # shown to cost no more
+    ]
 
 
 def test_how_probable_it_is_to_be_within_the_margin_is_a_normal_probability_with_two_pseudo_observations() -> (

@@ -249,9 +249,8 @@ def test_gates_come_from_the_recipe(tmp_path: Path, table: Path) -> None:
     assert named.exit_code == 0 and "cost_usd_per_1k ≤ 100" in named.output
     fitted = save(tmp_path / "fitted", 1, provenance={"recipe": recipe})
     again = run(gate, fitted, "--outcomes", table).output
-    assert (
-        again.startswith(named.output) and "look 2 at these rows" in again
-    )  # another revision asks the same rows
+    # Another revision asks the same rows.
+    assert again.startswith(named.output) and "look 2 at these rows" in again
 
 
 LOSES = "Do not route: send 32 % of the requests to cheap, at random."

@@ -106,9 +106,8 @@ def test_what_is_deployed_never_saves_less_than_the_mix(
     assert not found.deployed.acts or found.deployed.paired().saving().value > 0
     for one in found:
         assert sure - 1e-9 <= one.goal.confidence <= 1 - (1 - FIRST) * 0.085 + 1e-9
-        assert (
-            one.mix <= one.tested(0.9).mix
-        )  # nothing is shown at a shared level that is not at the full one
+        # Nothing is shown at a shared level that is not at the full one.
+        assert one.mix <= one.tested(0.9).mix
     fixed, always = constants(seen, goal)
     careful = replace(goal, confidence=0.95)
     all_, alone = (

@@ -229,9 +229,8 @@ def test_of_tables_that_have_the_sentence_alone_that_is_read(poor: str, far: str
     frame = outcomes(poor=f"raced: {poor} after 2 samples", far=f"raced: {far} after 5 samples")
     bare = [one.model_copy(update={"look": None, "by": None}) for one in LEFT]
     assert sorted(eliminations_of(frame), key=lambda one: one.after) == bare
-    frame.attrs["eliminations"] = [
-        LEFT[0].model_dump(mode="json")
-    ]  # joined from a table that has it and one that has not
+    # Joined from a table that has it and one that has not.
+    frame.attrs["eliminations"] = [LEFT[0].model_dump(mode="json")]
     assert eliminations_of(frame) == [LEFT[0], bare[1]]
 
 

@@ -142,9 +142,8 @@ def test_without_a_certificates_figures_the_fresh_rows_are_shared(tmp_path: Path
     view = mirror(outcomes(), "r", store, [], load_policy(directory), directory)
     assert charts_of(store, str(view))[0] == ("fresh/log10_cost_usd_per_1k", "fresh/quality")
     mine = next(r for name, r in shown_runs(store).items() if name.startswith("policy "))
-    assert mine.data.metrics["quality"] == pytest.approx(
-        0.8 - 0.2
-    )  # the picture's: paired with the reference
+    # The picture's: paired with the reference.
+    assert mine.data.metrics["quality"] == pytest.approx(0.8 - 0.2)
     assert "certificate/quality" not in mine.data.metrics
 
 
@@ -183,9 +182,8 @@ def test_losing_mlflow_loses_no_page(tmp_path: Path) -> None:
     ]
     assert "<svg" in (tmp_path / "r.html").read_text(encoding="utf-8")
     (tmp_path / "r.html").unlink()
-    wrong = run(
-        report, *asked, "--tracking-uri", "localhost:5000"
-    )  # can be known before anything is computed
+    # Can be known before anything is computed.
+    wrong = run(report, *asked, "--tracking-uri", "localhost:5000")
     assert wrong.exit_code == 1 and "write http://localhost:5000" in str(wrong.exception)
     assert not (tmp_path / "r.html").exists()
 

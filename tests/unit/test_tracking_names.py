@@ -48,9 +48,8 @@ def test_no_two_names_become_one_and_mlflow_takes_them_all() -> None:
 
     hard = [*HARD, metric_part("a/b"), metric_part("a/b").upper(), metric_part(metric_part("a/b"))]
     found = suite_names(hard)
-    assert len({folded(part) for part in found.values()}) == len(
-        set(hard)
-    )  # not even where case does not count
+    # Not even where case does not count.
+    assert len({folded(part) for part in found.values()}) == len(set(hard))
     for part in found.values():
         name = f"certificate/suite/{part}/log10_cost_usd_per_1k"
         _validate_metric_name(name)
@@ -96,9 +95,8 @@ def test_every_suite_keeps_its_own_figures(store: str) -> None:
     metrics = open_client(store).get_run(logged.run_ids[0]).data.metrics
     names = suite_names(suites)
     assert {s: metrics[f"suite/{names[s]}/quality"] for s in suites} == qualities
-    assert metrics["quality"] == pytest.approx(
-        sum(qualities.values()) / len(suites)
-    )  # though a suite is called `all`
+    # Though a suite is called `all`.
+    assert metrics["quality"] == pytest.approx(sum(qualities.values()) / len(suites))
     assert sum(name.endswith("/quality") for name in metrics) == len(suites)
 
 

@@ -244,9 +244,8 @@ def test_an_answer_that_cannot_be_read_is_one_line(headers: dict[str, str]) -> N
 
 def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits of sockets begin anew with each byte."""
-    monkeypatch.setattr(
-        "router_lab.tracking.store.PATIENCE_S", -0.5
-    )  # half a second in all, a second for each byte
+    # Half a second in all, a second for each byte.
+    monkeypatch.setattr("router_lab.tracking.store.PATIENCE_S", -0.5)
     monkeypatch.setattr("router_lab.tracking.store._patience", lambda: -0.5)
     over = threading.Event()
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
@@ -419,9 +418,8 @@ def test_of_two_processes_that_log_one_sweep_at_once_one_stays(
         return real(*arguments)
 
     monkeypatch.setattr(runs, "_write_all", meanwhile)
-    first = tracking.log_runs(
-        [RUN], sweep="s", suites=[], uri=store
-    )  # begun before the other, ended after it
+    # Begun before the other, ended after it.
+    first = tracking.log_runs([RUN], sweep="s", suites=[], uri=store)
     assert shown_in(store, first.experiment_id) == set(other[0].run_ids) and first.run_ids != other[0].run_ids
     # Whatever the clocks say, what was there before is replaced.
     monkeypatch.setattr("time.time_ns", lambda: 5)

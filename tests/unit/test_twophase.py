@@ -103,9 +103,8 @@ def test_what_hides_hides_among_the_drawn() -> None:
     few = estimate_of_sums(np.zeros(4), np.ones(4), span=1.0)
     assert (found.independent, found.clusters, found.size) == (4, 10, 0.25)
     assert found.low(0.9) == few.low(0.9)
-    values = np.array(
-        [2, -2, 0, 0, 1, -1, 0, 0, 1, -1.0]
-    )  # the variance is that of all ten, with four to tell it by
+    # The variance is that of all ten, with four to tell it by.
+    values = np.array([2, -2, 0, 0, 1, -1, 0, 0, 1, -1.0])
     wide = clustered_mean(values, drawn=drawn > 0)
     assert wide.se == pytest.approx(sqrt(12 / 100 * 4 / 3))
     assert clustered_mean(values, span=1.0, drawn=np.ones(10, bool)) == clustered_mean(values, span=1.0)
