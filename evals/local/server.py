@@ -64,9 +64,8 @@ def running_server(
             process.stdin.flush()
             line = process.stdout.readline()
             if not line:
-                raise InputError(
-                    f"the model server did not start (exit code {process.wait()}); see the lines above"
-                )
+                ended = process.wait()
+                raise InputError(f"the model server did not start (exit code {ended}); see the lines above")
             answer = json.loads(line)
             yield Running(answer["ready"], answer["build"])
         finally:
