@@ -299,9 +299,8 @@ def _fallbacks(problem: Problem) -> tuple[int, ...]:
 def _point(fitted: Fitted, choice: Choice) -> Point:
     if not choice.acts and not (choice.by_suite and fitted.coverage > 0):
         return IDLE
-    if (
-        not choice.acts
-    ):  # judged without the routing table, which IDLE would leave prompts to that another point reads
+    # Judged without the routing table, which IDLE would leave prompts to that another point reads.
+    if not choice.acts:
         return (Assign((fitted.problem.reference,) * len(fitted.problem.eligible)),)
     problem, told = fitted.problem, bool(fitted.task.texts.any())
     shares: dict[Piece, float] = {}

@@ -253,7 +253,8 @@ def _calibration(rows: pd.DataFrame) -> list[Finding]:
         gaps = (own["quality"] - own["promised_quality"]).to_numpy(np.float64)
         gaps = np.clip(gaps, -1.0, 1.0)
         text = (
-            f"labelled {points(float(gaps.mean()))} points against its prediction on {len(gaps):,} requests"
+            f"labelled {points(float(gaps.mean()))} points against its prediction on {len(gaps):,} "
+            f"request{'s' * (len(gaps) != 1)}"
         )
         sizes, estimate = np.ones(len(gaps)), clustered_mean(gaps, span=1.0)
         power = (f"{points(NOTICEABLE)[1:]} points worse", power_of_quality(estimate, level))

@@ -167,9 +167,8 @@ class Chooser:
         if case.field is not None:
             utility[~case.field.open] = -math.inf
         index, code = by_prediction(utility, self._reference, piece.guard)
-        if (
-            case.field is not None and utility.item(index) == -math.inf
-        ):  # nobody open may be chosen on a prediction
+        # Nobody open may be chosen on a prediction.
+        if case.field is not None and utility.item(index) == -math.inf:
             return self._otherwise(case.field, ONLY)
         stay = case.stay
         if stay is None:

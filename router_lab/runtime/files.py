@@ -135,9 +135,8 @@ def append_lines(
         if sync:
             os.fsync(descriptor)
     finally:
-        if (
-            fcntl is not None
-        ):  # by name: a process forked meanwhile has the descriptor too, and closing keeps its lock
+        # By name: a process forked meanwhile has the descriptor too, and closing keeps its lock.
+        if fcntl is not None:
             with contextlib.suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)

@@ -91,9 +91,8 @@ def _absent(value: object) -> bool:
 
 def _number(column: str, value: object, where: str) -> float:
     try:
-        if isinstance(
-            value, str | bytes
-        ):  # float() would read it, and a table of texts and numbers is none of numbers
+        # float() would read it, and a table of texts and numbers is none of numbers.
+        if isinstance(value, str | bytes):
             raise TypeError
         return float(_scalar(value))
     except Exception:  # noqa: BLE001  # of numbers, arrays and tensors of many sorts

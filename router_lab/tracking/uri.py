@@ -165,9 +165,8 @@ def _server(chosen: str, uri: str | None) -> str:
     """`mlflow server` on a database; a password stays in the environment variable that it came
     from."""
     database = database_path(chosen)
-    if database is not None and re.search(
-        r"%(25|3F)", chosen
-    ):  # MLflow would make a folder of the escaped name
+    # MLflow would make a folder of the escaped name.
+    if database is not None and re.search(r"%(25|3F)", chosen):
         moved = f"cd {shlex.quote(str(database.parent))} && mlflow server --backend-store-uri "
         return moved + shlex.quote(SQLITE + database.name.replace("%", "%25").replace("?", "%3F"))
     if shown(chosen) == chosen:
