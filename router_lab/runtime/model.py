@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from router_lab.runtime.chains import Chain
 from router_lab.runtime.features import DENSE, Featuriser, log2ish
 from router_lab.runtime.kinds import PRICED, inside, record
 from router_lab.runtime.points import Point
@@ -290,6 +291,8 @@ class PolicySpec:
     points: Mapping[str, Point]
     point: str
     """Name of the point used when none is asked for."""
+    chains: tuple[Chain, ...] = ()
+    """What a `Cascade` names by its index."""
     coverage: float
     """Least share of a prompt's features seen in fitting for the predictions to be trusted; above
     1 = never."""

@@ -39,7 +39,18 @@ class Assign(NamedTuple):
     share: float = 1.0
 
 
-Piece = Follow | Assign
+class Cascade(NamedTuple):
+    """A chain for every prompt of a suite, whatever is covered: `chains` has its index in
+    `PolicySpec.chains` by suite, row POOLED first, None = the reference. After an answer it goes
+    on where that is expected to add more quality than `tradeoff` times the dollars it costs.
+    `share`: of all requests, drawn by `key`."""
+
+    chains: tuple[int | None, ...]
+    tradeoff: float
+    share: float = 1.0
+
+
+Piece = Follow | Assign | Cascade
 Point = tuple[Piece, ...]
 """1 to MOST_PIECES pieces."""
 

@@ -1,0 +1,60 @@
+"""Chains: up to three candidates that are asked one after the other, and the acceptance models that
+judge after each answer whether to go on. The data alone: `judging` evaluates it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_STAGES = 3
+MOST_CHAINS = 4096
+MOST_TERMS = 128
+MOST_KNOTS = 32
+MOST_SIGNALS = 32
+
+SIGNAL, ANSWER, AGREES, QUALITY = "signal:", "answer:", "agrees", "quality:"
+
+
+class Term(NamedTuple):
+    """One piecewise linear term of an acceptance model, of what `source` tells of the answer:
+    `signal:NAME`, `answer:FEATURE` (of `answers.FEATURES`), `agrees`, or `quality:COLUMN`, the
+    quality that is predicted of that column for the prompt.
+
+    `knots`: at least 2 values of the source, strictly ascending. `heights` [suites + 1, later,
+    knots], read-only: what the term adds at each, in units of quality; constant beyond both ends.
+    """
+
+    source: str
+    knots: tuple[float, ...]
+    heights: NDArray[np.float64]
+
+
+class Judge(NamedTuple):
+    """An acceptance model: how much quality each later stage is expected to add over keeping this
+    answer, the sum of `bias` and of the terms in their order.
+
+    `later`: columns of the stages after this one, in the chain's order. `signals`: names, without
+    the prefix, of what must be known, sorted; a missing one goes on. `bias` [suites + 1, later],
+    read-only.
+    """
+
+    later: tuple[int, ...]
+    signals: tuple[str, ...]
+    bias: NDArray[np.float64]
+    terms: tuple[Term, ...]
+
+
+class Stage(NamedTuple):
+    """A candidate in a chain, by its column. Without a judge nothing is judged: only a failed check
+    goes on, or a run that was stopped. `cap_usd`: dollars after which a run of it is stopped."""
+
+    column: int
+    judge: Judge | None = None
+    cap_usd: float | None = None
+
+
+Chain = tuple[Stage, ...]
+"""1 to MOST_STAGES stages of distinct columns. The last has no judge; the `later` of every other
+judge are the columns of the stages after it."""
