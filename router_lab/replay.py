@@ -17,6 +17,7 @@ from router_lab.metrics.paired import Floats, Paired, Recorded, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, outcomes_for
 from router_lab.outcomes.columns import ADDING
 from router_lab.outcomes.copies import used_names
+from router_lab.played import Beside, beside, servers
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
@@ -33,8 +34,9 @@ class Replay:
     `shares`: by candidate, the expected share of rows it serves. `in_sample`: the rows were used
     in the fit, so this is no evidence. `oracle` knows each row's outcomes beforehand: an upper
     bound, never a promise. rows, mix: what the policy and the random mix give each row. served [n,
-    c]: the shares of its requests. recorded: what each candidate gave it, without escalation,
-    costs where the policy's is known. suites: names of the codes.
+    c + chains]: the shares of its requests, by who serves it (`played.servers`). recorded: what
+    each of them gave it, candidates without escalation, costs where the policy's is known. suites:
+    names of the codes. chains: what each chain did; None without.
     """
 
     quality: float
@@ -55,6 +57,16 @@ class Replay:
     served: Floats
     recorded: Recorded
     suites: tuple[str, ...]
+    chains: Beside | None = None
+
+    @property
+    def answered(self) -> Floats:
+        """[n, c] the share of a row's requests whose kept answer is each candidate's."""
+        if self.chains is None:
+            return self.served
+        alone = self.chains.kept.shape[2]
+        own, by_chain = self.served[:, :alone], self.served[:, alone:]
+        return np.asarray(own + (by_chain[:, :, None] * np.nan_to_num(self.chains.kept)).sum(axis=1))
 
     def estimate(self, metric: str) -> Estimate:
         """The clustered estimate of `quality`, `cost_usd`, `savings`, `quality_difference` (policy
@@ -124,11 +136,29 @@ def replay_known(policy: Policy, outcomes: pd.DataFrame, point: str | None = Non
     if not in_sample:
         data, plain = data.take(~seen), plain.take(~seen)
     prompts, names, vectors = requests_of(policy, data)
-    shares = policy.shares(prompts, names, point, vectors)
-    return score(policy, data, shares, in_sample=in_sample, plain=plain)
+    shares, chains = served(policy, outcomes, data, (prompts, names, vectors), point)
+    return score(policy, data, shares, in_sample=in_sample, plain=plain, chains=chains)
 
 
-def requests_of(policy: Policy, data: OutcomeMatrix) -> tuple[list[str], list[str], Floats | None]:
+Requests = tuple[list[str], list[str], Floats | None]
+"""Prompts, suites and vectors."""
+
+
+def served(
+    policy: Policy, outcomes: pd.DataFrame, data: OutcomeMatrix, requests: Requests, point: str | None = None
+) -> tuple[Floats, Beside | None]:
+    """[n, c + chains] the share of each sample's requests by who serves it (`played.servers`), and
+    what chains give it."""
+    prompts, names, vectors = requests
+    stretches = policy.stretches(prompts, names, point, vectors)
+    if not policy.spec.chains:
+        return stretches.shares(len(policy.candidates)), None
+    found = policy.predictions(prompts, names, vectors)
+    shares = stretches.by_chain(len(policy.candidates), len(policy.spec.chains))
+    return shares, beside(policy, outcomes, data, found)
+
+
+def requests_of(policy: Policy, data: OutcomeMatrix) -> Requests:
     """Prompts, suites and vectors [n, d] of the outcomes, as `policy` is asked; None where it
     takes no vectors.
 
@@ -185,15 +215,19 @@ def score(
     *,
     in_sample: bool,
     plain: OutcomeMatrix | None = None,
+    chains: Beside | None = None,
 ) -> Replay:
-    """The Replay of given `shares` [n, c]: the probability with which each row is served by each
-    candidate.
+    """The Replay of given `shares` [n, c + chains]: the probability with which each row is served
+    by each candidate, and by each chain.
 
     `plain`: the outcomes without escalation, which the baselines are scored on; default `data`.
+    `chains`: what they give each row, for a policy that has some.
     """
     ref = policy.spec.reference
-    rows = Recorded.of(data, ref).served(shares)
-    recorded = Recorded.of(data if plain is None else plain, ref)
+    known, recorded = Recorded.of(data, ref), Recorded.of(data if plain is None else plain, ref)
+    if chains is not None:
+        known, recorded = chains.widened(known), chains.widened(recorded)
+    rows = known.served(shares)
     recorded = replace(
         recorded, cost_usd=np.where(np.isnan(rows.cost_usd)[:, None], np.nan, recorded.cost_usd)
     )
@@ -204,12 +238,12 @@ def score(
     gain, means = rows.gain(), {name: rows.mean(name).value for name in MEANS}
     spent, base = means["cost_usd"], means["reference_cost_usd"]
     kept = None if rows.weight is None else rows.weight[rows.scored]
-    served = (
-        np.average(shares[rows.scored], axis=0, weights=kept) if gain.n else np.zeros(len(policy.candidates))
+    mean_shares = (
+        np.average(shares[rows.scored], axis=0, weights=kept) if gain.n else np.zeros(shares.shape[1])
     )
     return Replay(
         **means, savings=1 - spent / base if base else 0.0,
-        shares={c: float(s) for c, s in zip(policy.candidates, served, strict=True)},
+        shares={c: float(s) for c, s in zip(servers(policy), mean_shares, strict=True)},
         n=gain.n, clusters=gain.clusters, in_sample=in_sample, skipped=len(data) - gain.n,
         random_mix={
             "model": pair.model, "effort": pair.effort, "probability": share,
@@ -217,7 +251,7 @@ def score(
             "quality": mix.mean("quality").value, "cost_usd": mix.mean("cost_usd").value,
             "savings": mix.saving().value,
         },
-        oracle=_oracle(recorded, rows), fixed=_fixed(policy, recorded, rows),
+        oracle=_oracle(recorded, rows), fixed=_fixed(policy, recorded, rows), chains=chains,
         rows=rows, mix=mix, served=shares, recorded=recorded, suites=data.suites,
     )  # fmt: skip
 

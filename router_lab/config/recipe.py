@@ -111,8 +111,16 @@ class Recipe(Strict):
     of the saving."""
     expires: dt.date | None = None
     escalate: bool = True
-    """Consider `check`-driven escalation where the outcomes hold `check`; it is used only if it
-    wins out of fold."""
+    """Consider chains of candidates where the outcomes hold answers, signals of them or `check`:
+    the cheap answer is kept or asked again of a dearer one. Used only where it wins out of
+    fold."""
+    signals: list[Name] | None = None
+    """Those that exist at run time, without `signal_`; null means every one of the outcomes."""
+    stages: Annotated[int, Field(ge=1, le=3)] = 3
+    """The most candidates that one request may be asked of in turn."""
+    caps: bool = False
+    """Consider dollar caps: a run that would cost more is stopped, and fails or goes on to another
+    candidate. What that loses is within the rule."""
 
 
 class Gates(Strict):

@@ -5,72 +5,38 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import scipy
 
-import router_lab
-from router_lab.certificate import Figure, NotReproducible, Refit, UnknownSuites
+from router_lab.certificate import Figure, NotReproducible, Refit
 from router_lab.config import Recipe
 from router_lab.config.recipe import Rule
 from router_lab.fit.certificate import certify, with_test
-from router_lab.fit.choose import CHOOSING, Actions, Choice, Option, act, constants, family
+from router_lab.fit.chains import Cascades, Ground, cascades
+from router_lab.fit.choose import CHOOSING, Actions, Option, act, chained, constants, family
 from router_lab.fit.coverage import check_unknown_suites, known_threshold
 from router_lab.fit.design import Design
 from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitters import FITTERS
+from router_lab.fit.fitted import Fitted
 from router_lab.fit.folds import deal_of, group_folds
-from router_lab.fit.limits import limits_of
-from router_lab.fit.model import Fitter, Predicted, crossfit
-from router_lab.fit.pieces import piece_of
+from router_lab.fit.model import Predicted, crossfit
 from router_lab.fit.problem import Problem, diagnose, prepare
 from router_lab.fit.rivals import Rivals, lost_suites, rivals
+from router_lab.fit.spec import fallbacks_of, spec_of
 from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
 from router_lab.fit.task import Task
 from router_lab.metrics import Estimate
-from router_lab.metrics.paired import Floats, Ints, Mask, Recorded, column_means
+from router_lab.metrics.paired import Ints, Mask, Recorded
 from router_lab.metrics.verdict import MAX_INFRA
+from router_lab.played import Asked
 from router_lab.replay import replay_known
 from router_lab.runtime.clients import unreproducible
 from router_lab.runtime.errors import InputError, RouterLabWarning
-from router_lab.runtime.model import Linear, PolicySpec, Profile, Route, group_code, profile_from_dict
-from router_lab.runtime.points import Assign, Follow, Piece, Point
 from router_lab.runtime.policy import Policy
-
-IDLE: Point = (Follow(0.0, 1.0, 0.0),)
-"""The point of a policy that does not route: the reference, whatever is predicted."""
-SHARE_DIGITS = 12
-"""Decimals of a piece's share, so that parts that were cut and joined again add up."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """Everything that was learned and chosen, before it becomes a spec and a certificate.
-
-    rates: quality and cost_usd [suites + 1, c] of the suites alone, fitted on all rows: what a
-    table decides by. unknown_suites: what holding suites out showed; None where it could not be
-    tried. predicted: out of fold. closed: suites left to the reference, since the choice was shown
-    to lose too much there.
-    """
-
-    problem: Problem
-    task: Task
-    fitter: Fitter
-    evidence: Evidence
-    goals: Mapping[str, Goal]
-    choices: Mapping[str, Choice]
-    random_mix: Choice
-    cells: list[Cell]
-    linear: Linear
-    rates: tuple[Floats, Floats]
-    coverage: float
-    unknown_suites: UnknownSuites | None
-    predicted: Predicted
-    closed: frozenset[int]
 
 
 def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnostics: bool = False) -> Policy:
@@ -97,14 +63,17 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     moves. seed: of the diagnostics, None = without."""
     recipe = problem.recipe
     plain = learn(problem, deal)
-    fitted, more = (
-        _escalated(plain, deal) if recipe.escalate and plain.evidence.phases is None else (plain, None)
-    )
+    fitted, more = plain, None
+    if plain.chained and recipe.escalate:
+        without = learn(replace(problem, trials=None), deal).choices["default"].paired()
+        more = plain.choices["default"].paired().over(without)
+    elif recipe.escalate and plain.evidence.phases is None:
+        fitted, more = _escalated(plain, deal)
     spec = spec_of(fitted, seed)
     if fitted is not plain:
         # A fallback is asked when the reference may not be there to ask again: what counts is each
         # one's own answer.
-        spec = replace(spec, escalation=(problem.reference,), fallbacks=_fallbacks(problem))
+        spec = replace(spec, escalation=(problem.reference,), fallbacks=fallbacks_of(problem))
     certificate = certify(
         fitted.problem,
         fitted.evidence,
@@ -147,6 +116,9 @@ def learn(problem: Problem, deal: int) -> Fitted:
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
     evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
     predicted = crossfit(task, folds, fitter)
+    chains = None if evidence.phases is not None else _cascades(problem, predicted, folds)
+    if chains is not None:
+        evidence = chains.beside(evidence)
     problem, cells, found, closed = _closing(problem, cells, predicted, evidence, goals)
     choices = {name: pair.deployed for name, pair in found.items()}
     mix = found["default"].random_mix
@@ -162,7 +134,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     return Fitted(
         problem=problem, task=task, fitter=fitter, evidence=evidence, goals=goals, choices=choices,
         random_mix=mix, cells=cells, linear=linear, rates=rates, coverage=coverage,
-        unknown_suites=unknown_suites, predicted=predicted, closed=closed,
+        unknown_suites=unknown_suites, predicted=predicted, closed=closed, cascades=chains,
     )  # fmt: skip
 
 
@@ -181,9 +153,28 @@ def _closing(
         here = np.isin(data.suite, list(lost))
         # The routing table asks nobody's leave to be chosen.
         table = np.where(here, problem.reference, evidence.table)
-        evidence = replace(evidence, eligible=problem.eligible[data.suite + 1], table=table)
+        chains = np.repeat(~np.isin(data.suite, list(closed))[:, None], len(evidence.chains), axis=1)
+        eligible = np.hstack([problem.eligible[data.suite + 1], chains])
+        evidence = replace(evidence, eligible=eligible, table=table)
         found = _rivals(predicted, evidence, goals)
     return problem, cells, found, frozenset(closed)
+
+
+def _cascades(problem: Problem, predicted: Predicted, folds: Ints) -> Cascades | None:
+    """The chains that the draws teach, each fold played by what the others know."""
+    trials, data = problem.trials, problem.develop
+    if trials is None:
+        return None
+    quality, cost = next(iter(predicted.found.values()))
+    asked = Asked(data.suite[trials.row] + 1, quality[trials.row], cost[trials.row])
+    draws = np.bincount(trials.row, minlength=len(data))
+    recipe, unit = problem.recipe, Evidence.bare(Recorded.of(data, problem.reference)).unit
+    ground = Ground(
+        trials=trials, asked=asked, weight=1 / draws[trials.row], eligible=problem.eligible,
+        reference=problem.reference, unit=unit, most=recipe.stages if recipe.escalate else 1,
+        judging=recipe.escalate, caps=recipe.caps,
+    )  # fmt: skip
+    return cascades(ground, folds)
 
 
 def _figures(fitted: Fitted) -> Refit:
@@ -250,6 +241,9 @@ def _table(problem: Problem, rows: Mask, margin: float, confidence: float) -> li
 def _rivals(predicted: Predicted, evidence: Evidence, goals: Mapping[str, Goal]) -> dict[str, Rivals]:
     """A choice and its random mix for each goal."""
     options, actions = family(predicted.found, evidence, learned=True)
+    if evidence.chains:
+        more, theirs = chained(evidence)
+        options, actions = [*options, *more], np.concatenate([actions, theirs])
 
     def acting(options: Sequence[Option], rows: Mask) -> Actions:
         return act(options, predicted.knowing(rows), evidence)
@@ -257,75 +251,4 @@ def _rivals(predicted: Predicted, evidence: Evidence, goals: Mapping[str, Goal])
     return {
         point: rivals(options, actions, *constants(evidence, goal), evidence, goal, acting)
         for point, goal in goals.items()
-    }
-
-
-def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
-    problem, data = fitted.problem, fitted.problem.develop
-    proven = fitted.choices["default"].acts
-    routes = {
-        data.suites[cell.suite]: Route(cell.column, cell.verdict if proven else "inconclusive")
-        for cell in fitted.cells
-    }
-    return PolicySpec(
-        name=problem.recipe.name,
-        profiles=_profiles(problem),
-        reference=problem.reference,
-        suites=data.suites,
-        featuriser=fitted.task.design.featuriser,
-        linear=fitted.linear,
-        points={name: _point(fitted, choice) for name, choice in fitted.choices.items()},
-        point="default",
-        coverage=fitted.coverage,
-        coverage_unknown=None if fitted.unknown_suites is None else fitted.unknown_suites.coverage,
-        routes=routes,
-        fallbacks=_fallbacks(problem),
-        eligible=problem.eligible,
-        limits=limits_of(problem.frame, data.suites, data.candidates),
-        expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
-        groups=np.array(sorted({group_code(*name) for name in data.used_groups}), np.uint64),
-        provenance=_provenance(problem, fitted.fitter, seed),
-    )
-
-
-def _fallbacks(problem: Problem) -> tuple[int, ...]:
-    """All columns, best mean quality of the problem's rows first, the cheaper of equals."""
-    data = problem.develop
-    quality = np.nan_to_num(column_means(data.quality, data.weight), nan=-1.0)
-    cost = np.nan_to_num(column_means(data.cost_usd, data.weight))
-    return tuple(int(j) for j in np.lexsort((cost, -np.round(quality, 9))))
-
-
-def _point(fitted: Fitted, choice: Choice) -> Point:
-    if not choice.acts and not (choice.by_suite and fitted.coverage > 0):
-        return IDLE
-    # Judged without the routing table, which IDLE would leave prompts to that another point reads.
-    if not choice.acts:
-        return (Assign((fitted.problem.reference,) * len(fitted.problem.eligible)),)
-    problem, told = fitted.problem, bool(fitted.task.texts.any())
-    shares: dict[Piece, float] = {}
-    for share, option in choice.pieces:
-        if option is not None:
-            whole = piece_of(option, 1.0, fitted.rates, problem.eligible, problem.reference, told=told)
-            shares[whole] = shares.get(whole, 0.0) + choice.mix * share
-    return tuple(piece._replace(share=round(share, SHARE_DIGITS)) for piece, share in shares.items())
-
-
-def _profiles(problem: Problem) -> tuple[Profile, ...]:
-    known = {(row["model"], row.get("effort")): row for row in problem.frame.attrs.get("candidates", ())}
-    return tuple(
-        profile_from_dict(known.get((c.model, c.effort), {"model": c.model, "effort": c.effort}))
-        for c in problem.develop.candidates
-    )
-
-
-def _provenance(problem: Problem, fitter: Fitter, seed: int | None) -> dict[str, Any]:
-    return {
-        "router_lab": router_lab.__version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        **({} if seed is None else {"seed": seed}),
-        "fitter": problem.recipe.fitter,
-        "recipe": problem.recipe.model_dump(mode="json"),
-        **fitter.notes(),
     }

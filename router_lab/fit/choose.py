@@ -44,8 +44,8 @@ from router_lab.metrics.paired import Floats, Ints, Mask, Paired, column_means
 SCALES = (0.0, 0.01, 0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7, 1.2, 2.5, 8.0, 100.0)
 """Tradeoffs tried, in quality per mean cost of the reference."""
 GUARDS = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)
-FIXED = "fixed"
-"""The class that reads nothing."""
+FIXED, CHAINS = "fixed", "chains"
+"""The class that reads nothing, and the one that reads answers."""
 LEAST_CHEAPER = 1e-3
 """Share of the reference's mean cost that a candidate for everything must at least spare."""
 
@@ -53,7 +53,8 @@ LEAST_CHEAPER = 1e-3
 @dataclass(frozen=True)
 class Option:
     """One member of the family that is searched: an operating point on one predictor's
-    predictions. column: of class FIXED, the candidate that every prompt goes to."""
+    predictions. column: of class FIXED, the candidate that every prompt goes to; of class CHAINS,
+    the column of what chains gave at this tradeoff."""
 
     predictor: str
     tradeoff: float
@@ -157,7 +158,7 @@ def act(options: Sequence[Option], found: Predictions, evidence: Evidence) -> Ac
 def _leaders(quality: Floats, cost: Floats, tradeoff: float, evidence: Evidence) -> tuple[Ints, Floats]:
     """[n] the column of greatest utility, and how far it is ahead of the reference."""
     utility = quality - tradeoff * cost
-    utility[~evidence.eligible] = -np.inf
+    utility[~evidence.eligible[:, : evidence.alone]] = -np.inf
     best = utility.argmax(axis=1)
     return best, utility[np.arange(len(best)), best] - utility[:, evidence.reference]
 
@@ -189,9 +190,19 @@ def constants(evidence: Evidence, goal: Goal) -> tuple[list[Option], Actions]:
     ref = evidence.reference
     with np.errstate(invalid="ignore"):
         better = quality > quality[ref] if goal.kind == "budget" else cost < (1 - LEAST_CHEAPER) * cost[ref]
-    columns = [int(j) for j in np.flatnonzero(better & evidence.eligible.any(axis=0))]
+    open_ = (better & evidence.eligible.any(axis=0))[: evidence.alone]
+    columns = [int(j) for j in np.flatnonzero(open_)]
     tradeoff = 0.0 if goal.kind == "budget" else 10 / LEAST_CHEAPER / evidence.unit
     options = [Option(FIXED, tradeoff, 0.0, j) for j in columns]
+    return options, act(options, {}, evidence)
+
+
+def chained(evidence: Evidence) -> tuple[list[Option], Actions]:
+    """The class CHAINS: its columns beside the candidates' own."""
+    options = [
+        Option(CHAINS, tradeoff, 0.0, evidence.alone + place)
+        for place, tradeoff in enumerate(evidence.chains)
+    ]
     return options, act(options, {}, evidence)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from router_lab.certificate import Figure, UnknownSuites
-from router_lab.fit.choose import Choice, act
+from router_lab.fit.choose import CHAINS, FIXED, Choice, Option, act
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.model import RATES, READS, Fitter, Pair
 from router_lab.fit.problem import Problem
@@ -97,14 +97,19 @@ def _actions(problem: Problem, task: Task, fitter: Fitter, choice: Choice, insid
     """[out, options] what each chosen option does to rows of unknown suites when only `inside` was
     measured."""
     found: dict[str, Pair] = {}
-    if any(option.column is None for option in choice.options):
+    # No chain is for a suite that nobody measured: there it is the reference.
+    options = [
+        Option(FIXED, 0.0, 0.0, problem.reference) if option.predictor == CHAINS else option
+        for option in choice.options
+    ]
+    if any(option.column is None for option in options):
         model = fitter.fit(task, inside)
         values = np.repeat((model.rates[POOLED] + model.factor)[None], len(out), axis=0)
         found[RATES] = to_units(task, values)
         if choice.reads:
             told = model.text.predict(task.design.matrix[out]).astype(np.float64)
             found[READS] = to_units(task, values + model.blend * (told - model.centre[POOLED]))
-    return act(choice.options, found, _evidence(problem, out)).T.astype(np.int64)
+    return act(options, found, _evidence(problem, out)).T.astype(np.int64)
 
 
 def _coverage(task: Task, inside: Ints, out: Ints) -> Floats:

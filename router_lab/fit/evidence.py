@@ -63,7 +63,8 @@ class Evidence(Recorded):
 
     eligible [n, c]: may be chosen for that row; covered [n]: rows on which predictions are
     followed; elsewhere the column in `table` [n] acts; fold [n]. phases: how the reference's
-    outcomes were completed, where it ran on a drawn part alone.
+    outcomes were completed, where it ran on a drawn part alone. chains: the tradeoffs of the
+    last columns, which are chains of candidates (`fit.chains`).
     """
 
     eligible: Mask
@@ -71,6 +72,12 @@ class Evidence(Recorded):
     table: Ints
     fold: Ints
     phases: Phases | None = None
+    chains: tuple[float, ...] = ()
+
+    @property
+    def alone(self) -> int:
+        """Columns of single candidates."""
+        return self.quality.shape[1] - len(self.chains)
 
     @classmethod
     def bare(cls, known: Recorded, *, eligible: Mask | None = None, fold: Ints | None = None) -> Evidence:
@@ -99,7 +106,7 @@ class Evidence(Recorded):
     def sample_usd(self) -> float:
         """Dollars that one more sample costs: of every candidate, and of a drawn reference its
         share."""
-        means = column_means(self.cost_usd, self.weight)
+        means = column_means(self.cost_usd, self.weight)[: self.alone]
         if self.phases is not None:
             means[self.reference] *= self.phases.share
         return float(np.nansum(means))

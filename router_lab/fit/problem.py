@@ -12,8 +12,10 @@ import pandas as pd
 
 from router_lab.certificate import Diagnostics, Refit
 from router_lab.config import Recipe
+from router_lab.fit.signals import trials_for
 from router_lab.metrics.paired import Mask, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, split_of, validate_outcomes
+from router_lab.outcomes.trials import Trials
 from router_lab.replay import escalated
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
@@ -31,7 +33,8 @@ class Problem:
     infrastructure; `compared`: candidates of which the reference is the best on these rows, 1
     where the recipe names it; `kept`: rows of the whole matrix that `develop` has; `copied`:
     samples of the test split that are no fresh evidence: they, or others of their group, are
-    copies of prompts to choose on. They are neither chosen on nor tested on."""
+    copies of prompts to choose on. They are neither chosen on nor tested on; `trials`: the draws
+    behind `develop`, where chains are to be fitted on them."""
 
     recipe: Recipe
     frame: pd.DataFrame
@@ -43,6 +46,7 @@ class Problem:
     compared: int
     kept: Mask
     copied: int
+    trials: Trials | None = None
 
     def without(self, suites: Collection[int]) -> Problem:
         """The same problem where the reference alone may be chosen in `suites`."""
@@ -58,7 +62,7 @@ class Problem:
         frame = escalated(self.frame, self.develop.candidates[self.reference])
         develop = OutcomeMatrix.from_frame(frame, self.develop.candidates).take(self.kept)
         same = np.array_equal(develop.quality, self.develop.quality, equal_nan=True)
-        return None if same else replace(self, develop=develop)
+        return None if same else replace(self, develop=develop, trials=None)
 
 
 def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
@@ -105,6 +109,7 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     return Problem(
         recipe=recipe, frame=frame, develop=develop, held=test_rows, reference=reference,
         eligible=eligible, infra=infra, compared=compared, kept=~held, copied=copied,
+        trials=trials_for(recipe, frame, develop),
     )  # fmt: skip
 
 
@@ -249,5 +254,8 @@ def diagnose(problem: Problem, figures: Callable[[Problem], Refit], seed: int) -
     curve = []
     for share in SHARES:
         some = np.isin(data.group, groups[: max(1, round(share * len(groups)))])
-        curve.append(figures(replace(problem, develop=data.take(some))))
-    return Diagnostics(label_shuffle=figures(replace(problem, develop=shuffled)), learning_curve=tuple(curve))
+        part = None if problem.trials is None else problem.trials.take(some)
+        curve.append(figures(replace(problem, develop=data.take(some), trials=part)))
+    trials = None if problem.trials is None else problem.trials.dealt(dealt)
+    other = figures(replace(problem, develop=shuffled, trials=trials))
+    return Diagnostics(label_shuffle=other, learning_curve=tuple(curve))

@@ -16,7 +16,8 @@ from router_lab.metrics.paired import Floats, Ints, Mask, Paired, Recorded, heav
 from router_lab.outcomes import OutcomeMatrix, by_row
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_names
 from router_lab.outcomes.vectors import vectors_of
-from router_lab.replay import escalated, requests_of, score
+from router_lab.played import servers
+from router_lab.replay import escalated, requests_of, score, served
 from router_lab.runtime.chooser import Stretches
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import NEAR
@@ -27,11 +28,12 @@ from router_lab.runtime.policy import Policy
 class Arm:
     """A policy on n rows, in the order of `keys` ((suite, sample_id)).
 
-    rows, mix: what the policy, and its certificate's random mix, give each. served [n, c]: the
-    shares of its requests; recorded: what each candidate gave it. stretches: which draw by `key`
-    gives a row to whom. suite [n]: names. covered [n]: whether enough is known of the prompt for
-    the policy's point to decide it. infra: share of the recorded runs of these candidates that the
-    infrastructure lost.
+    rows, mix: what the policy, and its certificate's random mix, give each. served [n,
+    c + chains]: the shares of its requests, by who serves it (`played.servers`); answered [n, c]:
+    by whose answer is kept; recorded: what each of those who serve gave it. stretches: which draw
+    by `key` gives a row to whom. suite [n]: names. covered [n]: whether enough is known of the
+    prompt for the policy's point to decide it. infra: share of the recorded runs of these
+    candidates that the infrastructure lost.
     """
 
     policy: Policy
@@ -40,6 +42,7 @@ class Arm:
     rows: Paired
     mix: Paired
     served: Floats
+    answered: Floats
     recorded: Recorded
     stretches: Stretches
     covered: Mask
@@ -74,8 +77,9 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
     prompts, suites, vectors = requests_of(policy, data)
     stretches = policy.stretches(prompts, suites, vectors=vectors)
-    shares = stretches.shares(len(policy.candidates))
-    replayed = score(policy, data, shares, in_sample=False, plain=plain)
+    shares, chains = served(policy, outcomes, data, (prompts, suites, vectors))
+    replayed = score(policy, data, shares, in_sample=False, plain=plain, chains=chains)
+    known_to = Recorded.of(data, policy.spec.reference)
     known = set(policy.candidates)
     own = outcomes[[candidate in known for candidate in by_row(outcomes)]]
     return Arm(
@@ -85,7 +89,8 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         rows=replayed.rows,
         mix=replayed.mix,
         served=shares,
-        recorded=Recorded.of(data, policy.spec.reference),
+        answered=replayed.answered,
+        recorded=known_to if chains is None else chains.widened(known_to),
         stretches=stretches,
         covered=policy.covered(prompts, suites, vectors),
         infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
@@ -147,7 +152,7 @@ def moves(before: Arm, after: Arm) -> Moves:
     for old, new, length in _segments(before, after, rows):
         pairs = np.unique(np.stack([old, new], axis=1), axis=0)
         for a, b in pairs.tolist():
-            if before.policy.candidates[a] != after.policy.candidates[b]:
+            if servers(before.policy)[a] != servers(after.policy)[b]:
                 part = np.where((old == a) & (new == b), length, 0.0)
                 moved += part
                 found.setdefault((a, b), []).append(part)
@@ -176,7 +181,7 @@ def _move(before: Arm, after: Arm, rows: Ints, pair: tuple[int, int], length: Fl
     weight = length if heavy is None else length * heavy
     paid = np.where(np.isnan(was + now), 0.0, weight)
     return Move(
-        before.policy.candidates[a], after.policy.candidates[b], float(length.mean()),
+        servers(before.policy)[a], servers(after.policy)[b], float(length.mean()),
         _mean(gain, np.where(np.isnan(gain), 0.0, weight)), _mean(was, paid), _mean(now, paid),
     )  # fmt: skip
 

@@ -44,17 +44,17 @@ def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
 
 def shifted_quality(estimate: Estimate, arm: Arm, rows: Mask, audit: pd.DataFrame, sign: int) -> Estimate:
     """The (signed) estimate of a mean quality, corrected and widened."""
-    return _add(estimate, _weighted(audit, arm, arm.served[rows].mean(axis=0)).scaled(sign))
+    return _add(estimate, _weighted(audit, arm, arm.answered[rows].mean(axis=0)).scaled(sign))
 
 
 def shifted_difference(estimate: Estimate, mine: Arm, other: Arm | None, audit: pd.DataFrame) -> Estimate:
     """The estimate of a quality difference against `other`'s policy or the reference, corrected
     and widened."""
-    own = mine.served.mean(axis=0)
+    own = mine.answered.mean(axis=0)
     if other is None:
         own[mine.policy.spec.reference] -= 1.0
         return _add(estimate, _weighted(audit, mine, own))
-    theirs = _weighted(audit, other, -other.served.mean(axis=0))
+    theirs = _weighted(audit, other, -other.answered.mean(axis=0))
     return _add(_add(estimate, _weighted(audit, mine, own)), theirs)
 
 

@@ -1,0 +1,50 @@
+"""What a fit has learned and chosen, before it becomes a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from router_lab.certificate import UnknownSuites
+from router_lab.fit.chains import Cascades
+from router_lab.fit.choose import CHAINS, Choice
+from router_lab.fit.evidence import Evidence, Goal
+from router_lab.fit.model import Fitter, Predicted
+from router_lab.fit.problem import Problem
+from router_lab.fit.table import Cell
+from router_lab.fit.task import Task
+from router_lab.metrics.paired import Floats
+from router_lab.runtime.model import Linear
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Everything that was learned and chosen, before it becomes a spec and a certificate.
+
+    rates: quality and cost_usd [suites + 1, c] of the suites alone, fitted on all rows: what a
+    table decides by. unknown_suites: what holding suites out showed; None where it could not be
+    tried. predicted: out of fold. closed: suites left to the reference, since the choice was shown
+    to lose too much there. cascades: chains that were learned; None without.
+    """
+
+    problem: Problem
+    task: Task
+    fitter: Fitter
+    evidence: Evidence
+    goals: Mapping[str, Goal]
+    choices: Mapping[str, Choice]
+    random_mix: Choice
+    cells: list[Cell]
+    linear: Linear
+    rates: tuple[Floats, Floats]
+    coverage: float
+    unknown_suites: UnknownSuites | None
+    predicted: Predicted
+    closed: frozenset[int]
+    cascades: Cascades | None = None
+
+    @property
+    def chained(self) -> bool:
+        """Whether a chain is deployed at the default point."""
+        choice = self.choices["default"]
+        return choice.acts and any(option.predictor == CHAINS for option in choice.options)

@@ -1,0 +1,70 @@
+"""Which draws chains may be fitted on: signals that exist at run time, and tell no more than they
+could."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from router_lab.config import Recipe
+from router_lab.metrics.paired import Floats
+from router_lab.outcomes import OutcomeMatrix
+from router_lab.outcomes.trials import PREFIX, Trials, trials_of
+from router_lab.runtime.chains import MOST_SIGNALS
+from router_lab.runtime.errors import InputError
+
+TELLS_ALL = 0.98
+"""Correlation with the score from which a signal is taken for the score itself."""
+LEAST_ROWS = 30
+"""Draws that this can be told from."""
+
+
+def trials_for(recipe: Recipe, frame: pd.DataFrame, data: OutcomeMatrix) -> Trials | None:
+    """The draws behind `data`, with the signals that the recipe allows; None where it asks for no
+    chains, the table has nothing to judge an answer by, or rows were left out at random.
+
+    Raises InputError for a signal of the recipe that the table does not have, and for one that
+    nearly equals the score.
+    """
+    if not (recipe.escalate or recipe.caps) or data.weighting is not None:
+        return None
+    trials = trials_of(frame, data)
+    if recipe.signals is not None:
+        unknown = sorted(set(recipe.signals) - set(trials.signals))
+        if unknown:
+            held = ", ".join(trials.signals) or "no signal at all"
+            raise InputError(
+                f"recipe {recipe.name!r}: signals: {unknown[0]!r}: the outcomes have no column "
+                f"`{PREFIX}{unknown[0]}` with a value; they hold {held}"
+            )
+        trials = replace(trials, signals={name: trials.signals[name] for name in sorted(recipe.signals)})
+    if not recipe.escalate:
+        trials = replace(trials, signals={}, answers=None)
+    if not (recipe.caps or trials.signals or trials.answers is not None):
+        return None
+    if len(trials.signals) > MOST_SIGNALS:
+        raise InputError(
+            f"recipe {recipe.name!r}: the outcomes hold {len(trials.signals)} signals, and a policy judges by at most "
+            f"{MOST_SIGNALS}; name those that exist at run time in `signals`"
+        )
+    for name, values in trials.signals.items():
+        _refuse_score(recipe, data, name, values, trials.quality)
+    return trials
+
+
+def _refuse_score(recipe: Recipe, data: OutcomeMatrix, name: str, values: Floats, quality: Floats) -> None:
+    """InputError where a candidate's signal is its score in other words."""
+    for column, candidate in enumerate(data.candidates):
+        known = np.isfinite(values[:, column]) & ~np.isnan(quality[:, column])
+        signal, score = values[known, column], quality[known, column]
+        if len(score) < LEAST_ROWS or score.std() == 0 or signal.std() == 0:
+            continue
+        told = abs(float(np.corrcoef(signal, score)[0, 1]))
+        if told > TELLS_ALL:
+            raise InputError(
+                f"recipe {recipe.name!r}: signal {name!r} of {candidate} is the score in other words (correlation "
+                f"{told:.3f} on {len(score):,} answers, at most {TELLS_ALL} is believed): at run time nobody knows the "
+                "score. Leave it out of the outcomes, or name the signals that exist at run time in `signals`"
+            )

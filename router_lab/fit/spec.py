@@ -1,0 +1,140 @@
+"""From what was learned and chosen to the data of a policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy
+
+import router_lab
+from router_lab.config import Recipe
+from router_lab.fit.choose import CHAINS, Choice, Option
+from router_lab.fit.fitted import Fitted
+from router_lab.fit.limits import limits_of
+from router_lab.fit.model import Fitter
+from router_lab.fit.pieces import piece_of
+from router_lab.fit.problem import Problem
+from router_lab.metrics.paired import column_means
+from router_lab.runtime.chains import Chain
+from router_lab.runtime.model import PolicySpec, Profile, Route, group_code, profile_from_dict
+from router_lab.runtime.points import Assign, Cascade, Follow, Piece, Point
+
+IDLE: Point = (Follow(0.0, 1.0, 0.0),)
+"""The point of a policy that does not route: the reference, whatever is predicted."""
+LATER = ("signals", "stages", "caps")
+"""Keys of a recipe that policies from before chains do not hold."""
+SHARE_DIGITS = 12
+"""Decimals of a piece's share, so that parts that were cut and joined again add up."""
+
+
+def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
+    problem, data = fitted.problem, fitted.problem.develop
+    proven = fitted.choices["default"].acts
+    routes = {
+        data.suites[cell.suite]: Route(cell.column, cell.verdict if proven else "inconclusive")
+        for cell in fitted.cells
+    }
+    chains = Registered(fitted)
+    points = {name: _point(fitted, choice, chains) for name, choice in fitted.choices.items()}
+    return PolicySpec(
+        name=problem.recipe.name,
+        profiles=_profiles(problem),
+        reference=problem.reference,
+        suites=data.suites,
+        featuriser=fitted.task.design.featuriser,
+        linear=fitted.linear,
+        points=points,
+        chains=tuple(chains.chains),
+        point="default",
+        coverage=fitted.coverage,
+        coverage_unknown=None if fitted.unknown_suites is None else fitted.unknown_suites.coverage,
+        routes=routes,
+        fallbacks=fallbacks_of(problem),
+        eligible=problem.eligible,
+        limits=limits_of(problem.frame, data.suites, data.candidates),
+        expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
+        groups=np.array(sorted({group_code(*name) for name in data.used_groups}), np.uint64),
+        provenance=_provenance(problem, fitted.fitter, seed),
+    )
+
+
+def fallbacks_of(problem: Problem) -> tuple[int, ...]:
+    """All columns, best mean quality of the problem's rows first, the cheaper of equals."""
+    data = problem.develop
+    quality = np.nan_to_num(column_means(data.quality, data.weight), nan=-1.0)
+    cost = np.nan_to_num(column_means(data.cost_usd, data.weight))
+    return tuple(int(j) for j in np.lexsort((cost, -np.round(quality, 9))))
+
+
+class Registered:
+    """The chains of a policy, in the order in which points name them; equal ones once for each
+    tradeoff."""
+
+    def __init__(self, fitted: Fitted) -> None:
+        self._fitted = fitted
+        self._place: dict[tuple[int, float], int] = {}
+        self.chains: list[Chain] = []
+
+    def piece(self, option: Option) -> Piece:
+        """What the option of class CHAINS does, for all requests; suites that were left to the
+        reference stay there."""
+        made, closed = self._fitted.cascades, self._fitted.closed
+        assert made is not None
+        table = made.final[made.tradeoffs.index(option.tradeoff)]
+        only = [closed and len(table) == 2, *(suite in closed for suite in range(len(table) - 1))]
+        rows = [None if shut else chain for shut, chain in zip(only, table, strict=True)]
+        places = tuple(None if chain is None else self._of(chain, option.tradeoff) for chain in rows)
+        return Cascade(places, option.tradeoff)
+
+    def _of(self, chain: Chain, tradeoff: float) -> int:
+        key = id(chain), tradeoff
+        if key not in self._place:
+            self._place[key] = len(self.chains)
+            self.chains.append(chain)
+        return self._place[key]
+
+
+def _point(fitted: Fitted, choice: Choice, chains: Registered) -> Point:
+    if not choice.acts and not (choice.by_suite and fitted.coverage > 0):
+        return IDLE
+    # Judged without the routing table, which IDLE would leave prompts to that another point reads.
+    if not choice.acts:
+        return (Assign((fitted.problem.reference,) * len(fitted.problem.eligible)),)
+    problem, told = fitted.problem, bool(fitted.task.texts.any())
+    shares: dict[Piece, float] = {}
+    for share, option in choice.pieces:
+        if option is not None:
+            whole = (
+                chains.piece(option)
+                if option.predictor == CHAINS
+                else piece_of(option, 1.0, fitted.rates, problem.eligible, problem.reference, told=told)
+            )
+            shares[whole] = shares.get(whole, 0.0) + choice.mix * share
+    return tuple(piece._replace(share=round(share, SHARE_DIGITS)) for piece, share in shares.items())
+
+
+def _profiles(problem: Problem) -> tuple[Profile, ...]:
+    known = {(row["model"], row.get("effort")): row for row in problem.frame.attrs.get("candidates", ())}
+    return tuple(
+        profile_from_dict(known.get((c.model, c.effort), {"model": c.model, "effort": c.effort}))
+        for c in problem.develop.candidates
+    )
+
+
+def _asked(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as it was asked; what later versions added only where it says something."""
+    later = {name: Recipe.model_fields[name].default for name in LATER}
+    return {k: v for k, v in recipe.model_dump(mode="json").items() if k not in later or v != later[k]}
+
+
+def _provenance(problem: Problem, fitter: Fitter, seed: int | None) -> dict[str, Any]:
+    return {
+        "router_lab": router_lab.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        **({} if seed is None else {"seed": seed}),
+        "fitter": problem.recipe.fitter,
+        "recipe": _asked(problem.recipe),
+        **fitter.notes(),
+    }

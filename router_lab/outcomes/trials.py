@@ -1,0 +1,188 @@
+"""Outcomes draw by draw: what a policy that looks at answers sees, before any averaging over
+epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from router_lab.metrics.paired import Floats, Ints, Mask
+from router_lab.outcomes.columns import ADDING, GATED
+from router_lab.outcomes.matrix import OutcomeMatrix, by_row
+from router_lab.outcomes.schema import SCORED
+from router_lab.runtime.answers import FEATURES, features_many, said
+
+PREFIX = "signal_"
+TOLD = ("answer", "check")
+"""Columns, beside signals, by which an answer can be judged."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """m draws of n samples by c candidates; NaN where nothing is known.
+
+    row [m]: the sample's place in the matrix that the draws belong to. quality, cost_usd,
+    signals_usd (0 where nothing is told), check (1 passed, 0 failed) [m, c]; signals and figures by
+    name, each [m, c], figures those that a gate may bound. answers [m, c]: texts or None; None
+    where the table has none. lost [m, c]: the share of a candidate's epochs on the sample that is
+    missing. A candidate that ran fewer epochs than another on a sample has its own again, in turn.
+    """
+
+    row: Ints
+    quality: Floats
+    cost_usd: Floats
+    signals_usd: Floats
+    check: Floats
+    lost: Floats
+    signals: dict[str, Floats]
+    figures: dict[str, Floats]
+    answers: NDArray[np.object_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, samples: Mask) -> Self:
+        """The draws of some samples [n] of the matrix; places become those in what is left."""
+        kept, place = samples[self.row], np.cumsum(samples) - 1
+
+        def part(values: Floats) -> Floats:
+            return values[kept]
+
+        found = replace(
+            self, row=place[self.row[kept]], quality=part(self.quality), cost_usd=part(self.cost_usd),
+            signals_usd=part(self.signals_usd), check=part(self.check), lost=part(self.lost),
+            signals={name: part(values) for name, values in self.signals.items()},
+            figures={name: part(values) for name, values in self.figures.items()},
+            answers=None if self.answers is None else self.answers[kept],
+        )  # fmt: skip
+        for name, axis in (("_shapes", 1), ("_said", 0)):  # what is dear is not worked out again
+            if name in vars(self):
+                vars(found)[name] = np.compress(kept, vars(self)[name], axis=axis)
+        return found
+
+    def dealt(self, samples: Ints) -> Self:
+        """The same where sample i has the draws of sample `samples[i]` [n]."""
+        place = np.empty_like(samples)
+        place[samples] = np.arange(len(samples))
+        return replace(self, row=place[self.row])
+
+    def shape(self, feature: str) -> Floats:
+        """[m, c] a feature of the answers (`runtime.answers.FEATURES`); NaN where there is none."""
+        return self._shapes[FEATURES.index(feature)]
+
+    def agreement(self, column: int, previous: int | None) -> Floats:
+        """[m] whether a candidate's answer says what another's does; 0 where there is no other."""
+        if previous is None:
+            return np.zeros(len(self))
+        one, other = self._said[:, column], self._said[:, previous]
+        same = [
+            np.nan if a is None or b is None else float(a == b and len(a) > 0)
+            for a, b in zip(one, other, strict=True)
+        ]
+        return np.array(same, np.float64)
+
+    def read(self) -> Self:
+        """The same, its answers read once for all parts that are taken of it."""
+        if self.answers is not None:
+            _ = self._shapes, self._said
+        return self
+
+    @cached_property
+    def _shapes(self) -> Floats:
+        """[features, m, c]"""
+        texts = self._texts
+        return np.moveaxis(features_many(texts.ravel().tolist()).reshape(*texts.shape, len(FEATURES)), 2, 0)
+
+    @cached_property
+    def _said(self) -> NDArray[np.object_]:
+        texts = self._texts
+        found = np.empty(texts.size, object)
+        found[:] = [None if text is None else said(text) for text in texts.ravel()]
+        return found.reshape(texts.shape)
+
+    @property
+    def _texts(self) -> NDArray[np.object_]:
+        return np.full(self.quality.shape, None) if self.answers is None else self.answers
+
+    def mean(self, values: Floats, samples: int) -> Floats:
+        """[n] means over the draws of each sample that are known."""
+        seen = ~np.isnan(values)
+        total = np.bincount(self.row[seen], weights=values[seen], minlength=samples)
+        count = np.bincount(self.row[seen], minlength=samples)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def signals_of(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The signals that a table has a value of, without their prefix, sorted."""
+    named = sorted(
+        name for name in map(str, frame.columns) if name.startswith(PREFIX) and name != "signals_usd"
+    )
+    return tuple(name.removeprefix(PREFIX) for name in named if frame[name].notna().any())
+
+
+def trials_of(frame: pd.DataFrame, data: OutcomeMatrix) -> Trials:
+    """The draws behind `data`, from the validated table that it was made of."""
+    keys = {
+        (data.suites[s], name): i for i, (s, name) in enumerate(zip(data.suite, data.sample_id, strict=True))
+    }
+    columns = {candidate: j for j, candidate in enumerate(data.candidates)}
+    row = np.array(
+        [keys.get(key, -1) for key in zip(frame["suite"], frame["sample_id"], strict=True)], np.int64
+    )
+    column = np.array([columns.get(candidate, -1) for candidate in by_row(frame)], np.int64)
+    used = (row >= 0) & (column >= 0) & frame["status"].isin(SCORED).to_numpy(bool)
+    frame, row, column = frame[used], row[used], column[used]
+    source = _placed(row, column, frame["epoch"].to_numpy(np.int64), (len(data), len(data.candidates)))
+    of = np.repeat(np.arange(len(data)), _draws(row, column, len(data), len(data.candidates)))
+
+    def numbers(name: str, unknown: float = np.nan) -> Floats:
+        if name not in frame.columns:
+            return np.where(source >= 0, unknown, np.nan)
+        values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        found = np.where(source >= 0, np.append(values, np.nan)[source], np.nan)
+        return found if np.isnan(unknown) else np.where(np.isnan(found), unknown, found)
+
+    answers: NDArray[np.object_] | None = None
+    if "answer" in frame.columns and frame["answer"].notna().any():
+        texts = np.array(
+            [*(text if isinstance(text, str) else None for text in frame["answer"]), None], object
+        )
+        answers = np.where(source >= 0, texts[source], None)
+    check = numbers("check") if "check" in frame.columns else np.full(source.shape, np.nan)
+    names = {c.name for c in GATED} | (set(ADDING) - {"cost_usd"})
+    return Trials(
+        row=of, quality=numbers("quality"), cost_usd=numbers("cost_usd"), signals_usd=numbers("signals_usd", 0.0),
+        check=check, lost=data.missing[of],
+        signals={name: numbers(PREFIX + name) for name in signals_of(frame)},
+        figures={name: numbers(name) for name in sorted(names)}, answers=answers,
+    )  # fmt: skip
+
+
+def _draws(row: Ints, column: Ints, samples: int, candidates: int) -> Ints:
+    """[n] the most draws that any candidate has of a sample, at least one."""
+    count = np.bincount(row * candidates + column, minlength=samples * candidates).reshape(
+        samples, candidates
+    )
+    return np.maximum(count.max(axis=1, initial=0), 1)
+
+
+def _placed(row: Ints, column: Ints, epoch: Ints, shape: tuple[int, int]) -> Ints:
+    """[m, c] which line of the table each draw of a candidate is, its own in turn where another
+    has more; -1 where it has none."""
+    samples, candidates = shape
+    cell = row * candidates + column
+    order = np.lexsort((epoch, cell))
+    count = np.bincount(cell, minlength=samples * candidates)
+    start = np.cumsum(count) - count
+    draws = _draws(row, column, samples, candidates)
+    of = np.repeat(np.arange(samples), draws)
+    turn = np.arange(len(of)) - np.repeat(np.cumsum(draws) - draws, draws)
+    own = of[:, None] * candidates + np.arange(candidates)
+    some = count[own] > 0
+    place = start[own] + turn[:, None] % np.maximum(count[own], 1)
+    return np.where(some, np.append(order, -1)[np.where(some, place, -1)], -1)

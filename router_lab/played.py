@@ -1,0 +1,224 @@
+"""Chains played on recorded draws: whose answer is kept, and what every call and signal costs.
+
+The very rules of `Decision.judge`, on arrays: what a fit chooses by, what replay scores, and what
+production does cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from router_lab.metrics.paired import Floats, Ints, Mask, Recorded
+from router_lab.outcomes import OutcomeMatrix
+from router_lab.outcomes.columns import ADDING
+from router_lab.outcomes.trials import Trials, trials_of
+from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, SIGNAL, Chain, Judge
+from router_lab.runtime.judging import gains_many, goes_on_many
+from router_lab.runtime.model import POOLED, Candidate
+from router_lab.runtime.points import Cascade
+from router_lab.runtime.policy import Policy
+from router_lab.runtime.predict import Predictions
+
+Gains = tuple[Floats, Mask] | None
+"""What each later stage adds [m, later], and whether all is known that the judge needs [m]; None
+for a stage without a judge."""
+
+
+class Asked(NamedTuple):
+    """What a policy knows of m draws before it asks: the `row` of the suite in its tables [m],
+    predicted `quality` and `cost_usd` [m, c]."""
+
+    row: Ints
+    quality: Floats
+    cost_usd: Floats
+
+
+class Played(NamedTuple):
+    """What a chain gives m draws: the kept answer's quality, dollars of all calls and signals
+    (NaN = not known), `lost` (the greatest share of missing epochs among those who were asked, 1
+    where one has no outcome), `last`: the column whose answer is kept; `asked` [m, c]; `stopped`:
+    nobody's answer is kept, for the last run was stopped at its cap; signals_usd; figures."""
+
+    quality: Floats
+    cost_usd: Floats
+    lost: Floats
+    last: Ints
+    asked: Mask
+    stopped: Mask
+    signals_usd: Floats
+    figures: Mapping[str, Floats]
+
+
+def gains_of(chain: Chain, trials: Trials, asked: Asked) -> tuple[Gains, ...]:
+    """Of each stage of a chain, on every draw."""
+    before = (None, *(stage.column for stage in chain))
+    return tuple(
+        None if stage.judge is None else judged(stage.judge, trials, asked, stage.column, previous)
+        for stage, previous in zip(chain, before, strict=False)
+    )
+
+
+def judged(
+    judge: Judge, trials: Trials, asked: Asked, column: int, previous: int | None
+) -> tuple[Floats, Mask]:
+    """What `judge` says of the answers of `column`, asked after `previous`."""
+    values = {term.source: told(term.source, trials, asked, column, previous) for term in judge.terms}
+    wanted = [trials.signals[name][:, column] for name in judge.signals if name in trials.signals]
+    known = np.full(len(trials), len(wanted) == len(judge.signals))
+    for values_of in [*wanted, *values.values()]:
+        known &= np.isfinite(values_of)
+    filled = {source: np.where(known, part, 0.0) for source, part in values.items()}
+    return gains_many(judge, asked.row, filled), known
+
+
+def told(source: str, trials: Trials, asked: Asked, column: int, previous: int | None) -> Floats:
+    """[m] a source of a term, as `runtime.chains` names them; NaN where it is not known."""
+    if source.startswith(SIGNAL):
+        unknown = np.full((len(trials), 1), np.nan)
+        found = trials.signals.get(
+            source.removeprefix(SIGNAL), np.broadcast_to(unknown, trials.quality.shape)
+        )
+        return np.asarray(found[:, column], np.float64)
+    if source.startswith(QUALITY):
+        return np.asarray(asked.quality[:, int(source.removeprefix(QUALITY))], np.float64)
+    if source == AGREES:
+        return trials.agreement(column, previous)
+    return trials.shape(source.removeprefix(ANSWER))[:, column]
+
+
+def play(
+    chain: Chain, tradeoff: float, trials: Trials, asked: Asked, gains: Sequence[Gains] | None = None
+) -> Played:
+    """What `chain` gives every draw; gains: as `gains_of` has them, where they are known."""
+    every, shape = np.arange(len(trials)), trials.quality.shape
+    gains = gains_of(chain, trials, asked) if gains is None else gains
+    at = np.zeros(len(trials), np.int64)
+    cost, signals, lost = (np.zeros(len(trials)) for _ in range(3))
+    seen, stopped = np.zeros(shape, bool), np.zeros(len(trials), bool)
+    latency = {name: np.zeros(len(trials)) for name in ADDING if name in trials.figures}
+    columns = np.array([stage.column for stage in chain])
+    for place, stage in enumerate(chain):
+        here, column = at == place, stage.column
+        seen[here, column] = True
+        spent = trials.cost_usd[:, column]
+        over = np.zeros(len(trials), bool)
+        if stage.cap_usd is not None:
+            over = spent > stage.cap_usd
+            spent = np.minimum(spent, stage.cap_usd)
+        cost = np.where(here, cost + spent, cost)
+        gone = np.isnan(trials.quality[:, column])
+        lost = np.where(here, np.maximum(lost, np.where(gone, 1.0, trials.lost[:, column])), lost)
+        stopped = np.where(here, over, stopped)
+        for name, values in latency.items():
+            latency[name] = np.where(here, values + trials.figures[name][:, column], values)
+        if place == len(chain) - 1:
+            break
+        step, judges = _next(
+            place, stage.judge, gains[place], tradeoff, asked, over | (trials.check[:, column] == 0)
+        )
+        paid = np.where(here & judges & ~over, trials.signals_usd[:, column], 0.0)
+        cost, signals = cost + paid, signals + np.nan_to_num(paid)
+        at = np.where(here & ~gone, step, at)
+    last = columns[at]
+    quality = np.where(stopped, 0.0, trials.quality[every, last])
+    figures = {name: values[every, last] for name, values in trials.figures.items()} | latency
+    return Played(quality, cost, lost, last, seen, stopped, signals, figures)
+
+
+def _next(
+    place: int, judge: Judge | None, gains: Gains, tradeoff: float, asked: Asked, failed: Mask
+) -> tuple[Ints, Mask]:
+    """[m] the stage that each draw goes to from `place` (`place`: its answer is kept), and whether
+    its signals were looked at."""
+    if judge is None or gains is None:
+        return np.where(failed, place + 1, place), np.zeros(len(failed), bool)
+    added, known = gains
+    ahead = goes_on_many(added, asked.cost_usd[:, list(judge.later)], tradeoff)
+    step = np.where(known, np.where(ahead < 0, place, place + 1 + ahead), place + 1)
+    return np.where(failed, place + 1, step), np.full(len(failed), bool(judge.signals))
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What each chain of a policy gives n samples, on the mean of their draws: quality, cost_usd,
+    missing, weight, signals_usd, figures [n, chains]; asked, kept [n, chains, c]: the share of
+    draws in which a candidate is asked, and in which its answer is kept."""
+
+    quality: Floats
+    cost_usd: Floats
+    missing: Floats
+    weight: Floats
+    signals_usd: Floats
+    figures: Mapping[str, Floats]
+    asked: Floats
+    kept: Floats
+
+    def widened(self, known: Recorded) -> Recorded:
+        """The outcomes of candidates with those of the chains after them."""
+        none = np.zeros_like(known.quality) if known.missing is None else known.missing
+        weight = known.weight
+        return replace(
+            known, quality=np.hstack([known.quality, self.quality]),
+            cost_usd=np.hstack([known.cost_usd, self.cost_usd]), missing=np.hstack([none, self.missing]),
+            weight=None if weight is None else np.hstack([weight, self.weight]),
+            figures={name: np.hstack([part, self.figures[name]]) for name, part in known.figures.items()},
+        )  # fmt: skip
+
+
+def servers(policy: Policy) -> tuple[Candidate, ...]:
+    """Who can serve a request: the candidates, then each chain under its stages' names."""
+    return (*policy.candidates, *(Candidate(chain_name(policy, chain), None) for chain in policy.spec.chains))
+
+
+def chain_name(policy: Policy, chain: Chain) -> str:
+    """`a → b → c`, with its cap after who is stopped at one."""
+    caps = ("" if stage.cap_usd is None else f" (to ${stage.cap_usd:.4g})" for stage in chain)
+    return " → ".join(
+        f"{policy.candidates[stage.column]}{cap}" for stage, cap in zip(chain, caps, strict=True)
+    )
+
+
+def tradeoffs_of(policy: Policy) -> dict[int, float]:
+    """The tradeoff at which each chain is followed, by its index."""
+    pieces = (piece for point in policy.spec.points.values() for piece in point if isinstance(piece, Cascade))
+    return {index: piece.tradeoff for piece in pieces for index in piece.chains if index is not None}
+
+
+def beside(policy: Policy, outcomes: pd.DataFrame, data: OutcomeMatrix, found: Predictions) -> Beside | None:
+    """The chains of `policy` played on the draws behind `data`; found: what it predicts of each of
+    its samples. None for a policy without chains."""
+    chains = policy.spec.chains
+    if not chains:
+        return None
+    trials, codes = (
+        trials_of(outcomes, data).read(),
+        {suite: i + 1 for i, suite in enumerate(policy.spec.suites)},
+    )
+    row = np.array([codes.get(suite, POOLED) for suite in data.suites], np.int64)[data.suite]
+    asked = Asked(row[trials.row], found.quality[trials.row], found.cost_usd[trials.row])
+    tradeoffs = tradeoffs_of(policy)
+    made = [play(chain, tradeoffs.get(index, 0.0), trials, asked) for index, chain in enumerate(chains)]
+
+    def means(part: Callable[[Played], Floats]) -> Floats:
+        return np.stack([trials.mean(part(one), len(data)) for one in made], axis=1)
+
+    def by_candidate(part: Callable[[Played, int], Mask]) -> Floats:
+        return np.stack(
+            [means(lambda one, j=j: part(one, j).astype(np.float64)) for j in range(len(data.candidates))],
+            axis=2,
+        )
+
+    columns = [[stage.column for stage in chain] for chain in chains]
+    return Beside(
+        quality=means(lambda one: one.quality), cost_usd=means(lambda one: one.cost_usd),
+        missing=means(lambda one: one.lost), signals_usd=means(lambda one: one.signals_usd),
+        weight=np.stack([data.weight[:, own].max(axis=1) for own in columns], axis=1),
+        figures={name: means(lambda one, name=name: one.figures[name]) for name in trials.figures},
+        asked=by_candidate(lambda one, j: one.asked[:, j]),
+        kept=by_candidate(lambda one, j: (one.last == j) & ~one.stopped),
+    )  # fmt: skip
