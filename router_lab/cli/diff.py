@@ -64,7 +64,7 @@ def _changes(old: Policy, new: Policy) -> list[str]:
         before, after = old.spec.points.get(name), new.spec.points.get(name)
         if before != after:
             was, now = (
-                "none" if point is None else described(point, policy.candidates, 4)
+                "none" if point is None else described(point, policy.candidates, 4, policy.spec.chains)
                 for point, policy in ((before, old), (after, new))
             )
             lines.append(f"point {name}: {was} → {now}")

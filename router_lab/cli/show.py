@@ -23,7 +23,7 @@ from router_lab.cli.describe_policy import (
 )
 from router_lab.columns import aligned, named
 from router_lab.metrics import advice, who_mixes
-from router_lab.runtime.points import FEW, Follow, Point, described, follows, mix_of, pieces_described
+from router_lab.runtime.points import FEW, Assign, Follow, Point, described, follows, mix_of, pieces_described
 from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _point(policy: Policy, point: Point) -> dict[str, object]:
     named = policy.candidates
     pieces = [
         piece._asdict()
-        | ({} if isinstance(piece, Follow) else {"table": [named[c]._asdict() for c in piece.table]})
+        | ({"table": [named[c]._asdict() for c in piece.table]} if isinstance(piece, Assign) else {})
         for piece in point
     ]
     return {"mix": mix_of(point), "pieces": pieces}
@@ -181,9 +181,10 @@ def _points(policy: Policy) -> list[str]:
     lines = ["operating points", *(f"  {line}" for line in words)]
     for name, point in policy.spec.points.items():
         mark = " (default)" if name == policy.spec.point else ""
-        lines.append(f"  {name}{mark}: {described(point, policy.candidates)}")
+        lines.append(f"  {name}{mark}: {described(point, policy.candidates, chains=policy.spec.chains)}")
         if len(point) > FEW:
-            lines += [f"    {line}" for line in pieces_described(point, policy.candidates, 3)]
+            told = pieces_described(point, policy.candidates, 3, policy.spec.chains)
+            lines += [f"    {line}" for line in told]
     return lines
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
-from router_lab.runtime.validate import GREATEST  # no number of a policy may be greater
+from router_lab.runtime.typed import GREATEST  # no number of a policy may be greater
 from router_lab.runtime.vectors import MAX_LENGTH
 
 Floats = npt.NDArray[np.float64]

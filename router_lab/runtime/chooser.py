@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from router_lab.runtime.arguments import DecideArguments, shared_key
 from router_lab.runtime.constraints import Cache, Field
 from router_lab.runtime.model import POOLED, PolicySpec
-from router_lab.runtime.points import Assign, Follow, Piece, Point, ends_of, follows
+from router_lab.runtime.points import Assign, Cascade, Follow, Piece, Point, ends_of, follows
 from router_lab.runtime.predict import Predictions
 from router_lab.runtime.rule import (
     ASSIGNED,
     BARRED,
+    CHAINED,
     KEPT,
     MIXED,
     ONLY,
@@ -33,6 +34,7 @@ from router_lab.runtime.rule import (
     draw,
     stays,
 )
+from router_lab.runtime.stages import Place
 
 Ints = NDArray[np.int64]
 Choice = tuple[int, str, int | None]
@@ -55,18 +57,32 @@ class Case(NamedTuple):
 
 class Stretches(NamedTuple):
     """Who serves n prompts, by the draw: `ends` [k + 1], ascending to 1, are where its stretches
-    end, `columns` [n, k + 1] the candidate of each prompt in each stretch. The last is the
-    reference's, if no piece is left for it."""
+    end, `columns` [n, k + 1] the candidate of each prompt in each stretch, or c + the index of its
+    chain. The last is the reference's, if no piece is left for it. `first` [chains]: the column of
+    each chain's first stage."""
 
     ends: Floats
     columns: Ints
+    first: tuple[int, ...] = ()
+
+    def asked(self, candidates: int) -> Ints:
+        """[n, k + 1] `columns`, for a chain that of its first stage: who is asked first."""
+        return np.array([*range(candidates), *self.first])[self.columns] if self.first else self.columns
 
     def shares(self, candidates: int) -> Floats:
-        """[n, candidates] the probability of each over `key`."""
-        found = np.zeros((len(self.columns), candidates))
-        every = np.arange(len(self.columns))
-        for columns, length in zip(self.columns.T, np.diff(self.ends, prepend=0.0), strict=True):
-            found[every, columns] += length
+        """[n, candidates] the probability, over `key`, that each is asked first."""
+        return self._added(self.asked(candidates), candidates)
+
+    def by_chain(self, candidates: int, chains: int) -> Floats:
+        """[n, candidates + chains] the probability, over `key`, of each candidate alone and of each
+        chain."""
+        return self._added(self.columns, candidates + chains)
+
+    def _added(self, columns: Ints, width: int) -> Floats:
+        found = np.zeros((len(columns), width))
+        every = np.arange(len(columns))
+        for stretch, length in zip(columns.T, np.diff(self.ends, prepend=0.0), strict=True):
+            found[every, stretch] += length
         return found
 
 
@@ -78,11 +94,16 @@ class Ready(NamedTuple):
     mix: float
     follows: bool
     assigns: bool
+    """Whether a piece has its candidate, or its chain, by suite."""
+    cascades: bool
 
     @classmethod
     def of(cls, point: Point) -> Ready:
         ends = ends_of(point)
-        return cls(point, ends, ends[-1], follows(point), any(isinstance(piece, Assign) for piece in point))
+        assigns = any(isinstance(piece, Assign | Cascade) for piece in point)
+        return cls(
+            point, ends, ends[-1], follows(point), assigns, any(isinstance(one, Cascade) for one in point)
+        )
 
 
 class Chooser:
@@ -93,6 +114,8 @@ class Chooser:
         self.points = {name: Ready.of(point) for name, point in spec.points.items()}
         self._reference = spec.reference
         self._fallbacks = spec.fallbacks
+        self._chains = spec.chains
+        self._count = len(spec.profiles)
         self._cap = spec.featuriser.cap
         self._blocked = blocked(spec.eligible, spec.reference)
         self.needed = (spec.coverage_needed(POOLED), spec.coverage)
@@ -106,12 +129,13 @@ class Chooser:
             return self._drawn(point, case, draw(shared_key(arguments, self._cap)))
         (piece,), mix = point.pieces, point.mix
         index, code = (
-            self._assigned(piece, case) if isinstance(piece, Assign) else self._followed(piece, case)
+            self._followed(piece, case) if isinstance(piece, Follow) else self._assigned(piece, case)
         )
         # Chance may leave with the reference what the piece would move, if the constraints leave
         # the reference.
         moves = code == PREDICTED or (
-            code == ASSIGNED and index != self._reference and self._open(self._reference, case.field)
+            (code == CHAINED or (code == ASSIGNED and index != self._reference))
+            and self._open(self._reference, case.field)
         )
         if moves and mix < 1.0 and draw(shared_key(arguments, self._cap)) >= mix:
             return self._left(point, MIXED, case)
@@ -130,7 +154,7 @@ class Chooser:
                     return index, code, None
         number = bisect_right(point.ends, at)
         acting = point.pieces[number] if number < len(point.pieces) else None
-        if isinstance(acting, Assign) or (acting is not None and case.covered):
+        if isinstance(acting, Assign | Cascade) or (acting is not None and case.covered):
             return (*self._outcome(acting, case), number)
         if not case.covered and point.follows:
             return (*self._by_table(case), None)
@@ -141,7 +165,7 @@ class Chooser:
             index, code = self._outcome(piece, case)
             if code == STICKY:
                 return index, code, number
-            moved = moved or index != self._reference
+            moved = moved or code == CHAINED or index != self._reference
             if moved and case.stay is None:
                 break
         if moved:
@@ -156,7 +180,7 @@ class Chooser:
 
     def _outcome(self, piece: Piece, case: Case) -> tuple[int, str]:
         """What a piece does where it acts."""
-        if isinstance(piece, Assign):
+        if isinstance(piece, Assign | Cascade):
             return self._assigned(piece, case)
         return self._followed(piece, case) if case.covered else self._by_table(case)
 
@@ -179,15 +203,34 @@ class Chooser:
             return stay.column, STICKY
         return index, code
 
-    def _assigned(self, piece: Assign, case: Case) -> tuple[int, str]:
-        """The suite's candidate, else the reference; who serves already stays while its cache is
-        worth more."""
-        index = piece.table[case.row]
+    def _assigned(self, piece: Assign | Cascade, case: Case) -> tuple[int, str]:
+        """The suite's candidate, or the first open stage of its chain, else the reference; who
+        serves already stays while its cache is worth more."""
+        index, code = self._given(piece, case)
         if not self._open(index, case.field):
             return self._cached(*self._otherwise(case.field, BARRED), case)
         if case.stay is not None and case.stay.column == index != self._reference:
             return index, KEPT
-        return self._cached(index, ASSIGNED, case)
+        return self._cached(index, code, case)
+
+    def _given(self, piece: Assign | Cascade, case: Case) -> tuple[int, str]:
+        """Whom a piece names for the suite, and the code of that."""
+        if isinstance(piece, Assign):
+            return piece.table[case.row], ASSIGNED
+        number = piece.chains[case.row]
+        if number is None:
+            return self._reference, ASSIGNED
+        columns = [stage.column for stage in self._chains[number]]
+        return next((one for one in columns if self._open(one, case.field)), columns[0]), CHAINED
+
+    def begun(self, point: Ready, row: int, choice: Choice) -> Place | None:
+        """The place in the chain that the choice begins; None where it begins none."""
+        index, code, number = choice
+        piece = None if number is None else point.pieces[number]
+        if not isinstance(piece, Cascade) or code not in (CHAINED, KEPT):
+            return None
+        chain = piece.chains[row]
+        return None if chain is None else Place.of(self._chains[chain], index, piece.tradeoff)
 
     def _by_table(self, case: Case) -> tuple[int, str]:
         """The suite's proven candidate, else the reference; who serves already stays while its
@@ -230,8 +273,9 @@ class Chooser:
         routed = np.array([self._reference if index is None else index for index in self._routes])[rows]
         columns = np.empty((len(rows), len(point.pieces) + 1), np.int64)
         for number, piece in enumerate(point.pieces):
-            if isinstance(piece, Assign):
-                columns[:, number] = np.where(covered | (rows != POOLED), np.array(piece.table)[rows], routed)
+            if isinstance(piece, Assign | Cascade):
+                given = np.array(self._columns(piece))[rows]
+                columns[:, number] = np.where(covered | (rows != POOLED), given, routed)
                 continue
             utility = found.quality - piece.tradeoff * found.cost_usd
             if self._blocked is not None:
@@ -239,7 +283,15 @@ class Chooser:
             picked = by_prediction_many(utility, self._reference, piece.guard)
             columns[:, number] = np.where(covered, picked, routed)
         columns[:, -1] = np.where(covered | (not point.follows), self._reference, routed)
-        return Stretches(np.array([*point.ends, 1.0]), columns)
+        return Stretches(
+            np.array([*point.ends, 1.0]), columns, tuple(chain[0].column for chain in self._chains)
+        )
+
+    def _columns(self, piece: Assign | Cascade) -> list[int]:
+        """[suites + 1] as `Stretches.columns` has them."""
+        if isinstance(piece, Assign):
+            return list(piece.table)
+        return [self._reference if one is None else self._count + one for one in piece.chains]
 
     def covered_many(self, coverage: Floats, rows: Ints) -> NDArray[np.bool_]:
         """[n] whether enough of each prompt is known for its predictions to be followed."""

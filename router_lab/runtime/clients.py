@@ -24,6 +24,7 @@ METHODS = {
 """The APIs, and the method of the SDK's client that makes a request of each."""
 APIS = tuple(METHODS)
 FIELDS = {"openai_chat": "messages", "openai_responses": "input", "anthropic": "messages"}
+_LOGPROBS = "message.output_text.logprobs"
 _OPENAI_TIERS = {"flex": "flex", "priority": "priority"}
 
 Messages = str | Sequence[Mapping[str, Any]] | None
@@ -61,6 +62,17 @@ def arguments_for(
     if tools is not None:
         arguments["tools"] = _tools(profile, arguments.get("tools"), tools)
     return arguments if stream is None else arguments | {"stream": stream}
+
+
+def with_logprobs(arguments: Mapping[str, Any], api: str) -> dict[str, Any]:
+    """The same request, beside whose answer the log-probabilities of its tokens come, where the API
+    has them (Anthropic's has none)."""
+    if api == "openai_chat":
+        return {**arguments, "logprobs": True}
+    if api == "openai_responses":
+        kept = [part for part in arguments.get("include") or () if part != _LOGPROBS]
+        return {**arguments, "include": [*kept, _LOGPROBS]}
+    return dict(arguments)
 
 
 def check(profile: Profile, api: str) -> None:

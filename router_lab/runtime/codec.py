@@ -1,7 +1,7 @@
 """policy.json and the .npy files <-> `PolicySpec`; docs/artifact-format.md is the specification. A
-policy with a point of several pieces, or of one that assigns candidates to suites, is version 3;
-any other is version 2 if it takes vectors, else version 1, to the same bytes as before there was a
-version 3.
+policy with chains is version 4; any other with a point of several pieces, or of one that assigns
+candidates to suites, is version 3; any other is version 2 if it takes vectors, else version 1, to
+the same bytes as before there was a later one.
 
 Rules for a new version: a key added with a default that means what its absence meant keeps the
 number; anything else takes the next one, gets a reader here, and every older reader stays, with a
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router_lab.runtime import npy
+from router_lab.runtime.chaincodec import chains_in, chains_out
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, FEATURISER, Featuriser
 from router_lab.runtime.model import (
@@ -30,49 +31,28 @@ from router_lab.runtime.model import (
     Profile,
     Route,
 )
-from router_lab.runtime.points import Point, numbers_out, piece_out, point_in_numbers, point_in_pieces
+from router_lab.runtime.points import (
+    Point,
+    numbers_out,
+    piece_out,
+    point_in_chains,
+    point_in_numbers,
+    point_in_pieces,
+)
 from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
 from router_lab.runtime.vectors import VectorWeights, vector_length
 
 FORMAT = "router-lab policy"
 _UNBOUNDED = (Featuriser().least, Featuriser().greatest)
-_POLICY_KEYS = frozenset(
-    [
-        "schema_version",
-        "format",
-        "name",
-        "candidates",
-        "reference",
-        "suites",
-        "featuriser",
-        "linear",
-        "points",
-        "point",
-        "coverage",
-        "routes",
-        "fallbacks",
-        "escalation",
-        "eligible",
-        "limits",
-        "expires",
-        "groups_digest",
-        "provenance",
-    ]
-)
+_POLICY_KEYS = frozenset((
+    "schema_version", "format", "name", "candidates", "reference", "suites", "featuriser", "linear", "points", "point",
+    "coverage", "routes", "fallbacks", "escalation", "eligible", "limits", "expires", "groups_digest", "provenance",
+))  # fmt: skip
 _OPTIONAL_KEYS = frozenset(["coverage_unknown"])
 _LINEAR_NUMBERS = ("scale", "bias", "dense", "dense_scale", "cost_bounds")
-_PROFILE_KEYS = frozenset(
-    [
-        "model",
-        "effort",
-        "request",
-        "prices",
-        "context_window",
-        "max_output_tokens",
-        "settings_sha",
-        "tier_seconds",
-    ]
-)
+_PROFILE_KEYS = frozenset((
+    "model", "effort", "request", "prices", "context_window", "max_output_tokens", "settings_sha", "tier_seconds",
+))  # fmt: skip
 
 
 def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -111,6 +91,9 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     value["points"] = {name: numbers_out(point) for name, point in spec.points.items()}
     if None in value["points"].values():
         value["schema_version"] = 3
+    if spec.chains:
+        value |= {"schema_version": 4, **chains_out(spec.chains)}
+    if value["schema_version"] > 2:
         value["points"] = {name: [piece_out(piece) for piece in point] for name, point in spec.points.items()}
     arrays: dict[str, NDArray[Any]] = {
         "weights.npy": weights,
@@ -211,18 +194,33 @@ def _read_version_2(
 
 
 def _read_version_3(
-    value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]
+    value: dict[str, Any],
+    arrays: Mapping[str, bytes],
+    certificate: Mapping[str, Any],
+    point_in: Callable[[str, Any], Point] = point_in_pieces,
 ) -> PolicySpec:
     """Version 2, `vector` being optional, and every point a list of pieces."""
     if "vector" in value:
-        return _read_version_2(value, arrays, certificate, point_in_pieces)
-    return _read_version_1(value, arrays, certificate, point_in=point_in_pieces)
+        return _read_version_2(value, arrays, certificate, point_in)
+    return _read_version_1(value, arrays, certificate, point_in=point_in)
+
+
+def _read_version_4(
+    value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]
+) -> PolicySpec:
+    """Version 3, and chains, which pieces of its points may name, with their acceptance models."""
+    chains = chains_in(value["chains"], value["judges"])
+    if not chains:
+        raise PolicyError("policy.json: chains: none, and a policy without is an earlier version")
+    rest = {key: item for key, item in value.items() if key not in ("chains", "judges")}
+    return replace(_read_version_3(rest, arrays, certificate, point_in_chains), chains=chains)
 
 
 READERS: dict[int, Callable[[dict[str, Any], Mapping[str, bytes], Mapping[str, Any]], PolicySpec]] = {
     1: _read_version_1,
     2: _read_version_2,
     3: _read_version_3,
+    4: _read_version_4,
 }
 
 

@@ -11,16 +11,18 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime import clients, pickled
+from router_lab.runtime import clients, pickled, stages
 from router_lab.runtime.constraints import Field
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import Candidate, Limits, PolicySpec, Profile
-from router_lab.runtime.points import Follow, Point, mix_of
+from router_lab.runtime.points import Assign, Follow, Point, mix_of
 from router_lab.runtime.reasons import reason
 
 FAILURES = ("check", "unavailable", "refused", "malformed", "context", "limit")
 """What `Decision.next` understands: the answer failed its check; no answer in time; the model
 declined; the answer could not be read; the context did not fit; a limit was reached."""
+LOGPROB = "logprob"
+"""The signal that an API tells beside its answer, where it is asked to."""
 
 
 class Decision:
@@ -30,8 +32,8 @@ class Decision:
     """
 
     __slots__ = (
-        "_cost", "_coverage", "_field", "_index", "_limits_row", "_piece", "_point", "_quality", "_revision", "_spec",
-        "_suite", "_tried", "_vector_missing", "code", "unknown_point",
+        "_chain", "_cost", "_coverage", "_field", "_index", "_limits_row", "_piece", "_point", "_quality",
+        "_revision", "_spec", "_suite", "_tried", "_vector_missing", "code", "unknown_point",
     )  # fmt: skip
     _spec: PolicySpec
     _revision: str | None
@@ -46,6 +48,7 @@ class Decision:
     _tried: tuple[int, ...]
     _suite: str | None
     _vector_missing: bool
+    _chain: stages.Place | None
     code: str
     """Which kind of `reason` it has."""
     unknown_point: str | None
@@ -69,6 +72,7 @@ class Decision:
         suite: str | None = None,
         vector_missing: bool = False,
         unknown_point: str | None = None,
+        chain: stages.Place | None = None,
     ) -> Decision:
         self = object.__new__(cls)  # not __init__, which could be called again
         put = object.__setattr__  # a line each: a loop over the names takes twice as long, on every request
@@ -87,6 +91,7 @@ class Decision:
         put(self, "_suite", suite)
         put(self, "_vector_missing", vector_missing)
         put(self, "unknown_point", unknown_point)
+        put(self, "_chain", chain)
         return self
 
     def _but(self, **changes: Any) -> Decision:
@@ -161,8 +166,12 @@ class Decision:
 
     @property
     def limits(self) -> Limits:
+        """From the recorded distribution; but `usd` of a stage with a cap is the cap, at which a
+        run of it was stopped when the chain was measured."""
         table = self._spec.limits
-        return table[self._limits_row][self._index] if table else Limits()
+        found = table[self._limits_row][self._index] if table else Limits()
+        cap = None if self._chain is None else self._chain.stage.cap_usd
+        return found if cap is None else found._replace(usd=cap)
 
     @property
     def quality(self) -> float:
@@ -188,11 +197,14 @@ class Decision:
     def evidence(self) -> dict[str, Any]:
         """The data behind `reason`. `piece` is the place of the point's piece that acted, `share`
         its share, null where none did; `tradeoff` and `guard` are its own (or the only piece's),
-        null where it follows no prediction; `mix` is the sum of the shares."""
+        null where it has none; `mix` is the sum of the shares. In a chain also `stage`, from 0, and
+        `stages`, how many it has."""
         reference, pieces = self._spec.reference, self._point
         acted = None if self._piece is None else pieces[self._piece]
         rule = pieces[0] if len(pieces) == 1 else acted
-        tradeoff, guard = (rule.tradeoff, rule.guard) if isinstance(rule, Follow) else (None, None)
+        tradeoff = None if rule is None or isinstance(rule, Assign) else rule.tradeoff
+        place = self._chain
+        chain = {} if place is None else {"stage": place.at, "stages": len(place.chain)}
         return {
             "code": self.code,
             "coverage": self._coverage,
@@ -202,7 +214,7 @@ class Decision:
             "reference_quality": float(self._quality[reference]),
             "reference_cost_usd": float(self._cost[reference]),
             "tradeoff": tradeoff,
-            "guard": guard,
+            "guard": rule.guard if isinstance(rule, Follow) else None,
             "mix": mix_of(pieces),
             "piece": self._piece,
             "share": None if acted is None else acted.share,
@@ -211,16 +223,57 @@ class Decision:
             "unknown_point": self.unknown_point,
             "vector_missing": self.vector_missing,
             "tried": [list(self._spec.profiles[index].candidate) for index in self._tried],
-        }
+        } | chain
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Names of the signals by which `judge` decides about this stage's answer, sorted; () where
+        none do, or nobody is left to ask."""
+        return stages.wanted(self)
+
+    def judge(
+        self,
+        answer: object = None,
+        *,
+        signals: Mapping[str, float | None] | None = None,
+        check: bool | None = None,
+        stopped: str | None = None,
+    ) -> Decision | None:
+        """Who is asked after this stage's answer; None = keep it, or nobody is left.
+
+        answer: its text. signals: numbers known of it, by the names in `Decision.signals`; others
+        are passed over. check: whether it passed a check of its own. stopped: "limit" if the run
+        was stopped at its cap.
+
+        A stopped run goes to the chain's next stage, and is a failed request where there is none
+        (None). A failed check does what `next("check")` does, with None for its PolicyError. Else
+        the stage's acceptance model decides, if it has one; where a wanted signal is missing (not
+        there, None, no finite number), or the text that the model reads, the next stage is asked,
+        whatever is predicted. Stages that the constraints exclude are passed over. No answer makes
+        it raise; PolicyError only for `stopped` and `signals` that can never be valid.
+        """
+        found = stages.after(self, stages.answer_of(answer, signals, check, stopped))
+        if found is not None:
+            return self._onward(*found)
+        if stopped is not None or check is None or check:
+            return None
+        try:
+            return self.next("check")
+        except PolicyError:
+            return None
+
+    def _onward(self, column: int, place: stages.Place | None = None, code: str = "escalated") -> Decision:
+        return self._but(_index=column, code=code, _tried=(*self._tried, self._index), _chain=place)
 
     def next(self, failure: str) -> Decision:
         """The decision after this one failed: `failure` is one of FAILURES.
 
-        A failed `check` of the answer goes along the escalation order that was measured, if the
-        policy has one, and then to the next of `fallbacks`, which no figure of the certificate
-        speaks of: its code is `escalated` before, `unmeasured` after. `context` goes to the next
-        fallback with a larger window, everything else to the next fallback. PolicyError once
-        nobody is left, so that a loop over failures ends.
+        A failed `check` of the answer goes to the next stage of the chain, along the escalation
+        order that was measured, if the policy has one, and then to the next of `fallbacks`, which
+        no figure of the certificate speaks of: its code is `escalated` before, `unmeasured` after.
+        `context` goes to the next fallback with a larger window, everything else to the next
+        fallback; both leave the chain. PolicyError once nobody is left, so that a loop over
+        failures ends.
         """
         if failure not in FAILURES:
             raise PolicyError(f"next: failure {failure!r} is not one of {', '.join(FAILURES)}")
@@ -230,12 +283,14 @@ class Decision:
             window = self._profile.context_window or float("inf")
             rest = [index for index in rest if (spec.profiles[index].context_window or float("inf")) > window]
         elif failure == "check":
+            if (stage := stages.after(self, stages.FAILED)) is not None:
+                return self._onward(*stage)
             order, own = spec.escalation, self._index  # from the chosen one on, if it is one of them
             measured = self._rest(order[order.index(own) + 1 :] if own in order else order)
             rest, code = (measured, "escalated") if measured else (rest, "unmeasured")
         if not rest:
             raise PolicyError(f"next: {self._end(failure)}")
-        return self._but(_index=rest[0], code=code, _tried=(*self._tried, self._index))
+        return self._onward(rest[0], code=code)
 
     def _end(self, failure: str) -> str:
         """Why nobody is left, and what to do."""
@@ -342,9 +397,10 @@ class Decision:
     def _arguments(
         self, api: str, messages: clients.Messages, tools: clients.Tools, stream: bool | None
     ) -> dict[str, Any]:
-        return clients.arguments_for(
+        found = clients.arguments_for(
             self._measured, api, self.limits, self.tier, messages, tools=tools, stream=stream
         )
+        return clients.with_logprobs(found, api) if LOGPROB in self.signals else found
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; two decisions are equal if these are."""
@@ -373,7 +429,7 @@ class Decision:
 
 _ORDER = (
     "_spec", "_revision", "_index", "code", "_quality", "_cost", "_coverage", "_limits_row", "_point", "_piece",
-    "_field", "_tried", "_suite", "_vector_missing", "unknown_point",
+    "_field", "_tried", "_suite", "_vector_missing", "unknown_point", "_chain",
 )  # fmt: skip
 """What a Decision is made of, in the order of `__new__`."""
 _PARTS = attrgetter(*_ORDER)

@@ -12,6 +12,7 @@ from itertools import accumulate
 from math import fsum
 from typing import NamedTuple
 
+from router_lab.runtime.chains import Chain
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
 
@@ -78,20 +79,43 @@ FEW = 3
 """Pieces that are told in one line."""
 
 
-def described(point: Point, candidates: Sequence[object], digits: int = 6) -> str:
+def described(
+    point: Point, candidates: Sequence[object], digits: int = 6, chains: Sequence[Chain] = ()
+) -> str:
     """For people, in a line: `tradeoff 10, guard 0.02, mix 0.75`, a few pieces with their shares,
-    or how much of what more of them do; `candidates` by column."""
+    or how much of what more of them do; `candidates` by column, `chains` of the policy."""
     if len(point) == 1 and isinstance(point[0], Follow):
         return f"{_rule(point[0], digits)}, mix {point[0].share:.{digits}g}"
-    told = pieces_described(point, candidates, digits) if len(point) <= FEW else [_summed(point, digits)]
+    told = (
+        pieces_described(point, candidates, digits, chains) if len(point) <= FEW else [_summed(point, digits)]
+    )
     return f"mix {mix_of(point):.{digits}g}: {'; '.join(told)}"
 
 
-def pieces_described(point: Point, candidates: Sequence[object], digits: int = 6) -> list[str]:
+def pieces_described(
+    point: Point, candidates: Sequence[object], digits: int = 6, chains: Sequence[Chain] = ()
+) -> list[str]:
     """For people, a line for each piece: its share and what it does, in the order in which they
     are drawn."""
-    told = (_rule(p, digits) if isinstance(p, Follow) else _assigned(p.table, candidates) for p in point)
+    told = (_piece(piece, candidates, digits, chains) for piece in point)
     return [f"{piece.share:.{digits}g} {text}" for piece, text in zip(point, told, strict=True)]
+
+
+def chain_described(chain: Chain, candidates: Sequence[object]) -> str:
+    """For people: `a → b → c`."""
+    return " → ".join(str(candidates[stage.column]) for stage in chain)
+
+
+def _piece(piece: Piece, candidates: Sequence[object], digits: int, chains: Sequence[Chain]) -> str:
+    if isinstance(piece, Follow):
+        return _rule(piece, digits)
+    if isinstance(piece, Assign):
+        return _by_suite([str(candidates[column]) for column in piece.table])
+    told = [
+        "the reference" if index is None else chain_described(chains[index], candidates)
+        for index in piece.chains
+    ]
+    return f"{_by_suite(told)}, tradeoff {piece.tradeoff:.{digits}g}"
 
 
 def _summed(point: Point, digits: int) -> str:
@@ -99,9 +123,13 @@ def _summed(point: Point, digits: int) -> str:
     least, most = (
         (f"{end(p.tradeoff for p in rules):.{digits}g}" for end in (min, max)) if rules else ("", "")
     )
-    shares = [fsum(piece.share for piece in point if isinstance(piece, kind)) for kind in (Follow, Assign)]
-    told = [f"{shares[0]:.{digits}g} by predictions (tradeoff {least} to {most})"] if rules else []
-    told += [f"{shares[1]:.{digits}g} one candidate by suite"] if len(rules) < len(point) else []
+    kinds: dict[type[Piece], str] = {
+        Follow: f"by predictions (tradeoff {least} to {most})",
+        Assign: "one candidate by suite",
+        Cascade: "one chain by suite",
+    }
+    shares = {kind: [piece.share for piece in point if isinstance(piece, kind)] for kind in kinds}
+    told = [f"{fsum(shares[kind]):.{digits}g} {text}" for kind, text in kinds.items() if shares[kind]]
     return f"{len(point)} pieces, {', '.join(told)}"
 
 
@@ -109,13 +137,13 @@ def _rule(piece: Follow, digits: int) -> str:
     return f"tradeoff {piece.tradeoff:.{digits}g}, guard {piece.guard:.{digits}g}"
 
 
-def _assigned(table: tuple[int, ...], candidates: Sequence[object]) -> str:
-    """`cheap for all`, or who has how many suites."""
-    if len(set(table)) == 1:
-        return f"{candidates[table[0]]} for all"
-    counts = Counter(table[1:]).most_common()
-    suites = ", ".join(f"{candidates[column]} for {n} suite{'s' * (n > 1)}" for column, n in counts)
-    return f"{suites}, {candidates[table[0]]} for no known suite"
+def _by_suite(told: Sequence[str]) -> str:
+    """`cheap for all`, or who has how many suites; the first is of no known suite."""
+    if len(set(told)) == 1:
+        return f"{told[0]} for all"
+    counts = Counter(told[1:]).most_common()
+    suites = ", ".join(f"{who} for {n} suite{'s' * (n > 1)}" for who, n in counts)
+    return f"{suites}, {told[0]} for no known suite"
 
 
 def numbers_out(point: Point) -> list[float] | None:
@@ -130,28 +158,54 @@ def point_in_numbers(_: str, row: Sequence[object]) -> Point:
 
 
 def piece_out(piece: Piece) -> dict[str, object]:
+    share: dict[str, object] = {"share": float(piece.share)}
     if isinstance(piece, Assign):
-        return {"share": float(piece.share), "table": [int(column) for column in piece.table]}
-    return {"share": float(piece.share), "tradeoff": float(piece.tradeoff), "guard": float(piece.guard)}
+        return share | {"table": [int(column) for column in piece.table]}
+    if isinstance(piece, Cascade):
+        chains = [None if index is None else int(index) for index in piece.chains]
+        return share | {"tradeoff": float(piece.tradeoff), "chains": chains}
+    return share | {"tradeoff": float(piece.tradeoff), "guard": float(piece.guard)}
 
 
 def point_in_pieces(name: str, rows: Sequence[object]) -> Point:
+    """As version 3 has it."""
+    return _pieces_in(name, rows, False)
+
+
+def point_in_chains(name: str, rows: Sequence[object]) -> Point:
+    """As version 4 has it: a piece may name chains."""
+    return _pieces_in(name, rows, True)
+
+
+def _pieces_in(name: str, rows: Sequence[object], chained: bool) -> Point:
     where = f"policy.json: points: {shown(name)}"
     if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_PIECES:
         size = f"{len(rows):,} pieces" if isinstance(rows, list) else shown(rows)
         raise PolicyError(f"{where}: {size}, not a list of 1 to {MOST_PIECES}")
-    return tuple(_piece_in(f"{where}, piece {number}", row) for number, row in enumerate(rows, 1))
+    return tuple(_piece_in(f"{where}, piece {number}", row, chained) for number, row in enumerate(rows, 1))
 
 
-def _piece_in(where: str, row: object) -> Piece:
+def _piece_in(where: str, row: object, chained: bool) -> Piece:
+    if chained and isinstance(row, dict) and "chains" in row:
+        return _cascade_in(where, row)
     if not isinstance(row, dict) or ("table" in row) == bool(row.keys() & {"tradeoff", "guard"}):
+        also = ", or `tradeoff` and `chains`" * chained
         raise PolicyError(
-            f"{where}: needs `share` and either `tradeoff` and `guard` or `table`, not {shown(row)}"
+            f"{where}: needs `share` and either `tradeoff` and `guard` or `table`{also}, not {shown(row)}"
         )
     only_keys(row, frozenset({"share", *(["table"] if "table" in row else ["tradeoff", "guard"])}), where)
     try:
         if "table" in row:
             return Assign(tuple(map(as_whole, as_list(row["table"]))), as_number(row["share"]))
         return Follow(as_number(row["tradeoff"]), as_number(row["guard"]), as_number(row["share"]))
+    except (TypeError, OverflowError) as error:
+        raise PolicyError(f"{where}: {error}") from error
+
+
+def _cascade_in(where: str, row: dict[str, object]) -> Cascade:
+    only_keys(row, frozenset({"share", "tradeoff", "chains"}), where)
+    try:
+        chains = tuple(None if index is None else as_whole(index) for index in as_list(row["chains"]))
+        return Cascade(chains, as_number(row["tradeoff"]), as_number(row["share"]))
     except (TypeError, OverflowError) as error:
         raise PolicyError(f"{where}: {error}") from error

@@ -189,18 +189,20 @@ class Policy:
         )
 
         if now >= self._expires:
-            index, code, piece = self._chooser.otherwise(field, EXPIRED)
+            choice = self._chooser.otherwise(field, EXPIRED)
         else:
             chooser = self._chooser
             case = Case(quality, cost, row, coverage >= chooser.needed[row > POOLED], field, stay)
-            index, code, piece = chooser.choose(at, case, arguments)
+            choice = chooser.choose(at, case, arguments)
+        index, code, piece = choice
+        chain = self._chooser.begun(at, row, choice) if at.cascades else None
         missing = added is None and self.spec.linear.vector is not None
         quality.setflags(write=False)  # what a Decision is made of never changes
         cost.setflags(write=False)
         return Decision(
             spec=self.spec, revision=self.revision, index=index, code=code, quality=quality, cost=cost,
             coverage=coverage, row=row, point=at.pieces, piece=piece, field=field, tried=(), suite=suite,
-            vector_missing=missing,
+            vector_missing=missing, chain=chain,
         )  # fmt: skip
 
     def _point(self, name: str | None) -> Ready:
@@ -269,7 +271,7 @@ class Policy:
         vectors: Vectors | None = None,
     ) -> Floats:
         """[n, c]: the probability, over `key`, with which `decide(prompt, suite=…, point=…,
-        vector=…)` picks each candidate.
+        vector=…)` picks each candidate; of a chain its first stage.
 
         Rows sum to 1. The date is not looked at: an expired policy gets the shares it had.
         """
@@ -282,7 +284,8 @@ class Policy:
         point: str | None = None,
         vectors: Vectors | None = None,
     ) -> Stretches:
-        """Which draw by `key` gives a prompt to whom: `shares`, before they are added up."""
+        """Which draw by `key` gives a prompt to whom, or to which chain: `shares`, before they are
+        added up."""
         at, found = self._point(point), self.predictions(prompts, suites, vectors)
         return self._chooser.stretches(at, found, self._rows(suites, len(prompts)))
 

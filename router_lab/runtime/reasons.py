@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from router_lab.runtime.errors import shown
-from router_lab.runtime.points import Assign, follows, mix_of
+from router_lab.runtime.points import Assign, Cascade, chain_described, follows, mix_of
 from router_lab.runtime.shares import below, part
 
 if TYPE_CHECKING:
@@ -59,7 +59,43 @@ def _uncovered(decision: Decision) -> str:
 
 def _kept(decision: Decision) -> str:
     piece = None if decision._piece is None else decision._point[decision._piece]
+    if isinstance(piece, Cascade):
+        return f"is first in the chain of {_group(decision)}"
     return f"has {_group(decision)} assigned" if isinstance(piece, Assign) else "beats the reference"
+
+
+def _chain(decision: Decision) -> tuple[str, int, int]:
+    """The chain in words, the number of this stage from 1, and how many it has."""
+    place = decision._chain
+    if place is None:
+        raise ValueError(f"{decision.code} is a code of chains, and this decision is in none")
+    return chain_described(place.chain, decision._spec.candidates), place.at + 1, len(place.chain)
+
+
+def _chained(decision: Decision) -> str:
+    chain, number, stages = _chain(decision)
+    where = "the only stage" if stages == 1 else f"stage {number} of up to {stages}"
+    left = ", the first that the constraints leave" if number > 1 else ""
+    onward = "; the next is asked where an answer is not kept" if number < stages else ""
+    return (
+        f"{_assigning(decision)} every prompt of {_group(decision)} a chain, {chain}: {where}{left}{onward}: "
+        f"{_against(decision)}"
+    )
+
+
+def _escalated(decision: Decision) -> str:
+    if decision._chain is None:
+        return f"the answer of {_last(decision)} failed its check: next in the escalation order"
+    chain, number, stages = _chain(decision)
+    return (
+        f"what {_last(decision)} answered is not kept: stage {number} of up to {stages} of the chain {chain}"
+    )
+
+
+def _barred(decision: Decision) -> str:
+    chained = any(isinstance(piece, Cascade) for piece in decision._point)
+    what = "everybody" if chained else "the candidate"
+    return f"the reference: the constraints exclude {what} that the policy assigns {_group(decision)} to"
 
 
 def _assigning(decision: Decision) -> str:
@@ -70,7 +106,10 @@ def _assigning(decision: Decision) -> str:
 
 
 def _another(decision: Decision) -> str:
-    return "another beats it" if follows(decision._point) else f"{_group(decision)} is assigned to another"
+    if follows(decision._point):
+        return "another beats it"
+    chained = any(isinstance(piece, Cascade) for piece in decision._point)
+    return f"{_group(decision)} is assigned to {'a chain' if chained else 'another'}"
 
 
 def _group(decision: Decision) -> str:
@@ -101,9 +140,8 @@ SENTENCES: dict[str, Callable[[Decision], str]] = {
     "assigned": lambda d: (
         f"{_assigning(d)} it every prompt of {_group(d)}, whatever is predicted: {_against(d)}"
     ),
-    "barred": lambda d: (
-        f"the reference: the constraints exclude the candidate that the policy assigns {_group(d)} to"
-    ),
+    "chained": _chained,
+    "barred": _barred,
     "table": lambda d: f"the suite's routing table names it with verdict pass; {_uncovered(d)}",
     "uncovered": lambda d: f"the reference: {_uncovered(d)} and no proven routing row helps",
     "sticky": lambda _: (
@@ -111,7 +149,7 @@ SENTENCES: dict[str, Callable[[Decision], str]] = {
     ),
     "expired": lambda d: f"the reference: the policy expired on {d._spec.expires}",
     "only": lambda _: "the constraints exclude the reference, and of those left it is the best",
-    "escalated": lambda d: f"the answer of {_last(d)} failed its check: next in the escalation order",
+    "escalated": _escalated,
     "unmeasured": lambda d: (
         f"the answer of {_last(d)} failed its check: the next fallback, a step never measured"
     ),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 PREDICTED, REFERENCE, MIXED, TABLE, UNCOVERED = "predicted", "reference", "mixed", "table", "uncovered"
 KEPT, STICKY, EXPIRED, ONLY = "kept", "sticky", "expired", "only"
-ASSIGNED, BARRED = "assigned", "barred"
+ASSIGNED, BARRED, CHAINED = "assigned", "barred", "chained"
 
 Floats = NDArray[np.float64]
 

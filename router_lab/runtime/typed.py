@@ -7,6 +7,15 @@ from typing import Any
 
 from router_lab.runtime.errors import PolicyError, shown
 
+GREATEST = 1e9
+"""No number of a policy is greater: dollars, scores, seconds and rates all stay far below."""
+
+
+def real(value: object) -> bool:
+    """A number that products of three stay finite of: an overflow would warn, and warnings may be
+    errors."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= GREATEST
+
 
 def as_list(value: object) -> list[Any]:
     if not isinstance(value, list):

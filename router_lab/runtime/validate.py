@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from router_lab.runtime import chainrules
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
 from router_lab.runtime.kinds import KINDS
 from router_lab.runtime.model import COST_LINKS, VERDICTS, PolicySpec
-from router_lab.runtime.points import MOST_PIECES, NEAR, Assign, Follow, Point
+from router_lab.runtime.points import MOST_PIECES, NEAR, Assign, Cascade, Follow, Point
+from router_lab.runtime.typed import GREATEST, real
 from router_lab.runtime.vectors import MAX_LENGTH, VectorWeights
 
 MAX_CANDIDATES = 256
 MAX_SUITES = 4096
 MAX_TIERS = 64
 """Each takes an array over the candidates; providers have four."""
-GREATEST = 1e9
-"""No number of a policy is greater: dollars, scores, seconds and rates all stay far below."""
 _REQUEST = (
     ("arguments", Mapping, "a mapping"),
     ("system", str, "a text"),
@@ -44,8 +44,10 @@ def _problems(spec: PolicySpec) -> Iterator[str]:
     yield from _names(spec)
     yield from _tables(spec)
     yield from _numbers(spec)
+    yield from chainrules.problems(spec)
     for name, point in spec.points.items():
         yield from _point(spec, f"points: {shown(name)}", point)
+    yield from chainrules.unused(spec)
     yield from _profiles(spec)
     yield from _featuriser(spec.featuriser)
     yield from _linear(spec)
@@ -103,16 +105,16 @@ def _tables(spec: PolicySpec) -> Iterator[str]:
 
 
 def _numbers(spec: PolicySpec) -> Iterator[str]:
-    if not _real(spec.coverage) or not 0 <= spec.coverage <= 2:
+    if not real(spec.coverage) or not 0 <= spec.coverage <= 2:
         yield f"coverage {spec.coverage!r} is not a number from 0 to 2"
     unknown = spec.coverage_unknown
-    if unknown is not None and (not _real(unknown) or not 0 <= unknown <= 2):
+    if unknown is not None and (not real(unknown) or not 0 <= unknown <= 2):
         yield f"coverage_unknown {unknown!r} is not a number from 0 to 2"
     if spec.point not in spec.points:
         yield f"point {spec.point!r} is not among the points {sorted(spec.points)}"
     for row in spec.limits:
         for limit in row:
-            if not all(value is None or (_real(value) and value >= 0) for value in limit):
+            if not all(value is None or (real(value) and value >= 0) for value in limit):
                 yield f"limits: {limit!r} is not made of null and numbers of 0 or more"
 
 
@@ -122,15 +124,17 @@ def _point(spec: PolicySpec, where: str, point: Point) -> Iterator[str]:
         yield f"{where} has {size}, not a tuple of 1 to {MOST_PIECES}"
     for number, piece in enumerate(point, 1):
         one = where if len(point) == 1 else f"{where}, piece {number},"
-        if not isinstance(piece, Follow | Assign):
-            yield f"{one} is {shown(piece)}, neither a Follow nor an Assign"
-        if not _real(piece.share) or not 0 <= piece.share <= 1 + NEAR:
+        if not isinstance(piece, Follow | Assign | Cascade):
+            yield f"{one} is {shown(piece)}, not a Follow, an Assign or a Cascade"
+        if not real(piece.share) or not 0 <= piece.share <= 1 + NEAR:
             yield f"{one} has the share (mix) {shown(piece.share)}, not a number above 0 and up to 1"
-        if piece.share == 0 and (len(point) > 1 or isinstance(piece, Assign)):
+        if piece.share == 0 and (len(point) > 1 or not isinstance(piece, Follow)):
             yield f"{one} has the share 0; leave it out (only a point's one piece that follows predictions may have 0)"
         if isinstance(piece, Assign):
             yield from _assigned(spec, one, piece.table)
-        elif not all(_real(value) and value >= 0 for value in piece[:2]):
+        elif isinstance(piece, Cascade):
+            yield from chainrules.cascade(spec, one, piece)
+        elif not all(real(value) and value >= 0 for value in piece[:2]):
             yield f"{one} has a tradeoff or guard that is not a finite number of 0 or more"
     total = sum(piece.share for piece in point)
     if total > 1 + NEAR:
@@ -167,7 +171,7 @@ def _profiles(spec: PolicySpec) -> Iterator[str]:
             continue
         needed = all(getattr(prices, kind.name) is not None for kind in KINDS if kind.needed)
         listed = (*(getattr(prices, kind.name) for kind in KINDS), prices.per_1k_requests)
-        if not needed or not all(value is None or (_real(value) and value >= 0) for value in listed):
+        if not needed or not all(value is None or (real(value) and value >= 0) for value in listed):
             yield f"candidates: a price of {profile.candidate} is not a finite number of 0 or more"
         if not _positive(prices.tiers):
             yield f"candidates: a tier multiplier of {profile.candidate} is not a finite number of 0 or more"
@@ -204,7 +208,7 @@ def _featuriser(featuriser: Featuriser) -> Iterator[str]:
         yield f"featuriser: cap {cap} is not from 16 to {MAX_CAP} characters"
     if len(centre) != len(DENSE) or len(spread) != len(DENSE):
         yield f"featuriser: centre and spread need {len(DENSE)} numbers each"
-    if not all(map(_real, centre)) or not all(_real(value) and value >= 1 / GREATEST for value in spread):
+    if not all(map(real, centre)) or not all(real(value) and value >= 1 / GREATEST for value in spread):
         yield "featuriser: centre must be finite, and spread finite and above 0"
     bounds = [*zip(least, greatest, strict=False)]
     if not len(least) == len(greatest) == len(DENSE) or not all(
@@ -265,13 +269,7 @@ def _arrays(
             yield f"{where}: {key} holds a number that is not finite, or beyond {GREATEST:g}"
 
 
-def _real(value: object) -> bool:
-    """A number that products of three stay finite of: an overflow would warn, and warnings may be
-    errors."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= GREATEST
-
-
 def _positive(table: object) -> bool:
     return isinstance(table, Mapping) and all(
-        isinstance(name, str) and _real(value) and value >= 0 for name, value in table.items()
+        isinstance(name, str) and real(value) and value >= 0 for name, value in table.items()
     )

@@ -431,17 +431,17 @@ def test_points_are_in_the_form_of_their_version(artifact: Path, version: int, p
 
 
 def test_a_version_that_is_not_known_asks_for_a_newer_router_lab(artifact: Path) -> None:
-    edit(artifact, schema_version=4)
+    edit(artifact, schema_version=5)
     with pytest.raises(
-        PolicyError, match=r"schema_version 4 .*\(1, 2, 3\); a newer artifact needs a newer router_lab"
+        PolicyError, match=r"schema_version 5 .*\(1, 2, 3, 4\); a newer artifact needs a newer router_lab"
     ):
         load_policy(artifact, verify="off")
 
 
 @pytest.mark.parametrize(("point", "message"), [
     ((), "0 pieces"), ([Follow(1.0, 0.0)], "not a tuple of 1 to 32"),
-    (Follow(1.0, 0.0), "neither a Follow nor an Assign"),
-    (((1.0, 0.0, 1.0),), "neither a Follow nor an Assign"), ((Follow(float("nan"), 0.0),), "tradeoff or guard"),
+    (Follow(1.0, 0.0), "not a Follow, an Assign or a Cascade"),
+    (((1.0, 0.0, 1.0),), "not a Follow, an Assign or a Cascade"), ((Follow(float("nan"), 0.0),), "tradeoff or guard"),
     ((Follow(1.0, 0.0, float("nan")),), "share"), ((Follow(1.0, 0.0, float("inf")),), "share"),
     ((Assign([0, 0, 0]),), "table"), ((Assign((0, 0, np.int64(1))),), "not a column"),
     ((Follow(1.0, 0.0, 0.0), Follow(2.0, 0.0, 0.5)), "piece 1, has the share 0"),
