@@ -10,7 +10,7 @@ in two suites.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -120,7 +120,7 @@ def _mixed(ramps: Floats, gain: Floats, weight: Floats, suite: Ints, suites: int
 
 
 def _ridge(ramps: Floats, gain: Floats, weight: Floats, penalty: float) -> tuple[Floats, Floats]:
-    words = sp.csr_array((len(ramps), 0), dtype=np.float32)
+    words: Any = sp.csr_array((len(ramps), 0), dtype=np.float32)
     units = np.full(ramps.shape[1], 1 / UNIT, np.float32)
     matrix = Rows(words, np.ones(len(ramps), np.float32), ramps, units)
     heavy = np.where(np.isnan(gain), 0.0, weight[:, None])

@@ -63,7 +63,7 @@ class Ground:
 
     def take(self, samples: Mask) -> Ground:
         kept = samples[self.trials.row]
-        asked = Asked(*(part[kept] for part in self.asked))
+        asked = Asked(self.asked.row[kept], self.asked.quality[kept], self.asked.cost_usd[kept])
         return replace(self, trials=self.trials.take(samples), asked=asked, weight=self.weight[kept])
 
 
@@ -97,7 +97,7 @@ def cascades(ground: Ground, folds: Ints) -> Cascades | None:
     """The chains that these rows teach, and what each fold gets from those that the others teach;
     None where no chain is worth its dollars anywhere. folds [n] of the samples."""
     ground = replace(ground, trials=ground.trials.read()) if ground.judging else ground
-    readings = READING if ground.judging else READING[:1]
+    readings: Sequence[tuple[str, ...]] = READING if ground.judging else READING[:1]
     best, kept = _crossed(ground, folds, readings[0]), readings[0]
     for reading in readings[1:]:
         if ground.trials.answers is None and reading is READING[1]:
@@ -258,7 +258,7 @@ def _gained(ground: Ground, chain: Chain, gains: Sequence[Gains], tradeoff: floa
     pooled = total.sum() / max(float(count.sum()), 1e-12)
     shrunk = (total + PRIOR * pooled) / (count + PRIOR)
     others = [stage.column for stage in chain if stage.column != ground.reference]
-    return np.where(ground.eligible[1:, others].all(axis=1), shrunk, -np.inf)
+    return np.asarray(np.where(ground.eligible[1:, others].all(axis=1), shrunk, -np.inf), np.float64)
 
 
 def _better(one: Cascades, other: Cascades, ground: Ground) -> bool:

@@ -77,7 +77,7 @@ class Evidence(Recorded):
     @property
     def alone(self) -> int:
         """Columns of single candidates."""
-        return self.quality.shape[1] - len(self.chains)
+        return int(self.quality.shape[1]) - len(self.chains)
 
     @classmethod
     def bare(cls, known: Recorded, *, eligible: Mask | None = None, fold: Ints | None = None) -> Evidence:

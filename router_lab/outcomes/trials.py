@@ -73,7 +73,7 @@ class Trials:
 
     def shape(self, feature: str) -> Floats:
         """[m, c] a feature of the answers (`runtime.answers.FEATURES`); NaN where there is none."""
-        return self._shapes[FEATURES.index(feature)]
+        return np.asarray(self._shapes[FEATURES.index(feature)], np.float64)
 
     def agreement(self, column: int, previous: int | None) -> Floats:
         """[m] whether a candidate's answer says what another's does; 0 where there is no other."""
@@ -152,7 +152,7 @@ def trials_of(frame: pd.DataFrame, data: OutcomeMatrix) -> Trials:
         texts = np.array(
             [*(text if isinstance(text, str) else None for text in frame["answer"]), None], object
         )
-        answers = np.where(source >= 0, texts[source], None)
+        answers = texts[source]  # the last is None
     check = numbers("check") if "check" in frame.columns else np.full(source.shape, np.nan)
     names = {c.name for c in GATED} | (set(ADDING) - {"cost_usd"})
     return Trials(
