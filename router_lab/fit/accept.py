@@ -22,7 +22,7 @@ from router_lab.played import Asked, told
 from router_lab.runtime.answers import FEATURES
 from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, SIGNAL, Judge, Term
 
-PENALTY, OWN = 10.0, 30.0
+PENALTY, OWN = 10.0, 100.0
 """Of slopes on all draws, and of a suite's own: between 3 and 100 the saving hardly changes."""
 LEAST_ROWS = 50
 """Draws that a suite needs for slopes of its own."""

@@ -23,7 +23,7 @@ from router_lab.played import Asked, Gains, judged, play
 from router_lab.runtime.chains import MOST_STAGES, Chain, Judge, Stage
 from router_lab.runtime.model import POOLED
 
-SCALES = (0.02, 0.04, 0.06, 0.1, 0.14, 0.18, 0.22, 0.26, 0.3, 0.35, 0.4, 0.5, 0.7, 1.0, 2.5, 8.0)
+SCALES = (0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.14, 0.18, 0.24, 0.3, 0.4, 0.7, 2.5)
 """Tradeoffs tried, in quality per mean cost of the reference."""
 MOST_COLUMNS = 6
 """Candidates that chains are made of: those that are nearest to the best at some tradeoff."""
@@ -55,6 +55,11 @@ class Ground:
     @property
     def suites(self) -> int:
         return len(self.eligible) - 1
+
+    @property
+    def half(self) -> Mask:
+        """[m] every other sample's draws."""
+        return self.trials.row % 2 == 0
 
     @property
     def tradeoffs(self) -> tuple[float, ...]:
@@ -184,15 +189,24 @@ def _means(values: Floats, weight: Floats) -> Floats:
 
 
 def _models(ground: Ground, columns: Sequence[int], reading: Sequence[str]) -> Models:
-    scope = Scope(np.ones(len(ground.trials), bool), ground.weight, ground.suites)
+    """What a model says of a draw is what one says that was learned from the other half of the
+    draws: of its own it says too much, and the more the more it looks at."""
+    everything, half = np.ones(len(ground.trials), bool), ground.half
     found = {}
     for place, column in enumerate(columns[:-1]):
         before = [None, *columns[:place]] if len(reading) > 1 else [None]
         for previous in before:
             later = tuple(columns[place + 1 :])
-            judge = learn_judge(ground.trials, ground.asked, scope, column, previous, later, reading)
-            if judge is not None:
-                found[column, previous] = judge, judged(judge, ground.trials, ground.asked, column, previous)
+
+            def learned(rows: Mask) -> Judge | None:
+                scope = Scope(rows, ground.weight, ground.suites)
+                return learn_judge(ground.trials, ground.asked, scope, column, previous, later, reading)
+
+            judge, *halves = learned(everything), learned(half), learned(~half)
+            if judge is None or halves[0] is None or halves[1] is None:
+                continue
+            (added, known), (other, _) = (judged(one, ground.trials, ground.asked, column, previous) for one in halves)
+            found[column, previous] = judge, (np.where(half[:, None], other, added), known)
     return found
 
 
