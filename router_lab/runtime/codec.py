@@ -212,9 +212,9 @@ def _read_version_4(
     value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]
 ) -> PolicySpec:
     """Version 3, and chains, which pieces of its points may name, with their acceptance models."""
+    if value["chains"] == []:
+        raise PolicyError("policy.json: chains: none, and a policy without is of an earlier version")
     chains = chains_in(value["chains"], value["judges"])
-    if not chains:
-        raise PolicyError("policy.json: chains: none, and a policy without is an earlier version")
     rest = {key: item for key, item in value.items() if key not in ("chains", "judges")}
     return replace(_read_version_3(rest, arrays, certificate, point_in_chains), chains=chains)
 
