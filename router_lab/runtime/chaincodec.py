@@ -59,21 +59,28 @@ def _judge_out(judge: Judge) -> dict[str, object]:
 
 
 def chains_in(chains: object, judges: object) -> tuple[Chain, ...]:
-    """PolicyError, or a TypeError, for what has not the form; the rules are `chainrules`'."""
+    """PolicyError for what has not the form; the rules are `chainrules`'."""
     for key, rows, most in (("chains", chains, MOST_CHAINS), ("judges", judges, MOST_JUDGES)):
         if not isinstance(rows, list) or len(rows) > most:
             size = f"{len(rows):,}" if isinstance(rows, list) else shown(rows)
             raise PolicyError(f"policy.json: {key}: {size}, not a list of up to {most:,}")
-    read = [_judge_in(f"policy.json: judges: {at}", row) for at, row in enumerate(as_list(judges))]
+    where = "policy.json"
     used: set[int] = set()
-    found = tuple(
-        tuple(_stage_in(f"policy.json: chains: {at}", row, read, used) for row in as_list(chain))
-        for at, chain in enumerate(as_list(chains))
-    )
+    try:
+        read = []
+        for at, row in enumerate(as_list(judges)):
+            where = f"policy.json: judges: {at}"
+            read.append(_judge_in(where, row))
+        found = []
+        for at, chain in enumerate(as_list(chains)):
+            where = f"policy.json: chains: {at}"
+            found.append(tuple(_stage_in(where, row, read, used) for row in as_list(chain)))
+    except (TypeError, OverflowError) as error:
+        raise PolicyError(f"{where}: {error}") from error
     if len(used) != len(read):
         unused = next(at for at in range(len(read)) if at not in used)
         raise PolicyError(f"policy.json: judges: {unused} is named by no stage; leave it out")
-    return found
+    return tuple(found)
 
 
 def _stage_in(where: str, row: Any, judges: Sequence[Judge], used: set[int]) -> Stage:

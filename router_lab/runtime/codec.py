@@ -70,7 +70,6 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
             **{name: getattr(linear, name).tolist() for name in _LINEAR_NUMBERS},
             "cost_link": linear.cost_link,
         },
-        "points": {},
         "point": spec.point,
         "coverage": float(spec.coverage),
         "routes": {suite: [int(route.candidate), route.verdict] for suite, route in spec.routes.items()},
@@ -88,19 +87,23 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     if linear.vector is not None:
         value |= {"schema_version": 2, "vector": linear.vector.to_json()}
         weights = np.concatenate([weights, linear.vector.weights])
-    value["points"] = {name: numbers_out(point) for name, point in spec.points.items()}
-    if None in value["points"].values():
-        value["schema_version"] = 3
-    if spec.chains:
-        value |= {"schema_version": 4, **chains_out(spec.chains)}
-    if value["schema_version"] > 2:
-        value["points"] = {name: [piece_out(piece) for piece in point] for name, point in spec.points.items()}
+    value |= _points_out(spec)
     arrays: dict[str, NDArray[Any]] = {
         "weights.npy": weights,
         "buckets.npy": linear.seen,
         "groups.npy": spec.groups,
     }
     return value, {name: npy.dump(array) for name, array in arrays.items()}
+
+
+def _points_out(spec: PolicySpec) -> dict[str, Any]:
+    """`points`, and what comes with them from version 3 on."""
+    numbers = {name: numbers_out(point) for name, point in spec.points.items()}
+    if None not in numbers.values() and not spec.chains:
+        return {"points": numbers}
+    pieces = {name: [piece_out(piece) for piece in point] for name, point in spec.points.items()}
+    chains = chains_out(spec.chains) if spec.chains else {}
+    return {"schema_version": 4 if spec.chains else 3, "points": pieces, **chains}
 
 
 def digest_of(groups: NDArray[np.uint64]) -> str:
@@ -209,9 +212,9 @@ def _read_version_4(
     value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]
 ) -> PolicySpec:
     """Version 3, and chains, which pieces of its points may name, with their acceptance models."""
+    if value["chains"] == []:
+        raise PolicyError("policy.json: chains: none, and a policy without is of an earlier version")
     chains = chains_in(value["chains"], value["judges"])
-    if not chains:
-        raise PolicyError("policy.json: chains: none, and a policy without is an earlier version")
     rest = {key: item for key, item in value.items() if key not in ("chains", "judges")}
     return replace(_read_version_3(rest, arrays, certificate, point_in_chains), chains=chains)
 

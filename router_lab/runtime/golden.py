@@ -8,13 +8,16 @@ finds out before it serves. No prompt of a user's is ever written into an artifa
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from router_lab.runtime import jsonio
+from router_lab.runtime import jsonio, stages
+from router_lab.runtime.chains import MOST_STAGES, SIGNAL, Chain
+from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import PolicySpec
-from router_lab.runtime.points import Assign, Point, ends_of
+from router_lab.runtime.points import Follow, Point, ends_of
 from router_lab.runtime.rule import draw
 from router_lab.runtime.vectors import VectorScale
 
@@ -42,6 +45,19 @@ PROMPTS = (
     "0123456789 " * 400,
 )
 """Enough to touch every branch of the featuriser: kinds of bytes, long texts, nothing at all."""
+
+ANSWERS = (
+    "The answer is 42.",
+    "  THE ANSWER IS: 42!\n",
+    "",
+    "I’m sorry, but I CANNOT help with that.",
+    '{"invoice": "2041-A", "items": [{"total": 1204.5}], "paid": (false)}',
+    "def f(xs):\n    return [x ** 2 for x in xs if x % 2]\n",
+    "答えは四十二です 🙂 lone \ud800",
+    "First, 12 pens cost $3.60, so each costs $0.30.\n" * 120 + "Answer: (9)",
+    "?!",
+)
+"""What the stages of chains are made to answer."""
 
 MOST_KEYS = 64
 """Keys tried for a draw in a wanted stretch: one that is a tenth of all is missed once in 900
@@ -75,7 +91,7 @@ def _key(key: str, point: Point, turn: int) -> str:
     """`key`, or where chance has more to choose from than one prediction or the reference, the
     first of some made from it whose draw is in stretch `turn` of the point's pieces and the
     rest."""
-    if len(point) == 1 and not isinstance(point[0], Assign):
+    if len(point) == 1 and isinstance(point[0], Follow):
         return key
     stretches = [(low, high) for low, high in pairwise((0.0, *ends_of(point), 1.0)) if low < high]
     low, high = stretches[turn % len(stretches)]
@@ -97,12 +113,12 @@ def made_vector(standard: VectorScale, index: int) -> list[float]:
 
 def answers(policy: Any) -> list[dict[str, Any]]:
     """The cases with what `policy` decides, at a time before any expiry."""
-    return [_answer(policy, case) for case in cases(policy.spec)]
+    return [_answer(policy, case, index) for index, case in enumerate(cases(policy.spec))]
 
 
-def _answer(policy: Any, case: dict[str, Any]) -> dict[str, object]:
-    decision = policy.decide(**case)
-    return case | {
+def _answer(policy: Any, case: dict[str, Any], index: int) -> dict[str, object]:
+    decision: Decision = policy.decide(**case)
+    answered = {
         "model": decision.model,
         "effort": decision.effort,
         "code": decision.code,
@@ -111,6 +127,55 @@ def _answer(policy: Any, case: dict[str, Any]) -> dict[str, object]:
         "coverage": decision.evidence["coverage"],
         "fallbacks": [list(candidate) for candidate in decision.fallbacks],
     }
+    return case | answered | (_judged(decision, index) if policy.spec.chains else {})
+
+
+def _judged(decision: Decision, index: int) -> dict[str, object]:
+    """Answers that every stage may give, the same or others, made-up signals, and what is done on
+    them."""
+    turn = int(index % 3 == 1)
+    answers = [ANSWERS[(index + turn * stage) % len(ANSWERS)] for stage in range(MOST_STAGES)]
+    signals = made_signals(decision._chain.chain, index) if decision._chain is not None else {}
+    return {"answers": answers, "signals": signals, "judged": walk(decision, answers, signals)}
+
+
+def made_signals(chain: Chain, index: int) -> dict[str, float]:
+    """At, between and beyond the knots that read them; in every sixth case none is known."""
+    judges = [stage.judge for stage in chain if stage.judge is not None]
+    knots = {term.source: term.knots for judge in judges for term in judge.terms}
+    names = sorted({name for judge in judges for name in judge.signals})
+    return {
+        name: _between(knots.get(SIGNAL + name, (0.0, 1.0)), index + turn)
+        for turn, name in enumerate(names)
+        if index % 6 != 5
+    }
+
+
+def _between(knots: Sequence[float], index: int) -> float:
+    if index % 7 == 6:
+        return knots[-1] + 1.0
+    at = index % (len(knots) - 1)
+    return knots[at] + (knots[at + 1] - knots[at]) * (index % 5 / 4)
+
+
+def walk(
+    decision: Decision,
+    answers: Sequence[str],
+    signals: Mapping[str, float],
+    checks: Sequence[bool | None] = (None,) * MOST_STAGES,
+    stopped: Sequence[str | None] = (None,) * MOST_STAGES,
+) -> list[dict[str, object]]:
+    """Who is asked, one after the other, if they answer so; with what each later stage is expected
+    to add to the answer, null where that is not looked at. At most as many as there are answers."""
+    found: list[dict[str, object]] = []
+    now: Decision | None = decision
+    for text, check, stop in zip(answers, checks, stopped, strict=True):
+        if now is None:
+            break
+        gains = stages.gains(now, stages.answer_of(text, signals, check, stop))
+        found.append({"model": now.model, "effort": now.effort, "code": now.code, "gains": gains})
+        now = now.judge(text, signals=signals, check=check, stopped=stop)
+    return found
 
 
 def check(policy: Any, data: bytes) -> None:
@@ -121,7 +186,7 @@ def check(policy: Any, data: bytes) -> None:
     if count != len(PROMPTS):
         raise PolicyError(f"golden.jsonl: {count} lines, not the {len(PROMPTS)} cases that are built in")
     for number, (line, case) in enumerate(zip(data.split(b"\n"), cases(policy.spec), strict=False), start=1):
-        have, want = jsonio.loads(line, "golden.jsonl", MOST_PARSED), _answer(policy, case)
+        have, want = jsonio.loads(line, "golden.jsonl", MOST_PARSED), _answer(policy, case, number - 1)
         if have != want:
             keys = [key for key in want if not isinstance(have, dict) or have.get(key) != want[key]]
             raise PolicyError(

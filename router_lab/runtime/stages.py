@@ -108,10 +108,10 @@ def moved(place: Place, at: int, text: str | None) -> Place:
 
 
 def gains(decision: Decision, answer: Answer) -> list[float] | None:
-    """[later] what each later stage is expected to add to the answer; None where it is not judged,
-    or something that is needed is not known."""
+    """[later] what each later stage is expected to add to the answer; None where that is not looked
+    at."""
     place, judge = decision._chain, _judge(decision)
-    if place is None or judge is None:
+    if place is None or judge is None or answer.forced:
         return None
     values = _values(decision, place, judge, answer)
     return gains_of(judge, decision._limits_row, values) if known(judge, values) else None

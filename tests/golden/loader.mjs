@@ -29,7 +29,7 @@ function load(directory) {
   }
   if (sha256(lines).toString("hex") !== manifest.revision) throw Error("MANIFEST.json: revision");
   const policy = JSON.parse(files["policy.json"]);
-  if (![1, 2, 3].includes(policy.schema_version) || policy.featuriser.name !== "words12-bytes13") throw Error("policy.json: version");
+  if (![1, 2, 3, 4].includes(policy.schema_version) || policy.featuriser.name !== "words12-bytes13") throw Error("policy.json: version");
   return {
     ...policy,
     seen: new Map(array(files["buckets.npy"], "<u4").map((bucket, index) => [bucket, index + 1])),
@@ -191,11 +191,17 @@ function choose(policy, found, suite, point, draw) {
   const reference = policy.reference;
   const row = policy.suites.indexOf(suite) + 1;
   const covered = found.coverage >= (row ? policy.coverage : policy.coverage_unknown ?? policy.coverage);
-  const follows = point.some((piece) => !piece.table), assigns = point.some((piece) => piece.table);
+  const assigned = (piece) => piece.table || piece.chains;
+  const follows = point.some((piece) => !assigned(piece)), assigns = point.some(assigned);
   const routed = policy.routes[suite]?.[1] === "pass" ? [policy.routes[suite][0], "table"] : [reference, "uncovered"];
   if (!covered && (!row || !assigns)) return routed;
   const outcome = (piece) => {
     if (piece.table) return [piece.table[row], "assigned"];
+    if (piece.chains) {
+      if (piece.chains[row] === null) return [reference, "assigned"];
+      const chain = policy.chains[piece.chains[row]];
+      return [chain[0].column, "chained", { chain, at: 0, tradeoff: piece.tradeoff, before: null }];
+    }
     if (!covered) return routed;
     const may = policy.eligible?.[row];
     const utility = found.quality.map((quality, i) =>
@@ -211,16 +217,96 @@ function choose(policy, found, suite, point, draw) {
     if (u < end) return outcome(piece);
   }
   if (!covered && follows) return routed;
-  const moved = point.some((piece) => outcome(piece)[0] !== reference);
+  const moved = point.map(outcome).some(([index, code]) => index !== reference || code === "chained");
   return [reference, moved ? "mixed" : follows ? "reference" : "assigned"];
 }
 
 function decide(policy, { prompt, suite, point, key, vector }) {
   const found = predict(policy, prompt, suite, vector);
-  const [index, code] = choose(policy, found, suite, pieces(policy, point), () => draw(key));
+  const [index, code, place] = choose(policy, found, suite, pieces(policy, point), () => draw(key));
   const pair = (i) => [policy.candidates[i].model, policy.candidates[i].effort];
   const [model, effort] = pair(index);
-  return { ...found, model, effort, code, index, fallbacks: policy.fallbacks.filter((i) => i !== index).map(pair) };
+  const row = policy.suites.indexOf(suite) + 1;
+  const fallbacks = policy.fallbacks.filter((i) => i !== index).map(pair);
+  return { ...found, model, effort, code, index, fallbacks, row, tried: [], place: place ?? null };
+}
+
+// --- chains --------------------------------------------------------------------------------------------------------
+
+const ANSWER = ["length", "words", "lines", "digits", "brackets", "refusal"];
+const REFUSALS = ["i cannot", "i can't", "i can not", "i won't", "i will not", "i'm sorry", "i am sorry", "i'm unable",
+  "i am unable", "i'm not able", "i am not able", "i apologize", "i apologise", "as an ai", "unable to answer",
+  "unable to help"];
+const latin = (characters) => bytes(characters).toString("latin1");  // a character for each byte
+const lower = (text) => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+
+function answerFeatures(answer) {
+  const characters = Array.from(answer), text = latin(capped(characters, 4096));
+  const count = (pattern) => log2ish(text.match(pattern)?.length ?? 0);
+  const beginning = lower(latin(characters.slice(0, 256)).slice(0, 256).replaceAll("\xe2\x80\x99", "'"));
+  return [log2ish(Math.min(characters.length, 2 ** 20 - 1)), count(/[0-9A-Za-z\x80-\xff]+/g), count(/\n/g),
+    count(/[0-9]/g), count(/[()[\]{}]/g), REFUSALS.some((phrase) => beginning.includes(phrase)) ? 1 : 0];
+}
+
+const said = (answer) => lower(latin(capped(Array.from(answer), 4096))).replace(/[^0-9a-z\x80-\xff]/g, "");
+
+function height(knots, heights, value) {
+  if (!(value > knots[0])) return heights[0];
+  if (value >= knots.at(-1)) return heights.at(-1);
+  const i = knots.findLastIndex((knot) => knot <= value);
+  return heights[i] + (heights[i + 1] - heights[i]) * ((value - knots[i]) / (knots[i + 1] - knots[i]));
+}
+
+// What each later stage is expected to add; null where something that is needed is not known.
+function gainsOf(policy, now, judge, answer, signals) {
+  const told = Object.fromEntries(answerFeatures(answer).map((value, i) => [`answer:${ANSWER[i]}`, value]));
+  const own = said(answer);
+  told.agrees = own !== "" && own === now.place.before ? 1 : 0;
+  now.quality.forEach((value, column) => { told[`quality:${column}`] = value; });
+  if (!judge.signals.every((name) => Number.isFinite(signals[name]))) return null;
+  for (const name of judge.signals) told[`signal:${name}`] = signals[name];
+  const gains = [...judge.bias[now.row]];
+  for (const { source, knots, heights } of judge.terms)
+    heights[now.row].forEach((row, stage) => { gains[stage] += height(knots, row, told[source]); });
+  return gains;
+}
+
+// The decision after an answer, or null: it is kept, or nobody is left; and the gains that were looked at.
+function judged(policy, now, { answer, signals, check, stopped }) {
+  const gone = [...now.tried, now.index], forced = check === false || stopped === "limit";
+  const moved = (index, code, place) => {
+    const { model, effort } = policy.candidates[index];
+    return { ...now, index, code, model, effort, place, tried: gone };
+  };
+  const { chain, at } = now.place ?? { chain: [], at: 0 };
+  const later = chain.slice(at + 1).map((stage) => stage.column);
+  const judge = chain.length && chain[at].judge !== null ? policy.judges[chain[at].judge] : null;
+  const gains = judge && !forced ? gainsOf(policy, now, judge, answer, signals) : null;
+  let next = -1;
+  if (later.length && (forced || (judge && !gains))) next = 0;
+  else if (gains) {
+    const utilities = gains.map((gain, stage) => gain - now.place.tradeoff * now.cost[later[stage]]);
+    const best = utilities.indexOf(Math.max(...utilities));
+    if (utilities[best] > 0) next = best;
+  }
+  if (next >= 0) return [gains, moved(later[next], "escalated", { ...now.place, at: at + 1 + next, before: said(answer) })];
+  if (check !== false || stopped === "limit") return [gains, null];
+  const order = policy.escalation, left = (columns) => columns.filter((column) => !gone.includes(column));
+  const measured = left(order.slice(order.indexOf(now.index) + 1)), rest = left(policy.fallbacks);
+  if (measured.length) return [gains, moved(measured[0], "escalated", null)];
+  return [gains, rest.length ? moved(rest[0], "unmeasured", null) : null];
+}
+
+function walk(policy, made, { answers, signals, checks, stopped }) {
+  const found = [];
+  for (let stage = 0, now = made; now && stage < answers.length; stage++) {
+    const { model, effort, code } = now;
+    const told = { answer: answers[stage], signals, check: checks?.[stage], stopped: stopped?.[stage] };
+    const [gains, next] = judged(policy, now, told);
+    found.push({ code, effort, gains, model });
+    now = next;
+  }
+  return found;
 }
 
 // --- conformance ---------------------------------------------------------------------------------------------------
@@ -237,6 +323,7 @@ policy.golden.forEach((row, number) => {
   const made = decide(policy, row);
   const have = { model: made.model, effort: made.effort, code: made.code, quality: made.quality[made.index],
     cost_usd: made.cost[made.index], coverage: made.coverage, fallbacks: made.fallbacks };
+  if (policy.chains) have.judged = walk(policy, made, row);
   const want = Object.fromEntries(Object.keys(have).map((name) => [name, row[name]]));
   check(`golden.jsonl ${number + 1}`, have, want);
 });
@@ -246,6 +333,9 @@ rows.forEach((row, number) => {
   for (const [name, value] of [["buckets", made.buckets], ["counts", made.counts], ["coverage", made.coverage],
     ["quality", made.quality], ["cost_usd", made.cost], ["model", made.model], ["effort", made.effort],
     ["code", made.code], ["fallbacks", made.fallbacks]]) check(`vector ${number + 1} ${name}`, value, row[name]);
+  if (!policy.chains) return;
+  check(`vector ${number + 1} features`, row.answers.map(answerFeatures), row.features);
+  check(`vector ${number + 1} judged`, walk(policy, made, row), row.judged);
 });
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed ? 1 : 0);

@@ -5,6 +5,7 @@ gets an artifact of its own beside them.
     python tests/golden/make.py tests/golden/v1 bounded
     python tests/golden/make.py tests/golden/v2 vector
     python tests/golden/make.py tests/golden/v3 pieces steered
+    python tests/golden/make.py tests/golden/v4 chains steered-chains
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from typing import Any
 import numpy as np
 
 from router_lab.runtime import jsonio
+from router_lab.runtime.answers import FEATURES, features_of
 from router_lab.runtime.artifact import load_policy, save_policy
-from router_lab.runtime.golden import PROMPTS
+from router_lab.runtime.chains import MOST_STAGES, Judge, Stage, Term
+from router_lab.runtime.decision import Decision
+from router_lab.runtime.golden import ANSWERS, PROMPTS, walk
 from router_lab.runtime.model import Candidate, Limits, Prices, Profile, Route
-from router_lab.runtime.points import Assign, Follow
+from router_lab.runtime.points import Assign, Cascade, Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.vectors import VectorScale, VectorWeights
 
@@ -133,8 +137,30 @@ def vectors(policy: Policy, count: int = 120) -> list[dict[str, Any]]:
                 "code": decision.code,
                 "fallbacks": [list(candidate) for candidate in decision.fallbacks],
             }
+            | (answered(rng, decision) if policy.spec.chains else {})
         )
     return rows
+
+
+def answered(rng: random.Random, decision: Decision) -> dict[str, Any]:
+    """What the stages answer, at times the same but for its spelling, and what is done on it: signals at random, some
+    missing, some of no stage; now and then a failed check, or a run that was stopped."""
+    texts = [
+        rng.choice([*ANSWERS, " ".join(rng.choices(PIECES, k=rng.randint(0, 60)))])
+        for _ in range(MOST_STAGES)
+    ]
+    if rng.random() < 0.5:
+        texts = (
+            [texts[0], f" {texts[0].upper()}.", texts[0]] if texts[0].isascii() else [texts[0]] * MOST_STAGES
+        )
+    signals = {name: rng.gauss(0.0, 1.5) for name in ("confidence", "logprob", "other") if rng.random() < 0.9}
+    checks = [rng.choice([None, None, None, True, False]) for _ in texts]
+    stopped = [rng.choice([None] * 6 + ["limit"]) for _ in texts]
+    return {
+        "answers": texts, "signals": signals, "checks": checks, "stopped": stopped,
+        "features": [list(features_of(text)) for text in texts],
+        "judged": walk(decision, texts, signals, checks, stopped),
+    }  # fmt: skip
 
 
 def some_vector(rng: random.Random, length: int) -> list[float] | None:
@@ -189,6 +215,47 @@ def in_pieces(spec: Any) -> Any:
     return dataclasses.replace(spec, name="golden-pieces", points=points, point="mixed", coverage_unknown=0.7)
 
 
+def chained(spec: Any) -> Any:
+    """The same policy with chains of one to three stages, one of them from the reference on, beside pieces of both
+    other kinds."""
+    draw, rows = np.random.default_rng(13), len(spec.suites) + 1
+
+    def judge(later: tuple[int, ...], signals: tuple[str, ...], *sources: str) -> Judge:
+        terms = []
+        for source in sources:
+            count = 2 if source == "agrees" else int(draw.integers(2, 7))
+            knots = {"answ": np.linspace(0, 9, count), "qual": np.linspace(0.2, 0.8, count)}.get(
+                source[:4], np.sort(draw.normal(0, 1, count))
+            )
+            knots = np.array([0.0, 1.0]) if source == "agrees" else knots
+            terms.append(Term(source, tuple(knots.tolist()), draw.normal(0, 0.1, (rows, len(later), count))))
+        return Judge(later, signals, draw.normal(0.0, 0.1, (rows, len(later))), tuple(terms))
+
+    every = [f"answer:{name}" for name in FEATURES]
+    last = judge((4,), (), "agrees", "answer:words", "quality:2", "quality:4")
+    both = judge(
+        (2, 4), ("confidence", "logprob"), "signal:logprob", "signal:confidence", *every, "quality:0"
+    )
+    chains = (
+        (Stage(0, both, 0.015), Stage(2, last), Stage(4)),
+        (Stage(1, judge((3,), ("logprob",), "signal:logprob", "quality:3")), Stage(3, cap_usd=0.5)),
+        (Stage(3, cap_usd=0.25),),
+        (Stage(4, judge((2, 1), (), "answer:refusal", "answer:length")), Stage(2), Stage(1)),
+        (Stage(3, judge((2, 4), (), *every)), Stage(2, last), Stage(4)),
+    )
+    points = {
+        "chained": (Cascade((0, 0, 1), 2.0),),
+        "half": (Cascade((1, 4, 3), 0.0, 0.5),),
+        "mixed": (
+            Follow(5.0, 0.02, 0.2),
+            Cascade((3, 2, None), 5.0, 0.3),
+            Assign((1, 3, 2), 0.2),
+            Cascade((4,) * 3, 1.0, 0.2),
+        ),
+    }
+    return dataclasses.replace(spec, name="golden-chains", points=points, point="chained", chains=chains)
+
+
 def main() -> None:
     folder, names = Path(sys.argv[1]), sys.argv[2:]
     spec = golden_spec()
@@ -200,6 +267,8 @@ def main() -> None:
         "vector": steered(logarithmic(spec)),
         "pieces": in_pieces(spec),
         "steered": in_pieces(steered(logarithmic(spec))),
+        "chains": chained(spec),
+        "steered-chains": chained(steered(logarithmic(spec))),
     }
     for name, spec in ((name, made[name]) for name in names):
         policy = load_policy(save_policy(Policy(spec), folder / name))
