@@ -23,6 +23,7 @@ from router_lab.cli.prices import price_file
 )
 @click.option("--suites", type=FILE, help="suites.yaml, for logs from elsewhere.")
 @click.option("--caching", default="none", help="Prompt caching assumed in cost_usd: none or prefix.")
+@click.option("--no-answers", is_flag=True, help="Leave the answers out; signals of them stay.")
 @click.option("--map", "names", multiple=True, metavar="OURS=YOURS", help="Columns of a table by our names.")
 @click.option("--suite", metavar="NAME", help="The suite of every row, for tables without a column of it.")
 @click.option(
@@ -57,6 +58,7 @@ def collect(
     prices: Path | None,
     suites: Path | None,
     caching: str,
+    no_answers: bool,
     names: tuple[str, ...],
     suite: str | None,
     wide: tuple[str, ...],
@@ -70,7 +72,7 @@ def collect(
 
     A source is a folder of .eval logs or one of them, a CSV, TSV, JSONL or Parquet table of
     outcomes (re-priced if --prices is given), or the JSONL file of a DecisionLog: the decisions of
-    production whose outcome was logged.
+    production whose outcome was logged. OUT holds the candidates' answers, unless --no-answers.
     """
     from router_lab.collect import collect as run
     from router_lab.outcomes import write_calls, write_outcomes
@@ -80,7 +82,8 @@ def collect(
     file = None if only_tables or prices else price_file(None)
     with step(f"collecting {len(sources)} source{'s' * (len(sources) > 1)}"):
         outcomes, calls = run(
-            sources, prices=prices, otherwise=file, suites=suites, caching=caching, map=pairs(names, "--map"),
+            sources, prices=prices, otherwise=file, suites=suites, caching=caching, answers=not no_answers,
+            map=pairs(names, "--map"),
             suite=suite, wide=wide, wide_columns=pairs(wide_columns, "--wide-column"),
             candidates={name: (model, effort or None) for name, model, effort in candidates},
             delimiter={"tab": "\t", r"\t": "\t"}.get(delimiter or "", delimiter), decimal=decimal, encoding=encoding,

@@ -1,0 +1,135 @@
+"""Answers and signals of them, from logs that Inspect wrote: a model of one's own says what it was sure of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from inspect_ai import Task, eval
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import Logprob, Logprobs, Model, ModelOutput, ModelUsage, get_model
+from inspect_ai.scorer import includes
+
+from router_lab.collect import collect
+from router_lab.collect.signals import MOST_ANSWER, answer_of, mean_logprob
+from router_lab.outcomes import read_outcomes, write_outcomes
+from router_lab.runtime.features import cap_text
+
+# Inspect's own: of what it uses, and of what it leaves open.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+PRICE = [{"starts": "2020-01-01", "input": 1, "output": 10, "source": "s", "checked": "2020-01-01"}]
+"""Dollars a million tokens."""
+
+
+def said(text: str, *logprobs: float | Logprob, tokens: tuple[int, int] = (100, 10)) -> ModelOutput:
+    """An answer, the log-probabilities of its tokens where it has some, and what it used."""
+    output = ModelOutput.from_content("mockllm/model", text)
+    content = [one if isinstance(one, Logprob) else Logprob(token="t", logprob=one) for one in logprobs]
+    output.choices[0].logprobs = Logprobs(content=content) if logprobs else None
+    output.usage = ModelUsage(input_tokens=tokens[0], output_tokens=tokens[1], total_tokens=sum(tokens))
+    return output
+
+
+def model_saying(*outputs: ModelOutput) -> Model:
+    return get_model("mockllm/model", memoize=False, custom_outputs=list(outputs))
+
+
+def questions(n: int) -> list[Sample]:
+    return [Sample(id=f"s{i}", input=f"What is {i}?", target=str(i)) for i in range(n)]
+
+
+def logged(folder: Path, *outputs: ModelOutput, task: Task | None = None, epochs: int = 1) -> Path:
+    """A folder with the log of a task, a question for each output, or of the task given."""
+    task = task or Task(dataset=MemoryDataset(questions(len(outputs) // epochs)), scorer=includes(), name="t")
+    eval(
+        task, model=task.model or model_saying(*outputs), log_dir=str(folder / "logs"), display="none", epochs=epochs,
+        max_samples=1, log_level="warning",
+    )  # fmt: skip
+    (folder / "prices.yaml").write_text(yaml.safe_dump({"models": {"mockllm/model": PRICE}}))
+    return folder / "logs"
+
+
+def collected(logs: Path, **how: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return collect([logs], prices=logs.parent / "prices.yaml", **how)
+
+
+def test_an_answer_and_its_mean_logprob_are_told(tmp_path: Path) -> None:
+    logs = logged(tmp_path, said("It is 0.", -0.1, -0.5), said("one"), said(""))
+    outcomes, _ = collected(logs)
+    assert outcomes["answer"].tolist() == ["It is 0.", "one", ""]
+    assert outcomes["signal_logprob"][0] == pytest.approx(-0.3)
+    assert outcomes["signal_logprob"].isna().tolist() == [False, True, True]
+    assert "signals_usd" not in outcomes
+    write_outcomes(outcomes, tmp_path / "outcomes.parquet")
+    assert read_outcomes(tmp_path / "outcomes.parquet")["answer"].tolist() == ["It is 0.", "one", ""]
+
+
+def test_answers_are_left_out_where_nobody_wants_them(tmp_path: Path) -> None:
+    """Of logs and of tables; signals stay. Rows on the way of a race have none."""
+    logs = logged(tmp_path, said("It is 0.", -0.25))
+    outcomes, _ = collected(logs)
+    write_outcomes(outcomes, tmp_path / "outcomes.parquet")
+    for source in (logs, tmp_path / "outcomes.parquet"):
+        bare = collect([source], prices=tmp_path / "prices.yaml", answers=False)[0]
+        assert "answer" not in bare and bare["signal_logprob"].tolist() == [-0.25]
+        assert bare.attrs["candidates"]
+    assert "answer" not in collected(logs, as_logged=True)[0]
+
+
+def test_what_no_log_knows_is_no_column(tmp_path: Path) -> None:
+    outcomes, _ = collected(logged(tmp_path, said("0")))
+    assert not [column for column in outcomes if str(column).startswith("signal")]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ([{"logprob": -1.0}, {"logprob": -2.0}], -1.5),
+        ([{"logprob": 0}], 0.0),
+        ([], None),
+        (None, None),
+        ([{"logprob": -1.0}, {"logprob": -math.inf}], None),
+        ([{"logprob": -1.0}, {"token": "a"}], None),
+    ],
+)
+def test_the_mean_is_of_every_token_or_unknown(content: Any, expected: float | None) -> None:
+    assert mean_logprob({"choices": [{"logprobs": {"content": content}}]}) == expected
+    assert mean_logprob({"choices": [{"logprobs": None}]}) is None
+    assert mean_logprob({}) is None
+
+
+def answers_of_raw() -> Iterator[tuple[dict[str, Any], str | None]]:
+    whole = {
+        "role": "assistant",
+        "content": [{"type": "reasoning", "reasoning": "r"}, {"type": "text", "text": "a"}],
+    }
+    yield {"output": {"choices": [{"message": whole}]}}, "a"
+    yield {"output": {"choices": [{"message": whole}], "completion": "b"}}, "b"
+    attached = {"choices": [{}], "completion": "attachment://x"}
+    yield {"output": attached, "attachments": {"x": "long"}}, "long"
+    yield {"output": {"choices": [{"message": {"content": ""}}], "completion": "", "error": "429"}}, None
+    yield {"output": {"choices": []}}, None
+    yield {}, None
+
+
+@pytest.mark.parametrize(("sample", "expected"), list(answers_of_raw()))
+def test_the_answer_is_the_last_completion(sample: dict[str, Any], expected: str | None) -> None:
+    assert answer_of(sample) == expected
+
+
+def test_a_long_answer_is_cut_where_the_runtime_does_not_look() -> None:
+    text = "".join(chr(97 + i % 26) for i in range(3 * MOST_ANSWER))
+    kept = answer_of({"output": {"choices": [{}], "completion": text}})
+    assert kept is not None and len(kept) == MOST_ANSWER
+    assert cap_text(kept, 4096) == cap_text(text, 4096)
+    exact = text[:MOST_ANSWER]
+    assert answer_of({"output": {"choices": [{}], "completion": exact}}) == exact
