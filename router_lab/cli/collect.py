@@ -24,6 +24,9 @@ from router_lab.cli.prices import price_file
 @click.option("--suites", type=FILE, help="suites.yaml, for logs from elsewhere.")
 @click.option("--caching", default="none", help="Prompt caching assumed in cost_usd: none or prefix.")
 @click.option("--no-answers", is_flag=True, help="Leave the answers out; signals of them stay.")
+@click.option(
+    "--agreement", is_flag=True, help="Share of a sample's other epochs that say the same, as a signal."
+)
 @click.option("--map", "names", multiple=True, metavar="OURS=YOURS", help="Columns of a table by our names.")
 @click.option("--suite", metavar="NAME", help="The suite of every row, for tables without a column of it.")
 @click.option(
@@ -59,6 +62,7 @@ def collect(
     suites: Path | None,
     caching: str,
     no_answers: bool,
+    agreement: bool,
     names: tuple[str, ...],
     suite: str | None,
     wide: tuple[str, ...],
@@ -83,8 +87,8 @@ def collect(
     with step(f"collecting {len(sources)} source{'s' * (len(sources) > 1)}"):
         outcomes, calls = run(
             sources, prices=prices, otherwise=file, suites=suites, caching=caching, answers=not no_answers,
-            map=pairs(names, "--map"),
-            suite=suite, wide=wide, wide_columns=pairs(wide_columns, "--wide-column"),
+            agreement=agreement, map=pairs(names, "--map"), suite=suite, wide=wide,
+            wide_columns=pairs(wide_columns, "--wide-column"),
             candidates={name: (model, effort or None) for name, model, effort in candidates},
             delimiter={"tab": "\t", r"\t": "\t"}.get(delimiter or "", delimiter), decimal=decimal, encoding=encoding,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab.collect.agreement import with_agreement
 from router_lab.collect.calls import CACHING
 from router_lab.collect.evidence import (
     Note,
@@ -52,6 +53,7 @@ def collect(
     caching: str = "none",
     as_logged: bool = False,
     answers: bool = True,
+    agreement: bool = False,
     map: Mapping[str, str] | None = None,
     suite: str | None = None,
     wide: Sequence[str] = (),
@@ -76,6 +78,8 @@ def collect(
         as_logged: the rows of logs alone, without what a sweep or a race says of them: for a race
             on its way; without their answers.
         answers: False leaves the column `answer` out, whatever it comes from.
+        agreement: `signal_agreement` of answers that a candidate gave in several epochs
+            (`collect.agreement.with_agreement`).
         map, suite, wide, wide_columns, candidates, delimiter, decimal, encoding: how the tables
             among the sources are to be read (`collect.shape.TableOptions`, docs/tables.md); logs
             and logs of decisions need none of it.
@@ -89,8 +93,10 @@ def collect(
     options = TableOptions(
         map or {}, suite, (wide,) if isinstance(wide, str) else tuple(wide), wide_columns or {}, candidates or {},
         delimiter, decimal, encoding)  # fmt: skip
-    paths, kept = [Path(one) for one in sources], answers and not as_logged
+    paths, kept = [Path(one) for one in sources], (answers or agreement) and not as_logged
     outcomes, calls = _collected(paths, options, prices, otherwise, suites, caching, as_logged, kept)
+    if agreement:
+        outcomes = validate_outcomes(with_agreement(outcomes))
     return outcomes if answers else outcomes.drop(columns="answer", errors="ignore"), calls
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from router_lab.collect.calls import Call
-from router_lab.prices import PriceTable
 from router_lab.providers.evallog import resolve
 from router_lab.runtime.features import cap_text
 from router_lab.runtime.messages import text_of

@@ -10,14 +10,19 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from inspect_ai import Task, eval
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import Logprob, Logprobs, Model, ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import includes
 
 from router_lab.collect import collect
+from router_lab.collect.agreement import said as said_of
+from router_lab.collect.agreement import with_agreement
 from router_lab.collect.signals import MOST_ANSWER, answer_of, mean_logprob
-from router_lab.outcomes import read_outcomes, write_outcomes
+from router_lab.outcomes import read_outcomes, validate_outcomes, write_outcomes
+from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.features import cap_text
 
 # Inspect's own: of what it uses, and of what it leaves open.
@@ -133,3 +138,76 @@ def test_a_long_answer_is_cut_where_the_runtime_does_not_look() -> None:
     assert cap_text(kept, 4096) == cap_text(text, 4096)
     exact = text[:MOST_ANSWER]
     assert answer_of({"output": {"choices": [{}], "completion": exact}}) == exact
+
+
+def test_agreement_is_the_share_of_the_other_epochs(tmp_path: Path) -> None:
+    """Four draws for one question: "Paris." twice but for its letters' case and its dots, "Lyon", nothing. 100 tokens
+    in and 10, 20, 30, 40 out cost 2, 3, 4 and 5 hundredths of a cent."""
+    texts = zip(("Paris.", "paris", "Lyon", "!"), (10, 20, 30, 40), strict=True)
+    logs = logged(tmp_path, *(said(text, tokens=(100, n)) for text, n in texts), epochs=4)
+    outcomes, _ = collected(logs, agreement=True)
+    rows = outcomes.set_index("answer")
+    assert rows["signal_agreement"].to_dict() == {
+        "Paris.": pytest.approx(1 / 3), "paris": pytest.approx(1 / 3), "Lyon": 0.0, "!": 0.0,
+    }  # fmt: skip
+    assert rows["signals_usd"].to_dict() == pytest.approx(
+        {"Paris.": 12e-4, "paris": 11e-4, "Lyon": 10e-4, "!": 9e-4}
+    )
+    bare = collected(logs, agreement=True, answers=False)[0]
+    assert "answer" not in bare and bare["signal_agreement"].notna().all()
+    write_outcomes(outcomes, tmp_path / "outcomes.parquet")
+    again = collect([tmp_path / "outcomes.parquet"], agreement=True)[0]
+    pd.testing.assert_frame_equal(again, outcomes, check_dtype=False)
+
+
+def table_of(*rows: tuple[str, int, str | None, float | None], **more: Any) -> pd.DataFrame:
+    """Sample, epoch, answer and dollars of one candidate."""
+    frame = pd.DataFrame(rows, columns=["sample_id", "epoch", "answer", "cost_usd"])
+    return validate_outcomes(frame.assign(suite="s", model="m", quality=1.0, **more))
+
+
+def test_agreement_is_within_a_sample_and_a_candidate() -> None:
+    """b has one answer, and nothing is known of it; the dollars of two draws are those that are known, for each."""
+    known = [
+        ("a", 1, "x", 1.0),
+        ("a", 2, "X", None),
+        ("a", 3, "y", 3.0),
+        ("b", 1, "x", 5.0),
+        ("b", 2, None, 5.0),
+    ]
+    both = pd.concat([table_of(*known), table_of(*known).assign(model="n")])
+    for _, rows in with_agreement(validate_outcomes(both)).groupby("model"):
+        assert rows["signal_agreement"].fillna(-1).tolist() == [0.5, 0.5, 0.0, -1, -1]
+        assert rows["signals_usd"].fillna(-1).tolist() == [6.0, 4.0, 2.0, -1, -1]
+
+
+def test_agreement_adds_to_what_other_signals_cost_and_invents_none() -> None:
+    """Rows that have it already keep what they have; without a known cost nothing is said of dollars."""
+    rows = [("a", 1, "x", 1.0), ("a", 2, "x", 2.0)]
+    told = with_agreement(table_of(*rows, signals_usd=[0.5, None], signal_agreement=[None, 0.25]))
+    assert told["signal_agreement"].tolist() == [1.0, 0.25]
+    assert told["signals_usd"].fillna(-1).tolist() == [2.5, -1]
+    free = with_agreement(table_of(*((*row[:3], None) for row in rows)))
+    assert free["signal_agreement"].tolist() == [1.0, 1.0] and "signals_usd" not in free
+
+
+def test_nothing_to_compare_is_said() -> None:
+    table = table_of(("a", 1, "x", 1.0), ("b", 1, "x", 1.0))
+    for outcomes in (table, table.drop(columns="answer")):
+        with pytest.warns(RouterLabWarning, match="no sample has two of one candidate"):
+            assert with_agreement(outcomes) is outcomes
+
+
+@given(st.text(max_size=40), st.text(alphabet=" .,!-\n\t(){}\"'`*_", max_size=10))
+def test_what_is_said_is_bytes_without_case_and_signs(text: str, signs: str) -> None:
+    kept = list(said_of(text))
+    assert not [b for b in kept if b < 128 and not (48 <= b < 58 or 97 <= b < 123)]
+    upper = "".join(chr(ord(c) - 32) if "a" <= c <= "z" else c for c in text)
+    assert said_of(upper) == said_of(text) == said_of(signs + text + signs)
+    assert said_of(text + "é") == said_of(text) + b"\xc3\xa9"
+
+
+def test_what_is_said_by_hand() -> None:
+    assert said_of("The answer: **4,200** (É)") == b"theanswer4200\xc3\x89"
+    assert said_of("\ud800a") == b"a"
+    assert said_of("A" * 10_000) == b"a" * 4096
