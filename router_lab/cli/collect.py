@@ -56,22 +56,12 @@ from router_lab.cli.prices import price_file
     "--encoding", help="Of text tables, such as cp1252; by default UTF-8, or what its first bytes say."
 )
 def collect(
-    sources: tuple[Path, ...],
-    out: Path,
-    prices: Path | None,
-    suites: Path | None,
-    caching: str,
-    no_answers: bool,
-    agreement: bool,
-    names: tuple[str, ...],
-    suite: str | None,
-    wide: tuple[str, ...],
-    wide_columns: tuple[str, ...],
+    sources: tuple[Path, ...], out: Path, prices: Path | None, suites: Path | None, caching: str,
+    no_answers: bool, agreement: bool,
+    names: tuple[str, ...], suite: str | None, wide: tuple[str, ...], wide_columns: tuple[str, ...],
     candidates: tuple[tuple[str, str, str], ...],
-    delimiter: str | None,
-    decimal: str | None,
-    encoding: str | None,
-) -> None:
+    delimiter: str | None, decimal: str | None, encoding: str | None,
+) -> None:  # fmt: skip
     """Turn SOURCES into OUT, with calls.parquet beside it.
 
     A source is a folder of .eval logs or one of them, a CSV, TSV, JSONL or Parquet table of

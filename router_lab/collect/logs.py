@@ -134,7 +134,7 @@ def log_rows(
             **key,
             **_became(source, sample, where),
             **_spent(source, sample, calls, tools, table, caching, notes),
-            **signals_of(sample, ended, answers),
+            **signals_of(sample, ended, table, answers),
         }
         rows.append((row, [{**key, **_call_row(call, source.tier)} for call in calls]))
         scores.append((where, _kept(sample, source.suite)))

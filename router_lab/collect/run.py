@@ -45,24 +45,14 @@ Manifests = Mapping[Path, SweepManifest]
 
 
 def collect(
-    sources: Sequence[str | Path],
-    *,
-    prices: Given = None,
-    otherwise: str | Path | None = None,
-    suites: str | Path | None = None,
-    caching: str = "none",
-    as_logged: bool = False,
-    answers: bool = True,
-    agreement: bool = False,
-    map: Mapping[str, str] | None = None,
-    suite: str | None = None,
-    wide: Sequence[str] = (),
+    sources: Sequence[str | Path], *, prices: Given = None, otherwise: str | Path | None = None,
+    suites: str | Path | None = None, caching: str = "none", as_logged: bool = False,
+    answers: bool = True, agreement: bool = False,
+    map: Mapping[str, str] | None = None, suite: str | None = None, wide: Sequence[str] = (),
     wide_columns: Mapping[str, str] | None = None,
     candidates: Mapping[str, tuple[str, str | None]] | None = None,
-    delimiter: str | None = None,
-    decimal: str | None = None,
-    encoding: str | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    delimiter: str | None = None, decimal: str | None = None, encoding: str | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """(outcomes, calls) of logs, log folders, sweeps and tables. Raises InputError.
 
     Args:

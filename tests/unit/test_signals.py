@@ -14,16 +14,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inspect_ai import Task, eval
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import Logprob, Logprobs, Model, ModelOutput, ModelUsage, get_model
+from inspect_ai.model import (
+    GenerateConfig,
+    Logprob,
+    Logprobs,
+    Model,
+    ModelOutput,
+    ModelUsage,
+    TopLogprob,
+    get_model,
+)
 from inspect_ai.scorer import includes
 
 from router_lab.collect import collect
 from router_lab.collect.agreement import said as said_of
 from router_lab.collect.agreement import with_agreement
-from router_lab.collect.signals import MOST_ANSWER, answer_of, mean_logprob
+from router_lab.collect.signals import MOST_ANSWER, answer_of, mean_logprob, true_logprob
 from router_lab.outcomes import read_outcomes, validate_outcomes, write_outcomes
-from router_lab.runtime.errors import RouterLabWarning
+from router_lab.providers.asking import make_model
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.features import cap_text
+from router_lab.sweep.cluster import narrowed
+from router_lab.sweep.models import generate_config
+from router_lab.sweep.self_check import filled
+from router_lab.sweep.settings import Cell, load_grid
+from router_lab.sweep.tasks import with_model
+from tests.servers.grid import write_project
 
 # Inspect's own: of what it uses, and of what it leaves open.
 pytestmark = [
@@ -211,3 +227,112 @@ def test_what_is_said_by_hand() -> None:
     assert said_of("The answer: **4,200** (É)") == b"theanswer4200\xc3\x89"
     assert said_of("\ud800a") == b"a"
     assert said_of("A" * 10_000) == b"a" * 4096
+
+
+def chance(token: str, p: float, **top: float) -> Logprob:
+    """A token with its probability, and the likeliest ones in its place with theirs."""
+    ways = [TopLogprob(token=name, logprob=math.log(q)) for name, q in top.items()]
+    return Logprob(token=token, logprob=math.log(p), top_logprobs=ways or None)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "p"),
+    [
+        ([chance("True", 0.8)], 0.8),
+        ([chance("False", 0.75)], 0.25),
+        ([chance("False", 0.7, Falsehood=0.7, Truth=0.2)], 0.3),  # other words, for a token is what it is
+        ([chance("False", 0.7, Falsehood=0.7, Truth=0.2, true=0.05, TRUE=0.01)], 0.06),
+        ([chance("**", 0.9), chance(" true", 0.6, true=0.6)], 0.6),
+        ([chance("False", 1.0)], 1e-9),
+        ([chance("Maybe", 0.9, true=0.1)], None),
+        ([], None),
+    ],
+)
+def test_how_sure_a_check_is_of_true(tokens: list[Logprob], p: float | None) -> None:
+    found = true_logprob(said("x", *tokens).model_dump())
+    assert found == (None if p is None else pytest.approx(math.log(p)))
+
+
+def asking(tmp_path: Path, **sweep: Any) -> dict[str, Cell]:
+    """The cells of a sweep by model."""
+    models = sweep.pop(
+        "models", ["mockllm/model", {"model": "mockllm/other", "logprobs": False}, "recorded/m"]
+    )
+    file = write_project(tmp_path, {"models": models, **sweep})
+    return {cell.spec.model: cell for cell in load_grid(file).cells}
+
+
+def checked(prompt: str, answers: list[ModelOutput]) -> tuple[Task, list[tuple[Any, GenerateConfig]]]:
+    """A task whose model is checked in those words and says `answers` in turn; and what it was asked."""
+    heard: list[tuple[Any, GenerateConfig]] = []
+
+    def answer(input: Any, tools: Any, tool_choice: Any, config: GenerateConfig) -> ModelOutput:
+        heard.append((input, config))
+        return answers[len(heard) - 1]
+
+    model = make_model(
+        "mockllm/model", GenerateConfig(max_tokens=99), arguments={"custom_outputs": answer}, logprobs=True
+    )
+    model.model_args = {}
+    task = Task(
+        dataset=MemoryDataset(questions(len(answers) // 2)), scorer=includes(), name="t", turn_limit=1
+    )
+    return with_model(task, model, 1, prompt), heard
+
+
+def test_a_candidate_is_asked_whether_it_is_right_and_that_is_no_turn_of_it(tmp_path: Path) -> None:
+    """An answer of 100 and 10 tokens costs 2 hundredths of a cent, its check of 150 and 1 tokens 1.6; the one turn
+    that it may have is not spent on the check, and its scorer judges."""
+    answers = [
+        said("It is {0}.", -0.5), said("True", chance("True", 0.8), tokens=(150, 1)),
+        said("no idea", -1.0), said("False", chance("False", 0.75), tokens=(150, 1)),
+    ]  # fmt: skip
+    task, heard = checked("{question} {answer} True?", answers)
+    outcomes, calls = collected(logged(tmp_path, task=task))
+    assert heard[1][0][0].text == "What is 0? It is {0}. True?"
+    assert [(c.max_tokens, c.logprobs) for _, c in heard[:2]] == [(99, True), (16, True)]
+    assert outcomes["status"].tolist() == ["ok", "ok"] and outcomes["quality"].tolist() == [1.0, 0.0]
+    assert outcomes["answer"].tolist() == ["It is {0}.", "no idea"]
+    assert outcomes["signal_self_check"].tolist() == pytest.approx([math.log(0.8), math.log(0.25)])
+    assert outcomes["signal_logprob"].tolist() == [-0.5, -1.0]
+    assert outcomes["signals_usd"].tolist() == pytest.approx([160e-6] * 2)
+    assert outcomes["cost_usd"].tolist() == pytest.approx([200e-6] * 2)
+    assert outcomes["paid_usd"].tolist() == pytest.approx([360e-6] * 2)
+    assert outcomes["judge_usd"].tolist() == [0.0, 0.0]
+    assert outcomes["turns"].tolist() == [1, 1] and outcomes["output_tokens"].tolist() == [10, 10]
+    assert calls["role"].fillna("").tolist() == ["", "check"] * 2
+    assert not outcomes.attrs["candidates"][0]["request"].get("reason", "").startswith("its solver asks")
+
+
+def test_a_check_that_fails_costs_a_signal_and_no_outcome(tmp_path: Path) -> None:
+    """Of the two samples the first is checked; there is nobody to answer the second check, and an empty answer has
+    none."""
+    task, heard = checked("{answer}", [said("0"), said("True")])
+    outcomes, _ = collected(logged(tmp_path / "a", task=narrowed(task, questions(2))))
+    assert len(heard) == 3 and outcomes["status"].tolist()[0] == "ok"
+    assert "signal_self_check" not in outcomes and outcomes["signals_usd"][0] == pytest.approx(200e-6)
+    empty, heard = checked("{answer}", [said(" "), said("True")])
+    outcomes, calls = collected(logged(tmp_path / "b", task=empty))
+    assert len(heard) == 1 and "signals_usd" not in outcomes and len(calls) == 1
+
+
+def test_signals_are_asked_for_and_change_no_setting(tmp_path: Path) -> None:
+    plain = asking(tmp_path / "a")
+    cells = asking(tmp_path / "b", logprobs=True, self_check=True)
+    assert [cell.logprobs for cell in cells.values()] == [True, False, True]
+    assert [bool(cell.self_check) for cell in cells.values()] == [True, False, False]
+    for name, cell in cells.items():
+        assert cell.settings.sha == plain[name].settings.sha and not plain[name].logprobs
+        assert generate_config(cell) == generate_config(plain[name])
+    own = asking(tmp_path / "c", self_check={"prompt": "{answer}: right?"})
+    assert own["mockllm/model"].self_check == "{answer}: right?" and not own["mockllm/model"].logprobs
+    assert not asking(tmp_path / "d", self_check=False)["mockllm/model"].self_check
+
+
+def test_a_check_without_the_answer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"sweep\.yaml: `self_check`: prompt must hold \{answer\}"):
+        asking(tmp_path, self_check={"prompt": "Right?"})
+
+
+def test_a_place_is_filled_once() -> None:
+    assert filled("{question}|{answer}|{}", "{answer}", "{question}{x}") == "{answer}|{question}{x}|{}"
