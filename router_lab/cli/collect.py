@@ -23,6 +23,10 @@ from router_lab.cli.prices import price_file
 )
 @click.option("--suites", type=FILE, help="suites.yaml, for logs from elsewhere.")
 @click.option("--caching", default="none", help="Prompt caching assumed in cost_usd: none or prefix.")
+@click.option("--no-answers", is_flag=True, help="Leave the answers out; signals of them stay.")
+@click.option(
+    "--agreement", is_flag=True, help="Share of a sample's other epochs that say the same, as a signal."
+)
 @click.option("--map", "names", multiple=True, metavar="OURS=YOURS", help="Columns of a table by our names.")
 @click.option("--suite", metavar="NAME", help="The suite of every row, for tables without a column of it.")
 @click.option(
@@ -52,25 +56,17 @@ from router_lab.cli.prices import price_file
     "--encoding", help="Of text tables, such as cp1252; by default UTF-8, or what its first bytes say."
 )
 def collect(
-    sources: tuple[Path, ...],
-    out: Path,
-    prices: Path | None,
-    suites: Path | None,
-    caching: str,
-    names: tuple[str, ...],
-    suite: str | None,
-    wide: tuple[str, ...],
-    wide_columns: tuple[str, ...],
+    sources: tuple[Path, ...], out: Path, prices: Path | None, suites: Path | None, caching: str,
+    no_answers: bool, agreement: bool,
+    names: tuple[str, ...], suite: str | None, wide: tuple[str, ...], wide_columns: tuple[str, ...],
     candidates: tuple[tuple[str, str, str], ...],
-    delimiter: str | None,
-    decimal: str | None,
-    encoding: str | None,
-) -> None:
+    delimiter: str | None, decimal: str | None, encoding: str | None,
+) -> None:  # fmt: skip
     """Turn SOURCES into OUT, with calls.parquet beside it.
 
     A source is a folder of .eval logs or one of them, a CSV, TSV, JSONL or Parquet table of
     outcomes (re-priced if --prices is given), or the JSONL file of a DecisionLog: the decisions of
-    production whose outcome was logged.
+    production whose outcome was logged. OUT holds the candidates' answers, unless --no-answers.
     """
     from router_lab.collect import collect as run
     from router_lab.outcomes import write_calls, write_outcomes
@@ -80,8 +76,9 @@ def collect(
     file = None if only_tables or prices else price_file(None)
     with step(f"collecting {len(sources)} source{'s' * (len(sources) > 1)}"):
         outcomes, calls = run(
-            sources, prices=prices, otherwise=file, suites=suites, caching=caching, map=pairs(names, "--map"),
-            suite=suite, wide=wide, wide_columns=pairs(wide_columns, "--wide-column"),
+            sources, prices=prices, otherwise=file, suites=suites, caching=caching, answers=not no_answers,
+            agreement=agreement, map=pairs(names, "--map"), suite=suite, wide=wide,
+            wide_columns=pairs(wide_columns, "--wide-column"),
             candidates={name: (model, effort or None) for name, model, effort in candidates},
             delimiter={"tab": "\t", r"\t": "\t"}.get(delimiter or "", delimiter), decimal=decimal, encoding=encoding,
         )  # fmt: skip

@@ -17,7 +17,7 @@ from router_lab.prices import (
     utc,
     written_for_an_hour,
 )
-from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, RECORDED
+from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, CHECK, RECORDED
 from router_lab.providers.scenes import Scene, media_of, scenes, tells_scoring
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.kinds import inside
@@ -51,6 +51,8 @@ class Call:
     doubt: str | None = None
     solving: bool = False
     """Whether it is known to have been made before the sample was scored."""
+    checks: bool = False
+    """Whether the candidate was asked in it, by a sweep, if its own answer is right."""
 
     @property
     def own(self) -> bool:
@@ -97,9 +99,10 @@ def sample_calls(
                 continue
             role = _role(scene, model)
             turns[role] = turns.get(role, 0) + 1
-            called = name if role is None else str(event["model"]).removeprefix(RECORDED)
+            checks = role == CHECK and scene.scoring and event["model"] == model
+            called = name if role is None or checks else str(event["model"]).removeprefix(RECORDED)
             call = _call(sample, event, called, role, turns[role], attempt, cache_ttl)
-            calls.append(replace(call, solving=told and not scene.scoring))
+            calls.append(replace(call, solving=told and not scene.scoring, checks=checks))
     if begun is not None and not sample.get("events") and _single_turn(sample):
         event = {"model": model, "output": sample["output"], "timestamp": begun}
         calls.append(_call(sample, event, name, None, 1, len(earlier) + 1, cache_ttl))
@@ -156,29 +159,34 @@ def paid(
     unpriced: Callable[[str], None] | None = None,
 ) -> tuple[float | None, float | None]:
     """(dollars really spent on all attempts and roles, the judges' share of it), with caching as
-    it happened.
+    it happened. What a candidate's check of itself took is spent, and no judge's.
 
     Raises InputError for a call without a price; a judge's is told to `unpriced`, if given, and
     then both are None.
     """
-    dollars = {True: 0.0, False: 0.0}
+    dollars, checked = {True: 0.0, False: 0.0}, 0.0
     unknown = False
     for call in calls:
         if call.tokens is None or not call.paid:
             continue
         # A scorer that asks the candidate's own model asks it as it is set up, at its tier.
-        spent_tier = tier if call.role in (None, "scorer") else "standard"
+        spent_tier = tier if call.role in (None, "scorer") or call.checks else "standard"
         try:
             usd = table.cost(call.model, call.tokens, call.started, spent_tier)
-            dollars[call.own] += usd + table.provider_tools(call.model, call.tools, call.started)
+            usd += table.provider_tools(call.model, call.tools, call.started)
         except InputError as error:
             if call.own or unpriced is None:
                 raise
             unpriced(str(error))
             unknown = True
+            continue
+        if call.checks:
+            checked += usd
+        else:
+            dollars[call.own] += usd
     for tool in tools:
         dollars[tool.own] += table.own_tools({tool.name: 1}, tool.started)
-    return (None, None) if unknown else (dollars[True] + dollars[False], dollars[False])
+    return (None, None) if unknown else (dollars[True] + dollars[False] + checked, dollars[False])
 
 
 def _role(scene: Scene, model: str) -> str | None:

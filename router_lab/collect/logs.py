@@ -13,6 +13,7 @@ from router_lab.collect.calls import Call, ToolCall, paid, request_cost, sample_
 from router_lab.collect.frames import FrameFinder
 from router_lab.collect.notes import Notes
 from router_lab.collect.quality import check_of, quality_of, scorer_of, unscored
+from router_lab.collect.signals import signals_of
 from router_lab.collect.status import (
     CANCELLED,
     NEVER_ANSWERED,
@@ -104,10 +105,12 @@ class LogRows:
     scorer: str | None
 
 
-def log_rows(source: LogSource, table: PriceTable, caching: str, notes: Notes | None = None) -> LogRows:
-    """The rows of a log. Raises InputError, naming log and sample, for a score that is no quality,
-    and for a finished log in which nothing is scored; doubts of usage and prices that do not stop
-    anything go to `notes`."""
+def log_rows(
+    source: LogSource, table: PriceTable, caching: str, notes: Notes | None = None, answers: bool = True
+) -> LogRows:
+    """The rows of a log, with their answers unless answers=False. Raises InputError, naming log
+    and sample, for a score that is no quality, and for a finished log in which nothing is scored;
+    doubts of usage and prices that do not stop anything go to `notes`."""
     notes = Notes() if notes is None else notes
     cache_ttl = (source.log.spec.get("model_args") or {}).get("cache_ttl")
     rows, scores, wrong = [], [], []
@@ -131,6 +134,7 @@ def log_rows(source: LogSource, table: PriceTable, caching: str, notes: Notes | 
             **key,
             **_became(source, sample, where),
             **_spent(source, sample, calls, tools, table, caching, notes),
+            **signals_of(sample, ended, table, answers),
         }
         rows.append((row, [{**key, **_call_row(call, source.tier)} for call in calls]))
         scores.append((where, _kept(sample, source.suite)))

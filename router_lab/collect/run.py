@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab.collect.agreement import with_agreement
 from router_lab.collect.calls import CACHING
 from router_lab.collect.evidence import (
     Note,
@@ -44,22 +45,14 @@ Manifests = Mapping[Path, SweepManifest]
 
 
 def collect(
-    sources: Sequence[str | Path],
-    *,
-    prices: Given = None,
-    otherwise: str | Path | None = None,
-    suites: str | Path | None = None,
-    caching: str = "none",
-    as_logged: bool = False,
-    map: Mapping[str, str] | None = None,
-    suite: str | None = None,
-    wide: Sequence[str] = (),
+    sources: Sequence[str | Path], *, prices: Given = None, otherwise: str | Path | None = None,
+    suites: str | Path | None = None, caching: str = "none", as_logged: bool = False,
+    answers: bool = True, agreement: bool = False,
+    map: Mapping[str, str] | None = None, suite: str | None = None, wide: Sequence[str] = (),
     wide_columns: Mapping[str, str] | None = None,
     candidates: Mapping[str, tuple[str, str | None]] | None = None,
-    delimiter: str | None = None,
-    decimal: str | None = None,
-    encoding: str | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    delimiter: str | None = None, decimal: str | None = None, encoding: str | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """(outcomes, calls) of logs, log folders, sweeps and tables. Raises InputError.
 
     Args:
@@ -73,7 +66,10 @@ def collect(
             override what a log says about their scores.
         caching: assumption of `cost_usd`, `none` or `prefix` (see `collect.calls.request_cost`).
         as_logged: the rows of logs alone, without what a sweep or a race says of them: for a race
-            on its way.
+            on its way; without their answers.
+        answers: False leaves the column `answer` out, whatever it comes from.
+        agreement: `signal_agreement` of answers that a candidate gave in several epochs
+            (`collect.agreement.with_agreement`).
         map, suite, wide, wide_columns, candidates, delimiter, decimal, encoding: how the tables
             among the sources are to be read (`collect.shape.TableOptions`, docs/tables.md); logs
             and logs of decisions need none of it.
@@ -87,12 +83,16 @@ def collect(
     options = TableOptions(
         map or {}, suite, (wide,) if isinstance(wide, str) else tuple(wide), wide_columns or {}, candidates or {},
         delimiter, decimal, encoding)  # fmt: skip
-    return _collected([Path(one) for one in sources], options, prices, otherwise, suites, caching, as_logged)
+    paths, kept = [Path(one) for one in sources], (answers or agreement) and not as_logged
+    outcomes, calls = _collected(paths, options, prices, otherwise, suites, caching, as_logged, kept)
+    if agreement:
+        outcomes = validate_outcomes(with_agreement(outcomes))
+    return outcomes if answers else outcomes.drop(columns="answer", errors="ignore"), calls
 
 
 def _collected(
     paths: Sequence[Path], options: TableOptions, prices: Given, otherwise: str | Path | None, suites: str | Path | None,
-    caching: str, as_logged: bool,
+    caching: str, as_logged: bool, answers: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     if caching not in CACHING:
         raise InputError(f"caching is {caching!r}; known: {', '.join(CACHING)}")
@@ -102,7 +102,7 @@ def _collected(
     logs = _logs([path for path in paths if path not in dict(tables)], suites, aside)
     if not tables and not logs:
         raise InputError("nothing to collect: name logs, a log folder or a table of outcomes")
-    outcomes, calls = _of_logs(logs, pricing, caching, as_logged, aside) if logs else (None, [])
+    outcomes, calls = _of_logs(logs, pricing, caching, as_logged, aside, answers) if logs else (None, [])
     if logs and outcomes is None and not tables:
         said = "; ".join(f"{log}: {why}" for log, why in aside[:3])
         raise InputError(f"{paths[0]}: none of its logs holds a sample ({said}); run it again")
@@ -156,7 +156,12 @@ def _validated(
 
 
 def _of_logs(
-    logs: Sequence[LogSource], pricing: Pricing, caching: str, as_logged: bool, aside: list[Note]
+    logs: Sequence[LogSource],
+    pricing: Pricing,
+    caching: str,
+    as_logged: bool,
+    aside: list[Note],
+    answers: bool,
 ) -> tuple[pd.DataFrame | None, list[dict[str, Any]]]:
     """The rows of logs and their calls; what does not count is added to `aside`. No rows where
     nothing was ever run."""
@@ -167,7 +172,7 @@ def _of_logs(
     _check_prices(logs, tables)
     doubts = Notes()
     kept, superseded = standing_logs(logs)
-    read = [log_rows(source, tables[source.log.path.parent], caching, doubts) for source in kept]
+    read = [log_rows(source, tables[source.log.path.parent], caching, doubts, answers) for source in kept]
     refuse_two_scorers(read)
     rows, taken = standing_rows(read)
     aside += [*superseded, *died(read), *taken]

@@ -96,6 +96,9 @@ class ModelSpec(Strict):
     config: JsonObject = Field(default_factory=dict)
     """Inspect GenerateConfig fields for every effort of this model."""
     max_connections: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = None
+    """Instead of the sweep's own; false where the provider refuses a request that asks for them,
+    and there is no self-check then either."""
     record: bool = True
     """False for a provider whose requests cannot be recorded on loopback: no decision then hands
     out its request."""
@@ -163,6 +166,28 @@ class BatchSpec(Strict):
     """Seconds between two looks at a batch."""
 
 
+class SelfCheck(Strict):
+    """How a candidate is asked whether its own answer is right."""
+
+    prompt: str = (
+        "Question:\n{question}\n\nProposed answer:\n{answer}\n\nIs this answer right? Reply with one word: "
+        "True or False."
+    )
+    """`{answer}` stands for the answer, `{question}` for the sample's input, of a conversation its
+    last user turn."""
+
+    @model_validator(mode="after")
+    def _shows_the_answer(self) -> Self:
+        if "{answer}" not in self.prompt:
+            raise ValueError("prompt must hold {answer}, where the answer is to stand")
+        return self
+
+
+def _or_defaults(value: object) -> object:
+    """`true` is all defaults, `false` is none."""
+    return {} if value is True else None if value is False else value
+
+
 class Sweep(Strict):
     """sweeps/*.yaml: models × efforts over suites."""
 
@@ -191,6 +216,12 @@ class Sweep(Strict):
     cache_prompt: bool = False
     """Provider prompt caching while measuring: off, because it makes cost depend on the order of
     the arms."""
+    logprobs: bool = False
+    """Ask for the log-probabilities of every answer's tokens (`signal_logprob`). No setting: with
+    them and without, a candidate is the same."""
+    self_check: Annotated[SelfCheck | None, BeforeValidator(_or_defaults)] = None
+    """Ask each candidate whether its own answer is right (`signal_self_check`), in a call of its
+    own behind each answer; true = in our words."""
     budget_usd: Positive | None = None
     reference: CandidateRef | None = None
     """The dear candidate that `reference_share` is of; a recipe then names it too."""

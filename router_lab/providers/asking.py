@@ -64,6 +64,7 @@ def make_model(
     arguments: Mapping[str, Any] | None = None,
     few_shot: Sequence[Mapping[str, str]] = (),
     keys: Mapping[str, str] | None = None,
+    logprobs: bool = False,
 ) -> Model:
     """Inspect's model `name`. Raw fields of `config.extra_body` are put into every body,
     `config.extra_headers` into its headers, `few_shot` into every request at the provider, so that
@@ -96,6 +97,8 @@ def make_model(
     _send_raw(model.api, name, config, reveal)
     if few_shot:
         _put_few_shot(model.api, few_shot)
+    if logprobs:
+        _ask_logprobs(model.api)
     return model
 
 
@@ -203,5 +206,22 @@ def _put_few_shot(api: ModelAPI, examples: Any) -> None:
     async def generate(ask: Any, input: list[ChatMessage], *args: Any, **kwargs: Any) -> Any:
         head = next((i for i, m in enumerate(input) if not isinstance(m, ChatMessageSystem)), len(input))
         return await ask([*input[:head], *shots, *input[head:]], *args, **kwargs)
+
+    around_generate(api, generate)
+
+
+def _ask_logprobs(api: ModelAPI) -> None:
+    """Make `api` ask for the log-probability of each token, unless its settings say otherwise.
+
+    In the model's own settings it would be a part of the task's identity, for Inspect and for us,
+    and whatever was finished without it would be run and paid for again.
+    """
+
+    async def generate(
+        ask: Any, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: Any, config: GenerateConfig
+    ) -> Any:
+        if config.logprobs is None:
+            config = config.model_copy(update={"logprobs": True})
+        return await ask(input, tools, tool_choice, config)
 
     around_generate(api, generate)

@@ -61,6 +61,9 @@ def tier_of(config: Mapping[str, Any], model_args: Mapping[str, Any]) -> str:
     return tier if tier in ("flex", "priority") else "standard"
 
 
+CHECK = "check"
+"""Role of the calls in which a candidate was asked whether its own answer is right."""
+
 MANIFEST = "sweep.json"
 """File in a log directory that lists the logs which belong to the sweep as it last ended."""
 

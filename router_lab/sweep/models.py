@@ -34,6 +34,7 @@ def build_model(cell: Cell, recorded: Path, api_key: str | None = None, *, sendi
         arguments=arguments,
         few_shot=() if cell.recorded else cell.settings.few_shot,
         keys=cell.keys if sending else None,
+        logprobs=cell.logprobs,
     )
     # A provider would refuse an argument that it does not know; Model.model_args is only what the
     # log records.

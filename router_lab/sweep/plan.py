@@ -206,7 +206,7 @@ def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tupl
                 partial(report_failure, cell.model),
                 partial(report_answer, cell.model, tier, cell.spec.model),
             )
-        tasks.append((cell, with_model(loaded[key], model, cell.epochs)))
+        tasks.append((cell, with_model(loaded[key], model, cell.epochs, cell.self_check)))
     return tuple(tasks)
 
 

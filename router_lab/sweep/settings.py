@@ -62,6 +62,11 @@ class Cell:
     transport: Mapping[str, Any]
     limit: int | None = None
     epochs: int = 1
+    logprobs: bool = False
+    """Whether log-probabilities are asked for: no part of the settings, as they change no
+    answer."""
+    self_check: str | None = None
+    """In which words it is asked whether its own answer is right; null = it is not."""
     keys: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Values of the keys that the sweep file holds: everything above has references for them."""
 
@@ -129,6 +134,8 @@ def load_grid(source: str | Path | Sweep, base: Path | None = None) -> Grid:
                         transport=transport,
                         limit=use.limit,
                         epochs=use.epochs,
+                        logprobs=sweep.logprobs if spec.logprobs is None else spec.logprobs,
+                        self_check=_self_check_of(sweep, spec),
                         keys=keys,
                     )
                 )
@@ -177,6 +184,14 @@ def resolve(
     config = {k: v for k, v in asked.items() if k not in TRANSPORT and v is not None}
     settings = Settings(config, few_shot, task_args, {**raw, **spec.args})
     return settings, {k: v for k, v in transport.items() if v is not None}
+
+
+def _self_check_of(sweep: Sweep, spec: ModelSpec) -> str | None:
+    """The words of the self-check. A recording has none, and without log-probabilities it tells
+    nothing."""
+    if sweep.self_check is None or spec.logprobs is False or spec.model.startswith(RECORDED):
+        return None
+    return sweep.self_check.prompt
 
 
 def _for_suite(preset: Effort, suite: str, name: str, where: str) -> Effort:

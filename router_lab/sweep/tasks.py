@@ -21,6 +21,7 @@ from router_lab.providers.boundary import checking_candidates
 from router_lab.providers.keys import SHA_LENGTH, SUITE_KEY, canonical_json, sha256_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.visible import visible
+from router_lab.sweep.self_check import self_check
 from router_lab.sweep.settings import TASK_ARGS
 
 
@@ -65,12 +66,15 @@ def load_task(
     return task
 
 
-def with_model(task: Task, model: Model, epochs: int) -> Task:
-    """A copy of `task` bound to `model`; the samples are shared."""
+def with_model(task: Task, model: Model, epochs: int, check: str | None = None) -> Task:
+    """A copy of `task` bound to `model`; the samples are shared. check: in which words the model
+    is asked, behind the task's own scorers, whether its answer is right."""
     bound = copy.copy(task)
     bound.model = model
     if epochs > 1:
         bound.epochs = epochs
+    if check is not None:
+        bound.scorer = [*(task.scorer or []), self_check(check)]
     return bound
 
 

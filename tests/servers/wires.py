@@ -97,6 +97,10 @@ class Chat(_Base):
             )
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": reason}
+        if body.get("logprobs"):
+            token = {"token": text, "logprob": -0.25, "bytes": None}
+            top = [token] * (body.get("top_logprobs", 0) > 0)
+            choice["logprobs"] = {"content": [{**token, "top_logprobs": top}], "refusal": None}
         return _json(
             {
                 **head,
