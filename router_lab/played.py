@@ -6,7 +6,7 @@ production does cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -52,6 +52,12 @@ class Played(NamedTuple):
     stopped: Mask
     signals_usd: Floats
     figures: Mapping[str, Floats]
+
+    @property
+    def kept(self) -> Mask:
+        """[m, c] whose answer it is."""
+        own = self.last[:, None] == np.arange(self.asked.shape[1])
+        return np.asarray(own & ~self.stopped[:, None], bool)
 
 
 def gains_of(chain: Chain, trials: Trials, asked: Asked) -> tuple[Gains, ...]:
@@ -204,21 +210,18 @@ def beside(policy: Policy, outcomes: pd.DataFrame, data: OutcomeMatrix, found: P
     tradeoffs = tradeoffs_of(policy)
     made = [play(chain, tradeoffs.get(index, 0.0), trials, asked) for index, chain in enumerate(chains)]
 
-    def means(part: Callable[[Played], Floats]) -> Floats:
-        return np.stack([trials.mean(part(one), len(data)) for one in made], axis=1)
+    def means(parts: Sequence[Floats]) -> Floats:
+        return np.stack([trials.mean(part, len(data)) for part in parts], axis=1)
 
-    def by_candidate(part: Callable[[Played, int], Mask]) -> Floats:
-        return np.stack(
-            [means(lambda one, j=j: part(one, j).astype(np.float64)) for j in range(len(data.candidates))],
-            axis=2,
-        )
+    def by_candidate(parts: Sequence[Mask]) -> Floats:
+        every = range(len(data.candidates))
+        return np.stack([means([part[:, j].astype(np.float64) for part in parts]) for j in every], axis=2)
 
     columns = [[stage.column for stage in chain] for chain in chains]
     return Beside(
-        quality=means(lambda one: one.quality), cost_usd=means(lambda one: one.cost_usd),
-        missing=means(lambda one: one.lost), signals_usd=means(lambda one: one.signals_usd),
+        quality=means([one.quality for one in made]), cost_usd=means([one.cost_usd for one in made]),
+        missing=means([one.lost for one in made]), signals_usd=means([one.signals_usd for one in made]),
         weight=np.stack([data.weight[:, own].max(axis=1) for own in columns], axis=1),
-        figures={name: means(lambda one, name=name: one.figures[name]) for name in trials.figures},
-        asked=by_candidate(lambda one, j: one.asked[:, j]),
-        kept=by_candidate(lambda one, j: (one.last == j) & ~one.stopped),
+        figures={name: means([one.figures[name] for one in made]) for name in trials.figures},
+        asked=by_candidate([one.asked for one in made]), kept=by_candidate([one.kept for one in made]),
     )  # fmt: skip

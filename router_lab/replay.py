@@ -232,7 +232,6 @@ def score(
         recorded, cost_usd=np.where(np.isnan(rows.cost_usd)[:, None], np.nan, recorded.cost_usd)
     )
     chosen = Certificate.of(policy).random_mix  # that the fit chose and certified; without one, the reference
-    pair, share = (policy.reference, 0.0) if chosen is None else (chosen.candidate, float(chosen.probability))
     chances = {} if chosen is None else {policy.candidates.index(c): p for c, p in chosen.parts.items()}
     mix = recorded.chance(chances).within(rows)
     gain, means = rows.gain(), {name: rows.mean(name).value for name in MEANS}
@@ -245,15 +244,22 @@ def score(
         **means, savings=1 - spent / base if base else 0.0,
         shares={c: float(s) for c, s in zip(servers(policy), mean_shares, strict=True)},
         n=gain.n, clusters=gain.clusters, in_sample=in_sample, skipped=len(data) - gain.n,
-        random_mix={
-            "model": pair.model, "effort": pair.effort, "probability": share,
-            **({} if chosen is None or not chosen.others else {"others": [row.to_json() for row in chosen.others]}),
-            "quality": mix.mean("quality").value, "cost_usd": mix.mean("cost_usd").value,
-            "savings": mix.saving().value,
-        },
+        random_mix=_mix(policy, mix),
         oracle=_oracle(recorded, rows), fixed=_fixed(policy, recorded, rows), chains=chains,
         rows=rows, mix=mix, served=shares, recorded=recorded, suites=data.suites,
     )  # fmt: skip
+
+
+def _mix(policy: Policy, mix: Paired) -> dict[str, Any]:
+    """The certificate's random mix, and what it gives."""
+    chosen = Certificate.of(policy).random_mix
+    pair, share = (policy.reference, 0.0) if chosen is None else (chosen.candidate, float(chosen.probability))
+    return {
+        "model": pair.model, "effort": pair.effort, "probability": share,
+        **({} if chosen is None or not chosen.others else {"others": [row.to_json() for row in chosen.others]}),
+        "quality": mix.mean("quality").value, "cost_usd": mix.mean("cost_usd").value,
+        "savings": mix.saving().value,
+    }  # fmt: skip
 
 
 def _fixed(policy: Policy, recorded: Recorded, rows: Paired) -> tuple[dict[str, Any], ...]:

@@ -20,8 +20,8 @@ from router_lab.fit.coverage import check_unknown_suites, known_threshold
 from router_lab.fit.design import Design
 from router_lab.fit.drawn import completed
 from router_lab.fit.evidence import Evidence, Goal
-from router_lab.fit.fitters import FITTERS
 from router_lab.fit.fitted import Fitted
+from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.model import Predicted, crossfit
 from router_lab.fit.problem import Problem, diagnose, prepare

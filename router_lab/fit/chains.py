@@ -21,7 +21,6 @@ from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.outcomes.trials import Trials
 from router_lab.played import Asked, Gains, judged, play
 from router_lab.runtime.chains import MOST_STAGES, Chain, Judge, Stage
-from router_lab.runtime.model import POOLED
 
 SCALES = (0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.14, 0.18, 0.24, 0.3, 0.4, 0.7, 2.5)
 """Tradeoffs tried, in quality per mean cost of the reference."""
@@ -59,7 +58,7 @@ class Ground:
     @property
     def half(self) -> Mask:
         """[m] every other sample's draws."""
-        return self.trials.row % 2 == 0
+        return np.asarray(self.trials.row % 2 == 0, bool)
 
     @property
     def tradeoffs(self) -> tuple[float, ...]:
@@ -189,25 +188,29 @@ def _means(values: Floats, weight: Floats) -> Floats:
 
 
 def _models(ground: Ground, columns: Sequence[int], reading: Sequence[str]) -> Models:
-    """What a model says of a draw is what one says that was learned from the other half of the
-    draws: of its own it says too much, and the more the more it looks at."""
-    everything, half = np.ones(len(ground.trials), bool), ground.half
     found = {}
     for place, column in enumerate(columns[:-1]):
-        before = [None, *columns[:place]] if len(reading) > 1 else [None]
-        for previous in before:
-            later = tuple(columns[place + 1 :])
-
-            def learned(rows: Mask) -> Judge | None:
-                scope = Scope(rows, ground.weight, ground.suites)
-                return learn_judge(ground.trials, ground.asked, scope, column, previous, later, reading)
-
-            judge, *halves = learned(everything), learned(half), learned(~half)
-            if judge is None or halves[0] is None or halves[1] is None:
-                continue
-            (added, known), (other, _) = (judged(one, ground.trials, ground.asked, column, previous) for one in halves)
-            found[column, previous] = judge, (np.where(half[:, None], other, added), known)
+        for previous in [None, *columns[:place]] if len(reading) > 1 else [None]:
+            made = _model(ground, column, previous, tuple(columns[place + 1 :]), reading)
+            if made is not None:
+                found[column, previous] = made
     return found
+
+
+def _model(
+    ground: Ground, column: int, previous: int | None, later: tuple[int, ...], reading: Sequence[str]
+) -> tuple[Judge, tuple[Floats, Mask]] | None:
+    """The model that all draws teach, and of each draw what one says that was learned from the
+    other half: of its own a model says too much, and the more it looks at, the more."""
+    half, learned = ground.half, []
+    for rows in (np.ones_like(half), half, ~half):
+        scope = Scope(rows, ground.weight, ground.suites)
+        judge = learn_judge(ground.trials, ground.asked, scope, column, previous, later, reading)
+        if judge is None:
+            return None
+        learned.append(judge)
+    mine, theirs = (judged(one, ground.trials, ground.asked, column, previous) for one in learned[1:])
+    return learned[0], (np.where(half[:, None], theirs[0], mine[0]), mine[1])
 
 
 def _table(ground: Ground, columns: Sequence[int], models: Models, tradeoff: float) -> Table:
@@ -268,11 +271,12 @@ def _gained(ground: Ground, chain: Chain, gains: Sequence[Gains], tradeoff: floa
     more = got.quality - tradeoff * got.cost_usd - base
     weight = np.where(np.isnan(more), 0.0, ground.weight)
     count = np.bincount(ground.asked.row, weight, minlength=ground.suites + 1)[1:]
-    total = np.bincount(ground.asked.row, np.nan_to_num(more) * weight, minlength=ground.suites + 1)[1:]
-    pooled = total.sum() / max(float(count.sum()), 1e-12)
-    shrunk = (total + PRIOR * pooled) / (count + PRIOR)
+    total: Floats = np.bincount(ground.asked.row, np.nan_to_num(more) * weight, minlength=ground.suites + 1)[1:]
+    pooled = float(total.sum()) / max(float(count.sum()), 1e-12)
+    shrunk: Floats = (total + PRIOR * pooled) / (count + PRIOR)
     others = [stage.column for stage in chain if stage.column != ground.reference]
-    return np.asarray(np.where(ground.eligible[1:, others].all(axis=1), shrunk, -np.inf), np.float64)
+    shrunk[~ground.eligible[1:, others].all(axis=1)] = -np.inf
+    return np.asarray(shrunk, np.float64)
 
 
 def _better(one: Cascades, other: Cascades, ground: Ground) -> bool:
@@ -288,6 +292,3 @@ def _better(one: Cascades, other: Cascades, ground: Ground) -> bool:
     if len(mean) < 2:
         return False
     return bool(mean.mean() > ERRORS * mean.std() / np.sqrt(len(mean)))
-
-
-__all__ = ["POOLED", "Cascades", "Ground", "cascades", "learn_tables", "played_by"]

@@ -75,11 +75,7 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     whole = OutcomeMatrix.from_frame(frame)
     if not len(whole):
         raise InputError(f"recipe {recipe.name!r}: no row of the outcomes was scored; nothing can be fitted")
-    missing = 0 if whole.vectors is None else int(np.isnan(whole.vectors).any(axis=1).sum())
-    if missing:
-        lacking = f"{missing:,} of {len(whole):,} samples have no `vector`"
-        text = f"{lacking}; they are fitted as having the mean of the others"
-        warnings.warn(RouterLabWarning(text), stacklevel=3)
+    _warn_of_missing_vectors(whole)
     held_name = np.array([split_of(s, g, recipe.holdout) == "test" for s, g in whole.groups], bool)
     held = held_name[whole.name] if recipe.holdout > 0 else np.zeros(len(whole), bool)
     if held.all():
@@ -111,6 +107,14 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
         eligible=eligible, infra=infra, compared=compared, kept=~held, copied=copied,
         trials=trials_for(recipe, frame, develop),
     )  # fmt: skip
+
+
+def _warn_of_missing_vectors(data: OutcomeMatrix) -> None:
+    missing = 0 if data.vectors is None else int(np.isnan(data.vectors).any(axis=1).sum())
+    if missing:
+        lacking = f"{missing:,} of {len(data):,} samples have no `vector`"
+        text = f"{lacking}; they are fitted as having the mean of the others"
+        warnings.warn(RouterLabWarning(text), stacklevel=4)
 
 
 def _warn_of_near_copies(data: OutcomeMatrix) -> None:

@@ -110,8 +110,11 @@ def _point(fitted: Fitted, choice: Choice, chains: Registered) -> Point:
                 if option.predictor == CHAINS
                 else piece_of(option, 1.0, fitted.rates, problem.eligible, problem.reference, told=told)
             )
+            if isinstance(whole, Cascade) and not any(one is not None for one in whole.chains):
+                continue  # all of it is the reference's
             shares[whole] = shares.get(whole, 0.0) + choice.mix * share
-    return tuple(piece._replace(share=round(share, SHARE_DIGITS)) for piece, share in shares.items())
+    found = tuple(piece._replace(share=round(share, SHARE_DIGITS)) for piece, share in shares.items())
+    return found or (Assign((problem.reference,) * len(problem.eligible)),)
 
 
 def _profiles(problem: Problem) -> tuple[Profile, ...]:

@@ -168,7 +168,7 @@ def _draws(row: Ints, column: Ints, samples: int, candidates: int) -> Ints:
     count = np.bincount(row * candidates + column, minlength=samples * candidates).reshape(
         samples, candidates
     )
-    return np.maximum(count.max(axis=1, initial=0), 1)
+    return np.asarray(np.maximum(count.max(axis=1, initial=0), 1), np.int64)
 
 
 def _placed(row: Ints, column: Ints, epoch: Ints, shape: tuple[int, int]) -> Ints:
@@ -185,4 +185,5 @@ def _placed(row: Ints, column: Ints, epoch: Ints, shape: tuple[int, int]) -> Int
     own = of[:, None] * candidates + np.arange(candidates)
     some = count[own] > 0
     place = start[own] + turn[:, None] % np.maximum(count[own], 1)
-    return np.where(some, np.append(order, -1)[np.where(some, place, -1)], -1)
+    lines: Ints = np.append(order, -1)
+    return np.asarray(lines[np.where(some, place, -1)], np.int64)

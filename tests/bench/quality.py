@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from router_lab.certificate import Certificate
 from router_lab.config import Recipe
 from router_lab.fit import FITTERS
-from router_lab.fit.build import fit_problem, learn, spec_of
+from router_lab.fit.build import fit_problem, learn
 from router_lab.fit.choose import family
 from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.problem import prepare
+from router_lab.fit.spec import spec_of
 from router_lab.metrics import apgr, clustered_mean, cpt, non_decreasing_hull, paired_saving
 from router_lab.outcomes import OutcomeMatrix, read_outcomes, validate_outcomes
 from router_lab.replay import score
