@@ -23,7 +23,17 @@ from router_lab.cli.describe_policy import (
 )
 from router_lab.columns import aligned, named
 from router_lab.metrics import advice, who_mixes
-from router_lab.runtime.points import FEW, Assign, Follow, Point, described, follows, mix_of, pieces_described
+from router_lab.runtime.points import (
+    FEW,
+    Assign,
+    Follow,
+    Piece,
+    Point,
+    described,
+    follows,
+    mix_of,
+    pieces_described,
+)
 from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
@@ -97,13 +107,21 @@ def _point(policy: Policy, point: Point) -> dict[str, object]:
     """A point of one piece that follows predictions is its three numbers, any other its pieces."""
     if len(point) == 1 and isinstance(point[0], Follow):
         return {"tradeoff": point[0].tradeoff, "guard": point[0].guard, "mix": point[0].share}
+    return {"mix": mix_of(point), "pieces": [piece._asdict() | _by_suite(policy, piece) for piece in point]}
+
+
+def _by_suite(policy: Policy, piece: Piece) -> dict[str, object]:
+    """Candidates in place of their columns, and the stages of a chain in place of its index."""
     named = policy.candidates
-    pieces = [
-        piece._asdict()
-        | ({"table": [named[c]._asdict() for c in piece.table]} if isinstance(piece, Assign) else {})
-        for piece in point
+    if isinstance(piece, Follow):
+        return {}
+    if isinstance(piece, Assign):
+        return {"table": [named[column]._asdict() for column in piece.table]}
+    chains = [() if index is None else policy.spec.chains[index] for index in piece.chains]
+    stages = [
+        [{**named[stage.column]._asdict(), "cap_usd": stage.cap_usd} for stage in chain] for chain in chains
     ]
-    return {"mix": mix_of(point), "pieces": pieces}
+    return {"chains": [found or None for found in stages]}
 
 
 def _head(policy: Policy) -> list[str]:

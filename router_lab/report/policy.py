@@ -19,7 +19,7 @@ from router_lab.report.format import MISSING, candidate_label, cut_off, percent,
 from router_lab.report.marks import Kind, Mark
 from router_lab.report.table import pooled, records
 from router_lab.runtime.model import POOLED, Candidate
-from router_lab.runtime.points import Assign, follows, mix_of
+from router_lab.runtime.points import Assign, Follow, follows, mix_of
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import part
 
@@ -384,10 +384,17 @@ def _assigned(policy: Policy, suite: str | None) -> dict[Candidate, float]:
     row = POOLED if suite is None else policy.spec.suites.index(suite) + 1
     found: dict[Candidate, float] = {}
     for piece in policy.spec.points[policy.spec.point]:
-        if isinstance(piece, Assign):
-            candidate = policy.candidates[piece.table[row]]
-            found[candidate] = found.get(candidate, 0.0) + piece.share
+        if isinstance(piece, Follow):
+            continue
+        column = piece.table[row] if isinstance(piece, Assign) else _first(policy, piece.chains[row])
+        candidate = policy.candidates[column]
+        found[candidate] = found.get(candidate, 0.0) + piece.share
     return found
+
+
+def _first(policy: Policy, chain: int | None) -> int:
+    """The column that a chain asks first."""
+    return policy.spec.reference if chain is None else policy.spec.chains[chain][0].column
 
 
 def price_line(policy: Policy) -> str:

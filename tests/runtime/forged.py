@@ -122,11 +122,49 @@ def changes(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         "points of pieces",
         several | {"points": {f"p{n}": [{"share": 1, "table": [0]}] for n in range(60_000)}},
     )
+    yield from ((name, change | {"schema_version": 4}) for name, change in chained())
     yield "routes", {"routes": {f"s{n}": [0, "pass"] for n in range(60_000)}}
     yield "suites", {"suites": [f"s{n:07}" for n in range(200_000)]}
     yield "a format of megabytes", {"format": "x" * 10**7}
     yield "a version of megabytes", {"schema_version": "x" * 10**7}
     yield "a name of megabytes", {"name": "x" * 10**7}
+
+
+def chained() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Chains of columns 0, 1 and 4 with judges of their own, with one of the largest, and more than may be."""
+    last = {"column": 4, "cap_usd": None, "judge": None}
+    small = {"signals": [], "bias": [[0.5, 0.5]] * 3, "terms": []}
+    points = {"points": {"half": [{"share": 1, "tradeoff": 1, "chains": [0, 0, 0]}]}}
+
+    def stage(column: int, judge: int | None) -> dict[str, Any]:
+        return last | {"column": column, "judge": judge}
+
+    def term(source: str, rows: int) -> dict[str, Any]:
+        return {"source": source, "knots": list(range(32)), "heights": [[[0.25] * 32] * 2] * rows}
+
+    first, second = ({"later": later, **small} for later in ([1, 4], [4]))
+    second["bias"] = [[0.5]] * 3
+    several = [[stage(0, 2 * n), stage(1, 2 * n + 1), last] for n in range(4096)]
+    yield "judges", points | {"chains": several, "judges": [first, second] * 4096}
+    every = first | {"terms": [term("agrees", 3)] * 128}
+    yield (
+        "one judge of all",
+        points | {"chains": [[stage(0, 0), stage(1, None), last]] * 4096, "judges": [every]},
+    )
+    yield (
+        "heights",
+        points | {"chains": several[:1], "judges": [first | {"terms": [term("agrees", 6_000)]}, second]},
+    )
+    yield "terms", points | {"chains": several[:1], "judges": [first | {"terms": [{}] * 200_000}, second]}
+    yield (
+        "signals",
+        points | {"chains": several[:1], "judges": [first | {"signals": ["a"] * 400_000}, second]},
+    )
+    yield "chains", points | {"chains": [[stage(4, None)]] * 100_000, "judges": []}
+    yield "stages", points | {"chains": [[last] * 100_000], "judges": []}
+    yield "chains named without end", {
+        "chains": [[last]], "judges": [], "points": {"half": [{"share": 1, "tradeoff": 1, "chains": [0] * 400_000}]},
+    }  # fmt: skip
 
 
 def peak_mb() -> float:
