@@ -18,7 +18,7 @@ from router_lab.outcomes import OutcomeMatrix
 from router_lab.outcomes.columns import ADDING
 from router_lab.outcomes.trials import Trials, trials_of
 from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, SIGNAL, Chain, Judge
-from router_lab.runtime.judging import gains_many, goes_on_many
+from router_lab.runtime.judging import KEEP, gains_many, known_many, told_many
 from router_lab.runtime.model import POOLED, Candidate
 from router_lab.runtime.points import Cascade
 from router_lab.runtime.policy import Policy
@@ -73,13 +73,11 @@ def judged(
     judge: Judge, trials: Trials, asked: Asked, column: int, previous: int | None
 ) -> tuple[Floats, Mask]:
     """What `judge` says of the answers of `column`, asked after `previous`."""
-    values = {term.source: told(term.source, trials, asked, column, previous) for term in judge.terms}
-    wanted = [trials.signals[name][:, column] for name in judge.signals if name in trials.signals]
-    known = np.full(len(trials), len(wanted) == len(judge.signals))
-    for values_of in [*wanted, *values.values()]:
-        known &= np.isfinite(values_of)
-    filled = {source: np.where(known, part, 0.0) for source, part in values.items()}
-    return gains_many(judge, asked.row, filled), known
+    sources = dict.fromkeys(
+        [*(SIGNAL + name for name in judge.signals), *(term.source for term in judge.terms)]
+    )
+    values = {source: told(source, trials, asked, column, previous) for source in sources}
+    return gains_many(judge, asked.row, values), known_many(judge, values, len(trials))
 
 
 def told(source: str, trials: Trials, asked: Asked, column: int, previous: int | None) -> Floats:
@@ -124,29 +122,18 @@ def play(
             latency[name] = np.where(here, values + trials.figures[name][:, column], values)
         if place == len(chain) - 1:
             break
-        step, judges = _next(
-            place, stage.judge, gains[place], tradeoff, asked, over | (trials.check[:, column] == 0)
-        )
-        paid = np.where(here & judges & ~over, trials.signals_usd[:, column], 0.0)
+        forced, judge = over | (trials.check[:, column] == 0), stage.judge
+        later = asked.cost_usd[:, [one.column for one in chain[place + 1 :]]]
+        ahead = told_many(gains[place], later, tradeoff, forced)
+        step = np.where(ahead == KEEP, place, place + 1 + ahead)
+        looked = here & ~over if judge is not None and judge.signals else np.zeros(len(trials), bool)
+        paid = np.where(looked, trials.signals_usd[:, column], 0.0)
         cost, signals = cost + paid, signals + np.nan_to_num(paid)
         at = np.where(here & ~gone, step, at)
     last = columns[at]
     quality = np.where(stopped, 0.0, trials.quality[every, last])
     figures = {name: values[every, last] for name, values in trials.figures.items()} | latency
     return Played(quality, cost, lost, last, seen, stopped, signals, figures)
-
-
-def _next(
-    place: int, judge: Judge | None, gains: Gains, tradeoff: float, asked: Asked, failed: Mask
-) -> tuple[Ints, Mask]:
-    """[m] the stage that each draw goes to from `place` (`place`: its answer is kept), and whether
-    its signals were looked at."""
-    if judge is None or gains is None:
-        return np.where(failed, place + 1, place), np.zeros(len(failed), bool)
-    added, known = gains
-    ahead = goes_on_many(added, asked.cost_usd[:, list(judge.later)], tradeoff)
-    step = np.where(known, np.where(ahead < 0, place, place + 1 + ahead), place + 1)
-    return np.where(failed, place + 1, step), np.full(len(failed), bool(judge.signals))
 
 
 @dataclass(frozen=True)

@@ -270,13 +270,14 @@ def _gained(ground: Ground, chain: Chain, gains: Sequence[Gains], tradeoff: floa
     got = play(chain, tradeoff, ground.trials, ground.asked, gains)
     more = got.quality - tradeoff * got.cost_usd - base
     weight = np.where(np.isnan(more), 0.0, ground.weight)
-    count = np.bincount(ground.asked.row, weight, minlength=ground.suites + 1)[1:]
-    total: Floats = np.bincount(ground.asked.row, np.nan_to_num(more) * weight, minlength=ground.suites + 1)[1:]
+    row, size = ground.asked.row, ground.suites + 1
+    count = np.bincount(row, weight, minlength=size)[1:]
+    total = np.bincount(row, np.nan_to_num(more) * weight, minlength=size)[1:]
     pooled = float(total.sum()) / max(float(count.sum()), 1e-12)
     shrunk: Floats = (total + PRIOR * pooled) / (count + PRIOR)
     others = [stage.column for stage in chain if stage.column != ground.reference]
     shrunk[~ground.eligible[1:, others].all(axis=1)] = -np.inf
-    return np.asarray(shrunk, np.float64)
+    return shrunk
 
 
 def _better(one: Cascades, other: Cascades, ground: Ground) -> bool:
@@ -284,7 +285,7 @@ def _better(one: Cascades, other: Cascades, ground: Ground) -> bool:
     tradeoffs, scales = np.array(ground.tradeoffs), np.array(SCALES)
 
     def utility(made: Cascades) -> Floats:
-        return (made.quality - tradeoffs * made.cost_usd) / (1 + scales)
+        return np.asarray((made.quality - tradeoffs * made.cost_usd) / (1 + scales), np.float64)
 
     more = utility(one) - utility(other)
     mean = more.mean(axis=1)

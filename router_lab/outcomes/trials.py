@@ -15,7 +15,7 @@ from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.outcomes.columns import ADDING, GATED
 from router_lab.outcomes.matrix import OutcomeMatrix, by_row
 from router_lab.outcomes.schema import SCORED
-from router_lab.runtime.answers import FEATURES, features_many, said
+from router_lab.runtime.answers import FEATURES, agrees, features_many, said
 
 PREFIX = "signal_"
 TOLD = ("answer", "check")
@@ -76,15 +76,13 @@ class Trials:
         return np.asarray(self._shapes[FEATURES.index(feature)], np.float64)
 
     def agreement(self, column: int, previous: int | None) -> Floats:
-        """[m] whether a candidate's answer says what another's does; 0 where there is no other."""
-        if previous is None:
-            return np.zeros(len(self))
-        one, other = self._said[:, column], self._said[:, previous]
-        same = [
-            np.nan if a is None or b is None else float(a == b and len(a) > 0)
-            for a, b in zip(one, other, strict=True)
-        ]
-        return np.array(same, np.float64)
+        """[m] whether a candidate's answer says what another's does, 0 where there is no other;
+        NaN where it has none itself."""
+        mine = self._said[:, column]
+        before = np.full(len(self), None) if previous is None else self._said[:, previous]
+        return np.array(
+            [np.nan if a is None else agrees(a, b) for a, b in zip(mine, before, strict=True)], np.float64
+        )
 
     def read(self) -> Self:
         """The same, its answers read once for all parts that are taken of it."""

@@ -128,16 +128,26 @@ def onward_many(
 ) -> Ints:
     """`onward` for n answers: [n], KEEP = kept or nobody left; `costs`, `free` [n, later], None =
     all may be asked."""
+    if judge is None:
+        return told_many(None, costs, tradeoff, forced, free)
+    held = {term.source: values.get(term.source, np.full(len(rows), np.nan)) for term in judge.terms}
+    told = gains_many(judge, rows, held), known_many(judge, values, len(rows))
+    return told_many(told, costs, tradeoff, forced, free)
+
+
+def told_many(
+    told: tuple[Floats, Mask] | None, costs: Floats, tradeoff: float, forced: Mask, free: Mask | None = None
+) -> Ints:
+    """`onward_many`, of what a judge says: gains [n, later], and of which answers all is known [n];
+    None for a stage without a judge."""
     if not costs.shape[1]:
-        return np.full(len(rows), KEEP)
+        return np.full(len(forced), KEEP)
     may = np.ones(costs.shape, np.bool_) if free is None else free
     following = np.where(may.any(axis=1), may.argmax(axis=1), KEEP)
-    if judge is None:
+    if told is None:
         return np.where(forced, following, KEEP)
-    known = _known_many(judge, values, len(rows))
-    held = {term.source: values.get(term.source, np.full(len(rows), np.nan)) for term in judge.terms}
-    expected = goes_on_many(gains_many(judge, rows, held), costs, tradeoff, may)
-    return np.where(forced | ~known, following, expected)
+    gains, all_known = told
+    return np.where(forced | ~all_known, following, goes_on_many(gains, costs, tradeoff, may))
 
 
 def known(judge: Judge, values: Mapping[str, float]) -> bool:
@@ -145,9 +155,9 @@ def known(judge: Judge, values: Mapping[str, float]) -> bool:
     return all(math.isfinite(values.get(source, math.nan)) for source in needed(judge))
 
 
-def _known_many(judge: Judge, values: Mapping[str, Floats], count: int) -> Mask:
-    """[n]"""
-    known = np.ones(count, np.bool_)
+def known_many(judge: Judge, values: Mapping[str, Floats], count: int) -> Mask:
+    """[n] the same of n answers."""
+    found = np.ones(count, np.bool_)
     for source in needed(judge):
-        known &= np.isfinite(values[source]) if source in values else False
-    return known
+        found &= np.isfinite(values[source]) if source in values else False
+    return found
