@@ -42,7 +42,8 @@ class Played(NamedTuple):
     """What a chain gives m draws: the kept answer's quality, dollars of all calls and signals
     (NaN = not known), `lost` (the greatest share of missing epochs among those who were asked, 1
     where one has no outcome), `last`: the column whose answer is kept; `asked` [m, c]; `stopped`:
-    nobody's answer is kept, for the last run was stopped at its cap; signals_usd; figures."""
+    nobody's answer is kept, for the last run was stopped at its cap; signals_usd; spent [m, c]:
+    dollars of each candidate's calls; figures."""
 
     quality: Floats
     cost_usd: Floats
@@ -51,6 +52,7 @@ class Played(NamedTuple):
     asked: Mask
     stopped: Mask
     signals_usd: Floats
+    spent: Floats
     figures: Mapping[str, Floats]
 
     @property
@@ -103,7 +105,7 @@ def play(
     gains = gains_of(chain, trials, asked) if gains is None else gains
     at = np.zeros(len(trials), np.int64)
     cost, signals, lost = (np.zeros(len(trials)) for _ in range(3))
-    seen, stopped = np.zeros(shape, bool), np.zeros(len(trials), bool)
+    seen, dollars, stopped = np.zeros(shape, bool), np.zeros(shape), np.zeros(len(trials), bool)
     latency = {name: np.zeros(len(trials)) for name in ADDING if name in trials.figures}
     columns = np.array([stage.column for stage in chain])
     for place, stage in enumerate(chain):
@@ -114,7 +116,7 @@ def play(
         if stage.cap_usd is not None:
             over = spent > stage.cap_usd
             spent = np.minimum(spent, stage.cap_usd)
-        cost = np.where(here, cost + spent, cost)
+        cost, dollars[here, column] = np.where(here, cost + spent, cost), spent[here]
         gone = np.isnan(trials.quality[:, column])
         lost = np.where(here, np.maximum(lost, np.where(gone, 1.0, trials.lost[:, column])), lost)
         stopped = np.where(here, over, stopped)
@@ -133,7 +135,7 @@ def play(
     last = columns[at]
     quality = np.where(stopped, 0.0, trials.quality[every, last])
     figures = {name: values[every, last] for name, values in trials.figures.items()} | latency
-    return Played(quality, cost, lost, last, seen, stopped, signals, figures)
+    return Played(quality, cost, lost, last, seen, stopped, signals, dollars, figures)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ read it through this.
 
 from router_lab.certificate.types import (
     Certificate,
+    ChainsShown,
     Compared,
     Diagnostics,
     Figure,
@@ -20,6 +21,7 @@ from router_lab.certificate.types import (
     Reference,
     Refit,
     Rule,
+    StageShown,
     SuiteRow,
     TableRow,
     TestSplit,
@@ -29,6 +31,7 @@ from router_lab.certificate.types import (
 
 __all__ = [
     "Certificate",
+    "ChainsShown",
     "Compared",
     "Diagnostics",
     "Figure",
@@ -42,6 +45,7 @@ __all__ = [
     "Reference",
     "Refit",
     "Rule",
+    "StageShown",
     "SuiteRow",
     "TableRow",
     "TestSplit",

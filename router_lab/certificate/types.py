@@ -251,6 +251,35 @@ class TwoPhase(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageShown(_OfCandidate):
+    """What a candidate did in chains: of all requests, the share that asked it and the share whose
+    answer it gave; dollars of its calls, a request."""
+
+    asked: Share
+    kept: Share
+    cost_usd: Number
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainsShown(Part):
+    """What chains did on left-out rows, of all requests: the share that went through one, that
+    asked more than one candidate, and that ended at a cap without an answer; what signals cost;
+    `looks_at`: which kinds of things the acceptance models read; `without_signals`: the saving,
+    and the difference in quality, if every signal went missing and each judged answer were asked
+    again."""
+
+    share: Share
+    escalated: Share
+    stopped: Share
+    signals_usd: Number
+    looks_at: tuple[Text, ...]
+    signals: tuple[Text, ...]
+    stages: tuple[StageShown, ...]
+    savings_without_signals: Number | None = None
+    quality_difference_without_signals: Number | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Refit(Part):
     """The figures of another fit than the one that is certified."""
 
@@ -312,6 +341,7 @@ class Certificate(Part):
     assumptions: tuple[Text, ...] | None = None
     action: Text | None = None
     escalation_gain: Figure | None = field(default=None, metadata=OMITTED)
+    chains: ChainsShown | None = field(default=None, metadata=OMITTED)
     unknown_suites: UnknownSuites | None = field(default=None, metadata=OMITTED)
     requests_not_reproducible: tuple[NotReproducible, ...] | None = field(default=None, metadata=OMITTED)
     two_phase: TwoPhase | None = field(default=None, metadata=OMITTED)

@@ -8,6 +8,7 @@ the test and the random mix treat a chain as they treat a candidate.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -19,7 +20,7 @@ from router_lab.fit.caps import caps_of
 from router_lab.fit.evidence import Evidence
 from router_lab.metrics.paired import Floats, Ints, Mask
 from router_lab.outcomes.trials import Trials
-from router_lab.played import Asked, Gains, judged, play
+from router_lab.played import Asked, Gains, gains_of, judged, play
 from router_lab.runtime.chains import MOST_STAGES, Chain, Judge, Stage
 
 SCALES = (0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.14, 0.18, 0.24, 0.3, 0.4, 0.7, 2.5)
@@ -74,12 +75,14 @@ class Ground:
 @dataclass(frozen=True)
 class Cascades:
     """quality, cost_usd, missing, figures [n, k] of left-out rows, one column for each of the k
-    tables that all rows teach (`final`), of tradeoffs [k]; reading: what the models look at."""
+    tables that all rows teach (`final`), of tradeoffs [k]; more [n, k] by the names of `_told`;
+    reading: what the models look at."""
 
     quality: Floats
     cost_usd: Floats
     missing: Floats
     figures: Mapping[str, Floats]
+    more: Mapping[str, Floats]
     final: tuple[Table, ...]
     tradeoffs: tuple[float, ...]
     reading: tuple[str, ...]
@@ -118,38 +121,53 @@ def cascades(ground: Ground, folds: Ints) -> Cascades | None:
 def _crossed(ground: Ground, folds: Ints, reading: Sequence[str]) -> Cascades:
     """Each fold played by the tables that the others teach; no final ones."""
     n, k = len(folds), len(ground.tradeoffs)
-    names = ground.trials.figures
-    found = {name: np.full((n, k), np.nan) for name in ("quality", "cost_usd", "missing", *names)}
+    found: dict[str, Floats] = defaultdict(lambda: np.full((n, k), np.nan))
     for fold in np.unique(folds):
         out = folds == fold
         tables, there = learn_tables(ground, ~out, reading), ground.take(out)
         for place, (table, tradeoff) in enumerate(zip(tables, ground.tradeoffs, strict=True)):
             for name, values in played_by(table, tradeoff, there, int(out.sum())).items():
                 found[name][out, place] = values
-    figures = {name: found[name] for name in names}
-    return Cascades(
-        found["quality"], found["cost_usd"], found["missing"], figures, (), ground.tradeoffs, tuple(reading)
-    )
+    quality, cost, missing = (found.pop(name) for name in ("quality", "cost_usd", "missing"))
+    figures = {name: found.pop(name) for name in ground.trials.figures}
+    return Cascades(quality, cost, missing, figures, dict(found), (), ground.tradeoffs, tuple(reading))
 
 
 def played_by(table: Table, tradeoff: float, ground: Ground, samples: int) -> dict[str, Floats]:
-    """[samples] means over the draws of what a table gives: `quality`, `cost_usd`, `missing` and
-    the figures."""
+    """[samples] means over the draws of what a table gives, by the names of `_told`."""
     alone: Chain = (Stage(ground.reference),)
     row = ground.asked.row
     chains = [table[code] or alone for code in range(len(table))]
-    found = {
-        name: np.full(samples, np.nan) for name in ("quality", "cost_usd", "missing", *ground.trials.figures)
-    }
+    found: dict[str, Floats] = defaultdict(lambda: np.full(samples, np.nan))
     for chain in {id(chain): chain for chain in (chains[code] for code in np.unique(row))}.values():
         codes = [code for code, one in enumerate(chains) if one is chain]
         here = np.zeros(samples, bool)
         here[ground.trials.row[np.isin(row, codes)]] = True
         some = ground.take(here)
-        got = play(chain, tradeoff, some.trials, some.asked)
-        values = {"quality": got.quality, "cost_usd": got.cost_usd, "missing": got.lost, **got.figures}
-        for name, part in values.items():
+        for name, part in _told(chain, tradeoff, some, led=chain is not alone).items():
             found[name][here] = some.trials.mean(part, int(here.sum()))
+    return found
+
+
+def _told(chain: Chain, tradeoff: float, ground: Ground, *, led: bool) -> dict[str, Floats]:
+    """[m] what a chain gives each draw: quality, dollars, the share that is missing and the
+    figures; whether it is one (`led`), whether it went on (`escalated`) or ended at a cap
+    (`stopped`), what signals cost, what each candidate did (`asked 0`, `kept 0`, `spent 0`), and
+    quality and dollars if no signal were known (`blind`)."""
+    gains = gains_of(chain, ground.trials, ground.asked)
+    got = play(chain, tradeoff, ground.trials, ground.asked, gains)
+    unknown = [None if told is None else (told[0], np.zeros_like(told[1])) for told in gains]
+    blind = play(chain, tradeoff, ground.trials, ground.asked, unknown)
+    found = {
+        "quality": got.quality, "cost_usd": got.cost_usd, "missing": got.lost, **got.figures,
+        "led": np.full(len(got.quality), float(led)), "escalated": (got.asked.sum(axis=1) > 1).astype(float),
+        "stopped": got.stopped.astype(float), "signals_usd": got.signals_usd, "blind": blind.quality,
+        "blind_usd": blind.cost_usd,
+    }  # fmt: skip
+    for column in range(got.asked.shape[1]):
+        found[f"asked {column}"] = got.asked[:, column] * float(led)
+        found[f"kept {column}"] = got.kept[:, column] * float(led)
+        found[f"spent {column}"] = got.spent[:, column] * float(led)
     return found
 
 
