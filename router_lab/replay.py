@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 
+Named = TypeVar("Named")
 MEANS = ("quality", "cost_usd", "reference_quality", "reference_cost_usd")
 
 
@@ -36,7 +37,7 @@ class Replay:
     bound, never a promise. rows, mix: what the policy and the random mix give each row. served [n,
     c + chains]: the shares of its requests, by who serves it (`played.servers`). recorded: what
     each of them gave it, candidates without escalation, costs where the policy's is known. suites:
-    names of the codes. chains: what each chain did; None without.
+    names of the codes; servers [c + chains]. chains: what each chain did; None without.
     """
 
     quality: float
@@ -57,6 +58,7 @@ class Replay:
     served: Floats
     recorded: Recorded
     suites: tuple[str, ...]
+    servers: tuple[Candidate, ...]
     chains: Beside | None = None
 
     @property
@@ -242,12 +244,20 @@ def score(
     )
     return Replay(
         **means, savings=1 - spent / base if base else 0.0,
-        shares={c: float(s) for c, s in zip(servers(policy), mean_shares, strict=True)},
+        shares=added(servers(policy), mean_shares), servers=servers(policy),
         n=gain.n, clusters=gain.clusters, in_sample=in_sample, skipped=len(data) - gain.n,
         random_mix=_mix(policy, mix),
         oracle=_oracle(recorded, rows), fixed=_fixed(policy, recorded, rows), chains=chains,
         rows=rows, mix=mix, served=shares, recorded=recorded, suites=data.suites,
     )  # fmt: skip
+
+
+def added(names: Sequence[Named], shares: Floats) -> dict[Named, float]:
+    """Shares by who serves: a policy may have chains of the same stages at several tradeoffs."""
+    found: dict[Named, float] = {}
+    for name, share in zip(names, shares.tolist(), strict=True):
+        found[name] = found.get(name, 0.0) + share
+    return found
 
 
 def _mix(policy: Policy, mix: Paired) -> dict[str, Any]:

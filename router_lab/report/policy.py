@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from router_lab.certificate import Certificate, Compared, Figure, RandomMix, TwoPhase
 from router_lab.metrics import MIN_CLUSTERS, apart, too_few, uneven_told
-from router_lab.replay import Replay
+from router_lab.replay import Replay, added
 from router_lab.report.format import MISSING, candidate_label, cut_off, percent, points
 from router_lab.report.marks import Kind, Mark
 from router_lab.report.table import pooled, records
@@ -174,7 +174,7 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
     (Figures).
     """
     result = []
-    labels = [candidate_label(c.model, c.effort) for c in replayed.shares]
+    labels = [candidate_label(c.model, c.effort) for c in replayed.servers]
     scored = replayed.rows.scored
     rows, served = replayed.rows.take(scored), replayed.served[scored]
     for code, here in rows.by_suite().items():
@@ -185,14 +185,16 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
             {
                 "suite": replayed.suites[code],
                 "n": gain.n,
-                "shares": {
-                    labels[i]: float(means[i]) for i in np.argsort(-means, kind="stable") if means[i] > 0
-                },
+                "shares": {who: s for who, s in sorted(added(labels, means).items(), key=_least) if s > 0},
                 "quality_difference": Figure.of(gain),
                 "savings": replace(Figure.of(saving), n=gain.n, clusters=gain.clusters),
             }
         )
     return result
+
+
+def _least(part: tuple[str, float]) -> float:
+    return -part[1]
 
 
 def ranged(figure: Figure | None, unit: str = "") -> str:
