@@ -161,7 +161,7 @@ def _closing(
         here = np.isin(data.suite, list(lost))
         # The routing table asks nobody's leave to be chosen.
         table = np.where(here, problem.reference, evidence.table)
-        left = np.repeat(~np.isin(data.suite, list(closed))[:, None], evidence.chains, axis=1)
+        left = evidence.eligible[:, evidence.alone :] & ~np.isin(data.suite, list(closed))[:, None]
         eligible = np.hstack([problem.eligible[data.suite + 1], left])
         evidence = replace(evidence, eligible=eligible, table=table)
         found = _rivals(predicted, evidence, goals, chains)
@@ -252,8 +252,10 @@ def _rivals(
     """A choice and its random mix for each goal."""
     options, actions = family(predicted.found, evidence, learned=True)
     tables = partial(chains.tables, evidence) if chains is not None else None
-    if tables is not None:
-        more, theirs = chained(evidence, tables(np.ones(len(evidence.group), bool)))
+    if chains is not None and tables is not None:
+        more, theirs = chained(
+            evidence, tables(np.ones(len(evidence.group), bool)), chains.plain(evidence.alone)
+        )
         options, actions = [*options, *more], np.concatenate([actions, theirs])
 
     def acting(options: Sequence[Option], rows: Mask) -> Actions:

@@ -26,6 +26,11 @@ from router_lab.runtime.chains import Chain, Judge, Stage
 
 SCALES = (0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.14, 0.18, 0.24, 0.3, 0.4, 0.7, 2.5)
 """Tradeoffs tried, in quality per mean cost of the reference."""
+CAP_SCALES = (
+    0.02, 0.025, 0.03, 0.035, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18,
+    0.19, 0.2, 0.22, 0.24, 0.26, 0.28, 0.3, 0.33, 0.36, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 1.0, 1.5, 2.5,
+)  # fmt: skip
+"""The same where no answer is judged: then one more costs no column."""
 MOST_COLUMNS = 5
 """Candidates that chains are made of: those that are nearest to the best at some tradeoff."""
 MOST_CELLS = 30_000_000
@@ -100,13 +105,14 @@ class Cascades:
 
     def beside(self, evidence: Evidence) -> Evidence:
         """The evidence with these columns after the candidates' own."""
+        assert evidence.suite is not None
         none = np.zeros_like(evidence.quality) if evidence.missing is None else evidence.missing
         missing = np.hstack([none, self.missing])
         return replace(
             evidence, quality=np.hstack([evidence.quality, self.quality]),
             cost_usd=np.hstack([evidence.cost_usd, self.cost_usd]), missing=missing if missing.any() else None,
             figures={name: np.hstack([part, self.figures[name]]) for name, part in evidence.figures.items()},
-            eligible=np.hstack([evidence.eligible, np.ones(self.quality.shape, bool)]),
+            eligible=np.hstack([evidence.eligible, self.open[evidence.suite]]),
             chains=len(self.entries),
         )  # fmt: skip
 
@@ -123,7 +129,7 @@ class Cascades:
         size = self.ground.suites
         count = np.bincount(suite[rows], minlength=size)[:, None]
         gain, spent = (_by_suite(part, suite[rows], size) for part in (more, dearer))
-        open_ = self._open(evidence)
+        open_ = np.hstack([self.ground.eligible[1:], self.open])
         found = {}
         for place, tradeoff in enumerate(self.tradeoffs):
             total = gain - tradeoff * spent
@@ -135,11 +141,16 @@ class Cascades:
             found[tradeoff] = np.where(shrunk[np.arange(size), best] > 0, best, ref)
         return found
 
-    def _open(self, evidence: Evidence) -> Mask:
-        """[suites, columns] whether a candidate, and every stage of an entry, may be chosen."""
+    def plain(self, alone: int) -> list[int]:
+        """The columns of chains in which nothing is judged, after those of candidates."""
+        return [alone + place for place, entry in enumerate(self.entries) if entry.at is None]
+
+    @property
+    def open(self) -> Mask:
+        """[suites, entries] whether every stage of an entry may be chosen."""
         alone = self.ground.eligible[1:]
-        of_entries = [alone[:, [stage.column for stage in entry.plan]].all(axis=1) for entry in self.entries]
-        return np.concatenate([alone, np.array(of_entries).T.reshape(len(alone), -1)], axis=1)
+        of = [alone[:, [stage.column for stage in entry.plan]].all(axis=1) for entry in self.entries]
+        return np.array(of, bool).T
 
     def chain(self, column: int, alone: int) -> Chain:
         """What serves where a table has this column, of `alone` candidates and the entries."""
@@ -210,7 +221,7 @@ def _crossed(ground: Ground, columns: Sequence[int], reading: tuple[str, ...]) -
     plans = _judgeable(ground, columns, models.values())
     plain = capped(ground.trials, columns, ground.most) if ground.caps else []
     step = 1 + n * len(plans) * len(SCALES) // MOST_CELLS
-    scales = SCALES[::step]
+    scales = SCALES[::step] if plans else CAP_SCALES
     entries = [Entry(plan, at) for plan in plans for at in range(len(scales))] + [
         Entry(p, None) for p in plain
     ]

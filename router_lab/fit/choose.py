@@ -53,7 +53,8 @@ LEAST_CHEAPER = 1e-3
 @dataclass(frozen=True)
 class Option:
     """One member of the family that is searched: an operating point on one predictor's
-    predictions. column: of class FIXED, the candidate that every prompt goes to."""
+    predictions. column: of class FIXED, the candidate that every prompt goes to; of class CHAINS,
+    the chain."""
 
     predictor: str
     tradeoff: float
@@ -205,11 +206,15 @@ def constants(evidence: Evidence, goal: Goal) -> tuple[list[Option], Actions]:
     return options, act(options, {}, evidence)
 
 
-def chained(evidence: Evidence, tables: Tables) -> tuple[list[Option], Actions]:
-    """The class CHAINS: a table for each tradeoff at which some suite has a chain."""
+def chained(
+    evidence: Evidence, tables: Tables, everywhere: Sequence[int] = ()
+) -> tuple[list[Option], Actions]:
+    """The class CHAINS: a table for each tradeoff at which some suite has a chain, and each chain
+    that is the same at all for everything."""
     options = [
         Option(CHAINS, tradeoff, 0.0) for tradeoff, table in tables.items() if (table >= evidence.alone).any()
     ]
+    options += [Option(CHAINS, 0.0, 0.0, column) for column in everywhere]
     return options, act(options, {}, evidence, tables)
 
 

@@ -18,7 +18,8 @@ def chains_shown(fitted: Fitted) -> ChainsShown | None:
     evidence, candidates, n = choice.evidence, fitted.problem.develop.candidates, len(choice.evidence.group)
     found = np.zeros(4)
     by_candidate, blind = np.zeros((3, len(candidates))), np.zeros(2)
-    for column in np.unique(choice.action[choice.action >= evidence.alone]):
+    columns = np.unique(choice.action[choice.action >= evidence.alone])
+    for column in columns:
         share = choice.mix * (choice.action == column).mean(axis=1)
         rows = share > 0
         got, unknown = made.played(column - evidence.alone), made.played(column - evidence.alone, blind=True)
@@ -29,20 +30,23 @@ def chains_shown(fitted: Fitted) -> ChainsShown | None:
             by_candidate[place] += [_sum(share, mean(np.asarray(one, np.float64), n)) for one in part.T]
         lost = (unknown.quality - got.quality, unknown.cost_usd - got.cost_usd)
         blind += [_sum(share[rows], mean(part, n)[rows]) for part in lost]
-    found, by_candidate, blind = found / n, by_candidate / n, blind / n
+    share, escalated, stopped, signals_usd = (found / n).tolist()
     plain, base = choice.paired(), float(np.nanmean(evidence.cost_usd[:, evidence.reference]))
-    asked, kept, spent = by_candidate
-    names = {name for judge, _ in made.final.values() for name in judge.signals}
+    asked, kept, spent = (by_candidate / n).tolist()
+    worse, dearer = (blind / n).tolist()
+    judged = [made.entries[column - evidence.alone].at is not None for column in columns]
+    chains = [made.chain(int(column), evidence.alone) for column in columns]
+    names = {name for chain in chains for stage in chain if stage.judge for name in stage.judge.signals}
     return ChainsShown(
-        share=found[0], escalated=found[1], stopped=found[2], signals_usd=found[3], looks_at=made.reading,
+        share=share, escalated=escalated, stopped=stopped, signals_usd=signals_usd, looks_at=made.reading if any(judged) else (),
         signals=tuple(sorted(names)),
         stages=tuple(
             StageShown(model=who.model, effort=who.effort, asked=asked[j], kept=kept[j], cost_usd=spent[j])
             for j, who in enumerate(candidates)
             if asked[j] > 0
         ),
-        savings_without_signals=plain.saving().value - (float(blind[1]) / base if base > 0 else 0.0),
-        quality_difference_without_signals=plain.gain().value + float(blind[0]),
+        savings_without_signals=plain.saving().value - (dearer / base if base > 0 else 0.0),
+        quality_difference_without_signals=plain.gain().value + worse,
     )  # fmt: skip
 
 

@@ -82,7 +82,14 @@ class Registered:
         fitted, made = self._fitted, self._fitted.cascades
         assert made is not None
         evidence = fitted.choices["default"].evidence
-        table = made.tables(evidence, np.ones(len(evidence.group), bool))[option.tradeoff]
+        everything = np.ones(len(evidence.group), bool)
+        table = (
+            made.tables(evidence, everything)[option.tradeoff]
+            if option.column is None
+            else np.where(
+                made.open[:, option.column - evidence.alone], option.column, fitted.problem.reference
+            )
+        )
         own = [
             None
             if suite in fitted.closed or column == fitted.problem.reference
