@@ -34,11 +34,12 @@ def chains_shown(fitted: Fitted) -> ChainsShown | None:
     plain, base = choice.paired(), float(np.nanmean(evidence.cost_usd[:, evidence.reference]))
     asked, kept, spent = (by_candidate / n).tolist()
     worse, dearer = (blind / n).tolist()
-    judged = [made.entries[column - evidence.alone].at is not None for column in columns]
+    reads = any(made.entries[column - evidence.alone].at is not None for column in columns)
     chains = [made.chain(int(column), evidence.alone) for column in columns]
     names = {name for chain in chains for stage in chain if stage.judge for name in stage.judge.signals}
     return ChainsShown(
-        share=share, escalated=escalated, stopped=stopped, signals_usd=signals_usd, looks_at=made.reading if any(judged) else (),
+        share=share, escalated=escalated, stopped=stopped, signals_usd=signals_usd,
+        looks_at=made.reading if reads else (),
         signals=tuple(sorted(names)),
         stages=tuple(
             StageShown(model=who.model, effort=who.effort, asked=asked[j], kept=kept[j], cost_usd=spent[j])
