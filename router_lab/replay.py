@@ -17,7 +17,7 @@ from router_lab.metrics.paired import Floats, Paired, Recorded, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, outcomes_for
 from router_lab.outcomes.columns import ADDING
 from router_lab.outcomes.copies import used_names
-from router_lab.played import Beside, beside, servers
+from router_lab.played import Beside, beside, by_server, servers
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
@@ -31,10 +31,10 @@ class Replay:
     reference both have outcomes; `skipped` rows have not. Costs are over the rows where both costs
     are known.
 
-    `shares`: by candidate, the expected share of rows it serves. `in_sample`: the rows were used
-    in the fit, so this is no evidence. `oracle` knows each row's outcomes beforehand: an upper
-    bound, never a promise. rows, mix: what the policy and the random mix give each row. served [n,
-    c + chains]: the shares of its requests, by who serves it (`played.servers`). recorded: what
+    `shares`: by who serves (`played.servers`), the expected share of rows. `in_sample`: the rows
+    were used in the fit, so this is no evidence. `oracle` knows each row's outcomes beforehand: an
+    upper bound, never a promise. rows, mix: what the policy and the random mix give each row.
+    served [n, c + chains]: the shares of its requests, by who serves it (`servers`). recorded: what
     each of them gave it, candidates without escalation, costs where the policy's is known. suites:
     names of the codes. chains: what each chain did; None without.
     """
@@ -55,6 +55,7 @@ class Replay:
     rows: Paired
     mix: Paired
     served: Floats
+    servers: tuple[Candidate, ...]
     recorded: Recorded
     suites: tuple[str, ...]
     chains: Beside | None = None
@@ -242,7 +243,7 @@ def score(
     )
     return Replay(
         **means, savings=1 - spent / base if base else 0.0,
-        shares={c: float(s) for c, s in zip(servers(policy), mean_shares, strict=True)},
+        shares=by_server(servers(policy), mean_shares), servers=servers(policy),
         n=gain.n, clusters=gain.clusters, in_sample=in_sample, skipped=len(data) - gain.n,
         random_mix=_mix(policy, mix),
         oracle=_oracle(recorded, rows), fixed=_fixed(policy, recorded, rows), chains=chains,

@@ -144,16 +144,17 @@ def played_by(table: Table, tradeoff: float, ground: Ground, samples: int) -> di
         here = np.zeros(samples, bool)
         here[ground.trials.row[np.isin(row, codes)]] = True
         some = ground.take(here)
-        for name, part in _told(chain, tradeoff, some, led=chain is not alone).items():
+        for name, part in _told(chain, tradeoff, some).items():
             found[name][here] = some.trials.mean(part, int(here.sum()))
     return found
 
 
-def _told(chain: Chain, tradeoff: float, ground: Ground, *, led: bool) -> dict[str, Floats]:
+def _told(chain: Chain, tradeoff: float, ground: Ground) -> dict[str, Floats]:
     """[m] what a chain gives each draw: quality, dollars, the share that is missing and the
-    figures; whether it is one (`led`), whether it went on (`escalated`) or ended at a cap
-    (`stopped`), what signals cost, what each candidate did (`asked 0`, `kept 0`, `spent 0`), and
-    quality and dollars if no signal were known (`blind`)."""
+    figures; whether it is more than a candidate asked alone (`led`), whether it went on
+    (`escalated`) or ended at a cap (`stopped`), what signals cost, what each candidate did in it
+    (`asked 0`, `kept 0`, `spent 0`), and quality and dollars if no signal were known (`blind`)."""
+    led = len(chain) > 1 or chain[0].cap_usd is not None
     gains = gains_of(chain, ground.trials, ground.asked)
     got = play(chain, tradeoff, ground.trials, ground.asked, gains)
     unknown = [None if told is None else (told[0], np.zeros_like(told[1])) for told in gains]

@@ -10,8 +10,8 @@ from router_lab.metrics.paired import Floats
 
 
 def chains_shown(fitted: Fitted) -> ChainsShown | None:
-    """None where no chain is deployed at the default point. Costs that nobody knows are left out of
-    means."""
+    """None where no chain is deployed at the default point; who is asked alone, without a cap, is
+    in none. Costs that nobody knows are left out of means."""
     made, choice = fitted.cascades, fitted.choices["default"]
     if made is None or not fitted.chained:
         return None
@@ -23,6 +23,8 @@ def chains_shown(fitted: Fitted) -> ChainsShown | None:
         return float(np.nansum(weight * values) / len(weight))
 
     more = made.more
+    if not mean(more["led"]):
+        return None
     plain, base = choice.paired(), float(np.nanmean(evidence.cost_usd[:, evidence.reference]))
     dearer = mean(more["blind_usd"] - made.cost_usd) / base if base > 0 else 0.0
     signals = {name for table in made.final for chain in table if chain for stage in chain if stage.judge
