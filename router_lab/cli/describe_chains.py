@@ -152,5 +152,5 @@ def decision_rows(decision: Decision) -> Iterator[tuple[str, str]]:
         yield "judged", f"signals wanted: {wanted}; {MUST}"
     elif place.later:
         yield "judged", "no answer is; the next is asked where a check fails, or a run is stopped"
-    if place.stage.cap_usd is not None:
-        yield "cap", f"${place.stage.cap_usd:.4g}: `Budget.of(decision)` stops the run there"
+    if decision.cap_usd is not None:
+        yield "cap", f"${decision.cap_usd:.4g}: `Budget.of(decision)` stops the run there"
