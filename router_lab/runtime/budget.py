@@ -82,9 +82,10 @@ class Budget:
 
     @classmethod
     def of(cls, decision: Decision, *, slack: float = 1.0, unlimited: bool = False) -> Budget:
-        """The limits that a decision comes with (from the recorded distribution), times `slack`; but
-        the cap of a stage of a chain as it is, for what was shown holds at that cap. A run that it
-        stops goes on with `decision.judge(stopped="limit")`.
+        """The limits that a decision comes with (from the recorded distribution), times `slack`.
+
+        The cap of a stage of a chain stays as it is, for what was shown holds at that cap; a run
+        that it stops goes on with `decision.judge(stopped="limit")`.
 
         Raises ValueError for a decision that has no limits, or none that can be held without
         prices, unless it may be `unlimited`, and for a slack that is no finite number above 0.

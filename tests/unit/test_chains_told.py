@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from router_lab.cli.fit import summary
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.replay import replay
+from router_lab.report import report_html
 from router_lab.report.policy import served_rows
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.chains import Chain, Judge, Stage, Term
@@ -197,6 +199,25 @@ def test_a_fitted_policy_is_shown_at_80_columns(fitted: Policy, tmp_path: Path) 
     assert "stage     1 of small → large" in routed.stdout, routed.output
     found = json.loads(run("show", target, "--json").stdout)
     assert found["certificate"]["chains"]["signals"] == ["sure"]
+
+
+def test_the_report_tells_of_escalation(fitted: Policy) -> None:
+    """Latencies are ten times the dollars: large takes 1 s, small .1, both 1.1."""
+    page = report_html(answered(200, seed=9).assign(group=lambda d: "new " + d["group"]), policy=fitted)
+    section = page[page.index("<h2>Escalation</h2>") :]
+    section = section[: section.index("</section>")]
+    shown = Certificate.of(fitted).chains
+    assert shown is not None
+    for told in (
+        f"{100 * shown.escalated:.1f} %",
+        "Answers are judged by sure.",
+        "decision.judge(answer, signals=…)",
+    ):
+        assert told in section
+    assert section.count('class="bar"') == 2
+    cells = re.findall(r"<td>([0-9.]+) s</td>", section)
+    assert cells == ["0.10", "1.10", "1.00", "1.00"]
+    assert "<h2>Escalation</h2>" not in report_html(answered(200))
 
 
 def test_shares_of_one_name_are_added_up(fitted: Policy) -> None:
