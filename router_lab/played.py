@@ -20,7 +20,7 @@ from router_lab.outcomes.trials import Trials, trials_of
 from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, SIGNAL, Chain, Judge
 from router_lab.runtime.judging import KEEP, gains_many, known_many, told_many
 from router_lab.runtime.model import POOLED, Candidate
-from router_lab.runtime.points import Cascade
+from router_lab.runtime.points import Cascade, chain_described
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.predict import Predictions
 
@@ -135,7 +135,10 @@ def play(
     last = columns[at]
     quality = np.where(stopped, 0.0, trials.quality[every, last])
     figures = {name: values[every, last] for name, values in trials.figures.items()} | latency
-    return Played(quality, cost, lost, last, seen, stopped, signals, dollars, figures)
+    return Played(
+        quality=quality, cost_usd=cost, lost=lost, last=last, asked=seen, stopped=stopped, signals_usd=signals,
+        spent=dollars, figures=figures,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -166,16 +169,23 @@ class Beside:
 
 
 def servers(policy: Policy) -> tuple[Candidate, ...]:
-    """Who can serve a request: the candidates, then each chain under its stages' names."""
-    return (*policy.candidates, *(Candidate(chain_name(policy, chain), None) for chain in policy.spec.chains))
+    """Who can serve a request: the candidates, then each chain under its stages' names, which it
+    shares with others of the same stages; who is asked alone, without a cap, under his own."""
+    return (*policy.candidates, *(_server(policy, chain) for chain in policy.spec.chains))
 
 
-def chain_name(policy: Policy, chain: Chain) -> str:
-    """`a → b → c`, with its cap after who is stopped at one."""
-    caps = ("" if stage.cap_usd is None else f" (to ${stage.cap_usd:.4g})" for stage in chain)
-    return " → ".join(
-        f"{policy.candidates[stage.column]}{cap}" for stage, cap in zip(chain, caps, strict=True)
-    )
+def _server(policy: Policy, chain: Chain) -> Candidate:
+    if len(chain) == 1 and chain[0].cap_usd is None:
+        return policy.candidates[chain[0].column]
+    return Candidate(chain_described(chain, policy.candidates), None)
+
+
+def by_server(who: Sequence[Candidate], shares: Floats) -> dict[Candidate, float]:
+    """The shares [c + chains] of those who serve; what goes by one name is added up."""
+    found: dict[Candidate, float] = {}
+    for one, share in zip(who, shares, strict=True):
+        found[one] = found.get(one, 0.0) + float(share)
+    return found
 
 
 def tradeoffs_of(policy: Policy) -> dict[int, float]:

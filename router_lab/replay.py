@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,11 @@ from router_lab.metrics.paired import Floats, Paired, Recorded, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, outcomes_for
 from router_lab.outcomes.columns import ADDING
 from router_lab.outcomes.copies import used_names
-from router_lab.played import Beside, beside, servers
+from router_lab.played import Beside, beside, by_server, servers
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 
-Named = TypeVar("Named")
 MEANS = ("quality", "cost_usd", "reference_quality", "reference_cost_usd")
 
 
@@ -32,12 +31,12 @@ class Replay:
     reference both have outcomes; `skipped` rows have not. Costs are over the rows where both costs
     are known.
 
-    `shares`: by candidate, the expected share of rows it serves. `in_sample`: the rows were used
-    in the fit, so this is no evidence. `oracle` knows each row's outcomes beforehand: an upper
-    bound, never a promise. rows, mix: what the policy and the random mix give each row. served [n,
-    c + chains]: the shares of its requests, by who serves it (`played.servers`). recorded: what
+    `shares`: by who serves (`played.servers`), the expected share of rows. `in_sample`: the rows
+    were used in the fit, so this is no evidence. `oracle` knows each row's outcomes beforehand: an
+    upper bound, never a promise. rows, mix: what the policy and the random mix give each row.
+    served [n, c + chains]: the shares of its requests, by who serves it (`servers`). recorded: what
     each of them gave it, candidates without escalation, costs where the policy's is known. suites:
-    names of the codes; servers [c + chains]. chains: what each chain did; None without.
+    names of the codes. chains: what each chain did; None without.
     """
 
     quality: float
@@ -56,9 +55,9 @@ class Replay:
     rows: Paired
     mix: Paired
     served: Floats
+    servers: tuple[Candidate, ...]
     recorded: Recorded
     suites: tuple[str, ...]
-    servers: tuple[Candidate, ...]
     chains: Beside | None = None
 
     @property
@@ -244,20 +243,12 @@ def score(
     )
     return Replay(
         **means, savings=1 - spent / base if base else 0.0,
-        shares=added(servers(policy), mean_shares), servers=servers(policy),
+        shares=by_server(servers(policy), mean_shares), servers=servers(policy),
         n=gain.n, clusters=gain.clusters, in_sample=in_sample, skipped=len(data) - gain.n,
         random_mix=_mix(policy, mix),
         oracle=_oracle(recorded, rows), fixed=_fixed(policy, recorded, rows), chains=chains,
         rows=rows, mix=mix, served=shares, recorded=recorded, suites=data.suites,
     )  # fmt: skip
-
-
-def added(names: Sequence[Named], shares: Floats) -> dict[Named, float]:
-    """Shares by who serves: a policy may have chains of the same stages at several tradeoffs."""
-    found: dict[Named, float] = {}
-    for name, share in zip(names, shares.tolist(), strict=True):
-        found[name] = found.get(name, 0.0) + share
-    return found
 
 
 def _mix(policy: Policy, mix: Paired) -> dict[str, Any]:

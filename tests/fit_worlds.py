@@ -86,3 +86,21 @@ def directions(n: int = 400, seed: int = 0, *, prompts: bool = True, tell: bool 
                 "vector": shown[i].tolist(),
             })  # fmt: skip
     return validate_outcomes(pd.DataFrame(rows))
+
+
+def answered(n: int = 400, seed: int = 0) -> pd.DataFrame:
+    """`small` is right on 70 % of prompts that say nothing about which, and its answer's signal `sure` tells: from 0.5
+    on where it is right, below where it is wrong, but for one in twenty. `large` is right on 95 %."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(n):
+        for model, right, cost in (("large", 0.95, 0.10), ("small", 0.7, 0.01)):
+            good = bool(rng.random() < right)
+            told = good if rng.random() < 0.95 else not good
+            rows.append({
+                "suite": f"suite-{i % 2}", "sample_id": f"s{i:04d}", "model": model, "quality": float(good),
+                "cost_usd": cost, "prompt": f"question {i} of many", "group": f"g{i:04d}",
+                "answer": f"it is {i if good else -i}", "signal_sure": (0.5 if told else 0.0) + 0.5 * rng.random(),
+                "latency_s": 10 * cost,
+            })  # fmt: skip
+    return validate_outcomes(pd.DataFrame(rows))

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from router_lab.certificate import Certificate
+from router_lab.cli.describe_chains import answers_read, deployed
 from router_lab.columns import aligned, named
 from router_lab.runtime.clients import unreproducible
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.model import Candidate
-from router_lab.runtime.points import follows
+from router_lab.runtime.points import Cascade, follows
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import below, part
 
@@ -24,6 +25,10 @@ PIECE_WORDS = (
     "pieces    each with its share of the requests, drawn by `key`: such a rule, or one candidate for all of a suite",
 )
 """What a point that has others than one such rule is made of."""
+CHAIN_WORDS = (
+    "chains    candidates that are asked in turn until an answer is kept; tradeoff is what a dollar must add to one",
+)
+"""And what a point with chains is made of besides."""
 
 READS = {
     "blend": "{text} and its suite",
@@ -31,13 +36,19 @@ READS = {
     "pooled": "nothing: one ranking of the candidates for every prompt",
     "fixed": "nothing: a share of all prompts goes to one candidate or a few, as in a random mix",
     "several": "{text} and its suite in some of its pieces, the suite alone or nothing in the others",
+    "chains": "the suite alone: one chain for every prompt",
     None: "nothing: the reference serves",
 }
 """By the predictor that the fit chose (certificate.json, points): what a decision depends on."""
 
 
 def reads(policy: Policy) -> str:
-    """What decides, and where that is less than there was to read, why."""
+    """What decides, and where that is less than there was to read, why; then what of an answer."""
+    answers = answers_read(policy)
+    return _asked_first(policy) if answers is None else f"{_asked_first(policy)}; {answers}"
+
+
+def _asked_first(policy: Policy) -> str:
     found = (Certificate.of(policy).points or {}).get("default")
     predictor = found.predictor if found is not None and found.predictor in READS else None
     if predictor == "rates" and not max(policy.spec.provenance.get("blend") or (1.0,)):
@@ -46,7 +57,9 @@ def reads(policy: Policy) -> str:
         return "the suite alone: there were no prompts, or they told nothing"
     words, vector = read_by(policy)
     if predictor == "several" and not follows(policy.spec.points[policy.spec.point]):
-        return "the suite alone in some of its pieces, nothing in the others: one candidate for every prompt"
+        chained = any(isinstance(piece, Cascade) for piece in policy.spec.points[policy.spec.point])
+        either = "one candidate, or one chain," if chained else "one candidate"
+        return f"the suite alone in some of its pieces, nothing in the others: {either} for every prompt"
     text = "the prompt" if policy.vector_length is None else "the prompt, its vector"
     if predictor == "rates" and policy.vector_length is not None:
         text = "the prompt and its vector"
@@ -154,7 +167,8 @@ def coverage(policy: Policy) -> str:
     without a suite."""
     known, unknown = policy.spec.coverage, policy.spec.coverage_needed(0)
     if max(known, unknown) <= 0:
-        return f"none needed, suite named or not{'' if any(read_by(policy)) else ': no prompt is read to decide'}"
+        unread = ": no prompt is read to decide" + " who is asked first" * bool(deployed(policy))
+        return f"none needed, suite named or not{'' if any(read_by(policy)) else unread}"
     return f"in a known suite, {_needed(known)}; without one, {_needed(unknown)}"
 
 

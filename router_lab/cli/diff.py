@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ import click
 
 from router_lab.certificate import Figure
 from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
+from router_lab.runtime.chains import Judge
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
-from router_lab.runtime.points import described
+from router_lab.runtime.points import Cascade, Point, chain_described, chains_described, described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,17 +64,55 @@ def _changes(old: Policy, new: Policy) -> list[str]:
         lines.append(f"expires: {old.spec.expires or 'never'} → {new.spec.expires or 'never'}")
     for name in sorted({*old.spec.points, *new.spec.points}):
         before, after = old.spec.points.get(name), new.spec.points.get(name)
-        if before != after:
+        if _pieces(old, before) != _pieces(new, after):
             was, now = (
                 "none" if point is None else described(point, policy.candidates, 4, policy.spec.chains)
                 for point, policy in ((before, old), (after, new))
             )
             lines.append(f"point {name}: {was} → {now}")
+    lines += [f"acceptance models of {chain}: changed" for chain in rejudged(old, new)]
     for suite in sorted({*old.spec.suites, *new.spec.suites}):
         before_row, after_row = _row(old, suite), _row(new, suite)
         if before_row != after_row:
             lines.append(f"unfamiliar prompts of {suite}: {before_row} → {after_row}")
     return lines
+
+
+def _pieces(policy: Policy, point: Point | None) -> list[object]:
+    """The pieces of a point, each chain by its stages and not by its place among the chains."""
+    chains = policy.spec.chains
+    return [
+        (piece.share, piece.tradeoff, *chains_described(piece, policy.candidates, chains))
+        if isinstance(piece, Cascade)
+        else piece
+        for piece in point or ()
+    ]
+
+
+def rejudged(old: Policy, new: Policy) -> list[str]:
+    """The stages that both policies have as a chain, and after which one of them judges answers by
+    other models than the other."""
+    was, now = (_models(policy) for policy in (old, new))
+    return [chain for chain in was if chain in now and was[chain] != now[chain]]
+
+
+def _models(policy: Policy) -> dict[str, set[tuple[bytes, ...]]]:
+    """What the acceptance models of each chain are made of, by its stages in words."""
+    found: dict[str, set[tuple[bytes, ...]]] = {}
+    for chain in policy.spec.chains:
+        judges = [stage.judge for stage in chain if stage.judge is not None]
+        if judges:
+            told = chain_described(chain, policy.candidates)
+            found.setdefault(told, set()).add(tuple(part for judge in judges for part in _parts(judge)))
+    return found
+
+
+def _parts(judge: Judge) -> Iterator[bytes]:
+    yield repr(judge.signals).encode()
+    yield judge.bias.tobytes()
+    for term in judge.terms:
+        yield repr((term.source, term.knots)).encode()
+        yield term.heights.tobytes()
 
 
 def _row(policy: Policy, suite: str) -> str:
@@ -107,13 +147,19 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, object
     beside = change(before, after, found)
     return {
         "rows": len(found.moved), "rows_are": "fresh", "moved": found.share,
-        "moves": {f"{m.was} → {m.now}": m.share for m in found.pairs},
+        "moves": {moved_told(m.was, m.now): m.share for m in found.pairs},
         "pairs": [
             {k: number(v) for k, v in asdict(m).items()} | {"was": m.was._asdict(), "now": m.now._asdict()}
             for m in found.pairs
         ],
         "quality_difference": _figure(beside.gain()), "savings": _figure(beside.saving()),
     }  # fmt: skip
+
+
+def moved_told(was: Candidate, now: Candidate) -> str:
+    """`cheap → dear`; a chain in brackets, and one of the same stages as judging otherwise."""
+    old, new = (f"[{who}]" if " → " in str(who) else str(who) for who in (was, now))
+    return f"{old}, judged otherwise" if was == now else f"{old} → {new}"
 
 
 def _figure(estimate: Estimate) -> dict[str, object]:
@@ -134,7 +180,7 @@ def _print_effect(result: dict[str, Any]) -> None:
         gain, before, after = move["quality_difference"], move["cost_usd_before"], move["cost_usd_after"]
         told = MISSING if gain is None else f"{points(gain)} points"
         dollars = MISSING if before is None else f"{money(1000 * before)} → {money(1000 * after)} per 1,000"
-        echo(f"  {percent(move['share']):>7}  {was} → {now}: quality {told}, {dollars}")
+        echo(f"  {percent(move['share']):>7}  {moved_told(was, now)}: quality {told}, {dollars}")
     if len(result["pairs"]) > MOST:
         rest = sum(move["share"] for move in result["pairs"][MOST:])
         echo(f"  {percent(rest):>7}  {len(result['pairs']) - MOST} other movements (--json)")

@@ -9,6 +9,7 @@ import click
 
 from router_lab.certificate import Certificate, Figure, Refit
 from router_lab.cli.common import EXISTING_FILE, echo, json_option, print_json, print_path, step
+from router_lab.cli.describe_chains import chain_rows
 from router_lab.cli.describe_policy import escalates, fitted_by, reads, weight_of_vectors
 from router_lab.cli.looks import look_of_fit, looks_json
 from router_lab.metrics import advice, who_mixes
@@ -90,6 +91,7 @@ def summary(policy: Policy) -> list[str]:
         f"reads       {reads(policy)}{fitted_by(policy)}",
         *([] if vectors is None else [f"vectors     {vectors}"]),
         *([f"escalation  on: {escalates(policy)}"] if policy.spec.escalation else []),
+        *(f"{name:12}{text}" for name, text in chain_rows(policy)),
         f"quality     {quality_told(shown, digits=2)}; out of fold",
         f"savings     {percent(shown.savings)}",
         *(f"counted     {line}" for line in lost_told(shown)),

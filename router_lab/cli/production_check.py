@@ -23,7 +23,8 @@ from router_lab.cli.common import (
 )
 from router_lab.cli.outcomes_page import page_differences
 from router_lab.outcomes.tablefile import read_labels
-from router_lab.report.production_check import BROKEN, HOLDS, ProductionCheck, production_check
+from router_lab.report.production_check import ProductionCheck, production_check
+from router_lab.report.production_check_findings import BROKEN, HOLDS
 from router_lab.report.production_check_page import production_check_html
 from router_lab.runtime.decisionfiles import log_parts
 from router_lab.runtime.decisions import masked_id, read_decisions
@@ -40,6 +41,7 @@ class Promise(TypedDict, total=False):
     margin: float | None
     confidence: float
     expected_suites: dict[str, float] | None
+    expected_escalated: tuple[float, int] | None
 
 
 @dataclass
@@ -101,7 +103,8 @@ def _checked(
 
 
 def promised(policy: Policy) -> Promise:
-    """What the policy's certificate says of the reference, the margin and the shares of suites."""
+    """What the policy's certificate says of the reference, the margin, the shares of suites and the
+    share that escalates."""
     shown = Certificate.of(policy)
     suites = {name: float(row.n or 0) for name, row in (shown.suites or {}).items()}
     total = sum(suites.values())
@@ -110,6 +113,7 @@ def promised(policy: Policy) -> Promise:
         "margin": shown.margin,
         "confidence": shown.confidence or 0.9,
         "expected_suites": {name: n / total for name, n in suites.items()} if total else None,
+        "expected_escalated": None if shown.chains is None else (shown.chains.escalated, shown.clusters or 1),
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from router_lab.cli.common import Finite, echo, json_option, open_policy, print_json
+from router_lab.cli.describe_chains import decision_rows
 from router_lab.cli.describe_policy import escalates, notes, with_escalation
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import InputError
@@ -65,6 +66,7 @@ def route(
         f"  because   {decision.reason}",
         f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}",
         *(f"  note      {note}" for note in told),
+        *(f"  {name:10}{text}" for name, text in decision_rows(decision)),
         f"  fallbacks {', '.join(map(str, decision.fallbacks)) or 'none'}",
         *([f"  limits    {', '.join(limits)}"] if limits else []),
         *more,

@@ -9,7 +9,9 @@ import click
 
 from router_lab.certificate import Certificate
 from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
+from router_lab.cli.describe_chains import chain_rows, piece_lines, stages_table
 from router_lab.cli.describe_policy import (
+    CHAIN_WORDS,
     PIECE_WORDS,
     POINT_WORDS,
     coverage,
@@ -26,6 +28,7 @@ from router_lab.metrics import advice, who_mixes
 from router_lab.runtime.points import (
     FEW,
     Assign,
+    Cascade,
     Follow,
     Piece,
     Point,
@@ -33,6 +36,7 @@ from router_lab.runtime.points import (
     follows,
     mix_of,
     pieces_described,
+    summed,
 )
 from router_lab.runtime.shares import part
 
@@ -61,14 +65,17 @@ def show(policy: Path, outcomes: Path | None, as_json: bool) -> None:
       mix       the share of requests on which such a candidate does
                 replace it; the others stay on the reference
     Or it is several pieces, each with its share of the requests: such a rule, or
-    one candidate for every prompt of a suite, whatever is predicted.
+    one candidate for every prompt of a suite, whatever is predicted, or a chain
+    of candidates, asked in turn until an answer is kept.
     """
     loaded = open_policy(policy)
     if as_json:
         print_json(_as_json(loaded))
         return
-    parts = (_head(loaded), _candidates(loaded), _points(loaded), who_serves(loaded), _routes(loaded))
-    echo(*[line for part in parts for line in [*part, ""]][:-1])
+    parts = (
+        _head(loaded), _candidates(loaded), _points(loaded), who_serves(loaded), stages_table(loaded), _routes(loaded)
+    )  # fmt: skip
+    echo(*[line for part in parts if part for line in [*part, ""]][:-1])
     if outcomes is not None:
         from router_lab.outcomes import read_outcomes
 
@@ -151,6 +158,7 @@ def _head(policy: Policy) -> list[str]:
     rows += [("reads", f"{reads(policy)}{fitted_by(policy)}"), ("coverage", coverage(policy))]
     vectors = weight_of_vectors(policy)
     rows += [] if vectors is None else [("vectors", vectors)]
+    rows += chain_rows(policy)
     rows += [("requests", line) for line in requests_lacking(policy)]
     if shown.smallest_margin is not None:
         least = least_told(shown, digits=2)
@@ -195,15 +203,22 @@ def _candidates(policy: Policy) -> list[str]:
 
 def _points(policy: Policy) -> list[str]:
     several = any(len(point) > 1 or not follows(point) for point in policy.spec.points.values())
-    words = POINT_WORDS + PIECE_WORDS * several
+    words = POINT_WORDS + PIECE_WORDS * several + CHAIN_WORDS * bool(policy.spec.chains)
     lines = ["operating points", *(f"  {line}" for line in words)]
     for name, point in policy.spec.points.items():
         mark = " (default)" if name == policy.spec.point else ""
-        lines.append(f"  {name}{mark}: {described(point, policy.candidates, chains=policy.spec.chains)}")
-        if len(point) > FEW:
-            told = pieces_described(point, policy.candidates, 3, policy.spec.chains)
-            lines += [f"    {line}" for line in told]
+        chained = any(isinstance(piece, Cascade) for piece in point)
+        told = summed(point) if chained else described(point, policy.candidates)
+        lines.append(f"  {name}{mark}: {told}")
+        if chained or len(point) > FEW:
+            lines += [f"    {line}" for piece in point for line in _piece(policy, piece)]
     return lines
+
+
+def _piece(policy: Policy, piece: Piece) -> list[str]:
+    if isinstance(piece, Cascade):
+        return piece_lines(policy, piece, 3)
+    return pieces_described((piece,), policy.candidates, 3)
 
 
 def _routes(policy: Policy) -> list[str]:

@@ -19,6 +19,8 @@ def chains_shown(fitted: Fitted) -> ChainsShown | None:
     found = np.zeros(4)
     by_candidate, blind = np.zeros((3, len(candidates))), np.zeros(2)
     columns = np.unique(choice.action[choice.action >= evidence.alone])
+    if not len(columns):
+        return None
     for column in columns:
         share = choice.mix * (choice.action == column).mean(axis=1)
         rows = share > 0

@@ -4,7 +4,7 @@ same ones: who serves a request under one and under the other, in expectation ov
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from router_lab.metrics.paired import Floats, Ints, Mask, Paired, Recorded, heav
 from router_lab.outcomes import OutcomeMatrix, by_row
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_names
 from router_lab.outcomes.vectors import vectors_of
-from router_lab.played import servers
+from router_lab.played import Beside, servers
 from router_lab.replay import escalated, requests_of, score, served
 from router_lab.runtime.chooser import Stretches
 from router_lab.runtime.model import Candidate
@@ -30,10 +30,10 @@ class Arm:
 
     rows, mix: what the policy, and its certificate's random mix, give each. served [n,
     c + chains]: the shares of its requests, by who serves it (`played.servers`); answered [n, c]:
-    by whose answer is kept; recorded: what each of those who serve gave it. stretches: which draw
-    by `key` gives a row to whom. suite [n]: names. covered [n]: whether enough is known of the
-    prompt for the policy's point to decide it. infra: share of the recorded runs of these
-    candidates that the infrastructure lost.
+    by whose answer is kept; recorded: what each of those who serve gave it; chains: what chains
+    did. stretches: which draw by `key` gives a row to whom. suite [n]: names. covered [n]: whether
+    enough is known of the prompt for the policy's point to decide it. infra: share of the recorded
+    runs of these candidates that the infrastructure lost.
     """
 
     policy: Policy
@@ -47,6 +47,7 @@ class Arm:
     stretches: Stretches
     covered: Mask
     infra: float
+    chains: Beside | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -94,14 +95,16 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         stretches=stretches,
         covered=policy.covered(prompts, suites, vectors),
         infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
+        chains=chains,
     )
 
 
 @dataclass(frozen=True)
 class Move:
-    """Requests that go from one candidate to another: their share of all, and the mean of what
-    that changes on the rows where both outcomes are known (NaN where none is): quality, and
-    dollars a request before and after."""
+    """Requests that go from one candidate or chain to another, or (`was` = `now`) to a chain of the
+    same stages that judges answers otherwise: their share of all, and the mean of what that changes
+    on the rows where both outcomes are known (NaN where none is): quality, and dollars a request
+    before and after."""
 
     was: Candidate
     now: Candidate
@@ -114,7 +117,7 @@ class Move:
 @dataclass(frozen=True)
 class Moves:
     """rows: those that both policies were asked about, by their place in `before` and in `after`,
-    [m] each.  moved [m]: the probability that a request of the row is served by another candidate.
+    [m] each.  moved [m]: the probability that a request of the row is served otherwise.
     pairs: the greatest share first."""
 
     before: Ints
@@ -147,19 +150,47 @@ def moves(before: Arm, after: Arm) -> Moves:
     place = {key: i for i, key in enumerate(before.keys)}
     common = [(place[key], i) for i, key in enumerate(after.keys) if key in place]
     rows = np.array(common, np.int64).reshape(len(common), 2)
-    found: dict[tuple[int, int], list[Floats]] = {}
+    found: dict[tuple[Candidate, Candidate], list[Part]] = {}
     moved = np.zeros(len(rows))
+    was, now = servers(before.policy), servers(after.policy)
     for old, new, length in _segments(before, after, rows):
         pairs = np.unique(np.stack([old, new], axis=1), axis=0)
         for a, b in pairs.tolist():
-            if servers(before.policy)[a] != servers(after.policy)[b]:
-                part = np.where((old == a) & (new == b), length, 0.0)
+            here = (old == a) & (new == b)
+            if was[a] == now[b]:
+                here &= _otherwise(before, after, rows, a, b)
+            if here.any():
+                part = np.where(here, length, 0.0)
                 moved += part
-                found.setdefault((a, b), []).append(part)
-    made = [_move(before, after, rows, pair, np.sum(parts, axis=0)) for pair, parts in found.items()]
+                found.setdefault((was[a], now[b]), []).append((a, b, part))
+    made = [_move(before, after, rows, pair, parts) for pair, parts in found.items()]
     return Moves(
         rows[:, 0], rows[:, 1], moved, tuple(sorted(made, key=lambda m: (-m.share, str(m.was), str(m.now))))
     )
+
+
+Part = tuple[int, int, Floats]
+"""Who serves before and after, by the place in `played.servers`, and on how much of each row
+[m]."""
+
+
+def _otherwise(before: Arm, after: Arm, rows: Ints, a: int, b: int) -> Mask:
+    """[m] where two chains of the same stages gave a row something else, for they judge its answers
+    otherwise. Of one candidate: nowhere."""
+    alone, (i, j) = len(before.policy.candidates), rows.T
+    was, now = before.chains, after.chains
+    place, other = a - alone, b - len(after.policy.candidates)
+    if was is None or now is None or place < 0 or other < 0:
+        return np.zeros(len(rows), bool)
+    pairs = [
+        (was.quality[i, place], now.quality[j, other]),
+        (was.cost_usd[i, place], now.cost_usd[j, other]),
+        (was.kept[i, place].max(axis=1), now.kept[j, other].max(axis=1)),
+    ]
+    differs: Mask = np.zeros(len(rows), bool)
+    for one, another in pairs:
+        differs |= ~np.isclose(one, another, rtol=1e-12, atol=0.0, equal_nan=True)
+    return differs
 
 
 def _segments(before: Arm, after: Arm, rows: Ints) -> Iterator[tuple[Ints, Ints, float]]:
@@ -173,16 +204,22 @@ def _segments(before: Arm, after: Arm, rows: Ints) -> Iterator[tuple[Ints, Ints,
             yield was.columns[rows[:, 0], old], now.columns[rows[:, 1], new], float(length)
 
 
-def _move(before: Arm, after: Arm, rows: Ints, pair: tuple[int, int], length: Floats) -> Move:
-    (i, j), (a, b) = rows.T, pair
-    gain = after.recorded.quality[j, b] - before.recorded.quality[i, a]
-    was, now = before.recorded.cost_usd[i, a], after.recorded.cost_usd[j, b]
+def _move(
+    before: Arm, after: Arm, rows: Ints, pair: tuple[Candidate, Candidate], parts: Sequence[Part]
+) -> Move:
+    """parts: of those who go by these two names."""
+    i, j = rows.T
     heavy = heaviest(before.rows.take(i).weight, after.rows.take(j).weight)
-    weight = length if heavy is None else length * heavy
+    of = [(before.recorded, i, a, after.recorded, j, b) for a, b, _ in parts]
+    gain = np.concatenate([new.quality[y, b] - old.quality[x, a] for old, x, a, new, y, b in of])
+    was = np.concatenate([old.cost_usd[x, a] for old, x, a, _, _, _ in of])
+    now = np.concatenate([new.cost_usd[y, b] for _, _, _, new, y, b in of])
+    lengths = [length for _, _, length in parts]
+    weight = np.concatenate([length if heavy is None else length * heavy for length in lengths])
     paid = np.where(np.isnan(was + now), 0.0, weight)
     return Move(
-        servers(before.policy)[a], servers(after.policy)[b], float(length.mean()),
-        _mean(gain, np.where(np.isnan(gain), 0.0, weight)), _mean(was, paid), _mean(now, paid),
+        *pair, float(np.sum(lengths, axis=0).mean()), _mean(gain, np.where(np.isnan(gain), 0.0, weight)),
+        _mean(was, paid), _mean(now, paid),
     )  # fmt: skip
 
 

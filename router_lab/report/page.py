@@ -17,6 +17,7 @@ from router_lab.outcomes import validate_outcomes
 from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section
 from router_lab.report.economics import Bill, candidate_bills, policy_bills
+from router_lab.report.escalation_page import escalation_section
 from router_lab.report.format import MISSING, candidate_label, count, money, percent, points
 from router_lab.report.html import PARTS, page, render, table
 from router_lab.report.pareto_page import fronts_html, moved, tables_html
@@ -88,6 +89,7 @@ def report_html(
         PARTS.section("What was found", *fronts_html(known, marks, reference, then), *tables_html(known)),
         PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
         _who_gets_what(data),
+        _escalation(data),
         bill_section(bills, volume, growth, _basis(data)),
         tail_section(outcomes),
         tokens_section(outcomes, calls),
@@ -267,6 +269,12 @@ def _who_gets_what(data: ReportData) -> Markup:
         served,
         PARTS.details("Prompts that the classifier does not know", routes),
     )
+
+
+def _escalation(data: ReportData) -> Markup:
+    if data.policy is None or data.replayed is None:
+        return Markup()
+    return escalation_section(data.policy, data.replayed)
 
 
 def _saved(row: Mapping[str, Any]) -> str:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from router_lab.certificate import Certificate, Compared, Figure, RandomMix, TwoPhase
 from router_lab.metrics import MIN_CLUSTERS, apart, too_few, uneven_told
-from router_lab.replay import Replay, added
+from router_lab.played import by_server, servers
+from router_lab.replay import Replay
 from router_lab.report.format import MISSING, candidate_label, cut_off, percent, points
 from router_lab.report.marks import Kind, Mark
 from router_lab.report.table import pooled, records
 from router_lab.runtime.model import POOLED, Candidate
-from router_lab.runtime.points import Assign, Follow, follows, mix_of
+from router_lab.runtime.points import Assign, Cascade, Follow, follows, mix_of
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import part
 
@@ -174,27 +175,27 @@ def served_rows(replayed: Replay) -> list[dict[str, Any]]:
     (Figures).
     """
     result = []
-    labels = [candidate_label(c.model, c.effort) for c in replayed.servers]
     scored = replayed.rows.scored
     rows, served = replayed.rows.take(scored), replayed.served[scored]
     for code, here in rows.by_suite().items():
         gain, saving = here.gain(), here.saving()
         # As the shares of a replay are.
         means = np.average(served[rows.suite == code], axis=0, weights=here.weight)
+        shares = by_server(replayed.servers, means)
         result.append(
             {
                 "suite": replayed.suites[code],
                 "n": gain.n,
-                "shares": {who: s for who, s in sorted(added(labels, means).items(), key=_least) if s > 0},
+                "shares": {
+                    candidate_label(*who): share
+                    for who, share in sorted(shares.items(), key=lambda one: -one[1])
+                    if share > 0
+                },
                 "quality_difference": Figure.of(gain),
                 "savings": replace(Figure.of(saving), n=gain.n, clusters=gain.clusters),
             }
         )
     return result
-
-
-def _least(part: tuple[str, float]) -> float:
-    return -part[1]
 
 
 def ranged(figure: Figure | None, unit: str = "") -> str:
@@ -343,18 +344,20 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
     the greatest: what the others get; coverage_needed: how familiar that is (0: all are, above 1:
     none is). `by_prompt`: whether what decides reads prompts at all.
     """
-    spec, known = policy.spec, policy.candidates
+    spec, known, every = policy.spec, policy.candidates, servers(policy)
     suites: list[str | None] = [*spec.suites, None]
     # The runtime's own rule, asked as if all prompts were familiar and as if none were.
     followed, left = (
-        Policy(replace(spec, coverage=least, coverage_unknown=least)).shares([""] * len(suites), suites)
+        Policy(replace(spec, coverage=least, coverage_unknown=least))
+        .stretches([""] * len(suites), suites)
+        .by_chain(len(known), len(spec.chains))
         for least in (0.0, 2.0)
     )
     point = spec.points[spec.point]
     moves = by_prompt and mix_of(point) > 0
 
     def named(shares: NDArray[np.float64]) -> dict[Candidate, float]:
-        return {c: float(share) for c, share in zip(known, shares, strict=True) if share > 0}
+        return {who: share for who, share in by_server(every, shares).items() if share > 0}
 
     return [
         {
@@ -362,7 +365,7 @@ def pick_rows(policy: Policy, *, by_prompt: bool) -> list[dict[str, Any]]:
             "by_prompt": moves and needed <= 1 and not closed,
             "shares": named(shares) if closed or not moves else {},
             "assigned": {} if closed else _assigned(policy, suite),
-            "unfamiliar": known[int(other.argmax())],
+            "unfamiliar": max(named(other).items(), key=lambda one: one[1])[0],
             "unfamiliar_shares": named(other),
             "coverage_needed": needed,
         }
@@ -388,15 +391,17 @@ def _assigned(policy: Policy, suite: str | None) -> dict[Candidate, float]:
     for piece in policy.spec.points[policy.spec.point]:
         if isinstance(piece, Follow):
             continue
-        column = piece.table[row] if isinstance(piece, Assign) else _first(policy, piece.chains[row])
-        candidate = policy.candidates[column]
-        found[candidate] = found.get(candidate, 0.0) + piece.share
+        who = servers(policy)[_place(policy, piece, row)]
+        found[who] = found.get(who, 0.0) + piece.share
     return found
 
 
-def _first(policy: Policy, chain: int | None) -> int:
-    """The column that a chain asks first."""
-    return policy.spec.reference if chain is None else policy.spec.chains[chain][0].column
+def _place(policy: Policy, piece: Assign | Cascade, row: int) -> int:
+    """Whom a piece gives a suite to, by the place in `servers`."""
+    if isinstance(piece, Assign):
+        return piece.table[row]
+    chain = piece.chains[row]
+    return policy.spec.reference if chain is None else len(policy.candidates) + chain
 
 
 def price_line(policy: Policy) -> str:

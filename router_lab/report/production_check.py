@@ -7,7 +7,6 @@ bounds the chance of ever being wrong), the other checks share one error probabi
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.stats import chi2, chisquare, ncx2, norm
+from scipy.stats import norm
 
 from router_lab.metrics import (
     MIN_CLUSTERS,
@@ -27,44 +25,35 @@ from router_lab.metrics import (
     samples_needed,
 )
 from router_lab.report.format import count, interval, money, percent, points
+from router_lab.report.production_check_findings import (
+    ALPHA,
+    BROKEN,
+    HOLDS,
+    OTHER_CHECKS,
+    UNSURE,
+    Z_OTHER,
+    Z_POWER,
+    Finding,
+)
 from router_lab.report.production_check_rows import usable
+from router_lab.report.production_check_shares import (
+    counted,
+    judge_coverage,
+    judge_escalation,
+    judge_suites,
+    shares_of,
+)
 from router_lab.runtime.shares import part
 from router_lab.runtime.visible import visible
 
 Floats = NDArray[np.float64]
-HOLDS, BROKEN, UNSURE = "still holds", "does not hold", "cannot tell yet"
-ALPHA = 0.05
-"""Chance that a quiet log ever raises an alarm over quality, and that one look at it raises any
-other."""
 COST_TOLERANCE = 0.10
-SHIFT_TOLERANCE = 0.10
 CALIBRATION_TOLERANCE = 0.02
 NOTICEABLE = 0.05
 NOTICEABLE_COST = 0.25
-NOTICEABLE_SHIFT = 0.20
-_OTHER_CHECKS = 3
-Z_OTHER = float(norm.isf(ALPHA / _OTHER_CHECKS))
-_Z_POWER = float(norm.ppf(0.8))
 BETTING_FACTOR = 2.25
 """A betting test needs about this many times the samples of a t test for power .8
 (tests/unit/test_production_check.py)."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check. verdict: still holds, does not hold, or cannot tell yet; more: requests that
-    would settle it.
-
-    drift, within: a change worth naming, and the requests in which this check names it four times
-    in five.
-    """
-
-    name: str
-    verdict: str
-    text: str
-    more: int | None = None
-    drift: str = ""
-    within: int | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +99,7 @@ def production_check(
     confidence: float = 0.9,
     audit: Mapping[str, float] | None = None,
     expected_suites: Mapping[str, float] | None = None,
+    expected_escalated: tuple[float, int] | None = None,
     before: Iterable[Mapping[str, Any]] = (),
 ) -> ProductionCheck:
     """Judge a decision log (`runtime.decisions.read_decisions`) against the policy's promises.
@@ -117,7 +107,8 @@ def production_check(
     reference, margin, confidence: of the policy's certificate.  audit: decision id → quality of
     the reference on that same request, for a random share of requests (those served by the
     reference included: their difference is 0). expected_suites: suite → share of requests
-    expected; before: an earlier log, which is then what is expected.
+    expected; expected_escalated: the share that another candidate is asked, and the clusters that
+    it is known from; before: an earlier log, which is then what is expected.
     """
     rows, refused = usable(decisions, audit, reference)
     earlier, refused_before = usable(before)
@@ -126,10 +117,11 @@ def production_check(
         *_audited(rows, margin, confidence),
         *_calibration(rows),
         *_cost(rows),
-        *_suites(rows, _shares(earlier) if len(earlier) else expected_suites),
-        *_coverage(rows, earlier),
+        *judge_suites(rows, shares_of(earlier) if len(earlier) else expected_suites),
+        *judge_coverage(rows, earlier),
+        *judge_escalation(rows, earlier, expected_escalated),
     ]
-    suites, labels, codes = (_counted(rows[column]) for column in ("suite", "label", "code"))
+    suites, labels, codes = (counted(rows[column]) for column in ("suite", "label", "code"))
     return ProductionCheck(len(rows), tuple(findings), suites, labels, codes, _bill(rows))
 
 
@@ -149,10 +141,6 @@ def _evidence(rows: pd.DataFrame, refused: Sequence[str]) -> list[Finding]:
     if not labelled:
         findings.append(Finding("quality", UNSURE, f"known of none of {len(rows):,} decisions"))
     return findings
-
-
-def _counted(values: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(values).most_common())
 
 
 def _known(rows: pd.DataFrame, *columns: str) -> list[Floats]:
@@ -201,7 +189,7 @@ def power_of_quality(estimate: Estimate, level: float) -> int | None:
     times in five."""
     if not math.isfinite(estimate.se):
         return None
-    reach = (float(norm.isf(level)) + _Z_POWER) / (NOTICEABLE - CALIBRATION_TOLERANCE)
+    reach = (float(norm.isf(level)) + Z_POWER) / (NOTICEABLE - CALIBRATION_TOLERANCE)
     return math.ceil(BETTING_FACTOR * estimate.se**2 * estimate.n * reach**2)
 
 
@@ -210,31 +198,8 @@ def power_of_cost(ratio: Estimate) -> int:
     ratio."""
     spread = ratio.se * math.sqrt(ratio.n) * (1 + NOTICEABLE_COST) / ratio.value
     return max(
-        MIN_CLUSTERS, math.ceil(((Z_OTHER + _Z_POWER) * spread / (NOTICEABLE_COST - COST_TOLERANCE)) ** 2)
+        MIN_CLUSTERS, math.ceil(((Z_OTHER + Z_POWER) * spread / (NOTICEABLE_COST - COST_TOLERANCE)) ** 2)
     )
-
-
-def power_of_shift(suites: int) -> int:
-    """Requests in which NOTICEABLE_SHIFT of them moved between suites is named.
-
-    The chi-squared statistic's noncentrality is n Σ d²/p ≥ n (Σ|d|)² = 4 n shift², whichever
-    suites they moved between.
-    """
-    degrees = max(1, suites - 1)
-    limit = float(chi2.isf(ALPHA / _OTHER_CHECKS, degrees))
-    noncentrality = brentq(lambda x: ncx2.sf(limit, degrees, x) - 0.8, 1e-6, 1000.0)
-    return math.ceil(noncentrality / (4 * NOTICEABLE_SHIFT**2))
-
-
-def power_of_coverage(was: Estimate) -> int | None:
-    """Requests in which half of what was covered becoming unknown is named; None where the earlier
-    log is too short."""
-    now = was.value + (1 - was.value) / 2
-    room = ((now - was.value) / (Z_OTHER + _Z_POWER)) ** 2 - was.error**2
-    if room <= 0:
-        return None
-    spread = now * (1 - now)  # the error's square is spread / n, and 1 / n² for the pseudo-observation
-    return math.ceil((spread + math.sqrt(spread**2 + 4 * room)) / (2 * room))
 
 
 def _interval(estimate: Estimate) -> str:
@@ -279,56 +244,9 @@ def _cost(rows: pd.DataFrame) -> list[Finding]:
     if len(real) < MIN_CLUSTERS:
         return [Finding("cost", UNSURE, text, MIN_CLUSTERS - len(real))]
     power = (f"{percent(NOTICEABLE_COST, 0)} dearer", power_of_cost(ratio))
-    if ratio.low(1 - ALPHA / _OTHER_CHECKS) > 1 + COST_TOLERANCE:
+    if ratio.low(1 - ALPHA / OTHER_CHECKS) > 1 + COST_TOLERANCE:
         return [Finding("cost", BROKEN, f"{text}; prices, context or retries have grown", None, *power)]
     return [Finding("cost", HOLDS, text, None, *power)]
-
-
-def _shares(rows: pd.DataFrame) -> dict[str, float]:
-    return {name: n / len(rows) for name, n in _counted(rows["suite"]).items()}
-
-
-def _suites(rows: pd.DataFrame, expected: Mapping[str, float] | None) -> list[Finding]:
-    """Whether requests still come from the suites in the shares expected: chi-squared, and a shift
-    that matters."""
-    if not expected or rows.empty:
-        return []
-    found = _counted(rows["suite"])
-    names = sorted({*expected, *found})
-    seen = np.array([found.get(name, 0) for name in names], float)
-    # Half a request of prior keeps a suite that was never expected from being an infinite
-    # surprise.
-    share = np.array([expected.get(n, 0.0) * 1000 + 0.5 for n in names])
-    share /= share.sum()
-    p = float(chisquare(seen, len(rows) * share).pvalue)  # NaN of a sole suite, which cannot shift
-    moved = 0.5 * float(np.abs(seen / len(rows) - share).sum())
-    most = names[int(np.argmax(np.abs(seen / len(rows) - share)))]
-    text = f"{percent(moved, 0)} of requests have moved between suites, most of all {most}"
-    shifted = p <= ALPHA / _OTHER_CHECKS and moved > SHIFT_TOLERANCE
-    power = (f"{percent(NOTICEABLE_SHIFT, 0)} moved", power_of_shift(len(names)))
-    return [_enough("suite shares", shifted, text, len(rows), power)]
-
-
-def _coverage(rows: pd.DataFrame, earlier: pd.DataFrame) -> list[Finding]:
-    """Requests too unlike the fitted ones for the classifier, against an earlier log."""
-    if rows.empty or earlier.empty:
-        return []
-    unknown, old = (
-        part["code"].isin(["uncovered", "table"]).to_numpy(np.float64) for part in (rows, earlier)
-    )
-    now, was = clustered_mean(unknown, span=1.0), clustered_mean(old, span=1.0)
-    z = (now.value - was.value) / math.hypot(now.error, was.error)
-    alarmed = z > Z_OTHER and now.value > was.value + 0.05
-    text = f"{percent(now.value)} of requests are unlike what was fitted, {percent(was.value)} before"
-    power = ("coverage halved", power_of_coverage(was))
-    return [_enough("coverage", alarmed, text, len(rows), power)]
-
-
-def _enough(name: str, alarmed: bool, text: str, n: int, power: tuple[str, int | None]) -> Finding:
-    """Of a handful of requests no share is known to hold; an alarm has its own test."""
-    if n < MIN_CLUSTERS and not alarmed:
-        return Finding(name, UNSURE, text, MIN_CLUSTERS - n, *power)
-    return Finding(name, BROKEN if alarmed else HOLDS, text, None, *power)
 
 
 def _bill(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from router_lab.report.format import count, money, percent
 from router_lab.report.html import PARTS, page, table
-from router_lab.report.production_check import BROKEN, HOLDS, ProductionCheck
+from router_lab.report.production_check import ProductionCheck
+from router_lab.report.production_check_findings import BROKEN, HOLDS
 
 _KIND = {HOLDS: "pass", BROKEN: "fail"}
 

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 from router_lab.report.format import candidate_label
+from router_lab.runtime.decisionstages import escalated
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.values import LOGGED, plain
 
-FIGURES = ("promised_quality", "promised_cost", "quality", "cost", "audited")
+FIGURES = ("promised_quality", "promised_cost", "quality", "cost", "audited", "escalated")
 PREDICTED = {"promised_quality": ("quality", 1.0), "promised_cost": ("cost_usd", 1e300)}
 """By figure: a prediction's key in the log, and the most that it can be."""
 
@@ -40,9 +41,11 @@ def usable(
 ) -> tuple[pd.DataFrame, list[str]]:
     """(rows, reasons): a row a decision, in order, in some 60 bytes.
 
-    Columns: suite, label (the candidate's), code; promised_quality and promised_cost, what was
-    predicted; quality and cost, what was logged of its outcome; audited, where `audit` knows the
-    request, the quality of who served it less that of `reference`. NaN is unknown.
+    Columns: suite, label (of the candidate whose answer was kept), code; promised_quality and
+    promised_cost, what was predicted; quality and cost, what was logged of its outcome; audited,
+    where `audit` knows the request, the quality of who served it less that of `reference`;
+    escalated, 1 where another was asked since an answer was not kept, else 0. NaN is unknown: so is
+    the promised quality in a chain, whose kept answers are better than was predicted of them all.
 
     A prediction or an outcome that cannot be is taken out of its row, and the reason is kept. A
     quality outside [0, 1], negative or infinite dollars or tokens: the outcome is unknown as a
@@ -56,7 +59,7 @@ def usable(
         for column, value in _figures(decision, audit or {}, reference, wrong).items():
             figures[column].append(value)
         names["suite"].append(str(decision.get("suite") or "none"))
-        names["label"].append(candidate_label(decision["model"], decision["effort"]))
+        names["label"].append(candidate_label(*_kept(decision)))
         names["code"].append(str(decision.get("code", "unknown")))
         reasons += wrong[:1]
     columns: dict[str, Any] = {name: column.categories() for name, column in names.items()}
@@ -85,9 +88,28 @@ def _figures(
     quality, base = _number(outcome.get("quality")), math.nan
     if audit:
         base = audit.get(decision["id"], math.nan)
-    served = (decision["model"], decision["effort"]) == reference
-    audited = 0.0 * base if served else quality - base
-    return found | {"quality": quality, "cost": _number(outcome.get("cost_usd")), "audited": audited}
+    audited = 0.0 * base if _kept(decision) == reference else quality - base
+    found |= {"quality": quality, "cost": _number(outcome.get("cost_usd")), "audited": audited}
+    return found | _chained(decision, found["promised_cost"])
+
+
+def _kept(decision: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Whose answer was kept: the last who was asked."""
+    then = decision.get("then")
+    return (then[-1].model, then[-1].effort) if then else (decision["model"], decision["effort"])
+
+
+def _chained(decision: Mapping[str, Any], cost: float) -> dict[str, float]:
+    """Of a request in a chain, or that went on: what was promised of all who were asked; and
+    whether it escalated. cost: dollars predicted of the first."""
+    then = decision.get("then", ())
+    found = {"escalated": float(escalated(decision))}
+    if "stages" not in decision and not then:
+        return found
+    later = [one.cost_usd for one in then]
+    known = [float(usd) for usd in later if usd is not None and 0 <= usd <= PREDICTED["promised_cost"][1]]
+    total = cost + sum(known) if len(known) == len(later) else math.nan
+    return found | {"promised_quality": math.nan, "promised_cost": total}
 
 
 def _number(value: Any) -> float:

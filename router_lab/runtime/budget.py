@@ -84,6 +84,9 @@ class Budget:
     def of(cls, decision: Decision, *, slack: float = 1.0, unlimited: bool = False) -> Budget:
         """The limits that a decision comes with (from the recorded distribution), times `slack`.
 
+        The cap of a stage of a chain stays as it is, for what was shown holds at that cap; a run
+        that it stops goes on with `decision.judge(stopped="limit")`.
+
         Raises ValueError for a decision that has no limits, or none that can be held without
         prices, unless it may be `unlimited`, and for a slack that is no finite number above 0.
         """
@@ -97,9 +100,10 @@ class Budget:
                 f"budget: the decision for {decision.model!r} has {lacks}: make Budget(max_turns=…, max_usd=…, "
                 "prices=…) yourself, or say unlimited=True"
             )
+        dollars = limits.usd if decision.cap_usd is not None or limits.usd is None else limits.usd * slack
         return cls(
             max_turns=None if limits.turns is None else math.ceil(limits.turns * slack),
-            max_usd=None if limits.usd is None or prices is None else limits.usd * slack,
+            max_usd=None if prices is None else dollars,
             prices=prices,
         )
 

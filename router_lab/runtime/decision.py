@@ -170,8 +170,13 @@ class Decision:
         run of it was stopped when the chain was measured."""
         table = self._spec.limits
         found = table[self._limits_row][self._index] if table else Limits()
-        cap = None if self._chain is None else self._chain.stage.cap_usd
+        cap = self.cap_usd
         return found if cap is None else found._replace(usd=cap)
+
+    @property
+    def cap_usd(self) -> float | None:
+        """Dollars at which a run of this stage of a chain is stopped; None where it is not."""
+        return None if self._chain is None else self._chain.stage.cap_usd
 
     @property
     def quality(self) -> float:

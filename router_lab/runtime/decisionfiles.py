@@ -159,7 +159,7 @@ def log_row(line: bytes | None) -> dict[str, Any] | None:
             if not isinstance(row.get(column, ""), str | None):
                 row[column] = name_of(row[column])
         kind = row["kind"]
-        if kind == "decision":
+        if kind in ("decision", "stage"):
             fits = (
                 isinstance(row["model"], str)
                 and isinstance(row["revision"], str)

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from router_lab.runtime.decisionfiles import Parts, log_row
+from router_lab.runtime.decisionstages import TOTALS, Later
 from router_lab.runtime.errors import InputError, RouterLabWarning, shown
 from router_lab.runtime.kinds import TOKENS
 from router_lab.runtime.values import LOGGED, name_of, plain
@@ -30,7 +31,8 @@ _HIGHEST = dict.fromkeys(LOGGED, math.inf) | {"quality": 1.0, "check": 1.0}
 
 def read_decisions(path: Source | Iterable[Source], *, strict: bool = True) -> Iterator[dict[str, Any]]:
     """The logged decisions in order, each with what was logged of its outcome under "outcome"
-    (None = nothing yet).
+    (None = nothing yet), and of a request that went on whom it asked next under "then"
+    (`decisionstages.Asked`).
 
     path: a log, with the parts that were rotated away from it (`decisionfiles.log_parts`), or
     several files. What is no line of a log (torn, damaged) is passed over; the same line twice
@@ -84,7 +86,8 @@ class Reading:
             moment = row.get("time")  # an unknown one is no wrong one
             if moment is not None and not (isinstance(moment, int | float) and -1e10 < moment < soon):
                 ahead, first = ahead + 1, first or f"{shown(row['id'])} at {shown(moment, 40)}"
-            yield row | self._outcomes.of(slot, f"{self._where}: decision {row['id']!r}", strict)
+            where = f"{self._where}: decision {row['id']!r}"
+            yield row | self._later.of(slot) | self._outcomes.of(slot, where, strict)
         if seen < self.n:
             text = f"{self._where}: changed while it was read; {self.n - seen:,} decisions are missing: read it again"
             self.later.append(text)
@@ -94,7 +97,7 @@ class Reading:
 
     def _scan(self) -> None:
         self._slots: dict[str, int] = {}
-        self._outcomes = Outcomes()
+        self._outcomes, self._later = Outcomes(), Later()
         self._wanted = bytearray()
         self.later: list[str] = []
         # By slot: where the decision that counts stands, and what it says.
@@ -118,8 +121,8 @@ class Reading:
             if slot == len(lines):
                 lines.append(-1)
                 hashes.append(0)
-            if row["kind"] == "outcome":
-                self._outcomes.add(slot, row)
+            if row["kind"] != "decision":
+                (self._outcomes if row["kind"] == "outcome" else self._later).add(slot, row)
                 continue
             said = hash(line.rstrip()) if line else 0
             if lines[slot] >= 0:
@@ -245,7 +248,9 @@ def outcome_rows(
     quality is known.
 
     sample_id is the decision's id; predictions and revision come along as extra columns, so that
-    what was promised can be laid beside what happened.
+    what was promised can be laid beside what happened. A request that asked several candidates is
+    a row of the last, whose answer was kept: without dollars, tokens and seconds, which are of all
+    of them.
     """
     rows = []
     for decision in read_decisions(path):
@@ -267,6 +272,12 @@ def outcome_rows(
             "status": "ok",
             **outcome,
         }
+        if then := decision.get("then"):
+            last = then[-1]
+            row = {name: value for name, value in row.items() if name not in (*TOTALS, *TOKENS)} | {
+                "model": last.model, "effort": last.effort, "predicted_quality": last.quality,
+                "predicted_cost_usd": last.cost_usd,
+            }  # fmt: skip
         # What a table can hold: half a character (a lone surrogate) becomes `?`, as in `decide`.
         texts = {
             key: value.encode("utf-8", "replace").decode("utf-8")

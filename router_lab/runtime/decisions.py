@@ -107,10 +107,20 @@ class DecisionLog:
         return sum(self.dropped.copy().values())
 
     def write(
-        self, decision: Decision, *, prompt: object = None, suite: str | None = None, id: object = None
+        self,
+        decision: Decision,
+        *,
+        prompt: object = None,
+        suite: str | None = None,
+        id: object = None,
+        after: object = None,
     ) -> str:
         """Log a decision and return the id for its outcome (`id` as text, else a new one); never
         raises.
+
+        after: the id of the request's first decision, where `decision` is what `judge` or `next`
+        gave; it is returned, for a request has one outcome: the quality of the answer that was
+        kept, and the dollars of all calls.
 
         Also marks the current OpenTelemetry span, if any. prompt: as `decide` takes it; of a list
         of messages the text is written that `decide` reads. A decision that lacked the vector its
@@ -118,8 +128,10 @@ class DecisionLog:
         """
         number = uuid.uuid4().hex
         try:
-            number = number if id is None or name_of(id) == "" else _short(name_of(id))
-            self._append(self._row(decision, prompt, suite, number))
+            given = id if after is None else after
+            number = number if given is None or name_of(given) == "" else _short(name_of(given))
+            row = self._row(decision, prompt, suite, number)
+            self._append(row if after is None else row | {"kind": "stage"})
             mark_span(decision)
         except Exception as error:  # noqa: BLE001  # a log must not fail the request that it is about
             self._lose(error)
@@ -162,6 +174,7 @@ class DecisionLog:
             key: data[key] for key in ("model", "effort", "tier", "quality", "cost_usd", "reason", "revision")
         }
         row["code"] = decision.code
+        row |= {key: data["evidence"][key] for key in ("stage", "stages") if key in data["evidence"]}
         if decision.vector_missing:
             row["vector_missing"] = True
         masked = isinstance(self._mask, frozenset) and "prompt" in self._mask

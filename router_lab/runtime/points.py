@@ -86,9 +86,9 @@ def described(
     or how much of what more of them do; `candidates` by column, `chains` of the policy."""
     if len(point) == 1 and isinstance(point[0], Follow):
         return f"{_rule(point[0], digits)}, mix {point[0].share:.{digits}g}"
-    told = (
-        pieces_described(point, candidates, digits, chains) if len(point) <= FEW else [_summed(point, digits)]
-    )
+    if len(point) > FEW:
+        return summed(point, digits)
+    told = pieces_described(point, candidates, digits, chains)
     return f"mix {mix_of(point):.{digits}g}: {'; '.join(told)}"
 
 
@@ -102,8 +102,9 @@ def pieces_described(
 
 
 def chain_described(chain: Chain, candidates: Sequence[object]) -> str:
-    """For people: `a → b → c`."""
-    return " → ".join(str(candidates[stage.column]) for stage in chain)
+    """For people: `a → b → c`, with its cap after who is stopped at one."""
+    caps = ("" if stage.cap_usd is None else f" (to ${stage.cap_usd:.4g})" for stage in chain)
+    return " → ".join(f"{candidates[stage.column]}{cap}" for stage, cap in zip(chain, caps, strict=True))
 
 
 def _piece(piece: Piece, candidates: Sequence[object], digits: int, chains: Sequence[Chain]) -> str:
@@ -111,14 +112,25 @@ def _piece(piece: Piece, candidates: Sequence[object], digits: int, chains: Sequ
         return _rule(piece, digits)
     if isinstance(piece, Assign):
         return _by_suite([str(candidates[column]) for column in piece.table])
-    told = [
+    return _by_suite(chains_described(piece, candidates, chains)) + chain_rule(piece, digits, chains)
+
+
+def chains_described(piece: Cascade, candidates: Sequence[object], chains: Sequence[Chain]) -> list[str]:
+    """For people, by suite as `piece.chains`: who is asked, in order."""
+    return [
         "the reference" if index is None else chain_described(chains[index], candidates)
         for index in piece.chains
     ]
-    return f"{_by_suite(told)}, tradeoff {piece.tradeoff:.{digits}g}"
 
 
-def _summed(point: Point, digits: int) -> str:
+def chain_rule(piece: Cascade, digits: int, chains: Sequence[Chain]) -> str:
+    """`, tradeoff 10`; nothing where no chain of the piece has a second stage."""
+    several = any(len(chains[index]) > 1 for index in piece.chains if index is not None)
+    return f", tradeoff {piece.tradeoff:.{digits}g}" if several else ""
+
+
+def summed(point: Point, digits: int = 6) -> str:
+    """For people, in a line: how much of what the pieces of a point do."""
     rules = [piece for piece in point if isinstance(piece, Follow)]
     least, most = (
         (f"{end(p.tradeoff for p in rules):.{digits}g}" for end in (min, max)) if rules else ("", "")
@@ -130,7 +142,8 @@ def _summed(point: Point, digits: int) -> str:
     }
     shares = {kind: [piece.share for piece in point if isinstance(piece, kind)] for kind in kinds}
     told = [f"{fsum(shares[kind]):.{digits}g} {text}" for kind, text in kinds.items() if shares[kind]]
-    return f"{len(point)} pieces, {', '.join(told)}"
+    pieces = f"{len(point)} piece{'s' * (len(point) > 1)}"
+    return f"mix {mix_of(point):.{digits}g}: {pieces}, {', '.join(told)}"
 
 
 def _rule(piece: Follow, digits: int) -> str:

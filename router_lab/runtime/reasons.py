@@ -72,8 +72,15 @@ def _chain(decision: Decision) -> tuple[str, int, int]:
     return chain_described(place.chain, decision._spec.candidates), place.at + 1, len(place.chain)
 
 
+def _assigned(decision: Decision) -> str:
+    group = _group(decision)
+    return f"{_assigning(decision)} it every prompt of {group}, whatever is predicted: {_against(decision)}"
+
+
 def _chained(decision: Decision) -> str:
     chain, number, stages = _chain(decision)
+    if stages == 1 and decision._chain is not None and decision._chain.stage.cap_usd is None:
+        return _assigned(decision)
     where = "the only stage" if stages == 1 else f"stage {number} of up to {stages}"
     left = ", the first that the constraints leave" if number > 1 else ""
     onward = "; the next is asked where an answer is not kept" if number < stages else ""
@@ -137,9 +144,7 @@ SENTENCES: dict[str, Callable[[Decision], str]] = {
     "mixed": lambda d: (
         f"the reference: {_another(d)}, but this key is not among the {part(mix_of(d._point))} that move"
     ),
-    "assigned": lambda d: (
-        f"{_assigning(d)} it every prompt of {_group(d)}, whatever is predicted: {_against(d)}"
-    ),
+    "assigned": _assigned,
     "chained": _chained,
     "barred": _barred,
     "table": lambda d: f"the suite's routing table names it with verdict pass; {_uncovered(d)}",

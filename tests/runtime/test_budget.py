@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from router_lab.runtime.budget import Budget, BudgetExceeded
+from router_lab.runtime.chains import Stage
 from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.model import Limits, Prices
+from router_lab.runtime.points import Cascade
 from router_lab.runtime.policy import Policy
 
 PRICES = Prices(1.0, 10.0, cache_read=0.1)  # $1, $10 and $.10 a million tokens
@@ -111,6 +113,30 @@ def test_a_decision_without_limits_is_unlimited_only_where_it_is_told_so(make_sp
     for slack in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=r"slack .* is not a finite number above 0"):
             Budget.of(Policy(make_spec()).decide("the quick brown fox"), slack=slack)
+
+
+def test_a_run_that_its_cap_stops_goes_on_to_the_next_stage(make_spec: Any) -> None:
+    """The cap of a stage is its limit in dollars, and no slack widens it: four calls of $.001 fit into $.004."""
+    chain, prices = (Stage(0, None, 0.004), Stage(2)), Prices(1.0, 1.0)
+    profiles = tuple(profile._replace(prices=prices) for profile in make_spec().profiles)
+    spec = make_spec(
+        points={"default": (Cascade((0, 0, 0), 1.0),)}, chains=(chain,), profiles=profiles,
+        limits=((Limits(100, None, 0.5),) * 3,) * 3,
+    )  # fmt: skip
+    first = Policy(spec).decide("the quick brown fox")
+    budget = Budget.of(first, slack=3.0)
+    assert (first.cap_usd, first.limits.usd, budget.max_usd) == (0.004, 0.004, 0.004)
+    calls = 0
+    with pytest.raises(BudgetExceeded) as stopped:
+        while True:
+            with budget.reserve(900) as call:
+                call.settle(900, 100)
+            calls += 1
+    assert (calls, stopped.value.limit, budget.usd) == (4, "usd", pytest.approx(0.004))
+    later = first.judge(stopped="limit")
+    assert later is not None and (later.model, later.cap_usd, later.limits.usd) == ("dear", None, 0.5)
+    assert Budget.of(later, slack=2.0).max_usd == 1.0
+    assert later.judge(stopped="limit") is None
 
 
 IMPOSSIBLE: list[dict[str, Any]] = [

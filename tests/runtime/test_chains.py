@@ -61,8 +61,8 @@ def test_a_chain_begins_with_its_first_stage(begun: Decision) -> None:
     assert told(begun) == (CHEAP, "chained")
     assert (begun.quality, begun.cost_usd, begun.signals) == (0.70, 0.001, ("logprob",))
     assert begun.reason == (
-        "the policy assigns every prompt of this suite a chain, cheap @ low → cheap @ max → dear: stage 1 of up to 3; "
-        "the next is asked where an answer is not kept: predicted quality 0.700 for $0.001000, "
+        "the policy assigns every prompt of this suite a chain, cheap @ low (to $0.004) → cheap @ max → dear: stage 1 of "
+        "up to 3; the next is asked where an answer is not kept: predicted quality 0.700 for $0.001000, "
         "the reference 0.900 for $0.005000"
     )
     evidence = begun.evidence
@@ -101,7 +101,7 @@ def test_agreement_with_the_stage_before_keeps_the_answer(make_spec: Any) -> Non
     second = begun.judge("It is 42.")  # its log-probability is not known
     assert second is not None
     assert second.reason == (
-        "what cheap @ low answered is not kept: stage 2 of up to 3 of the chain cheap @ low → cheap @ max → dear"
+        "what cheap @ low answered is not kept: stage 2 of up to 3 of the chain cheap @ low (to $0.004) → cheap @ max → dear"
     )
     assert second.judge("it is 42") is None
     third = second.judge("It is 43.")
@@ -138,7 +138,7 @@ def test_after_its_end_a_chain_goes_on_as_ever(make_spec: Any) -> None:
     ordered = made(make_spec, Cascade((0, 0, 0), 1.0), chains=(short,), escalation=(0, 1, 2))
     assert told(ordered.decide(SEEN).next("check")) == (DEAR, "escalated")
     alone = made(make_spec, Cascade((0, 0, 0), 1.0), chains=((Stage(0),),), escalation=(0, 1, 2)).decide(SEEN)
-    assert "a chain, cheap @ low: the only stage: predicted" in alone.reason
+    assert "the policy assigns it every prompt of no known suite, whatever" in alone.reason
     moved = alone.next("check")
     assert told(moved) == (MIDDLE, "escalated")
     assert moved.reason == "the answer of cheap @ low failed its check: next in the escalation order"
@@ -394,12 +394,11 @@ def test_next_check_is_judge_check_false(make_spec: Any, answer: str, values: An
 def test_points_with_chains_in_words() -> None:
     names, chains = ["cheap", "middle", "dear"], (CHAIN, (Stage(1),), CHAIN[:1])
     assert described((CASCADE,), names, chains=chains) == (
-        "mix 1: 1 cheap → middle → dear for 1 suite, the reference for 1 suite, cheap → middle → dear for no known "
-        "suite, tradeoff 100"
+        "mix 1: 1 cheap (to $0.004) → middle → dear for 1 suite, the reference for 1 suite, "
+        "cheap (to $0.004) → middle → dear for no known suite, tradeoff 100"
     )
     assert (
-        described((Cascade((1, 1, 1), 0.5, 0.25),), names, chains=chains)
-        == "mix 0.25: 0.25 middle for all, tradeoff 0.5"
+        described((Cascade((1, 1, 1), 0.5, 0.25),), names, chains=chains) == "mix 0.25: 0.25 middle for all"
     )
     many = (
         Cascade((0, 0, 0), 1.0, 0.25),
@@ -411,4 +410,6 @@ def test_points_with_chains_in_words() -> None:
         "mix 0.725: 4 pieces, 0.1 by predictions (tradeoff 2 to 2), 0.25 one candidate by suite, "
         "0.375 one chain by suite"
     )
-    assert pieces_described(many[:1], names, 3, chains) == ["0.25 cheap → middle → dear for all, tradeoff 1"]
+    assert pieces_described(many[:1], names, 3, chains) == [
+        "0.25 cheap (to $0.004) → middle → dear for all, tradeoff 1"
+    ]

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from router_lab.runtime.chains import Stage
 from router_lab.runtime.decisionfiles import log_parts
 from router_lab.runtime.decisions import (
     PROMPT_CHARS,
@@ -29,8 +30,10 @@ from router_lab.runtime.decisions import (
     read_decisions,
     span_attributes,
 )
+from router_lab.runtime.decisionstages import Asked, escalated
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import read_records
+from router_lab.runtime.points import Cascade
 from router_lab.runtime.policy import Policy
 
 TEXT = "the quick brown fox, a secret"
@@ -474,3 +477,38 @@ def test_a_hole_of_gigabytes_ends_the_reading_and_costs_no_line_before_it(
     os.truncate(log.path, 5 << 30)
     with pytest.warns(RouterLabWarning, match="64 MiB without an end of line"):
         assert [row["id"] for row in read_decisions(log.path)] == ["1"]
+
+
+def test_later_stages_belong_to_the_request_that_they_go_on_with(make_spec: Any, tmp_path: Path) -> None:
+    """Twice the same line counts once; the row of the outcomes is of who answered last, without what is of both."""
+    chain = (Stage(0), Stage(2))
+    policy = Policy(make_spec(points={"default": (Cascade((0, 0, 0), 1.0),)}, chains=(chain,)))
+    log = DecisionLog(tmp_path / "d.jsonl")
+    first, later = policy.decide(TEXT), policy.decide(TEXT).judge(check=False)
+    assert later is not None
+    went, kept = log.write(first, suite="maths"), log.write(first)
+    assert log.write(later, after=went) == log.write(later, after=went) == went
+    log.outcome(went, quality=1.0, cost_usd=0.006, input_tokens=7, latency_s=2.0)
+    log.outcome(kept, quality=0.5, cost_usd=0.001)
+    rows = list(read_decisions(log.path))
+    assert [(row["stage"], row["stages"], "then" in row, escalated(row)) for row in rows] == [
+        (0, 2, True, True), (0, 2, False, False),
+    ]  # fmt: skip
+    assert rows[0]["then"] == (Asked("dear", None, "escalated", 0.9, 0.005),)
+    one, two = outcome_rows(log.path)
+    assert (one["model"], one["sample_id"], one["quality"], one["predicted_cost_usd"]) == (
+        "dear",
+        went,
+        1.0,
+        0.005,
+    )
+    assert not {"cost_usd", "input_tokens", "latency_s"} & set(one)
+    assert (two["model"], two["cost_usd"]) == ("cheap", 0.001)
+
+
+def test_a_fallback_is_no_escalation(policy: Policy, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "d.jsonl", mask=["id"])
+    number = log.write(policy.decide(TEXT), id="mine")
+    log.write(policy.decide(TEXT).next("unavailable"), after=number)
+    [row] = read_decisions(log.path)
+    assert ([one.code for one in row["then"]], escalated(row), "stage" in row) == (["fallback"], False, False)

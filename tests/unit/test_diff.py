@@ -16,9 +16,10 @@ from router_lab.cli.diff import _changes, diff, effect
 from router_lab.gates.arms import arm, moves
 from router_lab.outcomes import validate_outcomes, write_outcomes
 from router_lab.runtime.artifact import save_revision
+from router_lab.runtime.chains import Chain, Judge, Stage, Term
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile, Route
-from router_lab.runtime.points import Assign, Follow
+from router_lab.runtime.points import Assign, Cascade, Follow
 from router_lab.runtime.policy import Policy
 
 NAMES = ("cheap", "dear", "mid")
@@ -175,3 +176,37 @@ def test_diff_prints_expected_movement(tmp_path: Path) -> None:
         CliRunner().invoke(diff, [str(old), str(new), "--outcomes", str(path), "--json"]).stdout
     )
     assert value["moved"] == pytest.approx(0.28) and value["pairs"][0]["share"] == pytest.approx(0.28)
+
+
+def chained(first: float, *, name: str = "sure") -> Policy:
+    """cheap, and dear where the signal is below `first` / 2."""
+    term = Term(f"signal:{name}", (0.0, 1.0), np.array([[[first, first - 2]]] * 3))
+    chain: Chain = (Stage(0, Judge((1,), (name,), np.zeros((3, 1)), (term,))), Stage(1))
+    return policy({}, 0.0, chains=(chain,), points={"default": (Cascade((0, 0, 0), 0.0),)})
+
+
+def test_chains_of_the_same_stages_move_what_they_judge_otherwise() -> None:
+    """Signals are i / 60: one chain goes on below .5, the other below .25. The 15 samples between are answered by cheap
+    alone, right on 7 of them, and no longer by dear as well."""
+    outcomes = table()
+    outcomes["signal_sure"] = outcomes["sample_id"].astype(int) / 60
+    found = effect(chained(1.0), chained(0.5), outcomes)
+    assert found["moved"] == 0.25
+    assert found["moves"] == {"[cheap → dear], judged otherwise": 0.25}
+    [pair] = found["pairs"]  # type: ignore[misc]
+    assert pair["quality_difference"] == pytest.approx(7 / 15 - 1)
+    assert (pair["cost_usd_before"], pair["cost_usd_after"]) == (pytest.approx(0.011), pytest.approx(0.001))
+    assert found["quality_difference"]["value"] == pytest.approx(-8 / 60)  # type: ignore[index]
+    assert effect(chained(1.0), chained(1.0), outcomes)["moved"] == 0.0
+    away = effect(chained(1.0), policy({}, 0.0), outcomes)
+    assert away["moves"] == {"[cheap → dear] → dear": pytest.approx(1.0)}
+
+
+def test_changed_acceptance_models_are_said() -> None:
+    changed = ["acceptance models of cheap → dear: changed"]
+    assert (
+        _changes(chained(1.0), chained(0.5)) == changed == _changes(chained(1.0), chained(1.0, name="other"))
+    )
+    assert _changes(chained(1.0), chained(1.0)) == []
+    [line] = _changes(chained(1.0), policy({}, 0.0, points={"default": (Assign((0, 0, 0)),)}))
+    assert line == "point default: mix 1: 1 cheap → dear for all, tradeoff 0 → mix 1: 1 cheap for all"

@@ -16,16 +16,15 @@ from router_lab import load_policy
 from router_lab.cli.report import report
 from router_lab.metrics import clustered_mean
 from router_lab.report.production_check import (
-    BROKEN,
-    HOLDS,
-    UNSURE,
     ProductionCheck,
     judge_difference,
     needed,
     production_check,
 )
+from router_lab.report.production_check_findings import BROKEN, HOLDS, UNSURE
 from router_lab.report.production_check_page import production_check_html
 from router_lab.runtime.decisions import DecisionLog, read_decisions
+from router_lab.runtime.decisionstages import Asked
 
 REFERENCE = ("dear", None)
 SHARES = {"a": 0.6, "b": 0.4}
@@ -61,7 +60,7 @@ def judged(rows: list[dict[str, Any]]) -> ProductionCheck:
 
 def test_a_quiet_week_raises_no_alarm_beyond_the_stated_rate() -> None:
     """200 weeks, audited and labelled. Stated: .05 that the audit ever accuses, .05 that a label does, and .05 for the
-    other three checks together, so at the very worst 30 alarms would be expected; a change must also matter."""
+    other checks together, so at the very worst 30 alarms would be expected; a change must also matter."""
     earlier = log(999, 2000)
     weeks = [log(s, 200) for s in range(200)]
     judged = [
@@ -283,3 +282,53 @@ def test_a_handful_of_requests_holds_no_share() -> None:
     rows = [row | {"outcome": None, "suite": "a", "code": "predicted"} for row in log(1, 3)]
     result = production_check(rows, expected_suites={"a": 1.0}, before=rows)
     assert set(found(result).values()) == {UNSURE}
+
+
+def chained(n: int, share: float) -> list[dict[str, Any]]:
+    """n requests in chains of cheap ($.001) and dear ($.01), of which a share goes on to dear; billed as predicted."""
+    then = (Asked("dear", None, "escalated", 0.8, 0.01),)
+    on = round(n * share)
+    return [
+        {"id": str(i), "model": "cheap", "effort": None, "quality": 0.8, "cost_usd": 0.001, "suite": "a",
+         "code": "chained", "stage": 0, "stages": 2, "outcome": {"quality": 0.9, "cost_usd": 0.011 if i < on else 0.001}}
+        | ({"then": then} if i < on else {})
+        for i in range(n)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(0.2, HOLDS), (0.24, HOLDS), (0.3, BROKEN), (0.1, BROKEN), (0.0, BROKEN)]
+)
+def test_a_shift_in_the_share_that_escalates_is_named(share: float, verdict: str) -> None:
+    result = production_check(chained(1000, share), expected_escalated=(0.2, 4000))
+    [finding] = [f for f in result.findings if f.name == "escalation"]
+    assert finding.verdict == verdict
+    assert (
+        f"{100 * share:.1f} % of requests asked a second candidate, 20.0 % by the certificate" in finding.text
+    )
+    assert ("no promise holds" in finding.text) == (verdict == BROKEN)
+    assert ("later stages were not logged" in finding.text) == (share == 0)
+    assert found(result)["cost"] == HOLDS and not [
+        name for name in found(result) if name.startswith("quality")
+    ]
+    assert result.served == (
+        {"cheap": 1000} if not share else {"cheap": 1000 - 1000 * share, "dear": 1000 * share}
+    )
+
+
+def test_an_earlier_log_says_how_many_escalate() -> None:
+    before = chained(2000, 0.3)
+    result = production_check(chained(1000, 0.3), before=before, expected_escalated=(0.1, 4000))
+    assert found(result)["escalation"] == HOLDS and "30.0 % before" in result.to_text()
+    assert "escalation" not in found(production_check(log(1), before=log(999, 2000)))
+
+
+def test_an_escalation_is_named_within_the_number_that_is_promised() -> None:
+    """Ten points more, in 60 logs of as many requests: 48 should say so, and at least 43 do."""
+    quiet = production_check(chained(1000, 0.2), expected_escalated=(0.2, 4000))
+    [within] = [f.within for f in quiet.findings if f.name == "escalation"]
+    assert within is not None
+    random = np.random.default_rng(5)
+    logs = [chained(within, random.binomial(within, 0.3) / within) for _ in range(60)]
+    told = [found(production_check(rows, expected_escalated=(0.2, 4000)))["escalation"] for rows in logs]
+    assert told.count(BROKEN) >= 43

@@ -1,0 +1,156 @@
+"""What several commands say of a policy's chains: who is asked in turn, what of an answer is read,
+and what an application must do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from router_lab.certificate import Certificate, ChainsShown
+from router_lab.columns import aligned, named
+from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, Chain
+from router_lab.runtime.decision import Decision
+from router_lab.runtime.points import Cascade, chain_rule, chains_described
+from router_lab.runtime.policy import Policy
+from router_lab.runtime.shares import part
+
+MUST = "call `decision.judge(answer, signals=…)` after each answer, and ask whom it names (docs/chains.md)"
+"""What an application must do."""
+FEW_SUITES = 4
+"""That are named in a row of a piece."""
+
+
+def deployed(policy: Policy) -> tuple[Chain, ...]:
+    """The chains that the policy's own point names, each once, but for those of one uncapped stage,
+    which are told as the candidate that they are."""
+    point = policy.spec.points[policy.spec.point]
+    places = {place for piece in point if isinstance(piece, Cascade) for place in piece.chains}
+    chains = [policy.spec.chains[place] for place in sorted(place for place in places if place is not None)]
+    return tuple(chain for chain in chains if len(chain) > 1 or chain[0].cap_usd is not None)
+
+
+def answers_read(policy: Policy) -> str | None:
+    """What of an answer decides whether another is asked; None where nothing does."""
+    judges = [stage.judge for chain in deployed(policy) for stage in chain if stage.judge is not None]
+    if not judges:
+        return None
+    sources = {term.source for judge in judges for term in judge.terms}
+    signals = sorted({name for judge in judges for name in judge.signals})
+    told = [f"the signal{'s' * (len(signals) > 1)} {', '.join(signals)}"] if signals else []
+    told += ["its text"] if any(source.startswith(ANSWER) for source in sources) else []
+    told += ["whether it agrees with the one before"] if AGREES in sources else []
+    told += ["the predicted quality"] if any(source.startswith(QUALITY) for source in sources) else []
+    return f"of each answer in a chain, {', '.join([*told, 'and the predicted dollars of asking on'])}"
+
+
+def chain_rows(policy: Policy) -> list[tuple[str, str]]:
+    """Rows of a heading and a text: what chains do, what they gained, who is stopped at a cap, and
+    what to do; none of a policy without."""
+    chains = deployed(policy)
+    if not chains:
+        return []
+    certificate = Certificate.of(policy)
+    shown = certificate.chains
+    rows = [] if shown is None else [("chains", went(shown)), ("signals", signals_told(policy, shown))]
+    gain = gained(certificate)
+    rows += [] if gain is None else [("gained", gain)]
+    rows += [("caps", caps)] if (caps := caps_told(policy)) else []
+    return [*rows, ("to do", MUST)]
+
+
+def went(shown: ChainsShown) -> str:
+    """Of all requests, how many go through a chain, and how they end there."""
+    told = f"{part(shown.share, ' %')} of requests go through one, {part(shown.escalated, ' %')} ask a second candidate"
+    return f"{told}, {part(shown.stopped, ' %')} end at a cap without an answer" if shown.stopped else told
+
+
+def signals_told(policy: Policy, shown: ChainsShown) -> str:
+    """What signals cost, and what is lost if none of them comes."""
+    from router_lab.report.format import money, percent, points
+
+    if not any(stage.judge is not None for chain in deployed(policy) for stage in chain):
+        return "none: no answer is judged"
+    told = f"{money(shown.signals_usd)} a request" if shown.signals_usd else "free"
+    if not shown.signals:
+        return f"none: {told}"
+    saved, quality = shown.savings_without_signals, shown.quality_difference_without_signals
+    if saved is None:
+        return f"{', '.join(shown.signals)}: {told}"
+    lost = f"if every one went missing, {percent(saved)} saved, {points(quality)} points"
+    return f"{', '.join(shown.signals)}: {told}; {lost}"
+
+
+def gained(certificate: Certificate) -> str | None:
+    """What chains save more than the same fit without them."""
+    from router_lab.report.policy import ranged_percent
+
+    more = certificate.escalation_gain
+    if certificate.chains is None or more is None:
+        return None
+    return f"{ranged_percent(more)} of the reference's cost more than the same fit without chains, paired"
+
+
+def caps_told(policy: Policy) -> str:
+    """`coder to $0.4 or $0.6`, by who is stopped; empty where nobody is."""
+    caps: dict[int, set[float]] = {}
+    for stage in (stage for chain in deployed(policy) for stage in chain):
+        if stage.cap_usd is not None:
+            caps.setdefault(stage.column, set()).add(stage.cap_usd)
+    told = (
+        f"{policy.candidates[column]} to {' or '.join(f'${cap:.4g}' for cap in sorted(found))}"
+        for column, found in sorted(caps.items())
+    )
+    return ", ".join(told)
+
+
+def stages_table(policy: Policy) -> list[str]:
+    """A heading, and a row for each candidate that chains ask, on the certificate's rows."""
+    from router_lab.report.format import money, percent
+
+    shown = Certificate.of(policy).chains
+    if shown is None or not deployed(policy):
+        return []
+    head = ("candidate", "asked", "answer kept", "$ / 1,000")
+    rows = [
+        (named(stage.candidate), percent(stage.asked), percent(stage.kept), money(1000 * stage.cost_usd))
+        for stage in sorted(shown.stages, key=lambda stage: -stage.asked)
+    ]
+    return [
+        "who chains ask, of all requests of the certificate's rows",
+        *aligned([head, *rows], texts=(0,), indent=2),
+    ]
+
+
+def piece_lines(policy: Policy, piece: Cascade, digits: int) -> list[str]:
+    """A piece of chains: its share, then a row for each chain with the suites that are given to
+    it."""
+    told = chains_described(piece, policy.candidates, policy.spec.chains)
+    suites: dict[str, list[str]] = {}
+    for name, chain in zip(["no known suite", *policy.spec.suites], told, strict=True):
+        suites.setdefault(chain, []).append(named(name))
+    rule = chain_rule(piece, digits, policy.spec.chains)
+    rows = [(_suites(names), chain) for chain, names in suites.items()]
+    return [f"{piece.share:.{digits}g} by suite{rule}:", *aligned(rows, texts=(0, 1), indent=2)]
+
+
+def _suites(names: Sequence[str]) -> str:
+    shown = [*names[1:], names[0]] if names[0] == "no known suite" else names
+    if len(shown) <= FEW_SUITES:
+        return ", ".join(shown)
+    return f"{', '.join(shown[: FEW_SUITES - 1])} and {len(shown) - FEW_SUITES + 1} more"
+
+
+def decision_rows(decision: Decision) -> Iterator[tuple[str, str]]:
+    """Of a decision in a chain: its stages, the signals that `judge` wants, and its cap."""
+    place = decision._chain
+    if place is None or (len(place.chain) == 1 and place.stage.cap_usd is None):
+        return
+    names = [str(decision._spec.candidates[stage.column]) for stage in place.chain]
+    yield "stage", f"{place.at + 1} of {' → '.join(names)}"
+    judge = place.stage.judge
+    if judge is not None and place.later:
+        wanted = ", ".join(decision.signals) or "none"
+        yield "judged", f"signals wanted: {wanted}; {MUST}"
+    elif place.later:
+        yield "judged", "no answer is; the next is asked where a check fails, or a run is stopped"
+    if decision.cap_usd is not None:
+        yield "cap", f"${decision.cap_usd:.4g}: `Budget.of(decision)` stops the run there"

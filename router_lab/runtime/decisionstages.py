@@ -1,0 +1,47 @@
+"""Of a request that went on to further candidates: who was asked after the first, as a decision log
+has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+ESCALATED = "escalated"
+"""The code of a decision that was made because an answer was not kept."""
+TOTALS = ("cost_usd", "paid_usd", "latency_s", "turns")
+"""Columns of an outcome that count every candidate that was asked."""
+
+
+class Asked(NamedTuple):
+    """A later decision of a request: who was asked, why, and what was predicted."""
+
+    model: str
+    effort: str | None
+    code: str
+    quality: float | None
+    cost_usd: float | None
+
+
+class Later:
+    """By slot, the later decisions of a request in the order of the log; the same one twice counts
+    once."""
+
+    def __init__(self) -> None:
+        self._asked: dict[int, tuple[Asked, ...]] = {}
+
+    def add(self, slot: int, row: Mapping[str, Any]) -> None:
+        asked = Asked(
+            row["model"], row["effort"], str(row.get("code", "unknown")), row["quality"], row["cost_usd"]
+        )
+        known = self._asked.get(slot, ())
+        if asked not in known:
+            self._asked[slot] = (*known, asked)
+
+    def of(self, slot: int) -> dict[str, tuple[Asked, ...]]:
+        """Under "then"; nothing for a request of which one candidate was asked."""
+        return {"then": self._asked[slot]} if slot in self._asked else {}
+
+
+def escalated(decision: Mapping[str, Any]) -> bool:
+    """Whether another candidate was asked because an answer was not kept."""
+    return any(asked.code == ESCALATED for asked in decision.get("then", ()))
