@@ -99,7 +99,6 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         covered=policy.covered(prompts, suites, vectors),
         chains=chains,
         infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
-        chains=chains,
     )
 
 
