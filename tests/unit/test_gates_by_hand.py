@@ -36,7 +36,7 @@ def arm(
         np.array(quality or [[1.0, 1.0]] * n), np.array(cost or [[0.001, 0.01]] * n), 1,
         weight=None if weight is None else np.array(weight), group=np.arange(n), suite=np.zeros(n, np.int64),
     )  # fmt: skip
-    policy = SimpleNamespace(candidates=(CHEAP, DEAR), spec=SimpleNamespace(reference=1))
+    policy = SimpleNamespace(candidates=(CHEAP, DEAR), spec=SimpleNamespace(reference=1, chains=()))
     return Arm(
         policy=cast(Any, policy), keys=tuple(("a", str(i)) for i in range(n)), suite=np.array(["a"] * n, object),
         rows=known.served(shares), mix=known.served(np.tile([0.5, 0.5], (n, 1))), served=shares, recorded=known,

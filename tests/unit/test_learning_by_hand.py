@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from scipy import stats
 
 from router_lab.config import Recipe
-from router_lab.fit import build, certificate, coverage, problem, rivals
+from router_lab.fit import build, certificate, coverage, problem, rivals, spec
 from router_lab.fit.choose import Option, Sums, _alike, _pooled, _scores, _statistics, constants, splits
 from router_lab.fit.design import DENSE_WEIGHT, SIZES, Design, Given, _rarity
 from router_lab.fit.evidence import Evidence, Goal
@@ -92,14 +92,12 @@ def test_points_share_one_error() -> None:
         "cheap"
     ].confidence == pytest.approx(1 - 0.2 / 3)
     assert goals["default"].compared == 3
-    noted = build._provenance(cast(Any, SimpleNamespace(recipe=recipe)), cast(Any, Blend()), 7)
+    noted = spec._provenance(cast(Any, SimpleNamespace(recipe=recipe)), cast(Any, Blend()), 7)
     assert (
         json.loads(json.dumps(noted))["recipe"]["expires"] == dt.date(2027, 1, 31).isoformat()
         and noted["seed"] == 7
     )
-    assert "seed" not in build._provenance(
-        cast(Any, SimpleNamespace(recipe=recipe)), cast(Any, Blend()), None
-    )
+    assert "seed" not in spec._provenance(cast(Any, SimpleNamespace(recipe=recipe)), cast(Any, Blend()), None)
 
 
 # The matrix
@@ -405,7 +403,7 @@ def test_fallbacks_are_the_best_first_the_cheaper_of_equals() -> None:
     data = SimpleNamespace(
         quality=np.array([[0.5, 0.9, 0.9]]), cost_usd=np.array([[0.1, 0.3, 0.2]]), weight=None
     )
-    assert build._fallbacks(cast(Any, SimpleNamespace(develop=data))) == (2, 1, 0)
+    assert spec.fallbacks_of(cast(Any, SimpleNamespace(develop=data))) == (2, 1, 0)
 
 
 def test_least_squares_shrink_slopes_and_no_mean() -> None:
@@ -437,6 +435,6 @@ def test_a_choice_that_is_not_shown_is_idle_or_leaves_the_table_idle(
         coverage=cover, problem=SimpleNamespace(reference=1, eligible=eligible), rates=(eligible * 1.0, eligible * 1.0),
         task=SimpleNamespace(texts=np.array([True])),
     )  # fmt: skip
-    found = build._point(cast(Any, fitted), cast(Any, choice))
-    wanted = {True: (Assign((1, 1, 1)),), False: build.IDLE, None: (Assign((0, 0, 0), 0.2),)}
+    found = spec._point(cast(Any, fitted), cast(Any, choice), cast(Any, None))
+    wanted = {True: (Assign((1, 1, 1)),), False: spec.IDLE, None: (Assign((0, 0, 0), 0.2),)}
     assert found == wanted[kept]

@@ -72,7 +72,7 @@ def hand(
         weight=None if weight is None else np.array(weight), group=np.arange(n), suite=np.zeros(n, np.int64),
         figures={"latency_s": np.array([[1.0, 3.0]] * n)},
     )  # fmt: skip
-    policy = SimpleNamespace(candidates=candidates, spec=SimpleNamespace(reference=1))
+    policy = SimpleNamespace(candidates=candidates, spec=SimpleNamespace(reference=1, chains=()))
     pieces = SimpleNamespace(
         ends=np.array([1.0] if ends is None else ends),
         columns=shares.argmax(axis=1)[:, None] if columns is None else np.array(columns),
