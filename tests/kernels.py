@@ -113,7 +113,7 @@ def digest(value: Any) -> str:
 def world(seed: int, n: int = 60) -> pd.DataFrame:
     """Three candidates on two suites, with everything that a table may have: groups of several rows, two epochs,
     thirds as qualities, missing outcomes, known chances of a run, failed checks, vectors."""
-    rng = np.random.default_rng(seed)
+    rng, other = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     words = (
         "add",
         "prove",
@@ -147,6 +147,7 @@ def world(seed: int, n: int = 60) -> pd.DataFrame:
                     "cost_usd": price * (0.3 + hard + rng.random()), "output_tokens": int(rng.integers(20, 900)),
                     "check": None if model == "large" else bool(right > 0.4 or rng.random() < 0.1),
                     "inclusion": 0.3 if model == "middle" and i > n // 2 else 1.0,
+                    "signal_sure": 2 * right + other.normal(), "answer": f"it is {other.integers(0, 3)} or so",
                 })  # fmt: skip
                 if model == "middle" and i > n // 2 and rng.random() > 0.3:
                     rows.pop()
@@ -170,8 +171,12 @@ RECIPES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "knn": ({"rule": {"margin": 0.05}, "fitter": "knn"}, ("check", "inclusion")),
     "irt": ({"rule": {"margin": 0.05}, "fitter": "irt"}, PLAIN),
     "rates": ({"rule": {"margin": 0.05}, "fitter": "rates"}, ()),
+    "chains": ({"rule": {"margin": 0.08}}, ("check", "vector", "inclusion")),
+    "caps": ({"rule": {"margin": 0.08}, "caps": True, "escalate": False}, ("check", "vector", "inclusion")),
 }
 """By name: the recipe, and the columns that it does without."""
+TOLD = ("signal_sure", "answer")
+"""Columns that only `chains` has."""
 FILES = ("margin", "points", "strict", "knn")
 """Recipes for tables that were measured; a table that has vectors or checks keeps them."""
 
@@ -184,7 +189,8 @@ def fits(table: pd.DataFrame, names: list[str], seed: int, *, drop: bool) -> Ite
 
     for name in names:
         recipe, without = RECIPES[name]
-        frame = table.drop(columns=[c for c in without if drop and c in table])
+        left = (*without, *(TOLD if name != "chains" else ()))
+        frame = table.drop(columns=[c for c in left if drop and c in table])
         fields = {"name": "world", "holdout": 0.0, "candidates": None} | recipe
         policy = fit_policy(Recipe.model_validate(fields), frame, seed)
         yield name, revision_of(encode_policy(policy))[:16], digest(uses(policy, frame))
@@ -233,7 +239,7 @@ def _tie(policy: Any, i: int, prompts: Any, suites: Any, vectors: Any, quality: 
         points = {**policy.spec.points, policy.spec.point: (Follow(tradeoff, max(guard, 0.0)),)}
         asked = {} if vectors is None else {"vector": vectors[i]}
         found.append(
-            Policy(replace(policy.spec, points=points)).decide(prompts[i], suite=suites[i], **asked).to_dict()
+            Policy(replace(policy.spec, points=points, chains=())).decide(prompts[i], suite=suites[i], **asked).to_dict()
         )
     return found
 

@@ -61,7 +61,8 @@ def _refuse_score(recipe: Recipe, data: OutcomeMatrix, name: str, values: Floats
         signal, score = values[known, column], quality[known, column]
         if len(score) < LEAST_ROWS or score.std() == 0 or signal.std() == 0:
             continue
-        told = abs(float(np.corrcoef(signal, score)[0, 1]))
+        apart, beside = signal - signal.mean(), score - score.mean()
+        told = abs(float((apart * beside).sum() / np.sqrt((apart * apart).sum() * (beside * beside).sum())))
         if told > TELLS_ALL:
             raise InputError(
                 f"recipe {recipe.name!r}: signal {name!r} of {candidate} is the score in other words (correlation "

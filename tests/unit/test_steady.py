@@ -114,7 +114,7 @@ BANNED = {
     "dot", "vdot", "inner", "matmul", "einsum", "tensordot", "cov", "corrcoef", "polyfit", "pow", "cbrt", "hypot",
     "sin", "cos", "tan", "tanh", "arctan", "argpartition", "interp", "convolve", "correlate",
 }  # fmt: skip
-PLACES = ("fit", "metrics", "racing", "outcomes", "gates", "runtime", "replay.py", "plan.py")
+PLACES = ("fit", "metrics", "racing", "outcomes", "gates", "runtime", "replay.py", "played.py", "plan.py")
 EXACT = {
     ("fit/choose.py", "@"), ("fit/rows.py", "@"), ("fit/fitters/neighbours.py", "@"),
     ("racing/sequential.py", "@"), ("runtime/predict.py", "@"), ("runtime/vectors.py", "@"),
