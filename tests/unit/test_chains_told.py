@@ -23,6 +23,7 @@ from router_lab.cli.describe_chains import (
 )
 from router_lab.cli.describe_policy import coverage, reads, who_serves
 from router_lab.cli.fit import summary
+from router_lab.cli.mirror import chain_metrics
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.replay import replay
@@ -34,6 +35,7 @@ from router_lab.runtime.features import Featuriser
 from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile
 from router_lab.runtime.points import Assign, Cascade
 from router_lab.runtime.policy import Policy
+from router_lab.tracking.log import _without_prompts
 from tests.fit_worlds import answered
 from tests.terminal import in_terminal
 
@@ -227,3 +229,13 @@ def test_shares_of_one_name_are_added_up(fitted: Policy) -> None:
     for row in served_rows(replayed):
         assert sum(row["shares"].values()) == pytest.approx(1.0)
     assert len(replayed.shares) <= 3 < len(replayed.servers) or len(replayed.servers) == 3
+
+
+def test_mlflow_gets_what_the_certificate_says_of_chains() -> None:
+    assert chain_metrics(policy()) == {
+        "chains_share": 0.5, "chains_escalated": 0.125, "chains_stopped": 0.0, "chains_signals_usd": 0.0002,
+        "chains_savings_without_signals": 0.25, "chains_gain": 0.1,
+    }  # fmt: skip
+    assert chain_metrics(policy(certificate={"verdict": "pass"})) == {}
+    bare = _without_prompts(answered(10))
+    assert bare["answer"].isna().all() and bare["prompt"].isna().all() and bare["signal_sure"].notna().all()
