@@ -3,28 +3,19 @@ somebody's table to a gate and a page and prints what it saw as JSON. The code i
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
-NAME = "router_lab.outcomes.columns"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.pasted import paste, shown
 
 
 def register() -> None:
-    """The registry with the docs' row in the place of the one on disk, before all else is read."""
-    folder = Path(__file__).parents[1]
-    sys.path.insert(0, str(folder))
-    page = (folder / "docs" / "extending.md").read_text(encoding="utf-8")
-    rows = page.partition("<!-- rows: column -->\n```text")[2].partition("```")[0]
-    text = (folder / "router_lab" / "outcomes" / "columns.py").read_text()
-    end = text.index("\n)", text.index("COLUMNS: tuple[Column, ...] = ("))
-    module = types.ModuleType(NAME)
-    module.__spec__ = importlib.util.spec_from_loader(NAME, None)
-    sys.modules[NAME] = module
-    exec(compile(text[:end] + rows + text[end:], "columns.py", "exec"), module.__dict__)  # noqa: S102
+    """The docs' row at the registry's end, before all else is read."""
+    paste("router_lab.outcomes.columns", "COLUMNS", shown("column"))
 
 
 def table(path: Path) -> None:

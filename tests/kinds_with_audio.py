@@ -3,34 +3,25 @@ from a price to the report and prints what it saw as JSON. The code is told noth
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
-import types
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.pasted import paste, shown
 
 BESIDE = """
     Kind("input_image", "input_image_tokens", "input", "input image", usage="input_image_tokens"),
 """
 """What no provider counts so: tokens of a prompt beside its input."""
-NAME = "router_lab.runtime.kinds"
 MODEL = "openai/spoken"
 
 
 def register() -> None:
-    """The registry, the docs' rows and BESIDE at its end, in the place of the one on disk, before all else is read."""
-    folder = Path(__file__).parents[1]
-    page = (folder / "docs" / "extending.md").read_text(encoding="utf-8")
-    rows = page.partition("<!-- rows: audio -->\n```text")[2].partition("```")[0]
-    text = (folder / "router_lab" / "runtime" / "kinds.py").read_text()
-    start = text.index("KINDS: tuple[Kind, ...] = (")
-    end = text.index("\n)", start)
-    module = types.ModuleType(NAME)
-    module.__spec__ = importlib.util.spec_from_loader(NAME, None)
-    sys.modules[NAME] = module
-    exec(compile(text[:end] + rows + BESIDE + text[end:], "kinds.py", "exec"), module.__dict__)  # noqa: S102
-    sys.path.insert(0, str(folder))
+    """The docs' rows and BESIDE at the registry's end, before all else is read."""
+    paste("router_lab.runtime.kinds", "KINDS", shown("audio") + BESIDE)
 
 
 def cli(*words: str) -> str:
@@ -175,8 +166,11 @@ def money(folder: Path, seen: dict[str, Any]) -> None:
     spending.noted("s", MODEL, Answer({}, None, "standard", None, {"input_audio": 60, "output_audio": 15}))
     spending.answered("s", MODEL, {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120})
     seen["ledger"] = [spending.ledger.spent_usd, Ledger(folder, table, priced=True, reading=True).spent_usd]
-    seen["line"] = json.loads((folder / "ledger.jsonl").read_text().splitlines()[-1])["tokens"]
+    line = json.loads((folder / "ledger.jsonl").read_text().splitlines()[-1])["tokens"]
+    seen["line"] = {name: told for name, told in zip(Tokens._fields, line, strict=True) if told}
     prices = Prices(**table.rates(MODEL, today()).as_dict())
+    placed = Prices(1, 2, 3, 4, 5, {}, None, 6, 7).as_dict()
+    seen["placed"] = dict(list(placed.items())[7:])  # behind five kinds, tiers and the day
     seen["reserved"] = Budget(max_usd=1, prices=prices).reserve(1000, max_output_tokens=100).usd
     listed = PriceTable.load().rates("openai/gpt-audio", today())
     seen["listed"] = [

@@ -6,6 +6,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -121,7 +122,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     chains = None if evidence.phases is not None else _cascades(problem, predicted, folds)
     if chains is not None:
         evidence = chains.beside(evidence)
-    problem, cells, found, closed = _closing(problem, cells, predicted, evidence, goals)
+    problem, cells, found, closed = _closing(problem, cells, predicted, evidence, goals, chains)
     choices = {name: pair.deployed for name, pair in found.items()}
     mix = found["default"].random_mix
     if problem.infra > MAX_INFRA:  # nothing is concluded, so nothing is acted upon
@@ -141,12 +142,17 @@ def learn(problem: Problem, deal: int) -> Fitted:
 
 
 def _closing(
-    problem: Problem, cells: list[Cell], predicted: Predicted, evidence: Evidence, goals: Mapping[str, Goal]
+    problem: Problem,
+    cells: list[Cell],
+    predicted: Predicted,
+    evidence: Evidence,
+    goals: Mapping[str, Goal],
+    chains: Cascades | None,
 ) -> tuple[Problem, list[Cell], dict[str, Rivals], frozenset[int]]:
     """What is deployed at each point once no suite is shown to lose too much by it: such suites
     are left to the reference, and all is chosen anew."""
     data = problem.develop
-    found = _rivals(predicted, evidence, goals)
+    found = _rivals(predicted, evidence, goals, chains)
     closed: set[int] = set()
     while lost := lost_suites(data.suite, found.values()):
         closed |= lost
@@ -155,10 +161,10 @@ def _closing(
         here = np.isin(data.suite, list(lost))
         # The routing table asks nobody's leave to be chosen.
         table = np.where(here, problem.reference, evidence.table)
-        chains = np.repeat(~np.isin(data.suite, list(closed))[:, None], len(evidence.chains), axis=1)
-        eligible = np.hstack([problem.eligible[data.suite + 1], chains])
+        left = evidence.eligible[:, evidence.alone :] & ~np.isin(data.suite, list(closed))[:, None]
+        eligible = np.hstack([problem.eligible[data.suite + 1], left])
         evidence = replace(evidence, eligible=eligible, table=table)
-        found = _rivals(predicted, evidence, goals)
+        found = _rivals(predicted, evidence, goals, chains)
     return problem, cells, found, frozenset(closed)
 
 
@@ -174,9 +180,9 @@ def _cascades(problem: Problem, predicted: Predicted, folds: Ints) -> Cascades |
     ground = Ground(
         trials=trials, asked=asked, weight=1 / draws[trials.row], eligible=problem.eligible,
         reference=problem.reference, unit=unit, most=recipe.stages if recipe.escalate else 1,
-        judging=recipe.escalate, caps=recipe.caps,
+        judging=recipe.escalate, caps=recipe.caps, fold=folds,
     )  # fmt: skip
-    return cascades(ground, folds)
+    return cascades(ground)
 
 
 def _figures(fitted: Fitted) -> Refit:
@@ -240,15 +246,20 @@ def _table(problem: Problem, rows: Mask, margin: float, confidence: float) -> li
     return routing_table(known, problem.eligible[1:], margin=margin, confidence=confidence)
 
 
-def _rivals(predicted: Predicted, evidence: Evidence, goals: Mapping[str, Goal]) -> dict[str, Rivals]:
+def _rivals(
+    predicted: Predicted, evidence: Evidence, goals: Mapping[str, Goal], chains: Cascades | None
+) -> dict[str, Rivals]:
     """A choice and its random mix for each goal."""
     options, actions = family(predicted.found, evidence, learned=True)
-    if evidence.chains:
-        more, theirs = chained(evidence)
+    tables = partial(chains.tables, evidence) if chains is not None else None
+    if chains is not None and tables is not None:
+        more, theirs = chained(
+            evidence, tables(np.ones(len(evidence.group), bool)), chains.plain(evidence.alone)
+        )
         options, actions = [*options, *more], np.concatenate([actions, theirs])
 
     def acting(options: Sequence[Option], rows: Mask) -> Actions:
-        return act(options, predicted.knowing(rows), evidence)
+        return act(options, predicted.knowing(rows), evidence, None if tables is None else tables(rows))
 
     return {
         point: rivals(options, actions, *constants(evidence, goal), evidence, goal, acting)

@@ -54,7 +54,7 @@ LEAST_CHEAPER = 1e-3
 class Option:
     """One member of the family that is searched: an operating point on one predictor's
     predictions. column: of class FIXED, the candidate that every prompt goes to; of class CHAINS,
-    the column of what chains gave at this tradeoff."""
+    the chain."""
 
     predictor: str
     tradeoff: float
@@ -130,21 +130,30 @@ class Choice:
 
 Predictions = Mapping[str, tuple[Floats, Floats]]
 """Quality and cost_usd [n, c] by predictor."""
+Tables = Mapping[float, Ints]
+"""By tradeoff, the column of each suite [suites]."""
 Actions = NDArray[np.int16]
 """[options, n] columns chosen."""
 Acting = Callable[[Sequence[Option], Mask], Actions]
 """What options do to every row, by what was learned from the rows of a mask [n] alone."""
 
 
-def act(options: Sequence[Option], found: Predictions, evidence: Evidence) -> Actions:
+def act(
+    options: Sequence[Option], found: Predictions, evidence: Evidence, tables: Tables | None = None
+) -> Actions:
     """The runtime's rule, `by_prediction_many`, on predictions; or the one candidate of
-    everything, where eligible."""
+    everything, or the column of the suite in `tables`, where eligible."""
     leaders: dict[tuple[str, float], tuple[Ints, Floats]] = {}
     actions = np.empty((len(options), len(evidence.group)), np.int16)
     for row, option in zip(actions, options, strict=True):
         seen = met(evidence, option.predictor)
         if option.column is not None:
             row[:] = np.where(seen.eligible[:, option.column], option.column, seen.reference)
+            continue
+        if option.predictor == CHAINS:
+            assert tables is not None and seen.suite is not None
+            column = tables[option.tradeoff][seen.suite]
+            row[:] = np.where(seen.eligible[np.arange(len(column)), column], column, seen.reference)
             continue
         name = option.predictor, option.tradeoff
         if name not in leaders:
@@ -197,13 +206,16 @@ def constants(evidence: Evidence, goal: Goal) -> tuple[list[Option], Actions]:
     return options, act(options, {}, evidence)
 
 
-def chained(evidence: Evidence) -> tuple[list[Option], Actions]:
-    """The class CHAINS: its columns beside the candidates' own."""
+def chained(
+    evidence: Evidence, tables: Tables, everywhere: Sequence[int] = ()
+) -> tuple[list[Option], Actions]:
+    """The class CHAINS: a table for each tradeoff at which some suite has a chain, and each chain
+    that is the same at all for everything."""
     options = [
-        Option(CHAINS, tradeoff, 0.0, evidence.alone + place)
-        for place, tradeoff in enumerate(evidence.chains)
+        Option(CHAINS, tradeoff, 0.0) for tradeoff, table in tables.items() if (table >= evidence.alone).any()
     ]
-    return options, act(options, {}, evidence)
+    options += [Option(CHAINS, 0.0, 0.0, column) for column in everywhere]
+    return options, act(options, {}, evidence, tables)
 
 
 def met(evidence: Evidence, predictor: str) -> Evidence:

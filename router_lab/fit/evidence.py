@@ -63,8 +63,8 @@ class Evidence(Recorded):
 
     eligible [n, c]: may be chosen for that row; covered [n]: rows on which predictions are
     followed; elsewhere the column in `table` [n] acts; fold [n]. phases: how the reference's
-    outcomes were completed, where it ran on a drawn part alone. chains: the tradeoffs of the
-    last columns, which are chains of candidates (`fit.chains`).
+    outcomes were completed, where it ran on a drawn part alone. chains: how many of the last
+    columns are chains of candidates (`fit.chains`).
     """
 
     eligible: Mask
@@ -72,12 +72,12 @@ class Evidence(Recorded):
     table: Ints
     fold: Ints
     phases: Phases | None = None
-    chains: tuple[float, ...] = ()
+    chains: int = 0
 
     @property
     def alone(self) -> int:
         """Columns of single candidates."""
-        return int(self.quality.shape[1]) - len(self.chains)
+        return int(self.quality.shape[1]) - self.chains
 
     @classmethod
     def bare(cls, known: Recorded, *, eligible: Mask | None = None, fold: Ints | None = None) -> Evidence:

@@ -10,36 +10,48 @@ from router_lab.metrics.paired import Floats
 
 
 def chains_shown(fitted: Fitted) -> ChainsShown | None:
-    """None where no chain is deployed at the default point; who is asked alone, without a cap, is
-    in none. Costs that nobody knows are left out of means."""
+    """None where no chain is deployed at the default point. Costs that nobody knows are left out of
+    means."""
     made, choice = fitted.cascades, fitted.choices["default"]
     if made is None or not fitted.chained:
         return None
-    evidence, candidates = choice.evidence, fitted.problem.develop.candidates
-    columns = evidence.alone + np.arange(len(made.tradeoffs))
-    weight = choice.mix * (choice.action[:, :, None] == columns).mean(axis=1)
-
-    def mean(values: Floats) -> float:
-        return float(np.nansum(weight * values) / len(weight))
-
-    more = made.more
-    if not mean(more["led"]):
+    evidence, candidates, n = choice.evidence, fitted.problem.develop.candidates, len(choice.evidence.group)
+    found = np.zeros(4)
+    by_candidate, blind = np.zeros((3, len(candidates))), np.zeros(2)
+    columns = np.unique(choice.action[choice.action >= evidence.alone])
+    if not len(columns):
         return None
+    for column in columns:
+        share = choice.mix * (choice.action == column).mean(axis=1)
+        rows = share > 0
+        got, unknown = made.played(column - evidence.alone), made.played(column - evidence.alone, blind=True)
+        mean = made.ground.trials.mean
+        parts = (np.ones(len(got.quality)), got.asked.sum(axis=1) > 1, got.stopped, got.signals_usd)
+        found += [_sum(share, mean(np.asarray(part, np.float64), n)) for part in parts]
+        for place, part in enumerate((got.asked, got.kept, got.spent)):
+            by_candidate[place] += [_sum(share, mean(np.asarray(one, np.float64), n)) for one in part.T]
+        lost = (unknown.quality - got.quality, unknown.cost_usd - got.cost_usd)
+        blind += [_sum(share[rows], mean(part, n)[rows]) for part in lost]
+    share, escalated, stopped, signals_usd = (found / n).tolist()
     plain, base = choice.paired(), float(np.nanmean(evidence.cost_usd[:, evidence.reference]))
-    dearer = mean(more["blind_usd"] - made.cost_usd) / base if base > 0 else 0.0
-    signals = {name for table in made.final for chain in table if chain for stage in chain if stage.judge
-               for name in stage.judge.signals}  # fmt: skip
+    asked, kept, spent = (by_candidate / n).tolist()
+    worse, dearer = (blind / n).tolist()
+    reads = any(made.entries[column - evidence.alone].at is not None for column in columns)
+    chains = [made.chain(int(column), evidence.alone) for column in columns]
+    names = {name for chain in chains for stage in chain if stage.judge for name in stage.judge.signals}
     return ChainsShown(
-        share=mean(more["led"]), escalated=mean(more["escalated"]), stopped=mean(more["stopped"]),
-        signals_usd=mean(more["signals_usd"]), looks_at=made.reading, signals=tuple(sorted(signals)),
+        share=share, escalated=escalated, stopped=stopped, signals_usd=signals_usd,
+        looks_at=made.reading if reads else (),
+        signals=tuple(sorted(names)),
         stages=tuple(
-            StageShown(
-                model=candidate.model, effort=candidate.effort, asked=mean(more[f"asked {j}"]),
-                kept=mean(more[f"kept {j}"]), cost_usd=mean(more[f"spent {j}"]),
-            )
-            for j, candidate in enumerate(candidates)
-            if mean(more[f"asked {j}"]) > 0
+            StageShown(model=who.model, effort=who.effort, asked=asked[j], kept=kept[j], cost_usd=spent[j])
+            for j, who in enumerate(candidates)
+            if asked[j] > 0
         ),
-        savings_without_signals=plain.saving().value - dearer,
-        quality_difference_without_signals=plain.gain().value + mean(more["blind"] - made.quality),
+        savings_without_signals=plain.saving().value - (dearer / base if base > 0 else 0.0),
+        quality_difference_without_signals=plain.gain().value + worse,
     )  # fmt: skip
+
+
+def _sum(share: Floats, values: Floats) -> float:
+    return float(np.nansum(share * values))

@@ -79,19 +79,33 @@ class Registered:
     def piece(self, option: Option) -> Piece:
         """What the option of class CHAINS does, for all requests; suites that were left to the
         reference stay there."""
-        made, closed = self._fitted.cascades, self._fitted.closed
+        fitted, made = self._fitted, self._fitted.cascades
         assert made is not None
-        table = made.final[made.tradeoffs.index(option.tradeoff)]
-        only = [closed and len(table) == 2, *(suite in closed for suite in range(len(table) - 1))]
-        rows = [None if shut else chain for shut, chain in zip(only, table, strict=True)]
-        places = tuple(None if chain is None else self._of(chain, option.tradeoff) for chain in rows)
-        return Cascade(places, option.tradeoff)
+        evidence = fitted.choices["default"].evidence
+        everything = np.ones(len(evidence.group), bool)
+        table = (
+            made.tables(evidence, everything)[option.tradeoff]
+            if option.column is None
+            else np.where(
+                made.open[:, option.column - evidence.alone], option.column, fitted.problem.reference
+            )
+        )
+        own = [
+            None
+            if suite in fitted.closed or column == fitted.problem.reference
+            else self._of(int(column), option)
+            for suite, column in enumerate(table)
+        ]
+        # One suite stands for requests that name none; several say nothing of another.
+        return Cascade((own[0] if len(own) == 1 else None, *own), option.tradeoff)
 
-    def _of(self, chain: Chain, tradeoff: float) -> int:
-        key = id(chain), tradeoff
+    def _of(self, column: int, option: Option) -> int:
+        key = column, option.tradeoff
         if key not in self._place:
+            made = self._fitted.cascades
+            assert made is not None
             self._place[key] = len(self.chains)
-            self.chains.append(chain)
+            self.chains.append(made.chain(column, len(self._fitted.problem.develop.candidates)))
         return self._place[key]
 
 

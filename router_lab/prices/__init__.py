@@ -1,5 +1,5 @@
-"""What a call costs, on its day: dated prices of one's own over genai-prices, and never a silent
-zero."""
+"""What a call costs, on its day: dated prices of one's own over those of others, and never a
+silent zero."""
 
 from router_lab.prices.edit import add_price, add_tool
 from router_lab.prices.moments import midday, today, utc

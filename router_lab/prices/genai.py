@@ -70,7 +70,7 @@ def genai_rates(model: str, moment: dt.datetime) -> Rates | None:
 
 
 class GenaiPrices:
-    """`PriceSource` of genai-prices."""
+    """`HourlySource` of genai-prices."""
 
     rates = staticmethod(genai_rates)
 

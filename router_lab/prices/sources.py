@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from router_lab.prices.rates import Rates
 
@@ -17,6 +17,11 @@ class PriceSource(Protocol):
     def rates(self, model: str, moment: dt.datetime) -> Rates | None:
         """Of an Inspect model name (`provider/model`) at a moment (UTC); None where it does not
         list that model."""
+
+
+@runtime_checkable
+class HourlySource(PriceSource, Protocol):
+    """One that knows prices of some hours alone. Any other is taken to have one price a day."""
 
     def by_hour(self, model: str) -> bool:
         """Whether the model is cheaper at some hours of the day."""
@@ -39,4 +44,5 @@ def known_to_others(model: str, moment: dt.datetime) -> Rates | None:
 
 
 def depends_on_hour(model: str) -> bool:
-    return any(make().by_hour(model) for make in SOURCES.values())
+    sources = (make() for make in SOURCES.values())
+    return any(source.by_hour(model) for source in sources if isinstance(source, HourlySource))

@@ -27,8 +27,8 @@ itself is free."""
 
 
 class PriceTable:
-    """Dated entries by model name; where they say nothing, genai-prices; where that says nothing,
-    an error."""
+    """Dated entries by model name; where they say nothing, the sources of `sources.SOURCES`; where
+    these say nothing, an error."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class PriceTable:
         file: str | None = None,
     ) -> None:
         """`entries`: prices by model; `tools`: of one's own tools. `where` names them in errors,
-        `file` in the commands that mend. `default=False` leaves genai-prices out.
+        `file` in the commands that mend. `default=False` leaves the sources out.
 
         Raises InputError for two entries of one model that start on one day.
         """
@@ -63,10 +63,10 @@ class PriceTable:
     def load(
         cls, path: str | Path | None = None, *, default: bool = True, missing: bool = False
     ) -> PriceTable:
-        """The table of a prices.yaml over genai-prices; without a path genai-prices alone. Raises
+        """The table of a prices.yaml over the sources; without a path the sources alone. Raises
         InputError.
 
-        missing: the file may not exist yet; then genai-prices alone, and what errors suggest would
+        missing: the file may not exist yet; then the sources alone, and what errors suggest would
         make it.
         """
         if path is None or (missing and not Path(path).exists()):

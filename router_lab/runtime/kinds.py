@@ -1,8 +1,8 @@
-"""The kinds of tokens, one row each: prices, tables, reports, the command line and the docs' table
+"""The kinds of tokens, one row each: prices, tables, reports, the command line and the docs' tables
 follow.
 
-A further kind is a further row at the end, and nothing else: what is written already keeps its
-order and its bytes.
+A further kind is a further row at the end: what is written already keeps its order and its bytes.
+`python tests/unit/test_kinds.py` and `python tests/unit/test_architecture.py` then write the docs.
 """
 
 from __future__ import annotations

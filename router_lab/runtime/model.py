@@ -67,10 +67,11 @@ class Candidate(NamedTuple):
         return visible(self.model if self.effort is None else f"{self.model} @ {self.effort}")
 
 
-_EVER = 5
-"""Prices that artifacts have had from the first, null or not."""
+_EVER, _BEFORE = 5, 6
+"""Prices that artifacts have had from the first, null or not; kinds older than the price of a
+request: later ones stand behind it, so that nothing given by position moves."""
 _KINDS = [kind.name for kind in PRICED]
-_FEW = (*_KINDS[_EVER:], "per_1k_requests")
+_FEW = (*_KINDS[_EVER:_BEFORE], "per_1k_requests", *_KINDS[_BEFORE:])
 _Fields: Any = record(
     "_Fields",
     (*_KINDS[:_EVER], "tiers", "price_date", *_FEW),

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from router_lab.config import Gate
-from router_lab.gates import run_gates
+from router_lab.gates import measure, run_gates
 from router_lab.gates.measure import MEASURED, _percentile, _plain
+from tests.pasted import shown
 from tests.unit.test_gates import always, world
 
 
@@ -42,3 +43,13 @@ def test_how_a_metric_is_told_does_not_hang_on_its_name() -> None:
     assert judged("wait", max=2.0).reason.startswith("P95 1; ")
     low = float(re.findall(r"from (\S+) to", judged("never", max=0.5).reason)[0])
     assert low == 0.0 and np.isfinite(low)
+
+
+def test_the_rows_of_the_page_are_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every request leaves the reference, and two in a hundred lose all by it."""
+    for name, row in eval("{" + shown("metric") + "}", vars(measure)).items():
+        monkeypatch.setitem(MEASURED, name, row)  # type: ignore[misc]
+    moved, kept = judged("moved_share", max=0.9), judged("moved_share", min=0.9)
+    assert (moved.verdict, kept.verdict, moved.value) == ("fail", "pass", 1.0)
+    gain, loss = judged("quality_gain", min=0.0), judged("quality_gain", min=-0.05)
+    assert (gain.verdict, loss.verdict, round(loss.value, 9)) == ("fail", "pass", -0.02)

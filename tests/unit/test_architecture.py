@@ -1,4 +1,7 @@
-"""docs/architecture.md: its table of columns is the schema's, and the files that it names are there."""
+"""docs/architecture.md: its table of columns is the schema's, and the files that it names are there.
+
+`python tests/unit/test_architecture.py` writes the table anew.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ def columns_table() -> str:
 
 def test_the_page_tells_every_column() -> None:
     found = BLOCK.search(PAGE.read_text(encoding="utf-8"))
-    assert found is not None and found[2] == columns_table()
+    assert found is not None and found[2] == columns_table(), (
+        "python tests/unit/test_architecture.py writes it anew"
+    )
 
 
 def test_files_that_the_page_names_are_there() -> None:
@@ -36,6 +41,7 @@ def test_files_that_the_page_names_are_there() -> None:
             (folder / name).exists()
             for folder in (
                 ROOT,
+                ROOT / "tests",
                 ROOT / "router_lab",
                 ROOT / "router_lab" / "fit",
                 ROOT / "router_lab" / "metrics",

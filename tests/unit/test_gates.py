@@ -22,6 +22,7 @@ from router_lab.gates.judge import Case, judge_gate
 from router_lab.gates.measure import MEASURED, against_floor, price_drift
 from router_lab.metrics import Estimate, clustered_mean, verdict, weighted_quantile
 from router_lab.outcomes import validate_outcomes
+from router_lab.outcomes.columns import GATED
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile, group_code
@@ -62,7 +63,8 @@ def world(
     """n samples, half in each suite; dear is right on the first `base` of each suite.
 
     cheap answers like dear but for a share `losses` of dear's right answers, and `wins` of its wrong ones turned right,
-    counted against all samples of a suite; `only` restricts both to one suite. cheap costs $.001, dear $.01.
+    counted against all samples of a suite; `only` restricts both to one suite. cheap costs $.001, dear $.01; whatever
+    else a gate may bound is 1.
     """
     rows = []
     for suite in ("a", "b"):
@@ -76,7 +78,7 @@ def world(
             for candidate, good, cost in ((CHEAP, cheap[i], 0.001), (DEAR, right[i], 0.01)):
                 rows.append(
                     {"suite": suite, "sample_id": f"{suite}{i}", "model": candidate.model, "effort": candidate.effort,
-                     "quality": float(good), "cost_usd": cost, "latency_s": 1.0, "prompt": f"{suite} {i}",
+                     "quality": float(good), "cost_usd": cost, **{c.name: 1.0 for c in GATED}, "prompt": f"{suite} {i}",
                      "group": f"g{i}", "status": "ok"}
                 )  # fmt: skip
     frame = validate_outcomes(pd.DataFrame(rows))

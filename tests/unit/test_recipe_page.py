@@ -1,4 +1,7 @@
-"""docs/recipe.md lists every key that a recipe can have, with the defaults of the code, and no other."""
+"""docs/recipe.md lists every key that a recipe can have, with the defaults of the code, and no other.
+
+`python tests/unit/test_recipe_page.py` writes the names of fitters, and puts the rows of metrics in their order.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,31 @@ def page(root: Path) -> str:
     return (root / "docs" / "recipe.md").read_text(encoding="utf-8")
 
 
-NAMED = re.compile(r"(\| `fitter` \|.*How quality and cost are predicted: ).*?(, or, in Python)")
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = "python tests/unit/test_recipe_page.py writes it anew"
+NAMED = re.compile(r"(\| `fitter` \|.*How quality and cost are predicted: ).*?(, or one of \[your own\])")
+METRICS = re.compile(r"(<!-- metrics -->\n\|.*\n\|.*\n)((?:\| `\w+` \|.*\n)*)")
 
 
 def with_fitters(page: str) -> str:
     """The page with the names of all fitters in their row."""
     names = ", ".join(f"`{name}`" for name in sorted(FITTERS))
     changed, times = NAMED.subn(lambda found: found[1] + names + found[2], page)
+    assert times == 1
+    return changed
+
+
+def with_metrics(page: str) -> str:
+    """The page with the rows of metrics in the order of the code; what a metric is, only who adds it can write."""
+    order = [*MEASURED, *FACTS]
+
+    def place(line: str) -> int:
+        name = line.split("`")[1]
+        return order.index(name) if name in order else len(order)
+
+    changed, times = METRICS.subn(
+        lambda found: found[1] + "".join(sorted(found[2].splitlines(keepends=True), key=place)), page
+    )
     assert times == 1
     return changed
 
@@ -54,9 +75,21 @@ def test_the_page_has_every_key_with_its_default(page: str, model: type[BaseMode
 
 def test_the_page_has_every_metric_and_fitter(page: str) -> None:
     told = rows(page, "metrics")
-    assert list(told) == [*MEASURED, *FACTS]
+    lacking, unknown = {*MEASURED, *FACTS} - told.keys(), told.keys() - {*MEASURED, *FACTS}
+    assert not lacking, (
+        f"the table of metrics in docs/recipe.md: add {lacking}: name, unit, yes or no, what it is"
+    )
+    assert not unknown, f"the table of metrics in docs/recipe.md: there is no {unknown}; take its row out"
     assert {metric for metric, cells in told.items() if cells[1] == "yes"} == set(COMPARED)
-    assert page == with_fitters(page)
+    assert page == with_metrics(with_fitters(page)), COMMAND
+    assert list(told) == [*MEASURED, *FACTS]
+
+
+def test_rows_of_metrics_may_be_added_anywhere(page: str) -> None:
+    found = METRICS.search(page)
+    assert found is not None and found[2].count("\n") > len(FACTS)
+    backwards = "".join(reversed(found[2].splitlines(keepends=True)))
+    assert with_metrics(page.replace(found[2], backwards)) == page
 
 
 def test_the_recipes_of_the_page_are_recipes(page: str) -> None:
@@ -75,5 +108,5 @@ def test_an_unknown_key_leads_to_the_page(model: type[BaseModel], text: str, tmp
 
 
 if __name__ == "__main__":
-    PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipe.md"
-    PAGE.write_text(with_fitters(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE = ROOT / "docs" / "recipe.md"
+    PAGE.write_text(with_metrics(with_fitters(PAGE.read_text(encoding="utf-8"))), encoding="utf-8")

@@ -101,13 +101,13 @@ def test_no_way_of_counting_loses_a_token(
 def test_other_kinds_of_usage_are_kept_by_name() -> None:
     told = {
         **usage(10, 5, 15),
-        "input_audio_tokens": 7,
+        "tokens_nobody_has": 7,
         "server": {"web": 2, "none": 0},
         "note": "x",
         "ok": True,
     }
     assert read_usage(told).tokens == Tokens(
-        10, 0, 0, 0, 5, other=(("input_audio_tokens", 7), ("server.web", 2))
+        10, 0, 0, 0, 5, other=(("tokens_nobody_has", 7), ("server.web", 2))
     )
 
 

@@ -1,0 +1,236 @@
+"""Chains that are fitted: where answers tell, where they do not, and what production then does."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from router_lab.certificate import Certificate
+from router_lab.config import Recipe
+from router_lab.fit import fit_policy
+from router_lab.replay import replay
+from router_lab.runtime.decision import Decision
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
+from router_lab.runtime.points import Cascade
+from router_lab.runtime.policy import Policy
+
+SMALL, LARGE = Candidate("small", None), Candidate("large", None)
+
+
+@cache
+def world(told: float = 2.0, n: int = 600, epochs: int = 1) -> pd.DataFrame:
+    """Two suites; `small` is right in .5 and costs 1, `large` in .9 and costs 20. A signal of the
+    small one's answer is a normal number, `told` higher where it is right."""
+    rng = np.random.default_rng(3)
+    rows: list[dict[str, Any]] = []
+    for i in range(n):
+        easy = rng.random() < 0.5
+        for epoch in range(1, epochs + 1):
+            own = {
+                "suite": f"s{i % 2}",
+                "sample_id": str(i),
+                "epoch": epoch,
+                "prompt": f"question number {i}",
+            }
+            small, large = float(easy), float(easy or rng.random() < 0.8)
+            rows += [
+                own | {"model": "small", "quality": small, "cost_usd": 0.001, "latency_s": 1.0,
+                       "signal_sure": told * small + rng.normal(), "signals_usd": 0.0005, "answer": f"it is {i}"},
+                own | {"model": "large", "quality": large, "cost_usd": 0.02, "latency_s": 5.0,
+                       "signal_sure": rng.normal(), "answer": f"it is {i}"},
+            ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def recipe(**changes: Any) -> Recipe:
+    return Recipe(
+        **{
+            "name": "p",
+            "reference": {"model": "large", "effort": None},
+            "rule": {"margin": 0.05, "confidence": 0.9},
+            "holdout": 0.0,
+            **changes,
+        }  # fmt: skip
+    )
+
+
+@cache
+def chained(told: float = 2.0, epochs: int = 1, n: int = 600) -> Policy:
+    return fit_policy(recipe(), world(told, n, epochs))
+
+
+def test_where_a_signal_tells_the_cheap_answer_is_kept_or_asked_again() -> None:
+    policy = chained()
+    shown = Certificate.of(policy)
+    plain = Certificate.of(fit_policy(recipe(escalate=False), world()))
+    assert shown.chains is not None and shown.savings is not None and plain.savings is not None
+    assert plain.chains is None
+    assert (shown.savings.value or 0) > (plain.savings.value or 0) + 0.15
+    assert shown.escalation_gain is not None and (shown.escalation_gain.low or 0) > 0.1
+    assert 0.2 < shown.chains.escalated < 0.9
+    assert shown.chains.signals == ("sure",)
+    assert [stage.model for stage in shown.chains.stages] == ["large", "small"]
+    small = shown.chains.stages[1]
+    # Each chain asks the small one first: its dollars are .001 for each time that it is asked.
+    assert small.cost_usd == pytest.approx(0.001 * small.asked)
+    assert small.asked == pytest.approx(shown.chains.share)
+    assert shown.chains.signals_usd == pytest.approx(0.0005 * shown.chains.share)
+
+
+def test_without_its_signals_a_chain_asks_for_everything_again() -> None:
+    shown = Certificate.of(chained()).chains
+    assert shown is not None
+    # Each request of a chain then costs .001 and .0005 more than the large one's .02.
+    assert shown.savings_without_signals == pytest.approx(-0.075 * shown.share, abs=1e-6)
+
+
+def test_what_nobody_can_tell_by_is_not_looked_at() -> None:
+    shown = Certificate.of(fit_policy(recipe(), world(0.0)))
+    plain = Certificate.of(fit_policy(recipe(escalate=False), world(0.0)))
+    assert shown.savings is not None and plain.savings is not None
+    assert (shown.savings.value or 0) >= 0.97 * (plain.savings.value or 0)
+
+
+def serve(
+    policy: Policy, row: dict[str, dict[str, Any]], prompt: str, suite: str, key: str
+) -> tuple[float, float]:
+    """Quality and dollars of one request, by decide and judge alone."""
+    decision: Decision | None = policy.decide(prompt, suite=suite, key=key)
+    spent = 0.0
+    while True:
+        assert decision is not None
+        got = row[decision.model]
+        spent += got["cost_usd"] + (got["signals_usd"] if decision.signals else 0.0)
+        after = decision.judge(got["answer"], signals={"sure": got["signal_sure"]})
+        if after is None:
+            return got["quality"], spent
+        decision = after
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_decide_and_judge_do_what_replay_says(epochs: int) -> None:
+    policy, frame = chained(2.0, epochs, 600 // epochs), world(2.0, 200, epochs)
+    frame = frame.assign(sample_id="fresh " + frame["sample_id"], prompt=frame["prompt"] + "?")
+    frame["signals_usd"] = frame["signals_usd"].fillna(0.0)
+    scored = replay(policy, frame)
+    assert not scored.in_sample
+    stretches = policy.stretches(*_asked(frame))
+    expected = []
+    for (suite, _), own in frame.groupby(["suite", "sample_id"], sort=True):
+        draws = [
+            serve(policy, {row["model"]: dict(row) for _, row in draw.iterrows()}, str(own["prompt"].iloc[0]),
+                  str(suite), key)
+            for _, draw in own.groupby("epoch")
+            for key in _keys(stretches.ends)
+        ]  # fmt: skip
+        weights = np.tile(np.diff(stretches.ends, prepend=0.0), epochs) / epochs
+        expected.append((np.array(draws) * weights[:, None]).sum(axis=0))
+    found = np.stack([scored.rows.quality, scored.rows.cost_usd], axis=1)
+    assert found == pytest.approx(np.array(expected), abs=1e-12)
+    assert scored.rows.named("latency_s").max() > 5.0
+
+
+def _asked(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+    one = frame.drop_duplicates(["suite", "sample_id"]).sort_values(["suite", "sample_id"])
+    return one["prompt"].tolist(), one["suite"].tolist()
+
+
+def _keys(ends: Any) -> list[str]:
+    """A key whose draw lies in each stretch."""
+    from router_lab.runtime.rule import draw
+
+    found: dict[int, str] = {}
+    for number in range(20_000):
+        key = f"key {number}"
+        found.setdefault(int(np.searchsorted(ends, draw(key), side="right")), key)
+        if len(found) == int((np.diff(ends, prepend=0.0) > 0).sum()):
+            break
+    return [found.get(place, found[max(found)]) for place in range(len(ends))]
+
+
+def test_a_suite_that_nobody_measured_is_the_references() -> None:
+    policy = chained()
+    assert any(isinstance(piece, Cascade) for piece in policy.spec.points["default"])
+    for key in range(30):
+        for suite in (None, "another"):
+            decision = policy.decide("question number 7", suite=suite, key=str(key))
+            assert decision.candidate == LARGE
+            assert decision.judge("no") is None
+
+
+def test_of_one_suite_the_chain_serves_requests_that_name_none() -> None:
+    policy = fit_policy(recipe(), world().assign(suite="s"))
+    served = {policy.decide("question number 7", key=str(key)).candidate for key in range(50)}
+    assert SMALL in served
+
+
+def test_a_signal_that_is_the_score_is_refused() -> None:
+    frame = world()
+    frame = frame.assign(signal_leak=2 * frame["quality"] + 1)
+    with pytest.raises(InputError, match=r"signal 'leak' of large is the score in other words"):
+        fit_policy(recipe(), frame)
+    fit_policy(recipe(signals=["sure"]), frame)
+
+
+def test_a_recipe_names_signals_that_there_are() -> None:
+    with pytest.raises(
+        InputError, match=r"signals: 'no': the outcomes have no column `signal_no`.*they hold sure"
+    ):
+        fit_policy(recipe(signals=["no"]), world())
+
+
+def test_a_recipe_bounds_stages_and_forbids_chains() -> None:
+    for changes in ({"stages": 1}, {"escalate": False}):
+        assert fit_policy(recipe(**changes), world()).spec.chains == ()
+
+
+def test_same_rows_same_bytes_whatever_their_order() -> None:
+    from router_lab.runtime.artifact import encode_policy, revision_of
+
+    frame = world()
+    shuffled = frame.sample(frac=1, random_state=1)
+    assert revision_of(encode_policy(fit_policy(recipe(), shuffled))) == revision_of(encode_policy(chained()))
+
+
+def agents(n: int = 400) -> pd.DataFrame:
+    """One agent: two thirds of its runs fail, and what fails costs five times as much."""
+    rng = np.random.default_rng(5)
+    right = rng.random(n) < 1 / 3
+    cost = np.where(right, rng.uniform(0.5, 1.0, n), rng.uniform(2.0, 8.0, n))
+    return pd.DataFrame(
+        {
+            "suite": "swe",
+            "sample_id": [str(i) for i in range(n)],
+            "model": "large",
+            "quality": right.astype(float),
+            "cost_usd": cost,
+        }  # fmt: skip
+    )
+
+
+def test_a_cap_stops_runs_that_fail_anyway_and_is_certified() -> None:
+    policy = fit_policy(recipe(caps=True), agents())
+    shown = Certificate.of(policy)
+    assert shown.verdict == "pass" and shown.savings is not None and shown.chains is not None
+    # A cap of 1.0 costs nothing: (1/3 × .75 + 2/3 × 1) / (1/3 × .75 + 2/3 × 5) leaves .256.
+    assert (shown.savings.value or 0) > 0.6
+    assert shown.chains.stopped > 0.5
+    capped = [stage.cap_usd for (stage, *_) in policy.spec.chains]
+    assert all(cap is not None and 0.5 < cap <= 2.5 for cap in capped)
+    decision = next(
+        d for d in (policy.decide("", suite="swe", key=str(k)) for k in range(50)) if d.code == "chained"
+    )
+    assert decision.limits.usd in capped
+    assert decision.judge(stopped="limit") is None
+    scored = replay(policy, agents().assign(sample_id=lambda t: "fresh " + t["sample_id"]))
+    assert scored.savings == pytest.approx(shown.savings.value, abs=0.05)
+
+
+def test_without_caps_no_run_is_stopped() -> None:
+    policy = fit_policy(recipe(), agents())
+    assert policy.spec.chains == () and Certificate.of(policy).chains is None
