@@ -35,7 +35,6 @@ from router_lab.runtime.features import Featuriser
 from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile
 from router_lab.runtime.points import Assign, Cascade
 from router_lab.runtime.policy import Policy
-from router_lab.tracking.log import _without_prompts
 from tests.fit_worlds import answered
 from tests.terminal import in_terminal
 
@@ -237,5 +236,3 @@ def test_mlflow_gets_what_the_certificate_says_of_chains() -> None:
         "chains_savings_without_signals": 0.25, "chains_gain": 0.1,
     }  # fmt: skip
     assert chain_metrics(policy(certificate={"verdict": "pass"})) == {}
-    bare = _without_prompts(answered(10))
-    assert bare["answer"].isna().all() and bare["prompt"].isna().all() and bare["signal_sure"].notna().all()
