@@ -188,6 +188,16 @@ def by_server(who: Sequence[Candidate], shares: Floats) -> dict[Candidate, float
     return found
 
 
+def answered(served: Floats, chains: Beside | None) -> Floats:
+    """[n, c] the share of requests whose kept answer is each candidate's, from who serves them [n,
+    c + chains]."""
+    if chains is None:
+        return served
+    alone = chains.kept.shape[2]
+    by_chain = served[:, alone:, None] * np.nan_to_num(chains.kept)
+    return np.asarray(served[:, :alone] + by_chain.sum(axis=1))
+
+
 def tradeoffs_of(policy: Policy) -> dict[int, float]:
     """The tradeoff at which each chain is followed, by its index."""
     pieces = (piece for point in policy.spec.points.values() for piece in point if isinstance(piece, Cascade))

@@ -17,7 +17,7 @@ from router_lab.metrics.paired import Floats, Paired, Recorded, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, outcomes_for
 from router_lab.outcomes.columns import ADDING
 from router_lab.outcomes.copies import used_names
-from router_lab.played import Beside, beside, by_server, servers
+from router_lab.played import Beside, answered, beside, by_server, servers
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
@@ -63,11 +63,7 @@ class Replay:
     @property
     def answered(self) -> Floats:
         """[n, c] the share of a row's requests whose kept answer is each candidate's."""
-        if self.chains is None:
-            return self.served
-        alone = self.chains.kept.shape[2]
-        own, by_chain = self.served[:, :alone], self.served[:, alone:]
-        return np.asarray(own + (by_chain[:, :, None] * np.nan_to_num(self.chains.kept)).sum(axis=1))
+        return answered(self.served, self.chains)
 
     def estimate(self, metric: str) -> Estimate:
         """The clustered estimate of `quality`, `cost_usd`, `savings`, `quality_difference` (policy

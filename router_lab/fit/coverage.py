@@ -82,14 +82,14 @@ def _held_out(suite: Ints, group: Ints) -> Iterator[tuple[Ints, Ints]]:
     Copies of what is held out are on neither side: had the suite come later, its prompts would not
     have been known.
     """
-    codes, sizes = np.unique(suite, return_counts=True)
-    load = np.zeros(min(SUITE_FOLDS, len(codes)))
-    fold_of = np.zeros(int(codes.max()) + 1, np.int64)
+    _, code, sizes = np.unique(suite, return_inverse=True, return_counts=True)
+    load = np.zeros(min(SUITE_FOLDS, len(sizes)))
+    fold_of = np.empty(len(sizes), np.int64)
     for at in np.argsort(-sizes, kind="stable"):
-        fold_of[codes[at]] = load.argmin()
+        fold_of[at] = load.argmin()
         load[load.argmin()] += sizes[at]
     for fold in range(len(load)):
-        out = fold_of[suite] == fold
+        out = fold_of[code] == fold
         yield np.flatnonzero(~out & ~np.isin(group, group[out])), np.flatnonzero(out)
 
 
@@ -147,9 +147,7 @@ def _walk(
     moved = (1 - mix) * idle + (evidence.values(action, goal) * shares).sum(axis=1)
     lower = [max(least, float(np.floor(step * 100) / 100)) for step in np.quantile(seen, QUANTILES)]
     reached, followed, gain = NEVER, 0.0, clustered_mean(idle, cluster)
-    for threshold in dict.fromkeys(
-        [top, *(step for step in lower if step < top), *([least] if least < top else [])]
-    ):
+    for threshold in dict.fromkeys([top, *(step for step in lower if step < top), least]):
         follows = seen >= threshold
         values = np.where(follows, moved, idle)
         heavy = evidence.weights(*np.where(follows, action.T, evidence.reference))

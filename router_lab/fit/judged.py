@@ -175,5 +175,5 @@ def _cheaper(problem: Problem) -> bool:
     """Whether some eligible candidate is cheaper than the reference on the rows where both have a
     cost."""
     cost = problem.develop.cost_usd
-    spared = [np.nansum(cost[:, problem.reference] - cost[:, j]) for j in np.flatnonzero(problem.eligible[0])]
-    return bool(max(spared, default=0.0) > 0)
+    spared = (np.nansum(cost[:, problem.reference] - cost[:, j]) for j in np.flatnonzero(problem.eligible[0]))
+    return any(dollars > 0 for dollars in spared)

@@ -84,13 +84,8 @@ def _sums(
     """By cluster: size, start and end; the mean weight of its rows, where they are weighted; how
     many were drawn."""
     heavy = np.ones(int(known.sum())) if weight is None else weight[known]
-    real = np.ones(len(known)) if evidence.drawn is None else evidence.drawn.astype(np.float64)
-    sums, rows = by_cluster(
-        {"size": heavy, "start": start[known] * heavy, "end": end[known] * heavy, "drawn": real[known]},
-        evidence.group[known],
-    )
-    return (
-        sums,
-        None if weight is None else sums["size"] / rows,
-        None if evidence.drawn is None else sums["drawn"],
-    )
+    columns = {"size": heavy, "start": start[known] * heavy, "end": end[known] * heavy}
+    if evidence.drawn is not None:
+        columns["drawn"] = evidence.drawn[known].astype(np.float64)
+    sums, rows = by_cluster(columns, evidence.group[known])
+    return sums, None if weight is None else sums["size"] / rows, sums.get("drawn")

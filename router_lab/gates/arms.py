@@ -16,7 +16,7 @@ from router_lab.metrics.paired import Floats, Ints, Mask, Paired, Recorded, heav
 from router_lab.outcomes import OutcomeMatrix, by_row
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_names
 from router_lab.outcomes.vectors import vectors_of
-from router_lab.played import Beside, servers
+from router_lab.played import Beside, answered, servers
 from router_lab.replay import escalated, requests_of, score, served
 from router_lab.runtime.chooser import Stretches
 from router_lab.runtime.model import Candidate
@@ -42,12 +42,16 @@ class Arm:
     rows: Paired
     mix: Paired
     served: Floats
-    answered: Floats
     recorded: Recorded
     stretches: Stretches
     covered: Mask
     infra: float
     chains: Beside | None = None
+
+    @property
+    def answered(self) -> Floats:
+        """[n, c] by whose answer is kept."""
+        return answered(self.served, self.chains)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -90,12 +94,11 @@ def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
         rows=replayed.rows,
         mix=replayed.mix,
         served=shares,
-        answered=replayed.answered,
         recorded=known_to if chains is None else chains.widened(known_to),
         stretches=stretches,
         covered=policy.covered(prompts, suites, vectors),
-        infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
         chains=chains,
+        infra=float((own["status"] == "infra").mean()) if len(own) else 0.0,
     )
 
 

@@ -293,9 +293,9 @@ def _reason(judged: Verdict, found: Reading, sign: int) -> str:
         return judged.reason
     data = f"{judged.n:,} fresh rows in {judged.clusters:,} groups"
     if found.form == "percentile":
-        low, high = (judged.low, judged.high) if sign < 0 else (-judged.high, -judged.low)
-        least = judged.floor if sign < 0 else -judged.floor
-        near, far = (_beside(min(1.0, max(0.0, end)), least, _share, 1, 100) for end in (low, high))
+        ends = sorted((-sign * judged.low, -sign * judged.high))
+        least = -sign * judged.floor
+        near, far = (_beside(min(1.0, max(0.0, end)), least, _share, 1, 100) for end in ends)
         return f"P95 {_number(found.shown)}; {near} to {far} % of requests are within the bound, {data}"
     low, high = sorted((sign * judged.low, sign * judged.high))
     limit = sign * judged.floor

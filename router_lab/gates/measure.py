@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -52,57 +53,70 @@ def against_floor(mean: Estimate, floor: float) -> Estimate:
     return replace(mean, se=max(mean.se, math.sqrt(floor * (1 - floor) / effective_size(mean))))
 
 
-def _reading(estimate: Estimate, bound: float, sign: int, *, share: bool = False) -> Reading:
-    """share: of a mean in [0, 1]."""
-    tested = against_floor(estimate, bound) if share else estimate
-    return Reading(tested.scaled(sign), sign * bound, estimate.value, "share" if share else "number")
-
-
 def _per_success(arm: Arm, rows: Mask) -> Estimate:
     paid = arm.rows.take(rows)
     return clustered_ratio(paid.cost_usd, paid.quality, paid.group, weights=paid.weight)
 
 
-def _plain(estimate: Callable[[Arm, Mask], Estimate], *, share: bool = False) -> Measure:
-    return lambda arm, rows, bound, sign: _reading(estimate(arm, rows), bound, sign, share=share)
+def _mean(name: str, arm: Arm, rows: Mask) -> Estimate:
+    return arm.rows.take(rows).mean(name)
 
 
-def _mean(name: str, *, share: bool = False) -> Measure:
-    return _plain(lambda arm, rows: arm.rows.take(rows).mean(name), share=share)
+def _saving(arm: Arm, rows: Mask) -> Estimate:
+    return arm.rows.take(rows).saving()
 
 
-def _percentile(name: str) -> Measure:
+def _over_mix(arm: Arm, rows: Mask) -> Estimate:
+    return arm.rows.take(rows).over(arm.mix.take(rows))
+
+
+def _per_thousand(arm: Arm, rows: Mask) -> Estimate:
+    return _mean("cost_usd", arm, rows).scaled(1000.0)
+
+
+def _uncovered(arm: Arm, rows: Mask) -> Estimate:
+    return clustered_mean(~arm.covered[rows], arm.rows.group[rows])
+
+
+def _plain(
+    estimate: Callable[[Arm, Mask], Estimate],
+    arm: Arm,
+    rows: Mask,
+    bound: float,
+    sign: int,
+    *,
+    share: bool = False,
+) -> Reading:
+    """share: of a mean in [0, 1]."""
+    found = estimate(arm, rows)
+    tested = against_floor(found, bound) if share else found
+    return Reading(tested.scaled(sign), sign * bound, found.value, "share" if share else "number")
+
+
+def _percentile(name: str, arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
     """P95 ≤ bound is tested as: at least 95 % of requests stay within the bound (so no shape is
     assumed)."""
-
-    def reading(arm: Arm, rows: Mask, bound: float, sign: int) -> Reading:
-        values, shares, mine = arm.recorded.named(name)[rows], arm.served[rows], arm.rows.take(rows)
-        known = ~np.isnan(values)
-        weight = np.where(known, shares, 0.0).sum(axis=1)
-        within = np.where(known & (values <= bound), shares, 0.0).sum(axis=1) / np.where(
-            weight > 0, weight, np.nan
-        )
-        mean = clustered_mean(within, mine.group, weights=mine.weight)
-        shown = weighted_quantile(
-            values, shares if mine.weight is None else shares * mine.weight[:, None], TAIL
-        )
-        return Reading(against_floor(mean, TAIL).scaled(-sign), -sign * TAIL, shown, "percentile")
-
-    return reading
+    values, shares, mine = arm.recorded.named(name)[rows], arm.served[rows], arm.rows.take(rows)
+    known = ~np.isnan(values)
+    weight = np.where(known, shares, 0.0).sum(axis=1)
+    inside = np.where(known & (values <= bound), shares, 0.0).sum(axis=1)
+    within = inside / np.where(weight > 0, weight, np.nan)
+    mean = clustered_mean(within, mine.group, weights=mine.weight)
+    heavy = shares if mine.weight is None else shares * mine.weight[:, None]
+    shown = weighted_quantile(values, heavy, TAIL)
+    return Reading(against_floor(mean, TAIL).scaled(-sign), -sign * TAIL, shown, "percentile")
 
 
 MEASURED: Mapping[str, Measure] = {
-    "quality": _mean("quality", share=True),
-    "savings": _plain(lambda arm, rows: arm.rows.take(rows).saving()),
-    "over_random_mix": _plain(lambda arm, rows: arm.rows.take(rows).over(arm.mix.take(rows))),
-    "cost_usd_per_1k": _plain(lambda arm, rows: arm.rows.take(rows).mean("cost_usd").scaled(1000.0)),
-    "usd_per_success": _plain(_per_success),
-    "cost_p95_usd": _percentile("cost_usd"),
-    **{c.name: _mean(c.name) for c in GATED},
-    **{c.tail: _percentile(c.name) for c in GATED},
-    "uncovered_share": _plain(
-        lambda arm, rows: clustered_mean(~arm.covered[rows], arm.rows.group[rows]), share=True
-    ),
+    "quality": partial(_plain, partial(_mean, "quality"), share=True),
+    "savings": partial(_plain, _saving),
+    "over_random_mix": partial(_plain, _over_mix),
+    "cost_usd_per_1k": partial(_plain, _per_thousand),
+    "usd_per_success": partial(_plain, _per_success),
+    "cost_p95_usd": partial(_percentile, "cost_usd"),
+    **{c.name: partial(_plain, partial(_mean, c.name)) for c in GATED},
+    **{c.tail: partial(_percentile, c.name) for c in GATED},
+    "uncovered_share": partial(_plain, _uncovered, share=True),
 }
 """Metrics with sampling error, from rows that no fit has used. savings: of the reference's cost,
 paired. over_random_mix: saved more than the certificate's random mix does on the same rows, as a

@@ -179,10 +179,12 @@ def _summed(numerator: Any, denominator: Any, clusters: Any, weights: Any, drawn
     if not len(top) or float(bottom.sum()) == 0:
         return None
     codes = np.arange(len(top)) if clusters is None else np.asarray(clusters)[seen]
-    real = np.ones(len(top)) if drawn is None else np.asarray(drawn)[seen].astype(np.float64)
-    sums, rows = by_cluster({"top": top, "bottom": bottom, "weight": weight, "drawn": real}, codes)
+    columns = {"top": top, "bottom": bottom, "weight": weight}
+    if drawn is not None:
+        columns["drawn"] = np.asarray(drawn)[seen].astype(np.float64)
+    sums, rows = by_cluster(columns, codes)
     shares = None if weights is None else sums["weight"] / rows
-    return Summed(sums["top"], sums["bottom"], shares, None if drawn is None else sums["drawn"], len(top))
+    return Summed(sums["top"], sums["bottom"], shares, sums.get("drawn"), len(top))
 
 
 def estimate_of_sums(
@@ -299,7 +301,7 @@ def betting_p(values: Any, sizes: Any, floor: float, span: float = 1.0) -> float
     Waudby-Smith & Ramdas 2023, "Estimating means of bounded random variables by betting", section
     4. The order of clusters must not depend on their values.
     """
-    sums, counts = np.asarray(values, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    sums, counts = np.asarray(values), np.asarray(sizes)
     if not len(sums) or floor <= -span:
         return 0.0 if len(sums) else 1.0
     scale = float(counts.max()) * (span + floor)  # no cluster can lose more than this

@@ -180,7 +180,7 @@ def best_share(
     rest, and what was not seen, by the drawn ones.
     """
     needed = samples_needed(found, gap, confidence)
-    if not needed or reference_usd <= 0 or explained <= 0:
+    if not needed:
         return None
     whole, best = needed * (others_usd + reference_usd), None
     for share in SHARES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,10 @@ def test_a_metric_is_judged_both_ways_and_its_bounds_hold_its_value(metric: str)
 
 @pytest.fixture
 def others() -> Iterator[None]:
-    MEASURED["wait"] = _percentile("latency_s")  # type: ignore[index]
-    MEASURED["never"] = _plain(lambda arm, rows: arm.rows.take(rows).mean("quality").scaled(0.0), share=True)  # type: ignore[index]
+    MEASURED["wait"] = partial(_percentile, "latency_s")  # type: ignore[index]
+    MEASURED["never"] = partial(
+        _plain, lambda arm, rows: arm.rows.take(rows).mean("quality").scaled(0.0), share=True
+    )  # type: ignore[index]
     yield
     del MEASURED["wait"], MEASURED["never"]  # type: ignore[attr-defined]
 

@@ -55,7 +55,7 @@ def recipe(**changes: Any) -> Recipe:
             "rule": {"margin": 0.05, "confidence": 0.9},
             "holdout": 0.0,
             **changes,
-        }  # fmt: skip
+        }
     )
 
 
@@ -209,7 +209,7 @@ def agents(n: int = 400) -> pd.DataFrame:
             "model": "large",
             "quality": right.astype(float),
             "cost_usd": cost,
-        }  # fmt: skip
+        }
     )
 
 

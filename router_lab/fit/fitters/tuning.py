@@ -99,7 +99,7 @@ def agreement(task: Task, out: Ints, departed: Floats, left: Floats) -> Floats:
     """[2, 2]: sum d r and sum d d of departures d and what they should have been, r, of quality
     and of cost."""
     half, weights = task.half, task.weights[out] * task.texts[out][:, None]
-    result = np.zeros((2, 2))
+    result = np.empty((2, 2))
     for block, part in enumerate((slice(0, half), slice(half, None))):
         weight, d, r = weights[:, part], departed[:, part], left[:, part]
         if block == 0 and half > 1:
