@@ -241,7 +241,10 @@ def _crossed(ground: Ground, columns: Sequence[int], reading: tuple[str, ...]) -
             for name, part in values.items():
                 found[name][out, place] = there.trials.mean(part, int(out.sum()))
     quality, cost, missing = (found.pop(name) for name in ("quality", "cost_usd", "missing"))
-    return Cascades(ground, tuple(entries), tradeoffs, quality, cost, missing, found, models, {}, reading)
+    return Cascades(
+        ground, tuple(entries), tradeoffs, quality, cost, missing, figures=found, models=models, final={},
+        reading=reading,
+    )  # fmt: skip
 
 
 def _judgeable(ground: Ground, columns: Sequence[int], models: Iterable[Models]) -> list[Plan]:

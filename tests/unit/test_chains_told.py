@@ -175,10 +175,10 @@ def test_a_decision_says_its_stage_its_signals_and_its_cap() -> None:
         "cap": "$0.004: `Budget.of(decision)` stops the run there",
     }
     second = first.next("check")
-    assert dict(decision_rows(second))["judged"].startswith("signals wanted: none; call")
+    assert dict(decision_rows(second))["judged"].startswith("no signal is wanted; call")
     assert dict(decision_rows(second.next("check"))) == {"stage": "3 of cheap @ low → middle → strong"}
     capped = policy(Cascade((None, 0, None), 50.0), chains=(CAPPED,)).decide("x", suite="code")
-    assert dict(decision_rows(capped))["judged"].startswith("no answer is; the next is asked where a check")
+    assert dict(decision_rows(capped))["judged"].startswith("no signal is wanted; call")
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +198,10 @@ def test_a_fitted_policy_is_shown_at_80_columns(fitted: Policy, tmp_path: Path) 
     assert "who chains ask" in printed and "small → large" in printed
     routed = run("route", target, "question", "--suite", "suite-0", "--key", "1")
     assert "stage     1 of small → large" in routed.stdout, routed.output
+    as_json = json.loads(
+        run("route", target, "question", "--suite", "suite-0", "--key", "1", "--json").stdout
+    )
+    assert (as_json["stages"], as_json["signals"]) == ([["small", None], ["large", None]], ["sure"])
     found = json.loads(run("show", target, "--json").stdout)
     assert found["certificate"]["chains"]["signals"] == ["sure"]
 
