@@ -141,16 +141,15 @@ def _suites(names: Sequence[str]) -> str:
 
 def decision_rows(decision: Decision) -> Iterator[tuple[str, str]]:
     """Of a decision in a chain: its stages, the signals that `judge` wants, and its cap."""
-    place = decision._chain
-    if place is None or (len(place.chain) == 1 and place.stage.cap_usd is None):
+    stages = decision.chain
+    if not stages or (len(stages) == 1 and decision.cap_usd is None):
         return
-    names = [str(decision._spec.candidates[stage.column]) for stage in place.chain]
-    yield "stage", f"{place.at + 1} of {' → '.join(names)}"
-    judge = place.stage.judge
-    if judge is not None and place.later:
-        wanted = ", ".join(decision.signals) or "none"
-        yield "judged", f"signals wanted: {wanted}; {MUST}"
-    elif place.later:
-        yield "judged", "no answer is; the next is asked where a check fails, or a run is stopped"
+    at = decision.evidence["stage"]
+    yield "stage", f"{at + 1} of {' → '.join(map(str, stages))}"
+    if at + 1 < len(stages):
+        looks = (
+            f"signals wanted: {', '.join(decision.signals)}" if decision.signals else "no signal is wanted"
+        )
+        yield "judged", f"{looks}; {MUST}"
     if decision.cap_usd is not None:
         yield "cap", f"${decision.cap_usd:.4g}: `Budget.of(decision)` stops the run there"

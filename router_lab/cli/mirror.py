@@ -49,6 +49,7 @@ def mirror(
             logged = tracking.log_sweep(table, outcomes, sweep=sweep, uri=uri, files=pages, beside=each)
             if policy is not None and directory is not None and replayed is not None:
                 metrics, tags = placed(policy, replayed, table)
+                metrics |= chain_metrics(policy)
                 tracking.log_policy(
                     f"policy {(policy.revision or 'unsaved')[:12]}", metrics, sweep=sweep, directory=directory, uri=uri,
                     tags={**verdict_tags(policy), **tags},
@@ -128,6 +129,20 @@ def moved(quality: float | None, cost: float | None, row: Compared, n: int) -> M
     return {
         name: float(value) for name, value in numbers.items() if value is not None and math.isfinite(value)
     }
+
+
+def chain_metrics(policy: Policy) -> Metrics:
+    """What the certificate says of chains, of all requests; nothing of a policy without."""
+    shown = Certificate.of(policy)
+    if shown.chains is None:
+        return {}
+    told = {
+        "chains_share": shown.chains.share, "chains_escalated": shown.chains.escalated,
+        "chains_stopped": shown.chains.stopped, "chains_signals_usd": shown.chains.signals_usd,
+        "chains_savings_without_signals": shown.chains.savings_without_signals,
+        "chains_gain": None if shown.escalation_gain is None else shown.escalation_gain.value,
+    }  # fmt: skip
+    return {name: float(value) for name, value in told.items() if value is not None and math.isfinite(value)}
 
 
 def placed(policy: Policy, replayed: Replay, table: pd.DataFrame) -> tuple[Metrics, dict[str, str]]:

@@ -55,7 +55,11 @@ def route(
     told = notes(loaded, decision, asked["suite"])
     rows = explained(loaded, decision, text, asked["suite"], numbers) if explain else []
     if as_json:
-        print_json(decision.to_dict() | {"notes": told} | ({"candidates": rows} if explain else {}))
+        chain = {"stages": [list(one) for one in decision.chain], "signals": list(decision.signals)}
+        print_json(
+            decision.to_dict() | {"notes": told} | ({"candidates": rows} if explain else {})
+            | (chain if decision.chain else {})
+        )  # fmt: skip
         return
     both = ", with escalation" if with_escalation(loaded, loaded.candidates.index(decision.candidate)) else ""
     limits = [f"{name} {value:g}" for name, value in decision.limits._asdict().items() if value is not None]

@@ -328,7 +328,7 @@ def _history(
         return None, {}
     table = plan.prices()
     try:
-        return collect([given or folder], prices=table)[0], {}
+        return collect([given or folder], prices=table, answers=False)[0], {}
     except InputError:
         if given is not None:
             raise

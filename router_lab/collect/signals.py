@@ -58,9 +58,9 @@ def answer_of(sample: Mapping[str, Any]) -> str | None:
 def mean_logprob(output: Mapping[str, Any]) -> float | None:
     """Mean log-probability of the tokens of an answer; None where its provider told none, or one
     that is no finite number."""
-    told = [token.get("logprob") for token in tokens_of(output)]
-    numbers = [float(one) for one in told if isinstance(one, int | float) and math.isfinite(one)]
-    return math.fsum(numbers) / len(numbers) if numbers and len(numbers) == len(told) else None
+    told = [_logprob(token) for token in tokens_of(output)]
+    mean = sum(told) / len(told) if told else math.nan
+    return mean if math.isfinite(mean) else None
 
 
 def true_logprob(output: Mapping[str, Any]) -> float | None:
@@ -82,17 +82,24 @@ def tokens_of(output: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The tokens of an output's first choice with their log-probabilities, as far as they were
     told."""
     choices = output.get("choices") or []
-    told = (choices[0].get("logprobs") if choices else None) or {}
-    return [token for token in told.get("content") or [] if isinstance(token, Mapping)]
+    told = choices[0].get("logprobs") if choices else None
+    content = told.get("content") if isinstance(told, Mapping) else None
+    return [token for token in content if isinstance(token, Mapping)] if isinstance(content, list) else []
 
 
 def _told(tokens: Any) -> list[Mapping[str, Any]]:
     """Those of `tokens` whose log-probability is a number."""
-    return [
-        token
-        for token in tokens or []
-        if isinstance(token, Mapping) and isinstance(token.get("logprob"), int | float)
-    ]
+    found = [token for token in tokens if isinstance(token, Mapping)] if isinstance(tokens, list) else []
+    return [token for token in found if not math.isnan(_logprob(token))]
+
+
+def _logprob(token: Mapping[str, Any]) -> float:
+    """NaN where it is no number."""
+    told = token.get("logprob")
+    try:
+        return float(told) if isinstance(told, int | float) else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def _word(token: Mapping[str, Any]) -> str:
@@ -100,7 +107,7 @@ def _word(token: Mapping[str, Any]) -> str:
 
 
 def _probability(token: Mapping[str, Any]) -> float:
-    return math.exp(min(float(token["logprob"]), 0.0))
+    return math.exp(min(_logprob(token), 0.0))
 
 
 def _dollars(calls: Sequence[Call], table: PriceTable) -> float | None:

@@ -231,6 +231,13 @@ class Decision:
         } | chain
 
     @property
+    def chain(self) -> tuple[Candidate, ...]:
+        """Who the chain asks, in its order, `evidence["stage"]` of them before this one; () where
+        there is none."""
+        found = () if self._chain is None else self._chain.chain
+        return tuple(self._spec.profiles[stage.column].candidate for stage in found)
+
+    @property
     def signals(self) -> tuple[str, ...]:
         """Names of the signals by which `judge` decides about this stage's answer, sorted; () where
         none do, or nobody is left to ask."""

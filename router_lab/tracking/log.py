@@ -50,8 +50,8 @@ def log_sweep(
     sweep, and the view.
 
     table: `report.candidate_table(outcomes)`.  files: put beside outcomes.parquet in the sweep's
-    run (pareto.html …). prompts: whether the logged outcomes keep the prompts' text; without, the
-    column is emptied. beside: (model, effort) → name of a set of rows → metrics on those rows,
+    run (pareto.html …). prompts: whether the logged outcomes keep the text of prompts and answers;
+    without, there is none. beside: (model, effort) → name of a set of rows → metrics on those rows,
     logged as `NAME/metric`; what the policies of this sweep were measured on, so that the view's
     first charts set like beside like (quality, cost_usd_per_1k). Logging one sweep name again
     takes the older runs out of its view, tagged `router_lab.superseded`, and so the policies that
@@ -157,7 +157,7 @@ def _with_log_cost(metrics: Mapping[str, float | None], prefix: tuple[str, ...])
 
 
 def _without_prompts(outcomes: pd.DataFrame) -> pd.DataFrame:
-    bare = outcomes.assign(prompt=None)
+    bare = outcomes.drop(columns="answer", errors="ignore").assign(prompt=None)
     bare.attrs = {**outcomes.attrs, "candidates": [
         {**c, **({"request": _textless(c["request"] or {})} if "request" in c else {})}
         for c in outcomes.attrs.get("candidates", [])

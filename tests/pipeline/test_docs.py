@@ -1,5 +1,6 @@
 """docs/extending.md: its files are written as named, its sweep runs against a server on loopback, its fitter fits.
-docs/operations.md: its drills are played as they stand, and leave in place what the page says."""
+docs/operations.md: its drills are played as they stand, and leave in place what the page says.
+docs/chains.md: its application asks a model on loopback, and whom `judge` names."""
 
 from __future__ import annotations
 
@@ -11,14 +12,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from router_lab.cli import cli
+from router_lab.config import Recipe
 from router_lab.fit.fitters import FITTERS
 from router_lab.outcomes import read_outcomes
 from router_lab.publish import current_release, publish
 from router_lab.runtime.artifact import save_revision
+from router_lab.runtime.chains import Judge, Stage, Term
+from router_lab.runtime.decisions import read_decisions
+from router_lab.runtime.features import Featuriser
+from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
+from router_lab.runtime.points import Cascade
+from router_lab.runtime.policy import Policy
 from tests.bench.siege_common import policies
 from tests.conftest import ROOT
 from tests.servers.loopback import serving
@@ -123,3 +133,53 @@ def test_the_service_of_the_page_serves_what_was_published(
         found["seen"].origin in ("source", "default")
         and (tmp_path / "state" / "support" / "state.json").exists()
     )
+
+
+def asking(gain: float) -> Policy:
+    """cheap, then dear where its log-probability is known and adds `gain`; $1 a million tokens."""
+    suites, bias = ("triage",), np.array([[0.6, 0.9, 0.001, 0.01]] * 2)
+    term = Term("signal:logprob", (-1.0, 0.0), np.full((2, 1, 2), gain))
+    chain = (Stage(0, Judge((1,), ("logprob",), np.zeros((2, 1)), (term,))), Stage(1))
+    requests = [
+        {"api": "openai_chat", "arguments": {"model": name, "max_tokens": 64}} for name in ("cheap", "dear")
+    ]
+    profiles = tuple(
+        Profile(Candidate(str(request["arguments"]["model"])), request=request) for request in requests
+    )
+    return Policy(PolicySpec(
+        name="support", profiles=profiles, reference=1, suites=suites, featuriser=Featuriser(buckets=1 << 8),
+        linear=Linear.constant(bias, np.array([[0.0, 0.0], [1.0, 1.0]])), coverage=0.0, routes={}, fallbacks=(1, 0),
+        points={"default": (Cascade((None, 0), 1.0),)}, point="default", chains=(chain,),
+        certificate={"verdict": "pass", "reason": "shown"},
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gain", "printed"),
+    [(-0.5, ["cheap chained", "Press reset."]), (0.5, ["cheap chained", "dear escalated", "Press reset."])],
+)
+def test_the_application_of_the_page_asks_whom_judge_names(
+    gain: float, printed: list[str], tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "chains.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"<!-- run: chain -->\n```python\n(.*?)```", page, flags=re.S)
+    (tmp_path / "mine.py").write_text(code)
+    publish(save_revision(asking(gain), tmp_path / "policies" / "support"), force=True)
+    with serving(answer=lambda prompt: "Press reset.") as server:
+        env = {**os.environ, "OPENAI_API_KEY": "x", "OPENAI_BASE_URL": server.url}
+        command = [sys.executable, "mine.py"]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == printed
+    assert [bool(request["body"].get("logprobs")) for request in server.requests] == [True, False][
+        : len(printed) - 1
+    ]
+    [row] = read_decisions(tmp_path / "week.jsonl")
+    assert [one.model for one in row.get("then", ())] == ["dear"] * (len(printed) - 2)
+
+
+def test_the_recipe_of_the_page_is_one() -> None:
+    page = (ROOT / "docs" / "chains.md").read_text(encoding="utf-8")
+    [text] = re.findall(r"<!-- recipe -->\n```yaml\n(.*?)```", page, flags=re.S)
+    recipe = Recipe.model_validate(yaml.safe_load(text))
+    assert (recipe.signals, recipe.stages, recipe.caps) == (["logprob"], 2, True)

@@ -23,6 +23,7 @@ from router_lab.cli.describe_chains import (
 )
 from router_lab.cli.describe_policy import coverage, reads, who_serves
 from router_lab.cli.fit import summary
+from router_lab.cli.mirror import chain_metrics
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.replay import replay
@@ -174,10 +175,10 @@ def test_a_decision_says_its_stage_its_signals_and_its_cap() -> None:
         "cap": "$0.004: `Budget.of(decision)` stops the run there",
     }
     second = first.next("check")
-    assert dict(decision_rows(second))["judged"].startswith("signals wanted: none; call")
+    assert dict(decision_rows(second))["judged"].startswith("no signal is wanted; call")
     assert dict(decision_rows(second.next("check"))) == {"stage": "3 of cheap @ low → middle → strong"}
     capped = policy(Cascade((None, 0, None), 50.0), chains=(CAPPED,)).decide("x", suite="code")
-    assert dict(decision_rows(capped))["judged"].startswith("no answer is; the next is asked where a check")
+    assert dict(decision_rows(capped))["judged"].startswith("no signal is wanted; call")
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +198,10 @@ def test_a_fitted_policy_is_shown_at_80_columns(fitted: Policy, tmp_path: Path) 
     assert "who chains ask" in printed and "small → large" in printed
     routed = run("route", target, "question", "--suite", "suite-0", "--key", "1")
     assert "stage     1 of small → large" in routed.stdout, routed.output
+    as_json = json.loads(
+        run("route", target, "question", "--suite", "suite-0", "--key", "1", "--json").stdout
+    )
+    assert (as_json["stages"], as_json["signals"]) == ([["small", None], ["large", None]], ["sure"])
     found = json.loads(run("show", target, "--json").stdout)
     assert found["certificate"]["chains"]["signals"] == ["sure"]
 
@@ -227,3 +232,11 @@ def test_shares_of_one_name_are_added_up(fitted: Policy) -> None:
     for row in served_rows(replayed):
         assert sum(row["shares"].values()) == pytest.approx(1.0)
     assert len(replayed.shares) <= 3 < len(replayed.servers) or len(replayed.servers) == 3
+
+
+def test_mlflow_gets_what_the_certificate_says_of_chains() -> None:
+    assert chain_metrics(policy()) == {
+        "chains_share": 0.5, "chains_escalated": 0.125, "chains_stopped": 0.0, "chains_signals_usd": 0.0002,
+        "chains_savings_without_signals": 0.25, "chains_gain": 0.1,
+    }  # fmt: skip
+    assert chain_metrics(policy(certificate={"verdict": "pass"})) == {}

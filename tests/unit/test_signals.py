@@ -120,12 +120,31 @@ def test_what_no_log_knows_is_no_column(tmp_path: Path) -> None:
         (None, None),
         ([{"logprob": -1.0}, {"logprob": -math.inf}], None),
         ([{"logprob": -1.0}, {"token": "a"}], None),
+        ([{"logprob": -(10**400)}], None),
+        ([{"logprob": -1.7e308}] * 2, None),
     ],
 )
 def test_the_mean_is_of_every_token_or_unknown(content: Any, expected: float | None) -> None:
     assert mean_logprob({"choices": [{"logprobs": {"content": content}}]}) == expected
     assert mean_logprob({"choices": [{"logprobs": None}]}) is None
     assert mean_logprob({}) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.sampled_from(["True", " false"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["token", "logprob", "top_logprobs", "content"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_whatever_stands_for_logprobs_is_a_number_or_unknown(told: Any) -> None:
+    output = {"choices": [{"logprobs": told}]}
+    for found in (mean_logprob(output), true_logprob(output)):
+        assert found is None or math.isfinite(found)
 
 
 def answers_of_raw() -> Iterator[tuple[dict[str, Any], str | None]]:

@@ -1,4 +1,4 @@
-"""The MLflow mirror: flat runs, a view that MLflow can decode, files as they are, and no prompt unless asked for."""
+"""The MLflow mirror: flat runs, a view that MLflow can decode, files as they are; no prompt or answer unasked for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECRET = "the customer's own words"
 def outcomes() -> pd.DataFrame:
     rows = [
         {"suite": suite, "sample_id": str(i), "model": model, "effort": effort, "quality": float(i < good),
-         "cost_usd": cost, "prompt": f"{SECRET} {i}", "status": "ok"}
+         "cost_usd": cost, "prompt": f"{SECRET} {i}", "answer": f"{SECRET}!", "status": "ok"}
         for suite in ("s one", "s: two!")
         for model, effort, good, cost in (
             ("m@v1:free", "high", 8, 0.01), ("m@v1:free", None, 5, 0.001), ("x", None, 4, 0.005)
@@ -90,7 +90,8 @@ def test_flat_runs_one_for_each_candidate_and_one_for_the_sweep(store: str, swee
 def test_the_outcomes_are_there_without_a_prompt(store: str, sweep: tracking.Tracked, tmp_path: Path) -> None:
     path = open_client(store).download_artifacts(sweep.run_ids[-1], "outcomes.parquet", str(tmp_path))
     frame = read_outcomes(path)
-    assert frame["prompt"].isna().all() and frame["quality"].sum() == outcomes()["quality"].sum()
+    assert frame["prompt"].isna().all() and "answer" not in frame
+    assert frame["quality"].sum() == outcomes()["quality"].sum()
     assert SECRET not in json.dumps(frame.attrs) and SECRET.encode() not in Path(path).read_bytes()
 
 
