@@ -239,7 +239,9 @@ def _tie(policy: Any, i: int, prompts: Any, suites: Any, vectors: Any, quality: 
         points = {**policy.spec.points, policy.spec.point: (Follow(tradeoff, max(guard, 0.0)),)}
         asked = {} if vectors is None else {"vector": vectors[i]}
         found.append(
-            Policy(replace(policy.spec, points=points, chains=())).decide(prompts[i], suite=suites[i], **asked).to_dict()
+            Policy(replace(policy.spec, points=points, chains=()))
+            .decide(prompts[i], suite=suites[i], **asked)
+            .to_dict()
         )
     return found
 

@@ -27,6 +27,7 @@ from router_lab.certificate.types import (
     TestSplit,
     TwoPhase,
     UnknownSuites,
+    Without,
 )
 
 __all__ = [
@@ -51,4 +52,5 @@ __all__ = [
     "TestSplit",
     "TwoPhase",
     "UnknownSuites",
+    "Without",
 ]

@@ -261,12 +261,20 @@ class StageShown(_OfCandidate):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Without(Part):
+    """The same fit without chains, on the same rows."""
+
+    quality_difference: Figure | None = None
+    savings: Figure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChainsShown(Part):
     """What chains did on left-out rows, of all requests: the share that went through one, that
     asked more than one candidate, and that ended at a cap without an answer; what signals cost;
     `looks_at`: which kinds of things the acceptance models read; `without_signals`: the saving,
     and the difference in quality, if every signal went missing and each judged answer were asked
-    again."""
+    again; `without`: the same fit without chains."""
 
     share: Share
     escalated: Share
@@ -277,6 +285,7 @@ class ChainsShown(Part):
     stages: tuple[StageShown, ...]
     savings_without_signals: Number | None = None
     quality_difference_without_signals: Number | None = None
+    without: Without | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

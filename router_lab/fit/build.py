@@ -65,7 +65,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     moves. seed: of the diagnostics, None = without."""
     recipe = problem.recipe
     plain = learn(problem, deal)
-    fitted, more = plain, None
+    fitted, more, without = plain, None, None
     if plain.chained and recipe.escalate:
         without = learn(replace(problem, trials=None), deal).choices["default"].paired()
         more = plain.choices["default"].paired().over(without)
@@ -90,7 +90,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
     certificate = replace(
         certificate,
         escalation_gain=None if more is None else Figure.of(more),
-        chains=chains_shown(fitted),
+        chains=chains_shown(fitted, without),
         unknown_suites=fitted.unknown_suites,
         requests_not_reproducible=lacking or None,
         diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),

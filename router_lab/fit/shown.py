@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from router_lab.certificate import ChainsShown, StageShown
+from router_lab.certificate import ChainsShown, Figure, StageShown, Without
 from router_lab.fit.fitted import Fitted
-from router_lab.metrics.paired import Floats
+from router_lab.metrics.paired import Floats, Paired
 
 
-def chains_shown(fitted: Fitted) -> ChainsShown | None:
+def chains_shown(fitted: Fitted, without: Paired | None) -> ChainsShown | None:
     """None where no chain is deployed at the default point. Costs that nobody knows are left out of
-    means."""
+    means. without: what the same fit gives without chains, where there was one."""
     made, choice = fitted.cascades, fitted.choices["default"]
     if made is None or not fitted.chained:
         return None
@@ -50,6 +50,9 @@ def chains_shown(fitted: Fitted) -> ChainsShown | None:
         ),
         savings_without_signals=plain.saving().value - (dearer / base if base > 0 else 0.0),
         quality_difference_without_signals=plain.gain().value + worse,
+        without=None if without is None else Without(
+            quality_difference=Figure.of(without.gain()), savings=Figure.of(without.saving())
+        ),
     )  # fmt: skip
 
 

@@ -68,7 +68,10 @@ def policy_marks(policy: Policy, replayed: Replay, table: pd.DataFrame) -> list[
         return []
     found = figures(policy, replayed)
     marks = [_moved(base, found, policy.spec.name, "policy", found.source)]
-    mix = Certificate.of(policy).random_mix
+    shown = Certificate.of(policy)
+    if shown.chains is not None and shown.chains.without is not None:
+        marks.append(_moved(base, shown.chains.without, "the same fit without chains", "point", found.source))
+    mix = shown.random_mix
     if mix is not None and mix.probability:
         name = f"random mix ({_mixed(mix)})"
         marks.append(_moved(base, mix, name, "mix", found.source))
