@@ -154,9 +154,9 @@ def attacked(ground: Ground, fitter: str, margin: float) -> None:
     held = Prompts(*requests_of(policy, ground.data)[:2])
     draw = np.random.default_rng(0)
     train = seen.take(draw.choice(len(seen.texts), min(TRAIN, len(seen.texts)), replace=False).tolist())
-    saved = Certificate.of(policy).savings.value
+    saved = Certificate.of(policy).savings
     reads = sum(p.share for p in policy.spec.points[policy.spec.point] if isinstance(p, Follow))
-    print(f"\n{ground.name}, margin {margin}, {fitter}: {100 * (saved or 0):.1f} % saved out of fold,"
+    print(f"\n{ground.name}, margin {margin}, {fitter}: {100 * ((saved and saved.value) or 0):.1f} % saved out of fold,"
           f" {100 * reads:.0f} % of requests follow the prompt")  # fmt: skip
     head = f"{'':26}{'moved':>8}{'there':>8}{'points':>8}{'saving':>8}"
     print(
@@ -209,8 +209,10 @@ def main() -> None:
     warnings.simplefilter("ignore", RouterLabWarning)
     for name in NAMES:
         found = load(name) if asked.only in name else None
-        for fitter in asked.fitters if found is not None else ():
-            attacked(Ground.of(found), fitter, asked.margin)
+        if found is not None:
+            ground = Ground.of(found)
+            for fitter in asked.fitters:
+                attacked(ground, fitter, asked.margin)
 
 
 if __name__ == "__main__":
