@@ -6,6 +6,7 @@ production does cannot differ.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -16,8 +17,9 @@ import pandas as pd
 from router_lab.metrics.paired import Floats, Ints, Mask, Recorded
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.outcomes.columns import ADDING
-from router_lab.outcomes.trials import Trials, trials_of
+from router_lab.outcomes.trials import PREFIX, Trials, signals_of, trials_of
 from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, SIGNAL, Chain, Judge
+from router_lab.runtime.errors import RouterLabWarning
 from router_lab.runtime.judging import KEEP, gains_many, known_many, told_many
 from router_lab.runtime.model import POOLED, Candidate
 from router_lab.runtime.points import Cascade, chain_described
@@ -188,6 +190,22 @@ def by_server(who: Sequence[Candidate], shares: Floats) -> dict[Candidate, float
     return found
 
 
+def _warn_of_signals(policy: Policy, outcomes: pd.DataFrame) -> None:
+    """Say what the policy reads of answers and the outcomes have no value of."""
+    judges = [stage.judge for chain in policy.spec.chains for stage in chain if stage.judge is not None]
+    unknown = sorted({name for judge in judges for name in judge.signals} - set(signals_of(outcomes)))
+    lacks = [f"no value of {', '.join(f'`{PREFIX}{name}`' for name in unknown)}"] if unknown else []
+    reads = any(term.source.startswith((ANSWER, AGREES)) for judge in judges for term in judge.terms)
+    told = "answer" in outcomes.columns and bool(outcomes["answer"].notna().any())
+    lacks += ["no `answer`"] if reads and not told else []
+    if lacks:
+        text = (
+            f"policy {policy.spec.name!r} judges answers, and the outcomes have {' and '.join(lacks)}: every answer "
+            "that it would judge by that counts as asked again"
+        )
+        warnings.warn(RouterLabWarning(text), stacklevel=4)
+
+
 def answered(served: Floats, chains: Beside | None) -> Floats:
     """[n, c] the share of requests whose kept answer is each candidate's, from who serves them [n,
     c + chains]."""
@@ -210,6 +228,7 @@ def beside(policy: Policy, outcomes: pd.DataFrame, data: OutcomeMatrix, found: P
     chains = policy.spec.chains
     if not chains:
         return None
+    _warn_of_signals(policy, outcomes)
     trials, codes = (
         trials_of(outcomes, data).read(),
         {suite: i + 1 for i, suite in enumerate(policy.spec.suites)},

@@ -15,6 +15,8 @@ from router_lab.runtime.shares import part
 
 MUST = "call `decision.judge(answer, signals=…)` after each answer, and ask whom it names (docs/chains.md)"
 """What an application must do."""
+STOP = 'stop a run at its cap, and call `decision.judge(stopped="limit")` then (docs/chains.md)'
+"""The same where no answer is judged."""
 FEW_SUITES = 4
 """That are named in a row of a piece."""
 
@@ -26,6 +28,11 @@ def deployed(policy: Policy) -> tuple[Chain, ...]:
     places = {place for piece in point if isinstance(piece, Cascade) for place in piece.chains}
     chains = [policy.spec.chains[place] for place in sorted(place for place in places if place is not None)]
     return tuple(chain for chain in chains if len(chain) > 1 or chain[0].cap_usd is not None)
+
+
+def judged(policy: Policy) -> bool:
+    """Whether any answer is."""
+    return any(stage.judge is not None for chain in deployed(policy) for stage in chain)
 
 
 def answers_read(policy: Policy) -> str | None:
@@ -54,7 +61,7 @@ def chain_rows(policy: Policy) -> list[tuple[str, str]]:
     gain = gained(certificate)
     rows += [] if gain is None else [("gained", gain)]
     rows += [("caps", caps)] if (caps := caps_told(policy)) else []
-    return [*rows, ("to do", MUST)]
+    return [*rows, ("to do", MUST if judged(policy) else STOP)]
 
 
 def went(shown: ChainsShown) -> str:
@@ -67,7 +74,7 @@ def signals_told(policy: Policy, shown: ChainsShown) -> str:
     """What signals cost, and what is lost if none of them comes."""
     from router_lab.report.format import money, percent, points
 
-    if not any(stage.judge is not None for chain in deployed(policy) for stage in chain):
+    if not judged(policy):
         return "none: no answer is judged"
     told = f"{money(shown.signals_usd)} a request" if shown.signals_usd else "free"
     if not shown.signals:
@@ -76,6 +83,9 @@ def signals_told(policy: Policy, shown: ChainsShown) -> str:
     if saved is None:
         return f"{', '.join(shown.signals)}: {told}"
     lost = f"if every one went missing, {percent(saved)} saved, {points(quality)} points"
+    margin = Certificate.of(policy).margin
+    if quality is not None and margin is not None and quality < -margin:
+        lost += ", which is more than the margin"
     return f"{', '.join(shown.signals)}: {told}; {lost}"
 
 

@@ -163,7 +163,7 @@ def explained(
     quality, cost = (
         part[0] for part in policy.predict([text], [suite], None if vector is None else [vector])
     )
-    known = evidence["tradeoff"] is not None
+    known = evidence["guard"] is not None
     utility = quality - (evidence["tradeoff"] if known else 0.0) * cost
     ahead = utility - utility[spec.reference]
     row = spec.suites.index(suite) + 1 if suite in spec.suites else 0
@@ -195,7 +195,7 @@ def explained(
 def _rule(evidence: Mapping[str, Any]) -> str:
     """The numbers of the rule that decided, or that none on predictions did."""
     tradeoff, share, mix = evidence["tradeoff"], evidence["share"], f"mix {evidence['mix']:g}"
-    if tradeoff is None:
+    if evidence["guard"] is None:
         acts = "no piece of it acts" if share is None else f"for this key a piece of {part(share)} acts"
         return f"  {mix}: {acts}, and no rule on predictions decides"
     drawn = "" if share in (None, evidence["mix"]) else f" (this key draws a piece of {part(share)})"
@@ -207,7 +207,7 @@ def _rule(evidence: Mapping[str, Any]) -> str:
 
 def table(rows: Sequence[Mapping[str, Any]], decision: Decision) -> list[str]:
     """`explained`, for a person."""
-    known = decision.evidence["tradeoff"] is not None
+    known = decision.evidence["guard"] is not None
     lines = [
         _rule(decision.evidence),
         f"  quality   cost_usd{'   utility     ahead' if known else ''}  candidate",

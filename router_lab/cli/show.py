@@ -227,7 +227,14 @@ def _routes(policy: Policy) -> list[str]:
     rows = routing_rows(policy)
     spec = policy.spec
     unknown = spec.coverage_needed(0)
-    strange = "the reference serves" if unknown > 1 else "predictions are followed"
+    reads = follows(spec.points[spec.point])
+    strange = (
+        "the reference serves"
+        if unknown > 1
+        else "predictions are followed"
+        if reads
+        else "the pieces decide"
+    )
     if 0 < unknown <= 1:
         strange += f" where {part(unknown)} of the prompt was seen, else the reference serves"
     known = (

@@ -32,9 +32,9 @@ def chains_shown(fitted: Fitted, without: Paired | None) -> ChainsShown | None:
             by_candidate[place] += [_sum(share, mean(np.asarray(one, np.float64), n)) for one in part.T]
         lost = (unknown.quality - got.quality, unknown.cost_usd - got.cost_usd)
         blind += [_sum(share[rows], mean(part, n)[rows]) for part in lost]
-    share, escalated, stopped, signals_usd = (found / n).tolist()
+    share, escalated, stopped, signals_usd = np.round(found / n, 12).tolist()
     plain, base = choice.paired(), float(np.nanmean(evidence.cost_usd[:, evidence.reference]))
-    asked, kept, spent = (by_candidate / n).tolist()
+    asked, kept, spent = np.round(by_candidate / n, 12).tolist()
     worse, dearer = (blind / n).tolist()
     reads = any(made.entries[column - evidence.alone].at is not None for column in columns)
     chains = [made.chain(int(column), evidence.alone) for column in columns]

@@ -94,6 +94,11 @@ class Budget:
             raise ValueError(f"budget: slack {slack!r} is not a finite number above 0")
         limits, prices = decision.limits, decision._profile.prices
         unpriced = limits.usd is not None and prices is None
+        if decision.cap_usd is not None and unpriced:
+            raise ValueError(
+                f"budget: the decision for {decision.model!r} has a cap of ${decision.cap_usd:g} and no prices to hold "
+                "it by: give them, Budget(max_usd=decision.cap_usd, prices=…), for what was shown holds at that cap"
+            )
         if not unlimited and (unpriced or (limits.usd is None and limits.turns is None)):
             lacks = "a limit in dollars but no prices" if unpriced else "no limits (turns, usd)"
             raise ValueError(
