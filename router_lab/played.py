@@ -19,7 +19,7 @@ from router_lab.outcomes import OutcomeMatrix
 from router_lab.outcomes.columns import ADDING
 from router_lab.outcomes.trials import PREFIX, Trials, signals_of, trials_of
 from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, SIGNAL, Chain, Judge
-from router_lab.runtime.errors import RouterLabWarning
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.judging import KEEP, gains_many, known_many, told_many
 from router_lab.runtime.model import POOLED, Candidate
 from router_lab.runtime.points import Cascade, chain_described
@@ -217,9 +217,18 @@ def answered(served: Floats, chains: Beside | None) -> Floats:
 
 
 def tradeoffs_of(policy: Policy) -> dict[int, float]:
-    """The tradeoff at which each chain is followed, by its index."""
+    """The tradeoff at which each chain is followed, by its index. InputError for a chain that a
+    policy written by hand follows at two: what it gives would be two things."""
     pieces = (piece for point in policy.spec.points.values() for piece in point if isinstance(piece, Cascade))
-    return {index: piece.tradeoff for piece in pieces for index in piece.chains if index is not None}
+    found: dict[int, float] = {}
+    for piece in pieces:
+        for index in piece.chains:
+            if index is not None and found.setdefault(index, piece.tradeoff) != piece.tradeoff:
+                raise InputError(
+                    f"policy {policy.spec.name!r}: chain {index} is named at the tradeoffs {found[index]:g} and "
+                    f"{piece.tradeoff:g}; store it once for each, and it can be replayed"
+                )
+    return found
 
 
 def beside(policy: Policy, outcomes: pd.DataFrame, data: OutcomeMatrix, found: Predictions) -> Beside | None:
@@ -238,8 +247,8 @@ def beside(policy: Policy, outcomes: pd.DataFrame, data: OutcomeMatrix, found: P
     tradeoffs = tradeoffs_of(policy)
     made = [play(chain, tradeoffs.get(index, 0.0), trials, asked) for index, chain in enumerate(chains)]
 
-    def means(parts: Sequence[Floats]) -> Floats:
-        return np.stack([trials.mean(part, len(data)) for part in parts], axis=1)
+    def means(parts: Sequence[Floats], *, whole: bool = False) -> Floats:
+        return np.stack([trials.mean(part, len(data), whole=whole) for part in parts], axis=1)
 
     def by_candidate(parts: Sequence[Mask]) -> Floats:
         every = range(len(data.candidates))
@@ -247,7 +256,7 @@ def beside(policy: Policy, outcomes: pd.DataFrame, data: OutcomeMatrix, found: P
 
     columns = [[stage.column for stage in chain] for chain in chains]
     return Beside(
-        quality=means([one.quality for one in made]), cost_usd=means([one.cost_usd for one in made]),
+        quality=means([one.quality for one in made]), cost_usd=means([one.cost_usd for one in made], whole=True),
         missing=means([one.lost for one in made]), signals_usd=means([one.signals_usd for one in made]),
         weight=np.stack([data.weight[:, own].max(axis=1) for own in columns], axis=1),
         figures={name: means([one.figures[name] for one in made]) for name in trials.figures},

@@ -70,11 +70,12 @@ def learn_judge(
     where nothing is known of its answers."""
     named = sources(trials, column, previous, later, reading)
     values = {source: told(source, trials, asked, column, previous) for source in named}
-    usable = scope.rows & ~np.isnan(trials.quality[:, column])
-    for part in values.values():
-        usable &= np.isfinite(part)
-    knots = {source: _knots(part[usable]) for source, part in values.items()}
+    scored = scope.rows & ~np.isnan(trials.quality[:, column])
+    knots = {source: _knots(part[scored & np.isfinite(part)]) for source, part in values.items()}
     knots = {source: at for source, at in knots.items() if len(at) >= 2}
+    usable = scored.copy()
+    for source in knots:
+        usable &= np.isfinite(values[source])
     if not any(source != AGREES for source in knots):
         return None
     gain = trials.quality[:, list(later)] - trials.quality[:, [column]]
@@ -87,7 +88,7 @@ def learn_judge(
         start += len(at) - 1
         heights = np.concatenate([np.zeros((len(own), 1, len(later))), np.cumsum(own, axis=1)], axis=1)
         terms.append(Term(source, tuple(at.tolist()), _frozen(np.moveaxis(heights, 2, 1))))
-    signals = tuple(sorted(source.removeprefix(SIGNAL) for source in named if source.startswith(SIGNAL)))
+    signals = tuple(sorted(source.removeprefix(SIGNAL) for source in knots if source.startswith(SIGNAL)))
     return Judge(later, signals, _frozen(bias), tuple(terms))
 
 

@@ -120,8 +120,10 @@ def learn(problem: Problem, deal: int) -> Fitted:
     evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
     predicted = crossfit(task, folds, fitter)
     chains = None if evidence.phases is not None else _cascades(problem, predicted, folds)
+    tables = None
     if chains is not None:
         evidence = chains.beside(evidence)
+        tables = chains.tables(evidence, np.ones(len(data), bool))
     problem, cells, found, closed = _closing(problem, cells, predicted, evidence, goals, chains)
     choices = {name: pair.deployed for name, pair in found.items()}
     mix = found["default"].random_mix
@@ -137,7 +139,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     return Fitted(
         problem=problem, task=task, fitter=fitter, evidence=evidence, goals=goals, choices=choices,
         random_mix=mix, cells=cells, linear=linear, rates=rates, coverage=coverage,
-        unknown_suites=unknown_suites, predicted=predicted, closed=closed, cascades=chains,
+        unknown_suites=unknown_suites, predicted=predicted, closed=closed, cascades=chains, tables=tables,
     )  # fmt: skip
 
 

@@ -239,7 +239,8 @@ def _crossed(ground: Ground, columns: Sequence[int], reading: tuple[str, ...]) -
             got = _play(entry, tradeoffs, there, known)
             values = {"quality": got.quality, "cost_usd": got.cost_usd, "missing": got.lost, **got.figures}
             for name, part in values.items():
-                found[name][out, place] = there.trials.mean(part, int(out.sum()))
+                whole = name == "cost_usd"
+                found[name][out, place] = there.trials.mean(part, int(out.sum()), whole=whole)
     quality, cost, missing = (found.pop(name) for name in ("quality", "cost_usd", "missing"))
     return Cascades(
         ground=ground, entries=tuple(entries), tradeoffs=tradeoffs, quality=quality, cost_usd=cost, missing=missing,

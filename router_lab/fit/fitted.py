@@ -13,7 +13,7 @@ from router_lab.fit.model import Fitter, Predicted
 from router_lab.fit.problem import Problem
 from router_lab.fit.table import Cell
 from router_lab.fit.task import Task
-from router_lab.metrics.paired import Floats
+from router_lab.metrics.paired import Floats, Ints
 from router_lab.runtime.model import Linear
 
 
@@ -24,7 +24,8 @@ class Fitted:
     rates: quality and cost_usd [suites + 1, c] of the suites alone, fitted on all rows: what a
     table decides by. unknown_suites: what holding suites out showed; None where it could not be
     tried. predicted: out of fold. closed: suites left to the reference, since the choice was shown
-    to lose too much there. cascades: chains that were learned; None without.
+    to lose too much there. cascades: chains that were learned, and the tables
+    that all rows give of them, by tradeoff; None without.
     """
 
     problem: Problem
@@ -42,6 +43,7 @@ class Fitted:
     predicted: Predicted
     closed: frozenset[int]
     cascades: Cascades | None = None
+    tables: Mapping[float, Ints] | None = None
 
     @property
     def chained(self) -> bool:

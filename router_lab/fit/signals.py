@@ -12,10 +12,12 @@ from router_lab.config import Recipe
 from router_lab.metrics.paired import Floats
 from router_lab.outcomes import OutcomeMatrix
 from router_lab.outcomes.trials import PREFIX, Trials, trials_of
+from router_lab.runtime.chainrules import SIGNAL_NAME
 from router_lab.runtime.chains import MOST_SIGNALS
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.typed import GREATEST
 
-TELLS_ALL = 0.98
+TELLS_ALL = 0.95
 """Correlation with the score from which a signal is taken for the score itself."""
 LEAST_ROWS = 30
 """Draws that this can be told from."""
@@ -50,22 +52,56 @@ def trials_for(recipe: Recipe, frame: pd.DataFrame, data: OutcomeMatrix) -> Tria
             f"{MOST_SIGNALS}; name those that exist at run time in `signals`"
         )
     for name, values in trials.signals.items():
+        _refuse_odd(recipe, name, values)
         _refuse_score(recipe, data, name, values, trials.quality)
     return trials
+
+
+def _refuse_odd(recipe: Recipe, name: str, values: Floats) -> None:
+    """InputError for a signal that no artifact could hold."""
+    if not SIGNAL_NAME.match(name):
+        raise InputError(
+            f"recipe {recipe.name!r}: column `{PREFIX}{name}`: the name of a signal is 1 to 64 letters, digits, '.', "
+            "'_' or '-'; rename it, or name the signals to use in `signals`"
+        )
+    known = values[np.isfinite(values)]
+    if (np.abs(known) > GREATEST).any():
+        raise InputError(
+            f"recipe {recipe.name!r}: column `{PREFIX}{name}` holds {known[np.abs(known).argmax()]:g}; a signal is within "
+            f"±{GREATEST:g}. Take its logarithm, or name the signals to use in `signals`"
+        )
 
 
 def _refuse_score(recipe: Recipe, data: OutcomeMatrix, name: str, values: Floats, quality: Floats) -> None:
     """InputError where a candidate's signal is its score in other words."""
     for column, candidate in enumerate(data.candidates):
-        known = np.isfinite(values[:, column]) & ~np.isnan(quality[:, column])
+        scored = ~np.isnan(quality[:, column])
+        known = scored & np.isfinite(values[:, column])
         signal, score = values[known, column], quality[known, column]
-        if len(score) < LEAST_ROWS or score.std() == 0 or signal.std() == 0:
-            continue
-        apart, beside = signal - signal.mean(), score - score.mean()
-        told = abs(float((apart * beside).sum() / np.sqrt((apart * apart).sum() * (beside * beside).sum())))
+        there = np.isfinite(values[scored, column]).astype(np.float64)
+        # Also by ranks, which a few numbers far away do not hide, and by where it is missing.
+        told = max(
+            _correlation(signal, score), _correlation(_ranks(signal), _ranks(score)),
+            _correlation(there, quality[scored, column]),
+        )  # fmt: skip
         if told > TELLS_ALL:
             raise InputError(
                 f"recipe {recipe.name!r}: signal {name!r} of {candidate} is the score in other words (correlation "
                 f"{told:.3f} on {len(score):,} answers, at most {TELLS_ALL} is believed): at run time nobody knows the "
                 "score. Leave it out of the outcomes, or name the signals that exist at run time in `signals`"
             )
+
+
+def _correlation(one: Floats, other: Floats) -> float:
+    """Without its sign; 0 where there are too few rows to tell, or nothing varies."""
+    if len(one) < LEAST_ROWS:
+        return 0.0
+    apart, beside = one - one.mean(), other - other.mean()
+    spread = float(np.sqrt((apart * apart).sum() * (beside * beside).sum()))
+    return abs(float((apart * beside).sum())) / spread if spread > 0 else 0.0
+
+
+def _ranks(values: Floats) -> Floats:
+    """[n] mean ranks, equals alike."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place], np.float64)

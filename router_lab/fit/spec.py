@@ -81,14 +81,12 @@ class Registered:
         reference stay there."""
         fitted, made = self._fitted, self._fitted.cascades
         assert made is not None
-        evidence = fitted.choices["default"].evidence
-        everything = np.ones(len(evidence.group), bool)
+        assert fitted.tables is not None
+        alone = len(fitted.problem.develop.candidates)
         table = (
-            made.tables(evidence, everything)[option.tradeoff]
+            fitted.tables[option.tradeoff]
             if option.column is None
-            else np.where(
-                made.open[:, option.column - evidence.alone], option.column, fitted.problem.reference
-            )
+            else np.where(made.open[:, option.column - alone], option.column, fitted.problem.reference)
         )
         own = [
             None

@@ -66,10 +66,14 @@ class Trials:
         return found
 
     def dealt(self, samples: Ints) -> Self:
-        """The same where sample i has the draws of sample `samples[i]` [n]."""
+        """The same where sample i has the outcomes of sample `samples[i]` [n], and answers and
+        signals are of draws half a table away: nothing tells anything."""
         place = np.empty_like(samples)
         place[samples] = np.arange(len(samples))
-        return replace(self, row=place[self.row])
+        by = len(self) // 2
+        signals = {name: np.roll(values, by, axis=0) for name, values in self.signals.items()}
+        answers = None if self.answers is None else np.roll(self.answers, by, axis=0)
+        return replace(self, row=place[self.row], signals=signals, answers=answers)
 
     def shape(self, feature: str) -> Floats:
         """[m, c] a feature of the answers (`runtime.answers.FEATURES`); NaN where there is none."""
@@ -107,9 +111,13 @@ class Trials:
     def _texts(self) -> NDArray[np.object_]:
         return np.full(self.quality.shape, None) if self.answers is None else self.answers
 
-    def mean(self, values: Floats, samples: int) -> Floats:
-        """[n] means over the draws of each sample that are known."""
+    def mean(self, values: Floats, samples: int, *, whole: bool = False) -> Floats:
+        """[n] means over the draws of each sample that are known; `whole`: NaN where one is not, as
+        of dollars, which are least known where most was asked."""
         seen = ~np.isnan(values)
+        if whole:
+            lacking = np.bincount(self.row[~seen], minlength=samples) > 0
+            seen = seen & ~lacking[self.row]
         total = np.bincount(self.row[seen], weights=values[seen], minlength=samples)
         count = np.bincount(self.row[seen], minlength=samples)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)

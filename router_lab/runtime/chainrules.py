@@ -30,7 +30,7 @@ from router_lab.runtime.model import PolicySpec
 from router_lab.runtime.points import Cascade
 from router_lab.runtime.typed import GREATEST, real
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+SIGNAL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
 def problems(spec: PolicySpec) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _judge(where: str, judge: Judge, rows: int, count: int) -> Iterator[str]:
     if not isinstance(names, tuple) or len(names) > MOST_SIGNALS:
         yield f"{where} signals {shown(names)} are not a tuple of up to {MOST_SIGNALS}"
     for name in names:
-        if not isinstance(name, str) or not _NAME.match(name):
+        if not isinstance(name, str) or not SIGNAL_NAME.match(name):
             yield f"{where} signal {shown(name)} is not 1 to 64 letters, digits, '_', '.' or '-'"
     if list(names) != sorted(set(names)):
         yield f"{where} signals {shown(names)} are not sorted without repeats"

@@ -264,10 +264,11 @@ class Decision:
         whatever is predicted. Stages that the constraints exclude are passed over. No answer makes
         it raise; PolicyError only for `stopped` and `signals` that can never be valid.
         """
-        found = stages.after(self, stages.answer_of(answer, signals, check, stopped))
+        told = stages.answer_of(answer, signals, check, stopped)
+        found = stages.after(self, told)
         if found is not None:
             return self._onward(*found)
-        if stopped is not None or check is None or check:
+        if stopped is not None or not told.forced:
             return None
         try:
             return self.next("check")

@@ -63,7 +63,7 @@ def answer_of(answer: object, signals: object, check: object, stopped: object) -
         )
     if signals is not None and not isinstance(signals, Mapping):
         raise PolicyError(f"judge: signals is {shown(signals)}, not a mapping of names to numbers")
-    failed = check is not None and not check
+    failed = _failed(check)
     return Answer(text_of(answer), {} if signals is None else signals, failed or stopped is not None)
 
 
@@ -123,7 +123,7 @@ def _judge(decision: Decision) -> Judge | None:
 
 def _values(decision: Decision, place: Place, judge: Judge, answer: Answer) -> dict[str, float]:
     """By source what `judge` reads and is known."""
-    found = {SIGNAL + name: _number(answer.signals.get(name)) for name in judge.signals}
+    found = {SIGNAL + name: _number(_told(answer.signals, name)) for name in judge.signals}
     sources = [term.source for term in judge.terms]
     for source in sources:
         if source.startswith(QUALITY):
@@ -139,9 +139,24 @@ def _values(decision: Decision, place: Place, judge: Judge, answer: Answer) -> d
 
 def _number(value: object) -> float:
     """NaN for what is no number."""
-    if not isinstance(value, int | float | np.integer | np.floating | np.bool_):
-        return math.nan
     try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
+        return (
+            float(value) if isinstance(value, int | float | np.integer | np.floating | np.bool_) else math.nan
+        )
+    except Exception:  # noqa: BLE001  # a number of the caller's own kind may fail in any way
         return math.nan
+
+
+def _told(signals: Mapping[object, object], name: str) -> object:
+    try:
+        return signals.get(name)
+    except Exception:  # noqa: BLE001  # so may a mapping
+        return None
+
+
+def _failed(check: object) -> bool:
+    """Whether a check failed; one that is neither true nor false, as pandas' NA, is not known."""
+    try:
+        return check is not None and not check
+    except Exception:  # noqa: BLE001  # an array, or what fails when it is asked
+        return False

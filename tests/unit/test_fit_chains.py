@@ -14,7 +14,7 @@ from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.replay import replay
 from router_lab.runtime.decision import Decision
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import Cascade
 from router_lab.runtime.policy import Policy
@@ -175,6 +175,52 @@ def test_a_signal_that_is_the_score_is_refused() -> None:
     with pytest.raises(InputError, match=r"signal 'leak' of large is the score in other words"):
         fit_policy(recipe(), frame)
     fit_policy(recipe(signals=["sure"]), frame)
+
+
+def test_a_signal_that_is_missing_where_the_answer_is_wrong_is_refused() -> None:
+    frame = world(0.0)
+    frame = frame.assign(signal_there=np.where(frame["quality"] > 0, 1.0, np.nan))
+    with pytest.raises(InputError, match=r"signal 'there' of large is the score in other words"):
+        fit_policy(recipe(), frame)
+
+
+def test_a_few_numbers_far_away_do_not_hide_the_score() -> None:
+    frame = world(0.0)
+    frame = frame.assign(
+        signal_far=frame["quality"].where(
+            np.arange(len(frame)) % 300 > 1, 1e4 * (-1) ** np.arange(len(frame))
+        )
+    )
+    with pytest.raises(InputError, match=r"signal 'far' of large is the score in other words"):
+        fit_policy(recipe(), frame)
+
+
+def test_a_signal_that_never_varies_is_not_wanted_at_run_time() -> None:
+    policy = fit_policy(recipe(), world().assign(signal_always=1.0))
+    wanted = {
+        name for chain in policy.spec.chains for stage in chain if stage.judge for name in stage.judge.signals
+    }
+    assert wanted == {"sure"}
+
+
+def test_outcomes_that_were_dealt_to_others_show_nothing() -> None:
+    found = Certificate.of(fit_policy(recipe(), world(), diagnostics=True)).diagnostics
+    assert (
+        found is not None
+        and found.label_shuffle is not None
+        and found.label_shuffle.over_random_mix is not None
+    )
+    assert (found.label_shuffle.over_random_mix.value or 0) < 0.02
+
+
+def test_replay_says_which_signals_it_lacks() -> None:
+    frame = world(2.0, 60).drop(columns="signal_sure").assign(sample_id=lambda t: "new " + t["sample_id"])
+    with pytest.warns(
+        RouterLabWarning, match=r"policy 'p' judges answers, and the outcomes have no value of `signal_sure`"
+    ):
+        found = replay(chained(), frame)
+    # Every request of a chain then pays for both.
+    assert found.savings < 0
 
 
 def test_a_recipe_names_signals_that_there_are() -> None:
