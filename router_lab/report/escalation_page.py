@@ -104,7 +104,7 @@ def _latency(policy: Policy, replayed: Replay) -> Markup:
     ]
     source = IN_SAMPLE if replayed.in_sample else FRESH
     said = f"Seconds of model time of a request, one stage after the other, on {replayed.n:,} {source}:"
-    return Markup("").join([PARTS.paragraph(said), table(rows, columns)])
+    return Markup().join([PARTS.paragraph(said), table(rows, columns)])
 
 
 def _quantiles(replayed: Replay, values: Floats, shares: Floats) -> Mapping[str, Any]:
