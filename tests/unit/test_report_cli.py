@@ -23,7 +23,7 @@ from router_lab.cli.route import route
 from router_lab.cli.show import show
 from router_lab.config import Gates, load
 from router_lab.fit.certificate import SEVERAL
-from router_lab.fit.choose import FIXED
+from router_lab.fit.choose import CHAINS, FIXED
 from router_lab.fit.model import READS as READS_PROMPTS
 from router_lab.gates import FACTS, MEASURED
 from router_lab.outcomes import validate_outcomes, write_outcomes
@@ -280,4 +280,4 @@ def test_a_policy_that_loses_to_the_random_mix_is_headed_by_the_mix(tmp_path: Pa
 
 
 def test_every_class_of_predictors_is_told_in_words() -> None:
-    assert {READS_PROMPTS, FIXED, "rates", "pooled", SEVERAL, None} == set(READS)
+    assert {READS_PROMPTS, FIXED, CHAINS, "rates", "pooled", SEVERAL, None} == set(READS)

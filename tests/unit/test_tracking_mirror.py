@@ -244,7 +244,7 @@ def test_no_key_reaches_mlflow(tmp_path: Path, store: str, monkeypatch: pytest.M
     frame.attrs["candidates"] = [{"model": "dear", "effort": None, "request": request}]
     (tmp_path / "policy.json").write_text("{}")
     logged = tracking.log_sweep(
-        candidate_table(frame), frame, sweep=f"with {KEY}", uri=store,
+        candidate_table(frame), frame, sweep=f"with {KEY}", uri=store, prompts=True,
         params={"api_key": "another-hidden-1", "args": {"token": "third-hidden-22"}, "command": f"--key {KEY}"},
     )  # fmt: skip
     tracking.log_policy(
