@@ -124,7 +124,7 @@ def judge_escalation(
     if alarmed:
         text += "; requests or signals have shifted, so no promise holds"
         text += ", or later stages were not logged (`write(decision, after=id)`)" * (not now.value)
-    drift = f"{percent(NOTICEABLE_ESCALATION, 0)} more"
+    drift = f"{100 * NOTICEABLE_ESCALATION:.0f} points more"
     power = (drift, power_of_share(was, error, min(1.0, was + NOTICEABLE_ESCALATION)))
     return [_enough("escalation", alarmed, text, len(rows), power)]
 
