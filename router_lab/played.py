@@ -259,6 +259,8 @@ def beside(policy: Policy, outcomes: pd.DataFrame, data: OutcomeMatrix, found: P
         quality=means([one.quality for one in made]), cost_usd=means([one.cost_usd for one in made], whole=True),
         missing=means([one.lost for one in made]), signals_usd=means([one.signals_usd for one in made]),
         weight=np.stack([data.weight[:, own].max(axis=1) for own in columns], axis=1),
-        figures={name: means([one.figures[name] for one in made]) for name in trials.figures},
+        figures={
+            name: means([one.figures[name] for one in made], whole=name in ADDING) for name in trials.figures
+        },
         asked=by_candidate([one.asked for one in made]), kept=by_candidate([one.kept for one in made]),
     )  # fmt: skip

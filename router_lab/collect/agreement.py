@@ -8,20 +8,8 @@ import numpy as np
 import pandas as pd
 
 from router_lab.outcomes import KEY
+from router_lab.runtime.answers import said
 from router_lab.runtime.errors import RouterLabWarning
-from router_lab.runtime.features import cap_text
-
-LOOKED_AT = 4096
-"""Characters of an answer that are compared, as `cap_text` takes them."""
-_LOWER = bytes(range(256)).lower()
-_DROPPED = bytes(b for b in range(128) if not chr(b).isalnum())
-
-
-def said(answer: str) -> bytes:
-    """What is compared of an answer: the UTF-8 of its first and last characters (LOOKED_AT in
-    all), A–Z as a–z, without ASCII bytes that are neither letter nor digit."""
-    text = cap_text(answer, LOOKED_AT).encode("utf-8", "replace")
-    return text.translate(_LOWER, _DROPPED)
 
 
 def with_agreement(outcomes: pd.DataFrame) -> pd.DataFrame:

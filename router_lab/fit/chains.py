@@ -20,6 +20,7 @@ from router_lab.fit.accept import READING, Scope, learn_judge
 from router_lab.fit.caps import capped
 from router_lab.fit.evidence import Evidence
 from router_lab.metrics.paired import Floats, Ints, Mask, column_means
+from router_lab.outcomes.columns import ADDING
 from router_lab.outcomes.trials import Trials
 from router_lab.played import Asked, Gains, Played, judged, play
 from router_lab.runtime.chains import Chain, Judge, Stage
@@ -113,7 +114,7 @@ class Cascades:
             cost_usd=np.hstack([evidence.cost_usd, self.cost_usd]), missing=missing if missing.any() else None,
             figures={name: np.hstack([part, self.figures[name]]) for name, part in evidence.figures.items()},
             eligible=np.hstack([evidence.eligible, self.open[evidence.suite]]),
-            chains=len(self.entries),
+            chains=len(self.entries), answers=any(entry.at is not None for entry in self.entries),
         )  # fmt: skip
 
     def tables(self, evidence: Evidence, rows: Mask) -> dict[float, Ints]:
@@ -239,7 +240,7 @@ def _crossed(ground: Ground, columns: Sequence[int], reading: tuple[str, ...]) -
             got = _play(entry, tradeoffs, there, known)
             values = {"quality": got.quality, "cost_usd": got.cost_usd, "missing": got.lost, **got.figures}
             for name, part in values.items():
-                whole = name == "cost_usd"
+                whole = name in ADDING
                 found[name][out, place] = there.trials.mean(part, int(out.sum()), whole=whole)
     quality, cost, missing = (found.pop(name) for name in ("quality", "cost_usd", "missing"))
     return Cascades(

@@ -64,7 +64,7 @@ class Evidence(Recorded):
     eligible [n, c]: may be chosen for that row; covered [n]: rows on which predictions are
     followed; elsewhere the column in `table` [n] acts; fold [n]. phases: how the reference's
     outcomes were completed, where it ran on a drawn part alone. chains: how many of the last
-    columns are chains of candidates (`fit.chains`).
+    columns are chains of candidates (`fit.chains`); answers: whether these are judged by them.
     """
 
     eligible: Mask
@@ -73,6 +73,7 @@ class Evidence(Recorded):
     fold: Ints
     phases: Phases | None = None
     chains: int = 0
+    answers: bool = False
 
     @property
     def alone(self) -> int:

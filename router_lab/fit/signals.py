@@ -51,9 +51,11 @@ def trials_for(recipe: Recipe, frame: pd.DataFrame, data: OutcomeMatrix) -> Tria
             f"recipe {recipe.name!r}: the outcomes hold {len(trials.signals)} signals, and a policy judges by at most "
             f"{MOST_SIGNALS}; name those that exist at run time in `signals`"
         )
+    suite = data.suite[trials.row]
     for name, values in trials.signals.items():
         _refuse_odd(recipe, name, values)
-        _refuse_score(recipe, data, name, values, trials.quality)
+        for here in (np.ones(len(suite), bool), *(suite == code for code in np.unique(suite))):
+            _refuse_score(recipe, data, name, values[here], trials.quality[here])
     return trials
 
 

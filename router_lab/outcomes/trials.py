@@ -18,8 +18,6 @@ from router_lab.outcomes.schema import SCORED
 from router_lab.runtime.answers import FEATURES, agrees, features_many, said
 
 PREFIX = "signal_"
-TOLD = ("answer", "check")
-"""Columns, beside signals, by which an answer can be judged."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,8 @@ class Trials:
         return np.full(self.quality.shape, None) if self.answers is None else self.answers
 
     def mean(self, values: Floats, samples: int, *, whole: bool = False) -> Floats:
-        """[n] means over the draws of each sample that are known; `whole`: NaN where one is not, as
-        of dollars, which are least known where most was asked."""
+        """[n] means over the draws of each sample that are known; `whole`: NaN where one is not:
+        what calls add up to (`ADDING`) is least known where most was asked."""
         seen = ~np.isnan(values)
         if whole:
             lacking = np.bincount(self.row[~seen], minlength=samples) > 0

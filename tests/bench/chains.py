@@ -108,6 +108,8 @@ def cascade(frame: pd.DataFrame, name: str) -> None:
     print(line("escalate: false", alone))
     print(f"{'chains over escalate: false':<34} saved {told(chains.over(alone.cost))}, lower 95 % bound "
           f"{100 * chains.over(alone.cost).low(0.95):+.1f}")  # fmt: skip
+    mix = paired_saving(chains.mix, chains.base, chains.group, reference=chains.base)
+    print(f"{'random mix':<34} saved {told(mix)}")
     print(f"{'chains over the random mix':<34} saved {told(chains.over(chains.mix))}")
 
 

@@ -195,6 +195,29 @@ def test_a_few_numbers_far_away_do_not_hide_the_score() -> None:
         fit_policy(recipe(), frame)
 
 
+def test_the_score_is_found_where_it_stands_on_its_head_in_one_suite() -> None:
+    frame = world(0.0)
+    turned = frame["quality"].where(frame["suite"] == "s0", 1 - frame["quality"])
+    with pytest.raises(InputError, match=r"signal 'turned' of large is the score in other words"):
+        fit_policy(recipe(), frame.assign(signal_turned=turned))
+
+
+def test_dollars_and_seconds_that_one_draw_lacks_are_not_those_of_the_others() -> None:
+    frame = world(2.0, 200, 3)
+    dear = (frame["model"] == "large") & (frame["epoch"] == 3)
+    frame = frame.assign(cost_usd=frame["cost_usd"].mask(dear), latency_s=frame["latency_s"].mask(dear))
+    scored = replay(chained(2.0, 3, 200), frame.assign(sample_id=lambda t: "new " + t["sample_id"]))
+    whole = replay(
+        chained(2.0, 3, 200), world(2.0, 200, 3).assign(sample_id=lambda t: "new " + t["sample_id"])
+    )
+    for name in ("cost_usd", "latency_s"):
+        some, every = scored.rows.named(name), whole.rows.named(name)
+        known = ~np.isnan(some)
+        # Who asked the large one in a draw of which that is unknown is unknown himself.
+        assert 0 < known.sum() < len(some)
+        assert some[known] == pytest.approx(every[known])
+
+
 def test_a_signal_that_never_varies_is_not_wanted_at_run_time() -> None:
     policy = fit_policy(recipe(), world().assign(signal_always=1.0))
     wanted = {
