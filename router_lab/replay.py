@@ -92,7 +92,7 @@ class Replay:
             "reference_cost_usd": number(self.reference_cost_usd),
             "intervals": {m: [number(v) for v in self.interval(m)] for m in metrics},
             "savings_over_mix": number(self.estimate("savings_over_mix").value),
-            "shares": [{"model": c.model, "effort": c.effort, "share": s} for c, s in self.shares.items()],
+            "shares": [{**c.named(), "share": s} for c, s in self.shares.items()],
             "n": self.n, "clusters": self.clusters, "skipped": self.skipped, "in_sample": self.in_sample,
             "rows": "in-sample" if self.in_sample else "fresh",
             "random_mix": {k: number(v) for k, v in self.random_mix.items()},
@@ -252,7 +252,7 @@ def _mix(policy: Policy, mix: Paired) -> dict[str, Any]:
     chosen = Certificate.of(policy).random_mix
     pair, share = (policy.reference, 0.0) if chosen is None else (chosen.candidate, float(chosen.probability))
     return {
-        "model": pair.model, "effort": pair.effort, "probability": share,
+        **pair.named(), "probability": share,
         **({} if chosen is None or not chosen.others else {"others": [row.to_json() for row in chosen.others]}),
         "quality": mix.mean("quality").value, "cost_usd": mix.mean("cost_usd").value,
         "savings": mix.saving().value,
@@ -271,7 +271,7 @@ def _fixed(policy: Policy, recorded: Recorded, rows: Paired) -> tuple[dict[str, 
         gain = always.gain()
         low, high = gain.interval()
         found.append({
-            "model": pair.model, "effort": pair.effort, "quality": float(quality[column]),
+            **pair.named(), "quality": float(quality[column]),
             "cost_usd": float(cost[column]), "savings": always.saving().value, "quality_difference": gain.value,
             "low": low, "high": high, "n": gain.n,
         })  # fmt: skip

@@ -93,10 +93,11 @@ class Judged(Part):
 class _OfCandidate(Part):
     model: Text
     effort: Text | None
+    harness: Text | None = field(default=None, metadata=OMITTED)
 
     @property
     def candidate(self) -> Candidate:
-        return Candidate(self.model, self.effort)
+        return Candidate(self.model, self.effort, self.harness)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +126,7 @@ class TableRow(Part):
 
     model: Text | None = None
     effort: Text | None = None
+    harness: Text | None = field(default=None, metadata=OMITTED)
     verdict: Text | None = None
     p_holm: Share | None = None
     quality_difference: Figure | None = None
@@ -229,7 +231,7 @@ class UnknownSuites(Part):
 @dataclass(frozen=True, kw_only=True)
 class NotReproducible(Part):
     """A suite whose request no decision can hand out, why, and for which candidates ([model,
-    effort])."""
+    effort] and the harness, if any)."""
 
     suite: Text | None = None
     reason: Text | None = None

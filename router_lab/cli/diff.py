@@ -149,7 +149,7 @@ def effect(old: Policy, new: Policy, outcomes: pd.DataFrame) -> dict[str, object
         "rows": len(found.moved), "rows_are": "fresh", "moved": found.share,
         "moves": {moved_told(m.was, m.now): m.share for m in found.pairs},
         "pairs": [
-            {k: number(v) for k, v in asdict(m).items()} | {"was": m.was._asdict(), "now": m.now._asdict()}
+            {k: number(v) for k, v in asdict(m).items()} | {"was": m.was.named(), "now": m.now.named()}
             for m in found.pairs
         ],
         "quality_difference": _figure(beside.gain()), "savings": _figure(beside.saving()),
@@ -176,7 +176,7 @@ def _print_effect(result: dict[str, Any]) -> None:
         f"on {result['rows']:,} rows that neither was fitted on, {moved} of requests move, one draw for both"
     )
     for move in result["pairs"][:MOST]:
-        was, now = (Candidate(move[side]["model"], move[side]["effort"]) for side in ("was", "now"))
+        was, now = (Candidate.of(move[side]) for side in ("was", "now"))
         gain, before, after = move["quality_difference"], move["cost_usd_before"], move["cost_usd_after"]
         told = MISSING if gain is None else f"{points(gain)} points"
         dollars = MISSING if before is None else f"{money(1000 * before)} → {money(1000 * after)} per 1,000"

@@ -26,7 +26,7 @@ from router_lab.cli.looks import look_of_gate, looks_json
 from router_lab.metrics import advice, shown_to_lose
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
-from router_lab.runtime.model import Prices
+from router_lab.runtime.model import Candidate, Prices
 from router_lab.runtime.visible import in_markdown, visible_json
 
 if TYPE_CHECKING:
@@ -182,16 +182,16 @@ def champion_policy(champion: str | None, tracking_uri: str | None) -> Policy | 
         return open_policy(directory)
 
 
-def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[tuple[str, str | None], Any]:
+def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[Candidate, Any]:
     """What the policy's candidates cost on a day by a prices file; those without a price there are
     left out."""
     from router_lab.prices import PriceTable
 
     table = PriceTable.load(prices)
     return {
-        (model, effort): Prices(**table.rates(model, day).as_dict())
-        for model, effort in policy.candidates
-        if table.knows(model, day)
+        candidate: Prices(**table.rates(candidate.model, day).as_dict())
+        for candidate in policy.candidates
+        if table.knows(candidate.model, day)
     }
 
 

@@ -20,10 +20,10 @@ from router_lab.metrics import advice
 from router_lab.replay import Replay, replay
 from router_lab.report import candidate_table
 from router_lab.report.policy import figures, reference_row
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 
 Metrics = dict[str, float]
-Pair = tuple[str, str | None]
 
 
 def mirror(
@@ -42,7 +42,7 @@ def mirror(
     beside = {} if policy is None or replayed is None else same_rows(policy, replayed)
     try:
         with step("logging to MLflow"):
-            each: dict[Pair, dict[str, Metrics]] = {}
+            each: dict[Candidate, dict[str, Metrics]] = {}
             for rows, (_, fixed) in beside.items():
                 for pair, metrics in fixed.items():
                     each.setdefault(pair, {})[rows] = metrics
@@ -71,7 +71,7 @@ def verdict_tags(policy: Policy) -> dict[str, str]:
     }  # fmt: skip
 
 
-def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict[Pair, Metrics]]]:
+def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict[Candidate, Metrics]]]:
     """Name of a set of rows → metrics of the policy there, and of each candidate: what the charts
     set side by side.
 
@@ -79,16 +79,13 @@ def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict
     Each is the reference's mean there, moved by the paired difference and the paired saving, so
     that all of them stand on the same rows.
     """
-    found: dict[str, tuple[Metrics, dict[Pair, Metrics]]] = {}
+    found: dict[str, tuple[Metrics, dict[Candidate, Metrics]]] = {}
     shown = Certificate.of(policy)
     base, figure = shown.always.get(policy.reference), shown.quality_difference
     if base is not None and figure is not None and figure.value is not None and shown.n is not None:
         found["certificate"] = (
             moved(base.quality, base.cost_usd, shown, shown.n),
-            {
-                (c.model, c.effort): moved(base.quality, base.cost_usd, r, shown.n)
-                for c, r in shown.always.items()
-            },
+            {c: moved(base.quality, base.cost_usd, r, shown.n) for c, r in shown.always.items()},
         )
     quality, cost = replayed.reference_quality, replayed.reference_cost_usd
     difference, saving = (Figure.of(replayed.estimate(name)) for name in ("quality_difference", "savings"))
@@ -96,7 +93,7 @@ def same_rows(policy: Policy, replayed: Replay) -> dict[str, tuple[Metrics, dict
     found["in_sample" if replayed.in_sample else "fresh"] = (
         moved(quality, cost, routed, replayed.n),
         {
-            (row["model"], row["effort"]): moved(
+            Candidate.of(row): moved(
                 quality,
                 cost,
                 SuiteRow(

@@ -30,6 +30,7 @@ from router_lab.runtime.decisionfiles import log_parts
 from router_lab.runtime.decisions import masked_id, read_decisions
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 
 
@@ -37,7 +38,7 @@ class Promise(TypedDict, total=False):
     """What a policy's certificate says that a log can be held against, as `production_check` takes
     it."""
 
-    reference: tuple[str, str | None]
+    reference: Candidate
     margin: float | None
     confidence: float
     expected_suites: dict[str, float] | None
@@ -135,7 +136,7 @@ def _noting(
         yield row
 
 
-def read_reference_qualities(path: Path, reference: tuple[str, str | None] | None) -> dict[str, float]:
+def read_reference_qualities(path: Path, reference: Candidate | None) -> dict[str, float]:
     """Decision id → the reference's quality, from a CSV, JSONL or Parquet table of audited
     requests.
 

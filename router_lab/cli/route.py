@@ -184,7 +184,7 @@ def explained(
             ("quality", "cost_usd", "utility", "ahead"), (quality, cost, utility, ahead), strict=True
         )
         rows.append({
-            "model": candidate.model, "effort": candidate.effort, "standing": standing,
+            **candidate.named(), "standing": standing,
             "chosen": candidate == decision.candidate, "with_escalation": with_escalation(policy, column),
             **{name: float(values[column]) if known or name in ("quality", "cost_usd") else None
                for name, values in figures},
@@ -218,6 +218,6 @@ def table(rows: Sequence[Mapping[str, Any]], decision: Decision) -> list[str]:
         ranked = f"{row['utility']:9.4f} {row['ahead']:+9.4f}  " if known else " "
         lines.append(
             f"{mark} {row['quality']:7.3f} {row['cost_usd']:10.6f} {ranked}"
-            f"{Candidate(row['model'], row['effort'])} ({row['standing']}{both})"
+            f"{Candidate.of(row)} ({row['standing']}{both})"
         )
     return lines

@@ -88,7 +88,7 @@ def _as_json(policy: Policy) -> dict[str, object]:
     spec = policy.spec
     return {
         "name": spec.name, "revision": policy.revision, "expires": spec.expires, "suites": list(spec.suites),
-        "reference": policy.reference._asdict(), "candidates": [c._asdict() for c in policy.candidates],
+        "reference": policy.reference.named(), "candidates": [c.named() for c in policy.candidates],
         "points": {name: _point(policy, point) for name, point in spec.points.items()}, "point": spec.point,
         "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0),
         "reads": reads(policy), "vector_length": policy.vector_length,
@@ -96,7 +96,7 @@ def _as_json(policy: Policy) -> dict[str, object]:
             {
                 **row, "unfamiliar": row["unfamiliar"]._asdict(),
                 **{
-                    key: [{**candidate._asdict(), "share": share} for candidate, share in row[key].items()]
+                    key: [{**candidate.named(), "share": share} for candidate, share in row[key].items()]
                     for key in ("shares", "assigned", "unfamiliar_shares")
                 },
             }
@@ -104,7 +104,7 @@ def _as_json(policy: Policy) -> dict[str, object]:
         ],
         "rows": "certificate", "certificate": dict(spec.certificate),
         "routes": {
-            suite: {**policy.candidates[route.candidate]._asdict(), "verdict": route.verdict}
+            suite: {**policy.candidates[route.candidate].named(), "verdict": route.verdict}
             for suite, route in spec.routes.items()
         },
     }  # fmt: skip
@@ -123,10 +123,10 @@ def _by_suite(policy: Policy, piece: Piece) -> dict[str, object]:
     if isinstance(piece, Follow):
         return {}
     if isinstance(piece, Assign):
-        return {"table": [named[column]._asdict() for column in piece.table]}
+        return {"table": [named[column].named() for column in piece.table]}
     chains = [() if index is None else policy.spec.chains[index] for index in piece.chains]
     stages = [
-        [{**named[stage.column]._asdict(), "cap_usd": stage.cap_usd} for stage in chain] for chain in chains
+        [{**named[stage.column].named(), "cap_usd": stage.cap_usd} for stage in chain] for chain in chains
     ]
     return {"chains": [found or None for found in stages]}
 

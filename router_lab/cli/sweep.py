@@ -145,8 +145,7 @@ def _as_json(result: SweepResult, folder: Path, *, race: bool) -> dict[str, obje
         found["race"] = list(result.verdicts)
     if result.stopped:
         found["stopped"] = [
-            {"suite": suite, "model": model, "effort": effort, "reason": reason}
-            for (suite, model, effort), reason in result.stopped
+            {"suite": suite, **who.named(), "reason": reason} for (suite, who), reason in result.stopped
         ]
     return found
 
@@ -155,8 +154,8 @@ def _end_if_stopped(result: SweepResult) -> None:
     """Exit status 1, with the servers' reasons, where a candidate was stopped: the others have
     run."""
     reasons: dict[tuple[str, str], list[str]] = {}
-    for (suite, model, effort), reason in result.stopped:
-        reasons.setdefault((str(Candidate(model, effort)), reason), []).append(suite)
+    for (suite, who), reason in result.stopped:
+        reasons.setdefault((str(who), reason), []).append(suite)
     for (candidate, reason), suites in reasons.items():
         echo(f"Error: {candidate} was stopped on {', '.join(suites)}: {reason}", err=True)
     if reasons:
@@ -267,7 +266,7 @@ def _race_options(sweep_file: Path) -> RaceOptions:
     from router_lab.sweep import RaceOptions
 
     spec = load(Sweep, sweep_file).race
-    reference = None if spec.reference == "best" else (spec.reference.model, spec.reference.effort)
+    reference = None if spec.reference == "best" else spec.reference.candidate
     rule = RaceRule(spec.margin, spec.confidence, spec.control_share)
     return RaceOptions(
         rule, lambda logs, prices: collect(list(logs), prices=prices, as_logged=True)[0], reference
@@ -316,7 +315,7 @@ def _estimate(options: SweepOptions, history: Path | None, as_json: bool) -> Non
 
 def _history(
     plan: Plan, folder: Path, given: Path | None
-) -> tuple[pd.DataFrame | None, dict[tuple[str, str, str | None], str]]:
+) -> tuple[pd.DataFrame | None, dict[tuple[str, Candidate], str]]:
     """(outcomes of earlier samples: a table or log folder that the user names, else what the log
     directory holds; by suite, model and effort why what is there could not be read or priced)."""
     import pandas as pd

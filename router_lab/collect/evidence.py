@@ -13,6 +13,7 @@ import pandas as pd
 from router_lab.collect.logs import LogRows, LogSource, unrun_rows
 from router_lab.collect.status import CANCELLED, UNRUN, UNSCORED
 from router_lab.outcomes import SCORED
+from router_lab.outcomes.matrix import by_row
 from router_lab.outcomes.schema import INVALIDATED
 from router_lab.providers.failures import Failure, of_sample, reason_of
 from router_lab.runtime.errors import InputError
@@ -20,7 +21,7 @@ from router_lab.runtime.model import Candidate
 
 Note = tuple[str, str]
 """A log and why it, or what in it, does not count."""
-RowKey = tuple[str, str, int, str, str | None]
+RowKey = tuple[str, str, int, Candidate]
 RANK = {"success": 2, "cancelled": 1, "error": 1}
 """A finished log's rows go before those of one that was stopped, and these before a dead
 process's."""
@@ -33,7 +34,7 @@ def standing_logs(sources: Sequence[LogSource]) -> tuple[list[LogSource], list[N
     chains: dict[tuple[Any, ...], list[LogSource]] = defaultdict(list)
     for source in sorted(sources, key=_age):
         task = source.log.spec.get("task_id") or source.log.path
-        chains[task, source.suite_name, source.model, source.effort, source.settings_sha].append(source)
+        chains[task, source.suite_name, source.candidate, source.settings_sha].append(source)
     kept: list[LogSource] = []
     notes: list[Note] = []
     for chain in chains.values():
@@ -164,18 +165,18 @@ def left_out(frame: pd.DataFrame) -> list[dict[str, Any]]:
     Rows that money or a race left out are no part of it.
     """
     rows = frame[~frame["status"].isin(SCORED)]
-    groups: dict[tuple[str, str, str, str | None], list[tuple[str, str]]] = defaultdict(list)
+    groups: dict[tuple[str, str, Candidate], list[tuple[str, str]]] = defaultdict(list)
     reasons = rows["reason"] if "reason" in rows else pd.Series("", index=rows.index)
-    columns = (rows["status"], reasons, rows["suite"], rows["model"], rows["effort"], rows["sample_id"])
-    for status, reason, suite, model, effort, sample in zip(*columns, strict=True):
+    columns = (rows["status"], reasons, rows["suite"], by_row(rows), rows["sample_id"])
+    for status, reason, suite, who, sample in zip(*columns, strict=True):
         said = reason if isinstance(reason, str) else ""
         kind = kind_of(status, said)
         if kind is not None:
-            groups[kind, suite, model, effort if isinstance(effort, str) else None].append((sample, said))
+            groups[kind, suite, who].append((sample, said))
     return [
-        {"kind": kind, "suite": suite, "model": model, "effort": effort, "n": len(found),
+        {"kind": kind, "suite": suite, **who.named(), "n": len(found),
          "samples": list(dict.fromkeys(sample for sample, _ in found))[:EXAMPLES], "reason": found[0][1]}
-        for (kind, suite, model, effort), found in sorted(groups.items(), key=lambda item: str(item[0]))
+        for (kind, suite, who), found in sorted(groups.items(), key=lambda item: str(item[0]))
     ]  # fmt: skip
 
 
@@ -202,7 +203,7 @@ def told(found: Sequence[Mapping[str, Any]]) -> list[str]:
     for one in found:
         more = ", …" if one["n"] > len(one["samples"]) else ""
         why = one["reason"].removeprefix(one["kind"]).removeprefix(":").strip()
-        who = Candidate(one["model"], one["effort"])
+        who = Candidate.of(one)
         lines.append(
             f"{one['n']} {one['kind']}: {who} on {one['suite']} ({', '.join(one['samples'])}{more})"
             + (f": {why}" if why else "")
@@ -211,7 +212,7 @@ def told(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _key(row: Mapping[str, Any]) -> RowKey:
-    return row["suite"], row["sample_id"], row["epoch"], row["model"], row["effort"]
+    return row["suite"], row["sample_id"], row["epoch"], Candidate.of(row)
 
 
 def _age(source: LogSource) -> tuple[str, float, Path]:

@@ -38,8 +38,8 @@ class LogSource:
     """A log with its names settled: which candidate it measured, under which suite."""
 
     log: RawLog
-    model: str
-    effort: str | None
+    candidate: Candidate
+    """As outcomes name it."""
     settings_sha: str
     arguments: Mapping[str, Any]
     """What a sweep wrote about the candidate: config, few_shot, task_args; empty for a foreign
@@ -49,11 +49,6 @@ class LogSource:
     dataset_sha: str | None
     frames: FrameFinder = field(default_factory=FrameFinder, compare=False)
     """What `log_rows` learns of the requests on its way."""
-
-    @property
-    def candidate(self) -> Candidate:
-        """As outcomes name it."""
-        return Candidate(self.model, self.effort)
 
     @property
     def eval_id(self) -> str:
@@ -88,7 +83,15 @@ def open_log(path: Path, suites: Mapping[str, Suite], folders: Mapping[Path, str
     model = str(candidate.get("model") or str(log.spec["model"]).removeprefix(RECORDED))
     effort = candidate["effort"] if candidate else (config.get("reasoning_effort") or config.get("effort"))
     sha = candidate.get("settings_sha") or label_of(asked)
-    return LogSource(log, model, effort, sha, candidate, name, suite, written.get("dataset_sha"))
+    return LogSource(
+        log,
+        Candidate(model, effort, candidate.get("harness")),
+        sha,
+        candidate,
+        name,
+        suite,
+        written.get("dataset_sha"),
+    )
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,9 @@ def log_rows(
     for sample in source.log.samples():
         where = f"{source.log.path}: sample {sample['id']!r}"
         begun = str(sample.get("started_at") or source.log.spec["created"])
-        calls, tools = sample_calls(sample, str(source.log.spec["model"]), source.model, cache_ttl, begun)
+        calls, tools = sample_calls(
+            sample, str(source.log.spec["model"]), source.candidate.model, cache_ttl, begun
+        )
         notes.of_calls(calls, tools, table)
         last = len(sample.get("error_retries") or []) + 1
         ended = [call for call in calls if call.attempt == last]
@@ -127,8 +132,7 @@ def log_rows(
             "suite": source.suite_name,
             "sample_id": str(sample["id"]),
             "epoch": int(sample["epoch"]),
-            "model": source.model,
-            "effort": source.effort,
+            **source.candidate.named(),
         }
         row = {
             **key,
@@ -156,8 +160,7 @@ def unrun_rows(
                 "suite": source.suite_name,
                 "sample_id": name,
                 "epoch": epoch,
-                "model": source.model,
-                "effort": source.effort,
+                **source.candidate.named(),
                 "status": "budget",
                 "reason": reason,
                 "settings_sha": source.settings_sha,

@@ -35,6 +35,7 @@ from router_lab.outcomes.tablefile import table_kind
 from router_lab.prices import PriceTable, utc
 from router_lab.providers.evallog import all_logs
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 from router_lab.sweep_manifest import SweepManifest
 
 Tables = Mapping[Path, PriceTable]
@@ -211,7 +212,7 @@ def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]
 def _check_prices(logs: Sequence[LogSource], tables: Tables) -> None:
     """Fail on a model without a price before reading a single sample."""
     for source in filter(was_used, logs):
-        tables[source.log.path.parent].rates(source.model, utc(source.log.spec["created"]).date())
+        tables[source.log.path.parent].rates(source.candidate.model, utc(source.log.spec["created"]).date())
 
 
 def _as_others_have(rows: list[dict[str, Any]], made: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -230,15 +231,15 @@ def _unrun(
     logs: Sequence[LogSource], manifests: Manifests, made: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Rows for what a budget left out."""
-    seen: dict[tuple[str, str, str | None], set[tuple[str, int]]] = defaultdict(set)
+    seen: dict[tuple[str, Candidate], set[tuple[str, int]]] = defaultdict(set)
     for row in made:
-        seen[row["suite"], row["model"], row["effort"]].add((row["sample_id"], row["epoch"]))
+        seen[row["suite"], Candidate.of(row)].add((row["sample_id"], row["epoch"]))
     rows: list[dict[str, Any]] = []
     for source in logs:
         manifest, who = manifests[source.log.path.parent], (source.suite_name, source.candidate)
         version = source.log.spec.get("task_version")
         planned = manifest.planned_of(source.log.path.name, *who, source.settings_sha, version)
-        drawn, there = manifest.drawn_for(*who), seen[source.suite_name, source.model, source.effort]
+        drawn, there = manifest.drawn_for(*who), seen[who]
         unrun: list[dict[str, Any]] = []
         if drawn is not None:
             unrun += unrun_rows(
@@ -285,13 +286,13 @@ def _with_attrs(
 ) -> pd.DataFrame:
     # While a race is on its way nobody asks for a request, and finding them out takes its time.
     requests = defaultdict(dict) if as_logged else _measured_requests(_evident(logs, frame))
-    grouped: dict[tuple[str, str | None], list[LogSource]] = defaultdict(list)
+    grouped: dict[Candidate, list[LogSource]] = defaultdict(list)
     for source in filter(was_used, logs):
-        grouped[source.model, source.effort].append(source)
+        grouped[source.candidate].append(source)
     frame.attrs = {
         "candidates": [
             _candidate(name, sources, requests[name], tables)
-            for name, sources in sorted(grouped.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+            for name, sources in sorted(grouped.items(), key=lambda item: item[0])
         ],
         "suites": [
             {"name": name, "check": any(s.suite.check is not None for s in logs if s.suite_name == name)}
@@ -311,23 +312,22 @@ def _evident(logs: Sequence[LogSource], frame: pd.DataFrame) -> list[LogSource]:
     scored = frame[frame["status"].isin(SCORED)]
     there = set(zip(scored["log"], scored["eval_id"], strict=True))
     has = [(source.log.path.name, source.eval_id) in there for source in logs]
-    cells = [(source.model, source.effort, source.suite_name) for source in logs]
+    cells = [(source.candidate, source.suite_name) for source in logs]
     shown = {cell for cell, holds in zip(cells, has, strict=True) if holds}
     return [one for one, cell, holds in zip(logs, cells, has, strict=True) if holds or cell not in shown]
 
 
 def _candidate(
-    name: tuple[str, str | None],
+    name: Candidate,
     sources: list[LogSource],
     measured: dict[str, dict[str, Any]],
     tables: Tables,
 ) -> dict[str, Any]:
     last = max(sources, key=lambda source: utc(source.log.spec["created"]))
-    rates = tables[last.log.path.parent].rates(name[0], utc(last.log.spec["created"]).date())
+    rates = tables[last.log.path.parent].rates(name.model, utc(last.log.spec["created"]).date())
     shas = sorted({source.settings_sha for source in sources})
     return {
-        "model": name[0],
-        "effort": name[1],
+        **name.named(),
         "settings_sha": shas[0] if len(shas) == 1 else "+".join(shas),
         "request": one_request(measured) if measured else {},
         "prices": rates.as_dict(),
@@ -336,7 +336,7 @@ def _candidate(
     }
 
 
-def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None], dict[str, dict[str, Any]]]:
+def _measured_requests(logs: Sequence[LogSource]) -> dict[Candidate, dict[str, dict[str, Any]]]:
     """Requests by candidate and suite, as the logs have them, beside what manifests say of what
     was sent.
 
@@ -346,19 +346,17 @@ def _measured_requests(logs: Sequence[LogSource]) -> dict[tuple[str, str | None]
     from router_lab.providers.loopback import all_direct
     from router_lab.providers.recorder import Recorder
 
-    noted: dict[tuple[str, str | None, str], dict[str, Any]] = {}
+    noted: dict[tuple[Candidate, str], dict[str, Any]] = {}
     for folder in sorted({source.log.path.parent for source in logs}):
         for cell in SweepManifest.of(folder).candidates:
             if cell.request:
-                noted[*cell.candidate, cell.suite] = cell.request
-    found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+                noted[cell.candidate, cell.suite] = cell.request
+    found: dict[Candidate, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     with Recorder() as recorder, all_direct():
         requests = Requests(recorder)
         for source in logs:
-            known = noted.get((source.model, source.effort, source.suite_name))
-            found[source.model, source.effort][source.suite_name].append(requests.of(source, known))
+            known = noted.get((source.candidate, source.suite_name))
+            found[source.candidate][source.suite_name].append(requests.of(source, known))
     return {
         name: {suite: joined(suites[suite]) for suite in sorted(suites)} for name, suites in found.items()
     }
@@ -368,9 +366,9 @@ def _merge_attrs(frames: Sequence[pd.DataFrame]) -> dict[Any, Any]:
     """Candidates and suites of all sources, a later source winning for what both say of one name;
     requests by suite."""
     attrs = [frame.attrs for frame in frames]
-    candidates: dict[tuple[str, str | None], dict[str, Any]] = {}
+    candidates: dict[Candidate, dict[str, Any]] = {}
     for candidate in (c for a in attrs for c in a.get("candidates", [])):
-        candidates.setdefault((candidate["model"], candidate.get("effort")), {}).update(candidate)
+        candidates.setdefault(Candidate.of(candidate), {}).update(candidate)
     if len(frames) > 1:
         for name, request in merged(frames).items():
             candidates[name]["request"] = request

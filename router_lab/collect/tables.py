@@ -16,7 +16,7 @@ from router_lab.collect.names import LIKELY, as_option, look_alikes, missing_col
 from router_lab.collect.notes import Notes
 from router_lab.collect.shape import TableOptions, shaped
 from router_lab.outcomes import read_calls, validate_outcomes
-from router_lab.outcomes.columns import REQUIRED, is_number
+from router_lab.outcomes.columns import REQUIRED, candidate_columns, is_number
 from router_lab.outcomes.delimited import settle_decimals
 from router_lab.outcomes.tablefile import read_table_file, settle_others, table_kind
 from router_lab.prices import Counted, PriceTable, midday, read_usage, today, utc
@@ -25,6 +25,7 @@ from router_lab.runtime.decisionfiles import is_rotated
 from router_lab.runtime.decisions import outcome_rows
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.jsonio import decode
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.reading import open_regular
 
 NO_EFFORT = frozenset({"None", "null", "NULL", "nan", "NaN", "NA", "N/A", "<NA>"})
@@ -86,7 +87,7 @@ def _doubts(frame: pd.DataFrame, made: pd.DataFrame, where: str) -> list[str]:
             said.append(
                 f"{where}: {column} {word!r} ({n} of {len(made)} rows) is taken as a name; for none leave it empty"
             )
-    for column in ("suite", "model", "effort"):
+    for column in ("suite", *candidate_columns(made.columns)):
         padded = [v for v in made[column].dropna().unique() if v != v.strip()]
         if padded:
             said.append(
@@ -264,8 +265,7 @@ def _tools(row: Mapping[Any, Any], table: PriceTable, day: dt.date) -> float:
 
 
 def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-    effort = row.get("effort") if isinstance(row.get("effort"), str) else None
-    return row["suite"], row["sample_id"], int(row.get("epoch") or 1), row["model"], effort
+    return row["suite"], row["sample_id"], int(row.get("epoch") or 1), Candidate.of(row)
 
 
 def _moment(text: Any, path: Path) -> dt.date:

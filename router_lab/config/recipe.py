@@ -8,13 +8,21 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from router_lab.config.base import Name, Positive, Share, Strict
+from router_lab.runtime.model import Candidate
 
 
 class CandidateRef(Strict):
-    """A candidate by its two fields; `effort: null` is the model at its own default."""
+    """A candidate by its fields; `effort: null` is the model at its own default, `harness: null`
+    the suite's own. A team's model is its name."""
 
     model: str = Field(min_length=1)
     effort: str | None = None
+    harness: str | None = None
+
+    @property
+    def candidate(self) -> Candidate:
+        """As outcomes name it."""
+        return Candidate(self.model, self.effort, self.harness)
 
 
 def _explained(value: object) -> object:

@@ -40,6 +40,7 @@ from router_lab.metrics import (
 )
 from router_lab.metrics.paired import Paired, Recorded, column_means
 from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
+from router_lab.outcomes.matrix import by_row
 from router_lab.replay import Replay, number
 from router_lab.runtime.model import Candidate
 
@@ -124,7 +125,7 @@ def _beside_baselines(
     base, ref = random_mix.paired(), problem.develop.candidates[problem.reference]
     return replace(
         shown,
-        reference=Reference(model=ref.model, effort=ref.effort),
+        reference=Reference(model=ref.model, effort=ref.effort, harness=ref.harness),
         missing=_missing(problem) or None,
         infra_share=problem.infra,
         digests={"develop": digest(problem.develop)},
@@ -214,7 +215,8 @@ def _suites(
     table = {
         cell.suite: TableRow(
             model=data.candidates[cell.column].model, effort=data.candidates[cell.column].effort,
-            verdict=cell.verdict, p_holm=cell.p, quality_difference=Figure.of(cell.gain),
+            harness=data.candidates[cell.column].harness, verdict=cell.verdict, p_holm=cell.p,
+            quality_difference=Figure.of(cell.gain),
         )
         for cell in cells
     }  # fmt: skip
@@ -231,7 +233,7 @@ def _suites(
 def _cut_off(frame: pd.DataFrame, candidate: Candidate) -> float | None:
     """Share of a candidate's answers that ended at max_tokens; None where none did, or nobody
     knows."""
-    of = (frame["model"] == candidate.model) & (frame["effort"].fillna("") == (candidate.effort or ""))
+    of = np.array([one == candidate for one in by_row(frame)], bool)
     share = cut_off_share(frame[of & frame["status"].isin(SCORED)])
     return share if share > 0 else None
 
@@ -248,6 +250,7 @@ def _fixed(problem: Problem, evidence: Evidence, column: int) -> Fixed:
     return Fixed(
         model=pair.model,
         effort=pair.effort,
+        harness=pair.harness,
         quality=number(quality.value),
         cost_usd=number(cost.value),
         quality_difference=Figure.of(paired.gain()),
@@ -264,17 +267,20 @@ def _mix(problem: Problem, choice: Choice, base: Paired) -> RandomMix:
         if option is not None and option.column is not None:
             chances[option.column] = chances.get(option.column, 0.0) + choice.mix * share
     parts = [
-        Mixed(model=pair.model, effort=pair.effort, probability=round(chance, 12))
+        Mixed(model=pair.model, effort=pair.effort, harness=pair.harness, probability=round(chance, 12))
         for pair, chance in sorted(
             ((problem.develop.candidates[j], chance) for j, chance in chances.items()),
             key=lambda part: -part[1],
         )
     ]
     ref = problem.develop.candidates[problem.reference]
-    first, *others = parts or [Mixed(model=ref.model, effort=ref.effort, probability=0.0)]
+    first, *others = parts or [
+        Mixed(model=ref.model, effort=ref.effort, harness=ref.harness, probability=0.0)
+    ]
     return RandomMix(
         model=first.model,
         effort=first.effort,
+        harness=first.harness,
         probability=first.probability,
         others=tuple(others) or None,
         quality_difference=Figure.of(difference(base, choice)),

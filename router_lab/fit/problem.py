@@ -18,7 +18,6 @@ from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, split_of, 
 from router_lab.outcomes.trials import Trials
 from router_lab.replay import escalated
 from router_lab.runtime.errors import InputError, RouterLabWarning
-from router_lab.runtime.model import Candidate
 
 NEAR = 0.05
 """Share of the clusters, or of the test split, that copies may take away unsaid."""
@@ -146,7 +145,7 @@ def _restrict(frame: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     present = candidates_of(frame)
     if recipe.candidates is None:
         return frame
-    wanted = {Candidate(c.model, c.effort) for c in recipe.candidates}
+    wanted = {c.candidate for c in recipe.candidates}
     missing = sorted(wanted - set(present))
     if missing:
         raise InputError(
@@ -209,7 +208,7 @@ def _reference(data: OutcomeMatrix, recipe: Recipe) -> tuple[int, int]:
     budget, only those whose mean cost is within it, or the cheapest.
     """
     if recipe.reference != "best":
-        named = Candidate(recipe.reference.model, recipe.reference.effort)
+        named = recipe.reference.candidate
         if named not in data.candidates:
             raise InputError(
                 f"recipe {recipe.name!r}: reference {named} is not in the outcomes; they hold "

@@ -44,7 +44,10 @@ def chains_shown(fitted: Fitted, without: Paired | None) -> ChainsShown | None:
         looks_at=made.reading if reads else (),
         signals=tuple(sorted(names)),
         stages=tuple(
-            StageShown(model=who.model, effort=who.effort, asked=asked[j], kept=kept[j], cost_usd=spent[j])
+            StageShown(
+                model=who.model, effort=who.effort, harness=who.harness,
+                asked=asked[j], kept=kept[j], cost_usd=spent[j],
+            )
             for j, who in enumerate(candidates)
             if asked[j] > 0
         ),

@@ -17,7 +17,7 @@ from router_lab.fit.pieces import piece_of
 from router_lab.fit.problem import Problem
 from router_lab.metrics.paired import column_means
 from router_lab.runtime.chains import Chain
-from router_lab.runtime.model import PolicySpec, Profile, Route, group_code, profile_from_dict
+from router_lab.runtime.model import Candidate, PolicySpec, Profile, Route, group_code, profile_from_dict
 from router_lab.runtime.points import Assign, Cascade, Follow, Piece, Point
 
 IDLE: Point = (Follow(0.0, 1.0, 0.0),)
@@ -130,11 +130,8 @@ def _point(fitted: Fitted, choice: Choice, chains: Registered) -> Point:
 
 
 def _profiles(problem: Problem) -> tuple[Profile, ...]:
-    known = {(row["model"], row.get("effort")): row for row in problem.frame.attrs.get("candidates", ())}
-    return tuple(
-        profile_from_dict(known.get((c.model, c.effort), {"model": c.model, "effort": c.effort}))
-        for c in problem.develop.candidates
-    )
+    known = {Candidate.of(row): row for row in problem.frame.attrs.get("candidates", ())}
+    return tuple(profile_from_dict(known.get(c, c.named())) for c in problem.develop.candidates)
 
 
 def _asked(recipe: Recipe) -> dict[str, Any]:

@@ -18,9 +18,11 @@ import pandas as pd
 from router_lab.gates.arms import Arm
 from router_lab.metrics import Estimate, clustered_mean
 from router_lab.metrics.paired import Mask
-from router_lab.outcomes.columns import REQUIRED
+from router_lab.outcomes.columns import REQUIRED, candidate_columns
+from router_lab.outcomes.matrix import by_row
 from router_lab.outcomes.tablefile import read_labels
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 
 
 def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -31,14 +33,15 @@ def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
     in the outcomes.
     """
     labels = read_labels(Path(path), REQUIRED)
-    keys = ["suite", "sample_id", "model", "effort"]
-    labels["effort"] = labels["effort"].fillna("") if "effort" in labels.columns else ""
-    scored = (
-        outcomes.assign(effort=outcomes["effort"].fillna("")).groupby(keys, as_index=False)["quality"].mean()
-    )
+    who = candidate_columns(outcomes.columns)
+    keys = ["suite", "sample_id", *who]
+    for name in who[1:]:
+        labels[name] = labels[name].fillna("") if name in labels.columns else ""
+    named = outcomes.assign(**{name: outcomes[name].fillna("") for name in who[1:]})
+    scored = named.groupby(keys, as_index=False)["quality"].mean()
     joined = labels.merge(scored, on=keys, suffixes=("", "_judge"))
     if joined.empty:
-        raise InputError(f"{path}: no row matches an outcome by suite, sample_id, model and effort")
+        raise InputError(f"{path}: no row matches an outcome by {', '.join(keys)}")
     return joined.assign(error=joined["quality"] - joined["quality_judge"])
 
 
@@ -68,7 +71,12 @@ def _weighted(
     for weight, candidate in zip(weights, arm.policy.candidates, strict=True):
         if weight == 0:
             continue
-        own = audit[(audit["model"] == candidate.model) & (audit["effort"] == (candidate.effort or ""))]
+        own = audit[
+            [
+                Candidate(one.model, one.effort or None, one.harness or None) == candidate
+                for one in by_row(audit)
+            ]
+        ]
         error = clustered_mean(own["error"].to_numpy(np.float64)) if len(own) > 1 else everything
         value += float(weight) * error.value
         spread = float(weight) * error.se

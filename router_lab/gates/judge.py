@@ -24,7 +24,7 @@ from router_lab.metrics.paired import Mask, Paired, column_means
 from router_lab.metrics.verdict import NO_EVIDENCE
 from router_lab.outcomes import outcomes_for
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.model import Prices
+from router_lab.runtime.model import Candidate, Prices
 from router_lab.runtime.policy import Policy
 
 
@@ -35,7 +35,7 @@ class Case:
 
     challenger: Arm
     champion: Arm | None
-    prices: Mapping[tuple[str, str | None], Prices]
+    prices: Mapping[Candidate, Prices]
     today: dt.date
     audit: pd.DataFrame | None
     dollars_per_sample: float | None
@@ -68,7 +68,7 @@ def run_gates(
     gates: Sequence[Gate],
     *,
     champion: Policy | None = None,
-    prices: Mapping[tuple[str, str | None], Prices] | None = None,
+    prices: Mapping[Candidate, Prices] | None = None,
     audit: pd.DataFrame | None = None,
     today: dt.date | None = None,
 ) -> GateReport:
@@ -119,10 +119,10 @@ def _told(
     )  # fmt: skip
 
 
-def carried_prices(outcomes: pd.DataFrame) -> dict[tuple[str, str | None], Prices]:
+def carried_prices(outcomes: pd.DataFrame) -> dict[Candidate, Prices]:
     """Prices by candidate that an outcomes table carries in its attributes."""
     rows = outcomes.attrs.get("candidates") or []
-    return {(r["model"], r.get("effort")): Prices(**r["prices"]) for r in rows if r.get("prices")}
+    return {Candidate.of(r): Prices(**r["prices"]) for r in rows if r.get("prices")}
 
 
 def judge_gate(gate: Gate, case: Case) -> Iterator[Result]:
@@ -255,11 +255,7 @@ def _judge_fact(gate: Gate, case: Case, name: str, bound: float, sign: int) -> R
             "never expires" if math.isinf(value) else f"expires on {policy.spec.expires}, in {value:.0f} days"
         )
     elif gate.metric == "price_drift":
-        old = {
-            (p.candidate.model, p.candidate.effort): p.prices
-            for p in policy.spec.profiles
-            if p.prices is not None
-        }
+        old = {p.candidate: p.prices for p in policy.spec.profiles if p.prices is not None}
         value = price_drift(old, case.prices)
         text = f"the largest change of a price since the fit is {100 * value:.1f} %"
     else:

@@ -17,7 +17,7 @@ from router_lab.metrics.estimate import effective_size
 from router_lab.metrics.paired import Mask
 from router_lab.outcomes.columns import GATED
 from router_lab.runtime.kinds import KINDS
-from router_lab.runtime.model import Prices
+from router_lab.runtime.model import Candidate, Prices
 
 TAIL = 0.95
 
@@ -132,9 +132,7 @@ def expires_in_days(expires: str | None, today: dt.date) -> float:
     return math.inf if expires is None else float((dt.date.fromisoformat(expires) - today).days)
 
 
-def price_drift(
-    old: Mapping[tuple[str, str | None], Prices], now: Mapping[tuple[str, str | None], Prices]
-) -> float:
+def price_drift(old: Mapping[Candidate, Prices], now: Mapping[Candidate, Prices]) -> float:
     """The largest relative change of a price of a candidate, of requests and of every kind of
     tokens that is not a cache's; NaN when none can be compared."""
     changes = [

@@ -3,6 +3,7 @@ documents one reads it there. Columns that count tokens follow from `runtime.kin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from router_lab.runtime.kinds import COUNTED
@@ -68,6 +69,10 @@ COLUMNS: tuple[Column, ...] = (
         "effort", "a provider's effort or a preset; null is the provider's default", tables="oc",
         others="reasoning_effort thinking_effort effort_level reasoning thinking_level",
     ),
+    Column(
+        "harness", "what surrounds the model: its tools, its context, its turns; null is the suite's own",
+        tables="", others="scaffold agent_harness",
+    ),
     Column("turn", "which call of the sample, from 0", "index", tables="c"),
     Column("attempt", "which try of the call, from 0", "index", tables="c"),
     Column("role", "whose call it is: the candidate's, or a judge's", tables="c"),
@@ -130,7 +135,6 @@ COLUMNS: tuple[Column, ...] = (
         "answer", "the answer as an application would see it", tables="", empty=True,
         others="response completion output output_text prediction generation model_response",
     ),
-    Column("harness", "what surrounds the model, or null", tables=""),
     Column("total_tokens", "of tables that tell no more", "number", tables="", whole=True),
     Column("weight", "one over `inclusion`; absent is 1", "number", tables=""),
     Column("inclusion", "the known probability with which this row was run", "number", tables=""),
@@ -141,7 +145,8 @@ limit's, or nobody knows. A race keeps a random control share, so `inclusion` is
 that is given, `weight` follows from it."""
 
 REQUIRED = tuple(c.name for c in COLUMNS if c.needed)
-KEY = ("suite", "sample_id", "epoch", "model", "effort")
+WHO = ("model", "effort", "harness")
+KEY = ("suite", "sample_id", "epoch", *WHO)
 TEXT = tuple(c.name for c in COLUMNS if c.cells == "text")
 NUMBERS = tuple(c.name for c in COLUMNS if c.cells == "number")
 INDEXES = tuple(c.name for c in COLUMNS if c.cells == "index")
@@ -151,6 +156,12 @@ CALL_COLUMNS = tuple(c.name for c in COLUMNS if "c" in c.tables)
 SUMMARISED = tuple(c for c in COLUMNS if c.summary)
 GATED = tuple(c for c in COLUMNS if c.gated)
 ADDING = tuple(c.name for c in COLUMNS if c.adds)
+
+
+def candidate_columns(names: Iterable[str]) -> tuple[str, ...]:
+    """Which of a table's columns name its candidates; tables of before harnesses have two."""
+    there = set(names)
+    return tuple(name for name in WHO if name in there)
 
 
 def is_number(column: str) -> bool:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from router_lab.outcomes.columns import candidate_columns
 from router_lab.outcomes.near import GOLDEN, Hashes, mixed_bits
 from router_lab.outcomes.schema import SCORED
 from router_lab.runtime.errors import RouterLabWarning
@@ -210,7 +211,7 @@ def _sha(value: object) -> str:
 def _sample_hashes(frame: pd.DataFrame) -> Hashes:
     """A hash of each sample with all its outcomes, in whatever order the rows come."""
     row = np.zeros(len(frame), np.uint64)
-    for column in ("epoch", "model", "effort"):
+    for column in ("epoch", *candidate_columns(frame.columns)):
         row = _mixed(row ^ _text_hashes(frame[column]))
     quality = frame["quality"].to_numpy(np.float64) + 0.0  # −0 is 0
     row = _mixed(row ^ quality.view(np.uint64))

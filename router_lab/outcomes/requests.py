@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from router_lab.outcomes.matrix import by_row
 from router_lab.runtime.clients import APIS
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
+from router_lab.runtime.model import Candidate
 
 REQUEST = "request"
 UNSAID: dict[str, Any] = {"api": None, "arguments": {}, "reason": "its outcomes on this suite do not say"}
@@ -26,27 +28,24 @@ def take_requests(out: pd.DataFrame, where: str) -> dict[Any, Any]:
     `few_shot`, the same in all rows of a candidate and suite; one row of these may say it for all.
     Raises InputError naming the row.
     """
-    found: dict[tuple[str, str | None], dict[str, dict[str, Any]]] = defaultdict(dict)
-    unsaid: dict[tuple[str, str | None], set[str]] = defaultdict(set)
-    efforts = out["effort"] if "effort" in out.columns else [None] * len(out)
-    rows = zip(out.index, out["model"], efforts, out["suite"], out.pop(REQUEST), strict=True)
-    for label, model, effort, suite, cell in rows:
+    found: dict[Candidate, dict[str, dict[str, Any]]] = defaultdict(dict)
+    unsaid: dict[Candidate, set[str]] = defaultdict(set)
+    rows = zip(out.index, by_row(out), out["suite"], out.pop(REQUEST), strict=True)
+    for label, who, suite, cell in rows:
         request = _read(cell, f"{where}: {out.index.name or 'row'} {label}")
-        of = found[str(model), effort if isinstance(effort, str) else None]
+        of = found[who]
         if request is None:
-            unsaid[str(model), effort if isinstance(effort, str) else None].add(str(suite))
+            unsaid[who].add(str(suite))
         elif of.setdefault(str(suite), request) != request:
             raise InputError(
                 f"{where}: {out.index.name or 'row'} {label}: `request` differs from that of an earlier row of "
-                f"{model!r} on suite {suite!r}; two requests are two candidates: give one an `effort` of its own"
+                f"{who.model!r} on suite {suite!r}; two requests are two candidates: give one an `effort` of its own"
             )
-    known = {(row["model"], row.get("effort")): dict(row) for row in out.attrs.get("candidates", ())}
+    known = {Candidate.of(row): dict(row) for row in out.attrs.get("candidates", ())}
     said = {name: by_suite for name, by_suite in found.items() if by_suite}
     for name, by_suite in said.items():
         whole = {**dict.fromkeys(sorted(unsaid[name]), UNSAID), **by_suite}
-        known.setdefault(name, {"model": name[0], "effort": name[1]})["request"] = one_request(
-            dict(sorted(whole.items()))
-        )
+        known.setdefault(name, name.named())["request"] = one_request(dict(sorted(whole.items())))
     return {**out.attrs, "candidates": list(known.values())} if said else dict(out.attrs)
 
 
@@ -61,28 +60,19 @@ def one_request(by_suite: Mapping[str, dict[str, Any]]) -> dict[str, object]:
     return {**empty, **shared, "suites": dict(by_suite)}
 
 
-def merged(frames: Sequence[pd.DataFrame]) -> dict[tuple[str, str | None], dict[str, Any]]:
+def merged(frames: Sequence[pd.DataFrame]) -> dict[Candidate, dict[str, Any]]:
     """The request of each candidate from several tables: what one says of a suite does not hold
     for another's suites.
 
     Where two say different things of one suite, or one of them nothing, no request is what was
     measured there.
     """
-    found: dict[tuple[str, str | None], dict[str, list[dict[str, Any]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    found: dict[Candidate, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for frame in frames:
-        said = {
-            (c["model"], c.get("effort")): c.get("request") or UNSAID
-            for c in frame.attrs.get("candidates", ())
-        }
-        efforts = frame["effort"] if "effort" in frame.columns else [None] * len(frame)
-        names = zip(frame["model"], efforts, frame["suite"], strict=True)
-        for model, effort, suite in dict.fromkeys(
-            (m, e if isinstance(e, str) else None, s) for m, e, s in names
-        ):
-            request = said.get((model, effort), UNSAID)
-            found[model, effort][suite].append((request.get("suites") or {suite: request}).get(suite, UNSAID))
+        said = {Candidate.of(c): c.get("request") or UNSAID for c in frame.attrs.get("candidates", ())}
+        for who, suite in dict.fromkeys(zip(by_row(frame), frame["suite"], strict=True)):
+            request = said.get(who, UNSAID)
+            found[who][suite].append((request.get("suites") or {suite: request}).get(suite, UNSAID))
     return {
         name: one_request({suite: joined(requests) for suite, requests in sorted(by_suite.items())})
         for name, by_suite in found.items()

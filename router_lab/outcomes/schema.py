@@ -20,6 +20,7 @@ from router_lab.outcomes.columns import (
     OUTCOME_COLUMNS,
     REQUIRED,
     TEXT,
+    candidate_columns,
     is_number,
 )
 from router_lab.outcomes.copies import prompt_mark
@@ -72,7 +73,8 @@ def validate_outcomes(frame: pd.DataFrame, *, where: str = "outcomes") -> pd.Dat
     vectors = settle_vectors(out, where) if VECTOR in out.columns else None
     out = out[~_copies(out)]
     _refuse_conflicts(out, where)
-    out = out.sort_values(list(KEY), kind="stable", na_position="first", ignore_index=True)
+    key = [column for column in KEY if column in out.columns]
+    out = out.sort_values(key, kind="stable", na_position="first", ignore_index=True)
     if vectors is not None:
         restore_vectors(out, vectors)
     first = [c for c in OUTCOME_COLUMNS if c in out.columns]
@@ -121,6 +123,8 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
         out[column] = values if column in _MAY_BE_EMPTY else values.where(values != "")
     for column in ("suite", "sample_id", "model"):
         _refuse(out, out[column].isna(), where, f"`{column}` is empty; every outcome needs one")
+    if "harness" in out.columns and out["harness"].isna().all():
+        del out["harness"]  # a table without any is one of before harnesses
     out["status"] = out["status"].fillna("ok") if "status" in out.columns else "ok"
     _refuse(out, ~out["status"].isin(STATUSES), where, "`status` is {!r}; " + STATUS_RULE, out["status"])
 
@@ -229,10 +233,11 @@ def _copies(out: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def _refuse_conflicts(out: pd.DataFrame, where: str) -> None:
-    doubled = out.duplicated(list(KEY), keep=False).to_numpy(bool)
+    key = [column for column in KEY if column in out.columns]
+    doubled = out.duplicated(key, keep=False).to_numpy(bool)
     if doubled.any():
         row = out.iloc[int(doubled.argmax())]
-        alike = np.flatnonzero(doubled & (out[list(KEY)].fillna("") == row[list(KEY)].fillna("")).all(axis=1))
+        alike = np.flatnonzero(doubled & (out[key].fillna("") == row[key].fillna("")).all(axis=1))
         first, second = (out.iloc[[at]] for at in alike[:2])
         differ = [c for c in out.columns if repr(first[c].iloc[0]) != repr(second[c].iloc[0])]
         raise InputError(
@@ -242,8 +247,9 @@ def _refuse_conflicts(out: pd.DataFrame, where: str) -> None:
         )
     if "settings_sha" not in out.columns:
         return
-    settings = out.dropna(subset="settings_sha").drop_duplicates(["suite", "model", "effort", "settings_sha"])
-    for _, rows in settings.groupby(["suite", "model", "effort"], dropna=False, sort=False):
+    cell = ["suite", *candidate_columns(out.columns)]
+    settings = out.dropna(subset="settings_sha").drop_duplicates([*cell, "settings_sha"])
+    for _, rows in settings.groupby(cell, dropna=False, sort=False):
         if len(rows) > 1:
             first, second = rows["settings_sha"].iloc[:2]
             raise InputError(
@@ -253,7 +259,7 @@ def _refuse_conflicts(out: pd.DataFrame, where: str) -> None:
 
 
 def _name(row: Any) -> str:
-    return str(Candidate(row["model"], row["effort"] if isinstance(row["effort"], str) else None))
+    return str(Candidate.of(row))
 
 
 def cut_off_share(scored: pd.DataFrame) -> float:

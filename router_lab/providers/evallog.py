@@ -23,6 +23,7 @@ from router_lab.providers.keys import MANIFEST, marked, marks
 from router_lab.providers.scenes import pooled
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.reading import open_regular, read_regular
 from router_lab.sweep_manifest import SweepManifest
 
@@ -323,8 +324,8 @@ def _listed(folder: Path) -> list[Path]:
     return sorted({folder / name for name in manifest.logs if name not in missing} | found.keys())
 
 
-def log_cell(path: Path) -> tuple[str, str, str | None] | None:
-    """Suite, model and effort of a log that a sweep made, else None. Raises InputError if it is no
+def log_cell(path: Path) -> tuple[str, Candidate] | None:
+    """Suite and candidate of a log that a sweep made, else None. Raises InputError if it is no
     log."""
     spec = RawLog(path).spec
     return marked(spec.get("metadata"), spec.get("model_args"))
@@ -333,7 +334,7 @@ def log_cell(path: Path) -> tuple[str, str, str | None] | None:
 def _of_sweep(folder: Path, manifest: SweepManifest) -> dict[Path, tuple[str, ...]]:
     """Logs in `folder` of the suites, candidates, settings and datasets of a manifest, and which
     of these."""
-    wanted = {_named(one.suite, *one.candidate, one.settings_sha) for one in manifest.candidates}
+    wanted = {_named(one.suite, one.candidate, one.settings_sha) for one in manifest.candidates}
     found = {}
     for path in (p for p in folder.iterdir() if p.suffix in (".eval", ".json") and _claims(p)):
         try:
@@ -341,12 +342,13 @@ def _of_sweep(folder: Path, manifest: SweepManifest) -> dict[Path, tuple[str, ..
         except InputError:  # killed before it was more than a name
             continue
         suite, candidate = marks(spec.get("metadata"), spec.get("model_args"))
-        name = _named(suite.get("suite"), *map(candidate.get, ("model", "effort", "settings_sha")))
+        who = [candidate.get(key) for key in ("model", "effort", "harness")]
+        name = _named(suite.get("suite"), who if who[2] else who[:2], candidate.get("settings_sha"))
         if name in wanted and str(spec.get("task_version")) in manifest.order:
             found[path] = name
     return found
 
 
 def _named(*parts: Any) -> tuple[str, ...]:
-    """Suite, model, effort and settings, as they compare whatever a log holds there."""
+    """Suite, candidate and settings, as they compare whatever a log holds there."""
     return tuple(map(json.dumps, parts))

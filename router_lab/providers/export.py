@@ -15,6 +15,7 @@ from router_lab.providers.keys import canonical_messages, marks, request_key
 from router_lab.providers.store import file_name, read_recording, write_recording
 from router_lab.runtime.errors import InputError, RouterLabError
 from router_lab.runtime.kinds import KINDS
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.visible import visible
 from router_lab.sweep_manifest import SweepManifest
 
@@ -127,16 +128,16 @@ def _header(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Any]:
         "effort": candidate["effort"],
         "settings_sha": candidate["settings_sha"],
         "settings": settings,
-        "request": _requests(log.path.parent).get((suite["suite"], candidate["model"], candidate["effort"])),
+        "request": _requests(log.path.parent).get((suite["suite"], Candidate.of(candidate))),
         "dataset_sha": suite["dataset_sha"],
         "model_sha": model_sha.get(candidate["model"]),
     }
 
 
-def _requests(folder: Path) -> dict[tuple[str, str, str | None], dict[str, Any]]:
-    """What the sweep's recorder saw each candidate send, by (suite, model, effort)."""
+def _requests(folder: Path) -> dict[tuple[str, Candidate], dict[str, Any]]:
+    """What the sweep's recorder saw each candidate send, by suite and candidate."""
     candidates = SweepManifest.of(folder).candidates
-    return {(one.suite, *one.candidate): one.request for one in candidates if one.request}
+    return {(one.suite, one.candidate): one.request for one in candidates if one.request}
 
 
 @click.command()

@@ -13,6 +13,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from router_lab.runtime.model import Candidate
+
 SHA_LENGTH = 16
 """Hex digits kept where a hash is a label in a table; file names and request keys keep 64."""
 
@@ -46,10 +48,10 @@ def marks(metadata: Any, model_args: Any) -> tuple[dict[str, Any], dict[str, Any
     return (metadata or {}).get(SUITE_KEY) or {}, (model_args or {}).get(CANDIDATE_KEY) or {}
 
 
-def marked(metadata: Any, model_args: Any) -> tuple[str, str, str | None] | None:
-    """Suite, model and effort of a log that a sweep made, else None."""
+def marked(metadata: Any, model_args: Any) -> tuple[str, Candidate] | None:
+    """Suite and candidate of a log that a sweep made, else None."""
     suite, candidate = marks(metadata, model_args)
-    return (suite["suite"], candidate["model"], candidate["effort"]) if suite and candidate else None
+    return (suite["suite"], Candidate.of(candidate)) if suite and candidate else None
 
 
 def tier_of(config: Mapping[str, Any], model_args: Mapping[str, Any]) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, PlainSerializer, PlainValidator
 
 from router_lab.config.base import ForwardCompatible, parse
+from router_lab.outcomes.columns import candidate_columns
+from router_lab.outcomes.matrix import by_row
 from router_lab.runtime.model import Candidate
 
 if TYPE_CHECKING:
@@ -51,16 +53,30 @@ SENTENCE = re.compile(rf"raced: ({'|'.join([*(one.words for one in Reason), *EAR
 versions have, and CSV."""
 
 
+OneCandidate = Annotated[
+    Candidate,
+    PlainValidator(lambda value: value if isinstance(value, Candidate) else Candidate(*value)),
+    PlainSerializer(list),
+]
+"""A candidate as a list of its fields."""
+
+
 class OfCandidate(ForwardCompatible):
     """What a file says of a candidate."""
 
     model: str
     effort: str | None = None
+    harness: str | None = Field(None, exclude_if=lambda harness: harness is None)
+
+    @classmethod
+    def of(cls, candidate: Candidate, **fields: Any) -> Self:
+        """With the candidate's own fields beside `fields`. Raises pydantic's ValidationError."""
+        return cls.model_validate({**candidate.named(), **fields})
 
     @property
     def candidate(self) -> Candidate:
         """By its name in outcomes."""
-        return Candidate(self.model, self.effort)
+        return Candidate(self.model, self.effort, self.harness)
 
 
 class Elimination(OfCandidate):
@@ -72,7 +88,7 @@ class Elimination(OfCandidate):
     after: int
     look: int | None = None
     reason: Reason
-    by: Candidate | None = None
+    by: OneCandidate | None = None
 
     @property
     def sentence(self) -> str:
@@ -106,16 +122,14 @@ def eliminations_of(outcomes: pd.DataFrame) -> list[Elimination]:
     if "reason" not in outcomes:
         return found
     known = {(one.suite, one.candidate) for one in found}
-    rows = outcomes[["suite", "model", "effort", "reason"]].dropna(subset=["reason"]).drop_duplicates()
-    for suite, model, effort, reason in rows.itertuples(index=False):
+    columns = ["suite", *candidate_columns(outcomes.columns), "reason"]
+    rows = outcomes[columns].dropna(subset=["reason"]).drop_duplicates()
+    for suite, reason, who in zip(rows["suite"], rows["reason"], by_row(rows), strict=True):
         said = SENTENCE.fullmatch(str(reason))
-        who = Candidate(str(model), effort if isinstance(effort, str) else None)
         if said is not None and (suite, who) not in known:
             known.add((suite, who))
             why, after = Reason(said[1].replace(" ", "_")), int(said[2])
-            found.append(
-                Elimination(suite=suite, model=who.model, effort=who.effort, reason=why, after=after)
-            )
+            found.append(Elimination.of(who, suite=suite, reason=why, after=after))
     return found
 
 
@@ -137,7 +151,7 @@ class RaceRecord(ForwardCompatible):
     on_control: Names | None = Field(None, validation_alias=AliasChoices("on_control", "on_floor"))
     left: tuple[Elimination, ...] = ()
     skipped: list[Skipped] | None = None
-    winners: dict[str, Candidate] = Field(default_factory=dict)
+    winners: dict[str, OneCandidate] = Field(default_factory=dict)
 
     def elimination(self, suite: str, candidate: Candidate) -> Elimination | None:
         """How a candidate left the race of a suite; None if it did not."""

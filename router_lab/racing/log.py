@@ -39,7 +39,7 @@ class RaceLog:
         self,
         folder: Path,
         rule: RaceRule,
-        reference: tuple[str, str | None] | None,
+        reference: Candidate | None,
         suites: Sequence[SuiteRace],
     ) -> None:
         self.path, self._suites = folder / NAME, {one.suite: one for one in suites}

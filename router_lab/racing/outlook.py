@@ -29,7 +29,7 @@ WHOLE, CONTROL, AHEAD = "█", "░", "·"
 
 def race_outlook(
     rule: RaceRule,
-    reference: tuple[str, str | None] | None,
+    reference: Candidate | None,
     suites: Sequence[SuiteRace],
     costs: Costs,
     done: Done,

@@ -117,10 +117,9 @@ class SuiteRace:
         self.looks += 1
         who = self.candidates
         self.eliminations += [
-            Elimination(
+            Elimination.of(
+                who[one.column],
                 suite=self.suite,
-                model=who[one.column].model,
-                effort=who[one.column].effort,
                 after=self.shown,
                 look=self.looks,
                 reason=one.reason,

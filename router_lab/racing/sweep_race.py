@@ -27,7 +27,7 @@ class SweepRace:
     """`portions` yields what each wave needs; call `look` after each."""
 
     def __init__(
-        self, folder: Path, rule: RaceRule, reference: tuple[str, str | None] | None, suites: Sequence[SuiteRace]
+        self, folder: Path, rule: RaceRule, reference: Candidate | None, suites: Sequence[SuiteRace]
     ) -> None:  # fmt: skip
         """Takes up what `race.jsonl` in `folder` holds. Raises InputError if that was another
         race."""
@@ -119,7 +119,7 @@ class SweepRace:
             },
             left=tuple(elimination for one in self.suites for elimination in one.eliminations),
             skipped=[
-                Skipped(suite=one.suite, model=who.model, effort=who.effort, ranges=ranges)
+                Skipped.of(who, suite=one.suite, ranges=ranges)
                 for one in self.suites
                 for j, who in enumerate(one.candidates)
                 if (ranges := one.ranges(j, len(one.samples)))

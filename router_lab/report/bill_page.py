@@ -16,9 +16,10 @@ from router_lab.report.economics import (
     tail_summary,
     token_rows,
 )
-from router_lab.report.format import candidate_label, count, money, percent
+from router_lab.report.format import count, money, percent
 from router_lab.report.html import PARTS, table
 from router_lab.runtime.kinds import COUNTED
+from router_lab.runtime.model import Candidate
 
 MOST_TAIL = 20
 
@@ -137,7 +138,7 @@ def _or_0(value: float) -> float:
 
 def _batch_lines(outcomes: pd.DataFrame) -> list[str]:
     shares = ((c, batch_saving(c.get("prices"))) for c in outcomes.attrs.get("candidates") or ())
-    named = ((candidate_label(c["model"], c.get("effort")), share) for c, share in shares if share)
+    named = ((str(Candidate.of(c)), share) for c, share in shares if share)
     return [
         f"{name}: the batch tier takes {percent(share, 0)} off where an answer may wait."
         for name, share in named

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from router_lab.metrics import weighted_quantile
 from router_lab.outcomes import SCORED
+from router_lab.outcomes.matrix import by_candidate, by_row
 from router_lab.replay import Replay
-from router_lab.report.format import candidate_label
 from router_lab.runtime.kinds import COUNTED, PROMPT_COLUMNS, inside
 
 Floats = NDArray[np.float64]
@@ -88,10 +88,9 @@ def candidate_bills(outcomes: pd.DataFrame, volume: float, growth: float) -> lis
     """A bill for each candidate on all of its own rows, the dearest month first."""
     scored = outcomes[outcomes["status"].isin(SCORED)]
     bills = []
-    for (model, effort), part in scored.groupby([scored["model"], scored["effort"].fillna("")], sort=True):
+    for who, part in by_candidate(scored):
         costs = part["cost_usd"].to_numpy(np.float64) if "cost_usd" in part else np.full(len(part), np.nan)
-        label = candidate_label(str(model), str(effort) or None)
-        bills.append(bill(label, costs, np.ones(len(part)), float(part["quality"].mean()), volume, growth))
+        bills.append(bill(str(who), costs, np.ones(len(part)), float(part["quality"].mean()), volume, growth))
     return sorted(bills, key=lambda b: -b.mean if math.isfinite(b.mean) else math.inf)
 
 
@@ -105,10 +104,9 @@ def tail(outcomes: pd.DataFrame) -> pd.DataFrame:
     done = outcomes[outcomes["status"] == "ok"]
     if "cost_usd" not in done.columns or done["cost_usd"].isna().all():
         return done.iloc[:0].assign(label="", times=math.nan)
-    effort = done["effort"].fillna("")
-    median = done.groupby([done["suite"], done["model"], effort])["cost_usd"].transform("median")
+    labels = pd.Series(list(map(str, by_row(done))), done.index, dtype="str")
+    median = done.groupby([done["suite"], labels])["cost_usd"].transform("median")
     times = done["cost_usd"] / median.where(median > 0)
-    labels = [candidate_label(m, e or None) for m, e in zip(done["model"], effort, strict=True)]
     found = done.assign(label=labels, times=times)[times > TAIL_FACTOR]
     return found.sort_values(["cost_usd", "suite", "sample_id"], ascending=[False, True, True], kind="stable")
 
@@ -118,8 +116,7 @@ def tail_summary(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
     dollars, turns, retries."""
     found = tail(outcomes)
     done = outcomes[outcomes["status"] == "ok"]
-    efforts = done["effort"].fillna("")
-    labels = np.array([candidate_label(m, e or None) for m, e in zip(done["model"], efforts, strict=True)])
+    labels = np.array(list(map(str, by_row(done))))
     rows = []
     for label, part in found.groupby("label", sort=True):
         own = done[labels == label]
@@ -142,14 +139,14 @@ def token_rows(outcomes: pd.DataFrame) -> list[dict[str, Any]]:
     within it: what is left of `output_tokens` is the visible answer."""
     scored = outcomes[outcomes["status"].isin(SCORED)]
     rows = []
-    for (model, effort), part in scored.groupby([scored["model"], scored["effort"].fillna("")], sort=True):
+    for who, part in by_candidate(scored):
         means = {
             kind.column: float(part[kind.column].mean()) if kind.column in part else math.nan
             for kind in COUNTED
         }
         for kind in (kind for kind in COUNTED if kind.side == "output"):
             means[kind.column] -= float(np.nansum([means[inner.column] for inner in inside(kind.name)]))
-        rows.append({"label": candidate_label(str(model), str(effort) or None), **means})
+        rows.append({"label": str(who), **means})
     return rows
 
 

@@ -14,8 +14,10 @@ from router_lab.columns import aligned, named
 from router_lab.metrics import clustered_ratio, too_few
 from router_lab.metrics.paired import Recorded
 from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
-from router_lab.report.format import MISSING, candidate_label, cut_off, points
+from router_lab.outcomes.matrix import by_candidate
+from router_lab.report.format import MISSING, cut_off, points
 from router_lab.report.table import CONFIDENCE, records
+from router_lab.runtime.model import Candidate
 
 PAYS, LOSES, UNSHOWN = "pays", "loses", "not shown"
 MARKS = {PAYS: "✓", LOSES: "✗", UNSHOWN: "·"}
@@ -46,24 +48,26 @@ def effort_table(outcomes: pd.DataFrame, confidence: float = CONFIDENCE) -> pd.D
             "suite": suite,
             **row,
             **{
-                key: cut.get((suite, row["model"], row[of]), np.nan)
-                for key, of in (("cut_off", "effort"), ("base_cut_off", "base"))
+                key: cut.get((suite, matrix.candidates[of]), np.nan)
+                for key, of in (("cut_off", j), ("base_cut_off", base))
             },
         }
         for j, base in _pairs(matrix)
         for code, suite in enumerate(matrix.suites)
         if (row := _row(matrix, matrix.suite == code, j, base, confidence))
     ]
-    columns = ["suite", "model", "effort", "base", "n", "clusters", "difference", "low", "high", "cost_ratio", "word",
-               "cut_off", "base_cut_off"]  # fmt: skip
+    columns = ["suite", "model", "effort", "harness", "base", "n", "clusters", "difference", "low", "high",
+               "cost_ratio", "word", "cut_off", "base_cut_off"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
-def _cut_off(outcomes: pd.DataFrame) -> dict[tuple[str, str, str | None], float]:
+def _cut_off(outcomes: pd.DataFrame) -> dict[tuple[str, Candidate], float]:
     scored = outcomes[outcomes["status"].isin(SCORED)]
-    parts = scored.groupby(["suite", "model", scored["effort"].fillna("")])
-    shares = ((key, cut_off_share(part)) for key, part in parts)
-    return {(str(suite), str(model), str(effort) or None): share for (suite, model, effort), share in shares}
+    return {
+        (str(suite), who): cut_off_share(part)
+        for who, own in by_candidate(scored)
+        for suite, part in own.groupby("suite")
+    }
 
 
 def effort_text(table: pd.DataFrame) -> str:
@@ -90,8 +94,8 @@ def effort_text(table: pd.DataFrame) -> str:
 
 
 def _pairs(matrix: OutcomeMatrix) -> Iterator[tuple[int, int]]:
-    """(effort, base) as columns of the matrix, for every model with two efforts or more."""
-    models = [candidate.model for candidate in matrix.candidates]
+    """(effort, base) as columns of the matrix, for each model and harness with two efforts."""
+    models = [(candidate.model, candidate.harness) for candidate in matrix.candidates]
     for model in dict.fromkeys(models):
         columns = [j for j, name in enumerate(models) if name == model]
         cost = matrix.cost_usd[:, columns]
@@ -109,8 +113,7 @@ def _row(matrix: OutcomeMatrix, rows: Any, j: int, base: int, confidence: float)
     low, high = found.interval(confidence)
     cost = clustered_ratio(paired.cost_usd, paired.reference_cost_usd, paired.group, weights=paired.weight)
     return {
-        "model": matrix.candidates[j].model,
-        "effort": matrix.candidates[j].effort,
+        **matrix.candidates[j].named(),
         "base": matrix.candidates[base].effort,
         "n": found.n,
         "clusters": found.clusters,
@@ -129,7 +132,7 @@ def _row(matrix: OutcomeMatrix, rows: Any, j: int, base: int, confidence: float)
 
 
 def _name(row: dict[str, Any]) -> str:
-    return f"{candidate_label(row['model'], row['effort'])} − {row['base'] or 'no effort set'}"
+    return f"{Candidate.of(row)} − {row['base'] or 'no effort set'}"
 
 
 def _cut(row: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from router_lab.report.marks import Mark
 from router_lab.report.policy import policy_marks
 from router_lab.report.svg import pareto_svg
 from router_lab.report.table import COLUMNS, candidate_table, marks_of, pooled, records, single, suites_of
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 
 MOST_PANELS = 24
@@ -31,7 +32,7 @@ def candidates_html(rows: pd.DataFrame) -> Markup:
 def fronts_html(
     table_: pd.DataFrame,
     extra: Sequence[Mark] = (),
-    reference: tuple[str, str | None] | None = None,
+    reference: Candidate | None = None,
     before: pd.DataFrame | None = None,
 ) -> list[Markup]:
     """The picture of all suites with `extra` marks (policies …), and a small one for each
@@ -75,7 +76,7 @@ def pareto_html(
     outcomes: pd.DataFrame,
     *,
     extra: Sequence[Mark] = (),
-    reference: tuple[str, str | None] | None = None,
+    reference: Candidate | None = None,
     before: pd.DataFrame | None = None,
     title: str = "Quality over cost",
 ) -> str:
@@ -105,7 +106,7 @@ def front_svg(outcomes: pd.DataFrame, policy: Policy | None = None) -> str:
     slide."""
     known = candidate_table(outcomes)
     extra = [] if policy is None else policy_marks(policy, replay(policy, outcomes), known)
-    reference = None if policy is None else (policy.reference.model, policy.reference.effort)
+    reference = None if policy is None else policy.reference
     return f"{pareto_svg([*marks_of(pooled(known), reference), *extra], title='All suites', alone=True)}\n"
 
 

@@ -99,7 +99,7 @@ def _oracle(policy: Policy, base: Mapping[str, Any]) -> list[Mark]:
 def reference_row(policy: Policy, table: pd.DataFrame) -> dict[str, Any] | None:
     """The reference's row over all suites; None where it was not measured."""
     rows = records(pooled(table))
-    return next((r for r in rows if (r["model"], _text(r["effort"])) == tuple(policy.reference)), None)
+    return next((r for r in rows if Candidate.of(r) == policy.reference), None)
 
 
 def _moved(base: Mapping[str, Any], row: Compared, label: str, kind: Kind, source: str) -> Mark:

@@ -43,6 +43,7 @@ from router_lab.report.production_check_shares import (
     judge_suites,
     shares_of,
 )
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.shares import part
 from router_lab.runtime.visible import visible
 
@@ -94,7 +95,7 @@ class ProductionCheck:
 def production_check(
     decisions: Iterable[Mapping[str, Any]],
     *,
-    reference: tuple[str, str | None] | None = None,
+    reference: Candidate | None = None,
     margin: float | None = None,
     confidence: float = 0.9,
     audit: Mapping[str, float] | None = None,

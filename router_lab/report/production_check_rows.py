@@ -13,6 +13,7 @@ import pandas as pd
 from router_lab.report.format import candidate_label
 from router_lab.runtime.decisionstages import escalated
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.values import LOGGED, plain
 
 FIGURES = ("promised_quality", "promised_cost", "quality", "cost", "audited", "escalated")
@@ -37,7 +38,7 @@ class _Names:
 def usable(
     decisions: Iterable[Mapping[str, Any]],
     audit: Mapping[str, float] | None = None,
-    reference: tuple[str, str | None] | None = None,
+    reference: Candidate | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """(rows, reasons): a row a decision, in order, in some 60 bytes.
 
@@ -69,7 +70,7 @@ def usable(
 
 
 def _figures(
-    decision: Mapping[str, Any], audit: Mapping[str, float], reference: tuple[str, str | None] | None, wrong: list[str]
+    decision: Mapping[str, Any], audit: Mapping[str, float], reference: Candidate | None, wrong: list[str]
 ) -> dict[str, float]:  # fmt: skip
     """A decision's FIGURES; `wrong` gets what cannot be."""
     found = {}
@@ -93,10 +94,10 @@ def _figures(
     return found | _chained(decision, found["promised_cost"])
 
 
-def _kept(decision: Mapping[str, Any]) -> tuple[str, str | None]:
+def _kept(decision: Mapping[str, Any]) -> Candidate:
     """Whose answer was kept: the last who was asked."""
     then = decision.get("then")
-    return (then[-1].model, then[-1].effort) if then else (decision["model"], decision["effort"])
+    return then[-1].candidate if then else Candidate.of(decision)
 
 
 def _chained(decision: Mapping[str, Any], cost: float) -> dict[str, float]:

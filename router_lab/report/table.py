@@ -15,10 +15,11 @@ from router_lab.metrics.estimate import bounded_interval
 from router_lab.outcomes import SCORED, cut_off_share
 from router_lab.outcomes.columns import SUMMARISED, Column
 from router_lab.outcomes.copies import clusters_of
-from router_lab.outcomes.matrix import SEEN_ENOUGH
-from router_lab.report.format import FIGURES, candidate_label, count, cut_off, interval, money, percent
+from router_lab.outcomes.matrix import SEEN_ENOUGH, by_candidate
+from router_lab.report.format import FIGURES, count, cut_off, interval, money, percent
 from router_lab.report.marks import Mark
 from router_lab.runtime.kinds import COUNTED
+from router_lab.runtime.model import Candidate
 
 CONFIDENCE = 0.95
 POOLED = "all"
@@ -91,8 +92,8 @@ def _suite_rows(frame: pd.DataFrame, suite: str, confidence: float) -> pd.DataFr
     scored = frame[frame["status"].isin(SCORED)]
     everything = max(1, len(scored[SAMPLE].drop_duplicates()))
     rows = [
-        {"suite": suite, **_row(part, scored_part, everything, confidence)}
-        for part, scored_part in _by_candidate(frame, scored)
+        {"suite": suite, **_row(who, part, scored_part, everything, confidence)}
+        for who, part, scored_part in _by_candidate(frame, scored)
     ]
     table = pd.DataFrame(rows)
     comparable = table["seen"] >= SEEN_ENOUGH
@@ -107,18 +108,18 @@ def _suite_rows(frame: pd.DataFrame, suite: str, confidence: float) -> pd.DataFr
     return table.sort_values(order, ascending=[False, False, True], na_position="last", ignore_index=True)
 
 
-def _by_candidate(frame: pd.DataFrame, scored: pd.DataFrame) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+def _by_candidate(
+    frame: pd.DataFrame, scored: pd.DataFrame
+) -> list[tuple[Candidate, pd.DataFrame, pd.DataFrame]]:
     """All rows and the scored rows of each candidate; those never scored have no row of their
     own."""
-    efforts = frame["effort"].fillna("")  # a missing key of a group equals nothing, itself included
-    parts = dict(iter(scored.groupby([scored["model"], efforts[scored.index]])))
-    everything = dict(iter(frame.groupby([frame["model"], efforts])))
-    return [(everything[key], part) for key, part in parts.items()]
+    everything = dict(by_candidate(frame))
+    return [(who, everything[who], part) for who, part in by_candidate(scored)]
 
 
-def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: float) -> dict[str, Any]:
-    model, effort = scored["model"].iloc[0], scored["effort"].iloc[0]
-    effort = effort if isinstance(effort, str) else None
+def _row(
+    who: Candidate, part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: float
+) -> dict[str, Any]:
     means = {c: "mean" for c in ("quality", "cost_usd", "weight") if c in scored.columns}
     texts = {c: "first" for c in ("group", "prompt") if c in scored.columns}
     samples = scored.groupby(SAMPLE, sort=True).agg(means | texts)
@@ -130,9 +131,8 @@ def _row(part: pd.DataFrame, scored: pd.DataFrame, everything: int, confidence: 
     per_row = scored["cost_usd"] if "cost_usd" in scored else pd.Series(np.nan, index=scored.index)
     tails = {f"cost_p{p}_usd": float(per_row.quantile(p / 100)) for p in (50, 95, 99)}
     return {
-        "model": model,
-        "effort": effort,
-        "label": candidate_label(model, effort),
+        **who.named(),
+        "label": str(who),
         "n": len(samples),
         "clusters": len(np.unique(clusters)),
         "seen": len(samples) / everything,
@@ -162,19 +162,18 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def marks_of(
-    table: pd.DataFrame, reference: tuple[str, str | None] | None = None, known: set[str] | None = None
+    table: pd.DataFrame, reference: Candidate | None = None, known: set[str] | None = None
 ) -> list[Mark]:
     """The rows of one suite of `candidate_table` as marks; rows without a cost cannot be shown and
     are left out.
 
-    reference: (model, effort) drawn as such.  known: labels of an earlier sweep; whoever is not
+    reference: drawn as such.  known: labels of an earlier sweep; whoever is not
     among them is new.
     """
     marks = []
     for row in records(table):
         if not math.isfinite(row["cost_usd_per_1k"]):
             continue
-        effort = row["effort"] if isinstance(row["effort"], str) else None
         finite = math.isfinite(row["quality_low"])
         marks.append(
             Mark(
@@ -183,7 +182,7 @@ def marks_of(
                 quality=row["quality"],
                 low=row["quality_low"] if finite else None,
                 high=row["quality_high"] if finite else None,
-                kind="reference" if reference == (row["model"], effort) else "candidate",
+                kind="reference" if reference == Candidate.of(row) else "candidate",
                 on_front=bool(row["on_front"]),
                 compared=bool(row["compared"]),
                 new=known is not None and row["label"] not in known,

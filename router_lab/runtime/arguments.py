@@ -98,13 +98,13 @@ def number(value: object, argument: str, *, least: float = 0.0) -> float:
 
 
 def pair(value: object, where: str) -> Candidate:
-    """A Candidate from one, or from a (model, effort) pair, or PolicyError."""
-    if not (isinstance(value, tuple | list) and len(value) == 2):
+    """A Candidate from one, or from (model, effort) or (model, effort, harness), or PolicyError."""
+    if not (isinstance(value, tuple | list) and len(value) in (2, 3)):
         raise PolicyError(f"{where} {shown(value)} is not a Candidate or a (model, effort) pair")
-    model, effort = (plain_text(part) if isinstance(part, str) else part for part in value)
-    if not (isinstance(model, str) and model and (effort is None or (isinstance(effort, str) and effort))):
+    model, *rest = (plain_text(part) if isinstance(part, str) else part for part in value)
+    if not (isinstance(model, str) and model and all(p is None or (isinstance(p, str) and p) for p in rest)):
         raise PolicyError(f"{where} {shown(value)} is not a (model, effort) pair of str and str or None")
-    return Candidate(model, effort)
+    return Candidate(model, *rest)
 
 
 def shared_key(arguments: DecideArguments, cap: int) -> str | bytes:

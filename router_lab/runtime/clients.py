@@ -133,7 +133,7 @@ def for_suite(profile: Profile, suite: str | None) -> Profile:
 
 def unreproducible(profiles: Sequence[Profile], suites: Sequence[str]) -> list[dict[str, Any]]:
     """Of which suites no request can be handed out: `suite`, `reason`, and `candidates` as [model,
-    effort], sorted."""
+    effort] and the harness, if any, sorted."""
     found: dict[tuple[str, str], list[list[str | None]]] = {}
     for profile in profiles:
         by_suite = profile.request.get("suites") or dict.fromkeys(suites, profile.request)

@@ -128,6 +128,11 @@ class Decision:
         return self.candidate.effort
 
     @property
+    def harness_name(self) -> str | None:
+        """The candidate's third field; what it does to a request is `harness`."""
+        return self.candidate.harness
+
+    @property
     def tier(self) -> str:
         """Where to run the request: the cheapest of the tiers asked for that keeps the
         deadline."""
@@ -418,8 +423,7 @@ class Decision:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; two decisions are equal if these are."""
         return {
-            "model": self.model,
-            "effort": self.effort,
+            **self.candidate.named(),
             "tier": self.tier,
             "fallbacks": [list(candidate) for candidate in self.fallbacks],
             "limits": self.limits._asdict(),

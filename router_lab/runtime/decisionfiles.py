@@ -165,6 +165,7 @@ def log_row(line: bytes | None) -> dict[str, Any] | None:
                 and isinstance(row["revision"], str)
                 and isinstance(row["tier"], str)
                 and isinstance(row["effort"], str | None)
+                and isinstance(row.get("harness"), str | None)
             )
             return row if fits and _number(row["quality"]) and _number(row["cost_usd"]) else None
         return row if kind == "outcome" else None

@@ -21,6 +21,7 @@ from router_lab.runtime.decisionfiles import Parts, log_row
 from router_lab.runtime.decisionstages import TOTALS, Later
 from router_lab.runtime.errors import InputError, RouterLabWarning, shown
 from router_lab.runtime.kinds import TOKENS
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.values import LOGGED, name_of, plain
 
 Source = str | os.PathLike[str]
@@ -261,8 +262,7 @@ def outcome_rows(
             "suite": decision.get("suite") or default_suite,
             "sample_id": decision["id"],
             "epoch": 1,
-            "model": decision["model"],
-            "effort": decision["effort"],
+            **Candidate.of(decision).named(),
             "prompt": decision.get("prompt"),
             "tier": decision["tier"],
             "started_at": decision.get("time"),
@@ -275,7 +275,7 @@ def outcome_rows(
         if then := decision.get("then"):
             last = then[-1]
             row = {name: value for name, value in row.items() if name not in (*TOTALS, *TOKENS)} | {
-                "model": last.model, "effort": last.effort, "predicted_quality": last.quality,
+                **last.candidate.named(), "predicted_quality": last.quality,
                 "predicted_cost_usd": last.cost_usd,
             }  # fmt: skip
         # What a table can hold: half a character (a lone surrogate) becomes `?`, as in `decide`.

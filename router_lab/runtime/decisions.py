@@ -171,7 +171,9 @@ class DecisionLog:
         data = decision.to_dict()
         named = None if suite is None else _short(name_of(suite))
         row = {"kind": "decision", "id": number, "time": self._clock(), "suite": named} | {
-            key: data[key] for key in ("model", "effort", "tier", "quality", "cost_usd", "reason", "revision")
+            key: data[key]
+            for key in ("model", "effort", "harness", "tier", "quality", "cost_usd", "reason", "revision")
+            if key in data
         }
         row["code"] = decision.code
         row |= {key: data["evidence"][key] for key in ("stage", "stages") if key in data["evidence"]}
@@ -281,6 +283,7 @@ def span_attributes(decision: Decision) -> dict[str, str | float]:
         "gen_ai.operation.name": "chat",
         "gen_ai.request.model": str(model),
         "router_lab.effort": decision.effort or "",
+        **({} if decision.harness_name is None else {"router_lab.harness": decision.harness_name}),
         "router_lab.tier": decision.tier,
         "router_lab.code": decision.code,
         "router_lab.revision": decision.revision,

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from router_lab.runtime.model import Candidate
+
 ESCALATED = "escalated"
 """The code of a decision that was made because an answer was not kept."""
 TOTALS = ("cost_usd", "paid_usd", "latency_s", "turns")
@@ -20,6 +22,12 @@ class Asked(NamedTuple):
     code: str
     quality: float | None
     cost_usd: float | None
+    harness: str | None = None
+
+    @property
+    def candidate(self) -> Candidate:
+        """Who was asked."""
+        return Candidate(self.model, self.effort, self.harness)
 
 
 class Later:
@@ -31,8 +39,9 @@ class Later:
 
     def add(self, slot: int, row: Mapping[str, Any]) -> None:
         asked = Asked(
-            row["model"], row["effort"], str(row.get("code", "unknown")), row["quality"], row["cost_usd"]
-        )
+            row["model"], row["effort"], str(row.get("code", "unknown")), row["quality"], row["cost_usd"],
+            row.get("harness"),
+        )  # fmt: skip
         known = self._asked.get(slot, ())
         if asked not in known:
             self._asked[slot] = (*known, asked)

@@ -119,8 +119,7 @@ def answers(policy: Any) -> list[dict[str, Any]]:
 def _answer(policy: Any, case: dict[str, Any], index: int) -> dict[str, object]:
     decision: Decision = policy.decide(**case)
     answered = {
-        "model": decision.model,
-        "effort": decision.effort,
+        **decision.candidate.named(),
         "code": decision.code,
         "quality": decision.quality,
         "cost_usd": decision.cost_usd,
@@ -173,7 +172,7 @@ def walk(
         if now is None:
             break
         gains = stages.gains(now, stages.answer_of(text, signals, check, stop))
-        found.append({"model": now.model, "effort": now.effort, "code": now.code, "gains": gains})
+        found.append({**now.candidate.named(), "code": now.code, "gains": gains})
         now = now.judge(text, signals=signals, check=check, stopped=stop)
     return found
 

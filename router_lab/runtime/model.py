@@ -47,24 +47,60 @@ POOLED = 0
 row i + 1."""
 
 
-class Candidate(NamedTuple):
-    """A model and the effort it is asked at (None = the provider's default). Two fields: nothing
-    ever parses a string.
+class Candidate(tuple[str | None, ...]):
+    """A model, the effort it is asked at (None = the provider's default) and the harness around it
+    (None = as the suite has it). A team's model is its name. Fields: nothing ever parses a string.
 
-    Being a tuple, it equals and hashes like the plain pair `(model, effort)`. Sorts by (model,
-    effort or "").
+    Being a tuple, it equals and hashes like the plain pair `(model, effort)`, with a harness like
+    `(model, effort, harness)`. Sorts by (model, effort or "", harness or "").
     """
 
-    model: str
-    effort: str | None = None
+    __slots__ = ()
+
+    def __new__(cls, model: str, effort: str | None = None, harness: str | None = None) -> Candidate:
+        return super().__new__(cls, (model, effort) if harness is None else (model, effort, harness))
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Candidate:
+        """The candidate that a row of a table or of JSON names; what is no text is null there."""
+        effort, harness = row.get("effort"), row.get("harness")
+        return cls(
+            row["model"],
+            effort if isinstance(effort, str) else None,
+            harness if isinstance(harness, str) else None,
+        )
+
+    @property
+    def model(self) -> str:
+        return self[0]  # type: ignore[return-value]
+
+    @property
+    def effort(self) -> str | None:
+        return self[1]
+
+    @property
+    def harness(self) -> str | None:
+        return self[2] if len(self) > 2 else None
+
+    def named(self) -> dict[str, str | None]:
+        """As JSON: `model`, `effort`, and `harness` where there is one."""
+        return dict(zip(("model", "effort", "harness"), self, strict=False))
+
+    def __getnewargs__(self) -> tuple[str | None, ...]:
+        return tuple(self)
 
     def __lt__(self, other: tuple[Any, ...]) -> bool:
-        return (self[0], self[1] or "") < (other[0], other[1] or "")
+        return tuple(part or "" for part in self) < tuple(part or "" for part in other)
 
     def __str__(self) -> str:
         """For people only, escaped for a terminal; model ids hold '@', ':' and '/', so this is
         never read back."""
-        return visible(self.model if self.effort is None else f"{self.model} @ {self.effort}")
+        effort = "" if self.effort is None else f" @ {self.effort}"
+        return visible(f"{self.model}{effort}{'' if self.harness is None else f' + {self.harness}'}")
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.named().items())
+        return f"Candidate({fields})"
 
 
 _EVER, _BEFORE = 5, 6
@@ -133,7 +169,7 @@ def profile_from_dict(row: Mapping[str, Any]) -> Profile:
     `model` optional."""
     prices = row.get("prices")
     return Profile(
-        candidate=Candidate(row["model"], row.get("effort")),
+        candidate=Candidate.of(row),
         request=dict(row.get("request") or {}),
         prices=None if prices is None else Prices(**prices),
         context_window=row.get("context_window"),

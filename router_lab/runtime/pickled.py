@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from router_lab.runtime.errors import PolicyError
-from router_lab.runtime.model import Linear, PolicySpec
+from router_lab.runtime.model import Candidate, Linear, PolicySpec
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
@@ -60,7 +60,7 @@ def plain(value: object) -> Any:
     cannot take."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and not isinstance(value, Candidate):
         items = map(plain, value)
         return type(value)._make(items) if hasattr(value, "_make") else tuple(items)
     if isinstance(value, list):

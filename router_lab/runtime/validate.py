@@ -66,8 +66,12 @@ def _names(spec: PolicySpec) -> Iterator[str]:
             yield f"candidates: model {candidate.model!r} is not a text"
         if candidate.effort is not None and (not isinstance(candidate.effort, str) or not candidate.effort):
             yield f"candidates: effort {candidate.effort!r} of {candidate.model} is neither a text nor null"
+        if candidate.harness is not None and (
+            not isinstance(candidate.harness, str) or not candidate.harness
+        ):
+            yield f"candidates: harness {candidate.harness!r} of {candidate.model} is neither a text nor null"
     if any(not first < second for first, second in zip(spec.candidates, spec.candidates[1:], strict=False)):
-        yield "candidates are not sorted by (model, effort) without repeats"
+        yield "candidates are not sorted by (model, effort, harness) without repeats"
     if len(spec.suites) > MAX_SUITES or not all(isinstance(suite, str) and suite for suite in spec.suites):
         yield f"suites are not up to {MAX_SUITES} texts"
     if list(spec.suites) != sorted(set(spec.suites)):

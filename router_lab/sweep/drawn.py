@@ -41,8 +41,7 @@ class Drawn:
     def part(self) -> DrawnPart:
         """For the manifest."""
         samples = {suite: [self.order[suite][i] for i in places] for suite, places in self.places.items()}
-        model, effort = self.candidate
-        return DrawnPart(model=model, effort=effort, share=self.share, samples=samples, order=self.order)
+        return DrawnPart.of(self.candidate, share=self.share, samples=samples, order=self.order)
 
 
 def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
@@ -79,20 +78,23 @@ def draw_reference(grid: Grid, tasks: Tasks) -> tuple[Tasks, Drawn | None]:
         count = sum(map(len, drawn.order.values()))
         raise InputError(
             f"sweep {sweep.name}: reference_share {drawn.share:g} of {count} samples draws none for "
-            f"{Candidate(*candidate)}; take a larger share, or more samples"
+            f"{candidate}; take a larger share, or more samples"
         )
     return tuple(result), drawn
 
 
 def _named(sweep: Sweep, tasks: Tasks) -> Candidate:
     assert sweep.reference is not None
-    wanted = (sweep.reference.model, sweep.reference.effort)
+    wanted = sweep.reference.candidate
     for cell, task in tasks:
-        if wanted in (cell.candidate, (str(task.model), cell.effort), (cell.spec.model, cell.effort)):
+        if wanted in (
+            cell.candidate,
+            *(Candidate(name, *cell.candidate[1:]) for name in (str(task.model), cell.spec.model)),
+        ):
             return cell.candidate
-    known = ", ".join(dict.fromkeys(str(Candidate(*cell.candidate)) for cell, _ in tasks))
+    known = ", ".join(dict.fromkeys(str(cell.candidate) for cell, _ in tasks))
     raise InputError(
-        f"sweep {sweep.name}: `reference` is {Candidate(*wanted)}, which is none of its candidates; name one by model "
+        f"sweep {sweep.name}: `reference` is {wanted}, which is none of its candidates; name one by model "
         f"and effort as the sweep has them: {known}"
     )
 
@@ -108,7 +110,7 @@ def told(drawn: Drawn, estimates: Sequence[Any]) -> str:
 def spared_usd(drawn: Drawn, estimates: Sequence[Any]) -> float | None:
     """Dollars that the samples would cost for which the reference was not drawn; None where no
     cost is known."""
-    mine = [e for e in estimates if (e.model, e.effort) == drawn.candidate]
+    mine = [e for e in estimates if e.candidate == drawn.candidate]
     if any(e.sample_usd is None for e in mine):
         return None
     return float(

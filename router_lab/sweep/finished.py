@@ -86,7 +86,7 @@ def samples_due(cell: Cell, task: Task) -> set[tuple[str, int]]:
 
 def identity(cell: Cell, task: Task) -> Identity:
     """What a log of this cell must say of itself: suite, settings, dataset, model and effort."""
-    return cell.suite, cell.settings.sha, task.version, cell.model, cell.effort
+    return cell.suite, cell.settings.sha, task.version, *cell.candidate
 
 
 def identity_of(log: EvalLog) -> Identity:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.columns import aligned, named
+from router_lab.outcomes.matrix import by_row
 from router_lab.prices import today
 from router_lab.runtime.kinds import PROMPT_COLUMNS
 from router_lab.runtime.model import Candidate
@@ -34,8 +35,7 @@ class CellEstimate:
     """
 
     suite: str
-    model: str
-    effort: str | None
+    candidate: Candidate
     samples: int
     input_tokens: float | None
     output_tokens: float | None
@@ -114,7 +114,7 @@ def render(
     rows = [("suite", "candidate", "samples", "tokens in / out", "dollars (90 % range)")]
     for e in estimates:
         tokens = "–" if e.output_tokens is None else f"{e.input_tokens:,.0f} / {e.output_tokens:,.0f}"
-        who = named(Candidate(e.model, e.effort))
+        who = named(e.candidate)
         rows.append((named(e.suite), who, str(e.samples), tokens, _dollars(e.usd, e.low, e.high)))
     t = total(estimates, sample_usd, budget_left)
     none = t["unknown"] == t["samples"] > 0
@@ -152,8 +152,7 @@ def _estimate_cell(cell: Cell, left: int, rows: pd.DataFrame | None, batch: floa
     usd, spread = _predict(costs, left)
     return CellEstimate(
         suite=cell.suite,
-        model=cell.model,
-        effort=cell.effort,
+        candidate=cell.candidate,
         samples=left,
         input_tokens=None if rows is None or rows.empty else _input_tokens(rows),
         output_tokens=None if rows is None or rows.empty else float(rows["output_tokens"].mean()),
@@ -176,9 +175,8 @@ def _input_tokens(rows: pd.DataFrame) -> float:
 def _rows(history: pd.DataFrame | None, cell: Cell) -> pd.DataFrame | None:
     if history is None:
         return None
-    effort = history["effort"].isna() if cell.effort is None else history["effort"] == cell.effort
-    own = history[(history["suite"] == cell.suite) & (history["model"] == cell.model) & effort]
-    return own[own["cost_usd"].notna()]
+    here = history[(history["suite"] == cell.suite) & history["cost_usd"].notna()]
+    return here[[who == cell.candidate for who in by_row(here)]]
 
 
 def _predict(costs: np.ndarray[Any, np.dtype[np.float64]], left: int) -> tuple[float | None, float]:

@@ -29,7 +29,7 @@ from router_lab.sweep.drawn import Drawn, draw_reference
 from router_lab.sweep.guard import Breaker, guard
 from router_lab.sweep.models import build_model, candidate_arguments
 from router_lab.sweep.recorder import fingerprint, refuse_twins, request_dict
-from router_lab.sweep.settings import TASK_ARGS, Cell, Grid, load_grid
+from router_lab.sweep.settings import TASK_ARGS, Cell, Grid, Where, load_grid
 from router_lab.sweep.tasks import load_task, with_model
 from router_lab.sweep_manifest import SweptCell
 
@@ -43,7 +43,7 @@ class Plan:
 
     grid: Grid
     tasks: tuple[tuple[Cell, Task], ...]
-    requests: Mapping[tuple[str, str | None, str], Request | None]
+    requests: Mapping[Where, Request | None]
     recorded: Path
     budget_usd: float | None = None
     lacking: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ class Plan:
 
     def _request(self, cell: Cell) -> dict[str, Any]:
         if not cell.recorded:
-            return request_dict(self.requests.get((*cell.candidate, cell.suite)), cell)
+            return request_dict(self.requests.get(cell.where), cell)
         label = candidate_label(cell.model, cell.effort, cell.settings.sha)
         headers = map(read_header, recordings(self.recorded, label))
         request: dict[str, Any] | None = next(

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 from inspect_ai import Task
 
+from router_lab.outcomes.matrix import by_row, candidates_of
 from router_lab.prices import PriceTable
 from router_lab.racing.log import RaceLog
 from router_lab.racing.outlook import race_outlook
@@ -42,7 +43,7 @@ class RaceOptions:
 
     rule: RaceRule
     measure: Measure
-    reference: tuple[str, str | None] | None = None
+    reference: Candidate | None = None
 
 
 class Racer(SweepRace):
@@ -68,17 +69,18 @@ class Racer(SweepRace):
 
     def seen(self, logs: Sequence[Path]) -> Seen:
         """What the logs say, means over epochs."""
-        frame, keys = self.measure(logs, self.prices), ["suite", "model", "effort", "sample_id"]
+        frame = self.measure(logs, self.prices)
+        keys = ["suite", "candidate", "sample_id"]
         # Without attrs, which pandas copies.
-        plain = pd.DataFrame({name: frame[name].to_numpy() for name in [*keys, *MEASURED]})
-        plain["effort"] = plain["effort"].astype(object).where(plain["effort"].notna(), None)
+        plain = pd.DataFrame({name: frame[name].to_numpy() for name in ("suite", "sample_id", *MEASURED)})
+        whos = candidates_of(frame)
+        code = {who: number for number, who in enumerate(whos)}
+        plain["candidate"] = [code[who] for who in by_row(frame)]
         means = plain.groupby(keys, dropna=False, sort=False)[list(MEASURED)].mean()
         rows = zip(means.index, means.to_numpy(), strict=True)
         return {
-            (suite, Candidate(model, None if pd.isna(effort) else effort), sample): dict(
-                zip(MEASURED, row, strict=True)
-            )
-            for (suite, model, effort, sample), row in rows
+            (suite, whos[number], sample): dict(zip(MEASURED, row, strict=True))
+            for (suite, number, sample), row in rows
         }
 
 
@@ -112,7 +114,7 @@ def outlook_of(
     (sample id, epoch) by cell. Raises InputError as the race itself would."""
     suites = suite_races(plan, options)
     RaceLog(folder, options.rule, options.reference, suites).replay()
-    costs = {(one.suite, Candidate(one.model, one.effort)): (one.usd, one.samples) for one in estimates}
+    costs = {(one.suite, one.candidate): (one.usd, one.samples) for one in estimates}
     there = {(cell.suite, cell.candidate): set(done.get(cell.where, ())) for cell, _ in plan.tasks}
     return race_outlook(options.rule, options.reference, suites, costs, there)
 
@@ -124,14 +126,17 @@ def _by_suite(plan: Plan) -> dict[str, list[tuple[Cell, Task]]]:
     }
 
 
-def _column(reference: tuple[str, str | None], suite: str, cells: Sequence[tuple[Cell, Task]]) -> int:
+def _column(reference: Candidate, suite: str, cells: Sequence[tuple[Cell, Task]]) -> int:
     """Where the reference is among the cells, by its name in outcomes or else in the sweep
     file."""
-    names: list[tuple[str, str | None]] = [cell.candidate for cell, _ in cells]
-    for known in (names, [(str(task.model), cell.effort) for cell, task in cells]):
+    names = [cell.candidate for cell, _ in cells]
+    for known in (
+        names,
+        [Candidate(str(task.model), cell.effort, cell.candidate.harness) for cell, task in cells],
+    ):
         if reference in known:
             return known.index(reference)
     raise InputError(
-        f"`race.reference` is {Candidate(*reference)}, which does not run suite `{suite}`; name one that runs every "
+        f"`race.reference` is {reference}, which does not run suite `{suite}`; name one that runs every "
         f"suite, by model and effort as the sweep has them: {', '.join(map(str, names))}"
     )

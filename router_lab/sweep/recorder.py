@@ -19,11 +19,11 @@ from router_lab.runtime.errors import InputError
 from router_lab.runtime.frame import SLOT
 from router_lab.sweep.first import first_ask
 from router_lab.sweep.models import generate_config
-from router_lab.sweep.settings import Cell
+from router_lab.sweep.settings import Cell, Where
 from router_lab.sweep.tasks import declared_args
 
-Requests = dict[tuple[str, str | None, str], Request | None]
-"""The request of each (model, effort, suite); None where the provider sends nothing that could be
+Requests = dict[Where, Request | None]
+"""The request of each cell; None where the provider sends nothing that could be
 recorded."""
 
 
@@ -46,7 +46,7 @@ def fingerprint(cells: Sequence[Cell], tasks: Mapping[int, Task] | None = None) 
             )
             if same not in done:
                 done[same] = _record(cell, ask, recorder)
-            found[(*cell.candidate, cell.suite)] = done[same]
+            found[cell.where] = done[same]
     return found
 
 
@@ -93,9 +93,7 @@ def _record(cell: Cell, ask: Ask, recorder: Recorder) -> Request | None:
     return Request.of(sent, raw)
 
 
-def refuse_twins(
-    tasks: Sequence[tuple[Cell, Task]], found: Mapping[tuple[str, str | None, str], Request | None]
-) -> None:
+def refuse_twins(tasks: Sequence[tuple[Cell, Task]], found: Mapping[Where, Request | None]) -> None:
     """Raise InputError if two candidates of a suite would send the same bytes to the same place,
     in the same task.
 
@@ -104,7 +102,7 @@ def refuse_twins(
     """
     owners: dict[tuple[Any, ...], Cell] = {}
     for cell, task in tasks:
-        request = found[(*cell.candidate, cell.suite)]
+        request = found[cell.where]
         sent = request.fingerprint if request is not None else cell.settings.sha
         task_args = canonical_json(declared_args(task, cell.settings.task_args))
         key = (cell.suite, cell.spec.model, (cell.spec.base_url or "").rstrip("/"), sent, task_args)

@@ -18,8 +18,8 @@ from router_lab.sweep.wire import LEVELS, Wire, load_wire
 
 TASK_ARGS = "task_args"
 """Where the arguments of a task stand, in references for keys."""
-Where = tuple[str, str, str | None]
-"""Suite, model and effort: what names a cell of the grid."""
+Where = tuple[str, Candidate]
+"""Suite and candidate: what names a cell of the grid."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,12 @@ class Cell:
 
     @property
     def where(self) -> Where:
-        """Suite, model and effort."""
-        return self.suite, self.model, self.effort
+        """Suite and candidate."""
+        return self.suite, self.candidate
 
     @property
     def label(self) -> str:
-        """For people: suite, model and effort."""
+        """For people: suite and candidate."""
         return f"{self.suite} × {self.candidate}"
 
 

@@ -19,7 +19,6 @@ from router_lab.inspect_compat import drain
 from router_lab.masking import masked
 from router_lab.providers.failures import Fault, fault, of_sample, reason_of
 from router_lab.providers.keys import marked
-from router_lab.runtime.model import Candidate
 from router_lab.sweep.guard import LATER_REFUSALS_TO_STOP, REFUSALS_TO_STOP, StoppedError
 from router_lab.sweep.settings import Where
 
@@ -35,7 +34,7 @@ class _Eval:
 
 @dataclass
 class Stops:
-    """What was stopped in one running sweep: `reasons` by suite, model and effort, as the server
+    """What was stopped in one running sweep: `reasons` by suite and candidate, as the server
     gave them."""
 
     note: Callable[[str], None]
@@ -79,8 +78,8 @@ class Stops:
         if of.where in self.reasons:
             return
         self.reasons[of.where] = of.reason
-        suite, model, effort = of.where
-        self.note(f"{Candidate(model, effort)} is stopped on {suite}: {of.reason}")
+        suite, who = of.where
+        self.note(f"{who} is stopped on {suite}: {of.reason}")
         drain(of.task_id)
 
 

@@ -18,7 +18,8 @@ import pandas as pd
 
 from router_lab.masking import masked_tree, masker, without_keys
 from router_lab.outcomes import write_outcomes
-from router_lab.outcomes.columns import SUMMARISED
+from router_lab.outcomes.columns import SUMMARISED, WHO
+from router_lab.runtime.model import Candidate
 from router_lab.tracking.names import metric_name, suite_names
 from router_lab.tracking.runs import Run, Tracked, log_runs
 
@@ -44,14 +45,14 @@ def log_sweep(
     params: Mapping[str, Any] | None = None,
     files: Sequence[str | Path] = (),
     prompts: bool = False,
-    beside: Mapping[tuple[str, str | None], Mapping[str, Metrics]] | None = None,
+    beside: Mapping[Candidate, Mapping[str, Metrics]] | None = None,
 ) -> Tracked:
     """Log a finished sweep: a run per candidate (flat, so that the charts show them), one for the
     sweep, and the view.
 
     table: `report.candidate_table(outcomes)`.  files: put beside outcomes.parquet in the sweep's
     run (pareto.html …). prompts: whether the logged outcomes keep the text of prompts and answers;
-    without, there is none. beside: (model, effort) → name of a set of rows → metrics on those rows,
+    without, there is none. beside: candidate → name of a set of rows → metrics on those rows,
     logged as `NAME/metric`; what the policies of this sweep were measured on, so that the view's
     first charts set like beside like (quality, cost_usd_per_1k). Logging one sweep name again
     takes the older runs out of its view, tagged `router_lab.superseded`, and so the policies that
@@ -63,9 +64,7 @@ def log_sweep(
     digest, more = outcomes_digest(outcomes), beside or {}
     names = suite_names(suites)
     runs = [
-        _candidate_run(row, rows, names, more.get((row["model"], row["effort"]), {}))
-        for row in rows
-        if row["pooled"]
+        _candidate_run(row, rows, names, more.get(Candidate.of(row), {})) for row in rows if row["pooled"]
     ]
     with TemporaryDirectory() as scratch:
         kept = _without_keys(outcomes if prompts else _without_prompts(outcomes))
@@ -115,7 +114,7 @@ def log_policy(
 def outcomes_digest(outcomes: pd.DataFrame) -> str:
     """What tells whether two runs were measured on the same outcomes: 16 hex digits over who
     scored what where."""
-    columns = [c for c in ("suite", "sample_id", "epoch", "model", "effort", "quality", "cost_usd", "status")
+    columns = [c for c in ("suite", "sample_id", "epoch", *WHO, "quality", "cost_usd", "status")
                if c in outcomes.columns]  # fmt: skip
     hashes = pd.util.hash_pandas_object(outcomes[columns].astype("string"), index=False).sort_values()
     return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()[:16]
@@ -131,7 +130,7 @@ def _candidate_run(
     metrics["on_front"] = float(row["on_front"])
     fronts = []
     for other in rows:
-        if not other["pooled"] and (other["model"], other["effort"]) == (row["model"], row["effort"]):
+        if not other["pooled"] and Candidate.of(other) == Candidate.of(row):
             place = ("suite", names[other["suite"]])
             metrics |= _with_log_cost({m: other[m] for m in SUITE_METRICS if m in other}, place)
             metrics["/".join((*place, "on_front"))] = float(other["on_front"])
@@ -144,7 +143,7 @@ def _candidate_run(
         "on_front_of_suites": leads,
         "router_lab.rows": EVERY_ROW,
     }
-    return Run(row["label"], "candidate", metrics, {"model": row["model"], "effort": row["effort"]}, tags)
+    return Run(row["label"], "candidate", metrics, Candidate.of(row).named(), tags)
 
 
 def _with_log_cost(metrics: Mapping[str, float | None], prefix: tuple[str, ...]) -> dict[str, float]:
@@ -187,10 +186,5 @@ def _without_keys(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain dicts, with `pooled` telling those over all suites from those of a suite."""
-    return [
-        {
-            **{str(k): v for k, v in row.items()},
-            "effort": row["effort"] if isinstance(row["effort"], str) else None,
-        }
-        for row in table.to_dict("records")
-    ]
+    rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+    return [row | Candidate.of(row).named() for row in rows]
