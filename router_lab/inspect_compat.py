@@ -257,6 +257,29 @@ def around_generate(api: ModelAPI, around: Callable[..., Awaitable[Any]]) -> Non
     api.generate = partial(around, api.generate)  # type: ignore[method-assign,assignment]
 
 
+class _Surrounded(Model):
+    """A model that is asked with what `prepare` makes of messages and tools; a copy that Inspect
+    makes for a role is surrounded, too."""
+
+    prepare: Prepare
+
+    async def generate(self, input: Any, tools: Any = (), *args: Any, **kwargs: Any) -> Any:
+        messages, shown = await self.prepare(self, input, tools)
+        return await super().generate(messages, shown, *args, **kwargs)
+
+
+Prepare = Callable[[Model, Any, Any], Awaitable[tuple[Any, Any]]]
+"""(model, messages or a text, tools) → those that are sent."""
+
+
+def surround(model: Model, prepare: Prepare) -> Model:
+    """`model`, changed so that whatever it is asked goes through `prepare` first, and is logged as
+    it was sent."""
+    model.__class__ = _Surrounded
+    model.prepare = prepare  # type: ignore[attr-defined]
+    return model
+
+
 def around_requests(api: ModelAPI, change: Callable[[Any], None]) -> None:
     """Lets `change` at the options of every request that the client of `api` sends, also of a
     client that Inspect makes anew."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from router_lab.prices import (
@@ -17,11 +18,12 @@ from router_lab.prices import (
     utc,
     written_for_an_hour,
 )
-from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, CHECK, RECORDED
+from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, CHECK, RECORDED, SHARED_NOTE
 from router_lab.providers.scenes import Scene, media_of, scenes, tells_scoring
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.kinds import inside
 
+EMPTY: Mapping[str, str] = MappingProxyType({})
 CACHING = ("none", "prefix")
 """Assumptions about prompt caching under which `cost_usd` is stated."""
 
@@ -53,11 +55,13 @@ class Call:
     """Whether it is known to have been made before the sample was scored."""
     checks: bool = False
     """Whether the candidate was asked in it, by a sweep, if its own answer is right."""
+    teamed: bool = False
+    """Whether the role is one of the candidate's own team."""
 
     @property
     def own(self) -> bool:
         """Whether the candidate made it, rather than a judge or a helper."""
-        return self.role is None
+        return self.role is None or self.teamed
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,18 @@ class ToolCall:
 
 
 def sample_calls(
-    sample: Mapping[str, Any], model: str, name: str, cache_ttl: str | None = None, begun: str | None = None
+    sample: Mapping[str, Any],
+    model: str,
+    name: str,
+    cache_ttl: str | None = None,
+    begun: str | None = None,
+    team: Mapping[str, str] = EMPTY,
 ) -> tuple[list[Call], list[ToolCall]]:
     """Every answered call of a raw sample and every call of a tool, all attempts.
 
-    model: Inspect's name of the candidate, `name` ours. cache_ttl: how long its prompts were asked
-    to be cached. begun: when the sample began, for logs from before events: there the answer of a
+    model: Inspect's name of the candidate, `name` ours; of a team those of whoever has the first
+    role, and `team` has our name of the model of each role. cache_ttl: how long its prompts were
+    asked to be cached. begun: when the sample began, for logs from before events: there the answer of a
     single turn is the only call known.
     """
     earlier = [retry.get("events") or [] for retry in sample.get("error_retries") or []]
@@ -98,11 +108,19 @@ def sample_calls(
             if event.get("error") or not (output.get("choices") or output.get("usage")):
                 continue
             role = _role(scene, model)
-            turns[role] = turns.get(role, 0) + 1
+            teamed = role in team and not scene.scoring
+            line = None if teamed else role  # the team's calls are the turns of one candidate
+            turns[line] = turns.get(line, 0) + 1
             checks = role == CHECK and scene.scoring and event["model"] == model
-            called = name if role is None or checks else str(event["model"]).removeprefix(RECORDED)
-            call = _call(sample, event, called, role, turns[role], attempt, cache_ttl)
-            calls.append(replace(call, solving=told and not scene.scoring, checks=checks))
+            called = (
+                team[role]
+                if teamed and role is not None
+                else name
+                if role is None or checks
+                else str(event["model"]).removeprefix(RECORDED)
+            )
+            call = _call(sample, event, called, role, turns[line], attempt, cache_ttl)
+            calls.append(replace(call, solving=told and not scene.scoring, checks=checks, teamed=teamed))
     if begun is not None and not sample.get("events") and _single_turn(sample):
         event = {"model": model, "output": sample["output"], "timestamp": begun}
         calls.append(_call(sample, event, name, None, 1, len(earlier) + 1, cache_ttl))
@@ -170,7 +188,7 @@ def paid(
         if call.tokens is None or not call.paid:
             continue
         # A scorer that asks the candidate's own model asks it as it is set up, at its tier.
-        spent_tier = tier if call.role in (None, "scorer") or call.checks else "standard"
+        spent_tier = tier if call.own or call.role == "scorer" or call.checks else "standard"
         try:
             usd = table.cost(call.model, call.tokens, call.started, spent_tier)
             usd += table.provider_tools(call.model, call.tools, call.started)
@@ -226,7 +244,7 @@ def _call(
         tokens=tokens,
         seconds=output.get("time"),
         started=utc(event["timestamp"]),
-        paid=event.get("cache") != "read",
+        paid=event.get("cache") != "read" and not noted.get(SHARED_NOTE),
         stop=(output.get("choices") or [{}])[0].get("stop_reason"),
         event=event,
         tools=provider_tools(output, response),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,21 @@ class LogSource:
     dataset_sha: str | None
     frames: FrameFinder = field(default_factory=FrameFinder, compare=False)
     """What `log_rows` learns of the requests on its way."""
+
+    @property
+    def team(self) -> dict[str, str]:
+        """Of a team, by role, our name of its model."""
+        return {role: part["model"] for role, part in (self.arguments.get("roles") or {}).items()}
+
+    @property
+    def first(self) -> str:
+        """Our name of the model that is asked where no role is named."""
+        return next(iter(self.team.values()), self.candidate.model)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Our names of all models that are the candidate's."""
+        return tuple(dict.fromkeys(self.team.values())) or (self.candidate.model,)
 
     @property
     def eval_id(self) -> str:
@@ -121,13 +136,14 @@ def log_rows(
         where = f"{source.log.path}: sample {sample['id']!r}"
         begun = str(sample.get("started_at") or source.log.spec["created"])
         calls, tools = sample_calls(
-            sample, str(source.log.spec["model"]), source.candidate.model, cache_ttl, begun
+            sample, str(source.log.spec["model"]), source.first, cache_ttl, begun, source.team
         )
         notes.of_calls(calls, tools, table)
         last = len(sample.get("error_retries") or []) + 1
         ended = [call for call in calls if call.attempt == last]
         helper = next((call.model for call in ended if not call.own and call.solving), None)
-        source.frames.see(sample, [c.event for c in ended if c.own and c.event is not None], helper)
+        if not source.team:  # whose requests are those of its roles
+            source.frames.see(sample, [c.event for c in ended if c.own and c.event is not None], helper)
         key = {
             "suite": source.suite_name,
             "sample_id": str(sample["id"]),
@@ -140,7 +156,7 @@ def log_rows(
             **_spent(source, sample, calls, tools, table, caching, notes),
             **signals_of(sample, ended, table, answers),
         }
-        rows.append((row, [{**key, **_call_row(call, source.tier)} for call in calls]))
+        rows.append((row, [{**key, **_call_row(call, source.tier, table)} for call in calls]))
         scores.append((where, _kept(sample, source.suite)))
         wrong.append(refused_as_asked(sample))
     if not any(row["turns"] or row["status"] == "ok" for row, _ in rows):
@@ -301,7 +317,11 @@ def _group(source: LogSource, sample: Mapping[str, Any], where: str) -> str | No
     return str(metadata[source.suite.group])
 
 
-def _call_row(call: Call, tier: str) -> dict[str, Any]:
+def _call_row(call: Call, tier: str, table: PriceTable) -> dict[str, Any]:
+    try:
+        usd = request_cost([replace(call, teamed=True)], table, "none", call.attempt)
+    except InputError:  # a judge's model without a price
+        usd = None
     return {
         "turn": call.turn,
         "attempt": call.attempt,
@@ -309,6 +329,7 @@ def _call_row(call: Call, tier: str) -> dict[str, Any]:
         "call_model": call.model,
         **(dict.fromkeys(TOKENS) if call.tokens is None else call.tokens.columns()),
         "seconds": call.seconds,
+        "cost_usd": usd,
         "tier": tier,
         "started_at": call.started.isoformat(),
     }

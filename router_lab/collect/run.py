@@ -28,6 +28,7 @@ from router_lab.collect.pricing import Given, Pricing
 from router_lab.collect.requests import Requests
 from router_lab.collect.shape import TableOptions
 from router_lab.collect.tables import read_table, reprice
+from router_lab.collect.team import TEAM_REQUEST, usage_by_role
 from router_lab.config import Suite, load_map
 from router_lab.outcomes import CALL_COLUMNS, SCORED, validate_calls, validate_outcomes
 from router_lab.outcomes.requests import joined, merged, one_request
@@ -194,10 +195,11 @@ def _of_logs(
     if not made:
         return None, []
     frame = pd.DataFrame([{key: value for key, value in row.items() if key != "uuid"} for row in made])
-    frame = _with_attrs(frame, kept, tables, caching, as_logged)
+    answered = [call for _, calls in rows for call in calls]
+    frame = _with_attrs(frame, kept, tables, caching, as_logged, answered)
     left = [] if as_logged else _eliminations(kept, manifests)
     frame.attrs |= {"eliminations": left} if left else {}
-    return frame, [call for _, answered in rows for call in answered]
+    return frame, answered
 
 
 def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]:
@@ -212,7 +214,8 @@ def _suites(path: str | Path | None) -> tuple[dict[str, Suite], dict[Path, str]]
 def _check_prices(logs: Sequence[LogSource], tables: Tables) -> None:
     """Fail on a model without a price before reading a single sample."""
     for source in filter(was_used, logs):
-        tables[source.log.path.parent].rates(source.candidate.model, utc(source.log.spec["created"]).date())
+        for model in source.models:
+            tables[source.log.path.parent].rates(model, utc(source.log.spec["created"]).date())
 
 
 def _as_others_have(rows: list[dict[str, Any]], made: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -282,16 +285,22 @@ def _calls_frame(calls: list[dict[str, Any]], where: str) -> pd.DataFrame:
 
 
 def _with_attrs(
-    frame: pd.DataFrame, logs: Sequence[LogSource], tables: Tables, caching: str, as_logged: bool
+    frame: pd.DataFrame,
+    logs: Sequence[LogSource],
+    tables: Tables,
+    caching: str,
+    as_logged: bool,
+    calls: Sequence[Mapping[str, Any]],
 ) -> pd.DataFrame:
     # While a race is on its way nobody asks for a request, and finding them out takes its time.
     requests = defaultdict(dict) if as_logged else _measured_requests(_evident(logs, frame))
+    usage = usage_by_role(calls, logs)
     grouped: dict[Candidate, list[LogSource]] = defaultdict(list)
     for source in filter(was_used, logs):
         grouped[source.candidate].append(source)
     frame.attrs = {
         "candidates": [
-            _candidate(name, sources, requests[name], tables)
+            _candidate(name, sources, requests[name], tables, usage.get(name, {}))
             for name, sources in sorted(grouped.items(), key=lambda item: item[0])
         ],
         "suites": [
@@ -322,18 +331,48 @@ def _candidate(
     sources: list[LogSource],
     measured: dict[str, dict[str, Any]],
     tables: Tables,
+    usage: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     last = max(sources, key=lambda source: utc(source.log.spec["created"]))
-    rates = tables[last.log.path.parent].rates(name.model, utc(last.log.spec["created"]).date())
     shas = sorted({source.settings_sha for source in sources})
+    around = {key: last.arguments[key] for key in ("harness_settings", "levers") if key in last.arguments}
+    asked = last.arguments.get("roles") or {}
+    requests = _of_roles(last) if asked else {}
+    roles = {
+        role: {
+            **Candidate.of(part).named(), "settings_sha": part.get("settings_sha"),
+            "request": requests.get(role, {}), **_priced(part["model"], last, tables), **usage.get(role, {}),
+        }
+        for role, part in asked.items()
+    }  # fmt: skip
+    windows = [role["context_window"] for role in roles.values() if role["context_window"]]
+    own = {
+        "prices": None,
+        "context_window": min(windows, default=None),
+        "max_output_tokens": None,
+        "roles": roles,
+    }
     return {
         **name.named(),
+        **around,
         "settings_sha": shas[0] if len(shas) == 1 else "+".join(shas),
-        "request": one_request(measured) if measured else {},
-        "prices": rates.as_dict(),
-        "context_window": rates.context_window,
-        "max_output_tokens": None,
+        "request": TEAM_REQUEST if roles else one_request(measured) if measured else {},
+        **(own if roles else _priced(name.model, last, tables)),
     }
+
+
+def _priced(model: str, log: LogSource, tables: Tables) -> dict[str, Any]:
+    rates = tables[log.log.path.parent].rates(model, utc(log.log.spec["created"]).date())
+    return {"prices": rates.as_dict(), "context_window": rates.context_window, "max_output_tokens": None}
+
+
+def _of_roles(log: LogSource) -> dict[str, dict[str, Any]]:
+    """What the sweep's recorder saw of each role of a team."""
+    for cell in SweepManifest.of(log.log.path.parent).candidates:
+        if (cell.candidate, cell.suite) == (log.candidate, log.suite_name):
+            parts = (cell.model_extra or {}).get("roles") or {}
+            return {role: part.get("request") or {} for role, part in parts.items()}
+    return {}
 
 
 def _measured_requests(logs: Sequence[LogSource]) -> dict[Candidate, dict[str, dict[str, Any]]]:
@@ -355,6 +394,8 @@ def _measured_requests(logs: Sequence[LogSource]) -> dict[Candidate, dict[str, d
     with Recorder() as recorder, all_direct():
         requests = Requests(recorder)
         for source in logs:
+            if source.team:
+                continue
             known = noted.get((source.candidate, source.suite_name))
             found[source.candidate][source.suite_name].append(requests.of(source, known))
     return {

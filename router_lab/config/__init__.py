@@ -10,7 +10,6 @@ from router_lab.config.recipe import CandidateRef, Gate, Gates, Recipe, Rule
 from router_lab.config.sweep import (
     BatchSpec,
     Effort,
-    Example,
     Limits,
     ModelSpec,
     Suite,
@@ -18,9 +17,11 @@ from router_lab.config.sweep import (
     Sweep,
     WireRow,
 )
+from router_lab.config.teams import Example, HarnessSpec, RoleSpec, TeamSpec, combined
 
 __all__ = [
-    "BatchSpec", "CandidateRef", "Effort", "Example", "Gate", "Gates", "Limits", "LongContext", "ModelSpec", "Price",
-    "Prices", "Recipe", "Rule", "SelfHosted", "Strict", "Suite", "SuiteUse", "Sweep", "ToolPrice", "WireRow",
-    "load", "load_list", "load_map", "parse", "parse_yaml", "price_doubts", "read_yaml",
+    "BatchSpec", "CandidateRef", "Effort", "Example", "Gate", "Gates", "HarnessSpec", "Limits", "LongContext",
+    "ModelSpec", "Price", "Prices", "Recipe", "RoleSpec", "Rule", "SelfHosted", "Strict", "Suite", "SuiteUse",
+    "Sweep", "TeamSpec", "ToolPrice", "WireRow", "combined", "load", "load_list", "load_map", "parse",
+    "parse_yaml", "price_doubts", "read_yaml",
 ]  # fmt: skip

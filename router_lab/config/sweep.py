@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from router_lab.config.base import JsonObject, Name, Positive, Share, Strict
 from router_lab.config.recipe import CandidateRef, Reference
+from router_lab.config.teams import Example, Levers, TeamSpec, combined
 from router_lab.runtime.errors import RouterLabWarning
 
 
@@ -37,13 +38,6 @@ class Suite(Strict):
         if (self.task is None) == (self.logs is None):
             raise ValueError("give exactly one of task and logs")
         return self
-
-
-class Example(Strict):
-    """One few-shot exchange, put before the task's own messages."""
-
-    user: str
-    assistant: str
 
 
 class Effort(Strict):
@@ -104,6 +98,8 @@ class ModelSpec(Strict):
     out its request."""
     name: str | None = None
     """The candidate's model name in outcomes, where it should not be Inspect's."""
+    alone: bool = True
+    """False for a model that only serves in teams."""
 
 
 class SuiteUse(Strict):
@@ -189,15 +185,25 @@ def _or_defaults(value: object) -> object:
 
 
 class Sweep(Strict):
-    """sweeps/*.yaml: models × efforts over suites."""
+    """sweeps/*.yaml: (models × efforts, and teams) × harnesses over suites."""
 
     name: Name
     models: Annotated[list[Annotated[ModelSpec, _text_is("model")]], Field(min_length=1)]
     efforts: list[str | None] = Field(default=[None], min_length=1)
+    teams: list[TeamSpec] = Field(default_factory=list)
+    """Candidates whose roles are models of `models`; a role with a list is an axis of a grid."""
+    harnesses: list[str | None] | None = None
+    """Names in harnesses_file; null = the suite's own. Default: that one alone."""
+    levers: Levers = Field(default_factory=dict)
+    """Instead of `harnesses`: every combination of the levers' levels is one."""
+    share_calls: bool | None = None
+    """Whether candidates that send a model the same request share its answer, so that it is paid
+    once. Default: where temperature is 0, in sweeps with teams; true = at any temperature."""
     suites: Annotated[list[Annotated[SuiteUse, _text_is("suite")]], Field(min_length=1)]
     suites_file: str = "../suites.yaml"
     """Relative to the sweep file, like every path in it."""
     efforts_file: str = "../efforts.yaml"
+    harnesses_file: str = "../harnesses.yaml"
     prices_file: str = "../prices.yaml"
     wire: str | list[WireRow] = Field(default_factory=list)
     """Rows (or a file of them) that say how effort levels are asked for, before the built-in
@@ -234,6 +240,19 @@ class Sweep(Strict):
     batch: BatchSpec = Field(default_factory=BatchSpec)
     config: JsonObject = Field(default_factory=dict)
     """Inspect GenerateConfig fields for every candidate."""
+
+    @model_validator(mode="after")
+    def _one_axis_of_harnesses(self) -> Self:
+        if self.levers and self.harnesses is not None:
+            raise ValueError(
+                "gives harnesses and levers; every combination of levers is a harness: leave one out"
+            )
+        combined(self.levers)
+        if not self.teams and not any(model.alone for model in self.models):
+            raise ValueError(
+                "models: none is a candidate (`alone: false`) and there are no teams; nothing would run"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_who_is_drawn(self) -> Self:

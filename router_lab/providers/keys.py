@@ -38,6 +38,8 @@ TRANSPORT = frozenset(
 CACHE_TTL_NOTE = "cache_write_ttl"
 """Key of an answer's metadata under which a sweep notes that its prompt was written to the cache
 for an hour."""
+SHARED_NOTE = "shared_call"
+"""The same for an answer that another candidate's call had brought: nothing was paid for it."""
 APART_NOTE = "tokens_apart"
 """The same for tokens by kind that the provider told and Inspect's usage has no field for."""
 

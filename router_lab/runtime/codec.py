@@ -22,6 +22,7 @@ from router_lab.runtime import npy
 from router_lab.runtime.chaincodec import chains_in, chains_out
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, FEATURISER, Featuriser
+from router_lab.runtime.harness import Harness
 from router_lab.runtime.model import (
     Candidate,
     Limits,
@@ -29,6 +30,7 @@ from router_lab.runtime.model import (
     PolicySpec,
     Prices,
     Profile,
+    Role,
     Route,
 )
 from router_lab.runtime.points import (
@@ -43,6 +45,9 @@ from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
 from router_lab.runtime.vectors import VectorWeights, vector_length
 
 FORMAT = "router-lab policy"
+HARNESSES = 5
+"""The first version whose candidates may have a harness, or be teams."""
+_LATER_KEYS = frozenset(["harness", "harness_settings", "roles"])
 _UNBOUNDED = (Featuriser().least, Featuriser().greatest)
 _POLICY_KEYS = frozenset((
     "schema_version", "format", "name", "candidates", "reference", "suites", "featuriser", "linear", "points", "point",
@@ -87,7 +92,8 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     if linear.vector is not None:
         value |= {"schema_version": 2, "vector": linear.vector.to_json()}
         weights = np.concatenate([weights, linear.vector.weights])
-    value |= _points_out(spec)
+    teams = any(profile.roles or profile.candidate.harness is not None for profile in spec.profiles)
+    value |= _points_out(spec, pieces=teams) | ({"schema_version": HARNESSES} if teams else {})
     arrays: dict[str, NDArray[Any]] = {
         "weights.npy": weights,
         "buckets.npy": linear.seen,
@@ -96,14 +102,15 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     return value, {name: npy.dump(array) for name, array in arrays.items()}
 
 
-def _points_out(spec: PolicySpec) -> dict[str, Any]:
-    """`points`, and what comes with them from version 3 on."""
+def _points_out(spec: PolicySpec, pieces: bool) -> dict[str, Any]:
+    """`points`, and what comes with them from version 3 on; with `pieces` never as three
+    numbers."""
     numbers = {name: numbers_out(point) for name, point in spec.points.items()}
-    if None not in numbers.values() and not spec.chains:
+    if None not in numbers.values() and not spec.chains and not pieces:
         return {"points": numbers}
-    pieces = {name: [piece_out(piece) for piece in point] for name, point in spec.points.items()}
+    points = {name: [piece_out(piece) for piece in point] for name, point in spec.points.items()}
     chains = chains_out(spec.chains) if spec.chains else {}
-    return {"schema_version": 4 if spec.chains else 3, "points": pieces, **chains}
+    return {"schema_version": 4 if spec.chains else 3, "points": points, **chains}
 
 
 def digest_of(groups: NDArray[np.uint64]) -> str:
@@ -146,7 +153,8 @@ def _read_version_1(
     )
     if value["format"] != FORMAT:
         raise PolicyError(f"policy.json: format {shown(value['format'])} is not {FORMAT!r}")
-    profiles = tuple(_profile_in(row) for row in as_list(value["candidates"]))
+    version = as_whole(value["schema_version"])
+    profiles = tuple(_profile_in(row, version) for row in as_list(value["candidates"]))
     width, suites = 2 * len(profiles), tuple(as_list(value["suites"]))
     groups = npy.load(arrays["groups.npy"], "groups.npy", "<u8", (-1,)).astype(np.uint64, copy=False)
     if digest_of(groups) != value["groups_digest"]:
@@ -219,15 +227,35 @@ def _read_version_4(
     return replace(_read_version_3(rest, arrays, certificate, point_in_chains), chains=chains)
 
 
+def _read_version_5(
+    value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]
+) -> PolicySpec:
+    """Version 3 or 4, and candidates that have a harness, or are teams."""
+    if not any(set(row) & _LATER_KEYS for row in as_list(value["candidates"])):
+        raise PolicyError(
+            "policy.json: candidates: no harness and no team, and a policy without is of an earlier version"
+        )
+    if "chains" in value:
+        return _read_version_4(value, arrays, certificate)
+    return _read_version_3(value, arrays, certificate)
+
+
 READERS: dict[int, Callable[[dict[str, Any], Mapping[str, bytes], Mapping[str, Any]], PolicySpec]] = {
     1: _read_version_1,
     2: _read_version_2,
     3: _read_version_3,
     4: _read_version_4,
+    HARNESSES: _read_version_5,
 }
 
 
 def _profile_out(profile: Profile) -> dict[str, object]:
+    more: dict[str, object] = {}
+    if profile.candidate.harness is not None:
+        settings = None if profile.harness is None else profile.harness.to_json()
+        more = {"harness": profile.candidate.harness, "harness_settings": settings}
+    if profile.roles:
+        more["roles"] = {role: _role_out(part) for role, part in sorted(profile.roles.items())}
     return {
         "model": profile.candidate.model,
         "effort": profile.candidate.effort,
@@ -237,19 +265,46 @@ def _profile_out(profile: Profile) -> dict[str, object]:
         "max_output_tokens": profile.max_output_tokens,
         "settings_sha": profile.settings_sha,
         "tier_seconds": {tier: float(seconds) for tier, seconds in profile.tier_seconds.items()},
+        **more,
     }
 
 
-def _profile_in(row: dict[str, Any]) -> Profile:
-    only_keys(row, _PROFILE_KEYS, "policy.json: candidates")
+def _role_out(role: Role) -> dict[str, object]:
+    share = None if role.share is None else float(role.share)
+    return {**_profile_out(role.profile), "limits": _limits_out(role.limits), "share": share}
+
+
+def _profile_in(row: dict[str, Any], version: int) -> Profile:
+    """Up to version 4 a candidate has a model and an effort alone."""
+    more = {key: value for key, value in row.items() if version >= HARNESSES and key in _LATER_KEYS}
+    only_keys({k: v for k, v in row.items() if k not in more}, _PROFILE_KEYS, "policy.json: candidates")
+    if more and set(more) not in ({"roles"}, _LATER_KEYS - {"roles"}, _LATER_KEYS):
+        raise PolicyError(
+            "policy.json: candidates: harness and harness_settings stand together or not at all"
+        )
+    name, settings = more.get("harness"), more.get("harness_settings")
     return Profile(
-        candidate=Candidate(row["model"], row["effort"]),
+        candidate=Candidate(row["model"], row["effort"], name),
         request=row["request"],
         prices=None if row["prices"] is None else Prices(**row["prices"]),
         context_window=row["context_window"],
         max_output_tokens=row["max_output_tokens"],
         settings_sha=row["settings_sha"],
         tier_seconds=row["tier_seconds"],
+        harness=None if settings is None else Harness.from_json(str(name), settings),
+        roles={role: _role_in(part, version) for role, part in more.get("roles", {}).items()},
+    )
+
+
+def _role_in(row: dict[str, Any], version: int) -> Role:
+    if "roles" in row or "harness" in row:
+        raise PolicyError(
+            "policy.json: candidates: a role is a model and an effort, and has no roles of its own"
+        )
+    rest = {key: value for key, value in row.items() if key not in ("limits", "share")}
+    share = row["share"]
+    return Role(
+        _profile_in(rest, version), _limits_in(row["limits"]), None if share is None else as_number(share)
     )
 
 

@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from router_lab.runtime import clients, pickled, stages
 from router_lab.runtime.constraints import Field
 from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.harness import PLAIN, Harness
 from router_lab.runtime.model import Candidate, Limits, PolicySpec, Profile
 from router_lab.runtime.points import Assign, Follow, Point, mix_of
 from router_lab.runtime.reasons import reason
+from router_lab.runtime.requesting import Requests
+from router_lab.runtime.team import RoleDecision, role_decisions
 
 FAILURES = ("check", "unavailable", "refused", "malformed", "context", "limit")
 """What `Decision.next` understands: the answer failed its check; no answer in time; the model
 declined; the answer could not be read; the context did not fit; a limit was reached."""
-LOGPROB = "logprob"
-"""The signal that an API tells beside its answer, where it is asked to."""
 
 
-class Decision:
+class Decision(Requests):
     """An immutable answer of `Policy.decide`. It keeps the policy's data alive that it was made
     from, and only that: everything it says belongs to one revision, however often the running
     policy is swapped.
@@ -128,9 +129,16 @@ class Decision:
         return self.candidate.effort
 
     @property
-    def harness_name(self) -> str | None:
-        """The candidate's third field; what it does to a request is `harness`."""
-        return self.candidate.harness
+    def harness(self) -> Harness:
+        """What was measured around the model: `apply` it to the messages before each call of a
+        loop. One that changes nothing where the suite had its own."""
+        return self._profile.harness or PLAIN
+
+    @property
+    def roles(self) -> Mapping[str, RoleDecision]:
+        """Of a team, by role: whom to ask for it, with request methods and limits of its own. Empty
+        for a single model."""
+        return role_decisions(self)
 
     @property
     def tier(self) -> str:
@@ -347,78 +355,6 @@ class Decision:
             by_suite.get(self._spec.suites[row - 1], request) if row else request
         )
         return found
-
-    @property
-    def api(self) -> str:
-        """The API that the candidate was measured through, on the suite decided for:
-        `openai_chat`, `openai_responses` or `anthropic`. PolicyError if it is not known."""
-        measured = self._measured
-        found = measured.request.get("api")
-        if found is None:
-            clients.check(measured, "")
-        return str(found)
-
-    def request(
-        self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
-    ) -> dict[str, Any]:
-        """The arguments for the API that was measured (`api`), `send` them: the question in the
-        measured frame.
-
-        `messages`: a prompt, or messages in that API's form, of which the last user text is the
-        question. The frame (system message, examples, text around the question, tools) is put
-        around it as it was sent; the turns before and after it stay beside it. A system message
-        that is the measured one counts once, another is refused; where none was measured, the
-        caller's is passed on, and so are `tools`, but nothing was shown of them. Without
-        `messages`, what comes before the question. `stream` is passed on. PolicyError where no
-        request is known, none can be rebuilt, or the candidate's requests differ by suite and the
-        decision was for none of them.
-        """
-        return self._arguments(self.api, messages, tools, stream)
-
-    def send(
-        self,
-        client: object,
-        messages: clients.Messages,
-        *,
-        tools: clients.Tools = None,
-        stream: bool | None = None,
-    ) -> Any:
-        """What the SDK's client (`OpenAI()`, `Anthropic()`, or their async kin) answers to
-        `request(messages, …)`.
-
-        PolicyError as for `request`, and for a client of another API than the measured one.
-        """
-        api = self.api
-        return clients.send(client, api, self._arguments(api, messages, tools, stream))
-
-    def anthropic(
-        self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
-    ) -> dict[str, Any]:
-        """`request` for `Anthropic().messages.create(**…)`; PolicyError if another API was
-        measured."""
-        return self._arguments("anthropic", messages, tools, stream)
-
-    def openai_chat(
-        self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
-    ) -> dict[str, Any]:
-        """`request` for `OpenAI().chat.completions.create(**…)`; PolicyError if another API was
-        measured."""
-        return self._arguments("openai_chat", messages, tools, stream)
-
-    def openai_responses(
-        self, messages: clients.Messages = None, *, tools: clients.Tools = None, stream: bool | None = None
-    ) -> dict[str, Any]:
-        """`request` for `OpenAI().responses.create(**…)`; PolicyError if another API was
-        measured."""
-        return self._arguments("openai_responses", messages, tools, stream)
-
-    def _arguments(
-        self, api: str, messages: clients.Messages, tools: clients.Tools, stream: bool | None
-    ) -> dict[str, Any]:
-        found = clients.arguments_for(
-            self._measured, api, self.limits, self.tier, messages, tools=tools, stream=stream
-        )
-        return clients.with_logprobs(found, api) if LOGPROB in self.signals else found
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; two decisions are equal if these are."""

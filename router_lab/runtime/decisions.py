@@ -283,7 +283,7 @@ def span_attributes(decision: Decision) -> dict[str, str | float]:
         "gen_ai.operation.name": "chat",
         "gen_ai.request.model": str(model),
         "router_lab.effort": decision.effort or "",
-        **({} if decision.harness_name is None else {"router_lab.harness": decision.harness_name}),
+        "router_lab.harness": decision.candidate.harness or "",
         "router_lab.tier": decision.tier,
         "router_lab.code": decision.code,
         "router_lab.revision": decision.revision,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from router_lab.runtime.chains import Chain
 from router_lab.runtime.features import DENSE, Featuriser, log2ish
+from router_lab.runtime.harness import Harness
 from router_lab.runtime.kinds import PRICED, inside, record
 from router_lab.runtime.points import Point
 from router_lab.runtime.vectors import VectorScale, VectorWeights
@@ -144,6 +145,24 @@ class Prices(_Fields):  # type: ignore[misc]
         return max(getattr(self, kind) or 0.0 for kind in (name, *(kind.name for kind in inside(name))))
 
 
+class Limits(NamedTuple):
+    """What a request should stay within, from the recorded distribution; None = nothing was
+    recorded."""
+
+    max_tokens: int | None = None
+    turns: int | None = None
+    usd: float | None = None
+
+
+class Role(NamedTuple):
+    """Who has a role in a team, what a request should use of it at most, and its share of the
+    team's dollars, as recorded; None = not known."""
+
+    profile: Profile
+    limits: Limits = Limits()
+    share: float | None = None
+
+
 class Profile(NamedTuple):
     """What is known of a candidate: the request as it was measured, prices, capacity, and how long
     it takes.
@@ -162,6 +181,10 @@ class Profile(NamedTuple):
     max_output_tokens: int | None = None
     settings_sha: str | None = None
     tier_seconds: Mapping[str, float] = _NOTHING
+    harness: Harness | None = None
+    """What its `harness` does; None = it has none, or what it does is the application's own."""
+    roles: Mapping[str, Role] = _NOTHING
+    """Of a team, by role, sorted."""
 
 
 def profile_from_dict(row: Mapping[str, Any]) -> Profile:
@@ -176,16 +199,19 @@ def profile_from_dict(row: Mapping[str, Any]) -> Profile:
         max_output_tokens=row.get("max_output_tokens"),
         settings_sha=row.get("settings_sha"),
         tier_seconds=dict(row.get("tier_seconds") or {}),
+        harness=_harness_of(row),
+        roles={role: _role_of(part) for role, part in sorted((row.get("roles") or {}).items())} or _NOTHING,
     )
 
 
-class Limits(NamedTuple):
-    """What a request should stay within, from the recorded distribution; None = nothing was
-    recorded."""
+def _harness_of(row: Mapping[str, Any]) -> Harness | None:
+    settings = row.get("harness_settings")
+    return None if not row.get("harness") or settings is None else Harness.from_json(row["harness"], settings)
 
-    max_tokens: int | None = None
-    turns: int | None = None
-    usd: float | None = None
+
+def _role_of(part: Mapping[str, Any]) -> Role:
+    rest = {key: value for key, value in part.items() if key not in ("limits", "share")}
+    return Role(profile_from_dict(rest), Limits(**(part.get("limits") or {})), part.get("share"))
 
 
 class Route(NamedTuple):

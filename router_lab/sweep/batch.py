@@ -23,7 +23,7 @@ price."""
 def batched(cells: Sequence[Cell], spec: BatchSpec) -> tuple[Cell, ...]:
     """The cells with batch transport. Raises InputError for a model whose provider has no batch
     API."""
-    for cell in cells:
+    for cell in (part for cell in cells for part in cell.parts):
         provider = cell.spec.model.partition("/")[0]
         if provider not in PROVIDERS:
             raise InputError(
@@ -37,5 +37,10 @@ def batched(cells: Sequence[Cell], spec: BatchSpec) -> tuple[Cell, ...]:
     # An answer may take a day, so no attempt is given up; connections are what bounds the requests
     # in flight.
     changed = {"batch": config, "max_connections": spec.in_flight}
-    kept = [{k: v for k, v in cell.transport.items() if k != "attempt_timeout"} for cell in cells]
-    return tuple(replace(c, transport=k | changed) for c, k in zip(cells, kept, strict=True))
+
+    def sent_so(cell: Cell) -> Cell:
+        kept = {k: v for k, v in cell.transport.items() if k != "attempt_timeout"}
+        team = {role: sent_so(part) for role, part in cell.team.items()}
+        return replace(cell, transport=kept | changed, team=team)
+
+    return tuple(map(sent_so, cells))

@@ -21,7 +21,7 @@ from inspect_ai.util import LimitExceededError
 from router_lab.inspect_compat import cancel_sample, running_sample, turns_are_used
 from router_lab.prices import PriceTable, Tokens, provider_tools, read_usage, served_by, today, told_apart
 from router_lab.prices.table import PAID_TOOLS
-from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, RECORDED
+from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, RECORDED, SHARED_NOTE
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.kinds import KINDS
 from router_lab.sweep.ledger import Ledger
@@ -56,6 +56,8 @@ class Answer(NamedTuple):
     """The model that the provider fell back on."""
     apart: Mapping[str, int] = {}
     """Tokens by kind that Inspect's usage has no field for."""
+    shared: bool = False
+    """It was there from another candidate's call: nothing is paid."""
 
 
 class Spending:
@@ -147,9 +149,21 @@ class Spending:
                 self.ledger.unknown(model)
             return
         paid = said.served or model
+        if said.shared:
+            self._shared(sample, call, paid, tokens, said)
+            return
         usd = self.ledger.close(call.name if call else None, paid, tokens, said.tools, seconds, said.tier)
         if call is not None:
             self._held[sample] += usd - call.worst
+
+    def _shared(self, sample: str, call: _Open | None, model: str, tokens: Tokens, said: Answer) -> None:
+        """A limit of the sample counts the call at its price, whoever had paid it; the ledger does
+        not."""
+        if call is None:
+            return
+        self.ledger.void(call.name)
+        usd = self.ledger.table.cost(model, tokens, dt.datetime.now(dt.UTC), said.tier or "standard")
+        self._held[sample] += usd - call.worst
 
     def failed(self, sample: str, model: str, refused: bool) -> None:
         """An attempt failed: `refused` with a status code (it costs nothing), else perhaps after
@@ -306,7 +320,8 @@ def report_answer(
         parts = any(isinstance(choice.message.content, list) for choice in output.choices)
         tools = provider_tools(output.model_dump(include={"choices", "metadata"})) if parts else {}
         served = served_by(asked, output.model_dump(include={"fallback"})) if output.fallback else None
-        _Meter.spending.noted(running_sample().uuid, model, Answer(tools, ttl, tier, served, apart))
+        shared = bool((output.metadata or {}).get(SHARED_NOTE))
+        _Meter.spending.noted(running_sample().uuid, model, Answer(tools, ttl, tier, served, apart, shared))
 
 
 def _sent(message: Any) -> str:

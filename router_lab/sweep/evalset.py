@@ -55,7 +55,6 @@ def run_tasks(tasks: Sequence[Task], folder: Path, limit: int, limits: Limits) -
                 model=None,
                 log_dir=str(folder),
                 limit=limit,
-                turn_limit=limits.turns,
                 token_limit=limits.tokens,
                 working_limit=None if limits.seconds is None else int(limits.seconds),
                 **at_once(part),
@@ -101,5 +100,6 @@ def at_once(tasks: Sequence[Task]) -> dict[str, Any]:
 
 
 def is_recorded(task: Task) -> bool:
-    """Whether the task's answers come from a recording."""
+    """Whether all of the task's answers come from recordings."""
+    # A role that the task itself brings, a judge's say, is no candidate's.
     return str(task.model).startswith(RECORDED)

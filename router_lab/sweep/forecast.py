@@ -72,7 +72,9 @@ def estimate(
     result = []
     for cell, task in plan.tasks:
         left = positions(cell, task) * (task.epochs or 1) if missing is None else missing(cell)
-        batch = table.rates(cell.model, day).tiers.get("batch")
+        batches = [table.rates(part.model, day).tiers.get("batch") for part in cell.parts]
+        # Of a team the dearest role's: what the others save more is not promised.
+        batch = None if None in batches else max(filter(None, batches), default=None)
         result.append(_estimate_cell(cell, left, _rows(history, cell), batch))
         cause = (causes or {}).get(cell.where)
         if cause is not None and result[-1].usd is None:

@@ -42,12 +42,31 @@ def build_model(cell: Cell, recorded: Path, api_key: str | None = None, *, sendi
     return model
 
 
+def team_model(cell: Cell, recorded: Path, api_key: str | None = None, *, sending: bool = True) -> Model:
+    """The model that a team's solver asks where it names no role: the first role's; its log says
+    who the team is."""
+    model = build_model(cell.main, recorded, api_key, sending=sending)
+    if cell.team:
+        model.model_args = {**cell.main.settings.model_args, CANDIDATE_KEY: candidate_arguments(cell)}
+    return model
+
+
 def candidate_arguments(cell: Cell) -> dict[str, Any]:
     """JSON that identifies the candidate in a log, complete enough to send the same request
     again."""
+    more: dict[str, Any] = {}
+    if cell.harness is not None:
+        more = {"harness": cell.harness.name, "harness_settings": cell.harness.to_json()}
+    if cell.levers:
+        more["levers"] = dict(cell.levers)
+    if cell.team:
+        more["roles"] = {
+            role: {**candidate_arguments(part), "asked": part.spec.model} for role, part in cell.team.items()
+        }
     return {
         "model": cell.model,
         "effort": cell.effort,
+        **more,
         "settings_sha": cell.settings.sha,
         "config": dict(cell.settings.config),
         "few_shot": [dict(example) for example in cell.settings.few_shot],

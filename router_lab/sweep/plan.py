@@ -3,12 +3,10 @@ money is spent."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +15,17 @@ from inspect_ai import Task
 
 from router_lab.config import Sweep
 from router_lab.prices import PriceTable, today
-from router_lab.providers.keys import tier_of
 from router_lab.providers.loopback import loopback_direct
-from router_lab.providers.recorder import Request
 from router_lab.providers.store import candidate_label, read_header, recordings
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.batch import batched
-from router_lab.sweep.budget import report_answer, report_failure
+from router_lab.sweep.bind import models_of, parts_of, shares_calls, tasks_of
 from router_lab.sweep.code import boundaries, refuse_unheld
 from router_lab.sweep.drawn import Drawn, draw_reference
-from router_lab.sweep.guard import Breaker, guard
 from router_lab.sweep.models import build_model, candidate_arguments
-from router_lab.sweep.recorder import fingerprint, refuse_twins, request_dict
-from router_lab.sweep.settings import TASK_ARGS, Cell, Grid, Where, load_grid
-from router_lab.sweep.tasks import load_task, with_model
+from router_lab.sweep.recorder import Requests, fingerprint, refuse_twins, request_dict
+from router_lab.sweep.settings import Cell, Grid, load_grid
+from router_lab.sweep.shared import SharedCalls
 from router_lab.sweep_manifest import SweptCell
 
 STAND_IN, NOWHERE = "not-a-key", "http://127.0.0.1:9/v1"
@@ -43,7 +38,7 @@ class Plan:
 
     grid: Grid
     tasks: tuple[tuple[Cell, Task], ...]
-    requests: Mapping[Where, Request | None]
+    requests: Requests
     recorded: Path
     budget_usd: float | None = None
     lacking: tuple[str, ...] = ()
@@ -53,6 +48,8 @@ class Plan:
     """At which price its requests run, `standard` or `batch`."""
     drawn: Drawn | None = None
     """Which samples the reference runs, where that is a part of them (`reference_share`)."""
+    calls: SharedCalls | None = None
+    """Answers that its candidates share, where they do."""
 
     @property
     def needed(self) -> int:
@@ -89,21 +86,29 @@ class Plan:
         """What the manifest says of each cell: its settings and the request that was recorded."""
         return tuple(
             SweptCell(
-                suite=cell.suite, request=self._request(cell), task_version=task.version,
-                planned=positions(cell, task), **candidate_arguments(cell),
+                suite=cell.suite, request=None if cell.team else self._request(cell), task_version=task.version,
+                planned=positions(cell, task), **self._arguments(cell),
             )
             for cell, task in self.tasks
         )  # fmt: skip
 
-    def _request(self, cell: Cell) -> dict[str, Any]:
-        if not cell.recorded:
-            return request_dict(self.requests.get(cell.where), cell)
-        label = candidate_label(cell.model, cell.effort, cell.settings.sha)
+    def _arguments(self, cell: Cell) -> dict[str, Any]:
+        found = candidate_arguments(cell)
+        for role, part in cell.team.items():
+            found["roles"][role]["request"] = self._request(cell, role, part)
+        return found
+
+    def _request(self, cell: Cell, role: str = "", part: Cell | None = None) -> dict[str, Any]:
+        """What a cell sends, or a role of its team."""
+        part = part or cell
+        if not part.recorded:
+            return request_dict(self.requests.get((cell.where, role)), part)
+        label = candidate_label(part.model, part.effort, part.settings.sha)
         headers = map(read_header, recordings(self.recorded, label))
         request: dict[str, Any] | None = next(
             (h.get("request") for h in headers if h["suite"] == cell.suite), None
         )
-        return request or request_dict(None, cell)
+        return request or request_dict(None, part)
 
 
 def positions(cell: Cell, task: Task) -> int:
@@ -136,12 +141,15 @@ def prepare(
     if batch:
         grid = replace(grid, cells=batched(grid.cells, grid.sweep.batch))
     recorded = (grid.base / grid.sweep.recorded).resolve()
+    calls = SharedCalls() if shares_calls(grid) else None
     lacking: dict[str, None] | None = None if spending else {}
-    with silent_console(), loopback_direct(cell.spec.base_url for cell in grid.cells):
-        for cell in () if spending else {cell.spec.model: cell for cell in grid.cells}.values():
+    with silent_console(), loopback_direct(part.spec.base_url for part in parts_of(grid)):
+        for cell in () if spending else {part.spec.model: part for part in parts_of(grid)}.values():
             with _wanting(lacking):
                 build_model(cell, recorded)
-        tasks = _tasks(grid if spending else _pointed_nowhere(grid), recorded, None if spending else STAND_IN)
+        tasks = tasks_of(
+            grid if spending else _pointed_nowhere(grid), recorded, None if spending else STAND_IN, calls
+        )
         with _wanting(lacking):
             refuse_unheld(tasks, recorded)
         requests = fingerprint(grid.cells, dict(enumerate(task for _, task in tasks)))
@@ -152,7 +160,7 @@ def prepare(
             f"sweep {grid.sweep.name}: budget_usd {budget!r} is not a finite number of 0 or more"
         )
     tasks, drawn = draw_reference(grid, tasks)
-    plan = Plan(grid, tasks, requests, recorded, budget, (), "batch" if batch else "standard", drawn)
+    plan = Plan(grid, tasks, requests, recorded, budget, (), "batch" if batch else "standard", drawn, calls)
     with _wanting(lacking):
         _check_budget(plan)
     return replace(plan, lacking=tuple(lacking or ()))
@@ -173,41 +181,10 @@ def _pointed_nowhere(grid: Grid) -> Grid:
     """The grid with a server for each model, so that none is looked for in the environment."""
 
     def pointed(cell: Cell) -> Cell:
-        return replace(cell, spec=cell.spec.model_copy(update={"base_url": cell.spec.base_url or NOWHERE}))
+        spec = cell.spec.model_copy(update={"base_url": cell.spec.base_url or NOWHERE})
+        return replace(cell, spec=spec, team={role: pointed(part) for role, part in cell.team.items()})
 
     return replace(grid, cells=tuple(map(pointed, grid.cells)))
-
-
-def _tasks(grid: Grid, recorded: Path, api_key: str | None = None) -> tuple[tuple[Cell, Task], ...]:
-    loaded: dict[str, Task] = {}
-    breakers: dict[tuple[str, str | None], Breaker] = {}
-    tasks = []
-    for cell in grid.cells:
-        own = {name: str(value) for name, value in cell.keys.items() if name.startswith(f"{TASK_ARGS}.")}
-        key = json.dumps([cell.suite, cell.settings.task_args, own], sort_keys=True)
-        if key not in loaded:
-            loaded[key] = load_task(
-                cell.suite,
-                grid.suites[cell.suite],
-                grid.suites_base,
-                grid.sweep.seed,
-                cell.settings.task_args,
-                sample_usd=grid.sweep.limits.usd,
-                keys=own,
-            )
-        model = build_model(cell, recorded, api_key, sending=api_key is None)
-        if not cell.recorded:
-            server = (cell.spec.model, cell.spec.base_url)
-            breaker = breakers.setdefault(server, Breaker(cell.spec.model))
-            tier = tier_of({**cell.settings.config, **cell.transport}, cell.settings.model_args)
-            guard(
-                model.api,
-                breaker,
-                partial(report_failure, cell.model),
-                partial(report_answer, cell.model, tier, cell.spec.model),
-            )
-        tasks.append((cell, with_model(loaded[key], model, cell.epochs, cell.self_check)))
-    return tuple(tasks)
 
 
 def _check_budget(plan: Plan) -> None:
@@ -222,15 +199,16 @@ def _check_budget(plan: Plan) -> None:
         )
     table, day = plan.prices(), today()
     for cell, task in plan.tasks:
-        table.rates(cell.model, day)
-        model = task.model
-        assert model is not None
-        config = task.config.merge(model.config)
-        if (config.max_tokens or model.api.max_tokens_for_config(config) or model.api.max_tokens()) is None:
-            raise InputError(
-                f"sweep {sweep.name}: candidate {cell.candidate} has no max_tokens, so a call could cost anything and "
-                "no budget could hold; set it in `config:` or in its effort"
-            )
+        for part, model in models_of(cell, task):
+            table.rates(part.model, day)
+            config = task.config.merge(model.config)
+            if (
+                config.max_tokens or model.api.max_tokens_for_config(config) or model.api.max_tokens()
+            ) is None:
+                raise InputError(
+                    f"sweep {sweep.name}: candidate {part.candidate} has no max_tokens, so a call could cost anything "
+                    "and no budget could hold; set it in `config:` or in its effort"
+                )
 
 
 @contextmanager

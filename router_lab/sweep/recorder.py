@@ -22,15 +22,15 @@ from router_lab.sweep.models import generate_config
 from router_lab.sweep.settings import Cell, Where
 from router_lab.sweep.tasks import declared_args
 
-Requests = dict[Where, Request | None]
-"""The request of each cell; None where the provider sends nothing that could be
-recorded."""
+Requests = dict[tuple[Where, str], Request | None]
+"""The request of each cell, and of each role of a team (\"\" for a single model); None where the
+provider sends nothing that could be recorded."""
 
 
 def fingerprint(cells: Sequence[Cell], tasks: Mapping[int, Task] | None = None) -> Requests:
     """What each cell sends. With `tasks`, by position of the cell, the task's own settings and,
     where its solver can be run up to its first question without a model, the frame that it puts
-    around that.
+    around that. Of a team's roles the settings are known, not what they will be asked.
 
     Raises InputError for a candidate of which nothing was recorded, and for raw fields that do not
     arrive.
@@ -40,13 +40,15 @@ def fingerprint(cells: Sequence[Cell], tasks: Mapping[int, Task] | None = None) 
     with Recorder() as recorder, all_direct():
         for position, cell in enumerate(cells):
             task = (tasks or {}).get(position)
-            ask = _probe(cell) if task is None else first_ask(cell, task) or _probe(cell, task)
-            same = canonical_json(
-                [*cell.candidate, cell.settings.sha, ask.messages, ask.tools, str(ask.config)]
-            )
-            if same not in done:
-                done[same] = _record(cell, ask, recorder)
-            found[cell.where] = done[same]
+            for role, part in cell.team.items() or (("", cell),):
+                known = None if task is None or role else first_ask(cell, task)
+                ask = known or _probe(part, task)
+                same = canonical_json(
+                    [*part.candidate, part.settings.sha, ask.messages, ask.tools, str(ask.config)]
+                )
+                if same not in done:
+                    done[same] = _record(part, ask, recorder)
+                found[cell.where, role] = done[same]
     return found
 
 
@@ -93,22 +95,35 @@ def _record(cell: Cell, ask: Ask, recorder: Recorder) -> Request | None:
     return Request.of(sent, raw)
 
 
-def refuse_twins(tasks: Sequence[tuple[Cell, Task]], found: Mapping[Where, Request | None]) -> None:
+def refuse_twins(tasks: Sequence[tuple[Cell, Task]], found: Requests) -> None:
     """Raise InputError if two candidates of a suite would send the same bytes to the same place,
     in the same task.
 
-    Arguments that an effort gives to the task (turns, results kept) make two candidates of one
-    request, but only where the task declares them.
+    Arguments that an effort or a harness gives to the task (turns, results kept) make two
+    candidates of one request, but only where the task declares them; so does what a harness does
+    to messages.
     """
     owners: dict[tuple[Any, ...], Cell] = {}
     for cell, task in tasks:
-        request = found[cell.where]
-        sent = request.fingerprint if request is not None else cell.settings.sha
-        task_args = canonical_json(declared_args(task, cell.settings.task_args))
-        key = (cell.suite, cell.spec.model, (cell.spec.base_url or "").rstrip("/"), sent, task_args)
+        sent = tuple(
+            (
+                role,
+                part.spec.model,
+                (part.spec.base_url or "").rstrip("/"),
+                _sent(part, found[cell.where, role]),
+            )
+            for role, part in cell.team.items() or (("", cell),)
+        )
+        around = {k: v for k, v in cell.settings.harness.items() if k not in ("task_args", "retries")}
+        task_args = declared_args(task, cell.settings.task_args)
+        key = (cell.suite, sent, canonical_json([around, task_args]))
         if key in owners and owners[key].candidate != cell.candidate:
             raise InputError(
                 f"suite `{cell.suite}`: candidates {owners[key].candidate} and {cell.candidate} send byte-identical "
                 "requests: measuring both pays twice for one; drop one, or give it settings that reach the provider"
             )
         owners.setdefault(key, cell)
+
+
+def _sent(part: Cell, request: Request | None) -> str:
+    return part.settings.sha if request is None else request.fingerprint

@@ -21,6 +21,7 @@ from router_lab.providers.keys import tier_of
 from router_lab.providers.loopback import loopback_direct
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.locks import FolderLock
+from router_lab.sweep.bind import models_of, parts_of
 from router_lab.sweep.budget import Spending, meter
 from router_lab.sweep.cluster import narrowed
 from router_lab.sweep.evalset import interrupted, run_tasks
@@ -125,6 +126,8 @@ class _Run:
 
     def __init__(self, plan: Plan, folder: Path, race: RaceOptions | None) -> None:
         disown_buffers(folder)
+        if plan.calls is not None:
+            plan.calls.keep_in(folder)
         self.plan, self.folder, self.logs = plan, folder, dict[str, EvalLog]()
         self.done = finished_samples(folder, plan)
         self.reused = sum(
@@ -143,7 +146,7 @@ class _Run:
         self._note()
         meter(self.spending)
         try:
-            local = loopback_direct(cell.spec.base_url for cell in plan.grid.cells)
+            local = loopback_direct(part.spec.base_url for part in parts_of(plan.grid))
             with local, Progress(plan.grid.sweep.name, plan.needed, self.reused, stream) as counter:
                 for line in plan.boundaries():
                     counter.note(line)
@@ -251,16 +254,17 @@ def _with_finished(whole: Task, wave: Task, done: set[tuple[str, int]]) -> Task:
 def _spending(plan: Plan, folder: Path) -> Spending:
     sample_usd = plan.grid.sweep.limits.usd
     ledger = Ledger(folder, plan.prices(), priced=sample_usd is not None, tier=plan.tier)
-    shots = (json.dumps([dict(shot) for shot in cell.settings.few_shot]) for cell, _ in plan.tasks)
+    parts = [part for cell, _ in plan.tasks for part in cell.parts]
+    shots = (json.dumps([dict(shot) for shot in part.settings.few_shot]) for part in parts)
     return Spending(
         ledger,
-        {str(task.model): cell.model for cell, task in plan.tasks},
+        {str(model): part.model for cell, task in plan.tasks for part, model in models_of(cell, task)},
         budget_usd=plan.budget_usd,
         sample_usd=sample_usd,
         extra_bytes=max(len(text.encode()) for text in shots),
-        tiers={tier_of({**c.settings.config, **c.transport}, c.settings.model_args) for c, _ in plan.tasks},
+        tiers={tier_of({**c.settings.config, **c.transport}, c.settings.model_args) for c in parts},
         hour_writes=any(
-            c.transport.get("cache_prompt") or c.settings.model_args.get("cache_ttl") for c, _ in plan.tasks
+            c.transport.get("cache_prompt") or c.settings.model_args.get("cache_ttl") for c in parts
         ),
     )
 

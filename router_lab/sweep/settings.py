@@ -4,91 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from router_lab.config import Effort, ModelSpec, Suite, Sweep, load, load_map, parse
-from router_lab.masking import hidden
-from router_lab.providers.keys import RECORDED, TRANSPORT, label_of
+from router_lab.config import Effort, HarnessSpec, ModelSpec, Suite, SuiteUse, Sweep, load, load_map, parse
+from router_lab.providers.keys import RECORDED, TRANSPORT
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.model import Candidate
+from router_lab.sweep.cells import TASK_ARGS as TASK_ARGS
+from router_lab.sweep.cells import Cell as Cell
+from router_lab.sweep.cells import Settings as Settings
+from router_lab.sweep.cells import Where as Where
+from router_lab.sweep.teams import RoleOf, Surrounding, expanded, load_presets, load_surroundings
 from router_lab.sweep.wire import LEVELS, Wire, load_wire
-
-TASK_ARGS = "task_args"
-"""Where the arguments of a task stand, in references for keys."""
-Where = tuple[str, Candidate]
-"""Suite and candidate: what names a cell of the grid."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is asked for beside the task's own messages.
-
-    config: Inspect GenerateConfig fields that shape an answer, none of them null; few_shot:
-    exchanges put before the task's messages; task_args: arguments for the task; model_args: raw
-    arguments of the provider.
-    """
-
-    config: Mapping[str, Any]
-    few_shot: tuple[Mapping[str, str], ...] = ()
-    task_args: Mapping[str, Any] = field(default_factory=dict)
-    model_args: Mapping[str, Any] = field(default_factory=dict)
-
-    def without_keys(self, found: dict[str, str]) -> Settings:
-        """The same with references for keys, whose values `found` then has."""
-        config, arguments = hidden(self.config, "config", found), hidden(self.model_args, "args", found)
-        task_args = hidden(self.task_args, TASK_ARGS, found)
-        return replace(self, config=config, model_args=arguments, task_args=task_args)
-
-    @cached_property
-    def sha(self) -> str:
-        """Label of everything above; two rows of one candidate and suite must agree in it."""
-        return label_of(
-            [dict(self.config), [dict(e) for e in self.few_shot], self.task_args, self.model_args]
-        )
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One (suite, candidate) of the grid, ready to be run."""
-
-    suite: str
-    model: str
-    effort: str | None
-    spec: ModelSpec
-    settings: Settings
-    transport: Mapping[str, Any]
-    limit: int | None = None
-    epochs: int = 1
-    logprobs: bool = False
-    """Whether log-probabilities are asked for: no part of the settings, as they change no
-    answer."""
-    self_check: str | None = None
-    """In which words it is asked whether its own answer is right; null = it is not."""
-    keys: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Values of the keys that the sweep file holds: everything above has references for them."""
-
-    @property
-    def candidate(self) -> Candidate:
-        """(model, effort) as outcomes name it."""
-        return Candidate(self.model, self.effort)
-
-    @property
-    def recorded(self) -> bool:
-        """Whether it answers from recordings, for nothing."""
-        return self.spec.model.startswith(RECORDED)
-
-    @property
-    def where(self) -> Where:
-        """Suite and candidate."""
-        return self.suite, self.candidate
-
-    @property
-    def label(self) -> str:
-        """For people: suite and candidate."""
-        return f"{self.suite} × {self.candidate}"
 
 
 @dataclass(frozen=True)
@@ -113,34 +41,79 @@ def load_grid(source: str | Path | Sweep, base: Path | None = None) -> Grid:
         sweep, folder, where = load(Sweep, source), Path(source).resolve().parent, str(source)
     suites_path = folder / sweep.suites_file
     suites = load_map(Suite, suites_path)
-    efforts = _load_efforts(folder / sweep.efforts_file, sweep)
-    wire = load_wire(sweep, folder)
+    resolver = Resolver(
+        sweep, load_presets(Effort, folder, sweep, "efforts_file"), load_wire(sweep, folder), where
+    )
+    surroundings = tuple(load_surroundings(sweep, folder, where))
     cells = []
     for use in sweep.suites:
         _check_suite(use.suite, suites, where, suites_path)
-        for spec in sweep.models:
-            model = spec.name or spec.model.removeprefix(RECORDED)
-            for effort in spec.efforts if spec.efforts is not None else sweep.efforts:
-                settings, transport = resolve(sweep, spec, use.suite, effort, efforts, wire, where)
-                keys: dict[str, Any] = {}
-                settings = settings.without_keys(keys)
-                cells.append(
-                    Cell(
-                        suite=use.suite,
-                        model=model,
-                        effort=effort,
-                        spec=spec,
-                        settings=settings,
-                        transport=transport,
-                        limit=use.limit,
-                        epochs=use.epochs,
-                        logprobs=sweep.logprobs if spec.logprobs is None else spec.logprobs,
-                        self_check=_self_check_of(sweep, spec),
-                        keys=keys,
-                    )
-                )
+        for around in surroundings:
+            cells += [
+                *(
+                    resolver.cell(use, spec, effort, around)
+                    for spec in sweep.models
+                    if spec.alone
+                    for effort in resolver.efforts_of(spec)
+                ),
+                *(resolver.team(use, *team, around) for team in expanded(sweep, where)),
+            ]
     _refuse_doubles(cells, where)
     return Grid(sweep, suites, tuple(cells), folder, suites_path.resolve().parent)
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """What a sweep file says, made into cells. Raises InputError for names that nothing stands
+    behind."""
+
+    sweep: Sweep
+    efforts: Mapping[str, Effort]
+    wire: Wire
+    where: str
+
+    def efforts_of(self, spec: ModelSpec) -> list[str | None]:
+        """The efforts that a model is asked at by itself."""
+        return self.sweep.efforts if spec.efforts is None else spec.efforts
+
+    def cell(self, use: SuiteUse, spec: ModelSpec, effort: str | None, around: Surrounding) -> Cell:
+        """A model at an effort in a harness, on a suite."""
+        harness = around.for_suite(use.suite, self.where)
+        settings, transport = resolve(
+            self.sweep, spec, use.suite, effort, self.efforts, self.wire, self.where, harness
+        )
+        keys: dict[str, Any] = {}
+        return Cell(
+            suite=use.suite,
+            model=spec.name or spec.model.removeprefix(RECORDED),
+            effort=effort,
+            spec=spec,
+            settings=settings.without_keys(keys),
+            transport=transport,
+            limit=use.limit,
+            epochs=use.epochs,
+            logprobs=self.sweep.logprobs if spec.logprobs is None else spec.logprobs,
+            self_check=_self_check_of(self.sweep, spec),
+            harness=around.harness(harness),
+            levers=around.levers,
+            keys=keys,
+        )
+
+    def team(self, use: SuiteUse, name: str, roles: Mapping[str, RoleOf], around: Surrounding) -> Cell:
+        """A team in a harness, on a suite: a cell of each role's, and what they are together."""
+        cells = {role: self.cell(use, who.spec, who.effort, around) for role, who in roles.items()}
+        first = next(iter(cells.values()))
+        # A role's request is the same in every harness that leaves it the same messages.
+        parts = {
+            role: replace(one, settings=replace(one.settings, harness={}, task_args={}), harness=None)
+            for role, one in cells.items()
+        }
+        together = {
+            role: {"model": part.model, "effort": part.effort, "settings_sha": part.settings.sha}
+            for role, part in parts.items()
+        }
+        settings = replace(first.settings, config={}, few_shot=(), model_args={}, roles=together)
+        return replace(first, model=name, effort=None, settings=settings, team=parts, self_check=None)
 
 
 def resolve(
@@ -151,9 +124,10 @@ def resolve(
     efforts: Mapping[str, Effort],
     wire: Wire,
     where: str,
+    harness: HarnessSpec | None = None,
 ) -> tuple[Settings, dict[str, Any]]:
-    """Settings and transport of one cell: sweep config, then the model's, then the effort's, the
-    last one winning.
+    """Settings and transport of one cell: sweep config, then the model's, then the effort's,
+    then the harness's, the last one winning.
 
     A preset of efforts.yaml comes before a provider's level of that name; a level becomes what
     `wire` says.
@@ -177,12 +151,19 @@ def resolve(
             )
         config, raw = row
         asked |= config
+    around: dict[str, Any] = {}
+    if harness is not None:
+        asked |= harness.request()
+        few_shot = few_shot if harness.few_shot is None else tuple(e.model_dump() for e in harness.few_shot)
+        around = harness.runtime(suite).to_json()
+        task_args |= {"retries": harness.retries} if harness.retries is not None else {}
+        task_args |= around.get("task_args", {})
     transport: dict[str, Any] = {"cache_prompt": sweep.cache_prompt, "max_retries": sweep.max_retries}
     transport["attempt_timeout"] = sweep.timeout
     transport["max_connections"] = spec.max_connections or sweep.max_connections
     transport |= {key: asked[key] for key in asked.keys() & TRANSPORT}
     config = {k: v for k, v in asked.items() if k not in TRANSPORT and v is not None}
-    settings = Settings(config, few_shot, task_args, {**raw, **spec.args})
+    settings = Settings(config, few_shot, task_args, {**raw, **spec.args}, around)
     return settings, {k: v for k, v in transport.items() if v is not None}
 
 
@@ -212,13 +193,6 @@ def _config_of(preset: Effort) -> dict[str, Any]:
     if preset.extra_body:
         fields["extra_body"] = preset.extra_body
     return fields
-
-
-def _load_efforts(path: Path, sweep: Sweep) -> dict[str, Effort]:
-    """Presets, or none where the default file is absent: provider levels need no file."""
-    if not path.exists() and "efforts_file" not in sweep.model_fields_set:
-        return {}
-    return load_map(Effort, path)
 
 
 def _check_suite(name: str, suites: Mapping[str, Suite], where: str, path: Path) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,19 @@ def load_task(
     return task
 
 
-def with_model(task: Task, model: Model, epochs: int, check: str | None = None) -> Task:
+def with_model(
+    task: Task, model: Model, epochs: int, check: str | None = None, *,
+    roles: Mapping[str, Model] | None = None, turns: Sequence[int | None] = (),
+) -> Task:  # fmt: skip
     """A copy of `task` bound to `model`; the samples are shared. check: in which words the model
-    is asked, behind the task's own scorers, whether its answer is right."""
+    is asked, behind the task's own scorers, whether its answer is right. roles: who has which, in
+    place of the task's own. turns: limits of the sample, of which the smallest counts."""
     bound = copy.copy(task)
     bound.model = model
+    if roles:
+        bound.model_roles = {**(task.model_roles or {}), **roles}
+    limits = [turn for turn in (task.turn_limit, *turns) if turn is not None]
+    bound.turn_limit = min(limits, default=None)
     if epochs > 1:
         bound.epochs = epochs
     if check is not None:
