@@ -85,7 +85,7 @@ def sample_calls(
     """Every answered call of a raw sample and every call of a tool, all attempts.
 
     model: Inspect's name of the candidate, `name` ours; of a team those of whoever has the first
-    role, and `team` has our name of the model of each role. cache_ttl: how long its prompts were
+    role, and `team` has our name of each role's model. cache_ttl: how long its prompts were
     asked to be cached. begun: when the sample began, for logs from before events: there the answer of a
     single turn is the only call known.
     """

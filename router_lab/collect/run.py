@@ -300,7 +300,7 @@ def _with_attrs(
         grouped[source.candidate].append(source)
     frame.attrs = {
         "candidates": [
-            _candidate(name, sources, requests[name], tables, usage.get(name, {}))
+            _candidate(name, sources, requests.get(name, {}), tables, usage.get(name, {}))
             for name, sources in sorted(grouped.items(), key=lambda item: item[0])
         ],
         "suites": [
