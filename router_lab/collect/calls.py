@@ -86,8 +86,8 @@ def sample_calls(
 
     model: Inspect's name of the candidate, `name` ours; of a team those of whoever has the first
     role, and `team` has our name of each role's model. cache_ttl: how long its prompts were
-    asked to be cached. begun: when the sample began, for logs from before events: there the answer of a
-    single turn is the only call known.
+    asked to be cached. begun: when the sample began, for logs from before events: there the answer
+    of a single turn is the only call known.
     """
     earlier = [retry.get("events") or [] for retry in sample.get("error_retries") or []]
     calls: list[Call] = []
