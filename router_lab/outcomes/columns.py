@@ -68,8 +68,8 @@ COLUMNS: tuple[Column, ...] = (
         "effort", "a provider's effort or a preset; null is the provider's default", tables="oc",
         others="reasoning_effort thinking_effort effort_level reasoning thinking_level",
     ),
-    Column("turn", "which call of the sample, from 0", "index", tables="c"),
-    Column("attempt", "which try of the call, from 0", "index", tables="c"),
+    Column("turn", "which call of the sample, from 1", "index", tables="c"),
+    Column("attempt", "which try of the sample, from 1", "index", tables="c"),
     Column("role", "whose call it is: the candidate's, or a judge's", tables="c"),
     Column(
         "prompt", "the text that a runtime would see", empty=True,
@@ -91,7 +91,7 @@ COLUMNS: tuple[Column, ...] = (
         for kind in COUNTED
     ),
     Column(
-        "turns", "model calls of the sample", "number", whole=True, others="n_turns num_turns steps",
+        "turns", "model calls of the sample", "number", whole=True, others="n_turns num_turns",
         summary="mean",
     ),
     Column("seconds", "of the call", "number", tables="c"),
@@ -135,6 +135,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("weight", "one over `inclusion`; absent is 1", "number", tables=""),
     Column("inclusion", "the known probability with which this row was run", "number", tables=""),
     Column("signals_usd", "what signals of the answer cost beside it", "number", tables=""),
+    Column(
+        "steps", "JSON list of what was scored within the run: `name`, `passed`, perhaps `role` and `turn`",
+        tables="",
+    ),
 )  # fmt: skip
 """In the order in which tables are written. `cut_off` false or null: the quality is not the
 limit's, or nobody knows. A race keeps a random control share, so `inclusion` is known; where only
