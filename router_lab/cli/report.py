@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from router_lab.cli.common import EXISTING_FILE, FILE, Finite, json_option
+from router_lab.cli.report_options import check_options
 from router_lab.runtime.decisionfiles import is_log_name
 from router_lab.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from router_lab.report.steps import Asked
 
 EXAMPLES = """\b
 Examples:
@@ -41,7 +47,7 @@ class Sources:
 @click.option(
     "--calls",
     type=EXISTING_FILE,
-    help="calls.parquet, for the growth of context; default: the one beside the outcomes, if any.",
+    help="calls.parquet, for what is known by call; default: the one beside the outcomes, if any.",
 )
 @click.option(
     "--before",
@@ -72,6 +78,7 @@ class Sources:
     type=EXISTING_FILE,
     help="Recompute the page there instead of writing one; exit status 3 unless every byte is the same.",
 )
+@check_options
 @json_option
 def report(
     sources: tuple[Path, ...],
@@ -85,6 +92,7 @@ def report(
     growth: float,
     audit: Path | None,
     check: Path | None,
+    asked: Callable[[], Asked],
     as_json: bool,
 ) -> None:
     """Make a page of outcomes, with a policy's part if one is named; or say whether DECISIONS keep
@@ -106,7 +114,7 @@ def report(
     if len(found.outcomes) != 1 or len(found.policies) > 1:
         raise InputError("report: name one outcomes table, and at most one policy directory")
     options = ReportOptions(
-        found.outcomes[0], next(iter(found.policies), None), calls, before, volume, growth
+        found.outcomes[0], next(iter(found.policies), None), calls, before, volume, growth, asked()
     )
     show_outcomes(options, html, pareto, mlflow, tracking_uri, check, as_json)
 

@@ -40,23 +40,24 @@ class Runs:
     @property
     def made(self) -> Floats:
         """[n] steps of each run."""
-        return (~np.isnan(self.passed)).sum(axis=1).astype(np.float64)
+        return np.asarray((~np.isnan(self.passed)).sum(axis=1), np.float64)
 
     def heavy(self) -> Floats:
-        return np.ones(len(self.passed)) if self.weight is None else self.weight
+        return np.ones(len(self.passed)) if self.weight is None else np.asarray(self.weight, np.float64)
 
     def rates(self) -> Floats:
         """[cells] the share of steps that passed; NaN where none was made."""
         made, right = self._sums()
-        return np.where(made > 0, right / np.maximum(made, 1e-300), np.nan)
+        return np.asarray(np.where(made > 0, right / np.maximum(made, 1e-300), np.nan), np.float64)
 
     def _sums(self) -> tuple[Floats, Floats]:
         """[cells] the weight of steps that were made, and of those that passed."""
         there = ~np.isnan(self.passed)
         cells = int(self.cell.max(initial=-1)) + 1
         weight = np.broadcast_to(self.heavy()[:, None], self.passed.shape)[there]
-        made = np.bincount(self.cell[there], weight, cells)
-        return made, np.bincount(self.cell[there], weight * self.passed[there], cells)
+        places, right = self.cell[there], weight * self.passed[there]
+        made, passed = (np.bincount(places, values, cells) for values in (weight, right))
+        return made.astype(np.float64), passed.astype(np.float64)
 
     def mean(self, values: Floats) -> Estimate:
         """Clustered mean of a value [n] of each run."""

@@ -58,7 +58,9 @@ def steps_column(values: pd.Series[Any], where: str) -> pd.Series[Any]:
         except ValueError as error:
             at = int((values == text).to_numpy(bool).argmax())
             told = str(error) if str(error).startswith(("it ", "step ")) else f"{RULE} ({error})"
-            raise InputError(f"{where}: {place(values, at)}: `{STEPS}` is {_brief(text)}; {told}{_hint(text)}") from None
+            raise InputError(
+                f"{where}: {place(values, at)}: `{STEPS}` is {_brief(text)}; {told}{_hint(text)}"
+            ) from None
     return values.map(known).astype("str")
 
 

@@ -31,12 +31,18 @@ def call_dollars(
     """
     runs = outcomes[outcomes["status"].isin(SCORED)]
     if calls is None or calls.empty or runs.empty:
-        return pd.DataFrame(columns=["run", "place", "turn", "role", "read", "written", "said", "usd", "read_usd"])
+        return pd.DataFrame(
+            columns=["run", "place", "turn", "role", "read", "written", "said", "usd", "read_usd"]
+        )
     key = [*KEY]
     total = runs["cost_usd"] if "cost_usd" in runs else pd.Series(math.nan, index=runs.index)
     known = _keyed(runs).assign(run=runs.index, total=total)[[*key, "run", "total"]]
     mine = _own(_keyed(calls), roles).merge(known, on=key, how="inner")
-    order = ["run", "started_at", "turn"] if mine["role"].notna().any() and "started_at" in mine else ["run", "turn"]
+    order = (
+        ["run", "started_at", "turn"]
+        if mine["role"].notna().any() and "started_at" in mine
+        else ["run", "turn"]
+    )
     mine = mine.sort_values(order, kind="stable", ignore_index=True)
     read = _tokens(mine, PROMPT_COLUMNS)
     written, thought = _tokens(mine, ("output_tokens",)), _tokens(mine, ("reasoning_tokens",))
@@ -81,8 +87,13 @@ def _weights(
     """[calls] by what a run's dollars divide, and which share of a call's are for what it read."""
     prices = {c["model"]: c.get("prices") or {} for c in attrs.get("candidates") or ()}
     asked = calls["call_model"].fillna(calls["model"]) if "call_model" in calls else calls["model"]
-    rates = [_rates(prices.get(model) or prices.get(name) or {}) for model, name in zip(asked, calls["model"], strict=True)]
-    into, out, fee = (np.array(column, np.float64) for column in zip(*rates, strict=True)) if rates else ([], [], [])
+    rates = np.array(
+        [
+            _rates(prices.get(one) or prices.get(own) or {})
+            for one, own in zip(asked, calls["model"], strict=True)
+        ]
+    ).reshape(-1, 3)
+    into, out, fee = (pd.Series(rates[:, at], index=calls.index) for at in range(3))
     reading = read * into / MILLION
     listed = reading + written * out / MILLION + fee
     share = (reading / listed.where(listed > 0)).fillna(0.0).where(listed.notna())

@@ -39,6 +39,8 @@ from router_lab.report.policy import (
     routing_rows,
     served_rows,
 )
+from router_lab.report.steps import Asked, steps_found
+from router_lab.report.steps_page import steps_section
 from router_lab.report.table import candidate_table, pooled, records, suites_of
 from router_lab.runtime.policy import Policy
 
@@ -65,13 +67,15 @@ def report_html(
     before: pd.DataFrame | None = None,
     volume: float = VOLUME,
     growth: float = 0.0,
+    asked: Asked | None = None,
     title: str | None = None,
 ) -> str:
     """The report of a sweep, and of a policy made from it. Same inputs, same bytes: no clock is
     looked at.
 
-    outcomes: raw or validated.  calls: for the growth of context by turn.  before: the outcomes of
-    an earlier sweep. volume: requests a month; growth: by which share they grow every month.
+    outcomes: raw or validated.  calls: for what is known by call.  before: the outcomes of an
+    earlier sweep. volume: requests a month; growth: by which share they grow every month. asked:
+    what a check of each step is supposed to do, where outcomes hold steps.
     """
     outcomes = validate_outcomes(outcomes, where="report: outcomes")
     known = candidate_table(outcomes)
@@ -90,11 +94,17 @@ def report_html(
         PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
         _who_gets_what(data),
         _escalation(data),
+        _steps(outcomes, calls, asked),
         bill_section(bills, volume, growth, _basis(data)),
         tail_section(outcomes),
         tokens_section(outcomes, calls),
         _how_sure(data),
     )
+
+
+def _steps(outcomes: pd.DataFrame, calls: pd.DataFrame | None, asked: Asked | None) -> Markup:
+    asked = Asked() if asked is None else asked
+    return steps_section(steps_found(outcomes, calls, asked), asked)
 
 
 def _bills(

@@ -25,14 +25,9 @@ from router_lab.metrics.steps import (
     first_failures,
     independent,
 )
-from router_lab.outcomes import SCORED
-from router_lab.outcomes.copies import clusters_of
-from router_lab.outcomes.steps import STEPS, Step, steps_of
+from router_lab.outcomes.steps import Step
 from router_lab.report.call_dollars import call_dollars
-from router_lab.report.format import candidate_label
-
-MOST_PLACES = 64
-"""Steps from here on share one rate in each suite."""
+from router_lab.report.step_runs import MOST_PLACES, Part, parts_of
 
 
 class Asked(NamedTuple):
@@ -94,21 +89,13 @@ class StepsOf:
     checks: Sequence[CheckRow] = field(default=())
 
 
-@dataclass(frozen=True)
-class Part:
-    """The runs of one candidate: rows of the outcomes, and their steps."""
-
-    label: str
-    frame: pd.DataFrame
-    steps: Sequence[tuple[Step, ...]]
-    runs: Runs
-
-
-def steps_found(outcomes: pd.DataFrame, calls: pd.DataFrame | None = None, asked: Asked | None = None) -> list[StepsOf]:
+def steps_found(
+    outcomes: pd.DataFrame, calls: pd.DataFrame | None = None, asked: Asked | None = None
+) -> list[StepsOf]:
     """Of each candidate with steps, the dearest run first; nothing where a validated outcomes
     table has none."""
     asked = Asked() if asked is None else asked
-    parts = _parts(outcomes)
+    parts = parts_of(outcomes)
     if not parts:
         return []
     roles = frozenset(one.role for part in parts for run in part.steps for one in run if one.role)
@@ -117,48 +104,6 @@ def steps_found(outcomes: pd.DataFrame, calls: pd.DataFrame | None = None, asked
     return [
         _told(part, priced, _check_rows(mine, rivals[0])) for part, mine in zip(parts, rivals, strict=True)
     ]
-
-
-def _parts(outcomes: pd.DataFrame) -> list[Part]:
-    if STEPS not in outcomes.columns:
-        return []
-    rows = outcomes[outcomes["status"].isin(SCORED) & outcomes[STEPS].notna()]
-    if rows.empty:
-        return []
-    rows = rows.assign(cluster=clusters_of(rows))
-    parts = []
-    for (model, effort), part in rows.groupby([rows["model"], rows["effort"].fillna("")], sort=True):
-        steps = [steps_of(text) for text in part[STEPS]]
-        parts.append(Part(candidate_label(str(model), str(effort) or None), part, steps, _runs(part, steps)))
-    means = {part.label: float(np.nanmean(part.runs.cost_usd)) if _priced(part.runs) else -1.0 for part in parts}
-    return sorted(parts, key=lambda part: (-means[part.label], part.label))
-
-
-def _priced(runs: Runs) -> bool:
-    return not bool(np.isnan(runs.cost_usd).all())
-
-
-def _runs(part: pd.DataFrame, steps: Sequence[tuple[Step, ...]]) -> Runs:
-    """Cells are suites and places. A run that ended at a failed step would have gone on to the
-    length that is usual in its suite: the median of those that did not."""
-    made = np.array([len(run) for run in steps])
-    stopped = np.array([not run[-1].passed for run in steps])
-    suite = np.unique(part["suite"].astype(object), return_inverse=True)[1]
-    usual = made.copy()
-    for one in np.unique(suite):
-        whole = made[(suite == one) & ~stopped]
-        if len(whole):
-            there = (suite == one) & stopped
-            usual[there] = np.maximum(made[there], int(np.quantile(whole, 0.5, method="inverted_cdf")))
-    width = int(usual.max())
-    passed = np.full((len(part), width), np.nan)
-    for at, run in enumerate(steps):
-        passed[at, : len(run)] = [one.passed for one in run]
-    place = np.arange(width)
-    cell = suite[:, None] * MOST_PLACES + np.minimum(place, MOST_PLACES - 1)
-    cost = part["cost_usd"].to_numpy(np.float64) if "cost_usd" in part else np.full(len(part), np.nan)
-    weight = part["weight"].to_numpy(np.float64) if "weight" in part else None
-    return Runs(passed, np.where(place < usual[:, None], cell, -1), cost, part["cluster"].to_numpy(np.int64), weight)
 
 
 def _told(part: Part, priced: pd.DataFrame, checks: Sequence[CheckRow]) -> StepsOf:
@@ -245,8 +190,9 @@ def _after(calls: pd.DataFrame, step: Step) -> float:
 def _by_turn(part: Part, priced: pd.DataFrame) -> list[tuple[int, float, int]]:
     mine = priced[priced["run"].isin(part.frame.index) & priced["usd"].notna()]
     return [
-        (int(turn), weighted_quantile(usd.to_numpy(np.float64), np.ones(len(usd)), 0.95), len(usd))
-        for turn, usd in mine.groupby("turn")["usd"]
+        (turn, weighted_quantile(usd, np.ones(len(usd)), 0.95), len(usd))
+        for turn in sorted(mine["turn"].astype("int64").unique().tolist())
+        for usd in [mine["usd"][mine["turn"] == turn].to_numpy(np.float64)]
     ]
 
 
@@ -286,9 +232,11 @@ def _against(mine: _Rival, most: int, dear: _Rival) -> tuple[Figure, Figure]:
     right, spent = mine.values[most]
     base_right, base_spent = dear.values[0]
     one = mine.part.frame[[*keys, "cluster"]].assign(right=right, spent=spent, heavy=mine.part.runs.heavy())
-    two = dear.part.frame[keys].assign(base_right=base_right, base_spent=base_spent, base=dear.part.runs.heavy())
+    two = dear.part.frame[keys].assign(
+        base_right=base_right, base_spent=base_spent, base=dear.part.runs.heavy()
+    )
     both = one.merge(two, on=keys)
     group = both["cluster"].to_numpy(np.int64)
-    weight = np.maximum(both["heavy"], both["base"]).to_numpy(np.float64)
+    weight = np.maximum(both["heavy"].to_numpy(np.float64), both["base"].to_numpy(np.float64))
     gain = clustered_mean(both["right"] - both["base_right"], group, weights=weight, span=1.0)
     return Figure.of(gain), Figure.of(paired_saving(both["spent"], both["base_spent"], group, weights=weight))
