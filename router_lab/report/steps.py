@@ -165,26 +165,40 @@ def _part_of_dollars(runs: Runs, share: Floats) -> float | None:
 def _tail(part: Part, priced: pd.DataFrame, first: Any) -> tuple[float | None, int]:
     """(share of dollars after the first failed step, failed runs of which it is known); the share
     is that of the runs of which it is known, those without a failure among them."""
-    mine = dict(iter(priced[priced["run"].isin(part.frame.index)].groupby("run")))
+    calls = _by_run(priced[priced["run"].isin(part.frame.index)])
     share = np.where(first < 0, 0.0, np.nan)
     for at, (run, place) in enumerate(zip(part.frame.index, first, strict=True)):
-        calls = mine.get(run)
-        if place >= 0 and calls is not None:
-            share[at] = _after(calls, part.steps[at][place])
+        if place >= 0:
+            share[at] = _after(calls.get(run, []), part.steps[at][place])
     failed = first >= 0
     known = int((failed & ~np.isnan(share)).sum())
     return (_part_of_dollars(part.runs, share) if known or not failed.any() else None), known
 
 
-def _after(calls: pd.DataFrame, step: Step) -> float:
+class _Call(NamedTuple):
+    turn: int
+    role: str | None
+    usd: float
+
+
+def _by_run(priced: pd.DataFrame) -> dict[object, list[_Call]]:
+    """The calls of each run, in their order."""
+    found: dict[object, list[_Call]] = {}
+    columns = (priced[name].tolist() for name in ("run", "turn", "role", "usd"))
+    for run, turn, role, usd in zip(*columns, strict=True):
+        found.setdefault(run, []).append(_Call(int(turn), role if isinstance(role, str) else None, usd))
+    return found
+
+
+def _after(calls: Sequence[_Call], step: Step) -> float:
     """The share of a run's dollars that came after the call of a step; NaN where it is not
     known."""
-    own = calls["role"] == step.role if step.role in set(calls["role"]) else calls["role"].isna()
-    here = calls[own & (calls["turn"] == step.turn)]
-    total = float(calls["usd"].sum(skipna=False))
-    if step.turn is None or here.empty or math.isnan(total) or total == 0:
+    role = step.role if any(one.role == step.role for one in calls) else None
+    here = [at for at, one in enumerate(calls) if (one.turn, one.role) == (step.turn, role)]
+    total = math.fsum(one.usd for one in calls)
+    if not here or not total > 0:  # not known, or free
         return math.nan
-    return float(calls["usd"][calls["place"] > here["place"].max()].sum()) / total
+    return math.fsum(one.usd for one in calls[here[-1] + 1 :]) / total
 
 
 def _by_turn(part: Part, priced: pd.DataFrame) -> list[tuple[int, float, int]]:
