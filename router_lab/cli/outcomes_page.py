@@ -35,6 +35,8 @@ from router_lab.report import (
     pooled,
     report_html,
 )
+from router_lab.report.review import Question, Review, plain, sentences
+from router_lab.report.reviewed import bills_of, review_of
 from router_lab.report.steps import Asked, StepsOf, steps_found
 from router_lab.report.steps_page import steps_json, steps_lines
 from router_lab.runtime.files import atomic_write
@@ -54,6 +56,7 @@ class ReportOptions:
     volume: float
     growth: float
     asked: Asked
+    question: Question
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -78,12 +81,29 @@ class ReportOptions:
         """Of each candidate whose runs were scored step by step."""
         return steps_found(self.outcomes, self.calls, self.asked) if STEPS in self.outcomes else []
 
+    @cached_property
+    def review(self) -> Review | None:
+        """The bill in people's words."""
+        policy, known = self.policy, candidate_table(self.outcomes)
+        replayed = None if policy is None else replay(policy, self.outcomes)
+        bills = bills_of(self.outcomes, known, policy, replayed, self.volume, self.growth)
+        return review_of(
+            self.outcomes,
+            known,
+            bills,
+            policy,
+            replayed,
+            self.calls,
+            volume=self.volume,
+            question=self.question,
+        )
+
     def report(self) -> str:
         """The page for somebody who was not there."""
         with step("writing the report"):
             return report_html(
                 self.outcomes, policy=self.policy, calls=self.calls, before=self.before, volume=self.volume,
-                growth=self.growth, asked=self.asked,
+                growth=self.growth, asked=self.asked, question=self.question,
             )  # fmt: skip
 
     def fronts(self, suffix: str) -> str:
@@ -108,12 +128,16 @@ def show_outcomes(
         return
     if as_json:
         steps = {"steps": steps_json(options.steps, options.asked)} if options.steps else {}
-        print_json({"candidates": candidate_table(options.outcomes).to_dict("records"), **steps})
+        bill = {} if options.review is None else {"bill": plain(options.review)}
+        print_json({"candidates": candidate_table(options.outcomes).to_dict("records"), **steps, **bill})
     elif html is None and pareto is None and mlflow is None:
         known = candidate_table(options.outcomes)
         echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
         if options.steps:
             echo("", *steps_lines(options.steps, options.asked))
+        told = [] if options.review is None else sentences(options.review)
+        if told:
+            echo("", "The bill", *(f"  {one.text}" for one in told))
         if options.before is not None:
             echo("", *moved(candidate_table(options.before), known))
     pages = []
