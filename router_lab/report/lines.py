@@ -43,7 +43,9 @@ def lines_svg(
 ) -> Markup:  # fmt: skip
     """One `<svg class="lines">`. whole: the axis across counts. at: a point that is marked, and
     `said` beside it. What a line is called stands in the key above."""
-    plot = Box(66, 44, width - 18, height - 50)
+    ticks = up.ticks(5)
+    room = max((text_width(text, LABEL_SIZE) for _, text in ticks), default=0.0)
+    plot = Box(max(66.0, 36 + room), 44, width - 18, height - 50)
 
     def x(value: float) -> float:
         return plot.left + (value - across.low) / ((across.high - across.low) or 1.0) * (
@@ -59,8 +61,8 @@ def lines_svg(
         start += text_width(line.name, LABEL_SIZE) + 52
     return render(
         "lines.svg", title=title, width=width, height=height, plot=plot, key=key, said=said,
-        across=[(x(v), text) for v, text in across.ticks(7, whole=whole)], across_name=across.name,
-        up=[(y(v), text) for v, text in up.ticks(5)], up_name=up.name,
+        across=[(x(v), text) for v, text in across.ticks(6, whole=whole)], across_name=across.name,
+        up=[(y(v), text) for v, text in ticks], up_name=up.name,
         lines=[(line.kind, [(x(a), y(b)) for a, b in line.points]) for line in lines],
         at=None if at is None else (x(at[0]), y(at[1])), left=at is not None and x(at[0]) > (plot.left + plot.right) / 2,
     )  # fmt: skip

@@ -47,11 +47,11 @@ def review_of(
         if best is None:
             return None
         own = next(one for one in bills if one.name == best["label"])
-        return Review(served_alone(outcomes, calls, own), None, "", volume, asked)
+        return Review(served_alone(outcomes, calls, own, best["quality"]), None, "", volume, asked)
     row, gain = reference_row(policy, known), figures(policy, replayed).quality_difference
     quality = replayed.reference_quality if row is None else row["quality"]
     base, routed = bills
-    alone = served_alone(outcomes, calls, base, quality)
+    alone = served_alone(outcomes, calls, base, quality, replayed)
     ours = served_routed(outcomes, calls, policy, replayed, routed, quality + (gain.value or 0.0))
     return Review(alone, ours, ranged(gain, " points"), volume, asked)
 

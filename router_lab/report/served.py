@@ -44,15 +44,16 @@ def failed_share(costs: Floats, quality: Floats, weights: Floats) -> float:
 
 
 def served_alone(
-    outcomes: pd.DataFrame, calls: pd.DataFrame | None, bill: Bill, quality: float | None = None
+    outcomes: pd.DataFrame,
+    calls: pd.DataFrame | None,
+    bill: Bill,
+    quality: float,
+    replayed: Replay | None = None,
 ) -> Served:
-    """The candidate that the bill names, on all of its own scored rows. quality: where it is known
-    better than from these."""
-    mine = _rows_of(outcomes, bill.name)
-    own = mine["quality"].to_numpy(np.float64)
-    cost = mine["cost_usd"].to_numpy(np.float64) if "cost_usd" in mine else np.full(len(mine), np.nan)
+    """The candidate that the bill names, on all of its own scored rows; where it stands beside a
+    policy, what failed is of the replay's rows, the very same for both."""
     return Served(
-        bill, float(own.mean()) if quality is None else quality, failed_share(cost, own, np.ones(len(own))),
+        bill, quality, _failed_alone(outcomes, bill.name) if replayed is None else _failed_beside(replayed)[0],
         _written(outcomes).get(bill.name, math.nan), attempts_of(outcomes).get(bill.name, math.nan),
         sources_of(outcomes, calls).get(bill.name, {}),
     )  # fmt: skip
@@ -68,22 +69,36 @@ def served_routed(
 ) -> Served:
     """The policy. Tokens, attempts and sources are those of the candidates whose answers are
     kept, by their shares."""
-    weight = replayed.rows.weight
-    heavy = replayed.served if weight is None else replayed.served * weight[:, None]
     kept = np.average(replayed.answered[replayed.rows.scored], axis=0, weights=_scored_weight(replayed))
     whole = float(kept.sum())
     shares = {
         candidate_label(*who): float(share) / whole for who, share in zip(policy.candidates, kept, strict=True)
     } if whole > 0 else {}  # fmt: skip
     chains = Certificate.of(policy).chains
-    sources = mixed(sources_of(outcomes, calls), shares, bill.mean)
-    if sources and chains is not None:
-        rest = (bill.mean - chains.signals_usd) / max(bill.mean - sources["checks"], 1e-300)
-        sources = {name: usd * rest for name, usd in sources.items()} | {"checks": float(chains.signals_usd)}
+    checks = 0.0 if chains is None else float(chains.signals_usd)
+    sources = mixed(sources_of(outcomes, calls), shares, bill.mean - checks)
     return Served(
-        bill, quality, failed_share(replayed.recorded.cost_usd, replayed.recorded.quality, heavy),
-        _mean(_written(outcomes), shares), _mean(attempts_of(outcomes), shares), sources,
+        bill, quality, _failed_beside(replayed)[1], _mean(_written(outcomes), shares),
+        _mean(attempts_of(outcomes), shares), sources | {"checks": checks} if sources else {},
     )  # fmt: skip
+
+
+def _failed_alone(outcomes: pd.DataFrame, label: str) -> float:
+    mine = _rows_of(outcomes, label)
+    cost = mine["cost_usd"].to_numpy(np.float64) if "cost_usd" in mine else np.full(len(mine), np.nan)
+    weight = mine["weight"].to_numpy(np.float64) if "weight" in mine else np.ones(len(mine))
+    return failed_share(cost, mine["quality"].to_numpy(np.float64), weight)
+
+
+def _failed_beside(replayed: Replay) -> tuple[float, float]:
+    """(reference, policy): shares of dollars that bought nothing, on rows where all is known of
+    both."""
+    rows = replayed.rows
+    there = ~np.isnan(rows.reference_cost_usd + rows.reference_quality)
+    weight = there * (np.ones(len(there)) if rows.weight is None else rows.weight)
+    alone = failed_share(rows.reference_cost_usd, rows.reference_quality, weight)
+    shares = replayed.served * weight[:, None]
+    return alone, failed_share(replayed.recorded.cost_usd, replayed.recorded.quality, shares)
 
 
 def _scored_weight(replayed: Replay) -> Floats | None:

@@ -25,8 +25,8 @@ SOURCES = {
 
 
 def sources_of(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> dict[str, dict[str, float]]:
-    """By candidate: mean dollars of a scored run by the keys of SOURCES. They add up to `cost_usd`
-    and, as `checks`, `signals_usd`; what calls or prices do not tell is `unknown`.
+    """By candidate: mean dollars of a scored run by the keys of SOURCES. They add up to `cost_usd`;
+    what calls or prices do not tell is `unknown`. Checks are 0: only a policy asks for them.
 
     A turn reads the first prompt, what earlier turns held, and what is new. Where a harness cut
     something, the rest counts as first prompt as far as it reaches.
@@ -38,11 +38,10 @@ def sources_of(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> dict[str, 
         cost = part["cost_usd"] if "cost_usd" in part else pd.Series(math.nan, index=part.index)
         mine = parts.reindex(part.index).fillna(0.0).where(cost.notna())
         means = {name: float(mine[name].mean()) for name in parts.columns}
-        checks = float(part["signals_usd"].mean()) if "signals_usd" in part else 0.0
         known = sum(means.values())
         left = max(0.0, float(cost.mean()) - known)
         label = candidate_label(str(model), str(effort) or None)
-        found[label] = {**means, "checks": checks, "unknown": 0.0 if left < 1e-9 * max(known, 1e-9) else left}
+        found[label] = {**means, "checks": 0.0, "unknown": 0.0 if left < 1e-9 * max(known, 1e-9) else left}
     return found
 
 
