@@ -98,7 +98,8 @@ def independent(runs: Runs) -> Callable[[Floats], Floats]:
 def clustering(runs: Runs) -> Estimate:
     """By how much more runs pass all their steps than independent steps would: above 0 failures
     come together, in few runs."""
-    return runs.mean(all_passed(runs) - runs.moved(independent(runs)))
+    apart = all_passed(runs) - runs.moved(independent(runs))
+    return clustered_mean(apart, runs.group, weights=runs.weight, span=1.0)
 
 
 def curves(runs: Runs) -> tuple[Floats, Floats]:

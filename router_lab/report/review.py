@@ -145,6 +145,8 @@ def _success(review: Review) -> Said:
         text += f", and {figure(100 * (more - 1))} attempts made again in a hundred tasks at a task's price."
     else:
         text += "; no attempt was made again."
+    if any(math.isnan(way.bill.per_success) for _, way in review.ways):
+        text = "What a success costs is not known: somebody had none."
     how = "mean cost_usd ÷ mean quality × attempts per task (1 + mean retries; 1 where it is not known)"
     return Said("success", text, _known(figures), how)
 
@@ -156,6 +158,8 @@ def _tried(way: Served) -> float:
 def _failed(review: Review) -> Said:
     figures = {f"{key}_failed": way.failed for key, way in review.ways}
     text = f"Of all dollars, {_each(review, lambda way: percent(way.failed))}, went to tasks that failed."
+    if any(math.isnan(way.failed) for _, way in review.ways):
+        text = "Which share of the dollars goes to tasks that fail is not known."
     how = "sum of cost_usd × (1 − quality) ÷ sum of cost_usd: a task of quality .4 counts as .6 failed"
     return Said("failed", text, _known(figures), how)
 

@@ -127,8 +127,8 @@ def _tail_told(found: Sequence[StepsOf]) -> str:
         return ""
     runs = sum(one.failed - one.tail_known for one in partly)
     return (
-        f"Of {count(runs)} failed runs nobody knows what was spent after the failure: that takes calls.parquet, prices, "
-        "and the `turn` of each step."
+        f"What was spent after the first failed step is not known of {count(runs)} of the runs with one: that takes "
+        "calls.parquet, prices, and the `turn` of each step."
     )
 
 

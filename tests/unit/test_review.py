@@ -115,6 +115,16 @@ def test_without_a_policy_nothing_is_said_of_one() -> None:
     assert sentences(nothing) == [] and plain(nothing)["sentences"] == []
 
 
+def test_what_is_not_known_is_said_to_be() -> None:
+    """Nothing succeeded, and no dollars were spent on what is known."""
+    said = told(Review(way("big", 0.1, 0.8, failed=math.nan), None, "", 1.0, Question()))
+    assert said["failed"].figures == {"alone_failed": None} and "is not known" in said["failed"].text
+    bill = Bill("big", 0.1, 0.1, 0.1, 0.1, math.nan, (10.0,))
+    none = Review(Served(bill, 0.0, 1.0, 5.0, 1.0, {}), None, "", 100.0, Question())
+    assert told(none)["success"].text == "What a success costs is not known: somebody had none."
+    assert told(none)["success"].figures["alone_success_usd"] is None
+
+
 MACHINE = Hardware(2.0, 100.0, 0.5)
 """$1,460 a month, for 100 × .5 × 3,600 × 730 = 131,400,000 tokens: 262,800 tasks of 500."""
 

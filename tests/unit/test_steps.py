@@ -78,6 +78,12 @@ def test_failures_that_come_together_are_told_from_those_that_do_not() -> None:
     assert low < 0 < high
 
 
+def test_where_every_run_does_the_same_little_is_shown() -> None:
+    """Thirty runs of one step that all fail differ by nothing, and one more may."""
+    low, high = clustering(runs(np.zeros((30, 1)))).interval()
+    assert low < -0.05 and high > 0.05
+
+
 def test_a_run_of_one_step_is_a_mean_with_its_own_error() -> None:
     one = runs([[1.0], [1.0], [0.0], [1.0]])
     moved, plain = one.mean(one.moved(independent(one))), one.mean(one.passed[:, 0])
@@ -319,7 +325,9 @@ def test_what_is_spent_after_a_failure_is_unknown_without_calls_prices_or_turns(
     mine = pd.DataFrame([call("m", i, 1, 10, 5) for i in range(4)])
     for found in (steps_found(table), steps_found(bare, calls), steps_found(untold, mine)):
         assert {(one.tail_usd, one.tail_known) for one in found} == {(None, 0)}
-        assert "nobody knows what was spent after the failure" in "\n".join(steps_lines(found, Asked()))
+        assert "What was spent after the first failed step is not known of" in "\n".join(
+            steps_lines(found, Asked())
+        )
         assert steps_json(found, Asked())["candidates"][0]["tail_usd"] is None
 
 
