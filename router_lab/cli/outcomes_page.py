@@ -21,6 +21,7 @@ from router_lab.cli.common import (
 )
 from router_lab.cli.mirror import mirror
 from router_lab.outcomes import read_calls, read_outcomes
+from router_lab.outcomes.steps import STEPS
 from router_lab.replay import replay
 from router_lab.report import (
     candidate_table,
@@ -34,6 +35,10 @@ from router_lab.report import (
     pooled,
     report_html,
 )
+from router_lab.report.review import Question, Review, plain, sentences
+from router_lab.report.reviewed import bills_of, review_of
+from router_lab.report.steps import Asked, StepsOf, steps_found
+from router_lab.report.steps_page import steps_json, steps_lines
 from router_lab.runtime.files import atomic_write
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.reading import read_regular
@@ -50,6 +55,8 @@ class ReportOptions:
     before_path: Path | None
     volume: float
     growth: float
+    asked: Asked
+    question: Question
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -63,14 +70,40 @@ class ReportOptions:
     def before(self) -> pd.DataFrame | None:
         return None if self.before_path is None else read_outcomes(self.before_path)
 
+    @cached_property
+    def calls(self) -> pd.DataFrame | None:
+        """calls.parquet beside the outcomes is read without being named."""
+        path = self.calls_path or self.outcomes_path.with_name("calls.parquet")
+        return read_calls(path) if path.exists() else None
+
+    @cached_property
+    def steps(self) -> list[StepsOf]:
+        """Of each candidate whose runs were scored step by step."""
+        return steps_found(self.outcomes, self.calls, self.asked) if STEPS in self.outcomes else []
+
+    @cached_property
+    def review(self) -> Review | None:
+        """The bill in people's words."""
+        policy, known = self.policy, candidate_table(self.outcomes)
+        replayed = None if policy is None else replay(policy, self.outcomes)
+        bills = bills_of(self.outcomes, known, policy, replayed, self.volume, self.growth)
+        return review_of(
+            self.outcomes,
+            known,
+            bills,
+            policy,
+            replayed,
+            self.calls,
+            volume=self.volume,
+            question=self.question,
+        )
+
     def report(self) -> str:
-        """The page for somebody who was not there; calls.parquet beside the outcomes is read
-        without being named."""
-        calls = self.calls_path or self.outcomes_path.with_name("calls.parquet")
+        """The page for somebody who was not there."""
         with step("writing the report"):
             return report_html(
-                self.outcomes, policy=self.policy, calls=read_calls(calls) if calls.exists() else None,
-                before=self.before, volume=self.volume, growth=self.growth,
+                self.outcomes, policy=self.policy, calls=self.calls, before=self.before, volume=self.volume,
+                growth=self.growth, asked=self.asked, question=self.question,
             )  # fmt: skip
 
     def fronts(self, suffix: str) -> str:
@@ -94,10 +127,17 @@ def show_outcomes(
         same_or_fail(check, page_differences(check, options.report()))
         return
     if as_json:
-        print_json({"candidates": candidate_table(options.outcomes).to_dict("records")})
+        steps = {"steps": steps_json(options.steps, options.asked)} if options.steps else {}
+        bill = {} if options.review is None else {"bill": plain(options.review)}
+        print_json({"candidates": candidate_table(options.outcomes).to_dict("records"), **steps, **bill})
     elif html is None and pareto is None and mlflow is None:
         known = candidate_table(options.outcomes)
         echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
+        if options.steps:
+            echo("", *steps_lines(options.steps, options.asked))
+        told = [] if options.review is None else sentences(options.review)
+        if told:
+            echo("", "The bill", *(f"  {one.text}" for one in told))
         if options.before is not None:
             echo("", *moved(candidate_table(options.before), known))
     pages = []
@@ -131,4 +171,4 @@ def page_differences(path: Path, text: str) -> list[str]:
         return []
     pairs = enumerate(zip(was.splitlines(), now.splitlines(), strict=False), 1)
     first = next((f"line {i} of {len(was.splitlines())}" for i, (a, b) in pairs if a != b), "its length")
-    return [f"first in {first}; --volume, --growth, --before and --calls must be those that it was made with"]
+    return [f"first in {first}; its options must be those that it was made with"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from router_lab.cli.common import EXISTING_FILE, FILE, Finite, json_option
+from router_lab.cli.report_options import WhatIf, what_if
 from router_lab.runtime.decisionfiles import is_log_name
 from router_lab.runtime.errors import InputError
 
@@ -17,6 +18,8 @@ Examples:
   router-lab report new.parquet --before old.parquet --pareto pareto.html
   router-lab report outcomes.parquet policies/support --html report.html --mlflow release-1
   router-lab report decisions.jsonl policies/support --audit audit.csv --html week.html
+  router-lab report outcomes.parquet policies/support --price-per-task 0.05 --person-usd 4
+  router-lab report outcomes.parquet --hardware-usd-hour 2.5 --tokens-per-second 900
   router-lab report outcomes.parquet policies/support --check report.html --volume 200000
 """
 
@@ -41,7 +44,7 @@ class Sources:
 @click.option(
     "--calls",
     type=EXISTING_FILE,
-    help="calls.parquet, for the growth of context; default: the one beside the outcomes, if any.",
+    help="calls.parquet, for what is known by call; default: the one beside the outcomes, if any.",
 )
 @click.option(
     "--before",
@@ -54,7 +57,14 @@ class Sources:
 @click.option(
     "--tracking-uri", help="MLflow store or server; default: MLFLOW_TRACKING_URI, or mlflow.db here."
 )
-@click.option("--volume", default=100_000.0, show_default=True, type=Finite(min=0), help="Requests a month.")
+@click.option(
+    "--volume",
+    "--per-month",
+    default=100_000.0,
+    show_default=True,
+    type=Finite(min=0),
+    help="Requests a month (with steps and turns: whole tasks).",
+)
 @click.option(
     "--growth",
     default=0.0,
@@ -72,6 +82,7 @@ class Sources:
     type=EXISTING_FILE,
     help="Recompute the page there instead of writing one; exit status 3 unless every byte is the same.",
 )
+@what_if
 @json_option
 def report(
     sources: tuple[Path, ...],
@@ -85,6 +96,7 @@ def report(
     growth: float,
     audit: Path | None,
     check: Path | None,
+    asked: WhatIf,
     as_json: bool,
 ) -> None:
     """Make a page of outcomes, with a policy's part if one is named; or say whether DECISIONS keep
@@ -106,7 +118,14 @@ def report(
     if len(found.outcomes) != 1 or len(found.policies) > 1:
         raise InputError("report: name one outcomes table, and at most one policy directory")
     options = ReportOptions(
-        found.outcomes[0], next(iter(found.policies), None), calls, before, volume, growth
+        found.outcomes[0],
+        next(iter(found.policies), None),
+        calls,
+        before,
+        volume,
+        growth,
+        asked.asked(),
+        asked.question(),
     )
     show_outcomes(options, html, pareto, mlflow, tracking_uri, check, as_json)
 
