@@ -185,7 +185,7 @@ class Policy:
         stay = (
             None
             if arguments.previous is None
-            else self._offers.cache(arguments.previous, arguments.cached_tokens)
+            else self._offers.cache(arguments.previous, arguments.cached_tokens, arguments.context_tokens)
         )
 
         if now >= self._expires:
