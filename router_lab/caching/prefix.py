@@ -88,7 +88,7 @@ def stable(asked: Iterable[Asked], table: PriceTable) -> list[Stable]:
     part of the prompt's characters. Raises InputError for a missing price."""
     found: dict[tuple[str, Candidate], list[Asked]] = defaultdict(list)
     for one in asked:
-        if one.tokens is not None and one.parts:
+        if one.tokens is not None and _size(one.parts):
             found[one.key[0], one.candidate].append(one)
     return [_stable(suite, who, rows, table) for (suite, who), rows in sorted(found.items())]
 
@@ -234,20 +234,26 @@ def _behind(prompts: Sequence[Sequence[Part]], part: int, character: int) -> flo
     that are the same everywhere."""
     if any(part >= len(parts) for parts in prompts):
         return 0.0
-    rest = [parts[part].text[character:][::-1] for parts in prompts]
     later = zip(*(parts[part + 1 :] for parts in prompts), strict=False)
     same = sum(len(parts[0].text) for parts in later if len(set(parts)) == 1)
-    return float(_alike(rest) + same)
+    return float(_tail([parts[part] for parts in prompts], character) + same)
 
 
 def _again(before: Sequence[Part], after: Sequence[Part], part: int, character: int) -> float:
     """Characters behind a break that the next turn sends again, at whatever place."""
     if part >= len(before) or part >= len(after):
         return 0.0
-    rest = [parts[part].text[character:][::-1] for parts in (before, after)]
     kept = Counter(before[part + 1 :]) & Counter(after[part:])
     same = sum(len(one.text) * times for one, times in kept.items())
-    return float(same + (_alike(rest) if before[part] not in kept else 0))
+    tail = 0 if before[part] in kept else _tail([before[part], after[part]], character)
+    return float(same + tail)
+
+
+def _tail(parts: Sequence[Part], character: int) -> int:
+    """Characters that parts of one role share at their end, behind that character."""
+    if len({part.role for part in parts}) > 1:
+        return 0
+    return _alike([part.text[character:][::-1] for part in parts])
 
 
 def assumed(sessions: Iterable[Session], table: PriceTable) -> list[Stable]:

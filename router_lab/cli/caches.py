@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from router_lab.runtime.policy import Policy
 
 
-class _Lifetime(click.ParamType):
+class _Lifetime(click.ParamType):  # type: ignore[type-arg]  # older clicks have none
     """`5m`, `1h`, or seconds of one's own."""
 
     name = "5m|1h|SECONDS"
@@ -186,7 +186,7 @@ def _show(found: list[Stable]) -> None:
     from router_lab.report.format import money, percent
 
     head = ("suite", "candidate", "calls", "tokens", "samples", "turns", "dollars", "saved", "lost")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for one in found:
         both = [part for part in (one.samples_share, one.turns_share) if part is not None]
         parts = [percent(part.part, 0) if part else "–" for part in (one.samples_share, one.turns_share)]
@@ -207,16 +207,17 @@ def _show(found: list[Stable]) -> None:
 
 def _breaks(found: list[Stable]) -> dict[str, list[str]]:
     """Where prefixes end, in words, and of whom that is true."""
+    from router_lab.caching.prefix import AROUND
+
     lines: dict[str, list[str]] = defaultdict(list)
     for one in found:
         for what, shared in (("all samples", one.samples_share), ("turns", one.turns_share)):
             if shared is None or shared.at is None:
                 continue
-            often = f" in {shared.at.times:,} of {shared.pairs:,} pairs" if what == "turns" else ""
-            same = f"; behind it {shared.at.lost:,.0f} characters are the same" if shared.at.lost >= 1 else ""
-            lines[f"{one.suite}: what {what} share ends at {shared.at}{often}{same}"].append(
-                str(one.candidate)
-            )
+            often = f", in {shared.at.times:,} of {shared.pairs:,} pairs," if what == "turns" else ""
+            same = f"; behind it {shared.at.lost:,.0f} characters are the same" if shared.at.lost >= AROUND else ""
+            said = f"{one.suite}: what {what} share ends{often} in {shared.at}{same}"
+            lines[said].append(str(one.candidate))
     return lines
 
 
