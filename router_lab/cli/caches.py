@@ -215,7 +215,11 @@ def _breaks(found: list[Stable]) -> dict[str, list[str]]:
             if shared is None or shared.at is None:
                 continue
             often = f", in {shared.at.times:,} of {shared.pairs:,} pairs," if what == "turns" else ""
-            same = f"; behind it {shared.at.lost:,.0f} characters are the same" if shared.at.lost >= AROUND else ""
+            same = (
+                f"; behind it {shared.at.lost:,.0f} characters are the same"
+                if shared.at.lost >= AROUND
+                else ""
+            )
             said = f"{one.suite}: what {what} share ends{often} in {shared.at}{same}"
             lines[said].append(str(one.candidate))
     return lines
