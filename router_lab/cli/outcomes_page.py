@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +23,9 @@ from router_lab.cli.mirror import mirror
 from router_lab.outcomes import read_calls, read_outcomes
 from router_lab.replay import replay
 from router_lab.report import (
+    Asked,
     candidate_table,
+    candidate_verdicts,
     format_table,
     front_svg,
     marks_of,
@@ -33,8 +35,13 @@ from router_lab.report import (
     policy_marks,
     pooled,
     report_html,
+    verdicts_data,
+    verdicts_text,
 )
+from router_lab.report.verdicts import asked_of
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.reading import read_regular
 from router_lab.tracking import opening, store_uri
@@ -50,6 +57,27 @@ class ReportOptions:
     before_path: Path | None
     volume: float
     growth: float
+    reference: tuple[str, str] | None = None
+    reference_effort: str | None = None
+    margin: float | None = None
+    confidence: float | None = None
+    by_suite: bool = False
+
+    @cached_property
+    def asked(self) -> Asked:
+        """Against whom candidates are judged: as named, else as the policy's certificate has
+        it."""
+        if self.reference is not None and self.reference_effort is not None:
+            raise InputError("report: --reference names one candidate for all, --reference-effort one for each "
+                             "model; give one of the two")  # fmt: skip
+        asked = asked_of(self.policy, self.outcomes)
+        if self.reference is not None or self.reference_effort is not None:
+            model, effort = self.reference or (None, None)
+            named = None if model is None else Candidate(model, effort or None)
+            asked = replace(asked, reference=named, effort=self.reference_effort)
+        return replace(
+            asked, margin=self.margin or asked.margin, confidence=self.confidence or asked.confidence
+        )
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -70,7 +98,7 @@ class ReportOptions:
         with step("writing the report"):
             return report_html(
                 self.outcomes, policy=self.policy, calls=read_calls(calls) if calls.exists() else None,
-                before=self.before, volume=self.volume, growth=self.growth,
+                before=self.before, volume=self.volume, growth=self.growth, asked=self.asked,
             )  # fmt: skip
 
     def fronts(self, suffix: str) -> str:
@@ -94,10 +122,14 @@ def show_outcomes(
         same_or_fail(check, page_differences(check, options.report()))
         return
     if as_json:
-        print_json({"candidates": candidate_table(options.outcomes).to_dict("records")})
+        found = verdicts_data(candidate_verdicts(options.outcomes, options.asked))
+        print_json({"candidates": candidate_table(options.outcomes).to_dict("records"), "verdicts": found})
     elif html is None and pareto is None and mlflow is None:
         known = candidate_table(options.outcomes)
+        judged = candidate_verdicts(options.outcomes, options.asked)
         echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
+        if judged.all:
+            echo_block(f"\n{verdicts_text(judged, by_suite=options.by_suite)}")
         if options.before is not None:
             echo("", *moved(candidate_table(options.before), known))
     pages = []
@@ -131,4 +163,6 @@ def page_differences(path: Path, text: str) -> list[str]:
         return []
     pairs = enumerate(zip(was.splitlines(), now.splitlines(), strict=False), 1)
     first = next((f"line {i} of {len(was.splitlines())}" for i, (a, b) in pairs if a != b), "its length")
-    return [f"first in {first}; --volume, --growth, --before and --calls must be those that it was made with"]
+    return [
+        f"first in {first}; its options (--volume, --reference, --before …) must be those that it was made with"
+    ]

@@ -40,6 +40,8 @@ from router_lab.report.policy import (
     served_rows,
 )
 from router_lab.report.table import candidate_table, pooled, records, suites_of
+from router_lab.report.verdicts import Asked, asked_of, candidate_verdicts
+from router_lab.report.verdicts_page import verdicts_html
 from router_lab.runtime.policy import Policy
 
 VOLUME = 100_000.0
@@ -66,12 +68,14 @@ def report_html(
     volume: float = VOLUME,
     growth: float = 0.0,
     title: str | None = None,
+    asked: Asked | None = None,
 ) -> str:
     """The report of a sweep, and of a policy made from it. Same inputs, same bytes: no clock is
     looked at.
 
     outcomes: raw or validated.  calls: for the growth of context by turn.  before: the outcomes of
     an earlier sweep. volume: requests a month; growth: by which share they grow every month.
+    asked: against whom candidates are judged (default: `asked_of` the policy).
     """
     outcomes = validate_outcomes(outcomes, where="report: outcomes")
     known = candidate_table(outcomes)
@@ -87,6 +91,10 @@ def report_html(
         _what_was_tried(data),
         *_answer(data),
         PARTS.section("What was found", *fronts_html(known, marks, reference, then), *tables_html(known)),
+        PARTS.section(
+            "Does a candidate lose too much?",
+            *verdicts_html(candidate_verdicts(outcomes, asked or asked_of(policy, outcomes))),
+        ),
         PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
         _who_gets_what(data),
         _escalation(data),
