@@ -94,24 +94,11 @@ class Sources:
 )
 @json_option
 def report(
-    sources: tuple[Path, ...],
-    html: Path | None,
-    pareto: Path | None,
-    calls: Path | None,
-    before: Path | None,
-    mlflow: str | None,
-    tracking_uri: str | None,
-    volume: float,
-    growth: float,
-    reference: tuple[str, str] | None,
-    reference_effort: str | None,
-    margin: float | None,
-    confidence: float | None,
-    by_suite: bool,
-    audit: Path | None,
-    check: Path | None,
-    as_json: bool,
-) -> None:
+    sources: tuple[Path, ...], html: Path | None, pareto: Path | None, calls: Path | None, before: Path | None,
+    mlflow: str | None, tracking_uri: str | None, volume: float, growth: float,
+    reference: tuple[str, str] | None, reference_effort: str | None, margin: float | None,
+    confidence: float | None, by_suite: bool, audit: Path | None, check: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Make a page of outcomes, with a policy's part if one is named; or say whether DECISIONS keep
     the promise.
 

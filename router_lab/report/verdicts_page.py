@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from router_lab.columns import aligned, named
+from router_lab.replay import number
 from router_lab.report.format import count, percent
 from router_lab.report.html import PARTS, table
 from router_lab.report.verdicts import Asked, CandidateVerdict, Verdicts
@@ -55,7 +56,9 @@ def word(one: CandidateVerdict) -> str:
 def family_line(asked: Asked, family: Sequence[CandidateVerdict]) -> str:
     """Against whom, at which margin, and at which confidence each was judged so that all of it
     holds."""
-    against = str(family[0].reference) if asked.effort is None else f"{asked.effort} of its own model"
+    against = (
+        named(family[0].reference) if asked.effort is None else f"{named(asked.effort)} of its own model"
+    )
     picked = asked.reference is None and asked.effort is None
     best = ", the best on these rows, so luck makes others look worse: name yours with --reference"
     each = 1 - (1 - asked.confidence) / len(family)
@@ -74,7 +77,7 @@ def backfire_lines(family: Sequence[CandidateVerdict]) -> list[str]:
     if not found:
         return []
     few = "; ".join(
-        f"{one.label}{'' if one.suite is None else f' on {one.suite}'} {one.told}"
+        f"{named(one.label)}{'' if one.suite is None else f' on {named(one.suite)}'} {one.told}"
         for one in found[:MOST_NAMED]
     )
     more = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
@@ -121,7 +124,8 @@ def _table(rows: Sequence[CandidateVerdict]) -> Markup:
 
 
 def verdicts_data(found: Verdicts) -> dict[str, Any]:
-    """Plain values for `--json`: shares and qualities in [0, 1], nothing rounded."""
+    """Plain values for `--json`: shares and qualities in [0, 1], nothing rounded, null for what is
+    not a number."""
     return {
         "margin": found.asked.margin, "confidence": found.asked.confidence,
         "all": [_data(one) for one in found.all], "by_suite": [_data(one) for one in found.by_suite],
@@ -130,12 +134,15 @@ def verdicts_data(found: Verdicts) -> dict[str, Any]:
 
 def _data(one: CandidateVerdict) -> dict[str, Any]:
     judged, (low, high) = one.verdict, one.saving.interval()
+    figures = {
+        "quality_difference": judged.value, "low": judged.low, "high": judged.high,
+        "saving": one.saving.value, "saving_low": low, "saving_high": high,
+    }  # fmt: skip
     return {
+        **{name: number(value) for name, value in figures.items()},
         "model": one.candidate.model, "effort": one.candidate.effort, "suite": one.suite,
         "reference": {"model": one.reference.model, "effort": one.reference.effort},
         "verdict": judged.verdict, "backfires": one.backfires, "told": one.told, "reason": judged.reason,
-        "quality_difference": judged.value, "low": judged.low, "high": judged.high,
         "confidence_each": judged.confidence, "n": judged.n, "clusters": judged.clusters, "missing": one.missing,
-        "samples_needed": judged.samples_needed, "saving": one.saving.value, "saving_low": low, "saving_high": high,
-        "saving_of": one.unit,
+        "samples_needed": judged.samples_needed, "saving_of": one.unit,
     }  # fmt: skip
