@@ -61,7 +61,7 @@ def sessions_of(calls: pd.DataFrame, texts: Texts | None = None) -> list[Session
     found: dict[Key, dict[Candidate, list[Mapping[Any, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in own.to_dict("records"):
         key = str(row["suite"]), str(row["sample_id"]), _count(row.get("epoch"), 1)
-        found[key][Candidate.of(row)].append(row)
+        found[key][Candidate.of({str(k): v for k, v in row.items()})].append(row)
     sessions = []
     for key in sorted(found):
         lanes = {

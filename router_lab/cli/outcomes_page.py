@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from router_lab.outcomes import read_calls, read_outcomes
 from router_lab.outcomes.steps import STEPS
 from router_lab.replay import replay
 from router_lab.report import (
+    Asked,
     candidate_table,
+    candidate_verdicts,
     format_table,
     front_svg,
     marks_of,
@@ -34,12 +36,17 @@ from router_lab.report import (
     policy_marks,
     pooled,
     report_html,
+    verdicts_data,
+    verdicts_text,
 )
 from router_lab.report.review import Question, Review, plain, sentences
 from router_lab.report.reviewed import bills_of, review_of
-from router_lab.report.steps import Asked, StepsOf, steps_found
+from router_lab.report.steps import StepsOf, Validator, steps_found
 from router_lab.report.steps_page import steps_json, steps_lines
+from router_lab.report.verdicts import asked_of
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.reading import read_regular
 from router_lab.tracking import opening, store_uri
@@ -55,8 +62,29 @@ class ReportOptions:
     before_path: Path | None
     volume: float
     growth: float
-    asked: Asked
+    validator: Validator
     question: Question
+    reference: tuple[str, str] | None = None
+    reference_effort: str | None = None
+    margin: float | None = None
+    confidence: float | None = None
+    by_suite: bool = False
+
+    @cached_property
+    def asked(self) -> Asked:
+        """Against whom candidates are judged: as named, else as the policy's certificate has
+        it."""
+        if self.reference is not None and self.reference_effort is not None:
+            raise InputError("report: --reference names one candidate for all, --reference-effort one for each "
+                             "model; give one of the two")  # fmt: skip
+        asked = asked_of(self.policy, self.outcomes)
+        if self.reference is not None or self.reference_effort is not None:
+            model, effort = self.reference or (None, None)
+            named = None if model is None else Candidate(model, effort or None)
+            asked = replace(asked, reference=named, effort=self.reference_effort)
+        return replace(
+            asked, margin=self.margin or asked.margin, confidence=self.confidence or asked.confidence
+        )
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -79,7 +107,7 @@ class ReportOptions:
     @cached_property
     def steps(self) -> list[StepsOf]:
         """Of each candidate whose runs were scored step by step."""
-        return steps_found(self.outcomes, self.calls, self.asked) if STEPS in self.outcomes else []
+        return steps_found(self.outcomes, self.calls, self.validator) if STEPS in self.outcomes else []
 
     @cached_property
     def review(self) -> Review | None:
@@ -103,7 +131,7 @@ class ReportOptions:
         with step("writing the report"):
             return report_html(
                 self.outcomes, policy=self.policy, calls=self.calls, before=self.before, volume=self.volume,
-                growth=self.growth, asked=self.asked, question=self.question,
+                growth=self.growth, validator=self.validator, question=self.question, asked=self.asked,
             )  # fmt: skip
 
     def fronts(self, suffix: str) -> str:
@@ -127,14 +155,19 @@ def show_outcomes(
         same_or_fail(check, page_differences(check, options.report()))
         return
     if as_json:
-        steps = {"steps": steps_json(options.steps, options.asked)} if options.steps else {}
+        found = verdicts_data(candidate_verdicts(options.outcomes, options.asked))
+        steps = {"steps": steps_json(options.steps, options.validator)} if options.steps else {}
         bill = {} if options.review is None else {"bill": plain(options.review)}
-        print_json({"candidates": candidate_table(options.outcomes).to_dict("records"), **steps, **bill})
+        rows = candidate_table(options.outcomes).to_dict("records")
+        print_json({"candidates": rows, "verdicts": found, **steps, **bill})
     elif html is None and pareto is None and mlflow is None:
         known = candidate_table(options.outcomes)
+        judged = candidate_verdicts(options.outcomes, options.asked)
         echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
+        if judged.all:
+            echo_block(f"\n{verdicts_text(judged, by_suite=options.by_suite)}")
         if options.steps:
-            echo("", *steps_lines(options.steps, options.asked))
+            echo("", *steps_lines(options.steps, options.validator))
         told = [] if options.review is None else sentences(options.review)
         if told:
             echo("", "The bill", *(f"  {one.text}" for one in told))

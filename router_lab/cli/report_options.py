@@ -13,7 +13,7 @@ from router_lab.cli.common import Finite
 
 if TYPE_CHECKING:
     from router_lab.report.review import Question
-    from router_lab.report.steps import Asked
+    from router_lab.report.steps import Validator
 
 SHARE = Finite(min=0, max=1)
 PART = Finite(min=0, max=1, min_open=True)
@@ -34,11 +34,11 @@ class WhatIf:
     false_alarms: float
     checks: int
 
-    def asked(self) -> Asked:
+    def validator(self) -> Validator:
         """Of checks after each step of a run."""
-        from router_lab.report.steps import Asked
+        from router_lab.report.steps import Validator
 
-        return Asked(self.catch, self.check_usd, self.false_alarms, self.checks)
+        return Validator(self.catch, self.check_usd, self.false_alarms, self.checks)
 
     def question(self) -> Question:
         """Of the bill."""
@@ -81,11 +81,11 @@ OPTIONS: tuple[Callable[..., Any], ...] = (
 
 
 def what_if(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command with these options, as its argument `asked`."""
+    """The command with these options, as its argument `what_if`."""
 
     @wraps(command)
     def with_options(**given: Any) -> Any:
         mine = {one.name: given.pop(one.name) for one in fields(WhatIf)}
-        return command(asked=WhatIf(**mine), **given)
+        return command(what_if=WhatIf(**mine), **given)
 
     return reduce(lambda made, option: option(made), reversed(OPTIONS), with_options)

@@ -39,9 +39,11 @@ from router_lab.report.policy import (
 )
 from router_lab.report.review import Question, Review, sentences
 from router_lab.report.reviewed import best_row, bills_of, review_of
-from router_lab.report.steps import Asked, steps_found
+from router_lab.report.steps import Validator, steps_found
 from router_lab.report.steps_page import steps_section
 from router_lab.report.table import candidate_table, pooled, records, suites_of
+from router_lab.report.verdicts import Asked, asked_of, candidate_verdicts
+from router_lab.report.verdicts_page import verdicts_html
 from router_lab.runtime.policy import Policy
 
 VOLUME = 100_000.0
@@ -68,17 +70,19 @@ def report_html(
     before: pd.DataFrame | None = None,
     volume: float = VOLUME,
     growth: float = 0.0,
-    asked: Asked | None = None,
+    validator: Validator | None = None,
     question: Question | None = None,
     title: str | None = None,
+    asked: Asked | None = None,
 ) -> str:
     """The report of a sweep, and of a policy made from it. Same inputs, same bytes: no clock is
     looked at.
 
     outcomes: raw or validated.  calls: for what is known by call.  before: the outcomes of an
-    earlier sweep. volume: requests a month; growth: by which share they grow every month. asked:
-    what a check of each step is supposed to do, where outcomes hold steps. question: what is asked
-    of the bill.
+    earlier sweep. volume: requests a month; growth: by which share they grow every month.
+    validator: what a check of each step is supposed to do, where outcomes hold steps. question:
+    what is asked of the bill. asked: against whom candidates are judged (default: `asked_of` the
+    policy).
     """
     outcomes = validate_outcomes(outcomes, where="report: outcomes")
     known = candidate_table(outcomes)
@@ -95,10 +99,14 @@ def report_html(
         _what_was_tried(data),
         *_answer(data),
         PARTS.section("What was found", *fronts_html(known, marks, reference, then), *tables_html(known)),
+        PARTS.section(
+            "Does a candidate lose too much?",
+            *verdicts_html(candidate_verdicts(outcomes, asked or asked_of(policy, outcomes))),
+        ),
         PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
         _who_gets_what(data),
         _escalation(data),
-        _steps(outcomes, calls, asked),
+        _steps(outcomes, calls, validator),
         bill_section(bills, volume, growth, _basis(data), review),
         tail_section(outcomes),
         tokens_section(outcomes, calls),
@@ -106,9 +114,9 @@ def report_html(
     )
 
 
-def _steps(outcomes: pd.DataFrame, calls: pd.DataFrame | None, asked: Asked | None) -> Markup:
-    asked = Asked() if asked is None else asked
-    return steps_section(steps_found(outcomes, calls, asked), asked)
+def _steps(outcomes: pd.DataFrame, calls: pd.DataFrame | None, given: Validator | None) -> Markup:
+    validator = Validator() if given is None else given
+    return steps_section(steps_found(outcomes, calls, validator), validator)
 
 
 def _basis(data: ReportData) -> str:

@@ -30,7 +30,7 @@ from router_lab.report.call_dollars import call_dollars
 from router_lab.report.step_runs import MOST_PLACES, Part, parts_of
 
 
-class Asked(NamedTuple):
+class Validator(NamedTuple):
     """What a check after each step is supposed to do: options of `report`."""
 
     catch: float = 0.8
@@ -90,17 +90,17 @@ class StepsOf:
 
 
 def steps_found(
-    outcomes: pd.DataFrame, calls: pd.DataFrame | None = None, asked: Asked | None = None
+    outcomes: pd.DataFrame, calls: pd.DataFrame | None = None, validator: Validator | None = None
 ) -> list[StepsOf]:
     """Of each candidate with steps, the dearest run first; nothing where a validated outcomes
     table has none."""
-    asked = Asked() if asked is None else asked
+    validator = Validator() if validator is None else validator
     parts = parts_of(outcomes)
     if not parts:
         return []
     roles = frozenset(one.role for part in parts for run in part.steps for one in run if one.role)
     priced = call_dollars(outcomes, calls, roles)
-    rivals = [_with_checks(part, asked) for part in parts]
+    rivals = [_with_checks(part, validator) for part in parts]
     return [
         _told(part, priced, _check_rows(mine, rivals[0])) for part, mine in zip(parts, rivals, strict=True)
     ]
@@ -218,10 +218,10 @@ class _Rival(NamedTuple):
     values: list[tuple[Floats, Floats]]
 
 
-def _with_checks(part: Part, asked: Asked) -> _Rival:
+def _with_checks(part: Part, validator: Validator) -> _Rival:
     values = []
-    for most in range(asked.most + 1):
-        right, spent = checked(part.runs, Check(asked.catch, asked.usd, asked.alarm, most))
+    for most in range(validator.most + 1):
+        right, spent = checked(part.runs, Check(validator.catch, validator.usd, validator.alarm, most))
         values.append((part.runs.moved(right), part.runs.moved(spent)))
     return _Rival(part, values)
 

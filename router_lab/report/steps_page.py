@@ -13,7 +13,7 @@ from router_lab.report.format import MISSING, count, money, percent
 from router_lab.report.html import PARTS, Cell, table
 from router_lab.report.lines import Axis, Line, lines_svg
 from router_lab.report.policy import ranged, ranged_percent, told
-from router_lab.report.steps import Asked, CheckRow, StepsOf
+from router_lab.report.steps import CheckRow, StepsOf, Validator
 
 MOST_PANELS, MOST_ROWS = 8, 20
 ASSUMED = (
@@ -24,7 +24,7 @@ ASSUMED = (
 UNKNOWN = "unknown"
 
 
-def steps_section(found: Sequence[StepsOf], asked: Asked) -> Markup:
+def steps_section(found: Sequence[StepsOf], validator: Validator) -> Markup:
     """Nothing without steps."""
     if not found:
         return Markup()
@@ -37,14 +37,14 @@ def steps_section(found: Sequence[StepsOf], asked: Asked) -> Markup:
         *([PARTS.paragraph(_tail_told(found), "note")] if _tail_told(found) else []),
     ]
     bought = [
-        PARTS.paragraph(checks_told(asked)),
+        PARTS.paragraph(checks_told(validator)),
         table(_checks(found), _CHECKS),
         PARTS.paragraph(ASSUMED, "note"),
     ]
     return PARTS.section("Steps", *told, *bought, PARTS.details("By step", *(_by_step(one) for one in found)))
 
 
-def steps_lines(found: Sequence[StepsOf], asked: Asked) -> list[str]:
+def steps_lines(found: Sequence[StepsOf], validator: Validator) -> list[str]:
     """For a terminal; nothing without steps."""
     if not found:
         return []
@@ -53,15 +53,15 @@ def steps_lines(found: Sequence[StepsOf], asked: Asked) -> list[str]:
     firsts = [f"first failures of {named(one.label)}: {_firsts(one)}" for one in found if one.failed]
     return [
         "Steps", *aligned(summary, indent=2), "", together(found), *firsts, "", *aligned(dollars, indent=2),
-        *([_tail_told(found)] if _tail_told(found) else []), "", checks_told(asked),
+        *([_tail_told(found)] if _tail_told(found) else []), "", checks_told(validator),
         *aligned(checks, indent=2), "", ASSUMED,
     ]  # fmt: skip
 
 
-def steps_json(found: Sequence[StepsOf], asked: Asked) -> dict[str, Any]:
+def steps_json(found: Sequence[StepsOf], validator: Validator) -> dict[str, Any]:
     """Every figure with its interval, null for what is not known, and what was assumed."""
     return {
-        "assumed": {"check": asked._asdict(), "how": ASSUMED},
+        "assumed": {"check": validator._asdict(), "how": ASSUMED},
         "candidates": [_plain(one) for one in found],
     }
 
@@ -110,13 +110,15 @@ def together(found: Sequence[StepsOf]) -> str:
     )
 
 
-def checks_told(asked: Asked) -> str:
+def checks_told(validator: Validator) -> str:
     alarm = (
-        f", rejects {percent(asked.alarm, 0)} of the good ones" if asked.alarm else ", rejects no good one"
+        f", rejects {percent(validator.alarm, 0)} of the good ones"
+        if validator.alarm
+        else ", rejects no good one"
     )
     return (
-        f"What a check after each step would buy, if it catches {percent(asked.catch, 0)} of failed steps{alarm} and "
-        f"costs {money(asked.usd)} (--catch, --false-alarms, --check-usd, --checks):"
+        f"What a check after each step would buy, if it catches {percent(validator.catch, 0)} of failed steps{alarm} and "
+        f"costs {money(validator.usd)} (--catch, --false-alarms, --check-usd, --checks):"
     )
 
 

@@ -30,7 +30,7 @@ from router_lab.outcomes import read_outcomes, validate_outcomes, write_calls, w
 from router_lab.outcomes.steps import Step, steps_of, steps_text
 from router_lab.report import report_html
 from router_lab.report.call_dollars import call_dollars
-from router_lab.report.steps import Asked, steps_found
+from router_lab.report.steps import Validator, steps_found
 from router_lab.report.steps_page import steps_json, steps_lines
 from router_lab.runtime.errors import InputError
 from tests.unit.test_collect import prices as prices
@@ -326,9 +326,9 @@ def test_what_is_spent_after_a_failure_is_unknown_without_calls_prices_or_turns(
     for found in (steps_found(table), steps_found(bare, calls), steps_found(untold, mine)):
         assert {(one.tail_usd, one.tail_known) for one in found} == {(None, 0)}
         assert "What was spent after the first failed step is not known of" in "\n".join(
-            steps_lines(found, Asked())
+            steps_lines(found, Validator())
         )
-        assert steps_json(found, Asked())["candidates"][0]["tail_usd"] is None
+        assert steps_json(found, Validator())["candidates"][0]["tail_usd"] is None
 
 
 def test_calls_of_a_role_come_in_the_order_in_which_they_began() -> None:
@@ -351,7 +351,7 @@ def test_calls_of_a_role_come_in_the_order_in_which_they_began() -> None:
 def test_a_cheap_executor_with_checks_beside_a_dear_one(table: pd.DataFrame) -> None:
     """cheap, rates 3/4: always caught, a step made again passes by .75: two runs of 4 become .75, (1 + 1 + .75 +
     .75) / 4 = .875. Dollars: each step twice checked at $.01, in two runs one step again: (.6 + .08 + .05 + .15) / 4."""
-    dear, cheap = steps_found(table, None, Asked(1.0, 0.01, 0.0, 1))
+    dear, cheap = steps_found(table, None, Validator(1.0, 0.01, 0.0, 1))
     none, one = cheap.checks
     assert (none.checks, one.checks) == (0, 1)
     assert none.success.value == pytest.approx(0.5) and one.success.value == pytest.approx(0.875)
