@@ -66,6 +66,7 @@ class ReportOptions:
     question: Question
     reference: tuple[str, str] | None = None
     reference_effort: str | None = None
+    reference_harness: str | None = None
     margin: float | None = None
     confidence: float | None = None
     by_suite: bool = False
@@ -74,14 +75,19 @@ class ReportOptions:
     def asked(self) -> Asked:
         """Against whom candidates are judged: as named, else as the policy's certificate has
         it."""
-        if self.reference is not None and self.reference_effort is not None:
-            raise InputError("report: --reference names one candidate for all, --reference-effort one for each "
-                             "model; give one of the two")  # fmt: skip
+        named = (self.reference, self.reference_effort, self.reference_harness)
+        if sum(one is not None for one in named) > 1:
+            raise InputError(
+                "report: --reference names one candidate for all, --reference-effort and --reference-harness one for "
+                "each candidate; give one of them"
+            )
         asked = asked_of(self.policy, self.outcomes)
-        if self.reference is not None or self.reference_effort is not None:
+        if any(one is not None for one in named):
             model, effort = self.reference or (None, None)
-            named = None if model is None else Candidate(model, effort or None)
-            asked = replace(asked, reference=named, effort=self.reference_effort)
+            who = None if model is None else Candidate(model, effort or None)
+            asked = replace(
+                asked, reference=who, effort=self.reference_effort, harness=self.reference_harness
+            )
         return replace(
             asked, margin=self.margin or asked.margin, confidence=self.confidence or asked.confidence
         )

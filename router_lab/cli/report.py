@@ -84,6 +84,11 @@ class Sources:
     "--reference-effort", metavar="EFFORT", help="Judge each candidate against its own model at EFFORT."
 )
 @click.option(
+    "--reference-harness",
+    metavar="NAME",
+    help="Judge each candidate against its own model and effort in harness NAME ('' = the suite's own).",
+)
+@click.option(
     "--margin",
     type=Finite(),
     help="Quality that a candidate may lose; default: the policy's, else 0.03 = 3 points.",
@@ -107,7 +112,7 @@ class Sources:
 def report(
     sources: tuple[Path, ...], html: Path | None, pareto: Path | None, calls: Path | None, before: Path | None,
     mlflow: str | None, tracking_uri: str | None, volume: float, growth: float,
-    reference: tuple[str, str] | None, reference_effort: str | None, margin: float | None,
+    reference: tuple[str, str] | None, reference_effort: str | None, reference_harness: str | None, margin: float | None,
     confidence: float | None, by_suite: bool, audit: Path | None, check: Path | None,
     what_if: WhatIf, as_json: bool,
 ) -> None:  # fmt: skip
@@ -135,7 +140,7 @@ def report(
     options = ReportOptions(
         found.outcomes[0], next(iter(found.policies), None), calls, before, volume, growth,
         validator=what_if.validator(), question=what_if.question(), reference=reference,
-        reference_effort=reference_effort, margin=margin, confidence=confidence, by_suite=by_suite,
+        reference_effort=reference_effort, reference_harness=reference_harness, margin=margin, confidence=confidence, by_suite=by_suite,
     )  # fmt: skip
     show_outcomes(options, html, pareto, mlflow, tracking_uri, check, as_json)
 

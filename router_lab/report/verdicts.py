@@ -36,7 +36,7 @@ SUFFIX = {"pass": "passes", "fail": "fails", "inconclusive": "inconclusive"}
 @dataclass(frozen=True)
 class Asked:
     """Against whom candidates are judged, and how: `reference`, or of each candidate its own model
-    at `effort`, or where both are None who ran on a drawn part alone, else the best mean quality.
+    at `effort`, or its own model and effort in `harness` ("" = the suite's own), or where all are None who ran on a drawn part alone, else the best mean quality.
     margin: 0.03 = 3 points.
     """
 
@@ -44,6 +44,7 @@ class Asked:
     effort: str | None = None
     margin: float = MARGIN
     confidence: float = CONFIDENCE
+    harness: str | None = None
 
     def bases(self, data: OutcomeMatrix) -> list[int | None]:
         """[c] the column of each candidate's reference; None = it has none, or is one itself.
@@ -55,14 +56,8 @@ class Asked:
                 "(0.5, 1); 0.03 is 3 points"
             )
         every = range(len(data.candidates))
-        if self.effort is not None:
-            at = {c.model: j for j, c in enumerate(data.candidates) if c.effort == self.effort}
-            if not at:
-                raise InputError(
-                    f"report: --reference-effort {self.effort}: no candidate of the outcomes has that effort; "
-                    f"they hold {', '.join(str(c) for c in data.candidates)}"
-                )
-            return [at[c.model] if at.get(c.model, j) != j else None for j, c in enumerate(data.candidates)]
+        if self.effort is not None or self.harness is not None:
+            return self._of_its_own(data)
         if self.reference is not None and self.reference not in data.candidates:
             raise InputError(
                 f"report: --reference {self.reference} is not in the outcomes; they hold "
@@ -71,6 +66,24 @@ class Asked:
         named = self.reference is not None
         base = data.candidates.index(self.reference) if named else usual_reference(data)
         return [None if j == base else base for j in every]
+
+    def _of_its_own(self, data: OutcomeMatrix) -> list[int | None]:
+        """[c] of each candidate the one that is alike but for its effort, or its harness."""
+        by_effort = self.effort is not None
+        wanted = self.effort if by_effort else self.harness or None
+        alike = [(c.model, c.harness if by_effort else c.effort) for c in data.candidates]
+        at = {
+            alike[j]: j
+            for j, c in enumerate(data.candidates)
+            if (c.effort if by_effort else c.harness) == wanted
+        }
+        if not at:
+            option = "--reference-effort" if by_effort else "--reference-harness"
+            raise InputError(
+                f"report: {option} {wanted}: no candidate of the outcomes has that; "
+                f"they hold {', '.join(str(c) for c in data.candidates)}"
+            )
+        return [at[one] if at.get(one, j) != j else None for j, one in enumerate(alike)]
 
 
 def asked_of(policy: Policy | None, outcomes: pd.DataFrame) -> Asked:

@@ -56,10 +56,12 @@ def word(one: CandidateVerdict) -> str:
 def family_line(asked: Asked, family: Sequence[CandidateVerdict]) -> str:
     """Against whom, at which margin, and at which confidence each was judged so that all of it
     holds."""
-    against = (
-        named(family[0].reference) if asked.effort is None else f"{named(asked.effort)} of its own model"
-    )
-    picked = asked.reference is None and asked.effort is None
+    against = named(family[0].reference)
+    if asked.effort is not None:
+        against = f"{named(asked.effort)} of its own model"
+    elif asked.harness is not None:
+        against = f"{named(asked.harness) if asked.harness else 'no harness'} around its own model"
+    picked = asked.reference is None and asked.effort is None and asked.harness is None
     best = ", the best on these rows, so luck makes others look worse: name yours with --reference"
     each = 1 - (1 - asked.confidence) / len(family)
     together = (
