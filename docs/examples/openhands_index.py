@@ -6,8 +6,7 @@
 
 A file `results/MODEL/instance_results/BENCHMARK.json` holds what one agent did with each task:
 `{"TASK": {"cost": dollars or null, "resolved": true or false}}`; agents of other scaffolds lie in
-`alternative_agents/SCAFFOLD/MODEL`. A task that two benchmarks ask for (the fix of an issue, and a
-test of it) is one group. Needs the standard library alone.
+`alternative_agents/SCAFFOLD/MODEL`. Needs the standard library alone.
 """
 
 import csv
@@ -16,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-COLUMNS = ("suite", "sample_id", "model", "quality", "cost_usd", "group")
+COLUMNS = ("suite", "sample_id", "model", "quality", "cost_usd")
 
 
 def outcomes(checkout: Path) -> Iterator[dict[str, object]]:
@@ -28,7 +27,7 @@ def outcomes(checkout: Path) -> Iterator[dict[str, object]]:
             for task, run in sorted(json.loads(file.read_text(encoding="utf-8")).items()):
                 yield {
                     "suite": file.stem, "sample_id": task, "model": f"{scaffold}/{agent.name}",
-                    "quality": int(run["resolved"]), "cost_usd": run["cost"], "group": task,
+                    "quality": int(run["resolved"]), "cost_usd": run["cost"],
                 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from router_lab.certificate import Certificate
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.fit.folds import group_folds
-from router_lab.metrics import Estimate
+from router_lab.metrics import Estimate, clustered_mean
 from router_lab.metrics.paired import Paired
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
 from router_lab.outcomes.matrix import SEEN_ENOUGH
@@ -88,9 +88,25 @@ def folded(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_task(frame: pd.DataFrame) -> pd.DataFrame:
-    """One group a task, though two suites ask for it (a fix and a test of one issue), and the project's folds."""
-    own = frame.drop(columns=["fold", "group"]).assign(group=frame["sample_id"])
-    return folded(validate_outcomes(own))
+    """With `task`, and folds by it: two suites may ask for one task (the fix of an issue, and a test of it). Groups are
+    of one suite, so that a fit and its certificate count these as two."""
+    codes, _ = pd.factorize(frame["sample_id"], sort=True)
+    samples = codes.max() + 1
+    fold = group_folds(np.zeros(samples, np.int64), np.arange(samples))
+    return frame.drop(columns="group").assign(task=codes, fold=fold[codes], group=frame["sample_id"])
+
+
+def tasks(left: pd.DataFrame, played: Replay) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """[n] the clusters of what was replayed: tasks where the table names them, else its groups."""
+    if "task" not in left:
+        return played.rows.group
+    own = (
+        left.drop_duplicates(["suite", "sample_id"])
+        .sort_values(["suite", "sample_id"])["task"]
+        .to_numpy(np.int64)
+    )
+    assert len(own) == len(played.rows.group), "a row was left out of the replay"
+    return own
 
 
 def recipe(reference: Candidate | None, margin: float) -> Recipe:
@@ -128,14 +144,16 @@ def fresh(frame: pd.DataFrame, asked: Recipe, margin: float) -> dict[str, Any]:
     """Pooled over the folds: the policy, the random mix, and the best candidate that passes by itself on the rows of
     the fit; each row by what never saw it."""
     parts: list[tuple[Policy, Replay, Paired, Paired]] = []
+    clusters = []
     for fold in sorted(frame["fold"].unique()):
         seen, left = frame[frame["fold"] != fold], frame[frame["fold"] == fold]
         policy = fit_policy(asked, seen)
         played = replay(policy, left)
         column = single(seen, policy.reference, margin)
         where = played.recorded.reference if column is None else policy.candidates.index(column)
+        clusters.append(tasks(left, played) + 10**6 * len(parts))
         parts.append((policy, played, mixed(policy, played, seen), played.recorded.always(where)))
-    group = np.concatenate([part[1].rows.group + 10**6 * at for at, part in enumerate(parts)])
+    group = np.concatenate(clusters)
     served = {
         "policy": [part[1].rows for part in parts],
         "mix": [part[2] for part in parts],
@@ -198,7 +216,19 @@ def openhands() -> dict[str, Any]:
             for name, reference in (("incumbent", INCUMBENT), ("best", None))
         },
         "verdicts": verdicts_data(candidate_verdicts(grouped, asked))["all"],
+        "widening": widening(grouped),
     }
+
+
+def widening(frame: pd.DataFrame) -> list[float]:
+    """By how much, in per cent, errors of candidates' differences to INCUMBENT are wider by task than by sample: the
+    median, and the most."""
+    data = OutcomeMatrix.from_frame(frame)
+    task = pd.factorize(np.array(data.sample_id))[0]
+    base = data.quality[:, data.candidates.index(INCUMBENT)]
+    gains = [data.quality[:, j] - base for j, one in enumerate(data.candidates) if one != INCUMBENT]
+    wider = [clustered_mean(gain, task).se / clustered_mean(gain).se - 1 for gain in gains]
+    return [round(100 * float(one), 2) for one in (np.median(wider), np.max(wider))]
 
 
 def counted(frame: pd.DataFrame) -> dict[str, int]:

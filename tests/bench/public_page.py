@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -106,11 +107,11 @@ def certificates(found: Figures) -> str:
 
 
 def verdicts(found: Figures) -> str:
-    """The dearest first, as the report has them."""
-    return lines(
-        ["candidate", "verdict", "against claude-opus-4-8", "tasks"],
-        _judged(found["openhands_index"]["verdicts"]),
-    )
+    """The dearest first, as the report has them, and what a task in two suites would change."""
+    index = found["openhands_index"]
+    rows = lines(["candidate", "verdict", "against claude-opus-4-8", "samples"], _judged(index["verdicts"]))
+    median, most = (number(one) for one in index["widening"])
+    return f"{rows}\nBy task, errors are {median} % wider in the median, {most} % at most.\n"
 
 
 def contexts(found: Figures) -> str:
@@ -153,13 +154,19 @@ def first(found: Figures) -> str:
     passed = [one for one in judged if one["verdict"] == "pass"]
     assert not passed, "a cheaper candidate passes by itself: say so here"
     name = near["model"].partition("/")[2]
-    return (
+    text = (
         f"On public outcomes ({index['candidates']} agents, {index['samples']:,} software tasks, real dollars), fitted on "
-        f"four folds and\ncounted on the fifth at a margin of 3 points, policies saved {share(own['policy']['saving'])} of "
-        f"claude-opus-4-8's\nbill (random mix {number(own['mix']['saving'][0])} %) and {share(best['policy']['saving'])} of "
-        f"the best agent's ({number(best['mix']['saving'][0])} %). No cheaper\nagent passes by itself: {name} "
-        f"{near['told']}. [All figures, and how to recompute them](docs/results.md).\n"
+        "four folds and counted on the fifth at a margin of 3 points, policies saved "
+        f"{share(own['policy']['saving'])} of claude-opus-4-8's bill for {lost(own)} points of quality (random mix "
+        f"{number(own['mix']['saving'][0])} %), and {share(best['policy']['saving'])} of the best agent's for {lost(best)} "
+        f"({number(best['mix']['saving'][0])} %). No cheaper agent passes by itself: {name} {near['told']}. All of it, "
+        "and how to recompute it: [results on public outcomes](docs/results.md)."
     )
+    return "\n".join(textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)) + "\n"
+
+
+def lost(new: Figures) -> str:
+    return number(-new["policy"]["points"][0])
 
 
 def filled(page: str, texts: dict[str, str]) -> str:
