@@ -3,6 +3,7 @@ costs."""
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ import click
 
 from router_lab.cli.common import EXISTING_FOLDER, FILE, echo, json_option, open_policy, print_json, step
 from router_lab.cli.prices import price_file
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,8 +159,23 @@ def _compared(policy: Policy, found: _Read, ttl: Lifetime, point: str | None) ->
     sessions, used = unused(policy, found.sessions, found.outcomes)
     if not sessions:
         raise InputError(f"policy {policy.spec.name!r}: the sources hold no session of its candidates")
+    _warn_of_other_prices(policy, sessions, found.table)
     with step(f"playing {len(sessions)} sessions"):
         return compare(policy, sessions, found.table, ttl, point=point), used
+
+
+def _warn_of_other_prices(policy: Policy, sessions: list[Session], table: PriceTable) -> None:
+    """Say where the policy weighs a switch by other prices than sessions are billed at."""
+    known = {profile.candidate: profile.prices for profile in policy.spec.profiles}
+    used = {who: lane[0] for one in sessions for who, lane in one.lanes.items() if who in known and lane}
+    for who, turn in sorted(used.items()):
+        own, rates = known[who], table.rates(turn.model, turn.started)
+        if own is not None and (own.input, own.cache_read) != (rates.input, rates.cache_read):
+            text = (
+                f"policy {policy.spec.name!r} was fitted at other prices of {who.model} than sessions are billed at "
+                f"(input {own.input:g}, here {rates.input:g}); its rule weighs a switch by its own"
+            )
+            warnings.warn(RouterLabWarning(text), stacklevel=2)
 
 
 def _json(found: list[Stable], compared: Compared | None, used: bool) -> dict[str, Any]:
@@ -246,7 +262,7 @@ def _show_ways(compared: Compared, name: str, ttl: Lifetime, used: bool) -> None
     more, word = compared.excess, "dearer" if compared.excess >= 0 else "cheaper"
     verdict = "within" if more <= CLOSE else "more than"
     echo(
-        f"the policy's rule is {percent(abs(more))} {word} than the better of pinned and free: {verdict} {CLOSE:.0%}"
+        f"the policy's rule is {percent(abs(more))} {word} than the better of pinned and free: {verdict} {100 * CLOSE:.0f} %"
     )
     if compared.left_out or compared.beyond:
         echo(

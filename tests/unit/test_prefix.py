@@ -19,9 +19,11 @@ from router_lab.caching.sessions import Session, Turn
 from router_lab.cli import cli
 from router_lab.collect.prompts import prompts_of
 from router_lab.config import Price
-from router_lab.outcomes import write_calls
+from router_lab.outcomes import write_calls, write_outcomes
 from router_lab.prices import PriceTable, Tokens
+from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.model import Candidate
+from tests.bench.cache_worlds import COMMON, LARGE_PRICES, SMALL_PRICES, policy
 
 WHO = Candidate("p/m", "low")
 ENTRY = {"starts": dt.date(2026, 1, 1), "input": 2.0, "output": 10.0, "cache_read": 0.2, "cache_write_5m": 2.5,
@@ -231,3 +233,42 @@ def test_calls_alone_are_read_as_a_table(tmp_path: Path, prices: Path) -> None:
     (tmp_path / "empty").mkdir()
     none = CliRunner().invoke(cli, ["caches", str(tmp_path / "empty"), "--prices", str(prices)])
     assert none.exit_code == 1
+
+
+def test_a_policy_is_compared_on_calls_with_their_outcomes(tmp_path: Path) -> None:
+    """Three turns of 1,000, 2,000 and 3,000 tokens and answers of 100, on small: 3,000 written, 3,000 read."""
+    rows = [
+        {"suite": "chat", "sample_id": "a", "epoch": 1, "model": model, "turn": turn, "input_tokens": 1_000 * turn,
+         "output_tokens": 100, "started_at": f"2026-03-01T00:00:0{turn}+00:00"}
+        for model in ("large", "small") for turn in (1, 2, 3)
+    ]  # fmt: skip
+    path = write_calls(pd.DataFrame(rows), tmp_path / "calls.parquet")
+    folder = save_policy(policy(), tmp_path / "policy")
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(
+        yaml.safe_dump({"models": {name: [entry | COMMON] for name, entry in (
+            ("small", SMALL_PRICES), ("large", LARGE_PRICES))}})
+    )  # fmt: skip
+    words = ["caches", str(path), "--policy", str(folder), "--prices", str(prices)]
+    without = CliRunner().invoke(cli, words)
+    assert without.exit_code == 1 and "--policy needs the outcomes beside the calls" in without.output
+    outcomes = [{"suite": "chat", "sample_id": "a", "model": name, "quality": 1.0, "prompt": "easy"} for name in
+                ("large", "small")]  # fmt: skip
+    write_outcomes(pd.DataFrame(outcomes), tmp_path / "outcomes.parquet")
+    told = CliRunner().invoke(cli, [*words, "--json"])
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)["policy"]
+    usd = (3_000 * 1.25 + 3_000 * 0.1 + 300 * 4) / 1e6
+    assert {name: way["usd"] for name, way in found["ways"].items()} == pytest.approx(
+        dict.fromkeys(("pinned", "free", "boundaries", "policy"), usd)
+    )
+    assert (found["sessions"], found["turns"], found["rows"], found["close"]) == (1, 3, "fresh", True)
+    text = CliRunner().invoke(cli, words)
+    assert "policy p on 1 sessions of 3 turns (fresh: the fit did not use them)" in text.output
+    assert "0.0 % dearer than the better of pinned and free: within 2 %" in text.output
+    # At other prices than the policy's own, the command says so.
+    prices.write_text(prices.read_text().replace("input: 10.0", "input: 11.0"))
+    other = CliRunner().invoke(cli, words)
+    assert (
+        "was fitted at other prices of large than sessions are billed at (input 10, here 11)" in other.output
+    )
