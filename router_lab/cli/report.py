@@ -140,7 +140,8 @@ def report(
     options = ReportOptions(
         found.outcomes[0], next(iter(found.policies), None), calls, before, volume, growth,
         validator=what_if.validator(), question=what_if.question(), reference=reference,
-        reference_effort=reference_effort, reference_harness=reference_harness, margin=margin, confidence=confidence, by_suite=by_suite,
+        reference_effort=reference_effort, reference_harness=reference_harness, margin=margin,
+        confidence=confidence, by_suite=by_suite,
     )  # fmt: skip
     show_outcomes(options, html, pareto, mlflow, tracking_uri, check, as_json)
 

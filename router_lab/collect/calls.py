@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from router_lab.prices import (
     PriceTable,
@@ -106,20 +106,13 @@ def sample_calls(
             output = event.get("output") or {}
             if event.get("error") or not (output.get("choices") or output.get("usage")):
                 continue
-            role = _role(scene, model)
-            teamed = role in team and not scene.scoring
-            line = None if teamed else role  # the team's calls are the turns of one candidate
+            asker = _asker(scene, model, name, team)
+            # A team's calls are the turns of one candidate.
+            line = None if asker.teamed else asker.role
             turns[line] = turns.get(line, 0) + 1
-            checks = role == CHECK and scene.scoring and event["model"] == model
-            called = (
-                team[role]
-                if teamed and role is not None
-                else name
-                if role is None or checks
-                else str(event["model"]).removeprefix(RECORDED)
-            )
-            call = _call(sample, event, called, role, turns[line], attempt, cache_ttl)
-            calls.append(replace(call, solving=told and not scene.scoring, checks=checks, teamed=teamed))
+            call = _call(sample, event, asker.called, asker.role, turns[line], attempt, cache_ttl)
+            solving = told and not scene.scoring
+            calls.append(replace(call, solving=solving, checks=asker.checks, teamed=asker.teamed))
     if begun is not None and not sample.get("events") and _single_turn(sample):
         event = {"model": model, "output": sample["output"], "timestamp": begun}
         calls.append(_call(sample, event, name, None, 1, len(earlier) + 1, cache_ttl))
@@ -195,6 +188,22 @@ def paid(
     for tool in tools:
         dollars[tool.own] += table.own_tools({tool.name: 1}, tool.started)
     return (None, None) if unknown else (dollars[True] + dollars[False] + checked, dollars[False])
+
+
+class _Asker(NamedTuple):
+    role: str | None
+    called: str
+    checks: bool
+    teamed: bool
+
+
+def _asker(scene: Scene, model: str, name: str, team: Mapping[str, str]) -> _Asker:
+    """Who makes a call, and what we call the model that is asked."""
+    role, asked = _role(scene, model), str(scene.event["model"])
+    checks = role == CHECK and scene.scoring and asked == model
+    if role is not None and role in team and not scene.scoring:
+        return _Asker(role, team[role], checks, True)
+    return _Asker(role, name if role is None or checks else asked.removeprefix(RECORDED), checks, False)
 
 
 def _role(scene: Scene, model: str) -> str | None:

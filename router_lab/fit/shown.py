@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import numpy as np
 
 from router_lab.certificate import ChainsShown, Figure, StageShown, Without
 from router_lab.fit.fitted import Fitted
 from router_lab.metrics.paired import Floats, Paired
+from router_lab.runtime.model import Candidate
+
+
+class _Named(TypedDict):
+    model: str
+    effort: str | None
+    harness: str | None
 
 
 def chains_shown(fitted: Fitted, without: Paired | None) -> ChainsShown | None:
@@ -44,10 +53,7 @@ def chains_shown(fitted: Fitted, without: Paired | None) -> ChainsShown | None:
         looks_at=made.reading if reads else (),
         signals=tuple(sorted(names)),
         stages=tuple(
-            StageShown(
-                model=who.model, effort=who.effort, harness=who.harness,
-                asked=asked[j], kept=kept[j], cost_usd=spent[j],
-            )
+            StageShown(**_named(who), asked=asked[j], kept=kept[j], cost_usd=spent[j])
             for j, who in enumerate(candidates)
             if asked[j] > 0
         ),
@@ -57,6 +63,10 @@ def chains_shown(fitted: Fitted, without: Paired | None) -> ChainsShown | None:
             quality_difference=Figure.of(without.gain()), savings=Figure.of(without.saving())
         ),
     )  # fmt: skip
+
+
+def _named(who: Candidate) -> _Named:
+    return {"model": who.model, "effort": who.effort, "harness": who.harness}
 
 
 def _sum(share: Floats, values: Floats) -> float:

@@ -41,7 +41,7 @@ def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
     scored = named.groupby(keys, as_index=False)["quality"].mean()
     joined = labels.merge(scored, on=keys, suffixes=("", "_judge"))
     if joined.empty:
-        raise InputError(f"{path}: no row matches an outcome by {', '.join(keys)}")
+        raise InputError(f"{path}: no row matches an outcome by {', '.join(keys[:-1])} and {keys[-1]}")
     return joined.assign(error=joined["quality"] - joined["quality_judge"])
 
 

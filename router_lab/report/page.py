@@ -91,18 +91,14 @@ def report_html(
     review = review_of(outcomes, known, bills, policy, replayed, calls, volume=volume, question=question)
     then = None if before is None else candidate_table(before)
     data = ReportData(known, outcomes, policy, replayed, bills, volume, review)
-    reference = None if policy is None else policy.reference
+    reference = policy and policy.reference
     marks = [] if policy is None or replayed is None else policy_marks(policy, replayed, known)
-    name = title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}")
     return page(
-        name,
+        title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}"),
         _what_was_tried(data),
         *_answer(data),
         PARTS.section("What was found", *fronts_html(known, marks, reference, then), *tables_html(known)),
-        PARTS.section(
-            "Does a candidate lose too much?",
-            *verdicts_html(candidate_verdicts(outcomes, asked or asked_of(policy, outcomes))),
-        ),
+        _verdicts(outcomes, asked or asked_of(policy, outcomes)),
         PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
         _who_gets_what(data),
         _escalation(data),
@@ -111,6 +107,12 @@ def report_html(
         tail_section(outcomes),
         tokens_section(outcomes, calls),
         _how_sure(data),
+    )
+
+
+def _verdicts(outcomes: pd.DataFrame, asked: Asked) -> Markup:
+    return PARTS.section(
+        "Does a candidate lose too much?", *verdicts_html(candidate_verdicts(outcomes, asked))
     )
 
 

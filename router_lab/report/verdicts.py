@@ -36,8 +36,8 @@ SUFFIX = {"pass": "passes", "fail": "fails", "inconclusive": "inconclusive"}
 @dataclass(frozen=True)
 class Asked:
     """Against whom candidates are judged, and how: `reference`, or of each candidate its own model
-    at `effort`, or its own model and effort in `harness` ("" = the suite's own), or where all are None who ran on a drawn part alone, else the best mean quality.
-    margin: 0.03 = 3 points.
+    at `effort`, or its own model and effort in `harness` ("" = the suite's own); or where all are
+    None who ran on a drawn part alone, else the best mean quality. margin: 0.03 = 3 points.
     """
 
     reference: Candidate | None = None

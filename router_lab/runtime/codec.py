@@ -157,8 +157,7 @@ def _read_version_1(
     )
     if value["format"] != FORMAT:
         raise PolicyError(f"policy.json: format {shown(value['format'])} is not {FORMAT!r}")
-    version = as_whole(value["schema_version"])
-    profiles = tuple(_profile_in(row, version) for row in as_list(value["candidates"]))
+    profiles = _profiles_in(value)
     width, suites = 2 * len(profiles), tuple(as_list(value["suites"]))
     groups = npy.load(arrays["groups.npy"], "groups.npy", "<u8", (-1,)).astype(np.uint64, copy=False)
     if digest_of(groups) != value["groups_digest"]:
@@ -187,6 +186,11 @@ def _read_version_1(
         provenance=dict(value["provenance"]),
         **{name: read(value[name]) for name, read in _OPTIONAL_KEYS.items() if name in value},
     )
+
+
+def _profiles_in(value: Mapping[str, Any]) -> tuple[Profile, ...]:
+    version = as_whole(value["schema_version"])
+    return tuple(_profile_in(row, version) for row in as_list(value["candidates"]))
 
 
 def _read_version_2(

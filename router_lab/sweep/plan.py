@@ -143,27 +143,32 @@ def prepare(
     recorded = (grid.base / grid.sweep.recorded).resolve()
     calls = SharedCalls() if shares_calls(grid) else None
     lacking: dict[str, None] | None = None if spending else {}
-    with silent_console(), loopback_direct(part.spec.base_url for part in parts_of(grid)):
-        for cell in () if spending else {part.spec.model: part for part in parts_of(grid)}.values():
+    parts = parts_of(grid)
+    with silent_console(), loopback_direct(part.spec.base_url for part in parts):
+        for cell in () if spending else {part.spec.model: part for part in parts}.values():
             with _wanting(lacking):
                 build_model(cell, recorded)
-        tasks = tasks_of(
-            grid if spending else _pointed_nowhere(grid), recorded, None if spending else STAND_IN, calls
-        )
+        asked, key = (grid, None) if spending else (_pointed_nowhere(grid), STAND_IN)
+        tasks = tasks_of(asked, recorded, key, calls)
         with _wanting(lacking):
             refuse_unheld(tasks, recorded)
         requests = fingerprint(grid.cells, dict(enumerate(task for _, task in tasks)))
     refuse_twins(tasks, requests)
-    budget = budget_usd if budget_usd is not None else grid.sweep.budget_usd
-    if budget is not None and not 0 <= budget < math.inf:  # NaN is in no range
-        raise InputError(
-            f"sweep {grid.sweep.name}: budget_usd {budget!r} is not a finite number of 0 or more"
-        )
     tasks, drawn = draw_reference(grid, tasks)
-    plan = Plan(grid, tasks, requests, recorded, budget, (), "batch" if batch else "standard", drawn, calls)
+    plan = Plan(
+        grid, tasks, requests, recorded, _budget(grid.sweep, budget_usd), tier="batch" if batch else "standard",
+        drawn=drawn, calls=calls,
+    )  # fmt: skip
     with _wanting(lacking):
         _check_budget(plan)
     return replace(plan, lacking=tuple(lacking or ()))
+
+
+def _budget(sweep: Sweep, given: float | None) -> float | None:
+    budget = sweep.budget_usd if given is None else given
+    if budget is not None and not 0 <= budget < math.inf:  # NaN is in no range
+        raise InputError(f"sweep {sweep.name}: budget_usd {budget!r} is not a finite number of 0 or more")
+    return budget
 
 
 @contextmanager

@@ -151,20 +151,32 @@ def resolve(
             )
         config, raw = row
         asked |= config
-    around: dict[str, Any] = {}
-    if harness is not None:
-        asked |= harness.request()
-        few_shot = few_shot if harness.few_shot is None else tuple(e.model_dump() for e in harness.few_shot)
-        around = harness.runtime(suite).to_json()
-        task_args |= {"retries": harness.retries} if harness.retries is not None else {}
-        task_args |= around.get("task_args", {})
-    transport: dict[str, Any] = {"cache_prompt": sweep.cache_prompt, "max_retries": sweep.max_retries}
-    transport["attempt_timeout"] = sweep.timeout
-    transport["max_connections"] = spec.max_connections or sweep.max_connections
-    transport |= {key: asked[key] for key in asked.keys() & TRANSPORT}
+    asked |= {} if harness is None else harness.request()
     config = {k: v for k, v in asked.items() if k not in TRANSPORT and v is not None}
-    settings = Settings(config, few_shot, task_args, {**raw, **spec.args}, around)
-    return settings, {k: v for k, v in transport.items() if v is not None}
+    settings = Settings(config, few_shot, task_args, {**raw, **spec.args})
+    return _surrounded(settings, suite, harness), _transport(sweep, spec, asked)
+
+
+def _transport(sweep: Sweep, spec: ModelSpec, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """How requests travel, whatever they ask."""
+    found: dict[str, Any] = {"cache_prompt": sweep.cache_prompt, "max_retries": sweep.max_retries}
+    found["attempt_timeout"] = sweep.timeout
+    found["max_connections"] = spec.max_connections or sweep.max_connections
+    found |= {key: asked[key] for key in asked.keys() & TRANSPORT}
+    return {k: v for k, v in found.items() if v is not None}
+
+
+def _surrounded(settings: Settings, suite: str, harness: HarnessSpec | None) -> Settings:
+    """With what a harness says beside the request's own settings."""
+    if harness is None:
+        return settings
+    around = harness.runtime(suite).to_json()
+    retries = {} if harness.retries is None else {"retries": harness.retries}
+    shots = settings.few_shot
+    if harness.few_shot is not None:
+        shots = tuple(example.model_dump() for example in harness.few_shot)
+    task_args = {**settings.task_args, **retries, **around.get("task_args", {})}
+    return replace(settings, few_shot=shots, task_args=task_args, harness=around)
 
 
 def _self_check_of(sweep: Sweep, spec: ModelSpec) -> str | None:
