@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,17 +89,13 @@ def report_html(
     replayed = None if policy is None else replay(policy, outcomes)
     bills = bills_of(outcomes, known, policy, replayed, volume, growth)
     review = review_of(outcomes, known, bills, policy, replayed, calls, volume=volume, question=question)
-    then = None if before is None else candidate_table(before)
     data = ReportData(known, outcomes, policy, replayed, bills, volume, review)
-    reference = policy and policy.reference
-    marks = [] if policy is None or replayed is None else policy_marks(policy, replayed, known)
     return page(
         title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}"),
         _what_was_tried(data),
         *_answer(data),
-        PARTS.section("What was found", *fronts_html(known, marks, reference, then), *tables_html(known)),
+        *_found(data, before),
         _verdicts(outcomes, asked or asked_of(policy, outcomes)),
-        PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
         _who_gets_what(data),
         _escalation(data),
         _steps(outcomes, calls, validator),
@@ -108,6 +104,16 @@ def report_html(
         tokens_section(outcomes, calls),
         _how_sure(data),
     )
+
+
+def _found(data: ReportData, before: pd.DataFrame | None) -> Iterator[Markup]:
+    """The fronts, and what moved since an earlier sweep."""
+    known, policy, then = data.table, data.policy, None if before is None else candidate_table(before)
+    marks = [] if policy is None or data.replayed is None else policy_marks(policy, data.replayed, known)
+    reference = None if policy is None else policy.reference
+    fronts = fronts_html(known, marks, reference, then)
+    yield PARTS.section("What was found", *fronts, *tables_html(known))
+    yield PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known)))
 
 
 def _verdicts(outcomes: pd.DataFrame, asked: Asked) -> Markup:

@@ -135,9 +135,7 @@ def prepare(
         spending: False for an estimate, which needs no keys and no budget that could be kept;
             `lacking` names these.
     """
-    grid = load_grid(source, base)
-    if limit:
-        grid = replace(grid, cells=tuple(replace(c, limit=min(c.limit or limit, limit)) for c in grid.cells))
+    grid = _limited(load_grid(source, base), limit)
     if batch:
         grid = replace(grid, cells=batched(grid.cells, grid.sweep.batch))
     recorded = (grid.base / grid.sweep.recorded).resolve()
@@ -162,6 +160,12 @@ def prepare(
     with _wanting(lacking):
         _check_budget(plan)
     return replace(plan, lacking=tuple(lacking or ()))
+
+
+def _limited(grid: Grid, limit: int | None) -> Grid:
+    if not limit:
+        return grid
+    return replace(grid, cells=tuple(replace(c, limit=min(c.limit or limit, limit)) for c in grid.cells))
 
 
 def _budget(sweep: Sweep, given: float | None) -> float | None:
