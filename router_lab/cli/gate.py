@@ -185,12 +185,13 @@ def champion_policy(champion: str | None, tracking_uri: str | None) -> Policy | 
 def prices_on(prices: Path, policy: Policy, day: dt.date) -> dict[Candidate, Any]:
     """What the policy's candidates cost on a day by a prices file; those without a price there are
     left out."""
+    from router_lab.gates.measure import priced
     from router_lab.prices import PriceTable
 
     table = PriceTable.load(prices)
     return {
         candidate: Prices(**table.rates(candidate.model, day).as_dict())
-        for candidate in policy.candidates
+        for candidate, _ in priced(policy.spec.profiles)
         if table.knows(candidate.model, day)
     }
 

@@ -162,7 +162,8 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
     known, which is refused for a model whose price depends on the length of a call. Rows without
     tokens, or of a sample that was never answered (`turns` 0), keep their cost.
     """
-    calls = _calls_beside(path)
+    teams = teams_of(frame)
+    calls = _calls_beside(path, teams)
     out = frame.copy()
     if "input_tokens" not in out.columns or "output_tokens" not in out.columns:
         raise InputError(
@@ -177,6 +178,11 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
             costs.append(row.get("cost_usd"))
             continue
         own = None if calls is None else _of_last_attempt(calls.get(_key(row), []), row.get("retries"))
+        if not own and Candidate.of({str(k): v for k, v in row.items()}) in teams:
+            raise InputError(
+                f"{path}: sample {row['sample_id']!r}: team {row['model']!r} asks several models, and sums over calls "
+                "do not say which used what; put calls.parquet beside the table"
+            )
         cost = (
             request_cost(own, table, caching, own[0].attempt)
             if own
@@ -189,17 +195,28 @@ def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) ->
     return validate_outcomes(out, where=str(path))
 
 
-def _calls_beside(path: Path) -> dict[tuple[Any, ...], list[Call]] | None:
+def teams_of(frame: pd.DataFrame) -> dict[Candidate, frozenset[str]]:
+    """The candidates that are teams, and their roles."""
+    rows = frame.attrs.get("candidates") or ()
+    return {Candidate.of(row): frozenset(row["roles"]) for row in rows if row.get("roles")}
+
+
+def _calls_beside(
+    path: Path, teams: Mapping[Candidate, frozenset[str]]
+) -> dict[tuple[Any, ...], list[Call]] | None:
     beside = path.with_name("calls.parquet")
     if not beside.is_file():
         return None
     grouped: dict[tuple[Any, ...], list[Call]] = {}
     for row in read_calls(beside).to_dict("records"):
-        if isinstance(row.get("role"), str):
+        role = row["role"] if isinstance(row.get("role"), str) else None
+        teamed = role in teams.get(Candidate.of({str(k): v for k, v in row.items()}), ())
+        if role is not None and not teamed:
             continue
         call = Call(
-            model=row["model"],
-            role=None,
+            model=row["call_model"] if teamed else row["model"],
+            role=role,
+            teamed=teamed,
             turn=int(row["turn"]),
             attempt=int(row.get("attempt") or 1),
             tokens=None if pd.isna(row.get("output_tokens")) else _counted(row).tokens,

@@ -17,7 +17,7 @@ from router_lab.certificate import Certificate
 from router_lab.config import Gate
 from router_lab.gates.arms import Arm, Moves, arm, change, moves, unused_rows
 from router_lab.gates.audit import shifted_difference, shifted_quality
-from router_lab.gates.measure import COMPARED, FACTS, MEASURED, Reading, expires_in_days, price_drift
+from router_lab.gates.measure import COMPARED, FACTS, MEASURED, Reading, expires_in_days, price_drift, priced
 from router_lab.gates.result import GateReport, Result
 from router_lab.metrics import Verdict, advice, certifiable_margin, too_few, verdict
 from router_lab.metrics.paired import Mask, Paired, column_means
@@ -122,7 +122,8 @@ def _told(
 def carried_prices(outcomes: pd.DataFrame) -> dict[Candidate, Prices]:
     """Prices by candidate that an outcomes table carries in its attributes."""
     rows = outcomes.attrs.get("candidates") or []
-    return {Candidate.of(r): Prices(**r["prices"]) for r in rows if r.get("prices")}
+    every = [one for row in rows for one in (row, *(row.get("roles") or {}).values())]
+    return {Candidate.of(one): Prices(**one["prices"]) for one in every if one.get("prices")}
 
 
 def judge_gate(gate: Gate, case: Case) -> Iterator[Result]:
@@ -255,7 +256,7 @@ def _judge_fact(gate: Gate, case: Case, name: str, bound: float, sign: int) -> R
             "never expires" if math.isinf(value) else f"expires on {policy.spec.expires}, in {value:.0f} days"
         )
     elif gate.metric == "price_drift":
-        old = {p.candidate: p.prices for p in policy.spec.profiles if p.prices is not None}
+        old = {who: prices for who, prices in priced(policy.spec.profiles) if prices is not None}
         value = price_drift(old, case.prices)
         text = f"the largest change of a price since the fit is {100 * value:.1f} %"
     else:

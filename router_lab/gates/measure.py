@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -17,7 +17,7 @@ from router_lab.metrics.estimate import effective_size
 from router_lab.metrics.paired import Mask
 from router_lab.outcomes.columns import GATED
 from router_lab.runtime.kinds import KINDS
-from router_lab.runtime.model import Candidate, Prices
+from router_lab.runtime.model import Candidate, Prices, Profile
 
 TAIL = 0.95
 
@@ -130,6 +130,13 @@ COMPARED = ("quality", "savings", "cost_usd_per_1k")
 def expires_in_days(expires: str | None, today: dt.date) -> float:
     """Days until the policy falls back to its reference; infinite when it never does."""
     return math.inf if expires is None else float((dt.date.fromisoformat(expires) - today).days)
+
+
+def priced(profiles: Sequence[Profile]) -> Iterator[tuple[Candidate, Prices | None]]:
+    """Each candidate, and each role of a team, with its prices."""
+    for profile in profiles:
+        parts = [role.profile for role in profile.roles.values()] or [profile]
+        yield from ((part.candidate, part.prices) for part in parts)
 
 
 def price_drift(old: Mapping[Candidate, Prices], now: Mapping[Candidate, Prices]) -> float:

@@ -409,5 +409,6 @@ def _place(policy: Policy, piece: Assign | Cascade, row: int) -> int:
 
 def price_line(policy: Policy) -> str:
     """The dates of the prices that the policy was fitted with."""
-    dates = sorted({p.prices.price_date for p in policy.spec.profiles if p.prices and p.prices.price_date})
+    every = [part for p in policy.spec.profiles for part in (p, *(role.profile for role in p.roles.values()))]
+    dates = sorted({p.prices.price_date for p in every if p.prices and p.prices.price_date})
     return f"Prices of {', '.join(dates)}." if dates else ""

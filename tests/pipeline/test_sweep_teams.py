@@ -2,6 +2,7 @@
 cost what, and what an application gets of it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +16,14 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from router_lab import load_policy
+from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
+from router_lab.outcomes import read_calls, read_outcomes
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
@@ -327,3 +331,44 @@ def test_levers_are_every_combination_and_stay_data(server: Loopback, tmp_path: 
     ]  # fmt: skip
     told = {c["harness"]: c["levers"] for c in outcomes.attrs["candidates"]}
     assert told["context last, turns two"] == {"context": "last", "turns": "two"}
+
+
+def test_teams_are_estimated_raced_and_priced_anew(server: Loopback, tmp_path: Path) -> None:
+    file = project(tmp_path, server, GRID)
+    before = CliRunner().invoke(cli, ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--dry-run"])
+    assert before.exit_code == 0 and "planner big, executor low" in before.output and not server.requests
+    raced = CliRunner().invoke(cli, ["sweep", str(file), "--log-dir", str(tmp_path / "logs"), "--race"])
+    assert raced.exit_code == 0, raced.output
+    out = tmp_path / "o.parquet"
+    prices = ["--prices", str(tmp_path / "prices.yaml")]
+    made = CliRunner().invoke(cli, ["collect", str(tmp_path / "logs"), "--out", str(out), *prices])
+    assert made.exit_code == 0, made.output
+    was = read_outcomes(out)
+    dearer = yaml.safe_load((tmp_path / "prices.yaml").read_text())
+    for entry in dearer["models"]["big"]:
+        entry["input"], entry["output"] = 10 * entry["input"], 10 * entry["output"]
+    (tmp_path / "dearer.yaml").write_text(yaml.safe_dump(dearer))
+    again = tmp_path / "again.parquet"
+    anew = CliRunner().invoke(
+        cli, ["collect", str(out), "--out", str(again), "--prices", str(tmp_path / "dearer.yaml")]
+    )
+    assert anew.exit_code == 0, anew.output
+    now, calls = read_outcomes(again), read_calls(tmp_path / "calls.parquet")
+    key = ["model", "sample_id"]
+    plans = (
+        calls[(calls["role"] == "planner") & (calls["call_model"] == "big")].groupby(key)["cost_usd"].sum()
+    )
+    more = now.set_index(key)["cost_usd"] - was.set_index(key)["cost_usd"]
+    mine = more[[model.startswith("planner big") for model, _ in more.index]]
+    assert len(mine) and (mine - 9 * plans.reindex(mine.index)).abs().max() < 1e-12
+    assert more.drop(mine.index).abs().max() < 1e-12
+    (tmp_path / "alone").mkdir()
+    shutil.copy(out, tmp_path / "alone" / "o.parquet")
+    refused = CliRunner().invoke(
+        cli, ["collect", str(tmp_path / "alone" / "o.parquet"), "--out", str(again), *prices]
+    )
+    assert (
+        refused.exit_code == 1
+        and "asks several models" in refused.output
+        and "calls.parquet" in refused.output
+    )
