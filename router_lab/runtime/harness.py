@@ -87,14 +87,12 @@ class Harness:
         if not isinstance(messages, list | tuple) or not all(isinstance(one, Mapping) for one in messages):
             raise PolicyError(f"harness: {shown(messages)} is not a list of messages (dicts)")
         head, rounds = _rounds(messages)
+        older: list[Message] = []
+        recent = rounds
         for policy, kept in (self.context or {}).items():
-            rounds = self._kept(policy, kept, rounds, summarise)
-        found = [*head, *(message for one in rounds for message in one)]
-        return (
-            found
-            if self.result_chars is None
-            else [self._shortened(one, at >= len(head)) for at, one in enumerate(found)]
-        )
+            older, recent = self._kept(policy, kept, rounds, summarise)
+        latest = [self._shortened(message, False) for one in recent for message in one]
+        return [*(self._shortened(message, True) for message in head), *older, *latest]
 
     def shown_tools(self, tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Those of an application's tool definitions that were shown when the harness was measured,
@@ -140,29 +138,30 @@ class Harness:
 
     def _kept(
         self, policy: str, kept: int, rounds: list[list[Message]], summarise: Summarise | None
-    ) -> list[list[Message]]:
+    ) -> tuple[list[Message], list[list[Message]]]:
+        """(what stands in the place of earlier rounds, the rounds that stay as they are)."""
         if policy == "fresh":
             # The last round before a beginning stays: its results are what comes next.
-            return rounds[-(len(rounds) % kept + 1) :] if len(rounds) >= kept else rounds
+            return [], rounds[-(len(rounds) % kept + 1) :] if len(rounds) >= kept else rounds
         older, recent = rounds[:-kept], rounds[-kept:]
         if policy == "last" or not older:
-            return recent
+            return [], recent
         if policy == "mask":
-            return [[self._masked(message) for message in one] for one in older] + recent
+            return [self._masked(message) for one in older for message in one], recent
         if summarise is None:
             raise PolicyError(
                 f"harness {shown(self.name)} summarises what is older than {kept} rounds: pass `summarise`, a function "
                 "of the text that gives the shorter one, with the model that it was measured with"
             )
         text = "\n\n".join(said for one in older for message in one if (said := transcript(message)))
-        return [[{"role": "user", "content": SUMMARY.format(text=summarise(text))}], *recent]
+        return [{"role": "user", "content": SUMMARY.format(text=summarise(text))}], recent
 
     def _masked(self, message: Message) -> Message:
         return self._with_results(message, lambda text: LEFT_OUT.format(count=len(text)))
 
-    def _shortened(self, message: Message, after_head: bool) -> Message:
+    def _shortened(self, message: Message, first: bool) -> Message:
         most = self.result_chars
-        if most is None or (self.observations == "user" and not after_head):
+        if most is None or (self.observations == "user" and first):
             return message
 
         def cut(text: str) -> str:

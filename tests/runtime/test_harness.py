@@ -42,6 +42,12 @@ def test_each_policy_by_hand() -> None:
     )
     assert said(short) == ["s", "task", "Summary of what was done so far:\nall well", "a2", "result 2"]
     assert asked == ['assistant: a1\nread({"n": 1})\n\ntool: result 1']
+    both = said(Harness("x", {"mask": 1}, result_chars=3).apply(chat(2)))
+    assert both[3:] == [
+        gone,
+        "a2",
+        "res\n[… 5 more characters were left out]",
+    ]  # what is left out is not cut again
     cut = Harness("x", result_chars=3).apply(chat(1))
     assert said(cut)[-1] == "res\n[… 5 more characters were left out]" and cut[1]["content"] == "task"
 
