@@ -35,7 +35,7 @@ def advice(shown: Certificate) -> Advice:
         else f"keep the reference, {shown.reference.candidate}"
     )
     if shown.verdict == "fail":
-        return Advice(KEEP, f"Do not deploy this policy: {keep}.")
+        return Advice(KEEP, f"Do not deploy this policy: {_backfires(shown)}{keep}.")
     if shown.verdict != "pass":
         return Advice(KEEP, f"Do not route yet: {keep}.")
     if shown.mix == 0 or (shown.action == KEEP and not shown.mix):
@@ -53,6 +53,23 @@ def advice(shown: Certificate) -> Advice:
     if mix is not None and mix.probability:
         return Advice(MIX, f"Do not route: {_mixing(mix, shown)}. {lost}")
     return Advice(KEEP, f"Do not route: {keep}, which costs less. {lost}")
+
+
+def _backfires(shown: Certificate) -> str:
+    """That what a failed policy saves is paid for in quality, with the interval, where it is."""
+    saved = None if shown.savings is None else shown.savings.value
+    lost = shown.quality_difference
+    if (
+        saved is None
+        or saved <= EQUAL
+        or lost is None
+        or lost.value is None
+        or lost.high is None
+        or lost.high >= 0
+    ):
+        return ""
+    low = "" if lost.low is None else f" [{100 * lost.low:.1f}, {100 * lost.high:.1f}]"
+    return f"it backfires, for it saves {100 * saved:.1f} % and changes quality by {100 * lost.value:.1f} points{low}; "
 
 
 def _is_the_mix(shown: Certificate) -> bool:

@@ -82,6 +82,21 @@ def test_an_old_certificate_without_a_mix_routes() -> None:
     )
 
 
+def test_what_saves_and_loses_backfires_by_name_and_interval() -> None:
+    def failed(gain: Figure, saved: float) -> str:
+        found = shown(verdict="fail", quality_difference=gain, savings=over(saved, 0.1, 0.6))
+        return (
+            advice(found)
+            .text.removeprefix("Do not deploy this policy: ")
+            .removesuffix("keep the reference, dear.")
+        )
+
+    assert failed(over(-0.112, -0.166, -0.059), 0.478) == (
+        "it backfires, for it saves 47.8 % and changes quality by -11.2 points [-16.6, -5.9]; "
+    )
+    assert failed(over(-0.112, -0.166, 0.0), 0.478) == failed(over(-0.112, -0.166, -0.059), -0.1) == ""
+
+
 def test_a_mix_that_saved_more_is_advised() -> None:
     found = advice(shown(mix=1.0, random_mix=MIX, over_random_mix=over(-0.1, -0.2, 0.01)))
     assert found.action == "random mix"
