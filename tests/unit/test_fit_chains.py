@@ -177,6 +177,14 @@ def test_a_signal_that_is_the_score_is_refused() -> None:
     fit_policy(recipe(signals=["sure"]), frame)
 
 
+def test_a_signal_that_no_artifact_could_hold_is_refused_before_anything_is_fitted() -> None:
+    frame = world()
+    with pytest.raises(InputError, match=r"column `signal_two words`: the name of a signal is 1 to 64"):
+        fit_policy(recipe(), frame.assign(**{"signal_two words": frame["signal_sure"]}))
+    with pytest.raises(InputError, match=r"column `signal_far` holds 1e\+300; a signal is within"):
+        fit_policy(recipe(), frame.assign(signal_far=frame["signal_sure"].where(frame.index != 3, 1e300)))
+
+
 def test_a_signal_that_is_missing_where_the_answer_is_wrong_is_refused() -> None:
     frame = world(0.0)
     frame = frame.assign(signal_there=np.where(frame["quality"] > 0, 1.0, np.nan))

@@ -171,6 +171,12 @@ def test_a_percentile_of_a_mix_counts_shares() -> None:
     assert found.estimate.value == pytest.approx((0.25 * 3 + 1) / 4) and found.shown == 9.0
 
 
+def test_a_percentile_counts_a_row_by_its_weight() -> None:
+    """Of weights 30, 1, 1, 1 the first row's dollar is 91 %, and the one at 2 makes it 94 and the one at 3 97 %."""
+    mine = arm([[1, 0]] * 4, cost=[[1, 9], [2, 9], [3, 9], [4, 9]], weight=[[30, 30], [1, 1], [1, 1], [1, 1]])
+    assert MEASURED["cost_p95_usd"](mine, ALL, 2.0, -1).shown == 3.0
+
+
 def test_a_score_test_needs_two_clusters_and_a_floor_inside() -> None:
     mean = Estimate(1.0, 0.0, 20, 20)
     assert against_floor(mean, 0.95).se == pytest.approx(math.sqrt(0.95 * 0.05 / 20))
