@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from router_lab.cli.common import EXISTING_FILE, Finite, echo, json_option, print_json, step
+from router_lab.runtime.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from router_lab.certificate import Figure
     from router_lab.fit.pair import Pair, Seconds
 
@@ -33,8 +36,11 @@ DRAWS = 3
     type=Finite(),
     help="Quality that may be lost against the reference: 0.02 = 2 points.",
 )
+@click.option("--suite", help="Of this suite alone; by default of all together.")
 @json_option
-def chains(outcomes: Path, reference: tuple[str, str] | None, margin: float, as_json: bool) -> None:
+def chains(
+    outcomes: Path, reference: tuple[str, str] | None, margin: float, suite: str | None, as_json: bool
+) -> None:
     """Would it pay to ask a cheaper candidate of OUTCOMES first, and the reference where its answer
     seems wrong?
 
@@ -58,7 +64,7 @@ def chains(outcomes: Path, reference: tuple[str, str] | None, margin: float, as_
     from router_lab.runtime.model import Candidate
 
     who = None if reference is None else Candidate(reference[0], reference[1] or None)
-    table = read_outcomes(outcomes)
+    table = _of(read_outcomes(outcomes), suite)
     with step("playing pairs"):
         found = pairs(table, margin, reference=who)
     if as_json:
@@ -69,7 +75,17 @@ def chains(outcomes: Path, reference: tuple[str, str] | None, margin: float, as_
     if any(pair.told for pair in found):
         echo(*_signals(found), "")
     echo(*aligned([(str(pair.cheap), verdict_of(pair)) for pair in found], texts=(0, 1)))
-    echo(worth_of(found[0]))
+    echo(*worth_of(found[0]))
+
+
+def _of(table: pd.DataFrame, suite: str | None) -> pd.DataFrame:
+    """The rows of a suite. InputError where there are none."""
+    if suite is None:
+        return table
+    names = sorted(set(table["suite"]))
+    if suite not in names:
+        raise InputError(f"chains: --suite {suite!r}: the outcomes hold {', '.join(map(repr, names))}")
+    return table[table["suite"] == suite].reset_index(drop=True)
 
 
 def pair_json(pair: Pair) -> dict[str, Any]:
@@ -131,7 +147,7 @@ def verdict_of(pair: Pair) -> str:
     return f"pays: {pair.reason}, by {_percent(best.over_mix)} of the reference's cost"
 
 
-def worth_of(pair: Pair) -> str:
+def worth_of(pair: Pair) -> list[str]:
     """What a signal would be worth, per 1,000 requests, beside what it costs to know it."""
     from router_lab.report.format import money
 
@@ -146,10 +162,11 @@ def worth_of(pair: Pair) -> str:
     told = ", ".join(f"{name} {money(usd) if usd else 'nothing'}" for name, usd in kinds)
     worth = [name for name, usd in kinds if most - usd > max(mix, 0.0)]
     said = f"worth recording at most: {', '.join(worth)}" if worth else "no signal is worth recording"
-    return (
+    return [
         f"signals of {pair.cheap}, then {pair.dear}, in 1,000 requests: a perfect one would save {money(most)}, the "
-        f"random mix saves {money(mix)}{here}; to know costs about: {told}; {said} (docs/signals.md)"
-    )
+        f"random mix saves {money(mix)}{here}",
+        f"to know costs about: {told}; {said} (docs/signals.md)",
+    ]
 
 
 def _auc(figure: Figure | None) -> str:

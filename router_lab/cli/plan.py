@@ -44,14 +44,13 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     if equal   further ones if the candidate is as good as the best one
     dollars    what `samples` cost, of the candidate and the best one together
 
-    Where OUTCOMES hold answers, a last line says whether signals of them would be worth recording.
+    Where OUTCOMES hold answers, the last lines say whether signals of them are worth recording.
     """
     from router_lab.columns import aligned
     from router_lab.outcomes import read_outcomes
     from router_lab.plan import plan as run
 
-    table = read_outcomes(outcomes)
-    found = run(table, margin, confidence, by_suite=by_suite)
+    found = run(table := read_outcomes(outcomes), margin, confidence, by_suite=by_suite)
     pair = _chain(table, margin, found.reference)
     if as_json:
         print_json(asdict(found) | {"chain": None if pair is None else pair_json(pair)})
@@ -77,8 +76,7 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
         echo(
             "what left a race was run on a random part alone, and each of those rows stands for many: hence wide bounds"
         )
-    if pair is not None:
-        echo(f"{worth_of(pair)}; `router-lab chains` has every pair")
+    echo(*([] if pair is None else [*worth_of(pair), "`router-lab chains` has every pair"]))
 
 
 def _chain(table: pd.DataFrame, margin: float, reference: Candidate) -> Pair | None:

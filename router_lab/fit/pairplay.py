@@ -21,7 +21,6 @@ from router_lab.runtime.chains import SIGNAL
 
 STEPS = 64
 """Shares of the requests among which a threshold is chosen."""
-LATENCY = "latency_s"
 
 
 class Mix(NamedTuple):
@@ -135,7 +134,7 @@ def judgement(
 def seconds(two: Two, first: Floats, then: Floats) -> Seconds | None:
     """Of a request that asks the cheap one for a share `first` [m] of its draws, the dear one for
     `then`."""
-    known = two.trials.figures.get(LATENCY)
+    known = two.trials.figures.get("latency_s")
     if known is None:
         return None
     taken = first * known[:, CHEAP] + then * known[:, DEAR]

@@ -208,12 +208,16 @@ def test_the_command_says_what_pays_and_what_a_signal_is_worth(tmp_path: Path) -
     assert any(
         line.startswith("small  pays: signal:sure saves more than the random mix, by ") for line in lines
     )
-    assert f"a perfect one would save ${1000 * pair.perfect.usd:.2f}" in lines[-1]
+    assert f"a perfect one would save ${1000 * pair.perfect.usd:.2f}" in lines[-2]
     assert "log-probabilities nothing, self_check $1.00, agreement of 3 $2.00" in lines[-1]
     found = json.loads(run("chains", path, "--margin", MARGIN, "--json"))
     [told] = found["pairs"]
     assert told["cheap"] == {"model": "small", "effort": None} and told["word"] == "pays"
     assert told["told"][0]["saving"]["value"] == pytest.approx(one.saving.value)
+    [part] = json.loads(run("chains", path, "--margin", MARGIN, "--suite", "s1", "--json"))["pairs"]
+    assert part["n"] == 300
+    refused = CliRunner().invoke(cli, ["chains", str(path), "--suite", "s2"])
+    assert refused.exit_code == 1 and "the outcomes hold 's0', 's1'" in refused.output
 
 
 def test_plan_says_what_a_signal_is_worth_where_answers_are_there(tmp_path: Path) -> None:
@@ -222,8 +226,9 @@ def test_plan_says_what_a_signal_is_worth_where_answers_are_there(tmp_path: Path
     write(plain, path)
     assert "signals of" not in run("plan", path, "--margin", MARGIN)
     write(plain.assign(answer="yes"), path)
-    last = run("plan", path, "--margin", MARGIN).splitlines()[-1]
-    assert last.startswith("signals of small, then large, in 1,000 requests: a perfect one would save $")
+    worth, costs, _ = run("plan", path, "--margin", MARGIN).splitlines()[-3:]
+    assert costs.startswith("to know costs about: log-probabilities nothing, self_check $1.00")
+    assert worth.startswith("signals of small, then large, in 1,000 requests: a perfect one would save $")
     assert json.loads(run("plan", path, "--margin", MARGIN, "--json"))["chain"]["dear"]["model"] == "large"
 
 
