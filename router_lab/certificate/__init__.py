@@ -7,6 +7,7 @@ read it through this.
 
 from router_lab.certificate.types import (
     Certificate,
+    ChainsLost,
     ChainsShown,
     Compared,
     Diagnostics,
@@ -32,6 +33,7 @@ from router_lab.certificate.types import (
 
 __all__ = [
     "Certificate",
+    "ChainsLost",
     "ChainsShown",
     "Compared",
     "Diagnostics",

@@ -291,6 +291,18 @@ class ChainsShown(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChainsLost(Part):
+    """Chains that were looked at where none is deployed: how many, and on left-out rows the best of
+    those that lose no more than the rule allows, chosen on the same rows: all None where none
+    does. over: saved more than by what is deployed."""
+
+    considered: Count
+    savings: Figure | None = None
+    quality_difference: Figure | None = None
+    over: Figure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Refit(Part):
     """The figures of another fit than the one that is certified."""
 
@@ -353,6 +365,7 @@ class Certificate(Part):
     action: Text | None = None
     escalation_gain: Figure | None = field(default=None, metadata=OMITTED)
     chains: ChainsShown | None = field(default=None, metadata=OMITTED)
+    chains_lost: ChainsLost | None = field(default=None, metadata=OMITTED)
     unknown_suites: UnknownSuites | None = field(default=None, metadata=OMITTED)
     requests_not_reproducible: tuple[NotReproducible, ...] | None = field(default=None, metadata=OMITTED)
     two_phase: TwoPhase | None = field(default=None, metadata=OMITTED)

@@ -21,6 +21,7 @@ COMMANDS = {
     "collect": ("router_lab.cli.collect:collect", "Logs or tables, and prices, to outcomes."),
     "prices": ("router_lab.cli.prices:prices", "Show the price table, or add a dated price."),
     "plan": ("router_lab.cli.plan:plan", "Samples and dollars that a verdict needs."),
+    "chains": ("router_lab.cli.chains:chains", "Whether asking a cheaper candidate first would pay."),
     "fit": ("router_lab.cli.fit:fit", "Outcomes and a recipe to a certified policy."),
     "replay": ("router_lab.cli.replay:replay", "Score a policy on recorded outcomes."),
     "caches": (

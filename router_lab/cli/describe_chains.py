@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from router_lab.certificate import Certificate, ChainsShown
+from router_lab.certificate import Certificate, ChainsLost, ChainsShown
 from router_lab.columns import aligned, named
 from router_lab.runtime.chains import AGREES, ANSWER, QUALITY, Chain
 from router_lab.runtime.decision import Decision
@@ -51,17 +51,30 @@ def answers_read(policy: Policy) -> str | None:
 
 def chain_rows(policy: Policy) -> list[tuple[str, str]]:
     """Rows of a heading and a text: what chains do, what they gained, who is stopped at a cap, and
-    what to do; none of a policy without."""
-    chains = deployed(policy)
+    what to do; of a policy without, that they were looked at."""
+    chains, certificate = deployed(policy), Certificate.of(policy)
     if not chains:
-        return []
-    certificate = Certificate.of(policy)
+        return [] if certificate.chains_lost is None else [("chains", beaten(certificate.chains_lost))]
     shown = certificate.chains
     rows = [] if shown is None else [("chains", went(shown)), ("signals", signals_told(policy, shown))]
     gain = gained(certificate)
     rows += [] if gain is None else [("gained", gain)]
     rows += [("caps", caps)] if (caps := caps_told(policy)) else []
     return [*rows, ("to do", MUST if judged(policy) else STOP)]
+
+
+def beaten(shown: ChainsLost) -> str:
+    """That chains were looked at, and what the best of them would have done."""
+    from router_lab.report.format import percent, points
+
+    told = f"{shown.considered:,} considered, none chosen"
+    if shown.savings is None or shown.quality_difference is None or shown.over is None:
+        return f"{told}: none that asks on loses so little"
+    more, lost = shown.over.value or 0.0, points(shown.quality_difference.value)
+    return (
+        f"{told}: the best, picked afterwards, would have saved {percent(shown.savings.value)} at {lost} points, "
+        f"{percent(abs(more))} {'more' if more >= 0 else 'less'} than what is deployed"
+    )
 
 
 def went(shown: ChainsShown) -> str:

@@ -25,6 +25,10 @@ EXAMPLES = {
     "prices add": ["prices add openai/new-model --input 1 --output 3 --source https://example.com/pricing"],
     "prices tool": ["prices tool tavily_search --per-thousand 8 --source https://example.com/pricing"],
     "plan": ["plan outcomes.parquet --margin 0.03"],
+    "chains": [
+        "chains outcomes.parquet",
+        "chains outcomes.parquet --reference openai/gpt-5 high --margin 0.03",
+    ],
     "fit": ["fit policies/support/recipe.yaml --outcomes outcomes.parquet --out policies/support"],
     "replay": ["replay policies/support --outcomes outcomes.parquet"],
     "caches": [

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from router_lab.cli.chains import pair_json, worth_of
 from router_lab.cli.common import EXISTING_FILE, Finite, echo, json_option, print_json
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from router_lab.fit.pair import Pair
     from router_lab.metrics.twophase import Share
     from router_lab.plan import Need
     from router_lab.runtime.model import Candidate
@@ -39,14 +43,17 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
     samples    further ones if that difference is the truth
     if equal   further ones if the candidate is as good as the best one
     dollars    what `samples` cost, of the candidate and the best one together
+
+    Where OUTCOMES hold answers, the last lines say whether signals of them are worth recording.
     """
     from router_lab.columns import aligned
     from router_lab.outcomes import read_outcomes
     from router_lab.plan import plan as run
 
-    found = run(read_outcomes(outcomes), margin, confidence, by_suite=by_suite)
+    found = run(table := read_outcomes(outcomes), margin, confidence, by_suite=by_suite)
+    pair = _chain(table, margin, found.reference)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | {"chain": None if pair is None else pair_json(pair)})
         return
     echo(
         f"planned for a margin of {100 * margin:g} points at confidence {confidence:g}, against {found.reference}",
@@ -69,6 +76,17 @@ def plan(outcomes: Path, margin: float, confidence: float, by_suite: bool, as_js
         echo(
             "what left a race was run on a random part alone, and each of those rows stands for many: hence wide bounds"
         )
+    echo(*([] if pair is None else [*worth_of(pair), "`router-lab chains` has every pair"]))
+
+
+def _chain(table: pd.DataFrame, margin: float, reference: Candidate) -> Pair | None:
+    """Of whom a perfect signal would save most; None where outcomes hold neither answers nor
+    signals of them."""
+    from router_lab.fit.pairs import best_pair
+    from router_lab.outcomes.trials import signals_of
+
+    held = any(name in table.columns and table[name].notna().any() for name in ("answer", "check"))
+    return best_pair(table, margin, reference) if held or signals_of(table) else None
 
 
 def _two_phases(part: Share, candidate: Candidate, reference: Candidate) -> str:

@@ -94,7 +94,7 @@ def _as_json(policy: Policy) -> dict[str, object]:
         "reads": reads(policy), "vector_length": policy.vector_length,
         "who_serves": [
             {
-                **row, "unfamiliar": row["unfamiliar"]._asdict(),
+                **row, "unfamiliar": row["unfamiliar"].named(),
                 **{
                     key: [{**candidate.named(), "share": share} for candidate, share in row[key].items()]
                     for key in ("shares", "assigned", "unfamiliar_shares")

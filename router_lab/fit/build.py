@@ -27,7 +27,7 @@ from router_lab.fit.folds import deal_of, group_folds
 from router_lab.fit.model import Predicted, crossfit
 from router_lab.fit.problem import Problem, diagnose, prepare
 from router_lab.fit.rivals import Rivals, lost_suites, rivals
-from router_lab.fit.shown import chains_shown
+from router_lab.fit.shown import chains_lost, chains_shown
 from router_lab.fit.spec import fallbacks_of, spec_of
 from router_lab.fit.table import Cell, routing_table, table_actions, without_suites
 from router_lab.fit.task import Task
@@ -91,6 +91,7 @@ def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
         certificate,
         escalation_gain=None if more is None else Figure.of(more),
         chains=chains_shown(fitted, without),
+        chains_lost=chains_lost(plain),
         unknown_suites=fitted.unknown_suites,
         requests_not_reproducible=lacking or None,
         diagnostics=None if seed is None else diagnose(problem, lambda p: _figures(learn(p, deal)), seed),

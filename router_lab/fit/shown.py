@@ -1,4 +1,4 @@
-"""What chains did on left-out rows, for the certificate."""
+"""What chains did on left-out rows, or would have done, for the certificate."""
 
 from __future__ import annotations
 
@@ -6,10 +6,35 @@ from typing import TypedDict
 
 import numpy as np
 
-from router_lab.certificate import ChainsShown, Figure, StageShown, Without
+from router_lab.certificate import ChainsLost, ChainsShown, Figure, StageShown, Without
 from router_lab.fit.fitted import Fitted
 from router_lab.metrics.paired import Floats, Paired
 from router_lab.runtime.model import Candidate
+
+
+def chains_lost(fitted: Fitted) -> ChainsLost | None:
+    """None where no chain was looked at, or one is deployed at the default point."""
+    made, choice = fitted.cascades, fitted.choices["default"]
+    if made is None or fitted.tables is None or fitted.chained:
+        return None
+    evidence, goal = choice.evidence, fitted.goals["default"]
+    assert evidence.suite is not None
+    floor = -goal.level if goal.kind == "margin" else 0.0
+    found = []
+    for table in fitted.tables.values():
+        action = table[evidence.suite]
+        if (action >= evidence.alone).any():
+            given = evidence.mixture((1.0, action))
+            if given.gain().value >= floor:
+                found.append(given)
+    considered = len({entry.plan for entry in made.entries})
+    best = max(found, key=lambda one: one.saving().value, default=None)
+    if best is None:
+        return ChainsLost(considered=considered)
+    return ChainsLost(
+        considered=considered, savings=Figure.of(best.saving()), quality_difference=Figure.of(best.gain()),
+        over=Figure.of(best.over(choice.paired())),
+    )  # fmt: skip
 
 
 class _Named(TypedDict):

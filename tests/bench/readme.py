@@ -1,4 +1,5 @@
-"""`make readme`: run the demo and the walks, and put what they print, and the demo's picture, into README.md and docs/.
+"""`make readme`: run the demo and the walks, and put what they print, and the demo's picture, into README.md and docs/;
+what `chains` prints of the demo's outcomes goes into docs/chains.md.
 
 What the prose says about these figures is for a person to write; tests/pipeline/test_readme.py holds it to them.
 `--out FOLDER` uses a demo that is there already, whose output was kept in FOLDER/printed.txt.
@@ -17,7 +18,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README, DEMO = ROOT / "README.md", ROOT / "docs" / "demo.md"
+CHAINS = ROOT / "docs" / "chains.md"
 BLOCK = re.compile(r"(<!-- printed by: make demo -->\n```text\n)(.*?)(```)", flags=re.S)
+
+
+PAIRS = re.compile(r"(<!-- printed: chains -->\n```text\n)(.*?)(```)", flags=re.S)
 
 
 def sections(printed: str) -> list[str]:
@@ -33,14 +38,20 @@ def write(printed: str, picture: Path) -> None:
     for page, bodies in ((DEMO, iter(found)), (README, iter([found[1].split("\n\n")[0] + "\n"]))):
         page.write_text(_filled(page.read_text(encoding="utf-8"), bodies), encoding="utf-8")
     shutil.copyfile(picture, ROOT / "docs" / "front.svg")
+    pairs = PAIRS.sub(
+        lambda m: m[1] + run("chains", picture.with_name("outcomes.parquet")) + m[3],
+        CHAINS.read_text("utf-8"),
+    )
+    CHAINS.write_text(pairs, encoding="utf-8")
 
 
 def _filled(text: str, bodies: Iterator[str]) -> str:
     return BLOCK.sub(lambda m: m[1] + next(bodies) + m[3], text)
 
 
-def run_demo(out: Path) -> str:
-    command = [str(Path(sys.executable).parent / "router-lab"), "demo", "--out", str(out)]
+def run(*arguments: str | Path) -> str:
+    """What a command prints."""
+    command = [str(Path(sys.executable).parent / "router-lab"), *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
@@ -52,7 +63,7 @@ def main() -> int:
         write((out / "printed.txt").read_text(encoding="utf-8"), out / "front.svg")
     else:
         with tempfile.TemporaryDirectory() as folder:
-            write(run_demo(Path(folder) / "out"), Path(folder) / "out" / "front.svg")
+            write(run("demo", "--out", Path(folder) / "out"), Path(folder) / "out" / "front.svg")
     return subprocess.run(
         [sys.executable, str(Path(__file__).with_name("walks.py")), "--write"], check=False
     ).returncode

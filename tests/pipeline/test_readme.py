@@ -34,6 +34,14 @@ def test_quoted_output_is_what_the_demo_prints(demo: Demo) -> None:
     assert [line for line in quoted if line and line not in printed] == []
 
 
+def test_pairs_of_the_demo_are_those_that_chains_prints(demo: Demo) -> None:
+    page = (ROOT / "docs" / "chains.md").read_text()
+    [quoted] = re.findall(r"<!-- printed: chains -->\n```text\n(.*?)```", page, flags=re.S)
+    done = CliRunner().invoke(cli, ["chains", str(demo.out / "outcomes.parquet")])
+    assert done.exit_code == 0, done.output
+    assert quoted == done.stdout
+
+
 def test_figures_in_the_prose_stand_in_the_quoted_output() -> None:
     """In full on the demo's page, in short in the README, which is no longer than a reader's first look."""
     quoted = "".join(QUOTED)
