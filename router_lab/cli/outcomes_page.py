@@ -216,7 +216,7 @@ def log_to_mlflow(options: ReportOptions, name: str, uri: str | None, pages: lis
     """Mirror candidates, policy and pages, and say how to look at them; whether that could be
     done."""
     directory = None if options.policy_path is None else policy_folder(options.policy_path)
-    view = mirror(options.outcomes, name, uri, pages, options.policy, directory)
+    view = mirror(options.outcomes, name, uri, pages, options.policy, directory, options.calls)
     if view is None:
         return False
     page = opening(uri)

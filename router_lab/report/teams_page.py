@@ -35,7 +35,7 @@ def teams_section(found: Sequence[TeamCost]) -> Markup:
         TITLE,
         table(rows, _TEAMS),
         *([PARTS.figure(picture, "Dollars per 1,000 requests, by role")] if picture else []),
-        table(roles, _ROLES, text_columns=3),
+        table(roles, _ROLES, text_columns=2),
         PARTS.paragraph(f"{NOTE} {_unknown(found)}".strip(), "note"),
     )
 
@@ -51,7 +51,7 @@ def teams_lines(found: Sequence[TeamCost]) -> list[str]:
     )
     unknown = _unknown(found)
     return [
-        TITLE, *aligned(teams, indent=2), "", *aligned(roles, texts=(0, 1, 2), indent=2), "", NOTE,
+        TITLE, *aligned(teams, indent=2), "", *aligned(roles, texts=(0, 1), indent=2), "", NOTE,
         *([unknown] if unknown else []),
     ]  # fmt: skip
 
@@ -104,8 +104,7 @@ _TEAMS: list[tuple[str, Cell]] = [
 ]
 _ROLES: list[tuple[str, Cell]] = [
     ("team", lambda r: r["t"].label),
-    ("role", lambda r: r["r"].role),
-    ("who", lambda r: r["r"].who),
+    ("role", lambda r: f"{r['r'].role}: {r['r'].who}"),
     ("$ / 1,000", lambda r: money(r["r"].usd_per_1k)),
     ("of the dollars", lambda r: percent(r["r"].share, 0)),
     ("$ P95", lambda r: money(r["r"].p95_usd)),

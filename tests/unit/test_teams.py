@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,22 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router_lab import load_policy, tracking
 from router_lab.cli import cli
+from router_lab.cli.describe_around import around_lines, harness_told
+from router_lab.cli.mirror import by_role
 from router_lab.outcomes import validate_outcomes, write_calls, write_outcomes
-from router_lab.report import report_html
+from router_lab.report import candidate_table, report_html
 from router_lab.report.call_dollars import call_dollars
 from router_lab.report.sources import sources_of
 from router_lab.report.stacked import COLOURS, Bar, stacked_svg
 from router_lab.report.steps import steps_found
 from router_lab.report.teams import teams_found
 from router_lab.report.teams_page import teams_json, teams_lines
+from router_lab.runtime.harness import Harness
+from router_lab.tracking.names import metric_name
+from router_lab.tracking.store import open_client
+from tests.conftest import ROOT
 
 PRICES = {"big": {"input": 10.0, "output": 40.0}, "low": {"input": 1.0, "output": 4.0}}
 BIG, SMALL = "planner big, executor low", "both low"
@@ -167,7 +175,7 @@ def test_the_section_stands_in_terminal_page_and_json(
     write_calls(calls, tmp_path / "calls.parquet")
     printed = CliRunner().invoke(cli, ["report", str(path)])
     assert printed.exit_code == 0, printed.output
-    for said in ("Teams, by role", "big @ high", "$3,000", "75 %", "12 s", "66.7 %"):
+    for said in ("Teams, by role", "planner: big @ high", "$3,000", "75 %", "12 s", "66.7 %"):
         assert said in printed.output
     plain = json.loads(CliRunner().invoke(cli, ["report", str(path), "--json"]).output)["teams"]
     assert plain[0]["roles"]["planner"]["usd_per_1k"] == pytest.approx(3000.0)
@@ -197,3 +205,74 @@ def test_names_of_roles_run_nothing(outcomes: pd.DataFrame, calls: pd.DataFrame)
     page = report_html(outcomes, calls=calls.assign(role=[r and f"<script>{r}\x1b" for r in calls["role"]]))
     assert "&lt;script&gt;planner" in page and "<script>planner" not in page and "\x1b" not in page
     assert "\x1b" not in "\n".join(teams_lines(teams_found(outcomes, calls)))
+
+
+# --- where a policy is shown, and in MLflow -------------------------------------------------------
+
+GOLDEN = ROOT / "tests" / "golden" / "v5"
+
+
+@pytest.mark.parametrize(("harness", "told"), [
+    (None, "known to the application alone"),
+    (Harness("h"), "changes no message; it names a request of its own"),
+    (Harness("h", {"last": 2}), "context: last 2 rounds"),
+    (Harness("h", {"last": 1}, turns=9), "context: last round; turns: 9"),
+    (Harness("h", {"fresh": 1}), "context: begins anew every round"),
+    (Harness("h", {"summarise": 1}), "context: what is older than 1 round summarised"),
+    (Harness("h", {"mask": 3}, "user", 2000, ("read",), retries=0, task_args={"checks": 2}),
+     "context: results older than 3 rounds masked; results: the user's messages; results: at most 2,000 characters; "
+     'tools: read; retries: 0; task_args: {"checks": 2}'),
+    (Harness("h", tools=()), "tools: none"),
+])  # fmt: skip
+def test_what_a_harness_does_in_words(harness: Harness | None, told: str) -> None:
+    assert harness_told(harness) == told
+
+
+def test_show_and_route_name_roles_and_what_a_harness_does() -> None:
+    """The golden team: three quarters of its dollars are the planner's."""
+    team = GOLDEN / "team"
+    shown = CliRunner().invoke(cli, ["show", str(team)]).output
+    for line in (
+        "  planner m1, executor m0 + short (reference)\n", "    executor: m0, 25 % of the dollars\n",
+        "    planner: m1 @ low, 75 % of the dollars\n", "    rôle 🙂: org/m2:free@x\n", "    harness short: turns: 9\n",
+    ):  # fmt: skip
+        assert line in shown
+    shown = CliRunner().invoke(cli, ["show", str(GOLDEN / "harnesses")]).output
+    assert (
+        "harness last: context: last 2 rounds" in shown and "harness own: known to the application" in shown
+    )
+    plain = json.loads(CliRunner().invoke(cli, ["show", str(team), "--json"]).output)["candidates"][-1]
+    assert plain["harness_settings"] == {"turns": 9} and plain["roles"]["planner"]["share"] == 0.75
+    policy = load_policy(team)
+    keys = (f"key-{n}" for n in range(2000))
+    key = next(k for k in keys if policy.decide("hi", suite="a", point="half", key=k).candidate.harness)
+    asked = ["route", str(team), "hi", "--suite", "a", "--point", "half", "--key", key]
+    said = CliRunner().invoke(cli, asked).output
+    assert "  role      planner: m1 @ low, 75 % of the dollars\n" in said and "  harness   turns: 9\n" in said
+    told = json.loads(CliRunner().invoke(cli, [*asked, "--json"]).output)
+    assert told["roles"]["executor"] == {
+        "model": "m0", "effort": None, "limits": {"max_tokens": 256, "turns": 12, "usd": 0.01}, "share": 0.25,
+    }  # fmt: skip
+    assert around_lines(policy.spec.profiles[0]) == []
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow warns about its own libraries
+def test_a_team_s_run_has_its_roles_and_what_they_cost(
+    outcomes: pd.DataFrame, calls: pd.DataFrame, mlflow_database: Path, tmp_path: Path
+) -> None:
+    secret = {"system": "the customer's own words", "arguments": {}}
+    for one in outcomes.attrs["candidates"][:1]:
+        one["roles"] = {("a/b" if role == "executor" else role): who for role, who in one["roles"].items()}
+        one["roles"]["planner"]["request"] = secret
+    store = str(shutil.copy(mlflow_database, tmp_path / "mlflow.db"))
+    usd = by_role(outcomes, calls.replace({"role": {"executor": "a/b"}}))
+    logged = tracking.log_sweep(candidate_table(outcomes), outcomes, sweep="t", uri=store, usd_by_role=usd)
+    client = open_client(store)
+    found = {run.info.run_name: run.data for run in client.search_runs([logged.experiment_id])}
+    part = metric_name("a/b")
+    assert found[BIG].params == {"model": BIG, "role.planner": "big @ high", metric_name("role.a/b"): "low"}
+    assert found[BIG].metrics["usd_by_role/planner"] == pytest.approx(3.0)
+    assert found[BIG].metrics[f"usd_by_role/{part}"] == pytest.approx(1.0)
+    assert not [name for name in found["alone"].metrics if name.startswith("usd_by_role")]
+    path = client.download_artifacts(logged.run_ids[-1], "outcomes.parquet", str(tmp_path))
+    assert b"the customer's own words" not in Path(path).read_bytes()
