@@ -20,6 +20,7 @@ from router_lab.metrics import advice
 from router_lab.replay import Replay, replay
 from router_lab.report import candidate_table
 from router_lab.report.policy import figures, reference_row
+from router_lab.report.teams import teams_found
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 
@@ -28,14 +29,14 @@ Metrics = dict[str, float]
 
 def mirror(
     outcomes: pd.DataFrame, sweep: str, uri: str | None, pages: Sequence[Path], policy: Policy | None = None,
-    directory: Path | None = None,
+    directory: Path | None = None, calls: pd.DataFrame | None = None,
 ) -> str | None:  # fmt: skip
     """Log everything under the name `sweep`, and return the path of the saved view behind the
     server's address.
 
-    directory: the policy's files, logged with it. uri: as `tracking.store_uri` takes it. A mirror
-    that cannot be written is a warning, and None: what was found stands in the files that were
-    written before.
+    directory: the policy's files, logged with it. calls: what roles of teams cost. uri: as
+    `tracking.store_uri` takes it. A mirror that cannot be written is a warning, and None: what was
+    found stands in the files that were written before.
     """
     table = candidate_table(outcomes)
     replayed = None if policy is None or directory is None else replay(policy, outcomes)
@@ -46,7 +47,15 @@ def mirror(
             for rows, (_, fixed) in beside.items():
                 for pair, metrics in fixed.items():
                     each.setdefault(pair, {})[rows] = metrics
-            logged = tracking.log_sweep(table, outcomes, sweep=sweep, uri=uri, files=pages, beside=each)
+            logged = tracking.log_sweep(
+                table,
+                outcomes,
+                sweep=sweep,
+                uri=uri,
+                files=pages,
+                beside=each,
+                usd_by_role=by_role(outcomes, calls),
+            )
             if policy is not None and directory is not None and replayed is not None:
                 metrics, tags = placed(policy, replayed, table)
                 metrics |= chain_metrics(policy)
@@ -59,6 +68,14 @@ def mirror(
         echo(f"warning: not in MLflow: {error}", err=True)
         return None
     return logged.view
+
+
+def by_role(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> dict[Candidate, Metrics]:
+    """Of each team, the mean dollars of a request by role, where they are known."""
+    return {
+        team.candidate: {one.role: one.usd_per_1k / 1000 for one in team.roles if one.usd_per_1k is not None}
+        for team in teams_found(outcomes, calls)
+    }
 
 
 def verdict_tags(policy: Policy) -> dict[str, str]:

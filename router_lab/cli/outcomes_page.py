@@ -39,10 +39,14 @@ from router_lab.report import (
     verdicts_data,
     verdicts_text,
 )
+from router_lab.report.levers import Levers, levers_found
+from router_lab.report.levers_page import levers_json, levers_lines
 from router_lab.report.review import Question, Review, plain, sentences
 from router_lab.report.reviewed import bills_of, review_of
 from router_lab.report.steps import StepsOf, Validator, steps_found
 from router_lab.report.steps_page import steps_json, steps_lines
+from router_lab.report.teams import TeamCost, teams_found
+from router_lab.report.teams_page import teams_json, teams_lines
 from router_lab.report.verdicts import asked_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
@@ -116,6 +120,16 @@ class ReportOptions:
         return steps_found(self.outcomes, self.calls, self.validator) if STEPS in self.outcomes else []
 
     @cached_property
+    def teams(self) -> list[TeamCost]:
+        """What each team costs, by role."""
+        return teams_found(self.outcomes, self.calls, self.steps)
+
+    @cached_property
+    def levers(self) -> Levers | None:
+        """What the levers of harnesses do."""
+        return levers_found(self.outcomes)
+
+    @cached_property
     def review(self) -> Review | None:
         """The bill in people's words."""
         policy, known = self.policy, candidate_table(self.outcomes)
@@ -165,15 +179,22 @@ def show_outcomes(
         steps = {"steps": steps_json(options.steps, options.validator)} if options.steps else {}
         bill = {} if options.review is None else {"bill": plain(options.review)}
         rows = candidate_table(options.outcomes).to_dict("records")
-        print_json({"candidates": rows, "verdicts": found, **steps, **bill})
+        teams = {"teams": teams_json(options.teams)} if options.teams else {}
+        levers = {} if options.levers is None else {"levers": levers_json(options.levers)}
+        print_json({"candidates": rows, "verdicts": found, **teams, **levers, **steps, **bill})
     elif html is None and pareto is None and mlflow is None:
         known = candidate_table(options.outcomes)
         judged = candidate_verdicts(options.outcomes, options.asked)
         echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
         if judged.all:
             echo_block(f"\n{verdicts_text(judged, by_suite=options.by_suite)}")
-        if options.steps:
-            echo("", *steps_lines(options.steps, options.validator))
+        sections = (
+            teams_lines(options.teams),
+            levers_lines(options.levers),
+            steps_lines(options.steps, options.validator),
+        )
+        for lines in filter(None, sections):
+            echo("", *lines)
         told = [] if options.review is None else sentences(options.review)
         if told:
             echo("", "The bill", *(f"  {one.text}" for one in told))
@@ -195,7 +216,7 @@ def log_to_mlflow(options: ReportOptions, name: str, uri: str | None, pages: lis
     """Mirror candidates, policy and pages, and say how to look at them; whether that could be
     done."""
     directory = None if options.policy_path is None else policy_folder(options.policy_path)
-    view = mirror(options.outcomes, name, uri, pages, options.policy, directory)
+    view = mirror(options.outcomes, name, uri, pages, options.policy, directory, options.calls)
     if view is None:
         return False
     page = opening(uri)

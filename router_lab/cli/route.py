@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from router_lab.cli.common import Finite, echo, json_option, open_policy, print_json
+from router_lab.cli.describe_around import around_json, around_rows
 from router_lab.cli.describe_chains import decision_rows
 from router_lab.cli.describe_policy import escalates, notes, with_escalation
 from router_lab.runtime.decision import Decision
@@ -58,7 +59,7 @@ def route(
         chain = {"stages": [list(one) for one in decision.chain], "signals": list(decision.signals)}
         print_json(
             decision.to_dict() | {"notes": told} | ({"candidates": rows} if explain else {})
-            | (chain if decision.chain else {})
+            | (chain if decision.chain else {}) | around_json(decision.profile)
         )  # fmt: skip
         return
     both = ", with escalation" if with_escalation(loaded, loaded.candidates.index(decision.candidate)) else ""
@@ -70,7 +71,7 @@ def route(
         f"  because   {decision.reason}",
         f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}",
         *(f"  note      {note}" for note in told),
-        *(f"  {name:10}{text}" for name, text in decision_rows(decision)),
+        *(f"  {name:10}{text}" for name, text in (*around_rows(decision), *decision_rows(decision))),
         f"  fallbacks {', '.join(map(str, decision.fallbacks)) or 'none'}",
         *([f"  limits    {', '.join(limits)}"] if limits else []),
         *more,

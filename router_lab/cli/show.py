@@ -9,6 +9,7 @@ import click
 
 from router_lab.certificate import Certificate
 from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
+from router_lab.cli.describe_around import around_json, around_lines
 from router_lab.cli.describe_chains import chain_rows, piece_lines, stages_table
 from router_lab.cli.describe_policy import (
     CHAIN_WORDS,
@@ -88,7 +89,8 @@ def _as_json(policy: Policy) -> dict[str, object]:
     spec = policy.spec
     return {
         "name": spec.name, "revision": policy.revision, "expires": spec.expires, "suites": list(spec.suites),
-        "reference": policy.reference.named(), "candidates": [c.named() for c in policy.candidates],
+        "reference": policy.reference.named(),
+        "candidates": [{**p.candidate.named(), **around_json(p)} for p in spec.profiles],
         "points": {name: _point(policy, point) for name, point in spec.points.items()}, "point": spec.point,
         "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0),
         "reads": reads(policy), "vector_length": policy.vector_length,
@@ -193,11 +195,13 @@ def _candidates(policy: Policy) -> list[str]:
             if prices is None
             else f"${prices.input:g} in, ${prices.output:g} out per million tokens"
         )
-        window = "" if profile.context_window is None else f", window {profile.context_window:,}"
+        window = "" if profile.context_window is None else f"window {profile.context_window:,}"
         mark = " (reference)" if column == policy.spec.reference else ""
         own = fixed.get(profile.candidate)
         cut = cut_off(None if own is None else own.cut_off, words=True)
-        lines.append(f"  {profile.candidate}{mark}: {price}{window}{', ' if cut else ''}{cut}")
+        figures = ", ".join(filter(None, ("" if profile.roles else price, window, cut)))
+        lines.append(f"  {profile.candidate}{mark}{': ' * bool(figures)}{figures}")
+        lines += [f"    {line}" for line in around_lines(profile)]
     return lines
 
 

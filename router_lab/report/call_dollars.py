@@ -13,6 +13,7 @@ import pandas as pd
 from router_lab.outcomes import SCORED
 from router_lab.outcomes.columns import KEY, WHO
 from router_lab.runtime.kinds import PROMPT_COLUMNS
+from router_lab.runtime.model import Candidate
 
 MILLION = 1e6
 
@@ -23,21 +24,21 @@ def call_dollars(
     """A row for each call that a scored run's `cost_usd` is made of, in the order in which they
     were made.
 
-    Of the last attempt, the candidate's own and those of `roles`. Columns: run (index label of
-    the outcome), place (from 0 within the run), turn, role, read and written (tokens), said (of
-    what was written without reasoning), usd and read_usd (what of it was for reading). usd is NaN
-    where neither the calls nor the candidates' prices tell how a run's dollars divide; where
-    caches were used, they divide as if there were none.
+    Of the last attempt, the candidate's own, those of a team's roles, and those of `roles`.
+    Columns: run (index label of the outcome), place (from 0 within the run), turn, role, read and
+    written (tokens), said (of what was written without reasoning), usd and read_usd (what of it was
+    for reading), seconds. usd is NaN where neither the calls nor the candidates' prices tell how a
+    run's dollars divide; where caches were used, they divide as if there were none.
     """
     runs = outcomes[outcomes["status"].isin(SCORED)]
     if calls is None or calls.empty or runs.empty:
         return pd.DataFrame(
-            columns=["run", "place", "turn", "role", "read", "written", "said", "usd", "read_usd"]
+            columns=["run", "place", "turn", "role", "read", "written", "said", "usd", "read_usd", "seconds"]
         )
     key = [*KEY]
     total = runs["cost_usd"] if "cost_usd" in runs else pd.Series(math.nan, index=runs.index)
     known = _keyed(runs).assign(run=runs.index, total=total)[[*key, "run", "total"]]
-    mine = _own(_keyed(calls), roles).merge(known, on=key, how="inner")
+    mine = _own(_keyed(calls), roles, team_roles(outcomes)).merge(known, on=key, how="inner")
     order = (
         ["run", "started_at", "turn"]
         if mine["role"].notna().any() and "started_at" in mine
@@ -54,7 +55,7 @@ def call_dollars(
     return pd.DataFrame({
         "run": mine["run"], "place": mine.groupby("run").cumcount(), "turn": mine["turn"], "role": mine["role"],
         "read": read, "written": written, "said": (written - thought.fillna(0)).clip(lower=0), "usd": usd,
-        "read_usd": usd * reading,
+        "read_usd": usd * reading, "seconds": mine.get("seconds", math.nan),
     })  # fmt: skip
 
 
@@ -65,9 +66,26 @@ def _keyed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(epoch=epoch, **names)
 
 
-def _own(calls: pd.DataFrame, roles: frozenset[str]) -> pd.DataFrame:
+def team_roles(outcomes: pd.DataFrame) -> dict[Candidate, tuple[str, ...]]:
+    """Who is a team, and its roles in the order of their names."""
+    listed = outcomes.attrs.get("candidates") or ()
+    return {Candidate.of(one): tuple(sorted(one["roles"])) for one in listed if one.get("roles")}
+
+
+def _own(
+    calls: pd.DataFrame, roles: frozenset[str], teams: Mapping[Candidate, tuple[str, ...]]
+) -> pd.DataFrame:
     role = calls["role"] if "role" in calls else pd.Series(None, index=calls.index, dtype="str")
-    kept = calls.assign(role=role)[(role.isna() | role.isin(sorted(roles))).to_numpy(bool)]
+    keep = (role.isna() | role.isin(sorted(roles))).to_numpy(bool)
+    if teams:
+        keys = {
+            (*(part or "" for part in (w.model, w.effort, w.harness)), one)
+            for w, r in teams.items()
+            for one in r
+        }
+        rows = zip(*(calls[name] for name in WHO), role, strict=True)
+        keep = keep | np.fromiter((row in keys for row in rows), bool, len(calls))
+    kept = calls.assign(role=role)[keep]
     if "attempt" not in kept:
         return kept
     return kept[kept["attempt"] == kept.groupby([*KEY])["attempt"].transform("max")]

@@ -90,6 +90,6 @@ FIGURES = {"s": seconds, "usd": money, "": figure}
 """How a figure is written, by the unit of its column."""
 
 
-def candidate_label(model: str, effort: str | None) -> str:
+def candidate_label(model: str, effort: str | None, harness: str | None = None) -> str:
     """A candidate for display only, never parsed again."""
-    return str(Candidate(model, effort))
+    return str(Candidate(model, effort, harness))

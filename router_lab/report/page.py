@@ -19,6 +19,8 @@ from router_lab.report.economics import Bill
 from router_lab.report.escalation_page import escalation_section
 from router_lab.report.format import MISSING, count, money, percent, points
 from router_lab.report.html import PARTS, page, render, table
+from router_lab.report.levers import levers_found
+from router_lab.report.levers_page import levers_section
 from router_lab.report.pareto_page import fronts_html, moved, tables_html
 from router_lab.report.policy import (
     FRESH,
@@ -42,6 +44,8 @@ from router_lab.report.reviewed import best_row, bills_of, review_of
 from router_lab.report.steps import Validator, steps_found
 from router_lab.report.steps_page import steps_section
 from router_lab.report.table import candidate_table, pooled, records, suites_of
+from router_lab.report.teams import teams_found
+from router_lab.report.teams_page import teams_section
 from router_lab.report.verdicts import Asked, asked_of, candidate_verdicts
 from router_lab.report.verdicts_page import verdicts_html
 from router_lab.runtime.policy import Policy
@@ -98,7 +102,7 @@ def report_html(
         _verdicts(outcomes, asked or asked_of(policy, outcomes)),
         _who_gets_what(data),
         _escalation(data),
-        _steps(outcomes, calls, validator),
+        *_runs(outcomes, calls, validator),
         bill_section(bills, volume, growth, _basis(data), review),
         tail_section(outcomes),
         tokens_section(outcomes, calls),
@@ -122,9 +126,17 @@ def _verdicts(outcomes: pd.DataFrame, asked: Asked) -> Markup:
     )
 
 
-def _steps(outcomes: pd.DataFrame, calls: pd.DataFrame | None, given: Validator | None) -> Markup:
+def _runs(
+    outcomes: pd.DataFrame, calls: pd.DataFrame | None, given: Validator | None
+) -> tuple[Markup, Markup, Markup]:
+    """Who worked in a run, what surrounded it, and its steps."""
     validator = Validator() if given is None else given
-    return steps_section(steps_found(outcomes, calls, validator), validator)
+    steps = steps_found(outcomes, calls, validator)
+    return (
+        teams_section(teams_found(outcomes, calls, steps)),
+        levers_section(levers_found(outcomes)),
+        steps_section(steps, validator),
+    )
 
 
 def _basis(data: ReportData) -> str:

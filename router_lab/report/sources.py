@@ -32,7 +32,8 @@ def sources_of(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> dict[str, 
     something, the rest counts as first prompt as far as it reaches.
     """
     runs = outcomes[outcomes["status"].isin(SCORED)]
-    parts = _by_run(call_dollars(outcomes, calls))
+    priced = call_dollars(outcomes, calls)
+    parts = _by_run(priced[priced["role"].isna()])  # in a team each role has a conversation of its own
     found: dict[str, dict[str, float]] = {}
     for who, part in by_candidate(runs):
         cost = part["cost_usd"] if "cost_usd" in part else pd.Series(math.nan, index=part.index)

@@ -1,7 +1,8 @@
 """policy.json and the .npy files <-> `PolicySpec`; docs/artifact-format.md is the specification. A
-policy with chains is version 4; any other with a point of several pieces, or of one that assigns
-candidates to suites, is version 3; any other is version 2 if it takes vectors, else version 1, to
-the same bytes as before there was a later one.
+policy with a harness or a team among its candidates is version 5; any other with chains is version
+4; any other with a point of several pieces, or of one that assigns candidates to suites, is version
+3; any other is version 2 if it takes vectors, else version 1, to the same bytes as before there was
+a later one.
 
 Rules for a new version: a key added with a default that means what its absence meant keeps the
 number; anything else takes the next one, gets a reader here, and every older reader stays, with a
@@ -290,6 +291,8 @@ def _profile_in(row: dict[str, Any], version: int) -> Profile:
         raise PolicyError(
             "policy.json: candidates: harness and harness_settings stand together or not at all"
         )
+    if more.get("roles") == {}:
+        raise PolicyError("policy.json: candidates: roles: none, and a candidate without is no team")
     name, settings = more.get("harness"), more.get("harness_settings")
     return Profile(
         candidate=Candidate(row["model"], row["effort"], name),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime import chainrules
+from router_lab.runtime import chainrules, profilerules
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
-from router_lab.runtime.kinds import KINDS
 from router_lab.runtime.model import CACHING, COST_LINKS, VERDICTS, PolicySpec
 from router_lab.runtime.points import MOST_PIECES, NEAR, Assign, Cascade, Follow, Point
 from router_lab.runtime.typed import GREATEST, real
@@ -21,15 +20,6 @@ from router_lab.runtime.vectors import MAX_LENGTH, VectorWeights
 
 MAX_CANDIDATES = 256
 MAX_SUITES = 4096
-MAX_TIERS = 64
-"""Each takes an array over the candidates; providers have four."""
-_REQUEST = (
-    ("arguments", Mapping, "a mapping"),
-    ("system", str, "a text"),
-    ("content", Mapping, "a mapping"),
-    ("reason", str, "a text"),
-    ("suites", Mapping, "a mapping"),
-)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
@@ -49,7 +39,7 @@ def _problems(spec: PolicySpec) -> Iterator[str]:
     for name, point in spec.points.items():
         yield from _point(spec, f"points: {shown(name)}", point)
     yield from chainrules.unused(spec)
-    yield from _profiles(spec)
+    yield from profilerules.problems(spec)
     yield from _featuriser(spec.featuriser)
     yield from _linear(spec)
     if spec.linear.vector is not None:
@@ -62,15 +52,7 @@ def _names(spec: PolicySpec) -> Iterator[str]:
         yield f"name {spec.name!r} is not 1 to 100 letters, digits, '.', '_' or '-'"
     if not 1 <= count <= MAX_CANDIDATES:
         yield f"{count} candidates, not 1 to {MAX_CANDIDATES}"
-    for candidate in spec.candidates:
-        if not isinstance(candidate.model, str) or not candidate.model:
-            yield f"candidates: model {candidate.model!r} is not a text"
-        if candidate.effort is not None and (not isinstance(candidate.effort, str) or not candidate.effort):
-            yield f"candidates: effort {candidate.effort!r} of {candidate.model} is neither a text nor null"
-        if candidate.harness is not None and (
-            not isinstance(candidate.harness, str) or not candidate.harness
-        ):
-            yield f"candidates: harness {candidate.harness!r} of {candidate.model} is neither a text nor null"
+    yield from profilerules.names(spec)
     if any(not first < second for first, second in zip(spec.candidates, spec.candidates[1:], strict=False)):
         yield "candidates are not sorted by (model, effort, harness) without repeats"
     if len(spec.suites) > MAX_SUITES or not all(isinstance(suite, str) and suite for suite in spec.suites):
@@ -174,51 +156,6 @@ def _assigned(spec: PolicySpec, where: str, table: tuple[int, ...]) -> Iterator[
             yield f"{where} has column {column} in its table for {suite}, where it may not be chosen (`eligible`)"
 
 
-def _profiles(spec: PolicySpec) -> Iterator[str]:
-    for profile in spec.profiles:
-        for key in ("context_window", "max_output_tokens"):
-            value = getattr(profile, key)
-            if value is not None and (
-                not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= GREATEST
-            ):
-                yield f"candidates: {key} {shown(value)} of {profile.candidate} is not a whole number from 1 to 1e9"
-        if not _positive(profile.tier_seconds):
-            yield f"candidates: tier_seconds of {profile.candidate} are not finite numbers of 0 or more"
-        yield from _request(profile.request, str(profile.candidate))
-        prices = profile.prices
-        if prices is None:
-            continue
-        needed = all(getattr(prices, kind.name) is not None for kind in KINDS if kind.needed)
-        listed = (*(getattr(prices, kind.name) for kind in KINDS), prices.per_1k_requests)
-        if not needed or not all(value is None or (real(value) and value >= 0) for value in listed):
-            yield f"candidates: a price of {profile.candidate} is not a finite number of 0 or more"
-        if not _positive(prices.tiers):
-            yield f"candidates: a tier multiplier of {profile.candidate} is not a finite number of 0 or more"
-    tables = (table for p in spec.profiles for table in (p.tier_seconds, p.prices and p.prices.tiers))
-    tiers = {tier for table in tables for tier in table or ()}
-    if len(tiers) > MAX_TIERS:
-        yield f"candidates: prices and tier_seconds name {len(tiers)} tiers, not up to {MAX_TIERS}"
-
-
-def _request(request: Mapping[str, Any], candidate: str) -> Iterator[str]:
-    if not isinstance(request, Mapping):
-        yield f"candidates: request of {candidate} is not a mapping"
-    if request.get("api") not in (None, "anthropic", "openai_chat", "openai_responses"):
-        yield f"candidates: request.api {request['api']!r} of {candidate} is unknown"
-    for key, kind, what in _REQUEST:
-        if request.get(key) and not isinstance(request[key], kind):
-            yield f"candidates: request.{key} of {candidate} is not {what}"
-    if request.get("reproducible") not in (None, True, False):
-        yield f"candidates: request.reproducible {request['reproducible']!r} of {candidate} is not true or false"
-    for suite, own in (request.get("suites") or {}).items():
-        yield from _request(own, f"{candidate} on {suite!r}")
-    shots = request.get("few_shot") or []
-    if not isinstance(shots, list | tuple) or not all(
-        isinstance(shot, Mapping) and {"user", "assistant"} <= set(shot) for shot in shots
-    ):
-        yield f"candidates: request.few_shot of {candidate} is not a list of {{user, assistant}}"
-
-
 def _featuriser(featuriser: Featuriser) -> Iterator[str]:
     buckets, cap, centre, spread, least, greatest = featuriser
     if buckets < 2 or buckets > 1 << 22 or buckets & (buckets - 1):
@@ -286,9 +223,3 @@ def _arrays(
             yield f"{where}: {key} is {array.dtype}{list(array.shape)}, not {np.dtype(kind)}{list(shape)}"
         if array.dtype == np.float64 and not (np.abs(array) <= GREATEST).all():
             yield f"{where}: {key} holds a number that is not finite, or beyond {GREATEST:g}"
-
-
-def _positive(table: object) -> bool:
-    return isinstance(table, Mapping) and all(
-        isinstance(name, str) and real(value) and value >= 0 for name, value in table.items()
-    )

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -46,6 +47,7 @@ def log_sweep(
     files: Sequence[str | Path] = (),
     prompts: bool = False,
     beside: Mapping[Candidate, Mapping[str, Metrics]] | None = None,
+    usd_by_role: Mapping[Candidate, Metrics] | None = None,
 ) -> Tracked:
     """Log a finished sweep: a run per candidate (flat, so that the charts show them), one for the
     sweep, and the view.
@@ -54,7 +56,8 @@ def log_sweep(
     run (pareto.html …). prompts: whether the logged outcomes keep the text of prompts and answers;
     without, there is none. beside: candidate → name of a set of rows → metrics on those rows,
     logged as `NAME/metric`; what the policies of this sweep were measured on, so that the view's
-    first charts set like beside like (quality, cost_usd_per_1k). Logging one sweep name again
+    first charts set like beside like (quality, cost_usd_per_1k). usd_by_role: team → role → mean
+    dollars of a request; who has which role is read from the outcomes. Logging one sweep name again
     takes the older runs out of its view, tagged `router_lab.superseded`, and so the policies that
     were measured on other outcomes. Keys (API keys, tokens) are taken out of all that is logged.
     Raises MirrorError for a store that cannot be written.
@@ -63,16 +66,23 @@ def log_sweep(
     suites = sorted({r["suite"] for r in rows if not r["pooled"]})
     digest, more = outcomes_digest(outcomes), beside or {}
     names = suite_names(suites)
+    roles = {Candidate.of(c): c["roles"] for c in outcomes.attrs.get("candidates") or () if c.get("roles")}
+    spent = usd_by_role or {}
     runs = [
-        _candidate_run(row, rows, names, more.get(Candidate.of(row), {})) for row in rows if row["pooled"]
+        _with_roles(
+            _candidate_run(row, rows, names, more.get(who, {})), roles.get(who, {}), spent.get(who, {})
+        )
+        for row in rows
+        if row["pooled"]
+        for who in [Candidate.of(row)]
     ]
     with TemporaryDirectory() as scratch:
         kept = _without_keys(outcomes if prompts else _without_prompts(outcomes))
         parquet = write_outcomes(kept, Path(scratch) / "outcomes.parquet")
         totals = {"candidates": len(runs), "suites": len(suites), "outcomes": len(outcomes)}
-        spent = {c: float(outcomes[c].sum()) for c in ("paid_usd", "judge_usd") if c in outcomes.columns}
+        paid = {c: float(outcomes[c].sum()) for c in ("paid_usd", "judge_usd") if c in outcomes.columns}
         artifacts = {"": [parquet, *(Path(f) for f in files)]}
-        runs.append(Run(sweep, "sweep", {**totals, **spent}, params or {}, {}, artifacts))
+        runs.append(Run(sweep, "sweep", {**totals, **paid}, params or {}, {}, artifacts))
         found = sorted({name for sets in more.values() for name in sets})
         return log_runs(
             runs, sweep=sweep, suites=suites, uri=uri, experiment=experiment, outcomes=digest, beside=found
@@ -146,6 +156,14 @@ def _candidate_run(
     return Run(row["label"], "candidate", metrics, Candidate.of(row).named(), tags)
 
 
+def _with_roles(run: Run, roles: Mapping[str, Mapping[str, Any]], usd: Metrics) -> Run:
+    """A team's run with who has which role, and what each costs."""
+    names = suite_names({*roles, *usd})
+    params = {f"role.{role}": str(Candidate.of(who)) for role, who in roles.items()}
+    spent = {f"usd_by_role/{names[role]}": value for role, value in usd.items() if math.isfinite(value)}
+    return replace(run, params={**run.params, **params}, metrics={**run.metrics, **spent})
+
+
 def _with_log_cost(metrics: Mapping[str, float | None], prefix: tuple[str, ...]) -> dict[str, float]:
     """Finite metrics under `prefix` (a name that MLflow can hold), and the logarithm of the cost:
     MLflow's scatter has no log axis."""
@@ -157,11 +175,19 @@ def _with_log_cost(metrics: Mapping[str, float | None], prefix: tuple[str, ...])
 
 def _without_prompts(outcomes: pd.DataFrame) -> pd.DataFrame:
     bare = outcomes.drop(columns="answer", errors="ignore").assign(prompt=None)
-    bare.attrs = {**outcomes.attrs, "candidates": [
-        {**c, **({"request": _textless(c["request"] or {})} if "request" in c else {})}
-        for c in outcomes.attrs.get("candidates", [])
-    ]}  # fmt: skip
+    listed = outcomes.attrs.get("candidates", [])
+    bare.attrs = {**outcomes.attrs, "candidates": [_bare(c) for c in listed]}
     return bare
+
+
+def _bare(candidate: Mapping[str, Any]) -> dict[str, Any]:
+    """A candidate, and each role of a team, without texts of prompts."""
+    found = dict(candidate)
+    if "request" in found:
+        found["request"] = _textless(found["request"] or {})
+    if found.get("roles"):
+        found["roles"] = {role: _bare(who) for role, who in found["roles"].items()}
+    return found
 
 
 def _textless(request: Mapping[str, Any]) -> dict[str, Any]:

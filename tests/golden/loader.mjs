@@ -29,7 +29,7 @@ function load(directory) {
   }
   if (sha256(lines).toString("hex") !== manifest.revision) throw Error("MANIFEST.json: revision");
   const policy = JSON.parse(files["policy.json"]);
-  if (![1, 2, 3, 4].includes(policy.schema_version) || policy.featuriser.name !== "words12-bytes13") throw Error("policy.json: version");
+  if (![1, 2, 3, 4, 5].includes(policy.schema_version) || policy.featuriser.name !== "words12-bytes13") throw Error("policy.json: version");
   return {
     ...policy,
     seen: new Map(array(files["buckets.npy"], "<u4").map((bucket, index) => [bucket, index + 1])),
@@ -221,14 +221,16 @@ function choose(policy, found, suite, point, draw) {
   return [reference, moved ? "mixed" : follows ? "reference" : "assigned"];
 }
 
+// Fields of a candidate, as they stand in golden.jsonl: a harness only where there is one.
+const named = ({ model, effort, harness }) => (harness == null ? { model, effort } : { model, effort, harness });
+
 function decide(policy, { prompt, suite, point, key, vector }) {
   const found = predict(policy, prompt, suite, vector);
   const [index, code, place] = choose(policy, found, suite, pieces(policy, point), () => draw(key));
-  const pair = (i) => [policy.candidates[i].model, policy.candidates[i].effort];
-  const [model, effort] = pair(index);
+  const listed = (i) => Object.values(named(policy.candidates[i]));
   const row = policy.suites.indexOf(suite) + 1;
-  const fallbacks = policy.fallbacks.filter((i) => i !== index).map(pair);
-  return { ...found, model, effort, code, index, fallbacks, row, tried: [], place: place ?? null };
+  const fallbacks = policy.fallbacks.filter((i) => i !== index).map(listed);
+  return { ...found, who: named(policy.candidates[index]), code, index, fallbacks, row, tried: [], place: place ?? null };
 }
 
 // --- chains --------------------------------------------------------------------------------------------------------
@@ -275,8 +277,7 @@ function gainsOf(policy, now, judge, answer, signals) {
 function judged(policy, now, { answer, signals, check, stopped }) {
   const gone = [...now.tried, now.index], forced = check === false || stopped === "limit";
   const moved = (index, code, place) => {
-    const { model, effort } = policy.candidates[index];
-    return { ...now, index, code, model, effort, place, tried: gone };
+    return { ...now, index, code, who: named(policy.candidates[index]), place, tried: gone };
   };
   const { chain, at } = now.place ?? { chain: [], at: 0 };
   const later = chain.slice(at + 1).map((stage) => stage.column);
@@ -297,13 +298,15 @@ function judged(policy, now, { answer, signals, check, stopped }) {
   return [gains, rest.length ? moved(rest[0], "unmeasured", null) : null];
 }
 
+const sorted = (row) => Object.fromEntries(Object.keys(row).sort().map((key) => [key, row[key]]));
+
 function walk(policy, made, { answers, signals, checks, stopped }) {
   const found = [];
   for (let stage = 0, now = made; now && stage < answers.length; stage++) {
-    const { model, effort, code } = now;
+    const { who, code } = now;
     const told = { answer: answers[stage], signals, check: checks?.[stage], stopped: stopped?.[stage] };
     const [gains, next] = judged(policy, now, told);
-    found.push({ code, effort, gains, model });
+    found.push(sorted({ code, gains, ...who }));
     now = next;
   }
   return found;
@@ -321,7 +324,7 @@ const check = (where, have, want) => {
 };
 policy.golden.forEach((row, number) => {
   const made = decide(policy, row);
-  const have = { model: made.model, effort: made.effort, code: made.code, quality: made.quality[made.index],
+  const have = { ...made.who, code: made.code, quality: made.quality[made.index],
     cost_usd: made.cost[made.index], coverage: made.coverage, fallbacks: made.fallbacks };
   if (policy.chains) have.judged = walk(policy, made, row);
   const want = Object.fromEntries(Object.keys(have).map((name) => [name, row[name]]));
@@ -331,7 +334,7 @@ const rows = vectors ? readFileSync(vectors, "utf8").trimEnd().split("\n").map((
 rows.forEach((row, number) => {
   const made = decide(policy, row);
   for (const [name, value] of [["buckets", made.buckets], ["counts", made.counts], ["coverage", made.coverage],
-    ["quality", made.quality], ["cost_usd", made.cost], ["model", made.model], ["effort", made.effort],
+    ["quality", made.quality], ["cost_usd", made.cost], ...Object.entries(made.who),
     ["code", made.code], ["fallbacks", made.fallbacks]]) check(`vector ${number + 1} ${name}`, value, row[name]);
   if (!policy.chains) return;
   check(`vector ${number + 1} features`, row.answers.map(answerFeatures), row.features);

@@ -6,6 +6,7 @@ gets an artifact of its own beside them.
     python tests/golden/make.py tests/golden/v2 vector
     python tests/golden/make.py tests/golden/v3 pieces steered
     python tests/golden/make.py tests/golden/v4 chains steered-chains
+    python tests/golden/make.py tests/golden/v5 harnesses team
 """
 
 from __future__ import annotations
@@ -25,7 +26,18 @@ from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.chains import MOST_STAGES, Judge, Stage, Term
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.golden import ANSWERS, PROMPTS, walk
-from router_lab.runtime.model import Candidate, Limits, PolicySpec, Prices, Profile, Route, Session, Sessions
+from router_lab.runtime.harness import Harness
+from router_lab.runtime.model import (
+    Candidate,
+    Limits,
+    PolicySpec,
+    Prices,
+    Profile,
+    Role,
+    Route,
+    Session,
+    Sessions,
+)
 from router_lab.runtime.points import Assign, Cascade, Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.vectors import VectorScale, VectorWeights
@@ -132,8 +144,7 @@ def vectors(policy: Policy, count: int = 120) -> list[dict[str, Any]]:
                 "coverage": decision.evidence["coverage"],
                 "quality": quality[0].tolist(),
                 "cost_usd": cost[0].tolist(),
-                "model": decision.model,
-                "effort": decision.effort,
+                **decision.candidate.named(),
                 "code": decision.code,
                 "fallbacks": [list(candidate) for candidate in decision.fallbacks],
             }
@@ -270,6 +281,39 @@ def in_sessions(spec: PolicySpec) -> PolicySpec:
     return dataclasses.replace(spec, name="golden-sessions", sessions=Sessions("none", rows))
 
 
+def in_harnesses(spec: PolicySpec) -> PolicySpec:
+    """The policy with a harness around three candidates, each of other settings: one keeps little of the past, one has
+    everything that can be set, and of one the application alone knows what it does."""
+    every = Harness(
+        "all", {"mask": 3}, "user", 2000, ("read", "edit"), 20, 0, {"agent": "react", "checks": [1, None]}
+    )
+    around = {0: Harness("last", {"last": 2}), 2: every, 4: None}
+    profiles = tuple(
+        profile
+        if column not in around
+        else profile._replace(
+            candidate=Candidate(*profile.candidate, ("last", None, "all", None, "own")[column]),
+            harness=around[column],
+        )
+        for column, profile in enumerate(spec.profiles)
+    )
+    return dataclasses.replace(spec, name="golden-harnesses", profiles=profiles)
+
+
+def with_team(spec: PolicySpec) -> PolicySpec:
+    """The policy with a team of three roles in a harness, one of them of no known share, limits or prices."""
+    first, low, last = spec.profiles[0], spec.profiles[2], spec.profiles[4]
+    roles = {
+        "executor": Role(first, Limits(256, 12, 0.01), 0.25),
+        "planner": Role(low, Limits(1024, 1, None), 0.75),
+        "rôle 🙂": Role(last._replace(prices=None, request={})),
+    }
+    reason = {"api": None, "arguments": {}, "reproducible": False, "reason": "a team makes several"}
+    name, harness = Candidate("planner m1, executor m0", None, "short"), Harness("short", turns=9)
+    profiles = (*spec.profiles[:4], Profile(name, reason, harness=harness, roles=roles))
+    return dataclasses.replace(spec, name="golden-team", profiles=profiles)
+
+
 def main() -> None:
     folder, names = Path(sys.argv[1]), sys.argv[2:]
     spec = golden_spec()
@@ -284,6 +328,8 @@ def main() -> None:
         "steered": in_pieces(steered(logarithmic(spec))),
         "chains": chained(spec),
         "steered-chains": chained(steered(logarithmic(spec))),
+        "harnesses": in_harnesses(spec),
+        "team": with_team(chained(spec)),
     }
     for name, spec in ((name, made[name]) for name in names):
         policy = load_policy(save_policy(Policy(spec), folder / name))

@@ -123,11 +123,50 @@ def changes(policy: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         several | {"points": {f"p{n}": [{"share": 1, "table": [0]}] for n in range(60_000)}},
     )
     yield from ((name, change | {"schema_version": 4}) for name, change in chained())
+    yield from (
+        (
+            name,
+            {"schema_version": 5, "points": {"half": [{"share": 0.5, "table": [0] * 3}]}, "candidates": rows},
+        )
+        for name, rows in teams(first, others)
+    )
     yield "routes", {"routes": {f"s{n}": [0, "pass"] for n in range(60_000)}}
     yield "suites", {"suites": [f"s{n:07}" for n in range(200_000)]}
     yield "a format of megabytes", {"format": "x" * 10**7}
     yield "a version of megabytes", {"schema_version": "x" * 10**7}
     yield "a name of megabytes", {"name": "x" * 10**7}
+
+
+def teams(first: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Candidates of which one is a team, or has a harness, with more of something than anybody needs."""
+    role = first | {"limits": [None, None, None], "share": None}
+
+    def with_roles(roles: dict[str, Any]) -> list[dict[str, Any]]:
+        return [first | {"roles": roles}, *others]
+
+    yield "roles", with_roles({f"r{n}": role for n in range(20_000)})
+    yield (
+        "every candidate a team",
+        [row | {"roles": {f"r{n}": role for n in range(16)}} for row in [first, *others] * 200],
+    )
+    deep: dict[str, Any] = role
+    for _ in range(40):
+        deep = role | {"roles": {"a": deep}}
+    yield "roles in roles", with_roles({"a": deep})
+    yield "a role's name of megabytes", with_roles({"x" * 10**6: role})
+    yield "a role's share", with_roles({"a": role | {"share": 10**400}})
+    yield (
+        "tiers of a role",
+        with_roles({"a": role | {"tier_seconds": {f"t{n}": 1.0 for n in range(100_000)}}}),
+    )
+    for name, settings in (
+        ("tools", {"tools": ["a"] * 400_000}),
+        ("policies", {"context": {f"p{n}": 1 for n in range(100_000)}}),
+        ("settings", {f"s{n}": 1 for n in range(100_000)}),
+        ("rounds", {"context": {"last": 10**400}}),
+        ("arguments", {"task_args": {f"a{n}": 1 for n in range(100_000)}}),
+    ):
+        yield f"{name} of a harness", [first | {"harness": "h", "harness_settings": settings}, *others]
 
 
 def chained() -> Iterator[tuple[str, dict[str, Any]]]:
