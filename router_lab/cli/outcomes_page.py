@@ -175,13 +175,7 @@ def show_outcomes(
         same_or_fail(check, page_differences(check, options.report()))
         return
     if as_json:
-        found = verdicts_data(candidate_verdicts(options.outcomes, options.asked))
-        steps = {"steps": steps_json(options.steps, options.validator)} if options.steps else {}
-        bill = {} if options.review is None else {"bill": plain(options.review)}
-        rows = candidate_table(options.outcomes).to_dict("records")
-        teams = {"teams": teams_json(options.teams)} if options.teams else {}
-        levers = {} if options.levers is None else {"levers": levers_json(options.levers)}
-        print_json({"candidates": rows, "verdicts": found, **teams, **levers, **steps, **bill})
+        print_json(_data(options))
     elif html is None and pareto is None and mlflow is None:
         known = candidate_table(options.outcomes)
         judged = candidate_verdicts(options.outcomes, options.asked)
@@ -210,6 +204,23 @@ def show_outcomes(
         print_path(page)
     if not mirrored:
         raise SystemExit(ERROR)
+
+
+def _data(options: ReportOptions) -> dict[str, Any]:
+    """`report OUTCOMES --json`."""
+    found: dict[str, Any] = {
+        "candidates": candidate_table(options.outcomes).to_dict("records"),
+        "verdicts": verdicts_data(candidate_verdicts(options.outcomes, options.asked)),
+    }
+    if options.teams:
+        found["teams"] = teams_json(options.teams)
+    if options.levers is not None:
+        found["levers"] = levers_json(options.levers)
+    if options.steps:
+        found["steps"] = steps_json(options.steps, options.validator)
+    if options.review is not None:
+        found["bill"] = plain(options.review)
+    return found
 
 
 def log_to_mlflow(options: ReportOptions, name: str, uri: str | None, pages: list[Path]) -> bool:

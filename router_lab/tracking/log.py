@@ -66,16 +66,10 @@ def log_sweep(
     suites = sorted({r["suite"] for r in rows if not r["pooled"]})
     digest, more = outcomes_digest(outcomes), beside or {}
     names = suite_names(suites)
-    roles = {Candidate.of(c): c["roles"] for c in outcomes.attrs.get("candidates") or () if c.get("roles")}
-    spent = usd_by_role or {}
     runs = [
-        _with_roles(
-            _candidate_run(row, rows, names, more.get(who, {})), roles.get(who, {}), spent.get(who, {})
-        )
-        for row in rows
-        if row["pooled"]
-        for who in [Candidate.of(row)]
+        _candidate_run(row, rows, names, more.get(Candidate.of(row), {})) for row in rows if row["pooled"]
     ]
+    runs = _with_roles(runs, outcomes, usd_by_role or {})
     with TemporaryDirectory() as scratch:
         kept = _without_keys(outcomes if prompts else _without_prompts(outcomes))
         parquet = write_outcomes(kept, Path(scratch) / "outcomes.parquet")
@@ -156,8 +150,18 @@ def _candidate_run(
     return Run(row["label"], "candidate", metrics, Candidate.of(row).named(), tags)
 
 
-def _with_roles(run: Run, roles: Mapping[str, Mapping[str, Any]], usd: Metrics) -> Run:
-    """A team's run with who has which role, and what each costs."""
+def _with_roles(runs: Sequence[Run], outcomes: pd.DataFrame, spent: Mapping[Candidate, Metrics]) -> list[Run]:
+    """The candidates' runs, a team's with who has which role, and what each costs."""
+    listed = outcomes.attrs.get("candidates") or ()
+    roles = {Candidate.of(c): c["roles"] for c in listed if c.get("roles")}
+    return [
+        _with_its_roles(run, roles.get(who, {}), spent.get(who, {}))
+        for run in runs
+        for who in [Candidate.of(run.params)]
+    ]
+
+
+def _with_its_roles(run: Run, roles: Mapping[str, Mapping[str, Any]], usd: Metrics) -> Run:
     names = suite_names({*roles, *usd})
     params = {f"role.{role}": str(Candidate.of(who)) for role, who in roles.items()}
     spent = {f"usd_by_role/{names[role]}": value for role, value in usd.items() if math.isfinite(value)}
