@@ -78,9 +78,9 @@ class Asked:
             if (c.effort if by_effort else c.harness) == wanted
         }
         if not at:
-            option = "--reference-effort" if by_effort else "--reference-harness"
+            axis = "effort" if by_effort else "harness"
             raise InputError(
-                f"report: {option} {wanted}: no candidate of the outcomes has that; "
+                f"report: --reference-{axis} {wanted or 'of none'}: no candidate of the outcomes has that {axis}; "
                 f"they hold {', '.join(str(c) for c in data.candidates)}"
             )
         return [at[one] if at.get(one, j) != j else None for j, one in enumerate(alike)]

@@ -431,9 +431,9 @@ def test_points_are_in_the_form_of_their_version(artifact: Path, version: int, p
 
 
 def test_a_version_that_is_not_known_asks_for_a_newer_router_lab(artifact: Path) -> None:
-    edit(artifact, schema_version=5)
+    edit(artifact, schema_version=6)
     with pytest.raises(
-        PolicyError, match=r"schema_version 5 .*\(1, 2, 3, 4\); a newer artifact needs a newer router_lab"
+        PolicyError, match=r"schema_version 6 .*\(1, 2, 3, 4, 5\); a newer artifact needs a newer router_lab"
     ):
         load_policy(artifact, verify="off")
 

@@ -230,7 +230,7 @@ def test_the_command_prints_marks_and_keeps_them(tmp_path: Path) -> None:
     assert run(path, *asked, "--check", page).exit_code == 0
     assert run(path, "--reference", "m", "raw", "--check", page).exit_code == 3
     both = run(path, "--reference", "m", "raw", "--reference-effort", "raw")
-    assert isinstance(both.exception, InputError) and "give one of the two" in str(both.exception)
+    assert isinstance(both.exception, InputError) and "give one of them" in str(both.exception)
 
 
 def test_an_effort_that_is_not_set_is_named_by_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from router_lab.providers.keys import canonical_messages, request_key
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 from router_lab.sweep.forecast import CellEstimate, render
 from router_lab.sweep.plan import prepare
 from router_lab.sweep.settings import Grid, load_grid
@@ -55,7 +56,7 @@ def test_a_candidate_is_written_in_one_form(tmp_path: Path, root: Path) -> None:
     cells = grid(tmp_path, models=["p/m"], efforts=[None, "brief"]).cells
     assert [cell.label for cell in cells] == ["echo × p/m", "echo × p/m @ brief"]
     line = render(
-        [CellEstimate("echo", "p/m", "brief", 3, None, None, None, None, None, None, 0)]
+        [CellEstimate("echo", Candidate("p/m", "brief"), 3, None, None, None, None, None, None, 0)]
     ).splitlines()[1]
     assert line.split()[:4] == ["echo", "p/m", "@", "brief"]
     by_hand = re.compile(r"""\(\{[\w.\[\]"']*effort[\w\[\]"']*[},]|@ \{|\bat effort""")
