@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -176,25 +175,9 @@ def show_outcomes(
         same_or_fail(check, page_differences(check, options.report()))
         return
     if as_json:
-        print_json(_data(options))
+        print_json(as_data(options))
     elif html is None and pareto is None and mlflow is None:
-        known = candidate_table(options.outcomes)
-        judged = candidate_verdicts(options.outcomes, options.asked)
-        echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
-        if judged.all:
-            echo_block(f"\n{verdicts_text(judged, by_suite=options.by_suite)}")
-        sections = (
-            teams_lines(options.teams),
-            levers_lines(options.levers),
-            steps_lines(options.steps, options.validator),
-        )
-        for lines in filter(None, sections):
-            echo("", *lines)
-        told = [] if options.review is None else sentences(options.review)
-        if told:
-            echo("", "The bill", *(f"  {one.text}" for one in told))
-        if options.before is not None:
-            echo("", *moved(candidate_table(options.before), known))
+        in_terminal(options)
     pages = []
     if html is not None:
         pages.append(atomic_write(html, options.report().encode("utf-8", "replace")))
@@ -207,9 +190,29 @@ def show_outcomes(
         raise SystemExit(ERROR)
 
 
-def _data(options: ReportOptions) -> dict[str, Any]:
-    """`report OUTCOMES --json`."""
-    found: dict[str, Any] = {
+def in_terminal(options: ReportOptions) -> None:
+    """Table, picture and verdicts, then what there is to say of teams, levers, steps and the
+    bill."""
+    known = candidate_table(options.outcomes)
+    judged = candidate_verdicts(options.outcomes, options.asked)
+    echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
+    if judged.all:
+        echo_block(f"\n{verdicts_text(judged, by_suite=options.by_suite)}")
+    told = [] if options.review is None else sentences(options.review)
+    sections = (
+        teams_lines(options.teams),
+        levers_lines(options.levers),
+        steps_lines(options.steps, options.validator),
+        ["The bill", *(f"  {one.text}" for one in told)] if told else [],
+        [] if options.before is None else moved(candidate_table(options.before), known),
+    )
+    for lines in filter(None, sections):
+        echo("", *lines)
+
+
+def as_data(options: ReportOptions) -> dict[str, object]:
+    """The same as plain values; what there is nothing to say of has no key."""
+    found: dict[str, object] = {
         "candidates": candidate_table(options.outcomes).to_dict("records"),
         "verdicts": verdicts_data(candidate_verdicts(options.outcomes, options.asked)),
     }
@@ -219,9 +222,7 @@ def _data(options: ReportOptions) -> dict[str, Any]:
         found["levers"] = levers_json(options.levers)
     if options.steps:
         found["steps"] = steps_json(options.steps, options.validator)
-    if options.review is not None:
-        found["bill"] = plain(options.review)
-    return found
+    return found if options.review is None else {**found, "bill": plain(options.review)}
 
 
 def log_to_mlflow(options: ReportOptions, name: str, uri: str | None, pages: list[Path]) -> bool:

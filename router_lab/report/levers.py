@@ -1,9 +1,9 @@
 """Levers of a sweep's harnesses: what each does on its own, and whether their savings clash.
 
 Each model (and effort) whose harnesses are every combination of the levers' levels is a factorial
-experiment on the same samples. All intervals of a report hold together: each at 1 − (1 − 0.95) / k
-(Bonferroni). Of a lever with several levels the dearest is what the others are compared with;
-since that is read from the data, every pair of levels counts in k.
+experiment on the same samples. All k intervals of a report hold together at CONFIDENCE: each is at
+1 − (1 − CONFIDENCE) / k (Bonferroni). Of a lever with several levels the dearest is what the others
+are compared with; since that is read from the data, every pair of levels counts in k.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from router_lab.metrics.levers import Change, Factorial
 from router_lab.metrics.paired import heaviest
 from router_lab.metrics.steady import Floats
 from router_lab.outcomes import OutcomeMatrix
+from router_lab.report.table import CONFIDENCE
 from router_lab.runtime.model import Candidate
 
-CONFIDENCE = 0.95
-"""Of all intervals together."""
 Levels = Mapping[str, tuple[str, ...]]
 
 

@@ -74,9 +74,9 @@ def log_sweep(
         kept = _without_keys(outcomes if prompts else _without_prompts(outcomes))
         parquet = write_outcomes(kept, Path(scratch) / "outcomes.parquet")
         totals = {"candidates": len(runs), "suites": len(suites), "outcomes": len(outcomes)}
-        paid = {c: float(outcomes[c].sum()) for c in ("paid_usd", "judge_usd") if c in outcomes.columns}
+        spent = {c: float(outcomes[c].sum()) for c in ("paid_usd", "judge_usd") if c in outcomes.columns}
         artifacts = {"": [parquet, *(Path(f) for f in files)]}
-        runs.append(Run(sweep, "sweep", {**totals, **paid}, params or {}, {}, artifacts))
+        runs.append(Run(sweep, "sweep", {**totals, **spent}, params or {}, {}, artifacts))
         found = sorted({name for sets in more.values() for name in sets})
         return log_runs(
             runs, sweep=sweep, suites=suites, uri=uri, experiment=experiment, outcomes=digest, beside=found
@@ -150,18 +150,19 @@ def _candidate_run(
     return Run(row["label"], "candidate", metrics, Candidate.of(row).named(), tags)
 
 
-def _with_roles(runs: Sequence[Run], outcomes: pd.DataFrame, spent: Mapping[Candidate, Metrics]) -> list[Run]:
-    """The candidates' runs, a team's with who has which role, and what each costs."""
+def _with_roles(
+    runs: Sequence[Run], outcomes: pd.DataFrame, usd_by_role: Mapping[Candidate, Metrics]
+) -> list[Run]:
+    """Candidates' runs, those of teams with who has which role, and what each costs."""
     listed = outcomes.attrs.get("candidates") or ()
-    roles = {Candidate.of(c): c["roles"] for c in listed if c.get("roles")}
+    roles = {str(Candidate.of(one)): one["roles"] for one in listed if one.get("roles")}
+    usd = {str(team): values for team, values in usd_by_role.items()}
     return [
-        _with_its_roles(run, roles.get(who, {}), spent.get(who, {}))
-        for run in runs
-        for who in [Candidate.of(run.params)]
+        _team_run(run, roles[run.name], usd.get(run.name, {})) if run.name in roles else run for run in runs
     ]
 
 
-def _with_its_roles(run: Run, roles: Mapping[str, Mapping[str, Any]], usd: Metrics) -> Run:
+def _team_run(run: Run, roles: Mapping[str, Mapping[str, Any]], usd: Metrics) -> Run:
     names = suite_names({*roles, *usd})
     params = {f"role.{role}": str(Candidate.of(who)) for role, who in roles.items()}
     spent = {f"usd_by_role/{names[role]}": value for role, value in usd.items() if math.isfinite(value)}

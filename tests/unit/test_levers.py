@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_lab.cli import cli
+from router_lab.config import Recipe
+from router_lab.fit import fit_policy
 from router_lab.metrics.levers import Change, Factorial
 from router_lab.outcomes import validate_outcomes, write_outcomes
 from router_lab.report import report_html
@@ -217,3 +219,12 @@ def test_names_of_levers_run_nothing() -> None:
     found = levers_found(frame)
     assert "<script>" not in report_html(frame).split("<script>", 1)[0]
     assert "<script>context" not in report_html(frame) and "\x1b" not in "\n".join(levers_lines(found))
+
+
+def test_a_policy_of_candidates_in_harnesses_has_a_report() -> None:
+    """Whatever names a candidate there names its harness, too."""
+    frame = table()
+    reference = {"model": "m", "harness": "context all, turns four"}
+    policy = fit_policy(Recipe.model_validate({"name": "h", "reference": reference, "holdout": 0}), frame)
+    page = report_html(frame, policy=policy)
+    assert page.count("m + context all, turns four") > 3 and "Levers: what each does" in page
