@@ -142,9 +142,12 @@ def _signals(found: tuple[Pair, ...]) -> list[str]:
 def verdict_of(pair: Pair) -> str:
     """`pays: …`, `does not pay: …` or `not shown: …`, with what the best source saves."""
     best = pair.best
-    if best is None or pair.word != "pays":
+    if best is None or pair.word == "does not pay":
         return f"{pair.word}: {pair.reason}"
-    return f"pays: {pair.reason}, by {_percent(best.over_mix)} of the reference's cost"
+    beside = f"{_percent(best.over_mix)} of the reference's cost"
+    if pair.word == "pays":
+        return f"{pair.word}: {pair.reason}, by {beside}"
+    return f"{pair.word}: {pair.reason}; so far {best.source} saves {beside} beside the random mix"
 
 
 def worth_of(pair: Pair) -> list[str]:

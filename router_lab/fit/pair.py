@@ -104,11 +104,13 @@ class Two:
     def by_sample(self, values: Floats) -> Floats:
         return self.trials.mean(values, len(self.group))
 
-    def low(self, asked: Floats, rows: Mask, confidence: float) -> float:
-        """The lower bound of the difference to the dear one, on some samples [n], where a share
-        [m] of each draw asks on."""
+    def bound(self, asked: Floats, rows: Mask, confidence: float, *, sure: bool) -> float:
+        """The lower bound (`sure`), or the upper one, of the difference to the dear one, on some
+        samples [n], where a share [m] of each draw asks on."""
         found = self.difference(asked, rows)
-        return found.low(confidence) if found.clusters > 1 else -np.inf
+        if found.clusters < 2:
+            return -np.inf if sure else np.inf
+        return found.low(confidence) if sure else found.high(confidence)
 
     def difference(self, asked: Floats, rows: Mask) -> Estimate:
         more = self.trials.quality[:, CHEAP] - self.trials.quality[:, DEAR]

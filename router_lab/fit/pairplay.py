@@ -12,7 +12,7 @@ import numpy as np
 from router_lab.certificate import Figure
 from router_lab.fit.accept import ANSWERS, SIGNALS, Scope, learn_judge
 from router_lab.fit.pair import CHEAP, CHECK, DEAR, RIGHT, SURE, TEXT, TOGETHER, Seconds, Told, Two, Word
-from router_lab.metrics import Estimate, paired_saving, weighted_quantile
+from router_lab.metrics import MIN_CLUSTERS, Estimate, paired_saving, weighted_quantile
 from router_lab.metrics.chain import auc, needed_auc
 from router_lab.metrics.paired import Floats, Mask
 from router_lab.outcomes.trials import Trials
@@ -41,13 +41,22 @@ class Score(NamedTuple):
     known: Mask
 
 
+class Given(NamedTuple):
+    """What a chain gives: who is asked on, 1 or 0 [m], and beside the dear one and the mix."""
+
+    asked: Floats
+    saving: Estimate
+    over_mix: Estimate
+
+
 class Shown(NamedTuple):
-    """What a source is told to give, with the estimates that its verdict rests on."""
+    """What a source is told to give, with what its verdict rests on: the chain that is shown to
+    lose no more than the margin (`sure`), and the one that is not shown to lose more (`bold`)."""
 
     told: Told
-    saving: Estimate
+    sure: Given
+    bold: Given
     quality: Estimate
-    over_mix: Estimate
 
 
 def sources(trials: Trials) -> Iterator[tuple[str, Trials]]:
@@ -64,71 +73,75 @@ def sources(trials: Trials) -> Iterator[tuple[str, Trials]]:
         yield CHECK, replace(trials, signals={}, answers=None, signals_usd=free)
 
 
-def mixed(two: Two, confidence: float) -> Mix:
+def mixed(two: Two, confidence: float, *, sure: bool) -> Mix:
     """The most requests of a fold to the cheap one, whatever they ask, by which the others are
-    shown to lose no more than the margin."""
+    shown to lose no more than the margin; without `sure`, are not shown to lose more."""
     cost, nobody = two.trials.cost_usd, np.zeros(len(two.trials))
     kept = np.zeros(len(two.trials))
     for fold in np.unique(two.fold):
         others = two.fold != fold
-        low = two.low(nobody, others, confidence)  # of a part of the requests it is that part of it
-        kept[~others[two.trials.row]] = 1.0 if low >= -two.margin else -two.margin / low
+        bound = two.bound(nobody, others, confidence, sure=sure)  # of a part of them, that part of it
+        kept[~others[two.trials.row]] = 1.0 if bound >= -two.margin else -two.margin / bound
     usd = kept * cost[:, CHEAP] + (1 - kept) * cost[:, DEAR]
     dear = float((two.weight * cost[:, DEAR]).sum())
     return Mix(usd, 1 - float((two.weight * usd).sum()) / dear, bool((kept == 1).all()))
 
 
-def told(two: Two, source: str, trials: Trials, mix: Mix, confidence: float) -> Shown:
-    """A source's chain on left-out rows; trials: the pair's draws, of which only it is known."""
-    score = _scores(two, trials)
-    asked = _asked_on(two, trials, score, confidence)
-    dear = trials.cost_usd[:, DEAR]
-    signals = np.nan_to_num(trials.signals_usd[:, CHEAP])
-    spent, base = (
-        two.by_sample(values) for values in (trials.cost_usd[:, CHEAP] + signals + asked * dear, dear)
-    )
-    saving = paired_saving(spent, base, two.group)
-    quality = two.difference(asked, np.ones(len(two.group), bool))
-    over = paired_saving(spent, two.by_sample(mix.usd), two.group, reference=base)
-    told_apart = None if source.startswith(CHECK) else _auc(two, trials, score)
+def told(two: Two, source: str, trials: Trials, mixes: tuple[Mix, Mix], confidence: float) -> Shown:
+    """A source's chain on left-out rows; trials: the pair's draws, of which only it is known;
+    mixes: the sure one, then the bold one."""
+    score, dear = _scores(two, trials), trials.cost_usd[:, DEAR]
+    first = trials.cost_usd[:, CHEAP] + (signals := np.nan_to_num(trials.signals_usd[:, CHEAP]))
+
+    def given(mix: Mix, sure: bool) -> Given:
+        asked = _asked_on(two, trials, score, confidence, sure=sure)
+        spent, base = two.by_sample(first + asked * dear), two.by_sample(dear)
+        over = paired_saving(spent, two.by_sample(mix.usd), two.group, reference=base)
+        return Given(asked, paired_saving(spent, base, two.group), over)
 
     def total(values: Floats) -> float:
         return float((two.weight * values).sum())
 
-    ratio = total(trials.cost_usd[:, CHEAP] + signals) / total(dear)
+    sure, bold = given(mixes[0], True), given(mixes[1], False)
+    quality = two.difference(sure.asked, np.ones(len(two.group), bool))
+    apart = None if source.startswith(CHECK) else _auc(two, trials, score)
+    ratio, draws = total(first) / total(dear), float(two.weight.sum())
     return Shown(
         Told(
-            source=source, auc=None if told_apart is None else Figure.of(told_apart),
-            needed=_needed(two, ratio, 0.0), needed_over_mix=_needed(two, ratio, mix.saving),
-            share=total(asked) / float(two.weight.sum()), saving=Figure.of(saving), quality=Figure.of(quality),
-            over_mix=Figure.of(over), break_even=1 - total(asked * dear) / total(dear), ratio=ratio,
-            signals_usd=total(signals) / float(two.weight.sum()), seconds=seconds(two, np.ones(len(asked)), asked),
+            source=source, auc=None if apart is None else Figure.of(apart), needed=_needed(two, ratio, 0.0),
+            needed_over_mix=_needed(two, ratio, mixes[0].saving), share=total(sure.asked) / draws,
+            saving=Figure.of(sure.saving), quality=Figure.of(quality), over_mix=Figure.of(sure.over_mix),
+            break_even=1 - total(sure.asked * dear) / total(dear), ratio=ratio, signals_usd=total(signals) / draws,
+            seconds=seconds(two, np.ones(len(trials)), sure.asked),
         ),
-        saving, quality, over,
+        sure, bold, quality,
     )  # fmt: skip
 
 
 def judgement(
-    played: Sequence[Shown], margin: float, confidence: float, alone: bool, may: bool
+    played: Sequence[Shown], margin: float, confidence: float, *, clusters: int, alone: bool, may: bool
 ) -> tuple[Word, str]:
-    """The verdict on a pair, and why. alone: whether the cheap one alone is shown to lose no more
-    than the margin; may: whether a perfect signal would save more than the random mix."""
+    """The verdict on a pair, and why: what pays is shown of the sure chain, what does not of the
+    bold one. alone: whether the cheap one alone is shown to lose no more than the margin; may:
+    whether a perfect signal would save more than the random mix."""
+    if clusters < MIN_CLUSTERS:
+        return "not shown", f"{clusters} groups of samples are too few to say"
     if alone:
         return "does not pay", "the cheap one alone is shown to lose no more than the margin"
     if not may:
         return "does not pay", "even a perfect signal saves no more than the random mix"
     if not played:
         return "not shown", "the outcomes hold neither answers nor signals of the cheap one"
-    best = max(played, key=lambda one: one.saving.value)
-    if all(one.saving.high(confidence) < 0 for one in played):
+    if all(one.bold.saving.high(confidence) < 0 for one in played):
         return "does not pay", "the cheap answers cost more than keeping some of them saves"
-    if all(one.over_mix.high(confidence) < 0 for one in played):
+    if all(one.bold.over_mix.high(confidence) < 0 for one in played):
         return "does not pay", "the random mix saves more"
+    best = max(played, key=lambda one: one.sure.saving.value)
     if best.quality.low(confidence) < -margin:
         return "not shown", "on left-out rows more than the margin may be lost"
-    if min(best.saving.low(confidence), best.over_mix.low(confidence)) > 0:
+    if min(best.sure.saving.low(confidence), best.sure.over_mix.low(confidence)) > 0:
         return "pays", f"{best.told.source} saves more than the random mix"
-    return "not shown", "what it saves more than the random mix may be nothing"
+    return "not shown", "more samples may show that it pays, or that it does not"
 
 
 def seconds(two: Two, first: Floats, then: Floats) -> Seconds | None:
@@ -165,7 +178,7 @@ def _scores(two: Two, trials: Trials) -> Score:
     return found
 
 
-def _asked_on(two: Two, trials: Trials, score: Score, confidence: float) -> Floats:
+def _asked_on(two: Two, trials: Trials, score: Score, confidence: float, *, sure: bool) -> Floats:
     """[m] 1 where the dear one is asked: what failed its check, what is not known, and of each fold
     what is expected to gain more than a threshold that the others chose."""
     forced = (trials.check[:, CHEAP] == 0) | ~score.known
@@ -173,13 +186,17 @@ def _asked_on(two: Two, trials: Trials, score: Score, confidence: float) -> Floa
     for fold in np.unique(two.fold):
         others = two.fold != fold
         rows = ~others[trials.row]
-        asked[rows] = (forced | (score.gain > _threshold(two, score.gain, forced, others, confidence)))[rows]
+        level = _threshold(two, score.gain, forced, others, confidence, sure=sure)
+        asked[rows] = (forced | (score.gain > level))[rows]
     return asked
 
 
-def _threshold(two: Two, gain: Floats, forced: Mask, samples: Mask, confidence: float) -> float:
-    """The highest by which some samples are shown to lose no more than the margin; below all of
-    them, where everything is asked on and nothing is lost, if there is none."""
+def _threshold(
+    two: Two, gain: Floats, forced: Mask, samples: Mask, confidence: float, *, sure: bool
+) -> float:
+    """The highest by which some samples are shown to lose no more than the margin, or without
+    `sure` are not shown to lose more; below all of them, where everything is asked on and nothing
+    is lost, if there is none."""
     free = gain[samples[two.trials.row] & ~forced]
     steps = [-np.inf, *np.unique(np.quantile(free, np.linspace(0, 1, STEPS), method="lower")).tolist()] \
         if len(free) else [-np.inf]  # fmt: skip
@@ -187,7 +204,7 @@ def _threshold(two: Two, gain: Floats, forced: Mask, samples: Mask, confidence: 
     while high - low > 1:
         middle = (low + high) // 2
         asked = np.asarray(forced | (gain > steps[middle]), np.float64)
-        holds = two.low(asked, samples, confidence) >= -two.margin
+        holds = two.bound(asked, samples, confidence, sure=sure) >= -two.margin
         low, high = (middle, high) if holds else (low, middle)
     return float(steps[low])
 

@@ -129,10 +129,13 @@ def _pair(two: Two, cheap: Candidate, dear: Candidate) -> Pair:
 
     named = list(sources(trials))
     confidence = 1 - ERROR / max(1, len(named))
-    mix = mixed(two, confidence)
-    played = [told(two, source, part, mix, confidence) for source, part in named]
+    mix, bold = (mixed(two, confidence, sure=sure) for sure in (True, False))
+    played = [told(two, source, part, (mix, bold), confidence) for source, part in named]
     bound = _perfect(two)
-    word, reason = judgement(played, two.margin, confidence, mix.alone, bound.saving > mix.saving)
+    word, reason = judgement(
+        played, two.margin, confidence, clusters=len(np.unique(two.group)), alone=mix.alone,
+        may=bound.saving > mix.saving,
+    )  # fmt: skip
     return Pair(
         cheap=cheap, dear=dear, n=len(two.group), ratio=float(usd[CHEAP] / usd[DEAR]),
         right=often(right[:, CHEAP]), alone=often(right[:, CHEAP] & ~right[:, DEAR]), cheap_usd=float(usd[CHEAP]),

@@ -105,6 +105,14 @@ def test_where_the_first_one_costs_as_much_nothing_pays() -> None:
     assert one.needed is None and value(one.saving) < 0
 
 
+def test_a_few_samples_show_nothing() -> None:
+    """Neither that it pays nor that it does not: all is asked on, for want of anything shown."""
+    [pair] = pairs(world(n=19), MARGIN, reference=Candidate("large", None))
+    assert (pair.word, pair.reason) == ("not shown", "19 groups of samples are too few to say")
+    assert pair.told[0].share == 1.0
+    assert value(pair.told[0].saving) == pytest.approx(-0.075)
+
+
 def test_a_cheap_one_that_is_as_good_needs_no_chain() -> None:
     frame = world()
     frame = frame.assign(quality=np.where(frame["model"] == "small", 1.0, 0.9))
