@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from router_lab.metrics import certifiable_margin, samples_needed, verdict
-from router_lab.metrics.paired import Recorded, column_means
+from router_lab.metrics.paired import Recorded
+from router_lab.metrics.reference import usual_reference
 from router_lab.metrics.twophase import (
     Share,
     best_regression,
@@ -20,7 +21,7 @@ from router_lab.metrics.twophase import (
     suites_of,
 )
 from router_lab.outcomes import OutcomeMatrix, validate_outcomes
-from router_lab.outcomes.matrix import FOLDS, SEEN_ENOUGH
+from router_lab.outcomes.matrix import FOLDS
 from router_lab.racing.elimination import eliminations_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
@@ -85,7 +86,7 @@ def plan(
         raise InputError("plan: the outcomes hold fewer than two candidates; there is nothing to compare")
     if reference is not None and reference not in data.candidates:
         raise InputError(f"plan: reference {reference} is not in the outcomes")
-    best = _reference(data) if reference is None else data.candidates.index(reference)
+    best = usual_reference(data) if reference is None else data.candidates.index(reference)
     left = {
         (one.candidate, one.suite): one.reason.words for one in eliminations_of(outcomes) if one.reason.final
     }
@@ -105,17 +106,6 @@ def plan(
         for suite, rows in parts
     ]
     return Plan(data.candidates[best], margin, confidence, tuple(needs))
-
-
-def _reference(data: OutcomeMatrix) -> int:
-    """The column of who ran on a drawn part alone, else of the best mean among those seen about
-    everywhere."""
-    drawn = [j for j in range(len(data.candidates)) if data.drawn(j) is not None]
-    if drawn:
-        return drawn[0]
-    seen = (~np.isnan(data.quality)).mean(axis=0)
-    means = column_means(data.quality, data.weighting)
-    return int(np.where(seen >= min(SEEN_ENOUGH, float(seen.max())), means, -1).argmax())
 
 
 def _raced(left: dict[tuple[Candidate, str], str], candidate: Candidate, suites: Sequence[str]) -> str | None:

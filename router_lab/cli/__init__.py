@@ -23,6 +23,10 @@ COMMANDS = {
     "plan": ("router_lab.cli.plan:plan", "Samples and dollars that a verdict needs."),
     "fit": ("router_lab.cli.fit:fit", "Outcomes and a recipe to a certified policy."),
     "replay": ("router_lab.cli.replay:replay", "Score a policy on recorded outcomes."),
+    "caches": (
+        "router_lab.cli.caches:caches",
+        "What prompts share, and what switching models in a session costs.",
+    ),
     "gate": ("router_lab.cli.gate:gate", "Pass or fail a policy on thresholds (exit 0, 3 or 4)."),
     "show": ("router_lab.cli.show:show", "A policy read by a person."),
     "diff": ("router_lab.cli.diff:diff", "What moves between two policies."),

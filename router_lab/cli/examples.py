@@ -27,6 +27,11 @@ EXAMPLES = {
     "plan": ["plan outcomes.parquet --margin 0.03"],
     "fit": ["fit policies/support/recipe.yaml --outcomes outcomes.parquet --out policies/support"],
     "replay": ["replay policies/support --outcomes outcomes.parquet"],
+    "caches": [
+        "caches logs/agent",
+        "caches logs/agent --policy policies/agent --ttl 1h",
+        "caches calls.parquet --prices evals/prices.yaml --json",
+    ],
     "route": ['route policies/support "Where is my parcel?" --suite triage --explain'],
     "verify": [
         "verify policies/support",

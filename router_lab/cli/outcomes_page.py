@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,9 +21,12 @@ from router_lab.cli.common import (
 )
 from router_lab.cli.mirror import mirror
 from router_lab.outcomes import read_calls, read_outcomes
+from router_lab.outcomes.steps import STEPS
 from router_lab.replay import replay
 from router_lab.report import (
+    Asked,
     candidate_table,
+    candidate_verdicts,
     format_table,
     front_svg,
     marks_of,
@@ -33,8 +36,17 @@ from router_lab.report import (
     policy_marks,
     pooled,
     report_html,
+    verdicts_data,
+    verdicts_text,
 )
+from router_lab.report.review import Question, Review, plain, sentences
+from router_lab.report.reviewed import bills_of, review_of
+from router_lab.report.steps import StepsOf, Validator, steps_found
+from router_lab.report.steps_page import steps_json, steps_lines
+from router_lab.report.verdicts import asked_of
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
+from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.reading import read_regular
 from router_lab.tracking import opening, store_uri
@@ -50,6 +62,35 @@ class ReportOptions:
     before_path: Path | None
     volume: float
     growth: float
+    validator: Validator
+    question: Question
+    reference: tuple[str, str] | None = None
+    reference_effort: str | None = None
+    reference_harness: str | None = None
+    margin: float | None = None
+    confidence: float | None = None
+    by_suite: bool = False
+
+    @cached_property
+    def asked(self) -> Asked:
+        """Against whom candidates are judged: as named, else as the policy's certificate has
+        it."""
+        named = (self.reference, self.reference_effort, self.reference_harness)
+        if sum(one is not None for one in named) > 1:
+            raise InputError(
+                "report: --reference names one candidate for all, --reference-effort and --reference-harness one for "
+                "each candidate; give one of them"
+            )
+        asked = asked_of(self.policy, self.outcomes)
+        if any(one is not None for one in named):
+            model, effort = self.reference or (None, None)
+            who = None if model is None else Candidate(model, effort or None)
+            asked = replace(
+                asked, reference=who, effort=self.reference_effort, harness=self.reference_harness
+            )
+        return replace(
+            asked, margin=self.margin or asked.margin, confidence=self.confidence or asked.confidence
+        )
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -63,14 +104,40 @@ class ReportOptions:
     def before(self) -> pd.DataFrame | None:
         return None if self.before_path is None else read_outcomes(self.before_path)
 
+    @cached_property
+    def calls(self) -> pd.DataFrame | None:
+        """calls.parquet beside the outcomes is read without being named."""
+        path = self.calls_path or self.outcomes_path.with_name("calls.parquet")
+        return read_calls(path) if path.exists() else None
+
+    @cached_property
+    def steps(self) -> list[StepsOf]:
+        """Of each candidate whose runs were scored step by step."""
+        return steps_found(self.outcomes, self.calls, self.validator) if STEPS in self.outcomes else []
+
+    @cached_property
+    def review(self) -> Review | None:
+        """The bill in people's words."""
+        policy, known = self.policy, candidate_table(self.outcomes)
+        replayed = None if policy is None else replay(policy, self.outcomes)
+        bills = bills_of(self.outcomes, known, policy, replayed, self.volume, self.growth)
+        return review_of(
+            self.outcomes,
+            known,
+            bills,
+            policy,
+            replayed,
+            self.calls,
+            volume=self.volume,
+            question=self.question,
+        )
+
     def report(self) -> str:
-        """The page for somebody who was not there; calls.parquet beside the outcomes is read
-        without being named."""
-        calls = self.calls_path or self.outcomes_path.with_name("calls.parquet")
+        """The page for somebody who was not there."""
         with step("writing the report"):
             return report_html(
-                self.outcomes, policy=self.policy, calls=read_calls(calls) if calls.exists() else None,
-                before=self.before, volume=self.volume, growth=self.growth,
+                self.outcomes, policy=self.policy, calls=self.calls, before=self.before, volume=self.volume,
+                growth=self.growth, validator=self.validator, question=self.question, asked=self.asked,
             )  # fmt: skip
 
     def fronts(self, suffix: str) -> str:
@@ -94,10 +161,22 @@ def show_outcomes(
         same_or_fail(check, page_differences(check, options.report()))
         return
     if as_json:
-        print_json({"candidates": candidate_table(options.outcomes).to_dict("records")})
+        found = verdicts_data(candidate_verdicts(options.outcomes, options.asked))
+        steps = {"steps": steps_json(options.steps, options.validator)} if options.steps else {}
+        bill = {} if options.review is None else {"bill": plain(options.review)}
+        rows = candidate_table(options.outcomes).to_dict("records")
+        print_json({"candidates": rows, "verdicts": found, **steps, **bill})
     elif html is None and pareto is None and mlflow is None:
         known = candidate_table(options.outcomes)
+        judged = candidate_verdicts(options.outcomes, options.asked)
         echo_block(f"{format_table(known)}\n\n{pareto_text(marks_of(pooled(known)))}")
+        if judged.all:
+            echo_block(f"\n{verdicts_text(judged, by_suite=options.by_suite)}")
+        if options.steps:
+            echo("", *steps_lines(options.steps, options.validator))
+        told = [] if options.review is None else sentences(options.review)
+        if told:
+            echo("", "The bill", *(f"  {one.text}" for one in told))
         if options.before is not None:
             echo("", *moved(candidate_table(options.before), known))
     pages = []
@@ -131,4 +210,4 @@ def page_differences(path: Path, text: str) -> list[str]:
         return []
     pairs = enumerate(zip(was.splitlines(), now.splitlines(), strict=False), 1)
     first = next((f"line {i} of {len(was.splitlines())}" for i, (a, b) in pairs if a != b), "its length")
-    return [f"first in {first}; --volume, --growth, --before and --calls must be those that it was made with"]
+    return [f"first in {first}; its options must be those that it was made with"]

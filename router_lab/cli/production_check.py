@@ -22,6 +22,7 @@ from router_lab.cli.common import (
     same_or_fail,
 )
 from router_lab.cli.outcomes_page import page_differences
+from router_lab.outcomes.columns import WHO, candidate_columns
 from router_lab.outcomes.tablefile import read_labels
 from router_lab.report.production_check import ProductionCheck, production_check
 from router_lab.report.production_check_findings import BROKEN, HOLDS
@@ -146,9 +147,10 @@ def read_reference_qualities(path: Path, reference: Candidate | None) -> dict[st
     """
     table = read_labels(path, ("sample_id", "quality"))
     if reference is not None and "model" in table.columns:
-        table = table[table["model"] == reference[0]]
-        if "effort" in table.columns:
-            table = table[table["effort"].fillna("") == (reference[1] or "")]
+        names = candidate_columns(table.columns)
+        wanted = dict(zip(WHO, (*reference, None), strict=False))
+        for name in names:
+            table = table[table[name].fillna("") == (wanted[name] or "")]
     found: dict[str, float] = {}
     for number, quality in zip(table["sample_id"], table["quality"], strict=True):
         if found.setdefault(number, float(quality)) != quality:

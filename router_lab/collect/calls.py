@@ -11,6 +11,8 @@ from typing import Any
 from router_lab.prices import (
     PriceTable,
     Tokens,
+    as_cached,
+    cacheable,
     provider_tools,
     read_usage,
     served_by,
@@ -21,11 +23,8 @@ from router_lab.prices import (
 from router_lab.providers.keys import APART_NOTE, CACHE_TTL_NOTE, CHECK, RECORDED, SHARED_NOTE
 from router_lab.providers.scenes import Scene, media_of, scenes, tells_scoring
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.kinds import inside
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
-CACHING = ("none", "prefix")
-"""Assumptions about prompt caching under which `cost_usd` is stated."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,9 @@ def sample_calls(
     """Every answered call of a raw sample and every call of a tool, all attempts.
 
     model: Inspect's name of the candidate, `name` ours; of a team those of whoever has the first
-    role, and `team` has our name of the model of each role. cache_ttl: how long its prompts were
-    asked to be cached. begun: when the sample began, for logs from before events: there the answer of a
-    single turn is the only call known.
+    role, and `team` has our name of each role's model. cache_ttl: how long its prompts were
+    asked to be cached. begun: when the sample began, for logs from before events: there the answer
+    of a single turn is the only call known.
     """
     earlier = [retry.get("events") or [] for retry in sample.get("error_retries") or []]
     calls: list[Call] = []
@@ -152,18 +151,9 @@ def request_cost(
         assert call.tokens is not None
         rates = table.rates(call.model, call.started)
         tokens = call.tokens.uncached()
-        # What is priced apart within the input stays there: nothing says what it costs in a cache.
-        apart = sum(
-            getattr(tokens, kind.name) for kind in inside("input") if rates.prices.get(kind.name) is not None
-        )
-        plain = max(tokens.input - apart, 0)
-        if caching == "prefix" and len(own) > 1 and rates.cache_read is not None:
-            read = min(held, plain)
-            written = 0 if rates.cache_write_5m is None else plain - read
-            tokens = tokens._replace(
-                input=tokens.input - read - written, cache_read=read, cache_write_5m=written
-            )
-        held = plain
+        if caching == "prefix" and len(own) > 1:
+            tokens = as_cached(tokens, rates, held)
+            held = cacheable(tokens, rates)
         total += rates.cost(tokens) + table.provider_tools(call.model, call.tools, call.started)
     used = [tool for tool in tools if tool.own and tool.attempt == last_attempt]
     return total + sum(table.own_tools({tool.name: 1}, tool.started) for tool in used)

@@ -13,7 +13,7 @@ import pandas as pd
 from router_lab.collect.logs import LogRows, LogSource, unrun_rows
 from router_lab.collect.status import CANCELLED, UNRUN, UNSCORED
 from router_lab.outcomes import SCORED
-from router_lab.outcomes.matrix import by_row
+from router_lab.outcomes.candidates import by_row
 from router_lab.outcomes.schema import INVALIDATED
 from router_lab.providers.failures import Failure, of_sample, reason_of
 from router_lab.runtime.errors import InputError

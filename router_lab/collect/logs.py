@@ -24,6 +24,7 @@ from router_lab.collect.status import (
 )
 from router_lab.config import Suite
 from router_lab.outcomes.schema import INVALIDATED
+from router_lab.outcomes.steps import STEPS, steps_of, steps_text
 from router_lab.prices import PriceTable, Tokens, utc
 from router_lab.providers.evallog import RawLog, resolve
 from router_lab.providers.keys import RECORDED, TRANSPORT, label_of, marks, tier_of
@@ -211,7 +212,7 @@ def _became(source: LogSource, sample: Mapping[str, Any], where: str) -> dict[st
 
 def _kept(sample: Mapping[str, Any], suite: Suite) -> dict[str, dict[str, Any]]:
     """The sample's scores without what may be long: explanations and the rest of the metadata."""
-    short = {"unscored_reason", suite.check}
+    short = {"unscored_reason", suite.check, STEPS}
     return {
         name: {
             "value": score.get("value"),
@@ -233,6 +234,7 @@ def _judge(
     scorer = scorer_of(source.suite, declared, seen, str(source.log.path))
     for row, (where, had), counts in zip(rows, scores, finished, strict=True):
         row["check"] = check_of(had.get(scorer or ""), source.suite)
+        row |= _steps(had.get(scorer or ""), where)
         if row["status"] == "error" or (row["status"] == "limit" and not had):
             row["quality"] = 0.0  # at its limit and without any score, as Inspect leaves who never answered
         elif counts and (why := unscored(had, scorer, source.suite)) is not None:
@@ -254,6 +256,16 @@ def _judge(
         for row in rows:
             row |= {"status": "budget", "reason": f"{INVALIDATED}: the log as a whole", "quality": None}
     return scorer
+
+
+def _steps(score: Mapping[str, Any] | None, where: str) -> dict[str, str]:
+    """What a scorer says of the steps of a run, as the column holds it; nothing where it says
+    nothing."""
+    try:
+        text = steps_text(steps_of(((score or {}).get("metadata") or {}).get(STEPS)))
+    except ValueError as error:
+        raise InputError(f"{where}: the score's metadata `{STEPS}`: {error}") from None
+    return {} if text is None else {STEPS: text}
 
 
 def _refuse_unscored(suite: Suite, scorer: str | None, first: tuple[str, dict[str, dict[str, Any]]]) -> None:

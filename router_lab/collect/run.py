@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from router_lab.collect.agreement import with_agreement
-from router_lab.collect.calls import CACHING
 from router_lab.collect.evidence import (
     Note,
     died,
@@ -36,7 +35,7 @@ from router_lab.outcomes.tablefile import table_kind
 from router_lab.prices import PriceTable, utc
 from router_lab.providers.evallog import all_logs
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.model import Candidate
+from router_lab.runtime.model import CACHING, Candidate
 from router_lab.sweep_manifest import SweepManifest
 
 Tables = Mapping[Path, PriceTable]
@@ -300,7 +299,7 @@ def _with_attrs(
         grouped[source.candidate].append(source)
     frame.attrs = {
         "candidates": [
-            _candidate(name, sources, requests[name], tables, usage.get(name, {}))
+            _candidate(name, sources, requests.get(name, {}), tables, usage.get(name, {}))
             for name, sources in sorted(grouped.items(), key=lambda item: item[0])
         ],
         "suites": [

@@ -89,6 +89,8 @@ class Price(_PriceOfKinds):  # type: ignore[misc]
     confirmed: bool = False
     """Says that what looks like a slip (`price_doubts`) is none."""
     context_window: Annotated[int, Field(ge=1)] | None = None
+    cache_least_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens below which the provider caches no prompt; null = it caches any."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

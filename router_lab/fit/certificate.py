@@ -40,7 +40,7 @@ from router_lab.metrics import (
 )
 from router_lab.metrics.paired import Paired, Recorded, column_means
 from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
-from router_lab.outcomes.matrix import by_row
+from router_lab.outcomes.candidates import by_row
 from router_lab.replay import Replay, number
 from router_lab.runtime.model import Candidate
 

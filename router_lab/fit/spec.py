@@ -15,6 +15,7 @@ from router_lab.fit.limits import limits_of
 from router_lab.fit.model import Fitter
 from router_lab.fit.pieces import piece_of
 from router_lab.fit.problem import Problem
+from router_lab.fit.sessions import sessions_of
 from router_lab.metrics.paired import column_means
 from router_lab.runtime.chains import Chain
 from router_lab.runtime.model import Candidate, PolicySpec, Profile, Route, group_code, profile_from_dict
@@ -53,6 +54,7 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
         fallbacks=fallbacks_of(problem),
         eligible=problem.eligible,
         limits=limits_of(problem.frame, data.suites, data.candidates),
+        sessions=sessions_of(problem),
         expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
         groups=np.array(sorted({group_code(*name) for name in data.used_groups}), np.uint64),
         provenance=_provenance(problem, fitted.fitter, seed),

@@ -18,8 +18,8 @@ import pandas as pd
 from router_lab.gates.arms import Arm
 from router_lab.metrics import Estimate, clustered_mean
 from router_lab.metrics.paired import Mask
+from router_lab.outcomes.candidates import by_row
 from router_lab.outcomes.columns import REQUIRED, candidate_columns
-from router_lab.outcomes.matrix import by_row
 from router_lab.outcomes.tablefile import read_labels
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate

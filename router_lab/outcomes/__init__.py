@@ -1,9 +1,10 @@
 """Outcomes and calls: the only tables that pass between stages."""
 
 from router_lab.outcomes.belonging import outcomes_for
+from router_lab.outcomes.candidates import by_row, candidates_of
 from router_lab.outcomes.columns import CALL_COLUMNS, KEY, OUTCOME_COLUMNS
 from router_lab.outcomes.files import read_calls, read_outcomes, write_calls, write_outcomes
-from router_lab.outcomes.matrix import OutcomeMatrix, by_row, candidates_of, split_column, split_of
+from router_lab.outcomes.matrix import OutcomeMatrix, split_column, split_of
 from router_lab.outcomes.schema import SCORED, cut_off_share, validate_calls, validate_outcomes
 from router_lab.runtime.values import STATUSES
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from router_lab.outcomes.matrix import candidates_of
+from router_lab.outcomes.candidates import candidates_of
 from router_lab.outcomes.schema import SCORED, validate_outcomes
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.policy import Policy

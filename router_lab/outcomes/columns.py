@@ -73,9 +73,9 @@ COLUMNS: tuple[Column, ...] = (
         "harness", "what surrounds the model: its tools, its context, its turns; null is the suite's own",
         tables="", others="scaffold agent_harness",
     ),
-    Column("turn", "which call of the sample, from 0", "index", tables="c"),
-    Column("attempt", "which try of the call, from 0", "index", tables="c"),
-    Column("role", "whose call it is: the candidate's, or a judge's", tables="c"),
+    Column("turn", "which call of the sample, from 1", "index", tables="c"),
+    Column("attempt", "which try of the sample, from 1", "index", tables="c"),
+    Column("role", "whose call it is: a role of the team, or a judge; null is the candidate's own", tables="c"),
     Column(
         "prompt", "the text that a runtime would see", empty=True,
         others="question query input input_text instruction messages user_prompt request text",
@@ -96,7 +96,7 @@ COLUMNS: tuple[Column, ...] = (
         for kind in COUNTED
     ),
     Column(
-        "turns", "model calls of the sample", "number", whole=True, others="n_turns num_turns steps",
+        "turns", "model calls of the sample", "number", whole=True, others="n_turns num_turns",
         summary="mean",
     ),
     Column("seconds", "of the call", "number", tables="c"),
@@ -139,6 +139,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("weight", "one over `inclusion`; absent is 1", "number", tables=""),
     Column("inclusion", "the known probability with which this row was run", "number", tables=""),
     Column("signals_usd", "what signals of the answer cost beside it", "number", tables=""),
+    Column(
+        "steps", "JSON list of what was scored within the run: `name`, `passed`, perhaps `role` and `turn`",
+        tables="",
+    ),
 )  # fmt: skip
 """In the order in which tables are written. `cut_off` false or null: the quality is not the
 limit's, or nobody knows. A race keeps a random control share, so `inclusion` is known; where only

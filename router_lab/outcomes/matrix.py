@@ -4,14 +4,14 @@ moves."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from router_lab.outcomes.columns import GATED, candidate_columns
+from router_lab.outcomes.candidates import by_row, candidates_of
+from router_lab.outcomes.columns import GATED
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, with_near
 from router_lab.outcomes.near import Ints
 from router_lab.outcomes.schema import INVALIDATED, SCORED
@@ -40,28 +40,6 @@ def split_column(frame: pd.DataFrame, test_share: float = 0.2) -> pd.Series[str]
     names = list(zip(frame["suite"], frame["group"], strict=True))
     splits = {name: split_of(*name, test_share) for name in set(names)}
     return pd.Series([splits[name] for name in names], index=frame.index, dtype="str")
-
-
-def by_row(frame: pd.DataFrame) -> list[Candidate]:
-    """The candidate of each row of a table."""
-    texts = (
-        [text if isinstance(text, str) else None for text in frame[column]]
-        for column in candidate_columns(frame.columns)[1:]
-    )
-    return [Candidate(*names) for names in zip(frame["model"], *texts, strict=True)]
-
-
-def by_candidate(frame: pd.DataFrame) -> Iterator[tuple[Candidate, pd.DataFrame]]:
-    """(candidate, its rows) of a table, sorted by candidate."""
-    # A missing key of a group equals nothing, itself included.
-    names = [frame[column].fillna("") for column in candidate_columns(frame.columns)]
-    for (model, *rest), part in frame.groupby(names, sort=True):
-        yield Candidate(str(model), *(str(name) or None for name in rest)), part
-
-
-def candidates_of(frame: pd.DataFrame) -> tuple[Candidate, ...]:
-    """The candidates of a table, sorted."""
-    return tuple(sorted(set(by_row(frame[list(candidate_columns(frame.columns))].drop_duplicates()))))
 
 
 @dataclass(frozen=True)

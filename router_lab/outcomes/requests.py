@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.outcomes.matrix import by_row
+from router_lab.outcomes.candidates import by_row
 from router_lab.runtime.clients import APIS
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.jsonio import decode

@@ -25,6 +25,7 @@ from router_lab.outcomes.columns import (
 )
 from router_lab.outcomes.copies import prompt_mark
 from router_lab.outcomes.requests import REQUEST, take_requests
+from router_lab.outcomes.steps import STEPS, steps_column
 from router_lab.outcomes.vectors import VECTOR, restore_vectors, settle_vectors
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.messages import group_mark, prompt_text
@@ -121,6 +122,8 @@ def _settle_text(out: pd.DataFrame, where: str) -> None:
     for column in [c for c in TEXT if c in out.columns]:
         values = text_column(out[column], where, column)
         out[column] = values if column in _MAY_BE_EMPTY else values.where(values != "")
+    if STEPS in out.columns:
+        out[STEPS] = steps_column(out[STEPS], where)
     for column in ("suite", "sample_id", "model"):
         _refuse(out, out[column].isna(), where, f"`{column}` is empty; every outcome needs one")
     if "harness" in out.columns and out["harness"].isna().all():

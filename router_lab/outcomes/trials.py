@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.metrics.paired import Floats, Ints, Mask
+from router_lab.outcomes.candidates import by_row
 from router_lab.outcomes.columns import ADDING, GATED
-from router_lab.outcomes.matrix import OutcomeMatrix, by_row
+from router_lab.outcomes.matrix import OutcomeMatrix
 from router_lab.outcomes.schema import SCORED
 from router_lab.runtime.answers import FEATURES, agrees, features_many, said
 

@@ -84,6 +84,8 @@ class Rates:
     starts: dt.date | None = None
     source: str = ""
     context_window: int | None = None
+    cache_least_tokens: int = 0
+    """A prompt shorter than this is not cached."""
     file: str | None = None
     """The prices file that commands in errors name; null = the default one."""
     own: bool = False
@@ -173,7 +175,7 @@ def from_entry(model: str, entry: Price, source: str, file: str | None = None) -
     common: dict[str, Any] = {
         "model": model, "starts": entry.starts, "source": source, "tiers": dict(entry.tiers), "file": file, "own": True,
         "context_window": entry.context_window, "per_1k_requests": entry.per_1k_requests, "tools": dict(entry.tools),
-        "other": dict(entry.other),
+        "other": dict(entry.other), "cache_least_tokens": entry.cache_least_tokens or 0,
     }  # fmt: skip
     own = {kind.name: getattr(entry, kind.name) for kind in KINDS}
     if entry.self_hosted is not None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import AliasChoices, Field, PlainSerializer, PlainValidator
 
 from router_lab.config.base import ForwardCompatible, parse
+from router_lab.outcomes.candidates import by_row
 from router_lab.outcomes.columns import candidate_columns
-from router_lab.outcomes.matrix import by_row
 from router_lab.runtime.model import Candidate
 
 if TYPE_CHECKING:

@@ -9,11 +9,15 @@ from router_lab.report.policy import policy_marks
 from router_lab.report.svg import pareto_svg
 from router_lab.report.table import POOLED, candidate_table, marks_of, pooled, suites_of
 from router_lab.report.terminal import format_table, pareto_text
+from router_lab.report.verdicts import Asked, candidate_verdicts
+from router_lab.report.verdicts_page import verdicts_data, verdicts_text
 
 __all__ = [
     "POOLED",
+    "Asked",
     "Mark",
     "candidate_table",
+    "candidate_verdicts",
     "effort_table",
     "effort_text",
     "format_table",
@@ -28,4 +32,6 @@ __all__ = [
     "pooled",
     "report_html",
     "suites_of",
+    "verdicts_data",
+    "verdicts_text",
 ]

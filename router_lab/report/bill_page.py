@@ -18,15 +18,18 @@ from router_lab.report.economics import (
 )
 from router_lab.report.format import count, money, percent
 from router_lab.report.html import PARTS, table
+from router_lab.report.review import Review, sentences
 from router_lab.runtime.kinds import COUNTED
 from router_lab.runtime.model import Candidate
 
 MOST_TAIL = 20
 
 
-def bill_section(bills: Sequence[Bill], volume: float, growth: float, basis: str = "") -> Markup:
-    """P50, P95 and P99 of a request, dollars per success, and the month. basis: on which rows, for
-    the note."""
+def bill_section(
+    bills: Sequence[Bill], volume: float, growth: float, basis: str = "", review: Review | None = None
+) -> Markup:
+    """P50, P95 and P99 of a request, dollars per success, and the month; then in words. basis: on
+    which rows, for the note."""
     grows = f", growing {percent(growth, 0)} a month" if growth else ""
     year = [("after a year", lambda b: money(b["bill"].monthly[-1]))] if growth else []
     rows = [{"bill": b} for b in bills]
@@ -45,7 +48,11 @@ def bill_section(bills: Sequence[Bill], volume: float, growth: float, basis: str
     )
     note = "Dollars per request, all of its calls priced; a success is a unit of quality, so failures are paid for."
     title = f"The bill, at {count(volume)} requests a month{grows}"
-    return PARTS.section(title, body, PARTS.paragraph(f"{note} {basis}".strip(), "note"))
+    told = [] if review is None else [one.text for one in sentences(review)]
+    picture = Markup() if review is None else review.picture()
+    figure = PARTS.figure(picture, "Owned hardware beside the bill") if picture else Markup()
+    after = PARTS.paragraph(f"{note} {basis}".strip(), "note")
+    return PARTS.section(title, body, after, PARTS.bullets(told), figure)
 
 
 def tail_section(outcomes: pd.DataFrame) -> Markup:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from router_lab.metrics import weighted_quantile
 from router_lab.outcomes import SCORED
-from router_lab.outcomes.matrix import by_candidate, by_row
+from router_lab.outcomes.candidates import by_candidate, by_row
 from router_lab.replay import Replay
 from router_lab.runtime.kinds import COUNTED, PROMPT_COLUMNS, inside
 

@@ -14,7 +14,7 @@ from router_lab.columns import aligned, named
 from router_lab.metrics import clustered_ratio, too_few
 from router_lab.metrics.paired import Recorded
 from router_lab.outcomes import SCORED, OutcomeMatrix, cut_off_share
-from router_lab.outcomes.matrix import by_candidate
+from router_lab.outcomes.candidates import by_candidate
 from router_lab.report.format import MISSING, cut_off, points
 from router_lab.report.table import CONFIDENCE, records
 from router_lab.runtime.model import Candidate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from router_lab.metrics import advice
 from router_lab.outcomes import validate_outcomes
 from router_lab.replay import Replay, replay
 from router_lab.report.bill_page import bill_section, tail_section, tokens_section
-from router_lab.report.economics import Bill, candidate_bills, policy_bills
+from router_lab.report.economics import Bill
 from router_lab.report.escalation_page import escalation_section
-from router_lab.report.format import MISSING, candidate_label, count, money, percent, points
+from router_lab.report.format import MISSING, count, money, percent, points
 from router_lab.report.html import PARTS, page, render, table
 from router_lab.report.pareto_page import fronts_html, moved, tables_html
 from router_lab.report.policy import (
@@ -35,11 +34,16 @@ from router_lab.report.policy import (
     price_line,
     ranged,
     ranged_percent,
-    reference_row,
     routing_rows,
     served_rows,
 )
+from router_lab.report.review import Question, Review, sentences
+from router_lab.report.reviewed import best_row, bills_of, review_of
+from router_lab.report.steps import Validator, steps_found
+from router_lab.report.steps_page import steps_section
 from router_lab.report.table import candidate_table, pooled, records, suites_of
+from router_lab.report.verdicts import Asked, asked_of, candidate_verdicts
+from router_lab.report.verdicts_page import verdicts_html
 from router_lab.runtime.policy import Policy
 
 VOLUME = 100_000.0
@@ -55,6 +59,7 @@ class ReportData:
     replayed: Replay | None
     bills: Sequence[Bill]
     volume: float
+    review: Review | None
 
 
 def report_html(
@@ -65,20 +70,27 @@ def report_html(
     before: pd.DataFrame | None = None,
     volume: float = VOLUME,
     growth: float = 0.0,
+    validator: Validator | None = None,
+    question: Question | None = None,
     title: str | None = None,
+    asked: Asked | None = None,
 ) -> str:
     """The report of a sweep, and of a policy made from it. Same inputs, same bytes: no clock is
     looked at.
 
-    outcomes: raw or validated.  calls: for the growth of context by turn.  before: the outcomes of
-    an earlier sweep. volume: requests a month; growth: by which share they grow every month.
+    outcomes: raw or validated.  calls: for what is known by call.  before: the outcomes of an
+    earlier sweep. volume: requests a month; growth: by which share they grow every month.
+    validator: what a check of each step is supposed to do, where outcomes hold steps. question:
+    what is asked of the bill. asked: against whom candidates are judged (default: `asked_of` the
+    policy).
     """
     outcomes = validate_outcomes(outcomes, where="report: outcomes")
     known = candidate_table(outcomes)
     replayed = None if policy is None else replay(policy, outcomes)
-    bills = _bills(outcomes, known, policy, replayed, volume, growth)
+    bills = bills_of(outcomes, known, policy, replayed, volume, growth)
+    review = review_of(outcomes, known, bills, policy, replayed, calls, volume=volume, question=question)
     then = None if before is None else candidate_table(before)
-    data = ReportData(known, outcomes, policy, replayed, bills, volume)
+    data = ReportData(known, outcomes, policy, replayed, bills, volume, review)
     reference = None if policy is None else policy.reference
     marks = [] if policy is None or replayed is None else policy_marks(policy, replayed, known)
     name = title or ("Model sweep" if policy is None else f"Routing policy {policy.spec.name}")
@@ -87,29 +99,24 @@ def report_html(
         _what_was_tried(data),
         *_answer(data),
         PARTS.section("What was found", *fronts_html(known, marks, reference, then), *tables_html(known)),
+        PARTS.section(
+            "Does a candidate lose too much?",
+            *verdicts_html(candidate_verdicts(outcomes, asked or asked_of(policy, outcomes))),
+        ),
         PARTS.section("What the new sweep moved", PARTS.bullets([] if then is None else moved(then, known))),
         _who_gets_what(data),
         _escalation(data),
-        bill_section(bills, volume, growth, _basis(data)),
+        _steps(outcomes, calls, validator),
+        bill_section(bills, volume, growth, _basis(data), review),
         tail_section(outcomes),
         tokens_section(outcomes, calls),
         _how_sure(data),
     )
 
 
-def _bills(
-    outcomes: pd.DataFrame, known: pd.DataFrame, policy: Policy | None, replayed: Replay | None, volume: float,
-    growth: float,
-) -> Sequence[Bill]:  # fmt: skip
-    if policy is None or replayed is None:
-        return candidate_bills(outcomes, volume, growth)
-    row, found = reference_row(policy, known), figures(policy, replayed)
-    mean, quality = (math.nan, math.nan) if row is None else (row["cost_usd_per_1k"] / 1000, row["quality"])
-    saving, difference = found.savings.value or 0.0, found.quality_difference.value or 0.0
-    return policy_bills(
-        replayed, candidate_label(*policy.reference), volume, growth, mean=mean, saving=saving, quality=quality,
-        difference=difference,
-    )  # fmt: skip
+def _steps(outcomes: pd.DataFrame, calls: pd.DataFrame | None, given: Validator | None) -> Markup:
+    validator = Validator() if given is None else given
+    return steps_section(steps_found(outcomes, calls, validator), validator)
 
 
 def _basis(data: ReportData) -> str:
@@ -185,17 +192,11 @@ def _plain(shown: Certificate) -> str:
 
 
 def _answer_of_sweep(data: ReportData) -> Markup:
-    rows = [r for r in records(pooled(data.table)) if r["compared"]]
-    if not rows:
+    best = best_row(data.table)
+    if best is None:
         return Markup()
-    best = max(
-        rows,
-        key=lambda r: (
-            r["quality"],
-            -(r["cost_usd_per_1k"] if math.isfinite(r["cost_usd_per_1k"]) else math.inf),
-        ),
-    )
     dear = best["cost_usd_per_1k"]
+    rows = [r for r in records(pooled(data.table)) if r["compared"]]
     near = [r for r in rows if r["quality_high"] >= best["quality_low"] and r["cost_usd_per_1k"] < dear]
     text = f"{best['label']} is best: {percent(best['quality'])} at {money(dear)} per 1,000 requests."
     if near:
@@ -210,18 +211,9 @@ def _answer_of_sweep(data: ReportData) -> Markup:
 
 
 def _sentence(data: ReportData) -> str:
-    """The sentence for the architecture review."""
-    if data.policy is None or data.replayed is None or len(data.bills) != 2:
-        return ""
-    base, routed = data.bills
-    gain = figures(data.policy, data.replayed).quality_difference
-    reach = None if gain.low is None or gain.high is None else (gain.high - gain.low) / 2
-    spread = "" if reach is None or not math.isfinite(reach) else f" ± {100 * reach:.1f} (two-sided 95 %)"
-    return (
-        f"At P95 {base.name} costs {money(base.p95)} per request and {money(base.month)} a month at "
-        f"{count(data.volume)} requests; routed, {money(routed.p95)} and {money(routed.month)}, with quality "
-        f"{_big(gain).replace(' points', ' points' + spread)}."
-    )
+    """The sentences for somebody who reads no others."""
+    told = [] if data.review is None else sentences(data.review)
+    return " ".join(one.text for one in told if one.name in ("p95", "routed"))
 
 
 def _who_gets_what(data: ReportData) -> Markup:

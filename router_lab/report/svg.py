@@ -18,6 +18,7 @@ from router_lab.report.marks import KIND_NAMES, Kind, Mark, Step, drawing_order,
 from router_lab.report.scale import Scale
 
 LABEL_SIZE = 12.0
+PER = "1,000 requests"
 TICK_GAP = 6.0
 """Least px between the texts of two ticks."""
 _IMPORTANCE: dict[Kind, int] = {
@@ -40,12 +41,16 @@ def pareto_svg(
     confidence: float = 0.95,
     legend: bool = True,
     alone: bool = False,
+    per: str = PER,
+    dominated: bool = True,
 ) -> Markup:
     """One `<svg class="pareto">`: dollars per 1,000 requests (log) across, quality upwards.
 
     before: the marks of an earlier sweep; only their front is drawn, dashed.  confidence: of the
-    intervals, for the legend.  alone: with its style inside, for a file of its own. A picture
-    without marks says so. Marks whose label found no room are named by hovering, and counted.
+    intervals, for the legend.  alone: with its style inside, for a file of its own. per: what a
+    mark's dollars are for. dominated: whether who is dominated is named in the picture, not by
+    hovering alone. A picture without marks says so. Marks whose label found no room are named by
+    hovering, and counted.
     """
     frame = {"title": title, "width": width, "height": height, "alone": alone}
     if not marks:
@@ -53,11 +58,11 @@ def pareto_svg(
     key, key_height = _legend(marks, bool(before), width, confidence) if legend else ([], 0.0)
     scale = Scale.fit([*marks, *before], Box(66, key_height + 10, width - 18, height - 50))
     ordered = drawing_order(marks)
-    labels, hidden = _labels(scale, ordered, _front_boxes(scale, before))
+    labels, hidden = _labels(scale, ordered, _front_boxes(scale, before), dominated)
     return render(
         "pareto.svg", **frame, plot=scale.plot, legend=key, axes=_axes(scale), labels=labels, hidden=hidden,
         before=_stairs(scale, front_steps(before)), front=_stairs(scale, front_steps(marks)),
-        marks=[_mark(scale, m) for m in ordered],
+        marks=[_mark(scale, m, per) for m in ordered], per=per,
     )  # fmt: skip
 
 
@@ -95,24 +100,27 @@ def _classes(mark: Mark) -> str:
     return " ".join(["mark", mark.kind, *(name for name, holds in extra.items() if holds)])
 
 
-def _mark(scale: Scale, mark: Mark) -> dict[str, Any]:
+def _mark(scale: Scale, mark: Mark, per: str) -> dict[str, Any]:
     interval, bar = "", None
     if mark.low is not None and mark.high is not None:
         interval = f" ({percent(mark.low)} to {percent(mark.high)})"
         bar = {"top": scale.y(mark.high), "bottom": scale.y(mark.low)}
     lines = [mark.label + (" (new)" if mark.new else ""), f"quality: {percent(mark.quality)}{interval}"]
-    lines += [f"per 1,000 requests: {money(mark.cost)}", *(f"{name}: {value}" for name, value in mark.detail)]
+    lines += [f"per {per}: {money(mark.cost)}", *(f"{name}: {value}" for name, value in mark.detail)]
     return {
         "x": scale.x(mark.cost), "y": scale.y(mark.quality), "kind": _classes(mark), "label": mark.label,
         "new": mark.new, "bar": bar, "hover": lines, "shape": "pale" if mark.pale else mark.kind,
     }  # fmt: skip
 
 
-def _labels(scale: Scale, marks: Sequence[Mark], avoid: Sequence[Box]) -> tuple[list[dict[str, Any]], int]:
+def _labels(
+    scale: Scale, marks: Sequence[Mark], avoid: Sequence[Box], dominated: bool
+) -> tuple[list[dict[str, Any]], int]:  # fmt: skip
     """Labels in order of importance, off the lines (and `avoid`) if possible; and how many found
     no room."""
     wanted = sorted(
-        marks, key=lambda m: (_IMPORTANCE[m.kind] + (3 if m.pale else 0) - (2 if m.new else 0), m.cost)
+        (m for m in marks if dominated or not m.pale),
+        key=lambda m: (_IMPORTANCE[m.kind] + (3 if m.pale else 0) - (2 if m.new else 0), m.cost),
     )
     anchors = [(scale.x(m.cost), scale.y(m.quality)) for m in wanted]
     texts = [m.label + (" (new)" if m.new else "") for m in wanted]
@@ -120,24 +128,33 @@ def _labels(scale: Scale, marks: Sequence[Mark], avoid: Sequence[Box]) -> tuple[
         (text_width(text, LABEL_SIZE) * (1.15 if m.kind == "policy" else 1.0), LABEL_SIZE + 3)
         for m, text in zip(wanted, texts, strict=True)
     ]
-    halves = [11 if m.kind == "policy" or m.new else 7 for m in wanted]
-    glyphs = [Box(x - r, y - r, x + r, y + r) for (x, y), r in zip(anchors, halves, strict=True)]
     bars = [
-        Box(x - 2, scale.y(m.high), x + 2, scale.y(m.low))
-        for m, (x, _) in zip(wanted, anchors, strict=True)
+        Box(scale.x(m.cost) - 2, scale.y(m.high), scale.x(m.cost) + 2, scale.y(m.low))
+        for m in marks
         if m.low is not None and m.high is not None
     ]
     soft = [*bars, *_front_boxes(scale, marks), *avoid]
-    reach = [60.0 if m.pale and not m.new else 84.0 for m in wanted]
     placed = place_labels(
-        anchors, sizes, glyphs, scale.plot, soft=soft, reach=reach, gaps=[r + 2.0 for r in halves]
-    )
+        anchors, sizes, [_glyph_box(scale, m) for m in marks], scale.plot, soft=soft,
+        reach=[60.0 if m.pale and not m.new else 84.0 for m in wanted],
+        gaps=[_half(m) + 2.0 for m in wanted],
+    )  # fmt: skip
     labels = [
         _label(mark, text, anchor, place)
         for mark, text, anchor, place in zip(wanted, texts, anchors, placed, strict=True)
         if place
     ]
     return labels, placed.count(None)
+
+
+def _half(mark: Mark) -> float:
+    """Half of the px that a mark takes."""
+    return 11.0 if mark.kind == "policy" or mark.new else 7.0
+
+
+def _glyph_box(scale: Scale, mark: Mark) -> Box:
+    x, y, r = scale.x(mark.cost), scale.y(mark.quality), _half(mark)
+    return Box(x - r, y - r, x + r, y + r)
 
 
 def _front_boxes(scale: Scale, marks: Sequence[Mark]) -> list[Box]:

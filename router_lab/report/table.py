@@ -13,9 +13,10 @@ import pandas as pd
 from router_lab.metrics import clustered_ratio, pareto_front
 from router_lab.metrics.estimate import bounded_interval
 from router_lab.outcomes import SCORED, cut_off_share
+from router_lab.outcomes.candidates import by_candidate
 from router_lab.outcomes.columns import SUMMARISED, Column
 from router_lab.outcomes.copies import clusters_of
-from router_lab.outcomes.matrix import SEEN_ENOUGH, by_candidate
+from router_lab.outcomes.matrix import SEEN_ENOUGH
 from router_lab.report.format import FIGURES, count, cut_off, interval, money, percent
 from router_lab.report.marks import Mark
 from router_lab.runtime.kinds import COUNTED

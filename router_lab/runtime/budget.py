@@ -54,6 +54,8 @@ class Budget:
     settled instead.
     """
 
+    _lock: threading.Lock
+
     def __init__(
         self,
         *,
@@ -64,12 +66,22 @@ class Budget:
     ) -> None:
         if max_usd is not None and prices is None:
             raise ValueError("budget: max_usd needs prices")
+        self._set(max_turns, max_tokens, max_usd, prices, None)
+
+    def _set(
+        self, max_turns: int | None, max_tokens: int | None, max_usd: float | None, prices: Prices | None,
+        whole: Budget | None,
+    ) -> None:  # fmt: skip
+        """whole: the budget of the team that this role's is a part of."""
         self.max_turns, self.max_tokens, self.max_usd = (
             _limit(name, value)
             for name, value in (("max_turns", max_turns), ("max_tokens", max_tokens), ("max_usd", max_usd))
         )
         self._prices = prices
-        self._lock = threading.Lock()
+        self._line: tuple[Budget, ...] = (self,) if whole is None else (self, whole)
+        """Every budget that a call of this one must fit into."""
+        self._roles: dict[str, Budget] = {}
+        self._lock = threading.Lock() if whole is None else whole._lock
         self.turns = 0
         """Calls let through, less those given back."""
         self.tokens = 0
@@ -93,6 +105,8 @@ class Budget:
         if not (math.isfinite(slack) and slack > 0):
             raise ValueError(f"budget: slack {slack!r} is not a finite number above 0")
         limits, prices = decision.limits, decision._profile.prices
+        if decision.roles:
+            return cls._of_team(decision, slack, unlimited)
         unpriced = limits.usd is not None and prices is None
         if decision.cap_usd is not None and unpriced:
             raise ValueError(
@@ -111,6 +125,44 @@ class Budget:
             max_usd=None if prices is None else dollars,
             prices=prices,
         )
+
+    @classmethod
+    def _of_team(cls, decision: Decision, slack: float, unlimited: bool) -> Budget:
+        limits = decision.limits
+        lacks = [role for role, who in decision.roles.items() if who._profile.prices is None]
+        if limits.usd is not None and lacks and (decision.cap_usd is not None or not unlimited):
+            raise ValueError(
+                f"budget: team {decision.model!r} has a limit in dollars and {', '.join(lacks)} no prices; price the "
+                "role's model and fit again, or say unlimited=True"
+            )
+        if not unlimited and limits.usd is None and limits.turns is None:
+            raise ValueError(
+                f"budget: the decision for {decision.model!r} has no limits (turns, usd): say unlimited=True"
+            )
+        whole = cls.__new__(cls)
+        usd = limits.usd if decision.cap_usd is not None or limits.usd is None else limits.usd * slack
+        turns = None if limits.turns is None else math.ceil(limits.turns * slack)
+        whole._set(turns, None, None if lacks else usd, None, None)
+        for role, who in decision.roles.items():
+            part, own = cls.__new__(cls), who.limits
+            priced = who._profile.prices
+            part._set(
+                None if own.turns is None else math.ceil(own.turns * slack),
+                None,
+                None if own.usd is None or priced is None else own.usd * slack,
+                priced,
+                whole,
+            )
+            whole._roles[role] = part
+        return whole
+
+    def role(self, name: str) -> Budget:
+        """The part of a team's budget that one role may spend: what it was recorded to use, within
+        what is left to the whole team. Raises ValueError for a role that the team has not."""
+        if name not in self._roles:
+            known = ", ".join(self._roles) or "none: it is of a single model"
+            raise ValueError(f"budget: role {name!r:.80} is not one of this budget's: {known}")
+        return self._roles[name]
 
     def forecast(self) -> Forecast:
         """The next turn. Its input is the last one with its answer, grown by as much more as last
@@ -146,29 +198,44 @@ class Budget:
         most = None if max_output_tokens is None else _count(max_output_tokens)
         if max_output_tokens is not None and most is None:
             raise ValueError(f"budget: max_output_tokens {max_output_tokens!r} is not a count of tokens")
+        if self._roles:
+            raise ValueError(
+                f"budget: a team's is spent by its roles ({', '.join(self._roles)}): budget.role(…).reserve(…)"
+            )
         with self._lock:
-            if self.max_turns is not None and self.turns + 1 > self.max_turns:
-                raise BudgetExceeded("turns", 1, self.max_turns - self.turns)
             room = math.inf if most is None else float(most)
-            if self.max_tokens is not None:
-                left = self.max_tokens - self.tokens - self._held_tokens
-                if tokens + 1 > left:
-                    raise BudgetExceeded("tokens", tokens + 1, left)
-                room = min(room, left - tokens)
-            if self.max_usd is not None:
-                room = min(room, self._affordable(tokens, cached))
+            for one in self._line:
+                room = min(room, one._room(tokens))
+            room = min(
+                [
+                    room,
+                    *(self._affordable(tokens, cached, one) for one in self._line if one.max_usd is not None),
+                ]
+            )
             output = None if math.isinf(room) else int(room)
             hold_tokens, hold_usd = tokens + (output or 0), self._price(tokens, cached, output or 0)
-            self.turns += 1
-            self._held_tokens += hold_tokens
-            self._held_usd += hold_usd
+            for one in self._line:
+                one.turns += 1
+                one._held_tokens += hold_tokens
+                one._held_usd += hold_usd
         return Reservation(self, hold_tokens, hold_usd, output)
 
-    def _affordable(self, tokens: int, cached: int) -> float:
-        """Tokens of output that the dollars left can pay for after the input; at least 1, or
-        BudgetExceeded."""
-        assert self.max_usd is not None and self._prices is not None
-        left = self.max_usd - self.usd - self._held_usd
+    def _room(self, tokens: int) -> float:
+        """Tokens of output that turns and tokens left allow after the input, or BudgetExceeded."""
+        if self.max_turns is not None and self.turns + 1 > self.max_turns:
+            raise BudgetExceeded("turns", 1, self.max_turns - self.turns)
+        if self.max_tokens is None:
+            return math.inf
+        left = self.max_tokens - self.tokens - self._held_tokens
+        if tokens + 1 > left:
+            raise BudgetExceeded("tokens", tokens + 1, left)
+        return left - tokens
+
+    def _affordable(self, tokens: int, cached: int, of: Budget) -> float:
+        """Tokens of output that the dollars left `of` a budget can pay for after the input, at the
+        prices of this one; at least 1, or BudgetExceeded."""
+        assert of.max_usd is not None and self._prices is not None
+        left = of.max_usd - of.usd - of._held_usd
         if self._price(tokens, cached, 1) > left:
             raise BudgetExceeded("usd", self._price(tokens, cached, 1), left)
         written = self._prices.dearest("output")
@@ -194,14 +261,15 @@ class Budget:
 
     def _settle(self, held_tokens: int, held_usd: float, used: tuple[int, int, float] | None) -> None:
         with self._lock:
-            self._held_tokens -= held_tokens
-            self._held_usd -= held_usd
-            if used is None:
-                self.turns -= 1
-                return
-            self.tokens += used[0] + used[1]
-            self.usd += used[2]
-            self._turns = [*self._turns[-1:], (used[0], used[1])]
+            for one in self._line:
+                one._held_tokens -= held_tokens
+                one._held_usd -= held_usd
+                if used is None:
+                    one.turns -= 1
+                    continue
+                one.tokens += used[0] + used[1]
+                one.usd += used[2]
+                one._turns = [*one._turns[-1:], (used[0], used[1])]
 
 
 class Reservation:

@@ -34,6 +34,7 @@ from router_lab.runtime.rule import (
     draw,
     stays,
 )
+from router_lab.runtime.sessions import Remainders
 from router_lab.runtime.stages import Place
 
 Ints = NDArray[np.int64]
@@ -115,6 +116,7 @@ class Chooser:
         self._reference = spec.reference
         self._fallbacks = spec.fallbacks
         self._chains = spec.chains
+        self._remainders = Remainders(spec)
         self._count = len(spec.profiles)
         self._cap = spec.featuriser.cap
         self._blocked = blocked(spec.eligible, spec.reference)
@@ -199,7 +201,13 @@ class Chooser:
             return index, code
         if stay.column == index:
             return index, code if index == self._reference else KEPT
-        if stays(utility, index, stay.column, self._reference, piece.guard, piece.tradeoff * stay.worth_usd):
+        worth, whole = self._worth(stay, index, case)
+        bonus = piece.tradeoff * worth
+        if stays(utility, index, stay.column, self._reference, piece.guard, bonus):
+            return stay.column, STICKY
+        # What was measured is the quality of whole sessions: nothing shows what a dearer candidate
+        # adds in the middle of one, so it is not paid for.
+        if whole and _saving(case, stay, index) <= worth and utility.item(stay.column) > -math.inf:
             return stay.column, STICKY
         return index, code
 
@@ -250,8 +258,18 @@ class Chooser:
             or not self._open(stay.column, case.field)
         ):
             return index, code
-        saving = case.cost.item(stay.column) - case.cost.item(index)
-        return (index, code) if saving > stay.worth_usd else (stay.column, STICKY)
+        worth, _ = self._worth(stay, index, case)
+        return (index, code) if _saving(case, stay, index) > worth else (stay.column, STICKY)
+
+    def _worth(self, stay: Cache, index: int, case: Case) -> tuple[float, bool]:
+        """Dollars by which `index` must be ahead for a switch to pay, and whether that is until the
+        session's end, which is known where sessions of the suite were recorded; else it is in this
+        turn."""
+        if stay.worth_usd <= 0:
+            return stay.worth_usd, False
+        costs = case.cost.item(stay.column), case.cost.item(index)
+        worth = self._remainders.worth_usd(case.row, stay.column, index, costs, stay.tokens, stay.context)
+        return (stay.worth_usd, False) if worth is None else (worth, True)
 
     def otherwise(self, field: Field | None, code: str) -> Choice:
         """The reference, or where the constraints exclude it the first fallback that they
@@ -296,6 +314,11 @@ class Chooser:
     def covered_many(self, coverage: Floats, rows: Ints) -> NDArray[np.bool_]:
         """[n] whether enough of each prompt is known for its predictions to be followed."""
         return coverage >= np.where(rows == POOLED, *self.needed)
+
+
+def _saving(case: Case, stay: Cache, index: int) -> float:
+    """Predicted dollars that `index` costs less than who serves already."""
+    return case.cost.item(stay.column) - case.cost.item(index)
 
 
 def _proven(spec: PolicySpec, suite: str) -> int | None:

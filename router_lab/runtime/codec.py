@@ -41,6 +41,7 @@ from router_lab.runtime.points import (
     point_in_numbers,
     point_in_pieces,
 )
+from router_lab.runtime.sessions import sessions_in, sessions_out
 from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
 from router_lab.runtime.vectors import VectorWeights, vector_length
 
@@ -53,7 +54,8 @@ _POLICY_KEYS = frozenset((
     "schema_version", "format", "name", "candidates", "reference", "suites", "featuriser", "linear", "points", "point",
     "coverage", "routes", "fallbacks", "escalation", "eligible", "limits", "expires", "groups_digest", "provenance",
 ))  # fmt: skip
-_OPTIONAL_KEYS = frozenset(["coverage_unknown"])
+_OPTIONAL_KEYS: dict[str, Callable[[Any], Any]] = {"coverage_unknown": as_number, "sessions": sessions_in}
+"""Keys that may be absent, and what reads them."""
 _LINEAR_NUMBERS = ("scale", "bias", "dense", "dense_scale", "cost_bounds")
 _PROFILE_KEYS = frozenset((
     "model", "effort", "request", "prices", "context_window", "max_output_tokens", "settings_sha", "tier_seconds",
@@ -88,6 +90,8 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
     }
     if spec.coverage_unknown is not None:
         value["coverage_unknown"] = float(spec.coverage_unknown)
+    if spec.sessions is not None:
+        value["sessions"] = sessions_out(spec.sessions)
     weights = linear.weights
     if linear.vector is not None:
         value |= {"schema_version": 2, "vector": linear.vector.to_json()}
@@ -170,7 +174,6 @@ def _read_version_1(
         points={name: point_in(name, point) for name, point in value["points"].items()},
         point=value["point"],
         coverage=as_number(value["coverage"]),
-        coverage_unknown=as_number(value["coverage_unknown"]) if "coverage_unknown" in value else None,
         routes={
             suite: Route(as_whole(column), verdict) for suite, (column, verdict) in value["routes"].items()
         },
@@ -182,6 +185,7 @@ def _read_version_1(
         groups=groups,
         certificate=certificate,
         provenance=dict(value["provenance"]),
+        **{name: read(value[name]) for name, read in _OPTIONAL_KEYS.items() if name in value},
     )
 
 

@@ -33,11 +33,13 @@ class Field(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """Who served the conversation so far (a column), and the dollars that its prompt cache saves
-    on this turn."""
+    """Who served the conversation so far (a column), the dollars that its prompt cache saves on
+    this turn, the tokens in it, and those of the whole context."""
 
     column: int
     worth_usd: float
+    tokens: float = 0.0
+    context: float = 0.0
 
 
 class Tier(NamedTuple):
@@ -120,7 +122,9 @@ class Offers:
         left.flags.writeable = cost_usd.flags.writeable = False  # what a Decision is made of never changes
         return Field(left, cost_usd, tier.names, tuple(unmet))
 
-    def cache(self, previous: Candidate, cached_tokens: float) -> Cache | None:
+    def cache(
+        self, previous: Candidate, cached_tokens: float, context_tokens: float | None = None
+    ) -> Cache | None:
         """What a conversation would lose by leaving `previous`; None if this policy does not know
         that candidate."""
         column = self.columns.get(previous)
@@ -129,7 +133,8 @@ class Offers:
         prices = self._prices[column]
         if prices is None or prices.cache_read is None:
             return Cache(column, 0.0)
-        return Cache(column, cached_tokens * max(prices.input - prices.cache_read, 0.0) / 1e6)
+        worth = cached_tokens * max(prices.input - prices.cache_read, 0.0) / 1e6
+        return Cache(column, worth, cached_tokens, max(cached_tokens, context_tokens or 0.0))
 
     def _allowed(self, allowed: tuple[Candidate, ...] | None) -> NDArray[np.bool_]:
         if allowed is None:

@@ -43,6 +43,8 @@ _NOTHING = _Nothing()
 
 COST_LINKS = ("identity", "log2ish")
 VERDICTS = ("pass", "fail", "inconclusive")
+CACHING = ("none", "prefix")
+"""Assumptions about prompt caching under which dollars are stated."""
 POOLED = 0
 """Row of every per-suite table for an unknown or absent suite; suite i of `PolicySpec.suites` is
 row i + 1."""
@@ -214,6 +216,24 @@ def _role_of(part: Mapping[str, Any]) -> Role:
     return Role(profile_from_dict(rest), Limits(**(part.get("limits") or {})), part.get("share"))
 
 
+class Session(NamedTuple):
+    """How sessions of a candidate went in a suite, in means: model calls (`turns`, 1 or more),
+    tokens of the `last` call's prompt, and tokens that calls sent `again`, having been in the
+    prompt before."""
+
+    turns: float
+    last: float
+    again: float
+
+
+class Sessions(NamedTuple):
+    """`rows` [suites + 1][c], None = not recorded. caching: how predicted dollars count what is
+    sent again: at the price of input (`none`) or as read from a cache (`prefix`)."""
+
+    caching: str
+    rows: tuple[tuple[Session | None, ...], ...]
+
+
 class Route(NamedTuple):
     """A row of the routing table: the candidate (column) for prompts of a suite, used only with
     verdict `pass`."""
@@ -374,6 +394,9 @@ class PolicySpec:
     reference always may."""
     limits: tuple[tuple[Limits, ...], ...] = ()
     """[suites + 1][c]; empty = none."""
+    sessions: Sessions | None = None
+    """What is known of sessions of several turns; None: a conversation is judged by its next turn
+    alone."""
     expires: str | None = None
     """UTC date, YYYY-MM-DD: from its first second on the policy decides the reference."""
     groups: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))

@@ -45,6 +45,7 @@ def reduced_decision(decision: Decision, order: tuple[str, ...]) -> tuple[Any, .
         linear=Linear.constant(np.zeros((1, columns)), np.zeros((2, columns // 2))),
         groups=np.zeros(0, np.uint64),
         chains=(),  # a decision holds its own
+        sessions=None,
         certificate={},
         provenance={},
     )

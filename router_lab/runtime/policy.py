@@ -137,8 +137,9 @@ class Policy:
         wait for. allowed: the only candidates that may serve. max_cost_usd, min_quality: bounds on
         the predictions. deadline_s: seconds until the answer is needed. context_tokens: size of
         the whole context (None: guessed from the text). previous, cached_tokens: who served the
-        conversation so far, and how much of the context its prompt cache holds. point: name of an
-        operating point. key: what chance is drawn by (None: the capped prompt). vector: the
+        conversation so far, and how much of the context its prompt cache holds (0: it is cold); it
+        stays unless a switch pays, to the session's end where the fit knew sessions. point: name
+        of an operating point. key: what chance is drawn by (None: the capped prompt). vector: the
         numbers that the fit had for each sample in column `vector`; None, or one with NaN or
         infinity in it, is missing and counts as their mean (`Decision.vector_missing`).
 
@@ -185,7 +186,7 @@ class Policy:
         stay = (
             None
             if arguments.previous is None
-            else self._offers.cache(arguments.previous, arguments.cached_tokens)
+            else self._offers.cache(arguments.previous, arguments.cached_tokens, arguments.context_tokens)
         )
 
         if now >= self._expires:

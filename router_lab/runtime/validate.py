@@ -14,7 +14,7 @@ from router_lab.runtime import chainrules
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
 from router_lab.runtime.kinds import KINDS
-from router_lab.runtime.model import COST_LINKS, VERDICTS, PolicySpec
+from router_lab.runtime.model import CACHING, COST_LINKS, VERDICTS, PolicySpec
 from router_lab.runtime.points import MOST_PIECES, NEAR, Assign, Cascade, Follow, Point
 from router_lab.runtime.typed import GREATEST, real
 from router_lab.runtime.vectors import MAX_LENGTH, VectorWeights
@@ -44,6 +44,7 @@ def _problems(spec: PolicySpec) -> Iterator[str]:
     yield from _names(spec)
     yield from _tables(spec)
     yield from _numbers(spec)
+    yield from _sessions(spec)
     yield from chainrules.problems(spec)
     for name, point in spec.points.items():
         yield from _point(spec, f"points: {shown(name)}", point)
@@ -120,6 +121,20 @@ def _numbers(spec: PolicySpec) -> Iterator[str]:
         for limit in row:
             if not all(value is None or (real(value) and value >= 0) for value in limit):
                 yield f"limits: {limit!r} is not made of null and numbers of 0 or more"
+
+
+def _sessions(spec: PolicySpec) -> Iterator[str]:
+    if spec.sessions is None:
+        return
+    caching, rows = spec.sessions
+    if caching not in CACHING:
+        yield f"sessions: caching {shown(caching)} is not one of {', '.join(CACHING)}"
+    count, width = len(spec.suites) + 1, len(spec.profiles)
+    if len(rows) != count or any(len(row) != width for row in rows):
+        yield f"sessions: rows are not {count} of {width}"
+    for one in (one for row in rows for one in row if one is not None):
+        if not all(real(value) and value >= 0 for value in one) or one.turns < 1:
+            yield f"sessions: {shown(tuple(one))} is not 1 or more turns and two numbers of tokens, 0 or more"
 
 
 def _point(spec: PolicySpec, where: str, point: Point) -> Iterator[str]:

@@ -23,11 +23,11 @@ price."""
 def batched(cells: Sequence[Cell], spec: BatchSpec) -> tuple[Cell, ...]:
     """The cells with batch transport. Raises InputError for a model whose provider has no batch
     API."""
-    for cell in (part for cell in cells for part in cell.parts):
-        provider = cell.spec.model.partition("/")[0]
+    for part in (part for cell in cells for part in cell.parts):
+        provider = part.spec.model.partition("/")[0]
         if provider not in PROVIDERS:
             raise InputError(
-                f"model {cell.spec.model!r}: Inspect has no batch API for provider {provider!r}, so --batch would pay "
+                f"model {part.spec.model!r}: Inspect has no batch API for provider {provider!r}, so --batch would pay "
                 f"the full price; it has for {', '.join(PROVIDERS)}: run this model in a sweep without --batch"
             )
     config = {

@@ -16,6 +16,7 @@ from router_lab.inspect_compat import unwritten
 from router_lab.providers.evallog import RawLog
 from router_lab.providers.keys import marks
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 from router_lab.sweep.plan import Plan, positions
 from router_lab.sweep.settings import Cell, Where
 
@@ -85,7 +86,7 @@ def samples_due(cell: Cell, task: Task) -> set[tuple[str, int]]:
 
 
 def identity(cell: Cell, task: Task) -> Identity:
-    """What a log of this cell must say of itself: suite, settings, dataset, model and effort."""
+    """What a log of this cell must say of itself: suite, settings, dataset and candidate."""
     return cell.suite, cell.settings.sha, task.version, *cell.candidate
 
 
@@ -93,7 +94,7 @@ def identity_of(log: EvalLog) -> Identity:
     """The same, of a log; of one that no sweep of ours made it equals none."""
     suite, candidate = marks(log.eval.metadata, log.eval.model_args)
     named = suite.get("suite"), candidate.get("settings_sha"), log.eval.task_version
-    return *named, candidate.get("model"), candidate.get("effort")
+    return *named, *(Candidate.of(candidate) if "model" in candidate else (None, None))
 
 
 def log_path(log: EvalLog) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.columns import aligned, named
-from router_lab.outcomes.matrix import by_row
+from router_lab.outcomes.candidates import by_row
 from router_lab.prices import today
 from router_lab.runtime.kinds import PROMPT_COLUMNS
 from router_lab.runtime.model import Candidate

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from inspect_ai import Task
 
-from router_lab.outcomes.matrix import by_row, candidates_of
+from router_lab.outcomes.candidates import by_row, candidates_of
 from router_lab.prices import PriceTable
 from router_lab.racing.log import RaceLog
 from router_lab.racing.outlook import race_outlook

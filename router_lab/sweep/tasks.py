@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from inspect_ai import Task
+from inspect_ai import Task, task_with
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import Model
 
@@ -75,8 +75,8 @@ def with_model(
     place of the task's own. turns: limits of the sample, of which the smallest counts."""
     bound = copy.copy(task)
     bound.model = model
-    if roles:
-        bound.model_roles = {**(task.model_roles or {}), **roles}
+    if roles:  # which Inspect tells each of its model's answers by
+        bound = task_with(bound, model_roles={**(task.model_roles or {}), **roles})
     limits = [turn for turn in (task.turn_limit, *turns) if turn is not None]
     bound.turn_limit = min(limits, default=None)
     if epochs > 1:

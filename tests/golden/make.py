@@ -2,7 +2,7 @@
 tests/runtime/test_golden.py holds their hashes, and every version loads for ever. A key that is added within a version
 gets an artifact of its own beside them.
 
-    python tests/golden/make.py tests/golden/v1 bounded
+    python tests/golden/make.py tests/golden/v1 bounded sessions
     python tests/golden/make.py tests/golden/v2 vector
     python tests/golden/make.py tests/golden/v3 pieces steered
     python tests/golden/make.py tests/golden/v4 chains steered-chains
@@ -25,7 +25,7 @@ from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.chains import MOST_STAGES, Judge, Stage, Term
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.golden import ANSWERS, PROMPTS, walk
-from router_lab.runtime.model import Candidate, Limits, Prices, Profile, Route
+from router_lab.runtime.model import Candidate, Limits, PolicySpec, Prices, Profile, Route, Session, Sessions
 from router_lab.runtime.points import Assign, Cascade, Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.vectors import VectorScale, VectorWeights
@@ -256,6 +256,20 @@ def chained(spec: Any) -> Any:
     return dataclasses.replace(spec, name="golden-chains", points=points, point="chained", chains=chains)
 
 
+def in_sessions(spec: PolicySpec) -> PolicySpec:
+    """The policy with what is known of sessions, of some candidates in some suites."""
+    rows = tuple(
+        tuple(
+            None
+            if (row + column) % 3 == 2
+            else Session(1.0 + row + column / 4, 250.0 * (1 + column), 300.0 * row)
+            for column in range(len(spec.profiles))
+        )
+        for row in range(len(spec.suites) + 1)
+    )
+    return dataclasses.replace(spec, name="golden-sessions", sessions=Sessions("none", rows))
+
+
 def main() -> None:
     folder, names = Path(sys.argv[1]), sys.argv[2:]
     spec = golden_spec()
@@ -264,6 +278,7 @@ def main() -> None:
         "log2ish": logarithmic(spec),
         "bounded": bounded(spec),
         "unknown": dataclasses.replace(spec, name="golden-unknown", coverage_unknown=0.7),
+        "sessions": in_sessions(spec),
         "vector": steered(logarithmic(spec)),
         "pieces": in_pieces(spec),
         "steered": in_pieces(steered(logarithmic(spec))),

@@ -28,8 +28,8 @@ from router_lab.plan import plan
 from router_lab.replay import replay
 from router_lab.report import candidate_table, report_html
 from router_lab.report.format import percent
-from router_lab.report.page import _bills
 from router_lab.report.policy import figures, reference_row, served_rows
+from router_lab.report.reviewed import bills_of
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
@@ -248,7 +248,7 @@ def test_a_bill_agrees_with_itself_and_with_what_is_shown() -> None:
     outcomes = world(200, 1)
     policy = fitted(outcomes, {"margin": 0.05})
     table, found = candidate_table(outcomes), figures(policy, replay(policy, outcomes))
-    base, routed = _bills(outcomes, table, policy, replay(policy, outcomes), 1000.0, 0.1)
+    base, routed = bills_of(outcomes, table, policy, replay(policy, outcomes), 1000.0, 0.1)
     row = reference_row(policy, table)
     assert row is not None and base.mean == pytest.approx(row["cost_usd_per_1k"] / 1000)
     for one in (base, routed):
