@@ -1,12 +1,12 @@
 """Workflow: a planner, an executor and a checker read two fields from three documents of mixed quality.
 
 The planner sees what the documents are called and says which one to trust for each field; the executor reads one field
-from one document, a call each; the checker sees fields and values, and accepts them or names the wrong one, which the
-executor then reads again from another document that speaks of it. Quality is 1 where every value is right, else 0; each
-step is scored beside it.
+from one document, a call each; the checker sees a field and its value, and accepts it or not, and what it does not is
+read again from another document that speaks of the field. Quality is 1 where every value is right, else 0; each step is
+scored beside it.
 
-Every role's prompt depends on the task and on little else (a read on document and field, a check on the values), so
-teams that differ in one role make many calls in common. A role that nobody has is the evaluated model's.
+Every role's prompt depends on the task and on little else (a read on document and field, a check on field and value),
+so teams that differ in one role make many calls in common. A role that nobody has is the evaluated model's.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from inspect_ai import Task, task
-from inspect_ai.model import ModelOutput, get_model
+from inspect_ai.model import GenerateConfig, ModelOutput, get_model
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.tool import ToolInfo, ToolParam, ToolParams
@@ -26,6 +25,8 @@ from suite_lib import same_value, scored, suite_task
 
 NOTHING = "none"
 """What a reader answers where a paper does not say."""
+SHORT = GenerateConfig(max_tokens=12)
+"""What a value, or a yes, needs at most."""
 ASSIGN = ToolInfo(
     name="assign",
     description="Say which file is to be read for a field. Call it once for each field.",
@@ -40,32 +41,30 @@ ASSIGN = ToolInfo(
 
 
 @task
-def workflow(retries: int = 1, terse: bool = False, tools: bool = False) -> Task:
-    """Args: rounds of a check with what it rejects read again (0: no checker); an executor that sees only the sentences
-    with the field's name; a planner that answers by tool calls, where its model can."""
-    return suite_task("workflow", whole(), roles(retries, terse, tools))
+def workflow(check: bool = True, retries: int = 1, terse: bool = False, tools: bool = False) -> Task:
+    """Args: whether values are checked; how often one that is rejected is read again; an executor that sees only the
+    sentences with the field's name; a planner that answers by tool calls, where its model can."""
+    return suite_task("workflow", whole(), roles(check, retries, terse, tools))
 
 
-@dataclass
 class Run:
-    """What was done in one sample: the values read and from where, the steps, and what the checker said last."""
+    """What was done in one sample: the values read and from where, the steps, and what the checker last said of each."""
 
-    documents: list[dict[str, Any]]
-    fields: list[str]
-    want: Mapping[str, str]
-    values: dict[str, str] = field(default_factory=dict)
-    read: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    accepted: bool | None = None
+    def __init__(self, documents: list[dict[str, Any]], fields: list[str], want: Mapping[str, str]) -> None:
+        self.documents, self.fields, self.want = documents, fields, want
+        self.values: dict[str, str] = {}
+        self.read: dict[str, list[dict[str, Any]]] = {name: [] for name in fields}
+        self.steps: list[dict[str, Any]] = []
+        self.verdicts: dict[str, bool] = {}
 
     def note(self, name: str, role: str, passed: bool) -> None:
         """A step that was made; its turn counts the role's own calls."""
         turn = 1 + sum(step["role"] == role for step in self.steps)
         self.steps.append({"name": name, "passed": passed, "role": role, "turn": turn})
 
-    def wrong(self) -> list[str]:
-        """The fields whose values are not the wanted ones."""
-        return [name for name in self.fields if not same_value(self.values[name], self.want[name])]
+    def right(self, name: str) -> bool:
+        """Whether the value that was read last is the wanted one."""
+        return same_value(self.values[name], self.want[name])
 
     def another(self, name: str) -> dict[str, Any] | None:
         """The next document that speaks of the field and was not read for it."""
@@ -74,8 +73,8 @@ class Run:
 
 
 @solver
-def roles(retries: int = 1, terse: bool = False, tools: bool = False) -> Solver:
-    """Plan, read every field, then check and read again up to `retries` times."""
+def roles(check: bool = True, retries: int = 1, terse: bool = False, tools: bool = False) -> Solver:
+    """Plan, read every field, then check each, and read what is rejected again up to `retries` times."""
     if retries < 0:
         raise ValueError(f"retries is {retries}; it must be 0 or more")
 
@@ -84,14 +83,16 @@ def roles(retries: int = 1, terse: bool = False, tools: bool = False) -> Solver:
         plan = await _plan(run, state.input_text, tools)
         for number, name in enumerate(run.fields, start=1):
             await _read(run, name, plan[name], f"read field {number}", terse)
-        for _ in range(retries):
-            rejected = await _check(run)
-            another = None if rejected is None else run.another(rejected)
-            if rejected is None or another is None:
-                break
-            await _read(run, rejected, another, "read again", terse)
+        for number, name in enumerate(run.fields if check else [], start=1):
+            await _check(run, name, f"check field {number}")
+            for _ in range(retries):
+                another = None if run.verdicts[name] else run.another(name)
+                if another is None:
+                    break
+                await _read(run, name, another, f"read field {number} again", terse)
+                await _check(run, name, f"check field {number} again")
         state.output = ModelOutput.from_content(str(state.model), json.dumps(run.values, ensure_ascii=False))
-        state.metadata |= {"values": run.values, "steps": run.steps, "accepted": run.accepted}
+        state.metadata |= {"values": run.values, "steps": run.steps, "verdicts": run.verdicts}
         return state
 
     return solve
@@ -113,37 +114,34 @@ async def _read(run: Run, name: str, document: dict[str, Any], step: str, terse:
     """Passed where the executor read what the document says, or that it does not say."""
     text = sentences_with(document["text"], name) if terse else document["text"]
     prompt = f"{text}\n\nWhat is the {name}? Reply with its value, or {NOTHING}."
-    output = await get_model(role="executor").generate(prompt)
+    output = await get_model(role="executor").generate(prompt, config=SHORT)
     run.values[name] = value_in(output.completion, name)
-    run.read.setdefault(name, []).append(document)
+    run.read[name].append(document)
     run.note(step, "executor", same_value(run.values[name], document["holds"][name] or NOTHING))
 
 
-async def _check(run: Run) -> str | None:
-    """The field that the checker names as wrong, or None where it accepts. Passed where that is so."""
-    listed = "\n".join(f"{name}: {value}" for name, value in run.values.items())
-    prompt = f"{listed}\n\nWhich has no fitting value: {', '.join(run.fields)} or neither?"
-    output = await get_model(role="checker").generate(prompt)
-    rejected = rejected_in(output.completion, run.fields)
-    run.accepted = rejected is None
-    wrong = run.wrong()
-    run.note("check", "checker", rejected in wrong if wrong else run.accepted)
-    return rejected
+async def _check(run: Run, name: str, step: str) -> None:
+    """Passed where the checker accepts a right value, or rejects another one."""
+    prompt = f"{name}: {run.values[name]}\n\nDoes this look like a proper {name}? Reply yes or no."
+    output = await get_model(role="checker").generate(prompt, config=SHORT)
+    run.verdicts[name] = accepts(output.completion)
+    run.note(step, "checker", run.verdicts[name] == run.right(name))
 
 
 @scorer(metrics=[mean(), stderr()])
 def whole() -> Scorer:
-    """1 where every value is right, else 0; the check is the checker's, or, without one, that every value was found."""
+    """1 where every value is right, else 0; the check is that the checker accepted all of them, or, without one, that a
+    value was found for each."""
 
     async def score(state: TaskState, target: Target) -> Score:
         values, want = state.metadata["values"], json.loads(target.text)
         right = all(same_value(values[name], value) for name, value in want.items())
-        accepted = state.metadata["accepted"]
-        found = all(value and value != NOTHING for value in values.values())
+        verdicts = state.metadata["verdicts"]
+        found = all(value and value.casefold() != NOTHING for value in values.values())
         return scored(
             float(right),
             answer=state.output.completion,
-            check=found if accepted is None else accepted,
+            check=all(verdicts.values()) if verdicts else found,
             steps=state.metadata["steps"],
         )
 
@@ -176,11 +174,10 @@ def value_in(reply: str, name: str) -> str:
     return bare.strip(" .`\"'*")
 
 
-def rejected_in(reply: str, fields: list[str]) -> str | None:
-    """The field that a checker's reply names first; None where it names none, or says `neither`."""
-    text = reply.casefold()
-    found = sorted((text.find(name.casefold()), name) for name in fields if name.casefold() in text)
-    return found[0][1] if found and "neither" not in text else None
+def accepts(reply: str) -> bool:
+    """Whether a checker's reply is a yes; whatever is neither yes nor no rejects nothing."""
+    words = re.findall(r"\b(?:yes|no)\b", reply.casefold())
+    return words[:1] != ["no"]
 
 
 def sentences_with(text: str, name: str) -> str:

@@ -135,10 +135,7 @@ def rows() -> list[dict[str, Any]]:
 def prompt(names: list[str], fields: list[str]) -> str:
     """What the planner is asked, and so what a router sees."""
     first, second = fields
-    return (
-        f"Files: {', '.join(names)}\nWhich file is to be read for the {first}, and which for the {second}? "
-        f"Reply: {first}: file, {second}: file"
-    )
+    return f'Files: {", ".join(names)}\nReturn JSON: for each of "{first}" and "{second}" the file to read for it.'
 
 
 def _row(
@@ -165,15 +162,19 @@ def _row(
 Drawn = dict[str, dict[str, str]]
 
 
-def _apart(rng: np.random.Generator, whole: str, fields: list[Field], other: str, drawn: Drawn) -> list[Document]:
+def _apart(
+    rng: np.random.Generator, whole: str, fields: list[Field], other: str, drawn: Drawn
+) -> list[Document]:
     """A document for each field, and one about something else."""
     neither = Document(
-        f"{other}.txt", NEITHER.format(n=int(rng.integers(3, 60))), dict.fromkeys((f.name for f in fields))
+        f"{other}.txt", NEITHER.format(n=int(rng.integers(3, 60))), dict.fromkeys(f.name for f in fields)
     )
     return [*(_alone(rng, f"{f.stem}.txt", f, fields, drawn, "right") for f in fields), neither]
 
 
-def _stale(rng: np.random.Generator, whole: str, fields: list[Field], other: str, drawn: Drawn) -> list[Document]:
+def _stale(
+    rng: np.random.Generator, whole: str, fields: list[Field], other: str, drawn: Drawn
+) -> list[Document]:
     """A document for each field, and one of them a second time, which does not hold."""
     good, bad = pick(rng, MARKS)
     twice, once = (fields[int(i)] for i in rng.permutation(2))
@@ -184,7 +185,9 @@ def _stale(rng: np.random.Generator, whole: str, fields: list[Field], other: str
     ]
 
 
-def _together(rng: np.random.Generator, whole: str, fields: list[Field], other: str, drawn: Drawn) -> list[Document]:
+def _together(
+    rng: np.random.Generator, whole: str, fields: list[Field], other: str, drawn: Drawn
+) -> list[Document]:
     """A document about both fields, the same once more as it does not hold, and one about something else."""
     good, bad = pick(rng, MARKS)
     neither = _apart(rng, whole, fields, other, drawn)[-1]
@@ -221,7 +224,9 @@ def _draw(rng: np.random.Generator, kind: str) -> dict[str, str]:
         "firm": lambda: pick(rng, FIRMS),
         "job": lambda: pick(rng, JOBS),
         "day": lambda: pick(rng, DAYS),
-        "word": lambda: pick(rng, ("falcon", "maple", "orbit", "pepper", "quartz", "ribbon", "saffron", "tundra")),
+        "word": lambda: pick(
+            rng, ("falcon", "maple", "orbit", "pepper", "quartz", "ribbon", "saffron", "tundra")
+        ),
         "amount": lambda: f"${int(rng.integers(11, 990))}",
         "small": lambda: str(int(rng.integers(4, 60))),
         "big": lambda: str(int(rng.integers(1000, 9999))),
