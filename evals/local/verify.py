@@ -32,6 +32,7 @@ from router_lab.providers.keys import SUITE_KEY, canonical_messages, request_key
 from router_lab.providers.store import read_recording, recordings
 from router_lab.runtime.errors import InputError
 from router_lab.sweep import Cell, prepare
+from router_lab.sweep.bind import models_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "datasets" / "recorded"
@@ -41,10 +42,13 @@ PROVENANCE = "provenance.json"
 
 @dataclass(frozen=True)
 class Known:
-    """A cell of the live sweeps with the task that it asks."""
+    """A cell of the live sweeps, of a team one role's, with its task and model."""
 
     cell: Cell
     task: Task
+    model: Model
+    first: bool = True
+    """Whether it is asked what the samples say; else what a solver makes of others' answers."""
 
     @property
     def dataset_sha(self) -> str:
@@ -59,9 +63,15 @@ def known_cells() -> dict[tuple[str, str, str | None], Known]:
     """Every (suite, model, effort) that sweeps/local-*.yaml name, as this checkout would run it."""
     os.environ.setdefault(API_KEY, "none")
     files = sorted((ROOT / "evals" / "sweeps").glob("local-*.yaml"))
+    found: dict[tuple[str, str, str | None], Known] = {}
     with mock.patch.dict(os.environ, {GUARD_VARIABLE: "yes"}):  # no answer is scored here, so no code is run
-        found = [Known(cell, task) for file in files for cell, task in prepare(file).tasks]
-    return {known.name: known for known in found}
+        for cell, task in (pair for file in files for pair in prepare(file).tasks):
+            for part, model in models_of(cell, task):
+                known = Known(part, task, model, part is cell.main)
+                # Whoever has several roles is known by the one that is asked first.
+                if known.first or known.name not in found:
+                    found[known.name] = known
+    return found
 
 
 def sums(folder: Path) -> str:
@@ -114,12 +124,14 @@ def faults(folder: Path, cells: dict[tuple[str, str, str | None], Known]) -> Ite
 
 
 def key_faults(path: Path, header: dict[str, Any], rows: list[dict[str, Any]], known: Known) -> Iterator[str]:
-    """Do the recorded keys follow from what the samples ask? Later turns of an agent follow from its earlier answers,
-    so there the first turn is checked here and the others by sweeping the recording, where a wrong key is an error."""
+    """Do the recorded keys follow from what the samples ask? Later turns of an agent follow from its earlier answers, and
+    what a team's other roles are asked from those of the first, so there the first turn is checked here and the others
+    by sweeping the recording, where a wrong key is an error."""
     keys = {row["key"] for row in rows}
     samples = {str(sample.id): sample for sample in known.task.dataset}
     who = (header["model"], header["effort"], header["settings_sha"])
-    first = {request_key(*who, messages_of(samples[i]), "1.0"): i for i in _samples(rows) if i in samples}
+    asked = [i for i in _samples(rows) if i in samples and known.first]
+    first = {request_key(*who, messages_of(samples[i]), "1.0"): i for i in asked}
     for sample_id in sorted(_samples(rows) - samples.keys()):
         yield f"{path}: sample {sample_id!r} is not in the suite"
     for key, sample_id in first.items():
@@ -175,16 +187,14 @@ def _draw(
         by_key = {row["key"]: row for row in rows}
         who = (header["model"], header["effort"], header["settings_sha"])
         for sample in known.task.dataset:
-            row = by_key.get(request_key(*who, messages_of(sample), "1.0"))
+            row = known.first and by_key.get(request_key(*who, messages_of(sample), "1.0"))
             choices += [(known, sample, row)] if row else []
     for i in rng.choice(len(choices), size=min(count, len(choices)), replace=False):
         yield choices[int(i)]
 
 
 async def _same_again(known: Known, sample: Sample, row: dict[str, Any]) -> bool:
-    model = known.task.model
-    assert isinstance(model, Model)
-    output = await model.generate(sample.input)
+    output = await known.model.generate(sample.input)
     usage = output.usage.model_dump() if output.usage else {}
     counts = all(usage.get(kind) == number for kind, number in row["usage"].items())
     return counts and output.completion == row["content"] and output.stop_reason == row["stop_reason"]

@@ -8,7 +8,7 @@ from collections import Counter
 
 from evals.make.common import ROOT, sha256, to_jsonl
 
-SUITES = ("arithmetic", "extraction", "triage", "dates", "code", "agent")
+SUITES = ("arithmetic", "extraction", "triage", "dates", "code", "agent", "workflow")
 
 
 def build(suite: str) -> bytes:

@@ -99,6 +99,8 @@ class TeamSpec(Strict):
     name: str | None = None
     """The candidate's model in outcomes; a grid's teams are named by what differs between them."""
     roles: dict[Name, Annotated[RoleSpec | list[RoleSpec], BeforeValidator(_as_roles)]] = Field(min_length=1)
+    harnesses: list[str | None] | None = None
+    """Those of the sweep's that it is measured in; default: all."""
 
     @model_validator(mode="after")
     def _grid_has_no_name(self) -> Self:
@@ -110,6 +112,8 @@ class TeamSpec(Strict):
         empty = [role for role in lists if not self.roles[role]]
         if empty:
             raise ValueError(f"roles.{empty[0]} is an empty list; name at least one model")
+        if self.harnesses == []:
+            raise ValueError("harnesses is an empty list; name at least one, or leave it out")
         return self
 
 

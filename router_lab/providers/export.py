@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -22,16 +22,26 @@ from router_lab.sweep_manifest import SweepManifest
 USAGE = (*(kind.usage for kind in KINDS if kind.usage is not None), "total_tokens")
 
 
+class Asked(NamedTuple):
+    """A model that a log's sample asks: as Inspect names it, and what is to be said of its
+    recording."""
+
+    model: str
+    header: dict[str, Any]
+
+
 def export_generations(
     logs: Sequence[str | Path], out_dir: str | Path, model_sha: Mapping[str, str] | None = None
 ) -> list[Path]:
     """Write what the candidates of a sweep answered, one file per candidate and suite, and return
-    the files.
+    the files. A team's answers are those of the models that have its roles: each role's model,
+    effort and settings have one file, whatever teams they served in.
 
     Generations of one (candidate, suite) in several logs are joined; for one key the first wins,
-    in the order of sample ids. What a file in `out_dir` holds already stays as it is. Raises
-    InputError for a log that no sweep of ours made, two datasets under one suite, or a file that
-    was recorded on another dataset or with other weights.
+    in the order of sample ids: answers that teams did not share (`share_calls`) at a temperature
+    above 0 may differ. What a file in `out_dir` holds already stays as it is. Raises InputError for
+    a log that no sweep of ours made, two datasets under one suite, or a file that was recorded on
+    another dataset or with other weights.
 
     Args:
         logs: logs, or log directories.
@@ -42,20 +52,25 @@ def export_generations(
     headers: dict[tuple[str, str, str | None, str], dict[str, Any]] = {}
     for path in find_logs(logs):
         log = RawLog(path)
-        header = _header(log, model_sha or {})
-        cell = (header["suite"], header["model"], header["effort"], header["settings_sha"])
-        if headers.setdefault(cell, header) != header:
-            raise InputError(
-                f"{path}: suite `{cell[0]}` was recorded on two different datasets or with two weights"
-            )
+        asked = asked_in(log, model_sha or {})
+        for header in (one.header for one in asked.values()):
+            known = headers.setdefault(_cell(header), header)
+            if known != header:
+                raise InputError(
+                    f"{path}: suite `{header['suite']}` was recorded on two different datasets or with two weights"
+                )
         for sample in sorted(log.samples(), key=lambda s: (str(s["id"]), s["epoch"])):
-            for record in sample_records(sample, header, log.spec["model"]):
-                kept[cell].setdefault(record["key"], record)
+            for header, record in sample_records(sample, asked):
+                kept[_cell(header)].setdefault(record["key"], record)
     folder = Path(out_dir)
     joined = [
         (headers[cell], rows | _held(folder, headers[cell])) for cell, rows in sorted(kept.items(), key=str)
     ]
     return [write_recording(folder, header, rows.values()) for header, rows in joined]
+
+
+def _cell(header: Mapping[str, Any]) -> tuple[str, str, str | None, str]:
+    return header["suite"], header["model"], header["effort"], header["settings_sha"]
 
 
 def _held(folder: Path, header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -75,25 +90,23 @@ def _held(folder: Path, header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def sample_records(
-    sample: Mapping[str, Any], header: Mapping[str, Any], model: str
-) -> Iterator[dict[str, Any]]:
-    """The candidate's finished calls of one sample, keyed as the provider will ask for them."""
-    asked: Counter[str] = Counter()
-    who = (header["model"], header["effort"], header["settings_sha"])
+    sample: Mapping[str, Any], asked: Mapping[str, Asked]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The finished calls of one sample by those who are `asked`, each with its recording's header,
+    keyed as the provider will ask for them: it counts repeated requests of each role by itself."""
+    draws: Counter[tuple[str, str]] = Counter()
     for event in model_events(dict(sample)):
-        output = event.get("output") or {}
-        if event["model"] != model or event.get("role") or event.get("error") or not output.get("choices"):
+        output, role = event.get("output") or {}, event.get("role") or ""
+        one = asked.get(role)
+        if one is None or event["model"] != one.model or event.get("error") or not output.get("choices"):
             continue
+        who = (one.header["model"], one.header["effort"], one.header["settings_sha"])
         messages = canonical_messages(event_input(dict(sample), event))
         bare = request_key(*who, messages, "")
-        key = request_key(*who, messages, f"{sample['epoch']}.{asked[bare]}")
-        asked[bare] += 1
-        yield {
-            "key": key,
-            "sample_id": str(sample["id"]),
-            "epoch": sample["epoch"],
-            **_answer(dict(sample), output),
-        }
+        key = request_key(*who, messages, f"{sample['epoch']}.{draws[role, bare]}")
+        draws[role, bare] += 1
+        record = {"key": key, "sample_id": str(sample["id"]), "epoch": sample["epoch"]}
+        yield one.header, {**record, **_answer(dict(sample), output)}
 
 
 def _answer(sample: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
@@ -115,29 +128,50 @@ def _answer(sample: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in answer.items() if value not in (None, [])}
 
 
-def _header(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Any]:
+def asked_in(log: RawLog, model_sha: Mapping[str, str]) -> dict[str, Asked]:
+    """Whom the samples of a log ask, by role; the empty one for calls that name no role: of a team
+    these are the first role's. Raises InputError for a log that no sweep of ours made."""
     suite, candidate = marks(log.spec.get("metadata"), log.spec.get("model_args"))
     if not candidate or not suite:
         raise InputError(
             f"{log.path}: names no candidate and suite; only logs of `router-lab sweep` can be recorded"
         )
-    settings = {key: candidate[key] for key in ("config", "few_shot", "task_args")}
+    swept = next(
+        (
+            one
+            for one in SweepManifest.of(log.path.parent).candidates
+            if (one.suite, one.candidate) == (suite["suite"], Candidate.of(candidate))
+        ),
+        None,
+    )
+    team = candidate.get("roles") or {}
+    if not team:
+        request = None if swept is None else swept.request
+        return {"": Asked(log.spec["model"], _header(suite, candidate, request, model_sha))}
+    told = {} if swept is None else (swept.model_extra or {}).get("roles") or {}
+    found = {
+        role: Asked(part["asked"], _header(suite, part, (told.get(role) or {}).get("request"), model_sha))
+        for role, part in team.items()
+    }
+    return {"": next(iter(found.values())), **found}
+
+
+def _header(
+    suite: Mapping[str, Any],
+    candidate: Mapping[str, Any],
+    request: Mapping[str, Any] | None,
+    model_sha: Mapping[str, str],
+) -> dict[str, Any]:
     return {
         "suite": suite["suite"],
         "model": candidate["model"],
         "effort": candidate["effort"],
         "settings_sha": candidate["settings_sha"],
-        "settings": settings,
-        "request": _requests(log.path.parent).get((suite["suite"], Candidate.of(candidate))),
+        "settings": {key: candidate[key] for key in ("config", "few_shot", "task_args")},
+        "request": request or None,
         "dataset_sha": suite["dataset_sha"],
         "model_sha": model_sha.get(candidate["model"]),
     }
-
-
-def _requests(folder: Path) -> dict[tuple[str, Candidate], dict[str, Any]]:
-    """What the sweep's recorder saw each candidate send, by suite and candidate."""
-    candidates = SweepManifest.of(folder).candidates
-    return {(one.suite, one.candidate): one.request for one in candidates if one.request}
 
 
 @click.command()

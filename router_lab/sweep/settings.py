@@ -56,7 +56,7 @@ def load_grid(source: str | Path | Sweep, base: Path | None = None) -> Grid:
                     if spec.alone
                     for effort in resolver.efforts_of(spec)
                 ),
-                *(resolver.team(use, *team, around) for team in expanded(sweep, where)),
+                *(resolver.team(use, *team, around) for team in expanded(sweep, around.name, where)),
             ]
     _refuse_doubles(cells, where)
     return Grid(sweep, suites, tuple(cells), folder, suites_path.resolve().parent)

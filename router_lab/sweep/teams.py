@@ -82,11 +82,13 @@ def load_surroundings(sweep: Sweep, folder: Path, where: str) -> Iterator[Surrou
         yield Surrounding() if wanted is None else Surrounding(wanted, known[wanted])
 
 
-def expanded(sweep: Sweep, where: str) -> list[tuple[str, dict[str, RoleOf]]]:
-    """(name, who has which role) of every team, grids written out. Raises InputError for a role of
-    a model that the sweep has not."""
+def expanded(sweep: Sweep, harness: str | None, where: str) -> list[tuple[str, dict[str, RoleOf]]]:
+    """(name, who has which role) of every team that is measured in a harness, grids written out.
+    Raises InputError for a role of a model, or a harness, that the sweep has not."""
     found = []
     for team in sweep.teams:
+        if team.harnesses is not None and harness not in _harnesses_of(team, sweep, where):
+            continue
         axes = [(role, who if isinstance(who, list) else [who]) for role, who in team.roles.items()]
         for choice in product(*(who for _, who in axes)):
             roles = {role: who for (role, _), who in zip(axes, choice, strict=True)}
@@ -100,20 +102,32 @@ def expanded(sweep: Sweep, where: str) -> list[tuple[str, dict[str, RoleOf]]]:
     return found
 
 
+def _harnesses_of(team: TeamSpec, sweep: Sweep, where: str) -> list[str | None]:
+    known = list(combined(sweep.levers)) if sweep.levers else sweep.harnesses or [None]
+    wanted = team.harnesses or []
+    for name in wanted:
+        if name not in known:
+            raise InputError(
+                f"{where}: a team's harness `{name}` is none of the sweep's: {', '.join(map(str, known))}; list it "
+                "under `harnesses:` too"
+            )
+    return wanted
+
+
 def _named(team: TeamSpec, roles: Mapping[str, RoleSpec], sweep: Sweep) -> str:
-    """`planner big, executor small`, with efforts where a role's list has a model at several."""
+    """`planner big, executor small`: of a grid the roles with lists, with efforts where a list has
+    a model at several; of one team all roles and their efforts."""
+    grid = any(isinstance(listed, list) for listed in team.roles.values())
     words = []
     for role, who in roles.items():
         listed = team.roles[role]
-        alike = [one for one in listed if one.model == who.model] if isinstance(listed, list) else [who]
+        if grid and not isinstance(listed, list):
+            continue
         short = next(
             (one.name for one in sweep.models if who.model in (one.name, one.model) and one.name), who.model
         )
-        effort = (
-            f" {who.effort}"
-            if who.effort is not None and (len(alike) > 1 or not isinstance(listed, list))
-            else ""
-        )
+        alike = [one for one in listed if one.model == who.model] if isinstance(listed, list) else []
+        effort = f" {who.effort}" if who.effort is not None and len(alike) != 1 else ""
         words.append(f"{role} {short.removeprefix(RECORDED)}{effort}")
     return ", ".join(words)
 

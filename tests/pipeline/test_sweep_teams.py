@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -24,10 +25,12 @@ from router_lab.collect import collect
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.outcomes import read_calls, read_outcomes
+from router_lab.providers.export import export_generations
+from router_lab.providers.store import read_recording
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
-from router_lab.sweep import run_sweep
+from router_lab.sweep import load_grid, run_sweep
 from tests.servers.grid import price, write_project
 from tests.servers.loopback import Loopback, serving
 from tests.servers.meter import Tariff
@@ -374,3 +377,66 @@ def test_teams_are_estimated_raced_and_priced_anew(server: Loopback, tmp_path: P
         and "asks several models" in refused.output
         and "calls.parquet" in refused.output
     )
+
+
+def test_recorded_teams_answer_as_they_did(server: Loopback, tmp_path: Path) -> None:
+    """Big plans, mid plans and executes, low executes: a recording each, whatever team a call was made for."""
+    run_sweep(project(tmp_path / "live", server, GRID), tmp_path / "live/logs", quiet=True)
+    sent = len(server.requests)
+    written = [
+        read_recording(path)
+        for path in export_generations(
+            [tmp_path / "live/logs"], tmp_path / "again/recorded", {"low": "f" * 64}
+        )
+    ]
+    assert {header["model"]: len(rows) for header, rows in written} == {"big": 6, "mid": 6 + 12, "low": 12}
+    low = next(header for header, _ in written if header["model"] == "low")
+    assert (low["suite"], low["effort"], low["model_sha"]) == ("team", None, "f" * 64)
+    assert low["request"]["arguments"]["model"] == "low" and low["settings"]["config"]["max_tokens"] == 20
+    again = project(
+        tmp_path / "again",
+        server,
+        {
+            **GRID,
+            "models": [{"model": f"recorded/{name}", "alone": False} for name in TARIFFS],
+            "recorded": "recorded",
+        },
+    )
+    result = run_sweep(again, tmp_path / "again/logs", quiet=True)
+    assert (result.generated, result.failed, len(server.requests)) == (24, 0, sent)
+    live, played = (
+        collect([tmp_path / d / "logs"], prices=tmp_path / "live/prices.yaml") for d in ("live", "again")
+    )
+    keys = ["model", "sample_id"]
+    same = ["quality", "cost_usd", "input_tokens", "output_tokens", "turns", "prompt"]
+    for mine, theirs, key, columns in (
+        (live[0], played[0], keys, same),
+        (live[1], played[1], [*keys, "turn"], ["role", "input_tokens", "output_tokens", "cost_usd"]),
+    ):
+        ours, others = (
+            table.sort_values(key, ignore_index=True)[[*key, *columns]] for table in (mine, theirs)
+        )
+        pd.testing.assert_frame_equal(ours, others, check_dtype=False)
+
+
+def test_a_team_may_be_measured_in_some_of_the_harnesses(server: Loopback, tmp_path: Path) -> None:
+    roles = {"planner": ["big", "mid"], "executor": ["low"]}
+    teams = [
+        {"roles": roles, "harnesses": ["a"]},
+        {"roles": {**roles, "planner": ["mid"]}, "harnesses": ["b"]},
+    ]
+    harnesses = {name: {"result_chars": size} for name, size in (("a", 10), ("b", 20))}
+    sweep = {"teams": teams, "harnesses": ["a", "b"], "harnesses_file": "harnesses.yaml"}
+    grid = load_grid(project(tmp_path, server, sweep, harnesses=harnesses))
+    assert [str(cell.candidate) for cell in grid.cells] == [
+        "planner big, executor low + a", "planner mid, executor low + a", "planner mid, executor low + b",
+    ]  # fmt: skip
+    wrong = {**sweep, "harnesses": ["a"]}
+    with pytest.raises(InputError, match="a team's harness `b` is none of the sweep's: a; list it"):
+        load_grid(project(tmp_path / "wrong", server, wrong, harnesses=harnesses))
+
+
+def test_a_grids_teams_are_named_by_what_differs_between_them(server: Loopback, tmp_path: Path) -> None:
+    roles = {"planner": [{"model": "big", "effort": "low"}], "executor": ["low"], "checker": "mid"}
+    grid = load_grid(project(tmp_path, server, {"teams": [{"roles": roles}, {"roles": {"planner": "big"}}]}))
+    assert [cell.model for cell in grid.cells] == ["planner big, executor low", "planner big"]
