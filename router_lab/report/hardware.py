@@ -32,8 +32,8 @@ class Hardware(NamedTuple):
         return self.tokens_per_second * self.utilisation * 3600 * HOURS / written
 
     def bill(self, written: float, volume: float) -> float:
-        """Dollars a month at that volume, in whole machines."""
-        return math.ceil(volume / self.tasks(written) - 1e-9) * self.month_usd
+        """Dollars a month at that volume, in whole machines, of which there is at least one."""
+        return max(1, math.ceil(volume / self.tasks(written) - 1e-9)) * self.month_usd
 
 
 class BreakEven(NamedTuple):
