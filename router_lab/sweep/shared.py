@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,16 @@ class SharedCalls:
         self.path = folder / FILE
         if not self.path.exists():
             return
-        for number, record in enumerate(read_records(self.path).rows, start=1):
-            if not isinstance(record, Mapping) or not isinstance(record.get("key"), str):
+        try:
+            found = read_records(self.path)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror}; move it away") from error
+        for number, record in zip(found.numbers, found.rows, strict=True):
+            if not isinstance(record.get("key"), str):
                 raise InputError(
                     f"{self.path}: line {number} is no answer of a call; move the file away, and calls are made anew"
                 )
-            self._answers.setdefault(record["key"], dict(record))
+            self._answers.setdefault(record["key"], record)
 
     async def ask(self, key: str, call: Callable[[], Awaitable[Any]]) -> Any:
         """The answer that is known under `key`, else that of `call`, which nobody else makes
@@ -66,12 +70,13 @@ class SharedCalls:
         record = self._answers[key]
         try:
             output = ModelOutput.model_validate(record["output"])
+            call = ModelCall.create(request={"key": key}, response={}, time=record.get("seconds"))
         except (KeyError, ValidationError) as error:
             raise InputError(
                 f"{self.path}: the answer {key[:12]}… is damaged: {str(error).splitlines()[0]}; take its line out"
             ) from None
         output.metadata = {**(output.metadata or {}), SHARED_NOTE: True}
-        return output, ModelCall.create(request={"key": key}, response={}, time=record.get("seconds"))
+        return output, call
 
     def _keep(self, key: str, output: ModelOutput, seconds: float | None) -> None:
         record = {"key": key, "seconds": seconds, "output": output.model_dump(mode="json", exclude_none=True)}
@@ -90,7 +95,7 @@ def share(api: ModelAPI, calls: SharedCalls, identity: Any, always: bool) -> Non
     identity: what is sent beside messages, tools and generation settings, as JSON (model, server,
     few-shot examples, raw arguments).
     """
-    asked: dict[str, Counter[str]] = {}
+    drawn: dict[tuple[str, str], set[int]] = {}
 
     async def generate(
         ask: Any,
@@ -104,10 +109,19 @@ def share(api: ModelAPI, calls: SharedCalls, identity: Any, always: bool) -> Non
             return await ask(input, tools, tool_choice, config, **kwargs)
         sample, epoch = running_sample()
         bare = sha256_of([identity, *_sent(input, tools, tool_choice, config)])
-        seen = asked.setdefault(sample, Counter())
-        draw, seen[bare] = seen[bare], seen[bare] + 1
+        taken = drawn.setdefault((sample, bare), set())
+        draw = next(number for number in count() if number not in taken)
+        taken.add(draw)
         key = sha256_of([bare, epoch, draw])
-        return await calls.ask(key, lambda: ask(input, tools, tool_choice, config, **kwargs))
+        answered = False
+        try:
+            result = await calls.ask(key, lambda: ask(input, tools, tool_choice, config, **kwargs))
+            answered = not isinstance(result[0] if isinstance(result, tuple) else result, Exception)
+        finally:
+            # What failed is asked again as the same draw, or nobody would find its answer.
+            if not answered:
+                taken.discard(draw)
+        return result
 
     around_generate(api, generate)
 
