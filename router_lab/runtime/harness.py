@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeGuard
 
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.messages import text_of
@@ -52,8 +52,12 @@ class Harness:
             raise PolicyError(f"harness {shown(self.name)}: {fault}")
 
     def _faults(self) -> list[str]:
+        wrong = [f"{key} {shown(value)} is not a mapping" for key, value in (
+            ("context", self.context), ("task_args", self.task_args),
+        ) if value is not None and not isinstance(value, Mapping)]  # fmt: skip
+        if wrong:
+            return wrong
         context = self.context or {}
-        wrong = []
         if len(context) > 1 or not set(context) <= set(POLICIES):
             wrong.append(
                 f"context {shown(dict(context))} is not one of {', '.join(POLICIES)} and its number of rounds"
@@ -66,7 +70,8 @@ class Harness:
                 wrong.append(f"{key} {shown(value)} is not a whole number of at least {least}")
         if self.observations not in OBSERVERS:
             wrong.append(f"observations {shown(self.observations)} is not {' or '.join(OBSERVERS)}")
-        if self.tools is not None and not all(isinstance(tool, str) and tool for tool in self.tools):
+        listed = self.tools is None or isinstance(self.tools, list | tuple)
+        if not listed or not all(isinstance(tool, str) and tool for tool in self.tools or ()):
             wrong.append(f"tools {shown(self.tools)} are not names")
         return wrong
 
@@ -174,13 +179,13 @@ class Harness:
         role, content = message.get("role"), message.get("content")
         if message.get("type") == _RESPONSES_RESULT:
             return _changed(message, "output", message.get("output"), change)
-        if role == _CHAT_RESULT or (self.observations == "user" and role == "user"):
+        if role == _CHAT_RESULT or (
+            self.observations == "user" and role == "user" and not _holds_results(content)
+        ):
             return _changed(message, "content", content, change)
         if role == "user" and isinstance(content, list | tuple):
             parts = [
-                _changed(part, "content", part.get("content"), change)
-                if isinstance(part, Mapping) and part.get("type") == _ANTHROPIC_RESULT
-                else part
+                _changed(part, "content", part.get("content"), change) if _is_result(part) else part
                 for part in content
             ]
             return (
@@ -189,6 +194,15 @@ class Harness:
                 else {**message, "content": parts}
             )
         return message
+
+
+def _is_result(part: object) -> TypeGuard[Message]:
+    return isinstance(part, Mapping) and part.get("type") == _ANTHROPIC_RESULT
+
+
+def _holds_results(content: object) -> bool:
+    """Whether it answers calls of tools: then a text in its place would leave them unanswered."""
+    return isinstance(content, list | tuple) and any(map(_is_result, content))
 
 
 def _changed(holder: Message, key: str, content: object, change: Callable[[str], str]) -> Message:
@@ -220,7 +234,8 @@ def transcript(message: Message) -> str:
             parts.append(text_of(part.get("content")))
         elif isinstance(part, Mapping) and part.get("type") == "tool_use":
             parts.append(f"{part.get('name')}({part.get('input')})")
-    for call in message.get("tool_calls") or ():
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list | tuple) else ():
         asked = call.get("function") if isinstance(call, Mapping) else None
         if isinstance(asked, Mapping):
             parts.append(f"{asked.get('name')}({asked.get('arguments')})")

@@ -3,11 +3,19 @@ that `Harness` leaves, as an application would."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from inspect_ai.model import ChatMessage, ChatMessageUser, GenerateConfig, Model, get_model
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageAssistant,
+    ChatMessageUser,
+    GenerateConfig,
+    Model,
+    get_model,
+)
 from inspect_ai.tool import ToolDef, ToolInfo, ToolSource
 
 from router_lab.inspect_compat import surround
@@ -61,7 +69,9 @@ async def _summary(model: Model, text: str) -> str:
 def _view(message: ChatMessage, at: int) -> dict[str, Any]:
     """What `Harness.apply` reads of a message, and where it stands."""
     content = message.content if isinstance(message.content, str) else message.text
-    return {"role": message.role, "content": content, "_at": at}
+    calls = message.tool_calls or () if isinstance(message, ChatMessageAssistant) else ()
+    asked = [{"function": {"name": one.function, "arguments": json.dumps(one.arguments)}} for one in calls]
+    return {"role": message.role, "content": content, "tool_calls": asked, "_at": at}
 
 
 def _message(

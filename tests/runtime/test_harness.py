@@ -89,6 +89,34 @@ def test_in_a_text_protocol_the_user_observes() -> None:
     )
 
 
+def test_where_the_user_observes_a_call_keeps_its_result() -> None:
+    result = {"type": "tool_result", "tool_use_id": "t", "content": "seen " * 9}
+    answer, go = {"role": "assistant", "content": "a"}, {"type": "text", "text": "go on"}
+    talk = [
+        {"role": "user", "content": "task"},
+        answer,
+        {"role": "user", "content": [result, go]},
+        answer,
+    ]
+    masked = Harness("x", {"mask": 1}, observations="user").apply(talk)
+    left_out = {**result, "content": "[an earlier result of 45 characters was left out]"}
+    assert masked[2]["content"] == [left_out, go]
+
+
+@pytest.mark.parametrize("calls", [None, 5, "f", [5], {"function": 5}, [{"function": {"name": 1}}]])
+@pytest.mark.parametrize(
+    "content", [None, 5, [None], [{"type": [1]}], [{"type": "tool_result", "content": 5}]]
+)
+def test_messages_of_any_content_are_let_through(content: object, calls: object) -> None:
+    odd = {"role": "assistant", "content": content, "output": content, "tool_calls": calls}
+    for policy in ("last", "mask", "fresh", "summarise"):
+        for observer in ("tool", "user"):
+            harness = Harness("x", {policy: 1}, observer, result_chars=1)
+            for kind in ("tool", "user", 5):
+                talk = [{**odd, "role": kind}, odd, {**odd, "role": kind}, odd]
+                assert harness.apply(talk, summarise=str)[-1] == odd
+
+
 def test_tools_are_shown_by_name_in_any_form_and_a_missing_one_is_said() -> None:
     tools = [
         {"type": "function", "function": {"name": "read"}},
@@ -113,6 +141,10 @@ def test_tools_are_shown_by_name_in_any_form_and_a_missing_one_is_said() -> None
         ({"observations": "all"}, "observations 'all' is not tool or user"),
         ({"turns": True}, "turns True is not a whole number"),
         ({"tools": ("",)}, "are not names"),
+        ({"tools": "read"}, "tools 'read' are not names"),
+        ({"tools": 5}, "tools 5 are not names"),
+        ({"context": "last"}, "context 'last' is not a mapping"),
+        ({"task_args": 5}, "task_args 5 is not a mapping"),
     ],
 )
 def test_what_is_no_harness_is_refused(fields: dict[str, Any], rule: str) -> None:
