@@ -33,11 +33,13 @@ def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
     in the outcomes.
     """
     labels = read_labels(Path(path), REQUIRED)
-    who = candidate_columns(outcomes.columns)
+    # A label of a candidate in a harness is none of the same model without one.
+    who = candidate_columns([*outcomes.columns, *labels.columns])
     keys = ["suite", "sample_id", *who]
-    for name in who[1:]:
-        labels[name] = labels[name].fillna("") if name in labels.columns else ""
-    named = outcomes.assign(**{name: outcomes[name].fillna("") for name in who[1:]})
+    labels, named = (
+        table.assign(**{name: table[name].fillna("") if name in table else "" for name in who[1:]})
+        for table in (labels, outcomes)
+    )
     scored = named.groupby(keys, as_index=False)["quality"].mean()
     joined = labels.merge(scored, on=keys, suffixes=("", "_judge"))
     if joined.empty:

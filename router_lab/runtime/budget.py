@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_lab.runtime.errors import RouterLabError, RouterLabWarning
 from router_lab.runtime.model import Prices
+from router_lab.runtime.team import RoleDecision
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
@@ -104,6 +105,11 @@ class Budget:
         """
         if not (math.isfinite(slack) and slack > 0):
             raise ValueError(f"budget: slack {slack!r} is not a finite number above 0")
+        if isinstance(decision, RoleDecision):
+            raise ValueError(
+                f"budget: role {decision.role!r} spends a part of its team's: "
+                f"Budget.of(decision).role({decision.role!r}), of the decision for the team"
+            )
         limits, prices = decision.limits, decision._profile.prices
         if decision.roles:
             return cls._of_team(decision, slack, unlimited)

@@ -240,7 +240,7 @@ def _read_version_5(
     value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]
 ) -> PolicySpec:
     """Version 3 or 4, and candidates that have a harness, or are teams."""
-    if not any(set(row) & _LATER_KEYS for row in as_list(value["candidates"])):
+    if not any("roles" in row or row.get("harness") is not None for row in as_list(value["candidates"])):
         raise PolicyError(
             "policy.json: candidates: no harness and no team, and a policy without is of an earlier version"
         )

@@ -13,6 +13,7 @@ import pytest
 
 from router_lab import load_policy
 from router_lab.runtime.artifact import save_policy
+from router_lab.runtime.budget import Budget
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.harness import Harness
 from router_lab.runtime.model import Candidate, Limits, Profile, Role
@@ -71,6 +72,26 @@ def refused(artifact: Path, folder: Path, change: Change, said: str) -> None:
 ])  # fmt: skip
 def test_what_is_no_team_or_no_harness_is_named(change: Change, said: str, tmp_path: Path) -> None:
     refused(GOLDEN / "team", tmp_path, change, said)
+
+
+def test_harnesses_that_are_all_null_are_of_an_earlier_version(tmp_path: Path) -> None:
+    copy = Path(copytree(GOLDEN / "harnesses", tmp_path / "copy"))
+    value = json.loads((copy / "policy.json").read_text())
+    for candidate in value["candidates"]:
+        candidate.update(harness=None, harness_settings=None)
+    forged.forge(copy, {"policy.json": json.dumps(value).encode()})
+    with pytest.raises(
+        PolicyError, match="no harness and no team, and a policy without is of an earlier version"
+    ):
+        load_policy(copy)
+
+
+def test_a_role_has_no_budget_beside_its_teams() -> None:
+    decision = load_policy(GOLDEN / "team").decide("hello")
+    with pytest.raises(
+        ValueError, match=r"role 'planner' spends a part .* Budget\.of\(decision\)\.role\('planner'\)"
+    ):
+        Budget.of(decision.roles["planner"])  # type: ignore[arg-type]
 
 
 def with_last(make_spec: Any, **changes: Any) -> Policy:

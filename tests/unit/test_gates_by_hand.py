@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,6 +18,8 @@ from router_lab.gates.audit import read_audit, shifted_difference, shifted_quali
 from router_lab.gates.measure import MEASURED, against_floor, expires_in_days, price_drift
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Recorded
+from router_lab.outcomes import validate_outcomes
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate, Prices
 
 CHEAP, DEAR = Candidate("cheap", "low"), Candidate("dear")
@@ -241,3 +244,17 @@ def test_a_change_is_told_of_the_rows_asked_for() -> None:
     some = change(before, after, found, np.array([True, True, False, False]))
     assert (some.gain().value, some.gain().n) == (-0.5, 2)
     assert some.saving().value == pytest.approx(0.9)
+
+
+def test_a_label_in_a_harness_is_none_of_the_model_without_one(tmp_path: Path) -> None:
+    def table(**columns: Any) -> pd.DataFrame:
+        return pd.DataFrame({"suite": "a", "sample_id": ["1", "2"], "model": "m", "quality": 0.5, **columns})
+
+    file = tmp_path / "labels.csv"
+    table(harness=["short", None], quality=[1.0, 0.75]).to_csv(file, index=False)
+    assert read_audit(str(file), validate_outcomes(table()))["error"].tolist() == [0.25]
+    both = read_audit(str(file), validate_outcomes(table(harness=["short", None])))
+    assert both["error"].tolist() == [0.5, 0.25] and both["harness"].tolist() == ["short", ""]
+    table(harness="short").to_csv(file, index=False)
+    with pytest.raises(InputError, match="no row matches an outcome by suite, sample_id, model"):
+        read_audit(str(file), validate_outcomes(table()))
