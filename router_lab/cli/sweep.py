@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from router_lab.sweep import Plan, RaceOptions, SweepResult
+    from router_lab.sweep import CellEstimate, Plan, RaceOptions, SweepResult
 
 
 @click.command()
@@ -273,6 +273,13 @@ def _race_options(sweep_file: Path) -> RaceOptions:
     )
 
 
+def _as_row(estimate: CellEstimate) -> dict[str, object]:
+    """With the candidate's own fields after the suite."""
+    row = asdict(estimate)
+    rest = {key: value for key, value in row.items() if key not in ("suite", "candidate")}
+    return {"suite": estimate.suite, **estimate.candidate.named(), **rest}
+
+
 def _estimate(options: SweepOptions, history: Path | None, as_json: bool) -> None:
     """Print dollars per candidate and suite, for what the log directory does not hold yet."""
     from router_lab.racing.outlook import render_race
@@ -292,7 +299,7 @@ def _estimate(options: SweepOptions, history: Path | None, as_json: bool) -> Non
         None if race is None else outlook_of(plan, estimates, race, folder, finished_samples(folder, plan))
     )
     if as_json:
-        cells = [asdict(one) for one in estimates]
+        cells = [_as_row(one) for one in estimates]
         extra: dict[str, object] = {} if racing is None else {"race": racing}
         if plan.drawn is not None:
             extra["reference_share"] = {

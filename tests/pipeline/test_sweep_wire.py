@@ -27,7 +27,7 @@ def requests_of(
     folder: Path, models: list[Any], efforts: list[Any], **presets: Any
 ) -> dict[Any, Request | None]:
     file = write_project(folder, {"models": models, "efforts": efforts}, efforts=presets)
-    return {(model, effort): r for (model, effort, _), r in fingerprint(load_grid(file).cells).items()}
+    return {tuple(who): r for ((_, who), _), r in fingerprint(load_grid(file).cells).items()}
 
 
 def test_the_request_is_what_the_provider_would_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_a_users_row_reaches_the_wire_raw(tmp_path: Path, model: str) -> None:
     wire = [{"provider": provider, "family": f"{family[:3]}*", "effort": "high", "config": raw}]
     spec = {"model": model, "base_url": "http://192.0.2.1/v1"}
     file = write_project(tmp_path, {"models": [spec], "efforts": ["low", "high"], "wire": wire})
-    found = {effort: r for (_, effort, _), r in fingerprint(load_grid(file).cells).items()}
+    found = {who.effort: r for ((_, who), _), r in fingerprint(load_grid(file).cells).items()}
     high, low = found["high"], found["low"]
     assert high is not None and low is not None and high.fingerprint != low.fingerprint
     # In the artifact it stands where the SDKs take it, and not among the arguments that they know.
