@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -134,19 +135,22 @@ def request_cost(
 
     caching `none`: every prompt token at the input price. `prefix`: what the previous turn already
     held is read from the cache, the rest is written to it (5 minutes) where the model has prices
-    for that and the sample has more turns. None if a call reported no usage.
+    for that and the sample has more turns; in a team each role has turns of its own. None if a call
+    reported no usage.
     """
     own = [call for call in calls if call.own and call.attempt == last_attempt]
     if any(call.tokens is None for call in own):
         return None
-    total, held = 0.0, 0
+    # What one role's model has cached is none of another's prompt.
+    turns, held = Counter(call.role for call in own), dict[str | None, int]()
+    total = 0.0
     for call in own:
         assert call.tokens is not None
         rates = table.rates(call.model, call.started)
         tokens = call.tokens.uncached()
-        if caching == "prefix" and len(own) > 1:
-            tokens = as_cached(tokens, rates, held)
-            held = cacheable(tokens, rates)
+        if caching == "prefix" and turns[call.role] > 1:
+            tokens = as_cached(tokens, rates, held.get(call.role, 0))
+            held[call.role] = cacheable(tokens, rates)
         total += rates.cost(tokens) + table.provider_tools(call.model, call.tools, call.started)
     used = [tool for tool in tools if tool.own and tool.attempt == last_attempt]
     return total + sum(table.own_tools({tool.name: 1}, tool.started) for tool in used)

@@ -92,6 +92,10 @@ class RoleSpec(Strict):
     effort: str | None = None
 
 
+JUDGE = "grader"
+"""Inspect's role of a scorer's model: a team with it would judge itself."""
+
+
 class TeamSpec(Strict):
     """One team, or a grid of teams where a role has a list. The first role is also who answers
     where a solver names no role."""
@@ -104,6 +108,10 @@ class TeamSpec(Strict):
 
     @model_validator(mode="after")
     def _grid_has_no_name(self) -> Self:
+        if JUDGE in self.roles:
+            raise ValueError(
+                f"roles.{JUDGE} is who judges, for Inspect's scorers; call the team's role otherwise"
+            )
         lists = [role for role, who in self.roles.items() if isinstance(who, list)]
         if lists and self.name is not None:
             raise ValueError(

@@ -8,10 +8,11 @@ are compared with; since that is read from the data, every pair of levels counts
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations, product
 from math import comb, prod
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,26 +109,44 @@ class _Design:
 def levers_found(outcomes: pd.DataFrame) -> Levers | None:
     """Of each model and effort whose harnesses are all combinations of levers; None where no
     candidate of a validated outcomes table has levers."""
-    groups: dict[Candidate, dict[Candidate, dict[str, str]]] = {}
-    for one in outcomes.attrs.get("candidates") or ():
-        if one.get("levers"):
-            who = Candidate.of(one)
-            groups.setdefault(Candidate(who.model, who.effort), {})[who] = dict(one["levers"])
+    groups = _experiments(outcomes.attrs.get("candidates") or ())
     if not groups:
         return None
     data = OutcomeMatrix.from_frame(outcomes)
     designs, lacking = [], []
-    for who, harnesses in groups.items():
-        there = {one: levels for one, levels in harnesses.items() if one in data.candidates}
+    for label, harnesses in groups.items():
         levels = _levels(harnesses)
+        there = {
+            tuple(chosen[lever] for lever in levels): data.candidates.index(one)
+            for one, chosen in harnesses.items()
+            if one in data.candidates
+        }
         whole = prod(len(names) for names in levels.values())
         if len(there) < whole:
-            lacking.append((str(who), len(there), whole))
+            lacking.append((label, len(there), whole))
         elif whole > 1:
-            designs.append(_design(str(who), data, there, levels))
+            designs.append(_design(label, data, there, levels))
     intervals = sum(one.intervals for one in designs)
     each = 1 - (1 - CONFIDENCE) / max(1, intervals)
     return Levers(tuple(_told(one, each) for one in designs), each, intervals, tuple(lacking))
+
+
+def _experiments(
+    candidates: Iterable[Mapping[str, Any]],
+) -> dict[str, dict[Candidate, dict[str, str]]]:
+    """Label → the harnesses of one model and effort, and their levels. Sweeps that moved other
+    levers are other experiments, whose labels name them."""
+    found: dict[Candidate, dict[tuple[str, ...], dict[Candidate, dict[str, str]]]] = {}
+    for one in candidates:
+        if one.get("levers"):
+            who, chosen = Candidate.of(one), dict(one["levers"])
+            own = found.setdefault(Candidate(who.model, who.effort), {})
+            own.setdefault(tuple(sorted(chosen)), {})[who] = chosen
+    return {
+        str(who) if len(own) == 1 else f"{who} ({', '.join(levers)})": harnesses
+        for who, own in found.items()
+        for levers, harnesses in own.items()
+    }
 
 
 def _levels(harnesses: Mapping[Candidate, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
@@ -140,12 +159,9 @@ def _levels(harnesses: Mapping[Candidate, Mapping[str, str]]) -> dict[str, tuple
 
 
 def _design(
-    label: str, data: OutcomeMatrix, harnesses: Mapping[Candidate, Mapping[str, str]], levels: Levels
+    label: str, data: OutcomeMatrix, column: Mapping[tuple[str, ...], int], levels: Levels
 ) -> _Design:
-    column = {
-        tuple(chosen[lever] for lever in levels): data.candidates.index(who)
-        for who, chosen in harnesses.items()
-    }
+    """column: of each combination of levels."""
     usd = {who: float(np.nanmean(_or_zero(data.cost_usd[:, at]))) for who, at in column.items()}
     ordered = {
         lever: tuple(sorted(names, key=lambda name: (-_mean_at(usd, axis, name), name)))

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from router_lab.collect import collect
+from router_lab.collect.calls import Call, request_cost
 from router_lab.config import Price, ToolPrice
-from router_lab.prices import PriceTable, served_by
+from router_lab.prices import PriceTable, Tokens, served_by
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.sweep.budget import Answer, Spending
 from router_lab.sweep.ledger import Ledger
@@ -419,3 +420,16 @@ def test_an_answer_that_the_provider_fell_back_for_has_the_price_of_who_gave_it(
     spending.answered("s", MODEL, USAGE)
     again = Ledger(tmp_path, table, priced=True)
     assert ledger.spent_usd == again.spent_usd == pytest.approx(0.0015)
+
+
+def test_a_role_reads_nothing_from_the_cache_of_another() -> None:
+    now = dt.datetime(2026, 5, 31, 12, tzinfo=dt.UTC)
+    calls = [
+        Call(MODEL, role, turn, 1, Tokens(input=tokens), None, now, True, teamed=True)
+        for turn, (role, tokens) in enumerate(
+            [("planner", 10_000), ("executor", 20_000), ("executor", 30_000)], start=1
+        )
+    ]
+    # 10,000 plain; 20,000 written; 20,000 read and 10,000 written.
+    assert request_cost(calls, prices(), "prefix", 1) == pytest.approx(0.01 + 0.025 + 0.002 + 0.0125)
+    assert request_cost(calls, prices(), "none", 1) == pytest.approx(0.06)

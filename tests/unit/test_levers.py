@@ -191,6 +191,31 @@ def test_where_combinations_lack_it_is_said_and_nothing_is_computed() -> None:
     assert levers_found(bare) is None and levers_lines(None) == []
 
 
+def test_sweeps_that_moved_other_levers_are_other_experiments() -> None:
+    both = table()
+    first = both[both["harness"].str.contains("four")]
+    alone = first.assign(harness=first["harness"].str.removesuffix(", turns four"))
+    frame = pd.concat([both, alone], ignore_index=True)
+    frame.attrs["candidates"] = [
+        *({"model": "m", "harness": f"context {level}", "levers": {"context": level}} for level in ("all", "last")),
+        *both.attrs["candidates"],
+    ]  # fmt: skip
+    frame = frame[frame["harness"] != "context last, turns four"]
+    found = levers_found(validate_outcomes(frame))
+    assert found is not None and [one.label for one in found.found] == ["m (context)"]
+    assert found.lacking == (("m (context, turns)", 3, 4),)
+
+
+def test_a_combination_that_is_there_twice_is_one() -> None:
+    frame = table(combinations=("00", "10", "01"))
+    again = frame[frame["harness"] == frame["harness"].iloc[0]].assign(harness="again")
+    more = pd.concat([frame, again], ignore_index=True)
+    first = frame.attrs["candidates"][0]
+    more.attrs["candidates"] = [*frame.attrs["candidates"], {**first, "harness": "again"}]
+    found = levers_found(validate_outcomes(more))
+    assert found is not None and found.lacking == (("m", 3, 4),)
+
+
 def test_without_dollars_quality_is_told_alone() -> None:
     frame = table().assign(cost_usd=np.nan)
     found = levers_found(frame)
