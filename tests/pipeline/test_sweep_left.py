@@ -16,6 +16,7 @@ from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.prices import PriceTable
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
 from router_lab.sweep import run_sweep
 from router_lab.sweep.forecast import CellEstimate, render, total
 from router_lab.sweep.ledger import Ledger
@@ -146,7 +147,7 @@ def test_a_budget_says_what_remains_and_counts_only_what_is_missing(server: Loop
 
 
 def test_at_most_is_the_smaller_of_limits_and_what_is_left_of_the_budget() -> None:
-    cell = CellEstimate("s", "m", None, 1200, 5, 5, 1.0, 0.9, 1.1, None, 20)
+    cell = CellEstimate("s", Candidate("m"), 1200, 5, 5, 1.0, 0.9, 1.1, None, 20)
     assert total([cell], 0.02)["at_most_usd"] == pytest.approx(24.0)
     assert total([cell], 0.02, 2.0)["at_most_usd"] == 2.0
     assert total([cell], 0.02, 30.0)["at_most_usd"] == pytest.approx(24.0)
