@@ -23,6 +23,7 @@ from inspect_ai.model import GenerateConfig, ModelAPI, ModelOutput
 from router_lab.cli import cli
 from router_lab.collect import collect
 from router_lab.masking import know
+from router_lab.runtime.model import Candidate
 from router_lab.sweep.guard import Breaker, RefusedError, guard
 from router_lab.sweep.stop import Stops, Where
 from tests.servers.grid import price, write_project
@@ -205,36 +206,36 @@ def test_a_judge_that_is_refused_stops_the_candidate_on_that_suite_too() -> None
     told: list[str] = []
     know("very-secret")
     stops = Stops(told.append)
-    stops.begun("e", ("s", "m", "low"), "task")
+    stops.begun("e", ("s", Candidate("m", "low")), "task")
     refused = sample_of("Error code: 401 - bad key very-secret")
     for _ in range(2):
         stops.ended("e", refused)
     assert not stops.reasons
     stops.ended("e", sample_of("Error code: 503 - overloaded"))
     stops.ended("e", refused)
-    assert stops.reasons == {("s", "m", "low"): "Error code: 401 - bad key ***"}
+    assert stops.reasons == {("s", Candidate("m", "low")): "Error code: 401 - bad key ***"}
     assert told == ["m @ low is stopped on s: Error code: 401 - bad key ***"]
     # Once there were answers, a few refusals in between stop nothing, and many in a row do.
     stops = Stops(told.append)
-    stops.begun("e", ("s", "m", None), "task")
+    stops.begun("e", ("s", Candidate("m")), "task")
     for error in [None, *["Error code: 403 - no"] * 7, None, *["Error code: 403 - no"] * 7]:
         stops.ended("e", sample_of(error))
     assert not stops.reasons
     stops.ended("e", refused)
-    assert list(stops.reasons) == [("s", "m", None)]
+    assert list(stops.reasons) == [("s", Candidate("m"))]
     # A request that cannot be counts until another was answered, be it in an earlier run.
-    for before, stopped in ((set[Where](), 1), ({("s", "m", None)}, 0)):
+    for before, stopped in ((set[Where](), 1), ({("s", Candidate("m"))}, 0)):
         stops = Stops(told.append, answered=before)
-        stops.begun("e", ("s", "m", None), "task")
+        stops.begun("e", ("s", Candidate("m")), "task")
         for _ in range(20):
             stops.ended("e", sample_of("Error code: 400 - temperature: 9 is above the maximum of 2"))
         assert len(stops.reasons) == stopped
     # A cell of two samples, both refused.
     stops = Stops(told.append)
-    stops.begun("e", ("s", "m", None), "task")
+    stops.begun("e", ("s", Candidate("m")), "task")
     stops.ended("e", refused)
     stops.close()
-    assert list(stops.reasons) == [("s", "m", None)]
+    assert list(stops.reasons) == [("s", Candidate("m"))]
 
 
 def test_a_call_that_is_not_made_costs_nothing_and_an_outage_after_an_answer_stops_nobody() -> None:
