@@ -3,7 +3,7 @@
 Teams differ in one role and agree in others, and a role whose prompt does not depend on another's
 choice asks what was asked before. A request is what is sent: model, server, settings, messages,
 tools, and which draw of the sample's epoch it is. Answers stand in a file of JSON lines in the log
-directory, so that they are there after a kill; each says what the call cost when it was made.
+directory, so that they are there after a kill; each with what the call used and how long it took.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelCall, M
 from pydantic import ValidationError
 
 from router_lab.inspect_compat import around_generate, running_sample
+from router_lab.masking import masked_tree, starred
 from router_lab.providers.keys import SHARED_NOTE, TRANSPORT, canonical_messages, sha256_of
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import append_line, read_records
@@ -79,14 +81,14 @@ class SharedCalls:
         return output, call
 
     def _keep(self, key: str, output: ModelOutput, seconds: float | None) -> None:
-        record = {"key": key, "seconds": seconds, "output": output.model_dump(mode="json", exclude_none=True)}
+        # As logs have it: a key that a server gave back is stars.
+        answer = masked_tree(output.model_dump(mode="json", exclude_none=True), starred)
+        record = {"key": key, "seconds": seconds, "output": answer}
         self._answers[key] = record
-        try:
+        # Without room the ledger beside it cannot be written either, and stops the sweep before the
+        # next call; this answer was paid for, and its sample may still end with it.
+        with suppress(OSError):
             append_line(self.path, json.dumps(record, separators=(",", ":")).encode())
-        except OSError as error:
-            raise InputError(
-                f"{self.path}: cannot be written: {error.strerror}; mend that (free some room) and run the sweep again"
-            ) from error
 
 
 def share(api: ModelAPI, calls: SharedCalls, identity: Any, always: bool) -> None:

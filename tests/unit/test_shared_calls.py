@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from inspect_ai.model import ChatMessageUser, GenerateConfig, ModelOutput
 
+from router_lab.masking import know
 from router_lab.runtime.errors import InputError
 from router_lab.sweep.shared import SharedCalls, share
 
@@ -108,6 +109,40 @@ def test_a_file_cut_anywhere_loses_what_was_cut_alone(tmp_path: Path) -> None:
         # A line is whole without its newline, too.
         assert asked_again(tmp_path) == sum(end - 1 > cut for end in ends), cut
         assert asked_again(tmp_path) == 0, cut
+
+
+def test_a_key_that_a_server_gives_back_is_stars_in_the_file(tmp_path: Path) -> None:
+    know("very-Secret-4711")
+
+    async def leak(*_: Any, **__: Any) -> ModelOutput:
+        return ModelOutput.from_content("m", "your key is very-Secret-4711")
+
+    async def run() -> None:
+        calls = SharedCalls()
+        calls.keep_in(tmp_path)
+        api = SimpleNamespace(generate=leak)
+        share(api, calls, ["m"], always=True)  # type: ignore[arg-type]
+        await ask(api)
+
+    asyncio.run(run())
+    written = (tmp_path / "calls.jsonl").read_text()
+    assert "your key is ***" in written and "4711" not in written
+
+
+def test_a_full_disk_takes_no_answer_that_was_paid_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def run() -> None:
+        calls, server = SharedCalls(), Server()
+        calls.keep_in(tmp_path)
+        first, second = team(server, calls), team(server, calls)
+        assert [await ask(first), await ask(second)] == ["1", "1"] and server.asked == 1
+
+    monkeypatch.setattr("router_lab.sweep.shared.append_line", full)
+    asyncio.run(run())
 
 
 def test_what_is_no_answer_is_told_with_its_line(tmp_path: Path) -> None:
