@@ -4,6 +4,7 @@ overlap."""
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from unicodedata import east_asian_width
@@ -66,10 +67,11 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
 
 
 def linear_ticks(low: float, high: float, about: int = 6) -> list[float]:
-    """Multiples of 1, 2, 2.5 or 5 × a power of ten in [low, high], about `about` of them."""
-    if high <= low:
-        return [low]
+    """Multiples of 1, 2, 2.5 or 5 × a power of ten in [low, high], about `about` of them; `low`
+    alone where the two are nearer than a float divides."""
     raw = (high - low) / about
+    if raw < sys.float_info.min:
+        return [low]
     power = 10.0 ** math.floor(math.log10(raw))
     step = power * next(m for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
     start = math.ceil(low / step - 1e-9)

@@ -35,10 +35,14 @@ def stacked_svg(
     kinds = {part: at for at, part in enumerate(dict.fromkeys(part for bar in bars for part, _ in bar.parts))}
     top = max((bar.total for bar in bars), default=0.0) or 1.0
     plot = Box(18, 34, width - 90, 34 + ROW * len(bars) + 6)
-    unit = (plot.right - plot.left) / top
+
+    def along(size: float) -> float:
+        """In px. Divided first: px per dollar may be more than a float holds."""
+        return (plot.right - plot.left) * (size / top)
+
     drawn = [
-        (plot.top + ROW * at + 22, bar.name, _parts(bar, kinds, plot.left, unit, form),
-         plot.left + unit * bar.total, form(bar.total))
+        (plot.top + ROW * at + 22, bar.name, _parts(bar, kinds, plot.left, along, form),
+         plot.left + along(bar.total), form(bar.total))
         for at, bar in enumerate(bars)
     ]  # fmt: skip
     key, start = [], plot.left
@@ -48,17 +52,17 @@ def stacked_svg(
     ticks = {form(tick): tick for tick in reversed(linear_ticks(0.0, top, 5))}
     return render(
         "bars.svg", title=title, width=width, height=plot.bottom + 50, plot=plot, key=key, name=name, bars=drawn,
-        thick=THICK, ticks=sorted((plot.left + unit * tick, text) for text, tick in ticks.items()),
+        thick=THICK, ticks=sorted((plot.left + along(tick), text) for text, tick in ticks.items()),
     )  # fmt: skip
 
 
 def _parts(
-    bar: Bar, kinds: dict[str, int], left: float, unit: float, form: Callable[[float], str]
+    bar: Bar, kinds: dict[str, int], left: float, along: Callable[[float], float], form: Callable[[float], str]
 ) -> list[tuple[str, float, float, str]]:
     found = []
     for part, size in bar.parts:
-        found.append((_kind(kinds[part]), left, unit * size, f"{part}: {form(size)}"))
-        left += unit * size
+        found.append((_kind(kinds[part]), left, along(size), f"{part}: {form(size)}"))
+        left += along(size)
     return found
 
 

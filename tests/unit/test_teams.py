@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router_lab import load_policy, tracking
@@ -191,11 +192,15 @@ BARS = st.lists(
 
 
 @given(BARS)
+@example([Bar("", [("a", 5e-324)])])
+@example([Bar("", [("a", 1e-310)]), Bar("", [])])
 def test_bars_stay_in_the_picture_and_carry_every_part(bars: list[Bar]) -> None:
     svg = str(stacked_svg(bars, "dollars", lambda v: f"{v:.3g}", title="t"))
     parts = {part for bar in bars for part, _ in bar.parts}
     assert svg.count("<rect") == len(parts) + sum(len(bar.parts) for bar in bars)
     assert all(f'class="p{at}"' in svg for at in range(min(len(parts), COLOURS)))
+    places = [float(number) for number in re.findall(r' (?:x|y|width|height)="([^"]+)"', svg)]
+    assert all(0 <= place <= 2000 for place in places)
 
 
 def test_names_of_roles_run_nothing(outcomes: pd.DataFrame, calls: pd.DataFrame) -> None:
