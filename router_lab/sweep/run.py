@@ -198,7 +198,7 @@ class _Run:
         it does not and that are not there either."""
         plan, reach = self.plan, 0
         for reach in _waves(plan, self.folder, self.spending, self.done):
-            for bound, tasks in _by_limit(plan, reach, stops).items():
+            for bound, tasks in _by_limit(plan, reach, stops, self.done).items():
                 self._make(tasks, bound)
             stops.close()
             self._note()
@@ -273,7 +273,7 @@ def _waves(plan: Plan, folder: Path, spending: Spending, done: Done) -> Iterator
     """How many samples of each suite to have after each wave."""
     first = plan.grid.sweep.wave
     if plan.budget_usd is None:
-        return free_waves(plan.longest, first)
+        return free_waves(plan.longest, first and max(first, _furthest(plan, done)))
     keys = {}
     for cell, task in plan.tasks:
         places = plan.places(cell, task)
@@ -285,21 +285,35 @@ def _waves(plan: Plan, folder: Path, spending: Spending, done: Done) -> Iterator
     return budget_waves(Prefixes(keys, done), spending.admits, first, lambda: finished_samples(folder, plan))
 
 
-def _by_limit(plan: Plan, wave: int, stops: Stops) -> dict[int, list[Task]]:
+def _furthest(plan: Plan, done: Done) -> int:
+    """The first wave that holds all that is there: where money does not end them, waves need not
+    begin at the front again."""
+    return max(
+        place + 1 if str(sample.id) in names else 0
+        for cell, task in plan.tasks
+        for names in [{name for name, _ in done.get(cell.where, ())}]
+        for place, sample in zip(plan.places(cell, task), task.dataset, strict=False)
+    )
+
+
+def _by_limit(plan: Plan, wave: int, stops: Stops, done: Done) -> dict[int, list[Task]]:
     """Tasks by the number of samples they run in this wave: Inspect takes one `limit` for all
     tasks of an eval set.
 
-    Who was stopped in an earlier wave is not asked again.
+    Who was stopped in an earlier wave is not asked again. done: what was there before this run.
+    Inspect writes a log anew for every task that it is given, without what lies beyond the limit,
+    and a later wave would ask for that again: so it comes right after the wave's own samples.
     """
     groups: dict[int, list[Task]] = defaultdict(list)
     for cell, task in plan.tasks:
-        due = (
-            bisect_left(plan.places(cell, task), wave)
-            if plan.drawn is not None
-            else min(wave, cell.limit or wave)
-        )
-        if due and cell.where not in stops.reasons:
-            groups[due].append(task)
+        due, samples = bisect_left(plan.places(cell, task), wave), list(task.dataset)
+        if not due or cell.where in stops.reasons:
+            continue
+        names, end = {name for name, _ in done.get(cell.where, ())}, positions(cell, task)
+        there = [s for s in samples[due:end] if str(s.id) in names]
+        rest = [s for s in samples[due:end] if str(s.id) not in names]
+        whole = narrowed(task, [*samples[:due], *there, *rest, *samples[end:]]) if there else task
+        groups[due + len(there)].append(whole)
     return groups
 
 

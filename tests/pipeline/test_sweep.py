@@ -179,12 +179,19 @@ def test_a_model_or_preset_never_recorded_is_one_clear_error(tmp_path: Path) -> 
         prepare(file)
 
 
-@pytest.mark.parametrize("keep_buffer", [True, False])
+BUDGET = {"budget_usd": 1.0, "limits": {"usd": 0.01}, "config": {"max_tokens": 9}}
+
+
+@pytest.mark.parametrize(
+    ("keep_buffer", "always", "later"),
+    [(True, {}, {}), (False, {}, {}), (True, {}, {"wave": 2}), (True, BUDGET, {"wave": 2})],
+    ids=["kept", "lost", "waves begin at the front again", "waves of a budget"],
+)
 def test_kill_9_then_again_finishes_and_asks_for_no_finished_sample_twice(
-    server: Loopback, tmp_path: Path, keep_buffer: bool
+    server: Loopback, tmp_path: Path, keep_buffer: bool, always: dict[str, Any], later: dict[str, Any]
 ) -> None:
     server.delay = 0.1
-    file = project(tmp_path, max_connections=2)
+    file = project(tmp_path, max_connections=2, wave=12, **always)
     command = [ROUTER_LAB, "sweep", str(file), "--log-dir", str(tmp_path / "logs")]
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -193,6 +200,7 @@ def test_kill_9_then_again_finishes_and_asks_for_no_finished_sample_twice(
     process.send_signal(signal.SIGKILL)
     process.wait()
     time.sleep(0.3)
+    project(tmp_path, **{"max_connections": 2, "wave": 12, **always, **later})
     if not keep_buffer:
         environment["XDG_DATA_HOME"] = str(tmp_path / "fresh")
     lacking = json.loads(CliRunner().invoke(cli, [*command[1:], "--dry-run", "--json"]).stdout)["total"][
