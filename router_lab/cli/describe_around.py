@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 
@@ -18,6 +19,8 @@ CONTEXT = {
     "summarise": "what is older than {} rounds summarised",
 }
 """By the policy of a context; of one round in the singular."""
+BRIEF = 60
+"""Characters of a value that are shown of what differs between two policies."""
 OWN = "known to the application alone"
 
 
@@ -70,6 +73,53 @@ def around_rows(decision: Decision) -> list[tuple[str, str]]:
     rows = [("role", f"{named(role)}: {role_told(who)}") for role, who in profile.roles.items()]
     harness = profile.candidate.harness
     return rows if harness is None else [*rows, ("harness", harness_told(profile.harness))]
+
+
+def profile_changes(old: Profile, new: Profile) -> list[str]:
+    """What a candidate of two policies is in one of them and not in the other: what it sends, its
+    prices and window, and who works in it."""
+    was, now = _told_parts(old), _told_parts(new)
+    return [
+        f"{new.candidate}: {part} {was.get(part, 'none')} → {now.get(part, 'none')}"
+        for part in sorted({*was, *now})
+        if was.get(part) != now.get(part)
+    ]
+
+
+def _told_parts(profile: Profile) -> dict[str, str]:
+    """By name; a long value is known by its beginning and a digest."""
+    found: dict[str, object] = {
+        f"role {role}": role_told(who._replace(share=None)) for role, who in profile.roles.items()
+    }
+    request = dict(profile.request)
+    found |= {f"request {key}": value for key, value in dict(request.pop("arguments", {})).items()}
+    found |= {f"request {key}": value for key, value in request.items() if value}
+    if profile.prices is not None:
+        prices = profile.prices.as_dict()
+        found |= {f"tier {tier}": times for tier, times in prices.pop("tiers").items()}
+        found |= {f"price {kind}": usd for kind, usd in prices.items() if usd is not None}
+    found |= {
+        name: value
+        for name, value in (
+            ("context window", profile.context_window),
+            ("output limit", profile.max_output_tokens),
+        )
+        if value is not None
+    }
+    if profile.candidate.harness is not None:
+        found["harness"] = harness_told(profile.harness)
+    return {named(part): _brief(value) for part, value in found.items()}
+
+
+def _brief(value: object) -> str:
+    text = (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    )
+    if len(text) <= BRIEF:
+        return named(text)
+    return f"{named(text[: BRIEF // 2])}… ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
 
 
 def _rounds(policy: str, rounds: int) -> str:

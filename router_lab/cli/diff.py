@@ -11,6 +11,7 @@ import click
 
 from router_lab.certificate import Figure
 from router_lab.cli.common import EXISTING_FILE, EXISTING_FOLDER, echo, json_option, open_policy, print_json
+from router_lab.cli.describe_around import profile_changes
 from router_lab.runtime.chains import Judge
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
@@ -58,6 +59,10 @@ def diff(a: Path, b: Path, outcomes: Path | None, as_json: bool) -> None:
 def _changes(old: Policy, new: Policy) -> list[str]:
     lines = [f"new candidate: {c}" for c in new.candidates if c not in old.candidates]
     lines += [f"candidate gone: {c}" for c in old.candidates if c not in new.candidates]
+    profiles = {profile.candidate: profile for profile in old.spec.profiles}
+    for profile in new.spec.profiles:
+        if profile.candidate in profiles:
+            lines += profile_changes(profiles[profile.candidate], profile)
     if old.reference != new.reference:
         lines.append(f"reference: {old.reference} → {new.reference}")
     if old.spec.expires != new.spec.expires:

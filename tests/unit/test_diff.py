@@ -18,7 +18,8 @@ from router_lab.outcomes import validate_outcomes, write_outcomes
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.chains import Chain, Judge, Stage, Term
 from router_lab.runtime.features import DENSE, Featuriser
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile, Route
+from router_lab.runtime.harness import Harness
+from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile, Role, Route
 from router_lab.runtime.points import Assign, Cascade, Follow
 from router_lab.runtime.policy import Policy
 
@@ -210,3 +211,36 @@ def test_changed_acceptance_models_are_said() -> None:
     assert _changes(chained(1.0), chained(1.0)) == []
     [line] = _changes(chained(1.0), policy({}, 0.0, points={"default": (Assign((0, 0, 0)),)}))
     assert line == "point default: mix 1: 1 cheap → dear for all, tradeoff 0 → mix 1: 1 cheap for all"
+
+
+def test_what_a_candidate_sends_costs_and_consists_of_is_compared() -> None:
+    """A request that is not the one that was measured, another price, another executor."""
+
+    def teams(executor: str, most: int, usd: float, rounds: int) -> Policy:
+        request = {"api": "openai_chat", "arguments": {"max_tokens": most}, "system": "s" * 80 + executor}
+        who = Candidate("team", None, "short")
+        team = Profile(
+            who, roles={"executor": Role(Profile(Candidate(executor)), share=0.25)},
+            harness=Harness("short", context={"last": rounds}),
+        )  # fmt: skip
+        single = Profile(
+            Candidate("dear"),
+            request,
+            Prices(input=usd, output=2.0),
+            context_window=1000 if most > 100 else None,
+        )
+        spec = policy({}, 0.0).spec
+        return Policy(replace(spec, profiles=(spec.profiles[0], single, team), reference=1))
+
+    lines = _changes(teams("a", 100, 1.0, 2), teams("b", 200, 1.5, 1))
+    assert [line for line in lines if not line.startswith("dear: request system")] == [
+        "dear: context window none → 1000",
+        "dear: price input 1.0 → 1.5",
+        "dear: request max_tokens 100 → 200",
+        "team + short: harness context: last 2 rounds → context: last round",
+        "team + short: role executor a → b",
+    ]
+    (system,) = (line for line in lines if line.startswith("dear: request system"))
+    was, now = system.removeprefix("dear: request system ").split(" → ")
+    assert was != now and was[:30] == now[:30] == "s" * 30
+    assert _changes(teams("a", 100, 1.0, 2), teams("a", 100, 1.0, 2)) == []
