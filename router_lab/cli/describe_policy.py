@@ -162,6 +162,24 @@ def with_escalation(policy: Policy, column: int) -> bool:
     return bool(order) and order[-1] != column
 
 
+def sessions_told(policy: Policy) -> str | None:
+    """How far a running session is looked at, and what that rests on; None where no session of
+    several turns was recorded."""
+    if policy.spec.sessions is None:
+        return None
+    _, *suites = policy.spec.sessions.rows
+    long = [
+        named(name)
+        for name, row in zip(policy.spec.suites, suites, strict=True)
+        if any(one is not None and one.turns > 1 for one in row)
+    ]
+    return (
+        f"a switch must pay to the session's end in {_some(long)}; elsewhere by the next turn"
+        if long
+        else None
+    )
+
+
 def coverage(policy: Policy) -> str:
     """How much of a prompt must have been seen in fitting for predictions to be followed, with and
     without a suite."""

@@ -21,6 +21,7 @@ from router_lab.cli.describe_policy import (
     read_by,
     reads,
     requests_lacking,
+    sessions_told,
     weight_of_vectors,
     who_serves,
 )
@@ -91,6 +92,7 @@ def _as_json(policy: Policy) -> dict[str, object]:
         "name": spec.name, "revision": policy.revision, "expires": spec.expires, "suites": list(spec.suites),
         "reference": policy.reference.named(),
         "candidates": [{**p.candidate.named(), **around_json(p)} for p in spec.profiles],
+        "sessions": sessions_told(policy),
         "points": {name: _point(policy, point) for name, point in spec.points.items()}, "point": spec.point,
         "coverage": spec.coverage, "coverage_unknown": spec.coverage_needed(0),
         "reads": reads(policy), "vector_length": policy.vector_length,
@@ -161,6 +163,8 @@ def _head(policy: Policy) -> list[str]:
     vectors = weight_of_vectors(policy)
     rows += [] if vectors is None else [("vectors", vectors)]
     rows += chain_rows(policy)
+    sessions = sessions_told(policy)
+    rows += [] if sessions is None else [("sessions", sessions)]
     rows += [("requests", line) for line in requests_lacking(policy)]
     if shown.smallest_margin is not None:
         least = least_told(shown, digits=2)

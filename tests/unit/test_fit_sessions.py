@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from router_lab.cli import cli
+from router_lab.cli.describe_policy import sessions_told
 from router_lab.config import Recipe
 from router_lab.fit import fit_policy
 from router_lab.fit.problem import prepare
 from router_lab.fit.sessions import sessions_of
 from router_lab.outcomes import validate_outcomes
+from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.model import Session, Sessions
 
 
@@ -81,3 +87,14 @@ def test_a_fitted_policy_has_it() -> None:
     assert fit_policy(Recipe(name="r", holdout=0.0, escalate=False), outcomes()).spec.sessions == found(
         outcomes()
     )
+
+
+def test_show_says_where_a_running_session_is_looked_at_to_its_end(tmp_path: Path) -> None:
+    policy = fit_policy(Recipe(name="r", holdout=0.0, escalate=False), outcomes())
+    shown = CliRunner().invoke(cli, ["show", str(save_revision(policy, tmp_path))]).output
+    assert "sessions" in shown and "must pay to the session's end in agent; elsewhere" in " ".join(
+        shown.split()
+    )
+    bare = fit_policy(Recipe(name="r", holdout=0.0, escalate=False), outcomes(turns=None))
+    assert "session" not in CliRunner().invoke(cli, ["show", str(save_revision(bare, tmp_path))]).output
+    assert sessions_told(bare) is None
