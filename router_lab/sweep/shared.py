@@ -23,7 +23,7 @@ from router_lab.inspect_compat import around_generate, running_sample
 from router_lab.masking import masked_tree, starred
 from router_lab.providers.keys import SHARED_NOTE, TRANSPORT, canonical_messages, sha256_of
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.files import append_line, read_records
+from router_lab.runtime.files import append_line, append_lines, read_records
 
 FILE = "calls.jsonl"
 Answer = tuple[ModelOutput, ModelCall]
@@ -46,8 +46,11 @@ class SharedCalls:
             return
         try:
             found = read_records(self.path)
+            append_lines(self.path, [])  # what nobody may write would be asked, and paid, again after a kill
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be read: {error.strerror}; move it away") from error
+            raise InputError(
+                f"{self.path}: cannot be read and written: {error.strerror}; give the right to, or move it away"
+            ) from error
         for number, record in zip(found.numbers, found.rows, strict=True):
             if not isinstance(record.get("key"), str):
                 raise InputError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -158,4 +160,21 @@ def test_what_is_no_answer_is_told_with_its_line(tmp_path: Path) -> None:
     file.unlink()
     file.mkdir()
     with pytest.raises(InputError, match="cannot be read"):
+        SharedCalls().keep_in(tmp_path)
+
+
+def test_answers_that_could_not_be_kept_stop_a_sweep_before_its_first_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that only another user may write: as root everything may be written, so opening it says no here."""
+    filled(tmp_path)
+    opened = os.open
+
+    def refused(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if Path(path).name == "calls.jsonl" and flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(InputError, match="cannot be read and written: Permission denied; give the right to"):
         SharedCalls().keep_in(tmp_path)
