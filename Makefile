@@ -27,7 +27,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PIP) --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP)  ## The whole walk on recorded generations of real models, in some two minutes; no key, no server
+demo: $(STAMP)  ## The whole walk on recorded generations of real models, in some three minutes; no key, no server
 	@$(BIN)/router-lab demo --out $(OUT)
 
 demo-live: $(STAMP)  ## A small sweep against a real local model server (downloads SmolLM2-135M once)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ import click
 from router_lab import load_policy
 from router_lab.certificate import Certificate, Compared, Figure, Fixed, Oracle
 from router_lab.cli.common import EXIT_OF_VERDICT, FOLDER, INTERRUPTED, echo, echo_block, print_path, step
+from router_lab.cli.demo_teams import SWEEP, show_teams
 from router_lab.runtime.artifact import save_revision
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
@@ -41,7 +42,7 @@ LIVE_MODEL = "smollm2-135m"
     type=FOLDER,
     help="Where everything is written; logs of an earlier demo there are used again.",
 )
-@click.option("--quick", is_flag=True, help="Only the first 60 samples of each suite.")
+@click.option("--quick", is_flag=True, help="Only the first 60 samples of each suite, and no teams.")
 @click.option("--fresh", is_flag=True, help="Empty --out first.")
 @click.option(
     "--live", is_flag=True, help="Sweep a real local model server instead (downloads SmolLM2-135M once)."
@@ -103,10 +104,14 @@ def show_recorded(out: Path, limit: int | None) -> None:
         route_three(directory, outcomes)
     with heading("4  gate"):
         verdict = gate(directory, outcomes)
-    with heading("5  look"):
+    more = []
+    if limit is None:
+        with heading("5  teams: who plans, who reads, who checks"):
+            more = show_teams(measure(SWEEP, out / "teams", None), out / "teams")
+    with heading("6  look"):
         pages = write_pages(directory, outcomes, out)
         command = mirrored(policy, directory, outcomes, pages, out)
-    show_paths(out, command, directory)
+    show_paths(out, command, directory, more)
     echo(f"verdict: {verdict} (as a deploy gate: exit {EXIT_OF_VERDICT[verdict]})")
     print_path(directory)
 
@@ -132,7 +137,7 @@ def bare_inspect(limit: int | None) -> Timed:
     seconds = expected_seconds(plan, times)
     echo(
         f"{plan.needed:,} samples at {1000 * seconds / plan.needed:.1f} ms: about {_duration(seconds)} to sweep them, "
-        "and half a minute to collect, fit and draw; interrupted, a demo goes on where it was",
+        "one to play teams, and half a minute to collect, fit and draw; interrupted, a demo goes on where it was",
         err=True,
     )
     return times
@@ -304,12 +309,14 @@ def write_pages(directory: Path, outcomes: pd.DataFrame, out: Path) -> list[Path
         ]
 
 
-def show_paths(out: Path, command: str | None, directory: Path) -> None:
+def show_paths(out: Path, command: str | None, directory: Path, more: Sequence[tuple[str, Path]]) -> None:
     """Where everything is, and the command that opens the MLflow page."""
-    echo(
-        f"report    {out / 'report.html'}",
-        f"outcomes  {out / 'outcomes.parquet'}",
-        f"policy    {directory}",
-    )
+    paths = [
+        ("report", out / "report.html"),
+        ("outcomes", out / "outcomes.parquet"),
+        ("policy", directory),
+        *more,
+    ]
+    echo(*(f"{what:<9} {where}" for what, where in paths))
     if command is not None:
         echo(f"MLflow    {'.venv/bin/' if command.startswith('mlflow ') else ''}{command}")

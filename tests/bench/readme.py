@@ -26,10 +26,10 @@ PAIRS = re.compile(r"(<!-- printed: chains -->\n```text\n)(.*?)(```)", flags=re.
 
 
 def sections(printed: str) -> list[str]:
-    """The bodies of the demo's first three sections: candidates, certificate, decisions."""
-    bodies = re.split(r"^── \d .*$", printed, flags=re.M)[1:4]
-    candidates = bodies[0].split("\n\n", 1)[1]  # after the line that counts samples
-    return [body.strip("\n") + "\n" for body in (candidates, *bodies[1:])]
+    """The bodies of four of the demo's sections: candidates, certificate, decisions, teams."""
+    swept, fitted, decided, _, teams = re.split(r"^── \d .*$", printed, flags=re.M)[1:6]
+    candidates, played = (body.split("\n\n", 1)[1] for body in (swept, teams))  # after the samples' count
+    return [body.strip("\n") + "\n" for body in (candidates, fitted, decided, played)]
 
 
 def write(printed: str, picture: Path) -> None:
