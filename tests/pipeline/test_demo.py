@@ -77,3 +77,19 @@ def test_request_arguments_are_those_that_were_measured(demo: Demo) -> None:
         arguments = policy.decide("2 + 2?", suite=suite).openai_chat("2 + 2?")
         assert (arguments["max_tokens"], arguments["temperature"]) == (most, 0)
         assert arguments["messages"][-1] == {"role": "user", "content": "2 + 2?"}
+
+
+def test_teams_are_whole_and_their_certificate_is_recomputed(demo: Demo, root: Path) -> None:
+    """Nine teams in one harness and three in two more, each on 100 workflows; what a fit made of them comes again."""
+    folder = demo.out / "teams"
+    outcomes = read_outcomes(folder / "outcomes.parquet")
+    assert (outcomes["status"] == "ok").all() and (outcomes["cost_usd"] > 0).all()
+    counted = outcomes.groupby(["model", "harness"]).size()
+    assert counted.tolist() == [100] * 15 and outcomes["group"].nunique() == 60
+    best = outcomes.groupby(["model", "harness"])["quality"].mean().max()
+    assert 0.3 <= best <= 0.9
+    (policy,) = (folder / "policy").iterdir()
+    assert str(policy) in demo.stdout and (folder / "report.html").exists()
+    done = router_lab("verify", policy, "--outcomes", folder / "outcomes.parquet", cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert "fitted again: the same bytes" in done.stdout
