@@ -18,10 +18,10 @@ from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_na
 from router_lab.outcomes.vectors import vectors_of
 from router_lab.played import Beside, answered, servers
 from router_lab.replay import escalated, requests_of, score, served
-from router_lab.runtime.chooser import Stretches
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import NEAR
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.ready import Stretches
 
 
 @dataclass(frozen=True)

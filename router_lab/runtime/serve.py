@@ -105,8 +105,9 @@ class Serving:
     def decide(self, policy: Policy, arguments: DecideArguments) -> Decision:
         """The decision of `policy`, or of `self.default` while none is loaded. Raises for no
         argument that was read."""
+        allowed = arguments.allowed
         if policy is self.default or not (
-            arguments.allowed is None or any(policy.knows(c) for c in arguments.allowed)
+            allowed is None or policy.keeps(arguments.suite) or any(policy.knows(c) for c in allowed)
         ):
             return self._without(policy, arguments)
         point, vector = arguments.point, arguments.vector
