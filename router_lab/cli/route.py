@@ -58,7 +58,7 @@ def route(
     if as_json:
         chain = {"stages": [list(one) for one in decision.chain], "signals": list(decision.signals)}
         print_json(
-            decision.to_dict() | {"notes": told} | ({"candidates": rows} if explain else {})
+            decision.to_dict() | {"propensity": decision.propensity, "notes": told} | ({"candidates": rows} if explain else {})
             | (chain if decision.chain else {}) | around_json(decision.profile)
         )  # fmt: skip
         return
@@ -69,6 +69,7 @@ def route(
     echo(
         decision.candidate,
         f"  because   {decision.reason}",
+        *([f"  drawn     with probability {decision.propensity:.4g}, by the key"] if decision.draw else []),
         f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}",
         *(f"  note      {note}" for note in told),
         *(f"  {name:10}{text}" for name, text in (*around_rows(decision), *decision_rows(decision))),

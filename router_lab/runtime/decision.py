@@ -392,7 +392,6 @@ class Decision(Requests):
             "limits": self.limits._asdict(),
             "quality": self.quality,
             "cost_usd": self.cost_usd,
-            "propensity": self.propensity,
             "reason": self.reason,
             "evidence": self.evidence,
             "revision": self.revision,

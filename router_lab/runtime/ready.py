@@ -61,11 +61,19 @@ class Stretches(NamedTuple):
         every = np.arange(len(columns))
         for stretch, length in zip(columns.T, np.diff(self.ends, prepend=0.0), strict=True):
             found[every, stretch] += length
-        if self.explored is not None:
+        even = self.even
+        if even is not None:
             found *= 1 - self.explore
-            evenly = self.explored / self.explored.sum(axis=1, keepdims=True)
-            found[:, : evenly.shape[1]] += self.explore * evenly
+            found[:, : even.shape[1]] += even
         return found
+
+    @property
+    def even(self) -> Floats | None:
+        """[n, candidates] the probability that each is drawn by exploration; None where nothing
+        explores."""
+        if self.explored is None:
+            return None
+        return np.asarray(self.explore * self.explored / self.explored.sum(axis=1, keepdims=True))
 
 
 class Ready(NamedTuple):
