@@ -58,7 +58,8 @@ def route(
     if as_json:
         chain = {"stages": [list(one) for one in decision.chain], "signals": list(decision.signals)}
         print_json(
-            decision.to_dict() | {"propensity": decision.propensity, "notes": told} | ({"candidates": rows} if explain else {})
+            decision.to_dict() | {"propensity": decision.propensity, "notes": told}
+            | ({"candidates": rows} if explain else {})
             | (chain if decision.chain else {}) | around_json(decision.profile)
         )  # fmt: skip
         return

@@ -57,7 +57,21 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
             f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}"
         )
     problem = prepare(recipe, outcomes)
+    _warn_of_retirement(problem)
     return fit_problem(problem, deal_of(problem.develop), seed if diagnostics else None)
+
+
+def _warn_of_retirement(problem: Problem) -> None:
+    """Say who retires while the policy still serves: nothing is shown of it without them."""
+    until = problem.recipe.expires
+    for candidate, day in sorted(problem.recipe.retirements.items(), key=lambda one: (one[1], one[0])):
+        if candidate in problem.develop.candidates and (until is None or day < until):
+            end = "which never expires" if until is None else f"which expires on {until}"
+            text = (
+                f"recipe {problem.recipe.name!r}: {candidate} retires on {day}, before the policy does, {end}: nothing "
+                f"is shown of the policy without it; set `expires: {day}` or earlier, and fit again by then"
+            )
+            warnings.warn(RouterLabWarning(text), stacklevel=3)
 
 
 def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:

@@ -69,7 +69,9 @@ def _eligible(problem: Problem) -> Mask:
     if not problem.elsewhere:
         return problem.eligible
     found = problem.eligible.copy()
-    found[np.arange(len(found)), problem.place] = True
+    rows = np.arange(len(found))
+    found[rows[problem.place != problem.reference], problem.reference] = False
+    found[rows, problem.place] = True
     return found
 
 
