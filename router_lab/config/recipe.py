@@ -119,6 +119,13 @@ class Recipe(Strict):
     gates: list[Gate] = Field(default_factory=list)
     candidates: list[RecipeCandidate] | None = None
     """Restrict the choice to these; null means every candidate of the outcomes."""
+    min_seen: Share = 0.95
+    """A candidate seen on a smaller share of a suite's samples is predicted there but never
+    chosen. Samples that were run at a known probability, as a race's control share is, count for
+    as many as they stand for."""
+    strict: bool = False
+    """Use betting bounds (Waudby-Smith & Ramdas) instead of t bounds: valid at any n, about 70 %
+    of the saving."""
     successor: CandidateRef | None = None
     """Who takes the reference's place once that has retired; null means the next of the
     fallbacks."""
@@ -130,13 +137,6 @@ class Recipe(Strict):
     explore: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of requests that is drawn, by `key`, to anybody who may serve them, each as likely as
     the others. Within the rule, or nothing is explored."""
-    min_seen: Share = 0.95
-    """A candidate seen on a smaller share of a suite's samples is predicted there but never
-    chosen. Samples that were run at a known probability, as a race's control share is, count for
-    as many as they stand for."""
-    strict: bool = False
-    """Use betting bounds (Waudby-Smith & Ramdas) instead of t bounds: valid at any n, about 70 %
-    of the saving."""
     expires: dt.date | None = None
     escalate: bool = True
     """Consider chains of candidates where the outcomes hold answers, signals of them or `check`:

@@ -86,6 +86,8 @@ class Chooser:
             if end > begin:
                 found[self._greedy(point, case, At((begin + end) / 2))[0]] += end - begin
             begin = end
+        if np.count_nonzero(found) == 1:  # however its parts were rounded
+            found[found > 0] = 1.0
         may = self._may_explore(case) if point.explore > 0 else []
         if not may:
             return found
@@ -166,7 +168,8 @@ class Chooser:
                 break
         if moved:
             return self._left(point, MIXED, case)
-        return self._left(point, REFERENCE if point.follows else ASSIGNED, case)
+        unmoved = ASSIGNED if not (point.follows or self._moved[case.row]) else REFERENCE
+        return self._left(point, unmoved, case)
 
     def _left(self, point: Ready, code: str, case: Case) -> Choice:
         """The reference's own stretch."""
