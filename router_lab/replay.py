@@ -244,13 +244,7 @@ def score(
     recorded = replace(
         recorded, cost_usd=np.where(np.isnan(rows.cost_usd)[:, None], np.nan, recorded.cost_usd)
     )
-    chosen = Certificate.of(policy).random_mix  # that the fit chose and certified; without one, the reference
-    chances = {} if chosen is None else {policy.candidates.index(c): p for c, p in chosen.parts.items()}
-    mix = (
-        recorded.served(_mixed(data, chances, ref, allowed, explored, shares.shape[1]))
-        if allowed or explored is not None
-        else recorded.chance(chances)
-    ).within(rows)
+    mix = _random_mix(policy, data, recorded, explored).within(rows)
     gain, means = rows.gain(), {name: rows.mean(name).value for name in MEANS}
     spent, base = means["cost_usd"], means["reference_cost_usd"]
     kept = None if rows.weight is None else rows.weight[rows.scored]
@@ -265,6 +259,16 @@ def score(
         oracle=_oracle(recorded, rows), fixed=_fixed(policy, recorded, rows), chains=chains,
         rows=rows, mix=mix, served=shares, recorded=recorded, suites=data.suites,
     )  # fmt: skip
+
+
+def _random_mix(policy: Policy, data: OutcomeMatrix, recorded: Recorded, explored: Floats | None) -> Paired:
+    """What the mix gives that the fit chose and certified; without one, the reference."""
+    chosen = Certificate.of(policy).random_mix
+    chances = {} if chosen is None else {policy.candidates.index(c): p for c, p in chosen.parts.items()}
+    ref, allowed = policy.spec.reference, policy.spec.allowed
+    if not allowed and explored is None:
+        return recorded.chance(chances)
+    return recorded.served(_mixed(data, chances, ref, allowed, explored, recorded.quality.shape[1]))
 
 
 def _mixed(

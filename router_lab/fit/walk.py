@@ -41,20 +41,14 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     showing); fewer than MIN_CLUSTERS clusters show nothing.
     """
     baseline = evidence.baseline_action
-    start, end = evidence.values(baseline, goal), evidence.values(action, goal).mean(axis=1)
+    start, end, heavy = _ends(action, evidence, goal)
     still = not (baseline != evidence.reference).any()
     free = goal.kind == "margin" and still and not goal.explore
-    if goal.explore:
-        drawn_to = goal.explore * evidence.exploring(goal)
-        start, end = ((1 - goal.explore) * part + drawn_to for part in (start, end))
     reached = 0.0 if free else -1.0
     steps = (STEPS if goal.mix else STEPS[[0, -1]])[int(free) :]
     known = ~np.isnan(start + end)
     if not known.any():
         return Walked(reached, 0, 1.0, Estimate(nan, nan, 0, 0))
-    heavy = evidence.weights(baseline, *action.T)
-    if goal.explore:
-        heavy = heaviest(heavy, evidence.exploring_weights())
     sums, shares, drawn = _sums(start, end, known, heavy, evidence)
 
     def step_at(step: float, tested: int) -> Walked:
@@ -83,6 +77,19 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
         last = now
     assert last is not None
     return last
+
+
+def _ends(action: Ints, evidence: Evidence, goal: Goal) -> tuple[Floats, Floats, Floats | None]:
+    """[n] what the goal tests at the two ends of the path, exploration included, and the weight of
+    rows that need all of these outcomes."""
+    baseline = evidence.baseline_action
+    start, end = evidence.values(baseline, goal), evidence.values(action, goal).mean(axis=1)
+    heavy = evidence.weights(baseline, *action.T)
+    if not goal.explore:
+        return start, end, heavy
+    explored = goal.explore * evidence.exploring(goal)
+    start, end = ((1 - goal.explore) * part + explored for part in (start, end))
+    return start, end, heaviest(heavy, evidence.exploring_weights())
 
 
 def _sums(

@@ -66,8 +66,9 @@ def exploring(policy: Policy) -> Iterator[str]:
     for name, share in sorted(policy.spec.explore.items()):
         told = f"{part(share, ' %')} of the requests at point {name}, each to anybody who may serve it"
         if name == policy.spec.point and shown is not None:
-            gain, saved = (figure and figure.value for figure in (shown.quality_difference, shown.savings))
-            does = [f"{points(gain)} points"] if gain is not None else []
-            does += [f"{percent(saved)} of the reference's cost saved"] if saved is not None else []
+            gain, saved = shown.quality_difference, shown.savings
+            does = [] if gain is None or gain.value is None else [f"{points(gain.value)} points"]
+            if saved is not None and saved.value is not None:
+                does.append(f"{percent(saved.value)} of the reference's cost saved")
             told += f"; that does {', '.join(does)}, counted in all figures" if does else ""
         yield told

@@ -210,6 +210,12 @@ class Decision(Requests):
         return float(self._cost[self._index])
 
     @property
+    def reference(self) -> Candidate:
+        """Who stood in the reference's place: the policy's reference, unless it has retired or may
+        not serve the suite."""
+        return self._spec.profiles[self._reference].candidate
+
+    @property
     def propensity(self) -> float:
         """The probability, above 0 and up to 1, with which `decide` was to ask first whom it did:
         exact, over all values of `key`, for this very request with its constraints, point and

@@ -18,7 +18,7 @@ from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, Field, Offers
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import POOLED, Candidate, PolicySpec
-from router_lab.runtime.odds import CERTAIN, Chance, Told
+from router_lab.runtime.odds import CERTAIN
 from router_lab.runtime.predict import Predictions, Predictor
 from router_lab.runtime.ready import Case, Ready, Stretches
 from router_lab.runtime.rule import EXPIRED
@@ -208,11 +208,10 @@ class Policy:
         )
 
         case = Case(quality, cost, row, coverage >= chooser.needed[row > POOLED], field, stay)
-        odds: Chance | Told = CERTAIN
-        if now >= self._expires:
-            choice = chooser.otherwise(case, EXPIRED)
-        else:
-            choice, odds = chooser.choose(at, case, arguments)
+        expired = now >= self._expires
+        choice, odds = (
+            (chooser.otherwise(case, EXPIRED), CERTAIN) if expired else chooser.choose(at, case, arguments)
+        )
         index, code, piece = choice
         chain = chooser.begun(at, row, choice) if at.cascades else None
         missing = added is None and self.spec.linear.vector is not None

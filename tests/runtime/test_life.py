@@ -190,6 +190,24 @@ def test_a_store_keeps_to_it_whatever_is_asked(make_spec: Any, tmp_path: Path) -
     assert store.decide(SEEN, suite="maths", allowed=[("cloud", None)]).code == "outside"
 
 
+def test_a_store_refuses_a_policy_that_lets_others_in(make_spec: Any, tmp_path: Path) -> None:
+    save_policy(at(make_spec(allowed=KEPT)), tmp_path / "kept")
+    save_policy(at(make_spec()), tmp_path / "open")
+    for folder, own, fits in (
+        ("kept", [CHEAP, MIDDLE, DEAR], True), ("kept", [MIDDLE, CHEAP], True), ("kept", [MIDDLE], False),
+        ("open", [MIDDLE, CHEAP], False), ("open", [MIDDLE, CHEAP, DEAR], True),
+    ):  # fmt: skip
+        store = PolicyStore(tmp_path / folder, default=DEAR, requires={"allowed": {"triage": own}})
+        assert store.check() is fits
+        assert fits or "that 'triage' is kept to " in str(store.status.last_refusal)
+    both = PolicyStore(
+        tmp_path / "kept", default=DEAR, requires={"allowed": {"maths": [DEAR]}}
+    )._serving.requires
+    assert both.both(both) == both
+    with pytest.raises(PolicyError, match="not a mapping of suites"):
+        PolicyStore(tmp_path / "kept", default=DEAR, requires={"allowed": ["triage"]})
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_nobody_else_ever_serves_a_kept_suite(make_random: Any, data: st.DataObject) -> None:

@@ -13,6 +13,9 @@ import pytest
 
 from router_lab.certificate import Certificate
 from router_lab.cli.diff import _changes
+from router_lab.cli.gate import loosened
+from router_lab.cli.mirror import verdict_tags
+from router_lab.cli.route import explained
 from router_lab.cli.show import life_json
 from router_lab.config import Recipe, parse
 from router_lab.fit import fit_policy
@@ -262,6 +265,31 @@ def test_who_retires_before_the_policy_expires_is_warned_of(world: pd.DataFrame)
         pytest.warns(RouterLabWarning),
     ):
         fit_policy(recipe(**WIDE | more | {"successor": {"model": "who"}}), world)
+
+
+def test_a_champion_that_keeps_a_suite_closer_is_said() -> None:
+    kept, both, plain = always(0, allowed={"a": (0,)}), always(0, allowed={"a": (0, 1)}), always(0)
+    (told,) = loosened(kept, plain)
+    assert told == "a may be served by dear, which the champion keeps out of it (`allowed`)"
+    assert (
+        loosened(kept, both) == [told]
+        and loosened(both, kept) == loosened(plain, kept) == loosened(kept, kept) == []
+    )
+
+
+def test_a_mirror_and_an_explanation_say_it() -> None:
+    policy = always(0, explore={"default": 0.02}, allowed={"a": (0,), "b": (1,)})
+    tags = verdict_tags(policy)
+    assert (
+        tags["allowed"].count(" alone, ") == 2
+        and tags["explores"].startswith("2 %")
+        and "retires" not in tags
+    )
+    assert verdict_tags(always(0)).keys() == {"verdict", "reason", "deploy", "mlflow.note.content"}
+    inside = policy.decide("prompt", suite="a")
+    rows = explained(policy, inside, "prompt", "a", None)
+    assert [row["standing"] for row in rows] == ["in the reference's place", "excluded by the constraints"]
+    assert rows[0]["ahead"] in (0.0, None) and inside.reference == CHEAP
 
 
 def test_what_changes_between_two_policies_is_said() -> None:
