@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from router_lab.metrics.paired import Floats, Paired, Recorded, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, outcomes_for
 from router_lab.outcomes.columns import ADDING
 from router_lab.outcomes.copies import used_names
+from router_lab.outcomes.kept import Allowed, at_home, closed, kept_to, places
 from router_lab.played import Beside, answered, beside, by_server, servers
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
@@ -122,19 +123,30 @@ def replay(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> 
 
 def replay_known(policy: Policy, outcomes: pd.DataFrame, point: str | None = None) -> Replay:
     """`replay` on a validated table that is known to be of the policy's candidates."""
-    data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
+    plain, data = matrices(policy, outcomes)
     if not len(data):
         raise InputError("replay: the outcomes hold no scored row of this policy's candidates")
-    plain = data
-    if policy.spec.escalation:
-        data = OutcomeMatrix.from_frame(escalated(outcomes, policy.reference), policy.candidates)
     seen = used_names(data.groups, data.name, data.prompts, data.joined, policy.spec)[data.name]
     in_sample = bool(seen.all())
     if not in_sample:
         data, plain = data.take(~seen), plain.take(~seen)
     prompts, names, vectors = requests_of(policy, data)
-    shares, chains = served(policy, outcomes, data, (prompts, names, vectors), point)
-    return score(policy, data, shares, in_sample=in_sample, plain=plain, chains=chains)
+    asked = prompts, names, vectors
+    shares, chains = served(policy, outcomes, data, asked, point)
+    explored = policy.stretches(*asked[:2], point, vectors).even
+    return score(policy, data, shares, in_sample=in_sample, plain=plain, chains=chains, explored=explored)
+
+
+def matrices(policy: Policy, outcomes: pd.DataFrame) -> tuple[OutcomeMatrix, OutcomeMatrix]:
+    """The outcomes of the policy's candidates as they are, and with its escalation; of suites that
+    it keeps to some candidates, those of nobody else."""
+    spec = policy.spec
+    plain = kept_to(OutcomeMatrix.from_frame(outcomes, policy.candidates), spec.reference, spec.allowed)
+    if not spec.escalation:
+        return plain, plain
+    elsewhere = [suite for suite, own in spec.allowed.items() if spec.reference not in own]
+    frame = escalated(outcomes, policy.reference, elsewhere)
+    return plain, kept_to(OutcomeMatrix.from_frame(frame, policy.candidates), spec.reference, spec.allowed)
 
 
 Requests = tuple[list[str], list[str], Floats | None]
@@ -181,19 +193,21 @@ def requests_of(policy: Policy, data: OutcomeMatrix) -> Requests:
     return prompts, suites, vectors
 
 
-def escalated(outcomes: pd.DataFrame, reference: Candidate) -> pd.DataFrame:
+def escalated(outcomes: pd.DataFrame, reference: Candidate, elsewhere: Collection[str] = ()) -> pd.DataFrame:
     """The outcomes as they would be if every answer that fails its run-time `check` were asked
     again of `reference`.
 
     Such a row gets the reference's quality of the same sample and epoch, both costs and both
     latencies (`ADDING`); where the reference has none, it becomes unknown (NaN). Rows whose check
-    passed, or was not made, stay. Rows keep their order.
+    passed, or was not made, stay, and so do those of suites that the reference may not serve
+    (`elsewhere`). Rows keep their order.
     """
     frame = outcomes.copy()
     if "check" not in frame.columns:
         return frame
     mine = [candidate == reference for candidate in by_row(frame)]
     failed = (frame["check"].astype("boolean").eq(False).fillna(False).to_numpy(bool)) & ~np.array(mine, bool)
+    failed &= ~frame["suite"].isin(list(elsewhere)).to_numpy(bool)
     keys = ["suite", "sample_id", "epoch"]
     added = [c for c in ADDING if c in frame.columns]
     columns = ["quality", *added]
@@ -213,24 +227,24 @@ def score(
     in_sample: bool,
     plain: OutcomeMatrix | None = None,
     chains: Beside | None = None,
+    explored: Floats | None = None,
 ) -> Replay:
     """The Replay of given `shares` [n, c + chains]: the probability with which each row is served
     by each candidate, and by each chain.
 
     `plain`: the outcomes without escalation, which the baselines are scored on; default `data`.
-    `chains`: what they give each row, for a policy that has some.
+    `chains`: what they give each row, for a policy that has some. `explored` [n, c]: what of the
+    shares is explored, as the random mix beside it then is too.
     """
-    ref = policy.spec.reference
+    ref, allowed = policy.spec.reference, policy.spec.allowed
     known, recorded = Recorded.of(data, ref), Recorded.of(data if plain is None else plain, ref)
     if chains is not None:
         known, recorded = chains.widened(known), chains.widened(recorded)
-    rows = known.served(shares)
+    rows = known.served(at_home(shares, places(data, ref, allowed), ref) if allowed else shares)
     recorded = replace(
         recorded, cost_usd=np.where(np.isnan(rows.cost_usd)[:, None], np.nan, recorded.cost_usd)
     )
-    chosen = Certificate.of(policy).random_mix  # that the fit chose and certified; without one, the reference
-    chances = {} if chosen is None else {policy.candidates.index(c): p for c, p in chosen.parts.items()}
-    mix = recorded.chance(chances).within(rows)
+    mix = _random_mix(policy, data, recorded, explored).within(rows)
     gain, means = rows.gain(), {name: rows.mean(name).value for name in MEANS}
     spent, base = means["cost_usd"], means["reference_cost_usd"]
     kept = None if rows.weight is None else rows.weight[rows.scored]
@@ -245,6 +259,36 @@ def score(
         oracle=_oracle(recorded, rows), fixed=_fixed(policy, recorded, rows), chains=chains,
         rows=rows, mix=mix, served=shares, recorded=recorded, suites=data.suites,
     )  # fmt: skip
+
+
+def _random_mix(policy: Policy, data: OutcomeMatrix, recorded: Recorded, explored: Floats | None) -> Paired:
+    """What the mix gives that the fit chose and certified; without one, the reference."""
+    chosen = Certificate.of(policy).random_mix
+    chances = {} if chosen is None else {policy.candidates.index(c): p for c, p in chosen.parts.items()}
+    ref, allowed = policy.spec.reference, policy.spec.allowed
+    if not allowed and explored is None:
+        return recorded.chance(chances)
+    return recorded.served(_mixed(data, chances, ref, allowed, explored, recorded.quality.shape[1]))
+
+
+def _mixed(
+    data: OutcomeMatrix, chances: Mapping[int, float], reference: int, allowed: Allowed, explored: Floats | None,
+    width: int,
+) -> Floats:  # fmt: skip
+    """[n, width] the shares of the random mix: who may not serve a suite leaves his to the
+    reference, and it explores as the policy does."""
+    shares = np.zeros((len(data), width))
+    lost = closed(data, allowed)
+    for column, chance in chances.items():
+        shares[:, column] = np.where(lost[:, column], 0.0, chance)
+    shares[:, reference] += 1 - shares.sum(axis=1)
+    if explored is None:
+        return shares
+    even = np.zeros_like(shares)
+    even[:, : explored.shape[1]] = explored
+    if allowed:
+        even = at_home(even, places(data, reference, allowed), reference)
+    return np.asarray((1 - even.sum(axis=1, keepdims=True)) * shares + even)
 
 
 def _mix(policy: Policy, mix: Paired) -> dict[str, Any]:

@@ -121,6 +121,16 @@ class PointShown(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Explored(Part):
+    """What is explored: the share of requests, and what that does to quality and saves, beside the
+    same policy without it, paired; all figures of the certificate include it."""
+
+    share: Share
+    quality_difference: Figure | None = None
+    savings: Figure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TableRow(Part):
     """The routing table's row of a suite."""
 
@@ -135,13 +145,16 @@ class TableRow(Part):
 @dataclass(frozen=True, kw_only=True)
 class SuiteRow(Part):
     """The policy's figures on the left-out rows of one suite. closed: left to the reference, since
-    what would have been deployed was shown to lose more than the margin here."""
+    what would have been deployed was shown to lose more than the margin here. allowed: the
+    candidates ([model, effort] and the harness, if any) that alone may serve it; where the
+    reference is none of them, the first is who it was judged against."""
 
     n: Count | None = None
     clusters: Count | None = None
     quality_difference: Figure | None = None
     savings: Figure | None = None
     closed: Flag | None = field(default=None, metadata=OMITTED)
+    allowed: tuple[tuple[TextOrNull, ...], ...] | None = field(default=None, metadata=OMITTED)
     table: TableRow | None = field(default=None, metadata=OMITTED)
 
 
@@ -363,6 +376,7 @@ class Certificate(Part):
     digests: Mapping[str, Text] | None = None
     assumptions: tuple[Text, ...] | None = None
     action: Text | None = None
+    exploration: Explored | None = field(default=None, metadata=OMITTED)
     escalation_gain: Figure | None = field(default=None, metadata=OMITTED)
     chains: ChainsShown | None = field(default=None, metadata=OMITTED)
     chains_lost: ChainsLost | None = field(default=None, metadata=OMITTED)

@@ -16,6 +16,7 @@ from router_lab.runtime.chains import Judge
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import Cascade, Point, chain_described, chains_described, described
+from router_lab.runtime.shares import part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +68,7 @@ def _changes(old: Policy, new: Policy) -> list[str]:
         lines.append(f"reference: {old.reference} → {new.reference}")
     if old.spec.expires != new.spec.expires:
         lines.append(f"expires: {old.spec.expires or 'never'} → {new.spec.expires or 'never'}")
+    lines += _lives(old, new)
     for name in sorted({*old.spec.points, *new.spec.points}):
         before, after = old.spec.points.get(name), new.spec.points.get(name)
         if _pieces(old, before) != _pieces(new, after):
@@ -81,6 +83,31 @@ def _changes(old: Policy, new: Policy) -> list[str]:
         if before_row != after_row:
             lines.append(f"unfamiliar prompts of {suite}: {before_row} → {after_row}")
     return lines
+
+
+def _lives(old: Policy, new: Policy) -> Iterator[str]:
+    """Who retires, whom suites are kept to, what is explored."""
+    was, now = ({who: day for who, day in zip(one.candidates, one.spec.retires or (), strict=False) if day}
+                for one in (old, new))  # fmt: skip
+    for who in sorted({*was, *now}):
+        if was.get(who) != now.get(who):
+            yield f"{who} retires: {was.get(who, 'never')} → {now.get(who, 'never')}"
+    then = [None if p.spec.successor is None else p.candidates[p.spec.successor] for p in (old, new)]
+    if then[0] != then[1]:
+        yield f"successor of the reference: {' → '.join(str(one or 'the next fallback') for one in then)}"
+    for suite in sorted({*old.spec.allowed, *new.spec.allowed}):
+        kept = [_kept(policy, suite) for policy in (old, new)]
+        if kept[0] != kept[1]:
+            yield f"{suite} is served by: {' → '.join(kept)}"
+    for point in sorted({*old.spec.explore, *new.spec.explore}):
+        shares = [policy.spec.explore.get(point, 0.0) for policy in (old, new)]
+        if shares[0] != shares[1]:
+            yield f"point {point} explores: {' → '.join(part(share, ' %') for share in shares)}"
+
+
+def _kept(policy: Policy, suite: str) -> str:
+    own = policy.spec.allowed.get(suite)
+    return "anybody" if own is None else ", ".join(str(policy.candidates[column]) for column in own)
 
 
 def _pieces(policy: Policy, point: Point | None) -> list[object]:

@@ -77,6 +77,7 @@ def fit(recipe: Path, outcomes: Path, out: Path, seed: int, diagnostics: bool, a
 
 def summary(policy: Policy) -> list[str]:
     """What was fitted, and its certificate, in a few lines for a person."""
+    from router_lab.report.life import life_rows
     from router_lab.report.policy import certificate_rows, lost_told, quality_told, told
 
     def percent(figure: Figure | None) -> str:
@@ -91,7 +92,7 @@ def summary(policy: Policy) -> list[str]:
         f"reads       {reads(policy)}{fitted_by(policy)}",
         *([] if vectors is None else [f"vectors     {vectors}"]),
         *([f"escalation  on: {escalates(policy)}"] if policy.spec.escalation else []),
-        *(f"{name:12}{text}" for name, text in chain_rows(policy)),
+        *(f"{name:12}{text}" for name, text in (*life_rows(policy), *chain_rows(policy))),
         f"quality     {quality_told(shown, digits=2)}; out of fold",
         f"savings     {percent(shown.savings)}",
         *(f"counted     {line}" for line in lost_told(shown)),

@@ -118,7 +118,8 @@ def gate(
     looks = look_of_gate(outcomes, table, loaded, rival, gates, report)
     shown = Certificate.of(loaded)
     # What the certificate says against routing at all, whatever the gates are.
-    doubt = f"by the policy's own certificate: {advice(shown).text}" if shown_to_lose(shown) else ""
+    doubts = [f"by the policy's own certificate: {advice(shown).text}"] if shown_to_lose(shown) else []
+    doubt = "; ".join([*doubts, *([] if rival is None else loosened(rival, loaded))])
     write_reports(report, doubt, junit, markdown, write_json)
     if as_json:
         print_json(report.to_json() | looks_json(looks))
@@ -129,6 +130,22 @@ def gate(
     if doubt:
         echo(f"warning: {doubt}", err=True)
     raise SystemExit(report.exit_code)
+
+
+def loosened(champion: Policy, policy: Policy) -> list[str]:
+    """The suites that the champion keeps to some candidates and that others may serve under the
+    policy: no figure shows it."""
+    found = []
+    for suite, own in sorted(champion.spec.allowed.items()):
+        before = {champion.candidates[column] for column in own}
+        now = policy.spec.allowed.get(suite)
+        may = policy.candidates if now is None else [policy.candidates[column] for column in now]
+        others = [str(one) for one in may if one not in before]
+        if others:
+            found.append(
+                f"{suite} may be served by {', '.join(others)}, which the champion keeps out of it (`allowed`)"
+            )
+    return found
 
 
 def write_reports(

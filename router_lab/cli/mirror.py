@@ -19,6 +19,7 @@ from router_lab.cli.common import echo, step
 from router_lab.metrics import advice
 from router_lab.replay import Replay, replay
 from router_lab.report import candidate_table
+from router_lab.report.life import life_rows
 from router_lab.report.policy import figures, reference_row
 from router_lab.report.teams import teams_found
 from router_lab.runtime.model import Candidate
@@ -79,12 +80,16 @@ def by_role(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> dict[Candidat
 
 
 def verdict_tags(policy: Policy) -> dict[str, str]:
-    """The verdict with its reason and what to deploy; as the run's description, too."""
+    """The verdict with its reason and what to deploy; as the run's description, too. And who
+    retires, whom suites are kept to, what is explored."""
+    lives: dict[str, str] = {}
+    for key, told in life_rows(policy):
+        lives[key] = f"{lives[key]}; {told}" if key in lives else told
     shown = Certificate.of(policy)
     word, reason, text = str(shown.verdict), shown.reason or "no certificate", advice(shown).text
     return {
         "verdict": word, "reason": reason, "deploy": text,
-        "mlflow.note.content": f"certificate: {word} · {text} {reason}",
+        "mlflow.note.content": f"certificate: {word} · {text} {reason}", **lives,
     }  # fmt: skip
 
 

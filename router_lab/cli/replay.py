@@ -31,6 +31,7 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
     from router_lab.outcomes import read_outcomes
     from router_lab.replay import replay as run
     from router_lab.report.format import percent, points
+    from router_lab.report.life import life_rows
 
     loaded, table = open_policy(policy), read_outcomes(outcomes)
     with step(f"replaying {loaded.spec.name} on {len(table)} outcomes"):
@@ -52,6 +53,7 @@ def replay(policy: Path, outcomes: Path, point: str | None, as_json: bool) -> No
         unit = "points" if metric == "quality_difference" else "%"
         said = f"{points(found.value, 2)} {unit}, two-sided 95 % [{points(low, 2)}, {points(high, 2)}]"
         echo(f"{label}: {too_few(found.n, found.clusters, low, high) or said + uneven_told(uneven(found))}")
+    echo(*(f"{key}: {text}" for key, text in life_rows(loaded) if key != "retires"))
     sample = "in-sample: no evidence" if result.in_sample else "fresh: the fit did not use them"
     echo(
         *(f"  {part(share):>6}  {candidate}" for candidate, share in result.shares.items() if share > 0),

@@ -58,7 +58,8 @@ def route(
     if as_json:
         chain = {"stages": [list(one) for one in decision.chain], "signals": list(decision.signals)}
         print_json(
-            decision.to_dict() | {"notes": told} | ({"candidates": rows} if explain else {})
+            decision.to_dict() | {"propensity": decision.propensity, "notes": told}
+            | ({"candidates": rows} if explain else {})
             | (chain if decision.chain else {}) | around_json(decision.profile)
         )  # fmt: skip
         return
@@ -69,6 +70,7 @@ def route(
     echo(
         decision.candidate,
         f"  because   {decision.reason}",
+        *([f"  drawn     with probability {decision.propensity:.4g}, by the key"] if decision.draw else []),
         f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}",
         *(f"  note      {note}" for note in told),
         *(f"  {name:10}{text}" for name, text in (*around_rows(decision), *decision_rows(decision))),
@@ -160,21 +162,21 @@ def explained(
     `standing`: in words, how that compares with the guard, or why it may not serve; and
     `with_escalation`: whether these figures count a second call where the answer fails its
     check."""
-    spec, evidence = policy.spec, decision.evidence
+    spec, evidence, place = policy.spec, decision.evidence, decision.reference
     quality, cost = (
         part[0] for part in policy.predict([text], [suite], None if vector is None else [vector])
     )
     known = evidence["guard"] is not None
     utility = quality - (evidence["tradeoff"] if known else 0.0) * cost
-    ahead = utility - utility[spec.reference]
+    ahead = utility - utility[policy.candidates.index(place)]
     row = spec.suites.index(suite) + 1 if suite in spec.suites else 0
     open_ = {decision.candidate, *decision.fallbacks}  # who is not among them, the constraints exclude
     rows = []
     for column, candidate in enumerate(policy.candidates):
         if candidate not in open_:
             standing = "excluded by the constraints"
-        elif column == spec.reference:
-            standing = "the reference"
+        elif candidate == place:
+            standing = "the reference" if place == policy.reference else "in the reference's place"
         elif spec.eligible is not None and not spec.eligible[row, column]:
             standing = "may not be chosen here: seen on too few samples, or not shown for such requests"
         elif not known:

@@ -90,7 +90,7 @@ def _as_json(policy: Policy) -> dict[str, object]:
     spec = policy.spec
     return {
         "name": spec.name, "revision": policy.revision, "expires": spec.expires, "suites": list(spec.suites),
-        "reference": policy.reference.named(),
+        "reference": policy.reference.named(), **life_json(policy),
         "candidates": [{**p.candidate.named(), **around_json(p)} for p in spec.profiles],
         "sessions": sessions_told(policy),
         "points": {name: _point(policy, point) for name, point in spec.points.items()}, "point": spec.point,
@@ -112,6 +112,23 @@ def _as_json(policy: Policy) -> dict[str, object]:
             for suite, route in spec.routes.items()
         },
     }  # fmt: skip
+
+
+def life_json(policy: Policy) -> dict[str, object]:
+    """Who retires and comes then, whom suites are kept to, what is explored; nothing of what is
+    not."""
+    spec, named = policy.spec, policy.candidates
+    found: dict[str, object] = {}
+    if spec.retires:
+        days = zip(named, spec.retires, strict=True)
+        found["retires"] = [{**who.named(), "on": day} for who, day in days if day is not None]
+    if spec.successor is not None:
+        found["successor"] = named[spec.successor].named()
+    if spec.allowed:
+        found["allowed"] = {
+            suite: [named[column].named() for column in own] for suite, own in spec.allowed.items()
+        }
+    return found | ({"explore": dict(spec.explore)} if spec.explore else {})
 
 
 def _point(policy: Policy, point: Point) -> dict[str, object]:
@@ -136,6 +153,7 @@ def _by_suite(policy: Policy, piece: Piece) -> dict[str, object]:
 
 
 def _head(policy: Policy) -> list[str]:
+    from router_lab.report.life import life_rows
     from router_lab.report.policy import (
         certificate_rows,
         least_told,
@@ -153,6 +171,7 @@ def _head(policy: Policy) -> list[str]:
         ("reference", f"{policy.reference}: serves whenever nothing is shown"),
         ("expires", policy.spec.expires or "never"),
     ]
+    rows += life_rows(policy)
     rows += [("escalates", escalates(policy))] if policy.spec.escalation else []
     if shown.quality_difference is not None:
         told = f"{quality_told(shown, digits=2)}; {shown.counted} in {shown.clusters:,} groups"

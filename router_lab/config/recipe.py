@@ -25,6 +25,12 @@ class CandidateRef(Strict):
         return Candidate(self.model, self.effort, self.harness)
 
 
+class RecipeCandidate(CandidateRef):
+    """A candidate that may retire: from the first second (UTC) of that day on it serves nothing."""
+
+    retires: dt.date | None = None
+
+
 def _explained(value: object) -> object:
     if isinstance(value, str) and value != "best":
         raise ValueError("write `best`, or a mapping with model and effort (ids are never split)")
@@ -32,6 +38,9 @@ def _explained(value: object) -> object:
 
 
 Reference = Annotated[Literal["best"] | CandidateRef, BeforeValidator(_explained)]
+
+
+RecipeReference = Annotated[Literal["best"] | RecipeCandidate, BeforeValidator(_explained)]
 
 
 class Rule(Strict):
@@ -101,14 +110,14 @@ class Recipe(Strict):
     page: ClassVar[str | None] = "docs/recipe.md"
 
     name: Name
-    reference: Reference = "best"
+    reference: RecipeReference = "best"
     rule: Rule = Field(default_factory=Rule)
     fitter: Name = "default"
     mix: bool = True
     holdout: Annotated[float, Field(ge=0, lt=0.9)] = 0.2
     points: dict[Name, Rule] = Field(default_factory=dict)
     gates: list[Gate] = Field(default_factory=list)
-    candidates: list[CandidateRef] | None = None
+    candidates: list[RecipeCandidate] | None = None
     """Restrict the choice to these; null means every candidate of the outcomes."""
     min_seen: Share = 0.95
     """A candidate seen on a smaller share of a suite's samples is predicted there but never
@@ -117,6 +126,17 @@ class Recipe(Strict):
     strict: bool = False
     """Use betting bounds (Waudby-Smith & Ramdas) instead of t bounds: valid at any n, about 70 %
     of the saving."""
+    successor: CandidateRef | None = None
+    """Who takes the reference's place once that has retired; null means the next of the
+    fallbacks."""
+    allowed: dict[Annotated[str, Field(min_length=1)], Annotated[list[CandidateRef], Field(min_length=1)]] = (
+        Field(default_factory=dict)
+    )
+    """By suite, the candidates that alone may ever serve it. Where the reference is not among
+    them, the first stands in its place there."""
+    explore: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of requests that is drawn, by `key`, to anybody who may serve them, each as likely as
+    the others. Within the rule, or nothing is explored."""
     expires: dt.date | None = None
     escalate: bool = True
     """Consider chains of candidates where the outcomes hold answers, signals of them or `check`:
@@ -129,6 +149,39 @@ class Recipe(Strict):
     caps: bool = False
     """Consider dollar caps: a run that would cost more is stopped, and fails or goes on to another
     candidate. What that loses is within the rule."""
+
+    @model_validator(mode="after")
+    def _no_chance_beside_exploration(self) -> Self:
+        if self.explore > 0 and not self.mix:
+            raise ValueError(
+                f"`explore: {self.explore:g}` needs chance, and `mix: false` forbids it; take one of the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_day_for_each(self) -> Self:
+        days = self.retirements
+        if self.reference != "best" and self.reference.retires not in (
+            None,
+            days.get(self.reference.candidate),
+        ):
+            raise ValueError(
+                f"`reference` and `candidates` say two days on which {self.reference.candidate} retires; give it one"
+            )
+        if self.successor is None:
+            return self
+        if self.reference != "best" and self.reference.candidate not in days:
+            raise ValueError(
+                f"`successor` is who comes after the reference, and {self.reference.candidate} never retires; give it "
+                "`retires`, or take `successor` out"
+            )
+        return self
+
+    @property
+    def retirements(self) -> dict[Candidate, dt.date]:
+        """Who retires, and from which day on."""
+        named = [*([] if self.reference == "best" else [self.reference]), *(self.candidates or ())]
+        return {one.candidate: one.retires for one in named if one.retires is not None}
 
 
 class Gates(Strict):

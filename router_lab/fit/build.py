@@ -24,7 +24,7 @@ from router_lab.fit.evidence import Evidence, Goal
 from router_lab.fit.fitted import Fitted
 from router_lab.fit.fitters import FITTERS
 from router_lab.fit.folds import deal_of, group_folds
-from router_lab.fit.model import Predicted, crossfit
+from router_lab.fit.model import Predicted, crossfit, in_places
 from router_lab.fit.problem import Problem, diagnose, prepare
 from router_lab.fit.rivals import Rivals, lost_suites, rivals
 from router_lab.fit.shown import chains_lost, chains_shown
@@ -57,7 +57,21 @@ def fit_policy(recipe: Recipe, outcomes: pd.DataFrame, seed: int = 0, *, diagnos
             f"recipe {recipe.name!r}: fitter {recipe.fitter!r} is not one of {', '.join(sorted(FITTERS))}"
         )
     problem = prepare(recipe, outcomes)
+    _warn_of_retirement(problem)
     return fit_problem(problem, deal_of(problem.develop), seed if diagnostics else None)
+
+
+def _warn_of_retirement(problem: Problem) -> None:
+    """Say who retires while the policy still serves: nothing is shown of it without them."""
+    until = problem.recipe.expires
+    for candidate, day in sorted(problem.recipe.retirements.items(), key=lambda one: (one[1], one[0])):
+        if candidate in problem.develop.candidates and (until is None or day < until):
+            end = "which never expires" if until is None else f"which expires on {until}"
+            text = (
+                f"recipe {problem.recipe.name!r}: {candidate} retires on {day}, before the policy does, {end}: nothing "
+                f"is shown of the policy without it; set `expires: {day}` or earlier, and fit again by then"
+            )
+            warnings.warn(RouterLabWarning(text), stacklevel=3)
 
 
 def fit_problem(problem: Problem, deal: int, seed: int | None = None) -> Policy:
@@ -109,7 +123,7 @@ def learn(problem: Problem, deal: int) -> Fitted:
     on. deal: the seed of the folds, and of the rows that are drawn where not all are looked at."""
     data = problem.develop
     design = Design.of(data.prompts, data.vectors)
-    task = Task.of(data, design)
+    task = Task.of(problem.learned, design)
     folds = group_folds(data.suite, data.group, deal)
     fitter = FITTERS[problem.recipe.fitter].tuned(task, folds, deal)
     goals = _goals(problem.recipe, problem.compared)
@@ -120,6 +134,8 @@ def learn(problem: Problem, deal: int) -> Fitted:
     evidence = replace(evidence, fold=group_folds(data.suite, data.group, deal, CHOOSING))
     evidence = completed(evidence, data.drawn(problem.reference), data.suite, strict=problem.recipe.strict)
     predicted = crossfit(task, folds, fitter)
+    if problem.elsewhere:
+        predicted = replace(predicted, reference=problem.reference, place=problem.place)
     chains = None if evidence.phases is not None else _cascades(problem, predicted, folds)
     tables = None
     if chains is not None:
@@ -132,7 +148,8 @@ def learn(problem: Problem, deal: int) -> Fitted:
         choices = {name: replace(c, walked=c.walked._replace(mix=-1.0)) for name, c in choices.items()}
         mix = replace(mix, walked=mix.walked._replace(mix=-1.0))
     model = fitter.fit(task, np.arange(len(data)))
-    linear, rates = model.compile(task), model.table(task)
+    linear = model.compile(task)
+    rates = in_places(model.table(task), problem.place, problem.reference)
     if all(c.by_suite for c in choices.values()):
         coverage = 0.0
     unknown_suites = check_unknown_suites(problem, task, fitter, choices["default"], main, coverage, deal)
@@ -181,11 +198,21 @@ def _cascades(problem: Problem, predicted: Predicted, folds: Ints) -> Cascades |
     draws = np.bincount(trials.row, minlength=len(data))
     recipe, unit = problem.recipe, Evidence.bare(Recorded.of(data, problem.reference)).unit
     ground = Ground(
-        trials=trials, asked=asked, weight=1 / draws[trials.row], eligible=problem.eligible,
+        trials=trials, asked=asked, weight=1 / draws[trials.row], eligible=_chainable(problem),
         reference=problem.reference, unit=unit, most=recipe.stages if recipe.escalate else 1,
         judging=recipe.escalate, caps=recipe.caps, fold=folds,
     )  # fmt: skip
     return cascades(ground)
+
+
+def _chainable(problem: Problem) -> Mask:
+    """[suites + 1, c] who may be a stage: in suites that the reference may not serve nobody, for
+    stages are asked by their own names."""
+    if not problem.elsewhere:
+        return problem.eligible
+    found = problem.eligible.copy()
+    found[[row + 1 for row, suite in enumerate(problem.develop.suites) if suite in problem.elsewhere]] = False
+    return found
 
 
 def _figures(fitted: Fitted) -> Refit:
@@ -216,7 +243,10 @@ def _goals(recipe: Recipe, compared: int) -> dict[str, Goal]:
     def goal(rule: Rule) -> Goal:
         level = rule.margin or rule.min_quality or (rule.budget_usd_per_1k or 0.0) / 1000
         confidence = 1 - (1 - rule.confidence) / len(rules)
-        return Goal(rule.kind, level, confidence, strict=recipe.strict, mix=recipe.mix, compared=compared)
+        return Goal(
+            rule.kind, level, confidence, strict=recipe.strict, mix=recipe.mix, compared=compared,
+            explore=recipe.explore,
+        )  # fmt: skip
 
     return {name: goal(rule) for name, rule in rules.items()}
 

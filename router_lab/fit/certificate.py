@@ -13,6 +13,7 @@ import pandas as pd
 
 from router_lab.certificate import (
     Certificate,
+    Explored,
     Figure,
     Fixed,
     Mixed,
@@ -84,7 +85,8 @@ def certify(
     shown = replace(
         _beside_baselines(shown, problem, plain, mine, random_mix),
         points={name: _point(goals[name], chosen) for name, chosen in choices.items()},
-        suites=_suites(problem.develop, mine, cells, closed),
+        suites=_suites(problem, mine, cells, closed),
+        exploration=_exploration(choices["default"], mine),
         escalation=evidence is not plain,
     )
     return replace(shown, action=advice(shown).action)
@@ -192,6 +194,18 @@ def _two_phase(evidence: Evidence) -> TwoPhase | None:
     )
 
 
+def _exploration(choice: Choice, mine: Paired) -> Explored | None:
+    """What exploration does to what is deployed; None where nothing is explored."""
+    if not choice.explore:
+        return None
+    beside = mine.against(choice.plain(), np.full(len(mine.group), choice.explore))
+    return Explored(
+        share=choice.explore,
+        quality_difference=Figure.of(beside.gain()),
+        savings=Figure.of(mine.over(choice.plain())),
+    )
+
+
 def _point(goal: Goal, choice: Choice) -> PointShown:
     predictors = {option.predictor for option in choice.options}
     alone = choice.options[0] if len(choice.options) == 1 else None
@@ -208,10 +222,11 @@ def _point(goal: Goal, choice: Choice) -> PointShown:
 
 
 def _suites(
-    data: OutcomeMatrix, mine: Paired, cells: Sequence[Cell], closed: Collection[int]
+    problem: Problem, mine: Paired, cells: Sequence[Cell], closed: Collection[int]
 ) -> dict[str, SuiteRow]:
-    """By suite: the policy's difference and saving on left-out rows, and the routing table's
-    row."""
+    """By suite: the policy's difference and saving on left-out rows, who alone may serve it, and
+    the routing table's row."""
+    data = problem.develop
     table = {
         cell.suite: TableRow(
             model=data.candidates[cell.column].model, effort=data.candidates[cell.column].effort,
@@ -222,10 +237,11 @@ def _suites(
     }  # fmt: skip
     result: dict[str, SuiteRow] = {}
     for code, here in mine.by_suite().items():
-        gain = here.gain()
+        gain, own = here.gain(), problem.allowed.get(data.suites[code])
         result[data.suites[code]] = SuiteRow(
             n=gain.n, clusters=gain.clusters, quality_difference=Figure.of(gain), savings=Figure.of(here.saving()),
             closed=True if code in closed else None, table=table.get(code),
+            allowed=None if own is None else tuple(tuple(data.candidates[column]) for column in own),
         )  # fmt: skip
     return result
 

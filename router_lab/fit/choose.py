@@ -118,8 +118,19 @@ class Choice:
         """Whether any half found something worth testing."""
         return bool(self.options)
 
+    @property
+    def explore(self) -> float:
+        """The share of requests that is explored; 0 where not even that is shown."""
+        return self.goal.explore if self.mix >= 0 else 0.0
+
     def paired(self) -> Paired:
-        """What is deployed gives the rows that it has not seen."""
+        """What is deployed gives the rows that it has not seen, exploration included."""
+        if not self.explore:
+            return self.plain()
+        return self.evidence.follow_and_explore(self.action, self.mix, self.explore)
+
+    def plain(self) -> Paired:
+        """The same without what is explored."""
         return self.evidence.follow(self.action, self.mix)
 
     @property

@@ -19,6 +19,7 @@ class Goal:
     `compared`: the reference is the best of so many candidates, by these very rows; where it is
     itself tested, each of them could have been it, and they share the error. `promised`: the
     confidence that all of the procedure keeps, where this test is made at a higher one for that.
+    `explore`: the share of requests that goes to anybody who may serve them, whatever is chosen.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class Goal:
     mix: bool = True
     compared: int = 1
     promised: float | None = None
+    explore: float = 0.0
 
     @property
     def sure(self) -> float:
@@ -129,6 +131,40 @@ class Evidence(Recorded):
         if mix <= 0:
             return self.always(self.reference)
         return self.mixture((1 - mix, self.baseline_action), (mix, action))
+
+    @property
+    def evenly(self) -> Floats:
+        """[n, c] the shares with which exploration draws who may be chosen; chains are not
+        drawn."""
+        may = self.eligible.copy()
+        may[:, self.alone :] = False
+        may[:, self.reference] = True
+        return np.asarray(may / may.sum(axis=1, keepdims=True), np.float64)
+
+    def exploring(self, goal: Goal) -> Floats:
+        """[n] what the goal tests where everything explores; NaN where an outcome that this needs
+        is missing."""
+        shares = self.evenly
+        every = np.tile(np.arange(shares.shape[1]), (len(shares), 1))
+        return np.asarray(np.where(shares > 0, shares * self.values(every, goal), 0.0).sum(axis=1))
+
+    def exploring_weights(self) -> Floats | None:
+        """[n] weight of rows that need every outcome that exploration may draw."""
+        if self.weight is None:
+            return None
+        wide = np.ones(self.evenly.shape)
+        wide[:, : self.weight.shape[1]] = self.weight
+        return np.asarray(np.where(self.evenly > 0, wide, 1.0).max(axis=1), np.float64)
+
+    def follow_and_explore(self, action: Ints, mix: float, explore: float) -> Paired:
+        """`follow` for all but a share `explore` of the requests, which goes to anybody who may be
+        chosen."""
+        shares, rows = np.zeros(self.quality.shape), np.arange(len(action))
+        if mix > 0:
+            for column in action.T:
+                shares[rows, column] += mix / action.shape[1]
+        shares[rows, self.baseline_action if mix > 0 else self.reference] += 1 - max(mix, 0.0)
+        return self.served((1 - explore) * shares + explore * self.evenly)
 
     def values(self, action: Columns, goal: Goal) -> Floats:
         """What the goal tests, for columns [n] or [n, k] of actions; NaN where an outcome is

@@ -68,7 +68,8 @@ def outcome(problem: Problem, evidence: Evidence, choice: Choice) -> Outcome:
         reason = f"with {100 * choice.mix:.0f} % of eligible traffic routed; {told}"
         return Outcome("pass", reason, found.n, found.clusters, judged=judged)
     if choice.mix < 0:
-        reason = f"do not route: not even {ref} alone is shown to meet the rule; {told}"
+        alone = f"{100 * goal.explore:g} % explored beside {ref}" if goal.explore else f"{ref} alone"
+        reason = f"do not route: not even {alone} is shown to meet the rule; {told}"
         return replace(plain, reason=reason, judged=judged)
     at = "" if untold else f"with {100 * choice.walked.at:.0f} % of eligible traffic routed, "
     return replace(plain, reason=f"do not route yet: {at}{told}", judged=judged)

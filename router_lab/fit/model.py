@@ -85,13 +85,16 @@ class Fitter(Protocol):
 class Predicted:
     """What may steer a policy, each row predicted from a fit without its fold: `rates` and `text`
     [n, 2c], the ridge's departures from its suite's mean, on the fitted scales; `factor` [2c]
-    their mean smearing, `blend` [2c] as in `Model`."""
+    their mean smearing, `blend` [2c] as in `Model`. place [suites + 1]: the column whose
+    predictions count as those of `reference` in a suite; None = its own everywhere."""
 
     task: Task
     rates: Floats
     text: Floats
     factor: Floats
     blend: Floats
+    reference: int = 0
+    place: Ints | None = None
 
     @property
     def found(self) -> dict[str, Pair]:
@@ -111,10 +114,23 @@ class Predicted:
         return self._by(rates[task.suite])
 
     def _by(self, rates: Floats) -> dict[str, Pair]:
-        by_suite = {RATES: to_units(self.task, rates)}
+        found = {RATES: to_units(self.task, rates)}
         if self.blend.max() > 0 and self.task.texts.any():
-            return {READS: to_units(self.task, rates + self.blend * self.text), **by_suite}
-        return by_suite
+            found = {READS: to_units(self.task, rates + self.blend * self.text), **found}
+        if self.place is None:
+            return found
+        own = self.place[self.task.suite]
+        return {name: in_places(pair, own, self.reference) for name, pair in found.items()}
+
+
+def in_places(pair: Pair, place: Ints, reference: int) -> Pair:
+    """Quality and cost [n, c] where the reference's column has what is predicted of who stands in
+    its place, [n] columns."""
+    rows = np.arange(len(place))
+    quality, cost = (part.copy() for part in pair)
+    for part in (quality, cost):
+        part[:, reference] = part[rows, place]
+    return quality, cost
 
 
 def crossfit(task: Task, folds: Ints, fitter: Fitter) -> Predicted:

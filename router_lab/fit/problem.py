@@ -4,8 +4,8 @@ the reference."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,9 @@ import pandas as pd
 from router_lab.certificate import Diagnostics, Refit
 from router_lab.config import Recipe
 from router_lab.fit.signals import trials_for
-from router_lab.metrics.paired import Mask, column_means
+from router_lab.metrics.paired import Ints, Mask, column_means
 from router_lab.outcomes import OutcomeMatrix, by_row, candidates_of, split_of, validate_outcomes
+from router_lab.outcomes.kept import kept_to
 from router_lab.outcomes.trials import Trials
 from router_lab.replay import escalated
 from router_lab.runtime.errors import InputError, RouterLabWarning
@@ -33,7 +34,10 @@ class Problem:
     where the recipe names it; `kept`: rows of the whole matrix that `develop` has; `copied`:
     samples of the test split that are no fresh evidence: they, or others of their group, are
     copies of prompts to choose on. They are neither chosen on nor tested on; `trials`: the draws
-    behind `develop`, where chains are to be fitted on them."""
+    behind `develop`, where chains are to be fitted on them; `allowed`: by suite, the columns that
+    alone may serve it: `develop` has no outcome of anybody else there, and where the reference may
+    not serve, its column has those of who stands in its place. `learned`: the same rows with every
+    outcome, which predictors are fitted on."""
 
     recipe: Recipe
     frame: pd.DataFrame
@@ -45,7 +49,24 @@ class Problem:
     compared: int
     kept: Mask
     copied: int
+    learned: OutcomeMatrix
+    allowed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     trials: Trials | None = None
+
+    @property
+    def place(self) -> Ints:
+        """[suites + 1] the column that stands in the reference's place, in the runtime's row
+        order."""
+        found = np.full(len(self.develop.suites) + 1, self.reference, np.int64)
+        for row, suite in enumerate(self.develop.suites, 1):
+            own = self.allowed.get(suite, (self.reference,))
+            found[row] = self.reference if self.reference in own else own[0]
+        return found
+
+    @property
+    def elsewhere(self) -> frozenset[str]:
+        """The suites that the reference may not serve."""
+        return frozenset(suite for suite, own in self.allowed.items() if self.reference not in own)
 
     def without(self, suites: Collection[int]) -> Problem:
         """The same problem where the reference alone may be chosen in `suites`."""
@@ -58,10 +79,11 @@ class Problem:
         with both costs; None where no check of another candidate ever failed."""
         if "check" not in self.frame.columns or not self.frame["check"].eq(False).any():
             return None
-        frame = escalated(self.frame, self.develop.candidates[self.reference])
-        develop = OutcomeMatrix.from_frame(frame, self.develop.candidates).take(self.kept)
+        frame = escalated(self.frame, self.develop.candidates[self.reference], self.elsewhere)
+        learned = OutcomeMatrix.from_frame(frame, self.develop.candidates).take(self.kept)
+        develop = kept_to(learned, self.reference, self.allowed)
         same = np.array_equal(develop.quality, self.develop.quality, equal_nan=True)
-        return None if same else replace(self, develop=develop, trials=None)
+        return None if same else replace(self, develop=develop, learned=learned, trials=None)
 
 
 def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
@@ -82,8 +104,10 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
             f"recipe {recipe.name!r}: holdout {recipe.holdout} leaves no group to fit on; set holdout: 0"
         )
     develop = whole.take(~held)
-    eligible = _eligible(develop, recipe.min_seen)
     reference, compared = _reference(develop, recipe)
+    allowed, learned = allowed_of(recipe, whole), develop
+    develop = kept_to(learned, reference, allowed)
+    eligible = _eligible(develop, recipe.min_seen)
     eligible[:, reference] = True
     for suite in _hardly_drawn(develop, reference):
         eligible[suite + 1] = np.arange(eligible.shape[1]) == reference
@@ -103,9 +127,41 @@ def prepare(recipe: Recipe, outcomes: pd.DataFrame) -> Problem:
     _warn_of_near_copies(whole)
     return Problem(
         recipe=recipe, frame=frame, develop=develop, held=test_rows, reference=reference,
-        eligible=eligible, infra=infra, compared=compared, kept=~held, copied=copied,
-        trials=trials_for(recipe, frame, develop),
+        eligible=_once(eligible, learned, reference, allowed), infra=infra, compared=compared, kept=~held,
+        copied=copied, learned=learned, allowed=allowed, trials=trials_for(recipe, frame, learned),
     )  # fmt: skip
+
+
+def _once(
+    eligible: Mask, data: OutcomeMatrix, reference: int, allowed: Mapping[str, tuple[int, ...]]
+) -> Mask:
+    """The same where who stands in the reference's place is no second option beside it."""
+    found = eligible.copy()
+    for suite, own in allowed.items():
+        if reference not in own and suite in data.suites:
+            found[data.suites.index(suite) + 1, own[0]] = False
+    return found
+
+
+def allowed_of(recipe: Recipe, data: OutcomeMatrix) -> dict[str, tuple[int, ...]]:
+    """The recipe's `allowed` by columns. Raises InputError for a suite or a candidate that the
+    outcomes do not hold: a misspelt suite would be kept to nobody."""
+    found = {}
+    for suite, own in recipe.allowed.items():
+        where = f"recipe {recipe.name!r}: allowed"
+        if suite not in data.suites:
+            known = ", ".join(map(repr, data.suites))
+            raise InputError(
+                f"{where}: suite {suite!r} is not in the outcomes, which hold {known}; correct its name"
+            )
+        names = [one.candidate for one in own]
+        for one in names:
+            if one not in data.candidates:
+                raise InputError(
+                    f"{where}: {suite}: {one} is not in the outcomes; they hold {', '.join(map(str, data.candidates))}"
+                )
+        found[suite] = tuple(dict.fromkeys(data.candidates.index(one) for one in names))
+    return found
 
 
 def _warn_of_missing_vectors(data: OutcomeMatrix) -> None:
@@ -245,20 +301,20 @@ def diagnose(problem: Problem, figures: Callable[[Problem], Refit], seed: int) -
     data = problem.develop
     rng = np.random.default_rng([seed, 17])
     dealt = rng.permutation(len(data))
-    shuffled = replace(
-        data,
-        quality=data.quality[dealt],
-        cost_usd=data.cost_usd[dealt],
-        check=data.check[dealt],
-        weight=data.weight[dealt],
-        missing=data.missing[dealt],
-    )
+    shuffled, learned = (_dealt(one, dealt) for one in (data, problem.learned))
     groups = rng.permutation(np.unique(data.group))
     curve = []
     for share in SHARES:
         some = np.isin(data.group, groups[: max(1, round(share * len(groups)))])
         part = None if problem.trials is None else problem.trials.take(some)
-        curve.append(figures(replace(problem, develop=data.take(some), trials=part)))
+        both = data.take(some), problem.learned.take(some)
+        curve.append(figures(replace(problem, develop=both[0], learned=both[1], trials=part)))
     trials = None if problem.trials is None else problem.trials.dealt(dealt)
-    other = figures(replace(problem, develop=shuffled, trials=trials))
+    other = figures(replace(problem, develop=shuffled, learned=learned, trials=trials))
     return Diagnostics(label_shuffle=other, learning_curve=tuple(curve))
+
+
+def _dealt(data: OutcomeMatrix, order: Ints) -> OutcomeMatrix:
+    """The outcomes of other rows."""
+    names = ("quality", "cost_usd", "check", "weight", "missing")
+    return replace(data, **{name: getattr(data, name)[order] for name in names})

@@ -84,7 +84,7 @@ def kept(choice: Choice) -> Choice:
     seen."""
     if not choice.acts:
         return choice
-    mine = choice.paired()
+    mine = choice.plain()
     gained = mine.gain() if choice.goal.kind == "budget" else mine.saving()
     return choice if gained.value > 0 else replace(choice, pieces=())
 

@@ -16,15 +16,17 @@ from router_lab.fit.model import Fitter
 from router_lab.fit.pieces import piece_of
 from router_lab.fit.problem import Problem
 from router_lab.fit.sessions import sessions_of
-from router_lab.metrics.paired import column_means
+from router_lab.metrics.paired import Mask, column_means
 from router_lab.runtime.chains import Chain
+from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate, PolicySpec, Profile, Route, group_code, profile_from_dict
 from router_lab.runtime.points import Assign, Cascade, Follow, Piece, Point
 
 IDLE: Point = (Follow(0.0, 1.0, 0.0),)
 """The point of a policy that does not route: the reference, whatever is predicted."""
-LATER = ("signals", "stages", "caps")
-"""Keys of a recipe that policies from before chains do not hold."""
+LATER = ("signals", "stages", "caps", "successor", "allowed", "explore")
+"""Keys of a recipe that policies hold only where they say something, as those before them did not
+have them."""
 SHARE_DIGITS = 12
 """Decimals of a piece's share, so that parts that were cut and joined again add up."""
 
@@ -52,13 +54,45 @@ def spec_of(fitted: Fitted, seed: int | None = None) -> PolicySpec:
         coverage_unknown=None if fitted.unknown_suites is None else fitted.unknown_suites.coverage,
         routes=routes,
         fallbacks=fallbacks_of(problem),
-        eligible=problem.eligible,
+        eligible=_eligible(problem),
         limits=limits_of(problem.frame, data.suites, data.candidates),
         sessions=sessions_of(problem),
         expires=None if problem.recipe.expires is None else problem.recipe.expires.isoformat(),
+        **_life(fitted),
         groups=np.array(sorted({group_code(*name) for name in data.used_groups}), np.uint64),
         provenance=_provenance(problem, fitted.fitter, seed),
     )
+
+
+def _eligible(problem: Problem) -> Mask:
+    """[suites + 1, c] with who stands in the reference's place, where it may not serve."""
+    if not problem.elsewhere:
+        return problem.eligible
+    found = problem.eligible.copy()
+    rows = np.arange(len(found))
+    found[rows[problem.place != problem.reference], problem.reference] = False
+    found[rows, problem.place] = True
+    return found
+
+
+def _life(fitted: Fitted) -> dict[str, Any]:
+    """Who retires and who comes then, whom suites are kept to, and what is explored where that is
+    shown. Raises InputError for a successor that is not there or of whom nobody retires."""
+    problem, data = fitted.problem, fitted.problem.develop
+    recipe = problem.recipe
+    days = [recipe.retirements.get(candidate) for candidate in data.candidates]
+    retires = tuple(None if day is None else day.isoformat() for day in days)
+    then = None if recipe.successor is None else recipe.successor.candidate
+    if then is not None and then not in data.candidates:
+        raise InputError(
+            f"recipe {recipe.name!r}: successor {then} is not in the outcomes; they hold "
+            f"{', '.join(map(str, data.candidates))}"
+        )
+    explore = {name: choice.explore for name, choice in fitted.choices.items() if choice.explore > 0}
+    return {
+        "retires": retires if any(retires) else (), "allowed": problem.allowed, "explore": explore,
+        "successor": None if then is None else data.candidates.index(then),
+    }  # fmt: skip
 
 
 def fallbacks_of(problem: Problem) -> tuple[int, ...]:
@@ -138,8 +172,12 @@ def _profiles(problem: Problem) -> tuple[Profile, ...]:
 
 def _asked(recipe: Recipe) -> dict[str, Any]:
     """The recipe as it was asked; what later versions added only where it says something."""
-    later = {name: Recipe.model_fields[name].default for name in LATER}
-    return {k: v for k, v in recipe.model_dump(mode="json").items() if k not in later or v != later[k]}
+    later = {name: Recipe.model_fields[name].get_default(call_default_factory=True) for name in LATER}
+    told = recipe.model_dump(mode="json")
+    for one in (told["reference"], *(told["candidates"] or ())):
+        if isinstance(one, dict) and one["retires"] is None:
+            del one["retires"]
+    return {k: v for k, v in told.items() if k not in later or v != later[k]}
 
 
 def _provenance(problem: Problem, fitter: Fitter, seed: int | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from router_lab.fit.evidence import Evidence, Goal
 from router_lab.metrics import MIN_CLUSTERS, Estimate, betting_p, estimate_of_sums
 from router_lab.metrics.estimate import by_cluster, left_of_budget
-from router_lab.metrics.paired import Floats, Ints, Mask
+from router_lab.metrics.paired import Floats, Ints, Mask, heaviest
 
 STEPS = np.linspace(0.0, 1.0, 51)
 
@@ -37,21 +37,22 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
 
     Step m follows the choice with probability m, the reference otherwise; rows left to the table
     stay as they are. Without `goal.mix` the path is its two ends. -1 when not even its start,
-    reference and table, is shown (no loss against the reference needs no showing); fewer than
-    MIN_CLUSTERS clusters show nothing.
+    reference, table and what is explored, is shown (no loss against the reference needs no
+    showing); fewer than MIN_CLUSTERS clusters show nothing.
     """
     baseline = evidence.baseline_action
-    start, end = evidence.values(baseline, goal), evidence.values(action, goal).mean(axis=1)
-    free = goal.kind == "margin" and not (baseline != evidence.reference).any()
+    start, end, heavy = _ends(action, evidence, goal)
+    still = not (baseline != evidence.reference).any()
+    free = goal.kind == "margin" and still and not goal.explore
     reached = 0.0 if free else -1.0
     steps = (STEPS if goal.mix else STEPS[[0, -1]])[int(free) :]
     known = ~np.isnan(start + end)
     if not known.any():
         return Walked(reached, 0, 1.0, Estimate(nan, nan, 0, 0))
-    sums, shares, drawn = _sums(start, end, known, evidence.weights(baseline, *action.T), evidence)
+    sums, shares, drawn = _sums(start, end, known, heavy, evidence)
 
     def step_at(step: float, tested: int) -> Walked:
-        span = step if free else 1.0
+        span = goal.explore + (1 - goal.explore) * step if goal.kind == "margin" and still else 1.0
         mixed = (1 - step) * sums["start"] + step * sums["end"]
         if goal.kind == "budget":
             found = left_of_budget(mixed, sums["size"], shares=shares, drawn=drawn)
@@ -76,6 +77,19 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
         last = now
     assert last is not None
     return last
+
+
+def _ends(action: Ints, evidence: Evidence, goal: Goal) -> tuple[Floats, Floats, Floats | None]:
+    """[n] what the goal tests at the two ends of the path, exploration included, and the weight of
+    rows that need all of these outcomes."""
+    baseline = evidence.baseline_action
+    start, end = evidence.values(baseline, goal), evidence.values(action, goal).mean(axis=1)
+    heavy = evidence.weights(baseline, *action.T)
+    if not goal.explore:
+        return start, end, heavy
+    explored = goal.explore * evidence.exploring(goal)
+    start, end = ((1 - goal.explore) * part + explored for part in (start, end))
+    return start, end, heaviest(heavy, evidence.exploring_weights())
 
 
 def _sums(

@@ -13,15 +13,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router_lab.metrics.paired import Floats, Ints, Mask, Paired, Recorded, heaviest
-from router_lab.outcomes import OutcomeMatrix, by_row
+from router_lab.outcomes import by_row
 from router_lab.outcomes.copies import join_names, names_of, prompts_of, used_names
 from router_lab.outcomes.vectors import vectors_of
 from router_lab.played import Beside, answered, servers
-from router_lab.replay import escalated, requests_of, score, served
-from router_lab.runtime.chooser import Stretches
+from router_lab.replay import matrices, requests_of, score, served
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.points import NEAR
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.ready import Stretches
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,13 @@ def unused_rows(outcomes: pd.DataFrame, *policies: Policy) -> pd.DataFrame:
 def arm(policy: Policy, outcomes: pd.DataFrame) -> Arm:
     """`policy` on every row of `outcomes` (see `unused_rows`), by the arithmetic and with the
     warnings of `replay`."""
-    plain = data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
-    if policy.spec.escalation:
-        outcomes = escalated(outcomes, policy.reference)
-        data = OutcomeMatrix.from_frame(outcomes, policy.candidates)
+    plain, data = matrices(policy, outcomes)
     prompts, suites, vectors = requests_of(policy, data)
     stretches = policy.stretches(prompts, suites, vectors=vectors)
     shares, chains = served(policy, outcomes, data, (prompts, suites, vectors))
-    replayed = score(policy, data, shares, in_sample=False, plain=plain, chains=chains)
+    replayed = score(
+        policy, data, shares, in_sample=False, plain=plain, chains=chains, explored=stretches.even
+    )
     known_to = Recorded.of(data, policy.spec.reference)
     known = set(policy.candidates)
     own = outcomes[[candidate in known for candidate in by_row(outcomes)]]
@@ -154,7 +153,8 @@ def moves(before: Arm, after: Arm) -> Moves:
     common = [(place[key], i) for i, key in enumerate(after.keys) if key in place]
     rows = np.array(common, np.int64).reshape(len(common), 2)
     found: dict[tuple[Candidate, Candidate], list[Part]] = {}
-    moved = np.zeros(len(rows))
+    # Both explore by one draw, so only the difference of their shares moves anything.
+    moved = np.full(len(rows), abs(after.stretches.explore - before.stretches.explore))
     was, now = servers(before.policy), servers(after.policy)
     for old, new, length in _segments(before, after, rows):
         pairs = np.unique(np.stack([old, new], axis=1), axis=0)

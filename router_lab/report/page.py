@@ -21,6 +21,7 @@ from router_lab.report.format import MISSING, count, money, percent, points
 from router_lab.report.html import PARTS, page, render, table
 from router_lab.report.levers import levers_found
 from router_lab.report.levers_page import levers_section
+from router_lab.report.life import life_rows
 from router_lab.report.pareto_page import fronts_html, moved, tables_html
 from router_lab.report.policy import (
     FRESH,
@@ -300,8 +301,9 @@ def _how_sure(data: ReportData) -> Markup:
     if data.policy is None:
         return Markup()
     shown = Certificate.of(data.policy)
+    lives = [f"{key}: {text}" for key, text in life_rows(data.policy)]
     return render(
-        "how_sure.html", shown=shown, test=shown.test, lost=lost_told(shown), prices=price_line(data.policy),
+        "how_sure.html", shown=shown, test=shown.test, lost=[*lost_told(shown), *lives], prices=price_line(data.policy),
         revision=data.policy.revision, count=count, money=money, percent=percent, ranged=ranged,
         ranged_percent=ranged_percent,
     )  # fmt: skip

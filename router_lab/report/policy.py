@@ -23,6 +23,7 @@ from router_lab.runtime.model import POOLED, Candidate
 from router_lab.runtime.points import Assign, Cascade, Follow, follows, mix_of
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shares import part
+from router_lab.runtime.standing import in_place
 
 
 @dataclass(frozen=True)
@@ -324,10 +325,10 @@ def two_phases_told(phases: TwoPhase) -> str:
 def routing_rows(policy: Policy) -> list[dict[str, str]]:
     """The routing table for prompts that the classifier does not know: suite, who serves, the
     row's own verdict."""
-    reference = candidate_label(*policy.reference)
     rows = []
     for suite in policy.spec.suites:
-        route = policy.spec.routes.get(suite)
+        route, place = policy.spec.routes.get(suite), in_place(policy.spec, suite)
+        reference = candidate_label(*policy.candidates[place])
         if route is None:
             rows.append({"suite": suite, "serves": reference, "verdict": "no row: the reference"})
         else:
@@ -401,10 +402,11 @@ def _assigned(policy: Policy, suite: str | None) -> dict[Candidate, float]:
 
 def _place(policy: Policy, piece: Assign | Cascade, row: int) -> int:
     """Whom a piece gives a suite to, by the place in `servers`."""
+    place = in_place(policy.spec, policy.spec.suites[row - 1] if row else None)
     if isinstance(piece, Assign):
-        return piece.table[row]
+        return place if piece.table[row] == policy.spec.reference else piece.table[row]
     chain = piece.chains[row]
-    return policy.spec.reference if chain is None else len(policy.candidates) + chain
+    return place if chain is None else len(policy.candidates) + chain
 
 
 def price_line(policy: Policy) -> str:

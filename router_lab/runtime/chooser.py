@@ -5,25 +5,29 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from typing import NamedTuple
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime.arguments import DecideArguments, shared_key
+from router_lab.runtime.arguments import DecideArguments
 from router_lab.runtime.constraints import Cache, Field
 from router_lab.runtime.model import POOLED, PolicySpec
-from router_lab.runtime.points import Assign, Cascade, Follow, Piece, Point, ends_of, follows
+from router_lab.runtime.odds import CERTAIN, At, Chance, Draws, Lot, Told
+from router_lab.runtime.points import Assign, Cascade, Follow, Piece
 from router_lab.runtime.predict import Predictions
+from router_lab.runtime.ready import Case, Choice, Ints, Ready, Stretches
 from router_lab.runtime.rule import (
     ASSIGNED,
     BARRED,
     CHAINED,
+    EXPLORED,
     KEPT,
     MIXED,
     ONLY,
     PREDICTED,
     REFERENCE,
+    RETIRED,
     STICKY,
     TABLE,
     UNCOVERED,
@@ -31,115 +35,106 @@ from router_lab.runtime.rule import (
     blocked,
     by_prediction,
     by_prediction_many,
-    draw,
     stays,
 )
 from router_lab.runtime.sessions import Remainders
 from router_lab.runtime.stages import Place
+from router_lab.runtime.standing import NOBODY, may_explore, standing
 
-Ints = NDArray[np.int64]
-Choice = tuple[int, str, int | None]
-"""The column that serves, the code of the reason, and the piece that acted; None where no piece
-did."""
-
-
-class Case(NamedTuple):
-    """A request to choose for: `quality`, `cost` [c] predicted, `row` of its suite, whether enough
-    of the prompt is known (`covered`), what constraints leave (None: all) and who served the
-    conversation so far (None: nobody)."""
-
-    quality: Floats
-    cost: Floats
-    row: int
-    covered: bool
-    field: Field | None
-    stay: Cache | None
-
-
-class Stretches(NamedTuple):
-    """Who serves n prompts, by the draw: `ends` [k + 1], ascending to 1, are where its stretches
-    end, `columns` [n, k + 1] the candidate of each prompt in each stretch, or c + the index of its
-    chain. The last is the reference's, if no piece is left for it. `first` [chains]: the column of
-    each chain's first stage."""
-
-    ends: Floats
-    columns: Ints
-    first: tuple[int, ...] = ()
-
-    def asked(self, candidates: int) -> Ints:
-        """[n, k + 1] `columns`, for a chain that of its first stage: who is asked first."""
-        return np.array([*range(candidates), *self.first])[self.columns] if self.first else self.columns
-
-    def shares(self, candidates: int) -> Floats:
-        """[n, candidates] the probability, over `key`, that each is asked first."""
-        return self._added(self.asked(candidates), candidates)
-
-    def by_chain(self, candidates: int, chains: int) -> Floats:
-        """[n, candidates + chains] the probability, over `key`, of each candidate alone and of each
-        chain."""
-        return self._added(self.columns, candidates + chains)
-
-    def _added(self, columns: Ints, width: int) -> Floats:
-        found = np.zeros((len(columns), width))
-        every = np.arange(len(columns))
-        for stretch, length in zip(columns.T, np.diff(self.ends, prepend=0.0), strict=True):
-            found[every, stretch] += length
-        return found
-
-
-class Ready(NamedTuple):
-    """A point, made ready to draw from."""
-
-    pieces: Point
-    ends: tuple[float, ...]
-    mix: float
-    follows: bool
-    assigns: bool
-    """Whether a piece has its candidate, or its chain, by suite."""
-    cascades: bool
-
-    @classmethod
-    def of(cls, point: Point) -> Ready:
-        ends = ends_of(point)
-        assigns = any(isinstance(piece, Assign | Cascade) for piece in point)
-        return cls(
-            point, ends, ends[-1], follows(point), assigns, any(isinstance(one, Cascade) for one in point)
-        )
+PLACED = frozenset({REFERENCE, MIXED, UNCOVERED, BARRED})
+"""Codes of the reference's own, or of who stands in its place."""
 
 
 class Chooser:
-    """The rule of one policy. Its `points` are by name; `needed` is the least coverage of a prompt
-    that is `covered`, without a known suite and with one."""
+    """The rule of one policy once the columns of `gone` have retired. Its `points` are by name;
+    `needed` is the least coverage of a prompt that is `covered`, without a known suite and with
+    one; `place` who stands in the reference's place, `keeps` what holds for every request, both by
+    row of the tables."""
 
-    def __init__(self, spec: PolicySpec) -> None:
-        self.points = {name: Ready.of(point) for name, point in spec.points.items()}
+    def __init__(self, spec: PolicySpec, gone: Collection[int] = NOBODY) -> None:
+        self.points = {
+            name: Ready.of(point, spec.explore.get(name, 0.0)) for name, point in spec.points.items()
+        }
         self._reference = spec.reference
         self._fallbacks = spec.fallbacks
         self._chains = spec.chains
         self._remainders = Remainders(spec)
         self._count = len(spec.profiles)
         self._cap = spec.featuriser.cap
-        self._blocked = blocked(spec.eligible, spec.reference)
+        self._gone = frozenset(gone)
+        found = standing(spec, gone)
+        self.place, self.keeps, self._moved = found.place, found.keeps, found.moved
+        self._explorable = may_explore(spec, found)
+        may = found.open if spec.eligible is None else found.open & spec.eligible
+        self._blocked = blocked(may, found.place)
         self.needed = (spec.coverage_needed(POOLED), spec.coverage)
         self._routes: list[int | None] = [None, *(_proven(spec, suite) for suite in spec.suites)]
 
-    def choose(self, point: Ready, case: Case, arguments: DecideArguments) -> Choice:
-        """Who serves. The key of `arguments` is only looked at where chance decides."""
+    def choose(self, point: Ready, case: Case, arguments: DecideArguments) -> tuple[Choice, Chance | Told]:
+        """Who serves, and with which probability. The key of `arguments` is only looked at where
+        chance may decide."""
+        lot = Lot(arguments, self._cap)
+        column = self._explored(point, case, lot.draws) if point.explore > 0 else None
+        choice = self._greedy(point, case, lot) if column is None else (column, EXPLORED, None)
+        drawn = lot.drawn
+        return choice, CERTAIN if drawn is None else Chance(self, point, case, choice[0], drawn.mark)
+
+    def odds(self, point: Ready, case: Case) -> Floats:
+        """[c] the probability, over the key, that each candidate is asked first."""
+        found, begin = np.zeros(self._count), 0.0
+        for end in (*point.ends, 1.0):
+            if end > begin:
+                found[self._greedy(point, case, At((begin + end) / 2))[0]] += end - begin
+            begin = end
+        if np.count_nonzero(found) == 1:  # however its parts were rounded
+            found[found > 0] = 1.0
+        may = self._may_explore(case) if point.explore > 0 else []
+        if not may:
+            return found
+        # Chance moves no conversation, so most of its draws leave one where it was.
+        drawn = may if case.stay is None else [one for one in may if one == case.stay.column]
+        share = point.explore / len(may)
+        found *= 1 - share * len(drawn)
+        found[drawn] += share
+        return found
+
+    def _explored(self, point: Ready, case: Case, draws: Draws) -> int | None:
+        """Whom exploration gives the request; None where it does not, may give it to nobody, or
+        would move a conversation."""
+        may = self._may_explore(case) if draws.explores < point.explore else []
+        if not may:
+            return None
+        column = may[draws.pick * len(may) >> 64]
+        return None if case.stay is not None and case.stay.column != column else column
+
+    def _may_explore(self, case: Case) -> list[int]:
+        may = self._explorable[case.row]
+        found: list[int] = np.flatnonzero(may if case.field is None else may & case.field.open).tolist()
+        return found
+
+    def _greedy(self, point: Ready, case: Case, lot: Lot | At) -> Choice:
+        """Who serves where nothing is explored."""
+        index, code, number = self._mixed(point, case, lot)
+        if self._moved[case.row] and code in PLACED and index == self.place[case.row]:
+            code = RETIRED
+        return index, code, number
+
+    def _mixed(self, point: Ready, case: Case, lot: Lot | At) -> Choice:
         if not case.covered and (case.row == POOLED or not point.assigns):
             return (*self._by_table(case), None)
         if len(point.pieces) > 1:
-            return self._drawn(point, case, draw(shared_key(arguments, self._cap)))
+            return self._drawn(point, case, lot.at)
         (piece,), mix = point.pieces, point.mix
         index, code = (
             self._followed(piece, case) if isinstance(piece, Follow) else self._assigned(piece, case)
         )
+        place = self.place[case.row]
         # Chance may leave with the reference what the piece would move, if the constraints leave
         # the reference.
         moves = code == PREDICTED or (
-            (code == CHAINED or (code == ASSIGNED and index != self._reference))
-            and self._open(self._reference, case.field)
+            (code == CHAINED or (code == ASSIGNED and index != place)) and self._open(place, case.field)
         )
-        if moves and mix < 1.0 and draw(shared_key(arguments, self._cap)) >= mix:
+        if moves and mix < 1.0 and lot.at >= mix:
             return self._left(point, MIXED, case)
         return index, code, 0
 
@@ -147,7 +142,8 @@ class Chooser:
         """Of several pieces the one in whose stretch the draw `at` lies. But chance moves no
         conversation: whoever serves it so far stays where any piece, or the routing table in its
         place, picks them."""
-        if case.stay is not None and case.stay.column != self._reference:
+        place = self.place[case.row]
+        if case.stay is not None and case.stay.column != place:
             for number, piece in enumerate(point.pieces):
                 index, code = self._outcome(piece, case)
                 if code == KEPT:
@@ -160,25 +156,27 @@ class Chooser:
             return (*self._outcome(acting, case), number)
         if not case.covered and point.follows:
             return (*self._by_table(case), None)
-        if not self._open(self._reference, case.field):
+        if not self._open(place, case.field):
             return (*self._outcome(point.pieces[0], case), 0)
         moved = False
         for number, piece in enumerate(point.pieces):
             index, code = self._outcome(piece, case)
             if code == STICKY:
                 return index, code, number
-            moved = moved or code == CHAINED or index != self._reference
+            moved = moved or code == CHAINED or index != place
             if moved and case.stay is None:
                 break
         if moved:
             return self._left(point, MIXED, case)
-        return self._left(point, REFERENCE if point.follows else ASSIGNED, case)
+        unmoved = ASSIGNED if not (point.follows or self._moved[case.row]) else REFERENCE
+        return self._left(point, unmoved, case)
 
     def _left(self, point: Ready, code: str, case: Case) -> Choice:
         """The reference's own stretch."""
+        place = self.place[case.row]
         if point.follows:
-            return self._reference, code, None
-        return (*self._cached(self._reference, code, case), None)
+            return place, code, None
+        return (*self._cached(place, code, case), None)
 
     def _outcome(self, piece: Piece, case: Case) -> tuple[int, str]:
         """What a piece does where it acts."""
@@ -187,23 +185,23 @@ class Chooser:
         return self._followed(piece, case) if case.covered else self._by_table(case)
 
     def _followed(self, piece: Follow, case: Case) -> tuple[int, str]:
-        utility = case.quality - piece.tradeoff * case.cost
+        utility, place = case.quality - piece.tradeoff * case.cost, self.place[case.row]
         if self._blocked is not None:
             utility += self._blocked[case.row]
         if case.field is not None:
             utility[~case.field.open] = -math.inf
-        index, code = by_prediction(utility, self._reference, piece.guard)
+        index, code = by_prediction(utility, place, piece.guard)
         # Nobody open may be chosen on a prediction.
         if case.field is not None and utility.item(index) == -math.inf:
-            return self._otherwise(case.field, ONLY)
+            return self._otherwise(case, ONLY)
         stay = case.stay
         if stay is None:
             return index, code
         if stay.column == index:
-            return index, code if index == self._reference else KEPT
+            return index, code if index == place else KEPT
         worth, whole = self._worth(stay, index, case)
         bonus = piece.tradeoff * worth
-        if stays(utility, index, stay.column, self._reference, piece.guard, bonus):
+        if stays(utility, index, stay.column, place, piece.guard, bonus):
             return stay.column, STICKY
         # What was measured is the quality of whole sessions: nothing shows what a dearer candidate
         # adds in the middle of one, so it is not paid for.
@@ -216,18 +214,19 @@ class Chooser:
         serves already stays while its cache is worth more."""
         index, code = self._given(piece, case)
         if not self._open(index, case.field):
-            return self._cached(*self._otherwise(case.field, BARRED), case)
-        if case.stay is not None and case.stay.column == index != self._reference:
+            return self._cached(*self._otherwise(case, RETIRED if index in self._gone else BARRED), case)
+        if case.stay is not None and case.stay.column == index != self.place[case.row]:
             return index, KEPT
         return self._cached(index, code, case)
 
     def _given(self, piece: Assign | Cascade, case: Case) -> tuple[int, str]:
         """Whom a piece names for the suite, and the code of that."""
-        if isinstance(piece, Assign):
-            return piece.table[case.row], ASSIGNED
-        number = piece.chains[case.row]
+        number = None if isinstance(piece, Assign) else piece.chains[case.row]
         if number is None:
-            return self._reference, ASSIGNED
+            named = piece.table[case.row] if isinstance(piece, Assign) else self._reference
+            if named != self._reference:
+                return named, ASSIGNED
+            return self.place[case.row], RETIRED if self._moved[case.row] else ASSIGNED
         columns = [stage.column for stage in self._chains[number]]
         return next((one for one in columns if self._open(one, case.field)), columns[0]), CHAINED
 
@@ -244,9 +243,11 @@ class Chooser:
         """The suite's proven candidate, else the reference; who serves already stays while its
         cache is worth more."""
         index = self._routes[case.row]
+        if index == self._reference:  # whoever stands in its place
+            index = self.place[case.row]
         if index is not None and self._open(index, case.field):
             return self._cached(index, TABLE, case)
-        return self._cached(*self._otherwise(case.field, UNCOVERED), case)
+        return self._cached(*self._otherwise(case, RETIRED if index in self._gone else UNCOVERED), case)
 
     def _cached(self, index: int, code: str, case: Case) -> tuple[int, str]:
         """That choice, unless it saves less than the prompt cache that it throws away."""
@@ -271,15 +272,15 @@ class Chooser:
         worth = self._remainders.worth_usd(case.row, stay.column, index, costs, stay.tokens, stay.context)
         return (stay.worth_usd, False) if worth is None else (worth, True)
 
-    def otherwise(self, field: Field | None, code: str) -> Choice:
+    def otherwise(self, case: Case, code: str) -> Choice:
         """The reference, or where the constraints exclude it the first fallback that they
         leave."""
-        return (*self._otherwise(field, code), None)
+        return (*self._otherwise(case, code), None)
 
-    def _otherwise(self, field: Field | None, code: str) -> tuple[int, str]:
-        if self._open(self._reference, field):
-            return self._reference, code
-        return next(index for index in self._fallbacks if self._open(index, field)), ONLY
+    def _otherwise(self, case: Case, code: str) -> tuple[int, str]:
+        if self._open(self.place[case.row], case.field):
+            return self.place[case.row], code
+        return next(index for index in self._fallbacks if self._open(index, case.field)), ONLY
 
     @staticmethod
     def _open(index: int, field: Field | None) -> bool:
@@ -287,8 +288,11 @@ class Chooser:
 
     def stretches(self, point: Ready, found: Predictions, rows: Ints) -> Stretches:
         """`choose` for n prompts without constraints or conversations, at every draw."""
-        covered = self.covered_many(found.coverage, rows)
-        routed = np.array([self._reference if index is None else index for index in self._routes])[rows]
+        covered, place = self.covered_many(found.coverage, rows), np.array(self.place)
+        routed = np.array([
+            own if index in (None, self._reference) else index
+            for index, own in zip(self._routes, self.place, strict=True)
+        ])[rows]  # fmt: skip
         columns = np.empty((len(rows), len(point.pieces) + 1), np.int64)
         for number, piece in enumerate(point.pieces):
             if isinstance(piece, Assign | Cascade):
@@ -298,18 +302,20 @@ class Chooser:
             utility = found.quality - piece.tradeoff * found.cost_usd
             if self._blocked is not None:
                 utility += self._blocked[rows]
-            picked = by_prediction_many(utility, self._reference, piece.guard)
+            picked = by_prediction_many(utility, place[rows], piece.guard)
             columns[:, number] = np.where(covered, picked, routed)
-        columns[:, -1] = np.where(covered | (not point.follows), self._reference, routed)
-        return Stretches(
-            np.array([*point.ends, 1.0]), columns, tuple(chain[0].column for chain in self._chains)
-        )
+        columns[:, -1] = np.where(covered | (not point.follows), place[rows], routed)
+        explored = np.array(self._explorable)[rows] if point.explore > 0 else None
+        first = tuple(chain[0].column for chain in self._chains)
+        return Stretches(np.array([*point.ends, 1.0]), columns, first, point.explore, explored)
 
     def _columns(self, piece: Assign | Cascade) -> list[int]:
         """[suites + 1] as `Stretches.columns` has them."""
         if isinstance(piece, Assign):
-            return list(piece.table)
-        return [self._reference if one is None else self._count + one for one in piece.chains]
+            pairs = zip(piece.table, self.place, strict=True)
+            return [place if column == self._reference else column for column, place in pairs]
+        chains = zip(piece.chains, self.place, strict=True)
+        return [place if chain is None else self._count + chain for chain, place in chains]
 
     def covered_many(self, coverage: Floats, rows: Ints) -> NDArray[np.bool_]:
         """[n] whether enough of each prompt is known for its predictions to be followed."""

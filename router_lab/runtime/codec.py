@@ -1,8 +1,9 @@
 """policy.json and the .npy files <-> `PolicySpec`; docs/artifact-format.md is the specification. A
-policy with a harness or a team among its candidates is version 5; any other with chains is version
-4; any other with a point of several pieces, or of one that assigns candidates to suites, is version
-3; any other is version 2 if it takes vectors, else version 1, to the same bytes as before there was
-a later one.
+policy of which candidates retire, that keeps suites to some of them, or that explores, is version
+6; any other with a harness or a team among its candidates is version 5; any other with chains is
+version 4; any other with a point of several pieces, or of one that assigns candidates to suites, is
+version 3; any other is version 2 if it takes vectors, else version 1, to the same bytes as before
+there was a later one.
 
 Rules for a new version: a key added with a default that means what its absence meant keeps the
 number; anything else takes the next one, gets a reader here, and every older reader stays, with a
@@ -24,6 +25,7 @@ from router_lab.runtime.chaincodec import chains_in, chains_out
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, FEATURISER, Featuriser
 from router_lab.runtime.harness import Harness
+from router_lab.runtime.lifecodec import LIFE_KEYS, life_in, life_out
 from router_lab.runtime.model import (
     Candidate,
     Limits,
@@ -47,8 +49,9 @@ from router_lab.runtime.typed import as_list, as_number, as_whole, only_keys
 from router_lab.runtime.vectors import VectorWeights, vector_length
 
 FORMAT = "router-lab policy"
-HARNESSES = 5
-"""The first version whose candidates may have a harness, or be teams."""
+HARNESSES, LIVES = 5, 6
+"""The first version whose candidates may have a harness, or be teams; and the first in which they
+may retire, suites be kept to some, and points explore."""
 _LATER_KEYS = frozenset(["harness", "harness_settings", "roles"])
 _UNBOUNDED = (Featuriser().least, Featuriser().greatest)
 _POLICY_KEYS = frozenset((
@@ -98,7 +101,9 @@ def encode(spec: PolicySpec) -> tuple[dict[str, Any], dict[str, bytes]]:
         value |= {"schema_version": 2, "vector": linear.vector.to_json()}
         weights = np.concatenate([weights, linear.vector.weights])
     teams = any(profile.roles or profile.candidate.harness is not None for profile in spec.profiles)
-    value |= _points_out(spec, pieces=teams) | ({"schema_version": HARNESSES} if teams else {})
+    more = life_out(spec)
+    value |= _points_out(spec, pieces=teams or bool(more)) | ({"schema_version": HARNESSES} if teams else {})
+    value |= more | ({"schema_version": LIVES} if more else {})
     arrays: dict[str, NDArray[Any]] = {
         "weights.npy": weights,
         "buckets.npy": linear.seen,
@@ -249,12 +254,26 @@ def _read_version_5(
     return _read_version_3(value, arrays, certificate)
 
 
+def _read_version_6(
+    value: dict[str, Any], arrays: Mapping[str, bytes], certificate: Mapping[str, Any]
+) -> PolicySpec:
+    """Version 3, 4 or 5, and who retires, whom suites are kept to, and what is explored."""
+    rest = {key: item for key, item in value.items() if key not in LIFE_KEYS}
+    if len(rest) == len(value):
+        raise PolicyError(
+            f"policy.json: none of {', '.join(LIFE_KEYS)}, and a policy without is of an earlier version"
+        )
+    read = _read_version_4 if "chains" in rest else _read_version_3
+    return replace(read(rest, arrays, certificate), **life_in(value))
+
+
 READERS: dict[int, Callable[[dict[str, Any], Mapping[str, bytes], Mapping[str, Any]], PolicySpec]] = {
     1: _read_version_1,
     2: _read_version_2,
     3: _read_version_3,
     4: _read_version_4,
     HARNESSES: _read_version_5,
+    LIVES: _read_version_6,
 }
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from router_lab.runtime.arguments import DecideArguments
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import Candidate, PolicySpec
+from router_lab.runtime.standing import Keeps
 
 PROMISED_SECONDS = {"batch": 86_400.0, "flex": 900.0}
 """Time within which providers say a tier answers, for candidates that recorded none; other tiers
@@ -87,16 +88,18 @@ class Offers:
         row: int,
         arguments: DecideArguments,
         context_tokens: float | None,
+        keeps: Keeps | None = None,
     ) -> Field:
         """Narrow the candidates by one constraint after another, the hardest first;
-        `context_tokens` as asked, or as guessed from the text. PolicyError where `allowed` names
-        nobody of this policy.
+        `context_tokens` as asked, or as guessed from the text; `keeps`: what holds for every
+        request of the suite. PolicyError where `allowed` names nobody of this policy.
 
         A constraint that none of those left can meet leaves the ones that come nearest and is
-        named in `unmet`: a request is answered as well as it can be.
+        named in `unmet`: a request is answered as well as it can be. Whom the suite is kept to is
+        the exception: nobody else is ever left.
         """
-        left = self._allowed(arguments.allowed)
-        unmet: list[str] = []
+        own, gone = (None, None) if keeps is None else keeps
+        left, unmet = self._allowed(arguments.allowed, own)
         deadline_s = arguments.deadline_s
         tier = self._cheapest_tier(arguments.tiers, deadline_s)
         cost_usd = cost_usd * tier.price
@@ -108,6 +111,8 @@ class Offers:
                 unmet.append(name)
             left = left & (shortfall <= max(least, 0.0))
 
+        if gone is not None:
+            narrow("retires", gone.astype(np.float64))
         if tier.lacking is not None:
             narrow("tiers", tier.lacking)
         if context_tokens is not None:
@@ -136,16 +141,21 @@ class Offers:
         worth = cached_tokens * max(prices.input - prices.cache_read, 0.0) / 1e6
         return Cache(column, worth, cached_tokens, max(cached_tokens, context_tokens or 0.0))
 
-    def _allowed(self, allowed: tuple[Candidate, ...] | None) -> NDArray[np.bool_]:
+    def _allowed(
+        self, allowed: tuple[Candidate, ...] | None, own: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.bool_], list[str]]:
+        """Whom the caller allows, of those whom the suite is kept to; these, where he allows none
+        of them, and that he is not heeded."""
         if allowed is None:
-            return np.ones(len(self.columns), np.bool_)
-        known = [self.columns[candidate] for candidate in allowed if candidate in self.columns]
+            return (np.ones(len(self.columns), np.bool_) if own is None else own.copy()), []
         left = np.zeros(len(self.columns), np.bool_)
-        for column in known:
-            left[column] = True
-        if not known:
+        left[[self.columns[candidate] for candidate in allowed if candidate in self.columns]] = True
+        if own is not None:
+            both = left & own
+            return (both, []) if both.any() else (own.copy(), ["allowed"])
+        if not left.any():
             raise PolicyError(f"decide: allowed {shown(allowed, 300)} names no candidate of this policy")
-        return left
+        return left, []
 
     def _cheapest_tier(self, tiers: tuple[str, ...], deadline_s: float | None) -> Tier:
         """Of each candidate the cheapest tier that keeps the deadline, or where none does the

@@ -16,9 +16,11 @@ from router_lab.runtime.constraints import Field
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.harness import PLAIN, Harness
 from router_lab.runtime.model import Candidate, Limits, PolicySpec, Profile
+from router_lab.runtime.odds import CERTAIN, Chance, Told
 from router_lab.runtime.points import Assign, Follow, Point, mix_of
 from router_lab.runtime.reasons import reason
 from router_lab.runtime.requesting import Requests
+from router_lab.runtime.rule import EXPLORED
 from router_lab.runtime.team import RoleDecision, role_decisions
 
 FAILURES = ("check", "unavailable", "refused", "malformed", "context", "limit")
@@ -33,8 +35,8 @@ class Decision(Requests):
     """
 
     __slots__ = (
-        "_chain", "_cost", "_coverage", "_field", "_index", "_limits_row", "_piece", "_point", "_quality",
-        "_revision", "_spec", "_suite", "_tried", "_vector_missing", "code", "unknown_point",
+        "_chain", "_cost", "_coverage", "_field", "_index", "_limits_row", "_odds", "_piece", "_point", "_quality",
+        "_reference", "_revision", "_spec", "_suite", "_tried", "_vector_missing", "code", "unknown_point",
     )  # fmt: skip
     _spec: PolicySpec
     _revision: str | None
@@ -50,6 +52,8 @@ class Decision(Requests):
     _suite: str | None
     _vector_missing: bool
     _chain: stages.Place | None
+    _reference: int
+    _odds: Chance | Told
     code: str
     """Which kind of `reason` it has."""
     unknown_point: str | None
@@ -74,6 +78,8 @@ class Decision(Requests):
         vector_missing: bool = False,
         unknown_point: str | None = None,
         chain: stages.Place | None = None,
+        reference: int | None = None,
+        odds: Chance | Told = CERTAIN,
     ) -> Decision:
         self = object.__new__(cls)  # not __init__, which could be called again
         put = object.__setattr__  # a line each: a loop over the names takes twice as long, on every request
@@ -93,6 +99,8 @@ class Decision(Requests):
         put(self, "_vector_missing", vector_missing)
         put(self, "unknown_point", unknown_point)
         put(self, "_chain", chain)
+        put(self, "_reference", spec.reference if reference is None else reference)
+        put(self, "_odds", odds)
         return self
 
     def _but(self, **changes: Any) -> Decision:
@@ -202,6 +210,31 @@ class Decision(Requests):
         return float(self._cost[self._index])
 
     @property
+    def reference(self) -> Candidate:
+        """Who stood in the reference's place: the policy's reference, unless it has retired or may
+        not serve the suite."""
+        return self._spec.profiles[self._reference].candidate
+
+    @property
+    def propensity(self) -> float:
+        """The probability, above 0 and up to 1, with which `decide` was to ask first whom it did:
+        exact, over all values of `key`, for this very request with its constraints, point and
+        conversation. 1.0 where nothing is drawn. `next` and `judge` keep it: given the answers,
+        nothing of them is drawn."""
+        return self._odds.propensity
+
+    @property
+    def draw(self) -> str:
+        """16 hex digits, the same for the same key, which repeats its draws; "" where nothing can
+        be drawn."""
+        return self._odds.draw
+
+    @property
+    def explored(self) -> bool:
+        """Whether exploration drew this candidate."""
+        return self.code == EXPLORED
+
+    @property
     def revision(self) -> str:
         """Revision of the artifact that decided; "unsaved" for a policy that never was one."""
         return self._revision or "unsaved"
@@ -217,7 +250,7 @@ class Decision(Requests):
         its share, null where none did; `tradeoff` and `guard` are its own (or the only piece's),
         null where it has none; `mix` is the sum of the shares. In a chain also `stage`, from 0, and
         `stages`, how many it has."""
-        reference, pieces = self._spec.reference, self._point
+        reference, pieces = self._reference, self._point
         acted = None if self._piece is None else pieces[self._piece]
         rule = pieces[0] if len(pieces) == 1 else acted
         tradeoff = None if rule is None or isinstance(rule, Assign) else rule.tradeoff
@@ -382,7 +415,7 @@ class Decision(Requests):
 
 _ORDER = (
     "_spec", "_revision", "_index", "code", "_quality", "_cost", "_coverage", "_limits_row", "_point", "_piece",
-    "_field", "_tried", "_suite", "_vector_missing", "unknown_point", "_chain",
+    "_field", "_tried", "_suite", "_vector_missing", "unknown_point", "_chain", "_reference", "_odds",
 )  # fmt: skip
 """What a Decision is made of, in the order of `__new__`."""
 _PARTS = attrgetter(*_ORDER)

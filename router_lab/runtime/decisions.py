@@ -42,7 +42,7 @@ PROMPT_CHARS = 100_000
 NAME_CHARS = 500
 """A longer id or suite is its first characters and a digest of all of it, alike where an outcome
 names it."""
-MASKABLE = ("id", "suite", "prompt", "reason", "group")
+MASKABLE = ("id", "suite", "prompt", "reason", "group", "draw")
 WAIT_S = 0.25
 """How long a line waits for another process that writes; for a second after one waited in vain, a
 fiftieth of it."""
@@ -131,7 +131,7 @@ class DecisionLog:
             given = id if after is None else after
             number = number if given is None or name_of(given) == "" else _short(name_of(given))
             row = self._row(decision, prompt, suite, number)
-            self._append(row if after is None else row | {"kind": "stage"})
+            self._append(row | (_drawn(decision) if after is None else {"kind": "stage"}))
             mark_span(decision)
         except Exception as error:  # noqa: BLE001  # a log must not fail the request that it is about
             self._lose(error)
@@ -262,6 +262,16 @@ class DecisionLog:
             logging.getLogger("router_lab").warning(
                 said, visible(self.path), type(error).__name__, visible(error)
             )
+
+
+def _drawn(decision: Decision) -> dict[str, object]:
+    """What chance did, as docs/tables.md has it."""
+    found: dict[str, object] = {"propensity": decision.propensity}
+    if decision.explored:
+        found["explored"] = True
+    if decision.draw:
+        found["draw"] = decision.draw
+    return found
 
 
 def masked_id(text: str) -> str:

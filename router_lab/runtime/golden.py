@@ -17,6 +17,7 @@ from router_lab.runtime.chains import MOST_STAGES, SIGNAL, Chain
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import PolicySpec
+from router_lab.runtime.odds import Draws
 from router_lab.runtime.points import Follow, Point, ends_of
 from router_lab.runtime.rule import draw
 from router_lab.runtime.vectors import VectorScale
@@ -62,6 +63,8 @@ ANSWERS = (
 MOST_KEYS = 64
 """Keys tried for a draw in a wanted stretch: one that is a tenth of all is missed once in 900
 times."""
+MOST_EXPLORING = 1_000
+"""The same for a draw that explores: at a share of .005 it is missed once in 150 times."""
 MOST_PARSED = 8_000_000
 """Bytes of memory that one case may take once parsed."""
 
@@ -81,6 +84,9 @@ def cases(spec: PolicySpec) -> list[dict[str, Any]]:
         }
         for index, prompt in enumerate(PROMPTS)
     ]
+    for index, row in enumerate(rows):
+        if index % 3 == 2 and (share := spec.explore.get(row["point"], 0.0)):
+            row["key"] = _exploring(f"golden-{index}", share)
     if spec.linear.vector is not None:
         for index, row in enumerate(rows):
             row["vector"] = made_vector(spec.linear.vector.standard, index) if index % 3 else None
@@ -97,6 +103,12 @@ def _key(key: str, point: Point, turn: int) -> str:
     low, high = stretches[turn % len(stretches)]
     tried = (f"{key}-{number}" for number in range(MOST_KEYS))
     return next((one for one in tried if low <= draw(one) < high), key)
+
+
+def _exploring(key: str, share: float) -> str:
+    """The first of some keys made from `key` that explores; `key` itself where none does."""
+    tried = (f"{key}-x{number}" for number in range(MOST_EXPLORING))
+    return next((one for one in tried if Draws.of(one).explores < share), key)
 
 
 def made_vector(standard: VectorScale, index: int) -> list[float]:
@@ -118,7 +130,7 @@ def answers(policy: Any) -> list[dict[str, Any]]:
 
 def _answer(policy: Any, case: dict[str, Any], index: int) -> dict[str, object]:
     decision: Decision = policy.decide(**case)
-    answered = {
+    answered: dict[str, object] = {
         **decision.candidate.named(),
         "code": decision.code,
         "quality": decision.quality,
@@ -126,6 +138,8 @@ def _answer(policy: Any, case: dict[str, Any], index: int) -> dict[str, object]:
         "coverage": decision.evidence["coverage"],
         "fallbacks": [list(candidate) for candidate in decision.fallbacks],
     }
+    if policy.spec.explore:
+        answered["propensity"] = decision.propensity
     return case | answered | (_judged(decision, index) if policy.spec.chains else {})
 
 

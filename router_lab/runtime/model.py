@@ -399,6 +399,17 @@ class PolicySpec:
     alone."""
     expires: str | None = None
     """UTC date, YYYY-MM-DD: from its first second on the policy decides the reference."""
+    retires: tuple[str | None, ...] = ()
+    """[c] UTC dates, YYYY-MM-DD: from its first second on that candidate serves nothing more; None
+    = it stays. Empty = all stay."""
+    successor: int | None = None
+    """Column that takes the reference's place once that has retired; None = the first fallback."""
+    allowed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """By suite, the columns that alone may serve it. Where the reference is not among them, the
+    first stands in its place."""
+    explore: Mapping[str, float] = field(default_factory=dict)
+    """By point, the share of requests that go, by the hash of `key`, to anybody who may serve
+    them; points that are not named explore nothing."""
     groups: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
     """Sorted `group_code`s of the groups that the fit used."""
     certificate: Mapping[str, Any] = field(default_factory=dict)

@@ -49,7 +49,8 @@ def reduced_decision(decision: Decision, order: tuple[str, ...]) -> tuple[Any, .
         certificate={},
         provenance={},
     )
-    return _decision, (type(decision), tuple((parts | {"_spec": plain(light)}).values()))
+    told = {"_spec": plain(light), "_odds": parts["_odds"].told()}
+    return _decision, (type(decision), tuple((parts | told).values()))
 
 
 def _decision(kind: type[Decision], parts: tuple[Any, ...]) -> Decision:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from router_lab.runtime import decision_lock, pickled
 from router_lab.runtime.arguments import STANDARD, DecideArguments, read
-from router_lab.runtime.chooser import Case, Chooser, Ready, Stretches
+from router_lab.runtime.chooser import Chooser
 from router_lab.runtime.constraints import CHARACTERS_PER_TOKEN, Field, Offers
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.model import POOLED, Candidate, PolicySpec
+from router_lab.runtime.odds import CERTAIN
 from router_lab.runtime.predict import Predictions, Predictor
+from router_lab.runtime.ready import Case, Ready, Stretches
 from router_lab.runtime.rule import EXPIRED
+from router_lab.runtime.standing import first_second, retirements
 from router_lab.runtime.validate import check_spec
 from router_lab.runtime.vectors import Floats, Vector, Vectors
 
@@ -29,11 +32,12 @@ class Policy:
     or load one with `router_lab.load_policy`.
 
     `revision` names the artifact that it came from; None for a policy not yet saved. `clock` gives
-    UTC seconds and is only looked at for `expires`.
+    UTC seconds and is only looked at for `expires` and `retires`.
     """
 
     __slots__ = (
-        "_chooser", "_clock", "_expires", "_offers", "_predictor", "_row", "candidates", "revision", "spec",
+        "_chooser", "_clock", "_expires", "_later", "_offers", "_predictor", "_retired", "_row", "candidates",
+        "revision", "spec",
     )  # fmt: skip
     spec: PolicySpec
     revision: str | None
@@ -41,6 +45,9 @@ class Policy:
     """Sorted by (model, effort or ""): the column order of every array."""
     _clock: Callable[[], float]
     _expires: float
+    _retired: tuple[float, ...]
+    """When somebody retires, ascending; `_later` has the rule from each of these moments on."""
+    _later: tuple[Chooser, ...]
     _row: dict[str, int]
     _predictor: Predictor
     _offers: Offers
@@ -52,15 +59,16 @@ class Policy:
         if hasattr(self, "spec"):
             raise AttributeError("a Policy never changes (__init__)")
         check_spec(spec)
+        moments = retirements(spec)
         self._set(
             spec=spec,
             revision=revision,
             candidates=spec.candidates,
             _clock=clock,
             # Its first UTC second; infinity = never.
-            _expires=math.inf
-            if spec.expires is None
-            else datetime.fromisoformat(spec.expires).replace(tzinfo=UTC).timestamp(),
+            _expires=math.inf if spec.expires is None else first_second(spec.expires),
+            _retired=tuple(moment for moment, _ in moments),
+            _later=tuple(Chooser(spec, gone) for _, gone in moments),
             _row={suite: index + 1 for index, suite in enumerate(spec.suites)},
             _predictor=Predictor(spec),
             _offers=Offers(spec),
@@ -99,7 +107,8 @@ class Policy:
 
     @property
     def reference(self) -> Candidate:
-        """Who the policy is judged against, and who serves whenever nothing is proven."""
+        """Who the policy is judged against, and who serves whenever nothing is proven; where he may
+        not, or not any more, who stands in his place (`standing.in_place`)."""
         return self.candidates[self.spec.reference]
 
     @property
@@ -112,6 +121,10 @@ class Policy:
     def knows(self, candidate: Candidate) -> bool:
         """Whether the candidate is one of this policy's."""
         return candidate in self._offers.columns
+
+    def keeps(self, suite: str | None) -> bool:
+        """Whether the suite is kept to some of the candidates: nobody else ever serves it."""
+        return suite in self.spec.allowed
 
     def decide(
         self,
@@ -144,8 +157,9 @@ class Policy:
         infinity in it, is missing and counts as their mean (`Decision.vector_missing`).
 
         A constraint that nobody meets never raises: the candidates that come nearest are left, and
-        the decision's `unmet` and reason say so. PolicyError only for arguments that can never be
-        valid, whatever the text.
+        the decision's `unmet` and reason say so. Whoever a suite is kept to (`keeps`) serves it,
+        whatever else is asked, `allowed` included. PolicyError only for arguments that can never
+        be valid, whatever the text.
         """
         return self.answer(
             read(
@@ -157,7 +171,8 @@ class Policy:
 
     def answer(self, arguments: DecideArguments) -> Decision:
         """`decide`, for what was read before; PolicyError only for a point that is not this
-        policy's, `allowed` that names nobody it knows, and a vector that it cannot take."""
+        policy's, `allowed` that names nobody it knows for a suite that is kept to nobody, and a
+        vector that it cannot take."""
         now = self._clock()  # a caller's own: not within the turn
         with decision_lock.LOCK:
             return self._answer(arguments, now)
@@ -169,6 +184,8 @@ class Policy:
         added = None if arguments.vector is None else self._predictor.steered(arguments.vector)
         quality, cost, coverage = self._predictor.one(text, row, added)
 
+        chooser = self._chooser if not self._retired else self._rule_at(now)
+        keeps = chooser.keeps[row]
         field: Field | None = None
         context_tokens = arguments.context_tokens
         if context_tokens is None and len(text) > self._offers.short_text:
@@ -179,9 +196,10 @@ class Policy:
             arguments.min_quality,
             arguments.deadline_s,
             context_tokens,
+            keeps,
         )
         if bounds.count(None) < len(bounds) or arguments.tiers != STANDARD:
-            field = self._offers.apply(quality, cost, row, arguments, context_tokens)
+            field = self._offers.apply(quality, cost, row, arguments, context_tokens, keeps)
             cost = field.cost_usd
         stay = (
             None
@@ -189,22 +207,26 @@ class Policy:
             else self._offers.cache(arguments.previous, arguments.cached_tokens, arguments.context_tokens)
         )
 
-        if now >= self._expires:
-            choice = self._chooser.otherwise(field, EXPIRED)
-        else:
-            chooser = self._chooser
-            case = Case(quality, cost, row, coverage >= chooser.needed[row > POOLED], field, stay)
-            choice = chooser.choose(at, case, arguments)
+        case = Case(quality, cost, row, coverage >= chooser.needed[row > POOLED], field, stay)
+        expired = now >= self._expires
+        choice, odds = (
+            (chooser.otherwise(case, EXPIRED), CERTAIN) if expired else chooser.choose(at, case, arguments)
+        )
         index, code, piece = choice
-        chain = self._chooser.begun(at, row, choice) if at.cascades else None
+        chain = chooser.begun(at, row, choice) if at.cascades else None
         missing = added is None and self.spec.linear.vector is not None
         quality.setflags(write=False)  # what a Decision is made of never changes
         cost.setflags(write=False)
         return Decision(
             spec=self.spec, revision=self.revision, index=index, code=code, quality=quality, cost=cost,
             coverage=coverage, row=row, point=at.pieces, piece=piece, field=field, tried=(), suite=suite,
-            vector_missing=missing, chain=chain,
+            vector_missing=missing, chain=chain, reference=chooser.place[row], odds=odds,
         )  # fmt: skip
+
+    def _rule_at(self, now: float) -> Chooser:
+        """Of those whom no retirement has taken yet."""
+        passed = bisect_right(self._retired, now)
+        return self._later[passed - 1] if passed else self._chooser
 
     def _point(self, name: str | None) -> Ready:
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from router_lab.runtime.errors import shown
 from router_lab.runtime.points import Assign, Cascade, chain_described, follows, mix_of
 from router_lab.runtime.shares import below, part
+from router_lab.runtime.standing import in_place
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
@@ -33,7 +34,11 @@ def reason(decision: Decision) -> str:
 
 def _unmet(decision: Decision) -> Iterator[str]:
     for name in decision.unmet:
-        if decision.code in BARE and name in ("max_cost_usd", "min_quality"):
+        if name == "allowed":
+            yield "; the policy keeps this suite to others than `allowed` names, and one of these serves"
+        elif name == "retires":
+            yield "; everybody who is allowed has retired"
+        elif decision.code in BARE and name in ("max_cost_usd", "min_quality"):
             yield f"; nothing is predicted of it, so {name} cannot be shown to be met"
         else:
             yield f"; no candidate met {name}, this one comes nearest"
@@ -99,10 +104,60 @@ def _escalated(decision: Decision) -> str:
     )
 
 
+def _place(decision: Decision) -> str:
+    """Who the reference is called: who stands in its place is not it."""
+    spec, place = decision._spec, decision._reference
+    if place == spec.reference:
+        return "the reference"
+    if place != in_place(spec, _suite(decision)):
+        return f"in the place of the reference, {_gone(decision, _home(decision))}"
+    return "the reference of this suite"
+
+
+def _suite(decision: Decision) -> str | None:
+    row = decision._limits_row
+    return decision._spec.suites[row - 1] if row else None
+
+
+def _home(decision: Decision) -> int:
+    """Who stood in the reference's place before anybody retired."""
+    return in_place(decision._spec, _suite(decision))
+
+
+def _gone(decision: Decision, column: int) -> str:
+    spec = decision._spec
+    return f"{spec.profiles[column].candidate}, which retired on {spec.retires[column]}"
+
+
+def _retired(decision: Decision) -> str:
+    spec, place = decision._spec, decision._reference
+    home = _home(decision)
+    if place != home:
+        named = "the one named" if place == spec.successor else "the next"
+        return f"in the place of the reference, {_gone(decision, home)}: {named} for that"
+    piece = None if decision._piece is None else decision._point[decision._piece]
+    suite = _suite(decision)
+    route = None if suite is None else spec.routes.get(suite)
+    given = None if route is None else route.candidate
+    if isinstance(piece, Assign):
+        given = piece.table[decision._limits_row]
+    elif isinstance(piece, Cascade) and (chain := piece.chains[decision._limits_row]) is not None:
+        given = spec.chains[chain][0].column if spec.chains else None
+    lost = "whom the policy gives this to has retired" if given is None else _gone(decision, given)
+    return f"{_place(decision)}: instead of {lost}" if given is not None else f"{_place(decision)}: {lost}"
+
+
+def _explored(decision: Decision) -> str:
+    return (
+        f"this key is among those that explore, and drew it of all who may serve; it was to be asked with probability "
+        f"{decision.propensity:.4g}: {_against(decision)}"
+    )
+
+
 def _barred(decision: Decision) -> str:
     chained = any(isinstance(piece, Cascade) for piece in decision._point)
     what = "everybody" if chained else "the candidate"
-    return f"the reference: the constraints exclude {what} that the policy assigns {_group(decision)} to"
+    return f"{_place(decision)}: the constraints exclude {what} that the policy assigns {_group(decision)} to"
 
 
 def _assigning(decision: Decision) -> str:
@@ -140,20 +195,22 @@ SENTENCES: dict[str, Callable[[Decision], str]] = {
         f"its quality less cost beats the reference's by more than the guard: {_against(d)}"
     ),
     "kept": lambda d: f"it served the conversation so far and still {_kept(d)}: {_against(d)}",
-    "reference": lambda _: "the reference: nobody is predicted to beat it by more than the guard",
+    "reference": lambda d: f"{_place(d)}: nobody is predicted to beat it by more than the guard",
     "mixed": lambda d: (
-        f"the reference: {_another(d)}, but this key is not among the {part(mix_of(d._point))} that move"
+        f"{_place(d)}: {_another(d)}, but this key is not among the {part(mix_of(d._point))} that move"
     ),
     "assigned": _assigned,
     "chained": _chained,
     "barred": _barred,
     "table": lambda d: f"the suite's routing table names it with verdict pass; {_uncovered(d)}",
-    "uncovered": lambda d: f"the reference: {_uncovered(d)} and no proven routing row helps",
+    "uncovered": lambda d: f"{_place(d)}: {_uncovered(d)} and no proven routing row helps",
     "sticky": lambda _: (
         "it served the conversation so far, and a switch saves less than the prompt cache it throws away"
     ),
-    "expired": lambda d: f"the reference: the policy expired on {d._spec.expires}",
+    "expired": lambda d: f"{_place(d)}: the policy expired on {d._spec.expires}",
     "only": lambda _: "the constraints exclude the reference, and of those left it is the best",
+    "retired": _retired,
+    "explored": _explored,
     "escalated": _escalated,
     "unmeasured": lambda d: (
         f"the answer of {_last(d)} failed its check: the next fallback, a step never measured"

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from router_lab.runtime.odds import unit
+
 PREDICTED, REFERENCE, MIXED, TABLE, UNCOVERED = "predicted", "reference", "mixed", "table", "uncovered"
 KEPT, STICKY, EXPIRED, ONLY = "kept", "sticky", "expired", "only"
 ASSIGNED, BARRED, CHAINED = "assigned", "barred", "chained"
+RETIRED, EXPLORED = "retired", "explored"
 
 Floats = NDArray[np.float64]
 
@@ -35,10 +38,13 @@ def by_prediction(utility: Floats, reference: int, guard: float) -> tuple[int, s
     return reference, REFERENCE
 
 
-def by_prediction_many(utility: Floats, reference: int, guard: float) -> NDArray[np.int64]:
-    """`by_prediction` for each row of `utility` [n, c]; the reference must be open in all."""
-    best = utility.argmax(axis=1)
-    gain = utility[np.arange(len(best)), best] - utility[:, reference]
+def by_prediction_many(
+    utility: Floats, reference: int | NDArray[np.int64], guard: float
+) -> NDArray[np.int64]:
+    """`by_prediction` for each row of `utility` [n, c]; `reference` one column, or that of each row
+    [n], must be open in all."""
+    best, every = utility.argmax(axis=1), np.arange(len(utility))
+    gain = utility[every, best] - utility[every, reference]
     return np.where(gain > guard, best, reference)
 
 
@@ -58,14 +64,15 @@ def draw(key: str | bytes) -> float:
     """A number in [0, 1) that depends on `key` alone: the top 53 bits of SHA-256 of "mix:" and the
     key."""
     data = key if isinstance(key, bytes) else key.encode("utf-8", "replace")
-    return (int.from_bytes(hashlib.sha256(b"mix:" + data).digest()[:8], "big") >> 11) * 2.0**-53
+    return unit(hashlib.sha256(b"mix:" + data).digest())
 
 
-def blocked(eligible: NDArray[Any] | None, reference: int) -> Floats | None:
-    """0 where a column may be chosen, -inf where it may only be predicted, to be added to
-    utilities; None = all may."""
-    if eligible is None or eligible.all():
+def blocked(may: NDArray[np.bool_], place: int | Sequence[int]) -> Floats | None:
+    """0 where a column may be chosen (`may` [suites + 1, c]), -inf where it may only be predicted,
+    to be added to utilities; None = all may. `place`: who always may, one column or that of each
+    row."""
+    if may.all():
         return None
-    table = np.where(eligible, 0.0, -math.inf)
-    table[:, reference] = 0.0
+    table = np.where(may, 0.0, -math.inf)
+    table[np.arange(len(table)), place] = 0.0
     return table

@@ -27,11 +27,12 @@ from router_lab.runtime.validate import MAX_CANDIDATES
 
 class Requires(NamedTuple):
     """What callers rely on: the points, candidates and suites that a policy must have to be
-    served."""
+    served, and by suite those to whom it must be kept (`allowed`)."""
 
     points: tuple[str, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     suites: tuple[str, ...] = ()
+    allowed: tuple[tuple[str, tuple[Candidate, ...]], ...] = ()
 
     @classmethod
     def of(cls, value: Requires | Mapping[str, Any] | None) -> Requires:
@@ -44,13 +45,9 @@ class Requires(NamedTuple):
             raise PolicyError(f"requires: {unknown[0]!r} is not one of {', '.join(cls._fields)}")
         return cls(
             _texts(given.get("points", ()), "points"),
-            tuple(
-                [
-                    pair(item, "requires: candidates:")
-                    for item in _each(given.get("candidates", ()), "candidates")
-                ]
-            ),
+            _pairs(given.get("candidates", ()), "candidates"),
             _texts(given.get("suites", ()), "suites"),
+            _kept(given.get("allowed", ())),
         )
 
     def both(self, other: Requires) -> Requires:
@@ -59,6 +56,7 @@ class Requires(NamedTuple):
             tuple(dict.fromkeys(self.points + other.points)),
             tuple(dict.fromkeys(self.candidates + other.candidates)),
             tuple(dict.fromkeys(self.suites + other.suites)),
+            tuple(dict.fromkeys(self.allowed + other.allowed)),
         )
 
     def missing(self, policy: Policy) -> list[str]:
@@ -68,6 +66,12 @@ class Requires(NamedTuple):
             *(f"point {shown(point)}" for point in self.points if point not in spec.points),
             *(f"candidate {candidate}" for candidate in self.candidates if candidate not in spec.candidates),
             *(f"suite {shown(suite)}" for suite in self.suites if suite not in spec.suites),
+            *(
+                f"that {shown(suite)} is kept to {', '.join(map(str, own))}"
+                for suite, own in self.allowed
+                if not {spec.candidates[one] for one in spec.allowed.get(suite, range(len(spec.profiles)))}
+                <= {*own}
+            ),
         ]
 
     def check(self, policy: Policy) -> Policy:
@@ -105,8 +109,9 @@ class Serving:
     def decide(self, policy: Policy, arguments: DecideArguments) -> Decision:
         """The decision of `policy`, or of `self.default` while none is loaded. Raises for no
         argument that was read."""
+        allowed = arguments.allowed
         if policy is self.default or not (
-            arguments.allowed is None or any(policy.knows(c) for c in arguments.allowed)
+            allowed is None or policy.keeps(arguments.suite) or any(policy.knows(c) for c in allowed)
         ):
             return self._without(policy, arguments)
         point, vector = arguments.point, arguments.vector
@@ -168,6 +173,18 @@ def _each(values: object, name: str) -> Iterable[Any]:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise PolicyError(f"requires: {name}: {shown(values)} is not a collection")
     return values
+
+
+def _pairs(values: object, name: str) -> tuple[Candidate, ...]:
+    return tuple([pair(item, f"requires: {name}:") for item in _each(values, name)])
+
+
+def _kept(value: object) -> tuple[tuple[str, tuple[Candidate, ...]], ...]:
+    """From a mapping of suites to candidates, or what this made of one."""
+    rows = tuple(value.items()) if isinstance(value, Mapping) else tuple(_each(value, "allowed"))
+    if not all(isinstance(row, tuple) and len(row) == 2 and isinstance(row[0], str) for row in rows):
+        raise PolicyError(f"requires: allowed: {shown(value)} is not a mapping of suites to candidates")
+    return tuple((suite, _pairs(own, "allowed")) for suite, own in rows)
 
 
 def _texts(values: object, name: str) -> tuple[str, ...]:

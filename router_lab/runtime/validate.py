@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.runtime import chainrules, profilerules
+from router_lab.runtime import chainrules, lifecodec, profilerules
 from router_lab.runtime.errors import PolicyError, shown
 from router_lab.runtime.features import DENSE, MAX_CAP, Z_LIMIT, Featuriser
 from router_lab.runtime.model import CACHING, COST_LINKS, VERDICTS, PolicySpec
@@ -39,6 +39,7 @@ def _problems(spec: PolicySpec) -> Iterator[str]:
     for name, point in spec.points.items():
         yield from _point(spec, f"points: {shown(name)}", point)
     yield from chainrules.unused(spec)
+    yield from lifecodec.problems(spec)
     yield from profilerules.problems(spec)
     yield from _featuriser(spec.featuriser)
     yield from _linear(spec)

@@ -29,7 +29,7 @@ function load(directory) {
   }
   if (sha256(lines).toString("hex") !== manifest.revision) throw Error("MANIFEST.json: revision");
   const policy = JSON.parse(files["policy.json"]);
-  if (![1, 2, 3, 4, 5].includes(policy.schema_version) || policy.featuriser.name !== "words12-bytes13") throw Error("policy.json: version");
+  if (![1, 2, 3, 4, 5, 6].includes(policy.schema_version) || policy.featuriser.name !== "words12-bytes13") throw Error("policy.json: version");
   return {
     ...policy,
     seen: new Map(array(files["buckets.npy"], "<u4").map((bucket, index) => [bucket, index + 1])),
@@ -187,25 +187,76 @@ function pieces(policy, point) {
   return policy.schema_version > 2 ? found : [{ tradeoff: found[0], guard: found[1], share: found[2] }];
 }
 
-function choose(policy, found, suite, point, draw) {
-  const reference = policy.reference;
+// Who may serve a suite on a day, and who stands in the reference's place; `on` undefined: before anybody retires.
+function standing(policy, suite, on) {
+  const { reference, successor, fallbacks, allowed, retires } = policy;
+  const gone = (i) => on != null && retires?.[i] != null && retires[i] <= on;
+  const listed = Object.hasOwn(allowed ?? {}, suite) ? allowed[suite] : null;
+  const head = successor == null ? [reference] : [reference, successor];
+  const order = !listed ? [...head, ...fallbacks]
+    : [...(listed.includes(reference) ? head.filter((i) => listed.includes(i)) : []), ...listed];
+  const place = order.find((i) => !gone(i));
+  return { gone, place, moved: place !== order[0], open: (i) => (!listed || listed.includes(i)) && !gone(i) };
+}
+
+function greedy(policy, found, suite, point, at, stand) {
+  const [index, code, place] = choose(policy, found, suite, point, at, stand);
+  const own = ["reference", "mixed", "uncovered"].includes(code) && index === stand.place;
+  return [index, stand.moved && own ? "retired" : code, place];
+}
+
+// Who serves, and the probability of that over all keys.
+function drawn(policy, found, suite, name, key, stand) {
+  const point = pieces(policy, name), share = policy.explore?.[name] ?? 0;
+  const eligible = policy.eligible?.[policy.suites.indexOf(suite) + 1];
+  const may = policy.candidates.map((_, i) => i)
+    .filter((i) => i === stand.place || (stand.open(i) && (eligible?.[i] ?? 1)));
+  const digest = sha256(Buffer.concat([Buffer.from("explore:"), bytes(Array.from(key))]));
+  const picked = may[Number((digest.readBigUInt64BE(8) * BigInt(may.length)) >> 64n)];
+  const explores = Number(digest.readBigUInt64BE(0) >> 11n) * 2 ** -53 < share;
+  const chosen = explores ? [picked, "explored"] : greedy(policy, found, suite, point, () => draw(key), stand);
+  const odds = policy.candidates.map(() => 0), each = share / may.length;  // 0 where nothing is explored
+  let begin = 0;
+  for (const end of [...endsOf(point), 1]) {
+    if (end > begin) odds[greedy(policy, found, suite, point, () => (begin + end) / 2, stand)[0]] += end - begin;
+    begin = end;
+  }
+  if (odds.filter((chance) => chance > 0).length === 1) odds[odds.findIndex((chance) => chance > 0)] = 1;
+  for (const i of odds.keys()) odds[i] *= 1 - each * may.length;
+  for (const i of may) odds[i] += each;
+  return [chosen[0], chosen[1], chosen[2], odds[chosen[0]]];
+}
+
+function endsOf(point) {
+  const ends = [];
+  for (const { share } of point) ends.push(Math.min(1, (ends.at(-1) ?? 0) + share));
+  if (ends.at(-1) >= 1 - 1e-9) ends[ends.length - 1] = 1;
+  return ends;
+}
+
+function choose(policy, found, suite, point, draw, stand) {
+  const reference = stand.place, own = (column) => (column === policy.reference ? reference : column);
   const row = policy.suites.indexOf(suite) + 1;
   const covered = found.coverage >= (row ? policy.coverage : policy.coverage_unknown ?? policy.coverage);
   const assigned = (piece) => piece.table || piece.chains;
   const follows = point.some((piece) => !assigned(piece)), assigns = point.some(assigned);
-  const routed = policy.routes[suite]?.[1] === "pass" ? [policy.routes[suite][0], "table"] : [reference, "uncovered"];
+  const route = policy.routes[suite]?.[1] === "pass" ? own(policy.routes[suite][0]) : null;
+  const routed = route === null ? [reference, "uncovered"] : stand.open(route) ? [route, "table"] : [reference, "retired"];
   if (!covered && (!row || !assigns)) return routed;
   const outcome = (piece) => {
-    if (piece.table) return [piece.table[row], "assigned"];
+    const named = piece.table ? piece.table[row] : piece.chains?.[row] == null ? policy.reference : null;
+    if (assigned(piece) && named === policy.reference) return [reference, stand.moved ? "retired" : "assigned"];
+    if (piece.table) return stand.open(named) ? [named, "assigned"] : [reference, "retired"];
     if (piece.chains) {
-      if (piece.chains[row] === null) return [reference, "assigned"];
       const chain = policy.chains[piece.chains[row]];
-      return [chain[0].column, "chained", { chain, at: 0, tradeoff: piece.tradeoff, before: null }];
+      const at = chain.findIndex((stage) => stand.open(stage.column));
+      if (at < 0) return [reference, "retired"];
+      return [chain[at].column, "chained", { chain, at, tradeoff: piece.tradeoff, before: null }];
     }
     if (!covered) return routed;
     const may = policy.eligible?.[row];
     const utility = found.quality.map((quality, i) =>
-      may && !may[i] && i !== reference ? -Infinity : quality - piece.tradeoff * found.cost[i]);
+      i !== reference && ((may && !may[i]) || !stand.open(i)) ? -Infinity : quality - piece.tradeoff * found.cost[i]);
     const best = utility.indexOf(Math.max(...utility));
     return best !== reference && utility[best] - utility[reference] > piece.guard ? [best, "predicted"] : [reference, "reference"];
   };
@@ -218,19 +269,22 @@ function choose(policy, found, suite, point, draw) {
   }
   if (!covered && follows) return routed;
   const moved = point.map(outcome).some(([index, code]) => index !== reference || code === "chained");
-  return [reference, moved ? "mixed" : follows ? "reference" : "assigned"];
+  return [reference, moved ? "mixed" : follows || stand.moved ? "reference" : "assigned"];
 }
 
 // Fields of a candidate, as they stand in golden.jsonl: a harness only where there is one.
 const named = ({ model, effort, harness }) => (harness == null ? { model, effort } : { model, effort, harness });
 
-function decide(policy, { prompt, suite, point, key, vector }) {
-  const found = predict(policy, prompt, suite, vector);
-  const [index, code, place] = choose(policy, found, suite, pieces(policy, point), () => draw(key));
+function decide(policy, { prompt, suite, point, key, vector, on }) {
+  const found = predict(policy, prompt, suite, vector), stand = standing(policy, suite, on);
+  const [index, code, place, odds] = drawn(policy, found, suite, point, key, stand);
   const listed = (i) => Object.values(named(policy.candidates[i]));
   const row = policy.suites.indexOf(suite) + 1;
-  const fallbacks = policy.fallbacks.filter((i) => i !== index).map(listed);
-  return { ...found, who: named(policy.candidates[index]), code, index, fallbacks, row, tried: [], place: place ?? null };
+  const fallbacks = policy.fallbacks.filter((i) => i !== index && stand.open(i)).map(listed);
+  return {
+    ...found, who: named(policy.candidates[index]), code, index, fallbacks, row, tried: [], place: place ?? null,
+    propensity: odds ?? 1, open: stand.open,
+  };
 }
 
 // --- chains --------------------------------------------------------------------------------------------------------
@@ -284,15 +338,16 @@ function judged(policy, now, { answer, signals, check, stopped }) {
   const judge = chain.length && chain[at].judge !== null ? policy.judges[chain[at].judge] : null;
   const gains = judge && !forced ? gainsOf(policy, now, judge, answer, signals) : null;
   let next = -1;
-  if (later.length && (forced || (judge && !gains))) next = 0;
+  if (forced || (judge && !gains)) next = later.findIndex(now.open);
   else if (gains) {
-    const utilities = gains.map((gain, stage) => gain - now.place.tradeoff * now.cost[later[stage]]);
+    const utilities = gains.map((gain, stage) =>
+      now.open(later[stage]) ? gain - now.place.tradeoff * now.cost[later[stage]] : -Infinity);
     const best = utilities.indexOf(Math.max(...utilities));
     if (utilities[best] > 0) next = best;
   }
   if (next >= 0) return [gains, moved(later[next], "escalated", { ...now.place, at: at + 1 + next, before: said(answer) })];
   if (check !== false || stopped === "limit") return [gains, null];
-  const order = policy.escalation, left = (columns) => columns.filter((column) => !gone.includes(column));
+  const order = policy.escalation, left = (columns) => columns.filter((column) => !gone.includes(column) && now.open(column));
   const measured = left(order.slice(order.indexOf(now.index) + 1)), rest = left(policy.fallbacks);
   if (measured.length) return [gains, moved(measured[0], "escalated", null)];
   return [gains, rest.length ? moved(rest[0], "unmeasured", null) : null];
@@ -326,6 +381,7 @@ policy.golden.forEach((row, number) => {
   const made = decide(policy, row);
   const have = { ...made.who, code: made.code, quality: made.quality[made.index],
     cost_usd: made.cost[made.index], coverage: made.coverage, fallbacks: made.fallbacks };
+  if (policy.explore) have.propensity = made.propensity;
   if (policy.chains) have.judged = walk(policy, made, row);
   const want = Object.fromEntries(Object.keys(have).map((name) => [name, row[name]]));
   check(`golden.jsonl ${number + 1}`, have, want);
@@ -335,7 +391,8 @@ rows.forEach((row, number) => {
   const made = decide(policy, row);
   for (const [name, value] of [["buckets", made.buckets], ["counts", made.counts], ["coverage", made.coverage],
     ["quality", made.quality], ["cost_usd", made.cost], ...Object.entries(made.who),
-    ["code", made.code], ["fallbacks", made.fallbacks]]) check(`vector ${number + 1} ${name}`, value, row[name]);
+    ["code", made.code], ["fallbacks", made.fallbacks],
+    ...(policy.explore ? [["propensity", made.propensity]] : [])]) check(`vector ${number + 1} ${name}`, value, row[name]);
   if (!policy.chains) return;
   check(`vector ${number + 1} features`, row.answers.map(answerFeatures), row.features);
   check(`vector ${number + 1} judged`, walk(policy, made, row), row.judged);

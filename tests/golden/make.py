@@ -7,6 +7,7 @@ gets an artifact of its own beside them.
     python tests/golden/make.py tests/golden/v3 pieces steered
     python tests/golden/make.py tests/golden/v4 chains steered-chains
     python tests/golden/make.py tests/golden/v5 harnesses team
+    python tests/golden/make.py tests/golden/v6 life life-chains
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import dataclasses
 import importlib.util
 import random
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ from router_lab.runtime.model import (
 )
 from router_lab.runtime.points import Assign, Cascade, Follow
 from router_lab.runtime.policy import Policy
+from router_lab.runtime.standing import first_second
 from router_lab.runtime.vectors import VectorScale, VectorWeights
 
 PIECES = [
@@ -131,9 +134,13 @@ def vectors(policy: Policy, count: int = 120) -> list[dict[str, Any]]:
         features = policy.spec.featuriser(text)
         given = {"vector": some_vector(rng, policy.vector_length)} if policy.vector_length else {}
         quality, cost = policy.predict([text], [suite], [given["vector"]] if given else None)
-        decision = policy.decide(text, suite=suite, point=point, key=f"key-{number}", **given)
+        day = DAYS[number // 4 % len(DAYS)] if policy.spec.retires else None
+        now = policy.renewed(revision=policy.revision, clock=partial(moment, day))
+        decision = now.decide(text, suite=suite, point=point, key=f"key-{number}", **given)
         rows.append(
             given
+            | ({"on": day} if policy.spec.retires else {})
+            | ({"propensity": decision.propensity} if policy.spec.explore else {})
             | {
                 "prompt": text,
                 "suite": suite,
@@ -151,6 +158,14 @@ def vectors(policy: Policy, count: int = 120) -> list[dict[str, Any]]:
             | (answered(rng, decision) if policy.spec.chains else {})
         )
     return rows
+
+
+DAYS = (None, "2026-12-01", "2027-03-01", "2027-12-31", "2028-01-01")
+"""Days on which vectors of a policy are decided of which candidates retire; None: before any."""
+
+
+def moment(day: str | None) -> float:
+    return 0.0 if day is None else first_second(day)
 
 
 def answered(rng: random.Random, decision: Decision) -> dict[str, Any]:
@@ -314,6 +329,31 @@ def with_team(spec: PolicySpec) -> PolicySpec:
     return dataclasses.replace(spec, name="golden-team", profiles=profiles)
 
 
+def with_life(spec: PolicySpec) -> PolicySpec:
+    """The policy of pieces of which three retire, the reference among them, with a successor; a suite is kept to three
+    of whom the reference is none, and two points explore."""
+    return dataclasses.replace(
+        spec,
+        name="golden-life",
+        retires=(None, "2027-03-01", None, "2027-09-01", "2028-01-01"),
+        successor=2,
+        allowed={"b": (3, 1, 2)},
+        explore={"mixed": 0.3, "assigned": 0.1},
+    )
+
+
+def with_life_and_chains(spec: PolicySpec) -> PolicySpec:
+    """The policy of chains of which a stage and the reference retire, nobody named to come then; a suite is kept to
+    those of its chains, and one point explores."""
+    return dataclasses.replace(
+        spec,
+        name="golden-life-chains",
+        retires=(None, None, "2027-03-01", None, "2028-01-01"),
+        allowed={"a": (3, 0, 2, 4)},
+        explore={"half": 0.25},
+    )
+
+
 def main() -> None:
     folder, names = Path(sys.argv[1]), sys.argv[2:]
     spec = golden_spec()
@@ -330,6 +370,8 @@ def main() -> None:
         "steered-chains": chained(steered(logarithmic(spec))),
         "harnesses": in_harnesses(spec),
         "team": with_team(chained(spec)),
+        "life": with_life(in_pieces(spec)),
+        "life-chains": with_life_and_chains(chained(spec)),
     }
     for name, spec in ((name, made[name]) for name in names):
         policy = load_policy(save_policy(Policy(spec), folder / name))

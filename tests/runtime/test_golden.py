@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.golden import walk
 from router_lab.runtime.harness import Harness
 from router_lab.runtime.model import Candidate
+from router_lab.runtime.standing import first_second
 
 REVISIONS = {
     ("v1", "identity"): "bb04b2862602785af8afa67f7a82c9d473ab9f91d99ecaf14c9f91e0d67991bb",
@@ -31,6 +33,8 @@ REVISIONS = {
     ("v4", "steered-chains"): "526a51f916b1b7209f51ab15080ebabcc0b21a85f53f585a52db5cd43aa9b223",
     ("v5", "harnesses"): "109979539645318d8b189b3544a89f8ffdcb4954842495a77b395e32aa9b4bbb",
     ("v5", "team"): "bc3837f69952633ca0ba06ffe4d7ef4dd10ec1e00567de5965cb1c54221fb8d8",
+    ("v6", "life"): "e5f24573a7c0522c03cba8702be42c964813282fabb60f76dd1741cb7cd6c4ab",
+    ("v6", "life-chains"): "f898b85d582018b15442291970b7ecef858227d119991982f6f7acc8dbf63df0",
 }
 VECTORS = {
     ("v1", "identity"): "6724a7dfe0535029bbc43e64ee3db12a66075f2fea82ad9fad4d707bfd4f4314",
@@ -45,10 +49,15 @@ VECTORS = {
     ("v4", "steered-chains"): "90a35eda5dfff3142802022c7ca3a7b765be825c1c02111d6b7c08d4ad1b3a8e",
     ("v5", "harnesses"): "4c47136d71e97afea69807fa781442d8ee74541c0f286c071a7d1c5a0988026a",
     ("v5", "team"): "4ce086705976cc5e1ee148cd277d9d6070f04924dee0312a33c280126090012e",
+    ("v6", "life"): "5d0f07078e9c14c3bf35c4abe6e49a61a573d2c5eb10d87f71eae97e2a97e871",
+    ("v6", "life-chains"): "85a8fb84ef89e9a8d6b23f33a909a6422cdb9a0a42dce26f2183b7acd12dd2a6",
 }
-CHECKED = {"chains": 1341, "steered-chains": 1341, "harnesses": 1101 + 77, "team": 1341 + 43}
+CHECKED = {
+    "chains": 1341, "steered-chains": 1341, "harnesses": 1101 + 77, "team": 1341 + 43, "life": 1101 + 120,
+    "life-chains": 1341 + 120,
+}  # fmt: skip
 """How much the loader in another language compares: 9 values of 120 vectors and 21 lines of the self-test; of chains 2
-values more, and a harness where there is one."""
+values more, a harness where there is one, and the propensity where something is explored."""
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
 
@@ -71,9 +80,11 @@ def test_a_published_artifact_decides_as_it_did(version: str, name: str) -> None
         quality, cost = policy.predict([row["prompt"]], [row["suite"]], [row["vector"]] if given else None)
         assert quality[0].tolist() == row["quality"]
         assert cost[0].tolist() == row["cost_usd"]
-        decision = policy.decide(
+        now = 0.0 if row.get("on") is None else first_second(row["on"])
+        decision = policy.renewed(revision=policy.revision, clock=partial(float, now)).decide(
             row["prompt"], suite=row["suite"], point=row["point"], key=row["key"], **given
         )
+        assert decision.propensity == row.get("propensity", decision.propensity)
         assert decision.candidate.named() == {k: row[k] for k in ("model", "effort", "harness") if k in row}
         assert decision.code == row["code"]
         assert [list(candidate) for candidate in decision.fallbacks] == row["fallbacks"]
