@@ -11,6 +11,7 @@ from router_lab.certificate import Certificate
 from router_lab.evaluate.figures import Figure
 from router_lab.evaluate.logged import FIGURES, LogRows
 from router_lab.evaluate.paired import PairFound, paired_of
+from router_lab.evaluate.propensities import with_propensities
 from router_lab.evaluate.settle import lacks, settling
 from router_lab.evaluate.target import Target, target_of
 from router_lab.metrics.offpolicy import Logged, Told, cross_fitted, estimate_of, told_of, told_of_log
@@ -65,16 +66,18 @@ def evaluate(
     """
     target = target_of(policy, log, point)
     rival = None if against is None else target_of(against, log)
+    known = [(policy, target)] if against is None or rival is None else [(against, rival), (policy, target)]
+    log, notes = with_propensities(log, known)
     side, floor = 0.5 + confidence / 2, _floor(policy, margin)
     figures, overlaps = {}, list[Overlap]()
     for metric in metrics:
         figures[metric], overlap = _figure(metric, target, rival, log, floor, side)
         overlaps.append(overlap)
     pairs = paired_of(policy, log, metrics, floor, side) if against is None else None
-    named = None if against is None else f"{against.spec.name} {(against.revision or 'unsaved')[:12]}"
     return Evaluation(
-        policy.spec.name, policy.revision or "unsaved", named, len(log), confidence, figures, overlaps[0],
-        pairs, (*target.notes, *_notes(log)), settling(figures, overlaps[0], log, target), target.labels,
+        policy.spec.name, policy.revision or "unsaved", None if against is None else against.spec.name,
+        len(log), confidence, figures, overlaps[0], pairs, (*target.notes, *notes),
+        settling(figures, overlaps[0], log, target), target.labels,
     )  # fmt: skip
 
 
@@ -119,12 +122,3 @@ def _told(target: Target, logged: Logged, rows: Mask, metric: str) -> Told:
 def _floor(policy: Policy, margin: float | None) -> float:
     known = Certificate.of(policy).margin if margin is None else margin
     return -(MARGIN if known is None else known)
-
-
-def _notes(log: LogRows) -> list[str]:
-    notes = [f"{n:,} decisions {why}" for why, n in log.left.items()]
-    if log.unknown:
-        notes.append(f"{log.unknown:,} decisions hold no propensity and count as made without chance")
-    if len(log.revisions) > 1:
-        notes.append(f"the log is of {len(log.revisions)} revisions, each with its own propensities")
-    return notes

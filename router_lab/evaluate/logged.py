@@ -40,11 +40,10 @@ class Pair:
 @dataclass(frozen=True)
 class LogRows:
     """n decisions of which the outcome counts, in the order of the log. asked [n]: whom; propensity
-    [n]; quality, cost_usd [n], NaN = not known; prompts, suites [n], None = not logged; group [n]
-    codes of clusters; time [n] UTC seconds, NaN = not known; revisions: by decisions; pairs: a
-    shadow's row by the place of the decision beside which it stands. left: decisions that count
-    nowhere, by the reason; infra: the share that gave no evidence; unknown: decisions without a
-    propensity.
+    [n], NaN = not logged; quality, cost_usd [n], NaN = not known; prompts, suites [n], None = not
+    logged; revision [n]: which decided; group [n] codes of clusters; time [n] UTC seconds, NaN =
+    not known; pairs: a shadow's row by the place of the decision beside which it stands. left:
+    decisions that count nowhere, by the reason; infra: the share that gave no evidence.
     """
 
     asked: tuple[Candidate, ...]
@@ -55,11 +54,10 @@ class LogRows:
     suites: tuple[str | None, ...]
     group: Ints
     time: Floats
-    revisions: Mapping[str, int]
+    revision: tuple[str, ...]
     pairs: Mapping[int, Pair]
     left: Mapping[str, int]
     infra: float
-    unknown: int
 
     def __len__(self) -> int:
         return len(self.asked)
@@ -81,21 +79,19 @@ class _Read:
     prompts: list[str | None] = field(default_factory=list)
     suites: list[str | None] = field(default_factory=list)
     names: list[tuple[str, ...]] = field(default_factory=list)
-    revisions: Counter[str] = field(default_factory=Counter)
+    revision: list[str] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
     place: dict[str, int] = field(default_factory=dict)
     beside: list[tuple[str, Pair]] = field(default_factory=list)
     infra: int = 0
-    unknown: int = 0
 
 
 def read_log(path: Source | Iterable[Source]) -> LogRows:
     """The decisions of a log, or of several, whose outcome is known.
 
     Left out, and counted: decisions without an outcome; those made under constraints, which a log
-    does not hold; rows that gave no evidence (`infra`, `budget`). A decision without a propensity
-    was made without chance. Raises InputError for a log without any, and for values that no outcome
-    can have.
+    does not hold; rows that gave no evidence (`infra`, `budget`). Raises InputError for a log
+    without any, and for values that no outcome can have.
     """
     read = _Read()
     for row in read_decisions(path, shadows=True):
@@ -110,8 +106,8 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
         asked=tuple(read.asked), propensity=np.array(read.propensity),
         quality=np.array(read.figures["quality"]), cost_usd=np.array(read.figures["cost_usd"]),
         prompts=tuple(read.prompts), suites=tuple(read.suites), group=_clusters(read.names),
-        time=np.array(read.figures["time"]), revisions=dict(read.revisions), pairs=pairs,
-        left=dict(read.left), infra=read.infra / (read.infra + len(read.asked)), unknown=read.unknown,
+        time=np.array(read.figures["time"]), revision=tuple(read.revision), pairs=pairs,
+        left=dict(read.left), infra=read.infra / (read.infra + len(read.asked)),
     )  # fmt: skip
 
 
@@ -140,17 +136,16 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
         read.left["were made under constraints, which the log does not hold"] += 1
         return
     chance = propensity_of(row)
-    read.unknown += chance is None
     read.place[row["id"]] = len(read.asked)
     chained = "stages" in row or escalated(row)
     read.asked.append(CHAINED if chained else Candidate.of(row))
-    read.propensity.append(1.0 if chance is None else chance)
+    read.propensity.append(float("nan") if chance is None else chance)
     for name, value in zip((*FIGURES, "time"), (quality, cost, _number(row.get("time"))), strict=True):
         read.figures[name].append(value)
     prompt = row.get("prompt")
     read.prompts.append(prompt if isinstance(prompt, str) else None)
     read.suites.append(row.get("suite"))
-    read.revisions[row["revision"]] += 1
+    read.revision.append(row["revision"])
     known = (("key", row.get("key")), ("group", outcome.get("group")))
     read.names.append(tuple(f"{kind} {name}" for kind, name in known if isinstance(name, str)))
 

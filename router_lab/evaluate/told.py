@@ -37,11 +37,8 @@ def _figure(figure: Figure, found: Evaluation) -> list[str]:
     metric, low_high = figure.metric, found.confidence
     against = found.against or "the log's own policy"
     bias = figure.value.bias
-    allowed = (
-        ""
-        if bias == 0
-        else f"; of which ±{_amount(bias, metric)} for clipped weights and candidates that nobody asked"
-    )
+    clipped = "for clipped weights and candidates that nobody asked"
+    allowed = "" if bias == 0 else f"; of which ±{_amount(bias, metric)} {clipped}"
     return [
         f"{metric}: {_amount(figure.value.value, metric)}, {_range(figure.value, metric, low_high)}{allowed}",
         f"  {against}: {_amount(figure.beside.value, metric)}; difference {_signed(figure.difference, metric, low_high)}",

@@ -38,6 +38,8 @@ LEAST = 20
 FOLDS = 5
 PRIOR_ROWS = 20.0
 """Rows as which the policy's own prediction counts against what was logged of a candidate."""
+DUST = 1e-9
+"""Differences between two policies of such a share of what one gives are rounding."""
 LONG_TAIL = 3.0
 """A third moment of dollars counts so many times: few rows of a long tail do not show how long it
 is."""
@@ -92,11 +94,11 @@ def weights_of(logged: Logged, target: Floats) -> Floats:
     return np.asarray(np.where(known, chosen, 0.0) / logged.propensity, np.float64)
 
 
-def clipped(weights: Floats) -> tuple[Floats, float]:
-    """The weights, none above 1 / LEAST of their sum; and how far that moves their distribution
+def clipped(weights: Floats, least: int = LEAST) -> tuple[Floats, float]:
+    """The weights, none above 1 / `least` of their sum; and how far that moves their distribution
     over the rows (total variation)."""
     total = float(weights.sum())
-    cut = np.minimum(weights, total / LEAST)
+    cut = np.minimum(weights, total / least)
     if total <= 0 or cut.sum() <= 0:
         return cut, 0.0
     return cut, float(np.abs(weights / total - cut / cut.sum()).sum()) / 2
@@ -108,15 +110,18 @@ def told_of_log(logged: Logged) -> Told:
     return Told(value, logged.reward - value, np.ones(len(logged.reward)))
 
 
-def told_of(logged: Logged, target: Floats, model: Floats, *, span: float | None = None) -> Told:
+def told_of(
+    logged: Logged, target: Floats, model: Floats, *, span: float | None = None, least: int = LEAST
+) -> Told:
     """The target's mean; model [n, c]: predicted rewards, of each row without that row's own.
 
     span: the range of residuals, 1 on each side for a quality; None = as wide as was seen, and with
-    a long tail. NaN where no row was answered as the target would.
+    a long tail. least: no row carries more than one part in so many of all weight. NaN where no row
+    was answered as the target would.
     """
     expected = np.where(target > 0, target * model, 0.0).sum(axis=1)
     weights = weights_of(logged, target)
-    cut, moved = clipped(weights)
+    cut, moved = clipped(weights, least)
     total, n = float(cut.sum()), len(cut)
     if total <= 0:
         return Told(nan, np.full(n, nan), np.zeros(n))
@@ -147,13 +152,15 @@ def estimate_of(
     """
     n = len(group)
     beside = Told(0.0, np.zeros(n), np.ones(n)) if other is None else other
-    value = told.value - beside.value
+    value, pull = told.value - beside.value, told.influence - beside.influence
     if not np.isfinite(value):
         return OffEstimate(nan, nan, 0, 0)
+    if max(abs(value), float(np.abs(pull).max())) <= DUST * abs(told.value):
+        value, pull = 0.0, np.zeros(n)
     apart = told.load - beside.load
     heavy = told.load if other is None else np.abs(apart)
     columns = {
-        "left": told.influence - beside.influence, "heavy": heavy, "over": np.maximum(apart, 0.0),
+        "left": pull, "heavy": heavy, "over": np.maximum(apart, 0.0),
         "under": np.maximum(-apart, 0.0),
     }  # fmt: skip
     sums, sizes = by_cluster(columns, group)

@@ -1,9 +1,9 @@
 """`Shadow`: a challenger's candidate is asked beside the champion's, on a capped budget, and both
 outcomes are logged: what the challenger would have given, request by request.
 
-Nothing of it can fail a request. Who is asked is drawn by the hash of a key, at a share; dollars are
-set aside in a file before a call and settled after it, so that several processes, and a restart,
-keep one cap.
+Nothing of it can fail a request. Who is asked is drawn by the hash of a key, at a share; dollars
+are set aside in a file before a call and settled after it, so that several processes, and a
+restart, keep one cap.
 """
 
 from __future__ import annotations

@@ -154,9 +154,9 @@ def dollars(cell: Cell, requests: int, reach: float) -> tuple[float, float]:
     """What exploring added to the bill of the log, and what a sweep of both policies costs until its interval for the
     difference in quality is as short: dollars."""
     reward, cost = cell.world.reward["quality"], cell.world.reward["cost_usd"]
-    quiet = cell.log.shape[1] * cell.log.min(axis=1, keepdims=True)
-    base = (cell.log - quiet / cell.log.shape[1]) / np.maximum(1 - quiet, 1e-12)
-    base = cell.target if cell.explore == 1.0 else base
+    base = cell.log
+    if cell.explore < 1:  # without what was explored
+        base = (cell.log - cell.explore / cell.log.shape[1]) / (1 - cell.explore)
     explored = requests * float(((cell.log - base) * cost).sum(axis=1).mean())
     gain = ((cell.target - base) * reward).sum(axis=1)
     samples = float(gain.var()) * (1.645 / reach) ** 2
