@@ -73,12 +73,17 @@ def evaluate(
     for metric in metrics:
         figures[metric], overlap = _figure(metric, target, rival, log, floor, side)
         overlaps.append(overlap)
-    pairs = paired_of(policy, log, metrics, floor, side) if against is None else None
-    return Evaluation(
-        policy.spec.name, policy.revision or "unsaved", None if against is None else against.spec.name,
-        len(log), confidence, figures, overlaps[0], pairs, (*target.notes, *notes),
-        settling(figures, overlaps[0], log, target), target.labels,
+    beside = against is None or against.revision in log.revision  # a shadow stands beside who served
+    result = Evaluation(
+        name=policy.spec.name, revision=policy.revision or "unsaved",
+        against=None if against is None else against.spec.name, n=len(log), confidence=confidence,
+        figures=figures, overlap=overlaps[0],
+        pairs=paired_of(policy, log, metrics, floor, side) if beside else None,
+        notes=(*target.notes, *notes), settle=(), labels=target.labels,
     )  # fmt: skip
+    if result.verdict.verdict != "inconclusive":
+        return result
+    return replace(result, settle=settling(figures, overlaps[0], log, target))
 
 
 def _figure(

@@ -40,11 +40,8 @@ def lacks(overlap: Overlap, labels: Sequence[str]) -> str:
 def settling(
     figures: Mapping[str, Figure], overlap: Overlap, log: LogRows, target: Target
 ) -> tuple[str, ...]:
-    """Lines on what would settle it, nothing where all is settled."""
-    first = next(iter(figures.values()))
-    if first.verdict.verdict != "inconclusive":
-        return ()
-    lines = []
+    """Lines on what would settle it."""
+    first, lines = next(iter(figures.values())), []
     more = first.verdict.samples_needed
     if not overlap.thin and more:
         lines.append(f"about {more:,} more requests like these{_days(more, log)}")

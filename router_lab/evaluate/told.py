@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from router_lab.evaluate.figures import Figure
@@ -27,7 +27,9 @@ def to_text(found: Evaluation) -> str:
             f"  shadow: {pairs.n:,} requests, {pairs.asked:,} asked twice, {pairs.lost:,} without an outcome"
         )
         for metric, estimate in pairs.differences.items():
-            lines.append(f"    {metric}: {_signed(estimate, metric, found.confidence)} of the champion's")
+            lines.append(
+                f"    {metric} against the champion's: {_signed(estimate, metric, found.confidence)}"
+            )
     lines += [f"  note: {note}" for note in found.notes]
     lines += [f"  to settle it: {line}" for line in found.settle]
     return "\n".join(map(visible, [*lines, f"{found.verdict.verdict}: {found.verdict.reason}"]))
@@ -40,7 +42,7 @@ def _figure(figure: Figure, found: Evaluation) -> list[str]:
     clipped = "for clipped weights and candidates that nobody asked"
     allowed = "" if bias == 0 else f"; of which ±{_amount(bias, metric)} {clipped}"
     return [
-        f"{metric}: {_amount(figure.value.value, metric)}, {_range(figure.value, metric, low_high)}{allowed}",
+        f"{metric}: {_amount(figure.value.value, metric)}, {_range(figure.value, metric, low_high, least=0.0)}{allowed}",
         f"  {against}: {_amount(figure.beside.value, metric)}; difference {_signed(figure.difference, metric, low_high)}",
     ]
 
@@ -51,10 +53,13 @@ def _amount(value: float, metric: str) -> str:
     return f"{100 * value:.1f} %" if metric == "quality" else f"${1000 * value:.4g} per 1,000"
 
 
-def _range(estimate: Estimate, metric: str, confidence: float) -> str:
+def _range(estimate: Estimate, metric: str, confidence: float, *, least: float = -inf) -> str:
+    """least: of the metric itself; a quality is then at most 1, too."""
     low, high = estimate.interval(confidence)
     if not isfinite(high - low):
         return "too few for an interval"
+    low = max(low, least)
+    high = min(high, 1.0) if metric == "quality" else high
     scale = 100 if metric == "quality" else 1000
     digits = ".1f" if metric == "quality" else ".4g"
     told = f"{100 * confidence:g} % from {scale * low:{digits}} to {scale * high:{digits}}"

@@ -9,7 +9,7 @@ The residuals' mean is self-normalised, sum(w e) / sum(w) (Swaminathan & Joachim
 luck in how many such rows there are does not count as quality. Right if the propensities are,
 whatever the model says; a good model makes the interval short.
 
-- **Clipping.** No row may carry more than 1 / LEAST of all weight (Su et al. 2020). What that
+- **Clipping.** No row may carry more than 1 / LEAST_ROWS of all weight (Su et al. 2020). What that
   changes is at most the distance between the two sets of weights times the range of the residuals
   (`Told.bias`), and widens the interval by as much.
 - **Few heavy rows.** Degrees of freedom are those of cluster sums with variances as the squares of
@@ -33,9 +33,9 @@ from router_lab.metrics.bound import Spread
 from router_lab.metrics.estimate import Estimate, by_cluster, effective_number
 from router_lab.metrics.steady import Floats, Ints
 
-LEAST = 20
+LEAST_ROWS = 20
 """A row carries at most one part in so many of all weight."""
-FOLDS = 5
+PARTS = 5
 PRIOR_ROWS = 20.0
 """Rows as which the policy's own prediction counts against what was logged of a candidate."""
 DUST = 1e-9
@@ -94,7 +94,7 @@ def weights_of(logged: Logged, target: Floats) -> Floats:
     return np.asarray(np.where(known, chosen, 0.0) / logged.propensity, np.float64)
 
 
-def clipped(weights: Floats, least: int = LEAST) -> tuple[Floats, float]:
+def clipped(weights: Floats, least: int = LEAST_ROWS) -> tuple[Floats, float]:
     """The weights, none above 1 / `least` of their sum; and how far that moves their distribution
     over the rows (total variation)."""
     total = float(weights.sum())
@@ -111,7 +111,7 @@ def told_of_log(logged: Logged) -> Told:
 
 
 def told_of(
-    logged: Logged, target: Floats, model: Floats, *, span: float | None = None, least: int = LEAST
+    logged: Logged, target: Floats, model: Floats, *, span: float | None = None, least: int = LEAST_ROWS
 ) -> Told:
     """The target's mean; model [n, c]: predicted rewards, of each row without that row's own.
 
@@ -165,7 +165,7 @@ def estimate_of(
     }  # fmt: skip
     sums, sizes = by_cluster(columns, group)
     alike = _alike(sizes, sums["heavy"])
-    part = np.minimum(sums["heavy"] / n, 1.0 - 1.0 / LEAST)
+    part = np.minimum(sums["heavy"] / n, 1.0 - 1.0 / LEAST_ROWS)
     left = sums["left"] / n / (1 - part)
     square, third = float((left * left).sum()), -float((left * left * left).sum())
     over, under = (sqrt(float((sums[name] ** 3).sum()) / n**3) for name in ("over", "under"))
@@ -203,7 +203,7 @@ def cross_fitted(
     known, action = logged.action >= 0, np.maximum(logged.action, 0)
     said = prior[np.arange(len(action)), action]
     found = np.empty(prior.shape)
-    for number in range(FOLDS):
+    for number in range(PARTS):
         others = known & (fold != number)
         mine = fold == number
         cells = action[others], stratum[others]
@@ -215,9 +215,9 @@ def cross_fitted(
 
 
 def folds_of(group: Ints, seed: int = 0) -> Ints:
-    """[n] fold of each row; a cluster is whole in one of FOLDS."""
+    """[n] fold of each row; a cluster is whole in one of PARTS."""
     codes, inverse = np.unique(group, return_inverse=True)
-    return np.asarray(np.random.default_rng(seed).permutation(len(codes))[inverse] % FOLDS, np.int64)
+    return np.asarray(np.random.default_rng(seed).permutation(len(codes))[inverse] % PARTS, np.int64)
 
 
 def _shifts(cells: tuple[Ints, Ints], said: Floats, reward: Floats, shape: tuple[int, int]) -> Floats:

@@ -21,31 +21,13 @@ from router_lab.report.evaluation_page import evaluation_html
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.decisions import DecisionLog
 from router_lab.runtime.errors import InputError
-from router_lab.runtime.features import Featuriser
-from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
-from router_lab.runtime.points import Assign, Follow
+from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shadow import Shadow
+from tests.log_worlds import THREE, always, policy
 
-NAMES = ("cheap", "dear", "middle")
 TRUE = {"cheap": (0.6, 0.001), "dear": (0.8, 0.01), "middle": (0.8, 0.004)}
 """Chance of a success, dollars."""
-
-
-def policy(*pieces: Any, name: str = "challenger") -> Policy:
-    """Three candidates, dear the reference; predicted qualities .7, .8, .75, dollars .002, .01, .004."""
-    bias = np.array([[0.7, 0.8, 0.75, 0.002, 0.01, 0.004]] * 2)
-    return Policy(PolicySpec(
-        name=name, profiles=tuple(Profile(Candidate(one)) for one in NAMES), reference=1, suites=("triage",),
-        featuriser=Featuriser(buckets=1 << 8),
-        linear=Linear.constant(bias, np.array([[0.0] * 3, [1.0] * 3])), coverage=0.0, routes={},
-        fallbacks=(1, 0, 2), points={"default": pieces}, point="default",
-        certificate={"verdict": "pass", "reason": "shown"},
-    ))  # fmt: skip
-
-
-def always(name: str, share: float = 1.0) -> Policy:
-    return policy(Assign((NAMES.index(name),) * 2, share))
 
 
 def logged(
@@ -55,7 +37,7 @@ def logged(
     random, lines = np.random.default_rng(seed), []
     for i in range(n):
         drawn = random.random() < explore
-        name = str(random.choice(NAMES)) if drawn else champion
+        name = str(random.choice(THREE.names)) if drawn else champion
         chance = explore / 3 + (1 - explore) * (name == champion)
         quality, cost = TRUE[name]
         lines.append({

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_lab.metrics.offpolicy import (
-    LEAST,
+    LEAST_ROWS,
     Logged,
     clipped,
     cross_fitted,
@@ -95,7 +95,7 @@ def test_what_was_not_seen_counts_by_the_weight_beyond_one() -> None:
 def test_no_row_carries_more_than_its_part_and_the_bias_is_bounded() -> None:
     """Weights 30 and 70 ones: 30 of 100 is cut to 5 of 75, which moves 30/100 − 5/75 of the distribution."""
     cut, moved = clipped(np.array([30.0] + [1.0] * 70))
-    assert cut.max() == 100 / LEAST and moved == pytest.approx(0.3 - 5 / 75)
+    assert cut.max() == 100 / LEAST_ROWS and moved == pytest.approx(0.3 - 5 / 75)
     n = 71
     logged = Logged(np.zeros(n, np.int64), np.r_[1 / 30, np.ones(70)], np.r_[1.0, np.zeros(70)], np.arange(n))
     told = told_of(logged, np.ones((n, 1)), np.zeros((n, 1)), span=1.0)
