@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 # Only errors: what pip says of the user's own configuration is not about us.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
-BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels public quality race recorded resume runtime scaling siege sweep threads twophase walks
+BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels offpolicy public quality race recorded resume runtime scaling siege sweep threads twophase walks
 
 .PHONY: help demo demo-live test mutants lint format lock readme clean $(BENCHES:%=bench-%)
 

@@ -28,6 +28,10 @@ COMMANDS = {
         "router_lab.cli.caches:caches",
         "What prompts share, and what switching models in a session costs.",
     ),
+    "evaluate": (
+        "router_lab.cli.evaluate:evaluate",
+        "Another policy from decision logs alone (exit 0, 3 or 4).",
+    ),
     "gate": ("router_lab.cli.gate:gate", "Pass or fail a policy on thresholds (exit 0, 3 or 4)."),
     "show": ("router_lab.cli.show:show", "A policy read by a person."),
     "diff": ("router_lab.cli.diff:diff", "What moves between two policies."),

@@ -143,7 +143,7 @@ def decisions(path: Path) -> pd.DataFrame:
                 f"{path}: decision {row['sample_id']!r}: `time` is {row['started_at']!r}; it must be UTC seconds"
             ) from error
         row["started_at"] = moment.isoformat(timespec="seconds")
-    frame = pd.DataFrame(rows)
+    frame = _weighted(pd.DataFrame(rows))
     frame.attrs["suites"] = [
         {
             "name": name,
@@ -152,6 +152,14 @@ def decisions(path: Path) -> pd.DataFrame:
         for name in sorted(frame["suite"].unique())
     ]
     return frame
+
+
+def _weighted(frame: pd.DataFrame) -> pd.DataFrame:
+    """With `inclusion` where chance chose some of the candidates: each row then stands for as many
+    requests as its propensity says. One without a propensity was chosen without chance."""
+    if "propensity" not in frame.columns or not (frame["propensity"] < 1).any():
+        return frame
+    return frame.assign(inclusion=frame["propensity"].fillna(1.0))
 
 
 def reprice(frame: pd.DataFrame, path: Path, table: PriceTable, caching: str) -> pd.DataFrame:

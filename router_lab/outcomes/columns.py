@@ -138,6 +138,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("total_tokens", "of tables that tell no more", "number", tables="", whole=True),
     Column("weight", "one over `inclusion`; absent is 1", "number", tables=""),
     Column("inclusion", "the known probability with which this row was run", "number", tables=""),
+    Column(
+        "propensity", "of a decision log: the probability with which this candidate was asked", "number", tables=""
+    ),
+    Column("explored", "of a decision log: whether exploration drew it", "flag", tables=""),
+    Column("shadow", "of a decision log: asked beside who served, on a budget", "flag", tables=""),
+    Column("decision", "of a decision log: the decision's id", tables=""),
     Column("signals_usd", "what signals of the answer cost beside it", "number", tables=""),
     Column(
         "steps", "JSON list of what was scored within the run: `name`, `passed`, perhaps `role` and `turn`",

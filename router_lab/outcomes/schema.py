@@ -172,6 +172,8 @@ def _settle_numbers(out: pd.DataFrame, where: str) -> None:
         if column in NUMBERS:
             wrong = (out[column] < 0) | np.isinf(out[column])
             _refuse(out, wrong, where, f"`{column}` is {{}}; {NUMBER_RULE}", out[column])
+    if "propensity" in out.columns:
+        _refuse_chances(out, "propensity", where)
     if "inclusion" in out.columns:
         _settle_inclusion(out, where)
     _settle_quality(out, where)
@@ -191,10 +193,15 @@ def _settle_quality(out: pd.DataFrame, where: str) -> None:
 
 def _settle_inclusion(out: pd.DataFrame, where: str) -> None:
     out["inclusion"] = out["inclusion"].fillna(1.0)
-    wrong = (out["inclusion"] <= 0) | (out["inclusion"] > 1)
-    _refuse(out, wrong, where, "`inclusion` is {:g}; a probability lies in (0, 1]", out["inclusion"])
+    _refuse_chances(out, "inclusion", where)
     if "weight" not in out.columns:
         out["weight"] = 1 / out["inclusion"]
+
+
+def _refuse_chances(out: pd.DataFrame, column: str, where: str) -> None:
+    """InputError for a number of the column that is the probability of nothing that happened."""
+    wrong = (out[column] <= 0) | (out[column] > 1)
+    _refuse(out, wrong, where, f"`{column}` is {{:g}}; a probability lies in (0, 1]", out[column])
 
 
 def _refuse(

@@ -181,6 +181,11 @@ class Decision(Requests):
         return self._vector_missing
 
     @property
+    def constrained(self) -> bool:
+        """Whether constraints of the request kept a candidate from it."""
+        return self._field is not None and not self._field.open.all()
+
+    @property
     def fallbacks(self) -> tuple[Candidate, ...]:
         """Who to ask, in this order, when the chosen candidate cannot be."""
         return tuple(self._spec.profiles[index].candidate for index in self._rest(self._spec.fallbacks))

@@ -18,10 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from router_lab.runtime.decisionfiles import Parts, log_row
-from router_lab.runtime.decisionstages import TOTALS, Later
+from router_lab.runtime.decisionstages import Later
 from router_lab.runtime.errors import InputError, RouterLabWarning, shown
 from router_lab.runtime.kinds import TOKENS
-from router_lab.runtime.model import Candidate
 from router_lab.runtime.values import LOGGED, name_of, plain
 
 Source = str | os.PathLike[str]
@@ -30,7 +29,9 @@ _WHOLE = frozenset((*TOKENS, "turns"))
 _HIGHEST = dict.fromkeys(LOGGED, math.inf) | {"quality": 1.0, "check": 1.0}
 
 
-def read_decisions(path: Source | Iterable[Source], *, strict: bool = True) -> Iterator[dict[str, Any]]:
+def read_decisions(
+    path: Source | Iterable[Source], *, strict: bool = True, shadows: bool = False
+) -> Iterator[dict[str, Any]]:
     """The logged decisions in order, each with what was logged of its outcome under "outcome"
     (None = nothing yet), and of a request that went on whom it asked next under "then"
     (`decisionstages.Asked`).
@@ -41,11 +42,14 @@ def read_decisions(path: Source | Iterable[Source], *, strict: bool = True) -> I
     column the last value. All of it is counted in RouterLabWarnings, as are outcomes of no
     decision there and times that lie ahead. A value that no outcome can have is an InputError;
     with strict=False that decision has no outcome, and the error's words under "refused".
+    Decisions of a shadow, which served nobody, come only with `shadows` (their `shadow` is true).
     """
     with Reading(path) as reading:
         for note in reading.notes:
             warnings.warn(RouterLabWarning(note), stacklevel=2)
-        yield from reading.decisions(strict=strict)
+        for row in reading.decisions(strict=strict):
+            if shadows or not row.get("shadow"):
+                yield row
         for note in reading.later:
             warnings.warn(RouterLabWarning(note), stacklevel=2)
 
@@ -240,49 +244,3 @@ class Outcomes:
         if name == "check":
             return bool(number)
         return int(number) if name in _WHOLE and number.is_integer() else number
-
-
-def outcome_rows(
-    path: Source | Iterable[Source], *, default_suite: str = "production"
-) -> list[dict[str, Any]]:
-    """Rows of an outcomes table (docs/architecture.md, every column) for the decisions whose
-    quality is known.
-
-    sample_id is the decision's id; predictions and revision come along as extra columns, so that
-    what was promised can be laid beside what happened. A request that asked several candidates is
-    a row of the last, whose answer was kept: without dollars, tokens and seconds, which are of all
-    of them.
-    """
-    rows = []
-    for decision in read_decisions(path):
-        outcome = decision["outcome"]
-        if outcome is None or "quality" not in outcome:
-            continue
-        row = {
-            "suite": decision.get("suite") or default_suite,
-            "sample_id": decision["id"],
-            "epoch": 1,
-            **Candidate.of(decision).named(),
-            "prompt": decision.get("prompt"),
-            "tier": decision["tier"],
-            "started_at": decision.get("time"),
-            "predicted_quality": decision["quality"],
-            "predicted_cost_usd": decision["cost_usd"],
-            "revision": decision["revision"],
-            "status": "ok",
-            **outcome,
-        }
-        if then := decision.get("then"):
-            last = then[-1]
-            row = {name: value for name, value in row.items() if name not in (*TOTALS, *TOKENS)} | {
-                **last.candidate.named(), "predicted_quality": last.quality,
-                "predicted_cost_usd": last.cost_usd,
-            }  # fmt: skip
-        # What a table can hold: half a character (a lone surrogate) becomes `?`, as in `decide`.
-        texts = {
-            key: value.encode("utf-8", "replace").decode("utf-8")
-            for key, value in row.items()
-            if isinstance(value, str)
-        }
-        rows.append(row | texts)
-    return rows

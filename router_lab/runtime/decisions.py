@@ -23,15 +23,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router_lab.runtime.decisionfiles import LINE_BYTES
-from router_lab.runtime.decisionrows import outcome_rows, read_decisions
+from router_lab.runtime.decisionrows import read_decisions
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import append_lines
 from router_lab.runtime.messages import prompt_text
+from router_lab.runtime.outcomerows import outcome_rows
 from router_lab.runtime.values import name_of, plain
 from router_lab.runtime.visible import visible
 
 if TYPE_CHECKING:
     from router_lab.runtime.decision import Decision
+    from router_lab.runtime.shadow import Beside
 
 __all__ = ["DecisionLog", "mark_span", "outcome_rows", "read_decisions", "span_attributes"]
 _PROVIDERS = {"anthropic": "anthropic", "openai_chat": "openai", "openai_responses": "openai"}
@@ -114,6 +116,7 @@ class DecisionLog:
         suite: str | None = None,
         id: object = None,
         after: object = None,
+        beside: Beside | None = None,
     ) -> str:
         """Log a decision and return the id for its outcome (`id` as text, else a new one); never
         raises.
@@ -121,6 +124,8 @@ class DecisionLog:
         after: the id of the request's first decision, where `decision` is what `judge` or `next`
         gave; it is returned, for a request has one outcome: the quality of the answer that was
         kept, and the dollars of all calls.
+
+        beside: of a shadow's decision, which served nobody (`runtime.shadow`).
 
         Also marks the current OpenTelemetry span, if any. prompt: as `decide` takes it; of a list
         of messages the text is written that `decide` reads. A decision that lacked the vector its
@@ -131,7 +136,8 @@ class DecisionLog:
             given = id if after is None else after
             number = number if given is None or name_of(given) == "" else _short(name_of(given))
             row = self._row(decision, prompt, suite, number)
-            self._append(row | (_drawn(decision) if after is None else {"kind": "stage"}))
+            row |= _drawn(decision) if after is None else {"kind": "stage"}
+            self._append(row if beside is None else row | {"shadow": True, **beside._asdict()})
             mark_span(decision)
         except Exception as error:  # noqa: BLE001  # a log must not fail the request that it is about
             self._lose(error)
@@ -179,6 +185,8 @@ class DecisionLog:
         row |= {key: data["evidence"][key] for key in ("stage", "stages") if key in data["evidence"]}
         if decision.vector_missing:
             row["vector_missing"] = True
+        if decision.constrained:
+            row["constrained"] = True
         masked = isinstance(self._mask, frozenset) and "prompt" in self._mask
         if self._prompts and prompt is not None and not masked:
             text = prompt if isinstance(prompt, str) else prompt_text(prompt)
@@ -191,7 +199,7 @@ class DecisionLog:
         if callable(self._mask):
             return self._mask(row)
         if "id" in self._mask:
-            row["id"] = masked_id(row["id"])
+            row |= {name: masked_id(row[name]) for name in ("id", "of") if name in row}
         return {key: value for key, value in row.items() if key == "id" or key not in self._mask}
 
     def _append(self, row: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from router_lab.runtime.decisionfiles import log_parts
 from router_lab.runtime.decisions import (
     PROMPT_CHARS,
     DecisionLog,
+    masked_id,
     outcome_rows,
     read_decisions,
     span_attributes,
@@ -33,6 +34,7 @@ from router_lab.runtime.decisions import (
 from router_lab.runtime.decisionstages import Asked, escalated
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import read_records
+from router_lab.runtime.outcomerows import prompt_digest, propensity_of
 from router_lab.runtime.points import Cascade
 from router_lab.runtime.policy import Policy
 
@@ -54,10 +56,54 @@ def test_decisions_and_outcomes_become_rows(policy: Policy, tmp_path: Path) -> N
         "suite": "maths", "sample_id": first, "epoch": 1, "model": "cheap", "effort": "low", "prompt": None,
         "tier": "standard", "started_at": 1000.0, "predicted_quality": 0.7, "predicted_cost_usd": 0.001,
         "revision": "unsaved", "status": "ok", "quality": 1.0, "cost_usd": 0.002, "check": True,
+        "decision": first, "group": masked_id(TEXT),
     }  # fmt: skip
     assert (rows[1]["suite"], rows[1]["sample_id"], rows[1]["latency_s"]) == ("production", "my-own", 2.5)
     assert len(rows) == 2
     assert [row["outcome"] is None for row in read_decisions(log.path)] == [False, False, True]
+
+
+def test_outcomes_are_weighted_by_the_propensity_that_was_logged(policy: Policy, tmp_path: Path) -> None:
+    """What chance asked stands for as many requests as its probability says; one prompt is one sample, in epochs."""
+    log = DecisionLog(
+        tmp_path / "d.jsonl", prompts=True, mask=lambda row: row | {"propensity": 0.25, "explored": True, "draw": "d" * 16}
+    )
+    for quality in (1.0, 0.0):
+        log.outcome(log.write(policy.decide(TEXT), prompt=TEXT), quality=quality)
+    one, two = outcome_rows(log.path)
+    assert (one["propensity"], one["explored"], one["epoch"], two["epoch"]) == (0.25, True, 1, 2)
+    assert one["sample_id"] == two["sample_id"] == prompt_digest(TEXT) and one["decision"] != two["decision"]
+    assert one["group"] == two["group"] == "d" * 16
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [({}, None), ({"propensity": 0.5}, 0.5), ({"propensity": 1}, 1.0), ({"propensity": 0}, None),
+     ({"propensity": 1.5}, None), ({"propensity": True}, None), ({"propensity": "0.5"}, None),
+     ({"shadow": True, "share": 0.5}, 0.5), ({"shadow": True, "share": 0.5, "propensity": 0.5}, 0.25),
+     ({"shadow": True, "share": None}, None)],
+)  # fmt: skip
+def test_a_propensity_is_a_probability_or_not_known(said: dict[str, Any], found: float | None) -> None:
+    assert propensity_of(said) == found
+
+
+def test_keys_are_clusters_and_whoever_masks_their_draws_has_none(make_spec: Any, tmp_path: Path) -> None:
+    drawn = Policy(make_spec(points={"default": (Follow(100.0, 0.05, 0.5),)}))
+    log, masked = DecisionLog(tmp_path / "d.jsonl"), DecisionLog(tmp_path / "m.jsonl", mask=["draw"])
+    for key in ("a", "a", "b"):
+        for one in (log, masked):
+            one.outcome(one.write(drawn.decide(TEXT, key=key), prompt=TEXT), quality=1.0)
+    first, again, other = (row["group"] for row in outcome_rows(log.path))
+    assert first == again == drawn.decide(TEXT, key="a").draw != other
+    assert all("draw" not in row for row in read_decisions(masked.path))
+    assert all("group" not in row for row in outcome_rows(masked.path))
+
+
+def test_a_request_that_was_constrained_says_so(policy: Policy, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "d.jsonl")
+    for asked in ({}, {"max_cost_usd": 1.0}, {"allowed": [policy.reference]}):
+        log.write(policy.decide(TEXT, **asked))
+    assert [row.get("constrained") for row in read_decisions(log.path)] == [None, None, True]
 
 
 def test_prompts_only_if_asked_for(policy: Policy, tmp_path: Path) -> None:

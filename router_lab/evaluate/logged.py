@@ -1,0 +1,165 @@
+"""A decision log as arrays: who was asked, with which probability, what came of it, and what a
+shadow was told beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from router_lab.metrics.steady import Floats, Ints
+from router_lab.outcomes.near import least_linked
+from router_lab.runtime.decisionrows import Source, read_decisions
+from router_lab.runtime.decisionstages import escalated
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.model import Candidate
+from router_lab.runtime.outcomerows import propensity_of, stands_for
+
+FIGURES = ("quality", "cost_usd")
+NOT_RUN = ("infra", "budget")
+CHAINED = Candidate("a chain")
+"""Who is asked where an answer may be followed by another's: no single candidate."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A shadow's row. revision: of the challenger; chosen: its candidate; same: the champion chose
+    it, too; chance: the probability of the draw; quality, cost_usd: NaN where not known."""
+
+    revision: str
+    chosen: Candidate
+    same: bool
+    chance: float
+    quality: float
+    cost_usd: float
+
+
+@dataclass(frozen=True)
+class LogRows:
+    """n decisions of which the outcome counts, in the order of the log. asked [n]: whom; propensity
+    [n], NaN = not logged; quality, cost_usd [n], NaN = not known; prompts, suites [n], None = not
+    logged; revision [n]: which decided; group [n] codes of clusters; time [n] UTC seconds, NaN =
+    not known; pairs: a shadow's row by the place of the decision beside which it stands. left:
+    decisions that count nowhere, by the reason; infra: the share that gave no evidence.
+    """
+
+    asked: tuple[Candidate, ...]
+    propensity: Floats
+    quality: Floats
+    cost_usd: Floats
+    prompts: tuple[str | None, ...]
+    suites: tuple[str | None, ...]
+    group: Ints
+    time: Floats
+    revision: tuple[str, ...]
+    pairs: Mapping[int, Pair]
+    left: Mapping[str, int]
+    infra: float
+
+    def __len__(self) -> int:
+        return len(self.asked)
+
+    @property
+    def days(self) -> float:
+        """From the first decision to the last; NaN where no two times are known."""
+        known = self.time[~np.isnan(self.time)]
+        return float(known.max() - known.min()) / 86_400 if len(known) > 1 else float("nan")
+
+
+@dataclass
+class _Read:
+    """What is noted of the rows while they are read."""
+
+    asked: list[Candidate] = field(default_factory=list)
+    figures: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*FIGURES, "time")})
+    propensity: list[float] = field(default_factory=list)
+    prompts: list[str | None] = field(default_factory=list)
+    suites: list[str | None] = field(default_factory=list)
+    names: list[tuple[str, ...]] = field(default_factory=list)
+    revision: list[str] = field(default_factory=list)
+    left: Counter[str] = field(default_factory=Counter)
+    place: dict[str, int] = field(default_factory=dict)
+    beside: list[tuple[str, Pair]] = field(default_factory=list)
+    infra: int = 0
+
+
+def read_log(path: Source | Iterable[Source]) -> LogRows:
+    """The decisions of a log, or of several, whose outcome is known.
+
+    Left out, and counted: decisions without an outcome; those made under constraints, which a log
+    does not hold; rows that gave no evidence (`infra`, `budget`). Raises InputError for a log
+    without any, and for values that no outcome can have.
+    """
+    read = _Read()
+    for row in read_decisions(path, shadows=True):
+        _noted(read, row)
+    if not read.asked:
+        raise InputError(
+            f"{path}: holds no decision with a quality or dollars that counts "
+            f"({_told(read.left)}); log them: DecisionLog.outcome(id, quality=…, cost_usd=…)"
+        )
+    pairs = {read.place[of]: pair for of, pair in read.beside if of in read.place}
+    return LogRows(
+        asked=tuple(read.asked), propensity=np.array(read.propensity),
+        quality=np.array(read.figures["quality"]), cost_usd=np.array(read.figures["cost_usd"]),
+        prompts=tuple(read.prompts), suites=tuple(read.suites), group=_clusters(read.names),
+        time=np.array(read.figures["time"]), revision=tuple(read.revision), pairs=pairs,
+        left=dict(read.left), infra=read.infra / (read.infra + len(read.asked)),
+    )  # fmt: skip
+
+
+def _told(left: Mapping[str, int]) -> str:
+    return "; ".join(f"{n:,} {why}" for why, n in left.items()) or "it holds none at all"
+
+
+def _noted(read: _Read, row: Mapping[str, Any]) -> None:
+    outcome: Mapping[str, Any] = row["outcome"] or {}
+    quality, cost = (_number(outcome.get(name)) for name in FIGURES)
+    if outcome.get("status") in NOT_RUN:
+        read.infra += outcome["status"] == "infra" and not row.get("shadow")
+        read.left[f"gave no evidence (status `{outcome['status']}`)"] += 1
+        return
+    if row.get("shadow"):
+        chance = propensity_of(row)
+        if chance is not None:
+            same = row.get("same") is True
+            pair = Pair(row["revision"], Candidate.of(row), same, chance, quality, cost)
+            read.beside.append((stands_for(row), pair))
+        return
+    if np.isnan(quality) and np.isnan(cost):
+        read.left["have no outcome"] += 1
+        return
+    if row.get("constrained"):
+        read.left["were made under constraints, which the log does not hold"] += 1
+        return
+    chance = propensity_of(row)
+    read.place[row["id"]] = len(read.asked)
+    chained = "stages" in row or escalated(row)
+    read.asked.append(CHAINED if chained else Candidate.of(row))
+    read.propensity.append(float("nan") if chance is None else chance)
+    for name, value in zip((*FIGURES, "time"), (quality, cost, _number(row.get("time"))), strict=True):
+        read.figures[name].append(value)
+    prompt = row.get("prompt")
+    read.prompts.append(prompt if isinstance(prompt, str) else None)
+    read.suites.append(row.get("suite"))
+    read.revision.append(row["revision"])
+    known = (("draw", row.get("draw")), ("group", outcome.get("group")), ("prompt", prompt))
+    read.names.append(tuple(f"{kind} {name}" for kind, name in known if isinstance(name, str)))
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
+
+
+def _clusters(names: list[tuple[str, ...]]) -> Ints:
+    """[n] codes: decisions of one draw had one key, and those of one group or prompt belong
+    together; who has none of these is a cluster alone. The order of the rows does not matter."""
+    order = {name: code for code, name in enumerate(sorted({name for row in names for name in row}))}
+    first = [order[row[0]] if row else -1 for row in names]
+    pairs = np.array([[order[row[0]], order[name]] for row in names for name in row[1:]], np.int64)
+    joined = np.arange(len(order)) if not len(pairs) else least_linked(len(order), pairs)
+    alone = iter(range(len(order), len(order) + len(names)))
+    return np.array([next(alone) if code < 0 else joined[code] for code in first], np.int64)

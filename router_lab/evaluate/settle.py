@@ -1,0 +1,70 @@
+"""Why nothing is concluded from a log, and what would settle it: how much exploration, for how
+long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+from router_lab.evaluate.figures import Figure
+from router_lab.evaluate.logged import LogRows
+from router_lab.evaluate.target import Target
+from router_lab.metrics.overlap import Overlap
+from router_lab.metrics.verdict import MIN_CLUSTERS
+from router_lab.runtime.shares import part
+
+EXPLORE = (0.02, 0.1)
+"""Shares of exploration of which it is said how long they would take."""
+
+
+def lacks(overlap: Overlap, labels: Sequence[str]) -> str:
+    """Why the log cannot tell of the policy; nothing where it can."""
+    if overlap.lacking:
+        who = ", ".join(
+            f"{labels[one.column]} ({part(one.mass)} of its requests, asked on {one.rows:,})"
+            for one in overlap.lacking
+        )
+        told = f"the policy asks whom the log could not have asked there: {who}"
+        if overlap.drawn:
+            return told
+        agree = f"only the {part(overlap.agree)} of the requests on which both agree can be told"
+        return f"the log has no exploration, so {agree}; {told}"
+    if overlap.effective < MIN_CLUSTERS:
+        return (
+            f"{overlap.n:,} requests count as {overlap.effective:.0f} of the policy's, fewer than "
+            f"{MIN_CLUSTERS}"
+        )
+    return ""
+
+
+def settling(
+    figures: Mapping[str, Figure], overlap: Overlap, log: LogRows, target: Target
+) -> tuple[str, ...]:
+    """Lines on what would settle it."""
+    first, lines = next(iter(figures.values())), []
+    more = first.verdict.samples_needed
+    if not overlap.thin and more:
+        lines.append(f"about {more:,} more requests like these{_days(more, log)}")
+    if overlap.thin or (more is None and overlap.agree < 1):
+        for explore in EXPLORE:
+            needed = overlap.rows_needed(explore, target.candidates)
+            if needed is not None:
+                lines.append(
+                    f"`explore: {explore:g}` for some {needed:,} requests{_days(needed, log)}, until "
+                    f"{MIN_CLUSTERS} were asked as the policy would"
+                )
+        lines.append("or a shadow (docs/operations.md): both candidates are asked, on a budget")
+    return tuple(lines)
+
+
+def _days(requests: int, log: LogRows) -> str:
+    """At the rate of the log."""
+    days = log.days
+    if not (isfinite(days) and days > 0 and len(log) > 1):
+        return ""
+    needed = requests * days / (len(log) - 1)
+    return (
+        f" ({needed:,.1f} days at this log's rate)"
+        if needed < 10
+        else f" ({needed:,.0f} days at this log's rate)"
+    )

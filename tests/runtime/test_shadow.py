@@ -1,0 +1,167 @@
+"""The shadow: who is asked beside the champion, what it may cost, and what the log holds of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router_lab.runtime.decision import Decision
+from router_lab.runtime.decisions import DecisionLog, masked_id, outcome_rows, read_decisions
+from router_lab.runtime.errors import InputError, RouterLabWarning
+from router_lab.runtime.points import Follow
+from router_lab.runtime.policy import Policy
+from router_lab.runtime.shadow import Asked, Shadow
+
+TEXT = "the quick brown fox"
+
+
+def two(make_spec: Any, text: str = TEXT) -> tuple[Decision, Decision]:
+    """The champion keeps the reference, the challenger asks cheap @ low: $.001 predicted."""
+    champion = Policy(make_spec(points={"default": (Follow(100.0, 0.5, 1.0),)}))
+    challenger = Policy(make_spec(points={"default": (Follow(100.0, 0.05, 1.0),)}))
+    return champion.decide(text), challenger.decide(text)
+
+
+def asked_of(shadow: Shadow, make_spec: Any, key: str, **more: Any) -> Asked | None:
+    champion, challenger = two(make_spec)
+    number = shadow._log.write(champion, id=key, **more)
+    return shadow.ask(champion, challenger, of=number, key=key, **more)
+
+
+def most(make_spec: Any) -> float:
+    """What one call sets aside."""
+    decision = two(make_spec)[1]
+    return decision.limits.usd or decision.cost_usd
+
+
+def test_pairs_are_logged_and_read_as_outcomes(make_spec: Any, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "week.jsonl", prompts=True)
+    shadow = Shadow(log, share=1.0, max_usd=1.0, state=tmp_path / "state")
+    asked = asked_of(shadow, make_spec, "a", prompt=TEXT, suite="maths")
+    assert asked is not None and str(asked.decision.candidate) == "cheap @ low"
+    log.outcome("a", quality=1.0, cost_usd=0.005)
+    asked.settle(quality=0.5, cost_usd=0.0004)
+    assert shadow.spent_usd == pytest.approx(0.0004)
+    served, beside = outcome_rows(log.path)
+    assert (served["model"], served["quality"], "shadow" in served) == ("dear", 1.0, False)
+    assert (beside["model"], beside["quality"], beside["shadow"], beside["propensity"]) == (
+        "cheap",
+        0.5,
+        True,
+        1,
+    )
+    assert served["sample_id"] == beside["sample_id"] and served["group"] == beside["group"] == masked_id("a")
+    assert [row["model"] for row in read_decisions(log.path)] == ["dear"]  # whoever reports knows no shadow
+    assert [row.get("of") for row in read_decisions(log.path, shadows=True)] == [None, "a"]
+
+
+def test_without_prompts_the_pair_has_the_id_of_the_decision(make_spec: Any, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "week.jsonl", mask="id")
+    asked = asked_of(Shadow(log, share=1.0, max_usd=1.0, state=tmp_path), make_spec, "a")
+    assert asked is not None
+    log.outcome("a", quality=1.0)
+    asked.settle(quality=0.0)
+    assert {row["sample_id"] for row in outcome_rows(log.path)} == {masked_id("a")}
+
+
+def test_the_cap_holds_over_restarts_and_windows(make_spec: Any, tmp_path: Path) -> None:
+    """Room for two calls a day: what was settled lower makes room again, and a new process knows of it."""
+    now, one = [0.0], most(make_spec)
+    log = DecisionLog(tmp_path / "week.jsonl")
+
+    def opened() -> Shadow:
+        return Shadow(log, share=1.0, max_usd=2.5 * one, state=tmp_path / "s", clock=lambda: now[0])
+
+    first = opened()
+    calls = [asked_of(first, make_spec, str(i)) for i in range(3)]
+    assert [call is None for call in calls] == [False, False, True] and first.passed == {"budget": 1}
+    again = opened()
+    assert again.spent_usd == pytest.approx(2 * one) and asked_of(again, make_spec, "3") is None
+    assert calls[0] is not None and calls[1] is not None
+    calls[0].settle(quality=1.0, cost_usd=0.25 * one)
+    calls[1].release()
+    assert again.spent_usd == pytest.approx(0.25 * one) and asked_of(again, make_spec, "4") is not None
+    now[0] += 86_400
+    assert again.spent_usd == 0.0 and asked_of(again, make_spec, "5") is not None
+    rows = list(read_decisions(log.path, shadows=True))
+    assert sum(bool(row.get("shadow")) for row in rows) == 4  # who was not asked has no row
+
+
+def test_an_answer_that_was_not_settled_counts_in_full(make_spec: Any, tmp_path: Path) -> None:
+    shadow = Shadow(DecisionLog(tmp_path / "d.jsonl"), share=1.0, max_usd=1.0, state=tmp_path, per="hour")
+    asked = asked_of(shadow, make_spec, "a")
+    assert asked is not None
+    with pytest.raises(RuntimeError), asked:
+        raise RuntimeError("the provider hung up")
+    assert shadow.spent_usd == pytest.approx(most(make_spec))
+    with pytest.raises(InputError, match="settled already"):
+        asked.settle(quality=1.0)
+    assert shadow.spent_usd == pytest.approx(most(make_spec))
+
+
+def test_the_share_is_drawn_by_the_key_alone(make_spec: Any, tmp_path: Path) -> None:
+    """Of 400 keys some .25 (four standard errors: .163 to .337), the same ones each time."""
+    log = DecisionLog(tmp_path / "d.jsonl")
+    champion, challenger = two(make_spec)
+    drawn = []
+    for turn in range(2):
+        shadow = Shadow(log, share=0.25, max_usd=1e6, state=tmp_path / str(turn))
+        drawn.append([shadow.ask(champion, challenger, of="x", key=f"{i}") is None for i in range(400)])
+    assert drawn[0] == drawn[1] and 65 <= drawn[0].count(False) <= 135
+
+
+def test_one_candidate_of_both_is_logged_and_not_asked(make_spec: Any, tmp_path: Path) -> None:
+    champion, _ = two(make_spec)
+    log = DecisionLog(tmp_path / "d.jsonl")
+    shadow = Shadow(log, share=1.0, max_usd=0.0, state=tmp_path / "s")
+    assert shadow.ask(champion, champion, of=log.write(champion, id="a"), key="a") is None
+    assert [row.get("same") for row in read_decisions(log.path, shadows=True)] == [None, True]
+    assert shadow.spent_usd == 0.0 and not shadow.passed.total()
+
+
+def test_torn_lines_and_a_folder_that_cannot_be_written_fail_nothing(make_spec: Any, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "d.jsonl")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "1970-01-01.jsonl").write_bytes(b'{"usd": 0.5}\n{"usd": "x"}\n{"usd": NaN}\n{"us')
+    shadow = Shadow(log, share=1.0, max_usd=1.0, state=tmp_path / "s", clock=lambda: 0.0)
+    assert shadow.spent_usd == 0.5
+    assert asked_of(shadow, make_spec, "a") is not None
+    assert shadow.spent_usd == pytest.approx(0.5 + most(make_spec))
+    (tmp_path / "file").write_text("no folder")
+    held = Shadow(log, share=1.0, max_usd=1.0, state=tmp_path / "file")
+    assert asked_of(held, make_spec, "a") is None and held.passed == {"state": 1}
+
+
+def test_what_cannot_be_given_back_is_said(make_spec: Any, tmp_path: Path) -> None:
+    shadow = Shadow(DecisionLog(tmp_path / "d.jsonl"), share=1.0, max_usd=1.0, state=tmp_path / "s")
+    asked = asked_of(shadow, make_spec, "a")
+    assert asked is not None
+    [file] = (tmp_path / "s").iterdir()
+    file.unlink()
+    file.mkdir()
+    with pytest.warns(RouterLabWarning, match="could not be given back"):
+        asked.settle(quality=1.0, cost_usd=0.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"share": 0.0}, "share is 0.0"), ({"share": 1.5}, "share is 1.5"), ({"max_usd": -1.0}, "max_usd is -1.0"),
+     ({"max_usd": math.inf}, "max_usd is inf"), ({"per": "week"}, "use hour or day")],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        Shadow(DecisionLog(tmp_path / "d"), **({"share": 0.1, "max_usd": 1.0, "state": tmp_path} | change))
+
+
+def test_a_shadows_line_is_json(make_spec: Any, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "d.jsonl", clock=lambda: 7.0)
+    asked_of(Shadow(log, share=0.5, max_usd=1.0, state=tmp_path / "s"), make_spec, "2")
+    rows = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert [(row.get("shadow"), row.get("share"), row.get("of")) for row in rows[1:]] in (
+        [],
+        [(True, 0.5, "2")],
+    )

@@ -1,0 +1,290 @@
+"""`evaluate`: a policy that did not serve, from the log of one that did; and the outcomes that `collect` makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from router_lab import load_policy
+from router_lab.cli.evaluate import evaluate as command
+from router_lab.collect import collect
+from router_lab.evaluate import Evaluation, evaluate, read_log
+from router_lab.evaluate.told import to_json, to_text
+from router_lab.outcomes import read_outcomes, write_outcomes
+from router_lab.report.evaluation_page import evaluation_html
+from router_lab.runtime.artifact import save_policy
+from router_lab.runtime.decisions import DecisionLog
+from router_lab.runtime.errors import InputError
+from router_lab.runtime.points import Follow
+from router_lab.runtime.policy import Policy
+from router_lab.runtime.shadow import Shadow
+from tests.log_worlds import THREE, always, policy
+
+TRUE = {"cheap": (0.6, 0.001), "dear": (0.8, 0.01), "middle": (0.8, 0.004)}
+"""Chance of a success, dollars."""
+
+
+def logged(
+    path: Path, n: int = 2000, *, explore: float = 0.3, champion: str = "dear", seed: int = 1, **more: Any
+) -> Path:
+    """n decisions of a champion that asks one candidate, and others by chance; a row each second minute."""
+    random, lines = np.random.default_rng(seed), []
+    for i in range(n):
+        drawn = random.random() < explore
+        name = str(random.choice(THREE.names)) if drawn else champion
+        chance = explore / 3 + (1 - explore) * (name == champion)
+        quality, cost = TRUE[name]
+        lines.append({
+            "kind": "decision", "id": str(i), "time": 120.0 * i, "suite": "triage", "model": name, "effort": None,
+            "tier": "standard", "quality": 0.8, "cost_usd": 0.01, "code": "assigned", "revision": "a" * 64,
+            "propensity": chance, "draw": f"{i:016x}", **({"explored": True} if drawn else {}), **more,
+        })  # fmt: skip
+        won = float(random.random() < quality)
+        lines.append(
+            {"kind": "outcome", "id": str(i), "quality": won, "cost_usd": cost * random.lognormal(-0.02, 0.2)}
+        )
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def found(path: Path, target: Policy, **more: Any) -> Evaluation:
+    return evaluate(target, read_log(path), **more)
+
+
+def test_a_challenger_that_is_as_good_and_cheaper_passes(tmp_path: Path) -> None:
+    """middle everywhere: .8 as dear, at $4 for 1,000 instead of $10 less what exploring saved."""
+    result = found(logged(tmp_path / "week.jsonl", 6000), always("middle"))
+    quality, cost = result.figures["quality"], result.figures["cost_usd"]
+    assert result.verdict.verdict == "pass", to_text(result)
+    low, high = quality.value.interval(0.99)
+    assert low < 0.8 < high and high - low < 0.15
+    assert cost.value.value == pytest.approx(0.004, rel=0.05) and cost.verdict.verdict == "pass"
+    served = 0.8 * 0.9 + 0.6 * 0.1
+    assert quality.beside.value == pytest.approx(served, abs=0.03)
+    assert quality.difference.value == pytest.approx(quality.value.value - quality.beside.value)
+
+
+def test_a_challenger_that_loses_fails_and_one_turned_round_passes(tmp_path: Path) -> None:
+    """A sign upside down would pass the one that loses 20 points and fail the one that gains them."""
+    week = logged(tmp_path / "week.jsonl")
+    lost = found(week, always("cheap"))
+    assert lost.verdict.verdict == "fail" and lost.figures["quality"].difference.value < -0.1
+    assert lost.figures["cost_usd"].verdict.verdict == "pass"
+    other = logged(tmp_path / "other.jsonl", champion="cheap")
+    gained = found(other, always("dear"))
+    assert gained.verdict.verdict == "pass" and gained.figures["quality"].difference.value > 0.1
+    assert gained.figures["cost_usd"].verdict.verdict == "fail"
+    only = found(other, always("dear"), metrics=("cost_usd",))
+    assert only.verdict.verdict == "fail" and set(only.figures) == {"cost_usd"}
+
+
+def test_against_another_policy_on_the_same_requests(tmp_path: Path) -> None:
+    week = logged(tmp_path / "week.jsonl", 6000)
+    result = found(week, always("cheap"), against=always("dear"))
+    assert result.figures["quality"].difference.value == pytest.approx(-0.2, abs=0.05)
+    same = found(week, always("dear"), against=always("dear"))
+    assert same.figures["quality"].difference.value == 0.0 and same.figures["quality"].difference.se == 0.0
+    assert same.verdict.verdict == "pass"
+
+
+def test_a_log_without_exploration_tells_only_where_both_agree(tmp_path: Path) -> None:
+    """Half of the challenger's requests stay with dear; of the others nothing is known, and it says who and how long."""
+    result = found(logged(tmp_path / "week.jsonl", 400, explore=0.0), always("cheap", 0.5))
+    text = to_text(result)
+    assert result.verdict.verdict == "inconclusive" and result.overlap.agree == 0.5
+    assert (
+        "the log has no exploration, so only the 50% of the requests on which both agree can be told" in text
+    )
+    assert "cheap (50% of its requests, asked on 0)" in text
+    # 20 / (.5·.02/3) and 20 / (.5·.1/3) requests, 720 a day.
+    assert "`explore: 0.02` for some 6,000 requests (8.3 days at this log's rate)" in text
+    assert "`explore: 0.1` for some 1,200 requests (1.7 days" in text
+    # The policy that served is told all the same.
+    own = found(tmp_path / "week.jsonl", always("dear"))
+    assert own.verdict.verdict == "pass" and own.figures["quality"].difference.se == 0.0
+
+
+def test_a_log_that_explored_too_little_is_refused_by_its_effective_size(tmp_path: Path) -> None:
+    result = found(logged(tmp_path / "week.jsonl", 900, explore=0.02), always("middle"))
+    assert result.verdict.verdict == "inconclusive" and result.overlap.effective < 20
+    assert "900 requests count as" in result.verdict.reason and result.settle
+
+
+def test_an_interval_that_is_too_wide_says_how_many_more(tmp_path: Path) -> None:
+    result = found(logged(tmp_path / "week.jsonl", 1500), always("middle"), margin=0.001)
+    assert result.verdict.verdict == "inconclusive" and not result.overlap.thin
+    assert "more requests like these" in result.settle[0] and "days at this log's rate" in result.settle[0]
+
+
+def test_what_counts_nowhere_is_told(tmp_path: Path) -> None:
+    week = logged(tmp_path / "week.jsonl", 300)
+    base = json.loads(week.read_text().splitlines()[0])
+    more = [
+        base | {"id": "x", "constrained": True}, {"kind": "outcome", "id": "x", "quality": 1.0},
+        base | {"id": "y"},
+        base | {"id": "z"}, {"kind": "outcome", "id": "z", "status": "infra"},
+        {k: v for k, v in base.items() if k != "propensity"} | {"id": "w"}, {"kind": "outcome", "id": "w", "quality": 1.0},
+        base | {"id": "c", "stage": 0, "stages": 2}, {"kind": "outcome", "id": "c", "quality": 1.0},
+    ]  # fmt: skip
+    week.write_text(week.read_text() + "".join(json.dumps(line) + "\n" for line in more))
+    log = read_log(week)
+    assert len(log) == 302 and np.isnan(log.propensity).sum() == 1 and log.infra == pytest.approx(1 / 303)
+    assert dict(log.left) == {
+        "were made under constraints, which the log does not hold": 1, "have no outcome": 1,
+        "gave no evidence (status `infra`)": 1,
+    }  # fmt: skip
+    notes = " ".join(evaluate(always("middle"), log).notes)
+    assert "1 decisions hold no propensity" in notes and "1 decisions may have asked a second" in notes
+
+
+def test_keys_and_groups_join_requests_into_clusters(tmp_path: Path) -> None:
+    """Keys 0, 0, 1, 2; the third's group is the fourth's; the fifth has neither."""
+    week = logged(tmp_path / "week.jsonl", 5)
+    rows = [json.loads(line) for line in week.read_text().splitlines()]
+    for row, key in zip(rows[::2], ["0", "0", "1", "2", None], strict=True):
+        row["draw"] = key
+    rows[5] |= {"group": "g"}
+    rows[7] |= {"group": "g"}
+    for order in (rows, rows[::-1]):
+        week.write_text("".join(json.dumps(row) + "\n" for row in order))
+        group = read_log(week).group if order is rows else read_log(week).group[::-1]
+        assert group[0] == group[1] and group[2] == group[3] and len(set(group.tolist())) == 3
+
+
+def test_a_policy_that_reads_needs_prompts(tmp_path: Path) -> None:
+    week = logged(tmp_path / "week.jsonl", 50)
+    with pytest.raises(
+        InputError, match=r"decides by prompts, and the log holds none of 50 decisions; write them"
+    ):
+        found(week, policy(Follow(100.0, 0.0, 1.0)))
+    prompts = logged(tmp_path / "prompts.jsonl", 3000, prompt="How long?")
+    # .7 − .2, .8 − 1, .75 − .4 at $100 a point: cheap for all.
+    result = found(prompts, policy(Follow(100.0, 0.0, 1.0)))
+    assert result.overlap.asked[0].mass == 1.0 and result.labels[result.overlap.asked[0].column] == "cheap"
+
+
+def test_logs_that_hold_nothing_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_text(json.dumps({"kind": "outcome", "id": "1", "quality": 1.0}) + "\n")
+    with pytest.warns(UserWarning), pytest.raises(InputError, match="it holds none at all"):
+        read_log(tmp_path / "d.jsonl")
+    week = logged(tmp_path / "week.jsonl", 50)
+    week.write_text("".join(
+        json.dumps({k: v for k, v in json.loads(line).items() if k != "cost_usd" or "model" in line}) + "\n"
+        for line in week.read_text().splitlines()
+    ))  # fmt: skip
+    with pytest.raises(InputError, match="both `cost_usd` and what the policy decides by"):
+        found(week, always("dear"))
+
+
+def test_a_shadow_s_pairs_judge_where_there_are_enough(tmp_path: Path) -> None:
+    """200 requests of a log without any exploration, both asked on all of them: cheap loses 20 points, by pairs."""
+    log, random = DecisionLog(tmp_path / "week.jsonl"), np.random.default_rng(3)
+    champion, challenger = always("dear"), always("cheap")
+    shadow = Shadow(log, share=1.0, max_usd=100.0, state=tmp_path / "state")
+    for i in range(200):
+        decision, other = champion.decide("x", suite="triage"), challenger.decide("x", suite="triage")
+        number = log.write(decision, suite="triage")
+        asked = shadow.ask(decision, other, of=number, key=str(i), suite="triage")
+        assert asked is not None
+        hard = random.random()
+        log.outcome(number, quality=float(hard < 0.8), cost_usd=0.01)
+        asked.settle(quality=float(hard < 0.6), cost_usd=0.001)
+    result = found(log.path, challenger)
+    assert result.pairs is not None and (result.pairs.n, result.pairs.asked, result.pairs.lost) == (
+        200,
+        200,
+        0,
+    )
+    assert result.pairs.differences["quality"].value == pytest.approx(-0.2, abs=0.06)
+    assert result.pairs.differences["cost_usd"].value == pytest.approx(-0.009)
+    assert result.verdict.verdict == "fail" and "shadow: 200 requests, 200 asked twice" in to_text(result)
+    assert found(log.path, champion).pairs is not None  # both are unsaved here, and so have one revision
+    outcomes, _ = collect([log.path])
+    assert outcomes.groupby("sample_id").size().eq(2).all() and outcomes["shadow"].sum() == 200
+
+
+def test_the_command_says_all_of_it(tmp_path: Path) -> None:
+    folder = save_policy(always("cheap"), tmp_path / "policy")
+    week = logged(tmp_path / "week.jsonl")
+    arguments = [str(folder), str(week)]
+    done = CliRunner().invoke(command, [*arguments, "--html", str(tmp_path / "page.html")])
+    assert done.exit_code == 3, done.output
+    assert "quality: " in done.output and "effective sample size" in done.output
+    assert done.output.splitlines()[-1] == str(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "challenger: evaluated on a log" in page and "Whom the policy would have asked" in page
+    told = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
+    assert told["verdict"] == "fail" and told["figures"]["quality"]["difference"]["value"] < -0.1
+    assert CliRunner().invoke(command, [*arguments, "--metric", "cost_usd"]).exit_code == 0
+    quiet = logged(tmp_path / "quiet.jsonl", 100, explore=0.0)
+    assert CliRunner().invoke(command, [str(folder), str(quiet)]).exit_code == 4
+
+
+def test_the_page_leaves_out_what_is_not_known(tmp_path: Path) -> None:
+    result = found(logged(tmp_path / "week.jsonl", 30, explore=0.0), always("cheap"))
+    told = to_json(result)
+    assert told["figures"]["quality"]["value"]["value"] is None
+    page = evaluation_html(told, to_text(result).splitlines()[-1])
+    assert "asked on 0" in page and "explore: 0.02" in page
+
+
+def test_collect_weighs_each_outcome_by_its_propensity(tmp_path: Path) -> None:
+    """The columns of a log's rows, and that means by weight are of all requests: .6 of cheap on a tenth of them."""
+    week = logged(tmp_path / "week.jsonl", 3000)
+    outcomes, calls = collect([week])
+    path = write_outcomes(outcomes, tmp_path / "o.parquet")
+    again = read_outcomes(path)
+    pd.testing.assert_frame_equal(again, outcomes, check_dtype=False)
+    assert len(outcomes) == 3000 and not len(calls)
+    assert (
+        set(outcomes["propensity"].round(6)) == {0.1, 0.8}
+        and (outcomes["inclusion"] == outcomes["propensity"]).all()
+    )
+    assert (outcomes["weight"] * outcomes["propensity"]).to_numpy() == pytest.approx(1.0)
+    assert outcomes["explored"].fillna(False).astype(bool).mean() == pytest.approx(0.3, abs=0.03)
+    assert outcomes["group"].str.startswith("key ").all() and outcomes["revision"].eq("a" * 64).all()
+    assert set(outcomes["decision"]) == set(outcomes["sample_id"])  # without prompts, of the decision
+    by_model = outcomes.groupby("model")["weight"].sum()
+    assert by_model["cheap"] == pytest.approx(3000, rel=0.25) and by_model["dear"] == pytest.approx(
+        3000, rel=0.1
+    )
+
+
+@pytest.mark.parametrize("chance", [0.0, 1.5, -0.1])
+def test_a_propensity_that_is_no_probability_is_refused(chance: float) -> None:
+    row = {"suite": "s", "sample_id": "1", "model": "m", "quality": 1.0, "propensity": chance}
+    with pytest.raises(InputError, match=r"`propensity` is .*probability|`propensity` is .*not negative"):
+        collect_frame(pd.DataFrame([row]))
+
+
+def collect_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    from router_lab.outcomes import validate_outcomes
+
+    return validate_outcomes(frame)
+
+
+def test_propensities_that_were_not_logged_are_those_of_the_policy_that_decided(tmp_path: Path) -> None:
+    """A mix of .3 decided: where its artifact is at hand, its log is as good as one that says so; else a note."""
+    folder = save_policy(always("cheap", 0.3), tmp_path / "champion")
+    champion = load_policy(folder)
+    week = logged(tmp_path / "week.jsonl", 1200, explore=0.0, revision=champion.revision)
+    rows = [json.loads(line) for line in week.read_text().splitlines()]
+    for i, row in enumerate(rows[::2]):
+        row["model"] = "cheap" if i % 10 < 3 else "dear"
+        row["propensity"] = 0.3 if i % 10 < 3 else 0.7
+    told = []
+    for kept in (True, False):
+        lines = [{k: v for k, v in row.items() if kept or k != "propensity"} for row in rows]
+        week.write_text("".join(json.dumps(row) + "\n" for row in lines))
+        result = found(week, always("cheap"), against=champion)
+        assert not any("propensity" in note for note in result.notes)
+        told.append(to_json(result))
+    assert told[0] == told[1] and told[0]["overlap"]["drawn"] == 1200
+    [note] = found(week, always("cheap")).notes
+    assert note == "1,200 decisions hold no propensity and count as made without chance"
