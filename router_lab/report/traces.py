@@ -23,7 +23,6 @@ from router_lab.traces.tasks import Bound, Task, bounds, looping, tasks_of
 MONTH_DAYS = 365.25 / 12
 LEAST_DAYS = 1.0
 """A rate per month is told from traces of this many days or more."""
-UNKNOWN = "unknown"
 
 
 class Row(NamedTuple):
@@ -94,11 +93,11 @@ def trace_bill(priced: Sequence[Priced], by: str = "session") -> TraceBill:
     ended = [task for task in tasks if task.failed]
     costs = [task.usd for task in tasks]
     return TraceBill(
-        len(ordered), len(tasks), usd, sum(one.usd is None for one in ordered), days,
-        usd / days * MONTH_DAYS if days is not None and days >= LEAST_DAYS else None,
-        _quantile(costs, 0.5), _quantile(costs, 0.95),
-        _rows(tasks, lambda one: one.call.route), _rows(tasks, lambda one: one.call.model), _sources(tasks),
-        failed=(len(failed), _sum(failed)), failed_tasks=(len(ended), _sum([c for t in ended for c in t.calls])),
+        calls=len(ordered), tasks=len(tasks), usd=usd, unpriced=sum(one.usd is None for one in ordered), days=days,
+        month=usd / days * MONTH_DAYS if days is not None and days >= LEAST_DAYS else None,
+        p50=_quantile(costs, 0.5), p95=_quantile(costs, 0.95), routes=_rows(tasks, lambda one: one.call.route),
+        models=_rows(tasks, lambda one: one.call.model), sources=_sources(tasks), failed=(len(failed), _sum(failed)),
+        failed_tasks=(len(ended), _sum([call for task in ended for call in task.calls])),
         done=sum(task.done for task in tasks), loops=_loops(tasks), repeats=repeats_of(_by_time(ordered)),
     )  # fmt: skip
 
@@ -163,13 +162,15 @@ def _sources(tasks: Sequence[Task]) -> dict[str, dict[str, float]]:
         columns=["run", "read", "said", "usd", "read_usd"],
     )
     parts = dollars_by_source(frame)
+    values = parts.to_numpy(np.float64).tolist()
+    rows_of = {at: zip(parts.columns, row, strict=True) for at, row in zip(parts.index, values, strict=True)}
     found: dict[str, dict[str, float]] = {}
     for at, task in enumerate(tasks):
-        own = found.setdefault(task.route, dict.fromkeys((*parts.columns, UNKNOWN), 0.0))
-        told = {str(k): float(v) for k, v in parts.loc[at].items()} if at in parts.index else {}
+        own = found.setdefault(task.route, dict.fromkeys((*parts.columns, "unknown"), 0.0))
+        told = dict(rows_of[at]) if at in rows_of else {}
         told = {name: 0.0 if math.isnan(usd) else usd for name, usd in told.items()}
         left = max(0.0, _sum(task.calls) - math.fsum(told.values()))
-        told[UNKNOWN] = 0.0 if left < 1e-9 * _sum(task.calls) else left
+        told["unknown"] = 0.0 if left < 1e-9 * _sum(task.calls) else left
         for name, usd in told.items():
             own[name] += usd
     return found

@@ -87,7 +87,8 @@ def _wasted(bill: TraceBill) -> Iterator[str]:
     if not loops.tasks:
         yield "No task loops."
         return
-    yield f"{count(loops.tasks)} tasks loop, and cost {money(loops.usd)}; the dearest, {loops.rules[0][0]}: {loops.rules[0][1]}."
+    dearest, rule = loops.rules[0]
+    yield f"{count(loops.tasks)} tasks loop, and cost {money(loops.usd)}; the dearest, {dearest}: {rule}."
     yield from map(_bounded, loops.bounds)
     if not loops.bounds:
         yield "No max_turns stops one of them without stopping more than 5 % of the tasks that end well."

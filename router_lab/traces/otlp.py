@@ -56,8 +56,8 @@ def _span(place: str, span: Json, resource: Json) -> Span:
     return Span(
         place, text(first(span, "traceId", "trace_id")), text(first(span, "spanId", "span_id")),
         text(first(span, "parentSpanId", "parent_span_id")), text(span.get("name")) or "",
-        moment(first(span, "startTimeUnixNano", "start_time_unix_nano")),
-        moment(first(span, "endTimeUnixNano", "end_time_unix_nano")), named, _error(span, named),
+        start=moment(first(span, "startTimeUnixNano", "start_time_unix_nano")),
+        end=moment(first(span, "endTimeUnixNano", "end_time_unix_nano")), attributes=named, error=_error(span, named),
     )  # fmt: skip
 
 
