@@ -26,7 +26,7 @@ def read(records: Sequence[Record], file: str) -> tuple[list[TracedCall], list[P
             if isinstance(span, Mapping):
                 spans.append(_span(place, span, resource))
             else:
-                wrong.append(Problem(file, place, f"is a {type(span).__name__}, not a span"))
+                wrong.append(Problem(file, place, "is not a span"))
     calls, left = calls_of_spans(spans, file)
     return calls, wrong, left
 

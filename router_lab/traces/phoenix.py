@@ -54,8 +54,8 @@ def _span(record: Record) -> Span:
         text(first(value, "context.trace_id", "trace_id", "traceId") or first(context, "trace_id", "traceId")),
         text(first(value, "context.span_id", "span_id", "spanId") or first(context, "span_id", "spanId")),
         text(first(value, "parent_id", "parentId", "parent_span_id")), text(value.get("name")) or "",
-        start=moment(first(value, "start_time", "startTime")), end=moment(first(value, "end_time", "endTime")), attributes=named,
-        error=(said or "error") if status.upper().endswith("ERROR") else None,
+        start=moment(first(value, "start_time", "startTime")), end=moment(first(value, "end_time", "endTime")),
+        attributes=named, error=(said or "error") if status.upper().endswith("ERROR") else None,
     )  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def _of_lines(lines: list[tuple[int, str]], file: str) -> tuple[list[Record], li
         if isinstance(value, Mapping):
             found.append(Record(f"line {at}", value))
         else:
-            wrong.append(Problem(file, f"line {at}", f"is a {type(value).__name__}, not an object"))
+            wrong.append(Problem(file, f"line {at}", "is not an object"))
     return found, wrong
 
 
@@ -126,13 +126,13 @@ def _of_list(whole: Any, file: str) -> tuple[list[Record], list[Problem]]:
             return [Record("the file", whole)], []
         whole = whole[key]
     if not isinstance(whole, list):
-        return [], [Problem(file, "the file", f"is a {type(whole).__name__}, not an object or a list")]
+        return [], [Problem(file, "the file", "is not an object or a list")]
     found, wrong = [], []
     for at, value in enumerate(whole, start=1):
         if isinstance(value, Mapping):
             found.append(Record(f"item {at}", value))
         else:
-            wrong.append(Problem(file, f"item {at}", f"is a {type(value).__name__}, not an object"))
+            wrong.append(Problem(file, f"item {at}", "is not an object"))
     return found, wrong
 
 
