@@ -50,10 +50,15 @@ def sentences(bill: TraceBill) -> list[str]:
     return [*_spent(bill), *_where(bill), *_wasted(bill), *_repeated(bill)]
 
 
+def _many(number: int, word: str) -> str:
+    return f"{count(number)} {word}{'' if number == 1 else 's'}"
+
+
 def _spent(bill: TraceBill) -> Iterator[str]:
-    yield f"{count(bill.calls)} calls in {count(bill.tasks)} tasks cost {money(bill.usd)}."
+    yield f"{_many(bill.calls, 'call')} in {_many(bill.tasks, 'task')}: {money(bill.usd)}."
     if bill.unpriced:
-        yield f"{count(bill.unpriced)} calls have no known dollars and are in none of these figures."
+        have = "has" if bill.unpriced == 1 else "have"
+        yield f"{_many(bill.unpriced, 'call')} {have} no known dollars; none of these figures holds them."
     yield f"Half of the tasks cost {money(bill.p50)} or less; one in twenty costs more than {money(bill.p95)} (P95)."
     if bill.month is not None and bill.days is not None:
         yield f"At the rate of these {bill.days:.1f} days a month of {MONTH_DAYS:.1f} days costs {money(bill.month)}."
@@ -78,8 +83,8 @@ def _wasted(bill: TraceBill) -> Iterator[str]:
     tasks, lost = bill.failed_tasks
     if calls:
         yield (
-            f"{count(calls)} calls gave no whole answer (an error, or cut off): {money(usd)}; {count(tasks)} tasks end "
-            f"with one, and cost {money(lost)} in all."
+            f"{_many(calls, 'call')} without a whole answer (an error, or cut off): {money(usd)}; {_many(tasks, 'task')} "
+            f"that ended so: {money(lost)} in all."
         )
     else:
         yield "No call failed or was cut off, as far as the traces tell."
@@ -88,7 +93,7 @@ def _wasted(bill: TraceBill) -> Iterator[str]:
         yield "No task loops."
         return
     dearest, rule = loops.rules[0]
-    yield f"{count(loops.tasks)} tasks loop, and cost {money(loops.usd)}; the dearest, {dearest}: {rule}."
+    yield f"{_many(loops.tasks, 'looping task')}: {money(loops.usd)}; the dearest, {dearest}: {rule}."
     yield from map(_bounded, loops.bounds)
     if not loops.bounds:
         yield "No max_turns stops one of them without stopping more than 5 % of the tasks that end well."

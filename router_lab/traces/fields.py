@@ -21,11 +21,21 @@ _UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (1e8, 1.0))
 
 
 def decoded(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError, also for what is nested too deeply."""
+    """The value of a JSON text; half characters in it, which no file can hold, become U+FFFD.
+    Raises ValueError, also for what is nested too deeply."""
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        return _whole(found) if re.search(r"\\u[dD][89a-fA-F]", text) else found
     except RecursionError:
         raise ValueError("is nested too deeply") from None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole(key): _whole(inner) for key, inner in value.items()}
+    return [_whole(inner) for inner in value] if isinstance(value, list) else value
 
 
 def tree(value: object) -> Any:

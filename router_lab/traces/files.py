@@ -63,14 +63,4 @@ def write_traces(folder: Path, calls: Sequence[Priced], problems: Sequence[Probl
     if problems:
         lines = "".join(json.dumps(one._asdict(), ensure_ascii=False) + "\n" for one in problems)
         atomic_write(folder / "problems.jsonl", lines.encode("utf-8", "replace"))
-    return write_table(calls_frame(calls, texts=texts), folder / "traces.parquet")
-
-
-def write_table(frame: pd.DataFrame, path: Path) -> Path:
-    """As Parquet; half characters, which no file can hold, become question marks."""
-    texts = [name for name in frame.columns if frame[name].map(lambda cell: isinstance(cell, str)).any()]
-    for name in texts:
-        frame[name] = frame[name].map(
-            lambda cell: cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else cell
-        )
-    return write_frame(frame, path)
+    return write_frame(calls_frame(calls, texts=texts), folder / "traces.parquet")
