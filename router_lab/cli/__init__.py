@@ -17,6 +17,7 @@ from router_lab.runtime.visible import visible
 
 COMMANDS = {
     "init": ("router_lab.cli.init:init", "Write a first sweep of one's own, ready to edit."),
+    "import": ("router_lab.cli.traces:import_traces", "Traces of others to a bill, and to a suite."),
     "sweep": ("router_lab.cli.sweep:sweep", "Run suites across candidates; resumes where it stopped."),
     "collect": ("router_lab.cli.collect:collect", "Logs or tables, and prices, to outcomes."),
     "prices": ("router_lab.cli.prices:prices", "Show the price table, or add a dated price."),
@@ -32,6 +33,7 @@ COMMANDS = {
         "router_lab.cli.evaluate:evaluate",
         "Another policy from decision logs alone (exit 0, 3 or 4).",
     ),
+    "audit": ("router_lab.cli.audit:audit", "Answers that people are to judge, where a model judged."),
     "gate": ("router_lab.cli.gate:gate", "Pass or fail a policy on thresholds (exit 0, 3 or 4)."),
     "show": ("router_lab.cli.show:show", "A policy read by a person."),
     "diff": ("router_lab.cli.diff:diff", "What moves between two policies."),

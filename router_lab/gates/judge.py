@@ -16,7 +16,7 @@ import pandas as pd
 from router_lab.certificate import Certificate
 from router_lab.config import Gate
 from router_lab.gates.arms import Arm, Moves, arm, change, moves, unused_rows
-from router_lab.gates.audit import shifted_difference, shifted_quality
+from router_lab.gates.audit import judge_errors, shifted_difference, shifted_quality
 from router_lab.gates.measure import COMPARED, FACTS, MEASURED, Reading, expires_in_days, price_drift, priced
 from router_lab.gates.result import GateReport, Result
 from router_lab.metrics import Verdict, advice, certifiable_margin, too_few, verdict
@@ -116,6 +116,7 @@ def _told(
         policy=policy.spec.name, revision=policy.revision, champion=against, results=results, n=gain.n,
         smallest_margin=margin if math.isfinite(margin) and moved else None, date=case.today.isoformat(),
         certificate=case.shown, clusters=gain.clusters, deploy=advice(case.shown).text,
+        judges=() if case.audit is None else judge_errors(case.audit),
     )  # fmt: skip
 
 
@@ -208,7 +209,7 @@ def _measure(gate: Gate, case: Case, rows: Mask, bound: float, sign: int) -> Rea
     paired = beside.gain() if gate.metric == "quality" else beside.saving()
     if gate.metric == "quality" and case.audit is not None:
         paired = shifted_difference(
-            paired, mine, case.champion if gate.against == "champion" else None, case.audit
+            paired, mine, case.champion if gate.against == "champion" else None, rows, case.audit
         )
     form: Literal["number", "difference"] = "difference" if gate.metric == "quality" else "number"
     return Reading(paired.scaled(sign), sign * bound, paired.value, form)

@@ -11,6 +11,7 @@ from typing import Any
 
 from router_lab.certificate import Certificate
 from router_lab.columns import aligned, named
+from router_lab.gates.audit import JudgeError, Rate
 from router_lab.metrics import MIN_CLUSTERS
 from router_lab.runtime.visible import in_markdown, visible, visible_json
 
@@ -57,7 +58,7 @@ class GateReport:
     smallest_margin: the smallest loss of quality against the reference that this many fresh rows
     could have shown absent. date: the day (ISO) that expiry and prices were looked at, so that the
     verdict can be computed again. certificate: the policy's own; deploy: what it says to deploy
-    (`metrics.advice`).
+    (`metrics.advice`). judges: how audited judges err, by suite.
     """
 
     policy: str
@@ -70,6 +71,7 @@ class GateReport:
     certificate: Certificate | None = None
     clusters: int | None = None
     deploy: str | None = None
+    judges: tuple[JudgeError, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -96,6 +98,7 @@ class GateReport:
             },
             "deploy": self.deploy,
             "results": [r.to_json() for r in self.results],
+            **({"judges": [_plain(one._asdict()) for one in self.judges]} if self.judges else {}),
         }  # fmt: skip
 
     def to_text(self) -> str:
@@ -155,6 +158,7 @@ class GateReport:
             f"{written(self.policy)}: {self.verdict} ({self._count('pass')} passed, {self._count('fail')} failed, "
             f"{self._count('inconclusive')} inconclusive) on {self.n:,} fresh rows, which the fit has not used",
             *self._beside(written),
+            *(_judged(one, written) for one in self.judges),
             *([] if self.deploy is None else [f"What to deploy, by the certificate: {written(self.deploy)}"]),
         ]
         if self.smallest_margin is not None and math.isfinite(self.smallest_margin):
@@ -177,3 +181,28 @@ def _sentence(shown: Certificate) -> str:
     held = "" if shown.margin is None else f", to lose at most {100 * shown.margin:.1f} points"
     sure = "" if shown.confidence is None else f" with confidence {shown.confidence:.2f}"
     return f"{shown.verdict}{held}{sure}"
+
+
+def _judged(one: JudgeError, written: Callable[[str], str]) -> str:
+    """How a judge errs, in a sentence."""
+    passed, failed = (_share(rate) for rate in (one.false_pass, one.false_fail))
+    return (
+        f"The judge of {written(one.suite)}: passes {passed} answers that people failed, fails {failed} that people "
+        "passed; qualities are corrected by its error and their intervals widened"
+    )
+
+
+def _share(rate: Rate) -> str:
+    if not rate.n:
+        return "? % (none audited) of"
+    known = "" if math.isnan(rate.low) else f" ({100 * rate.low:.0f} to {100 * rate.high:.0f} %)"
+    return f"{100 * rate.value:.0f} %{known} of {rate.n:,}"
+
+
+def _plain(tree: Any) -> Any:
+    """Named tuples as mappings, numbers that are not finite as null."""
+    if isinstance(tree, Rate):
+        return _plain(tree._asdict())
+    if isinstance(tree, dict):
+        return {key: _plain(value) for key, value in tree.items()}
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree

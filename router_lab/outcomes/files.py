@@ -39,7 +39,7 @@ def read_outcomes(path: str | Path) -> pd.DataFrame:
 
 def write_outcomes(frame: pd.DataFrame, path: str | Path) -> Path:
     """Validate `frame` and write it to `path`. Raises InputError; nothing is written then."""
-    return _write(validate_outcomes(frame, where=str(path)), Path(path))
+    return write_frame(validate_outcomes(frame, where=str(path)), Path(path))
 
 
 def read_calls(path: str | Path) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def read_calls(path: str | Path) -> pd.DataFrame:
 
 def write_calls(frame: pd.DataFrame, path: str | Path) -> Path:
     """Validate `frame` and write it to `path`. Raises InputError; nothing is written then."""
-    return _write(validate_calls(frame, where=str(path)), Path(path))
+    return write_frame(validate_calls(frame, where=str(path)), Path(path))
 
 
 def read_parquet(path: Path, *, warn: bool = False) -> pd.DataFrame:
@@ -120,7 +120,8 @@ def _no_parquet(path: Path, reason: str) -> str:
     )
 
 
-def _write(frame: pd.DataFrame, path: Path) -> Path:
+def write_frame(frame: pd.DataFrame, path: Path) -> Path:
+    """Write a table as it is, not validated, with what of `attrs` is carried."""
     table = _arrow(frame)
     # pandas' own metadata names library versions, so the same table would not give the same bytes.
     carried = {k: frame.attrs[k] for k in CARRIED if k in frame.attrs}

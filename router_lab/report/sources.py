@@ -33,7 +33,9 @@ def sources_of(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> dict[str, 
     """
     runs = outcomes[outcomes["status"].isin(SCORED)]
     priced = call_dollars(outcomes, calls)
-    parts = _by_run(priced[priced["role"].isna()])  # in a team each role has a conversation of its own
+    parts = dollars_by_source(
+        priced[priced["role"].isna()]
+    )  # in a team each role has a conversation of its own
     found: dict[str, dict[str, float]] = {}
     for who, part in by_candidate(runs):
         cost = part["cost_usd"] if "cost_usd" in part else pd.Series(math.nan, index=part.index)
@@ -45,8 +47,11 @@ def sources_of(outcomes: pd.DataFrame, calls: pd.DataFrame | None) -> dict[str, 
     return found
 
 
-def _by_run(priced: pd.DataFrame) -> pd.DataFrame:
-    """Dollars by source of each run of which all calls have dollars."""
+def dollars_by_source(priced: pd.DataFrame) -> pd.DataFrame:
+    """Dollars by source of each run of which all calls have dollars.
+
+    priced: a row for each call in their order: run, read and said (tokens), usd and read_usd.
+    """
     columns = ["frame", "history", "results", "answers"]
     if priced.empty:
         return pd.DataFrame(columns=columns, dtype=np.float64)

@@ -1,0 +1,95 @@
+"""Tokens of one call from whatever a source calls its counts. Sources differ in two things: the
+names, and whether cached tokens are within the input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from router_lab.prices import Tokens
+from router_lab.runtime.budget import MOST_TOKENS
+from router_lab.traces.fields import count, flat
+
+INPUT = (
+    "prompt_tokens",
+    "input_tokens",
+    "promptTokens",
+    "inputTokens",
+    "input",
+    "prompt",
+    "promptTokenCount",
+)
+CACHED = (
+    "prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens", "cache_read_input_tokens",
+    "input_cached_tokens", "input_cache_read", "cached_tokens", "cached_input_tokens", "prompt_cache_hit_tokens",
+    "cache_read_tokens", "cachedContentTokenCount",
+)  # fmt: skip
+WRITTEN = (
+    "cache_creation_input_tokens", "prompt_tokens_details.cache_creation_tokens", "input_cache_creation",
+    "cache_creation_tokens", "cache_write_tokens", "prompt_tokens_details.cache_write_tokens",
+)  # fmt: skip
+FOR_AN_HOUR = ("cache_creation.ephemeral_1h_input_tokens", "input_cache_creation_1h")
+OUTPUT = ("completion_tokens", "output_tokens", "completionTokens", "outputTokens", "output", "completion",
+          "candidatesTokenCount")  # fmt: skip
+REASONING = (
+    "completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens", "output_reasoning_tokens",
+    "output_reasoning", "reasoning_tokens", "thoughtsTokenCount",
+)  # fmt: skip
+TOTAL = ("total_tokens", "totalTokens", "total", "totalTokenCount")
+
+
+def usage_tokens(usage: Mapping[str, Any], *, apart: bool | None = None) -> Tokens | None:
+    """Tokens of a `usage` object of OpenAI (chat or responses), Anthropic, Google, LiteLLM or
+    Langfuse; None where it counts neither input nor output.
+
+    apart: whether cached tokens stand beside the input, and reasoning beside the output; None = a
+    usage of `input_tokens` and `cache_read_input_tokens` alone is Anthropic's, where they do.
+    """
+    found = dict(flat(usage))
+
+    def named(names: tuple[str, ...]) -> int | None:
+        return next((n for name in names if (n := count(found.get(name))) is not None), None)
+
+    if apart is None:
+        beside = ("cache_read_input_tokens", "cache_creation_input_tokens")
+        apart = "prompt_tokens" not in found and any(name in found for name in beside)
+        return tokens_of(
+            named(INPUT), named(OUTPUT), named(CACHED), named(WRITTEN), named(REASONING),
+            hour=named(FOR_AN_HOUR), total=named(TOTAL), apart=apart, beyond="thoughtsTokenCount" in found,
+        )  # fmt: skip
+    return tokens_of(
+        named(INPUT), named(OUTPUT), named(CACHED), named(WRITTEN), named(REASONING),
+        hour=named(FOR_AN_HOUR), total=named(TOTAL), apart=apart, beyond=apart,
+    )  # fmt: skip
+
+
+def tokens_of(
+    read: int | None, wrote: int | None, cached: int | None = None, written: int | None = None,
+    reasoning: int | None = None, *, hour: int | None = None, total: int | None = None, apart: bool = False,
+    beyond: bool = False,
+) -> Tokens | None:  # fmt: skip
+    """Tokens by kind from counts as a source has them; None where it has neither input nor output.
+
+    hour: of `written`, those kept for an hour. total: the sum of what is counted apart, which tells
+    the convention where it fits one of the two. apart: the convention otherwise (cached and
+    written tokens beside the input); beyond: of reasoning and the output. Counts that can be no
+    part of the other are beside it.
+    """
+    if read is None and wrote is None:
+        return None
+    fresh, output, thought = read or 0, wrote or 0, reasoning or 0
+    held, kept = cached or 0, written or 0
+    if total and (held or kept or thought):
+        ways = [(a, b) for a in (False, True) for b in (False, True)
+                if fresh + a * (held + kept) + output + b * thought == total]  # fmt: skip
+        apart, beyond = (
+            ways[0] if len(ways) == 1 or (ways and (apart, beyond) not in ways) else (apart, beyond)
+        )
+    if not apart and held + kept <= fresh:
+        fresh -= held + kept
+    if beyond or thought > output:
+        output += thought
+    for_hour = min(hour or 0, kept)
+    counts = {"input": fresh, "cache_read": held, "cache_write_5m": kept - for_hour, "cache_write_1h": for_hour,
+              "output": output, "reasoning": thought}  # fmt: skip
+    return Tokens(**{name: min(n, MOST_TOKENS) for name, n in counts.items()})

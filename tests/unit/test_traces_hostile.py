@@ -1,0 +1,152 @@
+"""No file makes a traceback: whatever is in it, calls come out, problems are named, or one clear line says why not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from router_lab.cli import cli
+from router_lab.report.traces import trace_bill
+from router_lab.report.traces_page import bill_lines, bill_page
+from router_lab.runtime.errors import InputError
+from router_lab.traces import FORMATS, price_calls, read_traces
+from router_lab.traces.draw import draw_samples
+from router_lab.traces.files import write_traces
+from tests.trace_exports import EXPORTS, prices, write
+
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just("\ud800"), st.just(10**400),
+    st.just('{"a": [1'), st.just("[" * 50), st.just([]), st.just({}), st.just([[]]), st.just([None]), st.just({"": {}}),
+)  # fmt: skip
+TREES = st.recursive(
+    ODD,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+EASY = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def walk(path: Path, out: Path, format: str | None = None) -> None:
+    """The whole import; an InputError is an answer."""
+    try:
+        traces = read_traces([path], format=format)
+    except InputError:
+        return
+    priced, lacking = price_calls(traces.calls, prices())
+    bill = trace_bill(priced)
+    json.dumps(bill.to_json(), allow_nan=False)
+    assert bill_lines(bill) and bill_page(bill, traces, lacking).encode("utf-8", "replace")
+    write_traces(out, priced, traces.problems, texts=True)
+    try:
+        draw_samples(priced, 3)
+    except InputError as error:
+        assert "--suite" in str(error)
+
+
+@given(st.binary(max_size=200), st.sampled_from([None, *FORMATS]))
+@EASY
+def test_bytes(tmp_path: Path, data: bytes, format: str | None) -> None:
+    (tmp_path / "x.json").write_bytes(data)
+    walk(tmp_path / "x.json", tmp_path, format)
+
+
+@given(TREES, st.sampled_from([None, *FORMATS]), st.booleans())
+@EASY
+def test_any_json(tmp_path: Path, tree: Any, format: str | None, listed: bool) -> None:
+    (tmp_path / "x.json").write_text(
+        json.dumps([tree] if listed else tree), encoding="utf-8", errors="replace"
+    )
+    walk(tmp_path / "x.json", tmp_path, format)
+
+
+def places(tree: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [at] if at else []
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return found + [place for key, inner in items for place in places(inner, (*at, key))]
+
+
+def put(tree: Any, at: tuple[Any, ...], value: Any) -> Any:
+    if not at:
+        return value
+    made = dict(tree) if isinstance(tree, dict) else list(tree)
+    made[at[0]] = put(made[at[0]], at[1:], value)
+    return made
+
+
+@pytest.mark.parametrize("name", [name for name, (_, ending, _) in EXPORTS.items() if ending == "json"])
+@given(data=st.data())
+@EASY
+def test_an_export_with_anything_in_any_place(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    tree = json.loads(EXPORTS[name][2]())
+    at = data.draw(st.sampled_from(places(tree)))
+    changed = put(tree, at, data.draw(TREES))
+    (tmp_path / "x.json").write_text(json.dumps(changed), encoding="utf-8", errors="replace")
+    walk(tmp_path / "x.json", tmp_path)
+    walk(tmp_path / "x.json", tmp_path, EXPORTS[name][0])
+
+
+@pytest.mark.parametrize("name", [name for name, (_, ending, _) in EXPORTS.items() if ending == "csv"])
+@given(data=st.data())
+@EASY
+def test_a_table_with_anything_in_a_cell(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    text = EXPORTS[name][2]()
+    at = data.draw(st.integers(0, len(text)))
+    changed = text[:at] + data.draw(st.text(max_size=5)) + text[at + data.draw(st.integers(0, 5)) :]
+    (tmp_path / "x.csv").write_text(changed, encoding="utf-8", errors="replace", newline="")
+    walk(tmp_path / "x.csv", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "is empty"), ("hello", "is no JSON, CSV"), ("[]", "is none of the formats"), ("7", "is no JSON, CSV"),
+     ('{"a": 1}', "is none of the formats"), ("[" * 100_000, "nested too deeply"), ("a,b\n1,2\n", "is none of the formats"),
+     ('[{"spend": 1, "request_id": "x"}]', "1 × a spend that is no model call")],
+)  # fmt: skip
+def test_what_holds_no_call_is_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    done = CliRunner().invoke(cli, ["import", str(path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1 and said in done.output and "Traceback" not in done.output
+    assert len(done.output.strip().splitlines()) <= 3
+
+
+def test_the_command_writes_a_bill_and_says_what_is_not_in_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "chat")
+    path.write_text(path.read_text() + "{broken\n")
+    yaml = tmp_path / "prices.yaml"
+    dated = "starts: 2026-01-01, checked: 2026-01-01, source: us"
+    yaml.write_text(f"models:\n  acme-1:\n  - {{{dated}, input: 2, output: 8, cache_read: 0.5}}\n")
+    call = ["import", str(path), "--prices", str(yaml), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(cli, call)
+    assert done.exit_code == 0, done.output
+    assert "2 calls in 1 task: $3.20." in done.output and "line 3: is not JSON" in done.output
+    told = json.loads((tmp_path / "out/bill.json").read_text())
+    assert told["usd"] == pytest.approx(3.2) and told["problems"] == 1
+    assert "line 3" in (tmp_path / "out/problems.jsonl").read_text()
+    page = (tmp_path / "out/bill.html").read_text()
+    assert "$3.20" in page and "<svg" in page
+    again = CliRunner().invoke(cli, [*call, "--json", "--price-as", "acme-1", "nobody/knows"])
+    assert json.loads(again.stdout)["unpriced"] == 2
+    odd = CliRunner().invoke(cli, [*call, "--suite", "../x"])
+    assert odd.exit_code == 1 and "--suite" in odd.output
+
+
+def test_texts_stay_out_of_the_table_unless_asked_for(tmp_path: Path) -> None:
+    traces = read_traces([write(tmp_path, "chat")])
+    priced, _ = price_calls(traces.calls, prices())
+    bare, full = (write_traces(tmp_path / str(texts), priced, (), texts=texts) for texts in (False, True))
+    assert b"parcel" not in bare.read_bytes()
+    import pandas as pd
+
+    table = pd.read_parquet(full)
+    assert (
+        table["prompt"].tolist()[0] == "Where is parcel 17?"
+        and table["input_tokens"].tolist()[0] == 1_000_000
+    )
+    assert table["request_sha"].nunique() == 1 and "my_own" in table["metadata"][0]
