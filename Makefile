@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels links public quality race recorded resume runtime scaling siege sweep threads twophase walks
 
-.PHONY: help demo demo-live test site mutants lint format lock readme clean $(BENCHES:%=bench-%)
+.PHONY: help demo demo-live test site package mutants lint format lock readme clean $(BENCHES:%=bench-%)
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -53,6 +53,9 @@ site: .site/.installed  ## Build docs/ into .site/html, links checked; offline o
 
 mutants: .mutants/.installed  ## Change 200 places of fit, metrics, gates and replay: do the tests notice? (an hour; SEED=…)
 	@OMP_NUM_THREADS=1 PYTHONPATH=.mutants/lib $(BIN)/python tests/bench/mutants.py --seed $(SEED)
+
+package: $(STAMP)  ## Wheel and sdist into dist/, the same bytes on any machine
+	@$(BIN)/python tests/bench/package.py
 
 lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .
