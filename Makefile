@@ -62,6 +62,7 @@ lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@MYPYPATH=evals $(BIN)/mypy --explicit-package-bases evals/*.py  # suites import one another as Inspect loads them
+	@$(BIN)/mypy .github/site/pages.py
 	@$(BIN)/lint-imports
 
 format: $(STAMP)  ## Format the code

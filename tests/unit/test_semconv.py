@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -53,6 +55,9 @@ def decision(api: str = "openai_chat", effort: str | None = "low", **arguments: 
         coverage=0.0, routes={}, fallbacks=(0,), points={"default": (Follow(1.0, 0.0),)}, point="default",
     )  # fmt: skip
     return Policy(spec).decide("How do I reset it?")
+
+
+MADE = decision()
 
 
 @pytest.fixture
@@ -213,6 +218,25 @@ def test_input_counts_what_caches_held_whatever_the_provider_calls_it(
 )
 def test_an_answer_that_says_nothing_adds_nothing(answer: object) -> None:
     assert span_attributes(decision(), answer) == span_attributes(decision())
+
+
+NAMES = st.sampled_from(
+    ["usage", "id", "model", "choices", "stop_reason", "finish_reason", "prompt_tokens", "input_tokens",
+     "cache_read_input_tokens", "prompt_tokens_details", "cached_tokens", "output_tokens", "other"]
+)  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 10**12) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@given(answer=st.dictionaries(NAMES, JSON, max_size=6))
+def test_whatever_answers_each_value_is_of_its_type(answer: dict[str, Any]) -> None:
+    kinds = {one.name: one.type for one in ATTRIBUTES}
+    for shape in (answer, as_objects(answer)):
+        for name, value in span_attributes(MADE, shape).items():
+            assert KINDS[kinds[name]](value), name
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import yaml
 import router_lab
 import router_lab.runtime
 from router_lab.cli import COMMANDS
+from tests.bench.links import asked, links
+from tests.servers.loopback import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / ".github" / "site"
@@ -117,3 +119,15 @@ def test_links_out_of_the_docs_find_the_readme_and_files(pages: ModuleType) -> N
 )
 def test_anchors_are_githubs(pages: ModuleType, heading: str, anchor: str) -> None:
     assert pages.slug(heading, "-") == anchor
+
+
+def test_addresses_outside_are_those_of_the_prose() -> None:
+    found = links()
+    assert "README.md" in found["https://inspect.aisi.org.uk"]
+    assert not any("example.com" in address for address in found)  # of a block of code
+
+
+def test_an_address_says_its_status_or_why_it_has_none() -> None:
+    with serving() as server:
+        assert asked(f"{server.root}/nothing/here").isdigit()
+    assert not asked(f"{server.root}/nothing/here").isdigit()
