@@ -11,9 +11,9 @@ export PYTHONDONTWRITEBYTECODE =
 # Only errors: what pip says of the user's own configuration is not about us.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
-BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels offpolicy public quality race recorded resume runtime scaling siege sweep threads twophase walks
+BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels links offpolicy public quality race recorded resume runtime scaling siege sweep threads twophase walks
 
-.PHONY: help demo demo-live test mutants lint format lock readme clean $(BENCHES:%=bench-%)
+.PHONY: help demo demo-live test site package mutants lint format lock readme clean $(BENCHES:%=bench-%)
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -41,14 +41,28 @@ test: $(STAMP)  ## All tests
 	@$(PIP) --require-hashes --only-binary :all: --upgrade --target .mutants/lib -r tests/bench/mutants.lock
 	@touch $@
 
+# So is what builds the site.
+.site/.installed: .github/site.lock $(STAMP)
+	@rm -rf .site/lib
+	@$(PIP) --require-hashes --only-binary :all: --target .site/lib -r .github/site.lock
+	@touch $@
+
+site: .site/.installed  ## Build docs/ into .site/html, links checked; offline once its tools are there
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=.site/lib $(BIN)/python -m mkdocs build --strict -f .github/mkdocs.yml
+	@echo ".site/html/index.html"
+
 mutants: .mutants/.installed  ## Change 200 places of fit, metrics, gates and replay: do the tests notice? (an hour; SEED=…)
 	@OMP_NUM_THREADS=1 PYTHONPATH=.mutants/lib $(BIN)/python tests/bench/mutants.py --seed $(SEED)
+
+package: $(STAMP)  ## Wheel and sdist into dist/, the same bytes on any machine
+	@$(BIN)/python tests/bench/package.py
 
 lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@MYPYPATH=evals $(BIN)/mypy --explicit-package-bases evals/*.py  # suites import one another as Inspect loads them
+	@$(BIN)/mypy .github/site/pages.py
 	@$(BIN)/lint-imports
 
 format: $(STAMP)  ## Format the code
@@ -58,9 +72,11 @@ format: $(STAMP)  ## Format the code
 readme: $(STAMP)  ## Put what demo and walks print into README.md and docs/
 	@$(BIN)/python tests/bench/readme.py
 
-lock:  ## Rewrite requirements.lock from pyproject.toml (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock:  ## Rewrite requirements.lock and .github/site.lock (needs uv)
+	$(LOCK) \
 		--extra lab --extra sign --extra postgres --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) --constraint requirements.lock .github/site/tools.in -o .github/site.lock
 
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/bench/$*.py

@@ -28,6 +28,7 @@ from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import append_lines
 from router_lab.runtime.messages import prompt_text
 from router_lab.runtime.outcomerows import outcome_rows
+from router_lab.runtime.semconv import mark_span, span_attributes
 from router_lab.runtime.values import name_of, plain
 from router_lab.runtime.visible import visible
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from router_lab.runtime.shadow import Beside
 
 __all__ = ["DecisionLog", "mark_span", "outcome_rows", "read_decisions", "span_attributes"]
-_PROVIDERS = {"anthropic": "anthropic", "openai_chat": "openai", "openai_responses": "openai"}
 
 
 PROMPT_CHARS = 100_000
@@ -290,38 +290,3 @@ def masked_id(text: str) -> str:
 
 def _short(name: str) -> str:
     return name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 33]}-{masked_id(name)}"
-
-
-def span_attributes(decision: Decision) -> dict[str, str | float]:
-    """Attributes for a span, after OpenTelemetry's GenAI semantic conventions; ours have the
-    prefix `router_lab.`."""
-    request = decision.measured
-    model = (request.get("arguments") or {}).get("model", decision.model)
-    found: dict[str, str | float] = {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.request.model": str(model),
-        "router_lab.effort": decision.effort or "",
-        "router_lab.harness": decision.candidate.harness or "",
-        "router_lab.tier": decision.tier,
-        "router_lab.code": decision.code,
-        "router_lab.revision": decision.revision,
-        "router_lab.predicted_quality": decision.quality,
-        "router_lab.predicted_cost_usd": decision.cost_usd,
-    }
-    provider = _PROVIDERS.get(request.get("api") or "")
-    if provider:
-        found["gen_ai.provider.name"] = provider
-    if decision.limits.max_tokens is not None:
-        found["gen_ai.request.max_tokens"] = decision.limits.max_tokens
-    return found
-
-
-def mark_span(decision: Decision) -> None:
-    """Put `span_attributes` on the current OpenTelemetry span, if there is such a thing."""
-    try:
-        from opentelemetry import trace
-    except ImportError:
-        return
-    span = trace.get_current_span()
-    if span.is_recording():
-        span.set_attributes(span_attributes(decision))

@@ -39,13 +39,13 @@ def bare(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
     lock = folder / "few.lock"
-    lock.write_text(_entries((root / "requirements.lock").read_text(), {"numpy"}))
+    lock.write_text(entries((root / "requirements.lock").read_text(), {"numpy"}))
     run(python, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", lock, cwd=folder)
     run(python, "-m", "pip", "install", "-q", "--no-deps", wheel, cwd=folder)
     return python
 
 
-def _entries(lock: str, names: set[str]) -> str:
+def entries(lock: str, names: set[str]) -> str:
     kept, keep = [], False
     for line in lock.splitlines():
         if line and not line.startswith((" ", "#")):
@@ -71,7 +71,7 @@ def test_only_numpy_is_required(bare: Path) -> None:
 def test_runtime_tests_pass_beside_numpy_alone(bare: Path, root: Path, tmp_path: Path) -> None:
     """What runs the tests lies in a folder of its own, on PYTHONPATH for this run alone."""
     lent, lock = tmp_path / "lent", tmp_path / "lent.lock"
-    lock.write_text(_entries((root / "requirements.lock").read_text(), RUNNER))
+    lock.write_text(entries((root / "requirements.lock").read_text(), RUNNER))
     run(
         bare,
         "-m",
