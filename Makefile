@@ -11,9 +11,11 @@ export PYTHONDONTWRITEBYTECODE =
 # Only errors: what pip says of the user's own configuration is not about us.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
+# Each drop-in has an environment of its own, by hash: its host's needs are none of the project's.
+INTEGRATIONS := clients litellm
 BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels public quality race recorded resume runtime scaling siege sweep threads twophase walks
 
-.PHONY: help demo demo-live test mutants lint format lock readme clean $(BENCHES:%=bench-%)
+.PHONY: help demo demo-live test test-integrations mutants lint format lock readme clean $(BENCHES:%=bench-%)
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -44,6 +46,18 @@ test: $(STAMP)  ## All tests
 mutants: .mutants/.installed  ## Change 200 places of fit, metrics, gates and replay: do the tests notice? (an hour; SEED=…)
 	@OMP_NUM_THREADS=1 PYTHONPATH=.mutants/lib $(BIN)/python tests/bench/mutants.py --seed $(SEED)
 
+.integrations/%/.installed: tests/integrations/%.lock
+	@test -x .integrations/$*/bin/python || { echo "making .integrations/$*"; $(PYTHON) -m venv .integrations/$*; }
+	@.integrations/$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile --require-hashes -r $<
+	@touch $@
+
+.PRECIOUS: .integrations/%/.installed
+
+test-integrations: $(INTEGRATIONS:%=test-integrations-%)  ## The drop-ins, each beside its real host and a provider on loopback
+
+$(INTEGRATIONS:%=test-integrations-%): test-integrations-%: .integrations/%/.installed
+	@PYTHONPATH=. .integrations/$*/bin/python -m pytest -q tests/integrations/test_$*.py
+
 lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -58,9 +72,11 @@ format: $(STAMP)  ## Format the code
 readme: $(STAMP)  ## Put what demo and walks print into README.md and docs/
 	@$(BIN)/python tests/bench/readme.py
 
-lock:  ## Rewrite requirements.lock from pyproject.toml (needs uv)
+lock:  ## Rewrite requirements.lock and tests/integrations/*.lock (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--extra lab --extra sign --extra postgres --extra dev pyproject.toml -o requirements.lock
+	for name in $(INTEGRATIONS); do uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header tests/integrations/$$name.in -o tests/integrations/$$name.lock; done
 
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/bench/$*.py

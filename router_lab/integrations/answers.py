@@ -112,3 +112,29 @@ def _text(value: object) -> str | None:
 def _count(usage: object, name: str) -> int:
     value = field(usage, name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+class Stream:
+    """What the events of a streamed answer say of it: its tokens, and its id."""
+
+    def __init__(self, api: str) -> None:
+        self._api, self._used, self._told = api, Used(), False
+        self._id: str | None = None
+
+    def see(self, event: object) -> bool:
+        """Read an event; whether it says nothing but the usage (of OpenAI's chat API)."""
+        response, message = field(event, "response"), field(event, "message")
+        usage = field(event, "usage") or field(response, "usage") or field(message, "usage")
+        self._id = _text(field(response, "id")) or self._id
+        found = used(self._api, usage)
+        if found is None:
+            return False
+        # Anthropic tells input first and output last, where input may be left out or told again.
+        self._used = Used(*map(max, self._used, found)) if self._api == "anthropic" else found
+        self._told = True
+        return self._api == "openai_chat" and not items(field(event, "choices"))
+
+    @property
+    def answer(self) -> Answer:
+        """What is known of the answer so far."""
+        return Answer(None, {}, self._used if self._told else None, id=self._id)

@@ -125,6 +125,11 @@ class Turn:
         return None if self._held is None else self._held.max_output_tokens
 
     @property
+    def counted(self) -> bool:
+        """Whether what the call uses is taken off a budget."""
+        return self._held is not None
+
+    @property
     def told(self) -> Told:
         decision, request = self.decision, self._request
         escalation = "on" if decision.chain and self._routing.escalate else "none"
