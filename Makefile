@@ -11,9 +11,11 @@ export PYTHONDONTWRITEBYTECODE =
 # Only errors: what pip says of the user's own configuration is not about us.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
+# Each drop-in has an environment of its own, by hash: its host's needs are none of the project's.
+INTEGRATIONS := clients langchain litellm openai_agents pydantic_ai
 BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels links offpolicy public quality race recorded resume runtime scaling siege sweep threads twophase walks
 
-.PHONY: help demo demo-live test site package mutants lint format lock readme clean $(BENCHES:%=bench-%)
+.PHONY: help demo demo-live test test-integrations site package mutants lint format lock readme clean $(BENCHES:%=bench-%)
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -57,6 +59,18 @@ mutants: .mutants/.installed  ## Change 200 places of fit, metrics, gates and re
 package: $(STAMP)  ## Wheel and sdist into dist/, the same bytes on any machine
 	@$(BIN)/python tests/bench/package.py
 
+.integrations/%/.installed: tests/integrations/%.lock
+	@test -x .integrations/$*/bin/python || { echo "making .integrations/$*"; $(PYTHON) -m venv .integrations/$*; }
+	@.integrations/$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile --require-hashes -r $<
+	@touch $@
+
+.PRECIOUS: .integrations/%/.installed
+
+test-integrations: $(INTEGRATIONS:%=test-integrations-%)  ## The drop-ins, each beside its real host and a provider on loopback
+
+$(INTEGRATIONS:%=test-integrations-%): test-integrations-%: .integrations/%/.installed
+	@PYTHONPATH=. .integrations/$*/bin/python -m pytest -q tests/integrations/test_$*.py
+
 lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -73,10 +87,11 @@ readme: $(STAMP)  ## Put what demo and walks print into README.md and docs/
 	@$(BIN)/python tests/bench/readme.py
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
-lock:  ## Rewrite requirements.lock and .github/site.lock (needs uv)
+lock:  ## Rewrite requirements.lock, .github/site.lock and tests/integrations/*.lock (needs uv)
 	$(LOCK) \
 		--extra lab --extra sign --extra postgres --extra dev pyproject.toml -o requirements.lock
 	$(LOCK) --constraint requirements.lock .github/site/tools.in -o .github/site.lock
+	for name in $(INTEGRATIONS); do $(LOCK) tests/integrations/$$name.in -o tests/integrations/$$name.lock; done
 
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/bench/$*.py

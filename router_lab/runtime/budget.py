@@ -170,6 +170,18 @@ class Budget:
             raise ValueError(f"budget: role {name!r:.80} is not one of this budget's: {known}")
         return self._roles[name]
 
+    def at(self, prices: Prices | None) -> Budget:
+        """This budget for calls at other prices: what they use and cost is spent here. For a
+        session whose turns several candidates serve. Raises ValueError for a limit in dollars and
+        no prices, and for a team's budget, which its roles spend."""
+        if self._roles or len(self._line) > 1:
+            raise ValueError("budget: `at` is of a whole budget; a team's is spent by its roles")
+        if self.max_usd is not None and prices is None:
+            raise ValueError("budget: max_usd needs prices")
+        part = type(self).__new__(type(self))
+        part._set(None, None, None, prices, self)
+        return part
+
     def forecast(self) -> Forecast:
         """The next turn. Its input is the last one with its answer, grown by as much more as last
         time; its output, as long as the last. Nothing is known before the first call."""

@@ -49,6 +49,15 @@ def arguments_for(
     others than the measured ones are refused.
     """
     check(profile, api)
+    arguments = settings_for(profile, api, limits, tier)
+    arguments |= _content(profile, api, messages)
+    if tools is not None:
+        arguments["tools"] = _tools(profile, arguments.get("tools"), tools)
+    return arguments if stream is None else arguments | {"stream": stream}
+
+
+def settings_for(profile: Profile, api: str, limits: Limits, tier: str) -> dict[str, Any]:
+    """Of `arguments_for` those that say how is answered, and nothing of what is asked."""
     arguments = deepcopy(dict(profile.request.get("arguments") or {}))
     arguments.setdefault("model", profile.candidate.model)
     room = limits.max_tokens or profile.max_output_tokens
@@ -58,10 +67,7 @@ def arguments_for(
         arguments |= {"service_tier": "auto"} if tier == "priority" else {}
     elif tier in _OPENAI_TIERS:  # a batch is sent through its own API; standard is what was measured
         arguments["service_tier"] = _OPENAI_TIERS[tier]
-    arguments |= _content(profile, api, messages)
-    if tools is not None:
-        arguments["tools"] = _tools(profile, arguments.get("tools"), tools)
-    return arguments if stream is None else arguments | {"stream": stream}
+    return arguments
 
 
 def with_logprobs(arguments: Mapping[str, Any], api: str) -> dict[str, Any]:

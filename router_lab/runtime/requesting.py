@@ -64,6 +64,15 @@ class Requests:
         """
         return self._arguments(self.api, messages, tools, stream)
 
+    def settings(self) -> dict[str, Any]:
+        """Of `request` those arguments that say who answers and how (model, effort, lengths, tier),
+        for whoever sends messages, tools and a system message of his own, of which nothing was
+        shown. PolicyError where the API is not known, or the candidate's requests differ by suite
+        and the decision was for none of them."""
+        measured, api = self._measured, self.api
+        found = clients.settings_for(measured, api, self.limits, self.tier)
+        return clients.with_logprobs(found, api) if LOGPROB in self.signals else found
+
     def send(
         self,
         client: object,

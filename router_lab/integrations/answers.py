@@ -1,0 +1,140 @@
+"""What came back from a provider, whichever API and however it is held: plain dicts, or the models
+of an SDK."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from router_lab.integrations.sessions import Used
+
+CACHED_FROM = 1024
+"""Tokens of a prompt from which OpenAI's APIs hold it in their cache without being asked."""
+_Kind = TypeVar("_Kind")
+
+
+class Answer(NamedTuple):
+    """An answer as far as it is judged and counted. text: as a user would see it, None where it is
+    not known; calls_tools: it asks for tools and so is no answer yet; used: None = not reported;
+    id: where a request may go on from it by name."""
+
+    text: str | None = None
+    signals: Mapping[str, float] = {}
+    used: Used | None = None
+    calls_tools: bool = False
+    id: str | None = None
+
+
+def read(api: str, answer: object) -> Answer:
+    """The answer of `api` to a request that was not streamed; what cannot be read is unknown."""
+    if api == "anthropic":
+        return _message(answer)
+    return _response(answer) if api == "openai_responses" else _completion(answer)
+
+
+def used(api: str, usage: object) -> Used | None:
+    """Tokens from a usage block of `api`; None where there is none."""
+    if usage is None:
+        return None
+    if api == "anthropic":
+        read, written = (_count(usage, f"cache_{kind}_input_tokens") for kind in ("read", "creation"))
+        whole = _count(usage, "input_tokens") + read + written
+        return Used(whole, _count(usage, "output_tokens"), read, read + written)
+    ins, outs = (
+        ("prompt_tokens", "completion_tokens") if api == "openai_chat" else ("input_tokens", "output_tokens")
+    )
+    whole, cached = _count(usage, ins), _count(field(usage, f"{ins}_details"), "cached_tokens")
+    cached = min(cached, whole)
+    return Used(whole, _count(usage, outs), cached, whole if whole >= CACHED_FROM else cached)
+
+
+def field(value: object, name: str) -> object:
+    """A key of a dict or an attribute of an SDK's model; None where it is missing."""
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def items(value: object) -> Sequence[object]:
+    """A list's items; none of anything else."""
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _completion(answer: object) -> Answer:
+    choice = next(iter(items(field(answer, "choices"))), None)
+    message = field(choice, "message")
+    return Answer(
+        _text(field(message, "content")),
+        _logprob(items(field(field(choice, "logprobs"), "content"))),
+        used("openai_chat", field(answer, "usage")),
+        bool(field(message, "tool_calls") or field(message, "function_call")),
+    )
+
+
+def _response(answer: object) -> Answer:
+    output = items(field(answer, "output"))
+    parts = [
+        part for item in output if field(item, "type") == "message" for part in items(field(item, "content"))
+    ]
+    texts = [text for part in parts if isinstance(text := field(part, "text"), str)]
+    return Answer(
+        "".join(texts) if texts else None,
+        _logprob([token for part in parts for token in items(field(part, "logprobs"))]),
+        used("openai_responses", field(answer, "usage")),
+        any(str(field(item, "type")).endswith("_call") for item in output),
+        _text(field(answer, "id")),
+    )
+
+
+def _message(answer: object) -> Answer:
+    blocks = items(field(answer, "content"))
+    texts = [
+        text for block in blocks if field(block, "type") == "text" and (text := _text(field(block, "text")))
+    ]
+    return Answer(
+        "".join(texts) if texts else None,
+        {},
+        used("anthropic", field(answer, "usage")),
+        any(str(field(block, "type")) == "tool_use" for block in blocks),
+    )
+
+
+def _logprob(tokens: Iterable[object]) -> dict[str, float]:
+    """The mean log-probability of the tokens, as collected outcomes have it."""
+    found = [float(value) for token in tokens if isinstance(value := field(token, "logprob"), int | float)]
+    mean = sum(found) / len(found) if found else math.nan
+    return {"logprob": mean} if math.isfinite(mean) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(usage: object, name: str) -> int:
+    value = field(usage, name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+class Stream:
+    """What the events of a streamed answer say of it: its tokens, and its id."""
+
+    def __init__(self, api: str) -> None:
+        self._api, self._used, self._told = api, Used(), False
+        self._id: str | None = None
+
+    def see(self, event: object) -> bool:
+        """Read an event; whether it says nothing but the usage (of OpenAI's chat API)."""
+        response, message = field(event, "response"), field(event, "message")
+        usage = field(event, "usage") or field(response, "usage") or field(message, "usage")
+        self._id = _text(field(response, "id")) or self._id
+        found = used(self._api, usage)
+        if found is None:
+            return False
+        # Anthropic tells input first and output last, where input may be left out or told again.
+        self._used = Used(*map(max, self._used, found)) if self._api == "anthropic" else found
+        self._told = True
+        return self._api == "openai_chat" and not items(field(event, "choices"))
+
+    @property
+    def answer(self) -> Answer:
+        """What is known of the answer so far."""
+        return Answer(None, {}, self._used if self._told else None, id=self._id)

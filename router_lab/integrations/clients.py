@@ -1,0 +1,216 @@
+"""The clients of `openai` and `anthropic`, routed: `wrap(OpenAI(), policy)`.
+
+    routed = wrap(OpenAI(), "policies/support")
+    answer = routed.chat.completions.create(model="router_lab/triage", messages=[…])
+    told(answer)      # who answered, and why
+
+Sync and async, `create`, `parse` and `stream`, of chat completions, responses and messages.
+Requests for other models pass through untouched. The user's code stays as it was; what it may say
+beside is in two headers, which are taken out again: `x-router-lab-session` and
+`x-router-lab-suite` (in `extra_headers`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
+
+from router_lab.integrations.answers import Answer, field, read
+from router_lab.integrations.hosts import Host
+from router_lab.integrations.requesting import SYSTEM, Frame, conversation, request_of, shortened
+from router_lab.integrations.routing import Asked, Routing, arun, run
+from router_lab.integrations.turns import Told, Turn
+from router_lab.integrations.watching import watch
+from router_lab.runtime.clients import METHODS
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.policy import Policy
+from router_lab.runtime.store import PolicyStore
+
+SESSION, SUITE = "x-router-lab-session", "x-router-lab-suite"
+_ANSWERS = {"openai_chat": "choices", "openai_responses": "output", "anthropic": "content"}
+_ROUTED = ("create", "parse", "stream")
+Client = TypeVar("Client")
+Method = Callable[..., Any]
+
+
+class Resource(Protocol):
+    """What makes the requests of one API: `client.chat.completions`, …"""
+
+    _post: Method
+
+
+def wrap(
+    client: Client,
+    policy: Policy | PolicyStore | Routing | str | os.PathLike[str],
+    *,
+    frame: Frame = "measured",
+    **settings: Any,
+) -> Client:
+    """A copy of an SDK's client, whose requests for models named `router_lab…` are routed; it
+    shares the connections of the one that was given.
+
+    policy: also a `Routing`, which several clients may share. settings: of `Routing`. frame: what
+    is sent around a question (`requesting.Frame`). Who was measured through another API than that
+    of the method called never serves, and the reason says so; whom this client cannot reach for
+    another reason (another server) is to be left out of `allowed`. PolicyError for what is no
+    client, or a policy that cannot be loaded; each request raises it where nobody can serve, or
+    its frame is not the measured one, and BudgetExceeded.
+    """
+    routing = policy if isinstance(policy, Routing) else Routing(policy, **settings)
+    copied: Any = getattr(client, "copy", lambda: None)()
+    found = {api: _resource(copied, path[:-1]) for api, path in METHODS.items()}
+    if not any(found.values()):
+        raise PolicyError(
+            f"wrap: {type(client).__module__}.{type(client).__name__} has none of "
+            f"{', '.join('.'.join(path) for path in METHODS.values())}; pass OpenAI() or Anthropic(), sync or async"
+        )
+    waits = hasattr(client, "__aenter__")
+    for api, resource in found.items():
+        for name in _ROUTED if resource is not None else ():
+            if hasattr(resource, name):
+                _replace(resource, name, Job(routing, api, frame), waits)
+    again = functools.partial(_copied, copied.copy, routing, frame)
+    copied.copy = copied.with_options = again
+    return cast(Client, copied)
+
+
+def told(answer: object) -> Told | None:
+    """What was decided of a request, by its answer or stream; None of one that was not routed."""
+    found = getattr(answer, "_router_lab", None)
+    return found if isinstance(found, Told) else None
+
+
+class Job(NamedTuple):
+    """How requests of one API are made."""
+
+    routing: Routing
+    api: str
+    frame: Frame
+
+    def begin(self, body: Mapping[str, Any], stream: bool) -> Turn:
+        """Who is asked first for what the caller asks."""
+        headers = {name.lower(): value for name, value in (body.get("extra_headers") or {}).items()}
+        around = [body.get(name) for name in (SYSTEM.get(self.api, ""), "tools") if body.get(name)]
+        continues = body.get("previous_response_id")
+        asked = Asked(
+            conversation(self.api, body),
+            headers.get(SUITE) or self.routing.suite_of(str(body["model"])),
+            headers.get(SESSION),
+            continues if isinstance(continues, str) else None,
+            around,
+            stream=stream,
+        )
+        return self.routing.begin(asked, Host((self.api,), None, self.frame))
+
+    def request(self, turn: Turn, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """The arguments for who is asked now, and whether the usage at a stream's end is our wish
+        and not the caller's."""
+        request, turn.left_out = request_of(turn.decision, self.api, body, self.frame)
+        request = shortened(self.api, request, turn.most_output)
+        if headers := request.get("extra_headers"):
+            kept = {name: value for name, value in headers.items() if name.lower() not in (SESSION, SUITE)}
+            request["extra_headers"] = kept
+        wished = turn.counted and bool(request.get("stream")) and self.api == "openai_chat"
+        options = request.get("stream_options")
+        wished = wished and not (isinstance(options, Mapping) and options.get("include_usage"))
+        if wished:
+            request["stream_options"] = {**(options or {}), "include_usage": True}
+        return request, wished
+
+    def seen(self, turn: Turn, raw: object, hides: bool, wanted: bool) -> tuple[Any, Answer | None]:
+        """The SDK's answer and what was read of it; of a stream, and of a raw response, nothing."""
+        if wanted and isinstance(field(raw, _ANSWERS[self.api]), list):
+            return raw, read(self.api, raw)
+        if not watch(raw, self.api, turn.finished, hides):
+            turn.finished(Answer())
+        return raw, None
+
+
+def _replace(resource: Any, name: str, job: Job, waits: bool) -> None:
+    original: Method = getattr(resource, name)
+    if name == "stream":
+        routed: Method = functools.partial(_streamed, job, resource, original)
+    elif waits:
+        routed = functools.partial(_acreated, job, original)
+    else:
+        routed = functools.partial(_created, job, original)
+    setattr(resource, name, functools.wraps(original)(routed))
+
+
+def _created(job: Job, original: Method, /, **body: Any) -> Any:
+    if not job.routing.routes(body.get("model")):
+        return original(**body)
+    streams = body.get("stream") is True
+
+    def call(turn: Turn) -> tuple[Any, Answer | None]:
+        request, hides = job.request(turn, body)
+        return job.seen(turn, original(**request), hides, not streams)
+
+    return _marked(*run(job.routing.calls(job.begin(body, streams)), call))
+
+
+async def _acreated(job: Job, original: Method, /, **body: Any) -> Any:
+    if not job.routing.routes(body.get("model")):
+        return await original(**body)
+    streams = body.get("stream") is True
+
+    async def call(turn: Turn) -> tuple[Any, Answer | None]:
+        request, hides = job.request(turn, body)
+        return job.seen(turn, await original(**request), hides, not streams)
+
+    return _marked(*await arun(job.routing.calls(job.begin(body, streams)), call))
+
+
+def _streamed(job: Job, resource: Any, original: Method, /, **body: Any) -> Any:
+    """The SDKs' stream helpers: OpenAI's make a `create` of their own, which is routed already;
+    Anthropic's post at once."""
+    if job.api != "anthropic" or not job.routing.routes(body.get("model")):
+        return original(**body)
+    turn = job.begin(body, stream=True)
+    own = type(resource)(resource._client)
+    post = own._post
+
+    def posted(*args: Any, **options: Any) -> Any:
+        turn.reserve()
+        with _failing(turn):
+            made = post(*args, **options)
+            if isinstance(made, Awaitable):
+                return _awaited(job, turn, made)
+            return job.seen(turn, made, hides=False, wanted=False)[0]
+
+    own._post = posted
+    turn.reserve()  # before the caller enters it, as everywhere
+    with _failing(turn):
+        return _marked(own.stream(**job.request(turn, body)[0]), turn)
+
+
+async def _awaited(job: Job, turn: Turn, made: Awaitable[object]) -> Any:
+    with _failing(turn):
+        return job.seen(turn, await made, hides=False, wanted=False)[0]
+
+
+@contextlib.contextmanager
+def _failing(turn: Turn) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        turn.failed(error)
+        raise
+
+
+def _marked(answer: Any, turn: Turn) -> Any:
+    answer._router_lab = turn.told
+    return answer
+
+
+def _copied(copy: Method, routing: Routing, frame: Frame, /, **options: Any) -> Any:
+    return wrap(copy(**options), routing, frame=frame)
+
+
+def _resource(client: object, path: tuple[str, ...]) -> object:
+    for name in path:
+        client = getattr(client, name, None)
+    return client

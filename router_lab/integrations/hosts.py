@@ -1,0 +1,118 @@
+"""What a host can ask, and so who of a policy may serve its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from router_lab.integrations.requesting import Frame
+from router_lab.runtime.arguments import pair
+from router_lab.runtime.clients import for_suite
+from router_lab.runtime.errors import PolicyError, shown
+from router_lab.runtime.model import Candidate, Profile
+from router_lab.runtime.policy import Policy
+from router_lab.runtime.reasons import NO_POLICY
+
+
+class Host(NamedTuple):
+    """What a host is able to do. apis: those that it speaks (`runtime.clients.APIS`), None = any.
+    models: names under which it knows models, each a candidate's model or the one in its measured
+    arguments; None = any. frame: what it sends around a question. priced: only candidates with
+    prices may serve, for a budget in dollars."""
+
+    apis: tuple[str, ...] | None = None
+    models: frozenset[str] | None = None
+    frame: Frame = "measured"
+    priced: bool = False
+
+    def named(self, profile: Profile, suite: str | None = None) -> str | None:
+        """The name under which the host knows a candidate's model; None if it does not."""
+        names = [profile.candidate.model]
+        arguments = for_suite(profile, suite).request.get("arguments") or {}
+        names += [arguments["model"]] if isinstance(arguments.get("model"), str) else []
+        if self.models is None:
+            return names[-1]
+        return next((name for name in names if name in self.models), None)
+
+    def lacks(self, profile: Profile, suite: str | None) -> str | None:
+        """Why the host cannot serve a candidate for a suite; None if it can."""
+        try:
+            request = for_suite(profile, suite).request
+        except PolicyError:
+            return "it was measured by suite, and not on this one"
+        api = request.get("api")
+        if profile.roles:
+            return "it is a team: ask its roles, `decision.roles`"
+        if profile.harness is not None:
+            return "it was measured in a harness: `decision.harness`"
+        if api is None:
+            return "through which API it was measured is not known"
+        if self.apis is not None and api not in self.apis:
+            return f"it was measured through {api}"
+        if self.frame == "measured" and request.get("reproducible") is False:
+            return 'no single request is what was measured; frame="caller" sends yours'
+        if self.priced and profile.prices is None:
+            return "it has no prices, and the session's budget is in dollars"
+        return "the host has no such model" if self.named(profile, suite) is None else None
+
+
+class Askable(NamedTuple):
+    """Who may serve: `allowed` for `decide`, None = all; `said` about the others, "" where there
+    are none."""
+
+    allowed: tuple[Candidate, ...] | None
+    said: str = ""
+
+
+class Servable:
+    """Who of a policy a host can serve, worked out once for a policy, a host and a suite."""
+
+    def __init__(self, allowed: Collection[object] | None = None) -> None:
+        """allowed: the only candidates that may serve at all, as in `Policy.decide`."""
+        named = None if allowed is None else tuple(pair(one, "allowed:") for one in allowed)
+        if named == ():
+            raise PolicyError("allowed names no candidate at all; leave it out to allow every one")
+        self._allowed = named
+        self._known: tuple[Policy, dict[tuple[Host, str | None], Askable]] | None = None
+
+    def of(self, policy: Policy, host: Host, suite: str | None) -> Askable:
+        """PolicyError where the host can serve nobody of the policy."""
+        known = self._known
+        if known is None or known[0] is not policy:
+            known = self._known = (policy, {})  # one assignment: threads see both or neither
+        found = known[1].get((host, suite))
+        if found is None:
+            found = known[1][host, suite] = self._found(policy, host, suite)
+        return found
+
+    def _found(self, policy: Policy, host: Host, suite: str | None) -> Askable:
+        if policy.revision == NO_POLICY:  # a store's default: of it nothing is known that could be lacking
+            return Askable(self._allowed)
+        known = suite if suite in policy.spec.suites else None
+        profiles = policy.spec.profiles
+        bars = {one.candidate: host.lacks(one, known) for one in profiles}
+        if self._allowed is not None:
+            bars = {who: why for who, why in bars.items() if who in self._allowed}
+            if not bars:
+                raise PolicyError(
+                    f"allowed {shown(self._allowed, 300)} names no candidate of policy {policy.spec.name!r}"
+                )
+        left = tuple(who for who, why in bars.items() if why is None)
+        if not left:
+            raise PolicyError(
+                f"policy {policy.spec.name!r} has nobody that can be asked here: {'; '.join(_told(bars))}; use a client "
+                "of the API that was measured, or `decision.send`"
+            )
+        barred = {who: why for who, why in bars.items() if why is not None}
+        if len(left) == len(profiles):
+            return Askable(None)
+        said = f"of {len(profiles)} candidates {len(left)} can be asked here" if barred else ""
+        return Askable(left, f"{said} ({'; '.join(_told(barred))})" if barred else "")
+
+
+def _told(bars: Mapping[Candidate, str | None], most: int = 3) -> Iterator[str]:
+    for place, (who, why) in enumerate(bars.items()):
+        if place == most:
+            yield f"and {len(bars) - most} more"
+            return
+        yield f"{who}: {why}"

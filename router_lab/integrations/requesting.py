@@ -1,0 +1,170 @@
+"""A caller's request, with whom a policy chose in it: what was measured of the candidate takes the
+place of what the caller said of the same, and the rest of his request goes on as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from router_lab.runtime.clients import FIELDS
+from router_lab.runtime.decision import Decision
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.messages import text_of
+from router_lab.runtime.reasons import BARE
+
+Frame = Literal["measured", "caller"]
+"""measured: the question goes into the messages, template and tools that were measured, and a
+system message other than the measured one is refused. caller: his messages, system message and
+tools go as they are, with the measured model, effort and lengths; of that nothing was shown."""
+
+LENGTHS = {
+    "openai_chat": ("max_completion_tokens", "max_tokens"),
+    "openai_responses": ("max_output_tokens",),
+    "anthropic": ("max_tokens",),
+}
+"""The longest answer that a request asks for, by API; the first is what is set where none is."""
+SYSTEM = {"openai_responses": "instructions", "anthropic": "system"}
+"""Where an API has the system message apart from the messages."""
+_CHOSEN = (
+    "reasoning_effort", "reasoning", "thinking", "verbosity", "temperature", "top_p", "top_k",
+    "presence_penalty", "frequency_penalty", "seed", "logit_bias",
+)  # fmt: skip
+"""What makes another candidate of a model: the policy's to choose, never the caller's."""
+_CHOSEN_WITHIN = {"output_config": "effort", "text": "verbosity"}
+_MEDIA = ("data", "image_url", "url", "file_data", "encrypted_content", "signature")
+MEDIA_TOKENS = 2_000
+"""Counted for a picture, a file or sealed reasoning, whose characters say nothing of its tokens."""
+_SENTINELS = ("NotGiven", "Omit")
+
+
+def given(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that the caller gave, without the SDKs' marks of those that he did not."""
+    return {key: value for key, value in body.items() if type(value).__name__ not in _SENTINELS}
+
+
+def conversation(api: str, body: Mapping[str, Any]) -> str | list[dict[str, Any]]:
+    """The messages of a request of `api`, the SDK's own models among them as dicts."""
+    found = body.get(FIELDS[api])
+    if found is None or isinstance(found, str):
+        return found or ""
+    return [message for one in found if (message := _plain(one)) is not None]
+
+
+def size_of(value: object) -> int:
+    """Tokens that a part of a request can have at most: no token is shorter than a byte."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
+    if isinstance(value, Mapping):
+        return sum(
+            min(size_of(item), MEDIA_TOKENS) if key in _MEDIA and isinstance(item, str) else size_of(item) + 4
+            for key, item in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return sum(size_of(item) + 4 for item in value)
+    plain = None if isinstance(value, int | float | bool | None) else _plain(value)
+    return 8 if plain is None else size_of(plain)
+
+
+def longest(api: str, settings: Mapping[str, Any]) -> int | None:
+    """Tokens of the longest answer that a request asks for; None where it does not say."""
+    found = [settings[name] for name in LENGTHS[api] if isinstance(settings.get(name), int)]
+    return min(found) if found else None
+
+
+def request_of(
+    decision: Decision, api: str, body: Mapping[str, Any], frame: Frame = "measured"
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The arguments of `api`'s method for who was decided for, and the names of the caller's
+    arguments that were left out, sorted.
+
+    Of a candidate of which nothing was measured (a store's default) the caller's request goes as
+    it is, but for the model. PolicyError as of `Decision.request`.
+    """
+    own = given(body)
+    if decision.code in BARE and not decision.measured:
+        return own | {"model": decision.model}, ()
+    if frame == "caller":
+        settings = decision.settings()
+        asked = {k: own[k] for k in (FIELDS[api], SYSTEM.get(api, ""), "tools", "stream") if k in own}
+        measured = {**settings, **asked}
+    else:
+        measured = _framed(decision, api, own)
+    return _merged(api, measured, own)
+
+
+def shortened(api: str, request: Mapping[str, Any], most: int | None) -> dict[str, Any]:
+    """The request, with an answer of at most so many tokens; None = as it was."""
+    asked = longest(api, request)
+    if most is None or (asked is not None and asked <= most):
+        return dict(request)
+    name = next((name for name in LENGTHS[api] if name in request), LENGTHS[api][0])
+    return {**request, name: most}
+
+
+def opening(messages: str | Sequence[Mapping[str, Any]]) -> tuple[str, bool] | None:
+    """The first user text of a conversation, by which its turns are known from one another, and
+    whether somebody has answered it yet; None of a single text."""
+    if isinstance(messages, str):
+        return None
+    for index, one in enumerate(messages):
+        text = text_of(one.get("content")) if one.get("role") == "user" else ""
+        if text:
+            return text, any(later.get("role") != "user" for later in messages[index + 1 :])
+    return None
+
+
+def _framed(decision: Decision, api: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The question in its measured frame, and the system message that an API has apart."""
+    found = decision.request(conversation(api, own), tools=own.get("tools"), stream=own.get("stream"))
+    name = SYSTEM.get(api)
+    if name is None or not own.get(name):
+        return found
+    if name not in found:
+        return {**found, name: own[name]}
+    if text_of(found[name]) != text_of(own[name]):
+        raise PolicyError(
+            f"{decision.candidate}: the request brings `{name}` of its own ({text_of(own[name])[:60]!r}), and another "
+            f"was measured ({text_of(found[name])[:60]!r}); leave yours out, measure a suite whose task sends it, or "
+            'send it unmeasured: frame="caller"'
+        )
+    return found
+
+
+def _merged(
+    api: str, measured: Mapping[str, Any], own: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    placed = {"model", "stream", "tools", FIELDS[api], SYSTEM.get(api, FIELDS[api])}
+    lengths = set(LENGTHS[api]) if longest(api, measured) is not None else set[str]()
+    request, left = dict(measured), []
+    for key, value in own.items():
+        if key in placed:
+            continue
+        if key in _CHOSEN or key in lengths:
+            left.append(key)
+        elif key in _CHOSEN_WITHIN and isinstance(value, Mapping):
+            inner = {k: v for k, v in value.items() if k != _CHOSEN_WITHIN[key]}
+            left += [key] if len(inner) < len(value) else []
+            request[key] = {**inner, **(measured.get(key) or {})}
+        elif key not in measured:
+            request[key] = value
+        elif isinstance(value, Mapping) and isinstance(measured[key], Mapping):
+            request[key] = {**value, **measured[key]}
+        elif key == "include":
+            request[key] = list(dict.fromkeys([*measured[key], *value]))
+        elif value != measured[key]:
+            left.append(key)
+    return {k: v for k, v in request.items() if v != {} or k not in _CHOSEN_WITHIN}, tuple(sorted(left))
+
+
+def _plain(value: object) -> dict[str, Any] | None:
+    """A message as a dict, from an SDK's model too; None for what is none."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, Mapping):
+        return dict(value)
+    for name in ("to_dict", "model_dump"):
+        method = getattr(value, name, None)
+        if callable(method):
+            found = method()
+            return {k: v for k, v in found.items() if v is not None} if isinstance(found, dict) else None
+    return None

@@ -1,0 +1,108 @@
+"""Sessions of a host: who served each so far, what its prompt cache holds, and what it may spend.
+
+Held in the memory of one process, the newest few thousand of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import NamedTuple
+
+from router_lab.runtime.budget import Budget
+from router_lab.runtime.model import Candidate, Prices
+
+FREE = Prices(0.0, 0.0)
+"""Of a session's whole budget: each turn has the prices of who serves it."""
+
+
+class Used(NamedTuple):
+    """Tokens of one call as the provider counts them: `input` with those read from and written to
+    its prompt cache; `held` of them are in the cache now."""
+
+    input: int = 0
+    output: int = 0
+    read: int = 0
+    held: int = 0
+
+
+class Served(NamedTuple):
+    """Who served a session last, the tokens that its prompt cache holds, those of the context with
+    the answer, and when, in seconds of the sessions' clock."""
+
+    candidate: Candidate
+    cached: int
+    context: int
+    at: float
+
+
+class Allowance(NamedTuple):
+    """What one session may spend; None = no such limit. Dollars at the prices of the policy."""
+
+    turns: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+
+
+class Sessions:
+    """A bounded map, safe among threads and tasks: nothing waits while it is locked.
+
+    most: how many are kept; the one that was used the longest ago is forgotten first, with what it
+    spent. cache_s: seconds for which a provider keeps a prompt cache after its last use.
+    """
+
+    def __init__(self, most: int, cache_s: float, allowance: Allowance) -> None:
+        if most < 1:
+            raise ValueError(f"sessions: most is {most!r}; at least one must be kept")
+        self._most, self._cache_s, self._allowance = most, cache_s, allowance
+        self._served: OrderedDict[str, Served] = OrderedDict()
+        self._budgets: OrderedDict[str, Budget] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._served)
+
+    def served(self, key: str | None, now: float) -> Served | None:
+        """Who served the session so far; its cache is empty once its time has run out."""
+        if key is None:
+            return None
+        with self._lock:
+            found = self._served.get(key)
+            if found is None:
+                return None
+            self._served.move_to_end(key)
+        return found if now - found.at <= self._cache_s else found._replace(cached=0)
+
+    def serve(self, key: str | None, served: Served) -> None:
+        """Remember who served a turn."""
+        if key is not None:
+            with self._lock:
+                self._served[key] = served
+                self._served.move_to_end(key)
+                if len(self._served) > self._most:
+                    self._served.popitem(last=False)
+
+    def budget(self, key: str | None) -> Budget | None:
+        """The budget of a named session, made with its first turn, or of a request without one;
+        None where there is no allowance."""
+        allowance = self._allowance
+        if allowance == Allowance():
+            return None
+        fresh = Budget(
+            max_turns=allowance.turns, max_tokens=allowance.tokens, max_usd=allowance.usd, prices=FREE
+        )
+        if key is None:
+            return fresh
+        with self._lock:
+            found = self._budgets.get(key)
+            if found is None:
+                found = self._budgets[key] = fresh
+                if len(self._budgets) > self._most:
+                    self._budgets.popitem(last=False)
+            self._budgets.move_to_end(key)
+            return found
+
+    @property
+    def allowance(self) -> Allowance:
+        return self._allowance

@@ -1,0 +1,260 @@
+"""One request on its way: who is asked now, what may be spent on it, who comes after, and what the
+caller is told."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from router_lab.integrations.answers import Answer
+from router_lab.integrations.hosts import Host
+from router_lab.integrations.requesting import LENGTHS, longest, size_of
+from router_lab.integrations.sessions import Used
+from router_lab.runtime.budget import Budget, Reservation
+from router_lab.runtime.decision import Decision
+from router_lab.runtime.errors import PolicyError, RouterLabError, RouterLabWarning, shown
+from router_lab.runtime.model import Candidate
+from router_lab.runtime.reasons import BARE
+
+if TYPE_CHECKING:
+    from router_lab.integrations.routing import Routing
+
+STREAMED = "off: the answer is streamed"
+"""Why nothing was judged: what is shown as it comes cannot be taken back."""
+HEADER_CHARS = 400
+_TOO_LONG = (
+    "context_length_exceeded",
+    "maximum context length",
+    "prompt is too long",
+    "ContextWindowExceeded",
+)
+
+
+class Told(NamedTuple):
+    """What is said of a request to its caller. stages: who was asked before `candidate`, whose
+    answer this is. escalation: "on", "none" (no chain, or nobody is left), or "off: …".
+    left_out: the caller's arguments that what was measured replaced. id: of the decision log."""
+
+    candidate: Candidate
+    revision: str
+    code: str
+    reason: str
+    suite: str | None = None
+    session: str | None = None
+    stages: tuple[Candidate, ...] = ()
+    escalation: str = "none"
+    left_out: tuple[str, ...] = ()
+    id: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        """As headers of a response: names in lower case, values of one line of ASCII."""
+        found = {
+            "model": self.candidate.model,
+            "effort": self.candidate.effort or "",
+            "revision": self.revision,
+            "code": self.code,
+            "reason": self.reason,
+            "stages": ", ".join(map(str, self.stages)),
+            "escalation": self.escalation,
+            "left-out": ", ".join(self.left_out),
+        }
+        return {f"x-router-lab-{name}": line(value) for name, value in found.items() if value}
+
+
+def line(text: str) -> str:
+    """A text as a header's value."""
+    plain = "".join(char if char.isprintable() else " " for char in text)
+    return plain.encode("ascii", "replace").decode("ascii")[:HEADER_CHARS]
+
+
+class Request(NamedTuple):
+    """What stays the same while one after another is asked. session: the user's name of it;
+    remembered: by what it is remembered. size: tokens at most. said: of those whom the host cannot
+    ask. asked: the arguments of `decide`, `prompt` among them."""
+
+    host: Host
+    suite: str | None
+    session: str | None
+    remembered: str | None
+    budget: Budget | None
+    stream: bool
+    size: int
+    said: str
+    asked: Mapping[str, Any]
+
+
+class Turn:
+    """Who is asked for one request, now. Made by `Routing.begin`, and by `answered` and `failed`
+    for who comes after."""
+
+    def __init__(
+        self,
+        routing: Routing,
+        request: Request,
+        decision: Decision,
+        stages: tuple[Candidate, ...] = (),
+        log_id: str | None = None,
+    ) -> None:
+        self._routing, self._request, self.decision = routing, request, decision
+        self._stages, self._id = stages, log_id
+        self._held: Reservation | None = None
+        self.left_out: tuple[str, ...] = ()
+        """To be set by the host: the caller's arguments that were left out."""
+        log = routing.log
+        if log is not None:
+            self._id = log.write(decision, suite=request.suite, after=log_id)
+
+    @property
+    def asked(self) -> Mapping[str, Any]:
+        """The arguments with which the policy was asked."""
+        return self._request.asked
+
+    @property
+    def model(self) -> str | None:
+        """The name under which the host knows the candidate's model."""
+        if self.decision.code in BARE:
+            return self.decision.model
+        request = self._request
+        return request.host.named(self.decision.profile, self._suite)
+
+    @property
+    def most_output(self) -> int | None:
+        """How many tokens the answer may have, from the session's budget; None = as many as it was
+        measured with."""
+        return None if self._held is None else self._held.max_output_tokens
+
+    @property
+    def counted(self) -> bool:
+        """Whether what the call uses is taken off a budget."""
+        return self._held is not None
+
+    @property
+    def told(self) -> Told:
+        decision, request = self.decision, self._request
+        escalation = "on" if decision.chain and self._routing.escalate else "none"
+        if decision.chain and request.stream:
+            escalation = STREAMED
+        reason = decision.reason + (f"; {request.said}" if request.said else "")
+        return Told(
+            decision.candidate, decision.revision, decision.code, reason, request.suite, request.session,
+            self._stages, escalation=escalation, left_out=self.left_out, id=self._id,
+        )  # fmt: skip
+
+    @property
+    def _suite(self) -> str | None:
+        return None if self.decision.unknown_suite is not None else self._request.suite
+
+    def reserve(self) -> None:
+        """Set aside what this call may cost its session, or raise BudgetExceeded before it is
+        made. Without a budget nothing happens."""
+        budget = self._budget()
+        if budget is None or self._held is not None:
+            return
+        decision = self.decision
+        settings = (
+            {} if decision.code in BARE else cast(Mapping[str, Any], decision.measured.get("arguments") or {})
+        )
+        asks = [longest(api, settings) for api in LENGTHS]
+        most = next((one for one in asks if one is not None), decision.limits.max_tokens)
+        size = self._request.size + size_of(decision.measured.get("content"))
+        if most is None:
+            most = decision.profile.max_output_tokens
+        self._held = budget.reserve(size, max_output_tokens=most)
+
+    def answered(self, answer: Answer | None) -> Turn | None:
+        """Who is asked after this answer; None = it is kept. Of None, an answer that is streamed,
+        nothing is known yet: tell of it with `finished`."""
+        if answer is None:
+            return None
+        routing, request = self._routing, self._request
+        self._settle(answer.used)
+        onward = None
+        if routing.escalate and not request.stream and not answer.calls_tools:
+            signals = {**answer.signals, **_own(routing.signals, answer.text, {})}
+            onward = self.decision.judge(
+                answer.text, signals=signals, check=_own(routing.check, answer.text, None)
+            )
+        if onward is None:
+            routing.serve(request, self.decision, answer)
+            return None
+        return self._onward(onward)
+
+    def finished(self, answer: Answer) -> None:
+        """A streamed answer has ended, or nobody reads on."""
+        self._settle(answer.used)
+        self._routing.serve(self._request, self.decision, answer)
+
+    def failed(self, error: BaseException) -> Turn | None:
+        """Who is asked after a call that gave no answer; None where the error is the caller's own,
+        or nobody is left."""
+        failure = failure_of(error)
+        held, self._held = self._held, None
+        if held is not None and (isinstance(error, RouterLabError) or _status(error) is not None):
+            held.release()  # refused before any work was done
+        elif held is not None:
+            held.__exit__()
+        if failure is None or not self._routing.fallbacks:
+            return None
+        try:
+            return self._onward(self.decision.next(failure))
+        except PolicyError:
+            return None
+
+    def _onward(self, decision: Decision) -> Turn:
+        return Turn(
+            self._routing, self._request, decision, (*self._stages, self.decision.candidate), self._id
+        )
+
+    def _budget(self) -> Budget | None:
+        whole, prices = self._request.budget, self.decision.profile.prices
+        if whole is None:
+            return None
+        if whole.max_usd is not None and prices is None:
+            raise PolicyError(
+                f"{self.decision.candidate} has no prices, and the session's budget is in dollars: give the store's "
+                "`default` as a Profile with prices, or the session turns or tokens"
+            )
+        return whole.at(prices)
+
+    def _settle(self, used: Used | None) -> None:
+        held, self._held = self._held, None
+        if held is None:
+            return
+        if used is None:
+            held.__exit__()  # all of it: what was used is not known
+        else:
+            held.settle(used.input, used.output, cached_tokens=used.read)
+
+
+def failure_of(error: BaseException) -> str | None:
+    """What `Decision.next` calls an SDK's error: `unavailable`, `context`; None for one that the
+    next candidate would meet, too."""
+    if isinstance(error, RouterLabError) or not isinstance(error, Exception):
+        return None
+    # A framework's own error has the SDK's as its cause.
+    names = {kind.__name__ for one in (error, error.__cause__) for kind in type(one).__mro__}
+    status = _status(error)
+    if status is None:
+        return "unavailable" if names & {"APIConnectionError", "APITimeoutError", "Timeout"} else None
+    said = f"{type(error).__name__} {shown(error, 2000)}"
+    if status in (400, 413) and any(mark in said for mark in _TOO_LONG):
+        return "context"
+    return "unavailable" if status in (408, 409, 429) or status >= 500 else None
+
+
+def _status(error: BaseException) -> int | None:
+    status = getattr(error, "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _own(function: Callable[[str], Any] | None, text: str | None, unknown: Any) -> Any:
+    """What a function of the user's says of an answer; `unknown` where it fails, since the answer
+    was paid for."""
+    if function is None or text is None:
+        return unknown
+    try:
+        return function(text)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it says nothing of the answer
+        warnings.warn(RouterLabWarning(f"routing: {shown(function)} failed: {shown(error)}"), stacklevel=2)
+        return unknown
