@@ -26,7 +26,6 @@ from router_lab.runtime.decisionfiles import log_parts
 from router_lab.runtime.decisions import (
     PROMPT_CHARS,
     DecisionLog,
-    masked_id,
     outcome_rows,
     read_decisions,
     span_attributes,
@@ -35,7 +34,7 @@ from router_lab.runtime.decisionstages import Asked, escalated
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import read_records
 from router_lab.runtime.outcomerows import prompt_digest, propensity_of
-from router_lab.runtime.points import Cascade
+from router_lab.runtime.points import Cascade, Follow
 from router_lab.runtime.policy import Policy
 
 TEXT = "the quick brown fox, a secret"
@@ -66,7 +65,9 @@ def test_decisions_and_outcomes_become_rows(policy: Policy, tmp_path: Path) -> N
 def test_outcomes_are_weighted_by_the_propensity_that_was_logged(policy: Policy, tmp_path: Path) -> None:
     """What chance asked stands for as many requests as its probability says; one prompt is one sample, in epochs."""
     log = DecisionLog(
-        tmp_path / "d.jsonl", prompts=True, mask=lambda row: row | {"propensity": 0.25, "explored": True, "draw": "d" * 16}
+        tmp_path / "d.jsonl",
+        prompts=True,
+        mask=lambda row: row | {"propensity": 0.25, "explored": True, "draw": "d" * 16},
     )
     for quality in (1.0, 0.0):
         log.outcome(log.write(policy.decide(TEXT), prompt=TEXT), quality=quality)
