@@ -51,12 +51,14 @@ mutants: .mutants/.installed  ## Change 200 places of fit, metrics, gates and re
 	@.integrations/$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile --require-hashes -r $<
 	@touch $@
 
+# Hosts leave sockets to the garbage collector.
+LEFT_OPEN := -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 .PRECIOUS: .integrations/%/.installed
 
 test-integrations: $(INTEGRATIONS:%=test-integrations-%)  ## The drop-ins, each beside its real host and a provider on loopback
 
 $(INTEGRATIONS:%=test-integrations-%): test-integrations-%: .integrations/%/.installed
-	@PYTHONPATH=. .integrations/$*/bin/python -m pytest -q tests/integrations/test_$*.py
+	@PYTHONPATH=. .integrations/$*/bin/python -m pytest -q $(LEFT_OPEN) tests/integrations/test_$*.py $(wildcard tests/integrations/test_$*_*.py)
 
 lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .

@@ -27,11 +27,6 @@ from router_lab.runtime.store import PolicyStore
 from tests.integrations.provider import Provider
 from tests.integrations.worlds import APIS, EASY, HARD, chained, choosing
 
-# What the SDKs leave to the garbage collector: sockets of clients that no test closes.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 MODEL = "router_lab/triage"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS: dict[str, list[Any]] = {
