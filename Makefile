@@ -15,11 +15,11 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 INTEGRATIONS := clients litellm
 BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels public quality race recorded resume runtime scaling siege sweep threads twophase walks
 
-.PHONY: help demo demo-live test test-integrations mutants lint format lock readme clean $(BENCHES:%=bench-%)
+.PHONY: help demo demo-live test test-integrations bench-integrations mutants lint format lock readme clean $(BENCHES:%=bench-%)
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
-	@echo "bench-NAME          Figures, printed as tables; NAME is one of: $(BENCHES)"
+	@echo "bench-NAME          Figures, printed as tables; NAME is one of: $(BENCHES) integrations"
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
@@ -59,6 +59,9 @@ test-integrations: $(INTEGRATIONS:%=test-integrations-%)  ## The drop-ins, each 
 
 $(INTEGRATIONS:%=test-integrations-%): test-integrations-%: .integrations/%/.installed
 	@PYTHONPATH=. .integrations/$*/bin/python -m pytest -q $(LEFT_OPEN) tests/integrations/test_$*.py $(wildcard tests/integrations/test_$*_*.py)
+
+bench-integrations: .integrations/litellm/.installed
+	@PYTHONPATH=. .integrations/litellm/bin/python -W ignore tests/integrations/bench.py
 
 lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .
