@@ -15,11 +15,11 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 INTEGRATIONS := clients langchain litellm openai_agents pydantic_ai
 BENCHES := builds caches chains copies fuzz gaming guarantee hostile house kernels links offpolicy public quality race recorded resume runtime scaling siege sweep threads twophase walks
 
-.PHONY: help demo demo-live test test-integrations site package mutants lint format lock readme clean $(BENCHES:%=bench-%)
+.PHONY: help demo demo-live test test-integrations bench-integrations site package mutants lint format lock readme clean $(BENCHES:%=bench-%)
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
-	@echo "bench-NAME          Figures, printed as tables; NAME is one of: $(BENCHES)"
+	@echo "bench-NAME          Figures, printed as tables; NAME is one of: $(BENCHES) integrations"
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
@@ -64,12 +64,17 @@ package: $(STAMP)  ## Wheel and sdist into dist/, the same bytes on any machine
 	@.integrations/$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-compile --require-hashes -r $<
 	@touch $@
 
+# Hosts leave sockets to the garbage collector.
+LEFT_OPEN := -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 .PRECIOUS: .integrations/%/.installed
 
 test-integrations: $(INTEGRATIONS:%=test-integrations-%)  ## The drop-ins, each beside its real host and a provider on loopback
 
 $(INTEGRATIONS:%=test-integrations-%): test-integrations-%: .integrations/%/.installed
-	@PYTHONPATH=. .integrations/$*/bin/python -m pytest -q tests/integrations/test_$*.py
+	@PYTHONPATH=. .integrations/$*/bin/python -m pytest -q $(LEFT_OPEN) tests/integrations/test_$*.py $(wildcard tests/integrations/test_$*_*.py)
+
+bench-integrations: .integrations/litellm/.installed
+	@PYTHONPATH=. .integrations/litellm/bin/python -W ignore tests/integrations/bench.py
 
 lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .

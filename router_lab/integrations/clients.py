@@ -16,7 +16,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from router_lab.integrations.answers import Answer, field, read
 from router_lab.integrations.hosts import Host
@@ -34,12 +34,6 @@ _ANSWERS = {"openai_chat": "choices", "openai_responses": "output", "anthropic":
 _ROUTED = ("create", "parse", "stream")
 Client = TypeVar("Client")
 Method = Callable[..., Any]
-
-
-class Resource(Protocol):
-    """What makes the requests of one API: `client.chat.completions`, …"""
-
-    _post: Method
 
 
 def wrap(
@@ -71,7 +65,7 @@ def wrap(
     for api, resource in found.items():
         for name in _ROUTED if resource is not None else ():
             if hasattr(resource, name):
-                _replace(resource, name, Job(routing, api, frame), waits)
+                replace(resource, name, Job(routing, api, frame), waits)
     again = functools.partial(_copied, copied.copy, routing, frame)
     copied.copy = copied.with_options = again
     return cast(Client, copied)
@@ -83,27 +77,33 @@ def told(answer: object) -> Told | None:
     return found if isinstance(found, Told) else None
 
 
-class Job(NamedTuple):
+class Job:
     """How requests of one API are made."""
 
-    routing: Routing
-    api: str
-    frame: Frame
+    def __init__(self, routing: Routing, api: str, frame: Frame) -> None:
+        self.routing, self.api, self.frame = routing, api, frame
+
+    def host(self) -> Host:
+        """What the client is able to ask."""
+        return Host((self.api,), None, self.frame)
+
+    def session(self, body: Mapping[str, Any]) -> str | None:
+        """The session that the caller named."""
+        return _header(body, SESSION)
 
     def begin(self, body: Mapping[str, Any], stream: bool) -> Turn:
         """Who is asked first for what the caller asks."""
-        headers = {name.lower(): value for name, value in (body.get("extra_headers") or {}).items()}
         around = [body.get(name) for name in (SYSTEM.get(self.api, ""), "tools") if body.get(name)]
         continues = body.get("previous_response_id")
         asked = Asked(
             conversation(self.api, body),
-            headers.get(SUITE) or self.routing.suite_of(str(body["model"])),
-            headers.get(SESSION),
+            _header(body, SUITE) or self.routing.suite_of(str(body["model"])),
+            self.session(body),
             continues if isinstance(continues, str) else None,
             around,
             stream=stream,
         )
-        return self.routing.begin(asked, Host((self.api,), None, self.frame))
+        return self.routing.begin(asked, self.host())
 
     def request(self, turn: Turn, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """The arguments for who is asked now, and whether the usage at a stream's end is our wish
@@ -129,7 +129,8 @@ class Job(NamedTuple):
         return raw, None
 
 
-def _replace(resource: Any, name: str, job: Job, waits: bool) -> None:
+def replace(resource: Any, name: str, job: Job, waits: bool) -> None:
+    """Route the calls of one method of one object; `waits`: it is awaited."""
     original: Method = getattr(resource, name)
     if name == "stream":
         routed: Method = functools.partial(_streamed, job, resource, original)
@@ -202,12 +203,22 @@ def _failing(turn: Turn) -> Iterator[None]:
 
 
 def _marked(answer: Any, turn: Turn) -> Any:
-    answer._router_lab = turn.told
+    if not isinstance(answer, dict):
+        answer._router_lab = turn.told
     return answer
 
 
 def _copied(copy: Method, routing: Routing, frame: Frame, /, **options: Any) -> Any:
     return wrap(copy(**options), routing, frame=frame)
+
+
+def _header(body: Mapping[str, Any], name: str) -> str | None:
+    headers = body.get("extra_headers")
+    found = (
+        {str(key).lower(): value for key, value in headers.items()} if isinstance(headers, Mapping) else {}
+    )
+    value = found.get(name)
+    return value if isinstance(value, str) and value else None
 
 
 def _resource(client: object, path: tuple[str, ...]) -> object:

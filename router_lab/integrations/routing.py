@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable, Collection, Generator, Mapping,
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from router_lab.integrations.answers import Answer
-from router_lab.integrations.hosts import Host, Servable
+from router_lab.integrations.hosts import Host, Servable, profile_of
 from router_lab.integrations.requesting import opening, size_of
 from router_lab.integrations.sessions import Allowance, Served, Sessions
 from router_lab.integrations.turns import Request, Turn
@@ -190,7 +190,7 @@ class Routing:
                 break
         if decision.code not in BARE and decision.revision != (policy.revision or "unsaved"):
             known = None if decision.unknown_suite is not None else suite
-            if host.lacks(decision.profile, known) is not None:
+            if host.lacks(profile_of(decision), known) is not None:
                 decision = policy.decide(prompt, **whole)  # the canary's this host cannot ask
         return decision, served.said, {"prompt": prompt, **whole}
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_lab.integrations.answers import Answer
-from router_lab.integrations.hosts import Host
+from router_lab.integrations.hosts import Host, profile_of
 from router_lab.integrations.requesting import LENGTHS, longest, size_of
 from router_lab.integrations.sessions import Used
 from router_lab.runtime.budget import Budget, Reservation
+from router_lab.runtime.clients import for_suite
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError, RouterLabError, RouterLabWarning, shown
 from router_lab.runtime.model import Candidate
@@ -64,8 +65,11 @@ class Told(NamedTuple):
 
 def line(text: str) -> str:
     """A text as a header's value."""
+    text = text[:HEADER_CHARS]
+    if text.isascii() and text.isprintable():
+        return text
     plain = "".join(char if char.isprintable() else " " for char in text)
-    return plain.encode("ascii", "replace").decode("ascii")[:HEADER_CHARS]
+    return plain.encode("ascii", "replace").decode("ascii")
 
 
 class Request(NamedTuple):
@@ -99,8 +103,10 @@ class Turn:
         self._routing, self._request, self.decision = routing, request, decision
         self._stages, self._id = stages, log_id
         self._held: Reservation | None = None
+        self._told: Told | None = None
         self.left_out: tuple[str, ...] = ()
-        """To be set by the host: the caller's arguments that were left out."""
+        """To be set by the host, before it asks for `told`: the caller's arguments that were left
+        out."""
         log = routing.log
         if log is not None:
             self._id = log.write(decision, suite=request.suite, after=log_id)
@@ -115,8 +121,7 @@ class Turn:
         """The name under which the host knows the candidate's model."""
         if self.decision.code in BARE:
             return self.decision.model
-        request = self._request
-        return request.host.named(self.decision.profile, self._suite)
+        return self._request.host.named(profile_of(self.decision), self._suite)
 
     @property
     def most_output(self) -> int | None:
@@ -131,6 +136,12 @@ class Turn:
 
     @property
     def told(self) -> Told:
+        """What the caller is told; once it was asked for, it stays."""
+        if self._told is None:
+            self._told = self._tell()
+        return self._told
+
+    def _tell(self) -> Told:
         decision, request = self.decision, self._request
         escalation = "on" if decision.chain and self._routing.escalate else "none"
         if decision.chain and request.stream:
@@ -148,19 +159,18 @@ class Turn:
     def reserve(self) -> None:
         """Set aside what this call may cost its session, or raise BudgetExceeded before it is
         made. Without a budget nothing happens."""
-        budget = self._budget()
-        if budget is None or self._held is not None:
+        budget = None if self._held is not None else self._budget()
+        if budget is None:
             return
-        decision = self.decision
-        settings = (
-            {} if decision.code in BARE else cast(Mapping[str, Any], decision.measured.get("arguments") or {})
-        )
+        decision, profile = self.decision, profile_of(self.decision)
+        request = for_suite(profile, self._suite).request
+        settings = request.get("arguments") or {}
         asks = [longest(api, settings) for api in LENGTHS]
         most = next((one for one in asks if one is not None), decision.limits.max_tokens)
-        size = self._request.size + size_of(decision.measured.get("content"))
-        if most is None:
-            most = decision.profile.max_output_tokens
-        self._held = budget.reserve(size, max_output_tokens=most)
+        size = self._request.size + size_of(request.get("content"))
+        self._held = budget.reserve(
+            size, max_output_tokens=profile.max_output_tokens if most is None else most
+        )
 
     def answered(self, answer: Answer | None) -> Turn | None:
         """Who is asked after this answer; None = it is kept. Of None, an answer that is streamed,
@@ -207,7 +217,7 @@ class Turn:
         )
 
     def _budget(self) -> Budget | None:
-        whole, prices = self._request.budget, self.decision.profile.prices
+        whole, prices = self._request.budget, profile_of(self.decision).prices
         if whole is None:
             return None
         if whole.max_usd is not None and prices is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,11 +29,6 @@ from router_lab.runtime.store import PolicyStore
 from tests.integrations.provider import Provider
 from tests.integrations.worlds import APIS, EASY, HARD, chained, choosing
 
-# What the SDKs leave to the garbage collector: sockets of clients that no test closes.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 MODEL = "router_lab/triage"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS: dict[str, list[Any]] = {
@@ -294,3 +291,18 @@ def test_two_hundred_at_once_across_hot_reloads(tmp_path: Path, provider: Provid
     revisions = asyncio.run(storm())
     assert len(revisions) == 200 == len(provider.requests)
     assert {one[:12] for one in revisions} <= {path.name[:12] for path in paths}
+
+
+def test_the_pages_file_runs_as_it_stands(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"<!-- run: wrap -->\n```python\n(.*?)```", page, flags=re.S)
+    publish(save_revision(choosing("openai_responses"), tmp_path / "policies" / "support"), force=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    monkeypatch.setenv("OPENAI_BASE_URL", provider.url)
+    (tmp_path / "mine.py").write_text(code)
+    runpy.run_path("mine.py")
+    printed = capsys.readouterr().out
+    assert printed.startswith("dear the reference: ") and printed.endswith("dear-1 says so\n")

@@ -70,10 +70,12 @@ def choosing(*apis: str, name: str = "support", worse: float = 0.30, **request: 
     )  # fmt: skip
 
 
-def chained(api: str, gain: float = 0.5, name: str = "support") -> Policy:
-    """cheap first; then dear where the answer's log-probability is not known, or `gain` is above its cost."""
+def chained(api: str, gain: float = 0.5, name: str = "support", told_apart: bool = False) -> Policy:
+    """cheap first; then dear where the answer's log-probability is not known, or `gain` is above its cost. told_apart:
+    they are named with their API, as `choosing` names those of several."""
     profiles = tuple(
-        profile(kind, api, prices) for kind, prices in zip(("cheap", "dear"), PRICES, strict=True)
+        profile(f"{kind}-{api}" if told_apart else kind, api, prices)
+        for kind, prices in zip(("cheap", "dear"), PRICES, strict=True)
     )
     signal = ("logprob",) if api != "anthropic" else ()
     source = "signal:logprob" if signal else "answer:length"

@@ -1,0 +1,174 @@
+"""A gateway's requests, each in several hooks: before the call, after the answer, for the headers,
+at a stream's end. What LiteLLM's plugin does, but for LiteLLM's own classes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from router_lab.integrations.answers import Answer, field, used
+from router_lab.integrations.hosts import Host
+from router_lab.integrations.requesting import SYSTEM, Frame, conversation, request_of, shortened
+from router_lab.integrations.routing import Asked, Routing
+from router_lab.integrations.turns import Told, Turn
+from router_lab.runtime.decisions import DecisionLog
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.store import PolicyStore
+
+API_OF = {
+    "completion": "openai_chat",
+    "acompletion": "openai_chat",
+    "responses": "openai_responses",
+    "aresponses": "openai_responses",
+    "anthropic_messages": "anthropic",
+}
+"""The API of what LiteLLM calls a type of call."""
+_MOST_AT_ONCE = 10_000
+_STORE = ("name", "alias", "state", "verify", "public_key", "interval_s", "accept_older", "requires")
+_ROUTING = (
+    "suite", "point", "allowed", "escalate", "session_turns", "session_tokens", "session_usd",
+    "most_sessions", "cache_s",
+)  # fmt: skip
+_OWN = ("policy", "default", "frame", "log")
+
+
+class Settings(NamedTuple):
+    """How a gateway routes, from `router_lab` in its configuration."""
+
+    routing: Routing
+    frame: Frame
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """From the configuration's mapping. `policy` is the path of an artifact or of a folder of
+    releases; with `default`, [model, effort], it is looked at again every `interval_s` seconds and
+    the default serves until it can be loaded. The other keys are those of `Routing` and
+    `PolicyStore`; `frame` (here "caller" unless it is given) and `log`, a path. PolicyError for a
+    key that is none of these, and for a policy that cannot be loaded where there is no default."""
+    known = (*_OWN, *_ROUTING, *_STORE)
+    unknown = sorted(set(given) - set(known))
+    if unknown or "policy" not in given:
+        what = f"key {unknown[0]!r} is not one of {', '.join(known)}" if unknown else "`policy` is missing"
+        raise PolicyError(f"litellm_settings: router_lab: {what}")
+    frame = given.get("frame", "caller")
+    if frame not in ("measured", "caller"):
+        raise PolicyError(f"litellm_settings: router_lab: frame is {frame!r}, not measured or caller")
+    policy: Any = given["policy"]
+    default = given.get("default")
+    store = {key: given[key] for key in _STORE if key in given}
+    if default is not None:
+        policy = PolicyStore(policy, default=tuple(default), **store)
+        policy.check()
+        policy.start()
+    elif store:
+        raise PolicyError(
+            f"litellm_settings: router_lab: {next(iter(store))!r} needs `default`: [model, effort]"
+        )
+    log = given.get("log")
+    routing = {key: given[key] for key in _ROUTING if key in given}
+    if "allowed" in routing:
+        routing["allowed"] = [tuple(one) for one in routing["allowed"]]
+    return Settings(Routing(policy, log=None if log is None else DecisionLog(log), **routing), frame)
+
+
+class Kept(NamedTuple):
+    """A request that is under way: whom it asks, how, and what the caller said."""
+
+    turn: Turn
+    api: str
+    body: Mapping[str, Any]
+    stream: bool
+
+
+class Gateway:
+    """The requests of one gateway that are under way, by its own ids. Safe among threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.routing, self.frame = settings
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._told: OrderedDict[str, Told] = OrderedDict()
+        self._lock = threading.Lock()
+        self._models: frozenset[str] = frozenset()
+
+    def begin(
+        self, id: str, api: str, body: Mapping[str, Any], models: set[str], session: str | None
+    ) -> tuple[Kept, dict[str, Any]]:
+        """Who is asked, and the request for it, by the name that the gateway has for the model.
+        PolicyError and BudgetExceeded as of `Routing.begin` and `Turn.reserve`."""
+        if self._models != models:
+            self._models = frozenset(models)
+        around = [body.get(name) for name in (SYSTEM.get(api, ""), "tools") if body.get(name)]
+        continues, suite = body.get("previous_response_id"), self.routing.suite_of(str(body["model"]))
+        stream = body.get("stream") is True
+        asked = Asked(
+            conversation(api, body), suite, session, continues if isinstance(continues, str) else None, around, stream
+        )  # fmt: skip
+        turn = self.routing.begin(asked, Host((api,), self._models, self.frame))
+        turn.reserve()
+        kept = Kept(turn, api, body, stream)
+        try:
+            request = self.request(kept)
+        except BaseException as error:
+            turn.failed(error)
+            raise
+        with self._lock:
+            self._kept[id] = kept
+            while len(self._kept) > _MOST_AT_ONCE:
+                self._kept.popitem(last=False)
+        return kept, request
+
+    def request(self, kept: Kept) -> dict[str, Any]:
+        """The request of `kept` for who is asked now."""
+        turn = kept.turn
+        request, turn.left_out = request_of(turn.decision, kept.api, kept.body, self.frame)
+        return {**shortened(kept.api, request, turn.most_output), "model": turn.model}
+
+    def take(self, id: str, *, stream: bool) -> Kept | None:
+        """The request of this id, which is then no more under way; None if there is none, or the
+        other of streamed and not streamed is asked for."""
+        with self._lock:
+            found = self._kept.get(id)
+            return self._kept.pop(id) if found is not None and found.stream is stream else None
+
+    def tell(self, id: str, told: Told) -> None:
+        """Keep what the caller is to be told, until the headers are written."""
+        with self._lock:
+            self._told[id] = told
+            while len(self._told) > _MOST_AT_ONCE:
+                self._told.popitem(last=False)
+
+    def headers(self, id: str) -> dict[str, str]:
+        """Headers of the response to a request; none of one that was not routed."""
+        with self._lock:
+            told, kept = self._told.pop(id, None), self._kept.get(id)
+        if told is None and kept is not None:
+            told = kept.turn.told
+        return {} if told is None else told.headers()
+
+    def failed(self, id: str, error: BaseException) -> None:
+        """The gateway gave up on a request."""
+        with self._lock:
+            found = self._kept.pop(id, None)
+        if found is not None:
+            found.turn.failed(error)
+
+    def ended(self, id: str, answer: object) -> None:
+        """A streamed answer has ended; `answer` as the gateway put it together."""
+        found = self.take(id, stream=True)
+        if found is not None:
+            usage = field(answer, "usage") or field(field(answer, "response"), "usage")
+            found.turn.finished(Answer(used=used(_style(usage), usage), id=_id(found.api, answer)))
+
+
+def _style(usage: object) -> str:
+    """Whose names a usage block has: gateways put one API's answer together in another's."""
+    if field(usage, "prompt_tokens") is not None:
+        return "openai_chat"
+    return "anthropic" if field(usage, "input_tokens_details") is None else "openai_responses"
+
+
+def _id(api: str, answer: object) -> str | None:
+    found = field(answer, "id") or field(field(answer, "response"), "id")
+    return found if api == "openai_responses" and isinstance(found, str) else None

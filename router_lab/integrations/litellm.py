@@ -1,0 +1,253 @@
+"""LiteLLM's plugin: a line in the proxy's configuration, or `route(Router(…), policy)` in its SDK.
+
+    litellm_settings:
+      callbacks: router_lab.integrations.litellm.plugin
+      router_lab: {policy: /policies/support, default: [openai/gpt-5, null], session_usd: 2.0}
+
+Requests for models named `router_lab…` are routed, to model groups that are named as the policy
+names its candidates' models; all others are none of ours. Everything else stays LiteLLM's: which
+deployment of a group, its keys, cooldowns and fallbacks. This module imports LiteLLM, so it is for
+those who have it. docs/gateways.md says how it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import litellm
+from litellm import Router
+from litellm.integrations.custom_logger import CustomLogger
+
+from router_lab.integrations.answers import Answer, read
+from router_lab.integrations.clients import Job, replace
+from router_lab.integrations.gateway import API_OF, Gateway, settings_of
+from router_lab.integrations.hosts import Host
+from router_lab.integrations.requesting import Frame
+from router_lab.integrations.routing import Routing, arun
+from router_lab.integrations.turns import Turn
+from router_lab.runtime.budget import BudgetExceeded
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.policy import Policy
+from router_lab.runtime.store import PolicyStore
+
+_CALLS = {"openai_chat": "acompletion", "openai_responses": "aresponses", "anthropic": "aanthropic_messages"}
+"""The methods of LiteLLM's router."""
+_OF_ONE_CALL = (
+    "litellm_call_id",
+    "litellm_logging_obj",
+    "proxy_server_request",
+    "secret_fields",
+    "deployment",
+)
+"""What LiteLLM keeps in a request that another call of the same request makes anew."""
+HEALTH = "/router_lab/health"
+"""Where the proxy says whether a policy serves: 200, or 503 where none does, or its source cannot
+be read."""
+_SAID = ("ok", "policy", "revision", "origin", "release", "since", "expires", "refused", "sessions")
+
+
+class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed where types are checked
+    """The proxy's callback. settings: as under `router_lab` in the configuration, which is read at
+    the first request where they are None."""
+
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self._settings, self._lock = settings, threading.Lock()
+        self._made: Gateway | None = None
+
+    @property
+    def gateway(self) -> Gateway:
+        """PolicyError where the configuration is wrong, or its policy cannot be loaded."""
+        if self._made is None:
+            with self._lock:
+                if self._made is None:
+                    given = self._settings
+                    given = getattr(litellm, "router_lab", None) if given is None else given
+                    if not isinstance(given, Mapping):
+                        raise PolicyError("litellm_settings: `router_lab` is missing: {policy: PATH, …}")
+                    self._made = Gateway(settings_of(given))
+        return self._made
+
+    async def async_pre_call_hook(
+        self, user_api_key_dict: object, cache: object, data: dict[str, Any], call_type: str
+    ) -> dict[str, Any] | None:
+        """Before LiteLLM chooses a deployment: whose model group it is."""
+        model, api = data.get("model"), API_OF.get(call_type)
+        if api is None or not isinstance(model, str) or not model.startswith("router_lab"):
+            return None
+        try:
+            gateway = self.gateway
+            if not gateway.routing.routes(model):
+                return None
+            router = _router()
+            models = set() if router is None else router.model_names
+            kept, request = gateway.begin(str(data.get("litellm_call_id")), api, data, models, _session(data))
+        except BudgetExceeded as error:
+            raise _refused(402, "budget_exceeded", str(error)) from error
+        except PolicyError as error:
+            raise _refused(503, "router_lab", str(error)) from error
+        _note(request, kept.turn)
+        return request
+
+    async def async_post_call_success_hook(
+        self, data: dict[str, Any], user_api_key_dict: object, response: object
+    ) -> object:
+        """After an answer that can be seen: whether it is kept, and if not, the next one's."""
+        if self._made is None:
+            return None
+        gateway, id = self._made, str(data.get("litellm_call_id"))
+        kept = gateway.take(id, stream=False)
+        if kept is None:
+            return None
+
+        async def call(turn: Turn) -> tuple[object, Answer | None]:
+            if turn is kept.turn:
+                return response, read(kept.api, response)
+            request = gateway.request(kept._replace(turn=turn))
+            made = await getattr(_router(), _CALLS[kept.api])(
+                **{key: value for key, value in request.items() if key not in _OF_ONE_CALL}
+            )
+            return made, read(kept.api, made)
+
+        answer, turn = await arun(gateway.routing.calls(kept.turn), call)
+        gateway.tell(id, turn.told)
+        return answer
+
+    async def async_post_call_response_headers_hook(
+        self,
+        data: dict[str, Any],
+        user_api_key_dict: object,
+        response: object,
+        request_headers: dict[str, str] | None = None,
+        litellm_call_info: dict[str, object] | None = None,
+    ) -> dict[str, str] | None:
+        """Who answered, why, and by which revision."""
+        if self._made is None:
+            return None
+        return self._made.headers(str(data.get("litellm_call_id"))) or None
+
+    async def async_log_success_event(
+        self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
+    ) -> None:
+        """A stream has ended."""
+        if self._made is not None:
+            self._made.ended(str(kwargs.get("litellm_call_id")), response_obj)
+
+    async def async_post_call_failure_hook(
+        self,
+        request_data: dict[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: object,
+        traceback_str: str | None = None,
+    ) -> None:
+        """The proxy gave up on a request."""
+        if self._made is not None:
+            self._made.failed(str(request_data.get("litellm_call_id")), original_exception)
+
+    async def async_log_failure_event(
+        self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
+    ) -> None:
+        """A stream broke off, or its reader went away."""
+        id = str(kwargs.get("litellm_call_id"))
+        if self._made is not None and (kept := self._made.take(id, stream=True)) is not None:
+            error = kwargs.get("exception")
+            kept.turn.failed(
+                error if isinstance(error, BaseException) else ConnectionError("the stream broke off")
+            )
+
+    def health(self) -> dict[str, Any]:
+        """As `Routing.health`; where the policy cannot be loaded, why."""
+        try:
+            return self.gateway.routing.health()
+        except PolicyError as error:
+            return {"ok": False, "error": str(error)}
+
+
+def _router() -> Any:
+    from litellm.proxy import proxy_server
+
+    return proxy_server.llm_router
+
+
+def _session(data: Mapping[str, Any]) -> str | None:
+    """The session's name as LiteLLM has read it from headers, metadata or the body."""
+    metadata = data.get("metadata") or data.get("litellm_metadata")
+    named = metadata.get("session_id") if isinstance(metadata, Mapping) else None
+    found = data.get("litellm_session_id") or named
+    return str(found) if found else None
+
+
+def _note(request: dict[str, Any], turn: Turn) -> None:
+    """What was decided, beside what LiteLLM logs of a request."""
+    name = "litellm_metadata" if "litellm_metadata" in request else "metadata"
+    told = turn.told
+    noted = {"model": told.candidate.model, "effort": told.candidate.effort, "revision": told.revision,
+             "code": told.code, "reason": told.reason, "suite": told.suite}  # fmt: skip
+    request[name] = {**(request.get(name) or {}), "router_lab": noted}
+
+
+def _refused(status: int, kind: str, message: str) -> Exception:
+    from fastapi import HTTPException
+
+    error: Exception = HTTPException(status_code=status, detail={"error": {"message": message, "type": kind}})
+    return error
+
+
+def route(
+    router: Router,
+    policy: Policy | PolicyStore | Routing | str | os.PathLike[str],
+    *,
+    frame: Frame = "measured",
+    **settings: Any,
+) -> Router:
+    """LiteLLM's `Router` itself, whose `completion`, `responses` and `anthropic_messages`, awaited
+    or not, are routed for models named `router_lab…`, as `clients.wrap` does it. A routing strategy
+    of LiteLLM's own would choose a deployment, but see no answer and change no message.
+
+    A session is named by `litellm_session_id` or `metadata={"session_id": …}`. What is streamed
+    counts in a budget as all that was set aside for it. PolicyError as of `clients.wrap`.
+    """
+    routing = policy if isinstance(policy, Routing) else Routing(policy, **settings)
+    for api, awaited in _CALLS.items():
+        for name, waits in ((awaited, True), (awaited[1:], False)):
+            if hasattr(router, name) and (waits or api != "anthropic"):  # which is awaited by either name
+                replace(router, name, RouterJob(routing, api, frame, router), waits)
+    return router
+
+
+class RouterJob(Job):
+    """Requests of LiteLLM's `Router`, to its model groups."""
+
+    def __init__(self, routing: Routing, api: str, frame: Frame, router: Router) -> None:
+        super().__init__(routing, api, frame)
+        self._router = router
+
+    def host(self) -> Host:
+        return Host((self.api,), frozenset(self._router.get_model_names()), self.frame)
+
+    def session(self, body: Mapping[str, Any]) -> str | None:
+        return super().session(body) or _session(body)
+
+    def request(self, turn: Turn, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        request, wished = super().request(turn, body)
+        return request | {"model": turn.model}, wished
+
+
+plugin = RouterLab()
+"""For `callbacks: router_lab.integrations.litellm.plugin`."""
+
+
+async def _health() -> Any:
+    from fastapi.responses import JSONResponse
+
+    found = plugin.health()
+    said = {name: found[name] for name in _SAID if name in found}
+    return JSONResponse(said, status_code=200 if found["ok"] else 503)
+
+
+if "litellm.proxy.proxy_server" in sys.modules:  # the proxy imports its callbacks while it starts
+    sys.modules["litellm.proxy.proxy_server"].app.add_api_route(HEALTH, _health, methods=["GET"])

@@ -1,0 +1,149 @@
+"""LiteLLM's real `Router`, routed, against a provider on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("litellm")
+from litellm import Router
+
+from router_lab.integrations.clients import told
+from router_lab.integrations.litellm import route
+from router_lab.integrations.routing import Routing
+from router_lab.integrations.turns import STREAMED
+from router_lab.publish import publish
+from router_lab.runtime.artifact import save_revision
+from router_lab.runtime.budget import BudgetExceeded
+from router_lab.runtime.model import Candidate
+from router_lab.runtime.store import PolicyStore
+from tests.integrations.provider import Provider
+from tests.integrations.proxy import config
+from tests.integrations.test_clients import TOOLS
+from tests.integrations.worlds import APIS, EASY, HARD, chained, choosing
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM's own
+NAMES = [profile.candidate.model for profile in choosing().spec.profiles]
+MODEL = "router_lab/triage"
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with Provider() as server:
+        yield server
+
+
+def router(provider: Provider) -> Any:
+    groups = config(provider, NAMES, {})["model_list"]
+    return Router(model_list=[one for one in groups if one["model_name"] in NAMES], num_retries=0)
+
+
+async def ask(routed: Any, api: str, text: str, **more: Any) -> Any:
+    messages = [{"role": "user", "content": text}]
+    if api == "openai_chat":
+        return await routed.acompletion(**{"model": MODEL, "messages": messages, **more})
+    if api == "openai_responses":
+        return await routed.aresponses(**{"model": MODEL, "input": messages, **more})
+    return await routed.aanthropic_messages(
+        **{"model": MODEL, "max_tokens": 99, "messages": messages, **more}
+    )
+
+
+def text_of(api: str, answer: Any) -> str:
+    if api == "openai_chat":
+        return str(answer.choices[0].message.content)
+    return str(answer.output_text if api == "openai_responses" else answer["content"][0]["text"])
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_decisions_are_the_policys(api: str, provider: Provider) -> None:
+    policy = choosing()
+    routed = route(router(provider), policy)
+    for text in (EASY, HARD, "never seen"):
+        allowed = [one for one in policy.candidates if one.model.endswith(api)]
+        decision = policy.decide(text, suite="triage", allowed=allowed)
+        answer = asyncio.run(ask(routed, api, text))
+        assert text_of(api, answer) == f"{decision.model}-1 says so"
+        found = told(answer)
+        assert api == "anthropic" or (found is not None and found.candidate == decision.candidate)
+    answer = asyncio.run(ask(routed, api, EASY, model=f"dear-{api}"))
+    assert text_of(api, answer) == f"dear-{api}-1 says so"
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_an_answer_that_is_not_kept_is_never_seen(api: str, provider: Provider) -> None:
+    routed = route(router(provider), chained(api, told_apart=True))
+    assert text_of(api, asyncio.run(ask(routed, api, EASY))) == f"dear-{api}-1 says so"
+    assert provider.models == [f"cheap-{api}-1", f"dear-{api}-1"]
+
+
+def test_what_is_not_awaited_is_routed_too(provider: Provider) -> None:
+    routed = route(router(provider), chained("openai_chat", told_apart=True))
+    answer = routed.completion(model=MODEL, messages=[{"role": "user", "content": EASY}])
+    assert text_of("openai_chat", answer) == "dear-openai_chat-1 says so"
+    provider.requests.clear()
+    stream = routed.completion(model=MODEL, messages=[{"role": "user", "content": EASY}], stream=True)
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    found = told(stream)
+    assert said.strip() == "cheap-openai_chat-1 says so" and provider.models == ["cheap-openai_chat-1"]
+    assert found is not None and found.escalation == STREAMED
+
+
+def test_a_session_stops_at_its_budget_and_tools_are_no_answer(provider: Provider) -> None:
+    routed = route(router(provider), choosing(), session_turns=2)
+    named = {"metadata": {"session_id": "s"}}
+    for _ in range(2):
+        answer = asyncio.run(ask(routed, "openai_chat", HARD, tools=TOOLS["openai_chat"], **named))
+        assert answer.choices[0].message.tool_calls[0].function.name == "weather"
+    with pytest.raises(BudgetExceeded):
+        asyncio.run(ask(routed, "openai_chat", HARD, litellm_session_id="s"))
+    asyncio.run(ask(routed, "openai_chat", HARD, litellm_session_id="t"))
+
+
+def test_who_is_away_gives_way(provider: Provider) -> None:
+    provider.down = {"cheap-openai_chat-1"}
+    found = told(asyncio.run(ask(route(router(provider), choosing()), "openai_chat", EASY)))
+    assert (
+        found is not None and found.code == "fallback" and found.stages == (Candidate("cheap-openai_chat"),)
+    )
+
+
+def test_two_hundred_at_once_across_hot_reloads(tmp_path: Path, provider: Provider) -> None:
+    folder = tmp_path / "policies"
+    paths = [save_revision(choosing(worse=worse), folder) for worse in (0.3, 0.4)]
+    publish(paths[0], force=True)
+    store = PolicyStore(folder, default=(NAMES[0], None))
+    assert store.check()
+    routed = route(router(provider), Routing(store, session_turns=50))
+
+    async def one(number: int) -> str:
+        text, kind = ((EASY, "cheap"), (HARD, "dear"))[number % 2]
+        answer = await ask(routed, "openai_chat", text, litellm_session_id=f"s{number}")
+        found = told(answer)
+        assert found is not None and found.candidate == Candidate(f"{kind}-openai_chat")
+        assert text_of("openai_chat", answer) == f"{found.candidate.model}-1 says so"
+        return found.revision
+
+    async def storm() -> list[str]:
+        done = asyncio.Event()
+
+        async def swapping() -> None:
+            place = 0
+            while not done.is_set():
+                place = 1 - place
+                await asyncio.to_thread(publish, paths[place], force=True)
+                await asyncio.to_thread(store.check)
+
+        swaps = asyncio.create_task(swapping())
+        found = await asyncio.gather(*map(one, range(200)))
+        done.set()
+        await swaps
+        return found
+
+    revisions = asyncio.run(storm())
+    assert len(revisions) == 200 == len(provider.requests)
+    assert {one[:12] for one in revisions} <= {path.name[:12] for path in paths}

@@ -1,0 +1,105 @@
+"""A gateway's requests in several hooks, and its configuration; LiteLLM itself is not needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from router_lab.integrations.gateway import Gateway, Settings, settings_of
+from router_lab.integrations.routing import Routing
+from router_lab.runtime.artifact import save_policy
+from router_lab.runtime.budget import BudgetExceeded
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.store import PolicyStore
+from tests.conftest import ROOT
+from tests.integrations.worlds import EASY, choosing
+
+MODELS = {profile.candidate.model for profile in choosing().spec.profiles}
+
+
+def body(**more: Any) -> dict[str, Any]:
+    return {"model": "router_lab/triage", "messages": [{"role": "user", "content": EASY}], **more}
+
+
+def gateway(**settings: Any) -> Gateway:
+    return Gateway(Settings(Routing(choosing(), **settings), "caller"))
+
+
+def test_a_request_from_hook_to_hook() -> None:
+    found = gateway()
+    kept, request = found.begin("1", "openai_chat", body(temperature=1.0), MODELS, None)
+    assert request == {"model": "cheap-openai_chat", "max_tokens": 64, "messages": body()["messages"]}
+    assert found.headers("1")["x-router-lab-left-out"] == "temperature"  # of a stream they come first
+    assert found.take("1", stream=True) is None and found.take("1", stream=False) is kept
+    assert found.take("1", stream=False) is None
+    found.tell("1", kept.turn.told)
+    assert found.headers("1")["x-router-lab-model"] == "cheap-openai_chat"
+    assert found.headers("1") == {} == found.headers("unknown")
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 20, "completion_tokens": 5},
+        {"input_tokens": 20, "output_tokens": 5},
+        {"input_tokens": 20, "output_tokens": 5, "input_tokens_details": {"cached_tokens": 0}},
+    ],
+)
+def test_a_streams_end_settles_what_was_used_in_whoevers_names(usage: dict[str, Any]) -> None:
+    found = gateway(session_tokens=1000)
+    found.begin("1", "openai_chat", body(stream=True), MODELS, "s")
+    budget = found.routing.sessions.budget("s")
+    assert budget is not None and budget.tokens == 0
+    found.ended("1", {"usage": usage})
+    found.ended("1", {"usage": usage})  # told twice, as by two logs
+    assert budget.tokens == 25 and budget.turns == 1
+
+
+def test_what_the_gateway_gave_up_on_is_given_back() -> None:
+    found = gateway(session_turns=1)
+    for number in range(3):
+        found.begin(str(number), "openai_chat", body(), MODELS, "s")
+        error: Any = type("RateLimitError", (Exception,), {"status_code": 429})()
+        found.failed(str(number), error)
+        found.failed(str(number), error)
+    found.begin("4", "openai_chat", body(), MODELS, "s")
+    with pytest.raises(BudgetExceeded):
+        found.begin("5", "openai_chat", body(), MODELS, "s")
+
+
+def test_a_model_without_a_group_does_not_serve() -> None:
+    kept, _ = gateway().begin("1", "openai_chat", body(), {"dear-openai_chat"}, None)
+    assert kept.turn.decision.model == "dear-openai_chat"
+    assert "the host has no such model" in kept.turn.told.reason or "and " in kept.turn.told.reason
+
+
+def test_settings_are_read_whole_or_refused(tmp_path: Path) -> None:
+    path = str(save_policy(choosing(), tmp_path / "policy"))
+    found = settings_of({"policy": path, "session_usd": 2.0, "allowed": [["dear-anthropic", None]]})
+    assert found.frame == "caller" and found.routing.sessions.allowance.usd == 2.0
+    with pytest.raises(PolicyError, match="key 'polcy' is not one of policy, default"):
+        settings_of({"polcy": path})
+    with pytest.raises(PolicyError, match="`policy` is missing"):
+        settings_of({})
+    with pytest.raises(PolicyError, match="frame is 'mine', not measured or caller"):
+        settings_of({"policy": path, "frame": "mine"})
+    with pytest.raises(PolicyError, match="'state' needs `default`"):
+        settings_of({"policy": path, "state": str(tmp_path)})
+    with pytest.raises(PolicyError):
+        settings_of({"policy": str(tmp_path / "nothing")})
+
+
+def test_the_example_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = yaml.safe_load((ROOT / "docs" / "examples" / "litellm-proxy.yaml").read_text(encoding="utf-8"))
+    given = written["litellm_settings"]["router_lab"]
+    found = settings_of(given)
+    store = found.routing.policy
+    assert isinstance(store, PolicyStore)
+    store.close()
+    assert store.decide(EASY).candidate == tuple(given["default"])
+    groups = [group["model_name"] for group in written["model_list"]]
+    assert given["default"][0] in groups and {"router_lab", "router_lab/code"} <= set(groups)
