@@ -56,7 +56,7 @@ site: .site/.installed  ## Build docs/ into .site/html, links checked; offline o
 mutants: .mutants/.installed  ## Change 200 places of fit, metrics, gates and replay: do the tests notice? (an hour; SEED=…)
 	@OMP_NUM_THREADS=1 PYTHONPATH=.mutants/lib $(BIN)/python tests/bench/mutants.py --seed $(SEED)
 
-package: $(STAMP)  ## Wheel and sdist into dist/, the same bytes on any machine
+package: $(STAMP)  ## Wheel and sdist into dist/, the same bytes each time
 	@$(BIN)/python tests/bench/package.py
 
 .integrations/%/.installed: tests/integrations/%.lock

@@ -1,4 +1,4 @@
-"""Wheel and sdist into dist/, the same bytes on any machine: `make package`.
+"""Wheel and sdist into dist/, the same bytes wherever Python, zlib and setuptools are the same: `make package`.
 
 Of the tracked files of the work tree, each with the mode that git keeps, at the time of the last commit (or
 SOURCE_DATE_EPOCH). setuptools writes into a sdist when and by whom it was packed, so it is packed once more here.

@@ -36,7 +36,11 @@ def test_the_version_is_one() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == router_lab.__version__
     assert re.fullmatch(r"\d+\.\d+\.\d+", router_lab.__version__)
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    pages = [
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "docs" / "examples" / "gate-workflow.yml",
+    ]
     wheels = {
         wheel for page in pages for wheel in re.findall(r"router_lab-[\d.]+-py3", page.read_text("utf-8"))
     }
