@@ -16,6 +16,7 @@ from router_lab.collect import collect
 from router_lab.collect.status import sample_status
 from router_lab.outcomes import read_outcomes, write_calls, write_outcomes
 from router_lab.runtime.errors import InputError
+from router_lab.runtime.outcomerows import prompt_digest
 
 PRICES = {
     "p/m": [{"starts": "2026-01-01", "input": 2, "output": 10, "cache_read": 0.2, "cache_write_5m": 2.5,
@@ -297,9 +298,10 @@ def test_logged_decisions_with_outcomes_become_outcomes(tmp_path: Path) -> None:
     ]
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     outcomes, calls = collect([log])
-    assert outcomes[["suite", "sample_id", "model", "effort", "prompt", "quality"]].to_numpy().tolist() == [
+    assert outcomes[["suite", "decision", "model", "effort", "prompt", "quality"]].to_numpy().tolist() == [
         ["maths", "a", "m", "low", "qa", 1.0], ["production", "b", "m", "low", "qb", 0.5],
     ]  # fmt: skip
+    assert outcomes["sample_id"].tolist() == [prompt_digest("qa"), prompt_digest("qb")]
     assert outcomes["predicted_quality"].tolist() == [0.75, 0.75] and outcomes["revision"].tolist() == [
         "v",
         "v",
@@ -316,7 +318,7 @@ def test_logged_decisions_with_outcomes_become_outcomes(tmp_path: Path) -> None:
     for name in ("old.jsonl.1", "old.jsonl-20261128", "old.jsonl.2026-11-28.gz"):  # rotated away, and named
         lines = log.read_bytes()
         (tmp_path / name).write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
-        assert collect([tmp_path / name])[0]["sample_id"].tolist() == ["a", "b"], name
+        assert collect([tmp_path / name])[0]["decision"].tolist() == ["a", "b"], name
     log.write_text(json.dumps(rows[0]) + "\n")
     with pytest.raises(
         InputError, match=r"no decision in it has an outcome with a quality; log them: DecisionLog"

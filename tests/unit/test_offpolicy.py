@@ -92,6 +92,23 @@ def test_what_was_not_seen_counts_by_the_weight_beyond_one() -> None:
     assert estimate_of(told, SIX.group).above == pytest.approx(sqrt((over**3).sum() / 6**3))
 
 
+def test_dollars_hide_as_far_as_residuals_were_seen_to_lie() -> None:
+    """Residuals 2, 0 and 10 dollars of three rows alike, and of one that the target does not ask: the mean 4 lies 4
+    above the least and 6 below the most; its tail counts three times."""
+    logged = Logged(np.array([0, 0, 0, 1]), np.ones(4), np.array([2.0, 0.0, 10.0, 99.0]), np.arange(4))
+    target = np.tile([1.0, 0.0], (4, 1))
+    told = told_of(logged, target, np.zeros((4, 2)), least=1)
+    assert (told.value, told.down, told.up) == (4.0, 4.0, 6.0)
+    plain, long = (estimate_of(told, logged.group, long_tail=tail) for tail in (False, True))
+    assert long.lost == pytest.approx(3 * plain.lost) and plain.lost != 0
+    # Loads 4/3, 4/3, 4/3, 0: a third beyond one on three rows of four.
+    over = sqrt(3 * (1 / 3) ** 3 / 4**3)
+    assert plain.size == pytest.approx(4 * over) and plain.above == pytest.approx(6 * over)
+    # What the other policy weighs more hides the other way round.
+    turned = estimate_of(told_of_log(logged), logged.group, told)
+    assert turned.size == pytest.approx(6 * over) and turned.above == pytest.approx(4 * over)
+
+
 def test_no_row_carries_more_than_its_part_and_the_bias_is_bounded() -> None:
     """Weights 30 and 70 ones: 30 of 100 is cut to 5 of 75, which moves 30/100 − 5/75 of the distribution."""
     cut, moved = clipped(np.array([30.0] + [1.0] * 70))
