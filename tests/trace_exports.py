@@ -222,6 +222,26 @@ def whole_trace() -> list[dict[str, Any]]:
     return [{"id": "t1", "name": "support", "sessionId": "s1", "observations": own}]
 
 
+def beside_its_trace() -> dict[str, Any]:
+    """As the interface downloads one trace."""
+    (whole,) = whole_trace()
+    return {
+        "trace": {k: v for k, v in whole.items() if k != "observations"},
+        "observations": whole["observations"],
+    }
+
+
+def bucket() -> list[dict[str, Any]]:
+    """As LiteLLM's older versions write to a bucket: the answer's choices as texts."""
+    rows = [{key: value for key, value in row.items() if key != "response"} for row in litellm()]
+    return [{**rows[0], "output": [json.dumps(CHOICES[0])]}, rows[1]]
+
+
+def in_traces() -> list[dict[str, Any]]:
+    """As Phoenix's command line has whole traces."""
+    return [{"traceId": "t1", "status": "OK", "spans": nested(phoenix())}]
+
+
 EXPORTS: dict[str, tuple[str, str, Callable[[], str]]] = {
     "otlp": ("otlp", "json", lambda: as_json(otlp())),
     "otlp, a line": ("otlp", "jsonl", lambda: as_lines(otlp())),
@@ -234,6 +254,9 @@ EXPORTS: dict[str, tuple[str, str, Callable[[], str]]] = {
     "langfuse, snake case": ("langfuse", "jsonl", lambda: as_lines(snake(langfuse()))),
     "langfuse, csv": ("langfuse", "csv", lambda: as_csv(langfuse())),
     "langfuse, traces": ("langfuse", "json", lambda: as_json(whole_trace())),
+    "langfuse, one trace": ("langfuse", "json", lambda: as_json(beside_its_trace())),
+    "litellm, of a bucket": ("litellm", "json", lambda: as_json(bucket())),
+    "phoenix, traces": ("phoenix", "json", lambda: as_json({"data": in_traces()})),
     "phoenix": ("phoenix", "jsonl", lambda: as_lines(phoenix())),
     "phoenix, csv": ("phoenix", "csv", lambda: as_csv(phoenix())),
     "phoenix, of the api": ("phoenix", "json", lambda: as_json({"data": nested(phoenix())})),

@@ -25,6 +25,7 @@ from router_lab.metrics import Estimate, clustered_mean
 from router_lab.metrics.estimate import bounded_interval
 from router_lab.metrics.paired import Floats, Mask
 from router_lab.outcomes.candidates import by_row
+from router_lab.outcomes.cells import number_column
 from router_lab.outcomes.columns import REQUIRED, candidate_columns
 from router_lab.outcomes.tablefile import read_labels
 from router_lab.runtime.errors import InputError
@@ -70,6 +71,7 @@ def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
     )
     if "epoch" in labels.columns:
         keys.append("epoch")
+        labels["epoch"] = number_column(labels["epoch"], path, "epoch").astype("int64")
     together = "group" if "group" in named.columns else "sample_id"
     named = named.assign(cluster=named[together].astype(str))
     told = {"quality": ("quality", "mean"), "cluster": ("cluster", "first")}

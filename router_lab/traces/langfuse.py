@@ -24,7 +24,7 @@ OURS = ("trace_id", "parent_observation_id", "usage_details", "cost_details", "c
 
 def claims(value: Json) -> bool:
     named = {_snake(str(key)) for key in value}
-    if isinstance(value.get("observations"), list) and "id" in value:
+    if isinstance(value.get("observations"), list):
         return True
     typed = str(value.get("type", "")).upper() in (*CALLS, "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN")
     return (typed and "trace_id" in named) or sum(name in named for name in OURS) >= 2
@@ -64,7 +64,8 @@ def _inner(record: Record) -> list[Record]:
     own = record.value.get("observations")
     if not isinstance(own, list) or not all(isinstance(one, dict) for one in own):
         return [record]
-    trace = _named({key: inner for key, inner in record.value.items() if key != "observations"})
+    apart = mapping(first(record.value, "trace", "raw_trace"))
+    trace = _named(apart or {key: inner for key, inner in record.value.items() if key != "observations"})
     known = {"traceId": trace.get("id"), "sessionId": trace.get("session_id"), "traceName": trace.get("name")}
     return [
         Record(f"{record.place}, observation {at}", {**known, **one}) for at, one in enumerate(own, start=1)

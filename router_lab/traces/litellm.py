@@ -13,7 +13,7 @@ from router_lab.traces.fields import Json, between, first, flat, mapping, moment
 from router_lab.traces.records import Record
 from router_lab.traces.usage import usage_tokens
 
-TEXTS = ("messages", "response", "proxy_server_request")
+TEXTS = ("messages", "response", "output", "proxy_server_request")
 NO_KEY = ("", "Cache OFF", "None", None)
 
 
@@ -36,7 +36,7 @@ def _call(record: Record, file: str) -> TracedCall:
     value, metadata = record.value, mapping(record.value.get("metadata"))
     start, end = moment(value.get("startTime")), moment(value.get("endTime"))
     lasted = number(value.get("request_duration_ms"))
-    answer, finish = answer_of(value.get("response"))
+    answer, finish = answer_of(value.get("response") or _choices(value.get("output")))
     rest = {key: inner if key != "metadata" else metadata for key, inner in value.items() if key not in TEXTS}
     # The row's own counts and, where it is there, the provider's usage, which tells kinds apart.
     usage = {**mapping(metadata.get("usage_object")), **_counts(value)}
@@ -51,6 +51,11 @@ def _call(record: Record, file: str) -> TracedCall:
         finish=finish, key=None if key in NO_KEY else text(key), tools=answer.tools if answer else (),
         metadata=dict(flat(rest)),
     )  # fmt: skip
+
+
+def _choices(output: object) -> dict[str, Any]:
+    """The answer as buckets of older versions have it: a list of choices, each as its JSON."""
+    return {"choices": [tree(one) for one in output]} if isinstance(output, list) else {}
 
 
 def _counts(value: Json) -> dict[str, Any]:

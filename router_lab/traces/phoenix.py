@@ -14,14 +14,19 @@ from router_lab.traces.spans import NAMES, Span, calls_of_spans
 
 PREFIX = "attributes."
 KINDS = ("span_kind", "spanKind")
+SOME = 20
+"""Spans of a trace by which it is told that they are OpenInference's."""
 
 
 def claims(value: Json) -> bool:
+    spans = value.get("spans")
+    if isinstance(spans, list) and any(isinstance(one, dict) and claims(one) for one in spans[:SOME]):
+        return True
     context = mapping(value.get("context"))
     ids = "context.trace_id" in value or "trace_id" in context or "traceId" in context
     own = any(kind in value for kind in KINDS) or any(str(key).startswith(PREFIX) for key in value)
     attributes = mapping(value.get("attributes"))
-    inferred = "openinference" in attributes or "openinference.span.kind" in attributes or "llm" in attributes
+    inferred = any(str(key).startswith(("openinference", "llm")) for key in attributes)
     return (ids and own) or (inferred and "type" not in value)
 
 
@@ -47,8 +52,11 @@ def _span(record: Record) -> Span:
     if kind is not None:
         named.setdefault(NAMES["operation"][1], kind)
     context = mapping(value.get("context"))
-    status = text(first(value, "status_code", "statusCode", "status.status_code")) or ""
-    said = text(first(value, "status_message", "statusMessage"))
+    told = mapping(value.get("status"))
+    status = (
+        text(first(value, "status_code", "statusCode", "status.status_code") or told.get("status_code")) or ""
+    )
+    said = text(first(value, "status_message", "statusMessage") or first(told, "description", "message"))
     return Span(
         record.place,
         text(first(value, "context.trace_id", "trace_id", "traceId") or first(context, "trace_id", "traceId")),

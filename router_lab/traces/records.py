@@ -18,7 +18,7 @@ from router_lab.traces.fields import Json, decoded
 
 ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 """Names of files that are read where a folder is named; each may end in `.gz`, too."""
-LISTS = ("data", "observations", "traces", "spans", "logs", "items", "results")
+LISTS = ("data", "traces", "logs", "items", "results")
 """Keys under which an export or an answer of an API keeps its list of records."""
 WIDEST = 1 << 27
 """Characters of one cell of a CSV."""

@@ -104,6 +104,11 @@ reference: {{model: {first}, effort: null}}
 config: {{max_tokens: 2048}}
 """
 
+EFFORTS = """\
+# Presets beside the providers' own levels, which need no entry.
+brief: {system_message: Be brief.}
+"""
+
 README = """\
 # {name}: requests of production
 
@@ -149,7 +154,7 @@ def write_suite(
         "sweep.yaml": SWEEP.format(
             name=name, first=first, models="\n".join(f"  - {json.dumps(one)}" for one in incumbents)
         ),
-        "efforts.yaml": "# Presets beside the providers' own levels; none is needed.\n",
+        "efforts.yaml": EFFORTS,
         "prices.yaml": "# What is missing here comes from genai-prices; `router-lab prices add` adds to it.\nmodels: {}\n",
         "README.md": README.format(**told),
         "audit.csv": audit_table(name, judged),

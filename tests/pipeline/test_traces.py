@@ -74,7 +74,7 @@ def test_from_traces_to_an_audited_judge(tmp_path: Path, monkeypatch: pytest.Mon
     with serving(answer=answered) as server:
         monkeypatch.setenv("OPENAI_API_KEY", "x")
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        run("sweep", sweep, "--logs", "logs")
+        run("sweep", sweep, "--log-dir", "logs", "--quiet")
     gc.collect()
     run("collect", "logs", "--out", "outcomes.parquet")
     outcomes = read_outcomes("outcomes.parquet")
@@ -85,7 +85,7 @@ def test_from_traces_to_an_audited_judge(tmp_path: Path, monkeypatch: pytest.Mon
     table = pd.read_csv("labels.csv", dtype={"sample_id": str})
     assert table["quality"].isna().all() and "prompt" in table and "answer" in table
     # People fail the first of those that the judge passed.
-    right = outcomes.set_index("sample_id")["quality"].reindex(table["sample_id"]).to_numpy()
+    right = outcomes.set_index("sample_id")["quality"].reindex(table["sample_id"]).to_numpy(copy=True)
     right[right.argmax()] = 0.0
     table.assign(quality=right).to_csv("labels.csv", index=False, quoting=csv.QUOTE_MINIMAL)
     audit = read_audit("labels.csv", outcomes)
