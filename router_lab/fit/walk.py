@@ -46,8 +46,7 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     free = goal.kind == "margin" and still and not goal.explore
     reached = 0.0 if free else -1.0
     steps = (STEPS if goal.mix else STEPS[[0, -1]])[int(free) :]
-    known = ~np.isnan(start + end)
-    if not known.any():
+    if not (known := ~np.isnan(start + end)).any():
         return Walked(reached, 0, 1.0, Estimate(nan, nan, 0, 0))
     sums, shares, drawn = _sums(start, end, known, heavy, evidence)
 

@@ -16,7 +16,6 @@ from router_lab.integrations.litellm import RouterLab
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.policy import Policy
 
-
 _LINES = list[str]()
 
 

@@ -55,7 +55,7 @@ def test_decisions_and_outcomes_become_rows(policy: Policy, tmp_path: Path) -> N
         "suite": "maths", "sample_id": first, "epoch": 1, "model": "cheap", "effort": "low", "prompt": None,
         "tier": "standard", "started_at": 1000.0, "predicted_quality": 0.7, "predicted_cost_usd": 0.001,
         "revision": "unsaved", "status": "ok", "quality": 1.0, "cost_usd": 0.002, "check": True,
-        "decision": first,
+        "decision": first, "propensity": 1.0,
     }  # fmt: skip
     assert (rows[1]["suite"], rows[1]["sample_id"], rows[1]["latency_s"]) == ("production", "my-own", 2.5)
     assert len(rows) == 2

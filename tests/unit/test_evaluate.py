@@ -248,7 +248,7 @@ def test_collect_weighs_each_outcome_by_its_propensity(tmp_path: Path) -> None:
     )
     assert (outcomes["weight"] * outcomes["propensity"]).to_numpy() == pytest.approx(1.0)
     assert outcomes["explored"].fillna(False).astype(bool).mean() == pytest.approx(0.3, abs=0.03)
-    assert outcomes["group"].str.startswith("key ").all() and outcomes["revision"].eq("a" * 64).all()
+    assert outcomes["group"].str.fullmatch("[0-9a-f]{16}").all() and outcomes["revision"].eq("a" * 64).all()
     assert set(outcomes["decision"]) == set(outcomes["sample_id"])  # without prompts, of the decision
     by_model = outcomes.groupby("model")["weight"].sum()
     assert by_model["cheap"] == pytest.approx(3000, rel=0.25) and by_model["dear"] == pytest.approx(
