@@ -24,7 +24,8 @@ def lacks(overlap: Overlap, labels: Sequence[str]) -> str:
             f"{labels[one.column]} ({part(one.mass)} of its requests, asked on {one.rows:,})"
             for one in overlap.lacking
         )
-        told = f"the policy asks whom the log could not have asked there: {who}"
+        never = "the policy asks whom the log never asked there, or too rarely for chance"
+        told = f"{never}: {who}"
         if overlap.drawn:
             return told
         agree = f"only the {part(overlap.agree)} of the requests on which both agree can be told"
