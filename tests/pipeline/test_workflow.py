@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-WORKFLOWS = ("docs/examples/gate-workflow.yml", ".github/workflows/ci.yml")
+WORKFLOWS = (
+    "docs/examples/gate-workflow.yml",
+    "docs/examples/nightly-workflow.yml",
+    ".github/workflows/ci.yml",
+)
 
 
 @pytest.fixture(scope="module")
