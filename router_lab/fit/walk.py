@@ -40,9 +40,8 @@ def walk(action: Ints, evidence: Evidence, goal: Goal) -> Walked:
     reference, table and what is explored, is shown (no loss against the reference needs no
     showing); fewer than MIN_CLUSTERS clusters show nothing.
     """
-    baseline = evidence.baseline_action
     start, end, heavy = _ends(action, evidence, goal)
-    still = not (baseline != evidence.reference).any()
+    still = bool((evidence.baseline_action == evidence.reference).all())
     free = goal.kind == "margin" and still and not goal.explore
     reached = 0.0 if free else -1.0
     steps = (STEPS if goal.mix else STEPS[[0, -1]])[int(free) :]

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-WORKFLOWS = ("docs/examples/gate-workflow.yml", ".github/workflows/ci.yml", ".github/workflows/release.yml")
+WORKFLOWS = (
+    "docs/examples/gate-workflow.yml",
+    "docs/examples/nightly-workflow.yml",
+    ".github/workflows/ci.yml",
+    ".github/workflows/release.yml",
+)
 
 
 @pytest.fixture(scope="module")
