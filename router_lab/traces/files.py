@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from router_lab.masking import without_keys
 from router_lab.outcomes.files import write_frame
 from router_lab.runtime.files import atomic_write
 from router_lab.runtime.kinds import TOKENS
@@ -36,11 +37,11 @@ PLAIN = (
 def calls_frame(calls: Sequence[Priced], *, texts: bool = False) -> pd.DataFrame:
     """A row for each call. Of texts a digest (`request_sha`), and with `texts` themselves, masked
     by rule. `input_tokens` includes cached ones, as gateways count."""
-    rows = [_row(one, texts) for one in calls]
-    return pd.DataFrame(rows)
+    metadata = without_keys([dict(one.call.metadata) for one in calls])
+    return pd.DataFrame([_row(one, kept, texts) for one, kept in zip(calls, metadata, strict=True)])
 
 
-def _row(one: Priced, texts: bool) -> dict[str, Any]:
+def _row(one: Priced, metadata: object, texts: bool) -> dict[str, Any]:
     call, mask = one.call, Masked()
     counts = dict.fromkeys(TOKENS) if call.tokens is None else call.tokens.columns()
     read = None if call.tokens is None else call.tokens.prompt
@@ -53,7 +54,7 @@ def _row(one: Priced, texts: bool) -> dict[str, Any]:
         **{name: getattr(call, name) for name in PLAIN},
         "started_at": None if call.started is None else call.started.isoformat(), **counts, "input_tokens": read,
         "cost_usd": one.usd, "priced_by": one.by, "request_sha": call.request,
-        "tools": json.dumps([tool.name for tool in call.tools]), "metadata": mask(written(dict(call.metadata))), **told,
+        "tools": json.dumps([tool.name for tool in call.tools]), "metadata": mask(written(metadata)), **told,
     }  # fmt: skip
 
 

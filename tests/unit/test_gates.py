@@ -256,6 +256,11 @@ def test_labels_of_people_widen_the_interval_of_a_judge(tmp_path: Any) -> None:
     lone = run({"metric": "quality", "min": 0.75}, always(0), outcomes).verdict
     corrected = run({"metric": "quality", "min": 0.75}, always(0), outcomes, audit=audit).verdict
     assert (lone, corrected) == ("pass", "inconclusive")
+    told = run(floor, always(0), outcomes, audit=audit)
+    assert [one["suite"] for one in told.to_json()["judges"]] == sorted(set(audit["suite"]))
+    assert "The judge of a: passes" in told.to_text() and "The judge of a" in told.to_markdown()
+    json.dumps(told.to_json(), allow_nan=False)
+    assert "judges" not in run(floor, always(0), outcomes).to_json()
 
 
 @pytest.mark.parametrize(

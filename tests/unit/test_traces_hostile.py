@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
@@ -138,15 +139,16 @@ def test_the_command_writes_a_bill_and_says_what_is_not_in_it(tmp_path: Path) ->
 
 
 def test_texts_stay_out_of_the_table_unless_asked_for(tmp_path: Path) -> None:
-    traces = read_traces([write(tmp_path, "chat")])
+    source = write(tmp_path, "chat")
+    source.write_text(source.read_text().replace('"my_own"', '"api_key": "s3cret-of-ours", "my_own"'))
+    traces = read_traces([source])
     priced, _ = price_calls(traces.calls, prices())
     bare, full = (write_traces(tmp_path / str(texts), priced, (), texts=texts) for texts in (False, True))
     assert b"parcel" not in bare.read_bytes()
-    import pandas as pd
-
     table = pd.read_parquet(full)
     assert (
         table["prompt"].tolist()[0] == "Where is parcel 17?"
         and table["input_tokens"].tolist()[0] == 1_000_000
     )
     assert table["request_sha"].nunique() == 1 and "my_own" in table["metadata"][0]
+    assert "s3cret-of-ours" not in table["metadata"][0] and "api_key" in table["metadata"][0]
