@@ -20,8 +20,8 @@ from typing import Any, TypeVar, cast
 
 from router_lab.integrations.answers import Answer, field, read
 from router_lab.integrations.hosts import Host
-from router_lab.integrations.requesting import SYSTEM, Frame, conversation, request_of, shortened
-from router_lab.integrations.routing import Asked, Routing, arun, run
+from router_lab.integrations.requesting import Frame, request_of, shortened
+from router_lab.integrations.routing import Routing, arun, asked_of, run
 from router_lab.integrations.turns import Told, Turn
 from router_lab.integrations.watching import watch
 from router_lab.runtime.clients import METHODS
@@ -93,17 +93,8 @@ class Job:
 
     def begin(self, body: Mapping[str, Any], stream: bool) -> Turn:
         """Who is asked first for what the caller asks."""
-        around = [body.get(name) for name in (SYSTEM.get(self.api, ""), "tools") if body.get(name)]
-        continues = body.get("previous_response_id")
-        asked = Asked(
-            conversation(self.api, body),
-            _header(body, SUITE) or self.routing.suite_of(str(body["model"])),
-            self.session(body),
-            continues if isinstance(continues, str) else None,
-            around,
-            stream=stream,
-        )
-        return self.routing.begin(asked, self.host())
+        suite = _header(body, SUITE) or self.routing.suite_of(str(body["model"]))
+        return self.routing.begin(asked_of(self.api, body, suite, self.session(body), stream), self.host())
 
     def request(self, turn: Turn, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """The arguments for who is asked now, and whether the usage at a stream's end is our wish

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from router_lab.integrations.answers import Answer, field, used
 from router_lab.integrations.hosts import Host
-from router_lab.integrations.requesting import SYSTEM, Frame, conversation, request_of, shortened
-from router_lab.integrations.routing import Asked, Routing
+from router_lab.integrations.requesting import Frame, request_of, shortened
+from router_lab.integrations.routing import Routing, asked_of
 from router_lab.integrations.turns import Told, Turn
 from router_lab.runtime.decisions import DecisionLog
 from router_lab.runtime.errors import PolicyError
@@ -99,12 +99,8 @@ class Gateway:
         PolicyError and BudgetExceeded as of `Routing.begin` and `Turn.reserve`."""
         if self._models != models:
             self._models = frozenset(models)
-        around = [body.get(name) for name in (SYSTEM.get(api, ""), "tools") if body.get(name)]
-        continues, suite = body.get("previous_response_id"), self.routing.suite_of(str(body["model"]))
-        stream = body.get("stream") is True
-        asked = Asked(
-            conversation(api, body), suite, session, continues if isinstance(continues, str) else None, around, stream
-        )  # fmt: skip
+        stream, suite = body.get("stream") is True, self.routing.suite_of(str(body["model"]))
+        asked = asked_of(api, body, suite, session, stream)
         turn = self.routing.begin(asked, Host((api,), self._models, self.frame))
         turn.reserve()
         kept = Kept(turn, api, body, stream)
@@ -159,7 +155,11 @@ class Gateway:
         found = self.take(id, stream=True)
         if found is not None:
             usage = field(answer, "usage") or field(field(answer, "response"), "usage")
-            found.turn.finished(Answer(used=used(_style(usage), usage), id=_id(found.api, answer)))
+            told = used(_style(usage), usage)
+            if told is not None and found.api == "anthropic":  # whose cache holds what was marked alone
+                written = field(usage, "cache_creation_input_tokens")
+                told = told._replace(held=told.read + (written if isinstance(written, int) else 0))
+            found.turn.finished(Answer(used=told, id=_id(found.api, answer)))
 
 
 def _style(usage: object) -> str:

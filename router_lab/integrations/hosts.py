@@ -81,6 +81,8 @@ class Servable:
         known = self._known
         if known is None or known[0] is not policy:
             known = self._known = (policy, {})  # one assignment: threads see both or neither
+        if suite not in policy.spec.suites:  # names that nobody knows are as many as callers like
+            suite = None
         found = known[1].get((host, suite))
         if found is None:
             found = known[1][host, suite] = self._found(policy, host, suite)
@@ -89,9 +91,8 @@ class Servable:
     def _found(self, policy: Policy, host: Host, suite: str | None) -> Askable:
         if policy.revision == NO_POLICY:  # a store's default: of it nothing is known that could be lacking
             return Askable(self._allowed)
-        known = suite if suite in policy.spec.suites else None
         profiles = policy.spec.profiles
-        bars = {one.candidate: host.lacks(one, known) for one in profiles}
+        bars = {one.candidate: host.lacks(one, suite) for one in profiles}
         if self._allowed is not None:
             bars = {who: why for who, why in bars.items() if who in self._allowed}
             if not bars:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,12 +86,13 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
                 return None
             router = _router()
             models = set() if router is None else router.model_names
-            kept, request = gateway.begin(str(data.get("litellm_call_id")), api, data, models, _session(data))
+            id = uuid.uuid4().hex  # LiteLLM's own may be the caller's, and so another request's, too
+            kept, request = gateway.begin(id, api, data, models, _session(data))
         except BudgetExceeded as error:
             raise _refused(402, "budget_exceeded", str(error)) from error
         except PolicyError as error:
             raise _refused(503, "router_lab", str(error)) from error
-        _note(request, kept.turn)
+        _note(request, kept.turn, id)
         return request
 
     async def async_post_call_success_hook(
@@ -99,7 +101,7 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         """After an answer that can be seen: whether it is kept, and if not, the next one's."""
         if self._made is None:
             return None
-        gateway, id = self._made, str(data.get("litellm_call_id"))
+        gateway, id = self._made, _id(data)
         kept = gateway.take(id, stream=False)
         if kept is None:
             return None
@@ -128,14 +130,14 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         """Who answered, why, and by which revision."""
         if self._made is None:
             return None
-        return self._made.headers(str(data.get("litellm_call_id"))) or None
+        return self._made.headers(_id(data)) or None
 
     async def async_log_success_event(
         self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
     ) -> None:
         """A stream has ended."""
         if self._made is not None:
-            self._made.ended(str(kwargs.get("litellm_call_id")), response_obj)
+            self._made.ended(_id(kwargs), response_obj)
 
     async def async_post_call_failure_hook(
         self,
@@ -146,13 +148,13 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
     ) -> None:
         """The proxy gave up on a request."""
         if self._made is not None:
-            self._made.failed(str(request_data.get("litellm_call_id")), original_exception)
+            self._made.failed(_id(request_data), original_exception)
 
     async def async_log_failure_event(
         self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
     ) -> None:
         """A stream broke off, or its reader went away."""
-        id = str(kwargs.get("litellm_call_id"))
+        id = _id(kwargs)
         if self._made is not None and (kept := self._made.take(id, stream=True)) is not None:
             error = kwargs.get("exception")
             kept.turn.failed(
@@ -181,13 +183,24 @@ def _session(data: Mapping[str, Any]) -> str | None:
     return str(found) if found else None
 
 
-def _note(request: dict[str, Any], turn: Turn) -> None:
-    """What was decided, beside what LiteLLM logs of a request."""
+def _note(request: dict[str, Any], turn: Turn, id: str) -> None:
+    """What was decided, beside what LiteLLM logs of a request, and by which it is known again."""
     name = "litellm_metadata" if "litellm_metadata" in request else "metadata"
     told = turn.told
     noted = {"model": told.candidate.model, "effort": told.candidate.effort, "revision": told.revision,
-             "code": told.code, "reason": told.reason, "suite": told.suite}  # fmt: skip
+             "code": told.code, "reason": told.reason, "suite": told.suite, "request": id}  # fmt: skip
     request[name] = {**(request.get(name) or {}), "router_lab": noted}
+
+
+def _id(data: Mapping[str, Any]) -> str:
+    """What `_note` put into a request, wherever LiteLLM has carried it; "" where nothing was."""
+    for holder in (data, data.get("litellm_params")):
+        for name in ("litellm_metadata", "metadata"):
+            metadata = holder.get(name) if isinstance(holder, Mapping) else None
+            noted = metadata.get("router_lab") if isinstance(metadata, Mapping) else None
+            if isinstance(noted, Mapping) and "request" in noted:
+                return str(noted["request"])
+    return ""
 
 
 def _refused(status: int, kind: str, message: str) -> Exception:

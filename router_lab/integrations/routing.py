@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from router_lab.integrations.answers import Answer
 from router_lab.integrations.hosts import Host, Servable, profile_of
-from router_lab.integrations.requesting import opening, size_of
+from router_lab.integrations.requesting import SYSTEM, conversation, opening, size_of
 from router_lab.integrations.sessions import Allowance, Served, Sessions
 from router_lab.integrations.turns import Request, Turn
 from router_lab.runtime.artifact import load_policy
@@ -62,6 +62,16 @@ class Asked(NamedTuple):
     continues: str | None = None
     around: object = None
     stream: bool = False
+
+
+def asked_of(
+    api: str, body: Mapping[str, Any], suite: str | None, session: str | None, stream: bool
+) -> Asked:
+    """What a request of `api` asks; `session` as the host knows its name."""
+    around = [body.get(name) for name in (SYSTEM.get(api, ""), "tools") if body.get(name)]
+    continues = body.get("previous_response_id")
+    messages = conversation(api, body)
+    return Asked(messages, suite, session, continues if isinstance(continues, str) else None, around, stream)
 
 
 class Thread(NamedTuple):
@@ -180,7 +190,10 @@ class Routing:
         self, asked: Asked, host: Host, suite: str | None, question: dict[str, Any]
     ) -> tuple[Decision, str, dict[str, Any]]:
         """The decision, what is to be said of who cannot serve, and all that was asked."""
-        prompt = asked.messages if isinstance(asked.messages, str) else [dict(one) for one in asked.messages]
+        given = asked.messages
+        prompt = (
+            given if isinstance(given, str) else [one if type(one) is dict else dict(one) for one in given]
+        )
         for _ in range(_LOOKS):
             policy = self.serving
             served = self._servable.of(policy, host, suite)

@@ -226,6 +226,30 @@ def test_a_session_is_stopped_at_its_budget(api: str, named: str, stream: bool, 
     ask(client, api, EASY, **SESSIONS[named](f"{name}-another"))
 
 
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("left", [False, True])
+def test_a_stream_is_counted_at_its_end_also_where_its_reader_leaves(
+    api: str, left: bool, world: World
+) -> None:
+    world.serve(choosing())
+    before = world.health()[1]["sessions"]
+    stream = ask(
+        world.client(api),
+        api,
+        EASY,
+        stream=True,
+        extra_headers={"x-litellm-session-id": f"{api}-{left}-streamed"},
+    )
+    if left:
+        next(iter(stream))
+        stream.close()
+    else:
+        list(stream)
+    while world.health()[1]["sessions"] == before:  # LiteLLM tells of it behind the answer
+        time.sleep(0.1)
+    assert world.health()[1]["sessions"] == before + 1
+
+
 def test_a_failure_is_the_providers_and_spends_nothing(world: World) -> None:
     world.serve(choosing())
     world.provider.down = {"cheap-openai_chat-1"}

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from router_lab.integrations.litellm import RouterLab
+from router_lab.integrations.litellm import RouterLab, _id
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.policy import Policy
 
@@ -27,7 +27,7 @@ class Timed(RouterLab):
     ) -> Any:
         begun = time.thread_time()
         found = await super().async_pre_call_hook(user_api_key_dict, cache, data, call_type)
-        tell("before", data.get("litellm_call_id"), begun)
+        tell("before", _id(found or {}), begun)
         return found
 
     async def async_post_call_success_hook(
@@ -35,7 +35,7 @@ class Timed(RouterLab):
     ) -> Any:
         begun = time.thread_time()
         found = await super().async_post_call_success_hook(data, user_api_key_dict, response)
-        tell("after", data.get("litellm_call_id"), begun)
+        tell("after", _id(data), begun)
         return found
 
     async def async_post_call_response_headers_hook(
@@ -43,13 +43,13 @@ class Timed(RouterLab):
     ) -> Any:
         begun = time.thread_time()
         found = await super().async_post_call_response_headers_hook(data, *rest, **more)
-        tell("headers", data.get("litellm_call_id"), begun)
+        tell("headers", _id(data), begun)
         return found
 
-    async def async_log_success_event(self, kwargs: dict[str, Any], *rest: Any) -> None:
+    async def async_log_success_event(self, kwargs: dict[str, Any], *rest: Any, **more: Any) -> None:
         begun = time.thread_time()
-        await super().async_log_success_event(kwargs, *rest)
-        tell("logged", kwargs.get("litellm_call_id"), begun)
+        await super().async_log_success_event(kwargs, *rest, **more)
+        tell("logged", _id(kwargs), begun)
 
 
 def tell(hook: str, id: object, begun: float) -> None:
