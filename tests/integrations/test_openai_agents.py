@@ -307,5 +307,5 @@ def test_the_page(
 ) -> None:
     play("openai_agents", "openai_responses", tmp_path, provider, monkeypatch)
     out = capsys.readouterr().out
-    assert out.startswith("dear-1 says so dear ") and "outside what was measured" in out
+    assert out.startswith("dear-1 says so dear ") and "the reference: only 0%" in out
     assert provider.models == ["dear-1"]

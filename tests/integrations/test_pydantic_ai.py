@@ -273,5 +273,5 @@ def test_the_page(
 ) -> None:
     play("pydantic_ai", "openai_chat", tmp_path, provider, monkeypatch)
     out = capsys.readouterr().out
-    assert out.startswith("dear-1 says so dear ") and "outside what was measured" in out
+    assert out.startswith("dear-1 says so dear ") and "the reference: only 0%" in out
     assert provider.models == ["dear-1"]
