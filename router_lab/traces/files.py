@@ -51,7 +51,7 @@ def _row(one: Priced, metadata: object, texts: bool) -> dict[str, Any]:
         else {}
     )
     return {
-        **{name: getattr(call, name) for name in PLAIN},
+        **{name: getattr(call, name) for name in PLAIN}, "error": call.error and mask(call.error),
         "started_at": None if call.started is None else call.started.isoformat(), **counts, "input_tokens": read,
         "cost_usd": one.usd, "priced_by": one.by, "request_sha": call.request,
         "tools": json.dumps([tool.name for tool in call.tools]), "metadata": mask(written(metadata)), **told,
