@@ -168,9 +168,7 @@ def _table(rows: Sequence[Row], bill: TraceBill) -> Markup:
         ("no dollars known", lambda r: count(r["row"].unpriced)),
     ])  # fmt: skip
     more = len(rows) - len(shown)
-    return Markup("{}{}").format(
-        body, PARTS.paragraph(f"{count(more)} more are in bill.json.", "note") if more else ""
-    )
+    return body + PARTS.paragraph(f"{count(more)} more are in bill.json.", "note") if more else body
 
 
 def _loops(bill: TraceBill) -> Markup:
