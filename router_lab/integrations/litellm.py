@@ -28,7 +28,7 @@ from router_lab.integrations.clients import Job, replace
 from router_lab.integrations.gateway import API_OF, Gateway, settings_of
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.requesting import Frame
-from router_lab.integrations.routing import Routing, arun
+from router_lab.integrations.routing import Routing, arun, routes
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.budget import BudgetExceeded
 from router_lab.runtime.errors import PolicyError
@@ -77,13 +77,11 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         self, user_api_key_dict: object, cache: object, data: dict[str, Any], call_type: str
     ) -> dict[str, Any] | None:
         """Before LiteLLM chooses a deployment: whose model group it is."""
-        model, api = data.get("model"), API_OF.get(call_type)
-        if api is None or not isinstance(model, str) or not model.startswith("router_lab"):
+        api = API_OF.get(call_type)
+        if api is None or not routes(data.get("model")):
             return None
         try:
             gateway = self.gateway
-            if not gateway.routing.routes(model):
-                return None
             router = _router()
             models = set() if router is None else router.model_names
             id = uuid.uuid4().hex  # LiteLLM's own may be the caller's, and so another request's, too
