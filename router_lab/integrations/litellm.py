@@ -144,20 +144,10 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         user_api_key_dict: object,
         traceback_str: str | None = None,
     ) -> None:
-        """The proxy gave up on a request."""
+        """The proxy gave up on a request. (What LiteLLM logs as a failure may be one of several
+        attempts.)"""
         if self._made is not None:
             self._made.failed(_id(request_data), original_exception)
-
-    async def async_log_failure_event(
-        self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
-    ) -> None:
-        """A stream broke off, or its reader went away."""
-        id = _id(kwargs)
-        if self._made is not None and (kept := self._made.take(id, stream=True)) is not None:
-            error = kwargs.get("exception")
-            kept.turn.failed(
-                error if isinstance(error, BaseException) else ConnectionError("the stream broke off")
-            )
 
     def health(self) -> dict[str, Any]:
         """As `Routing.health`; where the policy cannot be loaded, why."""
