@@ -71,7 +71,7 @@ LEFT_OPEN := -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExcept
 test-integrations: $(INTEGRATIONS:%=test-integrations-%)  ## The drop-ins, each beside its real host and a provider on loopback
 
 $(INTEGRATIONS:%=test-integrations-%): test-integrations-%: .integrations/%/.installed
-	@PYTHONPATH=. .integrations/$*/bin/python -m pytest -q $(LEFT_OPEN) tests/integrations/test_$*.py $(wildcard tests/integrations/test_$*_*.py)
+	@PYTHONPATH=. LITELLM_LOCAL_MODEL_COST_MAP=True .integrations/$*/bin/python -m pytest -q $(LEFT_OPEN) tests/integrations/test_$*.py $(wildcard tests/integrations/test_$*_*.py)
 
 AGENTS := langchain openai_agents pydantic_ai
 bench-integrations: .integrations/litellm/.installed $(AGENTS:%=.integrations/%/.installed)

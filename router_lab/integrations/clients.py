@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast
 from router_lab.integrations.answers import Answer, field, read
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.requesting import Frame, request_of, shortened
-from router_lab.integrations.routing import Routing, arun, asked_of, run
+from router_lab.integrations.routing import Routing, arun, asked_of, routes, run
 from router_lab.integrations.turns import Told, Turn
 from router_lab.integrations.watching import watch
 from router_lab.runtime.clients import METHODS
@@ -133,7 +133,7 @@ def replace(resource: Any, name: str, job: Job, waits: bool) -> None:
 
 
 def _created(job: Job, original: Method, /, **body: Any) -> Any:
-    if not job.routing.routes(body.get("model")):
+    if not routes(body.get("model")):
         return original(**body)
     streams = body.get("stream") is True
 
@@ -145,7 +145,7 @@ def _created(job: Job, original: Method, /, **body: Any) -> Any:
 
 
 async def _acreated(job: Job, original: Method, /, **body: Any) -> Any:
-    if not job.routing.routes(body.get("model")):
+    if not routes(body.get("model")):
         return await original(**body)
     streams = body.get("stream") is True
 
@@ -159,7 +159,7 @@ async def _acreated(job: Job, original: Method, /, **body: Any) -> Any:
 def _streamed(job: Job, resource: Any, original: Method, /, **body: Any) -> Any:
     """The SDKs' stream helpers: OpenAI's make a `create` of their own, which is routed already;
     Anthropic's post at once."""
-    if job.api != "anthropic" or not job.routing.routes(body.get("model")):
+    if job.api != "anthropic" or not routes(body.get("model")):
         return original(**body)
     turn = job.begin(body, stream=True)
     own = type(resource)(resource._client)

@@ -28,7 +28,7 @@ from router_lab.integrations.clients import Job, replace
 from router_lab.integrations.gateway import API_OF, Gateway, settings_of
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.requesting import Frame
-from router_lab.integrations.routing import Routing, arun
+from router_lab.integrations.routing import Routing, arun, routes
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.budget import BudgetExceeded
 from router_lab.runtime.errors import PolicyError
@@ -77,13 +77,11 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         self, user_api_key_dict: object, cache: object, data: dict[str, Any], call_type: str
     ) -> dict[str, Any] | None:
         """Before LiteLLM chooses a deployment: whose model group it is."""
-        model, api = data.get("model"), API_OF.get(call_type)
-        if api is None or not isinstance(model, str) or not model.startswith("router_lab"):
+        api = API_OF.get(call_type)
+        if api is None or not routes(data.get("model")):
             return None
         try:
             gateway = self.gateway
-            if not gateway.routing.routes(model):
-                return None
             router = _router()
             models = set() if router is None else router.model_names
             id = uuid.uuid4().hex  # LiteLLM's own may be the caller's, and so another request's, too
@@ -146,20 +144,10 @@ class RouterLab(CustomLogger):  # type: ignore[misc]  # LiteLLM is not installed
         user_api_key_dict: object,
         traceback_str: str | None = None,
     ) -> None:
-        """The proxy gave up on a request."""
+        """The proxy gave up on a request. (What LiteLLM logs as a failure may be one of several
+        attempts.)"""
         if self._made is not None:
             self._made.failed(_id(request_data), original_exception)
-
-    async def async_log_failure_event(
-        self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object
-    ) -> None:
-        """A stream broke off, or its reader went away."""
-        id = _id(kwargs)
-        if self._made is not None and (kept := self._made.take(id, stream=True)) is not None:
-            error = kwargs.get("exception")
-            kept.turn.failed(
-                error if isinstance(error, BaseException) else ConnectionError("the stream broke off")
-            )
 
     def health(self) -> dict[str, Any]:
         """As `Routing.health`; where the policy cannot be loaded, why."""

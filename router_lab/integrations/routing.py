@@ -64,6 +64,11 @@ class Asked(NamedTuple):
     stream: bool = False
 
 
+def routes(model: object) -> bool:
+    """Whether a request for this model is to be routed; all others are none of ours."""
+    return isinstance(model, str) and (model == PREFIX or model.startswith(f"{PREFIX}/"))
+
+
 def asked_of(
     api: str, body: Mapping[str, Any], suite: str | None, session: str | None, stream: bool
 ) -> Asked:
@@ -131,10 +136,6 @@ class Routing:
     def serving(self) -> Policy:
         """The policy that serves now."""
         return self.policy.policy if isinstance(self.policy, PolicyStore) else self.policy
-
-    def routes(self, model: object) -> bool:
-        """Whether a request for this model is to be routed; all others are none of ours."""
-        return isinstance(model, str) and (model == PREFIX or model.startswith(f"{PREFIX}/"))
 
     def suite_of(self, model: str) -> str | None:
         """The suite that a model's name asks for: what follows `router_lab/`, unless that is the

@@ -28,7 +28,10 @@ def free_port() -> int:
 
 
 def config(
-    provider: Provider, models: Iterable[str], settings: Mapping[str, Any], **more: Any
+    provider: Provider,
+    models: Iterable[str],
+    settings: Mapping[str, Any],
+    fallbacks: Iterable[Mapping[str, list[str]]] = (),
 ) -> dict[str, Any]:
     """The proxy's configuration: a group for each model of a policy, and the names that are routed."""
     groups: list[dict[str, Any]] = []
@@ -40,9 +43,9 @@ def config(
     groups += [{"model_name": name, "litellm_params": nobody} for name in ("router_lab", "router_lab/triage")]
     return {
         "model_list": groups,
-        "router_settings": {"num_retries": 0},
+        "router_settings": {"num_retries": 0, "fallbacks": [dict(one) for one in fallbacks]},
         "general_settings": {"master_key": KEY},
-        "litellm_settings": {"callbacks": [PLUGIN], "num_retries": 0, "router_lab": dict(settings), **more},
+        "litellm_settings": {"callbacks": [PLUGIN], "num_retries": 0, "router_lab": dict(settings)},
     }
 
 

@@ -27,6 +27,8 @@ from tests.integrations.test_clients import TOOLS, ask, text_of
 from tests.integrations.worlds import APIS, EASY, HARD, chained, choosing
 
 NAMES = [profile.candidate.model for profile in choosing().spec.profiles]
+FALLBACKS = [{"cheap-openai_responses": ["dear-openai_responses"]}]
+"""LiteLLM's own."""
 TURNS = 6
 """What a session may spend."""
 
@@ -71,7 +73,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     policies = folder / "policies"
     settings = {"policy": str(policies), "default": [NAMES[0], None], "interval_s": 0.5, "session_turns": TURNS,
                 "log": str(folder / "week.jsonl")}  # fmt: skip
-    with Provider() as provider, proxy(folder, config(provider, NAMES, settings)) as url:
+    with Provider() as provider, proxy(folder, config(provider, NAMES, settings, FALLBACKS)) as url:
         yield World(url, provider, policies)
 
 
@@ -265,6 +267,28 @@ def test_a_failure_is_the_providers_and_spends_nothing(world: World) -> None:
             assert caught.value.status_code == 503 or caught.value.status_code == 429  # LiteLLM's cooldown
     finally:
         world.provider.down = set()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_where_litellm_falls_back_it_says_so_and_the_request_is_counted(stream: bool, world: World) -> None:
+    world.serve(choosing())
+    before = world.health()[1]["sessions"]
+    world.provider.down = {"cheap-openai_responses-1"}
+    try:
+        raw = ask(
+            _raw(world.client("openai_responses"), "openai_responses"), "openai_responses", EASY, stream=stream,
+            extra_headers={"x-litellm-session-id": f"falling-back-{stream}"},
+        )  # fmt: skip
+        answer = raw.parse()
+        if stream:
+            list(answer)
+        assert raw.headers["x-router-lab-model"] == "cheap-openai_responses"  # who was decided for
+        assert raw.headers["x-litellm-model-group"] == world.provider.models[-1].removesuffix("-1")
+        assert world.provider.models[-1] == "dear-openai_responses-1"
+    finally:
+        world.provider.down = set()
+    while world.health()[1]["sessions"] == before:
+        time.sleep(0.1)
 
 
 def test_nobody_who_can_be_asked_is_one_clear_error(world: World) -> None:

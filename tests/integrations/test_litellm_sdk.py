@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 pytest.importorskip("litellm")
+from fastapi import HTTPException
 from litellm import Router
 
 from router_lab.integrations.clients import told
-from router_lab.integrations.litellm import route
+from router_lab.integrations.litellm import RouterLab, route
 from router_lab.integrations.routing import Routing
 from router_lab.integrations.turns import STREAMED
 from router_lab.publish import publish
@@ -147,3 +148,26 @@ def test_two_hundred_at_once_across_hot_reloads(tmp_path: Path, provider: Provid
     revisions = asyncio.run(storm())
     assert len(revisions) == 200 == len(provider.requests)
     assert {one[:12] for one in revisions} <= {path.name[:12] for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"policy": "nowhere"}, "nowhere"),
+        ({"policy": "nowhere", "polcy": 1}, "key 'polcy' is not one of"),
+        ({}, "`policy` is missing"),
+    ],
+)
+def test_a_configuration_that_is_wrong_refuses_what_is_routed_and_nothing_else(
+    settings: dict[str, Any], said: str
+) -> None:
+    plugin = RouterLab(settings)
+    assert plugin.health()["ok"] is False and said in plugin.health()["error"]
+
+    async def hook(model: str) -> Any:
+        return await plugin.async_pre_call_hook(None, None, {"model": model, "messages": []}, "acompletion")
+
+    assert asyncio.run(hook("gpt-5")) is None and asyncio.run(hook("router_labs")) is None
+    with pytest.raises(HTTPException, match=said) as caught:
+        asyncio.run(hook(MODEL))
+    assert caught.value.status_code == 503

@@ -21,6 +21,12 @@ def test_importing_router_lab_loads_nothing_heavy() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
+def test_drop_ins_load_no_host() -> None:
+    code = "import sys, router_lab.integrations.clients, router_lab.integrations.gateway as g; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not any(f"'{name}'" in done.stdout for name in (*HEAVY, "openai", "anthropic", "litellm"))
+
+
 def test_help_loads_no_stage() -> None:
     code = "import sys, router_lab.cli; print([m for m in sys.modules if m.split('.')[0] in %r])"
     heavy = tuple(m for m in HEAVY if m != "click")

@@ -13,7 +13,7 @@ import pytest
 
 from router_lab.integrations.answers import Answer
 from router_lab.integrations.hosts import Host
-from router_lab.integrations.routing import Asked, Routing, arun, run
+from router_lab.integrations.routing import Asked, Routing, arun, routes, run
 from router_lab.integrations.sessions import Used
 from router_lab.integrations.turns import STREAMED, Told, Turn, failure_of
 from router_lab.publish import publish
@@ -63,7 +63,7 @@ def asked(routing: Routing, text: str, host: Host = CHAT, **more: Any) -> Turn:
 
 def test_models_that_are_routed_and_their_suites() -> None:
     routing = Routing(choosing("openai_chat"), suite="triage")
-    assert [routing.routes(name) for name in ("router_lab", "router_lab/x", "router_labs", "gpt-5", None)] == [
+    assert [routes(name) for name in ("router_lab", "router_lab/x", "router_labs", "gpt-5", None)] == [
         True, True, False, False, False,
     ]  # fmt: skip
     assert routing.suite_of("router_lab/maths") == "maths"
