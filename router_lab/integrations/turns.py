@@ -242,7 +242,8 @@ def failure_of(error: BaseException) -> str | None:
     next candidate would meet, too."""
     if isinstance(error, RouterLabError) or not isinstance(error, Exception):
         return None
-    names = {kind.__name__ for kind in type(error).__mro__}
+    # A framework's own error has the SDK's as its cause.
+    names = {kind.__name__ for one in (error, error.__cause__) for kind in type(one).__mro__}
     status = _status(error)
     if status is None:
         return "unavailable" if names & {"APIConnectionError", "APITimeoutError", "Timeout"} else None

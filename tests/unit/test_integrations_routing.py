@@ -232,6 +232,12 @@ def test_what_an_error_means(error: BaseException, failure: str | None) -> None:
     assert failure_of(error) == failure
 
 
+def test_a_frameworks_error_is_what_its_cause_is() -> None:
+    error = ValueError("of a framework")
+    error.__cause__ = type("APIConnectionError", (Exception,), {})()
+    assert failure_of(error) == "unavailable"
+
+
 def test_a_session_spends_its_turns_and_others_have_their_own() -> None:
     routing = Routing(choosing("openai_chat"), session_turns=2)
     for _ in range(2):
