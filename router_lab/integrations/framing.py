@@ -1,0 +1,127 @@
+"""A decision in the words of a host that makes the provider's request itself: what is said, in
+which order, and the settings beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from router_lab.integrations.answers import used
+from router_lab.integrations.requesting import SYSTEM, Frame, request_of, shortened
+from router_lab.integrations.sessions import Used
+from router_lab.integrations.turns import Turn
+from router_lab.runtime.clients import FIELDS
+from router_lab.runtime.errors import PolicyError
+from router_lab.runtime.messages import last_user_turn, text_of
+from router_lab.runtime.reasons import BARE
+
+_AT = "router_lab_at"
+_ROLES_OF_SYSTEM = ("system", "developer")
+
+
+class Said(NamedTuple):
+    """One message. at: which of the host's own it stands for, None = it was measured around them;
+    changed: its text is not that of the host's own, because text was measured around it."""
+
+    role: str
+    text: str
+    at: int | None = None
+    changed: bool = False
+
+
+class Framed(NamedTuple):
+    """What is sent for a turn. said: all messages in order, without the system message; None = the
+    host's own, as they are. system: a system message that the host has not, "" = none. settings:
+    arguments of the API, as measured, beside the model, the messages and the tools."""
+
+    said: tuple[Said, ...] | None
+    system: str
+    settings: dict[str, Any]
+    left_out: tuple[str, ...] = ()
+
+
+def framed(
+    turn: Turn,
+    api: str,
+    messages: Sequence[Mapping[str, Any]],
+    system: str,
+    own: Mapping[str, Any],
+    frame: Frame,
+) -> Framed:
+    """What a host sends to `api` for whom the turn asks.
+
+    messages: its own, each with a role and a text, in the order in which they are sent; system: its
+    system message, "" = none; own: the caller's arguments in the words of the API. Of whom nothing
+    was measured (a store's default) all goes as it is. PolicyError where the measured frame cannot
+    be put around the messages (`Decision.request`), or holds tools of its own.
+    """
+    decision = turn.decision
+    if bare(turn):
+        return Framed(None, "", shortened(api, own, turn.most_output))
+    marked = _marked(messages)
+    field, apart = FIELDS[api], SYSTEM.get(api)
+    leading = [{"role": "system", "content": system}] if system and apart is None else []
+    body = {**own, field: [*leading, *marked], **({apart: system} if system and apart else {})}
+    request, left = request_of(decision, api, body, frame)
+    if frame == "measured" and request.get("tools"):
+        raise PolicyError(
+            f"{decision.candidate} was measured with tools of its own, which this host cannot offer in their place; "
+            'give the suite\'s task none, or send yours unmeasured: frame="caller"'
+        )
+    placed = (field, apart, "model", "tools", "stream")
+    settings = {name: value for name, value in request.items() if name not in placed}
+    settings = shortened(api, settings, turn.most_output)
+    if frame == "caller":
+        return Framed(None, "", settings, left)
+    turns, texts = list[Mapping[str, Any]](), list[str]()
+    for one in request[field]:
+        if one.get("role") in _ROLES_OF_SYSTEM:
+            texts.append(text_of(one.get("content")))
+        else:
+            turns.append(one)
+    texts += [text_of(request[apart])] if apart and request.get(apart) else []
+    said = tuple(_said(one, messages) for one in turns)
+    same = [one.at for one in said] == list(range(len(messages))) and not any(one.changed for one in said)
+    return Framed(None if same else said, "" if system else "\n".join(texts), settings, left)
+
+
+def bare(turn: Turn) -> bool:
+    """Whether nothing was measured of who is asked, so that the caller's request goes as it is."""
+    return turn.decision.code in BARE and not turn.decision.measured
+
+
+def without(settings: Mapping[str, Any], chosen: Collection[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A caller's settings without those that are the policy's to choose, and the names of what was
+    left out, sorted."""
+    kept = {name: value for name, value in settings.items() if name not in chosen}
+    left = (name for name in settings if name in chosen and settings[name] is not None)
+    return kept, tuple(sorted(left))
+
+
+def counted(api: str, whole: int, output: int, read: int, written: int = 0) -> Used | None:
+    """Tokens of a call, from a host that counts those read from and written to a prompt cache
+    within `whole`; None where it knows of none."""
+    if not whole and not output:
+        return None
+    if api == "anthropic":
+        return Used(whole, output, read, read + written)
+    usage = {"input_tokens": whole, "output_tokens": output, "input_tokens_details": {"cached_tokens": read}}
+    return used("openai_responses", usage)
+
+
+def _marked(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages, each with its place. Of a text that is the question the frame makes a message
+    of its own; of parts it does not."""
+    marked = [{**one, _AT: place} for place, one in enumerate(messages)]
+    asking = last_user_turn(marked) if len(marked) > 1 else None
+    if asking is not None and isinstance(text := marked[asking]["content"], str):
+        marked[asking]["content"] = [{"type": "text", "text": text}]
+    return marked
+
+
+def _said(message: Mapping[str, Any], own: Sequence[Mapping[str, Any]]) -> Said:
+    text, place = text_of(message.get("content")), message.get(_AT)
+    if place is None and len(own) == 1 and own[0].get("content") == text:
+        place = 0  # a question alone takes the measured one's place without its mark
+    changed = place is not None and text != text_of(own[place].get("content"))
+    return Said(str(message.get("role")), text, place, changed)
