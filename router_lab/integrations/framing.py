@@ -57,7 +57,7 @@ def framed(
     """
     decision = turn.decision
     if bare(turn):
-        return Framed(None, "", shortened(api, own, turn.most_output))
+        return Framed(None, "", dict(own))
     marked = _marked(messages)
     field, apart = FIELDS[api], SYSTEM.get(api)
     leading = [{"role": "system", "content": system}] if system and apart is None else []
@@ -88,6 +88,13 @@ def framed(
 def bare(turn: Turn) -> bool:
     """Whether nothing was measured of who is asked, so that the caller's request goes as it is."""
     return turn.decision.code in BARE and not turn.decision.measured
+
+
+def at_most(turn: Turn, asked: int | None) -> int | None:
+    """How many tokens an answer may have of whom nothing was measured: what the caller asks, within
+    what the session's budget allows; None = any."""
+    limits = [one for one in (turn.most_output, asked) if one is not None]
+    return min(limits) if limits else None
 
 
 def without(settings: Mapping[str, Any], chosen: Collection[str]) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -27,7 +27,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings, merge_model_settings
 
 from router_lab.integrations.answers import Answer, read
-from router_lab.integrations.framing import Framed, bare, counted, framed, without
+from router_lab.integrations.framing import Framed, at_most, bare, counted, framed, without
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.requesting import MEDIA_TOKENS, Frame, longest
 from router_lab.integrations.routing import Asked, Routing, arun
@@ -160,6 +160,8 @@ class RoutedModel(WrapperModel):
         found = framed(turn, api, [one.plain for one in job.turns], job.system, body, self._frame)
         chosen = () if bare(turn) else (*_CHOSEN, *([_LENGTH] if longest(api, found.settings) else []))
         kept, left = without(job.settings, chosen)
+        if bare(turn) and (most := at_most(turn, kept.get(_LENGTH))) is not None:
+            kept[_LENGTH] = most
         turn.left_out = tuple(sorted({*found.left_out, *left}))
         model = self._model(api, turn.model or turn.decision.model)
         messages = model.prepare_messages(job.sent(found), job.parameters)
