@@ -107,8 +107,8 @@ def without(settings: Mapping[str, Any], chosen: Collection[str]) -> tuple[dict[
 
 def counted(api: str, whole: int, output: int, read: int, written: int = 0) -> Used | None:
     """Tokens of a call, from a host that counts those read from and written to a prompt cache
-    within `whole`; None where it knows of none."""
-    if not whole and not output:
+    within `whole`; None where it does not know: no prompt has no tokens."""
+    if not whole:
         return None
     if api == "anthropic":
         return Used(whole, output, read, read + written)

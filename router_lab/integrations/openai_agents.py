@@ -1,9 +1,11 @@
 """The OpenAI Agents SDK: a provider of models whose requests are routed.
 
-provider = RoutedProvider("policies/support", openai_client=AsyncOpenAI())
-agent = Agent(name="Support", model="router_lab/triage")
-result = await Runner.run(agent, "Reset my password", run_config=RunConfig(model_provider=provider))
-told(result.raw_responses[-1])      # who answered, and why
+    config = RunConfig(model_provider=RoutedProvider("policies/support"))
+    agent = Agent(name="Support", model="router_lab/triage")
+    result = await Runner.run(agent, "Reset the password of my account", run_config=config)
+    told(result.raw_responses[-1])      # who answered, and why
+
+Import this module only where `openai-agents` is installed.
 """
 
 from __future__ import annotations

@@ -1,35 +1,36 @@
 """Pydantic AI: a model of an agent whose requests are routed.
 
-model = RoutedModel(OpenAIChatModel("gpt-5"), "policies/support", suite="triage")
-result = await Agent(model).run("Reset the password of my account")
-result.new_messages()[-1].metadata["router_lab"]      # who answered, and why
+    model = RoutedModel(OpenAIChatModel("gpt-5"), "policies/support", suite="triage")
+    result = await Agent(model).run("Reset the password of my account")
+    result.new_messages()[-1].metadata["router_lab"]      # who answered, and why
+
+Import this module only where `pydantic-ai-slim` is installed, with the extra of each provider.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
     ModelResponse,
-    SystemPromptPart,
     TextPart,
     ToolCallPart,
-    UserPromptPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings, merge_model_settings
 
 from router_lab.integrations.answers import Answer, read
-from router_lab.integrations.framing import Framed, at_most, bare, counted, framed, without
+from router_lab.integrations.framing import at_most, bare, counted, framed, without
 from router_lab.integrations.hosts import Host
-from router_lab.integrations.requesting import MEDIA_TOKENS, Frame, longest
+from router_lab.integrations.pydantic_ai_messages import Job, text_of
+from router_lab.integrations.requesting import Frame, longest
 from router_lab.integrations.routing import Asked, Routing, arun
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.errors import PolicyError
@@ -47,7 +48,6 @@ _CHOSEN = (
 )  # fmt: skip
 """What makes another candidate of a model, in Pydantic AI's words."""
 _LENGTH = "max_tokens"
-_UNSEEN = "." * MEDIA_TOKENS
 
 
 class RoutedModel(WrapperModel):
@@ -135,9 +135,7 @@ class RoutedModel(WrapperModel):
     def _job(
         self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters
     ) -> Job:
-        return Job(
-            messages, list(_pieces(messages)), merge_model_settings(self.wrapped.settings, settings) or {}, parameters
-        )  # fmt: skip
+        return Job(messages, merge_model_settings(self.wrapped.settings, settings) or {}, parameters)
 
     def _begin(self, job: Job, stream: bool) -> Turn:
         session = next(
@@ -179,50 +177,6 @@ class RoutedModel(WrapperModel):
         return found
 
 
-class Piece(NamedTuple):
-    """A message of a request, or a whole response, and what it is as a dict with a role and a
-    content."""
-
-    message: ModelMessage
-    plain: dict[str, Any]
-
-
-class Job:
-    """One request as the agent makes it."""
-
-    def __init__(
-        self, messages: list[ModelMessage], pieces: list[Piece], settings: ModelSettings, parameters: ModelRequestParameters
-    ) -> None:  # fmt: skip
-        self.messages, self.settings, self.parameters = messages, settings, parameters
-        self.turns = [one for one in pieces if one.plain["role"] != "system"]
-        self._systems = [one for one in pieces if one.plain["role"] == "system"]
-        requests = [one for one in messages if isinstance(one, ModelRequest)]
-        self._instructions = requests[-1].instructions if requests else None
-        texts = [str(one.plain["content"]) for one in self._systems]
-        self.system = "\n".join([*texts, *([self._instructions] if self._instructions else [])])
-
-    def sent(self, found: Framed) -> list[ModelMessage]:
-        """The agent's messages in the measured frame."""
-        added: list[ModelMessage] = (
-            [ModelRequest([SystemPromptPart(found.system)], instructions=self._instructions)]
-            if found.system
-            else []
-        )
-        if found.said is None:
-            return [*added, *self.messages]
-        whole: list[ModelMessage] = [*added, *(one.message for one in self._systems)]
-        for said in found.said:
-            if said.at is not None and not said.changed:
-                whole.append(self.turns[said.at].message)
-            elif said.role == "assistant":
-                whole.append(ModelResponse([TextPart(said.text)]))
-            else:
-                whole.append(
-                    ModelRequest([UserPromptPart(said.text)], instructions=self._instructions)
-                )  # what is asked last has the instructions
-        return whole
-
-
 def _api(model: Model) -> str:
     """The API that a model speaks; PolicyError for one that none was measured through."""
     api = next((_APIS[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in _APIS), None)
@@ -232,38 +186,6 @@ def _api(model: Model) -> str:
             "whose APIs candidates are measured; give one of them, with the provider that serves your models"
         )
     return api
-
-
-def _pieces(messages: Sequence[ModelMessage]) -> Iterator[Piece]:
-    for message in messages:
-        if isinstance(message, ModelResponse):
-            calls = [[one.tool_name, one.args] for one in message.parts if isinstance(one, ToolCallPart)]
-            plain: dict[str, Any] = {"role": "assistant", "content": _text(message)}
-            yield Piece(message, {**plain, "tool_calls": calls} if calls else plain)
-            continue
-        for part in message.parts:
-            content = getattr(part, "content", None)
-            if isinstance(part, SystemPromptPart):
-                plain = {"role": "system", "content": part.content}
-            elif isinstance(part, UserPromptPart):
-                plain = {"role": "user", "content": content if isinstance(content, str) else _parts(content)}
-            else:  # what a tool gave back, and what is asked again, is no question of the user's
-                plain = {"role": "tool", "content": content if isinstance(content, str) else repr(content)}
-            yield Piece(replace(message, parts=[part]), plain)
-
-
-def _parts(content: object) -> list[dict[str, Any]]:
-    found = list[dict[str, Any]]()
-    for one in content if isinstance(content, list | tuple) else ():
-        text = one if isinstance(one, str) else getattr(one, "content", None)
-        found.append(
-            {"type": "text", "text": text} if isinstance(text, str) else {"type": "media", "data": _UNSEEN}
-        )
-    return found
-
-
-def _text(response: ModelResponse) -> str:
-    return "".join(one.content for one in response.parts if isinstance(one, TextPart))
 
 
 def _placed(api: str, kept: Mapping[str, Any], measured: Mapping[str, Any]) -> ModelSettings:
@@ -295,7 +217,7 @@ def _answer(api: str, response: ModelResponse, parameters: ModelRequestParameter
         for token in (one.provider_details or {}).get("logprobs") or ()
     ]
     message = {
-        "content": outputs[0] if outputs else _text(response),
+        "content": outputs[0] if outputs else text_of(response),
         "tool_calls": len(calls) > len(outputs),
     }
     found = read("openai_chat", {"choices": [{"message": message, "logprobs": {"content": tokens}}]})
