@@ -60,8 +60,10 @@ test-integrations: $(INTEGRATIONS:%=test-integrations-%)  ## The drop-ins, each 
 $(INTEGRATIONS:%=test-integrations-%): test-integrations-%: .integrations/%/.installed
 	@PYTHONPATH=. LITELLM_LOCAL_MODEL_COST_MAP=True .integrations/$*/bin/python -m pytest -q $(LEFT_OPEN) tests/integrations/test_$*.py $(wildcard tests/integrations/test_$*_*.py)
 
-bench-integrations: .integrations/litellm/.installed
+AGENTS := langchain openai_agents pydantic_ai
+bench-integrations: .integrations/litellm/.installed $(AGENTS:%=.integrations/%/.installed)
 	@PYTHONPATH=. .integrations/litellm/bin/python -W ignore tests/integrations/bench.py
+	@for name in $(AGENTS); do PYTHONPATH=. .integrations/$$name/bin/python -W ignore tests/integrations/added.py $$name; done
 
 lint: $(STAMP)  ## ruff, mypy --strict, import order
 	@$(BIN)/ruff check .

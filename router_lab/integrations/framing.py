@@ -117,17 +117,25 @@ def counted(api: str, whole: int, output: int, read: int, written: int = 0) -> U
 
 
 def _marked(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The messages, each with its place. Of a text that is the question the frame makes a message
-    of its own; of parts it does not."""
-    marked = [{**one, _AT: place} for place, one in enumerate(messages)]
-    asking = last_user_turn(marked) if len(marked) > 1 else None
-    if asking is not None and isinstance(text := marked[asking]["content"], str):
-        marked[asking]["content"] = [{"type": "text", "text": text}]
+    """Who spoke, each with its place; of what was said the question alone, since all is copied. Of
+    a text that is the question the frame makes a message of its own; of parts it does not."""
+    if len(messages) == 1:
+        return [{**messages[0], _AT: 0}]
+    marked: list[dict[str, Any]] = [
+        {"role": one.get("role"), _AT: place} for place, one in enumerate(messages)
+    ]
+    asking = last_user_turn(list(messages))
+    if asking is not None:
+        content = messages[asking]["content"]
+        marked[asking]["content"] = (
+            [{"type": "text", "text": content}] if isinstance(content, str) else content
+        )
     return marked
 
 
 def _said(message: Mapping[str, Any], own: Sequence[Mapping[str, Any]]) -> Said:
-    text, place = text_of(message.get("content")), message.get(_AT)
+    place = message.get(_AT)
+    text = text_of((own[place] if "content" not in message else message).get("content"))
     if place is None and len(own) == 1 and own[0].get("content") == text:
         place = 0  # a question alone takes the measured one's place without its mark
     changed = place is not None and text != text_of(own[place].get("content"))

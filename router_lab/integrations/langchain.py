@@ -67,7 +67,6 @@ class Routed(AgentMiddleware[Any, Any, Any]):
         **settings: Any,
     ) -> None:
         super().__init__()
-        self.tools = []
         self.routing = policy if isinstance(policy, Routing) else Routing(policy, **settings)
         self._others = {api: one for one in others for api in apis_of(one)}
         self._frame = frame
@@ -185,7 +184,8 @@ def _plain(message: AnyMessage) -> dict[str, Any]:
 
 def _config() -> Mapping[str, Any]:
     try:
-        return get_config()
+        found: Mapping[str, Any] = get_config()
+        return found
     except RuntimeError:  # outside of a graph
         return {}
 

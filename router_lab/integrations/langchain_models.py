@@ -123,10 +123,12 @@ def _renamed(name: Name) -> tuple[BaseChatModel, tuple[str, ...]]:
 
 def _watched(client: Any) -> Any:
     """A copy of an SDK's client that keeps what the Responses API answers for whoever looks on."""
-    copied = None if client is None else client.copy()
-    for name in ("create", "parse") if copied is not None else ():
+    if client is None:
+        return None
+    copied = client.copy()
+    keep = _kept_awaited if hasattr(client, "__aenter__") else _kept
+    for name in ("create", "parse"):
         original = getattr(copied.responses, name)
-        keep = _kept_awaited if hasattr(client, "__aenter__") else _kept
         setattr(copied.responses, name, functools.wraps(original)(functools.partial(keep, original)))
     return copied
 

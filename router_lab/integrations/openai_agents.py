@@ -38,8 +38,6 @@ __all__ = ["RoutedModel", "RoutedProvider", "told"]
 _RESPONSES = "openai_responses"
 _CHOSEN = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "reasoning", "verbosity")
 """What makes another candidate of a model, in the SDK's words."""
-_LENGTH = "max_tokens"
-_LOGPROBS = "message.output_text.logprobs"
 _SERVED = Host(("openai_chat", _RESPONSES))
 
 
@@ -234,7 +232,7 @@ def _settings(
     body, changes = dict(found.settings), dict[str, Any]()
     left = [name for name in _CHOSEN if getattr(given, name) is not None]
     if longest(api, body) is not None and given.max_tokens is not None:
-        left.append(_LENGTH)
+        left.append("max_tokens")
     changes |= dict.fromkeys(left)
     if api == _RESPONSES:
         # The SDK sends text and include with parts of its own, which a body would replace.

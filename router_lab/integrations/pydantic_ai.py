@@ -47,7 +47,6 @@ _CHOSEN = (
     "openai_reasoning_effort", "openai_text_verbosity", "anthropic_thinking", "anthropic_effort",
 )  # fmt: skip
 """What makes another candidate of a model, in Pydantic AI's words."""
-_LENGTH = "max_tokens"
 
 
 class RoutedModel(WrapperModel):
@@ -156,10 +155,10 @@ class RoutedModel(WrapperModel):
         own = job.settings.get("extra_body")
         body = own if isinstance(own, Mapping) else {}
         found = framed(turn, api, [one.plain for one in job.turns], job.system, body, self._frame)
-        chosen = () if bare(turn) else (*_CHOSEN, *([_LENGTH] if longest(api, found.settings) else []))
+        chosen = () if bare(turn) else (*_CHOSEN, *(["max_tokens"] if longest(api, found.settings) else []))
         kept, left = without(job.settings, chosen)
-        if bare(turn) and (most := at_most(turn, kept.get(_LENGTH))) is not None:
-            kept[_LENGTH] = most
+        if bare(turn) and (most := at_most(turn, kept.get("max_tokens"))) is not None:
+            kept["max_tokens"] = most
         turn.left_out = tuple(sorted({*found.left_out, *left}))
         model = self._model(api, turn.model or turn.decision.model)
         messages = model.prepare_messages(job.sent(found), job.parameters)
@@ -200,7 +199,7 @@ def _placed(api: str, kept: Mapping[str, Any], measured: Mapping[str, Any]) -> M
     if api == "anthropic":
         effort = (body.pop("output_config", None) or {}).get("effort")
         settings |= {"anthropic_effort": effort} if effort else {}
-        settings |= {_LENGTH: body.pop(_LENGTH)} if _LENGTH in body else {}
+        settings |= {"max_tokens": body.pop("max_tokens")} if "max_tokens" in body else {}
     settings["extra_body"] = body
     found: Any = settings
     return ModelSettings(**found)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
+    ModelRequestPart,
     ModelResponse,
     SystemPromptPart,
     TextPart,
@@ -25,11 +26,19 @@ _UNSEEN = "." * MEDIA_TOKENS
 
 
 class Piece(NamedTuple):
-    """A message of a request, or a whole response, and what it is as a dict with a role and a
+    """A part of a request, or a whole response, and what it is as a dict with a role and a
     content."""
 
-    message: ModelMessage
+    whole: ModelMessage
+    part: ModelRequestPart | None
     plain: dict[str, Any]
+
+    @property
+    def message(self) -> ModelMessage:
+        """As a message of its own."""
+        if self.part is None or len(self.whole.parts) == 1:
+            return self.whole
+        return replace(self.whole, parts=[self.part])
 
 
 class Job:
@@ -73,7 +82,7 @@ def _pieces(messages: Sequence[ModelMessage]) -> Iterator[Piece]:
         if isinstance(message, ModelResponse):
             calls = [[one.tool_name, one.args] for one in message.parts if isinstance(one, ToolCallPart)]
             plain: dict[str, Any] = {"role": "assistant", "content": text_of(message)}
-            yield Piece(message, {**plain, "tool_calls": calls} if calls else plain)
+            yield Piece(message, None, {**plain, "tool_calls": calls} if calls else plain)
             continue
         for part in message.parts:
             content = getattr(part, "content", None)
@@ -83,7 +92,7 @@ def _pieces(messages: Sequence[ModelMessage]) -> Iterator[Piece]:
                 plain = {"role": "user", "content": content if isinstance(content, str) else _parts(content)}
             else:  # what a tool gave back, and what is asked again, is no question of the user's
                 plain = {"role": "tool", "content": content if isinstance(content, str) else repr(content)}
-            yield Piece(replace(message, parts=[part]), plain)
+            yield Piece(message, part, plain)
 
 
 def _parts(content: object) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,21 +28,16 @@ from router_lab.integrations.turns import STREAMED
 from router_lab.runtime.budget import BudgetExceeded
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.store import PolicyStore
+from tests.integrations.pages import play
 from tests.integrations.provider import Provider
 from tests.integrations.storms import stored, storm
 from tests.integrations.worlds import APIS, EASY, HARD, chained, choosing
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
     with Provider() as server:
         yield server
-    gc.collect()  # clients that no test closes: what they leave is warned of here, and ignored
 
 
 def model(provider: Provider, api: str, **settings: Any) -> Model:
@@ -272,3 +266,12 @@ def test_two_hundred_at_once_across_hot_reloads(api: str, tmp_path: Path, provid
 
     asyncio.run(storm(store, paths, one))
     assert len(provider.requests) == 200
+
+
+def test_the_page(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    play("pydantic_ai", "openai_chat", tmp_path, provider, monkeypatch)
+    out = capsys.readouterr().out
+    assert out.startswith("dear-1 says so dear ") and "the reference: only 0%" in out
+    assert provider.models == ["dear-1"]
