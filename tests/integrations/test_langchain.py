@@ -32,7 +32,7 @@ from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.store import PolicyStore
 from tests.integrations.pages import play
 from tests.integrations.provider import Provider
-from tests.integrations.storms import stored, storm
+from tests.integrations.storms import TEXTS, stored, storm
 from tests.integrations.worlds import APIS, EASY, HARD, chained, choosing
 from tests.servers.wires import Reply
 
@@ -107,7 +107,7 @@ def asking(body: dict[str, Any]) -> list[tuple[str, str]]:
 def test_decisions_are_the_policys_and_answers_say_so(api: str, provider: Provider) -> None:
     policy = choosing(api)
     agent = routed(provider, api, policy)
-    for text in (EASY, HARD, "never seen"):
+    for text in TEXTS:
         decision = policy.decide(text, suite="triage")
         message = ask(agent, text)
         assert message.text == f"{decision.model}-1 says so"
@@ -118,6 +118,7 @@ def test_decisions_are_the_policys_and_answers_say_so(api: str, provider: Provid
         assert asking(sent) == [("user", text)]
         measured = decision.settings()
         assert {name: sent.get(name) for name in measured} == measured
+    assert set(provider.models) == {"cheap-1", "dear-1"}
 
 
 @pytest.mark.parametrize("api", APIS)
