@@ -134,9 +134,9 @@ def _marked(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _said(message: Mapping[str, Any], own: Sequence[Mapping[str, Any]]) -> Said:
-    place = message.get(_AT)
-    text = text_of((own[place] if "content" not in message else message).get("content"))
+    place: int | None = message.get(_AT)
+    before = None if place is None else text_of(own[place].get("content"))
+    text = before if before is not None and "content" not in message else text_of(message.get("content"))
     if place is None and len(own) == 1 and own[0].get("content") == text:
-        place = 0  # a question alone takes the measured one's place without its mark
-    changed = place is not None and text != text_of(own[place].get("content"))
-    return Said(str(message.get("role")), text, place, changed)
+        return Said(str(message.get("role")), text, 0)  # a question alone is measured without its mark
+    return Said(str(message.get("role")), text, place, before is not None and text != before)
