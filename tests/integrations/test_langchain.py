@@ -19,7 +19,7 @@ from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
+from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from openai import InternalServerError
 from pydantic import BaseModel
@@ -188,6 +188,13 @@ def test_a_policy_of_three_apis_is_asked_through_each(provider: Provider) -> Non
     assert provider.requests[-1]["path"] == "/v1/responses" and message.text == "cheap-1 says so"
     with pytest.raises(PolicyError, match="FakeListChatModel is neither ChatOpenAI"):
         ask(routed(provider, "x", choosing(), model=FakeListChatModel(responses=["so"])), EASY)
+    azure = AzureChatOpenAI(
+        azure_endpoint=provider.root, api_key="x", api_version="1", azure_deployment="own"
+    )
+    with pytest.raises(
+        PolicyError, match="AzureChatOpenAI is neither"
+    ):  # whose deployment would answer for all
+        ask(routed(provider, "x", choosing(), model=azure), EASY)
 
 
 @pytest.mark.parametrize("api", APIS)
