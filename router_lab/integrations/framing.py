@@ -55,34 +55,39 @@ def framed(
     was measured (a store's default) all goes as it is. PolicyError where the measured frame cannot
     be put around the messages (`Decision.request`), or holds tools of its own.
     """
-    decision = turn.decision
     if bare(turn):
         return Framed(None, "", dict(own))
-    marked = _marked(messages)
     field, apart = FIELDS[api], SYSTEM.get(api)
     leading = [{"role": "system", "content": system}] if system and apart is None else []
-    body = {**own, field: [*leading, *marked], **({apart: system} if system and apart else {})}
-    request, left = request_of(decision, api, body, frame)
+    body = {**own, field: [*leading, *_marked(messages)], **({apart: system} if system and apart else {})}
+    request, left = request_of(turn.decision, api, body, frame)
     if frame == "measured" and request.get("tools"):
         raise PolicyError(
-            f"{decision.candidate} was measured with tools of its own, which this host cannot offer in their place; "
-            'give the suite\'s task none, or send yours unmeasured: frame="caller"'
+            f"{turn.decision.candidate} was measured with tools of its own, which this host cannot offer in their "
+            'place; give the suite\'s task none, or send yours unmeasured: frame="caller"'
         )
     placed = (field, apart, "model", "tools", "stream")
     settings = {name: value for name, value in request.items() if name not in placed}
-    settings = shortened(api, settings, turn.most_output)
+    found = Framed(None, "", shortened(api, settings, turn.most_output), left)
     if frame == "caller":
-        return Framed(None, "", settings, left)
-    turns, texts = list[Mapping[str, Any]](), list[str]()
-    for one in request[field]:
+        return found
+    said, told = _spoken(request[field], messages, request.get(apart) if apart else None)
+    return found._replace(said=said, system="" if system else told)
+
+
+def _spoken(
+    request: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]], apart: object
+) -> tuple[tuple[Said, ...] | None, str]:
+    """All messages but those of the system, None if they are the host's own; and what those say."""
+    texts, turns = list[str](), list[Said]()
+    for one in request:
         if one.get("role") in _ROLES_OF_SYSTEM:
             texts.append(text_of(one.get("content")))
         else:
-            turns.append(one)
-    texts += [text_of(request[apart])] if apart and request.get(apart) else []
-    said = tuple(_said(one, messages) for one in turns)
-    same = [one.at for one in said] == list(range(len(messages))) and not any(one.changed for one in said)
-    return Framed(None if same else said, "" if system else "\n".join(texts), settings, left)
+            turns.append(_said(one, own))
+    texts += [text_of(apart)] if apart else []
+    same = [one.at for one in turns] == list(range(len(own))) and not any(one.changed for one in turns)
+    return None if same else tuple(turns), "\n".join(texts)
 
 
 def bare(turn: Turn) -> bool:
@@ -134,9 +139,9 @@ def _marked(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _said(message: Mapping[str, Any], own: Sequence[Mapping[str, Any]]) -> Said:
-    place = message.get(_AT)
-    text = text_of((own[place] if "content" not in message else message).get("content"))
+    place: int | None = message.get(_AT)
+    before = None if place is None else text_of(own[place].get("content"))
+    text = before if before is not None and "content" not in message else text_of(message.get("content"))
     if place is None and len(own) == 1 and own[0].get("content") == text:
-        place = 0  # a question alone takes the measured one's place without its mark
-    changed = place is not None and text != text_of(own[place].get("content"))
-    return Said(str(message.get("role")), text, place, changed)
+        return Said(str(message.get("role")), text, 0)  # a question alone is measured without its mark
+    return Said(str(message.get("role")), text, place, before is not None and text != before)

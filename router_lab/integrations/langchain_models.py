@@ -12,7 +12,7 @@ from langchain_core.language_models import BaseChatModel
 from router_lab.integrations.answers import read
 from router_lab.runtime.errors import PolicyError
 
-_APIS = {"BaseChatOpenAI": ("openai_chat", "openai_responses"), "ChatAnthropic": ("anthropic",)}
+_APIS = {"ChatOpenAI": ("openai_chat", "openai_responses"), "ChatAnthropic": ("anthropic",)}
 CHOSEN = (
     "temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "effort",
     "reasoning_effort", "reasoning", "verbosity", "thinking", "thinking_budget",
@@ -79,7 +79,8 @@ class Seen:
 
 
 def apis_of(model: BaseChatModel) -> tuple[str, ...]:
-    """The APIs that a model speaks; PolicyError for one that none was measured through."""
+    """The APIs that a model speaks; PolicyError for one that none was measured through, or whose
+    requests go elsewhere than their model's name says (a deployment of Azure's)."""
     found = next((_APIS[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in _APIS), None)
     if found is None:
         raise PolicyError(

@@ -25,7 +25,7 @@ from router_lab.integrations.clients import SESSION, SUITE, told
 from router_lab.integrations.framing import Framed, at_most, bare, counted, framed
 from router_lab.integrations.hosts import Host
 from router_lab.integrations.requesting import Frame, conversation, longest
-from router_lab.integrations.routing import Asked, Routing, arun
+from router_lab.integrations.routing import Asked, Routing, arun, routes
 from router_lab.integrations.turns import Turn
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
@@ -71,7 +71,7 @@ class RoutedProvider(ModelProvider):
         }
 
     def get_model(self, model_name: str | None) -> Model:
-        if model_name is None or not self.routing.routes(model_name):
+        if model_name is None or not routes(model_name):
             return self._others.get_model(model_name)
         return RoutedModel(self.routing, model_name, self._by_api, self._others, self._frame)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from pydantic_ai.messages import (
@@ -33,13 +34,6 @@ class Piece(NamedTuple):
     part: ModelRequestPart | None
     plain: dict[str, Any]
 
-    @property
-    def message(self) -> ModelMessage:
-        """As a message of its own."""
-        if self.part is None or len(self.whole.parts) == 1:
-            return self.whole
-        return replace(self.whole, parts=[self.part])
-
 
 class Job:
     """One request as the agent makes it."""
@@ -65,16 +59,28 @@ class Job:
         )
         if found.said is None:
             return [*added, *self.messages]
-        whole: list[ModelMessage] = [*added, *(one.message for one in self._systems)]
+        whole: list[Piece | ModelMessage] = [*added, *self._systems]
         for said in found.said:
             if said.at is not None and not said.changed:
-                whole.append(self.turns[said.at].message)
+                whole.append(self.turns[said.at])
             elif said.role == "assistant":
                 whole.append(ModelResponse([TextPart(said.text)]))
             else:
                 # The instructions are read of the last request.
                 whole.append(ModelRequest([UserPromptPart(said.text)], instructions=self._instructions))
-        return whole
+        return list(_joined(whole))
+
+
+def _joined(found: list[Piece | ModelMessage]) -> Iterator[ModelMessage]:
+    """Parts that stood in one request next to each other stand in one again: the results of calls
+    that were made together must come together."""
+    for _, group in groupby(found, lambda one: id(one.whole if isinstance(one, Piece) else one)):
+        first, *others = group
+        if isinstance(first, Piece) and isinstance(first.whole, ModelRequest):
+            pieces = [first, *(one for one in others if isinstance(one, Piece))]
+            yield replace(first.whole, parts=[one.part for one in pieces if one.part is not None])
+        else:
+            yield first.whole if isinstance(first, Piece) else first
 
 
 def _pieces(messages: Sequence[ModelMessage]) -> Iterator[Piece]:

@@ -1,8 +1,9 @@
-"""Two hundred requests at once, while the policy is swapped under them. No host is needed here."""
+"""Texts to decide on, and two hundred requests at once, while the policy is swapped under them. No host is needed."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from router_lab.runtime.store import PolicyStore
 from tests.integrations.worlds import EASY, HARD, choosing
 
 REQUESTS = 200
+_WORDS, _DRAWS = [*EASY.split(), *HARD.split(), "unseen"], random.Random(0)
+TEXTS = (EASY, HARD, "never seen", *(" ".join(_DRAWS.sample(_WORDS, 1 + n % 8)) for n in range(40)))
+"""On some of them cheap is good enough, on others dear is asked, on others nothing was seen."""
 
 
 def stored(folder: Path, api: str) -> tuple[PolicyStore, list[Path]]:

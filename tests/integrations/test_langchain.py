@@ -19,7 +19,7 @@ from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
+from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from openai import InternalServerError
 from pydantic import BaseModel
@@ -32,7 +32,7 @@ from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.store import PolicyStore
 from tests.integrations.pages import play
 from tests.integrations.provider import Provider
-from tests.integrations.storms import stored, storm
+from tests.integrations.storms import TEXTS, stored, storm
 from tests.integrations.worlds import APIS, EASY, HARD, chained, choosing
 from tests.servers.wires import Reply
 
@@ -107,7 +107,7 @@ def asking(body: dict[str, Any]) -> list[tuple[str, str]]:
 def test_decisions_are_the_policys_and_answers_say_so(api: str, provider: Provider) -> None:
     policy = choosing(api)
     agent = routed(provider, api, policy)
-    for text in (EASY, HARD, "never seen"):
+    for text in TEXTS:
         decision = policy.decide(text, suite="triage")
         message = ask(agent, text)
         assert message.text == f"{decision.model}-1 says so"
@@ -118,6 +118,7 @@ def test_decisions_are_the_policys_and_answers_say_so(api: str, provider: Provid
         assert asking(sent) == [("user", text)]
         measured = decision.settings()
         assert {name: sent.get(name) for name in measured} == measured
+    assert set(provider.models) == {"cheap-1", "dear-1"}
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -187,6 +188,13 @@ def test_a_policy_of_three_apis_is_asked_through_each(provider: Provider) -> Non
     assert provider.requests[-1]["path"] == "/v1/responses" and message.text == "cheap-1 says so"
     with pytest.raises(PolicyError, match="FakeListChatModel is neither ChatOpenAI"):
         ask(routed(provider, "x", choosing(), model=FakeListChatModel(responses=["so"])), EASY)
+    azure = AzureChatOpenAI(
+        azure_endpoint=provider.root, api_key="x", api_version="1", azure_deployment="own"
+    )
+    with pytest.raises(
+        PolicyError, match="AzureChatOpenAI is neither"
+    ):  # whose deployment would answer for all
+        ask(routed(provider, "x", choosing(), model=azure), EASY)
 
 
 @pytest.mark.parametrize("api", APIS)

@@ -25,7 +25,7 @@ from router_lab.runtime.model import Candidate
 from router_lab.runtime.store import PolicyStore
 from tests.integrations.pages import play
 from tests.integrations.provider import Provider
-from tests.integrations.storms import stored, storm
+from tests.integrations.storms import TEXTS, stored, storm
 from tests.integrations.worlds import EASY, HARD, chained, choosing
 
 APIS = ("openai_chat", "openai_responses")
@@ -76,7 +76,7 @@ def asking(body: dict[str, Any]) -> list[tuple[str, str]]:
 def test_decisions_are_the_policys_and_answers_say_so(api: str, provider: Provider) -> None:
     policy = choosing(api)
     config = routed(provider, policy)
-    for text in (EASY, HARD, "never seen"):
+    for text in TEXTS:
         decision = policy.decide(text, suite="triage")
         result = run(config, text)
         whole = found(result)
@@ -90,6 +90,7 @@ def test_decisions_are_the_policys_and_answers_say_so(api: str, provider: Provid
         assert asking(sent) == [("user", text)]
         measured = decision.settings()
         assert {name: sent.get(name) for name in measured} == measured
+    assert set(provider.models) == {"cheap-1", "dear-1"}
     assert run(config, EASY, model="gpt-5").final_output == "gpt-5 says so"
 
 

@@ -15,6 +15,7 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelRequest, ModelResponse, ToolCallPart, ToolReturnPart, UserPromptPart
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
@@ -30,7 +31,7 @@ from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.store import PolicyStore
 from tests.integrations.pages import play
 from tests.integrations.provider import Provider
-from tests.integrations.storms import stored, storm
+from tests.integrations.storms import TEXTS, stored, storm
 from tests.integrations.worlds import APIS, EASY, HARD, chained, choosing
 
 
@@ -75,7 +76,7 @@ def asking(body: dict[str, Any]) -> list[tuple[str, str]]:
 def test_decisions_are_the_policys_and_answers_say_so(api: str, provider: Provider) -> None:
     policy = choosing(api)
     agent = routed(provider, api, policy)
-    for text in (EASY, HARD, "never seen"):
+    for text in TEXTS:
         decision = policy.decide(text, suite="triage")
         result = agent.run_sync(text)
         assert result.output == f"{decision.model}-1 says so"
@@ -86,6 +87,7 @@ def test_decisions_are_the_policys_and_answers_say_so(api: str, provider: Provid
         assert asking(sent) == [("user", text)]
         measured = decision.settings()
         assert {name: sent.get(name) for name in measured} == measured
+    assert set(provider.models) == {"cheap-1", "dear-1"}
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -177,6 +179,18 @@ def test_tools_pass_through_and_are_no_answer(api: str, provider: Provider) -> N
     result = agent.run_sync(EASY)
     assert provider.models == ["cheap-1", "cheap-1"] and result.output == "cheap-1 says so"
     assert "18 °C in Paris" in str(provider.requests[-1]["body"])
+
+
+def test_results_of_calls_that_were_made_together_stay_together_in_a_frame(provider: Provider) -> None:
+    """Anthropic refuses them in two messages."""
+    policy = choosing("anthropic", few_shot=[{"user": "1 + 1", "assistant": "2"}])
+    calls = [ToolCallPart("weather", {"city": city}, city) for city in ("Paris", "Rome")]
+    results = [ToolReturnPart(one.tool_name, "18 °C", one.tool_call_id) for one in calls]
+    history = [ModelRequest([UserPromptPart(EASY)]), ModelResponse(calls), ModelRequest(results)]
+    assert routed(provider, "anthropic", policy).run_sync(message_history=history).output == "cheap-1 says so"
+    sent = provider.requests[-1]["body"]["messages"]
+    assert [one["role"] for one in sent] == ["user", "assistant", "user", "assistant", "user"]
+    assert [one["tool_use_id"] for one in sent[-1]["content"]] == ["Paris", "Rome"]
 
 
 @pytest.mark.parametrize("api", APIS)

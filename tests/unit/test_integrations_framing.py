@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router_lab.integrations.framing import Framed, Said, counted, framed, without
 from router_lab.integrations.routing import Asked, Routing
@@ -50,6 +52,29 @@ def test_what_was_measured_is_put_around_it(api: str) -> None:
     with pytest.raises(PolicyError, match="Be kind"):
         spoken(api, [USER], "Be kind.", **frame)
     assert spoken(api, [USER], "Be kind.", "caller", **frame).said is None
+
+
+SPOKEN = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["user", "assistant", "tool"]),
+            "content": st.sampled_from(["", EASY, HARD, "so"]),
+        }
+    ),
+    min_size=1,
+)
+
+
+@given(SPOKEN, st.sampled_from(APIS), st.sampled_from(["", "Be brief."]))
+def test_all_messages_keep_their_order_and_what_is_added_comes_before(
+    messages: list[dict[str, Any]], api: str, own: str
+) -> None:
+    assert spoken(api, messages, own).said is None
+    shots = (Said("user", "1 + 1"), Said("assistant", "2"))
+    found = spoken(api, messages, own, system="Be brief.", few_shot=[{"user": "1 + 1", "assistant": "2"}])
+    whole = tuple(Said(one["role"], one["content"], place) for place, one in enumerate(messages))
+    assert found.said == (*shots, *whole)
+    assert found.system == ("" if own else "Be brief.")
 
 
 def test_text_around_the_question_changes_it() -> None:
