@@ -43,7 +43,7 @@ def arm(
     return Arm(
         policy=cast(Any, policy), keys=tuple(("a", str(i)) for i in range(n)), suite=np.array(["a"] * n, object),
         rows=known.served(shares), mix=known.served(np.tile([0.5, 0.5], (n, 1))), served=shares, recorded=known,
-        stretches=cast(Any, SimpleNamespace(ends=np.array([1.0]), columns=shares.argmax(axis=1)[:, None])),
+        stretches=cast(Any, SimpleNamespace(ends=np.array([1.0]), columns=shares.argmax(axis=1)[:, None], explore=0.0)),
         covered=np.array(covered or [True] * n), infra=0.0,
     )  # fmt: skip
 
