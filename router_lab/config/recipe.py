@@ -11,7 +11,7 @@ from router_lab.config.base import Name, Positive, Share, Strict
 from router_lab.runtime.model import Candidate
 
 
-class CandidateRef(Strict):
+class CandidateFields(Strict):
     """A candidate by its fields; `effort: null` is the model at its own default, `harness: null`
     the suite's own. A team's model is its name."""
 
@@ -25,7 +25,7 @@ class CandidateRef(Strict):
         return Candidate(self.model, self.effort, self.harness)
 
 
-class RecipeCandidate(CandidateRef):
+class CandidateRef(CandidateFields):
     """A candidate that may retire: from the first second (UTC) of that day on it serves nothing."""
 
     retires: dt.date | None = None
@@ -37,10 +37,10 @@ def _explained(value: object) -> object:
     return value
 
 
-Reference = Annotated[Literal["best"] | CandidateRef, BeforeValidator(_explained)]
+Reference = Annotated[Literal["best"] | CandidateFields, BeforeValidator(_explained)]
 
 
-RecipeReference = Annotated[Literal["best"] | RecipeCandidate, BeforeValidator(_explained)]
+RecipeReference = Annotated[Literal["best"] | CandidateRef, BeforeValidator(_explained)]
 
 
 class Rule(Strict):
@@ -117,7 +117,7 @@ class Recipe(Strict):
     holdout: Annotated[float, Field(ge=0, lt=0.9)] = 0.2
     points: dict[Name, Rule] = Field(default_factory=dict)
     gates: list[Gate] = Field(default_factory=list)
-    candidates: list[RecipeCandidate] | None = None
+    candidates: list[CandidateRef] | None = None
     """Restrict the choice to these; null means every candidate of the outcomes."""
     min_seen: Share = 0.95
     """A candidate seen on a smaller share of a suite's samples is predicted there but never
@@ -126,12 +126,12 @@ class Recipe(Strict):
     strict: bool = False
     """Use betting bounds (Waudby-Smith & Ramdas) instead of t bounds: valid at any n, about 70 %
     of the saving."""
-    successor: CandidateRef | None = None
+    successor: CandidateFields | None = None
     """Who takes the reference's place once that has retired; null means the next of the
     fallbacks."""
-    allowed: dict[Annotated[str, Field(min_length=1)], Annotated[list[CandidateRef], Field(min_length=1)]] = (
-        Field(default_factory=dict)
-    )
+    allowed: dict[
+        Annotated[str, Field(min_length=1)], Annotated[list[CandidateFields], Field(min_length=1)]
+    ] = Field(default_factory=dict)
     """By suite, the candidates that alone may ever serve it. Where the reference is not among
     them, the first stands in its place there."""
     explore: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from router_lab.config.base import JsonObject, Name, Positive, Share, Strict
-from router_lab.config.recipe import CandidateRef, Reference
+from router_lab.config.recipe import CandidateFields, Reference
 from router_lab.config.teams import Example, Levers, TeamSpec, combined
 from router_lab.runtime.errors import RouterLabWarning
 
@@ -229,7 +229,7 @@ class Sweep(Strict):
     """Ask each candidate whether its own answer is right (`signal_self_check`), in a call of its
     own behind each answer; true = in our words."""
     budget_usd: Positive | None = None
-    reference: CandidateRef | None = None
+    reference: CandidateFields | None = None
     """The dear candidate that `reference_share` is of; a recipe then names it too."""
     reference_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the clusters, drawn at random, on which the reference runs; all others run on every

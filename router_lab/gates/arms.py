@@ -147,14 +147,13 @@ def moves(before: Arm, after: Arm) -> Moves:
 
     Each piece of a policy's point has its own stretch of the draw and its reference the rest, so
     two policies of mix .3 and .5 that pick the same candidate differ on .2 of the requests, not on
-    half of them.
+    half of them. What one of them alone explores counts as moved, and in no pair.
     """
     place = {key: i for i, key in enumerate(before.keys)}
     common = [(place[key], i) for i, key in enumerate(after.keys) if key in place]
     rows = np.array(common, np.int64).reshape(len(common), 2)
     found: dict[tuple[Candidate, Candidate], list[Part]] = {}
-    # Both explore by one draw, so only the difference of their shares moves anything.
-    moved = np.full(len(rows), abs(after.stretches.explore - before.stretches.explore))
+    moved = np.zeros(len(rows))
     was, now = servers(before.policy), servers(after.policy)
     for old, new, length in _segments(before, after, rows):
         pairs = np.unique(np.stack([old, new], axis=1), axis=0)
@@ -167,6 +166,8 @@ def moves(before: Arm, after: Arm) -> Moves:
                 moved += part
                 found.setdefault((was[a], now[b]), []).append((a, b, part))
     made = [_move(before, after, rows, pair, parts) for pair, parts in found.items()]
+    # Both explore by one draw, so only the difference of their shares moves anything.
+    moved += abs(after.stretches.explore - before.stretches.explore) * (1 - moved)
     return Moves(
         rows[:, 0], rows[:, 1], moved, tuple(sorted(made, key=lambda m: (-m.share, str(m.was), str(m.now))))
     )

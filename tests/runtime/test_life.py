@@ -294,6 +294,14 @@ def test_only_those_who_may_be_chosen_are_explored(make_spec: Any) -> None:
     assert asked == {MIDDLE, DEAR}
 
 
+def test_who_stands_in_the_references_place_is_always_among_them(make_spec: Any) -> None:
+    eligible = np.array([[0, 1, 1]] * 3, bool)
+    policy = at(
+        make_spec(explore={"default": 0.9}, eligible=eligible, retires=(None, None, ON), successor=0), DAY
+    )
+    assert {policy.decide(SEEN, key=str(k)).candidate for k in range(60)} == {CHEAP, MIDDLE}
+
+
 def binomial_bounds(n: int, p: float, error: float = 1e-6) -> tuple[int, int]:
     """The counts outside of which n draws of probability p fall with probability `error` at most, on each side."""
     logs = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(n + 1)]

@@ -150,7 +150,8 @@ def test_outcomes_that_no_plan_left_out_are_counted_by_epochs() -> None:
 
 
 def test_a_row_of_the_table_keeps_the_effort() -> None:
-    data = SimpleNamespace(candidates=(CHEAP, DEAR), suites=("a",))
+    develop = SimpleNamespace(candidates=(CHEAP, DEAR), suites=("a",))
+    data = SimpleNamespace(develop=develop, allowed={})
     mine = bare(np.ones((4, 2)), np.ones((4, 2))).always(0)
     cell = Cell(0, 0, "pass", Estimate(0.01, 0.001, 40, 30), 0.02)
     row = _suites(cast(Any, SimpleNamespace(develop=data, allowed={})), mine, [cell], ())["a"].table

@@ -19,7 +19,10 @@ from router_lab.cli.route import explained
 from router_lab.cli.show import life_json
 from router_lab.config import Recipe, parse
 from router_lab.fit import fit_policy
+from router_lab.fit.build import learn
 from router_lab.fit.evidence import Evidence, Goal
+from router_lab.fit.model import in_places
+from router_lab.fit.problem import prepare
 from router_lab.fit.walk import walk
 from router_lab.gates.arms import arm, moves
 from router_lab.metrics.paired import Recorded
@@ -30,7 +33,7 @@ from router_lab.report.life import life_rows
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 from router_lab.runtime.policy import Policy
-from tests.unit.test_gates import CHEAP, DEAR, always
+from tests.unit.test_gates import CHEAP, DEAR, always, mixed
 from tests.unit.test_replay_by_hand import FOUR, table
 
 TODAY = dt.date(2026, 12, 1)
@@ -101,6 +104,13 @@ def test_a_kept_suite_is_compared_with_who_stands_in_the_references_place() -> N
     assert (found.savings, found.shares) == (0.0, {CHEAP: 1.0, DEAR: 0.0})
     assert found.estimate("quality_difference").interval() == (0.0, 0.0) and found.oracle["quality"] == 0.75
     assert found.random_mix["savings"] == 0.0 and arm(policy, table(FOUR)).rows.saving().value == 0.0
+
+
+def test_the_random_mix_keeps_to_it_as_well() -> None:
+    """It sends .4 to cheap, which may not serve here: all is dear's, in every row that has it."""
+    found = replay(always(0, certificate=mixed(0.4), allowed={"a": (1,)}), table(FOUR))
+    assert (found.random_mix["savings"], found.random_mix["quality"]) == (0.0, pytest.approx(2 / 3))
+    assert found.estimate("savings_over_mix").value == 0.0
 
 
 def test_outcomes_of_a_kept_suite_by_hand() -> None:
@@ -199,6 +209,22 @@ def test_a_fit_chooses_in_a_kept_suite_among_its_own(kept: Policy, world: pd.Dat
     assert abs(row.quality_difference.value) < 0.15 and Certificate.of(kept).verdict == "pass"
     again = replay(Policy(kept.spec), world[world["suite"] == "sensitive"])
     assert 0.5 < again.savings < 0.95 and again.reference_quality < 0.75
+
+
+def test_predictions_of_the_reference_are_of_who_stands_in_its_place(world: pd.DataFrame) -> None:
+    problem = prepare(recipe(**WIDE, allowed=KEPT), world)
+    fitted, names = learn(problem, 0), [one.model for one in problem.develop.candidates]
+    large, local = names.index("large"), names.index("local")
+    here = problem.develop.suite == 1
+    for quality, cost in (*fitted.predicted.found.values(), *fitted.predicted.knowing(here).values()):
+        assert (quality[here, large] == quality[here, local]).all() and (
+            cost[here, large] == cost[here, local]
+        ).all()
+        assert (quality[~here, large] > quality[~here, local]).all()
+    quality, cost = fitted.rates
+    assert quality[2, large] == quality[2, local] < quality[1, large] and cost[2, large] == cost[2, local]
+    own = in_places((np.array([[0.1, 0.9]]), np.array([[1.0, 2.0]])), np.array([0]), 1)
+    assert [part.tolist() for part in own] == [[[0.1, 0.1]], [[1.0, 1.0]]]
 
 
 def test_a_suite_whose_reference_may_serve_is_judged_against_it(world: pd.DataFrame) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, TypeAdapter
 
-from router_lab.config import Gate, Gates, Recipe, RecipeCandidate, Rule, load, parse
+from router_lab.config import CandidateRef, Gate, Gates, Recipe, Rule, load, parse
 from router_lab.fit import FITTERS
 from router_lab.gates import COMPARED, FACTS, MEASURED
 from router_lab.runtime.errors import InputError
@@ -60,7 +60,7 @@ def rows(page: str, name: str) -> dict[str, list[str]]:
     return {line[0].strip("| `"): line[1:] for line in lines}
 
 
-@pytest.mark.parametrize("model", [Recipe, Rule, RecipeCandidate, Gate])
+@pytest.mark.parametrize("model", [Recipe, Rule, CandidateRef, Gate])
 def test_the_page_has_every_key_with_its_default(page: str, model: type[BaseModel]) -> None:
     told = rows(page, f"keys: {model.__name__}")
     assert list(told) == list(model.model_fields)

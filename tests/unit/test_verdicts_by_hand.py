@@ -76,6 +76,7 @@ def hand(
     pieces = SimpleNamespace(
         ends=np.array([1.0] if ends is None else ends),
         columns=shares.argmax(axis=1)[:, None] if columns is None else np.array(columns),
+        explore=0.0,
     )
     return Arm(
         policy=cast(Any, policy), keys=tuple(keys or (("a", str(i)) for i in range(n))),
