@@ -57,7 +57,11 @@ def stacked_svg(
 
 
 def _parts(
-    bar: Bar, kinds: dict[str, int], left: float, along: Callable[[float], float], form: Callable[[float], str]
+    bar: Bar,
+    kinds: dict[str, int],
+    left: float,
+    along: Callable[[float], float],
+    form: Callable[[float], str],
 ) -> list[tuple[str, float, float, str]]:
     found = []
     for part, size in bar.parts:
