@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from router_lab.runtime.arguments import DecideArguments
 from router_lab.runtime.constraints import Cache, Field
 from router_lab.runtime.model import POOLED, PolicySpec
-from router_lab.runtime.odds import CERTAIN, At, Chance, Draws, Lot, Told
+from router_lab.runtime.odds import CERTAIN, At, Chance, Lot, Told, explores
 from router_lab.runtime.points import Assign, Cascade, Follow, Piece
 from router_lab.runtime.predict import Predictions
 from router_lab.runtime.ready import Case, Choice, Ints, Ready, Stretches
@@ -74,10 +74,11 @@ class Chooser:
         """Who serves, and with which probability. The key of `arguments` is only looked at where
         chance may decide."""
         lot = Lot(arguments, self._cap)
-        column = self._explored(point, case, lot.draws) if point.explore > 0 else None
+        column = self._explored(point, case, lot) if point.explore > 0 else None
         choice = self._greedy(point, case, lot) if column is None else (column, EXPLORED, None)
-        drawn = lot.drawn
-        return choice, CERTAIN if drawn is None else Chance(self, point, case, choice[0], drawn.mark)
+        if not (lot.drawn or point.explore > 0):
+            return choice, CERTAIN
+        return choice, Chance(self, point, case, choice[0], lot.mix)
 
     def odds(self, point: Ready, case: Case) -> Floats:
         """[c] the probability, over the key, that each candidate is asked first."""
@@ -98,13 +99,14 @@ class Chooser:
         found[drawn] += share
         return found
 
-    def _explored(self, point: Ready, case: Case, draws: Draws) -> int | None:
+    def _explored(self, point: Ready, case: Case, lot: Lot) -> int | None:
         """Whom exploration gives the request; None where it does not, may give it to nobody, or
         would move a conversation."""
-        may = self._may_explore(case) if draws.explores < point.explore else []
-        if not may:
+        pick = explores(lot.key, point.explore)
+        may = [] if pick is None else self._may_explore(case)
+        if pick is None or not may:
             return None
-        column = may[draws.pick * len(may) >> 64]
+        column = may[pick * len(may) >> 64]
         return None if case.stay is not None and case.stay.column != column else column
 
     def _may_explore(self, case: Case) -> list[int]:

@@ -17,7 +17,7 @@ from router_lab.runtime.chains import MOST_STAGES, SIGNAL, Chain
 from router_lab.runtime.decision import Decision
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import PolicySpec
-from router_lab.runtime.odds import Draws
+from router_lab.runtime.odds import encoded, explores
 from router_lab.runtime.points import Follow, Point, ends_of
 from router_lab.runtime.rule import draw
 from router_lab.runtime.vectors import VectorScale
@@ -108,7 +108,7 @@ def _key(key: str, point: Point, turn: int) -> str:
 def _exploring(key: str, share: float) -> str:
     """The first of some keys made from `key` that explores; `key` itself where none does."""
     tried = (f"{key}-x{number}" for number in range(MOST_EXPLORING))
-    return next((one for one in tried if Draws.of(one).explores < share), key)
+    return next((one for one in tried if explores(encoded(one), share) is not None), key)
 
 
 def made_vector(standard: VectorScale, index: int) -> list[float]:

@@ -14,42 +14,49 @@ if TYPE_CHECKING:
     from router_lab.runtime.ready import Case, Ready
 
 
-class Draws(NamedTuple):
-    """The draws of one key: `at` in [0, 1) chooses the piece, `explores` in [0, 1) whether it
-    explores, `pick` (64 bits) whom; `mark` is the same for the same key and says nothing else of
-    it. Each stream is a hash of its own, so none tells of another."""
+def encoded(key: str | bytes) -> bytes:
+    """The UTF-8 of a key."""
+    return key if isinstance(key, bytes) else key.encode("utf-8", "replace")
 
-    at: float
-    explores: float
-    pick: int
-    mark: str
 
-    @classmethod
-    def of(cls, key: str | bytes) -> Draws:
-        """By the UTF-8 of a text."""
-        data = key if isinstance(key, bytes) else key.encode("utf-8", "replace")
-        mix, explore = (hashlib.sha256(stream + data).digest() for stream in (b"mix:", b"explore:"))
-        return cls(unit(mix), unit(explore), int.from_bytes(explore[8:16], "big"), explore[16:24].hex())
+def explores(key: bytes, share: float) -> int | None:
+    """64 bits by which one of those who may serve is picked; None where the key does not explore.
+    A hash of its own, which tells nothing of the mix's."""
+    digest = hashlib.sha256(b"explore:" + key).digest()
+    return int.from_bytes(digest[8:16], "big") if unit(digest) < share else None
 
 
 class Lot:
     """The draws of a request, made once they are asked for: most requests need none."""
 
-    __slots__ = ("_arguments", "_cap", "drawn")
+    __slots__ = ("_arguments", "_cap", "_key", "_mix")
 
     def __init__(self, arguments: DecideArguments, cap: int) -> None:
         self._arguments, self._cap = arguments, cap
-        self.drawn: Draws | None = None
+        self._key = self._mix = b""
 
     @property
-    def draws(self) -> Draws:
-        if self.drawn is None:
-            self.drawn = Draws.of(shared_key(self._arguments, self._cap))
-        return self.drawn
+    def key(self) -> bytes:
+        if not self._key:
+            self._key = encoded(shared_key(self._arguments, self._cap))
+        return self._key
+
+    @property
+    def mix(self) -> bytes:
+        """The digest that the mix is drawn by."""
+        if not self._mix:
+            self._mix = hashlib.sha256(b"mix:" + self.key).digest()
+        return self._mix
 
     @property
     def at(self) -> float:
-        return self.draws.at
+        """The draw of the mix, in [0, 1)."""
+        return unit(self.mix)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether anything was drawn by the mix."""
+        return bool(self._mix)
 
 
 class At(NamedTuple):
@@ -71,13 +78,18 @@ class Rule(Protocol):
 
 class Chance(NamedTuple):
     """What a decision keeps where chance had a say, and works out only when it is asked: the rule,
-    and what it was asked; `column`: whom it chose."""
+    and what it was asked; `column`: whom it chose; `digest`: of the mix's draw."""
 
     rule: Rule
     point: Ready
     case: Case
     column: int
-    draw: str
+    digest: bytes
+
+    @property
+    def draw(self) -> str:
+        """The same for the same key, and says nothing else of it."""
+        return self.digest[16:24].hex()
 
     @property
     def propensity(self) -> float:

@@ -20,7 +20,7 @@ from router_lab.runtime.chains import Stage
 from router_lab.runtime.decisions import DecisionLog, read_decisions
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.model import Candidate, Route
-from router_lab.runtime.odds import Draws
+from router_lab.runtime.odds import encoded, explores
 from router_lab.runtime.points import Assign, Cascade, Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.store import PolicyStore
@@ -230,13 +230,18 @@ def test_nobody_else_ever_serves_a_kept_suite(make_random: Any, data: st.DataObj
 # Exploration
 
 
-def test_the_draw_is_a_hash_of_its_own() -> None:
+def test_the_draw_is_a_hash_of_its_own(make_spec: Any) -> None:
     digest = hashlib.sha256(b"explore:k").digest()
-    found = Draws.of("k")
-    assert found == Draws.of(b"k")
-    assert found.explores == (int.from_bytes(digest[:8], "big") >> 11) / 2**53
-    assert found.pick == int.from_bytes(digest[8:16], "big") and found.mark == digest[16:24].hex()
-    assert found.at == (int.from_bytes(hashlib.sha256(b"mix:k").digest()[:8], "big") >> 11) / 2**53
+    share = (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+    assert explores(b"k", share) is None and explores(encoded("k"), share + 2**-53) == int.from_bytes(
+        digest[8:16], "big"
+    )
+    policy = at(make_spec(explore={"default": 0.5}))
+    drawn, plain = (
+        policy.decide(SEEN, key="k"),
+        at(make_spec(points={"default": (Follow(100.0, 0.05, 0.5),)})),
+    )
+    assert drawn.draw == hashlib.sha256(b"mix:k").hexdigest()[32:48] == plain.decide(SEEN, key=b"k").draw
 
 
 def test_the_probabilities_by_hand(make_spec: Any) -> None:

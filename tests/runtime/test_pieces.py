@@ -20,12 +20,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router_lab.runtime import odds
 from router_lab.runtime.artifact import load_policy, save_policy
 from router_lab.runtime.codec import decode, encode
 from router_lab.runtime.errors import PolicyError
 from router_lab.runtime.golden import cases
 from router_lab.runtime.model import Candidate
-from router_lab.runtime.odds import Draws
 from router_lab.runtime.points import (
     Assign,
     Follow,
@@ -134,7 +134,7 @@ def test_what_is_covered_is_what_the_point_decides_and_not_the_table(make_spec: 
 
 def test_no_draw_where_chance_decides_nothing(make_spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
-    monkeypatch.setattr(Draws, "of", lambda key: drawn.append(key) or Draws(0.0, 1.0, 0, ""))
+    monkeypatch.setattr(odds, "shared_key", lambda *asked: drawn.append(asked) or "key")
     for point in (
         (Assign((0, 1, 2)),),
         (Assign((2, 2, 2), 0.5),),
