@@ -154,7 +154,7 @@ def test_a_row_of_the_table_keeps_the_effort() -> None:
     data = SimpleNamespace(develop=develop, allowed={})
     mine = bare(np.ones((4, 2)), np.ones((4, 2))).always(0)
     cell = Cell(0, 0, "pass", Estimate(0.01, 0.001, 40, 30), 0.02)
-    row = _suites(cast(Any, SimpleNamespace(develop=data, allowed={})), mine, [cell], ())["a"].table
+    row = _suites(cast(Any, data), mine, [cell], ())["a"].table
     assert row is not None
     assert (row.model, row.effort, row.verdict, row.p_holm) == ("cheap", "low", "pass", 0.02)
     assert row.quality_difference is not None and row.quality_difference.value == 0.01

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from router_lab.gates.arms import Arm, change, moves
-from router_lab.gates.audit import read_audit, shifted_difference, shifted_quality
+from router_lab.gates.audit import judge_errors, read_audit, shifted_difference, shifted_quality
 from router_lab.gates.measure import MEASURED, against_floor, expires_in_days, price_drift
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Recorded
@@ -43,15 +44,18 @@ def arm(
     return Arm(
         policy=cast(Any, policy), keys=tuple(("a", str(i)) for i in range(n)), suite=np.array(["a"] * n, object),
         rows=known.served(shares), mix=known.served(np.tile([0.5, 0.5], (n, 1))), served=shares, recorded=known,
-        stretches=cast(Any, SimpleNamespace(ends=np.array([1.0]), columns=shares.argmax(axis=1)[:, None], explore=0.0)),
+        stretches=cast(
+            Any, SimpleNamespace(ends=np.array([1.0]), columns=shares.argmax(axis=1)[:, None], explore=0.0)
+        ),
         covered=np.array(covered or [True] * n), infra=0.0,
     )  # fmt: skip
 
 
 def labels(cheap: list[float], dear: list[float]) -> pd.DataFrame:
-    """Audited errors of both candidates."""
+    """Audited errors of both candidates, each of a sample of its own."""
     rows = [("cheap", "low", error) for error in cheap] + [("dear", "", error) for error in dear]
-    return pd.DataFrame(rows, columns=["model", "effort", "error"])
+    found = pd.DataFrame(rows, columns=["model", "effort", "error"])
+    return found.assign(suite="a", cluster=[str(at) for at in range(len(found))])
 
 
 TWO = labels([-0.1, -0.3], [0.0, 0.2])
@@ -85,7 +89,8 @@ def test_who_has_one_label_errs_as_all_do() -> None:
 
 
 def test_labels_of_another_effort_or_model_are_not_its_own() -> None:
-    other = pd.DataFrame([("cheap", "high", 0.9), ("other", "low", 0.9)], columns=TWO.columns)
+    rows = [("cheap", "high", 0.9, "a", "8"), ("other", "low", 0.9, "a", "9")]
+    other = pd.DataFrame(rows, columns=TWO.columns)
     assert judge_error(pd.concat([TWO, other]), arm([[1, 0]])).value == pytest.approx(-0.2)
 
 
@@ -100,14 +105,44 @@ def test_labels_shift_a_quality_and_its_sign() -> None:
 
 def test_labels_shift_a_difference_to_the_reference() -> None:
     """Weights .75 and .25 - 1: -.15 - .075."""
-    found = shifted_difference(Estimate(0.01, 0.1, 100, 50), THREE_OF_FOUR, None, TWO)
+    found = shifted_difference(Estimate(0.01, 0.1, 100, 50), THREE_OF_FOUR, None, ALL, TWO)
     assert (found.value, found.se) == pytest.approx((0.01 - 0.225, math.sqrt(0.01 + 2 * 0.075**2)))
+
+
+def test_a_suite_without_labels_is_not_shifted() -> None:
+    """Half of the rows are of suite b, where an exact scorer needs none: half of -.2."""
+    mine = replace(arm([[1, 0]] * 4), suite=np.array(["a", "a", "b", "b"], object))
+    assert judge_error(TWO, mine).value == pytest.approx(-0.1)
+    assert judge_error(TWO, mine, np.array([False, False, True, True])).value == 0.0
+
+
+def test_labels_of_one_cluster_count_once() -> None:
+    """Two clusters of cheap, each twice the same: an error of .1 as of two labels, not of four."""
+    audit = labels([-0.1, -0.1, -0.3, -0.3], [])
+    audit["cluster"] = ["x", "x", "y", "y"]
+    found = judge_error(audit, arm([[1, 0]] * 4))
+    assert (found.value, found.se, found.clusters) == pytest.approx((-0.2, 0.1, 2))
+
+
+def test_how_a_judge_errs_is_told_both_ways() -> None:
+    """Of three answers that people failed it passes one, of five that they passed it fails two; a rate of one
+    sample has no interval, one of nothing no value."""
+    rows = [("a", str(at), quality, judged) for at, (quality, judged) in enumerate(
+        [(0, 1), (0, 0), (0, 0), (1, 0), (1, 0), (1, 1), (1, 1), (1, 1)])]  # fmt: skip
+    rows.append(("b", "9", 1.0, 1.0))
+    audit = pd.DataFrame(rows, columns=["suite", "cluster", "quality", "quality_judge"])
+    first, second = judge_errors(audit)
+    assert (first.suite, first.false_pass.n, first.false_fail.n) == ("a", 3, 5)
+    assert (first.false_pass.value, first.false_fail.value) == pytest.approx((1 / 3, 0.4))
+    assert 0 < first.false_fail.low < 0.4 < first.false_fail.high < 1
+    assert math.isnan(second.false_pass.value) and second.false_pass.n == 0
+    assert second.false_fail.value == 0 and math.isnan(second.false_fail.low)
 
 
 def test_labels_shift_a_difference_to_the_champion() -> None:
     """Mine -.125; the champion serves half and half, -.05, which is taken off."""
     champion = arm([[0.5, 0.5]] * 4)
-    found = shifted_difference(Estimate(0.01, 0.1, 100, 50), THREE_OF_FOUR, champion, TWO)
+    found = shifted_difference(Estimate(0.01, 0.1, 100, 50), THREE_OF_FOUR, champion, ALL, TWO)
     assert (found.value, found.se) == pytest.approx((0.01 - 0.075, math.sqrt(0.01 + 0.00625 + 0.005)))
 
 
