@@ -591,7 +591,10 @@ def test_labels_shift_what_a_gate_judges() -> None:
     """Of cheap two labels .2 below the judge: .8 is .6, for a floor as for a ceiling; beside dear it loses .2 more."""
     audit = pd.DataFrame({"model": ["cheap"] * 2 + ["dear"] * 2, "effort": ["low"] * 2 + [""] * 2,
                           "error": [-0.2, -0.2, 0.0, 0.0]})  # fmt: skip
-    case = Case(arm(always(0), world()), None, {}, dt.date(2026, 11, 22), audit, None)
+    served = arm(always(0), world())
+    everywhere = pd.concat(audit.assign(suite=suite) for suite in sorted(set(served.suite)))
+    everywhere["cluster"] = [str(at) for at in range(len(everywhere))]
+    case = Case(served, None, {}, dt.date(2026, 11, 22), everywhere, None)
     values = [
         next(judge_gate(gate(**asked), case)).value
         for asked in (
