@@ -3,9 +3,11 @@ shadow was told beside it."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from router_lab.runtime.decisionrows import Source, read_decisions
 from router_lab.runtime.decisionstages import escalated
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
-from router_lab.runtime.outcomerows import propensity_of, stands_for
+from router_lab.runtime.outcomerows import propensity_of, share_of, stands_for
 
 FIGURES = ("quality", "cost_usd")
 NOT_RUN = ("infra", "budget")
@@ -27,7 +29,7 @@ CHAINED = Candidate("a chain")
 @dataclass(frozen=True)
 class Pair:
     """A shadow's row. revision: of the challenger; chosen: its candidate; same: the champion chose
-    it, too; chance: the probability of the draw; quality, cost_usd: NaN where not known."""
+    it, too; chance: that this request was drawn, whoever was then chosen; quality, cost_usd: NaN where not known."""
 
     revision: str
     chosen: Candidate
@@ -97,8 +99,9 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
     for row in read_decisions(path, shadows=True):
         _noted(read, row)
     if not read.asked:
+        where = path if isinstance(path, str | PathLike) else ", ".join(map(str, path))
         raise InputError(
-            f"{path}: holds no decision with a quality or dollars that counts "
+            f"{where}: holds no decision with a quality or dollars that counts "
             f"({_told(read.left)}); log them: DecisionLog.outcome(id, quality=…, cost_usd=…)"
         )
     pairs = {read.place[of]: pair for of, pair in read.beside if of in read.place}
@@ -123,7 +126,7 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
         read.left[f"gave no evidence (status `{outcome['status']}`)"] += 1
         return
     if row.get("shadow"):
-        chance = propensity_of(row)
+        chance = share_of(row)
         if chance is not None:
             same = row.get("same") is True
             pair = Pair(row["revision"], Candidate.of(row), same, chance, quality, cost)
@@ -151,7 +154,9 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > sys.float_info.max:
+        return float("nan")
+    return float(value)
 
 
 def _clusters(names: list[tuple[str, ...]]) -> Ints:
