@@ -9,7 +9,7 @@ import numpy as np
 from router_lab.evaluate.logged import CHAINED, LogRows
 from router_lab.metrics.steady import Floats, Ints, Mask
 from router_lab.played import servers
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, shown
 from router_lab.runtime.points import follows
 from router_lab.runtime.policy import Policy
 
@@ -34,7 +34,11 @@ class Target:
 def target_of(policy: Policy, log: LogRows, point: str | None = None) -> Target:
     """`policy` beside a log; of a chain what its first stage is predicted to give. Raises
     InputError where it decides by prompts and the log holds none."""
-    reads = follows(policy.spec.points[policy.spec.point if point is None else point])
+    name = policy.spec.point if point is None else point
+    if name not in policy.spec.points:
+        known = ", ".join(map(shown, sorted(policy.spec.points)))
+        raise InputError(f"evaluate: policy {policy.spec.name!r} has no point {shown(name)}; it has {known}")
+    reads = follows(policy.spec.points[name])
     there = np.array([prompt is not None for prompt in log.prompts], bool)
     known = there if reads else np.ones(len(log), bool)
     if not known.any():
