@@ -29,7 +29,8 @@ CHAINED = Candidate("a chain")
 @dataclass(frozen=True)
 class Pair:
     """A shadow's row. revision: of the challenger; chosen: its candidate; same: the champion chose
-    it, too; chance: that this request was drawn, whoever was then chosen; quality, cost_usd: NaN where not known."""
+    it, too; chance: that this request was drawn, whoever was then chosen; quality, cost_usd: NaN
+    where not known."""
 
     revision: str
     chosen: Candidate

@@ -13,7 +13,7 @@ from router_lab.runtime.kinds import TOKENS
 from router_lab.runtime.model import Candidate
 
 LEAST = 2.0**-64
-"""No draw gives a smaller probability; one that is logged would overflow whatever is divided by it."""
+"""No draw gives a smaller probability; whatever is divided by one would overflow."""
 
 
 def outcome_rows(

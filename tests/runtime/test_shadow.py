@@ -138,7 +138,11 @@ def test_a_file_that_somebody_removed_spends_nothing_anew(make_spec: Any, tmp_pa
     """Room for five calls: three before the file goes, two after."""
     one = most(make_spec)
     shadow = Shadow(
-        DecisionLog(tmp_path / "d.jsonl"), share=1.0, max_usd=5.5 * one, state=tmp_path / "s", clock=lambda: 0.0
+        DecisionLog(tmp_path / "d.jsonl"),
+        share=1.0,
+        max_usd=5.5 * one,
+        state=tmp_path / "s",
+        clock=lambda: 0.0,
     )
     asked = [asked_of(shadow, make_spec, str(number)) for number in range(3)]
     (tmp_path / "s" / "1970-01-01.jsonl").unlink()
@@ -150,7 +154,9 @@ def test_a_file_that_somebody_removed_spends_nothing_anew(make_spec: Any, tmp_pa
 def test_torn_lines_and_a_folder_that_cannot_be_written_fail_nothing(make_spec: Any, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "d.jsonl")
     (tmp_path / "s").mkdir()
-    (tmp_path / "s" / "1970-01-01.jsonl").write_bytes(b'{"usd": 0.5}\n{"usd": "x"}\n{"usd": NaN}\n{"usd": 1' + b"0" * 400 + b'}\n{"us')
+    (tmp_path / "s" / "1970-01-01.jsonl").write_bytes(
+        b'{"usd": 0.5}\n{"usd": "x"}\n{"usd": NaN}\n{"usd": 1' + b"0" * 400 + b'}\n{"us'
+    )
     shadow = Shadow(log, share=1.0, max_usd=1.0, state=tmp_path / "s", clock=lambda: 0.0)
     assert shadow.spent_usd == 0.5
     assert asked_of(shadow, make_spec, "a") is not None

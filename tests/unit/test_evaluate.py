@@ -172,7 +172,10 @@ def test_a_policy_that_reads_needs_prompts(tmp_path: Path) -> None:
 
 def test_logs_that_hold_nothing_are_refused(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text(json.dumps({"kind": "outcome", "id": "1", "quality": 1.0}) + "\n")
-    with pytest.warns(UserWarning), pytest.raises(InputError, match=r"^\S*d\.jsonl: holds no .* \(it holds none at all\)"):
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(InputError, match=r"^\S*d\.jsonl: holds no .* \(it holds none at all\)"),
+    ):
         read_log([tmp_path / "d.jsonl"])
     week = logged(tmp_path / "week.jsonl", 50)
     week.write_text("".join(
@@ -233,7 +236,10 @@ def test_what_is_no_probability_or_moment_is_not_known(tmp_path: Path, value: ob
     week = logged(tmp_path / "week.jsonl", 60)
     rows = [json.loads(line) for line in week.read_text().splitlines()]
     rows[0] |= {"propensity": value, "time": value}
-    rows += [rows[2] | {"id": "s", "shadow": True, "of": "1", "share": value}, {"kind": "outcome", "id": "s", "quality": 1}]
+    rows += [
+        rows[2] | {"id": "s", "shadow": True, "of": "1", "share": value},
+        {"kind": "outcome", "id": "s", "quality": 1},
+    ]
     week.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RouterLabWarning)  # of times that lie ahead
