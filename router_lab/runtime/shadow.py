@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import append_line
+from router_lab.runtime.messages import prompt_text
 from router_lab.runtime.rule import draw
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Shadow:
     that holds what was spent, one file a window; whoever shares it shares the cap. per: `hour` or
     `day`, in UTC. clock: gives UTC seconds. `passed` counts the requests that were drawn and not
     asked, by cause: `budget`, `unpriced` (no dollars are known that a call costs at most), `state`
-    (the folder cannot be written). Raises InputError for a share, a cap or a window that cannot be.
+    (the folder cannot be written), `key` (it is neither text, bytes nor messages). Raises InputError for a share, a cap or a window that cannot be.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Shadow:
         return self._spent.total(self._window())
 
     def ask(
-        self, champion: Decision, challenger: Decision, *, of: str, key: str | bytes,
+        self, champion: Decision, challenger: Decision, *, of: str, key: object,
         prompt: object = None, suite: str | None = None,
     ) -> Asked | None:  # fmt: skip
         """The call to make beside the champion's, its dollars set aside; None = make none.
@@ -84,7 +85,10 @@ class Shadow:
         candidate, the row is logged and nothing is asked: the outcome is the champion's. The cap
         passes such a request over as any other: else the pairs left would be those that agree.
         """
-        if _drawn(key) >= self.share:
+        drawn = _drawn(key)
+        if drawn is None:
+            self.passed["key"] += 1
+        if drawn is None or drawn >= self.share:
             return None
         same = champion.candidate == challenger.candidate
         window, held = self._window(), _most_usd(challenger)
@@ -220,6 +224,13 @@ def _most_usd(decision: Decision) -> float | None:
     return next((float(usd) for usd in known if math.isfinite(usd) and usd > 0), None)
 
 
-def _drawn(key: str | bytes) -> float:
-    """In [0, 1), by `key`: a draw of its own, which nothing that decides looks at."""
-    return draw(b"shadow:" + (key if isinstance(key, bytes) else key.encode("utf-8", "replace")))
+def _drawn(key: object) -> float | None:
+    """In [0, 1), by `key`: a draw of its own, which nothing that decides looks at; of messages by
+    the text that `decide` reads. None for what can be no key."""
+    try:
+        text = key if isinstance(key, str | bytes) else prompt_text(key)
+    except ValueError:
+        return None
+    if text is None:
+        return None
+    return draw(b"shadow:" + (text if isinstance(text, bytes) else text.encode("utf-8", "replace")))

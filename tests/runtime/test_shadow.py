@@ -114,6 +114,22 @@ def test_the_share_is_drawn_by_the_key_alone(make_spec: Any, tmp_path: Path) -> 
     assert drawn[0] == drawn[1] and 65 <= drawn[0].count(False) <= 135
 
 
+def test_any_key_is_drawn_by_or_passed_over(make_spec: Any, tmp_path: Path) -> None:
+    """Messages, as `decide` takes them where it is given no key; what is no key fails no request."""
+    champion, challenger = two(make_spec)
+    shadow = Shadow(DecisionLog(tmp_path / "d.jsonl"), share=0.5, max_usd=1e6, state=tmp_path / "s")
+    for text in map(str, range(20)):
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
+        by_text, by_messages, by_bytes = (
+            shadow.ask(champion, challenger, of="x", key=key) is None
+            for key in (text, messages, text.encode())
+        )
+        assert by_text == by_messages == by_bytes
+    for odd in (None, object(), [3], {"a": 1}, []):
+        assert shadow.ask(champion, challenger, of="x", key=odd) is None
+    assert shadow.passed["key"] == 5
+
+
 def test_one_candidate_of_both_is_logged_and_not_asked(make_spec: Any, tmp_path: Path) -> None:
     champion, _ = two(make_spec)
     log = DecisionLog(tmp_path / "d.jsonl")
