@@ -182,8 +182,9 @@ class Decision(Requests):
 
     @property
     def constrained(self) -> bool:
-        """Whether constraints of the request kept a candidate from it."""
-        return self._field is not None and not self._field.open.all()
+        """Whether constraints of the request kept a candidate from it, beside those whom no
+        request of its suite gets: a log holds everything that decided, but for these."""
+        return self._field is not None and self._field.narrowed
 
     @property
     def fallbacks(self) -> tuple[Candidate, ...]:
