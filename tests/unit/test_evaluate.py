@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,18 @@ def test_a_point_or_margin_that_cannot_be_is_refused(tmp_path: Path) -> None:
     save_policy(always("cheap"), tmp_path / "p")
     done = CliRunner().invoke(command, [str(tmp_path / "p"), str(week), "--margin", "3"])
     assert done.exit_code == 2 and "--margin" in done.output  # of points; nobody loses three whole qualities
+
+
+def test_a_policy_part_of_which_is_over_is_told_as_it_was_and_says_so(tmp_path: Path) -> None:
+    week = logged(tmp_path / "week.jsonl", 300)
+    spec = always("cheap").spec
+    for changes, said in (
+        ({"retires": ("2020-01-01", None, "9999-12-31")}, "cheap retired on 2020-01-01"),
+        ({"expires": "2020-01-02"}, "it expired on 2020-01-02"),
+        ({"expires": "9999-12-31", "retires": (None, None, "9999-12-31")}, ""),
+    ):
+        notes = found(week, Policy(replace(spec, **changes))).notes  # type: ignore[arg-type]
+        assert notes == ((f"challenger is told as it was before {said}",) if said else ())
 
 
 def test_the_command_says_all_of_it(tmp_path: Path) -> None:
