@@ -51,7 +51,8 @@ class Shadow:
     that holds what was spent, one file a window; whoever shares it shares the cap. per: `hour` or
     `day`, in UTC. clock: gives UTC seconds. `passed` counts the requests that were drawn and not
     asked, by cause: `budget`, `unpriced` (no dollars are known that a call costs at most), `state`
-    (the folder cannot be written), `key` (it is neither text, bytes nor messages). Raises InputError for a share, a cap or a window that cannot be.
+    (the folder cannot be written), and those that could not be drawn: `key` (it is neither text,
+    bytes nor messages). Raises InputError for a share, a cap or a window that cannot be.
     """
 
     def __init__(
