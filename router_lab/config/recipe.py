@@ -190,7 +190,9 @@ class Recipe(Strict):
             return self
         first, then = self.reference.candidate, self.successor.candidate
         if then == first or (then in days and days[then] <= days[first]):
-            raise ValueError(f"`successor`: {then} retires no later than the reference, {first}; name another")
+            raise ValueError(
+                f"`successor`: {then} retires no later than the reference, {first}; name another"
+            )
         return self
 
     @property

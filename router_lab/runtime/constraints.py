@@ -184,9 +184,7 @@ class Offers:
         )
 
 
-def _narrowed(
-    left: NDArray[np.bool_], own: NDArray[np.bool_] | None, gone: NDArray[np.bool_] | None
-) -> bool:
+def _narrowed(left: NDArray[np.bool_], own: NDArray[np.bool_] | None, gone: NDArray[np.bool_] | None) -> bool:
     """Whether `left` is not just whom the suite is kept to (`own`), less who has retired
     (`gone`)."""
     if own is None and gone is None:

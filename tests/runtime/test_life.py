@@ -180,7 +180,9 @@ def test_what_holds_for_every_request_constrains_none(make_spec: Any) -> None:
     assert kept.decide(SEEN, suite="triage", allowed=[MIDDLE]).constrained
     assert not gone.decide(SEEN).constrained and gone.decide(SEEN, allowed=[DEAR]).constrained
     assert not gone.decide(SEEN, allowed=[MIDDLE, DEAR]).constrained
-    assert gone.decide(SEEN, allowed=[CHEAP]).constrained and gone.decide(SEEN, max_cost_usd=0.003).constrained
+    assert (
+        gone.decide(SEEN, allowed=[CHEAP]).constrained and gone.decide(SEEN, max_cost_usd=0.003).constrained
+    )
 
 
 def test_a_failed_check_stays_within_the_suite(make_spec: Any) -> None:
