@@ -37,8 +37,8 @@ def target_of(policy: Policy, log: LogRows, point: str | None = None) -> Target:
     InputError where it decides by prompts and the log holds none."""
     name = policy.spec.point if point is None else point
     if name not in policy.spec.points:
-        known = ", ".join(map(shown, sorted(policy.spec.points)))
-        raise InputError(f"evaluate: policy {policy.spec.name!r} has no point {shown(name)}; it has {known}")
+        has = ", ".join(map(shown, sorted(policy.spec.points)))
+        raise InputError(f"evaluate: policy {policy.spec.name!r} has no point {shown(name)}; it has {has}")
     reads = follows(policy.spec.points[name])
     there = np.array([prompt is not None for prompt in log.prompts], bool)
     known = there if reads else np.ones(len(log), bool)
