@@ -135,7 +135,8 @@ def _marked(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _said(message: Mapping[str, Any], own: Sequence[Mapping[str, Any]]) -> Said:
     place = message.get(_AT)
-    text = text_of((own[place] if "content" not in message else message).get("content"))
+    holds = message if place is None or "content" in message else own[place]
+    text = text_of(holds.get("content"))
     if place is None and len(own) == 1 and own[0].get("content") == text:
         place = 0  # a question alone takes the measured one's place without its mark
     changed = place is not None and text != text_of(own[place].get("content"))
