@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import click
@@ -40,7 +41,9 @@ def audit(outcomes: Path, out: Path, suite: str | None, samples: Path | None, co
         raise InputError(f"{out}: is there already, perhaps with labels; name another file")
     ids = None if samples is None else _ids(samples)
     table = to_judge(read_outcomes(outcomes), suite, ids, count=count, seed=seed)
-    atomic_write(out, table.to_csv(index=False, lineterminator="\n").encode("utf-8", "replace"))
+    # A lone \r in an answer, which ends a row for whoever reads it, is quoted by no other way.
+    written = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    atomic_write(out, written.encode("utf-8", "replace"))
     echo(
         f"{len(table):,} answers to {table['sample_id'].nunique():,} samples; fill in `quality` of each, 0 to 1"
     )

@@ -40,7 +40,7 @@ Example:
 @click.option("--metric", type=click.Choice(["quality", "cost_usd"]), help="One of the two alone.")
 @click.option(
     "--margin",
-    type=Finite(min=0),
+    type=Finite(min=0, max=1, max_open=True),
     help="Quality that the policy may lose; default: its certificate's, else 0.03 = 3 points.",
 )
 @click.option(

@@ -177,6 +177,24 @@ class Recipe(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _somebody_stays(self) -> Self:
+        """What `fit` would refuse when it is done."""
+        days = self.retirements
+        if self.candidates and all(one.candidate in days for one in self.candidates):
+            raise ValueError("`candidates` all retire; one must stay, or nobody is left to decide for")
+        for suite, own in self.allowed.items():
+            if all(one.candidate in days for one in own):
+                raise ValueError(f"`allowed.{suite}`: every one of them retires; one must stay to serve it")
+        if self.successor is None or self.reference == "best":
+            return self
+        first, then = self.reference.candidate, self.successor.candidate
+        if then == first or (then in days and days[then] <= days[first]):
+            raise ValueError(
+                f"`successor`: {then} retires no later than the reference, {first}; name another"
+            )
+        return self
+
     @property
     def retirements(self) -> dict[Candidate, dt.date]:
         """Who retires, and from which day on."""

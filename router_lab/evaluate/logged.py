@@ -3,9 +3,11 @@ shadow was told beside it."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from router_lab.runtime.decisionrows import Source, read_decisions
 from router_lab.runtime.decisionstages import escalated
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.model import Candidate
-from router_lab.runtime.outcomerows import propensity_of, stands_for
+from router_lab.runtime.outcomerows import propensity_of, share_of, stands_for
 
 FIGURES = ("quality", "cost_usd")
 NOT_RUN = ("infra", "budget")
@@ -27,7 +29,8 @@ CHAINED = Candidate("a chain")
 @dataclass(frozen=True)
 class Pair:
     """A shadow's row. revision: of the challenger; chosen: its candidate; same: the champion chose
-    it, too; chance: the probability of the draw; quality, cost_usd: NaN where not known."""
+    it, too; chance: that this request was drawn, whoever was then chosen; quality, cost_usd: NaN
+    where not known."""
 
     revision: str
     chosen: Candidate
@@ -97,8 +100,9 @@ def read_log(path: Source | Iterable[Source]) -> LogRows:
     for row in read_decisions(path, shadows=True):
         _noted(read, row)
     if not read.asked:
+        where = path if isinstance(path, str | PathLike) else ", ".join(map(str, path))
         raise InputError(
-            f"{path}: holds no decision with a quality or dollars that counts "
+            f"{where}: holds no decision with a quality or dollars that counts "
             f"({_told(read.left)}); log them: DecisionLog.outcome(id, quality=…, cost_usd=…)"
         )
     pairs = {read.place[of]: pair for of, pair in read.beside if of in read.place}
@@ -123,7 +127,7 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
         read.left[f"gave no evidence (status `{outcome['status']}`)"] += 1
         return
     if row.get("shadow"):
-        chance = propensity_of(row)
+        chance = share_of(row)
         if chance is not None:
             same = row.get("same") is True
             pair = Pair(row["revision"], Candidate.of(row), same, chance, quality, cost)
@@ -146,17 +150,21 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
     read.prompts.append(prompt if isinstance(prompt, str) else None)
     read.suites.append(row.get("suite"))
     read.revision.append(row["revision"])
-    known = (("draw", row.get("draw")), ("group", outcome.get("group")), ("prompt", prompt))
+    # A draw is of a key, or of the prompt where there was none; where nothing was drawn, the prompt tells.
+    drawn = ("draw", row["draw"]) if isinstance(row.get("draw"), str) else ("prompt", prompt)
+    known = (drawn, ("group", outcome.get("group")))
     read.names.append(tuple(f"{kind} {name}" for kind, name in known if isinstance(name, str)))
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > sys.float_info.max:
+        return float("nan")
+    return float(value)
 
 
 def _clusters(names: list[tuple[str, ...]]) -> Ints:
-    """[n] codes: decisions of one draw had one key, and those of one group or prompt belong
-    together; who has none of these is a cluster alone. The order of the rows does not matter."""
+    """[n] codes: decisions of one draw had one key, and those of one group belong together;
+    where nothing was drawn those of one prompt do. Who has none of these is a cluster alone. The order of the rows does not matter."""
     order = {name: code for code, name in enumerate(sorted({name for row in names for name in row}))}
     first = [order[row[0]] if row else -1 for row in names]
     pairs = np.array([[order[row[0]], order[name]] for row in names for name in row[1:]], np.int64)

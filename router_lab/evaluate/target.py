@@ -9,7 +9,8 @@ import numpy as np
 from router_lab.evaluate.logged import CHAINED, LogRows
 from router_lab.metrics.steady import Floats, Ints, Mask
 from router_lab.played import servers
-from router_lab.runtime.errors import InputError
+from router_lab.prices import today
+from router_lab.runtime.errors import InputError, shown
 from router_lab.runtime.points import follows
 from router_lab.runtime.policy import Policy
 
@@ -34,7 +35,11 @@ class Target:
 def target_of(policy: Policy, log: LogRows, point: str | None = None) -> Target:
     """`policy` beside a log; of a chain what its first stage is predicted to give. Raises
     InputError where it decides by prompts and the log holds none."""
-    reads = follows(policy.spec.points[policy.spec.point if point is None else point])
+    name = policy.spec.point if point is None else point
+    if name not in policy.spec.points:
+        has = ", ".join(map(shown, sorted(policy.spec.points)))
+        raise InputError(f"evaluate: policy {policy.spec.name!r} has no point {shown(name)}; it has {has}")
+    reads = follows(policy.spec.points[name])
     there = np.array([prompt is not None for prompt in log.prompts], bool)
     known = there if reads else np.ones(len(log), bool)
     if not known.any():
@@ -62,12 +67,25 @@ def _shares(policy: Policy, prompts: list[str], log: LogRows, point: str | None)
     return stretches.by_chain(len(policy.candidates), len(policy.spec.chains))
 
 
+def _past(policy: Policy) -> list[str]:
+    """What of the policy is over by now: what it would give is told without a look at the date."""
+    day, spec = today().isoformat(), policy.spec
+    gone = [
+        f"{who} retired on {own}"
+        for who, own in zip(policy.candidates, spec.retires or (), strict=False)
+        if own is not None and own <= day
+    ]
+    gone += [f"it expired on {spec.expires}"] if spec.expires is not None and spec.expires <= day else []
+    return [f"{spec.name} is told as it was before {' and '.join(gone)}"] if gone else []
+
+
 def _notes(policy: Policy, log: LogRows, known: Mask) -> tuple[str, ...]:
     notes = []
     if not known.all():
         notes.append(
             f"{int((~known).sum()):,} decisions have no prompt, which the policy decides by, and are left out"
         )
+    notes += _past(policy)
     if policy.vector_length is not None:
         notes.append(
             "the policy was fitted on vectors, which no log holds: it is asked as for the mean vector"

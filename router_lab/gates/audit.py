@@ -12,9 +12,10 @@ told all the same (`judge_errors`), for they say in which direction a judge errs
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +26,10 @@ from router_lab.metrics import Estimate, clustered_mean
 from router_lab.metrics.estimate import bounded_interval
 from router_lab.metrics.paired import Floats, Mask
 from router_lab.outcomes.candidates import by_row
-from router_lab.outcomes.cells import number_column
+from router_lab.outcomes.cells import number_column, place
 from router_lab.outcomes.columns import REQUIRED, candidate_columns
 from router_lab.outcomes.tablefile import read_labels
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate
 
 PASSES = 0.5
@@ -71,15 +72,29 @@ def read_audit(path: str, outcomes: pd.DataFrame) -> pd.DataFrame:
     )
     if "epoch" in labels.columns:
         keys.append("epoch")
-        labels["epoch"] = number_column(labels["epoch"], path, "epoch").astype("int64")
+        labels["epoch"] = _epochs(labels, path)
     together = "group" if "group" in named.columns else "sample_id"
     named = named.assign(cluster=named[together].astype(str))
     told = {"quality": ("quality", "mean"), "cluster": ("cluster", "first")}
     scored = named.groupby(keys, as_index=False).agg(**told)
-    joined = labels.merge(scored, on=keys, suffixes=("", "_judge"))
+    joined = labels[[*keys, "quality"]].merge(scored, on=keys, suffixes=("", "_judge"))
+    by = f"{', '.join(keys[:-1])} and {keys[-1]}"
     if joined.empty:
-        raise InputError(f"{path}: no row matches an outcome by {', '.join(keys[:-1])} and {keys[-1]}")
+        raise InputError(f"{path}: no row matches an outcome by {by}")
+    if len(joined) < len(labels):
+        lost = f"{len(labels) - len(joined):,} of {len(labels):,} labels match no outcome by {by}"
+        warnings.warn(RouterLabWarning(f"{path}: {lost}, and are left out"), stacklevel=2)
     return joined.assign(error=joined["quality"] - joined["quality_judge"])
+
+
+def _epochs(labels: pd.DataFrame, path: str) -> pd.Series[Any]:
+    epochs = number_column(labels["epoch"], path, "epoch")
+    wrong = ~(epochs.between(1, 1 << 31) & (epochs % 1 == 0)).to_numpy(bool)
+    if wrong.any():
+        at = int(wrong.argmax())
+        said = f"{path}: {place(labels, at)}: `epoch` is {epochs.iloc[at]:g}"
+        raise InputError(f"{said}; it must be a whole number of 1 or more, or take the column out")
+    return epochs.astype("int64")
 
 
 def judge_errors(audit: pd.DataFrame) -> tuple[JudgeError, ...]:

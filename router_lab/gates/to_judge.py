@@ -9,11 +9,13 @@ from collections.abc import Collection
 import pandas as pd
 
 from router_lab.outcomes import SCORED
+from router_lab.outcomes.cells import no_formula
 from router_lab.outcomes.columns import WHO
 from router_lab.runtime.errors import InputError
 
 COLUMNS = ("suite", "sample_id", "epoch", *WHO)
-"""What names an answer; then come its texts, and `quality`, to be filled in."""
+TEXTS = ("prompt", "answer")
+"""COLUMNS name an answer; then come its texts, and `quality`, to be filled in."""
 
 
 def to_judge(
@@ -46,8 +48,9 @@ def to_judge(
         _mixed(seed, *map(str, cells)) for cells in kept[["sample_id", *_who(kept)]].itertuples(index=False)
     ]
     rows = kept.assign(_order=order).sort_values("_order", ignore_index=True)
-    names = [name for name in (*COLUMNS, "prompt", "answer") if name in rows.columns]
-    return rows[names].assign(quality="")
+    names = [name for name in (*COLUMNS, *TEXTS) if name in rows.columns]
+    texts = {name: rows[name].map(no_formula, na_action="ignore") for name in names if name in TEXTS}
+    return rows[names].assign(**texts, quality="")
 
 
 def _who(frame: pd.DataFrame) -> list[str]:

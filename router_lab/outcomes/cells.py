@@ -236,3 +236,9 @@ def refuse_doubled(columns: Iterable[object], where: str) -> None:
 def _shown(value: object) -> str:
     text = repr(value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+def no_formula(text: str) -> str:
+    """`text` for a table that people open: with an apostrophe before what a spreadsheet would take
+    for a formula, and run, or show its result instead of the text."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

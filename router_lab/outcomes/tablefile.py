@@ -187,6 +187,10 @@ def read_labels(path: Path, required: Sequence[str]) -> pd.DataFrame:
     wrong = ~quality.between(0, 1).to_numpy(bool)
     if wrong.any():
         at = int(wrong.argmax())
+        if quality.isna().iloc[at]:
+            raise InputError(
+                f"{path}: {place(table, at)}: `quality` is empty; fill it in, or take the row out"
+            )
         said = f"{path}: {place(table, at)}: `quality` is {quality.iloc[at]:g}"
         raise InputError(f"{said}; `quality` must lie in [0, 1] in every row")
     return table.assign(quality=quality)

@@ -25,12 +25,13 @@ smallest window."""
 class Field(NamedTuple):
     """The candidates left by the constraints: `open` bool[c], `cost_usd` [c] on the chosen tier,
     `tier` names [c], and the constraints that nobody met (then those that come nearest are
-    left)."""
+    left). narrowed: whether the request leaves others than every request of its suite."""
 
     open: NDArray[np.bool_]
     cost_usd: NDArray[np.float64]
     tier: tuple[str, ...]
     unmet: tuple[str, ...]
+    narrowed: bool = False
 
 
 class Cache(NamedTuple):
@@ -125,7 +126,7 @@ class Offers:
         if arguments.min_quality is not None:
             narrow("min_quality", arguments.min_quality - quality)
         left.flags.writeable = cost_usd.flags.writeable = False  # what a Decision is made of never changes
-        return Field(left, cost_usd, tier.names, tuple(unmet))
+        return Field(left, cost_usd, tier.names, tuple(unmet), _narrowed(left, own, gone))
 
     def cache(
         self, previous: Candidate, cached_tokens: float, context_tokens: float | None = None
@@ -181,6 +182,15 @@ class Offers:
         return _tier(
             tuple(known[index] for index in best.tolist()), price[best, columns], seconds[best, columns]
         )
+
+
+def _narrowed(left: NDArray[np.bool_], own: NDArray[np.bool_] | None, gone: NDArray[np.bool_] | None) -> bool:
+    """Whether `left` is not just whom the suite is kept to (`own`), less who has retired
+    (`gone`)."""
+    if own is None and gone is None:
+        return not left.all()
+    always = np.ones(len(left), np.bool_) if own is None else own
+    return not np.array_equal(left, always if gone is None else always & ~gone)
 
 
 def _tier(names: tuple[str, ...], multiplier: NDArray[np.float64], seconds: NDArray[np.float64]) -> Tier:

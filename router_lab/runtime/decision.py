@@ -18,7 +18,7 @@ from router_lab.runtime.harness import PLAIN, Harness
 from router_lab.runtime.model import Candidate, Limits, PolicySpec, Profile
 from router_lab.runtime.odds import CERTAIN, Chance, Told
 from router_lab.runtime.points import Assign, Follow, Point, mix_of
-from router_lab.runtime.reasons import reason
+from router_lab.runtime.reasons import OUTSIDE, reason
 from router_lab.runtime.requesting import Requests
 from router_lab.runtime.rule import EXPLORED
 from router_lab.runtime.team import RoleDecision, role_decisions
@@ -182,8 +182,11 @@ class Decision(Requests):
 
     @property
     def constrained(self) -> bool:
-        """Whether constraints of the request kept a candidate from it."""
-        return self._field is not None and not self._field.open.all()
+        """Whether constraints of the request kept a candidate from it, beside those whom no
+        request of its suite gets: a log holds everything that decided, but for these."""
+        if self.code == OUTSIDE:  # the request allows nobody of the policy
+            return True
+        return self._field is not None and self._field.narrowed
 
     @property
     def fallbacks(self) -> tuple[Candidate, ...]:

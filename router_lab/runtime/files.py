@@ -53,7 +53,9 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o666
             temporary.replace(target)
         else:
             _link(temporary, target)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:  # as of a write to a full disk
+            error.filename = str(target)
         with contextlib.suppress(OSError):  # the first error is the one to tell
             temporary.unlink(missing_ok=True)
         raise

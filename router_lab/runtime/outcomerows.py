@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 from router_lab.runtime.decisionrows import Source, read_decisions
 from router_lab.runtime.decisionstages import TOTALS
 from router_lab.runtime.kinds import TOKENS
 from router_lab.runtime.model import Candidate
+
+LEAST = 2.0**-64
+"""No draw gives a smaller probability; whatever is divided by one would overflow."""
 
 
 def outcome_rows(
@@ -102,13 +105,18 @@ def _drawn(decision: Mapping[str, Any]) -> dict[str, Any]:
 def propensity_of(decision: Mapping[str, Any]) -> float | None:
     """The probability with which a logged candidate was to be asked, of a shadow's that of its
     share too; None where none in (0, 1] was logged."""
-    shadow = bool(decision.get("shadow"))
-    value, share = decision.get("propensity", 1.0 if shadow else None), decision.get("share", 1.0)
-    if not (_number(value) and _number(share)):
+    chosen = _chance(decision.get("propensity", 1.0 if decision.get("shadow") else None))
+    share = share_of(decision)
+    return None if chosen is None or share is None else chosen * share
+
+
+def share_of(decision: Mapping[str, Any]) -> float | None:
+    """The probability with which a shadow drew this request, whoever was then chosen; None where
+    none in (0, 1] was logged."""
+    return _chance(decision.get("share", 1.0))
+
+
+def _chance(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST <= value <= 1:
         return None
-    chance = float(value) * float(share)
-    return chance if 0 < chance <= 1 else None
-
-
-def _number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 NO_POLICY = "default"
 """The revision of what serves before a policy is loaded."""
-BARE = ("default", "outside")
+OUTSIDE = "outside"
+BARE = ("default", OUTSIDE)
 """Codes of a `PolicyStore`'s decisions for a candidate of which no policy knows anything: no
 figure, no request that was measured, and no bound on predictions that could be shown to be met."""
 
@@ -217,7 +218,7 @@ SENTENCES: dict[str, Callable[[Decision], str]] = {
     ),
     "fallback": lambda d: f"{_last(d)} could not serve: the next fallback",
     "default": lambda _: "no policy is loaded: the default named in code",
-    "outside": lambda d: (
+    OUTSIDE: lambda d: (
         f"nobody who is allowed is in {_serving(d)}: the default named in code where it is allowed, else the first "
         "who is; nothing was measured of it"
     ),

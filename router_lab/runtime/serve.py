@@ -21,7 +21,7 @@ from router_lab.runtime.features import Featuriser
 from router_lab.runtime.model import Candidate, Linear, PolicySpec, Profile
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
-from router_lab.runtime.reasons import NO_POLICY
+from router_lab.runtime.reasons import NO_POLICY, OUTSIDE
 from router_lab.runtime.validate import MAX_CANDIDATES
 
 
@@ -135,7 +135,7 @@ class Serving:
         if field is not None and arguments.max_cost_usd is not None and "max_cost_usd" not in field.unmet:
             # No price was measured: $0 is no prediction.
             field = field._replace(unmet=(*field.unmet, "max_cost_usd"))
-        return decision._but(code="default" if own else "outside", _revision=policy.revision, _field=field)
+        return decision._but(code="default" if own else OUTSIDE, _revision=policy.revision, _field=field)
 
     def _among(self, allowed: tuple[Candidate, ...]) -> Policy:
         mine = self.profile.candidate

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.files import append_line
+from router_lab.runtime.messages import prompt_text
 from router_lab.runtime.rule import draw
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Shadow:
     that holds what was spent, one file a window; whoever shares it shares the cap. per: `hour` or
     `day`, in UTC. clock: gives UTC seconds. `passed` counts the requests that were drawn and not
     asked, by cause: `budget`, `unpriced` (no dollars are known that a call costs at most), `state`
-    (the folder cannot be written). Raises InputError for a share, a cap or a window that cannot be.
+    (the folder cannot be written), and those that could not be drawn: `key` (it is neither text,
+    bytes nor messages). Raises InputError for a share, a cap or a window that cannot be.
     """
 
     def __init__(
@@ -74,24 +76,30 @@ class Shadow:
         return self._spent.total(self._window())
 
     def ask(
-        self, champion: Decision, challenger: Decision, *, of: str, key: str | bytes,
+        self, champion: Decision, challenger: Decision, *, of: str, key: object,
         prompt: object = None, suite: str | None = None,
     ) -> Asked | None:  # fmt: skip
         """The call to make beside the champion's, its dollars set aside; None = make none.
 
         of: the id of the champion's decision in the log. key: what the two were decided by, else
         the prompt. prompt, suite: as for `DecisionLog.write`. Where both policies chose one
-        candidate, the row is logged and nothing is asked: the outcome is the champion's.
+        candidate, the row is logged and nothing is asked: the outcome is the champion's. The cap
+        passes such a request over as any other: else the pairs left would be those that agree.
         """
-        if _drawn(key) >= self.share:
+        drawn = _drawn(key)
+        if drawn is None:
+            self.passed["key"] += 1
+        if drawn is None or drawn >= self.share:
             return None
         same = champion.candidate == challenger.candidate
-        window, held = self._window(), 0.0 if same else _most_usd(challenger)
+        window, held = self._window(), _most_usd(challenger)
         if held is None:
             self.passed["unpriced"] += 1
             return None
-        if not same and not self._set_aside(window, held):
+        if not self._set_aside(window, held):
             return None
+        if same:
+            self._give_back(window, held)
         beside = Beside(of, self.share, same)
         number = self._log.write(challenger, prompt=prompt, suite=suite, beside=beside)
         return None if same else Asked(self, number, challenger, window, held)
@@ -106,6 +114,15 @@ class Shadow:
         if not fits:
             self.passed["budget"] += 1
         return fits
+
+    def _give_back(self, window: str, usd: float) -> None:
+        """Dollars that were set aside and not spent; where that cannot be written, they count as
+        spent."""
+        try:
+            self._spent.add(window, -usd)
+        except OSError as error:
+            told = f"shadow: ${usd:g} could not be given back ({error.strerror}) and count as spent"
+            warnings.warn(RouterLabWarning(told), stacklevel=3)
 
     def _window(self) -> str:
         return datetime.fromtimestamp(self._clock(), UTC).strftime(WINDOWS[self.per])
@@ -129,20 +146,13 @@ class Asked:
         self._shadow._log.outcome(self.id, cost_usd=cost_usd, **columns)
         self._open = False
         if cost_usd is not None and math.isfinite(cost_usd):
-            self._return(self.usd - cost_usd)
+            self._shadow._give_back(self._window, self.usd - cost_usd)
 
     def release(self) -> None:
         """Give the dollars back: the call was never made."""
         if self._open:
             self._open = False
-            self._return(self.usd)
-
-    def _return(self, usd: float) -> None:
-        try:
-            self._shadow._spent.add(self._window, -usd)
-        except OSError as error:
-            told = f"shadow: ${usd:g} could not be given back ({error.strerror}) and count as spent"
-            warnings.warn(RouterLabWarning(told), stacklevel=3)
+            self._shadow._give_back(self._window, self.usd)
 
     def __enter__(self) -> Asked:
         return self
@@ -182,13 +192,17 @@ class _Spent:
         append_line(self._folder / f"{window}.jsonl", json.dumps({"usd": usd}).encode(), wait_s=0.25)
 
     def _total(self, window: str) -> float:
-        """Only what is new since the last look is read; a line that was torn counts nothing."""
+        """Only what is new since the last look is read; a line that was torn counts nothing. What
+        was read still counts where somebody has removed or cut the file since."""
         if window != self._name:
             self._name, self._read, self._usd = window, 0, 0.0
         path = self._folder / f"{window}.jsonl"
         if not path.exists():
-            return 0.0
+            self._read = 0
+            return self._usd
         with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < self._read:
+                self._read = 0
             file.seek(self._read)
             whole, end, _ = file.read().rpartition(b"\n")
         self._read += len(whole) + len(end)
@@ -199,7 +213,7 @@ class _Spent:
 def _usd_of(line: bytes) -> float:
     try:
         usd = float(json.loads(line)["usd"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0.0
     return usd if math.isfinite(usd) else 0.0
 
@@ -211,6 +225,13 @@ def _most_usd(decision: Decision) -> float | None:
     return next((float(usd) for usd in known if math.isfinite(usd) and usd > 0), None)
 
 
-def _drawn(key: str | bytes) -> float:
-    """In [0, 1), by `key`: a draw of its own, which nothing that decides looks at."""
-    return draw(b"shadow:" + (key if isinstance(key, bytes) else key.encode("utf-8", "replace")))
+def _drawn(key: object) -> float | None:
+    """In [0, 1), by `key`: a draw of its own, which nothing that decides looks at; of messages by
+    the text that `decide` reads. None for what can be no key."""
+    try:
+        text = key if isinstance(key, str | bytes) else prompt_text(key)
+    except ValueError:
+        return None
+    if text is None:
+        return None
+    return draw(b"shadow:" + (text if isinstance(text, bytes) else text.encode("utf-8", "replace")))

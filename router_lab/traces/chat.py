@@ -9,7 +9,7 @@ from typing import Any
 
 from router_lab.traces.call import UNNAMED, Problem, TracedCall
 from router_lab.traces.conversation import Message, answer_of, messages_of
-from router_lab.traces.fields import Json, between, first, flat, mapping, moment, number, text
+from router_lab.traces.fields import Json, between, dollars, first, flat, mapping, moment, number, text
 from router_lab.traces.records import Record
 from router_lab.traces.usage import usage_tokens
 
@@ -88,7 +88,7 @@ def _call(record: Record, asked: Json, file: str) -> TracedCall:
         span=text(first(value, "custom_id", "id") or first(response, "id")), started=start, seconds=lasted,
         messages=_asked(request), answer=answer,
         tokens=usage_tokens(mapping(first(response, "usage") or value.get("usage"))),
-        usd=number(first(value, "cost_usd", "usd", "cost") or first(mapping(response.get("usage")), "cost")),
+        usd=dollars(first(value, "cost_usd", "usd", "cost") or first(mapping(response.get("usage")), "cost")),
         error=_error(value), finish=finish, tier=_tier(value, response), tools=answer.tools if answer else (),
         metadata=dict(flat(_rest(value, response))),
     )  # fmt: skip

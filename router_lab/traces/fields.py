@@ -12,6 +12,7 @@ from typing import Any
 
 from router_lab.prices.moments import utc
 from router_lab.runtime.budget import MOST_TOKENS
+from router_lab.runtime.typed import GREATEST
 
 Json = Mapping[str, Any]
 DEEPEST = 40
@@ -95,6 +96,12 @@ def number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return found if math.isfinite(found) and found >= 0 else None
+
+
+def dollars(value: object) -> float | None:
+    """What one call cost; what no call can cost is not known."""
+    found = number(value)
+    return None if found is None or found > GREATEST else found
 
 
 def count(value: object) -> int | None:

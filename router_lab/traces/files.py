@@ -61,6 +61,7 @@ def _row(one: Priced, metadata: object, texts: bool) -> dict[str, Any]:
 def write_traces(folder: Path, calls: Sequence[Priced], problems: Sequence[Problem], *, texts: bool) -> Path:
     """`traces.parquet` and, where there are some, `problems.jsonl`; the path of the first."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "problems.jsonl").unlink(missing_ok=True)  # of an earlier import
     if problems:
         lines = "".join(json.dumps(one._asdict(), ensure_ascii=False) + "\n" for one in problems)
         atomic_write(folder / "problems.jsonl", lines.encode("utf-8", "replace"))

@@ -11,7 +11,7 @@ from typing import Any
 from router_lab.prices import Tokens
 from router_lab.traces.call import UNNAMED, Problem, TracedCall
 from router_lab.traces.conversation import answer_of, messages_of
-from router_lab.traces.fields import Json, between, count, first, flat, mapping, moment, number, text
+from router_lab.traces.fields import Json, between, count, dollars, first, flat, mapping, moment, text
 from router_lab.traces.records import Record
 from router_lab.traces.usage import tokens_of, usage_tokens
 
@@ -109,8 +109,8 @@ def _usd(value: Json) -> float | None:
     """The whole call's; a cost of 0 beside tokens means that Langfuse knows no price of the
     model."""
     details = mapping(value.get("cost_details"))
-    parts = [n for key, part in details.items() if key != "total" and (n := number(part)) is not None]
+    parts = [n for key, part in details.items() if key != "total" and (n := dollars(part)) is not None]
     total = first(value, "calculated_total_cost", "total_cost")
-    found = number(first(details, "total") if total is None else total)
+    found = dollars(first(details, "total") if total is None else total)
     found = sum(parts) if found is None and parts else found
     return found or None

@@ -9,7 +9,7 @@ from typing import Any
 
 from router_lab.traces.call import UNNAMED, Problem, TracedCall
 from router_lab.traces.conversation import Message, answer_of, messages_of
-from router_lab.traces.fields import Json, between, first, flat, mapping, moment, number, text, tree
+from router_lab.traces.fields import Json, between, dollars, first, flat, mapping, moment, number, text, tree
 from router_lab.traces.records import Record
 from router_lab.traces.usage import usage_tokens
 
@@ -72,7 +72,7 @@ def _counts(value: Json) -> dict[str, Any]:
 def _usd(value: Json) -> float | None:
     """What was spent. LiteLLM writes 0 for a model whose price it does not know, too: of such a row
     nothing is known, unless a cache answered or nothing was counted."""
-    spent = number(value.get("spend"))
+    spent = dollars(value.get("spend"))
     free = text(value.get("cache_hit")) == "True" or value.get("cache_hit") is True
     return None if spent == 0 and number(value.get("total_tokens")) and not free else spent
 

@@ -14,7 +14,7 @@ from typing import Any
 from router_lab.prices import Tokens
 from router_lab.traces.call import UNNAMED, TracedCall
 from router_lab.traces.conversation import Message, ToolUse, answer_of, messages_of, written
-from router_lab.traces.fields import Json, between, count, first, flat, number, text, tree
+from router_lab.traces.fields import Json, between, count, dollars, first, flat, text, tree
 from router_lab.traces.usage import tokens_of
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -141,7 +141,7 @@ def _call(span: Span, file: str) -> TracedCall:
         file, span.place, text(span.told("model")) or "unknown", text(span.told("provider")),
         route=text(span.told("route")) or UNNAMED, session=text(span.told("session")), trace=span.trace,
         span=span.span, started=span.start, seconds=between(span.start, span.end), messages=_asked(named),
-        answer=answer, tokens=tokens, usd=number(span.told("usd")), error=span.error, finish=finish or ended,
+        answer=answer, tokens=tokens, usd=dollars(span.told("usd")), error=span.error, finish=finish or ended,
         tier=_tier(span.told("tier")), tools=answer.tools if answer else (), metadata=_rest(named),
     )  # fmt: skip
 

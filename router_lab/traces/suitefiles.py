@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from router_lab.outcomes.cells import no_formula
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.files import atomic_write
 from router_lab.traces.dollars import Priced, price_names
@@ -65,7 +66,7 @@ def traffic(grader: str | None = None) -> Task:
     if not grader:
         raise ValueError("name the judge in suites.yaml: args: {{grader: MODEL}}")
     data = (Path(__file__).parent / "data.jsonl").read_bytes()
-    rows = [json.loads(line) for line in data.decode("utf-8").splitlines()]
+    rows = [json.loads(line) for line in data.split(b"\\n") if line]
     return Task(
         dataset=MemoryDataset([_sample(row) for row in rows], name=NAME),
         solver=generate(),
@@ -194,11 +195,10 @@ def audited(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
 def audit_table(suite: str, samples: Sequence[Sample]) -> str:
     """CSV of the samples that people are to judge."""
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
+    rows = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # a lone \r is quoted by no other
     rows.writerow(AUDIT_COLUMNS)
     for one in samples:
         asked = "\n\n".join(f"{m['role']}: {m['content']}" for m in one.messages)
-        rows.writerow(
-            [suite, one.id, asked if len(one.messages) > 1 else one.messages[0]["content"], one.answer]
-        )
+        told = [asked if len(one.messages) > 1 else one.messages[0]["content"], one.answer]
+        rows.writerow([suite, one.id, *map(no_formula, told)])
     return text.getvalue()

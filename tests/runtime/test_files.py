@@ -20,8 +20,9 @@ from router_lab.runtime.reading import read_bytes
 
 def test_a_full_disk_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, room_for: Any) -> None:
     atomic_write(tmp_path / "a", b"old")
-    with room_for(10), pytest.raises(OSError):
+    with room_for(10), pytest.raises(OSError) as told:
         atomic_write(tmp_path / "a", b"new" * 100)
+    assert told.value.filename == str(tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
 

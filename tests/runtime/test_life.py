@@ -172,6 +172,19 @@ def test_the_caller_may_narrow_what_is_kept(make_spec: Any) -> None:
     assert (decision.candidate, decision.unmet, decision.fallbacks) == (CHEAP, (), ())
 
 
+def test_what_holds_for_every_request_constrains_none(make_spec: Any) -> None:
+    """Who retired, and whom the suite is kept to, a log's reader knows from the policy; bounds of a request, nobody."""
+    kept, gone = at(make_spec(allowed=KEPT)), at(make_spec(retires=(ON, None, None)), DAY)
+    assert not kept.decide(SEEN, suite="triage").constrained
+    assert not kept.decide(SEEN, suite="triage", allowed=[CHEAP, MIDDLE, DEAR]).constrained
+    assert kept.decide(SEEN, suite="triage", allowed=[MIDDLE]).constrained
+    assert not gone.decide(SEEN).constrained and gone.decide(SEEN, allowed=[DEAR]).constrained
+    assert not gone.decide(SEEN, allowed=[MIDDLE, DEAR]).constrained
+    assert (
+        gone.decide(SEEN, allowed=[CHEAP]).constrained and gone.decide(SEEN, max_cost_usd=0.003).constrained
+    )
+
+
 def test_a_failed_check_stays_within_the_suite(make_spec: Any) -> None:
     decision = at(make_spec(allowed=KEPT, escalation=(2,))).decide(SEEN, suite="triage", key="x")
     asked = [decision.candidate]

@@ -69,7 +69,7 @@ def test_allowed_is_never_passed_over(tiny: PolicyStore, empty: PolicyStore, loa
         SEEN, allowed=(pair for pair in [("stranger", "high"), ("other", None)]), point="x"
     )
     assert (decision.candidate, decision.code) == (STRANGER, "outside")
-    assert decision.fallbacks == (("other", None),)
+    assert decision.fallbacks == (("other", None),) and decision.constrained
     assert decision.next("unavailable").candidate == ("other", None)
     assert decision.revision == (store.policy.revision if loaded else "default")
     assert f"nobody who is allowed is in {'this policy' if loaded else 'the default'}" in decision.reason

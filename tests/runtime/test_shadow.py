@@ -114,19 +114,65 @@ def test_the_share_is_drawn_by_the_key_alone(make_spec: Any, tmp_path: Path) -> 
     assert drawn[0] == drawn[1] and 65 <= drawn[0].count(False) <= 135
 
 
+def test_any_key_is_drawn_by_or_passed_over(make_spec: Any, tmp_path: Path) -> None:
+    """Messages, as `decide` takes them where it is given no key; what is no key fails no request."""
+    champion, challenger = two(make_spec)
+    shadow = Shadow(DecisionLog(tmp_path / "d.jsonl"), share=0.5, max_usd=1e6, state=tmp_path / "s")
+    for text in map(str, range(20)):
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
+        by_text, by_messages, by_bytes = (
+            shadow.ask(champion, challenger, of="x", key=key) is None
+            for key in (text, messages, text.encode())
+        )
+        assert by_text == by_messages == by_bytes
+    for odd in (None, object(), [3], {"a": 1}, []):
+        assert shadow.ask(champion, challenger, of="x", key=odd) is None
+    assert shadow.passed["key"] == 5
+
+
 def test_one_candidate_of_both_is_logged_and_not_asked(make_spec: Any, tmp_path: Path) -> None:
     champion, _ = two(make_spec)
     log = DecisionLog(tmp_path / "d.jsonl")
-    shadow = Shadow(log, share=1.0, max_usd=0.0, state=tmp_path / "s")
+    shadow = Shadow(log, share=1.0, max_usd=1.0, state=tmp_path / "s")
     assert shadow.ask(champion, champion, of=log.write(champion, id="a"), key="a") is None
     assert [row.get("same") for row in read_decisions(log.path, shadows=True)] == [None, True]
     assert shadow.spent_usd == 0.0 and not shadow.passed.total()
 
 
+def test_a_cap_that_is_reached_passes_over_agreement_as_well(make_spec: Any, tmp_path: Path) -> None:
+    """Were they logged on, the pairs of the afternoon would all be of no difference."""
+    champion, _ = two(make_spec)
+    log = DecisionLog(tmp_path / "d.jsonl")
+    shadow = Shadow(log, share=1.0, max_usd=0.0, state=tmp_path / "s")
+    assert asked_of(shadow, make_spec, "a") is None
+    assert shadow.ask(champion, champion, of="a", key="a") is None
+    assert [row.get("same") for row in read_decisions(log.path, shadows=True)] == [None]
+    assert shadow.passed == {"budget": 2} and shadow.spent_usd == 0.0
+
+
+def test_a_file_that_somebody_removed_spends_nothing_anew(make_spec: Any, tmp_path: Path) -> None:
+    """Room for five calls: three before the file goes, two after."""
+    one = most(make_spec)
+    shadow = Shadow(
+        DecisionLog(tmp_path / "d.jsonl"),
+        share=1.0,
+        max_usd=5.5 * one,
+        state=tmp_path / "s",
+        clock=lambda: 0.0,
+    )
+    asked = [asked_of(shadow, make_spec, str(number)) for number in range(3)]
+    (tmp_path / "s" / "1970-01-01.jsonl").unlink()
+    assert shadow.spent_usd == pytest.approx(3 * one)
+    asked += [asked_of(shadow, make_spec, str(number)) for number in range(3, 8)]
+    assert [each is not None for each in asked] == [True] * 5 + [False] * 3
+
+
 def test_torn_lines_and_a_folder_that_cannot_be_written_fail_nothing(make_spec: Any, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "d.jsonl")
     (tmp_path / "s").mkdir()
-    (tmp_path / "s" / "1970-01-01.jsonl").write_bytes(b'{"usd": 0.5}\n{"usd": "x"}\n{"usd": NaN}\n{"us')
+    (tmp_path / "s" / "1970-01-01.jsonl").write_bytes(
+        b'{"usd": 0.5}\n{"usd": "x"}\n{"usd": NaN}\n{"usd": 1' + b"0" * 400 + b'}\n{"us'
+    )
     shadow = Shadow(log, share=1.0, max_usd=1.0, state=tmp_path / "s", clock=lambda: 0.0)
     assert shadow.spent_usd == 0.5
     assert asked_of(shadow, make_spec, "a") is not None

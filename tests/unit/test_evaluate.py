@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from router_lab.outcomes import read_outcomes, write_outcomes
 from router_lab.report.evaluation_page import evaluation_html
 from router_lab.runtime.artifact import save_policy
 from router_lab.runtime.decisions import DecisionLog
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.points import Follow
 from router_lab.runtime.policy import Policy
 from router_lab.runtime.shadow import Shadow
@@ -157,6 +159,19 @@ def test_keys_and_groups_join_requests_into_clusters(tmp_path: Path) -> None:
         assert group[0] == group[1] and group[2] == group[3] and len(set(group.tolist())) == 3
 
 
+def test_prompts_join_requests_only_where_nothing_was_drawn(tmp_path: Path) -> None:
+    """Users who come back ask what others ask, too: joined by both, a week would be one cluster."""
+    week = logged(tmp_path / "week.jsonl", 4)
+    rows = [json.loads(line) for line in week.read_text().splitlines()]
+    for row, (draw, prompt) in zip(
+        rows[::2], [("0", "p"), ("1", "p"), (None, "q"), (None, "q")], strict=True
+    ):
+        row |= {"draw": draw, "prompt": prompt}
+    week.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    group = read_log(week).group
+    assert group[0] != group[1] and group[2] == group[3] and len(set(group.tolist())) == 3
+
+
 def test_a_policy_that_reads_needs_prompts(tmp_path: Path) -> None:
     week = logged(tmp_path / "week.jsonl", 50)
     with pytest.raises(
@@ -171,8 +186,11 @@ def test_a_policy_that_reads_needs_prompts(tmp_path: Path) -> None:
 
 def test_logs_that_hold_nothing_are_refused(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text(json.dumps({"kind": "outcome", "id": "1", "quality": 1.0}) + "\n")
-    with pytest.warns(UserWarning), pytest.raises(InputError, match="it holds none at all"):
-        read_log(tmp_path / "d.jsonl")
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(InputError, match=r"^\S*d\.jsonl: holds no .* \(it holds none at all\)"),
+    ):
+        read_log([tmp_path / "d.jsonl"])
     week = logged(tmp_path / "week.jsonl", 50)
     week.write_text("".join(
         json.dumps({k: v for k, v in json.loads(line).items() if k != "cost_usd" or "model" in line}) + "\n"
@@ -207,6 +225,62 @@ def test_a_shadow_s_pairs_judge_where_there_are_enough(tmp_path: Path) -> None:
     assert found(log.path, champion).pairs is not None  # both are unsaved here, and so have one revision
     outcomes, _ = collect([log.path])
     assert outcomes.groupby("sample_id").size().eq(2).all() and outcomes["shadow"].sum() == 200
+
+
+def test_pairs_of_a_challenger_that_mixes_count_alike(tmp_path: Path) -> None:
+    """It asks cheap, 50 points worse, of a fifth of the keys: −10 points. What chance chose of a request that was
+    drawn is what the policy gives there; by 1 / propensity it would be −25."""
+    log, champion, challenger = DecisionLog(tmp_path / "week.jsonl"), always("dear"), always("cheap", 0.2)
+    shadow = Shadow(log, share=1.0, max_usd=100.0, state=tmp_path / "state")
+    for i in range(600):
+        decision, other = (one.decide("x", suite="triage", key=str(i)) for one in (champion, challenger))
+        number = log.write(decision, suite="triage")
+        log.outcome(number, quality=0.9)
+        asked = shadow.ask(decision, other, of=number, key=str(i), suite="triage")
+        if asked is not None:
+            asked.settle(quality=0.4)
+    pairs = found(log.path, challenger, metrics=("quality",)).pairs
+    assert pairs is not None and pairs.n == 600
+    assert pairs.differences["quality"].value == pytest.approx(-0.5 * pairs.asked / 600)
+    assert 80 <= pairs.asked <= 160  # 120, four standard errors
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 5e-324, 1e-300, 0, float("nan"), True, "0.3"])
+def test_what_is_no_probability_or_moment_is_not_known(tmp_path: Path, value: object) -> None:
+    week = logged(tmp_path / "week.jsonl", 60)
+    rows = [json.loads(line) for line in week.read_text().splitlines()]
+    rows[0] |= {"propensity": value, "time": value}
+    rows += [
+        rows[2] | {"id": "s", "shadow": True, "of": "1", "share": value},
+        {"kind": "outcome", "id": "s", "quality": 1},
+    ]
+    week.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RouterLabWarning)  # of times that lie ahead
+        log = read_log(week)
+    assert np.isnan(log.propensity).tolist() == [True] + [False] * 59 and not log.pairs
+    json.dumps(to_json(evaluate(always("middle"), log)), allow_nan=False)
+
+
+def test_a_point_or_margin_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    week = logged(tmp_path / "week.jsonl", 50)
+    with pytest.raises(InputError, match="has no point 'cheapest'; it has 'default'"):
+        found(week, always("cheap"), point="cheapest")
+    save_policy(always("cheap"), tmp_path / "p")
+    done = CliRunner().invoke(command, [str(tmp_path / "p"), str(week), "--margin", "3"])
+    assert done.exit_code == 2 and "--margin" in done.output  # of points; nobody loses three whole qualities
+
+
+def test_a_policy_part_of_which_is_over_is_told_as_it_was_and_says_so(tmp_path: Path) -> None:
+    week = logged(tmp_path / "week.jsonl", 300)
+    spec = always("cheap").spec
+    for changes, said in (
+        ({"retires": ("2020-01-01", None, "9999-12-31")}, "cheap retired on 2020-01-01"),
+        ({"expires": "2020-01-02"}, "it expired on 2020-01-02"),
+        ({"expires": "9999-12-31", "retires": (None, None, "9999-12-31")}, ""),
+    ):
+        notes = found(week, Policy(replace(spec, **changes))).notes  # type: ignore[arg-type]
+        assert notes == ((f"challenger is told as it was before {said}",) if said else ())
 
 
 def test_the_command_says_all_of_it(tmp_path: Path) -> None:

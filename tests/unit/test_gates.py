@@ -23,7 +23,7 @@ from router_lab.gates.measure import MEASURED, against_floor, price_drift
 from router_lab.metrics import Estimate, clustered_mean, verdict, weighted_quantile
 from router_lab.outcomes import validate_outcomes
 from router_lab.outcomes.columns import GATED
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.features import DENSE, Featuriser
 from router_lab.runtime.model import Candidate, Linear, PolicySpec, Prices, Profile, group_code
 from router_lab.runtime.points import Follow
@@ -267,12 +267,34 @@ def test_labels_of_people_widen_the_interval_of_a_judge(tmp_path: Any) -> None:
     ("text", "message"),
     [("suite,sample_id,model\na,a0,cheap\n", "quality is missing"),
      ("suite,sample_id,model,quality\na,a0,cheap,2\n", "must lie in"),
+     ("suite,sample_id,model,quality\na,a0,cheap,1\na,a1,cheap,\n", "line 3: `quality` is empty; fill it in, or take"),
+     *((f"suite,sample_id,model,epoch,quality\na,a0,cheap,{epoch},1\n", "line 2: `epoch` is .*; it must be a whole")
+       for epoch in ("", "1.5", "0", "1e30", "-1", "nan")),
      ("suite,sample_id,model,quality\nz,z0,cheap,1\n", "no row matches")],
 )  # fmt: skip
 def test_a_bad_audit_is_one_clear_line(tmp_path: Any, text: str, message: str) -> None:
     (tmp_path / "audit.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         read_audit(str(tmp_path / "audit.csv"), world(n=20))
+
+
+def test_an_audit_is_its_keys_and_labels_whatever_else_is_in_it(tmp_path: Any) -> None:
+    """Columns that somebody computed there take nobody's place; labels of no outcome are counted."""
+    path = tmp_path / "audit.csv"
+    path.write_text(
+        "suite,sample_id,model,quality,quality_judge,cluster,error\na,a0,dear,1,0.5,all,9\na,a1,dear,0,,all,\n"
+        "a,gone,dear,0,,,\n"
+    )
+    outcomes = world(n=20)
+    with pytest.warns(
+        RouterLabWarning, match="1 of 3 labels match no outcome by suite, sample_id, model and effort"
+    ):
+        audit = read_audit(str(path), outcomes)
+    judge = outcomes.query("model == 'dear' and sample_id in ['a0', 'a1']").sort_values("sample_id")[
+        "quality"
+    ]
+    assert audit["error"].tolist() == [1.0 - judge.iloc[0], 0.0 - judge.iloc[1]]
+    assert audit["cluster"].nunique() == 2
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,12 @@ def recipe(**more: Any) -> Recipe:
      "say two days on which a retires"),
     ({"reference": {"model": "a"}, "successor": {"model": "b"}}, "a never retires; give it `retires`"),
     ({"allowed": {"s": []}}, "`allowed.s`"), ({"allowed": {"s": [{"model": "a", "retires": "2027-01-01"}]}}, "retires"),
+    ({"candidates": [{"model": "a", "retires": "2027-01-01"}]}, "`candidates` all retire"),
+    ({"candidates": [{"model": "a", "retires": "2027-01-01"}, {"model": "b"}], "allowed": {"s": [{"model": "a"}]}},
+     "`allowed.s`: every one of them retires"),
+    ({"reference": {"model": "a", "retires": "2027-01-01"}, "successor": {"model": "a"}}, "a retires no later than"),
+    ({"reference": {"model": "a", "retires": "2027-01-02"}, "successor": {"model": "b"},
+      "candidates": [{"model": "a"}, {"model": "b", "retires": "2027-01-02"}, {"model": "c"}]}, "b retires no later than"),
 ])  # fmt: skip
 def test_what_contradicts_itself_is_refused_by_its_keys(more: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):

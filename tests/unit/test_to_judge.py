@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from router_lab.cli import cli
+from router_lab.gates.audit import read_audit
 from router_lab.gates.to_judge import to_judge
-from router_lab.outcomes import validate_outcomes, write_outcomes
+from router_lab.outcomes import read_outcomes, validate_outcomes, write_outcomes
 from router_lab.runtime.errors import InputError
 
 
@@ -38,6 +41,20 @@ def test_each_candidate_answers_the_same_drawn_samples_once() -> None:
 def test_an_answer_is_the_first_epoch_that_ran() -> None:
     found = to_judge(outcomes(), samples=["s0", "s1", "gone"]).set_index(["sample_id", "model"])["epoch"]
     assert found.to_dict() == {("s0", "cheap"): 2, ("s0", "dear"): 1, ("s1", "cheap"): 1, ("s1", "dear"): 1}
+
+
+def test_an_answer_is_no_formula_and_ends_no_row_where_people_read_it(tmp_path: Path) -> None:
+    table = outcomes().assign(answer="=HYPERLINK(1)\rso", prompt="- one\n- two")
+    path = write_outcomes(table, tmp_path / "o.parquet")
+    done = CliRunner().invoke(cli, ["audit", str(path), "--out", str(tmp_path / "l.csv"), "--count", "2"])
+    assert done.exit_code == 0
+    found = list(csv.DictReader(io.StringIO((tmp_path / "l.csv").read_bytes().decode(), newline="")))
+    assert len(found) == 4 and {(row["prompt"], row["answer"]) for row in found} == {
+        ("'- one\n- two", "'=HYPERLINK(1)\rso")
+    }
+    (tmp_path / "l.csv").write_bytes((tmp_path / "l.csv").read_bytes().replace(b',""\n', b",1\n"))
+    labels = read_audit(str(tmp_path / "l.csv"), read_outcomes(path))
+    assert len(labels) == 4 and set(labels["error"]) == {0.0}
 
 
 def test_what_cannot_be_judged_says_why() -> None:

@@ -138,6 +138,26 @@ def test_the_command_writes_a_bill_and_says_what_is_not_in_it(tmp_path: Path) ->
     assert odd.exit_code == 1 and "--suite" in odd.output
 
 
+@pytest.mark.parametrize("usd", ["1e308", 1e300, 10**400, -1, "inf"])
+def test_dollars_that_no_call_costs_are_not_known(tmp_path: Path, usd: object) -> None:
+    for name in ("litellm", "chat"):
+        path = write(tmp_path, name)
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = rows[0] if isinstance(rows[0], list) else rows
+        path.write_text("".join(json.dumps(row | {"spend": usd, "cost_usd": usd}) + "\n" for row in rows))
+        assert all(call.usd is None for call in read_traces([path]).calls)
+        walk(path, tmp_path / "out")
+
+
+def test_problems_of_an_earlier_import_do_not_stay(tmp_path: Path) -> None:
+    path = write(tmp_path, "chat")
+    whole = path.read_text()
+    for text, there in ((whole + "{broken\n", True), (whole, False)):
+        path.write_text(text)
+        walk(path, tmp_path / "out")
+        assert (tmp_path / "out" / "problems.jsonl").exists() == there
+
+
 def test_texts_stay_out_of_the_table_unless_asked_for(tmp_path: Path) -> None:
     source = write(tmp_path, "chat")
     source.write_text(source.read_text().replace('"my_own"', '"api_key": "s3cret-of-ours", "my_own"'))

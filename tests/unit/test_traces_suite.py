@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import runpy
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,22 @@ def test_a_suite_is_a_folder_that_says_what_it_is(tmp_path: Path) -> None:
         write_suite(
             tmp_path / "s", "s", draw, calls=6, seed=3, by="dollars", audit=2, grader=None, incumbents=names
         )  # fmt: skip
+
+
+ENDS = "\u2028\u2029\x85\x0c\x1e\r"
+
+
+def test_the_task_reads_what_was_asked_whatever_ends_a_line_elsewhere(tmp_path: Path) -> None:
+    """Text in JSON, and ends of lines for Python's `splitlines`."""
+    calls = [asked(f"one{end}two", answer=f"=1{end}2") for end in ENDS]
+    draw = draw_samples(calls, 9)
+    write_suite(
+        tmp_path / "s", "s", draw, calls=6, seed=0, by="counts", audit=6, grader="x", incumbents=["a/b"]
+    )
+    task = runpy.run_path(str(tmp_path / "s/task.py"))["traffic"](grader="mockllm/model")
+    assert sorted(one.input for one in task.dataset) == sorted(one.call.prompt for one in calls)
+    told = list(csv.DictReader(io.StringIO((tmp_path / "s/audit.csv").read_bytes().decode(), newline="")))
+    assert len(told) == 6 and all(row["reference"].startswith("'=1") for row in told)
 
 
 def test_an_audit_takes_a_group_twice_only_when_it_must() -> None:
