@@ -150,7 +150,7 @@ def _noted(read: _Read, row: Mapping[str, Any]) -> None:
     read.prompts.append(prompt if isinstance(prompt, str) else None)
     read.suites.append(row.get("suite"))
     read.revision.append(row["revision"])
-    # A draw is of a key, or of the prompt where there was none; where nothing was drawn, the prompt tells.
+    # A draw is of a key, or of the prompt where there was none; without one the prompt tells.
     drawn = ("draw", row["draw"]) if isinstance(row.get("draw"), str) else ("prompt", prompt)
     known = (drawn, ("group", outcome.get("group")))
     read.names.append(tuple(f"{kind} {name}" for kind, name in known if isinstance(name, str)))
@@ -163,8 +163,9 @@ def _number(value: object) -> float:
 
 
 def _clusters(names: list[tuple[str, ...]]) -> Ints:
-    """[n] codes: decisions of one draw had one key, and those of one group belong together;
-    where nothing was drawn those of one prompt do. Who has none of these is a cluster alone. The order of the rows does not matter."""
+    """[n] codes: decisions of one draw had one key, and those of one group belong together; where
+    nothing was drawn those of one prompt do. Who has none of these is a cluster alone. The order
+    of the rows does not matter."""
     order = {name: code for code, name in enumerate(sorted({name for row in names for name in row}))}
     first = [order[row[0]] if row else -1 for row in names]
     pairs = np.array([[order[row[0]], order[name]] for row in names for name in row[1:]], np.int64)

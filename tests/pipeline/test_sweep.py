@@ -184,7 +184,7 @@ BUDGET = {"budget_usd": 1.0, "limits": {"usd": 0.01}, "config": {"max_tokens": 9
 
 @pytest.mark.parametrize(
     ("keep_buffer", "always", "later"),
-    [(True, {}, {}), (False, {}, {}), (True, {}, {"wave": 2}), (True, BUDGET, {"wave": 2})],
+    [(True, {}, {}), (False, {}, {}), (True, {}, {"wave": 3}), (True, BUDGET, {"wave": 3})],
     ids=["kept", "lost", "waves begin at the front again", "waves of a budget"],
 )
 def test_kill_9_then_again_finishes_and_asks_for_no_finished_sample_twice(
