@@ -309,8 +309,10 @@ def write_pages(directory: Path, outcomes: pd.DataFrame, out: Path) -> list[Path
         ]
 
 
-def show_paths(out: Path, command: str | None, directory: Path, more: Sequence[tuple[str, Path]]) -> None:
-    """Where everything is, and the command that opens the MLflow page."""
+def show_paths(
+    out: Path, command: str | None, directory: Path, more: Sequence[tuple[str, Path]] = ()
+) -> None:
+    """Where everything is, `more` of it too, and the command that opens the MLflow page."""
     paths = [
         ("report", out / "report.html"),
         ("outcomes", out / "outcomes.parquet"),

@@ -70,7 +70,11 @@ def route(
     echo(
         decision.candidate,
         f"  because   {decision.reason}",
-        *([f"  drawn     with probability {decision.propensity:.4g}, by the key"] if decision.draw else []),
+        *(
+            [f"  drawn     with probability {chance:.4g}, by the key"]
+            if (chance := decision.propensity) < 1
+            else []
+        ),
         f"  predicted quality {decision.quality:.3f}, ${decision.cost_usd:.6f} on tier {decision.tier}{both}",
         *(f"  note      {note}" for note in told),
         *(f"  {name:10}{text}" for name, text in (*around_rows(decision), *decision_rows(decision))),

@@ -168,7 +168,8 @@ def estimate_of(
     part = np.minimum(sums["heavy"] / n, 1.0 - 1.0 / LEAST_ROWS)
     left = sums["left"] / n / (1 - part)
     square, third = float((left * left).sum()), -float((left * left * left).sum())
-    over, under = (sqrt(float((sums[name] ** 3).sum()) / n**3) for name in ("over", "under"))
+    cubes = (float((part * part * part).sum()) for part in (sums["over"], sums["under"]))
+    over, under = (sqrt(cube / (n * n * n)) for cube in cubes)
     # What hides in a row that the other policy weighs more counts the other way round.
     size = max(over * told.down, under * beside.up)
     above = max(over * told.up, under * beside.down)
@@ -182,11 +183,11 @@ def estimate_of(
 def _alike(sizes: Floats, heavy: Floats) -> float:
     """As how many clusters of one weight they count: by their rows, and by their squared weights,
     to which variances are proportional."""
-    alike = float(effective_number(float(sizes.sum()) ** 2, float((sizes * sizes).sum())))
-    squares = heavy * heavy
-    fourth = float((squares * squares).sum())
+    rows, squares = float(sizes.sum()), heavy * heavy
+    alike = float(effective_number(rows * rows, float((sizes * sizes).sum())))
+    total, fourth = float(squares.sum()), float((squares * squares).sum())
     if fourth > 0:
-        alike = min(alike, float(effective_number(float(squares.sum()) ** 2, fourth)))
+        alike = min(alike, float(effective_number(total * total, fourth)))
     return alike
 
 

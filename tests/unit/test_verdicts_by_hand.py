@@ -384,7 +384,8 @@ def test_labels_without_an_effort_are_of_who_has_none(tmp_path: Path) -> None:
                             columns=["suite", "sample_id", "model", "effort", "quality"])  # fmt: skip
     file = tmp_path / "labels.csv"
     file.write_text("suite,sample_id,model,quality\na,1,dear,1\na,1,cheap,1\n")
-    found = read_audit(str(file), outcomes)
+    with pytest.warns(RouterLabWarning, match="1 of 2 labels match no outcome"):
+        found = read_audit(str(file), outcomes)
     assert found["model"].tolist() == ["dear"] and found["error"].tolist() == [0.5]
     file.write_text("suite,sample_id,model,quality\na,1,cheap,1\n")
     with pytest.raises(InputError, match="no row matches an outcome by suite, sample_id, model and effort"):
@@ -393,8 +394,10 @@ def test_labels_without_an_effort_are_of_who_has_none(tmp_path: Path) -> None:
 
 def test_labels_do_not_change_what_an_arm_serves() -> None:
     mine = hand([[0.5, 0.5]] * 4)
-    audit = pd.DataFrame({"model": ["cheap"] * 2, "effort": ["low"] * 2, "error": [0.2, 0.2]})
-    found = [shifted_difference(Estimate(0.0, 0.0, 100, 50), mine, None, audit) for _ in range(2)]
+    audit = pd.DataFrame({"suite": mine.suite[:2], "model": ["cheap"] * 2, "effort": ["low"] * 2,
+                          "error": [0.2, 0.2], "cluster": ["0", "1"]})  # fmt: skip
+    rows, known = np.ones(len(mine), bool), Estimate(0.0, 0.0, 100, 50)
+    found = [shifted_difference(known, mine, None, rows, audit) for _ in range(2)]
     assert [one.value for one in found] == pytest.approx(
         [0.0, 0.0]
     )  # .5 * .2 less .5 * .2: dear has none of its own
