@@ -20,7 +20,7 @@ from router_lab.gates.measure import MEASURED, against_floor, expires_in_days, p
 from router_lab.metrics import Estimate
 from router_lab.metrics.paired import Recorded
 from router_lab.outcomes import validate_outcomes
-from router_lab.runtime.errors import InputError
+from router_lab.runtime.errors import InputError, RouterLabWarning
 from router_lab.runtime.model import Candidate, Prices
 
 CHEAP, DEAR = Candidate("cheap", "low"), Candidate("dear")
@@ -153,7 +153,8 @@ def test_labels_meet_the_mean_of_the_epochs(tmp_path: Any) -> None:
     )
     file = tmp_path / "labels.csv"
     file.write_text("suite,sample_id,model,effort,quality\na,1,cheap,low,0.9\na,1,dear,,0.75\na,9,dear,,1\n")
-    found = read_audit(str(file), outcomes)
+    with pytest.warns(RouterLabWarning, match="1 of 3 labels match no outcome"):
+        found = read_audit(str(file), outcomes)
     assert dict(zip(found["model"], found["error"], strict=True)) == pytest.approx(
         {"cheap": 0.5, "dear": -0.25}
     )
@@ -287,7 +288,8 @@ def test_a_label_in_a_harness_is_none_of_the_model_without_one(tmp_path: Path) -
 
     file = tmp_path / "labels.csv"
     table(harness=["short", None], quality=[1.0, 0.75]).to_csv(file, index=False)
-    assert read_audit(str(file), validate_outcomes(table()))["error"].tolist() == [0.25]
+    with pytest.warns(RouterLabWarning, match="1 of 2 labels match no outcome"):
+        assert read_audit(str(file), validate_outcomes(table()))["error"].tolist() == [0.25]
     both = read_audit(str(file), validate_outcomes(table(harness=["short", None])))
     assert both["error"].tolist() == [0.5, 0.25] and both["harness"].tolist() == ["short", ""]
     table(harness="short").to_csv(file, index=False)
