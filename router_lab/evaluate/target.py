@@ -45,7 +45,7 @@ def target_of(policy: Policy, log: LogRows, point: str | None = None) -> Target:
     if not known.any():
         raise InputError(
             f"evaluate: policy {policy.spec.name!r} decides by prompts, and the log holds none of "
-            f"{len(log):,} decisions; write them: DecisionLog(path, prompts=True)"
+            f"{len(log):,} decisions; write them: DecisionLog(path, prompts=True) and write(…, prompt=…)"
         )
     prompts = [prompt or "" for prompt in log.prompts]
     found = policy.predictions(prompts, log.suites)

@@ -40,14 +40,14 @@ class Host(NamedTuple):
         try:
             request = for_suite(profile, suite).request
         except PolicyError:
-            return "it was measured by suite, and not on this one"
+            return "it was measured by suite, and not on this one: ask for `router_lab/SUITE`"
         api = request.get("api")
         if profile.roles:
             return "it is a team: ask its roles, `decision.roles`"
         if profile.harness is not None:
             return "it was measured in a harness: `decision.harness`"
         if api is None:
-            return "through which API it was measured is not known"
+            return "through which API it was measured is not known: outcomes had no column `request`"
         if self.apis is not None and api not in self.apis:
             return f"it was measured through {api}"
         if self.frame == "measured" and request.get("reproducible") is False:
