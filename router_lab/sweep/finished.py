@@ -62,6 +62,14 @@ def logs_of(folder: Path, plan: Plan) -> Iterator[tuple[Where, EvalLogInfo, Eval
             yield key, info, log
 
 
+def logged_sizes(folder: Path, plan: Plan) -> dict[Where, int]:
+    """By cell, of how many samples the largest dataset was that a log in `folder` began with."""
+    found: dict[Where, int] = {}
+    for where, _, log in logs_of(folder, plan):
+        found[where] = max(found.get(where, 0), log.eval.dataset.samples or 0)
+    return found
+
+
 def first_error(logs: Iterable[Path]) -> str | None:
     """The last line of the first error that samples in `logs` ended with."""
     for path in logs:

@@ -7,7 +7,7 @@ import json
 import os
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -32,6 +32,7 @@ from router_lab.sweep.finished import (
     identity,
     identity_of,
     log_path,
+    logged_sizes,
     logs_of,
     samples_due,
 )
@@ -224,13 +225,14 @@ class _Run:
             # ask for: so each asks for what is there, too, which a race before this one may have
             # run. The first wave of a process asks for all logs.
             due = [
-                task
+                (cell, task)
                 for (cell, task), n in zip(asked, lacking, strict=True)
                 if (n or not begun) and cell.where not in stops.reasons
             ]
             begun = True
+            for bound, tasks in _no_smaller(due, whole, logged_sizes(self.folder, plan)).items():
+                self._make(tasks, bound)
             if due:
-                self._make(due, max(len(task.dataset) for task in due))
                 stops.close()
             for line in racer.look(racer.seen([log_path(log) for log in self.logs.values()])):
                 counter.note(line)
@@ -249,6 +251,23 @@ def _with_finished(whole: Task, wave: Task, done: set[tuple[str, int]]) -> Task:
     """A wave's task, and besides its samples those of the whole task that are there."""
     due, there = {str(sample.id) for sample in wave.dataset}, {name for name, _ in done}
     return narrowed(whole, [*wave.dataset, *(s for s in whole.dataset if str(s.id) in there - due)])
+
+
+def _no_smaller(
+    due: Sequence[tuple[Cell, Task]], whole: Mapping[Where, Task], logged: Mapping[Where, int]
+) -> dict[int, list[Task]]:
+    """Tasks by the number of samples they run: of a dataset smaller than its log was begun with
+    Inspect runs all anew, so such a task keeps the whole one, what it does not ask for behind."""
+    groups: dict[int, list[Task]] = defaultdict(list)
+    narrow = [task for cell, task in due if logged.get(cell.where, 0) <= len(task.dataset)]
+    if narrow:
+        groups[max(len(task.dataset) for task in narrow)] += narrow
+    for cell, task in due:
+        if logged.get(cell.where, 0) > len(task.dataset):
+            asked = {str(sample.id) for sample in task.dataset}
+            rest = [sample for sample in whole[cell.where].dataset if str(sample.id) not in asked]
+            groups[len(asked)].append(narrowed(whole[cell.where], [*task.dataset, *rest]))
+    return groups
 
 
 def _spending(plan: Plan, folder: Path) -> Spending:
@@ -288,12 +307,13 @@ def _waves(plan: Plan, folder: Path, spending: Spending, done: Done) -> Iterator
 def _furthest(plan: Plan, done: Done) -> int:
     """The first wave that holds all that is there: where money does not end them, waves need not
     begin at the front again."""
-    return max(
+    ends = (
         place + 1 if str(sample.id) in names else 0
         for cell, task in plan.tasks
         for names in [{name for name, _ in done.get(cell.where, ())}]
         for place, sample in zip(plan.places(cell, task), task.dataset, strict=False)
     )
+    return max(ends, default=0)
 
 
 def _by_limit(plan: Plan, wave: int, stops: Stops, done: Done) -> dict[int, list[Task]]:

@@ -109,6 +109,20 @@ def test_kill_9_in_the_middle_changes_no_decision(tmp_path: Path) -> None:
     assert decisions(tmp_path / "cut/logs") == decisions(tmp_path / "whole/logs")
 
 
+def test_a_race_over_a_sweep_that_was_killed_asks_for_nothing_again(tmp_path: Path) -> None:
+    """The sweep's logs began with all samples, the race's first wave asks for fewer."""
+    with race_servers(tmp_path, 40, delay=0.05) as (file, servers):
+        command = [ROUTER_LAB, "sweep", str(file), "--log-dir", str(tmp_path / "logs")]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        while sum(len(server.requests) for server in servers) < 60 and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        subprocess.run([*command, "--race"], check=True, capture_output=True, text=True)
+        # Two connections a model: what was in flight, and what was answered but not yet written down.
+        assert sum(count - 1 for server in servers for count in server.prompts().values()) <= 12
+
+
 @pytest.mark.parametrize("race", [["--race"], []])
 def test_an_interrupt_is_said_and_the_same_command_goes_on(tmp_path: Path, race: list[str]) -> None:
     with race_servers(tmp_path, 40, delay=0.05) as (file, servers):
