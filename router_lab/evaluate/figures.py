@@ -12,7 +12,8 @@ from router_lab.metrics.verdict import Verdict
 class Figure:
     """One metric. value: of the policy; beside: of what it is held against (the log's own mean, or
     another policy); difference: policy less that, on the same requests; floor: what the difference
-    in quality, or what is saved in dollars, is to reach; verdict: whether it does."""
+    in quality, or what is saved in dollars, is to reach; verdict: whether it does; counts: as how
+    many requests of the policy's the log's count, of which MIN_CLUSTERS are needed."""
 
     metric: str
     value: OffEstimate
@@ -20,3 +21,4 @@ class Figure:
     difference: OffEstimate
     floor: float
     verdict: Verdict
+    counts: float

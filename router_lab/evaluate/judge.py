@@ -12,12 +12,12 @@ from router_lab.evaluate.figures import Figure
 from router_lab.evaluate.logged import FIGURES, LogRows
 from router_lab.evaluate.paired import PairFound, paired_of
 from router_lab.evaluate.propensities import with_propensities
-from router_lab.evaluate.settle import lacks, settling
+from router_lab.evaluate.settle import lacks, settling, too_few_told
 from router_lab.evaluate.target import Target, target_of
 from router_lab.metrics.offpolicy import Logged, Told, cross_fitted, estimate_of, told_of, told_of_log
 from router_lab.metrics.overlap import Overlap, overlap_of
 from router_lab.metrics.steady import Mask
-from router_lab.metrics.verdict import Verdict, verdict
+from router_lab.metrics.verdict import MIN_CLUSTERS, Verdict, verdict
 from router_lab.runtime.errors import InputError
 from router_lab.runtime.policy import Policy
 
@@ -100,22 +100,26 @@ def _figure(
     money = metric == "cost_usd"
     mine = _told(target, logged, rows, metric)
     overlap = overlap_of(logged, target.shares[rows])
-    thin = lacks(overlap, target.labels)
+    thin, least = lacks(overlap, target.labels), overlap.effective
     if rival is None:
         other = told_of_log(logged)
     else:
         theirs = logged._replace(action=rival.action[rows])
         other = _told(rival, theirs, rows, metric)
-        thin = thin or lacks(overlap_of(theirs, rival.shares[rows]), rival.labels)
+        beyond = overlap_of(theirs, rival.shares[rows])
+        thin = thin or lacks(beyond, rival.labels)
+        least = min(least, beyond.effective)
     value, beside, apart = (
         estimate_of(*which, long_tail=money)
         for which in ((mine, logged.group), (other, logged.group), (mine, logged.group, other))
     )
     asked = 0.0 if money else floor
     found = verdict(apart.scaled(-1.0) if money else apart, asked, side, infra=log.infra)
-    if thin:
-        found = replace(found, verdict="inconclusive", reason=thin)
-    return Figure(metric, value, beside, apart, asked, found), overlap
+    counts = min(least, apart.independent)
+    if thin or counts < MIN_CLUSTERS:
+        few = too_few_told(apart.n, apart.clusters, counts)
+        found = replace(found, verdict="inconclusive", reason=thin or few)
+    return Figure(metric, value, beside, apart, asked, found, counts), overlap
 
 
 def _told(target: Target, logged: Logged, rows: Mask, metric: str) -> Told:

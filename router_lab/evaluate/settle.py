@@ -4,7 +4,7 @@ long."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import ceil, isfinite
 
 from router_lab.evaluate.figures import Figure
 from router_lab.evaluate.logged import LogRows
@@ -30,12 +30,15 @@ def lacks(overlap: Overlap, labels: Sequence[str]) -> str:
             return told
         agree = f"only the {part(overlap.agree)} of the requests on which both agree can be told"
         return f"the log has no exploration, so {agree}; {told}"
-    if overlap.effective < MIN_CLUSTERS:
-        return (
-            f"{overlap.n:,} requests count as {overlap.effective:.0f} of the policy's, fewer than "
-            f"{MIN_CLUSTERS}"
-        )
     return ""
+
+
+def too_few_told(requests: int, clusters: int, counts: float) -> str:
+    """Why a log with some of everything cannot tell either, where it counts as too few."""
+    return (
+        f"{requests:,} requests in {clusters:,} clusters count as {counts:.0f} of the policy's, fewer than "
+        f"{MIN_CLUSTERS}"
+    )
 
 
 def settling(
@@ -43,19 +46,37 @@ def settling(
 ) -> tuple[str, ...]:
     """Lines on what would settle it."""
     first, lines = next(iter(figures.values())), []
-    more = first.verdict.samples_needed
-    if not overlap.thin and more:
-        lines.append(f"about {more:,} more requests like these{_days(more, log)}")
-    if overlap.thin or (more is None and overlap.agree < 1):
-        for explore in EXPLORE:
-            needed = overlap.rows_needed(explore, target.candidates)
-            if needed is not None:
-                lines.append(
-                    f"`explore: {explore:g}` for some {needed:,} requests{_days(needed, log)}, until "
-                    f"{MIN_CLUSTERS} were asked as the policy would"
-                )
+    more, counts = first.verdict.samples_needed, first.counts
+    few = counts < MIN_CLUSTERS
+    if not overlap.lacking and few and counts > 0:
+        more = ceil(first.difference.n * (MIN_CLUSTERS / counts - 1))
+        lines.append(
+            f"about {more:,} more requests like these{_days(more, log)}, until they count as {MIN_CLUSTERS} "
+            f"instead of {counts:.0f}"
+        )
+    elif not overlap.lacking and more:
+        lines.append(
+            f"about {more:,} more requests like these{_days(more, log)}: four times in five the interval is "
+            "then short enough, if the difference stays"
+        )
+    if overlap.lacking or few or (more is None and overlap.agree < 1):
+        lines += _exploring(overlap, log, target, 0.0 if overlap.lacking else counts)
         lines.append("or a shadow (docs/operations.md): both candidates are asked, on a budget")
     return tuple(lines)
+
+
+def _exploring(overlap: Overlap, log: LogRows, target: Target, counts: float) -> list[str]:
+    """How long exploring would take. Who was never asked there has to be asked in a log of its own:
+    requests that nobody could have answered so would stand beside the new ones for ever."""
+    alone = "; evaluate these alone" if overlap.lacking else ""
+    more = "" if overlap.lacking else "more "
+    found = [(explore, overlap.rows_needed(explore, target.candidates, counts)) for explore in EXPLORE]
+    return [
+        f"`explore: {explore:g}` for some {needed:,} {more}requests{_days(needed, log)}, until "
+        f"{MIN_CLUSTERS} were asked as the policy would{alone}"
+        for explore, needed in found
+        if needed is not None
+    ]
 
 
 def _days(requests: int, log: LogRows) -> str:

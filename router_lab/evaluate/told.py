@@ -8,23 +8,28 @@ from typing import Any
 from router_lab.evaluate.figures import Figure
 from router_lab.evaluate.judge import Evaluation
 from router_lab.metrics.estimate import Estimate
+from router_lab.metrics.verdict import MIN_CLUSTERS
 from router_lab.runtime.shares import part
 from router_lab.runtime.visible import visible
 
 
 def to_text(found: Evaluation) -> str:
     """For a terminal; the verdict last."""
-    overlap = found.overlap
+    overlap, first = found.overlap, next(iter(found.figures.values()))
+    beside = first.difference
     lines = [
         f"{found.n:,} decisions; {found.name} would have asked the same candidate on {part(overlap.agree)} of them",
-        f"  effective sample size {overlap.effective:,.0f}; the heaviest cluster has {part(overlap.heaviest)} of the weight",
+        f"  {beside.n:,} requests in {beside.clusters:,} clusters count as {first.counts:,.0f} of {found.name}'s, which "
+        f"decides how wide the interval is; {MIN_CLUSTERS} are needed",
+        f"  the heaviest cluster has {part(overlap.heaviest)} of the weight",
     ]
     for figure in found.figures.values():
         lines += [f"  {line}" for line in _figure(figure, found)]
     if found.pairs is not None:
         pairs = found.pairs
+        decide = "; these decide" if first.metric in pairs.verdicts else ""
         lines.append(
-            f"  shadow: {pairs.n:,} requests, {pairs.asked:,} asked twice, {pairs.lost:,} without an outcome"
+            f"  shadow: {pairs.n:,} requests, {pairs.asked:,} asked twice, {pairs.lost:,} without an outcome{decide}"
         )
         for metric, estimate in pairs.differences.items():
             lines.append(
@@ -76,13 +81,13 @@ def _signed(estimate: Estimate, metric: str, confidence: float) -> str:
 
 def to_json(found: Evaluation) -> dict[str, Any]:
     """Plain data: every figure with its interval, null for what is not a number."""
-    overlap = found.overlap
+    overlap, first = found.overlap, next(iter(found.figures.values()))
     return {
         "policy": found.name, "revision": found.revision, "against": found.against, "n": found.n,
         "confidence": found.confidence, "verdict": found.verdict.verdict, "reason": found.verdict.reason,
         "figures": {name: _plain(figure, found.confidence) for name, figure in found.figures.items()},
         "overlap": {
-            "effective": overlap.effective, "agree": overlap.agree, "heaviest": overlap.heaviest,
+            "effective": overlap.effective, "counts": first.counts, "agree": overlap.agree, "heaviest": overlap.heaviest,
             "drawn": overlap.drawn, "thin": overlap.thin,
             "asked": [
                 {"candidate": found.labels[one.column], "mass": one.mass, "rows": one.rows, "told": one.told,

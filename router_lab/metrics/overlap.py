@@ -58,12 +58,12 @@ class Overlap:
         """Whether nothing can be concluded."""
         return bool(self.lacking) or self.effective < MIN_CLUSTERS
 
-    def rows_needed(self, explore: float, candidates: int) -> int | None:
+    def rows_needed(self, explore: float, candidates: int, counts: float = 0.0) -> int | None:
         """Requests until some MIN_CLUSTERS of those that the target serves otherwise were asked as
-        it would, where a share `explore` is drawn evenly among `candidates`; None where it serves
-        none otherwise."""
+        it would, where a share `explore` is drawn evenly among `candidates` and as many as `counts`
+        of them are there; None where it serves none otherwise."""
         chance = (1 - self.agree) * explore / max(1, candidates)
-        return ceil(MIN_CLUSTERS / chance) if chance > 1e-9 else None
+        return ceil(max(0.0, MIN_CLUSTERS - counts) / chance) if chance > 1e-9 else None
 
 
 def overlap_of(logged: Logged, target: Floats) -> Overlap:

@@ -40,7 +40,7 @@ def evaluation_html(found: Mapping[str, Any], said: str) -> str:
         ],
     )
     lead = (
-        f"{count(found['n'])} logged decisions; effective sample size {count(overlap['effective'])}; "
+        f"{count(found['n'])} logged decisions, which count as {count(overlap['counts'])} of the policy's; "
         f"both would have asked the same candidate on {percent(overlap['agree'])} of them"
     )
     lines = [{"text": text} for text in (*found["notes"], *(f"to settle it: {s}" for s in found["settle"]))]

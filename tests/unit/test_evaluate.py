@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -114,8 +115,30 @@ def test_a_log_without_exploration_tells_only_where_both_agree(tmp_path: Path) -
 
 def test_a_log_that_explored_too_little_is_refused_by_its_effective_size(tmp_path: Path) -> None:
     result = found(logged(tmp_path / "week.jsonl", 900, explore=0.02), always("middle"))
-    assert result.verdict.verdict == "inconclusive" and result.overlap.effective < 20
-    assert "900 requests count as" in result.verdict.reason and result.settle
+    counts = result.figures["quality"].counts
+    assert result.verdict.verdict == "inconclusive" and 0 < counts < 20
+    assert f"900 requests in 900 clusters count as {counts:.0f} of the policy's" in result.verdict.reason
+    assert result.settle[0].startswith(f"about {math.ceil(900 * (20 / counts - 1)):,} more requests like these")
+
+
+def test_what_is_there_already_is_not_asked_for_again(tmp_path: Path) -> None:
+    """The same log twice as long counts as about twice as much, and what lacks is less by it; with nothing left of
+    it, the answer is asked of the interval alone."""
+    asked = []
+    for n in (900, 1800):
+        result = found(logged(tmp_path / "week.jsonl", n, explore=0.02), always("middle"))
+        text = to_text(result)
+        assert "20 are needed" in text and "effective" not in text
+        assert len([line for line in result.settle if "more requests like these" in line]) <= 1
+        [more] = [line for line in result.settle if line.startswith("`explore: 0.1`")]
+        asked.append(int(more.split("some ")[1].split(" more")[0].replace(",", "")))
+    assert 0 < asked[1] < asked[0] < 20 / ((1 - result.overlap.agree) * 0.1 / 3)  # from nothing
+
+
+def test_who_was_never_asked_needs_a_log_of_his_own(tmp_path: Path) -> None:
+    """Old requests without chance stand beside new ones with it: evaluated together, they lack for ever."""
+    result = found(logged(tmp_path / "week.jsonl", 400, explore=0.0), always("cheap"))
+    assert all("evaluate these alone" in line for line in result.settle if line.startswith("`explore"))
 
 
 def test_an_interval_that_is_too_wide_says_how_many_more(tmp_path: Path) -> None:
@@ -289,7 +312,7 @@ def test_the_command_says_all_of_it(tmp_path: Path) -> None:
     arguments = [str(folder), str(week)]
     done = CliRunner().invoke(command, [*arguments, "--html", str(tmp_path / "page.html")])
     assert done.exit_code == 3, done.output
-    assert "quality: " in done.output and "effective sample size" in done.output
+    assert "quality: " in done.output and "which decides how wide the interval is" in done.output
     assert done.output.splitlines()[-1] == str(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert "challenger: evaluated on a log" in page and "Whom the policy would have asked" in page
